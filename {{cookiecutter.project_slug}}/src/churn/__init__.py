@@ -1,0 +1,1 @@
+"""The team's flow and model: eight steps from transactions to scores."""
