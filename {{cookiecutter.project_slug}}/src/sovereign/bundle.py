@@ -1,0 +1,240 @@
+"""The bundle that is registered, served and scored from: its small files as models, read only when whole.
+
+A bundle is a folder. ``bundle.json`` lists every other file with its SHA-256; a file that is missing or was
+changed after sealing stops the reader, so what answers requests is what was approved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sovereign.scorecard import Scorecard
+
+MANIFEST = "bundle.json"
+M = TypeVar("M", bound=BaseModel)
+REQUIRED = ("model.json", "contract.json", "policy.json", "card.json")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FeatureSpec(_Frozen):
+    """What may be sent for one feature, and the words used for it when a score is explained to a person."""
+
+    name: str
+    dtype: Literal["float", "string"]
+    unit: Literal["days", "EUR", "count", "share", "ratio", "category"]
+    label: str
+    minimum: float | None = None
+    maximum: float | None = None
+    missing_allowed: bool
+    changeable: bool
+    necessity_reason: str
+
+
+class Contract(_Frozen):
+    """``contract.json``: the inputs of the model, in its order."""
+
+    schema_version: Literal["1"] = "1"
+    features: tuple[FeatureSpec, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Contract:
+        names = [feature.name for feature in self.features]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"features listed twice: {', '.join(twice)}")
+        return self
+
+    def feature(self, name: str) -> FeatureSpec:
+        """The feature called ``name``; KeyError names the known ones."""
+        for feature in self.features:
+            if feature.name == name:
+                return feature
+        raise KeyError(f"unknown feature {name!r}; known: {', '.join(f.name for f in self.features)}")
+
+
+class Band(_Frozen):
+    """Scores from the end of the band before up to, not including, ``below`` (probabilities)."""
+
+    name: str
+    below: float = Field(gt=0)
+
+
+class Policy(_Frozen):
+    """``policy.json``: which score leads to which band and at which band something is done."""
+
+    schema_version: Literal["1"] = "1"
+    policy_version: str
+    target: str
+    bands: tuple[Band, ...] = Field(min_length=2)
+    action_band: str
+    significant_effect: bool
+    human_review: bool
+    reviewer_contact: str
+
+    @model_validator(mode="after")
+    def _bands_cover_every_score(self) -> Policy:
+        ends = [band.below for band in self.bands]
+        if any(b <= a for a, b in pairwise(ends)) or ends[-1] <= 1 or ends[-2] >= 1:
+            raise ValueError(f"bands end at {ends}: they must rise strictly, only the last above 1")
+        if self.action_band not in self.names:
+            raise ValueError(f"action_band {self.action_band!r} is no band; bands: {', '.join(self.names)}")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Band names, lowest scores first."""
+        return tuple(band.name for band in self.bands)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Probabilities at which a higher band begins; one fewer than bands."""
+        return tuple(band.below for band in self.bands[:-1])
+
+    def band_index(self, scores: ArrayLike) -> NDArray[np.intp]:
+        """Position of each score's band, shape (n,); a score on a threshold belongs to the higher band."""
+        return np.searchsorted(np.asarray(self.thresholds), np.asarray(scores, dtype=np.float64), side="right")
+
+    def band_of(self, score: float) -> str:
+        """Band of one probability."""
+        return self.names[int(self.band_index(score))]
+
+    def bands_of(self, scores: ArrayLike) -> NDArray[np.str_]:
+        """Band names of probabilities, shape (n,)."""
+        return np.asarray(self.names)[self.band_index(scores)]
+
+    def acts_on(self, scores: ArrayLike) -> NDArray[np.bool_]:
+        """Whether each score is in the action band or a higher one, shape (n,)."""
+        return self.band_index(scores) >= self.names.index(self.action_band)
+
+
+class Manifest(_Frozen):
+    """``bundle.json``: where the bundle comes from and the SHA-256 of every other file in it."""
+
+    schema_version: Literal["1"] = "1"
+    name: str
+    version: str
+    profile: Literal["local", "eu"]
+    created_at: str
+    git_commit: str
+    data_version: str
+    files: dict[str, str]
+
+    @model_validator(mode="after")
+    def _lists_what_a_reader_needs(self) -> Manifest:
+        if absent := [name for name in REQUIRED if name not in self.files]:
+            raise ValueError(f"files lacks {', '.join(absent)}")
+        if outside := [name for name in self.files if name in ("", ".", "..", MANIFEST) or set(name) & set("/\\")]:
+            raise ValueError(f"files may only name other files of the bundle itself, not {', '.join(outside)!r}")
+        return self
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A whole, checked bundle."""
+
+    model: Scorecard
+    contract: Contract
+    policy: Policy
+    manifest: Manifest
+    card: dict[str, Any]
+
+
+def seal_bundle(
+    folder: Path, *, name: str, version: str, profile: str, created_at: str, git_commit: str, data_version: str
+) -> Manifest:
+    """Write ``bundle.json`` over the files now in ``folder`` and return it; ValueError when a needed one is absent."""
+    files = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST}
+    fields = {"name": name, "version": version, "profile": profile, "created_at": created_at}
+    content = {**fields, "git_commit": git_commit, "data_version": data_version, "files": files}
+    manifest = _parse(Manifest, json.dumps(content).encode(), folder / MANIFEST)
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return manifest
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a sealed bundle; ValueError says in one line which file is missing, changed or does not fit the others."""
+    manifest = read_manifest(folder / MANIFEST)
+    for name, expected in manifest.files.items():
+        _check(folder / name, expected)
+    bundle = Bundle(
+        model=_parse(Scorecard, (folder / "model.json").read_bytes(), folder / "model.json"),
+        contract=read_contract(folder / "contract.json"),
+        policy=read_policy(folder / "policy.json"),
+        manifest=manifest,
+        card=_object(folder / "card.json"),
+    )
+    _fit_together(bundle)
+    return bundle
+
+
+def read_contract(path: Path) -> Contract:
+    """Read ``contract.json``; ValueError in one line when it is missing or malformed."""
+    return _parse(Contract, _bytes(path), path)
+
+
+def read_policy(path: Path) -> Policy:
+    """Read ``policy.json``; ValueError in one line when it is missing or malformed."""
+    return _parse(Policy, _bytes(path), path)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read ``bundle.json``; ValueError in one line when it is missing or malformed."""
+    return _parse(Manifest, _bytes(path), path)
+
+
+def _bytes(path: Path) -> bytes:
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; a bundle is made by `churn register`")
+    return path.read_bytes()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _check(path: Path, expected: str) -> None:
+    seen = hashlib.sha256(_bytes(path)).hexdigest()
+    if seen != expected:
+        raise ValueError(
+            f"{path}: SHA-256 is {seen[:12]}, {MANIFEST} says {expected[:12]}: "
+            "the file was changed after the bundle was sealed; register again"
+        )
+
+
+def _parse(model: type[M], content: bytes, path: Path) -> M:
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise ValueError(f"{path}: {where}: {first['msg']}") from None
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: a JSON object is needed, seen {type(content).__name__}")
+    return content
+
+
+def _fit_together(bundle: Bundle) -> None:
+    asked, declared = set(bundle.model.features), {feature.name for feature in bundle.contract.features}
+    if asked != declared:
+        raise ValueError(f"model.json and contract.json differ in features: {', '.join(sorted(asked ^ declared))}")
+    if bundle.policy.target != bundle.model.target:
+        raise ValueError(f"policy.json is for {bundle.policy.target!r}, model.json predicts {bundle.model.target!r}")
