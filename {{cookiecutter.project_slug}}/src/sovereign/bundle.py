@@ -9,118 +9,36 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from sovereign.bands import Policy
+from sovereign.contract import Contract
 from sovereign.scorecard import Scorecard
+
+__all__ = [
+    "Bundle",
+    "Contract",
+    "Manifest",
+    "Policy",
+    "read_bundle",
+    "read_contract",
+    "read_manifest",
+    "read_policy",
+    "seal_bundle",
+]
 
 MANIFEST = "bundle.json"
 M = TypeVar("M", bound=BaseModel)
 REQUIRED = ("model.json", "contract.json", "policy.json", "card.json")
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class FeatureSpec(_Frozen):
-    """What may be sent for one feature, and the words used for it when a score is explained to a person."""
-
-    name: str
-    dtype: Literal["float", "string"]
-    unit: Literal["days", "EUR", "count", "share", "ratio", "category"]
-    label: str
-    minimum: float | None = None
-    maximum: float | None = None
-    missing_allowed: bool
-    changeable: bool
-    necessity_reason: str
-
-
-class Contract(_Frozen):
-    """``contract.json``: the inputs of the model, in its order."""
-
-    schema_version: Literal["1"] = "1"
-    features: tuple[FeatureSpec, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> Contract:
-        names = [feature.name for feature in self.features]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"features listed twice: {', '.join(twice)}")
-        return self
-
-    def feature(self, name: str) -> FeatureSpec:
-        """The feature called ``name``; KeyError names the known ones."""
-        for feature in self.features:
-            if feature.name == name:
-                return feature
-        raise KeyError(f"unknown feature {name!r}; known: {', '.join(f.name for f in self.features)}")
-
-
-class Band(_Frozen):
-    """Scores from the end of the band before up to, not including, ``below`` (probabilities)."""
-
-    name: str
-    below: float = Field(gt=0)
-
-
-class Policy(_Frozen):
-    """``policy.json``: which score leads to which band and at which band something is done."""
-
-    schema_version: Literal["1"] = "1"
-    policy_version: str
-    target: str
-    bands: tuple[Band, ...] = Field(min_length=2)
-    action_band: str
-    significant_effect: bool
-    human_review: bool
-    reviewer_contact: str
-
-    @model_validator(mode="after")
-    def _bands_cover_every_score(self) -> Policy:
-        ends = [band.below for band in self.bands]
-        if any(b <= a for a, b in pairwise(ends)) or ends[-1] <= 1 or ends[-2] >= 1:
-            raise ValueError(f"bands end at {ends}: they must rise strictly, only the last above 1")
-        if self.action_band not in self.names:
-            raise ValueError(f"action_band {self.action_band!r} is no band; bands: {', '.join(self.names)}")
-        return self
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Band names, lowest scores first."""
-        return tuple(band.name for band in self.bands)
-
-    @property
-    def thresholds(self) -> tuple[float, ...]:
-        """Probabilities at which a higher band begins; one fewer than bands."""
-        return tuple(band.below for band in self.bands[:-1])
-
-    def band_index(self, scores: ArrayLike) -> NDArray[np.intp]:
-        """Position of each score's band, shape (n,); a score on a threshold belongs to the higher band."""
-        return np.searchsorted(np.asarray(self.thresholds), np.asarray(scores, dtype=np.float64), side="right")
-
-    def band_of(self, score: float) -> str:
-        """Band of one probability."""
-        return self.names[int(self.band_index(score))]
-
-    def bands_of(self, scores: ArrayLike) -> NDArray[np.str_]:
-        """Band names of probabilities, shape (n,)."""
-        return np.asarray(self.names)[self.band_index(scores)]
-
-    def acts_on(self, scores: ArrayLike) -> NDArray[np.bool_]:
-        """Whether each score is in the action band or a higher one, shape (n,)."""
-        return self.band_index(scores) >= self.names.index(self.action_band)
-
-
-class Manifest(_Frozen):
+class Manifest(BaseModel):
     """``bundle.json``: where the bundle comes from and the SHA-256 of every other file in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal["1"] = "1"
     name: str

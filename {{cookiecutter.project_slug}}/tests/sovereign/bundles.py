@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sovereign.bundle import Contract, Policy, seal_bundle
+from sovereign.bands import Policy
+from sovereign.bundle import seal_bundle
+from sovereign.contract import Contract
 from sovereign.scorecard import Scorecard
 
 _COUNTS = ("purchase_count_7d", "purchase_count_30d", "purchase_count_90d", "purchase_count_180d")
@@ -65,7 +67,21 @@ def model() -> Scorecard:
 def contract() -> Contract:
     """Labels, units and limits for :func:`model`."""
     features = [_spec(name, *words) for name, words in _WORDS.items()]
-    return Contract.model_validate({"features": [*features, _spec("preferred_category", "category", "", False)]})
+    everything = [*features, _spec("preferred_category", "category", "", False)]
+    return Contract.model_validate({"features": everything, "links": _links()})
+
+
+def _links() -> list[dict[str, object]]:
+    days = (7, 30, 90, 180)
+    counts = [{"feature": name, "days": d, "one_event": 1} for name, d in zip(_COUNTS, days, strict=True)]
+    value = "avg_order_value_eur"
+    money = [{"feature": name, "days": d, "one_event": value} for name, d in zip(_MONEY[:4], days, strict=True)]
+    return [
+        {"kind": "nested", "features": _COUNTS},
+        {"kind": "nested", "features": _MONEY[:4]},
+        {"kind": "ratio", "feature": "recency_over_gap", "over": "recency_days", "under": "mean_gap_days"},
+        {"kind": "since", "feature": "recency_days", "windows": [*counts, *money]},
+    ]
 
 
 def _spec(name: str, unit: str, label: str, changeable: bool) -> dict[str, object]:
