@@ -1,4 +1,4 @@
-"""The egress guard refuses, says why, counts, and follows into child processes. A hook stays, so each test is a child."""
+"""The egress guard refuses, says why, counts and follows into children. A hook stays, so each test is a child."""
 
 import json
 import subprocess
@@ -183,6 +183,7 @@ def test_an_unreadable_setting_allows_loopback_only():
 def test_a_process_that_cannot_load_its_guard_does_not_run(tmp_path):
     broken = tmp_path / "sovereign" / "guard.py"
     broken.parent.mkdir()
+    (broken.parent / "__init__.py").touch()
     broken.write_text("raise ImportError('half installed')\n")
     boot = Path(guard.__file__).with_name("boot")
     answer = python("print('ran')", {"PYTHONPATH": f"{boot}:{tmp_path}", guard.VARIABLE: "{}"})
