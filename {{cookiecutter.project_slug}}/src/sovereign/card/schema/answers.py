@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sovereign.card.schema.base import Group, Open, ask, part
+from sovereign.card.schema.base import Group, part
 from sovereign.card.schema.basis import Consent, EPrivacy, LawfulBasis, LegitimateInterest, Special
-from sovereign.card.schema.data_life import Data, Erasure, Identity, ModelPrivacy, Restriction, RetentionRule
+from sovereign.card.schema.data_life import Data, Erasure, Identity, ModelPrivacy, Restriction, Retention
 from sovereign.card.schema.oversight import AiAct, Evaluation, Monitoring, SignOff
 from sovereign.card.schema.people import Decision, Purpose, Roles
 from sovereign.card.schema.rights import Dpia, Explanation, Hosting, Notice, Objection, Rights, Ropa
@@ -26,9 +26,7 @@ class Answers(Group):
     eprivacy: EPrivacy = part(EPrivacy)
     special: Special = part(Special)
     data: Data = part(Data)
-    retention: tuple[RetentionRule, ...] | Open = ask(
-        "How long is each stored object kept?", "GDPR 5(1)(e), 13(2)(a), 30(1)(f)"
-    )
+    retention: Retention = part(Retention)
     erasure: Erasure = part(Erasure)
     restriction: Restriction = part(Restriction)
     model_privacy: ModelPrivacy = part(ModelPrivacy)

@@ -30,13 +30,22 @@ class Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
-def ask(question: str, source: str, *, when: str = "always", default: Any = NOT_ANSWERED, by: str = "person") -> Any:
+def ask(
+    question: str,
+    source: str,
+    *,
+    when: str = "always",
+    default: Any = NOT_ANSWERED,
+    by: str = "person",
+    empty: bool = False,
+) -> Any:
     """A field that a person answers. ``question`` is the sentence they read, ``source`` the article or judgment.
 
     ``when`` names the condition under which the answer is required (``sovereign.card.conditions``); ``optional``
-    means never. ``by`` is ``both`` where the pipeline checks or proposes what the person answers.
+    means never. ``by`` is ``both`` where the pipeline checks or proposes what the person answers; ``empty`` says that
+    an empty list is an answer.
     """
-    extra: dict[str, Any] = {"filled_by": by, "source": source, "required_when": when}
+    extra: dict[str, Any] = {"filled_by": by, "source": source, "required_when": when, "empty_is_answer": empty}
     return Field(default=default, description=question, json_schema_extra=extra)
 
 
@@ -53,6 +62,8 @@ def fill(meaning: str, source: str, *, when: str = "optional", default: Any = No
 
 def is_open(value: object) -> bool:
     """Whether an answer is missing: not given, empty, or a placeholder such as TODO, TBD or a bare n/a."""
+    if isinstance(value, tuple):
+        return any(is_open(item) for item in value)
     if isinstance(value, str):
         return value.strip().casefold().rstrip(".") in PLACEHOLDERS or "{{" in value or "CHANGE ME" in value.upper()
     return value is None

@@ -135,7 +135,10 @@ class Special(Group):
     """Special categories and criminal data (H). The pipeline scans names and looks for proxies."""
 
     declared_features: Texts = ask(
-        "Which features are special-category data (health, belief, ...)? [] says: none.", "GDPR 9(1)", by="both"
+        "Which features are special-category data (health, belief, ...)? [] says: none.",
+        "GDPR 9(1)",
+        by="both",
+        empty=True,
     )
     art9_condition: Art9 | Open = ask("Which condition of Article 9(2) applies?", "GDPR 9(2)", when="special_data")
     art22_4_safeguards: Text = ask(
@@ -146,6 +149,7 @@ class Special(Group):
         "C-184/20 paras 122-127",
         when="optional",
         default=(),
+        empty=True,
     )
     criminal_data: Flag = ask("Is there data on offences or convictions?", "GDPR 10")
     criminal_law_ref: Text = ask("Which law allows that?", "GDPR 10", when="criminal_data")

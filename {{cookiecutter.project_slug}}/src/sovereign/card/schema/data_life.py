@@ -61,6 +61,14 @@ class RetentionRule(Group):
     covers_versions: Flag = ask("Are old versions of the object deleted too?", "GDPR 5(1)(e)", when="optional")
 
 
+class Retention(Group):
+    """How long each stored object is kept (J)."""
+
+    objects: tuple[RetentionRule, ...] | Open = ask(
+        "How long is each stored object kept?", "GDPR 5(1)(e), 13(2)(a), 30(1)(f)"
+    )
+
+
 class Erasure(Group):
     """What erasing a person means here (J; GDPR 17, 12(3), 19)."""
 

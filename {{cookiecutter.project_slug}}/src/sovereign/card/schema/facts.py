@@ -28,7 +28,6 @@ class Imported(Group):
     foreign_status: str = ""
     unmapped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    evidence_for: tuple[str, ...] = Field(default=(), description="Rule ids that someone based on the foreign status")
 
 
 class PreviousCard(Group):

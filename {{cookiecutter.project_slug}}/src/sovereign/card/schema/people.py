@@ -43,11 +43,13 @@ class Roles(Group):
     controller: Text = ask("Which organisation is the controller?", "GDPR 13(1)(a), 30(1)(a)")
     controller_contact: Text = ask("How can people reach the controller?", "GDPR 13(1)(a)")
     eu_representative: Text = ask("If the controller is outside the EU: who represents it?", "GDPR 27", when="optional")
-    joint_controllers: Texts = ask("Which joint controllers are there?", "GDPR 26", when="optional", default=())
+    joint_controllers: Texts = ask(
+        "Which joint controllers are there?", "GDPR 26", when="optional", default=(), empty=True
+    )
     joint_arrangement_ref: Text = ask("Where is the arrangement between them?", "GDPR 26", when="joint_control")
     dpo_contact: Text = ask("How can people reach the data protection officer?", "GDPR 13(1)(b), 37")
     processors: tuple[Processor, ...] | Open = ask(
-        "Which companies process the data for you? An empty list says: none.", "GDPR 28, 30(1)(d)"
+        "Which companies process the data for you? An empty list says: none.", "GDPR 28, 30(1)(d)", empty=True
     )
     owner_business: Text = ask("Which role owns the use of the score in the business?", "GDPR 5(2), 24")
     owner_model: Text = ask("Which role owns the model?", "GDPR 5(2), 24")
@@ -71,7 +73,9 @@ class Purpose(Group):
     subject_categories: Texts = ask("Whose data is it (customers, members, ...)?", "GDPR 30(1)(c)")
     territories: Texts = ask("In which countries do these people live (two-letter codes)?", "GDPR 30(1)(c), 35")
     children_possible: Flag = ask("Can a child be among them?", "GDPR rec. 38, 71; WP251 ch. V")
-    vulnerable_groups: Texts = ask("Which vulnerable groups may be among them? [] says: none known.", "GDPR rec. 75")
+    vulnerable_groups: Texts = ask(
+        "Which vulnerable groups may be among them? [] says: none known.", "GDPR rec. 75", empty=True
+    )
     children_best_interest_ref: Text = ask(
         "Where is it documented that the decision is in the child's best interest?", "GDPR rec. 71", when="optional"
     )
@@ -117,7 +121,9 @@ class Decision(Group):
         "What happens to the people who are not selected?", "C-634/21 para. 61; WP251 p. 21"
     )
     score_transmitted_to: tuple[Recipient, ...] | Open = ask(
-        "Which other controllers receive the score? [] says: none.", "C-634/21 operative part; GDPR 13(1)(e)"
+        "Which other controllers receive the score? [] says: none.",
+        "C-634/21 operative part; GDPR 13(1)(e)",
+        empty=True,
     )
     price_personalised: Flag = ask(
         "Does a person's price or discount depend on the score?", "Dir. 2011/83 Art. 6(1)(ea)"

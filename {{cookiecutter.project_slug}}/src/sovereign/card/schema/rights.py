@@ -47,7 +47,7 @@ class Explanation(Group):
     plain_language_ref: Text = ask("Where can people read how the score works?", "GDPR 13(2)(f); C-203/22 paras 58-61")
     reader_test_date: Day = ask("When did lay readers test it?", "GDPR 12(1); C-203/22 para. 58", when="art22_applies")
     reader_test_result: Text = ask("What came out?", "GDPR 12(1)", when="art22_applies")
-    withheld: Texts = ask("What is withheld as a trade secret? [] says: nothing.", "GDPR 15(4), rec. 63")
+    withheld: Texts = ask("What is withheld as a trade secret? [] says: nothing.", "GDPR 15(4), rec. 63", empty=True)
     blanket_refusal: Flag = ask(
         "Is every explanation refused as a trade secret?", "C-203/22 paras 74-76", when="withheld"
     )
@@ -110,7 +110,7 @@ class Ropa(Group):
 
     entry_id: Text = ask("Which entry of the record of processing is it?", "GDPR 30(1)")
     recipients: Texts = ask("Which recipients does it name?", "GDPR 30(1)(d)")
-    transfers: Texts = ask("Which countries outside the EEA does it name? [] says: none.", "GDPR 30(1)(e)")
+    transfers: Texts = ask("Which countries outside the EEA does it name? [] says: none.", "GDPR 30(1)(e)", empty=True)
     security_measures_ref: Text = ask("Where are the security measures described?", "GDPR 32, 30(1)(g)")
 
 
@@ -140,5 +140,5 @@ class Hosting(Group):
         "Who owns the hosts that the audit does not know?", "GDPR 28(1)", when="optional", default=()
     )
     transfers: tuple[Transfer, ...] | Open = ask(
-        "Who outside the EEA can reach the data, with which tool? [] says: nobody.", "GDPR 13(1)(f), 44-49"
+        "Who outside the EEA can reach the data, with which tool? [] says: nobody.", "GDPR 13(1)(f), 44-49", empty=True
     )

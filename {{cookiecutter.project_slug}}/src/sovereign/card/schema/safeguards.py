@@ -57,7 +57,7 @@ class Art22(Group):
         "Why can the contract not be performed without it?", "GDPR 22(2)(a); WP251 p. 23", when="contract_exception"
     )
     less_intrusive_alternatives: Texts = ask(
-        "Which less intrusive ways would work? [] says: none.", "WP251 p. 23", when="contract_exception"
+        "Which less intrusive ways would work? [] says: none.", "WP251 p. 23", when="contract_exception", empty=True
     )
     legal_provision: Text = ask("Which law authorises it (ELI or CELEX)?", "GDPR 22(2)(b)", when="law_exception")
     safeguards_in_law: Text = ask(
