@@ -26,7 +26,10 @@ class FeatureSpec(_Frozen):
 
 
 class Nested(_Frozen):
-    """Windows that contain each other, shortest first: a longer one never holds less."""
+    """Totals of windows that contain each other, shortest first: what enters one also enters the longer ones.
+
+    Where the minimum is 0 or more, a longer window never holds less than a shorter one.
+    """
 
     kind: Literal["nested"] = "nested"
     features: tuple[str, ...] = Field(min_length=2)

@@ -7,7 +7,7 @@ exactly (CJEU C-203/22, paragraphs 58-61), not an approximation of another model
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Floats = NDArray[np.float64]
 Columns = Mapping[str, Sequence[Any] | NDArray[Any]]
 
-TRANSFORMS = {"identity": lambda x: x, "asinh": np.arcsinh}
+TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {"identity": np.asarray, "asinh": np.arcsinh}
 
 
 class _Frozen(BaseModel):
@@ -75,9 +75,14 @@ class Scorecard(_Frozen):
     categorical: tuple[Levels, ...] = ()
 
     @property
+    def parts(self) -> tuple[Curve | Levels, ...]:
+        """Numeric, then categorical parts: the column order of :meth:`contributions`."""
+        return (*self.numeric, *self.categorical)
+
+    @property
     def features(self) -> tuple[str, ...]:
         """Feature names in the column order of :meth:`contributions`."""
-        return tuple(part.name for part in (*self.numeric, *self.categorical))
+        return tuple(part.name for part in self.parts)
 
     def contributions(self, columns: Columns) -> Floats:
         """Log-odds per feature, shape (n, p), for ``columns`` that map each feature name to n raw values.
@@ -87,12 +92,13 @@ class Scorecard(_Frozen):
         absent = [name for name in self.features if name not in columns]
         if absent:
             raise KeyError(f"missing features: {', '.join(absent)}; the model needs {', '.join(self.features)}")
-        parts = [part.contribution(columns[part.name]) for part in (*self.numeric, *self.categorical)]
+        parts = [part.contribution(columns[part.name]) for part in self.parts]
         return np.column_stack(parts)
 
     def log_odds(self, columns: Columns) -> Floats:
         """Intercept plus all contributions, shape (n,)."""
-        return self.intercept + self.contributions(columns).sum(axis=1)
+        total: Floats = self.intercept + self.contributions(columns).sum(axis=1)
+        return total
 
     def probability(self, columns: Columns) -> Floats:
         """Probability of the target, shape (n,)."""
