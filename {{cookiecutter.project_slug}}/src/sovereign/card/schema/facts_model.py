@@ -104,6 +104,7 @@ class FeatureCurve(Group):
     name: str
     label: str = ""
     unit: str = ""
+    transform: Literal["identity", "asinh"] = "identity"
     knots: tuple[float, ...] = ()
     log_odds: tuple[float, ...] = ()
     categories: dict[str, float] = Field(default_factory=dict)
