@@ -1,0 +1,169 @@
+"""The estimator: the file you came to change. An additive scorecard, and boosting beside it as the benchmark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from churn.contract import CATEGORICAL, NUMERIC, TARGET
+from churn.settings import Train
+from sovereign.scorecard import Curve, Floats, Levels, Scorecard
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DIGITS = 12
+"""Significant digits of model.json: far finer than 1e-9 in probability, and a diff that a person can read."""
+
+
+def scorecard_estimator(frame: pd.DataFrame, c: float, config: Train) -> Any:
+    """A scikit-learn pipeline, unfitted: a piecewise-linear curve per number, a value per category, one logistic regression.
+
+    Knots are quantiles of ``frame`` between 1 % and 99 %, rounded to three digits, so that no customer's own extreme
+    value stands in the model. Columns that do not vary are left out.
+    """
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import MissingIndicator
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    curves = [(name, _curve(frame[name], knots), [name]) for name, knots in _knots(frame, config.knots).items()]
+    gaps = [name for name in NUMERIC if frame[name].isna().any()]
+    if gaps:
+        curves.append(("missing", MissingIndicator(features="all"), gaps))
+    levels = OneHotEncoder(
+        max_categories=config.max_categories,
+        min_frequency=20,
+        handle_unknown="infrequent_if_exist",
+        sparse_output=False,
+    )
+    columns = ColumnTransformer([*curves, *((name, levels, [name]) for name in CATEGORICAL)])
+    # newton-cholesky converges to the same digits every time; l-bfgs stops somewhere near.
+    regression = LogisticRegression(C=c, solver="newton-cholesky", tol=1e-8, max_iter=200)
+    return Pipeline([("columns", columns), ("regression", regression)])
+
+
+def _knots(frame: pd.DataFrame, count: int) -> dict[str, Floats]:
+    found = {}
+    for name in NUMERIC:
+        values = frame[name].dropna().to_numpy()
+        if len(values):
+            quantiles = np.quantile(values, np.linspace(0.01, 0.99, count))
+            knots = np.unique([float(f"{q:.3g}") for q in quantiles])
+            if len(knots) > 1:
+                found[name] = knots
+    return found
+
+
+def _curve(values: pd.Series[float], knots: Floats) -> Any:
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import FunctionTransformer, SplineTransformer
+
+    return Pipeline(
+        [
+            ("fill", SimpleImputer(strategy="constant", fill_value=float(values.median()))),
+            ("asinh", FunctionTransformer(np.arcsinh)),  # a logarithm that also takes zero and net returns
+            ("spline", SplineTransformer(degree=1, knots=np.arcsinh(knots)[:, None], extrapolation="constant")),
+        ]
+    )
+
+
+def benchmark_estimator(config: Train) -> Any:
+    """Gradient boosting on the same columns, unfitted: what the readable model is measured against."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OrdinalEncoder
+
+    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan)
+    columns = ColumnTransformer([("number", "passthrough", list(NUMERIC)), ("category", codes, list(CATEGORICAL))])
+    boosting = HistGradientBoostingClassifier(
+        learning_rate=0.05, max_iter=150, max_leaf_nodes=15, min_samples_leaf=40, random_state=config.seed
+    )
+    return Pipeline([("columns", columns), ("boosting", boosting)])
+
+
+def fit(estimator: Any, frame: pd.DataFrame) -> Any:
+    """Fit ``estimator`` on the features and the label of ``frame``; return it."""
+    return estimator.fit(inputs(frame), frame[TARGET].to_numpy())
+
+
+def inputs(frame: pd.DataFrame) -> pd.DataFrame:
+    """The model's columns of ``frame``, absent categories as None."""
+    table = frame[[*NUMERIC, *CATEGORICAL]].copy()
+    for name in CATEGORICAL:
+        table[name] = table[name].astype(object).where(table[name].notna(), None)
+    return table
+
+
+def to_scorecard(estimator: Any, frame: pd.DataFrame) -> Scorecard:
+    """The fitted pipeline as data, centred so that the average customer of ``frame`` has contribution zero everywhere."""
+    weights = _weights(estimator)
+    regression = estimator.named_steps["regression"]
+    curves = [_read_curve(estimator, name, weights) for name in NUMERIC if name in weights]
+    levels = [_read_levels(estimator, name, weights[name]) for name in CATEGORICAL]
+    raw = Scorecard(target=TARGET, intercept=float(regression.intercept_[0]), numeric=curves, categorical=levels)
+    columns = {name: frame[name].to_numpy() for name in raw.features}
+    for name in CATEGORICAL:
+        columns[name] = inputs(frame)[name].to_numpy()
+    means = dict(zip(raw.features, raw.contributions(columns).mean(axis=0), strict=True))
+    return Scorecard(
+        target=TARGET,
+        intercept=_round(raw.intercept + sum(means.values())),
+        numeric=tuple(_shift_curve(curve, means[curve.name]) for curve in curves),
+        categorical=tuple(_shift_levels(level, means[level.name]) for level in levels),
+    )
+
+
+def _weights(estimator: Any) -> dict[str, Floats]:
+    """The regression's coefficients of each block of columns."""
+    columns = estimator.named_steps["columns"]
+    coefficients = estimator.named_steps["regression"].coef_[0]
+    return {name: coefficients[part] for name, part in columns.output_indices_.items() if part.stop > part.start}
+
+
+def _read_curve(estimator: Any, name: str, weights: dict[str, Floats]) -> Curve:
+    """With degree 1 the coefficient of a basis function is the curve's height at its knot."""
+    columns = estimator.named_steps["columns"]
+    pipeline = columns.named_transformers_[name]
+    spline = pipeline.named_steps["spline"]
+    knots, heights = np.sinh(spline.bsplines_[0].t[1:-1]), weights[name]
+    fill = float(pipeline.named_steps["fill"].statistics_[0])
+    gaps = next((list(cols) for key, _, cols in columns.transformers_ if key == "missing"), [])
+    extra = float(weights["missing"][gaps.index(name)]) if name in gaps else 0.0
+    at_fill = float(np.interp(np.arcsinh(fill), np.arcsinh(knots), heights))
+    return Curve(
+        name=name,
+        transform="asinh",
+        knots=tuple(float(f"{k:.3g}") for k in knots),
+        log_odds=tuple(float(h) for h in heights),
+        missing_log_odds=at_fill + extra,
+    )
+
+
+def _read_levels(estimator: Any, name: str, weights: Floats) -> Levels:
+    encoder = estimator.named_steps["columns"].named_transformers_[name]
+    rare = set(encoder.infrequent_categories_[0]) if encoder.infrequent_categories_[0] is not None else set()
+    frequent = [c for c in encoder.categories_[0] if c not in rare]
+    table = dict(zip(frequent, (float(w) for w in weights), strict=False))
+    other = float(weights[-1]) if rare else 0.0
+    missing = table.pop(None, other)
+    return Levels(name=name, log_odds=table, other_log_odds=other, missing_log_odds=missing)
+
+
+def _shift_curve(curve: Curve, mean: float) -> Curve:
+    heights = tuple(_round(h - mean) for h in curve.log_odds)
+    return curve.model_copy(update={"log_odds": heights, "missing_log_odds": _round(curve.missing_log_odds - mean)})
+
+
+def _shift_levels(levels: Levels, mean: float) -> Levels:
+    table = {name: _round(value - mean) for name, value in levels.log_odds.items()}
+    rest = {key: _round(getattr(levels, key) - mean) for key in ("other_log_odds", "missing_log_odds")}
+    return levels.model_copy(update={"log_odds": table, **rest})
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")

@@ -1,0 +1,323 @@
+"""config.toml, the profile and the environment, read once into one frozen object."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from churn.errors import Misuse
+from sovereign.pseudonym import parse_key, read_or_make_key
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(gt=0)]
+ENVIRONMENT = os.environ  # noqa: TID251  the one place that reads it
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Project(_Table):
+    """Who owns the project."""
+
+    name: str
+    title: str
+    organisation: str
+    contact: str
+    dpo_contact: str
+
+
+class Paths(_Table):
+    """Where each step writes, relative to the project's root."""
+
+    source: Path
+    raw: Path
+    valid: Path
+    features: Path
+    model: Path
+    metrics: Path
+    card: Path
+    bundle: Path
+    scores: Path
+
+
+class Columns(_Table):
+    """SQL expressions that map a team's transactions to the contract."""
+
+    customer_id: str
+    event_time: str
+    amount_eur: str
+    category: str = ""
+    currency: str = ""
+
+
+class CustomerColumns(_Table):
+    """SQL expressions that map a team's customers table; an empty one means "not there"."""
+
+    customer_id: str
+    consent: str = ""
+    objected_at: str = ""
+    erased_at: str = ""
+    birth_year: str = ""
+    country: str = ""
+
+
+class Synthetic(_Table):
+    """The built-in shop."""
+
+    customers: Count
+    days: Annotated[int, Field(ge=400)]
+    seed: int
+
+
+class Data(_Table):
+    """Step 1."""
+
+    transactions: str
+    customers: str
+    lawful_basis: Literal["", "consent", "contract", "legal_obligation", "legitimate_interests", "public_task"]
+    timezone: str
+    columns: Columns
+    rates: dict[str, Annotated[float, Field(gt=0)]]
+    customer_columns: CustomerColumns
+    synthetic: Synthetic
+
+
+class Validate(_Table):
+    """Step 2."""
+
+    max_rejected_share: Share
+
+
+class Features(_Table):
+    """Step 3; all in days."""
+
+    cutoffs: Annotated[int, Field(ge=3)]
+    every_days: Count
+    horizon_days: Count
+    active_within_days: Count
+    lookback_days: Count
+
+
+class Train(_Table):
+    """Step 4."""
+
+    knots: Annotated[int, Field(ge=2, le=20)]
+    regularisation: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    folds: Annotated[int, Field(ge=1)]
+    max_categories: Count
+    min_customers: Count
+    seed: int
+
+
+class Evaluate(_Table):
+    """Step 5."""
+
+    bootstrap: Count
+    contact_budget: Share
+    groups: tuple[Literal["country", "age_band"], ...]
+    min_group: Count
+    seed: int
+
+
+class Register(_Table):
+    """Step 7: the quality gate."""
+
+    min_roc_auc: Share
+    max_brier_share: Annotated[float, Field(gt=0)]
+    calibration_slope: tuple[float, float]
+    max_fairness_gap: Share
+
+
+class Score(_Table):
+    """Step 8: bands by the upper limit of the churn probability, lowest first."""
+
+    bands: Annotated[dict[str, Share], Field(min_length=1)]
+    action_band: str
+
+    @model_validator(mode="after")
+    def _bands_cover_all(self) -> Score:
+        limits = list(self.bands.values())
+        if limits != sorted(set(limits)) or limits[-1] != 1:
+            raise ValueError("the upper limits of the bands must rise and end at 1")
+        if self.action_band not in self.bands:
+            raise ValueError(f"action_band must be one of {', '.join(self.bands)}")
+        return self
+
+    @property
+    def action_threshold(self) -> float:
+        """The lowest probability of the band in which somebody is contacted."""
+        below = [0.0, *self.bands.values()]
+        return below[list(self.bands).index(self.action_band)]
+
+
+class Serve(_Table):
+    """Where `churn serve` listens."""
+
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+
+
+class Pipeline(_Table):
+    """The image of the Kubeflow components, by digest."""
+
+    image: str
+
+
+class Profile(_Table):
+    """The seven knobs in which `local` and `eu` differ."""
+
+    dvc_remote: str
+    tracking_uri: str
+    offline_store: str
+    online_store: Literal["sqlite", "redis", "postgresql"]
+    runner: Literal["subprocess", "kubeflow"]
+    service: Literal["bentoml", "sota", "kserve"]
+    decision_log: str
+
+
+class Secrets(_Table):
+    """What never stands in config.toml; read from the environment."""
+
+    pseudonym_key: SecretStr | None = None
+    key_file: Path
+    sota_api_key: SecretStr | None = None
+
+
+class Settings(_Table):
+    """Everything a step may know. Made by :func:`load`; never changed afterwards."""
+
+    root: Path
+    profile_name: str
+    project: Project
+    paths: Paths
+    data: Data
+    validate_: Annotated[Validate, Field(alias="validate")]
+    features: Features
+    train: Train
+    evaluate: Evaluate
+    register_: Annotated[Register, Field(alias="register")]
+    score: Score
+    serve: Serve
+    pipeline: Pipeline
+    profile: Profile
+    secrets: Annotated[Secrets, Field(repr=False)]
+
+    def pseudonym_key(self) -> bytes:
+        """The key of the pseudonyms: ``CHURN_PSEUDONYM_KEY`` (hex), else the key file of this project.
+
+        Only the profile local makes a key by itself: elsewhere a new key would split every customer in two.
+        """
+        try:
+            if self.secrets.pseudonym_key:
+                return parse_key(self.secrets.pseudonym_key.get_secret_value())
+            if self.profile_name != "local" and not self.secrets.key_file.exists():
+                raise Misuse(f"No pseudonym key: set CHURN_PSEUDONYM_KEY, or put the key into {self.secrets.key_file}.")
+            return read_or_make_key(self.secrets.key_file)
+        except ValueError as error:
+            raise Misuse(str(error)) from None
+
+    def path(self, noun: str) -> Path:
+        """Absolute path of an artifact such as ``raw`` or ``model``."""
+        return self.root / Path(getattr(self.paths, noun))
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """Settings of the active profile that still hold the template's example values."""
+        values = {"pipeline.image": self.pipeline.image, **{f"profile.{k}": v for k, v in self.profile}}
+        return tuple(key for key, value in values.items() if "example.eu" in value or "{{" in value)
+
+
+def load(profile: str | None = None, root: Path | None = None, environ: Mapping[str, str] = ENVIRONMENT) -> Settings:
+    """Read ``config.toml`` below ``root`` (default: ``CHURN_ROOT`` or the current folder).
+
+    Raises Misuse with one line for a missing file, broken TOML, an unknown key or a wrong value.
+    """
+    root = (root or Path(environ.get("CHURN_ROOT", "."))).resolve()
+    table = _read(root / "config.toml")
+    profiles = table.pop("profile", {})
+    name = profile or environ.get("CHURN_PROFILE", "local")
+    if name not in profiles:
+        raise Misuse(f"Unknown profile '{name}': config.toml defines {', '.join(sorted(profiles)) or 'none'}.")
+    _same_keys(profiles)
+    _override(table, environ)
+    given = {"root": root, "profile_name": name, "profile": profiles[name], "secrets": _secrets(table, environ)}
+    try:
+        settings = Settings.model_validate({**table, **given})
+    except ValidationError as error:
+        raise Misuse(_explain(error)) from None
+    if name != "local" and settings.placeholders:
+        raise Misuse(
+            f"Profile '{name}' still holds example values: {', '.join(settings.placeholders)}. "
+            "Put your own into config.toml, or use the profile local."
+        )
+    return settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Misuse(f"No config.toml in {path.parent}: run this in the project's folder, or set CHURN_ROOT.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise Misuse(f"config.toml is not valid TOML: {error}.") from None
+
+
+def _same_keys(profiles: dict[str, dict[str, Any]]) -> None:
+    """A key that one profile lacks would make the flow differ in more than the seven knobs."""
+    every = set().union(*profiles.values())
+    for name, table in profiles.items():
+        if missing := sorted(every - set(table)):
+            raise Misuse(f"[profile.{name}] in config.toml lacks {', '.join(missing)}; all profiles have the same keys.")
+
+
+def _override(table: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """`make run DATA=… CUSTOMERS=…`: another file without an edit of config.toml."""
+    data = table.get("data", {})
+    if path := environ.get("CHURN_DATA"):
+        data["transactions"] = path
+        if data.get("customers") == "synthetic":
+            data["customers"] = ""
+    if path := environ.get("CHURN_CUSTOMERS"):
+        data["customers"] = path
+    if (count := environ.get("CHURN_SYNTHETIC_CUSTOMERS")) and "synthetic" in data:
+        data["synthetic"]["customers"] = int(count) if count.isdigit() else count
+
+
+def _secrets(table: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    base = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "~")).expanduser() / ".config")
+    name = str(table.get("project", {}).get("name", "churn"))
+    return {
+        "pseudonym_key": environ.get("CHURN_PSEUDONYM_KEY") or None,
+        "key_file": base / "churn" / f"{name}.key",
+        "sota_api_key": environ.get("SOTA_API_KEY") or None,
+    }
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem of a pydantic error as one line for the reader of config.toml."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"config.toml has no key '{where}'.{_did_you_mean(first['loc'])}"
+    if first["type"] == "missing":
+        return f"config.toml lacks '{where}'."
+    return f"config.toml: {where} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}."
+
+
+def _did_you_mean(where: tuple[int | str, ...]) -> str:
+    model: Any = Settings
+    for part in where[:-1]:
+        field = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
+        model = field.annotation if field else None
+        if not hasattr(model, "model_fields"):
+            return ""
+    known = [f.alias or n for n, f in model.model_fields.items()]
+    close = difflib.get_close_matches(str(where[-1]), known, n=1)
+    return f" Did you mean '{close[0]}'?" if close else f" Known there: {', '.join(known)}."

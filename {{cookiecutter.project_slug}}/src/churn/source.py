@@ -1,0 +1,55 @@
+"""data/source.json: which input the flow runs on, by content hash; DVC watches this small file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from churn.artifacts import read_json, write_json
+from churn.errors import Misuse
+from churn.settings import Settings
+
+SYNTHETIC = "synthetic"
+
+
+def refresh(settings: Settings) -> Path:
+    """Write ``data/source.json`` if the input named by the settings has changed; return its path.
+
+    A clone that has the versioned data but not the raw file keeps the pinned input, so nothing runs again.
+    """
+    path = settings.path("source")
+    pinned = read_json(path) if path.is_file() else None
+    now = _describe(settings, pinned)
+    if now != pinned:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, now)
+    return path
+
+
+def _describe(settings: Settings, pinned: Any) -> dict[str, Any]:
+    data = settings.data
+    if data.transactions == SYNTHETIC:
+        return {"kind": SYNTHETIC, **data.synthetic.model_dump()}
+    if data.customers == SYNTHETIC:
+        raise Misuse("[data] customers is 'synthetic' but transactions is a file: name a customers file, or set ''.")
+    tables = {"transactions": data.transactions, "customers": data.customers}
+    files = {name: _fingerprint(settings, path, name, pinned) for name, path in tables.items() if path}
+    return {"kind": "files", **files}
+
+
+def _fingerprint(settings: Settings, given: str, table: str, pinned: Any) -> dict[str, str]:
+    path = resolve(settings, given)
+    before = (pinned or {}).get(table, {})
+    if not path.is_file():
+        if before.get("path") == given:
+            return dict(before)
+        raise Misuse(f"No file {given} for {table}: set [data] in config.toml, or call with DATA=path/to/file.csv.")
+    with path.open("rb") as file:
+        return {"path": given, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def resolve(settings: Settings, given: str) -> Path:
+    """A path as the user wrote it: absolute, or relative to the project's folder."""
+    path = Path(given).expanduser()
+    return path if path.is_absolute() else settings.root / path

@@ -1,0 +1,1 @@
+"""The flow, one file per step in order; steps meet only through files."""

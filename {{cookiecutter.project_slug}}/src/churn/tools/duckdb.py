@@ -1,0 +1,81 @@
+"""DuckDB: reads the team's files, and one closed connection for every query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from churn.errors import Misuse
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """An in-memory database in UTC that installs no extension and so asks no server for one."""
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
+    connection.execute("SET preserve_insertion_order = false; SET enable_progress_bar = false")
+    return connection
+
+
+def load_file(connection: duckdb.DuckDBPyConnection, table: str, path: Path, *, text: Sequence[str] = ()) -> list[str]:
+    """Load CSV (also .gz) or Parquet into ``table`` and return its column names.
+
+    CSV types are found from every row, not from the first ones: a column that turns into words at the end stays
+    text, and the rows that cannot be cast are set aside and counted later. Columns in ``text`` are never numbers,
+    so that the ids 007 and 7 stay two people.
+    """
+    import duckdb
+
+    if not path.is_file():
+        raise Misuse(f"No file {path}: set [data] in config.toml, or call with DATA=path/to/transactions.csv.")
+    if path.stat().st_size == 0:
+        raise Misuse(f"{path} is empty: it needs a header and at least one row.")
+    try:
+        columns = _columns(connection, path)
+        types = {name: "VARCHAR" for name in text if name in columns}
+        connection.execute(f"CREATE TABLE {table} AS SELECT * FROM {_reader(path)}", _arguments(path, types))  # noqa: S608
+    except duckdb.Error as error:
+        raise Misuse(f"Cannot read {path} as {_kind(path)}: {first_line(error)}") from None
+    if count(connection, table) == 0:
+        raise Misuse(f"{path} has a header and no rows: its columns are {', '.join(columns)}.")
+    return columns
+
+
+def _kind(path: Path) -> str:
+    return "Parquet" if path.suffix in (".parquet", ".pq") else "CSV"
+
+
+def _reader(path: Path) -> str:
+    return "read_parquet(?)" if _kind(path) == "Parquet" else "read_csv(?, header = true, sample_size = -1, types = ?)"
+
+
+def _arguments(path: Path, types: dict[str, str]) -> list[object]:
+    return [str(path)] if _kind(path) == "Parquet" else [str(path), types]
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
+    reader = "read_parquet(?)" if _kind(path) == "Parquet" else "read_csv(?, header = true, all_varchar = true)"
+    return [str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {reader}", [str(path)]).fetchall()]
+
+
+def count(connection: duckdb.DuckDBPyConnection, table: str, where: str = "true") -> int:
+    """Rows of ``table`` that satisfy ``where``."""
+    row = connection.execute(f"SELECT count(*) FROM {table} WHERE {where}").fetchone()  # noqa: S608
+    assert row is not None
+    return int(row[0])
+
+
+def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
+    """Write the rows of ``query`` (ordered by it, for the same bytes every time) to a Parquet file."""
+    target = str(path).replace("'", "''")
+    connection.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of a library's message, which is the part that a reader can use."""
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,77 @@
+"""Feast: the entity, feature view and feature service over the snapshots, and the stores behind them."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from datetime import datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from churn.contract import FEATURES
+from churn.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VIEW, SERVICE, ENTITY = "customer_snapshot", "churn_v1", "customer"
+SNAPSHOTS = "snapshots.parquet"
+
+
+def store(folder: Path, settings: Settings) -> Any:
+    """The feature store of ``folder``: registry and online store beside the snapshots, DuckDB for offline reads."""
+    from feast import FeatureStore, RepoConfig
+
+    warnings.filterwarnings("ignore", module="feast")
+    config = RepoConfig(
+        project=settings.project.name.replace("-", "_"),
+        provider="local",
+        registry=str(folder / "registry.db"),
+        offline_store={"type": "duckdb"},
+        online_store={"type": "sqlite", "path": str(folder / "online.db")},
+        entity_key_serialization_version=3,
+        repo_path=folder,
+    )
+    return FeatureStore(repo_path=str(folder), config=config)
+
+
+def apply(folder: Path, settings: Settings) -> Any:
+    """Register entity, view and service over ``snapshots.parquet`` of ``folder``; return the store."""
+    from feast import Entity, FeatureService, FeatureView, Field, FileSource
+    from feast.types import Float64, String
+    from feast.value_type import ValueType
+
+    entity = Entity(name=ENTITY, join_keys=["customer_id"], value_type=ValueType.STRING)
+    view = FeatureView(
+        name=VIEW,
+        entities=[entity],
+        # A snapshot older than this says nothing about a customer any more.
+        ttl=timedelta(days=settings.features.every_days),
+        schema=[Field(name=f.name, dtype=String if f.dtype == "string" else Float64) for f in FEATURES],
+        # Relative, so that the registry is the same on every machine; Feast's DuckDB store takes it from the working
+        # directory and not from repo_path, hence the chdir below.
+        source=FileSource(path=SNAPSHOTS, timestamp_field="event_timestamp"),
+        description="What a customer bought before the cut-off; computed by `churn features`",
+    )
+    feature_store = store(folder, settings)
+    feature_store.apply([entity, view, FeatureService(name=SERVICE, features=[view])])
+    return feature_store
+
+
+def historical(feature_store: Any, entities: pd.DataFrame) -> pd.DataFrame:
+    """Features as they were at each (customer_id, event_timestamp) of ``entities``, point in time."""
+    with chdir(feature_store.repo_path):
+        frame: pd.DataFrame = feature_store.get_historical_features(
+            entity_df=entities, features=feature_store.get_feature_service(SERVICE)
+        ).to_df()
+    return frame
+
+
+def materialise(feature_store: Any, as_of: datetime) -> None:
+    """Put the snapshot of the day ``as_of`` (UTC midnight) into the online store."""
+    from datetime import UTC
+
+    end = as_of.replace(tzinfo=UTC)
+    with chdir(feature_store.repo_path), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        feature_store.materialize(start_date=end - timedelta(hours=1), end_date=end, feature_views=[VIEW])

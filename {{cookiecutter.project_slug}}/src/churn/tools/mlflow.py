@@ -1,0 +1,110 @@
+"""MLflow: runs and the registry; models as skops, never as pickle."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from churn.settings import Settings
+from churn.tools.skops import TRUSTED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+@dataclass(frozen=True)
+class Run:
+    """What a training run leaves in the tracking store."""
+
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    artifacts: Path
+
+
+def client(settings: Settings) -> Any:
+    """An MLflow client on the profile's tracking store; a SQLite path is taken from the project's folder."""
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    uri = settings.profile.tracking_uri
+    if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
+        path = settings.root / uri.removeprefix("sqlite:///")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        uri = f"sqlite:///{path}"
+    with _quiet():
+        mlflow.set_tracking_uri(uri)
+        return mlflow.MlflowClient()
+
+
+def log_run(settings: Settings, run: Run, estimator: Any, example: pd.DataFrame) -> str:
+    """Log one training run with its fitted ``estimator``; return the run's id.
+
+    ``example`` gives the signature only (names and types); no row of it is stored.
+    """
+    import mlflow
+
+    api = client(settings)
+    experiment = _experiment(api, settings)
+    with _quiet(), mlflow.start_run(experiment_id=experiment, tags=dict(run.tags)) as active:
+        mlflow.log_params({k: str(v) for k, v in run.params.items()})
+        mlflow.log_metrics(dict(run.metrics))
+        mlflow.log_artifacts(str(run.artifacts))
+        mlflow.sklearn.log_model(
+            estimator,
+            name="model",
+            serialization_format="skops",
+            skops_trusted_types=list(TRUSTED),
+            signature=mlflow.models.infer_signature(example.head(1), [0.5]),
+            pip_requirements=[],
+        )
+        return str(active.info.run_id)
+
+
+def _experiment(api: Any, settings: Settings) -> str:
+    found = api.get_experiment_by_name(settings.project.name)
+    if found:
+        return str(found.experiment_id)
+    local = settings.profile.tracking_uri.startswith("sqlite:")
+    where = (settings.root / ".mlflow/artifacts").as_uri() if local else None
+    return str(api.create_experiment(settings.project.name, artifact_location=where))
+
+
+def register(settings: Settings, run_id: str, folder: Path, metrics: Mapping[str, float], tags: Mapping[str, str]) -> str:
+    """Log the files of ``folder`` to the run, make a registry version of it with alias ``candidate``; return the version."""
+    from mlflow.exceptions import MlflowException
+
+    api = client(settings)
+    name = settings.project.name
+    with _quiet():
+        try:
+            api.get_registered_model(name)
+        except MlflowException:
+            api.create_registered_model(name)
+        for key, value in metrics.items():
+            api.log_metric(run_id, key, value)
+        api.log_artifacts(run_id, str(folder), "card")
+        version = api.create_model_version(name, source=f"runs:/{run_id}/model", run_id=run_id, tags=dict(tags)).version
+        api.set_registered_model_alias(name, "candidate", version)
+    return str(version)
+
+
+class _quiet(redirect_stdout[StringIO]):  # noqa: N801  reads as a statement
+    """MLflow prints links and emoji on both streams; the flow has its own lines."""
+
+    def __init__(self) -> None:
+        super().__init__(StringIO())
+        self._errors = redirect_stderr(StringIO())
+
+    def __enter__(self) -> StringIO:
+        self._errors.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *details: Any) -> None:
+        super().__exit__(*details)
+        self._errors.__exit__(*details)
