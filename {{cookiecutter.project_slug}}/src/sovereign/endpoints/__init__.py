@@ -1,0 +1,22 @@
+"""Whose law reaches an address: a provider table as data, a classifier that fails towards "declare it", S3 presets."""
+
+from sovereign.endpoints._address import Address, parse
+from sovereign.endpoints._classify import Classification, classify, classify_image
+from sovereign.endpoints._presets import S3Preset, UnknownPresetError, preset, preset_names, region_names
+from sovereign.endpoints._table import Jurisdiction, Provider, providers
+
+__all__ = [
+    "Address",
+    "Classification",
+    "Jurisdiction",
+    "Provider",
+    "S3Preset",
+    "UnknownPresetError",
+    "classify",
+    "classify_image",
+    "parse",
+    "preset",
+    "preset_names",
+    "providers",
+    "region_names",
+]
