@@ -1,0 +1,76 @@
+"""Rules on minimisation, retention and erasure (GDPR 5, 12, 17, 25)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sovereign.card.rules.engine import Case, Hits, rule
+from sovereign.card.schema.base import NOT_ANSWERED, is_open
+from sovereign.card.schema.data_life import RetentionRule
+from sovereign.card.schema.facts_data import Feature, StorageObject
+
+BANNED: Final = {
+    "consent_status": "consent is a gate, never a feature",
+    "identifier": "a direct identifier",
+    "free_text": "free text",
+}
+DURATION: Final = re.compile(r"P(?=.)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?)?")
+
+
+@rule("R32", "GDPR 5(1)(c), 25", "Take the feature out, or say in one sentence why it is needed.")
+def unnecessary_input(case: Case) -> Hits:
+    """Consent status, direct identifier or free text as a feature, or a feature without a reason."""
+    for feature in case.facts.data.features:
+        if why := _banned(feature):
+            yield f"{feature.name}: {why}."
+    scan = case.facts.data.pii_scan
+    if scan and (scan.direct_identifiers or scan.free_text):
+        yield f"The scan found {', '.join((*scan.direct_identifiers, *scan.free_text))} in the training matrix."
+
+
+def _banned(feature: Feature) -> str:
+    no_reason = "" if not is_open(feature.necessity_reason) else "no reason why it is necessary"
+    return BANNED.get(feature.category, no_reason)
+
+
+@rule("R33", "GDPR 5(1)(c)", "Take the feature out: the model is as good without it.", severity="warn")
+def worthless_feature(case: Case) -> Hits:
+    """A feature adds nothing and is still used (policy number)."""
+    limit = case.policy.min_ablation_delta
+    for feature in case.facts.data.features:
+        if feature.ablation_delta is not None and feature.ablation_delta <= limit:
+            costs = f"{feature.ablation_delta:+.4f} ROC AUC"
+            yield f"{feature.name}: leaving it out costs {costs} (policy: more than {limit})."
+
+
+@rule("R34", "GDPR 5(1)(e), 30(1)(f)", "Set a period in [[retention.objects]], run the purge, cover old versions.")
+def retention(case: Case) -> Hits:
+    """A stored object without a period, kept forever, overdue, or whose old versions are not deleted."""
+    answered = case.answers.retention.objects
+    rules = {} if answered == NOT_ANSWERED else {row.object: row for row in answered}
+    for stored in case.facts.retention.objects:
+        row = rules.get(stored.object)  # type: ignore[call-overload]
+        if row is None or is_open(row.period):
+            yield case.open(f"{stored.object} is stored and has no retention period.")
+        else:
+            yield from _kept_too_long(row, stored)
+
+
+def _kept_too_long(row: RetentionRule, stored: StorageObject) -> Hits:
+    if not DURATION.fullmatch(row.period):
+        yield f"{row.object} is kept '{row.period}', which is no ISO 8601 period such as P24M."
+    if stored.overdue_objects:
+        yield f"{stored.overdue_objects} objects of {row.object} are past their period."
+    if stored.versions_exist and row.covers_versions is not True:
+        yield f"Old versions of {row.object} exist and the rule does not cover them."
+
+
+@rule("R35", "GDPR 17, 12(3)", "Run the erasure, rebuild the snapshot, answer the requests.")
+def erased_but_there(case: Case) -> Hits:
+    """Erased people are still in a snapshot, or requests are overdue."""
+    facts = case.facts.retention
+    if facts.erased_subjects_still_in_snapshot:
+        yield f"{facts.erased_subjects_still_in_snapshot} erased people are still in a snapshot."
+    if facts.open_requests_overdue:
+        yield f"{facts.open_requests_overdue} erasure requests are overdue."

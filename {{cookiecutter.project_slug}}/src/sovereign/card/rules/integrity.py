@@ -1,0 +1,77 @@
+"""Rules on the card itself: open answers, typed status, approvals, imported status (GDPR 5(2), 24)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sovereign.card.approval import problems
+from sovereign.card.build import DERIVED_KEYS
+from sovereign.card.questions import Question, missing_facts, open_questions, paste, walk
+from sovereign.card.rules.engine import Case, Hit, Hits, rule
+from sovereign.card.schema.derived import Derived
+
+FOREIGN: Final = re.compile(
+    r"(sage\s?maker|hugging\s?face|\bhf\b|mlflow|model card toolkit|cyclonedx).{0,60}"
+    r"\b(approved|approval|status|stage|production|tags?|verified)\b",
+    re.IGNORECASE,
+)
+
+
+@rule("R01", "GDPR 5(2)", "Answer in model_card.toml; 'n/a: because ...' is an answer, 'n/a' is none.")
+def open_answer(case: Case) -> Hits:
+    """An answer that is required now is missing, TODO, a bare n/a or the template's placeholder."""
+    tables: dict[str, list[Question]] = {}
+    for question in open_questions(case.card.model_copy(update={"derived": case.derived})):
+        tables.setdefault(question.table, []).append(question)
+    for table, rows in tables.items():
+        found = f"[{table}] is open: {', '.join(row.key for row in rows)}."
+        yield Hit(found, case.open_severity, paste=paste(tuple(rows)))
+
+
+@rule("F01", "GDPR 5(2)", "Run the flow again so that the step records it.")
+def missing_fact(case: Case) -> Hits:
+    """The pipeline did not record a fact that the card needs."""
+    missing = missing_facts(case.card.model_copy(update={"derived": case.derived}))
+    if missing:
+        yield case.open(f"Not recorded: {', '.join(missing)}.")
+
+
+@rule("R04", "GDPR 22(1)", "Take the typed status out; change the answers it is computed from.")
+def typed_status(case: Case) -> Hits:
+    """A status was typed, or changed in the file, and contradicts the computed one."""
+    for key, typed in case.card.typed_status.items():
+        computed = _computed(case.derived, DERIVED_KEYS[key])
+        if typed != computed:
+            yield f"{key} = {typed!r} was typed; computed is {computed!r}."
+    if case.applies22 and case.answers.art22.exception == "not_applicable":
+        yield "art22.exception = 'not_applicable' was typed; Article 22 applies."
+    if case.card.derived != case.derived:
+        yield "The derived status in card.json is not the one computed from its answers and facts."
+
+
+def _computed(derived: Derived, path: str) -> object:
+    group, _, name = path.partition(".")
+    return getattr(getattr(derived, group), name)
+
+
+@rule(
+    "R48",
+    "GDPR 5(2), 24",
+    "Have each role approve this very card: churn card approve --role ... --as ...",
+    at="promote",
+)
+def unapproved(case: Case) -> Hits:
+    """An approval is missing, rejects, is the author's own, or was given for another content of the card."""
+    yield from problems(case.card, case.policy.approval_roles)
+
+
+@rule("R56", "GDPR 5(2)", "Give evidence of your own; an imported status proves nothing.")
+def imported_status(case: Case) -> Hits:
+    """A status imported from SageMaker, Hugging Face, MLflow or the like is used as evidence."""
+    for path, _, value in walk(case.answers):
+        if isinstance(value, str) and FOREIGN.search(value):
+            yield f"{path} rests on an imported status: '{value}'."
+    for approval in case.card.approvals:
+        if FOREIGN.search(f"{approval.person} {approval.comment}"):
+            yield f"The approval as {approval.role} rests on an imported status."
