@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,8 +56,10 @@ def build(facts: Facts, answers: Mapping[str, Any], *, card_id: str) -> Card:
     except ValidationError as error:
         raise CardError(_readable(error)) from None
     card = Card(id=card_id, answers=people, facts=facts, derived=derive(people, facts), typed_status=typed)
-    complete = not open_questions(card) and not missing_facts(card)
-    ready = card.model_copy(update={"status": "in_review" if complete else "draft"})
+    questions = open_questions(card)
+    status = "draft" if questions or missing_facts(card) else "in_review"
+    unlisted = {q.path: _has(given, q.table) for q in questions if not _has(given, q.path)}
+    ready = card.model_copy(update={"status": status, "unlisted": unlisted})
     return ready.model_copy(update={"content_hash": ready.computed_hash()})
 
 
@@ -75,6 +78,19 @@ def _split(answers: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             value = given[table].pop(key)
             typed[path] = value if isinstance(value, bool) else str(value)
     return given, typed
+
+
+def _has(answers: Mapping[str, Any], path: str) -> bool:
+    """Whether ``model_card.toml`` has a table or key such as ``consent.withdrawal.channel``."""
+    here: Any = answers
+    for name in re.findall(r"\w+", path):
+        if isinstance(here, Mapping) and name in here:
+            here = here[name]
+        elif isinstance(here, list) and name.isdigit() and int(name) < len(here):
+            here = here[int(name)]
+        else:
+            return False
+    return True
 
 
 def _readable(error: ValidationError) -> str:

@@ -67,6 +67,7 @@ class Decision(Group):
 def may_promote(
     card: Card,
     findings: list[Finding],
+    *,
     candidate: Mapping[str, float],
     production: Mapping[str, float] | None,
     policy: RulePolicy,
@@ -102,7 +103,7 @@ def promote(
         production = registry.metrics(previous) if previous else None
         candidate = registry.metrics(version)
         reasons = (
-            *may_promote(card, findings, candidate, production, policy, at.date()),
+            *may_promote(card, findings, candidate=candidate, production=production, policy=policy, today=at.date()),
             *_another_card(registry, version, card),
             *_who_and_why(by, why),
         )

@@ -72,16 +72,20 @@ def missing_facts(card: Card) -> tuple[str, ...]:
     return tuple(path for path in rows if not (path == "evaluation.fairness" and unmeasured))
 
 
-def paste(questions: tuple[Question, ...]) -> str:
-    """The lines to paste into ``model_card.toml``: each question as a comment above its key."""
+def paste(card: Card, questions: tuple[Question, ...]) -> str:
+    """The lines to paste into ``model_card.toml`` for those questions that the file does not list yet.
+
+    A table that the file has already is named in a comment, because TOML forbids to open it twice.
+    """
     tables: dict[str, list[Question]] = {}
     for question in questions:
-        tables.setdefault(question.table, []).append(question)
-    return "\n".join(_table(name, rows) for name, rows in tables.items())
+        if question.path in card.unlisted:
+            tables.setdefault(question.table, []).append(question)
+    return "\n".join(_table(name, rows, card.unlisted[rows[0].path]) for name, rows in tables.items())
 
 
-def _table(name: str, rows: list[Question]) -> str:
-    header = f"[[{name.partition('[')[0]}]]" if "[" in name else f"[{name}]"
+def _table(name: str, rows: list[Question], there: bool) -> str:
+    header = f"# below [{name}]" if there else f"[{name}]"
     return "\n".join([header] + [line for row in rows for line in _lines(row)])
 
 

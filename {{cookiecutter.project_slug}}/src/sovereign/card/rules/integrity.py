@@ -26,7 +26,7 @@ def open_answer(case: Case) -> Hits:
         tables.setdefault(question.table, []).append(question)
     for table, rows in tables.items():
         found = f"[{table}] is open: {', '.join(row.key for row in rows)}."
-        yield Hit(found, case.open_severity, paste=paste(tuple(rows)))
+        yield Hit(found, case.open_severity, paste=paste(case.card, tuple(rows)))
 
 
 @rule("F01", "GDPR 5(2)", "Run the flow again so that the step records it.")

@@ -46,6 +46,10 @@ class Card(Group):
     facts: Facts
     derived: Derived
     typed_status: dict[str, Any] = Field(default_factory=dict)
+    unlisted: dict[str, bool] = Field(
+        default_factory=dict,
+        description="Required questions that model_card.toml does not list yet, and whether their table is there",
+    )
     approvals: tuple[Approval, ...] = ()
     content_hash: str = ""
 

@@ -76,12 +76,12 @@ class AiAct(Group):
 
     is_ai_system: Flag = ask("Is it an AI system (a trained model usually is)?", "AI Act 3(1)")
     role: AiRole | Open = ask("Are you its provider, its deployer, or both (built in house: both)?", "AI Act 3(3)-(4)")
-    art5_screen: Art5Screen = part(Art5Screen)
     annex_iii_point: AnnexIII | Open = ask(
         "Which point of Annex III fits (employees 4b, credit 5b, life or health insurance 5c, ...)?", "AI Act 6(2)"
     )
     talks_or_generates: Flag = ask("Does it talk with people or generate text, images, sound?", "AI Act 50")
     literacy_measures: Text = ask("How do the people who use it learn what it can and cannot do?", "AI Act 4")
+    art5_screen: Art5Screen = part(Art5Screen)
     high_risk: HighRisk = part(HighRisk)
 
 

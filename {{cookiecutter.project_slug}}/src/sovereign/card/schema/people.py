@@ -116,7 +116,6 @@ class Decision(Group):
     automation_level: Automation | Open = ask("What part does a person have in it?", "GDPR 22(1)")
     score_role: ScoreRole | Open = ask("How much does the outcome hang on the score?", "C-634/21 paras 48-50, 73")
     effect: Effect | Open = ask("How strongly does the outcome affect a person?", "GDPR 22(1), rec. 71")
-    effect_factors: EffectFactors = part(EffectFactors)
     not_selected_outcome: Text = ask(
         "What happens to the people who are not selected?", "C-634/21 para. 61; WP251 p. 21"
     )
@@ -133,3 +132,4 @@ class Decision(Group):
         "Dir. 2011/83 Art. 6(1)(ea)",
         when="price_personalised",
     )
+    effect_factors: EffectFactors = part(EffectFactors)
