@@ -1,6 +1,6 @@
 """A tiny service staged for deployment, and the double of the sota API to send it to."""
 
-import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -55,9 +55,10 @@ def desk(staged: Staged, double: SotaDouble, tmp_path: Path) -> Desk:
 
 
 @pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch) -> str:
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The stand-in for the sota CLI, with the key where the real one looks for it."""
     monkeypatch.setenv("SOTA_API_KEY", KEY)
-    path = shutil.which(str(Path(__file__).with_name("fake_sota.py")))
-    assert path, "fake_sota.py must be executable"
-    return path
+    program = tmp_path / "sota"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("fake_sota.py")}" "$@"\n')
+    program.chmod(0o755)
+    return str(program)

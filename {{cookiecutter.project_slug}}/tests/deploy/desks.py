@@ -13,12 +13,12 @@ from sovereign.deploy.stage import Staged
 from sovereign.deploy.transport import Patience, Transport
 
 PROJECT = Path(__file__).parents[2]
-BASE_IMAGE = "registry.example.eu/python:3.12-slim@sha256:" + "ab" * 32
+BASE_IMAGE = "registry.acme.test/python:3.12-slim@sha256:" + "ab" * 32
 LOCK = "pydantic==2.12.0 \\\n    --hash=sha256:" + "cd" * 32 + "\n    # via churn\n"
 SERVICE = "from sovereign.scorecard import Scorecard\n\nprint(Scorecard)\n"
 
 
-def write_bundle(folder: Path, version: str = "3") -> Path:
+def write_bundle(folder: Path, version: str = "3", profile: str = "eu") -> Path:
     """A sealed bundle with one feature."""
     folder.mkdir(parents=True)
     curve = {"name": "recency_days", "transform": "identity", "knots": [0, 90], "log_odds": [-1, 1]}
@@ -39,7 +39,7 @@ def write_bundle(folder: Path, version: str = "3") -> Path:
         (folder / name).write_text(json.dumps(content))
     (folder / "card.html").write_text("<!doctype html><title>Card</title>")
     origin = {"git_commit": "0" * 40, "data_version": "d41d8cd98f00b204", "created_at": "2026-11-24T08:00:00Z"}
-    seal_bundle(folder, name="acme-churn", version=version, profile="local", **origin)
+    seal_bundle(folder, name="acme-churn", version=version, profile=profile, **origin)
     return folder
 
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # ruff: noqa: T201, TID251  a program of its own: it prints and reads its environment
 """A stand-in for the sota CLI in tests, written from what the real one (v1.1.0, built from source) was seen to do.
 

@@ -1,6 +1,7 @@
 """The check refuses each thing that may not be sent; one test a rule, each starting from a folder that passes."""
 
 import pytest
+from desks import write_bundle
 
 from sovereign.deploy.check import check_staged
 
@@ -70,6 +71,8 @@ def test_a_missing_card(staged):
     ("rule", "old", "new"),
     [
         ("base-image", "@sha256:" + "ab" * 32, ":3.12"),
+        ("placeholder", "registry.acme.test", "registry.example.eu"),
+        ("placeholder", "ab" * 32, "0" * 64),
         ("user", "USER 10001:10001\n", ""),
         ("user", "USER 10001:10001", "USER 0"),
         ("user", "USER 10001:10001", "USER churn"),
@@ -107,6 +110,10 @@ def test_a_bundle_that_was_changed_or_holds_more_than_it_lists(staged):
     (staged.folder / "app" / "bundle" / "notes.md").unlink()
     edit(staged, "app/bundle/card.html", "Card", "Card, but nicer")
     assert rules(staged) == {"bundle"}
+
+
+def test_a_bundle_that_was_registered_with_warnings_only(make_stage, tmp_path):
+    assert rules(make_stage(bundle=write_bundle(tmp_path / "local", profile="local"))) == {"profile"}
 
 
 @pytest.mark.parametrize(

@@ -202,14 +202,14 @@ def test_a_folder_that_fails_its_check_is_never_sent(desk):
 
 
 def test_a_cli_that_fails_says_why(desk, cli, tmp_path):
-    broken = tmp_path / "sota"
+    broken = tmp_path / "broken"
     broken.write_text(f"#!{sys.executable}\nimport sys\nsys.exit('Error: archive/tar: write too long')\n")
     broken.chmod(0o755)
     assert "`sota deploy` ended with 1: Error: archive/tar: write too long" in refusal(desk, cli=str(broken))
 
 
 def test_a_cli_that_hangs_is_ended(desk, tmp_path):
-    slow = tmp_path / "sota"
+    slow = tmp_path / "slow"
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
     slow.chmod(0o755)
     desk.clock = desk.clock._replace(timeout_s=0.2)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from sovereign.deploy.config import DIGEST
 from sovereign.deploy.packing import LIMIT_BYTES, pack, packed_paths
 from sovereign.deploy.sbom import read_lock
-from sovereign.deploy.stage import DIGEST
 
 ROOT_FILES = {"Dockerfile", ".sotaignore", ".sota.json"}
 DATA = {*(".csv", ".tsv", ".parquet", ".feather", ".arrow", ".xlsx", ".jsonl", ".ndjson"), ".db", ".duckdb", ".sqlite"}
@@ -93,6 +93,11 @@ def _dockerfile_faults(steps: list[tuple[str, str]]) -> Iterator[tuple[str, str]
 
     if not values("FROM") or not all(DIGEST.fullmatch(value.split()[0]) for value in values("FROM")):
         yield "base-image", f"FROM {values('FROM')}: each must name a digest, image@sha256:<64 hex digits>"
+    if any("example.eu" in value or "0" * 64 in value for value in values("FROM")):
+        yield (
+            "placeholder",
+            f"FROM {values('FROM')[0]} is the template's example; set [deploy] base_image in config.toml",
+        )
     user = (values("USER") or ["root"])[-1].split(":")[0]
     if not user.isdigit() or int(user) == 0:
         yield "user", f"the last USER is {user!r}: a numeric user other than 0 is needed"
@@ -126,12 +131,15 @@ def _bundle(folder: Path) -> Iterator[Problem]:
     from sovereign.bundle import read_bundle
 
     try:
-        listed = {*read_bundle(folder / "app" / "bundle").manifest.files, "bundle.json"}
+        manifest = read_bundle(folder / "app" / "bundle").manifest
     except ValueError as error:
         yield Problem("bundle", "app/bundle", str(error))
         return
+    if manifest.profile != "eu":
+        wrong = f"registered with profile {manifest.profile}, which only warns; register it with CHURN_PROFILE=eu"
+        yield Problem("profile", "app/bundle/bundle.json", wrong)
     for path in _files(folder / "app" / "bundle"):
-        if path.name not in listed:
+        if path.name not in (*manifest.files, "bundle.json"):
             yield Problem("bundle", _name(path, folder), "bundle.json does not list this file")
 
 

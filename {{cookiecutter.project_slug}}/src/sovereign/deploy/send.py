@@ -12,9 +12,10 @@ from pathlib import Path
 from threading import Timer
 
 from sovereign.deploy import DeployError
+from sovereign.deploy.config import API_URL
 from sovereign.deploy.packing import pack
 from sovereign.deploy.releases import Change
-from sovereign.deploy.sota_api import API_URL, Project, SotaApi
+from sovereign.deploy.sota_api import Project, SotaApi
 from sovereign.deploy.stage import Staged
 from sovereign.deploy.transport import SotaError
 

@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sovereign.deploy.transport import SotaError, Transport, envelope
 
-API_URL = "https://api.sota.io"
 FINAL = ("running", "failed", "stopped")
 M = TypeVar("M", bound=BaseModel)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sovereign.deploy import DeployError
+from sovereign.deploy.config import DIGEST
 from sovereign.deploy.packing import pack
 from sovereign.deploy.sbom import sbom_json
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sovereign.bundle import Manifest
 
 SUFFIXES = {".py", ".html", ".css", ".js", ".svg", ".json", ".sql", ".j2", ".typed"}
-DIGEST = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 
 
 class Staged(NamedTuple):
