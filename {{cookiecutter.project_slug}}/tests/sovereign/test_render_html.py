@@ -1,0 +1,177 @@
+"""card.html is one file that answers the reader's first questions and that no value can break out of."""
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import pytest
+from cards import APPROVERS, card, signed
+from full_card import full_card
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sovereign.card.build import build
+from sovereign.card.render import render_html
+from sovereign.card.schema import Facts
+
+FREE_TEXT = {
+    "answers": (
+        "purpose.statement",
+        "roles.controller",
+        "decision.not_selected_outcome",
+        "objection.marketing_channel",
+    ),
+    "facts": ("evaluation.slices.0.slice", "explanation.curves.0.label", "model.algorithm", "hosting.0.hostname"),
+}
+
+
+class Skeleton(HTMLParser):
+    """Collects tags with attribute names, and the visible words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, ...]] = []
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, *(name for name, _ in attrs)))
+        self.addresses += [value or "" for name, value in attrs if name in {"src", "href", "data", "action"}]
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1][0] != "style":
+            self.words.append(data)
+
+
+def skeleton(page):
+    parsed = Skeleton()
+    parsed.feed(page)
+    return parsed
+
+
+def words(page):
+    return " ".join(" ".join(skeleton(page).words).split())
+
+
+def first_screen(page):
+    return words(page.partition('<nav aria-label="Contents">')[0])
+
+
+def page_with(text):
+    changed = dict.fromkeys(FREE_TEXT["answers"], text)
+    return render_html(full_card(answers=changed, **dict.fromkeys(FREE_TEXT["facts"], text)))
+
+
+BENIGN = skeleton(page_with("harmless"))
+
+
+@given(st.text(min_size=1, max_size=60).map(lambda text: f"x{text}"))
+@settings(max_examples=25, deadline=None)
+def test_no_text_changes_the_structure_of_the_page(text):
+    assert skeleton(page_with(text)).tags == BENIGN.tags
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=alert(1)>',
+        "</style><script>alert(1)</script>",
+        "' onmouseover='alert(1)",
+        "{% raw %}{# a comment #}",
+        "]]><svg onload=alert(1)>",
+        "&lt;script&gt;",
+    ],
+)
+def test_an_attack_is_shown_as_text(attack):
+    page = page_with(attack)
+    assert skeleton(page).tags == BENIGN.tags
+    assert " ".join(attack.split()) in words(page)
+
+
+def test_the_page_asks_for_nothing_from_outside():
+    addresses = skeleton(render_html(full_card())).addresses
+    assert addresses
+    assert all(address.startswith(("#", "data:")) for address in addresses)
+    assert "url(" not in render_html(full_card())
+
+
+def test_a_picture_is_embedded(tmp_path):
+    (tmp_path / "lift.png").write_bytes(b"\x89PNG")
+    page = render_html(full_card(), images={"Lift": tmp_path / "lift.png"})
+    data = base64.b64encode(b"\x89PNG").decode()
+    assert f'src="data:image/png;base64,{data}" alt="Lift"' in page
+
+
+def test_a_picture_of_another_kind_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"lift\.exe: only \.png and \.svg pictures are embedded"):
+        render_html(full_card(), images={"Lift": tmp_path / "lift.exe"})
+
+
+def test_the_first_screen_tells_what_for_whom_why_and_what_people_can_do():
+    told = first_screen(render_html(full_card()))
+    assert "Find customers who will probably not buy in the next 30 days" in told
+    assert "customers in DE, AT" in told
+    assert "Article 22 does not apply" in told
+    assert "ordinary targeted offers rarely affect people significantly" in told
+    assert "Stop offers shop account" in told
+    assert "Complain to the data protection authority" in told
+
+
+def test_when_article_22_applies_the_first_screen_names_the_human_and_the_contest():
+    told = first_screen(render_html(full_card("article22")))
+    assert "Article 22 applies" in told
+    assert "Ask a human shop account" in told
+    assert "Contest shop account" in told
+
+
+def test_when_it_is_open_the_first_screen_says_so():
+    page = render_html(build(Facts(), {}, card_id="acme-churn"))
+    assert "Article 22: still open" in first_screen(page)
+    assert "Normally Article 22 does not apply" in first_screen(page)
+    assert 'class="open">not answered yet' in page
+
+
+def test_every_open_question_is_listed_with_its_key_and_article():
+    page = render_html(card(answers={"roles.dpo_contact": "?"}))
+    told = words(page)
+    assert "How can people reach the data protection officer? roles.dpo_contact GDPR 13(1)(b), 37" in told
+    assert "1 open" in first_screen(page)
+
+
+def test_every_feature_has_its_picture_with_a_name_for_those_who_do_not_see_it():
+    page = render_html(full_card())
+    assert len(re.findall('<svg role="img"', page)) == 17 + 1
+    assert 'aria-label="days since the last purchase: effect on the log-odds between 0 and 89"' in page
+
+
+def test_figures_come_with_their_interval_and_the_price_of_the_readable_model():
+    told = words(render_html(full_card()))
+    assert "ROC AUC 0.738 0.719 to 0.757" in told
+    assert "ROC AUC, difference to this model -0.005 (-0.012 to 0.002)" in told
+
+
+def test_a_gap_above_the_tolerance_and_a_group_too_small_to_show_are_said():
+    told = words(render_html(full_card()))
+    assert "country share selected 0.060 yes 120" in told
+    assert "age share of leavers found 0.140 no 90" in told
+    assert "Too small to show in country (share selected): MT." in told
+    assert "country=MT too small to show without pointing at people" in told
+
+
+def test_approvals_are_shown_and_one_of_an_older_content_is_marked():
+    good = signed(full_card())
+    assert "Ada Lovelace approve" in words(render_html(good))
+    assert next(iter(APPROVERS.values())) in words(render_html(good))
+    changed = good.model_copy(update={"content_hash": "0" * 64})
+    assert "no, the card changed since" in words(render_html(changed))
+    assert "nobody has approved this card" in words(render_html(full_card()))
+
+
+def test_a_foreign_status_is_named_as_no_approval():
+    page = render_html(full_card(**{"imported": {"source": "sagemaker", "foreign_status": "Approved"}}))
+    assert "its status “Approved” is no approval" in words(page)
+
+
+def test_the_same_card_gives_the_same_page():
+    assert render_html(full_card()) == render_html(full_card())
