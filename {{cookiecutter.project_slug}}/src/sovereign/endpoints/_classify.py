@@ -79,7 +79,7 @@ def _by_host(parsed: Address) -> Classification:
         return _unknown(parsed, "cloud metadata address" if parsed.ip == _METADATA else "a bare IP address")
     found = look_up(parsed.host)
     if found is None:
-        return _unknown(parsed, "not in the provider table: its owner must be declared")
+        return _unknown(parsed, "not in the provider table")
     provider, jurisdiction = found
     if not parsed.ascii_only and jurisdiction in _TRUSTED_ONLY_IN_ASCII:
         return _unknown(parsed, "spelled with characters that only look like the provider's name")

@@ -1,0 +1,139 @@
+"""The audit's result as a table, JSON, SARIF 2.1.0, and the hosting list of the model card."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sovereign.audit._judge import Finding, Severity
+from sovereign.audit._mention import Payload
+from sovereign.audit._policy import Policy
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_LEVELS = {Severity.NOTICE: "note", Severity.WARNING: "warning", Severity.ERROR: "error"}
+_STYLES = {Severity.OK: "green", Severity.NOTICE: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "bold red"}
+_REGION = re.compile(
+    r"(?:^|[.-])((?:[a-z]{2}|af|ap|cloudgouv-eu|eusc-de)-[a-z]+(?:-\d)?|fsn1|nbg1|hel1|eu0\d|gra|rbx|sbg|waw)(?=[.-]|$)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Every address found, judged."""
+
+    findings: tuple[Finding, ...]
+    root: str
+
+    def counts(self) -> dict[str, int]:
+        """How many findings of each severity."""
+        seen = Counter(finding.severity for finding in self.findings)
+        return {severity.name.lower(): seen[severity] for severity in Severity}
+
+    def refused(self, policy: Policy) -> list[Finding]:
+        """The findings that the policy's ``fail_on`` refuses."""
+        limit = Severity[policy.fail_on.upper()]
+        return [finding for finding in self.findings if finding.severity >= limit]
+
+    def to_json(self) -> dict[str, Any]:
+        """One object for other programs."""
+        return {
+            "schema_version": "1",
+            "counts": self.counts(),
+            "findings": [_row(finding) for finding in self.findings],
+        }
+
+    def to_sarif(self) -> dict[str, Any]:
+        """SARIF 2.1.0 (OASIS), which code forges show beside the line."""
+        shown = [finding for finding in self.findings if finding.severity > Severity.OK]
+        rules = sorted({finding.seen.jurisdiction.value for finding in shown})
+        driver = {
+            "name": "churn audit",
+            "rules": [{"id": rule, "shortDescription": {"text": rule.replace("_", " ").lower()}} for rule in rules],
+        }
+        return {
+            "$schema": _SCHEMA,
+            "version": "2.1.0",
+            "runs": [{"tool": {"driver": driver}, "results": [_sarif(finding, rules) for finding in shown]}],
+        }
+
+    def table(self, *, everything: bool = False) -> Table:
+        """For people: the worst first; what is fine only when ``everything`` is asked for."""
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table("", "where", "address", "class", "why", title=f"Addresses in {self.root}")
+        for finding in sorted(self.findings, key=lambda row: -row.severity):
+            if everything or finding.severity > Severity.OK:
+                name = f"[{_STYLES[finding.severity]}]{finding.severity.name.lower()}[/]"
+                plain = finding.where, finding.address, finding.seen.jurisdiction.value, finding.message
+                table.add_row(name, *map(escape, plain))
+        return table
+
+
+def hosting(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
+    """The hosting list of the model card: one row per component and host, in the card's words."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for finding in findings:
+        if not finding.mention.carries or not (finding.seen.host or finding.seen.provider):
+            continue
+        key = (finding.mention.component, finding.seen.host or finding.seen.provider)
+        row = rows.setdefault(key, _host(finding))
+        carries = {*row["carries"], *(payload.value for payload in finding.mention.carries)} - {Payload.TELEMETRY.value}
+        row["carries"] = [payload.value for payload in Payload if payload.value in carries]
+        row["allowed"] = row["allowed"] and finding.severity < Severity.ERROR
+    return list(rows.values())
+
+
+def _host(finding: Finding) -> dict[str, Any]:
+    seen = finding.seen
+    region = _REGION.search(seen.host)
+    return {
+        "component": finding.mention.component,
+        "hostname": seen.host or seen.provider,
+        "scheme": seen.scheme,
+        "provider": seen.provider,
+        "region": region.group(1) if region else "",
+        "config": finding.where,
+        "jurisdiction_class": seen.jurisdiction.value,
+        "us_nexus": seen.us_nexus,
+        "carries": [],
+        "allowed": True,
+    }
+
+
+def _row(finding: Finding) -> dict[str, Any]:
+    return {
+        "severity": finding.severity.name.lower(),
+        "file": finding.mention.file,
+        "line": finding.mention.line,
+        "key": finding.mention.key,
+        "address": finding.address,
+        "host": finding.seen.host,
+        "provider": finding.seen.provider,
+        "country": finding.seen.country,
+        "jurisdiction_class": finding.seen.jurisdiction.value,
+        "confirmed": finding.seen.confirmed,
+        "component": finding.mention.component,
+        "carries": [payload.value for payload in finding.mention.carries],
+        "message": finding.message,
+    }
+
+
+def _sarif(finding: Finding, rules: list[str]) -> dict[str, Any]:
+    rule = finding.seen.jurisdiction.value
+    place = {
+        "artifactLocation": {"uri": finding.mention.file},
+        "region": {"startLine": max(1, finding.mention.line)},
+    }
+    return {
+        "ruleId": rule,
+        "ruleIndex": rules.index(rule),
+        "level": _LEVELS[finding.severity],
+        "message": {"text": f"{finding.address}: {finding.message}"},
+        "locations": [{"physicalLocation": place}],
+    }
