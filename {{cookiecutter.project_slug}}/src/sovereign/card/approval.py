@@ -12,17 +12,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sovereign.card.build import CardError
 from sovereign.card.schema.card import Approval, ApprovalRole, Card
 
 ROLES: Final[tuple[ApprovalRole, ...]] = get_args(ApprovalRole)
-NAMED: Final = re.compile(r"[^\W\d_][\w.'’-]*( [^\W\d_][\w.'’-]*)+")
+NAMED: Final = re.compile(r"[^\W\d_][\w.'’-]*(,? [^\W\d_][\w.'’-]*)+")
 NOT_A_PERSON: Final = re.compile(
     r"\b(team|bot|admin|owner|officer|department|service|ci|pipeline|group|committee)\b", re.I
 )
-_FILE: Final = TypeAdapter(tuple[Approval, ...])
+_FILE: Final = TypeAdapter(tuple[Approval, ...], config=ConfigDict(defer_build=True))
 
 
 class ApprovalError(ValueError):

@@ -144,6 +144,7 @@ def _decision(answers: Answers, review: DerivedReview) -> DerivedDecision:
     effect, effect_why = _effect(answers, flips)
     applies = _applies(automation, effect)
     still_open = tuple(name for name, value in flips.items() if value == NOT_ANSWERED) if applies == "?" else ()
+    reasons = (*automation_why, *effect_why) if applies is True else effect_why
     return DerivedDecision.model_validate(
         {
             "profiling": True,
@@ -153,7 +154,7 @@ def _decision(answers: Answers, review: DerivedReview) -> DerivedDecision:
             "effect": effect,
             "effect_why": effect_why,
             "art22_applies": applies,
-            "why": _why(applies, automation, effect, (*automation_why, *effect_why), len(still_open)),
+            "why": _why(applies, automation, effect, reasons, len(still_open)),
             "open_factors": still_open,
         }
     )
@@ -168,15 +169,15 @@ def _applies(automation: str, effect: str) -> Tri:
 
 def _why(applies: Tri, automation: str, effect: str, reasons: tuple[str, ...], still_open: int) -> str:
     """The finding in words for the card's first screen."""
-    because = "; ".join(reasons)
+    because, strength = "; ".join(reasons), effect.replace("_", " ")
     if applies is True:
-        return f"Article 22 applies: the decision is solely automated and its effect is {effect} ({because})."
+        return f"Article 22 applies: the decision is solely automated and its effect is {strength} ({because})."
     if applies is False and automation == "assisted":
         return "Article 22 does not apply: a person with authority decides each case before it takes effect."
     if applies is False:
         return (
-            f"Article 22 does not apply: the effect on people is {effect}; {because}. "
-            "It is profiling all the same, and people may object to it."
+            f"Article 22 does not apply: the decision may be automated, but its effect on people is {strength} "
+            f"({because}). It is profiling all the same, and people may object to it."
         )
     return (
         "Normally Article 22 does not apply to ordinary retention offers (WP251 p. 22), "

@@ -11,11 +11,9 @@ from sovereign.card.questions import Question, missing_facts, open_questions, pa
 from sovereign.card.rules.engine import Case, Hit, Hits, rule
 from sovereign.card.schema.derived import Derived
 
-FOREIGN: Final = re.compile(
-    r"(sage\s?maker|hugging\s?face|\bhf\b|mlflow|model card toolkit|cyclonedx).{0,60}"
-    r"\b(approved|approval|status|stage|production|tags?|verified)\b",
-    re.IGNORECASE,
-)
+PLACE: Final = r"\b(sage\s?maker|hugging\s?face|hf|mlflow|model card toolkit|cyclonedx)\b"
+STATUS: Final = r"\b(approved|approval|stage|verified|tags?)\b"
+FOREIGN: Final = re.compile(rf"{PLACE}.{{0,60}}{STATUS}|{STATUS}.{{0,60}}{PLACE}", re.IGNORECASE)
 
 
 @rule("R01", "GDPR 5(2)", "Answer in model_card.toml; 'n/a: because ...' is an answer, 'n/a' is none.")
@@ -23,10 +21,10 @@ def open_answer(case: Case) -> Hits:
     """An answer that is required now is missing, TODO, a bare n/a or the template's placeholder."""
     tables: dict[str, list[Question]] = {}
     for question in open_questions(case.card.model_copy(update={"derived": case.derived})):
-        tables.setdefault(question.table, []).append(question)
+        tables.setdefault(question.table.partition("[")[0], []).append(question)
     for table, rows in tables.items():
-        found = f"[{table}] is open: {', '.join(row.key for row in rows)}."
-        yield Hit(found, case.open_severity, paste=paste(case.card, tuple(rows)))
+        keys = ", ".join(row.path.removeprefix(table).lstrip(".") for row in rows)
+        yield Hit(f"[{table}] is open: {keys}.", case.open_severity, paste=paste(case.card, tuple(rows)))
 
 
 @rule("F01", "GDPR 5(2)", "Run the flow again so that the step records it.")

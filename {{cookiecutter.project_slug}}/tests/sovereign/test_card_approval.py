@@ -1,0 +1,70 @@
+"""Approvals: a named person, not the author, about one exact content of the card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cards import NOW, card, signed
+
+from sovereign.card.approval import ApprovalError, approve, is_named_person, load, problems, record
+from sovereign.card.build import CardError, with_approvals
+
+ROLES = ("business_owner", "model_owner")
+
+
+def test_an_approval_says_who_what_when_and_about_which_card() -> None:
+    good = card()
+    given = approve(good, role="legal", person="Ada Lovelace", at=NOW, comment="checked with counsel")
+    assert (given.role, given.person, given.decision, given.at) == ("legal", "Ada Lovelace", "approve", NOW)
+    assert given.card_hash == good.content_hash
+
+
+@pytest.mark.parametrize("person", ["Ada", "CRM team", "ci bot", "Model Owner", "ada@acme.example", ""])
+def test_an_approver_is_a_named_person(person: str) -> None:
+    with pytest.raises(ApprovalError, match="no named person"):
+        approve(card(), role="legal", person=person, at=NOW)
+
+
+@pytest.mark.parametrize("name", ["Ada Lovelace", "Jean-Luc O'Brien", "Müller-Lüdenscheidt, Änne", "J. R. Tolkien"])
+def test_names_of_people_are_accepted(name: str) -> None:
+    assert is_named_person(name)
+
+
+@pytest.mark.parametrize("spelling", ["Alan Turing", "ALAN TURING", "Turing, Alan"])
+@pytest.mark.parametrize("author", ["Alan Turing <alan@acme.example>", "at <alan.turing@acme.example>"])
+def test_the_author_of_the_commit_may_not_approve_under_any_spelling(spelling: str, author: str) -> None:
+    with pytest.raises(ApprovalError, match="somebody else must approve"):
+        approve(card(facts={"model.authors": [author]}), role="legal", person=spelling, at=NOW)
+
+
+def test_the_data_protection_officer_gives_an_opinion_and_no_approval() -> None:
+    with pytest.raises(ApprovalError, match="opinion in \\[sign_off\\], never an approval"):
+        approve(card(), role="dpo", person="Dora Ohm", at=NOW)
+
+
+def test_approvals_of_every_role_carry_the_card() -> None:
+    assert list(problems(signed(card()), ROLES)) == []
+
+
+def test_the_last_word_of_a_role_counts() -> None:
+    good = card()
+    no = approve(good, role="model_owner", person="Ada Lovelace", at=NOW.replace(hour=13), decision="reject")
+    changed_mind = with_approvals(good, (*signed(good).approvals, no))
+    assert list(problems(changed_mind, ROLES)) == ["Ada Lovelace rejected it as model_owner."]
+
+
+def test_the_record_keeps_what_was_recorded_before(tmp_path: Path) -> None:
+    file = tmp_path / "governance" / "approvals.json"
+    assert load(file) == ()
+    first, second = signed(card()).approvals
+    record(file, first)
+    record(file, second)
+    assert load(file) == (first, second)
+
+
+def test_a_broken_record_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "approvals.json"
+    file.write_text('[{"role": "king"}]', encoding="utf-8")
+    with pytest.raises(CardError, match="no list of approvals"):
+        load(file)
