@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 
 from sovereign.deploy import DeployError
 from sovereign.deploy.check import check_staged
-from sovereign.deploy.packing import LIMIT_BYTES
 from sovereign.deploy.releases import Change, Release, append_release, change_between, check_variables, read_releases
 from sovereign.deploy.send import Say, Shipment, apply_change, linked_project, read_link, redact, upload, write_link
 from sovereign.deploy.smoke import smoke_test
@@ -35,6 +34,8 @@ def deploy(shipment: Shipment, api: SotaApi, *, link: Path, releases: Path, cloc
     platform, the build or the service says no; ValueError when the configuration is wrong.
     """
     change = planned_change(shipment, releases)
+    for line in shipment.staged.listing():
+        say(line)
     if problems := check_staged(shipment.staged.folder):
         raise DeployError("the staged folder may not be sent:\n" + "\n".join(f"  {problem}" for problem in problems))
     project = linked_project(api, shipment, link, say)
@@ -121,8 +122,7 @@ def dry_run(shipment: Shipment, *, link: Path, releases: Path) -> list[str]:
     project = read_link(link)
     staged, problems = shipment.staged, check_staged(shipment.staged.folder)
     place = f"/v1/projects/{project.id if project else '<id>'}"
-    lines = [f"{size:>10,}  {name}" for name, size in staged.files]
-    lines += [f"{staged.packed_bytes:>10,}  packed, of {LIMIT_BYTES:,} allowed", *(f"REFUSED {p}" for p in problems)]
+    lines = [*staged.listing(), *(f"REFUSED {problem}" for problem in problems)]
     if project is None:
         lines.append(
             f"POST {shipment.api_url}/v1/projects name={shipment.name!r} slug={shipment.slug!r} unless it exists"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sovereign.deploy import DeployError
 from sovereign.deploy.config import DIGEST
-from sovereign.deploy.packing import pack
+from sovereign.deploy.packing import LIMIT_BYTES, pack
 from sovereign.deploy.sbom import sbom_json
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ class Staged(NamedTuple):
     files: tuple[tuple[str, int], ...]
     packed_bytes: int
     bundle: str
+
+    def listing(self) -> list[str]:
+        """One line a file with its size, then the size packed and the limit; all in bytes."""
+        lines = [f"{size:>10,}  {name}" for name, size in self.files]
+        return [*lines, f"{self.packed_bytes:>10,}  packed, of {LIMIT_BYTES:,} allowed"]
 
 
 def stage(
