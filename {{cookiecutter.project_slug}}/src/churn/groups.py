@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-AGE_BANDS = (0, 25, 35, 45, 55, 65, 200)
+AGE_BANDS = (0, 30, 45, 60, 200)
 TENURE_BANDS = (0, 30, 90, 180, 366)
 
 

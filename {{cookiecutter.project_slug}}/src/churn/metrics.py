@@ -152,6 +152,14 @@ def fairness(
     return found
 
 
+def membership_auc(in_losses: Floats, out_losses: Floats) -> float:
+    """How well a loss threshold tells training customers from others (Yeom et al. 2018): ROC AUC, 0.5 is a guess."""
+    from sklearn.metrics import roc_auc_score
+
+    member = np.r_[np.ones(len(in_losses)), np.zeros(len(out_losses))]
+    return rounded(roc_auc_score(member, -np.r_[in_losses, out_losses]))
+
+
 def rounded(value: Any) -> float:
     """Six decimals: more than any interval here supports, and the same bytes on every run."""
     return round(float(value), 6) + 0.0

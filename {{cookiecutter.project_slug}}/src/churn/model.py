@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from churn.contract import CATEGORICAL, NUMERIC, TARGET
 from churn.settings import Train
@@ -99,6 +100,11 @@ def inputs(frame: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """The scorecard's view of a table: raw values by feature, each of shape (n,), absent categories as None."""
+    return {name: values.to_numpy() for name, values in inputs(frame).items()}
+
+
 def to_scorecard(estimator: Any, frame: pd.DataFrame) -> Scorecard:
     """The fitted pipeline as data, centred so that the average customer of ``frame`` has contribution zero everywhere."""
     weights = _weights(estimator)
@@ -106,10 +112,7 @@ def to_scorecard(estimator: Any, frame: pd.DataFrame) -> Scorecard:
     curves = [_read_curve(estimator, name, weights) for name in NUMERIC if name in weights]
     levels = [_read_levels(estimator, name, weights[name]) for name in CATEGORICAL]
     raw = Scorecard(target=TARGET, intercept=float(regression.intercept_[0]), numeric=curves, categorical=levels)
-    columns = {name: frame[name].to_numpy() for name in raw.features}
-    for name in CATEGORICAL:
-        columns[name] = inputs(frame)[name].to_numpy()
-    means = dict(zip(raw.features, raw.contributions(columns).mean(axis=0), strict=True))
+    means = dict(zip(raw.features, raw.contributions(columns(frame)).mean(axis=0), strict=True))
     return Scorecard(
         target=TARGET,
         intercept=_round(raw.intercept + sum(means.values())),

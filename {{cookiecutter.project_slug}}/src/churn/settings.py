@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from churn.errors import Misuse
+from sovereign.card.rules.policy import RulePolicy
 from sovereign.pseudonym import parse_key, read_or_make_key
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -126,6 +127,12 @@ class Evaluate(_Table):
     seed: int
 
 
+class Card(_Table):
+    """Step 6: the numbers of the rules that are policy and not law."""
+
+    policy: RulePolicy
+
+
 class Register(_Table):
     """Step 7: the quality gate."""
 
@@ -202,6 +209,7 @@ class Settings(_Table):
     features: Features
     train: Train
     evaluate: Evaluate
+    card: Card
     register_: Annotated[Register, Field(alias="register")]
     score: Score
     serve: Serve
@@ -226,6 +234,12 @@ class Settings(_Table):
     def path(self, noun: str) -> Path:
         """Absolute path of an artifact such as ``raw`` or ``model``."""
         return self.root / Path(getattr(self.paths, noun))
+
+    @property
+    def rule_policy(self) -> RulePolicy:
+        """The rules' numbers; open answers warn while trying out locally, and block wherever real data is used."""
+        open_answers = "warn" if self.profile_name == "local" else "block"
+        return self.card.policy.model_copy(update={"open_answers": open_answers})
 
     @property
     def placeholders(self) -> tuple[str, ...]:
@@ -260,6 +274,11 @@ def load(profile: str | None = None, root: Path | None = None, environ: Mapping[
     return settings
 
 
+def pass_on(**given: str | None) -> None:
+    """Put what a command was given (``data="x.csv"``) into the environment, for this process and its children."""
+    ENVIRONMENT.update({f"CHURN_{name.upper()}": value for name, value in given.items() if value is not None})
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -284,7 +303,7 @@ def _override(table: dict[str, Any], environ: Mapping[str, str]) -> None:
         data["transactions"] = path
         if data.get("customers") == "synthetic":
             data["customers"] = ""
-    if path := environ.get("CHURN_CUSTOMERS"):
+    if (path := environ.get("CHURN_CUSTOMERS_FILE")) is not None:
         data["customers"] = path
     if (count := environ.get("CHURN_SYNTHETIC_CUSTOMERS")) and "synthetic" in data:
         data["synthetic"]["customers"] = int(count) if count.isdigit() else count

@@ -52,6 +52,7 @@ def data(source: Path, output: Path, *, settings: Settings) -> None:
             headline=f"{counts['read']:,} read = {kept:,} kept + {counts['read'] - kept:,} set aside ({words or 'none'})",
             set_aside=counts["set_aside"],
             source=pinned["kind"],
+            erased_found=_erased_found(connection, folder, settings.pseudonym_key()),
             lawful_basis="consent" if _has_consent(settings) else settings.data.lawful_basis,
         )
 
@@ -231,3 +232,16 @@ def _write(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
         FROM people JOIN names USING (customer_id) WHERE coalesce(consent, true) AND NOT objected ORDER BY ALL""",
         folder / "groups.parquet",
     )
+
+
+def _erased_found(connection: duckdb.DuckDBPyConnection, folder: Path, key: bytes) -> int:
+    """Erased people found in what was written, by their pseudonyms: counted from the output, not from the intent."""
+    rows = connection.execute("SELECT customer_id FROM people WHERE erased AND customer_id IS NOT NULL").fetchall()
+    gone = pseudonyms([str(row[0]) for row in rows], key)
+    files = [str(folder / f"{name}.parquet") for name in ("transactions", "customers", "groups")]
+    found = connection.execute(
+        "SELECT count(DISTINCT customer_id) FROM read_parquet(?, union_by_name = true) WHERE list_contains(?, customer_id)",
+        [files, gone],
+    ).fetchone()
+    assert found is not None
+    return int(found[0])

@@ -46,6 +46,7 @@ def validate(raw: Path, output: Path, *, settings: Settings) -> None:
             rows_out=rows - bad,
             headline=f"{bad:,} of {rows:,} rows rejected ({bad / rows:.2%}, limit {limit:.2%})",
             rejected={str(k): int(v) for k, v in by_rule.items()},
+            newest_event=f"{tables['transactions']['event_time'].max():%Y-%m-%d}",
             data=read_json(raw / "summary.json"),
         )
     if refused:

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from churn import groups, metrics, model, plots
+from churn import bundle_files, groups, metrics, model, plots
 from churn.artifacts import need, read_json, summarise, write_json, writing
-from churn.contract import TARGET
+from churn.contract import CATEGORICAL, NUMERIC, TARGET
 from churn.settings import Settings
 from churn.tools import skops
 from sovereign import scorecard
-from sovereign.scorecard import Floats
+from sovereign.explain import Explainer
+from sovereign.scorecard import Floats, Scorecard
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SAMPLE = 200
+"""Customers for whom a counterfactual is looked for."""
 
 
 def evaluate(model_folder: Path, features: Path, valid: Path, output: Path, *, settings: Settings) -> None:
@@ -30,12 +34,15 @@ def evaluate(model_folder: Path, features: Path, valid: Path, output: Path, *, s
     test = everything[everything["event_timestamp"] == newest].reset_index(drop=True)
     past = everything[everything["event_timestamp"] < newest]
     card = scorecard.read(model_folder / "model.json")
-    p = card.probability(columns(test))
+    p = card.probability(model.columns(test))
     boosted = skops.read(model_folder / "benchmark.skops").predict_proba(model.inputs(test))[:, 1]
     people = groups.protected(valid, test["customer_id"], newest.year, settings.evaluate.groups)
     found = _figures(test, past, p, boosted, settings)
     found |= _by_group(test, p, people, settings)
     c = read_json(model_folder / "summary.json")["c"]
+    found["features"] = _features(past, test, card, c, settings)
+    found["membership_auc"] = _membership(past, c, settings)
+    found["explanations"] = _explanations(model_folder, card, test, settings)
     found["rolling"] = _rolling(everything, c, settings)
     with writing(output) as folder:
         write_json(folder / "metrics.json", found)
@@ -47,12 +54,6 @@ def evaluate(model_folder: Path, features: Path, valid: Path, output: Path, *, s
             rows_out=len(test),
             headline=f"ROC AUC {auc['value']:.3f} ({auc['low']:.3f}-{auc['high']:.3f}), Brier {brier['value']:.3f}",
         )
-
-
-def columns(frame: pd.DataFrame) -> dict[str, Any]:
-    """The scorecard's view of a table: raw values by feature, absent categories as None."""
-    table = model.inputs(frame)
-    return {name: table[name].to_numpy() for name in table.columns}
 
 
 def _figures(
@@ -115,3 +116,58 @@ def _rolling(everything: pd.DataFrame, c: float, settings: Settings) -> list[dic
         figures = {name: metrics.rounded(measure[name](y, p)) for name in ("roc_auc", "brier")}
         rows.append({"cutoff": f"{cut:%Y-%m-%d}", "customers": len(y), "base_rate": metrics.rounded(y.mean()), **figures})
     return rows
+
+
+def _features(
+    past: pd.DataFrame, test: pd.DataFrame, card: Scorecard, c: float, settings: Settings
+) -> list[dict[str, Any]]:
+    """What each feature is worth: mean absolute log-odds on the test set, and the AUC that is lost without it."""
+    from sklearn.metrics import roc_auc_score
+
+    y = test[TARGET].to_numpy()
+
+    def auc(without: str | None) -> float:
+        blank = {} if without is None else {without: None if without in CATEGORICAL else np.nan}
+        fitted = model.fit(model.scorecard_estimator(past.assign(**blank), c, settings.train), past.assign(**blank))
+        return float(roc_auc_score(y, fitted.predict_proba(model.inputs(test.assign(**blank)))[:, 1]))
+
+    whole = auc(None)
+    weight = dict(zip(card.features, np.abs(card.contributions(model.columns(test))).mean(axis=0), strict=True))
+    return [
+        {
+            "name": name,
+            "importance": metrics.rounded(weight.get(name, 0.0)),
+            "ablation_delta": metrics.rounded(whole - auc(name)),
+            "missing_share": metrics.rounded(past[name].isna().mean()),
+        }
+        for name in (*NUMERIC, *CATEGORICAL)
+    ]
+
+
+def _membership(past: pd.DataFrame, c: float, settings: Settings) -> float:
+    """A membership-inference attack on a model of half of the customers: can it be told whose rows were used?"""
+    rng = np.random.default_rng(settings.evaluate.seed)
+    ids = np.sort(past["customer_id"].unique())
+    mine = past["customer_id"].isin(ids[rng.random(len(ids)) < 0.5])
+    fitted = model.fit(model.scorecard_estimator(past[mine], c, settings.train), past[mine])
+
+    def losses(frame: pd.DataFrame) -> Floats:
+        p = fitted.predict_proba(model.inputs(frame))
+        result: Floats = -np.log(p[np.arange(len(frame)), frame[TARGET].to_numpy()])
+        return result
+
+    return metrics.membership_auc(losses(past[mine]), losses(past[~mine]))
+
+
+def _explanations(folder: Path, card: Scorecard, test: pd.DataFrame, settings: Settings) -> dict[str, Any]:
+    """Largest gap between the explained model and the fitted pipeline; share of people with a counterfactual."""
+    fitted = skops.read(folder / "scorecard.skops").predict_proba(model.inputs(test))[:, 1]
+    policy = bundle_files.policy(settings, significant_effect=False, human_review=False, reviewer_contact="")
+    explainer = Explainer(card, bundle_files.contract(), policy)
+    sample = model.inputs(test.sample(min(SAMPLE, len(test)), random_state=settings.evaluate.seed))
+    found = [explainer.explain(row).counterfactual is not None for row in sample.to_dict("records")]
+    return {
+        "fidelity": float(f"{np.abs(card.probability(model.columns(test)) - fitted).max():.0e}"),
+        "counterfactual_coverage": metrics.rounded(np.mean(found)),
+        "counterfactual_sample": len(found),
+    }

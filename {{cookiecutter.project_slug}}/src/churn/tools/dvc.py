@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
+import logging
+import os
+import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from churn.errors import Misuse
 
 
 def data_version(folder: Path) -> str:
@@ -20,7 +24,60 @@ def data_version(folder: Path) -> str:
     return str(tree.hash_info.value)
 
 
-def reproduce(root: Path) -> Iterator[str]:
-    """Run `dvc repro` and give its output line by line; the last item is the exit code as ``exit N``."""
-    command = [sys.executable, "-m", "dvc", "repro", "--no-commit" if False else "--quiet"]
-    yield str(subprocess.run(command, cwd=root, check=False).returncode)
+def reproduce(root: Path) -> None:
+    """Run every stage whose inputs, code or parameters have changed, in this project's environment.
+
+    The steps print their own lines. Raises SystemExit with a step's exit code if it stops: its message is out already.
+    """
+    from dvc.exceptions import DvcException
+
+    with _repo(root) as repo:
+        try:
+            repo.reproduce()
+        except DvcException as error:
+            _stop(error)
+
+
+def push(root: Path, remote: str) -> int:
+    """Copy the data versions of this commit to ``remote``; return how many files went."""
+    return _transfer(root, "push", remote)
+
+
+def pull(root: Path, remote: str) -> int:
+    """Fetch the data versions of this commit from ``remote`` into ``data/``; return how many files changed."""
+    return _transfer(root, "pull", remote)
+
+
+def _transfer(root: Path, verb: str, remote: str) -> int:
+    from dvc.exceptions import DvcException
+
+    with _repo(root) as repo:
+        try:
+            done: Any = getattr(repo, verb)(remote=remote)
+        except DvcException as error:
+            raise Misuse(f"dvc {verb} with remote '{remote}': {str(error).splitlines()[0]}") from None
+    return int(done) if isinstance(done, int) else len(done.get("added", [])) + len(done.get("modified", []))
+
+
+def _repo(root: Path) -> Any:
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    # Stages call `churn`: the one of this environment, whether or not it is activated.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # noqa: TID251
+    logging.getLogger("dvc").setLevel(logging.CRITICAL)
+    try:
+        return Repo(str(root))
+    except NotDvcRepoError:
+        raise Misuse(f"{root} is not a DVC project: run this in the folder that has .dvc, or `dvc init` there.") from None
+
+
+def _stop(error: BaseException) -> None:
+    """DVC wraps the stage's failure; the code is only in the text of the innermost one."""
+    cause: BaseException | None = error
+    while cause:
+        if found := re.search(r"exited with (-?\d+)", str(cause)):
+            code = int(found[1])
+            raise SystemExit(code if code > 0 else 128 - code)
+        cause = cause.__cause__
+    raise Misuse(f"DVC cannot run the flow: {str(error).splitlines()[0]}")

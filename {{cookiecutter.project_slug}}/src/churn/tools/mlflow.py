@@ -75,23 +75,45 @@ def _experiment(api: Any, settings: Settings) -> str:
     return str(api.create_experiment(settings.project.name, artifact_location=where))
 
 
-def register(settings: Settings, run_id: str, folder: Path, metrics: Mapping[str, float], tags: Mapping[str, str]) -> str:
-    """Log the files of ``folder`` to the run, make a registry version of it with alias ``candidate``; return the version."""
+@dataclass(frozen=True)
+class Version:
+    """What a registry version is made of; ``tags`` tell whether it is there already."""
+
+    run_id: str
+    card: Path
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+
+def register(settings: Settings, new: Version) -> str:
+    """Make a registry version with alias ``candidate`` and log its card to the run; return the version.
+
+    The same run with the same card is found again, so that an interrupted step leaves no twin.
+    """
     from mlflow.exceptions import MlflowException
 
-    api = client(settings)
-    name = settings.project.name
+    api, name = client(settings), settings.project.name
     with _quiet():
         try:
             api.get_registered_model(name)
         except MlflowException:
             api.create_registered_model(name)
-        for key, value in metrics.items():
-            api.log_metric(run_id, key, value)
-        api.log_artifacts(run_id, str(folder), "card")
-        version = api.create_model_version(name, source=f"runs:/{run_id}/model", run_id=run_id, tags=dict(tags)).version
-        api.set_registered_model_alias(name, "candidate", version)
-    return str(version)
+        twin = _same(api, name, new)
+        if twin is None:
+            for key, value in new.metrics.items():
+                api.log_metric(new.run_id, key, value)
+            api.log_artifacts(new.run_id, str(new.card), "card")
+            made = api.create_model_version(name, f"runs:/{new.run_id}/model", run_id=new.run_id, tags=dict(new.tags))
+            twin = str(made.version)
+        api.set_registered_model_alias(name, "candidate", twin)
+    return twin
+
+
+def _same(api: Any, name: str, new: Version) -> str | None:
+    for version in api.search_model_versions(f"name = '{name}'"):
+        if version.run_id == new.run_id and dict(version.tags) == dict(new.tags):
+            return str(version.version)
+    return None
 
 
 class _quiet(redirect_stdout[StringIO]):  # noqa: N801  reads as a statement

@@ -1,0 +1,259 @@
+"""What the pipeline knows for the card, gathered from the artifacts of the steps before."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from churn import lineage
+from churn.artifacts import read_json
+from churn.contract import FEATURES
+from churn.settings import Settings
+from churn.tools import dvc
+from sovereign import scans, scorecard
+from sovereign.card.schema.facts import Facts
+from sovereign.scorecard import Levels, Scorecard
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LIBRARIES = ("scikit-learn", "numpy", "pandas", "duckdb", "feast", "mlflow", "great-expectations", "dvc")
+MEMBERSHIP_LIMIT = 0.6
+"""ROC AUC of the membership attack above which the model tells whose rows it was trained on. Policy, not law."""
+
+
+def gather(model: Path, metrics: Path, features: Path, valid: Path, settings: Settings) -> Facts:
+    """All facts of one run. Counts of people are bucketed, so that a card can be shown to anybody."""
+    import pandas as pd
+
+    card = scorecard.read(model / "model.json")
+    found = read_json(metrics / "metrics.json")
+    training = pd.read_parquet(features / "training.parquet")
+    people = pd.read_parquet(valid / "customers.parquet")
+    checked = read_json(valid / "summary.json")
+    return Facts.model_validate(
+        {
+            "run": {
+                "generated_at": datetime.now(UTC).replace(microsecond=0),
+                "git_commit": lineage.git_commit(settings.root),
+                "pipeline_run_id": read_json(model / "run.json")["run_id"],
+                "profile": settings.profile_name,
+            },
+            "model": _model(model, card, settings),
+            "decision": _decision(settings),
+            "data": _data(card, found, training, features, checked, settings),
+            "consent": _consent(training, features, people, checked),
+            "retention": _retention(checked),
+            "model_privacy": _privacy(card, found, training),
+            "explanation": _explanation(card, found),
+            "evaluation": _evaluation(found),
+            "hosting": _hosting(settings),
+        }
+    )
+
+
+def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
+    run, path = read_json(folder / "run.json"), folder / "model.json"
+    return {
+        "name": settings.project.name,
+        "version": "candidate",
+        "algorithm": "Additive scorecard: piecewise-linear curves and category values in one logistic regression",
+        "framework": "scikit-learn",
+        "framework_version": version("scikit-learn"),
+        "library_versions": {name: version(name) for name in LIBRARIES},
+        "artifact_uri": f"runs:/{run['run_id']}/model.json",
+        "artifact_sha256": lineage.file_sha256(path),
+        "size_bytes": path.stat().st_size,
+        "hyperparameters": {
+            "C": read_json(folder / "summary.json")["c"],
+            "knots": settings.train.knots,
+            "max_categories": settings.train.max_categories,
+            "features": len(card.features),
+        },
+        "random_seed": settings.train.seed,
+        "training_code_commit": run["git_commit"],
+        "dependency_lock_sha256": run["lock_sha256"],
+        "authors": [who] if (who := lineage.author(settings.root)) else [],
+    }
+
+
+def _decision(settings: Settings) -> dict[str, Any]:
+    bands = [{"name": name, "below": limit} for name, limit in settings.score.bands.items()]
+    return {"output_kind": "score", "bands": bands, "action_band": settings.score.action_band}
+
+
+def _data(
+    card: Scorecard, found: dict[str, Any], training: pd.DataFrame, features: Path, checked: dict[str, Any], settings: Settings
+) -> dict[str, Any]:
+    config = settings.features
+    values = [level for part in card.categorical for level in part.log_odds]
+    words = [*(f.name for f in FEATURES), *values]
+    identifying, sentences = scans.identifiers((f.name for f in FEATURES), values), scans.free_text(values)
+    hits = scans.special_categories(words)
+    people, at_least = scans.bucket(training["customer_id"].nunique())
+    return {
+        "label_window": f"{config.horizon_days} days from the cut-off",
+        "cutoffs": sorted({day.date() for day in training["event_timestamp"]}),
+        "snapshots": _snapshots(training, dvc.data_version(features), config.lookback_days),
+        "features": _features(found),
+        "pii_scan": {
+            "tool": "sovereign.scans: names, patterns and length of category values",
+            "hits": len(identifying) + len(sentences),
+            "direct_identifiers": identifying,
+            "free_text": sentences,
+        },
+        "special_scan": {"lexicon_hits": tuple(f"{word}: {category}" for word, category in hits)},
+        "quality": {
+            "accuracy_checks": sorted(checked["rejected"]) or ["every row kept the contract"],
+            "newest_event": date.fromisoformat(checked["newest_event"]),
+            "duplicates": checked["data"]["set_aside"]["duplicate"],
+            "rejected_share": round(1 - checked["rows_out"] / checked["rows_in"], 6),
+        },
+        "subjects": people,
+        "subjects_at_least": at_least,
+    }
+
+
+def _snapshots(training: pd.DataFrame, md5: str, lookback: int) -> list[dict[str, Any]]:
+    from datetime import timedelta
+
+    newest = training["event_timestamp"].max()
+    parts = {
+        "train": training[training["event_timestamp"] < newest],
+        "test": training[training["event_timestamp"] == newest],
+    }
+    return [
+        {
+            "role": role,
+            "dvc_md5": md5,
+            "rows": scans.bucket(len(rows))[0],
+            "subjects": scans.bucket(rows["customer_id"].nunique())[0],
+            "from_date": (rows["event_timestamp"].min() - timedelta(days=lookback)).date(),
+            "to_date": rows["event_timestamp"].max().date(),
+        }
+        for role, rows in parts.items()
+    ]
+
+
+def _features(found: dict[str, Any]) -> list[dict[str, Any]]:
+    worth = {entry["name"]: entry for entry in found["features"]}
+    return [
+        {
+            "name": f.name,
+            "dtype": f.dtype,
+            "unit": f.unit,
+            "label": f.label,
+            "category": "transactional",
+            "necessity_reason": f.necessity_reason,
+            "changeable": f.changeable,
+            **{k: worth[f.name][k] for k in ("importance", "ablation_delta", "missing_share")},
+        }
+        for f in FEATURES
+    ]
+
+
+def _consent(training: pd.DataFrame, features: Path, people: pd.DataFrame, checked: dict[str, Any]) -> dict[str, Any]:
+    """Counted in what the steps wrote, not in what they meant to write."""
+    import pandas as pd
+
+    objected = set(people.loc[people["objected_at"].notna(), "customer_id"])
+    current = pd.read_parquet(features / "snapshots.parquet", columns=["customer_id"])
+    leaks = current["customer_id"].isin(objected).sum() + training["customer_id"].isin(objected).sum()
+    facts: dict[str, Any] = {"suppression_applied_to": ("train", "score", "act"), "leak_count": int(leaks)}
+    if checked["data"]["lawful_basis"] == "consent":
+        agreed = set(people.loc[people["consent"].fillna(False).astype(bool), "customer_id"])
+        valid = training["customer_id"].isin(agreed)
+        facts |= {"valid_share_of_rows": float(valid.mean()), "withdrawn_rows_found": int((~valid).sum())}
+    return facts
+
+
+def _retention(checked: dict[str, Any]) -> dict[str, Any]:
+    stored = ("raw", "features", "train_snapshot", "dvc_cache", "experiment_log", "model", "scores", "decision_log")
+    objects = [{"object": name, "versions_exist": name == "dvc_cache"} for name in stored]
+    return {"objects": objects, "erased_subjects_still_in_snapshot": checked["data"]["erased_found"]}
+
+
+def _privacy(card: Scorecard, found: dict[str, Any], training: pd.DataFrame) -> dict[str, Any]:
+    numbers = sum(len(part.knots) * 2 + 1 for part in card.numeric) + sum(len(p.log_odds) + 2 for p in card.categorical) + 1
+    attack = found["membership_auc"]
+    return {
+        "stores_training_rows": False,
+        "stores_training_rows_proof": (
+            f"model.json holds {numbers} numbers for {scans.bucket(len(training))[0]} training rows: knots are quantiles "
+            "between 1 % and 99 % rounded to three digits, categories are shared by at least 20 rows, nothing else is stored"
+        ),
+        "tests": [
+            {
+                "attack": "membership",
+                "metric": "ROC AUC of a loss threshold (0.5 is a guess)",
+                "value": attack,
+                "limit": MEMBERSHIP_LIMIT,
+                "passed": attack <= MEMBERSHIP_LIMIT,
+                "at": datetime.now(UTC).date(),
+            }
+        ],
+        "controls": {"knot_digits": 3, "min_category_rows": 20},
+    }
+
+
+def _explanation(card: Scorecard, found: dict[str, Any]) -> dict[str, Any]:
+    worth = sorted(found["features"], key=lambda entry: (-entry["importance"], entry["name"]))
+    words = {f.name: f for f in FEATURES}
+    return {
+        "main_factors": [words[entry["name"]].label for entry in worth[:5]],
+        "curves": [
+            {
+                "name": part.name,
+                "label": words[part.name].label,
+                "unit": words[part.name].unit,
+                "missing_log_odds": part.missing_log_odds,
+                **(
+                    {"categories": part.log_odds}
+                    if isinstance(part, Levels)
+                    else {"transform": part.transform, "knots": part.knots, "log_odds": part.log_odds}
+                ),
+            }
+            for part in (*card.numeric, *card.categorical)
+        ],
+        "intercept": card.intercept,
+        "individual_method": "additive",
+        "individual_returns": ["inputs_used", "influence_of_each", "score", "group", "counterfactual", "consequence"],
+        "counterfactual_coverage": found["explanations"]["counterfactual_coverage"],
+        "fidelity": found["explanations"]["fidelity"],
+    }
+
+
+def _evaluation(found: dict[str, Any]) -> dict[str, Any]:
+    figures = ("roc_auc", "brier")
+    benchmark = {k: found["benchmark"][k] for k in (*figures, *(f"{name}_difference" for name in figures))}
+    shown = [
+        {"slice": s["slice"], "n": s["n"], "suppressed": s["suppressed"], "metrics": _rest(s)} for s in found["slices"]
+    ]
+    return {
+        "test_cutoff": found["test_cutoff"],
+        "customers": found["customers"],
+        "base_rate": found["base_rate"],
+        "metrics": found["model"],
+        "baselines": found["baselines"],
+        "benchmark_name": found["benchmark"]["name"],
+        "benchmark": benchmark,
+        "at_threshold": {k: v for k, v in found["lift"].items() if isinstance(v, float)},
+        "slices": shown,
+        "calibration_bins": found["calibration_bins"],
+        "fairness": found["fairness"],
+        "fairness_not_measured_because": "" if found["fairness"] else "no group columns in the customers table",
+        "robustness": [
+            {"test": f"ROC AUC at {r['cutoff']}, fitted on earlier cut-offs only", "result": f"{r['roc_auc']:.3f}"}
+            for r in found["rolling"]
+        ],
+    }
+
+
+def _rest(entry: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in entry.items() if k not in ("slice", "n", "suppressed")}
+
+
+def _hosting(settings: Settings) -> list[dict[str, Any]]:
+    return []

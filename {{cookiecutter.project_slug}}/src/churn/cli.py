@@ -1,0 +1,40 @@
+"""`churn`: one command for the flow, the card, the service and the audit."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from churn.commands import flow
+from churn.errors import Misuse, Refused
+from sovereign.silence import silence
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="From transactions to a registered, explained and servable churn model.",
+)
+for part in (flow,):
+    app.registered_commands += part.app.registered_commands
+    app.registered_groups += part.app.registered_groups
+
+
+def main() -> None:
+    """Run a command; exit 0 done, 1 refused by a gate or check, 2 wrong use, 130 interrupted."""
+    silence(os.environ)  # noqa: TID251  before anything else, for this process and its children
+    try:
+        app(standalone_mode=True)
+    except (Refused, Misuse) as error:
+        _stop(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _stop("Interrupted. Nothing half-written was kept; the same command goes on from here.", 130)
+    except OSError as error:
+        _stop(f"{error.filename or 'The system'}: {error.strerror or error}.", 2)
+
+
+def _stop(message: str, code: int) -> None:
+    print(f"Error: {message}", file=sys.stderr)  # noqa: T201  Rich is not loaded yet when most errors happen
+    sys.exit(code)
