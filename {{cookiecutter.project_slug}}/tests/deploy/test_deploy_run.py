@@ -246,6 +246,7 @@ def test_secrets_and_the_key_are_never_printed_recorded_or_packed(desk):
 def test_wrong_configuration_is_named(desk, changed, words):
     with pytest.raises(ValueError, match=words):
         go(desk, **changed)
+    assert desk.double.state.requests == []
 
 
 def test_a_dry_run_prints_everything_and_sends_and_writes_nothing(desk, cli):
@@ -258,6 +259,11 @@ def test_a_dry_run_prints_everything_and_sends_and_writes_nothing(desk, cli):
     assert desk.double.state == State()
     assert not desk.link.exists()
     assert not desk.releases.exists()
+
+
+def test_a_dry_run_needs_no_secret_but_says_which_is_missing(desk):
+    plan = dry_run(desk.shipment(secrets={"SERVICE_KEYS": ""}), link=desk.link, releases=desk.releases)
+    assert "REFUSED no value in the environment for SERVICE_KEYS, which [deploy] secrets lists" in plan
 
 
 def test_a_dry_run_shows_what_the_check_refuses(desk):

@@ -12,7 +12,6 @@ import typer
 from churn.errors import Misuse, Refused
 
 if TYPE_CHECKING:
-    from churn.settings import Settings
     from sovereign.deploy.run import Clock
     from sovereign.deploy.send import Shipment
     from sovereign.deploy.sota_api import SotaApi
@@ -95,7 +94,7 @@ def deploy_kserve(profile: ProfileOption = None) -> None:
     typer.echo(text, nl=False)
 
 
-def _settings(profile: str | None) -> Settings:
+def _settings(profile: str | None) -> Any:
     from churn import settings
 
     return settings.load(profile)
@@ -114,7 +113,7 @@ def _one_line() -> Iterator[None]:
         raise Misuse(str(error)) from None
 
 
-def _shipment(settings: Settings, bundle: Path | None) -> Shipment:
+def _shipment(settings: Any, bundle: Path | None) -> Shipment:
     from churn.settings import ENVIRONMENT
     from sovereign.deploy.send import Shipment
     from sovereign.deploy.stage import stage
@@ -141,24 +140,24 @@ def _shipment(settings: Settings, bundle: Path | None) -> Shipment:
     )
 
 
-def _link(settings: Settings) -> Path:
+def _link(settings: Any) -> Path:
     """The sota project of this folder; belongs into version control."""
-    return settings.root / ".sota.json"
+    return Path(settings.root, ".sota.json")
 
 
-def _releases(settings: Settings) -> Path:
+def _releases(settings: Any) -> Path:
     """What was released with which variables; belongs into version control."""
-    return settings.root / "deploy" / "releases.json"
+    return Path(settings.root, "deploy", "releases.json")
 
 
-def _clock(settings: Settings) -> Clock:
+def _clock(settings: Any) -> Clock:
     from sovereign.deploy.run import Clock
 
     table = settings.deploy
     return Clock(poll_s=table.poll_s, timeout_s=table.timeout_s, smoke_s=table.smoke_s)
 
 
-def _api(settings: Settings) -> SotaApi:
+def _api(settings: Any) -> SotaApi:
     from churn.settings import ENVIRONMENT
     from sovereign.deploy.sota_api import SotaApi
     from sovereign.deploy.transport import Transport

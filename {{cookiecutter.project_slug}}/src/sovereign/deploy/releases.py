@@ -69,7 +69,7 @@ def change_between(before: Mapping[str, str], after: Mapping[str, str], keep: It
 
 
 def check_variables(variables: Mapping[str, str], secrets: Mapping[str, str]) -> None:
-    """ValueError when a name is malformed, owned by the platform or set twice, or a secret is empty or misplaced."""
+    """ValueError when a name is malformed, owned by the platform or set twice, or a variable looks like a secret."""
     for name in (*variables, *secrets):
         if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
             raise ValueError(f"variable {name!r}: letters, digits and _ are allowed; correct [deploy] in config.toml")
@@ -82,5 +82,3 @@ def check_variables(variables: Mapping[str, str], secrets: Mapping[str, str]) ->
             f"{', '.join(misplaced)} in [deploy.variables] looks like a secret, which may not stand in config.toml; "
             "list the name in [deploy] secrets and put the value into the environment"
         )
-    if empty := sorted(name for name, value in secrets.items() if not value):
-        raise ValueError(f"no value in the environment for {', '.join(empty)}, which [deploy] secrets lists; export it")

@@ -9,7 +9,7 @@ from pathlib import Path
 from sovereign.deploy import DeployError
 from sovereign.deploy.releases import Change, Release, change_between, read_releases
 from sovereign.deploy.run import Clock, finish, wait_until_running
-from sovereign.deploy.send import Say, apply_change, read_link
+from sovereign.deploy.send import Say, apply_change, public_url, read_link
 from sovereign.deploy.sota_api import Deployment, Project, SotaApi
 from sovereign.deploy.transport import SotaError
 
@@ -21,6 +21,7 @@ def rollback(api: SotaApi, *, link: Path, releases: Path, service_url: str, cloc
     Raises DeployError when there is nothing to go back to, or it does not run or answer.
     """
     project = linked(link)
+    url = public_url(service_url, project.slug)
     history = read_releases(releases)
     running = wait_until_running(api, project.id, _start(api, project).id, clock=clock, say=say)
     target = next((item for item in reversed(history) if item.image_tag == running.image_tag), None)
@@ -32,7 +33,7 @@ def rollback(api: SotaApi, *, link: Path, releases: Path, service_url: str, cloc
     return finish(
         running,
         "rollback",
-        url=service_url.rstrip("/") or f"https://{project.slug}.sota.io",
+        url=url,
         bundle=target.bundle if target else "unknown",
         variables=known.variables if known else {},
         secrets=history[-1].secrets if history else (),

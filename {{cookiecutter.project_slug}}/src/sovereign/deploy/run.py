@@ -33,7 +33,7 @@ def deploy(shipment: Shipment, api: SotaApi, *, link: Path, releases: Path, cloc
     Writes ``.sota.json`` (``link``) on first use and appends to ``releases``. Raises DeployError when the folder, the
     platform, the build or the service says no; ValueError when the configuration is wrong.
     """
-    change = planned_change(shipment, releases)
+    url, change = shipment.url, planned_change(shipment, releases)
     for line in shipment.staged.listing():
         say(line)
     if problems := check_staged(shipment.staged.folder):
@@ -46,7 +46,7 @@ def deploy(shipment: Shipment, api: SotaApi, *, link: Path, releases: Path, cloc
     return finish(
         running,
         "deploy",
-        url=shipment.url,
+        url=url,
         bundle=shipment.staged.bundle,
         variables=shipment.variables,
         secrets=shipment.secrets,
@@ -58,6 +58,18 @@ def deploy(shipment: Shipment, api: SotaApi, *, link: Path, releases: Path, cloc
 def planned_change(shipment: Shipment, releases: Path) -> Change:
     """Every variable is written, since nobody knows what was changed by hand; those no longer listed are removed."""
     check_variables(shipment.variables, shipment.secrets)
+    if empty := missing_secrets(shipment):
+        raise ValueError(f"{empty}; export it")
+    return _change(shipment, releases)
+
+
+def missing_secrets(shipment: Shipment) -> str:
+    """Which secrets have no value, in words; empty when all have one."""
+    names = sorted(name for name, value in shipment.secrets.items() if not value)
+    return f"no value in the environment for {', '.join(names)}, which [deploy] secrets lists" if names else ""
+
+
+def _change(shipment: Shipment, releases: Path) -> Change:
     wanted = {**shipment.variables, **shipment.secrets}
     last = read_releases(releases)[-1:]
     before = [name for release in last for name in (*release.variables, *release.secrets)]
@@ -117,12 +129,17 @@ def finish(
 
 
 def dry_run(shipment: Shipment, *, link: Path, releases: Path) -> list[str]:
-    """What :func:`deploy` would do, in order, without sending or writing anything; raises as it would."""
-    change = planned_change(shipment, releases)
+    """What :func:`deploy` would do, in order, without sending or writing anything; `REFUSED` marks what it refuses.
+
+    Needs neither the key nor the secrets. Raises ValueError when the configuration is wrong.
+    """
+    check_variables(shipment.variables, shipment.secrets)
+    change, empty = _change(shipment, releases), missing_secrets(shipment)
     project = read_link(link)
     staged, problems = shipment.staged, check_staged(shipment.staged.folder)
     place = f"/v1/projects/{project.id if project else '<id>'}"
     lines = [*staged.listing(), *(f"REFUSED {problem}" for problem in problems)]
+    lines += [f"REFUSED {empty}"] if empty else []
     if project is None:
         lines.append(
             f"POST {shipment.api_url}/v1/projects name={shipment.name!r} slug={shipment.slug!r} unless it exists"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -17,7 +18,7 @@ from sovereign.deploy.packing import pack
 from sovereign.deploy.releases import Change
 from sovereign.deploy.sota_api import Project, SotaApi
 from sovereign.deploy.stage import Staged
-from sovereign.deploy.transport import SotaError
+from sovereign.deploy.transport import SotaError, https_only
 
 Say = Callable[[str], None]
 LINK = ".sota.json"
@@ -41,13 +42,18 @@ class Shipment:
 
     @property
     def url(self) -> str:
-        """Where the service answers, without a trailing slash."""
-        return self.service_url.rstrip("/") or f"https://{self.slug}.sota.io"
+        """Where the service answers, without a trailing slash; ValueError when that is not https."""
+        return public_url(self.service_url, self.slug)
 
     @property
     def cli_path(self) -> str | None:
         """The CLI if it is there."""
         return shutil.which(self.cli) if self.cli else None
+
+
+def public_url(service_url: str, slug: str) -> str:
+    """``service_url`` if there is one, else the platform's address for ``slug``; ValueError when it is not https."""
+    return https_only(service_url.rstrip("/") or f"https://{slug}.sota.io")
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
@@ -108,8 +114,11 @@ def upload(api: SotaApi, project: Project, shipment: Shipment, timeout_s: float,
     cli = shipment.cli_path
     if cli is None:
         deployment = api.upload(project.id, pack(shipment.staged.folder)).id
+        ends = time.monotonic() + timeout_s
         for line in api.follow(project.id, deployment):
             say(redact(line, hidden))
+            if time.monotonic() > ends:
+                break
         return deployment
     before = {deployment.id for deployment in api.deployments(project.id)}
     flags = () if shipment.api_url == API_URL else ("--api-url", shipment.api_url)
