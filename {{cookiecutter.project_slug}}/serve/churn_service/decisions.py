@@ -1,0 +1,86 @@
+"""What a person may ask about a decision, contest, and object to."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+from churn_service.http import Answer, Call, reply_json
+from churn_service.problems import ProblemError
+from churn_service.runtime import Runtime
+from churn_service.schemas import ContestAnswer, DecisionAnswer, InputShown, ObjectionAnswer, Step
+from sovereign.decision_log import Draft, Entry
+
+WHOSE = "customer-id"
+"""Header in which the caller, who knows the person, says whose decision is meant; another's is "not found"."""
+
+
+async def show(call: Call) -> Answer:
+    """What was applied to one person."""
+    entries = await _own_case(call)
+    return reply_json(await explained(call.runtime, entries))
+
+
+async def contest(call: Call) -> Answer:
+    """Put the person's view into the log and the case before a reviewer."""
+    entries = await _own_case(call)
+    if json.loads(entries[0].body or "{}")["outcome"] == "objected":
+        raise ProblemError(409, "This customer objected: no score was made, so there is none to contest.")
+    body = json.dumps({"view": call.body.view, "key": call.key.name})
+    await call.runtime.write(Draft("contest", entries[0].case_id, entries[0].subject, body, opens_review=True))
+    contact = call.runtime.bundle.policy.reviewer_contact
+    return reply_json(ContestAnswer(decision_id=entries[0].case_id, status="open", contact=contact), 202)
+
+
+async def object_to_marketing(call: Call) -> Answer:
+    """In force on the next call, on every instance: the log checks it in the transaction that writes a decision."""
+    customer = call.body.customer_id
+    await call.runtime.write(
+        Draft("objection", "objection-" + secrets.token_hex(16), customer, json.dumps({"key": call.key.name}))
+    )
+    call.runtime.objectors.add(customer)
+    return reply_json(ObjectionAnswer(customer_id=customer, status="in_force"))
+
+
+async def explained(runtime: Runtime, entries: list[Entry]) -> DecisionAnswer:
+    """The whole explanation from what was logged and the bundle that took the decision."""
+    made: dict[str, Any] = json.loads(entries[0].body or "{}")
+    explainer, _, policy = await runtime.kept(made["bundle"])
+    steps = [step(entry) for entry in entries[1:] if entry.body]
+    verdicts = [one.outcome for one in steps if one.outcome]
+    full = explainer.explain(made["features"]) if made.get("features") else None
+    inputs = [InputShown(**one.model_dump(exclude={"direction"})) for one in full.influences] if full else []
+    return DecisionAnswer(
+        decision_id=entries[0].case_id,
+        customer_id=entries[0].subject or "",
+        decided_at=entries[0].at,
+        outcome=verdicts[-1] if verdicts else made["outcome"],
+        score=made.get("score"),
+        band=made.get("band"),
+        thresholds=dict(zip(policy.names[1:], policy.thresholds, strict=True)),
+        intercept=full.intercept if full else None,
+        inputs=inputs,
+        source=made.get("source", ""),
+        reasons=made.get("reasons", []),
+        counterfactual=full.counterfactual_text if full else None,
+        model_version=made["model_version"],
+        policy_version=made["policy_version"],
+        history=steps,
+        contest=f"POST /v1/decisions/{entries[0].case_id}/contest, or: {runtime.bundle.policy.reviewer_contact}",
+    )
+
+
+def step(entry: Entry) -> Step:
+    """A later entry of a case as the person may read it; who reviewed stays inside."""
+    body = json.loads(entry.body or "{}")
+    kind: Any = entry.kind
+    return Step(kind=kind, at=entry.at, outcome=body.get("outcome"), text=body.get("view") or body.get("reason") or "")
+
+
+async def _own_case(call: Call) -> list[Entry]:
+    whose = call.request.headers.get(WHOSE, "")
+    entries = await call.runtime.read(lambda log: log.of_case(call.case_id))
+    if not entries or entries[0].kind != "decision" or not entries[0].body or entries[0].subject != whose:
+        raise ProblemError(404, "No such decision of this customer; send the pseudonym in the header Customer-Id.")
+    return entries

@@ -1,0 +1,134 @@
+"""POST /v1/score and /v1/score/batch: features in, decision in the log, answer out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from churn_service.features import AWAY, Row
+from churn_service.http import Answer, Call
+from churn_service.policy import decide
+from churn_service.problems import ProblemError, unavailable
+from churn_service.runtime import Runtime
+from sovereign import words
+from sovereign.decision_log import Draft
+
+REASONS = 3
+dumps = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+NOTHING = dumps({"score": None, "band": None, "reasons": [], "contributions": {}})
+
+
+async def score(call: Call) -> Answer:
+    """Score one customer."""
+    (made,) = await _decisions(call, [call.body])
+    if made is None:
+        raise ProblemError(404, "The feature store does not know this customer; send the features.")
+    return Answer(made.encode())
+
+
+async def score_batch(call: Call) -> Answer:
+    """Score up to 1,000 customers; their decisions become durable together."""
+    asked = call.body.customers
+    made = await _decisions(call, asked)
+    answers = [text or _unknown(call.runtime, one.customer_id) for one, text in zip(asked, made, strict=True)]
+    return Answer(('{"decisions":[' + ",".join(answers) + "]}").encode())
+
+
+async def _decisions(call: Call, asked: Sequence[Any]) -> list[str | None]:
+    """One answer as JSON per request, each already durable; None for a customer that nobody knows."""
+    runtime = call.runtime
+    rows = await _rows(runtime, asked)
+    made = [
+        None if row is None else make(runtime, one.customer_id, row, source=_source(one), key=call.key.name)
+        for one, row in zip(asked, rows, strict=True)
+    ]
+    drafts = [one.draft for one in made if one]
+    written = iter(await runtime.write(*drafts) if drafts else ())
+    return [one and _answer(runtime, one, next(written)) for one in made]
+
+
+async def _rows(runtime: Runtime, asked: Sequence[Any]) -> list[Row | None]:
+    """Feature rows; an empty one for who objected, None for who is unknown. Nothing is looked up for an objector."""
+    rows: list[Row | None] = [
+        {} if one.customer_id in runtime.objectors else one.features and one.features.__dict__ for one in asked
+    ]
+    waiting = [i for i, row in enumerate(rows) if row is None]
+    if waiting:
+        found = await _looked_up(runtime, [asked[i].customer_id for i in waiting])
+        for i, row in zip(waiting, found, strict=True):
+            rows[i] = row
+    return rows
+
+
+async def _looked_up(runtime: Runtime, customers: Sequence[str]) -> list[Row | None]:
+    if runtime.features is None:
+        raise ProblemError(422, "No feature server is set up (FEATURE_STORE_URI); send the features.")
+    found = await runtime.features.look_up(customers, list(runtime.specs))
+    model: Any = runtime.models["ScoreRequest"]
+    try:
+        return [
+            row and model.model_validate({"customer_id": one, "features": row}).features.__dict__
+            for one, row in zip(customers, found, strict=True)
+        ]
+    except ValidationError:
+        raise unavailable(AWAY) from None
+
+
+class Made(NamedTuple):
+    """A decision that is not written yet: its log entry, and the part of the answer that depends on the score."""
+
+    draft: Draft
+    outcome: str
+    shown: str
+
+
+def make(runtime: Runtime, customer: str, row: Row, *, source: str, key: str) -> Made:
+    """Decide, and put all that was applied into the log entry, so that it can be explained later as it was."""
+    head = {"bundle": runtime.reference, "key": key, **runtime.versions}
+    objected = dumps({**head, "outcome": "objected"})
+    case = runtime.ids.hex()
+    if not row:
+        return Made(Draft("decision", case, customer, objected, objected), "objected", "")
+    contributions = runtime.scorer.contributions(row)
+    probability = runtime.scorer.probability(contributions)
+    decision = decide(runtime.bundle.policy, probability, objected=False)
+    in_words = reasons(runtime, row, contributions)
+    # Encoded once for both: the answer is, to the letter, what the log holds.
+    shown = dumps({"score": probability, "band": decision.band, "reasons": in_words, "contributions": contributions})
+    rest = {"outcome": decision.outcome, "suggestion": decision.suggestion, "source": source, "features": row}
+    body = dumps({**head, **rest})[:-1] + "," + shown[1:]
+    waits = decision.outcome == "pending_review"
+    return Made(Draft("decision", case, customer, body, objected, waits), decision.outcome, "" if waits else shown)
+
+
+def reasons(runtime: Runtime, row: Row, contributions: dict[str, float]) -> list[str]:
+    """The strongest influences in words, strongest first, those without effect left out."""
+    strongest = sorted(contributions, key=lambda name: -abs(contributions[name]))[:REASONS]
+    return [
+        f"{words.subject(runtime.specs[name], row[name])} {words.effect(contributions[name])}"
+        for name in strongest
+        if contributions[name]
+    ]
+
+
+def _answer(runtime: Runtime, made: Made, written: str | None) -> str:
+    """The answer to what was written, not to what was meant: an objection may have come in between."""
+    draft, outcome, shown = made
+    if outcome == "objected" or written != draft.body:
+        outcome, shown = "objected", ""
+        runtime.objectors.add(draft.subject or "")
+    runtime.metrics.decided(outcome)
+    head = {"decision_id": draft.case_id, "customer_id": draft.subject, "outcome": outcome, **runtime.versions}
+    return dumps(head)[:-1] + "," + (shown or NOTHING)[1:]
+
+
+def _source(asked: Any) -> str:
+    return "request" if asked.features else "feature_server"
+
+
+def _unknown(runtime: Runtime, customer: str) -> str:
+    head = {"decision_id": None, "customer_id": customer, "outcome": "unknown_customer", **runtime.versions}
+    return dumps(head)[:-1] + "," + NOTHING[1:]

@@ -1,0 +1,24 @@
+"""Random names and salts from the system's generator, fetched many at a time.
+
+Every call of ``os.urandom`` gives up Python's lock, which another busy thread then keeps for up to 5 ms.
+"""
+
+from __future__ import annotations
+
+import os
+
+BYTES, AT_ONCE = 16, 256
+
+
+class RandomPool:
+    """128-bit values; each is handed out once. Not for use by two threads at once."""
+
+    def __init__(self) -> None:
+        self._left: list[str] = []
+
+    def hex(self) -> str:
+        """32 random hexadecimal digits."""
+        if not self._left:
+            block = os.urandom(BYTES * AT_ONCE).hex()
+            self._left = [block[i : i + 2 * BYTES] for i in range(0, len(block), 2 * BYTES)]
+        return self._left.pop()
