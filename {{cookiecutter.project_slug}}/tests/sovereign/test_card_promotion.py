@@ -184,6 +184,12 @@ def test_a_version_registered_with_another_card_is_refused() -> None:
     assert refused(tried(signed(card()), registry), "registered with another card")
 
 
+def test_a_version_that_the_impact_assessment_does_not_cover_is_refused() -> None:
+    covers_two = {"dpia.model_versions_covered": ["2"]}
+    unnumbered = signed(card("article22", answers=covers_two, facts={"model.version": "candidate"}))
+    assert refused(tried(unnumbered), "does not cover version 3")
+
+
 def test_somebody_must_promote_and_say_why() -> None:
     assert refused(tried(signed(card()), by="ci-bot"), "no named person")
     assert refused(tried(signed(card()), why=" "), "Say why")

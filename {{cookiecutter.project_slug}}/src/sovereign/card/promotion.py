@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import Final, Literal, Protocol
 
 from sovereign.card.approval import is_named_person
+from sovereign.card.derive import derive
 from sovereign.card.rules import RulePolicy, blocks, check
 from sovereign.card.rules.engine import Finding
 from sovereign.card.schema.base import Group
@@ -105,6 +106,7 @@ def promote(
         reasons = (
             *may_promote(card, findings, candidate=candidate, production=production, policy=policy, today=at.date()),
             *_another_card(registry, version, card),
+            *_uncovered(card, version),
             *_who_and_why(by, why),
         )
         if not reasons:
@@ -176,6 +178,15 @@ def _another_card(registry: Registry, version: str, card: Card) -> list[str]:
     if registry.card_hash(version) == card.computed_hash():
         return []
     return [f"Version {version} was registered with another card: register it again after the last change."]
+
+
+def _uncovered(card: Card, version: str) -> list[str]:
+    """GDPR 35(11): the impact assessment must cover this very version; the card may not know its number yet."""
+    covered = card.answers.dpia.model_versions_covered
+    needed = derive(card.answers, card.facts).dpia.required is not False
+    if not needed or {version, "*"} & set(covered):
+        return []
+    return [f"The impact assessment does not cover version {version}: see dpia.model_versions_covered."]
 
 
 def _who_and_why(by: str, why: str) -> tuple[str, ...]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Final
 
 from sovereign.card.rules.engine import Case, Hit, Hits, Severity, rule
 from sovereign.card.schema.base import NOT_ANSWERED, is_open
+
+CANDIDATE: Final = "candidate"
+"""The version before the registry gives a number; promotion checks the number itself."""
 
 
 @rule("R44", "GDPR 35(1), 35(3)(a), 35(11), 36(1)", "Complete the impact assessment for this version of the model.")
@@ -18,7 +22,7 @@ def dpia(case: Case) -> Hits:
         found = f"An impact assessment is required ({'; '.join(case.derived.dpia.criteria)}); status '{given.status}'."
         yield case.open(found) if given.status == NOT_ANSWERED else found
     covered = given.model_versions_covered
-    if covered != NOT_ANSWERED and version is not None and not {version, "*"} & set(covered):
+    if isinstance(covered, tuple) and version not in (None, CANDIDATE) and not {version, "*"} & set(covered):
         yield f"The impact assessment covers version {', '.join(covered) or 'none'}, not {version}."
     if given.residual_risk == "high" and (given.status != "consulted" or is_open(given.prior_consultation_ref)):
         yield "A high risk remains and the authority was not consulted."

@@ -1,0 +1,218 @@
+"""churn check, approve, promote: what the card's rules find, who approves, and the move to production."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from churn.errors import Misuse, Refused
+
+if TYPE_CHECKING:
+    from churn.settings import Settings
+    from sovereign.card.promotion import Decision
+    from sovereign.card.rules import Finding
+    from sovereign.card.schema.card import Card
+
+app = typer.Typer()
+PANEL = "The card"
+APPROVALS = Path("governance/approvals.json")
+ProfileOption = Annotated[str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")]
+AsOption = Annotated[str, typer.Option("--as", help="First and last name of the person, e.g. 'Ada Lovelace'.")]
+
+
+class Role(StrEnum):
+    """Who may approve. The data protection officer gives an opinion in model_card.toml instead."""
+
+    business_owner = "business_owner"
+    model_owner = "model_owner"
+    legal = "legal"
+    security = "security"
+
+
+@app.command(rich_help_panel=PANEL)
+def check(
+    promotion: Annotated[bool, typer.Option("--promotion", help="As strictly as `churn promote`.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Run every rule over the card; exit 1 if one blocks."""
+    from sovereign.card.rules import blocks
+    from sovereign.card.rules import check as run_rules
+
+    settings = _settings(profile)
+    card = _card(settings)
+    findings = run_rules(card, settings.rule_policy, _now().date(), at="promote" if promotion else "register")
+    if as_json:
+        rows = [finding.model_dump() for finding in findings]
+        typer.echo(json.dumps({"status": card.status, "findings": rows}, indent=2, ensure_ascii=False))
+    else:
+        _print_findings(settings, card, findings)
+    if blocking := blocks(findings):
+        raise Refused(
+            f"{len(blocking)} of {len(findings)} findings block: {', '.join(sorted({f.rule for f in blocking}))}."
+        )
+
+
+@app.command(rich_help_panel=PANEL)
+def approve(
+    role: Annotated[Role, typer.Option(help="The role in which the person decides.")],
+    person: AsOption,
+    reject: Annotated[bool, typer.Option("--reject", help="Record a rejection.")] = False,
+    comment: Annotated[str, typer.Option(help="Kept with the decision.")] = "",
+    profile: ProfileOption = None,
+) -> None:
+    """Record that a named person approves (or rejects) this very card; commit the file afterwards."""
+    from sovereign.card import approval
+
+    settings = _settings(profile)
+    try:
+        made = approval.approve(
+            _card(settings),
+            role=role.value,
+            person=person,
+            at=_now(),
+            decision="reject" if reject else "approve",
+            comment=comment,
+        )
+    except approval.ApprovalError as error:
+        raise Refused(str(error)) from None
+    approval.record(settings.root / APPROVALS, made)
+    verb = "rejects" if reject else "approves"
+    typer.echo(f"{made.person} {verb} card {made.card_hash[:12]} as {made.role}. Commit {APPROVALS}.")
+
+
+@app.command(rich_help_panel=PANEL)
+def promote(
+    person: AsOption,
+    why: Annotated[str, typer.Option(help="Why; kept in the registry's history.")],
+    back: Annotated[bool, typer.Option("--rollback", help="Return to the version before.")] = False,
+    version: Annotated[str, typer.Option(help="Registry version; default: the one in the bundle.")] = "",
+    profile: ProfileOption = None,
+) -> None:
+    """Make a registered version production, if rules, approvals, metric and data allow it."""
+    from churn.tools.registry import MlflowRegistry
+    from sovereign.card import promotion
+
+    settings = _settings(profile)
+    registry = MlflowRegistry(settings)
+    if back:
+        decision = promotion.rollback(registry, by=person, why=why, at=_now())
+    else:
+        decision = promotion.promote(
+            registry,
+            _card(settings),
+            settings.rule_policy,
+            version=version or _bundled(settings),
+            by=person,
+            why=why,
+            at=_now(),
+        )
+    _announce(decision, settings)
+
+
+def list_open(settings: Settings) -> None:
+    """Print what people still have to answer in ``model_card.toml``, with the article, and how far they are."""
+    from rich.table import Table
+
+    from churn.console import out
+    from sovereign.card.questions import open_questions, paste, progress
+
+    card = _rebuilt(settings)
+    questions, done = open_questions(card), progress(card)
+    shown = Table(pad_edge=False)
+    for name in ("table", "key", "question", "source"):
+        shown.add_column(name, overflow="fold")
+    for question in questions:
+        shown.add_row(question.table, question.key, question.text, question.source)
+    if questions:
+        out.print(shown)
+    if lines := paste(card, questions):
+        out.print("An answer made these necessary; paste them into model_card.toml:\n", style="bold")
+        out.print(lines, markup=False)
+    out.print(f"{done.answered} of {done.required} answered, {len(questions)} open.")
+
+
+def _settings(profile: str | None) -> Settings:
+    from churn import settings
+
+    return settings.load(profile)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _card(settings: Settings) -> Card:
+    """The card as step 6 wrote it, with the approvals recorded so far."""
+    from pydantic import ValidationError
+
+    from sovereign.card import approval
+    from sovereign.card.build import CardError, with_approvals
+    from sovereign.card.schema.card import read
+
+    path = settings.path("card") / "card.json"
+    try:
+        return with_approvals(read(path), approval.load(settings.root / APPROVALS))
+    except FileNotFoundError:
+        raise Misuse(f"{path} does not exist: run `churn card` first.") from None
+    except ValidationError as error:
+        raise Misuse(
+            f"{path} is no card of this version ({error.error_count()} errors): run `churn card` again."
+        ) from None
+    except CardError as error:
+        raise Misuse(str(error)) from None
+
+
+def _rebuilt(settings: Settings) -> Card:
+    """The card with the answers as they stand in ``model_card.toml`` now, and the facts of the last run, if any."""
+    from sovereign.card.build import CardError, build, read_answers
+    from sovereign.card.schema.facts import Facts
+
+    known = (settings.path("card") / "card.json").exists()
+    facts = _card(settings).facts if known else Facts()
+    try:
+        return build(facts, read_answers(settings.root / "model_card.toml"), card_id=settings.project.name)
+    except CardError as error:
+        raise Misuse(str(error)) from None
+
+
+def _bundled(settings: Settings) -> str:
+    path = settings.path("bundle") / "bundle.json"
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["version"])
+    except FileNotFoundError:
+        raise Misuse(f"{path} does not exist: run `churn register` first, or name --version.") from None
+
+
+def _announce(decision: Decision, settings: Settings) -> None:
+    if not decision.allowed:
+        raise Refused("Production stays as it is:\n" + "\n".join(f"  - {reason}" for reason in decision.reasons))
+    before = f" (before: {decision.previous})" if decision.previous else ""
+    typer.echo(f"{settings.project.name} version {decision.version} is production{before}.")
+
+
+def _print_findings(settings: Settings, card: Card, findings: list[Finding]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from churn.console import err, out
+
+    shown = Table(pad_edge=False, show_lines=True)
+    for name in ("rule", "", "article", "found", "what to do"):
+        shown.add_column(name, overflow="fold")
+    for finding in findings:
+        severity = "waived" if finding.waived else finding.severity
+        shown.add_row(finding.rule, severity, finding.article, escape(finding.found), escape(finding.do))
+    if findings:
+        out.print(shown)
+    for finding in findings:
+        if finding.paste:
+            out.print(f"\n{finding.paste}", markup=False)
+    out.print(f"Card {card.content_hash[:12]}: {card.status}, {len(findings)} findings.")
+    if _rebuilt(settings).content_hash != card.content_hash:
+        err.print("[yellow]Warning:[/] model_card.toml changed since the card was written: run `churn card`.")
