@@ -31,7 +31,10 @@ def contract() -> Contract:
         feature="recency_days",
         windows=(
             *(Window(feature=name, days=d) for name, d in zip(counts, WINDOWS, strict=True)),
-            *(Window(feature=name, days=d, one_event="avg_order_value_eur") for name, d in zip(sums, WINDOWS, strict=True)),
+            *(
+                Window(feature=name, days=d, one_event="avg_order_value_eur")
+                for name, d in zip(sums, WINDOWS, strict=True)
+            ),
         ),
     )
     ratio = Ratio(feature="recency_over_gap", over="recency_days", under="mean_gap_days")

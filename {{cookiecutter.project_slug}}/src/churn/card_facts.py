@@ -85,7 +85,12 @@ def _decision(settings: Settings) -> dict[str, Any]:
 
 
 def _data(
-    card: Scorecard, found: dict[str, Any], training: pd.DataFrame, features: Path, checked: dict[str, Any], settings: Settings
+    card: Scorecard,
+    found: dict[str, Any],
+    training: pd.DataFrame,
+    features: Path,
+    checked: dict[str, Any],
+    settings: Settings,
 ) -> dict[str, Any]:
     config = settings.features
     values = [level for part in card.categorical for level in part.log_odds]
@@ -176,7 +181,9 @@ def _retention(checked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _privacy(card: Scorecard, found: dict[str, Any], training: pd.DataFrame) -> dict[str, Any]:
-    numbers = sum(len(part.knots) * 2 + 1 for part in card.numeric) + sum(len(p.log_odds) + 2 for p in card.categorical) + 1
+    numbers = (
+        sum(len(part.knots) * 2 + 1 for part in card.numeric) + sum(len(p.log_odds) + 2 for p in card.categorical) + 1
+    )
     attack = found["membership_auc"]
     return {
         "stores_training_rows": False,

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from rich.box import ROUNDED
 from rich.console import Console
 from rich.table import Table
 
 from churn import flow
 from churn.settings import Settings
 
-out = Console(highlight=False, soft_wrap=True)
+PIPED_WIDTH = 400
+"""Piped lines are not folded: the next program reads them one by one."""
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -43,8 +50,15 @@ def warn_placeholders(settings: Settings) -> None:
 
 def table(settings: Settings, since: float) -> None:
     """The table at the end of `make run`: seconds, rows and headline of each step, then where to go next."""
-    shown = Table(title=f"{settings.project.title} ({settings.profile_name})", title_justify="left", pad_edge=False)
-    for name, justify in (("step", "left"), ("seconds", "right"), ("rows in", "right"), ("rows out", "right"), ("", "left")):
+    lines = {"box": ROUNDED} if out.is_terminal else {"box": None, "show_edge": False}
+    shown = Table(title=f"{settings.project.title} ({settings.profile_name})", title_justify="left", **lines)
+    for name, justify in (
+        ("step", "left"),
+        ("seconds", "right"),
+        ("rows in", "right"),
+        ("rows out", "right"),
+        ("", "left"),
+    ):
         shown.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for step in flow.STEPS:
         found, ran = flow.summary(settings, step), flow.recall(settings.root, step.verb)
@@ -57,6 +71,9 @@ def table(settings: Settings, since: float) -> None:
     out.print("Next: make serve (the service), make ui (MLflow), make check (what the card still asks), make help")
 
 
-def pipeline_result(settings: Settings, folder: Any) -> None:
-    """Where the artifacts of a pipeline run are."""
-    out.print(f"Pipeline done. Artifacts: {folder}")
+def pipeline_result(settings: Settings, artifacts: Mapping[str, Path]) -> None:
+    """One line a step of a pipeline run, and where its artifacts are."""
+    for step in flow.STEPS:
+        found = json.loads((artifacts[step.writes] / "summary.json").read_text(encoding="utf-8"))
+        out.print(f"[green]{step.number} {step.verb:<9}[/] {found['headline']}")
+    out.print(f"Pipeline of {settings.project.title} done. Artifacts: {artifacts['raw'].parent.parent}")

@@ -83,7 +83,11 @@ def _windowed() -> tuple[Feature, ...]:
 FEATURES: tuple[Feature, ...] = (
     Feature("recency_days", "days", "days since the last purchase", "The time since the last visit is the core signal"),
     Feature(
-        "tenure_days", "days", "days since the first purchase", "New and old customers lapse differently", changeable=False
+        "tenure_days",
+        "days",
+        "days since the first purchase",
+        "New and old customers lapse differently",
+        changeable=False,
     ),
     *_windowed(),
     Feature(
@@ -114,7 +118,13 @@ FEATURES: tuple[Feature, ...] = (
         "Compares the pause with the own rhythm instead of with other people",
         missing_allowed=True,
     ),
-    Feature("category_share", "share", "share of the preferred category", "Focused and broad buyers lapse differently", maximum=1),
+    Feature(
+        "category_share",
+        "share",
+        "share of the preferred category",
+        "Focused and broad buyers lapse differently",
+        maximum=1,
+    ),
     Feature("returns_share", "share", "share of lines returned", "Disappointment shows in returns", maximum=1),
     Feature(
         "preferred_category",

@@ -66,7 +66,8 @@ def interval(value: float, draws: Floats) -> dict[str, float]:
 def with_intervals(y: Labels, p: Floats, rows: list[NDArray[np.int64]]) -> dict[str, dict[str, float]]:
     """Every metric with its interval."""
     return {
-        name: interval(metric(y, p), np.array([metric(y[r], p[r]) for r in rows])) for name, metric in all_metrics().items()
+        name: interval(metric(y, p), np.array([metric(y[r], p[r]) for r in rows]))
+        for name, metric in all_metrics().items()
     }
 
 
@@ -93,7 +94,9 @@ def lift(y: Labels, p: Floats, budget: float) -> dict[str, float]:
 def bins(y: Labels, p: Floats, count: int = 10) -> list[dict[str, float]]:
     """Mean score against observed rate in ``count`` groups of equal size, lowest scores first."""
     parts = np.array_split(np.argsort(p, kind="stable"), count)
-    return [{"mean_score": rounded(p[i].mean()), "observed": rounded(y[i].mean()), "n": len(i)} for i in parts if len(i)]
+    return [
+        {"mean_score": rounded(p[i].mean()), "observed": rounded(y[i].mean()), "n": len(i)} for i in parts if len(i)
+    ]
 
 
 def slices(y: Labels, p: Floats, groups: Mapping[str, pd.Series[Any]], smallest: int) -> list[dict[str, Any]]:
@@ -136,7 +139,9 @@ def fairness(
             y_pred=(p[mask] >= threshold).astype(int),
             **chosen,
         )
-        scored = MetricFrame(metrics={"gap": lambda t, s: abs(mean_prediction(t, s) - t.mean())}, y_pred=p[mask], **chosen)
+        scored = MetricFrame(
+            metrics={"gap": lambda t, s: abs(mean_prediction(t, s) - t.mean())}, y_pred=p[mask], **chosen
+        )
         gaps = {f"{k}_difference": v for k, v in decided.difference().items()}
         gaps["calibration_gap"] = scored.by_group["gap"].max()
         for metric, value in gaps.items():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def build(settings: Settings) -> Any:
 
     from churn import components
 
-    def whole_flow() -> None:
+    def whole_flow():  # type: ignore[no-untyped-def]  # kfp reads an annotation here as an output
         made: dict[str, Any] = {}
         for step in STEPS:
             # kfp is in the image: without install_kfp_package=False every task installs it from an index.
@@ -50,26 +51,44 @@ def compile_to(path: Path, settings: Settings) -> None:
     compiler.Compiler().compile(build(settings), str(path))
 
 
-def run_locally(settings: Settings) -> Path:
-    """Run the pipeline under ``SubprocessRunner``, without cluster, container or index; return where its artifacts are.
+def run_locally(settings: Settings) -> dict[str, Path]:
+    """Run the pipeline under ``SubprocessRunner``, without cluster, container or index; return each artifact's folder.
 
-    Raises Refused if a task fails; the task's own line stands above.
+    Raises Refused with the task's own line if one fails.
     """
     from kfp import local
 
     pass_on(root=str(settings.root))
     where = settings.root / ".churn" / "pipeline"
     shutil.rmtree(where, ignore_errors=True)
-    logging.disable(logging.INFO)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*base_image.*")
+    where.mkdir(parents=True)
+    with _quiet(where / "log.txt"):
         local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(where), raise_on_error=False)
-        done = build(settings)()
-    logging.disable(logging.NOTSET)
-    artifacts = {step.writes: _artifact(where, step.verb, step.writes) for step in STEPS}
-    if missing := [step.verb for step in STEPS if artifacts[step.writes] is None]:
-        raise Refused(f"The pipeline stopped at {missing[0]} ({done}).")
-    return where
+        build(settings)()
+    found = {step.writes: _artifact(where, step.verb, step.writes) for step in STEPS}
+    if missing := [step.verb for step in STEPS if found[step.writes] is None]:
+        raise Refused(f"The pipeline stopped at {missing[0]}: {_reason(where / 'log.txt')}")
+    return {noun: path for noun, path in found.items() if path}
+
+
+@contextmanager
+def _quiet(log: Path) -> Iterator[None]:
+    """kfp prints every executor input; people get the result, the log gets the rest."""
+    with (
+        log.open("w", encoding="utf-8") as file,
+        redirect_stdout(file),
+        redirect_stderr(file),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", message=".*base_image.*")  # it says that the image is not used here
+        yield
+
+
+def _reason(log: Path) -> str:
+    """The task's own one-line reason, which is the last line of its traceback."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8").splitlines()]
+    said = [line for line in lines if line.startswith(("churn.errors.", "Error:"))]
+    return f"{said[-1].partition(': ')[2] if said else 'no reason given'} (log: {log})"
 
 
 def _artifact(where: Path, verb: str, noun: str) -> Path | None:

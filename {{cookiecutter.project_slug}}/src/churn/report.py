@@ -30,17 +30,22 @@ def validation_page(
     template = files("churn").joinpath("templates/validation.html.j2").read_text(encoding="utf-8")
     values = {
         name: [
-            {"check": c, "values": _values(rejected[name], c) if c.failed else []} for c in sorted(found, key=_failed_first)
+            {"check": c, "values": _values(rejected[name], c) if c.failed else []}
+            for c in sorted(found, key=_failed_first)
         ]
         for name, found in checks.items()
     }
-    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template).render(
-        title=settings.project.title,
-        tables=values,
-        rows=rows,
-        rejected={n: len(t) for n, t in rejected.items()},
-        limit=limit,
-        refused=refused,
+    return (
+        Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+        .from_string(template)
+        .render(
+            title=settings.project.title,
+            tables=values,
+            rows=rows,
+            rejected={n: len(t) for n, t in rejected.items()},
+            limit=limit,
+            refused=refused,
+        )
     )
 
 

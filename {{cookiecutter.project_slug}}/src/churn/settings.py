@@ -293,7 +293,9 @@ def _same_keys(profiles: dict[str, dict[str, Any]]) -> None:
     every = set().union(*profiles.values())
     for name, table in profiles.items():
         if missing := sorted(every - set(table)):
-            raise Misuse(f"[profile.{name}] in config.toml lacks {', '.join(missing)}; all profiles have the same keys.")
+            raise Misuse(
+                f"[profile.{name}] in config.toml lacks {', '.join(missing)}; all profiles have the same keys."
+            )
 
 
 def _override(table: dict[str, Any], environ: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -117,24 +118,14 @@ def promote(
 
 def list_open(settings: Settings) -> None:
     """Print what people still have to answer in ``model_card.toml``, with the article, and how far they are."""
-    from rich.table import Table
-
-    from churn.console import out
     from sovereign.card.questions import open_questions, paste, progress
 
     card = _rebuilt(settings)
     questions, done = open_questions(card), progress(card)
-    shown = Table(pad_edge=False)
-    for name in ("table", "key", "question", "source"):
-        shown.add_column(name, overflow="fold")
-    for question in questions:
-        shown.add_row(question.table, question.key, question.text, question.source)
-    if questions:
-        out.print(shown)
+    _show(("answer", "question", "source"), [(q.path, q.text, q.source) for q in questions])
     if lines := paste(card, questions):
-        out.print("An answer made these necessary; paste them into model_card.toml:\n", style="bold")
-        out.print(lines, markup=False)
-    out.print(f"{done.answered} of {done.required} answered, {len(questions)} open.")
+        typer.echo(f"An answer made these necessary; paste them into model_card.toml:\n\n{lines}\n")
+    typer.echo(f"{done.answered} of {done.required} questions answered, {len(questions)} open.")
 
 
 def _settings(profile: str | None) -> Settings:
@@ -152,12 +143,13 @@ def _card(settings: Settings) -> Card:
     from pydantic import ValidationError
 
     from sovereign.card import approval
-    from sovereign.card.build import CardError, with_approvals
+    from sovereign.card.build import CardError
     from sovereign.card.schema.card import read
 
     path = settings.path("card") / "card.json"
     try:
-        return with_approvals(read(path), approval.load(settings.root / APPROVALS))
+        recorded = approval.load(settings.root / APPROVALS)
+        return approval.with_approvals(read(path), recorded, settings.rule_policy.approval_roles)
     except FileNotFoundError:
         raise Misuse(f"{path} does not exist: run `churn card` first.") from None
     except ValidationError as error:
@@ -197,22 +189,29 @@ def _announce(decision: Decision, settings: Settings) -> None:
 
 
 def _print_findings(settings: Settings, card: Card, findings: list[Finding]) -> None:
+    rows = [(f.rule, "waived" if f.waived else f.severity, f.article, f.found, f.do) for f in findings]
+    _show(("rule", "", "article", "found", "what to do"), rows)
+    if pasted := "\n".join(f.paste for f in findings if f.paste):
+        typer.echo(f"An answer made these necessary; paste them into model_card.toml:\n\n{pasted}\n")
+    typer.echo(f"Card {card.content_hash[:12]}: {card.status}, {len(findings)} findings.")
+    if _rebuilt(settings).content_hash != card.content_hash:
+        typer.echo("model_card.toml changed since the card was written: run `churn card`.", err=True)
+
+
+def _show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """A table on a terminal, tab-separated lines when piped."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from churn.console import err, out
-
-    shown = Table(pad_edge=False, show_lines=True)
-    for name in ("rule", "", "article", "found", "what to do"):
-        shown.add_column(name, overflow="fold")
-    for finding in findings:
-        severity = "waived" if finding.waived else finding.severity
-        shown.add_row(finding.rule, severity, finding.article, escape(finding.found), escape(finding.do))
-    if findings:
+    out = Console(highlight=False)
+    if not out.is_terminal:
+        for row in rows:
+            typer.echo("\t".join(row))
+        return
+    shown = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        shown.add_row(*map(escape, row))
+    if rows:
         out.print(shown)
-    for finding in findings:
-        if finding.paste:
-            out.print(f"\n{finding.paste}", markup=False)
-    out.print(f"Card {card.content_hash[:12]}: {card.status}, {len(findings)} findings.")
-    if _rebuilt(settings).content_hash != card.content_hash:
-        err.print("[yellow]Warning:[/] model_card.toml changed since the card was written: run `churn card`.")

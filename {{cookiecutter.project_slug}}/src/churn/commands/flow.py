@@ -131,6 +131,7 @@ def pipeline(profile: ProfileOption = None) -> None:
     from churn.pipeline import run_locally
 
     settings = _settings(profile)
+    console.err.print("Running the eight steps under Kubeflow's local runner; log: .churn/pipeline/log.txt")
     console.pipeline_result(settings, run_locally(settings))
 
 

@@ -192,7 +192,9 @@ def _set_aside(connection: duckdb.DuckDBPyConnection, *, consent_needed: bool) -
     found = {str(name): int(n) for name, n, _ in rows}
     duplicates = sum(int(extra) for _, _, extra in rows)
     if not found.get("kept"):
-        raise Refused(f"No transaction is left: all {sum(found.values()) + duplicates:,} rows were set aside ({found}).")
+        raise Refused(
+            f"No transaction is left: all {sum(found.values()) + duplicates:,} rows were set aside ({found})."
+        )
     return {
         "read": sum(found.values()) + duplicates,
         "set_aside": {"duplicate": duplicates, **{name: found.get(name, 0) for name in REASONS}},

@@ -64,7 +64,8 @@ def _training_set(
 ) -> int:
     """Everything the model sees comes out of Feast's point-in-time join, not out of the table it was put into."""
     labels = connection.execute(
-        "SELECT customer_id, event_timestamp, churned FROM labels WHERE event_timestamp <= ? ORDER BY ALL", [labelled[-1]]
+        "SELECT customer_id, event_timestamp, churned FROM labels WHERE event_timestamp <= ? ORDER BY ALL",
+        [labelled[-1]],
     ).df()
     labels["event_timestamp"] = labels["event_timestamp"].dt.tz_localize("UTC")
     store = feast.apply(folder, settings)

@@ -56,17 +56,19 @@ def evaluate(model_folder: Path, features: Path, valid: Path, output: Path, *, s
         )
 
 
-def _figures(
-    test: pd.DataFrame, past: pd.DataFrame, p: Floats, boosted: Floats, settings: Settings
-) -> dict[str, Any]:
+def _figures(test: pd.DataFrame, past: pd.DataFrame, p: Floats, boosted: Floats, settings: Settings) -> dict[str, Any]:
     y = test[TARGET].to_numpy(dtype=np.int64)
     rows = metrics.resamples(y, settings.evaluate.bootstrap, settings.evaluate.seed)
     measure = metrics.all_metrics()
     rate = np.full(len(y), past[TARGET].mean())
     recency = _recency_only(past, test)
-    benchmark = {name: metrics.interval(measure[name](y, boosted), np.array([measure[name](y[r], boosted[r]) for r in rows]))
-                 for name in ("roc_auc", "brier")}
-    gaps = {f"{name}_difference": metrics.difference(y, p, boosted, measure[name], rows) for name in ("roc_auc", "brier")}
+    benchmark = {
+        name: metrics.interval(measure[name](y, boosted), np.array([measure[name](y[r], boosted[r]) for r in rows]))
+        for name in ("roc_auc", "brier")
+    }
+    gaps = {
+        f"{name}_difference": metrics.difference(y, p, boosted, measure[name], rows) for name in ("roc_auc", "brier")
+    }
     return {
         "test_cutoff": f"{test['event_timestamp'].iloc[0]:%Y-%m-%d}",
         "customers": len(y),
@@ -95,9 +97,7 @@ def _recency_only(past: pd.DataFrame, test: pd.DataFrame) -> Floats:
     return result
 
 
-def _by_group(
-    test: pd.DataFrame, p: Floats, people: dict[str, pd.Series[Any]], settings: Settings
-) -> dict[str, Any]:
+def _by_group(test: pd.DataFrame, p: Floats, people: dict[str, pd.Series[Any]], settings: Settings) -> dict[str, Any]:
     y, smallest = test[TARGET].to_numpy(dtype=np.int64), settings.evaluate.min_group
     return {
         "slices": metrics.slices(y, p, groups.behavioural(test) | people, smallest),
@@ -114,7 +114,9 @@ def _rolling(everything: pd.DataFrame, c: float, settings: Settings) -> list[dic
         fitted = model.fit(model.scorecard_estimator(past, c, settings.train), past)
         y, p = now[TARGET].to_numpy(dtype=np.int64), fitted.predict_proba(model.inputs(now))[:, 1]
         figures = {name: metrics.rounded(measure[name](y, p)) for name in ("roc_auc", "brier")}
-        rows.append({"cutoff": f"{cut:%Y-%m-%d}", "customers": len(y), "base_rate": metrics.rounded(y.mean()), **figures})
+        rows.append(
+            {"cutoff": f"{cut:%Y-%m-%d}", "customers": len(y), "base_rate": metrics.rounded(y.mean()), **figures}
+        )
     return rows
 
 

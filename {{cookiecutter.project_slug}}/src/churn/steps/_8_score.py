@@ -39,7 +39,12 @@ def score(bundle: Path, features: Path, valid: Path, output: Path, *, settings: 
         words = ", ".join(f"{n:,} {name}" for name, n in bands.items())
         left = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in barred.items())
         summarise(
-            folder, rows_in=len(now), rows_out=len(scores), headline=f"{words}; left out: {left}", bands=bands, barred=barred
+            folder,
+            rows_in=len(now),
+            rows_out=len(scores),
+            headline=f"{words}; left out: {left}",
+            bands=bands,
+            barred=barred,
         )
 
 
@@ -50,7 +55,9 @@ def _gate(now: pd.DataFrame, valid: Path, settings: Settings) -> tuple[pd.DataFr
     flags = people.reindex(now["customer_id"])
     objected = flags["objected_at"].notna().to_numpy()
     consent_needed = bool(settings.data.customers and settings.data.customer_columns.consent)
-    without = (flags["consent"].astype("boolean").fillna(False) != True).to_numpy() if consent_needed else objected & False  # noqa: E712
+    without = (
+        (flags["consent"].astype("boolean").fillna(False) != True).to_numpy() if consent_needed else objected & False
+    )  # noqa: E712
     barred = {"objected": int(objected.sum()), "no_basis": int((without & ~objected).sum())}
     return now[~objected & ~without].reset_index(drop=True), barred
 

@@ -69,7 +69,9 @@ def _repo(root: Path) -> Any:
     try:
         return Repo(str(root))
     except NotDvcRepoError:
-        raise Misuse(f"{root} is not a DVC project: run this in the folder that has .dvc, or `dvc init` there.") from None
+        raise Misuse(
+            f"{root} is not a DVC project: run this in the folder that has .dvc, or `dvc init` there."
+        ) from None
 
 
 def _stop(error: BaseException) -> None:

@@ -23,7 +23,7 @@ def store(folder: Path, settings: Settings) -> Any:
     """The feature store of ``folder``: registry and online store beside the snapshots, DuckDB for offline reads."""
     from feast import FeatureStore, RepoConfig
 
-    warnings.filterwarnings("ignore", module="feast")
+    warnings.filterwarnings("ignore", module="feast|ibis")
     config = RepoConfig(
         project=settings.project.name.replace("-", "_"),
         provider="local",

@@ -16,6 +16,7 @@ from churn.tools.skops import TRUSTED
 if TYPE_CHECKING:
     import pandas as pd
 
+
 @dataclass(frozen=True)
 class Run:
     """What a training run leaves in the tracking store."""
