@@ -6,8 +6,8 @@ import copy
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sovereign.card.approval import approve
-from sovereign.card.build import build, with_approvals
+from sovereign.card.approval import approve, with_approvals
+from sovereign.card.build import build
 from sovereign.card.rules import RulePolicy
 from sovereign.card.schema import Approval, Card, Facts
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cards import NOW, card, signed
 
-from sovereign.card.approval import ApprovalError, approve, is_named_person, load, problems, record
-from sovereign.card.build import CardError, with_approvals
+from sovereign.card.approval import ApprovalError, approve, is_named_person, load, problems, record, with_approvals
+from sovereign.card.build import CardError
 
 ROLES = ("business_owner", "model_owner")
 
@@ -52,6 +52,18 @@ def test_the_last_word_of_a_role_counts() -> None:
     no = approve(good, role="model_owner", person="Ada Lovelace", at=NOW.replace(hour=13), decision="reject")
     changed_mind = with_approvals(good, (*signed(good).approvals, no))
     assert list(problems(changed_mind, ROLES)) == ["Ada Lovelace rejected it as model_owner."]
+
+
+def test_the_status_of_a_card_follows_from_what_was_recorded() -> None:
+    good = card()
+    yes = signed(good).approvals
+    no = approve(good, role="legal", person="Lex Luthor", at=NOW, decision="reject")
+    old = tuple(a.model_copy(update={"card_hash": "0" * 64}) for a in yes)
+    recorded = {"in_review": old, "approved": yes, "rejected": (*yes, no)}
+    assert {status: with_approvals(good, given, ROLES).status for status, given in recorded.items()} == {
+        status: status for status in recorded
+    }
+    assert with_approvals(card(answers={"notice.languages": "?"}), yes, ROLES).status == "draft"
 
 
 def test_the_record_keeps_what_was_recorded_before(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from cards import BASES, NOW, POLICY, TODAY, card, signed
 
-from sovereign.card.approval import approve
-from sovereign.card.build import with_approvals
+from sovereign.card.approval import approve, with_approvals
 from sovereign.card.rules import RULES, Finding, RulePolicy, blocks, check
 from sovereign.card.schema import Card
 
@@ -272,7 +271,7 @@ def test_a_waiver_marks_a_warning_until_it_expires_and_never_a_block() -> None:
 
 def test_a_refusal_prints_the_lines_for_a_question_that_an_answer_makes_necessary() -> None:
     changed = card(answers={"decision.price_personalised": True})
-    lines = "\n".join(f.paste for f in check(changed, POLICY, TODAY))
+    (lines,) = (f.paste for f in check(changed, POLICY, TODAY) if f.paste)
     assert lines.startswith("# below [decision]\n# Where are people told")
     assert 'price_notice_ref = "?"' in lines
 

@@ -1,7 +1,7 @@
 """The model card that answers GDPR Article 22: schema, derived status, rules, questions, approval, promotion."""
 
-from sovereign.card.approval import ApprovalError, approve
-from sovereign.card.build import CardError, build, read_answers, with_approvals
+from sovereign.card.approval import ApprovalError, approve, with_approvals
+from sovereign.card.build import CardError, build, read_answers
 from sovereign.card.promotion import Decision, Registry, RegistryError, may_promote, promote, rollback
 from sovereign.card.questions import Progress, Question, open_questions, progress
 from sovereign.card.rules import RULES, Finding, RulePolicy, blocks, check

@@ -59,6 +59,22 @@ def approve(
     return approval
 
 
+def with_approvals(card: Card, approvals: tuple[Approval, ...], roles: Iterable[str] = ()) -> Card:
+    """The card with the approvals recorded for it; the content hash does not change.
+
+    The status of a complete card follows: rejected, approved when each of ``roles`` has approved, else in review.
+    """
+    signed = card.model_copy(update={"approvals": approvals})
+    wanted = tuple(roles)
+    if signed.status == "draft" or not wanted:
+        return signed
+    current = card.computed_hash()
+    latest = (_latest(approvals, role) for role in ROLES)
+    rejected = any(a and a.decision == "reject" and a.card_hash == current for a in latest)
+    approved = not any(problems(signed, wanted))
+    return signed.model_copy(update={"status": "rejected" if rejected else "approved" if approved else "in_review"})
+
+
 def problems(card: Card, roles: Iterable[str]) -> Iterator[str]:
     """Why the card's approvals do not carry it; nothing when each role has a valid one (rule R48)."""
     current = card.computed_hash()

@@ -14,7 +14,7 @@ from sovereign.card.derive import derive
 from sovereign.card.questions import missing_facts, open_questions
 from sovereign.card.schema.answers import Answers
 from sovereign.card.schema.base import NOT_ANSWERED
-from sovereign.card.schema.card import Approval, Card
+from sovereign.card.schema.card import Card
 from sovereign.card.schema.facts import Facts
 
 DERIVED_KEYS: Final = {
@@ -61,11 +61,6 @@ def build(facts: Facts, answers: Mapping[str, Any], *, card_id: str) -> Card:
     unlisted = {q.path: _has(given, q.table) for q in questions if not _has(given, q.path)}
     ready = card.model_copy(update={"status": status, "unlisted": unlisted})
     return ready.model_copy(update={"content_hash": ready.computed_hash()})
-
-
-def with_approvals(card: Card, approvals: tuple[Approval, ...]) -> Card:
-    """The card with the approvals recorded for it; the content hash does not change."""
-    return card.model_copy(update={"approvals": approvals})
 
 
 def _split(answers: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -115,7 +115,7 @@ def promote(
                 Move(kind="promote", version=version, previous=previous, by=by, at=at, why=why, card_hash=known)
             )
     except RegistryError as error:
-        return _refused(version, f"The registry cannot be reached, so nothing is promoted: {error}")
+        return _refused(version, f"The registry cannot be reached or does not answer, so nothing is promoted: {error}")
     return Decision(allowed=not reasons, reasons=reasons, version=version, previous=previous, findings=tuple(findings))
 
 
@@ -131,7 +131,7 @@ def rollback(registry: Registry, *, by: str, why: str, at: datetime) -> Decision
             return Decision(allowed=False, reasons=reasons, version=before or "", previous=current)
         registry.move(Move(kind="rollback", version=before, previous=current, by=by, at=at, why=why))
     except RegistryError as error:
-        return _refused("", f"The registry cannot be reached, so nothing is rolled back: {error}")
+        return _refused("", f"The registry cannot be reached or does not answer, so nothing is rolled back: {error}")
     return Decision(allowed=True, reasons=(), version=before, previous=current)
 
 

@@ -25,7 +25,7 @@ __all__ = ["RULES", "Finding", "Rule", "RulePolicy", "blocks", "check"]
 
 
 def check(card: Card, policy: RulePolicy, today: date, *, at: At = "register") -> list[Finding]:
-    """All findings on the card, blocks first, then by rule id.
+    """All findings on the card: blocks before warnings, open answers last, then by rule id.
 
     ``at="register"`` leaves approvals out and lets open answers warn where the policy says so;
     ``at="promote"`` wants approvals, and an open answer always blocks. A waived warning stays in the list, marked.
@@ -35,7 +35,7 @@ def check(card: Card, policy: RulePolicy, today: date, *, at: At = "register") -
     found = [finding for rule in active for finding in rule.findings(case)]
     waived = {w.rule_id for w in card.answers.sign_off.waivers if w.expires != "?" and w.expires >= today}
     marked = [f.model_copy(update={"waived": f.severity == "warn" and f.rule in waived}) for f in found]
-    return sorted(marked, key=lambda f: (f.severity, f.rule))
+    return sorted(marked, key=lambda f: (f.severity, f.rule == "R01", f.rule))
 
 
 def blocks(findings: list[Finding]) -> list[Finding]:

@@ -50,10 +50,10 @@ def rows_without_consent(case: Case) -> Hits:
 @rule("R23", "GDPR 6(1); Opinion 28/2024", "Name a basis and its document for each phase.")
 def phase_without_basis(case: Case) -> Hits:
     """A phase has no lawful basis or no document for it, or one basis silently carries training and acting."""
-    for phase in PHASES[:-1]:
-        row = getattr(case.answers.lawful_basis, phase)
-        if row.basis == NOT_ANSWERED or is_open(row.reference):
-            yield case.open(f"The phase '{phase}' has no lawful basis with a document.")
+    rows = {phase: getattr(case.answers.lawful_basis, phase) for phase in PHASES[:-1]}
+    lacking = [phase for phase, row in rows.items() if row.basis == NOT_ANSWERED or is_open(row.reference)]
+    if lacking:
+        yield case.open(f"No lawful basis with a document for: {', '.join(lacking)}.")
     used = case.answers.lawful_basis.used()
     silent = is_open(case.answers.lawful_basis.one_basis_reason)
     if silent and used.get("train") is not None and used.get("train") == used.get("act"):

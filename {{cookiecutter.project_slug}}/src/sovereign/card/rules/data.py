@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from sovereign.card.rules.engine import Case, Hits, rule
-from sovereign.card.schema.base import NOT_ANSWERED, is_open
+from sovereign.card.schema.base import is_open
 from sovereign.card.schema.data_life import RetentionRule
 from sovereign.card.schema.facts_data import Feature, StorageObject
 
@@ -48,13 +48,16 @@ def worthless_feature(case: Case) -> Hits:
 def retention(case: Case) -> Hits:
     """A stored object without a period, kept forever, overdue, or whose old versions are not deleted."""
     answered = case.answers.retention.objects
-    rules = {} if answered == NOT_ANSWERED else {row.object: row for row in answered}
+    rules: dict[str, RetentionRule] = {} if isinstance(answered, str) else {row.object: row for row in answered}
+    lacking = []
     for stored in case.facts.retention.objects:
-        row = rules.get(stored.object)  # type: ignore[call-overload]
+        row = rules.get(stored.object)
         if row is None or is_open(row.period):
-            yield case.open(f"{stored.object} is stored and has no retention period.")
+            lacking.append(stored.object)
         else:
             yield from _kept_too_long(row, stored)
+    if lacking:
+        yield case.open(f"Stored without a retention period: {', '.join(lacking)}.")
 
 
 def _kept_too_long(row: RetentionRule, stored: StorageObject) -> Hits:

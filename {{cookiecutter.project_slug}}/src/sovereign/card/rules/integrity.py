@@ -16,7 +16,7 @@ STATUS: Final = r"\b(approved|approval|stage|verified|tags?)\b"
 FOREIGN: Final = re.compile(rf"{PLACE}.{{0,60}}{STATUS}|{STATUS}.{{0,60}}{PLACE}", re.IGNORECASE)
 
 
-@rule("R01", "GDPR 5(2)", "Answer in model_card.toml; 'n/a: because ...' is an answer, 'n/a' is none.")
+@rule("R01", "GDPR 5(2)", "Answer in model_card.toml; see `churn card --open`.")
 def open_answer(case: Case) -> Hits:
     """An answer that is required now is missing, TODO, a bare n/a or the template's placeholder."""
     tables: dict[str, list[Question]] = {}
