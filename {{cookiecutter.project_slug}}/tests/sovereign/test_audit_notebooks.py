@@ -10,6 +10,7 @@ from sovereign.secrets_scan import scan_secrets, secrets_in
 
 TABLE = "<table border='1' class='dataframe'><tr><td>anna</td><td>12.5</td></tr></table>"
 PLAIN = "   customer  amount\n0  a1        12.5\n1  b2        13.5\n2  c3        14.5\n"
+CSV = "anna,2026-01-01,12.5\nbert,2026-01-02,13\ncleo,2026-01-03,14\n"
 PSEUDONYM = "0f" * 16
 
 
@@ -45,7 +46,7 @@ def test_numbers_of_an_output_are_not_card_numbers():
         (cell("f", {"text/plain": PLAIN}), "rows of data in an output"),
         (cell("print(f)", stream=PLAIN), "rows of data in an output"),
         (cell("f", {"application/vnd.dataresource+json": {"data": []}}), "rows of data in an output"),
-        (cell('csv = """\nanna,2026-01-01,12.5\nbert,2026-01-02,1\ncleo,2026-01-03,2"""'), "rows of data in the source"),
+        (cell(f'csv = """\n{CSV}"""'), "rows of data in the source"),
         (cell("f", {"text/plain": PSEUDONYM}), "identifier of a person or record"),
         (cell("who = 'anna.muster@example.org'"), "e-mail address"),
         (cell("print(x)", stream="sent to anna.muster@example.org\n"), "e-mail address"),
