@@ -181,15 +181,14 @@ def _retention(checked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _privacy(card: Scorecard, found: dict[str, Any], training: pd.DataFrame) -> dict[str, Any]:
-    numbers = (
-        sum(len(part.knots) * 2 + 1 for part in card.numeric) + sum(len(p.log_odds) + 2 for p in card.categorical) + 1
-    )
+    numbers = 1 + sum(len(p.log_odds) + (2 if isinstance(p, Levels) else len(p.knots) + 1) for p in card.parts)
+    rows = scans.bucket(len(training))[0]
     attack = found["membership_auc"]
     return {
         "stores_training_rows": False,
         "stores_training_rows_proof": (
-            f"model.json holds {numbers} numbers for {scans.bucket(len(training))[0]} training rows: knots are quantiles "
-            "between 1 % and 99 % rounded to three digits, categories are shared by at least 20 rows, nothing else is stored"
+            f"model.json holds {numbers} numbers for {rows} training rows: knots are quantiles between 1 % and 99 % "
+            "rounded to three digits, categories are shared by at least 20 rows, nothing else is stored"
         ),
         "tests": [
             {
@@ -222,7 +221,7 @@ def _explanation(card: Scorecard, found: dict[str, Any]) -> dict[str, Any]:
                     else {"transform": part.transform, "knots": part.knots, "log_odds": part.log_odds}
                 ),
             }
-            for part in (*card.numeric, *card.categorical)
+            for part in card.parts
         ],
         "intercept": card.intercept,
         "individual_method": "additive",

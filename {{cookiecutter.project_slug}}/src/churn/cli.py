@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from churn.commands import flow
+from churn.commands import deploy, flow
 from churn.errors import Misuse, Refused
 from sovereign.silence import silence
 
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From transactions to a registered, explained and servable churn model.",
 )
-for part in (flow,):
+for part in (flow, deploy):
     app.registered_commands += part.app.registered_commands
     app.registered_groups += part.app.registered_groups
 

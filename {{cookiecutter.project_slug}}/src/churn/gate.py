@@ -18,7 +18,8 @@ def reasons_against(metrics: Mapping[str, Any], limits: Register) -> list[str]:
         found.append(f"ROC AUC {auc:.3f} is below min_roc_auc {limits.min_roc_auc:g}")
     if not brier < limits.max_brier_share * constant:
         found.append(
-            f"Brier {brier:.3f} is not below max_brier_share {limits.max_brier_share:g} of the constant rate's {constant:.3f}"
+            f"Brier {brier:.3f} is not below max_brier_share {limits.max_brier_share:g} of the constant rate's "
+            f"{constant:.3f}"
         )
     if not low <= slope <= high:
         found.append(f"calibration slope {slope:.2f} is outside calibration_slope {low:g} to {high:g}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,5 +36,5 @@ def behavioural(frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
 def _band(values: pd.Series[Any], edges: Sequence[int], unit: str) -> pd.Series[Any]:
     import pandas as pd
 
-    labels = [f"{a:03d}-{b:03d} {unit}" for a, b in zip(edges, edges[1:], strict=False)]
+    labels = [f"{a:03d}-{b:03d} {unit}" for a, b in pairwise(edges)]
     return pd.cut(values.astype("float64"), list(edges), labels=labels, right=False).astype(object)

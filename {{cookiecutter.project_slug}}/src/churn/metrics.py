@@ -32,7 +32,7 @@ def all_metrics() -> dict[str, Metric]:
 
 
 def recalibration(y: Labels, p: Floats) -> tuple[float, float]:
-    """Slope and intercept of a logistic regression of the label on the predicted log-odds; 1 and 0 are perfect (Cox 1958)."""
+    """Slope and intercept of a logistic regression of the label on the log-odds; 1 and 0 are perfect (Cox 1958)."""
     logit = np.log(np.clip(p, 1e-9, 1 - 1e-9) / np.clip(1 - p, 1e-9, 1 - 1e-9))
     design = np.column_stack([logit, np.ones_like(logit)])
     beta = np.array([1.0, 0.0])

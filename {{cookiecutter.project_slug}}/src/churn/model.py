@@ -19,7 +19,7 @@ DIGITS = 12
 
 
 def scorecard_estimator(frame: pd.DataFrame, c: float, config: Train) -> Any:
-    """A scikit-learn pipeline, unfitted: a piecewise-linear curve per number, a value per category, one logistic regression.
+    """A scikit-learn pipeline, unfitted: a curve per number and a value per category in one logistic regression.
 
     Knots are quantiles of ``frame`` between 1 % and 99 %, rounded to three digits, so that no customer's own extreme
     value stands in the model. Columns that do not vary are left out.
@@ -96,17 +96,17 @@ def inputs(frame: pd.DataFrame) -> pd.DataFrame:
     """The model's columns of ``frame``, absent categories as None."""
     table = frame[[*NUMERIC, *CATEGORICAL]].copy()
     for name in CATEGORICAL:
-        table[name] = table[name].astype(object).where(table[name].notna(), None)
+        table[name] = [None if absent else value for value, absent in zip(table[name], table[name].isna(), strict=True)]
     return table
 
 
 def columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
     """The scorecard's view of a table: raw values by feature, each of shape (n,), absent categories as None."""
-    return {name: values.to_numpy() for name, values in inputs(frame).items()}
+    return {str(name): values.to_numpy() for name, values in inputs(frame).items()}
 
 
 def to_scorecard(estimator: Any, frame: pd.DataFrame) -> Scorecard:
-    """The fitted pipeline as data, centred so that the average customer of ``frame`` has contribution zero everywhere."""
+    """The fitted pipeline as data, centred: over the rows of ``frame`` each feature contributes zero on average."""
     weights = _weights(estimator)
     regression = estimator.named_steps["regression"]
     curves = [_read_curve(estimator, name, weights) for name in NUMERIC if name in weights]

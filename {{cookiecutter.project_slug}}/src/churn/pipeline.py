@@ -16,7 +16,8 @@ from churn.settings import Settings, pass_on
 
 def run_step_on(verb: str, inputs: dict[str, str], output: str) -> None:
     """What every component calls: the step's function on Kubeflow's paths, with the settings of config.toml."""
-    from churn import settings as configuration, source
+    from churn import settings as configuration
+    from churn import source
 
     settings = configuration.load()
     step = BY_VERB[verb]

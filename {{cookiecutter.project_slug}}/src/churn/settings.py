@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 
 from churn.errors import Misuse
 from sovereign.card.rules.policy import RulePolicy
+from sovereign.deploy.config import Deploy
 from sovereign.pseudonym import parse_key, read_or_make_key
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -214,6 +215,7 @@ class Settings(_Table):
     score: Score
     serve: Serve
     pipeline: Pipeline
+    deploy: Deploy
     profile: Profile
     secrets: Annotated[Secrets, Field(repr=False)]
 

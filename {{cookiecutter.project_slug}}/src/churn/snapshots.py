@@ -56,7 +56,7 @@ def compute(connection: duckdb.DuckDBPyConnection, cuts: list[datetime], config:
     connection.execute("CREATE OR REPLACE TABLE cuts (cut TIMESTAMP)")
     connection.executemany("INSERT INTO cuts VALUES (?)", [[cut] for cut in cuts])
     connection.execute(
-        f"CREATE OR REPLACE TABLE seen AS SELECT cut, lines.* FROM cuts JOIN lines "
+        "CREATE OR REPLACE TABLE seen AS SELECT cut, lines.* FROM cuts JOIN lines "  # noqa: S608
         f"ON ts < cut AND ts >= cut - INTERVAL {config.lookback_days} DAY"
     )
     connection.execute(

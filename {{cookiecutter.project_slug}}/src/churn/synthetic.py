@@ -102,7 +102,7 @@ def _dirty(rng: np.random.Generator, clean: pd.DataFrame) -> pd.DataFrame:
     twice = clean[rng.random(len(clean)) < 0.004]
     table = pd.concat([clean, twice], ignore_index=True)
 
-    def spoil(column: str, share: float, value: object) -> None:
+    def spoil(column: str, share: float, value: str | float | None) -> None:
         table.loc[rng.random(len(table)) < share, column] = value
 
     spoil("customer_id", 0.003, None)

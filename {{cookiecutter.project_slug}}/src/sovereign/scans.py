@@ -1,4 +1,4 @@
-"""Look for what should not be in a model: direct identifiers, free text, names of special categories (GDPR 5(1)(c), 9, 25)."""
+"""Look for what should not be in a model: identifiers, free text, special categories (GDPR 5(1)(c), 9, 25)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def special_categories(words: Iterable[str]) -> tuple[tuple[str, str], ...]:
 
 
 def bucket(count: int) -> tuple[str, int]:
-    """A count as its power-of-ten range and lower end: 2,576 is ``("1,000-9,999", 1000)``. Nobody is told apart by it."""
+    """A count as its power-of-ten range and lower end, which tells nobody apart: 2,576 is ``("1,000-9,999", 1000)``."""
     if count < 10:
         return "0-9", 0
     low = 10 ** (len(str(count)) - 1)

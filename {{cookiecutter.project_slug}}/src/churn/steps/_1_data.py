@@ -44,12 +44,13 @@ def data(source: Path, output: Path, *, settings: Settings) -> None:
     with writing(output) as folder:
         _write(connection, folder)
         kept = counts["read"] - sum(counts["set_aside"].values())
+        aside = counts["read"] - kept
         words = ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in counts["set_aside"].items() if n)
         summarise(
             folder,
             rows_in=counts["read"],
             rows_out=kept,
-            headline=f"{counts['read']:,} read = {kept:,} kept + {counts['read'] - kept:,} set aside ({words or 'none'})",
+            headline=f"{counts['read']:,} read = {kept:,} kept + {aside:,} set aside ({words or 'none'})",
             set_aside=counts["set_aside"],
             source=pinned["kind"],
             erased_found=_erased_found(connection, folder, settings.pseudonym_key()),
@@ -86,17 +87,12 @@ def _load(connection: duckdb.DuckDBPyConnection, pinned: dict[str, Any], setting
 
 def _check_mapping(connection: duckdb.DuckDBPyConnection, table: str, section: str, mapping: dict[str, str]) -> None:
     """Try each expression alone, so that the message names the key of config.toml that is wrong."""
-    import duckdb
-
     for key, expression in mapping.items():
-        try:
-            connection.execute(f"SELECT {expression} FROM {table} LIMIT 0")  # noqa: S608
-        except duckdb.Error as error:
-            columns = [str(row[0]) for row in connection.execute(f"DESCRIBE {table}").fetchall()]
+        if problem := db.problem_with(connection, table, expression):
             raise Misuse(
-                f"config.toml [{section}] {key} = {expression!r}: {db.first_line(error)} "
-                f"The file has the columns {', '.join(columns)}."
-            ) from None
+                f"config.toml [{section}] {key} = {expression!r}: {problem} "
+                f"The file has the columns {', '.join(db.columns_of(connection, table))}."
+            )
 
 
 def _customers(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -109,11 +105,15 @@ def _customers(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Non
         )
         return
     _check_mapping(connection, "source_customers", "data.customer_columns", mapping)
-    _set_zone(connection, settings)
-    e = {k: mapping.get(k, "NULL") for k in ("consent", "objected_at", "erased_at", "birth_year", "country")}
+    db.set_zone(connection, settings.data.timezone)
+    e = {k: mapping.get(k, "NULL") for k in ("objected_at", "erased_at", "birth_year", "country")}
+    # An unreadable consent is none; without a consent column nobody is said to have refused.
+    consent = (
+        f"coalesce(TRY_CAST(({mapping['consent']}) AS BOOLEAN), false)" if "consent" in mapping else "NULL::BOOLEAN"
+    )
     connection.execute(
         f"""CREATE TABLE people AS SELECT trim(CAST(({mapping["customer_id"]}) AS VARCHAR)) AS customer_id,
-            bool_and(coalesce(TRY_CAST(({e["consent"]}) AS BOOLEAN), false)) AS consent,
+            bool_and({consent}) AS consent,
             min(TRY_CAST(({e["objected_at"]}) AS TIMESTAMPTZ)) AS objected_at,
             min(TRY_CAST(({e["birth_year"]}) AS INTEGER)) AS birth_year,
             min(CAST(({e["country"]}) AS VARCHAR)) AS country,
@@ -122,24 +122,12 @@ def _customers(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Non
     )
 
 
-def _set_zone(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Times that name no zone are read in the zone of config.toml; Parquet and the rest of the flow are UTC."""
-    import duckdb
-
-    try:
-        connection.execute("SET TimeZone = ?", [settings.data.timezone])
-    except duckdb.Error:
-        raise Misuse(
-            f"config.toml: data.timezone is {settings.data.timezone!r}, which is no IANA zone such as Europe/Berlin."
-        ) from None
-
-
 def _transactions(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Table ``mapped``: the contract's columns and, per distinct source row, how many copies it had."""
     mapping = {k: v for k, v in settings.data.columns.model_dump().items() if v}
     _check_mapping(connection, "source_transactions", "data.columns", mapping)
     connection.execute("CREATE TABLE once AS SELECT *, count(*) AS copies_ FROM source_transactions GROUP BY ALL")
-    _set_zone(connection, settings)
+    db.set_zone(connection, settings.data.timezone)
     currency = mapping.get("currency", "'EUR'")
     _check_rates(connection, currency, settings)
     rates = " ".join(f"WHEN '{code}' THEN {rate!r}" for code, rate in settings.data.rates.items())
@@ -172,8 +160,8 @@ def _check_times(connection: duckdb.DuckDBPyConnection, expression: str) -> None
     if bad * 2 > total:
         sample = connection.execute(f"SELECT CAST(({expression}) AS VARCHAR) FROM once LIMIT 1").fetchone()  # noqa: S608
         raise Misuse(
-            f"{bad:,} of {total:,} times cannot be read, for example {sample[0] if sample else None!r}: give the format "
-            "in [data.columns], such as event_time = \"strptime(col, '%d/%m/%Y %H:%M')\"."
+            f"{bad:,} of {total:,} times cannot be read, for example {sample[0] if sample else None!r}: give the "
+            "format in [data.columns], such as event_time = \"strptime(col, '%d/%m/%Y %H:%M')\"."
         )
 
 
@@ -242,8 +230,8 @@ def _erased_found(connection: duckdb.DuckDBPyConnection, folder: Path, key: byte
     gone = pseudonyms([str(row[0]) for row in rows], key)
     files = [str(folder / f"{name}.parquet") for name in ("transactions", "customers", "groups")]
     found = connection.execute(
-        "SELECT count(DISTINCT customer_id) FROM read_parquet(?, union_by_name = true) WHERE list_contains(?, customer_id)",
+        "SELECT count(DISTINCT customer_id) FROM read_parquet(?, union_by_name = true) "
+        "WHERE list_contains(?, customer_id)",
         [files, gone],
     ).fetchone()
-    assert found is not None
-    return int(found[0])
+    return int(found[0]) if found else 0

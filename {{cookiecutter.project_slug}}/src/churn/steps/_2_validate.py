@@ -10,7 +10,8 @@ from churn.artifacts import need, read_json, summarise, writing
 from churn.errors import Refused
 from churn.report import validation_page
 from churn.settings import Settings
-from churn.tools.great_expectations import Check, validate as check
+from churn.tools.great_expectations import Check
+from churn.tools.great_expectations import validate as check
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,8 +52,8 @@ def validate(raw: Path, output: Path, *, settings: Settings) -> None:
         )
     if refused:
         raise Refused(
-            f"{bad:,} of {rows:,} transactions ({bad / rows:.2%}) break the contract; [validate] max_rejected_share allows "
-            f"{limit:.2%}. Read {output.name}_refused/report.html, mend the data or the contract, and run again."
+            f"{bad:,} of {rows:,} transactions ({bad / rows:.2%}) break the contract; [validate] max_rejected_share "
+            f"allows {limit:.2%}. Read {output.name}_refused/report.html, mend the data or the contract, and run again."
         )
 
 

@@ -11,7 +11,8 @@ from churn.artifacts import need, summarise, writing
 from churn.contract import FEATURES, TARGET
 from churn.errors import Refused
 from churn.settings import Settings
-from churn.tools import duckdb as db, feast
+from churn.tools import duckdb as db
+from churn.tools import feast
 
 if TYPE_CHECKING:
     import duckdb
@@ -36,7 +37,8 @@ def features(valid: Path, output: Path, *, settings: Settings) -> None:
             folder,
             rows_in=db.count(connection, "lines"),
             rows_out=rows,
-            headline=f"{len(FEATURES)} features, {len(labelled)} cut-offs to {labelled[-1]:%Y-%m-%d}, {now:,} customers now",
+            headline=f"{len(FEATURES)} features, {len(labelled)} cut-offs to {labelled[-1]:%Y-%m-%d}, "
+            f"{now:,} customers now",
             cutoffs=[f"{cut:%Y-%m-%d}" for cut in labelled],
             current=f"{current:%Y-%m-%d}",
             customers_now=now,

@@ -167,7 +167,8 @@ def _explanations(folder: Path, card: Scorecard, test: pd.DataFrame, settings: S
     policy = bundle_files.policy(settings, significant_effect=False, human_review=False, reviewer_contact="")
     explainer = Explainer(card, bundle_files.contract(), policy)
     sample = model.inputs(test.sample(min(SAMPLE, len(test)), random_state=settings.evaluate.seed))
-    found = [explainer.explain(row).counterfactual is not None for row in sample.to_dict("records")]
+    rows = [{str(name): value for name, value in row.items()} for row in sample.to_dict("records")]
+    found = [explainer.explain(row).counterfactual is not None for row in rows]
     return {
         "fidelity": float(f"{np.abs(card.probability(model.columns(test)) - fitted).max():.0e}"),
         "counterfactual_coverage": metrics.rounded(np.mean(found)),

@@ -46,7 +46,8 @@ def register(model: Path, metrics: Path, card: Path, output: Path, *, settings: 
             folder,
             rows_in=len(findings),
             rows_out=1,
-            headline=f"{settings.project.name} version {version}, alias candidate; {len(findings)} warnings of the rules",
+            headline=f"{settings.project.name} version {version}, alias candidate; "
+            f"{len(findings)} warnings of the rules",
             version=version,
         )
 

@@ -55,9 +55,7 @@ def _gate(now: pd.DataFrame, valid: Path, settings: Settings) -> tuple[pd.DataFr
     flags = people.reindex(now["customer_id"])
     objected = flags["objected_at"].notna().to_numpy()
     consent_needed = bool(settings.data.customers and settings.data.customer_columns.consent)
-    without = (
-        (flags["consent"].astype("boolean").fillna(False) != True).to_numpy() if consent_needed else objected & False
-    )  # noqa: E712
+    without = ~flags["consent"].fillna(False).astype(bool).to_numpy() if consent_needed else objected & False
     barred = {"objected": int(objected.sum()), "no_basis": int((without & ~objected).sum())}
     return now[~objected & ~without].reset_index(drop=True), barred
 

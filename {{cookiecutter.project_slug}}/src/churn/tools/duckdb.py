@@ -60,14 +60,40 @@ def _arguments(path: Path, types: dict[str, str]) -> list[object]:
 
 def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
     reader = "read_parquet(?)" if _kind(path) == "Parquet" else "read_csv(?, header = true, all_varchar = true)"
-    return [str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {reader}", [str(path)]).fetchall()]
+    found = connection.execute(f"DESCRIBE SELECT * FROM {reader}", [str(path)]).fetchall()  # noqa: S608
+    return [str(row[0]) for row in found]
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    """Column names of ``table``."""
+    return [str(row[0]) for row in connection.execute(f"DESCRIBE {table}").fetchall()]
+
+
+def problem_with(connection: duckdb.DuckDBPyConnection, table: str, expression: str) -> str:
+    """Why ``expression`` cannot be computed over ``table``, in one line; empty if it can."""
+    import duckdb
+
+    try:
+        connection.execute(f"SELECT {expression} FROM {table} LIMIT 0")  # noqa: S608
+    except duckdb.Error as error:
+        return first_line(error)
+    return ""
+
+
+def set_zone(connection: duckdb.DuckDBPyConnection, zone: str) -> None:
+    """Read times that name no zone in ``zone``. Raises Misuse if it is no IANA zone."""
+    import duckdb
+
+    try:
+        connection.execute("SET TimeZone = ?", [zone])
+    except duckdb.Error:
+        raise Misuse(f"config.toml: data.timezone is {zone!r}, which is no IANA zone such as Europe/Berlin.") from None
 
 
 def count(connection: duckdb.DuckDBPyConnection, table: str, where: str = "true") -> int:
     """Rows of ``table`` that satisfy ``where``."""
     row = connection.execute(f"SELECT count(*) FROM {table} WHERE {where}").fetchone()  # noqa: S608
-    assert row is not None
-    return int(row[0])
+    return int(row[0]) if row else 0
 
 
 def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
