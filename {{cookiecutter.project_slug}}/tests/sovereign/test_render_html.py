@@ -154,7 +154,7 @@ def test_figures_come_with_their_interval_and_the_price_of_the_readable_model():
 def test_a_gap_above_the_tolerance_and_a_group_too_small_to_show_are_said():
     told = words(render_html(full_card()))
     assert "country share selected 0.060 yes 120" in told
-    assert "age share of leavers found 0.140 no 90" in told
+    assert "age share found of those with the outcome 0.140 no 90" in told
     assert "Too small to show in country (share selected): MT." in told
     assert "country=MT too small to show without pointing at people" in told
 

@@ -31,7 +31,7 @@ def front_matter(card: Card) -> dict[str, Any]:
         "model_name": facts.model.name or card.id,
         "pipeline_tag": "tabular-classification",
         "library_name": facts.model.framework,
-        "tags": ["tabular", "churn-prediction", "interpretable", f"card-status-{card.status}"],
+        "tags": ["tabular", "interpretable", f"card-status-{card.status}"],
         "metrics": list(facts.evaluation.metrics),
         "model-index": [_model_index(card)] if facts.evaluation.metrics else None,
         "gdpr": _gdpr(card),

@@ -27,6 +27,8 @@ WORDS = {
     "transparency_50": "transparency duties, Article 50",
     "high_risk": "high risk",
     "none_model_anonymous": "nothing: the model is claimed to be anonymous",
+    "not_required_documented": "not required, and documented",
+    "no_entry": "no entry fits",
     "dpf": "EU-US Data Privacy Framework",
     "scc": "standard contractual clauses",
     "bcr": "binding corporate rules",
@@ -34,8 +36,11 @@ WORDS = {
 """Codes whose bare words would not tell enough; any other code is read with spaces for underscores."""
 
 METRICS = {
-    "roc_auc": ("ROC AUC", "how often a customer who left ranks above one who stayed; 0.5 is chance, 1 perfect"),
-    "pr_auc": ("PR AUC", "precision over all recall levels; the share of leavers is chance, 1 perfect"),
+    "roc_auc": (
+        "ROC AUC",
+        "how often somebody with the outcome ranks above somebody without; 0.5 is chance, 1 perfect",
+    ),
+    "pr_auc": ("PR AUC", "precision over all recall levels; the base rate is chance, 1 perfect"),
     "brier": ("Brier score", "mean squared error of the probability; lower is better"),
     "log_loss": ("Log loss", "penalty for confident errors; lower is better"),
     "calibration_slope": ("Calibration slope", "1 means that scores spread as outcomes do"),
@@ -44,7 +49,7 @@ METRICS = {
 
 GAPS = {
     "selection_rate_difference": "share selected",
-    "tpr_difference": "share of leavers found",
+    "tpr_difference": "share found of those with the outcome",
     "calibration_gap": "score against outcome",
 }
 
