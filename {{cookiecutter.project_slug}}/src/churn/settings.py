@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from churn.errors import Misuse
+from sovereign.audit import Policy as AuditPolicy
 from sovereign.card.rules.policy import RulePolicy
 from sovereign.deploy.config import Deploy
 from sovereign.pseudonym import parse_key, read_or_make_key
@@ -216,6 +217,7 @@ class Settings(_Table):
     serve: Serve
     pipeline: Pipeline
     deploy: Deploy
+    audit: AuditPolicy = AuditPolicy()
     profile: Profile
     secrets: Annotated[Secrets, Field(repr=False)]
 
