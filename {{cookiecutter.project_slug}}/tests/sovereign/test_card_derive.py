@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from card_answers import offer_answers as offer
 from cards import NOW, POLICY, TODAY, card, signed
-from cards import offer_answers as offer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

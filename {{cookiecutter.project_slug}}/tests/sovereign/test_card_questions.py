@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cards import POLICY, TODAY, card, good_facts, offer_answers
+from card_answers import offer_answers
+from cards import POLICY, TODAY, card, good_facts
 
 from sovereign.card.build import CardError, build, read_answers
 from sovereign.card.questions import open_questions, paste, progress

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from pydantic.fields import FieldInfo
 
 from sovereign.card.conditions import CONDITIONS
-from sovereign.card.export import json_schema
+from sovereign.card.export import json_schema, rules_table
 from sovereign.card.schema import NOT_ANSWERED, Answers, Card, Facts
 from sovereign.card.schema.base import Group, is_open
 
@@ -81,7 +81,12 @@ def test_a_no_a_zero_and_a_reasoned_not_applicable_are_answers(value: object) ->
 
 def test_the_published_schema_is_the_one_of_the_models() -> None:
     published = json.loads((ROOT / "docs" / "card.schema.json").read_text(encoding="utf-8"))
-    assert published == json_schema(), "run: python -m sovereign.card.export docs/card.schema.json"
+    assert published == json_schema(), "run: python -m sovereign.card.export docs"
+
+
+def test_the_published_table_of_rules_is_the_one_of_the_code() -> None:
+    published = (ROOT / "docs" / "card-rules.md").read_text(encoding="utf-8")
+    assert published == rules_table(), "run: python -m sovereign.card.export docs"
 
 
 def test_the_published_schema_is_2020_12_and_accepts_a_card_and_refuses_a_typed_status() -> None:

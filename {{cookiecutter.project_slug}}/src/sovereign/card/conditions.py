@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from sovereign.card.derive import FACTORS, claims_review, special_features
+from sovereign.card.derive import FACTORS, claims_review
+from sovereign.card.duties import special_features
 from sovereign.card.schema.answers import Answers
 from sovereign.card.schema.base import NOT_ANSWERED
 from sovereign.card.schema.derived import Derived

@@ -1,4 +1,4 @@
-"""The card's JSON Schema (2020-12): ``python -m sovereign.card.export docs/card.schema.json``."""
+"""The card's JSON Schema (2020-12) and the table of its rules: ``python -m sovereign.card.export docs``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sovereign.card.schema.card import SCHEMA_VERSION, Card
+from sovereign.card.rules import RULES, RulePolicy
+from sovereign.card.schema.card import LAW_SNAPSHOT, RULEPACK_VERSION, SCHEMA_VERSION, Card
 
+INTRODUCTION = f"""# The rules of the model card
+
+Rule pack {RULEPACK_VERSION}, law as of {LAW_SNAPSHOT}. Engineering facts, not legal advice. `churn check` runs all.
+A rule that blocks stops registering or promoting; a warning can be waived for a time in `[[sign_off.waivers]]`, a block
+cannot. Some rules block in grave cases and warn in others. The numbers at the end are policy of the project, not law.
+"""
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -22,9 +29,28 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def write(path: Path) -> None:
-    """Write the schema, keys in the order of the models, so that a change is a readable diff."""
-    path.write_text(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def rules_table() -> str:
+    """Every rule as a Markdown table, for people who read the card and not the code."""
+    head = "| rule | severity | refuses or warns when | article | what to do |\n|---|---|---|---|---|\n"
+    rows = (f"| {r.id} | {r.severity} | {r.refuses} | {r.article} | {r.do} |\n" for _, r in sorted(RULES.items()))
+    return f"{INTRODUCTION}\n{head}{''.join(rows)}\n{_policy_table()}"
+
+
+def _policy_table() -> str:
+    head = "| number in `[card.policy]` | default | what it means |\n|---|---|---|\n"
+    fields = RulePolicy.model_fields.items()
+    return head + "".join(f"| {name} | {_said(info.get_default())} | {info.description} |\n" for name, info in fields)
+
+
+def _said(value: object) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def write(folder: Path) -> None:
+    """Write ``card.schema.json`` and ``card-rules.md`` in the order of the code: a change is a readable diff."""
+    schema = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+    (folder / "card.schema.json").write_text(schema, encoding="utf-8")
+    (folder / "card-rules.md").write_text(rules_table(), encoding="utf-8")
 
 
 if __name__ == "__main__":

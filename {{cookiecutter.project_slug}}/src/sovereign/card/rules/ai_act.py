@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from sovereign.card.derive import HIGH_RISK_FROM
+from sovereign.card.duties import HIGH_RISK_FROM
 from sovereign.card.rules.engine import Case, Hit, Hits, Severity, rule
 from sovereign.card.schema.base import NOT_ANSWERED, is_open
 

@@ -147,7 +147,7 @@ def not_selected(case: Case) -> Hits:
 
 @rule("R22", "GDPR rec. 71; WP251 ch. V", "Keep children out, or document why it is in the child's best interest.")
 def children(case: Case) -> Hits:
-    """Article 22 applies, children are possible, not excluded, and no best-interest case is documented."""
+    """Article 22 applies, children are possible, and no best-interest case is documented."""
     documented = not is_open(case.answers.purpose.children_best_interest_ref)
     possible = case.answers.purpose.children_possible is True
     if case.applies22 and possible and not documented:

@@ -8,7 +8,8 @@ from datetime import date
 from typing import Final, Literal
 
 from sovereign.card.conditions import CONDITIONS
-from sovereign.card.derive import SIGNIFICANT, derive
+from sovereign.card.derive import derive
+from sovereign.card.duties import SIGNIFICANT
 from sovereign.card.rules.policy import RulePolicy
 from sovereign.card.schema.answers import Answers
 from sovereign.card.schema.base import Group

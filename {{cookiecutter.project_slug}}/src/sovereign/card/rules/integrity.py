@@ -56,7 +56,7 @@ def _computed(derived: Derived, path: str) -> object:
 @rule(
     "R48",
     "GDPR 5(2), 24",
-    "Have each role approve this very card: churn card approve --role ... --as ...",
+    "Have each role approve this very card: churn approve --role ... --as ...",
     at="promote",
 )
 def unapproved(case: Case) -> Hits:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sovereign.card.derive import special_features
+from sovereign.card.duties import special_features
 from sovereign.card.rules.engine import Case, Hits, rule
 from sovereign.card.schema.base import NOT_ANSWERED, is_open
 
@@ -13,7 +13,8 @@ def special_without_condition(case: Case) -> Hits:
     found = special_features(case.answers, case.facts)
     condition = case.answers.special.art9_condition
     if found and condition in ("none", NOT_ANSWERED):
-        yield f"{', '.join(found)}: special-category data or a proxy, condition '{condition}'."
+        hit = f"{', '.join(found)}: special-category data or a proxy, condition '{condition}'."
+        yield hit if condition == "none" else case.open(hit)
 
 
 @rule("R13", "GDPR 22(4)", "Take the feature out, or rely on 9(2)(a) or (g) with written safeguards.")

@@ -30,7 +30,7 @@ class Monitoring(Group):
     """How the model is watched and what happens in an incident (P)."""
 
     owner: Text = ask("Which role watches the model in use?", "GDPR 24(1); AI Act Annex IV 9")
-    frequency: Text = ask("How often?", "GDPR 24(1), 25")
+    frequency: Text = ask("How often is it watched?", "GDPR 24(1), 25")
     retrain_trigger: Text = ask("What triggers retraining?", "AI Act 15(4)")
     feedback_loop_control: Text = ask(
         "How do you notice that offers change the data the model learns from?", "AI Act 15(4)"

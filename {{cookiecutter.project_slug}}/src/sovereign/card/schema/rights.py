@@ -13,18 +13,20 @@ TransferTool = Literal["none", "adequacy", "dpf", "scc", "bcr", "art49"]
 class NoticeItems(Group):
     """What the privacy notice says (GDPR 13, 14, 21(4))."""
 
-    adm_existence: Flag = ask("That decisions or profiling are automated?", "GDPR 13(2)(f)")
-    logic: Flag = ask("The logic involved, in plain words?", "GDPR 13(2)(f); C-203/22")
-    significance: Flag = ask("What it means for the person?", "GDPR 13(2)(f)")
-    consequences: Flag = ask("The consequences to expect?", "GDPR 13(2)(f)")
-    purposes_and_basis: Flag = ask("Purposes and lawful basis?", "GDPR 13(1)(c)")
-    legitimate_interest: Flag = ask("The legitimate interest?", "GDPR 13(1)(d)", when="legitimate_interest")
-    recipients: Flag = ask("Who receives the data?", "GDPR 13(1)(e)")
-    transfers: Flag = ask("Transfers outside the EEA?", "GDPR 13(1)(f)", when="transfers")
-    retention: Flag = ask("How long data is kept?", "GDPR 13(2)(a)")
-    rights: Flag = ask("The person's rights?", "GDPR 13(2)(b)")
-    objection_separate: Flag = ask("The right to object, clearly and separately?", "GDPR 21(4)")
-    complaint: Flag = ask("The right to complain to an authority?", "GDPR 13(2)(d)")
+    adm_existence: Flag = ask("Does the notice say that decisions or profiling are automated?", "GDPR 13(2)(f)")
+    logic: Flag = ask("Does it explain the logic in plain words?", "GDPR 13(2)(f); C-203/22")
+    significance: Flag = ask("Does it say what the score means for the person?", "GDPR 13(2)(f)")
+    consequences: Flag = ask("Does it say which consequences to expect?", "GDPR 13(2)(f)")
+    purposes_and_basis: Flag = ask("Does it name purposes and lawful basis?", "GDPR 13(1)(c)")
+    legitimate_interest: Flag = ask(
+        "Does it name the legitimate interest?", "GDPR 13(1)(d)", when="legitimate_interest"
+    )
+    recipients: Flag = ask("Does it name who receives the data?", "GDPR 13(1)(e)")
+    transfers: Flag = ask("Does it name transfers outside the EEA?", "GDPR 13(1)(f)", when="transfers")
+    retention: Flag = ask("Does it say how long data is kept?", "GDPR 13(2)(a)")
+    rights: Flag = ask("Does it name the person's rights?", "GDPR 13(2)(b)")
+    objection_separate: Flag = ask("Does it bring the right to object clearly and apart from the rest?", "GDPR 21(4)")
+    complaint: Flag = ask("Does it name the right to complain to an authority?", "GDPR 13(2)(d)")
 
 
 class Notice(Group):
@@ -35,9 +37,9 @@ class Notice(Group):
     art14_within_days: Number = ask(
         "After how many days do those people get it?", "GDPR 14(3)", when="third_party_data"
     )
-    version: Text = ask("Which version is it?", "GDPR 5(2)")
-    effective_from: Day = ask("Since when is it in force?", "GDPR 13(1)")
-    languages: Texts = ask("In which languages?", "GDPR 12(1)")
+    version: Text = ask("Which version of the notice is it?", "GDPR 5(2)")
+    effective_from: Day = ask("Since when is this notice in force?", "GDPR 13(1)")
+    languages: Texts = ask("In which languages is the notice written?", "GDPR 12(1)")
     items: NoticeItems = part(NoticeItems)
 
 
@@ -60,7 +62,7 @@ class Rights(Group):
     """Access, rectification, portability, complaint (M)."""
 
     access_channel: Text = ask("How does a person see their data?", "GDPR 15(1)")
-    access_sla_days: Number = ask("Within how many days?", "GDPR 12(3)")
+    access_sla_days: Number = ask("Within how many days is a request for access answered?", "GDPR 12(3)")
     access_includes_score: Flag = ask("Does the answer include score and profile?", "GDPR 15(1)(h); WP251 p. 17")
     rectification: Text = ask("How is wrong data or a wrong score put right?", "GDPR 16, 19; WP251 p. 17-18")
     portability: Literal["not_applicable", "provided_data_only"] | Open = ask(
@@ -76,9 +78,9 @@ class Objection(Group):
         "Who weighs an objection, and how?", "GDPR 21(1)", when="interest_or_public_task"
     )
     marketing_channel: Text = ask("How does a person stop offers?", "GDPR 21(2)-(3)", when="direct_marketing")
-    marketing_free: Flag = ask("Is that free of charge?", "GDPR rec. 70", when="direct_marketing")
-    marketing_automated_means: Flag = ask("Can it be done by a click?", "GDPR 21(5)", when="direct_marketing")
-    marketing_sla_hours: Number = ask("Within how many hours does it work?", "GDPR 21(3)", when="direct_marketing")
+    marketing_free: Flag = ask("Is stopping offers free of charge?", "GDPR rec. 70", when="direct_marketing")
+    marketing_automated_means: Flag = ask("Can offers be stopped by a click?", "GDPR 21(5)", when="direct_marketing")
+    marketing_sla_hours: Number = ask("Within how many hours do offers stop?", "GDPR 21(3)", when="direct_marketing")
     marketing_weighed: Flag = ask(
         "Is an objection to marketing weighed against your own grounds?", "GDPR 21(3)", when="direct_marketing"
     )

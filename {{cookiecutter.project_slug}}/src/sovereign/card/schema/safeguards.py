@@ -26,11 +26,13 @@ class Safeguards(Group):
 
     intervention_channel: Text = ask("How does a person ask for a human?", "GDPR 22(3), rec. 71", when="art22_applies")
     intervention_owner: Text = ask("Which role answers them?", "GDPR 22(3)", when="art22_applies")
-    intervention_sla_days: Number = ask("Within how many days?", "GDPR 22(3), 12(3)", when="art22_applies")
+    intervention_sla_days: Number = ask(
+        "Within how many days is it answered?", "GDPR 22(3), 12(3)", when="art22_applies"
+    )
     express_view_channel: Text = ask("How can they state their view?", "GDPR 22(3)", when="art22_applies")
     contest_channel: Text = ask("How can they contest the decision?", "GDPR 22(3); WP251 p. 27", when="art22_applies")
-    contest_owner: Text = ask("Which role decides on it?", "GDPR 22(3)", when="art22_applies")
-    contest_sla_days: Number = ask("Within how many days?", "GDPR 22(3), 12(3)", when="art22_applies")
+    contest_owner: Text = ask("Which role decides on a contest?", "GDPR 22(3)", when="art22_applies")
+    contest_sla_days: Number = ask("Within how many days is it answered?", "GDPR 22(3), 12(3)", when="art22_applies")
     contest_can_reverse: Flag = ask("Can contesting reverse the outcome?", "WP251 p. 27", when="art22_applies")
     contest_independent: Flag = ask(
         "Is it decided by a person, not by the same rule again?", "WP251 p. 27", when="art22_applies"
