@@ -23,6 +23,9 @@ LIBRARIES = ("scikit-learn", "numpy", "pandas", "duckdb", "feast", "mlflow", "gr
 MEMBERSHIP_LIMIT = 0.6
 """ROC AUC of the membership attack above which the model tells whose rows it was trained on. Policy, not law."""
 
+IMPORTED = Path("governance/imported.json")
+"""Written by `churn card import`: source, hash and warnings of a card from elsewhere."""
+
 
 def gather(model: Path, metrics: Path, features: Path, valid: Path, settings: Settings) -> Facts:
     """All facts of one run. Counts of people are bucketed, so that a card can be shown to anybody."""
@@ -50,8 +53,14 @@ def gather(model: Path, metrics: Path, features: Path, valid: Path, settings: Se
             "explanation": _explanation(card, found),
             "evaluation": _evaluation(found),
             "hosting": _hosting(settings),
+            "imported": provenance(settings.root),
         }
     )
+
+
+def provenance(root: Path) -> dict[str, Any]:
+    """Where a card that `churn card import` read came from; empty when there was none."""
+    return read_json(root / IMPORTED) if (root / IMPORTED).is_file() else {}
 
 
 def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
