@@ -38,10 +38,10 @@ def _banned(feature: Feature) -> str:
 def worthless_feature(case: Case) -> Hits:
     """A feature adds nothing and is still used (policy number)."""
     limit = case.policy.min_ablation_delta
-    for feature in case.facts.data.features:
-        if feature.ablation_delta is not None and feature.ablation_delta <= limit:
-            costs = f"{feature.ablation_delta:+.4f} ROC AUC"
-            yield f"{feature.name}: leaving it out costs {costs} (policy: more than {limit})."
+    worth = {f.name: f.ablation_delta for f in case.facts.data.features if f.ablation_delta is not None}
+    useless = [f"{name} ({delta:+.4f})" for name, delta in worth.items() if delta <= limit]
+    if useless:
+        yield f"Leaving one out costs no ROC AUC (policy: more than {limit}): {', '.join(useless)}."
 
 
 @rule("R34", "GDPR 5(1)(e), 30(1)(f)", "Set a period in [[retention.objects]], run the purge, cover old versions.")

@@ -49,15 +49,19 @@ def unlawful_upstream(case: Case) -> Hits:
 @rule("R52", "GDPR rec. 71, 5(1)(a)", "Reduce the gap, or justify it in writing with name and role.")
 def unfair(case: Case) -> Hits:
     """A fairness gap above tolerance without a signed justification; small groups hidden."""
-    given = case.answers.evaluation
-    limit = case.policy.max_fairness_tolerance
-    tolerance = limit if given.fairness_tolerance == NOT_ANSWERED else min(float(given.fairness_tolerance), limit)
+    given, answered = case.answers.evaluation, case.answers.evaluation.fairness_tolerance != NOT_ANSWERED
+    tolerance = _tolerance(case)
     signed = not is_open(given.fairness_justification) and not is_open(given.fairness_justification_by)
     for gap in case.facts.evaluation.fairness:
         if abs(gap.value) > tolerance and not signed:
-            yield f"{gap.group}: {gap.metric} is {gap.value:.3f}, tolerated {tolerance:.3f}."
+            found = f"{gap.group}: {gap.metric} is {gap.value:.3f}, tolerated {tolerance:.3f}."
+            yield found if answered else case.open(found)
         if gap.n_smallest < case.policy.min_group:
-            yield Hit(
-                f"{gap.group}: the smallest group has {gap.n_smallest} people (policy: {case.policy.min_group}).",
-                "warn",
-            )
+            few = f"{gap.group}: the smallest group has {gap.n_smallest} people (policy: {case.policy.min_group})."
+            yield Hit(few, "warn")
+
+
+def _tolerance(case: Case) -> float:
+    """What people tolerate, and never more than the policy allows; the policy's number while nobody has answered."""
+    given, limit = case.answers.evaluation.fairness_tolerance, case.policy.max_fairness_tolerance
+    return limit if given == NOT_ANSWERED else min(float(given), limit)
