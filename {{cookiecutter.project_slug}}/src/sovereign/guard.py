@@ -68,7 +68,7 @@ def install(allowed_hosts: Iterable[str] = (), *, profile: str = "local", record
         _state.suffixes = tuple(host[1:] for host in hosts if host.startswith("*."))
         _state.names = frozenset({"localhost", "", socket.gethostname().lower(), *hosts})
         _state.addresses = {"127.0.0.1", "::1", "0.0.0.0", "::", ""}  # noqa: S104 - connecting to it reaches this host
-        _state.where = f"[profile.{profile}] allowed_hosts in config.toml"
+        _state.where = f"the hosts of [profile.{profile}] in config.toml"
         _state.record = str(record) if record else None
         if not _state.hooked:
             _state.hooked = True

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+# `secret = "churn-service"` names a Kubernetes secret; a value with a digit or a capital is one
+_NOT_A_NAME = r"[\"']?\s*[:=]\s*[\"'](?-i:[a-z_.-]*[^a-z_.\"'-])"
 _KINDS = {
     "private key": r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----",
     "S3 access key": r"\b(?:AKIA|ASIA|SCW)[0-9A-Z]{16,17}\b",
@@ -20,8 +22,10 @@ _KINDS = {
         r"(?<![\w-])[A-Z0-9_]*(?:PASSWORD|SECRET|TOKEN|ACCESS_KEY|API_KEY|SECRET_KEY)=(?!not-a-)[^\s$<{\"'(@*]{8,}"
     ),
     "password or key": (
-        r"(?i)\b[\w.-]*(?:password|passwd|secret|token|(?:api|access|private|secret)_?key)[\"']?\s*[:=]\s*"
-        r"[\"'](?![^\"']*(?:\$|\{|<|\.\.\.|example|change|placeholder|not-a-))[^\"'\s]{8,}[\"']"
+        r"(?i)\b[\w.-]*(?:(?:password|passwd|(?:api|access|private|secret)_?key)|(?:secret|token)(?="
+        + _NOT_A_NAME
+        + r"))"
+        r"[\"']?\s*[:=]\s*[\"'](?![^\"']*(?:\$|\{|<|\.\.\.|example|change|placeholder|not-a-))[^\"'\s]{8,}[\"']"
     ),
 }
 _PATTERNS = {kind: re.compile(pattern) for kind, pattern in _KINDS.items()}

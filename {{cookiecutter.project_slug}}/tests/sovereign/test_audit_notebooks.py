@@ -93,6 +93,7 @@ def test_only_what_git_would_commit_is_read(tmp_path):
         ("eyJ" + "a" * 12 + ".eyJ" + "b" * 12 + "." + "c" * 12, "signed token"),
         ("DATABASE_URL=postgresql://app:" + "s3cr3tpw" + "@db/x", "password in an address"),
         ("export DB_PASSWORD=" + "a1b2c3d4e5", "password or key in an environment file"),
+        ('secret = "' + "a1b2c3d4e5" + '"', "password or key"),
         ('secret_key: "' + "a1b2c3d4e5" + '"', "password or key"),
     ],
 )
@@ -109,6 +110,7 @@ def test_each_kind_of_secret_is_found(text, kind):
         "api_key: SecretStr | None = None",
         "https://host:8080/path@v1",
         "key = 'example-password'",
+        'secret = "churn-service"',
     ],
 )
 def test_a_reference_to_a_secret_is_none(text):

@@ -12,6 +12,7 @@ from sovereign.endpoints import (
     UnknownPresetError,
     classify,
     classify_image,
+    hosts,
     preset,
     preset_names,
     providers,
@@ -49,7 +50,7 @@ def test_no_suffix_is_listed_twice():
 
 
 labels = st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=12)
-hosts = st.lists(labels, min_size=1, max_size=5).map(".".join)
+host_names = st.lists(labels, min_size=1, max_size=5).map(".".join)
 
 
 def under_the_table(host: str) -> bool:
@@ -58,7 +59,9 @@ def under_the_table(host: str) -> bool:
 
 
 @given(
-    host=hosts, near=st.sampled_from(SUFFIXES), how=st.sampled_from(["alone", "glued", "before", "userinfo", "path"])
+    host=host_names,
+    near=st.sampled_from(SUFFIXES),
+    how=st.sampled_from(["alone", "glued", "before", "userinfo", "path"]),
 )
 @example(host="evil", near="scw.cloud", how="glued")
 @settings(max_examples=1000, deadline=None)
@@ -105,6 +108,11 @@ def test_s3_without_an_endpoint_is_amazon_and_with_one_is_the_endpoint():
 )
 def test_an_image_without_a_registry_comes_from_docker(image, provider):
     assert classify_image(image).provider == provider
+
+
+def test_the_hosts_of_a_profile_are_those_outside_this_machine():
+    values = ["sqlite:///x.db", "https://mlflow.acme.de:5000/x", "s3://bucket/feast", "redis", "http://localhost:1"]
+    assert hosts([*values, "https://s3.fr-par.scw.cloud"]) == ("mlflow.acme.de", "s3.fr-par.scw.cloud")
 
 
 OWN = {"upcloud": "https://ab12c.upcloudobjects.com", "self-hosted": "https://s3.acme.example:9000"}

@@ -54,7 +54,7 @@ def test_a_name_look_up_is_refused_with_one_line_that_names_host_caller_and_sett
     assert answer.stdout.strip() == "EgressRefusedError {'collector.example': 3}"
     (line,) = answer.stderr.splitlines()
     assert line == (
-        "Refused getaddrinfo to collector.example from __main__:7: only loopback and [profile.eu] allowed_hosts in "
+        "Refused getaddrinfo to collector.example from __main__:7: only loopback and the hosts of [profile.eu] in "
         "config.toml are allowed. Add the host there if the policy permits it."
     )
 

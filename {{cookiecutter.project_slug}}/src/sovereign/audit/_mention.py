@@ -34,7 +34,7 @@ class Mention:
 _P, _M, _D, _T, _C = Payload
 # the first rule that fits decides; a place that says nothing carries metadata
 _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
-    (r"owner_declarations", "declaration", ()),
+    (r"owner_declarations|audit\.waivers", "declaration", ()),
     (r"model_card\.toml|project\.urls|homepage|documentation_url|\bprivacy", "link", ()),
     (r"telemetry|analytics|sentry|otel|otlp|posthog|segment|datadog|statsd", "telemetry", (_T,)),
     (r"index.?url|find.?links|requirements|trusted.?host|\bpip\b|proxy", "ci", (_C,)),

@@ -49,7 +49,7 @@ class Report:
 
     def to_sarif(self) -> dict[str, Any]:
         """SARIF 2.1.0 (OASIS), which code forges show beside the line."""
-        shown = [finding for finding in self.findings if finding.severity > Severity.OK]
+        shown = self.shown()
         rules = sorted({finding.seen.jurisdiction.value for finding in shown})
         driver = {
             "name": "churn audit",
@@ -61,17 +61,27 @@ class Report:
             "runs": [{"tool": {"driver": driver}, "results": [_sarif(finding, rules) for finding in shown]}],
         }
 
+    def shown(self, *, everything: bool = False) -> list[Finding]:
+        """The worst first; what is fine only when ``everything`` is asked for."""
+        found = [finding for finding in self.findings if everything or finding.severity > Severity.OK]
+        return sorted(found, key=lambda finding: -finding.severity)
+
+    def lines(self, *, everything: bool = False) -> list[str]:
+        """One plain line per finding, for pipes and logs."""
+        return [
+            f"{row.severity.name.lower():<7} {row.where}  {row.address}  {row.seen.jurisdiction.value}  {row.message}"
+            for row in self.shown(everything=everything)
+        ]
+
     def table(self, *, everything: bool = False) -> Table:
-        """For people: the worst first; what is fine only when ``everything`` is asked for."""
+        """The same for a terminal."""
         from rich.markup import escape
         from rich.table import Table
 
         table = Table("", "where", "address", "class", "why", title=f"Addresses in {self.root}")
-        for finding in sorted(self.findings, key=lambda row: -row.severity):
-            if everything or finding.severity > Severity.OK:
-                name = f"[{_STYLES[finding.severity]}]{finding.severity.name.lower()}[/]"
-                plain = finding.where, finding.address, finding.seen.jurisdiction.value, finding.message
-                table.add_row(name, *map(escape, plain))
+        for row in self.shown(everything=everything):
+            name = f"[{_STYLES[row.severity]}]{row.severity.name.lower()}[/]"
+            table.add_row(name, *map(escape, (row.where, row.address, row.seen.jurisdiction.value, row.message)))
         return table
 
 

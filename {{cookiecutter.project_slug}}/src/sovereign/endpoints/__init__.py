@@ -1,7 +1,7 @@
 """Whose law reaches an address: a provider table as data, a classifier that fails towards "declare it", S3 presets."""
 
 from sovereign.endpoints._address import Address, parse
-from sovereign.endpoints._classify import Classification, classify, classify_image
+from sovereign.endpoints._classify import Classification, classify, classify_image, hosts
 from sovereign.endpoints._presets import S3Preset, UnknownPresetError, preset, preset_names, region_names
 from sovereign.endpoints._table import Jurisdiction, Provider, providers
 
@@ -14,6 +14,7 @@ __all__ = [
     "UnknownPresetError",
     "classify",
     "classify_image",
+    "hosts",
     "parse",
     "preset",
     "preset_names",

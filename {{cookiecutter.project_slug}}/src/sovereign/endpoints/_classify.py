@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -68,6 +69,16 @@ def classify_image(reference: str) -> Classification:
     first, slash, _ = name.partition("/")
     has_registry = bool(slash) and (re.search(r"[.:]", first) is not None or first == "localhost")
     return replace(classify(first if has_registry else "docker.io"), address=reference)
+
+
+def hosts(values: Iterable[str]) -> tuple[str, ...]:
+    """The hosts outside this machine that URLs among ``values`` name: what a guard must let through.
+
+    ``s3://bucket`` names none: its endpoint does.
+    """
+    seen = [classify(value) for value in values if "://" in value]
+    outside = (row.host for row in seen if row.scheme not in _S3 and row.jurisdiction is not Jurisdiction.LOCAL)
+    return tuple(dict.fromkeys(host for host in outside if host))
 
 
 def _by_host(parsed: Address) -> Classification:

@@ -1,0 +1,131 @@
+"""churn audit, sbom, licences: where data can go, what must not be committed, and what the project is made of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from churn.errors import Misuse, Refused
+
+if TYPE_CHECKING:
+    from churn.settings import Settings
+    from sovereign.audit import Report
+    from sovereign.sbom import Pin
+    from sovereign.secrets_scan import Hit
+
+app = typer.Typer()
+PANEL = "Audit and supply chain"
+ProfileOption = Annotated[str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")]
+LockArgument = Annotated[Path, typer.Argument(help="A hash-locked requirements file.", exists=True, dir_okay=False)]
+
+
+@app.command(rich_help_panel=PANEL)
+def audit(
+    notebooks: Annotated[bool, typer.Option("--notebooks", help="Scan committed notebooks for data too.")] = False,
+    secrets: Annotated[bool, typer.Option("--secrets", help="Scan committed files for secrets too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show addresses that are fine too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
+    sarif: Annotated[Path | None, typer.Option(help="Write SARIF 2.1.0 here, for a code forge.")] = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Judge every address in the project by [audit] in config.toml; exit 1 if the policy refuses one."""
+    from churn import settings as configuration
+
+    settings = configuration.load(profile)
+    report = addresses(settings)
+    hits = _hits(settings, notebooks=notebooks, secrets=secrets)
+    if sarif is not None:
+        sarif.write_text(json.dumps(report.to_sarif(), indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps({**report.to_json(), "hits": [_hit(hit) for hit in hits]}, indent=1))
+    else:
+        _show(report, hits, everything=everything)
+    refused = len(report.refused(settings.audit))
+    if refused or hits:
+        raise Refused(f"the audit refuses {refused} addresses, and {len(hits)} things that must not be committed.")
+
+
+def addresses(settings: Settings) -> Report:
+    """The audit of the project's folder and of the environment, by its own policy and declarations."""
+    import tomllib
+    from datetime import UTC, datetime
+
+    from churn.settings import ENVIRONMENT
+    from sovereign.audit import audit as judge
+    from sovereign.audit import declarations
+
+    card = settings.root / "model_card.toml"
+    answers = tomllib.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+    return judge(
+        settings.root,
+        settings.audit,
+        today=datetime.now(UTC).date(),
+        environ=ENVIRONMENT,
+        declared=declarations(answers),
+        project=settings.project.name,
+        strict=settings.profile_name != "local",
+    )
+
+
+def _hits(settings: Settings, *, notebooks: bool, secrets: bool) -> list[Hit]:
+    from sovereign.notebooks import scan_notebooks
+    from sovereign.secrets_scan import scan_secrets
+
+    found = scan_notebooks(settings.root, settings.audit.exclude) if notebooks else []
+    return found + (scan_secrets(settings.root, settings.audit.exclude) if secrets else [])
+
+
+def _hit(hit: Hit) -> dict[str, Any]:
+    return {"file": hit.file, "line": hit.line, "kind": hit.kind}
+
+
+def _show(report: Report, hits: list[Hit], *, everything: bool) -> None:
+    from churn.console import out
+
+    if out.is_terminal:
+        out.print(report.table(everything=everything))
+    else:
+        typer.echo("\n".join(report.lines(everything=everything)))
+    for hit in hits:
+        typer.echo(f"error  {hit.file}:{hit.line}  {hit.kind}")
+    typer.echo(", ".join(f"{count} {severity}" for severity, count in report.counts().items()))
+
+
+@app.command(rich_help_panel=PANEL)
+def sbom(
+    lock: LockArgument,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File; default: standard output.")] = None,
+) -> None:
+    """Write the bill of materials (CycloneDX 1.6 JSON) of a lock."""
+    from hashlib import sha256
+
+    from sovereign.sbom import sbom as document
+
+    version = sha256(lock.read_bytes()).hexdigest()[:12]
+    text = json.dumps(document(_pins(lock), name=f"churn-{lock.stem}", version=version), indent=1) + "\n"
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+
+
+@app.command(rich_help_panel=PANEL)
+def licences(lock: LockArgument) -> None:
+    """List the packages of a lock by licence, as their own metadata names it."""
+    from sovereign.sbom import licences as by_licence
+
+    for licence, packages in by_licence(_pins(lock)).items():
+        typer.echo(f"{licence} ({len(packages)}): {', '.join(packages)}")
+
+
+def _pins(lock: Path) -> list[Pin]:
+    from sovereign.sbom import LockError, read_lock
+
+    try:
+        return read_lock(lock)
+    except LockError as error:
+        raise Misuse(str(error)) from None
