@@ -89,8 +89,8 @@ def approve(
 
 @app.command(rich_help_panel=PANEL)
 def promote(
-    person: AsOption,
-    why: Annotated[str, typer.Option(help="Why; kept in the registry's history.")],
+    person: Annotated[str, typer.Option("--as", help="Who, first and last name.", prompt="First and last name")],
+    why: Annotated[str, typer.Option(help="Why; kept in the registry's history.", prompt="Why")],
     back: Annotated[bool, typer.Option("--rollback", help="Return to the version before.")] = False,
     version: Annotated[str, typer.Option(help="Registry version; default: the one in the bundle.")] = "",
     profile: ProfileOption = None,
