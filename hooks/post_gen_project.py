@@ -1,4 +1,4 @@
-"""Keep the CI file of the chosen forge, make the folder a git repository, and say what to do next. No network."""
+"""Keep the chosen licence and the CI file of the chosen forge, make the folder a git repository, and say what to do next. No network."""
 
 import shutil
 import subprocess
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 FORGE = {{ cookiecutter.forge | tojson }}
+LICENCE = {{ cookiecutter.licence | tojson }}
 SLUG = {{ cookiecutter.project_slug | tojson }}
 ORGANISATION = {{ cookiecutter.organisation | tojson }}
 CONTACT = {{ cookiecutter.contact | tojson }}
@@ -22,7 +23,10 @@ for forge, name in CI.items():
     if forge != FORGE and path.exists():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-done = None
+if LICENCE != "proprietary":
+    Path(".licences", LICENCE).replace("LICENSE")
+shutil.rmtree(".licences")
+
 if shutil.which("git") is None:
     print("git is not installed: run `git init` here later; DVC and the card need the commit.", file=sys.stderr)
 elif git("rev-parse", "--show-toplevel").stdout.strip() == str(Path.cwd()):
