@@ -46,7 +46,7 @@ def made(changes: dict[str, Any]) -> Card:
 
 
 @given(PEOPLE, TYPED)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, database=None)
 def test_the_derived_status_never_depends_on_a_typed_value(answers: dict[str, Any], typed: dict[str, Any]) -> None:
     silent, talking = made(answers), made({**answers, **typed})
     assert talking.derived == silent.derived
@@ -59,7 +59,7 @@ def test_the_derived_status_never_depends_on_a_typed_value(answers: dict[str, An
 
 
 @given(PEOPLE)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, database=None)
 def test_no_card_with_article_22_and_no_exception_ever_promotes(answers: dict[str, Any]) -> None:
     made_card = signed(made(answers))
     reasons = may_promote(
@@ -76,7 +76,7 @@ def test_no_card_with_article_22_and_no_exception_ever_promotes(answers: dict[st
 
 
 @given(PEOPLE, st.sampled_from(["decision.effect_factors.essential_service", "purpose.children_possible"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, database=None)
 def test_a_factor_answered_yes_never_takes_people_out_of_article_22(answers: dict[str, Any], factor: str) -> None:
     before = made({**answers, factor: False}).derived.decision.art22_applies
     after = made({**answers, factor: True}).derived.decision.art22_applies
