@@ -20,7 +20,7 @@ from sovereign.counterfactual import Counterfactual, Finder
 from sovereign.moves import Row, Value, missing
 from sovereign.scorecard import Curve, Floats, Scorecard, sigmoid
 
-NO_CHANGE = "No change of the inputs that a customer can influence would move the band."
+NO_CHANGE = "No change of the inputs that a person can influence would move the band."
 _EFFECTS = ("lowers the risk", "leaves the risk as it is", "raises the risk")
 
 
@@ -111,7 +111,7 @@ class Explainer:
                 contribution=value,
                 share=abs(value) / total,
                 direction="raises" if value > 0 else "lowers" if value < 0 else "none",
-                text=f"{words.subject(spec, seen)} {words.effect(value)}",
+                text=words.reason(spec, seen, value),
             )
 
 
@@ -125,9 +125,9 @@ def top_reasons(contributions: Floats, k: int = 3) -> NDArray[np.intp]:
 
 
 def reason_texts(model: Scorecard, contract: Contract, contributions: Floats, k: int = 3) -> NDArray[np.str_]:
-    """The ``k`` strongest reasons of many customers, shape (n, k), such as ``average order value raises the risk``."""
+    """The ``k`` strongest reasons of many customers, shape (n, k), such as ``average order value: raises the risk``."""
     labels = [contract.feature(name).label for name in model.features]
-    table = np.array([[f"{label} {effect}" for effect in _EFFECTS] for label in labels])
+    table = np.array([[f"{label}: {effect}" for effect in _EFFECTS] for label in labels])
     top = top_reasons(contributions, k)
     sign = np.sign(np.take_along_axis(contributions, top, axis=1)).astype(np.intp) + 1
     texts: NDArray[np.str_] = table[top, sign]
@@ -140,7 +140,7 @@ def describe_model(model: Scorecard, contract: Contract, policy: Policy) -> Mode
     for part in model.parts:
         spec = contract.feature(part.name)
         ends = part.log_odds if isinstance(part, Curve) else (*part.log_odds.values(), part.other_log_odds)
-        text = words.curve(part, spec) if isinstance(part, Curve) else words.levels(part)
+        text = words.curve(part, spec) if isinstance(part, Curve) else words.levels(part, spec)
         every = (*ends, part.missing_log_odds) if spec.missing_allowed else tuple(ends)
         features.append(FeatureInWords(feature=part.name, label=spec.label, spread=max(every) - min(every), text=text))
     average = float(sigmoid(np.asarray(model.intercept)))

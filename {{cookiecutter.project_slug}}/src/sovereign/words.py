@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 from sovereign.contract import FeatureSpec
@@ -39,6 +40,14 @@ def subject(spec: FeatureSpec, value: Value) -> str:
     return f"{spec.label} ({quantity(spec, value)})"
 
 
+def reason(spec: FeatureSpec, value: Value, log_odds: float) -> str:
+    """One influence as a sentence: ``61 days since the last purchase raises the risk strongly``."""
+    told = effect(log_odds)
+    plural = spec.unit == "count" and value != 1 and "(" not in subject(spec, value)
+    verb, _, rest = told.partition(" ")
+    return f"{subject(spec, value)} {verb.removesuffix('s') if plural else verb} {rest}"
+
+
 def effect(log_odds: float, risk: str = "the risk") -> str:
     """Direction and strength of a contribution: ``raises the risk strongly``; the direction is its sign."""
     if log_odds == 0:
@@ -51,8 +60,9 @@ def change(found: Counterfactual, specs: dict[str, FeatureSpec]) -> str:
     """The counterfactual as one sentence that names every changed input."""
     made = [_instead(specs[c.feature], c.before, c.after) for c in found.changes if not c.follows]
     follows = [_instead(specs[c.feature], c.before, c.after) for c in found.changes if c.follows]
+    shown = math.floor(1000 * found.score) / 1000  # never rounded over a threshold
     along = f" (and with it {_listed(follows)})" if follows else ""
-    return f"With {_listed(made)}{along}, the score would be {found.score:.2f} and the band {found.band}."
+    return f"With {_listed(made)}{along}, the score would be {shown:.3f} and the band {found.band}."
 
 
 def curve(part: Curve, spec: FeatureSpec) -> str:
@@ -64,15 +74,15 @@ def curve(part: Curve, spec: FeatureSpec) -> str:
         stretches[-1:] = [(course, stretches[-1][1], i + 1)] if joined else [*stretches[-1:], (course, i, i + 1)]
     low, high = quantity(spec, part.knots[0]), quantity(spec, part.knots[-1])
     told = "; ".join(_stretch(part, spec, *stretch) for stretch in stretches)
-    return f"The risk {told}. Below {low} and above {high} it stays level. {_unknown(part.missing_log_odds)}"
+    return f"The risk {told}. Below {low} and above {high} it stays level.{_unknown(part, spec)}"
 
 
-def levels(part: Levels) -> str:
+def levels(part: Levels, spec: FeatureSpec) -> str:
     """A categorical feature in words: each known category, then other and missing ones."""
     ordered = sorted(part.log_odds.items(), key=lambda item: -abs(item[1]))
     told = "; ".join(f"{name} {effect(value)} ({value:+.2f})" for name, value in ordered)
     other = f"Any other category {effect(part.other_log_odds)} ({part.other_log_odds:+.2f})."
-    return f"{told or 'No category is told apart'}. {other} {_unknown(part.missing_log_odds)}"
+    return f"{told or 'No category is told apart'}. {other}{_unknown(part, spec)}"
 
 
 def _stretch(part: Curve, spec: FeatureSpec, course: str, start: int, end: int) -> str:
@@ -82,8 +92,9 @@ def _stretch(part: Curve, spec: FeatureSpec, course: str, start: int, end: int) 
     return f"{course} {span} ({part.log_odds[start]:+.2f} to {part.log_odds[end]:+.2f})"
 
 
-def _unknown(log_odds: float) -> str:
-    return f"A missing value {effect(log_odds)} ({log_odds:+.2f})."
+def _unknown(part: Curve | Levels, spec: FeatureSpec) -> str:
+    value = part.missing_log_odds
+    return f" A missing value {effect(value)} ({value:+.2f})." if spec.missing_allowed else ""
 
 
 def _instead(spec: FeatureSpec, before: Value, after: Value) -> str:
