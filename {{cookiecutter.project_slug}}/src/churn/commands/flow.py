@@ -173,6 +173,17 @@ def pull(profile: ProfileOption = None) -> None:
 
 
 @app.command(rich_help_panel="The flow")
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    profile: ProfileOption = None,
+) -> None:
+    """Show runs and registry: MLflow's pages on 127.0.0.1."""
+    from churn.tools import mlflow
+
+    mlflow.serve_ui(_settings(profile), port)
+
+
+@app.command(rich_help_panel="The flow")
 def pseudonym(customer_id: Annotated[str, typer.Argument(help="The customer id as in your transactions.")]) -> None:
     """Print the pseudonym under which a customer stands in the data, scores and service."""
     from sovereign.pseudonym import pseudonyms

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from churn.errors import Misuse
 from churn.settings import Settings
 from churn.tools.skops import TRUSTED
 
@@ -28,19 +31,34 @@ class Run:
 
 
 def client(settings: Settings) -> Any:
-    """An MLflow client on the profile's tracking store; a SQLite path is taken from the project's folder."""
+    """An MLflow client on the profile's tracking store."""
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
-    uri = settings.profile.tracking_uri
-    if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
-        path = settings.root / uri.removeprefix("sqlite:///")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        uri = f"sqlite:///{path}"
     with _quiet():
-        mlflow.set_tracking_uri(uri)
+        mlflow.set_tracking_uri(tracking_uri(settings))
         return mlflow.MlflowClient()
+
+
+def tracking_uri(settings: Settings) -> str:
+    """The profile's tracking store; a relative SQLite path is taken from the project's folder."""
+    uri = settings.profile.tracking_uri
+    if not uri.startswith("sqlite:///") or uri.startswith("sqlite:////"):
+        return uri
+    path = settings.root / uri.removeprefix("sqlite:///")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{path}"
+
+
+def serve_ui(settings: Settings, port: int) -> None:
+    """Run MLflow's pages on 127.0.0.1 until interrupted; the profile eu has a server of its own for this."""
+    uri = tracking_uri(settings)
+    if not uri.startswith("sqlite:"):
+        raise Misuse(f"Profile '{settings.profile_name}' has an MLflow server: open {uri} in a browser.")
+    where = (settings.root / ".mlflow/artifacts").as_uri()
+    options = ["--backend-store-uri", uri, "--artifacts-destination", where, "--host", "127.0.0.1", "--port", str(port)]
+    subprocess.run([sys.executable, "-m", "mlflow", "ui", "--workers", "1", *options], check=False)
 
 
 def log_run(settings: Settings, run: Run, estimator: Any, example: pd.DataFrame) -> str:

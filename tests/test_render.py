@@ -1,0 +1,186 @@
+"""Rendering: every answer gives a clean project, a bad one is refused in one sentence, nothing leaks from here."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from bake import ROOT, bake, tracked
+from cookiecutter.exceptions import FailedHookException
+
+PROJECT = "{{cookiecutter.project_slug}}"
+ANSWERS = json.loads((ROOT / "cookiecutter.json").read_text())
+TEXT = {".py", ".toml", ".md", ".yml", ".yaml", ".json", ".lock", ".in", ".cfg", ".txt", ".html", ".j2", ".ipynb", ""}
+
+
+def texts(root: Path) -> dict[str, str]:
+    found = {}
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and ".git" not in path.relative_to(root).parts and path.suffix in TEXT:
+            found[str(path.relative_to(root))] = path.read_text(encoding="utf-8")
+    return found
+
+
+def test_a_render_has_the_files_of_the_template_and_only_those(rendered: Path) -> None:
+    template = {name.removeprefix(f"{PROJECT}/") for name in tracked() if name.startswith(f"{PROJECT}/")}
+    expected = {n for n in template if not n.startswith((".licences/", ".forgejo/", ".github/"))}
+    there = {str(p.relative_to(rendered)) for p in rendered.rglob("*") if p.is_file()}
+    assert {name for name in there if not name.startswith(".git/")} == expected
+
+
+def test_no_jinja_of_the_template_is_left_in_a_render(rendered: Path) -> None:
+    for name, text in texts(rendered).items():
+        assert not re.search(r"\{\{-? *cookiecutter\.", text) or name.startswith("tests/"), name
+
+
+def test_code_is_copied_and_never_rendered(rendered: Path) -> None:
+    for name in tracked():
+        inside = name.removeprefix(f"{PROJECT}/")
+        if name.startswith(f"{PROJECT}/src/") or name.startswith(f"{PROJECT}/serve/"):
+            assert (rendered / inside).read_bytes() == (ROOT / name).read_bytes(), inside
+
+
+def test_only_files_of_the_first_level_are_rendered() -> None:
+    copied = set(ANSWERS["_copy_without_render"])
+    folders = {Path(name).parts[1] for name in tracked() if name.startswith(PROJECT) and len(Path(name).parts) > 2}
+    assert folders - copied == {".dvc"}, "a new folder must stand in _copy_without_render"
+
+
+def test_a_render_is_one_clean_commit(rendered: Path) -> None:
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(rendered), *arguments], capture_output=True, text=True).stdout.strip()
+
+    assert git("status", "--porcelain") == ""
+    assert git("log", "--format=%s") == "Start from sovereign-ml-template"
+
+
+def test_no_package_index_and_no_path_of_this_machine_is_written_anywhere() -> None:
+    hosts = re.compile(r"py" + r"pi\.org|pythonhost" + r"ed\.org|npm" + r"js|deb\.deb" + r"ian", re.IGNORECASE)
+    for name in tracked():
+        if Path(name).suffix in TEXT:
+            text = (ROOT / name).read_text(encoding="utf-8")
+            assert not hosts.search(text), name
+            assert str(ROOT) not in text, name
+
+
+def test_the_answers_are_the_only_names_in_a_render(tmp_path: Path) -> None:
+    answers = {
+        "project_name": "Zephyr Lapse",
+        "project_slug": "zephyr-lapse",
+        "organisation": "Zephyr SE",
+        "contact": "zephyr@zephyr.eu",
+        "dpo_contact": "privacy@zephyr.eu",
+        "s3_bucket": "zephyr-bucket",
+    }
+    root = bake(tmp_path, **answers)
+    config = tomllib.loads((root / "config.toml").read_text())
+    assert config["project"]["name"] == "zephyr-lapse"
+    assert config["project"]["dpo_contact"] == "privacy@zephyr.eu"
+    top = "\n".join(p.read_text() for p in root.iterdir() if p.is_file())
+    assert "acme" not in top.lower()
+
+
+@pytest.mark.parametrize("provider", ANSWERS["s3_provider"])
+def test_each_provider_gives_the_endpoint_of_its_preset(provider: str, tmp_path: Path) -> None:
+    presets = tomllib.loads((ROOT / PROJECT / "src/sovereign/endpoints/s3_presets.toml").read_text())["preset"]
+    preset = next(p for p in presets if p["name"] == provider)
+    dvc = (bake(tmp_path, s3_provider=provider) / ".dvc/config").read_text()
+    endpoint = re.search(r"endpointurl = (\S+)", dvc)
+    region = re.search(r"region = (\S+)", dvc)
+    assert endpoint and region
+    if "endpoint" in preset:
+        places = {preset["endpoint"].replace("{region}", place): place for place in preset["regions"]}
+        place = places[endpoint[1]]
+        assert region[1] == preset.get("signing", {}).get(place, place)
+    else:
+        assert endpoint[1].split(".", 1)[1] == preset["own_endpoint"].split(".", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("forge", "file"),
+    [("gitlab", ".gitlab-ci.yml"), ("forgejo", ".forgejo/workflows/ci.yml"), ("github", ".github/workflows/ci.yml")],
+)
+def test_each_forge_gets_its_own_ci_file_and_no_other(forge: str, file: str, tmp_path: Path) -> None:
+    root = bake(tmp_path, forge=forge)
+    there = [name for name in (".gitlab-ci.yml", ".forgejo", ".github") if (root / name).exists()]
+    assert there == [Path(file).parts[0]]
+    text = (root / file).read_text()
+    parsed = yaml.safe_load(text)
+    for target in ("make lint", "make types", "make audit", "make test"):
+        assert target in text
+    assert "uses:" not in re.sub(r"#.*", "", text)
+    if forge != "gitlab":
+        assert "${{ github.token }}" in text
+        assert [step["run"] for step in parsed["jobs"]["test"]["steps"][1:]][-1] == "make test"
+
+
+def test_no_forge_means_no_ci_file(tmp_path: Path) -> None:
+    root = bake(tmp_path, forge="none")
+    assert not [name for name in (".gitlab-ci.yml", ".forgejo", ".github") if (root / name).exists()]
+
+
+@pytest.mark.parametrize(
+    ("licence", "words"),
+    [("proprietary", "Acme GmbH. All rights reserved"), ("Apache-2.0", "Apache License"), ("GPL-3.0-only", "GNU GENERAL")],
+)
+def test_each_licence_is_a_whole_text(licence: str, words: str, tmp_path: Path) -> None:
+    root = bake(tmp_path, licence=licence)
+    assert words in (root / "LICENSE").read_text()
+    assert not (root / ".licences").exists()
+
+
+BAD = [
+    ("project_slug", "Acme"),
+    ("project_slug", "acme_churn"),
+    ("project_slug", "acme--churn"),
+    ("project_slug", "1acme"),
+    ("project_slug", "../acme"),
+    ("project_slug", "a" * 51),
+    ("project_name", 'Acme "Churn"'),
+    ("project_name", ""),
+    ("organisation", "Acme\\GmbH"),
+    ("organisation", "{{ 7 }}{"),
+    ("contact", "nobody"),
+    ("dpo_contact", "dpo at example.eu"),
+    ("s3_bucket", "My_Bucket"),
+    ("s3_bucket", "ab"),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), BAD)
+def test_a_bad_answer_is_refused_in_one_sentence_and_nothing_is_left(
+    key: str, value: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(FailedHookException):
+        bake(tmp_path, **({"project_slug": "fine", "s3_bucket": "fine"} | {key: value}))
+    said = [line for line in capfd.readouterr().err.splitlines() if line]
+    assert said[0].startswith(f"{key} is ")
+    assert "it must be" in said[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rendering_asks_the_network_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError(f"rendering asked for {arguments}")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    assert bake(tmp_path).is_dir()
+    for hook in (ROOT / "hooks").iterdir():
+        assert not re.search(r"urllib|requests|http|socket|curl|wget|pip", hook.read_text()), hook.name
+
+
+def test_every_question_has_a_sentence() -> None:
+    asked = [key for key in ANSWERS if not key.startswith("_")]
+    for key in asked:
+        prompt = ANSWERS["__prompts__"][key]
+        sentence = prompt["__prompt__"] if isinstance(prompt, dict) else prompt
+        assert len(sentence.split()) > 4, key
+        if isinstance(ANSWERS[key], list):
+            assert set(prompt) - {"__prompt__"} == set(ANSWERS[key]), key
