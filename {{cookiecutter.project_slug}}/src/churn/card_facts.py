@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from churn import lineage
+from churn.addresses import judged
 from churn.artifacts import read_json
 from churn.contract import FEATURES
 from churn.settings import Settings
 from churn.tools import dvc
 from sovereign import scans, scorecard
+from sovereign.audit import hosting
 from sovereign.card.schema.facts import Facts
 from sovereign.scorecard import Levels, Scorecard
 
@@ -118,7 +120,7 @@ def _data(
             "direct_identifiers": identifying,
             "free_text": sentences,
         },
-        "special_scan": {"lexicon_hits": tuple(f"{word}: {category}" for word, category in hits)},
+        "special_scan": {"lexicon_hits": tuple(dict.fromkeys(word for word, _ in hits))},
         "quality": {
             "accuracy_checks": sorted(checked["rejected"]) or ["every row kept the contract"],
             "newest_event": date.fromisoformat(checked["newest_event"]),
@@ -271,4 +273,5 @@ def _rest(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hosting(settings: Settings) -> list[dict[str, Any]]:
-    return []
+    """What the project's files name; the environment of one machine is no fact about the model."""
+    return hosting(judged(settings, {}).findings)

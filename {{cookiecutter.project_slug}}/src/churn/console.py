@@ -8,15 +8,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from rich.box import ROUNDED
 from rich.console import Console
 from rich.table import Table
 
 from churn import flow
 from churn.settings import Settings
 
+HEAD: dict[str, Literal["left", "right"]] = {
+    "step": "left",
+    "seconds": "right",
+    "rows in": "right",
+    "rows out": "right",
+    "result": "left",
+}
 PIPED_WIDTH = 400
 """Piped lines are not folded: the next program reads them one by one."""
 
@@ -50,25 +56,27 @@ def warn_placeholders(settings: Settings) -> None:
 
 def table(settings: Settings, since: float) -> None:
     """The table at the end of `make run`: seconds, rows and headline of each step, then where to go next."""
-    lines = {"box": ROUNDED} if out.is_terminal else {"box": None, "show_edge": False}
-    shown = Table(title=f"{settings.project.title} ({settings.profile_name})", title_justify="left", **lines)
-    for name, justify in (
-        ("step", "left"),
-        ("seconds", "right"),
-        ("rows in", "right"),
-        ("rows out", "right"),
-        ("", "left"),
-    ):
-        shown.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for step in flow.STEPS:
-        found, ran = flow.summary(settings, step), flow.recall(settings.root, step.verb)
-        fresh = ran.get("finished", 0) >= since
-        seconds = f"{ran['seconds']:.1f}" if fresh else "unchanged"
-        rows = [f"{found[k]:,}" if k in found else "" for k in ("rows_in", "rows_out")]
-        shown.add_row(f"{step.number} {step.verb}", seconds, *rows, found.get("headline", "not run"))
-    out.print(shown)
+    rows = [_row(settings, step, since) for step in flow.STEPS]
+    out.print()
+    if out.is_terminal:
+        shown = Table(title=f"{settings.project.title} ({settings.profile_name})", title_justify="left")
+        for name, justify in HEAD.items():
+            shown.add_column(name, justify=justify, overflow="fold")
+        for row in rows:
+            shown.add_row(*row)
+        out.print(shown)
+    else:
+        for step, seconds, rows_in, rows_out, result in (tuple(HEAD), *rows):
+            out.print(f"{step:<11} {seconds:>9} {rows_in:>10} {rows_out:>10}  {result}")
     out.print(f"Done in {time.time() - since:.1f} s. Model card: {settings.paths.card}/card.html")
-    out.print("Next: make serve (the service), make ui (MLflow), make check (what the card still asks), make help")
+    out.print("Next: git add -A && git commit; make serve (the service), make ui (MLflow), make check (open questions)")
+
+
+def _row(settings: Settings, step: flow.Step, since: float) -> tuple[str, ...]:
+    found, ran = flow.summary(settings, step), flow.recall(settings.root, step.verb)
+    seconds = f"{ran['seconds']:.1f}" if ran.get("finished", 0) >= since else "unchanged"
+    rows_in, rows_out = (f"{found[k]:,}" if k in found else "" for k in ("rows_in", "rows_out"))
+    return f"{step.number} {step.verb}", seconds, rows_in, rows_out, str(found.get("headline", "not run"))
 
 
 def pipeline_result(settings: Settings, artifacts: Mapping[str, Path]) -> None:

@@ -17,8 +17,11 @@ def git_commit(root: Path) -> str:
 
 
 def author(root: Path) -> str:
-    """Name and e-mail of the author of the last commit; empty outside git."""
-    return _git(root, "log", "-1", "--format=%an <%ae>")
+    """Name and e-mail of who last changed code, configuration or answers; empty outside git.
+
+    A commit of the approvals alone does not count: it would make the approver the author.
+    """
+    return _git(root, "log", "-1", "--format=%an <%ae>", "--", ".", ":!governance")
 
 
 def _git(root: Path, *arguments: str) -> str:

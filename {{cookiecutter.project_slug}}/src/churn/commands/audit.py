@@ -33,9 +33,10 @@ def audit(
 ) -> None:
     """Judge every address in the project by [audit] in config.toml; exit 1 if the policy refuses one."""
     from churn import settings as configuration
+    from churn.addresses import judged
 
     settings = configuration.load(profile)
-    report = addresses(settings)
+    report = judged(settings, configuration.ENVIRONMENT)
     hits = _hits(settings, notebooks=notebooks, secrets=secrets)
     if sarif is not None:
         sarif.write_text(json.dumps(report.to_sarif(), indent=1) + "\n", encoding="utf-8")
@@ -46,28 +47,6 @@ def audit(
     refused = len(report.refused(settings.audit))
     if refused or hits:
         raise Refused(f"the audit refuses {refused} addresses, and {len(hits)} things that must not be committed.")
-
-
-def addresses(settings: Settings) -> Report:
-    """The audit of the project's folder and of the environment, by its own policy and declarations."""
-    import tomllib
-    from datetime import UTC, datetime
-
-    from churn.settings import ENVIRONMENT
-    from sovereign.audit import audit as judge
-    from sovereign.audit import declarations
-
-    card = settings.root / "model_card.toml"
-    answers = tomllib.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
-    return judge(
-        settings.root,
-        settings.audit,
-        today=datetime.now(UTC).date(),
-        environ=ENVIRONMENT,
-        declared=declarations(answers),
-        project=settings.project.name,
-        strict=settings.profile_name != "local",
-    )
 
 
 def _hits(settings: Settings, *, notebooks: bool, secrets: bool) -> list[Hit]:
