@@ -145,6 +145,14 @@ def test_every_feature_has_its_picture_with_a_name_for_those_who_do_not_see_it()
     assert 'aria-label="days since the last purchase: effect on the log-odds between 0 and 89"' in page
 
 
+def test_of_many_categories_the_strongest_are_drawn_and_their_number_is_said():
+    many = {f"c{i}": 0.1 * (-1) ** i * i for i in range(12)}
+    page = render_html(full_card(**{"explanation.curves.16.categories": many}))
+    assert "strongest 8 of 12; missing: +0.00" in words(page)
+    drawn = re.findall(r'text-anchor="end">(c\d+)<', page)
+    assert drawn == ["c10", "c8", "c6", "c4", "c5", "c7", "c9", "c11"]
+
+
 def test_figures_come_with_their_interval_and_the_price_of_the_readable_model():
     told = words(render_html(full_card()))
     assert "ROC AUC 0.738 0.719 to 0.757" in told

@@ -26,6 +26,7 @@ def render_html(card: Card, *, images: Mapping[str, Path] | None = None) -> str:
         questions=open_questions(card),
         missing=missing_facts(card),
         drawn=[(part, svg.curve(part, _reach(card))) for part in curves if part.categories or part.knots],
+        bars=svg.BARS,
         calibration=svg.calibration(card.facts.evaluation.calibration_bins),
         pictures=[(caption, embedded(path)) for caption, path in (images or {}).items()],
     )

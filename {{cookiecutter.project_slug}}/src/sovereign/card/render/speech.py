@@ -72,7 +72,8 @@ def said(value: object) -> str:
     if isinstance(value, Group):
         return "; ".join(f"{code(name)}: {said(item)}" for name, item in value if item not in ("", None))
     if isinstance(value, tuple | list):
-        return ", ".join(said(item) for item in value) or "none"
+        items = [said(item) for item in value]
+        return ("; " if any(item.count(" ") > 2 or "," in item for item in items) else ", ").join(items) or "none"
     if isinstance(value, dict):
         return ", ".join(f"{code(str(name))}: {said(item)}" for name, item in value.items()) or "none"
     return _scalar(value)

@@ -11,6 +11,8 @@ from sovereign.card.schema.facts_model import CalibrationBin, FeatureCurve
 
 WIDTH, HEIGHT = 300, 150
 LEFT, RIGHT, TOP, BOTTOM = 38, 8, 10, 26
+BARS = 8
+"""Categories shown; the strongest of them."""
 Scale = Callable[[float], float]
 
 
@@ -43,7 +45,8 @@ def calibration(bins: Sequence[CalibrationBin]) -> Markup:
 
 
 def _bars(part: FeatureCurve, reach: float) -> Markup:
-    ordered = sorted(part.categories.items(), key=lambda item: item[1])[-8:]
+    strongest = sorted(part.categories.items(), key=lambda item: -abs(item[1]))[:BARS]
+    ordered = sorted(strongest, key=lambda item: -item[1])
     across = _scale(-reach, reach, 110, WIDTH - RIGHT)
     step = min((HEIGHT - TOP) / max(len(ordered), 1), 26)
     rows = []
@@ -87,10 +90,11 @@ def _ticks(knots: Sequence[float], bend: Scale, across: Scale) -> list[float]:
     chosen, last = [knots[0]], across(bend(knots[-1]))
     for knot in knots[1:-1]:
         x = across(bend(knot))
-        if x - across(bend(chosen[-1])) > 40 and last - x > 46:
+        room = 62 if chosen == [knots[0]] else 40  # the first label runs to the right of its tick
+        if x - across(bend(chosen[-1])) > room and last - x > 46:
             chosen.append(knot)
     return [*chosen, knots[-1]]
 
 
 def _short(value: float) -> str:
-    return f"{value / 1000:.3g}k" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value / 1000:.3g}k" if abs(value) >= 1000 else f"{value:.2g}" if abs(value) < 1 else f"{value:.3g}"
