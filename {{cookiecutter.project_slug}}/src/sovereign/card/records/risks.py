@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sovereign.card.render.figures import gaps
 from sovereign.card.render.speech import OPEN_TEXT, figure, interval, said
-from sovereign.card.render.view import gaps
 from sovereign.card.schema import Card
 
 

@@ -10,7 +10,7 @@ import uuid
 from typing import Any
 
 from sovereign.card.questions import open_questions
-from sovereign.card.render import view
+from sovereign.card.render import figures
 from sovereign.card.render.speech import said
 from sovereign.card.schema import Card
 from sovereign.card.schema.facts_data import Snapshot
@@ -96,8 +96,8 @@ def _slices(card: Card) -> list[dict[str, Any]]:
 
 def _considerations(card: Card) -> dict[str, Any]:
     answers = card.answers
-    harms = "; ".join(f"{gap.compared}: {gap.value}" for gap in view.gaps(card))
-    groups = ", ".join(dict.fromkeys(gap.group for gap in view.gaps(card)))
+    harms = "; ".join(f"{gap.compared}: {gap.value}" for gap in figures.gaps(card))
+    groups = ", ".join(dict.fromkeys(gap.group for gap in figures.gaps(card)))
     fairness = [{"groupAtRisk": groups, "harms": f"Largest gaps measured: {harms}"}] if groups else []
     risks = answers.dpia.risks if isinstance(answers.dpia.risks, tuple) else ()
     measures = said(answers.dpia.measures)

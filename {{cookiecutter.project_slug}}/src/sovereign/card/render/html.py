@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from sovereign.card.questions import missing_facts, open_questions, progress
-from sovereign.card.render import speech, svg, view
+from sovereign.card.render import figures, speech, svg, view
 from sovereign.card.schema import Card
 
 PICTURES = {".png": "image/png", ".svg": "image/svg+xml"}
@@ -21,6 +22,7 @@ def render_html(card: Card, *, images: Mapping[str, Path] | None = None) -> str:
     return template("card.html.j2").render(
         card=card,
         view=view,
+        figures=figures,
         verdict=view.verdict(card),
         progress=progress(card),
         questions=open_questions(card),
@@ -34,6 +36,11 @@ def render_html(card: Card, *, images: Mapping[str, Path] | None = None) -> str:
 
 def template(name: str) -> Template:
     """A packaged template; every value is escaped, an unknown name is an error."""
+    return _environment().get_template(name)
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("sovereign.card.render"),
         autoescape=True,
@@ -43,7 +50,7 @@ def template(name: str) -> Template:
     )
     filters = {"said": speech.said, "code": speech.code, "figure": speech.figure, "interval": speech.interval}
     environment.filters.update(filters)
-    return environment.get_template(name)
+    return environment
 
 
 def embedded(path: Path) -> str:

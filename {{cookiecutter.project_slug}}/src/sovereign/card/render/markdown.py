@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sovereign.card.questions import open_questions
-from sovereign.card.render import view
+from sovereign.card.render import figures, view
 from sovereign.card.render.speech import OPEN_TEXT, code, figure, said
 from sovereign.card.schema import Card
 
@@ -72,7 +72,7 @@ def _model_index(card: Card) -> dict[str, Any]:
                 "task": {"type": "tabular-classification", "name": card.id},
                 "dataset": dataset | ({"revision": versions[0]} if versions else {}),
                 "metrics": [
-                    {"type": name, "value": round(estimate.value, 6), "name": view.metric_name(name)}
+                    {"type": name, "value": round(estimate.value, 6), "name": figures.metric_name(name)}
                     for name, estimate in facts.evaluation.metrics.items()
                 ],
             }
@@ -114,7 +114,7 @@ def _uses(card: Card) -> str:
 
 
 def _limits(card: Card) -> str:
-    rows = [(gap.group, gap.compared, gap.value, said(gap.within), gap.smallest) for gap in view.gaps(card)]
+    rows = [(gap.group, gap.compared, gap.value, said(gap.within), gap.smallest) for gap in figures.gaps(card)]
     reason = card.facts.evaluation.fairness_not_measured_because or "Not measured."
     found = (
         table(("Groups by", "Compared", "Gap", "Within tolerance", "Smallest group"), rows) if rows else escape(reason)
@@ -129,9 +129,9 @@ def _training(card: Card) -> str:
 
 
 def _evaluation(card: Card) -> str:
-    rows = [(row.name, row.value, row.interval, row.meaning) for row in view.figures(card)]
+    rows = [(row.name, row.value, row.interval, row.meaning) for row in figures.figures(card)]
     found = table(("Metric", "Value", "95 % interval", "How to read it"), rows) if rows else OPEN_TEXT
-    against = [(row.name, row.value, row.interval) for row in view.price_of_explainability(card)]
+    against = [(row.name, row.value, row.interval) for row in figures.price_of_explainability(card)]
     price = f"\n\n### {escape(card.facts.evaluation.benchmark_name)} on the same data\n\n"
     return f"## Evaluation\n\n{found}" + (price + table(("Metric", "Value", "Interval"), against) if against else "")
 

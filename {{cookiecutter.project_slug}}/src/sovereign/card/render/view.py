@@ -1,4 +1,4 @@
-"""What every rendering of a card says, as plain values: first screen, rights, figures, answers, open questions."""
+"""What every rendering of a card says, as plain values: first screen, rights, data, answers, identity."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
 from sovereign.card.questions import walk
-from sovereign.card.render.speech import GAPS, METRICS, OPEN_TEXT, code, figure, interval, said
+from sovereign.card.render.speech import OPEN_TEXT, code, said
 from sovereign.card.schema import Card, is_open
 from sovereign.card.schema.base import Group
 from sovereign.card.schema.facts_data import Snapshot
@@ -22,16 +22,6 @@ class Line:
     text: str
     source: str = ""
     open: bool = False
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One metric with its interval and what it means."""
-
-    name: str
-    value: str
-    interval: str
-    meaning: str
 
 
 @dataclass(frozen=True)
@@ -114,62 +104,6 @@ def rights(card: Card) -> list[Line]:
         lines.insert(0, line("Ask a human", a.art22.safeguards.intervention_channel, "GDPR 22(3)"))
         lines.insert(1, line("Contest", a.art22.safeguards.contest_channel, "GDPR 22(3)"))
     return [*lines, Line("Complain", "to the data protection authority", "GDPR 77")]
-
-
-def figures(card: Card) -> list[Figure]:
-    """Metrics on the test data, known ones first and explained."""
-    known = [name for name in METRICS if name in card.facts.evaluation.metrics]
-    rest = [name for name in card.facts.evaluation.metrics if name not in METRICS]
-    rows = []
-    for name in (*known, *rest):
-        estimate = card.facts.evaluation.metrics[name]
-        label, meaning = METRICS.get(name, (code(name), ""))
-        rows.append(Figure(label, figure(estimate.value), interval(estimate.low, estimate.high), meaning))
-    return rows
-
-
-def metric_name(name: str) -> str:
-    """A metric's name as a reader knows it."""
-    return METRICS.get(name, (code(name), ""))[0]
-
-
-def price_of_explainability(card: Card) -> list[Figure]:
-    """How a model that nobody can read does on the same data."""
-    rows = []
-    for name, estimate in card.facts.evaluation.benchmark.items():
-        base = name.removesuffix("_difference")
-        label = metric_name(base)
-        told = f"{label}, difference to this model" if name != base else label
-        rows.append(Figure(told, figure(estimate.value), interval(estimate.low, estimate.high), ""))
-    return rows
-
-
-@dataclass(frozen=True)
-class Gap:
-    """A difference between groups; ``within`` the tolerance is None while no tolerance was set."""
-
-    group: str
-    compared: str
-    value: str
-    smallest: str
-    within: bool | None
-    suppressed: str
-
-
-def gaps(card: Card) -> list[Gap]:
-    """Fairness as measured, against the tolerance that people set."""
-    tolerance = card.answers.evaluation.fairness_tolerance
-    return [
-        Gap(
-            group=gap.group,
-            compared=GAPS.get(gap.metric, code(gap.metric)),
-            value=figure(gap.value),
-            smallest=f"{gap.n_smallest:,}",
-            within=None if isinstance(tolerance, str) else abs(gap.value) <= tolerance,
-            suppressed=", ".join(gap.groups_suppressed),
-        )
-        for gap in card.facts.evaluation.fairness
-    ]
 
 
 def answers(card: Card) -> list[Table]:
