@@ -1,11 +1,9 @@
 """Refuse every name look-up and connection outside loopback and the allow-list, and count the refusals.
 
-A PEP 578 audit hook: once installed it cannot be taken out, and it sees every socket that Python code opens, threads
-and asyncio included. Unix sockets pass. What it cannot see, because native code resolves and connects by itself:
-libpq (psycopg), gRPC, uvloop's own streams, DuckDB's httpfs, Arrow's S3 client. Those are held by their own settings
-and by the network policy of the deployment; the network-namespace harness in ``tests/egress`` sees them too.
-One more limit: ``socket.connect`` with a name instead of an address resolves inside CPython before the hook is asked;
-the connection is refused all the same.
+A PEP 578 audit hook: it stays, and sees every socket that Python opens, in threads and asyncio too; Unix sockets pass.
+Native code that resolves and connects by itself is out of its sight (libpq, gRPC, uvloop's streams, DuckDB's httpfs,
+Arrow's S3): its own settings, the network policy and ``tests/egress`` hold that. A name given to ``socket.connect`` is
+resolved by CPython before the hook is asked; the connection is refused all the same.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import logging
+import os
 import socket
 import sys
 import threading
@@ -29,6 +28,7 @@ _LOOK_UPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.get
 _CONNECTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _PLUMBING = ("urllib3", "requests", "httpx", "httpcore", "anyio", "aiohttp", "botocore", "aiobotocore", "websockets")
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Hosts = Iterable[str]
 
 log = logging.getLogger("sovereign.guard")
 
@@ -46,7 +46,7 @@ class _State:
         self.networks: tuple[_Network, ...] = ()
         self.addresses: set[str] = set()
         self.where = ""
-        self.record: str | None = None
+        self.record: Path | None = None
         self.refused: Counter[str] = Counter()
         self.reported: set[tuple[str, str]] = set()
         self.hooked = False
@@ -56,7 +56,7 @@ _state = _State()
 _lock = threading.Lock()
 
 
-def install(allowed_hosts: Iterable[str] = (), *, profile: str = "local", record: Path | None = None) -> None:
+def install(allowed_hosts: Hosts = (), *, profile: str = "local", record: Path | None = None) -> None:
     """Refuse everything but loopback and ``allowed_hosts`` from now on. Calling it again replaces the allow-list.
 
     A host is a name (``s3.fr-par.scw.cloud``), a suffix (``*.scw.cloud``), an address or a network (``10.0.0.0/8``);
@@ -69,7 +69,7 @@ def install(allowed_hosts: Iterable[str] = (), *, profile: str = "local", record
         _state.names = frozenset({"localhost", "", socket.gethostname().lower(), *hosts})
         _state.addresses = {"127.0.0.1", "::1", "0.0.0.0", "::", ""}  # noqa: S104 - connecting to it reaches this host
         _state.where = f"the hosts of [profile.{profile}] in config.toml"
-        _state.record = str(record) if record else None
+        _state.record = record
         if not _state.hooked:
             _state.hooked = True
             for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
@@ -83,26 +83,22 @@ def install_from(environ: Mapping[str, str]) -> bool:
         return False
     try:
         carried = json.loads(environ[VARIABLE])
-        hosts, profile, record = carried["allowed_hosts"], carried["profile"], carried.get("record")
+        record = Path(carried["record"]) if carried["record"] else None
+        install(carried["allowed_hosts"], profile=carried["profile"], record=record)
     except (ValueError, KeyError, TypeError):
-        hosts, profile, record = [], "local", None
-    install(hosts, profile=profile, record=Path(record) if record else None)
+        install()
     return True
 
 
 def extend_to_children(
-    environ: MutableMapping[str, str],
-    allowed_hosts: Iterable[str] = (),
-    *,
-    profile: str = "local",
-    record: Path | None = None,
+    environ: MutableMapping[str, str], allowed_hosts: Hosts = (), *, profile: str = "local", record: Path | None = None
 ) -> None:
     """Make every Python process started with ``environ`` install the same guard before its first import."""
     carried = {"allowed_hosts": list(allowed_hosts), "profile": profile, "record": str(record) if record else None}
     environ[VARIABLE] = json.dumps(carried)
     boot = str(Path(__file__).with_name("boot"))
-    path = environ.get("PYTHONPATH", "").split(":") if environ.get("PYTHONPATH") else []
-    environ["PYTHONPATH"] = ":".join([boot, *(entry for entry in path if entry != boot)])
+    others = [entry for entry in environ.get("PYTHONPATH", "").split(os.pathsep) if entry not in ("", boot)]
+    environ["PYTHONPATH"] = os.pathsep.join([boot, *others])
 
 
 def refusals() -> dict[str, int]:
@@ -169,9 +165,8 @@ def _refuse(host: str, event: str) -> None:
         _state.reported.add((host, caller))
         log.warning(message)
     if _state.record:
-        line = json.dumps({"host": host, "event": event, "caller": caller, "program": sys.argv[:1]})
-        with Path(_state.record).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with _state.record.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"host": host, "event": event, "caller": caller}) + "\n")
     raise EgressRefusedError(message)
 
 

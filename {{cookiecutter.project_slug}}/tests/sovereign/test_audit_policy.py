@@ -168,6 +168,11 @@ def test_the_hosting_list_fits_the_model_card(tmp_path):
     assert (tracker.jurisdiction_class, tracker.us_nexus, tracker.allowed) == ("US", True, False)
 
 
+def test_a_bucket_is_not_taken_for_a_host_in_the_hosting_list(tmp_path):
+    (row,) = hosting(report(tmp_path, 'source = "s3://bucket/raw.csv"\n').findings)
+    assert (row["hostname"], row["jurisdiction_class"], row["allowed"]) == ("Amazon Web Services", "US", False)
+
+
 def test_the_remote_of_a_real_git_repository_is_read(tmp_path):
     for command in (["init", "-q"], ["remote", "add", "origin", "git@github.com:acme/churn.git"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)

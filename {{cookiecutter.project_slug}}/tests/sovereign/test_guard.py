@@ -174,6 +174,13 @@ def test_children_and_their_children_are_guarded_before_their_first_import(tmp_p
     assert json.loads(line)["host"] == "phone-home.example"
 
 
+def test_the_guard_leaves_the_search_path_of_a_child_as_it_was():
+    show = "import sys; print(*sys.path, sep='\\n')"
+    guarded = python(show, child_environment([])).stdout.splitlines()
+    boot = str(Path(SOURCES) / "sovereign" / "boot")
+    assert [entry for entry in guarded if entry != boot] == python(show).stdout.splitlines()
+
+
 def test_an_unreadable_setting_allows_loopback_only():
     environ = child_environment(["*.example"]) | {guard.VARIABLE: "{broken"}
     answer = python("import socket; socket.gethostbyname('a.example')", environ)

@@ -89,9 +89,9 @@ def hosting(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
     """The hosting list of the model card: one row per component and host, in the card's words."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for finding in findings:
-        if not finding.mention.carries or not (finding.seen.host or finding.seen.provider):
+        if not finding.mention.carries or not _hostname(finding):
             continue
-        key = (finding.mention.component, finding.seen.host or finding.seen.provider)
+        key = (finding.mention.component, _hostname(finding))
         row = rows.setdefault(key, _host(finding))
         carries = {*row["carries"], *(payload.value for payload in finding.mention.carries)} - {Payload.TELEMETRY.value}
         row["carries"] = [payload.value for payload in Payload if payload.value in carries]
@@ -99,12 +99,18 @@ def hosting(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
+def _hostname(finding: Finding) -> str:
+    """In ``s3://bucket`` the bucket is no host: then the provider stands for it."""
+    seen = finding.seen
+    return seen.host if "." in seen.host or not seen.provider else seen.provider
+
+
 def _host(finding: Finding) -> dict[str, Any]:
     seen = finding.seen
     region = _REGION.search(seen.host)
     return {
         "component": finding.mention.component,
-        "hostname": seen.host or seen.provider,
+        "hostname": _hostname(finding),
         "scheme": seen.scheme,
         "provider": seen.provider,
         "region": region.group(1) if region else "",

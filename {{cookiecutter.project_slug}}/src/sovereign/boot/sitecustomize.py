@@ -10,11 +10,12 @@ _PACKAGES = str(_HERE.parents[1])
 
 
 def _guard() -> None:
+    before = sys.path[:]
     sys.path.append(_PACKAGES)
     try:
         from sovereign import guard
     finally:
-        sys.path.remove(_PACKAGES)
+        sys.path[:] = before
     guard.install_from(os.environ)  # noqa: TID251 - there is no settings object yet
 
 
