@@ -111,14 +111,16 @@ def _customers(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Non
     consent = (
         f"coalesce(TRY_CAST(({mapping['consent']}) AS BOOLEAN), false)" if "consent" in mapping else "NULL::BOOLEAN"
     )
-    connection.execute(
+    db.run_mapped(
+        connection,
         f"""CREATE TABLE people AS SELECT trim(CAST(({mapping["customer_id"]}) AS VARCHAR)) AS customer_id,
             bool_and({consent}) AS consent,
             min(TRY_CAST(({e["objected_at"]}) AS TIMESTAMPTZ)) AS objected_at,
             min(TRY_CAST(({e["birth_year"]}) AS INTEGER)) AS birth_year,
             min(CAST(({e["country"]}) AS VARCHAR)) AS country,
             bool_or(({e["objected_at"]}) IS NOT NULL) AS objected, bool_or(({e["erased_at"]}) IS NOT NULL) AS erased
-        FROM source_customers GROUP BY ALL"""  # noqa: S608  expressions are the team's own configuration
+        FROM source_customers GROUP BY ALL""",  # noqa: S608  expressions are the team's own configuration
+        "data.customer_columns",
     )
 
 
@@ -132,12 +134,14 @@ def _transactions(connection: duckdb.DuckDBPyConnection, settings: Settings) -> 
     _check_rates(connection, currency, settings)
     rates = " ".join(f"WHEN '{code}' THEN {rate!r}" for code, rate in settings.data.rates.items())
     rate = f"CASE CAST(({currency}) AS VARCHAR) {rates} END" if mapping.get("currency") else "1"
-    connection.execute(
+    db.run_mapped(
+        connection,
         f"""CREATE TABLE mapped AS SELECT copies_, trim(CAST(({mapping["customer_id"]}) AS VARCHAR)) AS customer_id,
-            TRY_CAST(({mapping["event_time"]}) AS TIMESTAMPTZ) AS event_time,
-            TRY_CAST(TRY_CAST(({mapping["amount_eur"]}) AS DOUBLE) * {rate} AS DECIMAL(18, 2)) AS amount_eur,
+            TRY_CAST(TRY({mapping["event_time"]}) AS TIMESTAMPTZ) AS event_time,
+            TRY_CAST(TRY_CAST(TRY({mapping["amount_eur"]}) AS DOUBLE) * {rate} AS DECIMAL(18, 2)) AS amount_eur,
             CAST(({mapping.get("category", "NULL")}) AS VARCHAR) AS category
-        FROM once"""  # noqa: S608
+        FROM once""",  # noqa: S608
+        "data.columns",
     )
     _check_times(connection, mapping["event_time"])
 
@@ -158,7 +162,12 @@ def _check_rates(connection: duckdb.DuckDBPyConnection, currency: str, settings:
 def _check_times(connection: duckdb.DuckDBPyConnection, expression: str) -> None:
     total, bad = db.count(connection, "mapped"), db.count(connection, "mapped", "event_time IS NULL")
     if bad * 2 > total:
-        sample = connection.execute(f"SELECT CAST(({expression}) AS VARCHAR) FROM once LIMIT 1").fetchone()  # noqa: S608
+        named = db.mentioned(db.columns_of(connection, "once"), expression)
+        shown = f'"{named[0]}"' if named else "NULL"
+        sample = connection.execute(
+            f"""SELECT CAST({shown} AS VARCHAR) FROM once WHERE TRY_CAST(TRY({expression}) AS TIMESTAMPTZ) IS NULL
+            ORDER BY ALL LIMIT 1"""  # noqa: S608
+        ).fetchone()
         raise Misuse(
             f"{bad:,} of {total:,} times cannot be read, for example {sample[0] if sample else None!r}: give the "
             "format in [data.columns], such as event_time = \"strptime(col, '%d/%m/%Y %H:%M')\"."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +27,8 @@ def load_file(connection: duckdb.DuckDBPyConnection, table: str, path: Path, *, 
     """Load CSV (also .gz) or Parquet into ``table`` and return its column names.
 
     CSV types are found from every row, not from the first ones: a column that turns into words at the end stays
-    text, and the rows that cannot be cast are set aside and counted later. Columns in ``text`` are never numbers,
-    so that the ids 007 and 7 stay two people.
+    text, and the rows that cannot be cast are set aside and counted later. Columns that the SQL expressions ``text``
+    mention are never numbers, so that the ids 007 and 7 stay two people; no column is guessed to hold times.
     """
     import duckdb
 
@@ -37,8 +38,11 @@ def load_file(connection: duckdb.DuckDBPyConnection, table: str, path: Path, *, 
         raise Misuse(f"{path} is empty: it needs a header and at least one row.")
     try:
         columns = _columns(connection, path)
-        types = {name: "VARCHAR" for name in text if name in columns}
-        connection.execute(f"CREATE TABLE {table} AS SELECT * FROM {_reader(path)}", _arguments(path, types))  # noqa: S608
+        types = dict.fromkeys(mentioned(columns, *text), "VARCHAR")
+        connection.execute(
+            f"CREATE TABLE {table} AS SELECT * FROM {_reader(path, types)}",  # noqa: S608
+            [str(path), *([types] if types and _kind(path) == "CSV" else [])],
+        )
     except duckdb.Error as error:
         raise Misuse(f"Cannot read {path} as {_kind(path)}: {first_line(error)}") from None
     if count(connection, table) == 0:
@@ -50,12 +54,12 @@ def _kind(path: Path) -> str:
     return "Parquet" if path.suffix in (".parquet", ".pq") else "CSV"
 
 
-def _reader(path: Path) -> str:
-    return "read_parquet(?)" if _kind(path) == "Parquet" else "read_csv(?, header = true, sample_size = -1, types = ?)"
-
-
-def _arguments(path: Path, types: dict[str, str]) -> list[object]:
-    return [str(path)] if _kind(path) == "Parquet" else [str(path), types]
+def _reader(path: Path, types: dict[str, str]) -> str:
+    """Times stay text: DuckDB would guess between 1 February and 2 January, and read mixed zones as UTC."""
+    if _kind(path) == "Parquet":
+        return "read_parquet(?)"
+    guessed = "auto_type_candidates = ['BOOLEAN', 'BIGINT', 'DOUBLE', 'VARCHAR']"
+    return f"read_csv(?, header = true, sample_size = -1, {guessed}{', types = ?' if types else ''})"
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
@@ -67,6 +71,22 @@ def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
 def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
     """Column names of ``table``."""
     return [str(row[0]) for row in connection.execute(f"DESCRIBE {table}").fetchall()]
+
+
+def mentioned(columns: Sequence[str], *expressions: str) -> list[str]:
+    """Those of ``columns`` that SQL ``expressions`` name, outside of string literals."""
+    code = " ".join(re.sub(r"'[^']*'", "''", expression) for expression in expressions)
+    return [c for c in columns if re.search(rf"(?<!\w){re.escape(c)}(?!\w)", code, re.IGNORECASE)]
+
+
+def run_mapped(connection: duckdb.DuckDBPyConnection, query: str, section: str) -> None:
+    """Run a query that holds the team's expressions. Raises Misuse that names their ``section`` of config.toml."""
+    import duckdb
+
+    try:
+        connection.execute(query)
+    except duckdb.Error as error:
+        raise Misuse(f"config.toml [{section}]: {first_line(error)}") from None
 
 
 def problem_with(connection: duckdb.DuckDBPyConnection, table: str, expression: str) -> str:

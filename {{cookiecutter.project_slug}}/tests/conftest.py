@@ -1,0 +1,64 @@
+"""One small flow for all tests: each step runs once, when the first test asks for its artifact."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from churn.settings import ENVIRONMENT, Settings
+from small_project import load, make_project, run
+from sovereign.silence import silence
+
+silence(ENVIRONMENT)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small project's folder; look at its artifacts, change nothing in it."""
+    return make_project(tmp_path_factory.mktemp("flow") / "acme-churn")
+
+
+@pytest.fixture(scope="session")
+def settings(project: Path) -> Settings:
+    return load(project)
+
+
+@pytest.fixture
+def new_project(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a project of the test's own, with changed keys: ``new_project({"train.knots": 4})``."""
+
+    def make(changes: dict[str, Any] | None = None) -> Path:
+        return make_project(tmp_path / "own", **(changes or {}))
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _environment_stays() -> Iterator[None]:
+    """Commands pass their options on through the environment; the next test must not see them."""
+    before = dict(ENVIRONMENT)
+    yield
+    for name in set(ENVIRONMENT) - set(before):
+        del ENVIRONMENT[name]
+    ENVIRONMENT.update(before)
+
+
+def _artifact(verb: str, noun: str, after: str | None) -> Any:
+    @pytest.fixture(scope="session", name=noun)
+    def artifact(project: Path, request: pytest.FixtureRequest) -> Path:
+        if after:
+            request.getfixturevalue(after)
+        return run(project, verb).path(noun)
+
+    return artifact
+
+
+raw = _artifact("data", "raw", None)
+valid = _artifact("validate", "valid", "raw")
+features = _artifact("features", "features", "valid")
+trained = _artifact("train", "model", "features")
+metrics = _artifact("evaluate", "metrics", "model")
+card = _artifact("card", "card", "metrics")
+bundle = _artifact("register", "bundle", "card")
+scores = _artifact("score", "scores", "bundle")
