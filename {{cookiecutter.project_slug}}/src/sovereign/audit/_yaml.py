@@ -51,6 +51,10 @@ def _scalar(file: str, node: Any, path: tuple[str, ...]) -> Iterator[Mention]:
         yield mention(file, line, key, value, kind="image")
     elif path and path[-1] == "uses":
         yield from _action(file, line, key, value)
+    elif path[-1:] == ("runs-on",) and file.startswith(".github/"):
+        yield mention(
+            file, line, key, "https://github.com", kind="action"
+        )  # a self-hosted runner is steered from there
     else:
         yield from block(file, line + (node.style in ("|", ">")), key, value)
 
