@@ -58,7 +58,7 @@ class Runtime:
         self.ids = RandomPool()
         self.limiter = Limiter(settings.rate)
         self.metrics = Metrics()
-        self.models = request_models(bundle)
+        self.models = request_models(bundle, looks_up=bool(settings.feature_store))
         self.features: FeatureServer | None = None
         if settings.feature_store:
             self.features = FeatureServer(settings.feature_store, settings.feature_service, settings.feature_timeout)
@@ -96,9 +96,9 @@ class Runtime:
             await self.features.close()
 
 
-def request_models(bundle: Bundle) -> dict[str, type[BaseModel]]:
+def request_models(bundle: Bundle, *, looks_up: bool) -> dict[str, type[BaseModel]]:
     """Every request body by name; those of the score depend on the bundle's contract."""
-    score = schemas.score_request(bundle.contract)
+    score = schemas.score_request(bundle.contract, looks_up=looks_up)
     fixed = (schemas.ContestRequest, schemas.ObjectionRequest, schemas.ReviewRequest)
     return {model.__name__: model for model in (score, schemas.batch_request(score), *fixed)}
 

@@ -164,16 +164,19 @@ class Status(_Answer):
     status: Literal["ok"] = "ok"
 
 
-def score_request(contract: Contract) -> type[BaseModel]:
-    """The request for one customer, with every feature, unit and limit of ``contract``."""
+def score_request(contract: Contract, *, looks_up: bool) -> type[BaseModel]:
+    """The request for one customer, with every feature, unit and limit of ``contract``.
+
+    Only a service that ``looks_up`` customers in a feature store takes a pseudonym without features.
+    """
     fields: dict[str, Any] = {spec.name: _field(spec) for spec in contract.features}
     features = create_model("Features", __base__=_Request, __doc__="Every feature; null says unknown.", **fields)
     return create_model(
         "ScoreRequest",
         __base__=_Request,
-        __doc__="Features, or the pseudonym alone to have them looked up in the feature store.",
+        __doc__="Features; or the pseudonym alone where this service is connected to a feature store.",
         customer_id=(CustomerId, ...),
-        features=(features | None, None),
+        features=(features | None, None) if looks_up else (features, ...),
     )
 
 

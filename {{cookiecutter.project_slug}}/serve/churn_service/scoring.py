@@ -64,8 +64,8 @@ async def _rows(runtime: Runtime, asked: Sequence[Any]) -> list[Row | None]:
 
 
 async def _looked_up(runtime: Runtime, customers: Sequence[str]) -> list[Row | None]:
-    if runtime.features is None:
-        raise ProblemError(422, "No feature server is set up (FEATURE_STORE_URI); send the features.")
+    if runtime.features is None:  # the request's model asks for features then
+        raise unavailable(AWAY)
     found = await runtime.features.look_up(customers, list(runtime.specs))
     model: Any = runtime.models["ScoreRequest"]
     try:

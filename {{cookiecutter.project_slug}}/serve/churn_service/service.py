@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.routing import Mount
-
 from churn_service.app import Application
 from churn_service.gate import admit
 from churn_service.runtime import Runtime
@@ -52,5 +50,6 @@ def asgi() -> Any:
     app = ChurnService.to_asgi(is_main=False)  # type: ignore[attr-defined]
     # Each request would leave a timer behind for 60 s: 400,000 live objects at 7,000/s, and pauses to collect them.
     app.user_middleware[:] = [m for m in app.user_middleware if m.cls.__name__ != "TimeoutMiddleware"]
-    app.router.routes[:] = [route for route in app.router.routes if isinstance(route, Mount)]
+    app.router.routes.clear()
+    app.router.default = http
     return app
