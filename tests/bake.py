@@ -1,4 +1,4 @@
-"""Render the template from the files that git knows, so that caches and environments on this disk never get into a project."""
+"""Render the template from the files that git knows: caches and environments on this disk stay out of projects."""
 
 from __future__ import annotations
 

@@ -54,7 +54,9 @@ def test_only_files_of_the_first_level_are_rendered() -> None:
 
 def test_a_render_is_one_clean_commit(rendered: Path) -> None:
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(rendered), *arguments], capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(rendered), *arguments], capture_output=True, text=True, check=False
+        ).stdout.strip()
 
     assert git("status", "--porcelain") == ""
     assert git("log", "--format=%s") == "Start from sovereign-ml-template"
@@ -127,7 +129,11 @@ def test_no_forge_means_no_ci_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("licence", "words"),
-    [("proprietary", "Acme GmbH. All rights reserved"), ("Apache-2.0", "Apache License"), ("GPL-3.0-only", "GNU GENERAL")],
+    [
+        ("proprietary", "Acme GmbH. All rights reserved"),
+        ("Apache-2.0", "Apache License"),
+        ("GPL-3.0-only", "GNU GENERAL"),
+    ],
 )
 def test_each_licence_is_a_whole_text(licence: str, words: str, tmp_path: Path) -> None:
     root = bake(tmp_path, licence=licence)

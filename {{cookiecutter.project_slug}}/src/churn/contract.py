@@ -26,22 +26,22 @@ class Column:
 
 
 TRANSACTIONS = (
-    Column("customer_id", "string", "key", pattern=r"^[0-9a-f]{32}$"),
+    Column("customer_id", "string", "key", pattern=r"^[0-9a-f]{32}\Z"),
     Column("event_time", "timestamp", "time", minimum="1995-01-01", maximum="2100-01-01"),
     Column("amount_eur", "float", "feature", minimum=-100_000, maximum=100_000),
-    Column("category", "string", "feature", nullable=True, pattern=r"^[^\r\n]{1,64}$"),
+    Column("category", "string", "feature", nullable=True, pattern=r"^[^\r\n]{1,64}\Z"),
 )
 
 CUSTOMERS = (
-    Column("customer_id", "string", "key", pattern=r"^[0-9a-f]{32}$"),
+    Column("customer_id", "string", "key", pattern=r"^[0-9a-f]{32}\Z"),
     Column("consent", "boolean", "consent", nullable=True),
     Column("objected_at", "timestamp", "consent", nullable=True),
 )
 
 GROUPS = (
-    Column("customer_id", "string", "key", pattern=r"^[0-9a-f]{32}$"),
+    Column("customer_id", "string", "key", pattern=r"^[0-9a-f]{32}\Z"),
     Column("birth_year", "integer", "protected", minimum=1900, maximum=2100, nullable=True),
-    Column("country", "string", "protected", nullable=True, pattern=r"^.{1,64}$"),
+    Column("country", "string", "protected", nullable=True, pattern=r"^.{1,64}\Z"),
 )
 """Kept apart from the features and joined in memory for the fairness test only."""
 
@@ -103,6 +103,7 @@ FEATURES: tuple[Feature, ...] = (
         "average days between purchases",
         "The own rhythm: a long pause means little to someone who buys rarely",
         missing_allowed=True,
+        changeable=False,
     ),
     Feature(
         "last_gap_days",
@@ -110,6 +111,7 @@ FEATURES: tuple[Feature, ...] = (
         "days between the last two purchases",
         "Shows whether the own rhythm slows down",
         missing_allowed=True,
+        changeable=False,
     ),
     Feature(
         "recency_over_gap",

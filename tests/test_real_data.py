@@ -1,0 +1,70 @@
+"""Online Retail, 541,909 real rows: the mapping of the docs, the published reference values, the README's figures.
+
+Chen, D. (2015), Online Retail, UCI Machine Learning Repository 352, doi 10.24432/C5BW33, CC BY 4.0. The file is not
+part of this repository: put it at ``../shared/data/online_retail/``, or name it in ``ONLINE_RETAIL``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from bake import ROOT, bake
+from conftest import Project
+
+DATA = Path(os.environ.get("ONLINE_RETAIL", ROOT.parent / "shared/data/online_retail/online_retail.csv.gz"))
+pytestmark = [
+    pytest.mark.flow,
+    pytest.mark.skipif(not DATA.is_file(), reason=f"put the Online Retail data at {DATA}, or set ONLINE_RETAIL"),
+]
+
+
+@pytest.fixture(scope="module")
+def retail(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    where = tmp_path_factory.mktemp("retail")
+    project = Project(bake(where), where / "home")
+    block = re.search(r"```toml\n(.*?)```", (project.root / "docs/your-data.md").read_text(), re.DOTALL)
+    assert block
+    config = project.root / "config.toml"
+    text = config.read_text()
+    start, end = text.index("[data]"), text.index("[data.rates]")
+    config.write_text(text[:start] + block[1] + "\n" + text[end:])
+    project.make("run", f"DATA={DATA}")
+    return project
+
+
+def figures(project: Project) -> dict[str, float]:
+    found = json.loads((project.root / "data/5_metrics/metrics.json").read_text())
+    return {"customers": found["customers"], "base_rate": found["base_rate"], **found["model"]} | {"all": found}
+
+
+def test_accepted_and_set_aside_rows_are_all_rows(retail: Project) -> None:
+    found = json.loads((retail.root / "data/1_raw/summary.json").read_text())
+    assert found["rows_in"] == 541_909
+    assert found["rows_out"] + sum(found["set_aside"].values()) == 541_909
+    assert found["set_aside"]["duplicate"] == 5_268
+
+
+def test_the_figures_lie_where_honest_features_put_them(retail: Project) -> None:
+    found = figures(retail)
+    assert found["all"]["test_cutoff"] == "2011-11-09"  # type: ignore[index]
+    assert 0.71 < found["roc_auc"]["value"] < 0.80  # type: ignore[index]
+    assert found["brier"]["value"] < 0.215  # type: ignore[index]
+    assert found["base_rate"] == pytest.approx(0.569, abs=0.01)
+    assert found["customers"] == pytest.approx(2_576, abs=30)
+
+
+def test_the_readme_prints_the_figures_of_this_run(retail: Project) -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name, label in (("roc_auc", "ROC AUC"), ("pr_auc", "PR AUC"), ("brier", "Brier score")):
+        entry = figures(retail)[name]
+        shown = f"{entry['value']:.3f} ({entry['low']:.3f}-{entry['high']:.3f})"  # type: ignore[index]
+        assert re.search(rf"\| {label} \| {re.escape(shown)} \|", readme), f"README: {label} should be {shown}"
+
+
+def test_without_a_customers_table_the_card_names_the_lawful_basis(retail: Project) -> None:
+    found = json.loads((retail.root / "data/1_raw/summary.json").read_text())
+    assert found["lawful_basis"] == "legitimate_interests"
