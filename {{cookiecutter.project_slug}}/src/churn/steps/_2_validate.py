@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,8 @@ def validate(raw: Path, output: Path, *, settings: Settings) -> None:
     checks = {name: check(tables[name], columns) for name, columns in TABLES.items()}
     rejected = {name: _rejected(tables[name], checks[name]) for name in TABLES}
     rows, bad = len(tables["transactions"]), len(rejected["transactions"])
-    refused = bad > limit * rows
-    with writing(output.with_name(f"{output.name}_refused") if refused else output) as folder:
+    refused, aside = bad > limit * rows, output.with_name(f"{output.name}_refused")
+    with writing(aside if refused else output) as folder:
         for name, table in tables.items():
             table.drop(index=rejected[name].index).to_parquet(folder / f"{name}.parquet", index=False)
             rejected[name].to_parquet(folder / f"rejected_{name}.parquet", index=False)
@@ -50,7 +51,9 @@ def validate(raw: Path, output: Path, *, settings: Settings) -> None:
             newest_event=f"{tables['transactions']['event_time'].max():%Y-%m-%d}",
             data=read_json(raw / "summary.json"),
         )
-    if refused:
+    if not refused:
+        shutil.rmtree(aside, ignore_errors=True)  # of an earlier run; it would read like this one's
+    else:
         raise Refused(
             f"{bad:,} of {rows:,} transactions ({bad / rows:.2%}) break the contract; [validate] max_rejected_share "
             f"allows {limit:.2%}. Read {output.name}_refused/report.html, mend the data or the contract, and run again."
