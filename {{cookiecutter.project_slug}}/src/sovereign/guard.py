@@ -25,7 +25,7 @@ VARIABLE = "SOVEREIGN_EGRESS"
 """Carries the allow-list to child processes as JSON; ``sovereign/boot/sitecustomize.py`` reads it."""
 
 _LOOK_UPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
-_CONNECTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
+_WATCHED = _LOOK_UPS | {"socket.connect", "socket.sendto", "socket.sendmsg"}
 _PLUMBING = ("urllib3", "requests", "httpx", "httpcore", "anyio", "aiohttp", "botocore", "aiobotocore", "websockets")
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Hosts = Iterable[str]
@@ -120,14 +120,17 @@ def _network(host: str) -> _Network | None:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    """Runs on every audit event of the interpreter, so the first test is the one that must be cheap."""
+    """Runs on every audit event of the interpreter, a million in a step that checks rows, so it asks one question."""
+    if event in _WATCHED:
+        _inspect(event, args)
+
+
+def _inspect(event: str, args: tuple[Any, ...]) -> None:
     if event in _LOOK_UPS:
         _check(args[0], event)
-    elif event in _CONNECTS:
-        address = args[1]
-        # AF_UNIX passes a string or bytes, AF_NETLINK and AF_VSOCK tuples of integers
-        if type(address) is tuple and type(address[0]) is str and address[0] not in _state.addresses:
-            _check(address[0], event)
+    # AF_UNIX passes a string or bytes, AF_NETLINK and AF_VSOCK tuples of integers
+    elif type(args[1]) is tuple and type(args[1][0]) is str and args[1][0] not in _state.addresses:
+        _check(args[1][0], event)
 
 
 def _check(host: str | bytes | None, event: str) -> None:
