@@ -38,17 +38,9 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
 )
 """Set unless the user chose another value: a machine that takes its keys from its instance role needs one."""
 
-SETTINGS: Mapping[str, str] = MappingProxyType({**SWITCHES, **DEFAULTS})
-"""Both, for container images and manifests, which do not inherit this process's environment."""
-
 
 def silence(environ: MutableMapping[str, str]) -> None:
     """Write the settings into ``environ`` (normally ``os.environ``) for this process and its children."""
     environ.update(SWITCHES)
     for name, value in DEFAULTS.items():
         environ.setdefault(name, value)
-
-
-def unsilenced(environ: Mapping[str, str]) -> list[str]:
-    """Names of the switches that ``environ`` lacks or sets to a value that does not work."""
-    return [name for name, value in SWITCHES.items() if environ.get(name) != value]

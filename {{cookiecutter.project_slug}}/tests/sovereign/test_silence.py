@@ -4,9 +4,7 @@ import os
 import subprocess
 import sys
 
-import pytest
-
-from sovereign.silence import SWITCHES, silence, unsilenced
+from sovereign.silence import SWITCHES, silence
 
 
 def test_a_value_that_looks_right_but_does_nothing_is_replaced():
@@ -23,17 +21,15 @@ def test_a_machine_that_needs_its_instance_role_keeps_its_own_setting():
     assert environ["AWS_REQUEST_CHECKSUM_CALCULATION"] == "when_required"
 
 
-@pytest.mark.parametrize("name", sorted(SWITCHES))
-def test_a_missing_switch_is_named(name):
-    environ: dict[str, str] = {}
+def test_every_switch_is_forced():
+    environ = dict.fromkeys(SWITCHES, "0")
     silence(environ)
-    assert unsilenced(environ) == []
-    del environ[name]
-    assert unsilenced(environ) == [name]
+    assert {name: environ[name] for name in SWITCHES} == dict(SWITCHES)
 
 
 def run(code: str, environ: dict[str, str]) -> str:
-    answer = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code]
+    answer = subprocess.run(command, cwd="/", env=environ, capture_output=True, text=True, check=True)
     return answer.stdout.strip().splitlines()[-1]
 
 
