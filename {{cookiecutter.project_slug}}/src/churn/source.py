@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from churn import gone
 from churn.artifacts import read_json, write_json
 from churn.errors import Misuse
 from churn.settings import Settings
@@ -20,7 +21,7 @@ def refresh(settings: Settings) -> Path:
     """
     path = settings.path("source")
     pinned = read_json(path) if path.is_file() else None
-    now = _describe(settings, pinned)
+    now = _describe(settings, pinned) | gone.fingerprint(settings)
     if now != pinned:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from churn import gone
 from churn.artifacts import read_json, summarise, writing
 from churn.errors import Misuse, Refused
 from churn.settings import Settings
@@ -19,6 +20,7 @@ REASONS = {
     "no_customer_id": "customer_id IS NULL OR trim(customer_id) = ''",
     "unreadable_time": "event_time IS NULL",
     "unreadable_amount": "amount_eur IS NULL",
+    "expired": "expired",
     "erased": "erased",
     "objected": "objected",
     "no_consent": "NOT consented",
@@ -39,6 +41,7 @@ def data(source: Path, output: Path, *, settings: Settings) -> None:
     _load(connection, pinned, settings)
     _customers(connection, settings)
     _transactions(connection, settings)
+    gone.leave_out(connection, settings)
     counts = _set_aside(connection, consent_needed=_has_consent(settings))
     _names(connection, settings.pseudonym_key())
     with writing(output) as folder:

@@ -1,0 +1,73 @@
+"""churn erase, access, rectify, retain: what people may ask for, and what time takes away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from churn.errors import Misuse, Refused
+
+if TYPE_CHECKING:
+    from churn.settings import Settings
+
+app = typer.Typer()
+PANEL = "People's rights"
+ProfileOption = Annotated[str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")]
+SubjectOption = Annotated[list[str] | None, typer.Option(help="Customer id as in your transactions; repeatable.")]
+FileOption = Annotated[Path | None, typer.Option(help="Customer ids, one a line.")]
+PseudonymOption = Annotated[bool, typer.Option("--pseudonyms", help="The ids given are pseudonyms already.")]
+
+
+@app.command(rich_help_panel=PANEL)
+def erase(
+    subject: SubjectOption = None,
+    file: FileOption = None,
+    pseudonyms: PseudonymOption = False,
+    reference: Annotated[str, typer.Option(help="Your number of the request, for the receipt; no name.")] = "",
+    profile: ProfileOption = None,
+) -> None:
+    """Erase people everywhere (GDPR Art. 17); without a name, finish an erasure that was interrupted."""
+    from churn import erasure
+    from churn.tools import dvc
+
+    settings = _settings(profile)
+    receipt = erasure.erase(settings, _people(settings, subject, file, pseudonyms), reference)
+    where = f"{erasure.RECEIPTS}/{receipt.id}.html"
+    typer.echo(f"{len(receipt.people)} erased, {len(receipt.removed)} places. Receipt: {where}")
+    for sentence in receipt.source:
+        typer.echo(f"  {sentence}")
+    typer.echo(f"  Model: {receipt.model.done}")
+    if receipt.remains:
+        places = ", ".join(trace.place for trace in receipt.remains)
+        raise Refused(f"Still there: {places}. Remove them by hand, then call `churn erase` again: it goes on.")
+    typer.echo("Now commit governance/, data/source.json and dvc.lock, and run `churn push`.")
+    if receipt.model.answer in ("retrain_on_request", "unlearn"):
+        dvc.reproduce(settings.root)
+
+
+def _settings(profile: str | None) -> Settings:
+    from churn import settings
+
+    return settings.load(profile)
+
+
+def _people(settings: Settings, subject: list[str] | None, file: Path | None, given: bool) -> list[str]:
+    """Pseudonyms of those named on the command line and in the file."""
+    from sovereign.pseudonym import pseudonyms
+
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines() if file else []
+    except OSError as error:
+        raise Misuse(f"Cannot read {file}: {error.strerror}. It needs one customer id a line.") from None
+    ids = [one.strip() for one in [*(subject or []), *lines] if one.strip()]
+    if not given:
+        return pseudonyms(ids, settings.pseudonym_key())
+    if wrong := [one for one in ids if not _is_pseudonym(one)]:
+        raise Misuse(f"{wrong[0]!r} is no pseudonym (32 of 0-9a-f); leave --pseudonyms out for customer ids.")
+    return ids
+
+
+def _is_pseudonym(text: str) -> bool:
+    return len(text) == 32 and set(text) <= set("0123456789abcdef")

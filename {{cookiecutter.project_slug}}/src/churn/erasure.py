@@ -1,0 +1,186 @@
+"""Erasure in this project: its stores, what the card says about the model, what lies in the source files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from churn import gone, source
+from churn.artifacts import read_json, write_json
+from churn.errors import Misuse
+from churn.settings import Settings
+from churn.tools import runs, versions
+from churn.tools.online_rows import OnlineRows
+from churn.tools.parquet_rows import ParquetRows
+from sovereign.decision_log import DecisionLog, open_log
+from sovereign.pseudonym import pseudonyms
+from sovereign.rights.decisions import Decisions
+from sovereign.rights.erasure import Erasure, Journal
+from sovereign.rights.files import Files, Versions, clear_leftovers
+from sovereign.rights.receipt import Kept, ModelNote, Receipt
+from sovereign.rights.stores import Store
+
+JOURNAL = Path(".churn/rights/erasure.json")
+RECEIPTS = Path(gone.FOLDER) / "receipts"
+DATA_STAGES = ("data", "validate", "features")
+FORMATS = (ParquetRows(), OnlineRows())
+KEPT = (
+    Kept(
+        what="A tombstone: a keyed hash of the pseudonym",
+        why="GDPR Art. 17(1), 5(2): an old file or backup must not "
+        "bring the person back; without the key it names nobody",
+    ),
+    Kept(what="Counts and metrics in reports, model card and MLflow", why="They are about no identifiable person"),
+    Kept(
+        what="Seals and times of blanked entries in the decision log",
+        why="GDPR Art. 5(2), 17(3)(e): they prove that the log was not changed; the content is gone",
+    ),
+)
+
+
+def erase(settings: Settings, people: Sequence[str], reference: str = "") -> Receipt:
+    """Finish an interrupted erasure if there is one, then erase ``people`` (pseudonyms); return the last receipt.
+
+    Raises Misuse if nobody is named and nothing was interrupted, or for stores that lie on servers.
+    """
+    _only_here(settings)
+    receipt = _resume(settings)
+    if receipt and set(receipt.people) >= set(map(gone.tombstones(settings).mark, people)):
+        return receipt
+    if not people:
+        raise Misuse("Nobody to erase: name somebody with --subject or --file. No erasure was interrupted.")
+    notes = {"clean": versions.clean_stages(settings.root), "answer": model_action(settings)}
+    return _run(settings, _procedure(settings).begin(people, reference, notes))
+
+
+def _resume(settings: Settings) -> Receipt | None:
+    left = _procedure(settings).interrupted()
+    return _run(settings, left) if left else None
+
+
+def model_action(settings: Settings) -> str:
+    """``erasure.model_action`` of model_card.toml; ``unanswered`` when it is open, or when anonymity is not claimed."""
+    from sovereign.card.build import read_answers
+
+    answers = read_answers(settings.root / "model_card.toml")
+    action = str(answers.get("erasure", {}).get("model_action", "?"))
+    claim = answers.get("model_privacy", {}).get("claim")
+    unproven = action == "none_model_anonymous" and claim != "anonymous"
+    return "unanswered" if action == "?" or unproven else action
+
+
+def in_source(settings: Settings, people: Sequence[str]) -> list[str]:
+    """One sentence for each input file: whether somebody of ``people`` still stands in it."""
+    if settings.data.transactions == source.SYNTHETIC:
+        return ["The built-in shop: nobody in it is real, and step 1 leaves the erased out."]
+    files = {settings.data.transactions: settings.data.columns.customer_id}
+    if settings.data.customers:
+        files[settings.data.customers] = settings.data.customer_columns.customer_id
+    return [_one_source(settings, given, column, set(people)) for given, column in files.items()]
+
+
+def _one_source(settings: Settings, given: str, expression: str, people: set[str]) -> str:
+    from churn.tools import duckdb as db
+
+    path = source.resolve(settings, given)
+    if not path.is_file():
+        return f"{given}: is not on this machine; its owner has to look for the person."
+    connection = db.connect()
+    db.load_file(connection, "source", path, text=[expression])
+    rows = connection.execute(
+        f"SELECT trim(CAST(({expression}) AS VARCHAR)), count(*) FROM source GROUP BY 1"  # noqa: S608
+    ).fetchall()
+    counts = {str(name): int(n) for name, n in rows if name is not None}
+    names = zip(pseudonyms(counts, settings.pseudonym_key()), counts.values(), strict=True)
+    found = sum(count for name, count in names if name in people)
+    if not found:
+        return f"{given}: the people are not in it."
+    return (
+        f"{given}: {found:,} rows are about them. This file is yours and was not changed: delete the rows there. "
+        "Step 1 leaves them out until then."
+    )
+
+
+def _procedure(settings: Settings, stores: Sequence[Store] = ()) -> Erasure:
+    return Erasure(stores, gone.tombstones(settings), settings.root / JOURNAL, settings.root / RECEIPTS)
+
+
+def _run(settings: Settings, journal: Journal) -> Receipt:
+    clear_leftovers(settings.root / "data")
+    log = _log(settings)
+    procedure = _procedure(settings, _stores(settings, journal, log))
+    remains = procedure.remove(journal)
+    note = _settle_model(settings, journal)
+    kept = [*KEPT, *(log.kept(journal.people) if log else ())]
+    return procedure.finish(journal, remains, note, in_source(settings, journal.people), kept)
+
+
+def _stores(settings: Settings, journal: Journal, log: Decisions | None) -> list[Store]:
+    """In the order of removal: the data versions last, because they take up what the files then are."""
+    root = settings.root
+    folders = versions.places(root, settings.profile.dvc_remote)
+    skip = [root / ".git", root / ".venv", root / JOURNAL.parent, *folders.values(), runs.database(settings)]
+    ours = [root / name for name in ("data", ".churn", ".mlflow", ".dvc", "build")]
+    if log and log.file:
+        skip += [log.file, *(log.file.with_name(f"{log.file.name}-{end}") for end in ("wal", "shm"))]
+    keep = partial(_keep, settings, journal)
+    found: list[Store | None] = [
+        Files(root, FORMATS, skip=skip, ours=ours),
+        log,
+        runs.Runs(settings),
+        Versions(folders, FORMATS, keep),
+    ]
+    return [store for store in found if store is not None]
+
+
+def _only_here(settings: Settings) -> None:
+    """Say so, instead of giving a receipt for stores that were never opened."""
+    profile = settings.profile
+    away = {
+        "offline_store": profile.offline_store != "file",
+        "online_store": profile.online_store != "sqlite",
+        "tracking_uri": not profile.tracking_uri.startswith("sqlite:"),
+    }
+    if names := [name for name, far in away.items() if far]:
+        raise Misuse(
+            f"Profile '{settings.profile_name}': this command reaches the stores of one machine; {', '.join(names)} "
+            "name servers. Run it with the profile local, and delete on the servers with their own tools."
+        )
+
+
+def _log(settings: Settings) -> Decisions | None:
+    address = settings.profile.decision_log
+    if not address.startswith("sqlite:///"):
+        raise Misuse(f"Profile '{settings.profile_name}': the decision log {address} is a server; see docs/rights.md.")
+    file = settings.root / address.removeprefix("sqlite:///")
+    opener: Callable[[], DecisionLog] = partial(open_log, str(file))
+    return Decisions(opener, file) if file.is_file() else None
+
+
+def _keep(settings: Settings, journal: Journal) -> None:
+    """Record the cleaned files as the version of every stage that was up to date before; others run again anyway.
+
+    Stages that make the model keep their old inputs in the lock unless the model stays: then they are due.
+    """
+    pinned = settings.path("source")
+    if pinned.is_file():
+        write_json(pinned, read_json(pinned) | gone.fingerprint(settings))
+    stays = journal.notes["answer"] == "none_model_anonymous"
+    clean = journal.notes["clean"]
+    versions.commit(settings.root, [s for s in clean if stays or s in (*DATA_STAGES, "score")])
+
+
+def _settle_model(settings: Settings, journal: Journal) -> ModelNote:
+    answer = journal.notes["answer"]
+    if answer == "retire":
+        count = runs.retire(settings)
+        versions.drop(settings.root, settings.profile.dvc_remote, ("train", "register"))
+        done = f"{count} registry versions, their runs and artifacts are deleted. The next `churn run` trains anew."
+    elif answer == "none_model_anonymous":
+        done = "Nothing: the card claims and shows that the model is anonymous (model_privacy)."
+    elif answer in ("retrain_on_request", "unlearn"):
+        done = "Retrained without the person right after this receipt; `churn promote` then replaces the old version."
+    else:
+        done = "The model is stale from now on: the next `churn run` trains it without the person."
+    return ModelNote(answer=answer, done=done)

@@ -1,0 +1,61 @@
+"""Feast's online store in SQLite: the rows of a person, found by Feast's own key."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, redirect_stderr
+from io import StringIO
+from pathlib import Path
+
+from sovereign.rights.formats import mentions
+from sovereign.rights.stores import People
+
+KEY = "entity_key"
+
+
+class OnlineRows:
+    """A :class:`~sovereign.rights.formats.Format`; Feast has no call that deletes one entity from this store."""
+
+    def reads(self, head: bytes) -> bool:
+        """SQLite files begin with their name."""
+        return head.startswith(b"SQLite format 3")
+
+    def count(self, path: Path, people: People) -> int:
+        """Feature values of ``people``; what stands elsewhere in the file counts as one, so that it is not missed."""
+        if not mentions(path, people):
+            return 0
+        with closing(sqlite3.connect(path)) as connection:
+            return sum(_count(connection, table, key) for table, key in _rows(connection, people)) or 1
+
+    def rewrite(self, path: Path, people: People, target: Path) -> None:
+        """Copy ``path`` to ``target`` and delete the rows there; the freed bytes are overwritten."""
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
+            copy.execute("PRAGMA secure_delete = ON")
+            with copy:
+                for table, key in _rows(copy, people):
+                    copy.execute(f'DELETE FROM "{table}" WHERE {KEY} = ?', (key,))  # noqa: S608
+
+
+def _count(connection: sqlite3.Connection, table: str, key: bytes) -> int:
+    return int(connection.execute(f'SELECT count(*) FROM "{table}" WHERE {KEY} = ?', (key,)).fetchone()[0])  # noqa: S608
+
+
+def _rows(connection: sqlite3.Connection, people: People) -> Iterator[tuple[str, bytes]]:
+    tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1")]
+    keys = [_key(one) for one in people]
+    for table in tables:
+        if KEY in [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]:
+            yield from ((table, key) for key in keys)
+
+
+def _key(pseudonym: str) -> bytes:
+    with redirect_stderr(StringIO()):
+        from feast.infra.key_encoding_utils import serialize_entity_key
+        from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+        from feast.protos.feast.types.Value_pb2 import Value
+
+    entity = EntityKey(join_keys=["customer_id"], entity_values=[Value(string_val=pseudonym)])
+    key: bytes = serialize_entity_key(entity, entity_key_serialization_version=3)
+    return key

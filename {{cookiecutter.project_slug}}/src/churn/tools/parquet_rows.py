@@ -1,0 +1,80 @@
+"""Single rows out of Parquet files: about people, or older than a moment; everything else stays in its order."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from churn.tools import duckdb as db
+from sovereign.rights.stores import People
+
+if TYPE_CHECKING:
+    import duckdb
+
+OLDER = "{column} < TIMESTAMPTZ '{before}'"
+
+
+class ParquetRows:
+    """A :class:`~sovereign.rights.formats.Format`: any text column that holds a pseudonym makes the row theirs."""
+
+    def reads(self, head: bytes) -> bool:
+        """Parquet files begin with PAR1."""
+        return head.startswith(b"PAR1")
+
+    def count(self, path: Path, people: People) -> int:
+        """Rows about ``people``; sorted files are answered from their statistics."""
+        return self.count_where(path, self._theirs(path, people))
+
+    def rewrite(self, path: Path, people: People, target: Path) -> None:
+        """Write ``path`` to ``target`` without the rows about ``people``."""
+        self.keep_where_not(path, self._theirs(path, people), target)
+
+    def count_where(self, path: Path, condition: str) -> int:
+        """Rows of ``path`` for which the SQL ``condition`` is true."""
+        return db.count(self._connection, _table(path), condition)
+
+    def keep_where_not(self, path: Path, condition: str, target: Path) -> None:
+        """Write ``path`` to ``target`` without the rows for which ``condition`` is true."""
+        query = f"SELECT * FROM {_table(path)} WHERE ({condition}) IS NOT TRUE"  # noqa: S608
+        db.write_parquet(self._connection, query, target)
+
+    def text_columns(self, path: Path) -> list[str]:
+        """Names of the columns that hold text."""
+        found = self._connection.execute(f"DESCRIBE FROM {_table(path)}").fetchall()
+        return [str(row[0]) for row in found if row[1] == "VARCHAR"]
+
+    def values(self, path: Path, column: str) -> list[str]:
+        """Distinct values of a text column."""
+        rows = self._connection.execute(
+            f"SELECT DISTINCT {_name(column)} FROM {_table(path)} WHERE {_name(column)} IS NOT NULL"  # noqa: S608
+        ).fetchall()
+        return [str(row[0]) for row in rows]
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        connection = db.connect()
+        connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = true")
+        return connection
+
+    def _theirs(self, path: Path, people: People) -> str:
+        some = ", ".join(_text(one) for one in people)
+        return " OR ".join(f"{_name(column)} IN ({some})" for column in self.text_columns(path)) or "false"
+
+
+def older(column: str, before: datetime) -> str:
+    """The condition for rows whose ``column`` lies before ``before`` (UTC)."""
+    return OLDER.format(column=_name(column), before=before.isoformat())
+
+
+def _table(path: Path) -> str:
+    return f"read_parquet({_text(str(path))})"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _name(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'

@@ -1,0 +1,177 @@
+"""MLflow: runs and registry versions that hold a person or are past their time; deleted with their artifacts."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from churn.errors import Refused
+from churn.settings import Settings
+from churn.tools import mlflow
+from sovereign.rights.formats import mentions
+from sovereign.rights.stores import People, Trace
+
+
+class Runs:
+    """The tracking database as a :class:`~sovereign.rights.stores.Store`: a run that names somebody goes as a whole.
+
+    What goes to MLflow is an allow-list without ids, so nothing is found here unless somebody logged more by hand.
+    """
+
+    name = "MLflow"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._file = database(settings)
+
+    def find(self, people: People) -> list[Trace]:
+        """One trace a run; one for the database itself if no run explains the mention."""
+        if not self._file.is_file() or not mentions(self._file, people):
+            return []
+        runs = [run for run in _runs(self._settings) if any(one in str(run.to_dictionary()) for one in people)]
+        found = [
+            Trace(store=self.name, place=f"run {run.info.run_id}", count=1, unit="run", action="run deleted")
+            for run in runs
+        ]
+        elsewhere = Trace(store=self.name, place=self._file.name, count=1, unit="mention", action="by hand")
+        return found or [elsewhere]
+
+    def remove(self, people: People, traces: Sequence[Trace]) -> None:
+        """Delete the runs with their artifacts and registry versions, then the freed pages of the database."""
+        ids = [trace.place.removeprefix("run ") for trace in traces if trace.action == "run deleted"]
+        if ids:
+            api = mlflow.client(self._settings)
+            for version in _versions(self._settings):
+                if version.run_id in ids:
+                    api.delete_model_version(version.name, version.version)
+            delete(self._settings, ids)
+            with closing(sqlite3.connect(self._file)) as connection:
+                connection.execute("VACUUM")
+
+
+def database(settings: Settings) -> Path:
+    """The SQLite file of the tracking store."""
+    return settings.root / settings.profile.tracking_uri.removeprefix("sqlite:///")
+
+
+def old_versions(settings: Settings, before: datetime) -> list[Any]:
+    """Registry versions made before ``before`` that no alias points to, oldest first."""
+    aliased = {str(version) for version in _model(settings).aliases.values()} if _model(settings) else set()
+    found = [v for v in _versions(settings) if v.creation_timestamp < _ms(before) and v.version not in aliased]
+    return sorted(found, key=lambda version: int(version.version))
+
+
+def old_runs(settings: Settings, before: datetime, leaving: Iterable[Any]) -> list[str]:
+    """Ids of runs that ended before ``before`` and that no registry version but those ``leaving`` stands on."""
+    going = {version.version for version in leaving}
+    held = {version.run_id for version in _versions(settings) if version.version not in going}
+    runs = [run.info for run in _runs(settings)]
+    return sorted(i.run_id for i in runs if (i.end_time or i.start_time) < _ms(before) and i.run_id not in held)
+
+
+def delete_version(settings: Settings, version: str) -> None:
+    """Take one version out of the registry; its run stays."""
+    mlflow.client(settings).delete_model_version(settings.project.name, version)
+
+
+def retire(settings: Settings) -> int:
+    """Take every version of the model out of the registry, aliases first, and delete the runs; return how many."""
+    api, model = mlflow.client(settings), _model(settings)
+    for alias in model.aliases if model else ():
+        api.delete_registered_model_alias(settings.project.name, alias)
+    versions = _versions(settings)
+    for version in versions:
+        api.delete_model_version(version.name, version.version)
+    delete(settings, sorted({version.run_id for version in versions}))
+    return len(versions)
+
+
+def delete(settings: Settings, run_ids: Sequence[str]) -> None:
+    """Delete runs for good: run, logged models and artifacts. Raises Refused if MLflow leaves files behind.
+
+    ``mlflow gc`` has left artifacts behind before (mlflow/mlflow#17240), so the folders are looked at afterwards.
+    """
+    if not run_ids:
+        return
+    api = mlflow.client(settings)
+    there = {run.info.run_id: run for run in _runs(settings)}
+    models = [model for model in _logged_models(settings) if model.source_run_id in run_ids]
+    folders = [there[i].info.artifact_uri for i in run_ids if i in there] + [m.artifact_location for m in models]
+    for model in models:
+        api.delete_logged_model(model.model_id)
+    for run_id in run_ids:
+        if run_id in there and there[run_id].info.lifecycle_stage == "active":
+            api.delete_run(run_id)
+    if models:
+        _gc(settings, "--logged-model-ids", [model.model_id for model in models])
+    if gone := [run_id for run_id in run_ids if run_id in there]:
+        _gc(settings, "--run-ids", gone)
+    for folder in map(_local, folders):
+        shutil.rmtree(folder.parent if folder.name == "artifacts" else folder, ignore_errors=True)
+
+
+def _gc(settings: Settings, option: str, ids: Sequence[str]) -> None:
+    address = f"sqlite:///{database(settings)}"
+    command = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", address, "--tracking-uri", address]
+    done = subprocess.run([*command, option, ",".join(ids)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise Refused(f"mlflow gc did not delete {', '.join(ids)}: {last} Nothing else was skipped; run this again.")
+
+
+def _runs(settings: Settings) -> Iterator[Any]:
+    from mlflow.entities import ViewType
+
+    api = mlflow.client(settings)
+    experiment = api.get_experiment_by_name(settings.project.name)
+    if experiment:
+        yield from _pages(lambda token: api.search_runs([experiment.experiment_id], "", ViewType.ALL, page_token=token))
+
+
+def _logged_models(settings: Settings) -> list[Any]:
+    api = mlflow.client(settings)
+    experiment = api.get_experiment_by_name(settings.project.name)
+    if not experiment:
+        return []
+    return list(_pages(lambda token: api.search_logged_models([experiment.experiment_id], page_token=token)))
+
+
+def _versions(settings: Settings) -> list[Any]:
+    api = mlflow.client(settings)
+    query = f"name = '{settings.project.name}'"
+    return list(_pages(lambda token: api.search_model_versions(query, page_token=token)))
+
+
+def _pages(ask: Any) -> Iterator[Any]:
+    token = None
+    while True:
+        page = ask(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _model(settings: Settings) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return mlflow.client(settings).get_registered_model(settings.project.name)
+    except MlflowException:
+        return None
+
+
+def _local(uri: str) -> Path:
+    return Path(unquote(urlparse(uri).path))
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,85 @@
+"""DVC: keep the present data as a new version, and tell which stored objects a version still needs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from churn.errors import Misuse
+from churn.tools.dvc import _repo as open_repo
+from sovereign.rights.files import digest_of, entries
+
+OBJECT = re.compile(r"\b[0-9a-f]{32}(?:\.dir)?\b")
+
+
+def clean_stages(root: Path) -> list[str]:
+    """Stages of ``dvc.lock`` whose inputs, code and outputs are what the lock says; none before the first run."""
+    if not (root / "dvc.lock").is_file():
+        return []
+    with open_repo(root) as repo:
+        changed = {name.split(":")[-1] for name in repo.status()}
+        return [stage.name for stage in repo.index.stages if stage.name and stage.name not in changed]
+
+
+def commit(root: Path, stages: Sequence[str]) -> None:
+    """Make what lies in ``data/`` the recorded version of ``stages``, without running them."""
+    with open_repo(root) as repo:
+        for stage in stages:
+            repo.commit(stage, force=True)
+
+
+def places(root: Path, remote: str) -> dict[str, Path]:
+    """The folders that hold objects: the cache, and ``remote`` once something has been pushed.
+
+    Raises Misuse for a remote that is no folder: its old object versions cannot be reached from here.
+    """
+    with open_repo(root) as repo:
+        cache = Path(repo.cache.local.path).parents[1]
+        config: dict[str, Any] = repo.config["remote"].get(remote, {})
+    url = str(config.get("url", ""))
+    if "://" in url:
+        raise Misuse(
+            f"The DVC remote '{remote}' is {url.partition(':')[0]}: old versions are removed from the cache and from "
+            "folder remotes only. Use the profile local, or delete the object versions at the provider and note it."
+        )
+    found = {"cache": cache}
+    if url and (folder := (root / ".dvc" / url).resolve()).is_dir():
+        found["remote"] = folder
+    return found
+
+
+def drop(root: Path, remote: str, stages: Sequence[str]) -> None:
+    """Remove the outputs of ``stages`` from ``data/``, the cache and the remote; the stages are due to run again."""
+    folders = places(root, remote)
+    with open_repo(root) as repo:
+        outs = [out for stage in repo.index.stages if stage.name in stages for out in stage.outs]
+        named = {str(out.hash_info.value) for out in outs if out.hash_info}
+        paths = [Path(out.fs_path) for out in outs]
+    manifests = [path for folder in folders.values() for path in folder.rglob("*.dir") if digest_of(path) in named]
+    files = set().union(*map(entries, manifests))
+    for path in (path for folder in folders.values() for path in folder.rglob("*") if path.is_file()):
+        if digest_of(path) in named | files:
+            path.unlink()
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def needed(root: Path, folders: Iterable[Path], since: datetime) -> set[str]:
+    """Hashes of objects that the present ``dvc.lock``, or one committed after ``since``, names, files too."""
+    lock = root / "dvc.lock"
+    texts = [lock.read_text(encoding="utf-8")] if lock.is_file() else []
+    commits = _git(root, "log", "--all", f"--since={since.isoformat()}", "--format=%H", "--", "dvc.lock").split()
+    texts += [_git(root, "show", f"{commit}:./dvc.lock") for commit in commits]
+    named = {found for text in texts for found in OBJECT.findall(text)}
+    manifests = [path for folder in folders for path in folder.rglob("*.dir") if digest_of(path) in named]
+    return named.union(*map(entries, manifests))
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else ""

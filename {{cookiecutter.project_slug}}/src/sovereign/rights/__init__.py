@@ -1,0 +1,1 @@
+"""Data subjects' rights as code: erasure with a receipt, access, rectification, retention."""
