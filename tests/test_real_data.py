@@ -63,6 +63,9 @@ def test_the_readme_prints_the_figures_of_this_run(retail: Project) -> None:
         entry = figures(retail)[name]
         shown = f"{entry['value']:.3f} ({entry['low']:.3f}-{entry['high']:.3f})"  # type: ignore[index]
         assert re.search(rf"\| {label} \| {re.escape(shown)} \|", readme), f"README: {label} should be {shown}"
+    alone = figures(retail)["all"]["baselines"]  # type: ignore[index]
+    assert f"| ROC AUC of recency alone | {alone['recency_only']['roc_auc']:.3f} |" in readme
+    assert f"| Brier score of a constant rate | {alone['constant_rate']['brier']:.3f} |" in readme
 
 
 def test_without_a_customers_table_the_card_names_the_lawful_basis(retail: Project) -> None:
