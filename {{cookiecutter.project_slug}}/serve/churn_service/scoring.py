@@ -89,7 +89,7 @@ def make(runtime: Runtime, customer: str, row: Row, *, source: str, key: str) ->
     """Decide, and put all that was applied into the log entry, so that it can be explained later as it was."""
     head = {"bundle": runtime.reference, "key": key, **runtime.versions}
     objected = dumps({**head, "outcome": "objected"})
-    case = runtime.ids.hex()
+    case = runtime.ids.ordered()
     if not row:
         return Made(Draft("decision", case, customer, objected, objected), "objected", "")
     contributions = runtime.scorer.contributions(row)
