@@ -9,6 +9,7 @@ TRUSTED = (
     "numpy.arcsinh",
     "numpy.dtype",
     "scipy.interpolate._bsplines.BSpline",
+    "scipy.interpolate._bsplines._BSpline",  # its name in the releases for Python 3.12 and newer
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
