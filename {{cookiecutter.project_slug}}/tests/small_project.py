@@ -25,8 +25,8 @@ ANSWERS = {
     "contact": "team@acme.example",
     "dpo_contact": "dpo@acme.example",
     "s3_bucket": "acme-churn",
-    "__s3_endpoint": "https://s3.example.eu",
-    "__s3_region": "eu-1",
+    "__s3_endpoint": "https://fsn1.your-objectstorage.com",
+    "__s3_region": "fsn1",
 }
 SMALL = {
     "data.synthetic.customers": 1500,
@@ -79,7 +79,7 @@ def make_clone(root: Path) -> Path:
         "__pycache__", ".*_cache", ".venv", ".mlflow", ".churn", "tests", "build", "cache", "tmp"
     )
     root.mkdir(parents=True)
-    for name in ("src", "serve", "requirements", ".dvc"):
+    for name in ("src", "serve", "requirements", "deploy", ".dvc"):
         shutil.copytree(PROJECT / name, root / name, ignore=ignored)
     for name in ("dvc.yaml", ".gitignore", ".dvcignore"):
         shutil.copy(PROJECT / name, root / name)

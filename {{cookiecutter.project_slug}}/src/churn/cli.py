@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from churn.commands import audit, card, deploy, flow, records, rights, service
+from churn.commands import audit, card, deploy, eu, flow, records, rights, service
 from churn.errors import Misuse, Refused
 from sovereign.silence import silence
 
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From transactions to a registered, explained and servable churn model.",
 )
-for part in (flow, card, records, service, deploy, audit, rights):
+for part in (flow, card, records, service, deploy, eu, audit, rights):
     app.registered_commands += part.app.registered_commands
     app.registered_groups += part.app.registered_groups
 

@@ -9,21 +9,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from churn.errors import Misuse
+from churn.profiles import VARIABLES, Profile, Secrets, Storage
+from churn.profiles import Table as _Table
 from sovereign.audit import Policy as AuditPolicy
 from sovereign.card.rules.policy import RulePolicy
 from sovereign.deploy.config import Deploy
 from sovereign.pseudonym import parse_key, read_or_make_key
+from sovereign.rights.policy import Retention
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
 ENVIRONMENT = os.environ  # noqa: TID251  the one place that reads it
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+EXAMPLES = ("example.eu", "example.internal", "instance-id.", "{{")
+"""What the template's own values contain."""
 
 
 class Project(_Table):
@@ -179,26 +180,6 @@ class Pipeline(_Table):
     image: str
 
 
-class Profile(_Table):
-    """The seven knobs in which `local` and `eu` differ."""
-
-    dvc_remote: str
-    tracking_uri: str
-    offline_store: str
-    online_store: Literal["sqlite", "redis", "postgresql"]
-    runner: Literal["subprocess", "kubeflow"]
-    service: Literal["bentoml", "sota", "kserve"]
-    decision_log: str
-
-
-class Secrets(_Table):
-    """What never stands in config.toml; read from the environment."""
-
-    pseudonym_key: SecretStr | None = None
-    key_file: Path
-    sota_api_key: SecretStr | None = None
-
-
 class Settings(_Table):
     """Everything a step may know. Made by :func:`load`; never changed afterwards."""
 
@@ -218,6 +199,8 @@ class Settings(_Table):
     pipeline: Pipeline
     deploy: Deploy
     audit: AuditPolicy = AuditPolicy()
+    retention: Retention = Retention()
+    s3: Storage
     profile: Profile
     secrets: Annotated[Secrets, Field(repr=False)]
 
@@ -249,7 +232,9 @@ class Settings(_Table):
     def placeholders(self) -> tuple[str, ...]:
         """Settings of the active profile that still hold the template's example values."""
         values = {"pipeline.image": self.pipeline.image, **{f"profile.{k}": v for k, v in self.profile}}
-        return tuple(key for key, value in values.items() if "example.eu" in value or "{{" in value)
+        if self.profile.offline_store == "s3":
+            values["s3.endpoint"] = self.s3.endpoint
+        return tuple(key for key, value in values.items() if any(example in value for example in EXAMPLES))
 
 
 def load(profile: str | None = None, root: Path | None = None, environ: Mapping[str, str] = ENVIRONMENT) -> Settings:
@@ -318,11 +303,8 @@ def _override(table: dict[str, Any], environ: Mapping[str, str]) -> None:
 def _secrets(table: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
     base = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "~")).expanduser() / ".config")
     name = str(table.get("project", {}).get("name", "churn"))
-    return {
-        "pseudonym_key": environ.get("CHURN_PSEUDONYM_KEY") or None,
-        "key_file": base / "churn" / f"{name}.key",
-        "sota_api_key": environ.get("SOTA_API_KEY") or None,
-    }
+    given = {field: environ.get(variable) or None for field, variable in VARIABLES.items()}
+    return {"key_file": base / "churn" / f"{name}.key", **given}
 
 
 def _explain(error: ValidationError) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from churn import gone
 from churn.artifacts import read_json, write_json
 from churn.errors import Misuse
+from churn.profiles import SCHEME
 from churn.settings import Settings
+from churn.tools import s3
 
 SYNTHETIC = "synthetic"
 
@@ -40,14 +45,30 @@ def _describe(settings: Settings, pinned: Any) -> dict[str, Any]:
 
 
 def _fingerprint(settings: Settings, given: str, table: str, pinned: Any) -> dict[str, str]:
-    path = resolve(settings, given)
     before = (pinned or {}).get(table, {})
-    if not path.is_file():
+    found = s3.fingerprint(settings, given) if given.startswith(SCHEME) else _sha256(resolve(settings, given))
+    if found is None:
         if before.get("path") == given:
             return dict(before)
         raise Misuse(f"No file {given} for {table}: set [data] in config.toml, or call with DATA=path/to/file.csv.")
+    return {"path": given, **found}
+
+
+def _sha256(path: Path) -> dict[str, str] | None:
+    if not path.is_file():
+        return None
     with path.open("rb") as file:
-        return {"path": given, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+@contextmanager
+def here(settings: Settings, given: str) -> Iterator[Path]:
+    """The input as a file on this disk; one from S3 is gone again afterwards, because it holds people's names."""
+    if not given.startswith(SCHEME):
+        yield resolve(settings, given)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield s3.download(settings, given, Path(folder))
 
 
 def resolve(settings: Settings, given: str) -> Path:

@@ -158,7 +158,7 @@ def push(profile: ProfileOption = None) -> None:
     from churn.tools import dvc
 
     settings = _settings(profile)
-    count = dvc.push(settings.root, settings.profile.dvc_remote)
+    count = dvc.push(settings)
     typer.echo(f"{count} files went to the DVC remote '{settings.profile.dvc_remote}'.")
 
 
@@ -168,7 +168,7 @@ def pull(profile: ProfileOption = None) -> None:
     from churn.tools import dvc
 
     settings = _settings(profile)
-    count = dvc.pull(settings.root, settings.profile.dvc_remote)
+    count = dvc.pull(settings)
     typer.echo(f"{count} changes in data/ from the DVC remote '{settings.profile.dvc_remote}'.")
 
 

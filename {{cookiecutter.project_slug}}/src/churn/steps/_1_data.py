@@ -9,7 +9,7 @@ from churn import gone
 from churn.artifacts import read_json, summarise, writing
 from churn.errors import Misuse, Refused
 from churn.settings import Settings
-from churn.source import SYNTHETIC, resolve
+from churn.source import SYNTHETIC, here
 from churn.tools import duckdb as db
 from sovereign.pseudonym import pseudonyms
 
@@ -83,9 +83,8 @@ def _load(connection: duckdb.DuckDBPyConnection, pinned: dict[str, Any], setting
     for table in ("transactions", "customers"):
         if table in pinned:
             mapping = settings.data.columns if table == "transactions" else settings.data.customer_columns
-            db.load_file(
-                connection, f"source_{table}", resolve(settings, pinned[table]["path"]), text=[mapping.customer_id]
-            )
+            with here(settings, pinned[table]["path"]) as path:
+                db.load_file(connection, f"source_{table}", path, text=[mapping.customer_id])
 
 
 def _check_mapping(connection: duckdb.DuckDBPyConnection, table: str, section: str, mapping: dict[str, str]) -> None:

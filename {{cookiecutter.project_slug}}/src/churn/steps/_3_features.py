@@ -13,6 +13,7 @@ from churn.errors import Refused
 from churn.settings import Settings
 from churn.tools import duckdb as db
 from churn.tools import feast
+from churn.tools import feast_stores as stores
 
 if TYPE_CHECKING:
     import duckdb
@@ -70,12 +71,13 @@ def _training_set(
         [labelled[-1]],
     ).df()
     labels["event_timestamp"] = labels["event_timestamp"].dt.tz_localize("UTC")
-    store = feast.apply(folder, settings)
-    joined = feast.historical(store, labels).rename(columns={"churned": TARGET})
+    _, current = snapshots.cutoffs(snapshots.last_event(connection), settings.features)
+    with stores.alone(settings):
+        store = feast.apply(folder, settings)
+        joined = feast.historical(store, labels).rename(columns={"churned": TARGET})
+        feast.materialise(store, current)
     joined = joined.sort_values(["event_timestamp", "customer_id"], kind="stable")
     columns = ["customer_id", "event_timestamp", TARGET, *(f.name for f in FEATURES)]
     joined["event_timestamp"] = joined["event_timestamp"].dt.as_unit("us")
     joined[columns].to_parquet(folder / "training.parquet", index=False)
-    _, current = snapshots.cutoffs(snapshots.last_event(connection), settings.features)
-    feast.materialise(store, current)
     return len(joined)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from churn.contract import FEATURES
 from churn.settings import Settings
+from churn.tools import feast_stores as stores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,25 +21,31 @@ SNAPSHOTS = "snapshots.parquet"
 
 
 def store(folder: Path, settings: Settings) -> Any:
-    """The feature store of ``folder``: registry and online store beside the snapshots, DuckDB for offline reads."""
+    """The feature store: beside the snapshots of ``folder``, or on the servers of the profile."""
     from feast import FeatureStore, RepoConfig
 
     warnings.filterwarnings("ignore", module="feast|ibis")
     config = RepoConfig(
-        project=settings.project.name.replace("-", "_"),
+        project=project(settings),
         provider="local",
-        registry=str(folder / "registry.db"),
-        offline_store={"type": "duckdb"},
-        online_store={"type": "sqlite", "path": str(folder / "online.db")},
+        registry=stores.registry(folder, settings),
+        offline_store=stores.offline(settings),
+        online_store=stores.online(folder, settings),
         entity_key_serialization_version=3,
         repo_path=folder,
     )
-    return FeatureStore(repo_path=str(folder), config=config)
+    with stores.reached(settings):
+        return FeatureStore(repo_path=str(folder), config=config)
+
+
+def project(settings: Settings) -> str:
+    """The project's name as Feast allows it."""
+    return settings.project.name.replace("-", "_")
 
 
 def apply(folder: Path, settings: Settings) -> Any:
     """Register entity, view and service over ``snapshots.parquet`` of ``folder``; return the store."""
-    from feast import Entity, FeatureService, FeatureView, Field, FileSource
+    from feast import Entity, FeatureService, FeatureView, Field
     from feast.types import Float64, String
     from feast.value_type import ValueType
 
@@ -48,14 +55,16 @@ def apply(folder: Path, settings: Settings) -> Any:
         entities=[entity],
         # A snapshot older than this says nothing about a customer any more.
         ttl=timedelta(days=settings.features.every_days),
-        schema=[Field(name=f.name, dtype=String if f.dtype == "string" else Float64) for f in FEATURES],
-        # Relative, so that the registry is the same on every machine; Feast's DuckDB store takes it from the working
-        # directory and not from repo_path, hence the chdir below.
-        source=FileSource(path=SNAPSHOTS, timestamp_field="event_timestamp"),
+        schema=[
+            Field(name="customer_id", dtype=String),
+            *(Field(name=f.name, dtype=String if f.dtype == "string" else Float64) for f in FEATURES),
+        ],
+        source=stores.source(folder / SNAPSHOTS, settings),
         description="What a customer bought before the cut-off; computed by `churn features`",
     )
     feature_store = store(folder, settings)
-    feature_store.apply([entity, view, FeatureService(name=SERVICE, features=[view])])
+    with stores.reached(settings):
+        feature_store.apply([entity, view, FeatureService(name=SERVICE, features=[view])])
     return feature_store
 
 

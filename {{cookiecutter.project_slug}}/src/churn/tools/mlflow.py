@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from churn.errors import Misuse
-from churn.settings import Settings
+from churn.settings import ENVIRONMENT, Settings
 from churn.tools.skops import TRUSTED
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def client(settings: Settings) -> Any:
     """An MLflow client on the profile's tracking store."""
     import mlflow
 
+    # MLflow's own default tries for four minutes before it says that the server is away.
+    ENVIRONMENT.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     with _quiet():
@@ -49,6 +51,25 @@ def tracking_uri(settings: Settings) -> str:
     path = settings.root / uri.removeprefix("sqlite:///")
     path.parent.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{path}"
+
+
+@contextmanager
+def reached(settings: Settings) -> Iterator[None]:
+    """One line when the tracking server does not answer or refuses the credentials."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        uri = settings.profile.tracking_uri
+        if not uri.startswith("http"):
+            raise
+        said = str(error).strip().splitlines()[0]
+        if "401" in said:
+            said = "the password is wrong: check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        elif "Max retries" in said or "API request to" in said:
+            said = "the server does not answer: start it"
+        raise Misuse(f"MLflow at {uri}: {said}. Nothing is half registered; the same command goes on.") from None
 
 
 def serve_ui(settings: Settings, port: int) -> None:
@@ -69,8 +90,9 @@ def log_run(settings: Settings, run: Run, estimator: Any, example: pd.DataFrame)
     import mlflow
 
     api = client(settings)
-    experiment = _experiment(api, settings)
-    with _quiet(), mlflow.start_run(experiment_id=experiment, tags=dict(run.tags)) as active:
+    with reached(settings):
+        experiment = _experiment(api, settings)
+    with reached(settings), _quiet(), mlflow.start_run(experiment_id=experiment, tags=dict(run.tags)) as active:
         mlflow.log_params({k: str(v) for k, v in run.params.items()})
         mlflow.log_metrics(dict(run.metrics))
         mlflow.log_artifacts(str(run.artifacts))
@@ -86,12 +108,24 @@ def log_run(settings: Settings, run: Run, estimator: Any, example: pd.DataFrame)
 
 
 def _experiment(api: Any, settings: Settings) -> str:
+    from mlflow.exceptions import MlflowException
+
     found = api.get_experiment_by_name(settings.project.name)
     if found:
         return str(found.experiment_id)
     local = settings.profile.tracking_uri.startswith("sqlite:")
     where = (settings.root / ".mlflow/artifacts").as_uri() if local else None
-    return str(api.create_experiment(settings.project.name, artifact_location=where))
+    try:
+        return str(api.create_experiment(settings.project.name, artifact_location=where))
+    except MlflowException as error:
+        _only_a_twin(error)
+    return str(api.get_experiment_by_name(settings.project.name).experiment_id)
+
+
+def _only_a_twin(error: Any) -> None:
+    """Two pipelines may start at once: the one that finds the name taken uses it."""
+    if error.error_code != "RESOURCE_ALREADY_EXISTS":
+        raise error
 
 
 @dataclass(frozen=True)
@@ -112,11 +146,11 @@ def register(settings: Settings, new: Version) -> str:
     from mlflow.exceptions import MlflowException
 
     api, name = client(settings), settings.project.name
-    with _quiet():
+    with reached(settings), _quiet():
         try:
-            api.get_registered_model(name)
-        except MlflowException:
             api.create_registered_model(name)
+        except MlflowException as error:
+            _only_a_twin(error)
         twin = _same(api, name, new)
         if twin is None:
             for key, value in new.metrics.items():

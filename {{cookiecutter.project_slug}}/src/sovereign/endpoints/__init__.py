@@ -2,7 +2,7 @@
 
 from sovereign.endpoints._address import Address, parse
 from sovereign.endpoints._classify import Classification, classify, classify_image, hosts
-from sovereign.endpoints._presets import S3Preset, UnknownPresetError, preset, preset_names, region_names
+from sovereign.endpoints._presets import S3Preset, UnknownPresetError, addressing_of, preset, preset_names, region_names
 from sovereign.endpoints._table import Jurisdiction, Provider, providers
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Provider",
     "S3Preset",
     "UnknownPresetError",
+    "addressing_of",
     "classify",
     "classify_image",
     "hosts",

@@ -95,6 +95,12 @@ def preset(name: str, region: str, *, endpoint: str | None = None) -> S3Preset:
     )
 
 
+def addressing_of(endpoint: str) -> str:
+    """``path`` or ``virtual``, as the provider of ``endpoint`` wants it; ``path`` where the provider is not known."""
+    provider = classify(endpoint).provider
+    return next((row["addressing"] for row in _rows().values() if provider and row.get("provider") == provider), "path")
+
+
 def _row(name: str) -> dict[str, Any]:
     if name not in _rows():
         raise UnknownPresetError(f"Unknown storage provider {name!r}: the presets are {', '.join(_rows())}.")

@@ -1,0 +1,65 @@
+"""One set of servers for all tests of the profile eu, and one run of the flow on them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "sovereign"))
+
+import servers
+from cloud import Cloud, Done, make_eu_project
+
+from churn.settings import ENVIRONMENT
+from small_project import churn
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.servers)
+            item.add_marker(pytest.mark.flow)
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """PostgreSQL, Redis and S3."""
+    if lacks := servers.missing():
+        message = f"{' and '.join(lacks)} not installed: {servers.INSTALL}"
+        if ENVIRONMENT.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    made = Cloud(tmp_path_factory.mktemp("cloud"))
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def root(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project on these servers; no step has run."""
+    return make_eu_project(tmp_path_factory.mktemp("eu") / "acme-churn", cloud)
+
+
+@pytest.fixture(scope="session")
+def mlflow(cloud: Cloud, root: Path) -> Iterator[servers.Process]:
+    """MLflow's server, running."""
+    server = cloud.tracking_server(root)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def flow(cloud: Cloud, root: Path, mlflow: servers.Process) -> Done:
+    """`churn run --profile eu`, once."""
+    done = churn(root, "run", "--profile", "eu", **cloud.client_environ())
+    assert done.returncode == 0, done.stdout + done.stderr + mlflow.log.read_text()[-3000:]
+    return done
