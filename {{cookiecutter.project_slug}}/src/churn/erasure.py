@@ -44,7 +44,7 @@ def erase(settings: Settings, people: Sequence[str], reference: str = "") -> Rec
 
     Raises Misuse if nobody is named and nothing was interrupted, or for stores that lie on servers.
     """
-    _only_here(settings)
+    only_here(settings)
     receipt = _resume(settings)
     if receipt and set(receipt.people) >= set(map(gone.tombstones(settings).mark, people)):
         return receipt
@@ -134,7 +134,7 @@ def _stores(settings: Settings, journal: Journal, log: Decisions | None) -> list
     return [store for store in found if store is not None]
 
 
-def _only_here(settings: Settings) -> None:
+def only_here(settings: Settings) -> None:
     """Say so, instead of giving a receipt for stores that were never opened."""
     profile = settings.profile
     away = {

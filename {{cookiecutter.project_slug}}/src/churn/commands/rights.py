@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +46,31 @@ def erase(
     typer.echo("Now commit governance/, data/source.json and dvc.lock, and run `churn push`.")
     if receipt.model.answer in ("retrain_on_request", "unlearn"):
         dvc.reproduce(settings.root)
+
+
+@app.command(rich_help_panel=PANEL)
+def retain(
+    apply: Annotated[bool, typer.Option("--apply/--plan", help="Delete what is due, or only list it.")] = False,
+    at: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As if it were this day (UTC).")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="The list as JSON.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """List or delete what is past its period in [retention] (GDPR Art. 5(1)(e))."""
+    import json
+
+    from churn import erasure, retention
+
+    settings = _settings(profile)
+    erasure.only_here(settings)
+    now = at.replace(tzinfo=UTC) if at else retention.now()
+    due = retention.apply(settings, now) if apply else retention.plan(settings, now)
+    if json_:
+        typer.echo(json.dumps([one.model_dump(mode="json") for one in due], indent=2))
+        return
+    for one in due:
+        typer.echo(f"{one.data_class:<13}{one.count:>9,} {one.unit:<9}before {one.before:%Y-%m-%d}  {one.place}")
+    done = "deleted" if apply else "due; `churn retain --apply` deletes exactly this"
+    typer.echo(f"{len(due)} places {done}." if due else "Nothing is past its period.")
 
 
 def _settings(profile: str | None) -> Settings:

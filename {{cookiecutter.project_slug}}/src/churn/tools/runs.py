@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
@@ -13,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from churn.errors import Refused
 from churn.settings import Settings
 from churn.tools import mlflow
 from sovereign.rights.formats import mentions
@@ -95,36 +92,34 @@ def retire(settings: Settings) -> int:
 
 
 def delete(settings: Settings, run_ids: Sequence[str]) -> None:
-    """Delete runs for good: run, logged models and artifacts. Raises Refused if MLflow leaves files behind.
+    """Delete runs for good: logged models, artifacts, then the run. Done twice, it does no harm.
 
-    ``mlflow gc`` has left artifacts behind before (mlflow/mlflow#17240), so the folders are looked at afterwards.
+    ``mlflow gc`` is not used: besides the runs that it is told, it deletes all experiments that anybody has put into
+    the bin, and it has left artifacts behind (mlflow/mlflow#17240). The calls below are the ones that it makes.
     """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
     if not run_ids:
         return
-    api = mlflow.client(settings)
-    there = {run.info.run_id: run for run in _runs(settings)}
-    models = [model for model in _logged_models(settings) if model.source_run_id in run_ids]
-    folders = [there[i].info.artifact_uri for i in run_ids if i in there] + [m.artifact_location for m in models]
-    for model in models:
-        api.delete_logged_model(model.model_id)
+    there = {run.info.run_id: run.info for run in _runs(settings)}
+    store = SqlAlchemyStore(f"sqlite:///{database(settings)}", str(settings.root / ".mlflow/artifacts"))
+    for model in _logged_models(settings):
+        if model.source_run_id in run_ids:
+            get_artifact_repository(model.artifact_location).delete_artifacts()
+            _remove_folder(model.artifact_location)
+            store._hard_delete_logged_model(model.model_id)
     for run_id in run_ids:
-        if run_id in there and there[run_id].info.lifecycle_stage == "active":
-            api.delete_run(run_id)
-    if models:
-        _gc(settings, "--logged-model-ids", [model.model_id for model in models])
-    if gone := [run_id for run_id in run_ids if run_id in there]:
-        _gc(settings, "--run-ids", gone)
-    for folder in map(_local, folders):
-        shutil.rmtree(folder.parent if folder.name == "artifacts" else folder, ignore_errors=True)
+        if run_id in there:
+            get_artifact_repository(there[run_id].artifact_uri).delete_artifacts()
+            _remove_folder(there[run_id].artifact_uri)
+            store._hard_delete_run(run_id)
 
 
-def _gc(settings: Settings, option: str, ids: Sequence[str]) -> None:
-    address = f"sqlite:///{database(settings)}"
-    command = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", address, "--tracking-uri", address]
-    done = subprocess.run([*command, option, ",".join(ids)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise Refused(f"mlflow gc did not delete {', '.join(ids)}: {last} Nothing else was skipped; run this again.")
+def _remove_folder(uri: str) -> None:
+    """The folder of the run or model around its artifacts, which MLflow leaves behind empty."""
+    folder = Path(unquote(urlparse(uri).path))
+    shutil.rmtree(folder.parent if folder.name == "artifacts" else folder, ignore_errors=True)
 
 
 def _runs(settings: Settings) -> Iterator[Any]:
@@ -167,10 +162,6 @@ def _model(settings: Settings) -> Any:
         return mlflow.client(settings).get_registered_model(settings.project.name)
     except MlflowException:
         return None
-
-
-def _local(uri: str) -> Path:
-    return Path(unquote(urlparse(uri).path))
 
 
 def _ms(moment: datetime) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -69,15 +69,27 @@ def drop(root: Path, remote: str, stages: Sequence[str]) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def needed(root: Path, folders: Iterable[Path], since: datetime) -> set[str]:
-    """Hashes of objects that the present ``dvc.lock``, or one committed after ``since``, names, files too."""
-    lock = root / "dvc.lock"
-    texts = [lock.read_text(encoding="utf-8")] if lock.is_file() else []
-    commits = _git(root, "log", "--all", f"--since={since.isoformat()}", "--format=%H", "--", "dvc.lock").split()
-    texts += [_git(root, "show", f"{commit}:./dvc.lock") for commit in commits]
-    named = {found for text in texts for found in OBJECT.findall(text)}
-    manifests = [path for folder in folders for path in folder.rglob("*.dir") if digest_of(path) in named]
-    return named.union(*map(entries, manifests))
+def unneeded(root: Path, folders: Mapping[str, Path], since: datetime) -> list[Path]:
+    """Objects older than ``since`` of versions that a newer one had replaced by then, or that nobody ever committed.
+
+    The version in force at ``since`` and all later ones are needed: the lock now, each commit of it since, and the
+    last one before.
+    """
+    named = _named(root, since)
+    manifests = [path for folder in folders.values() for path in folder.rglob("*.dir") if digest_of(path) in named]
+    needed = named.union(*map(entries, manifests))
+    objects = [path for folder in folders.values() for path in sorted(folder.rglob("*")) if path.is_file()]
+    old = [path for path in objects if path.stat().st_mtime < since.timestamp() and "runs" not in path.parts]
+    return [path for path in old if digest_of(path) not in needed]
+
+
+def _named(root: Path, since: datetime) -> set[str]:
+    lock, moment = root / "dvc.lock", since.isoformat()
+    later = _git(root, "log", "--all", f"--since={moment}", "--format=%H", "--", "dvc.lock").split()
+    before = _git(root, "log", f"--until={moment}", "--max-count=1", "--format=%H", "--", "dvc.lock").split()
+    texts = [_git(root, "show", f"{commit}:./dvc.lock") for commit in [*later, *before]]
+    texts += [lock.read_text(encoding="utf-8")] if lock.is_file() else []
+    return {found for text in texts for found in OBJECT.findall(text)}
 
 
 def _git(root: Path, *arguments: str) -> str:

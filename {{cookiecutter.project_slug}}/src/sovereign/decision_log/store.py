@@ -93,19 +93,27 @@ class DecisionLog:
         The objection stays in force: the pseudonym on the suppression list is what keeps the person from being scored
         again (Art. 17(3)(b), 21(3)).
         """
-        return self._blank("subject = ?", subject, "erasure request")
+        return self._blank("subject = ?", (subject,), "erasure request")
 
-    def expire(self, before: str) -> int:
-        """Blank every entry about a person older than ``before`` (UTC, ISO 8601), append a tombstone (Art. 5(1)(e))."""
-        return self._blank("subject IS NOT NULL AND at < ?", before, "retention period over")
+    def expire(self, before: str, kinds: Sequence[str] = ()) -> int:
+        """Blank every entry about a person older than ``before`` (UTC, ISO 8601), append a tombstone (Art. 5(1)(e)).
+
+        ``kinds`` limits it to these kinds of entries.
+        """
+        return self._blank(*_older(before, kinds), "retention period over")
+
+    def older(self, before: str, kinds: Sequence[str] = ()) -> int:
+        """How many entries ``expire`` would blank."""
+        condition, values = _older(before, kinds)
+        return int(self._db.rows(f"SELECT count(*) FROM decision_log WHERE {condition}", values)[0][0])  # noqa: S608
 
     def close(self) -> None:
         """Let go of the connection."""
         self._db.close()
 
-    def _blank(self, condition: str, value: str, why: str) -> int:
+    def _blank(self, condition: str, values: Sequence[str], why: str) -> int:
         with self._db.transaction():
-            found = self._db.rows(f"SELECT seq, case_id FROM decision_log WHERE {condition}", (value,))  # noqa: S608
+            found = self._db.rows(f"SELECT seq, case_id FROM decision_log WHERE {condition}", values)  # noqa: S608
             seqs = [row[0] for row in found]
             if not seqs:
                 return 0
@@ -163,6 +171,11 @@ class DecisionLog:
     def _select(self, condition: str, values: Sequence[Any]) -> list[Entry]:
         sql = f"SELECT {FIELDS} FROM decision_log WHERE {condition}"  # noqa: S608
         return [Entry(*row) for row in self._db.rows(sql, values)]
+
+
+def _older(before: str, kinds: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    marks = ",".join("?" * len(kinds))
+    return "subject IS NOT NULL AND at < ?" + (f" AND kind IN ({marks})" if kinds else ""), (before, *kinds)
 
 
 class _Chain:

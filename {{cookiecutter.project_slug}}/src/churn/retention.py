@@ -1,0 +1,95 @@
+"""Retention in this project: the keepers of [retention] in order, and a run that a crash cannot break."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from churn import gone
+from churn.artifacts import read_json, write_json
+from churn.keepers import LogEntries, NotebookOutputs, OldFiles, OldModels, OldRuns, OldVersions, Rows
+from churn.settings import Settings
+from churn.tools import versions
+from sovereign.rights import retention
+from sovereign.rights.files import clear_leftovers
+from sovereign.rights.retention import Due, Keeper
+from sovereign.rights.tombstones import write_durably
+
+LAST_RUN = Path(gone.FOLDER) / "retention.json"
+NOTES = Path(".churn/rights/retention.json")
+
+
+def plan(settings: Settings, now: datetime) -> list[Due]:
+    """Everything that is past its period at ``now`` (UTC)."""
+    return retention.plan([*_tables(settings), *_others(settings)], now)
+
+
+def apply(settings: Settings, now: datetime, planned: Sequence[Due] | None = None) -> list[Due]:
+    """Delete what is due and record the remaining data as a new version; return what was deleted.
+
+    A run that was killed is finished by the next one: what is left is due again.
+    """
+    notes = settings.root / NOTES
+    if not notes.is_file():
+        write_durably(notes, json.dumps(versions.clean_stages(settings.root)))
+    clear_leftovers(settings.root / "data")
+    tables, others = _tables(settings), _others(settings)
+    due = plan(settings, now) if planned is None else list(planned)
+    retention.apply(tables, due, now)
+    _keep(settings, json.loads(notes.read_text(encoding="utf-8")))
+    retention.apply(others, due, now)
+    retention.note(settings.root / LAST_RUN, now, plan(settings, now))
+    notes.unlink()
+    return due
+
+
+def last_run(settings: Settings) -> retention.LastRun | None:
+    """When `churn retain --apply` last ran, and what was left."""
+    return retention.last_run(settings.root / LAST_RUN)
+
+
+def now() -> datetime:
+    """UTC."""
+    return datetime.now(UTC)
+
+
+def _keep(settings: Settings, clean: Sequence[str]) -> None:
+    pinned = settings.path("source")
+    if pinned.is_file():
+        write_json(pinned, read_json(pinned) | gone.fingerprint(settings))
+    versions.commit(settings.root, clean)
+
+
+def _tables(settings: Settings) -> list[Keeper]:
+    """Files that DVC versions: what is left of them becomes the present version."""
+    rule, raw, valid = settings.retention, settings.path("raw"), settings.path("valid")
+    features, scores = settings.path("features"), settings.path("scores")
+    lines = [raw / "transactions.parquet", valid / "transactions.parquet", valid / "rejected_transactions.parquet"]
+    groups = [raw / "groups.parquet", valid / "groups.parquet", valid / "rejected_groups.parquet"]
+    return [
+        Rows("groups", rule.groups, settings, groups),
+        Rows("raw", rule.raw, settings, lines, "event_time"),
+        Rows("features", rule.features, settings, [features / "snapshots.parquet"], "event_timestamp"),
+        Rows("snapshots", rule.snapshots, settings, [features / "training.parquet"], "event_timestamp"),
+        Rows("scores", rule.scores, settings, [scores / "scores.parquet"]),
+    ]
+
+
+def _others(settings: Settings) -> list[Keeper]:
+    rule, root = settings.retention, settings.root
+    models = OldModels("models", rule.models, settings)
+    log = root / settings.profile.decision_log.removeprefix("sqlite:///")
+    copies = [root / ".churn/pipeline", root / "build", settings.path("valid").with_name("2_valid_refused")]
+    backups = [root / rule.backups.folder] if rule.backups.folder else []
+    return [
+        OldVersions("dvc_versions", rule.dvc_versions, settings),
+        models,
+        OldRuns("runs", rule.runs, settings, models),
+        LogEntries("decisions", rule.decisions, settings, log, ("decision",)),
+        LogEntries("reviews", rule.reviews, settings, log, ("review", "contest", "seed")),
+        NotebookOutputs("notebooks", rule.notebooks, settings, root / "notebooks"),
+        OldFiles("copies", rule.copies, settings, copies),
+        OldFiles("backups", rule.backups, settings, backups),
+    ]
