@@ -115,3 +115,9 @@ def test_an_s3_address_goes_to_the_endpoint_of_its_own_section_first(tmp_path):
     found = planted(tmp_path, ".dvc/config", text)
     by_line = {row.mention.line: row.seen.provider for row in found}
     assert by_line == {2: "Scaleway", 3: "Scaleway", 5: "Wasabi", 6: "Wasabi"}
+
+
+def test_a_bare_scheme_in_code_is_no_address(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text('REMOTE = path.startswith("s3://")\nCOPY = "s3://bucket/key"\n')
+    found = audit(tmp_path, Policy(), today=date(2026, 11, 24)).findings
+    assert [(f.mention.line, f.address) for f in found] == [(2, "s3://bucket/key")]

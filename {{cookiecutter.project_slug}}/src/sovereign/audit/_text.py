@@ -39,7 +39,8 @@ def addresses(text: str, key: str = "") -> Iterator[tuple[str, str]]:
         for match in pattern.finditer(text):
             if not _inside(match.start(), taken):
                 taken.append(match.span())
-                yield match.group().rstrip(".:"), "url"
+                if not match.group().endswith("://"):  # a bare scheme, as code tests for, is no address yet
+                    yield match.group().rstrip(".:"), "url"
     for match in _HOST.finditer(text):
         if not _inside(match.start(), taken) and look_up(match.group().partition(":")[0].lower()) is not None:
             taken.append(match.span())
