@@ -19,7 +19,6 @@ from sovereign.card.rules.policy import RulePolicy
 from sovereign.deploy.config import Deploy
 from sovereign.pseudonym import parse_key, read_or_make_key
 from sovereign.rights.policy import Retention
-from sovereign.rights.policy import Retention
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
@@ -200,7 +199,6 @@ class Settings(_Table):
     pipeline: Pipeline
     deploy: Deploy
     audit: AuditPolicy = AuditPolicy()
-    retention: Retention = Retention()
     retention: Retention = Retention()
     s3: Storage
     profile: Profile
