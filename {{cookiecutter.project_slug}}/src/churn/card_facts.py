@@ -179,7 +179,7 @@ def _consent(training: pd.DataFrame, features: Path, people: pd.DataFrame, check
     leaks = current["customer_id"].isin(objected).sum() + training["customer_id"].isin(objected).sum()
     facts: dict[str, Any] = {"suppression_applied_to": ("train", "score", "act"), "leak_count": int(leaks)}
     if checked["data"]["lawful_basis"] == "consent":
-        agreed = set(people.loc[people["consent"].fillna(False).astype(bool), "customer_id"])
+        agreed = set(people.loc[people["consent"].eq(True), "customer_id"])
         valid = training["customer_id"].isin(agreed)
         facts |= {"valid_share_of_rows": float(valid.mean()), "withdrawn_rows_found": int((~valid).sum())}
     return facts

@@ -33,11 +33,13 @@ def all_metrics() -> dict[str, Metric]:
 
 def recalibration(y: Labels, p: Floats) -> tuple[float, float]:
     """Slope and intercept of a logistic regression of the label on the log-odds; 1 and 0 are perfect (Cox 1958)."""
+    from scipy.special import expit
+
     logit = np.log(np.clip(p, 1e-9, 1 - 1e-9) / np.clip(1 - p, 1e-9, 1 - 1e-9))
     design = np.column_stack([logit, np.ones_like(logit)])
     beta = np.array([1.0, 0.0])
     for _ in range(25):  # Newton: two parameters, a concave likelihood
-        fitted = 1 / (1 + np.exp(-design @ beta))
+        fitted = expit(design @ beta)
         hessian = design.T @ (design * (fitted * (1 - fitted))[:, None]) + 1e-9 * np.eye(2)
         step = np.linalg.solve(hessian, design.T @ (y - fitted))
         beta += step

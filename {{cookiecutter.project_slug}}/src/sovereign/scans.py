@@ -12,7 +12,7 @@ IDENTIFIER_NAMES = re.compile(
 )
 VALUES = {
     "e-mail address": re.compile(r"[\w.+-]+@[\w-]+\.[\w.]+"),
-    "IBAN": re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}\b"),
+    "IBAN": re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b"),
     "card number": re.compile(r"\b(?:\d[ -]?){13,19}\b"),
     "telephone number": re.compile(r"\+\d[\d /-]{7,}\d"),
 }

@@ -90,9 +90,7 @@ def test_rows_that_keep_the_contract_all_pass(raw_of: Raw) -> None:
         ({"category": "books\n"}, "expect_column_values_to_match_regex(category)"),
     ],
 )
-def test_a_transaction_is_rejected_with_the_rule_that_it_broke(
-    raw_of: Raw, change: Change, expectation: str
-) -> None:
+def test_a_transaction_is_rejected_with_the_rule_that_it_broke(raw_of: Raw, change: Change, expectation: str) -> None:
     tables = raw_of.validate(change)
     assert list(tables["rejected_transactions"]["expectation"]) == [expectation]
     assert len(tables["transactions"]) == 39

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def score(bundle: Path, features: Path, valid: Path, output: Path, *, settings: Settings) -> None:
     """Write ``scores.parquet``: customer_id, score, band, the three strongest reasons, and whether the action applies.
 
-    People who objected (GDPR Art. 21(3)) or have no basis are absent and counted. The gates of step 1 are checked
+    Raises Refused for a bundle that was changed after sealing, and if nobody may be scored. People who objected
+    (GDPR Art. 21(3)) or have no basis are absent and counted. The gates of step 1 are checked
     again here, because a customers table may have changed since the features were computed.
     """
     import pandas as pd
@@ -32,7 +33,7 @@ def score(bundle: Path, features: Path, valid: Path, output: Path, *, settings: 
     allowed, barred = _gate(now, valid, settings)
     if allowed.empty:
         raise Refused(f"Nobody to score at {current}: {len(now):,} current customers, all barred ({barred}).")
-    scores = _scores(read_bundle(bundle), allowed)
+    scores = _scores(_whole(bundle), allowed)
     with writing(output) as folder:
         scores.to_parquet(folder / "scores.parquet", index=False)
         bands = {str(k): int(v) for k, v in scores["band"].value_counts().sort_index().items()}
@@ -48,6 +49,13 @@ def score(bundle: Path, features: Path, valid: Path, output: Path, *, settings: 
         )
 
 
+def _whole(bundle: Path) -> Bundle:
+    try:
+        return read_bundle(bundle)
+    except ValueError as error:
+        raise Refused(f"Nobody is scored by a bundle that is not whole. {error}") from None
+
+
 def _gate(now: pd.DataFrame, valid: Path, settings: Settings) -> tuple[pd.DataFrame, dict[str, int]]:
     import pandas as pd
 
@@ -55,7 +63,7 @@ def _gate(now: pd.DataFrame, valid: Path, settings: Settings) -> tuple[pd.DataFr
     flags = people.reindex(now["customer_id"])
     objected = flags["objected_at"].notna().to_numpy()
     consent_needed = bool(settings.data.customers and settings.data.customer_columns.consent)
-    without = ~flags["consent"].fillna(False).astype(bool).to_numpy() if consent_needed else objected & False
+    without = ~flags["consent"].eq(True).to_numpy(dtype=bool) if consent_needed else objected & False
     barred = {"objected": int(objected.sum()), "no_basis": int((without & ~objected).sum())}
     return now[~objected & ~without].reset_index(drop=True), barred
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from churn.errors import Refused
+
 TRUSTED = (
     "numpy.arcsinh",
     "numpy.dtype",
@@ -24,9 +26,12 @@ def write(estimator: Any, path: Path) -> None:
 
 
 def read(path: Path) -> Any:
-    """Read an estimator. Raises ValueError that names each type outside ``TRUSTED``: it is not loaded then."""
+    """Read an estimator. Raises Refused that names each type outside ``TRUSTED``: it is not loaded then."""
     import skops.io
 
     if unknown := sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED)):
-        raise ValueError(f"{path.name} holds types that are not trusted: {', '.join(unknown)}; it is not loaded.")
+        raise Refused(
+            f"{path.name} holds types that are not trusted: {', '.join(unknown)}; it is not loaded. Run `churn train`, "
+            "or add a type that you have looked at to TRUSTED in churn/tools/skops.py."
+        )
     return skops.io.load(path, trusted=list(TRUSTED))
