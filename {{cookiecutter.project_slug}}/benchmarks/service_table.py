@@ -17,7 +17,8 @@ def table(content: dict[str, Any]) -> str:
     lines = [
         "# The service beside others\n",
         f"One run on {machine['cores']} shared cores, Python {machine['python']}; wrk on loopback, one worker each, "
-        f"{content['seconds']} s per cell. Made by `make bench`; the numbers are in `service.json`.\n",
+        f"median of {content['rounds']} runs of {content['seconds']} s per cell, all services up and taken in turn. "
+        "Made by `make bench`; the numbers are in `service.json`.\n",
         HEAD + "\n".join(_row(result) for result in content["results"]),
         "\n| promise | measured |\n|---|---|\n" + "\n".join(_promises(ours, floor, bento, mlflow)),
     ]
