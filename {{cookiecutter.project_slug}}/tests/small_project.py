@@ -74,15 +74,9 @@ def make_project(root: Path, **more: Any) -> Path:
 
 
 def make_clone(root: Path) -> Path:
-    """A whole small project, as after rendering: code, dvc.yaml and all, with a DVC remote beside it."""
-    ignored = shutil.ignore_patterns(
-        "__pycache__", ".*_cache", ".venv", ".mlflow", ".churn", "tests", "build", "cache", "tmp"
-    )
-    root.mkdir(parents=True)
-    for name in ("src", "serve", "requirements", "deploy", ".dvc"):
-        shutil.copytree(PROJECT / name, root / name, ignore=ignored)
-    for name in ("dvc.yaml", ".gitignore", ".dvcignore"):
-        shutil.copy(PROJECT / name, root / name)
+    """A whole small project, as after rendering: code, dvc.yaml and all; its DVC remote will be beside it."""
+    left = ("__pycache__", ".*_cache", ".git", ".venv", ".mlflow", ".churn", ".hypothesis", "tests", "build", "data")
+    shutil.copytree(PROJECT, root, ignore=shutil.ignore_patterns(*left, "cache", "tmp"))
     dvc = root / ".dvc/config"
     dvc.write_text(rendered(dvc.read_text(encoding="utf-8")), encoding="utf-8")
     return make_project(root)
