@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,6 +91,17 @@ def benchmark_estimator(config: Train) -> Any:
 def fit(estimator: Any, frame: pd.DataFrame) -> Any:
     """Fit ``estimator`` on the features and the label of ``frame``; return it."""
     return estimator.fit(inputs(frame), frame[TARGET].to_numpy())
+
+
+def training_set(features: Path) -> pd.DataFrame:
+    """The rows that ``churn features`` wrote, in an order that does not depend on the pseudonyms.
+
+    Pseudonyms sort differently under every key; resamples and splits drawn by row would differ with them.
+    """
+    import pandas as pd
+
+    frame = pd.read_parquet(features / "training.parquet")
+    return frame.sort_values(["event_timestamp", *NUMERIC, *CATEGORICAL, TARGET], kind="stable", ignore_index=True)
 
 
 def inputs(frame: pd.DataFrame) -> pd.DataFrame:

@@ -24,11 +24,9 @@ def train(features: Path, output: Path, *, settings: Settings) -> None:
 
     The newest cut-off is never read here: it is the test set of the next step. Raises Refused for too few customers.
     """
-    import pandas as pd
-
     need(features, "features")
-    everything = pd.read_parquet(features / "training.parquet")
-    frame = everything[everything["event_timestamp"] < everything["event_timestamp"].max()]
+    everything = model.training_set(features)
+    frame = _older(everything)
     people = frame["customer_id"].nunique()
     if people < settings.train.min_customers:
         raise Refused(
@@ -56,6 +54,19 @@ def train(features: Path, output: Path, *, settings: Settings) -> None:
             customers=people,
             c=best,
         )
+
+
+def _older(everything: pd.DataFrame) -> pd.DataFrame:
+    """All cut-offs but the newest, which is the test set."""
+    older: pd.DataFrame = everything[everything["event_timestamp"] < everything["event_timestamp"].max()]
+    return older
+
+
+def search_on(features: Path, config: Train) -> list[dict[str, float]]:
+    """The search alone, on the artifact ``features``: for searches that run elsewhere, one value of C at a time."""
+    import pandas as pd
+
+    return regularisation_search(_older(pd.read_parquet(features / "training.parquet")), config)
 
 
 def regularisation_search(frame: pd.DataFrame, config: Train) -> list[dict[str, float]]:

@@ -25,11 +25,9 @@ SAMPLE = 200
 
 def evaluate(model_folder: Path, features: Path, valid: Path, output: Path, *, settings: Settings) -> None:
     """Write ``metrics.json`` and pictures: the scorecard against the constant rate, recency alone and boosting."""
-    import pandas as pd
-
     need(model_folder, "train")
     need(features, "features")
-    everything = pd.read_parquet(features / "training.parquet")
+    everything = model.training_set(features)
     newest = everything["event_timestamp"].max()
     test = everything[everything["event_timestamp"] == newest].reset_index(drop=True)
     past = everything[everything["event_timestamp"] < newest]
@@ -149,7 +147,7 @@ def _features(
 def _membership(past: pd.DataFrame, c: float, settings: Settings) -> float:
     """A membership-inference attack on a model of half of the customers: can it be told whose rows were used?"""
     rng = np.random.default_rng(settings.evaluate.seed)
-    ids = np.sort(past["customer_id"].unique())
+    ids = past["customer_id"].unique()
     mine = past["customer_id"].isin(ids[rng.random(len(ids)) < 0.5])
     fitted = model.fit(model.scorecard_estimator(past[mine], c, settings.train), past[mine])
 
