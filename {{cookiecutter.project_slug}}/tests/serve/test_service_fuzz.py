@@ -1,6 +1,6 @@
 """Schemathesis over our own OpenAPI document: no 5xx, no answer that the document does not describe.
 
-``FUZZ_EXAMPLES=5000 pytest tests/serve/test_service_fuzz.py`` runs for about ten minutes; `make fuzz` does that.
+``FUZZ_EXAMPLES=2500 pytest tests/serve/test_service_fuzz.py`` runs for about ten minutes; `make fuzz` does that.
 """
 
 import os
