@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from churn.errors import Refused
-from churn.flow import BY_VERB, STEPS
+from churn.flow import BY_VERB, STEPS, Step
 from churn.settings import Settings, pass_on
 
 
@@ -29,20 +29,32 @@ def build(settings: Settings) -> Any:
     """The pipeline as a kfp object: one component a step, in the order of the flow, joined by artifacts."""
     from kfp import dsl
 
-    from churn import components
-
     def whole_flow():  # type: ignore[no-untyped-def]  # kfp reads an annotation here as an output
-        made: dict[str, Any] = {}
-        for step in STEPS:
-            # kfp is in the image: without install_kfp_package=False every task installs it from an index.
-            wrap = dsl.component(base_image=settings.pipeline.image, install_kfp_package=False)
-            component = wrap(getattr(components, step.verb))
-            task = component(**{noun: made[noun] for noun in step.reads if noun in made})
-            task.set_display_name(f"{step.number} {step.verb}")
-            made[step.writes] = task.outputs[step.writes]
+        for _ in chain(settings, STEPS, {}):
+            pass
 
     named = dsl.pipeline(name=settings.project.name, description=f"{settings.project.title}: from data to scores")
     return named(whole_flow)
+
+
+def chain(settings: Settings, steps: Iterable[Step], made: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Each of ``steps`` as a task, fed from ``made`` and adding to it: (verb, task), for the caller to set up."""
+    from churn import components
+
+    for step in steps:
+        task = wrap(settings, getattr(components, step.verb))(
+            **{noun: made[noun] for noun in step.reads if noun in made}
+        )
+        task.set_display_name(f"{step.number} {step.verb}")
+        made[step.writes] = task.outputs[step.writes]
+        yield step.verb, task
+
+
+def wrap(settings: Settings, function: Any) -> Any:
+    """A function as a component. kfp is in the image: without that word every task installs it from an index."""
+    from kfp import dsl
+
+    return dsl.component(base_image=settings.pipeline.image, install_kfp_package=False)(function)
 
 
 def compile_to(path: Path, settings: Settings) -> None:

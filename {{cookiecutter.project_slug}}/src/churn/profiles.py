@@ -20,6 +20,7 @@ VARIABLES = {
     "online_store": "CHURN_ONLINE_STORE_URL",
     "feature_token": "FEATURE_STORE_TOKEN",
     "decision_log": "DATABASE_URL",
+    "kubeflow_token": "CHURN_KUBEFLOW_TOKEN",
 }
 """Each secret and the variable that holds it."""
 SCHEME = "://".join(("s3", ""))
@@ -86,6 +87,7 @@ class Secrets(Table):
     online_store: SecretStr | None = None
     feature_token: SecretStr | None = None
     decision_log: SecretStr | None = None
+    kubeflow_token: SecretStr | None = None
 
     def need(self, field: str) -> str:
         """The secret ``field``. Raises Misuse with the name of the variable to set."""

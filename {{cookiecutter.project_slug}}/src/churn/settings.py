@@ -175,9 +175,19 @@ class Serve(_Table):
 
 
 class Pipeline(_Table):
-    """The image of the Kubeflow components, by digest."""
+    """The flow on Kubeflow: image by digest, server, what a step gets, schedules (cron with seconds)."""
 
     image: str
+    host: str
+    namespace: str
+    secret: str
+    config_map: str
+    cpu: str
+    memory: str
+    retries: Annotated[int, Field(ge=0, le=10)]
+    timeout_minutes: Count
+    score_schedule: str
+    train_schedule: str
 
 
 class Settings(_Table):

@@ -10,7 +10,9 @@ import pytest
 import redis
 from cloud import Cloud, Done, make_eu_project
 
-from small_project import churn, commit
+from churn.settings import load
+from churn.tools import dvc
+from small_project import churn, commit, environment
 
 STEPS = ("1 data", "2 validate", "3 features", "4 train", "5 evaluate", "6 card", "7 register", "8 score")
 
@@ -83,6 +85,30 @@ def test_what_is_pushed_is_pulled_in_a_fresh_clone_and_nothing_runs_again(
     assert (clone / "data/7_bundle/model.json").read_bytes() == (root / "data/7_bundle/model.json").read_bytes()
     again = churn(clone, "run", "--profile", "eu", **cloud.client_environ())
     assert again.stdout.count("unchanged") == len(STEPS), again.stdout + again.stderr
+
+
+@pytest.mark.usefixtures("flow")
+def test_a_katib_trial_fetches_the_features_by_their_hash_and_finds_the_figure_of_step_4(
+    cloud: Cloud, root: Path
+) -> None:
+    assert churn(root, "push", "--profile", "eu", **cloud.client_environ()).returncode == 0
+    commit(root, "A run on the servers")
+    settings = load("eu", root, environment(root, **cloud.client_environ()))
+    version = dvc.pinned(settings, "HEAD", "features")
+    arguments = ("trial", "--c", "1.0", "--features-version", version, "--profile", "eu")
+    done = churn(root, *arguments, **cloud.client_environ())
+    [wanted] = [row for row in json.loads((root / "data/4_model/search.json").read_text()) if row["c"] == 1.0]
+    assert done.stdout == f"log_loss={wanted['log_loss']}\n", done.stderr
+
+
+@pytest.mark.usefixtures("flow")
+def test_an_object_of_the_remote_that_was_cut_off_is_refused(cloud: Cloud, root: Path) -> None:
+    version = "aa" + "1" * 30 + ".dir"
+    cloud.s3().put_object(Bucket=cloud.bucket, Key=f"dvc/files/md5/{version[:2]}/{version[2:]}", Body=b"[]")
+    arguments = ("trial", "--c", "1.0", "--features-version", version, "--profile", "eu")
+    done = churn(root, *arguments, **cloud.client_environ())
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "was changed or cut off" in done.stderr
 
 
 def test_transactions_may_lie_on_s3_and_no_copy_of_them_stays_on_the_disk(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +14,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 PANEL = "The profile eu"
+SHOWN = 20
+"""Differences that are printed; --output has them all."""
 ProfileOption = Annotated[str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")]
 HostOption = Annotated[str, typer.Option(help="The address to listen on.")]
 PortOption = Annotated[int, typer.Option(min=1, max=65535)]
@@ -37,3 +42,119 @@ def feature_server(host: HostOption = "127.0.0.1", port: PortOption = 6566, prof
     from churn.tools import servers
 
     servers.features(_settings(profile), host, port)
+
+
+@app.command(rich_help_panel=PANEL)
+def materialise(profile: ProfileOption = None) -> None:
+    """Fill the online store anew from the offline store, as after a flush; nothing is computed again."""
+    from churn.parity import materialise_again
+
+    settings = _settings(profile)
+    typer.echo(f"{materialise_again(settings):,} customers are in the online store: {settings.profile.online_store}.")
+
+
+@app.command(rich_help_panel=PANEL)
+def parity(
+    profile: ProfileOption = None,
+    output: Annotated[Path | None, typer.Option(help="Write every difference as JSON here.")] = None,
+) -> None:
+    """Compare every feature of every current customer, offline against online; exit 1 if one differs."""
+    from churn.errors import Refused
+    from churn.parity import compare
+
+    found = compare(_settings(profile))
+    for name in found.features:
+        typer.echo(f"{name:<22} {found.customers:>8,} compared  {found.differing(name):>6,} differ")
+    if output is not None:
+        output.write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
+    for row in found.differences[:SHOWN]:
+        typer.echo(f"{row.customer_id}  {row.feature}: offline {row.offline}, online {row.online}")
+    if found.differences:
+        raise Refused(
+            f"{len(found.differences):,} values differ as of {found.as_of}: `churn materialise` writes the online "
+            "store anew."
+        )
+    typer.echo(f"No difference: {found.customers:,} customers, {len(found.features)} features, as of {found.as_of}.")
+
+
+@app.command(rich_help_panel=PANEL)
+def doctor(
+    profile: ProfileOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
+) -> None:
+    """Ask every server of the profile: reachable, closed, writable, right version, whose law; exit 1 if one fails."""
+    from churn.doctor import examine
+    from churn.errors import Refused
+
+    lines = []
+    for line in examine(_settings(profile)):
+        lines.append(line)
+        if not as_json:
+            what = "; ".join(part for part in (line.found, f"do: {line.do}" if line.do else "") if part)
+            typer.echo(f"{line.state:<5}{line.name}  {line.host}  {line.jurisdiction}  {line.milliseconds} ms  {what}")
+    if as_json:
+        typer.echo(json.dumps([asdict(line) for line in lines], indent=2))
+    failed = [line.name for line in lines if line.state == "fail"]
+    if failed:
+        raise Refused(f"{len(failed)} of {len(lines)} will not do: {', '.join(failed)}.")
+
+
+RevisionOption = Annotated[str, typer.Option(help="The git revision whose data version is used.")]
+FolderOption = Annotated[Path, typer.Option(help="Folder for the compiled YAML.")]
+
+
+@app.command(rich_help_panel=PANEL)
+def submit(
+    revision: RevisionOption = "HEAD",
+    schedules: Annotated[bool, typer.Option("--schedules", help="Set up the recurring runs instead.")] = False,
+    output: FolderOption = Path("build"),
+    profile: ProfileOption = None,
+) -> None:
+    """Compile the flow for Kubeflow, check it, and submit it for the data version of a git revision."""
+    from churn import submit as kubeflow
+
+    settings = _settings(profile)
+    folder = settings.root / output
+    if schedules:
+        for name in kubeflow.schedule(settings, revision, folder):
+            typer.echo(f"Recurring run: {name}")
+    else:
+        typer.echo(f"Submitted run {kubeflow.submit(settings, revision, folder)} to {settings.pipeline.host}")
+
+
+@app.command(rich_help_panel=PANEL)
+def katib(
+    revision: RevisionOption = "HEAD", output: FolderOption = Path("build"), profile: ProfileOption = None
+) -> None:
+    """Write the search for the regularisation as a Katib experiment."""
+    import yaml
+
+    from churn.katib import experiment
+    from churn.tools import dvc
+
+    settings = _settings(profile)
+    path = settings.root / output / "katib.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = experiment(settings, dvc.pinned(settings, revision, "features"))
+    path.write_text(yaml.safe_dump(found, sort_keys=False), encoding="utf-8")
+    typer.echo(f"Wrote {path.relative_to(settings.root)}: kubectl apply -f it")
+
+
+@app.command(hidden=True)
+def trial(
+    c: Annotated[float, typer.Option(min=0, help="Inverse strength of the regularisation.")],
+    features_version: Annotated[str, typer.Option(help="DVC hash of the features.")],
+    profile: ProfileOption = None,
+) -> None:
+    """One trial of the Katib experiment: print the mean log loss over the folds."""
+    import tempfile
+
+    from churn.steps._4_train import search_on
+    from churn.tools import dvc
+
+    settings = _settings(profile)
+    with tempfile.TemporaryDirectory() as folder:
+        features = Path(folder) / "features"
+        dvc.fetch(settings, features_version, features)
+        [row] = search_on(features, settings.train.model_copy(update={"regularisation": (c,)}))
+    typer.echo(f"log_loss={row['log_loss']}")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from churn.errors import Misuse
+import yaml
+
+from churn.artifacts import writing
+from churn.errors import Misuse, Refused
 from churn.settings import Settings
 from churn.tools import s3
 
@@ -50,6 +56,50 @@ def push(settings: Settings) -> int:
 def pull(settings: Settings) -> int:
     """Fetch the data versions of this commit from the profile's remote into ``data/``; return how many changed."""
     return _transfer(settings, "pull")
+
+
+def pinned(settings: Settings, revision: str, noun: str) -> str:
+    """The hash of ``noun`` in ``dvc.lock`` at a git revision. Raises Misuse if it is not there."""
+    command = ["git", "-C", str(settings.root), "show", f"{revision}:./dvc.lock"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Misuse(f"No dvc.lock at git revision {revision}: `churn run`, commit, `churn push`, then submit.")
+    path = str(getattr(settings.paths, noun))
+    stages = yaml.safe_load(done.stdout)["stages"].values()
+    found = [out["md5"] for stage in stages for out in stage.get("outs", ()) if out["path"] == path]
+    if not found:
+        raise Misuse(f"dvc.lock at git revision {revision} knows no {path}: run `churn run` and commit dvc.lock.")
+    return str(found[0])
+
+
+def fetch(settings: Settings, version: str, target: Path) -> None:
+    """Write the folder stored under the hash ``version`` to ``target``, each file checked against its own hash.
+
+    Reads DVC's remote as it lies on S3 (files/md5/ab/cdef…; a folder is a JSON list), so that no git is needed.
+    """
+    listing = json.loads(_object(settings, version))
+    with writing(target) as folder:
+        for entry in listing:
+            path = folder / entry["relpath"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(_object(settings, entry["md5"]))
+
+
+def stored(settings: Settings, version: str) -> bool:
+    """Whether the remote has ``version``."""
+    return s3.fingerprint(settings, settings.s3.address(_key(version))) is not None
+
+
+def _object(settings: Settings, version: str) -> bytes:
+    content = s3.read(settings, _key(version))
+    seen = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if seen != version.removesuffix(".dir"):
+        raise Refused(f"The object {version} in the DVC remote has the hash {seen}: it was changed or cut off.")
+    return content
+
+
+def _key(version: str) -> str:
+    return f"dvc/files/md5/{version[:2]}/{version[2:]}"
 
 
 def _transfer(settings: Settings, verb: str) -> int:

@@ -77,6 +77,14 @@ def historical(feature_store: Any, entities: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def online(feature_store: Any, customers: list[str]) -> pd.DataFrame:
+    """Features of ``customers`` as the online store has them now; unknown customers have none."""
+    rows = [{"customer_id": customer} for customer in customers]
+    service = feature_store.get_feature_service(SERVICE)
+    frame: pd.DataFrame = feature_store.get_online_features(features=service, entity_rows=rows).to_df()
+    return frame
+
+
 def materialise(feature_store: Any, as_of: datetime) -> None:
     """Put the snapshot of the day ``as_of`` (UTC midnight) into the online store."""
     from datetime import UTC

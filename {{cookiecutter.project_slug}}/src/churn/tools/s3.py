@@ -84,6 +84,22 @@ def upload(settings: Settings, path: Path, key: str) -> str:
     return settings.s3.address(key)
 
 
+def write_json(settings: Settings, key: str, value: dict[str, Any]) -> str:
+    """Put ``value`` under ``key`` into the bucket; return its address."""
+    import json
+
+    with _one_line(settings):
+        client(settings).put_object(Bucket=settings.s3.bucket, Key=key, Body=json.dumps(value, indent=2).encode())
+    return settings.s3.address(key)
+
+
+def read(settings: Settings, key: str) -> bytes:
+    """The bytes under ``key`` in the bucket."""
+    with _one_line(settings):
+        body: bytes = client(settings).get_object(Bucket=settings.s3.bucket, Key=key)["Body"].read()
+    return body
+
+
 def fingerprint(settings: Settings, address: str) -> dict[str, str] | None:
     """ETag and, where the bucket keeps versions, the version of an object; None if it is not there."""
     from botocore.exceptions import ClientError

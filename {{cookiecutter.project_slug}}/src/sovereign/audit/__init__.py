@@ -2,7 +2,7 @@
 
 from sovereign.audit._judge import Finding, Severity, judge
 from sovereign.audit._mention import Mention, Payload
-from sovereign.audit._policy import Declaration, Policy, Waiver, declarations
+from sovereign.audit._policy import Declaration, Policy, Waiver, declaration_for, declarations
 from sovereign.audit._report import Report, hosting
 from sovereign.audit._scan import audit, scan
 
@@ -16,6 +16,7 @@ __all__ = [
     "Severity",
     "Waiver",
     "audit",
+    "declaration_for",
     "declarations",
     "hosting",
     "judge",

@@ -1,0 +1,103 @@
+"""The flow on a Kubeflow cluster: what each task is given, may use and writes down."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from churn.flow import STEPS
+from churn.pipeline import chain, wrap
+from churn.settings import Settings
+
+Kind = Literal["train", "score"]
+STORAGE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+TRACKING = ("MLFLOW_TRACKING_PASSWORD",)
+SECRETS = {
+    "data": ("CHURN_PSEUDONYM_KEY", *STORAGE),
+    "features": ("CHURN_FEATURE_REGISTRY_URL", "CHURN_ONLINE_STORE_URL", *STORAGE),
+    "train": TRACKING,
+    "register": TRACKING,
+    "pull": STORAGE,
+    "record": STORAGE,
+}
+"""A task gets only the secrets that it uses; the others get none."""
+CONFIG = ("CHURN_PROFILE", "MLFLOW_TRACKING_USERNAME")
+SCORING = ("data", "validate", "features", "score")
+WAIT = {"backoff_duration": "30s", "backoff_factor": 2.0, "backoff_max_duration": "600s"}
+
+
+def build(settings: Settings, kind: Kind, *, pinned: bool) -> Any:
+    """The pipeline for the cluster. Its ``version`` is a DVC hash: of the raw data (``pinned`` training) or the bundle.
+
+    Kubeflow's cache is keyed on what a task is given, so a pinned run finds what was computed from the same version;
+    a step that reads the source itself is never taken from the cache.
+    """
+    from kfp import dsl
+
+    def on_cluster(version: str, revision: str):  # type: ignore[no-untyped-def]
+        from churn import cluster_components as extra
+
+        last = wrap(settings, extra.record)(revision=revision, version=version)
+        _equip(last, "record", settings)
+        with dsl.ExitHandler(last, name="flow"):
+            made: dict[str, Any] = {}
+            if noun := _pulled(kind, pinned=pinned):
+                task = wrap(settings, extra.pull)(version=version)
+                _equip(task.set_display_name(f"pull {noun}"), "pull", settings)
+                made[noun] = task.outputs["artifact"]
+            steps = [step for step in STEPS if (kind == "train" or step.verb in SCORING) and step.writes not in made]
+            for verb, task in chain(settings, steps, made):
+                _equip(task, verb, settings)
+                task.set_caching_options(enable_caching=verb != "data")
+
+    on_cluster.__annotations__.update(version=str, revision=str)  # kfp wants the objects, this file has their names
+    return dsl.pipeline(name=f"{settings.project.name}-{kind}")(on_cluster)
+
+
+def _pulled(kind: Kind, *, pinned: bool) -> str:
+    """Which artifact comes out of the DVC remote instead of a step."""
+    return "bundle" if kind == "score" else "raw" if pinned else ""
+
+
+def _equip(task: Any, verb: str, settings: Settings) -> None:
+    """Limits, retries, a timeout, the configuration and the secrets of one task."""
+    from kfp import kubernetes
+
+    given = settings.pipeline
+    task.set_cpu_request("250m").set_cpu_limit(given.cpu)
+    task.set_memory_request("512Mi").set_memory_limit(given.memory)
+    task.set_env_variable("CHURN_ROOT", "/project")
+    kubernetes.set_timeout(task, given.timeout_minutes * 60)
+    kubernetes.use_config_map_as_env(task, given.config_map, {name: name for name in CONFIG})
+    if names := SECRETS.get(verb, ()):
+        kubernetes.use_secret_as_env(task, given.secret, {name: name for name in names})
+    if verb != "record":  # an exit task may have no retries
+        task.set_retry(given.retries, **WAIT)
+
+
+def fetch(version: str, output: str) -> None:
+    """Fetch the folder that DVC stored under the hash ``version`` from the remote of the profile."""
+    from churn import settings as configuration
+    from churn.tools import dvc
+
+    dvc.fetch(configuration.load(), version, Path(output))
+
+
+def write_record(state: str, job: str, error: str, revision: str, version: str) -> str:
+    """Put one JSON object beside the data: state, revision, data version and time of a run; return its address."""
+    from churn import settings as configuration
+    from churn.tools import s3
+
+    settings = configuration.load()
+    run = job.rpartition("/")[2]
+    said = {
+        "state": state,
+        "run": run,
+        "error": error,
+        "git_commit": revision,
+        "data_version": version,
+        "finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "image": settings.pipeline.image,
+    }
+    return s3.write_json(settings, f"pipeline-runs/{settings.project.name}/{run}.json", said)
