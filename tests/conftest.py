@@ -55,7 +55,7 @@ class Project:
     def make(self, *targets: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
         """Run make with the environment that runs this test, instead of installing another one."""
         venv = Path(sys.prefix)
-        known = [part for stamp in (".train", ".dev", "bin/uv") for part in ("-o", str(venv / stamp))]
+        known = [part for stamp in (".train", ".serve", ".dev", "bin/uv") for part in ("-o", str(venv / stamp))]
         return self.run("make", "--no-print-directory", f"VENV={venv}", *known, *targets, check=check, **env)
 
 

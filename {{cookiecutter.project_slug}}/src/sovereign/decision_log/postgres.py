@@ -11,12 +11,10 @@ import psycopg
 from sovereign.decision_log.entries import LogUnavailableError
 
 LOCK = 0x5052_4F4F_46  # any number that other users of the database do not use
-OPTIONS = {
-    "connect_timeout": 3,
-    "tcp_user_timeout": 5000,
-    "keepalives_idle": 5,
-    "options": "-c statement_timeout=5000 -c lock_timeout=5000 -c synchronous_commit=on -c timezone=UTC",
-}
+OPTIONS = {"connect_timeout": 3, "tcp_user_timeout": 5000, "keepalives_idle": 5, "prepare_threshold": None}
+# Set in each transaction: a pooler such as PgBouncer, which platforms put before their databases, gives every
+# transaction another session, refuses start-up options, and confuses prepared statements of different clients.
+LIMITS = "SET LOCAL statement_timeout = 5000; SET LOCAL lock_timeout = 5000; SET LOCAL synchronous_commit = on"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS decision_log (
     seq BIGINT PRIMARY KEY, kind TEXT NOT NULL, case_id TEXT NOT NULL, subject TEXT, at TEXT NOT NULL,
@@ -55,6 +53,7 @@ class Postgres:
         with self._refusals():
             connection = self._open()
             with connection.transaction():
+                connection.execute(LIMITS)
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
                 yield
 
