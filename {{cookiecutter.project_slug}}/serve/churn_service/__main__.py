@@ -8,6 +8,7 @@ import logging
 import sys
 
 from churn_service.settings import Settings, SettingsError, quiet, read
+from sovereign import guard
 
 log = logging.getLogger("churn_service")
 
@@ -23,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = read(host=given.host, port=given.port)
     except SettingsError as error:
         return _refuse(error, 2)
+    guard.install(settings.hosts, profile=settings.profile)
     return _serve(settings)
 
 

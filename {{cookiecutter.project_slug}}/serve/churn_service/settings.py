@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -54,6 +55,12 @@ class Settings(BaseModel):
     def open_to_all(self) -> bool:
         """No keys: only ever on loopback in the profile local."""
         return not self.keys
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The only hosts outside this machine that the service may call: its database and the feature server."""
+        named = (urlsplit(address).hostname for address in (self.log, self.feature_store))
+        return tuple(host for host in named if host)
 
 
 def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> Settings:

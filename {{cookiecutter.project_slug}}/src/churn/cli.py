@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from churn import egress
 from churn.commands import audit, card, deploy, eu, flow, records, rights, service
 from churn.errors import Misuse, Refused
 from sovereign.silence import silence
@@ -25,6 +26,7 @@ for part in (flow, card, records, service, deploy, eu, audit, rights):
 def main() -> None:
     """Run a command; exit 0 done, 1 refused by a gate or check, 2 wrong use, 130 interrupted."""
     silence(os.environ)  # noqa: TID251  before anything else, for this process and its children
+    egress.install(os.environ, sys.argv[1:])  # noqa: TID251
     try:
         app(standalone_mode=True)
     except (Refused, Misuse) as error:
@@ -32,7 +34,8 @@ def main() -> None:
     except KeyboardInterrupt:
         _stop("Interrupted. Nothing half-written was kept; the same command goes on from here.", 130)
     except OSError as error:
-        _stop(f"{error.filename or 'The system'}: {error.strerror or error}.", 2)
+        where = f"{error.filename}: " if error.filename else ""
+        _stop(f"{where}{error.strerror or error}.", 2)
 
 
 def _stop(message: str, code: int) -> None:

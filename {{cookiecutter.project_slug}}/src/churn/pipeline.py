@@ -16,9 +16,10 @@ from churn.settings import Settings, pass_on
 
 def run_step_on(verb: str, inputs: dict[str, str], output: str) -> None:
     """What every component calls: the step's function on Kubeflow's paths, with the settings of config.toml."""
+    from churn import egress, source
     from churn import settings as configuration
-    from churn import source
 
+    egress.install(configuration.ENVIRONMENT)
     settings = configuration.load()
     step = BY_VERB[verb]
     paths = [source.refresh(settings) if noun == "source" else Path(inputs[noun]) for noun in step.reads]

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from churn import bundle_files
+from churn import bundle_files, egress
 from churn.artifacts import need
-from churn.settings import Settings
+from churn.settings import ENVIRONMENT, Settings, load
 from sovereign import scorecard
 from sovereign.explain import describe_model
+from sovereign.silence import silence
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def open_project() -> Settings:
+    """Settings of the project in the working directory; from here on this kernel reaches only allowed hosts."""
+    silence(ENVIRONMENT)
+    egress.install(ENVIRONMENT)
+    return load()
 
 
 def training_set(settings: Settings) -> pd.DataFrame:

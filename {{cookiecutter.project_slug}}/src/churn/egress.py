@@ -1,0 +1,61 @@
+"""The egress guard of every entry point: loopback in `local`, and in `eu` the hosts that the project names."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sovereign import guard
+
+ADDRESSES = (
+    "DATABASE_URL",
+    "CHURN_TRACKING_DATABASE_URL",
+    "CHURN_FEATURE_REGISTRY_URL",
+    "CHURN_ONLINE_STORE_URL",
+    "FEATURE_STORE_URI",
+)
+"""Variables that hold a server's address because it carries its password."""
+SHIPPING = ("deploy", "deploy-status", "rollback")
+
+
+def install(environ: MutableMapping[str, str], arguments: Sequence[str] = ()) -> None:
+    """Guard this process and its Python children, by config.toml and the profile that the call names.
+
+    A missing or broken config.toml allows loopback only; the command itself then says what is wrong with it.
+    """
+    profile = _option(arguments) or environ.get("CHURN_PROFILE", "local")
+    try:
+        table = tomllib.loads((Path(environ.get("CHURN_ROOT", ".")) / "config.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        table = {}
+    allowed = allowed_hosts(table, profile, environ, shipping=any(word in SHIPPING for word in arguments[:1]))
+    guard.install(allowed, profile=profile)
+    guard.extend_to_children(environ, allowed, profile=profile)
+
+
+def allowed_hosts(
+    table: Mapping[str, Any], profile: str, environ: Mapping[str, str], *, shipping: bool = False
+) -> tuple[str, ...]:
+    """Hosts that ``profile`` may reach; the platform's own only for the commands that ship the service."""
+    from sovereign.endpoints import hosts
+
+    values = [v for v in table.get("profile", {}).get(profile, {}).values() if isinstance(v, str)]
+    if profile != "local":
+        values += [str(table.get("s3", {}).get("endpoint", "")), str(table.get("pipeline", {}).get("host", ""))]
+        values += [environ.get(name, "") for name in ADDRESSES]
+    if shipping:
+        deploy = table.get("deploy", {})
+        values += [deploy.get("api_url", "https://api.sota.io"), f"https://{deploy.get('slug', '')}.sota.io"]
+        values.append(deploy.get("service_url", ""))
+    return hosts(values)
+
+
+def _option(arguments: Sequence[str]) -> str | None:
+    for position, word in enumerate(arguments):
+        if word == "--profile" and position + 1 < len(arguments):
+            return arguments[position + 1]
+        if word.startswith("--profile="):
+            return word.partition("=")[2]
+    return None
