@@ -64,12 +64,11 @@ def test_an_entry_point_refuses_a_host_that_the_profile_does_not_name(entry: str
     assert "profile.local" in done.stderr
 
 
+START = "import os, subprocess, sys; from churn import egress; egress.install(os.environ); "
+
+
 def test_a_child_of_a_command_is_guarded_too(project: Path) -> None:
-    start = "import os, subprocess, sys
-from churn import egress
-egress.install(os.environ)
-"
-    code = f"{start}sys.exit(subprocess.run([sys.executable, '-c', {LOOK_UP!r}]).returncode)"
+    code = f"{START}sys.exit(subprocess.run([sys.executable, '-c', {LOOK_UP!r}]).returncode)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=project, env=environment(project), capture_output=True, text=True, check=False
     )
