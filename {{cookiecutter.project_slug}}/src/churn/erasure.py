@@ -18,6 +18,7 @@ from sovereign.pseudonym import pseudonyms
 from sovereign.rights.decisions import Decisions
 from sovereign.rights.erasure import Erasure, Journal
 from sovereign.rights.files import Files, Versions, clear_leftovers
+from sovereign.rights.formats import format_of
 from sovereign.rights.receipt import Kept, ModelNote, Receipt
 from sovereign.rights.stores import Store
 
@@ -25,6 +26,7 @@ JOURNAL = Path(".churn/rights/erasure.json")
 RECEIPTS = Path(gone.FOLDER) / "receipts"
 DATA_STAGES = ("data", "validate", "features")
 FORMATS = (ParquetRows(), OnlineRows())
+KEY = "customer_id"
 KEPT = (
     Kept(
         what="A tombstone: a keyed hash of the pseudonym",
@@ -52,6 +54,17 @@ def erase(settings: Settings, people: Sequence[str], reference: str = "") -> Rec
         raise Misuse("Nobody to erase: name somebody with --subject or --file. No erasure was interrupted.")
     notes = {"clean": versions.clean_stages(settings.root), "answer": model_action(settings)}
     return _run(settings, _procedure(settings).begin(people, reference, notes))
+
+
+def returned(settings: Settings) -> list[str]:
+    """Pseudonyms of erased people who are there again: in ``data/``, the DVC cache or the remote, out of a backup."""
+    rows, stones = FORMATS[0], gone.tombstones(settings)
+    folders = [settings.root / "data", *versions.places(settings.root, settings.profile.dvc_remote).values()]
+    found: set[str] = set()
+    for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
+        if format_of(path, FORMATS) is rows and KEY in rows.text_columns(path):
+            found |= set(stones.among(rows.values(path, KEY)))
+    return sorted(found)
 
 
 def _resume(settings: Settings) -> Receipt | None:

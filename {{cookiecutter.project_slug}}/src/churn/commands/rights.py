@@ -26,6 +26,7 @@ def erase(
     subject: SubjectOption = None,
     file: FileOption = None,
     pseudonyms: PseudonymOption = False,
+    again: Annotated[bool, typer.Option("--again", help="Erase everyone who came back out of a backup.")] = False,
     reference: Annotated[str, typer.Option(help="Your number of the request, for the receipt; no name.")] = "",
     profile: ProfileOption = None,
 ) -> None:
@@ -34,7 +35,11 @@ def erase(
     from churn.tools import dvc
 
     settings = _settings(profile)
-    receipt = erasure.erase(settings, _people(settings, subject, file, pseudonyms), reference)
+    people = _people(settings, subject, file, pseudonyms)
+    if again and not people and not (people := erasure.returned(settings)):
+        typer.echo("None of the erased is in data/, the DVC cache or the remote.")
+        return
+    receipt = erasure.erase(settings, people, reference)
     where = f"{erasure.RECEIPTS}/{receipt.id}.html"
     typer.echo(f"{len(receipt.people)} erased, {len(receipt.removed)} places. Receipt: {where}")
     for sentence in receipt.source:
@@ -46,6 +51,29 @@ def erase(
     typer.echo("Now commit governance/, data/source.json and dvc.lock, and run `churn push`.")
     if receipt.model.answer in ("retrain_on_request", "unlearn"):
         dvc.reproduce(settings.root)
+
+
+@app.command(rich_help_panel=PANEL)
+def access(
+    subject: Annotated[str, typer.Option(help="Customer id as in your transactions.")],
+    output: Annotated[Path | None, typer.Option(help="Folder for access.html and access.json.")] = None,
+    pseudonyms: PseudonymOption = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Write everything that is held about a person, for them to read and to take along (GDPR Art. 15, 20)."""
+    from churn import access as request
+    from churn import erasure, gone
+
+    settings = _settings(profile)
+    erasure.only_here(settings)
+    (person,) = _people(settings, [subject], None, pseudonyms)
+    found = request.gather(settings, person)
+    folder = output or settings.root / "build/access" / gone.tombstones(settings).mark(person)[:12]
+    for path in request.write(settings, found, folder):
+        typer.echo(f"Wrote {path}")
+    if found.empty:
+        typer.echo("Nothing is held about them. The answer says so.")
+    typer.echo("Hand it over on a safe way, then delete it; `churn retain` does after [retention] copies.")
 
 
 @app.command(rich_help_panel=PANEL)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from churn.tools import duckdb as db
 from sovereign.rights.stores import People
@@ -52,6 +54,14 @@ class ParquetRows:
         ).fetchall()
         return [str(row[0]) for row in rows]
 
+    def rows(self, path: Path, person: str) -> list[dict[str, Any]]:
+        """Rows about one person without the pseudonym, values as JSON can hold them, undefined numbers as None."""
+        query = f"SELECT * FROM {_table(path)} WHERE {self._theirs(path, [person])} ORDER BY ALL"  # noqa: S608
+        found = self._connection.execute(query)
+        names = [column[0] for column in found.description]
+        rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        return [{k: _plain(v) for k, v in row.items() if v != person} for row in rows]
+
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
         connection = db.connect()
@@ -66,6 +76,14 @@ class ParquetRows:
 def older(column: str, before: datetime) -> str:
     """The condition for rows whose ``column`` lies before ``before`` (UTC)."""
     return OLDER.format(column=_name(column), before=before.isoformat())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, Decimal | float):
+        return None if math.isnan(value) else float(value)
+    return value
 
 
 def _table(path: Path) -> str:

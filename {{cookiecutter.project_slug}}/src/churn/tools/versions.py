@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from churn.errors import Misuse
-from churn.tools.dvc import _repo as open_repo
+from churn.tools.dvc import _repo
 from sovereign.rights.files import digest_of, entries
 
 OBJECT = re.compile(r"\b[0-9a-f]{32}(?:\.dir)?\b")
@@ -21,14 +22,14 @@ def clean_stages(root: Path) -> list[str]:
     """Stages of ``dvc.lock`` whose inputs, code and outputs are what the lock says; none before the first run."""
     if not (root / "dvc.lock").is_file():
         return []
-    with open_repo(root) as repo:
+    with _in(root) as repo:
         changed = {name.split(":")[-1] for name in repo.status()}
         return [stage.name for stage in repo.index.stages if stage.name and stage.name not in changed]
 
 
 def commit(root: Path, stages: Sequence[str]) -> None:
     """Make what lies in ``data/`` the recorded version of ``stages``, without running them."""
-    with open_repo(root) as repo:
+    with _in(root) as repo:
         for stage in stages:
             repo.commit(stage, force=True)
 
@@ -38,7 +39,7 @@ def places(root: Path, remote: str) -> dict[str, Path]:
 
     Raises Misuse for a remote that is no folder: its old object versions cannot be reached from here.
     """
-    with open_repo(root) as repo:
+    with _in(root) as repo:
         cache = Path(repo.cache.local.path).parents[1]
         config: dict[str, Any] = repo.config["remote"].get(remote, {})
     url = str(config.get("url", ""))
@@ -56,7 +57,7 @@ def places(root: Path, remote: str) -> dict[str, Path]:
 def drop(root: Path, remote: str, stages: Sequence[str]) -> None:
     """Remove the outputs of ``stages`` from ``data/``, the cache and the remote; the stages are due to run again."""
     folders = places(root, remote)
-    with open_repo(root) as repo:
+    with _in(root) as repo:
         outs = [out for stage in repo.index.stages if stage.name in stages for out in stage.outs]
         named = {str(out.hash_info.value) for out in outs if out.hash_info}
         paths = [Path(out.fs_path) for out in outs]
@@ -81,6 +82,13 @@ def unneeded(root: Path, folders: Mapping[str, Path], since: datetime) -> list[P
     objects = [path for folder in folders.values() for path in sorted(folder.rglob("*")) if path.is_file()]
     old = [path for path in objects if path.stat().st_mtime < since.timestamp() and "runs" not in path.parts]
     return [path for path in old if digest_of(path) not in needed]
+
+
+@contextmanager
+def _in(root: Path) -> Iterator[Any]:
+    """The repository, with ``root`` as working directory: DVC takes the paths of dvc.yaml from there."""
+    with chdir(root), _repo(root) as repo:
+        yield repo
 
 
 def _named(root: Path, since: datetime) -> set[str]:

@@ -1,0 +1,62 @@
+"""An access request in this project: every table that holds rows of a person, the log, and what the card says."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from churn.artifacts import need
+from churn.settings import Settings
+from churn.tools.parquet_rows import ParquetRows
+from sovereign.card.records.document import to_html
+from sovereign.card.schema.card import read
+from sovereign.decision_log import open_log
+from sovereign.rights import access
+from sovereign.rights.tombstones import write_durably
+
+PROVIDED = ("1_raw/transactions", "1_raw/customers", "1_raw/groups", "2_valid/rejected_transactions")
+PROFILE = ("3_features/snapshots", "3_features/training", "8_scores/scores")
+LABELS = {
+    "1_raw/transactions": "purchases",
+    "1_raw/customers": "consent and objection",
+    "1_raw/groups": "country and birth year",
+    "2_valid/rejected_transactions": "purchases that broke a rule",
+    "3_features/snapshots": "features by day",
+    "3_features/training": "rows the model was trained or tested on",
+    "8_scores/scores": "score",
+}
+
+
+def gather(settings: Settings, subject: str) -> access.Access:
+    """Everything held about the pseudonym ``subject``; the copies that steps make of the same rows once only."""
+    card = read(need(settings.path("card"), "card") / "card.json")
+    log = settings.root / settings.profile.decision_log.removeprefix("sqlite:///")
+    decisions, objected = [], False
+    if log.is_file():
+        with closing(open_log(str(log))) as opened:
+            decisions, objected = access.decisions(opened, subject), subject in opened.objectors()
+    return access.Access(
+        subject=subject,
+        made_at=datetime.now(UTC),
+        provided={LABELS[name]: _rows(settings, name, subject) for name in PROVIDED},
+        profile={LABELS[name]: _rows(settings, name, subject) for name in PROFILE},
+        decisions=decisions,
+        objected=objected,
+        retention=access.periods(settings.retention),
+        **access.about(card),
+    )
+
+
+def write(settings: Settings, found: access.Access, folder: Path) -> tuple[Path, Path]:
+    """``access.json`` and ``access.html`` in ``folder``, readable by their owner only."""
+    paths = folder / "access.json", folder / "access.html"
+    title = f"Your data at {settings.project.organisation}"
+    write_durably(paths[0], found.model_dump_json(indent=2) + "\n", mode=0o600)
+    write_durably(paths[1], to_html(access.document(found, title)), mode=0o600)
+    return paths
+
+
+def _rows(settings: Settings, name: str, subject: str) -> list[access.Row]:
+    path = settings.root / "data" / f"{name}.parquet"
+    return ParquetRows().rows(path, subject) if path.is_file() else []
