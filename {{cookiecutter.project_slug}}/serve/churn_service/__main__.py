@@ -19,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", help="address to listen on (CHURN_HOST, 127.0.0.1)")
     parser.add_argument("--port", help="port to listen on (PORT, 8080)")
     given = parser.parse_args(arguments)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per request otherwise
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         settings = read(host=given.host, port=given.port)

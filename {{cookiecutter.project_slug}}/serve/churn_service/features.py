@@ -17,10 +17,11 @@ AWAY = "Nothing was decided: the feature server did not answer as it should."
 class FeatureServer:
     """Looks customers up at ``POST /get-online-features``."""
 
-    def __init__(self, uri: str, service: str, timeout_s: float) -> None:
+    def __init__(self, uri: str, service: str, timeout_s: float, token: str = "") -> None:
         self._url = uri.rstrip("/") + "/get-online-features"
         self._service = service
         self._timeout_s = timeout_s
+        self._headers = {"authorization": f"Bearer {token}"} if token else {}
         self._client: httpx.AsyncClient | None = None
 
     async def look_up(self, customers: Sequence[str], names: Sequence[str]) -> list[Row | None]:
@@ -50,7 +51,7 @@ class FeatureServer:
         body = {"feature_service": self._service, "entities": {"customer_id": list(customers)}}
         try:
             async with asyncio.timeout(self._timeout_s):  # httpx counts per read: a dripping server would never end
-                response = await self._client.post(self._url, json=body)
+                response = await self._client.post(self._url, json=body, headers=self._headers)
                 response.raise_for_status()
                 return response.json()
         except (httpx.HTTPError, TimeoutError, ValueError):

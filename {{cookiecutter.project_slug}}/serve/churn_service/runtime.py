@@ -61,7 +61,12 @@ class Runtime:
         self.models = request_models(bundle, looks_up=bool(settings.feature_store))
         self.features: FeatureServer | None = None
         if settings.feature_store:
-            self.features = FeatureServer(settings.feature_store, settings.feature_service, settings.feature_timeout)
+            self.features = FeatureServer(
+                settings.feature_store,
+                settings.feature_service,
+                settings.feature_timeout,
+                settings.feature_token.get_secret_value(),
+            )
         self._kept: dict[str, Kept] = {}
         self._readers = ThreadPoolExecutor(1, "decision-log-reader")
         self._reader = open_log(settings.log)

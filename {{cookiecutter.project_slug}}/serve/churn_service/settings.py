@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from sovereign.service_keys import Key, read_keys
 from sovereign.silence import silence
@@ -27,6 +27,7 @@ NAMES = {
     "feature_store": "FEATURE_STORE_URI",
     "feature_service": "FEATURE_STORE_SERVICE",
     "feature_timeout": "FEATURE_STORE_TIMEOUT_S",
+    "feature_token": "FEATURE_STORE_TOKEN",
 }
 
 
@@ -50,6 +51,7 @@ class Settings(BaseModel):
     feature_store: str = ""
     feature_service: str = "churn_v1"
     feature_timeout: Annotated[float, Field(gt=0, le=30, description="seconds")] = 1.0
+    feature_token: SecretStr = SecretStr("")
 
     @property
     def open_to_all(self) -> bool:

@@ -14,6 +14,8 @@ import typer
 from churn.errors import Misuse, Refused
 
 if TYPE_CHECKING:
+    import subprocess
+
     from churn.settings import Settings
     from sovereign.decision_log import DecisionLog
 
@@ -33,24 +35,67 @@ def serve(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: [serve] port.")] = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Serve the bundle on this machine, with the very program that is shipped."""
+    """Serve the bundle on this machine, with the very program that is shipped; locally with its feature server."""
     import os
+    import subprocess
 
     from churn.settings import ENVIRONMENT
 
     settings = _settings(profile)
     log = _log_address(settings)
     code = [str(settings.root / "serve"), str(Path(__file__).parents[2])]
-    environment = {
-        "BUNDLE_DIR": str(settings.path("bundle")),
-        **({"CHURN_LOG": log} if log else {}),
-        **ENVIRONMENT,
-        "CHURN_PROFILE": settings.profile_name,
-        "PYTHONPATH": os.pathsep.join([*code, *filter(None, [ENVIRONMENT.get("PYTHONPATH")])]),
-    }
     address = ["--host", host or settings.serve.host, "--port", str(port or settings.serve.port)]
-    sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "churn_service", *address], environment)  # noqa: S606
+    with _feature_server(settings) as features:
+        environment = {
+            "BUNDLE_DIR": str(settings.path("bundle")),
+            **({"CHURN_LOG": log} if log else {}),
+            **features,
+            **ENVIRONMENT,
+            "CHURN_PROFILE": settings.profile_name,
+            "PYTHONPATH": os.pathsep.join([*code, *filter(None, [ENVIRONMENT.get("PYTHONPATH")])]),
+        }
+        sys.stdout.flush()
+        ended = _until_it_ends(subprocess.Popen([sys.executable, "-m", "churn_service", *address], env=environment))
+    raise typer.Exit(ended)
+
+
+def _until_it_ends(service: subprocess.Popen[bytes]) -> int:
+    """Wait for the service; whoever ends this command ends the service with it."""
+    import signal
+
+    signal.signal(signal.SIGTERM, lambda *_: service.terminate())
+    try:
+        ended = service.wait()
+    except KeyboardInterrupt:  # the terminal has told the service too
+        ended = service.wait()
+    asked = (-signal.SIGTERM, -signal.SIGINT)  # uvicorn finishes its work and then ends by the signal it was given
+    return 0 if ended in asked else ended
+
+
+@contextmanager
+def _feature_server(settings: Settings) -> Iterator[dict[str, str]]:
+    """Feast's feature server as a child, so that a customer id is enough; nothing where one is named or none can be."""
+    import secrets
+    import socket
+    import subprocess
+
+    from churn.settings import ENVIRONMENT
+
+    stored = (settings.path("features") / "online.db").is_file()
+    if ENVIRONMENT.get("FEATURE_STORE_URI") or settings.profile.online_store != "sqlite" or not stored:
+        yield {}
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    named = {"FEATURE_STORE_URI": f"http://127.0.0.1:{port}", "FEATURE_STORE_TOKEN": secrets.token_hex(24)}
+    command = [sys.executable, "-c", "from churn.cli import main; main()", "feature-server", "--port", port]
+    child = subprocess.Popen(command, cwd=settings.root, env={**ENVIRONMENT, **named})
+    try:
+        yield named
+    finally:
+        child.terminate()
+        child.wait()
 
 
 @decisions.command()

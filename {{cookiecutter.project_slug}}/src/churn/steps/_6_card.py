@@ -13,6 +13,8 @@ from sovereign.card.questions import progress
 from sovereign.card.render import render_cyclonedx, render_html, render_markdown
 from sovereign.card.schema.card import Card
 
+APPLIES: dict[object, str] = {True: "yes", False: "no"}
+
 
 def card(model: Path, metrics: Path, features: Path, valid: Path, output: Path, *, settings: Settings) -> None:
     """Write ``card.json``, ``card.md``, ``card.html`` and ``card.cdx.json``.
@@ -36,7 +38,7 @@ def card(model: Path, metrics: Path, features: Path, valid: Path, output: Path, 
             rows_in=state.required,
             rows_out=state.answered,
             headline=f"{done.status}: {state.answered} of {state.required} questions answered; "
-            f"Article 22 applies: {done.derived.decision.art22_applies}",
+            f"Article 22 applies: {APPLIES.get(done.derived.decision.art22_applies, 'open')}",
         )
 
 

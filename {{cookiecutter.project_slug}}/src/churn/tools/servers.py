@@ -42,8 +42,9 @@ def features(settings: Settings, host: str, port: int) -> None:
     from churn.tools import feast
 
     password = settings.secrets.need("feature_token")
-    with TemporaryDirectory() as folder:
-        store = feast.store(Path(folder), settings)
+    with TemporaryDirectory() as elsewhere:
+        beside = settings.profile.online_store == "sqlite"  # then registry and values lie beside the snapshots
+        store = feast.store(settings.path("features") if beside else Path(elsewhere), settings)
         init_security_manager(auth_type=AuthManagerType.NONE, fs=store)
         init_auth_manager(ServerType.REST, AuthManagerType.NONE, store.config.auth_config)
         _listen(get_app(store), password, host, port, only=("/get-online-features",), open_to_all=("/health",))
