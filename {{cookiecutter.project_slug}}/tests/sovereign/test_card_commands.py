@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from churn.commands.card import APPROVALS, app, list_open
 from churn.errors import Misuse, Refused
 from churn.tools import mlflow
 from churn.tools.registry import MlflowRegistry
+from small_project import rendered
 from sovereign.card import build
 from sovereign.card.promotion import Move, RegistryError
 from sovereign.card.schema import Card, Facts
@@ -39,7 +39,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A project's folder with its two files of answers and no card yet."""
     for name in ("config.toml", "model_card.toml"):
         text = (ROOT / name).read_text(encoding="utf-8")
-        (tmp_path / name).write_text(re.sub(r"\{\{ cookiecutter\.\w+ \}\}", "acme-churn", text), encoding="utf-8")
+        (tmp_path / name).write_text(rendered(text), encoding="utf-8")
     monkeypatch.setenv("CHURN_ROOT", str(tmp_path))
     monkeypatch.delenv("CHURN_PROFILE", raising=False)
     yield tmp_path

@@ -1,7 +1,6 @@
 """churn card import and churn records on a project's folder."""
 
 import json
-import re
 import tomllib
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from churn.card_facts import IMPORTED, provenance
 from churn.commands.flow import card_app
 from churn.commands.records import app
 from churn.errors import Misuse
+from small_project import rendered
 from sovereign.card.schema import Facts
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     text = (ROOT / "config.toml").read_text(encoding="utf-8")
-    (tmp_path / "config.toml").write_text(re.sub(r"\{\{ cookiecutter\.\w+ \}\}", "acme-churn", text), encoding="utf-8")
+    (tmp_path / "config.toml").write_text(rendered(text), encoding="utf-8")
     monkeypatch.setenv("CHURN_ROOT", str(tmp_path))
     monkeypatch.delenv("CHURN_PROFILE", raising=False)
     return tmp_path
