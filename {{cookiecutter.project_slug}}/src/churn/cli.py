@@ -31,8 +31,11 @@ def main() -> None:
         app(standalone_mode=True)
     except (Refused, Misuse) as error:
         _stop(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _stop("Interrupted. Nothing half-written was kept; the same command goes on from here.", 130)
+    except SystemExit as end:
+        # Typer turns Ctrl-C into exit code 130 without a word; a step that DVC started has said its own.
+        if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):
+            _stop("Interrupted. Nothing half-written was kept; the same command goes on from here.", 130)
+        raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _stop(f"{where}{error.strerror or error}.", 2)

@@ -132,7 +132,7 @@ def _innermost(error: BaseException) -> str:
     causes = [error]
     while cause := causes[-1].__cause__ or causes[-1].__context__:
         causes.append(cause)
-    own = str(error).splitlines()[0].rstrip(".")
+    own = " ".join(str(error).partition("Is your cache up to date")[0].split()).rstrip(".")
     said = s3.said(causes[-1]) if isinstance(causes[-1], Exception) else ""
     return own if said in (own, "") else f"{own}: {said}"
 
@@ -143,7 +143,8 @@ def _repo(root: Path, config: dict[str, Any] | None = None) -> Any:
 
     # Stages call `churn`: the one of this environment, whether or not it is activated.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # noqa: TID251
-    logging.getLogger("dvc").setLevel(logging.CRITICAL)
+    for name in ("dvc", "dvc_data", "dvc_objects"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         return Repo(str(root), config=config)
     except NotDvcRepoError:
