@@ -50,6 +50,7 @@ def _case(running: Service) -> str:
 
 def _sign_in(page: Page, running: Service) -> None:
     page.goto(f"{running.url}/reviews")
+    page.wait_for_function("document.activeElement.name === 'key'")  # a busy browser gives the focus a little later
     page.keyboard.type(KEYS["review"][0])
     page.keyboard.press("Enter")
     page.wait_for_selector("text=Cases that wait for a person")
