@@ -42,7 +42,7 @@ $(VENV)/.installed: requirements/test.lock
 test: lint test-project test-template ## all tests: the template in place, and rendered projects end to end
 
 test-project: $(VENV)/.installed
-	@cd '$(PROJECT)' && PYTHONPATH=src:serve ../$(BIN)/python -m pytest -m 'not flow' $(PYTEST_ARGS)
+	@cd '$(PROJECT)' && PYTHONPATH=src:serve ../$(BIN)/python -m pytest -m 'not flow' -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-template: $(VENV)/.installed
 	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
