@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn import lineage
+from churn import gone, lineage, retention
 from churn.addresses import judged
 from churn.artifacts import read_json
 from churn.contract import FEATURES
@@ -50,7 +50,7 @@ def gather(model: Path, metrics: Path, features: Path, valid: Path, settings: Se
             "decision": _decision(settings),
             "data": _data(card, found, training, features, checked, settings),
             "consent": _consent(training, features, people, checked),
-            "retention": _retention(checked),
+            "retention": _retention(checked, settings),
             "model_privacy": _privacy(card, found, training),
             "explanation": _explanation(card, found),
             "evaluation": _evaluation(found),
@@ -185,10 +185,26 @@ def _consent(training: pd.DataFrame, features: Path, people: pd.DataFrame, check
     return facts
 
 
-def _retention(checked: dict[str, Any]) -> dict[str, Any]:
+def _retention(checked: dict[str, Any], settings: Settings) -> dict[str, Any]:
     stored = ("raw", "features", "train_snapshot", "dvc_cache", "experiment_log", "model", "scores", "decision_log")
-    objects = [{"object": name, "versions_exist": name == "dvc_cache"} for name in stored]
-    return {"objects": objects, "erased_subjects_still_in_snapshot": checked["data"]["erased_found"]}
+    run = retention.last_run(settings)
+    overdue = (
+        {retention.CARD[name]: count for name, count in run.overdue.items() if name in retention.CARD} if run else {}
+    )
+    objects = [
+        {
+            "object": name,
+            "versions_exist": name == "dvc_cache",
+            "last_purge_at": run.at if run else None,
+            "overdue_objects": overdue.get(name, 0),
+        }
+        for name in stored
+    ]
+    return {
+        "objects": objects,
+        "tombstones_applied": len(gone.tombstones(settings)),
+        "erased_subjects_still_in_snapshot": checked["data"]["erased_found"],
+    }
 
 
 def _privacy(card: Scorecard, found: dict[str, Any], training: pd.DataFrame) -> dict[str, Any]:

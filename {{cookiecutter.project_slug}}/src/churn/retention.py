@@ -9,21 +9,45 @@ from pathlib import Path
 
 from churn import gone
 from churn.artifacts import read_json, write_json
+from churn.errors import Refused
 from churn.keepers import LogEntries, NotebookOutputs, OldFiles, OldModels, OldRuns, OldVersions, Rows
 from churn.settings import Settings
 from churn.tools import versions
 from sovereign.rights import retention
 from sovereign.rights.files import clear_leftovers
+from sovereign.rights.policy import LOG_MINIMUM, shorter_than_log_minimum
 from sovereign.rights.retention import Due, Keeper
 from sovereign.rights.tombstones import write_durably
 
 LAST_RUN = Path(gone.FOLDER) / "retention.json"
+CARD = {
+    "raw": "raw",
+    "features": "features",
+    "snapshots": "train_snapshot",
+    "dvc_versions": "dvc_cache",
+    "runs": "experiment_log",
+    "models": "model",
+    "scores": "scores",
+    "decisions": "decision_log",
+}
+"""Classes of [retention] under the names that the card has for them."""
 NOTES = Path(".churn/rights/retention.json")
 
 
 def plan(settings: Settings, now: datetime) -> list[Due]:
     """Everything that is past its period at ``now`` (UTC)."""
     return retention.plan([*_tables(settings), *_others(settings)], now)
+
+
+def refuse_short_log(settings: Settings, now: datetime) -> None:
+    """Raises Refused if the card says high risk and decisions would be gone before the AI Act's six months."""
+    card = settings.path("card") / "card.json"
+    risk = read_json(card)["derived"]["ai_act"]["risk_class"] if card.is_file() else ""
+    if risk == "high_risk" and shorter_than_log_minimum(settings.retention, now):
+        raise Refused(
+            f"[retention] decisions is {settings.retention.decisions.period}; the card says high risk, and the AI Act "
+            f"(Art. 19(1), 26(6)) asks for logs of at least {LOG_MINIMUM}. Lengthen the period."
+        )
 
 
 def apply(settings: Settings, now: datetime, planned: Sequence[Due] | None = None) -> list[Due]:

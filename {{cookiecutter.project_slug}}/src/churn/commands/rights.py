@@ -91,6 +91,7 @@ def retain(
     settings = _settings(profile)
     erasure.only_here(settings)
     now = at.replace(tzinfo=UTC) if at else retention.now()
+    retention.refuse_short_log(settings, now)
     due = retention.apply(settings, now) if apply else retention.plan(settings, now)
     if json_:
         typer.echo(json.dumps([one.model_dump(mode="json") for one in due], indent=2))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from churn.errors import Refused
 from churn.settings import Settings
 from churn.tools import mlflow
 from sovereign.rights.formats import mentions
@@ -103,12 +104,14 @@ def delete(settings: Settings, run_ids: Sequence[str]) -> None:
     if not run_ids:
         return
     there = {run.info.run_id: run.info for run in _runs(settings)}
+    models = [model for model in _logged_models(settings) if model.source_run_id in run_ids]
+    _inside(settings, [i.artifact_uri for i in there.values() if i.run_id in run_ids])
+    _inside(settings, [model.artifact_location for model in models])
     store = SqlAlchemyStore(f"sqlite:///{database(settings)}", str(settings.root / ".mlflow/artifacts"))
-    for model in _logged_models(settings):
-        if model.source_run_id in run_ids:
-            get_artifact_repository(model.artifact_location).delete_artifacts()
-            _remove_folder(model.artifact_location)
-            store._hard_delete_logged_model(model.model_id)
+    for model in models:
+        get_artifact_repository(model.artifact_location).delete_artifacts()
+        _remove_folder(model.artifact_location)
+        store._hard_delete_logged_model(model.model_id)
     for run_id in run_ids:
         if run_id in there:
             get_artifact_repository(there[run_id].artifact_uri).delete_artifacts()
@@ -116,9 +119,23 @@ def delete(settings: Settings, run_ids: Sequence[str]) -> None:
             store._hard_delete_run(run_id)
 
 
+def _inside(settings: Settings, uris: Iterable[str]) -> None:
+    """MLflow notes absolute paths: in a copied project they still point at the original, which is not ours to empty."""
+    for folder in map(_folder, uris):
+        if not folder.is_relative_to(settings.root):
+            raise Refused(
+                f"MLflow says that artifacts lie in {folder}, outside {settings.root}: this project was copied or "
+                "moved. Nothing of these runs was deleted; run this where the artifacts are."
+            )
+
+
+def _folder(uri: str) -> Path:
+    return Path(unquote(urlparse(uri).path))
+
+
 def _remove_folder(uri: str) -> None:
     """The folder of the run or model around its artifacts, which MLflow leaves behind empty."""
-    folder = Path(unquote(urlparse(uri).path))
+    folder = _folder(uri)
     shutil.rmtree(folder.parent if folder.name == "artifacts" else folder, ignore_errors=True)
 
 

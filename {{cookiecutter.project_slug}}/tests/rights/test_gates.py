@@ -1,0 +1,108 @@
+"""Whoever withdrew, objected or was erased is in no training set and in no scores, whatever the files look like."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+
+from churn import flow, gone, snapshots, source
+from small_project import KEY, configure, load, make_project
+from sovereign.pseudonym import pseudonyms
+
+END = datetime(2026, 6, 30, tzinfo=UTC)
+ZONES = (-11, -5, 0, 1, 5.5, 13)
+PEOPLE = [f"P{i:03d}" for i in range(8)]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> dict[str, list[tuple[bool, bool, bool]]]:
+    """Rows of the customers file for each person: consent, objection, erasure, as often as the export repeats them."""
+    flags = st.tuples(st.booleans(), st.booleans(), st.booleans())
+    return {one: draw(st.lists(flags, min_size=0, max_size=3)) for one in PEOPLE}
+
+
+def when(offset: float, days: float) -> str:
+    """A moment as an export of another time zone writes it."""
+    zone = timezone(timedelta(hours=offset))
+    return (END - timedelta(days=days)).astimezone(zone).isoformat()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = make_project(tmp_path_factory.mktemp("gates") / "acme-churn")
+    columns = {"data.columns.event_time": "ordered_at", "data.columns.currency": "", "features.cutoffs": 3}
+    configure(made, {"data.transactions": "t.csv", "data.customers": "c.csv", **columns})
+    return made
+
+
+def write(root: Path, history: dict[str, list[tuple[bool, bool, bool]]], zones: list[float], late: list[str]) -> None:
+    """Purchases of everyone on many days; those of ``late`` arrive at the end of the file with old dates."""
+    order = [*(one for one in PEOPLE if one not in late), *late, "KEPT"]
+    lines = [
+        (one, when(zones[i % len(zones)], days + i / 24), 10 + i, "toys")
+        for i, one in enumerate(order)
+        for days in range(1, 230, 17)
+    ]
+    names = ["customer_id", "ordered_at", "amount", "category"]
+    pd.DataFrame(lines, columns=names).to_csv(root / "t.csv", index=False)
+    rows = [
+        (one, consent, when(zones[0], 3) if objected else None, when(zones[-1], 3) if erased else None, 1980, "DE")
+        for one, found in {**history, "KEPT": [(True, False, False)]}.items()
+        for consent, objected, erased in found
+    ]
+    head = ["customer_id", "consent", "objected_at", "erased_at", "birth_year", "country"]
+    pd.DataFrame(rows, columns=head).to_csv(root / "c.csv", index=False)
+
+
+def may_stay(found: list[tuple[bool, bool, bool]]) -> bool:
+    """One refusal anywhere counts; without any row there is no consent."""
+    return bool(found) and all(consent and not objected and not erased for consent, objected, erased in found)
+
+
+@given(
+    histories(),
+    st.lists(st.sampled_from(ZONES), min_size=1, max_size=3),
+    st.sets(st.sampled_from(PEOPLE)),
+    st.sets(st.sampled_from(PEOPLE), max_size=2),
+)
+@hypothesis(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_over_any_history_of_flags_the_barred_are_in_no_table(
+    root: Path,
+    history: dict[str, list[tuple[bool, bool, bool]]],
+    zones: list[float],
+    late: set[str],
+    tombstoned: set[str],
+) -> None:
+    write(root, history, zones, sorted(late))
+    (root / "governance/tombstones.txt").unlink(missing_ok=True)
+    settings = load(root)
+    settings.secrets.key_file.with_suffix(".tombstones").unlink(missing_ok=True)
+    key = bytes.fromhex(KEY)
+    gone.tombstones(settings).add(pseudonyms(tombstoned, key), day="2026-06-30", receipt="r")
+    source.refresh(settings)
+    flow.run_step("data", settings)
+    allowed = {one for one in PEOPLE if may_stay(history[one]) and one not in tombstoned} | {"KEPT"}
+    raw = settings.path("raw")
+    names = dict(zip(pseudonyms([*PEOPLE, "KEPT"], key), [*PEOPLE, "KEPT"], strict=True))
+    assert {names[one] for one in pd.read_parquet(raw / "transactions.parquet")["customer_id"]} == allowed
+    assert {names[one] for one in pd.read_parquet(raw / "groups.parquet")["customer_id"]} <= allowed
+    connection = snapshots.load(raw)
+    labelled, current = snapshots.cutoffs(snapshots.last_event(connection), settings.features)
+    snapshots.compute(connection, [*labelled, current], settings.features)
+    found = connection.execute("SELECT DISTINCT customer_id FROM snapshots").fetchall()
+    assert {names[row[0]] for row in found} <= allowed
+
+
+def test_a_tombstone_bars_somebody_whom_no_customers_file_names(root: Path) -> None:
+    write(root, {one: [(True, False, False)] for one in PEOPLE}, [0], [])
+    settings = load(root)
+    (target,) = pseudonyms(["P003"], bytes.fromhex(KEY))
+    gone.tombstones(settings).add([target], day="2026-06-30", receipt="r")
+    source.refresh(settings)
+    flow.run_step("data", settings)
+    assert target not in set(pd.read_parquet(settings.path("raw") / "transactions.parquet")["customer_id"])
+    assert target not in set(pd.read_parquet(settings.path("raw") / "customers.parquet")["customer_id"])
