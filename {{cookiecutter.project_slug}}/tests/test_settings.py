@@ -29,6 +29,8 @@ OWN = {
         ({"data.rates.USD": -1.0}, "data.rates.USD is -1.0"),
         ({"data.lawful_basis": "because"}, "data.lawful_basis is 'because'"),
         ({"score.action_band": "huge"}, "action_band must be one of low, medium, high"),
+        ({"features.every_days": 29}, "every_days must be at least horizon_days"),
+        ({"score.bands": {"high": 1.0}}, "should have at least 2 items"),
         ({"score.bands": {"low": 0.5, "high": 0.9}}, "must rise and end at 1"),
         ({"evaluate.groups": ["religion"]}, "evaluate.groups.0 is 'religion'"),
     ],

@@ -108,6 +108,12 @@ class Features(_Table):
     active_within_days: Count
     lookback_days: Count
 
+    @model_validator(mode="after")
+    def _labels_end_before_the_next_cutoff(self) -> Features:
+        if self.every_days < self.horizon_days:
+            raise ValueError("every_days must be at least horizon_days: else training labels reach into the test set")
+        return self
+
 
 class Train(_Table):
     """Step 4."""
@@ -148,7 +154,7 @@ class Register(_Table):
 class Score(_Table):
     """Step 8: bands by the upper limit of the churn probability, lowest first."""
 
-    bands: Annotated[dict[str, Share], Field(min_length=1)]
+    bands: Annotated[dict[str, Share], Field(min_length=2)]
     action_band: str
 
     @model_validator(mode="after")
