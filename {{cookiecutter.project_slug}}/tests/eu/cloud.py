@@ -60,7 +60,13 @@ class Cloud:
         if self._s3:
             self._s3.start()
         self.redis.start()
-        self.s3().create_bucket(Bucket=self.bucket)
+        self._buckets: list[str] = []
+        self.make_bucket(self.bucket)
+
+    def make_bucket(self, name: str) -> None:
+        """A bucket that is removed at the end."""
+        self.s3().create_bucket(Bucket=name)
+        self._buckets.append(name)
 
     def stop(self) -> None:
         """Stop everything; a real S3 server gets its bucket emptied."""
@@ -72,10 +78,11 @@ class Cloud:
 
     def _empty(self) -> None:
         api = self.s3()
-        for page in api.get_paginator("list_objects_v2").paginate(Bucket=self.bucket):
-            for item in page.get("Contents", []):
-                api.delete_object(Bucket=self.bucket, Key=item["Key"])
-        api.delete_bucket(Bucket=self.bucket)
+        for bucket in self._buckets:
+            for page in api.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+                for item in page.get("Contents", []):
+                    api.delete_object(Bucket=bucket, Key=item["Key"])
+            api.delete_bucket(Bucket=bucket)
 
     def s3(self) -> Any:
         """A client of the tests' own."""
@@ -123,16 +130,17 @@ class Cloud:
 
     def tracking_server(self, root: Path) -> servers.Process:
         """MLflow's server for the project in ``root``; not started."""
-        return self._ours(root, "tracking-server", self.mlflow_port)
+        return self.program(root, "tracking-server", self.mlflow_port, self.environ())
 
     def feature_server(self, root: Path) -> servers.Process:
         """The feature server for the project in ``root``; not started."""
-        return self._ours(root, "feature-server", self.feature_port)
+        return self.program(root, "feature-server", self.feature_port, self.environ())
 
-    def _ours(self, root: Path, verb: str, port: int) -> servers.Process:
+    def program(self, root: Path, verb: str, port: int, environ: dict[str, str]) -> servers.Process:
+        """One of our own servers; not started."""
         command = [str(Path(sys.executable).with_name("churn")), verb, "--port", str(port)]
         ready = servers.answers(f"http://127.0.0.1:{port}/health")
-        return servers.Process(command, root, ready, environment(root, **self.environ()))
+        return servers.Process(command, root, ready, environment(root, **environ))
 
 
 def make_eu_project(root: Path, cloud: Cloud, **more: Any) -> Path:

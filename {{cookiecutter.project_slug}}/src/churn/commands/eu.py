@@ -158,3 +158,23 @@ def trial(
         dvc.fetch(settings, features_version, features)
         [row] = search_on(features, settings.train.model_copy(update={"regularisation": (c,)}))
     typer.echo(f"log_loss={row['log_loss']}")
+
+
+@app.command(rich_help_panel=PANEL)
+def backup(folder: Annotated[Path, typer.Argument(help="A new folder.")], profile: ProfileOption = None) -> None:
+    """Dump the databases and copy the bucket into a folder, with a hash of every file."""
+    from churn.backup import backup as make
+
+    made = make(_settings(profile), folder)
+    typer.echo(f"{len(made['files'])} files in {folder}. It holds personal data: encrypt it, and keep the key apart.")
+
+
+@app.command(rich_help_panel=PANEL)
+def restore(folder: Annotated[Path, typer.Argument(help="A backup.")], profile: ProfileOption = None) -> None:
+    """Put a backup into empty databases and an empty bucket."""
+    from churn.backup import restore as put
+
+    made = put(_settings(profile), folder)
+    typer.echo(
+        f"{len(made['files'])} files of {made['made']} are back. Next: churn materialise, churn decisions verify"
+    )

@@ -100,6 +100,13 @@ def read(settings: Settings, key: str) -> bytes:
     return body
 
 
+def keys(settings: Settings) -> list[str]:
+    """Every key in the bucket."""
+    with _one_line(settings):
+        pages = client(settings).get_paginator("list_objects_v2").paginate(Bucket=settings.s3.bucket)
+        return [item["Key"] for page in pages for item in page.get("Contents", ())]
+
+
 def fingerprint(settings: Settings, address: str) -> dict[str, str] | None:
     """ETag and, where the bucket keeps versions, the version of an object; None if it is not there."""
     from botocore.exceptions import ClientError
@@ -156,5 +163,5 @@ def said(error: Exception) -> str:
     text = str(error).strip().splitlines()[0].rstrip(".")
     if "credentials" in text.lower() and "locate" in text.lower():
         return "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    known = code(error) if hasattr(error, "response") else ""
+    known = code(error) if hasattr(error, "response") else text.partition(":")[0]
     return f"{known}, {ADVICE[known]}" if known in ADVICE else text
