@@ -41,8 +41,9 @@ $(VENV)/.installed: requirements/test.lock
 
 test: lint test-project test-template ## all tests: the template in place, and rendered projects end to end
 
+# In place the unit tests only; test-template runs everything in a render, servers and browsers included.
 test-project: $(VENV)/.installed
-	@cd '$(PROJECT)' && PYTHONPATH=src:serve ../$(BIN)/python -m pytest -m 'not flow' -n 2 --dist loadfile $(PYTEST_ARGS)
+	@cd '$(PROJECT)' && PYTHONPATH=src:serve ../$(BIN)/python -m pytest -m 'not flow and not servers and not browser' -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-template: $(VENV)/.installed
 	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
