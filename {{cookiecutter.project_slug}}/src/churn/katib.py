@@ -35,7 +35,7 @@ def experiment(settings: Settings, version: str) -> dict[str, Any]:
 
 def _job(settings: Settings, version: str) -> dict[str, Any]:
     given = settings.pipeline
-    container = {
+    trial = {
         "name": "trial",
         "image": given.image,
         "command": ["churn", "trial", "--c", "${trialParameters.c}", "--features-version", version],
@@ -43,7 +43,7 @@ def _job(settings: Settings, version: str) -> dict[str, Any]:
         "env": [_secret(given.secret, name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")],
         "resources": {"limits": {"cpu": given.cpu, "memory": given.memory}},
     }
-    pod = {"restartPolicy": "Never", "containers": [container]}
+    pod = {"restartPolicy": "Never", "containers": [trial]}
     template = {"metadata": {"annotations": {"sidecar.istio.io/inject": "false"}}, "spec": pod}
     deadline = given.timeout_minutes * 60
     spec = {"backoffLimit": given.retries, "activeDeadlineSeconds": deadline, "template": template}
