@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ from cloud import Cloud, Done
 
 from churn.settings import load
 from churn.tools import feast
-from small_project import churn, configure, environment
+from small_project import churn, environment
 
 
 @pytest.fixture(scope="module")
@@ -85,23 +84,3 @@ def test_a_planted_difference_of_one_customer_is_found_and_named_by_pseudonym(
     assert [row["customer_id"] for row in json.loads(report.read_text())["differences"]] == [name]
     redis.Redis(port=cloud.redis_port, password=cloud.password).flushall()
     assert churn(root, "materialise", "--profile", "eu", **cloud.client_environ()).returncode == 0
-
-
-def test_a_flushed_redis_is_rebuilt_by_materialise_without_running_a_step(cloud: Cloud, root: Path, flow: Done) -> None:
-    redis.Redis(port=cloud.redis_port, password=cloud.password).flushall()
-    empty = churn(root, "parity", "--profile", "eu", **cloud.client_environ())
-    assert empty.returncode == 1
-    assert "churn materialise" in empty.stderr
-    again = churn(root, "materialise", "--profile", "eu", **cloud.client_environ())
-    assert again.returncode == 0, again.stderr
-    assert churn(root, "parity", "--profile", "eu", **cloud.client_environ()).returncode == 0
-
-
-def test_postgresql_may_be_the_online_store(cloud: Cloud, root: Path, flow: Done, tmp_path: Path) -> None:
-    copy = tmp_path / "acme-churn"
-    shutil.copytree(root, copy)
-    url = f"{cloud.postgres.url('feast')}?sslmode=disable".replace("@", ":none@")
-    given = cloud.client_environ(CHURN_ONLINE_STORE_URL=url)
-    configure(copy, {"profile.eu.online_store": "postgresql"})
-    assert churn(copy, "materialise", "--profile", "eu", **given).returncode == 0
-    assert churn(copy, "parity", "--profile", "eu", **given).returncode == 0
