@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from statistics import median
+from collections.abc import Sequence
 from typing import Any
 
 from churn_service.http import Answer, Call, reply_json
@@ -15,6 +14,7 @@ from churn_service.runtime import Runtime
 from churn_service.schemas import Evidence, OpenCase, ReviewAnswer, ReviewsAnswer
 from churn_service.scoring import reasons
 from sovereign.decision_log import DecisionLog, Draft, Entry
+from sovereign.decision_log.evidence import tally
 
 SEED = "seed-"
 
@@ -97,28 +97,20 @@ def plant(runtime: Runtime, entry: Entry, case: dict[str, Any]) -> Draft | None:
 
 def evidence(reviews: Sequence[Entry]) -> Evidence:
     """Cases, overrides, seconds and caught errors of all reviews that are still on record."""
-    bodies = [json.loads(entry.body) for entry in reviews if entry.body]
-    real = [body for body in bodies if not body["seeded"]]
-    seeded = [body for body in bodies if body["seeded"]]
-    overrides = _count(real)
-    seconds = [body["seconds"] for body in bodies if body.get("seconds") is not None]
+    found = tally(reviews)
     return Evidence(
-        cases=len(real),
-        overrides=overrides,
-        override_rate=overrides / len(real) if real else None,
-        median_seconds=median(seconds) if seconds else None,
-        seeded_errors=len(seeded),
-        seeded_errors_caught=_count(seeded),
+        cases=found.cases,
+        overrides=found.overrides,
+        override_rate=found.override_rate,
+        median_seconds=found.median_seconds,
+        seeded_errors=found.seeded,
+        seeded_errors_caught=found.caught,
     )
 
 
 def outcome_of(text: str) -> Suggestion | None:
     """The outcome a form field names, or None."""
     return "offer" if text == "offer" else "no_offer" if text == "no_offer" else None
-
-
-def _count(bodies: Iterable[dict[str, Any]]) -> int:
-    return sum(bool(body["override"]) for body in bodies)
 
 
 def _open_case(entry: Entry) -> OpenCase:

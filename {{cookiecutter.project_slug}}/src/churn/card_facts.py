@@ -7,12 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn import gone, lineage, retention
+from churn import gone, lineage, operation, retention
 from churn.addresses import judged
 from churn.artifacts import read_json
 from churn.contract import FEATURES
 from churn.settings import Settings
 from churn.tools import dvc
+from churn.tools.registry import MlflowRegistry
 from sovereign import scans, scorecard
 from sovereign.audit import hosting
 from sovereign.card.schema.facts import Facts
@@ -38,6 +39,7 @@ def gather(model: Path, metrics: Path, features: Path, valid: Path, settings: Se
     training = pd.read_parquet(features / "training.parquet")
     people = pd.read_parquet(valid / "customers.parquet")
     checked = read_json(valid / "summary.json")
+    live = operation.facts(settings)
     return Facts.model_validate(
         {
             "run": {
@@ -47,7 +49,9 @@ def gather(model: Path, metrics: Path, features: Path, valid: Path, settings: Se
                 "profile": settings.profile_name,
             },
             "model": _model(model, card, settings),
-            "decision": _decision(settings),
+            "decision": _decision(settings) | live["decision"],
+            "review": live["review"],
+            "previous": MlflowRegistry(settings).previous_card(),
             "data": _data(card, found, training, features, checked, settings),
             "consent": _consent(training, features, people, checked),
             "retention": _retention(checked, settings),

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from churn.settings import Settings
 from churn.tools import runs, versions
 from churn.tools.parquet_rows import ParquetRows, older
 from sovereign.decision_log import open_log
-from sovereign.rights.files import replaced
 from sovereign.rights.policy import Rule
 from sovereign.rights.retention import Due
 from sovereign.rights.tombstones import write_durably
@@ -58,8 +56,7 @@ class Rows(_Keeper):
         for one in due:
             if self.data_class == "raw":
                 gone.expire_before(self.settings, one.before)
-            path = self._path(one)
-            replaced(path, partial(ParquetRows().keep_where_not, path, self._condition(one.before)))
+            ParquetRows().remove_where(self._path(one), self._condition(one.before))
 
     def _condition(self, before: datetime) -> str:
         return older(self.column, before) if self.column else "true"

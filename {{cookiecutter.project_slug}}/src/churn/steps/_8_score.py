@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from churn import model
+from churn import model, operation
 from churn.artifacts import need, read_json, summarise, writing
 from churn.errors import Refused
 from churn.settings import Settings
@@ -61,7 +61,8 @@ def _gate(now: pd.DataFrame, valid: Path, settings: Settings) -> tuple[pd.DataFr
 
     people = pd.read_parquet(need(valid, "validate") / "customers.parquet").set_index("customer_id")
     flags = people.reindex(now["customer_id"])
-    objected = flags["objected_at"].notna().to_numpy()
+    against = operation.objectors(settings)
+    objected = (flags["objected_at"].notna() | flags.index.isin(against)).to_numpy()
     consent_needed = bool(settings.data.customers and settings.data.customer_columns.consent)
     without = ~flags["consent"].eq(True).to_numpy(dtype=bool) if consent_needed else objected & False
     barred = {"objected": int(objected.sum()), "no_basis": int((without & ~objected).sum())}

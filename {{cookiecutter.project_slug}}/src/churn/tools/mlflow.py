@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from churn.errors import Misuse
@@ -70,6 +72,16 @@ def reached(settings: Settings) -> Iterator[None]:
         elif "Max retries" in said or "API request to" in said:
             said = "the server does not answer: start it"
         raise Misuse(f"MLflow at {uri}: {said}. Nothing is half registered; the same command goes on.") from None
+
+
+def artifact(settings: Settings, run_id: str, path: str) -> Any:
+    """A JSON file that a run holds."""
+    import mlflow
+
+    client(settings)
+    with _quiet(), TemporaryDirectory() as folder:
+        found = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path, dst_path=folder)
+        return json.loads(Path(found).read_text(encoding="utf-8"))
 
 
 def serve_ui(settings: Settings, port: int) -> None:

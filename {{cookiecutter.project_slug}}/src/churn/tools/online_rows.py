@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, redirect_stderr
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
+from sovereign.rights.files import replaced
 from sovereign.rights.formats import mentions
 from sovereign.rights.stores import People
 
@@ -23,19 +27,22 @@ class OnlineRows:
 
     def count(self, path: Path, people: People) -> int:
         """Feature values of ``people``; what stands elsewhere in the file counts as one, so that it is not missed."""
-        if not mentions(path, people):
-            return 0
         with closing(sqlite3.connect(path)) as connection:
-            return sum(_count(connection, table, key) for table, key in _rows(connection, people)) or 1
+            found = sum(_count(connection, table, key) for table, key in _rows(connection, people))
+        return found or int(mentions(path, people))
 
-    def rewrite(self, path: Path, people: People, target: Path) -> None:
-        """Copy ``path`` to ``target`` and delete the rows there; the freed bytes are overwritten."""
-        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
-            source.backup(copy)
-            copy.execute("PRAGMA secure_delete = ON")
-            with copy:
-                for table, key in _rows(copy, people):
-                    copy.execute(f'DELETE FROM "{table}" WHERE {KEY} = ?', (key,))  # noqa: S608
+    def remove(self, path: Path, people: People) -> None:
+        """Delete the rows in one transaction; the freed bytes are overwritten.
+
+        A file that the DVC cache shares by a link is copied first: its old version must not change under its hash.
+        """
+        if path.stat().st_nlink > 1 or not path.stat().st_mode & stat.S_IWUSR:
+            replaced(path, partial(shutil.copyfile, path))
+            path.chmod(0o644)
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            for table, key in _rows(connection, people):
+                connection.execute(f'DELETE FROM "{table}" WHERE {KEY} = ?', (key,))  # noqa: S608
 
 
 def _count(connection: sqlite3.Connection, table: str, key: bytes) -> int:

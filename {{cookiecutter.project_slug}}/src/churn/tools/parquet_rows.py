@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from churn.tools import duckdb as db
+from sovereign.rights.files import replaced
 from sovereign.rights.stores import People
 
 if TYPE_CHECKING:
@@ -29,18 +30,18 @@ class ParquetRows:
         """Rows about ``people``; sorted files are answered from their statistics."""
         return self.count_where(path, self._theirs(path, people))
 
-    def rewrite(self, path: Path, people: People, target: Path) -> None:
-        """Write ``path`` to ``target`` without the rows about ``people``."""
-        self.keep_where_not(path, self._theirs(path, people), target)
+    def remove(self, path: Path, people: People) -> None:
+        """Write ``path`` anew without the rows about ``people``."""
+        self.remove_where(path, self._theirs(path, people))
 
     def count_where(self, path: Path, condition: str) -> int:
         """Rows of ``path`` for which the SQL ``condition`` is true."""
         return db.count(self._connection, _table(path), condition)
 
-    def keep_where_not(self, path: Path, condition: str, target: Path) -> None:
-        """Write ``path`` to ``target`` without the rows for which ``condition`` is true."""
+    def remove_where(self, path: Path, condition: str) -> None:
+        """Write ``path`` anew without the rows for which ``condition`` is true, then put it in its place."""
         query = f"SELECT * FROM {_table(path)} WHERE ({condition}) IS NOT TRUE"  # noqa: S608
-        db.write_parquet(self._connection, query, target)
+        replaced(path, partial(db.write_parquet, self._connection, query))
 
     def text_columns(self, path: Path) -> list[str]:
         """Names of the columns that hold text."""

@@ -53,6 +53,30 @@ class MlflowRegistry:
                 api.delete_registered_model_tag(self._name, key)
                 raise
 
+    def previous_card(self) -> dict[str, Any] | None:
+        """What the card of the production version said, for the rules that compare; None before there is one.
+
+        A registry that cannot be reached says nothing here: promotion asks again and refuses then.
+        """
+        try:
+            version = self.production()
+            with self._api() as api:
+                run = api.get_model_version(self._name, version).run_id if version else None
+                card = mlflow.artifact(self._settings, run, "card/card.json") if run else None
+        except RegistryError:
+            return None
+        if card is None:
+            return None
+        answers = card["answers"]
+        bases = {phase: given["basis"] for phase, given in answers["lawful_basis"].items() if given}
+        notice = answers["notice"]["version"]
+        return {
+            "version": version,
+            "bases": bases,
+            "purpose": answers["purpose"]["statement"],
+            "notice_version": notice,
+        }
+
     @contextmanager
     def _api(self) -> Iterator[Any]:
         try:
