@@ -125,23 +125,8 @@ def test_the_question_file_is_toml_even_before_it_is_rendered_and_uses_only_the_
     }
 
 
-def test_importing_the_card_is_fast_and_pulls_in_nothing_heavy(tmp_path: Path) -> None:
-    runs = [_imported(tmp_path) for _ in range(4)]
-    assert min(seconds for seconds, _ in runs) < 0.3
-    assert not HEAVY & {name.partition(".")[0] for name in runs[0][1]}
-
-
-TIMED = """
-import sys, time
-start = time.perf_counter()
-import sovereign.card
-print(time.perf_counter() - start, *sys.modules)
-"""
-
-
-def _imported(cache: Path) -> tuple[float, list[str]]:
-    """Seconds and modules of an import in a new interpreter; compiled files stay in ``cache``."""
-    told = {"PYTHONPATH": str(ROOT / "src"), "PYTHONPYCACHEPREFIX": str(cache)}
-    run = subprocess.run([sys.executable, "-c", TIMED], capture_output=True, text=True, check=True, env=told)
-    seconds, *modules = run.stdout.split()
-    return float(seconds), modules
+def test_importing_the_card_pulls_in_nothing_heavy() -> None:
+    code = "import sys, sovereign.card; print(*sys.modules)"
+    told = {"PYTHONPATH": str(ROOT / "src")}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=told)
+    assert not HEAVY & {name.partition(".")[0] for name in run.stdout.split()}
