@@ -71,3 +71,24 @@ def test_the_readme_prints_the_figures_of_this_run(retail: Project) -> None:
 def test_without_a_customers_table_the_card_names_the_lawful_basis(retail: Project) -> None:
     found = json.loads((retail.root / "data/1_raw/summary.json").read_text())
     assert found["lawful_basis"] == "legitimate_interests"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_card_opens_offline_and_silently(retail: Project, width: int) -> None:
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    said: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=quiet)
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.on("console", lambda message: said.append(message.text))
+        page.on("request", lambda request: said.append(request.url))
+        card = (retail.root / "data/6_card/card.html").as_uri()
+        page.goto(card)
+        fits = page.evaluate("document.documentElement.scrollWidth")
+        first = page.get_by_text("Article 22").first.bounding_box()
+        browser.close()
+    assert [line for line in said if not line.startswith(("data:", card))] == []
+    assert fits <= width
+    assert first and first["y"] < 900
