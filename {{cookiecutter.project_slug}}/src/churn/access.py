@@ -13,6 +13,7 @@ from sovereign.card.records.document import to_html
 from sovereign.card.schema.card import read
 from sovereign.decision_log import open_log
 from sovereign.rights import access
+from sovereign.rights.access_page import document
 from sovereign.rights.tombstones import write_durably
 
 PROVIDED = ("1_raw/transactions", "1_raw/customers", "1_raw/groups", "2_valid/rejected_transactions")
@@ -53,7 +54,7 @@ def write(settings: Settings, found: access.Access, folder: Path) -> tuple[Path,
     paths = folder / "access.json", folder / "access.html"
     title = f"Your data at {settings.project.organisation}"
     write_durably(paths[0], found.model_dump_json(indent=2) + "\n", mode=0o600)
-    write_durably(paths[1], to_html(access.document(found, title)), mode=0o600)
+    write_durably(paths[1], to_html(document(found, title)), mode=0o600)
     return paths
 
 

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from sovereign.rights.formats import Format, format_of, mentions
@@ -41,7 +40,7 @@ class Files:
             if trace.action == "file removed":
                 path.unlink()
             elif trace.action == "rows removed" and (kind := format_of(path, self._formats)):
-                replaced(path, partial(_without, kind, path, people))
+                kind.remove(path, people)
 
     def _look(self, path: Path, people: People) -> Trace | None:
         kind = format_of(path, self._formats)
@@ -160,7 +159,3 @@ def clear_leftovers(folder: Path) -> None:
     for path in sorted(folder.rglob(".*")):
         if LEFTOVER.fullmatch(path.name):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def _without(kind: Format, path: Path, people: People, side: Path) -> None:
-    kind.rewrite(path, people, side)
