@@ -8,7 +8,7 @@ from searching import places
 from world import World
 
 pytestmark = pytest.mark.flow
-WORDS = re.compile(rb"KD-\d{5}-canary|Qanary|canary\.example|\b4000\d{12}\b")
+WORDS = re.compile(rb"KD-\d{5}-canary|Qanary|canary\.example|\b5399\d{12}\b")
 
 
 def test_the_input_is_full_of_them(made: World) -> None:
