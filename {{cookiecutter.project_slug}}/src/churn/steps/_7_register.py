@@ -32,7 +32,7 @@ def register(model: Path, metrics: Path, card: Path, output: Path, *, settings: 
     run = read_json(model / "run.json")
     with writing(output) as folder:
         _collect(folder, model, card, document, settings)
-        version = mlflow.register(settings, _version(run, found, document, card))
+        version = mlflow.register(settings, _version(run, found, document, card, metrics / "plots"))
         seal_bundle(
             folder,
             name=settings.project.name,
@@ -73,8 +73,8 @@ def _collect(folder: Path, model: Path, card: Path, document: Card, settings: Se
         (folder / name).write_text(content.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def _version(run: dict[str, Any], found: dict[str, Any], document: Card, card: Path) -> mlflow.Version:
+def _version(run: dict[str, Any], found: dict[str, Any], document: Card, card: Path, plots: Path) -> mlflow.Version:
     figures = {name: entry["value"] for name, entry in found["model"].items()}
     gaps = {f"gap_{g['group']}_{g['metric']}": g["value"] for g in found["fairness"]}
     tags = {"card_hash": document.content_hash, "data_version": run["data_version"], "git_commit": run["git_commit"]}
-    return mlflow.Version(run_id=run["run_id"], card=card, metrics=figures | gaps, tags=tags)
+    return mlflow.Version(run_id=run["run_id"], card=card, plots=plots, metrics=figures | gaps, tags=tags)

@@ -146,6 +146,7 @@ class Version:
 
     run_id: str
     card: Path
+    plots: Path
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
 
@@ -168,6 +169,7 @@ def register(settings: Settings, new: Version) -> str:
             for key, value in new.metrics.items():
                 api.log_metric(new.run_id, key, value)
             api.log_artifacts(new.run_id, str(new.card), "card")
+            api.log_artifacts(new.run_id, str(new.plots), "plots")
             made = api.create_model_version(name, f"runs:/{new.run_id}/model", run_id=new.run_id, tags=dict(new.tags))
             twin = str(made.version)
         api.set_registered_model_alias(name, "candidate", twin)
