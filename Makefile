@@ -21,7 +21,7 @@ help: ## this list
 demo: build/demo/.installed ## render with the defaults into build/ and run the whole flow there
 	@rm -rf build/acme-churn
 	@build/demo/bin/python tests/bake.py build > build/demo/render.log 2>&1 || { cat build/demo/render.log; exit 1; }
-	@$(MAKE) --no-print-directory -C build/acme-churn VENV=$(abspath build/acme-env) PYTHON="$(PYTHON)" run
+	@env -u PYTHONDONTWRITEBYTECODE $(MAKE) --no-print-directory -C build/acme-churn VENV=$(abspath build/acme-env) PYTHON="$(PYTHON)" run
 	@echo "The project is in build/acme-churn."
 
 build/demo/.installed: requirements/demo.lock
