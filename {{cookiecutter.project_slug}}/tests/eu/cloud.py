@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import servers
 import tomlkit
 from botocore.config import Config
 from card_answers import offer_answers
 
+import servers
 from churn.settings import ENVIRONMENT
 from small_project import commit, configure, environment, make_clone
 

@@ -10,9 +10,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "sovereign"))
 
-import servers
 from cloud import Cloud, Done, make_eu_project
 
+import servers
 from churn.settings import ENVIRONMENT
 from small_project import churn
 

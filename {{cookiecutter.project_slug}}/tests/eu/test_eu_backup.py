@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-import servers
 from cloud import Cloud, Done
 from mlflow import MlflowClient
 
+import servers
 from churn.errors import Misuse
 from small_project import churn, configure
 from sovereign.decision_log import open_log

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-import servers
 from cloud import Cloud, make_eu_project
 
+import servers
 from small_project import churn
 
 NAMES = ["object storage", "feature registry", "runs and registry", "online features", "decision log"]

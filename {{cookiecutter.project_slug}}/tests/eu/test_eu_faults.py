@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import servers
 from bad_storage import bad_storage, busy_for, expired_after
 from cloud import Cloud, Done
 
+import servers
 from small_project import churn, commit, configure
 
 MODEL = "data/7_bundle/model.json"

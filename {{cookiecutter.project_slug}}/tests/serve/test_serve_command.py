@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from real_servers import free_port, until
 
+from servers import free_port, until
 from small_project import environment
 
 pytestmark = [pytest.mark.servers, pytest.mark.flow]

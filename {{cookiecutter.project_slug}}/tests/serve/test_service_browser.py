@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from real_servers import Service, service
 from service_desk import CUSTOMER, FEATURES, KEYS, write_bundle
+from shipped import Service, service
 
 pytestmark = pytest.mark.browser
 ARGS = [

@@ -7,9 +7,10 @@ from threading import Event
 
 import httpx
 import pytest
-from real_servers import Service, postgres, service, until
 from service_desk import CUSTOMER, FEATURES, KEYS, write_bundle
+from shipped import Service, service
 
+from servers import postgres, until
 from sovereign.decision_log import open_log, verify
 
 pytestmark = pytest.mark.servers
@@ -109,7 +110,7 @@ def test_on_a_full_disk_nothing_is_answered_and_nothing_breaks(bundle: Path, tmp
 
 
 def test_postgresql_killed_and_back_means_503_in_between_and_no_gap(bundle: Path, tmp_path: Path) -> None:
-    with postgres() as server, service(bundle, server.url) as running:
+    with postgres() as server, service(bundle, server.url()) as running:
 
         def crash() -> None:
             Event().wait(1)
@@ -123,14 +124,18 @@ def test_postgresql_killed_and_back_means_503_in_between_and_no_gap(bundle: Path
 
         answered, refused = _under_load([running], crash)
         assert refused == {503}
-        _all_are_in(server.url, answered, at_least=50)
+        _all_are_in(server.url(), answered, at_least=50)
 
 
 def test_two_instances_on_one_postgresql_write_one_chain_and_share_objections(bundle: Path, tmp_path: Path) -> None:
-    with postgres() as server, service(bundle, server.url) as one, service(bundle, server.url) as two:
+    with (
+        postgres() as server,
+        service(bundle, server.url()) as one,
+        service(bundle, server.url()) as two,
+    ):
         answered, refused = _under_load([one, two], lambda: Event().wait(2))
         assert refused == set()
-        _all_are_in(server.url, answered, at_least=100)
+        _all_are_in(server.url(), answered, at_least=100)
         assert one.post("/v1/objections", {"customer_id": CUSTOMER}, "subject").status_code == 200
         assert two.post("/v1/score", ONE).json()["outcome"] == "objected"
 
@@ -139,11 +144,14 @@ def test_postgresql_itself_refuses_to_forget_or_change(bundle: Path, tmp_path: P
     import psycopg
 
     with postgres() as server:
-        log = open_log(server.url)
-        with service(bundle, server.url) as running:
+        log = open_log(server.url())
+        with service(bundle, server.url()) as running:
             running.post("/v1/score", ONE)
         for sql in ("DELETE FROM decision_log", "UPDATE decision_log SET body = 'x'"):
-            with psycopg.connect(server.url) as connection, pytest.raises(psycopg.Error, match="append-only"):
+            with (
+                psycopg.connect(server.url()) as connection,
+                pytest.raises(psycopg.Error, match="append-only"),
+            ):
                 connection.execute(sql)
         assert log.erase_subject(CUSTOMER) == 1
         assert verify(log).holds

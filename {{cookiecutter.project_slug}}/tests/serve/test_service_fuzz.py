@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
-from real_servers import Service, service
 from service_desk import KEYS, write_bundle
+from shipped import Service, service
 
 from churn_service.http import Route
 from churn_service.routes import ROUTES

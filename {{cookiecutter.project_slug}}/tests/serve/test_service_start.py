@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from cards import card
-from real_servers import environment
 from service_desk import KEYS, write_bundle
+from shipped import environment
 
 from churn_service.gate import admit
 from churn_service.settings import Settings, SettingsError, read

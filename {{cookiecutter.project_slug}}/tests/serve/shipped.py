@@ -1,33 +1,21 @@
-"""The shipped program and a PostgreSQL server as real processes on loopback."""
+"""The shipped program as a real process on loopback."""
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 from service_desk import KEYS
 
+from servers import free_port, until
+
 PROJECT = Path(__file__).parents[2]
-POSTGRES = Path("/usr/lib/postgresql/15/bin")
-UNPRIVILEGED = "postgres"
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -92,53 +80,3 @@ def service(bundle: Path, log: str, **more: str) -> Iterator[Service]:
         yield running
     finally:
         running.kill()
-
-
-def until(what: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait until ``what`` holds; network errors count as not yet."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if what():
-                return
-        except (httpx.HTTPError, OSError):
-            pass
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s: {what}")
-
-
-class Postgres:
-    """One PostgreSQL cluster in ``folder``, owned by an unprivileged user when we are root."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.port = free_port()
-        self.url = f"postgresql://{UNPRIVILEGED}@127.0.0.1:{self.port}/postgres"
-        if os.geteuid() == 0:
-            shutil.chown(folder, UNPRIVILEGED)
-        self._run("initdb", "-D", str(self._folder), "-A", "trust", "-U", UNPRIVILEGED, "--no-sync")
-
-    def start(self) -> None:
-        """Start the server."""
-        options = f"-p {self.port} -k {self._folder} -c listen_addresses=127.0.0.1"
-        self._run("pg_ctl", "-D", str(self._folder), "-o", options, "-l", str(self._folder / "log"), "-w", "start")
-
-    def kill(self) -> None:
-        """As a crash: no chance to finish anything."""
-        self._run("pg_ctl", "-D", str(self._folder), "-m", "immediate", "stop")
-
-    def _run(self, program: str, *arguments: str) -> None:
-        as_user = ["runuser", "-u", UNPRIVILEGED, "--"] if os.geteuid() == 0 else []
-        subprocess.run([*as_user, str(POSTGRES / program), *arguments], check=True, capture_output=True, cwd="/")
-
-
-@contextmanager
-def postgres() -> Iterator[Postgres]:
-    """A running PostgreSQL."""
-    with TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
-        server = Postgres(Path(folder))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.kill()

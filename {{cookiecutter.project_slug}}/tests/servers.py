@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -51,7 +52,7 @@ def until(what: Callable[[], bool], seconds: float = 60) -> None:
                 return
         except (httpx.HTTPError, OSError):
             pass
-        time.sleep(0.1)
+        time.sleep(0.05)
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
@@ -99,7 +100,7 @@ class Postgres:
             shutil.chown(self._folder, UNPRIVILEGED)
         self._run("initdb", "-D", str(self._folder), "-A", "trust", "-U", UNPRIVILEGED, "--no-sync")
 
-    def url(self, database: str) -> str:
+    def url(self, database: str = "postgres") -> str:
         """The address of a database."""
         return f"postgresql://{UNPRIVILEGED}@127.0.0.1:{self.port}/{database}"
 
@@ -125,6 +126,17 @@ class Postgres:
     def _run(self, program: str, *arguments: str) -> None:
         as_user = ["runuser", "-u", UNPRIVILEGED, "--"] if os.geteuid() == 0 else []
         subprocess.run([*as_user, str(self._programs / program), *arguments], check=True, capture_output=True, cwd="/")
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL, gone afterwards."""
+    server = Postgres()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.remove()
 
 
 def redis_server(folder: Path, port: int, password: str) -> Process:
