@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import re
 import shutil
 import subprocess
 import sys
+import termios
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -125,3 +128,19 @@ def churn(root: Path, *arguments: str, **environ: str) -> subprocess.CompletedPr
     command = [str(Path(sys.executable).with_name("churn")), *arguments]
     env = environment(root, **environ)
     return subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=600, check=False)
+
+
+def on_a_terminal(root: Path, *arguments: str, columns: int = 80) -> tuple[int, str]:
+    """The same on a terminal of ``columns``; returns the exit code and every byte that it showed."""
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (40, columns))
+    command = [str(Path(sys.executable).with_name("churn")), *arguments]
+    env = environment(root, TERM="xterm-256color")
+    with subprocess.Popen(command, cwd=root, env=env, stdin=slave, stdout=slave, stderr=slave) as process:
+        os.close(slave)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux says that the last writer has left
+            while read := os.read(master, 65536):
+                shown += read
+        os.close(master)
+    return process.returncode, shown.decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from churn.flow import BY_VERB, STEPS, Step
-from small_project import churn, commit, configure, environment, make_clone
+from small_project import churn, commit, configure, environment, make_clone, on_a_terminal
 
 pytestmark = pytest.mark.flow
 SAME = ("4_model/model.json", "5_metrics/metrics.json")
@@ -56,6 +57,28 @@ def test_the_first_run_ends_with_a_table_of_every_step(clone: Path) -> None:
     assert "Model card: data/6_card/card.html" in done.stdout
     assert "make serve" in done.stdout.splitlines()[-1]
     assert done.stderr == ""
+
+
+def test_a_terminal_gets_a_framed_table_that_fits(clone: Path) -> None:
+    code, shown = on_a_terminal(clone, "run", columns=100)
+    assert code == 0, shown
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).splitlines()
+    assert max(map(len, lines)) <= 100
+    framed = [line for line in lines if line.startswith("│")]
+    assert [line.split()[2] for line in framed if line.split()[1].isdigit()] == [step.verb for step in STEPS]
+
+
+def test_a_terminal_sees_the_step_that_runs_and_then_one_line(clone: Path) -> None:
+    code, shown = on_a_terminal(clone, "score", columns=120)
+    assert code == 0, shown
+    assert re.search(r"[⠀-⣿]\S* 8 score", shown), "the spinner"
+    assert re.search(r"8 score .* s  [\d,]+ high", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).splitlines()[-1])
+
+
+def test_a_run_takes_away_the_report_of_a_refusal_that_is_over(clone: Path) -> None:
+    (clone / "data" / "2_valid_refused").mkdir()
+    assert ran(clone) == []
+    assert not (clone / "data" / "2_valid_refused").exists()
 
 
 def test_a_second_run_runs_nothing_again(clone: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from churn import gate
-from churn.settings import Register
+from churn.tables import Register
 
 LIMITS = Register(min_roc_auc=0.65, max_brier_share=1.0, calibration_slope=(0.7, 1.4), max_fairness_gap=0.25)
 GOOD: Mapping[str, Any] = {

@@ -22,7 +22,7 @@ SOURCE = PROJECT / "src/churn"
 CONFIG = tomllib.loads((PROJECT / "config.toml").read_text())
 STAGES = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
 TOOLS = ("duckdb", "feast", "great_expectations", "mlflow", "dvc", "dvc_data", "skops", "boto3")
-PLUMBING = {"artifacts", "errors", "settings", "source", "lineage", "tools", "commands"}
+PLUMBING = {"artifacts", "errors", "settings", "tables", "source", "lineage", "tools", "commands"}
 """Moves files and reads configuration; what it computes does not depend on it."""
 
 

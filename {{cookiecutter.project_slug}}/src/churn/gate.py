@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from churn.settings import Register
+from churn.tables import Register
 
 
 def reasons_against(metrics: Mapping[str, Any], limits: Register) -> list[str]:

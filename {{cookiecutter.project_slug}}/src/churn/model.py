@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from churn.contract import CATEGORICAL, NUMERIC, TARGET
-from churn.settings import Train
+from churn.tables import Train
 from sovereign.scorecard import Curve, Floats, Levels, Scorecard
 
 if TYPE_CHECKING:

@@ -7,196 +7,38 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from churn.errors import Misuse
-from churn.profiles import VARIABLES, Profile, Secrets, Storage
-from churn.profiles import Table as _Table
+from churn.profiles import VARIABLES, Profile, Secrets, Storage, Table
+from churn.tables import (
+    Card,
+    Data,
+    Evaluate,
+    Features,
+    Paths,
+    Pipeline,
+    Project,
+    Register,
+    Score,
+    Serve,
+    Train,
+    Validate,
+)
 from sovereign.audit import Policy as AuditPolicy
 from sovereign.card.rules.policy import RulePolicy
 from sovereign.deploy.config import Deploy
 from sovereign.pseudonym import parse_key, read_or_make_key
 from sovereign.rights.policy import Retention
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(gt=0)]
 ENVIRONMENT = os.environ  # noqa: TID251  the one place that reads it
 EXAMPLES = ("example.eu", "example.internal", "instance-id.", "{{")
 """What the template's own values contain."""
 
 
-class Project(_Table):
-    """Who owns the project."""
-
-    name: str
-    title: str
-    organisation: str
-    contact: str
-    dpo_contact: str
-
-
-class Paths(_Table):
-    """Where each step writes, relative to the project's root."""
-
-    source: Path
-    raw: Path
-    valid: Path
-    features: Path
-    model: Path
-    metrics: Path
-    card: Path
-    bundle: Path
-    scores: Path
-
-
-class Columns(_Table):
-    """SQL expressions that map a team's transactions to the contract."""
-
-    customer_id: str
-    event_time: str
-    amount_eur: str
-    category: str = ""
-    currency: str = ""
-
-
-class CustomerColumns(_Table):
-    """SQL expressions that map a team's customers table; an empty one means "not there"."""
-
-    customer_id: str
-    consent: str = ""
-    objected_at: str = ""
-    erased_at: str = ""
-    birth_year: str = ""
-    country: str = ""
-
-
-class Synthetic(_Table):
-    """The built-in shop."""
-
-    customers: Count
-    days: Annotated[int, Field(ge=400)]
-    seed: int
-
-
-class Data(_Table):
-    """Step 1."""
-
-    transactions: str
-    customers: str
-    lawful_basis: Literal["", "consent", "contract", "legal_obligation", "legitimate_interests", "public_task"]
-    timezone: str
-    columns: Columns
-    rates: dict[str, Annotated[float, Field(gt=0)]]
-    customer_columns: CustomerColumns
-    synthetic: Synthetic
-
-
-class Validate(_Table):
-    """Step 2."""
-
-    max_rejected_share: Share
-
-
-class Features(_Table):
-    """Step 3; all in days."""
-
-    cutoffs: Annotated[int, Field(ge=3)]
-    every_days: Count
-    horizon_days: Count
-    active_within_days: Count
-    lookback_days: Count
-
-    @model_validator(mode="after")
-    def _labels_end_before_the_next_cutoff(self) -> Features:
-        if self.every_days < self.horizon_days:
-            raise ValueError("every_days must be at least horizon_days: else training labels reach into the test set")
-        return self
-
-
-class Train(_Table):
-    """Step 4."""
-
-    knots: Annotated[int, Field(ge=2, le=20)]
-    regularisation: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
-    folds: Annotated[int, Field(ge=1)]
-    max_categories: Count
-    min_customers: Count
-    seed: int
-
-
-class Evaluate(_Table):
-    """Step 5."""
-
-    bootstrap: Count
-    contact_budget: Share
-    groups: tuple[Literal["country", "age_band"], ...]
-    min_group: Count
-    seed: int
-
-
-class Card(_Table):
-    """Step 6: the numbers of the rules that are policy and not law."""
-
-    policy: RulePolicy
-
-
-class Register(_Table):
-    """Step 7: the quality gate."""
-
-    min_roc_auc: Share
-    max_brier_share: Annotated[float, Field(gt=0)]
-    calibration_slope: tuple[float, float]
-    max_fairness_gap: Share
-
-
-class Score(_Table):
-    """Step 8: bands by the upper limit of the churn probability, lowest first."""
-
-    bands: Annotated[dict[str, Share], Field(min_length=2)]
-    action_band: str
-
-    @model_validator(mode="after")
-    def _bands_cover_all(self) -> Score:
-        limits = list(self.bands.values())
-        if limits != sorted(set(limits)) or limits[-1] != 1:
-            raise ValueError("the upper limits of the bands must rise and end at 1")
-        if self.action_band not in self.bands:
-            raise ValueError(f"action_band must be one of {', '.join(self.bands)}")
-        return self
-
-    @property
-    def action_threshold(self) -> float:
-        """The lowest probability of the band in which somebody is contacted."""
-        below = [0.0, *self.bands.values()]
-        return below[list(self.bands).index(self.action_band)]
-
-
-class Serve(_Table):
-    """Where `churn serve` listens."""
-
-    host: str
-    port: Annotated[int, Field(ge=1, le=65535)]
-
-
-class Pipeline(_Table):
-    """The flow on Kubeflow: image by digest, server, what a step gets, schedules (cron with seconds)."""
-
-    image: str
-    host: str
-    namespace: str
-    secret: str
-    config_map: str
-    cpu: str
-    memory: str
-    retries: Annotated[int, Field(ge=0, le=10)]
-    timeout_minutes: Count
-    score_schedule: str
-    train_schedule: str
-
-
-class Settings(_Table):
+class Settings(Table):
     """Everything a step may know. Made by :func:`load`; never changed afterwards."""
 
     root: Path
@@ -279,9 +121,9 @@ def load(profile: str | None = None, root: Path | None = None, environ: Mapping[
     return settings
 
 
-def pass_on(**given: str | None) -> None:
+def pass_on(**given: str | int | None) -> None:
     """Put what a command was given (``data="x.csv"``) into the environment, for this process and its children."""
-    ENVIRONMENT.update({f"CHURN_{name.upper()}": value for name, value in given.items() if value is not None})
+    ENVIRONMENT.update({f"CHURN_{name.upper()}": str(value) for name, value in given.items() if value is not None})
 
 
 def _read(path: Path) -> dict[str, Any]:

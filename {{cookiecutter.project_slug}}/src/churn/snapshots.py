@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from churn.contract import FEATURES, WINDOWS
 from churn.errors import Refused
-from churn.settings import Features
+from churn.tables import Features
 from churn.tools import duckdb as db
 
 if TYPE_CHECKING:

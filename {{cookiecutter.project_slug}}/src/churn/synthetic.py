@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-    from churn.settings import Synthetic
+    from churn.tables import Synthetic
 
 LAST_DAY = np.datetime64("2026-06-30", "s")
 CATEGORIES = ("books", "garden", "kitchen", "lighting", "music", "pets", "sports", "textiles", "toys", "wine")

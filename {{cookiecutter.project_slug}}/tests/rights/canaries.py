@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from churn.settings import Synthetic
 from churn.synthetic import Shop, make
+from churn.tables import Synthetic
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ app = typer.Typer()
 ProfileOption = Annotated[str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")]
 DataOption = Annotated[str | None, typer.Option(help="Transactions file, instead of [data] in config.toml.")]
 CustomersOption = Annotated[str | None, typer.Option(help="Customers file; '' for none.")]
+CountOption = Annotated[int | None, typer.Option(min=1, help="Size of the built-in shop.")]
 
 
-def _settings(profile: str | None, **given: str | None) -> Any:
+def _settings(profile: str | None, **given: str | int | None) -> Any:
     """Settings with the call's own values, which steps that DVC starts see too."""
     from churn import settings
 
@@ -37,11 +38,10 @@ def data(
     profile: ProfileOption = None,
     data: DataOption = None,
     customers_file: CustomersOption = None,
-    customers: Annotated[int | None, typer.Option(min=1, help="Size of the built-in shop.")] = None,
+    customers: CountOption = None,
 ) -> None:
     """1. Read transactions: pseudonyms, EUR, UTC; consent, objection and erasure applied."""
-    count = None if customers is None else str(customers)
-    _run("data", _settings(profile, data=data, customers=customers_file, synthetic_customers=count))
+    _run("data", _settings(profile, data=data, customers=customers_file, synthetic_customers=customers))
 
 
 @app.command(rich_help_panel="The flow, step by step")
@@ -107,20 +107,21 @@ def run(
     profile: ProfileOption = None,
     data: DataOption = None,
     customers_file: CustomersOption = None,
-    customers: Annotated[int | None, typer.Option(min=1, help="Size of the built-in shop.")] = None,
+    customers: CountOption = None,
 ) -> None:
     """Run all eight steps; what is unchanged is not run again."""
     import time
 
     from churn import console, source
+    from churn.steps._2_validate import forget_refusal
     from churn.tools import dvc
 
-    count = None if customers is None else str(customers)
-    settings = _settings(profile, data=data, customers=customers_file, synthetic_customers=count)
+    settings = _settings(profile, data=data, customers=customers_file, synthetic_customers=customers)
     console.warn_placeholders(settings)
     source.refresh(settings)
     start = time.time()
     dvc.reproduce(settings.root)
+    forget_refusal(settings.path("valid"))
     console.table(settings, start)
 
 

@@ -34,7 +34,7 @@ def validate(raw: Path, output: Path, *, settings: Settings) -> None:
     checks = {name: check(tables[name], columns) for name, columns in TABLES.items()}
     rejected = {name: _rejected(tables[name], checks[name]) for name in TABLES}
     rows, bad = len(tables["transactions"]), len(rejected["transactions"])
-    refused, aside = bad > limit * rows, output.with_name(f"{output.name}_refused")
+    refused, aside = bad > limit * rows, _aside(output)
     with writing(aside if refused else output) as folder:
         for name, table in tables.items():
             table.drop(index=rejected[name].index).to_parquet(folder / f"{name}.parquet", index=False)
@@ -52,12 +52,24 @@ def validate(raw: Path, output: Path, *, settings: Settings) -> None:
             data=read_json(raw / "summary.json"),
         )
     if not refused:
-        shutil.rmtree(aside, ignore_errors=True)  # of an earlier run; it would read like this one's
+        forget_refusal(output)
     else:
         raise Refused(
             f"{bad:,} of {rows:,} transactions ({bad / rows:.2%}) break the contract; [validate] max_rejected_share "
             f"allows {limit:.2%}. Read {output.name}_refused/report.html, mend the data or the contract, and run again."
         )
+
+
+def forget_refusal(output: Path) -> None:
+    """Remove what an earlier, refused run left: it would read like that of the rows that are valid now.
+
+    DVC may bring the valid rows back from its cache without running the step, so a whole run calls this too.
+    """
+    shutil.rmtree(_aside(output), ignore_errors=True)
+
+
+def _aside(output: Path) -> Path:
+    return output.with_name(f"{output.name}_refused")
 
 
 def _rejected(table: pd.DataFrame, checks: list[Check]) -> pd.DataFrame:

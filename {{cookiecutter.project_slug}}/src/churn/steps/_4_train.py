@@ -12,7 +12,8 @@ from churn import lineage, model
 from churn.artifacts import need, summarise, write_json, writing
 from churn.contract import TARGET
 from churn.errors import Refused
-from churn.settings import Settings, Train
+from churn.settings import Settings
+from churn.tables import Train
 from churn.tools import dvc, mlflow, skops
 
 if TYPE_CHECKING:
