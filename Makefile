@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 PROJECT := {{cookiecutter.project_slug}}
 PYTEST_ARGS ?=
 
-# Caches stay out of the template folder: cookiecutter would copy them into every project.
-export PYTHONDONTWRITEBYTECODE := 1
+# Caches stay out of the template folder: cookiecutter would copy them into every project. Compiled modules are kept,
+# because the tests start hundreds of processes, and compiling what one imports takes longer than what it does.
+export PYTHONPYCACHEPREFIX := $(abspath build/cache/python)
 export RUFF_CACHE_DIR := $(abspath build/cache/ruff)
 export MYPY_CACHE_DIR := $(abspath build/cache/mypy)
 export HYPOTHESIS_STORAGE_DIRECTORY := $(abspath build/cache/hypothesis)
@@ -21,7 +22,7 @@ help: ## this list
 demo: build/demo/.installed ## render with the defaults into build/ and run the whole flow there
 	@rm -rf build/acme-churn
 	@build/demo/bin/python tests/bake.py build > build/demo/render.log 2>&1 || { cat build/demo/render.log; exit 1; }
-	@env -u PYTHONDONTWRITEBYTECODE $(MAKE) --no-print-directory -C build/acme-churn VENV=$(abspath build/acme-env) PYTHON="$(PYTHON)" run
+	@env -u PYTHONPYCACHEPREFIX $(MAKE) --no-print-directory -C build/acme-churn VENV=$(abspath build/acme-env) PYTHON="$(PYTHON)" run
 	@echo "The project is in build/acme-churn."
 
 build/demo/.installed: requirements/demo.lock
@@ -39,10 +40,10 @@ $(VENV)/.installed: requirements/test.lock
 	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline -e './$(PROJECT)'
 	@touch $@
 
-test: lint test-project test-template ## all tests: the template in place, and rendered projects end to end
+test: lint test-template ## all tests; those of the project run in a render, servers and browsers included
 
-# In place the unit tests only; test-template runs everything in a render, servers and browsers included.
-test-project: $(VENV)/.installed
+# For work on the template: the project's unit tests where they lie.
+test-project: $(VENV)/.installed ## the project's unit tests in place, while working on them
 	@cd '$(PROJECT)' && PYTHONPATH=src:serve ../$(BIN)/python -m pytest -m 'not flow and not servers and not browser' -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-template: $(VENV)/.installed

@@ -21,6 +21,8 @@ from churn.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[1]
 KEY = "0f" * 32
+CACHES = ("PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE")
+"""Where compiled modules go; without them a command spends most of its time on compiling what it imports."""
 ANSWERS = {
     "project_slug": "acme-churn",
     "project_name": "Acme churn",
@@ -102,7 +104,7 @@ def environment(root: Path, **more: str) -> dict[str, str]:
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home / ".config"),
         "PYTHONPATH": f"{code / 'src'}{os.pathsep}{code / 'serve'}",
-        "PYTHONDONTWRITEBYTECODE": "1",
+        **{name: settings.ENVIRONMENT[name] for name in CACHES if name in settings.ENVIRONMENT},
         "CHURN_PSEUDONYM_KEY": KEY,
         **more,
     }

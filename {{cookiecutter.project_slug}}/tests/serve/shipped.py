@@ -14,6 +14,7 @@ import httpx
 from service_desk import KEYS
 
 from servers import free_port, until
+from small_project import CACHES
 
 PROJECT = Path(__file__).parents[2]
 
@@ -60,9 +61,8 @@ def environment(bundle: Path, log: str, **more: str) -> dict[str, str]:
     keys = "\n".join(line for _, line in KEYS.values())
     where = "DATABASE_URL" if log.startswith("postgres") else "CHURN_LOG"
     return {
-        "PATH": os.environ["PATH"],  # noqa: TID251
+        **{name: os.environ[name] for name in ("PATH", *CACHES) if name in os.environ},  # noqa: TID251
         "PYTHONPATH": f"{PROJECT / 'serve'}:{PROJECT / 'src'}",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "BUNDLE_DIR": str(bundle),
         "CHURN_KEYS": keys,
         "CHURN_RATE_PER_SECOND": "1000000",
