@@ -97,7 +97,7 @@ def _problems(route: Route) -> Document:
     statuses = {500, 503} | ({401, 403, 429} if route.scopes else set())
     statuses |= {400, 408, 413, 415, 422} if route.body else set()
     statuses |= {404, 409} if "{id}" in route.path else set()
-    statuses |= {404} if route.path == "/v1/score" else set()
+    statuses |= {404, 410} if route.path == "/v1/score" else set()
     schema = {"$ref": "#/components/schemas/Problem"}
     return {str(s): _problem(s, schema) for s in sorted(statuses)}
 

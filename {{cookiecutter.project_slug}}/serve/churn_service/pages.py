@@ -123,7 +123,7 @@ async def _case(call: Call, entries: list[Entry]) -> dict[str, Any]:
             {"label": kept.contract.feature(n).label, "effect": words.effect(v), "points": v}
             for n, v in sorted(made["contributions"].items(), key=lambda item: -abs(item[1]))
         ],
-        "steps": [step(entry) for entry in entries[1:] if entry.body and entry.kind in ("contest", "review")],
+        "steps": [step(entry) for entry in entries[1:] if entry.body and entry.kind != "seed"],
         "earlier": [
             {"at": e.at, "outcome": json.loads(e.body)["outcome"]}
             for e in earlier

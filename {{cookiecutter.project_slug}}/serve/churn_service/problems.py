@@ -14,6 +14,7 @@ TITLES = {
     405: "Method not allowed",
     408: "Request too slow",
     409: "Not possible in this state",
+    410: "Erased",
     413: "Request too large",
     415: "Wrong content type",
     422: "Invalid content",

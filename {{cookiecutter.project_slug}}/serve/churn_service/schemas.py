@@ -12,6 +12,7 @@ from sovereign.contract import Contract, FeatureSpec
 MOST_IN_A_BATCH = 1000
 ID = "0b6f1c3e9a7d4e52"
 CASE = "5f0c1d2e3b4a59687766554433221100"
+CaseId = Annotated[str, Field(pattern=r"^[a-f0-9]{32}$", examples=[CASE])]
 CustomerId = Annotated[
     str, Field(pattern=r"^[a-f0-9-]{8,64}$", description="Pseudonym; never a name or an address", examples=[ID])
 ]
@@ -29,9 +30,9 @@ class _Answer(BaseModel):
 class ScoreAnswer(_Answer):
     """A decision that is already in the log. While a person has to decide, what the score suggests is withheld."""
 
-    decision_id: str | None = Field(description="Null only for an unknown customer", examples=[CASE])
+    decision_id: str | None = Field(description="Null only for an unknown or erased customer", examples=[CASE])
     customer_id: CustomerId
-    outcome: Outcome | Literal["unknown_customer"] = Field(examples=["offer"])
+    outcome: Outcome | Literal["unknown_customer", "erased"] = Field(examples=["offer"])
     score: float | None = Field(description="Probability of no purchase in the next 30 days", examples=[0.74])
     band: str | None = Field(examples=["high"])
     reasons: list[str] = Field(examples=[["61 days since the last purchase raises the risk strongly"]])
@@ -62,10 +63,10 @@ class InputShown(_Answer):
 class Step(_Answer):
     """Something that happened to the decision later."""
 
-    kind: Literal["contest", "review"]
+    kind: Literal["contest", "review", "rectification"]
     at: str = Field(examples=["2026-11-24T08:30:00.000000Z"])
     outcome: Suggestion | None = Field(examples=["no_offer"])
-    text: str = Field(description="The view of the person, or the reviewer's reason")
+    text: str = Field(description="The view of the person, the reviewer's reason, or what was corrected")
 
 
 class DecisionAnswer(_Answer):
@@ -85,6 +86,8 @@ class DecisionAnswer(_Answer):
     counterfactual: str | None = Field(examples=["With 20 days since the last purchase, the score would be 0.69."])
     model_version: str = Field(examples=["acme-churn 3"])
     policy_version: str = Field(examples=["0a1b2c3d4e5f"])
+    corrects: str | None = Field(description="The decision with a wrong input that this one replaces", examples=[None])
+    corrected_by: str | None = Field(description="The decision that replaces this one", examples=[None])
     history: list[Step]
     contest: str = Field(description="How to contest, and whom to ask")
 
@@ -171,17 +174,21 @@ def score_request(contract: Contract, *, looks_up: bool) -> type[BaseModel]:
     """
     fields: dict[str, Any] = {spec.name: _field(spec) for spec in contract.features}
     features = create_model("Features", __base__=_Request, __doc__="Every feature; null says unknown.", **fields)
-    return create_model(
-        "ScoreRequest",
+    customer = create_model(
+        "Customer",
         __base__=_Request,
         __doc__="Features; or the pseudonym alone where this service is connected to a feature store.",
         customer_id=(CustomerId, ...),
         features=(features | None, None) if looks_up else (features, ...),
     )
+    about = "The decision that this one replaces because an input was wrong (GDPR Art. 16)"
+    corrects: Any = (CaseId | None, Field(default=None, description=about))
+    return create_model("ScoreRequest", __base__=customer, __doc__=customer.__doc__, corrects=corrects)
 
 
-def batch_request(one: type[BaseModel]) -> type[BaseModel]:
-    """The request for up to 1,000 customers."""
+def batch_request(score: type[BaseModel]) -> type[BaseModel]:
+    """The request for up to 1,000 customers; each is a ``score`` request that corrects nothing."""
+    one = score.__base__
     many = Annotated[list[one], Field(min_length=1, max_length=MOST_IN_A_BATCH)]  # type: ignore[valid-type]
     return create_model("BatchRequest", __base__=_Request, __doc__="Up to 1,000 customers.", customers=(many, ...))
 

@@ -4,28 +4,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from enum import Enum
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from churn_service.decisions import of_customer
 from churn_service.features import AWAY, Row
 from churn_service.http import Answer, Call
 from churn_service.policy import decide
 from churn_service.problems import ProblemError, unavailable
 from churn_service.runtime import Runtime
 from sovereign import words
-from sovereign.decision_log import Draft
+from sovereign.decision_log import Draft, rectification
 
 REASONS = 3
 dumps = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+RECTIFIED = "An input was wrong; the decision was made again."
 NOTHING = dumps({"score": None, "band": None, "reasons": [], "contributions": {}})
 
 
+class Absent(Enum):
+    """Why there is no decision about somebody: nothing is known, or nothing may be kept."""
+
+    UNKNOWN = "unknown_customer"
+    ERASED = "erased"
+
+
 async def score(call: Call) -> Answer:
-    """Score one customer."""
-    (made,) = await _decisions(call, [call.body])
-    if made is None:
+    """Score one customer, also in place of a decision whose input was wrong."""
+    wrong = call.body.corrects
+    if wrong and not await of_customer(call.runtime, wrong, call.body.customer_id):
+        raise ProblemError(404, "There is no such decision of this customer to correct.")
+    (made,) = await _decisions(call, [call.body], wrong)
+    if made is Absent.UNKNOWN:
         raise ProblemError(404, "The feature store does not know this customer; send the features.")
+    if made is Absent.ERASED:
+        raise ProblemError(410, "This person was erased; somebody who comes back as a customer has a new id.")
     return Answer(made.encode())
 
 
@@ -33,21 +48,29 @@ async def score_batch(call: Call) -> Answer:
     """Score up to 1,000 customers; their decisions become durable together."""
     asked = call.body.customers
     made = await _decisions(call, asked)
-    answers = [text or _unknown(call.runtime, one.customer_id) for one, text in zip(asked, made, strict=True)]
+    answers = [
+        _nobody(call.runtime, one.customer_id, found) if isinstance(found, Absent) else found
+        for one, found in zip(asked, made, strict=True)
+    ]
     return Answer(('{"decisions":[' + ",".join(answers) + "]}").encode())
 
 
-async def _decisions(call: Call, asked: Sequence[Any]) -> list[str | None]:
-    """One answer as JSON per request, each already durable; None for a customer that nobody knows."""
+async def _decisions(call: Call, asked: Sequence[Any], wrong: str | None = None) -> list[str | Absent]:
+    """One answer as JSON per request, each already durable; ``wrong`` is the decision that the only one replaces."""
     runtime = call.runtime
     rows = await _rows(runtime, asked)
+    head = {"bundle": runtime.reference, "key": call.key.name, **runtime.versions}
+    if wrong:
+        head["corrects"] = wrong
     made = [
-        None if row is None else make(runtime, one.customer_id, row, source=_source(one), key=call.key.name)
+        None if row is None else make(runtime, one.customer_id, row, source=_source(one), head=head)
         for one, row in zip(asked, rows, strict=True)
     ]
     drafts = [one.draft for one in made if one]
+    if wrong and drafts:
+        drafts.append(rectification(wrong, drafts[0].subject or "", RECTIFIED, corrected_by=drafts[0].case_id))
     written = iter(await runtime.write(*drafts) if drafts else ())
-    return [one and _answer(runtime, one, next(written)) for one in made]
+    return [_answer(runtime, one, next(written)) if one else Absent.UNKNOWN for one in made]
 
 
 async def _rows(runtime: Runtime, asked: Sequence[Any]) -> list[Row | None]:
@@ -85,9 +108,8 @@ class Made(NamedTuple):
     shown: str
 
 
-def make(runtime: Runtime, customer: str, row: Row, *, source: str, key: str) -> Made:
+def make(runtime: Runtime, customer: str, row: Row, *, source: str, head: dict[str, str]) -> Made:
     """Decide, and put all that was applied into the log entry, so that it can be explained later as it was."""
-    head = {"bundle": runtime.reference, "key": key, **runtime.versions}
     objected = dumps({**head, "outcome": "objected"})
     case = runtime.ids.ordered()
     if not row:
@@ -114,9 +136,11 @@ def reasons(runtime: Runtime, row: Row, contributions: dict[str, float]) -> list
     ]
 
 
-def _answer(runtime: Runtime, made: Made, written: str | None) -> str:
+def _answer(runtime: Runtime, made: Made, written: str | None) -> str | Absent:
     """The answer to what was written, not to what was meant: an objection may have come in between."""
     draft, outcome, shown = made
+    if written is None:
+        return Absent.ERASED
     if outcome == "objected" or written != draft.body:
         outcome, shown = "objected", ""
         runtime.objectors.add(draft.subject or "")
@@ -129,6 +153,6 @@ def _source(asked: Any) -> str:
     return "request" if asked.features else "feature_server"
 
 
-def _unknown(runtime: Runtime, customer: str) -> str:
-    head = {"decision_id": None, "customer_id": customer, "outcome": "unknown_customer", **runtime.versions}
+def _nobody(runtime: Runtime, customer: str, why: Absent) -> str:
+    head = {"decision_id": None, "customer_id": customer, "outcome": why.value, **runtime.versions}
     return dumps(head)[:-1] + "," + NOTHING[1:]

@@ -38,6 +38,10 @@ KEPT = (
         what="Seals and times of blanked entries in the decision log",
         why="GDPR Art. 5(2), 17(3)(e): they prove that the log was not changed; the content is gone",
     ),
+    Kept(
+        what="A hash of the pseudonym in the decision log",
+        why="GDPR Art. 17(1), 5(2): the service must not decide about the person again from an old file",
+    ),
 )
 
 

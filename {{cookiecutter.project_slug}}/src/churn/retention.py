@@ -111,7 +111,7 @@ def _others(settings: Settings) -> list[Keeper]:
         OldVersions("dvc_versions", rule.dvc_versions, settings),
         models,
         OldRuns("runs", rule.runs, settings, models),
-        LogEntries("decisions", rule.decisions, settings, log, ("decision",)),
+        LogEntries("decisions", rule.decisions, settings, log, ("decision", "rectification")),
         LogEntries("reviews", rule.reviews, settings, log, ("review", "contest", "seed")),
         NotebookOutputs("notebooks", rule.notebooks, settings, root / "notebooks"),
         OldFiles("copies", rule.copies, settings, copies),

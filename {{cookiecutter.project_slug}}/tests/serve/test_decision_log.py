@@ -13,7 +13,9 @@ from sovereign.decision_log import (
     Entry,
     LogUnavailableError,
     Rejection,
+    note_rectification,
     open_log,
+    rectification,
     verify,
 )
 from sovereign.decision_log.sqlite import SQLite
@@ -94,6 +96,7 @@ def test_erasure_blanks_a_person_leaves_the_rest_and_the_chain_holds(log: Decisi
     assert log.of_subject("aaaaaaaa") == []
     assert (verify(log).holds, verify(log).blanked) == (True, 2)
     assert log.erase_subject("aaaaaaaa") == 0
+    assert len(list(log.entries())) == 4
     log.close()
     assert b"aaaaaaaa" not in path.read_bytes()
 
@@ -111,9 +114,29 @@ def test_retention_blanks_what_is_older_and_keeps_bundles(path: Path) -> None:
 def test_the_objection_of_an_erased_person_stays_in_force(log: DecisionLog) -> None:
     log.append([Draft("objection", "objection-1", "aaaaaaaa", "{}")])
     log.erase_subject("aaaaaaaa")
-    (written,) = log.append([_draft(1)])
-    assert isinstance(written, Entry)
-    assert written.body == '{"objected":true}'
+    assert log.objectors() == {"aaaaaaaa"}
+    assert verify(log).holds
+
+
+def test_nothing_is_written_about_an_erased_person_but_an_objection(log: DecisionLog, path: Path) -> None:
+    assert log.erase_subject("aaaaaaaa") == 0
+    contest = Draft("contest", "case-1", "aaaaaaaa", "{}")
+    assert log.append([_draft(1), contest]) == [Rejection("erased"), Rejection("erased")]
+    log.append([Draft("objection", "objection-1", "aaaaaaaa", "{}"), _draft(2, "bbbbbbbb")])
+    assert [entry.kind for entry in log.entries()] == ["erasure", "objection", "decision"]
+    assert verify(log).holds
+    _tamper(path, "DELETE FROM erased")
+    assert verify(log).problems == ("1 erased people of the chain are missing from the list of the erased",)
+
+
+def test_a_corrected_input_is_noted_once_on_each_decision_that_used_it(log: DecisionLog) -> None:
+    scored = Draft("decision", "case-1", "aaaaaaaa", '{"features": {"recency_days": 3}}', opens_review=True)
+    log.append([scored, _draft(2), _draft(3, "bbbbbbbb")])
+    assert note_rectification(log, "aaaaaaaa", "2 purchases corrected") == ["case-1"]
+    assert note_rectification(log, "aaaaaaaa", "2 purchases corrected") == []
+    assert log.review_is_open("case-1")
+    log.append([rectification("case-1", "aaaaaaaa", "made again", corrected_by="case-9")])
+    assert not log.review_is_open("case-1")
     assert verify(log).holds
 
 

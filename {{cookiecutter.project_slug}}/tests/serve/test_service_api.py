@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from typing import Any
 
 import bundles
 import pytest
@@ -149,6 +150,47 @@ def test_an_erased_person_has_no_decisions_and_the_chain_holds(open_service: Des
     assert open_service.decision(made["decision_id"]).status_code == 404
     assert open_service.call("GET", "/v1/reviews", "review").json()["open"] == []
     assert verify(log).holds
+
+
+def test_an_erased_person_is_not_scored_and_nothing_is_kept_about_them(open_service: Desk) -> None:
+    open_service.log().erase_subject(CUSTOMER)
+    answer = open_service.score()
+    assert (answer.status_code, answer.headers["content-type"]) == (410, "application/problem+json")
+    customers = [{"customer_id": one, "features": FEATURES} for one in (OTHER, CUSTOMER)]
+    batch = open_service.call("POST", "/v1/score/batch", "score", json={"customers": customers})
+    assert [one["outcome"] for one in batch.json()["decisions"]] == ["offer", "erased"]
+    assert [entry.subject for entry in open_service.log().entries()] == [None, None, OTHER]
+
+
+def _corrected(desk: Desk, wrong: str, customer: str = CUSTOMER) -> Any:
+    content = {"customer_id": customer, "features": LOYAL, "corrects": wrong}
+    return desk.call("POST", "/v1/score", "score", json=content)
+
+
+def test_a_decision_on_a_wrong_input_is_made_again_and_both_say_so(open_service: Desk) -> None:
+    wrong = open_service.score().json()
+    right = _corrected(open_service, wrong["decision_id"]).json()
+    assert (wrong["outcome"], right["outcome"]) == ("offer", "no_offer")
+    old, new = (open_service.decision(one["decision_id"]).json() for one in (wrong, right))
+    assert (old["corrected_by"], old["corrects"]) == (right["decision_id"], None)
+    assert (new["corrected_by"], new["corrects"]) == (None, wrong["decision_id"])
+    assert [step["kind"] for step in old["history"]] == ["rectification"]
+    assert verify(open_service.log()).holds
+
+
+def test_a_case_on_a_wrong_input_leaves_the_desk_for_the_corrected_one(desk: Callable[..., Desk]) -> None:
+    service = desk(significant_effect=True)
+    right = _corrected(service, service.score().json()["decision_id"]).json()
+    waiting = service.call("GET", "/v1/reviews", "review").json()["open"]
+    assert [case["case_id"] for case in waiting] == [right["decision_id"]]
+
+
+@pytest.mark.parametrize("customer", [OTHER, CUSTOMER])
+def test_only_a_decision_of_the_same_customer_can_be_corrected(open_service: Desk, customer: str) -> None:
+    wrong = open_service.score().json()["decision_id"]
+    if customer == CUSTOMER:
+        open_service.log().erase_subject(CUSTOMER)
+    assert _corrected(open_service, wrong, customer).status_code == 404
 
 
 def test_the_card_is_json_for_programs_and_html_for_browsers(open_service: Desk) -> None:

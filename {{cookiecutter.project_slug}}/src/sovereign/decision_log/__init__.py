@@ -10,6 +10,7 @@ from sovereign.decision_log.chain import Verdict, verify
 from sovereign.decision_log.committer import Committer
 from sovereign.decision_log.entries import Draft, Entry, LogUnavailableError, Rejection
 from sovereign.decision_log.opening import open_log
+from sovereign.decision_log.rectification import note_rectification, rectification
 from sovereign.decision_log.store import DecisionLog
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "LogUnavailableError",
     "Rejection",
     "Verdict",
+    "note_rectification",
     "open_log",
+    "rectification",
     "verify",
 ]

@@ -35,6 +35,8 @@ def verify(log: DecisionLog, known_head: str | None = None) -> Verdict:
     check.blanks_have_a_tombstone()
     if missing := check.objectors - log.objectors():
         check.problems.append(f"{len(missing)} objections of the chain are missing from the suppression list")
+    if missing := check.erased - log.erased_marks():
+        check.problems.append(f"{len(missing)} erased people of the chain are missing from the list of the erased")
     if known_head and not check.known_head_seen:
         check.problems.append(
             f"the noted head {known_head[:20]}… is not in the chain: entries were cut off or replaced"
@@ -49,6 +51,7 @@ class _Check:
         self.blanked: set[int] = set()
         self.allowed: set[int] = set()
         self.objectors: set[str] = set()
+        self.erased: set[str] = set()
         self.problems: list[str] = []
 
     def add(self, entry: Entry) -> None:
@@ -72,7 +75,9 @@ class _Check:
         if entry.digest != digest_of(entry.salt, entry.subject, entry.body):
             self.problems.append(f"{where}: its content was changed")
         elif entry.kind == "erasure":
-            self.allowed |= set(json.loads(entry.body)["blanked"])
+            erasure = json.loads(entry.body)
+            self.allowed |= set(erasure["blanked"])
+            self.erased |= {erasure["mark"]} if "mark" in erasure else set()
         elif entry.kind == "objection" and entry.subject:
             self.objectors.add(entry.subject)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-Kind = Literal["bundle", "decision", "contest", "objection", "seed", "review", "erasure"]
+Kind = Literal["bundle", "decision", "rectification", "contest", "objection", "seed", "review", "erasure"]
 GENESIS = "0" * 64
 
 
@@ -24,7 +24,8 @@ class Draft:
     """An entry that is not written yet.
 
     ``case_id`` is the decision it belongs to (or a name of its own); ``subject`` the pseudonym, if it concerns one.
-    ``body_if_objected`` replaces ``body`` when the subject has objected by the time of writing.
+    ``body_if_objected`` replaces ``body`` when the subject has objected by the time of writing. ``closes_review``
+    takes the case off the reviewers' desk, unless the person contests it.
     """
 
     kind: Kind
@@ -33,6 +34,7 @@ class Draft:
     body: str
     body_if_objected: str | None = None
     opens_review: bool = False
+    closes_review: bool = False
 
 
 class Entry(NamedTuple):
@@ -52,14 +54,22 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A draft that was not written: ``objected`` (no body for that case), or ``not_open`` (no such open review)."""
+    """A draft that was not written.
 
-    reason: Literal["not_open", "objected"]
+    ``objected``: no body for that case; ``erased``: the subject was erased; ``not_open``: no such open review.
+    """
+
+    reason: Literal["not_open", "objected", "erased"]
 
 
 def digest_of(salt: str, subject: str | None, body: str) -> str:
     """SHA-256 over salt, subject and body."""
     return hashlib.sha256(f"{salt}\n{subject or ''}\n{body}".encode()).hexdigest()
+
+
+def mark_of(subject: str) -> str:
+    """What stays of an erased pseudonym: a hash, enough to know it when it is sent again."""
+    return hashlib.sha256(f"erased\n{subject}".encode()).hexdigest()
 
 
 def seal_of(previous: str, seq: int, head: tuple[str, str, str], digest: str) -> str:

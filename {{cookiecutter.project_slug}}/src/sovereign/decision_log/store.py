@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from sovereign.decision_log.entries import GENESIS, Draft, Entry, Rejection, digest_of, now, seal_of
+from sovereign.decision_log.entries import GENESIS, Draft, Entry, Rejection, digest_of, mark_of, now, seal_of
 from sovereign.random_pool import RandomPool
 
 FIELDS = "seq, kind, case_id, subject, at, salt, body, digest, previous, seal"
@@ -46,9 +46,9 @@ class DecisionLog:
         Raises LogUnavailableError; then none was written as far as the caller may rely on it.
         """
         with self._db.transaction():
-            objectors = self._objectors({draft.subject for draft in drafts if draft.subject})
+            barred = self._barred({draft.subject for draft in drafts if draft.subject})
             chain = _Chain(*self.head(), self._clock(), self._salts)
-            results = [self._write(draft, objectors, chain) for draft in drafts]
+            results = [self._write(draft, barred, chain) for draft in drafts]
             self._insert([entry for entry in results if isinstance(entry, Entry)])
         return results
 
@@ -87,13 +87,18 @@ class DecisionLog:
         """Pseudonyms of all who objected."""
         return {row[0] for row in self._db.rows("SELECT subject FROM objections")}
 
+    def erased_marks(self) -> set[str]:
+        """Hashes of all erased pseudonyms."""
+        return {row[0] for row in self._db.rows("SELECT mark FROM erased")}
+
     def erase_subject(self, subject: str) -> int:
         """Blank every entry about ``subject`` (Art. 17), append a tombstone; returns the number of entries blanked.
 
-        The objection stays in force: the pseudonym on the suppression list is what keeps the person from being scored
-        again (Art. 17(3)(b), 21(3)).
+        From then on nothing about this pseudonym is written but an objection: whoever comes back as a customer has
+        another id, so the old one can only come out of an old file. An objection stays in force: the pseudonym on
+        the suppression list is what keeps the person from being scored again (Art. 17(3)(b), 21(3)).
         """
-        return self._blank("subject = ?", (subject,), "erasure request")
+        return self._blank("subject = ?", (subject,), "erasure request", mark_of(subject))
 
     def expire(self, before: str, kinds: Sequence[str] = ()) -> int:
         """Blank every entry about a person older than ``before`` (UTC, ISO 8601), append a tombstone (Art. 5(1)(e)).
@@ -111,22 +116,23 @@ class DecisionLog:
         """Let go of the connection."""
         self._db.close()
 
-    def _blank(self, condition: str, values: Sequence[str], why: str) -> int:
+    def _blank(self, condition: str, values: Sequence[str], why: str, mark: str = "") -> int:
         with self._db.transaction():
             found = self._db.rows(f"SELECT seq, case_id FROM decision_log WHERE {condition}", values)  # noqa: S608
             seqs = [row[0] for row in found]
-            if not seqs:
+            new = mark and self._db.change("INSERT INTO erased (mark) VALUES (?) ON CONFLICT DO NOTHING", (mark,))
+            if not seqs and not new:
                 return 0
             chain = _Chain(*self.head(), self._clock(), self._salts)
-            body = json.dumps({"why": why, "blanked": seqs})
+            body = json.dumps({"why": why, "blanked": seqs} | ({"mark": mark} if mark else {}))
             self._insert([chain.add(Draft("erasure", f"erasure-{chain.seq + 1}", None, body), body)])
             for number, case_id in found:
                 self._db.change("DELETE FROM open_reviews WHERE case_id = ?", (case_id,))
                 self._db.change("UPDATE decision_log SET subject=NULL, salt=NULL, body=NULL WHERE seq = ?", (number,))
         return len(seqs)
 
-    def _write(self, draft: Draft, objectors: set[str], chain: _Chain) -> Entry | Rejection:
-        body = self._body(draft, objectors)
+    def _write(self, draft: Draft, barred: set[str], chain: _Chain) -> Entry | Rejection:
+        body = self._body(draft, barred)
         if isinstance(body, Rejection):
             return body
         entry = chain.add(draft, body)
@@ -134,17 +140,21 @@ class DecisionLog:
             self._db.change("INSERT INTO objections (subject, seq) VALUES (?, ?)", (draft.subject, entry.seq))
             # A contest is still heard; a pending offer to somebody who objected is not.
             self._db.change("DELETE FROM open_reviews WHERE subject = ? AND kind <> 'contest'", (draft.subject,))
-            objectors.add(draft.subject)
+            barred.add(draft.subject)
+        if draft.closes_review:
+            self._db.change("DELETE FROM open_reviews WHERE case_id = ? AND kind <> 'contest'", (draft.case_id,))
         if draft.opens_review and body is draft.body:
             self._open_review(entry)
         return entry
 
-    def _body(self, draft: Draft, objectors: set[str]) -> str | Rejection:
+    def _body(self, draft: Draft, barred: set[str]) -> str | Rejection:
         """The body to write for ``draft``, or why nothing is written."""
+        if draft.subject and draft.kind != "objection" and mark_of(draft.subject) in barred:
+            return Rejection("erased")
         if draft.kind == "review":
             closed = self._db.change("DELETE FROM open_reviews WHERE case_id = ?", (draft.case_id,))
             return draft.body if closed else Rejection("not_open")
-        if draft.subject not in objectors or draft.kind == "contest":
+        if draft.subject not in barred or draft.kind == "contest":
             return draft.body
         return Rejection("objected") if draft.body_if_objected is None else draft.body_if_objected
 
@@ -153,12 +163,15 @@ class DecisionLog:
         values = (entry.case_id, entry.seq, entry.kind, entry.subject)
         self._db.change("INSERT INTO open_reviews (case_id, seq, kind, subject) VALUES (?, ?, ?, ?)", values)
 
-    def _objectors(self, subjects: Iterable[str]) -> set[str]:
+    def _barred(self, subjects: Iterable[str]) -> set[str]:
+        """Of ``subjects``, the pseudonyms of who objected and the hashes of who was erased."""
         names, found = list(subjects), set()
         for start in range(0, len(names), CHUNK):
             some = names[start : start + CHUNK]
             marks = ",".join("?" * len(some))
-            found |= {r[0] for r in self._db.rows(f"SELECT subject FROM objections WHERE subject IN ({marks})", some)}  # noqa: S608
+            sql = f"SELECT subject FROM objections WHERE subject IN ({marks})"  # noqa: S608
+            sql += f" UNION ALL SELECT mark FROM erased WHERE mark IN ({marks})"  # noqa: S608
+            found |= {row[0] for row in self._db.rows(sql, [*some, *map(mark_of, some)])}
         return found
 
     def _insert(self, entries: list[Entry]) -> None:
