@@ -132,6 +132,7 @@ def test_no_forge_means_no_ci_file(tmp_path: Path) -> None:
     [
         ("proprietary", "Acme GmbH. All rights reserved"),
         ("Apache-2.0", "Apache License"),
+        ("EUPL-1.2", "European Union Public Licence"),
         ("GPL-3.0-only", "GNU GENERAL"),
     ],
 )
