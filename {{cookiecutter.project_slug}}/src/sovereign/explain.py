@@ -124,14 +124,17 @@ def top_reasons(contributions: Floats, k: int = 3) -> NDArray[np.intp]:
     return np.take_along_axis(top, order, axis=1)
 
 
-def reason_texts(model: Scorecard, contract: Contract, contributions: Floats, k: int = 3) -> NDArray[np.str_]:
-    """The ``k`` strongest reasons of many customers, shape (n, k), such as ``average order value: raises the risk``."""
+def reason_texts(model: Scorecard, contract: Contract) -> list[str]:
+    """Every reason that a score can have, such as ``average order value: raises the risk``, by its code."""
     labels = [contract.feature(name).label for name in model.features]
-    table = np.array([[f"{label}: {effect}" for effect in _EFFECTS] for label in labels])
+    return [f"{label}: {effect}" for label in labels for effect in _EFFECTS]
+
+
+def reason_codes(contributions: Floats, k: int = 3) -> NDArray[np.intp]:
+    """Positions in :func:`reason_texts` of the ``k`` strongest reasons of many customers, shape (n, k)."""
     top = top_reasons(contributions, k)
     sign = np.sign(np.take_along_axis(contributions, top, axis=1)).astype(np.intp) + 1
-    texts: NDArray[np.str_] = table[top, sign]
-    return texts
+    return top * len(_EFFECTS) + sign
 
 
 def describe_model(model: Scorecard, contract: Contract, policy: Policy) -> ModelInWords:

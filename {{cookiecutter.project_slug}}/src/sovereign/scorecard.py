@@ -9,14 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Floats = NDArray[np.float64]
-Columns = Mapping[str, Sequence[Any] | NDArray[Any]]
+
+
+class Coded(NamedTuple):
+    """A categorical column of shape (n,) as positions in ``names``; -1 says missing. For millions of rows."""
+
+    codes: NDArray[np.integer[Any]]
+    names: Sequence[str]
+
+
+Columns = Mapping[str, Sequence[Any] | NDArray[Any] | Coded]
 
 TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {"identity": np.asarray, "asinh": np.arcsinh}
 
@@ -58,8 +67,11 @@ class Levels(_Frozen):
     other_log_odds: float
     missing_log_odds: float
 
-    def contribution(self, values: Sequence[Any] | NDArray[Any]) -> Floats:
+    def contribution(self, values: Sequence[Any] | NDArray[Any] | Coded) -> Floats:
         """Log-odds for category names of shape (n,); None counts as missing."""
+        if isinstance(values, Coded):
+            coded: Floats = self.contribution([*values.names, None])[values.codes]
+            return coded
         table: dict[Any, float] = {**self.log_odds, None: self.missing_log_odds}
         other = self.other_log_odds
         return np.fromiter((table.get(v, other) for v in values), dtype=np.float64, count=len(values))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sovereign import scorecard
-from sovereign.scorecard import Curve, Levels, Scorecard
+from sovereign.scorecard import Coded, Curve, Levels, Scorecard
 
 CURVE = Curve(name="recency_days", transform="identity", knots=(0, 10, 20), log_odds=(-1, 1, 2), missing_log_odds=0.5)
 LEVELS = Levels(name="range", log_odds={"books": -0.2, "toys": 0.3}, other_log_odds=0.1, missing_log_odds=-0.4)
@@ -41,6 +41,11 @@ def test_a_curve_on_the_asinh_axis_bends_in_raw_units() -> None:
 )
 def test_a_category_has_a_value_and_the_unseen_share_one(value: str | None, log_odds: float) -> None:
     assert LEVELS.contribution([value]) == pytest.approx([log_odds])
+
+
+def test_categories_as_codes_have_the_same_values() -> None:
+    coded = Coded(np.array([1, 0, -1, 2]), ["books", "toys", "unseen"])
+    assert LEVELS.contribution(coded).tolist() == LEVELS.contribution(["toys", "books", None, "unseen"]).tolist()
 
 
 @given(
