@@ -47,7 +47,7 @@ test-project: $(VENV)/.installed ## the project's unit tests in place, while wor
 	@cd '$(PROJECT)' && PYTHONPATH=src:serve ../$(BIN)/python -m pytest -m 'not flow and not servers and not browser' -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-template: $(VENV)/.installed
-	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed ## format, lint, import rules and strict types, without rendering
 	@$(BIN)/ruff format --check hooks tests
