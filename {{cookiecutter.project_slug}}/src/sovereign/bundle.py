@@ -10,13 +10,16 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from sovereign.bands import Policy
 from sovereign.contract import Contract
 from sovereign.scorecard import Scorecard
+
+if TYPE_CHECKING:
+    from sovereign.card.rules.policy import RulePolicy
 
 __all__ = [
     "Bundle",
@@ -27,12 +30,14 @@ __all__ = [
     "read_contract",
     "read_manifest",
     "read_policy",
+    "read_rules",
+    "rules_json",
     "seal_bundle",
 ]
 
 MANIFEST = "bundle.json"
 M = TypeVar("M", bound=BaseModel)
-REQUIRED = ("model.json", "contract.json", "policy.json", "card.json")
+REQUIRED = ("model.json", "contract.json", "policy.json", "rules.json", "card.json")
 
 
 class Manifest(BaseModel):
@@ -60,11 +65,12 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A whole, checked bundle."""
+    """A whole, checked bundle; ``rules`` are the numbers by which its card was judged."""
 
     model: Scorecard
     contract: Contract
     policy: Policy
+    rules: RulePolicy
     manifest: Manifest
     card: dict[str, Any]
 
@@ -90,6 +96,7 @@ def read_bundle(folder: Path) -> Bundle:
         model=_parse(Scorecard, (folder / "model.json").read_bytes(), folder / "model.json"),
         contract=read_contract(folder / "contract.json"),
         policy=read_policy(folder / "policy.json"),
+        rules=read_rules(folder / "rules.json"),
         manifest=manifest,
         card=_object(folder / "card.json"),
     )
@@ -105,6 +112,21 @@ def read_contract(path: Path) -> Contract:
 def read_policy(path: Path) -> Policy:
     """Read ``policy.json``; ValueError in one line when it is missing or malformed."""
     return _parse(Policy, _bytes(path), path)
+
+
+def rules_json(rules: RulePolicy) -> str:
+    """The text of ``rules.json``: ``[card.policy]`` of config.toml as it was when the bundle was made."""
+    return json.dumps({"schema_version": "1", **rules.model_dump(mode="json")}, indent=2) + "\n"
+
+
+def read_rules(path: Path) -> RulePolicy:
+    """Read ``rules.json``; ValueError in one line when it is missing or malformed."""
+    from sovereign.card.rules.policy import RulePolicy
+
+    content = _object(path)
+    if (version := content.pop("schema_version", None)) != "1":
+        raise ValueError(f"{path}: schema_version is {version!r}, this reader knows '1'; register again")
+    return _parse(RulePolicy, json.dumps(content).encode(), path)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -142,7 +164,7 @@ def _parse(model: type[M], content: bytes, path: Path) -> M:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(_bytes(path))
     except ValueError as error:
         raise ValueError(f"{path}: not JSON: {error}") from None
     if not isinstance(content, dict):

@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "sovereign"))
+
 from desks import BASE_IMAGE, LOCK, PROJECT, SERVICE, Desk, write_bundle
 from sota_double import KEY, SotaDouble, sota_double
 

@@ -2,10 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+from bundles import RULES
+from cards import card as good_card
+from cards import signed
 from sota_double import KEY, SotaDouble
 
-from sovereign.bundle import seal_bundle
+from sovereign.bundle import rules_json, seal_bundle
 from sovereign.deploy.run import Clock
 from sovereign.deploy.send import Shipment
 from sovereign.deploy.sota_api import SotaApi
@@ -18,8 +22,11 @@ LOCK = "pydantic==2.12.0 \\\n    --hash=sha256:" + "cd" * 32 + "\n    # via chur
 SERVICE = "from sovereign.scorecard import Scorecard\n\nprint(Scorecard)\n"
 
 
-def write_bundle(folder: Path, version: str = "3", profile: str = "eu") -> Path:
-    """A sealed bundle with one feature."""
+SIGNED, UNSIGNED = (card.model_dump(mode="json") for card in (signed(good_card()), good_card()))
+
+
+def write_bundle(folder: Path, version: str = "3", profile: str = "eu", card: dict[str, Any] = SIGNED) -> Path:
+    """A sealed bundle with one feature and an approved card."""
     folder.mkdir(parents=True)
     curve = {"name": "recency_days", "transform": "identity", "knots": [0, 90], "log_odds": [-1, 1]}
     numeric = [{**curve, "missing_log_odds": 0}]
@@ -33,10 +40,11 @@ def write_bundle(folder: Path, version: str = "3", profile: str = "eu") -> Path:
         "model.json": {"schema_version": "1", **model},
         "contract.json": {"features": [{**feature, **rest}]},
         "policy.json": {**policy, **duties},
-        "card.json": {"schema_version": "1"},
+        "card.json": card,
     }
     for name, content in contents.items():
         (folder / name).write_text(json.dumps(content))
+    (folder / "rules.json").write_text(rules_json(RULES))
     (folder / "card.html").write_text("<!doctype html><title>Card</title>")
     origin = {"git_commit": "0" * 40, "data_version": "d41d8cd98f00b204", "created_at": "2026-11-24T08:00:00Z"}
     seal_bundle(folder, name="acme-churn", version=version, profile=profile, **origin)

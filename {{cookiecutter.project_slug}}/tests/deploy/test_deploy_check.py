@@ -1,7 +1,7 @@
 """The check refuses each thing that may not be sent; one test a rule, each starting from a folder that passes."""
 
 import pytest
-from desks import write_bundle
+from desks import UNSIGNED, write_bundle
 
 from sovereign.deploy.check import check_staged
 
@@ -113,7 +113,14 @@ def test_a_bundle_that_was_changed_or_holds_more_than_it_lists(staged):
 
 
 def test_a_bundle_that_was_registered_with_warnings_only(make_stage, tmp_path):
-    assert rules(make_stage(bundle=write_bundle(tmp_path / "local", profile="local"))) == {"profile"}
+    assert rules(make_stage(bundle=write_bundle(tmp_path / "local", profile="local"))) == {"serving"}
+
+
+def test_a_bundle_whose_card_nobody_approved(make_stage, tmp_path):
+    made = make_stage(bundle=write_bundle(tmp_path / "unsigned", card=UNSIGNED))
+    problems = check_staged(made.folder)
+    assert problems
+    assert all("would not start in profile eu: R48: " in str(problem) for problem in problems)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_a_dry_run_that_would_be_refused_ends_1(project):
     write_bundle(project.root / "local", profile="local")
     code, output = churn("deploy", "--dry-run", "--bundle", str(project.root / "local"))
     assert code == 1
-    assert "REFUSED app/bundle/bundle.json" in output
+    assert "REFUSED app/bundle: would not start in profile eu: the bundle was made with profile local" in output
 
 
 @pytest.mark.parametrize("environment", [{}, {"SOTA_API_KEY": KEY}, {"CHURN_KEYS": "x"}])

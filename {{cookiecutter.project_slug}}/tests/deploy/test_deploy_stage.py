@@ -27,7 +27,7 @@ def test_it_holds_exactly_the_expected_files(staged):
         ".sotaignore",
         "Dockerfile",
         *(f"app/bundle/{name}" for name in ("bundle.json", "card.html", "card.json", "contract.json")),
-        *("app/bundle/model.json", "app/bundle/policy.json", "app/lib/sovereign/__init__.py"),
+        *("app/bundle/model.json", "app/bundle/policy.json", "app/bundle/rules.json", "app/lib/sovereign/__init__.py"),
         *("app/lib/sovereign/py.typed", "app/lib/sovereign/scorecard.py", "app/sbom.cdx.json"),
         *("app/serve.lock", "app/serve/service.py"),
     ]

@@ -14,7 +14,7 @@ from churn_service.app import Application
 from churn_service.routes import ROUTES
 from churn_service.runtime import Runtime
 from churn_service.settings import Settings
-from sovereign.bundle import read_bundle, seal_bundle
+from sovereign.bundle import read_bundle, rules_json, seal_bundle
 from sovereign.decision_log import DecisionLog, open_log
 from sovereign.service_keys import SCOPES, new_key, read_keys
 
@@ -83,10 +83,18 @@ class Desk:
         return open_log(str(self.log_path))
 
 
-def write_bundle(folder: Path, *, card: dict[str, Any] | None = None, profile: str = "local", **policy: Any) -> Path:
-    """A sealed bundle with a changed policy, card or profile."""
+def write_bundle(
+    folder: Path,
+    *,
+    card: dict[str, Any] | None = None,
+    profile: str = "local",
+    rules: dict[str, Any] | None = None,
+    **policy: Any,
+) -> Path:
+    """A sealed bundle with a changed policy, card, profile or numbers of the rules."""
     bundles.write_bundle(folder)
     (folder / "policy.json").write_text(bundles.policy(**policy).model_dump_json())
+    (folder / "rules.json").write_text(rules_json(bundles.RULES.model_copy(update=rules or {})))
     if card is not None:
         (folder / "card.json").write_text(json.dumps(card))
     source = {"git_commit": "0" * 40, "data_version": "d41d8cd98f00b204"}

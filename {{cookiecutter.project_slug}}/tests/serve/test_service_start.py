@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cards import card
+from cards import card, signed
 from service_desk import KEYS, write_bundle
 from shipped import environment
 
@@ -19,7 +19,7 @@ def _eu(bundle: Path) -> Settings:
 
 
 def _card(**answers: Any) -> dict[str, Any]:
-    return card(answers=answers).model_dump(mode="json")
+    return signed(card(answers=answers)).model_dump(mode="json")
 
 
 def test_eu_serves_a_bundle_whose_card_the_rules_let_pass(tmp_path: Path) -> None:
@@ -36,8 +36,13 @@ def test_eu_serves_a_bundle_whose_card_the_rules_let_pass(tmp_path: Path) -> Non
         ({"reviewer_contact": "care@example.eu"}, "no reviewer_contact"),
         ({"card": _card(**{"decision.not_selected_outcome": "?"})}, "R21"),
         ({"card": _card(**{"purpose.relation_to_collection": "incompatible"})}, "R26"),
+        ({"card": card().model_dump(mode="json")}, "R48"),
+        ({"rules": {"approval_roles": ("business_owner", "model_owner", "legal")}}, "R48"),
     ],
-    ids=["no card", "local bundle", "no contact", "placeholder", "example address", "open answer", "blocked rule"],
+    ids=[
+        *("no card", "local bundle", "no contact", "placeholder", "example address", "open answer", "blocked rule"),
+        *("not approved", "not approved by all whom the bundle's own rules name"),
+    ],
 )
 def test_eu_does_not_start_and_says_why(tmp_path: Path, wrong: dict[str, Any], reason: str) -> None:
     bundle = write_bundle(tmp_path, **{"card": _card(), "profile": "eu", **wrong})

@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from sovereign.bands import Policy
-from sovereign.bundle import seal_bundle
+from sovereign.bundle import rules_json, seal_bundle
+from sovereign.card.rules import RulePolicy
 from sovereign.contract import Contract
 from sovereign.scorecard import Scorecard
 
+RULES = RulePolicy(grace_days=36_500)
+"""The cards of the tests have fixed dates, which must not expire."""
 _COUNTS = ("purchase_count_7d", "purchase_count_30d", "purchase_count_90d", "purchase_count_180d")
 _MONEY = ("revenue_eur_7d", "revenue_eur_30d", "revenue_eur_90d", "revenue_eur_180d", "avg_order_value_eur")
 
@@ -118,6 +121,7 @@ def write_bundle(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in (("model", model()), ("contract", contract()), ("policy", policy())):
         (folder / f"{name}.json").write_text(content.model_dump_json())
+    (folder / "rules.json").write_text(rules_json(RULES))
     (folder / "card.json").write_text(json.dumps({"schema_version": "1"}))
     source = {"git_commit": "0" * 40, "data_version": "d41d8cd98f00b204"}
     seal_bundle(folder, name="acme-churn", version="3", profile="local", created_at="2026-11-24T08:00:00Z", **source)

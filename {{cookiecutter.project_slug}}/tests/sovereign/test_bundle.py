@@ -7,7 +7,8 @@ import pytest
 from bundles import policy, write_bundle
 from pydantic import ValidationError
 
-from sovereign.bundle import read_bundle, read_policy, seal_bundle
+from sovereign.bundle import read_bundle, read_policy, read_rules, rules_json, seal_bundle
+from sovereign.card.rules import RulePolicy
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def test_a_sealed_bundle_is_read_whole(folder):
     assert bundle.card == {"schema_version": "1"}
 
 
-@pytest.mark.parametrize("name", ["model.json", "contract.json", "policy.json", "card.json"])
+@pytest.mark.parametrize("name", ["model.json", "contract.json", "policy.json", "rules.json", "card.json"])
 def test_one_changed_byte_is_refused(folder, name):
     path = folder / name
     path.write_bytes(path.read_bytes() + b" ")
@@ -54,6 +55,27 @@ def test_a_manifest_cannot_point_outside_the_bundle(folder):
     (folder / "bundle.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="only name other files of the bundle"):
         read_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"schema_version": "2"}, r"schema_version is '2', this reader knows '1'"),
+        ({"review_min_cases": 0}, r"review_min_cases: Input should be greater than 0"),
+        ({"unheard_of": 1}, r"unheard_of: Extra inputs are not permitted"),
+    ],
+)
+def test_rules_of_another_kind_are_refused(folder, change, said):
+    content = json.loads((folder / "rules.json").read_text()) | change
+    (folder / "rules.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf"rules\.json: {said}"):
+        read_rules(folder / "rules.json")
+
+
+def test_the_rules_of_a_bundle_are_those_it_was_made_with(folder):
+    (folder / "rules.json").write_text(rules_json(RulePolicy(review_min_cases=7)))
+    _seal(folder)
+    assert read_bundle(folder).rules == RulePolicy(review_min_cases=7)
 
 
 def test_a_contract_for_another_model_is_refused(folder):

@@ -23,11 +23,14 @@ from sovereign.card.schema.card import read
 Change = Callable[[dict[str, Any]], None]
 
 
-def test_the_bundle_reads_as_whole_and_holds_what_was_made(bundle: Path, model: Path, card: Path) -> None:
+def test_the_bundle_reads_as_whole_and_holds_what_was_made(
+    bundle: Path, model: Path, card: Path, settings: Settings
+) -> None:
     found = read_bundle(bundle)
     assert (bundle / "model.json").read_bytes() == (model / "model.json").read_bytes()
     assert (bundle / "card.html").read_bytes() == (card / "card.html").read_bytes()
     assert set(found.manifest.files) >= {"model.json", "contract.json", "policy.json", "card.json", "card.html"}
+    assert found.rules == settings.rule_policy
     assert [feature.name for feature in found.contract.features] == [f.name for f in FEATURES]
     assert found.manifest.data_version == read_json(model / "run.json")["data_version"]
 

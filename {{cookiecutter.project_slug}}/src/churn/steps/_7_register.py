@@ -12,7 +12,7 @@ from churn.artifacts import need, read_json, summarise, writing
 from churn.errors import Refused
 from churn.settings import Settings
 from churn.tools import mlflow
-from sovereign.bundle import seal_bundle
+from sovereign.bundle import rules_json, seal_bundle
 from sovereign.card.rules import Finding, blocks, check
 from sovereign.card.schema.card import Card, read
 
@@ -71,6 +71,7 @@ def _collect(folder: Path, model: Path, card: Path, document: Card, settings: Se
     )
     for name, content in (("contract.json", bundle_files.contract()), ("policy.json", policy)):
         (folder / name).write_text(content.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (folder / "rules.json").write_text(rules_json(settings.rule_policy), encoding="utf-8")
 
 
 def _version(run: dict[str, Any], found: dict[str, Any], document: Card, card: Path, plots: Path) -> mlflow.Version:

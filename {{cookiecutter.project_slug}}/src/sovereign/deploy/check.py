@@ -129,17 +129,17 @@ def _lock(folder: Path) -> Iterator[Problem]:
 
 def _bundle(folder: Path) -> Iterator[Problem]:
     from sovereign.bundle import read_bundle
+    from sovereign.serving import objections_to
 
     try:
-        manifest = read_bundle(folder / "app" / "bundle").manifest
+        bundle = read_bundle(folder / "app" / "bundle")
     except ValueError as error:
         yield Problem("bundle", "app/bundle", str(error))
         return
-    if manifest.profile != "eu":
-        wrong = f"registered with profile {manifest.profile}, which only warns; register it with CHURN_PROFILE=eu"
-        yield Problem("profile", "app/bundle/bundle.json", wrong)
+    for reason in objections_to(bundle):
+        yield Problem("serving", "app/bundle", f"would not start in profile eu: {reason}")
     for path in _files(folder / "app" / "bundle"):
-        if path.name not in (*manifest.files, "bundle.json"):
+        if path.name not in (*bundle.manifest.files, "bundle.json"):
             yield Problem("bundle", _name(path, folder), "bundle.json does not list this file")
 
 
