@@ -105,12 +105,15 @@ def mlflow(settings: Settings) -> list[str]:
 
     where = settings.profile.tracking_uri.rstrip("/")
     given = settings.secrets.tracking_password
-    login = ("churn", given.get_secret_value()) if given else None
+    login = (settings.secrets.user, given.get_secret_value()) if given else None
     with httpx.Client(timeout=10, trust_env=False) as client:
         answer = client.get(f"{where}/version", auth=login)
         open_to_all = client.get(f"{where}/version").status_code == httpx.codes.OK
     if answer.status_code == httpx.codes.UNAUTHORIZED:
-        raise Trouble("the password is refused", "check MLFLOW_TRACKING_PASSWORD")
+        name = settings.secrets.user
+        raise Trouble(
+            f"the password of {name} is refused", "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
     if answer.status_code != httpx.codes.OK:
         raise Trouble(f"answers {answer.status_code}, so it is no MLflow server", "correct tracking_uri in config.toml")
     ours, theirs = version("mlflow"), answer.text.strip()

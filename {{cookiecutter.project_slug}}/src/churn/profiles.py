@@ -14,7 +14,9 @@ VARIABLES = {
     "pseudonym_key": "CHURN_PSEUDONYM_KEY",
     "sota_api_key": "SOTA_API_KEY",
     "s3_key": "AWS_SECRET_ACCESS_KEY",
+    "tracking_user": "MLFLOW_TRACKING_USERNAME",
     "tracking_password": "MLFLOW_TRACKING_PASSWORD",
+    "tracking_admin": "MLFLOW_AUTH_ADMIN_PASSWORD",
     "tracking_database": "CHURN_TRACKING_DATABASE_URL",
     "feature_registry": "CHURN_FEATURE_REGISTRY_URL",
     "online_store": "CHURN_ONLINE_STORE_URL",
@@ -22,7 +24,7 @@ VARIABLES = {
     "decision_log": "DATABASE_URL",
     "kubeflow_token": "CHURN_KUBEFLOW_TOKEN",
 }
-"""Each secret and the variable that holds it."""
+"""Each secret, and the name that goes with one, with the variable that holds it."""
 SCHEME = "s3://"
 """Without an endpoint it means AWS: every client is told the one of ``[s3]`` besides."""
 
@@ -81,13 +83,20 @@ class Secrets(Table):
     key_file: Path
     sota_api_key: SecretStr | None = None
     s3_key: SecretStr | None = None
+    tracking_user: str | None = None
     tracking_password: SecretStr | None = None
+    tracking_admin: SecretStr | None = None
     tracking_database: SecretStr | None = None
     feature_registry: SecretStr | None = None
     online_store: SecretStr | None = None
     feature_token: SecretStr | None = None
     decision_log: SecretStr | None = None
     kubeflow_token: SecretStr | None = None
+
+    @property
+    def user(self) -> str:
+        """The name of the pipeline at MLflow's server."""
+        return self.tracking_user or "churn"
 
     def need(self, field: str) -> str:
         """The secret ``field``. Raises Misuse with the name of the variable to set."""

@@ -1,7 +1,6 @@
 """A closed door before an ASGI app: nothing passes without the password, and only to the paths that are meant.
 
-MLflow's server and Feast's feature server are open to whoever reaches their port. Their own answers to that need a
-package that the lock does not have (Flask-WTF) or an identity provider.
+Feast's feature server is open to whoever reaches its port; its own answer to that is an identity provider.
 """
 
 from __future__ import annotations

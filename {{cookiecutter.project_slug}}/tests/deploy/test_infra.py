@@ -9,6 +9,8 @@ import pytest
 import yaml
 from kubernetes_schema import problems
 
+from small_project import PROJECT, churn, make_project
+
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 KINDS = {
     "Deployment": "V1Deployment",
@@ -30,9 +32,9 @@ def copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(INFRA, tmp_path / "infra"))
 
 
-def run(script: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+def run(script: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     env = {"PATH": "/usr/bin:/bin", **environ}
-    return subprocess.run([str(script)], env=env, capture_output=True, text=True, check=False)
+    return subprocess.run([str(script), *arguments], env=env, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
@@ -72,21 +74,78 @@ def test_secrets_are_made_once_differ_and_are_for_the_owner_only(copy: Path) -> 
     assert run(copy / "make-secrets", **KEYS).returncode == 0
     made = copy / ".env.secrets"
     passwords = re.findall(r"(?:PASSWORD|TOKEN)=([0-9a-f]{48})", made.read_text())
-    assert len(set(passwords)) == len(passwords) == 4
+    assert len(set(passwords)) == len(passwords) == 5
     assert made.stat().st_mode & 0o077 == 0
     assert run(copy / "make-secrets", **KEYS).returncode == 2
 
 
-def test_an_image_without_digest_or_with_the_examples_is_refused(copy: Path) -> None:
-    assert "still has the example digest" in run(copy / "check-images").stderr
-    for path in (copy / "images.env", copy / "kustomize/kustomization.yaml"):
+def pin(copy: Path) -> None:
+    """Put a digest in the place of every example."""
+    for path in (copy / "images.env", copy / "kustomize/kustomization.yaml", copy / "jupyterhub/values.yaml"):
         path.write_text(path.read_text().replace("0" * 64, "1" * 64))
-    assert run(copy / "check-images").returncode == 0
-    text = (copy / "images.env").read_text()
-    (copy / "images.env").write_text(text.replace("redis@sha256:" + "1" * 64, "redis:7"))
-    refused = run(copy / "check-images")
+
+
+@pytest.mark.parametrize("which", ["", "storage", "jupyterhub"])
+def test_an_image_with_the_example_digest_is_refused(copy: Path, which: str) -> None:
+    arguments = [which] if which else []
+    refused = run(copy / "check-images", *arguments)
     assert refused.returncode == 1
-    assert "REDIS_IMAGE is not pinned by digest" in refused.stderr
+    assert refused.stderr.count("still has the example digest") == {"": 3, "storage": 4, "jupyterhub": 3}[which]
+    pin(copy)
+    assert run(copy / "check-images", *arguments).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "which", "said"),
+    [
+        ("images.env", "redis@sha256:" + "1" * 64, "redis:7", [], "REDIS_IMAGE is not pinned by digest"),
+        ("images.env", "redis@sha256:1", "redis@sha256:2", [], "has another digest than REDIS_IMAGE"),
+        ("jupyterhub/values.yaml", "1" * 64, "latest", ["jupyterhub"], "k8s-hub is not pinned by digest"),
+    ],
+)
+def test_an_image_without_digest_or_with_two_is_refused(
+    copy: Path, name: str, before: str, after: str, which: list[str], said: str
+) -> None:
+    pin(copy)
+    text = (copy / name).read_text()
+    assert before in text
+    (copy / name).write_text(text.replace(before, after, 1))
+    refused = run(copy / "check-images", *which)
+    assert refused.returncode == 1
+    assert said in refused.stderr
+
+
+def test_nothing_is_started_with_an_example_digest_or_without_secrets(copy: Path, tmp_path: Path) -> None:
+    docker = tmp_path / "bin/docker"
+    docker.parent.mkdir()
+    docker.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
+    docker.chmod(0o755)
+    path = {"PATH": f"{docker.parent}:/usr/bin:/bin"}
+    assert run(copy / "up", **path).returncode == 1
+    pin(copy)
+    assert run(copy / "up", **path).returncode == 2
+    assert not (tmp_path / "calls").exists()
+    assert run(copy / "make-secrets", **KEYS).returncode == 0
+    assert run(copy / "up", "storage", **path).returncode == 0
+    assert (tmp_path / "calls").read_text().strip() == (
+        "compose --env-file images.env --env-file .env.secrets -f compose.yaml --profile storage up -d --wait"
+    )
+
+
+def test_what_goes_into_the_image_is_a_project_that_answers(tmp_path: Path) -> None:
+    text = (INFRA / "Dockerfile").read_text().replace("\\\n", " ")
+    assert "FROM ${BASE_IMAGE}" in text and "ARG BASE_IMAGE\n" in text
+    assert "USER 10001:10001" in text
+    sources = {name for line in re.findall(r"(?m)^COPY (.+)$", text) for name in line.split()[:-1]}
+    sent = {line[1:] for line in (INFRA / "Dockerfile.dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert sources == sent
+    root = make_project(tmp_path / "project")
+    for name in sources - {"config.toml", "model_card.toml"}:
+        source, target = PROJECT / name, root / name
+        target.parent.mkdir(exist_ok=True)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    done = churn(root, "doctor", "--profile", "local")
+    assert done.returncode == 0, done.stderr
 
 
 def test_compose_and_kustomize_make_the_same_databases() -> None:

@@ -33,6 +33,7 @@ class Cloud:
     folder: Path
     bucket: str = field(default_factory=lambda: f"churn-test-{secrets.token_hex(4)}")
     password: str = field(default_factory=lambda: secrets.token_hex(16))
+    admin: str = field(default_factory=lambda: secrets.token_hex(16))
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -103,6 +104,7 @@ class Cloud:
             "AWS_SECRET_ACCESS_KEY": self.secret,
             "MLFLOW_TRACKING_USERNAME": "churn",
             "MLFLOW_TRACKING_PASSWORD": self.password,
+            "MLFLOW_AUTH_ADMIN_PASSWORD": self.admin,
             "CHURN_TRACKING_DATABASE_URL": self.postgres.url("mlflow"),
             "CHURN_FEATURE_REGISTRY_URL": self.postgres.url("feast"),
             "CHURN_ONLINE_STORE_URL": f"redis://:{self.password}@127.0.0.1:{self.redis_port}/0",
@@ -112,9 +114,9 @@ class Cloud:
         }
 
     def client_environ(self, **more: str) -> dict[str, str]:
-        """What a pipeline is given: nothing of the tracking server's database."""
+        """What a pipeline is given: nothing of the tracking server's database and administrator."""
         given = self.environ(**more)
-        del given["CHURN_TRACKING_DATABASE_URL"]
+        del given["CHURN_TRACKING_DATABASE_URL"], given["MLFLOW_AUTH_ADMIN_PASSWORD"]
         return given
 
     def knobs(self, **more: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def _settings(profile: str | None) -> Settings:
 
 @app.command("tracking-server", rich_help_panel=PANEL)
 def tracking_server(host: HostOption = "127.0.0.1", port: PortOption = 5000, profile: ProfileOption = None) -> None:
-    """Run MLflow's server on PostgreSQL and S3, behind MLFLOW_TRACKING_PASSWORD."""
+    """Run MLflow's server on PostgreSQL and S3, with users and permissions of its own."""
     from churn.tools import servers
 
     servers.tracking(_settings(profile), host, port)

@@ -38,6 +38,8 @@ def client(settings: Settings) -> Any:
 
     # MLflow's own default tries for four minutes before it says that the server is away.
     ENVIRONMENT.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    if settings.secrets.tracking_password:
+        ENVIRONMENT.setdefault("MLFLOW_TRACKING_USERNAME", settings.secrets.user)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     with _quiet():
@@ -69,6 +71,8 @@ def reached(settings: Settings) -> Iterator[None]:
         said = str(error).strip().splitlines()[0]
         if "401" in said:
             said = "the password is wrong: check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        elif "403" in said or "ermission denied" in said:
+            said = f"{settings.secrets.user} may not do this: ask the administrator for EDIT (docs/infra.md)"
         elif "Max retries" in said or "API request to" in said:
             said = "the server does not answer: start it"
         raise Misuse(f"MLflow at {uri}: {said}. Nothing is half registered; the same command goes on.") from None
@@ -178,7 +182,7 @@ def register(settings: Settings, new: Version) -> str:
 
 def _same(api: Any, name: str, new: Version) -> str | None:
     for version in api.search_model_versions(f"name = '{name}'"):
-        if version.run_id == new.run_id and dict(version.tags) == dict(new.tags):
+        if version.run_id == new.run_id and new.tags.items() <= version.tags.items():
             return str(version.version)
     return None
 

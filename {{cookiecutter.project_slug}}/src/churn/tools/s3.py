@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +19,14 @@ ADVICE = {
     "SignatureDoesNotMatch": "the secret or the region is wrong: check AWS_SECRET_ACCESS_KEY and [s3] region",
     "AccessDenied": "the key has no right to this: ask the owner of the bucket",
     "403": "the key has no right to this: ask the owner of the bucket",
+    "400": "the storage does not say why: most often credentials have expired, or [s3] region is wrong",
+    "Bad Request": "the storage does not say why: most often credentials have expired, or [s3] region is wrong",
     "NoSuchBucket": "there is no such bucket: create it, or correct [s3] bucket",
     "NoSuchKey": "there is no such object",
     "404": "there is no such object or bucket",
 }
+ERRNO = re.compile(r"^\[Errno \d+\] ")
+"""How s3fs begins what S3 said. A HEAD has no body, so that only the status' own words are left."""
 
 
 def announce(settings: Settings) -> None:
@@ -73,7 +78,7 @@ def upload(settings: Settings, path: Path, key: str) -> str:
     from botocore.exceptions import ClientError
 
     bucket = settings.s3.bucket
-    with _one_line(settings):
+    with one_line(settings):
         api = client(settings)
         try:
             api.head_object(Bucket=bucket, Key=key)
@@ -88,21 +93,21 @@ def write_json(settings: Settings, key: str, value: dict[str, Any]) -> str:
     """Put ``value`` under ``key`` into the bucket; return its address."""
     import json
 
-    with _one_line(settings):
+    with one_line(settings):
         client(settings).put_object(Bucket=settings.s3.bucket, Key=key, Body=json.dumps(value, indent=2).encode())
     return settings.s3.address(key)
 
 
 def read(settings: Settings, key: str) -> bytes:
     """The bytes under ``key`` in the bucket."""
-    with _one_line(settings):
+    with one_line(settings):
         body: bytes = client(settings).get_object(Bucket=settings.s3.bucket, Key=key)["Body"].read()
     return body
 
 
 def keys(settings: Settings) -> list[str]:
     """Every key in the bucket."""
-    with _one_line(settings):
+    with one_line(settings):
         pages = client(settings).get_paginator("list_objects_v2").paginate(Bucket=settings.s3.bucket)
         return [item["Key"] for page in pages for item in page.get("Contents", ())]
 
@@ -112,7 +117,7 @@ def fingerprint(settings: Settings, address: str) -> dict[str, str] | None:
     from botocore.exceptions import ClientError
 
     bucket, key = split(address)
-    with _one_line(settings):
+    with one_line(settings):
         try:
             found = client(settings).head_object(Bucket=bucket, Key=key)
         except ClientError as error:
@@ -127,7 +132,7 @@ def download(settings: Settings, address: str, folder: Path) -> Path:
     """Fetch an object into ``folder``; return the file."""
     bucket, key = split(address)
     path = folder / Path(key).name
-    with _one_line(settings):
+    with one_line(settings):
         client(settings).download_file(bucket, key, str(path))
     return path
 
@@ -146,7 +151,8 @@ def code(error: Any) -> str:
 
 
 @contextmanager
-def _one_line(settings: Settings) -> Iterator[None]:
+def one_line(settings: Settings) -> Iterator[None]:
+    """What the storage refuses, or that it does not answer, as a Misuse of one line."""
     from boto3.exceptions import S3UploadFailedError
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -163,5 +169,6 @@ def said(error: Exception) -> str:
     text = str(error).strip().splitlines()[0].rstrip(".")
     if "credentials" in text.lower() and "locate" in text.lower():
         return "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    text = ERRNO.sub("", text)
     known = code(error) if hasattr(error, "response") else text.partition(":")[0]
     return f"{known}, {ADVICE[known]}" if known in ADVICE else text

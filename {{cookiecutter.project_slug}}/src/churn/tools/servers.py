@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from churn.errors import Misuse
+from churn.profiles import Secrets
 from churn.settings import ENVIRONMENT, Settings
 from churn.tools import s3
 from sovereign.door import Door
 
+ADMINISTRATOR = "admin"
+AUTH = """[mlflow]
+default_permission = NO_PERMISSIONS
+database_uri = {database}
+auth_cache_ttl_seconds = 60
+"""
+"""MLflow's own users, in tables beside its runs. Comparing a password stretches a key: once a minute is enough."""
+
 
 def tracking(settings: Settings, host: str, port: int) -> None:
-    """MLflow's server on PostgreSQL until interrupted. Artifacts pass through it to S3: its clients need no S3 key."""
+    """MLflow's server on PostgreSQL, with its own users and permissions, until interrupted.
+
+    Artifacts pass through it to S3: its clients need no S3 key. A user without permission sees nothing.
+    """
     from mlflow.server import constants
 
     s3.announce(settings)
@@ -26,12 +40,40 @@ def tracking(settings: Settings, host: str, port: int) -> None:
             constants.SERVE_ARTIFACTS_ENV_VAR: "true",
             "MLFLOW_S3_ENDPOINT_URL": settings.s3.endpoint,
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "_MLFLOW_SGI_NAME": "uvicorn",  # as `mlflow server` says it: without it only the Flask routes are guarded
         }
     )
     ENVIRONMENT.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", f"localhost:{port},127.0.0.1:{port}")
-    from mlflow.server.fastapi_app import app
+    ENVIRONMENT.setdefault("MLFLOW_FLASK_SERVER_SECRET_KEY", secrets.token_hex(32))  # of the form for a new user
+    _listen(_with_users(settings.secrets, database), host, port)
 
-    _listen(app, settings.secrets.need("tracking_password"), host, port, open_to_all=("/health",))
+
+def _with_users(given: Secrets, database: str) -> Any:
+    """The app of `mlflow server --app-name basic-auth`, whose administrator and pipeline have the passwords of now."""
+    from mlflow.exceptions import MlflowException
+
+    users = {ADMINISTRATOR: given.need("tracking_admin"), given.user: given.need("tracking_password")}
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    ENVIRONMENT.update(MLFLOW_AUTH_ADMIN_USERNAME=ADMINISTRATOR, MLFLOW_AUTH_ADMIN_PASSWORD=users[ADMINISTRATOR])
+    auth = _auth_module(database)
+    try:
+        app = auth.create_app()
+        for name, password in users.items():
+            (auth.store.update_user if auth.store.has_user(name) else auth.store.create_user)(name, password)
+    except MlflowException as error:
+        raise Misuse(f"MLflow's server does not start: {str(error).splitlines()[0]}") from None
+    return app
+
+
+def _auth_module(database: str) -> Any:
+    """It reads its settings from a file while it is imported; the file holds a password and is gone afterwards."""
+    with TemporaryDirectory() as folder:  # for its owner only
+        path = Path(folder) / "auth.ini"
+        path.write_text(AUTH.format(database=database.replace("%", "%%")), encoding="utf-8")
+        ENVIRONMENT["MLFLOW_AUTH_CONFIG_PATH"] = str(path)
+        from mlflow.server import auth
+
+    return auth
 
 
 def features(settings: Settings, host: str, port: int) -> None:
@@ -47,14 +89,14 @@ def features(settings: Settings, host: str, port: int) -> None:
         store = feast.store(settings.path("features") if beside else Path(elsewhere), settings)
         init_security_manager(auth_type=AuthManagerType.NONE, fs=store)
         init_auth_manager(ServerType.REST, AuthManagerType.NONE, store.config.auth_config)
-        _listen(get_app(store), password, host, port, only=("/get-online-features",), open_to_all=("/health",))
+        try:
+            closed = Door(get_app(store), password, only=("/get-online-features",), open_to_all=("/health",))
+        except ValueError as error:
+            raise Misuse(str(error)) from None
+        _listen(closed, host, port)
 
 
-def _listen(app: Any, password: str, host: str, port: int, **paths: tuple[str, ...]) -> None:
+def _listen(app: Any, host: str, port: int) -> None:
     import uvicorn
 
-    try:
-        closed = Door(app, password, **paths)
-    except ValueError as error:
-        raise Misuse(str(error)) from None
-    uvicorn.run(closed, host=host, port=port, log_level="warning", access_log=False)
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
