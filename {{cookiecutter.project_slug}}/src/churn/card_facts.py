@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn import gone, lineage, operation, retention
+from churn import card_data, gone, lineage, operation, retention
 from churn.addresses import judged
 from churn.artifacts import read_json
 from churn.contract import FEATURES
 from churn.settings import Settings
-from churn.tools import dvc
 from churn.tools.registry import MlflowRegistry
 from sovereign import scans, scorecard
 from sovereign.audit import hosting
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 LIBRARIES = ("scikit-learn", "numpy", "pandas", "duckdb", "feast", "mlflow", "great-expectations", "dvc")
 MEMBERSHIP_LIMIT = 0.6
 """ROC AUC of the membership attack above which the model tells whose rows it was trained on. Policy, not law."""
+
+NO_OUTCOME = "no outcome of a decision is on record yet"
 
 IMPORTED = Path("governance/imported.json")
 """Written by `churn card import`: source, hash and warnings of a card from elsewhere."""
@@ -49,11 +50,11 @@ def gather(model: Path, metrics: Path, features: Path, valid: Path, settings: Se
                 "profile": settings.profile_name,
             },
             "model": _model(model, card, settings),
-            "decision": _decision(settings) | live["decision"],
+            "decision": _decision(settings, live["decision"]),
             "review": live["review"],
             "previous": MlflowRegistry(settings).previous_card(),
-            "data": _data(card, found, training, features, checked, settings),
-            "consent": _consent(training, features, people, checked),
+            "data": card_data.data(card, found, training, features, checked, settings),
+            "consent": card_data.consent(training, features, people, checked),
             "retention": _retention(checked, settings),
             "model_privacy": _privacy(card, found, training),
             "explanation": _explanation(card, found),
@@ -94,99 +95,13 @@ def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _decision(settings: Settings) -> dict[str, Any]:
+def _decision(settings: Settings, live: dict[str, Any]) -> dict[str, Any]:
     bands = [{"name": name, "below": limit} for name, limit in settings.score.bands.items()]
-    return {"output_kind": "score", "bands": bands, "action_band": settings.score.action_band}
-
-
-def _data(
-    card: Scorecard,
-    found: dict[str, Any],
-    training: pd.DataFrame,
-    features: Path,
-    checked: dict[str, Any],
-    settings: Settings,
-) -> dict[str, Any]:
-    config = settings.features
-    values = [level for part in card.categorical for level in part.log_odds]
-    words = [*(f.name for f in FEATURES), *values]
-    identifying, sentences = scans.identifiers((f.name for f in FEATURES), values), scans.free_text(values)
-    hits = scans.special_categories(words)
-    people, at_least = scans.bucket(training["customer_id"].nunique())
-    return {
-        "label_window": f"{config.horizon_days} days from the cut-off",
-        "cutoffs": sorted({day.date() for day in training["event_timestamp"]}),
-        "snapshots": _snapshots(training, dvc.data_version(features), config.lookback_days),
-        "features": _features(found),
-        "pii_scan": {
-            "tool": "sovereign.scans: names, patterns and length of category values",
-            "hits": len(identifying) + len(sentences),
-            "direct_identifiers": identifying,
-            "free_text": sentences,
-        },
-        "special_scan": {"lexicon_hits": tuple(dict.fromkeys(word for word, _ in hits))},
-        "quality": {
-            "accuracy_checks": sorted(checked["rejected"]) or ["every row kept the contract"],
-            "newest_event": date.fromisoformat(checked["newest_event"]),
-            "duplicates": checked["data"]["set_aside"]["duplicate"],
-            "rejected_share": round(1 - checked["rows_out"] / checked["rows_in"], 6),
-        },
-        "subjects": people,
-        "subjects_at_least": at_least,
-    }
-
-
-def _snapshots(training: pd.DataFrame, md5: str, lookback: int) -> list[dict[str, Any]]:
-    from datetime import timedelta
-
-    newest = training["event_timestamp"].max()
-    parts = {
-        "train": training[training["event_timestamp"] < newest],
-        "test": training[training["event_timestamp"] == newest],
-    }
-    return [
-        {
-            "role": role,
-            "dvc_md5": md5,
-            "rows": scans.bucket(len(rows))[0],
-            "subjects": scans.bucket(rows["customer_id"].nunique())[0],
-            "from_date": (rows["event_timestamp"].min() - timedelta(days=lookback)).date(),
-            "to_date": rows["event_timestamp"].max().date(),
-        }
-        for role, rows in parts.items()
-    ]
-
-
-def _features(found: dict[str, Any]) -> list[dict[str, Any]]:
-    worth = {entry["name"]: entry for entry in found["features"]}
-    return [
-        {
-            "name": f.name,
-            "dtype": f.dtype,
-            "unit": f.unit,
-            "label": f.label,
-            "category": "transactional",
-            "necessity_reason": f.necessity_reason,
-            "changeable": f.changeable,
-            **{k: worth[f.name][k] for k in ("importance", "ablation_delta", "missing_share")},
-        }
-        for f in FEATURES
-    ]
-
-
-def _consent(training: pd.DataFrame, features: Path, people: pd.DataFrame, checked: dict[str, Any]) -> dict[str, Any]:
-    """Counted in what the steps wrote, not in what they meant to write."""
-    import pandas as pd
-
-    objected = set(people.loc[people["objected_at"].notna(), "customer_id"])
-    current = pd.read_parquet(features / "snapshots.parquet", columns=["customer_id"])
-    leaks = current["customer_id"].isin(objected).sum() + training["customer_id"].isin(objected).sum()
-    facts: dict[str, Any] = {"suppression_applied_to": ("train", "score", "act"), "leak_count": int(leaks)}
-    if checked["data"]["lawful_basis"] == "consent":
-        agreed = set(people.loc[people["consent"].eq(True), "customer_id"])
-        valid = training["customer_id"].isin(agreed)
-        facts |= {"valid_share_of_rows": float(valid.mean()), "withdrawn_rows_found": int((~valid).sum())}
-    return facts
+    ended = live.pop("outcomes_on_record", 0)
+    counted = (
+        {"outcomes_on_record": scans.bucket(ended)[0]} if ended else {"agreement_not_measured_because": NO_OUTCOME}
+    )
+    return {"output_kind": "score", "bands": bands, "action_band": settings.score.action_band, **live, **counted}
 
 
 def _retention(checked: dict[str, Any], settings: Settings) -> dict[str, Any]:
@@ -266,7 +181,8 @@ def _evaluation(found: dict[str, Any]) -> dict[str, Any]:
     figures = ("roc_auc", "brier")
     benchmark = {k: found["benchmark"][k] for k in (*figures, *(f"{name}_difference" for name in figures))}
     shown = [
-        {"slice": s["slice"], "n": s["n"], "suppressed": s["suppressed"], "metrics": _rest(s)} for s in found["slices"]
+        {"slice": s["slice"], "n": _shown(s), "suppressed": s["suppressed"], "metrics": _rest(s)}
+        for s in found["slices"]
     ]
     return {
         "test_cutoff": found["test_cutoff"],
@@ -276,7 +192,8 @@ def _evaluation(found: dict[str, Any]) -> dict[str, Any]:
         "baselines": found["baselines"],
         "benchmark_name": found["benchmark"]["name"],
         "benchmark": benchmark,
-        "at_threshold": {k: v for k, v in found["lift"].items() if isinstance(v, float)},
+        "at_threshold": found["at_threshold"],
+        "at_budget": {k: v for k, v in found["lift"].items() if isinstance(v, float)},
         "slices": shown,
         "calibration_bins": found["calibration_bins"],
         "fairness": found["fairness"],
@@ -286,6 +203,11 @@ def _evaluation(found: dict[str, Any]) -> dict[str, Any]:
             for r in found["rolling"]
         ],
     }
+
+
+def _shown(entry: dict[str, Any]) -> int:
+    """Of a group too small to show, only the lower end of its range."""
+    return scans.bucket(entry["n"])[1] if entry["suppressed"] else int(entry["n"])
 
 
 def _rest(entry: dict[str, Any]) -> dict[str, Any]:

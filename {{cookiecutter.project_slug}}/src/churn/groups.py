@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 AGE_BANDS = (0, 30, 45, 60, 200)
+COULD_REVEAL = {"country": "ethnic origin"}
+"""Group columns that a special category (GDPR 9(1)) may stand behind. Country says nothing of origin by itself; an
+input that follows it closely is a question to a person, not a finding (C-184/20: what can be inferred counts)."""
 TENURE_BANDS = (0, 30, 90, 180, 366)
 
 

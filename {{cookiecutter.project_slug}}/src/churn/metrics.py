@@ -93,6 +93,19 @@ def lift(y: Labels, p: Floats, budget: float) -> dict[str, float]:
     }
 
 
+def at_threshold(y: Labels, p: Floats, threshold: float) -> dict[str, float]:
+    """What acting on every score of at least ``threshold`` does. ``agreement``: people for whom it came true."""
+    from sklearn.metrics import accuracy_score, precision_score, recall_score
+
+    chosen = (p >= threshold).astype(np.int64)
+    return {
+        "contacted_share": rounded(chosen.mean()),
+        "precision": rounded(precision_score(y, chosen, zero_division=0)),
+        "recall": rounded(recall_score(y, chosen, zero_division=0)),
+        "agreement": rounded(accuracy_score(y, chosen)),
+    }
+
+
 def bins(y: Labels, p: Floats, count: int = 10) -> list[dict[str, float]]:
     """Mean score against observed rate in ``count`` groups of equal size, lowest scores first."""
     parts = np.array_split(np.argsort(p, kind="stable"), count)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from churn.errors import Misuse
 from churn.settings import Settings
 from sovereign.decision_log import DecisionLog, LogUnavailableError, open_log
-from sovereign.decision_log.evidence import of_decisions, of_reviews
+from sovereign.decision_log.evidence import of_decisions, of_outcomes, of_reviews
 from sovereign.pseudonym import pseudonyms
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ def facts(settings: Settings) -> dict[str, dict[str, Any]]:
     with decision_log(settings) as log:
         if log is None:
             return {"review": {}, "decision": {}}
-        return {"review": of_reviews(log.of_kind("review")), "decision": of_decisions(log.of_kind("decision"))}
+        decisions, reviews = log.of_kind("decision"), log.of_kind("review")
+        return {"review": of_reviews(reviews), "decision": of_decisions(decisions) | of_outcomes(decisions, reviews)}
 
 
 def _address(settings: Settings) -> str:

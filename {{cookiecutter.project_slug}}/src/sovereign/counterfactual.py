@@ -1,21 +1,22 @@
 """The smallest change of a row's changeable inputs that moves its band.
 
-One input if one is enough, else the best pair, else as few as a greedy search finds. Size is the way along
-the curve's own axis as a share of the range between its outer knots (in the spirit of Wachter, Mittelstadt and
-Russell 2017); C-203/22, paragraph 62, names such a statement as one fitting form of explanation.
+One input if one is enough, else the smallest set of two, three or four inputs that do not follow from one another
+(exactly, ``sovereign.fronts``). Inputs that do, and more than four changes, are found greedily, and taken where that
+needs no more changes. Size is the way along the curve's own axis as a
+share of the range between its outer knots (in the spirit of Wachter, Mittelstadt and Russell 2017); C-203/22,
+paragraph 62, names such a statement as one fitting form of explanation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from sovereign.bands import Policy
 from sovereign.contract import Contract
+from sovereign.fronts import EXACT, Search, Way
 from sovereign.moves import Move, Moves, Row, Value, missing
 from sovereign.scorecard import Scorecard, sigmoid
 
@@ -62,11 +63,20 @@ class Finder:
         """The smallest change for ``row`` (feature name to value); None when no allowed change moves the band."""
         needs = [(need, sign) for sign in (-1, 1) if (need := self._need(row, sign)) is not None]
         moves = list(self._moves.of(row))
-        for search in (self._single, self._pair, self._greedy):
-            found = [step for need, sign in needs if (step := search(row, moves, need, sign)) is not None]
+        for found in self._tries(row, moves, needs):
             if found:
                 return self._result(row, min(found, key=lambda step: step[0]))
         return None
+
+    def _tries(self, row: Row, moves: list[Move], needs: list[tuple[float, int]]) -> Iterator[list[Step]]:
+        """What each kind of search finds in both directions, fewest changes first."""
+        yield _some(self._single(row, moves, need, sign) for need, sign in needs)
+        linked = _some(self._greedy(row, moves, need, sign) for need, sign in needs)
+        searches = [Search(moves, need, sign) for need, sign in needs]
+        for count in range(2, EXACT + 1):
+            apart = _some(_several(row, moves, search.smallest(count)) for search in searches)
+            yield apart + [step for step in linked if len(step[2]) == count]
+        yield linked
 
     def _need(self, row: Row, sign: int) -> float | None:
         now = self._log_odds(row)
@@ -84,18 +94,6 @@ class Finder:
                 exact = _nearest(fine, need, sign)
                 steps.append(_step(row, move, chosen) if exact is None else _step(row, fine, exact))
         return min(steps, key=lambda step: step[0], default=None)
-
-    def _pair(self, row: Row, moves: Sequence[Move], need: float, sign: int) -> Step | None:
-        best: Step | None = None
-        fronts = [(move, _front(move, sign)) for move in moves]
-        for (one, front_one), (two, front_two) in combinations(fronts, 2):
-            if one.values.keys() & two.values.keys():
-                continue
-            size, i, j = _cheapest((one, two), (front_one, front_two), need, sign)
-            if np.isfinite(size) and (best is None or size < best[0]):
-                after = _step(_step(row, one, i)[1], two, j)[1]
-                best = (size, after, (one.name, two.name))
-        return best
 
     def _greedy(self, row: Row, moves: Sequence[Move], need: float, sign: int) -> Step | None:
         state, size = dict(row), 0.0
@@ -125,6 +123,19 @@ class Finder:
         return Counterfactual(changes=tuple(changes), score=score, band=self._policy.band_of(score))
 
 
+def _some(steps: Iterable[Step | None]) -> list[Step]:
+    return [step for step in steps if step is not None]
+
+
+def _several(row: Row, moves: Sequence[Move], way: Way | None) -> Step | None:
+    if way is None:
+        return None
+    after = dict(row)
+    for i, pick in zip(way.moves, way.picks, strict=True):
+        after = _step(after, moves[i], pick)[1]
+    return way.size, after, tuple(moves[i].name for i in way.moves)
+
+
 def _nearest(move: Move, need: float, sign: int) -> int | None:
     enough = np.flatnonzero(sign * move.gain >= need)
     return int(enough[np.argmin(move.distance[enough])]) if enough.size else None
@@ -140,29 +151,6 @@ def _strongest(move: Move, sign: int) -> tuple[float, Move, int]:
     gain = sign * move.gain
     most = np.flatnonzero(gain == gain.max())
     return float(gain.max()), move, int(most[np.argmin(move.distance[most])])
-
-
-def _front(move: Move, sign: int) -> NDArray[np.intp]:
-    """Candidates, smallest first, that gain more than every smaller one."""
-    order = np.argsort(move.distance, kind="stable")
-    gain = sign * move.gain[order]
-    before = np.maximum.accumulate(np.concatenate([[0.0], gain[:-1]]))
-    return order[gain > before]
-
-
-def _cheapest(
-    pair: tuple[Move, Move], fronts: tuple[NDArray[np.intp], NDArray[np.intp]], need: float, sign: int
-) -> tuple[float, int, int]:
-    """Size and candidates of the smallest pair that gains ``need``; infinite size when none does."""
-    (one, two), (front_one, front_two) = pair, fronts
-    gains = sign * two.gain[front_two]
-    partner = np.searchsorted(gains, need - sign * one.gain[front_one], side="left")
-    able = np.flatnonzero(partner < len(gains))
-    if not able.size:
-        return np.inf, 0, 0
-    sizes = one.distance[front_one[able]] + two.distance[front_two[partner[able]]]
-    best = int(np.argmin(sizes))
-    return float(sizes[best]), int(front_one[able[best]]), int(front_two[partner[able[best]]])
 
 
 def _same(before: Value, after: Value) -> bool:

@@ -38,6 +38,8 @@ def facts(rule: str, base: str = "offer", *, warn: bool = False, **changes: Any)
 
 SPECIAL = {"special.declared_features": ["pregnant"], "special.art9_condition": "9_2_a"}
 GAP = [{"group": "country", "metric": "tpr_difference", "value": 0.3, "n_smallest": 300}]
+PROXY = {"feature": "shop", "category": "ethnic origin", "metric": "Cramer's V", "value": 0.4, "group": "country"}
+TELLS_AGE = {"associations": [{"feature": "recency_days", "group": "age_band", "value": 0.25}]}
 CHANGES = [
     answers("R01", purpose__statement="?"),
     answers("R01", purpose__statement="TODO"),
@@ -46,6 +48,8 @@ CHANGES = [
     answers("R01", roles__controller="{{ cookiecutter.organisation }}"),
     answers("R01", decision__effect_factors__essential_service="?"),
     facts("F01", model__artifact_sha256=None),
+    facts("F01", data__representativeness=[]),
+    facts("F02", warn=True, data__shifts=[{"name": "country", "kind": "group", "value": 0.3}]),
     answers("R02", "article22", art22__exception="none"),
     answers("R02", "article22", art22__exception="not_applicable"),
     answers("R02", decision__effect_factors__essential_service=True),
@@ -74,6 +78,8 @@ CHANGES = [
     answers("R11", "article22", art22__safeguards__contest_independent=False),
     answers("R12", special__declared_features=["pregnant"], special__art9_condition="none"),
     facts("R12", data__special_scan={"lexicon_hits": ["religion"]}),
+    facts("R12", data__special_scan={"proxies": [PROXY]}),
+    facts("R12", warn=True, data__special_scan={"not_measured_because": "no group column"}),
     Change("R13", {**SPECIAL, "special.art9_condition": "9_2_e"}, base="article22"),
     Change("R13", SPECIAL, base="article22"),
     Change("R14", {**SPECIAL, "consent.explicit": False}, base="article22"),
@@ -175,6 +181,7 @@ CHANGES = [
     facts("R52", evaluation__fairness=GAP),
     answers("R52", evaluation__fairness_tolerance=0.01),
     facts("R52", warn=True, evaluation__fairness__0__n_smallest=7),
+    facts("R52", warn=True, data__special_scan=TELLS_AGE),
     facts("R53", hosting__0__allowed=False),
     facts("R53", hosting__0__jurisdiction_class="SELF_DECLARED"),
     answers("R53", hosting__transfers=[{"to": "US", "tool": "none"}], ropa__transfers=["US"]),

@@ -77,7 +77,9 @@ def good_facts() -> dict[str, Any]:
                 }
             ],
             "pii_scan": {"tool": "sovereign", "hits": 0},
-            "special_scan": {},
+            "special_scan": {"associations": [{"feature": "recency_days", "group": "country", "value": 0.06}]},
+            "representativeness": [{"group": "country=DE", "train_share": 0.7, "population_share": 0.68}],
+            "shifts": [{"name": "recency_days", "kind": "input", "value": 0.05}],
             "quality": {"newest_event": date(2026, 11, 23)},
             "subjects": "1,000-9,999",
             "subjects_at_least": 1000,

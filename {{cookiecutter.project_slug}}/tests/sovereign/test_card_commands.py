@@ -14,8 +14,9 @@ from cards import card, good_facts
 from typer.testing import CliRunner
 
 from churn import settings as churn_settings
-from churn.commands.card import APPROVALS, app, list_open
+from churn.commands.card import app, list_open
 from churn.errors import Misuse, Refused
+from churn.governance import APPROVALS
 from churn.tools import mlflow
 from churn.tools.registry import MlflowRegistry
 from small_project import rendered
@@ -77,7 +78,9 @@ def registered(of: Card, roc_auc: float = 0.74) -> str:
     name = settings.project.name
     if not api.search_registered_models(f"name = '{name}'"):
         api.create_registered_model(name)
-    tracked = api.create_run("0").info.run_id
+    where = api.get_experiment_by_name("cards")
+    tests = where.experiment_id if where else api.create_experiment("cards", (settings.root / "runs").as_uri())
+    tracked = api.create_run(tests).info.run_id
     api.log_metric(tracked, "roc_auc", roc_auc)
     tags = {"card_hash": of.content_hash}
     return str(api.create_model_version(name, f"runs:/{tracked}/model", run_id=tracked, tags=tags).version)

@@ -1,27 +1,39 @@
 """card.md carries front matter that model hubs read, and text that stays text."""
 
 import re
+import socket
 
 import pytest
-import yaml
-from cards import card, signed
+from cards import POLICY, TODAY, card, signed
 from full_card import full_card
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from sovereign.card.render import render_markdown
+from sovereign.card.rules import check
 
-HUB_FRONT_MATTER = re.compile(r"^(\s*---[\r\n]+)([\S\s]*?)([\r\n]+---(\r\n|\n|$))")
-"""The expression with which huggingface_hub finds the front matter of a model card."""
+
+@pytest.fixture(autouse=True)
+def _the_hub_is_not_asked(monkeypatch):
+    def refuse(*_args):
+        raise AssertionError("reading a card opened a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+def read(text):
+    """The card as the Hugging Face Hub reads it; a model-index that it cannot read raises."""
+    return ModelCard(text, ignore_metadata_errors=False)
 
 
 def front(text):
-    return yaml.safe_load(HUB_FRONT_MATTER.search(text)[2])
+    return read(text).data.to_dict()
 
 
 def body(text):
-    return text[HUB_FRONT_MATTER.search(text).end() :]
+    return read(text).text
 
 
 def tokens(text):
@@ -33,13 +45,32 @@ def tokens(text):
 
 
 def test_the_front_matter_parses_as_hugging_face_card_data():
-    data = front(render_markdown(full_card()))
-    assert data["pipeline_tag"] == "tabular-classification"
-    assert data["library_name"] == "scikit-learn"
-    (entry,) = data["model-index"]
-    (result,) = entry["results"]
-    assert result["task"]["type"] and result["dataset"]["type"] and result["dataset"]["name"]
-    assert {metric["type"]: metric["value"] for metric in result["metrics"]}["roc_auc"] == 0.738
+    data = read(render_markdown(full_card())).data
+    assert isinstance(data, ModelCardData)
+    assert data.pipeline_tag == "tabular-classification"
+    assert data.library_name == "scikit-learn"
+    assert all(isinstance(result, EvalResult) for result in data.eval_results)
+    found = {result.metric_type: result for result in data.eval_results}
+    assert found["roc_auc"].metric_value == 0.738
+    assert found["roc_auc"].task_type == "tabular-classification"
+    assert found["roc_auc"].dataset_name == "acme-churn test snapshot"
+
+
+def test_what_the_hub_writes_again_is_the_same_card():
+    text = render_markdown(full_card())
+    again = read(str(read(text)))
+    assert again.data.to_dict() == read(text).data.to_dict()
+    assert again.text == body(text)
+
+
+def test_a_model_index_that_the_hub_cannot_read_would_be_noticed():
+    broken = render_markdown(full_card()).replace("  results:", "  outcomes:", 1)
+    with pytest.raises(ValueError, match=r"model-index|results"):
+        read(broken)
+
+
+def test_a_card_without_figures_is_still_card_data():
+    assert read(render_markdown(card(facts={"evaluation.metrics": {}}))).data.eval_results is None
 
 
 def test_the_front_matter_keeps_the_gdpr_part_nested():
@@ -59,6 +90,15 @@ def test_an_open_question_is_an_unticked_box():
     text = render_markdown(card(answers={"roles.dpo_contact": "?"}))
     assert "- [ ] How can people reach the data protection officer? (`roles.dpo_contact`, GDPR 13(1)(b), 37)" in text
     assert "**Data protection:** **OPEN** not answered yet" in text
+
+
+def test_what_the_rules_find_stands_before_the_uses():
+    of = card(answers={"roles.dpo_contact": "?", "objection.marketing_weighed": True})
+    text = render_markdown(of, check(of, POLICY, TODAY, at="promote"))
+    told = text[text.index("## Before production") : text.index("## Uses")]
+    assert "| R28 | blocks | GDPR 21(3) |" in told
+    assert "| R01 | blocks |" in told and "1 required answers are open" not in told
+    assert "R48" in told
 
 
 def test_approvals_are_a_table():

@@ -93,6 +93,30 @@ def test_fairness_leaves_small_groups_out_and_says_which(found: dict[str, Any], 
     assert "SE" in next(e for e in found["fairness"] if e["group"] == "country")["groups_suppressed"]
 
 
+def test_the_figures_at_the_action_band_are_those_of_scikit_learn(
+    found: dict[str, Any], model: Path, test_set: pd.DataFrame, settings: Settings
+) -> None:
+    p = scorecard.read(model / "model.json").probability(estimators.columns(test_set))
+    chosen, y = p >= settings.score.action_threshold, test_set[TARGET].to_numpy()
+    shown = found["at_threshold"]
+    assert shown["contacted_share"] == pytest.approx(chosen.mean(), abs=1e-6)
+    assert shown["precision"] == pytest.approx(y[chosen].mean(), abs=1e-6)
+    assert shown["agreement"] == pytest.approx((chosen == y).mean(), abs=1e-6)
+
+
+def test_each_input_the_score_and_all_together_are_compared_with_each_group(found: dict[str, Any]) -> None:
+    wanted = {f.name for f in FEATURES} | {"score", "all_inputs_together"}
+    for group in ("country", "age_band"):
+        assert {row["feature"] for row in found["associations"] if row["group"] == group} == wanted
+    assert all(0 <= row["value"] <= 1 for row in found["associations"])
+
+
+def test_training_is_compared_with_the_people_scored_now(found: dict[str, Any]) -> None:
+    told = found["representativeness"]
+    assert {row["name"] for row in told["shifts"] if row["kind"] == "input"} == {f.name for f in FEATURES}
+    assert {row["group"].partition("=")[0] for row in told["groups"]} >= {"country", "age_band", "tenure"}
+
+
 def test_each_feature_has_its_worth(found: dict[str, Any]) -> None:
     assert [entry["name"] for entry in found["features"]] == [f.name for f in FEATURES]
     assert max(found["features"], key=lambda entry: entry["importance"])["importance"] > 0.05
@@ -130,7 +154,7 @@ def without_customers(
 
 def test_without_a_customers_table_there_are_no_group_figures(without_customers: Path) -> None:
     found = read_json(without_customers / "metrics.json")
-    assert found["fairness"] == []
+    assert (found["fairness"], found["associations"]) == ([], [])
     assert {s["slice"].partition("=")[0] for s in found["slices"]} == {"tenure", "purchases_90d"}
 
 
@@ -138,7 +162,7 @@ def test_all_other_figures_and_every_picture_are_the_same_bytes_on_every_run(
     found: dict[str, Any], metrics: Path, without_customers: Path
 ) -> None:
     again = read_json(without_customers / "metrics.json")
-    groups = ("slices", "fairness")
+    groups = ("slices", "fairness", "associations", "representativeness")
     assert json.dumps({**found, **dict.fromkeys(groups)}) == json.dumps({**again, **dict.fromkeys(groups)})
     for picture in (metrics / "plots").iterdir():
         assert picture.read_bytes() == (without_customers / "plots" / picture.name).read_bytes(), picture.name

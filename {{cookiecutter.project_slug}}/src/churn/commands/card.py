@@ -6,8 +6,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,13 +14,13 @@ from churn.errors import Misuse, Refused
 
 if TYPE_CHECKING:
     from churn.settings import Settings
+    from churn.tools.registry import MlflowRegistry
     from sovereign.card.promotion import Decision
     from sovereign.card.rules import Finding
-    from sovereign.card.schema.card import Card
+    from sovereign.card.schema.card import Approval, Card
 
 app = typer.Typer()
 PANEL = "The card"
-APPROVALS = Path("governance/approvals.json")
 ProfileOption = Annotated[str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")]
 AsOption = Annotated[str, typer.Option("--as", help="First and last name of the person, e.g. 'Ada Lovelace'.")]
 
@@ -68,23 +67,16 @@ def approve(
     profile: ProfileOption = None,
 ) -> None:
     """Record that a named person approves (or rejects) this very card; commit the file afterwards."""
-    from sovereign.card import approval
+    from churn import governance
 
     settings = _settings(profile)
-    try:
-        made = approval.approve(
-            _card(settings),
-            role=role.value,
-            person=person,
-            at=_now(),
-            decision="reject" if reject else "approve",
-            comment=comment,
-        )
-    except approval.ApprovalError as error:
-        raise Refused(str(error)) from None
-    approval.record(settings.root / APPROVALS, made)
+    card = _card(settings)
+    made = _recorded(settings, card, role.value, person, "reject" if reject else "approve", comment)
+    signed = governance.signed(card, settings)
+    governance.publish(signed, settings)
     verb = "rejects" if reject else "approves"
-    typer.echo(f"{made.person} {verb} card {made.card_hash[:12]} as {made.role}. Commit {APPROVALS}.")
+    typer.echo(f"{made.person} {verb} card {made.card_hash[:12]} as {made.role}. {_still_wanted(signed, settings)}")
+    typer.echo(f"Commit {governance.APPROVALS}. The signatures stand in {settings.paths.card}/card.html.")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -102,18 +94,15 @@ def promote(
     settings = _settings(profile)
     registry = MlflowRegistry(settings)
     if back:
-        decision = promotion.rollback(registry, by=person, why=why, at=_now())
-    else:
-        decision = promotion.promote(
-            registry,
-            _card(settings),
-            settings.rule_policy,
-            version=version or _bundled(settings),
-            by=person,
-            why=why,
-            at=_now(),
-        )
-    _announce(decision, settings)
+        _announce(promotion.rollback(registry, by=person, why=why, at=_now()), settings)
+        return
+    card, wanted = _card(settings), version or _bundled(settings)
+    policy = settings.rule_policy
+    _announce(
+        promotion.promote(registry, card, policy, version=wanted, by=person, why=why, at=_now()),
+        settings,
+    )
+    _show_signed(card, wanted, registry, settings)
 
 
 def list_open(settings: Settings) -> None:
@@ -126,6 +115,42 @@ def list_open(settings: Settings) -> None:
     if lines := paste(card, questions):
         typer.echo(f"An answer made these necessary; paste them into model_card.toml:\n\n{lines}\n")
     typer.echo(f"{done.answered} of {done.required} questions answered, {len(questions)} open.")
+
+
+def _recorded(
+    settings: Settings, card: Card, role: str, person: str, decision: Literal["approve", "reject"], comment: str
+) -> Approval:
+    from churn.governance import APPROVALS
+    from sovereign.card import approval
+
+    try:
+        made = approval.approve(card, role=role, person=person, at=_now(), decision=decision, comment=comment)
+    except approval.ApprovalError as error:
+        raise Refused(str(error)) from None
+    approval.record(settings.root / APPROVALS, made)
+    return made
+
+
+def _still_wanted(card: Card, settings: Settings) -> str:
+    """What the person at the keyboard does next."""
+    from sovereign.card.approval import problems
+
+    left = list(problems(card, settings.rule_policy.approval_roles))
+    return " ".join(left) if left else "All approvals are there: `churn promote` is next."
+
+
+def _show_signed(card: Card, version: str, registry: MlflowRegistry, settings: Settings) -> None:
+    """The signatures, in every copy of the card. Production has moved already, so a failure here only warns."""
+    from churn import governance
+    from churn.tools import bundles
+    from sovereign.card.promotion import RegistryError
+
+    governance.publish(card, settings)
+    try:
+        registry.keep_card(version, settings.path("card"))
+        bundles.sign(settings, version, settings.path("card"))
+    except (RegistryError, Refused, Misuse) as error:
+        typer.echo(f"The registry still has the card without signatures: {error}", err=True)
 
 
 def _settings(profile: str | None) -> Settings:
@@ -142,14 +167,13 @@ def _card(settings: Settings) -> Card:
     """The card as step 6 wrote it, with the approvals recorded so far."""
     from pydantic import ValidationError
 
-    from sovereign.card import approval
+    from churn import governance
     from sovereign.card.build import CardError
     from sovereign.card.schema.card import read
 
     path = settings.path("card") / "card.json"
     try:
-        recorded = approval.load(settings.root / APPROVALS)
-        return approval.with_approvals(read(path), recorded, settings.rule_policy.approval_roles)
+        return governance.signed(read(path), settings)
     except FileNotFoundError:
         raise Misuse(f"{path} does not exist: run `churn card` first.") from None
     except ValidationError as error:

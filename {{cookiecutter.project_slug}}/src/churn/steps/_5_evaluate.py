@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from churn import bundle_files, groups, metrics, model, plots
+from churn import bundle_files, groups, metrics, model, plots, populations, proxies
 from churn.artifacts import need, read_json, summarise, write_json, writing
 from churn.contract import CATEGORICAL, NUMERIC, TARGET
 from churn.settings import Settings
@@ -37,6 +37,7 @@ def evaluate(model_folder: Path, features: Path, valid: Path, output: Path, *, s
     people = groups.protected(valid, test["customer_id"], newest.year, settings.evaluate.groups)
     found = _figures(test, past, p, boosted, settings)
     found |= _by_group(test, p, people, settings)
+    found["representativeness"] = _representativeness(past, features, valid, settings)
     c = read_json(model_folder / "summary.json")["c"]
     found["features"] = _features(past, test, card, c, settings)
     found["membership_auc"] = _membership(past, c, settings)
@@ -78,6 +79,7 @@ def _figures(test: pd.DataFrame, past: pd.DataFrame, p: Floats, boosted: Floats,
         },
         "benchmark": {"name": "HistGradientBoostingClassifier", **benchmark, **gaps},
         "lift": metrics.lift(y, p, settings.evaluate.contact_budget),
+        "at_threshold": metrics.at_threshold(y, p, settings.score.action_threshold),
         "calibration_bins": metrics.bins(y, p),
     }
 
@@ -100,7 +102,24 @@ def _by_group(test: pd.DataFrame, p: Floats, people: dict[str, pd.Series[Any]], 
     return {
         "slices": metrics.slices(y, p, groups.behavioural(test) | people, smallest),
         "fairness": metrics.fairness(y, p, people, settings.score.action_threshold, smallest),
+        "associations": proxies.associations(test, p, people, smallest, settings.evaluate.seed),
     }
+
+
+def _representativeness(past: pd.DataFrame, features: Path, valid: Path, settings: Settings) -> dict[str, Any]:
+    """The rows that the model learned from against the people it scores now."""
+    import pandas as pd
+
+    config, every = settings.evaluate, pd.read_parquet(features / "snapshots.parquet")
+    now = every[every["event_timestamp"] == pd.Timestamp(read_json(features / "summary.json")["current"])]
+    year = now["event_timestamp"].max().year
+
+    def grouped(frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
+        return groups.behavioural(frame) | groups.protected(valid, frame["customer_id"], year, config.groups)
+
+    learned, scored = grouped(past), grouped(now)
+    both = {name: (learned[name], scored[name]) for name in learned.keys() & scored.keys()}
+    return populations.compare(past, now, dict(sorted(both.items())), config.min_group)
 
 
 def _rolling(everything: pd.DataFrame, c: float, settings: Settings) -> list[dict[str, Any]]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from churn import card_facts
+from churn import card_facts, governance
 from churn.artifacts import need, summarise, writing
 from churn.errors import Misuse
 from churn.settings import Settings
 from sovereign.card.build import CardError, build, read_answers
 from sovereign.card.questions import progress
-from sovereign.card.render import render_cyclonedx, render_html, render_markdown
-from sovereign.card.schema.card import Card
 
 APPLIES: dict[object, str] = {True: "yes", False: "no"}
 
@@ -19,19 +17,19 @@ APPLIES: dict[object, str] = {True: "yes", False: "no"}
 def card(model: Path, metrics: Path, features: Path, valid: Path, output: Path, *, settings: Settings) -> None:
     """Write ``card.json``, ``card.md``, ``card.html`` and ``card.cdx.json``.
 
-    Open questions do not stop this step: the card is then a draft and says so. Raises Misuse for an answer in
-    ``model_card.toml`` that does not fit its question.
+    Open questions do not stop this step: the card is then a draft and says so. Approvals on record are shown.
+    Raises Misuse for an answer in ``model_card.toml`` that does not fit its question.
     """
     for folder, verb in ((model, "train"), (metrics, "evaluate"), (features, "features"), (valid, "validate")):
         need(folder, verb)
     facts = card_facts.gather(model, metrics, features, valid, settings)
     try:
         answers = read_answers(settings.root / "model_card.toml")
-        done = build(facts, answers, card_id=settings.project.name)
+        done = governance.signed(build(facts, answers, card_id=settings.project.name), settings)
     except CardError as error:
         raise Misuse(str(error)) from None
     with writing(output) as folder:
-        _write(done, folder)
+        governance.write(done, folder, settings)
         state = progress(done)
         summarise(
             folder,
@@ -40,10 +38,3 @@ def card(model: Path, metrics: Path, features: Path, valid: Path, output: Path, 
             headline=f"{done.status}: {state.answered} of {state.required} questions answered; "
             f"Article 22 applies: {APPLIES.get(done.derived.decision.art22_applies, 'open')}",
         )
-
-
-def _write(done: Card, folder: Path) -> None:
-    (folder / "card.json").write_text(done.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    (folder / "card.md").write_text(render_markdown(done), encoding="utf-8")
-    (folder / "card.html").write_text(render_html(done), encoding="utf-8")
-    (folder / "card.cdx.json").write_text(render_cyclonedx(done), encoding="utf-8")

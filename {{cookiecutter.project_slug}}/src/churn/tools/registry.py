@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from churn.settings import Settings
 from churn.tools import mlflow
 from sovereign.card.promotion import ALIAS, Move, RegistryError
+from sovereign.card.render.files import FILES
 
 HISTORY = "production_move_"
 """Each move of the alias is a tag of the registered model, numbered; none is ever changed."""
@@ -35,6 +37,13 @@ class MlflowRegistry:
         """The tag ``card_hash`` that the register step wrote."""
         with self._api() as api:
             return _text(api.get_model_version(self._name, version).tags.get("card_hash"))
+
+    def keep_card(self, version: str, folder: Path) -> None:
+        """Put the signed card of ``folder`` in the place of the version's unsigned one."""
+        with self._api() as api:
+            run = api.get_model_version(self._name, version).run_id
+            for name in FILES:
+                api.log_artifact(run, str(folder / name), "card")
 
     def history(self) -> tuple[Move, ...]:
         """All moves, oldest first."""

@@ -39,24 +39,18 @@ def approve(
     comment: str = "",
 ) -> Approval:
     """The approval of ``person`` for this content of the card. Raises ApprovalError with one line."""
-    if role not in ROLES:
-        hint = (
-            " The data protection officer gives an opinion in [sign_off], never an approval." if "dpo" in role else ""
-        )
-        raise ApprovalError(f"Unknown role '{role}': allowed are {', '.join(ROLES)}.{hint}")
-    approval = Approval.model_validate(
-        {
-            "role": role,
-            "person": person.strip(),
-            "decision": decision,
-            "at": at,
-            "card_hash": card.computed_hash(),
-            "comment": comment,
-        }
-    )
+    given = {"role": _known(role), "person": person.strip(), "decision": decision, "at": at, "comment": comment}
+    approval = Approval.model_validate({**given, "card_hash": card.computed_hash()})
     for problem in _personal(approval, card.facts.model.authors):
         raise ApprovalError(problem)
     return approval
+
+
+def _known(role: str) -> str:
+    if role in ROLES:
+        return role
+    hint = " The data protection officer gives an opinion in [sign_off], never an approval." if "dpo" in role else ""
+    raise ApprovalError(f"Unknown role '{role}': allowed are {', '.join(ROLES)}.{hint}")
 
 
 def with_approvals(card: Card, approvals: tuple[Approval, ...], roles: Iterable[str] = ()) -> Card:

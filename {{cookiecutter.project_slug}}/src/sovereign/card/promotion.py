@@ -99,24 +99,31 @@ def promote(
     refusal too.
     """
     findings = check(card, policy, at.date(), at="promote")
+    told = card.computed_hash()
     try:
         previous = registry.production()
-        production = registry.metrics(previous) if previous else None
-        candidate = registry.metrics(version)
-        reasons = (
-            *may_promote(card, findings, candidate=candidate, production=production, policy=policy, today=at.date()),
-            *_another_card(registry, version, card),
-            *_uncovered(card, version),
-            *_who_and_why(by, why),
-        )
+        move = Move(kind="promote", version=version, previous=previous, by=by, at=at, why=why, card_hash=told)
+        reasons = _against(registry, card, policy, findings, move)
         if not reasons:
-            known = card.computed_hash()
-            registry.move(
-                Move(kind="promote", version=version, previous=previous, by=by, at=at, why=why, card_hash=known)
-            )
+            registry.move(move)
     except RegistryError as error:
         return _refused(version, f"The registry cannot be reached or does not answer, so nothing is promoted: {error}")
     return Decision(allowed=not reasons, reasons=reasons, version=version, previous=previous, findings=tuple(findings))
+
+
+def _against(
+    registry: Registry, card: Card, policy: RulePolicy, findings: list[Finding], move: Move
+) -> tuple[str, ...]:
+    """Every reason why not: of rules and approvals, of metric and data, of the registry, of who and why."""
+    candidate = registry.metrics(move.version)
+    production = registry.metrics(move.previous) if move.previous else None
+    day = move.at.date()
+    return (
+        *may_promote(card, findings, candidate=candidate, production=production, policy=policy, today=day),
+        *_another_card(registry, move),
+        *_uncovered(card, move.version),
+        *_who_and_why(move.by, move.why),
+    )
 
 
 def rollback(registry: Registry, *, by: str, why: str, at: datetime) -> Decision:
@@ -174,10 +181,10 @@ def _stale(card: Card, policy: RulePolicy, today: date) -> list[str]:
     return [f"The test data is {age} days old (policy: {policy.max_data_age_days}): run the flow on newer data."]
 
 
-def _another_card(registry: Registry, version: str, card: Card) -> list[str]:
-    if registry.card_hash(version) == card.computed_hash():
+def _another_card(registry: Registry, move: Move) -> list[str]:
+    if registry.card_hash(move.version) == move.card_hash:
         return []
-    return [f"Version {version} was registered with another card: register it again after the last change."]
+    return [f"Version {move.version} was registered with another card: register it again after the last change."]
 
 
 def _uncovered(card: Card, version: str) -> list[str]:

@@ -75,5 +75,19 @@ def of_decisions(decisions: Sequence[Entry]) -> dict[str, Any]:
     }
 
 
+def of_outcomes(decisions: Sequence[Entry], reviews: Sequence[Entry]) -> dict[str, Any]:
+    """Share of outcomes that are what the score alone gives (C-634/21 para. 48), of how many; empty before any.
+
+    Without a review the outcome is the score's own; a case that waits for one has no outcome yet.
+    """
+    bodies = [json.loads(entry.body) for entry in decisions if entry.body]
+    alone = sum(body.get("suggestion") is not None and body["outcome"] == body["suggestion"] for body in bodies)
+    reviewed = tally(reviews)
+    ended = alone + reviewed.cases
+    if not ended:
+        return {}
+    return {"score_outcome_agreement": round(1 - reviewed.overrides / ended, 3), "outcomes_on_record": ended}
+
+
 def _overridden(reviews: Iterable[tuple[str, dict[str, Any]]]) -> int:
     return sum(bool(body["override"]) for _, body in reviews)

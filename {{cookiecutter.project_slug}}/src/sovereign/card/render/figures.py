@@ -7,6 +7,16 @@ from dataclasses import dataclass
 from sovereign.card.render.speech import GAPS, METRICS, code, figure, interval
 from sovereign.card.schema import Card
 
+CHOSEN = {
+    "contacted_share": "Share of people",
+    "precision": "Of them had the outcome",
+    "recall": "Of the outcomes reached",
+    "agreement": "Score and truth agree",
+    "budget": "Share of people",
+    "lift": "Times better than chance",
+}
+"""What a figure about chosen people says."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -63,7 +73,7 @@ def gaps(card: Card) -> list[Gap]:
     tolerance = card.answers.evaluation.fairness_tolerance
     return [
         Gap(
-            group=gap.group,
+            group=code(gap.group),
             compared=GAPS.get(gap.metric, code(gap.metric)),
             value=figure(gap.value),
             smallest=f"{gap.n_smallest:,}",
@@ -72,3 +82,50 @@ def gaps(card: Card) -> list[Gap]:
         )
         for gap in card.facts.evaluation.fairness
     ]
+
+
+@dataclass(frozen=True)
+class GivenAway:
+    """How well inputs tell the groups of one protected column apart (Cramer's V): the strongest, the score, all."""
+
+    group: str
+    strongest: str
+    value: str
+    score: str
+    together: str
+
+
+def given_away(card: Card) -> list[GivenAway]:
+    """One row for each group column that was measured."""
+    scan = card.facts.data.special_scan
+    labels = {feature.name: feature.label or feature.name for feature in card.facts.data.features}
+    groups: dict[str, dict[str, float]] = {}
+    for row in scan.associations if scan else ():
+        groups.setdefault(row.group, {})[row.feature] = row.value
+    rows = []
+    for group, found in groups.items():
+        score, together = figure(found.pop("score", None), 2), figure(found.pop("all_inputs_together", None), 2)
+        name = max(found, key=lambda feature: found[feature], default="")
+        rows.append(GivenAway(code(group), labels.get(name, name), figure(found.get(name), 2), score, together))
+    return rows
+
+
+def shifted(card: Card) -> list[tuple[str, str]]:
+    """The columns in which training and scoring differ most, largest first, five at most."""
+    labels = {feature.name: feature.label or feature.name for feature in card.facts.data.features}
+    widest = sorted(card.facts.data.shifts, key=lambda shift: -shift.value)[:5]
+    return [(labels.get(shift.name, code(shift.name)), figure(shift.value, 2)) for shift in widest]
+
+
+def percent(share: float | None) -> str:
+    """A share in percent, or that it is of too few people to show."""
+    return "too few to show" if share is None else f"{100 * share:.0f} %"
+
+
+def agreement(card: Card) -> str:
+    """How often outcomes follow the score, or why that is not known."""
+    facts = card.facts.decision
+    if facts.score_outcome_agreement is None:
+        return f"not measurable here: {facts.agreement_not_measured_because or 'not recorded'}"
+    counted = f" ({facts.outcomes_on_record} outcomes on record)" if facts.outcomes_on_record else ""
+    return f"{100 * facts.score_outcome_agreement:.1f} % are what the score alone gives{counted}"

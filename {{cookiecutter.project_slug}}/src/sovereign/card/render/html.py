@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from sovereign.card.questions import missing_facts, open_questions, progress
-from sovereign.card.render import figures, speech, svg, view
+from sovereign.card.render import figures, hurdles, speech, svg, view
+from sovereign.card.rules.engine import Finding
 from sovereign.card.schema import Card
 
 PICTURES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
-def render_html(card: Card, *, images: Mapping[str, Path] | None = None) -> str:
-    """The card as one HTML page; ``images`` maps captions to PNG or SVG files that are embedded."""
+def render_html(
+    card: Card, *, images: Mapping[str, Path] | None = None, findings: Sequence[Finding] | None = None
+) -> str:
+    """The card as one HTML page; ``images`` maps captions to PNG or SVG files that are embedded.
+
+    ``findings`` are those of the rules; None says that they were not run.
+    """
     curves = card.facts.explanation.curves
+    rows = None if findings is None else hurdles.hurdles(card, findings)
     return template("card.html.j2").render(
         card=card,
         view=view,
@@ -27,6 +34,8 @@ def render_html(card: Card, *, images: Mapping[str, Path] | None = None) -> str:
         progress=progress(card),
         questions=open_questions(card),
         missing=missing_facts(card),
+        hurdles=rows,
+        in_short="" if rows is None else hurdles.in_short(rows),
         drawn=[(part, svg.curve(part, _reach(card))) for part in curves if part.categories or part.knots],
         bars=svg.BARS,
         calibration=svg.calibration(card.facts.evaluation.calibration_bins),
@@ -48,7 +57,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = {"said": speech.said, "code": speech.code, "figure": speech.figure, "interval": speech.interval}
+    said = (speech.said, speech.code, speech.figure, speech.interval, speech.group)
+    filters = {function.__name__: function for function in said}
     environment.filters.update(filters)
     return environment
 

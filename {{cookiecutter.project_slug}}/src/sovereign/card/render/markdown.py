@@ -8,20 +8,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from sovereign.card.questions import open_questions
-from sovereign.card.render import figures, view
+from sovereign.card.render import figures, hurdles, view
 from sovereign.card.render.speech import OPEN_TEXT, code, figure, said
+from sovereign.card.rules.engine import Finding
 from sovereign.card.schema import Card
 
 SPECIAL = re.compile(r"([\\`*_\[\]|#~])")
 
 
-def render_markdown(card: Card) -> str:
+def render_markdown(card: Card, findings: Sequence[Finding] | None = None) -> str:
     """The card as Markdown; the front matter carries the GDPR part under ``gdpr``, which model hubs keep as it is."""
     import yaml
 
     front = yaml.safe_dump(front_matter(card), sort_keys=False, allow_unicode=True, width=110)
     parts = (_summary, _uses, _limits, _training, _evaluation, _examination, _open, _contact)
-    return f"---\n{front}---\n\n" + "\n\n".join(part(card) for part in parts) + "\n"
+    told = [part(card) for part in parts]
+    if findings is not None:
+        told.insert(1, _production(card, findings))
+    return f"---\n{front}---\n\n" + "\n\n".join(told) + "\n"
 
 
 def front_matter(card: Card) -> dict[str, Any]:
@@ -102,6 +106,14 @@ def _summary(card: Card) -> str:
     heads = ("## Model Details", "## Who answers for it", "## What people can do")
     told = "\n\n".join(f"{head}\n\n{bullets(lines)}" for head, lines in zip(heads, blocks, strict=True))
     return f"{title}\n\n{finding}\n\n{told}\n\n{bullets(view.identity(card))}"
+
+
+def _production(card: Card, findings: Sequence[Finding]) -> str:
+    rows = hurdles.hurdles(card, findings)
+    shown = [(row.rule, row.effect, row.article, row.found, row.do) for row in rows]
+    found = f"\n\n{table(('Rule', 'Effect', 'Source', 'Found', 'What to do'), shown)}" if shown else ""
+    told = hurdles.in_short(rows)
+    return f"## Before production\n\n{told[:1].upper()}{told[1:]}.{found}"
 
 
 def _uses(card: Card) -> str:

@@ -32,6 +32,13 @@ WORDS = {
     "dpf": "EU-US Data Privacy Framework",
     "scc": "standard contractual clauses",
     "bcr": "binding corporate rules",
+    "LOCAL": "this machine",
+    "EU_OWNED": "EU-owned",
+    "EU_HQ_FOREIGN_OWNER": "EU company, owner outside the EU",
+    "EU_HQ_US_NEXUS": "EU company with a US tie",
+    "EU_ON_US_SUBSTRATE": "EU service on a US provider",
+    "ADEQUATE_NON_EU": "outside the EEA, adequacy decision",
+    "SELF_DECLARED": "not in the list; its owner declares it",
 }
 """Codes whose bare words would not tell enough; any other code is read with spaces for underscores."""
 
@@ -54,6 +61,7 @@ GAPS = {
 }
 
 
+LEADING_ZEROS = re.compile(r"\b0+(?=\d)")
 PERIOD = re.compile(r"P(\d+)([YMWD])")
 UNITS = {"Y": "year", "M": "month", "W": "week", "D": "day"}
 
@@ -77,6 +85,12 @@ def said(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{code(str(name))}: {said(item)}" for name, item in value.items()) or "none"
     return _scalar(value)
+
+
+def group(name: str) -> str:
+    """A group such as ``age_band=000-030 years`` as a reader says it: age band: 0-30 years."""
+    column, _, value = name.partition("=")
+    return f"{code(column)}: {LEADING_ZEROS.sub('', value)}" if value else code(column)
 
 
 def figure(value: float | None, digits: int = 3) -> str:

@@ -11,7 +11,7 @@ from sovereign.card.questions import walk
 from sovereign.card.render.speech import OPEN_TEXT, code, said
 from sovereign.card.schema import Card, is_open
 from sovereign.card.schema.base import Group
-from sovereign.card.schema.facts_data import Snapshot
+from sovereign.card.schema.facts_data import Snapshot, SpecialScan
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def whom(card: Card) -> list[Line]:
         line("Controller", roles.controller),
         line("Contact", roles.controller_contact),
         line("Data protection", roles.dpo_contact),
-        line("People", facts.data.subjects),
+        line("People in the data", facts.data.subjects),
         line("Acts from band", f"{facts.decision.action_band} (of {bands})" if facts.decision.action_band else None),
     ]
 
@@ -156,16 +156,27 @@ def data(card: Card) -> list[Line]:
     """Sources, versions, windows and scans of the data."""
     facts, given = card.facts.data, card.answers.data
     scan, special = facts.pii_scan, facts.special_scan
-    found = (*special.lexicon_hits, *(f"{p.feature} ({p.category})" for p in special.proxies)) if special else ()
     lines = [
         line("Sources", tuple(source.name for source in given.sources) if isinstance(given.sources, tuple) else None),
         line("Label window", facts.label_window),
         line("Cut-offs", facts.cutoffs or None),
         line("Customer numbers", given.pseudonymisation),
         line("Identifiers and free text found", None if scan is None else f"{scan.hits} ({scan.tool})"),
-        line("Special categories or proxies", None if special is None else ", ".join(found) or "none found"),
+        line(
+            "Special categories by name", None if special is None else ", ".join(special.lexicon_hits) or "none found"
+        ),
+        _proxies(special),
     ]
     return lines + [_snapshot(snapshot) for snapshot in facts.snapshots]
+
+
+def _proxies(scan: SpecialScan | None) -> Line:
+    """Measured or not: nobody may read a missing measurement as a no."""
+    if scan is None or not scan.associations:
+        reason = (scan and scan.not_measured_because) or "not recorded"
+        return Line("Proxies", f"not measurable here: {reason}", open=True)
+    found = ", ".join(f"{p.feature} for {p.category}, through {p.group} ({p.value:.2f})" for p in scan.proxies)
+    return Line("Proxies", found or "none above the limit of the policy; see Fairness")
 
 
 def _snapshot(snapshot: Snapshot) -> Line:

@@ -59,6 +59,26 @@ def unfair(case: Case) -> Hits:
         if gap.n_smallest < case.policy.min_group:
             few = f"{gap.group}: the smallest group has {gap.n_smallest} people (policy: {case.policy.min_group})."
             yield Hit(few, "warn")
+    yield from _given_away(case)
+
+
+def _given_away(case: Case) -> Hits:
+    """Inputs that tell a protected group apart treat it differently without naming it; special categories are R12."""
+    scan = case.facts.data.special_scan
+    asked = {(proxy.feature, proxy.group) for proxy in scan.proxies} if scan else set()
+    for row in scan.associations if scan else ():
+        if row.value >= case.policy.max_association and (row.feature, row.group) not in asked:
+            found = f"{row.group}: {row.feature} tells the groups apart (Cramer's V {row.value:.2f}, "
+            yield Hit(f"{found}policy: below {case.policy.max_association}).", "warn")
+
+
+@rule("F02", "GDPR rec. 71, 5(1)(d); AI Act 10(3)-(4)", "Train on people like those you score.", severity="warn")
+def unlike_the_scored(case: Case) -> Hits:
+    """The people scored now differ from those the model learned from (policy number)."""
+    limit = case.policy.max_shift
+    far = [f"{shift.name} ({shift.value:.2f})" for shift in case.facts.data.shifts if shift.value > limit]
+    if far:
+        yield f"Training and scoring differ in {', '.join(far)} (share of people; policy: {limit} at most)."
 
 
 def _tolerance(case: Case) -> float:

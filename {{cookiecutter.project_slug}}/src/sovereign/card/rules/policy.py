@@ -23,6 +23,12 @@ class RulePolicy(BaseModel):
     min_ablation_delta: float = Field(0.0, description="A feature worth no more than this is unnecessary (R33)")
     min_group: int = Field(50, gt=0, description="Smaller groups give no fairness figure (R52)")
     max_fairness_tolerance: float = Field(0.2, gt=0, le=1, description="No answer may tolerate a larger gap (R52)")
+    max_association: float = Field(
+        0.25, gt=0, le=1, description="Cramer's V from which an input gives a group away (R12, R52)"
+    )
+    max_shift: float = Field(
+        0.25, gt=0, le=1, description="Share of people that may differ between training and scoring (F02)"
+    )
     max_withdrawal_hours: float = Field(72, gt=0, description="Scoring stops this soon after withdrawal (R08)")
     law_valid_days: int = Field(365, gt=0, description="The rules are reviewed against the law this often (R55)")
     grace_days: int = Field(30, ge=0, description="An expired date warns this long, then blocks (R55)")

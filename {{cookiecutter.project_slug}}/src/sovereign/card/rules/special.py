@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from sovereign.card.duties import special_features
-from sovereign.card.rules.engine import Case, Hits, rule
+from sovereign.card.rules.engine import Case, Hit, Hits, rule
 from sovereign.card.schema.base import NOT_ANSWERED, is_open
 
+UNMEASURED = "Add group columns to the customers table, or waive this in [[sign_off.waivers]] and say why."
 
-@rule("R12", "GDPR 9(1)-(2)", "Take the feature out, clear a false proxy, or name a condition of Article 9(2).")
+
+@rule(
+    "R12", "GDPR 9(1)-(2)", "Take it out, list a false proxy in special.proxies_cleared, or name a condition of 9(2)."
+)
 def special_without_condition(case: Case) -> Hits:
-    """Special-category data or a proxy is used and no condition of 9(2) applies."""
+    """Special-category data or a proxy is used without a condition of 9(2); warns while proxies are not measured."""
     found = special_features(case.answers, case.facts)
     condition = case.answers.special.art9_condition
     if found and condition in ("none", NOT_ANSWERED):
         hit = f"{', '.join(found)}: special-category data or a proxy, condition '{condition}'."
         yield hit if condition == "none" else case.open(hit)
+    scan = case.facts.data.special_scan
+    if scan and not scan.associations:
+        reason = scan.not_measured_because or "not recorded"
+        yield Hit(f"Proxies were not measured, only names were compared: {reason}.", "warn", UNMEASURED)
 
 
 @rule("R13", "GDPR 22(4)", "Take the feature out, or rely on 9(2)(a) or (g) with written safeguards.")

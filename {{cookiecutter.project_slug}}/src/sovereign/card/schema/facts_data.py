@@ -62,6 +62,15 @@ class Association(Group):
     category: str
     metric: str
     value: float
+    group: str = ""
+
+
+class GroupAssociation(Group):
+    """How well one input, or the score, tells the groups of a protected column apart (Cramer's V, 0 to 1)."""
+
+    feature: str
+    group: str
+    value: float
 
 
 class PiiScan(Group):
@@ -74,10 +83,15 @@ class PiiScan(Group):
 
 
 class SpecialScan(Group):
-    """The scan of column names against the special-category lexicon, and proxies."""
+    """Names that are in the special-category lexicon, and inputs that give a protected group away.
+
+    ``proxies`` are the associations above the policy's limit with a column that a special category may stand behind.
+    """
 
     lexicon_hits: tuple[str, ...] = ()
     proxies: tuple[Association, ...] = ()
+    associations: tuple[GroupAssociation, ...] = ()
+    not_measured_because: str = ""
 
 
 class Quality(Group):
@@ -90,11 +104,19 @@ class Quality(Group):
 
 
 class Representation(Group):
-    """A group's share in training and in the population (GDPR rec. 71)."""
+    """A group's share in training and among the people scored (GDPR rec. 71); None where it is too small to show."""
 
     group: str
-    train_share: float
+    train_share: float | None = None
     population_share: float | None = None
+
+
+class Shift(Group):
+    """How far the people scored now are from the training rows in one column: total variation, 0 to 1."""
+
+    name: str
+    kind: Literal["input", "group"]
+    value: float
 
 
 class DataFacts(Group):
@@ -109,7 +131,12 @@ class DataFacts(Group):
     pii_scan: PiiScan | None = fill("Identifier and free-text scan", "GDPR 5(1)(c), 25", when="always")
     special_scan: SpecialScan | None = fill("Special-category scan", "GDPR 9(1)", when="always")
     quality: Quality | None = fill("Data quality", "GDPR 5(1)(d)", when="always")
-    representativeness: tuple[Representation, ...] = ()
+    representativeness: tuple[Representation, ...] = fill(
+        "Groups in training and among the people scored", "GDPR rec. 71; AI Act 10(3)-(4)", when="always", default=()
+    )
+    shifts: tuple[Shift, ...] = fill(
+        "Distance of the people scored from the training rows", "GDPR rec. 71; AI Act 10(3)-(4)", default=()
+    )
     subjects: str | None = fill("Bucket of people in the data", "GDPR 30(1)(c), 35", when="always")
     subjects_at_least: int | None = fill("Lower bound of that bucket", "GDPR 35; WP248", when="always")
 

@@ -60,6 +60,8 @@ class DecisionFacts(Group):
     action_band: str | None = fill("The band in which the action is taken", "GDPR 13(2)(f)", when="always")
     policy_version: str | None = None
     score_outcome_agreement: float | None = fill("Outcomes equal to the score's", "C-634/21 para. 48")
+    outcomes_on_record: str | None = fill("Bucket of outcomes it was counted on", "C-634/21 para. 48")
+    agreement_not_measured_because: str = ""
     first_scoring_on: date | None = None
     explanation_stored_with_decision: bool | None = fill("Reasons logged per decision", "GDPR 15(1)(h)")
 
@@ -124,7 +126,7 @@ class ExplanationFacts(Group):
         Literal["inputs_used", "influence_of_each", "score", "group", "counterfactual", "consequence"], ...
     ] = fill("What a person is given", "C-203/22 paras 58-62", when="always", default=())
     counterfactual_coverage: float | None = None
-    fidelity: float | None = fill("Largest gap of explanation and model in log-odds", "GDPR rec. 71")
+    fidelity: float | None = fill("Largest gap of explained and fitted probability", "GDPR rec. 71")
     stability: float | None = None
 
 
@@ -180,7 +182,8 @@ class EvaluationFacts(Group):
     baselines: dict[str, dict[str, float]] = Field(default_factory=dict)
     benchmark_name: str | None = None
     benchmark: dict[str, Estimate] = Field(default_factory=dict)
-    at_threshold: dict[str, float] = Field(default_factory=dict)
+    at_threshold: dict[str, float] = fill("Figures at the action band", "AI Act Annex IV 4", default={})
+    at_budget: dict[str, float] = fill("Figures when only the contact budget is used", "AI Act Annex IV 4", default={})
     slices: tuple[SliceMetrics, ...] = ()
     calibration_bins: tuple[CalibrationBin, ...] = ()
     fairness: tuple[FairnessGap, ...] = fill("Gaps between groups", "GDPR rec. 71", when="always", default=())
