@@ -14,6 +14,7 @@ from churn.commands import deploy as commands
 from churn.errors import Misuse, Refused
 from sovereign.deploy.config import Deploy
 
+BUNDLE = ("--bundle", "bundle")
 CLUSTER = {"image": BASE_IMAGE, "namespace": "churn", "secret": "keys", "ingress_namespace": "ingress"}
 
 
@@ -31,6 +32,7 @@ def project(tmp_path, double, monkeypatch):
     table |= {"api_url": double.url, "service_url": double.service_url, "poll_s": 0.01}
     given = {"root": root, "deploy": Deploy.model_validate(table), "project": SimpleNamespace(title="Acme churn")}
     settings = SimpleNamespace(**given, path=lambda noun: root / noun)
+    monkeypatch.chdir(root)
     monkeypatch.setattr("churn.settings.load", lambda profile: settings)
     monkeypatch.setattr("churn.settings.ENVIRONMENT", {"SOTA_API_KEY": KEY, "CHURN_KEYS": "s3cr3t-value"})
     return settings
@@ -45,7 +47,7 @@ def churn(*arguments):
 
 
 def test_deploy_ends_well_and_says_where_it_runs(project, double):
-    code, output = churn("deploy")
+    code, output = churn("deploy", *BUNDLE)
     assert code == 0
     assert f"acme-churn 3 runs at {double.service_url}" in output
     assert "s3cr3t-value" not in output
@@ -55,13 +57,13 @@ def test_deploy_ends_well_and_says_where_it_runs(project, double):
 
 def test_deploy_ends_1_when_the_build_fails(project, double):
     double.state.faults.build_fails = True
-    code, output = churn("deploy")
+    code, output = churn("deploy", *BUNDLE)
     assert code == 1
     assert "build failed: exit code 1" in output
 
 
 def test_a_dry_run_sends_nothing(project, double):
-    code, output = churn("deploy", "--dry-run")
+    code, output = churn("deploy", "--dry-run", *BUNDLE)
     assert (code, double.state.requests) == (0, [])
     assert "GET " in output
 
@@ -76,14 +78,14 @@ def test_a_dry_run_that_would_be_refused_ends_1(project):
 @pytest.mark.parametrize("environment", [{}, {"SOTA_API_KEY": KEY}, {"CHURN_KEYS": "x"}])
 def test_a_missing_key_or_secret_is_wrong_use(project, monkeypatch, environment):
     monkeypatch.setattr("churn.settings.ENVIRONMENT", environment)
-    code, output = churn("deploy")
+    code, output = churn("deploy", *BUNDLE)
     assert code == 2
     assert "SOTA_API_KEY is not set" in output or "no value in the environment for CHURN_KEYS" in output
 
 
 def test_rollback_and_status(project):
-    churn("deploy")
-    churn("deploy")
+    churn("deploy", *BUNDLE)
+    churn("deploy", *BUNDLE)
     code, output = churn("rollback")
     assert (code, "acme-churn 3 runs again" in output) == (0, True)
     code, output = churn("deploy-status", "--json")

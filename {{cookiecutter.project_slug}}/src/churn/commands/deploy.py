@@ -19,21 +19,25 @@ if TYPE_CHECKING:
 app = typer.Typer()
 PANEL = "The service"
 ProfileOption = Annotated[str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")]
-BundleOption = Annotated[Path | None, typer.Option(help="Bundle folder; default: [paths] bundle in config.toml.")]
+VersionOption = Annotated[
+    str, typer.Option(help="Registry version or alias; default: production, in the profile local candidate.")
+]
+BundleOption = Annotated[Path | None, typer.Option(help="A bundle folder instead of the registry's.")]
 
 
 @app.command(rich_help_panel=PANEL)
 def deploy(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print everything, send nothing.")] = False,
+    version: VersionOption = "",
     bundle: BundleOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Stage the service with its bundle, ship it to sota.io, wait until it runs and answers."""
+    """Stage the service with a registered bundle, ship it to sota.io, wait until it runs and answers."""
     from sovereign.deploy import run
 
     settings = _settings(profile)
     with _one_line():
-        shipment = _shipment(settings, bundle)
+        shipment = _shipment(settings, bundle or _registered(settings, version))
         link, releases = _link(settings), _releases(settings)
         if dry_run:
             plan = run.dry_run(shipment, link=link, releases=releases)
@@ -113,14 +117,24 @@ def _one_line() -> Iterator[None]:
         raise Misuse(str(error)) from None
 
 
-def _shipment(settings: Any, bundle: Path | None) -> Shipment:
+def _registered(settings: Any, version: str) -> Path:
+    """The bundle of the chosen registry version, fetched below ``build/``."""
+    from churn.tools import bundles
+
+    wanted = version or ("candidate" if settings.profile_name == "local" else "production")
+    folder = bundles.fetch(settings, wanted, settings.root / "build" / "bundle")
+    typer.echo(f"Bundle of version '{wanted}' from the registry {settings.profile.tracking_uri}")
+    return folder
+
+
+def _shipment(settings: Any, bundle: Path) -> Shipment:
     from churn.settings import ENVIRONMENT
     from sovereign.deploy.send import Shipment
     from sovereign.deploy.stage import stage
 
     root, table = settings.root, settings.deploy
     staged = stage(
-        bundle=bundle or settings.path("bundle"),
+        bundle=bundle,
         serve_dir=root / "serve",
         sovereign_dir=root / "src" / "sovereign",
         serve_lock=root / "requirements" / "serve.lock",

@@ -11,12 +11,11 @@ from churn import bundle_files, gate
 from churn.artifacts import need, read_json, summarise, writing
 from churn.errors import Refused
 from churn.settings import Settings
-from churn.tools import mlflow
+from churn.tools import bundles, mlflow
 from sovereign.bundle import rules_json, seal_bundle
+from sovereign.card.render.files import FILES
 from sovereign.card.rules import Finding, blocks, check
 from sovereign.card.schema.card import Card, read
-
-CARD_FILES = ("card.json", "card.md", "card.html", "card.cdx.json")
 
 
 def register(model: Path, metrics: Path, card: Path, output: Path, *, settings: Settings) -> None:
@@ -42,6 +41,7 @@ def register(model: Path, metrics: Path, card: Path, output: Path, *, settings: 
             git_commit=run["git_commit"],
             data_version=run["data_version"],
         )
+        bundles.keep(settings, version, folder)
         summarise(
             folder,
             rows_in=len(findings),
@@ -60,7 +60,7 @@ def _refuse(quality: list[str], blocked: list[Finding]) -> None:
 
 def _collect(folder: Path, model: Path, card: Path, document: Card, settings: Settings) -> None:
     shutil.copy(model / "model.json", folder / "model.json")
-    for name in CARD_FILES:
+    for name in FILES:
         shutil.copy(card / name, folder / name)
     decision, contact = document.derived.decision, settings.project.contact
     policy = bundle_files.policy(
