@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import ssl
 from typing import Any
 
 from churn.settings import Settings
@@ -27,9 +28,10 @@ def s3(settings: Settings) -> list[str]:
     bucket, key = settings.s3.bucket, f"churn-doctor-{secrets.token_hex(6)}"
     api = storage.client(settings, attempts=1)
     try:
-        api.put_object(Bucket=bucket, Key=key, Body=b"probe")
+        version = api.put_object(Bucket=bucket, Key=key, Body=b"probe").get("VersionId")
         body = api.get_object(Bucket=bucket, Key=key)["Body"].read()
-        api.delete_object(Bucket=bucket, Key=key)
+        # Where versions are kept, only the version itself goes without leaving itself and a marker behind.
+        api.delete_object(Bucket=bucket, Key=key, **({"VersionId": version} if version else {}))
     except ClientError as error:
         word = storage.code(error)
         raise Trouble(f"bucket {bucket}: {word}", storage.ADVICE.get(word, "ask the provider")) from None
@@ -106,9 +108,13 @@ def mlflow(settings: Settings) -> list[str]:
     where = settings.profile.tracking_uri.rstrip("/")
     given = settings.secrets.tracking_password
     login = (settings.secrets.user, given.get_secret_value()) if given else None
-    with httpx.Client(timeout=10, trust_env=False) as client:
-        answer = client.get(f"{where}/version", auth=login)
-        open_to_all = client.get(f"{where}/version").status_code == httpx.codes.OK
+    try:
+        # The machine's own trust, not certifi's: doctor has just looked at the certificate with it.
+        with httpx.Client(timeout=10, trust_env=False, verify=ssl.create_default_context()) as client:
+            answer = client.get(f"{where}/version", auth=login)
+            open_to_all = client.get(f"{where}/version").status_code == httpx.codes.OK
+    except httpx.HTTPError as error:
+        raise Trouble(f"does not answer as MLflow does: {error}", "look at the server's log") from None
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         name = settings.secrets.user
         raise Trouble(

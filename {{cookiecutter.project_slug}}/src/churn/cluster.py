@@ -10,7 +10,7 @@ from churn.flow import STEPS
 from churn.pipeline import chain, wrap
 from churn.settings import Settings
 
-Kind = Literal["train", "score"]
+Kind = Literal["train", "score", "retain"]
 STORAGE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 TRACKING = ("MLFLOW_TRACKING_PASSWORD",)
 SECRETS = {
@@ -20,10 +20,16 @@ SECRETS = {
     "register": TRACKING,
     "pull": STORAGE,
     "record": STORAGE,
+    "retain": ("CHURN_FEATURE_REGISTRY_URL", "CHURN_ONLINE_STORE_URL", "DATABASE_URL", *STORAGE, *TRACKING),
 }
 """A task gets only the secrets that it uses; the others get none."""
 CONFIG = ("CHURN_PROFILE", "MLFLOW_TRACKING_USERNAME")
-SCORING = ("data", "validate", "features", "score")
+DONE_BY: dict[Kind, tuple[str, ...]] = {
+    "train": tuple(step.verb for step in STEPS),
+    "score": ("data", "validate", "features", "score"),
+    "retain": (),
+}
+"""The steps of each pipeline."""
 WAIT = {"backoff_duration": "30s", "backoff_factor": 2.0, "backoff_max_duration": "600s"}
 
 
@@ -46,13 +52,27 @@ def build(settings: Settings, kind: Kind, *, pinned: bool) -> Any:
                 task = wrap(settings, extra.pull)(version=version)
                 _equip(task.set_display_name(f"pull {noun}"), "pull", settings)
                 made[noun] = task.outputs["artifact"]
-            steps = [step for step in STEPS if (kind == "train" or step.verb in SCORING) and step.writes not in made]
+            steps = [step for step in STEPS if step.verb in DONE_BY[kind] and step.writes not in made]
             for verb, task in chain(settings, steps, made):
                 _equip(task, verb, settings)
                 task.set_caching_options(enable_caching=verb != "data")
+            if kind == "retain":
+                task = _retain(settings)
+                _equip(task, "retain", settings)
+                task.set_caching_options(enable_caching=False)
 
     on_cluster.__annotations__.update(version=str, revision=str)  # kfp wants the objects, this file has their names
     return dsl.pipeline(name=f"{settings.project.name}-{kind}")(on_cluster)
+
+
+def _retain(settings: Settings) -> Any:
+    """`churn retain --apply` as a task: what is past its period goes, and each deletion is printed."""
+    from kfp import dsl
+
+    def retain():  # type: ignore[no-untyped-def]
+        return dsl.ContainerSpec(image=settings.pipeline.image, command=["churn", "retain", "--apply"])
+
+    return dsl.container_component(retain)()
 
 
 def _pulled(kind: Kind, *, pinned: bool) -> str:

@@ -21,6 +21,14 @@ from sovereign.endpoints import Jurisdiction, classify
 TIMEOUT_S = 5.0
 SOON_DAYS = 21
 """A certificate that ends within this is worth a word."""
+SLOW_MS = 250
+"""A connection that takes longer: a flow makes thousands of them."""
+TLS_ADVICE = {
+    "certificate has expired": "renew the certificate",
+    "certificate is not yet valid": "correct the clock of this machine, or the certificate",
+    "Hostname mismatch": "write the name that the certificate has",
+}
+UNTRUSTED = "trust its issuer on this machine: SSL_CERT_FILE, AWS_CA_BUNDLE and REQUESTS_CA_BUNDLE name its file"
 SECURE = {"https": 443, "rediss": 6379}
 PLAIN = {"http": 80, "redis": 6379, "postgresql": 5432}
 
@@ -99,9 +107,13 @@ def _look(server: Server, settings: Settings) -> Line:
     try:
         notes = _reach(host, parts.scheme, parts.port)
         elapsed = round((time.perf_counter() - start) * 1000)
+        notes += (
+            [f"! slow, {elapsed} ms for one connection: put it where the pipeline runs"] if elapsed > SLOW_MS else []
+        )
         notes += server.ask()
     except Trouble as trouble:
-        return Line(server.name, host, "fail", law, 0, trouble.found, trouble.do)
+        do = ". ".join(part for part in (trouble.do, concern) if part)
+        return Line(server.name, host, "fail", law, 0, trouble.found, do)
     notes += [f"! {concern}"] if concern else []
     todo = [note.removeprefix("! ") for note in notes if note.startswith("! ")]
     found = "; ".join(note for note in notes if not note.startswith("! "))
@@ -130,10 +142,13 @@ def _certificate(connection: socket.socket, host: str) -> list[str]:
     try:
         with ssl.create_default_context().wrap_socket(connection, server_hostname=host) as secure:
             ends = ssl.cert_time_to_seconds(str((secure.getpeercert() or {}).get("notAfter")))
-    except ssl.SSLError as error:
-        raise Trouble(
-            f"TLS: {error.reason or error}", "renew the certificate, or trust its issuer on this machine"
-        ) from None
+    except ssl.SSLCertVerificationError as error:
+        why = error.verify_message
+        do = next((advice for words, advice in TLS_ADVICE.items() if why.startswith(words)), UNTRUSTED)
+        raise Trouble(f"TLS: {why}", do) from None
+    except (ssl.SSLError, OSError) as error:
+        said = getattr(error, "reason", None) or error.strerror or "no answer"
+        raise Trouble(f"no TLS there: {said}", "write http: if it speaks no TLS, and put TLS before it") from None
     days = int((ends - time.time()) / 86400)
     until = f"TLS until {datetime.fromtimestamp(ends, UTC):%Y-%m-%d}"
     return [until, f"! the certificate ends in {days} days: renew it"] if days < SOON_DAYS else [until]

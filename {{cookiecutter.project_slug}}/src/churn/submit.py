@@ -47,6 +47,7 @@ def schedule(settings: Settings, revision: str, output: Path) -> list[str]:
     wanted: dict[Kind, tuple[str, str]] = {
         "train": (settings.pipeline.train_schedule, ""),
         "score": (settings.pipeline.score_schedule, bundle),
+        "retain": (settings.pipeline.retain_schedule, ""),
     }
     done = []
     with _kubeflow(settings) as client:

@@ -181,3 +181,4 @@ class Pipeline(Table):
     timeout_minutes: Count
     score_schedule: str
     train_schedule: str
+    retain_schedule: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from cloud import Cloud, Done, make_eu_project
 
 import servers
 from churn.settings import ENVIRONMENT
-from small_project import churn
+from small_project import churn, commit
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,3 +64,18 @@ def flow(cloud: Cloud, root: Path, mlflow: servers.Process) -> Done:
     done = churn(root, "run", "--profile", "eu", **cloud.client_environ())
     assert done.returncode == 0, done.stdout + done.stderr + mlflow.log.read_text()[-3000:]
     return done
+
+
+@pytest.fixture(scope="session")
+def pushed(cloud: Cloud, root: Path, flow: Done) -> Path:
+    """The project after its run: every data version is in the remote, and dvc.lock is committed."""
+    done = churn(root, "push", "--profile", "eu", **cloud.client_environ())
+    assert done.returncode == 0, done.stderr
+    commit(root, "A run on the servers")
+    return root
+
+
+@pytest.fixture
+def copy(pushed: Path, tmp_path: Path) -> Path:
+    """The project after its run, to break."""
+    return Path(shutil.copytree(pushed, tmp_path / "acme-churn"))

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cloud import Cloud, Done
+from cloud import Cloud
 from mlflow import MlflowClient
 
 import servers
@@ -17,14 +17,13 @@ from sovereign.decision_log.entries import Draft
 
 
 @pytest.fixture(scope="module")
-def made(cloud: Cloud, root: Path, flow: Done, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(cloud: Cloud, pushed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A backup of all servers after the run and one entry of the decision log."""
-    assert churn(root, "push", "--profile", "eu", **cloud.client_environ()).returncode == 0
     log = open_log(cloud.postgres.url("decisions"))
     log.append([Draft(kind="decision", case_id="case-1", subject="s" * 32, body="{}")])
     log.close()
     folder = tmp_path_factory.mktemp("backup") / "today"
-    done = churn(root, "backup", str(folder), "--profile", "eu", **cloud.environ())
+    done = churn(pushed, "backup", str(folder), "--profile", "eu", **cloud.environ())
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -59,9 +58,10 @@ def test_a_restored_backup_serves_the_same_model_and_answers_decisions_verify(
     assert done.returncode == 0, done.stderr
 
     port = servers.free_port()
-    served = cloud.program(copy, "tracking-server", port, environ)
+    changed = "n" * 24  # a new secret is in force after the start, whatever the backup has
+    served = cloud.program(copy, "tracking-server", port, environ | {"MLFLOW_TRACKING_PASSWORD": changed})
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "churn")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", cloud.password)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", changed)
     try:
         served.start()
         client = MlflowClient(f"http://127.0.0.1:{port}")

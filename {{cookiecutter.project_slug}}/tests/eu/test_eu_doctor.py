@@ -1,18 +1,41 @@
-"""churn doctor: it finds what is wrong with each server, and leaves nothing behind."""
+"""churn doctor on real servers: it finds what is wrong with each, and leaves nothing behind."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cloud import Cloud, make_eu_project
+from cloud import Cloud
 
 import servers
-from small_project import churn
+from churn import checkups
+from churn.doctor import Line, examine
+from churn.settings import load
+from small_project import churn, configure, environment, make_project
 
 NAMES = ["object storage", "feature registry", "runs and registry", "online features", "decision log"]
 WRONG = "0" * 32
+
+
+@pytest.fixture(autouse=True)
+def _keys(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto reads the keys from this process."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, cloud.environ()[name])
+
+
+@pytest.fixture(scope="module")
+def place(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of which only config.toml is read."""
+    return make_project(tmp_path_factory.mktemp("doctor") / "acme-churn", **cloud.knobs())
+
+
+def look(root: Path, cloud: Cloud, name: str, **given: str) -> Line:
+    """The line about ``name``."""
+    settings = load("eu", root, environment(root, **cloud.client_environ(**given)))
+    [line] = [line for line in examine(settings) if line.name.startswith(name)]
+    return line
 
 
 def test_every_server_gets_one_line(cloud: Cloud, root: Path, mlflow: servers.Process) -> None:
@@ -23,14 +46,6 @@ def test_every_server_gets_one_line(cloud: Cloud, root: Path, mlflow: servers.Pr
     for line, name in zip(lines, NAMES, strict=True):
         assert name in line
         assert "LOCAL" in line and " ms " in line
-
-
-def test_it_leaves_no_object_behind_and_asks_for_versions_of_the_bucket(
-    cloud: Cloud, root: Path, mlflow: servers.Process
-) -> None:
-    done = churn(root, "doctor", "--profile", "eu", "--json", **cloud.client_environ())
-    storage = json.loads(done.stdout)[0]
-    assert "versioning is off" in storage["do"]
     keys = cloud.s3().list_objects_v2(Bucket=cloud.bucket, Prefix="churn-doctor-")
     assert keys["KeyCount"] == 0
 
@@ -38,7 +53,8 @@ def test_it_leaves_no_object_behind_and_asks_for_versions_of_the_bucket(
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("runs and registry", {"MLFLOW_TRACKING_PASSWORD": WRONG}, "check MLFLOW_TRACKING_PASSWORD"),
+        ("object storage", {"AWS_SECRET_ACCESS_KEY": ""}, "set AWS_ACCESS_KEY_ID"),
+        ("runs and registry", {"MLFLOW_TRACKING_PASSWORD": WRONG}, "check MLFLOW_TRACKING_USERNAME"),
         ("online features", {"CHURN_ONLINE_STORE_URL": "redis://:{wrong}@127.0.0.1:{redis}/0"}, "password is refused"),
         ("online features", {"CHURN_ONLINE_STORE_URL": "redis://127.0.0.1:{closed}/0"}, "start the server"),
         ("decision log", {"DATABASE_URL": "postgresql://postgres@127.0.0.1:{postgres}/nothing"}, "does not exist"),
@@ -47,25 +63,57 @@ def test_it_leaves_no_object_behind_and_asks_for_versions_of_the_bucket(
     ],
 )
 def test_what_is_wrong_is_named_with_what_to_do(
-    cloud: Cloud, root: Path, mlflow: servers.Process, name: str, change: dict[str, str], said: str
+    cloud: Cloud,
+    place: Path,
+    mlflow: servers.Process,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    change: dict[str, str],
+    said: str,
 ) -> None:
     ports = {"redis": cloud.redis_port, "postgres": cloud.postgres.port, "closed": servers.free_port(), "wrong": WRONG}
     given = {key: value.format(**ports) for key, value in change.items()}
-    done = churn(root, "doctor", "--profile", "eu", **cloud.client_environ(**given))
-    assert done.returncode == 1
-    [line] = [line for line in done.stdout.splitlines() if line.startswith("fail")]
-    assert name in line
-    assert said in line
+    if given.get("AWS_SECRET_ACCESS_KEY") == "":
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    line = look(place, cloud, name, **given)
+    assert line.state == "fail"
+    assert said in f"{line.found}; {line.do}"
+    assert "\n" not in line.found + line.do
 
 
 def test_a_bucket_that_is_not_there_is_told_from_a_wrong_endpoint(cloud: Cloud, tmp_path: Path) -> None:
-    root = make_eu_project(tmp_path / "acme-churn", cloud, **{"s3.bucket": "nobody-made-this-one"})
-    done = churn(root, "doctor", "--profile", "eu", **cloud.client_environ())
-    assert "NoSuchBucket" in done.stdout
-    assert "create it, or correct [s3] bucket" in done.stdout
+    root = make_project(tmp_path / "acme-churn", **cloud.knobs(**{"s3.bucket": "nobody-made-this-one"}))
+    line = look(root, cloud, "object storage")
+    assert "NoSuchBucket" in line.found
+    assert "create it, or correct [s3] bucket" in line.do
+    configure(root, {"s3.endpoint": f"http://127.0.0.1:{servers.free_port()}"})
+    assert "start the server" in look(root, cloud, "object storage").do
 
 
-def test_in_the_profile_local_nothing_has_to_be_reached(root: Path) -> None:
-    done = churn(root, "doctor", "--profile", "local")
-    assert done.returncode == 0
-    assert all(line.startswith("ok") for line in done.stdout.splitlines())
+def test_a_bucket_without_versions_is_told_and_one_with_versions_keeps_none_of_the_probe(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    bucket = f"{cloud.bucket}-versions"
+    cloud.make_bucket(bucket)
+    root = make_project(tmp_path / "acme-churn", **cloud.knobs(**{"s3.bucket": bucket}))
+    assert "versioning is off" in look(root, cloud, "object storage").do
+    cloud.s3().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    line = look(root, cloud, "object storage")
+    assert "versions are kept" in line.found
+    left: Any = cloud.s3().list_object_versions(Bucket=bucket)
+    assert [row["Key"] for kind in ("Versions", "DeleteMarkers") for row in left.get(kind, [])] == []
+
+
+@pytest.mark.parametrize(("name", "known"), [("decision log", "POSTGRES"), ("online features", "REDIS")])
+def test_a_version_out_of_range_is_told(
+    cloud: Cloud, place: Path, monkeypatch: pytest.MonkeyPatch, name: str, known: str
+) -> None:
+    monkeypatch.setattr(checkups, known, range(90, 92))
+    line = look(place, cloud, name)
+    assert (line.state, line.do) == ("warn", "tried with 90 to 91 only")
+
+
+def test_in_the_profile_local_nothing_has_to_be_reached(place: Path) -> None:
+    lines = list(examine(load("local", place, environment(place))))
+    assert {line.state for line in lines} == {"ok"}

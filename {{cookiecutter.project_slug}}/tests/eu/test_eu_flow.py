@@ -11,7 +11,7 @@ from cloud import Cloud, Done, make_eu_project
 
 from churn.settings import load
 from churn.tools import dvc
-from small_project import churn, commit, environment
+from small_project import churn, environment
 
 STEPS = ("1 data", "2 validate", "3 features", "4 train", "5 evaluate", "6 card", "7 register", "8 score")
 
@@ -62,33 +62,26 @@ def test_a_second_run_does_nothing(cloud: Cloud, root: Path) -> None:
     assert done.stdout.count("unchanged") == len(STEPS), done.stdout + done.stderr
 
 
-@pytest.mark.usefixtures("flow")
 def test_what_is_pushed_is_pulled_in_a_fresh_clone_and_nothing_runs_again(
-    cloud: Cloud, root: Path, tmp_path: Path
+    cloud: Cloud, pushed: Path, tmp_path: Path
 ) -> None:
-    pushed = churn(root, "push", "--profile", "eu", **cloud.client_environ())
-    assert pushed.returncode == 0, pushed.stderr
-    commit(root, "A run on the servers")
     clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "--quiet", str(root), str(clone)], check=True)
+    subprocess.run(["git", "clone", "--quiet", str(pushed), str(clone)], check=True)
     pulled = churn(clone, "pull", "--profile", "eu", **cloud.client_environ())
     assert pulled.returncode == 0, pulled.stderr
-    assert (clone / "data/7_bundle/model.json").read_bytes() == (root / "data/7_bundle/model.json").read_bytes()
+    assert (clone / "data/7_bundle/model.json").read_bytes() == (pushed / "data/7_bundle/model.json").read_bytes()
     again = churn(clone, "run", "--profile", "eu", **cloud.client_environ())
     assert again.stdout.count("unchanged") == len(STEPS), again.stdout + again.stderr
 
 
-@pytest.mark.usefixtures("flow")
 def test_a_katib_trial_fetches_the_features_by_their_hash_and_finds_the_figure_of_step_4(
-    cloud: Cloud, root: Path
+    cloud: Cloud, pushed: Path
 ) -> None:
-    assert churn(root, "push", "--profile", "eu", **cloud.client_environ()).returncode == 0
-    commit(root, "A run on the servers")
-    settings = load("eu", root, environment(root, **cloud.client_environ()))
+    settings = load("eu", pushed, environment(pushed, **cloud.client_environ()))
     version = dvc.pinned(settings, "HEAD", "features")
     arguments = ("trial", "--c", "1.0", "--features-version", version, "--profile", "eu")
-    done = churn(root, *arguments, **cloud.client_environ())
-    [wanted] = [row for row in json.loads((root / "data/4_model/search.json").read_text()) if row["c"] == 1.0]
+    done = churn(pushed, *arguments, **cloud.client_environ())
+    [wanted] = [row for row in json.loads((pushed / "data/4_model/search.json").read_text()) if row["c"] == 1.0]
     assert done.stdout == f"log_loss={wanted['log_loss']}\n", done.stderr
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,23 +22,38 @@ RAW, BUNDLE, FEATURES = ("ab" + "0" * 30 + ".dir", "cd" + "0" * 30 + ".dir", "ef
 STEPS = {"data", "validate", "features", "train", "evaluate", "card", "register", "score"}
 
 
-@pytest.fixture
-def server() -> Iterator[Kubeflow]:
+@pytest.fixture(scope="module")
+def _server() -> Iterator[Kubeflow]:
     with kubeflow(TOKEN) as running:
         yield running
 
 
 @pytest.fixture
-def pushed(cloud: Cloud, server: Kubeflow, tmp_path: Path) -> Path:
-    """A project whose dvc.lock names versions that the remote has."""
-    root = make_eu_project(tmp_path / "acme-churn", cloud, **{"pipeline.host": server.address})
+def server(_server: Kubeflow) -> Kubeflow:
+    """Kubeflow, on which nothing was made yet."""
+    for shelf in _server.made.values():
+        shelf.clear()
+    return _server
+
+
+@pytest.fixture(scope="module")
+def _project(cloud: Cloud, _server: Kubeflow, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = make_eu_project(
+        tmp_path_factory.mktemp("submit") / "acme-churn", cloud, **{"pipeline.host": _server.address}
+    )
     outs = {"data/1_raw": RAW, "data/7_bundle": BUNDLE, "data/3_features": FEATURES}
     stages = {path[7:]: {"cmd": "x", "outs": [{"path": path, "md5": md5}]} for path, md5 in outs.items()}
     (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
     commit(root)
+    return root
+
+
+@pytest.fixture
+def pushed(_project: Path, cloud: Cloud) -> Path:
+    """A project whose dvc.lock names versions that the remote has."""
     for md5 in (RAW, BUNDLE):
         cloud.s3().put_object(Bucket=cloud.bucket, Key=f"dvc/files/md5/{md5[:2]}/{md5[2:]}", Body=b"[]")
-    return root
+    return _project
 
 
 def submit(root: Path, cloud: Cloud, *more: str, token: str = TOKEN) -> Any:
@@ -60,8 +77,15 @@ def test_schedules_become_recurring_runs_and_replace_the_former_ones(
         done = submit(pushed, cloud, "--schedules")
         assert done.returncode == 0, done.stderr
     made = {row["display_name"]: row for row in server.made["recurringruns"].values()}
-    assert set(made) == {"acme-churn-train", "acme-churn-score"}
-    assert len(server.made["recurringruns"]) == 2
+    assert set(made) == {"acme-churn-train", "acme-churn-score", "acme-churn-retain"}
+    assert len(server.made["recurringruns"]) == 3
+    assert made["acme-churn-retain"]["trigger"]["cron_schedule"]["cron"] == "0 0 6 * * *"
+    spec, platform = yaml.safe_load_all((pushed / "build/acme-churn-retain.yaml").read_text())
+    task = spec["deploymentSpec"]["executors"]["exec-retain"]["container"]
+    assert (task["command"], task["image"][-71:]) == (["churn", "retain", "--apply"], "sha256:" + "1" * 64)
+    secrets = str(platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-retain"]["secretAsEnv"])
+    assert {"DATABASE_URL", "CHURN_ONLINE_STORE_URL"} <= set(re.findall(r"[A-Z_]{4,}", secrets))
+    assert not spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]["retain"].get("cachingOptions")
     assert made["acme-churn-score"]["trigger"]["cron_schedule"]["cron"] == "0 0 4 * * *"
     assert made["acme-churn-score"]["runtime_config"]["parameters"]["version"] == BUNDLE
     assert server.made["runs"] == {}
@@ -76,12 +100,13 @@ def test_data_that_was_not_pushed_is_refused_before_anything_is_submitted(
     assert "churn push --profile eu" in done.stderr
 
 
-def test_a_refused_token_and_a_server_that_is_away_are_one_line(pushed: Path, cloud: Cloud) -> None:
+def test_a_refused_token_and_a_server_that_is_away_are_one_line(pushed: Path, cloud: Cloud, tmp_path: Path) -> None:
     refused = submit(pushed, cloud, token="wrong")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
     assert "CHURN_KUBEFLOW_TOKEN" in refused.stderr
-    configure(pushed, {"pipeline.host": "http://127.0.0.1:9"})
-    away = submit(pushed, cloud)
+    elsewhere = Path(shutil.copytree(pushed, tmp_path / "acme-churn"))
+    configure(elsewhere, {"pipeline.host": "http://127.0.0.1:9"})
+    away = submit(elsewhere, cloud)
     assert (away.returncode, away.stderr.count("\n")) == (2, 1), away.stderr
     assert "does not answer" in away.stderr
 
@@ -94,12 +119,11 @@ def test_an_unknown_revision_is_one_line(pushed: Path, cloud: Cloud) -> None:
     )
 
 
-@pytest.fixture
-def compiled(cloud: Cloud, tmp_path: Path) -> Any:
+@pytest.fixture(scope="module")
+def compiled(cloud: Cloud, _project: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Settings and the text of the compiled training pipeline."""
-    root = make_eu_project(tmp_path / "acme-churn", cloud)
-    settings = load("eu", root, environment(root, **cloud.client_environ()))
-    return settings, compile_checked(settings, "train", tmp_path, pinned=True).read_text()
+    settings = load("eu", _project, environment(_project, **cloud.client_environ()))
+    return settings, compile_checked(settings, "train", tmp_path_factory.mktemp("compiled"), pinned=True).read_text()
 
 
 def test_every_task_has_limits_retries_a_timeout_and_only_its_own_secrets(compiled: Any) -> None:
