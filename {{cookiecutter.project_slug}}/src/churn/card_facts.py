@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn import card_data, gone, lineage, operation, retention
+from churn import card_data, card_privacy, gone, lineage, operation, retention
 from churn.addresses import judged
 from churn.artifacts import read_json
 from churn.contract import FEATURES
@@ -19,12 +19,9 @@ from sovereign.card.schema.facts import Facts
 from sovereign.scorecard import Levels, Scorecard
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 LIBRARIES = ("scikit-learn", "numpy", "pandas", "duckdb", "feast", "mlflow", "great-expectations", "dvc")
-MEMBERSHIP_LIMIT = 0.6
-"""ROC AUC of the membership attack above which the model tells whose rows it was trained on. Policy, not law."""
-
 NO_OUTCOME = "no outcome of a decision is on record yet"
 
 IMPORTED = Path("governance/imported.json")
@@ -56,7 +53,7 @@ def gather(model: Path, metrics: Path, features: Path, valid: Path, settings: Se
             "data": card_data.data(card, found, training, features, checked, settings),
             "consent": card_data.consent(training, features, people, checked),
             "retention": _retention(checked, settings),
-            "model_privacy": _privacy(card, found, training),
+            "model_privacy": card_privacy.privacy(card, found, training),
             "explanation": _explanation(card, found),
             "evaluation": _evaluation(found),
             "hosting": _hosting(settings),
@@ -123,30 +120,6 @@ def _retention(checked: dict[str, Any], settings: Settings) -> dict[str, Any]:
         "objects": objects,
         "tombstones_applied": len(gone.tombstones(settings)),
         "erased_subjects_still_in_snapshot": checked["data"]["erased_found"],
-    }
-
-
-def _privacy(card: Scorecard, found: dict[str, Any], training: pd.DataFrame) -> dict[str, Any]:
-    numbers = 1 + sum(len(p.log_odds) + (2 if isinstance(p, Levels) else len(p.knots) + 1) for p in card.parts)
-    rows = scans.bucket(len(training))[0]
-    attack = found["membership_auc"]
-    return {
-        "stores_training_rows": False,
-        "stores_training_rows_proof": (
-            f"model.json holds {numbers} numbers for {rows} training rows: knots are quantiles between 1 % and 99 % "
-            "rounded to three digits, categories are shared by at least 20 rows, nothing else is stored"
-        ),
-        "tests": [
-            {
-                "attack": "membership",
-                "metric": "ROC AUC of a loss threshold (0.5 is a guess)",
-                "value": attack,
-                "limit": MEMBERSHIP_LIMIT,
-                "passed": attack <= MEMBERSHIP_LIMIT,
-                "at": datetime.now(UTC).date(),
-            }
-        ],
-        "controls": {"knot_digits": 3, "min_category_rows": 20},
     }
 
 

@@ -20,16 +20,19 @@ FREE_TEXT_WORDS = 8
 """A category of more words than this is somebody's sentence, not a category."""
 
 SPECIAL = {
-    "health": r"health|medic|pharma|drug|diagnos|disab|pregnan|baby|diabet|cancer|incontinen|hearing.?aid|allerg|psych",
-    "religion": r"religio|church|mosque|halal|kosher|bible|koran|quran|rosary|confession",
-    "political opinion": r"politic|party.?member|campaign.?donat",
+    "health": r"health|medic|pharma|drug|diagnos|disab|pregnan|baby|diabet|cancer|incontinen|hearing.?aid|allerg|psych"
+    r"|gesundheit|krank|apothek|schwanger|behinder|arznei",
+    "religion": r"religio|church|mosque|halal|kosher|bible|koran|quran|rosary|confession"
+    r"|kirche|moschee|konfession|glaube",
+    "political opinion": r"politic|party.?member|campaign.?donat|parteimitglied|parteispende",
     "trade union": r"trade.?union|union.?member|gewerkschaft|syndicat",
     "sex life or orientation": r"sexual|erotic|condom|lgbt|gay|lesbian|fetish",
-    "ethnic origin": r"ethnic|racial|race$|skin.?colou?r|nationality|migra",
-    "genetic or biometric data": r"genetic|dna|biometric|fingerprint|face.?id",
-    "criminal record": r"criminal|convict|offence",
+    "ethnic origin": r"ethnic|racial|race$|skin.?colou?r|nationality|migra|herkunft|staatsangeh|hautfarbe",
+    "genetic or biometric data": r"genetic|\bdna\b|biometri|fingerprint|fingerabdruck|face.?id|genetisch",
+    "criminal record": r"criminal|convict|offence|straftat|vorstrafe",
 }
-"""A first lexicon in English stems; extend it in the project's own language. A hit asks a person, it proves nothing."""
+"""A first lexicon of English and German stems; extend it in the project's own language. A hit asks, it proves
+nothing."""
 
 
 def identifiers(names: Iterable[str], values: Iterable[str] = ()) -> tuple[str, ...]:

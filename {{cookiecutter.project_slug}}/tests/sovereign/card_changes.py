@@ -110,6 +110,15 @@ CHANGES = [
     answers("R24", legitimate_interest__balancing="?"),
     answers("R24", legitimate_interest__interest="We want to improve our model"),
     answers("R24", legitimate_interest__mitigations_beyond_duty=["Privacy notice", "Opt-out link"]),
+    answers("R24", legitimate_interest__interest="Weiterentwicklung unserer Produkte"),
+    answers("R24", legitimate_interest__mitigations_beyond_duty=[]),
+    answers("R24", legitimate_interest__mitigations_beyond_duty=["Datenschutzhinweise", "Recht auf Widerspruch"]),
+    answers(
+        "R24",
+        warn=True,
+        legitimate_interest__mitigations_beyond_duty=["Objections end offers within the hour, in every channel"],
+        legitimate_interest__wording_checked_by="Dora Ohm",
+    ),
     answers("R24", legitimate_interest__outcome="does_not_prevail"),
     Change(
         "R25",
@@ -127,6 +136,8 @@ CHANGES = [
     answers("R29", notice__items__objection_separate=False),
     answers("R30", eprivacy__e_marketing_basis="none"),
     answers("R30", eprivacy__terminal_access=True),
+    answers("R30", eprivacy__e_marketing_basis="soft_opt_in", eprivacy__soft_opt_in_holds=False),
+    answers("R01", eprivacy__e_marketing_basis="soft_opt_in"),
     answers("R31", decision__price_personalised=True),
     facts("R32", data__features__0__category="consent_status"),
     facts("R32", data__features__0__category="identifier"),
@@ -190,7 +201,9 @@ CHANGES = [
     answers("R55", model__review_due=date(2026, 6, 1)),
     answers("R55", warn=True, model__review_due=TODAY - timedelta(days=3)),
     Change("R55", today=date(2028, 3, 1)),
-    answers("R56", model_privacy__access_controls="Model is Approved in SageMaker"),
-    answers("R56", dpia__ref="MLflow stage Production"),
+    answers("R56", dpia__ref="Model is Approved in SageMaker"),
+    answers("R56", lawful_basis__act__reference="MLflow stage Production"),
+    Change("R56", {"dpia.ref": "PendingApproval"}, facts={"imported.foreign_status": "PendingApproval"}),
+    answers("R56", warn=True, model_privacy__access_controls="Only ML engineers move the stage in MLflow"),
 ]
 BY_HAND = {"R48"}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bundles import write_bundle
 from cards import card, good_facts
 from typer.testing import CliRunner
 
@@ -20,8 +21,10 @@ from churn.governance import APPROVALS
 from churn.tools import mlflow
 from churn.tools.registry import MlflowRegistry
 from small_project import rendered
+from sovereign.bundle import read_bundle, read_manifest, seal_bundle
 from sovereign.card import build
 from sovereign.card.promotion import Move, RegistryError
+from sovereign.card.render import files
 from sovereign.card.schema import Card, Facts
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +89,15 @@ def registered(of: Card, roc_auc: float = 0.74) -> str:
     return str(api.create_model_version(name, f"runs:/{tracked}/model", run_id=tracked, tags=tags).version)
 
 
+def bundled(project: Path, of: Card) -> Path:
+    """A sealed bundle with this card, where step 7 puts it."""
+    folder = write_bundle(project / "data" / "7_bundle")
+    files.write(of, folder, [])
+    seal_bundle(folder, **read_manifest(folder / "bundle.json").model_dump(exclude={"schema_version", "files"}))
+    (folder / "summary.json").write_text("{}", encoding="utf-8")
+    return folder
+
+
 def approved() -> None:
     """Both roles approve the card that is there."""
     run("approve", "--role", "business_owner", "--as", CRM)
@@ -146,6 +158,55 @@ def test_an_approved_card_is_promoted_and_a_second_promotion_can_be_rolled_back(
         ("promote", second, CRM, "better"),
         ("rollback", first, CRM, "complaints"),
     ]
+
+
+def test_the_card_that_people_open_shows_the_signatures_and_its_hash_stays(project: Path) -> None:
+    of = good(project)
+    folder = project / "data" / "6_card"
+    shown = run("approve", "--role", "business_owner", "--as", CRM)
+    assert "Nobody has approved as model_owner." in shown
+    assert json.loads((folder / "card.json").read_text())["status"] == "in_review"
+    assert "Nobody has approved as model_owner" in (folder / "card.html").read_text()
+    assert "All approvals are there" in run("approve", "--role", "model_owner", "--as", LEAD)
+    told = json.loads((folder / "card.json").read_text())
+    assert (told["status"], told["content_hash"]) == ("approved", of.content_hash)
+    assert [one["person"] for one in told["approvals"]] == [CRM, LEAD]
+    page = (folder / "card.html").read_text()
+    assert CRM in page and LEAD in page
+    assert "No rule keeps it from production" in page
+    assert f"| model owner | {LEAD} | approve |" in (folder / "card.md").read_text()
+
+
+def test_the_bundle_of_this_card_shows_the_signatures_too_and_is_whole(project: Path) -> None:
+    of = good(project)
+    bundle = bundled(project, of)
+    before = read_bundle(bundle).manifest
+    approved()
+    after = read_bundle(bundle)
+    assert after.card["status"] == "approved"
+    assert after.manifest.model_copy(update={"files": {}}) == before.model_copy(update={"files": {}})
+    same = ("model.json", "contract.json", "policy.json")
+    assert [after.manifest.files[name] for name in same] == [before.files[name] for name in same]
+    assert (bundle / "summary.json").is_file() and "summary.json" not in after.manifest.files
+
+
+def test_a_bundle_of_another_card_stays_as_it_is(project: Path) -> None:
+    good(project)
+    bundle = bundled(project, card(answers=TIMELY))
+    before = (bundle / "bundle.json").read_bytes()
+    approved()
+    assert (bundle / "bundle.json").read_bytes() == before
+
+
+def test_the_registry_holds_the_signed_card_after_promotion(project: Path) -> None:
+    version = registered(good(project))
+    approved()
+    run("promote", "--as", CRM, "--why", "first", "--version", version)
+    settings = churn_settings.load()
+    of_version = mlflow.client(settings).get_model_version(settings.project.name, version)
+    kept = mlflow.artifact(settings, of_version.run_id, "card/card.json")
+    assert kept is not None
+    assert kept["status"] == "approved"
 
 
 def test_an_unapproved_card_is_not_promoted(project: Path) -> None:

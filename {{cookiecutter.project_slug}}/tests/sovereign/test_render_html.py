@@ -5,13 +5,14 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from cards import APPROVERS, card, signed
+from cards import APPROVERS, POLICY, TODAY, card, signed
 from full_card import full_card
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sovereign.card.build import build
 from sovereign.card.render import render_html
+from sovereign.card.rules import check
 from sovereign.card.schema import Facts
 
 FREE_TEXT = {
@@ -164,7 +165,7 @@ def test_a_gap_above_the_tolerance_and_a_group_too_small_to_show_are_said():
     assert "country share selected 0.060 yes 120" in told
     assert "age share found of those with the outcome 0.140 no 90" in told
     assert told.count("Too small to compare in country: MT.") == 1
-    assert "country=MT too small to show without pointing at people" in told
+    assert "country: MT too small to show without pointing at people" in told
 
 
 def test_approvals_are_shown_and_one_of_an_older_content_is_marked():
@@ -183,3 +184,50 @@ def test_a_foreign_status_is_named_as_no_approval():
 
 def test_the_same_card_gives_the_same_page():
     assert render_html(full_card()) == render_html(full_card())
+
+
+def test_the_first_screen_says_how_many_findings_keep_the_card_from_production():
+    leaking = full_card(**{"consent.leak_count": 2, "data.features.0.ablation_delta": -0.1})
+    page = render_html(leaking, findings=check(leaking, POLICY, TODAY, at="promote"))
+    assert "4 findings keep it from production, 1 more warns" in first_screen(page)
+    told = words(page)
+    assert "R27 blocks 2 people who objected were scored. GDPR 21(2)-(3) Offer an opt-out" in told
+    assert "R48 blocks Nobody has approved as model_owner." in told
+    assert told.index("R48 blocks") < told.index("R33 warns")
+
+
+def test_a_signed_card_without_findings_says_so():
+    good = signed(card())
+    page = render_html(good, findings=check(good, POLICY, TODAY, at="promote"))
+    assert "No rule keeps it from production" in first_screen(page)
+    assert "Before production" not in words(render_html(good)), "rules that were not run find nothing"
+
+
+def test_what_gives_a_group_away_is_shown_with_the_score_and_all_inputs_together():
+    measured = [("recency_days", 0.2), ("purchase_count_90d", 0.4), ("score", 0.11), ("all_inputs_together", 0.45)]
+    rows = [{"feature": name, "group": "age_band", "value": value} for name, value in measured]
+    told = words(render_html(full_card(**{"data.special_scan": {"associations": rows}})))
+    assert "age band purchases in the last 90 days 0.40 0.11 0.45" in told
+    assert "recency" not in told.partition("Do inputs give")[2].partition("Is it trained")[0]
+
+
+def test_what_was_not_measured_says_why_and_never_reads_as_a_no():
+    unmeasured = {
+        "data.special_scan": {"not_measured_because": "no group column"},
+        "decision.score_outcome_agreement": None,
+        "decision.agreement_not_measured_because": "no outcome is on record yet",
+    }
+    told = words(render_html(full_card(**unmeasured)))
+    assert "Proxies not measurable here: no group column" in told
+    assert "Do inputs give a protected group away? not measurable here: no group column" in told
+    assert "Outcomes not measurable here: no outcome is on record yet" in told
+
+
+def test_training_is_set_beside_the_people_scored_and_few_people_are_not_shown():
+    shares = [
+        {"group": "age_band=018-030 years", "train_share": 0.2, "population_share": 0.35},
+        {"group": "country=MT", "train_share": 0.1, "population_share": None},
+    ]
+    told = words(render_html(full_card(**{"data.representativeness": shares})))
+    assert "age band: 18-30 years 20 % 35 %" in told
+    assert "country: MT 10 % too few to show" in told

@@ -71,13 +71,17 @@ def test_a_sentence_among_categories_is_counted_and_not_repeated() -> None:
         ("nationality", "ethnic origin"),
         ("fingerprint", "genetic or biometric data"),
         ("political donations", "political opinion"),
+        ("Apothekenbedarf", "health"),
+        ("Staatsangehörigkeit", "ethnic origin"),
     ],
 )
 def test_a_word_that_points_to_a_special_category_is_found(word: str, category: str) -> None:
     assert (word, category) in scans.special_categories([word])
 
 
-@pytest.mark.parametrize("word", ["books", "garden", "kitchen", "toys", "recency_days", "wine", "returns_share"])
+@pytest.mark.parametrize(
+    "word", ["books", "garden", "kitchen", "toys", "recency_days", "wine", "returns_share", "headnap", "Wohnen"]
+)
 def test_a_harmless_word_is_not(word: str) -> None:
     assert scans.special_categories([word]) == ()
 

@@ -60,6 +60,7 @@ CONDITIONS: Final[dict[str, Condition]] = {
     "high_risk": lambda a, f, d: d.ai_act.risk_class == "high_risk",
     "fria_required": lambda a, f, d: a.ai_act.high_risk.fria_required is True,
     "direct_marketing": lambda a, f, d: a.purpose.direct_marketing is True,
+    "soft_opt_in": lambda a, f, d: a.eprivacy.e_marketing_basis == "soft_opt_in",
     "price_personalised": lambda a, f, d: a.decision.price_personalised is True,
     "terminal_access": lambda a, f, d: a.eprivacy.terminal_access is True,
     "factor_true": lambda a, f, d: any(getattr(a.decision.effect_factors, name) is True for name in FACTORS),

@@ -15,6 +15,11 @@ INTRODUCTION = f"""# The rules of the model card
 Rule pack {RULEPACK_VERSION}, law as of {LAW_SNAPSHOT}. Engineering facts, not legal advice. `churn check` runs all.
 A rule that blocks stops registering or promoting; a warning can be waived for a time in `[[sign_off.waivers]]`, a block
 cannot. Some rules block in grave cases and warn in others. The numbers at the end are policy of the project, not law.
+
+Three rules read words, in English and German, because nothing else in a card could tell. R12 reads the names of columns
+and categories; what it finds is a question, and `special.proxies_cleared` answers it. R24 reads the interest and the
+mitigations; a person named in `legitimate_interest.wording_checked_by` overrules it. R56 reads the answers that name
+proof; elsewhere it only warns. A list of words proves nothing when it finds nothing.
 """
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -5,21 +5,28 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from sovereign.card.approval import is_named_person
 from sovereign.card.conditions import consent_used
-from sovereign.card.rules.engine import Case, Hit, Hits, rule
+from sovereign.card.rules.engine import Case, Hit, Hits, Severity, rule
 from sovereign.card.schema.base import NOT_ANSWERED, is_open
 from sovereign.card.schema.basis import PHASES, LegitimateInterest
 
 VAGUE: Final = re.compile(
     r"(improve|optimi[sz]e|enhance|develop)\s+(the|our|a)?\s*(model|product|service|business)s?\W*$"
-    r"|^business (purpose|interest|need)s?\W*$|^(ai|analytics|marketing|innovation)\W*$",
+    r"|^business (purpose|interest|need)s?\W*$|^(ai|analytics|marketing|innovation)\W*$"
+    r"|(verbesserung|optimierung|weiterentwicklung)\s+(des|der|unseres|unserer)?\s*(modell|produkt|dienst|angebot)\w*\W*$"
+    r"|^(berechtigtes|gesch\u00e4ftliches|wirtschaftliches) interesse\W*$",
     re.IGNORECASE,
 )
 DUTIES: Final = re.compile(
     r"privacy notice|right (to|of) (access|erasure|object|rectification)|opt.?out|objection|security|encrypt"
-    r"|pseudonymi[sz]|dpia|impact assessment|record of processing|data processing agreement|delet",
+    r"|pseudonymi[sz]|dpia|impact assessment|record of processing|data processing agreement|delet"
+    r"|datenschutzhinweis|recht auf (auskunft|l\u00f6schung|widerspruch|berichtigung)|widerspruch|verschl\u00fcssel"
+    r"|folgenabsch\u00e4tzung|verarbeitungsverzeichnis|auftragsverarbeitung|l\u00f6sch",
     re.IGNORECASE,
 )
+"""Word lists, in English and German: they cannot judge, so a named person who has read the text overrules them."""
+CHECKED: Final = "Say it precisely, or name in legitimate_interest.wording_checked_by who has read it and stands by it."
 
 
 @rule("R08", "GDPR 7(3), 17(1)(b)", "Make withdrawal as easy as giving, stop scoring soon, and drop the rows.")
@@ -70,16 +77,25 @@ def weak_legitimate_interest(case: Case) -> Hits:
     if not case.when("legitimate_interest"):
         return
     given = case.answers.legitimate_interest
-    lacking = [name for name in LegitimateInterest.model_fields if is_open(getattr(given, name))]
+    asked = [name for name in LegitimateInterest.model_fields if name != "wording_checked_by"]
+    lacking = [name for name in asked if is_open(getattr(given, name))]
     if lacking:
         yield case.open(f"[legitimate_interest] lacks {', '.join(lacking)}.")
-    if not is_open(given.interest) and (VAGUE.search(given.interest) or len(given.interest) < 15):
-        yield f"The interest '{given.interest}' is not stated precisely."
+    yield from _as_worded(given)
     if given.lawful is False or given.real_and_present is False or given.outcome == "does_not_prevail":
         yield "The assessment itself says that the interest does not carry the processing."
+    if given.mitigations_beyond_duty == ():
+        yield "No mitigation goes beyond what the law demands anyway."
+
+
+def _as_worded(given: LegitimateInterest) -> Hits:
+    """What the words suggest: it blocks until a named person has read them, and warns from then on."""
+    severity: Severity = "warn" if is_named_person(given.wording_checked_by) else "block"
+    if not is_open(given.interest) and (VAGUE.search(given.interest) or len(given.interest) < 15):
+        yield Hit(f"The interest '{given.interest}' is not stated precisely.", severity, CHECKED)
     beyond = given.mitigations_beyond_duty
-    if beyond == () or (beyond != NOT_ANSWERED and all(DUTIES.search(item) for item in beyond)):
-        yield "The mitigations are what the law demands anyway."
+    if isinstance(beyond, tuple) and beyond and all(DUTIES.search(item) for item in beyond):
+        yield Hit("The mitigations read like what the law demands anyway.", severity, CHECKED)
 
 
 @rule(

@@ -8,11 +8,13 @@ from typing import Final
 from sovereign.card.approval import problems
 from sovereign.card.build import DERIVED_KEYS
 from sovereign.card.questions import Question, missing_facts, open_questions, paste, walk
-from sovereign.card.rules.engine import Case, Hit, Hits, rule
+from sovereign.card.rules.engine import Case, Hit, Hits, Severity, rule
 from sovereign.card.schema.derived import Derived
 
 PLACE: Final = r"\b(sage\s?maker|hugging\s?face|hf|mlflow|model card toolkit|cyclonedx)\b"
 STATUS: Final = r"\b(approved|approval|stage|verified|tags?)\b"
+EVIDENCE: Final = re.compile(r"(ref|reference|evidence_store|status|result|justification)$")
+"""Answers that say where the proof is. A place name with a status is a claim there, and may be chance elsewhere."""
 FOREIGN: Final = re.compile(rf"{PLACE}.{{0,60}}{STATUS}|{STATUS}.{{0,60}}{PLACE}", re.IGNORECASE)
 
 
@@ -66,10 +68,12 @@ def unapproved(case: Case) -> Hits:
 
 @rule("R56", "GDPR 5(2)", "Give evidence of your own; an imported status proves nothing.")
 def imported_status(case: Case) -> Hits:
-    """A status imported from SageMaker, Hugging Face, MLflow or the like is used as evidence."""
+    """A status imported from SageMaker, Hugging Face, MLflow or the like is used as evidence; elsewhere it warns."""
+    foreign = case.facts.imported.foreign_status.strip()
     for path, _, value in walk(case.answers):
-        if isinstance(value, str) and FOREIGN.search(value):
-            yield f"{path} rests on an imported status: '{value}'."
+        if isinstance(value, str) and (FOREIGN.search(value) or (foreign and value.strip() == foreign)):
+            severity: Severity = "block" if EVIDENCE.search(path) else "warn"
+            yield Hit(f"{path} rests on an imported status: '{value}'.", severity)
     for approval in case.card.approvals:
         if FOREIGN.search(f"{approval.person} {approval.comment}"):
             yield f"The approval as {approval.role} rests on an imported status."

@@ -46,6 +46,8 @@ def electronic_offers(case: Case) -> Hits:
     given = case.answers.eprivacy
     if case.answers.purpose.direct_marketing is True and given.e_marketing_basis == "none":
         yield "Electronic offers go out without opt-in or soft opt-in."
+    if given.e_marketing_basis == "soft_opt_in" and given.soft_opt_in_holds is False:
+        yield "The soft opt-in is relied on, but not all of its conditions hold (Art. 13(2))."
     if given.terminal_access is True and is_open(given.terminal_consent_ref):
         yield "Data is read from devices without a documented consent."
 

@@ -82,6 +82,11 @@ class LegitimateInterest(Group):
     )
     date: Day = ask("When was it assessed?", "GDPR 5(2)", when="legitimate_interest")
     ref: Text = ask("Where is the assessment?", "GDPR 5(2)", when="legitimate_interest")
+    wording_checked_by: Text = ask(
+        "If rule R24 calls the wording vague or the mitigations mere duties: who has read it and stands by it?",
+        "GDPR 5(2)",
+        when="optional",
+    )
 
 
 class Withdrawal(Group):
@@ -116,6 +121,12 @@ class EPrivacy(Group):
     terminal_consent_ref: Text = ask("Where is the consent for it?", "Dir. 2002/58 Art. 5(3)", when="terminal_access")
     e_marketing_basis: MarketingBasis | Open = ask(
         "On which basis do offers go out by e-mail, SMS or push?", "Dir. 2002/58 Art. 13", when="direct_marketing"
+    )
+    soft_opt_in_holds: Flag = ask(
+        "Did people give the address when they bought, are the offers for your own similar products, and can people "
+        "refuse free of charge, then and in every message?",
+        "Dir. 2002/58 Art. 13(2)",
+        when="soft_opt_in",
     )
 
 
