@@ -4,13 +4,19 @@
 """
 
 import os
+import re
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis.generation import GenerationMode
 from service_desk import KEYS, write_bundle
 from shipped import Service, service
 
@@ -21,6 +27,8 @@ from sovereign.decision_log import open_log, verify
 pytestmark = pytest.mark.servers
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))  # noqa: TID251
 """Per operation."""
+MODES = {False: [GenerationMode.POSITIVE], True: [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]}
+"""What is sent: as documented; where there is a body, also what is not."""
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +50,9 @@ def api(running: Service) -> Any:
 @pytest.mark.parametrize("route", [route for route in ROUTES if not route.page], ids=lambda r: f"{r.method} {r.path}")
 def test_no_5xx_and_no_undocumented_answer(api: Any, route: Route) -> None:
     key = KEYS[sorted(route.scopes)[0]][0] if route.scopes else ""
+    operation = api[route.path][route.method]
 
-    @given(case=api[route.path][route.method].as_strategy())
+    @given(case=st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in MODES[route.body is not None])))
     @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     def holds(case: Any) -> None:
         case.call_and_validate(headers={"Authorization": f"Bearer {key}"} if key else None)
@@ -51,7 +60,17 @@ def test_no_5xx_and_no_undocumented_answer(api: Any, route: Route) -> None:
     holds()
 
 
-def test_after_all_that_the_chain_holds(running: Service, folder: Path) -> None:
+def test_after_all_that_the_chain_holds_and_the_service_counted_no_error(running: Service, folder: Path) -> None:
     log = open_log(str(folder / "decisions.db"))
-    assert verify(log).holds
+    verdict = verify(log)
+    assert verdict.holds
     log.close()
+    headers = {"authorization": f"Bearer {KEYS['admin'][0]}"}
+    counted = re.findall(
+        r'churn_requests_total\{.*status="(\d+)"\} ([\d.]+)', httpx.get(f"{running.url}/metrics", headers=headers).text
+    )
+    by_status: Counter[str] = Counter()
+    for status, count in counted:
+        by_status[status] += int(float(count))
+    sys.stdout.write(f"{by_status.total():,} requests {dict(sorted(by_status.items()))}, {verdict.entries:,} entries\n")
+    assert not [status for status in by_status if status >= "500"]
