@@ -36,20 +36,25 @@ class Pin:
 
 
 def read_lock(path: Path) -> list[Pin]:
-    """The pins of ``path``. Raises LockError for a package without hash, and for a line that pins nothing."""
+    """The pins of ``path``, see :func:`parse_lock`."""
+    return parse_lock(path.read_text(encoding="utf-8"), path.name)
+
+
+def parse_lock(text: str, name: str) -> list[Pin]:
+    """The pins of the lock ``name``. Raises LockError for a package without hash, and for a line that pins nothing."""
     pins: list[tuple[re.Match[str], list[str]]] = []
-    for number, raw in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.split(" #")[0].rstrip() if not raw.lstrip().startswith("#") else ""
         if hashes := _HASH.findall(line):
             if not pins:
-                raise LockError(f"{path.name}:{number}: a hash before the first package.")
+                raise LockError(f"{name}:{number}: a hash before the first package.")
             pins[-1][1].extend(hashes)
         elif found := _PIN.match(line):
             pins.append((found, []))
         elif line.strip():
-            raise LockError(f"{path.name}:{number}: {line.strip()!r} is not name==version with a hash.")
+            raise LockError(f"{name}:{number}: {line.strip()!r} is not name==version with a hash.")
     if bare := [found.group(1) for found, hashes in pins if not hashes]:
-        raise LockError(f"{path.name}: without a hash: {', '.join(bare)}. Lock again with --generate-hashes.")
+        raise LockError(f"{name}: without a hash: {', '.join(bare)}. Write it again with `make lock`.")
     return [_pin(found, hashes) for found, hashes in pins]
 
 
@@ -79,12 +84,18 @@ def licences(pins: Iterable[Pin]) -> dict[str, list[str]]:
     return {licence: sorted(table[licence]) for licence in sorted(table, key=str.lower)}
 
 
-def sbom(pins: Iterable[Pin], *, name: str, version: str) -> dict[str, Any]:
-    """A CycloneDX 1.6 document of application ``name``. The same lock gives the same document, byte for byte."""
+def sbom(pins: Iterable[Pin], *, name: str, version: str, created_at: str | None = None) -> dict[str, Any]:
+    """A CycloneDX 1.6 document (ECMA-424) of application ``name``.
+
+    The same lock gives the same document, byte for byte: it has no serial number, and its time is ``created_at``
+    (ISO 8601, UTC) or none, because a build clock would make each image differ.
+    """
     from cyclonedx.output.json import JsonV1Dot6
 
     document = json.loads(JsonV1Dot6(_bom(pins, name, version)).output_as_string())
     del document["serialNumber"], document["metadata"]["timestamp"]
+    if created_at is not None:
+        document["metadata"]["timestamp"] = created_at
     return dict(document)
 
 

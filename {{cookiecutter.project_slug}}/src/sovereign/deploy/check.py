@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sovereign.deploy.config import DIGEST
 from sovereign.deploy.packing import LIMIT_BYTES, pack, packed_paths
-from sovereign.deploy.sbom import read_lock
+from sovereign.sbom import parse_lock
 
 ROOT_FILES = {"Dockerfile", ".sotaignore", ".sota.json"}
 DATA = {*(".csv", ".tsv", ".parquet", ".feather", ".arrow", ".xlsx", ".jsonl", ".ndjson"), ".db", ".duckdb", ".sqlite"}
@@ -122,7 +122,7 @@ def _lock(folder: Path) -> Iterator[Problem]:
         yield Problem("address", "app/serve.lock", "a lock names no package index; run `make lock`")
         return
     try:
-        read_lock(text)
+        parse_lock(text, "serve.lock")
     except ValueError as error:
         yield Problem("hashes", "app/serve.lock", str(error))
 

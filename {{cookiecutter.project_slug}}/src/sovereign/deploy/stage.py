@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sovereign.deploy import DeployError
 from sovereign.deploy.config import DIGEST
 from sovereign.deploy.packing import LIMIT_BYTES, pack
-from sovereign.deploy.sbom import sbom_json
+from sovereign.sbom import parse_lock, sbom
 
 if TYPE_CHECKING:
     from sovereign.bundle import Manifest
@@ -137,9 +138,10 @@ def _copy_tree(source: Path, target: Path, files: Iterable[Path]) -> None:
 
 def _write_top(out: Path, templates: Path, base_image: str, serve_lock: Path, manifest: Manifest) -> None:
     lock = serve_lock.read_text(encoding="utf-8")
-    sbom = sbom_json(lock, name=manifest.name, version=manifest.version, created_at=manifest.created_at)
+    named = {"name": manifest.name, "version": manifest.version, "created_at": manifest.created_at}
+    bill = json.dumps(sbom(parse_lock(lock, serve_lock.name), **named), indent=2) + "\n"
     (out / "app" / "serve.lock").write_text(lock, encoding="utf-8")
-    (out / "app" / "sbom.cdx.json").write_text(sbom, encoding="utf-8")
+    (out / "app" / "sbom.cdx.json").write_text(bill, encoding="utf-8")
     dockerfile = (templates / "Dockerfile").read_text(encoding="utf-8")
     (out / "Dockerfile").write_text(dockerfile.replace("@BASE_IMAGE@", base_image), encoding="utf-8")
     shutil.copyfile(templates / "sotaignore", out / ".sotaignore")
