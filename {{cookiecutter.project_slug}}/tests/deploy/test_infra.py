@@ -9,6 +9,7 @@ import pytest
 import yaml
 from kubernetes_schema import problems
 
+from churn.commands.eu import app
 from small_project import PROJECT, churn, make_project
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
@@ -146,6 +147,17 @@ def test_what_goes_into_the_image_is_a_project_that_answers(tmp_path: Path) -> N
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
     done = churn(root, "doctor", "--profile", "local")
     assert done.returncode == 0, done.stderr
+
+
+def test_compose_and_kustomize_start_the_servers_that_the_tests_of_the_profile_eu_start() -> None:
+    services = yaml.safe_load((INFRA / "compose.yaml").read_text())["services"]
+    for name, port in (("mlflow", "5000"), ("features", "6566")):
+        [deployment, _] = yaml.safe_load_all((INFRA / f"kustomize/{name}.yaml").read_text())
+        [container] = deployment["spec"]["template"]["spec"]["containers"]
+        assert services[name]["command"] == container["command"]
+        program, verb, *options = container["command"]
+        assert (program, options) == ("churn", ["--host", "0.0.0.0", "--port", port])
+        assert verb in {command.name for command in app.registered_commands}
 
 
 def test_compose_and_kustomize_make_the_same_databases() -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import psycopg
 import tomlkit
 from botocore.config import Config
 from card_answers import offer_answers
 
 import servers
 from churn.settings import ENVIRONMENT
-from small_project import commit, configure, environment, make_clone
+from small_project import PROJECT, commit, configure, environment, make_clone
 
 OWN_S3 = ("CHURN_TEST_S3_ENDPOINT", "CHURN_TEST_S3_KEY", "CHURN_TEST_S3_SECRET")
 """A real S3 server instead of the double: give all three, and CHURN_TEST_S3_REGION if it is not us-east-1."""
@@ -57,7 +58,11 @@ class Cloud:
     def start(self) -> None:
         """Start PostgreSQL, Redis and S3, and make databases and bucket."""
         self.postgres.start()
-        self.postgres.create("mlflow", "feast", "decisions")
+        self.postgres.create("decisions")
+        with psycopg.connect(self.postgres.url(), autocommit=True) as connection:
+            for line in (PROJECT / "infra/databases.sql").read_bytes().splitlines():
+                if not line.startswith(b"--"):
+                    connection.execute(line)
         if self._s3:
             self._s3.start()
         self.redis.start()
@@ -80,9 +85,9 @@ class Cloud:
     def _empty(self) -> None:
         api = self.s3()
         for bucket in self._buckets:
-            for page in api.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-                for item in page.get("Contents", []):
-                    api.delete_object(Bucket=bucket, Key=item["Key"])
+            for page in api.get_paginator("list_object_versions").paginate(Bucket=bucket):
+                for item in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+                    api.delete_object(Bucket=bucket, Key=item["Key"], VersionId=item["VersionId"])
             api.delete_bucket(Bucket=bucket)
 
     def s3(self) -> Any:

@@ -37,14 +37,14 @@ def empty_remote(cloud: Cloud) -> None:
 
 def test_a_push_survives_a_busy_and_slow_storage(copy: Path, cloud: Cloud) -> None:
     empty_remote(cloud)
-    with bad_storage(cloud.endpoint, busy_for(3), pause_s=0.2) as endpoint:
+    with bad_storage(cloud.endpoint, busy_for(3), pause_s=0.05) as endpoint:
         configure(copy, {"s3.endpoint": endpoint})
         done = churn(copy, "push", "--profile", "eu", **cloud.client_environ())
     assert done.returncode == 0, done.stderr
 
 
 def test_a_pull_survives_a_busy_and_slow_storage(clone: Path, pushed: Path, cloud: Cloud) -> None:
-    with bad_storage(cloud.endpoint, busy_for(3), pause_s=0.2) as endpoint:
+    with bad_storage(cloud.endpoint, busy_for(3), pause_s=0.05) as endpoint:
         configure(clone, {"s3.endpoint": endpoint})
         done = churn(clone, "pull", "--profile", "eu", **cloud.client_environ())
     assert done.returncode == 0, done.stderr
@@ -71,7 +71,8 @@ def test_an_mlflow_server_that_dies_before_register_leaves_nothing_half_register
 ) -> None:
     before = (copy / "data/7_bundle/bundle.json").read_bytes()
     mlflow.kill()
-    stopped = churn(copy, "register", "--profile", "eu", **cloud.client_environ())
+    soon = cloud.client_environ(MLFLOW_HTTP_REQUEST_MAX_RETRIES="1")
+    stopped = churn(copy, "register", "--profile", "eu", **soon)
     mlflow.start()
     assert (stopped.returncode, stopped.stderr.count("\n")) == (2, 1), stopped.stderr
     assert "the server does not answer" in stopped.stderr
