@@ -19,13 +19,14 @@ _KINDS = {
     "signed token": r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}",
     "password in an address": r"://[^/\s:@\"'{}$<]+:(?!\*+@)[^@\s/\"'{}$<]{3,}@",
     "password or key in an environment file": (
-        r"(?<![\w-])[A-Z0-9_]*(?:PASSWORD|SECRET|TOKEN|ACCESS_KEY|API_KEY|SECRET_KEY)=(?!not-a-)[^\s$<{\"'(@*]{8,}"
+        r"(?<![\w-])[A-Z0-9_]*(?:PASSWORD|SECRET|TOKEN|ACCESS_KEY|API_KEY|SECRET_KEY)=(?!not-a-|\w+\[)[^\s$<{\"'(@*]{8,}"
     ),
     "password or key": (
         r"(?i)\b[\w.-]*(?:(?:password|passwd|(?:api|access|private|secret)_?key)|(?:secret|token)(?="
         + _NOT_A_NAME
         + r"))"
-        r"[\"']?\s*[:=]\s*[\"'](?![^\"']*(?:\$|\{|<|\.\.\.|example|change|placeholder|not-a-))[^\"'\s]{8,}[\"']"
+        # "tracking_password": "MLFLOW_TRACKING_PASSWORD" says in which variable it is
+        r"[\"']?\s*[:=]\s*[\"'](?!(?-i:[A-Z]+(?:_[A-Z]+)+)[\"'])(?![^\"']*(?:\$|\{|<|\.\.\.|example|change|placeholder|not-a-))[^\"'\s]{8,}[\"']"
     ),
 }
 _PATTERNS = {kind: re.compile(pattern) for kind, pattern in _KINDS.items()}

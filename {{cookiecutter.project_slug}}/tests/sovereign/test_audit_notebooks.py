@@ -1,10 +1,12 @@
 """Notebooks: rows, ids, addresses and secrets are found at their line; a clean one passes. Secrets in any file too."""
 
 import subprocess
+from pathlib import Path
 
 import nbformat
 import pytest
 
+from sovereign.audit import Policy
 from sovereign.notebooks import scan_notebook, scan_notebooks
 from sovereign.secrets_scan import scan_secrets, secrets_in
 
@@ -95,6 +97,7 @@ def test_only_what_git_would_commit_is_read(tmp_path):
         ("export DB_PASSWORD=" + "a1b2c3d4e5", "password or key in an environment file"),
         ('secret = "' + "a1b2c3d4e5" + '"', "password or key"),
         ('secret_key: "' + "a1b2c3d4e5" + '"', "password or key"),
+        ('api_key = "' + "A1B2_C3D4E5F6" + '"', "password or key"),
     ],
 )
 def test_each_kind_of_secret_is_found(text, kind):
@@ -111,10 +114,17 @@ def test_each_kind_of_secret_is_found(text, kind):
         "https://host:8080/path@v1",
         "key = 'example-password'",
         'secret = "churn-service"',
+        'tracking_password = "MLFLOW_TRACKING_PASSWORD"',
+        "update(ADMIN_PASSWORD=users[ADMINISTRATOR])",
     ],
 )
 def test_a_reference_to_a_secret_is_none(text):
     assert list(secrets_in(text)) == []
+
+
+def test_the_project_itself_holds_no_secret_and_no_data_in_notebooks():
+    root = Path(__file__).parents[2]
+    assert scan_secrets(root, Policy().exclude) + scan_notebooks(root, Policy().exclude) == []
 
 
 def test_a_secret_in_a_committed_file_is_found_with_its_line(tmp_path):
