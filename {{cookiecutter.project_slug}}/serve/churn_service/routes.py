@@ -11,6 +11,8 @@ PUBLIC: frozenset[str] = frozenset()
 SCORE, SUBJECT, REVIEW, ADMIN = (frozenset({name}) for name in ("score", "subject", "review", "admin"))
 ANY = SCORE | SUBJECT | REVIEW | ADMIN
 BATCH_BYTES = 2_000_000
+TEXT_BYTES = 64_000
+"""4,000 characters, of which each may take twelve bytes when it is escaped."""
 
 
 def _size(body: Any) -> int:
@@ -20,7 +22,7 @@ def _size(body: Any) -> int:
 def _page(method: str, path: str, handler: Any, summary: str, scopes: frozenset[str] = REVIEW) -> Route:
     body = "form" if method == "POST" else None
     answers: dict[int, Any] = {200: HTML, 303: ""} if body else {200: HTML}
-    return Route(method, path, handler, scopes, summary, answers, body=body, page=True)
+    return Route(method, path, handler, scopes, summary, answers, body=body, limit=TEXT_BYTES, page=True)
 
 
 ROUTES: tuple[Route, ...] = (
@@ -54,6 +56,7 @@ ROUTES: tuple[Route, ...] = (
         "Contest a decision",
         {202: schemas.ContestAnswer},
         body="ContestRequest",
+        limit=TEXT_BYTES,
     ),
     Route(
         "POST",
@@ -73,6 +76,7 @@ ROUTES: tuple[Route, ...] = (
         "Decide a case",
         {200: schemas.ReviewAnswer},
         body="ReviewRequest",
+        limit=TEXT_BYTES,
     ),
     Route("GET", "/v1/card", pages.card, ANY, "The model card as JSON, or as HTML for a browser", {200: "card"}),
     Route("GET", "/metrics", system.metrics, ADMIN, "Counters for Prometheus", {200: "text/plain"}),

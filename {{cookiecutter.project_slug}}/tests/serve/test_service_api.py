@@ -137,6 +137,12 @@ def test_a_contest_puts_the_case_before_a_person_who_may_reverse_it(open_service
     assert [step["kind"] for step in told["history"]] == ["contest", "review"]
 
 
+@pytest.mark.parametrize(("letters", "status"), [(4000, 202), (4001, 422), (40_000, 413)])
+def test_a_view_may_have_four_thousand_letters_of_any_script(open_service: Desk, letters: int, status: int) -> None:
+    made = open_service.score().json()
+    assert open_service.contest(made["decision_id"], "\N{GRINNING FACE}" * letters).status_code == status
+
+
 def test_an_objectors_empty_decision_cannot_be_contested(open_service: Desk) -> None:
     open_service.object()
     assert open_service.contest(open_service.score().json()["decision_id"]).status_code == 409

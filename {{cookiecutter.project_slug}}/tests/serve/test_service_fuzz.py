@@ -16,6 +16,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
 from service_desk import KEYS, write_bundle
 from shipped import Service, service
@@ -27,6 +28,8 @@ from sovereign.decision_log import open_log, verify
 pytestmark = pytest.mark.servers
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))  # noqa: TID251
 """Per operation."""
+REFUSALS = [400, 401, 403, 404, 409, 413, 415, 422, 429]
+"""How a request that is not as documented may be turned down."""
 MODES = {False: [GenerationMode.POSITIVE], True: [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]}
 """What is sent: as documented; where there is a body, also what is not."""
 
@@ -44,7 +47,8 @@ def running(folder: Path) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def api(running: Service) -> Any:
-    return schemathesis.openapi.from_url(f"{running.url}/openapi.json")
+    config = SchemathesisConfig.from_str(f"[checks.negative_data_rejection]\nexpected-statuses = {REFUSALS}")
+    return schemathesis.openapi.from_url(f"{running.url}/openapi.json", config=config)
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if not route.page], ids=lambda r: f"{r.method} {r.path}")
