@@ -82,6 +82,22 @@ def test_a_notebook_reaches_names_mlflow_and_the_features_and_nothing_outside() 
         assert problems(rule, "V1NetworkPolicyEgressRule", "egress") == []
 
 
+def test_the_servers_let_notebooks_in_where_the_notebooks_may_go() -> None:
+    text = (PROJECT / "infra/kustomize/networkpolicy.yaml").read_text()
+    let_in = {
+        (policy["metadata"]["name"], port["port"])
+        for policy in yaml.safe_load_all(text)
+        for rule in policy["spec"].get("ingress", [])
+        for port in rule["ports"]
+        if "churn-notebooks" in str(rule["from"])
+    }
+    may_go = {
+        (rule["to"][0]["podSelector"]["matchLabels"]["app"], rule["ports"][0]["port"])
+        for rule in USER["networkPolicy"]["egress"]
+    }
+    assert let_in == may_go
+
+
 def test_a_notebook_has_no_secret_no_token_no_root_and_ends_when_idle() -> None:
     assert "secret" not in str(USER["extraEnv"]).lower()
     assert USER["serviceAccountName"] is None

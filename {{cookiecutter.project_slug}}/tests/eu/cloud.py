@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import psycopg
+import pytest
 import tomlkit
 from botocore.config import Config
 from card_answers import offer_answers
@@ -25,6 +26,16 @@ OWN_S3 = ("CHURN_TEST_S3_ENDPOINT", "CHURN_TEST_S3_KEY", "CHURN_TEST_S3_SECRET")
 KEPT = ("features", "train_snapshot", "experiment_log", "model", "decision_log")
 
 Done = subprocess.CompletedProcess[str]
+
+
+def need_servers(lacks: list[str], *, ci: bool) -> None:
+    """Skip with the line that installs what is missing; in CI that is a failure."""
+    if not lacks:
+        return
+    message = f"{' and '.join(lacks)} not installed: {servers.INSTALL}"
+    if ci:
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "sovereign"))
 
-from cloud import Cloud, Done, make_eu_project
+from cloud import Cloud, Done, make_eu_project, need_servers
 
 import servers
 from churn.settings import ENVIRONMENT
@@ -28,11 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """PostgreSQL, Redis and S3."""
-    if lacks := servers.missing():
-        message = f"{' and '.join(lacks)} not installed: {servers.INSTALL}"
-        if ENVIRONMENT.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+    need_servers(servers.missing(), ci=bool(ENVIRONMENT.get("CI")))
     made = Cloud(tmp_path_factory.mktemp("cloud"))
     made.start()
     try:
