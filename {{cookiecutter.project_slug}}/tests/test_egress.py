@@ -80,3 +80,36 @@ def test_the_command_line_installs_the_guard_before_anything_else(project: Path)
     assert churn(project, "--help").returncode == 0
     text = (Path(egress.__file__).parent / "cli.py").read_text(encoding="utf-8")
     assert text.index("silence(os.environ)") < text.index("egress.install(os.environ") < text.index("app(standalone")
+
+
+PHONING = """
+import socket, sys
+from churn import cli
+
+def phone():
+    for _ in range(2):
+        try:
+            socket.getaddrinfo("telemetry.example.com", 443)
+        except OSError:
+            pass
+
+cli.app.command("phone")(phone)
+sys.argv = ["churn", "phone"]
+cli.main()
+"""
+
+
+def test_a_command_ends_with_what_the_guard_refused(project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PHONING],
+        cwd=project,
+        env=environment(project),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == (
+        "The egress guard refused telemetry.example.com 2 times to __main__:8: "
+        "not among the hosts of [profile.local] in config.toml."
+    )

@@ -5,12 +5,14 @@ What of BentoML's request path was switched off, why, and what it is worth: docs
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from churn_service.app import Application
 from churn_service.gate import admit
 from churn_service.runtime import Runtime
 from churn_service.settings import quiet, read
+from sovereign import guard
 
 quiet()
 
@@ -23,6 +25,7 @@ CONFIG: dict[str, Any] = {
     "tracing": {"excluded_urls": ".*"},  # no spans: they go nowhere and cost a third of the time
 }
 http = Application()
+log = logging.getLogger("churn_service")
 
 
 @bentoml.service(name="churn", **CONFIG)
@@ -39,10 +42,12 @@ class ChurnService:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def close(self) -> None:
-        """Write what waits and close the log."""
+        """Write what waits, close the log, and say what the egress guard refused."""
         runtime = http.runtime()
         http.use(None)
         await runtime.close()
+        for line in guard.summary():
+            log.warning(line)
 
 
 def asgi() -> Any:

@@ -10,6 +10,7 @@ import typer
 from churn import egress
 from churn.commands import audit, card, deploy, eu, flow, records, rights, service
 from churn.errors import Misuse, Refused
+from sovereign import guard
 from sovereign.silence import silence
 
 app = typer.Typer(
@@ -39,6 +40,9 @@ def main() -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _stop(f"{where}{error.strerror or error}.", 2)
+    finally:
+        for line in guard.summary():
+            print(line, file=sys.stderr)  # noqa: T201
 
 
 def _stop(message: str, code: int) -> None:

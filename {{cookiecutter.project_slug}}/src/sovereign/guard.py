@@ -47,8 +47,7 @@ class _State:
         self.addresses: set[str] = set()
         self.where = ""
         self.record: Path | None = None
-        self.refused: Counter[str] = Counter()
-        self.reported: set[tuple[str, str]] = set()
+        self.refused: Counter[tuple[str, str]] = Counter()
         self.hooked = False
 
 
@@ -103,7 +102,22 @@ def extend_to_children(
 
 def refusals() -> dict[str, int]:
     """How often each host was refused in this process."""
-    return dict(_state.refused)
+    total: Counter[str] = Counter()
+    for (host, _), count in _state.refused.items():
+        total[host] += count
+    return dict(total)
+
+
+def summary() -> list[str]:
+    """One line for each host and caller that was refused in this process: how often, and by which setting."""
+    return [
+        f"The egress guard refused {host} {_times(count)} to {caller}: not among {_state.where}."
+        for (host, caller), count in sorted(_state.refused.items())
+    ]
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _bare(host: str) -> str:
@@ -159,13 +173,12 @@ def _allowed(name: str) -> bool:
 
 def _refuse(host: str, event: str) -> None:
     caller = _caller()
-    _state.refused[host] += 1
+    _state.refused[host, caller] += 1
     message = (
         f"Refused {event.removeprefix('socket.')} to {host} from {caller}: "
         f"only loopback and {_state.where} are allowed. Add the host there if the policy permits it."
     )
-    if (host, caller) not in _state.reported:
-        _state.reported.add((host, caller))
+    if _state.refused[host, caller] == 1:
         log.warning(message)
     if _state.record:
         with _state.record.open("a", encoding="utf-8") as file:

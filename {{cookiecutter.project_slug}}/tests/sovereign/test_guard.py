@@ -59,6 +59,41 @@ def test_a_name_look_up_is_refused_with_one_line_that_names_host_caller_and_sett
     )
 
 
+def test_refusals_are_summed_up_in_one_line_for_each_host_and_caller():
+    answer = python("""
+        from sovereign import guard
+        guard.install(profile="eu")
+        import socket
+        for host in ("a.example", "b.example", "b.example"):
+            try:
+                socket.gethostbyname(host)
+            except OSError:
+                pass
+        print(*guard.summary(), sep="\\n")
+    """)
+    assert answer.stdout.splitlines() == [
+        "The egress guard refused a.example once to __main__:7: not among the hosts of [profile.eu] in config.toml.",
+        "The egress guard refused b.example 2 times to __main__:7: not among the hosts of [profile.eu] in config.toml.",
+    ]
+
+
+def test_a_connection_costs_less_than_five_microseconds():
+    answer = python("""
+        import socket, sys, timeit
+        socket.getaddrinfo = lambda *a, **k: [(2, 1, 6, "", ("192.0.2.9", 443))]
+        ask = (
+            'sys.audit("socket.getaddrinfo", "s3.acme.eu", 443, 0, 0, 0); socket.getaddrinfo("s3.acme.eu", 443);'
+            'sys.audit("socket.connect", None, ("192.0.2.9", 443))'
+        )
+        from sovereign import guard
+        best = lambda: min(timeit.repeat(ask, globals=globals(), repeat=20, number=500)) / 500
+        without = best()
+        guard.install(["s3.acme.eu"])
+        print(best() - without)
+    """)
+    assert 0 < float(answer.stdout) < 5e-6, answer.stderr
+
+
 def test_an_http_client_of_the_standard_library_is_refused():
     answer = python("""
         from sovereign import guard
