@@ -194,6 +194,7 @@ CHANGES = [
     facts("R52", warn=True, evaluation__fairness__0__n_smallest=7),
     facts("R52", warn=True, data__special_scan=TELLS_AGE),
     facts("R53", hosting__0__allowed=False),
+    facts("R53", hosting__0__jurisdiction_class="OTHER_THIRD_COUNTRY"),
     facts("R53", hosting__0__jurisdiction_class="SELF_DECLARED"),
     answers("R53", hosting__transfers=[{"to": "US", "tool": "none"}], ropa__transfers=["US"]),
     answers("R54", special__bias_testing={"used": True, "conditions_met": [True] * 5 + [False]}),

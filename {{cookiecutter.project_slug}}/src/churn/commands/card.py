@@ -53,9 +53,7 @@ def check(
     else:
         _print_findings(settings, card, findings)
     if blocking := blocks(findings):
-        raise Refused(
-            f"{len(blocking)} of {len(findings)} findings block: {', '.join(sorted({f.rule for f in blocking}))}."
-        )
+        raise Refused(f"Blocked by {', '.join(sorted({finding.rule for finding in blocking}))}.")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -213,13 +211,28 @@ def _announce(decision: Decision, settings: Settings) -> None:
 
 
 def _print_findings(settings: Settings, card: Card, findings: list[Finding]) -> None:
-    rows = [(f.rule, "waived" if f.waived else f.severity, f.article, f.found, f.do) for f in findings]
+    from sovereign.card.render.hurdles import hurdles
+
+    rows = [(row.rule, row.effect, row.article, row.found, row.do) for row in hurdles(card, findings)]
     _show(("rule", "", "article", "found", "what to do"), rows)
     if pasted := "\n".join(f.paste for f in findings if f.paste):
         typer.echo(f"An answer made these necessary; paste them into model_card.toml:\n\n{pasted}\n")
-    typer.echo(f"Card {card.content_hash[:12]}: {card.status}, {len(findings)} findings.")
+    typer.echo(f"Card {card.content_hash[:12]}: {card.status}. {_verdict(card, findings, settings)}")
     if _rebuilt(settings).content_hash != card.content_hash:
         typer.echo("model_card.toml changed since the card was written: run `churn card`.", err=True)
+
+
+def _verdict(card: Card, findings: list[Finding], settings: Settings) -> str:
+    """Where the card stands on its way to production."""
+    from sovereign.card.render.hurdles import hurdles, in_short
+    from sovereign.card.rules import blocks, check
+
+    ahead = check(card, settings.rule_policy, _now().date(), at="promote")
+    if not findings and not ahead:
+        return "No finding."
+    told = in_short(hurdles(card, ahead))
+    hint = "" if blocks(findings) or not blocks(ahead) else " (`churn check --promotion` shows them)"
+    return f"{told[:1].upper()}{told[1:]}{hint}."
 
 
 def _show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -121,7 +121,7 @@ def _effect(answers: Answers, flips: dict[str, Tri]) -> tuple[Effect | str, tupl
         return "similarly_significant", lifted
     if stated == NOT_ANSWERED or NOT_ANSWERED in flips.values():
         return NOT_ANSWERED, ()
-    return stated, ("ordinary targeted offers rarely affect people significantly (WP251 p. 22)",)
+    return stated, ("ordinary targeted offers rarely affect people significantly, WP251 p. 22",)
 
 
 def _decision(answers: Answers, review: DerivedReview) -> DerivedDecision:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Iterator
 from datetime import date
+from functools import reduce
+from typing import Any
 
 from pydantic.fields import FieldInfo
 
@@ -100,12 +103,22 @@ def _required(card: Card) -> Iterator[tuple[Question, object, FieldInfo]]:
             extra = _extra(field)
             question = Question(
                 path=path,
-                text=field.description or path,
+                text=_of_item(card, path) + (field.description or path),
                 source=str(extra["source"]),
                 required_when=str(extra["required_when"]),
                 allowed=_allowed(field.annotation),
             )
             yield question, value, field
+
+
+def _of_item(card: Card, path: str) -> str:
+    """The name of the list item that a question is about: people do not count blocks."""
+    found = re.fullmatch(r"(.+)\[(\d+)\]\.\w+", path)
+    if not found:
+        return ""
+    items: Any = reduce(getattr, found[1].split("."), card.answers)
+    name = next(iter(dict(items[int(found[2])]).values()))
+    return f"{name}: " if isinstance(name, str) and name != NOT_ANSWERED else ""
 
 
 def _needed(card: Card, field: FieldInfo) -> bool:

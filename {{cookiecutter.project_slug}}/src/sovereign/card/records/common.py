@@ -5,7 +5,8 @@ from __future__ import annotations
 from sovereign.card.records.document import Grid
 from sovereign.card.render.speech import OPEN_TEXT, code, said
 from sovereign.card.render.view import Line, line
-from sovereign.card.schema import Card, is_open
+from sovereign.card.schema import NOT_ANSWERED, Card, is_open
+from sovereign.card.schema.facts_data import Host
 
 
 def data_categories(card: Card) -> Grid:
@@ -31,7 +32,7 @@ def processors(card: Card) -> Grid:
 
 
 def hosts(card: Card) -> Grid:
-    """Where personal data goes, as the endpoint audit found it."""
+    """Where data goes, as the endpoint audit found it; this machine is no recipient."""
     rows = [
         (
             host.hostname,
@@ -40,7 +41,7 @@ def hosts(card: Card) -> Grid:
             code(host.jurisdiction_class),
             said(host.carries),
         )
-        for host in card.facts.hosting
+        for host in _elsewhere(card)
     ]
     nothing = ("none found by the audit", "–", "–", "–", "–")
     return Grid(("Host", "For", "Provider", "Jurisdiction", "Carries"), tuple(rows) or (nothing,))
@@ -61,16 +62,21 @@ def unnamed_hosts(card: Card) -> tuple[str, ...]:
     a, points = card.answers, []
     named = [str(item).casefold() for item in a.ropa.recipients] if isinstance(a.ropa.recipients, tuple) else []
     known = [*named, *(p.name.casefold() for p in a.roles.processors if not isinstance(p, str))]
-    for host in card.facts.hosting:
-        if "personal_data" not in host.carries or host.component == "local":
+    for host in _elsewhere(card):
+        if "personal_data" not in host.carries:
             continue
         if not any(host.provider and host.provider.casefold() in name for name in known):
             points.append(
                 f"{host.hostname} ({host.provider or 'provider unknown'}) holds personal data and is not named."
             )
-        if host.us_nexus and not a.hosting.transfers:
+        outside = isinstance(a.hosting.transfers, str) or not host.jurisdiction_class.startswith("EU")
+        if host.us_nexus and outside and a.hosting.transfers in (NOT_ANSWERED, ()):
             points.append(f"{host.hostname} can be reached under US law, but no transfer or measure is recorded.")
     return tuple(points)
+
+
+def _elsewhere(card: Card) -> list[Host]:
+    return [host for host in card.facts.hosting if host.jurisdiction_class != "LOCAL"]
 
 
 def time_limits(card: Card) -> tuple[Grid, tuple[str, ...]]:

@@ -29,7 +29,7 @@ def hurdles(card: Card, findings: Sequence[Finding]) -> list[Hurdle]:
     unanswered = [f for f in findings if f.rule == OPEN_ANSWERS]
     if unanswered:
         left = len(open_questions(card))
-        told = f"{left} required {'answer is' if left == 1 else 'answers are'} open, listed under Open questions."
+        told = f"{left} required {'answer is' if left == 1 else 'answers are'} open."
         rows.append(unanswered[0].model_copy(update={"found": told}))
     found = [Hurdle(f.rule, _effect(f), f.article, f.found, f.do) for f in rows]
     return sorted(found, key=lambda hurdle: hurdle.effect != "blocks")
@@ -39,7 +39,8 @@ def in_short(rows: Sequence[Hurdle]) -> str:
     """How many rules keep the card from production, in one clause."""
     blocking, warning = (sum(row.effect == effect for row in rows) for effect in ("blocks", "warns"))
     stopped = f"{blocking} {'finding keeps' if blocking == 1 else 'findings keep'} it from production"
-    also = f"{warning} more {'warns' if warning == 1 else 'warn'}" if warning else ""
+    more = " more" if blocking else ""
+    also = f"{warning}{more} {'warns' if warning == 1 else 'warn'}" if warning else ""
     return ", ".join(filter(None, (stopped if blocking else "no rule keeps it from production", also)))
 
 

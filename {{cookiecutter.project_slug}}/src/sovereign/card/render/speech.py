@@ -38,6 +38,8 @@ WORDS = {
     "EU_HQ_US_NEXUS": "EU company with a US tie",
     "EU_ON_US_SUBSTRATE": "EU service on a US provider",
     "ADEQUATE_NON_EU": "outside the EEA, adequacy decision",
+    "US_PARENT_EU_REGION": "EU region of a US company",
+    "OTHER_THIRD_COUNTRY": "outside the EEA",
     "SELF_DECLARED": "not in the list; its owner declares it",
 }
 """Codes whose bare words would not tell enough; any other code is read with spaces for underscores."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sovereign.card.rules.engine import Case, Hits, rule
+from sovereign.card.rules.engine import Case, Hit, Hits, rule
 from sovereign.card.schema.base import is_open
 from sovereign.card.schema.data_life import RetentionRule
 from sovereign.card.schema.facts_data import Feature, StorageObject
@@ -66,7 +66,8 @@ def _kept_too_long(row: RetentionRule, stored: StorageObject) -> Hits:
     if stored.overdue_objects:
         yield f"{stored.overdue_objects} objects of {row.object} are past their period."
     if stored.versions_exist and row.covers_versions is not True:
-        yield f"Old versions of {row.object} exist and the rule does not cover them."
+        do = "Delete old versions with the rest, then say covers_versions = true in that block of [[retention.objects]]."
+        yield Hit(f"Old versions of {row.object} exist and the rule does not cover them.", do=do)
 
 
 @rule("R35", "GDPR 17, 12(3)", "Run the erasure, rebuild the snapshot, answer the requests.")

@@ -11,6 +11,9 @@ from sovereign.card.schema.base import NOT_ANSWERED, is_open
 CANDIDATE: Final = "candidate"
 """The version before the registry gives a number; promotion checks the number itself."""
 
+OUTSIDE: Final = ("ADEQUATE_NON_EU", "US", "OTHER_THIRD_COUNTRY")
+"""Jurisdictions of the endpoint list in which data kept there has left the EEA (GDPR 44)."""
+
 
 @rule("R44", "GDPR 35(1), 35(3)(a), 35(11), 36(1)", "Complete the impact assessment for this version of the model.")
 def dpia(case: Case) -> Hits:
@@ -43,9 +46,11 @@ def record_of_processing(case: Case) -> Hits:
     given = case.answers.ropa
     if is_open(given.entry_id):
         yield case.open("There is no entry in the record of processing.")
-    unnamed = _recipients(case) - {name.casefold() for name in _listed(given.recipients)}
+    named = {name.casefold() for name in _listed(given.recipients)}
+    unnamed = sorted(name for name in _recipients(case) if name.casefold() not in named)
     if given.recipients != NOT_ANSWERED and unnamed:
-        yield f"The record does not name {', '.join(sorted(unnamed))}."
+        do = "Add them to ropa.recipients (and roles.processors), or take the host out of the configuration."
+        yield Hit(f"The record does not name {', '.join(unnamed)}.", do=do)
     transfers = case.answers.hosting.transfers
     if isinstance(transfers, str) or isinstance(given.transfers, str):
         return
@@ -60,9 +65,10 @@ def _listed(values: tuple[str, ...] | str) -> tuple[str, ...]:
 def _recipients(case: Case) -> set[str]:
     """Processors, and providers of hosts that carry personal data outside this machine."""
     processors = case.answers.roles.processors
-    named = set() if processors == NOT_ANSWERED else {p.name.casefold() for p in processors}
+    named = set() if processors == NOT_ANSWERED else {p.name for p in processors}
     remote = [h for h in case.facts.hosting if "personal_data" in h.carries and h.jurisdiction_class != "LOCAL"]
-    return named | {host.provider.casefold() for host in remote if host.provider}
+    known = {name.casefold() for name in named}
+    return named | {host.provider for host in remote if host.provider and host.provider.casefold() not in known}
 
 
 @rule(
@@ -95,7 +101,15 @@ def host_not_allowed(case: Case) -> Hits:
             yield f"{host.component} keeps personal data on {where}, which the profile does not allow."
         if host.jurisdiction_class == "SELF_DECLARED" and host.hostname not in declared:
             yield f"Nobody declared who owns {host.hostname}, which carries personal data."
+    yield from _transferred(case)
+
+
+def _transferred(case: Case) -> Hits:
     transfers = case.answers.hosting.transfers
+    carrying = [host for host in case.facts.hosting if "personal_data" in host.carries]
+    outside = [host.hostname for host in carrying if host.jurisdiction_class in OUTSIDE]
+    if transfers == () and outside:
+        yield f"Nobody outside the EEA has access, says hosting.transfers; {', '.join(outside)} lies outside."
     for transfer in () if transfers == NOT_ANSWERED else transfers:
         if transfer.tool == "none":
             yield f"Access from {transfer.to} has no transfer tool."

@@ -1,0 +1,105 @@
+"""docs/approval.md leads a real project from draft to production: every command of the page, in its order."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomlkit
+from card_answers import offer_answers, put
+from typer.testing import CliRunner
+
+from churn.artifacts import read_json
+from churn.cli import app
+from churn.errors import Refused
+from churn.settings import Settings
+from small_project import KEY, PROJECT, configure
+from sovereign.card.schema.card import read
+
+pytestmark = pytest.mark.flow
+PAGE = (PROJECT / "docs/approval.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+AUTHOR = ("-c", "user.name=Alan Turing", "-c", "user.email=alan@acme.example", "-c", "commit.gpgsign=false")
+
+
+@pytest.fixture
+def own(settings: Settings, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small project after its first run, in a folder of its own; its data may be old."""
+    root = tmp_path / "own"
+    shutil.copytree(settings.root, root)
+    with sqlite3.connect(root / ".mlflow/mlflow.db") as connection:
+        for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
+            sql = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
+            connection.execute(sql, (settings.root.as_uri(), root.as_uri()))
+    configure(root, {"card.policy.max_data_age_days": 36_500})
+    monkeypatch.setenv("CHURN_ROOT", str(root))
+    monkeypatch.setenv("CHURN_PSEUDONYM_KEY", KEY)
+    monkeypatch.delenv("CHURN_PROFILE", raising=False)
+    return root
+
+
+def answered(root: Path) -> None:
+    """What people write into ``model_card.toml``, for every object that this project stores."""
+    given: dict[str, Any] = offer_answers()
+    stored = [row.object for row in read(root / "data/6_card/card.json").facts.retention.objects]
+    rows = [{"object": name, "period": "P24M", "covers_versions": True} for name in stored]
+    put(given, "retention.objects", rows)
+    put(given, "evaluation.fairness_tolerance", 1.0)
+    put(given, "ropa.recipients", ["Nordhost", "Hetzner"])
+    (root / "model_card.toml").write_text(tomlkit.dumps(given), encoding="utf-8")
+
+
+def followed(root: Path, block: str) -> tuple[str, Refused | None]:
+    """What the commands of one block print, and the refusal that the last one ends with, if any."""
+    told, refusal = "", None
+    for line in block.splitlines():
+        assert refusal is None, f"{line} stands behind a command that refuses"
+        program, *arguments = shlex.split(line)
+        if program == "git":
+            subprocess.run(["git", "-C", str(root), *AUTHOR, *arguments], check=True, capture_output=True)
+            continue
+        assert program == "churn"
+        done = CliRunner().invoke(app, arguments)
+        refusal = done.exception if isinstance(done.exception, Refused) else None
+        assert refusal or done.exit_code == 0, f"{line}: {done.output}{done.exception!r}"
+        told += done.stdout
+    return told, refusal
+
+
+def test_every_command_of_the_page_does_what_the_page_says(own: Path) -> None:
+    see, answer, register, approve, promote, back, records = BLOCKS
+    told, refusal = followed(own, see)
+    assert refusal is None
+    assert re.search(r"\d+ of \d+ questions answered, \d\d+ open\.", told)
+
+    answered(own)
+    told, refusal = followed(own, answer)
+    assert refusal is None, "nothing may block: " + told
+    assert "in_review" in told
+
+    told, refusal = followed(own, register)
+    assert str(refusal) == "Blocked by R48."
+    assert "Nobody has approved as model_owner." in told
+
+    told, refusal = followed(own, approve)
+    assert refusal is None
+    assert "All approvals are there: `churn promote` is next." in told
+
+    told, refusal = followed(own, promote)
+    assert refusal is None
+    assert "acme-churn version 2 is production." in told
+    assert read_json(own / "data/7_bundle/card.json")["status"] == "approved"
+
+    _, refusal = followed(own, back)
+    assert "There is no version before" in str(refusal)
+
+    told, refusal = followed(own, records)
+    assert refusal is None
+    assert "Open points: 0 in the record of processing" in told
+    assert {path.name for path in (own / "docs").iterdir()} == {"ropa.md", "ropa.html", "dpia.md", "dpia.html"}
