@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+from churn import operation
 from churn.artifacts import need
 from churn.settings import Settings
 from churn.tools.parquet_rows import ParquetRows
 from sovereign.card.records.document import to_html
 from sovereign.card.schema.card import read
-from sovereign.decision_log import open_log
 from sovereign.rights import access
 from sovereign.rights.access_page import document
 from sovereign.rights.tombstones import write_durably
 
-PROVIDED = ("1_raw/transactions", "1_raw/customers", "1_raw/groups", "2_valid/rejected_transactions")
+PROVIDED = (
+    "1_raw/transactions",
+    "1_raw/customers",
+    "1_raw/groups",
+    "1_raw/corrections",
+    "2_valid/rejected_transactions",
+)
 PROFILE = ("3_features/snapshots", "3_features/training", "8_scores/scores")
 LABELS = {
     "1_raw/transactions": "purchases",
     "1_raw/customers": "consent and objection",
     "1_raw/groups": "country and birth year",
+    "1_raw/corrections": "corrections you asked for",
     "2_valid/rejected_transactions": "purchases that broke a rule",
     "3_features/snapshots": "features by day",
     "3_features/training": "rows the model was trained or tested on",
@@ -32,11 +38,10 @@ LABELS = {
 def gather(settings: Settings, subject: str) -> access.Access:
     """Everything held about the pseudonym ``subject``; the copies that steps make of the same rows once only."""
     card = read(need(settings.path("card"), "card") / "card.json")
-    log = settings.root / settings.profile.decision_log.removeprefix("sqlite:///")
     decisions, objected = [], False
-    if log.is_file():
-        with closing(open_log(str(log))) as opened:
-            decisions, objected = access.decisions(opened, subject), subject in opened.objectors()
+    with operation.decision_log(settings) as log:
+        if log:
+            decisions, objected = access.decisions(log, subject), subject in log.objectors()
     return access.Access(
         subject=subject,
         made_at=datetime.now(UTC),

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from churn import gone, source
+from churn import corrections, gone, source, stores
 from churn.artifacts import read_json, write_json
 from churn.errors import Misuse
+from churn.profiles import SCHEME
 from churn.settings import Settings
 from churn.tools import runs, versions
-from churn.tools.online_rows import OnlineRows
-from churn.tools.parquet_rows import ParquetRows
-from sovereign.decision_log import DecisionLog, open_log
 from sovereign.pseudonym import pseudonyms
-from sovereign.rights.decisions import Decisions
 from sovereign.rights.erasure import Erasure, Journal
-from sovereign.rights.files import Files, Versions, clear_leftovers
-from sovereign.rights.formats import format_of
+from sovereign.rights.files import clear_leftovers
 from sovereign.rights.receipt import Kept, ModelNote, Receipt
 from sovereign.rights.stores import Store
 
 JOURNAL = Path(".churn/rights/erasure.json")
 RECEIPTS = Path(gone.FOLDER) / "receipts"
 DATA_STAGES = ("data", "validate", "features")
-FORMATS = (ParquetRows(), OnlineRows())
-KEY = "customer_id"
 KEPT = (
     Kept(
         what="A tombstone: a keyed hash of the pseudonym",
@@ -48,9 +42,8 @@ KEPT = (
 def erase(settings: Settings, people: Sequence[str], reference: str = "") -> Receipt:
     """Finish an interrupted erasure if there is one, then erase ``people`` (pseudonyms); return the last receipt.
 
-    Raises Misuse if nobody is named and nothing was interrupted, or for stores that lie on servers.
+    Raises Misuse if nobody is named and nothing was interrupted, or if a server of the profile is not reached.
     """
-    only_here(settings)
     receipt = _resume(settings)
     if receipt and set(receipt.people) >= set(map(gone.tombstones(settings).mark, people)):
         return receipt
@@ -61,14 +54,8 @@ def erase(settings: Settings, people: Sequence[str], reference: str = "") -> Rec
 
 
 def returned(settings: Settings) -> list[str]:
-    """Pseudonyms of erased people who are there again: in ``data/``, the DVC cache or the remote, out of a backup."""
-    rows, stones = FORMATS[0], gone.tombstones(settings)
-    folders = [settings.root / "data", *versions.places(settings.root, settings.profile.dvc_remote).values()]
-    found: set[str] = set()
-    for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
-        if format_of(path, FORMATS) is rows and KEY in rows.text_columns(path):
-            found |= set(stones.among(rows.values(path, KEY)))
-    return sorted(found)
+    """Pseudonyms of erased people who are there again, out of a backup: in any table of theirs, or in the log."""
+    return sorted(gone.tombstones(settings).among(stores.everybody(settings)))
 
 
 def _resume(settings: Settings) -> Receipt | None:
@@ -100,11 +87,11 @@ def in_source(settings: Settings, people: Sequence[str]) -> list[str]:
 def _one_source(settings: Settings, given: str, expression: str, people: set[str]) -> str:
     from churn.tools import duckdb as db
 
-    path = source.resolve(settings, given)
-    if not path.is_file():
+    if not given.startswith(SCHEME) and not source.resolve(settings, given).is_file():
         return f"{given}: is not on this machine; its owner has to look for the person."
     connection = db.connect()
-    db.load_file(connection, "source", path, text=[expression])
+    with source.here(settings, given) as path:
+        db.load_file(connection, "source", path, text=[expression])
     rows = connection.execute(
         f"SELECT trim(CAST(({expression}) AS VARCHAR)), count(*) FROM source GROUP BY 1"  # noqa: S608
     ).fetchall()
@@ -119,60 +106,19 @@ def _one_source(settings: Settings, given: str, expression: str, people: set[str
     )
 
 
-def _procedure(settings: Settings, stores: Sequence[Store] = ()) -> Erasure:
-    return Erasure(stores, gone.tombstones(settings), settings.root / JOURNAL, settings.root / RECEIPTS)
+def _procedure(settings: Settings, places: Sequence[Store] = ()) -> Erasure:
+    return Erasure(places, gone.tombstones(settings), settings.root / JOURNAL, settings.root / RECEIPTS)
 
 
 def _run(settings: Settings, journal: Journal) -> Receipt:
     clear_leftovers(settings.root / "data")
-    log = _log(settings)
-    procedure = _procedure(settings, _stores(settings, journal, log))
+    log = stores.log(settings)
+    keep = partial(_keep, settings, journal)
+    procedure = _procedure(settings, stores.every(settings, log, settings.root / JOURNAL.parent, keep))
     remains = procedure.remove(journal)
     note = _settle_model(settings, journal)
     kept = [*KEPT, *(log.kept(journal.people) if log else ())]
     return procedure.finish(journal, remains, note, in_source(settings, journal.people), kept)
-
-
-def _stores(settings: Settings, journal: Journal, log: Decisions | None) -> list[Store]:
-    """In the order of removal: the data versions last, because they take up what the files then are."""
-    root = settings.root
-    folders = versions.places(root, settings.profile.dvc_remote)
-    skip = [root / ".git", root / ".venv", root / JOURNAL.parent, *folders.values(), runs.database(settings)]
-    ours = [root / name for name in ("data", ".churn", ".mlflow", ".dvc", "build")]
-    if log and log.file:
-        skip += [log.file, *(log.file.with_name(f"{log.file.name}-{end}") for end in ("wal", "shm"))]
-    keep = partial(_keep, settings, journal)
-    found: list[Store | None] = [
-        Files(root, FORMATS, skip=skip, ours=ours),
-        log,
-        runs.Runs(settings),
-        Versions(folders, FORMATS, keep),
-    ]
-    return [store for store in found if store is not None]
-
-
-def only_here(settings: Settings) -> None:
-    """Say so, instead of giving a receipt for stores that were never opened."""
-    profile = settings.profile
-    away = {
-        "offline_store": profile.offline_store != "file",
-        "online_store": profile.online_store != "sqlite",
-        "tracking_uri": not profile.tracking_uri.startswith("sqlite:"),
-    }
-    if names := [name for name, far in away.items() if far]:
-        raise Misuse(
-            f"Profile '{settings.profile_name}': this command reaches the stores of one machine; {', '.join(names)} "
-            "name servers. Run it with the profile local, and delete on the servers with their own tools."
-        )
-
-
-def _log(settings: Settings) -> Decisions | None:
-    address = settings.profile.decision_log
-    if not address.startswith("sqlite:///"):
-        raise Misuse(f"Profile '{settings.profile_name}': the decision log {address} is a server; see docs/rights.md.")
-    file = settings.root / address.removeprefix("sqlite:///")
-    opener: Callable[[], DecisionLog] = partial(open_log, str(file))
-    return Decisions(opener, file) if file.is_file() else None
 
 
 def _keep(settings: Settings, journal: Journal) -> None:
@@ -182,7 +128,8 @@ def _keep(settings: Settings, journal: Journal) -> None:
     """
     pinned = settings.path("source")
     if pinned.is_file():
-        write_json(pinned, read_json(pinned) | gone.fingerprint(settings))
+        known = read_json(pinned)
+        write_json(pinned, known | gone.fingerprint(settings) | corrections.fingerprint(settings, known))
     stays = journal.notes["answer"] == "none_model_anonymous"
     clean = journal.notes["clean"]
     versions.commit(settings.root, [s for s in clean if stays or s in (*DATA_STAGES, "score")])
@@ -192,7 +139,7 @@ def _settle_model(settings: Settings, journal: Journal) -> ModelNote:
     answer = journal.notes["answer"]
     if answer == "retire":
         count = runs.retire(settings)
-        versions.drop(settings.root, settings.profile.dvc_remote, ("train", "register"))
+        stores.drop(settings, ("train", "register"))
         done = f"{count} registry versions, their runs and artifacts are deleted. The next `churn run` trains anew."
     elif answer == "none_model_anonymous":
         done = "Nothing: the card claims and shows that the model is anonymous (model_privacy)."

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from churn import gone
+from churn import gone, operation
 from churn.settings import Settings
 from churn.tools import runs, versions
 from churn.tools.parquet_rows import ParquetRows, older
-from sovereign.decision_log import open_log
 from sovereign.rights.policy import Rule
 from sovereign.rights.retention import Due
 from sovereign.rights.tombstones import write_durably
 
 
 @dataclass(frozen=True)
-class _Keeper:
+class Keeping:
     """A class of data with its rule; ``settings`` tell where it lies."""
 
     data_class: str
@@ -38,7 +36,7 @@ class _Keeper:
 
 
 @dataclass(frozen=True)
-class Rows(_Keeper):
+class Rows(Keeping):
     """Rows of Parquet files by a column of times; without a column, all rows once the file is old enough."""
 
     files: Sequence[Path]
@@ -53,7 +51,7 @@ class Rows(_Keeper):
 
     def expire(self, due: Sequence[Due]) -> None:
         """Write each file anew without the rows."""
-        for one in due:
+        for one in (one for one in due if self._path(one) in self.files):
             if self.data_class == "raw":
                 gone.expire_before(self.settings, one.before)
             ParquetRows().remove_where(self._path(one), self._condition(one.before))
@@ -63,7 +61,7 @@ class Rows(_Keeper):
 
 
 @dataclass(frozen=True)
-class OldFiles(_Keeper):
+class OldFiles(Keeping):
     """Whole files by the time they were written."""
 
     folders: Sequence[Path]
@@ -81,7 +79,7 @@ class OldFiles(_Keeper):
 
 
 @dataclass(frozen=True)
-class NotebookOutputs(_Keeper):
+class NotebookOutputs(Keeping):
     """Outputs of notebooks by the time the notebook was written; the code stays."""
 
     folder: Path
@@ -104,7 +102,7 @@ class NotebookOutputs(_Keeper):
 
 
 @dataclass(frozen=True)
-class OldVersions(_Keeper):
+class OldVersions(Keeping):
     """Objects of data versions that were replaced, in the cache and in the folder remote."""
 
     def due(self, now: datetime) -> list[Due]:
@@ -115,12 +113,12 @@ class OldVersions(_Keeper):
 
     def expire(self, due: Sequence[Due]) -> None:
         """Delete the objects."""
-        for one in due:
+        for one in (one for one in due if one.unit == "object"):
             self._path(one).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
-class OldModels(_Keeper):
+class OldModels(Keeping):
     """Registry versions that no alias points to."""
 
     def due(self, now: datetime) -> list[Due]:
@@ -136,7 +134,7 @@ class OldModels(_Keeper):
 
 
 @dataclass(frozen=True)
-class OldRuns(_Keeper):
+class OldRuns(Keeping):
     """Runs that no registry version stands on, with their artifacts."""
 
     models: OldModels
@@ -154,26 +152,24 @@ class OldRuns(_Keeper):
 
 
 @dataclass(frozen=True)
-class LogEntries(_Keeper):
+class LogEntries(Keeping):
     """Entries of the decision log of some kinds, by the time they were written."""
 
-    file: Path
     kinds: Sequence[str]
 
     def due(self, now: datetime) -> list[Due]:
         """One entry for all of them."""
         before = self.rule.before(now)
-        if not self.file.is_file():
-            return []
-        with closing(open_log(str(self.file))) as log:
-            count = log.older(_stamp(before), self.kinds)
-        return [self._due(self.file, count, "entries", before)] if count else []
+        with operation.decision_log(self.settings) as log:
+            count = log.older(_stamp(before), self.kinds) if log else 0
+        return [self._due("decision log", count, "entries", before)] if count else []
 
     def expire(self, due: Sequence[Due]) -> None:
         """Blank them; the chain keeps holding."""
         for one in due:
-            with closing(open_log(str(self.file))) as log:
-                log.expire(_stamp(one.before), self.kinds)
+            with operation.decision_log(self.settings) as log:
+                if log:
+                    log.expire(_stamp(one.before), self.kinds)
 
 
 def _written(path: Path) -> datetime:

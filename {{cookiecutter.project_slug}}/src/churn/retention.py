@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from churn import gone
+from churn import corrections, gone
 from churn.artifacts import read_json, write_json
 from churn.errors import Refused
 from churn.keepers import LogEntries, NotebookOutputs, OldFiles, OldModels, OldRuns, OldVersions, Rows
+from churn.server_keepers import BucketVersions, FeastRows, OnlineKeys
 from churn.settings import Settings
 from churn.tools import versions
 from sovereign.rights import retention
@@ -82,7 +83,8 @@ def now() -> datetime:
 def _keep(settings: Settings, clean: Sequence[str]) -> None:
     pinned = settings.path("source")
     if pinned.is_file():
-        write_json(pinned, read_json(pinned) | gone.fingerprint(settings))
+        known = read_json(pinned)
+        write_json(pinned, known | gone.fingerprint(settings) | corrections.fingerprint(settings, known))
     versions.commit(settings.root, clean)
 
 
@@ -95,6 +97,7 @@ def _tables(settings: Settings) -> list[Keeper]:
     return [
         Rows("groups", rule.groups, settings, groups),
         Rows("raw", rule.raw, settings, lines, "event_time"),
+        Rows("raw", rule.raw, settings, [raw / corrections.NAME], "purchase"),
         Rows("features", rule.features, settings, [features / "snapshots.parquet"], "event_timestamp"),
         Rows("snapshots", rule.snapshots, settings, [features / "training.parquet"], "event_timestamp"),
         Rows("scores", rule.scores, settings, [scores / "scores.parquet"]),
@@ -104,16 +107,27 @@ def _tables(settings: Settings) -> list[Keeper]:
 def _others(settings: Settings) -> list[Keeper]:
     rule, root = settings.retention, settings.root
     models = OldModels("models", rule.models, settings)
-    log = root / settings.profile.decision_log.removeprefix("sqlite:///")
     copies = [root / ".churn/pipeline", root / "build", settings.path("valid").with_name("2_valid_refused")]
     backups = [root / rule.backups.folder] if rule.backups.folder else []
     return [
         OldVersions("dvc_versions", rule.dvc_versions, settings),
         models,
         OldRuns("runs", rule.runs, settings, models),
-        LogEntries("decisions", rule.decisions, settings, log, ("decision", "rectification")),
-        LogEntries("reviews", rule.reviews, settings, log, ("review", "contest", "seed")),
+        LogEntries("decisions", rule.decisions, settings, ("decision", "rectification")),
+        LogEntries("reviews", rule.reviews, settings, ("review", "contest", "seed")),
         NotebookOutputs("notebooks", rule.notebooks, settings, root / "notebooks"),
         OldFiles("copies", rule.copies, settings, copies),
         OldFiles("backups", rule.backups, settings, backups),
+        *_servers(settings),
     ]
+
+
+def _servers(settings: Settings) -> list[Keeper]:
+    rule, found = settings.retention, list[Keeper]()
+    if settings.profile.offline_store == "s3":
+        found.append(FeastRows("features", rule.features, settings))
+    if settings.profile.online_store == "redis":
+        found.append(OnlineKeys("features", rule.features, settings))
+    if settings.profile.dvc_remote == versions.BUCKET:
+        found.append(BucketVersions("dvc_versions", rule.dvc_versions, settings))
+    return found

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from churn import gone, operation
+from churn import corrections, gone, operation
 from churn.artifacts import read_json, write_json
 from churn.errors import Misuse
 from churn.profiles import SCHEME
@@ -26,7 +26,9 @@ def refresh(settings: Settings) -> Path:
     """
     path = settings.path("source")
     pinned = read_json(path) if path.is_file() else None
-    now = _describe(settings, pinned) | gone.fingerprint(settings) | operation.fingerprint(settings, pinned or {})
+    known = pinned or {}
+    now = _describe(settings, pinned) | gone.fingerprint(settings) | operation.fingerprint(settings, known)
+    now |= corrections.fingerprint(settings, known)
     if now != pinned:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, now)

@@ -82,6 +82,11 @@ class Explainer:
         self._finder = Finder(model, contract, policy)
         self._specs = {spec.name: spec for spec in contract.features}
 
+    @property
+    def policy(self) -> Policy:
+        """Bands and what they lead to."""
+        return self._policy
+
     def explain(self, row: Row) -> Explanation:
         """Explain one customer's ``row`` (feature name to value, None for missing); KeyError names missing names."""
         parts = self._model.contributions({name: [row[name]] for name in self._model.features if name in row})[0]

@@ -12,14 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from canaries import plant, shop
-from world import World, pseudonym
+from world import World, decide, pseudonym
 
-from churn_service import settings as service_settings
-from churn_service.runtime import Runtime
-from churn_service.scoring import make
 from small_project import commit, configure, environment, make_clone
-from sovereign.bundle import read_bundle
-from sovereign.decision_log import open_log
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> World:
     _must(world.churn("run"))
     commit(world.root, "Second version")
     _must(world.churn("push"))
-    _decide(world)
+    decide(world.root, str(world.root / ".churn/decisions.db"))
     scored = set(pd.read_parquet(world.root / "data/8_scores/scores.parquet")["customer_id"])
     return replace(world, chosen=tuple(one for one in people if pseudonym(one) in scored)[:3])
 
@@ -80,21 +75,3 @@ def _move(database: Path, old: str, new: str) -> None:
 
 def _must(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 0, done.stderr
-
-
-def _decide(world: World) -> None:
-    """A decision about everyone who is scored, as the service writes it."""
-    log = world.root / ".churn/decisions.db"
-    environ = {"BUNDLE_DIR": str(world.root / "data/7_bundle"), "CHURN_LOG": str(log)}
-    settings = service_settings.read(environ)
-    runtime = Runtime(settings, read_bundle(settings.bundle))
-    snapshots = pd.read_parquet(world.root / "data/3_features/snapshots.parquet")
-    now = snapshots[snapshots["event_timestamp"] == snapshots["event_timestamp"].max()]
-    drafts = []
-    for row in now.drop(columns="event_timestamp").to_dict("records"):
-        values = {k: None if pd.isna(v) else v for k, v in row.items() if k != "customer_id"}
-        drafts.append(make(runtime, row["customer_id"], values, source="request", key="crm").draft)
-    opened = open_log(str(log))
-    opened.append(drafts)
-    opened.close()
-    runtime._reader.close()

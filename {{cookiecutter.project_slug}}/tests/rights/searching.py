@@ -5,6 +5,7 @@ import re
 import subprocess
 import zipfile
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow.parquet
@@ -24,16 +25,25 @@ def places(folder: Path, words: Iterable[str], *, but: Iterable[Path] = ()) -> l
     return found + [f"git objects of {root}" for root in _repositories(folder) if pattern.search(_objects(root))]
 
 
+def held(content: bytes, words: Iterable[str]) -> bool:
+    """Whether one of ``words`` stands in ``content`` in any form."""
+    pattern = re.compile(b"|".join(re.escape(word.encode()) for word in words))
+    return any(pattern.search(part) for part in _parts(content))
+
+
 def _contents(path: Path) -> Iterator[bytes]:
-    raw = path.read_bytes()
     yield str(path.name).encode()
+    yield from _parts(path.read_bytes())
+
+
+def _parts(raw: bytes) -> Iterator[bytes]:
     yield raw
     if raw[:4] == b"PAR1":
-        table = pyarrow.parquet.read_table(path)
+        table = pyarrow.parquet.read_table(BytesIO(raw))
         for column in table.columns:
             yield "\n".join(map(str, column.unique().to_pylist())).encode()
-    elif raw[:2] == b"PK" and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+    elif raw[:2] == b"PK" and zipfile.is_zipfile(BytesIO(raw)):
+        with zipfile.ZipFile(BytesIO(raw)) as archive:
             yield from (archive.read(name) for name in archive.namelist())
     elif raw[:2] == b"\x1f\x8b":
         yield gzip.decompress(raw)

@@ -4,11 +4,18 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import pandas as pd
 from canaries import Canary
 
 from churn.settings import Settings
+from churn_service import settings as service_settings
+from churn_service.runtime import Runtime, archive
+from churn_service.scoring import make
 from small_project import KEY, churn, load
+from sovereign.bundle import read_bundle
+from sovereign.decision_log import open_log
 from sovereign.pseudonym import pseudonyms
 
 
@@ -43,3 +50,23 @@ class World:
 
 def pseudonym(person: Canary) -> str:
     return pseudonyms([person.customer_id], bytes.fromhex(KEY))[0]
+
+
+def decide(root: Path, log: str) -> None:
+    """A decision about everyone who is scored, as the service writes it."""
+    with TemporaryDirectory() as spare:
+        environ = {"BUNDLE_DIR": str(root / "data/7_bundle"), "CHURN_LOG": f"{spare}/log.db"}
+        settings = service_settings.read(environ)
+        runtime = Runtime(settings, read_bundle(settings.bundle))
+    snapshots = pd.read_parquet(root / "data/3_features/snapshots.parquet")
+    now = snapshots[snapshots["event_timestamp"] == snapshots["event_timestamp"].max()]
+    head = {"bundle": runtime.reference, "key": "crm", **runtime.versions}
+    drafts = []
+    for row in now.drop(columns="event_timestamp").to_dict("records"):
+        values = {k: None if pd.isna(v) else v for k, v in row.items() if k != "customer_id"}
+        drafts.append(make(runtime, row["customer_id"], values, source="request", head=head).draft)
+    opened = open_log(log)
+    archive(opened, runtime.bundle)
+    opened.append(drafts)
+    opened.close()
+    runtime._reader.close()

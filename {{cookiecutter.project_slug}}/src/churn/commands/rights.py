@@ -37,7 +37,7 @@ def erase(
     settings = _settings(profile)
     people = _people(settings, subject, file, pseudonyms)
     if again and not people and not (people := erasure.returned(settings)):
-        typer.echo("None of the erased is in data/, the DVC cache or the remote.")
+        typer.echo("None of the erased is in the data, its versions, the object storage or the decision log.")
         return
     receipt = erasure.erase(settings, people, reference)
     where = f"{erasure.RECEIPTS}/{receipt.id}.html"
@@ -62,10 +62,9 @@ def access(
 ) -> None:
     """Write everything that is held about a person, for them to read and to take along (GDPR Art. 15, 20)."""
     from churn import access as request
-    from churn import erasure, gone
+    from churn import gone
 
     settings = _settings(profile)
-    erasure.only_here(settings)
     (person,) = _people(settings, [subject], None, pseudonyms)
     found = request.gather(settings, person)
     folder = output or settings.root / "build/access" / gone.tombstones(settings).mark(person)[:12]
@@ -77,19 +76,54 @@ def access(
 
 
 @app.command(rich_help_panel=PANEL)
+def rectify(
+    subject: Annotated[str, typer.Option(help="Customer id as in your transactions.")],
+    set_: Annotated[list[str], typer.Option("--set", help="column=value as the data has it; repeatable.")],
+    purchase: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"], help="Time (UTC) of the purchase that is wrong."
+        ),
+    ] = None,
+    pseudonyms: PseudonymOption = False,
+    reference: Annotated[str, typer.Option(help="Your number of the request, for the receipt; no name.")] = "",
+    profile: ProfileOption = None,
+) -> None:
+    """Correct a person's data, score and decide again, and link the new decision to the old one (GDPR Art. 16)."""
+    from churn import rectify as request
+
+    settings = _settings(profile)
+    if wrong := [one for one in set_ if "=" not in one]:
+        raise Misuse(f"--set {wrong[0]!r} has no '=': write column=value, such as --set amount_eur=12.50.")
+    values = {name.strip(): value.strip() for name, _, value in (one.partition("=") for one in set_)}
+    (person,) = _people(settings, [subject], None, pseudonyms)
+    moment = purchase.replace(tzinfo=UTC) if purchase else None
+    found, page = request.rectify(settings, person, moment, values, reference)
+    typer.echo(f"{', '.join(values)} corrected in {found.rows:,} rows. Receipt: {page.relative_to(settings.root)}")
+    if again := found.again:
+        typer.echo(
+            f"  Decided again: {again.score_before:.3f} ({again.outcome_before}) is now {again.score_after:.3f} "
+            f"({again.outcome_after}); decision {again.new} corrects {again.old}."
+        )
+    else:
+        typer.echo("  No decision about them is on record; the score is new in data/8_scores.")
+    typer.echo(f"  Tell these recipients (GDPR Art. 19): {'; '.join(found.recipients) or 'none'}.")
+    typer.echo("Correct your source file too. Now commit governance/, data/source.json and dvc.lock, and `churn push`.")
+
+
+@app.command(rich_help_panel=PANEL)
 def retain(
     apply: Annotated[bool, typer.Option("--apply/--plan", help="Delete what is due, or only list it.")] = False,
     at: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As if it were this day (UTC).")] = None,
     json_: Annotated[bool, typer.Option("--json", help="The list as JSON.")] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """List or delete what is past its period in [retention] (GDPR Art. 5(1)(e))."""
+    """List or delete what is past its period in the retention table (GDPR Art. 5(1)(e))."""
     import json
 
-    from churn import erasure, retention
+    from churn import retention
 
     settings = _settings(profile)
-    erasure.only_here(settings)
     now = at.replace(tzinfo=UTC) if at else retention.now()
     retention.refuse_short_log(settings, now)
     due = retention.apply(settings, now) if apply else retention.plan(settings, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn import gone, operation
+from churn import corrections, gone, operation
 from churn.artifacts import read_json, summarise, writing
 from churn.errors import Misuse, Refused
 from churn.settings import Settings
@@ -41,11 +41,12 @@ def data(source: Path, output: Path, *, settings: Settings) -> None:
     _load(connection, pinned, settings)
     _customers(connection, settings)
     _transactions(connection, settings)
-    gone.leave_out(connection, settings)
-    operation.leave_out_objectors(connection, settings, pinned)
-    counts = _set_aside(connection, consent_needed=_has_consent(settings))
-    _names(connection, settings.pseudonym_key())
     with writing(output) as folder:
+        corrections.apply(connection, settings, pinned, folder)
+        gone.leave_out(connection, settings)
+        operation.leave_out_objectors(connection, settings, pinned)
+        counts = _set_aside(connection, consent_needed=_has_consent(settings))
+        _names(connection, settings.pseudonym_key())
         _write(connection, folder)
         kept = counts["read"] - sum(counts["set_aside"].values())
         aside = counts["read"] - kept

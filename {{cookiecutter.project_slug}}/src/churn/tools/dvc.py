@@ -77,12 +77,12 @@ def fetch(settings: Settings, version: str, target: Path) -> None:
 
     Reads DVC's remote as it lies on S3 (files/md5/ab/cdef…; a folder is a JSON list), so that no git is needed.
     """
-    listing = json.loads(_object(settings, version))
+    listing = json.loads(content(settings, version))
     with writing(target) as folder:
         for entry in listing:
             path = folder / entry["relpath"]
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_object(settings, entry["md5"]))
+            path.write_bytes(content(settings, entry["md5"]))
 
 
 def stored(settings: Settings, version: str) -> bool:
@@ -90,12 +90,13 @@ def stored(settings: Settings, version: str) -> bool:
     return s3.fingerprint(settings, settings.s3.address(_key(version))) is not None
 
 
-def _object(settings: Settings, version: str) -> bytes:
-    content = s3.read(settings, _key(version))
-    seen = hashlib.md5(content, usedforsecurity=False).hexdigest()
+def content(settings: Settings, version: str) -> bytes:
+    """The object stored under the hash ``version``, checked against it."""
+    found = s3.read(settings, _key(version))
+    seen = hashlib.md5(found, usedforsecurity=False).hexdigest()
     if seen != version.removesuffix(".dir"):
         raise Refused(f"The object {version} in the DVC remote has the hash {seen}: it was changed or cut off.")
-    return content
+    return found
 
 
 def _key(version: str) -> str:

@@ -68,6 +68,18 @@ def apply(folder: Path, settings: Settings) -> Any:
     return feature_store
 
 
+def source_of(folder: Path, settings: Settings) -> str:
+    """Where the registry says that the snapshots lie; empty before step 3 has registered any."""
+    from feast.errors import FeastObjectNotFoundException
+
+    feature_store = store(folder, settings)
+    try:
+        with stores.reached(settings):
+            return str(feature_store.get_feature_view(VIEW).batch_source.path)
+    except FeastObjectNotFoundException:
+        return ""
+
+
 def historical(feature_store: Any, entities: pd.DataFrame) -> pd.DataFrame:
     """Features as they were at each (customer_id, event_timestamp) of ``entities``, point in time."""
     with chdir(feature_store.repo_path):

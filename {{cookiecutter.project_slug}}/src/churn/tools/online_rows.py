@@ -51,13 +51,14 @@ def _count(connection: sqlite3.Connection, table: str, key: bytes) -> int:
 
 def _rows(connection: sqlite3.Connection, people: People) -> Iterator[tuple[str, bytes]]:
     tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1")]
-    keys = [_key(one) for one in people]
+    keys = [entity_key(one) for one in people]
     for table in tables:
         if KEY in [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]:
             yield from ((table, key) for key in keys)
 
 
-def _key(pseudonym: str) -> bytes:
+def entity_key(pseudonym: str) -> bytes:
+    """Feast's key of a customer, as every online store has it."""
     with redirect_stderr(StringIO()):
         from feast.infra.key_encoding_utils import serialize_entity_key
         from feast.protos.feast.types.EntityKey_pb2 import EntityKey

@@ -38,6 +38,10 @@ class ParquetRows:
         """Rows of ``path`` for which the SQL ``condition`` is true."""
         return db.count(self._connection, _table(path), condition)
 
+    def count_both(self, path: Path, person: str, condition: str) -> int:
+        """Rows about ``person`` for which the SQL ``condition`` is true."""
+        return self.count_where(path, f"({self._theirs(path, [person])}) AND {condition}")
+
     def remove_where(self, path: Path, condition: str) -> None:
         """Write ``path`` anew without the rows for which ``condition`` is true, then put it in its place."""
         query = f"SELECT * FROM {_table(path)} WHERE ({condition}) IS NOT TRUE"  # noqa: S608
@@ -77,6 +81,11 @@ class ParquetRows:
 def older(column: str, before: datetime) -> str:
     """The condition for rows whose ``column`` lies before ``before`` (UTC)."""
     return OLDER.format(column=_name(column), before=before.isoformat())
+
+
+def at_time(moment: datetime) -> str:
+    """The condition for purchases at ``moment`` (UTC)."""
+    return f"event_time = TIMESTAMPTZ '{moment.isoformat()}'"
 
 
 def _plain(value: Any) -> Any:

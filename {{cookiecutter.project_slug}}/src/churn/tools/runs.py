@@ -13,9 +13,14 @@ from urllib.parse import unquote, urlparse
 
 from churn.errors import Refused
 from churn.settings import Settings
-from churn.tools import mlflow
+from churn.tools import bucket, mlflow, server_rows
 from sovereign.rights.formats import mentions
 from sovereign.rights.stores import People, Trace
+
+SERVER = "tracking_database"
+"""The secret that names the database of MLflow's server."""
+PROXIED = "mlflow-artifacts:/"
+"""Artifacts that pass through MLflow's server to the bucket."""
 
 
 class Runs:
@@ -28,18 +33,17 @@ class Runs:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._file = database(settings)
 
     def find(self, people: People) -> list[Trace]:
         """One trace a run; one for the database itself if no run explains the mention."""
-        if not self._file.is_file() or not mentions(self._file, people):
+        if not self._mentioned(people):
             return []
         runs = [run for run in _runs(self._settings) if any(one in str(run.to_dictionary()) for one in people)]
         found = [
             Trace(store=self.name, place=f"run {run.info.run_id}", count=1, unit="run", action="run deleted")
             for run in runs
         ]
-        elsewhere = Trace(store=self.name, place=self._file.name, count=1, unit="mention", action="by hand")
+        elsewhere = Trace(store=self.name, place="its database", count=1, unit="mention", action="by hand")
         return found or [elsewhere]
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
@@ -51,13 +55,25 @@ class Runs:
                 if version.run_id in ids:
                     api.delete_model_version(version.name, version.version)
             delete(self._settings, ids)
-            with closing(sqlite3.connect(self._file)) as connection:
-                connection.execute("VACUUM")
+            self._vacuum()
+
+    def _mentioned(self, people: People) -> bool:
+        if (file := database(self._settings)) is None:
+            return server_rows.mentioned(self._settings, SERVER, people)
+        return file.is_file() and mentions(file, people)
+
+    def _vacuum(self) -> None:
+        if (file := database(self._settings)) is None:
+            server_rows.vacuum(self._settings, SERVER)
+            return
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("VACUUM")
 
 
-def database(settings: Settings) -> Path:
-    """The SQLite file of the tracking store."""
-    return settings.root / settings.profile.tracking_uri.removeprefix("sqlite:///")
+def database(settings: Settings) -> Path | None:
+    """The SQLite file of the tracking store; None where it is a server's."""
+    uri = settings.profile.tracking_uri
+    return settings.root / uri.removeprefix("sqlite:///") if uri.startswith("sqlite:") else None
 
 
 def old_versions(settings: Settings, before: datetime) -> list[Any]:
@@ -98,30 +114,46 @@ def delete(settings: Settings, run_ids: Sequence[str]) -> None:
     ``mlflow gc`` is not used: besides the runs that it is told, it deletes all experiments that anybody has put into
     the bin, and it has left artifacts behind (mlflow/mlflow#17240). The calls below are the ones that it makes.
     """
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
     if not run_ids:
         return
     there = {run.info.run_id: run.info for run in _runs(settings)}
     models = [model for model in _logged_models(settings) if model.source_run_id in run_ids]
     _inside(settings, [i.artifact_uri for i in there.values() if i.run_id in run_ids])
     _inside(settings, [model.artifact_location for model in models])
-    store = SqlAlchemyStore(f"sqlite:///{database(settings)}", str(settings.root / ".mlflow/artifacts"))
+    store = _database_store(settings)
     for model in models:
-        get_artifact_repository(model.artifact_location).delete_artifacts()
-        _remove_folder(model.artifact_location)
+        _delete_artifacts(settings, model.artifact_location)
         store._hard_delete_logged_model(model.model_id)
     for run_id in run_ids:
         if run_id in there:
-            get_artifact_repository(there[run_id].artifact_uri).delete_artifacts()
-            _remove_folder(there[run_id].artifact_uri)
+            _delete_artifacts(settings, there[run_id].artifact_uri)
             store._hard_delete_run(run_id)
+
+
+def _database_store(settings: Settings) -> Any:
+    """MLflow's own access to its database: over HTTP nothing can be deleted for good."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    if (file := database(settings)) is not None:
+        return SqlAlchemyStore(f"sqlite:///{file}", str(settings.root / ".mlflow/artifacts"))
+    url = settings.secrets.need(SERVER).replace("postgresql://", "postgresql+psycopg://", 1)
+    return SqlAlchemyStore(url, PROXIED)
+
+
+def _delete_artifacts(settings: Settings, uri: str) -> None:
+    """On a server with every version of each object, which MLflow's own call would leave behind."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    if uri.startswith(PROXIED):
+        bucket.Objects(settings).clear(f"mlflow{urlparse(uri).path}/")
+        return
+    get_artifact_repository(uri).delete_artifacts()
+    _remove_folder(uri)
 
 
 def _inside(settings: Settings, uris: Iterable[str]) -> None:
     """MLflow notes absolute paths: in a copied project they still point at the original, which is not ours to empty."""
-    for folder in map(_folder, uris):
+    for folder in (_folder(uri) for uri in uris if not uri.startswith(PROXIED)):
         if not folder.is_relative_to(settings.root):
             raise Refused(
                 f"MLflow says that artifacts lie in {folder}, outside {settings.root}: this project was copied or "

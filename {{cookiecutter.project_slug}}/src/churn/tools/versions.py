@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from churn.errors import Misuse
-from churn.tools.dvc import _repo
+from churn.tools.dvc import _repo, _stop
 from sovereign.rights.files import digest_of, entries
 
+BUCKET = "eu"
+"""The remote in the bucket of ``[s3]``; :mod:`churn.tools.bucket` looks after its objects."""
 OBJECT = re.compile(r"\b[0-9a-f]{32}(?:\.dir)?\b")
 
 
@@ -34,40 +36,55 @@ def commit(root: Path, stages: Sequence[str]) -> None:
             repo.commit(stage, force=True)
 
 
-def places(root: Path, remote: str) -> dict[str, Path]:
-    """The folders that hold objects: the cache, and ``remote`` once something has been pushed.
+def run_only(root: Path, stages: Sequence[str]) -> None:
+    """Run those of ``stages`` whose inputs have changed, in this order, and no other; SystemExit if one stops."""
+    from dvc.exceptions import DvcException
 
-    Raises Misuse for a remote that is no folder: its old object versions cannot be reached from here.
+    with _in(root) as repo:
+        for stage in stages:
+            try:
+                repo.reproduce(stage, single_item=True)
+            except DvcException as error:
+                _stop(error)
+
+
+def places(root: Path, remote: str) -> dict[str, Path]:
+    """The folders that hold objects: the cache, and every folder remote to which something has been pushed.
+
+    Raises Misuse if ``remote`` is no folder and not the bucket of ``[s3]``: its old versions cannot be reached.
     """
     with _in(root) as repo:
-        cache = Path(repo.cache.local.path).parents[1]
-        config: dict[str, Any] = repo.config["remote"].get(remote, {})
-    url = str(config.get("url", ""))
-    if "://" in url:
+        found = {"cache": Path(repo.cache.local.path).parents[1]}
+        remotes: dict[str, Any] = dict(repo.config["remote"])
+    urls = {name: str(config.get("url", "")) for name, config in remotes.items()}
+    if "://" in (url := urls.get(remote, "")) and remote != BUCKET:
         raise Misuse(
-            f"The DVC remote '{remote}' is {url.partition(':')[0]}: old versions are removed from the cache and from "
-            "folder remotes only. Use the profile local, or delete the object versions at the provider and note it."
+            f"The DVC remote '{remote}' is {url.partition(':')[0]}: old versions are removed from the cache, folder "
+            f"remotes and the bucket of [s3] (remote '{BUCKET}'). Use one of these as dvc_remote."
         )
-    found = {"cache": cache}
-    if url and (folder := (root / ".dvc" / url).resolve()).is_dir():
-        found["remote"] = folder
-    return found
+    folders = {name: (root / ".dvc" / url).resolve() for name, url in urls.items() if url and "://" not in url}
+    labels = {name: "remote" if name == remote else f"remote {name}" for name in folders}
+    return found | {labels[name]: folder for name, folder in folders.items() if folder.is_dir()}
 
 
-def drop(root: Path, remote: str, stages: Sequence[str]) -> None:
-    """Remove the outputs of ``stages`` from ``data/``, the cache and the remote; the stages are due to run again."""
+def drop(root: Path, remote: str, stages: Sequence[str]) -> set[str]:
+    """Remove the outputs of ``stages`` from ``data/``, the cache and folder remotes; the stages are due to run again.
+
+    Returns the hashes of the objects, for a remote that is no folder.
+    """
     folders = places(root, remote)
     with _in(root) as repo:
         outs = [out for stage in repo.index.stages if stage.name in stages for out in stage.outs]
         named = {str(out.hash_info.value) for out in outs if out.hash_info}
         paths = [Path(out.fs_path) for out in outs]
     manifests = [path for folder in folders.values() for path in folder.rglob("*.dir") if digest_of(path) in named]
-    files = set().union(*map(entries, manifests))
+    gone = named.union(*map(entries, manifests))
     for path in (path for folder in folders.values() for path in folder.rglob("*") if path.is_file()):
-        if digest_of(path) in named | files:
+        if digest_of(path) in gone:
             path.unlink()
     for path in paths:
         shutil.rmtree(path, ignore_errors=True)
+    return gone
 
 
 def unneeded(root: Path, folders: Mapping[str, Path], since: datetime) -> list[Path]:
@@ -76,9 +93,9 @@ def unneeded(root: Path, folders: Mapping[str, Path], since: datetime) -> list[P
     The version in force at ``since`` and all later ones are needed: the lock now, each commit of it since, and the
     last one before.
     """
-    named = _named(root, since)
-    manifests = [path for folder in folders.values() for path in folder.rglob("*.dir") if digest_of(path) in named]
-    needed = named.union(*map(entries, manifests))
+    known = named(root, since)
+    manifests = [path for folder in folders.values() for path in folder.rglob("*.dir") if digest_of(path) in known]
+    needed = known.union(*map(entries, manifests))
     objects = [path for folder in folders.values() for path in sorted(folder.rglob("*")) if path.is_file()]
     old = [path for path in objects if path.stat().st_mtime < since.timestamp() and "runs" not in path.parts]
     return [path for path in old if digest_of(path) not in needed]
@@ -91,7 +108,8 @@ def _in(root: Path) -> Iterator[Any]:
         yield repo
 
 
-def _named(root: Path, since: datetime) -> set[str]:
+def named(root: Path, since: datetime) -> set[str]:
+    """Hashes in ``dvc.lock`` as it is now, as any commit since ``since`` has it, and as the last one before had it."""
     lock, moment = root / "dvc.lock", since.isoformat()
     later = _git(root, "log", "--all", f"--since={moment}", "--format=%H", "--", "dvc.lock").split()
     before = _git(root, "log", f"--until={moment}", "--max-count=1", "--format=%H", "--", "dvc.lock").split()

@@ -101,7 +101,7 @@ def _decision(log: DecisionLog, entry: Entry, explainers: dict[str, Explainer | 
     made: Row = json.loads(entry.body or "{}")
     reference, inputs = made["bundle"], made.get("features") or {}
     if reference not in explainers:
-        explainers[reference] = _explainer(log, reference)
+        explainers[reference] = explainer_of(log, reference)
     explainer = explainers[reference]
     full = explainer.explain(inputs) if explainer and inputs else None
     later = [one for one in log.of_case(entry.case_id) if one.seq != entry.seq and one.body]
@@ -121,7 +121,8 @@ def _decision(log: DecisionLog, entry: Entry, explainers: dict[str, Explainer | 
     )
 
 
-def _explainer(log: DecisionLog, reference: str) -> Explainer | None:
+def explainer_of(log: DecisionLog, reference: str) -> Explainer | None:
+    """The model that took a decision, from the log's entry ``reference``; None if that is gone."""
     entries = log.of_case(reference)
     if not entries or entries[0].body is None:
         return None

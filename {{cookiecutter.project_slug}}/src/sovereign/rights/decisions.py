@@ -19,12 +19,17 @@ SUPPRESSION = Kept(
 
 
 class Decisions:
-    """Entries of ``opener()``'s log; ``file`` is its SQLite file, which then also loses the pages that held them."""
+    """Entries of ``opener()``'s log; ``file`` is its SQLite file, which then also loses the pages that held them.
+
+    On a server ``tidy`` frees the old rows.
+    """
 
     name = "decision log"
 
-    def __init__(self, opener: Callable[[], DecisionLog], file: Path | None) -> None:
-        self._opener, self.file = opener, file
+    def __init__(
+        self, opener: Callable[[], DecisionLog], file: Path | None, tidy: Callable[[], None] = lambda: None
+    ) -> None:
+        self._opener, self.file, self._tidy = opener, file, tidy
 
     def find(self, people: People) -> list[Trace]:
         """One trace for all entries about somebody of ``people``."""
@@ -50,6 +55,7 @@ class Decisions:
         if self.file:
             with closing(sqlite3.connect(self.file)) as connection:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._tidy()
 
     def kept(self, people: People) -> list[Kept]:
         """The objections that stay in force."""

@@ -1,0 +1,85 @@
+"""Rectification in this project: the correction becomes a new version of the data, a new score and a new decision."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from churn import corrections, gone, operation, source
+from churn.artifacts import need, read_json
+from churn.errors import Misuse
+from churn.settings import Settings
+from churn.tools import dvc, versions
+from churn.tools.parquet_rows import ParquetRows, at_time
+from sovereign.card.render.speech import said
+from sovereign.card.schema.card import read
+from sovereign.rights import access
+from sovereign.rights import rectification as receipts
+from sovereign.rights.rectification import Again, Rectification
+
+RECEIPTS = Path(gone.FOLDER) / "receipts"
+AGAIN = ("data", "validate", "features", "score")
+"""Steps that a correction runs; the model is due at the next `churn run`."""
+
+
+def rectify(
+    settings: Settings, person: str, purchase: datetime | None, values: Mapping[str, str], reference: str = ""
+) -> tuple[Rectification, Path]:
+    """Correct ``values`` of ``person`` (pseudonym), score and decide again; return receipt and its page.
+
+    Raises Misuse if nothing about them, or no purchase at that time (UTC), is held.
+    """
+    rows = _rows(settings, person, purchase)
+    before = dvc.data_version(settings.path("raw"))
+    corrections.add(settings, person, purchase, values)
+    source.refresh(settings)
+    versions.run_only(settings.root, AGAIN)
+    again, noted = _decide(settings, person, f"Corrected on request: {', '.join(values)}")
+    now = datetime.now(UTC)
+    found = Rectification(
+        id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
+        reference=reference,
+        person=gone.tombstones(settings).mark(person),
+        at=now,
+        columns=tuple(values),
+        rows=rows,
+        data_version=(before, dvc.data_version(settings.path("raw"))),
+        again=again,
+        noted=tuple(noted),
+        recipients=_recipients(settings),
+    )
+    return found, receipts.write(found, settings.root / RECEIPTS)
+
+
+def _rows(settings: Settings, person: str, purchase: datetime | None) -> int:
+    raw, rows = need(settings.path("raw"), "data"), ParquetRows()
+    name = "transactions" if purchase else "customers"
+    path = raw / f"{name}.parquet"
+    count = rows.count(path, [person]) if not purchase else rows.count_both(path, person, at_time(purchase))
+    if not count:
+        what = f"no purchase at {purchase:%Y-%m-%d %H:%M:%S} UTC" if purchase else "no row in the customers table"
+        raise Misuse(f"Of this person there is {what}: `churn access` shows what is held.")
+    return count
+
+
+def _decide(settings: Settings, person: str, text: str) -> tuple[Again | None, list[str]]:
+    features = settings.path("features")
+    current = read_json(features / "summary.json")["current"]
+    rows = ParquetRows().rows(features / "snapshots.parquet", person)
+    today = [row for row in rows if str(row["event_timestamp"])[:10] == current[:10]]
+    with operation.decision_log(settings) as log:
+        if log is None or not today:
+            return None, []
+        row: dict[str, Any] = {name: value for name, value in today[0].items() if name != "event_timestamp"}
+        return receipts.decide_again(log, person, row, text)
+
+
+def _recipients(settings: Settings) -> tuple[str, ...]:
+    """Who received the data, as the card says: they are told, unless that is impossible (GDPR Art. 19)."""
+    card = read(need(settings.path("card"), "card") / "card.json")
+    given = card.answers.decision.score_transmitted_to
+    others = [said(given)] if isinstance(given, str) else [said(one.controller) for one in given]
+    return (*access.about(card)["recipients"], *others)

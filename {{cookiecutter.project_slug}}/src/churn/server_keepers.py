@@ -1,0 +1,99 @@
+"""Who keeps data past its period on the servers of the profile eu: the bucket's versions, Feast's rows, Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from churn.keepers import Keeping
+from churn.tools import bucket, server_rows, versions
+from churn.tools.bucket import DATA, MARK, Objects, Version
+from churn.tools.feast import VIEW, source_of
+from churn.tools.parquet_rows import ParquetRows, older
+from sovereign.rights.retention import Due
+
+S3, REDIS = "s3: ", "Redis"
+
+
+@dataclass(frozen=True)
+class BucketVersions(Keeping):
+    """Objects of replaced data versions, replaced and deleted versions of every object of ours, Feast's old files."""
+
+    def due(self, now: datetime) -> list[Due]:
+        """One entry a version."""
+        before = self.rule.before(now)
+        objects = Objects(self.settings)
+        listed = [version for prefix in bucket.prefixes(self.settings) for version in objects.versions(prefix)]
+        old = [version for version in listed if version.modified < before]
+        needed = self._needed(objects, listed, before) if old else set()
+        gone = [version for version in old if not version.latest or version.marker or _digest(version) not in needed]
+        return [self._due(f"{S3}{version.place}", 1, "version", before) for version in gone]
+
+    def expire(self, due: Sequence[Due]) -> None:
+        """Delete the versions for good."""
+        objects = Objects(self.settings)
+        for one in (one for one in due if one.place.startswith(S3)):
+            key, _, version = one.place.removeprefix(S3).partition(MARK)
+            objects.delete(key, version)
+
+    def _needed(self, objects: Objects, listed: Sequence[Version], before: datetime) -> set[str]:
+        """What a version of the data in force since then names, and the file that Feast's registry names."""
+        named = versions.named(self.settings.root, before)
+        feast_file = source_of(self.settings.path("features"), self.settings).partition(f"{self.settings.s3.bucket}/")[
+            2
+        ]
+        return {"", feast_file} | named | bucket.named_in(objects, [one for one in listed if _digest(one) in named])
+
+
+def _digest(version: Version) -> str:
+    """What tells whether an object is still needed; empty where its own run or period does."""
+    if version.key.startswith(f"{DATA}files/"):
+        return version.digest
+    return version.key if version.key.startswith("feast/") else ""
+
+
+@dataclass(frozen=True)
+class FeastRows(Keeping):
+    """Rows of Feast's Parquet files in the bucket, by the day of the snapshot."""
+
+    def due(self, now: datetime) -> list[Due]:
+        """One entry a file."""
+        before, found = self.rule.before(now), []
+        objects = Objects(self.settings)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "object"
+            for version in objects.versions(f"feast/{self.settings.project.name}/"):
+                if version.latest and not version.marker and objects.fetch(version.key, version.id, path):
+                    count = ParquetRows().count_where(path, older("event_timestamp", before))
+                    found += [self._due(f"{S3}{version.place}", count, "rows", before)] if count else []
+        return found
+
+    def expire(self, due: Sequence[Due]) -> None:
+        """Put each file anew without the rows, and delete the version that had them."""
+        objects = Objects(self.settings)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "object"
+            for one in (one for one in due if one.place.startswith(S3)):
+                key, _, version = one.place.removeprefix(S3).partition(MARK)
+                if objects.fetch(key, version, path):
+                    ParquetRows().remove_where(path, older("event_timestamp", one.before))
+                    objects.replace(key, version, path)
+
+
+@dataclass(frozen=True)
+class OnlineKeys(Keeping):
+    """Customers in Redis whose features are of a day long past: nothing has written them since."""
+
+    def due(self, now: datetime) -> list[Due]:
+        """One entry for all of them."""
+        before = self.rule.before(now)
+        count = len(server_rows.stale(self.settings, VIEW, before))
+        return [self._due(REDIS, count, "keys", before)] if count else []
+
+    def expire(self, due: Sequence[Due]) -> None:
+        """Delete the keys."""
+        for one in (one for one in due if one.place == REDIS):
+            server_rows.delete_keys(self.settings, server_rows.stale(self.settings, VIEW, one.before))
