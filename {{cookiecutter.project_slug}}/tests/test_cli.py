@@ -1,10 +1,12 @@
 """`churn`: fast help, one line and the right exit code for what goes wrong."""
 
+import re
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,3 +100,19 @@ def test_help_answers_in_half_a_second_of_work(tmp_path: Path) -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(seconds) < 0.5
+
+
+def test_no_help_text_loses_a_word_that_the_terminal_takes_for_markup() -> None:
+    import typer
+
+    from churn.cli import app
+
+    def texts(command: Any) -> Iterator[str]:
+        yield command.help or ""
+        yield from (getattr(parameter, "help", "") or "" for parameter in command.params)
+        for child in getattr(command, "commands", {}).values():
+            yield from texts(child)
+
+    found = list(texts(typer.main.get_command(app)))
+    assert len(found) > 100
+    assert [text for text in found if re.search(r"\[[a-z]", text)] == []

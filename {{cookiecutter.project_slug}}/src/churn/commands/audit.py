@@ -1,4 +1,4 @@
-"""churn audit, sbom, licences: where data can go, what must not be committed, and what the project is made of."""
+"""churn audit, sbom, licences, vuln: where data can go, what must not be committed, and what the project is made of."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def audit(
     sarif: Annotated[Path | None, typer.Option(help="Write SARIF 2.1.0 here, for a code forge.")] = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Judge every address in the project by [audit] in config.toml; exit 1 if the policy refuses one."""
+    """Judge every address in the project by the audit table of config.toml; exit 1 if the policy refuses one."""
     from churn import settings as configuration
     from churn.addresses import judged
 
@@ -99,6 +99,33 @@ def licences(lock: LockArgument) -> None:
 
     for licence, packages in by_licence(_pins(lock)).items():
         typer.echo(f"{licence} ({len(packages)}): {', '.join(packages)}")
+
+
+@app.command(rich_help_panel=PANEL)
+def vuln(
+    locks: Annotated[list[Path], typer.Argument(help="Hash-locked requirements files.", exists=True, dir_okay=False)],
+    profile: ProfileOption = None,
+) -> None:
+    """Ask the audit table's vulnerability_service about every locked package; exit 1 on a finding."""
+    from churn import settings as configuration
+    from churn.tools.pip_audit import vulnerabilities
+
+    service = configuration.load(profile).audit.vulnerability_service
+    if not service:
+        raise Misuse(
+            "No vulnerability service is set, so nothing was asked. Set [audit] vulnerability_service in config.toml "
+            "to the query address of an OSV service, best your own mirror: it learns what you run."
+        )
+    count = 0
+    for lock in locks:
+        found = vulnerabilities(lock, service)
+        count += len(found)
+        for one in found:
+            mended = f"mended in {', '.join(one.mended_in)}" if one.mended_in else "not mended yet"
+            typer.echo(f"{lock.name}  {one.package} {one.version}  {one.advisory}  {mended}")
+    if count:
+        raise Refused(f"{count} known vulnerabilities. Raise the floors in requirements/*.in, then `make lock`.")
+    typer.echo(f"No known vulnerability in {', '.join(lock.name for lock in locks)}.")
 
 
 def _pins(lock: Path) -> list[Pin]:

@@ -10,7 +10,7 @@ from churn.errors import Misuse
 
 app = typer.Typer()
 ProfileOption = Annotated[str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")]
-DataOption = Annotated[str | None, typer.Option(help="Transactions file, instead of [data] in config.toml.")]
+DataOption = Annotated[str | None, typer.Option(help="Transactions file, instead of the one in config.toml.")]
 CustomersOption = Annotated[str | None, typer.Option(help="Customers file; '' for none.")]
 CountOption = Annotated[int | None, typer.Option(min=1, help="Size of the built-in shop.")]
 

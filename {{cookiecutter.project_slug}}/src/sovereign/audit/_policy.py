@@ -49,6 +49,7 @@ class Policy(_Strict):
     waivers: tuple[Waiver, ...] = ()
     fail_on: Literal["warning", "error"] = "error"
     exclude: tuple[str, ...] = ("src/sovereign/*", "tests/*", "docs/*")
+    vulnerability_service: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
 
     def allows(self, jurisdiction: Jurisdiction, payload: Payload) -> bool:
         """Whether this class may carry this payload."""
