@@ -31,8 +31,8 @@ LogOption = Annotated[str | None, typer.Option(help="File or postgresql:// addre
 
 @app.command(rich_help_panel=PANEL)
 def serve(
-    host: Annotated[str | None, typer.Option(help="Default: [serve] host in config.toml.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: [serve] port.")] = None,
+    host: Annotated[str | None, typer.Option(help="Default: host of the table serve in config.toml.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: port of the table serve.")] = None,
     profile: ProfileOption = None,
 ) -> None:
     """Serve the bundle on this machine, with the very program that is shipped; locally with its feature server."""
