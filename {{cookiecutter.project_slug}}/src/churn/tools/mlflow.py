@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -90,12 +88,12 @@ def artifact(settings: Settings, run_id: str, path: str) -> Any:
 
 def serve_ui(settings: Settings, port: int) -> None:
     """Run MLflow's pages on 127.0.0.1 until interrupted; the profile eu has a server of its own for this."""
+    from churn.tools import servers
+
     uri = tracking_uri(settings)
     if not uri.startswith("sqlite:"):
         raise Misuse(f"Profile '{settings.profile_name}' has an MLflow server: open {uri} in a browser.")
-    where = (settings.root / ".mlflow/artifacts").as_uri()
-    options = ["--backend-store-uri", uri, "--artifacts-destination", where, "--host", "127.0.0.1", "--port", str(port)]
-    subprocess.run([sys.executable, "-m", "mlflow", "ui", "--workers", "1", *options], check=False)
+    servers.pages(settings, uri, port)
 
 
 def log_run(settings: Settings, run: Run, estimator: Any, example: pd.DataFrame) -> str:
@@ -126,8 +124,7 @@ def log_run(settings: Settings, run: Run, estimator: Any, example: pd.DataFrame)
 def _experiment(api: Any, settings: Settings) -> str:
     from mlflow.exceptions import MlflowException
 
-    found = api.get_experiment_by_name(settings.project.name)
-    if found:
+    if found := api.get_experiment_by_name(settings.project.name):
         return str(found.experiment_id)
     local = settings.profile.tracking_uri.startswith("sqlite:")
     where = (settings.root / ".mlflow/artifacts").as_uri() if local else None
