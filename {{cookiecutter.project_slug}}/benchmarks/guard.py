@@ -1,4 +1,4 @@
-"""What the egress guard costs: the audit events of one whole `churn run`, times the price of one, in the run's CPU time.
+"""What the egress guard costs: the audit events of one `churn run`, times the price of one, in the run's CPU time.
 
 Counting and pricing apart gives the same answer on a busy machine; two timed runs differ by more than the guard costs.
 Needs a finished `make run` (its data are made anew in a copy). Writes docs/benchmarks/guard.json and guard.md.
@@ -54,10 +54,11 @@ HEAD = """\
 # What the egress guard costs
 
 One `churn run` of this project with every step run anew on {cores} shared cores, Python {python}. The hook is asked at
-each audit event of the interpreter; {processes} processes raised {events:,} of them, {sockets:,} about sockets. One event
-costs {event_ns:.0f} ns, so all of them cost {guard_seconds:.2f} s of the {cpu_seconds:.0f} s of CPU time. A look-up and
+each audit event of the interpreter; {processes} processes raised {events:,} of them, {sockets:,} about sockets. One
+event costs {event_ns:.0f} ns, so all of them cost {guard_seconds:.2f} s of the {cpu_seconds:.0f} s of CPU time. A look-up and
 connection to an allowed host costs {connection_us:.1f} µs more than without the guard. Prices are CPU time, the best of
-nine repetitions, with and without the hook in the same process. Made by `make bench-guard`; the numbers are in `guard.json`.
+nine repetitions, with and without the hook in the same process. Made by `make bench-guard`; the numbers are in
+`guard.json`.
 
 | | measured | promised |
 |---|---|---|
