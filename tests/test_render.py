@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from bake import ROOT, bake, tracked
+from conftest import Project
 from cookiecutter.exceptions import FailedHookException
 
 PROJECT = "{{cookiecutter.project_slug}}"
@@ -102,6 +103,21 @@ def test_each_provider_gives_the_endpoint_of_its_preset(provider: str, tmp_path:
         assert region[1] == preset.get("signing", {}).get(place, place)
     else:
         assert endpoint[1].split(".", 1)[1] == preset["own_endpoint"].split(".", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("provider", "forge"),
+    [
+        (provider, ANSWERS["forge"][number % len(ANSWERS["forge"])])
+        for number, provider in enumerate(ANSWERS["s3_provider"])
+    ],
+)
+def test_the_audit_of_a_fresh_render_has_no_finding_above_notice(provider: str, forge: str, tmp_path: Path) -> None:
+    project = Project(bake(tmp_path, s3_provider=provider, forge=forge), tmp_path / "home")
+    found = json.loads(project.run("churn", "audit", "--notebooks", "--secrets", "--json").stdout)
+    assert found["counts"] | {"error": 0, "warning": 0} == found["counts"], found
+    assert found["counts"]["notice"] > 0
+    assert found["hits"] == []
 
 
 @pytest.mark.parametrize(
