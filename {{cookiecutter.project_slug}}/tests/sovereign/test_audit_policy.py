@@ -1,7 +1,9 @@
 """The policy decides: payload by class, waivers that end, owners that are declared, and what the report says."""
 
 import json
+import re
 import subprocess
+import tomllib
 from datetime import date
 from pathlib import Path
 
@@ -178,3 +180,10 @@ def test_the_remote_of_a_real_git_repository_is_read(tmp_path):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
     (found,) = audit(tmp_path, Policy(), today=TODAY).findings
     assert (found.mention.file, found.seen.provider, found.severity) == (".git/config", "GitHub", Severity.NOTICE)
+
+
+def test_what_the_docs_say_to_paste_is_a_whole_declaration_and_a_valid_waiver():
+    text = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+    declared, waived = (tomllib.loads(block) for block in re.findall(r"```toml\n(.+?)```", text, re.DOTALL))
+    assert [row.complete for row in declarations(declared)] == [True]
+    assert len(Policy.model_validate(waived["audit"]).waivers) == 1
