@@ -23,6 +23,8 @@ def admit(settings: Settings) -> Bundle:
     reasons = list(objections_to(bundle))
     if reasons and settings.profile == "eu":
         raise SettingsError(f"{settings.bundle} may not be served in profile eu: {'; '.join(reasons)}")
-    for reason in reasons:
-        log.warning("this bundle would not start in profile eu: %s", reason)
+    if reasons:
+        log.warning(
+            "this bundle would not start in profile eu, for %d reasons; the first: %s", len(reasons), reasons[0]
+        )
     return bundle

@@ -1,7 +1,7 @@
 """The check refuses each thing that may not be sent; one test a rule, each starting from a folder that passes."""
 
 import pytest
-from desks import UNSIGNED, write_bundle
+from desks import SIGNED, UNSIGNED, write_bundle
 
 from sovereign.deploy.check import check_staged
 
@@ -121,6 +121,13 @@ def test_a_bundle_whose_card_nobody_approved(make_stage, tmp_path):
     problems = check_staged(made.folder)
     assert problems
     assert all("would not start in profile eu: R48: " in str(problem) for problem in problems)
+
+
+def test_open_answers_of_a_bundles_card_are_one_line(make_stage, tmp_path):
+    open_card = {**SIGNED, "answers": {}}
+    made = make_stage(bundle=write_bundle(tmp_path / "open", card=open_card))
+    (line,) = [str(problem) for problem in check_staged(made.folder) if "R01" in str(problem)]
+    assert "sections of model_card.toml; `churn card --open` lists them" in line
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,8 @@ def test_eu_does_not_start_and_says_why(tmp_path: Path, wrong: dict[str, Any], r
 
 def test_local_starts_with_the_same_bundle_and_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     admit(Settings(bundle=write_bundle(tmp_path, reviewer_contact="TODO")))
-    assert "would not start in profile eu: policy.json has no reviewer_contact" in caplog.text
+    (record,) = caplog.records
+    assert "would not start in profile eu, for 3 reasons; the first: policy.json has no reviewer" in record.getMessage()
 
 
 def test_a_bundle_that_was_changed_after_sealing_starts_nowhere(tmp_path: Path) -> None:
