@@ -4,7 +4,7 @@ The values were tried against the locked versions inside a sealed network namesp
 recommended do nothing: MLflow ignores ``DO_NOT_TRACK=1``, BentoML's library calls ignore ``BENTOML_DO_NOT_TRACK=1``,
 DVC's update check ignores ``DVC_NO_ANALYTICS``. Children inherit the variables: call ``silence`` before all else.
 
-What no variable can stop: BentoML's start page and Great Expectations' Data Docs. See ``sovereign.offline``.
+What no variable can stop, pages that load from outside: see ``sovereign.offline``.
 """
 
 from __future__ import annotations

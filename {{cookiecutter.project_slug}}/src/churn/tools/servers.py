@@ -1,9 +1,11 @@
-"""The two servers that we run ourselves in the profile eu: MLflow's, and Feast's feature server. Both closed."""
+"""The servers that we run ourselves: MLflow's with its pages, and Feast's feature server."""
 
 from __future__ import annotations
 
 import logging
 import secrets
+import sys
+import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,14 +15,38 @@ from churn.profiles import Secrets
 from churn.settings import ENVIRONMENT, Settings
 from churn.tools import s3
 from sovereign.door import Door
+from sovereign.offline import Offline
 
 ADMINISTRATOR = "admin"
+MLFLOW_SERVER = {
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "_MLFLOW_SGI_NAME": "uvicorn",  # as `mlflow server` says it: without it only the Flask routes are guarded
+}
 AUTH = """[mlflow]
 default_permission = NO_PERMISSIONS
 database_uri = {database}
 auth_cache_ttl_seconds = 60
 """
 """MLflow's own users, in tables beside its runs. Comparing a password stretches a key: once a minute is enough."""
+
+
+def pages(settings: Settings, uri: str, port: int) -> None:
+    """MLflow's pages over the store ``uri`` on 127.0.0.1, until interrupted; they load nothing from outside."""
+    from mlflow.server import constants
+
+    ENVIRONMENT.update(
+        {
+            constants.BACKEND_STORE_URI_ENV_VAR: uri,
+            constants.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
+            constants.ARTIFACTS_DESTINATION_ENV_VAR: (settings.root / ".mlflow/artifacts").as_uri(),
+            constants.SERVE_ARTIFACTS_ENV_VAR: "true",
+            **MLFLOW_SERVER,
+        }
+    )
+    with warnings.catch_warnings(action="ignore"):  # MLflow's own use of Starlette
+        from mlflow.server.fastapi_app import app
+    print(f"MLflow on http://127.0.0.1:{port}", file=sys.stderr, flush=True)  # noqa: T201
+    _listen(Offline(app), "127.0.0.1", port)
 
 
 def tracking(settings: Settings, host: str, port: int) -> None:
@@ -39,13 +65,12 @@ def tracking(settings: Settings, host: str, port: int) -> None:
             constants.ARTIFACTS_DESTINATION_ENV_VAR: settings.s3.address("mlflow"),
             constants.SERVE_ARTIFACTS_ENV_VAR: "true",
             "MLFLOW_S3_ENDPOINT_URL": settings.s3.endpoint,
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "_MLFLOW_SGI_NAME": "uvicorn",  # as `mlflow server` says it: without it only the Flask routes are guarded
+            **MLFLOW_SERVER,
         }
     )
     ENVIRONMENT.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", f"localhost:{port},127.0.0.1:{port}")
     ENVIRONMENT.setdefault("MLFLOW_FLASK_SERVER_SECRET_KEY", secrets.token_hex(32))  # of the form for a new user
-    _listen(_with_users(settings.secrets, database), host, port)
+    _listen(Offline(_with_users(settings.secrets, database)), host, port)
 
 
 def _with_users(given: Secrets, database: str) -> Any:
