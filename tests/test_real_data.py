@@ -73,8 +73,9 @@ def test_without_a_customers_table_the_card_names_the_lawful_basis(retail: Proje
     assert found["lawful_basis"] == "legitimate_interests"
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_card_opens_offline_and_silently(retail: Project, width: int) -> None:
+@pytest.mark.parametrize(("width", "media"), [(1280, "screen"), (390, "screen"), (794, "print")])
+def test_the_card_opens_offline_and_silently(retail: Project, width: int, media: str, tmp_path: Path) -> None:
+    """Desktop, phone and A4; the pictures and the PDF are left in pytest's folder for whoever wants to look."""
     from playwright.sync_api import sync_playwright
 
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -82,13 +83,32 @@ def test_the_card_opens_offline_and_silently(retail: Project, width: int) -> Non
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=quiet)
         page = browser.new_page(viewport={"width": width, "height": 900})
+        page.emulate_media(media=media)  # type: ignore[arg-type]
         page.on("console", lambda message: said.append(message.text))
         page.on("request", lambda request: said.append(request.url))
         card = (retail.root / "data/6_card/card.html").as_uri()
         page.goto(card)
         fits = page.evaluate("document.documentElement.scrollWidth")
         first = page.get_by_text("Article 22").first.bounding_box()
+        page.screenshot(path=tmp_path / f"card-{width}.png", full_page=True)
+        printed = page.pdf(path=tmp_path / "card.pdf", prefer_css_page_size=True) if media == "print" else b""
+        smallest = page.evaluate(SMALLEST)
         browser.close()
     assert [line for line in said if not line.startswith(("data:", card))] == []
     assert fits <= width
     assert first and first["y"] < 900
+    assert smallest >= 9, "CSS pixels; 9 are 6.75 points on paper"
+    assert media == "screen" or 3 <= printed.count(b"/Type /Page\n") <= 20
+
+
+def test_without_group_columns_the_card_says_that_proxies_are_not_measurable_here(retail: Project) -> None:
+    page = (retail.root / "data/6_card/card.html").read_text()
+    assert "not measurable here: no group column" in page
+    assert '"associations": []' in (retail.root / "data/6_card/card.json").read_text()
+
+
+SMALLEST = """() => Math.min(...[...document.querySelectorAll('p,dt,dd,td,th,li,small,figcaption,svg text')]
+  .filter(e => e.textContent.trim()).map(e => parseFloat(getComputedStyle(e).fontSize)
+    * (e.closest('svg') ? e.closest('svg').getBoundingClientRect().width / e.closest('svg').viewBox.baseVal.width : 1)))
+"""
+"""The smallest text of the page in CSS pixels, drawings as they are scaled."""

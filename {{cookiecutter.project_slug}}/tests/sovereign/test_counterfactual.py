@@ -85,3 +85,10 @@ def test_the_smallest_of_three_is_not_where_the_strongest_input_leads():
     model = scorecard([wide, small, small, small, [0.0] * 4], -2.65)
     found = Finder(model, CONTRACT, POLICY).find(dict.fromkeys(NAMES, 0.0))
     assert {change.feature for change in found.changes} == {"b", "c", "d"}
+
+
+def test_the_smallest_pair_may_need_more_of_the_first_input():
+    """A little of ``a`` needs all of ``b``, all of ``a`` is too much: what lies between is least altogether."""
+    model = scorecard([[0.0, 0.5, 1.75, 1.8], [0.0, 0.3, 0.4, 1.6], *[[0.0] * 4] * 3], -2.0)
+    found = Finder(model, CONTRACT, POLICY).find(dict.fromkeys(NAMES, 0.0))
+    assert {change.feature: change.after for change in found.changes} == {"a": 2.0, "b": 1.0}

@@ -3,13 +3,14 @@
 import shutil
 
 import pytest
-from cards import signed
+from cards import POLICY, TODAY, signed
 from full_card import full_card
 from playwright.sync_api import sync_playwright
 
 from sovereign.card.build import build
 from sovereign.card.records import write_records
 from sovereign.card.render import render_html
+from sovereign.card.rules import check
 from sovereign.card.schema import Facts
 
 pytestmark = pytest.mark.browser
@@ -28,7 +29,9 @@ PAGES = ("card", "open", "ropa", "dpia")
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("pages")
     write_records(full_card("article22"), made)
-    (made / "card.html").write_text(render_html(signed(full_card("article22"))), encoding="utf-8")
+    good = signed(full_card("article22"))
+    found = check(good, POLICY, TODAY, at="promote")
+    (made / "card.html").write_text(render_html(good, findings=found), encoding="utf-8")
     (made / "open.html").write_text(render_html(build(Facts(), {}, card_id="acme-churn")), encoding="utf-8")
     return made
 

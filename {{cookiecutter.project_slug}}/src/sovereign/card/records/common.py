@@ -37,7 +37,7 @@ def hosts(card: Card) -> Grid:
         (
             host.hostname,
             code(host.component),
-            host.provider or OPEN_TEXT,
+            host.provider or (OPEN_TEXT if "personal_data" in host.carries else "–"),
             code(host.jurisdiction_class),
             said(host.carries),
         )
