@@ -66,7 +66,9 @@ def _kept_too_long(row: RetentionRule, stored: StorageObject) -> Hits:
     if stored.overdue_objects:
         yield f"{stored.overdue_objects} objects of {row.object} are past their period."
     if stored.versions_exist and row.covers_versions is not True:
-        do = "Delete old versions with the rest, then say covers_versions = true in that block of [[retention.objects]]."
+        do = (
+            "Delete old versions with the rest, then say covers_versions = true in that block of [[retention.objects]]."
+        )
         yield Hit(f"Old versions of {row.object} exist and the rule does not cover them.", do=do)
 
 
