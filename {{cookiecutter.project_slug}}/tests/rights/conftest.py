@@ -1,5 +1,6 @@
 """One small project on files with known names, run through DVC once; each test works on a copy of it."""
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -15,6 +16,9 @@ from canaries import plant, shop
 from world import World, decide, pseudonym
 
 from small_project import commit, configure, environment, make_clone
+
+SMALL = 65_536
+"""Bytes; smaller files are copied."""
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +52,7 @@ def copy(made: World, tmp_path: Path) -> Callable[[], World]:
     def fresh() -> World:
         target = tmp_path / "world"
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(made.folder, target, symlinks=True)
+        shutil.copytree(made.folder, target, symlinks=True, copy_function=_copied)
         _move(target / "acme-churn/.mlflow/mlflow.db", str(made.root), str(target / "acme-churn"))
         return replace(made, folder=target)
 
@@ -58,6 +62,15 @@ def copy(made: World, tmp_path: Path) -> Callable[[], World]:
 @pytest.fixture
 def world(copy: Callable[[], World]) -> World:
     return copy()
+
+
+def _copied(source: str, target: str) -> None:
+    """Large tables and objects are never written in place, only replaced: a link to them is enough."""
+    path = Path(source)
+    if path.stat().st_size > SMALL and path.suffix != ".db" and path.parent.name != "tmp":
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)
 
 
 def _move(database: Path, old: str, new: str) -> None:

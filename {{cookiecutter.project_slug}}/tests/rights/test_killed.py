@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,10 @@ from churn import erasure, retention, settings
 from churn.settings import ENVIRONMENT
 
 pytestmark = pytest.mark.flow
-KILLS = 10
+KILLS = 25
+"""Of each of the two commands."""
+HEAVY = ("dvc.repo", "dvc.exceptions", "mlflow", "mlflow.store.tracking.sqlalchemy_store", "duckdb")
+"""Imported once, before the children are forked."""
 CHANGES = {
     "open",
     "os.rename",
@@ -34,6 +38,8 @@ SOON = datetime(2027, 12, 1, tzinfo=UTC)
 
 def in_child(world: World, work: Callable[[], object], kill_at: int | None = None) -> int:
     """Run ``work`` in a fork that is killed at its ``kill_at``-th change of the disk; return that number or status."""
+    for name in HEAVY:
+        import_module(name)
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
