@@ -1,4 +1,4 @@
-"""The whole flow as people run it: three ways to the same bytes, killed and resumed, pushed and pulled."""
+"""The whole flow as people run it: three ways to the same bytes, sealed, killed and resumed, pushed and pulled."""
 
 from __future__ import annotations
 
@@ -14,18 +14,33 @@ from pathlib import Path
 import pytest
 
 from churn.flow import BY_VERB, STEPS, Step
+from sealing import sealed
 from small_project import churn, commit, configure, environment, make_clone, on_a_terminal
 
 pytestmark = pytest.mark.flow
 SAME = ("4_model/model.json", "5_metrics/metrics.json")
+SERVED = """
+import subprocess, time, urllib.request
+server = subprocess.Popen(["churn", "serve", "--port", "3917"])
+try:
+    for _ in range(600):
+        try:
+            urllib.request.urlopen("http://127.0.0.1:3917/readyz"); break
+        except OSError:
+            time.sleep(0.1)
+    for page in ("/", "/openapi.json", "/reviews", "/v1/card"):
+        print(page, urllib.request.urlopen("http://127.0.0.1:3917" + page).status)
+finally:
+    server.terminate(); server.wait()
+"""
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A rendered project after `churn run`, committed."""
+    """A rendered project after `churn run` where nothing can leave, committed."""
     root = make_clone(tmp_path_factory.mktemp("flow") / "acme-churn")
-    done = churn(root, "run")
-    assert done.returncode == 0, done.stdout + done.stderr
+    done, asked = sealed(root, "churn", "run")
+    assert (done.returncode, asked) == (0, {}), done.stdout + done.stderr
     commit(root, "After the first run")
     return root
 
@@ -102,13 +117,19 @@ def test_step_by_step_gives_the_same_bytes(tmp_path: Path, reference: dict[str, 
 
 
 def test_the_pipeline_of_kubeflow_gives_the_same_bytes(clone: Path, reference: dict[str, bytes]) -> None:
-    done = churn(clone, "pipeline")
-    assert done.returncode == 0, done.stdout + done.stderr
+    done, asked = sealed(clone, "churn", "pipeline")
+    assert (done.returncode, asked) == (0, {}), done.stdout + done.stderr
     assert [line.split()[1] for line in done.stdout.splitlines()[: len(STEPS)]] == [step.verb for step in STEPS]
     runs = clone / ".churn/pipeline"
     for name, verb in zip(SAME, ("train", "evaluate"), strict=True):
         (found,) = runs.glob(f"*/{verb}/*/{Path(name).name}")
         assert found.read_bytes() == reference[name]
+
+
+def test_the_service_answers_sealed_and_asks_for_nothing_outside(clone: Path) -> None:
+    done, asked = sealed(clone, sys.executable, "-c", SERVED)
+    assert (done.returncode, asked) == (0, {}), done.stdout + done.stderr
+    assert done.stdout.split() == ["/", "200", "/openapi.json", "200", "/reviews", "200", "/v1/card", "200"]
 
 
 def test_a_changed_knob_runs_its_step_and_what_follows_only(changed_root: Path) -> None:
