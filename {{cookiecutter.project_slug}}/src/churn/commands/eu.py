@@ -176,5 +176,6 @@ def restore(folder: Annotated[Path, typer.Argument(help="A backup.")], profile: 
 
     made = put(_settings(profile), folder)
     typer.echo(
-        f"{len(made['files'])} files of {made['made']} are back. Next: churn materialise, churn decisions verify"
+        f"{len(made['files'])} files of {made['made']} are back. Next: churn erase --again, churn materialise, "
+        "churn decisions verify"
     )
