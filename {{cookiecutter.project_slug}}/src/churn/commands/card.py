@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from churn.card_desk import bundled_version, now, print_findings, read_card, rebuilt, show, still_wanted
 from churn.errors import Misuse, Refused
 
 if TYPE_CHECKING:
     from churn.settings import Settings
     from churn.tools.registry import MlflowRegistry
     from sovereign.card.promotion import Decision
-    from sovereign.card.rules import Finding
     from sovereign.card.schema.card import Approval, Card
 
 app = typer.Typer()
@@ -45,13 +43,13 @@ def check(
     from sovereign.card.rules import check as run_rules
 
     settings = _settings(profile)
-    card = _card(settings)
-    findings = run_rules(card, settings.rule_policy, _now().date(), at="promote" if promotion else "register")
+    card = read_card(settings)
+    findings = run_rules(card, settings.rule_policy, now().date(), at="promote" if promotion else "register")
     if as_json:
         rows = [finding.model_dump() for finding in findings]
         typer.echo(json.dumps({"status": card.status, "findings": rows}, indent=2, ensure_ascii=False))
     else:
-        _print_findings(settings, card, findings)
+        print_findings(settings, card, findings)
     if blocking := blocks(findings):
         raise Refused(f"Blocked by {', '.join(sorted({finding.rule for finding in blocking}))}.")
 
@@ -68,12 +66,12 @@ def approve(
     from churn import governance
 
     settings = _settings(profile)
-    card = _card(settings)
+    card = read_card(settings)
     made = _recorded(settings, card, role.value, person, "reject" if reject else "approve", comment)
     signed = governance.signed(card, settings)
     governance.publish(signed, settings)
     verb = "rejects" if reject else "approves"
-    typer.echo(f"{made.person} {verb} card {made.card_hash[:12]} as {made.role}. {_still_wanted(signed, settings)}")
+    typer.echo(f"{made.person} {verb} card {made.card_hash[:12]} as {made.role}. {still_wanted(signed, settings)}")
     typer.echo(f"Commit {governance.APPROVALS}. The signatures stand in {settings.paths.card}/card.html.")
 
 
@@ -92,12 +90,12 @@ def promote(
     settings = _settings(profile)
     registry = MlflowRegistry(settings)
     if back:
-        _announce(promotion.rollback(registry, by=person, why=why, at=_now()), settings)
+        _announce(promotion.rollback(registry, by=person, why=why, at=now()), settings)
         return
-    card, wanted = _card(settings), version or _bundled(settings)
+    card, wanted = read_card(settings), version or bundled_version(settings)
     policy = settings.rule_policy
     _announce(
-        promotion.promote(registry, card, policy, version=wanted, by=person, why=why, at=_now()),
+        promotion.promote(registry, card, policy, version=wanted, by=person, why=why, at=now()),
         settings,
     )
     _show_signed(card, wanted, registry, settings)
@@ -107,9 +105,9 @@ def list_open(settings: Settings) -> None:
     """Print what people still have to answer in ``model_card.toml``, with the article, and how far they are."""
     from sovereign.card.questions import open_questions, paste, progress
 
-    card = _rebuilt(settings)
+    card = rebuilt(settings)
     questions, done = open_questions(card), progress(card)
-    _show(("answer", "question", "source"), [(q.path, q.text, q.source) for q in questions])
+    show(("answer", "question", "source"), [(q.path, q.text, q.source) for q in questions])
     if lines := paste(card, questions):
         typer.echo(f"An answer made these necessary; paste them into model_card.toml:\n\n{lines}\n")
     typer.echo(f"{done.answered} of {done.required} questions answered, {len(questions)} open.")
@@ -122,19 +120,11 @@ def _recorded(
     from sovereign.card import approval
 
     try:
-        made = approval.approve(card, role=role, person=person, at=_now(), decision=decision, comment=comment)
+        made = approval.approve(card, role=role, person=person, at=now(), decision=decision, comment=comment)
     except approval.ApprovalError as error:
         raise Refused(str(error)) from None
     approval.record(settings.root / APPROVALS, made)
     return made
-
-
-def _still_wanted(card: Card, settings: Settings) -> str:
-    """What the person at the keyboard does next."""
-    from sovereign.card.approval import problems
-
-    left = list(problems(card, settings.rule_policy.approval_roles))
-    return " ".join(left) if left else "All approvals are there: `churn promote` is next."
 
 
 def _show_signed(card: Card, version: str, registry: MlflowRegistry, settings: Settings) -> None:
@@ -157,98 +147,8 @@ def _settings(profile: str | None) -> Settings:
     return settings.load(profile)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _card(settings: Settings) -> Card:
-    """The card as step 6 wrote it, with the approvals recorded so far."""
-    from pydantic import ValidationError
-
-    from churn import governance
-    from sovereign.card.build import CardError
-    from sovereign.card.schema.card import read
-
-    path = settings.path("card") / "card.json"
-    try:
-        return governance.signed(read(path), settings)
-    except FileNotFoundError:
-        raise Misuse(f"{path} does not exist: run `churn card` first.") from None
-    except ValidationError as error:
-        raise Misuse(
-            f"{path} is no card of this version ({error.error_count()} errors): run `churn card` again."
-        ) from None
-    except CardError as error:
-        raise Misuse(str(error)) from None
-
-
-def _rebuilt(settings: Settings) -> Card:
-    """The card with the answers as they stand in ``model_card.toml`` now, and the facts of the last run, if any."""
-    from sovereign.card.build import CardError, build, read_answers
-    from sovereign.card.schema.facts import Facts
-
-    known = (settings.path("card") / "card.json").exists()
-    facts = _card(settings).facts if known else Facts()
-    try:
-        return build(facts, read_answers(settings.root / "model_card.toml"), card_id=settings.project.name)
-    except CardError as error:
-        raise Misuse(str(error)) from None
-
-
-def _bundled(settings: Settings) -> str:
-    path = settings.path("bundle") / "bundle.json"
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["version"])
-    except FileNotFoundError:
-        raise Misuse(f"{path} does not exist: run `churn register` first, or name --version.") from None
-
-
 def _announce(decision: Decision, settings: Settings) -> None:
     if not decision.allowed:
         raise Refused("Production stays as it is:\n" + "\n".join(f"  - {reason}" for reason in decision.reasons))
     before = f" (before: {decision.previous})" if decision.previous else ""
     typer.echo(f"{settings.project.name} version {decision.version} is production{before}.")
-
-
-def _print_findings(settings: Settings, card: Card, findings: list[Finding]) -> None:
-    from sovereign.card.render.hurdles import hurdles
-
-    rows = [(row.rule, row.effect, row.article, row.found, row.do) for row in hurdles(card, findings)]
-    _show(("rule", "", "article", "found", "what to do"), rows)
-    if pasted := "\n".join(f.paste for f in findings if f.paste):
-        typer.echo(f"An answer made these necessary; paste them into model_card.toml:\n\n{pasted}\n")
-    typer.echo(f"Card {card.content_hash[:12]}: {card.status}. {_verdict(card, findings, settings)}")
-    if _rebuilt(settings).content_hash != card.content_hash:
-        typer.echo("model_card.toml changed since the card was written: run `churn card`.", err=True)
-
-
-def _verdict(card: Card, findings: list[Finding], settings: Settings) -> str:
-    """Where the card stands on its way to production."""
-    from sovereign.card.render.hurdles import hurdles, in_short
-    from sovereign.card.rules import blocks, check
-
-    ahead = check(card, settings.rule_policy, _now().date(), at="promote")
-    if not findings and not ahead:
-        return "No finding."
-    told = in_short(hurdles(card, ahead))
-    hint = "" if blocks(findings) or not blocks(ahead) else " (`churn check --promotion` shows them)"
-    return f"{told[:1].upper()}{told[1:]}{hint}."
-
-
-def _show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """A table on a terminal, tab-separated lines when piped."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    out = Console(highlight=False)
-    if not out.is_terminal:
-        for row in rows:
-            typer.echo("\t".join(row))
-        return
-    shown = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        shown.add_row(*map(escape, row))
-    if rows:
-        out.print(shown)

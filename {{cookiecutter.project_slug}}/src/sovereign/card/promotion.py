@@ -98,11 +98,10 @@ def promote(
     The card must be the one that ``version`` was registered with. Never raises for a registry that fails: that is a
     refusal too.
     """
-    findings = check(card, policy, at.date(), at="promote")
-    told = card.computed_hash()
+    findings, known = check(card, policy, at.date(), at="promote"), card.computed_hash()
     try:
         previous = registry.production()
-        move = Move(kind="promote", version=version, previous=previous, by=by, at=at, why=why, card_hash=told)
+        move = Move(kind="promote", version=version, previous=previous, by=by, at=at, why=why, card_hash=known)
         reasons = _against(registry, card, policy, findings, move)
         if not reasons:
             registry.move(move)
