@@ -83,7 +83,7 @@ def print_findings(settings: Settings, card: Card, findings: list[Finding]) -> N
         typer.echo(f"An answer made these necessary; paste them into model_card.toml:\n\n{pasted}\n")
     typer.echo(f"Card {card.content_hash[:12]}: {card.status}. {_verdict(card, findings, settings)}")
     if rebuilt(settings).content_hash != card.content_hash:
-        typer.echo("model_card.toml changed since the card was written: run `churn card`.", err=True)
+        typer.echo("model_card.toml or the template changed since the card was written: run `churn card`.", err=True)
 
 
 def _verdict(card: Card, findings: list[Finding], settings: Settings) -> str:

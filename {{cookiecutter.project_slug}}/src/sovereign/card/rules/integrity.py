@@ -47,7 +47,8 @@ def typed_status(case: Case) -> Hits:
     if case.applies22 and case.answers.art22.exception == "not_applicable":
         yield "art22.exception = 'not_applicable' was typed; Article 22 applies."
     if case.card.derived != case.derived:
-        yield "The derived status in card.json is not the one computed from its answers and facts."
+        found = "The derived status in card.json is not the one computed from its answers and facts."
+        yield Hit(found, do="Run `churn card` again: the file was changed, or the template was updated since.")
 
 
 def _computed(derived: Derived, path: str) -> object:
