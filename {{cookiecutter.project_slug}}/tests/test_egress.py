@@ -38,7 +38,13 @@ def test_eu_reaches_the_hosts_of_its_configuration_and_of_its_servers() -> None:
 
 def test_the_platform_is_reached_by_the_commands_that_ship_only() -> None:
     assert "api.sota.io" not in egress.allowed_hosts(TABLE, "eu", {})
-    assert {"api.sota.io", "acme-churn.sota.io"} <= set(egress.allowed_hosts(TABLE, "eu", {}, shipping=True))
+    assert {"api.sota.io", "acme-churn.sota.io"} <= set(egress.allowed_hosts(TABLE, "eu", {}, command="deploy"))
+
+
+def test_the_vulnerability_database_is_reached_by_its_own_command_only() -> None:
+    table = TABLE | {"audit": {"vulnerability_service": "https://osv.acme.eu/v1/query"}}
+    assert egress.allowed_hosts(table, "local", {}) == ()
+    assert egress.allowed_hosts(table, "local", {}, command="vuln") == ("osv.acme.eu",)
 
 
 LOOK_UP = "import socket; socket.getaddrinfo('telemetry.example.com', 443)"

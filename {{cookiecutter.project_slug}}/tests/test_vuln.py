@@ -61,3 +61,9 @@ def test_a_service_that_is_away_is_one_line_and_not_an_all_clear(root: Path) -> 
     code, said, error = ask(root, "http://127.0.0.1:9/v1/query")
     assert (code, said, error.count("\n")) == (2, "", 1)
     assert "could not be asked about some.lock" in error
+
+
+def test_the_audit_policy_says_which_service_may_see_the_packages(root: Path) -> None:
+    code, said, error = ask(root, "https://api.osv.dev/v1/query")
+    assert (code, said, error.count("\n")) == (1, "", 1)
+    assert "Google is US, which [audit.allow] does not let have metadata" in error

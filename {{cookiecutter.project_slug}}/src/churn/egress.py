@@ -30,22 +30,28 @@ def install(environ: MutableMapping[str, str], arguments: Sequence[str] = ()) ->
         table = tomllib.loads((Path(environ.get("CHURN_ROOT", ".")) / "config.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         table = {}
-    allowed = allowed_hosts(table, profile, environ, shipping=any(word in SHIPPING for word in arguments[:1]))
-    guard.install(allowed, profile=profile)
-    guard.extend_to_children(environ, allowed, profile=profile)
+    allowed = allowed_hosts(table, profile, environ, command=next(iter(arguments), ""))
+    record = guard.inherited_record(environ)
+    guard.install(allowed, profile=profile, record=record)
+    guard.extend_to_children(environ, allowed, profile=profile, record=record)
 
 
 def allowed_hosts(
-    table: Mapping[str, Any], profile: str, environ: Mapping[str, str], *, shipping: bool = False
+    table: Mapping[str, Any], profile: str, environ: Mapping[str, str], *, command: str = ""
 ) -> tuple[str, ...]:
-    """Hosts that ``profile`` may reach; the platform's own only for the commands that ship the service."""
+    """Hosts that ``profile`` may reach.
+
+    The platform's own only for the commands that ship the service, the vulnerability database only for `churn vuln`.
+    """
     from sovereign.endpoints import hosts
 
     values = [v for v in table.get("profile", {}).get(profile, {}).values() if isinstance(v, str)]
     if profile != "local":
         values += [str(table.get("s3", {}).get("endpoint", "")), str(table.get("pipeline", {}).get("host", ""))]
         values += [environ.get(name, "") for name in ADDRESSES]
-    if shipping:
+    if command == "vuln":
+        values.append(str(table.get("audit", {}).get("vulnerability_service", "")))
+    if command in SHIPPING:
         deploy = table.get("deploy", {})
         values += [deploy.get("api_url", "https://api.sota.io"), f"https://{deploy.get('slug', '')}.sota.io"]
         values.append(deploy.get("service_url", ""))

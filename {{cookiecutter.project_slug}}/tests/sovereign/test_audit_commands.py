@@ -42,7 +42,7 @@ def test_a_refused_address_stops_with_its_place_and_in_every_format(project):
     (project / ".env").write_text("MLFLOW_TRACKING_URI=https://api.wandb.ai\n")
     plain = call("audit")
     assert isinstance(plain.exception, Refused)
-    assert "the audit refuses 1 addresses" in str(plain.exception)
+    assert "The audit refuses addresses: 1, " in str(plain.exception)
     assert "error   .env:1  https://api.wandb.ai  US  model may not go here" in plain.output
     found = json.loads(call("audit", "--json", "--sarif", str(project / "audit.sarif")).output)
     assert found["counts"]["error"] == 1
@@ -70,7 +70,7 @@ def test_notebooks_and_secrets_are_refused_when_asked_for(project):
     (project / "a.py").write_text('password = "' + "a1b2c3d4e5" + '"\n')
     assert call("audit").exit_code == 0
     answer = call("audit", "--notebooks", "--secrets")
-    assert "2 things that must not be committed" in str(answer.exception)
+    assert "things that must not be committed: 2. " in str(answer.exception)
     assert "a.py:1  password or key" in answer.output
     assert "anna" not in answer.output
 

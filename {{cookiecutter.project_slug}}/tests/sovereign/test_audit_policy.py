@@ -68,6 +68,14 @@ def test_an_unknown_host_needs_its_owner_declared(tmp_path):
     assert found.severity is Severity.NOTICE
 
 
+def test_a_placeholder_registry_is_called_one_whatever_it_carries(tmp_path):
+    (found,) = report(tmp_path, '[deploy]\nbase_image = "registry.example.eu/python:3"\n', strict=True).findings
+    assert (found.severity, found.message) == (
+        Severity.NOTICE,
+        "code: registry.example.eu is a placeholder, put in the real host",
+    )
+
+
 @pytest.mark.parametrize("host", ["notacme.de", "acme.de.evil.example.net", "acme.com"])
 def test_a_declaration_covers_its_host_and_subdomains_only(tmp_path, host):
     declared = [Declaration(hostname="acme.de", complete=True)]

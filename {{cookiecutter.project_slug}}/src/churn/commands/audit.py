@@ -46,7 +46,10 @@ def audit(
         _show(report, hits, everything=everything)
     refused = len(report.refused(settings.audit))
     if refused or hits:
-        raise Refused(f"the audit refuses {refused} addresses, and {len(hits)} things that must not be committed.")
+        raise Refused(
+            f"The audit refuses addresses: {refused}, things that must not be committed: {len(hits)}. "
+            "What each means, and who may let it pass: docs/audit.md."
+        )
 
 
 def _hits(settings: Settings, *, notebooks: bool, secrets: bool) -> list[Hit]:
@@ -110,12 +113,14 @@ def vuln(
     from churn import settings as configuration
     from churn.tools.pip_audit import vulnerabilities
 
-    service = configuration.load(profile).audit.vulnerability_service
+    settings = configuration.load(profile)
+    service = settings.audit.vulnerability_service
     if not service:
         raise Misuse(
             "No vulnerability service is set, so nothing was asked. Set [audit] vulnerability_service in config.toml "
             "to the query address of an OSV service, best your own mirror: it learns what you run."
         )
+    _may_see_packages(service, settings)
     count = 0
     for lock in locks:
         found = vulnerabilities(lock, service)
@@ -126,6 +131,20 @@ def vuln(
     if count:
         raise Refused(f"{count} known vulnerabilities. Raise the floors in requirements/*.in, then `make lock`.")
     typer.echo(f"No known vulnerability in {', '.join(lock.name for lock in locks)}.")
+
+
+def _may_see_packages(service: str, settings: Settings) -> None:
+    """The list of packages and versions is metadata: the policy says who may have it."""
+    from sovereign.audit import Payload
+    from sovereign.endpoints import classify
+
+    seen = classify(service)
+    if not settings.audit.allows(seen.jurisdiction, Payload.METADATA):
+        owner = seen.provider or seen.host
+        raise Refused(
+            f"[audit] vulnerability_service {service}: {owner} is {seen.jurisdiction.value}, "
+            "which [audit.allow] does not let have metadata. Name a mirror of your own."
+        )
 
 
 def _pins(lock: Path) -> list[Pin]:

@@ -103,6 +103,8 @@ def _verdict(seen: Classification, payload: Payload, rules: _Rules) -> tuple[Sev
     if seen.jurisdiction is Jurisdiction.SELF_DECLARED and payload is not Payload.CODE:
         severity, message = _declared(seen.host, rules)
         return severity, f"{carried}: {message or _reason(seen) + _DECLARE}"
+    if seen.jurisdiction is Jurisdiction.SELF_DECLARED and _is_placeholder(seen.host):
+        return Severity.NOTICE, f"{carried}: {seen.host} is a placeholder, put in the real host"
     quiet = seen.jurisdiction in (Jurisdiction.LOCAL, Jurisdiction.EU_OWNED)
     return Severity.OK if quiet else Severity.NOTICE, f"{carried}: {_reason(seen)}"
 

@@ -36,6 +36,7 @@ _P, _M, _D, _T, _C = Payload
 _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
     (r"owner_declarations|audit\.waivers", "declaration", ()),
     (r"model_card\.toml|project\.urls|homepage|documentation_url|\bprivacy", "link", ()),
+    (r"vulnerability_service", "ci", (_D,)),
     (r"telemetry|analytics|sentry|otel|otlp|posthog|segment|datadog|statsd", "telemetry", (_T,)),
     (r"index.?url|find.?links|requirements|trusted.?host|\bpip\b|proxy", "ci", (_C,)),
     (r"mlflow_s3|artifact", "storage", (_M, _D)),

@@ -24,7 +24,7 @@ _FILE_NAME = re.compile(
     r"\.(py|toml|ya?ml|json|md|txt|csv|lock|cfg|ini|sh|html|parquet|db|gz|pem|sock|key|log|ipynb|js|css)$"
 )
 
-_IMAGE_KEYS = {"image", "base_image", "baseimage", "container", "container_image", "containerimage"}
+_IMAGE_KEYS = {"image", "base_image", "baseimage", "container", "container_image", "containerimage", "newname"}
 _IMAGE = re.compile(r"[a-z0-9][\w./:@-]*", re.I)
 _SECTION = re.compile(r"^\s*\[+\s*([^\]]+?)\s*\]+\s*(#.*)?$")
 _KEY = re.compile(r"^\s*(?:export\s+|-\s+)?[\"']?([\w.-]+)[\"']?\s*[:=]")
