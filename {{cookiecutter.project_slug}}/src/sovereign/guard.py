@@ -82,11 +82,19 @@ def install_from(environ: Mapping[str, str]) -> bool:
         return False
     try:
         carried = json.loads(environ[VARIABLE])
-        record = Path(carried["record"]) if carried["record"] else None
-        install(carried["allowed_hosts"], profile=carried["profile"], record=record)
+        install(carried["allowed_hosts"], profile=carried["profile"], record=inherited_record(environ))
     except (ValueError, KeyError, TypeError):
         install()
     return True
+
+
+def inherited_record(environ: Mapping[str, str]) -> Path | None:
+    """The file to which the process that started this one has refusals appended; None if there is none."""
+    try:
+        named = json.loads(environ[VARIABLE])["record"]
+        return Path(named) if named else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def extend_to_children(

@@ -74,6 +74,17 @@ def test_the_fall_back_says_that_it_sees_python_only_and_still_sees_that(tmp_pat
     assert "only Python processes are watched" in run.stderr
 
 
+def test_the_fall_back_also_sees_a_command_that_installs_its_own_guard(tmp_path):
+    code = (
+        "import os, socket; from churn import egress; egress.install(os.environ, ['run']);"
+        "socket.getaddrinfo('planted.example', 443)"
+    )
+    sources = {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    run, seen = python(tmp_path, code, options=("--recorder",), environ=sources)
+    assert run.returncode == ESCAPED, run.stderr
+    assert list(seen["hosts"]) == ["planted.example"]
+
+
 MLFLOW = """
 import mlflow, time
 mlflow.set_tracking_uri("sqlite:///mlflow.db")
