@@ -1,0 +1,56 @@
+"""What an erasure does to the model follows the answer of the card."""
+
+from pathlib import Path
+
+import pytest
+import tomlkit
+from world import World, pseudonym
+
+from churn import erasure
+from churn.settings import ENVIRONMENT
+from churn.tools import mlflow, versions
+from sovereign.rights.receipt import Receipt
+
+pytestmark = pytest.mark.flow
+
+
+def answered(world: World, action: str, claim: str = "not_assessed") -> World:
+    path = world.root / "model_card.toml"
+    card = tomlkit.parse(path.read_text())
+    card["erasure"]["model_action"] = action  # type: ignore[index]
+    card["model_privacy"]["claim"] = claim  # type: ignore[index]
+    path.write_text(tomlkit.dumps(card))
+    return world
+
+
+def erased(world: World) -> Receipt:
+    ENVIRONMENT.update(world.input)
+    return erasure.erase(world.settings, [pseudonym(world.chosen[0])])
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_model_that_is_retired_is_nowhere_any_more(world: World) -> None:
+    model = (world.root / "data/4_model/model.json").read_bytes()
+    receipt = erased(answered(world, "retire"))
+    assert receipt.model.answer == "retire" and "1 registry versions" in receipt.model.done
+    assert not list(mlflow.client(world.settings).search_model_versions("name = 'acme-churn'"))
+    assert not files(world.root / ".mlflow/artifacts")
+    assert not (world.root / "data/4_model").exists() and not (world.root / "data/7_bundle").exists()
+    kept = [*files(world.root / ".dvc/cache"), *files(world.folder / "acme-churn-dvc")]
+    assert not [path for path in kept if path.read_bytes() == model]
+
+
+def test_a_model_that_is_claimed_to_be_anonymous_stays_and_is_not_due(world: World) -> None:
+    before = (world.root / "data/4_model/model.json").read_bytes()
+    receipt = erased(answered(world, "none_model_anonymous", "anonymous"))
+    assert receipt.model.answer == "none_model_anonymous"
+    assert (world.root / "data/4_model/model.json").read_bytes() == before
+    assert "train" in versions.clean_stages(world.root)
+
+
+def test_the_same_answer_without_the_claim_lets_the_model_be_trained_anew(world: World) -> None:
+    assert erased(answered(world, "none_model_anonymous")).model.answer == "unanswered"
+    assert "train" not in versions.clean_stages(world.root)
