@@ -68,6 +68,12 @@ def test_an_unknown_host_needs_its_owner_declared(tmp_path):
     assert found.severity is Severity.NOTICE
 
 
+def test_a_line_for_people_cuts_the_digest_of_an_image_and_json_keeps_it(tmp_path):
+    found = report(tmp_path, f'[deploy]\nbase_image = "ghcr.io/a/python:3@sha256:{"0" * 64}"\n')
+    assert "ghcr.io/a/python:3@sha256:00000000…  US" in found.lines()[0]
+    assert found.to_json()["findings"][0]["address"].endswith("0" * 64)
+
+
 def test_a_placeholder_registry_is_called_one_whatever_it_carries(tmp_path):
     (found,) = report(tmp_path, '[deploy]\nbase_image = "registry.example.eu/python:3"\n', strict=True).findings
     assert (found.severity, found.message) == (
@@ -147,7 +153,8 @@ def test_sarif_has_the_shape_that_forges_read(tmp_path):
     log = json.loads(json.dumps(report(tmp_path, tracking("api.wandb.ai")).to_sarif()))
     assert log["version"] == "2.1.0"
     (run,) = log["runs"]
-    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["US"]
+    (rule,) = run["tool"]["driver"]["rules"]
+    assert rule == {"id": "US", "shortDescription": {"text": "Under US law"}}
     (result,) = run["results"]
     assert result["level"] == "error"
     assert result["ruleId"] == run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"]

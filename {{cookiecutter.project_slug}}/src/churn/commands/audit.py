@@ -73,7 +73,8 @@ def _show(report: Report, hits: list[Hit], *, everything: bool) -> None:
         typer.echo("\n".join(report.lines(everything=everything)))
     for hit in hits:
         typer.echo(f"error  {hit.file}:{hit.line}  {hit.kind}")
-    typer.echo(", ".join(f"{count} {severity}" for severity, count in report.counts().items()))
+    counts = ", ".join(f"{count} {severity}" for severity, count in report.counts().items())
+    typer.echo(f"{counts}. Classes, declarations and waivers: docs/audit.md.")
 
 
 @app.command(rich_help_panel=PANEL)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sovereign.audit._judge import Finding, Severity
 from sovereign.audit._mention import Payload
 from sovereign.audit._policy import Policy
+from sovereign.endpoints import Jurisdiction
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,6 +18,20 @@ if TYPE_CHECKING:
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {Severity.NOTICE: "note", Severity.WARNING: "warning", Severity.ERROR: "error"}
 _STYLES = {Severity.OK: "green", Severity.NOTICE: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "bold red"}
+J = Jurisdiction
+_MEANING = {
+    J.LOCAL: "This machine or a private network",
+    J.EU_OWNED: "Seat in the EEA, no owner outside it",
+    J.EU_HQ_FOREIGN_OWNER: "Seat in the EEA or Switzerland, owned from elsewhere",
+    J.EU_HQ_US_NEXUS: "EEA parent that also has a US entity or US regions",
+    J.EU_ON_US_SUBSTRATE: "EU vendor on the infrastructure of a US provider",
+    J.ADEQUATE_NON_EU: "Country with an adequacy decision (GDPR Art. 45)",
+    J.US_PARENT_EU_REGION: "Machines in the EU, parent under US law",
+    J.US: "Under US law",
+    J.OTHER_THIRD_COUNTRY: "Third country without an adequacy decision",
+    J.SELF_DECLARED: "Not in the provider table: its owner must be declared",
+}
+_DIGEST = re.compile(r"(@sha256:[0-9a-f]{8})[0-9a-f]{56}")
 _REGION = re.compile(
     r"(?:^|[.-])((?:[a-z]{2}|af|ap|cloudgouv-eu|eusc-de)-[a-z]+(?:-\d)?|fsn1|nbg1|hel1|eu0\d|gra|rbx|sbg|waw)(?=[.-]|$)"
 )
@@ -50,10 +65,10 @@ class Report:
     def to_sarif(self) -> dict[str, Any]:
         """SARIF 2.1.0 (OASIS), which code forges show beside the line."""
         shown = self.shown()
-        rules = sorted({finding.seen.jurisdiction.value for finding in shown})
+        rules = sorted({finding.seen.jurisdiction for finding in shown})
         driver = {
             "name": "churn audit",
-            "rules": [{"id": rule, "shortDescription": {"text": rule.replace("_", " ").lower()}} for rule in rules],
+            "rules": [{"id": rule.value, "shortDescription": {"text": _MEANING[rule]}} for rule in rules],
         }
         return {
             "$schema": _SCHEMA,
@@ -69,7 +84,7 @@ class Report:
     def lines(self, *, everything: bool = False) -> list[str]:
         """One plain line per finding, for pipes and logs."""
         return [
-            f"{row.severity.name.lower():<7} {row.where}  {row.address}  {row.seen.jurisdiction.value}  {row.message}"
+            f"{row.severity.name.lower():<7} {row.where}  {_shown(row)}  {row.seen.jurisdiction.value}  {row.message}"
             for row in self.shown(everything=everything)
         ]
 
@@ -81,8 +96,13 @@ class Report:
         table = Table("", "where", "address", "class", "why", title=f"Addresses in {self.root}")
         for row in self.shown(everything=everything):
             name = f"[{_STYLES[row.severity]}]{row.severity.name.lower()}[/]"
-            table.add_row(name, *map(escape, (row.where, row.address, row.seen.jurisdiction.value, row.message)))
+            table.add_row(name, *map(escape, (row.where, _shown(row), row.seen.jurisdiction.value, row.message)))
         return table
+
+
+def _shown(finding: Finding) -> str:
+    """An image's digest is cut: whose registry it is stands before it."""
+    return _DIGEST.sub(r"\1…", finding.address)
 
 
 def hosting(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
@@ -140,14 +160,14 @@ def _row(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _sarif(finding: Finding, rules: list[str]) -> dict[str, Any]:
-    rule = finding.seen.jurisdiction.value
+def _sarif(finding: Finding, rules: list[J]) -> dict[str, Any]:
+    rule = finding.seen.jurisdiction
     place = {
         "artifactLocation": {"uri": finding.mention.file},
         "region": {"startLine": max(1, finding.mention.line)},
     }
     return {
-        "ruleId": rule,
+        "ruleId": rule.value,
         "ruleIndex": rules.index(rule),
         "level": _LEVELS[finding.severity],
         "message": {"text": f"{finding.address}: {finding.message}"},
