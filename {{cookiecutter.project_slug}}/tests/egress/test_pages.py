@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from chromium import chromium
 from servers import answers, free_port, until
 from small_project import PROJECT, churn, environment
 
@@ -23,7 +24,6 @@ from service_desk import CUSTOMER, FEATURES, KEYS, write_bundle
 from shipped import Service, service
 
 pytestmark = [pytest.mark.browser, pytest.mark.servers, pytest.mark.flow]
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 FILES = {
     "validation.html.j2": "data/2_valid/report.html",
     "card.html.j2": "data/6_card/card.html",
@@ -39,10 +39,8 @@ FILM = "experiments/1/traces"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*FLAGS, "--disable-sync"])
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture

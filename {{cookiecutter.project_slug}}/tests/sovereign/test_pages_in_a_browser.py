@@ -1,12 +1,10 @@
 """The card and the records in headless Chromium: nothing leaves, nothing complains, nothing overflows."""
 
-import shutil
-
 import pytest
 from cards import POLICY, TODAY, signed
 from full_card import full_card
-from playwright.sync_api import sync_playwright
 
+from chromium import chromium
 from sovereign.card.build import build
 from sovereign.card.records import write_records
 from sovereign.card.render import render_html
@@ -14,13 +12,6 @@ from sovereign.card.rules import check
 from sovereign.card.schema import Facts
 
 pytestmark = pytest.mark.browser
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SIZES = {"desktop": (1280, 800), "phone": (390, 844), "print": (680, 960)}
 PAGES = ("card", "open", "ropa", "dpia")
 
@@ -37,20 +28,18 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    with sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        yield browser
-        browser.close()
+def browser():
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture
-def opened(chromium, folder):
+def opened(browser, folder):
     pages = []
 
     def open_page(name, size):
         width, height = SIZES[size]
-        page = chromium.new_page(viewport={"width": width, "height": height})
+        page = browser.new_page(viewport={"width": width, "height": height})
         pages.append(page)
         page.asked, page.said = [], []
         page.on("request", lambda request: page.asked.append(request.url))
