@@ -31,8 +31,10 @@ def count(event, args):
     counts[event] = counts.get(event, 0) + 1
 sys.addaudithook(count)
 def write():
+    used = os.times()
+    found = {{"command": sys.argv[-1], "cpu": used.user + used.system, "counts": dict(counts)}}
     with open(os.path.join({folder!r}, str(os.getpid()) + ".json"), "w") as file:
-        json.dump(dict(counts), file)
+        json.dump(found, file)
 atexit.register(write)
 """
 PRICE = """\
@@ -53,19 +55,23 @@ print(json.dumps({"event_ns": after[0] - before[0], "connection_us": (after[1] -
 HEAD = """\
 # What the egress guard costs
 
-One `churn run` of this project with every step run anew on {cores} shared cores, Python {python}. The hook is asked at
-each audit event of the interpreter; {processes} processes raised {events:,} of them, {sockets:,} about sockets. One
-event costs {event_ns:.0f} ns, so all of them cost {guard_seconds:.2f} s of the {cpu_seconds:.0f} s of CPU time. A look-up and
-connection to an allowed host costs {connection_us:.1f} µs more than without the guard. Prices are CPU time, the best of
-nine repetitions, with and without the hook in the same process. Made by `make bench-guard`; the numbers are in
-`guard.json`.
+One `churn run` of this project with every step run anew on {cores} shared cores, Python {python}. The hook is asked
+at each audit event of the interpreter; {processes} processes raised {events:,} of them, {sockets:,} about sockets.
+One event costs {event_ns:.0f} ns, so all of them cost {guard_seconds:.2f} s of the {cpu_seconds:.0f} s of CPU time.
+A look-up and connection to an allowed host costs {connection_us:.1f} µs more than without the guard. Prices are CPU
+time, the best of nine repetitions, with and without the hook in one process. Made by `make bench-guard`; all
+numbers: `guard.json`.
 
 | | measured | promised |
 |---|---|---|
 | share of the CPU time of `make run` | {share:.2%} | under 1 % |
 | per look-up and connection | {connection_us:.1f} µs | under 5 µs |
 
-Most events: {most}.
+Most events: {most}. By process, the one of `run` being DVC's:
+
+| command | events | CPU seconds | the guard's share |
+|---|---|---|---|
+{steps}
 """
 
 
@@ -84,13 +90,20 @@ def publish(result: dict[str, Any], out: Path) -> int:
     """Write the numbers and the table; 1 when a promise is broken."""
     result["guard_seconds"] = round(result["events"] * result["event_ns"] / 1e9, 3)
     result["share"] = round(result["guard_seconds"] / result["cpu_seconds"], 5)
+    for command in result["by_command"]:
+        command["share"] = round(command["events"] * result["event_ns"] / 1e9 / command["cpu_seconds"], 5)
     out.mkdir(parents=True, exist_ok=True)
     (out / "guard.json").write_text(json.dumps(result, indent=1) + "\n")
     most = ", ".join(f"`{name}` {count:,}" for name, count in list(result["by_event"].items())[:4])
-    text = HEAD.format(**result, most=most)
+    text = HEAD.format(**result, most=most, steps="\n".join(map(row, result["by_command"])))
     (out / "guard.md").write_text(text)
     print(text)
     return 0 if result["share"] < SHARE and result["connection_us"] < MICROSECONDS else 1
+
+
+def row(command: dict[str, Any]) -> str:
+    """One process in the table."""
+    return "| `{command}` | {events:,} | {cpu_seconds:.1f} | {share:.2%} |".format(**command)
 
 
 def price() -> dict[str, float]:
@@ -111,17 +124,24 @@ def counted(project: Path, folder: Path) -> dict[str, Any]:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(RUN, cwd=copy, env=_environ(str(hook), HOME=str(folder)), check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    total: Counter[str] = Counter()
-    for path in counts.iterdir():
-        total.update(json.loads(path.read_text()))
+    found = [json.loads(path.read_text()) for path in sorted(counts.iterdir(), key=lambda path: path.stat().st_mtime)]
+    total = sum((Counter(process["counts"]) for process in found), Counter[str]())
     return {
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "processes": len(list(counts.iterdir())),
+        "processes": len(found),
         "events": total.total(),
         "sockets": sum(count for name, count in total.items() if name.startswith("socket.")),
         "cpu_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
         "by_event": dict(total.most_common(10)),
+        "by_command": [
+            {
+                "command": process["command"],
+                "events": sum(process["counts"].values()),
+                "cpu_seconds": round(process["cpu"], 1),
+            }
+            for process in found
+        ],
     }
 
 
