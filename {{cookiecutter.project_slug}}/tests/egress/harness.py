@@ -75,8 +75,11 @@ def run(command: list[str], environ: dict[str, str]) -> int:
     process = subprocess.Popen(command, env=environ, process_group=0)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: os.killpg(process.pid, received))
-    code = process.wait()
-    return code if code >= 0 else 128 - code
+    ended = 0
+    while ended != process.pid:  # the first process of a namespace inherits orphans: unless it waits, they stay zombies
+        ended, status = os.waitpid(-1, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
 def wait_for_children(seconds: float) -> None:

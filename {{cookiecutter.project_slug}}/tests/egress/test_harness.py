@@ -65,6 +65,12 @@ def test_a_detached_child_is_seen_after_its_parent_has_gone(tmp_path):
     assert (run.returncode, list(seen["hosts"])) == (ESCAPED, ["late.example"])
 
 
+def test_an_orphan_that_has_ended_is_gone_as_it_would_be_outside(tmp_path):
+    orphan = "sh -c 'sleep 0.1 & echo $!' > pid; sleep 0.6; test ! -e /proc/$(cat pid)"
+    run, _ = watch(tmp_path, "sh", "-c", f"cd {tmp_path} && {orphan}")
+    assert run.returncode == 0
+
+
 def test_the_fall_back_says_that_it_sees_python_only_and_still_sees_that(tmp_path):
     code = "import socket; socket.getaddrinfo('planted.example', 443)"
     run, seen = python(tmp_path, code, options=("--recorder",))
