@@ -43,13 +43,16 @@ def read_question(query: bytes) -> tuple[str, int, int]:
 
 
 def answer(query: bytes, record: Record) -> bytes:
-    """Record the question; give every A question its sink, everything else an empty answer."""
+    """Record the question; give every A question its sink, everything else an empty answer.
+
+    A name below ``invalid`` does not exist anywhere (RFC 6761, 6.4), so it does not here.
+    """
     name, kind, end = read_question(query)
     record.name(name, {1: "A", 28: "AAAA"}.get(kind, f"type {kind}"))
-    found = b""
-    if kind == 1:
+    found, exists = b"", not name.endswith(".invalid")
+    if kind == 1 and exists:
         found = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + socket.inet_aton(record.sink_for(name))
-    return query[:2] + struct.pack(">HHHHH", 0x8180, 1, bool(found), 0, 0) + query[12:end] + found
+    return query[:2] + struct.pack(">HHHHH", 0x8180 if exists else 0x8183, 1, bool(found), 0, 0) + query[12:end] + found
 
 
 def serve_names(record: Record) -> None:
