@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from bake import bake
+from sealed import sealed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,9 +55,16 @@ class Project:
 
     def make(self, *targets: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
         """Run make with the environment that runs this test, instead of installing another one."""
+        return self.run(*self._make(targets), check=check, **env)
+
+    def make_sealed(self, *targets: str) -> subprocess.CompletedProcess[str]:
+        """The same where nothing can leave; asking for a host outside is a failure too."""
+        return sealed(self, *self._make(targets))
+
+    def _make(self, targets: tuple[str, ...]) -> tuple[str, ...]:
         venv = Path(sys.prefix)
         known = [part for stamp in (".train", ".serve", ".dev", "bin/uv") for part in ("-o", str(venv / stamp))]
-        return self.run("make", "--no-print-directory", f"VENV={venv}", *known, *targets, check=check, **env)
+        return ("make", "--no-print-directory", f"VENV={venv}", *known, *targets)
 
 
 @pytest.fixture(scope="session")
@@ -73,8 +81,8 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project in which `make run` has ended well; tests may read it and run commands that change nothing."""
+    """A project in which a sealed `make run` has ended well; tests may read it, and run what changes nothing."""
     where = tmp_path_factory.mktemp("finished")
     done = Project(bake(where), where / "home")
-    done.first = done.make("run").stdout  # type: ignore[attr-defined]
+    done.first = done.make_sealed("run").stdout  # type: ignore[attr-defined]
     return done
