@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,19 +36,24 @@ LABELS = {
 }
 
 
-def gather(settings: Settings, subject: str) -> access.Access:
-    """Everything held about the pseudonym ``subject``; the copies that steps make of the same rows once only."""
+def gather(settings: Settings, names: Sequence[str]) -> access.Access:
+    """Everything held about one person under ``names``, their pseudonyms, the one in use first.
+
+    The copies that steps make of the same rows are shown once only.
+    """
     card = read(need(settings.path("card"), "card") / "card.json")
-    decisions, objected = [], False
+    decisions: list[access.Decision] = []
+    objected = False
     with operation.decision_log(settings) as log:
         if log:
-            decisions, objected = access.decisions(log, subject), subject in log.objectors()
+            decisions = [made for name in names for made in access.decisions(log, name)]
+            objected = bool(log.objectors() & set(names))
     return access.Access(
-        subject=subject,
+        subject=names[0],
         made_at=datetime.now(UTC),
-        provided={LABELS[name]: _rows(settings, name, subject) for name in PROVIDED},
-        profile={LABELS[name]: _rows(settings, name, subject) for name in PROFILE},
-        decisions=decisions,
+        provided={LABELS[name]: _rows(settings, name, names) for name in PROVIDED},
+        profile={LABELS[name]: _rows(settings, name, names) for name in PROFILE},
+        decisions=sorted(decisions, key=lambda one: one.at, reverse=True),
         objected=objected,
         retention=access.periods(settings.retention),
         **access.about(card),
@@ -63,6 +69,7 @@ def write(settings: Settings, found: access.Access, folder: Path) -> tuple[Path,
     return paths
 
 
-def _rows(settings: Settings, name: str, subject: str) -> list[access.Row]:
+def _rows(settings: Settings, name: str, names: Sequence[str]) -> list[access.Row]:
     path = settings.root / "data" / f"{name}.parquet"
-    return ParquetRows().rows(path, subject) if path.is_file() else []
+    rows = ParquetRows()
+    return [row for one in names for row in rows.rows(path, one)] if path.is_file() else []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from churn.errors import Misuse
 from churn.settings import Settings
-from sovereign.pseudonym import pseudonyms
+from sovereign.pseudonym import names_of
 from sovereign.rights.files import replaced
 
 if TYPE_CHECKING:
@@ -48,6 +48,27 @@ def add(settings: Settings, person: str, purchase: datetime | None, values: Mapp
     connection.executemany("INSERT INTO noted VALUES (?, ?, ?, ?, ?)", rows)
     path.touch()
     replaced(path, lambda side: db.write_parquet(connection, "SELECT * FROM noted ORDER BY noted_at, name", side))
+
+
+def rename(settings: Settings, names: Mapping[str, str]) -> int:
+    """Put new pseudonyms in place of former ones; returns the number of rows that changed."""
+    import pyarrow as pa
+
+    from churn.tools import duckdb as db
+
+    path = settings.path("raw") / NAME
+    if not path.is_file():
+        return 0
+    connection = db.connect()
+    columns = {"old": pa.array(names.keys(), pa.string()), "new": pa.array(names.values(), pa.string())}
+    connection.register("names", pa.table(columns))
+    connection.execute(f"CREATE TABLE noted ({SHAPE})")
+    connection.execute("INSERT INTO noted FROM read_parquet(?)", [str(path)])
+    changed = db.count(connection, "noted", "customer_id IN (SELECT old FROM names)")
+    if changed:
+        connection.execute("UPDATE noted SET customer_id = new FROM names WHERE customer_id = old")
+        replaced(path, lambda side: db.write_parquet(connection, "SELECT * FROM noted ORDER BY noted_at, name", side))
+    return changed
 
 
 def fingerprint(settings: Settings, pinned: Mapping[str, Any]) -> dict[str, str]:
@@ -101,7 +122,7 @@ def _names(connection: duckdb.DuckDBPyConnection, settings: Settings) -> dict[st
         "SELECT customer_id FROM people WHERE customer_id IS NOT NULL"
     ).fetchall()
     ids = [str(row[0]) for row in rows]
-    return dict(zip(pseudonyms(ids, settings.pseudonym_key()), ids, strict=True))
+    return names_of(ids, settings.pseudonym_keys())
 
 
 def _md5(path: Path) -> str:

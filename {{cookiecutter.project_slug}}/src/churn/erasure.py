@@ -9,10 +9,9 @@ from pathlib import Path
 from churn import corrections, gone, source, stores
 from churn.artifacts import read_json, write_json
 from churn.errors import Misuse
-from churn.profiles import SCHEME
 from churn.settings import Settings
 from churn.tools import runs, versions
-from sovereign.pseudonym import pseudonyms
+from sovereign.pseudonym import names_of
 from sovereign.rights.erasure import Erasure, Journal
 from sovereign.rights.files import clear_leftovers
 from sovereign.rights.receipt import Kept, ModelNote, Receipt
@@ -78,26 +77,15 @@ def in_source(settings: Settings, people: Sequence[str]) -> list[str]:
     """One sentence for each input file: whether somebody of ``people`` still stands in it."""
     if settings.data.transactions == source.SYNTHETIC:
         return ["The built-in shop: nobody in it is real, and step 1 leaves the erased out."]
-    files = {settings.data.transactions: settings.data.columns.customer_id}
-    if settings.data.customers:
-        files[settings.data.customers] = settings.data.customer_columns.customer_id
-    return [_one_source(settings, given, column, set(people)) for given, column in files.items()]
+    return [_one_source(settings, given, column, set(people)) for given, column in source.tables(settings).items()]
 
 
 def _one_source(settings: Settings, given: str, expression: str, people: set[str]) -> str:
-    from churn.tools import duckdb as db
-
-    if not given.startswith(SCHEME) and not source.resolve(settings, given).is_file():
+    if not source.present(settings, given):
         return f"{given}: is not on this machine; its owner has to look for the person."
-    connection = db.connect()
-    with source.here(settings, given) as path:
-        db.load_file(connection, "source", path, text=[expression])
-    rows = connection.execute(
-        f"SELECT trim(CAST(({expression}) AS VARCHAR)), count(*) FROM source GROUP BY 1"  # noqa: S608
-    ).fetchall()
-    counts = {str(name): int(n) for name, n in rows if name is not None}
-    names = zip(pseudonyms(counts, settings.pseudonym_key()), counts.values(), strict=True)
-    found = sum(count for name, count in names if name in people)
+    counts = source.counts(settings, given, expression)
+    names = names_of(counts, settings.pseudonym_keys())
+    found = sum(counts[one] for one in {names[name] for name in names.keys() & people})
     if not found:
         return f"{given}: the people are not in it."
     return (

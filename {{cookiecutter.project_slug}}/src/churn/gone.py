@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hmac
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from churn.errors import Misuse
 from churn.settings import Settings
-from sovereign.pseudonym import pseudonyms
+from sovereign.pseudonym import names_of
 from sovereign.rights.tombstones import Tombstones, write_durably
 
 if TYPE_CHECKING:
     import duckdb
 
 FOLDER = "governance"
+KEY = Path(FOLDER) / "key.txt"
 
 
 def tombstones(settings: Settings) -> Tombstones:
     """Those in git, and a copy beside the pseudonyms' key: a backup of the whole folder does not restore that one."""
-    return Tombstones(_stones(settings), settings.pseudonym_key())
+    key, *former = settings.pseudonym_keys()
+    return Tombstones(stones(settings), key, former)
 
 
 def expired_before(settings: Settings) -> datetime | None:
@@ -37,8 +41,12 @@ def expire_before(settings: Settings, moment: datetime) -> None:
 def fingerprint(settings: Settings) -> dict[str, str]:
     """What DVC watches of this in ``data/source.json``: step 1 runs again when it changes. Empty without any."""
     expired = expired_before(settings)
-    stones = Tombstones(_stones(settings), key=b"")  # the digest needs no key
-    found = {"tombstones": stones.digest, "expired_before": expired.isoformat() if expired else ""}
+    digest = Tombstones(stones(settings), key=b"").digest  # it needs no key
+    found = {
+        "tombstones": digest,
+        "pseudonym_key": noted_key(settings),
+        "expired_before": expired.isoformat() if expired else "",
+    }
     return {key: value for key, value in found.items() if value}
 
 
@@ -49,15 +57,15 @@ def leave_out(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None
     connection.execute("ALTER TABLE mapped ADD COLUMN expired BOOLEAN DEFAULT false")
     if moment := expired_before(settings):
         connection.execute(f"UPDATE mapped SET expired = true WHERE event_time < TIMESTAMPTZ '{moment.isoformat()}'")  # noqa: S608
-    stones = tombstones(settings)
-    if not len(stones):
+    found = tombstones(settings)
+    if not len(found):
         return
     rows = connection.execute(
         "SELECT customer_id FROM mapped WHERE customer_id IS NOT NULL UNION SELECT customer_id FROM people"
     ).fetchall()
     ids = [str(row[0]) for row in rows]
-    names = dict(zip(pseudonyms(ids, settings.pseudonym_key()), ids, strict=True))
-    gone = [names[one] for one in stones.among(names)]
+    names = names_of(ids, settings.pseudonym_keys())
+    gone = sorted({names[one] for one in found.among(names)})
     connection.register("gone", pa.table({"customer_id": pa.array(gone, pa.string())}))
     connection.execute("UPDATE people SET erased = true WHERE customer_id IN (SELECT customer_id FROM gone)")
     connection.execute(
@@ -66,8 +74,35 @@ def leave_out(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None
     )
 
 
-def _stones(settings: Settings) -> list[Path]:
+def stones(settings: Settings) -> list[Path]:
+    """The two files of tombstones."""
     return [settings.root / FOLDER / "tombstones.txt", settings.secrets.key_file.with_suffix(".tombstones")]
+
+
+def sign(key: bytes) -> str:
+    """By what a key is known without being told: 16 hex characters."""
+    return hmac.digest(key, b"which key", "sha256").hex()[:16]
+
+
+def note_key(settings: Settings, key: bytes) -> None:
+    """Note in git which key is in use since a rotation."""
+    write_durably(settings.root / KEY, f"Key of the pseudonyms since the last `churn rotate-key`: {sign(key)}\n")
+
+
+def noted_key(settings: Settings) -> str:
+    """The sign of the key that the last rotation brought; empty without any."""
+    file = settings.root / KEY
+    return file.read_text(encoding="utf-8").split()[-1] if file.is_file() else ""
+
+
+def check_key(settings: Settings) -> None:
+    """Raises Misuse if the key in use is not the one of the last rotation: it would split every customer in two."""
+    noted = noted_key(settings)
+    if noted and not hmac.compare_digest(noted, sign(settings.pseudonym_key())):
+        raise Misuse(
+            "The pseudonym key here is not the one of the last rotation (governance/key.txt): take over the keys, "
+            "newest first, from whoever ran `churn rotate-key`."
+        )
 
 
 def _expiry(settings: Settings) -> Path:

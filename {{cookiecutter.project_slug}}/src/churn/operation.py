@@ -12,7 +12,7 @@ from churn.errors import Misuse
 from churn.settings import Settings
 from sovereign.decision_log import DecisionLog, LogUnavailableError, open_log
 from sovereign.decision_log.evidence import of_decisions, of_outcomes, of_reviews
-from sovereign.pseudonym import pseudonyms
+from sovereign.pseudonym import names_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -72,7 +72,8 @@ def leave_out_objectors(connection: duckdb.DuckDBPyConnection, settings: Setting
         "SELECT customer_id FROM mapped WHERE customer_id IS NOT NULL UNION SELECT customer_id FROM people"
     ).fetchall()
     ids = [str(row[0]) for row in rows]
-    found = [i for i, name in zip(ids, pseudonyms(ids, settings.pseudonym_key()), strict=True) if name in against]
+    names = names_of(ids, settings.pseudonym_keys())
+    found = sorted({names[one] for one in names.keys() & against})
     connection.register("against", pa.table({"customer_id": pa.array(found, pa.string())}))
     connection.execute("UPDATE people SET objected = true WHERE customer_id IN (SELECT customer_id FROM against)")
     connection.execute(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from churn.tools import dvc, versions
 from churn.tools.parquet_rows import ParquetRows, at_time
 from sovereign.card.render.speech import said
 from sovereign.card.schema.card import read
+from sovereign.decision_log import DecisionLog, note_rectification
 from sovereign.rights import access
 from sovereign.rights import rectification as receipts
 from sovereign.rights.rectification import Again, Rectification
@@ -26,18 +27,19 @@ AGAIN = ("data", "validate", "features", "score")
 
 
 def rectify(
-    settings: Settings, person: str, purchase: datetime | None, values: Mapping[str, str], reference: str = ""
+    settings: Settings, names: Sequence[str], purchase: datetime | None, values: Mapping[str, str], reference: str = ""
 ) -> tuple[Rectification, Path]:
-    """Correct ``values`` of ``person`` (pseudonym), score and decide again; return receipt and its page.
+    """Correct ``values`` of a person, score and decide again; return receipt and its page.
 
-    Raises Misuse if nothing about them, or no purchase at that time (UTC), is held.
+    ``names`` are their pseudonyms, the one in use first. Raises Misuse if nothing about them, or no
+    purchase at that time (UTC), is held.
     """
-    rows = _rows(settings, person, purchase)
+    rows, person = _rows(settings, names, purchase), names[0]
     before = dvc.data_version(settings.path("raw"))
     corrections.add(settings, person, purchase, values)
     source.refresh(settings)
     versions.run_only(settings.root, AGAIN)
-    again, noted = _decide(settings, person, f"Corrected on request: {', '.join(values)}")
+    again, noted = _decide(settings, names, f"Corrected on request: {', '.join(values)}")
     now = datetime.now(UTC)
     found = Rectification(
         id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
@@ -54,27 +56,35 @@ def rectify(
     return found, receipts.write(found, settings.root / RECEIPTS)
 
 
-def _rows(settings: Settings, person: str, purchase: datetime | None) -> int:
+def _rows(settings: Settings, names: Sequence[str], purchase: datetime | None) -> int:
     raw, rows = need(settings.path("raw"), "data"), ParquetRows()
     name = "transactions" if purchase else "customers"
     path = raw / f"{name}.parquet"
-    count = rows.count(path, [person]) if not purchase else rows.count_both(path, person, at_time(purchase))
+    both = at_time(purchase) if purchase else ""
+    count = sum(rows.count_both(path, one, both) for one in names) if purchase else rows.count(path, names)
     if not count:
         what = f"no purchase at {purchase:%Y-%m-%d %H:%M:%S} UTC" if purchase else "no row in the customers table"
         raise Misuse(f"Of this person there is {what}: `churn access` shows what is held.")
     return count
 
 
-def _decide(settings: Settings, person: str, text: str) -> tuple[Again | None, list[str]]:
+def _decide(settings: Settings, names: Sequence[str], text: str) -> tuple[Again | None, list[str]]:
     features = settings.path("features")
     current = read_json(features / "summary.json")["current"]
-    rows = ParquetRows().rows(features / "snapshots.parquet", person)
+    rows = ParquetRows().rows(features / "snapshots.parquet", names[0])
     today = [row for row in rows if str(row["event_timestamp"])[:10] == current[:10]]
     with operation.decision_log(settings) as log:
         if log is None or not today:
             return None, []
         row: dict[str, Any] = {name: value for name, value in today[0].items() if name != "event_timestamp"}
-        return receipts.decide_again(log, person, row, text)
+        first, *others = sorted(names, key=lambda one: _last(log, one), reverse=True)
+        again, noted = receipts.decide_again(log, first, row, text)
+        return again, [*noted, *(case for one in others for case in note_rectification(log, one, text))]
+
+
+def _last(log: DecisionLog, name: str) -> int:
+    """Where the newest entry about the pseudonym stands: a person who is decided about after a rotation has two."""
+    return next((entry.seq for entry in log.of_subject(name, 1)), 0)
 
 
 def _recipients(settings: Settings) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from churn.tables import (
 from sovereign.audit import Policy as AuditPolicy
 from sovereign.card.rules.policy import RulePolicy
 from sovereign.deploy.config import Deploy
-from sovereign.pseudonym import parse_key, read_or_make_key
+from sovereign.pseudonym import parse_keys, read_or_make_keys
 from sovereign.rights.policy import Retention
 
 ENVIRONMENT = os.environ  # noqa: TID251  the one place that reads it
@@ -63,16 +63,20 @@ class Settings(Table):
     secrets: Annotated[Secrets, Field(repr=False)]
 
     def pseudonym_key(self) -> bytes:
-        """The key of the pseudonyms: ``CHURN_PSEUDONYM_KEY`` (hex), else the key file of this project.
+        """The key in use: new pseudonyms are made with it."""
+        return self.pseudonym_keys()[0]
+
+    def pseudonym_keys(self) -> tuple[bytes, ...]:
+        """The key in use, then former ones: ``CHURN_PSEUDONYM_KEY`` (hex), else the key file of this project.
 
         Only the profile local makes a key by itself: elsewhere a new key would split every customer in two.
         """
         try:
             if self.secrets.pseudonym_key:
-                return parse_key(self.secrets.pseudonym_key.get_secret_value())
+                return parse_keys(self.secrets.pseudonym_key.get_secret_value())
             if self.profile_name != "local" and not self.secrets.key_file.exists():
                 raise Misuse(f"No pseudonym key: set CHURN_PSEUDONYM_KEY, or put the key into {self.secrets.key_file}.")
-            return read_or_make_key(self.secrets.key_file)
+            return read_or_make_keys(self.secrets.key_file)
         except ValueError as error:
             raise Misuse(str(error)) from None
 

@@ -35,6 +35,45 @@ def refresh(settings: Settings) -> Path:
     return path
 
 
+def customer_ids(settings: Settings) -> list[str]:
+    """Every customer id in the input as it stands there, sorted. Raises Misuse if a file is not on this machine."""
+    if settings.data.transactions == SYNTHETIC:
+        from churn.synthetic import make
+
+        shop = make(settings.data.synthetic)
+        return sorted(
+            {str(one) for frame in (shop.transactions, shop.customers) for one in frame["customer_id"].dropna()}
+        )
+    return sorted({one for given, column in tables(settings).items() for one in counts(settings, given, column)})
+
+
+def tables(settings: Settings) -> dict[str, str]:
+    """The input files, each with its expression for the customer id."""
+    data = settings.data
+    people = {data.customers: data.customer_columns.customer_id} if data.customers else {}
+    return {data.transactions: data.columns.customer_id} | people
+
+
+def present(settings: Settings, given: str) -> bool:
+    """Whether the input can be read from here."""
+    return given.startswith(SCHEME) or resolve(settings, given).is_file()
+
+
+def counts(settings: Settings, given: str, expression: str) -> dict[str, int]:
+    """Rows of each customer id in one input file. Raises Misuse if it is not on this machine."""
+    from churn.tools import duckdb as db
+
+    if not present(settings, given):
+        raise Misuse(f"No file {given} on this machine: only the source knows who is who. Bring it here, then again.")
+    connection = db.connect()
+    with here(settings, given) as path:
+        db.load_file(connection, "source", path, text=[expression])
+    rows = connection.execute(
+        f"SELECT trim(CAST(({expression}) AS VARCHAR)), count(*) FROM source GROUP BY 1"  # noqa: S608
+    ).fetchall()
+    return {str(name): int(n) for name, n in rows if name}
+
+
 def _describe(settings: Settings, pinned: Any) -> dict[str, Any]:
     data = settings.data
     if data.transactions == SYNTHETIC:

@@ -6,7 +6,7 @@ import hmac
 import os
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 MIN_KEY_BYTES = 32
@@ -17,6 +17,17 @@ LENGTH = 32
 def pseudonyms(ids: Iterable[str], key: bytes) -> list[str]:
     """The pseudonym of each id, in order: 32 lower-case hex characters."""
     return [hmac.digest(key, i.encode(), "sha256").hex()[:LENGTH] for i in ids]
+
+
+def names_of(ids: Iterable[str], keys: Sequence[bytes]) -> dict[str, str]:
+    """Pseudonym to id under every key, for what was written before a rotation."""
+    given = list(ids)
+    return {name: one for key in keys for name, one in zip(pseudonyms(given, key), given, strict=True)}
+
+
+def parse_keys(text: str) -> tuple[bytes, ...]:
+    """Keys in hex with space between, the one in use first; former ones follow. Raises ValueError as parse_key."""
+    return tuple(map(parse_key, text.split() or [""]))
 
 
 def parse_key(text: str) -> bytes:
@@ -30,8 +41,8 @@ def parse_key(text: str) -> bytes:
     return key
 
 
-def read_or_make_key(path: Path) -> bytes:
-    """The key in ``path``; made on first use, readable by its owner only (mode 0600).
+def read_or_make_keys(path: Path) -> tuple[bytes, ...]:
+    """The keys in ``path``, the one in use first; made on first use, readable by its owner only (mode 0600).
 
     Raises ValueError if others can read the file: then the pseudonyms protect nobody.
     """
@@ -49,4 +60,4 @@ def read_or_make_key(path: Path) -> bytes:
             side.unlink()
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise ValueError(f"Others can read the pseudonym key {path}: run `chmod 600 {path}`.")
-    return parse_key(path.read_text())
+    return parse_keys(path.read_text())

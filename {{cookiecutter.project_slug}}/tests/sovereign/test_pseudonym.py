@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovereign.pseudonym import parse_key, pseudonyms, read_or_make_key
+from sovereign.pseudonym import parse_key, pseudonyms, read_or_make_keys
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 
@@ -55,27 +55,27 @@ def test_a_bad_key_is_refused_in_one_line_that_does_not_repeat_it(text: str, sai
 
 def test_the_key_is_made_on_first_use_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "config" / "churn" / "acme.key"
-    key = read_or_make_key(path)
+    (key,) = read_or_make_keys(path)
     assert len(key) == 32
-    assert read_or_make_key(path) == key
+    assert read_or_make_keys(path) == (key,)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in path.parent.iterdir()] == ["acme.key"]
 
 
 def test_two_projects_have_two_keys(tmp_path: Path) -> None:
-    assert read_or_make_key(tmp_path / "a.key") != read_or_make_key(tmp_path / "b.key")
+    assert read_or_make_keys(tmp_path / "a.key") != read_or_make_keys(tmp_path / "b.key")
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
 def test_a_key_that_others_can_read_is_refused_with_the_remedy(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "acme.key"
-    read_or_make_key(path)
+    read_or_make_keys(path)
     path.chmod(mode)
     with pytest.raises(ValueError, match=r"Others can read the pseudonym key .*run `chmod 600 "):
-        read_or_make_key(path)
+        read_or_make_keys(path)
 
 
 def test_processes_that_start_together_agree_on_one_key(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
-        keys = pool.map(read_or_make_key, [tmp_path / "acme.key"] * 8, chunksize=1)
+        keys = pool.map(read_or_make_keys, [tmp_path / "acme.key"] * 8, chunksize=1)
     assert len(set(keys)) == 1

@@ -41,7 +41,8 @@ def erase(
         return
     receipt = erasure.erase(settings, people, reference)
     where = f"{erasure.RECEIPTS}/{receipt.id}.html"
-    typer.echo(f"{len(receipt.people)} erased, {len(receipt.removed)} places. Receipt: {where}")
+    who = "erased" if len(settings.pseudonym_keys()) == 1 else "pseudonyms erased (people have one for each key)"
+    typer.echo(f"{len(receipt.people)} {who}, {len(receipt.removed)} places. Receipt: {where}")
     for sentence in receipt.source:
         typer.echo(f"  {sentence}")
     typer.echo(f"  Model: {receipt.model.done}")
@@ -65,9 +66,9 @@ def access(
     from churn import gone
 
     settings = _settings(profile)
-    (person,) = _people(settings, [subject], None, pseudonyms)
-    found = request.gather(settings, person)
-    folder = output or settings.root / "build/access" / gone.tombstones(settings).mark(person)[:12]
+    names = _people(settings, [subject], None, pseudonyms)
+    found = request.gather(settings, names)
+    folder = output or settings.root / "build/access" / gone.tombstones(settings).mark(names[0])[:12]
     for path in request.write(settings, found, folder):
         typer.echo(f"Wrote {path}")
     if found.empty:
@@ -96,9 +97,9 @@ def rectify(
     if wrong := [one for one in set_ if "=" not in one]:
         raise Misuse(f"--set {wrong[0]!r} has no '=': write column=value, such as --set amount_eur=12.50.")
     values = {name.strip(): value.strip() for name, _, value in (one.partition("=") for one in set_)}
-    (person,) = _people(settings, [subject], None, pseudonyms)
+    names = _people(settings, [subject], None, pseudonyms)
     moment = purchase.replace(tzinfo=UTC) if purchase else None
-    found, page = request.rectify(settings, person, moment, values, reference)
+    found, page = request.rectify(settings, names, moment, values, reference)
     typer.echo(f"{', '.join(values)} corrected in {found.rows:,} rows. Receipt: {page.relative_to(settings.root)}")
     if again := found.again:
         typer.echo(
@@ -136,6 +137,26 @@ def retain(
     typer.echo(f"{len(due)} places {done}." if due else "Nothing is past its period.")
 
 
+@app.command("rotate-key", rich_help_panel=PANEL)
+def rotate_key(
+    new_key_file: Annotated[Path | None, typer.Option(help="File with the new key in hex; made if absent.")] = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Change the key of the pseudonyms; whoever was erased, objected or corrected something stays so."""
+    from churn import rotation
+
+    done = rotation.rotate(_settings(profile), new_key_file)
+    typer.echo(
+        f"{done.people:,} people of the source have a new pseudonym. Carried over: {done.tombstones:,} tombstones, "
+        f"{done.objections:,} objections, {done.corrections:,} corrections. No mapping was kept."
+    )
+    if done.in_use:
+        typer.echo(f"The keys, newest first, are in {done.keys}: back it up apart from the data.")
+    else:
+        typer.echo(f"Put the content of {done.keys} (keys, newest first) into CHURN_PSEUDONYM_KEY, then delete it.")
+    typer.echo("Now `churn run` and `churn push`; then `churn materialise`, if the online store was filled before.")
+
+
 def _settings(profile: str | None) -> Settings:
     from churn import settings
 
@@ -143,8 +164,8 @@ def _settings(profile: str | None) -> Settings:
 
 
 def _people(settings: Settings, subject: list[str] | None, file: Path | None, given: bool) -> list[str]:
-    """Pseudonyms of those named on the command line and in the file."""
-    from sovereign.pseudonym import pseudonyms
+    """Pseudonyms of those named on the command line and in the file: under the key in use, then under former ones."""
+    from sovereign.pseudonym import names_of
 
     try:
         lines = file.read_text(encoding="utf-8").splitlines() if file else []
@@ -152,7 +173,7 @@ def _people(settings: Settings, subject: list[str] | None, file: Path | None, gi
         raise Misuse(f"Cannot read {file}: {error.strerror}. It needs one customer id a line.") from None
     ids = [one.strip() for one in [*(subject or []), *lines] if one.strip()]
     if not given:
-        return pseudonyms(ids, settings.pseudonym_key())
+        return list(names_of(ids, settings.pseudonym_keys()))
     if wrong := [one for one in ids if not _is_pseudonym(one)]:
         raise Misuse(f"{wrong[0]!r} is no pseudonym (32 of 0-9a-f); leave --pseudonyms out for customer ids.")
     return ids

@@ -35,6 +35,7 @@ def data(source: Path, output: Path, *, settings: Settings) -> None:
     set aside here, before anything else sees them. Rows read equal rows kept plus rows set aside, by reason.
     Raises Misuse for input that cannot be read or mapped, Refused if no row is left.
     """
+    gone.check_key(settings)
     connection = db.connect()
     connection.execute("SET TimeZone = 'UTC'")
     pinned = read_json(source)

@@ -21,9 +21,10 @@ HEADER = """\
 class Tombstones:
     """The tombstones in ``files``, read as one list: a restored old copy of one of them forgets nobody."""
 
-    def __init__(self, files: Sequence[Path], key: bytes) -> None:
+    def __init__(self, files: Sequence[Path], key: bytes, former: Sequence[bytes] = ()) -> None:
+        """``former`` keys are asked too, so that a rotation of the key brings nobody back."""
         self._files = files
-        self._key = hmac.digest(key, b"tombstone", "sha256")
+        self._key, *self._former = (hmac.digest(one, b"tombstone", "sha256") for one in (key, *former))
         self._marks = {line.split()[0] for file in files for line in _lines(file)}
 
     def __len__(self) -> int:
@@ -36,11 +37,12 @@ class Tombstones:
 
     def mark(self, pseudonym: str) -> str:
         """The keyed hash under which an erased person is remembered: 64 hex characters."""
-        return hmac.digest(self._key, pseudonym.encode(), "sha256").hex()
+        return _mark(self._key, pseudonym)
 
     def among(self, pseudonyms: Iterable[str]) -> list[str]:
         """Those of ``pseudonyms`` who were erased, in their order."""
-        return [one for one in pseudonyms if self.mark(one) in self._marks] if self._marks else []
+        keys = (self._key, *self._former)
+        return [one for one in pseudonyms if any(_mark(key, one) in self._marks for key in keys)] if self._marks else []
 
     def add(self, pseudonyms: Iterable[str], *, day: str, receipt: str) -> None:
         """Write a tombstone for each person into every file; one that a file has already is not written again."""
@@ -52,6 +54,10 @@ class Tombstones:
             if new or not file.exists():
                 write_durably(file, HEADER + "".join(f"{line}\n" for line in [*there, *new]))
         self._marks |= set(marks)
+
+
+def _mark(key: bytes, pseudonym: str) -> str:
+    return hmac.digest(key, pseudonym.encode(), "sha256").hex()
 
 
 def _lines(file: Path) -> list[str]:
