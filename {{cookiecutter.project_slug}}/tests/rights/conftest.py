@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
+sys.path += [str(Path(__file__).parents[1] / name) for name in ("sovereign", "serve")]
+
 from canaries import plant, shop
 from world import World, decide, pseudonym
 

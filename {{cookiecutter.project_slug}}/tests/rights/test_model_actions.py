@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import tomlkit
 from world import World, pseudonym
@@ -54,3 +55,17 @@ def test_a_model_that_is_claimed_to_be_anonymous_stays_and_is_not_due(world: Wor
 def test_the_same_answer_without_the_claim_lets_the_model_be_trained_anew(world: World) -> None:
     assert erased(answered(world, "none_model_anonymous")).model.answer == "unanswered"
     assert "train" not in versions.clean_stages(world.root)
+
+
+def test_a_model_that_is_retrained_on_request_is_trained_and_scored_without_the_person_at_once(world: World) -> None:
+    before = pd.read_parquet(world.root / "data/3_features/training.parquet")
+    person = world.chosen[0]
+    model = (world.root / "data/4_model/model.json").read_bytes()
+    done = answered(world, "retrain_on_request").erase([person])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Retrained without the person" in done.stdout
+    assert {*versions.clean_stages(world.root)} >= {"train", "evaluate", "register", "score"}, "nothing is due any more"
+    assert (world.root / "data/4_model/model.json").read_bytes() != model
+    after = pd.read_parquet(world.root / "data/3_features/training.parquet")
+    assert len(after) == len(before[before["customer_id"] != pseudonym(person)]) < len(before)
+    assert pseudonym(person) not in set(pd.read_parquet(world.root / "data/8_scores/scores.parquet")["customer_id"])
