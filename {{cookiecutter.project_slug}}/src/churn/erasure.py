@@ -88,8 +88,9 @@ def _one_source(settings: Settings, given: str, expression: str, people: set[str
     found = sum(counts[one] for one in {names[name] for name in names.keys() & people})
     if not found:
         return f"{given}: the people are not in it."
+    rows = "1 row is" if found == 1 else f"{found:,} rows are"
     return (
-        f"{given}: {found:,} rows are about them. This file is yours and was not changed: delete the rows there. "
+        f"{given}: {rows} about them. This file is yours and was not changed: delete the rows there. "
         "Step 1 leaves them out until then."
     )
 

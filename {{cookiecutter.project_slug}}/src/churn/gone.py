@@ -101,7 +101,7 @@ def check_key(settings: Settings) -> None:
     if noted and not hmac.compare_digest(noted, sign(settings.pseudonym_key())):
         raise Misuse(
             "The pseudonym key here is not the one of the last rotation (governance/key.txt): take over the keys, "
-            "newest first, from whoever ran `churn rotate-key`."
+            "newest first, from whoever ran `churn rotate-key`; if it was interrupted here, call it again."
         )
 
 

@@ -92,4 +92,4 @@ def _recipients(settings: Settings) -> tuple[str, ...]:
     card = read(need(settings.path("card"), "card") / "card.json")
     given = card.answers.decision.score_transmitted_to
     others = [said(given)] if isinstance(given, str) else [said(one.controller) for one in given]
-    return (*access.about(card)["recipients"], *others)
+    return tuple(dict.fromkeys((*access.about(card)["recipients"], *others)))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from churn import corrections, gone, operation, source
+from churn import corrections, erasure, gone, operation, source
 from churn.errors import Misuse
 from churn.settings import Settings
 from sovereign.decision_log import Draft
@@ -32,8 +32,10 @@ def rotate(settings: Settings, file: Path | None = None) -> Carried:
     """Carry tombstones, objections and corrections over to the key in ``file`` (made if it is not there), then use it.
 
     Every part can be done twice: a run that was killed is finished by the same command. Raises Misuse if the source,
-    the only place that knows both names of a person, is not on this machine.
+    the only place that knows both names of a person, is not on this machine, or an erasure waits to be finished.
     """
+    if (settings.root / erasure.JOURNAL).is_file():
+        raise Misuse("An erasure was interrupted: finish it with `churn erase` first, then change the key.")
     present = settings.pseudonym_keys()
     path = file or settings.secrets.key_file.with_suffix(".new")
     try:
@@ -44,8 +46,8 @@ def rotate(settings: Settings, file: Path | None = None) -> Carried:
     names = _mapping(source.customer_ids(settings), new, former)
     stones = _tombstones(settings, names, new, former)
     objections = _log(settings, names, stones)
+    gone.note_key(settings, new)  # from here on step 1 refuses the former key, until this is done
     corrected = corrections.rename(settings, names)
-    gone.note_key(settings, new)
     in_use = settings.secrets.pseudonym_key is None
     target = settings.secrets.key_file if in_use else path
     write_durably(target, "".join(f"{key.hex()}\n" for key in (new, *former)), mode=0o600)

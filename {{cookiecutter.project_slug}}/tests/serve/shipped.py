@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 from service_desk import KEYS
@@ -26,6 +26,8 @@ class Service:
     environment: dict[str, str]
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    output: int | IO[bytes] = subprocess.DEVNULL
+    """Where both of its streams go."""
 
     @property
     def url(self) -> str:
@@ -35,7 +37,7 @@ class Service:
     def start(self) -> None:
         """Start it and wait until it is ready."""
         command = [sys.executable, "-m", "churn_service", "--port", str(self.port)]
-        self.process = subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, env=self.environment, stdout=self.output, stderr=self.output)
         until(lambda: httpx.get(f"{self.url}/readyz").status_code == 200)
 
     def kill(self) -> None:
@@ -72,9 +74,9 @@ def environment(bundle: Path, log: str, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def service(bundle: Path, log: str, **more: str) -> Iterator[Service]:
+def service(bundle: Path, log: str, *, output: int | IO[bytes] = subprocess.DEVNULL, **more: str) -> Iterator[Service]:
     """A running service; killed at the end if it still runs."""
-    running = Service(environment(bundle, log, **more))
+    running = Service(environment(bundle, log, **more), output=output)
     try:
         running.start()
         yield running

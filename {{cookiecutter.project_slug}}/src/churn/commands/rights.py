@@ -73,7 +73,11 @@ def access(
         typer.echo(f"Wrote {path}")
     if found.empty:
         typer.echo("Nothing is held about them. The answer says so.")
-    typer.echo("Hand it over on a safe way, then delete it; `churn retain` does after [retention] copies.")
+    if found.unanswered:
+        typer.echo(
+            f"model_card.toml does not say yet: {', '.join(found.unanswered)}. Answer it, then write this again."
+        )
+    typer.echo("Hand it over safely, then delete it; `churn retain --apply` does after the period of `copies`.")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -100,7 +104,8 @@ def rectify(
     names = _people(settings, [subject], None, pseudonyms)
     moment = purchase.replace(tzinfo=UTC) if purchase else None
     found, page = request.rectify(settings, names, moment, values, reference)
-    typer.echo(f"{', '.join(values)} corrected in {found.rows:,} rows. Receipt: {page.relative_to(settings.root)}")
+    rows = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
+    typer.echo(f"{', '.join(values)} corrected in {rows}. Receipt: {page.relative_to(settings.root)}")
     if again := found.again:
         typer.echo(
             f"  Decided again: {again.score_before:.3f} ({again.outcome_before}) is now {again.score_after:.3f} "

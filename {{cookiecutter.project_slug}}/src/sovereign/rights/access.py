@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from sovereign.bands import Policy
-from sovereign.card.render.speech import said
+from sovereign.card.render.speech import OPEN_TEXT, said
 from sovereign.card.schema.card import Card
 from sovereign.contract import Contract
 from sovereign.decision_log import DecisionLog, Entry
@@ -63,6 +63,13 @@ class Access(BaseModel):
     def empty(self) -> bool:
         """Whether nothing is held."""
         return not (any(self.provided.values()) or any(self.profile.values()) or self.decisions or self.objected)
+
+    @property
+    def unanswered(self) -> list[str]:
+        """What the page has to tell them and the card does not say."""
+        told = {"purpose": self.purposes, "sources": self.sources, "recipients": self.recipients}
+        told |= {name: [text] for name, text in self.rights.items()}
+        return [name for name, texts in told.items() if OPEN_TEXT in texts]
 
 
 def decisions(log: DecisionLog, subject: str) -> list[Decision]:

@@ -87,6 +87,7 @@ def document(receipt: Receipt) -> Document:
     """The receipt for people."""
     people = "one person" if len(receipt.people) == 1 else f"{len(receipt.people)} people"
     return Document(
+        draft=False,
         title=f"Receipt of erasure {receipt.id}",
         about=f"Erasure of {people} under Article 17 GDPR. Status: {receipt.status}.",
         source=f"SHA-256 of the content: {receipt.content_hash}",

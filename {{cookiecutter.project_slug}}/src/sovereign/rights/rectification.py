@@ -83,6 +83,7 @@ def document(found: Rectification) -> Document:
         else (("none", "", ""),)
     )
     return Document(
+        draft=False,
         title=f"Receipt of rectification {found.id}",
         about="Correction of one person's data under Article 16 GDPR.",
         source=f"Data version {found.data_version[0]} became {found.data_version[1]}.",

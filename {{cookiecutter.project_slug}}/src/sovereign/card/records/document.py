@@ -33,12 +33,16 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A whole record. ``points`` of its sections are things for the data protection officer to look at."""
+    """A whole record. ``points`` of its sections are things for the data protection officer to look at.
+
+    A ``draft`` is written from the card for signature; a receipt or an answer to a person is not.
+    """
 
     title: str
     about: str
     source: str
     sections: tuple[Section, ...]
+    draft: bool = True
 
     @property
     def open(self) -> int:
