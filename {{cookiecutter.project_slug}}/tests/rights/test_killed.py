@@ -1,13 +1,13 @@
 """kill -9 at random points of erase and retain: the next run completes, and nothing is lost that should stay."""
 
+import multiprocessing
 import os
 import random
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib import import_module
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pandas as pd
@@ -19,10 +19,10 @@ from churn import erasure, retention, settings
 from churn.settings import ENVIRONMENT
 
 pytestmark = pytest.mark.flow
-KILLS = 25
-"""Of each of the two commands."""
-HEAVY = ("dvc.repo", "dvc.exceptions", "mlflow", "mlflow.store.tracking.sqlalchemy_store", "duckdb")
-"""Imported once, before the children are forked."""
+KILLS = int(ENVIRONMENT.get("KILLS", "3"))
+"""Of each of the two commands; `make kills` takes 25."""
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["dvc.repo", "mlflow.store.tracking.sqlalchemy_store", "duckdb", "churn.erasure"])
 CHANGES = {
     "open",
     "os.rename",
@@ -36,40 +36,48 @@ CHANGES = {
 SOON = datetime(2027, 12, 1, tzinfo=UTC)
 
 
-def in_child(world: World, work: Callable[[], object], kill_at: int | None = None) -> int:
-    """Run ``work`` in a fork that is killed at its ``kill_at``-th change of the disk; return that number or status."""
-    for name in HEAVY:
-        import_module(name)
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        count = 0
+def in_child(world: World, work: Callable[[World], object], kill_at: int | None = None) -> int:
+    """Run ``work`` in a process that is killed at its ``kill_at``-th change of the disk; return that number or status.
 
-        def hook(event: str, arguments: tuple[object, ...]) -> None:
-            nonlocal count
-            writes = event != "open" or (isinstance(arguments[1], str) and arguments[1][:1] in "wax")
-            if event in CHANGES and writes:
-                count += 1
-                if count == kill_at:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        os.chdir(world.root)
-        sys.addaudithook(hook)
-        try:
-            work()
-            os.write(writer, str(count).encode())
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    os.close(writer)
-    _, status = os.waitpid(child, 0)
-    with os.fdopen(reader) as answer:
-        counted = answer.read()
+    A server forks the processes: it has imported what they need and, unlike this process, started no threads.
+    """
+    reader, writer = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=watched, args=(world, work, kill_at, writer))
+    process.start()
+    writer.close()
+    process.join()
+    status = process.exitcode
+    assert status is not None
     if kill_at is None:
         assert status == 0, "the run without a kill failed"
-        return int(counted)
+        return int(reader.recv())
     return status
+
+
+def watched(world: World, work: Callable[[World], object], kill_at: int | None, answer: Connection) -> None:
+    """Do it, counting changes of the disk; the process ends at number ``kill_at``."""
+    count = 0
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        writes = event != "open" or (isinstance(arguments[1], str) and arguments[1][:1] in "wax")
+        if event in CHANGES and writes:
+            count += 1
+            if count == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    os.chdir(world.root)
+    sys.addaudithook(hook)
+    work(world)
+    answer.send(count)
+
+
+def erase(world: World) -> None:
+    erasure.erase(loaded(world), [pseudonym(one) for one in world.chosen], "DSR")
+
+
+def retain(world: World) -> None:
+    retention.apply(loaded(world), SOON)
 
 
 def loaded(world: World) -> settings.Settings:
@@ -88,13 +96,13 @@ def test_an_erasure_that_was_killed_is_finished_by_the_next(copy: Callable[[], W
     world = copy()
     people = [pseudonym(one) for one in world.chosen]
     rest = kept(world, people)
-    total = in_child(world, lambda: erasure.erase(loaded(world), people, "DSR"))
+    total = in_child(world, erase)
     reached = 0
     for at in random.Random(7).sample(range(1, total + 1), KILLS):
         world = copy()
-        status = in_child(world, lambda: erasure.erase(loaded(world), people, "DSR"), at)  # noqa: B023  runs at once
-        reached += os.WIFSIGNALED(status)
-        in_child(world, lambda: erasure.erase(loaded(world), people, "DSR"))  # noqa: B023
+        status = in_child(world, erase, at)
+        reached += status == -signal.SIGKILL
+        in_child(world, erase)
         assert places(world.folder, people, but=[world.folder / "input"]) == [], f"killed at change {at}"
         assert kept(world, people) == rest, f"killed at change {at}"
         assert not list((world.root / "data").rglob(".*.part"))
@@ -103,12 +111,12 @@ def test_an_erasure_that_was_killed_is_finished_by_the_next(copy: Callable[[], W
 
 def test_a_retention_run_that_was_killed_is_finished_by_the_next(copy: Callable[[], World]) -> None:
     world = copy()
-    total = in_child(world, lambda: retention.apply(loaded(world), SOON))
+    total = in_child(world, retain)
     wanted = state(world)
     for at in random.Random(11).sample(range(1, total + 1), KILLS):
         world = copy()
-        in_child(world, lambda: retention.apply(loaded(world), SOON), at)  # noqa: B023
-        in_child(world, lambda: retention.apply(loaded(world), SOON))  # noqa: B023
+        in_child(world, retain, at)
+        in_child(world, retain)
         assert state(world) == wanted, f"killed at change {at}"
 
 

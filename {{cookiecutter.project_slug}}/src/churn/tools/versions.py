@@ -30,10 +30,13 @@ def clean_stages(root: Path) -> list[str]:
 
 
 def commit(root: Path, stages: Sequence[str]) -> None:
-    """Make what lies in ``data/`` the recorded version of ``stages``, without running them."""
+    """Make what lies in ``data/`` the recorded version of ``stages``, without running them.
+
+    The files stay where they are: to link one anew DVC takes it away first, and a process killed then loses it.
+    """
     with _in(root) as repo:
         for stage in stages:
-            repo.commit(stage, force=True)
+            repo.commit(stage, force=True, relink=False)
 
 
 def run_only(root: Path, stages: Sequence[str]) -> None:
