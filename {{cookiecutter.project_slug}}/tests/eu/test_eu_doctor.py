@@ -76,6 +76,7 @@ def test_what_is_wrong_is_named_with_what_to_do(
     if given.get("AWS_SECRET_ACCESS_KEY") == "":
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it remembers the keys that an earlier test had
     line = look(place, cloud, name, **given)
     assert line.state == "fail"
     assert said in f"{line.found}; {line.do}"
