@@ -110,6 +110,7 @@ def show_stream(request):
 
 def fail(message):
     """Errors go to standard error and end 1."""
+    sys.stdout.flush()  # the real client does not buffer, so its error comes last
     print(f"Error: {message}", file=sys.stderr)
     sys.exit(1)
 
