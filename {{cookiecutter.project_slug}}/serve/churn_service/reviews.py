@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from churn_service.http import Answer, Call, reply_json
-from churn_service.policy import Suggestion, decide
 from churn_service.problems import ProblemError
 from churn_service.runtime import Runtime
 from churn_service.schemas import Evidence, OpenCase, ReviewAnswer, ReviewsAnswer
 from churn_service.scoring import reasons
+from sovereign.bands import Suggestion, decide
 from sovereign.decision_log import DecisionLog, Draft, Entry
 from sovereign.decision_log.evidence import tally
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from churn_service.policy import Outcome, Suggestion
+from sovereign.bands import Outcome, Suggestion
 from sovereign.contract import Contract, FeatureSpec
 
 MOST_IN_A_BATCH = 1000

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from churn_service.decisions import of_customer
 from churn_service.features import AWAY, Row
 from churn_service.http import Answer, Call
-from churn_service.policy import decide
 from churn_service.problems import ProblemError, unavailable
 from churn_service.runtime import Runtime
 from sovereign import words
+from sovereign.bands import decide
 from sovereign.decision_log import Draft, rectification
 
 REASONS = 3

@@ -1,13 +1,18 @@
-"""``policy.json``: which score leads to which band and at which band something is done. Policy, not law."""
+"""``policy.json``, and the decision policy: from a score to a band and to what is done. Policy, not law."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Suggestion = Literal["offer", "no_offer"]
+Outcome = Literal["offer", "no_offer", "pending_review", "objected"]
 
 
 class _Frozen(BaseModel):
@@ -67,3 +72,31 @@ class Policy(_Frozen):
     def acts_on(self, scores: ArrayLike) -> NDArray[np.bool_]:
         """Whether each score is in the action band or a higher one, shape (n,)."""
         return self.band_index(scores) >= self.names.index(self.action_band)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """``outcome`` takes effect now; ``suggestion`` is what the score alone would give."""
+
+    outcome: Outcome
+    band: str | None
+    suggestion: Suggestion | None
+
+
+def decide(policy: Policy, score: float | None, *, objected: bool) -> Decision:
+    """What happens to one customer.
+
+    An objection to direct marketing is absolute (GDPR Art. 21(2)-(3)): no score, no outcome. Where the card says
+    that the outcome has a significant effect, nobody gets it without a person, and that includes whoever is *not*
+    selected (Art. 22(1); C-634/21, paragraphs 50 and 61). Where the card promises a review, the ones in the action
+    band wait for it. Raises ValueError for a customer without score who did not object: no value is invented.
+    """
+    if objected:
+        return Decision("objected", None, None)
+    if score is None:
+        raise ValueError("a customer who did not object needs a score")
+    index = bisect_right(policy.thresholds, score)
+    band, acts = policy.names[index], index >= policy.names.index(policy.action_band)
+    suggestion: Suggestion = "offer" if acts else "no_offer"
+    waits = policy.significant_effect or (policy.human_review and acts)
+    return Decision("pending_review" if waits else suggestion, band, suggestion)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from churn import flow, gone, snapshots, source
 from churn.artifacts import write_json
 from churn.settings import Settings
-from churn_service.policy import decide
 from small_project import KEY, configure, load, make_project
+from sovereign.bands import decide
 from sovereign.decision_log import Draft, Entry, open_log
 from sovereign.pseudonym import pseudonyms
 

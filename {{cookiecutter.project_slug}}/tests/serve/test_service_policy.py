@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_service.policy import decide
+from sovereign.bands import decide
 
 
 @given(st.floats(0, 1))

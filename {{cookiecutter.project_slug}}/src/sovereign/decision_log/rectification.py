@@ -8,8 +8,6 @@ from typing import Any
 from sovereign.decision_log.entries import Draft, Entry
 from sovereign.decision_log.store import DecisionLog
 
-EVERY = 1_000_000_000
-
 
 def rectification(decision_id: str, subject: str, text: str, *, corrected_by: str | None = None) -> Draft:
     """The entry that follows a decision whose input was wrong; ``corrected_by`` is the decision made instead.
@@ -26,7 +24,7 @@ def note_rectification(log: DecisionLog, subject: str, text: str) -> list[str]:
     ``text`` is what the person reads, e.g. "2 purchases corrected on 2026-11-24". Returns the ids of these decisions,
     newest first; a decision that says so already is left alone. Raises LogUnavailableError.
     """
-    entries = log.of_subject(subject, EVERY)
+    entries = log.of_subject(subject)
     noted = {
         entry.case_id for entry in entries if entry.kind == "rectification" and _content(entry).get("text") == text
     }

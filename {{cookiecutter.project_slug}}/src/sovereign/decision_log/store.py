@@ -12,6 +12,8 @@ from sovereign.random_pool import RandomPool
 
 FIELDS = "seq, kind, case_id, subject, at, salt, body, digest, previous, seal"
 CHUNK = 500
+EVERY = 1_000_000_000
+"""More entries than a log has: no limit."""
 ROW, ROWS = "(?,?,?,?,?,?,?,?,?,?)", 100
 
 
@@ -67,8 +69,8 @@ class DecisionLog:
         """Every entry of one decision, oldest first."""
         return self._select("case_id = ? ORDER BY seq", (case_id,))
 
-    def of_subject(self, subject: str, limit: int = 100) -> list[Entry]:
-        """The newest entries about one pseudonym, newest first."""
+    def of_subject(self, subject: str, limit: int = EVERY) -> list[Entry]:
+        """The entries about one pseudonym, newest first; ``limit`` of them where that is enough."""
         return self._select("subject = ? ORDER BY seq DESC LIMIT ?", (subject, limit))
 
     def of_kind(self, kind: str) -> list[Entry]:

@@ -74,7 +74,7 @@ class Access(BaseModel):
 
 def decisions(log: DecisionLog, subject: str) -> list[Decision]:
     """Every decision about ``subject``, newest first, explained with the model that took it (Art. 15(1)(h))."""
-    entries = [entry for entry in log.of_subject(subject, 1_000_000) if entry.kind == "decision" and entry.body]
+    entries = [entry for entry in log.of_subject(subject) if entry.kind == "decision" and entry.body]
     explainers: dict[str, Explainer | None] = {}
     return [_decision(log, entry, explainers) for entry in entries]
 

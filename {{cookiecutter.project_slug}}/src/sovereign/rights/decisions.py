@@ -11,7 +11,6 @@ from sovereign.decision_log import DecisionLog
 from sovereign.rights.receipt import Kept
 from sovereign.rights.stores import People, Trace
 
-EVERY = 1_000_000_000
 SUPPRESSION = Kept(
     what="The pseudonym on the list of people who objected, in the decision log's database",
     why="GDPR Art. 21(3), 17(3)(b): without it the objection could not be honoured",
@@ -34,7 +33,7 @@ class Decisions:
     def find(self, people: People) -> list[Trace]:
         """One trace for all entries about somebody of ``people``."""
         with closing(self._opener()) as log:
-            count = sum(len(log.of_subject(one, EVERY)) for one in people)
+            count = sum(len(log.of_subject(one)) for one in people)
         if not count:
             return []
         return [

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from sovereign.bands import Policy
+from sovereign.bands import decide
 from sovereign.card.records.document import Document, Grid, Section, to_html
 from sovereign.card.render.view import Line
 from sovereign.decision_log import DecisionLog, Draft, note_rectification, rectification
 from sovereign.random_pool import RandomPool
 from sovereign.rights.access import explainer_of
-from sovereign.rights.decisions import EVERY
 from sovereign.rights.tombstones import write_durably
 
 Row = dict[str, Any]
@@ -59,7 +57,7 @@ def decide_again(log: DecisionLog, subject: str, features: Row, text: str) -> tu
     The model is the one that took the decision, as the log keeps it: only the input differs. Returns what was made
     again, None without a decision on record or after an objection, and the ids of the decisions that are only noted.
     """
-    made = [one for one in log.of_subject(subject, EVERY) if one.kind == "decision" and one.body]
+    made = [one for one in log.of_subject(subject) if one.kind == "decision" and one.body]
     latest = next((one for one in made if json.loads(one.body or "").get("features")), None)
     again = _replace(log, subject, latest.case_id, json.loads(latest.body or ""), features, text) if latest else None
     noted = note_rectification(log, subject, text)
@@ -100,22 +98,22 @@ def _replace(log: DecisionLog, subject: str, old: str, body: Row, features: Row,
     if explainer is None:
         return None
     said = explainer.explain(features)
-    outcome, suggestion, waits = _outcome(explainer.policy, said.score)
+    decided = decide(explainer.policy, said.score, objected=False)
     new = RandomPool().ordered()
-    content = {name: body[name] for name in ("bundle", "model_version", "policy_version")} | {
-        "key": "rectification",
+    head = {name: body[name] for name in ("bundle", "model_version", "policy_version")} | {"key": "rectification"}
+    content = head | {
         "corrects": old,
-        "outcome": outcome,
-        "suggestion": suggestion,
+        "outcome": decided.outcome,
+        "suggestion": decided.suggestion,
         "source": "rectification",
         "features": features,
         "score": said.score,
-        "band": said.band,
+        "band": decided.band,
         "reasons": list(said.reasons()),
         "contributions": {one.feature: one.contribution for one in said.influences},
     }
-    refused = json.dumps({name: content[name] for name in ("bundle", "model_version", "policy_version", "key")})
-    decision = Draft("decision", new, subject, json.dumps(content), refused[:-1] + ', "outcome": "objected"}', waits)
+    refused, waits = json.dumps(head | {"outcome": "objected"}), decided.outcome == "pending_review"
+    decision = Draft("decision", new, subject, json.dumps(content), refused, waits)
     log.append([decision, rectification(old, subject, text, corrected_by=new)])
     return Again(
         old=old,
@@ -123,16 +121,8 @@ def _replace(log: DecisionLog, subject: str, old: str, body: Row, features: Row,
         score_before=body["score"],
         score_after=said.score,
         outcome_before=body["outcome"],
-        outcome_after=outcome,
+        outcome_after=decided.outcome,
     )
-
-
-def _outcome(policy: Policy, score: float) -> tuple[str, str, bool]:
-    """Outcome, suggestion of the score alone, and whether it waits for a person: as the service decides."""
-    acts = bisect_right(policy.thresholds, score) >= policy.names.index(policy.action_band)
-    suggestion = "offer" if acts else "no_offer"
-    waits = policy.significant_effect or (policy.human_review and acts)
-    return "pending_review" if waits else suggestion, suggestion, waits
 
 
 def _after(again: Again) -> tuple[str, str, str]:
