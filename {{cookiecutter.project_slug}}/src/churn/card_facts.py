@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from churn import card_data, card_privacy, gone, lineage, operation, retention
 from churn.addresses import judged
@@ -17,9 +17,6 @@ from sovereign import scans, scorecard
 from sovereign.audit import hosting
 from sovereign.card.schema.facts import Facts
 from sovereign.scorecard import Levels, Scorecard
-
-if TYPE_CHECKING:
-    pass
 
 LIBRARIES = ("scikit-learn", "numpy", "pandas", "duckdb", "feast", "mlflow", "great-expectations", "dvc")
 NO_OUTCOME = "no outcome of a decision is on record yet"

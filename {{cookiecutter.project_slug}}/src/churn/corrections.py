@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from churn import people
 from churn.errors import Misuse
 from churn.settings import Settings
-from sovereign.pseudonym import names_of
 from sovereign.rights.files import replaced
 
 if TYPE_CHECKING:
@@ -40,14 +40,12 @@ def add(settings: Settings, person: str, purchase: datetime | None, values: Mapp
         if value and connection.execute(f"SELECT TRY_CAST(? AS {known[name]})", [value]).fetchone() == (None,):
             raise Misuse(f"{name} = {value!r} is no {known[name].partition('(')[0].lower()}.")
     path = settings.path("raw") / NAME
-    connection.execute(f"CREATE TABLE noted ({SHAPE})")
-    if path.is_file():
-        connection.execute("INSERT INTO noted FROM read_parquet(?)", [str(path)])
+    _load(connection, path)
     now = datetime.now(UTC)
     rows = [(person, purchase, name, value or None, now) for name, value in values.items()]
     connection.executemany("INSERT INTO noted VALUES (?, ?, ?, ?, ?)", rows)
     path.touch()
-    replaced(path, lambda side: db.write_parquet(connection, "SELECT * FROM noted ORDER BY noted_at, name", side))
+    _write(connection, path)
 
 
 def rename(settings: Settings, names: Mapping[str, str]) -> int:
@@ -62,12 +60,11 @@ def rename(settings: Settings, names: Mapping[str, str]) -> int:
     connection = db.connect()
     columns = {"old": pa.array(names.keys(), pa.string()), "new": pa.array(names.values(), pa.string())}
     connection.register("names", pa.table(columns))
-    connection.execute(f"CREATE TABLE noted ({SHAPE})")
-    connection.execute("INSERT INTO noted FROM read_parquet(?)", [str(path)])
+    _load(connection, path)
     changed = db.count(connection, "noted", "customer_id IN (SELECT old FROM names)")
     if changed:
         connection.execute("UPDATE noted SET customer_id = new FROM names WHERE customer_id = old")
-        replaced(path, lambda side: db.write_parquet(connection, "SELECT * FROM noted ORDER BY noted_at, name", side))
+        _write(connection, path)
     return changed
 
 
@@ -88,7 +85,7 @@ def apply(connection: duckdb.DuckDBPyConnection, settings: Settings, pinned: Map
     if "corrections" not in pinned:
         return
     path = _here(settings, str(pinned["corrections"]), folder / NAME)
-    names = _names(connection, settings)
+    names = people.names(connection, settings)
     found = connection.execute("SELECT * EXCLUDE (noted_at) FROM read_parquet(?)", [str(path)]).fetchall()
     for person, purchase, column, value in found:
         if person not in names:
@@ -100,6 +97,19 @@ def apply(connection: duckdb.DuckDBPyConnection, settings: Settings, pinned: Map
             change = f"UPDATE people SET {column} = CAST(? AS {OF_A_CUSTOMER[column]})"  # noqa: S608
             connection.execute(f"{change} WHERE customer_id = ?", [value, names[person]])
     connection.execute("UPDATE people SET objected = objected_at IS NOT NULL")
+
+
+def _load(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """The table ``noted`` with what is noted so far."""
+    connection.execute(f"CREATE TABLE noted ({SHAPE})")
+    if path.is_file():
+        connection.execute("INSERT INTO noted FROM read_parquet(?)", [str(path)])
+
+
+def _write(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    from churn.tools import duckdb as db
+
+    replaced(path, lambda side: db.write_parquet(connection, "SELECT * FROM noted ORDER BY noted_at, name", side))
 
 
 def _here(settings: Settings, digest: str, target: Path) -> Path:
@@ -114,15 +124,6 @@ def _here(settings: Settings, digest: str, target: Path) -> Path:
     else:
         raise Misuse("data/source.json knows of corrections that are not here: `churn pull` first, then run again.")
     return target
-
-
-def _names(connection: duckdb.DuckDBPyConnection, settings: Settings) -> dict[str, str]:
-    rows = connection.execute(
-        "SELECT customer_id FROM mapped WHERE customer_id IS NOT NULL UNION "
-        "SELECT customer_id FROM people WHERE customer_id IS NOT NULL"
-    ).fetchall()
-    ids = [str(row[0]) for row in rows]
-    return names_of(ids, settings.pseudonym_keys())
 
 
 def _md5(path: Path) -> str:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from churn import corrections, gone, source, stores
-from churn.artifacts import read_json, write_json
+from churn import gone, source, stores
 from churn.errors import Misuse
 from churn.settings import Settings
 from churn.tools import runs, versions
@@ -115,10 +114,7 @@ def _keep(settings: Settings, journal: Journal) -> None:
 
     Stages that make the model keep their old inputs in the lock unless the model stays: then they are due.
     """
-    pinned = settings.path("source")
-    if pinned.is_file():
-        known = read_json(pinned)
-        write_json(pinned, known | gone.fingerprint(settings) | corrections.fingerprint(settings, known))
+    source.note_what_is_gone(settings)
     stays = journal.notes["answer"] == "none_model_anonymous"
     clean = journal.notes["clean"]
     versions.commit(settings.root, [s for s in clean if stays or s in (*DATA_STAGES, "score")])

@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from churn import people
 from churn.errors import Misuse
 from churn.settings import Settings
-from sovereign.pseudonym import names_of
 from sovereign.rights.tombstones import Tombstones, write_durably
 
 if TYPE_CHECKING:
@@ -52,26 +52,14 @@ def fingerprint(settings: Settings) -> dict[str, str]:
 
 def leave_out(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Mark the erased in ``people``, also those whom no customers table names, and the expired rows in ``mapped``."""
-    import pyarrow as pa
-
     connection.execute("ALTER TABLE mapped ADD COLUMN expired BOOLEAN DEFAULT false")
     if moment := expired_before(settings):
         connection.execute(f"UPDATE mapped SET expired = true WHERE event_time < TIMESTAMPTZ '{moment.isoformat()}'")  # noqa: S608
     found = tombstones(settings)
     if not len(found):
         return
-    rows = connection.execute(
-        "SELECT customer_id FROM mapped WHERE customer_id IS NOT NULL UNION SELECT customer_id FROM people"
-    ).fetchall()
-    ids = [str(row[0]) for row in rows]
-    names = names_of(ids, settings.pseudonym_keys())
-    gone = sorted({names[one] for one in found.among(names)})
-    connection.register("gone", pa.table({"customer_id": pa.array(gone, pa.string())}))
-    connection.execute("UPDATE people SET erased = true WHERE customer_id IN (SELECT customer_id FROM gone)")
-    connection.execute(
-        "INSERT INTO people (customer_id, objected, erased) SELECT customer_id, false, true FROM gone "
-        "WHERE customer_id NOT IN (SELECT customer_id FROM people WHERE customer_id IS NOT NULL)"
-    )
+    names = people.names(connection, settings)
+    people.mark(connection, "erased", (names[one] for one in found.among(names)))
 
 
 def stones(settings: Settings) -> list[Path]:

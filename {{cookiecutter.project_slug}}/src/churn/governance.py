@@ -42,14 +42,14 @@ def publish(card: Card, settings: Settings) -> None:
 
 
 def _seal_again(bundle: Path, card: Path) -> None:
-    from sovereign.bundle import MANIFEST, read_manifest, seal_bundle
+    from sovereign.bundle import MANIFEST, read_manifest, seal_again
     from sovereign.card.render.files import FILES
 
     sealed = read_manifest(bundle / MANIFEST)
     with writing(bundle) as folder:
         for name in sealed.files:
             shutil.copy((card if name in FILES else bundle) / name, folder / name)
-        seal_bundle(folder, **sealed.model_dump(exclude={"schema_version", "files"}))
+        seal_again(folder, sealed)
         for path in bundle.iterdir():
             if not (folder / path.name).exists():
                 shutil.copy(path, folder / path.name)

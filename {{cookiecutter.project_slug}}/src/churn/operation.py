@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from churn import people
 from churn.errors import Misuse
 from churn.settings import Settings
 from sovereign.decision_log import DecisionLog, LogUnavailableError, open_log
 from sovereign.decision_log.evidence import of_decisions, of_outcomes, of_reviews
-from sovereign.pseudonym import names_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -58,8 +58,6 @@ def leave_out_objectors(connection: duckdb.DuckDBPyConnection, settings: Setting
 
     Raises Misuse where the pinned input knows of objections and the log that holds them is not here.
     """
-    import pyarrow as pa
-
     against = objectors(settings)
     if "objections" in pinned and not against:
         raise Misuse(
@@ -68,18 +66,8 @@ def leave_out_objectors(connection: duckdb.DuckDBPyConnection, settings: Setting
         )
     if not against:
         return
-    rows = connection.execute(
-        "SELECT customer_id FROM mapped WHERE customer_id IS NOT NULL UNION SELECT customer_id FROM people"
-    ).fetchall()
-    ids = [str(row[0]) for row in rows]
-    names = names_of(ids, settings.pseudonym_keys())
-    found = sorted({names[one] for one in names.keys() & against})
-    connection.register("against", pa.table({"customer_id": pa.array(found, pa.string())}))
-    connection.execute("UPDATE people SET objected = true WHERE customer_id IN (SELECT customer_id FROM against)")
-    connection.execute(
-        "INSERT INTO people (customer_id, objected, erased) SELECT customer_id, true, false FROM against "
-        "WHERE customer_id NOT IN (SELECT customer_id FROM people WHERE customer_id IS NOT NULL)"
-    )
+    names = people.names(connection, settings)
+    people.mark(connection, "objected", (names[one] for one in names.keys() & against))
 
 
 def facts(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -27,10 +27,10 @@ def compare(
     than ``smallest`` people is None.
     """
     shifts = [_shift(name, "input", *_binned(past[name], current[name])) for name in NUMERIC]
-    shifts += [_shift(name, "input", _named(past[name]), _named(current[name])) for name in CATEGORICAL]
+    shifts += [_shift(name, "input", named(past[name]), named(current[name])) for name in CATEGORICAL]
     shown = []
     for name, (before, now) in groups.items():
-        one, other = _named(before), _named(now)
+        one, other = named(before), named(now)
         shifts.append(_shift(name, "group", one, other))
         shown += _shares(name, one, other, smallest)
     return {"groups": shown, "shifts": shifts}
@@ -66,7 +66,8 @@ def _binned(before: Column, now: Column) -> tuple[Column, Column]:
     return binned(before, inner), binned(now, inner)
 
 
-def _named(values: Column) -> Column:
+def named(values: Column) -> Column:
+    """The name of each value; what is missing is not known."""
     return values.astype(object).where(values.notna(), "not known").astype(str)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from churn.contract import CATEGORICAL, NUMERIC
-from churn.populations import binned, edges
+from churn.populations import binned, edges, named
 from sovereign.scorecard import Floats
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _columns(frame: pd.DataFrame, p: Floats) -> dict[str, Column]:
 
     numbers = {name: frame[name] for name in NUMERIC} | {SCORE: pd.Series(p)}
     told = {name: binned(values, edges(values, BINS)) for name, values in numbers.items()}
-    return told | {name: frame[name].fillna("not known").astype(str) for name in CATEGORICAL}
+    return told | {name: named(frame[name]) for name in CATEGORICAL}
 
 
 def _guessed(frame: pd.DataFrame, values: Column, seed: int) -> Column:

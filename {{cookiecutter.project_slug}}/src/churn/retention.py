@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from churn import corrections, gone
-from churn.artifacts import read_json, write_json
+from churn import corrections, gone, source
+from churn.artifacts import read_json
 from churn.errors import Refused
 from churn.keepers import LogEntries, NotebookOutputs, OldFiles, OldModels, OldRuns, OldVersions, Rows
 from churn.server_keepers import BucketVersions, FeastRows, OnlineKeys
@@ -63,7 +63,8 @@ def apply(settings: Settings, now: datetime, planned: Sequence[Due] | None = Non
     tables, others = _tables(settings), _others(settings)
     due = plan(settings, now) if planned is None else list(planned)
     retention.apply(tables, due, now)
-    _keep(settings, json.loads(notes.read_text(encoding="utf-8")))
+    source.note_what_is_gone(settings)
+    versions.commit(settings.root, json.loads(notes.read_text(encoding="utf-8")))
     retention.apply(others, due, now)
     retention.note(settings.root / LAST_RUN, now, plan(settings, now))
     notes.unlink()
@@ -78,14 +79,6 @@ def last_run(settings: Settings) -> retention.LastRun | None:
 def now() -> datetime:
     """UTC."""
     return datetime.now(UTC)
-
-
-def _keep(settings: Settings, clean: Sequence[str]) -> None:
-    pinned = settings.path("source")
-    if pinned.is_file():
-        known = read_json(pinned)
-        write_json(pinned, known | gone.fingerprint(settings) | corrections.fingerprint(settings, known))
-    versions.commit(settings.root, clean)
 
 
 def _tables(settings: Settings) -> list[Keeper]:

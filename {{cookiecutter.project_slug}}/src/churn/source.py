@@ -35,6 +35,17 @@ def refresh(settings: Settings) -> Path:
     return path
 
 
+def note_what_is_gone(settings: Settings) -> None:
+    """Take up in ``data/source.json`` what the rows there already follow: erasures, expiry, corrections.
+
+    Step 1 then need not run again for them. Nothing is written before the first run.
+    """
+    path = settings.path("source")
+    if path.is_file():
+        known = read_json(path)
+        write_json(path, known | gone.fingerprint(settings) | corrections.fingerprint(settings, known))
+
+
 def customer_ids(settings: Settings) -> list[str]:
     """Every customer id in the input as it stands there, sorted. Raises Misuse if a file is not on this machine."""
     if settings.data.transactions == SYNTHETIC:

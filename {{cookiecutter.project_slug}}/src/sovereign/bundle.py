@@ -87,6 +87,11 @@ def seal_bundle(
     return manifest
 
 
+def seal_again(folder: Path, sealed: Manifest) -> Manifest:
+    """Seal the files now in ``folder`` as the bundle that ``sealed`` was: only their hashes may differ."""
+    return seal_bundle(folder, **sealed.model_dump(exclude={"schema_version", "files"}))
+
+
 def read_bundle(folder: Path) -> Bundle:
     """Read a sealed bundle; ValueError says in one line which file is missing, changed or does not fit the others."""
     manifest = read_manifest(folder / MANIFEST)

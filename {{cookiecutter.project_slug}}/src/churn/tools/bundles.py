@@ -13,7 +13,7 @@ from typing import Any
 from churn.errors import Refused
 from churn.settings import ENVIRONMENT, Settings
 from churn.tools import mlflow
-from sovereign.bundle import MANIFEST, read_bundle, read_manifest, seal_bundle
+from sovereign.bundle import MANIFEST, read_bundle, read_manifest, seal_again
 from sovereign.card.render.files import FILES
 
 SEAL = "bundle_sha256"
@@ -65,7 +65,7 @@ def sign(settings: Settings, version: str, card: Path) -> None:
         sealed = read_manifest(bundle / MANIFEST)
         for name in FILES:
             shutil.copy(card / name, bundle / name)
-        seal_bundle(bundle, **sealed.model_dump(exclude={"schema_version", "files"}))
+        seal_again(bundle, sealed)
         keep(settings, version, bundle)
 
 

@@ -43,10 +43,10 @@ class RedisRows:
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
         """Delete the keys."""
-        with stores.reached(self._settings):
-            api = _redis(self._settings)
-            for key in list(self._keys(api, people)) if traces else ():
-                api.delete(key)
+        if traces:
+            with stores.reached(self._settings):
+                keys = list(self._keys(_redis(self._settings), people))
+            delete_keys(self._settings, keys)
 
     def _keys(self, api: Any, people: People) -> Iterator[bytes]:
         pattern = re.compile(b"|".join(re.escape(one.encode()) for one in people))
