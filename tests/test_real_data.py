@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
 from bake import ROOT, bake
 from conftest import Project
 
+sys.path.append(str(ROOT / "{{cookiecutter.project_slug}}/tests"))  # the browser as the project's own tests start it
 DATA = Path(os.environ.get("ONLINE_RETAIL", ROOT.parent / "shared/data/online_retail/online_retail.csv.gz"))
 pytestmark = [
     pytest.mark.flow,
@@ -76,14 +78,12 @@ def test_without_a_customers_table_the_card_names_the_lawful_basis(retail: Proje
 @pytest.mark.parametrize(("width", "media"), [(1280, "screen"), (390, "screen"), (794, "print")])
 def test_the_card_opens_offline_and_silently(retail: Project, width: int, media: str, tmp_path: Path) -> None:
     """Desktop, phone and A4; the pictures and the PDF are left in pytest's folder for whoever wants to look."""
-    from playwright.sync_api import sync_playwright
+    from chromium import chromium
 
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     said: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=quiet)
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": width, "height": 900})
-        page.emulate_media(media=media)  # type: ignore[arg-type]
+        page.emulate_media(media=media)
         page.on("console", lambda message: said.append(message.text))
         page.on("request", lambda request: said.append(request.url))
         card = (retail.root / "data/6_card/card.html").as_uri()
@@ -93,7 +93,6 @@ def test_the_card_opens_offline_and_silently(retail: Project, width: int, media:
         page.screenshot(path=tmp_path / f"card-{width}.png", full_page=True)
         printed = page.pdf(path=tmp_path / "card.pdf", prefer_css_page_size=True) if media == "print" else b""
         smallest = page.evaluate(SMALLEST)
-        browser.close()
     assert [line for line in said if not line.startswith(("data:", card))] == []
     assert fits <= width
     assert first and first["y"] < 900

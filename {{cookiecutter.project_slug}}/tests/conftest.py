@@ -62,6 +62,15 @@ def new_project(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium."""
+    from chromium import chromium
+
+    with chromium() as opened:
+        yield opened
+
+
 @pytest.fixture(autouse=True)
 def _environment_stays() -> Iterator[None]:
     """Commands pass their options on through the environment; the next test must not see them."""

@@ -14,14 +14,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from chromium import chromium
 from servers import answers, free_port, until
 from small_project import PROJECT, churn, environment
 
 sys.path += [str(PROJECT / "tests" / name) for name in ("sovereign", "serve")]
 
-from service_desk import CUSTOMER, FEATURES, KEYS, write_bundle
-from shipped import Service, service
+from service_desk import CUSTOMER, FEATURES, KEYS
+from shipped import Service, reviewed
 
 pytestmark = [pytest.mark.browser, pytest.mark.servers, pytest.mark.flow]
 FILES = {
@@ -35,12 +34,6 @@ PARTS = {"base.html", "base.html.j2", "facts.html", "parts.html.j2"}
 MLFLOW = ("", "experiments/1/runs", "models/acme-churn")
 FILM = "experiments/1/traces"
 """The page that shows a film of mlflow.org."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -78,9 +71,7 @@ def test_the_pages_that_are_files_load_nothing(page: Page, project: Path) -> Non
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("desk")
-    bundle = write_bundle(folder / "bundle", significant_effect=True)
-    with service(bundle, str(folder / "decisions.db"), CHURN_SEED_SHARE="0") as opened:
+    with reviewed(tmp_path_factory.mktemp("desk")) as opened:
         yield opened
 
 

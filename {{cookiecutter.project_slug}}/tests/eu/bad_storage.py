@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
 
 import httpx
+
+from loopback import Quiet, listening
 
 Mishap = Callable[[str, int], "tuple[int, str] | None"]
 """What happens to call number n with this method: a status and S3's word for it, or None for "passes"."""
@@ -30,7 +31,7 @@ def bad_storage(endpoint: str, mishap: Mishap, *, pause_s: float = 0) -> Iterato
     """The address of a proxy to ``endpoint`` with a ``mishap``; bodies drip with ``pause_s``."""
     seen, lock = [0], Lock()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         protocol_version = "HTTP/1.1"
 
         def handle_call(self) -> None:
@@ -65,14 +66,5 @@ def bad_storage(endpoint: str, mishap: Mishap, *, pause_s: float = 0) -> Iterato
                 return self.handle_call
             raise AttributeError(name)
 
-        def log_message(self, *_: Any) -> None:
-            """Stay quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Handler) as address:
+        yield address

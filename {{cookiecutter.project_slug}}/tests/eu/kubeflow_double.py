@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
-from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from loopback import Quiet, listening
 
 ROOT = "/apis/v2beta1"
 KEYS = {"experiments": "experiment_id", "runs": "run_id", "recurringruns": "recurring_run_id"}
@@ -52,7 +52,7 @@ def kubeflow(token: str) -> Iterator[Kubeflow]:
     """A running double."""
     double = Kubeflow(token)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def handle_call(self) -> None:
             parts = urlsplit(self.path)
             length = int(self.headers.get("content-length", 0))
@@ -61,27 +61,13 @@ def kubeflow(token: str) -> Iterator[Kubeflow]:
                 status, said = 401, {"error": "no"}
             else:
                 status, said = double.answer(self.command, parts.path, parse_qs(parts.query), body)
-            content = json.dumps(said).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            self.reply(status, json.dumps(said).encode())
 
         def __getattr__(self, name: str) -> Any:
             if name in ("do_GET", "do_POST", "do_DELETE"):
                 return self.handle_call
             raise AttributeError(name)
 
-        def log_message(self, *_: Any) -> None:
-            """Stay quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    Thread(target=server.serve_forever, daemon=True).start()
-    double.address = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with listening(Handler) as address:
+        double.address = address
         yield double
-    finally:
-        server.shutdown()
-        server.server_close()

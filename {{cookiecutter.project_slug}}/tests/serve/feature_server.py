@@ -4,9 +4,9 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
+
+from loopback import Quiet, listening
 
 Reply = Callable[[list[str]], tuple[int, bytes]]
 
@@ -41,7 +41,7 @@ def _status(known: dict[str, dict[str, Any]], customer: str, name: str, status: 
 def feature_server(reply: Reply, *, delay_s: float = 0, drip: bool = False) -> Iterator[str]:
     """The address of a running double."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
             assert self.path == "/get-online-features"
@@ -59,14 +59,5 @@ def feature_server(reply: Reply, *, delay_s: float = 0, drip: bool = False) -> I
             except OSError:
                 return
 
-        def log_message(self, *_: Any) -> None:
-            """Stay quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Handler) as address:
+        yield address

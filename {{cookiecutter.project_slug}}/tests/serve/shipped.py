@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
-from service_desk import KEYS
+from service_desk import KEYS, write_bundle
 
 from servers import free_port, until
 from small_project import CACHES
@@ -82,3 +82,11 @@ def service(bundle: Path, log: str, *, output: int | IO[bytes] = subprocess.DEVN
         yield running
     finally:
         running.kill()
+
+
+@contextmanager
+def reviewed(folder: Path) -> Iterator[Service]:
+    """A running service whose decisions all wait for a person, none of them seeded with an error."""
+    bundle = write_bundle(folder / "bundle", significant_effect=True)
+    with service(bundle, str(folder / "decisions.db"), CHURN_SEED_SHARE="0") as opened:
+        yield opened

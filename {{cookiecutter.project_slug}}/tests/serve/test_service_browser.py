@@ -5,25 +5,15 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
-from service_desk import CUSTOMER, FEATURES, KEYS, write_bundle
-from shipped import Service, service
-
-from chromium import chromium
+from service_desk import CUSTOMER, FEATURES, KEYS
+from shipped import Service, reviewed
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("desk")
-    bundle = write_bundle(folder / "bundle", significant_effect=True)
-    with service(bundle, str(folder / "decisions.db"), CHURN_SEED_SHARE="0") as opened:
+    with reviewed(tmp_path_factory.mktemp("desk")) as opened:
         yield opened
 
 

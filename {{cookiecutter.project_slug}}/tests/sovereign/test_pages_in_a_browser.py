@@ -4,7 +4,6 @@ import pytest
 from cards import POLICY, TODAY, signed
 from full_card import full_card
 
-from chromium import chromium
 from sovereign.card.build import build
 from sovereign.card.records import write_records
 from sovereign.card.render import render_html
@@ -25,12 +24,6 @@ def folder(tmp_path_factory):
     (made / "card.html").write_text(render_html(good, findings=found), encoding="utf-8")
     (made / "open.html").write_text(render_html(build(Facts(), {}, card_id="acme-churn")), encoding="utf-8")
     return made
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture
