@@ -21,7 +21,7 @@ from sovereign.card.schema.card import Card, read
 def register(model: Path, metrics: Path, card: Path, output: Path, *, settings: Settings) -> None:
     """Write the sealed bundle and register it. Raises Refused with every reason of the gate and the rules.
 
-    A repeated run of the same model and card finds its version again instead of making another one.
+    A repeated run of the same model and card finds its version again and seals the same bundle, to the byte.
     """
     for folder, verb in ((model, "train"), (metrics, "evaluate"), (card, "card")):
         need(folder, verb)
@@ -31,13 +31,13 @@ def register(model: Path, metrics: Path, card: Path, output: Path, *, settings: 
     run = read_json(model / "run.json")
     with writing(output) as folder:
         _collect(folder, model, card, document, settings)
-        version = mlflow.register(settings, _version(run, found, document, card, metrics / "plots"))
+        version, made = mlflow.register(settings, _version(run, found, document, card, metrics / "plots"))
         seal_bundle(
             folder,
             name=settings.project.name,
             version=version,
             profile=settings.profile_name,
-            created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            created_at=made.strftime("%Y-%m-%dT%H:%M:%SZ"),
             git_commit=run["git_commit"],
             data_version=run["data_version"],
         )

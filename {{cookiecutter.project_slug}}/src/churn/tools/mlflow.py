@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -152,8 +153,8 @@ class Version:
     tags: Mapping[str, str]
 
 
-def register(settings: Settings, new: Version) -> str:
-    """Make a registry version with alias ``candidate`` and log its card to the run; return the version.
+def register(settings: Settings, new: Version) -> tuple[str, datetime]:
+    """Make a registry version with alias ``candidate`` and log its card to the run; return it and when it was made.
 
     The same run with the same card is found again, so that an interrupted step leaves no twin.
     """
@@ -171,16 +172,16 @@ def register(settings: Settings, new: Version) -> str:
                 api.log_metric(new.run_id, key, value)
             api.log_artifacts(new.run_id, str(new.card), "card")
             api.log_artifacts(new.run_id, str(new.plots), "plots")
-            made = api.create_model_version(name, f"runs:/{new.run_id}/model", run_id=new.run_id, tags=dict(new.tags))
-            twin = str(made.version)
-        api.set_registered_model_alias(name, "candidate", twin)
-    return twin
+            twin = api.create_model_version(name, f"runs:/{new.run_id}/model", run_id=new.run_id, tags=dict(new.tags))
+        version = str(twin.version)
+        api.set_registered_model_alias(name, "candidate", version)
+    return version, datetime.fromtimestamp(twin.creation_timestamp / 1000, UTC)
 
 
-def _same(api: Any, name: str, new: Version) -> str | None:
+def _same(api: Any, name: str, new: Version) -> Any:
     for version in api.search_model_versions(f"name = '{name}'"):
         if version.run_id == new.run_id and new.tags.items() <= version.tags.items():
-            return str(version.version)
+            return version
     return None
 
 
