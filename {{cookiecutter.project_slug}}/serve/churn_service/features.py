@@ -58,13 +58,15 @@ class FeatureServer:
             raise unavailable(AWAY) from None
 
 
-Cell = tuple[Any, str]
+Cell = tuple[Any, str, str]
+NEVER = "1970-01-01T00:00:00Z"
+"""The time of a value that was never written. Redis knows no absence: Feast calls its unknown customers too old."""
 
 
 def _columns(answer: Any, count: int) -> dict[str, list[Cell]]:
     names, results = answer["metadata"]["feature_names"], answer["results"]
     columns = {
-        name: list(zip(part["values"], part["statuses"], strict=True))
+        name: list(zip(part["values"], part["statuses"], _times(part), strict=True))
         for name, part in zip(names, results, strict=True)
     }
     if any(len(column) != count for column in columns.values()):
@@ -72,11 +74,15 @@ def _columns(answer: Any, count: int) -> dict[str, list[Cell]]:
     return columns
 
 
+def _times(part: Any) -> list[str]:
+    return part.get("event_timestamps") or [""] * len(part["values"])
+
+
 def _row(cells: dict[str, Cell]) -> Row | None:
     """PRESENT is a value, NULL_VALUE says "missing", all NOT_FOUND is an unknown customer, the rest is a failure."""
-    statuses = {status for _, status in cells.values()}
+    statuses = {"NOT_FOUND" if written == NEVER else status for _, status, written in cells.values()}
     if statuses == {"NOT_FOUND"}:
         return None
     if not statuses <= {"PRESENT", "NULL_VALUE"}:
         raise ValueError("values that are not there or too old")
-    return {name: value if status == "PRESENT" else None for name, (value, status) in cells.items()}
+    return {name: value if status == "PRESENT" else None for name, (value, status, _) in cells.items()}

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from churn import handover
 from churn.artifacts import read_json, write_json
 from churn.errors import Misuse, Refused
 from churn.settings import Settings
@@ -56,6 +57,7 @@ def restore(settings: Settings, folder: Path) -> dict[str, Any]:
     for path in sorted((folder / "objects").rglob("*")):
         if path.is_file():
             s3.upload(settings, path, str(path.relative_to(folder / "objects")))
+    handover.publish(settings)  # the backup does not know who was erased since
     return manifest
 
 

@@ -115,7 +115,7 @@ def _retention(checked: dict[str, Any], settings: Settings) -> dict[str, Any]:
     ]
     return {
         "objects": objects,
-        "tombstones_applied": len(gone.tombstones(settings)),
+        "tombstones_applied": gone.count(settings),
         "erased_subjects_still_in_snapshot": checked["data"]["erased_found"],
     }
 

@@ -14,13 +14,22 @@ Kind = Literal["train", "score", "retain"]
 STORAGE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 TRACKING = ("MLFLOW_TRACKING_PASSWORD",)
 SECRETS = {
-    "data": ("CHURN_PSEUDONYM_KEY", *STORAGE),
+    "data": ("CHURN_PSEUDONYM_KEY", "DATABASE_URL", *STORAGE),
     "features": ("CHURN_FEATURE_REGISTRY_URL", "CHURN_ONLINE_STORE_URL", *STORAGE),
     "train": TRACKING,
+    "card": ("DATABASE_URL", *STORAGE, *TRACKING),
     "register": TRACKING,
+    "score": ("DATABASE_URL",),
     "pull": STORAGE,
     "record": STORAGE,
-    "retain": ("CHURN_FEATURE_REGISTRY_URL", "CHURN_ONLINE_STORE_URL", "DATABASE_URL", *STORAGE, *TRACKING),
+    "retain": (
+        "CHURN_TRACKING_DATABASE_URL",
+        "CHURN_FEATURE_REGISTRY_URL",
+        "CHURN_ONLINE_STORE_URL",
+        "DATABASE_URL",
+        *STORAGE,
+        *TRACKING,
+    ),
 }
 """A task gets only the secrets that it uses; the others get none."""
 CONFIG = ("CHURN_PROFILE", "MLFLOW_TRACKING_USERNAME")
@@ -98,14 +107,17 @@ def _equip(task: Any, verb: str, settings: Settings) -> None:
 
 def fetch(version: str, output: str) -> None:
     """Fetch the folder that DVC stored under the hash ``version`` from the remote of the profile."""
+    from churn import egress
     from churn import settings as configuration
     from churn.tools import dvc
 
-    dvc.fetch(configuration.load(), version, Path(output))
+    with egress.task(configuration.ENVIRONMENT):
+        dvc.fetch(configuration.load(), version, Path(output))
 
 
 def write_record(state: str, job: str, error: str, revision: str, version: str) -> str:
     """Put one JSON object beside the data: state, revision, data version and time of a run; return its address."""
+    from churn import egress
     from churn import settings as configuration
     from churn.tools import s3
 
@@ -120,4 +132,5 @@ def write_record(state: str, job: str, error: str, revision: str, version: str) 
         "finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "image": settings.pipeline.image,
     }
-    return s3.write_json(settings, f"pipeline-runs/{settings.project.name}/{run}.json", said)
+    with egress.task(configuration.ENVIRONMENT):
+        return s3.write_json(settings, f"pipeline-runs/{settings.project.name}/{run}.json", said)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sovereign import guard
+from sovereign.silence import silence
 
 ADDRESSES = (
     "DATABASE_URL",
@@ -34,6 +37,18 @@ def install(environ: MutableMapping[str, str], arguments: Sequence[str] = ()) ->
     record = guard.inherited_record(environ)
     guard.install(allowed, profile=profile, record=record)
     guard.extend_to_children(environ, allowed, profile=profile, record=record)
+
+
+@contextmanager
+def task(environ: MutableMapping[str, str]) -> Iterator[None]:
+    """A task of a pipeline: silent and guarded before it does anything; what was refused is said at its end."""
+    silence(environ)
+    install(environ)
+    try:
+        yield
+    finally:
+        for line in guard.summary():
+            print(line, file=sys.stderr)  # noqa: T201
 
 
 def allowed_hosts(

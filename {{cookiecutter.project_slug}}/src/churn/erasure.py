@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from churn import gone, source, stores
+from churn import gone, handover, source, stores
 from churn.errors import Misuse
 from churn.settings import Settings
 from churn.tools import runs, versions
@@ -118,6 +118,7 @@ def _keep(settings: Settings, journal: Journal) -> None:
     stays = journal.notes["answer"] == "none_model_anonymous"
     clean = journal.notes["clean"]
     versions.commit(settings.root, [s for s in clean if stays or s in (*DATA_STAGES, "score")])
+    handover.publish(settings)
 
 
 def _settle_model(settings: Settings, journal: Journal) -> ModelNote:

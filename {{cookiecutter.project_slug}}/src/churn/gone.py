@@ -25,6 +25,11 @@ def tombstones(settings: Settings) -> Tombstones:
     return Tombstones(stones(settings), key, former)
 
 
+def count(settings: Settings) -> int:
+    """How many tombstones there are; needs no key."""
+    return len(Tombstones(stones(settings), key=b""))
+
+
 def expired_before(settings: Settings) -> datetime | None:
     """Purchases before this moment were deleted by `churn retain`; None if none were."""
     file = _expiry(settings)
@@ -41,7 +46,7 @@ def expire_before(settings: Settings, moment: datetime) -> None:
 def fingerprint(settings: Settings) -> dict[str, str]:
     """What DVC watches of this in ``data/source.json``: step 1 runs again when it changes. Empty without any."""
     expired = expired_before(settings)
-    digest = Tombstones(stones(settings), key=b"").digest  # it needs no key
+    digest = Tombstones(stones(settings), key=b"").digest
     found = {
         "tombstones": digest,
         "pseudonym_key": noted_key(settings),

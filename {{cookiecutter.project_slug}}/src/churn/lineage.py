@@ -6,22 +6,28 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from churn.settings import Settings
+from churn.settings import ENVIRONMENT, Settings
 
 
 def git_commit(root: Path) -> str:
-    """The commit of the project, with ``-dirty`` if files that git tracks have changed; ``unknown`` outside git."""
+    """The commit of the project, with ``-dirty`` if files that git tracks have changed; in an image, the image's.
+
+    ``unknown`` where neither is known.
+    """
     head = _git(root, "rev-parse", "HEAD")
     changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "src", "config.toml", "model_card.toml")
-    return "unknown" if not head else f"{head}-dirty" if changed else head
+    if not head:
+        return ENVIRONMENT.get("CHURN_GIT_COMMIT") or "unknown"
+    return f"{head}-dirty" if changed else head
 
 
 def author(root: Path) -> str:
-    """Name and e-mail of who last changed code, configuration or answers; empty outside git.
+    """Name and e-mail of who last changed code, configuration or answers; in an image, as it was built; else empty.
 
     A commit of the approvals alone does not count: it would make the approver the author.
     """
-    return _git(root, "log", "-1", "--format=%an <%ae>", "--", ".", ":!governance")
+    found = _git(root, "log", "-1", "--format=%an <%ae>", "--", ".", ":!governance")
+    return found or ENVIRONMENT.get("CHURN_GIT_AUTHOR", "")
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -16,14 +16,16 @@ from churn.settings import Settings, pass_on
 
 def run_step_on(verb: str, inputs: dict[str, str], output: str) -> None:
     """What every component calls: the step's function on Kubeflow's paths, with the settings of config.toml."""
-    from churn import egress, source
+    from churn import egress, handover, source
     from churn import settings as configuration
 
-    egress.install(configuration.ENVIRONMENT)
-    settings = configuration.load()
-    step = BY_VERB[verb]
-    paths = [source.refresh(settings) if noun == "source" else Path(inputs[noun]) for noun in step.reads]
-    step.function()(*paths, Path(output), settings=settings)
+    with egress.task(configuration.ENVIRONMENT):
+        settings = configuration.load()
+        if verb in handover.READERS:
+            handover.take(settings)
+        step = BY_VERB[verb]
+        paths = [source.refresh(settings) if noun == "source" else Path(inputs[noun]) for noun in step.reads]
+        step.function()(*paths, Path(output), settings=settings)
 
 
 def build(settings: Settings) -> Any:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from churn import corrections, gone, source
+from churn import corrections, gone, handover, source
 from churn.artifacts import read_json
 from churn.errors import Refused
 from churn.keepers import LogEntries, NotebookOutputs, OldFiles, OldModels, OldRuns, OldVersions, Rows
-from churn.server_keepers import BucketVersions, FeastRows, OnlineKeys
+from churn.server_keepers import BucketVersions, FeastRows, OnlineKeys, TaskArtifacts
 from churn.settings import Settings
 from churn.tools import versions
 from sovereign.rights import retention
@@ -37,7 +37,8 @@ NOTES = Path(".churn/rights/retention.json")
 
 def plan(settings: Settings, now: datetime) -> list[Due]:
     """Everything that is past its period at ``now`` (UTC)."""
-    return retention.plan([*_tables(settings), *_others(settings)], now)
+    tables = [] if versions.from_image(settings) else _tables(settings)
+    return retention.plan([*tables, *_others(settings)], now)
 
 
 def refuse_short_log(settings: Settings, now: datetime) -> None:
@@ -54,8 +55,14 @@ def refuse_short_log(settings: Settings, now: datetime) -> None:
 def apply(settings: Settings, now: datetime, planned: Sequence[Due] | None = None) -> list[Due]:
     """Delete what is due and record the remaining data as a new version; return what was deleted.
 
+    Without the repository, as on a cluster, that is what lies on the servers: which data versions are still needed
+    only git can tell.
     A run that was killed is finished by the next one: what is left is due again.
     """
+    if versions.from_image(settings):
+        due = plan(settings, now) if planned is None else list(planned)
+        retention.apply(_others(settings), due, now)
+        return due
     notes = settings.root / NOTES
     if not notes.is_file():
         write_durably(notes, json.dumps(versions.clean_stages(settings.root)))
@@ -67,6 +74,7 @@ def apply(settings: Settings, now: datetime, planned: Sequence[Due] | None = Non
     versions.commit(settings.root, json.loads(notes.read_text(encoding="utf-8")))
     retention.apply(others, due, now)
     retention.note(settings.root / LAST_RUN, now, plan(settings, now))
+    handover.publish(settings)
     notes.unlink()
     return due
 
@@ -100,27 +108,31 @@ def _tables(settings: Settings) -> list[Keeper]:
 def _others(settings: Settings) -> list[Keeper]:
     rule, root = settings.retention, settings.root
     models = OldModels("models", rule.models, settings)
+    log = [
+        LogEntries("decisions", rule.decisions, settings, ("decision", "rectification")),
+        LogEntries("reviews", rule.reviews, settings, ("review", "contest", "seed")),
+    ]
+    servers: list[Keeper] = [models, OldRuns("runs", rule.runs, settings, models), *log, *_servers(settings)]
+    if versions.from_image(settings):
+        return servers
     copies = [root / ".churn/pipeline", root / "build", settings.path("valid").with_name("2_valid_refused")]
     backups = [root / rule.backups.folder] if rule.backups.folder else []
     return [
         OldVersions("dvc_versions", rule.dvc_versions, settings),
-        models,
-        OldRuns("runs", rule.runs, settings, models),
-        LogEntries("decisions", rule.decisions, settings, ("decision", "rectification")),
-        LogEntries("reviews", rule.reviews, settings, ("review", "contest", "seed")),
         NotebookOutputs("notebooks", rule.notebooks, settings, root / "notebooks"),
         OldFiles("copies", rule.copies, settings, copies),
         OldFiles("backups", rule.backups, settings, backups),
-        *_servers(settings),
+        *servers,
     ]
 
 
 def _servers(settings: Settings) -> list[Keeper]:
     rule, found = settings.retention, list[Keeper]()
+    if settings.profile.dvc_remote == versions.BUCKET:  # first: a file that goes as a whole needs no cleaning
+        found.append(BucketVersions("dvc_versions", rule.dvc_versions, settings))
+        found.append(TaskArtifacts("copies", rule.copies, settings))
     if settings.profile.offline_store == "s3":
         found.append(FeastRows("features", rule.features, settings))
     if settings.profile.online_store == "redis":
         found.append(OnlineKeys("features", rule.features, settings))
-    if settings.profile.dvc_remote == versions.BUCKET:
-        found.append(BucketVersions("dvc_versions", rule.dvc_versions, settings))
     return found

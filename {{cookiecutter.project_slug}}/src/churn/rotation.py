@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from churn import corrections, erasure, gone, operation, source
+from churn import corrections, erasure, gone, handover, operation, source
 from churn.errors import Misuse
 from churn.settings import Settings
 from sovereign.decision_log import Draft
@@ -53,6 +53,7 @@ def rotate(settings: Settings, file: Path | None = None) -> Carried:
     write_durably(target, "".join(f"{key.hex()}\n" for key in (new, *former)), mode=0o600)
     if in_use and not file:
         path.unlink()
+    handover.publish(settings)
     return Carried(len(set(names.values())), len(stones), objections, corrected, target, in_use)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from churn.keepers import Keeping
+from churn.settings import Settings
 from churn.tools import bucket, server_rows, versions
 from churn.tools.bucket import DATA, MARK, Objects, Version
 from churn.tools.feast import VIEW, source_of
@@ -26,18 +27,18 @@ class BucketVersions(Keeping):
         """One entry a version."""
         before = self.rule.before(now)
         objects = Objects(self.settings)
-        listed = [version for prefix in bucket.prefixes(self.settings) for version in objects.versions(prefix)]
+        prefixes = [one for one in bucket.prefixes(self.settings) if one != bucket.tasks(self.settings)]
+        listed = [version for prefix in prefixes for version in objects.versions(prefix)]
         old = [version for version in listed if version.modified < before]
-        needed = self._needed(objects, listed, before) if old else set()
-        gone = [version for version in old if not version.latest or version.marker or _digest(version) not in needed]
+        gone = [version for version in old if not version.latest or version.marker]
+        if len(gone) < len(old) and not versions.from_image(self.settings):
+            needed = self._needed(objects, listed, before)
+            gone = [version for version in old if version in gone or _digest(version) not in needed]
         return [self._due(f"{S3}{version.place}", 1, "version", before) for version in gone]
 
     def expire(self, due: Sequence[Due]) -> None:
         """Delete the versions for good."""
-        objects = Objects(self.settings)
-        for one in (one for one in due if one.place.startswith(S3)):
-            key, _, version = one.place.removeprefix(S3).partition(MARK)
-            objects.delete(key, version)
+        _delete(self.settings, due)
 
     def _needed(self, objects: Objects, listed: Sequence[Version], before: datetime) -> set[str]:
         """What a version of the data in force since then names, and the file that Feast's registry names."""
@@ -46,6 +47,28 @@ class BucketVersions(Keeping):
             2
         ]
         return {"", feast_file} | named | bucket.named_in(objects, [one for one in listed if _digest(one) in named])
+
+
+@dataclass(frozen=True)
+class TaskArtifacts(Keeping):
+    """What tasks of pipelines handed on in the bucket, by the time it was written."""
+
+    def due(self, now: datetime) -> list[Due]:
+        """One entry a version."""
+        before = self.rule.before(now)
+        found = Objects(self.settings).versions(bucket.tasks(self.settings))
+        return [self._due(f"{S3}{one.place}", 1, "version", before) for one in found if one.modified < before]
+
+    def expire(self, due: Sequence[Due]) -> None:
+        """Delete the versions for good."""
+        _delete(self.settings, due)
+
+
+def _delete(settings: Settings, due: Sequence[Due]) -> None:
+    objects = Objects(settings)
+    for one in (one for one in due if one.place.startswith(S3)):
+        key, _, version = one.place.removeprefix(S3).partition(MARK)
+        objects.delete(key, version)
 
 
 def _digest(version: Version) -> str:

@@ -17,7 +17,7 @@ from churn import cluster
 from churn.cluster import Kind
 from churn.errors import Misuse, Refused
 from churn.settings import Settings
-from churn.tools import dvc
+from churn.tools import bucket, dvc
 
 DIGEST = re.compile(r"[\w.:/-]+@sha256:(?!0{64}$)[0-9a-f]{64}")
 ADDRESS = re.compile(r"\b[a-z][a-z0-9+]*://[^\s\"'<>)]+")
@@ -36,6 +36,7 @@ def submit(settings: Settings, revision: str, output: Path) -> str:
             run_name=f"{settings.project.name} {commit[:12]}",
             experiment_name=settings.project.name,
             namespace=settings.pipeline.namespace,
+            pipeline_root=_artifacts(settings),
         )
     return str(run.run_id)
 
@@ -64,6 +65,7 @@ def schedule(settings: Settings, revision: str, output: Path) -> list[str]:
                     no_catchup=True,
                     params={"version": version, "revision": commit},
                     pipeline_package_path=str(compile_checked(settings, kind, output, pinned=False)),
+                    pipeline_root=_artifacts(settings),
                 )
                 done.append(f"{name} ({cron})")
     return done
@@ -126,6 +128,11 @@ def _strings(node: Any, where: tuple[str, ...] = ("",)) -> Iterator[tuple[tuple[
 def _hosts(settings: Settings) -> set[str | None]:
     ours = (settings.s3.endpoint, settings.profile.tracking_uri, settings.pipeline.host)
     return {urlsplit(address).hostname for address in ours if address}
+
+
+def _artifacts(settings: Settings) -> str:
+    """Where tasks keep what they hand on: in our bucket, where erasure and retention reach it."""
+    return settings.s3.address(bucket.tasks(settings).rstrip("/"))
 
 
 def _commit(settings: Settings, revision: str) -> str:

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sovereign.bundle import Bundle
 
-OPEN = "R01"
-"""The rule that finds one section of open answers at a time: a card that nobody has touched has dozens."""
-
 
 def objections_to(bundle: Bundle) -> Iterator[str]:
     """Everything that speaks against serving ``bundle`` in profile eu, one sentence each."""
@@ -38,6 +35,6 @@ def _card(bundle: Bundle) -> Iterator[str]:
         yield f"card.json is no model card: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         return
     found = blocks(check(card, bundle.rules, datetime.now(UTC).date(), at="promote"))
-    yield from (f"{finding.rule}: {finding.found}" for finding in found if finding.rule != OPEN)
-    if sections := sum(finding.rule == OPEN for finding in found):
-        yield f"{OPEN}: open answers in {sections} sections of model_card.toml; `churn card --open` lists them"
+    yield from (f"{finding.rule}: {finding.found}" for finding in found if not finding.open_answers)
+    if sections := sum(finding.open_answers for finding in found):
+        yield f"R01: open answers in {sections} sections of model_card.toml; `churn card --open` lists them"

@@ -54,9 +54,14 @@ def test_a_restored_backup_serves_the_same_model_and_answers_decisions_verify(
     copy = tmp_path / "acme-churn"
     shutil.copytree(root, copy)
     configure(copy, {"s3.bucket": bucket})
+    since = f"{'f' * 64} 2026-01-01 after-the-backup"
+    (copy / "governance").mkdir(exist_ok=True)
+    (copy / "governance/tombstones.txt").write_text(f"{since}\n")
     done = churn(copy, "restore", str(made), "--profile", "eu", **environ)
     assert done.returncode == 0, done.stderr
 
+    told = cloud.s3().get_object(Bucket=bucket, Key="governance/acme-churn/tombstones.txt")["Body"].read()
+    assert since in told.decode(), "a run on the cluster must know who was erased after the backup"
     port = servers.free_port()
     changed = "n" * 24  # a new secret is in force after the start, whatever the backup has
     served = cloud.program(copy, "tracking-server", port, environ | {"MLFLOW_TRACKING_PASSWORD": changed})

@@ -18,22 +18,27 @@ import psycopg
 import pytest
 import redis
 from cloud import Cloud, Done
+from cluster_double import Cluster
 
 import servers
-from churn import retention
+from churn import retention, submit
 from churn.settings import load
-from small_project import churn, commit, configure, environment
+from churn.tools import dvc
+from small_project import KEY, churn, commit, configure, environment
 from sovereign.bundle import read_bundle
 from sovereign.decision_log import open_log, verify
+from sovereign.decision_log.entries import Draft
 from sovereign.rights import receipt as receipts
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "rights"))
+sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("rights", "serve"))
 
 from searching import held
+from shipped import service
 from world import decide
 
 DATABASES = {"CHURN_TRACKING_DATABASE_URL": "mlflow3", "CHURN_FEATURE_REGISTRY_URL": "feast3", "DATABASE_URL": "log3"}
-BOOKKEEPING = ("data/source.json", "dvc.lock")
+HANDED_ON = "pipelines/acme-churn/run-1/features/snapshots.parquet"
+BOOKKEEPING = ("data/source.json", "dvc.lock", "s3 governance/")
 
 
 @dataclass(frozen=True)
@@ -141,13 +146,14 @@ def eu(cloud: Cloud, root: Path, flow: Done, tmp_path_factory: pytest.TempPathFa
 
 
 def _history(made: Eu) -> None:
-    """What years leave in a bucket with versions: an overwritten Feast file, a deleted object of DVC."""
+    """What years leave in a bucket with versions: a Feast file overwritten, a DVC object deleted, a task's artifact."""
     api = made.cloud.s3()
     [snapshots] = [item for item in made.versions() if item["Key"].startswith("feast/")]
     content = made.content(snapshots)
     api.put_object(Bucket=made.bucket, Key=snapshots["Key"], Body=content)
     api.put_object(Bucket=made.bucket, Key="dvc/files/md5/ab/" + "c" * 30, Body=content)
     api.delete_object(Bucket=made.bucket, Key="dvc/files/md5/ab/" + "c" * 30)
+    api.put_object(Bucket=made.bucket, Key=HANDED_ON, Body=content)
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +170,7 @@ def test_three_people_are_gone_from_every_server_and_everything_else_is_the_same
     before, rest = eu.hits(people), eu.state(people)
     assert {"redis", "postgresql DATABASE_URL"} <= set(before)
     assert sum("feast/" in place for place in before) == 2 and sum("dvc/" in place for place in before) > 3
+    assert f"s3 {HANDED_ON}" in before
     planted = "exports/mine.parquet"
     eu.cloud.s3().put_object(
         Bucket=eu.bucket, Key=planted, Body=(eu.root / "data/8_scores/scores.parquet").read_bytes()
@@ -193,12 +200,55 @@ def test_three_people_are_gone_from_every_server_and_everything_else_is_the_same
     with_log.close()
 
 
+def _features(eu: Eu, someone: str) -> dict[str, Any]:
+    rows = pd.read_parquet(eu.root / "data/3_features/snapshots.parquet").sort_values("event_timestamp")
+    row = rows[rows["customer_id"] == someone].iloc[-1].drop(["customer_id", "event_timestamp"])
+    return {name: None if pd.isna(value) else value for name, value in row.items()}
+
+
 def test_the_flow_runs_on_and_serves_without_them(eu: Eu, people: list[str]) -> None:
+    former = read_bundle(eu.root / "data/7_bundle").manifest.version
     said = eu.must("run")
     assert "train" in said
-    assert read_bundle(eu.root / "data/7_bundle").manifest.version == "2"
+    assert int(read_bundle(eu.root / "data/7_bundle").manifest.version) > int(former)
     eu.must("push")
+    eu.must("materialise")
+    port = servers.free_port()
+    features = eu.cloud.program(eu.root, "feature-server", port, eu.environ)
+    connected = {"FEATURE_STORE_URI": f"http://127.0.0.1:{port}", "FEATURE_STORE_TOKEN": eu.cloud.password}
+    stays = pd.read_parquet(eu.root / "data/8_scores/scores.parquet").iloc[0]
+    try:
+        features.start()
+        with service(eu.root / "data/7_bundle", eu.environ["DATABASE_URL"], **connected) as running:
+            answer = running.post("/v1/score", {"customer_id": stays["customer_id"]})
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["score"] == pytest.approx(stays["score"], abs=1e-6)
+            assert [running.post("/v1/score", {"customer_id": one}).status_code for one in people] == [404] * 3
+            sent = [{"customer_id": one, "features": _features(eu, stays["customer_id"])} for one in people]
+            assert [running.post("/v1/score", one).status_code for one in sent] == [410] * 3
+    finally:
+        features.kill()
     assert eu.hits(people) == []
+
+
+def test_the_daily_run_on_a_cluster_leaves_out_who_was_erased_and_who_objected_since_its_image_was_built(
+    eu: Eu, people: list[str], tmp_path: Path
+) -> None:
+    """The source still has them; the image has no tombstone, and the objection came after the bundle."""
+    commit(eu.root, "After the erasure")
+    former = set(pd.read_parquet(eu.root / "data/8_scores/scores.parquet")["customer_id"])
+    objector = min(former)
+    log = open_log(eu.environ["DATABASE_URL"])
+    log.append([Draft("objection", "objection-1", objector, "{}")])
+    log.close()
+    settings = load("eu", eu.root, environment(eu.root, **eu.environ))
+    config = {"CHURN_PROFILE": "eu", "MLFLOW_TRACKING_USERNAME": "churn"}
+    cluster = Cluster(eu.root, tmp_path / "cluster", eu.environ | {"CHURN_PSEUDONYM_KEY": KEY}, config)
+    compiled = submit.compile_checked(settings, "score", tmp_path, pinned=False)
+    cluster.run(compiled, version=dvc.pinned(settings, "HEAD", "bundle"), revision="HEAD")
+    scored = set(pd.read_parquet(cluster.outputs["score.scores"] / "scores.parquet")["customer_id"])
+    assert scored == former - {objector}
+    assert not scored & set(people)
 
 
 def test_what_a_backup_brings_back_is_erased_again(eu: Eu, people: list[str], root: Path) -> None:
@@ -225,6 +275,8 @@ def test_a_year_later_the_dry_run_is_what_is_deleted_from_the_bucket(eu: Eu, mon
     after = {f"s3: {item['Key']}?versionId={item['VersionId']}" for item in eu.versions()}
     assert before - after == {one.place for one in planned if one.place in before}
     assert [one for one in planned if one.data_class == "features" and one.place.startswith("s3: feast/")]
+    assert [one for one in planned if one.data_class == "copies" and HANDED_ON in one.place]
+    assert [one.place for one in retention.plan(settings, later)] == []
     found = retention.last_run(settings)
     assert found and not any(found.overdue.values())
 

@@ -66,6 +66,7 @@ def test_a_run_is_submitted_with_the_data_version_of_the_commit(pushed: Path, cl
     [run] = server.made["runs"].values()
     assert run["runtime_config"]["parameters"]["version"] == RAW
     assert len(run["runtime_config"]["parameters"]["revision"]) == 40
+    assert run["runtime_config"]["pipeline_root"] == f"s3://{cloud.bucket}/pipelines/acme-churn"
     assert [row["display_name"] for row in server.made["experiments"].values()] == ["acme-churn"]
     assert run["run_id"] in done.stdout
 
@@ -84,10 +85,14 @@ def test_schedules_become_recurring_runs_and_replace_the_former_ones(
     task = spec["deploymentSpec"]["executors"]["exec-retain"]["container"]
     assert (task["command"], task["image"][-71:]) == (["churn", "retain", "--apply"], "sha256:" + "1" * 64)
     secrets = str(platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-retain"]["secretAsEnv"])
-    assert {"DATABASE_URL", "CHURN_ONLINE_STORE_URL"} <= set(re.findall(r"[A-Z_]{4,}", secrets))
+    assert {"DATABASE_URL", "CHURN_ONLINE_STORE_URL", "CHURN_TRACKING_DATABASE_URL"} <= set(
+        re.findall(r"[A-Z_]{4,}", secrets)
+    )
     assert not spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]["retain"].get("cachingOptions")
     assert made["acme-churn-score"]["trigger"]["cron_schedule"]["cron"] == "0 0 4 * * *"
     assert made["acme-churn-score"]["runtime_config"]["parameters"]["version"] == BUNDLE
+    roots = {row["runtime_config"]["pipeline_root"] for row in made.values()}
+    assert roots == {f"s3://{cloud.bucket}/pipelines/acme-churn"}
     assert server.made["runs"] == {}
 
 
@@ -138,7 +143,9 @@ def test_every_task_has_limits_retries_a_timeout_and_only_its_own_secrets(compil
     given = {name: str(entry.get("secretAsEnv", "")) for name, entry in set_up.items()}
     assert "CHURN_ONLINE_STORE_URL" in given["exec-features"]
     assert "CHURN_ONLINE_STORE_URL" not in given["exec-train"] + given["exec-pull"] + given["exec-score"]
-    assert not given["exec-evaluate"] and not given["exec-card"]
+    assert "DATABASE_URL" in given["exec-score"] and "AWS" not in given["exec-score"]
+    assert not [verb for verb, secrets in given.items() if "CHURN_PSEUDONYM_KEY" in secrets and verb != "exec-data"]
+    assert not given["exec-evaluate"] and not given["exec-validate"]
     tasks = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
     assert all(task["retryPolicy"]["maxRetryCount"] == 2 for task in tasks.values())
     assert all(task["cachingOptions"]["enableCache"] for task in tasks.values())

@@ -11,16 +11,20 @@ from loopback import Quiet, listening
 Reply = Callable[[list[str]], tuple[int, bytes]]
 
 
-def answer(known: dict[str, dict[str, Any]], **status: str) -> Reply:
-    """What the real server answers for ``known`` customers; ``status`` overrides that of a feature."""
+def answer(known: dict[str, dict[str, Any]], *, redis: bool = False, **status: str) -> Reply:
+    """What the real server answers for ``known`` customers; ``status`` overrides that of a feature.
+
+    With ``redis`` as its store it calls the others too old, by the first second of the epoch.
+    """
+    absent = ("OUTSIDE_MAX_AGE", "1970-01-01T00:00:00Z") if redis else ("NOT_FOUND", "2026-11-24T00:00:00Z")
 
     def reply(customers: list[str]) -> tuple[int, bytes]:
         names = list(next(iter(known.values())))
         results = [
             {
                 "values": [known.get(customer, {}).get(name) for customer in customers],
-                "statuses": [_status(known, customer, name, status) for customer in customers],
-                "event_timestamps": ["2026-11-24T00:00:00Z"] * len(customers),
+                "statuses": [_status(known, customer, name, status) or absent[0] for customer in customers],
+                "event_timestamps": ["2026-11-24T00:00:00Z" if one in known else absent[1] for one in customers],
             }
             for name in names
         ]
@@ -33,7 +37,7 @@ def answer(known: dict[str, dict[str, Any]], **status: str) -> Reply:
 
 def _status(known: dict[str, dict[str, Any]], customer: str, name: str, status: dict[str, str]) -> str:
     if customer not in known:
-        return "NOT_FOUND"
+        return ""
     return status.get(name, "PRESENT" if known[customer][name] is not None else "NULL_VALUE")
 
 

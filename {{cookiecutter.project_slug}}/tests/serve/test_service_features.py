@@ -40,8 +40,9 @@ def test_a_missing_value_is_scored_as_missing_when_the_contract_allows_it(desk: 
         assert _asked(_service(desk, uri), CUSTOMER).json()["contributions"]["mean_gap_days"] == 0.25
 
 
-def test_a_customer_nobody_knows_is_not_scored(desk: Callable[..., Desk]) -> None:
-    with feature_server(answer({CUSTOMER: FEATURES})) as uri:
+@pytest.mark.parametrize("redis", [False, True], ids=["as Feast says it", "as Feast says it over Redis"])
+def test_a_customer_nobody_knows_is_not_scored(desk: Callable[..., Desk], redis: bool) -> None:
+    with feature_server(answer({CUSTOMER: FEATURES}, redis=redis)) as uri:
         service = _service(desk, uri)
         assert _asked(service, OTHER).status_code == 404
         known, unknown = _asked(service, CUSTOMER, OTHER).json()["decisions"]

@@ -155,11 +155,13 @@ def compile_pipeline(
 
 @app.command(rich_help_panel="The flow")
 def push(profile: ProfileOption = None) -> None:
-    """Copy the data's versions to the profile's DVC remote."""
+    """Copy the data's versions to the profile's DVC remote; runs on a cluster learn who is erased."""
+    from churn import handover
     from churn.tools import dvc
 
     settings = _settings(profile)
     count = dvc.push(settings)
+    handover.publish(settings, pushed=True)
     typer.echo(f"{count} files went to the DVC remote '{settings.profile.dvc_remote}'.")
 
 

@@ -162,7 +162,12 @@ class Bucket:
 def prefixes(settings: Settings) -> tuple[str, ...]:
     """What this project writes into the bucket."""
     name = settings.project.name
-    return DATA, "mlflow/", f"feast/{name}/", f"pipeline-runs/{name}/"
+    return DATA, "mlflow/", f"feast/{name}/", f"pipeline-runs/{name}/", tasks(settings)
+
+
+def tasks(settings: Settings) -> str:
+    """Where Kubeflow keeps the artifacts of tasks, which hold rows about people."""
+    return f"pipelines/{settings.project.name}/"
 
 
 def drop(settings: Settings, digests: Collection[str]) -> None:

@@ -93,9 +93,14 @@ def write_json(settings: Settings, key: str, value: dict[str, Any]) -> str:
     """Put ``value`` under ``key`` into the bucket; return its address."""
     import json
 
-    with one_line(settings):
-        client(settings).put_object(Bucket=settings.s3.bucket, Key=key, Body=json.dumps(value, indent=2).encode())
+    write(settings, key, json.dumps(value, indent=2).encode())
     return settings.s3.address(key)
+
+
+def write(settings: Settings, key: str, content: bytes) -> None:
+    """Put ``content`` under ``key`` into the bucket."""
+    with one_line(settings):
+        client(settings).put_object(Bucket=settings.s3.bucket, Key=key, Body=content)
 
 
 def read(settings: Settings, key: str) -> bytes:
@@ -103,6 +108,11 @@ def read(settings: Settings, key: str) -> bytes:
     with one_line(settings):
         body: bytes = client(settings).get_object(Bucket=settings.s3.bucket, Key=key)["Body"].read()
     return body
+
+
+def maybe(settings: Settings, key: str) -> bytes | None:
+    """The same; None if it is not there."""
+    return read(settings, key) if fingerprint(settings, settings.s3.address(key)) else None
 
 
 def keys(settings: Settings) -> list[str]:

@@ -12,12 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from churn.errors import Misuse
+from churn.settings import Settings
 from churn.tools.dvc import _repo, _stop
 from sovereign.rights.files import digest_of, entries
 
 BUCKET = "eu"
 """The remote in the bucket of ``[s3]``; :mod:`churn.tools.bucket` looks after its objects."""
 OBJECT = re.compile(r"\b[0-9a-f]{32}(?:\.dir)?\b")
+
+
+def from_image(settings: Settings) -> bool:
+    """Whether this runs from the project's image, as on a cluster: neither git nor DVC know anything there."""
+    return settings.profile.dvc_remote == BUCKET and not (settings.root / ".dvc").is_dir()
 
 
 def clean_stages(root: Path) -> list[str]:

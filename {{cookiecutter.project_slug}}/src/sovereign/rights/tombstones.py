@@ -60,10 +60,13 @@ def _mark(key: bytes, pseudonym: str) -> str:
     return hmac.digest(key, pseudonym.encode(), "sha256").hex()
 
 
+def marks(text: str) -> list[str]:
+    """The lines of a file of tombstones that stand for somebody: keyed hash, day, receipt."""
+    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+
 def _lines(file: Path) -> list[str]:
-    if not file.is_file():
-        return []
-    return [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip() and not line.startswith("#")]
+    return marks(file.read_text(encoding="utf-8")) if file.is_file() else []
 
 
 def write_durably(path: Path, text: str, *, mode: int = 0o644) -> None:

@@ -9,8 +9,6 @@ from sovereign.card.questions import open_questions
 from sovereign.card.rules.engine import Finding
 from sovereign.card.schema import Card
 
-OPEN_ANSWERS = "R01"
-
 
 @dataclass(frozen=True)
 class Hurdle:
@@ -25,8 +23,8 @@ class Hurdle:
 
 def hurdles(card: Card, findings: Sequence[Finding]) -> list[Hurdle]:
     """Blocks first. The open answers are one hurdle: the page lists each question anyway."""
-    rows = [f for f in findings if f.rule != OPEN_ANSWERS]
-    unanswered = [f for f in findings if f.rule == OPEN_ANSWERS]
+    rows = [f for f in findings if not f.open_answers]
+    unanswered = [f for f in findings if f.open_answers]
     if unanswered:
         left = len(open_questions(card))
         told = f"{left} required {'answer is' if left == 1 else 'answers are'} open."

@@ -35,7 +35,7 @@ def check(card: Card, policy: RulePolicy, today: date, *, at: At = "register") -
     found = [finding for rule in active for finding in rule.findings(case)]
     waived = {w.rule_id for w in card.answers.sign_off.waivers if w.expires != "?" and w.expires >= today}
     marked = [f.model_copy(update={"waived": f.severity == "warn" and f.rule in waived}) for f in found]
-    return sorted(marked, key=lambda f: (f.severity, f.rule == "R01", f.rule))
+    return sorted(marked, key=lambda f: (f.severity, f.open_answers, f.rule))
 
 
 def blocks(findings: list[Finding]) -> list[Finding]:

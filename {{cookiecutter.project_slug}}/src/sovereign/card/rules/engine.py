@@ -32,6 +32,11 @@ class Finding(Group):
     paste: str = ""
     waived: bool = False
 
+    @property
+    def open_answers(self) -> bool:
+        """Whether it is about a section with open answers: a card that nobody has touched has dozens of these."""
+        return self.rule == "R01"
+
 
 @dataclass(frozen=True)
 class Hit:
