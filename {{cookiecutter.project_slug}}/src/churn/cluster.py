@@ -105,6 +105,30 @@ def _equip(task: Any, verb: str, settings: Settings) -> None:
         task.set_retry(given.retries, **WAIT)
 
 
+def launcher(settings: Settings) -> dict[str, Any]:
+    """The ConfigMap by which Kubeflow's launcher reaches the bucket; without it `s3://` means AWS to the launcher.
+
+    Its keys are those of the launcher (kubeflow/pipelines, backend/src/v2/config).
+    """
+    import yaml
+
+    storage, secret = settings.s3, settings.pipeline.secret
+    keys = dict(zip(("accessKeyKey", "secretKeyKey"), STORAGE, strict=True))
+    provider = {
+        "endpoint": storage.endpoint,
+        "region": storage.region,
+        "disableSSL": storage.endpoint.startswith("http:"),
+        "credentials": {"fromEnv": False, "secretRef": {"secretName": secret, **keys}},
+    }
+    providers = yaml.safe_dump({"s3": {"default": provider}}, sort_keys=False)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "kfp-launcher", "namespace": settings.pipeline.namespace},
+        "data": {"defaultPipelineRoot": storage.address("pipelines"), "providers": providers},
+    }
+
+
 def fetch(version: str, output: str) -> None:
     """Fetch the folder that DVC stored under the hash ``version`` from the remote of the profile."""
     from churn import egress

@@ -3,8 +3,8 @@
 import pytest
 import yaml
 from desks import BASE_IMAGE, PROJECT
-from kubernetes_schema import inference_service_problems, network_policy_problems
 
+from kubernetes_schema import inference_service_problems, network_policy_problems
 from sovereign.deploy.config import Cluster
 from sovereign.deploy.kserve import render_kserve
 

@@ -3,15 +3,14 @@
 import re
 import shutil
 import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
-from kubernetes_schema import problems
 
 from churn.commands.eu import app
-from small_project import PROJECT, churn, make_project, rendered
+from kubernetes_schema import problems
+from small_project import PROJECT, churn, make_project
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 KINDS = {
@@ -21,7 +20,6 @@ KINDS = {
     "Namespace": "V1Namespace",
     "NetworkPolicy": "V1NetworkPolicy",
 }
-LAUNCHER = INFRA / "kubeflow/kfp-launcher.yaml"
 MANIFESTS = [path for path in sorted((INFRA / "kustomize").glob("*.yaml")) if path.name != "kustomization.yaml"]
 KEYS = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
 
@@ -44,23 +42,6 @@ def run(script: Path, *arguments: str, **environ: str) -> subprocess.CompletedPr
 def test_the_manifests_are_what_kubernetes_reads(path: Path) -> None:
     for document in yaml.safe_load_all(path.read_text()):
         assert problems(document, KINDS[document["kind"]], f"{path.name}:{document['metadata']['name']}") == []
-
-
-def test_kubeflow_s_launcher_is_told_the_endpoint_the_bucket_and_the_secret_of_the_pipeline() -> None:
-    """Keys as the launcher reads them (kubeflow/pipelines, backend/src/v2/config: providers.s3.default)."""
-    document = yaml.safe_load(rendered(LAUNCHER.read_text()))
-    assert problems(document, "V1ConfigMap", LAUNCHER.name) == []
-    configured = tomllib.loads(rendered((PROJECT / "config.toml").read_text()))
-    s3 = yaml.safe_load(document["data"]["providers"])["s3"]["default"]
-    storage, pipeline = configured["s3"], configured["pipeline"]
-    assert {name: s3[name] for name in ("endpoint", "region")} == {n: storage[n] for n in ("endpoint", "region")}
-    assert s3["credentials"]["secretRef"] == {
-        "secretName": pipeline["secret"],
-        "accessKeyKey": "AWS_ACCESS_KEY_ID",
-        "secretKeyKey": "AWS_SECRET_ACCESS_KEY",
-    }
-    assert document["metadata"]["namespace"] == pipeline["namespace"]
-    assert document["data"]["defaultPipelineRoot"] == f"s3://{storage['bucket']}/pipelines"
 
 
 def test_every_container_is_closed_in() -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes_schema import problems
 
+from kubernetes_schema import problems
 from small_project import PROJECT, environment, make_project
 
 VALUES: dict[str, Any] = yaml.safe_load((PROJECT / "infra/jupyterhub/values.yaml").read_text())

@@ -15,6 +15,7 @@ from kubeflow_double import Kubeflow, kubeflow
 
 from churn.settings import load
 from churn.submit import check, compile_checked
+from kubernetes_schema import problems
 from small_project import churn, commit, configure, environment
 
 TOKEN = "t" * 32
@@ -94,6 +95,22 @@ def test_schedules_become_recurring_runs_and_replace_the_former_ones(
     roots = {row["runtime_config"]["pipeline_root"] for row in made.values()}
     assert roots == {f"s3://{cloud.bucket}/pipelines/acme-churn"}
     assert server.made["runs"] == {}
+
+
+def test_kubeflow_s_launcher_is_told_endpoint_bucket_and_secret(pushed: Path, cloud: Cloud) -> None:
+    done = churn(pushed, "kfp-launcher", "--profile", "eu", **cloud.client_environ())
+    assert done.returncode == 0, done.stderr
+    document = yaml.safe_load((pushed / "build/kfp-launcher.yaml").read_text())
+    assert problems(document, "V1ConfigMap", "kfp-launcher") == []
+    assert document["data"]["defaultPipelineRoot"] == f"s3://{cloud.bucket}/pipelines"
+    provider = yaml.safe_load(document["data"]["providers"])["s3"]["default"]
+    assert (provider["endpoint"], provider["region"]) == (cloud.endpoint, cloud.region)
+    keys = {
+        "secretName": "churn-pipeline",
+        "accessKeyKey": "AWS_ACCESS_KEY_ID",
+        "secretKeyKey": "AWS_SECRET_ACCESS_KEY",
+    }
+    assert provider["credentials"] == {"fromEnv": False, "secretRef": keys}
 
 
 def test_data_that_was_not_pushed_is_refused_before_anything_is_submitted(

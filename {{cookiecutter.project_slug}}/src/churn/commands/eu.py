@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -122,21 +122,33 @@ def submit(
         typer.echo(f"Submitted run {kubeflow.submit(settings, revision, folder)} to {settings.pipeline.host}")
 
 
+@app.command("kfp-launcher", rich_help_panel=PANEL)
+def kfp_launcher(output: FolderOption = Path("build"), profile: ProfileOption = None) -> None:
+    """Write the settings by which Kubeflow keeps what tasks hand on in the bucket; once for each namespace."""
+    from churn.cluster import launcher
+
+    settings = _settings(profile)
+    _wrote(settings, settings.root / output / "kfp-launcher.yaml", launcher(settings))
+
+
 @app.command(rich_help_panel=PANEL)
 def katib(
     revision: RevisionOption = "HEAD", output: FolderOption = Path("build"), profile: ProfileOption = None
 ) -> None:
     """Write the search for the regularisation as a Katib experiment."""
-    import yaml
-
     from churn.katib import experiment
     from churn.tools import dvc
 
     settings = _settings(profile)
-    path = settings.root / output / "katib.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
     found = experiment(settings, dvc.pinned(settings, revision, "features"))
-    path.write_text(yaml.safe_dump(found, sort_keys=False), encoding="utf-8")
+    _wrote(settings, settings.root / output / "katib.yaml", found)
+
+
+def _wrote(settings: Settings, path: Path, manifest: dict[str, Any]) -> None:
+    import yaml
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(manifest, sort_keys=False), encoding="utf-8")
     typer.echo(f"Wrote {path.relative_to(settings.root)}: kubectl apply -f it")
 
 
