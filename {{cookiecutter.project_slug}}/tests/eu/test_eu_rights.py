@@ -216,6 +216,7 @@ def test_the_flow_runs_on_and_serves_without_them(eu: Eu, people: list[str]) -> 
     port = servers.free_port()
     features = eu.cloud.program(eu.root, "feature-server", port, eu.environ)
     connected = {"FEATURE_STORE_URI": f"http://127.0.0.1:{port}", "FEATURE_STORE_TOKEN": eu.cloud.password}
+    connected["FEATURE_STORE_TIMEOUT_S"] = "30"  # the first answer of a cold server on a busy machine
     stays = pd.read_parquet(eu.root / "data/8_scores/scores.parquet").iloc[0]
     try:
         features.start()

@@ -88,7 +88,12 @@ def _feature_server(settings: Settings) -> Iterator[dict[str, str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    named = {"FEATURE_STORE_URI": f"http://127.0.0.1:{port}", "FEATURE_STORE_TOKEN": secrets.token_hex(24)}
+    named = {
+        "FEATURE_STORE_URI": f"http://127.0.0.1:{port}",
+        "FEATURE_STORE_TOKEN": secrets.token_hex(24),
+        # The first look-up is slow: it loads what Feast needs.
+        "FEATURE_STORE_TIMEOUT_S": ENVIRONMENT.get("FEATURE_STORE_TIMEOUT_S", "10"),
+    }
     command = [sys.executable, "-c", "from churn.cli import main; main()", "feature-server", "--port", port]
     child = subprocess.Popen(command, cwd=settings.root, env={**ENVIRONMENT, **named})
     try:
