@@ -165,7 +165,8 @@ def _why(applies: Tri, automation: str, effect: str, reasons: tuple[str, ...], s
             f"Article 22 does not apply: the decision may be automated, but its effect on people is {strength} "
             f"({because}). It is profiling all the same, and people may object to it."
         )
+    asked = f"{still_open} questions are" if still_open > 1 else "one question is"
     return (
         "Normally Article 22 does not apply to ordinary retention offers (WP251 p. 22), "
-        f"but that is open until {max(still_open, 1)} question(s) that could change it are answered."
+        f"but that is open until {asked} answered that could change it."
     )
