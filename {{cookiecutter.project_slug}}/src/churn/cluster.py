@@ -145,16 +145,16 @@ def write_record(state: str, job: str, error: str, revision: str, version: str) 
     from churn import settings as configuration
     from churn.tools import s3
 
-    settings = configuration.load()
-    run = job.rpartition("/")[2]
-    said = {
-        "state": state,
-        "run": run,
-        "error": error,
-        "git_commit": revision,
-        "data_version": version,
-        "finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "image": settings.pipeline.image,
-    }
     with egress.task(configuration.ENVIRONMENT):
+        settings = configuration.load()
+        run = job.rpartition("/")[2]
+        said = {
+            "state": state,
+            "run": run,
+            "error": error,
+            "git_commit": revision,
+            "data_version": version,
+            "finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "image": settings.pipeline.image,
+        }
         return s3.write_json(settings, f"pipeline-runs/{settings.project.name}/{run}.json", said)

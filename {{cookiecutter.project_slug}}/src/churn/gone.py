@@ -27,7 +27,7 @@ def tombstones(settings: Settings) -> Tombstones:
 
 def count(settings: Settings) -> int:
     """How many tombstones there are; needs no key."""
-    return len(Tombstones(stones(settings), key=b""))
+    return len(_unnamed(settings))
 
 
 def expired_before(settings: Settings) -> datetime | None:
@@ -46,9 +46,8 @@ def expire_before(settings: Settings, moment: datetime) -> None:
 def fingerprint(settings: Settings) -> dict[str, str]:
     """What DVC watches of this in ``data/source.json``: step 1 runs again when it changes. Empty without any."""
     expired = expired_before(settings)
-    digest = Tombstones(stones(settings), key=b"").digest
     found = {
-        "tombstones": digest,
+        "tombstones": _unnamed(settings).digest,
         "pseudonym_key": noted_key(settings),
         "expired_before": expired.isoformat() if expired else "",
     }
@@ -96,6 +95,11 @@ def check_key(settings: Settings) -> None:
             "The pseudonym key here is not the one of the last rotation (governance/key.txt): take over the keys, "
             "newest first, from whoever ran `churn rotate-key`; if it was interrupted here, call it again."
         )
+
+
+def _unnamed(settings: Settings) -> Tombstones:
+    """The tombstones where nobody has to be told by them: that needs no key."""
+    return Tombstones(stones(settings), key=b"")
 
 
 def _expiry(settings: Settings) -> Path:

@@ -20,7 +20,10 @@ from typing import Any
 
 import yaml
 
-from churn.settings import ENVIRONMENT
+from churn import submit
+from churn.cluster import Kind
+from churn.settings import ENVIRONMENT, Settings
+from churn.tools import dvc
 from small_project import CACHES
 
 COPIED = re.compile(r"^COPY (?P<what>.+) \S+$", re.M)
@@ -33,7 +36,7 @@ class Cluster:
     root: Path
     folder: Path
     secret: dict[str, str]
-    config: dict[str, str]
+    config: dict[str, str] = field(default_factory=lambda: {"CHURN_PROFILE": "eu", "MLFLOW_TRACKING_USERNAME": "churn"})
     outputs: dict[str, Path] = field(default_factory=dict)
     """Folder of each artifact, as task.artifact."""
 
@@ -49,6 +52,11 @@ class Cluster:
         for name in ("governance", "data"):
             (self.image / ".churn" / name).mkdir(parents=True)
             (self.image / name).symlink_to(f".churn/{name}")
+
+    def submit(self, settings: Settings, kind: Kind, noun: str = "", *, pinned: bool = False) -> list[str]:
+        """Compile the pipeline as `churn submit` does and run it on the version of ``noun`` that is committed."""
+        compiled = submit.compile_checked(settings, kind, self.folder, pinned=pinned)
+        return self.run(compiled, version=dvc.pinned(settings, "HEAD", noun) if noun else "", revision="HEAD")
 
     def run(self, compiled: Path, **parameters: str) -> list[str]:
         """Run the pipeline with its exit handler; returns what each task printed. AssertionError if one fails."""

@@ -21,9 +21,8 @@ from cloud import Cloud, Done
 from cluster_double import Cluster
 
 import servers
-from churn import retention, submit
+from churn import retention
 from churn.settings import load
-from churn.tools import dvc
 from small_project import KEY, churn, commit, configure, environment
 from sovereign.bundle import read_bundle
 from sovereign.decision_log import open_log, verify
@@ -34,7 +33,7 @@ sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("rights",
 
 from searching import held
 from shipped import service
-from world import decide
+from world import decide, inputs
 
 DATABASES = {"CHURN_TRACKING_DATABASE_URL": "mlflow3", "CHURN_FEATURE_REGISTRY_URL": "feast3", "DATABASE_URL": "log3"}
 HANDED_ON = "pipelines/acme-churn/run-1/features/snapshots.parquet"
@@ -202,8 +201,7 @@ def test_three_people_are_gone_from_every_server_and_everything_else_is_the_same
 
 def _features(eu: Eu, someone: str) -> dict[str, Any]:
     rows = pd.read_parquet(eu.root / "data/3_features/snapshots.parquet").sort_values("event_timestamp")
-    row = rows[rows["customer_id"] == someone].iloc[-1].drop(["customer_id", "event_timestamp"])
-    return {name: None if pd.isna(value) else value for name, value in row.items()}
+    return inputs(rows[rows["customer_id"] == someone].iloc[-1])
 
 
 def test_the_flow_runs_on_and_serves_without_them(eu: Eu, people: list[str]) -> None:
@@ -243,10 +241,8 @@ def test_the_daily_run_on_a_cluster_leaves_out_who_was_erased_and_who_objected_s
     log.append([Draft("objection", "objection-1", objector, "{}")])
     log.close()
     settings = load("eu", eu.root, environment(eu.root, **eu.environ))
-    config = {"CHURN_PROFILE": "eu", "MLFLOW_TRACKING_USERNAME": "churn"}
-    cluster = Cluster(eu.root, tmp_path / "cluster", eu.environ | {"CHURN_PSEUDONYM_KEY": KEY}, config)
-    compiled = submit.compile_checked(settings, "score", tmp_path, pinned=False)
-    cluster.run(compiled, version=dvc.pinned(settings, "HEAD", "bundle"), revision="HEAD")
+    cluster = Cluster(eu.root, tmp_path / "cluster", eu.environ | {"CHURN_PSEUDONYM_KEY": KEY})
+    cluster.submit(settings, "score", "bundle")
     scored = set(pd.read_parquet(cluster.outputs["score.scores"] / "scores.parquet")["customer_id"])
     assert scored == former - {objector}
     assert not scored & set(people)

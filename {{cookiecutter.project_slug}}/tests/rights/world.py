@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 from canaries import Canary
@@ -52,6 +53,11 @@ def pseudonym(person: Canary) -> str:
     return pseudonyms([person.customer_id], bytes.fromhex(KEY))[0]
 
 
+def inputs(row: Any) -> dict[str, Any]:
+    """What the service is sent for a row of the snapshots."""
+    return {k: None if pd.isna(v) else v for k, v in row.items() if k not in ("customer_id", "event_timestamp")}
+
+
 def decide(root: Path, log: str) -> None:
     """A decision about everyone who is scored, as the service writes it."""
     with TemporaryDirectory() as spare:
@@ -62,9 +68,8 @@ def decide(root: Path, log: str) -> None:
     now = snapshots[snapshots["event_timestamp"] == snapshots["event_timestamp"].max()]
     head = {"bundle": runtime.reference, "key": "crm", **runtime.versions}
     drafts = []
-    for row in now.drop(columns="event_timestamp").to_dict("records"):
-        values = {k: None if pd.isna(v) else v for k, v in row.items() if k != "customer_id"}
-        drafts.append(make(runtime, row["customer_id"], values, source="request", head=head).draft)
+    for row in now.to_dict("records"):
+        drafts.append(make(runtime, row["customer_id"], inputs(row), source="request", head=head).draft)
     opened = open_log(log)
     archive(opened, runtime.bundle)
     opened.append(drafts)

@@ -106,13 +106,25 @@ def write(settings: Settings, key: str, content: bytes) -> None:
 def read(settings: Settings, key: str) -> bytes:
     """The bytes under ``key`` in the bucket."""
     with one_line(settings):
-        body: bytes = client(settings).get_object(Bucket=settings.s3.bucket, Key=key)["Body"].read()
-    return body
+        return _body(settings, key)
 
 
 def maybe(settings: Settings, key: str) -> bytes | None:
     """The same; None if it is not there."""
-    return read(settings, key) if fingerprint(settings, settings.s3.address(key)) else None
+    from botocore.exceptions import ClientError
+
+    with one_line(settings):
+        try:
+            return _body(settings, key)
+        except ClientError as error:
+            if code(error) not in ("404", "NoSuchKey"):
+                raise
+    return None
+
+
+def _body(settings: Settings, key: str) -> bytes:
+    found: bytes = client(settings).get_object(Bucket=settings.s3.bucket, Key=key)["Body"].read()
+    return found
 
 
 def keys(settings: Settings) -> list[str]:
