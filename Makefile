@@ -46,7 +46,15 @@ test: lint test-template ## all tests; those of the project run in a render, ser
 test-project: $(VENV)/.installed ## the project's unit tests in place, while working on them
 	@cd '$(PROJECT)' && PYTHONPATH=src:serve ../$(BIN)/python -m pytest -m 'not flow and not servers and not browser' -n 2 --dist loadfile $(PYTEST_ARGS)
 
-test-template: $(VENV)/.installed
+# The environments that a project ships, each from its lock alone. Tests of the profile eu run `churn` from there.
+build/shipped/.installed: $(VENV)/.installed $(foreach name,train serve,$(PROJECT)/requirements/$(name).lock)
+	@echo "Building the shipped environments ..."
+	@$(BIN)/python tests/environments.py build/shipped
+	@touch $@
+
+test-template: export SHIPPED_ENVIRONMENTS := $(abspath build/shipped)
+test-template: export CHURN_SHIPPED := $(abspath build/shipped/train/bin)
+test-template: build/shipped/.installed
 	@$(BIN)/python -m pytest tests -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed ## format, lint, import rules and strict types, without rendering
@@ -54,6 +62,9 @@ lint: $(VENV)/.installed ## format, lint, import rules and strict types, without
 	@$(BIN)/ruff check hooks tests
 	@cd '$(PROJECT)' && ../$(BIN)/ruff format --check . && ../$(BIN)/ruff check .
 	@cd '$(PROJECT)' && PYTHONPATH=src ../$(BIN)/lint-imports --no-cache > ../build/imports.log || { cat ../build/imports.log; exit 1; }
+	@$(MAKE) --no-print-directory -C '$(PROJECT)' VENV=$(abspath $(VENV)) BUILD=$(abspath build) \
+	  $(foreach stamp,.train .dev bin/uv,-o $(abspath $(VENV))/$(stamp)) dependencies > build/dependencies.log 2>&1 \
+	  || { cat build/dependencies.log; exit 1; }
 	@cd '$(PROJECT)' && PYTHONPATH=src:serve ../$(BIN)/mypy src serve
 	@$(BIN)/mypy tests
 
@@ -63,8 +74,9 @@ format: $(VENV)/.installed ## format the code
 
 lock: $(VENV)/.installed ## write all locks anew
 	@$(MAKE) --no-print-directory -C '$(PROJECT)' VENV=$(abspath $(VENV)) -o $(abspath $(VENV))/.train lock
-	@for name in test demo; do "$(BIN)/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	  -c '$(PROJECT)/requirements/dev.lock' requirements/$$name.in -o requirements/$$name.lock || exit 1; done
+	@cd requirements && for name in test demo; do \
+	  "$(abspath $(BIN))/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  -c '../$(PROJECT)/requirements/dev.lock' $$name.in -o $$name.lock || exit 1; done
 
 clean: ## remove environments, caches and the demo
 	rm -rf $(VENV) build

@@ -41,6 +41,8 @@ class Project:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "GIT_CONFIG_GLOBAL": os.devnull,
         }
+        if shipped := os.environ.get("CHURN_SHIPPED"):
+            self.env["CHURN_SHIPPED"] = shipped  # the project's tests run `churn` from there
 
     def run(self, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the project; with ``check`` a failure shows what it printed."""

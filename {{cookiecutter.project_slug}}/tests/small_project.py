@@ -20,6 +20,9 @@ from churn import flow, settings, source
 from churn.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[1]
+TEST_PROGRAMS = Path(sys.executable).parent
+PROGRAMS = Path(settings.ENVIRONMENT.get("CHURN_SHIPPED", TEST_PROGRAMS))
+"""Folder of `churn`: the environment that a team gets, if ``CHURN_SHIPPED`` names its bin folder."""
 KEY = "0f" * 32
 CACHES = ("PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE")
 """Where compiled modules go; without them a command spends most of its time on compiling what it imports."""
@@ -100,7 +103,7 @@ def environment(root: Path, **more: str) -> dict[str, str]:
     home.mkdir(exist_ok=True)
     code = root if (root / "src").is_dir() else PROJECT
     return {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}/usr/bin:/bin",
+        "PATH": f"{PROGRAMS}{os.pathsep}/usr/bin:/bin",
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home / ".config"),
         "PYTHONPATH": f"{code / 'src'}{os.pathsep}{code / 'serve'}",
@@ -125,9 +128,9 @@ def run(root: Path, *verbs: str) -> Settings:
     return found
 
 
-def churn(root: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def churn(root: Path, *arguments: str, programs: Path = PROGRAMS, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run the command ``churn`` in ``root``, as a person would."""
-    command = [str(Path(sys.executable).with_name("churn")), *arguments]
+    command = [str(programs / "churn"), *arguments]
     env = environment(root, **environ)
     return subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=600, check=False)
 
@@ -136,7 +139,7 @@ def on_a_terminal(root: Path, *arguments: str, columns: int = 80) -> tuple[int, 
     """The same on a terminal of ``columns``; returns the exit code and every byte that it showed."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (40, columns))
-    command = [str(Path(sys.executable).with_name("churn")), *arguments]
+    command = [str(PROGRAMS / "churn"), *arguments]
     env = environment(root, TERM="xterm-256color")
     with subprocess.Popen(command, cwd=root, env=env, stdin=slave, stdout=slave, stderr=slave) as process:
         os.close(slave)

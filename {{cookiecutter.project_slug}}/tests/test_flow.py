@@ -15,13 +15,13 @@ import pytest
 
 from churn.flow import BY_VERB, STEPS, Step
 from sealing import sealed
-from small_project import churn, commit, configure, environment, make_clone, on_a_terminal
+from small_project import PROGRAMS, TEST_PROGRAMS, churn, commit, configure, environment, make_clone, on_a_terminal
 
 pytestmark = pytest.mark.flow
 SAME = ("4_model/model.json", "5_metrics/metrics.json")
 SERVED = """
-import subprocess, time, urllib.request
-server = subprocess.Popen(["churn", "serve", "--port", "3917"])
+import subprocess, sys, time, urllib.request
+server = subprocess.Popen([sys.argv[1], "serve", "--port", "3917"])
 try:
     for _ in range(600):
         try:
@@ -127,7 +127,7 @@ def test_the_pipeline_of_kubeflow_gives_the_same_bytes(clone: Path, reference: d
 
 
 def test_the_service_answers_sealed_and_asks_for_nothing_outside(clone: Path) -> None:
-    done, asked = sealed(clone, sys.executable, "-c", SERVED)
+    done, asked = sealed(clone, sys.executable, "-c", SERVED, str(TEST_PROGRAMS / "churn"))
     assert (done.returncode, asked) == (0, {}), done.stdout + done.stderr
     assert done.stdout.split() == ["/", "200", "/openapi.json", "200", "/reviews", "200", "/v1/card", "200"]
 
@@ -141,7 +141,7 @@ def test_a_changed_knob_runs_its_step_and_what_follows_only(changed_root: Path) 
 
 
 def start(root: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [str(Path(sys.executable).with_name("churn")), *arguments]
+    command = [str(PROGRAMS / "churn"), *arguments]
     return subprocess.Popen(
         command,
         cwd=root,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from osv_double import osv
-from small_project import churn, configure
+from small_project import TEST_PROGRAMS, churn, configure
 
 New = Callable[..., Path]
 PACKAGES = (("jinja2", "3.1.2"), ("numpy", "2.2.0"))
@@ -33,7 +33,7 @@ def root(new_project: New) -> Path:
 
 def ask(root: Path, service: str) -> tuple[int, str, str]:
     configure(root, {"audit.vulnerability_service": service})
-    done = churn(root, "vuln", "some.lock")
+    done = churn(root, "vuln", "some.lock", programs=TEST_PROGRAMS)  # pip-audit is a test tool
     return done.returncode, done.stdout, done.stderr
 
 

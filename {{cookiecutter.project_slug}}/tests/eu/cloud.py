@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from card_answers import offer_answers
 
 import servers
 from churn.settings import ENVIRONMENT
-from small_project import PROJECT, commit, configure, environment, make_clone
+from small_project import PROGRAMS, PROJECT, commit, configure, environment, make_clone
 
 OWN_S3 = ("CHURN_TEST_S3_ENDPOINT", "CHURN_TEST_S3_KEY", "CHURN_TEST_S3_SECRET")
 """A real S3 server instead of the double: give all three, and CHURN_TEST_S3_REGION if it is not us-east-1."""
@@ -156,7 +155,7 @@ class Cloud:
 
     def program(self, root: Path, verb: str, port: int, environ: dict[str, str]) -> servers.Process:
         """One of our own servers; not started."""
-        command = [str(Path(sys.executable).with_name("churn")), verb, "--port", str(port)]
+        command = [str(PROGRAMS / "churn"), verb, "--port", str(port)]
         ready = servers.answers(f"http://127.0.0.1:{port}/health")
         return servers.Process(command, root, ready, environment(root, **environ))
 

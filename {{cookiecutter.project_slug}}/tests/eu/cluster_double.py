@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -24,7 +23,7 @@ from churn import submit
 from churn.cluster import Kind
 from churn.settings import ENVIRONMENT, Settings
 from churn.tools import dvc
-from small_project import CACHES
+from small_project import CACHES, PROGRAMS
 
 COPIED = re.compile(r"^COPY (?P<what>.+) \S+$", re.M)
 
@@ -106,7 +105,7 @@ class Cluster:
         container = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
         command = [word.replace("{{$}}", executor) for word in (*container["command"], *container.get("args", ()))]
         if command[0] == "churn":
-            command[0] = str(Path(sys.executable).with_name("churn"))
+            command[0] = str(PROGRAMS / "churn")
         env = self._environment(container, platforms.get(component["executorLabel"], {}), work / "home")
         done = subprocess.run(
             command, cwd=self.image, env=env, capture_output=True, text=True, timeout=600, check=False
@@ -124,7 +123,7 @@ class Cluster:
             for one in platform.get(kind, ()):
                 given |= {entry["envVar"]: store[entry[key]] for entry in one["keyToEnv"]}
         return {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}/usr/bin:/bin",
+            "PATH": f"{PROGRAMS}{os.pathsep}/usr/bin:/bin",
             "HOME": str(home),
             "PYTHONPATH": f"{self.image / 'src'}{os.pathsep}{self.image / 'serve'}",
             **{name: ENVIRONMENT[name] for name in CACHES if name in ENVIRONMENT},

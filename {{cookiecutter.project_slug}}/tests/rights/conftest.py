@@ -18,7 +18,7 @@ sys.path += [str(Path(__file__).parents[1] / name) for name in ("sovereign", "se
 from canaries import plant, shop
 from world import World, decide, pseudonym
 
-from small_project import commit, configure, environment, make_clone
+from small_project import PROGRAMS, commit, configure, environment, make_clone
 
 SMALL = 65_536
 """Bytes; smaller files are copied."""
@@ -35,7 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> World:
     transactions.iloc[:-50].to_csv(folder / "input/transactions.csv", index=False)
     customers.to_csv(folder / "input/customers.csv", index=False)
     _must(world.churn("data"))
-    dvc = [str(Path(sys.executable).with_name("dvc")), "repro", "--quiet", "validate"]
+    dvc = [str(PROGRAMS / "dvc"), "repro", "--quiet", "validate"]
     subprocess.run(dvc, cwd=world.root, env=environment(world.root, **world.input), check=True, capture_output=True)
     commit(world.root, "First version")
     _must(world.churn("push"))

@@ -58,8 +58,7 @@ def stage(
     if out.exists():
         shutil.rmtree(out)
     app = out / "app"
-    _copy_tree(serve_dir, app / "serve", _code_files(serve_dir))
-    _copy_tree(sovereign_dir.parent, app / "lib", sovereign_closure(serve_dir, sovereign_dir))
+    copy_code(serve_dir, sovereign_dir, app)
     _copy_tree(bundle, app / "bundle", [bundle / name for name in (*manifest.files, "bundle.json")])
     _write_top(out, templates, base_image, serve_lock, manifest)
     return _describe(out, f"{manifest.name} {manifest.version}")
@@ -72,6 +71,12 @@ def _whole(bundle: Path) -> Manifest:
         return read_bundle(bundle).manifest
     except ValueError as error:
         raise DeployError(str(error)) from None
+
+
+def copy_code(serve_dir: Path, sovereign_dir: Path, out: Path) -> None:
+    """Copy the service into ``out/serve``, and the parts of ``sovereign`` that it needs into ``out/lib``."""
+    _copy_tree(serve_dir, out / "serve", _code_files(serve_dir))
+    _copy_tree(sovereign_dir.parent, out / "lib", sovereign_closure(serve_dir, sovereign_dir))
 
 
 def sovereign_closure(serve_dir: Path, sovereign_dir: Path) -> list[Path]:
