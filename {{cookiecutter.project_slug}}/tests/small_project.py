@@ -128,7 +128,12 @@ def run(root: Path, *verbs: str) -> Settings:
     return found
 
 
-def churn(root: Path, *arguments: str, programs: Path = PROGRAMS, **environ: str) -> subprocess.CompletedProcess[str]:
+def churn(
+    root: Path,
+    *arguments: str,
+    programs: Path = PROGRAMS,
+    **environ: str,
+) -> subprocess.CompletedProcess[str]:
     """Run the command ``churn`` in ``root``, as a person would."""
     command = [str(programs / "churn"), *arguments]
     env = environment(root, **environ)

@@ -15,7 +15,16 @@ import pytest
 
 from churn.flow import BY_VERB, STEPS, Step
 from sealing import sealed
-from small_project import PROGRAMS, TEST_PROGRAMS, churn, commit, configure, environment, make_clone, on_a_terminal
+from small_project import (
+    PROGRAMS,
+    TEST_PROGRAMS,
+    churn,
+    commit,
+    configure,
+    environment,
+    make_clone,
+    on_a_terminal,
+)
 
 pytestmark = pytest.mark.flow
 SAME = ("4_model/model.json", "5_metrics/metrics.json")
