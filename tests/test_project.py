@@ -101,6 +101,46 @@ def test_installed_packages_agree_with_each_other() -> None:
     assert "No broken requirements" in done.stdout
 
 
+@pytest.fixture
+def crufted(tmp_path: Path) -> Project:
+    """A project as the README says to make it: by cruft, from a repository of the template."""
+    import cruft
+
+    template, output = snapshot(tmp_path / "template"), tmp_path / "crufted"
+    output.mkdir()
+    who = ("-c", "user.name=A Team", "-c", "user.email=team@example.eu")
+    for step in (["init", "-q", "-b", "main"], ["add", "-A"], [*who, "commit", "-qm", "one"]):
+        subprocess.run(["git", "-C", str(template), *step], check=True, capture_output=True)
+    chosen = {"s3_provider": "ovhcloud"}
+    root = cruft.create(str(template), output_dir=output, no_input=True, extra_context=chosen)
+    return Project(root, tmp_path / "home")
+
+
+HOSTING = """
+import json
+from churn import card_facts, settings
+print(json.dumps(card_facts._hosting(settings.load("local"))))
+"""
+
+
+def test_a_project_made_by_cruft_has_the_one_storage_host_that_was_chosen(crufted: Project) -> None:
+    assert "s3.example.internal" in (crufted.root / ".cruft.json").read_text()
+    told = crufted.run(sys.executable, "-c", HOSTING).stdout
+    outside = [row for row in json.loads(told) if row["jurisdiction_class"] != "LOCAL"]
+    assert [row["hostname"] for row in outside if row["component"] == "storage"] == ["s3.gra.io.cloud.ovh.net"]
+    assert not [row for row in json.loads(told) if row["config"].startswith(".cruft.json")]
+
+
+def test_the_audit_of_a_project_made_by_cruft_is_the_audit_of_a_rendered_one(
+    crufted: Project, project: Project
+) -> None:
+    crufted.run("churn", "audit")
+    (project.root / ".cruft.json").write_text((crufted.root / ".cruft.json").read_text())
+    with_file = project.run("churn", "audit").stdout
+    (project.root / ".cruft.json").unlink()
+    assert project.run("churn", "audit").stdout == with_file
+
+
 def test_cruft_brings_a_change_of_the_template_and_keeps_the_team_s_own(tmp_path: Path) -> None:
     import cruft
 

@@ -66,6 +66,7 @@ def provenance(root: Path) -> dict[str, Any]:
 
 def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
     run, path = read_json(folder / "run.json"), folder / "model.json"
+    author = lineage.author(settings.root)
     return {
         "name": settings.project.name,
         "version": "candidate",
@@ -85,7 +86,8 @@ def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
         "random_seed": settings.train.seed,
         "training_code_commit": run["git_commit"],
         "dependency_lock_sha256": run["lock_sha256"],
-        "authors": [who] if (who := lineage.author(settings.root)) else [],
+        "authors": [author.name] if author.name else [],
+        "authors_unknown_because": author.unknown_because,
     }
 
 

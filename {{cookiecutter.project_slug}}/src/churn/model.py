@@ -24,6 +24,7 @@ def scorecard_estimator(frame: pd.DataFrame, c: float, config: Train) -> Any:
 
     Knots are quantiles of ``frame`` between 1 % and 99 %, rounded to three digits, so that no customer's own extreme
     value stands in the model. Columns that do not vary are left out.
+    ``to_scorecard`` gives them a flat curve.
     """
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import MissingIndicator
@@ -32,7 +33,8 @@ def scorecard_estimator(frame: pd.DataFrame, c: float, config: Train) -> Any:
     from sklearn.preprocessing import OneHotEncoder
 
     curves = [(name, _curve(frame[name], knots), [name]) for name, knots in _knots(frame, config.knots).items()]
-    gaps = [name for name in NUMERIC if frame[name].isna().any()]
+    # An indicator that is the same for everybody would share its weight with the intercept.
+    gaps = [name for name in NUMERIC if frame[name].isna().nunique() > 1]
     if gaps:
         curves.append(("missing", MissingIndicator(features="all"), gaps))
     levels = OneHotEncoder(
@@ -48,15 +50,19 @@ def scorecard_estimator(frame: pd.DataFrame, c: float, config: Train) -> Any:
 
 
 def _knots(frame: pd.DataFrame, count: int) -> dict[str, Floats]:
-    found = {}
-    for name in NUMERIC:
-        values = frame[name].dropna().to_numpy()
-        if len(values):
-            quantiles = np.quantile(values, np.linspace(0.01, 0.99, count))
-            knots = np.unique([float(f"{q:.3g}") for q in quantiles])
-            if len(knots) > 1:
-                found[name] = knots
-    return found
+    """Return the knots of each column that varies."""
+    knots = {name: _quantiles(frame[name], count) for name in NUMERIC}
+    return {name: values for name, values in knots.items() if len(values) > 1}
+
+
+def _quantiles(column: pd.Series[float], count: int) -> Floats:
+    """Return quantiles from 1 % to 99 % in three digits, each once; none without a value."""
+    values: Floats = column.dropna().to_numpy(dtype=np.float64)
+    if not len(values):
+        return values
+    quantiles = np.quantile(values, np.linspace(0.01, 0.99, count))
+    knots: Floats = np.unique([float(f"{q:.3g}") for q in quantiles])
+    return knots
 
 
 def _curve(values: pd.Series[float], knots: Floats) -> Any:
@@ -118,10 +124,16 @@ def columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
 
 
 def to_scorecard(estimator: Any, frame: pd.DataFrame) -> Scorecard:
-    """The fitted pipeline as data, centred: over the rows of ``frame`` each feature contributes zero on average."""
+    """Return the fitted pipeline as data, centred: each feature contributes zero on average over ``frame``.
+
+    Every feature of the contract has its part. One that does not vary in ``frame`` has a flat curve.
+    """
     weights = _weights(estimator)
     regression = estimator.named_steps["regression"]
-    curves = [_read_curve(estimator, name, weights) for name in NUMERIC if name in weights]
+    curves = [
+        _read_curve(estimator, name, weights) if name in weights else _flat_curve(estimator, name, frame, weights)
+        for name in NUMERIC
+    ]
     levels = [_read_levels(estimator, name, weights[name]) for name in CATEGORICAL]
     raw = Scorecard(target=TARGET, intercept=float(regression.intercept_[0]), numeric=curves, categorical=levels)
     means = dict(zip(raw.features, raw.contributions(columns(frame)).mean(axis=0), strict=True))
@@ -147,16 +159,34 @@ def _read_curve(estimator: Any, name: str, weights: dict[str, Floats]) -> Curve:
     spline = pipeline.named_steps["spline"]
     knots, heights = np.sinh(spline.bsplines_[0].t[1:-1]), weights[name]
     fill = float(pipeline.named_steps["fill"].statistics_[0])
-    gaps = next((list(cols) for key, _, cols in columns.transformers_ if key == "missing"), [])
-    extra = float(weights["missing"][gaps.index(name)]) if name in gaps else 0.0
     at_fill = float(np.interp(np.arcsinh(fill), np.arcsinh(knots), heights))
     return Curve(
         name=name,
         transform="asinh",
         knots=tuple(float(f"{k:.3g}") for k in knots),
         log_odds=tuple(float(h) for h in heights),
-        missing_log_odds=at_fill + extra,
+        missing_log_odds=at_fill + _missing_weight(estimator, name, weights),
     )
+
+
+def _flat_curve(estimator: Any, name: str, frame: pd.DataFrame, weights: dict[str, Floats]) -> Curve:
+    """Return the curve of a feature that the fit left out: flat, and a missing value by its indicator."""
+    values = _quantiles(frame[name], 2)
+    value = float(values[0]) if len(values) else 0.0
+    return Curve(
+        name=name,
+        transform="asinh",
+        knots=(min(value, 0.0), max(value, 0.0)) if value else (0.0, 1.0),
+        log_odds=(0.0, 0.0),
+        missing_log_odds=_missing_weight(estimator, name, weights),
+    )
+
+
+def _missing_weight(estimator: Any, name: str, weights: dict[str, Floats]) -> float:
+    """Return what a missing value adds to the log-odds of the value it is filled with."""
+    transformers = estimator.named_steps["columns"].transformers_
+    gaps = next((list(names) for key, _, names in transformers if key == "missing"), [])
+    return float(weights["missing"][gaps.index(name)]) if name in gaps else 0.0
 
 
 def _read_levels(estimator: Any, name: str, weights: Floats) -> Levels:

@@ -72,7 +72,7 @@ def _curves(path: Path, card: Scorecard) -> None:
 
     labels = {f.name: (f.label, f.unit) for f in FEATURES}
     rows = -(-len(card.numeric) // 4)
-    limit = max(abs(h) for curve in card.numeric for h in curve.log_odds) * 1.1
+    limit = max(abs(h) for curve in card.numeric for h in curve.log_odds) * 1.1 or 1.0
     with _figure(path, 11, 2.3 * rows, rows, 4) as axes:
         for ax, curve in zip(np.ravel(axes), card.numeric, strict=False):
             x = np.sinh(np.linspace(np.arcsinh(curve.knots[0]), np.arcsinh(curve.knots[-1]), 100))

@@ -205,6 +205,12 @@ CHANGES = [
     answers("R56", dpia__ref="Model is Approved in SageMaker"),
     answers("R56", lawful_basis__act__reference="MLflow stage Production"),
     Change("R56", {"dpia.ref": "PendingApproval"}, facts={"imported.foreign_status": "PendingApproval"}),
+    facts("R57", model__training_code_commit="unknown"),
+    facts("R57", model__training_code_commit=f"{'a' * 40}-dirty"),
+    facts("R57", model__training_code_commit=""),
+    facts("R57", model__training_code_commit="main"),
+    facts("R57", run__git_commit="unknown"),
+    facts("R57", run__git_commit=f"{'a' * 40}-dirty", run__profile=None),
     answers("R56", warn=True, model_privacy__access_controls="Only ML engineers move the stage in MLflow"),
 ]
 BY_HAND = {"R48"}

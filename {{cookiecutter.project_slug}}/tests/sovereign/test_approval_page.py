@@ -55,6 +55,15 @@ def answered(root: Path) -> None:
     (root / "model_card.toml").write_text(tomlkit.dumps(given), encoding="utf-8")
 
 
+def configure_answers(root: Path, changes: dict[str, str]) -> None:
+    """Change dotted answers of ``model_card.toml``."""
+    path = root / "model_card.toml"
+    given = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
+    for key, value in changes.items():
+        put(given, key, value)
+    path.write_text(tomlkit.dumps(given), encoding="utf-8")
+
+
 def followed(root: Path, block: str) -> tuple[str, Refused | None]:
     """What the commands of one block print, and the refusal that the last one ends with, if any."""
     told, refusal = "", None
@@ -103,3 +112,30 @@ def test_every_command_of_the_page_does_what_the_page_says(own: Path) -> None:
     assert refusal is None
     assert "Open points: 0 in the record of processing" in told
     assert {path.name for path in (own / "docs").iterdir()} == {"ropa.md", "ropa.html", "dpia.md", "dpia.html"}
+
+
+def test_a_second_version_is_approved_promoted_and_taken_back_like_the_first(own: Path) -> None:
+    """What exists from the second version on: the card before, what changed since, and a version to return to."""
+    _, answer, register, approve, promote, back, _ = BLOCKS
+    answered(own)
+    for block in (answer, register.replace("churn check --promotion\n", ""), approve, promote):
+        told, refusal = followed(own, block)
+        assert refusal is None, told
+    told, refusal = followed(own, "churn card\nchurn check")
+    assert refusal is None, told
+    previous = read(own / "data/6_card/card.json").facts.previous
+    assert previous is not None
+    assert previous.version == "2"
+    assert previous.bases == {"collect": "6_1_b", **dict.fromkeys(("train", "score", "act", "monitor"), "6_1_f")}
+    assert "change_summary" in told, told
+
+    configure_answers(own, {"model.change_summary": "Fitted again.", "lawful_basis.act.basis": "6_1_a"})
+    told, refusal = followed(own, "churn card\nchurn check")
+    assert "The basis of act was switched without a new purpose and a new notice." in told
+    configure_answers(own, {"lawful_basis.act.basis": "6_1_f"})
+    told, refusal = followed(own, register.replace("churn check --promotion\n", "") + approve + promote)
+    assert refusal is None, told
+    assert "acme-churn version 3 is production (before: 2)." in told
+    told, refusal = followed(own, back + "churn card\nchurn register\nchurn score")
+    assert refusal is None, told
+    assert "acme-churn version 2 is production (before: 3)." in told

@@ -28,6 +28,8 @@ NOTICED = [
     (".pre-commit-config.yaml", "repos:\n- repo: https://github.com/astral-sh/ruff\n", 2, "github.com"),
     ("requirements/train.in", "numpy\nchurn @ git+https://github.com/acme/churn@v1\n", 2, "github.com"),
     (".gitmodules", '[submodule "x"]\n\turl = git@github.com:acme/x.git\n', 2, "github.com"),
+    (".cruft.json", '{\n "template": "https://github.com/acme/template",\n "commit": "a"\n}\n', 2, "github.com"),
+    (".cruft.json", '{\n "template": "git@gitlab.com:acme/template.git"\n}\n', 2, "gitlab.com"),
     (".git/config", '[remote "origin"]\n\turl = git@gitlab.com:acme/churn.git\n', 2, "gitlab.com"),
     ("src/churn/pipeline.py", "task = component(base_image='python:3.11')\n", 1, "docker.io"),
 ]  # fmt: skip
@@ -66,12 +68,21 @@ def test_a_code_pull_is_a_supply_chain_notice(tmp_path, file, text, line, host):
         (".github/workflows/ci.yml", "jobs:\n  a:\n    steps:\n    - uses: ./local\n"),
         (".forgejo/workflows/ci.yml", "jobs:\n  a:\n    runs-on: docker\n"),
         ("src/sovereign/endpoints/providers.toml", 'suffixes = ["amazonaws.com"]\n'),
+        (".cruft.json", '{"template": "/srv/template", "context": {"url": "https://s3.amazonaws.com"}}'),
+        (".cruft.json", '{"template": "../t", "context": {"cookiecutter": {"template": "https://x.wandb.ai"}}}'),
+        (".mypy_cache/3.11/x.data.json", '{"url": "https://s3.amazonaws.com"}\n'),
+        (".ipynb_checkpoints/explore-checkpoint.ipynb", '{"url": "https://s3.amazonaws.com"}\n'),
         (".venv/lib/x.py", 'X = "https://s3.amazonaws.com"\n'),
         ("data/1_raw/x.toml", 'url = "https://s3.amazonaws.com"\n'),
     ],
 )
 def test_what_is_no_address_is_no_finding(tmp_path, file, text):
     assert planted(tmp_path, file, text) == []
+
+
+@pytest.mark.parametrize("text", ['{"s3": "https://x.wandb.ai"', "[]", '{"context": "https://x.wandb.ai"}', "null"])
+def test_a_cruft_file_of_another_shape_is_read_like_any_other_file(tmp_path: Path, text: str) -> None:
+    assert [row.seen.host for row in planted(tmp_path, ".cruft.json", text)] == ["x.wandb.ai"] * text.count("wandb")
 
 
 def test_the_effective_environment_is_read_and_secrets_in_it_are_not_shown(tmp_path):

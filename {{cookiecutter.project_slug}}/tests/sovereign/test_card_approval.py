@@ -38,6 +38,23 @@ def test_the_author_of_the_commit_may_not_approve_under_any_spelling(spelling: s
         approve(card(facts={"model.authors": [author]}), role="legal", person=spelling, at=NOW)
 
 
+@pytest.mark.parametrize("authors", [[], [""], [" <>"]])
+def test_nobody_may_approve_what_nobody_knows_the_author_of(authors: list[str]) -> None:
+    words = "fatal: detected dubious ownership in repository at '.'"
+    unknown = card(facts={"model.authors": authors, "model.authors_unknown_because": f"git says: {words}"})
+    with pytest.raises(ApprovalError, match=f"Nobody knows who wrote this: git says: {words}"):
+        approve(unknown, role="model_owner", person="Ada Lovelace", at=NOW)
+    assert approve(unknown, role="model_owner", person="Ada Lovelace", at=NOW, decision="reject").decision == "reject"
+
+
+def test_approvals_written_by_hand_do_not_carry_a_card_without_an_author() -> None:
+    known, unknown = signed(card()), card(facts={"model.authors": []})
+    hash_ = unknown.computed_hash()
+    by_hand = tuple(a.model_copy(update={"card_hash": hash_}) for a in known.approvals)
+    (problem,) = problems(with_approvals(unknown, by_hand), ROLES)
+    assert problem.startswith("Nobody knows who wrote this: the card names no author.")
+
+
 def test_the_data_protection_officer_gives_an_opinion_and_no_approval() -> None:
     with pytest.raises(ApprovalError, match="opinion in \\[sign_off\\], never an approval"):
         approve(card(), role="dpo", person="Dora Ohm", at=NOW)

@@ -40,11 +40,17 @@ def test_no_rule_that_can_block_lacks_a_test_in_which_it_blocks() -> None:
 
 
 def test_the_pack_is_complete() -> None:
-    assert set(RULES) == {"F01", "F02", *(f"R{n:02}" for n in range(1, 57))}
+    assert set(RULES) == {"F01", "F02", *(f"R{n:02}" for n in range(1, 58))}
 
 
 def test_an_unapproved_card_is_refused_by_r48() -> None:
     assert {f.rule for f in blocks(found(card()))} == {"R48"}
+
+
+def test_a_model_of_uncommitted_code_is_registered_and_on_made_up_data_promoted() -> None:
+    dirty = {"model.training_code_commit": "unknown", "run.git_commit": f"{'a' * 40}-dirty"}
+    assert check(card(facts=dirty), POLICY, TODAY) == []
+    assert "R57" not in {f.rule for f in found(card(facts={**dirty, "run.profile": "local"}))}
 
 
 def test_registering_does_not_ask_for_approvals() -> None:

@@ -91,14 +91,15 @@ def test_a_category_of_fewer_than_twenty_rows_is_not_named(past: pd.DataFrame, s
 
 
 @pytest.mark.parametrize("name", ["returns_share", "mean_gap_days"])
-def test_a_column_that_never_varies_or_is_never_known_is_left_out(
+def test_a_column_that_never_varies_or_is_never_known_has_a_flat_curve(
     past: pd.DataFrame, settings: Settings, name: str
 ) -> None:
     frame = past.copy()
     frame[name] = 0.0 if name == "returns_share" else np.nan
     fitted = estimators.fit(estimators.scorecard_estimator(frame, 0.1, settings.train), frame)
     card = estimators.to_scorecard(fitted, frame)
-    assert name not in card.features
+    (curve,) = (part for part in card.numeric if part.name == name)
+    assert np.ptp(curve.contribution([*curve.knots, None])) == 0
     np.testing.assert_allclose(
         card.probability(estimators.columns(frame)), fitted.predict_proba(estimators.inputs(frame))[:, 1], atol=1e-9
     )
@@ -116,9 +117,23 @@ def test_a_model_where_every_category_is_missing_still_equals_scikit_learn(
     )
 
 
-def test_model_json_knows_the_contracts_features_only(model: Path) -> None:
+@pytest.mark.parametrize("known", [0.0, 30.0, -5.0])
+def test_the_weight_of_a_gap_is_shipped_where_the_value_itself_never_varies(
+    past: pd.DataFrame, settings: Settings, known: float
+) -> None:
+    learned = past.assign(last_gap_days=np.where(past[TARGET] == 1, np.nan, known))
+    fitted = estimators.fit(estimators.scorecard_estimator(learned, 0.1, settings.train), learned)
+    card = estimators.to_scorecard(fitted, learned)
+    (curve,) = (part for part in card.numeric if part.name == "last_gap_days")
+    assert abs(curve.missing_log_odds - curve.log_odds[0]) > 1
+    np.testing.assert_allclose(
+        card.probability(estimators.columns(learned)), fitted.predict_proba(estimators.inputs(learned))[:, 1], atol=1e-9
+    )
+
+
+def test_model_json_knows_every_feature_of_the_contract(model: Path) -> None:
     card = scorecard.read(model / "model.json")
-    assert set(card.features) <= {*NUMERIC, *CATEGORICAL}
+    assert card.features == (*NUMERIC, *CATEGORICAL)
     assert card.target == TARGET
 
 

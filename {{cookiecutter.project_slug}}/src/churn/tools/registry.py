@@ -11,6 +11,8 @@ from churn.settings import Settings
 from churn.tools import mlflow
 from sovereign.card.promotion import ALIAS, Move, RegistryError
 from sovereign.card.render.files import FILES
+from sovereign.card.schema.base import is_open
+from sovereign.card.schema.basis import PHASES
 
 HISTORY = "production_move_"
 """Each move of the alias is a tag of the registered model, numbered; none is ever changed."""
@@ -74,17 +76,7 @@ class MlflowRegistry:
                 card = mlflow.artifact(self._settings, run, "card/card.json") if run else None
         except RegistryError:
             return None
-        if card is None:
-            return None
-        answers = card["answers"]
-        bases = {phase: given["basis"] for phase, given in answers["lawful_basis"].items() if given}
-        notice = answers["notice"]["version"]
-        return {
-            "version": version,
-            "bases": bases,
-            "purpose": answers["purpose"]["statement"],
-            "notice_version": notice,
-        }
+        return None if card is None else {"version": version, **_compared(card)}
 
     @contextmanager
     def _api(self) -> Iterator[Any]:
@@ -95,6 +87,19 @@ class MlflowRegistry:
             raise RegistryError(
                 f"{where}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
             ) from None
+
+
+def _compared(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answers that rule R25 compares with the next card's, without those still open."""
+
+    def answer(*path: str) -> str:
+        value: Any = card
+        for name in ("answers", *path):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return "" if not isinstance(value, str) or is_open(value) else value
+
+    bases = {phase: basis for phase in PHASES if (basis := answer("lawful_basis", phase, "basis"))}
+    return {"bases": bases, "purpose": answer("purpose", "statement"), "notice_version": answer("notice", "version")}
 
 
 def _text(value: object) -> str | None:

@@ -14,12 +14,13 @@ from sovereign.audit._judge import judge
 from sovereign.audit._mention import Mention, Payload, mention
 from sovereign.audit._policy import Declaration, Policy
 from sovereign.audit._report import Report
-from sovereign.audit._text import addresses, lines, with_s3_endpoints
+from sovereign.audit._text import addresses, lines, template_source, with_s3_endpoints
 from sovereign.audit._yaml import yaml
 
 Reader = Callable[[str, str], Iterator[Mention]]
 
 _SKIP = {".git", ".venv", "venv", "node_modules", "__pycache__", ".churn", ".mlflow", "build", "data", "dist"}
+_CACHES = {".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints", ".tox", ".nox"}
 _SKIP_WITHIN = {(".dvc", "cache"), (".dvc", "tmp")}
 _READERS: tuple[tuple[str, Reader], ...] = (
     ("*Dockerfile*", dockerfile),
@@ -28,6 +29,7 @@ _READERS: tuple[tuple[str, Reader], ...] = (
     ("*.py", python),
     ("*.yml", yaml),
     ("*.yaml", yaml),
+    (".cruft.json", template_source),
     ("dvc.lock", yaml),
     ("*.dvc", yaml),
     *((name, lines) for name in ("*.toml", "*.cfg", "*.ini", "*.conf", "*.sh", "*.tf", "*.tfvars", "*.hcl", "*.env")),
@@ -90,7 +92,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         if entry.is_symlink():
             continue
         if entry.is_dir():
-            if entry.name not in _SKIP and (folder.name, entry.name) not in _SKIP_WITHIN:
+            if entry.name not in _SKIP | _CACHES and (folder.name, entry.name) not in _SKIP_WITHIN:
                 yield from _walk(entry)
         elif entry.is_file():
             yield entry

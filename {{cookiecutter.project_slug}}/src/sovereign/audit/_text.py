@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from sovereign.audit._mention import Mention, mention
+from sovereign.audit._mention import Mention, Payload, mention
 from sovereign.endpoints import parse
 from sovereign.endpoints._table import look_up, scheme_owner
 
@@ -72,6 +73,18 @@ def lines(file: str, text: str) -> Iterator[Mention]:
         if found := _KEY.match(line):
             key = found.group(1)
         yield from block(file, number, f"{section}.{key}".strip("."), line[found.end() :] if found else line)
+
+
+def template_source(file: str, text: str) -> Iterator[Mention]:
+    """Scan ``.cruft.json``: code comes from the template, and ``context`` lists choices not taken."""
+    try:
+        source = json.loads(text)["template"]
+        line = next(n for n, row in enumerate(text.splitlines(), start=1) if '"template"' in row)
+    except (ValueError, KeyError, TypeError, StopIteration):
+        yield from lines(file, text)
+        return
+    for row in block(file, line, "template", str(source)):
+        yield replace(row, component="ci", carries=(Payload.CODE,))
 
 
 def block(file: str, first: int, key: str, text: str) -> Iterator[Mention]:

@@ -41,6 +41,9 @@ def approve(
     """The approval of ``person`` for this content of the card. Raises ApprovalError with one line."""
     given = {"role": _known(role), "person": person.strip(), "decision": decision, "at": at, "comment": comment}
     approval = Approval.model_validate({**given, "card_hash": card.computed_hash()})
+    if decision == "approve":
+        for problem in _unknown_author(card):
+            raise ApprovalError(problem)
     for problem in _personal(approval, card.facts.model.authors):
         raise ApprovalError(problem)
     return approval
@@ -74,6 +77,7 @@ def problems(card: Card, roles: Iterable[str]) -> Iterator[str]:
     current = card.computed_hash()
     if card.content_hash != current:
         yield "The content hash in card.json does not fit its content: the file was changed after it was built."
+    yield from _unknown_author(card)
     for role in roles:
         latest = _latest(card.approvals, role)
         if latest is None:
@@ -116,6 +120,14 @@ def _vetoes(card: Card, roles: tuple[str, ...], current: str) -> list[Approval]:
 def is_named_person(name: str) -> bool:
     """Whether ``name`` reads as first and last name of a person, not as a role, team or machine."""
     return bool(NAMED.fullmatch(name)) and not NOT_A_PERSON.search(name)
+
+
+def _unknown_author(card: Card) -> Iterator[str]:
+    """GDPR 24: while nobody knows the author, anybody who approves may be the author."""
+    model = card.facts.model
+    if not any(re.search(r"\w", author) for author in model.authors):
+        reason = (model.authors_unknown_because or "the card names no author").rstrip(".")
+        yield f"Nobody knows who wrote this: {reason}. Let git answer, run `churn card`, and approve then."
 
 
 def _personal(approval: Approval, authors: tuple[str, ...]) -> Iterator[str]:

@@ -15,6 +15,7 @@ PLACE: Final = r"\b(sage\s?maker|hugging\s?face|hf|mlflow|model card toolkit|cyc
 STATUS: Final = r"\b(approved|approval|stage|verified|tags?)\b"
 EVIDENCE: Final = re.compile(r"(ref|reference|evidence_store|status|result|justification)$")
 """Answers that say where the proof is. A place name with a status is a claim there, and may be chance elsewhere."""
+COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 FOREIGN: Final = re.compile(rf"{PLACE}.{{0,60}}{STATUS}|{STATUS}.{{0,60}}{PLACE}", re.IGNORECASE)
 
 
@@ -65,6 +66,22 @@ def _computed(derived: Derived, path: str) -> object:
 def unapproved(case: Case) -> Hits:
     """An approval is missing, rejects, is the author's own, or was given for another content of the card."""
     yield from problems(case.card, case.policy.approval_roles)
+
+
+@rule(
+    "R57",
+    "GDPR 5(2), 24",
+    "Commit everything, let git answer, and run `churn train` and every step after it again.",
+    at="promote",
+)
+def unknown_commit(case: Case) -> Hits:
+    """Outside the profile local, the commit of model or card is unknown or had uncommitted changes."""
+    if case.facts.run.profile == "local":
+        return
+    made = {"model": case.facts.model.training_code_commit, "card": case.facts.run.git_commit}
+    for name, commit in made.items():
+        if not COMMIT.fullmatch(commit or ""):
+            yield f"The {name} was made from the commit '{commit or 'unknown'}', which nobody can look up."
 
 
 @rule("R56", "GDPR 5(2)", "Give evidence of your own; an imported status proves nothing.")

@@ -42,6 +42,7 @@ class ModelFacts(Group):
         when="always",
         default=(),
     )
+    authors_unknown_because: str = fill("What git says where it does not tell", "GDPR 5(2), 24", default="")
     supersedes: str | None = None
 
 
