@@ -22,7 +22,7 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 SHIPPED = ("train", "serve")
 RESOLVE = """
 import importlib.util, json, os, sys
-from sovereign.silence import silence
+from sovereign_ml.egress.telemetry import silence
 silence(os.environ)
 
 def resolves(module):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from environments import PROJECT, SHIPPED, build, unresolved
-from sovereign.deploy.stage import copy_code
+from sovereign_ml.deploy.stage import copy_code
 
 PLANTED = """
 from __future__ import annotations

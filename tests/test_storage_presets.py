@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from sovereign.endpoints import preset, preset_names, region_names
+from sovereign_ml.jurisdictions import preset, preset_names, region_names
 
 ANSWERS = json.loads((Path(__file__).parents[1] / "cookiecutter.json").read_text())
 

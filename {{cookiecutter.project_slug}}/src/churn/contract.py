@@ -68,12 +68,21 @@ class Feature:
 def _windowed() -> tuple[Feature, ...]:
     why = "How much somebody buys now against earlier is what a lapse looks like"
     counts = tuple(
-        Feature(f"purchase_count_{d}d", "count", f"purchases in the last {d} days", f"{why}: {d} days of visits")
+        Feature(
+            f"purchase_count_{d}d",
+            "count",
+            f"purchases in the last {d} days",
+            f"{why}: {d} days of visits",
+        )
         for d in WINDOWS
     )
     sums = tuple(
         Feature(
-            f"revenue_eur_{d}d", "EUR", f"net amount in the last {d} days", f"{why}: {d} days of value", minimum=None
+            f"revenue_eur_{d}d",
+            "EUR",
+            f"net amount in the last {d} days",
+            f"{why}: {d} days of value",
+            minimum=None,
         )
         for d in WINDOWS
     )
@@ -81,7 +90,12 @@ def _windowed() -> tuple[Feature, ...]:
 
 
 FEATURES: tuple[Feature, ...] = (
-    Feature("recency_days", "days", "days since the last purchase", "The time since the last visit is the core signal"),
+    Feature(
+        "recency_days",
+        "days",
+        "days since the last purchase",
+        "The time since the last visit is the core signal",
+    ),
     Feature(
         "tenure_days",
         "days",
@@ -127,7 +141,13 @@ FEATURES: tuple[Feature, ...] = (
         "Focused and broad buyers lapse differently",
         maximum=1,
     ),
-    Feature("returns_share", "share", "share of lines returned", "Disappointment shows in returns", maximum=1),
+    Feature(
+        "returns_share",
+        "share",
+        "share of lines returned",
+        "Disappointment shows in returns",
+        maximum=1,
+    ),
     Feature(
         "preferred_category",
         "category",

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from churn.contract import CATEGORICAL, NUMERIC, TARGET
-from churn.tables import Train
-from sovereign.scorecard import Curve, Floats, Levels, Scorecard
+from sovereign_ml.config.tables import Train
+from sovereign_ml.model.scorecard import Curve, Floats, Levels, Scorecard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,10 @@ def scorecard_estimator(frame: pd.DataFrame, c: float, config: Train) -> Any:
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import OneHotEncoder
 
-    curves = [(name, _curve(frame[name], knots), [name]) for name, knots in _knots(frame, config.knots).items()]
+    curves = [
+        (name, _curve(frame[name], knots), [name])
+        for name, knots in _knots(frame, config.knots).items()
+    ]
     # An indicator that is the same for everybody would share its weight with the intercept.
     gaps = [name for name in NUMERIC if frame[name].isna().nunique() > 1]
     if gaps:
@@ -73,8 +76,16 @@ def _curve(values: pd.Series[float], knots: Floats) -> Any:
     return Pipeline(
         [
             ("fill", SimpleImputer(strategy="constant", fill_value=float(values.median()))),
-            ("asinh", FunctionTransformer(np.arcsinh)),  # a logarithm that also takes zero and net returns
-            ("spline", SplineTransformer(degree=1, knots=np.arcsinh(knots)[:, None], extrapolation="constant")),
+            (
+                "asinh",
+                FunctionTransformer(np.arcsinh),
+            ),  # a logarithm that also takes zero and net returns
+            (
+                "spline",
+                SplineTransformer(
+                    degree=1, knots=np.arcsinh(knots)[:, None], extrapolation="constant"
+                ),
+            ),
         ]
     )
 
@@ -86,10 +97,18 @@ def benchmark_estimator(config: Train) -> Any:
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import OrdinalEncoder
 
-    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan)
-    columns = ColumnTransformer([("number", "passthrough", list(NUMERIC)), ("category", codes, list(CATEGORICAL))])
+    codes = OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan
+    )
+    columns = ColumnTransformer(
+        [("number", "passthrough", list(NUMERIC)), ("category", codes, list(CATEGORICAL))]
+    )
     boosting = HistGradientBoostingClassifier(
-        learning_rate=0.05, max_iter=150, max_leaf_nodes=15, min_samples_leaf=40, random_state=config.seed
+        learning_rate=0.05,
+        max_iter=150,
+        max_leaf_nodes=15,
+        min_samples_leaf=40,
+        random_state=config.seed,
     )
     return Pipeline([("columns", columns), ("boosting", boosting)])
 
@@ -107,14 +126,19 @@ def training_set(features: Path) -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.read_parquet(features / "training.parquet")
-    return frame.sort_values(["event_timestamp", *NUMERIC, *CATEGORICAL, TARGET], kind="stable", ignore_index=True)
+    return frame.sort_values(
+        ["event_timestamp", *NUMERIC, *CATEGORICAL, TARGET], kind="stable", ignore_index=True
+    )
 
 
 def inputs(frame: pd.DataFrame) -> pd.DataFrame:
     """The model's columns of ``frame``, absent categories as None."""
     table = frame[[*NUMERIC, *CATEGORICAL]].copy()
     for name in CATEGORICAL:
-        table[name] = [None if absent else value for value, absent in zip(table[name], table[name].isna(), strict=True)]
+        table[name] = [
+            None if absent else value
+            for value, absent in zip(table[name], table[name].isna(), strict=True)
+        ]
     return table
 
 
@@ -131,11 +155,15 @@ def to_scorecard(estimator: Any, frame: pd.DataFrame) -> Scorecard:
     weights = _weights(estimator)
     regression = estimator.named_steps["regression"]
     curves = [
-        _read_curve(estimator, name, weights) if name in weights else _flat_curve(estimator, name, frame, weights)
+        _read_curve(estimator, name, weights)
+        if name in weights
+        else _flat_curve(estimator, name, frame, weights)
         for name in NUMERIC
     ]
     levels = [_read_levels(estimator, name, weights[name]) for name in CATEGORICAL]
-    raw = Scorecard(target=TARGET, intercept=float(regression.intercept_[0]), numeric=curves, categorical=levels)
+    raw = Scorecard(
+        target=TARGET, intercept=float(regression.intercept_[0]), numeric=curves, categorical=levels
+    )
     means = dict(zip(raw.features, raw.contributions(columns(frame)).mean(axis=0), strict=True))
     return Scorecard(
         target=TARGET,
@@ -149,7 +177,11 @@ def _weights(estimator: Any) -> dict[str, Floats]:
     """The regression's coefficients of each block of columns."""
     columns = estimator.named_steps["columns"]
     coefficients = estimator.named_steps["regression"].coef_[0]
-    return {name: coefficients[part] for name, part in columns.output_indices_.items() if part.stop > part.start}
+    return {
+        name: coefficients[part]
+        for name, part in columns.output_indices_.items()
+        if part.stop > part.start
+    }
 
 
 def _read_curve(estimator: Any, name: str, weights: dict[str, Floats]) -> Curve:
@@ -169,7 +201,9 @@ def _read_curve(estimator: Any, name: str, weights: dict[str, Floats]) -> Curve:
     )
 
 
-def _flat_curve(estimator: Any, name: str, frame: pd.DataFrame, weights: dict[str, Floats]) -> Curve:
+def _flat_curve(
+    estimator: Any, name: str, frame: pd.DataFrame, weights: dict[str, Floats]
+) -> Curve:
     """Return the curve of a feature that the fit left out: flat, and a missing value by its indicator."""
     values = _quantiles(frame[name], 2)
     value = float(values[0]) if len(values) else 0.0
@@ -191,7 +225,11 @@ def _missing_weight(estimator: Any, name: str, weights: dict[str, Floats]) -> fl
 
 def _read_levels(estimator: Any, name: str, weights: Floats) -> Levels:
     encoder = estimator.named_steps["columns"].named_transformers_[name]
-    rare = set(encoder.infrequent_categories_[0]) if encoder.infrequent_categories_[0] is not None else set()
+    rare = (
+        set(encoder.infrequent_categories_[0])
+        if encoder.infrequent_categories_[0] is not None
+        else set()
+    )
     frequent = [c for c in encoder.categories_[0] if c not in rare]
     table = dict(zip(frequent, (float(w) for w in weights), strict=False))
     other = float(weights[-1]) if rare else 0.0
@@ -201,12 +239,16 @@ def _read_levels(estimator: Any, name: str, weights: Floats) -> Levels:
 
 def _shift_curve(curve: Curve, mean: float) -> Curve:
     heights = tuple(_round(h - mean) for h in curve.log_odds)
-    return curve.model_copy(update={"log_odds": heights, "missing_log_odds": _round(curve.missing_log_odds - mean)})
+    return curve.model_copy(
+        update={"log_odds": heights, "missing_log_odds": _round(curve.missing_log_odds - mean)}
+    )
 
 
 def _shift_levels(levels: Levels, mean: float) -> Levels:
     table = {name: _round(value - mean) for name, value in levels.log_odds.items()}
-    rest = {key: _round(getattr(levels, key) - mean) for key in ("other_log_odds", "missing_log_odds")}
+    rest = {
+        key: _round(getattr(levels, key) - mean) for key in ("other_log_odds", "missing_log_odds")
+    }
     return levels.model_copy(update={"log_odds": table, **rest})
 
 

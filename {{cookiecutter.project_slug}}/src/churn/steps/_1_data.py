@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn import corrections, gone, operation
-from churn.artifacts import read_json, summarise, writing
-from churn.errors import Misuse, Refused
-from churn.settings import Settings
-from churn.source import SYNTHETIC, here
-from churn.tools import duckdb as db
-from sovereign.pseudonym import pseudonyms
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.pipeline.source import SYNTHETIC, here
+from sovereign_ml.privacy import corrections, objections, suppression
+from sovereign_ml.pseudonyms import pseudonyms
+from sovereign_ml.storage import duckdb as db
+from sovereign_ml.storage.artifacts import read_json, summarise, writing
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,7 +35,7 @@ def data(source: Path, output: Path, *, settings: Settings) -> None:
     set aside here, before anything else sees them. Rows read equal rows kept plus rows set aside, by reason.
     Raises Misuse for input that cannot be read or mapped, Refused if no row is left.
     """
-    gone.check_key(settings)
+    suppression.check_key(settings)
     connection = db.connect()
     connection.execute("SET TimeZone = 'UTC'")
     pinned = read_json(source)
@@ -44,14 +44,16 @@ def data(source: Path, output: Path, *, settings: Settings) -> None:
     _transactions(connection, settings)
     with writing(output) as folder:
         corrections.apply(connection, settings, pinned, folder)
-        gone.leave_out(connection, settings)
-        operation.leave_out_objectors(connection, settings, pinned)
+        suppression.leave_out(connection, settings)
+        objections.leave_out_objectors(connection, settings, pinned)
         counts = _set_aside(connection, consent_needed=_has_consent(settings))
         _names(connection, settings.pseudonym_key())
         _write(connection, folder)
         kept = counts["read"] - sum(counts["set_aside"].values())
         aside = counts["read"] - kept
-        words = ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in counts["set_aside"].items() if n)
+        words = ", ".join(
+            f"{n:,} {reason.replace('_', ' ')}" for reason, n in counts["set_aside"].items() if n
+        )
         summarise(
             folder,
             rows_in=counts["read"],
@@ -68,14 +70,16 @@ def _has_consent(settings: Settings) -> bool:
     return bool(settings.data.customers and settings.data.customer_columns.consent)
 
 
-def _load(connection: duckdb.DuckDBPyConnection, pinned: dict[str, Any], settings: Settings) -> None:
+def _load(
+    connection: duckdb.DuckDBPyConnection, pinned: dict[str, Any], settings: Settings
+) -> None:
     if not _has_consent(settings) and not settings.data.lawful_basis:
         raise Misuse(
             "No customers table with a consent column: config.toml must name lawful_basis under [data] "
             "(contract, legal_obligation, legitimate_interests, public_task), and the card will say so."
         )
     if pinned["kind"] == SYNTHETIC:
-        from churn.synthetic import make
+        from sovereign_ml.pipeline.demo_shop import make
 
         shop = make(settings.data.synthetic)
         connection.register("shop_transactions", shop.transactions)
@@ -85,12 +89,16 @@ def _load(connection: duckdb.DuckDBPyConnection, pinned: dict[str, Any], setting
         return
     for table in ("transactions", "customers"):
         if table in pinned:
-            mapping = settings.data.columns if table == "transactions" else settings.data.customer_columns
+            mapping = (
+                settings.data.columns if table == "transactions" else settings.data.customer_columns
+            )
             with here(settings, pinned[table]["path"]) as path:
                 db.load_file(connection, f"source_{table}", path, text=[mapping.customer_id])
 
 
-def _check_mapping(connection: duckdb.DuckDBPyConnection, table: str, section: str, mapping: dict[str, str]) -> None:
+def _check_mapping(
+    connection: duckdb.DuckDBPyConnection, table: str, section: str, mapping: dict[str, str]
+) -> None:
     """Try each expression alone, so that the message names the key of config.toml that is wrong."""
     for key, expression in mapping.items():
         if problem := db.problem_with(connection, table, expression):
@@ -114,7 +122,9 @@ def _customers(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Non
     e = {k: mapping.get(k, "NULL") for k in ("objected_at", "erased_at", "birth_year", "country")}
     # An unreadable consent is none; without a consent column nobody is said to have refused.
     consent = (
-        f"coalesce(TRY_CAST(({mapping['consent']}) AS BOOLEAN), false)" if "consent" in mapping else "NULL::BOOLEAN"
+        f"coalesce(TRY_CAST(({mapping['consent']}) AS BOOLEAN), false)"
+        if "consent" in mapping
+        else "NULL::BOOLEAN"
     )
     db.run_mapped(
         connection,
@@ -133,7 +143,9 @@ def _transactions(connection: duckdb.DuckDBPyConnection, settings: Settings) -> 
     """Table ``mapped``: the contract's columns and, per distinct source row, how many copies it had."""
     mapping = {k: v for k, v in settings.data.columns.model_dump().items() if v}
     _check_mapping(connection, "source_transactions", "data.columns", mapping)
-    connection.execute("CREATE TABLE once AS SELECT *, count(*) AS copies_ FROM source_transactions GROUP BY ALL")
+    connection.execute(
+        "CREATE TABLE once AS SELECT *, count(*) AS copies_ FROM source_transactions GROUP BY ALL"
+    )
     db.set_zone(connection, settings.data.timezone)
     currency = mapping.get("currency", "'EUR'")
     _check_rates(connection, currency, settings)
@@ -161,11 +173,16 @@ def _check_rates(connection: duckdb.DuckDBPyConnection, currency: str, settings:
     ).fetchall()
     if found:
         names = ", ".join("(empty)" if row[0] is None else str(row[0]) for row in found[:5])
-        raise Misuse(f"No rate to EUR for the currency {names}: [data.rates] in config.toml knows {', '.join(known)}.")
+        raise Misuse(
+            f"No rate to EUR for the currency {names}: [data.rates] in config.toml knows {', '.join(known)}."
+        )
 
 
 def _check_times(connection: duckdb.DuckDBPyConnection, expression: str) -> None:
-    total, bad = db.count(connection, "mapped"), db.count(connection, "mapped", "event_time IS NULL")
+    total, bad = (
+        db.count(connection, "mapped"),
+        db.count(connection, "mapped", "event_time IS NULL"),
+    )
     if bad * 2 > total:
         named = db.mentioned(db.columns_of(connection, "once"), expression)
         shown = f'"{named[0]}"' if named else "NULL"
@@ -240,7 +257,9 @@ def _write(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 def _erased_found(connection: duckdb.DuckDBPyConnection, folder: Path, key: bytes) -> int:
     """Erased people found in what was written, by their pseudonyms: counted from the output, not from the intent."""
-    rows = connection.execute("SELECT customer_id FROM people WHERE erased AND customer_id IS NOT NULL").fetchall()
+    rows = connection.execute(
+        "SELECT customer_id FROM people WHERE erased AND customer_id IS NOT NULL"
+    ).fetchall()
     gone = pseudonyms([str(row[0]) for row in rows], key)
     files = [str(folder / f"{name}.parquet") for name in ("transactions", "customers", "groups")]
     found = connection.execute(

@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from churn import contract
-from churn.artifacts import need, read_json, summarise, writing
-from churn.errors import Refused
-from churn.report import validation_page
-from churn.settings import Settings
-from churn.tools.great_expectations import Check
-from churn.tools.great_expectations import validate as check
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.errors import Refused
+from sovereign_ml.pipeline.great_expectations import Check
+from sovereign_ml.pipeline.great_expectations import validate as check
+from sovereign_ml.pipeline.validation_report import validation_page
+from sovereign_ml.storage.artifacts import need, read_json, summarise, writing
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLES = {"transactions": contract.TRANSACTIONS, "customers": contract.CUSTOMERS, "groups": contract.GROUPS}
+TABLES = {
+    "transactions": contract.TRANSACTIONS,
+    "customers": contract.CUSTOMERS,
+    "groups": contract.GROUPS,
+}
 
 
 def validate(raw: Path, output: Path, *, settings: Settings) -> None:
@@ -37,9 +41,13 @@ def validate(raw: Path, output: Path, *, settings: Settings) -> None:
     refused, aside = bad > limit * rows, _aside(output)
     with writing(aside if refused else output) as folder:
         for name, table in tables.items():
-            table.drop(index=rejected[name].index).to_parquet(folder / f"{name}.parquet", index=False)
+            table.drop(index=rejected[name].index).to_parquet(
+                folder / f"{name}.parquet", index=False
+            )
             rejected[name].to_parquet(folder / f"rejected_{name}.parquet", index=False)
-        page = validation_page(settings, checks, {n: len(t) for n, t in tables.items()}, rejected, limit, refused)
+        page = validation_page(
+            settings, checks, {n: len(t) for n, t in tables.items()}, rejected, limit, refused
+        )
         (folder / "report.html").write_text(page, encoding="utf-8")
         by_rule = rejected["transactions"]["expectation"].value_counts().sort_index()
         summarise(

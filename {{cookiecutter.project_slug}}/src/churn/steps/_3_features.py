@@ -6,14 +6,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from churn import snapshots
-from churn.artifacts import need, summarise, writing
+from churn import features as snapshots
 from churn.contract import FEATURES, TARGET
-from churn.errors import Refused
-from churn.settings import Settings
-from churn.tools import duckdb as db
-from churn.tools import feast
-from churn.tools import feast_stores as stores
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.errors import Refused
+from sovereign_ml.features import feast
+from sovereign_ml.features import feast_stores as stores
+from sovereign_ml.storage import duckdb as db
+from sovereign_ml.storage.artifacts import need, summarise, writing
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,7 +31,11 @@ def features(valid: Path, output: Path, *, settings: Settings) -> None:
     snapshots.label(connection, settings.features.horizon_days)
     _check_population(connection, labelled)
     with writing(output) as folder:
-        db.write_parquet(connection, "FROM snapshots ORDER BY event_timestamp, customer_id", folder / feast.SNAPSHOTS)
+        db.write_parquet(
+            connection,
+            "FROM snapshots ORDER BY event_timestamp, customer_id",
+            folder / feast.SNAPSHOTS,
+        )
         rows = _training_set(connection, labelled, folder, settings)
         now = db.count(connection, "snapshots", f"event_timestamp = TIMESTAMP '{current}'")
         summarise(
@@ -49,7 +53,10 @@ def features(valid: Path, output: Path, *, settings: Settings) -> None:
 def _check_population(connection: duckdb.DuckDBPyConnection, labelled: list[datetime]) -> None:
     for cut in labelled:
         at = f"event_timestamp = TIMESTAMP '{cut}'"
-        everyone, churned = db.count(connection, "labels", at), db.count(connection, "labels", f"{at} AND churned = 1")
+        everyone, churned = (
+            db.count(connection, "labels", at),
+            db.count(connection, "labels", f"{at} AND churned = 1"),
+        )
         if everyone == 0:
             raise Refused(
                 f"Nobody bought in the days before the cut-off {cut:%Y-%m-%d}: the data is shorter than [features] "
@@ -63,7 +70,10 @@ def _check_population(connection: duckdb.DuckDBPyConnection, labelled: list[date
 
 
 def _training_set(
-    connection: duckdb.DuckDBPyConnection, labelled: list[datetime], folder: Path, settings: Settings
+    connection: duckdb.DuckDBPyConnection,
+    labelled: list[datetime],
+    folder: Path,
+    settings: Settings,
 ) -> int:
     """Everything the model sees comes out of Feast's point-in-time join, not out of the table it was put into."""
     labels = connection.execute(

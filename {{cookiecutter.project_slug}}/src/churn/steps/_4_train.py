@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from churn import lineage, model
-from churn.artifacts import need, summarise, write_json, writing
+from churn import model
 from churn.contract import TARGET
-from churn.errors import Refused
-from churn.settings import Settings
-from churn.tables import Train
-from churn.tools import dvc, mlflow, skops
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.tables import Train
+from sovereign_ml.errors import Refused
+from sovereign_ml.registry import mlflow, skops
+from sovereign_ml.storage import dvc, lineage
+from sovereign_ml.storage.artifacts import need, summarise, write_json, writing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,9 @@ def train(features: Path, output: Path, *, settings: Settings) -> None:
 
 def _older(everything: pd.DataFrame) -> pd.DataFrame:
     """All cut-offs but the newest, which is the test set."""
-    older: pd.DataFrame = everything[everything["event_timestamp"] < everything["event_timestamp"].max()]
+    older: pd.DataFrame = everything[
+        everything["event_timestamp"] < everything["event_timestamp"].max()
+    ]
     return older
 
 
@@ -80,14 +83,21 @@ def regularisation_search(frame: pd.DataFrame, config: Train) -> list[dict[str, 
     for c in config.regularisation:
         losses = []
         for cut in folds:
-            past, now = frame[frame["event_timestamp"] < cut], frame[frame["event_timestamp"] == cut]
+            past, now = (
+                frame[frame["event_timestamp"] < cut],
+                frame[frame["event_timestamp"] == cut],
+            )
             fitted = model.fit(model.scorecard_estimator(past, c, config), past)
-            losses.append(log_loss(now[TARGET], fitted.predict_proba(model.inputs(now))[:, 1], labels=[0, 1]))
+            losses.append(
+                log_loss(now[TARGET], fitted.predict_proba(model.inputs(now))[:, 1], labels=[0, 1])
+            )
         rows.append({"c": c, "log_loss": round(float(np.mean(losses)), 9)})
     return rows
 
 
-def _run(features: Path, folder: Path, settings: Settings, best: float, search: list[dict[str, Any]]) -> mlflow.Run:
+def _run(
+    features: Path, folder: Path, settings: Settings, best: float, search: list[dict[str, Any]]
+) -> mlflow.Run:
     losses = {f"search_log_loss_c_{row['c']:g}": row["log_loss"] for row in search}
     return mlflow.Run(
         params={"c": best, **settings.train.model_dump(), **settings.features.model_dump()},

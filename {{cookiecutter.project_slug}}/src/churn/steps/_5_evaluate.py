@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from churn import bundle_files, groups, metrics, model, plots, populations, proxies
-from churn.artifacts import need, read_json, summarise, write_json, writing
+from churn import evaluation, model
 from churn.contract import CATEGORICAL, NUMERIC, TARGET
-from churn.settings import Settings
-from churn.tools import skops
-from sovereign import scorecard
-from sovereign.explain import Explainer
-from sovereign.scorecard import Floats, Scorecard
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.evaluation import drift, metrics, plots, proxies
+from sovereign_ml.model import scorecard
+from sovereign_ml.model.explain import Explainer
+from sovereign_ml.model.scorecard import Floats, Scorecard
+from sovereign_ml.registry import bundle_files, skops
+from sovereign_ml.storage.artifacts import need, read_json, summarise, write_json, writing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,9 @@ SAMPLE = 200
 """Customers for whom a counterfactual is looked for."""
 
 
-def evaluate(model_folder: Path, features: Path, valid: Path, output: Path, *, settings: Settings) -> None:
+def evaluate(
+    model_folder: Path, features: Path, valid: Path, output: Path, *, settings: Settings
+) -> None:
     """Write ``metrics.json`` and pictures: the scorecard against the constant rate, recency alone and boosting."""
     need(model_folder, "train")
     need(features, "features")
@@ -34,7 +37,7 @@ def evaluate(model_folder: Path, features: Path, valid: Path, output: Path, *, s
     card = scorecard.read(model_folder / "model.json")
     p = card.probability(model.columns(test))
     boosted = skops.read(model_folder / "benchmark.skops").predict_proba(model.inputs(test))[:, 1]
-    people = groups.protected(valid, test["customer_id"], newest.year, settings.evaluate.groups)
+    people = evaluation.protected(valid, test["customer_id"], newest.year, settings.evaluate.groups)
     found = _figures(test, past, p, boosted, settings)
     found |= _by_group(test, p, people, settings)
     found["representativeness"] = _representativeness(past, features, valid, settings)
@@ -55,18 +58,25 @@ def evaluate(model_folder: Path, features: Path, valid: Path, output: Path, *, s
         )
 
 
-def _figures(test: pd.DataFrame, past: pd.DataFrame, p: Floats, boosted: Floats, settings: Settings) -> dict[str, Any]:
+def _figures(
+    test: pd.DataFrame, past: pd.DataFrame, p: Floats, boosted: Floats, settings: Settings
+) -> dict[str, Any]:
     y = test[TARGET].to_numpy(dtype=np.int64)
     rows = metrics.resamples(y, settings.evaluate.bootstrap, settings.evaluate.seed)
     measure = metrics.all_metrics()
-    rate = np.full(len(y), y.mean())  # the best constant there is, known only afterwards: the strictest one to beat
+    rate = np.full(
+        len(y), y.mean()
+    )  # the best constant there is, known only afterwards: the strictest one to beat
     recency = _recency_only(past, test)
     benchmark = {
-        name: metrics.interval(measure[name](y, boosted), np.array([measure[name](y[r], boosted[r]) for r in rows]))
+        name: metrics.interval(
+            measure[name](y, boosted), np.array([measure[name](y[r], boosted[r]) for r in rows])
+        )
         for name in ("roc_auc", "brier")
     }
     gaps = {
-        f"{name}_difference": metrics.difference(y, p, boosted, measure[name], rows) for name in ("roc_auc", "brier")
+        f"{name}_difference": metrics.difference(y, p, boosted, measure[name], rows)
+        for name in ("roc_auc", "brier")
     }
     return {
         "test_cutoff": f"{test['event_timestamp'].iloc[0]:%Y-%m-%d}",
@@ -74,8 +84,12 @@ def _figures(test: pd.DataFrame, past: pd.DataFrame, p: Floats, boosted: Floats,
         "base_rate": metrics.rounded(y.mean()),
         "model": metrics.with_intervals(y, p, rows),
         "baselines": {
-            "constant_rate": {k: metrics.rounded(measure[k](y, rate)) for k in ("brier", "log_loss")},
-            "recency_only": {k: metrics.rounded(measure[k](y, recency)) for k in ("roc_auc", "brier")},
+            "constant_rate": {
+                k: metrics.rounded(measure[k](y, rate)) for k in ("brier", "log_loss")
+            },
+            "recency_only": {
+                k: metrics.rounded(measure[k](y, recency)) for k in ("roc_auc", "brier")
+            },
         },
         "benchmark": {"name": "HistGradientBoostingClassifier", **benchmark, **gaps},
         "lift": metrics.lift(y, p, settings.evaluate.contact_budget),
@@ -97,29 +111,37 @@ def _recency_only(past: pd.DataFrame, test: pd.DataFrame) -> Floats:
     return result
 
 
-def _by_group(test: pd.DataFrame, p: Floats, people: dict[str, pd.Series[Any]], settings: Settings) -> dict[str, Any]:
+def _by_group(
+    test: pd.DataFrame, p: Floats, people: dict[str, pd.Series[Any]], settings: Settings
+) -> dict[str, Any]:
     y, smallest = test[TARGET].to_numpy(dtype=np.int64), settings.evaluate.min_group
     return {
-        "slices": metrics.slices(y, p, groups.behavioural(test) | people, smallest),
+        "slices": metrics.slices(y, p, evaluation.behavioural(test) | people, smallest),
         "fairness": metrics.fairness(y, p, people, settings.score.action_threshold, smallest),
         "associations": proxies.associations(test, p, people, smallest, settings.evaluate.seed),
     }
 
 
-def _representativeness(past: pd.DataFrame, features: Path, valid: Path, settings: Settings) -> dict[str, Any]:
+def _representativeness(
+    past: pd.DataFrame, features: Path, valid: Path, settings: Settings
+) -> dict[str, Any]:
     """The rows that the model learned from against the people it scores now."""
     import pandas as pd
 
     config, every = settings.evaluate, pd.read_parquet(features / "snapshots.parquet")
-    now = every[every["event_timestamp"] == pd.Timestamp(read_json(features / "summary.json")["current"])]
+    now = every[
+        every["event_timestamp"] == pd.Timestamp(read_json(features / "summary.json")["current"])
+    ]
     year = now["event_timestamp"].max().year
 
     def grouped(frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
-        return groups.behavioural(frame) | groups.protected(valid, frame["customer_id"], year, config.groups)
+        return evaluation.behavioural(frame) | evaluation.protected(
+            valid, frame["customer_id"], year, config.groups
+        )
 
     learned, scored = grouped(past), grouped(now)
     both = {name: (learned[name], scored[name]) for name in learned.keys() & scored.keys()}
-    return populations.compare(past, now, dict(sorted(both.items())), config.min_group)
+    return drift.compare(past, now, dict(sorted(both.items())), config.min_group)
 
 
 def _rolling(everything: pd.DataFrame, c: float, settings: Settings) -> list[dict[str, Any]]:
@@ -127,12 +149,20 @@ def _rolling(everything: pd.DataFrame, c: float, settings: Settings) -> list[dic
     measure = metrics.all_metrics()
     rows = []
     for cut in sorted(everything["event_timestamp"].unique())[2:]:
-        past, now = everything[everything["event_timestamp"] < cut], everything[everything["event_timestamp"] == cut]
+        past, now = (
+            everything[everything["event_timestamp"] < cut],
+            everything[everything["event_timestamp"] == cut],
+        )
         fitted = model.fit(model.scorecard_estimator(past, c, settings.train), past)
         y, p = now[TARGET].to_numpy(dtype=np.int64), fitted.predict_proba(model.inputs(now))[:, 1]
         figures = {name: metrics.rounded(measure[name](y, p)) for name in ("roc_auc", "brier")}
         rows.append(
-            {"cutoff": f"{cut:%Y-%m-%d}", "customers": len(y), "base_rate": metrics.rounded(y.mean()), **figures}
+            {
+                "cutoff": f"{cut:%Y-%m-%d}",
+                "customers": len(y),
+                "base_rate": metrics.rounded(y.mean()),
+                **figures,
+            }
         )
     return rows
 
@@ -147,11 +177,19 @@ def _features(
 
     def auc(without: str | None) -> float:
         blank = {} if without is None else {without: None if without in CATEGORICAL else np.nan}
-        fitted = model.fit(model.scorecard_estimator(past.assign(**blank), c, settings.train), past.assign(**blank))
-        return float(roc_auc_score(y, fitted.predict_proba(model.inputs(test.assign(**blank)))[:, 1]))
+        fitted = model.fit(
+            model.scorecard_estimator(past.assign(**blank), c, settings.train), past.assign(**blank)
+        )
+        return float(
+            roc_auc_score(y, fitted.predict_proba(model.inputs(test.assign(**blank)))[:, 1])
+        )
 
     whole = auc(None)
-    weight = dict(zip(card.features, np.abs(card.contributions(model.columns(test))).mean(axis=0), strict=True))
+    weight = dict(
+        zip(
+            card.features, np.abs(card.contributions(model.columns(test))).mean(axis=0), strict=True
+        )
+    )
     return [
         {
             "name": name,
@@ -178,10 +216,14 @@ def _membership(past: pd.DataFrame, c: float, settings: Settings) -> float:
     return metrics.membership_auc(losses(past[mine]), losses(past[~mine]))
 
 
-def _explanations(folder: Path, card: Scorecard, test: pd.DataFrame, settings: Settings) -> dict[str, Any]:
+def _explanations(
+    folder: Path, card: Scorecard, test: pd.DataFrame, settings: Settings
+) -> dict[str, Any]:
     """Largest gap between the explained model and the fitted pipeline; share of people with a counterfactual."""
     fitted = skops.read(folder / "scorecard.skops").predict_proba(model.inputs(test))[:, 1]
-    policy = bundle_files.policy(settings, significant_effect=False, human_review=False, reviewer_contact="")
+    policy = bundle_files.policy(
+        settings, significant_effect=False, human_review=False, reviewer_contact=""
+    )
     explainer = Explainer(card, bundle_files.contract(), policy)
     sample = model.inputs(test.sample(min(SAMPLE, len(test)), random_state=settings.evaluate.seed))
     rows = [{str(name): value for name, value in row.items()} for row in sample.to_dict("records")]

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from churn import bundle_files, gate
-from churn.artifacts import need, read_json, summarise, writing
-from churn.errors import Refused
-from churn.settings import Settings
-from churn.tools import bundles, mlflow
-from sovereign.bundle import rules_json, seal_bundle
-from sovereign.card.render.files import FILES
-from sovereign.card.rules import Finding, blocks, check
-from sovereign.card.schema.card import Card, read
+from sovereign_ml.bundle.sealed import rules_json, seal_bundle
+from sovereign_ml.card.render.files import FILES
+from sovereign_ml.card.rules import Finding, blocks, check
+from sovereign_ml.card.schema.card import Card, read
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.errors import Refused
+from sovereign_ml.evaluation import quality_gate
+from sovereign_ml.registry import bundle_files, bundle_store, mlflow
+from sovereign_ml.storage.artifacts import need, read_json, summarise, writing
 
 
 def register(model: Path, metrics: Path, card: Path, output: Path, *, settings: Settings) -> None:
@@ -27,11 +27,13 @@ def register(model: Path, metrics: Path, card: Path, output: Path, *, settings: 
         need(folder, verb)
     found, document = read_json(metrics / "metrics.json"), read(card / "card.json")
     findings = check(document, settings.rule_policy, datetime.now(UTC).date())
-    _refuse(gate.reasons_against(found, settings.register_), blocks(findings))
+    _refuse(quality_gate.reasons_against(found, settings.register_), blocks(findings))
     run = read_json(model / "run.json")
     with writing(output) as folder:
         _collect(folder, model, card, document, settings)
-        version, made = mlflow.register(settings, _version(run, found, document, card, metrics / "plots"))
+        version, made = mlflow.register(
+            settings, _version(run, found, document, card, metrics / "plots")
+        )
         seal_bundle(
             folder,
             name=settings.project.name,
@@ -41,7 +43,7 @@ def register(model: Path, metrics: Path, card: Path, output: Path, *, settings: 
             git_commit=run["git_commit"],
             data_version=run["data_version"],
         )
-        bundles.keep(settings, version, folder)
+        bundle_store.keep(settings, version, folder)
         summarise(
             folder,
             rows_in=len(findings),
@@ -74,8 +76,16 @@ def _collect(folder: Path, model: Path, card: Path, document: Card, settings: Se
     (folder / "rules.json").write_text(rules_json(settings.rule_policy), encoding="utf-8")
 
 
-def _version(run: dict[str, Any], found: dict[str, Any], document: Card, card: Path, plots: Path) -> mlflow.Version:
+def _version(
+    run: dict[str, Any], found: dict[str, Any], document: Card, card: Path, plots: Path
+) -> mlflow.Version:
     figures = {name: entry["value"] for name, entry in found["model"].items()}
     gaps = {f"gap_{g['group']}_{g['metric']}": g["value"] for g in found["fairness"]}
-    tags = {"card_hash": document.content_hash, "data_version": run["data_version"], "git_commit": run["git_commit"]}
-    return mlflow.Version(run_id=run["run_id"], card=card, plots=plots, metrics=figures | gaps, tags=tags)
+    tags = {
+        "card_hash": document.content_hash,
+        "data_version": run["data_version"],
+        "git_commit": run["git_commit"],
+    }
+    return mlflow.Version(
+        run_id=run["run_id"], card=card, plots=plots, metrics=figures | gaps, tags=tags
+    )

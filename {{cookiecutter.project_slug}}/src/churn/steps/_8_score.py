@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from churn import operation
-from churn.artifacts import need, read_json, summarise, writing
-from churn.errors import Refused
-from churn.settings import Settings
-from sovereign.bundle import Bundle, read_bundle
-from sovereign.explain import reason_codes, reason_texts
-from sovereign.scorecard import Coded, Scorecard, sigmoid
+from sovereign_ml.bundle.sealed import Bundle, read_bundle
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.errors import Refused
+from sovereign_ml.model.explain import reason_codes, reason_texts
+from sovereign_ml.model.scorecard import Coded, Scorecard, sigmoid
+from sovereign_ml.privacy import objections
+from sovereign_ml.storage.artifacts import need, read_json, summarise, writing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +39,9 @@ def score(bundle: Path, features: Path, valid: Path, output: Path, *, settings: 
     now = _current(features / "snapshots.parquet", current, whole.model.features)
     allowed, barred = _gate(now["customer_id"], valid, settings)
     if not allowed.any():
-        raise Refused(f"Nobody to score at {current}: {len(now):,} current customers, all barred ({barred}).")
+        raise Refused(
+            f"Nobody to score at {current}: {len(now):,} current customers, all barred ({barred})."
+        )
     with writing(output) as folder:
         bands = _write(folder / "scores.parquet", whole, now.filter(allowed))
         words = ", ".join(f"{n:,} {name}" for name, n in bands.items())
@@ -71,7 +73,9 @@ def _current(snapshots: Path, current: str, names: Iterable[str]) -> pa.Table:
     return pq.read_table(snapshots, columns=["customer_id", *names], filters=today)
 
 
-def _gate(customers: pa.ChunkedArray, valid: Path, settings: Settings) -> tuple[NDArray[np.bool_], dict[str, int]]:
+def _gate(
+    customers: pa.ChunkedArray, valid: Path, settings: Settings
+) -> tuple[NDArray[np.bool_], dict[str, int]]:
     """Who of ``customers`` may be scored, shape (n,), and how many may not for which reason."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -84,7 +88,7 @@ def _gate(customers: pa.ChunkedArray, valid: Path, settings: Settings) -> tuple[
         found: NDArray[np.bool_] = pc.is_in(customers, names).to_numpy()
         return found
 
-    against = pa.array(sorted(operation.objectors(settings)), pa.string())
+    against = pa.array(sorted(objections.objectors(settings)), pa.string())
     objected = among(ids.filter(people["objected_at"].is_valid())) | among(against)
     without = np.zeros(len(customers), dtype=bool)
     if settings.data.customers and settings.data.customer_columns.consent:
@@ -103,7 +107,12 @@ def _write(path: Path, bundle: Bundle, rows: pa.Table) -> dict[str, int]:
     first = next(parts)
     with pq.ParquetWriter(path, first.schema, store_schema=False) as writer:
         for scores in chain([first], parts):
-            bands.update({row["values"].as_py(): row["counts"].as_py() for row in scores["band"].value_counts()})
+            bands.update(
+                {
+                    row["values"].as_py(): row["counts"].as_py()
+                    for row in scores["band"].value_counts()
+                }
+            )
             writer.write_batch(scores)
     return dict(sorted(bands.items()))
 
@@ -141,4 +150,6 @@ def _coded(column: pa.Array) -> Coded:
 def _named(codes: NDArray[Any], names: Any) -> pa.DictionaryArray:
     import pyarrow as pa
 
-    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int16)), pa.array(names, pa.string()))
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes.astype(np.int16)), pa.array(names, pa.string())
+    )

@@ -1,0 +1,153 @@
+"""`churn score` on files with millions of customers: the real command, its gates and its files, timed from outside.
+
+Needs a finished `make run`. Writes docs/benchmarks/batch.json and batch.md. Run it with `make bench-batch`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+ROOT = Path(__file__).parents[1]
+PROMISED = 200_000
+COMMAND = [sys.executable, "-c", "from sovereign_ml.cli.main import main; main()", "score"]
+HEAD = """\
+# Batch scoring on files
+
+One run on {cores} shared cores, Python {python}: `churn score` as a process of its own, start included, over
+{customers:,} customers drawn from the current ones of this project with new pseudonyms, in `data/3_features`
+({features_mb} MB of Parquet), with a customers table of the same size. {barred:,} of them had objected or given no
+consent and were left out. Median of {rounds} runs. Made by `make bench-batch`; the numbers are in `batch.json`.
+
+| customers | seconds | customers per second | memory at most | scores written |
+|---|---|---|---|---|
+| {customers:,} | {seconds:.1f} | {per_second:,.0f} | {memory_mb:,.0f} MB | {scores_mb} MB |
+
+Promised: at least 200,000 customers per second.
+"""
+
+
+def main() -> int:
+    """Measure, write JSON and table; exit 1 below the promise."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--project", type=Path, default=ROOT, help="where `make run` has been")
+    parser.add_argument("--customers", type=int, default=3_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="churn-batch-") as folder:
+        large = enlarge(given.project.resolve(), Path(folder), given.customers)
+        seconds = [once(large) for _ in range(given.rounds)]
+        result = report(large, given.customers, seconds)
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "batch.json").write_text(json.dumps(result, indent=1) + "\n")
+    (given.out / "batch.md").write_text(HEAD.format(**result))
+    print(HEAD.format(**result))
+    return 0 if result["per_second"] >= PROMISED else 1
+
+
+def enlarge(project: Path, folder: Path, customers: int) -> Path:
+    """A copy of what step 8 reads, with ``customers`` people: current feature rows drawn with replacement.
+
+    Numbers are moved by up to 1 %, or Parquet would store each distinct row once. Every 50th person objects and every
+    20th takes the consent back, after step 3 has run: that is what the gates of step 8 are for.
+    """
+    for name in ("config.toml", "data/7_bundle"):
+        copy = shutil.copytree if (project / name).is_dir() else shutil.copy
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        copy(project / name, folder / name)
+    features, valid = (_folder(project, folder, name) for name in ("3_features", "2_valid"))
+    current = json.loads((features / "summary.json").read_text())["current"]
+    rows = pq.read_table(project / "data/3_features/snapshots.parquet")
+    rows = rows.filter(pc.equal(pc.strftime(rows["event_timestamp"], "%Y-%m-%d"), current))
+    people = pq.read_table(project / "data/2_valid/customers.parquet")
+    people = people.take(pc.index_in(rows["customer_id"], people["customer_id"].combine_chunks()))
+    draw = np.random.default_rng(7)
+    drawn = pa.array(draw.integers(len(rows), size=customers))
+    rows, people = rows.take(drawn), people.take(drawn)
+    names = pa.array([f"{i:032x}" for i in draw.permutation(customers).tolist()])
+    for name in rows.column_names:
+        if pa.types.is_floating(rows.schema.field(name).type):
+            rows = _put(
+                rows, name, pc.multiply(rows[name], pa.array(draw.uniform(0.99, 1.01, customers)))
+            )
+    number = np.arange(customers)
+    people = _put(people, "consent", pa.array(number % 20 > 0))
+    people = _put(
+        people,
+        "objected_at",
+        pc.if_else(number % 50 > 0, None, pc.cast("2026-01-01", pa.timestamp("us"))),
+    )
+    for table, path in (
+        (rows, features / "snapshots.parquet"),
+        (people, valid / "customers.parquet"),
+    ):
+        pq.write_table(_put(table, "customer_id", names), path, compression="zstd")
+    return folder
+
+
+def _put(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, values)
+
+
+def _folder(project: Path, folder: Path, name: str) -> Path:
+    made = folder / "data" / name
+    made.mkdir()
+    shutil.copy(project / "data" / name / "summary.json", made / "summary.json")
+    return made
+
+
+def once(folder: Path) -> float:
+    """Seconds of one `churn score`, from start to exit."""
+    code = os.pathsep.join([str(ROOT / "src"), str(ROOT / "serve")])
+    environ = {**os.environ, "PYTHONPATH": code}  # noqa: TID251  handed on to the program that is measured
+    start = time.perf_counter()
+    subprocess.run(COMMAND, cwd=folder, env=environ, check=True)
+    return time.perf_counter() - start
+
+
+def report(folder: Path, customers: int, seconds: list[float]) -> dict[str, Any]:
+    """Figures of the runs; everybody was scored or counted as left out."""
+    summary = json.loads((folder / "data/8_scores/summary.json").read_text())
+    barred = sum(summary["barred"].values())
+    if summary["rows_out"] + barred != customers:
+        raise SystemExit(
+            f"{customers:,} customers, but {summary['rows_out']:,} scored and {barred:,} left out"
+        )
+    took = statistics.median(seconds)
+    return {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "customers": customers,
+        "barred": barred,
+        "rounds": len(seconds),
+        "seconds": round(took, 2),
+        "per_second": round(customers / took),
+        "memory_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
+        "features_mb": _megabytes(folder / "data/3_features/snapshots.parquet"),
+        "scores_mb": _megabytes(folder / "data/8_scores/scores.parquet"),
+    }
+
+
+def _megabytes(path: Path) -> int:
+    return round(path.stat().st_size / 1e6)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

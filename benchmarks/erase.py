@@ -1,0 +1,222 @@
+"""`churn erase` of one person among a million: real stores at full size, timed from outside and by part.
+
+Needs a finished `make run` and about 25 GB of disk. Writes docs/benchmarks/erase.json and erase.md. `make bench-erase`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from sovereign_ml.config import settings
+from sovereign_ml.data_subjects import erasure, store_inventory
+from sovereign_ml.data_subjects.erasure_procedure import Erasure
+from sovereign_ml.data_subjects.stores import dvc_versions
+from sovereign_ml.data_subjects.stores.feast_sqlite import entity_key
+from sovereign_ml.features.feast import VIEW
+from sovereign_ml.storage import duckdb as db
+
+ROOT = Path(__file__).parents[1]
+PROMISED = 60
+STAGES = ("data", "validate", "features", "train", "evaluate", "card", "register", "score")
+HEAD = """\
+# Erasing one person
+
+One run on {cores} shared cores, Python {python}: `churn erase` in the profile local, in a process of its own, start
+included, of one person among {customers:,} customers with {transactions:,} purchases ({data_gb} GB in `data/`, and
+again in the DVC cache and the remote). The decision log is small. Made by `make bench-erase`; the numbers are in
+`erase.json`.
+
+| part | seconds |
+|---|---|
+{rows}
+| **all** | **{seconds:.1f}** |
+
+Promised: less than {promised} seconds.
+"""
+
+
+def main() -> int:
+    """Measure, write JSON and table; exit 1 above the promise."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--project", type=Path, default=ROOT, help="where `make run` has been")
+    parser.add_argument("--customers", type=int, default=1_000_000)
+    parser.add_argument("--purchases", type=int, default=50, help="of each customer")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=None,
+        help="where the large project is made; default: a new one",
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
+    parser.add_argument("--person", default="", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.person:
+        return measured(given.project, given.person)
+    with tempfile.TemporaryDirectory(prefix="churn-erase-", dir=given.folder) as folder:
+        project = Path(folder) / "acme-churn"
+        enlarge(given.project.resolve(), project, given.customers, given.purchases)
+        result = report(project, given.customers, given.purchases)
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "erase.json").write_text(json.dumps(result, indent=1) + "\n")
+    rows = "\n".join(f"| {part} | {seconds:.1f} |" for part, seconds in result["parts"].items())
+    text = HEAD.format(**result, rows=rows, promised=PROMISED)
+    (given.out / "erase.md").write_text(text)
+    print(text)
+    return 0 if result["seconds"] < PROMISED else 1
+
+
+def enlarge(project: Path, large: Path, customers: int, purchases: int) -> None:
+    """A copy of the project with ``customers`` people in every table, as the steps lay them out, and its versions."""
+    left = shutil.ignore_patterns(".venv", ".churn", "cache", "tmp", "build", "__pycache__")
+    shutil.copytree(project, large, ignore=left, symlinks=True)
+    shutil.copytree(ROOT / "src", large / "src", dirs_exist_ok=True)
+    shutil.copy(ROOT / "dvc.yaml", large / "dvc.yaml")
+    data = large / "data"
+    with closing(db.connect()) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(
+            f"CREATE TABLE people AS SELECT md5(range::VARCHAR) AS customer_id FROM range({customers}) ORDER BY 1"
+        )
+        lines = f"""SELECT customer_id,
+            TIMESTAMPTZ '2025-01-01' + to_seconds(hash(customer_id, n) % 46000000) AS event_time,
+            CAST(hash(n, customer_id) % 20000 / 100 AS DECIMAL(18, 2)) AS amount_eur,
+            'category ' || hash(customer_id, n, 1) % 12 AS category
+            FROM people, range({purchases}) AS t(n) ORDER BY ALL"""
+        _write(connection, lines, data / "1_raw/transactions.parquet")
+        _like(connection, data / "1_raw/customers.parquet", "SELECT customer_id FROM people")
+        _like(connection, data / "1_raw/groups.parquet", "SELECT customer_id FROM people")
+        for name in ("transactions", "customers", "groups"):
+            shutil.copy(data / f"1_raw/{name}.parquet", data / f"2_valid/{name}.parquet")
+        cuts = "SELECT DISTINCT event_timestamp FROM "
+        for name, table in (
+            ("snapshots", "3_features"),
+            ("training", "3_features"),
+            ("scores", "8_scores"),
+        ):
+            path = data / table / f"{name}.parquet"
+            when = f"JOIN ({cuts}'{path}') AS c ON true" if table == "3_features" else ""
+            _like(connection, path, f"SELECT * FROM people {when} WHERE hash(customer_id) % 2 = 0")
+    _online(large, customers // 2)
+    dvc_versions.commit(large, STAGES)
+    subprocess.run([sys.executable, "-m", "dvc", "push", "--quiet"], cwd=large, check=True)
+
+
+def _like(connection: Any, path: Path, rows: str) -> None:
+    """``rows`` with the other columns of the table in ``path``, drawn from it."""
+    connection.execute(
+        f"CREATE OR REPLACE TABLE old AS SELECT *, row_number() OVER () - 1 AS n_ FROM '{path}'"
+    )
+    new = connection.execute(f"DESCRIBE {rows}").fetchall()
+    drop = ", ".join(["n_", *(str(row[0]) for row in new)])
+    drawn = f"""SELECT given.*, old.* EXCLUDE ({drop}) FROM (SELECT *, hash(customer_id, 7) % (SELECT count(*) FROM old)
+        AS draw_ FROM ({rows})) AS given JOIN old ON given.draw_ = old.n_"""
+    order = ", ".join(str(row[0]) for row in reversed(new))
+    _write(connection, f"SELECT * EXCLUDE (draw_) FROM ({drawn}) ORDER BY {order}", path)
+
+
+def _write(connection: Any, query: str, path: Path) -> None:
+    side = path.with_suffix(".new")
+    db.write_parquet(connection, query, side)
+    side.replace(path)
+
+
+def _online(large: Path, customers: int) -> None:
+    """Feast's table with every value of ``customers`` people."""
+    with closing(sqlite3.connect(large / "data/3_features/online.db")) as online, online:
+        table = online.execute(
+            f"SELECT name FROM sqlite_master WHERE name LIKE '%{VIEW}'"
+        ).fetchone()[0]
+        online.execute(
+            f'CREATE TEMP TABLE one AS SELECT * FROM "{table}" '
+            f'WHERE entity_key = (SELECT min(entity_key) FROM "{table}")'
+        )
+        online.execute(f'DELETE FROM "{table}"')
+        fields = [row[1] for row in online.execute(f'PRAGMA table_info("{table}")')]
+        others = ", ".join("?" if name == "entity_key" else name for name in fields)
+        head = entity_key("0" * 32)
+        keys = ((head.replace(b"0" * 32, f"{i:032x}".encode()),) for i in range(customers))
+        online.executemany(f'INSERT INTO "{table}" SELECT {others} FROM one', keys)
+
+
+def measured(project: Path, person: str) -> int:
+    """Erase ``person`` with a clock at every part; print the seconds as JSON."""
+    parts: Counter[str] = Counter()
+
+    def clocked(part: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*given: Any, **named: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return work(*given, **named)
+            finally:
+                parts[part] += time.perf_counter() - start
+
+        return run
+
+    every = store_inventory.every
+
+    def clocked_stores(*given: Any) -> Any:
+        found = every(*given)
+        for store in found:
+            store.find = clocked(f"search {store.name}", store.find)  # type: ignore[method-assign]
+            store.remove = clocked(f"remove from {store.name}", store.remove)  # type: ignore[method-assign]
+        return found
+
+    store_inventory.every = clocked_stores
+    dvc_versions.clean_stages = clocked("ask DVC what is up to date", dvc_versions.clean_stages)
+    dvc_versions.commit = clocked(
+        "of which: the new version into the DVC cache", dvc_versions.commit
+    )
+    Erasure.finish = clocked("write the receipt", Erasure.finish)  # type: ignore[method-assign]
+    receipt = erasure.erase(settings.load("local", project), [person])
+    print(
+        json.dumps({"status": receipt.status, "places": len(receipt.removed), "parts": dict(parts)})
+    )
+    return 0
+
+
+def report(project: Path, customers: int, purchases: int) -> dict[str, Any]:
+    """Figures of one run; the person is in every table before."""
+    with closing(db.connect()) as connection:
+        found = connection.execute(
+            f"SELECT max(customer_id) FROM '{project}/data/8_scores/scores.parquet'"
+        ).fetchone()
+    assert found
+    size = sum(path.stat().st_size for path in (project / "data").rglob("*") if path.is_file())
+    command = [sys.executable, str(Path(__file__)), "--project", str(project), "--person", found[0]]
+    environ = {**os.environ, "PYTHONPATH": str(project / "src")}  # noqa: TID251  handed on to what is measured
+    start = time.perf_counter()
+    done = subprocess.run(
+        command, cwd=project, env=environ, check=True, capture_output=True, text=True
+    )
+    seconds = time.perf_counter() - start
+    told = json.loads(done.stdout.splitlines()[-1])
+    if told["status"] != "complete":
+        raise SystemExit(f"The erasure ended as {told['status']}")
+    return {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "customers": customers,
+        "transactions": customers * purchases,
+        "data_gb": round(size / 1e9, 1),
+        "places": told["places"],
+        "seconds": round(seconds, 1),
+        "parts": {part: round(value, 1) for part, value in told["parts"].items()},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

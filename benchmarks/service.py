@@ -1,0 +1,210 @@
+"""Our service beside a FastAPI no-op, plain BentoML + scikit-learn and `mlflow models serve`, in one run.
+
+Needs wrk. Writes docs/benchmarks/service.json and service.md. Run it with `make bench`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+from contestants import ROOT, Contender, contenders
+from service_table import table
+
+from sovereign_ml.egress.telemetry import silence
+
+CONNECTIONS = (1, 16, 64)
+ENOUGH_REQUESTS = 50_000
+
+
+@dataclass
+class Result:
+    """What was measured; memory is that of the whole process tree."""
+
+    name: str
+    ready_s: float
+    runs: list[dict[str, float]]
+    requests: int
+    memory_mb: float
+    processes: int
+
+
+@dataclass
+class Running:
+    """A contender that is up."""
+
+    contender: Contender
+    process: subprocess.Popen[bytes]
+    ready_s: float
+    script: Path
+    runs: dict[int, list[dict[str, float]]]
+
+    def load(self, connections: int, seconds: int) -> int:
+        """One more run with ``connections``; returns the number of answers."""
+        run = _wrk(self, connections, seconds)
+        self.runs[connections].append(run)
+        return int(run["requests"])
+
+    def result(self, answered: int) -> Result:
+        """Medians of all runs, and the memory now."""
+        tree = _tree(self.process.pid)
+        medians = [
+            {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+            for runs in self.runs.values()
+        ]
+        memory = sum(map(_memory_mb, tree))
+        return Result(self.contender.name, self.ready_s, medians, answered, memory, len(tree))
+
+
+def measure(contestants: list[Contender], seconds: int, rounds: int, folder: Path) -> list[Result]:
+    """All are up; each cell is measured in turn for every one, ``rounds`` times, so that noise hits all alike."""
+    with ExitStack() as stack:
+        running = [stack.enter_context(_running(contender, folder)) for contender in contestants]
+        answered = [0] * len(running)
+        for _ in range(rounds):
+            for connections in CONNECTIONS:
+                for i, one in enumerate(running):
+                    answered[i] += one.load(connections, seconds)
+        while answered[0] < ENOUGH_REQUESTS:
+            answered[0] += int(_wrk(running[0], 16, seconds)["requests"])
+        return [one.result(count) for one, count in zip(running, answered, strict=True)]
+
+
+@contextmanager
+def _running(contender: Contender, folder: Path) -> Iterator[Running]:
+    ours = dict(os.environ)  # noqa: TID251  handed on to the programs that are measured
+    silence(ours)
+    path = os.pathsep.join([str(Path(sys.executable).parent), ours["PATH"]])
+    environment = {**ours, "PATH": path, **contender.environment}
+    output = folder / f"{contender.port}.txt"
+    start = time.monotonic()
+    with output.open("wb") as told:
+        process = subprocess.Popen(
+            contender.command,
+            env=environment,
+            cwd=folder,
+            stdout=told,
+            stderr=told,
+            start_new_session=True,
+        )
+    try:
+        _until_ready(process, contender.port, output)
+        ready_s = time.monotonic() - start
+        runs: dict[int, list[dict[str, float]]] = {connections: [] for connections in CONNECTIONS}
+        yield Running(contender, process, ready_s, _script(contender, folder), runs)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, 15)
+            process.wait(timeout=20)
+
+
+def _script(contender: Contender, folder: Path) -> Path:
+    script = folder / f"{contender.port}.lua"
+    head = f"wrk.method = 'POST'\nwrk.body = [==[{json.dumps(contender.body)}]==]\n"
+    head += "wrk.headers['Content-Type'] = 'application/json'\n"
+    script.write_text(head + (ROOT / "benchmarks" / "report.lua").read_text())
+    return script
+
+
+def _until_ready(
+    process: subprocess.Popen[bytes], port: int, output: Path, limit_s: float = 90
+) -> None:
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            urlopen(f"http://127.0.0.1:{port}/", timeout=1).close()
+            return
+        except HTTPError:
+            return
+        except (URLError, OSError):
+            time.sleep(0.02)
+    raise SystemExit(
+        f"{process.args!r}: not ready within {limit_s:.0f} s\n{output.read_text()[-2000:]}"
+    )
+
+
+def _wrk(one: Running, connections: int, seconds: int) -> dict[str, float]:
+    url = f"http://127.0.0.1:{one.contender.port}{one.contender.path}"
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--timeout",
+        "10s",
+        "-s",
+        str(one.script),
+        url,
+    ]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    run: dict[str, float] = {"connections": connections, **json.loads(printed.splitlines()[-1])}
+    if run["errors"]:
+        raise SystemExit(
+            f"{one.contender.name}: {run['errors']:.0f} requests were not answered with 200"
+        )
+    return run
+
+
+def _tree(pid: int) -> list[int]:
+    """Process ids of ``pid`` and all its descendants."""
+    children = [
+        int(child)
+        for path in Path(f"/proc/{pid}/task").glob("*/children")
+        for child in path.read_text().split()
+    ]
+    return [pid, *(one for child in children for one in _tree(child))]
+
+
+def _memory_mb(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
+
+
+def main() -> None:
+    """Measure all, write JSON and table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bundle", type=Path, default=ROOT / "data" / "7_bundle")
+    parser.add_argument("--seconds", type=int, default=5, help="of one run")
+    parser.add_argument("--rounds", type=int, default=3, help="runs per cell; medians are reported")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
+    given = parser.parse_args()
+    bundle = given.bundle.resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        contestants = contenders(bundle, Path(folder))
+        results = [
+            asdict(one) for one in measure(contestants, given.seconds, given.rounds, Path(folder))
+        ]
+    machine = {
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+    }
+    given.out.mkdir(parents=True, exist_ok=True)
+    content = {
+        "machine": machine,
+        "seconds": given.seconds,
+        "rounds": given.rounds,
+        "results": results,
+    }
+    (given.out / "service.json").write_text(json.dumps(content, indent=1) + "\n")
+    (given.out / "service.md").write_text(table(content))
+    print(table(content))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The benchmark's results as a table, with the ratios that the service promises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+HEAD = """\
+| service | ready | memory (processes) | 1 connection | 16 connections | 64 connections |
+|---|---|---|---|---|---|
+"""
+
+
+def table(content: dict[str, Any]) -> str:
+    """Markdown: one row per service, then what was promised beside what was measured."""
+    ours, floor, bento, mlflow = content["results"]
+    machine = content["machine"]
+    lines = [
+        "# The service beside others\n",
+        f"One run on {machine['cores']} shared cores, Python {machine['python']}; wrk on loopback, one worker each, "
+        f"median of {content['rounds']} runs of {content['seconds']} s per cell, all services up and taken in turn. "
+        "Made by `make bench`; the numbers are in `service.json`.\n",
+        HEAD + "\n".join(_row(result) for result in content["results"]),
+        "\n| promise | measured |\n|---|---|\n" + "\n".join(_promises(ours, floor, bento, mlflow)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(result: dict[str, Any]) -> str:
+    cells = [f"{run['per_second']:,.0f}/s, 99 % {run['p99_ms']:.1f} ms" for run in result["runs"]]
+    memory = f"{result['memory_mb']:.0f} MB ({result['processes']})"
+    return (
+        f"| {result['name']} | {result['ready_s']:.1f} s | {memory} | " + " | ".join(cells) + " |"
+    )
+
+
+def _promises(ours: Any, floor: Any, bento: Any, mlflow: Any) -> list[str]:
+    p99 = ours["runs"][1]["p99_ms"]
+    return [
+        f"| at most 128 MB after 50,000 requests | {ours['memory_mb']:.0f} MB after {ours['requests']:,} |",
+        f"| ready within 5 s | {ours['ready_s']:.1f} s |",
+        f"| 99 % under 20 ms at 16 connections | {p99:.1f} ms |",
+        f"| at least 5 times BentoML + scikit-learn | {_ratios(ours, bento)} |",
+        f"| at least 5 times `mlflow models serve` | {_ratios(ours, mlflow)} |",
+        f"| at least half of the FastAPI no-op | {_ratios(ours, floor)} |",
+    ]
+
+
+def _ratios(ours: Any, other: Any) -> str:
+    pairs = zip(ours["runs"], other["runs"], strict=True)
+    return ", ".join(
+        f"{a['per_second'] / b['per_second']:.2f} at {a['connections']:.0f}" for a, b in pairs
+    )

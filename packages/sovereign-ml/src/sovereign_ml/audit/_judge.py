@@ -1,0 +1,165 @@
+"""Turn mentions into findings: class, severity by payload, and the reason in one sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import IntEnum
+
+from sovereign_ml.audit._mention import Mention, Payload
+from sovereign_ml.audit._policy import Declaration, Policy, declaration_for
+from sovereign_ml.jurisdictions import Classification, Jurisdiction, classify, classify_image
+
+
+class Severity(IntEnum):
+    """How bad a finding is; the policy says from where on it is refused."""
+
+    OK = 0
+    NOTICE = 1
+    WARNING = 2
+    ERROR = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A mention with its classification, what it carries, how bad that is, and why."""
+
+    mention: Mention
+    seen: Classification
+    severity: Severity
+    message: str
+
+    @property
+    def where(self) -> str:
+        """``file:line``, or the variable's name in the environment."""
+        at = self.mention
+        return f"{at.file}:{at.line}" if at.line else f"{at.file} {at.key}"
+
+    @property
+    def address(self) -> str:
+        """The address without user names, passwords and query strings."""
+        return re.sub(r"//[^/@\s]*@", "//***@", self.mention.address).partition("?")[0]
+
+
+_REASONS = {
+    Jurisdiction.US_PARENT_EU_REGION: "an EU region of {provider}, whose parent {parent} is under US law",
+    Jurisdiction.US: "{provider} is under US law",
+    Jurisdiction.OTHER_THIRD_COUNTRY: "{provider} ({country}) is in a third country without adequacy for it",
+    Jurisdiction.EU_ON_US_SUBSTRATE: "{provider} runs on US infrastructure: ask for its list of subprocessors",
+    Jurisdiction.EU_HQ_US_NEXUS: "{provider} ({country}) also has companies or regions in the US",
+    Jurisdiction.EU_HQ_FOREIGN_OWNER: "{provider} ({country}) is owned from outside the EU: {parent}",
+    Jurisdiction.ADEQUATE_NON_EU: "{provider} ({country}) is outside the EEA, in a country with an adequacy decision",
+    Jurisdiction.EU_OWNED: "{provider} ({country})",
+    Jurisdiction.LOCAL: "this machine or cluster",
+    Jurisdiction.SELF_DECLARED: "{host}: {note}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """All that a verdict depends on besides the mention."""
+
+    policy: Policy
+    today: date
+    owners: list[Declaration]
+    strict: bool
+
+
+def judge(
+    found: Iterable[Mention],
+    policy: Policy,
+    *,
+    today: date,
+    declared: Iterable[Declaration] = (),
+    project: str = "",
+    strict: bool = False,
+) -> list[Finding]:
+    """One finding per mention; its severity and message are those of the payload that fares worst."""
+    rules = _Rules(policy, today, list(declared), strict)
+    return [_finding(_with_model(row, project), rules) for row in found]
+
+
+def _with_model(row: Mention, project: str) -> Mention:
+    """The project's own image carries the model."""
+    name = re.split(r"[:@]", row.address.rpartition("/")[2])[0]
+    if row.kind == "image" and project and name.startswith(project):
+        return replace(row, carries=(Payload.MODEL, Payload.CODE))
+    return row
+
+
+def _finding(row: Mention, rules: _Rules) -> Finding:
+    seen = (
+        classify_image(row.address)
+        if row.kind == "image"
+        else classify(row.address, s3_endpoint=row.s3_endpoint)
+    )
+    verdicts = [_verdict(seen, payload, rules) for payload in row.carries]
+    severity, message = max(
+        verdicts, key=lambda verdict: verdict[0], default=(Severity.OK, _reason(seen))
+    )
+    return Finding(row, seen, severity, message)
+
+
+def _verdict(seen: Classification, payload: Payload, rules: _Rules) -> tuple[Severity, str]:
+    carried = payload.value.replace("_", " ")
+    if not rules.policy.allows(seen.jurisdiction, payload):
+        return _refused(seen, payload, rules)
+    if seen.jurisdiction is Jurisdiction.SELF_DECLARED and payload is not Payload.CODE:
+        severity, message = _declared(seen.host, rules)
+        return severity, f"{carried}: {message or _reason(seen) + _DECLARE}"
+    if seen.jurisdiction is Jurisdiction.SELF_DECLARED and _is_placeholder(seen.host):
+        return Severity.NOTICE, f"{carried}: {seen.host} is a placeholder, put in the real host"
+    quiet = seen.jurisdiction in (Jurisdiction.LOCAL, Jurisdiction.EU_OWNED)
+    return Severity.OK if quiet else Severity.NOTICE, f"{carried}: {_reason(seen)}"
+
+
+def _refused(seen: Classification, payload: Payload, rules: _Rules) -> tuple[Severity, str]:
+    reason = f"{payload.value.replace('_', ' ')} may not go here: {_reason(seen)}"
+    waiver = rules.policy.waiver(seen.host, payload)
+    if waiver is None:
+        return (
+            Severity.ERROR,
+            f"{reason}. Use another endpoint, or add a waiver with owner, reason and end date",
+        )
+    if waiver.until < rules.today:
+        return Severity.ERROR, f"{reason}. The waiver of {waiver.owner} ended on {waiver.until}"
+    return (
+        Severity.NOTICE,
+        f"{reason}. Waived by {waiver.owner} until {waiver.until}: {waiver.reason}",
+    )
+
+
+def _declared(host: str, rules: _Rules) -> tuple[Severity, str]:
+    """What the owner's declaration is worth. The eu profile (strict) accepts nothing half done."""
+    declaration = declaration_for(host, rules.owners)
+    unfinished = Severity.ERROR if rules.strict else Severity.NOTICE
+    if declaration is not None and declaration.complete:
+        return Severity.NOTICE, f"{host}, whose owner is declared in model_card.toml"
+    if declaration is not None:
+        return unfinished, f"the declaration of {host} has open answers"
+    if _is_placeholder(host):
+        return unfinished, f"{host} is a placeholder, put in the real host"
+    return Severity.ERROR if rules.strict else Severity.WARNING, ""
+
+
+_DECLARE = "; declare its owner in model_card.toml under [[hosting.owner_declarations]]"
+
+
+def _is_placeholder(host: str) -> bool:
+    """``mlflow.example.eu``, ``s3.acme.example``, ``x.invalid``: names that stand in documents (RFC 2606)."""
+    labels = host.split(".")
+    return labels[-1] in ("example", "invalid", "test") or labels[-2:-1] == ["example"]
+
+
+def _reason(seen: Classification) -> str:
+    reason = _REASONS[seen.jurisdiction].format(
+        provider=seen.provider,
+        parent=seen.parent or seen.provider,
+        country=seen.country,
+        host=seen.host or seen.address,
+        note=seen.note,
+    )
+    aws = seen.scheme.startswith("s3") and seen.provider == "Amazon Web Services"
+    return f"{reason}; an s3:// address without an endpoint means AWS" if aws else reason

@@ -1,0 +1,194 @@
+"""The audit's result as a table, JSON, SARIF 2.1.0, and the hosting list of the model card."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sovereign_ml.audit._judge import Finding, Severity
+from sovereign_ml.audit._mention import Payload
+from sovereign_ml.audit._policy import Policy
+from sovereign_ml.jurisdictions import Jurisdiction
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_LEVELS = {Severity.NOTICE: "note", Severity.WARNING: "warning", Severity.ERROR: "error"}
+_STYLES = {
+    Severity.OK: "green",
+    Severity.NOTICE: "cyan",
+    Severity.WARNING: "yellow",
+    Severity.ERROR: "bold red",
+}
+J = Jurisdiction
+_MEANING = {
+    J.LOCAL: "This machine or a private network",
+    J.EU_OWNED: "Seat in the EEA, no owner outside it",
+    J.EU_HQ_FOREIGN_OWNER: "Seat in the EEA or Switzerland, owned from elsewhere",
+    J.EU_HQ_US_NEXUS: "EEA parent that also has a US entity or US regions",
+    J.EU_ON_US_SUBSTRATE: "EU vendor on the infrastructure of a US provider",
+    J.ADEQUATE_NON_EU: "Country with an adequacy decision (GDPR Art. 45)",
+    J.US_PARENT_EU_REGION: "Machines in the EU, parent under US law",
+    J.US: "Under US law",
+    J.OTHER_THIRD_COUNTRY: "Third country without an adequacy decision",
+    J.SELF_DECLARED: "Not in the provider table: its owner must be declared",
+}
+_DIGEST = re.compile(r"(@sha256:[0-9a-f]{8})[0-9a-f]{56}")
+_REGION = re.compile(
+    r"(?:^|[.-])((?:[a-z]{2}|af|ap|cloudgouv-eu|eusc-de)-[a-z]+(?:-\d)?|fsn1|nbg1|hel1|eu0\d|gra|rbx|sbg|waw)(?=[.-]|$)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Every address found, judged."""
+
+    findings: tuple[Finding, ...]
+    root: str
+
+    def counts(self) -> dict[str, int]:
+        """How many findings of each severity."""
+        seen = Counter(finding.severity for finding in self.findings)
+        return {severity.name.lower(): seen[severity] for severity in Severity}
+
+    def refused(self, policy: Policy) -> list[Finding]:
+        """The findings that the policy's ``fail_on`` refuses."""
+        limit = Severity[policy.fail_on.upper()]
+        return [finding for finding in self.findings if finding.severity >= limit]
+
+    def to_json(self) -> dict[str, Any]:
+        """One object for other programs."""
+        return {
+            "schema_version": "1",
+            "counts": self.counts(),
+            "findings": [_row(finding) for finding in self.findings],
+        }
+
+    def to_sarif(self) -> dict[str, Any]:
+        """SARIF 2.1.0 (OASIS), which code forges show beside the line."""
+        shown = self.shown()
+        rules = sorted({finding.seen.jurisdiction for finding in shown})
+        driver = {
+            "name": "churn audit",
+            "rules": [
+                {"id": rule.value, "shortDescription": {"text": _MEANING[rule]}} for rule in rules
+            ],
+        }
+        return {
+            "$schema": _SCHEMA,
+            "version": "2.1.0",
+            "runs": [
+                {
+                    "tool": {"driver": driver},
+                    "results": [_sarif(finding, rules) for finding in shown],
+                }
+            ],
+        }
+
+    def shown(self, *, everything: bool = False) -> list[Finding]:
+        """The worst first; what is fine only when ``everything`` is asked for."""
+        found = [
+            finding for finding in self.findings if everything or finding.severity > Severity.OK
+        ]
+        return sorted(found, key=lambda finding: -finding.severity)
+
+    def lines(self, *, everything: bool = False) -> list[str]:
+        """One plain line per finding, for pipes and logs."""
+        return [
+            f"{row.severity.name.lower():<7} {row.where}  {_shown(row)}  {row.seen.jurisdiction.value}  {row.message}"
+            for row in self.shown(everything=everything)
+        ]
+
+    def table(self, *, everything: bool = False) -> Table:
+        """The same for a terminal."""
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table("", "where", "address", "class", "why", title=f"Addresses in {self.root}")
+        for row in self.shown(everything=everything):
+            name = f"[{_STYLES[row.severity]}]{row.severity.name.lower()}[/]"
+            table.add_row(
+                name,
+                *map(escape, (row.where, _shown(row), row.seen.jurisdiction.value, row.message)),
+            )
+        return table
+
+
+def _shown(finding: Finding) -> str:
+    """An image's digest is cut: whose registry it is stands before it."""
+    return _DIGEST.sub(r"\1…", finding.address)
+
+
+def hosting(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
+    """The hosting list of the model card: one row per component and host, in the card's words."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for finding in findings:
+        if not finding.mention.carries or not _hostname(finding):
+            continue
+        key = (finding.mention.component, _hostname(finding))
+        row = rows.setdefault(key, _host(finding))
+        carries = {*row["carries"], *(payload.value for payload in finding.mention.carries)} - {
+            Payload.TELEMETRY.value
+        }
+        row["carries"] = [payload.value for payload in Payload if payload.value in carries]
+        row["allowed"] = row["allowed"] and finding.severity < Severity.ERROR
+    return list(rows.values())
+
+
+def _hostname(finding: Finding) -> str:
+    """In ``s3://bucket`` the bucket is no host: then the provider stands for it."""
+    seen = finding.seen
+    return seen.host if "." in seen.host or not seen.provider else seen.provider
+
+
+def _host(finding: Finding) -> dict[str, Any]:
+    seen = finding.seen
+    region = _REGION.search(seen.host)
+    return {
+        "component": finding.mention.component,
+        "hostname": _hostname(finding),
+        "scheme": seen.scheme,
+        "provider": seen.provider,
+        "region": region.group(1) if region else "",
+        "config": finding.where,
+        "jurisdiction_class": seen.jurisdiction.value,
+        "us_nexus": seen.us_nexus,
+        "carries": [],
+        "allowed": True,
+    }
+
+
+def _row(finding: Finding) -> dict[str, Any]:
+    return {
+        "severity": finding.severity.name.lower(),
+        "file": finding.mention.file,
+        "line": finding.mention.line,
+        "key": finding.mention.key,
+        "address": finding.address,
+        "host": finding.seen.host,
+        "provider": finding.seen.provider,
+        "country": finding.seen.country,
+        "jurisdiction_class": finding.seen.jurisdiction.value,
+        "confirmed": finding.seen.confirmed,
+        "component": finding.mention.component,
+        "carries": [payload.value for payload in finding.mention.carries],
+        "message": finding.message,
+    }
+
+
+def _sarif(finding: Finding, rules: list[J]) -> dict[str, Any]:
+    rule = finding.seen.jurisdiction
+    place = {
+        "artifactLocation": {"uri": finding.mention.file},
+        "region": {"startLine": max(1, finding.mention.line)},
+    }
+    return {
+        "ruleId": rule.value,
+        "ruleIndex": rules.index(rule),
+        "level": _LEVELS[finding.severity],
+        "message": {"text": f"{finding.address}: {finding.message}"},
+        "locations": [{"physicalLocation": place}],
+    }

@@ -1,0 +1,82 @@
+"""Addresses in YAML: Kubernetes, compose, CI of every forge, Feast, compiled pipelines, Helm values, pre-commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sovereign_ml.audit._mention import Mention, mention
+from sovereign_ml.audit._text import addresses, block, lines, names_image
+
+
+def yaml(file: str, text: str) -> Iterator[Mention]:
+    """Every scalar with its key path and line. A file that is not YAML (a template, say) is read line by line."""
+    import yaml as library
+
+    try:
+        documents = list(library.compose_all(text, Loader=library.SafeLoader))
+    except library.YAMLError:
+        yield from lines(file, text)
+        return
+    for document in documents:
+        if document is not None:
+            yield from _walk(file, document, (), library)
+
+
+def _walk(file: str, node: Any, path: tuple[str, ...], library: Any) -> Iterator[Mention]:
+    if isinstance(node, library.MappingNode):
+        named = _name_of_value(node, library)
+        for key, value in node.value:
+            name = str(key.value)
+            if "://" in name:
+                yield from block(file, key.start_mark.line + 1, ".".join(path), name)
+            yield from _walk(
+                file, value, (*path, named if name == "value" and named else name), library
+            )
+    elif isinstance(node, library.SequenceNode):
+        for item in node.value:
+            yield from _walk(file, item, path, library)
+    else:
+        yield from _scalar(file, node, path)
+
+
+def _name_of_value(node: Any, library: Any) -> str:
+    """``{name: MLFLOW_TRACKING_URI, value: ...}``: Kubernetes keeps the key of a variable beside it."""
+    fields = {str(key.value): value for key, value in node.value}
+    name = fields.get("name")
+    return str(name.value) if "value" in fields and isinstance(name, library.ScalarNode) else ""
+
+
+def _scalar(file: str, node: Any, path: tuple[str, ...]) -> Iterator[Mention]:
+    value, line, key = str(node.value), node.start_mark.line + 1, ".".join(path)
+    if names_image(_image_key(file, path), value):
+        yield mention(file, line, key, value, kind="image")
+    elif path and path[-1] == "uses":
+        yield from _action(file, line, key, value)
+    elif path[-1:] == ("runs-on",) and file.startswith(".github/"):
+        yield mention(
+            file, line, key, "https://github.com", kind="action"
+        )  # a self-hosted runner is steered from there
+    else:
+        yield from block(file, line + (node.style in ("|", ">")), key, value)
+
+
+def _image_key(file: str, path: tuple[str, ...]) -> str:
+    """GitLab writes images as ``services: [image]`` and ``image: {name: image}`` too."""
+    if path[-1:] == ("services",) and "ci" in file:
+        return "image"
+    return (
+        path[-2]
+        if path[-1:] == ("name",) and len(path) > 1 and path[-2] == "image"
+        else ".".join(path)
+    )
+
+
+def _action(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
+    """``uses: owner/repo@ref`` is fetched from github.com on every forge unless the runner mirrors it."""
+    if value.startswith("docker://"):
+        yield mention(file, line, key, value.removeprefix("docker://"), kind="image")
+    elif any(kind == "url" for _, kind in addresses(value)):
+        yield mention(file, line, key, value.partition("@")[0], kind="action")
+    elif not value.startswith("./"):
+        yield mention(file, line, key, f"https://github.com/{value}", kind="action")

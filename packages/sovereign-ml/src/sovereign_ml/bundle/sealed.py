@@ -1,0 +1,211 @@
+"""The bundle that is registered, served and scored from: its small files as models, read only when whole.
+
+A bundle is a folder. ``bundle.json`` lists every other file with its SHA-256; a file that is missing or was
+changed after sealing stops the reader, so what answers requests is what was approved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from sovereign_ml.decisions.feature_contract import Contract
+from sovereign_ml.decisions.policy import Policy
+from sovereign_ml.model.scorecard import Scorecard
+
+if TYPE_CHECKING:
+    from sovereign_ml.card.rules.policy import RulePolicy
+
+__all__ = [
+    "Bundle",
+    "Contract",
+    "Manifest",
+    "Policy",
+    "read_bundle",
+    "read_contract",
+    "read_manifest",
+    "read_policy",
+    "read_rules",
+    "rules_json",
+    "seal_bundle",
+]
+
+MANIFEST = "bundle.json"
+M = TypeVar("M", bound=BaseModel)
+REQUIRED = ("model.json", "contract.json", "policy.json", "rules.json", "card.json")
+
+
+class Manifest(BaseModel):
+    """``bundle.json``: where the bundle comes from and the SHA-256 of every other file in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal["1"] = "1"
+    name: str
+    version: str
+    profile: Literal["local", "eu"]
+    created_at: str
+    git_commit: str
+    data_version: str
+    files: dict[str, str]
+
+    @model_validator(mode="after")
+    def _lists_what_a_reader_needs(self) -> Manifest:
+        if absent := [name for name in REQUIRED if name not in self.files]:
+            raise ValueError(f"files lacks {', '.join(absent)}")
+        if outside := [
+            name
+            for name in self.files
+            if name in ("", ".", "..", MANIFEST) or set(name) & set("/\\")
+        ]:
+            raise ValueError(
+                f"files may only name other files of the bundle itself, not {', '.join(outside)!r}"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A whole, checked bundle; ``rules`` are the numbers by which its card was judged."""
+
+    model: Scorecard
+    contract: Contract
+    policy: Policy
+    rules: RulePolicy
+    manifest: Manifest
+    card: dict[str, Any]
+
+
+def seal_bundle(
+    folder: Path,
+    *,
+    name: str,
+    version: str,
+    profile: str,
+    created_at: str,
+    git_commit: str,
+    data_version: str,
+) -> Manifest:
+    """Write ``bundle.json`` over the files now in ``folder`` and return it; ValueError when a needed one is absent."""
+    files = {
+        path.name: _sha256(path)
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != MANIFEST
+    }
+    fields = {"name": name, "version": version, "profile": profile, "created_at": created_at}
+    content = {**fields, "git_commit": git_commit, "data_version": data_version, "files": files}
+    manifest = _parse(Manifest, json.dumps(content).encode(), folder / MANIFEST)
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return manifest
+
+
+def seal_again(folder: Path, sealed: Manifest) -> Manifest:
+    """Seal the files now in ``folder`` as the bundle that ``sealed`` was: only their hashes may differ."""
+    return seal_bundle(folder, **sealed.model_dump(exclude={"schema_version", "files"}))
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a sealed bundle; ValueError says in one line which file is missing, changed or does not fit the others."""
+    manifest = read_manifest(folder / MANIFEST)
+    for name, expected in manifest.files.items():
+        _check(folder / name, expected)
+    bundle = Bundle(
+        model=_parse(Scorecard, (folder / "model.json").read_bytes(), folder / "model.json"),
+        contract=read_contract(folder / "contract.json"),
+        policy=read_policy(folder / "policy.json"),
+        rules=read_rules(folder / "rules.json"),
+        manifest=manifest,
+        card=_object(folder / "card.json"),
+    )
+    _fit_together(bundle)
+    return bundle
+
+
+def read_contract(path: Path) -> Contract:
+    """Read ``contract.json``; ValueError in one line when it is missing or malformed."""
+    return _parse(Contract, _bytes(path), path)
+
+
+def read_policy(path: Path) -> Policy:
+    """Read ``policy.json``; ValueError in one line when it is missing or malformed."""
+    return _parse(Policy, _bytes(path), path)
+
+
+def rules_json(rules: RulePolicy) -> str:
+    """The text of ``rules.json``: ``[card.policy]`` of config.toml as it was when the bundle was made."""
+    return json.dumps({"schema_version": "1", **rules.model_dump(mode="json")}, indent=2) + "\n"
+
+
+def read_rules(path: Path) -> RulePolicy:
+    """Read ``rules.json``; ValueError in one line when it is missing or malformed."""
+    from sovereign_ml.card.rules.policy import RulePolicy
+
+    content = _object(path)
+    if (version := content.pop("schema_version", None)) != "1":
+        raise ValueError(
+            f"{path}: schema_version is {version!r}, this reader knows '1'; register again"
+        )
+    return _parse(RulePolicy, json.dumps(content).encode(), path)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read ``bundle.json``; ValueError in one line when it is missing or malformed."""
+    return _parse(Manifest, _bytes(path), path)
+
+
+def _bytes(path: Path) -> bytes:
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; a bundle is made by `churn register`")
+    return path.read_bytes()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _check(path: Path, expected: str) -> None:
+    seen = hashlib.sha256(_bytes(path)).hexdigest()
+    if seen != expected:
+        raise ValueError(
+            f"{path}: SHA-256 is {seen[:12]}, {MANIFEST} says {expected[:12]}: "
+            "the file was changed after the bundle was sealed; register again"
+        )
+
+
+def _parse(model: type[M], content: bytes, path: Path) -> M:
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise ValueError(f"{path}: {where}: {first['msg']}") from None
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(_bytes(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: a JSON object is needed, seen {type(content).__name__}")
+    return content
+
+
+def _fit_together(bundle: Bundle) -> None:
+    asked, declared = (
+        set(bundle.model.features),
+        {feature.name for feature in bundle.contract.features},
+    )
+    if asked != declared:
+        raise ValueError(
+            f"model.json and contract.json differ in features: {', '.join(sorted(asked ^ declared))}"
+        )
+    if bundle.policy.target != bundle.model.target:
+        raise ValueError(
+            f"policy.json is for {bundle.policy.target!r}, model.json predicts {bundle.model.target!r}"
+        )

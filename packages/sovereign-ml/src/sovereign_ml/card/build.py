@@ -1,0 +1,109 @@
+"""Build the card from the pipeline's facts and the answers in ``model_card.toml``."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from sovereign_ml.card.derive import derive
+from sovereign_ml.card.questions import missing_facts, open_questions
+from sovereign_ml.card.schema.answers import Answers
+from sovereign_ml.card.schema.base import NOT_ANSWERED
+from sovereign_ml.card.schema.card import Card
+from sovereign_ml.card.schema.facts import Facts
+
+DERIVED_KEYS: Final = {
+    "decision.profiling": "decision.profiling",
+    "decision.effective_automation": "decision.effective_automation",
+    "decision.art22_applies": "decision.art22_applies",
+    "art22.applies": "decision.art22_applies",
+    "human_review.meaningful": "human_review.meaningful",
+    "dpia.required": "dpia.required",
+    "ai_act.risk_class": "ai_act.risk_class",
+    "ai_act.applies_from": "ai_act.applies_from",
+}
+"""Keys that people like to type in ``model_card.toml``, and the computed value each is compared with."""
+
+
+class CardError(ValueError):
+    """The answers cannot be read; the message says where and what to write instead."""
+
+
+def read_answers(path: Path) -> dict[str, Any]:
+    """The tables of ``model_card.toml``. Raises CardError when the file is missing or is not TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CardError(
+            f"{path} does not exist: the card needs the answers that only people know."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise CardError(f"{path} is not valid TOML: {error}.") from None
+
+
+def build(facts: Facts, answers: Mapping[str, Any], *, card_id: str) -> Card:
+    """The card: answers checked, status derived, hash computed; draft while anything is open.
+
+    A derived status typed among the answers changes nothing; it is kept, and rule R04 refuses it when it contradicts
+    the computed one. Raises CardError on an answer that does not fit its question.
+    """
+    given, typed = _split(answers)
+    try:
+        people = Answers.model_validate(given)
+    except ValidationError as error:
+        raise CardError(_readable(error)) from None
+    card = Card(
+        id=card_id, answers=people, facts=facts, derived=derive(people, facts), typed_status=typed
+    )
+    questions = open_questions(card)
+    status = "draft" if questions or missing_facts(card) else "in_review"
+    unlisted = {q.path: _has(given, q.table) for q in questions if not _has(given, q.path)}
+    ready = card.model_copy(update={"status": status, "unlisted": unlisted})
+    return ready.model_copy(update={"content_hash": ready.computed_hash()})
+
+
+def _split(answers: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Take what someone typed where a status is computed out of the answers."""
+    given = {
+        table: dict(keys) if isinstance(keys, Mapping) else keys for table, keys in answers.items()
+    }
+    typed: dict[str, Any] = {}
+    for path in DERIVED_KEYS:
+        table, _, key = path.partition(".")
+        if isinstance(given.get(table), dict) and key in given[table]:
+            value = given[table].pop(key)
+            typed[path] = value if isinstance(value, bool) else str(value)
+    return given, typed
+
+
+def _has(answers: Mapping[str, Any], path: str) -> bool:
+    """Whether ``model_card.toml`` has a table or key such as ``consent.withdrawal.channel``."""
+    here: Any = answers
+    for name in re.findall(r"\w+", path):
+        if isinstance(here, Mapping) and name in here:
+            here = here[name]
+        elif isinstance(here, list) and name.isdigit() and int(name) < len(here):
+            here = here[int(name)]
+        else:
+            return False
+    return True
+
+
+def _readable(error: ValidationError) -> str:
+    """One line for each wrong answer, in the words of the file."""
+    lines = {_line(problem) for problem in error.errors()}
+    return "model_card.toml: " + "; ".join(sorted(lines)) + "."
+
+
+def _line(problem: Any) -> str:
+    keys = [str(part) for part in problem["loc"] if isinstance(part, str) and part.isidentifier()]
+    keys = [key for key in keys if key not in {"bool", "int", "float", "str", "date"}]
+    path = ".".join(keys)
+    if problem["type"] == "extra_forbidden":
+        return f"'{path}' is no question of the card; take the line out"
+    return f'{path} = {problem["input"]!r} does not fit; allowed is what its comment says, or "{NOT_ANSWERED}" while open'

@@ -1,0 +1,202 @@
+"""Compute the card's legal position from answers and facts: profiling, automation, Article 22, DPIA, AI Act class.
+
+Three-valued throughout: while an answer that could change the result is open, the result is ``NOT_ANSWERED``.
+Nothing here reads a typed status, so nobody can declare a position; they can only change what it rests on.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Final
+
+from sovereign_ml.card.duties import SIGNIFICANT, ai_act, dpia
+from sovereign_ml.card.schema.answers import Answers
+from sovereign_ml.card.schema.base import NOT_ANSWERED, Tri, is_open
+from sovereign_ml.card.schema.derived import Derived, DerivedDecision, DerivedReview
+from sovereign_ml.card.schema.facts import Facts
+from sovereign_ml.card.schema.people import Effect, EffectFactors
+
+SIGNIFICANT_ACTIONS: Final = (
+    "service_denial",
+    "contract_refusal",
+    "contract_termination",
+    "credit",
+    "insurance",
+    "employment",
+)
+FACTORS: Final = tuple(name for name in EffectFactors.model_fields if name != "rationale")
+REVIEW_TEST_VALID_DAYS: Final = 365
+"""Policy, not law: how long a test of the reviewers proves anything."""
+
+
+def derive(answers: Answers, facts: Facts) -> Derived:
+    """The derived status of a card; a pure function of its answers and facts."""
+    review = _review(answers, facts)
+    decision = _decision(answers, review)
+    return Derived(
+        decision=decision,
+        human_review=review,
+        dpia=dpia(answers, facts, decision),
+        ai_act=ai_act(answers, decision),
+    )
+
+
+def claims_review(answers: Answers) -> bool:
+    """Whether anybody says that a person takes part in the decision."""
+    staged = answers.human_review.stage in ("before_effect", "after_effect", "on_request")
+    return staged or answers.decision.automation_level in (
+        "decision_support",
+        "human_confirms_each",
+    )
+
+
+def _all(checks: dict[str, Tri]) -> Tri:
+    """And over three values: one no decides, otherwise one open answer keeps it open."""
+    if any(value is False for value in checks.values()):
+        return False
+    return NOT_ANSWERED if NOT_ANSWERED in checks.values() else True
+
+
+def _review(answers: Answers, facts: Facts) -> DerivedReview:
+    """Meaningful only if every condition of WP251 p. 20-21 holds for every person who is worse off."""
+    given = answers.human_review
+    shown = given.information_shown
+    checks: dict[str, Tri] = {
+        "authority to override": given.authority_to_override,
+        "proof of training": NOT_ANSWERED if is_open(given.training_ref) else True,
+        "the full case, not only the score": NOT_ANSWERED
+        if shown == NOT_ANSWERED
+        else bool(set(shown) - {"score"}),
+        "before the effect": NOT_ANSWERED
+        if given.stage == NOT_ANSWERED
+        else given.stage == "before_effect",
+        "everyone who is worse off": (
+            NOT_ANSWERED
+            if given.coverage == NOT_ANSWERED
+            else given.coverage in ("all_cases", "all_adverse")
+        ),
+        "current proof that reviewers catch errors": _review_tested(facts),
+    }
+    if given.stage == "none":
+        return DerivedReview(meaningful=False, missing=("no person reviews",))
+    return DerivedReview(
+        meaningful=_all(checks), missing=tuple(k for k, v in checks.items() if v is not True)
+    )
+
+
+def _review_tested(facts: Facts) -> bool:
+    review = facts.review
+    if review.seeded_error_catch_rate is None or review.tested_on is None:
+        return False
+    built = facts.run.generated_at
+    asof = built.date() if built else date.max
+    return (asof - review.tested_on).days <= REVIEW_TEST_VALID_DAYS
+
+
+def _automation(answers: Answers, review: DerivedReview) -> tuple[str, tuple[str, ...]]:
+    """``solely`` or ``assisted`` in fact, whatever the process is called, with the reasons."""
+    decision = answers.decision
+    sent = decision.score_transmitted_to not in (NOT_ANSWERED, ())
+    reasons = {
+        "the outcome follows without a person": decision.automation_level == "solely_automated",
+        "the score alone determines the outcome (C-634/21)": decision.score_role == "determinative",
+        "another controller draws strongly on the score (C-634/21)": sent
+        and decision.score_role == "strongly_relied_on",
+        "the human review is not meaningful (WP251 p. 21)": review.meaningful is False
+        and decision.automation_level not in ("solely_automated", NOT_ANSWERED),
+    }
+    why = tuple(reason for reason, holds in reasons.items() if holds)
+    if why:
+        return "solely", why
+    inputs = (
+        decision.automation_level,
+        decision.score_role,
+        decision.score_transmitted_to,
+        review.meaningful,
+    )
+    return (
+        (NOT_ANSWERED, ())
+        if NOT_ANSWERED in inputs
+        else ("assisted", ("a person decides with authority",))
+    )
+
+
+def _flips(answers: Answers) -> dict[str, Tri]:
+    """What lifts an ordinary offer to a significant effect (WP251 p. 21-22, rec. 71)."""
+    factors = answers.decision.effect_factors
+    flips: dict[str, Tri] = {
+        f"decision.effect_factors.{name}": getattr(factors, name) for name in FACTORS
+    }
+    action = answers.decision.downstream_action
+    flips["decision.downstream_action"] = (
+        NOT_ANSWERED if action == NOT_ANSWERED else action in SIGNIFICANT_ACTIONS
+    )
+    flips["purpose.children_possible"] = answers.purpose.children_possible
+    return flips
+
+
+def _effect(answers: Answers, flips: dict[str, Tri]) -> tuple[Effect | str, tuple[str, ...]]:
+    """The effect people stated, lifted by any factor that is true."""
+    stated = answers.decision.effect
+    lifted = tuple(name for name, value in flips.items() if value is True)
+    if stated == "legal" or (stated in SIGNIFICANT and not lifted):
+        return stated, ("stated by the controller",)
+    if lifted:
+        return "similarly_significant", lifted
+    if stated == NOT_ANSWERED or NOT_ANSWERED in flips.values():
+        return NOT_ANSWERED, ()
+    return stated, ("ordinary targeted offers rarely affect people significantly, WP251 p. 22",)
+
+
+def _decision(answers: Answers, review: DerivedReview) -> DerivedDecision:
+    automation, automation_why = _automation(answers, review)
+    flips = _flips(answers)
+    effect, effect_why = _effect(answers, flips)
+    applies = _applies(automation, effect)
+    still_open = (
+        tuple(name for name, value in flips.items() if value == NOT_ANSWERED)
+        if applies == "?"
+        else ()
+    )
+    reasons = (*automation_why, *effect_why) if applies is True else effect_why
+    return DerivedDecision.model_validate(
+        {
+            "profiling": True,
+            "direct_marketing": answers.purpose.direct_marketing,
+            "effective_automation": automation,
+            "automation_why": automation_why,
+            "effect": effect,
+            "effect_why": effect_why,
+            "art22_applies": applies,
+            "why": _why(applies, automation, effect, reasons, len(still_open)),
+            "open_factors": still_open,
+        }
+    )
+
+
+def _applies(automation: str, effect: str) -> Tri:
+    """GDPR 22(1): solely automated and a legal or similarly significant effect."""
+    if automation == "assisted" or effect in ("none", "minor"):
+        return False
+    return NOT_ANSWERED if NOT_ANSWERED in (automation, effect) else True
+
+
+def _why(
+    applies: Tri, automation: str, effect: str, reasons: tuple[str, ...], still_open: int
+) -> str:
+    """The finding in words for the card's first screen."""
+    because, strength = "; ".join(reasons), effect.replace("_", " ")
+    if applies is True:
+        return f"Article 22 applies: the decision is solely automated and its effect is {strength} ({because})."
+    if applies is False and automation == "assisted":
+        return "Article 22 does not apply: a person with authority decides each case before it takes effect."
+    if applies is False:
+        return (
+            f"Article 22 does not apply: the decision may be automated, but its effect on people is {strength} "
+            f"({because}). It is profiling all the same, and people may object to it."
+        )
+    asked = f"{still_open} questions are" if still_open > 1 else "one question is"
+    return (
+        "Normally Article 22 does not apply to ordinary retention offers (WP251 p. 22), "
+        f"but that is open until {asked} answered that could change it."
+    )

@@ -1,0 +1,106 @@
+"""What follows from the card's position: whether an impact assessment is required, and the AI Act's class and date.
+
+Three-valued like ``derive``: open while an answer that could change the result is open.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sovereign_ml.card.schema.answers import Answers
+from sovereign_ml.card.schema.base import NOT_ANSWERED, Tri, is_open
+from sovereign_ml.card.schema.derived import DerivedAiAct, DerivedDecision, DerivedDpia
+from sovereign_ml.card.schema.facts import Facts
+
+SIGNIFICANT: Final = ("similarly_significant", "legal")
+LARGE_SCALE_SUBJECTS: Final = 10_000
+"""Policy, not law: WP248 gives no number for "large scale"."""
+HIGH_RISK_FROM: Final = "2027-12-02"
+"""AI Act 113 as amended by Regulation (EU) 2026/1744, Article 1(40)."""
+
+
+def special_features(answers: Answers, facts: Facts) -> tuple[str, ...]:
+    """Features that are special-category data, declared, found by name, or proxies nobody cleared (GDPR 9(1))."""
+    scan = facts.data.special_scan
+    declared = (
+        answers.special.declared_features
+        if answers.special.declared_features != NOT_ANSWERED
+        else ()
+    )
+    found = (*scan.lexicon_hits, *(proxy.feature for proxy in scan.proxies)) if scan else ()
+    marked = tuple(f.name for f in facts.data.features if f.category == "special")
+    cleared = (
+        () if answers.special.proxies_cleared == NOT_ANSWERED else answers.special.proxies_cleared
+    )
+    return tuple(
+        dict.fromkeys((*declared, *marked, *(name for name in found if name not in cleared)))
+    )
+
+
+def dpia(answers: Answers, facts: Facts, decision: DerivedDecision) -> DerivedDpia:
+    """Required by one article criterion, or as a rule by two of WP248 (WP248rev.01 p. 11)."""
+    checks = _criteria(answers, facts, decision)
+    met = tuple(name for name, value in checks.items() if value is True)
+    still_open = tuple(name for name, value in checks.items() if value == NOT_ANSWERED)
+    enough = any(name.startswith("35") for name in met) or len(met) >= 2
+    required: Tri = True if enough else NOT_ANSWERED if still_open else False
+    return DerivedDpia(required=required, criteria=met, open_criteria=still_open)
+
+
+def ai_act(answers: Answers, decision: DerivedDecision) -> DerivedAiAct:
+    """Class and date; profiling in an Annex III area is always high-risk (AI Act 6(3) last subparagraph)."""
+    given = answers.ai_act
+    screen = given.art5_screen.model_dump().values()
+    if True in screen:
+        return DerivedAiAct(
+            risk_class="prohibited", applies_from="now", why="a practice of Article 5"
+        )
+    if given.annex_iii_point not in ("none", NOT_ANSWERED):
+        why = f"Annex III point {given.annex_iii_point}; profiling there is always high-risk (6(3))"
+        return DerivedAiAct(risk_class="high_risk", applies_from=HIGH_RISK_FROM, why=why)
+    if NOT_ANSWERED in (*screen, given.annex_iii_point, given.talks_or_generates):
+        return DerivedAiAct(
+            risk_class=NOT_ANSWERED, applies_from=NOT_ANSWERED, why="questions of [ai_act] are open"
+        )
+    if given.talks_or_generates is True:
+        return DerivedAiAct(
+            risk_class="transparency_50", applies_from="now", why="talks with people or generates"
+        )
+    return DerivedAiAct(
+        risk_class="minimal",
+        applies_from="now",
+        why="outside Articles 5, 6 and 50; literacy (Article 4) remains",
+    )
+
+
+def _criteria(answers: Answers, facts: Facts, decision: DerivedDecision) -> dict[str, Tri]:
+    """Each trigger of an impact assessment (GDPR 35(3), 35(4); WP248rev.01 criteria 1-9) that the card can decide."""
+    significant: Tri = (
+        NOT_ANSWERED if decision.effect == NOT_ANSWERED else decision.effect in SIGNIFICANT
+    )
+    sources = answers.data.sources
+    groups = answers.purpose.vulnerable_groups
+    entry = answers.dpia.national_list
+    people = facts.data.subjects_at_least
+    return {
+        "35(3)(a) profiling that significant decisions rest on": significant,
+        "35(4) national list": NOT_ANSWERED if is_open(entry) else entry != "no_entry",
+        "WP248-1 evaluation or scoring": decision.profiling,
+        "WP248-2 automated decision with significant effect": decision.art22_applies,
+        "WP248-4 sensitive data": bool(special_features(answers, facts))
+        or answers.special.criminal_data,
+        "WP248-5 large scale": people is not None and people >= LARGE_SCALE_SUBJECTS,
+        "WP248-6 matched data sets": (
+            NOT_ANSWERED
+            if sources == NOT_ANSWERED
+            else any(s.origin == "third_party" for s in sources)
+        ),
+        "WP248-7 vulnerable people": (
+            True
+            if answers.purpose.children_possible is True
+            else NOT_ANSWERED
+            if groups == "?"
+            else bool(groups)
+        ),
+        "WP248-9 keeps people from a service": answers.decision.effect_factors.essential_service,
+    }

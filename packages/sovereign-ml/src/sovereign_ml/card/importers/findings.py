@@ -1,0 +1,41 @@
+"""What an imported value gives away: e-mail addresses of people, and addresses in somebody's cloud."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from sovereign_ml.jurisdictions import classify, classify_image
+
+EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+IMAGE = re.compile(r"\b\d{12}\.dkr\.ecr\.[\w.-]+[^\s\"',;]*")
+ARN = re.compile(r"\barn:(aws[\w-]*):([\w-]+):([\w-]*):[^\s\"',;]*")
+ADDRESS = re.compile(r"\b(?:s3[an]?|gs|abfss?|wasbs?|https?)://[^\s\"',;)\]]+")
+
+
+def personal_data(value: Any) -> bool:
+    """Whether a value holds an e-mail address."""
+    return EMAIL.search(str(value)) is not None
+
+
+def mask(text: str) -> str:
+    """``text`` with the part of each e-mail address that names a person hidden."""
+    return EMAIL.sub(lambda match: "***@" + match[0].partition("@")[2], text)
+
+
+def addresses(value: Any) -> Iterator[tuple[str, str]]:
+    """Addresses in a value with the jurisdiction that reaches them, as the endpoint audit classifies them."""
+    text = str(value)
+    for match in IMAGE.finditer(text):
+        yield match[0], classify_image(match[0]).jurisdiction
+    for match in ARN.finditer(text):
+        yield match[0], classify(_service(*match.groups())).jurisdiction
+    for match in ADDRESS.finditer(text):
+        yield mask(match[0]), classify(match[0]).jurisdiction
+
+
+def _service(partition: str, service: str, region: str) -> str:
+    """The host that an ARN is served by; the European Sovereign Cloud has its own suffix."""
+    suffix = "amazonaws.eu" if partition == "aws-eusc" else "amazonaws.com"
+    return f"https://{'.'.join(filter(None, (service, region, suffix)))}"

@@ -1,0 +1,238 @@
+"""Decide whether a version may become production, and move the registry's alias only then; fails closed.
+
+The decision is a pure function of card, findings and metrics. The registry is a protocol: a project implements it
+for its own (MLflow), and anything that goes wrong with it is a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Final, Literal, Protocol
+
+from sovereign_ml.card.approval import is_named_person
+from sovereign_ml.card.derive import derive
+from sovereign_ml.card.rules import RulePolicy, blocks, check
+from sovereign_ml.card.rules.engine import Finding
+from sovereign_ml.card.schema.base import Group
+from sovereign_ml.card.schema.card import Card
+
+ALIAS: Final = "production"
+
+
+class Move(Group):
+    """One move of the alias: the registry keeps all of them, oldest first."""
+
+    kind: Literal["promote", "rollback"]
+    version: str
+    previous: str | None
+    by: str
+    at: datetime
+    why: str
+    card_hash: str = ""
+
+
+class RegistryError(Exception):
+    """The registry cannot be reached or answers nonsense."""
+
+
+class Registry(Protocol):
+    """What promotion needs of a model registry. Every method raises RegistryError when it cannot answer."""
+
+    def production(self) -> str | None:
+        """The version that the alias ``production`` points to."""
+
+    def metrics(self, version: str) -> Mapping[str, float]:
+        """The test metrics recorded with a version."""
+
+    def card_hash(self, version: str) -> str | None:
+        """The content hash of the card that a version was registered with."""
+
+    def history(self) -> tuple[Move, ...]:
+        """All moves of the alias, oldest first."""
+
+    def move(self, move: Move) -> None:
+        """Point the alias to ``move.version`` and append the move to the history."""
+
+
+class Decision(Group):
+    """Whether the alias may move, and every reason why not."""
+
+    allowed: bool
+    reasons: tuple[str, ...]
+    version: str
+    previous: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def may_promote(
+    card: Card,
+    findings: list[Finding],
+    *,
+    candidate: Mapping[str, float],
+    production: Mapping[str, float] | None,
+    policy: RulePolicy,
+    today: date,
+) -> tuple[str, ...]:
+    """Why the version may not become production; empty when it may. ``production`` is None for the first version.
+
+    ``findings`` are those of ``check(card, policy, today, at="promote")``: open answers, unfair slices, approvals,
+    Article 22 and dates are rules. Here come what a card alone cannot tell: the metric and the age of the data.
+    """
+    refused = [f"{finding.rule}: {finding.found} {finding.do}" for finding in blocks(findings)]
+    return (*refused, *_worse(candidate, production, policy), *_stale(card, policy, today))
+
+
+def promote(
+    registry: Registry,
+    card: Card,
+    policy: RulePolicy,
+    *,
+    version: str,
+    by: str,
+    why: str,
+    at: datetime,
+) -> Decision:
+    """Move ``production`` to ``version`` if rules, approvals, metric and data allow it; otherwise refuse with reasons.
+
+    The card must be the one that ``version`` was registered with. Never raises for a registry that fails: that is a
+    refusal too.
+    """
+    findings, known = check(card, policy, at.date(), at="promote"), card.computed_hash()
+    try:
+        previous = registry.production()
+        move = Move(
+            kind="promote",
+            version=version,
+            previous=previous,
+            by=by,
+            at=at,
+            why=why,
+            card_hash=known,
+        )
+        reasons = _against(registry, card, policy, findings, move)
+        if not reasons:
+            registry.move(move)
+    except RegistryError as error:
+        return _refused(
+            version,
+            f"The registry cannot be reached or does not answer, so nothing is promoted: {error}",
+        )
+    return Decision(
+        allowed=not reasons,
+        reasons=reasons,
+        version=version,
+        previous=previous,
+        findings=tuple(findings),
+    )
+
+
+def _against(
+    registry: Registry, card: Card, policy: RulePolicy, findings: list[Finding], move: Move
+) -> tuple[str, ...]:
+    """Every reason why not: of rules and approvals, of metric and data, of the registry, of who and why."""
+    candidate = registry.metrics(move.version)
+    production = registry.metrics(move.previous) if move.previous else None
+    day = move.at.date()
+    return (
+        *may_promote(
+            card, findings, candidate=candidate, production=production, policy=policy, today=day
+        ),
+        *_another_card(registry, move),
+        *_uncovered(card, move.version),
+        *_who_and_why(move.by, move.why),
+    )
+
+
+def rollback(registry: Registry, *, by: str, why: str, at: datetime) -> Decision:
+    """Move ``production`` back to the version before. It was approved then, so only who and why are asked."""
+    try:
+        current = registry.production()
+        before = version_before(registry.history())
+        reasons = _who_and_why(by, why)
+        if before is None:
+            reasons = (*reasons, "There is no version before: the alias has moved once at most.")
+        if reasons or before is None:
+            return Decision(allowed=False, reasons=reasons, version=before or "", previous=current)
+        registry.move(
+            Move(kind="rollback", version=before, previous=current, by=by, at=at, why=why)
+        )
+    except RegistryError as error:
+        return _refused(
+            "",
+            f"The registry cannot be reached or does not answer, so nothing is rolled back: {error}",
+        )
+    return Decision(allowed=True, reasons=(), version=before, previous=current)
+
+
+def version_before(history: tuple[Move, ...]) -> str | None:
+    """The version that a rollback returns to: promotions pile up, and each rollback takes the top one off."""
+    pile: list[str] = []
+    for move in history:
+        if move.kind == "promote":
+            pile.append(move.version)
+        elif pile:
+            pile.pop()
+    return pile[-2] if len(pile) > 1 else None
+
+
+def _refused(version: str, reason: str) -> Decision:
+    return Decision(allowed=False, reasons=(reason,), version=version)
+
+
+def _worse(
+    candidate: Mapping[str, float], production: Mapping[str, float] | None, policy: RulePolicy
+) -> list[str]:
+    if policy.metric not in candidate:
+        return [f"The candidate has no {policy.metric}: evaluate it before promoting."]
+    if production is None:
+        return []
+    if policy.metric not in production:
+        return [f"The production version has no {policy.metric} to compare with."]
+    new, old = candidate[policy.metric], production[policy.metric]
+    if new >= old - policy.metric_tolerance:
+        return []
+    return [
+        f"{policy.metric} falls from {old:.4f} to {new:.4f} (policy: by {policy.metric_tolerance} at most)."
+    ]
+
+
+def _stale(card: Card, policy: RulePolicy, today: date) -> list[str]:
+    """GDPR 5(1)(d): a model tested on old data says nothing about people today."""
+    cutoff = card.facts.evaluation.test_cutoff
+    if cutoff is None:
+        return ["The cut-off of the test data is not recorded."]
+    age = (today - cutoff).days
+    if age <= policy.max_data_age_days:
+        return []
+    return [
+        f"The test data is {age} days old (policy: {policy.max_data_age_days}): run the flow on newer data."
+    ]
+
+
+def _another_card(registry: Registry, move: Move) -> list[str]:
+    if registry.card_hash(move.version) == move.card_hash:
+        return []
+    return [
+        f"Version {move.version} was registered with another card: register it again after the last change."
+    ]
+
+
+def _uncovered(card: Card, version: str) -> list[str]:
+    """GDPR 35(11): the impact assessment must cover this very version; the card may not know its number yet."""
+    covered = card.answers.dpia.model_versions_covered
+    needed = derive(card.answers, card.facts).dpia.required is not False
+    if not needed or {version, "*"} & set(covered):
+        return []
+    return [
+        f"The impact assessment does not cover version {version}: see dpia.model_versions_covered."
+    ]
+
+
+def _who_and_why(by: str, why: str) -> tuple[str, ...]:
+    named = (
+        () if is_named_person(by) else (f"'{by}' is no named person: give first and last name.",)
+    )
+    return (
+        named if why.strip() else (*named, "Say why: the reason is kept in the registry's history.")
+    )

@@ -1,0 +1,157 @@
+"""Which questions are open, how far the answers are, and the TOML lines to paste for a new one."""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Iterator
+from datetime import date
+from functools import reduce
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from sovereign_ml.card.conditions import CONDITIONS
+from sovereign_ml.card.schema.base import NOT_ANSWERED, Group, is_open
+from sovereign_ml.card.schema.card import Card
+
+
+class Question(Group):
+    """One question to a person. ``path`` is table and key in ``model_card.toml``."""
+
+    path: str
+    text: str
+    source: str
+    required_when: str
+    allowed: tuple[str, ...]
+
+    @property
+    def table(self) -> str:
+        """The table of ``model_card.toml`` that the key stands in."""
+        return self.path.rpartition(".")[0]
+
+    @property
+    def key(self) -> str:
+        """The key within its table."""
+        return self.path.rpartition(".")[2]
+
+
+class Progress(Group):
+    """How many of the questions that are required now have an answer."""
+
+    answered: int
+    required: int
+
+
+def walk(group: Group, prefix: str = "") -> Iterator[tuple[str, FieldInfo, object]]:
+    """Every leaf of nested groups as dotted path, field and value; list items as ``retention[0].period``."""
+    for name, field in type(group).model_fields.items():
+        value, path = getattr(group, name), f"{prefix}{name}"
+        if isinstance(value, Group):
+            yield from walk(value, f"{path}.")
+            continue
+        yield path, field, value
+        if isinstance(value, tuple):
+            for index, item in enumerate(value):
+                if isinstance(item, Group):
+                    yield from walk(item, f"{path}[{index}].")
+
+
+def open_questions(card: Card) -> tuple[Question, ...]:
+    """The questions that are required now and have no answer, in the order of ``model_card.toml``."""
+    return tuple(
+        question for question, value, field in _required(card) if _unanswered(value, field)
+    )
+
+
+def progress(card: Card) -> Progress:
+    """Answered and required questions; a question that an answer makes necessary counts from then on."""
+    rows = list(_required(card))
+    return Progress(answered=sum(not _unanswered(v, f) for _, v, f in rows), required=len(rows))
+
+
+def missing_facts(card: Card) -> tuple[str, ...]:
+    """Facts that the pipeline must record and did not, as dotted paths."""
+    rows = [
+        path
+        for path, field, value in walk(card.facts)
+        if value in (None, (), {}) and _needed(card, field)
+    ]
+    unmeasured = bool(card.facts.evaluation.fairness_not_measured_because)
+    return tuple(path for path in rows if not (path == "evaluation.fairness" and unmeasured))
+
+
+def paste(card: Card, questions: tuple[Question, ...]) -> str:
+    """The lines to paste into ``model_card.toml`` for those questions that the file does not list yet.
+
+    A table that the file has already is named in a comment, because TOML forbids to open it twice.
+    """
+    tables: dict[str, list[Question]] = {}
+    for question in questions:
+        if question.path in card.unlisted:
+            tables.setdefault(question.table, []).append(question)
+    return "\n".join(
+        _table(name, rows, card.unlisted[rows[0].path]) for name, rows in tables.items()
+    )
+
+
+def _table(name: str, rows: list[Question], there: bool) -> str:
+    header = f"# below [{name}]" if there else f"[{name}]"
+    return "\n".join([header] + [line for row in rows for line in _lines(row)])
+
+
+def _lines(question: Question) -> tuple[str, ...]:
+    allowed = f" One of: {', '.join(question.allowed)}." if question.allowed else ""
+    return f"# {question.text} ({question.source}){allowed}", f'{question.key} = "{NOT_ANSWERED}"'
+
+
+def _required(card: Card) -> Iterator[tuple[Question, object, FieldInfo]]:
+    for path, field, value in walk(card.answers):
+        if _needed(card, field):
+            extra = _extra(field)
+            question = Question(
+                path=path,
+                text=_of_item(card, path) + (field.description or path),
+                source=str(extra["source"]),
+                required_when=str(extra["required_when"]),
+                allowed=_allowed(field.annotation),
+            )
+            yield question, value, field
+
+
+def _of_item(card: Card, path: str) -> str:
+    """The name of the list item that a question is about: people do not count blocks."""
+    found = re.fullmatch(r"(.+)\[(\d+)\]\.\w+", path)
+    if not found:
+        return ""
+    items: Any = reduce(getattr, found[1].split("."), card.answers)
+    name = next(iter(dict(items[int(found[2])]).values()))
+    return f"{name}: " if isinstance(name, str) and name != NOT_ANSWERED else ""
+
+
+def _needed(card: Card, field: FieldInfo) -> bool:
+    when = str(_extra(field).get("required_when", "optional"))
+    return CONDITIONS[when](card.answers, card.facts, card.derived)
+
+
+def _extra(field: FieldInfo) -> dict[str, object]:
+    return dict(field.json_schema_extra) if isinstance(field.json_schema_extra, dict) else {}
+
+
+def _unanswered(value: object, field: FieldInfo) -> bool:
+    if value == ():
+        return not _extra(field).get("empty_is_answer")
+    return is_open(value)
+
+
+def _allowed(annotation: object) -> tuple[str, ...]:
+    """The values that a field accepts, for the comment above its key."""
+    found: list[str] = []
+    for member in typing.get_args(annotation) or (annotation,):
+        if typing.get_origin(member) is typing.Literal:
+            found += [str(value) for value in typing.get_args(member) if value != NOT_ANSWERED]
+        elif member is bool or bool in typing.get_args(member):
+            found += ["true", "false"]
+        elif member is date:
+            found.append("a date such as 2027-01-31")
+    return tuple(found)

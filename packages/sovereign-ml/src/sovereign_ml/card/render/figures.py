@@ -1,0 +1,142 @@
+"""Figures as a reader sees them: metrics with intervals, the price of a readable model, gaps between groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sovereign_ml.card.render.speech import GAPS, METRICS, code, figure, interval
+from sovereign_ml.card.schema import Card
+
+CHOSEN = {
+    "contacted_share": "Share of people",
+    "precision": "Of them had the outcome",
+    "recall": "Of the outcomes reached",
+    "agreement": "Score and truth agree",
+    "budget": "Share of people",
+    "lift": "Times better than chance",
+}
+"""What a figure about chosen people says."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One metric with its interval and what it means."""
+
+    name: str
+    value: str
+    interval: str
+    meaning: str
+
+
+def figures(card: Card) -> list[Figure]:
+    """Metrics on the test data, known ones first and explained."""
+    known = [name for name in METRICS if name in card.facts.evaluation.metrics]
+    rest = [name for name in card.facts.evaluation.metrics if name not in METRICS]
+    rows = []
+    for name in (*known, *rest):
+        estimate = card.facts.evaluation.metrics[name]
+        label, meaning = METRICS.get(name, (code(name), ""))
+        rows.append(
+            Figure(label, figure(estimate.value), interval(estimate.low, estimate.high), meaning)
+        )
+    return rows
+
+
+def metric_name(name: str) -> str:
+    """A metric's name as a reader knows it."""
+    return METRICS.get(name, (code(name), ""))[0]
+
+
+def price_of_explainability(card: Card) -> list[Figure]:
+    """How a model that nobody can read does on the same data."""
+    rows = []
+    for name, estimate in card.facts.evaluation.benchmark.items():
+        base = name.removesuffix("_difference")
+        label = metric_name(base)
+        told = f"{label}, difference to this model" if name != base else label
+        rows.append(Figure(told, figure(estimate.value), interval(estimate.low, estimate.high), ""))
+    return rows
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A difference between groups; ``within`` the tolerance is None while no tolerance was set."""
+
+    group: str
+    compared: str
+    value: str
+    smallest: str
+    within: bool | None
+    suppressed: str
+
+
+def gaps(card: Card) -> list[Gap]:
+    """Fairness as measured, against the tolerance that people set."""
+    tolerance = card.answers.evaluation.fairness_tolerance
+    return [
+        Gap(
+            group=code(gap.group),
+            compared=GAPS.get(gap.metric, code(gap.metric)),
+            value=figure(gap.value),
+            smallest=f"{gap.n_smallest:,}",
+            within=None if isinstance(tolerance, str) else abs(gap.value) <= tolerance,
+            suppressed=", ".join(gap.groups_suppressed),
+        )
+        for gap in card.facts.evaluation.fairness
+    ]
+
+
+@dataclass(frozen=True)
+class GivenAway:
+    """How well inputs tell the groups of one protected column apart (Cramer's V): the strongest, the score, all."""
+
+    group: str
+    strongest: str
+    value: str
+    score: str
+    together: str
+
+
+def given_away(card: Card) -> list[GivenAway]:
+    """One row for each group column that was measured."""
+    scan = card.facts.data.special_scan
+    labels = {feature.name: feature.label or feature.name for feature in card.facts.data.features}
+    groups: dict[str, dict[str, float]] = {}
+    for row in scan.associations if scan else ():
+        groups.setdefault(row.group, {})[row.feature] = row.value
+    rows = []
+    for group, found in groups.items():
+        score, together = (
+            figure(found.pop("score", None), 2),
+            figure(found.pop("all_inputs_together", None), 2),
+        )
+        name = max(found, key=lambda feature: found[feature], default="")
+        rows.append(
+            GivenAway(
+                code(group), labels.get(name, name), figure(found.get(name), 2), score, together
+            )
+        )
+    return rows
+
+
+def shifted(card: Card) -> list[tuple[str, str]]:
+    """The columns in which training and scoring differ most, largest first, five at most."""
+    labels = {feature.name: feature.label or feature.name for feature in card.facts.data.features}
+    widest = sorted(card.facts.data.shifts, key=lambda shift: -shift.value)[:5]
+    return [(labels.get(shift.name, code(shift.name)), figure(shift.value, 2)) for shift in widest]
+
+
+def percent(share: float | None) -> str:
+    """A share in percent, or that it is of too few people to show."""
+    return "too few to show" if share is None else f"{100 * share:.0f} %"
+
+
+def agreement(card: Card) -> str:
+    """How often outcomes follow the score, or why that is not known."""
+    facts = card.facts.decision
+    if facts.score_outcome_agreement is None:
+        return f"not measurable here: {facts.agreement_not_measured_because or 'not recorded'}"
+    counted = (
+        f" ({facts.outcomes_on_record} outcomes on record)" if facts.outcomes_on_record else ""
+    )
+    return f"{100 * facts.score_outcome_agreement:.1f} % are what the score alone gives{counted}"

@@ -1,0 +1,117 @@
+"""Small inline pictures drawn from the card's own numbers: feature curves, category bars, calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from markupsafe import Markup, escape
+
+from sovereign_ml.card.schema.facts_model import CalibrationBin, FeatureCurve
+
+WIDTH, HEIGHT = 300, 150
+LEFT, RIGHT, TOP, BOTTOM = 38, 8, 10, 26
+BARS = 8
+"""Categories shown; the strongest of them."""
+Scale = Callable[[float], float]
+
+
+def curve(part: FeatureCurve, reach: float) -> Markup:
+    """A feature's curve on its own axis; ``reach`` is the largest absolute log-odds of all pictures in the card."""
+    if part.categories:
+        return _bars(part, reach)
+    bend = math.asinh if part.transform == "asinh" else float
+    across = _scale(bend(part.knots[0]), bend(part.knots[-1]), LEFT, WIDTH - RIGHT)
+    up = _scale(-reach, reach, HEIGHT - BOTTOM, TOP)
+    points = [(across(bend(x)), up(y)) for x, y in zip(part.knots, part.log_odds, strict=True)]
+    ticks = "".join(_tick(across(bend(x)), _short(x)) for x in _ticks(part.knots, bend, across))
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>' for x, y in points)
+    title = f"{part.label or part.name}: effect on the log-odds between {part.knots[0]:g} and {part.knots[-1]:g}"
+    return _picture(
+        title, _sides(up, reach) + ticks + f'<polyline class="curve" points="{path}"/>{dots}'
+    )
+
+
+def calibration(bins: Sequence[CalibrationBin]) -> Markup:
+    """Mean score against observed rate; on the diagonal the scores are what happens."""
+    across, up = _scale(0, 1, LEFT, WIDTH - RIGHT), _scale(0, 1, HEIGHT - BOTTOM, TOP)
+    ticks = "".join(_tick(across(x), f"{x:g}") + _side(up(x), f"{x:g}") for x in (0, 0.5, 1))
+    diagonal = f'<line class="zero" x1="{across(0)}" y1="{up(0)}" x2="{across(1)}" y2="{up(1)}"/>'
+    points = [
+        (across(b.mean_score), up(b.observed)) for b in sorted(bins, key=lambda b: b.mean_score)
+    ]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in points)
+    return _picture(
+        "Observed rate for each mean score",
+        f'{ticks}{diagonal}<polyline class="curve" points="{path}"/>{dots}',
+    )
+
+
+def _bars(part: FeatureCurve, reach: float) -> Markup:
+    strongest = sorted(part.categories.items(), key=lambda item: -abs(item[1]))[:BARS]
+    ordered = sorted(strongest, key=lambda item: -item[1])
+    across = _scale(-reach, reach, 110, WIDTH - RIGHT)
+    step = min((HEIGHT - TOP) / max(len(ordered), 1), 26)
+    rows = []
+    for i, (name, value) in enumerate(ordered):
+        y, zero, end = TOP + i * step, across(0), across(value)
+        rows.append(
+            f'<rect x="{min(zero, end):.1f}" y="{y:.1f}" width="{abs(end - zero):.1f}" height="{step * 0.7:.1f}"/>'
+            f'<text x="104" y="{y + step * 0.55:.1f}" text-anchor="end">{escape(name[:18])}</text>'
+        )
+    axis = (
+        f'<line class="zero" x1="{across(0):.1f}" y1="{TOP}" x2="{across(0):.1f}" y2="{HEIGHT}"/>'
+    )
+    return _picture(
+        f"{part.label or part.name}: effect of each category on the log-odds", axis + "".join(rows)
+    )
+
+
+def _picture(title: str, inside: str) -> Markup:
+    """An SVG element that reads its title to those who do not see it; ``inside`` holds escaped text only."""
+    head = f'<svg role="img" viewBox="0 0 {WIDTH} {HEIGHT}" aria-label="{escape(title)}">'
+    return Markup(f"{head}{inside}</svg>")  # noqa: S704
+
+
+def _scale(low: float, high: float, start: float, end: float) -> Scale:
+    span = (high - low) or 1.0
+    return lambda value: start + (value - low) / span * (end - start)
+
+
+def _sides(up: Scale, reach: float) -> str:
+    zero = (
+        f'<line class="zero" x1="{LEFT}" y1="{up(0):.1f}" x2="{WIDTH - RIGHT}" y2="{up(0):.1f}"/>'
+    )
+    return zero + "".join(_side(up(y), f"{y:+.1f}" if y else "0") for y in (-reach, 0, reach))
+
+
+def _side(y: float, text: str) -> str:
+    return f'<text x="{LEFT - 5}" y="{y + 3.5:.1f}" text-anchor="end">{text}</text>'
+
+
+def _tick(x: float, text: str) -> str:
+    anchor = "start" if x < LEFT + 5 else "end" if x > WIDTH - RIGHT - 5 else "middle"
+    return f'<text x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{text}</text>'
+
+
+def _ticks(knots: Sequence[float], bend: Scale, across: Scale) -> list[float]:
+    """Knots that leave room for their label, both ends always among them."""
+    chosen, last = [knots[0]], across(bend(knots[-1]))
+    for knot in knots[1:-1]:
+        x = across(bend(knot))
+        room = 62 if chosen == [knots[0]] else 40  # the first label runs to the right of its tick
+        if x - across(bend(chosen[-1])) > room and last - x > 46:
+            chosen.append(knot)
+    return [*chosen, knots[-1]]
+
+
+def _short(value: float) -> str:
+    return (
+        f"{value / 1000:.3g}k"
+        if abs(value) >= 1000
+        else f"{value:.2g}"
+        if abs(value) < 1
+        else f"{value:.3g}"
+    )

@@ -1,0 +1,203 @@
+"""What every rendering of a card says, as plain values: first screen, rights, data, answers, identity."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pydantic.fields import FieldInfo
+
+from sovereign_ml.card.questions import walk
+from sovereign_ml.card.render.speech import OPEN_TEXT, code, said
+from sovereign_ml.card.schema import Card, is_open
+from sovereign_ml.card.schema.base import Group
+from sovereign_ml.card.schema.facts_data import Snapshot, SpecialScan
+
+
+@dataclass(frozen=True)
+class Line:
+    """One labelled statement; ``open`` marks what nobody answered, ``source`` the article behind it."""
+
+    label: str
+    text: str
+    source: str = ""
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """The answers of one table of ``model_card.toml``."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+
+VERDICTS = {
+    True: "Article 22 applies",
+    False: "Article 22 does not apply",
+    "?": "Article 22: still open",
+}
+
+
+def verdict(card: Card) -> str:
+    """The Article 22 finding in three or four words."""
+    return VERDICTS[card.derived.decision.art22_applies]
+
+
+def line(label: str, value: object, source: str = "") -> Line:
+    """A line whose openness follows from its value."""
+    text = said(value)
+    return Line(label, text, source, text == OPEN_TEXT or is_open_part(value))
+
+
+def is_open_part(value: object) -> bool:
+    """Whether a value, or an item of it, is a missing answer."""
+    return isinstance(value, str | tuple) and value != () and is_open(value)
+
+
+def finding(card: Card) -> str:
+    """Why Article 22 applies or not, without repeating the verdict."""
+    told = card.derived.decision.why.removeprefix(f"{verdict(card)}: ")
+    return told[:1].upper() + told[1:]
+
+
+def does(card: Card) -> list[Line]:
+    """What the model does and for whom, for the first screen."""
+    answers = card.answers
+    return [
+        line("Purpose", answers.purpose.statement),
+        line("Predicts", answers.data.label_definition),
+        line("Leads to", answers.decision.downstream_action),
+        _people(card),
+    ]
+
+
+def _people(card: Card) -> Line:
+    purpose = card.answers.purpose
+    known = not (is_open(purpose.subject_categories) or is_open(purpose.territories))
+    told = f"{said(purpose.subject_categories)} in {said(purpose.territories)}" if known else None
+    return line("For whom", told)
+
+
+def whom(card: Card) -> list[Line]:
+    """Who answers for the model and how far it reaches, for the first screen."""
+    roles, facts = card.answers.roles, card.facts
+    bands = ", ".join(band.name for band in facts.decision.bands)
+    return [
+        line("Controller", roles.controller),
+        line("Contact", roles.controller_contact),
+        line("Data protection", roles.dpo_contact),
+        line("People in the data", facts.data.subjects),
+        line(
+            "Acts from band",
+            f"{facts.decision.action_band} (of {bands})" if facts.decision.action_band else None,
+        ),
+    ]
+
+
+def rights(card: Card) -> list[Line]:
+    """What a person can do, for the first screen and the notice."""
+    a = card.answers
+    lines = [
+        line("See the score", a.rights.access_channel, "GDPR 15"),
+        line("Correct", a.rights.rectification, "GDPR 16"),
+        line("Be erased", a.erasure.channel, "GDPR 17"),
+    ]
+    if card.derived.decision.direct_marketing is not False:
+        lines.insert(0, line("Stop offers", a.objection.marketing_channel, "GDPR 21(2)-(3)"))
+    if "6_1_f" in a.lawful_basis.used().values() or "6_1_e" in a.lawful_basis.used().values():
+        lines.append(line("Object", a.objection.general_channel, "GDPR 21(1)"))
+    if card.derived.decision.art22_applies is True:
+        lines.insert(0, line("Ask a human", a.art22.safeguards.intervention_channel, "GDPR 22(3)"))
+        lines.insert(1, line("Contest", a.art22.safeguards.contest_channel, "GDPR 22(3)"))
+    return [*lines, Line("Complain", "to the data protection authority", "GDPR 77")]
+
+
+def answers(card: Card) -> list[Table]:
+    """Every answer that was given, table by table in the order of ``model_card.toml``."""
+    tables: dict[str, list[Line]] = {}
+    for path, field, value in walk(card.answers):
+        holds_groups = isinstance(value, tuple) and any(isinstance(item, Group) for item in value)
+        empty = value == () and not _extra(field).get("empty_is_answer")
+        if not (holds_groups or empty or (value != () and is_open(value))):
+            label = field.description or code(path.rpartition(".")[2]).capitalize()
+            told = Line(_numbered(path, label), said(value), str(_extra(field).get("source", "")))
+            tables.setdefault(path.partition(".")[0], []).append(told)
+    return [Table(code(name).capitalize(), tuple(lines)) for name, lines in tables.items()]
+
+
+def _extra(field: FieldInfo) -> dict[str, object]:
+    return dict(field.json_schema_extra) if isinstance(field.json_schema_extra, dict) else {}
+
+
+def _numbered(path: str, label: str) -> str:
+    """A label of a list item says which item it belongs to."""
+    match = re.search(r"\[(\d+)\]", path)
+    return f"{int(match[1]) + 1}. {label}" if match else label
+
+
+def identity(card: Card) -> list[Line]:
+    """Which model, data and code the card is about; empty facts are left out."""
+    model, run = card.facts.model, card.facts.run
+    named = {
+        "Model": model.name,
+        "Version": model.version,
+        "Algorithm": model.algorithm,
+        "Framework": " ".join(filter(None, (model.framework, model.framework_version))) or None,
+        "Hyperparameters": model.hyperparameters or None,
+        "Random seed": model.random_seed,
+        "model.json, SHA-256": model.artifact_sha256,
+        "Lock file, SHA-256": model.dependency_lock_sha256,
+        "Container image": model.container_image_digest,
+        "Training code": model.training_code_commit,
+        "Built": run.generated_at,
+        "From commit": run.git_commit,
+        "Profile": run.profile,
+        "Card content, SHA-256": card.content_hash or None,
+        "Card schema, rules, law as of": f"{card.schema_version}, {card.rulepack_version}, {said(card.law_snapshot)}",
+    }
+    return [line(label, value) for label, value in named.items() if value is not None]
+
+
+def data(card: Card) -> list[Line]:
+    """Sources, versions, windows and scans of the data."""
+    facts, given = card.facts.data, card.answers.data
+    scan, special = facts.pii_scan, facts.special_scan
+    lines = [
+        line(
+            "Sources",
+            tuple(source.name for source in given.sources)
+            if isinstance(given.sources, tuple)
+            else None,
+        ),
+        line("Label window", facts.label_window),
+        line("Cut-offs", facts.cutoffs or None),
+        line("Customer numbers", given.pseudonymisation),
+        line(
+            "Identifiers and free text found",
+            None if scan is None else f"{scan.hits} ({scan.tool})",
+        ),
+        line(
+            "Special categories by name",
+            None if special is None else ", ".join(special.lexicon_hits) or "none found",
+        ),
+        _proxies(special),
+    ]
+    return lines + [_snapshot(snapshot) for snapshot in facts.snapshots]
+
+
+def _proxies(scan: SpecialScan | None) -> Line:
+    """Measured or not: nobody may read a missing measurement as a no."""
+    if scan is None or not scan.associations:
+        reason = (scan and scan.not_measured_because) or "not recorded"
+        return Line("Proxies", f"not measurable here: {reason}", open=True)
+    found = ", ".join(
+        f"{p.feature} for {p.category}, through {p.group} ({p.value:.2f})" for p in scan.proxies
+    )
+    return Line("Proxies", found or "none above the limit of the policy; see Fairness")
+
+
+def _snapshot(snapshot: Snapshot) -> Line:
+    span = f"{said(snapshot.from_date)} to {said(snapshot.to_date)}"
+    told = f"{snapshot.rows} rows of {snapshot.subjects} people, {span}, version {snapshot.dvc_md5[:12]}"
+    return Line(f"Snapshot: {snapshot.role}", told)

@@ -1,0 +1,179 @@
+"""Rules on Article 22 itself: the ban, the closed list of exceptions, the safeguards, people not selected."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sovereign_ml.card.rules.engine import Case, Hit, Hits, rule
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
+
+NO_EXCEPTION: Final = (
+    "legitimate_interest_6_1_f",
+    "public_task_6_1_e",
+    "industry_practice",
+    "notice_alone",
+)
+ARGUMENT: Final = {
+    "contract_22_2_a": "contract",
+    "law_22_2_b": "law",
+    "explicit_consent_22_2_c": "explicit_consent",
+}
+SAFEGUARDS: Final = (
+    "intervention_channel",
+    "intervention_owner",
+    "intervention_sla_days",
+    "express_view_channel",
+    "contest_channel",
+    "contest_owner",
+    "contest_sla_days",
+)
+
+
+@rule(
+    "R02",
+    "GDPR 22(1); C-634/21 para. 52",
+    "Put a meaningful human review before the effect, lower the effect, or rely on an exception of Article 22(2).",
+)
+def no_exception(case: Case) -> Hits:
+    """Article 22 applies and no exception of 22(2) is relied on."""
+    if case.applies22 and case.answers.art22.exception in ("none", "not_applicable", NOT_ANSWERED):
+        yield f"Article 22 applies and the exception is '{case.answers.art22.exception}'."
+
+
+@rule("R03", "GDPR 22(2)", "Argue from the exception itself; the list in Article 22(2) is closed.")
+def argued_from_elsewhere(case: Case) -> Hits:
+    """The exception is argued from legitimate interest, public task, industry practice or notice alone."""
+    given = case.answers.art22
+    if not case.applies22 or given.argued_from == NOT_ANSWERED:
+        return
+    wrong = [argument for argument in given.argued_from if argument in NO_EXCEPTION]
+    if wrong:
+        yield f"The exception is argued from {', '.join(wrong)}."
+    elif ARGUMENT.get(given.exception) not in given.argued_from:
+        yield f"The exception '{given.exception}' is not what it is argued from ({', '.join(given.argued_from)})."
+
+
+@rule(
+    "R05",
+    "GDPR 22(2)(a); WP251 p. 23",
+    "Rely on another exception: an offer is not needed to perform a contract.",
+)
+def contract_exception(case: Case) -> Hits:
+    """The contract exception without a contract, without necessity, with a milder way, or for marketing."""
+    given = case.answers.art22
+    if given.exception != "contract_22_2_a":
+        return
+    if is_open(given.contract_ref):
+        yield "No contract with that person is named."
+    if is_open(given.necessity_analysis):
+        yield "It is not said why the contract cannot be performed without it."
+    if given.less_intrusive_alternatives not in (NOT_ANSWERED, ()):
+        yield f"A less intrusive way is listed as workable: {given.less_intrusive_alternatives[0]}."
+    if case.answers.purpose.direct_marketing is True:
+        yield "The purpose is marketing or retention, which no customer contract needs."
+
+
+@rule("R06", "GDPR 22(2)(b)", "Cite the provision and the safeguards it gives.")
+def law_exception(case: Case) -> Hits:
+    """The exception of a law without a provision, or the law has no safeguards."""
+    given = case.answers.art22
+    if given.exception == "law_22_2_b":
+        if is_open(given.legal_provision):
+            yield "No legal provision is cited."
+        if is_open(given.safeguards_in_law):
+            yield "No safeguards of the cited law are named."
+
+
+@rule(
+    "R07",
+    "GDPR 22(2)(c), 7(2), 7(4)",
+    "Ask for explicit, separate consent that can be refused without disadvantage.",
+)
+def consent_exception(case: Case) -> Hits:
+    """Explicit consent that is not explicit, bundled with terms, uninformed, or whose refusal has a detriment."""
+    if case.answers.art22.exception != "explicit_consent_22_2_c":
+        return
+    wanted = {
+        "explicit": "The consent is not explicit.",
+        "granular": "The consent is bundled with terms or other purposes.",
+        "informed_of_adm": "The consent text does not tell about the automated decision.",
+        "refusal_without_detriment": "Refusing has a disadvantage.",
+    }
+    yield from (
+        text for field, text in wanted.items() if getattr(case.answers.consent, field) is False
+    )
+
+
+@rule(
+    "R10", "GDPR 22(3), rec. 71", "Name channel, owner and days for each of the three safeguards."
+)
+def safeguards(case: Case) -> Hits:
+    """Under contract or consent, human intervention, own view or contest lacks a channel, an owner or days."""
+    given = case.answers.art22
+    if case.applies22 and given.exception in ("contract_22_2_a", "explicit_consent_22_2_c"):
+        lacking = [name for name in SAFEGUARDS if is_open(getattr(given.safeguards, name))]
+        if lacking:
+            yield f"[art22.safeguards] lacks {', '.join(lacking)}."
+
+
+@rule(
+    "R11",
+    "GDPR 22(3); WP251 p. 27",
+    "Let a person with the power to reverse the outcome decide on the contest.",
+)
+def contest(case: Case) -> Hits:
+    """Contesting cannot reverse the outcome, or the same automated rule decides again."""
+    given = case.answers.art22.safeguards
+    if case.applies22 and given.contest_can_reverse is False:
+        yield "Contesting cannot reverse the outcome."
+    if case.applies22 and given.contest_independent is False:
+        yield "The contest is decided by the same automated rule."
+
+
+@rule(
+    "R19",
+    "C-634/21 paras 48-50",
+    "Answer decision.score_role again: people follow the score in fact.",
+    severity="warn",
+)
+def outcomes_follow_the_score(case: Case) -> Hits:
+    """The score is said only to inform, but outcomes agree with it almost always."""
+    agreement = case.facts.decision.score_outcome_agreement
+    if case.answers.decision.score_role != "informs" or agreement is None:
+        return
+    if agreement >= case.policy.max_agreement:
+        limit = f"policy: below {case.policy.max_agreement:.0%}"
+        yield f"{agreement:.1%} of outcomes equal what the score alone gives ({limit})."
+
+
+@rule(
+    "R20",
+    "C-634/21 operative part, para. 61",
+    "Treat establishing the score as the decision; agree on it by contract.",
+)
+def score_passed_on(case: Case) -> Hits:
+    """The score goes to another controller and Article 22 is called the recipient's problem."""
+    sent = case.answers.decision.score_transmitted_to
+    for recipient in () if sent == NOT_ANSWERED else sent:
+        if recipient.art22_left_to_recipient is True:
+            yield f"{recipient.controller} receives the score, and Article 22 is left to them alone."
+
+
+@rule("R21", "C-634/21 para. 61; WP251 p. 21", "Say what happens to people below the threshold.")
+def not_selected(case: Case) -> Hits:
+    """What happens to people who are not selected is not said."""
+    if is_open(case.answers.decision.not_selected_outcome):
+        yield case.open("decision.not_selected_outcome is empty.")
+
+
+@rule(
+    "R22",
+    "GDPR rec. 71; WP251 ch. V",
+    "Keep children out, or document why it is in the child's best interest.",
+)
+def children(case: Case) -> Hits:
+    """Article 22 applies, children are possible, and no best-interest case is documented."""
+    documented = not is_open(case.answers.purpose.children_best_interest_ref)
+    possible = case.answers.purpose.children_possible is True
+    if case.applies22 and possible and not documented:
+        yield Hit("Children are possible and no best-interest case is documented.")

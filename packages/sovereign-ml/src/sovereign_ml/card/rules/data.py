@@ -1,0 +1,90 @@
+"""Rules on minimisation, retention and erasure (GDPR 5, 12, 17, 25)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sovereign_ml.card.rules.engine import Case, Hit, Hits, rule
+from sovereign_ml.card.schema.base import is_open
+from sovereign_ml.card.schema.data_life import RetentionRule
+from sovereign_ml.card.schema.facts_data import Feature, StorageObject
+
+BANNED: Final = {
+    "consent_status": "consent is a gate, never a feature",
+    "identifier": "a direct identifier",
+    "free_text": "free text",
+}
+DURATION: Final = re.compile(r"P(?=.)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?)?")
+
+
+@rule("R32", "GDPR 5(1)(c), 25", "Take the feature out, or say in one sentence why it is needed.")
+def unnecessary_input(case: Case) -> Hits:
+    """Consent status, direct identifier or free text as a feature, or a feature without a reason."""
+    for feature in case.facts.data.features:
+        if why := _banned(feature):
+            yield f"{feature.name}: {why}."
+    scan = case.facts.data.pii_scan
+    if scan and (scan.direct_identifiers or scan.free_text):
+        yield f"The scan found {', '.join((*scan.direct_identifiers, *scan.free_text))} in the training matrix."
+
+
+def _banned(feature: Feature) -> str:
+    no_reason = "" if not is_open(feature.necessity_reason) else "no reason why it is necessary"
+    return BANNED.get(feature.category, no_reason)
+
+
+@rule(
+    "R33", "GDPR 5(1)(c)", "Take the feature out: the model is as good without it.", severity="warn"
+)
+def worthless_feature(case: Case) -> Hits:
+    """A feature adds nothing and is still used (policy number)."""
+    limit = case.policy.min_ablation_delta
+    worth = {
+        f.name: f.ablation_delta for f in case.facts.data.features if f.ablation_delta is not None
+    }
+    useless = [f"{name} ({delta:+.4f})" for name, delta in worth.items() if delta <= limit]
+    if useless:
+        yield f"Leaving one out costs no ROC AUC (policy: more than {limit}): {', '.join(useless)}."
+
+
+@rule(
+    "R34",
+    "GDPR 5(1)(e), 30(1)(f)",
+    "Set a period in [[retention.objects]], run the purge, cover old versions.",
+)
+def retention(case: Case) -> Hits:
+    """A stored object without a period, kept forever, overdue, or whose old versions are not deleted."""
+    answered = case.answers.retention.objects
+    rules: dict[str, RetentionRule] = (
+        {} if isinstance(answered, str) else {row.object: row for row in answered}
+    )
+    lacking = []
+    for stored in case.facts.retention.objects:
+        row = rules.get(stored.object)
+        if row is None or is_open(row.period):
+            lacking.append(stored.object)
+        else:
+            yield from _kept_too_long(row, stored)
+    if lacking:
+        yield case.open(f"Stored without a retention period: {', '.join(lacking)}.")
+
+
+def _kept_too_long(row: RetentionRule, stored: StorageObject) -> Hits:
+    if not DURATION.fullmatch(row.period):
+        yield f"{row.object} is kept '{row.period}', which is no ISO 8601 period such as P24M."
+    if stored.overdue_objects:
+        yield f"{stored.overdue_objects} objects of {row.object} are past their period."
+    if stored.versions_exist and row.covers_versions is not True:
+        do = "Delete old versions with the rest, then say covers_versions = true in that block of [[retention.objects]]."
+        yield Hit(f"Old versions of {row.object} exist and the rule does not cover them.", do=do)
+
+
+@rule("R35", "GDPR 17, 12(3)", "Run the erasure, rebuild the snapshot, answer the requests.")
+def erased_but_there(case: Case) -> Hits:
+    """Erased people are still in a snapshot, or requests are overdue."""
+    facts = case.facts.retention
+    if facts.erased_subjects_still_in_snapshot:
+        yield f"{facts.erased_subjects_still_in_snapshot} erased people are still in a snapshot."
+    if facts.open_requests_overdue:
+        yield f"{facts.open_requests_overdue} erasure requests are overdue."

@@ -1,0 +1,148 @@
+"""What a rule is, what it may look at, and what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Final, Literal
+
+from sovereign_ml.card.conditions import CONDITIONS
+from sovereign_ml.card.derive import derive
+from sovereign_ml.card.duties import SIGNIFICANT
+from sovereign_ml.card.rules.policy import RulePolicy
+from sovereign_ml.card.schema.answers import Answers
+from sovereign_ml.card.schema.base import Group
+from sovereign_ml.card.schema.card import Card
+from sovereign_ml.card.schema.derived import Derived
+from sovereign_ml.card.schema.facts import Facts
+
+Severity = Literal["block", "warn"]
+At = Literal["register", "promote"]
+
+
+class Finding(Group):
+    """One thing a rule found: severity, article, what was found, what to do, and lines to paste if any."""
+
+    rule: str
+    severity: Severity
+    article: str
+    found: str
+    do: str
+    paste: str = ""
+    waived: bool = False
+
+    @property
+    def open_answers(self) -> bool:
+        """Whether it is about a section with open answers: a card that nobody has touched has dozens of these."""
+        return self.rule == "R01"
+
+
+@dataclass(frozen=True)
+class Hit:
+    """What a rule yields; None takes the rule's own severity or advice."""
+
+    found: str
+    severity: Severity | None = None
+    do: str | None = None
+    paste: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A card under examination. ``derived`` is computed afresh: a rule never trusts the status in the file."""
+
+    card: Card
+    derived: Derived
+    policy: RulePolicy
+    today: date
+    at: At
+
+    @classmethod
+    def of(cls, card: Card, policy: RulePolicy, today: date, at: At) -> Case:
+        """Examine ``card`` on ``today`` for registering or for promoting."""
+        return cls(card, derive(card.answers, card.facts), policy, today, at)
+
+    @property
+    def answers(self) -> Answers:
+        """What people answered."""
+        return self.card.answers
+
+    @property
+    def facts(self) -> Facts:
+        """What the pipeline recorded."""
+        return self.card.facts
+
+    @property
+    def open_severity(self) -> Severity:
+        """An open answer may only warn while trying out, never when promoting."""
+        return "block" if self.at == "promote" else self.policy.open_answers
+
+    @property
+    def applies22(self) -> bool:
+        """Article 22 is known to apply."""
+        return self.derived.decision.art22_applies is True
+
+    @property
+    def significant(self) -> bool:
+        """The effect is known to be legal or similarly significant."""
+        return self.derived.decision.effect in SIGNIFICANT
+
+    def when(self, condition: str) -> bool:
+        """Whether a named condition of ``sovereign_ml.card.conditions`` holds."""
+        return CONDITIONS[condition](self.answers, self.facts, self.derived)
+
+    def open(self, found: str) -> Hit:
+        """A hit for something that is still open."""
+        return Hit(found, severity=self.open_severity)
+
+
+Hits = Iterator[str | Hit]
+Check = Callable[[Case], Hits]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of the pack. ``refuses`` is the docstring of its check."""
+
+    id: str
+    severity: Severity
+    article: str
+    do: str
+    at: At
+    check: Check
+
+    @property
+    def refuses(self) -> str:
+        """When the rule refuses, in one sentence."""
+        return (self.check.__doc__ or "").strip()
+
+    def findings(self, case: Case) -> Iterator[Finding]:
+        """Run the check."""
+        for found in self.check(case):
+            hit = Hit(found) if isinstance(found, str) else found
+            yield Finding(
+                rule=self.id,
+                severity=hit.severity or self.severity,
+                article=self.article,
+                found=hit.found,
+                do=hit.do or self.do,
+                paste=hit.paste,
+            )
+
+
+RULES: Final[dict[str, Rule]] = {}
+
+
+def rule(
+    id: str, article: str, do: str, *, severity: Severity = "block", at: At = "register"
+) -> Callable[[Check], Check]:
+    """Add a check to the pack under its id."""
+
+    def register(check: Check) -> Check:
+        if id in RULES:
+            raise ValueError(f"Rule {id} is defined twice.")
+        RULES[id] = Rule(id, severity, article, do, at, check)
+        return check
+
+    return register

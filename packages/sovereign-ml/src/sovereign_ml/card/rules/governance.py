@@ -1,0 +1,161 @@
+"""Rules on impact assessment, records, hosting and dates (GDPR 24, 28, 30, 35, 44-49)."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Final
+
+from sovereign_ml.card.rules.engine import Case, Hit, Hits, Severity, rule
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
+
+CANDIDATE: Final = "candidate"
+"""The version before the registry gives a number; promotion checks the number itself."""
+
+OUTSIDE: Final = ("ADEQUATE_NON_EU", "US", "OTHER_THIRD_COUNTRY")
+"""Jurisdictions of the endpoint list in which data kept there has left the EEA (GDPR 44)."""
+
+
+@rule(
+    "R44",
+    "GDPR 35(1), 35(3)(a), 35(11), 36(1)",
+    "Complete the impact assessment for this version of the model.",
+)
+def dpia(case: Case) -> Hits:
+    """An impact assessment is required and not done, does not cover the version, or a high risk is not consulted."""
+    if case.derived.dpia.required is not True:
+        return
+    given, version = case.answers.dpia, case.facts.model.version
+    if given.status not in ("completed", "consulted"):
+        found = f"An impact assessment is required ({'; '.join(case.derived.dpia.criteria)}); status '{given.status}'."
+        yield case.open(found) if given.status == NOT_ANSWERED else found
+    covered = given.model_versions_covered
+    if (
+        isinstance(covered, tuple)
+        and version not in (None, CANDIDATE)
+        and not {version, "*"} & set(covered)
+    ):
+        yield f"The impact assessment covers version {', '.join(covered) or 'none'}, not {version}."
+    if given.residual_risk == "high" and (
+        given.status != "consulted" or is_open(given.prior_consultation_ref)
+    ):
+        yield "A high risk remains and the authority was not consulted."
+
+
+@rule(
+    "R45",
+    "GDPR 35(3)(a); WP251 p. 29",
+    "Take the typed line out: profiling behind significant decisions needs one.",
+)
+def dpia_denied(case: Case) -> Hits:
+    """The impact assessment is denied although profiling feeds significant decisions."""
+    feeds = case.applies22 or case.significant
+    denied = case.card.typed_status.get("dpia.required") is False
+    if feeds and (denied or case.answers.dpia.status == "not_required_documented"):
+        yield "The impact assessment is denied, but profiling feeds significant decisions."
+
+
+@rule("R46", "GDPR 30(1)", "Bring [ropa] in line with [roles] processors, hosts and transfers.")
+def record_of_processing(case: Case) -> Hits:
+    """No entry in the record of processing, or its recipients and transfers differ from the card's."""
+    given = case.answers.ropa
+    if is_open(given.entry_id):
+        yield case.open("There is no entry in the record of processing.")
+    named = {name.casefold() for name in _listed(given.recipients)}
+    unnamed = sorted(name for name in _recipients(case) if name.casefold() not in named)
+    if given.recipients != NOT_ANSWERED and unnamed:
+        do = "Add them to ropa.recipients (and roles.processors), or take the host out of the configuration."
+        yield Hit(f"The record does not name {', '.join(unnamed)}.", do=do)
+    transfers = case.answers.hosting.transfers
+    if isinstance(transfers, str) or isinstance(given.transfers, str):
+        return
+    if differ := {transfer.to for transfer in transfers} ^ set(given.transfers):
+        yield f"Record and card differ on transfers to {', '.join(sorted(differ))}."
+
+
+def _listed(values: tuple[str, ...] | str) -> tuple[str, ...]:
+    return values if isinstance(values, tuple) else ()
+
+
+def _recipients(case: Case) -> set[str]:
+    """Processors, and providers of hosts that carry personal data outside this machine."""
+    processors = case.answers.roles.processors
+    named = set() if processors == NOT_ANSWERED else {p.name for p in processors}
+    remote = [
+        h
+        for h in case.facts.hosting
+        if "personal_data" in h.carries and h.jurisdiction_class != "LOCAL"
+    ]
+    known = {name.casefold() for name in named}
+    return named | {
+        host.provider for host in remote if host.provider and host.provider.casefold() not in known
+    }
+
+
+@rule(
+    "R47",
+    "GDPR 38(6); C-453/21",
+    "Ask someone else to approve; the data protection officer advises.",
+    severity="warn",
+)
+def dpo_decides(case: Case) -> Hits:
+    """The data protection officer approves or owns instead of advising."""
+    contact = case.answers.roles.dpo_contact.casefold()
+    for approval in case.card.approvals:
+        if not is_open(contact) and approval.person.casefold() in contact:
+            yield f"{approval.person} approves as {approval.role} and is the data protection officer."
+    owners = (case.answers.roles.owner_business, case.answers.roles.owner_model)
+    if any(
+        word in owner.casefold() for owner in owners for word in ("dpo", "data protection officer")
+    ):
+        yield "The data protection officer is named as an owner."
+
+
+@rule(
+    "R53",
+    "GDPR 28, 44-49",
+    "Move the data, declare the host's owner in [[hosting.owner_declarations]], or name a tool.",
+)
+def host_not_allowed(case: Case) -> Hits:
+    """Personal data on a host the profile forbids, on an undeclared host, or transferred without a tool."""
+    declared = {row.hostname for row in case.answers.hosting.owner_declarations}
+    for host in case.facts.hosting:
+        if "personal_data" not in host.carries:
+            continue
+        if not host.allowed:
+            where = f"{host.hostname} ({host.jurisdiction_class})"
+            yield f"{host.component} keeps personal data on {where}, which the profile does not allow."
+        if host.jurisdiction_class == "SELF_DECLARED" and host.hostname not in declared:
+            yield f"Nobody declared who owns {host.hostname}, which carries personal data."
+    yield from _transferred(case)
+
+
+def _transferred(case: Case) -> Hits:
+    transfers = case.answers.hosting.transfers
+    carrying = [host for host in case.facts.hosting if "personal_data" in host.carries]
+    outside = [host.hostname for host in carrying if host.jurisdiction_class in OUTSIDE]
+    if transfers == () and outside:
+        yield f"Nobody outside the EEA has access, says hosting.transfers; {', '.join(outside)} lies outside."
+    for transfer in () if transfers == NOT_ANSWERED else transfers:
+        if transfer.tool == "none":
+            yield f"Access from {transfer.to} has no transfer tool."
+
+
+@rule(
+    "R55",
+    "GDPR 24(1), 35(11)",
+    "Check the rules against the law, or review the card, and set the next date.",
+)
+def expired(case: Case) -> Hits:
+    """The law date of the rules or the review date of the card has passed; blocks after a grace period (policy)."""
+    law_due = case.card.law_snapshot + timedelta(days=case.policy.law_valid_days)
+    yield from _expiry(case, f"The law date {case.card.law_snapshot} expired on", law_due)
+    review_due = case.answers.model.review_due
+    if review_due != NOT_ANSWERED:
+        yield from _expiry(case, "The card's review was due on", review_due)
+
+
+def _expiry(case: Case, what: str, due: date) -> Hits:
+    late = (case.today - due).days
+    if late > 0:
+        severity: Severity = "block" if late > case.policy.grace_days else "warn"
+        yield Hit(f"{what} {due} (policy: {case.policy.grace_days} days of grace).", severity)

@@ -1,0 +1,106 @@
+"""Rules on the card itself: open answers, typed status, approvals, imported status (GDPR 5(2), 24)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sovereign_ml.card.approval import problems
+from sovereign_ml.card.build import DERIVED_KEYS
+from sovereign_ml.card.questions import Question, missing_facts, open_questions, paste, walk
+from sovereign_ml.card.rules.engine import Case, Hit, Hits, Severity, rule
+from sovereign_ml.card.schema.derived import Derived
+
+PLACE: Final = r"\b(sage\s?maker|hugging\s?face|hf|mlflow|model card toolkit|cyclonedx)\b"
+STATUS: Final = r"\b(approved|approval|stage|verified|tags?)\b"
+EVIDENCE: Final = re.compile(r"(ref|reference|evidence_store|status|result|justification)$")
+"""Answers that say where the proof is. A place name with a status is a claim there, and may be chance elsewhere."""
+COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+FOREIGN: Final = re.compile(rf"{PLACE}.{{0,60}}{STATUS}|{STATUS}.{{0,60}}{PLACE}", re.IGNORECASE)
+
+
+@rule("R01", "GDPR 5(2)", "Answer in model_card.toml; see `churn card --open`.")
+def open_answer(case: Case) -> Hits:
+    """An answer that is required now is missing, TODO, a bare n/a or the template's placeholder."""
+    tables: dict[str, list[Question]] = {}
+    for question in open_questions(case.card.model_copy(update={"derived": case.derived})):
+        tables.setdefault(question.table.partition("[")[0], []).append(question)
+    for table, rows in tables.items():
+        keys = ", ".join(row.path.removeprefix(table).lstrip(".") for row in rows)
+        yield Hit(
+            f"[{table}] is open: {keys}.", case.open_severity, paste=paste(case.card, tuple(rows))
+        )
+
+
+@rule("F01", "GDPR 5(2)", "Run the flow again so that the step records it.")
+def missing_fact(case: Case) -> Hits:
+    """The pipeline did not record a fact that the card needs."""
+    missing = missing_facts(case.card.model_copy(update={"derived": case.derived}))
+    if missing:
+        yield case.open(f"Not recorded: {', '.join(missing)}.")
+
+
+@rule("R04", "GDPR 22(1)", "Take the typed status out; change the answers it is computed from.")
+def typed_status(case: Case) -> Hits:
+    """A status was typed, or changed in the file, and contradicts the computed one."""
+    for key, typed in case.card.typed_status.items():
+        computed = _computed(case.derived, DERIVED_KEYS[key])
+        if typed != computed:
+            yield f"{key} = {typed!r} was typed; computed is {computed!r}."
+    if case.applies22 and case.answers.art22.exception == "not_applicable":
+        yield "art22.exception = 'not_applicable' was typed; Article 22 applies."
+    if case.card.derived != case.derived:
+        found = (
+            "The derived status in card.json is not the one computed from its answers and facts."
+        )
+        yield Hit(
+            found,
+            do="Run `churn card` again: the file was changed, or the template was updated since.",
+        )
+
+
+def _computed(derived: Derived, path: str) -> object:
+    group, _, name = path.partition(".")
+    return getattr(getattr(derived, group), name)
+
+
+@rule(
+    "R48",
+    "GDPR 5(2), 24",
+    "Have each role approve this very card: churn approve --role ... --as ...",
+    at="promote",
+)
+def unapproved(case: Case) -> Hits:
+    """An approval is missing, rejects, is the author's own, or was given for another content of the card."""
+    yield from problems(case.card, case.policy.approval_roles)
+
+
+@rule(
+    "R57",
+    "GDPR 5(2), 24",
+    "Commit everything, let git answer, and run `churn train` and every step after it again.",
+    at="promote",
+)
+def unknown_commit(case: Case) -> Hits:
+    """Outside the profile local, the commit of model or card is unknown or had uncommitted changes."""
+    if case.facts.run.profile == "local":
+        return
+    made = {"model": case.facts.model.training_code_commit, "card": case.facts.run.git_commit}
+    for name, commit in made.items():
+        if not COMMIT.fullmatch(commit or ""):
+            yield f"The {name} was made from the commit '{commit or 'unknown'}', which nobody can look up."
+
+
+@rule("R56", "GDPR 5(2)", "Give evidence of your own; an imported status proves nothing.")
+def imported_status(case: Case) -> Hits:
+    """A status imported from SageMaker, Hugging Face, MLflow or the like is used as evidence; elsewhere it warns."""
+    foreign = case.facts.imported.foreign_status.strip()
+    for path, _, value in walk(case.answers):
+        if isinstance(value, str) and (
+            FOREIGN.search(value) or (foreign and value.strip() == foreign)
+        ):
+            severity: Severity = "block" if EVIDENCE.search(path) else "warn"
+            yield Hit(f"{path} rests on an imported status: '{value}'.", severity)
+    for approval in case.card.approvals:
+        if FOREIGN.search(f"{approval.person} {approval.comment}"):
+            yield f"The approval as {approval.role} rests on an imported status."

@@ -1,0 +1,76 @@
+"""Rules on objection, electronic offers and personalised prices (GDPR 21; Directives 2002/58 and 2011/83)."""
+
+from __future__ import annotations
+
+from sovereign_ml.card.rules.engine import Case, Hits, rule
+from sovereign_ml.card.schema.base import is_open
+
+
+@rule("R27", "GDPR 21(2)-(3)", "Offer an opt-out and apply it when scoring and when acting.")
+def opt_out(case: Case) -> Hits:
+    """Direct marketing without an opt-out channel, without suppression at score and act, or with a leak."""
+    if case.answers.purpose.direct_marketing is not True:
+        return
+    if is_open(case.answers.objection.marketing_channel):
+        yield case.open("There is no channel to stop offers.")
+    lacking = {"score", "act"} - set(case.facts.consent.suppression_applied_to)
+    if lacking:
+        found = f"Objections are not applied at: {', '.join(sorted(lacking))}."
+        yield found if case.facts.consent.suppression_applied_to else case.open(found)
+    if case.facts.consent.leak_count:
+        yield f"{case.facts.consent.leak_count} people who objected were scored."
+
+
+@rule("R28", "GDPR 21(3)", "Stop without weighing: an objection to marketing is unconditional.")
+def marketing_objection_weighed(case: Case) -> Hits:
+    """An objection to marketing is weighed against compelling grounds."""
+    if (
+        case.answers.purpose.direct_marketing is True
+        and case.answers.objection.marketing_weighed is True
+    ):
+        yield "Objections to marketing are weighed against the controller's own grounds."
+
+
+@rule(
+    "R29",
+    "GDPR 21(1), 21(4)",
+    "Set up the procedure and bring the right clearly and separately in the notice.",
+)
+def general_objection(case: Case) -> Hits:
+    """Legitimate interest or public task without a procedure for objections, or not brought separately."""
+    if not case.when("interest_or_public_task"):
+        return
+    given = case.answers.objection
+    if is_open(given.general_channel) or is_open(given.compelling_grounds_procedure):
+        yield case.open("There is no procedure for a general objection.")
+    if case.answers.notice.items.objection_separate is False:
+        yield "The notice does not bring the right to object clearly and separately."
+
+
+@rule(
+    "R30",
+    "Dir. 2002/58 Art. 13, 5(3)",
+    "Get an opt-in, check the soft opt-in, or do not send electronically.",
+)
+def electronic_offers(case: Case) -> Hits:
+    """Electronic offers without opt-in or valid soft opt-in, or device data without consent."""
+    given = case.answers.eprivacy
+    if case.answers.purpose.direct_marketing is True and given.e_marketing_basis == "none":
+        yield "Electronic offers go out without opt-in or soft opt-in."
+    if given.e_marketing_basis == "soft_opt_in" and given.soft_opt_in_holds is False:
+        yield "The soft opt-in is relied on, but not all of its conditions hold (Art. 13(2))."
+    if given.terminal_access is True and is_open(given.terminal_consent_ref):
+        yield "Data is read from devices without a documented consent."
+
+
+@rule(
+    "R31",
+    "Dir. 2011/83 Art. 6(1)(ea)",
+    "Tell people before the contract that the price is personalised.",
+)
+def personalised_price(case: Case) -> Hits:
+    """A personalised price without notice before the contract."""
+    if case.answers.decision.price_personalised is True and is_open(
+        case.answers.decision.price_notice_ref
+    ):
+        yield "The price is personalised and no notice before the contract is named."

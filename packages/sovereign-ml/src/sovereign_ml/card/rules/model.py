@@ -1,0 +1,115 @@
+"""Rules on the model as personal data and on fairness (Opinion 28/2024; GDPR 17, rec. 71)."""
+
+from __future__ import annotations
+
+from sovereign_ml.card.rules.engine import Case, Hit, Hits, rule
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
+
+EXTRACTION = ("exact_row", "reconstruction", "inversion", "attribute")
+
+
+@rule(
+    "R36",
+    "GDPR 17; Opinion 28/2024",
+    "Retrain or retire on erasure, or prove that the model is anonymous.",
+)
+def erasure_spares_the_model(case: Case) -> Hits:
+    """Erasure leaves the model alone as anonymous, but anonymity is not claimed."""
+    claim = case.answers.model_privacy.claim
+    if case.answers.erasure.model_action == "none_model_anonymous" and claim != "anonymous":
+        yield f"Erasure leaves the model alone as anonymous, but model_privacy.claim is '{claim}'."
+
+
+@rule(
+    "R37", "Opinion 28/2024 s. 3.2", "Prove both likelihoods insignificant, or claim personal_data."
+)
+def anonymity_unproven(case: Case) -> Hits:
+    """Anonymity is claimed without passed tests of extraction and queries, or with rows stored."""
+    if case.answers.model_privacy.claim != "anonymous":
+        return
+    facts = case.facts.model_privacy
+    attacks = {test.attack for test in facts.tests}
+    lacks = {
+        "no test of extraction": not attacks & set(EXTRACTION),
+        "no test by queries (membership)": "membership" not in attacks,
+        "a failed test": not all(test.passed for test in facts.tests),
+        "training rows in the model, or not checked": facts.stores_training_rows is not False,
+        "no adversary described": is_open(case.answers.model_privacy.adversaries_considered),
+    }
+    found = [text for text, holds in lacks.items() if holds]
+    if found:
+        yield f"Anonymity is claimed with {', '.join(found)}."
+
+
+@rule(
+    "R38",
+    "Opinion 28/2024 s. 3.4",
+    "Remedy the unlawful training or check the third-party model first.",
+)
+def unlawful_upstream(case: Case) -> Hits:
+    """Data or base model obtained unlawfully, or a third-party model without a check."""
+    given = case.answers.model_privacy.upstream_lawfulness
+    if given in ("unlawful_open", "third_party_unchecked"):
+        yield f"model_privacy.upstream_lawfulness is '{given}'."
+    built_on = not is_open(case.answers.model.base_model)
+    if built_on and given not in ("third_party_checked", "unlawful_open", "third_party_unchecked"):
+        yield f"The model is built on {case.answers.model.base_model}, which was not checked."
+
+
+@rule(
+    "R52", "GDPR rec. 71, 5(1)(a)", "Reduce the gap, or justify it in writing with name and role."
+)
+def unfair(case: Case) -> Hits:
+    """A fairness gap above tolerance without a signed justification; small groups hidden."""
+    given, answered = (
+        case.answers.evaluation,
+        case.answers.evaluation.fairness_tolerance != NOT_ANSWERED,
+    )
+    tolerance = _tolerance(case)
+    signed = not is_open(given.fairness_justification) and not is_open(
+        given.fairness_justification_by
+    )
+    for gap in case.facts.evaluation.fairness:
+        if abs(gap.value) > tolerance and not signed:
+            found = f"{gap.group}: {gap.metric} is {gap.value:.3f}, tolerated {tolerance:.3f}."
+            yield found if answered else case.open(found)
+        if gap.n_smallest < case.policy.min_group:
+            few = f"{gap.group}: the smallest group has {gap.n_smallest} people (policy: {case.policy.min_group})."
+            yield Hit(few, "warn")
+    yield from _given_away(case)
+
+
+def _given_away(case: Case) -> Hits:
+    """Inputs that tell a protected group apart treat it differently without naming it; special categories are R12."""
+    scan = case.facts.data.special_scan
+    asked = {(proxy.feature, proxy.group) for proxy in scan.proxies} if scan else set()
+    for row in scan.associations if scan else ():
+        if row.value >= case.policy.max_association and (row.feature, row.group) not in asked:
+            found = (
+                f"{row.group}: {row.feature} tells the groups apart (Cramer's V {row.value:.2f}, "
+            )
+            yield Hit(f"{found}policy: below {case.policy.max_association}).", "warn")
+
+
+@rule(
+    "F02",
+    "GDPR rec. 71, 5(1)(d); AI Act 10(3)-(4)",
+    "Train on people like those you score.",
+    severity="warn",
+)
+def unlike_the_scored(case: Case) -> Hits:
+    """The people scored now differ from those the model learned from (policy number)."""
+    limit = case.policy.max_shift
+    far = [
+        f"{shift.name} ({shift.value:.2f})"
+        for shift in case.facts.data.shifts
+        if shift.value > limit
+    ]
+    if far:
+        yield f"Training and scoring differ in {', '.join(far)} (share of people; policy: {limit} at most)."
+
+
+def _tolerance(case: Case) -> float:
+    """What people tolerate, and never more than the policy allows; the policy's number while nobody has answered."""
+    given, limit = case.answers.evaluation.fairness_tolerance, case.policy.max_fairness_tolerance
+    return limit if given == NOT_ANSWERED else min(float(given), limit)

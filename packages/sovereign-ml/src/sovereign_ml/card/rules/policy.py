@@ -1,0 +1,69 @@
+"""The numbers that the project chooses. Policy, not law: no article gives them (marked † in the rule table)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sovereign_ml.card.schema.card import ApprovalRole
+
+
+class RulePolicy(BaseModel):
+    """Thresholds of the rules, from ``[card.policy]``. Every number here is policy of this project, not law."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    open_answers: Literal["warn", "block"] = Field(
+        "block", description="warn while trying out; block for real data"
+    )
+    review_min_cases: int = Field(
+        200, gt=0, description="Cases after which no override at all is suspicious (R18)"
+    )
+    review_min_median_seconds: float = Field(
+        20, ge=0, description="Faster than this is no review (R18)"
+    )
+    review_min_catch_rate: float = Field(
+        0.8, ge=0, le=1, description="Planted errors that reviewers must catch (R18)"
+    )
+    review_test_days: int = Field(
+        365, gt=0, description="How long a test of the reviewers counts (R18)"
+    )
+    max_agreement: float = Field(
+        0.98, gt=0, le=1, description="More agreement means that the score decides (R19)"
+    )
+    min_ablation_delta: float = Field(
+        0.0, description="A feature worth no more than this is unnecessary (R33)"
+    )
+    min_group: int = Field(50, gt=0, description="Smaller groups give no fairness figure (R52)")
+    max_fairness_tolerance: float = Field(
+        0.2, gt=0, le=1, description="No answer may tolerate a larger gap (R52)"
+    )
+    max_association: float = Field(
+        0.25, gt=0, le=1, description="Cramer's V from which an input gives a group away (R12, R52)"
+    )
+    max_shift: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="Share of people that may differ between training and scoring (F02)",
+    )
+    max_withdrawal_hours: float = Field(
+        72, gt=0, description="Scoring stops this soon after withdrawal (R08)"
+    )
+    law_valid_days: int = Field(
+        365, gt=0, description="The rules are reviewed against the law this often (R55)"
+    )
+    grace_days: int = Field(
+        30, ge=0, description="An expired date warns this long, then blocks (R55)"
+    )
+    max_data_age_days: int = Field(
+        90, gt=0, description="Promotion needs test data no older than this"
+    )
+    approval_roles: tuple[ApprovalRole, ...] = Field(
+        ("business_owner", "model_owner"), min_length=1, description="Who must approve (R48)"
+    )
+    metric: str = Field(
+        "roc_auc", description="The metric that must not fall at promotion; higher is better"
+    )
+    metric_tolerance: float = Field(0.01, ge=0, description="How much that metric may fall")

@@ -1,0 +1,97 @@
+"""Rules on notice and explanation (GDPR 12-15; C-203/22)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sovereign_ml.card.rules.engine import Case, Hit, Hits, Severity, rule
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
+
+ADM_ITEMS: Final = ("adm_existence", "logic", "significance", "consequences")
+NO_EXPLANATION: Final = {
+    "formula": "a formula",
+    "source_code": "source code",
+    "shap": "a raw array of SHAP values",
+    "generic": "a generic text",
+}
+ART14_DAYS: Final = 31
+"""GDPR 14(3)(a): one month at the latest."""
+
+
+@rule(
+    "R39",
+    "GDPR 13(2)(f), 14(2)(g), 14(3)",
+    "Complete the notice and bring it into force before scoring.",
+)
+def notice(case: Case) -> Hits:
+    """The notice lacks the automated decision's existence, logic, significance or consequences, or comes too late."""
+    given = case.answers.notice
+    lacking = [name for name in ADM_ITEMS if getattr(given.items, name) is not True]
+    if case.applies22 and lacking:
+        yield f"Article 22 applies and the notice lacks {', '.join(lacking)}."
+    first = case.facts.decision.first_scoring_on
+    if first is not None and given.effective_from != NOT_ANSWERED and given.effective_from > first:
+        yield f"The notice is in force since {given.effective_from}, scoring since {first}."
+    days = given.art14_within_days
+    if days != NOT_ANSWERED and float(days) > ART14_DAYS:
+        yield f"People whose data comes from third parties are told after {days} days; one month is the limit."
+
+
+@rule(
+    "R40",
+    "C-203/22 paras 58-61; GDPR 12(1)",
+    "Say which data was used and how each weighed, in plain words.",
+)
+def no_individual_explanation(case: Case) -> Hits:
+    """The explanation is a formula, code, raw SHAP or generic, or does not say what was used and how it weighed."""
+    facts = case.facts.explanation
+    severity: Severity = "block" if case.applies22 else "warn"
+    if facts.individual_method in NO_EXPLANATION:
+        yield Hit(
+            f"The individual explanation is {NO_EXPLANATION[facts.individual_method]}.", severity
+        )
+    lacking = {"inputs_used", "influence_of_each"} - set(facts.individual_returns)
+    if lacking:
+        yield Hit(
+            f"The individual explanation does not give {', '.join(sorted(lacking))}.", severity
+        )
+
+
+@rule("R41", "C-203/22 para. 62", "Say what would have changed the outcome.", severity="warn")
+def no_counterfactual(case: Case) -> Hits:
+    """Nothing says what would have changed the outcome; blocks when there is no other individual explanation."""
+    returns = case.facts.explanation.individual_returns
+    if "counterfactual" not in returns:
+        severity: Severity = "warn" if "influence_of_each" in returns else case.open_severity
+        yield Hit("No counterfactual or anything equivalent is given.", severity)
+
+
+@rule(
+    "R42",
+    "C-203/22 paras 74-76; GDPR 15(4)",
+    "Give what can be given, and the rest to the authority or court.",
+)
+def trade_secret(case: Case) -> Hits:
+    """A blanket trade-secret refusal, or no way for the material to reach the authority or court."""
+    given = case.answers.explanation
+    if given.withheld in (NOT_ANSWERED, ()):
+        return
+    if given.blanket_refusal is True:
+        yield "Every explanation is refused as a trade secret."
+    if is_open(given.route_to_authority):
+        yield "Something is withheld and no way leads to the authority or court that weighs it."
+
+
+@rule(
+    "R43",
+    "GDPR 15(1)(h), 5(2)",
+    "Log model version, inputs, threshold and reasons with each decision.",
+)
+def decisions_without_reasons(case: Case) -> Hits:
+    """The decision log does not keep what was actually applied."""
+    stored = case.facts.decision.explanation_stored_with_decision
+    if stored is False or (case.applies22 and stored is None):
+        yield Hit(
+            "Decisions are not logged with version, inputs, threshold and reasons.",
+            "block" if case.applies22 else "warn",
+        )

@@ -1,0 +1,66 @@
+"""The card: answers of people, facts of the pipeline, derived status, approvals; and its content hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from sovereign_ml.card.schema.answers import Answers
+from sovereign_ml.card.schema.base import Group
+from sovereign_ml.card.schema.derived import Derived
+from sovereign_ml.card.schema.facts import Facts
+
+SCHEMA_VERSION = "1.0.0"
+RULEPACK_VERSION = "2026.11.0"
+LAW_SNAPSHOT = date(2026, 11, 24)
+
+ApprovalRole = Literal["business_owner", "model_owner", "legal", "security"]
+UNHASHED = {"status", "approvals", "content_hash"}
+
+
+class Approval(Group):
+    """One recorded decision of a named person about one content of the card."""
+
+    role: ApprovalRole
+    person: str
+    decision: Literal["approve", "reject"]
+    at: datetime
+    card_hash: str
+    comment: str = ""
+
+
+class Card(Group):
+    """The whole model card. ``typed_status`` keeps what someone typed where a status is computed (rule R04)."""
+
+    schema_version: str = SCHEMA_VERSION
+    rulepack_version: str = RULEPACK_VERSION
+    law_snapshot: date = LAW_SNAPSHOT
+    id: str = Field(description="Project name of the model; stable over versions")
+    status: Literal["draft", "in_review", "approved", "rejected", "retired"] = "draft"
+    answers: Answers
+    facts: Facts
+    derived: Derived
+    typed_status: dict[str, Any] = Field(default_factory=dict)
+    unlisted: dict[str, bool] = Field(
+        default_factory=dict,
+        description="Required questions that model_card.toml does not list yet, and whether their table is there",
+    )
+    approvals: tuple[Approval, ...] = ()
+    content_hash: str = ""
+
+    def computed_hash(self) -> str:
+        """SHA-256 over everything that an approval covers: not status, approvals, or the run that wrote the file."""
+        content = self.model_dump(mode="json", exclude=UNHASHED)
+        content["facts"].pop("run")
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def read(path: Path) -> Card:
+    """Read and check ``card.json``."""
+    return Card.model_validate_json(path.read_bytes())

@@ -1,0 +1,59 @@
+"""All facts of the pipeline; every one optional, so that a partial flow works and what is missing is a finding."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from sovereign_ml.card.schema.base import Group, fill, part
+from sovereign_ml.card.schema.facts_data import ConsentFacts, DataFacts, Host, RetentionFacts
+from sovereign_ml.card.schema.facts_model import (
+    DecisionFacts,
+    EvaluationFacts,
+    ExplanationFacts,
+    ModelFacts,
+    ModelPrivacyFacts,
+    ReviewFacts,
+    Run,
+)
+
+
+class Imported(Group):
+    """Where an imported card came from. Its status is kept as text and is evidence for nothing (GDPR 5(2))."""
+
+    source: Literal["sagemaker", "hf", "mct", "cyclonedx", "none"] = "none"
+    schema_version: str = ""
+    raw_sha256: str = ""
+    foreign_status: str = ""
+    unmapped: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class PreviousCard(Group):
+    """What the card of the production version said, for comparison."""
+
+    version: str = ""
+    bases: dict[str, str] = Field(default_factory=dict)
+    purpose: str = ""
+    notice_version: str = ""
+
+
+class Facts(Group):
+    """What the pipeline knows without asking anybody."""
+
+    run: Run = part(Run)
+    model: ModelFacts = part(ModelFacts)
+    decision: DecisionFacts = part(DecisionFacts)
+    review: ReviewFacts = part(ReviewFacts)
+    data: DataFacts = part(DataFacts)
+    consent: ConsentFacts = part(ConsentFacts)
+    retention: RetentionFacts = part(RetentionFacts)
+    model_privacy: ModelPrivacyFacts = part(ModelPrivacyFacts)
+    explanation: ExplanationFacts = part(ExplanationFacts)
+    evaluation: EvaluationFacts = part(EvaluationFacts)
+    hosting: tuple[Host, ...] = fill(
+        "Endpoints found by the audit", "GDPR 28, 30(1)(d)-(e), 44-49", when="always", default=()
+    )
+    imported: Imported = part(Imported)
+    previous: PreviousCard | None = None

@@ -1,0 +1,134 @@
+"""Answers about performance, monitoring, the AI Act and sign-off (field groups P, Q, R)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sovereign_ml.card.schema.base import Day, Flag, Group, Number, Open, Text, Texts, ask, part
+
+AnnexIII = Literal["none", "3", "4a", "4b", "5a", "5b", "5c", "other"]
+AiRole = Literal["provider", "deployer", "both"]
+Opinion = Literal["positive", "negative", "conditions", "not_consulted"]
+
+
+class Evaluation(Group):
+    """What the figures mean (P)."""
+
+    metric_justification: Text = ask("Why do these metrics fit the purpose?", "AI Act Annex IV 4")
+    limitations: Texts = ask("Where is the model weak?", "AI Act Annex IV 3; 13(3)(b)")
+    fairness_tolerance: Number = ask(
+        "Which gap between groups is tolerated (0.1 is ten percentage points)?",
+        "GDPR rec. 71, 5(1)(a)",
+    )
+    fairness_justification: Text = ask(
+        "If a gap is larger: why is it justified?", "GDPR rec. 71, 5(1)(a)", when="optional"
+    )
+    fairness_justification_by: Text = ask(
+        "Who signed that (name and role)?", "GDPR 5(2)", when="optional"
+    )
+    how_group_known: Text = ask("How is a person's group known?", "GDPR 5(1)(a), 9")
+
+
+class Monitoring(Group):
+    """How the model is watched and what happens in an incident (P)."""
+
+    owner: Text = ask("Which role watches the model in use?", "GDPR 24(1); AI Act Annex IV 9")
+    frequency: Text = ask("How often is it watched?", "GDPR 24(1), 25")
+    retrain_trigger: Text = ask("What triggers retraining?", "AI Act 15(4)")
+    feedback_loop_control: Text = ask(
+        "How do you notice that offers change the data the model learns from?", "AI Act 15(4)"
+    )
+    incident_procedure: Text = ask("What happens when something goes wrong?", "GDPR 33-34")
+    breach_contact: Text = ask("Who is called on a data breach?", "GDPR 33")
+
+
+class Art5Screen(Group):
+    """Forbidden practices; in force since 2 February 2025 (AI Act 5(1))."""
+
+    manipulative: Flag = ask(
+        "Does it manipulate people so that they act against their interest?", "AI Act 5(1)(a)"
+    )
+    exploits_vulnerability: Flag = ask(
+        "Does it exploit age, disability or hardship?", "AI Act 5(1)(b)"
+    )
+    social_scoring: Flag = ask(
+        "Does it rate people's social behaviour to treat them worse elsewhere?", "AI Act 5(1)(c)"
+    )
+    other: Flag = ask("Is it any other practice that Article 5 forbids?", "AI Act 5(1)(d)-(h)")
+
+
+class HighRisk(Group):
+    """What a high-risk system needs besides (AI Act 11, 14, 26, 27)."""
+
+    derogation_claimed: Flag = ask(
+        "Do you claim that it is not high-risk after all (6(3))?",
+        "AI Act 6(3)-(4)",
+        when="annex_iii",
+    )
+    annex_iv_sections: tuple[Literal["1", "2", "3", "4", "5", "6", "7", "8", "9"], ...] | Open = (
+        ask(
+            "Which sections of the technical documentation exist?",
+            "AI Act 11, Annex IV",
+            when="high_risk",
+        )
+    )
+    oversight_persons: Texts = ask("Who oversees it (roles)?", "AI Act 14, 26(2)", when="high_risk")
+    log_months: Number = ask(
+        "For how many months are logs kept?", "AI Act 19, 26(6)", when="high_risk"
+    )
+    persons_informed: Flag = ask(
+        "Are people told that they are subject to it?", "AI Act 26(11)", when="high_risk"
+    )
+    fria_required: Flag = ask(
+        "Must you assess the impact on fundamental rights (public body, or point 5(b), 5(c))?",
+        "AI Act 27(1)",
+        when="high_risk",
+    )
+    fria_ref: Text = ask("Where is that assessment?", "AI Act 27", when="fria_required")
+    art86_channel: Text = ask(
+        "How do people get an explanation of its role?", "AI Act 86", when="high_risk"
+    )
+
+
+class AiAct(Group):
+    """The AI Act as amended by Regulation (EU) 2026/1744 (Q). Class and date are computed."""
+
+    is_ai_system: Flag = ask("Is it an AI system (a trained model usually is)?", "AI Act 3(1)")
+    role: AiRole | Open = ask(
+        "Are you its provider, its deployer, or both (built in house: both)?", "AI Act 3(3)-(4)"
+    )
+    annex_iii_point: AnnexIII | Open = ask(
+        "Which point of Annex III fits (employees 4b, credit 5b, life or health insurance 5c, ...)?",
+        "AI Act 6(2)",
+    )
+    talks_or_generates: Flag = ask(
+        "Does it talk with people or generate text, images, sound?", "AI Act 50"
+    )
+    literacy_measures: Text = ask(
+        "How do the people who use it learn what it can and cannot do?", "AI Act 4"
+    )
+    art5_screen: Art5Screen = part(Art5Screen)
+    high_risk: HighRisk = part(HighRisk)
+
+
+class Waiver(Group):
+    """A warning that someone takes upon themselves for a time; a block cannot be waived."""
+
+    rule_id: Text
+    reason: Text
+    owner: Text
+    expires: Day
+
+
+class SignOff(Group):
+    """Advice and waivers (R). Approvals are recorded by command, never typed here."""
+
+    dpo_opinion: Opinion | Open = ask(
+        "What is the data protection officer's opinion?",
+        "GDPR 35(2), 38(6), 39",
+        when="dpia_required",
+    )
+    dpo_opinion_date: Day = ask("Of which date?", "GDPR 35(2)", when="dpia_required")
+    waivers: tuple[Waiver, ...] = ask(
+        "Which warnings are waived?", "GDPR 5(2)", when="optional", default=()
+    )

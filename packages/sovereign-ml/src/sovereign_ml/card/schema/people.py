@@ -1,0 +1,181 @@
+"""Answers about who is responsible, what for, and what the score decides (field groups B, C, D)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sovereign_ml.card.schema.base import Flag, Group, Open, Text, Texts, ask, part
+
+Relation = Literal[
+    "original", "compatible_6_4", "fresh_consent", "member_state_law", "incompatible"
+]
+Action = Literal[
+    "analytics_only",
+    "marketing_contact",
+    "discount_offer",
+    "price_change",
+    "service_priority",
+    "service_denial",
+    "contract_refusal",
+    "contract_termination",
+    "credit",
+    "insurance",
+    "employment",
+    "other",
+]
+Automation = Literal["none", "decision_support", "human_confirms_each", "solely_automated"]
+ScoreRole = Literal["informs", "strongly_relied_on", "determinative"]
+Effect = Literal["none", "minor", "similarly_significant", "legal"]
+
+
+class Processor(Group):
+    """A company that handles the data for the controller (GDPR 28, 30(1)(d))."""
+
+    name: Text
+    service: Text
+    country: Text = ask(
+        "In which country is it established (two-letter code)?", "GDPR 30(1)(d)-(e)"
+    )
+    parent_jurisdiction: Text = ask(
+        "Under which law does its parent company stand?", "GDPR 28(1), 48"
+    )
+    dpa_ref: Text = ask("Where is the processing agreement?", "GDPR 28(3)")
+    subprocessors_ref: Text = ask(
+        "Where is its list of subprocessors?", "GDPR 28(2), 28(4)", when="optional"
+    )
+
+
+class Roles(Group):
+    """Who answers for the model (B)."""
+
+    controller: Text = ask("Which organisation is the controller?", "GDPR 13(1)(a), 30(1)(a)")
+    controller_contact: Text = ask("How can people reach the controller?", "GDPR 13(1)(a)")
+    eu_representative: Text = ask(
+        "If the controller is outside the EU: who represents it?", "GDPR 27", when="optional"
+    )
+    joint_controllers: Texts = ask(
+        "Which joint controllers are there?", "GDPR 26", when="optional", default=(), empty=True
+    )
+    joint_arrangement_ref: Text = ask(
+        "Where is the arrangement between them?", "GDPR 26", when="joint_control"
+    )
+    dpo_contact: Text = ask(
+        "How can people reach the data protection officer?", "GDPR 13(1)(b), 37"
+    )
+    processors: tuple[Processor, ...] | Open = ask(
+        "Which companies process the data for you? An empty list says: none.",
+        "GDPR 28, 30(1)(d)",
+        empty=True,
+    )
+    owner_business: Text = ask(
+        "Which role owns the use of the score in the business?", "GDPR 5(2), 24"
+    )
+    owner_model: Text = ask("Which role owns the model?", "GDPR 5(2), 24")
+    owner_oversight: Text = ask("Which role oversees it and may stop it?", "GDPR 24; AI Act 26(2)")
+
+
+class Purpose(Group):
+    """What the score is for and whose data it uses (C)."""
+
+    statement: Text = ask(
+        "What is the score for, in one sentence?", "GDPR 5(1)(b), 13(1)(c), 30(1)(b)"
+    )
+    specific_uses: Texts = ask("Which uses are allowed?", "GDPR 5(1)(b)")
+    out_of_scope_uses: Texts = ask("Which uses are not allowed?", "GDPR 5(1)(b); AI Act 13(3)(b)")
+    foreseeable_misuse: Texts = ask("Which misuse is easy to imagine?", "AI Act 13(3)(b)(iii)")
+    relation_to_collection: Relation | Open = ask(
+        "Why may data collected earlier be used for this purpose?", "GDPR 5(1)(b), 6(4)"
+    )
+    compatibility_assessment_ref: Text = ask(
+        "Where is the note on the five factors of compatibility?",
+        "GDPR 6(4)(a)-(e), 13(3)",
+        when="compatible_purpose",
+    )
+    direct_marketing: Flag = ask(
+        "Is the score used to choose who gets an offer or advertising?", "GDPR 21(2)-(3)"
+    )
+    subject_categories: Texts = ask("Whose data is it (customers, members, ...)?", "GDPR 30(1)(c)")
+    territories: Texts = ask(
+        "In which countries do these people live (two-letter codes)?", "GDPR 30(1)(c), 35"
+    )
+    children_possible: Flag = ask("Can a child be among them?", "GDPR rec. 38, 71; WP251 ch. V")
+    vulnerable_groups: Texts = ask(
+        "Which vulnerable groups may be among them? [] says: none known.",
+        "GDPR rec. 75",
+        empty=True,
+    )
+    children_best_interest_ref: Text = ask(
+        "Where is it documented that the decision is in the child's best interest?",
+        "GDPR rec. 71",
+        when="optional",
+    )
+
+
+class EffectFactors(Group):
+    """What turns an ordinary offer into a significant effect; any yes needs a written reason (WP251 p. 21-22)."""
+
+    circumstances_behaviour_choices: Flag = ask(
+        "Can the decision seriously affect a person's circumstances, behaviour or choices?",
+        "WP251 p. 21",
+    )
+    prolonged_or_permanent: Flag = ask(
+        "Is the effect long or permanent, e.g. never again an offer?", "WP251 p. 21"
+    )
+    exclusion_or_discrimination: Flag = ask(
+        "Can it exclude people or treat a group worse?", "WP251 p. 21-22"
+    )
+    exploits_vulnerability: Flag = ask(
+        "Does it work on a known weakness, such as debt, illness or age?",
+        "WP251 p. 22; AI Act 5(1)(b)",
+    )
+    excludes_by_price: Flag = ask(
+        "Can the price a person gets in practice shut them out?", "WP251 p. 22"
+    )
+    essential_service: Flag = ask(
+        "Is it about something people cannot do without (energy, telecom, insurance, credit)?",
+        "GDPR rec. 71",
+    )
+    rationale: Text = ask(
+        "For each yes: why, and what follows for the person?", "WP251 p. 21-22", when="factor_true"
+    )
+
+
+class Recipient(Group):
+    """Another controller who receives the score (C-634/21)."""
+
+    controller: Text
+    contract_ref: Text = ask("Where is the contract with the recipient?", "GDPR 13(1)(e)")
+    art22_left_to_recipient: Flag = ask(
+        "Is Article 22 treated as the recipient's business alone?",
+        "C-634/21 operative part, para. 61",
+    )
+
+
+class Decision(Group):
+    """What happens because of the score (D). Whether Article 22 applies is computed from it, never typed."""
+
+    downstream_action: Action | Open = ask("What happens because of the score?", "GDPR 22(1)")
+    automation_level: Automation | Open = ask("What part does a person have in it?", "GDPR 22(1)")
+    score_role: ScoreRole | Open = ask(
+        "How much does the outcome hang on the score?", "C-634/21 paras 48-50, 73"
+    )
+    effect: Effect | Open = ask(
+        "How strongly does the outcome affect a person?", "GDPR 22(1), rec. 71"
+    )
+    not_selected_outcome: Text = ask(
+        "What happens to the people who are not selected?", "C-634/21 para. 61; WP251 p. 21"
+    )
+    score_transmitted_to: tuple[Recipient, ...] | Open = ask(
+        "Which other controllers receive the score? [] says: none.",
+        "C-634/21 operative part; GDPR 13(1)(e)",
+        empty=True,
+    )
+    price_personalised: Flag = ask(
+        "Does a person's price or discount depend on the score?", "Dir. 2011/83 Art. 6(1)(ea)"
+    )
+    price_notice_ref: Text = ask(
+        "Where are people told, before the contract, that the price is personalised?",
+        "Dir. 2011/83 Art. 6(1)(ea)",
+        when="price_personalised",
+    )
+    effect_factors: EffectFactors = part(EffectFactors)

@@ -1,0 +1,179 @@
+"""churn audit, sbom, licences, vuln: where data can go, what must not be committed, and what the project is made of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sovereign_ml.errors import Misuse, Refused
+
+if TYPE_CHECKING:
+    from sovereign_ml.audit import Report
+    from sovereign_ml.audit.secrets import Hit
+    from sovereign_ml.config.settings import Settings
+    from sovereign_ml.supply_chain.sbom import Pin
+
+app = typer.Typer()
+PANEL = "Audit and supply chain"
+ProfileOption = Annotated[
+    str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")
+]
+LockArgument = Annotated[
+    Path, typer.Argument(help="A hash-locked requirements file.", exists=True, dir_okay=False)
+]
+
+
+@app.command(rich_help_panel=PANEL)
+def audit(
+    notebooks: Annotated[
+        bool, typer.Option("--notebooks", help="Scan committed notebooks for data too.")
+    ] = False,
+    secrets: Annotated[
+        bool, typer.Option("--secrets", help="Scan committed files for secrets too.")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show addresses that are fine too.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
+    sarif: Annotated[
+        Path | None, typer.Option(help="Write SARIF 2.1.0 here, for a code forge.")
+    ] = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Judge every address in the project by the audit table of config.toml; exit 1 if the policy refuses one."""
+    from sovereign_ml.config import settings as configuration
+    from sovereign_ml.pipeline.project_audit import judged
+
+    settings = configuration.load(profile)
+    report = judged(settings, configuration.ENVIRONMENT)
+    hits = _hits(settings, notebooks=notebooks, secrets=secrets)
+    if sarif is not None:
+        sarif.write_text(json.dumps(report.to_sarif(), indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps({**report.to_json(), "hits": [_hit(hit) for hit in hits]}, indent=1))
+    else:
+        _show(report, hits, everything=everything)
+    refused = len(report.refused(settings.audit))
+    if refused or hits:
+        raise Refused(
+            f"The audit refuses addresses: {refused}, things that must not be committed: {len(hits)}. "
+            "What each means, and who may let it pass: docs/audit.md."
+        )
+
+
+def _hits(settings: Settings, *, notebooks: bool, secrets: bool) -> list[Hit]:
+    from sovereign_ml.audit.notebooks import scan_notebooks
+    from sovereign_ml.audit.secrets import scan_secrets
+
+    found = scan_notebooks(settings.root, settings.audit.exclude) if notebooks else []
+    return found + (scan_secrets(settings.root, settings.audit.exclude) if secrets else [])
+
+
+def _hit(hit: Hit) -> dict[str, Any]:
+    return {"file": hit.file, "line": hit.line, "kind": hit.kind}
+
+
+def _show(report: Report, hits: list[Hit], *, everything: bool) -> None:
+    from sovereign_ml.cli.console import out
+
+    if out.is_terminal:
+        out.print(report.table(everything=everything))
+    else:
+        typer.echo("\n".join(report.lines(everything=everything)))
+    for hit in hits:
+        typer.echo(f"error  {hit.file}:{hit.line}  {hit.kind}")
+    counts = ", ".join(f"{count} {severity}" for severity, count in report.counts().items())
+    typer.echo(f"{counts}. Classes, declarations and waivers: docs/audit.md.")
+
+
+@app.command(rich_help_panel=PANEL)
+def sbom(
+    lock: LockArgument,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File; default: standard output.")
+    ] = None,
+) -> None:
+    """Write the bill of materials (CycloneDX 1.6 JSON) of a lock."""
+    from hashlib import sha256
+
+    from sovereign_ml.supply_chain.sbom import sbom as document
+
+    version = sha256(lock.read_bytes()).hexdigest()[:12]
+    text = (
+        json.dumps(document(_pins(lock), name=f"churn-{lock.stem}", version=version), indent=1)
+        + "\n"
+    )
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+
+
+@app.command(rich_help_panel=PANEL)
+def licences(lock: LockArgument) -> None:
+    """List the packages of a lock by licence, as their own metadata names it."""
+    from sovereign_ml.supply_chain.sbom import licences as by_licence
+
+    for licence, packages in by_licence(_pins(lock)).items():
+        typer.echo(f"{licence} ({len(packages)}): {', '.join(packages)}")
+
+
+@app.command(rich_help_panel=PANEL)
+def vuln(
+    locks: Annotated[
+        list[Path],
+        typer.Argument(help="Hash-locked requirements files.", exists=True, dir_okay=False),
+    ],
+    profile: ProfileOption = None,
+) -> None:
+    """Ask the audit table's vulnerability_service about every locked package; exit 1 on a finding."""
+    from sovereign_ml.config import settings as configuration
+    from sovereign_ml.supply_chain.vulnerabilities import vulnerabilities
+
+    settings = configuration.load(profile)
+    service = settings.audit.vulnerability_service
+    if not service:
+        raise Misuse(
+            "No vulnerability service is set, so nothing was asked. Set [audit] vulnerability_service in config.toml "
+            "to the query address of an OSV service, best your own mirror: it learns what you run."
+        )
+    _may_see_packages(service, settings)
+    count = 0
+    for lock in locks:
+        found = vulnerabilities(lock, service)
+        count += len(found)
+        for one in found:
+            mended = f"mended in {', '.join(one.mended_in)}" if one.mended_in else "not mended yet"
+            typer.echo(f"{lock.name}  {one.package} {one.version}  {one.advisory}  {mended}")
+    if count:
+        raise Refused(
+            f"{count} known vulnerabilities. Raise the floors in requirements/*.in, then `make lock`."
+        )
+    typer.echo(f"No known vulnerability in {', '.join(lock.name for lock in locks)}.")
+
+
+def _may_see_packages(service: str, settings: Settings) -> None:
+    """The list of packages and versions is metadata: the policy says who may have it."""
+    from sovereign_ml.audit import Payload
+    from sovereign_ml.jurisdictions import classify
+
+    seen = classify(service)
+    if not settings.audit.allows(seen.jurisdiction, Payload.METADATA):
+        owner = seen.provider or seen.host
+        raise Refused(
+            f"[audit] vulnerability_service {service}: {owner} is {seen.jurisdiction.value}, "
+            "which [audit.allow] does not let have metadata. Name a mirror of your own."
+        )
+
+
+def _pins(lock: Path) -> list[Pin]:
+    from sovereign_ml.supply_chain.sbom import LockError, read_lock
+
+    try:
+        return read_lock(lock)
+    except LockError as error:
+        raise Misuse(str(error)) from None

@@ -1,0 +1,189 @@
+"""churn check, approve, promote: what the card's rules find, who approves, and the move to production."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from sovereign_ml.cli.card_output import (
+    bundled_version,
+    now,
+    print_findings,
+    read_card,
+    rebuilt,
+    show,
+    still_wanted,
+)
+from sovereign_ml.errors import Misuse, Refused
+
+if TYPE_CHECKING:
+    from sovereign_ml.card.promotion import Decision
+    from sovereign_ml.card.schema.card import Approval, Card
+    from sovereign_ml.config.settings import Settings
+    from sovereign_ml.registry.aliases import MlflowRegistry
+
+app = typer.Typer()
+PANEL = "The card"
+ProfileOption = Annotated[
+    str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")
+]
+AsOption = Annotated[
+    str, typer.Option("--as", help="First and last name of the person, e.g. 'Ada Lovelace'.")
+]
+
+
+class Role(StrEnum):
+    """Who may approve. The data protection officer gives an opinion in model_card.toml instead."""
+
+    business_owner = "business_owner"
+    model_owner = "model_owner"
+    legal = "legal"
+    security = "security"
+
+
+@app.command(rich_help_panel=PANEL)
+def check(
+    promotion: Annotated[
+        bool, typer.Option("--promotion", help="As strictly as `churn promote`.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Run every rule over the card; exit 1 if one blocks."""
+    from sovereign_ml.card.rules import blocks
+    from sovereign_ml.card.rules import check as run_rules
+
+    settings = _settings(profile)
+    card = read_card(settings)
+    findings = run_rules(
+        card, settings.rule_policy, now().date(), at="promote" if promotion else "register"
+    )
+    if as_json:
+        rows = [finding.model_dump() for finding in findings]
+        typer.echo(
+            json.dumps({"status": card.status, "findings": rows}, indent=2, ensure_ascii=False)
+        )
+    else:
+        print_findings(settings, card, findings)
+    if blocking := blocks(findings):
+        raise Refused(f"Blocked by {', '.join(sorted({finding.rule for finding in blocking}))}.")
+
+
+@app.command(rich_help_panel=PANEL)
+def approve(
+    role: Annotated[Role, typer.Option(help="The role in which the person decides.")],
+    person: AsOption,
+    reject: Annotated[bool, typer.Option("--reject", help="Record a rejection.")] = False,
+    comment: Annotated[str, typer.Option(help="Kept with the decision.")] = "",
+    profile: ProfileOption = None,
+) -> None:
+    """Record that a named person approves (or rejects) this very card; commit the file afterwards."""
+    from sovereign_ml.registry import approvals
+
+    settings = _settings(profile)
+    card = read_card(settings)
+    made = _recorded(settings, card, role.value, person, "reject" if reject else "approve", comment)
+    signed = approvals.signed(card, settings)
+    approvals.publish(signed, settings)
+    verb = "rejects" if reject else "approves"
+    typer.echo(
+        f"{made.person} {verb} card {made.card_hash[:12]} as {made.role}. {still_wanted(signed, settings)}"
+    )
+    typer.echo(
+        f"Commit {approvals.APPROVALS}. The signatures stand in {settings.paths.card}/card.html."
+    )
+
+
+@app.command(rich_help_panel=PANEL)
+def promote(
+    person: Annotated[
+        str, typer.Option("--as", help="Who, first and last name.", prompt="First and last name")
+    ],
+    why: Annotated[str, typer.Option(help="Why; kept in the registry's history.", prompt="Why")],
+    back: Annotated[bool, typer.Option("--rollback", help="Return to the version before.")] = False,
+    version: Annotated[
+        str, typer.Option(help="Registry version; default: the one in the bundle.")
+    ] = "",
+    profile: ProfileOption = None,
+) -> None:
+    """Make a registered version production, if rules, approvals, metric and data allow it."""
+    from sovereign_ml.card import promotion
+    from sovereign_ml.registry.aliases import MlflowRegistry
+
+    settings = _settings(profile)
+    registry = MlflowRegistry(settings)
+    if back:
+        _announce(promotion.rollback(registry, by=person, why=why, at=now()), settings)
+        return
+    card, wanted = read_card(settings), version or bundled_version(settings)
+    policy = settings.rule_policy
+    _announce(
+        promotion.promote(registry, card, policy, version=wanted, by=person, why=why, at=now()),
+        settings,
+    )
+    _show_signed(card, wanted, registry, settings)
+
+
+def list_open(settings: Settings) -> None:
+    """Print what people still have to answer in ``model_card.toml``, with the article, and how far they are."""
+    from sovereign_ml.card.questions import open_questions, paste, progress
+
+    card = rebuilt(settings)
+    questions, done = open_questions(card), progress(card)
+    show(("answer", "question", "source"), [(q.path, q.text, q.source) for q in questions])
+    if lines := paste(card, questions):
+        typer.echo(f"An answer made these necessary; paste them into model_card.toml:\n\n{lines}\n")
+    typer.echo(f"{done.answered} of {done.required} questions answered, {len(questions)} open.")
+
+
+def _recorded(
+    settings: Settings,
+    card: Card,
+    role: str,
+    person: str,
+    decision: Literal["approve", "reject"],
+    comment: str,
+) -> Approval:
+    from sovereign_ml.card import approval
+    from sovereign_ml.registry.approvals import APPROVALS
+
+    try:
+        made = approval.approve(
+            card, role=role, person=person, at=now(), decision=decision, comment=comment
+        )
+    except approval.ApprovalError as error:
+        raise Refused(str(error)) from None
+    approval.record(settings.root / APPROVALS, made)
+    return made
+
+
+def _show_signed(card: Card, version: str, registry: MlflowRegistry, settings: Settings) -> None:
+    """The signatures, in every copy of the card. Production has moved already, so a failure here only warns."""
+    from sovereign_ml.card.promotion import RegistryError
+    from sovereign_ml.registry import approvals, bundle_store
+
+    approvals.publish(card, settings)
+    try:
+        registry.keep_card(version, settings.path("card"))
+        bundle_store.sign(settings, version, settings.path("card"))
+    except (RegistryError, Refused, Misuse) as error:
+        typer.echo(f"The registry still has the card without signatures: {error}", err=True)
+
+
+def _settings(profile: str | None) -> Settings:
+    from sovereign_ml.config import settings
+
+    return settings.load(profile)
+
+
+def _announce(decision: Decision, settings: Settings) -> None:
+    if not decision.allowed:
+        raise Refused(
+            "Production stays as it is:\n"
+            + "\n".join(f"  - {reason}" for reason in decision.reasons)
+        )
+    before = f" (before: {decision.previous})" if decision.previous else ""
+    typer.echo(f"{settings.project.name} version {decision.version} is production{before}.")

@@ -1,0 +1,133 @@
+"""The card as its commands read and print it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from sovereign_ml.errors import Misuse
+
+if TYPE_CHECKING:
+    from sovereign_ml.card.rules import Finding
+    from sovereign_ml.card.schema.card import Card
+    from sovereign_ml.config.settings import Settings
+
+
+def now() -> datetime:
+    """The time of an approval or a move, UTC."""
+    return datetime.now(UTC)
+
+
+def read_card(settings: Settings) -> Card:
+    """The card as step 6 wrote it, with the approvals recorded so far."""
+    from pydantic import ValidationError
+
+    from sovereign_ml.card.build import CardError
+    from sovereign_ml.card.schema.card import read
+    from sovereign_ml.registry import approvals
+
+    path = settings.path("card") / "card.json"
+    try:
+        return approvals.signed(read(path), settings)
+    except FileNotFoundError:
+        raise Misuse(f"{path} does not exist: run `churn card` first.") from None
+    except ValidationError as error:
+        raise Misuse(
+            f"{path} is no card of this version ({error.error_count()} errors): run `churn card` again."
+        ) from None
+    except CardError as error:
+        raise Misuse(str(error)) from None
+
+
+def rebuilt(settings: Settings) -> Card:
+    """The card with the answers as they stand in ``model_card.toml`` now, and the facts of the last run, if any."""
+    from sovereign_ml.card.build import CardError, build, read_answers
+    from sovereign_ml.card.schema.facts import Facts
+
+    known = (settings.path("card") / "card.json").exists()
+    facts = read_card(settings).facts if known else Facts()
+    try:
+        return build(
+            facts, read_answers(settings.root / "model_card.toml"), card_id=settings.project.name
+        )
+    except CardError as error:
+        raise Misuse(str(error)) from None
+
+
+def bundled_version(settings: Settings) -> str:
+    """The registry version that the bundle of step 7 names."""
+    path = settings.path("bundle") / "bundle.json"
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["version"])
+    except FileNotFoundError:
+        raise Misuse(
+            f"{path} does not exist: run `churn register` first, or name --version."
+        ) from None
+
+
+def still_wanted(card: Card, settings: Settings) -> str:
+    """What the person at the keyboard does next."""
+    from sovereign_ml.card.approval import problems
+
+    left = list(problems(card, settings.rule_policy.approval_roles))
+    return " ".join(left) if left else "All approvals are there: `churn promote` is next."
+
+
+def print_findings(settings: Settings, card: Card, findings: list[Finding]) -> None:
+    """The findings as a table, the lines to paste, and in one line where the card stands."""
+    from sovereign_ml.card.render.hurdles import hurdles
+
+    rows = [
+        (row.rule, row.effect, row.article, row.found, row.do) for row in hurdles(card, findings)
+    ]
+    show(("rule", "", "article", "found", "what to do"), rows)
+    if pasted := "\n".join(f.paste for f in findings if f.paste):
+        typer.echo(
+            f"An answer made these necessary; paste them into model_card.toml:\n\n{pasted}\n"
+        )
+    typer.echo(
+        f"Card {card.content_hash[:12]}: {card.status}. {_verdict(card, findings, settings)}"
+    )
+    if rebuilt(settings).content_hash != card.content_hash:
+        typer.echo(
+            "model_card.toml or the template changed since the card was written: run `churn card`.",
+            err=True,
+        )
+
+
+def _verdict(card: Card, findings: list[Finding], settings: Settings) -> str:
+    """Where the card stands on its way to production."""
+    from sovereign_ml.card.render.hurdles import hurdles, in_short
+    from sovereign_ml.card.rules import blocks, check
+
+    ahead = check(card, settings.rule_policy, now().date(), at="promote")
+    if not findings and not ahead:
+        return "No finding."
+    told = in_short(hurdles(card, ahead))
+    hint = (
+        "" if blocks(findings) or not blocks(ahead) else " (`churn check --promotion` shows them)"
+    )
+    return f"{told[:1].upper()}{told[1:]}{hint}."
+
+
+def show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """A table on a terminal, tab-separated lines when piped."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    out = Console(highlight=False)
+    if not out.is_terminal:
+        for row in rows:
+            typer.echo("\t".join(row))
+        return
+    shown = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        shown.add_row(*map(escape, row))
+    if rows:
+        out.print(shown)

@@ -1,0 +1,99 @@
+"""Output for people: progress and one table on a terminal, plain lines when piped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.pipeline import flow
+
+HEAD: dict[str, Literal["left", "right"]] = {
+    "step": "left",
+    "seconds": "right",
+    "rows in": "right",
+    "rows out": "right",
+    "result": "left",
+}
+PIPED_WIDTH = 400
+"""Piped lines are not folded: the next program reads them one by one."""
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def working(verb: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A spinner with the seconds while a step runs (terminal only), then one line with its result."""
+    number = flow.BY_VERB[verb].number
+    lines: list[dict[str, Any]] = []
+    if out.is_terminal:
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=out, transient=True) as progress:
+            progress.add_task(f"{number} {verb}", total=None)
+            yield lines.append
+    else:
+        yield lines.append
+    for line in lines:
+        out.print(f"[green]{number} {verb:<9}[/] {line['seconds']:>6.1f} s  {line['headline']}")
+
+
+def warn_placeholders(settings: Settings) -> None:
+    """A placeholder warns in `local`; `settings.load` makes it an error elsewhere."""
+    if settings.profile_name == "local" and settings.project.name.startswith("{{"):
+        err.print("[yellow]Warning:[/] config.toml was not rendered; names are placeholders.")
+
+
+def table(settings: Settings, since: float) -> None:
+    """The table at the end of `make run`: seconds, rows and headline of each step, then where to go next."""
+    rows = [_row(settings, step, since) for step in flow.STEPS]
+    out.print()
+    if out.is_terminal:
+        shown = Table(
+            title=f"{settings.project.title} ({settings.profile_name})", title_justify="left"
+        )
+        for name, justify in HEAD.items():
+            shown.add_column(name, justify=justify, overflow="fold")
+        for row in rows:
+            shown.add_row(*row)
+        out.print(shown)
+    else:
+        for step, seconds, rows_in, rows_out, result in (tuple(HEAD), *rows):
+            out.print(f"{step:<11} {seconds:>9} {rows_in:>10} {rows_out:>10}  {result}")
+    out.print(f"Done in {time.time() - since:.1f} s. Model card: {settings.paths.card}/card.html")
+    out.print(
+        "Next: git add -A && git commit; make serve (the service), make ui (MLflow), make check (open questions)"
+    )
+
+
+def _row(settings: Settings, step: flow.Step, since: float) -> tuple[str, ...]:
+    found, ran = flow.summary(settings, step), flow.recall(settings.root, step.verb)
+    seconds = f"{ran['seconds']:.1f}" if ran.get("finished", 0) >= since else "unchanged"
+    rows_in, rows_out = (f"{found[k]:,}" if k in found else "" for k in ("rows_in", "rows_out"))
+    return (
+        f"{step.number} {step.verb}",
+        seconds,
+        rows_in,
+        rows_out,
+        str(found.get("headline", "not run")),
+    )
+
+
+def pipeline_result(settings: Settings, artifacts: Mapping[str, Path]) -> None:
+    """One line a step of a pipeline run, and where its artifacts are."""
+    for step in flow.STEPS:
+        found = json.loads((artifacts[step.writes] / "summary.json").read_text(encoding="utf-8"))
+        out.print(f"[green]{step.number} {step.verb:<9}[/] {found['headline']}")
+    out.print(
+        f"Pipeline of {settings.project.title} done. Artifacts: {artifacts['raw'].parent.parent}"
+    )

@@ -1,0 +1,215 @@
+"""churn deploy, deploy-status, rollback, deploy-kserve: the service on sota.io or on Kubernetes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sovereign_ml.errors import Misuse, Refused
+
+if TYPE_CHECKING:
+    from sovereign_ml.deploy.run import Clock
+    from sovereign_ml.deploy.send import Shipment
+    from sovereign_ml.deploy.sota_api import SotaApi
+
+app = typer.Typer()
+PANEL = "The service"
+ProfileOption = Annotated[
+    str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")
+]
+VersionOption = Annotated[
+    str,
+    typer.Option(
+        help="Registry version or alias; default: production, in the profile local candidate."
+    ),
+]
+BundleOption = Annotated[
+    Path | None, typer.Option(help="A bundle folder instead of the registry's.")
+]
+
+
+@app.command(rich_help_panel=PANEL)
+def deploy(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print everything, send nothing.")
+    ] = False,
+    version: VersionOption = "",
+    bundle: BundleOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Stage the service with a registered bundle, ship it to sota.io, wait until it runs and answers."""
+    from sovereign_ml.deploy import run
+
+    settings = _settings(profile)
+    with _one_line():
+        shipment = _shipment(settings, bundle or _registered(settings, version))
+        link, releases = _link(settings), _releases(settings)
+        if dry_run:
+            plan = run.dry_run(shipment, link=link, releases=releases)
+            typer.echo("\n".join(plan))
+            if any(line.startswith("REFUSED") for line in plan):
+                raise Refused(
+                    "the dry run found what `churn deploy` would refuse; see the lines above."
+                )
+            return
+        clock = _clock(settings)
+        release = run.deploy(
+            shipment, _api(settings), link=link, releases=releases, clock=clock, say=typer.echo
+        )
+    typer.echo(f"{release.bundle} runs at {shipment.url} (deployment {release.deployment})")
+
+
+@app.command(rich_help_panel=PANEL)
+def deploy_status(
+    as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """The newest deployments and the bundle in each."""
+    import json
+
+    from sovereign_ml.deploy.rollback import status
+
+    settings = _settings(profile)
+    with _one_line():
+        rows = status(_api(settings), link=_link(settings), releases=_releases(settings))
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        _table(rows)
+
+
+@app.command(rich_help_panel=PANEL)
+def rollback(profile: ProfileOption = None) -> None:
+    """Bring back the previous deployment and the variables it was released with."""
+    from sovereign_ml.deploy.rollback import rollback as go_back
+
+    settings = _settings(profile)
+    with _one_line():
+        release = go_back(
+            _api(settings),
+            link=_link(settings),
+            releases=_releases(settings),
+            service_url=settings.deploy.service_url,
+            clock=_clock(settings),
+            say=typer.echo,
+        )
+    typer.echo(f"{release.bundle} runs again (deployment {release.deployment})")
+
+
+@app.command(rich_help_panel=PANEL)
+def deploy_kserve(profile: ProfileOption = None) -> None:
+    """Print the KServe manifests for `kubectl apply -f -`."""
+    from sovereign_ml.deploy.kserve import render_kserve
+
+    settings = _settings(profile)
+    table = settings.deploy
+    with _one_line():
+        text = render_kserve(
+            table.slug, table.kserve, table.variables, settings.root / "deploy" / "kserve"
+        )
+    typer.echo(text, nl=False)
+
+
+def _settings(profile: str | None) -> Any:
+    from sovereign_ml.config import settings
+
+    return settings.load(profile)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """A refusal of the platform or a check ends with 1, a wrong configuration with 2, each in words."""
+    from sovereign_ml.deploy import DeployError
+
+    try:
+        yield
+    except DeployError as error:
+        raise Refused(str(error)) from None
+    except ValueError as error:
+        raise Misuse(str(error)) from None
+
+
+def _registered(settings: Any, version: str) -> Path:
+    """The bundle of the chosen registry version, fetched below ``build/``."""
+    from sovereign_ml.registry import bundle_store
+
+    wanted = version or ("candidate" if settings.profile_name == "local" else "production")
+    folder = bundle_store.fetch(settings, wanted, settings.root / "build" / "bundle")
+    typer.echo(f"Bundle of version '{wanted}' from the registry {settings.profile.tracking_uri}")
+    return folder
+
+
+def _shipment(settings: Any, bundle: Path) -> Shipment:
+    from sovereign_ml.config.settings import ENVIRONMENT
+    from sovereign_ml.deploy.send import Shipment
+    from sovereign_ml.deploy.stage import stage
+
+    root, table = settings.root, settings.deploy
+    staged = stage(
+        bundle=bundle,
+        serve_dir=root / "serve",
+        sovereign_dir=root / "src" / "sovereign",
+        serve_lock=root / "requirements" / "serve.lock",
+        templates=root / "deploy",
+        base_image=table.base_image,
+        out=root / "build" / "deploy",
+    )
+    return Shipment(
+        staged=staged,
+        name=settings.project.title,
+        slug=table.slug,
+        variables=table.variables,
+        secrets={name: ENVIRONMENT.get(name, "") for name in table.secrets},
+        service_url=table.service_url,
+        api_url=table.api_url,
+        cli=table.sota_cli,
+    )
+
+
+def _link(settings: Any) -> Path:
+    """The sota project of this folder; belongs into version control."""
+    return Path(settings.root, ".sota.json")
+
+
+def _releases(settings: Any) -> Path:
+    """What was released with which variables; belongs into version control."""
+    return Path(settings.root, "deploy", "releases.json")
+
+
+def _clock(settings: Any) -> Clock:
+    from sovereign_ml.deploy.run import Clock
+
+    table = settings.deploy
+    return Clock(poll_s=table.poll_s, timeout_s=table.timeout_s, smoke_s=table.smoke_s)
+
+
+def _api(settings: Any) -> SotaApi:
+    from sovereign_ml.config.settings import ENVIRONMENT
+    from sovereign_ml.deploy.sota_api import SotaApi
+    from sovereign_ml.deploy.transport import Transport
+
+    token = ENVIRONMENT.get("SOTA_API_KEY", "")
+    if not token:
+        raise Misuse(
+            "SOTA_API_KEY is not set: make a key at sota.io and put it into the environment."
+        )
+    return SotaApi(Transport(settings.deploy.api_url, token, say=typer.echo))
+
+
+def _table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(pad_edge=False)
+    for name in ("deployment", "status", "created_at", "bundle", "kind", "smoke", "error"):
+        shown.add_column(name.replace("_at", ""), overflow="fold")
+    for row in rows:
+        shown.add_row(
+            row["deployment"][:8],
+            *(row[n] for n in ("status", "created_at", "bundle", "kind", "smoke", "error")),
+        )
+    Console(soft_wrap=True).print(shown)

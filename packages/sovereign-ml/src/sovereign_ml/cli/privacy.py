@@ -1,0 +1,244 @@
+"""churn erase, access, rectify, retain: what people may ask for, and what time takes away."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sovereign_ml.errors import Misuse, Refused
+
+if TYPE_CHECKING:
+    from sovereign_ml.config.settings import Settings
+
+app = typer.Typer()
+PANEL = "People's rights"
+ProfileOption = Annotated[
+    str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")
+]
+SubjectOption = Annotated[
+    list[str] | None, typer.Option(help="Customer id as in your transactions; repeatable.")
+]
+FileOption = Annotated[Path | None, typer.Option(help="Customer ids, one a line.")]
+PseudonymOption = Annotated[
+    bool, typer.Option("--pseudonyms", help="The ids given are pseudonyms already.")
+]
+
+
+@app.command(rich_help_panel=PANEL)
+def erase(
+    subject: SubjectOption = None,
+    file: FileOption = None,
+    pseudonyms: PseudonymOption = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Erase everyone who came back out of a backup.")
+    ] = False,
+    reference: Annotated[
+        str, typer.Option(help="Your number of the request, for the receipt; no name.")
+    ] = "",
+    profile: ProfileOption = None,
+) -> None:
+    """Erase people everywhere (GDPR Art. 17); without a name, finish an erasure that was interrupted."""
+    from sovereign_ml.data_subjects import erasure
+    from sovereign_ml.storage import dvc
+
+    settings = _settings(profile)
+    people = _people(settings, subject, file, pseudonyms)
+    if again and not people and not (people := erasure.returned(settings)):
+        typer.echo(
+            "None of the erased is in the data, its versions, the object storage or the decision log."
+        )
+        return
+    receipt = erasure.erase(settings, people, reference)
+    where = f"{erasure.RECEIPTS}/{receipt.id}.html"
+    who = (
+        "erased"
+        if len(settings.pseudonym_keys()) == 1
+        else "pseudonyms erased (people have one for each key)"
+    )
+    typer.echo(f"{len(receipt.people)} {who}, {len(receipt.removed)} places. Receipt: {where}")
+    for sentence in receipt.source:
+        typer.echo(f"  {sentence}")
+    typer.echo(f"  Model: {receipt.model.done}")
+    if receipt.remains:
+        places = ", ".join(trace.place for trace in receipt.remains)
+        raise Refused(
+            f"Still there: {places}. Remove them by hand, then call `churn erase` again: it goes on."
+        )
+    typer.echo("Now commit governance/, data/source.json and dvc.lock, and run `churn push`.")
+    if receipt.model.answer in ("retrain_on_request", "unlearn"):
+        dvc.reproduce(settings.root)
+
+
+@app.command(rich_help_panel=PANEL)
+def access(
+    subject: Annotated[str, typer.Option(help="Customer id as in your transactions.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for access.html and access.json.")
+    ] = None,
+    pseudonyms: PseudonymOption = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Write everything that is held about a person, for them to read and to take along (GDPR Art. 15, 20)."""
+    from sovereign_ml.data_subjects import access as request
+    from sovereign_ml.privacy import suppression
+
+    settings = _settings(profile)
+    names = _people(settings, [subject], None, pseudonyms)
+    found = request.gather(settings, names)
+    folder = (
+        output
+        or settings.root / "build/access" / suppression.tombstones(settings).mark(names[0])[:12]
+    )
+    for path in request.write(settings, found, folder):
+        typer.echo(f"Wrote {path}")
+    if found.empty:
+        typer.echo("Nothing is held about them. The answer says so.")
+    if found.unanswered:
+        typer.echo(
+            f"model_card.toml does not say yet: {', '.join(found.unanswered)}. Answer it, then write this again."
+        )
+    typer.echo(
+        "Hand it over safely, then delete it; `churn retain --apply` does after the period of `copies`."
+    )
+
+
+@app.command(rich_help_panel=PANEL)
+def rectify(
+    subject: Annotated[str, typer.Option(help="Customer id as in your transactions.")],
+    set_: Annotated[
+        list[str], typer.Option("--set", help="column=value as the data has it; repeatable.")
+    ],
+    purchase: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"],
+            help="Time (UTC) of the purchase that is wrong.",
+        ),
+    ] = None,
+    pseudonyms: PseudonymOption = False,
+    reference: Annotated[
+        str, typer.Option(help="Your number of the request, for the receipt; no name.")
+    ] = "",
+    profile: ProfileOption = None,
+) -> None:
+    """Correct a person's data, score and decide again, and link the new decision to the old one (GDPR Art. 16)."""
+    from sovereign_ml.data_subjects import rectification as request
+
+    settings = _settings(profile)
+    if wrong := [one for one in set_ if "=" not in one]:
+        raise Misuse(
+            f"--set {wrong[0]!r} has no '=': write column=value, such as --set amount_eur=12.50."
+        )
+    values = {
+        name.strip(): value.strip() for name, _, value in (one.partition("=") for one in set_)
+    }
+    names = _people(settings, [subject], None, pseudonyms)
+    moment = purchase.replace(tzinfo=UTC) if purchase else None
+    found, page = request.rectify(settings, names, moment, values, reference)
+    rows = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
+    typer.echo(
+        f"{', '.join(values)} corrected in {rows}. Receipt: {page.relative_to(settings.root)}"
+    )
+    if again := found.again:
+        typer.echo(
+            f"  Decided again: {again.score_before:.3f} ({again.outcome_before}) is now {again.score_after:.3f} "
+            f"({again.outcome_after}); decision {again.new} corrects {again.old}."
+        )
+    else:
+        typer.echo("  No decision about them is on record; the score is new in data/8_scores.")
+    typer.echo(f"  Tell these recipients (GDPR Art. 19): {'; '.join(found.recipients) or 'none'}.")
+    typer.echo(
+        "Correct your source file too. Now commit governance/, data/source.json and dvc.lock, and `churn push`."
+    )
+
+
+@app.command(rich_help_panel=PANEL)
+def retain(
+    apply: Annotated[
+        bool, typer.Option("--apply/--plan", help="Delete what is due, or only list it.")
+    ] = False,
+    at: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As if it were this day (UTC).")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="The list as JSON.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """List or delete what is past its period in the retention table (GDPR Art. 5(1)(e))."""
+    import json
+
+    from sovereign_ml.data_subjects import retention
+
+    settings = _settings(profile)
+    now = at.replace(tzinfo=UTC) if at else retention.now()
+    retention.refuse_short_log(settings, now)
+    due = retention.apply(settings, now) if apply else retention.plan(settings, now)
+    if json_:
+        typer.echo(json.dumps([one.model_dump(mode="json") for one in due], indent=2))
+        return
+    for one in due:
+        typer.echo(
+            f"{one.data_class:<13}{one.count:>9,} {one.unit:<9}before {one.before:%Y-%m-%d}  {one.place}"
+        )
+    done = "deleted" if apply else "due; `churn retain --apply` deletes exactly this"
+    typer.echo(f"{len(due)} places {done}." if due else "Nothing is past its period.")
+
+
+@app.command("rotate-key", rich_help_panel=PANEL)
+def rotate_key(
+    new_key_file: Annotated[
+        Path | None, typer.Option(help="File with the new key in hex; made if absent.")
+    ] = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Change the key of the pseudonyms; whoever was erased, objected or corrected something stays so."""
+    from sovereign_ml.data_subjects import key_rotation
+
+    done = key_rotation.rotate(_settings(profile), new_key_file)
+    typer.echo(
+        f"{done.people:,} people of the source have a new pseudonym. Carried over: {done.tombstones:,} tombstones, "
+        f"{done.objections:,} objections, {done.corrections:,} corrections. No mapping was kept."
+    )
+    if done.in_use:
+        typer.echo(f"The keys, newest first, are in {done.keys}: back it up apart from the data.")
+    else:
+        typer.echo(
+            f"Put the content of {done.keys} (keys, newest first) into CHURN_PSEUDONYM_KEY, then delete it."
+        )
+    typer.echo(
+        "Now `churn run` and `churn push`; then `churn materialise`, if the online store was filled before."
+    )
+
+
+def _settings(profile: str | None) -> Settings:
+    from sovereign_ml.config import settings
+
+    return settings.load(profile)
+
+
+def _people(
+    settings: Settings, subject: list[str] | None, file: Path | None, given: bool
+) -> list[str]:
+    """Pseudonyms of those named on the command line and in the file: under the key in use, then under former ones."""
+    from sovereign_ml.pseudonyms import names_of
+
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines() if file else []
+    except OSError as error:
+        raise Misuse(
+            f"Cannot read {file}: {error.strerror}. It needs one customer id a line."
+        ) from None
+    ids = [one.strip() for one in [*(subject or []), *lines] if one.strip()]
+    if not given:
+        return list(names_of(ids, settings.pseudonym_keys()))
+    if wrong := [one for one in ids if not _is_pseudonym(one)]:
+        raise Misuse(
+            f"{wrong[0]!r} is no pseudonym (32 of 0-9a-f); leave --pseudonyms out for customer ids."
+        )
+    return ids
+
+
+def _is_pseudonym(text: str) -> bool:
+    return len(text) == 32 and set(text) <= set("0123456789abcdef")

@@ -1,0 +1,221 @@
+"""churn tracking-server, feature-server, materialise, parity, doctor, submit: what the profile eu adds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from sovereign_ml.config.settings import Settings
+
+app = typer.Typer()
+PANEL = "The profile eu"
+SHOWN = 20
+"""Differences that are printed; --output has them all."""
+ProfileOption = Annotated[
+    str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")
+]
+HostOption = Annotated[str, typer.Option(help="The address to listen on.")]
+PortOption = Annotated[int, typer.Option(min=1, max=65535)]
+
+
+def _settings(profile: str | None) -> Settings:
+    from sovereign_ml.config import settings
+
+    settings.pass_on(profile=profile)
+    return settings.load()
+
+
+@app.command("tracking-server", rich_help_panel=PANEL)
+def tracking_server(
+    host: HostOption = "127.0.0.1", port: PortOption = 5000, profile: ProfileOption = None
+) -> None:
+    """Run MLflow's server on PostgreSQL and S3, with users and permissions of its own."""
+    from sovereign_ml.servers import run
+
+    run.tracking(_settings(profile), host, port)
+
+
+@app.command("feature-server", rich_help_panel=PANEL)
+def feature_server(
+    host: HostOption = "127.0.0.1", port: PortOption = 6566, profile: ProfileOption = None
+) -> None:
+    """Run Feast's feature server, behind FEATURE_STORE_TOKEN; only the look-up can be reached."""
+    from sovereign_ml.servers import run
+
+    run.features(_settings(profile), host, port)
+
+
+@app.command(rich_help_panel=PANEL)
+def materialise(profile: ProfileOption = None) -> None:
+    """Fill the online store anew from the offline store, as after a flush; nothing is computed again."""
+    from sovereign_ml.features.parity import materialise_again
+
+    settings = _settings(profile)
+    typer.echo(
+        f"{materialise_again(settings):,} customers are in the online store: {settings.profile.online_store}."
+    )
+
+
+@app.command(rich_help_panel=PANEL)
+def parity(
+    profile: ProfileOption = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write every difference as JSON here.")
+    ] = None,
+) -> None:
+    """Compare every feature of every current customer, offline against online; exit 1 if one differs."""
+    from sovereign_ml.errors import Refused
+    from sovereign_ml.features.parity import compare
+
+    found = compare(_settings(profile))
+    for name in found.features:
+        typer.echo(f"{name:<22} {found.customers:>8,} compared  {found.differing(name):>6,} differ")
+    if output is not None:
+        output.write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
+    for row in found.differences[:SHOWN]:
+        typer.echo(f"{row.customer_id}  {row.feature}: offline {row.offline}, online {row.online}")
+    if found.differences:
+        raise Refused(
+            f"{len(found.differences):,} values differ as of {found.as_of}: `churn materialise` writes the online "
+            "store anew."
+        )
+    typer.echo(
+        f"No difference: {found.customers:,} customers, {len(found.features)} features, as of {found.as_of}."
+    )
+
+
+@app.command(rich_help_panel=PANEL)
+def doctor(
+    profile: ProfileOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
+) -> None:
+    """Ask every server of the profile: reachable, closed, writable, right version, whose law; exit 1 if one fails."""
+    from sovereign_ml.errors import Refused
+    from sovereign_ml.servers.doctor import examine
+
+    lines = []
+    for line in examine(_settings(profile)):
+        lines.append(line)
+        if not as_json:
+            what = "; ".join(
+                part for part in (line.found, f"do: {line.do}" if line.do else "") if part
+            )
+            typer.echo(
+                f"{line.state:<5}{line.name}  {line.host}  {line.jurisdiction}  {line.milliseconds} ms  {what}"
+            )
+    if as_json:
+        typer.echo(json.dumps([asdict(line) for line in lines], indent=2))
+    failed = [line.name for line in lines if line.state == "fail"]
+    if failed:
+        raise Refused(f"{len(failed)} of {len(lines)} will not do: {', '.join(failed)}.")
+
+
+RevisionOption = Annotated[str, typer.Option(help="The git revision whose data version is used.")]
+FolderOption = Annotated[Path, typer.Option(help="Folder for the compiled YAML.")]
+
+
+@app.command(rich_help_panel=PANEL)
+def submit(
+    revision: RevisionOption = "HEAD",
+    schedules: Annotated[
+        bool, typer.Option("--schedules", help="Set up the recurring runs instead.")
+    ] = False,
+    output: FolderOption = Path("build"),
+    profile: ProfileOption = None,
+) -> None:
+    """Compile the flow for Kubeflow, check it, and submit it for the data version of a git revision."""
+    from sovereign_ml.kubeflow import submit as kubeflow
+
+    settings = _settings(profile)
+    folder = settings.root / output
+    if schedules:
+        for name in kubeflow.schedule(settings, revision, folder):
+            typer.echo(f"Recurring run: {name}")
+    else:
+        typer.echo(
+            f"Submitted run {kubeflow.submit(settings, revision, folder)} to {settings.pipeline.host}"
+        )
+
+
+@app.command("kfp-launcher", rich_help_panel=PANEL)
+def kfp_launcher(output: FolderOption = Path("build"), profile: ProfileOption = None) -> None:
+    """Write the settings by which Kubeflow keeps what tasks hand on in the bucket; once for each namespace."""
+    from sovereign_ml.kubeflow.cluster_pipeline import launcher
+
+    settings = _settings(profile)
+    _wrote(settings, settings.root / output / "kfp-launcher.yaml", launcher(settings))
+
+
+@app.command(rich_help_panel=PANEL)
+def katib(
+    revision: RevisionOption = "HEAD",
+    output: FolderOption = Path("build"),
+    profile: ProfileOption = None,
+) -> None:
+    """Write the search for the regularisation as a Katib experiment."""
+    from sovereign_ml.kubeflow.katib import experiment
+    from sovereign_ml.storage import dvc
+
+    settings = _settings(profile)
+    found = experiment(settings, dvc.pinned(settings, revision, "features"))
+    _wrote(settings, settings.root / output / "katib.yaml", found)
+
+
+def _wrote(settings: Settings, path: Path, manifest: dict[str, Any]) -> None:
+    import yaml
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(manifest, sort_keys=False), encoding="utf-8")
+    typer.echo(f"Wrote {path.relative_to(settings.root)}: kubectl apply -f it")
+
+
+@app.command(hidden=True)
+def trial(
+    c: Annotated[float, typer.Option(min=0, help="Inverse strength of the regularisation.")],
+    features_version: Annotated[str, typer.Option(help="DVC hash of the features.")],
+    profile: ProfileOption = None,
+) -> None:
+    """One trial of the Katib experiment: print the mean log loss over the folds."""
+    import tempfile
+
+    from churn.steps._4_train import search_on
+    from sovereign_ml.storage import dvc
+
+    settings = _settings(profile)
+    with tempfile.TemporaryDirectory() as folder:
+        features = Path(folder) / "features"
+        dvc.fetch(settings, features_version, features)
+        [row] = search_on(features, settings.train.model_copy(update={"regularisation": (c,)}))
+    typer.echo(f"log_loss={row['log_loss']}")
+
+
+@app.command(rich_help_panel=PANEL)
+def backup(
+    folder: Annotated[Path, typer.Argument(help="A new folder.")], profile: ProfileOption = None
+) -> None:
+    """Dump the databases and copy the bucket into a folder, with a hash of every file."""
+    from sovereign_ml.servers.backup import backup as make
+
+    made = make(_settings(profile), folder)
+    typer.echo(
+        f"{len(made['files'])} files in {folder}. It holds personal data: encrypt it, and keep the key apart."
+    )
+
+
+@app.command(rich_help_panel=PANEL)
+def restore(
+    folder: Annotated[Path, typer.Argument(help="A backup.")], profile: ProfileOption = None
+) -> None:
+    """Put a backup into empty databases and an empty bucket."""
+    from sovereign_ml.servers.backup import restore as put
+
+    made = put(_settings(profile), folder)
+    typer.echo(
+        f"{len(made['files'])} files of {made['made']} are back. Next: churn erase --again, churn materialise, "
+        "churn decisions verify"
+    )

@@ -1,0 +1,229 @@
+"""churn serve, decisions, keys: run the service here, prove its log, make its keys."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sovereign_ml.errors import Misuse, Refused
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from sovereign_ml.config.settings import Settings
+    from sovereign_ml.decision_log import DecisionLog
+
+app = typer.Typer()
+decisions = typer.Typer(no_args_is_help=True, help="The decision log.")
+keys = typer.Typer(no_args_is_help=True, help="Keys of the service.")
+PANEL = "The service"
+app.add_typer(decisions, name="decisions", rich_help_panel=PANEL)
+app.add_typer(keys, name="keys", rich_help_panel=PANEL)
+ProfileOption = Annotated[
+    str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")
+]
+LogOption = Annotated[
+    str | None, typer.Option(help="File or postgresql:// address; default: the profile's log.")
+]
+
+
+@app.command(rich_help_panel=PANEL)
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Default: host of the table serve in config.toml.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: port of the table serve.")
+    ] = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Serve the bundle on this machine, with the very program that is shipped; locally with its feature server."""
+    import os
+    import subprocess
+
+    from sovereign_ml.config.settings import ENVIRONMENT
+
+    settings = _settings(profile)
+    log = _log_address(settings)
+    code = [str(settings.root / "serve"), str(Path(__file__).parents[2])]
+    address = ["--host", host or settings.serve.host, "--port", str(port or settings.serve.port)]
+    with _feature_server(settings) as features:
+        environment = {
+            "BUNDLE_DIR": str(settings.path("bundle")),
+            **({"CHURN_LOG": log} if log else {}),
+            **features,
+            **ENVIRONMENT,
+            "CHURN_PROFILE": settings.profile_name,
+            "PYTHONPATH": os.pathsep.join([*code, *filter(None, [ENVIRONMENT.get("PYTHONPATH")])]),
+        }
+        sys.stdout.flush()
+        ended = _until_it_ends(
+            subprocess.Popen([sys.executable, "-m", "churn_service", *address], env=environment)
+        )
+    raise typer.Exit(ended)
+
+
+def _until_it_ends(service: subprocess.Popen[bytes]) -> int:
+    """Wait for the service; whoever ends this command ends the service with it."""
+    import signal
+
+    signal.signal(signal.SIGTERM, lambda *_: service.terminate())
+    try:
+        ended = service.wait()
+    except KeyboardInterrupt:  # the terminal has told the service too
+        ended = service.wait()
+    asked = (
+        -signal.SIGTERM,
+        -signal.SIGINT,
+    )  # uvicorn finishes its work and then ends by the signal it was given
+    return 0 if ended in asked else ended
+
+
+@contextmanager
+def _feature_server(settings: Settings) -> Iterator[dict[str, str]]:
+    """Feast's feature server as a child, so that a customer id is enough; nothing where one is named or none can be."""
+    import secrets
+    import socket
+    import subprocess
+
+    from sovereign_ml.config.settings import ENVIRONMENT
+
+    stored = (settings.path("features") / "online.db").is_file()
+    if (
+        ENVIRONMENT.get("FEATURE_STORE_URI")
+        or settings.profile.online_store != "sqlite"
+        or not stored
+    ):
+        yield {}
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    named = {
+        "FEATURE_STORE_URI": f"http://127.0.0.1:{port}",
+        "FEATURE_STORE_TOKEN": secrets.token_hex(24),
+        # The first look-up is slow: it loads what Feast needs.
+        "FEATURE_STORE_TIMEOUT_S": ENVIRONMENT.get("FEATURE_STORE_TIMEOUT_S", "10"),
+    }
+    command = [
+        sys.executable,
+        "-c",
+        "from sovereign_ml.cli.main import main; main()",
+        "feature-server",
+        "--port",
+        port,
+    ]
+    child = subprocess.Popen(command, cwd=settings.root, env={**ENVIRONMENT, **named})
+    try:
+        yield named
+    finally:
+        child.terminate()
+        child.wait()
+
+
+@decisions.command()
+def verify(
+    head: Annotated[
+        str | None, typer.Option(help="A head noted earlier: proves that nothing was cut off.")
+    ] = None,
+    log: LogOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Check every seal of the decision log; exit 1 if it was changed."""
+    from sovereign_ml.decision_log import verify as verify_chain
+
+    with _opened(log, profile) as opened:
+        verdict = verify_chain(opened, head)
+    typer.echo(f"{verdict.entries} entries, {verdict.blanked} blanked. Head: {verdict.head}")
+    for problem in verdict.problems[:20]:
+        typer.echo(f"  {problem}")
+    if not verdict.holds:
+        raise Refused(
+            f"The decision log does not hold: {len(verdict.problems)} problems. Keep a copy of it."
+        )
+    typer.echo(
+        "The chain holds. Note the head elsewhere: only that proves later that nothing was cut off."
+    )
+
+
+@decisions.command()
+def expire(
+    before: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="Blank what is older (UTC).")
+    ],
+    log: LogOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Blank decisions whose retention period is over; the chain keeps holding."""
+    with _opened(log, profile) as opened:
+        blanked = opened.expire(before.replace(tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+    typer.echo(f"{blanked} entries before {before:%Y-%m-%d} blanked.")
+
+
+@keys.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Who will use it, e.g. crm.")],
+    scope: Annotated[
+        list[str], typer.Option(help="score, subject, review or admin; repeat for several.")
+    ],
+    expires: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day it works.")
+    ] = None,
+) -> None:
+    """Make a key; prints it once, and its line for CHURN_KEYS, which holds only a hash."""
+    from sovereign_ml.service.access.api_keys import new_key
+
+    try:
+        key, line = new_key(name, scope, expires.date() if expires else None)
+    except ValueError as error:
+        raise Misuse(f"{error}.") from None
+    typer.echo(f"Key, shown only now:  {key}\nLine for CHURN_KEYS:  {line}")
+
+
+@contextmanager
+def _opened(log: str | None, profile: str | None) -> Iterator[DecisionLog]:
+    """The log at the address given, of the environment, or of the profile."""
+    from sovereign_ml.config.settings import ENVIRONMENT
+    from sovereign_ml.decision_log import LogUnavailableError, open_log
+
+    address = (
+        log
+        or ENVIRONMENT.get("DATABASE_URL")
+        or ENVIRONMENT.get("CHURN_LOG")
+        or _log_address(_settings(profile))
+    )
+    if not address:
+        raise Misuse("Where is the decision log? Set DATABASE_URL (postgresql://…), or give --log.")
+    if (
+        not address.startswith("postgres")
+        and not Path(address.removeprefix("sqlite:///")).is_file()
+    ):
+        raise Misuse(f"There is no decision log at {address}; the service makes one: churn serve.")
+    try:
+        opened = open_log(address)
+        try:
+            yield opened
+        finally:
+            opened.close()
+    except LogUnavailableError as error:
+        raise Misuse(f"{error}.") from None
+
+
+def _settings(profile: str | None) -> Settings:
+    from sovereign_ml.config import settings
+
+    return settings.load(profile)
+
+
+def _log_address(settings: Settings) -> str:
+    """Where the profile keeps the log: a file below the project, or the server that DATABASE_URL names."""
+    address = settings.profile.decision_log
+    if address.startswith("sqlite:///"):
+        return f"sqlite:///{settings.root / address.removeprefix('sqlite:///')}"
+    return ""

@@ -1,0 +1,69 @@
+"""The table ``[deploy]`` of config.toml: where the service goes and what it is given."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+API_URL = "https://api.sota.io"
+DIGEST = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
+NARROWEST = {4: 24, 6: 64}
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](-?[a-z0-9])*$", max_length=63)]
+Label = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,51}[a-z0-9])?$")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Egress(_Table):
+    """One host that the service may call: its name, its port, and either its addresses or its namespace."""
+
+    host: str
+    port: int = Field(ge=1, le=65535)
+    cidr: str = ""
+    namespace: str = ""
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Egress:
+        if bool(self.cidr) == bool(self.namespace):
+            raise ValueError(
+                f"{self.host}: either cidr or namespace is needed, to say where the host is"
+            )
+        if self.cidr:
+            network = ip_network(self.cidr)
+            if network.prefixlen < NARROWEST[network.version]:
+                allowed = f"/{NARROWEST[network.version]} or narrower"
+                raise ValueError(
+                    f"{self.host}: {self.cidr} is no named host but a large network; {allowed} is allowed"
+                )
+        return self
+
+
+class Cluster(_Table):
+    """``[deploy.kserve]``: one Kubernetes cluster. ``secret`` is a Kubernetes Secret whose keys become variables."""
+
+    image: str
+    namespace: Label
+    secret: Label
+    ingress_namespace: Label
+    egress: tuple[Egress, ...] = ()
+
+
+class Deploy(_Table):
+    """``[deploy]``: ``secrets`` are names, whose values come from the environment; ``*_s`` are seconds."""
+
+    slug: Slug
+    base_image: str
+    service_url: str = ""
+    api_url: str = API_URL
+    sota_cli: str = "sota"
+    timeout_s: float = Field(default=900, gt=0)
+    poll_s: float = Field(default=5, gt=0)
+    smoke_s: float = Field(default=60, gt=0)
+    secrets: tuple[str, ...] = ("CHURN_KEYS",)
+    variables: dict[str, str] = {}
+    kserve: Cluster

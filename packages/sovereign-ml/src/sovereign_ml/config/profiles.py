@@ -1,0 +1,108 @@
+"""What differs between `local` and `eu`: the seven knobs, the object storage, and the secrets of the servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from sovereign_ml.errors import Misuse
+from sovereign_ml.jurisdictions import addressing_of
+
+VARIABLES = {
+    "pseudonym_key": "CHURN_PSEUDONYM_KEY",
+    "sota_api_key": "SOTA_API_KEY",
+    "s3_key": "AWS_SECRET_ACCESS_KEY",
+    "tracking_user": "MLFLOW_TRACKING_USERNAME",
+    "tracking_password": "MLFLOW_TRACKING_PASSWORD",
+    "tracking_admin": "MLFLOW_AUTH_ADMIN_PASSWORD",
+    "tracking_database": "CHURN_TRACKING_DATABASE_URL",
+    "feature_registry": "CHURN_FEATURE_REGISTRY_URL",
+    "online_store": "CHURN_ONLINE_STORE_URL",
+    "feature_token": "FEATURE_STORE_TOKEN",
+    "decision_log": "DATABASE_URL",
+    "kubeflow_token": "CHURN_KUBEFLOW_TOKEN",
+}
+"""Each secret, and the name that goes with one, with the variable that holds it."""
+SCHEME = "s3://"
+"""Without an endpoint it means AWS: every client is told the one of ``[s3]`` besides."""
+
+
+class Table(BaseModel):
+    """A table of config.toml: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Storage(Table):
+    """The object storage of the profile eu. An address without its endpoint would mean AWS."""
+
+    endpoint: Annotated[str, Field(pattern=r"^(https?://|\{\{)")]
+    region: Annotated[str, Field(min_length=1)]
+    bucket: Annotated[str, Field(min_length=3)]
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+
+    @property
+    def style(self) -> str:
+        """``path`` or ``virtual``: where the bucket's name stands in a request."""
+        return addressing_of(self.endpoint) if self.addressing == "auto" else self.addressing
+
+    def address(self, key: str) -> str:
+        """``key`` in the bucket as an address; every client is told the endpoint besides."""
+        return f"{SCHEME}{self.bucket}/{key}"
+
+    def environment(self) -> dict[str, str]:
+        """Variables for every S3 client that is not ours: boto, s3fs (DVC) and Arrow."""
+        return {
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+            "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+
+class Profile(Table):
+    """The seven knobs in which `local` and `eu` differ."""
+
+    dvc_remote: str
+    tracking_uri: str
+    offline_store: Literal["file", "s3"]
+    online_store: Literal["sqlite", "redis", "postgresql"]
+    runner: Literal["subprocess", "kubeflow"]
+    service: Literal["bentoml", "sota", "kserve"]
+    decision_log: str
+
+
+class Secrets(Table):
+    """What never stands in config.toml; read from the environment."""
+
+    pseudonym_key: SecretStr | None = None
+    key_file: Path
+    sota_api_key: SecretStr | None = None
+    s3_key: SecretStr | None = None
+    tracking_user: str | None = None
+    tracking_password: SecretStr | None = None
+    tracking_admin: SecretStr | None = None
+    tracking_database: SecretStr | None = None
+    feature_registry: SecretStr | None = None
+    online_store: SecretStr | None = None
+    feature_token: SecretStr | None = None
+    decision_log: SecretStr | None = None
+    kubeflow_token: SecretStr | None = None
+
+    @property
+    def user(self) -> str:
+        """The name of the pipeline at MLflow's server."""
+        return self.tracking_user or "churn"
+
+    def need(self, field: str) -> str:
+        """The secret ``field``. Raises Misuse with the name of the variable to set."""
+        found = getattr(self, field)
+        if found is None:
+            raise Misuse(
+                f"{VARIABLES[field]} is not set: it comes from the environment, never from config.toml."
+            )
+        return str(found.get_secret_value())

@@ -1,0 +1,216 @@
+"""config.toml, the profile and the environment, read once into one frozen object."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from sovereign_ml.audit import Policy as AuditPolicy
+from sovereign_ml.card.rules.policy import RulePolicy
+from sovereign_ml.config.deploy import Deploy
+from sovereign_ml.config.profiles import VARIABLES, Profile, Secrets, Storage, Table
+from sovereign_ml.config.retention import Retention
+from sovereign_ml.config.tables import (
+    Card,
+    Data,
+    Evaluate,
+    Features,
+    Paths,
+    Pipeline,
+    Project,
+    Register,
+    Score,
+    Serve,
+    Train,
+    Validate,
+)
+from sovereign_ml.errors import Misuse
+from sovereign_ml.pseudonyms import parse_keys, read_or_make_keys
+
+ENVIRONMENT = os.environ  # noqa: TID251  the one place that reads it
+EXAMPLES = ("example.eu", "example.internal", "instance-id.", "{{")
+"""What the template's own values contain."""
+
+
+class Settings(Table):
+    """Everything a step may know. Made by :func:`load`; never changed afterwards."""
+
+    root: Path
+    profile_name: str
+    project: Project
+    paths: Paths
+    data: Data
+    validate_: Annotated[Validate, Field(alias="validate")]
+    features: Features
+    train: Train
+    evaluate: Evaluate
+    card: Card
+    register_: Annotated[Register, Field(alias="register")]
+    score: Score
+    serve: Serve
+    pipeline: Pipeline
+    deploy: Deploy
+    audit: AuditPolicy = AuditPolicy()
+    retention: Retention = Retention()
+    s3: Storage
+    profile: Profile
+    secrets: Annotated[Secrets, Field(repr=False)]
+
+    def pseudonym_key(self) -> bytes:
+        """The key in use: new pseudonyms are made with it."""
+        return self.pseudonym_keys()[0]
+
+    def pseudonym_keys(self) -> tuple[bytes, ...]:
+        """The key in use, then former ones: ``CHURN_PSEUDONYM_KEY`` (hex), else the key file of this project.
+
+        Only the profile local makes a key by itself: elsewhere a new key would split every customer in two.
+        """
+        try:
+            if self.secrets.pseudonym_key:
+                return parse_keys(self.secrets.pseudonym_key.get_secret_value())
+            if self.profile_name != "local" and not self.secrets.key_file.exists():
+                raise Misuse(
+                    f"No pseudonym key: set CHURN_PSEUDONYM_KEY, or put the key into {self.secrets.key_file}."
+                )
+            return read_or_make_keys(self.secrets.key_file)
+        except ValueError as error:
+            raise Misuse(str(error)) from None
+
+    def path(self, noun: str) -> Path:
+        """Absolute path of an artifact such as ``raw`` or ``model``."""
+        return self.root / Path(getattr(self.paths, noun))
+
+    @property
+    def rule_policy(self) -> RulePolicy:
+        """The rules' numbers; open answers warn while trying out locally, and block wherever real data is used."""
+        open_answers = "warn" if self.profile_name == "local" else "block"
+        return self.card.policy.model_copy(update={"open_answers": open_answers})
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """Settings of the active profile that still hold the template's example values."""
+        values = {
+            "pipeline.image": self.pipeline.image,
+            **{f"profile.{k}": v for k, v in self.profile},
+        }
+        if self.profile.offline_store == "s3":
+            values["s3.endpoint"] = self.s3.endpoint
+        return tuple(
+            key for key, value in values.items() if any(example in value for example in EXAMPLES)
+        )
+
+
+def load(
+    profile: str | None = None, root: Path | None = None, environ: Mapping[str, str] = ENVIRONMENT
+) -> Settings:
+    """Read ``config.toml`` below ``root`` (default: ``CHURN_ROOT`` or the current folder).
+
+    Raises Misuse with one line for a missing file, broken TOML, an unknown key or a wrong value.
+    """
+    root = (root or Path(environ.get("CHURN_ROOT", "."))).resolve()
+    table = _read(root / "config.toml")
+    profiles = table.pop("profile", {})
+    name = profile or environ.get("CHURN_PROFILE", "local")
+    if name not in profiles:
+        raise Misuse(
+            f"Unknown profile '{name}': config.toml defines {', '.join(sorted(profiles)) or 'none'}."
+        )
+    _same_keys(profiles)
+    _override(table, environ)
+    given = {
+        "root": root,
+        "profile_name": name,
+        "profile": profiles[name],
+        "secrets": _secrets(table, environ),
+    }
+    try:
+        settings = Settings.model_validate({**table, **given})
+    except ValidationError as error:
+        raise Misuse(_explain(error)) from None
+    if name != "local" and settings.placeholders:
+        raise Misuse(
+            f"Profile '{name}' still holds example values: {', '.join(settings.placeholders)}. "
+            "Put your own into config.toml, or use the profile local."
+        )
+    return settings
+
+
+def pass_on(**given: str | int | None) -> None:
+    """Put what a command was given (``data="x.csv"``) into the environment, for this process and its children."""
+    ENVIRONMENT.update(
+        {f"CHURN_{name.upper()}": str(value) for name, value in given.items() if value is not None}
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Misuse(
+            f"No config.toml in {path.parent}: run this in the project's folder, or set CHURN_ROOT."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise Misuse(f"config.toml is not valid TOML: {error}.") from None
+
+
+def _same_keys(profiles: dict[str, dict[str, Any]]) -> None:
+    """A key that one profile lacks would make the flow differ in more than the seven knobs."""
+    every = set().union(*profiles.values())
+    for name, table in profiles.items():
+        if missing := sorted(every - set(table)):
+            raise Misuse(
+                f"[profile.{name}] in config.toml lacks {', '.join(missing)}; all profiles have the same keys."
+            )
+
+
+def _override(table: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """`make run DATA=… CUSTOMERS=…`: another file without an edit of config.toml."""
+    data = table.get("data", {})
+    if path := environ.get("CHURN_DATA"):
+        data["transactions"] = path
+        if data.get("customers") == "synthetic":
+            data["customers"] = ""
+    if (path := environ.get("CHURN_CUSTOMERS_FILE")) is not None:
+        data["customers"] = path
+    if (count := environ.get("CHURN_SYNTHETIC_CUSTOMERS")) and "synthetic" in data:
+        data["synthetic"]["customers"] = int(count) if count.isdigit() else count
+
+
+def _secrets(table: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    base = Path(
+        environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "~")).expanduser() / ".config"
+    )
+    name = str(table.get("project", {}).get("name", "churn"))
+    given = {field: environ.get(variable) or None for field, variable in VARIABLES.items()}
+    return {"key_file": base / "churn" / f"{name}.key", **given}
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem of a pydantic error as one line for the reader of config.toml."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"config.toml has no key '{where}'.{_did_you_mean(first['loc'])}"
+    if first["type"] == "missing":
+        return f"config.toml lacks '{where}'."
+    return (
+        f"config.toml: {where} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}."
+    )
+
+
+def _did_you_mean(where: tuple[int | str, ...]) -> str:
+    model: Any = Settings
+    for part in where[:-1]:
+        field = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
+        model = field.annotation if field else None
+        if not hasattr(model, "model_fields"):
+            return ""
+    known = [f.alias or n for n, f in model.model_fields.items()]
+    close = difflib.get_close_matches(str(where[-1]), known, n=1)
+    return f" Did you mean '{close[0]}'?" if close else f" Known there: {', '.join(known)}."

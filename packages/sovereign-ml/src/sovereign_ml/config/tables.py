@@ -1,0 +1,188 @@
+"""The tables of config.toml, one class each, in its order: what may be set, in which range."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from sovereign_ml.card.rules.policy import RulePolicy
+from sovereign_ml.config.profiles import Table
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Project(Table):
+    """Who owns the project."""
+
+    name: str
+    title: str
+    organisation: str
+    contact: str
+    dpo_contact: str
+
+
+class Paths(Table):
+    """Where each step writes, relative to the project's root."""
+
+    source: Path
+    raw: Path
+    valid: Path
+    features: Path
+    model: Path
+    metrics: Path
+    card: Path
+    bundle: Path
+    scores: Path
+
+
+class Columns(Table):
+    """SQL expressions that map a team's transactions to the contract."""
+
+    customer_id: str
+    event_time: str
+    amount_eur: str
+    category: str = ""
+    currency: str = ""
+
+
+class CustomerColumns(Table):
+    """SQL expressions that map a team's customers table; an empty one means "not there"."""
+
+    customer_id: str
+    consent: str = ""
+    objected_at: str = ""
+    erased_at: str = ""
+    birth_year: str = ""
+    country: str = ""
+
+
+class Synthetic(Table):
+    """The built-in shop."""
+
+    customers: Count
+    days: Annotated[int, Field(ge=400)]
+    seed: int
+
+
+class Data(Table):
+    """Step 1."""
+
+    transactions: str
+    customers: str
+    lawful_basis: Literal[
+        "", "consent", "contract", "legal_obligation", "legitimate_interests", "public_task"
+    ]
+    timezone: str
+    columns: Columns
+    rates: dict[str, Annotated[float, Field(gt=0)]]
+    customer_columns: CustomerColumns
+    synthetic: Synthetic
+
+
+class Validate(Table):
+    """Step 2."""
+
+    max_rejected_share: Share
+
+
+class Features(Table):
+    """Step 3; all in days."""
+
+    cutoffs: Annotated[int, Field(ge=3)]
+    every_days: Count
+    horizon_days: Count
+    active_within_days: Count
+    lookback_days: Count
+
+    @model_validator(mode="after")
+    def _labels_end_before_the_next_cutoff(self) -> Features:
+        if self.every_days < self.horizon_days:
+            raise ValueError(
+                "every_days must be at least horizon_days: else training labels reach into the test set"
+            )
+        return self
+
+
+class Train(Table):
+    """Step 4."""
+
+    knots: Annotated[int, Field(ge=2, le=20)]
+    regularisation: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    folds: Annotated[int, Field(ge=1)]
+    max_categories: Count
+    min_customers: Count
+    seed: int
+
+
+class Evaluate(Table):
+    """Step 5."""
+
+    bootstrap: Count
+    contact_budget: Share
+    groups: tuple[Literal["country", "age_band"], ...]
+    min_group: Count
+    seed: int
+
+
+class Card(Table):
+    """Step 6: the numbers of the rules that are policy and not law."""
+
+    policy: RulePolicy
+
+
+class Register(Table):
+    """Step 7: the quality gate."""
+
+    min_roc_auc: Share
+    max_brier_share: Annotated[float, Field(gt=0)]
+    calibration_slope: tuple[float, float]
+    max_fairness_gap: Share
+
+
+class Score(Table):
+    """Step 8: bands by the upper limit of the churn probability, lowest first."""
+
+    bands: Annotated[dict[str, Share], Field(min_length=2)]
+    action_band: str
+
+    @model_validator(mode="after")
+    def _bands_cover_all(self) -> Score:
+        limits = list(self.bands.values())
+        if limits != sorted(set(limits)) or limits[-1] != 1:
+            raise ValueError("the upper limits of the bands must rise and end at 1")
+        if self.action_band not in self.bands:
+            raise ValueError(f"action_band must be one of {', '.join(self.bands)}")
+        return self
+
+    @property
+    def action_threshold(self) -> float:
+        """The lowest probability of the band in which somebody is contacted."""
+        below = [0.0, *self.bands.values()]
+        return below[list(self.bands).index(self.action_band)]
+
+
+class Serve(Table):
+    """Where `churn serve` listens."""
+
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+
+
+class Pipeline(Table):
+    """The flow on Kubeflow: image by digest, server, what a step gets, schedules (cron with seconds)."""
+
+    image: str
+    host: str
+    namespace: str
+    secret: str
+    config_map: str
+    cpu: str
+    memory: str
+    retries: Annotated[int, Field(ge=0, le=10)]
+    timeout_minutes: Count
+    score_schedule: str
+    train_schedule: str
+    retain_schedule: str

@@ -1,0 +1,152 @@
+"""The receipt of an erasure: what was removed where and when, what is lawfully kept and why; it names nobody."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from sovereign_ml.card.records.document import Document, Grid, Section, to_html
+from sovereign_ml.card.render.view import Line
+from sovereign_ml.data_subjects.stores.base import Trace
+from sovereign_ml.privacy.tombstones import write_durably
+
+Status = Literal["complete", "incomplete"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Kept(_Part):
+    """Something that stays, with the ground that allows it."""
+
+    what: str
+    why: str
+
+
+class ModelNote(_Part):
+    """What happened to the model, and the answer of the card that decided it."""
+
+    answer: str
+    done: str
+
+
+class Receipt(_Part):
+    """One erasure. ``people`` are tombstones: whoever has the key can check that the receipt is about somebody."""
+
+    schema_version: Literal["1"] = "1"
+    id: str
+    reference: str
+    status: Status
+    started_at: datetime
+    finished_at: datetime
+    people: tuple[str, ...]
+    removed: tuple[Trace, ...]
+    remains: tuple[Trace, ...]
+    source: tuple[str, ...]
+    model: ModelNote
+    kept: tuple[Kept, ...]
+    content_hash: str = ""
+
+    def sealed(self) -> Receipt:
+        """The receipt with the SHA-256 over its content."""
+        return self.model_copy(update={"content_hash": self._digest()})
+
+    @property
+    def holds(self) -> bool:
+        """Whether the content is what was sealed."""
+        return self.content_hash == self._digest()
+
+    def _digest(self) -> str:
+        content = self.model_dump(mode="json", exclude={"content_hash"})
+        return hashlib.sha256(
+            json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
+        ).hexdigest()
+
+
+def write(receipt: Receipt, folder: Path) -> tuple[Path, Path]:
+    """Write ``<id>.json`` and ``<id>.html`` into ``folder``, each whole or not at all."""
+    paths = folder / f"{receipt.id}.json", folder / f"{receipt.id}.html"
+    write_durably(paths[0], receipt.model_dump_json(indent=2) + "\n")
+    write_durably(paths[1], to_html(document(receipt)))
+    return paths
+
+
+def read(path: Path) -> Receipt:
+    """A receipt from its JSON. Raises ValueError if it is none, or was changed after it was written."""
+    receipt = Receipt.model_validate_json(path.read_text(encoding="utf-8"))
+    if not receipt.holds:
+        raise ValueError(
+            f"{path.name} was changed after it was written: its content hash does not fit"
+        )
+    return receipt
+
+
+def document(receipt: Receipt) -> Document:
+    """The receipt for people."""
+    people = "one person" if len(receipt.people) == 1 else f"{len(receipt.people)} people"
+    return Document(
+        draft=False,
+        title=f"Receipt of erasure {receipt.id}",
+        about=f"Erasure of {people} under Article 17 GDPR. Status: {receipt.status}.",
+        source=f"SHA-256 of the content: {receipt.content_hash}",
+        sections=(
+            Section("Request", "GDPR Art. 12(3), 17(1)", lines=_request(receipt)),
+            Section("Removed", "GDPR Art. 17(1)", grids=(_table(receipt.removed),)),
+            Section(
+                "Still there",
+                "GDPR Art. 17(1), 5(2)",
+                grids=_if_any(receipt.remains),
+                points=_open(receipt),
+            ),
+            Section(
+                "Source files",
+                "GDPR Art. 17(1), 19",
+                lines=tuple(Line("Source", s) for s in receipt.source),
+            ),
+            Section(
+                "Model",
+                "GDPR Art. 17; EDPB Opinion 28/2024, section 3.2",
+                lines=_model(receipt.model),
+            ),
+            Section("Kept", "GDPR Art. 17(3)", grids=(_kept(receipt.kept),)),
+        ),
+    )
+
+
+def _request(receipt: Receipt) -> tuple[Line, ...]:
+    lines = [
+        Line("Reference", receipt.reference or "none given"),
+        Line("Begun", f"{receipt.started_at:%Y-%m-%d %H:%M:%S} UTC"),
+        Line("Ended", f"{receipt.finished_at:%Y-%m-%d %H:%M:%S} UTC"),
+    ]
+    return (*lines, *(Line("Tombstone", mark) for mark in receipt.people))
+
+
+def _table(traces: tuple[Trace, ...]) -> Grid:
+    rows = tuple((t.store, t.place, f"{t.count:,} {t.unit}", t.action) for t in traces)
+    return Grid(("Store", "Place", "Found", "Done"), rows or (("", "nothing was found", "", ""),))
+
+
+def _if_any(traces: tuple[Trace, ...]) -> tuple[Grid, ...]:
+    return (_table(traces),) if traces else ()
+
+
+def _open(receipt: Receipt) -> tuple[str, ...]:
+    return tuple(
+        f"{t.place}: remove the person by hand, then run the erasure again."
+        for t in receipt.remains
+    )
+
+
+def _model(note: ModelNote) -> tuple[Line, ...]:
+    return (Line("Answer of the card (erasure.model_action)", note.answer), Line("Done", note.done))
+
+
+def _kept(kept: tuple[Kept, ...]) -> Grid:
+    return Grid(("What", "Why"), tuple((one.what, one.why) for one in kept))

@@ -1,0 +1,65 @@
+"""The decision log as a store: entries about a person are blanked, the chain keeps holding."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from sovereign_ml.data_subjects.receipts import Kept
+from sovereign_ml.data_subjects.stores.base import People, Trace
+from sovereign_ml.decision_log import DecisionLog
+
+SUPPRESSION = Kept(
+    what="The pseudonym on the list of people who objected, in the decision log's database",
+    why="GDPR Art. 21(3), 17(3)(b): without it the objection could not be honoured",
+)
+
+
+class Decisions:
+    """Entries of ``opener()``'s log; ``file`` is its SQLite file, which then also loses the pages that held them.
+
+    On a server ``tidy`` frees the old rows.
+    """
+
+    name = "decision log"
+
+    def __init__(
+        self,
+        opener: Callable[[], DecisionLog],
+        file: Path | None,
+        tidy: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._opener, self.file, self._tidy = opener, file, tidy
+
+    def find(self, people: People) -> list[Trace]:
+        """One trace for all entries about somebody of ``people``."""
+        with closing(self._opener()) as log:
+            count = sum(len(log.of_subject(one)) for one in people)
+        if not count:
+            return []
+        return [
+            Trace(
+                store=self.name,
+                place="decisions, reviews, objections",
+                count=count,
+                unit="entries",
+                action="entries blanked",
+            )
+        ]
+
+    def remove(self, people: People, traces: Sequence[Trace]) -> None:
+        """Blank the entries and leave a tombstone in the chain; then empty the write-ahead file."""
+        with closing(self._opener()) as log:
+            for one in people:
+                log.erase_subject(one)
+        if self.file:
+            with closing(sqlite3.connect(self.file)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._tidy()
+
+    def kept(self, people: People) -> list[Kept]:
+        """The objections that stay in force."""
+        with closing(self._opener()) as log:
+            return [SUPPRESSION] if log.objectors() & set(people) else []

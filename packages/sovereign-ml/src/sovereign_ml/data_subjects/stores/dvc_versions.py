@@ -1,0 +1,160 @@
+"""DVC: keep the present data as a new version, and tell which stored objects a version still needs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.data_subjects.stores.files import digest_of, entries
+from sovereign_ml.errors import Misuse
+from sovereign_ml.storage.dvc import _repo, _stop
+
+BUCKET = "eu"
+"""The remote in the bucket of ``[s3]``; :mod:`sovereign_ml.data_subjects.stores.s3_versions` looks after its objects."""
+OBJECT = re.compile(r"\b[0-9a-f]{32}(?:\.dir)?\b")
+
+
+def from_image(settings: Settings) -> bool:
+    """Whether this runs from the project's image, as on a cluster: neither git nor DVC know anything there."""
+    return settings.profile.dvc_remote == BUCKET and not (settings.root / ".dvc").is_dir()
+
+
+def clean_stages(root: Path) -> list[str]:
+    """Stages of ``dvc.lock`` whose inputs, code and outputs are what the lock says; none before the first run."""
+    if not (root / "dvc.lock").is_file():
+        return []
+    with _in(root) as repo:
+        changed = {name.split(":")[-1] for name in repo.status()}
+        return [
+            stage.name for stage in repo.index.stages if stage.name and stage.name not in changed
+        ]
+
+
+def commit(root: Path, stages: Sequence[str]) -> None:
+    """Make what lies in ``data/`` the recorded version of ``stages``, without running them.
+
+    The files stay where they are: to link one anew DVC takes it away first, and a process killed then loses it.
+    """
+    with _in(root) as repo:
+        for stage in stages:
+            repo.commit(stage, force=True, relink=False)
+
+
+def run_only(root: Path, stages: Sequence[str]) -> None:
+    """Run those of ``stages`` whose inputs have changed, in this order, and no other; SystemExit if one stops."""
+    from dvc.exceptions import DvcException
+
+    with _in(root) as repo:
+        for stage in stages:
+            try:
+                repo.reproduce(stage, single_item=True)
+            except DvcException as error:
+                _stop(error)
+
+
+def places(root: Path, remote: str) -> dict[str, Path]:
+    """The folders that hold objects: the cache, and every folder remote to which something has been pushed.
+
+    Raises Misuse if ``remote`` is no folder and not the bucket of ``[s3]``: its old versions cannot be reached.
+    """
+    with _in(root) as repo:
+        found = {"cache": Path(repo.cache.local.path).parents[1]}
+        remotes: dict[str, Any] = dict(repo.config["remote"])
+    urls = {name: str(config.get("url", "")) for name, config in remotes.items()}
+    if "://" in (url := urls.get(remote, "")) and remote != BUCKET:
+        raise Misuse(
+            f"The DVC remote '{remote}' is {url.partition(':')[0]}: old versions are removed from the cache, folder "
+            f"remotes and the bucket of [s3] (remote '{BUCKET}'). Use one of these as dvc_remote."
+        )
+    folders = {
+        name: (root / ".dvc" / url).resolve()
+        for name, url in urls.items()
+        if url and "://" not in url
+    }
+    labels = {name: "remote" if name == remote else f"remote {name}" for name in folders}
+    return found | {labels[name]: folder for name, folder in folders.items() if folder.is_dir()}
+
+
+def drop(root: Path, remote: str, stages: Sequence[str]) -> set[str]:
+    """Remove the outputs of ``stages`` from ``data/``, the cache and folder remotes; the stages are due to run again.
+
+    Returns the hashes of the objects, for a remote that is no folder.
+    """
+    folders = places(root, remote)
+    with _in(root) as repo:
+        outs = [out for stage in repo.index.stages if stage.name in stages for out in stage.outs]
+        named = {str(out.hash_info.value) for out in outs if out.hash_info}
+        paths = [Path(out.fs_path) for out in outs]
+    manifests = [
+        path
+        for folder in folders.values()
+        for path in folder.rglob("*.dir")
+        if digest_of(path) in named
+    ]
+    gone = named.union(*map(entries, manifests))
+    for path in (
+        path for folder in folders.values() for path in folder.rglob("*") if path.is_file()
+    ):
+        if digest_of(path) in gone:
+            path.unlink()
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True)
+    return gone
+
+
+def unneeded(root: Path, folders: Mapping[str, Path], since: datetime) -> list[Path]:
+    """Objects older than ``since`` of versions that a newer one had replaced by then, or that nobody ever committed.
+
+    The version in force at ``since`` and all later ones are needed: the lock now, each commit of it since, and the
+    last one before.
+    """
+    known = named(root, since)
+    manifests = [
+        path
+        for folder in folders.values()
+        for path in folder.rglob("*.dir")
+        if digest_of(path) in known
+    ]
+    needed = known.union(*map(entries, manifests))
+    objects = [
+        path for folder in folders.values() for path in sorted(folder.rglob("*")) if path.is_file()
+    ]
+    old = [
+        path
+        for path in objects
+        if path.stat().st_mtime < since.timestamp() and "runs" not in path.parts
+    ]
+    return [path for path in old if digest_of(path) not in needed]
+
+
+@contextmanager
+def _in(root: Path) -> Iterator[Any]:
+    """The repository, with ``root`` as working directory: DVC takes the paths of dvc.yaml from there."""
+    with chdir(root), _repo(root) as repo:
+        yield repo
+
+
+def named(root: Path, since: datetime) -> set[str]:
+    """Hashes in ``dvc.lock`` as it is now, as any commit since ``since`` has it, and as the last one before had it."""
+    lock, moment = root / "dvc.lock", since.isoformat()
+    later = _git(root, "log", "--all", f"--since={moment}", "--format=%H", "--", "dvc.lock").split()
+    before = _git(
+        root, "log", f"--until={moment}", "--max-count=1", "--format=%H", "--", "dvc.lock"
+    ).split()
+    texts = [_git(root, "show", f"{commit}:./dvc.lock") for commit in [*later, *before]]
+    texts += [lock.read_text(encoding="utf-8")] if lock.is_file() else []
+    return {found for text in texts for found in OBJECT.findall(text)}
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
+    )
+    return done.stdout if done.returncode == 0 else ""

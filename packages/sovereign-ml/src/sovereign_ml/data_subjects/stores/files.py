@@ -1,0 +1,171 @@
+"""Files below a folder, and the objects of data versions: search each, take rows out or remove it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from sovereign_ml.data_subjects.stores.base import People, Trace
+from sovereign_ml.data_subjects.stores.formats import Format, format_of, mentions
+
+ROWS, FILE = "rows", "file"
+LEFTOVER = re.compile(r"\..+\.(part(-journal|-wal|-shm)?|old)")
+OBJECT = re.compile(r"[0-9a-f]{30}(\.dir)?")
+
+
+class Files:
+    """All files below ``root`` but those under ``skip``; files under ``ours`` may be rewritten or removed."""
+
+    name = "files of the project"
+
+    def __init__(
+        self, root: Path, formats: Sequence[Format], *, skip: Sequence[Path], ours: Sequence[Path]
+    ) -> None:
+        self._root, self._formats = root, formats
+        self._skip = frozenset(skip)
+        self._ours = ours
+
+    def find(self, people: People) -> list[Trace]:
+        """One trace a file."""
+        return [trace for path in self._walk() if (trace := self._look(path, people))]
+
+    def remove(self, people: People, traces: Sequence[Trace]) -> None:
+        """Take the rows out of each file, or the file away; each file changes in one step."""
+        for trace in traces:
+            path = self._root / trace.place
+            if not path.is_file():
+                continue
+            if trace.action == "file removed":
+                path.unlink()
+            elif trace.action == "rows removed" and (kind := format_of(path, self._formats)):
+                kind.remove(path, people)
+
+    def _look(self, path: Path, people: People) -> Trace | None:
+        kind = format_of(path, self._formats)
+        count = kind.count(path, people) if kind else int(mentions(path, people))
+        if not count:
+            return None
+        ours = any(path.is_relative_to(folder) for folder in self._ours)
+        action = "by hand" if not ours else "rows removed" if kind else "file removed"
+        place = str(path.relative_to(self._root))
+        return Trace(
+            store=self.name, place=place, count=count, unit=ROWS if kind else FILE, action=action
+        )
+
+    def _walk(self) -> Iterator[Path]:
+        for folder, names, files in os.walk(self._root):
+            here = Path(folder)
+            names[:] = sorted(name for name in names if here / name not in self._skip)
+            for name in sorted(files):
+                path = here / name
+                if path not in self._skip and path.is_file() and not path.is_symlink():
+                    yield path
+
+
+class Versions:
+    """Old versions of the data as DVC keeps them: objects named by their hash, in a cache and in folder remotes.
+
+    ``keep`` puts the present files into the cache as the new version, before the old objects go.
+    """
+
+    name = "data versions"
+
+    def __init__(
+        self, places: Mapping[str, Path], formats: Sequence[Format], keep: Callable[[], None]
+    ) -> None:
+        self._places, self._formats, self._keep = places, formats, keep
+
+    def find(self, people: People) -> list[Trace]:
+        """One trace an object that holds somebody, a manifest that names such an object, an object cut short."""
+        seen: dict[str, int] = {}
+        traces = [
+            self._trace(label, path, 1, "unfinished object") for label, path in self._unfinished()
+        ]
+        for label, path in self._objects():
+            key = digest_of(path)
+            if key not in seen:
+                kind = format_of(path, self._formats)
+                seen[key] = kind.count(path, people) if kind else int(mentions(path, people))
+            if seen[key]:
+                traces.append(self._trace(label, path, seen[key], "rows or mentions"))
+        held = {key for key, count in seen.items() if count}
+        traces += [
+            self._trace(label, path, len(names & held), "objects")
+            for label, path, names in self._manifests()
+            if names & held
+        ]
+        return traces
+
+    def remove(self, people: People, traces: Sequence[Trace]) -> None:
+        """Keep the present version, then remove what ``find`` found, manifests first."""
+        self._keep()
+        gone = {digest_of(Path(trace.place)) for trace in traces}
+        for _, path, names in list(self._manifests()):
+            if names & gone:
+                path.unlink(missing_ok=True)
+        for trace in traces:
+            label, _, place = trace.place.partition(": ")
+            if label in self._places:
+                (self._places[label] / place).unlink(missing_ok=True)
+
+    def _trace(self, label: str, path: Path, count: int, unit: str) -> Trace:
+        place = f"{label}: {path.relative_to(self._places[label])}"
+        return Trace(
+            store=self.name, place=place, count=count, unit=unit, action="old version removed"
+        )
+
+    def _unfinished(self) -> Iterator[tuple[str, Path]]:
+        """Copies that a killed process left under a name that is no hash."""
+        for label, path in self._all():
+            if not OBJECT.fullmatch(path.name):
+                yield label, path
+
+    def _objects(self) -> Iterator[tuple[str, Path]]:
+        for label, path in self._all():
+            if OBJECT.fullmatch(path.name) and path.suffix != ".dir":
+                yield label, path
+
+    def _manifests(self) -> Iterator[tuple[str, Path, set[str]]]:
+        for label, path in self._all():
+            if OBJECT.fullmatch(path.name) and path.suffix == ".dir":
+                yield label, path, entries(path)
+
+    def _all(self) -> Iterator[tuple[str, Path]]:
+        for label, folder in self._places.items():
+            for path in sorted(folder.rglob("*")):
+                if path.is_file() and path.relative_to(folder).parts[0] != "runs":
+                    yield label, path
+
+
+def digest_of(path: Path) -> str:
+    """The hash that names an object: DVC's folder of two characters and the rest."""
+    return path.parent.name + path.name
+
+
+def entries(manifest: Path) -> set[str]:
+    """Hashes of the files of one version of a folder; nothing if the manifest was cut short by a crash."""
+    try:
+        return {str(entry["md5"]) for entry in json.loads(manifest.read_text(encoding="utf-8"))}
+    except (ValueError, KeyError, TypeError):
+        return set()
+
+
+def replaced(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` make a file beside ``path`` and put it in its place in one step, durably."""
+    side = path.with_name(f".{path.name}.part")
+    write(side)
+    with side.open("rb") as file:
+        os.fsync(file.fileno())
+    side.chmod(path.stat().st_mode)
+    side.replace(path)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half-written below ``folder``: ``.name.part`` and ``.name.old``."""
+    for path in sorted(folder.rglob(".*")):
+        if LEFTOVER.fullmatch(path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -1,0 +1,163 @@
+"""Rows about people on the servers of the profile eu: Redis, and every table of PostgreSQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sovereign_ml.config.profiles import VARIABLES
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.data_subjects.stores.base import People, Trace
+from sovereign_ml.data_subjects.stores.feast_sqlite import KEY, entity_key
+from sovereign_ml.errors import Misuse
+from sovereign_ml.features import feast_stores as stores
+
+if TYPE_CHECKING:
+    import psycopg
+
+AT_ONCE = 10_000
+TABLES = """SELECT format('%%I.%%I', table_schema, table_name), EXISTS (
+        SELECT FROM information_schema.columns c
+        WHERE (c.table_schema, c.table_name, c.column_name) = (t.table_schema, t.table_name, %s))
+    FROM information_schema.tables t
+    WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"""
+
+
+class RedisRows:
+    """Feast's online store in Redis; the key of a customer holds the pseudonym."""
+
+    name = "online store"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def find(self, people: People) -> list[Trace]:
+        """One trace for all keys about somebody of ``people``."""
+        with stores.reached(self._settings):
+            count = sum(1 for _ in self._keys(_redis(self._settings), people))
+        found = Trace(
+            store=self.name, place="Redis", count=count, unit="keys", action="rows removed"
+        )
+        return [found] if count else []
+
+    def remove(self, people: People, traces: Sequence[Trace]) -> None:
+        """Delete the keys."""
+        if traces:
+            with stores.reached(self._settings):
+                keys = list(self._keys(_redis(self._settings), people))
+            delete_keys(self._settings, keys)
+
+    def _keys(self, api: Any, people: People) -> Iterator[bytes]:
+        pattern = re.compile(b"|".join(re.escape(one.encode()) for one in people))
+        return (key for key in api.scan_iter(count=AT_ONCE) if pattern.search(key))
+
+
+class PostgresRows:
+    """Every table of the database that the secret ``field`` names: Feast's online rows go, anything else is reported.
+
+    ``but`` names tables that another store answers for.
+    """
+
+    def __init__(
+        self, name: str, settings: Settings, field: str, but: Collection[str] = ()
+    ) -> None:
+        self.name, self._settings, self._field, self._but = name, settings, field, but
+
+    def find(self, people: People) -> list[Trace]:
+        """One trace a table."""
+        with _database(self._settings, self._field) as connection:
+            counts = [
+                (table, online, _count(connection, table, people))
+                for table, online in self._tables(connection)
+            ]
+        return [
+            Trace(
+                store=self.name,
+                place=table,
+                count=count,
+                unit="rows",
+                action="rows removed" if online else "by hand",
+            )
+            for table, online, count in counts
+            if count
+        ]
+
+    def remove(self, people: People, traces: Sequence[Trace]) -> None:
+        """Delete the rows of Feast's online tables, and the dead rows that PostgreSQL keeps of them."""
+        with _database(self._settings, self._field) as connection:
+            for trace in (trace for trace in traces if trace.action == "rows removed"):
+                keys = [entity_key(one) for one in people]
+                connection.execute(
+                    f"DELETE FROM {trace.place} WHERE {KEY} = ANY(%s)".encode(), [keys]
+                )  # noqa: S608
+                connection.execute(f"VACUUM {trace.place}".encode())
+
+    def _tables(self, connection: psycopg.Connection) -> list[tuple[str, bool]]:
+        found = connection.execute(TABLES, [KEY]).fetchall()
+        return [
+            (table, online) for table, online in found if table.rpartition(".")[2] not in self._but
+        ]
+
+
+def mentioned(settings: Settings, field: str, people: People) -> bool:
+    """Whether any table of the database that the secret ``field`` names holds somebody."""
+    return bool(PostgresRows("", settings, field).find(people))
+
+
+def vacuum(settings: Settings, field: str) -> None:
+    """Free the dead rows that PostgreSQL keeps of changed and deleted ones."""
+    with _database(settings, field) as connection:
+        connection.execute("VACUUM")
+
+
+def stale(settings: Settings, view: str, before: datetime) -> list[bytes]:
+    """Keys in Redis whose features of ``view`` are of a day before ``before``: customers who left long ago."""
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    with stores.reached(settings):
+        api, found = _redis(settings), []
+        for key in api.scan_iter(count=AT_ONCE, _type="hash"):
+            written = api.hget(key, f"_ts:{view}")
+            if written and Timestamp.FromString(written).seconds < before.timestamp():
+                found.append(key)
+    return sorted(found)
+
+
+def delete_keys(settings: Settings, keys: Sequence[bytes]) -> None:
+    """Delete keys of Redis."""
+    with stores.reached(settings):
+        api = _redis(settings)
+        for key in keys:
+            api.delete(key)
+
+
+def _count(connection: psycopg.Connection, table: str, people: People) -> int:
+    """Text columns are read as text; of bytes PostgreSQL shows the hexadecimal form."""
+    pattern = "|".join(form for one in people for form in (re.escape(one), one.encode().hex()))
+    row = connection.execute(
+        f"SELECT count(*) FROM {table} AS t WHERE t::text ~ %s".encode(), [pattern]
+    ).fetchone()  # noqa: S608
+    return int(row[0]) if row else 0
+
+
+def _redis(settings: Settings) -> Any:
+    import redis
+
+    return redis.Redis.from_url(settings.secrets.need("online_store"), socket_connect_timeout=10)
+
+
+@contextmanager
+def _database(settings: Settings, field: str) -> Iterator[psycopg.Connection]:
+    import psycopg
+
+    url = settings.secrets.need(field)
+    try:
+        with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+            yield connection
+    except psycopg.Error as error:
+        raise Misuse(
+            f"PostgreSQL ({VARIABLES[field]}): {type(error).__name__}. The same command goes on."
+        ) from None

@@ -1,0 +1,285 @@
+"""The bucket with every version of every object: search them all, take people out, delete for good."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.data_subjects.stores.base import Action, People, Trace
+from sovereign_ml.data_subjects.stores.files import entries
+from sovereign_ml.data_subjects.stores.formats import Format, format_of, mentions
+from sovereign_ml.storage import s3
+
+DATA = "dvc/"
+"""Objects of DVC; the last two parts of a key are the hash of the content."""
+MARK = "?versionId="
+NO_VERSIONS = ("NotImplemented", "MethodNotAllowed", "InvalidRequest")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of an object, or a delete marker. ``id`` is empty at a storage that knows no versions."""
+
+    key: str
+    id: str
+    etag: str
+    modified: datetime
+    latest: bool
+    marker: bool = False
+
+    @property
+    def place(self) -> str:
+        """Key and version, as S3 writes them in an address."""
+        return f"{self.key}{MARK}{self.id}" if self.id else self.key
+
+    @property
+    def digest(self) -> str:
+        """The hash that names an object of DVC."""
+        return "".join(self.key.split("/")[-2:])
+
+
+class Objects:
+    """Versions of the objects in the bucket of ``[s3]``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._bucket = settings, settings.s3.bucket
+        self._api = s3.client(settings)
+
+    def versions(self, prefix: str = "") -> list[Version]:
+        """Everything below ``prefix``, also what has been deleted but is still there as an old version."""
+        from botocore.exceptions import ClientError
+
+        with s3.one_line(self._settings):
+            try:
+                return [
+                    version
+                    for page in self._pages("list_object_versions", prefix)
+                    for version in _listed(page)
+                ]
+            except ClientError as error:
+                if s3.code(error) not in NO_VERSIONS:
+                    raise
+            pages = self._pages("list_objects_v2", prefix)
+            return [
+                _one(item, item | {"IsLatest": True})
+                for page in pages
+                for item in page.get("Contents", ())
+            ]
+
+    def fetch(self, key: str, version: str, path: Path) -> bool:
+        """Write the content to ``path``; False if it is not there any more."""
+        from botocore.exceptions import ClientError
+
+        with s3.one_line(self._settings):
+            try:
+                self._api.download_file(self._bucket, key, str(path), ExtraArgs=_id(version))
+            except ClientError as error:
+                if s3.code(error) in ("404", "NoSuchKey", "NoSuchVersion"):
+                    return False
+                raise
+        return True
+
+    def replace(self, key: str, old: str, path: Path) -> None:
+        """Make ``path`` the present version of ``key``, then delete the version ``old`` for good."""
+        with s3.one_line(self._settings), path.open("rb") as file:
+            new = self._api.put_object(Bucket=self._bucket, Key=key, Body=file).get(
+                "VersionId", "null"
+            )
+        if (
+            old and old != new
+        ):  # without versioning the new content has replaced the old one already
+            self.delete(key, old)
+
+    def delete(self, key: str, version: str) -> None:
+        """Delete one version for good; a version that is not there is no error."""
+        with s3.one_line(self._settings):
+            self._api.delete_object(Bucket=self._bucket, Key=key, **_id(version))
+
+    def clear(self, prefix: str) -> None:
+        """Delete everything below ``prefix`` with all its versions and delete markers."""
+        for version in self.versions(prefix):
+            self.delete(version.key, version.id)
+
+    def clear_markers(self, keys: Iterable[str]) -> None:
+        """Delete the delete markers of those of ``keys`` of which no version is left."""
+        for key in sorted(set(keys)):
+            there = [version for version in self.versions(key) if version.key == key]
+            for version in there if all(version.marker for version in there) else ():
+                self.delete(key, version.id)
+
+    def _pages(self, operation: str, prefix: str) -> Iterator[dict[str, Any]]:
+        yield from self._api.get_paginator(operation).paginate(Bucket=self._bucket, Prefix=prefix)
+
+
+class Bucket:
+    """All of it as a :class:`~sovereign_ml.data_subjects.stores.base.Store`: data versions, Feast's Parquet files, MLflow's artifacts.
+
+    What lies outside these prefixes is somebody else's: it is searched and reported, not changed.
+    """
+
+    name = "object storage"
+
+    def __init__(self, settings: Settings, formats: Sequence[Format]) -> None:
+        self._objects, self._formats = Objects(settings), formats
+        self._ours = prefixes(settings)
+
+    def find(self, people: People) -> list[Trace]:
+        """One trace a version that holds somebody, and a version of a manifest of DVC that names such an object."""
+        looks = _Looks(self._objects, self._formats, people)
+        seen = [
+            (version, looks.at(version))
+            for version in self._objects.versions()
+            if not version.marker
+        ]
+        held = {
+            version.digest for version, look in seen if look.count and version.key.startswith(DATA)
+        }
+        return [
+            Trace(
+                store=self.name,
+                place=version.place,
+                count=look.count or len(look.names & held),
+                unit="rows" if look.rows else "mentions",
+                action=self._action(version, rows=look.rows),
+            )
+            for version, look in seen
+            if look.count or look.names & held
+        ]
+
+    def remove(self, people: People, traces: Sequence[Trace]) -> None:
+        """Put cleaned tables in the place of those in use; delete the versions with people for good."""
+        mine = [trace for trace in traces if trace.action != "by hand"]
+        for trace in mine:
+            key, _, version = trace.place.partition(MARK)
+            if trace.action == "rows removed":
+                self._clean(key, version, people)
+            else:
+                self._objects.delete(key, version)
+        self._objects.clear_markers(trace.place.partition(MARK)[0] for trace in mine)
+
+    def _action(self, version: Version, *, rows: bool) -> Action:
+        if not version.key.startswith(self._ours):
+            return "by hand"
+        if version.key.startswith(DATA) or not version.latest:
+            return "old version removed"
+        return "rows removed" if rows else "file removed"
+
+    def _clean(self, key: str, version: str, people: People) -> None:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "object"
+            if self._objects.fetch(key, version, path) and (kind := format_of(path, self._formats)):
+                kind.remove(path, people)
+                self._objects.replace(key, version, path)
+
+
+def prefixes(settings: Settings) -> tuple[str, ...]:
+    """What this project writes into the bucket."""
+    name = settings.project.name
+    return DATA, "mlflow/", f"feast/{name}/", f"pipeline-runs/{name}/", tasks(settings)
+
+
+def tasks(settings: Settings) -> str:
+    """Where Kubeflow keeps the artifacts of tasks, which hold rows about people."""
+    return f"pipelines/{settings.project.name}/"
+
+
+def drop(settings: Settings, digests: Collection[str]) -> None:
+    """Delete these objects of DVC, and what manifests among them name, in all versions."""
+    objects = Objects(settings)
+    listed = objects.versions(DATA)
+    gone = set(digests) | named_in(
+        objects, [version for version in listed if version.digest in digests]
+    )
+    for version in listed:
+        if version.digest in gone:
+            objects.delete(version.key, version.id)
+
+
+def named_in(objects: Objects, manifests: Iterable[Version]) -> set[str]:
+    """Hashes that those of ``manifests`` name that are lists of DVC."""
+    found: set[str] = set()
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "object"
+        for version in manifests:
+            if (
+                version.key.endswith(".dir")
+                and not version.marker
+                and objects.fetch(version.key, version.id, path)
+            ):
+                found |= entries(path)
+    return found
+
+
+def held_in(settings: Settings, rows: Any, column: str) -> set[str]:
+    """Every value of ``column`` in the Parquet files of the bucket, in all their versions; ``rows`` reads them."""
+    objects, found = Objects(settings), set()
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "object"
+        for version in {
+            version.etag: version for version in objects.versions() if not version.marker
+        }.values():
+            if objects.fetch(version.key, version.id, path) and format_of(path, [rows]):
+                found |= (
+                    set(rows.values(path, column)) if column in rows.text_columns(path) else set()
+                )
+    return found
+
+
+@dataclass(frozen=True)
+class _Look:
+    count: int = 0
+    rows: bool = False
+    names: frozenset[str] = frozenset()
+    """Hashes that a manifest of DVC names."""
+
+
+class _Looks:
+    """Looks into each content once: most versions are copies of one another."""
+
+    def __init__(self, objects: Objects, formats: Sequence[Format], people: People) -> None:
+        self._objects, self._formats, self._people = objects, formats, people
+        self._known: dict[tuple[str, bool], _Look] = {}
+
+    def at(self, version: Version) -> _Look:
+        """What ``version`` holds of the people."""
+        manifest = version.key.startswith(DATA) and version.key.endswith(".dir")
+        if (version.etag, manifest) not in self._known:
+            with TemporaryDirectory() as folder:
+                path = Path(folder) / "object"
+                there = self._objects.fetch(version.key, version.id, path)
+                self._known[version.etag, manifest] = (
+                    self._read(path, manifest=manifest) if there else _Look()
+                )
+        return self._known[version.etag, manifest]
+
+    def _read(self, path: Path, *, manifest: bool) -> _Look:
+        if manifest:
+            return _Look(names=frozenset(entries(path)))
+        kind = format_of(path, self._formats)
+        count = kind.count(path, self._people) if kind else int(mentions(path, self._people))
+        return _Look(count, rows=kind is not None)
+
+
+def _listed(page: dict[str, Any]) -> Iterator[Version]:
+    yield from (_one(item, item, item["VersionId"]) for item in page.get("Versions", ()))
+    yield from (
+        _one(item, item, item["VersionId"], marker=True) for item in page.get("DeleteMarkers", ())
+    )
+
+
+def _one(
+    item: dict[str, Any], about: dict[str, Any], version: str = "", *, marker: bool = False
+) -> Version:
+    etag = str(item.get("ETag", "")).strip('"')
+    return Version(
+        item["Key"], version, etag, item["LastModified"], bool(about["IsLatest"]), marker
+    )
+
+
+def _id(version: str) -> dict[str, str]:
+    return {"VersionId": version} if version else {}

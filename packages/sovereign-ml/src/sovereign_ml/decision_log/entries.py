@@ -1,0 +1,84 @@
+"""What an entry of the log is and how its seal is computed.
+
+The seal covers the previous seal and a salted digest of the body, not the body: a body can be blanked later
+(GDPR Art. 17, Art. 5(1)(e)) without breaking the chain, and the digest that stays says nothing once the salt is gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+Kind = Literal[
+    "bundle", "decision", "rectification", "contest", "objection", "seed", "review", "erasure"
+]
+GENESIS = "0" * 64
+
+
+class LogUnavailableError(RuntimeError):
+    """The log could not be written or read: no answer may be given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An entry that is not written yet.
+
+    ``case_id`` is the decision it belongs to (or a name of its own); ``subject`` the pseudonym, if it concerns one.
+    ``body_if_objected`` replaces ``body`` when the subject has objected by the time of writing. ``closes_review``
+    takes the case off the reviewers' desk, unless the person contests it.
+    """
+
+    kind: Kind
+    case_id: str
+    subject: str | None
+    body: str
+    body_if_objected: str | None = None
+    opens_review: bool = False
+    closes_review: bool = False
+
+
+class Entry(NamedTuple):
+    """One written entry; ``salt``, ``subject`` and ``body`` are None once blanked. ``at`` is UTC, ISO 8601."""
+
+    seq: int
+    kind: str
+    case_id: str
+    subject: str | None
+    at: str
+    salt: str | None
+    body: str | None
+    digest: str
+    previous: str
+    seal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A draft that was not written.
+
+    ``objected``: no body for that case; ``erased``: the subject was erased; ``not_open``: no such open review.
+    """
+
+    reason: Literal["not_open", "objected", "erased"]
+
+
+def digest_of(salt: str, subject: str | None, body: str) -> str:
+    """SHA-256 over salt, subject and body."""
+    return hashlib.sha256(f"{salt}\n{subject or ''}\n{body}".encode()).hexdigest()
+
+
+def mark_of(subject: str) -> str:
+    """What stays of an erased pseudonym: a hash, enough to know it when it is sent again."""
+    return hashlib.sha256(f"erased\n{subject}".encode()).hexdigest()
+
+
+def seal_of(previous: str, seq: int, head: tuple[str, str, str], digest: str) -> str:
+    """SHA-256 that binds an entry to the one before it; ``head`` is kind, case id and time."""
+    return hashlib.sha256("\n".join((previous, str(seq), *head, digest)).encode()).hexdigest()
+
+
+def now() -> str:
+    """UTC time with microseconds, fixed width, so that text order is time order."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,82 @@
+"""The decision log in one SQLite file: one fsync per transaction, and no row may change but to be blanked."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sovereign_ml.decision_log.entries import LogUnavailableError
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS decision_log (
+    seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, case_id TEXT NOT NULL, subject TEXT, at TEXT NOT NULL,
+    salt TEXT, body TEXT, digest TEXT NOT NULL, previous TEXT NOT NULL, seal TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS decision_log_case ON decision_log (case_id);
+CREATE INDEX IF NOT EXISTS decision_log_subject ON decision_log (subject) WHERE subject IS NOT NULL;
+CREATE INDEX IF NOT EXISTS decision_log_kind ON decision_log (kind) WHERE kind <> 'decision';
+CREATE TABLE IF NOT EXISTS objections (subject TEXT PRIMARY KEY, seq INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS erased (mark TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS open_reviews (
+    case_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, kind TEXT NOT NULL, subject TEXT);
+CREATE TRIGGER IF NOT EXISTS decision_log_keeps_rows BEFORE DELETE ON decision_log
+    BEGIN SELECT RAISE(ABORT, 'the decision log is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS decision_log_keeps_seals BEFORE UPDATE ON decision_log
+    WHEN NEW.body IS NOT NULL OR NEW.salt IS NOT NULL OR NEW.subject IS NOT NULL OR
+        (NEW.seq, NEW.kind, NEW.case_id, NEW.at, NEW.digest, NEW.previous, NEW.seal)
+        IS NOT (OLD.seq, OLD.kind, OLD.case_id, OLD.at, OLD.digest, OLD.previous, OLD.seal)
+    BEGIN SELECT RAISE(ABORT, 'the decision log is append-only'); END;
+"""
+
+
+class SQLite:
+    """A :class:`~sovereign_ml.decision_log.store.Database` on one file."""
+
+    def __init__(self, path: Path) -> None:
+        with _refusals(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(
+                path, timeout=5, isolation_level=None, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.execute(
+                "PRAGMA secure_delete=ON"
+            )  # a blanked body leaves the file, not only the row
+            self._connection.executescript(SCHEMA)
+        self._path = path
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One durable transaction; a second writer waits up to 5 s."""
+        with _refusals(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run ``sql`` and return its rows."""
+        with _refusals(self._path):
+            return self._connection.execute(sql, values).fetchall()
+
+    def change(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run ``sql`` and return the number of changed rows."""
+        return self._connection.execute(sql, values).rowcount
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.OperationalError, sqlite3.DatabaseError, OSError) as error:
+        raise LogUnavailableError(f"decision log {path}: {error}") from error

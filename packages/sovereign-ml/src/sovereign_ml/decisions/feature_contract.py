@@ -1,0 +1,102 @@
+"""``contract.json``: what the model may be sent, in whose words it is explained, and how inputs hang together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FeatureSpec(_Frozen):
+    """What may be sent for one feature, and the words used for it when a score is explained to a person."""
+
+    name: str
+    dtype: Literal["float", "string"]
+    unit: Literal["days", "EUR", "count", "share", "ratio", "category"]
+    label: str
+    minimum: float | None = None
+    maximum: float | None = None
+    missing_allowed: bool
+    changeable: bool
+    necessity_reason: str
+
+
+class Nested(_Frozen):
+    """Totals of windows that contain each other, shortest first: what enters one also enters the longer ones.
+
+    Where the minimum is 0 or more, a longer window never holds less than a shorter one.
+    """
+
+    kind: Literal["nested"] = "nested"
+    features: tuple[str, ...] = Field(min_length=2)
+
+
+class Ratio(_Frozen):
+    """``feature`` is ``over`` divided by ``under``."""
+
+    kind: Literal["ratio"] = "ratio"
+    feature: str
+    over: str
+    under: str
+
+
+class Window(_Frozen):
+    """A total of the last ``days`` days; one event adds ``one_event``: a number or the feature that holds it."""
+
+    feature: str
+    days: int
+    one_event: float | str = 1.0
+
+
+class Since(_Frozen):
+    """``feature`` counts the days since the last event, so a shorter window than that is empty (equals 0)."""
+
+    kind: Literal["since"] = "since"
+    feature: str
+    windows: tuple[Window, ...] = Field(min_length=1)
+
+
+Link = Annotated[Nested | Ratio | Since, Field(discriminator="kind")]
+
+
+class Contract(_Frozen):
+    """The inputs of the model and the links a changed input must respect (used by counterfactuals)."""
+
+    schema_version: Literal["1"] = "1"
+    features: tuple[FeatureSpec, ...] = Field(min_length=1)
+    links: tuple[Link, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_are_known_and_unique(self) -> Contract:
+        names = [feature.name for feature in self.features]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"features listed twice: {', '.join(twice)}")
+        if unknown := sorted(set().union(*map(_mentioned, self.links)) - set(names)):
+            raise ValueError(f"links name unknown features: {', '.join(unknown)}")
+        return self
+
+    def feature(self, name: str) -> FeatureSpec:
+        """The feature called ``name``; KeyError names the known ones."""
+        for feature in self.features:
+            if feature.name == name:
+                return feature
+        raise KeyError(
+            f"unknown feature {name!r}; known: {', '.join(f.name for f in self.features)}"
+        )
+
+
+def _mentioned(link: Nested | Ratio | Since) -> set[str]:
+    match link:
+        case Nested():
+            return set(link.features)
+        case Ratio():
+            return {link.feature, link.over, link.under}
+        case Since():
+            per_event = {
+                window.one_event for window in link.windows if isinstance(window.one_event, str)
+            }
+            return {link.feature, *per_event, *(window.feature for window in link.windows)}

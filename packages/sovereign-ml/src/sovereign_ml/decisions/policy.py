@@ -1,0 +1,106 @@
+"""``policy.json``, and the decision policy: from a score to a band and to what is done. Policy, not law."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Suggestion = Literal["offer", "no_offer"]
+Outcome = Literal["offer", "no_offer", "pending_review", "objected"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Band(_Frozen):
+    """Scores from the end of the band before up to, not including, ``below`` (probabilities)."""
+
+    name: str
+    below: float = Field(gt=0)
+
+
+class Policy(_Frozen):
+    """``policy.json``: which score leads to which band and at which band something is done."""
+
+    schema_version: Literal["1"] = "1"
+    policy_version: str
+    target: str
+    bands: tuple[Band, ...] = Field(min_length=2)
+    action_band: str
+    significant_effect: bool
+    human_review: bool
+    reviewer_contact: str
+
+    @model_validator(mode="after")
+    def _bands_cover_every_score(self) -> Policy:
+        ends = [band.below for band in self.bands]
+        if any(b <= a for a, b in pairwise(ends)) or ends[-1] <= 1 or ends[-2] >= 1:
+            raise ValueError(f"bands end at {ends}: they must rise strictly, only the last above 1")
+        if self.action_band not in self.names:
+            raise ValueError(
+                f"action_band {self.action_band!r} is no band; bands: {', '.join(self.names)}"
+            )
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Band names, lowest scores first."""
+        return tuple(band.name for band in self.bands)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Probabilities at which a higher band begins; one fewer than bands."""
+        return tuple(band.below for band in self.bands[:-1])
+
+    def band_index(self, scores: ArrayLike) -> NDArray[np.intp]:
+        """Position of each score's band, shape (n,); a score on a threshold belongs to the higher band."""
+        return np.searchsorted(
+            np.asarray(self.thresholds), np.asarray(scores, dtype=np.float64), side="right"
+        )
+
+    def band_of(self, score: float) -> str:
+        """Band of one probability."""
+        return self.names[int(self.band_index(score))]
+
+    def bands_of(self, scores: ArrayLike) -> NDArray[np.str_]:
+        """Band names of probabilities, shape (n,)."""
+        return np.asarray(self.names)[self.band_index(scores)]
+
+    def acts_on(self, scores: ArrayLike) -> NDArray[np.bool_]:
+        """Whether each score is in the action band or a higher one, shape (n,)."""
+        return self.band_index(scores) >= self.names.index(self.action_band)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """``outcome`` takes effect now; ``suggestion`` is what the score alone would give."""
+
+    outcome: Outcome
+    band: str | None
+    suggestion: Suggestion | None
+
+
+def decide(policy: Policy, score: float | None, *, objected: bool) -> Decision:
+    """What happens to one customer.
+
+    An objection to direct marketing is absolute (GDPR Art. 21(2)-(3)): no score, no outcome. Where the card says
+    that the outcome has a significant effect, nobody gets it without a person, and that includes whoever is *not*
+    selected (Art. 22(1); C-634/21, paragraphs 50 and 61). Where the card promises a review, the ones in the action
+    band wait for it. Raises ValueError for a customer without score who did not object: no value is invented.
+    """
+    if objected:
+        return Decision("objected", None, None)
+    if score is None:
+        raise ValueError("a customer who did not object needs a score")
+    index = bisect_right(policy.thresholds, score)
+    band, acts = policy.names[index], index >= policy.names.index(policy.action_band)
+    suggestion: Suggestion = "offer" if acts else "no_offer"
+    waits = policy.significant_effect or (policy.human_review and acts)
+    return Decision("pending_review" if waits else suggestion, band, suggestion)

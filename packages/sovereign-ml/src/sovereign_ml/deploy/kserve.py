@@ -1,0 +1,79 @@
+"""Describe the service for KServe: an InferenceService and the NetworkPolicy that keeps it from talking to others.
+
+Kubernetes' own NetworkPolicy knows addresses and namespaces, not host names, so each host that the service may call
+is named together with where it is; the names are kept as an annotation for the reader.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sovereign_ml.config.deploy import DIGEST, Cluster, Egress
+from sovereign_ml.deploy.releases import check_variables
+
+HOSTS = "sovereign/egress"
+NAME = "app.kubernetes.io/name"
+NAMESPACE = "kubernetes.io/metadata.name"
+
+
+def render_kserve(
+    name: str, cluster: Cluster, variables: Mapping[str, str], templates: Path
+) -> str:
+    """Both manifests as one YAML stream for ``kubectl apply -f -``; the same arguments give the same text.
+
+    ``templates`` holds ``inferenceservice.yaml`` and ``networkpolicy.yaml``. Raises ValueError in one line when the
+    image has no digest, ``name`` fits no Kubernetes label, or a variable is a secret or the platform's.
+    """
+    import yaml
+
+    _check(name, cluster, variables)
+    kinds = ("inferenceservice", "networkpolicy")
+    service, policy = (
+        yaml.safe_load((templates / f"{kind}.yaml").read_text(encoding="utf-8")) for kind in kinds
+    )
+    _fill_service(service, name, cluster, variables)
+    _fill_policy(policy, name, cluster)
+    return "---\n".join(yaml.safe_dump(document, sort_keys=False) for document in (service, policy))
+
+
+def _check(name: str, cluster: Cluster, variables: Mapping[str, str]) -> None:
+    check_variables(variables, {})
+    if not DIGEST.fullmatch(cluster.image):
+        raise ValueError(
+            f"[deploy.kserve] image is {cluster.image!r}: name@sha256:<64 hex digits> is needed"
+        )
+    if not re.fullmatch("[a-z]([-a-z0-9]{0,51}[a-z0-9])?", name):
+        raise ValueError(
+            f"[deploy] slug is {name!r}: KServe needs a letter first and at most 53 of a-z, 0-9 and -"
+        )
+
+
+def _fill_service(
+    service: dict[str, Any], name: str, cluster: Cluster, variables: Mapping[str, str]
+) -> None:
+    predictor = service["spec"]["predictor"]
+    container = predictor["containers"][0]
+    values = {**variables, "PORT": str(container["ports"][0]["containerPort"])}
+    service["metadata"].update(name=name, namespace=cluster.namespace)
+    predictor["labels"] = {NAME: name}
+    container["image"] = cluster.image
+    container["env"] = [{"name": key, "value": value} for key, value in sorted(values.items())]
+    container["envFrom"][0]["secretRef"]["name"] = cluster.secret
+
+
+def _fill_policy(policy: dict[str, Any], name: str, cluster: Cluster) -> None:
+    hosts = " ".join(f"{item.host}:{item.port}" for item in cluster.egress)
+    policy["metadata"].update(name=name, namespace=cluster.namespace, annotations={HOSTS: hosts})
+    policy["spec"]["podSelector"]["matchLabels"] = {NAME: name}
+    source = policy["spec"]["ingress"][0]["from"][0]["namespaceSelector"]
+    source["matchLabels"] = {NAMESPACE: cluster.ingress_namespace}
+    policy["spec"]["egress"] += [_egress(item) for item in cluster.egress]
+
+
+def _egress(item: Egress) -> dict[str, Any]:
+    inside = {"namespaceSelector": {"matchLabels": {NAMESPACE: item.namespace}}}
+    peer = {"ipBlock": {"cidr": item.cidr}} if item.cidr else inside
+    return {"to": [peer], "ports": [{"protocol": "TCP", "port": item.port}]}

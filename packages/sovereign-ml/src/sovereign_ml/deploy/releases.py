@@ -1,0 +1,94 @@
+"""What was released with which variables, kept beside the code, because the platform's rollback forgets variables.
+
+Values of secrets are never kept, only their names.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+PLATFORM_OWNED = {"PORT", "DATABASE_URL"}
+SECRET_WORDS = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|(^|_)KEYS?(_|$)")
+
+
+class Release(BaseModel):
+    """One deployment that reached ``running``; ``smoke`` says whether the service then answered as it must."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    deployment: str
+    image_tag: str | None
+    bundle: str
+    created_at: str
+    kind: Literal["deploy", "rollback"]
+    smoke: Literal["passed", "failed"]
+    variables: dict[str, str]
+    secrets: tuple[str, ...]
+
+
+class Change(NamedTuple):
+    """What turns one set of variables into another: values to write and names to remove."""
+
+    write: dict[str, str]
+    remove: tuple[str, ...]
+
+
+_RELEASES = TypeAdapter(tuple[Release, ...])
+
+
+def read_releases(path: Path) -> tuple[Release, ...]:
+    """Releases, oldest first; none when the file is not there yet. ValueError in one line when it is broken."""
+    if not path.is_file():
+        return ()
+    try:
+        return _RELEASES.validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(
+            f"{path}: {first['loc']}: {first['msg']}; restore it from version control"
+        ) from None
+
+
+def append_release(path: Path, release: Release) -> None:
+    """Add one release at the end of the file; it is written whole or not at all."""
+    content = [item.model_dump(mode="json") for item in (*read_releases(path), release)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def change_between(
+    before: Mapping[str, str], after: Mapping[str, str], keep: Iterable[str] = ()
+) -> Change:
+    """The change from ``before`` to ``after``; names in ``keep`` (secrets in use) are never removed."""
+    write = {key: value for key, value in after.items() if before.get(key) != value}
+    return Change(write, tuple(sorted(set(before) - set(after) - set(keep))))
+
+
+def check_variables(variables: Mapping[str, str], secrets: Mapping[str, str]) -> None:
+    """ValueError when a name is malformed, owned by the platform or set twice, or a variable looks like a secret."""
+    for name in (*variables, *secrets):
+        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ValueError(
+                f"variable {name!r}: letters, digits and _ are allowed; correct [deploy] in config.toml"
+            )
+        if name in PLATFORM_OWNED:
+            raise ValueError(
+                f"variable {name} is set by the platform; take it out of [deploy] in config.toml"
+            )
+    if both := sorted(set(variables) & set(secrets)):
+        raise ValueError(
+            f"{', '.join(both)}: in [deploy.variables] and in secrets; keep one of the two"
+        )
+    if misplaced := sorted(name for name in variables if SECRET_WORDS.search(name.upper())):
+        raise ValueError(
+            f"{', '.join(misplaced)} in [deploy.variables] looks like a secret, which may not stand in config.toml; "
+            "list the name in [deploy] secrets and put the value into the environment"
+        )

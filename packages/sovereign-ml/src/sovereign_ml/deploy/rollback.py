@@ -1,0 +1,99 @@
+"""Go back to the previous release, and put back the variables, which the platform's own rollback leaves as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from pathlib import Path
+
+from sovereign_ml.deploy import DeployError
+from sovereign_ml.deploy.releases import Change, Release, change_between, read_releases
+from sovereign_ml.deploy.run import Clock, finish, wait_until_running
+from sovereign_ml.deploy.send import Say, apply_change, public_url, read_link
+from sovereign_ml.deploy.sota_api import Deployment, Project, SotaApi
+from sovereign_ml.deploy.transport import SotaError
+
+
+def rollback(
+    api: SotaApi, *, link: Path, releases: Path, service_url: str, clock: Clock, say: Say
+) -> Release:
+    """Start the previous image, give it the variables it was released with, and check that it answers.
+
+    The platform goes back by exactly one deployment. Secrets are left as they are: an old key may have been withdrawn.
+    Raises DeployError when there is nothing to go back to, or it does not run or answer.
+    """
+    project = linked(link)
+    url = public_url(service_url, project.slug)
+    history = read_releases(releases)
+    running = wait_until_running(api, project.id, _start(api, project).id, clock=clock, say=say)
+    target = next((item for item in reversed(history) if item.image_tag == running.image_tag), None)
+    change = _missing_change(history, target, running, say)
+    if change.write or change.remove:
+        apply_change(api, project.id, change, say)
+        running = wait_until_running(
+            api, project.id, api.redeploy(project.id).id, clock=clock, say=say
+        )
+    known = target or (history[-1] if history else None)
+    return finish(
+        running,
+        "rollback",
+        url=url,
+        bundle=target.bundle if target else "unknown",
+        variables=known.variables if known else {},
+        secrets=history[-1].secrets if history else (),
+        releases=releases,
+        clock=clock,
+    )
+
+
+def status(api: SotaApi, *, link: Path, releases: Path, count: int = 5) -> list[dict[str, str]]:
+    """The newest deployments, newest first, each with the bundle that this project recorded for it."""
+    project = linked(link)
+    bundles = {item.deployment: item for item in read_releases(releases)}
+    return [_row(item, bundles.get(item.id)) for item in api.deployments(project.id)[:count]]
+
+
+def linked(link: Path) -> Project:
+    """The project this folder deploys to; DeployError before first use."""
+    project = read_link(link)
+    if project is None:
+        raise DeployError(
+            f"{link} is not there: nothing was deployed from this folder yet; run `make deploy` first"
+        )
+    return project
+
+
+def _start(api: SotaApi, project: Project) -> Deployment:
+    try:
+        return api.rollback(project.id)
+    except SotaError as error:
+        if error.status != HTTPStatus.CONFLICT:
+            raise
+        raise DeployError(
+            "there is no previous deployment to go back to, or none is running now"
+        ) from None
+
+
+def _missing_change(
+    history: Sequence[Release], target: Release | None, running: Deployment, say: Say
+) -> Change:
+    """The variables to put back; none, said aloud, when this project has no record of the image."""
+    if target is None or not history:
+        say(
+            f"no record of the image {running.image_tag}: its variables were NOT put back; check them by hand"
+        )
+        return Change({}, ())
+    return change_between(history[-1].variables, target.variables, keep=history[-1].secrets)
+
+
+def _row(deployment: Deployment, release: Release | None) -> dict[str, str]:
+    return {
+        "deployment": deployment.id,
+        "status": deployment.status,
+        "created_at": deployment.created_at,
+        "image": deployment.image_tag or "",
+        "bundle": release.bundle if release else "",
+        "kind": release.kind if release else "",
+        "smoke": release.smoke if release else "",
+        "error": deployment.reason if deployment.status == "failed" else "",
+    }

@@ -1,0 +1,213 @@
+"""Deploy and find out whether it worked: wait for `running`, ask the service, record the release, or say why not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from sovereign_ml.deploy import DeployError
+from sovereign_ml.deploy.check import check_staged
+from sovereign_ml.deploy.releases import (
+    Change,
+    Release,
+    append_release,
+    change_between,
+    check_variables,
+    read_releases,
+)
+from sovereign_ml.deploy.send import (
+    Say,
+    Shipment,
+    apply_change,
+    linked_project,
+    read_link,
+    redact,
+    upload,
+    write_link,
+)
+from sovereign_ml.deploy.smoke import smoke_test
+from sovereign_ml.deploy.sota_api import FINAL, Deployment, SotaApi
+from sovereign_ml.deploy.transport import SotaError
+
+LOG_LINES = 40
+
+
+class Clock(NamedTuple):
+    """How long to wait, in seconds. The platform allows 100 requests a minute, so polling stays slow."""
+
+    poll_s: float = 5.0
+    timeout_s: float = 900.0
+    smoke_s: float = 60.0
+    sleep: Callable[[float], None] = time.sleep
+
+
+def deploy(
+    shipment: Shipment, api: SotaApi, *, link: Path, releases: Path, clock: Clock, say: Say
+) -> Release:
+    """Send the staged folder and return the release once it runs and answers.
+
+    Writes ``.sota.json`` (``link``) on first use and appends to ``releases``. Raises DeployError when the folder, the
+    platform, the build or the service says no; ValueError when the configuration is wrong.
+    """
+    url, change = shipment.url, planned_change(shipment, releases)
+    for line in shipment.staged.listing():
+        say(line)
+    if problems := check_staged(shipment.staged.folder):
+        raise DeployError(
+            "the staged folder may not be sent:\n"
+            + "\n".join(f"  {problem}" for problem in problems)
+        )
+    project = linked_project(api, shipment, link, say)
+    write_link(shipment.staged.folder / link.name, project)
+    apply_change(api, project.id, change, say)
+    deployment = upload(api, project, shipment, clock.timeout_s, say)
+    running = wait_until_running(
+        api, project.id, deployment, clock=clock, say=say, hidden=shipment.secrets.values()
+    )
+    return finish(
+        running,
+        "deploy",
+        url=url,
+        bundle=shipment.staged.bundle,
+        variables=shipment.variables,
+        secrets=shipment.secrets,
+        releases=releases,
+        clock=clock,
+    )
+
+
+def planned_change(shipment: Shipment, releases: Path) -> Change:
+    """Every variable is written, since nobody knows what was changed by hand; those no longer listed are removed."""
+    check_variables(shipment.variables, shipment.secrets)
+    if empty := missing_secrets(shipment):
+        raise ValueError(f"{empty}; export it")
+    return _change(shipment, releases)
+
+
+def missing_secrets(shipment: Shipment) -> str:
+    """Which secrets have no value, in words; empty when all have one."""
+    names = sorted(name for name, value in shipment.secrets.items() if not value)
+    return (
+        f"no value in the environment for {', '.join(names)}, which [deploy] secrets lists"
+        if names
+        else ""
+    )
+
+
+def _change(shipment: Shipment, releases: Path) -> Change:
+    wanted = {**shipment.variables, **shipment.secrets}
+    last = read_releases(releases)[-1:]
+    before = [name for release in last for name in (*release.variables, *release.secrets)]
+    return Change(wanted, change_between(dict.fromkeys(before, ""), wanted).remove)
+
+
+def wait_until_running(
+    api: SotaApi,
+    project: str,
+    deployment: str,
+    *,
+    clock: Clock,
+    say: Say,
+    hidden: Iterable[str] = (),
+) -> Deployment:
+    """Poll the deployment list until ``deployment`` runs; DeployError with the log's end when it will not."""
+    waited, seen = 0.0, ""
+    while True:
+        current = next((item for item in api.deployments(project) if item.id == deployment), None)
+        status = current.status if current else "not listed"
+        if status != seen:
+            say(f"deployment {deployment}: {status}")
+        if current and status == "running":
+            return current
+        if current and status in FINAL:
+            raise DeployError(
+                f"deployment {deployment} {status}: {_ending(api, project, current, tuple(hidden))}"
+            )
+        if waited >= clock.timeout_s:
+            raise DeployError(
+                f"deployment {deployment} is {status} after {waited:.0f} s: gave up waiting, the platform may go on; "
+                f"see `make deploy-status`{_log_end(api, project, deployment, tuple(hidden))}"
+            )
+        clock.sleep(clock.poll_s)
+        waited, seen = waited + clock.poll_s, status
+
+
+def finish(
+    running: Deployment,
+    kind: Literal["deploy", "rollback"],
+    *,
+    url: str,
+    bundle: str,
+    variables: Mapping[str, str],
+    secrets: Iterable[str],
+    releases: Path,
+    clock: Clock,
+) -> Release:
+    """Ask the running service at ``url``, record the release with the outcome, DeployError if it answered wrongly."""
+    fault = smoke_test(url, timeout_s=clock.smoke_s, sleep=clock.sleep)
+    release = Release(
+        deployment=running.id,
+        image_tag=running.image_tag,
+        bundle=bundle,
+        created_at=running.created_at,
+        kind=kind,
+        smoke="failed" if fault else "passed",
+        variables=dict(variables),
+        secrets=tuple(sorted(secrets)),
+    )
+    append_release(releases, release)
+    if fault:
+        raise DeployError(
+            f"deployment {running.id} runs but {fault}; `make rollback` brings the one before it back"
+        )
+    return release
+
+
+def dry_run(shipment: Shipment, *, link: Path, releases: Path) -> list[str]:
+    """What :func:`deploy` would do, in order, without sending or writing anything; `REFUSED` marks what it refuses.
+
+    Needs neither the key nor the secrets. Raises ValueError when the configuration is wrong.
+    """
+    check_variables(shipment.variables, shipment.secrets)
+    change, empty = _change(shipment, releases), missing_secrets(shipment)
+    project = read_link(link)
+    staged, problems = shipment.staged, check_staged(shipment.staged.folder)
+    place = f"/v1/projects/{project.id if project else '<id>'}"
+    lines = [*staged.listing(), *(f"REFUSED {problem}" for problem in problems)]
+    lines += [f"REFUSED {empty}"] if empty else []
+    if project is None:
+        lines.append(
+            f"POST {shipment.api_url}/v1/projects name={shipment.name!r} slug={shipment.slug!r} unless it exists"
+        )
+    for key in change.write:
+        shown = (
+            "<from the environment>" if key in shipment.secrets else repr(shipment.variables[key])
+        )
+        lines.append(f"POST {shipment.api_url}{place}/envs {key}={shown}")
+    lines += [f"DELETE {shipment.api_url}{place}/envs/{key}" for key in change.remove]
+    api_upload = f"POST {shipment.api_url}{place}/deploy archive=<{staged.packed_bytes:,} bytes>"
+    lines.append(
+        f"{shipment.cli_path} deploy (in {staged.folder})" if shipment.cli_path else api_upload
+    )
+    lines.append(f"GET {shipment.api_url}{place}/deployments until running, failed or stopped")
+    lines += [
+        f"GET {shipment.url}/readyz must answer 200",
+        f"POST {shipment.url}/v1/score without a key must answer 401",
+    ]
+    return lines
+
+
+def _ending(api: SotaApi, project: str, deployment: Deployment, hidden: tuple[str, ...]) -> str:
+    if deployment.status == "stopped":
+        return "a newer deployment replaced it before it ran; see `make deploy-status`"
+    return redact(deployment.reason, hidden) + _log_end(api, project, deployment.id, hidden)
+
+
+def _log_end(api: SotaApi, project: str, deployment: str, hidden: tuple[str, ...]) -> str:
+    try:
+        lines = redact(api.logs(project, deployment), hidden).rstrip().splitlines()[-LOG_LINES:]
+    except SotaError as error:
+        return f"\n(the build log could not be read: {error})"
+    return "\n" + "\n".join(f"  | {line}" for line in lines)

@@ -1,0 +1,179 @@
+"""Send a staged folder: link the project, set the variables, upload by the sota CLI or the API."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from threading import Timer
+
+from sovereign_ml.config.deploy import API_URL
+from sovereign_ml.deploy import DeployError
+from sovereign_ml.deploy.packing import pack
+from sovereign_ml.deploy.releases import Change
+from sovereign_ml.deploy.sota_api import Project, SotaApi
+from sovereign_ml.deploy.stage import Staged
+from sovereign_ml.deploy.transport import SotaError, https_only
+
+Say = Callable[[str], None]
+LINK = ".sota.json"
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """What is sent where. ``cli`` is the sota CLI's name or path, empty for the API alone.
+
+    ``service_url`` is empty for the platform's own address; ``variables`` are public, ``secrets`` are never printed.
+    """
+
+    staged: Staged
+    name: str
+    slug: str
+    variables: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
+    service_url: str = ""
+    api_url: str = API_URL
+    cli: str = ""
+
+    @property
+    def url(self) -> str:
+        """Where the service answers, without a trailing slash; ValueError when that is not https."""
+        return public_url(self.service_url, self.slug)
+
+    @property
+    def cli_path(self) -> str | None:
+        """The CLI if it is there."""
+        return shutil.which(self.cli) if self.cli else None
+
+
+def public_url(service_url: str, slug: str) -> str:
+    """``service_url`` if there is one, else the platform's address for ``slug``; ValueError when it is not https."""
+    return https_only(service_url.rstrip("/") or f"https://{slug}.sota.io")
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """``text`` with every secret value replaced; a build log may repeat what a build step printed."""
+    for value in sorted(secrets, key=len, reverse=True):
+        text = text.replace(value, "[redacted]") if value else text
+    return text
+
+
+def read_link(link: Path) -> Project | None:
+    """The project that ``.sota.json`` names, or None before first use. ValueError when the file is broken."""
+    if not link.is_file():
+        return None
+    try:
+        content = json.loads(link.read_text(encoding="utf-8"))
+        return Project(
+            id=content["project_id"], name=content["project_slug"], slug=content["project_slug"]
+        )
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(
+            f"{link}: project_id and project_slug are needed; restore it or delete it to link anew"
+        ) from None
+
+
+def write_link(link: Path, project: Project) -> None:
+    """Write ``.sota.json`` as the CLI does; it holds no secret and belongs into version control."""
+    content = {"project_id": project.id, "project_slug": project.slug}
+    link.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def linked_project(api: SotaApi, shipment: Shipment, link: Path, say: Say) -> Project:
+    """The project of ``link``, else the account's project with this slug, else a new one; ``link`` is written."""
+    project = read_link(link)
+    if project and project.slug != shipment.slug:
+        raise ValueError(
+            f"{link} names the project {project.slug!r}, [deploy] slug is {shipment.slug!r}: a slug never changes; "
+            "correct config.toml, or delete the file to use another project"
+        )
+    if project is None:
+        project = next((item for item in api.projects() if item.slug == shipment.slug), None)
+        project = project or _create(api, shipment)
+        write_link(link, project)
+        say(f"project {project.slug} ({project.id}) linked in {link.name}; commit that file")
+    return project
+
+
+def apply_change(api: SotaApi, project: str, change: Change, say: Say) -> None:
+    """Write and remove variables; only names are said."""
+    for key, value in change.write.items():
+        api.set_variable(project, key, value)
+        say(f"variable {key} set")
+    for key in change.remove:
+        api.delete_variable(project, key)
+        say(f"variable {key} removed")
+
+
+def upload(api: SotaApi, project: Project, shipment: Shipment, timeout_s: float, say: Say) -> str:
+    """Start the deployment and return its id; build lines are said as they come and prove nothing."""
+    hidden = tuple(shipment.secrets.values())
+    cli = shipment.cli_path
+    if cli is None:
+        deployment = api.upload(project.id, pack(shipment.staged.folder)).id
+        ends = time.monotonic() + timeout_s
+        for line in api.follow(project.id, deployment):
+            say(redact(line, hidden))
+            if time.monotonic() > ends:
+                break
+        return deployment
+    before = {deployment.id for deployment in api.deployments(project.id)}
+    flags = () if shipment.api_url == API_URL else ("--api-url", shipment.api_url)
+    _run_cli(
+        [cli, *flags, "deploy"],
+        shipment.staged.folder,
+        timeout_s,
+        lambda line: say(redact(line, hidden)),
+    )
+    return _only_new(api, project.id, before)
+
+
+def _create(api: SotaApi, shipment: Shipment) -> Project:
+    try:
+        return api.create_project(shipment.name, shipment.slug)
+    except SotaError as error:
+        if error.status != HTTPStatus.CONFLICT:
+            raise
+        raise DeployError(
+            f"the slug {shipment.slug!r} is taken by another account of the platform; "
+            "choose another [deploy] slug in config.toml"
+        ) from None
+
+
+def _run_cli(command: list[str], folder: Path, timeout_s: float, say: Say) -> None:
+    """The CLI reads SOTA_API_KEY itself, so the key is in no argument; it ends 0 even when the build failed."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        watchdog = Timer(timeout_s, process.kill)
+        watchdog.start()
+        lines = []
+        for line in process.stdout or ():
+            lines.append(line.rstrip())
+            say(lines[-1])
+        watchdog.cancel()
+    if process.returncode:
+        raise DeployError(
+            f"`sota deploy` ended with {process.returncode}: {' '.join(lines[-1:]) or 'it said nothing'}"
+        )
+
+
+def _only_new(api: SotaApi, project: str, before: set[str]) -> str:
+    """The CLI does not print the id of what it started, so it is the one that was not there before."""
+    new = [deployment.id for deployment in api.deployments(project) if deployment.id not in before]
+    if len(new) != 1:
+        raise DeployError(
+            f"{len(new)} new deployments after `sota deploy`, expected 1: somebody else may be deploying; "
+            "see `make deploy-status`"
+        )
+    return new[0]

@@ -1,0 +1,90 @@
+"""The egress guard of every entry point: loopback in `local`, and in `eu` the hosts that the project names."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sovereign_ml.egress import guard
+from sovereign_ml.egress.telemetry import silence
+
+ADDRESSES = (
+    "DATABASE_URL",
+    "CHURN_TRACKING_DATABASE_URL",
+    "CHURN_FEATURE_REGISTRY_URL",
+    "CHURN_ONLINE_STORE_URL",
+    "FEATURE_STORE_URI",
+)
+"""Variables that hold a server's address because it carries its password."""
+SHIPPING = ("deploy", "deploy-status", "rollback")
+
+
+def install(environ: MutableMapping[str, str], arguments: Sequence[str] = ()) -> None:
+    """Guard this process and its Python children, by config.toml and the profile that the call names.
+
+    A missing or broken config.toml allows loopback only; the command itself then says what is wrong with it.
+    """
+    profile = _option(arguments) or environ.get("CHURN_PROFILE", "local")
+    try:
+        table = tomllib.loads(
+            (Path(environ.get("CHURN_ROOT", ".")) / "config.toml").read_text(encoding="utf-8")
+        )
+    except (OSError, ValueError):
+        table = {}
+    allowed = allowed_hosts(table, profile, environ, command=next(iter(arguments), ""))
+    record = guard.inherited_record(environ)
+    guard.install(allowed, profile=profile, record=record)
+    guard.extend_to_children(environ, allowed, profile=profile, record=record)
+
+
+@contextmanager
+def task(environ: MutableMapping[str, str]) -> Iterator[None]:
+    """A task of a pipeline: silent and guarded before it does anything; what was refused is said at its end."""
+    silence(environ)
+    install(environ)
+    try:
+        yield
+    finally:
+        for line in guard.summary():
+            print(line, file=sys.stderr)  # noqa: T201
+
+
+def allowed_hosts(
+    table: Mapping[str, Any], profile: str, environ: Mapping[str, str], *, command: str = ""
+) -> tuple[str, ...]:
+    """Hosts that ``profile`` may reach.
+
+    The platform's own only for the commands that ship the service, the vulnerability database only for `churn vuln`.
+    """
+    from sovereign_ml.jurisdictions import hosts
+
+    values = [v for v in table.get("profile", {}).get(profile, {}).values() if isinstance(v, str)]
+    if profile != "local":
+        values += [
+            str(table.get("s3", {}).get("endpoint", "")),
+            str(table.get("pipeline", {}).get("host", "")),
+        ]
+        values += [environ.get(name, "") for name in ADDRESSES]
+    if command == "vuln":
+        values.append(str(table.get("audit", {}).get("vulnerability_service", "")))
+    if command in SHIPPING:
+        deploy = table.get("deploy", {})
+        values += [
+            deploy.get("api_url", "https://api.sota.io"),
+            f"https://{deploy.get('slug', '')}.sota.io",
+        ]
+        values.append(deploy.get("service_url", ""))
+    return hosts(values)
+
+
+def _option(arguments: Sequence[str]) -> str | None:
+    for position, word in enumerate(arguments):
+        if word == "--profile" and position + 1 < len(arguments):
+            return arguments[position + 1]
+        if word.startswith("--profile="):
+            return word.partition("=")[2]
+    return None

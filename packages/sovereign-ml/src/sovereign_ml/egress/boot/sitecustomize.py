@@ -1,0 +1,42 @@
+"""Python imports this file at start-up when its folder is on PYTHONPATH: it installs the parent's egress guard."""
+
+import importlib.machinery
+import os
+import sys
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+_PACKAGES = str(_HERE.parents[1])
+
+
+def _guard() -> None:
+    before = sys.path[:]
+    sys.path.append(_PACKAGES)
+    try:
+        from sovereign_ml.egress import guard
+    finally:
+        sys.path[:] = before
+    guard.install_from(os.environ)  # noqa: TID251 - there is no settings object yet
+
+
+def _run_hidden_sitecustomize() -> None:
+    """Only one sitecustomize is imported; run the one that this file hides, as the machine's owner expects."""
+    path = [entry for entry in sys.path if Path(entry or ".").resolve() != _HERE]
+    spec = importlib.machinery.PathFinder.find_spec("sitecustomize", path)
+    if spec is not None and spec.origin is not None:
+        exec(
+            compile(Path(spec.origin).read_bytes(), spec.origin, "exec"),
+            {"__name__": "sitecustomize"},
+        )  # noqa: S102
+
+
+try:
+    _guard()
+except (
+    Exception
+) as error:  # without its guard the process must not run; Python itself would only print and go on
+    sys.stderr.write(
+        f"The egress guard could not be installed: {error}. Unset SOVEREIGN_EGRESS to run without it.\n"
+    )
+    os._exit(2)
+_run_hidden_sitecustomize()

@@ -1,0 +1,255 @@
+"""Refuse every name look-up and connection outside loopback and the allow-list, and count the refusals.
+
+A PEP 578 audit hook: it stays, and sees every socket that Python opens, in threads and asyncio too; Unix sockets pass.
+Native code that resolves and connects by itself is out of its sight (libpq, gRPC, uvloop's streams, DuckDB's httpfs,
+Arrow's S3): its own settings, the network policy and ``tests/egress`` hold that. A name given to ``socket.connect`` is
+resolved by CPython before the hook is asked; the connection is refused all the same.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import os
+import socket
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+VARIABLE = "SOVEREIGN_EGRESS"
+"""Carries the allow-list to child processes as JSON; ``sovereign/boot/sitecustomize.py`` reads it."""
+
+_LOOK_UPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
+_WATCHED = _LOOK_UPS | {"socket.connect", "socket.sendto", "socket.sendmsg"}
+_PLUMBING = (
+    "urllib3",
+    "requests",
+    "httpx",
+    "httpcore",
+    "anyio",
+    "aiohttp",
+    "botocore",
+    "aiobotocore",
+    "websockets",
+)
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Hosts = Iterable[str]
+
+log = logging.getLogger("sovereign_ml.egress.guard")
+
+
+class EgressRefusedError(PermissionError):
+    """The policy does not allow this host. It is an ``OSError``, so clients take it for a network that is down."""
+
+
+class _State:
+    """What is allowed now, and what was refused so far."""
+
+    def __init__(self) -> None:
+        self.names: frozenset[str] = frozenset()
+        self.suffixes: tuple[str, ...] = ()
+        self.networks: tuple[_Network, ...] = ()
+        self.addresses: set[str] = set()
+        self.where = ""
+        self.record: Path | None = None
+        self.refused: Counter[tuple[str, str]] = Counter()
+        self.hooked = False
+
+
+_state = _State()
+_lock = threading.Lock()
+
+
+def install(
+    allowed_hosts: Hosts = (), *, profile: str = "local", record: Path | None = None
+) -> None:
+    """Refuse everything but loopback and ``allowed_hosts`` from now on. Calling it again replaces the allow-list.
+
+    A host is a name (``s3.fr-par.scw.cloud``), a suffix (``*.scw.cloud``), an address or a network (``10.0.0.0/8``);
+    a port is ignored. ``record`` is a file to which each refusal is appended as one JSON line, across processes.
+    """
+    hosts = [_bare(host) for host in allowed_hosts]
+    with _lock:
+        _state.networks = tuple(net for host in hosts if (net := _network(host)) is not None)
+        _state.suffixes = tuple(host[1:] for host in hosts if host.startswith("*."))
+        _state.names = frozenset({"localhost", "", socket.gethostname().lower(), *hosts})
+        _state.addresses = {"127.0.0.1", "::1", "0.0.0.0", "::", ""}  # noqa: S104 - connecting to it reaches this host
+        _state.where = f"the hosts of [profile.{profile}] in config.toml"
+        _state.record = record
+        if not _state.hooked:
+            _state.hooked = True
+            for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
+                setattr(socket, name, _remembering(getattr(socket, name)))
+            sys.addaudithook(_hook)
+
+
+def install_from(environ: Mapping[str, str]) -> bool:
+    """Install what a parent process put into ``environ``; True if it did. An unreadable value allows loopback only."""
+    if VARIABLE not in environ:
+        return False
+    try:
+        carried = json.loads(environ[VARIABLE])
+        install(
+            carried["allowed_hosts"], profile=carried["profile"], record=inherited_record(environ)
+        )
+    except (ValueError, KeyError, TypeError):
+        install()
+    return True
+
+
+def inherited_record(environ: Mapping[str, str]) -> Path | None:
+    """The file to which the process that started this one has refusals appended; None if there is none."""
+    try:
+        named = json.loads(environ[VARIABLE])["record"]
+        return Path(named) if named else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def extend_to_children(
+    environ: MutableMapping[str, str],
+    allowed_hosts: Hosts = (),
+    *,
+    profile: str = "local",
+    record: Path | None = None,
+) -> None:
+    """Make every Python process started with ``environ`` install the same guard before its first import."""
+    carried = {
+        "allowed_hosts": list(allowed_hosts),
+        "profile": profile,
+        "record": str(record) if record else None,
+    }
+    environ[VARIABLE] = json.dumps(carried)
+    boot = str(Path(__file__).with_name("boot"))
+    others = [
+        entry
+        for entry in environ.get("PYTHONPATH", "").split(os.pathsep)
+        if entry not in ("", boot)
+    ]
+    environ["PYTHONPATH"] = os.pathsep.join([boot, *others])
+
+
+def refusals() -> dict[str, int]:
+    """How often each host was refused in this process."""
+    total: Counter[str] = Counter()
+    for (host, _), count in _state.refused.items():
+        total[host] += count
+    return dict(total)
+
+
+def summary() -> list[str]:
+    """One line for each host and caller that was refused in this process: how often, and by which setting."""
+    return [
+        f"The egress guard refused {host} {_times(count)} to {caller}: not among {_state.where}."
+        for (host, caller), count in sorted(_state.refused.items())
+    ]
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _bare(host: str) -> str:
+    """``Example.EU.:5432`` -> ``example.eu``; IPv6 addresses and networks stay whole."""
+    host = host.strip().lower()
+    return (host.partition(":")[0] if host.count(":") == 1 else host.strip("[]")).rstrip(".")
+
+
+def _network(host: str) -> _Network | None:
+    try:
+        return ipaddress.ip_network(host, strict=False)
+    except ValueError:
+        return None
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    """Runs on every audit event of the interpreter, a million in a step that checks rows, so it asks one question."""
+    if event in _WATCHED:
+        _inspect(event, args)
+
+
+def _inspect(event: str, args: tuple[Any, ...]) -> None:
+    if event in _LOOK_UPS:
+        _check(args[0], event)
+    # AF_UNIX passes a string or bytes, AF_NETLINK and AF_VSOCK tuples of integers
+    elif type(args[1]) is tuple and type(args[1][0]) is str and args[1][0] not in _state.addresses:
+        _check(args[1][0], event)
+
+
+def _check(host: str | bytes | None, event: str) -> None:
+    if host is None:
+        return
+    name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+    name = name.lower().rstrip(".")
+    if not _allowed(name):
+        _refuse(name, event)
+
+
+def _allowed(name: str) -> bool:
+    if (
+        name in _state.names
+        or name in _state.addresses
+        or name.endswith((".localhost", *_state.suffixes))
+    ):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if address.is_loopback or any(address in network for network in _state.networks):
+        _state.addresses.add(name)
+        return True
+    return str(address) in _state.addresses
+
+
+def _refuse(host: str, event: str) -> None:
+    caller = _caller()
+    _state.refused[host, caller] += 1
+    message = (
+        f"Refused {event.removeprefix('socket.')} to {host} from {caller}: "
+        f"only loopback and {_state.where} are allowed. Add the host there if the policy permits it."
+    )
+    if _state.refused[host, caller] == 1:
+        log.warning(message)
+    if _state.record:
+        with _state.record.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"host": host, "event": event, "caller": caller}) + "\n")
+    raise EgressRefusedError(message)
+
+
+def _caller() -> str:
+    """``module:line`` of the nearest frame that is neither this file, the standard library nor an HTTP client."""
+    frame: FrameType | None = sys._getframe(1)
+    nearest = None
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", "?"))
+        top = module.partition(".")[0]
+        if module != __name__ and top not in sys.stdlib_module_names and top not in _PLUMBING:
+            return f"{module}:{frame.f_lineno}"
+        nearest = nearest or f"{module}:{frame.f_lineno}"
+        frame = frame.f_back
+    return nearest or "?"
+
+
+def _remembering(resolve: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a resolver so that the addresses it gives for an allowed name may be connected to."""
+
+    def resolver(*args: Any, **kwargs: Any) -> Any:
+        answer = resolve(*args, **kwargs)
+        if isinstance(answer, str):
+            _state.addresses.add(answer)
+        elif isinstance(answer, tuple):
+            _state.addresses.update(answer[2])
+        else:
+            _state.addresses.update(entry[4][0] for entry in answer)
+        return answer
+
+    resolver.__wrapped__ = resolve  # type: ignore[attr-defined]
+    return resolver

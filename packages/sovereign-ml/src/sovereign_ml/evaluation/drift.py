@@ -1,0 +1,101 @@
+"""Does the model learn from people like those it scores? Shares and distances, small groups never told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from churn.contract import CATEGORICAL, NUMERIC
+from sovereign_ml.model.scorecard import Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Column = pd.Series[Any]
+
+BINS = 10
+
+
+def compare(
+    past: pd.DataFrame,
+    current: pd.DataFrame,
+    groups: Mapping[str, tuple[Column, Column]],
+    smallest: int,
+) -> dict[str, Any]:
+    """``groups`` with their shares, and ``shifts``: the total variation distance of each input and each group column.
+
+    0 says that training rows (n) and the people scored now (m) are alike, 1 that they share no value. A share of fewer
+    than ``smallest`` people is None.
+    """
+    shifts = [_shift(name, "input", *_binned(past[name], current[name])) for name in NUMERIC]
+    shifts += [
+        _shift(name, "input", named(past[name]), named(current[name])) for name in CATEGORICAL
+    ]
+    shown = []
+    for name, (before, now) in groups.items():
+        one, other = named(before), named(now)
+        shifts.append(_shift(name, "group", one, other))
+        shown += _shares(name, one, other, smallest)
+    return {"groups": shown, "shifts": shifts}
+
+
+def distance(one: Column, other: Column) -> float:
+    """Total variation: the share of people who would have to change for both to be alike (0 to 1)."""
+    gaps = one.value_counts(normalize=True).sub(other.value_counts(normalize=True), fill_value=0)
+    return round(float(gaps.abs().sum()) / 2, 6)
+
+
+def binned(values: Column, edges: Floats) -> Column:
+    """The bin of each number, by name; a missing value is a bin of its own."""
+    import pandas as pd
+
+    places = np.searchsorted(edges, values.to_numpy(dtype=float), side="left").astype(str)
+    return pd.Series(np.where(values.isna(), "missing", places))
+
+
+def edges(values: Column, bins: int) -> Floats:
+    """Inner quantiles of the known values, each once; empty when nothing is known."""
+    known = values.dropna().to_numpy(dtype=float)
+    found: Floats = (
+        np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1]))
+        if len(known)
+        else np.empty(0)
+    )
+    return found
+
+
+def _shift(name: str, kind: str, one: Column, other: Column) -> dict[str, Any]:
+    return {"name": name, "kind": kind, "value": distance(one, other)}
+
+
+def _binned(before: Column, now: Column) -> tuple[Column, Column]:
+    inner = edges(before, BINS)
+    return binned(before, inner), binned(now, inner)
+
+
+def named(values: Column) -> Column:
+    """The name of each value; what is missing is not known."""
+    return values.astype(object).where(values.notna(), "not known").astype(str)
+
+
+def _shares(name: str, one: Column, other: Column, smallest: int) -> list[dict[str, Any]]:
+    """Each group's share in both, left out where it is small in both."""
+    shares = [
+        {
+            "group": f"{name}={value}",
+            "train_share": _share(one == value, smallest),
+            "population_share": _share(other == value, smallest),
+        }
+        for value in sorted(set(one) | set(other))
+    ]
+    return [
+        row
+        for row in shares
+        if row["train_share"] is not None or row["population_share"] is not None
+    ]
+
+
+def _share(members: Column, smallest: int) -> float | None:
+    return round(float(members.mean()), 2) if members.sum() >= smallest else None

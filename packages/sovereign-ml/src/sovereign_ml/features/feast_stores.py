@@ -1,0 +1,146 @@
+"""Where Feast keeps things: files beside the snapshots, or PostgreSQL, S3 and Redis of the profile eu."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.storage import s3
+
+WAIT_MINUTES = 15
+"""How long one pipeline waits for another that is writing to the same registry."""
+
+
+def remote(settings: Settings) -> bool:
+    """Whether the stores are servers."""
+    return settings.profile.offline_store == "s3"
+
+
+def registry(folder: Path, settings: Settings) -> Any:
+    """A file in ``folder``, or tables in PostgreSQL."""
+    if not remote(settings):
+        return str(folder / "registry.db")
+    url = settings.secrets.need("feature_registry")
+    path = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    return {"registry_type": "sql", "path": path, "cache_ttl_seconds": 60}
+
+
+def offline(settings: Settings) -> dict[str, Any]:
+    """DuckDB over Parquet, here or on S3."""
+    if not remote(settings):
+        return {"type": "duckdb"}
+    s3.announce(settings)
+    kind = "sovereign_ml.features.feast_s3.S3OfflineStore"
+    return {"type": kind, "region": settings.s3.region, "style": settings.s3.style}
+
+
+def online(folder: Path, settings: Settings) -> dict[str, Any]:
+    """SQLite in ``folder``, Redis, or PostgreSQL."""
+    kind = settings.profile.online_store
+    if kind == "sqlite":
+        return {"type": "sqlite", "path": str(folder / "online.db")}
+    parts = urlsplit(settings.secrets.need("online_store"))
+    if kind == "redis" and parts.scheme in ("redis", "rediss"):
+        return {"type": "redis", "connection_string": _redis(parts)}
+    if kind == "postgresql" and parts.scheme == "postgresql":
+        return {"type": "postgres", **_postgres(parts)}
+    raise Misuse(
+        f"CHURN_ONLINE_STORE_URL starts with '{parts.scheme}:', but online_store is {kind} in config.toml."
+    )
+
+
+def _redis(parts: Any) -> str:
+    words = [f"{parts.hostname}:{parts.port or 6379}"]
+    words += [f"db={parts.path.strip('/')}"] if parts.path.strip("/") else []
+    words += [f"username={unquote(parts.username)}"] if parts.username else []
+    words += [f"password={unquote(parts.password)}"] if parts.password else []
+    return ",".join([*words, "ssl=true"] if parts.scheme == "rediss" else words)
+
+
+def _postgres(parts: Any) -> dict[str, Any]:
+    mode = parse_qs(parts.query).get("sslmode", ["require"])[0]
+    return {
+        "host": parts.hostname,
+        "port": parts.port or 5432,
+        "database": parts.path.strip("/"),
+        "user": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "sslmode": mode,
+    }
+
+
+def source(snapshots: Path, settings: Settings) -> Any:
+    """The snapshots as a Feast source. On S3 their name is their content, so that no pipeline reads another's."""
+    from feast import FileSource
+
+    if not remote(settings):
+        # Relative, so that the registry is the same on every machine; Feast's DuckDB store takes it from the working
+        # directory and not from repo_path, hence the chdir in feast.py.
+        return FileSource(path=snapshots.name, timestamp_field="event_timestamp")
+    with snapshots.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    address = s3.upload(
+        settings, snapshots, f"feast/{settings.project.name}/{content}/{snapshots.name}"
+    )
+    return FileSource(
+        name=snapshots.stem,
+        path=address,
+        timestamp_field="event_timestamp",
+        s3_endpoint_override=settings.s3.endpoint,
+    )
+
+
+@contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """Hold the registry of this project: of two pipelines at once the second waits until the first has materialised."""
+    if not remote(settings):
+        yield
+        return
+    import psycopg
+
+    with (
+        reached(settings),
+        psycopg.connect(settings.secrets.need("feature_registry"), autocommit=True) as connection,
+    ):
+        connection.execute(f"SET lock_timeout = '{WAIT_MINUTES}min'")
+        try:
+            connection.execute(
+                "SELECT pg_advisory_lock(hashtext(%s))", [f"feast {settings.project.name}"]
+            )
+        except psycopg.errors.LockNotAvailable:
+            raise Refused(
+                f"Another pipeline has been writing to the feature registry for {WAIT_MINUTES} minutes: wait for it, "
+                "or end it, then run this step again."
+            ) from None
+        yield
+
+
+@contextmanager
+def reached(settings: Settings) -> Iterator[None]:
+    """One line, without address or password, where a server of the profile does not answer."""
+    if not remote(settings):
+        yield
+        return
+    import psycopg
+    import redis
+    import sqlalchemy
+
+    try:
+        yield
+    except (psycopg.OperationalError, sqlalchemy.exc.OperationalError):
+        raise _away("PostgreSQL", "CHURN_FEATURE_REGISTRY_URL", settings) from None
+    except redis.exceptions.RedisError:
+        raise _away("Redis", "CHURN_ONLINE_STORE_URL", settings) from None
+
+
+def _away(server: str, variable: str, settings: Settings) -> Misuse:
+    return Misuse(
+        f"{server} ({variable}) does not answer: `churn doctor --profile {settings.profile_name}` says more. "
+        "Nothing half-written was kept; the same command goes on from here."
+    )

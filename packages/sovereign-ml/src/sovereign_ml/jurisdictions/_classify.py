@@ -1,0 +1,147 @@
+"""Classify an address: provider, country, owner and jurisdiction class. Unknown is "self-declared", never a pass."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from sovereign_ml.jurisdictions._address import Address, parse
+from sovereign_ml.jurisdictions._table import Jurisdiction, Provider, look_up, scheme_owner
+
+_S3 = {"s3", "s3a", "s3n"}
+_TRACKED = {"models", "runs", "mlflow-artifacts"}
+_LOCAL_SUFFIXES = (".localhost", ".svc", ".cluster.local")
+_METADATA = ipaddress.ip_address("169.254.169.254")
+# names that IDNA folds into ASCII ones are not what a person reads, so they may prove a US host but not an EU one
+_TRUSTED_ONLY_IN_ASCII = {
+    Jurisdiction.EU_OWNED,
+    Jurisdiction.EU_HQ_FOREIGN_OWNER,
+    Jurisdiction.EU_HQ_US_NEXUS,
+    Jurisdiction.EU_ON_US_SUBSTRATE,
+    Jurisdiction.ADEQUATE_NON_EU,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What is known about an address. ``confirmed`` is False where the table rests on general knowledge."""
+
+    address: str
+    scheme: str
+    host: str
+    port: int | None
+    jurisdiction: Jurisdiction
+    provider: str = ""
+    country: str = ""
+    parent: str = ""
+    note: str = ""
+    confirmed: bool = True
+    us_nexus: bool = False
+
+
+@lru_cache(maxsize=4096)
+def classify(
+    address: str, *, s3_endpoint: str | None = None, tracking_uri: str | None = None
+) -> Classification:
+    """Classify a host or URL.
+
+    ``s3://bucket`` goes to ``s3_endpoint``, and to AWS without one; ``models:/`` and ``runs:/`` go to ``tracking_uri``.
+    A region in a name proves nothing, and an address that cannot be read is self-declared.
+    """
+    parsed = parse(address)
+    if parsed.scheme in _S3 and s3_endpoint:
+        return replace(classify(s3_endpoint), address=address)
+    if parsed.scheme in _TRACKED and tracking_uri:
+        return replace(classify(tracking_uri, s3_endpoint=s3_endpoint), address=address)
+    if parsed.scheme in _TRACKED:
+        return _unknown(parsed, "goes to the tracking server: set its address")
+    by_scheme = scheme_owner(parsed.scheme)
+    # oci:// is Oracle's object storage and also Helm's registry scheme: a dotted host decides
+    if by_scheme is not None and not (parsed.scheme == "oci" and "." in parsed.host):
+        return _known(parsed, by_scheme, _own_class(parsed, by_scheme))
+    return _by_host(parsed)
+
+
+def classify_image(reference: str) -> Classification:
+    """Classify a container image by its registry; a reference without one is pulled from docker.io."""
+    name = reference.removeprefix("docker://").removeprefix("oci://")
+    first, slash, _ = name.partition("/")
+    has_registry = bool(slash) and (re.search(r"[.:]", first) is not None or first == "localhost")
+    return replace(classify(first if has_registry else "docker.io"), address=reference)
+
+
+def hosts(values: Iterable[str]) -> tuple[str, ...]:
+    """The hosts outside this machine that URLs among ``values`` name: what a guard must let through.
+
+    ``s3://bucket`` names none: its endpoint does.
+    """
+    seen = [classify(value) for value in values if "://" in value]
+    outside = (
+        row.host
+        for row in seen
+        if row.scheme not in _S3 and row.jurisdiction is not Jurisdiction.LOCAL
+    )
+    return tuple(dict.fromkeys(host for host in outside if host))
+
+
+def _by_host(parsed: Address) -> Classification:
+    if parsed.problem:
+        return _unknown(parsed, parsed.problem)
+    if _is_local(parsed):
+        return Classification(
+            parsed.text, parsed.scheme, parsed.host, parsed.port, Jurisdiction.LOCAL
+        )
+    if parsed.ip is not None:
+        return _unknown(
+            parsed, "cloud metadata address" if parsed.ip == _METADATA else "a bare IP address"
+        )
+    found = look_up(parsed.host)
+    if found is None:
+        return _unknown(parsed, "not in the provider table")
+    provider, jurisdiction = found
+    if not parsed.ascii_only and jurisdiction in _TRUSTED_ONLY_IN_ASCII:
+        return _unknown(parsed, "spelled with characters that only look like the provider's name")
+    return _known(parsed, provider, jurisdiction)
+
+
+def _is_local(parsed: Address) -> bool:
+    if parsed.ip is not None:
+        return parsed.ip.is_loopback or parsed.ip.is_unspecified
+    return parsed.host in ("", "localhost") or parsed.host.endswith(_LOCAL_SUFFIXES)
+
+
+def _own_class(parsed: Address, provider: Provider) -> Jurisdiction:
+    """An EU region in the host of a scheme that belongs to a US provider is worth naming; it changes nothing else."""
+    found = look_up(parsed.host) if parsed.host and not parsed.problem else None
+    return found[1] if found is not None and found[0] is provider else Jurisdiction.US
+
+
+def _known(parsed: Address, provider: Provider, jurisdiction: Jurisdiction) -> Classification:
+    return Classification(
+        address=parsed.text,
+        scheme=parsed.scheme,
+        host=parsed.host,
+        port=parsed.port,
+        jurisdiction=jurisdiction,
+        provider=provider.name,
+        country=provider.country,
+        parent=provider.parent,
+        note=provider.note,
+        confirmed=provider.confirmed,
+        us_nexus=provider.us_nexus or jurisdiction.us_nexus,
+    )
+
+
+def _unknown(parsed: Address, note: str) -> Classification:
+    return Classification(
+        parsed.text,
+        parsed.scheme,
+        parsed.host,
+        parsed.port,
+        Jurisdiction.SELF_DECLARED,
+        note=note,
+        confirmed=False,
+    )

@@ -1,0 +1,63 @@
+"""The search for the regularisation as a Katib experiment: the same values, folds and figure as in step 4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sovereign_ml.config.settings import Settings
+
+METRIC = "log_loss"
+
+
+def experiment(settings: Settings, version: str) -> dict[str, Any]:
+    """A Katib experiment over ``[train] regularisation`` on the features stored under the DVC hash ``version``."""
+    values = [f"{c:g}" for c in settings.train.regularisation]
+    return {
+        "apiVersion": "kubeflow.org/v1beta1",
+        "kind": "Experiment",
+        "metadata": {
+            "name": f"{settings.project.name}-regularisation",
+            "namespace": settings.pipeline.namespace,
+        },
+        "spec": {
+            "objective": {"type": "minimize", "objectiveMetricName": METRIC},
+            "algorithm": {"algorithmName": "grid"},
+            "parallelTrialCount": 2,
+            "maxTrialCount": len(values),
+            "maxFailedTrialCount": 1,
+            "metricsCollectorSpec": {"collector": {"kind": "StdOut"}},
+            "parameters": [
+                {"name": "c", "parameterType": "categorical", "feasibleSpace": {"list": values}}
+            ],
+            "trialTemplate": {
+                "primaryContainerName": "trial",
+                "trialParameters": [
+                    {"name": "c", "reference": "c", "description": "inverse strength C"}
+                ],
+                "trialSpec": _job(settings, version),
+            },
+        },
+    }
+
+
+def _job(settings: Settings, version: str) -> dict[str, Any]:
+    given = settings.pipeline
+    trial = {
+        "name": "trial",
+        "image": given.image,
+        "command": ["churn", "trial", "--c", "${trialParameters.c}", "--features-version", version],
+        "envFrom": [{"configMapRef": {"name": given.config_map}}],
+        "env": [
+            _secret(given.secret, name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        ],
+        "resources": {"limits": {"cpu": given.cpu, "memory": given.memory}},
+    }
+    pod = {"restartPolicy": "Never", "containers": [trial]}
+    template = {"metadata": {"annotations": {"sidecar.istio.io/inject": "false"}}, "spec": pod}
+    deadline = given.timeout_minutes * 60
+    spec = {"backoffLimit": given.retries, "activeDeadlineSeconds": deadline, "template": template}
+    return {"apiVersion": "batch/v1", "kind": "Job", "spec": spec}
+
+
+def _secret(secret: str, name: str) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}}

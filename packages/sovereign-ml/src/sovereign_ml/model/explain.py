@@ -1,0 +1,180 @@
+"""Explanations that are the model: of one score, of many scores at once, and of the whole scorecard.
+
+GDPR Article 15(1)(h) as read in CJEU C-203/22, paragraphs 58-62: which inputs were used, how each weighed, what
+would have changed the result, in words; a formula alone is not enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from sovereign_ml.decisions.feature_contract import Contract
+from sovereign_ml.decisions.policy import Policy
+from sovereign_ml.model import wording
+from sovereign_ml.model.counterfactual import Counterfactual, Finder
+from sovereign_ml.model.feasible_changes import Row, Value, missing
+from sovereign_ml.model.scorecard import Curve, Floats, Scorecard, sigmoid
+
+NO_CHANGE = "No change of the inputs that a person can influence would move the band."
+_EFFECTS = ("lowers the risk", "leaves the risk as it is", "raises the risk")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Influence(_Frozen):
+    """One input: its value, its log-odds against the average training customer, its share of all influence."""
+
+    feature: str
+    label: str
+    value: Value
+    contribution: float
+    share: float
+    direction: Literal["raises", "lowers", "none"]
+    text: str
+
+
+class Explanation(_Frozen):
+    """One score taken apart; ``influences`` strongest first, ``intercept`` plus contributions = ``log_odds``."""
+
+    score: float
+    log_odds: float
+    intercept: float
+    band: str
+    influences: tuple[Influence, ...]
+    counterfactual: Counterfactual | None
+    counterfactual_text: str
+
+    def reasons(self, k: int = 3) -> tuple[str, ...]:
+        """The ``k`` strongest influences in words, those without effect left out."""
+        return tuple(
+            influence.text for influence in self.influences[:k] if influence.contribution != 0
+        )
+
+
+class FeatureInWords(_Frozen):
+    """One feature over all values: ``spread`` is the most it can move the log-odds between two customers."""
+
+    feature: str
+    label: str
+    spread: float
+    text: str
+
+
+class ModelInWords(_Frozen):
+    """The whole scorecard for a reader: how parts combine, bands, features with the widest reach first."""
+
+    how_combined: str
+    thresholds: str
+    features: tuple[FeatureInWords, ...]
+
+
+class Explainer:
+    """Explains the scores of one bundle's model, contract and policy."""
+
+    def __init__(self, model: Scorecard, contract: Contract, policy: Policy) -> None:
+        self._model = model
+        self._policy = policy
+        self._finder = Finder(model, contract, policy)
+        self._specs = {spec.name: spec for spec in contract.features}
+
+    @property
+    def policy(self) -> Policy:
+        """Bands and what they lead to."""
+        return self._policy
+
+    def explain(self, row: Row) -> Explanation:
+        """Explain one customer's ``row`` (feature name to value, None for missing); KeyError names missing names."""
+        parts = self._model.contributions(
+            {name: [row[name]] for name in self._model.features if name in row}
+        )[0]
+        log_odds = float(self._model.intercept + parts.sum())
+        score = float(sigmoid(np.asarray(log_odds)))
+        found = self._finder.find(row)
+        return Explanation(
+            score=score,
+            log_odds=log_odds,
+            intercept=self._model.intercept,
+            band=self._policy.band_of(score),
+            influences=tuple(self._influences(row, parts)),
+            counterfactual=found,
+            counterfactual_text=wording.change(found, self._specs) if found else NO_CHANGE,
+        )
+
+    def _influences(self, row: Row, parts: Floats) -> Iterable[Influence]:
+        total = float(np.abs(parts).sum()) or 1.0
+        for i in np.argsort(-np.abs(parts), kind="stable"):
+            name, value = self._model.features[i], float(parts[i])
+            spec = self._specs[name]
+            seen = None if missing(row[name]) else row[name]
+            yield Influence(
+                feature=name,
+                label=spec.label,
+                value=seen,
+                contribution=value,
+                share=abs(value) / total,
+                direction="raises" if value > 0 else "lowers" if value < 0 else "none",
+                text=wording.reason(spec, seen, value),
+            )
+
+
+def top_reasons(contributions: Floats, k: int = 3) -> NDArray[np.intp]:
+    """Columns of the ``k`` strongest contributions (n, p) by size, strongest first, shape (n, k)."""
+    k = min(k, contributions.shape[1])
+    size = -np.abs(contributions)
+    top = np.argpartition(size, k - 1, axis=1)[:, :k]
+    order = np.argsort(np.take_along_axis(size, top, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(top, order, axis=1)
+
+
+def reason_texts(model: Scorecard, contract: Contract) -> list[str]:
+    """Every reason that a score can have, such as ``average order value: raises the risk``, by its code."""
+    labels = [contract.feature(name).label for name in model.features]
+    return [f"{label}: {effect}" for label in labels for effect in _EFFECTS]
+
+
+def reason_codes(contributions: Floats, k: int = 3) -> NDArray[np.intp]:
+    """Positions in :func:`reason_texts` of the ``k`` strongest reasons of many customers, shape (n, k)."""
+    top = top_reasons(contributions, k)
+    sign = np.sign(np.take_along_axis(contributions, top, axis=1)).astype(np.intp) + 1
+    return top * len(_EFFECTS) + sign
+
+
+def describe_model(model: Scorecard, contract: Contract, policy: Policy) -> ModelInWords:
+    """The scorecard in words: for the card, the notice of Articles 13(2)(f) and 14(2)(g), and the reviewer."""
+    features = []
+    for part in model.parts:
+        spec = contract.feature(part.name)
+        ends = (
+            part.log_odds
+            if isinstance(part, Curve)
+            else (*part.log_odds.values(), part.other_log_odds)
+        )
+        text = wording.curve(part, spec) if isinstance(part, Curve) else wording.levels(part, spec)
+        every = (*ends, part.missing_log_odds) if spec.missing_allowed else tuple(ends)
+        features.append(
+            FeatureInWords(
+                feature=part.name, label=spec.label, spread=max(every) - min(every), text=text
+            )
+        )
+    average = float(sigmoid(np.asarray(model.intercept)))
+    return ModelInWords(
+        how_combined=f"Each input adds or takes away points (log-odds); with the start value {model.intercept:+.2f} "
+        f"(a score of {average:.2f}) they are the score. No input changes what another one means.",
+        thresholds=_thresholds(policy),
+        features=tuple(sorted(features, key=lambda feature: -feature.spread)),
+    )
+
+
+def _thresholds(policy: Policy) -> str:
+    starts = (0.0, *policy.thresholds)
+    ends = [f"{name} from {start:g}" for name, start in zip(policy.names, starts, strict=True)]
+    return (
+        f"Bands by score: {', '.join(ends)}. Something is done from band {policy.action_band} on."
+    )

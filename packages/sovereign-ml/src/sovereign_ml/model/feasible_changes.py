@@ -1,0 +1,214 @@
+"""Every consistent change of one changeable input of a row, with what it does to the log-odds.
+
+A change carries along what must follow from it (links of the contract): a purchase in the last 30 days is also
+one in the last 90, a ratio follows its parts, a more recent last purchase fills the window that it enters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sovereign_ml.decisions.feature_contract import (
+    Contract,
+    FeatureSpec,
+    Nested,
+    Ratio,
+    Since,
+    Window,
+)
+from sovereign_ml.model.scorecard import TRANSFORMS, Curve, Floats, Levels, Scorecard
+
+Value = float | str | None
+Row = Mapping[str, Value]
+STEPS = {"days": 1.0, "count": 1.0, "EUR": 1.0, "share": 0.01, "ratio": 0.01}
+"""Smallest change worth telling a person, per unit."""
+ROUNDING = 1e-9
+"""Slack of comparisons between totals."""
+GRID = 400
+"""Candidates per input; a coarser grid is refined around the answer."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """Candidates (m,) of one change: values of every input it touches, its gain in log-odds and its size."""
+
+    name: str
+    values: dict[str, NDArray[Any]]
+    gain: Floats
+    distance: Floats
+
+
+class Moves:
+    """The changes that a model and its contract allow."""
+
+    def __init__(self, model: Scorecard, contract: Contract) -> None:
+        self.model = model
+        self.contract = contract
+        self._parts = {part.name: part for part in model.parts}
+        self._ratios = [link for link in contract.links if isinstance(link, Ratio)]
+        self._chains = [link.features for link in contract.links if isinstance(link, Nested)]
+        self._since = [link for link in contract.links if isinstance(link, Since)]
+
+    def of(self, row: Row) -> Iterator[Move]:
+        """One move per changeable, known input of ``row`` that does not itself follow from others."""
+        following = {ratio.feature for ratio in self._ratios}
+        for spec in self.contract.features:
+            if not spec.changeable or spec.name in following or missing(row[spec.name]):
+                continue
+            part = self._parts[spec.name]
+            candidates = (
+                _levels(part, row)
+                if isinstance(part, Levels)
+                else _grid(spec, part, _number(row, spec.name))
+            )
+            move = self.at(row, spec, candidates)
+            if move.gain.size:
+                yield move
+
+    def at(self, row: Row, spec: FeatureSpec, candidates: NDArray[Any]) -> Move:
+        """The consistent ones of the ``candidates`` (m,) for one input, with all that follows from each."""
+        values = self._with_followers(row, spec.name, candidates)
+        keep = self._consistent(row, values)
+        values = {
+            name: np.broadcast_to(column, keep.shape)[keep] for name, column in values.items()
+        }
+        gain = sum(
+            (self._gain(row, name, column) for name, column in values.items()),
+            np.zeros(int(keep.sum())),
+        )
+        return Move(spec.name, values, gain, self._distance(row, spec.name, values[spec.name]))
+
+    def refined(self, row: Row, move: Move, chosen: int) -> Move:
+        """``move`` with every step between the row's value and the chosen candidate's nearer neighbour."""
+        spec = self.contract.feature(move.name)
+        if spec.dtype == "string":
+            return move
+        column, now = move.values[move.name], _number(row, move.name)
+        far = float(column[chosen])
+        between = [float(v) for v in column if min(now, far) < v < max(now, far)]
+        near = min([now, *between], key=lambda v: abs(v - far))
+        return self.at(row, spec, _steps(min(near, far), max(near, far), STEPS[spec.unit]))
+
+    def _with_followers(
+        self, row: Row, name: str, candidates: NDArray[Any]
+    ) -> dict[str, NDArray[Any]]:
+        values = {name: candidates}
+        for chain in self._chains:
+            if name in chain:
+                added = candidates - _number(row, name)
+                values |= {
+                    longer: _number(row, longer) + added
+                    for longer in chain[chain.index(name) + 1 :]
+                }
+        for link in self._since:
+            if name == link.feature:
+                values |= {
+                    w.feature: _filled(row, w, candidates)
+                    for w in link.windows
+                    if _is_empty(row, link, w)
+                }
+        for ratio in self._ratios:
+            if {ratio.over, ratio.under} & values.keys() and not missing(row[ratio.feature]):
+                over, under = (
+                    values.get(part, _number(row, part)) for part in (ratio.over, ratio.under)
+                )
+                with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                    values[ratio.feature] = np.divide(over, under)
+        return values
+
+    def _consistent(self, row: Row, values: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
+        keep = np.ones(len(next(iter(values.values()))), dtype=bool)
+        for name, column in values.items():
+            spec = self.contract.feature(name)
+            if spec.dtype == "float":
+                low = -np.inf if spec.minimum is None else spec.minimum
+                high = np.inf if spec.maximum is None else spec.maximum
+                keep &= np.isfinite(column) & (column >= low) & (column <= high)
+        return keep & self._ordered(row, values) & self._timed(row, values)
+
+    def _ordered(self, row: Row, values: dict[str, NDArray[Any]]) -> NDArray[np.bool_] | bool:
+        keep: NDArray[np.bool_] | bool = True
+        for chain in self._chains:
+            for shorter, longer in pairwise(self._never_negative(chain)):
+                if shorter in values or longer in values:
+                    less, more = (
+                        values.get(name, _number(row, name)) for name in (shorter, longer)
+                    )
+                    keep &= less <= more + ROUNDING
+        return keep
+
+    def _never_negative(self, chain: tuple[str, ...]) -> list[str]:
+        return [
+            name
+            for name in chain
+            if (low := self.contract.feature(name).minimum) is not None and low >= 0
+        ]
+
+    def _timed(self, row: Row, values: dict[str, NDArray[Any]]) -> NDArray[np.bool_] | bool:
+        keep: NDArray[np.bool_] | bool = True
+        for link in self._since:
+            for window in link.windows:
+                if link.feature in values and not _is_empty(row, link, window):
+                    keep &= values[link.feature] < window.days
+                elif window.feature in values and link.feature not in values:
+                    keep &= not _is_empty(row, link, window)
+                    if self._never_negative((window.feature,)):
+                        keep &= values[window.feature] > 0
+        return keep
+
+    def _gain(self, row: Row, name: str, column: NDArray[Any]) -> Floats:
+        part = self._parts[name]
+        return part.contribution(column) - part.contribution([row[name]])
+
+    def _distance(self, row: Row, name: str, column: NDArray[Any]) -> Floats:
+        part = self._parts[name]
+        if isinstance(part, Levels):
+            return np.ones(len(column))
+        scale = TRANSFORMS[part.transform]
+        low, high, now = scale(np.array([part.knots[0], part.knots[-1], _number(row, name)]))
+        size: Floats = np.abs(scale(column) - now) / (high - low)
+        return size
+
+
+def _grid(spec: FeatureSpec, curve: Curve, now: float) -> NDArray[np.float64]:
+    low, high = min(curve.knots[0], now), max(curve.knots[-1], now)
+    every = _steps(low, high, STEPS[spec.unit])
+    thinned = (
+        every if len(every) <= GRID else every[np.linspace(0, len(every) - 1, GRID).astype(int)]
+    )
+    others: NDArray[np.float64] = thinned[thinned != now]
+    return others
+
+
+def _steps(low: float, high: float, step: float) -> NDArray[np.float64]:
+    return np.round(np.arange(np.floor(low / step), np.ceil(high / step) + 1) * step, 2)
+
+
+def _levels(part: Levels, row: Row) -> NDArray[Any]:
+    return np.array([level for level in part.log_odds if level != row[part.name]], dtype=object)
+
+
+def _filled(row: Row, window: Window, days_since: NDArray[np.float64]) -> NDArray[np.float64]:
+    one = _number(row, window.one_event) if isinstance(window.one_event, str) else window.one_event
+    return np.where(days_since < window.days, one, _number(row, window.feature))
+
+
+def _is_empty(row: Row, link: Since, window: Window) -> bool:
+    return _number(row, link.feature) >= window.days and _number(row, window.feature) == 0
+
+
+def _number(row: Row, name: str) -> float:
+    value = row[name]
+    return float("nan") if value is None else float(value)
+
+
+def missing(value: Value) -> bool:
+    """Whether ``value`` says "not known": None or NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))

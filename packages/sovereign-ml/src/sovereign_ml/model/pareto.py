@@ -1,0 +1,122 @@
+"""The best ways to gain log-odds by a few changes at once: no way is both longer and weaker than another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sovereign_ml.model.feasible_changes import Move
+from sovereign_ml.model.scorecard import Floats
+
+EXACT = 4
+"""Up to so many changes the smallest is found for certain; each further one multiplies the work."""
+
+
+@dataclass(frozen=True)
+class Front:
+    """Ways (n,) to change ``moves`` together: what each gains, its size, and the candidate (n, k) of each move.
+
+    Sorted by size and by gain at once, because only undominated ways are kept.
+    """
+
+    moves: tuple[int, ...]
+    gain: Floats
+    size: Floats
+    picks: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One found change: its size, and the candidate chosen for each move."""
+
+    size: float
+    moves: tuple[int, ...]
+    picks: tuple[int, ...]
+
+
+class Search:
+    """Smallest sets of ``moves`` that gain ``need`` (log-odds, positive) in the direction of ``sign``.
+
+    Exact because the model adds up: moves that touch no input in common gain the sum of what each gains.
+    """
+
+    def __init__(self, moves: Sequence[Move], need: float, sign: int) -> None:
+        self._moves = moves
+        self._need = need
+        self._single = [_front(i, move, sign) for i, move in enumerate(moves)]
+        self._pairs: dict[tuple[int, int], Front] = {}
+
+    def smallest(self, count: int) -> Way | None:
+        """The smallest way that changes exactly ``count`` (2 to EXACT) inputs; None when none gains enough."""
+        found = [
+            self._of(chosen)
+            for chosen in combinations(range(len(self._moves)), count)
+            if self._able(chosen)
+        ]
+        return min((way for way in found if way), key=lambda way: way.size, default=None)
+
+    def _able(self, chosen: tuple[int, ...]) -> bool:
+        most = [self._most[i] for i in chosen]
+        if min(most) <= 0 or sum(most) < self._need:
+            return False
+        return all(not self._touched[i] & self._touched[j] for i, j in combinations(chosen, 2))
+
+    def _of(self, chosen: tuple[int, ...]) -> Way | None:
+        half = len(chosen) - len(chosen) // 2
+        return _cheapest(self._front(chosen[:half]), self._front(chosen[half:]), self._need)
+
+    def _front(self, chosen: tuple[int, ...]) -> Front:
+        if len(chosen) == 1:
+            return self._single[chosen[0]]
+        one, two = chosen
+        if (one, two) not in self._pairs:
+            self._pairs[one, two] = _joined(self._single[one], self._single[two], self._need)
+        return self._pairs[one, two]
+
+    @cached_property
+    def _most(self) -> list[float]:
+        return [float(front.gain[-1]) if front.gain.size else 0.0 for front in self._single]
+
+    @cached_property
+    def _touched(self) -> list[set[str]]:
+        return [set(move.values) for move in self._moves]
+
+
+def _front(i: int, move: Move, sign: int) -> Front:
+    gain = sign * move.gain
+    kept = _undominated(gain, move.distance)
+    return Front((i,), gain[kept], move.distance[kept], kept[:, None])
+
+
+def _joined(one: Front, two: Front, need: float) -> Front:
+    """Every way of both at once; gaining more than ``need`` is worth no more."""
+    gain = np.minimum(np.add.outer(one.gain, two.gain).ravel(), need)
+    size = np.add.outer(one.size, two.size).ravel()
+    kept = _undominated(gain, size)
+    i, j = np.divmod(kept, len(two.gain))
+    return Front(
+        one.moves + two.moves, gain[kept], size[kept], np.hstack([one.picks[i], two.picks[j]])
+    )
+
+
+def _undominated(gain: Floats, size: Floats) -> NDArray[np.intp]:
+    """Places of what gains more than everything of at most its size, smallest first; a gain of nothing is none."""
+    order = np.lexsort((-gain, size))
+    before = np.maximum.accumulate(np.concatenate([[0.0], gain[order][:-1]]))
+    return order[gain[order] > before]
+
+
+def _cheapest(one: Front, two: Front, need: float) -> Way | None:
+    partner = np.searchsorted(two.gain, need - one.gain, side="left")
+    able = np.flatnonzero(partner < len(two.gain))
+    if not able.size:
+        return None
+    sizes = one.size[able] + two.size[partner[able]]
+    best = int(np.argmin(sizes))
+    picks = (*one.picks[able[best]], *two.picks[partner[able[best]]])
+    return Way(float(sizes[best]), one.moves + two.moves, tuple(int(pick) for pick in picks))

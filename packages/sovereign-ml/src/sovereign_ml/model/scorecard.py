@@ -1,0 +1,134 @@
+"""The additive scorecard as data: read, check, score and explain it with numpy alone.
+
+``model.json`` holds an intercept (log-odds of the average training customer) and, per feature, how far a
+value moves the log-odds from that average. A score is the sum; the parts of the sum are the explanation,
+exactly (CJEU C-203/22, paragraphs 58-61), not an approximation of another model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Floats = NDArray[np.float64]
+
+
+class Coded(NamedTuple):
+    """A categorical column of shape (n,) as positions in ``names``; -1 says missing. For millions of rows."""
+
+    codes: NDArray[np.integer[Any]]
+    names: Sequence[str]
+
+
+Columns = Mapping[str, Sequence[Any] | NDArray[Any] | Coded]
+
+TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {"identity": np.asarray, "asinh": np.arcsinh}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Curve(_Frozen):
+    """One numeric feature: piecewise linear between ``knots`` (raw units) on the transformed axis, flat outside."""
+
+    name: str
+    transform: Literal["identity", "asinh"]
+    knots: tuple[float, ...] = Field(min_length=2)
+    log_odds: tuple[float, ...]
+    missing_log_odds: float
+
+    @model_validator(mode="after")
+    def _knots_rise(self) -> Curve:
+        if len(self.knots) != len(self.log_odds):
+            raise ValueError(
+                f"{self.name}: {len(self.knots)} knots but {len(self.log_odds)} log-odds"
+            )
+        if any(b <= a for a, b in zip(self.knots, self.knots[1:], strict=False)):
+            raise ValueError(f"{self.name}: knots must rise strictly")
+        return self
+
+    def contribution(self, values: Sequence[Any] | NDArray[Any]) -> Floats:
+        """Log-odds for raw ``values`` of shape (n,); NaN or None counts as missing."""
+        x = np.asarray(values, dtype=np.float64)
+        scale = TRANSFORMS[self.transform]
+        curve = np.interp(scale(x), scale(np.asarray(self.knots)), self.log_odds)
+        return np.where(np.isnan(x), self.missing_log_odds, curve)
+
+
+class Levels(_Frozen):
+    """One categorical feature: a value per category; unseen categories share ``other_log_odds``."""
+
+    name: str
+    log_odds: dict[str, float]
+    other_log_odds: float
+    missing_log_odds: float
+
+    def contribution(self, values: Sequence[Any] | NDArray[Any] | Coded) -> Floats:
+        """Log-odds for category names of shape (n,); None counts as missing."""
+        if isinstance(values, Coded):
+            coded: Floats = self.contribution([*values.names, None])[values.codes]
+            return coded
+        table: dict[Any, float] = {**self.log_odds, None: self.missing_log_odds}
+        other = self.other_log_odds
+        return np.fromiter(
+            (table.get(v, other) for v in values), dtype=np.float64, count=len(values)
+        )
+
+
+class Scorecard(_Frozen):
+    """The whole model. ``extra`` keys are refused, so a file of another shape is never scored by accident."""
+
+    schema_version: Literal["1"] = "1"
+    target: str
+    intercept: float
+    numeric: tuple[Curve, ...]
+    categorical: tuple[Levels, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Curve | Levels, ...]:
+        """Numeric, then categorical parts: the column order of :meth:`contributions`."""
+        return (*self.numeric, *self.categorical)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Feature names in the column order of :meth:`contributions`."""
+        return tuple(part.name for part in self.parts)
+
+    def contributions(self, columns: Columns) -> Floats:
+        """Log-odds per feature, shape (n, p), for ``columns`` that map each feature name to n raw values.
+
+        Raises KeyError with the missing names: a value is never invented (None or NaN says "missing").
+        """
+        absent = [name for name in self.features if name not in columns]
+        if absent:
+            raise KeyError(
+                f"missing features: {', '.join(absent)}; the model needs {', '.join(self.features)}"
+            )
+        parts = [part.contribution(columns[part.name]) for part in self.parts]
+        return np.column_stack(parts)
+
+    def log_odds(self, columns: Columns) -> Floats:
+        """Intercept plus all contributions, shape (n,)."""
+        total: Floats = self.intercept + self.contributions(columns).sum(axis=1)
+        return total
+
+    def probability(self, columns: Columns) -> Floats:
+        """Probability of the target, shape (n,)."""
+        return sigmoid(self.log_odds(columns))
+
+
+def sigmoid(log_odds: Floats) -> Floats:
+    """Log-odds to probability."""
+    result: Floats = 1.0 / (1.0 + np.exp(-log_odds))
+    return result
+
+
+def read(path: Path) -> Scorecard:
+    """Read and check ``model.json``."""
+    return Scorecard.model_validate_json(path.read_bytes())

@@ -1,0 +1,109 @@
+"""Numbers into plain words: values with their unit, influence by direction and strength, changes, curves."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from sovereign_ml.decisions.feature_contract import FeatureSpec
+from sovereign_ml.model.counterfactual import Counterfactual
+from sovereign_ml.model.feasible_changes import Value, missing
+from sovereign_ml.model.scorecard import Curve, Levels
+
+STRONG, SLIGHT = 0.4, 0.1
+"""Log-odds from which an influence is called strong (odds times 1.5) or no longer slight. Wording, not law."""
+FLAT = 0.01
+"""Log-odds by which a stretch of a curve must move before it is said to rise or fall."""
+
+
+def quantity(spec: FeatureSpec, value: Value) -> str:
+    """``value`` with its unit: ``34 days``, ``45.20 EUR``, ``35 %``, ``1.4``, ``gifts``, or ``not known``."""
+    if value is None or missing(value):
+        return "not known"
+    if isinstance(value, str):
+        return value
+    if spec.unit == "EUR":
+        return f"{value:,.2f} EUR"
+    if spec.unit == "share":
+        return f"{100 * value:.3g} %"
+    number = f"{value:,.2f}".rstrip("0").rstrip(".")
+    return f"{number} {'day' if value == 1 else 'days'}" if spec.unit == "days" else number
+
+
+def subject(spec: FeatureSpec, value: Value) -> str:
+    """The input and its value as the subject of a sentence, e.g. ``34 days since the last purchase``."""
+    counted = spec.unit == "count" or (spec.unit == "days" and spec.label.startswith("days "))
+    if counted and isinstance(value, int | float) and float(value).is_integer():
+        first, _, rest = spec.label.partition(" ")
+        noun = first.removesuffix("s") if value == 1 else first
+        return f"{'no' if value == 0 and spec.unit == 'count' else f'{value:,.0f}'} {noun} {rest}".rstrip()
+    return f"{spec.label} ({quantity(spec, value)})"
+
+
+def reason(spec: FeatureSpec, value: Value, log_odds: float) -> str:
+    """One influence as a sentence: ``61 days since the last purchase raises the risk strongly``."""
+    told = effect(log_odds)
+    plural = spec.unit == "count" and value != 1 and "(" not in subject(spec, value)
+    verb, _, rest = told.partition(" ")
+    return f"{subject(spec, value)} {verb.removesuffix('s') if plural else verb} {rest}"
+
+
+def effect(log_odds: float, risk: str = "the risk") -> str:
+    """Direction and strength of a contribution: ``raises the risk strongly``; the direction is its sign."""
+    if log_odds == 0:
+        return f"leaves {risk} as it is"
+    verb, size = ("raises" if log_odds > 0 else "lowers"), abs(log_odds)
+    return f"{verb} {risk}" + (
+        " strongly" if size >= STRONG else " slightly" if size < SLIGHT else ""
+    )
+
+
+def change(found: Counterfactual, specs: dict[str, FeatureSpec]) -> str:
+    """The counterfactual as one sentence that names every changed input."""
+    made = [_instead(specs[c.feature], c.before, c.after) for c in found.changes if not c.follows]
+    follows = [_instead(specs[c.feature], c.before, c.after) for c in found.changes if c.follows]
+    shown = math.floor(1000 * found.score) / 1000  # never rounded over a threshold
+    along = f" (and with it {_listed(follows)})" if follows else ""
+    return f"With {_listed(made)}{along}, the score would be {shown:.3f} and the band {found.band}."
+
+
+def curve(part: Curve, spec: FeatureSpec) -> str:
+    """A numeric feature's curve in words, knot by knot, with stretches of one direction joined."""
+    stretches: list[tuple[str, int, int]] = []
+    for i, (a, b) in enumerate(pairwise(part.log_odds)):
+        course = "rises" if b - a > FLAT else "falls" if a - b > FLAT else "stays level"
+        joined = stretches and stretches[-1][0] == course
+        stretches[-1:] = (
+            [(course, stretches[-1][1], i + 1)] if joined else [*stretches[-1:], (course, i, i + 1)]
+        )
+    low, high = quantity(spec, part.knots[0]), quantity(spec, part.knots[-1])
+    told = "; ".join(_stretch(part, spec, *stretch) for stretch in stretches)
+    return f"The risk {told}. Below {low} and above {high} it stays level.{_unknown(part, spec)}"
+
+
+def levels(part: Levels, spec: FeatureSpec) -> str:
+    """A categorical feature in words: each known category, then other and missing ones."""
+    ordered = sorted(part.log_odds.items(), key=lambda item: -abs(item[1]))
+    told = "; ".join(f"{name} {effect(value)} ({value:+.2f})" for name, value in ordered)
+    other = f"Any other category {effect(part.other_log_odds)} ({part.other_log_odds:+.2f})."
+    return f"{told or 'No category is told apart'}. {other}{_unknown(part, spec)}"
+
+
+def _stretch(part: Curve, spec: FeatureSpec, course: str, start: int, end: int) -> str:
+    span = f"from {quantity(spec, part.knots[start])} to {quantity(spec, part.knots[end])}"
+    if course == "stays level":
+        return f"{course} {span} (about {part.log_odds[end]:+.2f})"
+    return f"{course} {span} ({part.log_odds[start]:+.2f} to {part.log_odds[end]:+.2f})"
+
+
+def _unknown(part: Curve | Levels, spec: FeatureSpec) -> str:
+    value = part.missing_log_odds
+    return f" A missing value {effect(value)} ({value:+.2f})." if spec.missing_allowed else ""
+
+
+def _instead(spec: FeatureSpec, before: Value, after: Value) -> str:
+    return f"{spec.label}: {quantity(spec, after)} instead of {quantity(spec, before)}"
+
+
+def _listed(items: list[str]) -> str:
+    return ", ".join(items[:-1]) + f" and {items[-1]}" if len(items) > 1 else items[0]

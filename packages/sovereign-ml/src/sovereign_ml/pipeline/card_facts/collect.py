@@ -1,0 +1,244 @@
+"""What the pipeline knows for the card, gathered from the artifacts of the steps before."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from churn.contract import FEATURES
+from sovereign_ml.audit import hosting, pii_scan
+from sovereign_ml.card.schema.facts import Facts
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.data_subjects import retention
+from sovereign_ml.model import scorecard
+from sovereign_ml.model.scorecard import Levels, Scorecard
+from sovereign_ml.pipeline.card_facts import data, model_privacy
+from sovereign_ml.pipeline.project_audit import judged
+from sovereign_ml.privacy import objections, suppression
+from sovereign_ml.registry.aliases import MlflowRegistry
+from sovereign_ml.storage import lineage
+from sovereign_ml.storage.artifacts import read_json
+
+LIBRARIES = (
+    "scikit-learn",
+    "numpy",
+    "pandas",
+    "duckdb",
+    "feast",
+    "mlflow",
+    "great-expectations",
+    "dvc",
+)
+NO_OUTCOME = "no outcome of a decision is on record yet"
+
+IMPORTED = Path("governance/imported.json")
+"""Written by `churn card import`: source, hash and warnings of a card from elsewhere."""
+
+
+def gather(model: Path, metrics: Path, features: Path, valid: Path, settings: Settings) -> Facts:
+    """All facts of one run. Counts of people are bucketed, so that a card can be shown to anybody."""
+    import pandas as pd
+
+    card = scorecard.read(model / "model.json")
+    found = read_json(metrics / "metrics.json")
+    training = pd.read_parquet(features / "training.parquet")
+    people = pd.read_parquet(valid / "customers.parquet")
+    checked = read_json(valid / "summary.json")
+    live = objections.facts(settings)
+    return Facts.model_validate(
+        {
+            "run": {
+                "generated_at": datetime.now(UTC).replace(microsecond=0),
+                "git_commit": lineage.git_commit(settings.root),
+                "pipeline_run_id": read_json(model / "run.json")["run_id"],
+                "profile": settings.profile_name,
+            },
+            "model": _model(model, card, settings),
+            "decision": _decision(settings, live["decision"]),
+            "review": live["review"],
+            "previous": MlflowRegistry(settings).previous_card(),
+            "data": data.data(card, found, training, features, checked, settings),
+            "consent": data.consent(training, features, people, checked),
+            "retention": _retention(checked, settings),
+            "model_privacy": model_privacy.privacy(card, found, training),
+            "explanation": _explanation(card, found),
+            "evaluation": _evaluation(found),
+            "hosting": _hosting(settings),
+            "imported": provenance(settings.root),
+        }
+    )
+
+
+def provenance(root: Path) -> dict[str, Any]:
+    """Where a card that `churn card import` read came from; empty when there was none."""
+    return read_json(root / IMPORTED) if (root / IMPORTED).is_file() else {}
+
+
+def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
+    run, path = read_json(folder / "run.json"), folder / "model.json"
+    author = lineage.author(settings.root)
+    return {
+        "name": settings.project.name,
+        "version": "candidate",
+        "algorithm": "Additive scorecard: piecewise-linear curves and category values in one logistic regression",
+        "framework": "scikit-learn",
+        "framework_version": version("scikit-learn"),
+        "library_versions": {name: version(name) for name in LIBRARIES},
+        "artifact_uri": f"runs:/{run['run_id']}/model.json",
+        "artifact_sha256": lineage.file_sha256(path),
+        "size_bytes": path.stat().st_size,
+        "hyperparameters": {
+            "C": read_json(folder / "summary.json")["c"],
+            "knots": settings.train.knots,
+            "max_categories": settings.train.max_categories,
+            "features": len(card.features),
+        },
+        "random_seed": settings.train.seed,
+        "training_code_commit": run["git_commit"],
+        "dependency_lock_sha256": run["lock_sha256"],
+        "authors": [author.name] if author.name else [],
+        "authors_unknown_because": author.unknown_because,
+    }
+
+
+def _decision(settings: Settings, live: dict[str, Any]) -> dict[str, Any]:
+    bands = [{"name": name, "below": limit} for name, limit in settings.score.bands.items()]
+    ended = live.pop("outcomes_on_record", 0)
+    counted = (
+        {"outcomes_on_record": pii_scan.bucket(ended)[0]}
+        if ended
+        else {"agreement_not_measured_because": NO_OUTCOME}
+    )
+    return {
+        "output_kind": "score",
+        "bands": bands,
+        "action_band": settings.score.action_band,
+        **live,
+        **counted,
+    }
+
+
+def _retention(checked: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    stored = (
+        "raw",
+        "features",
+        "train_snapshot",
+        "dvc_cache",
+        "experiment_log",
+        "model",
+        "scores",
+        "decision_log",
+    )
+    run = retention.last_run(settings)
+    overdue = (
+        {
+            retention.CARD[name]: count
+            for name, count in run.overdue.items()
+            if name in retention.CARD
+        }
+        if run
+        else {}
+    )
+    objects = [
+        {
+            "object": name,
+            "versions_exist": name == "dvc_cache",
+            "last_purge_at": run.at if run else None,
+            "overdue_objects": overdue.get(name, 0),
+        }
+        for name in stored
+    ]
+    return {
+        "objects": objects,
+        "tombstones_applied": suppression.count(settings),
+        "erased_subjects_still_in_snapshot": checked["data"]["erased_found"],
+    }
+
+
+def _explanation(card: Scorecard, found: dict[str, Any]) -> dict[str, Any]:
+    worth = sorted(found["features"], key=lambda entry: (-entry["importance"], entry["name"]))
+    words = {f.name: f for f in FEATURES}
+    return {
+        "main_factors": [words[entry["name"]].label for entry in worth[:5]],
+        "curves": [
+            {
+                "name": part.name,
+                "label": words[part.name].label,
+                "unit": words[part.name].unit,
+                "missing_log_odds": part.missing_log_odds,
+                **(
+                    {"categories": part.log_odds}
+                    if isinstance(part, Levels)
+                    else {
+                        "transform": part.transform,
+                        "knots": part.knots,
+                        "log_odds": part.log_odds,
+                    }
+                ),
+            }
+            for part in card.parts
+        ],
+        "intercept": card.intercept,
+        "individual_method": "additive",
+        "individual_returns": [
+            "inputs_used",
+            "influence_of_each",
+            "score",
+            "group",
+            "counterfactual",
+            "consequence",
+        ],
+        "counterfactual_coverage": found["explanations"]["counterfactual_coverage"],
+        "fidelity": found["explanations"]["fidelity"],
+    }
+
+
+def _evaluation(found: dict[str, Any]) -> dict[str, Any]:
+    figures = ("roc_auc", "brier")
+    benchmark = {
+        k: found["benchmark"][k] for k in (*figures, *(f"{name}_difference" for name in figures))
+    }
+    shown = [
+        {"slice": s["slice"], "n": _shown(s), "suppressed": s["suppressed"], "metrics": _rest(s)}
+        for s in found["slices"]
+    ]
+    return {
+        "test_cutoff": found["test_cutoff"],
+        "customers": found["customers"],
+        "base_rate": found["base_rate"],
+        "metrics": found["model"],
+        "baselines": found["baselines"],
+        "benchmark_name": found["benchmark"]["name"],
+        "benchmark": benchmark,
+        "at_threshold": found["at_threshold"],
+        "at_budget": {k: v for k, v in found["lift"].items() if isinstance(v, float)},
+        "slices": shown,
+        "calibration_bins": found["calibration_bins"],
+        "fairness": found["fairness"],
+        "fairness_not_measured_because": ""
+        if found["fairness"]
+        else "no group columns in the customers table",
+        "robustness": [
+            {
+                "test": f"ROC AUC at {r['cutoff']}, fitted on earlier cut-offs only",
+                "result": f"{r['roc_auc']:.3f}",
+            }
+            for r in found["rolling"]
+        ],
+    }
+
+
+def _shown(entry: dict[str, Any]) -> int:
+    """Of a group too small to show, only the lower end of its range."""
+    return pii_scan.bucket(entry["n"])[1] if entry["suppressed"] else int(entry["n"])
+
+
+def _rest(entry: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in entry.items() if k not in ("slice", "n", "suppressed")}
+
+
+def _hosting(settings: Settings) -> list[dict[str, Any]]:
+    """What the project's files name; the environment of one machine is no fact about the model."""
+    return hosting(judged(settings, {}).findings)

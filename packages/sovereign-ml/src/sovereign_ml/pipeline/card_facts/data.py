@@ -1,0 +1,142 @@
+"""What the pipeline knows for the card about data, inputs, consent and the people in it."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from churn import evaluation
+from churn.contract import FEATURES
+from sovereign_ml.audit import pii_scan
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.model.scorecard import Scorecard
+from sovereign_ml.storage import dvc
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def data(
+    card: Scorecard,
+    found: dict[str, Any],
+    training: pd.DataFrame,
+    features: Path,
+    checked: dict[str, Any],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Windows, versions, inputs, scans, quality and who is represented. Counts of people are bucketed."""
+    config = settings.features
+    values = [level for part in card.categorical for level in part.log_odds]
+    words = [*(f.name for f in FEATURES), *values]
+    identifying, sentences = (
+        pii_scan.identifiers((f.name for f in FEATURES), values),
+        pii_scan.free_text(values),
+    )
+    hits = pii_scan.special_categories(words)
+    people, at_least = pii_scan.bucket(training["customer_id"].nunique())
+    return {
+        "label_window": f"{config.horizon_days} days from the cut-off",
+        "cutoffs": sorted({day.date() for day in training["event_timestamp"]}),
+        "snapshots": _snapshots(training, dvc.data_version(features), config.lookback_days),
+        "features": _features(found),
+        "pii_scan": {
+            "tool": "sovereign_ml.audit.pii_scan: names, patterns and length of category values",
+            "hits": len(identifying) + len(sentences),
+            "direct_identifiers": identifying,
+            "free_text": sentences,
+        },
+        "special_scan": _special(found, tuple(dict.fromkeys(word for word, _ in hits)), settings),
+        "representativeness": found["representativeness"]["groups"],
+        "shifts": found["representativeness"]["shifts"],
+        "quality": {
+            "accuracy_checks": sorted(checked["rejected"]) or ["every row kept the contract"],
+            "newest_event": date.fromisoformat(checked["newest_event"]),
+            "duplicates": checked["data"]["set_aside"]["duplicate"],
+            "rejected_share": round(1 - checked["rows_out"] / checked["rows_in"], 6),
+        },
+        "subjects": people,
+        "subjects_at_least": at_least,
+    }
+
+
+def _special(found: dict[str, Any], words: tuple[str, ...], settings: Settings) -> dict[str, Any]:
+    """Names found in the lexicon; what gives a group away; the part of it that a special category may stand behind."""
+    measured, limit = found["associations"], settings.card.policy.max_association
+    proxies = [
+        {**row, "category": evaluation.COULD_REVEAL[row["group"]], "metric": "Cramer's V"}
+        for row in measured
+        if row["group"] in evaluation.COULD_REVEAL and row["value"] >= limit
+    ]
+    reason = (
+        "" if measured else "no group column in the customers table has two groups large enough"
+    )
+    return {
+        "lexicon_hits": words,
+        "proxies": proxies,
+        "associations": measured,
+        "not_measured_because": reason,
+    }
+
+
+def _snapshots(training: pd.DataFrame, md5: str, lookback: int) -> list[dict[str, Any]]:
+    from datetime import timedelta
+
+    newest = training["event_timestamp"].max()
+    parts = {
+        "train": training[training["event_timestamp"] < newest],
+        "test": training[training["event_timestamp"] == newest],
+    }
+    return [
+        {
+            "role": role,
+            "dvc_md5": md5,
+            "rows": pii_scan.bucket(len(rows))[0],
+            "subjects": pii_scan.bucket(rows["customer_id"].nunique())[0],
+            "from_date": (rows["event_timestamp"].min() - timedelta(days=lookback)).date(),
+            "to_date": rows["event_timestamp"].max().date(),
+        }
+        for role, rows in parts.items()
+    ]
+
+
+def _features(found: dict[str, Any]) -> list[dict[str, Any]]:
+    worth = {entry["name"]: entry for entry in found["features"]}
+    return [
+        {
+            "name": f.name,
+            "dtype": f.dtype,
+            "unit": f.unit,
+            "label": f.label,
+            "category": "transactional",
+            "necessity_reason": f.necessity_reason,
+            "changeable": f.changeable,
+            **{k: worth[f.name][k] for k in ("importance", "ablation_delta", "missing_share")},
+        }
+        for f in FEATURES
+    ]
+
+
+def consent(
+    training: pd.DataFrame, features: Path, people: pd.DataFrame, checked: dict[str, Any]
+) -> dict[str, Any]:
+    """Counted in what the steps wrote, not in what they meant to write."""
+    import pandas as pd
+
+    objected = set(people.loc[people["objected_at"].notna(), "customer_id"])
+    current = pd.read_parquet(features / "snapshots.parquet", columns=["customer_id"])
+    leaks = (
+        current["customer_id"].isin(objected).sum() + training["customer_id"].isin(objected).sum()
+    )
+    facts: dict[str, Any] = {
+        "suppression_applied_to": ("train", "score", "act"),
+        "leak_count": int(leaks),
+    }
+    if checked["data"]["lawful_basis"] == "consent":
+        agreed = set(people.loc[people["consent"].eq(True), "customer_id"])
+        valid = training["customer_id"].isin(agreed)
+        facts |= {
+            "valid_share_of_rows": float(valid.mean()),
+            "withdrawn_rows_found": int((~valid).sum()),
+        }
+    return facts

@@ -1,0 +1,76 @@
+"""Whether the model gives people away, tried out: what can be read off model.json, and who took part in training."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sovereign_ml.audit import pii_scan
+from sovereign_ml.model.scorecard import Levels, Scorecard
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEMBERSHIP_LIMIT = 0.6
+"""ROC AUC of the membership attack above which the model tells whose rows it was trained on. Policy, not law."""
+FEWEST = 3
+"""A named category of fewer people points at them. Policy, not law."""
+
+
+def privacy(card: Scorecard, found: dict[str, Any], training: pd.DataFrame) -> dict[str, Any]:
+    """Group K of the card (Opinion 28/2024 s. 3.2): extraction tried on every row, and the attack of step 5."""
+    numbers = 1 + sum(
+        len(p.log_odds) + (2 if isinstance(p, Levels) else len(p.knots) + 1) for p in card.parts
+    )
+    readable, rarest = readable_rows(card, training), rarest_category(card, training)
+    shared = (
+        f", its rarest named category is shared by {pii_scan.bucket(rarest)[0]} people"
+        if rarest is not None
+        else ""
+    )
+    rows = pii_scan.bucket(len(training))[0]
+    return {
+        "stores_training_rows": readable > 0 or (rarest is not None and rarest < FEWEST),
+        "stores_training_rows_proof": (
+            f"model.json holds {numbers} numbers for {rows} training rows; {readable or 'none'} of these rows can be "
+            f"put together from them{shared}"
+        ),
+        "tests": [
+            _test("exact_row", "training rows whose every value stands in model.json", readable, 0),
+            _test(
+                "membership",
+                "ROC AUC of a loss threshold (0.5 is a guess)",
+                found["membership_auc"],
+                MEMBERSHIP_LIMIT,
+            ),
+        ],
+        "controls": {"knot_digits": 3, "min_category_rows": 20},
+    }
+
+
+def readable_rows(card: Scorecard, rows: pd.DataFrame) -> int:
+    """How many ``rows`` could be put together from the knots and categories of the model alone."""
+    readable = np.ones(len(rows), dtype=bool)
+    for part in card.parts:
+        values = rows[part.name]
+        stored = list(part.log_odds) if isinstance(part, Levels) else list(part.knots)
+        readable &= (values.isin(stored) | values.isna()).to_numpy()
+    return int(readable.sum())
+
+
+def rarest_category(card: Scorecard, rows: pd.DataFrame) -> int | None:
+    """The fewest people behind a category that the model names; None when it names none."""
+    counts = [
+        rows.loc[rows[part.name] == level, "customer_id"].nunique()
+        for part in card.parts
+        if isinstance(part, Levels)
+        for level in part.log_odds
+    ]
+    return min(counts, default=None)
+
+
+def _test(attack: str, metric: str, value: float, limit: float) -> dict[str, Any]:
+    told = {"attack": attack, "metric": metric, "value": value, "limit": limit}
+    return {**told, "passed": value <= limit, "at": datetime.now(UTC).date()}

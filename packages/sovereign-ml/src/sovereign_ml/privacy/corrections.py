@@ -1,0 +1,164 @@
+"""Corrections that people asked for (GDPR Art. 16): kept beside the raw data, applied by step 1 at every import."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.data_subjects.stores.files import replaced
+from sovereign_ml.errors import Misuse
+from sovereign_ml.privacy import subjects
+
+if TYPE_CHECKING:
+    import duckdb
+
+NAME = "corrections.parquet"
+OF_A_PURCHASE = {"event_time": "TIMESTAMPTZ", "amount_eur": "DECIMAL(18, 2)", "category": "VARCHAR"}
+OF_A_CUSTOMER = {
+    "consent": "BOOLEAN",
+    "objected_at": "TIMESTAMPTZ",
+    "birth_year": "INTEGER",
+    "country": "VARCHAR",
+}
+SHAPE = (
+    "customer_id VARCHAR, purchase TIMESTAMPTZ, name VARCHAR, value VARCHAR, noted_at TIMESTAMPTZ"
+)
+
+
+def add(
+    settings: Settings, person: str, purchase: datetime | None, values: Mapping[str, str]
+) -> None:
+    """Note that ``person`` (pseudonym) is right about ``values``: of the purchase at that time, else of the customer.
+
+    Raises Misuse for a column that is not there, or a value that it cannot hold.
+    """
+    from sovereign_ml.storage import duckdb as db
+
+    known = OF_A_PURCHASE if purchase else OF_A_CUSTOMER
+    connection = db.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    for name, value in values.items():
+        if name not in known:
+            where = (
+                "of a purchase" if purchase else "of a customer (a purchase needs --purchase TIME)"
+            )
+            raise Misuse(f"No column '{name}' {where}: there are {', '.join(known)}.")
+        if value and connection.execute(
+            f"SELECT TRY_CAST(? AS {known[name]})", [value]
+        ).fetchone() == (None,):
+            raise Misuse(f"{name} = {value!r} is no {known[name].partition('(')[0].lower()}.")
+    path = settings.path("raw") / NAME
+    _load(connection, path)
+    now = datetime.now(UTC)
+    rows = [(person, purchase, name, value or None, now) for name, value in values.items()]
+    connection.executemany("INSERT INTO noted VALUES (?, ?, ?, ?, ?)", rows)
+    path.touch()
+    _write(connection, path)
+
+
+def rename(settings: Settings, names: Mapping[str, str]) -> int:
+    """Put new pseudonyms in place of former ones; returns the number of rows that changed."""
+    import pyarrow as pa
+
+    from sovereign_ml.storage import duckdb as db
+
+    path = settings.path("raw") / NAME
+    if not path.is_file():
+        return 0
+    connection = db.connect()
+    columns = {
+        "old": pa.array(names.keys(), pa.string()),
+        "new": pa.array(names.values(), pa.string()),
+    }
+    connection.register("names", pa.table(columns))
+    _load(connection, path)
+    changed = db.count(connection, "noted", "customer_id IN (SELECT old FROM names)")
+    if changed:
+        connection.execute("UPDATE noted SET customer_id = new FROM names WHERE customer_id = old")
+        _write(connection, path)
+    return changed
+
+
+def fingerprint(settings: Settings, pinned: Mapping[str, Any]) -> dict[str, str]:
+    """What DVC watches of this in ``data/source.json``. Where the raw data is not, the pinned one stays."""
+    path = settings.path("raw") / NAME
+    if path.is_file():
+        return {"corrections": _md5(path)}
+    away = "corrections" in pinned and not settings.path("raw").is_dir()
+    return {"corrections": pinned["corrections"]} if away else {}
+
+
+def apply(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    pinned: Mapping[str, Any],
+    folder: Path,
+) -> None:
+    """Correct ``mapped`` and ``people`` in the order in which the corrections were noted; carry them into ``folder``.
+
+    Raises Misuse where the pinned input knows of corrections that are neither here nor in the DVC remote.
+    """
+    if "corrections" not in pinned:
+        return
+    path = _here(settings, str(pinned["corrections"]), folder / NAME)
+    names = subjects.names(connection, settings)
+    found = connection.execute(
+        "SELECT * EXCLUDE (noted_at) FROM read_parquet(?)", [str(path)]
+    ).fetchall()
+    for person, purchase, column, value in found:
+        if person not in names:
+            continue
+        if purchase:
+            change = f"UPDATE mapped SET {column} = CAST(? AS {OF_A_PURCHASE[column]})"  # noqa: S608
+            connection.execute(
+                f"{change} WHERE customer_id = ? AND event_time = ?",
+                [value, names[person], purchase],
+            )
+        else:
+            change = f"UPDATE people SET {column} = CAST(? AS {OF_A_CUSTOMER[column]})"  # noqa: S608
+            connection.execute(f"{change} WHERE customer_id = ?", [value, names[person]])
+    connection.execute("UPDATE people SET objected = objected_at IS NOT NULL")
+
+
+def _load(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """The table ``noted`` with what is noted so far."""
+    connection.execute(f"CREATE TABLE noted ({SHAPE})")
+    if path.is_file():
+        connection.execute("INSERT INTO noted FROM read_parquet(?)", [str(path)])
+
+
+def _write(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    from sovereign_ml.storage import duckdb as db
+
+    replaced(
+        path,
+        lambda side: db.write_parquet(
+            connection, "SELECT * FROM noted ORDER BY noted_at, name", side
+        ),
+    )
+
+
+def _here(settings: Settings, digest: str, target: Path) -> Path:
+    """The pinned corrections in ``target``: from the raw data, or from the DVC remote."""
+    from sovereign_ml.storage import dvc
+
+    path = settings.path("raw") / NAME
+    if path.is_file() and _md5(path) == digest:
+        shutil.copyfile(path, target)
+    elif settings.profile.dvc_remote == "eu" and dvc.stored(settings, digest):
+        target.write_bytes(dvc.content(settings, digest))
+    else:
+        raise Misuse(
+            "data/source.json knows of corrections that are not here: `churn pull` first, then run again."
+        )
+    return target
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

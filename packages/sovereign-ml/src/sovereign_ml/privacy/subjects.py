@@ -1,0 +1,40 @@
+"""The people of the input, while step 1 still has their ids: their pseudonyms, and marks that bar them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.pseudonyms import names_of
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def names(connection: duckdb.DuckDBPyConnection, settings: Settings) -> dict[str, str]:
+    """Each pseudonym, under the key in use and the former ones, with its id in ``mapped`` or ``people``."""
+    rows = connection.execute(
+        "SELECT customer_id FROM mapped WHERE customer_id IS NOT NULL UNION "
+        "SELECT customer_id FROM people WHERE customer_id IS NOT NULL"
+    ).fetchall()
+    return names_of([str(row[0]) for row in rows], settings.pseudonym_keys())
+
+
+def mark(
+    connection: duckdb.DuckDBPyConnection, column: Literal["objected", "erased"], ids: Iterable[str]
+) -> None:
+    """Set ``column`` of the people ``ids`` in ``people``, also of those whom no customers table names."""
+    import pyarrow as pa
+
+    connection.register(
+        "barred", pa.table({"customer_id": pa.array(sorted(set(ids)), pa.string())})
+    )
+    connection.execute(
+        f"UPDATE people SET {column} = true WHERE customer_id IN (SELECT customer_id FROM barred)"
+    )  # noqa: S608
+    connection.execute(
+        f"INSERT INTO people (customer_id, objected, erased) SELECT customer_id, {column == 'objected'}, "  # noqa: S608
+        f"{column == 'erased'} FROM barred "
+        "WHERE customer_id NOT IN (SELECT customer_id FROM people WHERE customer_id IS NOT NULL)"
+    )

@@ -1,0 +1,69 @@
+"""Keyed pseudonyms (GDPR Art. 4(5)): HMAC-SHA256 of the customer id, with a key that lives outside the project."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+MIN_KEY_BYTES = 32
+LENGTH = 32
+"""Hex characters kept: 128 bits, enough against collisions of billions of customers."""
+
+
+def pseudonyms(ids: Iterable[str], key: bytes) -> list[str]:
+    """The pseudonym of each id, in order: 32 lower-case hex characters."""
+    return [hmac.digest(key, i.encode(), "sha256").hex()[:LENGTH] for i in ids]
+
+
+def names_of(ids: Iterable[str], keys: Sequence[bytes]) -> dict[str, str]:
+    """Pseudonym to id under every key, for what was written before a rotation."""
+    given = list(ids)
+    return {
+        name: one for key in keys for name, one in zip(pseudonyms(given, key), given, strict=True)
+    }
+
+
+def parse_keys(text: str) -> tuple[bytes, ...]:
+    """Keys in hex with space between, the one in use first; former ones follow. Raises ValueError as parse_key."""
+    return tuple(map(parse_key, text.split() or [""]))
+
+
+def parse_key(text: str) -> bytes:
+    """A key from its hex form. Raises ValueError in one line if it is not hex or shorter than 32 bytes."""
+    try:
+        key = bytes.fromhex(text.strip())
+    except ValueError:
+        raise ValueError(
+            "The pseudonym key is not hexadecimal: make one with `openssl rand -hex 32`."
+        ) from None
+    if len(key) < MIN_KEY_BYTES:
+        raise ValueError(
+            f"The pseudonym key has {len(key)} bytes; it needs at least {MIN_KEY_BYTES}."
+        )
+    return key
+
+
+def read_or_make_keys(path: Path) -> tuple[bytes, ...]:
+    """The keys in ``path``, the one in use first; made on first use, readable by its owner only (mode 0600).
+
+    Raises ValueError if others can read the file: then the pseudonyms protect nobody.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        side = path.with_name(f"{path.name}.{os.getpid()}")
+        descriptor = os.open(side, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(MIN_KEY_BYTES) + "\n")
+        try:
+            os.link(side, path)  # never over a key that another process has just made
+        except FileExistsError:
+            pass
+        finally:
+            side.unlink()
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise ValueError(f"Others can read the pseudonym key {path}: run `chmod 600 {path}`.")
+    return parse_keys(path.read_text())

@@ -1,0 +1,114 @@
+"""The alias ``production`` in MLflow's registry, with who moved it, when and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sovereign_ml.card.promotion import ALIAS, Move, RegistryError
+from sovereign_ml.card.render.files import FILES
+from sovereign_ml.card.schema.base import is_open
+from sovereign_ml.card.schema.basis import PHASES
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.registry import mlflow
+
+HISTORY = "production_move_"
+"""Each move of the alias is a tag of the registered model, numbered; none is ever changed."""
+
+
+class MlflowRegistry:
+    """What promotion asks of MLflow. Whatever goes wrong there becomes a RegistryError, which refuses."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._name = settings.project.name
+        self._settings = settings
+
+    def production(self) -> str | None:
+        """The version that ``production`` points to; None before the first promotion."""
+        with self._api() as api:
+            return _text(api.get_registered_model(self._name).aliases.get(ALIAS))
+
+    def metrics(self, version: str) -> Mapping[str, float]:
+        """The metrics of the run that made the version."""
+        with self._api() as api:
+            return dict(api.get_run(api.get_model_version(self._name, version).run_id).data.metrics)
+
+    def card_hash(self, version: str) -> str | None:
+        """The tag ``card_hash`` that the register step wrote."""
+        with self._api() as api:
+            return _text(api.get_model_version(self._name, version).tags.get("card_hash"))
+
+    def keep_card(self, version: str, folder: Path) -> None:
+        """Put the signed card of ``folder`` in the place of the version's unsigned one."""
+        with self._api() as api:
+            run = api.get_model_version(self._name, version).run_id
+            for name in FILES:
+                api.log_artifact(run, str(folder / name), "card")
+
+    def history(self) -> tuple[Move, ...]:
+        """All moves, oldest first."""
+        with self._api() as api:
+            tags = api.get_registered_model(self._name).tags
+            return tuple(
+                Move.model_validate_json(tags[key])
+                for key in sorted(tags)
+                if key.startswith(HISTORY)
+            )
+
+    def move(self, move: Move) -> None:
+        """Write the move down, then move the alias; a move that fails leaves no trace."""
+        key = f"{HISTORY}{len(self.history()) + 1:05}"
+        with self._api() as api:
+            api.set_registered_model_tag(self._name, key, move.model_dump_json())
+            try:
+                api.set_registered_model_alias(self._name, ALIAS, move.version)
+            except Exception:
+                api.delete_registered_model_tag(self._name, key)
+                raise
+
+    def previous_card(self) -> dict[str, Any] | None:
+        """What the card of the production version said, for the rules that compare; None before there is one.
+
+        A registry that cannot be reached says nothing here: promotion asks again and refuses then.
+        """
+        try:
+            version = self.production()
+            with self._api() as api:
+                run = api.get_model_version(self._name, version).run_id if version else None
+                card = mlflow.artifact(self._settings, run, "card/card.json") if run else None
+        except RegistryError:
+            return None
+        return None if card is None else {"version": version, **_compared(card)}
+
+    @contextmanager
+    def _api(self) -> Iterator[Any]:
+        try:
+            yield mlflow.client(self._settings)
+        except Exception as error:
+            where = self._settings.profile.tracking_uri
+            raise RegistryError(
+                f"{where}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            ) from None
+
+
+def _compared(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answers that rule R25 compares with the next card's, without those still open."""
+
+    def answer(*path: str) -> str:
+        value: Any = card
+        for name in ("answers", *path):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return "" if not isinstance(value, str) or is_open(value) else value
+
+    bases = {phase: basis for phase in PHASES if (basis := answer("lawful_basis", phase, "basis"))}
+    return {
+        "bases": bases,
+        "purpose": answer("purpose", "statement"),
+        "notice_version": answer("notice", "version"),
+    }
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,59 @@
+"""The approvals kept in git, and every copy of the card that shows them."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from sovereign_ml.card.approval import load, with_approvals
+from sovereign_ml.card.rules import check
+from sovereign_ml.card.schema.card import Card
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.storage.artifacts import read_json, writing
+
+APPROVALS: Final = Path("governance/approvals.json")
+
+
+def signed(card: Card, settings: Settings) -> Card:
+    """The card with the approvals on record; its content hash stays. Raises CardError on a broken record."""
+    return with_approvals(
+        card, load(settings.root / APPROVALS), settings.rule_policy.approval_roles
+    )
+
+
+def write(card: Card, folder: Path, settings: Settings) -> None:
+    """The card's four files, with what the rules say today as strictly as at promotion."""
+    from sovereign_ml.card.render.files import write as write_files
+
+    write_files(
+        card, folder, check(card, settings.rule_policy, datetime.now(UTC).date(), at="promote")
+    )
+
+
+def publish(card: Card, settings: Settings) -> None:
+    """Show the approvals in the card of step 6, and in the bundle if that holds this very card.
+
+    An approval is no part of the content that it approves, so no hash changes that anybody relies on: the bundle is
+    sealed again over the same model, contract and policy.
+    """
+    write(card, settings.path("card"), settings)
+    bundle = settings.path("bundle")
+    held = bundle / "card.json"
+    if held.is_file() and read_json(held).get("content_hash") == card.content_hash:
+        _seal_again(bundle, settings.path("card"))
+
+
+def _seal_again(bundle: Path, card: Path) -> None:
+    from sovereign_ml.bundle.sealed import MANIFEST, read_manifest, seal_again
+    from sovereign_ml.card.render.files import FILES
+
+    sealed = read_manifest(bundle / MANIFEST)
+    with writing(bundle) as folder:
+        for name in sealed.files:
+            shutil.copy((card if name in FILES else bundle) / name, folder / name)
+        seal_again(folder, sealed)
+        for path in bundle.iterdir():
+            if not (folder / path.name).exists():
+                shutil.copy(path, folder / path.name)

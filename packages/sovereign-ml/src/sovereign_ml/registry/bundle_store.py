@@ -1,0 +1,114 @@
+"""Sealed bundles in MLflow's registry: kept with the version they belong to, fetched by number or alias."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sovereign_ml.bundle.sealed import MANIFEST, read_bundle, read_manifest, seal_again
+from sovereign_ml.card.render.files import FILES
+from sovereign_ml.config.settings import ENVIRONMENT, Settings
+from sovereign_ml.errors import Refused
+from sovereign_ml.registry import mlflow
+
+SEAL = "bundle_sha256"
+"""Tag of a version: the hash of its ``bundle.json``, which holds the hash of every file; not where the files lie."""
+
+
+def keep(settings: Settings, version: str, bundle: Path) -> None:
+    """Put the sealed ``bundle`` into the run of its registry version, so that it can be deployed from anywhere."""
+    name, api = settings.project.name, mlflow.client(settings)
+    with mlflow.reached(settings):
+        run = api.get_model_version(name, version).run_id
+        for file in (*read_manifest(bundle / MANIFEST).files, MANIFEST):
+            api.log_artifact(run, str(bundle / file), _place(version))
+        api.set_model_version_tag(name, version, SEAL, _hash(bundle))
+
+
+def fetch(settings: Settings, wanted: str, folder: Path) -> Path:
+    """Download the bundle of version ``wanted`` (a number or an alias) into ``folder``, and return that.
+
+    Raises Refused when the registry has no such version or its bundle is not the one that was kept, Misuse when the
+    registry does not answer.
+    """
+    ENVIRONMENT.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    api = mlflow.client(settings)
+    with mlflow.reached(settings), _known(api, settings, wanted), TemporaryDirectory() as side:
+        found = _version(api, settings.project.name, wanted)
+        if SEAL not in found.tags:
+            raise Refused(
+                f"Version {found.version} has no bundle in the registry: run `churn register` again."
+            )
+        place = Path(api.download_artifacts(found.run_id, _place(found.version), side))
+        if folder.exists():
+            shutil.rmtree(folder)
+        shutil.copytree(place, folder)
+    try:
+        same = _hash(folder) == found.tags[SEAL] and read_bundle(folder).manifest.version == str(
+            found.version
+        )
+    except ValueError as error:
+        raise Refused(f"Version {found.version}: {error}") from None
+    if not same:
+        raise Refused(
+            f"Version {found.version}: its bundle was changed after it was registered; register again."
+        )
+    return folder
+
+
+def sign(settings: Settings, version: str, card: Path) -> None:
+    """Put the signed card of the folder ``card`` into the registry's bundle, and seal it again.
+
+    An approval is no part of the content that it approves: model, contract and policy stay what was approved.
+    """
+    with TemporaryDirectory() as side:
+        bundle = fetch(settings, version, Path(side) / "bundle")
+        sealed = read_manifest(bundle / MANIFEST)
+        for name in FILES:
+            shutil.copy(card / name, bundle / name)
+        seal_again(bundle, sealed)
+        keep(settings, version, bundle)
+
+
+def _place(version: str) -> str:
+    return f"bundle/{version}"
+
+
+def _hash(bundle: Path) -> str:
+    return hashlib.sha256((bundle / MANIFEST).read_bytes()).hexdigest()
+
+
+def _version(api: Any, name: str, wanted: str) -> Any:
+    return (
+        api.get_model_version(name, wanted)
+        if wanted.isdigit()
+        else api.get_model_version_by_alias(name, wanted)
+    )
+
+
+@contextmanager
+def _known(api: Any, settings: Settings, wanted: str) -> Iterator[None]:
+    """What there is, when something is asked for that there is not."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        name = settings.project.name
+        versions = sorted(int(one.version) for one in api.search_model_versions(f"name = '{name}'"))
+        there = (
+            f"versions {', '.join(map(str, versions))}"
+            if versions
+            else "none: run `churn register` first"
+        )
+        raise Refused(
+            f"The registry has no version '{wanted}' of {name}; there are {there}. "
+            "Name one with --version, or move the alias with `churn promote`."
+        ) from None

@@ -1,0 +1,148 @@
+"""Backup and restore of the servers: three databases and the bucket, with a hash of every file."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.data_subjects import bucket_sync
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.storage import s3
+from sovereign_ml.storage.artifacts import read_json, write_json
+
+DATABASES = {
+    "tracking": "tracking_database",
+    "features": "feature_registry",
+    "decisions": "decision_log",
+}
+MANIFEST = "manifest.json"
+
+
+def backup(settings: Settings, folder: Path) -> dict[str, Any]:
+    """Dump the databases and copy the bucket into ``folder``, which must not exist; return the manifest.
+
+    The online store is not in it: ``churn materialise`` makes it anew. The pseudonym key is not in it either: keep it
+    apart, because with the key the backup names people.
+    """
+    urls = {name: settings.secrets.need(field) for name, field in DATABASES.items()}
+    try:
+        (folder / "objects").mkdir(parents=True)
+    except FileExistsError:
+        raise Misuse(f"{folder} exists already: name a new folder for this backup.") from None
+    for name, url in urls.items():
+        _run(
+            "pg_dump",
+            "--format=custom",
+            "--no-owner",
+            f"--file={folder / name}.dump",
+            f"--dbname={url}",
+        )
+    for key in s3.keys(settings):
+        (folder / "objects" / key).parent.mkdir(parents=True, exist_ok=True)
+        s3.download(settings, settings.s3.address(key), (folder / "objects" / key).parent)
+    files = {
+        str(path.relative_to(folder)): _sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    manifest = {
+        "project": settings.project.name,
+        "made": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "files": files,
+    }
+    write_json(folder / MANIFEST, manifest)
+    return manifest
+
+
+def restore(settings: Settings, folder: Path) -> dict[str, Any]:
+    """Put a backup into empty databases and an empty bucket; return its manifest.
+
+    Raises Refused if a file of the backup was changed or is missing, or if a target is not empty.
+    """
+    urls = {name: settings.secrets.need(field) for name, field in DATABASES.items()}
+    manifest: dict[str, Any] = _whole(folder)
+    for name, url in urls.items():
+        if tables := _tables(url):
+            raise Refused(
+                f"The database for {name} has {tables} tables: a backup goes into an empty one."
+            )
+    if found := s3.keys(settings):
+        raise Refused(
+            f"The bucket {settings.s3.bucket} has {len(found)} objects: a backup goes into an empty one."
+        )
+    for name, url in urls.items():
+        _run(
+            "pg_restore",
+            "--no-owner",
+            "--single-transaction",
+            f"--dbname={url}",
+            f"{folder / name}.dump",
+        )
+    for path in sorted((folder / "objects").rglob("*")):
+        if path.is_file():
+            s3.upload(settings, path, str(path.relative_to(folder / "objects")))
+    bucket_sync.publish(settings)  # the backup does not know who was erased since
+    return manifest
+
+
+def _whole(folder: Path) -> Any:
+    if not (folder / MANIFEST).is_file():
+        raise Misuse(f"{folder} is no backup: it has no {MANIFEST}, so it was never finished.")
+    manifest = read_json(folder / MANIFEST)
+    bad = [name for name, sha in manifest["files"].items() if not _same(folder / name, sha)]
+    if bad:
+        raise Refused(
+            f"{len(bad)} files of the backup are missing or changed, first {bad[0]}: take another backup."
+        )
+    return manifest
+
+
+def _same(path: Path, sha256: str) -> bool:
+    return path.is_file() and _sha256(path) == sha256
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _tables(url: str) -> int:
+    import psycopg
+
+    try:
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                "WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
+            ).fetchone()
+    except psycopg.OperationalError:
+        raise Misuse(
+            "PostgreSQL does not answer: `churn doctor` says which address is wrong."
+        ) from None
+    return int(row[0]) if row else 0
+
+
+def _run(program: str, *arguments: str) -> None:
+    """A program of PostgreSQL; its first complaint as one line, without the address that it was given."""
+    try:
+        done = subprocess.run(
+            [_program(program), *arguments], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        raise Misuse(
+            f"No {program} here: install postgresql-client, of the server's version or newer."
+        ) from None
+    if done.returncode:
+        raise Misuse(f"{program}: {(done.stderr.strip().splitlines() or ['no reason given'])[0]}")
+
+
+def _program(name: str) -> str:
+    """The newest of Debian's versions: pg_dump refuses a server that is newer than itself."""
+    found = sorted(
+        Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4])
+    )
+    return str(found[-1]) if found else name

@@ -1,0 +1,201 @@
+"""churn doctor: every server of the active profile, asked whether it will do; one line each."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from sovereign_ml.audit import declaration_for, declarations
+from sovereign_ml.config.profiles import VARIABLES
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.errors import Misuse
+from sovereign_ml.jurisdictions import Jurisdiction, classify
+from sovereign_ml.servers import health_checks
+from sovereign_ml.servers.health_checks import Trouble
+
+TIMEOUT_S = 5.0
+SOON_DAYS = 21
+"""A certificate that ends within this is worth a word."""
+SLOW_MS = 250
+"""A connection that takes longer: a flow makes thousands of them."""
+TLS_ADVICE = {
+    "certificate has expired": "renew the certificate",
+    "certificate is not yet valid": "correct the clock of this machine, or the certificate",
+    "Hostname mismatch": "write the name that the certificate has",
+}
+UNTRUSTED = "trust its issuer on this machine: SSL_CERT_FILE, AWS_CA_BUNDLE and REQUESTS_CA_BUNDLE name its file"
+SECURE = {"https": 443, "rediss": 6379}
+PLAIN = {"http": 80, "redis": 6379, "postgresql": 5432}
+
+
+@dataclass(frozen=True)
+class Line:
+    """What was found about one server. ``state``: ok, warn (works, but look at it) or fail."""
+
+    name: str
+    host: str
+    state: str
+    jurisdiction: str
+    milliseconds: int
+    found: str
+    do: str
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server of the profile: what carries personal data there, where it is, and how to ask it."""
+
+    name: str
+    url: str
+    ask: Callable[[], list[str]]
+
+
+def examine(settings: Settings) -> Iterator[Line]:
+    """Ask each server of the profile. Nothing is written but one probe object on S3, which is deleted again."""
+    for name, address in _here(settings):
+        yield Line(name, address, "ok", Jurisdiction.LOCAL, 0, "a file of this project", "")
+    for name, find in _servers(settings):
+        try:
+            server = find()
+        except Misuse as error:
+            yield Line(name, "", "fail", "", 0, "no address", str(error))
+            continue
+        yield _look(server, settings)
+
+
+def _here(settings: Settings) -> list[tuple[str, str]]:
+    profile = settings.profile
+    kept = [("runs and registry", profile.tracking_uri), ("decision log", profile.decision_log)]
+    found = [(name, address) for name, address in kept if address.startswith("sqlite:")]
+    return found + ([("features", "data/3_features")] if profile.offline_store == "file" else [])
+
+
+def _servers(settings: Settings) -> Iterator[tuple[str, Callable[[], Server]]]:
+    """Each server with a function that makes it: its address may be a secret that is not set."""
+    profile, secrets = settings.profile, settings.secrets
+
+    def at(
+        name: str, field: str, ask: Callable[[str], list[str]]
+    ) -> tuple[str, Callable[[], Server]]:
+        def find() -> Server:
+            url = secrets.need(field)
+            return Server(f"{name} ({VARIABLES[field]})", url, lambda: ask(url))
+
+        return name, find
+
+    if profile.offline_store == "s3":
+        yield (
+            "object storage",
+            lambda: Server(
+                "object storage", settings.s3.endpoint, lambda: health_checks.s3(settings)
+            ),
+        )
+        yield at("feature registry", "feature_registry", health_checks.postgres)
+    if profile.tracking_uri.startswith("http"):
+        where = profile.tracking_uri
+        yield (
+            "runs and registry",
+            lambda: Server("runs and registry", where, lambda: health_checks.mlflow(settings)),
+        )
+    if profile.online_store != "sqlite":
+        ask = health_checks.redis if profile.online_store == "redis" else health_checks.postgres
+        yield at("online features", "online_store", ask)
+    if profile.decision_log == "postgresql":
+        yield at("decision log", "decision_log", health_checks.postgres)
+
+
+def _look(server: Server, settings: Settings) -> Line:
+    parts = urlsplit(server.url)
+    host = parts.hostname or ""
+    law, concern = _jurisdiction(host, settings)
+    start = time.perf_counter()
+    try:
+        notes = _reach(host, parts.scheme, parts.port)
+        elapsed = round((time.perf_counter() - start) * 1000)
+        notes += (
+            [f"! slow, {elapsed} ms for one connection: put it where the pipeline runs"]
+            if elapsed > SLOW_MS
+            else []
+        )
+        notes += server.ask()
+    except Trouble as trouble:
+        do = ". ".join(part for part in (trouble.do, concern) if part)
+        return Line(server.name, host, "fail", law, 0, trouble.found, do)
+    notes += [f"! {concern}"] if concern else []
+    todo = [note.removeprefix("! ") for note in notes if note.startswith("! ")]
+    found = "; ".join(note for note in notes if not note.startswith("! "))
+    state = (
+        "fail"
+        if law in (Jurisdiction.US, Jurisdiction.US_PARENT_EU_REGION)
+        else "warn"
+        if todo
+        else "ok"
+    )
+    return Line(server.name, host, state, law, elapsed, found, ". ".join(todo))
+
+
+def _reach(host: str, scheme: str, port: int | None) -> list[str]:
+    """Resolve, connect, and look at the certificate. Raises Trouble."""
+    port = port or (SECURE | PLAIN).get(scheme, 443)
+    try:
+        connection = socket.create_connection((host, port), timeout=TIMEOUT_S)
+    except socket.gaierror:
+        raise Trouble(
+            f"{host} does not resolve", "correct the name, or ask who runs the DNS"
+        ) from None
+    except OSError as error:
+        said = error.strerror or "no answer"
+        raise Trouble(
+            f"port {port}: {said.lower()}", "start the server, or open the firewall"
+        ) from None
+    with connection:
+        if scheme in SECURE:
+            return _certificate(connection, host)
+    near = classify(host).jurisdiction is Jurisdiction.LOCAL
+    return (
+        []
+        if near or scheme == "postgresql"
+        else ["! no TLS: use the scheme with s, or a private network"]
+    )
+
+
+def _certificate(connection: socket.socket, host: str) -> list[str]:
+    try:
+        with ssl.create_default_context().wrap_socket(connection, server_hostname=host) as secure:
+            ends = ssl.cert_time_to_seconds(str((secure.getpeercert() or {}).get("notAfter")))
+    except ssl.SSLCertVerificationError as error:
+        why = error.verify_message
+        do = next(
+            (advice for words, advice in TLS_ADVICE.items() if why.startswith(words)), UNTRUSTED
+        )
+        raise Trouble(f"TLS: {why}", do) from None
+    except (ssl.SSLError, OSError) as error:
+        said = getattr(error, "reason", None) or error.strerror or "no answer"
+        raise Trouble(
+            f"no TLS there: {said}", "write http: if it speaks no TLS, and put TLS before it"
+        ) from None
+    days = int((ends - time.time()) / 86400)
+    until = f"TLS until {datetime.fromtimestamp(ends, UTC):%Y-%m-%d}"
+    return (
+        [until, f"! the certificate ends in {days} days: renew it"] if days < SOON_DAYS else [until]
+    )
+
+
+def _jurisdiction(host: str, settings: Settings) -> tuple[Jurisdiction, str]:
+    import tomllib
+
+    seen = classify(host)
+    if seen.jurisdiction in (Jurisdiction.US, Jurisdiction.US_PARENT_EU_REGION):
+        return seen.jurisdiction, f"{seen.provider} is under US law: choose another one"
+    if seen.jurisdiction is not Jurisdiction.SELF_DECLARED:
+        return seen.jurisdiction, ""
+    card = settings.root / "model_card.toml"
+    answers = tomllib.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+    known = declaration_for(host, declarations(answers))
+    missing = f"nobody knows who owns {host}: declare it in model_card.toml, [[hosting.owner_declarations]]"
+    return seen.jurisdiction, "" if known and known.complete else missing

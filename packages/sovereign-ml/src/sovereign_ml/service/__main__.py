@@ -1,0 +1,76 @@
+"""``python -m churn_service``: check settings and bundle, say why not in one line, or serve until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import sys
+
+from sovereign_ml.egress import guard
+from sovereign_ml.service.settings import Settings, SettingsError, quiet, read
+
+log = logging.getLogger("churn_service")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve; exit code 2 when the settings are wrong, 1 when the bundle or the log refuses."""
+    parser = argparse.ArgumentParser(
+        prog="python -m churn_service", description="Serve the bundle in BUNDLE_DIR."
+    )
+    parser.add_argument("--host", help="address to listen on (CHURN_HOST, 127.0.0.1)")
+    parser.add_argument("--port", help="port to listen on (PORT, 8080)")
+    given = parser.parse_args(arguments)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per request otherwise
+    logging.basicConfig(
+        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    try:
+        settings = read(host=given.host, port=given.port)
+    except SettingsError as error:
+        return _refuse(error, 2)
+    guard.install(settings.hosts, profile=settings.profile)
+    return _serve(settings)
+
+
+def _serve(settings: Settings) -> int:
+    quiet()
+    from sovereign_ml.decision_log import LogUnavailableError
+    from sovereign_ml.service import service
+    from sovereign_ml.service.admission import admit
+    from sovereign_ml.service.runtime import Runtime
+
+    try:
+        service.http.use(Runtime(settings, admit(settings)))
+    except (SettingsError, LogUnavailableError) as error:
+        return _refuse(error, 1)
+    if settings.open_to_all:
+        log.warning(
+            "no CHURN_KEYS: everybody on this machine may do everything; only for trying it out"
+        )
+    _run(settings, service.asgi())
+    return 0
+
+
+def _run(settings: Settings, app: object) -> None:
+    import uvicorn
+
+    gc.collect()
+    gc.freeze()  # what is loaded now stays: no pause to look through it again
+    options = {
+        "access_log": False,
+        "log_level": "warning",
+        "server_header": False,
+        "timeout_keep_alive": 30,
+    }
+    print(f"Listening on http://{settings.host}:{settings.port}", file=sys.stderr, flush=True)  # noqa: T201
+    uvicorn.run(app, host=settings.host, port=settings.port, **options)  # type: ignore[arg-type]
+
+
+def _refuse(error: Exception, code: int) -> int:
+    print(error, file=sys.stderr)  # noqa: T201
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

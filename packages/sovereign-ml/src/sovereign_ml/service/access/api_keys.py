@@ -1,0 +1,80 @@
+"""Keys of the service: made here, known there only as hashes, with scopes and an expiry date."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+SCOPES = ("score", "subject", "review", "admin")
+PREFIX = "churn_"
+_LINE = re.compile(
+    r"(?P<name>[a-z0-9-]{1,32}):(?P<scopes>[a-z+]+):(?P<digest>[0-9a-f]{64})(:(?P<expires>[0-9-]{10}))?"
+)
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key as the environment holds it. Two entries of one name are a rotation: both work until one is removed."""
+
+    name: str
+    scopes: frozenset[str]
+    digest: str
+    expires: date | None = None
+
+    def valid_on(self, day: date) -> bool:
+        """Whether the key still works on ``day`` (UTC); the day of expiry is the last one."""
+        return self.expires is None or day <= self.expires
+
+
+NOBODY = Key("local", frozenset(SCOPES), "")
+"""Stands for everybody when there are no keys: profile local, loopback only."""
+
+
+def new_key(name: str, scopes: Iterable[str], expires: date | None = None) -> tuple[str, str]:
+    """A fresh key (256 random bits) and its line for ``CHURN_KEYS``; the key itself is stored nowhere."""
+    token = PREFIX + secrets.token_urlsafe(32)
+    line = f"{name}:{'+'.join(scopes)}:{digest(token)}" + (
+        f":{expires.isoformat()}" if expires else ""
+    )
+    read_keys(line)
+    return token, line
+
+
+def read_keys(text: str) -> tuple[Key, ...]:
+    """Keys from lines ``name:scope+scope:sha256[:YYYY-MM-DD]`` separated by white space. Raises ValueError."""
+    return tuple(_key(entry, number) for number, entry in enumerate(text.split(), start=1))
+
+
+def digest(token: str) -> str:
+    """SHA-256 of a key. A slow hash is for passwords; a key has 256 random bits."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def find(keys: Iterable[Key], token: str, day: date | None = None) -> Key | None:
+    """The valid key that ``token`` is, in a time that does not depend on which one or how much of it fits."""
+    seen, today = digest(token), day or datetime.now(UTC).date()
+    found = None
+    for key in keys:
+        if hmac.compare_digest(seen, key.digest) and key.valid_on(today):
+            found = key
+    return found
+
+
+def _key(entry: str, number: int) -> Key:
+    match = _LINE.fullmatch(entry)
+    if not match:
+        raise ValueError(
+            f"entry {number} is not name:scope+scope:sha256[:YYYY-MM-DD]; make one with: churn keys new"
+        )
+    scopes = frozenset(match["scopes"].split("+"))
+    if unknown := sorted(scopes - set(SCOPES)):
+        raise ValueError(
+            f"entry {number} has scope {', '.join(unknown)}; scopes are {', '.join(SCOPES)}"
+        )
+    expires = date.fromisoformat(match["expires"]) if match["expires"] else None
+    return Key(match["name"], scopes, match["digest"], expires)

@@ -1,0 +1,33 @@
+"""How much one key may ask for: a token bucket per key."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from sovereign_ml.service.problems import ProblemError
+
+
+class Limiter:
+    """``rate`` customers per second and key, with two seconds' worth (at least one full batch) to spend at once."""
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._most = rate, max(2 * rate, 1000.0)
+        self._clock = clock
+        self._left: dict[str, tuple[float, float]] = {}
+
+    def spend(self, name: str, cost: int = 1) -> None:
+        """Take ``cost`` from the bucket of ``name``; ProblemError 429 with Retry-After when it is empty."""
+        now = self._clock()
+        left, since = self._left.get(name, (self._most, now))
+        left = min(self._most, left + (now - since) * self._rate)
+        if left < cost:
+            wait = math.ceil((cost - left) / self._rate)
+            self._left[name] = (left, now)
+            raise ProblemError(
+                429,
+                f"This key may score {self._rate:g} customers per second.",
+                headers={"retry-after": str(wait)},
+            )
+        self._left[name] = (left - cost, now)

@@ -1,0 +1,136 @@
+"""What a person may ask about a decision, contest, and object to."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+from sovereign_ml.decision_log import Draft, Entry
+from sovereign_ml.service.http import Answer, Call, reply_json
+from sovereign_ml.service.problems import ProblemError
+from sovereign_ml.service.runtime import Runtime
+from sovereign_ml.service.schemas import (
+    ContestAnswer,
+    DecisionAnswer,
+    InputShown,
+    ObjectionAnswer,
+    Step,
+)
+
+RECTIFIED = "rectification"
+WHOSE = "customer-id"
+"""Header in which the caller, who knows the person, says whose decision is meant; another's is "not found"."""
+
+
+async def show(call: Call) -> Answer:
+    """What was applied to one person."""
+    return reply_json(await explained(call.runtime, await _own_case(call)))
+
+
+async def contest(call: Call) -> Answer:
+    """Put the person's view into the log and the case before a reviewer."""
+    entries = await _own_case(call)
+    if json.loads(entries[0].body or "{}")["outcome"] == "objected":
+        raise ProblemError(
+            409, "This customer objected: no score was made, so there is none to contest."
+        )
+    body = json.dumps({"view": call.body.view, "key": call.key.name})
+    draft = Draft("contest", entries[0].case_id, entries[0].subject, body, opens_review=True)
+    if await call.runtime.write(draft) == [None]:
+        raise _not_theirs()
+    contact = call.runtime.bundle.policy.reviewer_contact
+    return reply_json(
+        ContestAnswer(decision_id=entries[0].case_id, status="open", contact=contact), 202
+    )
+
+
+async def object_to_marketing(call: Call) -> Answer:
+    """In force on the next call, on every instance: the log checks it in the transaction that writes a decision."""
+    customer = call.body.customer_id
+    await call.runtime.write(
+        Draft(
+            "objection",
+            "objection-" + secrets.token_hex(16),
+            customer,
+            json.dumps({"key": call.key.name}),
+        )
+    )
+    call.runtime.objectors.add(customer)
+    return reply_json(ObjectionAnswer(customer_id=customer, status="in_force"))
+
+
+async def explained(runtime: Runtime, entries: list[Entry]) -> DecisionAnswer:
+    """The whole explanation from what was logged and the bundle that took the decision."""
+    made: dict[str, Any] = json.loads(entries[0].body or "{}")
+    explainer, _, policy = await runtime.kept(made["bundle"])
+    steps = [step(entry) for entry in entries[1:] if entry.body]
+    replaced = [
+        json.loads(entry.body or "{}").get("corrected_by")
+        for entry in entries
+        if entry.kind == RECTIFIED
+    ]
+    verdicts = [one.outcome for one in steps if one.outcome]
+    full = explainer.explain(made["features"]) if made.get("features") else None
+    inputs = (
+        [InputShown(**one.model_dump(exclude={"direction"})) for one in full.influences]
+        if full
+        else []
+    )
+    return DecisionAnswer(
+        decision_id=entries[0].case_id,
+        customer_id=entries[0].subject or "",
+        decided_at=entries[0].at,
+        outcome=verdicts[-1] if verdicts else made["outcome"],
+        score=made.get("score"),
+        band=made.get("band"),
+        thresholds=dict(zip(policy.names[1:], policy.thresholds, strict=True)),
+        intercept=full.intercept if full else None,
+        inputs=inputs,
+        source=made.get("source", ""),
+        reasons=made.get("reasons", []),
+        counterfactual=full.counterfactual_text if full else None,
+        model_version=made["model_version"],
+        policy_version=made["policy_version"],
+        corrects=made.get("corrects"),
+        corrected_by=next(filter(None, reversed(replaced)), None),
+        history=steps,
+        contest=f"POST /v1/decisions/{entries[0].case_id}/contest, or: {runtime.bundle.policy.reviewer_contact}",
+    )
+
+
+def step(entry: Entry) -> Step:
+    """A later entry of a case as the person may read it; who reviewed stays inside."""
+    body = json.loads(entry.body or "{}")
+    kind: Any = entry.kind
+    return Step(
+        kind=kind,
+        at=entry.at,
+        outcome=body.get("outcome"),
+        text=body.get("view") or body.get("reason") or body.get("text") or "",
+    )
+
+
+async def of_customer(runtime: Runtime, case_id: str, customer: str) -> list[Entry]:
+    """The entries of a decision about ``customer``; none when it is another's, was erased, or never was."""
+    entries = await runtime.read(lambda log: log.of_case(case_id))
+    theirs = (
+        entries
+        and entries[0].kind == "decision"
+        and entries[0].body
+        and entries[0].subject == customer
+    )
+    return entries if theirs else []
+
+
+def _not_theirs() -> ProblemError:
+    return ProblemError(
+        404, "No such decision of this customer; send the pseudonym in the header Customer-Id."
+    )
+
+
+async def _own_case(call: Call) -> list[Entry]:
+    entries = await of_customer(call.runtime, call.case_id, call.request.headers.get(WHOSE, ""))
+    if not entries:
+        raise _not_theirs()
+    return entries

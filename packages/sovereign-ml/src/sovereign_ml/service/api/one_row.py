@@ -1,0 +1,60 @@
+"""The scorecard for one customer without numpy's cost per call: the same numbers, about twenty times faster.
+
+``sovereign_ml.model.scorecard`` is the definition and serves columns of many customers; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+
+from sovereign_ml.model.scorecard import Curve, Levels, Scorecard
+
+Value = float | str | None
+Part = Callable[[Value], float]
+
+
+class OneRow:
+    """Contributions (log-odds) and probability for one row of a scorecard."""
+
+    def __init__(self, model: Scorecard) -> None:
+        self._parts = tuple((part.name, _curve(part)) for part in model.numeric) + tuple(
+            (part.name, _levels(part)) for part in model.categorical
+        )
+        self._intercept = model.intercept
+
+    def contributions(self, row: Mapping[str, Value]) -> dict[str, float]:
+        """Log-odds per feature; KeyError when one is missing, None says that its value is."""
+        return {name: part(row[name]) for name, part in self._parts}
+
+    def probability(self, contributions: Mapping[str, float]) -> float:
+        """The score that ``contributions`` add up to."""
+        return 1.0 / (1.0 + math.exp(-(self._intercept + sum(contributions.values()))))
+
+
+def _curve(part: Curve) -> Part:
+    scale = math.asinh if part.transform == "asinh" else float
+    knots = [scale(knot) for knot in part.knots]
+    heights = part.log_odds
+    slopes = [
+        (heights[i + 1] - heights[i]) / (knots[i + 1] - knots[i]) for i in range(len(knots) - 1)
+    ]
+    last = len(knots) - 1
+
+    def contribution(value: Value) -> float:
+        if value is None:
+            return part.missing_log_odds
+        x = scale(float(value))
+        i = bisect_right(knots, x) - 1
+        if i < 0:
+            return heights[0]
+        return heights[last] if i >= last else slopes[i] * (x - knots[i]) + heights[i]
+
+    return contribution
+
+
+def _levels(part: Levels) -> Part:
+    table: dict[Value, float] = {None: part.missing_log_odds}
+    table.update(part.log_odds)
+    return lambda value: table.get(value, part.other_log_odds)

@@ -1,0 +1,31 @@
+"""Probes, metrics and the API's own description."""
+
+from __future__ import annotations
+
+from sovereign_ml.service.http import Answer, Call, reply_json
+from sovereign_ml.service.metrics import CONTENT_TYPE
+from sovereign_ml.service.schemas import Status
+
+
+async def alive(call: Call) -> Answer:
+    """The process answers."""
+    return reply_json(Status())
+
+
+async def ready(call: Call) -> Answer:
+    """The log can be read; 503 until then."""
+    await call.runtime.read(lambda log: log.head())
+    return reply_json(Status())
+
+
+async def metrics(call: Call) -> Answer:
+    """Counters in Prometheus' text format."""
+    return Answer(call.runtime.metrics.text(), 200, CONTENT_TYPE)
+
+
+async def openapi(call: Call) -> Answer:
+    """The OpenAPI document of exactly the routes in the table."""
+    from sovereign_ml.service.openapi import document
+    from sovereign_ml.service.routes import ROUTES
+
+    return reply_json(document(ROUTES, call.runtime))

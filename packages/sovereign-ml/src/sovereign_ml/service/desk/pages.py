@@ -1,0 +1,164 @@
+"""Pages for people: the start page, the card, and the reviewer's desk. Server-rendered, no script, no foreign host."""
+
+from __future__ import annotations
+
+import json
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from sovereign_ml.decision_log import Entry
+from sovereign_ml.model import wording
+from sovereign_ml.service.access import api_keys
+from sovereign_ml.service.access.session import (
+    COOKIE,
+    VALID_S,
+    key_of_session,
+    new_session,
+    stamp,
+    stamped_at,
+)
+from sovereign_ml.service.api.decisions import step
+from sovereign_ml.service.desk import reviews
+from sovereign_ml.service.http import HTML, Answer, Call
+from sovereign_ml.service.problems import ProblemError
+
+SHORTEST_REASON, LONGEST_REASON = 10, 4000
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    folder = Path(__file__).parent / "templates"
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+
+
+def page(template: str, status: int = 200, **content: Any) -> Answer:
+    """One rendered page."""
+    return Answer(_templates().get_template(template).render(**content).encode(), status, HTML)
+
+
+async def start(call: Call) -> Answer:
+    """What this service is and where things are."""
+    bundle = call.runtime.bundle
+    return page("start.html", manifest=bundle.manifest, contact=bundle.policy.reviewer_contact)
+
+
+async def card(call: Call) -> Answer:
+    """The model card of the bundle that decides: JSON, or HTML for a browser."""
+    bundle, folder = call.runtime.bundle, call.runtime.settings.bundle
+    if "text/html" in call.request.headers.get("accept", "") and (folder / "card.html").is_file():
+        return Answer((folder / "card.html").read_bytes(), 200, HTML)
+    return Answer(json.dumps(bundle.card).encode())
+
+
+async def sign_in_form(call: Call) -> Answer:
+    """Ask for the reviewer's key."""
+    return page("sign_in.html", problem="")
+
+
+async def sign_in(call: Call) -> Answer:
+    """Exchange a key with scope review for a cookie."""
+    key = api_keys.find(call.runtime.settings.keys, call.body.get("key", ""))
+    if key is None or "review" not in key.scopes:
+        return page("sign_in.html", 403, problem="This is no valid key with scope review.")
+    secure = "; Secure" if call.runtime.settings.profile == "eu" else ""
+    cookie = f"{COOKIE}={new_session(key)}; Path=/reviews; HttpOnly; SameSite=Strict; Max-Age={VALID_S}{secure}"
+    return Answer(b"", 303, HTML, {"location": "/reviews", "set-cookie": cookie})
+
+
+async def desk(call: Call) -> Answer:
+    """Open cases and the evidence; who is not signed in is asked for the key."""
+    runtime = call.runtime
+    known = key_of_session(runtime.settings.keys, call.request.cookies.get(COOKIE, ""))
+    if not runtime.settings.open_to_all and (known is None or "review" not in known.scopes):
+        return page("sign_in.html", 401, problem="")
+    return page("desk.html", overview=await reviews.overview(runtime))
+
+
+async def look(call: Call) -> Answer:
+    """The case as the reviewer first sees it: every input, no score, no suggestion."""
+    entries = await reviews.open_case(call.runtime, call.case_id)
+    return page(
+        "case.html", **await _case(call, entries), started=stamp(call.key, call.case_id), problem=""
+    )
+
+
+async def judge(call: Call) -> Answer:
+    """First post: own view, then the suggestion is shown. Second post: outcome and reason."""
+    entries = await reviews.open_case(call.runtime, call.case_id)
+    form, since = call.body, stamped_at(call.key, call.case_id, call.body.get("started", ""))
+    first_view = reviews.outcome_of(form.get("first_view", ""))
+    if since is None:
+        raise ProblemError(400, "This page is too old; open the case again.")
+    if first_view is None:
+        content = {
+            **await _case(call, entries),
+            "problem": "Choose what you would do, from the inputs alone.",
+        }
+        return page("case.html", 422, **content, started=form["started"])
+    outcome, reason = reviews.outcome_of(form.get("outcome", "")), form.get("reason", "").strip()
+    if outcome is None or not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
+        return await _suggestion(call, entries, first_view)
+    seconds = round(time.time() - since)
+    given = {"outcome": outcome, "reason": reason, "first_view": first_view, "seconds": seconds}
+    await reviews.settle(call, given)
+    return Answer(b"", 303, HTML, {"location": "/reviews"})
+
+
+async def _suggestion(call: Call, entries: list[Entry], first_view: str) -> Answer:
+    form = call.body
+    tried = "outcome" in form or "reason" in form
+    problem = (
+        f"Choose an outcome and give a reason of at least {SHORTEST_REASON} characters."
+        if tried
+        else ""
+    )
+    made = json.loads(entries[0].body or "{}")
+    content = {
+        **await _case(call, entries),
+        "made": made,
+        "first_view": first_view,
+        "problem": problem,
+    }
+    content |= {
+        "outcome": form.get("outcome", ""),
+        "reason": form.get("reason", ""),
+        "started": form["started"],
+    }
+    return page("suggestion.html", 422 if tried else 200, **content)
+
+
+async def _case(call: Call, entries: list[Entry]) -> dict[str, Any]:
+    """The whole case in words: inputs, what was said about it, earlier decisions about the same person."""
+    made = json.loads(entries[0].body or "{}")
+    kept = await call.runtime.kept(made["bundle"])
+    subject = entries[0].subject or ""
+    earlier = await call.runtime.read(lambda log: log.of_subject(subject, 20))
+    return {
+        "case_id": call.case_id,
+        "decided_at": entries[0].at,
+        "source": made["source"],
+        "inputs": [
+            {
+                "label": s.label,
+                "value": wording.quantity(s, made["features"][s.name]),
+                "why": s.necessity_reason,
+            }
+            for s in kept.contract.features
+        ],
+        "contributions": [
+            {"label": kept.contract.feature(n).label, "effect": wording.effect(v), "points": v}
+            for n, v in sorted(made["contributions"].items(), key=lambda item: -abs(item[1]))
+        ],
+        "steps": [step(entry) for entry in entries[1:] if entry.body and entry.kind != "seed"],
+        "earlier": [
+            {"at": e.at, "outcome": json.loads(e.body)["outcome"]}
+            for e in earlier
+            if e.kind == "decision" and e.body and e.case_id != call.case_id
+        ],
+    }

@@ -1,0 +1,174 @@
+"""One request: who asks, how often, how much; then the handler, then an answer with its security headers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from sovereign_ml.decision_log import LogUnavailableError
+from sovereign_ml.service.access.api_keys import NOBODY, Key, find
+from sovereign_ml.service.access.session import COOKIE, key_of_session
+from sovereign_ml.service.bodies import read_body
+from sovereign_ml.service.problems import ProblemError
+
+if TYPE_CHECKING:
+    from sovereign_ml.service.runtime import Runtime
+
+JSON = "application/json"
+HTML = "text/html; charset=utf-8"
+SAFE = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "cache-control": "no-store",
+    "strict-transport-security": "max-age=63072000",
+}
+log = logging.getLogger("churn_service")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, content and type of an answer."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a handler gets: the request, who asks, the parsed body (None without one)."""
+
+    runtime: Runtime
+    request: Request
+    key: Key
+    body: Any
+
+    @property
+    def case_id(self) -> str:
+        """The ``{id}`` of the path."""
+        return str(self.request.path_params["id"])
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One row of the route table. ``scopes`` empty means public; a page signs in with a cookie instead of a header."""
+
+    method: str
+    path: str
+    handler: Handler
+    scopes: frozenset[str]
+    summary: str
+    answers: Mapping[int, type[BaseModel] | str]
+    body: str | None = None
+    limit: int = 16_384
+    page: bool = False
+    cost: Callable[[Any], int] = lambda _body: 1
+
+
+def reply_json(content: BaseModel | dict[str, Any], status: int = 200) -> Answer:
+    """An answer from a model or a plain object."""
+    plain = content.model_dump(mode="json") if isinstance(content, BaseModel) else content
+    return Answer(json.dumps(plain, separators=(",", ":")).encode(), status)
+
+
+class Endpoint:
+    """The ASGI application of one path; the routes of its methods come from the table."""
+
+    def __init__(self, routes: Mapping[str, Route], runtime: Callable[[], Runtime]) -> None:
+        self._routes = routes
+        self._runtime = runtime
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; nothing that goes wrong inside shows outside."""
+        route = self._routes.get("GET" if scope["method"] == "HEAD" else scope["method"])
+        runtime = self._runtime()
+        try:
+            answer = await self._answer(route, runtime, Request(scope, receive))
+        except ProblemError as error:
+            answer = problem(error)
+        except LogUnavailableError:
+            answer = problem(
+                ProblemError(
+                    503, "Nothing was decided: the log is away.", headers={"retry-after": "5"}
+                )
+            )
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            # Neither message nor values: both may hold personal data.
+            log.error("%s in %s line %s", type(error).__name__, frame.name, frame.lineno)
+            answer = problem(ProblemError(500, "Something went wrong here. Ask again later."))
+        runtime.metrics.count(route.path if route else "", answer.status)
+        await send_answer(answer, send)
+
+    async def _answer(self, route: Route | None, runtime: Runtime, request: Request) -> Answer:
+        if route is None:
+            allowed = ", ".join(sorted(self._routes))
+            raise ProblemError(405, f"This path takes {allowed}.", headers={"allow": allowed})
+        key = allowed_key(route, runtime, request)
+        body = await read_body(route, runtime.models, request) if route.body else None
+        if route.scopes:
+            runtime.limiter.spend(key.name, route.cost(body))
+        return await route.handler(Call(runtime, request, key, body))
+
+
+def allowed_key(route: Route, runtime: Runtime, request: Request) -> Key:
+    """The key of the request if it may use ``route``; ProblemError 401 or 403 if not."""
+    if not route.scopes or runtime.settings.open_to_all:
+        return NOBODY
+    key = _sent_key(route, runtime, request)
+    if key is None:
+        detail = "Send a valid key: Authorization: Bearer <key>."
+        raise ProblemError(401, detail, headers={"www-authenticate": "Bearer"})
+    if not key.scopes & route.scopes:
+        raise ProblemError(403, f"This needs a key with scope {' or '.join(sorted(route.scopes))}.")
+    return key
+
+
+def _sent_key(route: Route, runtime: Runtime, request: Request) -> Key | None:
+    keys = runtime.settings.keys
+    if route.page:
+        return key_of_session(keys, request.cookies.get(COOKIE, ""))
+    sent = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    if len(sent) != 1 or sent[0][:7].lower() != b"bearer ":
+        return None
+    return find(keys, sent[0][7:].decode("latin-1").strip())
+
+
+def problem(error: ProblemError) -> Answer:
+    """The answer for a problem."""
+    body = error.problem.model_dump_json(exclude_defaults=False).encode()
+    return Answer(body, error.problem.status, "application/problem+json", error.headers)
+
+
+@lru_cache(maxsize=32)
+def _fixed_headers(content_type: str) -> list[tuple[bytes, bytes]]:
+    return [(k.encode(), v.encode()) for k, v in {"content-type": content_type, **SAFE}.items()]
+
+
+async def send_answer(answer: Answer, send: Send) -> None:
+    """Send ``answer`` with the security headers."""
+    headers = [
+        *_fixed_headers(answer.content_type),
+        (b"content-length", str(len(answer.body)).encode()),
+    ]
+    headers += [(name.encode(), value.encode()) for name, value in answer.headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -1,0 +1,148 @@
+"""The OpenAPI 3.1 document, made from the route table and the models that check the requests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from sovereign_ml.service.access.api_keys import SCOPES
+from sovereign_ml.service.api.decisions import WHOSE
+from sovereign_ml.service.http import HTML, JSON, Route
+from sovereign_ml.service.problems import TITLES, Problem
+from sovereign_ml.service.runtime import Runtime
+from sovereign_ml.service.schemas import CASE, ID
+
+Document = dict[str, Any]
+
+
+def document(routes: Iterable[Route], runtime: Runtime) -> Document:
+    """Everything that a client may send and will get, with examples; pages for people are left out."""
+    api = [route for route in routes if not route.page]
+    manifest = runtime.bundle.manifest
+    paths: dict[str, Document] = {}
+    for route in api:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": f"{manifest.name}: churn decisions",
+            "version": manifest.version,
+            "description": "Decides from a readable scorecard, explains, logs before it answers, can be contested.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(api, runtime),
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer", "description": ", ".join(SCOPES)}
+            },
+        },
+    }
+
+
+def _schemas(api: list[Route], runtime: Runtime) -> Document:
+    bodies = [runtime.models[route.body] for route in api if route.body]
+    answers: list[type[BaseModel]] = [
+        kind for route in api for kind in route.answers.values() if not isinstance(kind, str)
+    ]
+    models: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in bodies]
+    answers.append(Problem)
+    models += [(model, "serialization") for model in answers]
+    _, found = models_json_schema(models, ref_template="#/components/schemas/{model}")
+    schemas: Document = found["$defs"]
+    for name in ("ScoreRequest", "BatchRequest"):
+        schemas[name]["examples"] = [_example(runtime, name)]
+    return schemas
+
+
+def _example(runtime: Runtime, name: str) -> Document:
+    features = {
+        spec.name: _example_value(spec.dtype, spec.minimum)
+        for spec in runtime.bundle.contract.features
+    }
+    one = {"customer_id": ID, "features": features}
+    return one if name == "ScoreRequest" else {"customers": [one]}
+
+
+def _example_value(dtype: str, minimum: float | None) -> float | str:
+    return "gifts" if dtype == "string" else minimum or 0.0
+
+
+def _operation(route: Route) -> Document:
+    operation: Document = {
+        "summary": route.summary,
+        "operationId": f"{route.method.lower()}{re.sub(r'[^a-z]+', '_', route.path.replace('{id}', 'one'))}",
+        "responses": {str(s): _response(s, kind) for s, kind in route.answers.items()}
+        | _problems(route),
+    }
+    if route.scopes:
+        operation["security"] = [{"key": sorted(route.scopes)}]
+        operation["description"] = f"Needs a key with scope {' or '.join(sorted(route.scopes))}."
+    if parameters := _parameters(route):
+        operation["parameters"] = parameters
+    if route.body:
+        content = {JSON: {"schema": {"$ref": f"#/components/schemas/{route.body}"}}}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _response(status: int, kind: type[BaseModel] | str) -> Document:
+    title = "Written to the log, a person will decide" if status == 202 else "As asked"
+    if isinstance(kind, str):
+        types = {"card": (JSON, HTML.partition(";")[0])}.get(kind, (kind.partition(";")[0],))
+        content: Document = {
+            name: {"schema": {} if name == JSON else {"type": "string"}} for name in types
+        }
+    else:
+        content = {JSON: {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}}
+    return {"description": title, "content": content}
+
+
+def _problems(route: Route) -> Document:
+    statuses = {500, 503} | ({401, 403, 429} if route.scopes else set())
+    statuses |= {400, 408, 413, 415, 422} if route.body else set()
+    statuses |= {404, 409} if "{id}" in route.path else set()
+    statuses |= {404, 410} if route.path == "/v1/score" else set()
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {str(s): _problem(s, schema) for s in sorted(statuses)}
+
+
+def _problem(status: int, schema: Document) -> Document:
+    found: Document = {
+        "description": TITLES[status],
+        "content": {"application/problem+json": {"schema": schema}},
+    }
+    if status in (429, 503):
+        found["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "string"}}}
+    return found
+
+
+def _parameters(route: Route) -> list[Document]:
+    found: list[Document] = []
+    if "{id}" in route.path:
+        found.append(
+            {
+                "name": "id",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string"},
+                "example": CASE,
+            }
+        )
+    if route.path.startswith("/v1/decisions"):
+        about = "Pseudonym of the person; the decision of another one is not found"
+        schema = {"type": "string"}
+        found.append(
+            {
+                "name": WHOSE.title(),
+                "in": "header",
+                "required": True,
+                "schema": schema,
+                "example": ID,
+            }
+            | {"description": about}
+        )
+    return found

@@ -1,0 +1,123 @@
+"""The route table: every path of the service, who may use it, what it takes and answers. There is no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sovereign_ml.service import schemas
+from sovereign_ml.service.api import decisions, scoring, system
+from sovereign_ml.service.desk import pages, reviews
+from sovereign_ml.service.http import HTML, Route
+
+PUBLIC: frozenset[str] = frozenset()
+SCORE, SUBJECT, REVIEW, ADMIN = (
+    frozenset({name}) for name in ("score", "subject", "review", "admin")
+)
+ANY = SCORE | SUBJECT | REVIEW | ADMIN
+BATCH_BYTES = 2_000_000
+TEXT_BYTES = 64_000
+"""4,000 characters, of which each may take twelve bytes when it is escaped."""
+
+
+def _size(body: Any) -> int:
+    return len(body.customers)
+
+
+def _page(
+    method: str, path: str, handler: Any, summary: str, scopes: frozenset[str] = REVIEW
+) -> Route:
+    body = "form" if method == "POST" else None
+    answers: dict[int, Any] = {200: HTML, 303: ""} if body else {200: HTML}
+    return Route(
+        method, path, handler, scopes, summary, answers, body=body, limit=TEXT_BYTES, page=True
+    )
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST",
+        "/v1/score",
+        scoring.score,
+        SCORE,
+        "Score one customer",
+        {200: schemas.ScoreAnswer},
+        body="ScoreRequest",
+    ),
+    Route(
+        "POST",
+        "/v1/score/batch",
+        scoring.score_batch,
+        SCORE,
+        "Score up to 1,000 customers",
+        {200: schemas.BatchAnswer},
+        body="BatchRequest",
+        limit=BATCH_BYTES,
+        cost=_size,
+    ),
+    Route(
+        "GET",
+        "/v1/decisions/{id}",
+        decisions.show,
+        SUBJECT,
+        "What was applied to one person",
+        {200: schemas.DecisionAnswer},
+    ),
+    Route(
+        "POST",
+        "/v1/decisions/{id}/contest",
+        decisions.contest,
+        SUBJECT,
+        "Contest a decision",
+        {202: schemas.ContestAnswer},
+        body="ContestRequest",
+        limit=TEXT_BYTES,
+    ),
+    Route(
+        "POST",
+        "/v1/objections",
+        decisions.object_to_marketing,
+        SUBJECT,
+        "Object to marketing and profiling for it",
+        {200: schemas.ObjectionAnswer},
+        body="ObjectionRequest",
+    ),
+    Route(
+        "GET",
+        "/v1/reviews",
+        reviews.listing,
+        REVIEW,
+        "Cases that wait for a person",
+        {200: schemas.ReviewsAnswer},
+    ),
+    Route(
+        "POST",
+        "/v1/reviews/{id}",
+        reviews.decide_case,
+        REVIEW,
+        "Decide a case",
+        {200: schemas.ReviewAnswer},
+        body="ReviewRequest",
+        limit=TEXT_BYTES,
+    ),
+    Route(
+        "GET",
+        "/v1/card",
+        pages.card,
+        ANY,
+        "The model card as JSON, or as HTML for a browser",
+        {200: "card"},
+    ),
+    Route("GET", "/metrics", system.metrics, ADMIN, "Counters for Prometheus", {200: "text/plain"}),
+    Route("GET", "/healthz", system.alive, PUBLIC, "The process answers", {200: schemas.Status}),
+    Route("GET", "/livez", system.alive, PUBLIC, "The process answers", {200: schemas.Status}),
+    Route("GET", "/readyz", system.ready, PUBLIC, "The log can be read", {200: schemas.Status}),
+    Route(
+        "GET", "/openapi.json", system.openapi, PUBLIC, "This document", {200: "application/json"}
+    ),
+    Route("GET", "/", pages.start, PUBLIC, "What this service is", {200: HTML}),
+    _page("GET", "/reviews", pages.desk, "The reviewer's desk (asks for the key)", PUBLIC),
+    _page("GET", "/reviews/sign-in", pages.sign_in_form, "Ask for the reviewer's key", PUBLIC),
+    _page("POST", "/reviews/sign-in", pages.sign_in, "Exchange the key for a cookie", PUBLIC),
+    _page("GET", "/reviews/{id}", pages.look, "One case, without the suggestion"),
+    _page("POST", "/reviews/{id}", pages.judge, "Own view first, then outcome and reason"),
+)

@@ -1,0 +1,130 @@
+"""Everything one running service holds: bundle, log, keys, limits, feature server."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel
+
+from sovereign_ml.bundle.sealed import Bundle
+from sovereign_ml.decision_log import Committer, DecisionLog, Draft, LogUnavailableError, open_log
+from sovereign_ml.decision_log.random_pool import RandomPool
+from sovereign_ml.decisions.feature_contract import Contract
+from sovereign_ml.decisions.policy import Policy
+from sovereign_ml.model.explain import Explainer
+from sovereign_ml.model.scorecard import Scorecard
+from sovereign_ml.service import schemas
+from sovereign_ml.service.access.rate_limit import Limiter
+from sovereign_ml.service.api.feature_server import FeatureServer
+from sovereign_ml.service.api.one_row import OneRow
+from sovereign_ml.service.metrics import Metrics
+from sovereign_ml.service.settings import Settings
+
+T = TypeVar("T")
+
+
+class Kept(NamedTuple):
+    """What of a bundle is archived in the log: enough to explain its decisions."""
+
+    explainer: Explainer
+    contract: Contract
+    policy: Policy
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Kept:
+        """From the body of the log entry."""
+        contract = Contract.model_validate(content["contract"])
+        policy = Policy.model_validate(content["policy"])
+        return cls(
+            Explainer(Scorecard.model_validate(content["model"]), contract, policy),
+            contract,
+            policy,
+        )
+
+
+class Runtime:
+    """Open log and bundle, ready to answer. Raises LogUnavailableError when the log cannot be opened."""
+
+    def __init__(self, settings: Settings, bundle: Bundle) -> None:
+        self.settings = settings
+        self.bundle = bundle
+        self.scorer = OneRow(bundle.model)
+        self.specs = {spec.name: spec for spec in bundle.contract.features}
+        self.versions = {
+            "model_version": f"{bundle.manifest.name} {bundle.manifest.version}",
+            "policy_version": bundle.policy.policy_version,
+        }
+        self.ids = RandomPool()
+        self.limiter = Limiter(settings.rate)
+        self.metrics = Metrics()
+        self.models = request_models(bundle, looks_up=bool(settings.feature_store))
+        self.features: FeatureServer | None = None
+        if settings.feature_store:
+            self.features = FeatureServer(
+                settings.feature_store,
+                settings.feature_service,
+                settings.feature_timeout,
+                settings.feature_token.get_secret_value(),
+            )
+        self._kept: dict[str, Kept] = {}
+        self._readers = ThreadPoolExecutor(1, "decision-log-reader")
+        self._reader = open_log(settings.log)
+        self.reference = archive(self._reader, bundle)
+        self.objectors = self._reader.objectors()
+        self._committer = Committer(lambda: open_log(settings.log))
+
+    async def write(self, *drafts: Draft) -> list[str | None]:
+        """Make ``drafts`` durable; returns the body written for each, None for one that was turned down."""
+        results = await self._committer.submit(drafts)
+        return [getattr(result, "body", None) for result in results]
+
+    async def read(self, query: Callable[[DecisionLog], T]) -> T:
+        """Run ``query`` on the log in the reading thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, query, self._reader)
+
+    async def kept(self, reference: str) -> Kept:
+        """The bundle that took a decision, from the log, also when a newer one is served now."""
+        if reference not in self._kept:
+            entries = await self.read(lambda log: log.of_case(reference))
+            if not entries or entries[0].body is None:
+                raise LogUnavailableError(f"decision log: bundle {reference} is not in it")
+            self._kept[reference] = Kept.of(json.loads(entries[0].body))
+        return self._kept[reference]
+
+    async def close(self) -> None:
+        """Write what waits, then let go of everything."""
+        await asyncio.get_running_loop().run_in_executor(None, self._committer.close)
+        self._readers.shutdown()
+        self._reader.close()
+        if self.features is not None:
+            await self.features.close()
+
+
+def request_models(bundle: Bundle, *, looks_up: bool) -> dict[str, type[BaseModel]]:
+    """Every request body by name; those of the score depend on the bundle's contract."""
+    score = schemas.score_request(bundle.contract, looks_up=looks_up)
+    fixed = (schemas.ContestRequest, schemas.ObjectionRequest, schemas.ReviewRequest)
+    return {model.__name__: model for model in (score, schemas.batch_request(score), *fixed)}
+
+
+def archive(log: DecisionLog, bundle: Bundle) -> str:
+    """Put the bundle's model, contract and policy into the log once, so that every decision stays explainable.
+
+    Returns the reference that decisions carry.
+    """
+    parts = {
+        name: getattr(bundle, name).model_dump(mode="json")
+        for name in ("model", "contract", "policy")
+    }
+    body = json.dumps(
+        {"name": bundle.manifest.name, "version": bundle.manifest.version, **parts}, sort_keys=True
+    )
+    reference = "bundle-" + hashlib.sha256(body.encode()).hexdigest()[:32]
+    if not log.of_case(reference):
+        log.append([Draft("bundle", reference, None, body)])
+    return reference

@@ -1,0 +1,240 @@
+"""Requests and answers of the API as models, with the examples that the OpenAPI document shows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from sovereign_ml.decisions.feature_contract import Contract, FeatureSpec
+from sovereign_ml.decisions.policy import Outcome, Suggestion
+
+MOST_IN_A_BATCH = 1000
+ID = "0b6f1c3e9a7d4e52"
+CASE = "5f0c1d2e3b4a59687766554433221100"
+CaseId = Annotated[str, Field(pattern=r"^[a-f0-9]{32}$", examples=[CASE])]
+CustomerId = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-f0-9-]{8,64}$",
+        description="Pseudonym; never a name or an address",
+        examples=[ID],
+    ),
+]
+Text = Annotated[str, Field(min_length=10, max_length=4000)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ScoreAnswer(_Answer):
+    """A decision that is already in the log. While a person has to decide, what the score suggests is withheld."""
+
+    decision_id: str | None = Field(
+        description="Null only for an unknown or erased customer", examples=[CASE]
+    )
+    customer_id: CustomerId
+    outcome: Outcome | Literal["unknown_customer", "erased"] = Field(examples=["offer"])
+    score: float | None = Field(
+        description="Probability of no purchase in the next 30 days", examples=[0.74]
+    )
+    band: str | None = Field(examples=["high"])
+    reasons: list[str] = Field(
+        examples=[["61 days since the last purchase raises the risk strongly"]]
+    )
+    contributions: dict[str, float] = Field(
+        description="Log-odds per feature against the average training customer",
+        examples=[{"recency_days": 0.64}],
+    )
+    model_version: str = Field(examples=["acme-churn 3"])
+    policy_version: str = Field(examples=["0a1b2c3d4e5f"])
+
+
+class BatchAnswer(_Answer):
+    """One answer per customer, in the order of the request."""
+
+    decisions: list[ScoreAnswer]
+
+
+class InputShown(_Answer):
+    """One input that was used, and how it weighed."""
+
+    feature: str = Field(examples=["recency_days"])
+    label: str = Field(examples=["days since the last purchase"])
+    value: float | str | None = Field(examples=[61.0])
+    contribution: float = Field(description="Log-odds", examples=[0.64])
+    share: float = Field(description="Of all influence", examples=[0.31])
+    text: str = Field(examples=["61 days since the last purchase raises the risk strongly"])
+
+
+class Step(_Answer):
+    """Something that happened to the decision later."""
+
+    kind: Literal["contest", "review", "rectification"]
+    at: str = Field(examples=["2026-11-24T08:30:00.000000Z"])
+    outcome: Suggestion | None = Field(examples=["no_offer"])
+    text: str = Field(
+        description="The view of the person, the reviewer's reason, or what was corrected"
+    )
+
+
+class DecisionAnswer(_Answer):
+    """What was applied to one person (GDPR Art. 15(1)(h); C-203/22, paragraphs 58-62)."""
+
+    decision_id: str = Field(examples=[CASE])
+    customer_id: CustomerId
+    decided_at: str = Field(examples=["2026-11-24T08:00:00.000000Z"])
+    outcome: Outcome = Field(description="In force now, after any review", examples=["offer"])
+    score: float | None = Field(examples=[0.74])
+    band: str | None = Field(examples=["high"])
+    thresholds: dict[str, float] = Field(
+        description="Score at which each band begins", examples=[{"high": 0.7}]
+    )
+    intercept: float | None = Field(
+        description="Log-odds of the average training customer", examples=[0.28]
+    )
+    inputs: list[InputShown]
+    source: str = Field(description="Who sent the inputs", examples=["request"])
+    reasons: list[str]
+    counterfactual: str | None = Field(
+        examples=["With 20 days since the last purchase, the score would be 0.69."]
+    )
+    model_version: str = Field(examples=["acme-churn 3"])
+    policy_version: str = Field(examples=["0a1b2c3d4e5f"])
+    corrects: str | None = Field(
+        description="The decision with a wrong input that this one replaces", examples=[None]
+    )
+    corrected_by: str | None = Field(
+        description="The decision that replaces this one", examples=[None]
+    )
+    history: list[Step]
+    contest: str = Field(description="How to contest, and whom to ask")
+
+
+class ContestRequest(_Request):
+    """The person's own view (GDPR Art. 22(3)); free text, erased with the decision."""
+
+    view: Text = Field(
+        examples=["I was travelling for two months; please look at my orders before that."]
+    )
+
+
+class ContestAnswer(_Answer):
+    """The contest is in the log, a person will decide."""
+
+    decision_id: str = Field(examples=[CASE])
+    status: Literal["open"]
+    contact: str = Field(examples=["Customer care, care@shop.example"])
+
+
+class ObjectionRequest(_Request):
+    """Objection to direct marketing and the profiling for it (GDPR Art. 21(2)-(3))."""
+
+    customer_id: CustomerId
+
+
+class ObjectionAnswer(_Answer):
+    """In force from this moment."""
+
+    customer_id: CustomerId
+    status: Literal["in_force"]
+
+
+class OpenCase(_Answer):
+    """A case that waits for a person. What the score suggests is not in it."""
+
+    case_id: str = Field(examples=[CASE])
+    because: Literal["pending_review", "contested"]
+    opened_at: str = Field(examples=["2026-11-24T08:00:00.000000Z"])
+
+
+class Evidence(_Answer):
+    """What the card's human-review evidence needs (WP251, p. 21)."""
+
+    cases: int = Field(examples=[40])
+    overrides: int = Field(examples=[6])
+    override_rate: float | None = Field(examples=[0.15])
+    median_seconds: float | None = Field(examples=[95.0])
+    seeded_errors: int = Field(examples=[2])
+    seeded_errors_caught: int = Field(examples=[2])
+
+
+class ReviewsAnswer(_Answer):
+    """Open cases, oldest first (at most 100), and the evidence so far."""
+
+    open: list[OpenCase]
+    evidence: Evidence
+
+
+class ReviewRequest(_Request):
+    """A reviewer's outcome; it may reverse what the score suggests."""
+
+    outcome: Suggestion
+    reason: Text = Field(examples=["Regular seasonal buyer; the gap is normal, no offer needed."])
+    first_view: Suggestion | None = Field(
+        default=None, description="Own view before the suggestion was seen"
+    )
+    seconds: float | None = Field(
+        default=None, ge=0, le=86400, description="Time spent on the case"
+    )
+
+
+class ReviewAnswer(_Answer):
+    """The review is in the log and in force."""
+
+    case_id: str = Field(examples=[CASE])
+    outcome: Suggestion
+
+
+class Status(_Answer):
+    """Alive or ready."""
+
+    status: Literal["ok"] = "ok"
+
+
+def score_request(contract: Contract, *, looks_up: bool) -> type[BaseModel]:
+    """The request for one customer, with every feature, unit and limit of ``contract``.
+
+    Only a service that ``looks_up`` customers in a feature store takes a pseudonym without features.
+    """
+    fields: dict[str, Any] = {spec.name: _field(spec) for spec in contract.features}
+    features = create_model(
+        "Features", __base__=_Request, __doc__="Every feature; null says unknown.", **fields
+    )
+    customer = create_model(
+        "Customer",
+        __base__=_Request,
+        __doc__="Features; or the pseudonym alone where this service is connected to a feature store.",
+        customer_id=(CustomerId, ...),
+        features=(features | None, None) if looks_up else (features, ...),
+    )
+    about = "The decision that this one replaces because an input was wrong (GDPR Art. 16)"
+    corrects: Any = (CaseId | None, Field(default=None, description=about))
+    return create_model(
+        "ScoreRequest", __base__=customer, __doc__=customer.__doc__, corrects=corrects
+    )
+
+
+def batch_request(score: type[BaseModel]) -> type[BaseModel]:
+    """The request for up to 1,000 customers; each is a ``score`` request that corrects nothing."""
+    one = score.__base__
+    many = Annotated[list[one], Field(min_length=1, max_length=MOST_IN_A_BATCH)]  # type: ignore[valid-type]
+    return create_model(
+        "BatchRequest", __base__=_Request, __doc__="Up to 1,000 customers.", customers=(many, ...)
+    )
+
+
+def _field(spec: FeatureSpec) -> Any:
+    if spec.dtype == "string":
+        base: Any = Annotated[str, Field(max_length=200)]
+        example: Any = "gifts"
+    else:
+        base = Annotated[float, Field(ge=spec.minimum, le=spec.maximum)]
+        example = 0.2 if spec.unit in ("share", "ratio") else spec.minimum or 1.0
+    kind = base | None if spec.missing_allowed else base
+    return (kind, Field(description=f"{spec.label} ({spec.unit})", examples=[example]))

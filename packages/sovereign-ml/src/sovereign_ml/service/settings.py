@@ -1,0 +1,117 @@
+"""The environment, read once into one frozen object; the only file of the service that reads it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from sovereign_ml.egress.telemetry import silence
+from sovereign_ml.service.access.api_keys import Key, read_keys
+
+ENVIRONMENT = os.environ  # noqa: TID251  the one place that reads it
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+NAMES = {
+    "profile": "CHURN_PROFILE",
+    "bundle": "BUNDLE_DIR",
+    "host": "CHURN_HOST",
+    "port": "PORT",
+    "keys": "CHURN_KEYS",
+    "log": "CHURN_LOG",
+    "rate": "CHURN_RATE_PER_SECOND",
+    "seed_share": "CHURN_SEED_SHARE",
+    "feature_store": "FEATURE_STORE_URI",
+    "feature_service": "FEATURE_STORE_SERVICE",
+    "feature_timeout": "FEATURE_STORE_TIMEOUT_S",
+    "feature_token": "FEATURE_STORE_TOKEN",
+}
+
+
+class SettingsError(ValueError):
+    """The service may not start like this; the message says in one line what to change."""
+
+
+class Settings(BaseModel):
+    """Everything the service may know about where it runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    profile: Literal["local", "eu"] = "local"
+    bundle: Path = Path("data/7_bundle")
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    keys: tuple[Key, ...] = ()
+    log: str = "decisions.db"
+    rate: Annotated[float, Field(gt=0, description="customers scored per second and key")] = 1000.0
+    seed_share: Annotated[
+        float, Field(ge=0, le=1, description="share of reviews followed by a planted error")
+    ] = 0.05
+    feature_store: str = ""
+    feature_service: str = "churn_v1"
+    feature_timeout: Annotated[float, Field(gt=0, le=30, description="seconds")] = 1.0
+    feature_token: SecretStr = SecretStr("")
+
+    @property
+    def open_to_all(self) -> bool:
+        """No keys: only ever on loopback in the profile local."""
+        return not self.keys
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The only hosts outside this machine that the service may call: its database and the feature server."""
+        named = (urlsplit(address).hostname for address in (self.log, self.feature_store))
+        return tuple(host for host in named if host)
+
+
+def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> Settings:
+    """Settings from ``environ``; ``given`` (host, port) wins over it. Raises SettingsError in one line."""
+    seen: dict[str, object] = {
+        field: environ[name] for field, name in NAMES.items() if environ.get(name)
+    }
+    if url := environ.get("DATABASE_URL"):
+        seen["log"] = url
+    seen.update({name: value for name, value in given.items() if value is not None})
+    seen["keys"] = _keys(environ.get("CHURN_KEYS", ""))
+    try:
+        settings = Settings.model_validate(seen)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0])
+        raise SettingsError(
+            f"{NAMES.get(field, field)} is {first['input']!r}: {first['msg']}"
+        ) from None
+    _check(settings, environ)
+    return settings
+
+
+def quiet() -> None:
+    """Switch off the telemetry of BentoML and its libraries; call it before they are imported."""
+    silence(ENVIRONMENT)
+
+
+def _keys(text: str) -> tuple[Key, ...]:
+    try:
+        return read_keys(text)
+    except ValueError as error:
+        raise SettingsError(f"CHURN_KEYS: {error}") from None
+
+
+def _check(settings: Settings, environ: Mapping[str, str]) -> None:
+    if settings.profile == "eu":
+        if settings.open_to_all:
+            raise SettingsError(
+                "CHURN_KEYS is empty: profile eu does not start without keys; make one: churn keys new"
+            )
+        if not (environ.get("DATABASE_URL") or environ.get("CHURN_LOG")):
+            raise SettingsError(
+                "Profile eu needs DATABASE_URL (postgresql://…), or CHURN_LOG with a file on a disk that outlives "
+                "the container: the decision log must not be lost"
+            )
+    elif settings.open_to_all and settings.host not in LOOPBACK:
+        raise SettingsError(
+            f"CHURN_KEYS is empty and CHURN_HOST is {settings.host}: without keys the service listens on 127.0.0.1 only"
+        )

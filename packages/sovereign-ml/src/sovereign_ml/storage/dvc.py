@@ -1,0 +1,181 @@
+"""DVC: versions of the data, and the flow run through it so that nothing runs twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.storage import s3
+from sovereign_ml.storage.artifacts import writing
+
+AGAIN = "What arrived is kept; the same command goes on from here."
+
+
+def data_version(folder: Path) -> str:
+    """The hash under which DVC stores ``folder``, whether or not it has been committed to DVC yet."""
+    from dvc_data.hashfile.build import build
+    from dvc_data.hashfile.db import HashFileDB
+    from dvc_objects.fs.local import LocalFileSystem
+    from dvc_objects.fs.memory import MemoryFileSystem
+
+    nowhere = HashFileDB(MemoryFileSystem(), "/nowhere")
+    _, _, tree = build(nowhere, str(folder), LocalFileSystem(), "md5", dry_run=True)
+    return str(tree.hash_info.value)
+
+
+def reproduce(root: Path) -> None:
+    """Run every stage whose inputs, code or parameters have changed, in this project's environment.
+
+    The steps print their own lines. Raises SystemExit with a step's exit code if it stops: its message is out already.
+    """
+    from dvc.exceptions import DvcException
+
+    with _repo(root) as repo:
+        try:
+            repo.reproduce()
+        except DvcException as error:
+            _stop(error)
+
+
+def push(settings: Settings) -> int:
+    """Copy the data versions of this commit to the profile's remote; return how many files went."""
+    return _transfer(settings, "push")
+
+
+def pull(settings: Settings) -> int:
+    """Fetch the data versions of this commit from the profile's remote into ``data/``; return how many changed."""
+    return _transfer(settings, "pull")
+
+
+def pinned(settings: Settings, revision: str, noun: str) -> str:
+    """The hash of ``noun`` in ``dvc.lock`` at a git revision. Raises Misuse if it is not there."""
+    command = ["git", "-C", str(settings.root), "show", f"{revision}:./dvc.lock"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Misuse(
+            f"No dvc.lock at git revision {revision}: `churn run`, commit, `churn push`, then submit."
+        )
+    path = str(getattr(settings.paths, noun))
+    stages = yaml.safe_load(done.stdout)["stages"].values()
+    found = [out["md5"] for stage in stages for out in stage.get("outs", ()) if out["path"] == path]
+    if not found:
+        raise Misuse(
+            f"dvc.lock at git revision {revision} knows no {path}: run `churn run` and commit dvc.lock."
+        )
+    return str(found[0])
+
+
+def fetch(settings: Settings, version: str, target: Path) -> None:
+    """Write the folder stored under the hash ``version`` to ``target``, each file checked against its own hash.
+
+    Reads DVC's remote as it lies on S3 (files/md5/ab/cdef…; a folder is a JSON list), so that no git is needed.
+    """
+    listing = json.loads(content(settings, version))
+    with writing(target) as folder:
+        for entry in listing:
+            path = folder / entry["relpath"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content(settings, entry["md5"]))
+
+
+def stored(settings: Settings, version: str) -> bool:
+    """Whether the remote has ``version``."""
+    return s3.fingerprint(settings, settings.s3.address(_key(version))) is not None
+
+
+def content(settings: Settings, version: str) -> bytes:
+    """The object stored under the hash ``version``, checked against it."""
+    found = s3.read(settings, _key(version))
+    seen = hashlib.md5(found, usedforsecurity=False).hexdigest()
+    if seen != version.removesuffix(".dir"):
+        raise Refused(
+            f"The object {version} in the DVC remote has the hash {seen}: it was changed or cut off."
+        )
+    return found
+
+
+def _key(version: str) -> str:
+    return f"dvc/files/md5/{version[:2]}/{version[2:]}"
+
+
+def _transfer(settings: Settings, verb: str) -> int:
+    """A file that did not arrive whole is not there: the same command fetches what is missing."""
+    from dvc.exceptions import DvcException
+
+    remote = settings.profile.dvc_remote
+    with _repo(settings.root, _remote(settings)) as repo:
+        try:
+            done: Any = getattr(repo, verb)(remote=remote)
+        except DvcException as error:
+            raise Misuse(
+                f"dvc {verb} with remote '{remote}': {_innermost(error)}. {AGAIN}"
+            ) from None
+        except OSError as error:
+            raise Misuse(f"dvc {verb} with remote '{remote}': {s3.said(error)}. {AGAIN}") from None
+    return (
+        int(done)
+        if isinstance(done, int)
+        else len(done.get("added", [])) + len(done.get("modified", []))
+    )
+
+
+def _remote(settings: Settings) -> dict[str, Any] | None:
+    """The remote `eu` as ``[s3]`` in config.toml has it, so that the endpoint stands in one place."""
+    if settings.profile.dvc_remote != "eu":
+        return None
+    s3.announce(settings)
+    storage = settings.s3
+    where = {
+        "url": storage.address("dvc"),
+        "endpointurl": storage.endpoint,
+        "region": storage.region,
+    }
+    return {"remote": {"eu": where}}
+
+
+def _innermost(error: BaseException) -> str:
+    """DVC says "3 files failed to upload"; the storage's own word is in the cause."""
+    causes = [error]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    own = " ".join(str(error).partition("Is your cache up to date")[0].split()).rstrip(".")
+    said = s3.said(causes[-1]) if isinstance(causes[-1], Exception) else ""
+    return own if said in (own, "") else f"{own}: {said}"
+
+
+def _repo(root: Path, config: dict[str, Any] | None = None) -> Any:
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    # Stages call `churn`: the one of this environment, whether or not it is activated.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # noqa: TID251
+    for name in ("dvc", "dvc_data", "dvc_objects"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        return Repo(str(root), config=config)
+    except NotDvcRepoError:
+        raise Misuse(
+            f"{root} is not a DVC project: run this in the folder that has .dvc, or `dvc init` there."
+        ) from None
+
+
+def _stop(error: BaseException) -> None:
+    """DVC wraps the stage's failure; the code is only in the text of the innermost one."""
+    cause: BaseException | None = error
+    while cause:
+        if found := re.search(r"exited with (-?\d+)", str(cause)):
+            code = int(found[1])
+            raise SystemExit(code if code > 0 else 128 - code)
+        cause = cause.__cause__
+    raise Misuse(f"DVC cannot run the flow: {str(error).splitlines()[0]}")

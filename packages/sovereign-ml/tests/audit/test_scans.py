@@ -1,0 +1,124 @@
+"""What should not be in a model is found by its name or its shape; a hit asks a person."""
+
+import pytest
+
+from sovereign_ml.audit import pii_scan
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "email",
+        "e_mail",
+        "customer_email",
+        "first_name",
+        "lastname",
+        "home_phone",
+        "postcode",
+        "zip",
+        "iban",
+        "customer_id",
+        "ip",
+        "tax_id",
+    ],
+)
+def test_a_column_named_like_a_direct_identifier_is_found(name: str) -> None:
+    assert pii_scan.identifiers([name]) == (name,)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "recency_days",
+        "tenure_days",
+        "shipments",
+        "preferred_category",
+        "zipped",
+        "emailed_30d",
+        "description",
+    ],
+)
+def test_a_feature_of_the_model_is_no_identifier(name: str) -> None:
+    assert pii_scan.identifiers([name]) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("jane.doe+shop@acme.example", "e-mail address"),
+        ("call +49 170 1234567 now", "telephone number"),
+        ("DE89 3704 0044 0532 0130 00", "IBAN"),
+        ("DE89370400440532013000", "IBAN"),
+        ("NO9386011117947", "IBAN"),
+        ("4111 1111 1111 1111", "card number"),
+    ],
+)
+def test_a_category_that_holds_an_identifier_is_named_by_kind_and_not_repeated(
+    value: str, kind: str
+) -> None:
+    found = pii_scan.identifiers([], [value, "books"])
+    assert kind in found
+    assert value not in found
+
+
+@pytest.mark.parametrize(
+    "value", ["books", "85", "home & garden", "A-12", "2026-01-15", "size 12/14"]
+)
+def test_a_plain_category_holds_no_identifier(value: str) -> None:
+    assert pii_scan.identifiers([], [value]) == ()
+
+
+def test_a_sentence_among_categories_is_counted_and_not_repeated() -> None:
+    sentence = "the customer said that she will move to another town soon"
+    assert pii_scan.free_text(["books", sentence]) == ("1 category values of more than 8 words",)
+    assert pii_scan.free_text(["books", "home and garden"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("word", "category"),
+    [
+        ("baby_food_share", "health"),
+        ("Pharmacy", "health"),
+        ("halal", "religion"),
+        ("trade_union_discount", "trade union"),
+        ("nationality", "ethnic origin"),
+        ("fingerprint", "genetic or biometric data"),
+        ("political donations", "political opinion"),
+        ("Apothekenbedarf", "health"),
+        ("Staatsangehörigkeit", "ethnic origin"),
+    ],
+)
+def test_a_word_that_points_to_a_special_category_is_found(word: str, category: str) -> None:
+    assert (word, category) in pii_scan.special_categories([word])
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "books",
+        "garden",
+        "kitchen",
+        "toys",
+        "recency_days",
+        "wine",
+        "returns_share",
+        "headnap",
+        "Wohnen",
+    ],
+)
+def test_a_harmless_word_is_not(word: str) -> None:
+    assert pii_scan.special_categories([word]) == ()
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (0, ("0-9", 0)),
+        (9, ("0-9", 0)),
+        (10, ("10-99", 10)),
+        (2576, ("1,000-9,999", 1000)),
+        (10_000, ("10,000-99,999", 10_000)),
+    ],
+)
+def test_a_count_becomes_its_range(count: int, expected: tuple[str, int]) -> None:
+    assert pii_scan.bucket(count) == expected

@@ -1,0 +1,115 @@
+"""The card and the records in headless Chromium: nothing leaves, nothing complains, nothing overflows."""
+
+import pytest
+
+from cards import POLICY, TODAY, signed
+from full_card import full_card
+from sovereign_ml.card.build import build
+from sovereign_ml.card.records import write_records
+from sovereign_ml.card.render import render_html
+from sovereign_ml.card.rules import check
+from sovereign_ml.card.schema import Facts
+
+pytestmark = pytest.mark.browser
+SIZES = {"desktop": (1280, 800), "phone": (390, 844), "print": (680, 960)}
+PAGES = ("card", "open", "ropa", "dpia")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("pages")
+    write_records(full_card("article22"), made)
+    good = signed(full_card("article22"))
+    found = check(good, POLICY, TODAY, at="promote")
+    (made / "card.html").write_text(render_html(good, findings=found), encoding="utf-8")
+    (made / "open.html").write_text(
+        render_html(build(Facts(), {}, card_id="acme-churn")), encoding="utf-8"
+    )
+    return made
+
+
+@pytest.fixture
+def opened(browser, folder):
+    pages = []
+
+    def open_page(name, size):
+        width, height = SIZES[size]
+        page = browser.new_page(viewport={"width": width, "height": height})
+        pages.append(page)
+        page.asked, page.said = [], []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("console", lambda message: page.said.append(message.text))
+        page.on("pageerror", lambda error: page.said.append(str(error)))
+        page.emulate_media(media="print" if size == "print" else "screen")
+        page.goto((folder / f"{name}.html").as_uri())
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", PAGES)
+def test_no_request_leaves_and_the_console_stays_silent(opened, name, size):
+    page = opened(name, size)
+    assert [url for url in page.asked if not url.startswith(("file:", "data:"))] == []
+    assert page.said == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_wider_than_the_page(opened, name, size):
+    page = opened(name, size)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Find customers who will",
+        "customers in DE, AT",
+        "Article 22 applies",
+        "Ask a human",
+        "Contest",
+        "Stop offers",
+    ],
+)
+def test_the_first_screen_shows_it_without_scrolling(opened, text, size):
+    page = opened("card", size)
+    box = page.get_by_text(text).first.bounding_box()
+    assert box["y"] + box["height"] <= SIZES[size][1]
+
+
+def test_the_navigation_is_not_printed(opened):
+    assert opened("card", "desktop").locator("nav").is_visible()
+    assert not opened("card", "print").locator("nav").is_visible()
+
+
+def test_the_card_prints_on_sixteen_pages_at_most(opened):
+    pdf = opened("card", "print").pdf(prefer_css_page_size=True)
+    assert pdf.startswith(b"%PDF")
+    assert pdf.count(b"/Type /Page\n") <= 16
+
+
+def test_every_text_has_contrast_in_light_and_dark(opened):
+    for scheme in ("light", "dark"):
+        page = opened("card", "desktop")
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate(CONTRAST) >= 4.5
+
+
+CONTRAST = """() => {
+  const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(Number).map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126*r + 0.7152*g + 0.0722*b; };
+  const ground = e => { for (; e; e = e.parentElement) {
+    const c = getComputedStyle(e).backgroundColor; if (!c.endsWith(', 0)')) return c; } return 'rgb(255,255,255)'; };
+  let worst = 21;
+  for (const e of document.querySelectorAll('h1,h2,h3,p,dt,dd,td,th,a,span,small,li')) {
+    if (!e.innerText || !e.innerText.trim()) continue;
+    const [a, b] = [light(getComputedStyle(e).color), light(ground(e))];
+    worst = Math.min(worst, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
+  }
+  return worst;
+}"""

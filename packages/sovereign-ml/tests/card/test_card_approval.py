@@ -1,0 +1,131 @@
+"""Approvals: a named person, not the author, about one exact content of the card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cards import NOW, card, signed
+from sovereign_ml.card.approval import (
+    ApprovalError,
+    approve,
+    is_named_person,
+    load,
+    problems,
+    record,
+    with_approvals,
+)
+from sovereign_ml.card.build import CardError
+
+ROLES = ("business_owner", "model_owner")
+
+
+def test_an_approval_says_who_what_when_and_about_which_card() -> None:
+    good = card()
+    given = approve(
+        good, role="legal", person="Ada Lovelace", at=NOW, comment="checked with counsel"
+    )
+    assert (given.role, given.person, given.decision, given.at) == (
+        "legal",
+        "Ada Lovelace",
+        "approve",
+        NOW,
+    )
+    assert given.card_hash == good.content_hash
+
+
+@pytest.mark.parametrize(
+    "person", ["Ada", "CRM team", "ci bot", "Model Owner", "ada@acme.example", ""]
+)
+def test_an_approver_is_a_named_person(person: str) -> None:
+    with pytest.raises(ApprovalError, match="no named person"):
+        approve(card(), role="legal", person=person, at=NOW)
+
+
+@pytest.mark.parametrize(
+    "name", ["Ada Lovelace", "Jean-Luc O'Brien", "Müller-Lüdenscheidt, Änne", "J. R. Tolkien"]
+)
+def test_names_of_people_are_accepted(name: str) -> None:
+    assert is_named_person(name)
+
+
+@pytest.mark.parametrize("spelling", ["Alan Turing", "ALAN TURING", "Turing, Alan"])
+@pytest.mark.parametrize(
+    "author", ["Alan Turing <alan@acme.example>", "at <alan.turing@acme.example>"]
+)
+def test_the_author_of_the_commit_may_not_approve_under_any_spelling(
+    spelling: str, author: str
+) -> None:
+    with pytest.raises(ApprovalError, match="somebody else must approve"):
+        approve(card(facts={"model.authors": [author]}), role="legal", person=spelling, at=NOW)
+
+
+@pytest.mark.parametrize("authors", [[], [""], [" <>"]])
+def test_nobody_may_approve_what_nobody_knows_the_author_of(authors: list[str]) -> None:
+    words = "fatal: detected dubious ownership in repository at '.'"
+    unknown = card(
+        facts={"model.authors": authors, "model.authors_unknown_because": f"git says: {words}"}
+    )
+    with pytest.raises(ApprovalError, match=f"Nobody knows who wrote this: git says: {words}"):
+        approve(unknown, role="model_owner", person="Ada Lovelace", at=NOW)
+    assert (
+        approve(
+            unknown, role="model_owner", person="Ada Lovelace", at=NOW, decision="reject"
+        ).decision
+        == "reject"
+    )
+
+
+def test_approvals_written_by_hand_do_not_carry_a_card_without_an_author() -> None:
+    known, unknown = signed(card()), card(facts={"model.authors": []})
+    hash_ = unknown.computed_hash()
+    by_hand = tuple(a.model_copy(update={"card_hash": hash_}) for a in known.approvals)
+    (problem,) = problems(with_approvals(unknown, by_hand), ROLES)
+    assert problem.startswith("Nobody knows who wrote this: the card names no author.")
+
+
+def test_the_data_protection_officer_gives_an_opinion_and_no_approval() -> None:
+    with pytest.raises(ApprovalError, match="opinion in \\[sign_off\\], never an approval"):
+        approve(card(), role="dpo", person="Dora Ohm", at=NOW)
+
+
+def test_approvals_of_every_role_carry_the_card() -> None:
+    assert list(problems(signed(card()), ROLES)) == []
+
+
+def test_the_last_word_of_a_role_counts() -> None:
+    good = card()
+    no = approve(
+        good, role="model_owner", person="Ada Lovelace", at=NOW.replace(hour=13), decision="reject"
+    )
+    changed_mind = with_approvals(good, (*signed(good).approvals, no))
+    assert list(problems(changed_mind, ROLES)) == ["Ada Lovelace rejected it as model_owner."]
+
+
+def test_the_status_of_a_card_follows_from_what_was_recorded() -> None:
+    good = card()
+    yes = signed(good).approvals
+    no = approve(good, role="legal", person="Lex Luthor", at=NOW, decision="reject")
+    old = tuple(a.model_copy(update={"card_hash": "0" * 64}) for a in yes)
+    recorded = {"in_review": old, "approved": yes, "rejected": (*yes, no)}
+    assert {
+        status: with_approvals(good, given, ROLES).status for status, given in recorded.items()
+    } == {status: status for status in recorded}
+    assert with_approvals(card(answers={"notice.languages": "?"}), yes, ROLES).status == "draft"
+
+
+def test_the_record_keeps_what_was_recorded_before(tmp_path: Path) -> None:
+    file = tmp_path / "governance" / "approvals.json"
+    assert load(file) == ()
+    first, second = signed(card()).approvals
+    record(file, first)
+    record(file, second)
+    assert load(file) == (first, second)
+
+
+def test_a_broken_record_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "approvals.json"
+    file.write_text('[{"role": "king"}]', encoding="utf-8")
+    with pytest.raises(CardError, match="no list of approvals"):
+        load(file)

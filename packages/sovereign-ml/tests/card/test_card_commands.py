@@ -1,0 +1,253 @@
+"""churn check, card --open, approve and promote on a project's folder, with a real MLflow registry."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from bundles import write_bundle
+from cards import card, good_facts
+from small_project import rendered
+from sovereign_ml.bundle.sealed import read_bundle, read_manifest, seal_bundle
+from sovereign_ml.card import build
+from sovereign_ml.card.promotion import Move, RegistryError
+from sovereign_ml.card.render import files
+from sovereign_ml.card.schema import Card, Facts
+from sovereign_ml.cli.card import app, list_open
+from sovereign_ml.config import settings as churn_settings
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.registry import mlflow
+from sovereign_ml.registry.aliases import MlflowRegistry
+from sovereign_ml.registry.approvals import APPROVALS
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime.now(UTC)
+RECENT = {
+    "evaluation.test_cutoff": (NOW - timedelta(days=20)).date(),
+    "run.generated_at": NOW,
+    "review.tested_on": (NOW - timedelta(days=20)).date(),
+}
+TIMELY = {"model.review_due": (NOW + timedelta(days=100)).date()}
+CRM, LEAD = "Grace Hopper", "Ada Lovelace"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project's folder with its two files of answers and no card yet."""
+    for name in ("config.toml", "model_card.toml"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        (tmp_path / name).write_text(rendered(text), encoding="utf-8")
+    monkeypatch.setenv("CHURN_ROOT", str(tmp_path))
+    monkeypatch.delenv("CHURN_PROFILE", raising=False)
+    yield tmp_path
+
+
+def written(project: Path, of: Card) -> Card:
+    """Put a card where step 6 puts it."""
+    path = project / "data" / "6_card" / "card.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(of.model_dump_json(), encoding="utf-8")
+    return of
+
+
+def good(project: Path) -> Card:
+    """A complete card whose dates fit the clock of the test."""
+    return written(project, card(answers=TIMELY, facts=RECENT))
+
+
+def draft(project: Path) -> Card:
+    """The card of a fresh project after a complete run."""
+    answers = tomllib.loads((project / "model_card.toml").read_text(encoding="utf-8"))
+    return written(
+        project, build(Facts.model_validate(good_facts()), answers, card_id="acme-churn")
+    )
+
+
+def run(*arguments: str) -> str:
+    """What a command prints; a refusal is raised, as in `churn`."""
+    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    return result.stdout
+
+
+def registered(of: Card, roc_auc: float = 0.74) -> str:
+    """A registry version of a run with this metric, registered with this card."""
+    settings = churn_settings.load()
+    api = mlflow.client(settings)
+    name = settings.project.name
+    if not api.search_registered_models(f"name = '{name}'"):
+        api.create_registered_model(name)
+    where = api.get_experiment_by_name("cards")
+    tests = (
+        where.experiment_id
+        if where
+        else api.create_experiment("cards", (settings.root / "runs").as_uri())
+    )
+    tracked = api.create_run(tests).info.run_id
+    api.log_metric(tracked, "roc_auc", roc_auc)
+    tags = {"card_hash": of.content_hash}
+    return str(
+        api.create_model_version(name, f"runs:/{tracked}/model", run_id=tracked, tags=tags).version
+    )
+
+
+def bundled(project: Path, of: Card) -> Path:
+    """A sealed bundle with this card, where step 7 puts it."""
+    folder = write_bundle(project / "data" / "7_bundle")
+    files.write(of, folder, [])
+    seal_bundle(
+        folder,
+        **read_manifest(folder / "bundle.json").model_dump(exclude={"schema_version", "files"}),
+    )
+    (folder / "summary.json").write_text("{}", encoding="utf-8")
+    return folder
+
+
+def approved() -> None:
+    """Both roles approve the card that is there."""
+    run("approve", "--role", "business_owner", "--as", CRM)
+    run("approve", "--role", "model_owner", "--as", LEAD)
+
+
+def test_check_of_a_fresh_project_lists_what_is_open_and_does_not_refuse(project: Path) -> None:
+    draft(project)
+    shown = run("check")
+    assert "R01" in shown
+    assert "draft" in shown
+
+
+def test_check_as_strict_as_promotion_refuses_a_fresh_project(project: Path) -> None:
+    draft(project)
+    with pytest.raises(Refused, match="R01"):
+        run("check", "--promotion")
+
+
+def test_check_prints_json_for_another_program(project: Path) -> None:
+    draft(project)
+    told: dict[str, Any] = json.loads(run("check", "--json"))
+    assert told["status"] == "draft"
+    assert {"rule", "severity", "article", "found", "do", "paste", "waived"} == set(
+        told["findings"][0]
+    )
+
+
+def test_check_without_a_card_says_what_to_run(project: Path) -> None:
+    with pytest.raises(Misuse, match="run `churn card` first"):
+        run("check")
+
+
+def test_the_open_list_needs_no_card_and_shows_article_and_progress(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    list_open(churn_settings.load())
+    shown = capsys.readouterr().out
+    assert "relation_to_collection" in shown and "6(4)" in shown and "answered" in shown
+
+
+def test_the_author_may_not_approve_and_nothing_is_recorded(project: Path) -> None:
+    good(project)
+    with pytest.raises(Refused, match="somebody else must approve"):
+        run("approve", "--role", "model_owner", "--as", "Alan Turing")
+    assert not (project / APPROVALS).exists()
+
+
+def test_an_approved_card_is_promoted_and_a_second_promotion_can_be_rolled_back(
+    project: Path,
+) -> None:
+    of = good(project)
+    approved()
+    first, second = registered(of), registered(of, roc_auc=0.75)
+    assert f"version {first} is production" in run(
+        "promote", "--as", CRM, "--why", "first", "--version", first
+    )
+    run("promote", "--as", CRM, "--why", "better", "--version", second)
+    run("promote", "--rollback", "--as", CRM, "--why", "complaints")
+    registry = MlflowRegistry(churn_settings.load())
+    assert registry.production() == first
+    assert [(m.kind, m.version, m.by, m.why) for m in registry.history()] == [
+        ("promote", first, CRM, "first"),
+        ("promote", second, CRM, "better"),
+        ("rollback", first, CRM, "complaints"),
+    ]
+
+
+def test_the_card_that_people_open_shows_the_signatures_and_its_hash_stays(project: Path) -> None:
+    of = good(project)
+    folder = project / "data" / "6_card"
+    shown = run("approve", "--role", "business_owner", "--as", CRM)
+    assert "Nobody has approved as model_owner." in shown
+    assert json.loads((folder / "card.json").read_text())["status"] == "in_review"
+    assert "Nobody has approved as model_owner" in (folder / "card.html").read_text()
+    assert "All approvals are there" in run("approve", "--role", "model_owner", "--as", LEAD)
+    told = json.loads((folder / "card.json").read_text())
+    assert (told["status"], told["content_hash"]) == ("approved", of.content_hash)
+    assert [one["person"] for one in told["approvals"]] == [CRM, LEAD]
+    page = (folder / "card.html").read_text()
+    assert CRM in page and LEAD in page
+    assert "No rule keeps it from production" in page
+    assert f"| model owner | {LEAD} | approve |" in (folder / "card.md").read_text()
+
+
+def test_the_bundle_of_this_card_shows_the_signatures_too_and_is_whole(project: Path) -> None:
+    of = good(project)
+    bundle = bundled(project, of)
+    before = read_bundle(bundle).manifest
+    approved()
+    after = read_bundle(bundle)
+    assert after.card["status"] == "approved"
+    assert after.manifest.model_copy(update={"files": {}}) == before.model_copy(
+        update={"files": {}}
+    )
+    same = ("model.json", "contract.json", "policy.json")
+    assert [after.manifest.files[name] for name in same] == [before.files[name] for name in same]
+    assert (bundle / "summary.json").is_file() and "summary.json" not in after.manifest.files
+
+
+def test_a_bundle_of_another_card_stays_as_it_is(project: Path) -> None:
+    good(project)
+    bundle = bundled(project, card(answers=TIMELY))
+    before = (bundle / "bundle.json").read_bytes()
+    approved()
+    assert (bundle / "bundle.json").read_bytes() == before
+
+
+def test_the_registry_holds_the_signed_card_after_promotion(project: Path) -> None:
+    version = registered(good(project))
+    approved()
+    run("promote", "--as", CRM, "--why", "first", "--version", version)
+    settings = churn_settings.load()
+    of_version = mlflow.client(settings).get_model_version(settings.project.name, version)
+    kept = mlflow.artifact(settings, of_version.run_id, "card/card.json")
+    assert kept is not None
+    assert kept["status"] == "approved"
+
+
+def test_an_unapproved_card_is_not_promoted(project: Path) -> None:
+    version = registered(good(project))
+    with pytest.raises(Refused, match="Nobody has approved"):
+        run("promote", "--as", CRM, "--why", "first", "--version", version)
+
+
+def test_a_registry_that_cannot_be_reached_refuses(project: Path) -> None:
+    good(project)
+    approved()
+    (project / ".mlflow").write_text("no folder", encoding="utf-8")
+    with pytest.raises(Refused, match="registry cannot be reached"):
+        run("promote", "--as", CRM, "--why", "first", "--version", "1")
+
+
+def test_a_move_that_fails_leaves_no_trace_in_the_history(project: Path) -> None:
+    registered(good(project))
+    registry = MlflowRegistry(churn_settings.load())
+    with pytest.raises(RegistryError):
+        registry.move(
+            Move(kind="promote", version="99", previous=None, by=CRM, at=NOW, why="no such version")
+        )
+    assert registry.history() == ()
+    assert registry.production() is None

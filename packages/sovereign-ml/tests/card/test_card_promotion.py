@@ -1,0 +1,254 @@
+"""Promotion: only what rules and approvals carry, and closed when anything is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from cards import NOW, POLICY, card, signed
+from sovereign_ml.card.promotion import (
+    Decision,
+    Move,
+    RegistryError,
+    promote,
+    rollback,
+    version_before,
+)
+from sovereign_ml.card.rules import RulePolicy
+from sovereign_ml.card.schema import Card
+
+BY = "Grace Hopper"
+
+
+@dataclass
+class MemoryRegistry:
+    """A registry in memory; ``down`` makes every call fail."""
+
+    cards: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    moves: list[Move] = field(default_factory=list)
+    down: bool = False
+
+    def add(self, version: str, of: Card, roc_auc: float = 0.74) -> None:
+        """Register a version with its card."""
+        self.cards[version], self.figures[version] = of.computed_hash(), {"roc_auc": roc_auc}
+
+    def _answer(self) -> None:
+        if self.down:
+            raise RegistryError("connection refused")
+
+    def production(self) -> str | None:
+        self._answer()
+        return self.moves[-1].version if self.moves else None
+
+    def metrics(self, version: str) -> Mapping[str, float]:
+        self._answer()
+        return self.figures[version]
+
+    def card_hash(self, version: str) -> str | None:
+        self._answer()
+        return self.cards.get(version)
+
+    def history(self) -> tuple[Move, ...]:
+        self._answer()
+        return tuple(self.moves)
+
+    def move(self, move: Move) -> None:
+        self._answer()
+        self.moves.append(move)
+
+
+def tried(
+    of: Card,
+    registry: MemoryRegistry | None = None,
+    *,
+    policy: RulePolicy = POLICY,
+    by: str = BY,
+    why: str = "quarterly retraining",
+    later: int = 0,
+) -> Decision:
+    """Try to promote ``of`` as version 3, ``later`` days after today; the alias moves exactly when it is allowed."""
+    if registry is None:
+        registry = MemoryRegistry()
+        registry.add("3", of)
+    before = len(registry.moves)
+    decision = promote(
+        registry, of, policy, version="3", by=by, why=why, at=NOW + timedelta(days=later)
+    )
+    assert len(registry.moves) - before == decision.allowed
+    return decision
+
+
+def refused(decision: Decision, *words: str) -> bool:
+    """Refused, and one reason says every word."""
+    return not decision.allowed and any(
+        all(word in reason for word in words) for reason in decision.reasons
+    )
+
+
+def test_an_approved_card_is_promoted_and_the_registry_keeps_who_when_and_why() -> None:
+    registry, good = MemoryRegistry(), signed(card())
+    registry.add("3", good)
+    assert tried(good, registry).allowed
+    assert registry.moves[-1].model_dump() == {
+        "kind": "promote",
+        "version": "3",
+        "previous": None,
+        "by": BY,
+        "at": NOW,
+        "why": "quarterly retraining",
+        "card_hash": good.content_hash,
+    }
+
+
+def test_a_worse_metric_is_refused() -> None:
+    registry, good = MemoryRegistry(), signed(card())
+    registry.add("2", good, roc_auc=0.80)
+    registry.add("3", good, roc_auc=0.74)
+    registry.moves.append(
+        Move(kind="promote", version="2", previous=None, by=BY, at=NOW, why="first")
+    )
+    assert refused(tried(good, registry), "roc_auc falls")
+
+
+def test_a_metric_within_the_tolerance_is_promoted() -> None:
+    registry, good = MemoryRegistry(), signed(card())
+    registry.add("2", good, roc_auc=0.745)
+    registry.add("3", good, roc_auc=0.74)
+    registry.moves.append(
+        Move(kind="promote", version="2", previous=None, by=BY, at=NOW, why="first")
+    )
+    assert tried(good, registry).allowed
+
+
+def test_a_version_without_the_metric_is_refused() -> None:
+    registry, good = MemoryRegistry(), signed(card())
+    registry.add("3", good)
+    registry.figures["3"] = {}
+    assert refused(tried(good, registry), "no roc_auc")
+
+
+def test_an_unfair_slice_is_refused() -> None:
+    gap = [{"group": "country", "metric": "tpr_difference", "value": 0.3, "n_smallest": 300}]
+    assert refused(tried(signed(card(facts={"evaluation.fairness": gap}))), "R52", "country")
+
+
+def test_an_open_answer_is_refused_even_where_it_only_warns() -> None:
+    unanswered = signed(card(answers={"notice.languages": "?"}))
+    assert refused(tried(unanswered, policy=RulePolicy(open_answers="warn")), "R01", "languages")
+
+
+def test_an_unsigned_card_is_refused() -> None:
+    assert refused(tried(card()), "R48", "Nobody has approved as business_owner")
+
+
+def test_an_author_as_approver_is_refused() -> None:
+    approved = signed(card(facts={"model.authors": ["Someone Else <x@acme.example>"]}))
+    hers = {"model.authors": ["Ada Lovelace <ada@acme.example>"]}
+    own = card(facts=hers).model_copy(update={"approvals": _moved(approved, card(facts=hers))})
+    assert refused(tried(own), "R48", "Ada Lovelace wrote what is approved")
+
+
+def _moved(of: Card, to: Card) -> tuple[Any, ...]:
+    """The approvals of one card, rewritten by hand to the hash of another."""
+    return tuple(a.model_copy(update={"card_hash": to.content_hash}) for a in of.approvals)
+
+
+def test_a_card_changed_after_approval_is_refused() -> None:
+    approvals = signed(card()).approvals
+    changed = card(answers={"purpose.statement": "Something else"}).model_copy(
+        update={"approvals": approvals}
+    )
+    assert refused(tried(changed), "R48", "changed after Grace Hopper approved")
+
+
+def test_a_model_or_data_changed_after_approval_is_refused() -> None:
+    approvals = signed(card()).approvals
+    for fact in ({"model.artifact_sha256": "e" * 64}, {"data.snapshots.0.dvc_md5": "e" * 32}):
+        changed = card(facts=fact).model_copy(update={"approvals": approvals})
+        assert refused(tried(changed), "R48", "changed after")
+
+
+def test_a_card_file_edited_by_hand_is_refused() -> None:
+    edited = signed(card()).model_copy(update={"id": "another-model"})
+    assert refused(tried(edited), "R48", "content hash")
+
+
+def test_a_rejection_is_refused_whoever_else_approves() -> None:
+    good = signed(card())
+    no = good.approvals[0].model_copy(
+        update={"decision": "reject", "role": "legal", "person": "Lex Luthor"}
+    )
+    assert refused(
+        tried(good.model_copy(update={"approvals": (*good.approvals, no)})),
+        "R48",
+        "Lex Luthor rejected",
+    )
+
+
+def test_stale_data_is_refused() -> None:
+    assert refused(tried(signed(card()), later=90), "test data is", "days old")
+
+
+def test_an_expired_law_date_is_refused() -> None:
+    assert refused(tried(signed(card()), later=500), "R55", "law date")
+
+
+def test_an_unreachable_registry_is_a_refusal_and_not_a_crash() -> None:
+    assert refused(tried(signed(card()), MemoryRegistry(down=True)), "registry cannot be reached")
+
+
+def test_a_version_registered_with_another_card_is_refused() -> None:
+    registry = MemoryRegistry()
+    registry.add("3", card(answers={"purpose.statement": "Another card"}))
+    assert refused(tried(signed(card()), registry), "registered with another card")
+
+
+def test_a_version_that_the_impact_assessment_does_not_cover_is_refused() -> None:
+    covers_two = {"dpia.model_versions_covered": ["2"]}
+    unnumbered = signed(card("article22", answers=covers_two, facts={"model.version": "candidate"}))
+    assert refused(tried(unnumbered), "does not cover version 3")
+
+
+def test_somebody_must_promote_and_say_why() -> None:
+    assert refused(tried(signed(card()), by="ci-bot"), "no named person")
+    assert refused(tried(signed(card()), why=" "), "Say why")
+
+
+def test_rollback_returns_to_the_version_before_and_then_to_the_one_before_that() -> None:
+    registry = MemoryRegistry()
+    for version in ("1", "2", "3"):
+        registry.moves.append(
+            Move(kind="promote", version=version, previous=None, by=BY, at=NOW, why="new")
+        )
+    assert [rollback(registry, by=BY, why="complaints", at=NOW).version for _ in range(2)] == [
+        "2",
+        "1",
+    ]
+    assert [(m.kind, m.version) for m in registry.moves[-2:]] == [
+        ("rollback", "2"),
+        ("rollback", "1"),
+    ]
+    assert refused(rollback(registry, by=BY, why="again", at=NOW), "no version before")
+
+
+def test_rollback_needs_a_reason_and_a_registry_too() -> None:
+    registry = MemoryRegistry(
+        moves=[Move(kind="promote", version=v, previous=None, by=BY, at=NOW, why="x") for v in "12"]
+    )
+    assert refused(rollback(registry, by=BY, why="", at=NOW), "Say why")
+    registry.down = True
+    assert refused(
+        rollback(registry, by=BY, why="complaints", at=NOW), "registry cannot be reached"
+    )
+    assert len(registry.moves) == 2
+
+
+def test_a_promotion_after_a_rollback_makes_the_rolled_back_version_unreachable() -> None:
+    promoted = [
+        Move(kind="promote", version=v, previous=None, by=BY, at=NOW, why="new") for v in "123"
+    ]
+    back = Move(kind="rollback", version="1", previous="2", by=BY, at=NOW, why="complaints")
+    assert version_before((*promoted[:2], back, promoted[2])) == "1"

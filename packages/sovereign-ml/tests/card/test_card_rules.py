@@ -1,0 +1,137 @@
+"""Every rule: a good card passes, and the card with one thing changed is found by that rule."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from card_changes import BY_HAND, CHANGES, GAP, Change
+from cards import BASES, NOW, POLICY, TODAY, card, signed
+from sovereign_ml.card.approval import approve, with_approvals
+from sovereign_ml.card.rules import RULES, Finding, RulePolicy, blocks, check
+from sovereign_ml.card.schema import Card
+
+
+def found(of: Card, today: date = TODAY, policy: RulePolicy = POLICY) -> list[Finding]:
+    """All findings at promotion."""
+    return check(of, policy, today, at="promote")
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_good_approved_card_has_no_finding_at_all(base: str) -> None:
+    assert found(signed(card(base))) == []
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_a_card_with_one_thing_changed_is_found_by_the_rule(change: Change) -> None:
+    changed = signed(card(change.base, answers=change.answers, facts=change.facts))
+    severities = {f.severity for f in found(changed, change.today) if f.rule == change.rule}
+    assert change.severity in severities
+
+
+def test_no_rule_lacks_a_test_in_which_it_finds_something() -> None:
+    assert {change.rule for change in CHANGES} | BY_HAND == set(RULES)
+
+
+def test_no_rule_that_can_block_lacks_a_test_in_which_it_blocks() -> None:
+    tested = {change.rule for change in CHANGES if change.severity == "block"} | BY_HAND
+    assert {id for id, rule in RULES.items() if rule.severity == "block"} <= tested
+
+
+def test_the_pack_is_complete() -> None:
+    assert set(RULES) == {"F01", "F02", *(f"R{n:02}" for n in range(1, 58))}
+
+
+def test_an_unapproved_card_is_refused_by_r48() -> None:
+    assert {f.rule for f in blocks(found(card()))} == {"R48"}
+
+
+def test_a_model_of_uncommitted_code_is_registered_and_on_made_up_data_promoted() -> None:
+    dirty = {"model.training_code_commit": "unknown", "run.git_commit": f"{'a' * 40}-dirty"}
+    assert check(card(facts=dirty), POLICY, TODAY) == []
+    assert "R57" not in {f.rule for f in found(card(facts={**dirty, "run.profile": "local"}))}
+
+
+def test_registering_does_not_ask_for_approvals() -> None:
+    assert check(card(), POLICY, TODAY) == []
+
+
+def test_an_open_answer_warns_while_trying_out_and_blocks_promotion() -> None:
+    local = RulePolicy(open_answers="warn")
+    unanswered = card(answers={"purpose.statement": "?"})
+    assert [f.severity for f in check(unanswered, local, TODAY)] == ["warn"]
+    assert "R01" in {f.rule for f in blocks(found(unanswered, policy=local))}
+
+
+def test_a_gap_that_nobody_judged_yet_warns_while_trying_out_and_blocks_promotion() -> None:
+    local = RulePolicy(open_answers="warn")
+    unjudged = card(
+        answers={"evaluation.fairness_tolerance": "?"}, facts={"evaluation.fairness": GAP}
+    )
+    assert ("R52", "warn") in {(f.rule, f.severity) for f in check(unjudged, local, TODAY)}
+    assert "R52" in {f.rule for f in blocks(found(unjudged, policy=local))}
+
+
+def test_a_gap_with_a_signed_justification_passes() -> None:
+    justified = {
+        "evaluation.fairness_justification": "Delivery to the islands takes longer.",
+        "evaluation.fairness_justification_by": "Grace Hopper, Head of CRM",
+    }
+    assert found(signed(card(answers=justified, facts={"evaluation.fairness": GAP}))) == []
+
+
+def test_a_derived_status_changed_in_the_file_is_refused_and_not_believed() -> None:
+    honest = card("article22", answers={"art22.exception": "none"})
+    decision = honest.derived.decision.model_copy(update={"art22_applies": False})
+    forged = honest.model_copy(
+        update={"derived": honest.derived.model_copy(update={"decision": decision})}
+    )
+    assert {"R02", "R04"} <= {f.rule for f in blocks(found(forged))}
+
+
+def test_a_typed_status_that_agrees_is_no_finding() -> None:
+    assert found(signed(card(answers={"decision.profiling": True, "dpia.required": False}))) == []
+
+
+def test_the_data_protection_officer_as_approver_is_found() -> None:
+    plain = card()
+    dora = approve(plain, role="legal", person="Dora Ohm", at=NOW)
+    approved = with_approvals(plain, (*signed(plain).approvals, dora))
+    assert [(f.rule, f.severity) for f in found(approved)] == [("R47", "warn")]
+
+
+def test_a_waiver_marks_a_warning_until_it_expires_and_never_a_block() -> None:
+    waivers = [
+        {"rule_id": rule, "reason": "agreed", "owner": "Head of CRM", "expires": TODAY}
+        for rule in ("R33", "R28")
+    ]
+    changed = card(
+        answers={"sign_off.waivers": waivers, "objection.marketing_weighed": True},
+        facts={"data.features.0.ablation_delta": 0.0},
+    )
+    assert {f.rule: f.waived for f in check(changed, POLICY, TODAY)} == {"R28": False, "R33": True}
+    assert not any(f.waived for f in check(changed, POLICY, TODAY + timedelta(days=1)))
+
+
+def test_a_refusal_prints_the_lines_for_a_question_that_an_answer_makes_necessary() -> None:
+    changed = card(answers={"decision.price_personalised": True})
+    (lines,) = (f.paste for f in check(changed, POLICY, TODAY) if f.paste)
+    assert lines.startswith("# below [decision]\n# Where are people told")
+    assert 'price_notice_ref = "?"' in lines
+
+
+def test_policy_numbers_say_that_they_are_not_law() -> None:
+    assert "not law" in (RulePolicy.__doc__ or "")
+    assert (
+        found(signed(card(facts={"decision.score_outcome_agreement": 0.99}, base="reviewed"))) != []
+    )
+    loose = RulePolicy(max_agreement=1.0)
+    agreeing = signed(card("reviewed", facts={"decision.score_outcome_agreement": 0.99}))
+    assert found(agreeing, policy=loose) == []
+
+
+def test_every_rule_names_article_reason_and_next_step() -> None:
+    for rule in RULES.values():
+        assert rule.article and rule.do.endswith((".", "--as ...")), rule.id
+        assert rule.refuses.endswith("."), rule.id

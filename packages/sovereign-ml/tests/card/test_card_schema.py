@@ -1,0 +1,157 @@
+"""The schema: every field says who fills it and why, and the published JSON Schema is the current one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from pydantic.fields import FieldInfo
+
+from cards import card
+from sovereign_ml.card.conditions import CONDITIONS
+from sovereign_ml.card.export import json_schema, rules_table
+from sovereign_ml.card.schema import NOT_ANSWERED, Answers, Card, Facts
+from sovereign_ml.card.schema.base import Group, is_open
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {
+    "pandas",
+    "mlflow",
+    "feast",
+    "sklearn",
+    "duckdb",
+    "numpy",
+    "great_expectations",
+    "jinja2",
+    "rich",
+}
+
+
+def fields(model: type[Group], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every leaf field of nested groups; a list of groups is followed into its items."""
+    for name, info in model.model_fields.items():
+        inner = _models(info.annotation)
+        if not inner or info.json_schema_extra:
+            yield f"{prefix}{name}", info
+        for kind in inner:
+            yield from fields(kind, f"{prefix}{name}.")
+
+
+def _models(annotation: Any) -> list[type[Group]]:
+    if isinstance(annotation, type) and issubclass(annotation, Group):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+ASKED = [(path, info) for path, info in fields(Answers) if info.json_schema_extra]
+
+
+def test_every_answer_says_who_gives_it_its_source_when_it_is_required_and_asks_in_a_sentence() -> (
+    None
+):
+    for path, info in ASKED:
+        extra = info.json_schema_extra
+        assert isinstance(extra, dict)
+        assert extra["filled_by"] in ("person", "both"), path
+        assert extra["source"], path
+        assert extra["required_when"] in CONDITIONS, path
+        assert info.description and any(mark in info.description for mark in "?."), path
+
+
+def test_no_answer_has_a_default_that_says_something() -> None:
+    for path, info in ASKED:
+        assert info.get_default() in (NOT_ANSWERED, ()), path
+
+
+def test_every_condition_is_used_by_a_field() -> None:
+    every = [
+        info.json_schema_extra
+        for _, info in (*fields(Answers), *fields(Facts))
+        if info.json_schema_extra
+    ]
+    assert {extra["required_when"] for extra in every if isinstance(extra, dict)} == set(CONDITIONS)
+
+
+def test_every_fact_is_optional() -> None:
+    assert Facts() == Facts.model_validate({})
+
+
+@pytest.mark.parametrize(
+    "value", ["?", "", " ", "TODO", "tbd", "n/a", "N/A.", None, "{{ cookiecutter.x }}", ("a", "?")]
+)
+def test_a_placeholder_is_no_answer(value: object) -> None:
+    assert is_open(value)
+
+
+@pytest.mark.parametrize("value", [False, 0, (), "n/a: we have no processor", "no"])
+def test_a_no_a_zero_and_a_reasoned_not_applicable_are_answers(value: object) -> None:
+    assert not is_open(value)
+
+
+def test_the_published_schema_is_the_one_of_the_models() -> None:
+    published = json.loads((ROOT / "docs" / "card.schema.json").read_text(encoding="utf-8"))
+    assert published == json_schema(), "run: python -m sovereign_ml.card.export docs"
+
+
+def test_the_published_table_of_rules_is_the_one_of_the_code() -> None:
+    published = (ROOT / "docs" / "card-rules.md").read_text(encoding="utf-8")
+    assert published == rules_table(), "run: python -m sovereign_ml.card.export docs"
+
+
+def test_the_published_schema_is_2020_12_and_accepts_a_card_and_refuses_a_typed_status() -> None:
+    schema = json_schema()
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    written = json.loads(card().model_dump_json())
+    assert validator.is_valid(written)
+    written["answers"]["decision"]["art22_applies"] = False
+    assert not validator.is_valid(written)
+
+
+def test_a_card_survives_being_written_and_read() -> None:
+    good = card("article22")
+    again = Card.model_validate_json(good.model_dump_json())
+    assert again == good
+    assert again.computed_hash() == good.content_hash
+
+
+def test_every_card_says_schema_rule_pack_and_law() -> None:
+    good = card()
+    assert (
+        good.schema_version
+        and good.rulepack_version
+        and good.law_snapshot.isoformat() == "2026-11-24"
+    )
+
+
+def test_a_repeated_run_changes_nothing_that_was_approved() -> None:
+    again = card(facts={"run.pipeline_run_id": "another", "run.git_commit": "f" * 40})
+    assert again.content_hash == card().content_hash
+
+
+def test_the_question_file_is_toml_even_before_it_is_rendered_and_uses_only_the_agreed_names() -> (
+    None
+):
+    text = (ROOT / "model_card.toml").read_text(encoding="utf-8")
+    assert tomllib.loads(text)
+    names = {part.split("}}")[0].strip() for part in text.split("{{")[1:]}
+    assert names <= {
+        f"cookiecutter.{n}"
+        for n in ("project_name", "project_slug", "organisation", "contact", "dpo_contact")
+    }
+
+
+def test_importing_the_card_pulls_in_nothing_heavy() -> None:
+    code = "import sys, sovereign_ml.card; print(*sys.modules)"
+    told = {"PYTHONPATH": str(ROOT / "src")}
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=told
+    )
+    assert not HEAVY & {name.partition(".")[0] for name in run.stdout.split()}

@@ -1,0 +1,140 @@
+"""`churn`: fast help, one line and the right exit code for what goes wrong."""
+
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from small_project import churn, configure, environment
+
+New = Callable[..., Path]
+HEAVY = "numpy pandas mlflow feast sklearn great_expectations kfp dvc duckdb matplotlib fairlearn skops bentoml scipy"
+
+
+def test_help_loads_none_of_the_heavy_libraries(tmp_path: Path) -> None:
+    script = (
+        "import sys; from churn import cli; sys.argv = ['churn', '--help']\n"
+        "try: cli.main()\n"
+        "except SystemExit as end: code = end.code\n"
+        f"found = [name for name in {HEAVY.split()!r} if name in sys.modules]\n"
+        "sys.exit(', '.join(found) or code)"
+    )
+    env = environment(tmp_path / "none")
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for verb in (
+        "data",
+        "validate",
+        "features",
+        "train",
+        "evaluate",
+        "card",
+        "register",
+        "score",
+        "run",
+        "pipeline",
+    ):
+        assert f" {verb} " in done.stdout
+
+
+def test_a_misuse_is_one_line_and_exit_code_2(new_project: New) -> None:
+    root = new_project({"train.knotts": 1})
+    done = churn(root, "train")
+    assert done.returncode == 2
+    assert done.stderr == "Error: config.toml has no key 'train.knotts'. Did you mean 'knots'?\n"
+    assert done.stdout == ""
+
+
+def test_a_step_without_its_input_names_the_command_to_run(new_project: New) -> None:
+    done = churn(new_project(), "validate")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "run `churn data` first" in done.stderr
+
+
+def test_a_command_outside_a_project_says_where_to_go(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    done = churn(tmp_path / "elsewhere", "data")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: No config.toml in ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("nonsense",), ("data", "--customers", "0"), ("data", "--nonsense")]
+)
+def test_a_wrong_call_is_exit_code_2(new_project: New, arguments: tuple[str, ...]) -> None:
+    done = churn(new_project(), *arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_the_profile_eu_refuses_example_values_from_the_command_line(new_project: New) -> None:
+    done = churn(new_project(), "data", "--profile", "eu")
+    assert done.returncode == 2
+    assert "Profile 'eu' still holds example values" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(new_project: New) -> None:
+    root = new_project({"data.synthetic.customers": 50})
+    configure(root, {"paths.raw": "config.toml/1_raw"})
+    done = churn(root, "data")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "Cannot write" in done.stderr
+
+
+def test_the_step_says_what_it_did_on_one_plain_line(new_project: New) -> None:
+    root = new_project()
+    done = churn(root, "data", "--customers", "60")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("1 data ")
+    assert done.stdout.count("\n") == 1
+    assert "\x1b" not in done.stdout
+    assert " read = " in done.stdout
+
+
+def test_the_pseudonym_of_an_id_is_the_one_in_the_data(new_project: New) -> None:
+    root = new_project()
+    first, again = churn(root, "pseudonym", " C0000001 "), churn(root, "pseudonym", "C0000001")
+    assert first.stdout == again.stdout
+    assert len(first.stdout.strip()) == 32
+
+
+def test_help_is_little_more_work_than_loading_what_prints_it(tmp_path: Path) -> None:
+    """Processor time against that of a bare import in the same minute: a slow or busy machine slows both."""
+    helped = [str(Path(sys.executable).with_name("churn")), "--help"]
+    bare = [sys.executable, "-c", "import pydantic, rich.console, rich.table, typer"]
+    env = environment(tmp_path / "none")
+    seconds = {
+        name: min(_work(command, env) for _ in range(3))
+        for name, command in (("help", helped), ("bare", bare))
+    }
+    assert seconds["help"] < 3 * seconds["bare"], seconds
+
+
+def _work(command: list[str], env: dict[str, str]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, env=env, capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_no_help_text_loses_a_word_that_the_terminal_takes_for_markup() -> None:
+    import typer
+
+    from sovereign_ml.cli.main import app
+
+    def texts(command: Any) -> Iterator[str]:
+        yield command.help or ""
+        yield from (getattr(parameter, "help", "") or "" for parameter in command.params)
+        for child in getattr(command, "commands", {}).values():
+            yield from texts(child)
+
+    found = list(texts(typer.main.get_command(app)))
+    assert len(found) > 100
+    assert [text for text in found if re.search(r"\[[a-z]", text)] == []

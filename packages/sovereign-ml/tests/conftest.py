@@ -1,0 +1,103 @@
+"""One small flow for all tests: each step runs once, when the first test asks for its artifact."""
+
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from small_project import load, make_project, run
+from sovereign_ml.config.settings import ENVIRONMENT, Settings
+from sovereign_ml.egress.telemetry import silence
+
+silence(ENVIRONMENT)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--no-skips`: CI installs what every test needs, so a skip there is a failure."""
+    parser.addoption("--no-skips", action="store_true", help="a skipped test is a failure")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip into a failure under `--no-skips`."""
+    report = yield
+    if report.skipped and item.config.getoption("--no-skips"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which --no-skips does not allow: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One worker for all tests of the profile eu: they share one set of servers and one run of the flow."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            folder, found, _ = nodeid.partition("tests/eu/")
+            return folder + found if found else super()._split_scope(nodeid)
+
+    return Together(config, log)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small project's folder; look at its artifacts, change nothing in it."""
+    return make_project(tmp_path_factory.mktemp("flow") / "acme-churn")
+
+
+@pytest.fixture(scope="session")
+def settings(project: Path) -> Settings:
+    return load(project)
+
+
+@pytest.fixture
+def new_project(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a project of the test's own, with changed keys: ``new_project({"train.knots": 4})``."""
+
+    def make(changes: dict[str, Any] | None = None) -> Path:
+        return make_project(tmp_path / "own", **(changes or {}))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium."""
+    from chromium import chromium
+
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _environment_stays() -> Iterator[None]:
+    """Commands pass their options on through the environment; the next test must not see them."""
+    before = dict(ENVIRONMENT)
+    yield
+    for name in set(ENVIRONMENT) - set(before):
+        del ENVIRONMENT[name]
+    ENVIRONMENT.update(before)
+
+
+def _artifact(verb: str, noun: str, after: str | None) -> Any:
+    @pytest.fixture(scope="session", name=noun)
+    def artifact(project: Path, request: pytest.FixtureRequest) -> Path:
+        if after:
+            request.getfixturevalue(after)
+        return run(project, verb).path(noun)
+
+    return artifact
+
+
+raw = _artifact("data", "raw", None)
+valid = _artifact("validate", "valid", "raw")
+features = _artifact("features", "features", "valid")
+trained = _artifact("train", "model", "features")
+metrics = _artifact("evaluate", "metrics", "model")
+card = _artifact("card", "card", "metrics")
+bundle = _artifact("register", "bundle", "card")
+scores = _artifact("score", "scores", "bundle")

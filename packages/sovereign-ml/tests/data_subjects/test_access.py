@@ -1,0 +1,51 @@
+"""What a person gets who asks: everything held, the profile, each decision explained, in two forms."""
+
+import json
+import stat
+
+import pandas as pd
+import pytest
+
+from world import World, pseudonym
+
+pytestmark = pytest.mark.flow
+
+
+def test_the_answer_holds_every_row_and_every_decision(world: World) -> None:
+    person = world.chosen[0]
+    done = world.churn("access", "--subject", person.customer_id, "--output", "build/answer")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads((world.root / "build/answer/access.json").read_text())
+    lines = pd.read_parquet(world.root / "data/1_raw/transactions.parquet")
+    mine = lines[lines["customer_id"] == pseudonym(person)]
+    assert len(answer["provided"]["purchases"]) == len(mine)
+    spent = sum(one["amount_eur"] for one in answer["provided"]["purchases"])
+    assert spent == pytest.approx(float(mine["amount_eur"].sum()))
+    (decision,) = answer["decisions"]
+    assert decision["influences"] and decision["what_would_change_it"] and decision["inputs"]
+    (score,) = answer["profile"]["score"]
+    assert decision["score"] == pytest.approx(score["score"], abs=1e-5)
+    assert answer["retention"]["decisions"] == "P24M from: decided"
+    assert stat.S_IMODE((world.root / "build/answer/access.html").stat().st_mode) == 0o600
+
+
+def test_nobody_else_is_in_the_answer(world: World) -> None:
+    first, *others = world.chosen
+    world.churn("access", "--subject", first.customer_id, "--output", "build/answer")
+    text = (world.root / "build/answer/access.json").read_text() + (
+        world.root / "build/answer/access.html"
+    ).read_text()
+    assert not any(word in text for one in others for word in (*one.words, pseudonym(one)))
+
+
+def test_somebody_unknown_gets_an_answer_that_says_so(world: World) -> None:
+    done = world.churn("access", "--subject", "nobody", "--output", "build/answer")
+    assert done.returncode == 0 and "Nothing is held" in done.stdout
+
+
+def test_an_erasure_takes_the_copy_that_an_access_request_left(world: World) -> None:
+    person = world.chosen[0]
+    world.churn("access", "--subject", person.customer_id)
+    assert list((world.root / "build/access").rglob("access.json"))
+    assert world.erase([person]).returncode == 0
+    assert not list((world.root / "build/access").rglob("access.*"))

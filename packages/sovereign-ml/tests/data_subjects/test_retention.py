@@ -1,0 +1,222 @@
+"""The retention clock moved forward deletes exactly what the table says, and the dry run is the deletion."""
+
+import json
+import shutil
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from small_project import commit, configure
+from sovereign_ml.config.retention import Retention, Rule, back, shorter_than_log_minimum
+from sovereign_ml.data_subjects import retention
+from sovereign_ml.data_subjects.stores import mlflow_runs
+from sovereign_ml.decision_log import open_log, verify
+from sovereign_ml.errors import Refused
+from sovereign_ml.privacy.retention_plan import Due
+from sovereign_ml.registry import mlflow
+from world import World
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+COLUMNS = {"raw": "event_time", "features": "event_timestamp", "snapshots": "event_timestamp"}
+
+
+def in_a_year(world: World) -> datetime:
+    """A year and a day after the world was made."""
+    written = (world.root / "data/8_scores/scores.parquet").stat().st_mtime
+    return datetime.fromtimestamp(written, UTC).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    ) + pd.Timedelta(days=367)
+
+
+def everything(world: World) -> dict[str, int]:
+    """Every file with rows or bytes, and the remote."""
+    found = {}
+    for base in (
+        world.root / "data",
+        world.root / ".dvc/cache/files",
+        world.folder / "acme-churn-dvc",
+    ):
+        for path in (path for path in sorted(base.rglob("*")) if path.is_file()):
+            rows = len(pd.read_parquet(path)) if path.suffix == ".parquet" else path.stat().st_size
+            found[str(path.relative_to(world.folder))] = rows
+    return found
+
+
+@pytest.mark.flow
+def test_a_year_later_exactly_the_table_is_deleted_and_the_dry_run_says_so(world: World) -> None:
+    configure(world.root, {"retention.raw.period": "P18M", "retention.features.period": "P14M"})
+    now = in_a_year(world)
+    settings, before = world.settings, everything(world)
+    planned = retention.plan(settings, now)
+    assert everything(world) == before
+    expected = by_hand(world, now)
+    assert {(one.data_class, Path(one.place).name, one.count) for one in planned} >= expected
+    done = world.churn("retain", "--apply", "--at", f"{now:%Y-%m-%d}", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [Due.model_validate(one) for one in json.loads(done.stdout)] == planned
+    after = everything(world)
+    for one in planned:
+        place = str((world.root / one.place).relative_to(world.folder)) if "/" in one.place else ""
+        if one.unit == "rows":
+            assert after[place] == before[place] - one.count
+        elif one.unit == "object":
+            assert place in before and place not in after
+    deleted = {place for place in before if place not in after}
+    assert deleted == {
+        str((world.root / one.place).resolve().relative_to(world.folder))
+        for one in planned
+        if one.unit == "object"
+    }
+    touched = {
+        str((world.root / one.place).relative_to(world.folder))
+        for one in planned
+        if one.unit == "rows"
+    }
+    same = {
+        place for place in before if place.startswith("acme-churn/data/") and place not in touched
+    }
+    assert all(after[place] == before[place] for place in same if not place.endswith("source.json"))
+    assert retention.plan(settings, now) == []
+
+
+def by_hand(world: World, now: datetime) -> set[tuple[str, str, int]]:
+    """What the table means, counted with pandas."""
+
+    def older(place: str, column: str, months: int) -> int:
+        times = pd.read_parquet(world.root / place)[column]
+        limit = pd.Timestamp(back(now, f"P{months}M"))
+        return int((times < (limit if times.dt.tz else limit.tz_localize(None))).sum())
+
+    scores = pd.read_parquet(world.root / "data/8_scores/scores.parquet")
+    groups = pd.read_parquet(world.root / "data/1_raw/groups.parquet")
+    return {
+        ("raw", "transactions.parquet", older("data/1_raw/transactions.parquet", "event_time", 18)),
+        (
+            "features",
+            "snapshots.parquet",
+            older("data/3_features/snapshots.parquet", "event_timestamp", 14),
+        ),
+        ("scores", "scores.parquet", len(scores)),
+        ("groups", "groups.parquet", len(groups)),
+    }
+
+
+@pytest.mark.flow
+def test_the_present_versions_the_production_model_and_young_decisions_stay(world: World) -> None:
+    planned = retention.plan(world.settings, in_a_year(world))
+    classes = {one.data_class for one in planned}
+    assert not classes & {"decisions", "models", "runs", "notebooks", "backups"}
+    with_old = [one for one in planned if one.data_class == "dvc_versions"]
+    assert with_old, "the first version was replaced by the second a year ago"
+
+
+@pytest.mark.flow
+def test_decisions_runs_and_models_go_when_their_time_is_over(world: World) -> None:
+    configure(
+        world.root,
+        {
+            "retention.runs.period": "P1M",
+            "retention.models.period": "P1M",
+            "retention.decisions.period": "P6M",
+        },
+    )
+    settings = world.settings
+    now = in_a_year(world)
+    mlflow.client(settings).delete_registered_model_alias("acme-churn", "candidate")
+    planned = {one.data_class: one for one in retention.plan(settings, now)}
+    assert planned["models"].place == "version 1" and planned["runs"].count == 1
+    retention.apply(settings, now)
+    assert not [path for path in (world.root / ".mlflow/artifacts").rglob("*") if path.is_file()]
+    with closing(open_log(str(world.root / ".churn/decisions.db"))) as log:
+        verdict = verify(log)
+        assert verdict.holds and verdict.blanked == planned["decisions"].count > 100
+    assert retention.plan(settings, now) == []
+
+
+@pytest.mark.flow
+def test_a_copied_project_does_not_delete_the_artifacts_of_the_original(
+    made: World, tmp_path: Path
+) -> None:
+    shutil.copytree(made.folder, tmp_path / "copied", symlinks=True)
+    copied = World(tmp_path / "copied", made.people)
+    (run_id,) = [
+        folder.name
+        for folder in (made.root / ".mlflow/artifacts").iterdir()
+        if folder.name != "models"
+    ]
+    with pytest.raises(Refused, match="copied or moved"):
+        mlflow_runs.delete(copied.settings, [run_id])
+    assert (made.root / f".mlflow/artifacts/{run_id}/artifacts/model.json").is_file()
+
+
+@pytest.mark.flow
+def test_expired_purchases_do_not_come_back_when_the_file_is_read_again(world: World) -> None:
+    configure(world.root, {"retention.raw.period": "P6M"})
+    commit(world.root)
+    retention.apply(world.settings, NOW)
+    limit = pd.Timestamp(back(NOW, "P6M"))
+    assert world.churn("data").returncode == 0
+    rows = pd.read_parquet(world.root / "data/1_raw/transactions.parquet")
+    assert len(rows) and rows["event_time"].min() >= limit
+
+
+def test_outputs_of_old_notebooks_are_emptied_and_their_code_stays(tmp_path: Path) -> None:
+    from sovereign_ml.data_subjects.retention_local import NotebookOutputs
+
+    path = tmp_path / "look.ipynb"
+    cell = {
+        "cell_type": "code",
+        "source": ["1 + 1"],
+        "outputs": [{"text": "2"}],
+        "execution_count": 3,
+    }
+    path.write_text(json.dumps({"cells": [cell, {"cell_type": "markdown", "source": ["Hi"]}]}))
+    keeper = NotebookOutputs(
+        "notebooks", Rule(period="P1M", start="written"), Root(tmp_path), tmp_path
+    )  # type: ignore[arg-type]
+    later = datetime.now(UTC) + timedelta(days=40)
+    assert keeper.due(datetime.now(UTC)) == []
+    keeper.expire(keeper.due(later))
+    cells = json.loads(path.read_text())["cells"]
+    assert cells[0] == cell | {"outputs": [], "execution_count": None} and cells[1]["source"] == [
+        "Hi"
+    ]
+    assert keeper.due(later + timedelta(days=400)) == []
+
+
+class Root:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+
+@pytest.mark.parametrize(
+    ("now", "period", "then"),
+    [
+        ("2026-03-31", "P1M", "2026-02-28"),
+        ("2024-02-29", "P1Y", "2023-02-28"),
+        ("2026-01-15", "P2M", "2025-11-15"),
+        ("2026-11-24", "P2Y6M", "2024-05-24"),
+        ("2026-11-24", "P2W3D", "2026-11-07"),
+    ],
+)
+def test_a_period_counts_back_in_the_calendar(now: str, period: str, then: str) -> None:
+    assert back(datetime.fromisoformat(now), period) == datetime.fromisoformat(then)
+
+
+@pytest.mark.parametrize("wrong", ["", "P", "24M", "forever", "P1.5Y", "PT5H", "P-1M"])
+def test_a_period_that_is_none_is_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="ISO 8601"):
+        Rule(period=wrong, start="written")
+
+
+def test_a_start_event_that_is_not_stored_is_refused() -> None:
+    with pytest.raises(ValueError, match="only be 'purchase'"):
+        Retention(raw=Rule(period="P1M", start="written"))
+
+
+def test_decisions_kept_for_less_than_six_months_are_below_the_minimum_for_logs() -> None:
+    assert not shorter_than_log_minimum(Retention(), NOW)
+    assert shorter_than_log_minimum(Retention(decisions=Rule(period="P5M", start="decided")), NOW)

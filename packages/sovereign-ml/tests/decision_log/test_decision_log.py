@@ -1,0 +1,253 @@
+import asyncio
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sovereign_ml.decision_log import (
+    Committer,
+    DecisionLog,
+    Draft,
+    Entry,
+    LogUnavailableError,
+    Rejection,
+    note_rectification,
+    open_log,
+    rectification,
+    verify,
+)
+from sovereign_ml.decision_log.sqlite import SQLite
+
+
+def _draft(number: int, subject: str = "aaaaaaaa") -> Draft:
+    return Draft(
+        "decision", f"case-{number}", subject, json.dumps({"score": number}), '{"objected":true}'
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "decisions.db"
+
+
+@pytest.fixture
+def log(path: Path) -> Iterator[DecisionLog]:
+    opened = open_log(str(path))
+    yield opened
+    opened.close()
+
+
+def _tamper(path: Path, sql: str) -> None:
+    """As somebody would who has the file and knows about the triggers."""
+    with sqlite3.connect(path) as file:
+        for (name,) in file.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
+            file.execute(f"DROP TRIGGER {name}")
+        file.execute(sql)
+
+
+def test_entries_form_one_chain(log: DecisionLog) -> None:
+    for start in (0, 3):
+        log.append([_draft(number) for number in range(start, start + 3)])
+    entries = list(log.entries())
+    assert [entry.seq for entry in entries] == [1, 2, 3, 4, 5, 6]
+    assert [entry.previous for entry in entries[1:]] == [entry.seal for entry in entries[:-1]]
+    assert verify(log).holds
+
+
+@pytest.mark.parametrize(
+    ("sql", "seen"),
+    [
+        (
+            "UPDATE decision_log SET body = '{\"score\": 9}' WHERE seq = 2",
+            "entry 2: its content was changed",
+        ),
+        (
+            "UPDATE decision_log SET subject = 'bbbbbbbb' WHERE seq = 2",
+            "entry 2: its content was changed",
+        ),
+        ("UPDATE decision_log SET at = '2020' WHERE seq = 2", "entry 2: its seal does not fit"),
+        ("UPDATE decision_log SET case_id = 'x' WHERE seq = 2", "entry 2: its seal does not fit"),
+        ("DELETE FROM decision_log WHERE seq = 2", "entry 3: entry 2 is missing before it"),
+        (
+            "UPDATE decision_log SET body = NULL, salt = NULL WHERE seq = 2",
+            "entry 2: blanked without a tombstone",
+        ),
+        (
+            "DELETE FROM objections",
+            "1 objections of the chain are missing from the suppression list",
+        ),
+    ],
+)
+def test_every_change_behind_its_back_shows(
+    log: DecisionLog, path: Path, sql: str, seen: str
+) -> None:
+    log.append([_draft(number) for number in range(4)])
+    log.append([Draft("objection", "objection-1", "cccccccc", "{}")])
+    _tamper(path, sql)
+    assert seen in verify(log).problems
+
+
+def test_a_cut_off_end_shows_only_against_a_head_noted_before(log: DecisionLog, path: Path) -> None:
+    log.append([_draft(number) for number in range(4)])
+    head = verify(log).head
+    assert verify(log, head).holds
+    _tamper(path, "DELETE FROM decision_log WHERE seq > 2")
+    assert verify(log).holds
+    assert "cut off" in verify(log, head).problems[0]
+
+
+@pytest.mark.parametrize("sql", ["DELETE FROM decision_log", "UPDATE decision_log SET body = 'x'"])
+def test_the_database_itself_refuses_to_forget_or_change(
+    log: DecisionLog, path: Path, sql: str
+) -> None:
+    log.append([_draft(1)])
+    with sqlite3.connect(path) as file, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        file.execute(sql)
+
+
+def test_erasure_blanks_a_person_leaves_the_rest_and_the_chain_holds(
+    log: DecisionLog, path: Path
+) -> None:
+    log.append([_draft(1, "aaaaaaaa"), _draft(2, "bbbbbbbb"), _draft(3, "aaaaaaaa")])
+    assert log.erase_subject("aaaaaaaa") == 2
+    assert [entry.body is None for entry in log.entries()] == [True, False, True, False]
+    assert log.of_subject("aaaaaaaa") == []
+    assert (verify(log).holds, verify(log).blanked) == (True, 2)
+    assert log.erase_subject("aaaaaaaa") == 0
+    assert len(list(log.entries())) == 4
+    log.close()
+    assert b"aaaaaaaa" not in path.read_bytes()
+
+
+def test_retention_blanks_what_is_older_and_keeps_bundles(path: Path) -> None:
+    times = iter(
+        [
+            "2025-01-01T00:00:00.000000Z",
+            "2026-01-01T00:00:00.000000Z",
+            "2026-06-01T00:00:00.000000Z",
+        ]
+    )
+    log = DecisionLog(SQLite(path), clock=lambda: next(times))
+    log.append([Draft("bundle", "bundle-1", None, "{}"), _draft(1)])
+    log.append([_draft(2)])
+    assert log.expire("2025-06-01T00:00:00.000000Z") == 1
+    assert [entry.body is None for entry in log.entries()] == [False, True, False, False]
+    assert verify(log).holds
+
+
+def test_the_objection_of_an_erased_person_stays_in_force(log: DecisionLog) -> None:
+    log.append([Draft("objection", "objection-1", "aaaaaaaa", "{}")])
+    log.erase_subject("aaaaaaaa")
+    assert log.objectors() == {"aaaaaaaa"}
+    assert verify(log).holds
+
+
+def test_nothing_is_written_about_an_erased_person_but_an_objection(
+    log: DecisionLog, path: Path
+) -> None:
+    assert log.erase_subject("aaaaaaaa") == 0
+    contest = Draft("contest", "case-1", "aaaaaaaa", "{}")
+    assert log.append([_draft(1), contest]) == [Rejection("erased"), Rejection("erased")]
+    log.append([Draft("objection", "objection-1", "aaaaaaaa", "{}"), _draft(2, "bbbbbbbb")])
+    assert [entry.kind for entry in log.entries()] == ["erasure", "objection", "decision"]
+    assert verify(log).holds
+    _tamper(path, "DELETE FROM erased")
+    assert verify(log).problems == (
+        "1 erased people of the chain are missing from the list of the erased",
+    )
+
+
+def test_a_corrected_input_is_noted_once_on_each_decision_that_used_it(log: DecisionLog) -> None:
+    scored = Draft(
+        "decision", "case-1", "aaaaaaaa", '{"features": {"recency_days": 3}}', opens_review=True
+    )
+    log.append([scored, _draft(2), _draft(3, "bbbbbbbb")])
+    assert note_rectification(log, "aaaaaaaa", "2 purchases corrected") == ["case-1"]
+    assert note_rectification(log, "aaaaaaaa", "2 purchases corrected") == []
+    assert log.review_is_open("case-1")
+    log.append([rectification("case-1", "aaaaaaaa", "made again", corrected_by="case-9")])
+    assert not log.review_is_open("case-1")
+    assert verify(log).holds
+
+
+def test_an_objection_in_the_same_transaction_already_counts(log: DecisionLog) -> None:
+    before, _, after = log.append(
+        [_draft(1), Draft("objection", "objection-1", "aaaaaaaa", "{}"), _draft(2)]
+    )
+    assert [getattr(entry, "body", None) for entry in (before, after)] == [
+        '{"score": 1}',
+        '{"objected":true}',
+    ]
+
+
+def test_a_review_closes_a_case_once(log: DecisionLog) -> None:
+    log.append([Draft("decision", "case-1", "aaaaaaaa", "{}", opens_review=True)])
+    review = Draft("review", "case-1", "aaaaaaaa", "{}")
+    first, second = log.append([review, review])
+    assert isinstance(first, Entry)
+    assert second == Rejection("not_open")
+
+
+def test_a_clock_that_is_moved_back_does_not_move_the_log_back(path: Path) -> None:
+    times = iter(
+        [
+            "2026-11-24T10:00:00.000000Z",
+            "2026-11-24T08:00:00.000000Z",
+            "2026-11-24T10:00:01.000000Z",
+        ]
+    )
+    log = DecisionLog(SQLite(path), clock=lambda: next(times))
+    for number in range(3):
+        log.append([_draft(number)])
+    assert [entry.at[11:19] for entry in log.entries()] == ["10:00:00", "10:00:00", "10:00:01"]
+    assert verify(log).holds
+
+
+def test_two_writers_on_one_file_write_one_chain(path: Path) -> None:
+    logs = [open_log(str(path)) for _ in range(2)]
+    for number in range(20):
+        logs[number % 2].append([_draft(number)])
+    assert verify(logs[0]).entries == 20
+    assert verify(logs[0]).holds
+
+
+def test_many_waiting_requests_share_a_commit_and_each_gets_its_own_entry(path: Path) -> None:
+    async def run() -> list[list[Entry | Rejection]]:
+        committer = Committer(lambda: open_log(str(path)))
+        futures = [committer.submit([_draft(number)]) for number in range(300)]
+        results = await asyncio.gather(*futures)
+        committer.close()
+        return results
+
+    results = asyncio.run(run())
+    assert [one[0].case_id for one in results if isinstance(one[0], Entry)] == [
+        f"case-{n}" for n in range(300)
+    ]
+    assert verify(open_log(str(path))).entries == 300
+
+
+def test_whoever_waits_for_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    async def run() -> None:
+        committer = Committer(lambda: open_log(str(tmp_path)))
+        with pytest.raises(LogUnavailableError):
+            await committer.submit([_draft(1)])
+        committer.close()
+
+    asyncio.run(run())
+
+
+def test_a_full_disk_writes_nothing_and_recovers(log: DecisionLog) -> None:
+    log.append([_draft(1)])
+    pages = log._db.rows("PRAGMA page_count")[0][0]
+    log._db.rows(f"PRAGMA max_page_count = {pages}")
+    large = [Draft("decision", f"big-{n}", "aaaaaaaa", "x" * 5000) for n in range(50)]
+    with pytest.raises(LogUnavailableError, match="full"):
+        log.append(large)
+    assert verify(log).entries == 1
+    log._db.rows("PRAGMA max_page_count = 1000000")
+    log.append(large)
+    assert verify(log).entries == 51

@@ -1,0 +1,129 @@
+"""The KServe manifests fit Kubernetes' schemas, let the service talk to named hosts only, and never hold a secret."""
+
+import pytest
+import yaml
+
+from desks import BASE_IMAGE, PROJECT
+from kubernetes_schema import inference_service_problems, network_policy_problems
+from sovereign_ml.config.deploy import Cluster
+from sovereign_ml.deploy.kserve import render_kserve
+
+TEMPLATES = PROJECT / "deploy" / "kserve"
+POSTGRES = {"host": "postgres.example.eu", "port": 5432, "cidr": "203.0.113.10/32"}
+FEATURES = {"host": "feature-server.feast.svc", "port": 6566, "namespace": "feast"}
+
+
+def render(*, name="acme-churn", variables=None, **changed):
+    given = {
+        "namespace": "churn",
+        "image": BASE_IMAGE,
+        "secret": "acme-churn-service",
+        "ingress_namespace": "ingress",
+    }
+    cluster = Cluster.model_validate({**given, "egress": [POSTGRES, FEATURES], **changed})
+    return render_kserve(name, cluster, variables or {"CHURN_PROFILE": "eu"}, TEMPLATES)
+
+
+def manifests(**changed):
+    service, policy = yaml.safe_load_all(render(**changed))
+    return service, policy
+
+
+def test_both_manifests_fit_the_schemas():
+    service, policy = manifests()
+    assert inference_service_problems(service) == []
+    assert network_policy_problems(policy) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda pod: pod.update(autoMountServiceAccountToken=False), "no such field"),
+        (lambda pod: pod["containers"][0].pop("name"), "`name`, must not be `None`"),
+        (lambda pod: pod["containers"][0]["livenessProbe"].update(periodSeconds="10"), "is no int"),
+        (lambda pod: pod.update(minReplicas="1"), "predictor.minReplicas"),
+    ],
+)
+def test_the_schema_check_itself_refuses(damage, problem):
+    service, _ = manifests()
+    damage(service["spec"]["predictor"])
+    assert problem in "\n".join(inference_service_problems(service))
+
+
+def test_rendering_twice_gives_the_same_text():
+    assert render() == render()
+
+
+def test_the_image_runs_by_digest_without_rights_on_a_read_only_disk_within_256_megabytes():
+    pod = manifests()[0]["spec"]["predictor"]
+    container = pod["containers"][0]
+    assert container["image"] == BASE_IMAGE
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["resources"]["limits"]["memory"] == "256Mi"
+    assert pod["automountServiceAccountToken"] is False
+
+
+def test_secrets_come_from_a_kubernetes_secret_and_variables_in_order():
+    container = manifests(variables={"B": "2", "A": "1"})[0]["spec"]["predictor"]["containers"][0]
+    assert container["envFrom"] == [{"secretRef": {"name": "acme-churn-service"}}]
+    assert [item["name"] for item in container["env"]] == ["A", "B", "PORT"]
+
+
+def test_the_policy_selects_the_pods_of_the_service():
+    service, policy = manifests()
+    assert policy["spec"]["podSelector"]["matchLabels"] == service["spec"]["predictor"]["labels"]
+    assert policy["metadata"]["namespace"] == service["metadata"]["namespace"] == "churn"
+
+
+def test_only_dns_and_the_named_hosts_can_be_reached():
+    _, policy = manifests()
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    dns, postgres, features = policy["spec"]["egress"]
+    assert {port["port"] for port in dns["ports"]} == {53}
+    assert postgres == {
+        "to": [{"ipBlock": {"cidr": "203.0.113.10/32"}}],
+        "ports": [{"protocol": "TCP", "port": 5432}],
+    }
+    inside = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "feast"}}}
+    assert features == {"to": [inside], "ports": [{"protocol": "TCP", "port": 6566}]}
+    assert policy["metadata"]["annotations"]["sovereign/egress"] == (
+        "postgres.example.eu:5432 feature-server.feast.svc:6566"
+    )
+
+
+def test_only_the_ingress_namespace_reaches_the_port():
+    (rule,) = manifests()[1]["spec"]["ingress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 8080}]
+    assert rule["from"] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"image": "registry.example.eu/churn:3"}, "name@sha256:<64 hex digits> is needed"),
+        ({"name": "2acme"}, "KServe needs a letter first"),
+        ({"namespace": "Acme_Churn"}, "should match pattern"),
+        ({"variables": {"PORT": "3000"}}, "PORT is set by the platform"),
+        ({"variables": {"DB_PASSWORD": "x"}}, "looks like a secret"),
+        (
+            {"egress": [{"host": "everything", "port": 443, "cidr": "0.0.0.0/0"}]},
+            "no named host but a large network",
+        ),
+        ({"egress": [{"host": "nowhere", "port": 443}]}, "either cidr or namespace is needed"),
+        ({"egress": [{**POSTGRES, "namespace": "db"}]}, "either cidr or namespace is needed"),
+        (
+            {"egress": [{**POSTGRES, "cidr": "postgres.example.eu"}]},
+            "does not appear to be an IPv4 or IPv6 network",
+        ),
+    ],
+)
+def test_a_configuration_that_would_open_or_break_it(changed, words):
+    with pytest.raises(ValueError, match=words):
+        render(**changed)

@@ -1,0 +1,121 @@
+"""Rollback brings back the image and the variables it was released with, which the platform alone does not."""
+
+import json
+
+import pytest
+
+from sota_double import KEY
+from sovereign_ml.deploy import DeployError
+from sovereign_ml.deploy.releases import read_releases
+from sovereign_ml.deploy.rollback import rollback, status
+from sovereign_ml.deploy.run import deploy
+
+
+def release(desk, **changed):
+    shipment = desk.shipment(**changed)
+    return deploy(
+        shipment,
+        desk.api(),
+        link=desk.link,
+        releases=desk.releases,
+        clock=desk.clock,
+        say=desk.said.append,
+    )
+
+
+def back(desk):
+    url = desk.double.service_url
+    where = {"link": desk.link, "releases": desk.releases, "service_url": url}
+    return rollback(desk.api(), **where, clock=desk.clock, say=desk.said.append)
+
+
+def test_the_previous_image_runs_with_the_variables_it_was_released_with(desk):
+    first = release(desk, variables={"MODEL_VERSION": "2", "ONLY_THEN": "1"})
+    release(desk, variables={"MODEL_VERSION": "3", "ONLY_NOW": "1"})
+    restored = back(desk)
+    running = desk.double.state.deployments[0]
+    assert (running["status"], running["image_tag"]) == ("running", first.image_tag)
+    expected = {"MODEL_VERSION": "2", "ONLY_THEN": "1"}
+    assert desk.double.state.started_with[-1] == {**expected, "SERVICE_KEYS": "s3cr3t-value"}
+    assert (restored.kind, restored.variables, restored.image_tag) == (
+        "rollback",
+        expected,
+        first.image_tag,
+    )
+
+
+def test_without_a_changed_variable_the_service_is_started_once(desk):
+    release(desk)
+    release(desk)
+    back(desk)
+    assert not [request for request in desk.double.state.requests if request.endswith("/redeploy")]
+
+
+def test_secrets_stay_as_they_are(desk):
+    release(desk, secrets={"SERVICE_KEYS": "withdrawn"})
+    release(desk, secrets={"SERVICE_KEYS": "in-use"})
+    back(desk)
+    assert desk.double.state.started_with[-1]["SERVICE_KEYS"] == "in-use"
+
+
+def test_an_image_that_this_project_did_not_record_is_restored_and_said_so(desk):
+    release(desk, variables={"MODEL_VERSION": "2"})
+    release(desk)
+    desk.releases.write_text(json.dumps(json.loads(desk.releases.read_text())[1:]))
+    assert back(desk).bundle == "unknown"
+    assert "variables were NOT put back" in "\n".join(desk.said)
+
+
+def test_a_service_that_does_not_answer_after_rollback_is_an_error(desk):
+    release(desk)
+    release(desk)
+    desk.double.state.service_ready = False
+    with pytest.raises(DeployError, match="/readyz answered 503"):
+        back(desk)
+
+
+def test_with_nothing_before_there_is_nothing_to_go_back_to(desk):
+    release(desk)
+    with pytest.raises(DeployError, match="no previous deployment"):
+        back(desk)
+
+
+@pytest.mark.parametrize(
+    "act", [back, lambda desk: status(desk.api(), link=desk.link, releases=desk.releases)]
+)
+def test_before_first_use_the_next_step_is_named(desk, act):
+    with pytest.raises(DeployError, match="run `make deploy` first"):
+        act(desk)
+
+
+def test_status_shows_each_deployment_with_its_bundle(desk):
+    release(desk)
+    desk.double.state.faults.build_fails = True
+    with pytest.raises(DeployError):
+        release(desk)
+    newest, first = status(desk.api(), link=desk.link, releases=desk.releases)
+    assert (newest["status"], newest["error"], newest["bundle"]) == (
+        "failed",
+        "build failed: exit code 1",
+        "",
+    )
+    assert (first["status"], first["bundle"], first["smoke"]) == (
+        "running",
+        "acme-churn 3",
+        "passed",
+    )
+
+
+def test_a_broken_release_file_is_named(desk):
+    desk.releases.parent.mkdir()
+    desk.releases.write_text("[{}]")
+    with pytest.raises(ValueError, match="restore it from version control"):
+        read_releases(desk.releases)
+
+
+def test_the_key_is_sent_only_to_https_or_this_machine():
+    from sovereign_ml.deploy.transport import Transport
+
+    with pytest.raises(ValueError, match="only https addresses are allowed"):
+        Transport("http://api.sota.io", KEY)
+    assert Transport("https://api.sota.io/", KEY).base_url == "https://api.sota.io"

@@ -1,0 +1,150 @@
+"""The staged folder holds what the image needs and nothing else, and is the same each time."""
+
+import io
+import json
+import tarfile
+
+import pytest
+
+from desks import BASE_IMAGE, PROJECT
+from sovereign_ml.deploy import DeployError
+from sovereign_ml.deploy.check import check_staged
+from sovereign_ml.deploy.packing import ignore_patterns, is_ignored, pack
+from sovereign_ml.supply_chain.sbom import parse_lock
+
+
+def tree(folder):
+    return {
+        path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def test_a_staged_folder_passes_its_own_check(staged):
+    assert check_staged(staged.folder) == []
+
+
+def test_it_holds_exactly_the_expected_files(staged):
+    assert [name for name, size in staged.files if size > 0 or name.endswith("py.typed")] == [
+        ".sotaignore",
+        "Dockerfile",
+        *(
+            f"app/bundle/{name}"
+            for name in ("bundle.json", "card.html", "card.json", "contract.json")
+        ),
+        *(
+            "app/bundle/model.json",
+            "app/bundle/policy.json",
+            "app/bundle/rules.json",
+            "app/lib/sovereign/__init__.py",
+        ),
+        *("app/lib/sovereign/py.typed", "app/lib/sovereign/scorecard.py", "app/sbom.cdx.json"),
+        *("app/serve.lock", "app/serve/service.py"),
+    ]
+
+
+def test_staging_twice_gives_the_same_bytes(make_stage, tmp_path):
+    first, second = make_stage(out=tmp_path / "a"), make_stage(out=tmp_path / "b")
+    assert tree(first.folder) == tree(second.folder)
+    assert pack(first.folder) == pack(second.folder)
+
+
+def test_staging_again_leaves_nothing_of_the_last_time(make_stage, staged):
+    (staged.folder / "app" / "stray.csv").write_text("a,b\n")
+    assert not (make_stage().folder / "app" / "stray.csv").exists()
+
+
+@pytest.mark.parametrize("image", ["", "python:3.12-slim", "registry.example.eu/python@sha256:abc"])
+def test_a_base_image_without_a_digest_is_refused(make_stage, image):
+    with pytest.raises(ValueError, match="an image with a digest is needed"):
+        make_stage(base_image=image)
+
+
+def test_a_bundle_changed_after_sealing_is_refused(make_stage, bundle):
+    (bundle / "model.json").write_text("{}")
+    with pytest.raises(DeployError, match="changed after the bundle was sealed"):
+        make_stage()
+
+
+def test_a_lock_without_hashes_is_refused(make_stage, tmp_path):
+    (tmp_path / "serve.lock").write_text("pydantic==2.12.0\n")
+    with pytest.raises(ValueError, match="without a hash: pydantic"):
+        make_stage()
+
+
+def test_only_the_imported_parts_of_sovereign_come_along_with_their_data(make_stage, tmp_path):
+    package = tmp_path / "sovereign"
+    for name, text in {
+        "__init__.py": "",
+        "used.py": "def late():\n    from . import deeper\n",
+        "deeper.py": "import sovereign_ml.model.wording.german\n",
+        "unused.py": "import mlflow\n",
+        "words/__init__.py": "",
+        "words/german.py": "",
+        "words/french.py": "",
+        "words/templates/page.html": "<p>",
+    }.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text)
+    (tmp_path / "serve" / "service.py").write_text("import sovereign_ml.used\n")
+    names = [
+        name for name, _ in make_stage(sovereign_dir=package).files if name.startswith("app/lib/")
+    ]
+    expected = (
+        "__init__.py deeper.py used.py words/__init__.py words/german.py words/templates/page.html"
+    )
+    assert [name.removeprefix("app/lib/sovereign/") for name in names] == expected.split()
+
+
+def test_the_dockerfile_is_the_template_with_the_image(staged):
+    template = (PROJECT / "deploy" / "Dockerfile").read_text()
+    assert (staged.folder / "Dockerfile").read_text() == template.replace(
+        "@BASE_IMAGE@", BASE_IMAGE
+    )
+
+
+def test_the_image_s_bill_of_materials_is_of_its_lock_and_of_the_bundle_s_time(staged):
+    bill = json.loads((staged.folder / "app/sbom.cdx.json").read_text())
+    lock = (staged.folder / "app/serve.lock").read_text()
+    assert {(item["name"], item["version"]) for item in bill["components"]} == {
+        (pin.name, pin.version) for pin in parse_lock(lock, "serve.lock")
+    }
+    manifest = json.loads((staged.folder / "app/bundle/bundle.json").read_text())
+    assert bill["metadata"]["timestamp"] == manifest["created_at"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "ignored"),
+    [
+        ("data/", "data", True),
+        ("data/", "data/x.bin", True),
+        ("data/", "sub/data", False),
+        ("data/", "database", False),
+        ("*.egg-info/", "a.egg-info", False),
+        ("cache", "a/cache/b", True),
+        ("cache", "a/cached", False),
+        ("*.pyc", "a/b.pyc", True),
+        ("a/*.pyc", "a/b/c.pyc", False),
+        ("a/**", "a/b", True),
+        ("a/**", "a/b/c", False),
+        ("/root.txt", "root.txt", False),
+        ("!keep.pyc", "keep.pyc", False),
+    ],
+)
+def test_the_ignore_rules_are_the_clients_not_gitignores(pattern, path, ignored):
+    assert is_ignored(path, (pattern,)) is ignored
+
+
+def test_sotaignore_replaces_gitignore(tmp_path):
+    (tmp_path / ".gitignore").write_text("secret.txt\n")
+    assert "secret.txt" in ignore_patterns(tmp_path)
+    (tmp_path / ".sotaignore").write_text("# a comment\n\n*.pyc\n")
+    assert ignore_patterns(tmp_path)[-1] == "*.pyc"
+    assert "secret.txt" not in ignore_patterns(tmp_path)
+
+
+def test_the_archive_names_files_as_the_client_does_and_leaves_out_the_link(staged):
+    (staged.folder / ".sota.json").write_text("{}")
+    with tarfile.open(fileobj=io.BytesIO(pack(staged.folder)), mode="r:gz") as tar:
+        names = tar.getnames()
+    assert {"Dockerfile", "app", "app/serve/service.py"} <= set(names)
+    assert ".sota.json" not in names

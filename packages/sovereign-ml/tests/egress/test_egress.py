@@ -1,0 +1,140 @@
+"""Which hosts a profile may reach, and that every entry point holds to it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from small_project import churn, environment
+from sovereign_ml.egress import allow_list
+
+TABLE = {
+    "profile": {
+        "local": {"tracking_uri": "sqlite:///.mlflow/mlflow.db", "online_store": "sqlite"},
+        "eu": {"tracking_uri": "https://mlflow.acme.eu", "online_store": "redis"},
+    },
+    "s3": {"endpoint": "https://fsn1.your-objectstorage.com"},
+    "deploy": {"slug": "acme-churn"},
+    "pipeline": {"host": "https://kubeflow.acme.eu/"},
+}
+
+
+def test_local_reaches_nothing_outside() -> None:
+    assert (
+        allow_list.allowed_hosts(TABLE, "local", {"DATABASE_URL": "postgresql://u:p@db.acme.eu/d"})
+        == ()
+    )
+
+
+def test_eu_reaches_the_hosts_of_its_configuration_and_of_its_servers() -> None:
+    given = {
+        "DATABASE_URL": "postgresql://u:p@db.acme.eu:5432/d",
+        "HOME": "https://elsewhere.example",
+    }
+    assert set(allow_list.allowed_hosts(TABLE, "eu", given)) == {
+        "mlflow.acme.eu",
+        "fsn1.your-objectstorage.com",
+        "kubeflow.acme.eu",
+        "db.acme.eu",
+    }
+
+
+def test_the_platform_is_reached_by_the_commands_that_ship_only() -> None:
+    assert "api.sota.io" not in allow_list.allowed_hosts(TABLE, "eu", {})
+    assert {"api.sota.io", "acme-churn.sota.io"} <= set(
+        allow_list.allowed_hosts(TABLE, "eu", {}, command="deploy")
+    )
+
+
+def test_the_vulnerability_database_is_reached_by_its_own_command_only() -> None:
+    table = TABLE | {"audit": {"vulnerability_service": "https://osv.acme.eu/v1/query"}}
+    assert allow_list.allowed_hosts(table, "local", {}) == ()
+    assert allow_list.allowed_hosts(table, "local", {}, command="vuln") == ("osv.acme.eu",)
+
+
+LOOK_UP = "import socket; socket.getaddrinfo('telemetry.example.com', 443)"
+
+
+@pytest.mark.parametrize("entry", ["cli", "component", "notebook"])
+def test_an_entry_point_refuses_a_host_that_the_profile_does_not_name(
+    entry: str, project: Path
+) -> None:
+    install = {
+        "cli": "import os; from churn import egress; egress.install(os.environ, ['run'])",
+        "component": "from churn import pipeline\ntry: pipeline.run_step_on('score', {}, 'x')\nexcept KeyError: pass",
+        "notebook": "from churn import workbench; workbench.open_project()",
+    }[entry]
+    done = subprocess.run(
+        [sys.executable, "-c", f"{install}\n{LOOK_UP}"],
+        cwd=project,
+        env=environment(project),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "telemetry.example.com" in done.stderr
+    assert "profile.local" in done.stderr
+
+
+START = "import os, subprocess, sys; from churn import egress; egress.install(os.environ); "
+
+
+def test_a_child_of_a_command_is_guarded_too(project: Path) -> None:
+    code = f"{START}sys.exit(subprocess.run([sys.executable, '-c', {LOOK_UP!r}]).returncode)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project,
+        env=environment(project),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "telemetry.example.com" in done.stderr
+
+
+def test_the_command_line_installs_the_guard_before_anything_else(project: Path) -> None:
+    assert churn(project, "--help").returncode == 0
+    text = (Path(allow_list.__file__).parent / "cli.py").read_text(encoding="utf-8")
+    assert (
+        text.index("silence(os.environ)")
+        < text.index("egress.install(os.environ")
+        < text.index("app(standalone")
+    )
+
+
+PHONING = """
+import socket, sys
+from churn import cli
+
+def phone():
+    for _ in range(2):
+        try:
+            socket.getaddrinfo("telemetry.example.com", 443)
+        except OSError:
+            pass
+
+cli.app.command("phone")(phone)
+sys.argv = ["churn", "phone"]
+cli.main()
+"""
+
+
+def test_a_command_ends_with_what_the_guard_refused(project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PHONING],
+        cwd=project,
+        env=environment(project),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == (
+        "The egress guard refused telemetry.example.com 2 times to __main__:8: "
+        "not among the hosts of [profile.local] in config.toml."
+    )

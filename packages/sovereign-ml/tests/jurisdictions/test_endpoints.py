@@ -1,0 +1,208 @@
+"""The classifier on the corpus, the rule that nothing unknown is European, container images and the S3 presets."""
+
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from sovereign_ml.jurisdictions import (
+    Jurisdiction,
+    UnknownPresetError,
+    classify,
+    classify_image,
+    hosts,
+    preset,
+    preset_names,
+    providers,
+    region_names,
+)
+
+CORPUS = Path(__file__).with_name("data") / "addresses.tsv"
+SUFFIXES = [suffix for provider in providers() for suffix, _ in provider.suffixes]
+PASSES = {member for member in Jurisdiction if member.value.startswith(("EU_", "ADEQUATE"))}
+
+
+def corpus() -> list[tuple[str, str]]:
+    lines = CORPUS.read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t") for line in lines if line and not line.startswith("# ")]
+    return [(address, expected) for address, expected in rows]
+
+
+@pytest.mark.parametrize(("address", "expected"), corpus())
+def test_the_corpus_is_classified_without_a_miss(address, expected):
+    assert classify(address).jurisdiction == expected
+
+
+def test_the_corpus_is_large_and_meets_every_class_and_every_storage_provider():
+    rows = corpus()
+    assert len(rows) >= 200
+    assert {expected for _, expected in rows} == {member.value for member in Jurisdiction}
+    met = {classify(address).provider for address, _ in rows}
+    european = {
+        row.name for row in providers() if any(where in PASSES for _, where in row.suffixes)
+    }
+    beyond_storage = {"ZenML", "Weaviate Cloud", "Dataiku Cloud", "JetBrains"}
+    assert european - met == beyond_storage
+
+
+def test_no_suffix_is_listed_twice():
+    assert len(SUFFIXES) == len(set(SUFFIXES))
+
+
+labels = st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=12)
+host_names = st.lists(labels, min_size=1, max_size=5).map(".".join)
+
+
+def under_the_table(host: str) -> bool:
+    plain = [suffix.split("*")[-1].lstrip(".") for suffix in SUFFIXES]
+    return any(host == suffix or host.endswith("." + suffix) for suffix in plain)
+
+
+@given(
+    host=host_names,
+    near=st.sampled_from(SUFFIXES),
+    how=st.sampled_from(["alone", "glued", "before", "userinfo", "path"]),
+)
+@example(host="evil", near="scw.cloud", how="glued")
+@settings(max_examples=1000, deadline=None)
+def test_no_host_outside_the_table_is_ever_european(host, near, how):
+    near = near.replace("*", "x")
+    address = {
+        "alone": host,
+        "glued": f"https://{host}{near}",
+        "before": f"https://{near}.{host}",
+        "userinfo": f"https://{near}@{host}/",
+        "path": f"https://{host}/{near}?{near}#{near}",
+    }[how]
+    seen = classify(address)
+    assume(not under_the_table(seen.host))
+    assert seen.jurisdiction not in PASSES
+
+
+@given(st.text(max_size=60))
+@settings(max_examples=1000, deadline=None)
+def test_any_text_is_classified_and_none_of_it_is_european_without_a_known_suffix(text):
+    seen = classify(text)
+    assert seen.jurisdiction not in PASSES or under_the_table(seen.host)
+
+
+def test_s3_without_an_endpoint_is_amazon_and_with_one_is_the_endpoint():
+    assert classify("s3://bucket/key").provider == "Amazon Web Services"
+    assert (
+        classify("s3://bucket/key", s3_endpoint="https://s3.fr-par.scw.cloud").provider
+        == "Scaleway"
+    )
+    stored = classify("models:/churn@champion", tracking_uri="https://mlflow.acme.fly.dev")
+    assert stored.jurisdiction == "US"
+
+
+@pytest.mark.parametrize(
+    ("image", "provider"),
+    [
+        ("python:3.11-slim", "Docker"),
+        ("acme/app", "Docker"),
+        ("acme/app@sha256:00", "Docker"),
+        ("ghcr.io/acme/app:1", "GitHub"),
+        ("rg.fr-par.scw.cloud/acme/app:1", "Scaleway"),
+        ("registry.acme.de:5000/app", ""),
+        ("localhost/app", ""),
+        ("docker://quay.io/acme/app", "IBM and Red Hat"),
+    ],
+)
+def test_an_image_without_a_registry_comes_from_docker(image, provider):
+    assert classify_image(image).provider == provider
+
+
+def test_the_hosts_of_a_profile_are_those_outside_this_machine():
+    values = [
+        "sqlite:///x.db",
+        "https://mlflow.acme.de:5000/x",
+        "s3://bucket/feast",
+        "redis",
+        "http://localhost:1",
+    ]
+    assert hosts([*values, "https://s3.fr-par.scw.cloud"]) == (
+        "mlflow.acme.de",
+        "s3.fr-par.scw.cloud",
+    )
+
+
+OWN = {"upcloud": "https://ab12c.upcloudobjects.com", "self-hosted": "https://s3.acme.example:9000"}
+EVERY_REGION = [(name, region) for name in preset_names() for region in region_names(name)]
+
+
+@pytest.mark.parametrize(("name", "region"), EVERY_REGION)
+def test_every_preset_belongs_to_its_provider_and_sets_region_signature_and_checksums(name, region):
+    chosen = preset(name, region, endpoint=OWN.get(name))
+    seen = classify(chosen.endpoint)
+    assert seen.provider == chosen.provider
+    assert seen.jurisdiction in PASSES or name == "self-hosted"
+    environment = chosen.environment()
+    assert environment["AWS_ENDPOINT_URL_S3"] == chosen.endpoint
+    assert environment["AWS_REGION"]
+    assert environment["AWS_REQUEST_CHECKSUM_CALCULATION"] == "when_required"
+    assert environment["AWS_RESPONSE_CHECKSUM_VALIDATION"] == "when_required"
+    assert f"addressing_style = {chosen.addressing}" in chosen.aws_config()
+
+
+def test_the_quirks_of_the_providers():
+    assert preset("ionos", "eu-central-1").signing_region == "de"
+    assert preset("ionos", "eu-central-2").signing_region == "eu-central-2"
+    assert preset("scaleway", "fr-par").max_parts == 1000
+    assert preset("t-cloud-public", "eu-ch2").endpoint == "https://obs.eu-ch2.sc.otc.t-systems.com"
+    assert (
+        preset("self-hosted", "my-zonegroup", endpoint=OWN["self-hosted"]).signing_region
+        == "my-zonegroup"
+    )
+    assert preset("hetzner", "fsn1").dvc_remote() == {
+        "endpointurl": "https://fsn1.your-objectstorage.com",
+        "region": "fsn1",
+    }
+
+
+def test_boto_reads_the_configuration_that_a_preset_writes(tmp_path, monkeypatch):
+    import boto3
+
+    chosen = preset("t-cloud-public", "eu-de")
+    (tmp_path / "config").write_text(chosen.aws_config())
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+    client = boto3.client("s3", endpoint_url=chosen.endpoint)
+    assert client.meta.region_name == "eu-de"
+    assert client.meta.config.s3["addressing_style"] == "virtual"
+    assert client.meta.config.request_checksum_calculation == "when_required"
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in client.generate_presigned_url(
+        "get_object", Params={"Bucket": "b", "Key": "k"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "endpoint", "message"),
+    [
+        (
+            ("aws", "eu-central-1"),
+            None,
+            "Unknown storage provider 'aws': the presets are hetzner, ovhcloud",
+        ),
+        (("ovhcloud", "us-east-va"), None, "Unknown region 'us-east-va': ovhcloud has gra, rbx"),
+        (("ovhcloud", "uk"), None, "Unknown region 'uk'"),
+        (("hetzner", "fsn1"), "https://evil.example", "leave the endpoint out"),
+        (("self-hosted", "default"), None, "needs its own endpoint"),
+        (
+            ("self-hosted", "default"),
+            "https://s3.amazonaws.com",
+            "belongs to Amazon Web Services, not to self-hosted",
+        ),
+        (
+            ("upcloud", "europe-1"),
+            "https://s3.acme.example",
+            "belongs to nobody known, not to upcloud",
+        ),
+    ],
+)
+def test_an_unknown_preset_is_refused_with_the_valid_ones(arguments, endpoint, message):
+    with pytest.raises(UnknownPresetError, match=message):
+        preset(*arguments, endpoint=endpoint)

@@ -1,0 +1,91 @@
+"""The flow on Kubeflow: compiles to YAML that installs nothing, with the same steps in the same order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from small_project import churn, load
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.kubeflow import local_runner
+from sovereign_ml.pipeline.flow import BY_VERB, STEPS
+
+
+@pytest.fixture(scope="module")
+def text(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
+    local_runner.compile_to(path, settings)
+    return path.read_text()
+
+
+@pytest.fixture(scope="module")
+def compiled(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(iter(yaml.safe_load_all(text)))
+    return found
+
+
+def container(compiled: dict[str, Any], verb: str) -> dict[str, Any]:
+    found: dict[str, Any] = compiled["deploymentSpec"]["executors"][f"exec-{verb}"]["container"]
+    return found
+
+
+def test_it_has_the_steps_and_no_other(compiled: dict[str, Any]) -> None:
+    assert set(compiled["root"]["dag"]["tasks"]) == {step.verb for step in STEPS}
+
+
+def test_it_is_named_after_the_project(compiled: dict[str, Any], settings: Settings) -> None:
+    assert compiled["pipelineInfo"]["name"] == settings.project.name
+
+
+@pytest.mark.parametrize("verb", BY_VERB)
+def test_a_task_waits_for_the_steps_whose_artifacts_it_reads(
+    compiled: dict[str, Any], verb: str
+) -> None:
+    makers = {step.writes: step.verb for step in STEPS}
+    expected = {makers[noun] for noun in BY_VERB[verb].reads if noun in makers}
+    assert set(compiled["root"]["dag"]["tasks"][verb].get("dependentTasks", [])) == expected
+
+
+@pytest.mark.parametrize("verb", BY_VERB)
+def test_a_task_runs_in_the_configured_image(
+    compiled: dict[str, Any], settings: Settings, verb: str
+) -> None:
+    assert container(compiled, verb)["image"] == settings.pipeline.image
+    assert "@sha256:" in settings.pipeline.image
+
+
+def test_nothing_is_installed_when_a_task_starts(text: str) -> None:
+    for word in ("pip install", "pip ", "ensurepip", "PIP_", "index-url"):
+        assert word not in text
+
+
+def test_a_task_calls_its_step_and_holds_no_logic_of_its_own(compiled: dict[str, Any]) -> None:
+    for step in STEPS:
+        program = container(compiled, step.verb)["command"][-1]
+        assert f'run_step_on("{step.verb}"' in program
+        assert len(program.splitlines()) < 30
+
+
+def test_no_key_or_folder_of_this_machine_is_in_the_yaml(text: str, project: Path) -> None:
+    assert str(project) not in text
+    assert "0f0f" not in text
+
+
+def test_the_command_writes_yaml_and_refuses_another_ending(project: Path, tmp_path: Path) -> None:
+    assert churn(project, "compile", str(tmp_path / "p.yaml")).returncode == 0
+    assert "pipelineInfo" in (tmp_path / "p.yaml").read_text()
+    done = churn(project, "compile", "pipeline.json")
+    assert (done.returncode, done.stderr) == (2, "Error: pipeline.json must end in .yaml.\n")
+
+
+def test_a_component_runs_its_step_on_the_paths_of_kubeflow(
+    project: Path, raw: Path, valid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = load(project)
+    monkeypatch.setattr("sovereign_ml.config.settings.load", lambda: found)
+    local_runner.run_step_on("validate", {"raw": str(raw)}, str(tmp_path / "valid"))
+    for path in valid.iterdir():
+        assert (tmp_path / "valid" / path.name).read_bytes() == path.read_bytes(), path.name

@@ -1,0 +1,245 @@
+"""Step 1: rows read are rows kept plus rows set aside; who must not be there is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from churn.steps._1_data import data
+from own_files import PEOPLE, TABLES, Row, Shop, line, named, person
+from small_project import churn, configure, load, make_project
+from sovereign_ml.errors import Misuse
+from sovereign_ml.pipeline.demo_shop import make
+from sovereign_ml.storage.artifacts import read_json
+
+New = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_project(tmp_path_factory.mktemp("dirty") / "own")
+
+
+# What comes out of the built-in shop.
+
+
+def test_rows_of_the_shop_are_kept_or_set_aside_by_reason(raw: Path) -> None:
+    found = read_json(raw / "summary.json")
+    assert found["rows_in"] == found["rows_out"] + sum(found["set_aside"].values())
+    assert found["rows_out"] == len(pd.read_parquet(raw / "transactions.parquet"))
+    assert all(
+        found["set_aside"][reason]
+        for reason in ("duplicate", "no_customer_id", "unreadable_time", "objected")
+    )
+    assert f"{found['rows_in']:,} read = {found['rows_out']:,} kept" in found["headline"]
+
+
+def test_the_shop_makes_the_same_bytes_every_time(project: Path, raw: Path, tmp_path: Path) -> None:
+    found = load(project)
+    data(found.path("source"), tmp_path / "again", settings=found)
+    for path in raw.iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
+
+
+def test_another_seed_makes_another_shop(new_project: New) -> None:
+    shops = [load(new_project({"data.synthetic.seed": seed})).data.synthetic for seed in (7, 8)]
+    one, other = (make(config).transactions for config in shops)
+    assert not one.equals(other)
+
+
+def test_the_number_of_customers_is_what_was_asked_for(new_project: New) -> None:
+    root = new_project()
+    assert churn(root, "data", "--customers", "70").returncode == 0
+    assert read_json(root / "data/source.json")["customers"] == 70
+    assert 50 < len(pd.read_parquet(root / "data/1_raw/customers.parquet")) <= 70
+
+
+def test_no_raw_id_of_the_shop_is_in_any_byte_or_value(raw: Path, project: Path) -> None:
+    ids = set(make(load(project).data.synthetic).customers["customer_id"])
+    values = {
+        str(v)
+        for name in TABLES
+        for v in pd.read_parquet(raw / f"{name}.parquet").to_numpy().ravel()
+    }
+    assert not ids & values
+    written = b"".join(path.read_bytes() for path in raw.iterdir())
+    assert not [one for one in ids if one.encode() in written]
+
+
+def test_nobody_of_the_shop_who_objected_was_erased_or_gave_no_consent_has_transactions(
+    raw: Path, project: Path
+) -> None:
+    people = make(load(project).data.synthetic).customers
+    barred = people[
+        people["objected_at"].notna() | people["erased_at"].notna() | ~people["consent"]
+    ]
+    bought = set(pd.read_parquet(raw / "transactions.parquet")["customer_id"])
+    grouped = set(pd.read_parquet(raw / "groups.parquet")["customer_id"])
+    assert len(barred) > 50
+    assert not set(named(*barred["customer_id"])) & (bought | grouped)
+
+
+# The team's own files.
+
+dirt = st.fixed_dictionaries(
+    {
+        "customer_id": st.sampled_from(
+            ["A", "B", "007", "7", "", "  ", "erased", "objected", "silent", "unknown"]
+        ),
+        "ordered_at": st.sampled_from(
+            ["2026-01-15 10:00:00", "2026-01-16", "31/02/2026", "", "2026-01-17T10:00:00+02:00"]
+        ),
+        "amount": st.sampled_from(["10", "-2.50", "", "twelve", "1e30", "nan", "0"]),
+        "currency": st.sampled_from(["EUR", "SEK"]),
+        "category": st.sampled_from(["books", "", "a,b", 'say "hi"', "é"]),
+    }
+)
+
+
+@given(rows=st.lists(dirt, min_size=1, max_size=30))
+@examples(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_every_row_of_any_dirty_file_is_kept_or_set_aside_once(
+    shared_root: Path, rows: list[Row]
+) -> None:
+    good = [line("A", order_line=i) for i in range(len(rows) + 1)]
+    dirty = [{"order_line": 1000 + i % 7, **row} for i, row in enumerate(rows)]
+    shop = Shop(shared_root, [*good, *dirty], PEOPLE).read()
+    assert shop.summary["rows_in"] == len(good) + len(rows)
+    assert shop.summary["rows_in"] == shop.summary["rows_out"] + sum(
+        shop.summary["set_aside"].values()
+    )
+    assert shop.summary["rows_out"] == len(shop.table("transactions"))
+    assert set(shop.table("transactions")["customer_id"]) <= set(named("A", "B", "007", "7"))
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (line(None), "no_customer_id"),
+        (line("  "), "no_customer_id"),
+        (line(ordered_at="31/02/2026"), "unreadable_time"),
+        (line(ordered_at=None), "unreadable_time"),
+        (line(amount="twelve"), "unreadable_amount"),
+        (line(amount=None), "unreadable_amount"),
+        (line("erased"), "erased"),
+        (line("objected"), "objected"),
+        (line("silent"), "no_consent"),
+        (line("unknown"), "no_consent"),
+        (line(), "duplicate"),
+    ],
+)
+def test_each_reason_sets_aside_its_row_and_no_other(
+    shop: Callable[..., Shop], bad: Row, reason: str
+) -> None:
+    done = shop([line(), line("B", order_line=2), bad], PEOPLE).read()
+    assert {k: n for k, n in done.summary["set_aside"].items() if n} == {reason: 1}
+    assert done.summary["rows_out"] == 2
+
+
+def test_an_erased_person_leaves_no_trace_in_any_table(shop: Callable[..., Shop]) -> None:
+    done = shop([line(), line("erased", order_line=2)], PEOPLE).read()
+    gone = named("erased")[0]
+    assert gone not in done.values_written()
+    assert gone.encode() not in done.everything_written
+    assert done.summary["erased_found"] == 0
+
+
+def test_an_objector_stays_only_as_a_flag_so_that_scoring_can_check_again(
+    shop: Callable[..., Shop],
+) -> None:
+    done = shop([line(), line("objected", order_line=2)], PEOPLE).read()
+    someone = named("objected")[0]
+    customers = done.table("customers").set_index("customer_id")
+    assert customers.loc[someone, "objected_at"] is not pd.NaT
+    assert someone not in set(done.table("transactions")["customer_id"]) | set(
+        done.table("groups")["customer_id"]
+    )
+
+
+def test_one_line_that_objects_is_enough_when_a_customer_stands_twice(
+    shop: Callable[..., Shop],
+) -> None:
+    twice = [
+        person("A"),
+        person("A", objected_at="2026-01-01"),
+        person("B"),
+        person("B", consent=False),
+    ]
+    done = shop(
+        [line("A"), line("B", order_line=2), line("C", order_line=3)], [*twice, person("C")]
+    ).read()
+    assert list(done.table("transactions")["customer_id"]) == named("C")
+
+
+def test_the_ids_007_and_7_stay_two_people(shop: Callable[..., Shop]) -> None:
+    done = shop(
+        [line("007"), line("7", order_line=2), line("7", order_line=3)],
+        [person("007"), person("7")],
+    ).read()
+    assert dict(done.table("transactions")["customer_id"].value_counts()) == dict(
+        zip(named("007", "7"), (1, 2), strict=True)
+    )
+
+
+def test_ids_keep_their_zeros_under_a_column_name_that_must_be_quoted(
+    shop: Callable[..., Shop],
+) -> None:
+    done = shop([line("007"), line("7", order_line=2)])
+    (done.root / "lines.csv").write_text(
+        (done.root / "lines.csv").read_text().replace("customer_id", "Customer ID")
+    )
+    configure(done.root, {"data.columns.customer_id": '"Customer ID"'})
+    assert set(done.read().table("transactions")["customer_id"]) == set(named("007", "7"))
+
+
+def test_spaces_around_an_id_do_not_make_another_person(shop: Callable[..., Shop]) -> None:
+    done = shop([line(" A "), line("A", order_line=2)], [person("A ")]).read()
+    assert set(done.table("transactions")["customer_id"]) == set(named("A"))
+
+
+def test_without_customers_the_basis_must_be_named(shop: Callable[..., Shop]) -> None:
+    done = shop([line()])
+    configure(done.root, {"data.lawful_basis": ""})
+    with pytest.raises(Misuse, match=r"config.toml must name lawful_basis"):
+        done.read()
+
+
+def test_without_customers_the_named_basis_goes_on_to_the_card(shop: Callable[..., Shop]) -> None:
+    done = shop([line()]).read()
+    assert done.summary["lawful_basis"] == "contract"
+    assert done.table("customers").empty
+    assert done.table("groups").empty
+
+
+def test_customers_without_a_consent_column_still_give_groups(shop: Callable[..., Shop]) -> None:
+    done = shop(
+        [line("A"), line("B", order_line=2)], [person("A"), person("B", objected_at="2026-01-01")]
+    )
+    configure(done.root, {"data.customer_columns.consent": "", "data.lawful_basis": "contract"})
+    assert list(done.read().table("groups")["country"]) == ["DE"]
+    assert list(done.table("transactions")["customer_id"]) == named("A")
+
+
+def test_another_key_gives_other_pseudonyms(shop: Callable[..., Shop]) -> None:
+    done = shop([line()]).read()
+    before = set(done.table("transactions")["customer_id"])
+    found = load(done.root, CHURN_PSEUDONYM_KEY="a1" * 32)
+    data(found.path("source"), found.path("raw"), settings=found)
+    assert not before & set(done.table("transactions")["customer_id"])
+
+
+def test_the_data_step_writes_columns_of_the_contract_only(raw: Path) -> None:
+    found = {name: list(pd.read_parquet(raw / f"{name}.parquet")) for name in TABLES}
+    assert found == {
+        "transactions": ["customer_id", "event_time", "amount_eur", "category"],
+        "customers": ["customer_id", "consent", "objected_at"],
+        "groups": ["customer_id", "birth_year", "country"],
+    }

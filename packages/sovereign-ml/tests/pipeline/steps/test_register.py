@@ -1,0 +1,182 @@
+"""Step 7: refuse with every reason, or write a sealed bundle and a registry version."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from churn.contract import FEATURES
+from churn.steps._7_register import register
+from small_project import load, make_project
+from sovereign_ml.bundle.sealed import read_bundle
+from sovereign_ml.card.schema.card import read
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.registry import mlflow
+from sovereign_ml.storage.artifacts import read_json, write_json
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def test_the_bundle_reads_as_whole_and_holds_what_was_made(
+    bundle: Path, model: Path, card: Path, settings: Settings
+) -> None:
+    found = read_bundle(bundle)
+    assert (bundle / "model.json").read_bytes() == (model / "model.json").read_bytes()
+    assert (bundle / "card.html").read_bytes() == (card / "card.html").read_bytes()
+    assert set(found.manifest.files) >= {
+        "model.json",
+        "contract.json",
+        "policy.json",
+        "card.json",
+        "card.html",
+    }
+    assert found.rules == settings.rule_policy
+    assert [feature.name for feature in found.contract.features] == [f.name for f in FEATURES]
+    assert found.manifest.data_version == read_json(model / "run.json")["data_version"]
+
+
+def test_a_bundle_changed_after_sealing_is_not_read(bundle: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(bundle, tmp_path / "7_bundle")
+    (copy / "model.json").write_text((copy / "model.json").read_text().replace("0.", "0.1", 1))
+    with pytest.raises(
+        ValueError, match=r"model\.json: SHA-256 .*changed after the bundle was sealed"
+    ):
+        read_bundle(copy)
+
+
+def test_the_policy_has_the_configured_bands(bundle: Path) -> None:
+    policy = read_bundle(bundle).policy
+    assert policy.names == ("low", "medium", "high")
+    assert policy.thresholds == (0.45, 0.7)
+    assert policy.action_band == "high"
+
+
+def test_the_registry_has_the_version_as_candidate_with_its_card(
+    settings: Settings, bundle: Path, card: Path
+) -> None:
+    api, version = mlflow.client(settings), read_bundle(bundle).manifest.version
+    found = api.get_model_version_by_alias(settings.project.name, "candidate")
+    assert str(found.version) == version
+    assert found.tags["card_hash"] == read(card / "card.json").content_hash
+    assert {entry.path for entry in api.list_artifacts(found.run_id, "card")} >= {
+        "card/card.html",
+        "card/card.json",
+    }
+    assert api.get_run(found.run_id).data.metrics["roc_auc"] > 0.5
+
+
+def test_registering_the_same_model_and_card_again_finds_the_same_version_and_seals_the_same_bundle(
+    settings: Settings, model: Path, metrics: Path, card: Path, bundle: Path, tmp_path: Path
+) -> None:
+    register(model, metrics, card, tmp_path / "7_bundle", settings=settings)
+    assert (tmp_path / "7_bundle/bundle.json").read_bytes() == (bundle / "bundle.json").read_bytes()
+    versions = mlflow.client(settings).search_model_versions(f"name = '{settings.project.name}'")
+    assert len(versions) == 1
+
+
+# Refusals: nothing is written and nothing is registered.
+
+
+def worse(name: str, value: float) -> Change:
+    def change(found: dict[str, Any]) -> None:
+        found["model"][name]["value"] = value
+
+    return change
+
+
+def wide_gap(found: dict[str, Any]) -> None:
+    found["fairness"] = [{**found["fairness"][0], "value": 1.01}]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (worse("roc_auc", 0.6), "ROC AUC 0.600 is below min_roc_auc"),
+        (worse("brier", 0.4), "Brier 0.400 is not below max_brier_share"),
+        (worse("calibration_slope", 0.2), "calibration slope 0.20 is outside"),
+        (wide_gap, "between the groups of country is 1.010, above max_fairness_gap"),
+    ],
+    ids=["AUC", "Brier", "calibration", "fairness"],
+)
+def test_the_gate_refuses_and_the_old_bundle_stays(
+    settings: Settings,
+    model: Path,
+    metrics: Path,
+    card: Path,
+    tmp_path: Path,
+    change: Change,
+    said: str,
+) -> None:
+    found = read_json(metrics / "metrics.json")
+    change(found)
+    bad, output = shutil.copytree(metrics, tmp_path / "5_metrics"), tmp_path / "7_bundle"
+    write_json(bad / "metrics.json", found)
+    output.mkdir()
+    (output / "old.txt").write_text("old")
+    with pytest.raises(Refused, match=r"^Not registered:\n  - ") as refused:
+        register(model, bad, card, output, settings=settings)
+    assert said in str(refused.value)
+    assert refused.value.exit_code == 1
+    assert [path.name for path in output.iterdir()] == ["old.txt"]
+
+
+def test_every_reason_is_told_at_once(
+    settings: Settings, model: Path, metrics: Path, card: Path, tmp_path: Path
+) -> None:
+    found = read_json(metrics / "metrics.json")
+    for change in (worse("roc_auc", 0.6), worse("brier", 0.4), wide_gap):
+        change(found)
+    bad = shutil.copytree(metrics, tmp_path / "5_metrics")
+    write_json(bad / "metrics.json", found)
+    with pytest.raises(Refused) as refused:
+        register(model, bad, card, tmp_path / "7_bundle", settings=settings)
+    assert str(refused.value).count("\n  - ") == 3
+
+
+def test_a_rule_of_the_card_refuses_with_its_article(
+    settings: Settings, model: Path, metrics: Path, card: Path, tmp_path: Path
+) -> None:
+    """A leak in the card's own facts: the quality of the model cannot outweigh it."""
+    document = json.loads((card / "card.json").read_text())
+    document["facts"]["consent"]["leak_count"] = 3
+    leaking = shutil.copytree(card, tmp_path / "6_card")
+    (leaking / "card.json").write_text(json.dumps(document))
+    with pytest.raises(Refused, match=r"Not registered:\n  - R\d\d \(GDPR"):
+        register(model, metrics, leaking, tmp_path / "7_bundle", settings=settings)
+    assert not (tmp_path / "7_bundle").exists()
+
+
+def test_open_answers_refuse_where_real_data_is_used(
+    model: Path, metrics: Path, card: Path, tmp_path: Path
+) -> None:
+    own = {
+        "pipeline.image": "registry.acme.eu/churn@sha256:" + "1" * 64,
+        "profile.eu.tracking_uri": "sqlite:///.mlflow/mlflow.db",
+        "profile.eu.offline_store": "file",
+        "profile.eu.online_store": "sqlite",
+    }
+    eu = load(make_project(tmp_path / "own", **own), "eu")
+    with pytest.raises(Refused, match=r"Not registered:\n  - R\d\d "):
+        register(model, metrics, card, tmp_path / "7_bundle", settings=eu)
+
+
+@pytest.mark.parametrize(("missing", "verb"), [(0, "train"), (1, "evaluate"), (2, "card")])
+def test_a_missing_input_names_the_step_that_makes_it(
+    settings: Settings,
+    model: Path,
+    metrics: Path,
+    card: Path,
+    tmp_path: Path,
+    missing: int,
+    verb: str,
+) -> None:
+    paths = [model, metrics, card]
+    paths[missing] = tmp_path / "none"
+    with pytest.raises(Misuse, match=rf"run `churn {verb}` first"):
+        register(*paths, tmp_path / "7_bundle", settings=settings)

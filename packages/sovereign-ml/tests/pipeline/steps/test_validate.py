@@ -1,0 +1,213 @@
+"""Step 2: what breaks the contract is rejected with the rule it broke; too much of it stops the flow."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from churn.steps._2_validate import validate
+from small_project import load, make_project
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.storage.artifacts import read_json, summarise
+
+Change = dict[str, Any]
+
+
+class Raw:
+    """A raw artifact of forty good transactions, and one that is changed."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder, self.settings, self.output = folder / "1_raw", settings, folder / "2_valid"
+        self.folder.mkdir()
+
+    def validate(
+        self, change: Change | None = None, table: str = "transactions"
+    ) -> dict[str, pd.DataFrame]:
+        tables = _tables()
+        for column, value in (change or {}).items():
+            tables[table][column] = tables[table][column].astype(object)
+            tables[table].at[3, column] = value
+        for name, frame in tables.items():
+            frame.to_parquet(self.folder / f"{name}.parquet", index=False)
+        summarise(
+            self.folder, rows_in=40, rows_out=40, headline="", set_aside={}, lawful_basis="contract"
+        )
+        validate(self.folder, self.output, settings=self.settings)
+        return {path.stem: pd.read_parquet(path) for path in self.output.glob("*.parquet")}
+
+    @property
+    def report(self) -> str:
+        return (self.output / "report.html").read_text(encoding="utf-8")
+
+
+def _tables() -> dict[str, pd.DataFrame]:
+    ids = [f"{i:032x}" for i in range(40)]
+    times = pd.to_datetime(["2026-01-01T10:00:00Z"] * 40, utc=True)
+    money = [Decimal(f"{i}.50") for i in range(40)]
+    return {
+        "transactions": pd.DataFrame(
+            {"customer_id": ids, "event_time": times, "amount_eur": money, "category": "books"}
+        ),
+        "customers": pd.DataFrame({"customer_id": ids, "consent": True, "objected_at": times}),
+        "groups": pd.DataFrame({"customer_id": ids, "birth_year": 1980, "country": "DE"}),
+    }
+
+
+@pytest.fixture(scope="module")
+def tolerant(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return load(
+        make_project(
+            tmp_path_factory.mktemp("tolerant") / "own", **{"validate.max_rejected_share": 0.03}
+        )
+    )
+
+
+@pytest.fixture
+def raw_of(tmp_path: Path, tolerant: Settings) -> Raw:
+    return Raw(tmp_path, tolerant)
+
+
+def test_rows_that_keep_the_contract_all_pass(raw_of: Raw) -> None:
+    tables = raw_of.validate()
+    assert {name: len(table) for name, table in tables.items()} == {
+        **dict.fromkeys(("transactions", "customers", "groups"), 40),
+        **dict.fromkeys(("rejected_transactions", "rejected_customers", "rejected_groups"), 0),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "expectation"),
+    [
+        ({"customer_id": "C0000001"}, "expect_column_values_to_match_regex(customer_id)"),
+        ({"customer_id": None}, "expect_column_values_to_not_be_null(customer_id)"),
+        ({"event_time": pd.NaT}, "expect_column_values_to_not_be_null(event_time)"),
+        (
+            {"event_time": pd.Timestamp("1970-01-01", tz="UTC")},
+            "expect_column_values_to_be_between(event_time)",
+        ),
+        (
+            {"event_time": pd.Timestamp("2199-01-01", tz="UTC")},
+            "expect_column_values_to_be_between(event_time)",
+        ),
+        ({"amount_eur": None}, "expect_column_values_to_not_be_null(amount_eur)"),
+        ({"amount_eur": Decimal("100000.01")}, "expect_column_values_to_be_between(amount_eur)"),
+        ({"amount_eur": Decimal("-100000.01")}, "expect_column_values_to_be_between(amount_eur)"),
+        ({"category": "x" * 65}, "expect_column_values_to_match_regex(category)"),
+        ({"category": ""}, "expect_column_values_to_match_regex(category)"),
+        ({"category": "two\nlines"}, "expect_column_values_to_match_regex(category)"),
+        ({"category": "books\n"}, "expect_column_values_to_match_regex(category)"),
+    ],
+)
+def test_a_transaction_is_rejected_with_the_rule_that_it_broke(
+    raw_of: Raw, change: Change, expectation: str
+) -> None:
+    tables = raw_of.validate(change)
+    assert list(tables["rejected_transactions"]["expectation"]) == [expectation]
+    assert len(tables["transactions"]) == 39
+    assert read_json(raw_of.output / "summary.json")["rejected"] == {expectation: 1}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"amount_eur": Decimal("100000.00")},
+        {"amount_eur": Decimal("-100000.00")},
+        {"event_time": pd.Timestamp("1995-01-01", tz="UTC")},
+        {"category": None},
+        {"category": "x" * 64},
+    ],
+)
+def test_a_value_on_the_edge_of_the_contract_passes(raw_of: Raw, change: Change) -> None:
+    assert len(raw_of.validate(change)["transactions"]) == 40
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "expectation"),
+    [
+        ("groups", {"birth_year": 1850}, "expect_column_values_to_be_between(birth_year)"),
+        ("groups", {"country": ""}, "expect_column_values_to_match_regex(country)"),
+        ("customers", {"customer_id": "C1"}, "expect_column_values_to_match_regex(customer_id)"),
+    ],
+)
+def test_the_other_tables_have_rules_too(
+    raw_of: Raw, table: str, change: Change, expectation: str
+) -> None:
+    tables = raw_of.validate(change, table)
+    assert list(tables[f"rejected_{table}"]["expectation"]) == [expectation]
+    assert len(tables[table]) == 39
+
+
+def test_above_the_limit_the_flow_stops_and_the_report_is_kept(raw_of: Raw) -> None:
+    raw_of.validate()
+    before = (raw_of.output / "transactions.parquet").read_bytes()
+    strict = raw_of.settings.model_copy(
+        update={
+            "validate_": raw_of.settings.validate_.model_copy(update={"max_rejected_share": 0.02})
+        }
+    )
+    raw_of.settings = strict
+    with pytest.raises(
+        Refused,
+        match=r"1 of 40 transactions \(2\.50%\) break the contract.*allows 2\.00%.*report\.html",
+    ) as stop:
+        raw_of.validate({"amount_eur": Decimal("999999")})
+    refused = raw_of.output.with_name("2_valid_refused")
+    assert stop.value.exit_code == 1
+    assert "Refused" in (refused / "report.html").read_text()
+    assert len(pd.read_parquet(refused / "rejected_transactions.parquet")) == 1
+    assert (raw_of.output / "transactions.parquet").read_bytes() == before
+
+
+def test_a_run_that_passes_takes_the_refused_report_away(raw_of: Raw) -> None:
+    raw_of.output.with_name("2_valid_refused").mkdir()
+    raw_of.validate()
+    assert not raw_of.output.with_name("2_valid_refused").exists()
+
+
+def test_exactly_at_the_limit_the_flow_goes_on(raw_of: Raw) -> None:
+    share = {
+        "validate_": raw_of.settings.validate_.model_copy(update={"max_rejected_share": 1 / 40})
+    }
+    raw_of.settings = raw_of.settings.model_copy(update=share)
+    assert len(raw_of.validate({"amount_eur": None})["transactions"]) == 39
+
+
+def test_the_report_opens_offline_and_asks_nobody(raw_of: Raw) -> None:
+    raw_of.validate({"amount_eur": Decimal("999999")})
+    assert not re.findall(
+        r"https?://|<script|<link|<img|<iframe|@import|url\(|src\s*=|href\s*=", raw_of.report
+    )
+    assert "1 of 40 transactions rejected" in raw_of.report
+    assert "999999" in raw_of.report
+
+
+def test_the_report_escapes_what_came_from_the_data(raw_of: Raw) -> None:
+    raw_of.validate({"category": "<script>alert(1)</script>\n"})
+    assert "<script>" not in raw_of.report
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in raw_of.report
+
+
+def test_the_report_names_no_customer(raw_of: Raw) -> None:
+    raw_of.validate({"customer_id": "jane@acme.example"})
+    assert "jane@acme.example" not in raw_of.report
+    assert f"{7:032x}" not in raw_of.report
+
+
+def test_the_shop_passes_with_few_rejects(valid: Path, raw: Path) -> None:
+    kept, rejected = (
+        len(pd.read_parquet(valid / f"{name}.parquet"))
+        for name in ("transactions", "rejected_transactions")
+    )
+    assert kept + rejected == len(pd.read_parquet(raw / "transactions.parquet"))
+    assert 0 < rejected < 0.01 * kept
+
+
+def test_a_raw_folder_that_is_not_there_names_the_step(tmp_path: Path, settings: Settings) -> None:
+    with pytest.raises(Misuse, match=r"run `churn data` first"):
+        validate(tmp_path / "1_raw", tmp_path / "2_valid", settings=settings)

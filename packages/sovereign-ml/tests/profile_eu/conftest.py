@@ -1,0 +1,76 @@
+"""One set of servers for all tests of the profile eu, and one run of the flow on them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "sovereign"))
+
+import servers
+from cloud import Cloud, Done, make_eu_project, need_servers
+from small_project import churn, commit
+from sovereign_ml.config.settings import ENVIRONMENT
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.servers)
+            item.add_marker(pytest.mark.flow)
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """PostgreSQL, Redis and S3."""
+    need_servers(servers.missing(), ci=bool(ENVIRONMENT.get("CI")))
+    made = Cloud(tmp_path_factory.mktemp("cloud"))
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def root(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project on these servers; no step has run."""
+    return make_eu_project(tmp_path_factory.mktemp("eu") / "acme-churn", cloud)
+
+
+@pytest.fixture(scope="session")
+def mlflow(cloud: Cloud, root: Path) -> Iterator[servers.Process]:
+    """MLflow's server, running."""
+    server = cloud.tracking_server(root)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def flow(cloud: Cloud, root: Path, mlflow: servers.Process) -> Done:
+    """`churn run --profile eu`, once."""
+    done = churn(root, "run", "--profile", "eu", **cloud.client_environ())
+    assert done.returncode == 0, done.stdout + done.stderr + mlflow.log.read_text()[-3000:]
+    return done
+
+
+@pytest.fixture(scope="session")
+def pushed(cloud: Cloud, root: Path, flow: Done) -> Path:
+    """The project after its run: every data version is in the remote, and dvc.lock is committed."""
+    done = churn(root, "push", "--profile", "eu", **cloud.client_environ())
+    assert done.returncode == 0, done.stderr
+    commit(root, "A run on the servers")
+    return root
+
+
+@pytest.fixture
+def copy(pushed: Path, tmp_path: Path) -> Path:
+    """The project after its run, to break."""
+    return Path(shutil.copytree(pushed, tmp_path / "acme-churn"))

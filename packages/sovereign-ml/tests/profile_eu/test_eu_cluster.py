@@ -1,0 +1,69 @@
+"""The compiled pipelines, run task by task with nothing but what the cluster would give each of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cloud import Cloud
+from cluster_double import Cluster
+from small_project import KEY, environment
+from sovereign_ml.config.settings import Settings, load
+
+
+@pytest.fixture
+def cluster(cloud: Cloud, pushed: Path, tmp_path: Path) -> Cluster:
+    return Cluster(pushed, tmp_path / "cluster", cloud.environ(CHURN_PSEUDONYM_KEY=KEY))
+
+
+@pytest.fixture
+def settings(cloud: Cloud, pushed: Path) -> Settings:
+    return load("eu", pushed, environment(pushed, **cloud.environ()))
+
+
+def test_the_daily_scores_are_those_of_the_command_line(
+    settings: Settings, pushed: Path, cluster: Cluster
+) -> None:
+    cluster.submit(settings, "score", "bundle")
+    here = pd.read_parquet(pushed / "data/8_scores/scores.parquet")
+    there = pd.read_parquet(cluster.outputs["score.scores"] / "scores.parquet")
+    pd.testing.assert_frame_equal(there, here)
+
+
+def test_training_on_a_pinned_version_gives_the_same_model(
+    settings: Settings, pushed: Path, cluster: Cluster
+) -> None:
+    cluster.submit(settings, "train", "raw", pinned=True)
+    assert (cluster.outputs["train.model"] / "model.json").read_bytes() == (
+        pushed / "data/4_model/model.json"
+    ).read_bytes()
+
+
+def test_step_1_refuses_where_nobody_has_said_who_was_erased(
+    cloud: Cloud, settings: Settings, cluster: Cluster
+) -> None:
+    given = {"Bucket": cloud.bucket, "Key": "governance/acme-churn/tombstones.txt"}
+    kept = cloud.s3().get_object(**given)["Body"].read()
+    cloud.s3().delete_object(**given)
+    try:
+        with pytest.raises(AssertionError, match=r"(?s)data: .*who was erased is not known here"):
+            cluster.submit(settings, "score", "bundle")
+    finally:
+        cloud.s3().put_object(**given, Body=kept)
+    records = cloud.s3().get_object(Bucket=cloud.bucket, Key="pipeline-runs/acme-churn/one.json")
+    assert json.loads(records["Body"].read())["state"] == "FAILED"
+
+
+def test_retention_of_the_servers_needs_no_repository(
+    cloud: Cloud, settings: Settings, cluster: Cluster
+) -> None:
+    key = "pipelines/acme-churn/run-1/features/snapshots.parquet"
+    cloud.s3().put_object(Bucket=cloud.bucket, Key=key, Body=b"new")
+    before = {item["Key"] for item in cloud.s3().list_objects_v2(Bucket=cloud.bucket)["Contents"]}
+    said = cluster.submit(settings, "retain")
+    assert said[0] == "Nothing is past its period.\n"
+    after = {item["Key"] for item in cloud.s3().list_objects_v2(Bucket=cloud.bucket)["Contents"]}
+    assert after == before | {"pipeline-runs/acme-churn/one.json"}

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from service_desk import CUSTOMER, Desk
+from sovereign_ml.cli.service import app
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.service.access.api_keys import find, read_keys
+from sovereign_ml.service.settings import read
+
+RUN = CliRunner()
+
+
+def _run(*arguments: str) -> str:
+    result = RUN.invoke(app, [*arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_verify_says_that_the_chain_holds_and_gives_its_head(open_service: Desk) -> None:
+    open_service.score()
+    said = _run("decisions", "verify", "--log", str(open_service.log_path))
+    assert "2 entries, 0 blanked. Head: 2:" in said
+    assert "The chain holds." in said
+
+
+def test_verify_refuses_a_log_that_was_cut_off(open_service: Desk) -> None:
+    open_service.score()
+    with pytest.raises(Refused, match="does not hold: 1 problems"):
+        _run("decisions", "verify", "--log", str(open_service.log_path), "--head", "9:" + "0" * 64)
+
+
+def test_verify_does_not_make_a_log_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(Misuse, match="no decision log at"):
+        _run("decisions", "verify", "--log", str(tmp_path / "none.db"))
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_verify_says_in_one_line_that_a_file_is_no_log(tmp_path: Path) -> None:
+    (tmp_path / "other.db").write_text(
+        "not a database, not even close to one, whatever its name may say"
+    )
+    with pytest.raises(Misuse, match="file is not a database"):
+        _run("decisions", "verify", "--log", str(tmp_path / "other.db"))
+
+
+def test_expire_blanks_what_is_older_than_a_day(open_service: Desk) -> None:
+    decision = open_service.score().json()["decision_id"]
+    assert "0 entries" in _run(
+        "decisions", "expire", "--before", "2020-01-01", "--log", str(open_service.log_path)
+    )
+    assert "1 entries" in _run(
+        "decisions", "expire", "--before", "2999-01-01", "--log", str(open_service.log_path)
+    )
+    assert open_service.decision(decision, CUSTOMER).status_code == 404
+
+
+def test_a_new_key_opens_the_service_with_the_line_that_was_printed() -> None:
+    said = _run(
+        "keys", "new", "crm", "--scope", "score", "--scope", "subject", "--expires", "2099-01-01"
+    )
+    token, line = (row.split()[-1] for row in said.splitlines())
+    key = find(read_keys(line), token)
+    assert key
+    assert (key.name, key.scopes) == ("crm", {"score", "subject"})
+    assert read({"CHURN_KEYS": line}).keys == (key,)
+
+
+def test_a_key_with_an_unknown_scope_is_refused() -> None:
+    with pytest.raises(Misuse, match="scopes are score, subject, review, admin"):
+        _run("keys", "new", "crm", "--scope", "everything")

@@ -1,0 +1,197 @@
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from service_desk import CUSTOMER, KEYS, LOYAL, OTHER, Desk
+
+ORIGIN = {"origin": "http://127.0.0.1"}
+
+
+@pytest.fixture
+def waiting(desk: Callable[..., Desk]) -> Desk:
+    """A service whose card says that the outcome has a significant effect."""
+    return desk(significant_effect=True)
+
+
+def _sign_in(desk: Desk) -> None:
+    form = {"key": KEYS["review"][0]}
+    response = desk.client.post(
+        "/reviews/sign-in", data=form, headers=ORIGIN, follow_redirects=False
+    )
+    assert response.status_code == 303
+
+
+def _started(page: str) -> str:
+    found = re.search(r'name="started" value="([^"]+)"', page)
+    assert found
+    return found[1]
+
+
+def _judge(desk: Desk, case: str, **form: str) -> Any:
+    return desk.client.post(f"/reviews/{case}", data=form, headers=ORIGIN, follow_redirects=False)
+
+
+def test_while_a_person_has_to_decide_the_answer_holds_back_what_the_score_suggests(
+    waiting: Desk,
+) -> None:
+    for customer, features in ((CUSTOMER, None), (OTHER, LOYAL)):
+        answer = waiting.score(customer, features).json()
+        assert answer["outcome"] == "pending_review"
+        assert (answer["score"], answer["band"], answer["reasons"], answer["contributions"]) == (
+            None,
+            None,
+            [],
+            {},
+        )
+
+
+def test_the_list_of_open_cases_does_not_say_what_the_score_suggests(waiting: Desk) -> None:
+    made = waiting.score().json()
+    listed = waiting.call("GET", "/v1/reviews", "review").json()["open"]
+    assert [set(case) for case in listed] == [{"case_id", "because", "opened_at"}]
+    assert listed[0]["case_id"] == made["decision_id"]
+
+
+def test_a_case_is_decided_once(waiting: Desk) -> None:
+    case = waiting.score().json()["decision_id"]
+    assert waiting.review(case, "offer").status_code == 200
+    assert waiting.review(case, "no_offer").status_code == 409
+    assert waiting.decision(case).json()["outcome"] == "offer"
+
+
+def test_a_decision_in_force_needs_no_review(open_service: Desk) -> None:
+    case = open_service.score().json()["decision_id"]
+    assert open_service.review(case).status_code == 409
+    assert open_service.review("0" * 32).status_code == 404
+
+
+def test_nobody_who_objected_gets_an_offer_from_a_reviewer(waiting: Desk) -> None:
+    pending = waiting.score().json()["decision_id"]
+    contested = waiting.score().json()["decision_id"]
+    waiting.contest(contested)
+    waiting.object()
+    assert waiting.review(pending, "offer").status_code == 409
+    assert waiting.review(contested, "offer").status_code == 409
+    assert waiting.review(contested, "no_offer").status_code == 200
+
+
+def test_overrides_and_seconds_are_counted(waiting: Desk) -> None:
+    for number, (outcome, seconds) in enumerate((("offer", 40), ("no_offer", 100), ("offer", 60))):
+        case = waiting.score(f"{number:016x}").json()["decision_id"]
+        waiting.review(case, outcome, seconds=seconds)
+    evidence = waiting.call("GET", "/v1/reviews", "review").json()["evidence"]
+    assert (evidence["cases"], evidence["overrides"], evidence["median_seconds"]) == (3, 1, 60)
+
+
+def test_a_planted_error_looks_like_any_case_and_counts_as_caught_when_overruled(
+    desk: Callable[..., Desk],
+) -> None:
+    service = desk(significant_effect=True, settings={"seed_share": 1.0})
+    real = service.score().json()["decision_id"]
+    real_keys = set(service.call("GET", "/v1/reviews", "review").json()["open"][0])
+    service.review(real, "offer")
+    (planted,) = service.call("GET", "/v1/reviews", "review").json()["open"]
+    assert set(planted) == real_keys
+    assert planted["because"] == "pending_review"
+    service.review(planted["case_id"], "offer")
+    evidence = service.call("GET", "/v1/reviews", "review").json()["evidence"]
+    assert (evidence["cases"], evidence["seeded_errors"], evidence["seeded_errors_caught"]) == (
+        1,
+        1,
+        1,
+    )
+
+
+def test_a_planted_error_reaches_nobody(desk: Callable[..., Desk]) -> None:
+    service = desk(significant_effect=True, settings={"seed_share": 1.0})
+    service.review(service.score().json()["decision_id"], "offer")
+    (planted,) = service.call("GET", "/v1/reviews", "review").json()["open"]
+    assert service.decision(planted["case_id"]).status_code == 404
+    assert service.contest(planted["case_id"]).status_code == 404
+
+
+def test_the_page_shows_the_suggestion_only_after_the_reviewers_own_view(waiting: Desk) -> None:
+    case = waiting.score().json()["decision_id"]
+    _sign_in(waiting)
+    first = waiting.client.get(f"/reviews/{case}").text
+    assert "days since the last purchase" in first
+    assert "61 days" in first
+    score = waiting.decision(case).json()["score"]
+    for hidden in (f"{score:.2f}", "band high", "model suggests <strong>", "raises the risk"):
+        assert hidden not in first
+    skipped = _judge(
+        waiting, case, started=_started(first), outcome="offer", reason="Because I say so."
+    )
+    assert skipped.status_code == 422
+    assert "model suggests <strong>" not in skipped.text
+    second = _judge(waiting, case, started=_started(first), first_view="no_offer")
+    assert "model suggests <strong>an offer" in second.text
+
+
+def test_a_decision_on_the_page_needs_a_reason_and_measures_time(waiting: Desk) -> None:
+    case = waiting.score().json()["decision_id"]
+    _sign_in(waiting)
+    started = _started(waiting.client.get(f"/reviews/{case}").text)
+    given = {"started": started, "first_view": "no_offer", "outcome": "no_offer"}
+    assert _judge(waiting, case, **given, reason="no").status_code == 422
+    assert (
+        _judge(waiting, case, **given, reason="Orders every spring, look at 2025.").status_code
+        == 303
+    )
+    assert waiting.decision(case).json()["outcome"] == "no_offer"
+    evidence = waiting.call("GET", "/v1/reviews", "review").json()["evidence"]
+    assert (evidence["overrides"], evidence["median_seconds"]) == (1, pytest.approx(0, abs=5))
+
+
+def test_the_start_time_of_a_case_cannot_be_made_up(waiting: Desk) -> None:
+    case = waiting.score().json()["decision_id"]
+    _sign_in(waiting)
+    assert _judge(waiting, case, started="1." + "0" * 64, first_view="offer").status_code == 400
+
+
+def test_what_a_person_wrote_is_shown_as_text(open_service: Desk) -> None:
+    case = open_service.score().json()["decision_id"]
+    open_service.contest(case, "<script>alert(1)</script> I was abroad.")
+    _sign_in(open_service)
+    page = open_service.client.get(f"/reviews/{case}").text
+    assert "&lt;script&gt;" in page
+    assert "<script" not in page
+
+
+@pytest.mark.parametrize("origin", [{}, {"origin": "https://evil.example"}, {"origin": "null"}])
+def test_a_form_from_another_site_is_refused(waiting: Desk, origin: dict[str, str]) -> None:
+    case = waiting.score().json()["decision_id"]
+    _sign_in(waiting)
+    response = waiting.client.post(f"/reviews/{case}", data={"first_view": "offer"}, headers=origin)
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize("scope", ["score", "subject", "admin"])
+def test_only_a_review_key_opens_the_desk(open_service: Desk, scope: str) -> None:
+    form = {"key": KEYS[scope][0]}
+    response = open_service.client.post("/reviews/sign-in", data=form, headers=ORIGIN)
+    assert response.status_code == 403
+    assert "set-cookie" not in response.headers
+
+
+def test_without_signing_in_the_desk_asks_for_the_key(waiting: Desk) -> None:
+    waiting.score()
+    response = waiting.client.get("/reviews")
+    assert response.status_code == 401
+    assert "Sign in to review" in response.text
+    assert "Review case" not in response.text
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites_and_is_not_the_key(
+    desk: Callable[..., Desk],
+) -> None:
+    service = desk(profile="eu", settings={"profile": "eu"})
+    form = {"key": KEYS["review"][0]}
+    response = service.client.post(
+        "/reviews/sign-in", data=form, headers=ORIGIN, follow_redirects=False
+    )
+    cookie = response.headers["set-cookie"]
+    assert {"HttpOnly", "SameSite=Strict", "Secure", "Path=/reviews"} <= set(cookie.split("; "))
+    assert KEYS["review"][0] not in cookie

@@ -1,0 +1,161 @@
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cards import card, signed
+from service_desk import KEYS, write_bundle
+from shipped import environment
+from sovereign_ml.service.admission import admit
+from sovereign_ml.service.settings import Settings, SettingsError, read
+
+LINE = KEYS["score"][1]
+
+
+def _eu(bundle: Path) -> Settings:
+    return Settings(bundle=bundle, profile="eu")
+
+
+def _card(**answers: Any) -> dict[str, Any]:
+    return signed(card(answers=answers)).model_dump(mode="json")
+
+
+def test_eu_serves_a_bundle_whose_card_the_rules_let_pass(tmp_path: Path) -> None:
+    assert admit(_eu(write_bundle(tmp_path, card=_card(), profile="eu"))).manifest.version == "3"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"card": {"schema_version": "1"}}, "card.json is no model card"),
+        ({"profile": "local"}, "the bundle was made with profile local"),
+        ({"reviewer_contact": ""}, "no reviewer_contact"),
+        ({"reviewer_contact": "TODO"}, "no reviewer_contact"),
+        ({"reviewer_contact": "care@example.eu"}, "no reviewer_contact"),
+        ({"card": _card(**{"decision.not_selected_outcome": "?"})}, "R21"),
+        ({"card": _card(**{"purpose.relation_to_collection": "incompatible"})}, "R26"),
+        ({"card": card().model_dump(mode="json")}, "R48"),
+        ({"rules": {"approval_roles": ("business_owner", "model_owner", "legal")}}, "R48"),
+    ],
+    ids=[
+        *(
+            "no card",
+            "local bundle",
+            "no contact",
+            "placeholder",
+            "example address",
+            "open answer",
+            "blocked rule",
+        ),
+        *("not approved", "not approved by all whom the bundle's own rules name"),
+    ],
+)
+def test_eu_does_not_start_and_says_why(tmp_path: Path, wrong: dict[str, Any], reason: str) -> None:
+    bundle = write_bundle(tmp_path, **{"card": _card(), "profile": "eu", **wrong})
+    with pytest.raises(SettingsError, match=reason):
+        admit(_eu(bundle))
+
+
+def test_local_starts_with_the_same_bundle_and_warns(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    admit(Settings(bundle=write_bundle(tmp_path, reviewer_contact="TODO")))
+    (record,) = caplog.records
+    assert (
+        "would not start in profile eu, for 3 reasons; the first: policy.json has no reviewer"
+        in record.getMessage()
+    )
+
+
+def test_a_bundle_that_was_changed_after_sealing_starts_nowhere(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path)
+    (bundle / "model.json").write_text((bundle / "model.json").read_text().replace("0.28", "0.29"))
+    with pytest.raises(SettingsError, match="changed after the bundle was sealed"):
+        admit(Settings(bundle=bundle))
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        ({"CHURN_PROFILE": "eu", "DATABASE_URL": "postgresql://db"}, "does not start without keys"),
+        ({"CHURN_PROFILE": "eu", "CHURN_KEYS": LINE}, "decision log must not be lost"),
+        ({"CHURN_PROFILE": "us"}, "CHURN_PROFILE is 'us'"),
+        ({"CHURN_HOST": "0.0.0.0"}, "listens on 127.0.0.1 only"),
+        ({"CHURN_KEYS": "secret"}, "entry 1 is not name:scope"),
+        ({"PORT": "99999"}, "PORT is '99999'"),
+        ({"CHURN_SEED_SHARE": "2"}, "CHURN_SEED_SHARE is '2'"),
+    ],
+)
+def test_settings_that_are_not_safe_are_refused(environ: dict[str, str], reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        read(environ)
+
+
+def test_a_refusal_never_shows_a_hash_or_an_address_with_its_password() -> None:
+    secret = "postgresql://user:hunter2@db/log"
+    with pytest.raises(SettingsError) as caught:
+        read({"CHURN_PROFILE": "us", "DATABASE_URL": secret, "CHURN_KEYS": LINE})
+    assert "hunter2" not in str(caught.value)
+    assert LINE.split(":")[2] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "says"),
+    [
+        ({"CHURN_PROFILE": "eu", "CHURN_KEYS": ""}, 2, "does not start without keys"),
+        ({"CHURN_PROFILE": "eu"}, 1, "may not be served in profile eu"),
+        ({"CHURN_LOG": "/proc/nowhere/decisions.db"}, 1, "decision log"),
+        (
+            {"DATABASE_URL": "postgresql://user:hunter2@127.0.0.1:1/log"},
+            1,
+            "decision log in PostgreSQL",
+        ),
+    ],
+)
+def test_the_program_ends_with_one_line_and_a_code(
+    tmp_path: Path, change: dict[str, str], code: int, says: str
+) -> None:
+    given = environment(write_bundle(tmp_path / "bundle"), str(tmp_path / "decisions.db"), **change)
+    ended = subprocess.run(
+        [sys.executable, "-m", "churn_service"],
+        env=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == code
+    assert says in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+    assert "hunter2" not in ended.stderr
+
+
+def test_the_service_loads_nothing_of_the_trainer(tmp_path: Path) -> None:
+    given = environment(write_bundle(tmp_path / "bundle"), str(tmp_path / "decisions.db"))
+    program = "import sys, sovereign_ml.service.service, sovereign_ml.service.runtime; print(*{m.partition('.')[0] for m in sys.modules})"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], env=given, capture_output=True, text=True, check=True
+    )
+    heavy = {
+        "pandas",
+        "sklearn",
+        "feast",
+        "mlflow",
+        "duckdb",
+        "scipy",
+        "churn",
+        "fastapi",
+        "psycopg",
+        "pyarrow",
+    }
+    assert heavy & set(loaded.stdout.split()) == set()
+
+
+def test_telemetry_is_off_before_bentoml_is_imported(tmp_path: Path) -> None:
+    given = environment(write_bundle(tmp_path / "bundle"), str(tmp_path / "decisions.db"))
+    program = "import os, sovereign_ml.service.service; print(os.environ['BENTOML_DO_NOT_TRACK'])"
+    seen = subprocess.run(
+        [sys.executable, "-c", program], env=given, capture_output=True, text=True, check=True
+    )
+    assert seen.stdout.strip() == "True"

@@ -1,0 +1,89 @@
+"""Check manifests strictly: core kinds against the models of the official Kubernetes client, KServe's own by hand.
+
+The client is generated from Kubernetes' OpenAPI document, so its models carry every field, its type and whether it is
+required. KServe's fields are written down here from its v1beta1 API (kserve/kserve, pkg/apis/serving/v1beta1,
+Apache-2.0): a predictor is a PodSpec with the fields of ComponentExtensionSpec beside it.
+"""
+
+import re
+
+from kubernetes import client
+
+KSERVE = {
+    "minReplicas": int,
+    "maxReplicas": int,
+    "timeout": int,
+    "containerConcurrency": int,
+    "labels": dict,
+}
+KSERVE |= {"annotations": dict, "scaleTarget": int, "scaleMetric": str, "canaryTrafficPercent": int}
+PLAIN = {"str": str, "int": int, "bool": bool, "float": (int, float)}
+
+
+def problems(value, kind, where):
+    """Every way in which ``value`` is not a ``kind`` (a model name or OpenAPI type of the client)."""
+    if kind.startswith("list["):
+        if not isinstance(value, list):
+            return [f"{where}: a list is needed"]
+        return [
+            line
+            for n, item in enumerate(value)
+            for line in problems(item, kind[5:-1], f"{where}[{n}]")
+        ]
+    if kind.startswith("dict("):
+        inner = kind[5:-1].partition(", ")[2]
+        return [
+            line for key, item in value.items() for line in problems(item, inner, f"{where}.{key}")
+        ]
+    if kind in PLAIN:
+        right = isinstance(value, PLAIN[kind]) and (kind == "bool" or not isinstance(value, bool))
+        return [] if right else [f"{where}: {value!r} is no {kind}"]
+    if kind == "object":
+        return (
+            [] if isinstance(value, int | str) else [f"{where}: {value!r} is no port or quantity"]
+        )
+    return _model_problems(value, getattr(client, kind), where)
+
+
+def _model_problems(value, model, where):
+    by_key = {key: name for name, key in model.attribute_map.items()}
+    found = [f"{where}.{key}: no such field" for key in value if key not in by_key]
+    known = {key: item for key, item in value.items() if key in by_key}
+    for key, item in known.items():
+        found += problems(item, model.openapi_types[by_key[key]], f"{where}.{key}")
+    try:
+        model(**{by_key[key]: item for key, item in known.items()})
+    except ValueError as error:
+        found.append(f"{where}: {error}")
+    return found
+
+
+def network_policy_problems(manifest):
+    """What is wrong with a NetworkPolicy."""
+    return _head(manifest, "networking.k8s.io/v1", "NetworkPolicy") + problems(
+        manifest, "V1NetworkPolicy", "policy"
+    )
+
+
+def inference_service_problems(manifest):
+    """What is wrong with an InferenceService that has a custom predictor."""
+    predictor = dict(manifest["spec"]["predictor"])
+    own = {key: predictor.pop(key) for key in list(predictor) if key in KSERVE}
+    found = _head(manifest, "serving.kserve.io/v1beta1", "InferenceService")
+    found += [
+        f"predictor.{key}: {item!r}"
+        for key, item in own.items()
+        if not isinstance(item, KSERVE[key])
+    ]
+    found += problems(predictor, "V1PodSpec", "predictor") + problems(
+        manifest["metadata"], "V1ObjectMeta", "metadata"
+    )
+    if not re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", manifest["metadata"]["name"]):
+        found.append("metadata.name: lower-case letters, digits and -, starting with a letter")
+    return found
+
+
+def _head(manifest, version, kind):
+    extra = set(manifest) - {"apiVersion", "kind", "metadata", "spec"}
+    wrong = (manifest["apiVersion"], manifest["kind"]) != (version, kind)
+    return [f"{version} {kind} is needed, {sorted(extra)} seen"] if wrong or extra else []

@@ -1,5 +1,0 @@
-"""Model cards of other systems, read as hints: what they say is suggested, listed or compared, never believed."""
-
-from sovereign.card.importers.read import ImportedCard, import_card
-
-__all__ = ["ImportedCard", "import_card"]

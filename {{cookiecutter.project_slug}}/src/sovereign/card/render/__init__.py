@@ -1,7 +1,0 @@
-"""The card for readers: HTML for people, Markdown for model hubs, CycloneDX for inventories."""
-
-from sovereign.card.render.cdx import render_cyclonedx
-from sovereign.card.render.html import render_html
-from sovereign.card.render.markdown import render_markdown
-
-__all__ = ["render_cyclonedx", "render_html", "render_markdown"]
