@@ -1,1 +1,1 @@
-"""The team's flow and model: eight steps from transactions to scores."""
+"""The churn model of this team: data contract, features, estimator, and the eight steps."""

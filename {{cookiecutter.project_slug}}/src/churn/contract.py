@@ -1,90 +1,62 @@
-"""The data contract: every column's type, range and role, and every feature's meaning and reason."""
+"""The data contract: each input column's type, range and role, and each feature's meaning."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
-Role = Literal["key", "time", "feature", "protected", "consent"]
-Unit = Literal["days", "EUR", "count", "share", "ratio", "category"]
+from sovereign_ml.project import Column, Feature
 
+if TYPE_CHECKING:
+    from sovereign_ml.decisions.feature_contract import Link
+
+TARGET = "churn_30d"
 WINDOWS = (7, 30, 90, 180)
 """Days before the cut-off over which purchases are counted and summed."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of an input table."""
-
-    name: str
-    dtype: Literal["string", "timestamp", "float", "integer", "boolean"]
-    role: Role
-    minimum: float | str | None = None
-    maximum: float | str | None = None
-    nullable: bool = False
-    pattern: str | None = None
-
+PSEUDONYM = r"^[0-9a-f]{32}\Z"
 
 TRANSACTIONS = (
-    Column("customer_id", "string", "key", pattern=r"^[0-9a-f]{32}\Z"),
+    Column("customer_id", "string", "key", pattern=PSEUDONYM),
     Column("event_time", "timestamp", "time", minimum="1995-01-01", maximum="2100-01-01"),
     Column("amount_eur", "float", "feature", minimum=-100_000, maximum=100_000),
     Column("category", "string", "feature", nullable=True, pattern=r"^[^\r\n]{1,64}\Z"),
 )
 
 CUSTOMERS = (
-    Column("customer_id", "string", "key", pattern=r"^[0-9a-f]{32}\Z"),
+    Column("customer_id", "string", "key", pattern=PSEUDONYM),
     Column("consent", "boolean", "consent", nullable=True),
     Column("objected_at", "timestamp", "consent", nullable=True),
 )
 
 GROUPS = (
-    Column("customer_id", "string", "key", pattern=r"^[0-9a-f]{32}\Z"),
+    Column("customer_id", "string", "key", pattern=PSEUDONYM),
     Column("birth_year", "integer", "protected", minimum=1900, maximum=2100, nullable=True),
     Column("country", "string", "protected", nullable=True, pattern=r"^.{1,64}\Z"),
 )
 """Kept apart from the features and joined in memory for the fairness test only."""
 
-
-@dataclass(frozen=True)
-class Feature:
-    """One input of the model, in words that a customer understands."""
-
-    name: str
-    unit: Unit
-    label: str
-    necessity_reason: str
-    minimum: float | None = 0
-    maximum: float | None = None
-    missing_allowed: bool = False
-    changeable: bool = True
-
-    @property
-    def dtype(self) -> Literal["float", "string"]:
-        """``string`` for a category, ``float`` for everything else."""
-        return "string" if self.unit == "category" else "float"
+TABLES = {"transactions": TRANSACTIONS, "customers": CUSTOMERS, "groups": GROUPS}
 
 
 def _windowed() -> tuple[Feature, ...]:
     why = "How much somebody buys now against earlier is what a lapse looks like"
     counts = tuple(
         Feature(
-            f"purchase_count_{d}d",
+            f"purchase_count_{days}d",
             "count",
-            f"purchases in the last {d} days",
-            f"{why}: {d} days of visits",
+            f"purchases in the last {days} days",
+            f"{why}: {days} days of visits",
         )
-        for d in WINDOWS
+        for days in WINDOWS
     )
     sums = tuple(
         Feature(
-            f"revenue_eur_{d}d",
+            f"revenue_eur_{days}d",
             "EUR",
-            f"net amount in the last {d} days",
-            f"{why}: {d} days of value",
+            f"net amount in the last {days} days",
+            f"{why}: {days} days of value",
             minimum=None,
         )
-        for d in WINDOWS
+        for days in WINDOWS
     )
     return counts + sums
 
@@ -158,6 +130,26 @@ FEATURES: tuple[Feature, ...] = (
     ),
 )
 
-NUMERIC = tuple(f.name for f in FEATURES if f.dtype == "float")
-CATEGORICAL = tuple(f.name for f in FEATURES if f.dtype == "string")
-TARGET = "churn_30d"
+NUMERIC = tuple(feature.name for feature in FEATURES if feature.dtype == "float")
+CATEGORICAL = tuple(feature.name for feature in FEATURES if feature.dtype == "string")
+
+
+def links() -> tuple[Link, ...]:
+    """Return what a changed input must respect, for the answer to "what would have to be different?"."""
+    from sovereign_ml.decisions.feature_contract import Nested, Ratio, Since, Window
+
+    counts = tuple(f"purchase_count_{days}d" for days in WINDOWS)
+    sums = tuple(f"revenue_eur_{days}d" for days in WINDOWS)
+    windows = (
+        *(Window(feature=name, days=days) for name, days in zip(counts, WINDOWS, strict=True)),
+        *(
+            Window(feature=name, days=days, one_event="avg_order_value_eur")
+            for name, days in zip(sums, WINDOWS, strict=True)
+        ),
+    )
+    return (
+        Nested(features=counts),
+        Nested(features=sums),
+        Since(feature="recency_days", windows=windows),
+        Ratio(feature="recency_over_gap", over="recency_days", under="mean_gap_days"),
+    )

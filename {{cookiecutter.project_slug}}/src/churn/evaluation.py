@@ -1,28 +1,33 @@
-"""Group columns for the fairness test: read apart from the features and joined in memory only."""
+"""What is reported besides the headline figures: groups of people, slices, and simple rules to beat.
+
+Group columns are read apart from the features and joined in memory only.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import pandas as pd
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+
+from churn.contract import CATEGORICAL, NUMERIC, TARGET
+from sovereign_ml.config.tables import EvaluateSettings
+from sovereign_ml.evaluation import drift
+from sovereign_ml.model.scorecard import Floats
+from sovereign_ml.storage.artifacts import read_json
 
 AGE_BANDS = (0, 30, 45, 60, 200)
-COULD_REVEAL = {"country": "ethnic origin"}
-"""Group columns that a special category (GDPR 9(1)) may stand behind. Country says nothing of origin by itself; an
-input that follows it closely is a question to a person, not a finding (C-184/20: what can be inferred counts)."""
 TENURE_BANDS = (0, 30, 90, 180, 366)
 
 
 def protected(
     valid: Path, customers: pd.Series[str], year: int, names: Sequence[str]
 ) -> dict[str, pd.Series[Any]]:
-    """The configured groups of each of ``customers``, in their order; nothing if there is no customers table."""
-    import pandas as pd
-
+    """Return the configured groups of each of ``customers``, in their order; none without a table."""
     table = pd.read_parquet(valid / "groups.parquet").set_index("customer_id")
     if table.empty:
         return {}
@@ -35,7 +40,7 @@ def protected(
 
 
 def behavioural(frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
-    """Slices that need no group column: how long somebody is a customer, and how often they buy."""
+    """Return slices that need no group column: tenure, and how often somebody buys."""
     often = frame["purchase_count_90d"].map(
         lambda n: "1" if n <= 1 else "2-3" if n <= 3 else "4 or more"
     )
@@ -44,7 +49,35 @@ def behavioural(frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
 
 
 def _band(values: pd.Series[Any], edges: Sequence[int], unit: str) -> pd.Series[Any]:
-    import pandas as pd
-
     labels = [f"{a:03d}-{b:03d} {unit}" for a, b in pairwise(edges)]
-    return pd.cut(values.astype("float64"), list(edges), labels=labels, right=False).astype(object)
+    bands = pd.cut(values.astype("float64"), list(edges), labels=labels, right=False)
+    return bands.astype(object)
+
+
+def recency_only(past: pd.DataFrame, test: pd.DataFrame) -> Floats:
+    """Return what a rule of thumb gives: a regression on the days since the last purchase alone."""
+
+    def column(frame: pd.DataFrame) -> Floats:
+        result: Floats = np.arcsinh(frame[["recency_days"]].to_numpy())
+        return result
+
+    fitted = LogisticRegression(solver="newton-cholesky").fit(column(past), past[TARGET])
+    result: Floats = fitted.predict_proba(column(test))[:, 1]
+    return result
+
+
+def representativeness(
+    past: pd.DataFrame, features: Path, valid: Path, config: EvaluateSettings
+) -> dict[str, Any]:
+    """Compare the rows that the model learned from with the people it scores now."""
+    every = pd.read_parquet(features / "snapshots.parquet")
+    current = pd.Timestamp(read_json(features / "summary.json")["current"])
+    now = every[every["event_timestamp"] == current]
+
+    def grouped(frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
+        groups = protected(valid, frame["customer_id"], current.year, config.groups)
+        return behavioural(frame) | groups
+
+    learned, scored = grouped(past), grouped(now)
+    both = {name: (learned[name], scored[name]) for name in sorted(learned.keys() & scored.keys())}
+    return drift.compare(past, now, both, config.min_group, NUMERIC, CATEGORICAL)

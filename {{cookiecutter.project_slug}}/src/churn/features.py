@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from churn.contract import FEATURES, WINDOWS
-from sovereign_ml.config.tables import Features
+from sovereign_ml.config.tables import FeatureSettings
 from sovereign_ml.errors import Refused
 from sovereign_ml.storage import duckdb as db
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def cutoffs(last_event: datetime, config: Features) -> tuple[list[datetime], datetime]:
-    """Labelled cut-offs, oldest first, and the day of the current snapshot; all at midnight UTC.
+def cutoffs(last_event: datetime, config: FeatureSettings) -> tuple[list[datetime], datetime]:
+    """Return the labelled cut-offs, oldest first, and the day of the current snapshot, all at midnight UTC.
 
     The last day is taken as unfinished, so the newest label window ends at its start.
     """
@@ -29,7 +29,7 @@ def cutoffs(last_event: datetime, config: Features) -> tuple[list[datetime], dat
 
 
 def load(valid: Path) -> duckdb.DuckDBPyConnection:
-    """A connection with the table ``lines`` (customer_id, ts in UTC, amount_eur, category)."""
+    """Return a connection with the table ``lines`` (customer_id, ts in UTC, amount_eur, category)."""
     connection = db.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(
@@ -41,7 +41,7 @@ def load(valid: Path) -> duckdb.DuckDBPyConnection:
 
 
 def last_event(connection: duckdb.DuckDBPyConnection) -> datetime:
-    """The newest event. Raises Refused if there is none."""
+    """Return the newest event. Raises Refused if there is none."""
     row = connection.execute("SELECT max(ts) FROM lines").fetchone()
     if row is None or row[0] is None:
         raise Refused("No valid transaction: there is nothing to compute features from.")
@@ -49,8 +49,10 @@ def last_event(connection: duckdb.DuckDBPyConnection) -> datetime:
     return result
 
 
-def compute(connection: duckdb.DuckDBPyConnection, cuts: list[datetime], config: Features) -> None:
-    """Table ``snapshots``: one row a cut-off and customer who bought in the days before it.
+def compute(
+    connection: duckdb.DuckDBPyConnection, cuts: list[datetime], config: FeatureSettings
+) -> None:
+    """Make the table ``snapshots``: one row for each cut-off and customer who bought in the days before it.
 
     Only lines in [cut-off - lookback, cut-off) are looked at. Money is summed as decimals, so that the result does
     not depend on the order in which threads add. A feature that has no meaning for somebody is null.
@@ -77,7 +79,7 @@ def compute(connection: duckdb.DuckDBPyConnection, cuts: list[datetime], config:
 
 
 def label(connection: duckdb.DuckDBPyConnection, horizon_days: int) -> None:
-    """Table ``labels``: 1 for no purchase in [cut-off, cut-off + horizon), for everyone in ``snapshots``."""
+    """Make the table ``labels``: 1 for no purchase in [cut-off, cut-off + horizon), for everyone in ``snapshots``."""
     connection.execute(
         f"""CREATE OR REPLACE TABLE labels AS SELECT customer_id, event_timestamp, CAST(NOT EXISTS (
             SELECT 1 FROM lines WHERE lines.customer_id = s.customer_id AND amount_eur > 0

@@ -9,17 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from churn.contract import CATEGORICAL, NUMERIC, TARGET
-from sovereign_ml.config.tables import Train
+from sovereign_ml.config.tables import TrainSettings
 from sovereign_ml.model.scorecard import Curve, Floats, Levels, Scorecard
 
 if TYPE_CHECKING:
     import pandas as pd
 
+TRUSTED_TYPES = (
+    "numpy.arcsinh",
+    "numpy.dtype",
+    "scipy.interpolate._bsplines.BSpline",
+    "scipy.interpolate._bsplines._BSpline",  # its name in the releases for Python 3.12 and newer
+    "scipy._lib.array_api_compat.numpy._aliases.asarray",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+)
+"""Types in the two pipelines beyond those that skops knows; each was looked at."""
 DIGITS = 12
 """Significant digits of model.json: far finer than 1e-9 in probability, and a diff that a person can read."""
 
 
-def scorecard_estimator(frame: pd.DataFrame, c: float, config: Train) -> Any:
+def scorecard_estimator(frame: pd.DataFrame, c: float, config: TrainSettings) -> Any:
     """A scikit-learn pipeline, unfitted: a curve per number and a value per category in one logistic regression.
 
     Knots are quantiles of ``frame`` between 1 % and 99 %, rounded to three digits, so that no customer's own extreme
@@ -90,7 +99,7 @@ def _curve(values: pd.Series[float], knots: Floats) -> Any:
     )
 
 
-def benchmark_estimator(config: Train) -> Any:
+def benchmark_estimator(config: TrainSettings) -> Any:
     """Gradient boosting on the same columns, unfitted: what the readable model is measured against."""
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import HistGradientBoostingClassifier

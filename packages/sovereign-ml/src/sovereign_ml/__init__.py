@@ -1,1 +1,3 @@
-"""The template's guard rails: the same in every project, kept current by cruft. Knows nothing of churn."""
+"""The platform behind churn projects in the EU: law, data protection, audit, registry, pipeline and service."""
+
+__version__ = "2026.11.0"

@@ -9,6 +9,7 @@ from sovereign_ml.egress import allow_list
 from sovereign_ml.egress.telemetry import silence
 from sovereign_ml.model import scorecard
 from sovereign_ml.model.explain import describe_model
+from sovereign_ml.project import load_project
 from sovereign_ml.registry import bundle_files
 from sovereign_ml.storage.artifacts import need
 
@@ -32,12 +33,9 @@ def training_set(settings: Settings) -> pd.DataFrame:
 
 
 def model_in_words(settings: Settings) -> list[str]:
-    """One sentence for each feature of the trained model, strongest first."""
+    """Return one sentence for each feature of the trained model, strongest first."""
+    project = load_project(settings.root)
     card = scorecard.read(need(settings.path("model"), "train") / "model.json")
-    policy = bundle_files.policy(
-        settings, significant_effect=False, human_review=False, reviewer_contact=""
-    )
-    return [
-        f"{part.label}: {part.text}"
-        for part in describe_model(card, bundle_files.contract(), policy).features
-    ]
+    policy = bundle_files.draft_policy(settings.score, project.target)
+    words = describe_model(card, project.feature_contract(), policy)
+    return [f"{part.label}: {part.text}" for part in words.features]

@@ -168,7 +168,9 @@ def test_over_any_history_of_flags_the_barred_are_in_no_table_and_no_decision(
     settings = load(root)
     clear(root, settings)
     key = bytes.fromhex(KEY)
-    suppression.tombstones(settings).add(pseudonyms(tombstoned, key), day="2026-06-30", receipt="r")
+    suppression.tombstones(settings.suppression).add(
+        pseudonyms(tombstoned, key), day="2026-06-30", receipt="r"
+    )
     object_to(root, pseudonyms(sorted(early), key))
     source.refresh(settings)
     flow.run_step("data", settings)
@@ -195,7 +197,7 @@ def test_a_tombstone_bars_somebody_whom_no_customers_file_names(root: Path) -> N
     write(root, {one: [(True, False, False)] for one in PEOPLE}, [0], [])
     settings = load(root)
     (target,) = pseudonyms(["P003"], bytes.fromhex(KEY))
-    suppression.tombstones(settings).add([target], day="2026-06-30", receipt="r")
+    suppression.tombstones(settings.suppression).add([target], day="2026-06-30", receipt="r")
     source.refresh(settings)
     flow.run_step("data", settings)
     assert target not in set(

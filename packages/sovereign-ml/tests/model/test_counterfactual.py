@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sovereign_ml.decisions.feature_contract import Contract
+from sovereign_ml.decisions.feature_contract import FeatureContract
 from sovereign_ml.decisions.policy import Policy
 from sovereign_ml.model.counterfactual import Finder
 from sovereign_ml.model.scorecard import Scorecard
@@ -55,7 +55,7 @@ def contract():
         "missing_allowed": False,
     }
     spec = {**common, "changeable": True, "necessity_reason": "A test."}
-    return Contract.model_validate(
+    return FeatureContract.model_validate(
         {"features": [{"name": name, "label": name, **spec} for name in NAMES]}
     )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from sovereign_ml.decisions.feature_contract import Contract
+from sovereign_ml.decisions.feature_contract import FeatureContract
 from sovereign_ml.decisions.policy import Policy
 from sovereign_ml.model.scorecard import Scorecard
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bundle",
-    "Contract",
+    "FeatureContract",
     "Manifest",
     "Policy",
     "read_bundle",
@@ -74,7 +74,7 @@ class Bundle:
     """A whole, checked bundle; ``rules`` are the numbers by which its card was judged."""
 
     model: Scorecard
-    contract: Contract
+    contract: FeatureContract
     policy: Policy
     rules: RulePolicy
     manifest: Manifest
@@ -126,9 +126,9 @@ def read_bundle(folder: Path) -> Bundle:
     return bundle
 
 
-def read_contract(path: Path) -> Contract:
+def read_contract(path: Path) -> FeatureContract:
     """Read ``contract.json``; ValueError in one line when it is missing or malformed."""
-    return _parse(Contract, _bytes(path), path)
+    return _parse(FeatureContract, _bytes(path), path)
 
 
 def read_policy(path: Path) -> Policy:

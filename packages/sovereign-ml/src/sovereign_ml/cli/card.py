@@ -86,8 +86,8 @@ def approve(
     settings = _settings(profile)
     card = read_card(settings)
     made = _recorded(settings, card, role.value, person, "reject" if reject else "approve", comment)
-    signed = approvals.signed(card, settings)
-    approvals.publish(signed, settings)
+    signed = approvals.signed(card, settings.root, settings.rule_policy)
+    approvals.publish(signed, settings.path("card"), settings.path("bundle"), settings.rule_policy)
     verb = "rejects" if reject else "approves"
     typer.echo(
         f"{made.person} {verb} card {made.card_hash[:12]} as {made.role}. {still_wanted(signed, settings)}"
@@ -114,7 +114,7 @@ def promote(
     from sovereign_ml.registry.aliases import MlflowRegistry
 
     settings = _settings(profile)
-    registry = MlflowRegistry(settings)
+    registry = MlflowRegistry(settings.tracking)
     if back:
         _announce(promotion.rollback(registry, by=person, why=why, at=now()), settings)
         return
@@ -165,10 +165,10 @@ def _show_signed(card: Card, version: str, registry: MlflowRegistry, settings: S
     from sovereign_ml.card.promotion import RegistryError
     from sovereign_ml.registry import approvals, bundle_store
 
-    approvals.publish(card, settings)
+    approvals.publish(card, settings.path("card"), settings.path("bundle"), settings.rule_policy)
     try:
         registry.keep_card(version, settings.path("card"))
-        bundle_store.sign(settings, version, settings.path("card"))
+        bundle_store.sign(settings.tracking, version, settings.path("card"))
     except (RegistryError, Refused, Misuse) as error:
         typer.echo(f"The registry still has the card without signatures: {error}", err=True)
 

@@ -32,7 +32,7 @@ def read_card(settings: Settings) -> Card:
 
     path = settings.path("card") / "card.json"
     try:
-        return approvals.signed(read(path), settings)
+        return approvals.signed(read(path), settings.root, settings.rule_policy)
     except FileNotFoundError:
         raise Misuse(f"{path} does not exist: run `churn card` first.") from None
     except ValidationError as error:

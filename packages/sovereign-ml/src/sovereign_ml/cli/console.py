@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from rich.table import Table
 
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.pipeline import flow
+from sovereign_ml.project import Step
 
 HEAD: dict[str, Literal["left", "right"]] = {
     "step": "left",
@@ -31,9 +32,9 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
-def working(verb: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+def working(step: Step) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A spinner with the seconds while a step runs (terminal only), then one line with its result."""
-    number = flow.BY_VERB[verb].number
+    number, verb = step.number, step.verb
     lines: list[dict[str, Any]] = []
     if out.is_terminal:
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -54,9 +55,9 @@ def warn_placeholders(settings: Settings) -> None:
         err.print("[yellow]Warning:[/] config.toml was not rendered; names are placeholders.")
 
 
-def table(settings: Settings, since: float) -> None:
+def table(settings: Settings, steps: Sequence[Step], since: float) -> None:
     """The table at the end of `make run`: seconds, rows and headline of each step, then where to go next."""
-    rows = [_row(settings, step, since) for step in flow.STEPS]
+    rows = [_row(settings, step, since) for step in steps]
     out.print()
     if out.is_terminal:
         shown = Table(
@@ -76,7 +77,7 @@ def table(settings: Settings, since: float) -> None:
     )
 
 
-def _row(settings: Settings, step: flow.Step, since: float) -> tuple[str, ...]:
+def _row(settings: Settings, step: Step, since: float) -> tuple[str, ...]:
     found, ran = flow.summary(settings, step), flow.recall(settings.root, step.verb)
     seconds = f"{ran['seconds']:.1f}" if ran.get("finished", 0) >= since else "unchanged"
     rows_in, rows_out = (f"{found[k]:,}" if k in found else "" for k in ("rows_in", "rows_out"))
@@ -89,9 +90,11 @@ def _row(settings: Settings, step: flow.Step, since: float) -> tuple[str, ...]:
     )
 
 
-def pipeline_result(settings: Settings, artifacts: Mapping[str, Path]) -> None:
+def pipeline_result(
+    settings: Settings, steps: Sequence[Step], artifacts: Mapping[str, Path]
+) -> None:
     """One line a step of a pipeline run, and where its artifacts are."""
-    for step in flow.STEPS:
+    for step in steps:
         found = json.loads((artifacts[step.writes] / "summary.json").read_text(encoding="utf-8"))
         out.print(f"[green]{step.number} {step.verb:<9}[/] {found['headline']}")
     out.print(

@@ -138,7 +138,7 @@ def _registered(settings: Any, version: str) -> Path:
     from sovereign_ml.registry import bundle_store
 
     wanted = version or ("candidate" if settings.profile_name == "local" else "production")
-    folder = bundle_store.fetch(settings, wanted, settings.root / "build" / "bundle")
+    folder = bundle_store.fetch(settings.tracking, wanted, settings.root / "build" / "bundle")
     typer.echo(f"Bundle of version '{wanted}' from the registry {settings.profile.tracking_uri}")
     return folder
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sovereign_ml.errors import Misuse
+from sovereign_ml.project import Step
+
+if TYPE_CHECKING:
+    from sovereign_ml.config.settings import Settings
 
 app = typer.Typer()
 ProfileOption = Annotated[
@@ -19,65 +24,58 @@ CustomersOption = Annotated[str | None, typer.Option(help="Customers file; '' fo
 CountOption = Annotated[int | None, typer.Option(min=1, help="Size of the built-in shop.")]
 
 
+STEPS_PANEL = "The flow, step by step"
+card_app = typer.Typer(invoke_without_command=True)
+
+
 def _settings(profile: str | None, **given: str | int | None) -> Any:
-    """Settings with the call's own values, which steps that DVC starts see too."""
+    """Return settings with the call's own values, which steps that DVC starts see too."""
     from sovereign_ml.config import settings
 
     settings.pass_on(profile=profile, **given)
     return settings.load()
 
 
-def _run(verb: str, settings: Any) -> None:
+def _run(verb: str, settings: Settings) -> None:
     from sovereign_ml.cli import console
     from sovereign_ml.pipeline import flow, source
+    from sovereign_ml.project import load_project
 
     console.warn_placeholders(settings)
+    project = load_project(settings.root)
     if verb == "data":
         source.refresh(settings)
-    with console.working(verb) as done:
-        done(flow.run_step(verb, settings))
+    with console.working(project.step(verb)) as done:
+        done(flow.run_step(verb, settings, project))
 
 
-@app.command(rich_help_panel="The flow, step by step")
-def data(
+def add_steps(target: typer.Typer, steps: Sequence[Step]) -> None:
+    """Add one command for each step of the project's table, in the order of the flow."""
+    for step in steps:
+        text = f"{step.number}. {step.summary}"
+        if step.verb == "card":
+            target.add_typer(card_app, name="card", help=text, rich_help_panel=STEPS_PANEL)
+            continue
+        function = _data if step.verb == "data" else _command(step.verb)
+        target.command(step.verb, help=text, rich_help_panel=STEPS_PANEL)(function)
+
+
+def _command(verb: str) -> Callable[..., None]:
+    def command(profile: ProfileOption = None) -> None:
+        _run(verb, _settings(profile))
+
+    return command
+
+
+def _data(
     profile: ProfileOption = None,
     data: DataOption = None,
     customers_file: CustomersOption = None,
     customers: CountOption = None,
 ) -> None:
-    """1. Read transactions: pseudonyms, EUR, UTC; consent, objection and erasure applied."""
-    _run(
-        "data",
-        _settings(profile, data=data, customers=customers_file, synthetic_customers=customers),
-    )
-
-
-@app.command(rich_help_panel="The flow, step by step")
-def validate(profile: ProfileOption = None) -> None:
-    """2. Check every row against the contract; reject, report, stop past the limit."""
-    _run("validate", _settings(profile))
-
-
-@app.command(rich_help_panel="The flow, step by step")
-def features(profile: ProfileOption = None) -> None:
-    """3. Point-in-time features and labels; fill the online store."""
-    _run("features", _settings(profile))
-
-
-@app.command(rich_help_panel="The flow, step by step")
-def train(profile: ProfileOption = None) -> None:
-    """4. Fit the scorecard and its benchmark."""
-    _run("train", _settings(profile))
-
-
-@app.command(rich_help_panel="The flow, step by step")
-def evaluate(profile: ProfileOption = None) -> None:
-    """5. Measure on the newest cut-off, with intervals, slices and group gaps."""
-    _run("evaluate", _settings(profile))
-
-
-card_app = typer.Typer(invoke_without_command=True)
-app.add_typer(card_app, name="card", rich_help_panel="The flow, step by step")
+    """Run step 1, on the input that the call names."""
+    chosen = {"data": data, "customers": customers_file, "synthetic_customers": customers}
+    _run("data", _settings(profile, **chosen))
 
 
 @card_app.callback()
@@ -88,7 +86,7 @@ def card(
         bool, typer.Option("--open", help="List what is still open, with its article.")
     ] = False,
 ) -> None:
-    """6. Write the model card; `--open` lists what people still have to answer."""
+    """Run step 6, or list the open questions."""
     if context.invoked_subcommand:
         return
     settings = _settings(profile)
@@ -98,18 +96,6 @@ def card(
         list_open(settings)
     else:
         _run("card", settings)
-
-
-@app.command(rich_help_panel="The flow, step by step")
-def register(profile: ProfileOption = None) -> None:
-    """7. Refuse or register: quality gate, rules, bundle, registry version."""
-    _run("register", _settings(profile))
-
-
-@app.command(rich_help_panel="The flow, step by step")
-def score(profile: ProfileOption = None) -> None:
-    """8. Score everyone who may be scored today, with reasons."""
-    _run("score", _settings(profile))
 
 
 @app.command(rich_help_panel="The flow")
@@ -122,9 +108,10 @@ def run(
     """Run all eight steps; what is unchanged is not run again."""
     import time
 
-    from churn.steps._2_validate import forget_refusal
     from sovereign_ml.cli import console
     from sovereign_ml.pipeline import source
+    from sovereign_ml.pipeline.validation_report import forget_refusal
+    from sovereign_ml.project import load_project
     from sovereign_ml.storage import dvc
 
     settings = _settings(
@@ -135,7 +122,7 @@ def run(
     start = time.time()
     dvc.reproduce(settings.root)
     forget_refusal(settings.path("valid"))
-    console.table(settings, start)
+    console.table(settings, load_project(settings.root).steps, start)
 
 
 @app.command(rich_help_panel="The flow")
@@ -143,12 +130,15 @@ def pipeline(profile: ProfileOption = None) -> None:
     """Run the same steps as a Kubeflow pipeline under the local runner."""
     from sovereign_ml.cli import console
     from sovereign_ml.kubeflow.local_runner import run_locally
+    from sovereign_ml.project import load_project
 
     settings = _settings(profile)
     console.err.print(
-        "Running the eight steps under Kubeflow's local runner; log: .churn/pipeline/log.txt"
+        "Running the steps under Kubeflow's local runner; log: .churn/pipeline/log.txt"
     )
-    console.pipeline_result(settings, run_locally(settings))
+    project = load_project(settings.root)
+    artifacts = run_locally(project, settings)
+    console.pipeline_result(settings, project.steps, artifacts)
 
 
 @app.command("compile", rich_help_panel="The flow")
@@ -158,14 +148,34 @@ def compile_pipeline(
 ) -> None:
     """Compile the Kubeflow pipeline to YAML."""
     from sovereign_ml.kubeflow.local_runner import compile_to
+    from sovereign_ml.project import load_project
 
     settings = _settings(profile)
     target = settings.root / output
     if target.suffix not in (".yaml", ".yml"):
         raise Misuse(f"{output} must end in .yaml.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    compile_to(target, settings)
+    compile_to(target, load_project(settings.root), settings)
     typer.echo(f"Wrote {output}")
+
+
+@app.command(rich_help_panel="The flow")
+def stages(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 if dvc.yaml is out of date.")
+    ] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Write dvc.yaml from the table of steps and their imports."""
+    from sovereign_ml.pipeline import stages as dvc_stages
+    from sovereign_ml.project import load_project
+
+    root = _settings(profile).root
+    if check:
+        dvc_stages.check(root, load_project(root))
+        typer.echo("dvc.yaml is up to date.")
+    else:
+        typer.echo(f"Wrote {dvc_stages.write(root, load_project(root)).name}")
 
 
 @app.command(rich_help_panel="The flow")
@@ -175,7 +185,7 @@ def push(profile: ProfileOption = None) -> None:
     from sovereign_ml.storage import dvc
 
     settings = _settings(profile)
-    count = dvc.push(settings)
+    count = dvc.push(settings.data_versions)
     bucket_sync.publish(settings, pushed=True)
     typer.echo(f"{count} files went to the DVC remote '{settings.profile.dvc_remote}'.")
 
@@ -186,7 +196,7 @@ def pull(profile: ProfileOption = None) -> None:
     from sovereign_ml.storage import dvc
 
     settings = _settings(profile)
-    count = dvc.pull(settings)
+    count = dvc.pull(settings.data_versions)
     typer.echo(f"{count} changes in data/ from the DVC remote '{settings.profile.dvc_remote}'.")
 
 
@@ -196,9 +206,9 @@ def ui(
     profile: ProfileOption = None,
 ) -> None:
     """Show runs and registry: MLflow's pages on 127.0.0.1."""
-    from sovereign_ml.registry import mlflow
+    from sovereign_ml.servers import run
 
-    mlflow.serve_ui(_settings(profile), port)
+    run.tracking_pages(_settings(profile).tracking, port)
 
 
 @app.command(rich_help_panel="The flow")

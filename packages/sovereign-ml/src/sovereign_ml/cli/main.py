@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
@@ -11,16 +13,32 @@ from sovereign_ml.cli import audit, card, deploy, flow, privacy, records, server
 from sovereign_ml.egress import allow_list, guard
 from sovereign_ml.egress.telemetry import silence
 from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.project import STANDARD_STEPS, Step, load_project
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="From transactions to a registered, explained and servable churn model.",
-)
-for part in (flow, card, records, service, deploy, servers, audit, privacy):
-    app.registered_commands += part.app.registered_commands
-    app.registered_groups += part.app.registered_groups
+PARTS = (flow, card, records, service, deploy, servers, audit, privacy)
+
+
+def application(steps: Sequence[Step] = STANDARD_STEPS) -> typer.Typer:
+    """Return the command with one subcommand for each of ``steps`` and those of every wing."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="From transactions to a registered, explained and servable churn model.",
+    )
+    flow.add_steps(app, steps)
+    for part in PARTS:
+        app.registered_commands += part.app.registered_commands
+        app.registered_groups += part.app.registered_groups
+    return app
+
+
+def _steps(root: Path) -> Sequence[Step]:
+    """Return the steps of the project in ``root``; the standard ones where there is none, as for `churn --help`."""
+    try:
+        return load_project(root).steps
+    except Misuse:
+        return STANDARD_STEPS
 
 
 def main() -> None:
@@ -28,7 +46,7 @@ def main() -> None:
     silence(os.environ)  # noqa: TID251  before anything else, for this process and its children
     allow_list.install(os.environ, sys.argv[1:])  # noqa: TID251
     try:
-        app(standalone_mode=True)
+        application(_steps(Path(os.environ.get("CHURN_ROOT", "."))))(standalone_mode=True)  # noqa: TID251
     except (Refused, Misuse) as error:
         _stop(str(error), error.exit_code)
     except SystemExit as end:

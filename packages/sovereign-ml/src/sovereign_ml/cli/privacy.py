@@ -90,7 +90,9 @@ def access(
     found = request.gather(settings, names)
     folder = (
         output
-        or settings.root / "build/access" / suppression.tombstones(settings).mark(names[0])[:12]
+        or settings.root
+        / "build/access"
+        / suppression.tombstones(settings.suppression).mark(names[0])[:12]
     )
     for path in request.write(settings, found, folder):
         typer.echo(f"Wrote {path}")

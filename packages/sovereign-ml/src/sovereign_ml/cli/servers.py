@@ -37,7 +37,8 @@ def tracking_server(
     """Run MLflow's server on PostgreSQL and S3, with users and permissions of its own."""
     from sovereign_ml.servers import run
 
-    run.tracking(_settings(profile), host, port)
+    settings = _settings(profile)
+    run.tracking_server(settings.storage, settings.secrets, host, port)
 
 
 @app.command("feature-server", rich_help_panel=PANEL)
@@ -47,18 +48,21 @@ def feature_server(
     """Run Feast's feature server, behind FEATURE_STORE_TOKEN; only the look-up can be reached."""
     from sovereign_ml.servers import run
 
-    run.features(_settings(profile), host, port)
+    settings = _settings(profile)
+    run.features(settings.feature_stores, settings.path("features"), host, port)
 
 
 @app.command(rich_help_panel=PANEL)
 def materialise(profile: ProfileOption = None) -> None:
     """Fill the online store anew from the offline store, as after a flush; nothing is computed again."""
     from sovereign_ml.features.parity import materialise_again
+    from sovereign_ml.project import load_project
 
     settings = _settings(profile)
-    typer.echo(
-        f"{materialise_again(settings):,} customers are in the online store: {settings.profile.online_store}."
-    )
+    definitions = load_project(settings.root).module("feature_repo").definitions
+    stores = settings.feature_stores
+    customers = materialise_again(settings.path("features"), stores, definitions)
+    typer.echo(f"{customers:,} customers are in the online store: {stores.online}.")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -71,8 +75,12 @@ def parity(
     """Compare every feature of every current customer, offline against online; exit 1 if one differs."""
     from sovereign_ml.errors import Refused
     from sovereign_ml.features.parity import compare
+    from sovereign_ml.project import load_project
 
-    found = compare(_settings(profile))
+    settings = _settings(profile)
+    project = load_project(settings.root)
+    names = (*project.numeric, *project.categorical)
+    found = compare(settings.path("features"), settings.feature_stores, names)
     for name in found.features:
         typer.echo(f"{name:<22} {found.customers:>8,} compared  {found.differing(name):>6,} differ")
     if output is not None:
@@ -130,25 +138,30 @@ def submit(
 ) -> None:
     """Compile the flow for Kubeflow, check it, and submit it for the data version of a git revision."""
     from sovereign_ml.kubeflow import submit as kubeflow
+    from sovereign_ml.project import load_project
 
     settings = _settings(profile)
-    folder = settings.root / output
+    folder, project = settings.root / output, load_project(settings.root)
     if schedules:
-        for name in kubeflow.schedule(settings, revision, folder):
+        for name in kubeflow.schedule(project, settings, revision, folder):
             typer.echo(f"Recurring run: {name}")
     else:
         typer.echo(
-            f"Submitted run {kubeflow.submit(settings, revision, folder)} to {settings.pipeline.host}"
+            f"Submitted run {kubeflow.submit(project, settings, revision, folder)} to {settings.pipeline.host}"
         )
 
 
 @app.command("kfp-launcher", rich_help_panel=PANEL)
 def kfp_launcher(output: FolderOption = Path("build"), profile: ProfileOption = None) -> None:
     """Write the settings by which Kubeflow keeps what tasks hand on in the bucket; once for each namespace."""
-    from sovereign_ml.kubeflow.cluster_pipeline import launcher
+    from sovereign_ml.kubeflow.launcher import launcher
 
     settings = _settings(profile)
-    _wrote(settings, settings.root / output / "kfp-launcher.yaml", launcher(settings))
+    _wrote(
+        settings,
+        settings.root / output / "kfp-launcher.yaml",
+        launcher(settings.pipeline, settings.storage),
+    )
 
 
 @app.command(rich_help_panel=PANEL)
@@ -162,7 +175,7 @@ def katib(
     from sovereign_ml.storage import dvc
 
     settings = _settings(profile)
-    found = experiment(settings, dvc.pinned(settings, revision, "features"))
+    found = experiment(settings, dvc.pinned(settings.root, revision, str(settings.paths.features)))
     _wrote(settings, settings.root / output / "katib.yaml", found)
 
 
@@ -183,14 +196,16 @@ def trial(
     """One trial of the Katib experiment: print the mean log loss over the folds."""
     import tempfile
 
-    from churn.steps._4_train import search_on
+    from sovereign_ml.project import load_project
     from sovereign_ml.storage import dvc
 
     settings = _settings(profile)
     with tempfile.TemporaryDirectory() as folder:
         features = Path(folder) / "features"
-        dvc.fetch(settings, features_version, features)
-        [row] = search_on(features, settings.train.model_copy(update={"regularisation": (c,)}))
+        dvc.fetch(settings.storage, features_version, features)
+        step = load_project(settings.root).module("steps._4_train")
+        one_value = settings.train.model_copy(update={"regularisation": (c,)})
+        [row] = step.search_on(features, one_value)
     typer.echo(f"log_loss={row['log_loss']}")
 
 

@@ -48,21 +48,6 @@ class Storage(Table):
         """``path`` or ``virtual``: where the bucket's name stands in a request."""
         return addressing_of(self.endpoint) if self.addressing == "auto" else self.addressing
 
-    def address(self, key: str) -> str:
-        """``key`` in the bucket as an address; every client is told the endpoint besides."""
-        return f"{SCHEME}{self.bucket}/{key}"
-
-    def environment(self) -> dict[str, str]:
-        """Variables for every S3 client that is not ours: boto, s3fs (DVC) and Arrow."""
-        return {
-            "AWS_ENDPOINT_URL_S3": self.endpoint,
-            "AWS_REGION": self.region,
-            "AWS_DEFAULT_REGION": self.region,
-            "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
-            "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
-
 
 class Profile(Table):
     """The seven knobs in which `local` and `eu` differ."""

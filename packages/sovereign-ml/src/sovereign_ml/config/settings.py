@@ -13,22 +13,31 @@ from pydantic import Field, ValidationError
 
 from sovereign_ml.audit import Policy as AuditPolicy
 from sovereign_ml.card.rules.policy import RulePolicy
+from sovereign_ml.config.connections import (
+    DataVersions,
+    FeatureStores,
+    LogLocation,
+    ObjectStorage,
+    SuppressionFiles,
+    Tracking,
+)
 from sovereign_ml.config.deploy import Deploy
 from sovereign_ml.config.profiles import VARIABLES, Profile, Secrets, Storage, Table
 from sovereign_ml.config.retention import Retention
 from sovereign_ml.config.tables import (
-    Card,
-    Data,
-    Evaluate,
-    Features,
-    Paths,
-    Pipeline,
-    Project,
-    Register,
-    Score,
-    Serve,
-    Train,
-    Validate,
+    CardSettings,
+    DataSettings,
+    EvaluateSettings,
+    FeatureSettings,
+    PathSettings,
+    PipelineSettings,
+    ProjectSettings,
+    RegisterSettings,
+    ScoreSettings,
+    ServeSettings,
+    TeamSettings,
+    TrainSettings,
+    ValidateSettings,
 )
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pseudonyms import parse_keys, read_or_make_keys
@@ -43,21 +52,22 @@ class Settings(Table):
 
     root: Path
     profile_name: str
-    project: Project
-    paths: Paths
-    data: Data
-    validate_: Annotated[Validate, Field(alias="validate")]
-    features: Features
-    train: Train
-    evaluate: Evaluate
-    card: Card
-    register_: Annotated[Register, Field(alias="register")]
-    score: Score
-    serve: Serve
-    pipeline: Pipeline
+    project: ProjectSettings
+    paths: PathSettings
+    data: DataSettings
+    validate_: Annotated[ValidateSettings, Field(alias="validate")]
+    features: FeatureSettings
+    train: TrainSettings
+    evaluate: EvaluateSettings
+    card: CardSettings
+    register_: Annotated[RegisterSettings, Field(alias="register")]
+    score: ScoreSettings
+    serve: ServeSettings
+    pipeline: PipelineSettings
     deploy: Deploy
     audit: AuditPolicy = AuditPolicy()
     retention: Retention = Retention()
+    team: TeamSettings = TeamSettings()
     s3: Storage
     profile: Profile
     secrets: Annotated[Secrets, Field(repr=False)]
@@ -83,8 +93,79 @@ class Settings(Table):
             raise Misuse(str(error)) from None
 
     def path(self, noun: str) -> Path:
-        """Absolute path of an artifact such as ``raw`` or ``model``."""
-        return self.root / Path(getattr(self.paths, noun))
+        """Return the absolute path of an artifact such as ``raw`` or ``model``."""
+        named = getattr(self.paths, noun, None)
+        if named is None:
+            raise Misuse(
+                f"[paths] in config.toml has no '{noun}': add the folder that the step writes."
+            )
+        return self.root / Path(named)
+
+    @property
+    def storage(self) -> ObjectStorage:
+        """Return the bucket of ``[s3]`` as the S3 clients need it."""
+        return ObjectStorage(
+            endpoint=self.s3.endpoint,
+            region=self.s3.region,
+            bucket=self.s3.bucket,
+            style=self.s3.style,
+            config_file=self.root / ".churn" / f"aws-{self.profile_name}.config",
+        )
+
+    @property
+    def tracking(self) -> Tracking:
+        """Return the tracking store and registry of the profile."""
+        return Tracking(
+            project=self.project.name,
+            profile=self.profile_name,
+            uri=self.profile.tracking_uri,
+            root=self.root,
+            user=self.secrets.user,
+            storage=self.storage,
+            password=self.secrets.tracking_password,
+            database=self.secrets.tracking_database,
+        )
+
+    @property
+    def feature_stores(self) -> FeatureStores:
+        """Return Feast's stores of the profile."""
+        return FeatureStores(
+            project=self.project.name,
+            profile=self.profile_name,
+            offline=self.profile.offline_store,
+            online=self.profile.online_store,
+            ttl_days=self.features.every_days,
+            storage=self.storage,
+            registry=self.secrets.feature_registry,
+            online_url=self.secrets.online_store,
+            token=self.secrets.feature_token,
+        )
+
+    @property
+    def data_versions(self) -> DataVersions:
+        """Return the data versions of the project and the remote of the profile."""
+        return DataVersions(
+            root=self.root,
+            profile=self.profile_name,
+            remote=self.profile.dvc_remote,
+            storage=self.storage,
+        )
+
+    @property
+    def log_location(self) -> LogLocation:
+        """Return where the decision log is: the file, once the service has made it, or the server's address."""
+        setting = self.profile.decision_log
+        if not setting.startswith("sqlite:///"):
+            secret = self.secrets.decision_log
+            return LogLocation(setting, secret.get_secret_value() if secret else "")
+        path = self.root / setting.removeprefix("sqlite:///")
+        return LogLocation(setting, f"sqlite:///{path}" if path.is_file() else "")
+
+    @property
+    def suppression(self) -> SuppressionFiles:
+        """Return where the suppression list lies, with the keys by which it knows people."""
+        copy = self.secrets.key_file.with_suffix(".tombstones")
+        return SuppressionFiles(self.root / "governance", copy, self.pseudonym_keys)
 
     @property
     def rule_policy(self) -> RulePolicy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sovereign_ml.card.rules.policy import RulePolicy
 from sovereign_ml.config.profiles import Table
@@ -14,7 +14,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
 
 
-class Project(Table):
+class ProjectSettings(Table):
     """Who owns the project."""
 
     name: str
@@ -24,8 +24,11 @@ class Project(Table):
     dpo_contact: str
 
 
-class Paths(Table):
-    """Where each step writes, relative to the project's root."""
+class PathSettings(Table):
+    """Where each step writes, relative to the project's root. Own steps add a noun of their own."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Path]
 
     source: Path
     raw: Path
@@ -59,7 +62,7 @@ class CustomerColumns(Table):
     country: str = ""
 
 
-class Synthetic(Table):
+class ShopSettings(Table):
     """The built-in shop."""
 
     customers: Count
@@ -67,7 +70,7 @@ class Synthetic(Table):
     seed: int
 
 
-class Data(Table):
+class DataSettings(Table):
     """Step 1."""
 
     transactions: str
@@ -79,16 +82,21 @@ class Data(Table):
     columns: Columns
     rates: dict[str, Annotated[float, Field(gt=0)]]
     customer_columns: CustomerColumns
-    synthetic: Synthetic
+    synthetic: ShopSettings
+
+    @property
+    def asks_consent(self) -> bool:
+        """Return whether the processing stands on consent: the customers table has such a column."""
+        return bool(self.customers and self.customer_columns.consent)
 
 
-class Validate(Table):
+class ValidateSettings(Table):
     """Step 2."""
 
     max_rejected_share: Share
 
 
-class Features(Table):
+class FeatureSettings(Table):
     """Step 3; all in days."""
 
     cutoffs: Annotated[int, Field(ge=3)]
@@ -98,7 +106,7 @@ class Features(Table):
     lookback_days: Count
 
     @model_validator(mode="after")
-    def _labels_end_before_the_next_cutoff(self) -> Features:
+    def _labels_end_before_the_next_cutoff(self) -> FeatureSettings:
         if self.every_days < self.horizon_days:
             raise ValueError(
                 "every_days must be at least horizon_days: else training labels reach into the test set"
@@ -106,7 +114,7 @@ class Features(Table):
         return self
 
 
-class Train(Table):
+class TrainSettings(Table):
     """Step 4."""
 
     knots: Annotated[int, Field(ge=2, le=20)]
@@ -117,7 +125,7 @@ class Train(Table):
     seed: int
 
 
-class Evaluate(Table):
+class EvaluateSettings(Table):
     """Step 5."""
 
     bootstrap: Count
@@ -127,13 +135,13 @@ class Evaluate(Table):
     seed: int
 
 
-class Card(Table):
+class CardSettings(Table):
     """Step 6: the numbers of the rules that are policy and not law."""
 
     policy: RulePolicy
 
 
-class Register(Table):
+class RegisterSettings(Table):
     """Step 7: the quality gate."""
 
     min_roc_auc: Share
@@ -142,14 +150,14 @@ class Register(Table):
     max_fairness_gap: Share
 
 
-class Score(Table):
+class ScoreSettings(Table):
     """Step 8: bands by the upper limit of the churn probability, lowest first."""
 
     bands: Annotated[dict[str, Share], Field(min_length=2)]
     action_band: str
 
     @model_validator(mode="after")
-    def _bands_cover_all(self) -> Score:
+    def _bands_cover_all(self) -> ScoreSettings:
         limits = list(self.bands.values())
         if limits != sorted(set(limits)) or limits[-1] != 1:
             raise ValueError("the upper limits of the bands must rise and end at 1")
@@ -164,14 +172,14 @@ class Score(Table):
         return below[list(self.bands).index(self.action_band)]
 
 
-class Serve(Table):
+class ServeSettings(Table):
     """Where `churn serve` listens."""
 
     host: str
     port: Annotated[int, Field(ge=1, le=65535)]
 
 
-class Pipeline(Table):
+class PipelineSettings(Table):
     """The flow on Kubeflow: image by digest, server, what a step gets, schedules (cron with seconds)."""
 
     image: str
@@ -186,3 +194,9 @@ class Pipeline(Table):
     score_schedule: str
     train_schedule: str
     retain_schedule: str
+
+
+class TeamSettings(BaseModel):
+    """``[team]``: settings of the team's own steps; any keys, not checked by the library."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")

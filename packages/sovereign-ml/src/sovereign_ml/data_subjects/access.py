@@ -44,7 +44,7 @@ def gather(settings: Settings, names: Sequence[str]) -> access_report.Access:
     card = read(need(settings.path("card"), "card") / "card.json")
     decisions: list[access_report.Decision] = []
     objected = False
-    with objections.decision_log(settings) as log:
+    with objections.decision_log(settings.log_location) as log:
         if log:
             decisions = [made for name in names for made in access_report.decisions(log, name)]
             objected = bool(log.objectors() & set(names))

@@ -12,7 +12,7 @@ from sovereign_ml.card.render.speech import OPEN_TEXT, said
 from sovereign_ml.card.schema.card import Card
 from sovereign_ml.config.retention import Retention
 from sovereign_ml.decision_log import DecisionLog, Entry
-from sovereign_ml.decisions.feature_contract import Contract
+from sovereign_ml.decisions.feature_contract import FeatureContract
 from sovereign_ml.decisions.policy import Policy
 from sovereign_ml.model.explain import Explainer
 from sovereign_ml.model.scorecard import Scorecard
@@ -147,7 +147,7 @@ def explainer_of(log: DecisionLog, reference: str) -> Explainer | None:
     kept = json.loads(entries[0].body)
     return Explainer(
         Scorecard.model_validate(kept["model"]),
-        Contract.model_validate(kept["contract"]),
+        FeatureContract.model_validate(kept["contract"]),
         Policy.model_validate(kept["policy"]),
     )
 

@@ -30,20 +30,22 @@ def publish(settings: Settings, *, pushed: bool = False) -> None:
     """
     if settings.profile.dvc_remote != dvc_versions.BUCKET:
         return
-    there = s3.maybe(settings, _key(settings, TOMBSTONES)) or b""
+    there = s3.maybe(settings.storage, _key(settings, TOMBSTONES)) or b""
     here = (
-        path.read_text(encoding="utf-8") for path in suppression.stones(settings) if path.is_file()
+        path.read_text(encoding="utf-8")
+        for path in suppression.paths(settings.suppression)
+        if path.is_file()
     )
     known = dict.fromkeys(line for text in (there.decode(), *here) for line in marks(text))
     s3.write(
-        settings,
+        settings.storage,
         _key(settings, TOMBSTONES),
         (HEADER + "".join(f"{line}\n" for line in known)).encode(),
     )
     others = [_folder(settings) / name for name in OTHERS]
     for path in (*others, settings.path("source")) if pushed else others:
         if path.is_file():
-            s3.write(settings, _key(settings, path.name), path.read_bytes())
+            s3.write(settings.storage, _key(settings, path.name), path.read_bytes())
 
 
 def take(settings: Settings) -> None:
@@ -54,7 +56,7 @@ def take(settings: Settings) -> None:
         *(_folder(settings) / name for name in (TOMBSTONES, *OTHERS)),
         settings.path("source"),
     ):
-        found = s3.maybe(settings, _key(settings, path.name))
+        found = s3.maybe(settings.storage, _key(settings, path.name))
         if found is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(found)

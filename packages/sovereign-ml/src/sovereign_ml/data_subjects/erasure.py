@@ -48,7 +48,9 @@ def erase(settings: Settings, people: Sequence[str], reference: str = "") -> Rec
     Raises Misuse if nobody is named and nothing was interrupted, or if a server of the profile is not reached.
     """
     receipt = _resume(settings)
-    if receipt and set(receipt.people) >= set(map(suppression.tombstones(settings).mark, people)):
+    if receipt and set(receipt.people) >= set(
+        map(suppression.tombstones(settings.suppression).mark, people)
+    ):
         return receipt
     if not people:
         raise Misuse(
@@ -60,7 +62,9 @@ def erase(settings: Settings, people: Sequence[str], reference: str = "") -> Rec
 
 def returned(settings: Settings) -> list[str]:
     """Pseudonyms of erased people who are there again, out of a backup: in any table of theirs, or in the log."""
-    return sorted(suppression.tombstones(settings).among(store_inventory.everybody(settings)))
+    return sorted(
+        suppression.tombstones(settings.suppression).among(store_inventory.everybody(settings))
+    )
 
 
 def _resume(settings: Settings) -> Receipt | None:
@@ -106,7 +110,10 @@ def _one_source(settings: Settings, given: str, expression: str, people: set[str
 
 def _procedure(settings: Settings, places: Sequence[Store] = ()) -> Erasure:
     return Erasure(
-        places, suppression.tombstones(settings), settings.root / JOURNAL, settings.root / RECEIPTS
+        places,
+        suppression.tombstones(settings.suppression),
+        settings.root / JOURNAL,
+        settings.root / RECEIPTS,
     )
 
 

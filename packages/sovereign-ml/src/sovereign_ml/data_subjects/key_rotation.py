@@ -52,9 +52,9 @@ def rotate(settings: Settings, file: Path | None = None) -> Carried:
     stones = _tombstones(settings, names, new, former)
     objections = _log(settings, names, stones)
     suppression.note_key(
-        settings, new
+        settings.suppression, new
     )  # from here on step 1 refuses the former key, until this is done
-    corrected = corrections.rename(settings, names)
+    corrected = corrections.rename(settings.path("raw"), names)
     in_use = settings.secrets.pseudonym_key is None
     target = settings.secrets.key_file if in_use else path
     write_durably(target, "".join(f"{key.hex()}\n" for key in (new, *former)), mode=0o600)
@@ -74,7 +74,7 @@ def _tombstones(
     settings: Settings, names: Mapping[str, str], new: bytes, former: Sequence[bytes]
 ) -> list[str]:
     """The new pseudonyms of the erased whom the source still names; the others are known by their former key."""
-    stones = Tombstones(suppression.stones(settings), new, former)
+    stones = Tombstones(suppression.paths(settings.suppression), new, former)
     erased = sorted({names[one] for one in stones.among(names)})
     if erased:
         stones.add(erased, day=f"{datetime.now(UTC):%Y-%m-%d}", receipt="key-rotation")
@@ -83,7 +83,7 @@ def _tombstones(
 
 def _log(settings: Settings, names: Mapping[str, str], erased: Sequence[str]) -> int:
     """The service knows no key: who objected or was erased is barred under the new pseudonym too."""
-    with operation.decision_log(settings) as log:
+    with operation.decision_log(settings.log_location) as log:
         if log is None:
             return 0
         there = log.objectors()

@@ -42,7 +42,7 @@ def rectify(
     """
     rows, person = _rows(settings, names, purchase), names[0]
     before = dvc.data_version(settings.path("raw"))
-    corrections.add(settings, person, purchase, values)
+    corrections.add(settings.path("raw"), person, purchase, values)
     source.refresh(settings)
     dvc_versions.run_only(settings.root, AGAIN)
     again, noted = _decide(settings, names, f"Corrected on request: {', '.join(values)}")
@@ -50,7 +50,7 @@ def rectify(
     found = Rectification(
         id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
         reference=reference,
-        person=suppression.tombstones(settings).mark(person),
+        person=suppression.tombstones(settings.suppression).mark(person),
         at=now,
         columns=tuple(values),
         rows=rows,
@@ -87,7 +87,7 @@ def _decide(settings: Settings, names: Sequence[str], text: str) -> tuple[Again 
     current = read_json(features / "summary.json")["current"]
     rows = ParquetRows().rows(features / "snapshots.parquet", names[0])
     today = [row for row in rows if str(row["event_timestamp"])[:10] == current[:10]]
-    with objections.decision_log(settings) as log:
+    with objections.decision_log(settings.log_location) as log:
         if log is None or not today:
             return None, []
         row: dict[str, Any] = {

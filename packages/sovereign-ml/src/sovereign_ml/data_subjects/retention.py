@@ -34,18 +34,6 @@ from sovereign_ml.privacy.retention_plan import Due, Keeper
 from sovereign_ml.privacy.tombstones import write_durably
 from sovereign_ml.storage.artifacts import read_json
 
-LAST_RUN = Path(suppression.FOLDER) / "retention.json"
-CARD = {
-    "raw": "raw",
-    "features": "features",
-    "snapshots": "train_snapshot",
-    "dvc_versions": "dvc_cache",
-    "runs": "experiment_log",
-    "models": "model",
-    "scores": "scores",
-    "decisions": "decision_log",
-}
-"""Classes of [retention] under the names that the card has for them."""
 NOTES = Path(".churn/rights/retention.json")
 
 
@@ -87,15 +75,10 @@ def apply(settings: Settings, now: datetime, planned: Sequence[Due] | None = Non
     source.note_what_is_gone(settings)
     dvc_versions.commit(settings.root, json.loads(notes.read_text(encoding="utf-8")))
     retention_plan.apply(others, due, now)
-    retention_plan.note(settings.root / LAST_RUN, now, plan(settings, now))
+    retention_plan.note(settings.root / retention_plan.LAST_RUN, now, plan(settings, now))
     bucket_sync.publish(settings)
     notes.unlink()
     return due
-
-
-def last_run(settings: Settings) -> retention_plan.LastRun | None:
-    """When `churn retain --apply` last ran, and what was left."""
-    return retention_plan.last_run(settings.root / LAST_RUN)
 
 
 def now() -> datetime:

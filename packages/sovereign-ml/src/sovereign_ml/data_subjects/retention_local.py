@@ -59,7 +59,7 @@ class Rows(Keeping):
         """Write each file anew without the rows."""
         for one in (one for one in due if self._path(one) in self.files):
             if self.data_class == "raw":
-                suppression.expire_before(self.settings, one.before)
+                suppression.expire_before(self.settings.suppression, one.before)
             ParquetRows().remove_where(self._path(one), self._condition(one.before))
 
     def _condition(self, before: datetime) -> str:
@@ -175,14 +175,14 @@ class LogEntries(Keeping):
     def due(self, now: datetime) -> list[Due]:
         """One entry for all of them."""
         before = self.rule.before(now)
-        with objections.decision_log(self.settings) as log:
+        with objections.decision_log(self.settings.log_location) as log:
             count = log.older(_stamp(before), self.kinds) if log else 0
         return [self._due("decision log", count, "entries", before)] if count else []
 
     def expire(self, due: Sequence[Due]) -> None:
         """Blank them; the chain keeps holding."""
         for one in due:
-            with objections.decision_log(self.settings) as log:
+            with objections.decision_log(self.settings.log_location) as log:
                 if log:
                     log.expire(_stamp(one.before), self.kinds)
 

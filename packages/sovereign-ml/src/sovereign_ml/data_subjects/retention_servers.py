@@ -47,9 +47,9 @@ class BucketVersions(Keeping):
     def _needed(self, objects: Objects, listed: Sequence[Version], before: datetime) -> set[str]:
         """What a version of the data in force since then names, and the file that Feast's registry names."""
         named = dvc_versions.named(self.settings.root, before)
-        feast_file = source_of(self.settings.path("features"), self.settings).partition(
-            f"{self.settings.s3.bucket}/"
-        )[2]
+        feast_file = source_of(
+            self.settings.path("features"), self.settings.feature_stores
+        ).partition(f"{self.settings.s3.bucket}/")[2]
         return (
             {"", feast_file}
             | named

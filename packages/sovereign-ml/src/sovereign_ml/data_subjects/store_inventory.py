@@ -16,7 +16,6 @@ from sovereign_ml.data_subjects.stores.formats import format_of
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows
 from sovereign_ml.data_subjects.stores.s3_versions import Bucket
 from sovereign_ml.decision_log import open_log
-from sovereign_ml.features.feast_stores import remote
 from sovereign_ml.privacy import objections
 
 FORMATS = (ParquetRows(), OnlineRows())
@@ -49,7 +48,7 @@ def every(
 def _servers(settings: Settings) -> list[Store]:
     """What the profile keeps on servers besides the decision log and MLflow's database."""
     found: list[Store] = []
-    if remote(settings):
+    if settings.feature_stores.on_servers:
         found += [
             redis_postgres.PostgresRows("Feast's registry", settings, "feature_registry"),
             Bucket(settings, FORMATS),
@@ -85,9 +84,9 @@ def everybody(settings: Settings) -> set[str]:
         *dvc_versions.places(settings.root, settings.profile.dvc_remote).values(),
     ]
     found = _in_files(path for folder in folders for path in folder.rglob("*") if path.is_file())
-    if remote(settings):
+    if settings.feature_stores.on_servers:
         found |= s3_versions.held_in(settings, FORMATS[0], KEY)
-    with objections.decision_log(settings) as opened:
+    with objections.decision_log(settings.log_location) as opened:
         return found | (
             {entry.subject for entry in opened.entries() if entry.subject} if opened else set()
         )
@@ -106,5 +105,5 @@ def _in_files(paths: Iterable[Path]) -> set[str]:
 def drop(settings: Settings, stages: Sequence[str]) -> None:
     """Remove the outputs of ``stages`` from ``data/`` and wherever DVC keeps them."""
     gone = dvc_versions.drop(settings.root, settings.profile.dvc_remote, stages)
-    if remote(settings):
+    if settings.feature_stores.on_servers:
         s3_versions.drop(settings, gone)

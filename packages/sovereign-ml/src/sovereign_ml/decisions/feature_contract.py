@@ -63,7 +63,7 @@ class Since(_Frozen):
 Link = Annotated[Nested | Ratio | Since, Field(discriminator="kind")]
 
 
-class Contract(_Frozen):
+class FeatureContract(_Frozen):
     """The inputs of the model and the links a changed input must respect (used by counterfactuals)."""
 
     schema_version: Literal["1"] = "1"
@@ -71,7 +71,7 @@ class Contract(_Frozen):
     links: tuple[Link, ...] = ()
 
     @model_validator(mode="after")
-    def _names_are_known_and_unique(self) -> Contract:
+    def _names_are_known_and_unique(self) -> FeatureContract:
         names = [feature.name for feature in self.features]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"features listed twice: {', '.join(twice)}")

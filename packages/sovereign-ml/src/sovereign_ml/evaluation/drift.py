@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from churn.contract import CATEGORICAL, NUMERIC
 from sovereign_ml.model.scorecard import Floats
 
 if TYPE_CHECKING:
@@ -23,15 +22,17 @@ def compare(
     current: pd.DataFrame,
     groups: Mapping[str, tuple[Column, Column]],
     smallest: int,
+    numeric: Sequence[str],
+    categorical: Sequence[str],
 ) -> dict[str, Any]:
     """``groups`` with their shares, and ``shifts``: the total variation distance of each input and each group column.
 
     0 says that training rows (n) and the people scored now (m) are alike, 1 that they share no value. A share of fewer
     than ``smallest`` people is None.
     """
-    shifts = [_shift(name, "input", *_binned(past[name], current[name])) for name in NUMERIC]
+    shifts = [_shift(name, "input", *_binned(past[name], current[name])) for name in numeric]
     shifts += [
-        _shift(name, "input", named(past[name]), named(current[name])) for name in CATEGORICAL
+        _shift(name, "input", named(past[name]), named(current[name])) for name in categorical
     ]
     shown = []
     for name, (before, now) in groups.items():

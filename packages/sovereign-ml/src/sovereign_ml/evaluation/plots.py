@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from churn.contract import FEATURES
 from sovereign_ml.model.scorecard import Scorecard
+from sovereign_ml.project import Feature
 
 INK, ACCENT, SOFT = "#1f2933", "#0b6e99", "#b8c4ce"
 
@@ -39,12 +39,14 @@ def _figure(
         plt.close(figure)
 
 
-def draw(folder: Path, metrics: dict[str, Any], card: Scorecard) -> None:
+def draw(
+    folder: Path, metrics: dict[str, Any], card: Scorecard, features: Sequence[Feature]
+) -> None:
     """Write every picture of the report into ``folder``."""
     folder.mkdir()
     _calibration(folder / "calibration.svg", metrics)
     _rolling(folder / "rolling.svg", metrics["rolling"])
-    _curves(folder / "curves.svg", card)
+    _curves(folder / "curves.svg", card, features)
 
 
 def _calibration(path: Path, metrics: dict[str, Any]) -> None:
@@ -82,10 +84,10 @@ def _rolling(path: Path, rolling: list[dict[str, Any]]) -> None:
         ax.legend(frameon=False, loc="lower left")
 
 
-def _curves(path: Path, card: Scorecard) -> None:
+def _curves(path: Path, card: Scorecard, features: Sequence[Feature]) -> None:
     import numpy as np
 
-    labels = {f.name: (f.label, f.unit) for f in FEATURES}
+    labels = {f.name: (f.label, f.unit) for f in features}
     rows = -(-len(card.numeric) // 4)
     limit = max(abs(h) for curve in card.numeric for h in curve.log_odds) * 1.1 or 1.0
     with _figure(path, 11, 2.3 * rows, rows, 4) as axes:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from churn.contract import CATEGORICAL, NUMERIC
 from sovereign_ml.evaluation.drift import binned, edges, named
 from sovereign_ml.model.scorecard import Floats
 
@@ -22,7 +21,13 @@ SCORE, TOGETHER = "score", "all_inputs_together"
 
 
 def associations(
-    frame: pd.DataFrame, p: Floats, groups: Mapping[str, Column], smallest: int, seed: int
+    frame: pd.DataFrame,
+    p: Floats,
+    groups: Mapping[str, Column],
+    smallest: int,
+    seed: int,
+    numeric: Sequence[str],
+    categorical: Sequence[str],
 ) -> list[dict[str, Any]]:
     """One entry for each input, the score ``p`` (n,) and all inputs together, and each column of ``groups``.
 
@@ -30,7 +35,7 @@ def associations(
     one more. "Together" compares the group with what a small cross-validated tree guesses from all inputs. Groups
     under ``smallest`` are left out; no count of a cell is kept.
     """
-    columns = _columns(frame, p)
+    columns = _columns(frame, p, numeric, categorical)
     found = []
     for name, values in groups.items():
         sizes = values.value_counts()
@@ -38,7 +43,7 @@ def associations(
         if values[kept].nunique() < 2:
             continue
         told = {label: column[kept] for label, column in columns.items()}
-        told[TOGETHER] = _guessed(frame[kept], values[kept], seed)
+        told[TOGETHER] = _guessed(_codes(frame[kept], numeric, categorical), values[kept], seed)
         found += [
             {
                 "feature": label,
@@ -59,21 +64,29 @@ def cramers_v(one: Any, other: Any) -> float:
     return 0.0 if min(table.shape) < 2 else round(float(association(table, method="cramer")), 6)
 
 
-def _columns(frame: pd.DataFrame, p: Floats) -> dict[str, Column]:
+def _columns(
+    frame: pd.DataFrame, p: Floats, numeric: Sequence[str], categorical: Sequence[str]
+) -> dict[str, Column]:
     import pandas as pd
 
-    numbers = {name: frame[name] for name in NUMERIC} | {SCORE: pd.Series(p)}
-    told = {name: binned(values, edges(values, BINS)) for name, values in numbers.items()}
-    return told | {name: named(frame[name]) for name in CATEGORICAL}
+    numbers = {name: frame[name] for name in numeric} | {SCORE: pd.Series(p)}
+    binned_numbers = {name: binned(values, edges(values, BINS)) for name, values in numbers.items()}
+    return binned_numbers | {name: named(frame[name]) for name in categorical}
 
 
-def _guessed(frame: pd.DataFrame, values: Column, seed: int) -> Column:
+def _codes(frame: pd.DataFrame, numeric: Sequence[str], categorical: Sequence[str]) -> Floats:
+    """Return all inputs as numbers, shape (n, features)."""
+    import pandas as pd
+
+    codes = {name: pd.factorize(frame[name])[0] for name in categorical}
+    return frame[list(numeric)].assign(**codes).to_numpy(dtype=float)
+
+
+def _guessed(inputs: Floats, values: Column, seed: int) -> Column:
     import pandas as pd
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.tree import DecisionTreeClassifier
 
-    codes = {name: pd.factorize(frame[name])[0] for name in CATEGORICAL}
-    inputs = frame[list(NUMERIC)].assign(**codes).to_numpy(dtype=float)
     tree = DecisionTreeClassifier(
         max_depth=4, min_samples_leaf=20, class_weight="balanced", random_state=seed
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sovereign_ml.config.tables import Register
+from sovereign_ml.config.tables import RegisterSettings
 
 
-def reasons_against(metrics: Mapping[str, Any], limits: Register) -> list[str]:
+def reasons_against(metrics: Mapping[str, Any], limits: RegisterSettings) -> list[str]:
     """Why these figures are not good enough, one line each with the figure and the limit; empty when they are."""
     model, constant = metrics["model"], metrics["baselines"]["constant_rate"]["brier"]
     auc, brier, slope = (model[name]["value"] for name in ("roc_auc", "brier", "calibration_slope"))

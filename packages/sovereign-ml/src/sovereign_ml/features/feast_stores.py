@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.connections import FeatureStores, required
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.storage import s3
 
@@ -17,35 +17,30 @@ WAIT_MINUTES = 15
 """How long one pipeline waits for another that is writing to the same registry."""
 
 
-def remote(settings: Settings) -> bool:
-    """Whether the stores are servers."""
-    return settings.profile.offline_store == "s3"
-
-
-def registry(folder: Path, settings: Settings) -> Any:
+def registry(folder: Path, stores: FeatureStores) -> Any:
     """A file in ``folder``, or tables in PostgreSQL."""
-    if not remote(settings):
+    if not stores.on_servers:
         return str(folder / "registry.db")
-    url = settings.secrets.need("feature_registry")
+    url = required(stores.registry, "feature_registry")
     path = url.replace("postgresql://", "postgresql+psycopg://", 1)
     return {"registry_type": "sql", "path": path, "cache_ttl_seconds": 60}
 
 
-def offline(settings: Settings) -> dict[str, Any]:
+def offline(stores: FeatureStores) -> dict[str, Any]:
     """DuckDB over Parquet, here or on S3."""
-    if not remote(settings):
+    if not stores.on_servers:
         return {"type": "duckdb"}
-    s3.announce(settings)
+    s3.announce(stores.storage)
     kind = "sovereign_ml.features.feast_s3.S3OfflineStore"
-    return {"type": kind, "region": settings.s3.region, "style": settings.s3.style}
+    return {"type": kind, "region": stores.storage.region, "style": stores.storage.style}
 
 
-def online(folder: Path, settings: Settings) -> dict[str, Any]:
+def online(folder: Path, stores: FeatureStores) -> dict[str, Any]:
     """SQLite in ``folder``, Redis, or PostgreSQL."""
-    kind = settings.profile.online_store
+    kind = stores.online
     if kind == "sqlite":
         return {"type": "sqlite", "path": str(folder / "online.db")}
-    parts = urlsplit(settings.secrets.need("online_store"))
+    parts = urlsplit(required(stores.online_url, "online_store"))
     if kind == "redis" and parts.scheme in ("redis", "rediss"):
         return {"type": "redis", "connection_string": _redis(parts)}
     if kind == "postgresql" and parts.scheme == "postgresql":
@@ -75,44 +70,44 @@ def _postgres(parts: Any) -> dict[str, Any]:
     }
 
 
-def source(snapshots: Path, settings: Settings) -> Any:
+def source(snapshots: Path, stores: FeatureStores) -> Any:
     """The snapshots as a Feast source. On S3 their name is their content, so that no pipeline reads another's."""
     from feast import FileSource
 
-    if not remote(settings):
+    if not stores.on_servers:
         # Relative, so that the registry is the same on every machine; Feast's DuckDB store takes it from the working
         # directory and not from repo_path, hence the chdir in feast.py.
         return FileSource(path=snapshots.name, timestamp_field="event_timestamp")
     with snapshots.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     address = s3.upload(
-        settings, snapshots, f"feast/{settings.project.name}/{content}/{snapshots.name}"
+        stores.storage, snapshots, f"feast/{stores.project}/{content}/{snapshots.name}"
     )
     return FileSource(
         name=snapshots.stem,
         path=address,
         timestamp_field="event_timestamp",
-        s3_endpoint_override=settings.s3.endpoint,
+        s3_endpoint_override=stores.storage.endpoint,
     )
 
 
 @contextmanager
-def alone(settings: Settings) -> Iterator[None]:
+def alone(stores: FeatureStores) -> Iterator[None]:
     """Hold the registry of this project: of two pipelines at once the second waits until the first has materialised."""
-    if not remote(settings):
+    if not stores.on_servers:
         yield
         return
     import psycopg
 
     with (
-        reached(settings),
-        psycopg.connect(settings.secrets.need("feature_registry"), autocommit=True) as connection,
+        reached(stores),
+        psycopg.connect(
+            required(stores.registry, "feature_registry"), autocommit=True
+        ) as connection,
     ):
         connection.execute(f"SET lock_timeout = '{WAIT_MINUTES}min'")
         try:
-            connection.execute(
-                "SELECT pg_advisory_lock(hashtext(%s))", [f"feast {settings.project.name}"]
-            )
+            connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [f"feast {stores.project}"])
         except psycopg.errors.LockNotAvailable:
             raise Refused(
                 f"Another pipeline has been writing to the feature registry for {WAIT_MINUTES} minutes: wait for it, "
@@ -122,9 +117,9 @@ def alone(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def reached(settings: Settings) -> Iterator[None]:
+def reached(stores: FeatureStores) -> Iterator[None]:
     """One line, without address or password, where a server of the profile does not answer."""
-    if not remote(settings):
+    if not stores.on_servers:
         yield
         return
     import psycopg
@@ -134,13 +129,13 @@ def reached(settings: Settings) -> Iterator[None]:
     try:
         yield
     except (psycopg.OperationalError, sqlalchemy.exc.OperationalError):
-        raise _away("PostgreSQL", "CHURN_FEATURE_REGISTRY_URL", settings) from None
+        raise _away("PostgreSQL", "CHURN_FEATURE_REGISTRY_URL", stores) from None
     except redis.exceptions.RedisError:
-        raise _away("Redis", "CHURN_ONLINE_STORE_URL", settings) from None
+        raise _away("Redis", "CHURN_ONLINE_STORE_URL", stores) from None
 
 
-def _away(server: str, variable: str, settings: Settings) -> Misuse:
+def _away(server: str, variable: str, stores: FeatureStores) -> Misuse:
     return Misuse(
-        f"{server} ({variable}) does not answer: `churn doctor --profile {settings.profile_name}` says more. "
+        f"{server} ({variable}) does not answer: `churn doctor --profile {stores.profile}` says more. "
         "Nothing half-written was kept; the same command goes on from here."
     )

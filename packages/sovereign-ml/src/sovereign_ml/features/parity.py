@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn.contract import FEATURES
-from sovereign_ml.config.settings import Settings
-from sovereign_ml.features import feast
-from sovereign_ml.features import feast_stores as stores
+from sovereign_ml.config.connections import FeatureStores
+from sovereign_ml.features import feast, feast_stores
 from sovereign_ml.storage.artifacts import need, read_json
 
 if TYPE_CHECKING:
@@ -40,45 +40,44 @@ class Parity:
         return sum(row.feature == feature for row in self.differences)
 
 
-def compare(settings: Settings) -> Parity:
+def compare(folder: Path, stores: FeatureStores, features: Sequence[str]) -> Parity:
     """Read the newest snapshot of every current customer through Feast, offline and online.
 
-    Values are equal when they are the same bits or both missing: the online store holds copies, not approximations.
+    ``folder`` is the artifact of step 3. Values are equal when they are the same bits or both missing: the online store
+    holds copies, not approximations.
     """
-    folder = need(settings.path("features"), "features")
+    need(folder, "features")
     current = read_json(folder / "summary.json")["current"]
-    customers = _customers(settings, current)
-    with stores.reached(settings):
-        store = feast.store(folder, settings)
+    customers = _customers(folder, current)
+    with feast_stores.reached(stores):
+        store = feast.open_store(folder, stores)
         offline, online = _offline(store, customers, current), _online(store, customers)
-    names = tuple(feature.name for feature in FEATURES)
-    found = [
+    differences = [
         Difference(customer, name, before, after)
-        for name in names
+        for name in features
         for customer, before, after in zip(
             customers, _values(offline[name]), _values(online[name]), strict=True
         )
         if before != after
     ]
-    found.sort(key=lambda row: (row.customer_id, row.feature))
-    return Parity(current, len(customers), names, tuple(found))
+    differences.sort(key=lambda row: (row.customer_id, row.feature))
+    return Parity(current, len(customers), tuple(features), tuple(differences))
 
 
-def materialise_again(settings: Settings) -> int:
+def materialise_again(folder: Path, stores: FeatureStores, definitions: feast.Definitions) -> int:
     """Write the newest snapshot into the online store, as step 3 did; return how many customers it has."""
-    folder = need(settings.path("features"), "features")
+    need(folder, "features")
     current = read_json(folder / "summary.json")["current"]
-    with stores.alone(settings):
-        feast.materialise(feast.apply(folder, settings), datetime.fromisoformat(current))
-    return len(_customers(settings, current))
+    with feast_stores.alone(stores):
+        store = feast.apply(folder, stores, definitions)
+        feast.materialise(store, datetime.fromisoformat(current))
+    return len(_customers(folder, current))
 
 
-def _customers(settings: Settings, current: str) -> list[str]:
+def _customers(folder: Path, current: str) -> list[str]:
     import pandas as pd
 
-    rows = pd.read_parquet(
-        settings.path("features") / feast.SNAPSHOTS, columns=["customer_id", "event_timestamp"]
-    )
+    rows = pd.read_parquet(folder / feast.SNAPSHOTS, columns=["customer_id", "event_timestamp"])
     return sorted(rows.loc[rows["event_timestamp"] == pd.Timestamp(current), "customer_id"])
 
 

@@ -1,83 +1,36 @@
-"""The flow on Kubeflow: the same steps as thin components, compiled to YAML or run by the local runner."""
+"""The flow under Kubeflow's local runner, and compiled to YAML: without cluster, container or package index."""
 
 from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from sovereign_ml.config.settings import Settings, pass_on
 from sovereign_ml.errors import Refused
-from sovereign_ml.pipeline.flow import BY_VERB, STEPS, Step
+from sovereign_ml.kubeflow.tasks import Tasks
+from sovereign_ml.project import Project
 
 
-def run_step_on(verb: str, inputs: dict[str, str], output: str) -> None:
-    """What every component calls: the step's function on Kubeflow's paths, with the settings of config.toml."""
-    from sovereign_ml.config import settings as configuration
-    from sovereign_ml.data_subjects import bucket_sync
-    from sovereign_ml.egress import allow_list
-    from sovereign_ml.pipeline import source
-
-    with allow_list.task(configuration.ENVIRONMENT):
-        settings = configuration.load()
-        if verb in bucket_sync.READERS:
-            bucket_sync.take(settings)
-        step = BY_VERB[verb]
-        paths = [
-            source.refresh(settings) if noun == "source" else Path(inputs[noun])
-            for noun in step.reads
-        ]
-        step.function()(*paths, Path(output), settings=settings)
+def pipeline_of(project: Project, settings: Settings, kind: str, *, on_cluster: bool) -> Any:
+    """Return the kfp pipeline ``kind`` that ``pipeline.py`` of the project defines."""
+    tasks = Tasks(project, settings.project, settings.pipeline, on_cluster=on_cluster)
+    return project.module("pipeline").PIPELINES[kind](tasks)
 
 
-def build(settings: Settings) -> Any:
-    """The pipeline as a kfp object: one component a step, in the order of the flow, joined by artifacts."""
-    from kfp import dsl
-
-    def whole_flow():  # type: ignore[no-untyped-def]  # kfp reads an annotation here as an output
-        for _ in chain(settings, STEPS, {}):
-            pass
-
-    named = dsl.pipeline(
-        name=settings.project.name, description=f"{settings.project.title}: from data to scores"
-    )
-    return named(whole_flow)
-
-
-def chain(
-    settings: Settings, steps: Iterable[Step], made: dict[str, Any]
-) -> Iterator[tuple[str, Any]]:
-    """Each of ``steps`` as a task, fed from ``made`` and adding to it: (verb, task), for the caller to set up."""
-    from sovereign_ml.kubeflow import components
-
-    for step in steps:
-        task = wrap(settings, getattr(components, step.verb))(
-            **{noun: made[noun] for noun in step.reads if noun in made}
-        )
-        task.set_display_name(f"{step.number} {step.verb}")
-        made[step.writes] = task.outputs[step.writes]
-        yield step.verb, task
-
-
-def wrap(settings: Settings, function: Any) -> Any:
-    """A function as a component. kfp is in the image: without that word every task installs it from an index."""
-    from kfp import dsl
-
-    return dsl.component(base_image=settings.pipeline.image, install_kfp_package=False)(function)
-
-
-def compile_to(path: Path, settings: Settings) -> None:
-    """Write the pipeline as YAML for Kubeflow Pipelines v2."""
+def compile_to(path: Path, project: Project, settings: Settings) -> None:
+    """Write the whole flow as YAML for Kubeflow Pipelines v2."""
     from kfp import compiler
 
-    compiler.Compiler().compile(build(settings), str(path))
+    flow = pipeline_of(project, settings, "flow", on_cluster=False)
+    compiler.Compiler().compile(flow, str(path))
 
 
-def run_locally(settings: Settings) -> dict[str, Path]:
-    """Run the pipeline under ``SubprocessRunner``, without cluster, container or index; return each artifact's folder.
+def run_locally(project: Project, settings: Settings) -> dict[str, Path]:
+    """Run the whole flow under ``SubprocessRunner``; return each artifact's folder.
 
     Raises Refused with the task's own line if one fails.
     """
@@ -93,11 +46,15 @@ def run_locally(settings: Settings) -> dict[str, Path]:
             pipeline_root=str(where),
             raise_on_error=False,
         )
-        build(settings)()
-    found = {step.writes: _artifact(where, step.verb, step.writes) for step in STEPS}
-    if missing := [step.verb for step in STEPS if found[step.writes] is None]:
-        raise Refused(f"The pipeline stopped at {missing[0]}: {_reason(where / 'log.txt')}")
-    return {noun: path for noun, path in found.items() if path}
+        pipeline_of(project, settings, "flow", on_cluster=False)()
+    artifacts = {}
+    for step in project.steps:
+        path = _artifact(where, step.verb, step.writes)
+        if path is None:
+            reason = _reason(where / "log.txt")
+            raise Refused(f"The pipeline stopped at {step.verb}: {reason}")
+        artifacts[step.writes] = path
+    return artifacts
 
 
 @contextmanager

@@ -16,8 +16,8 @@ import yaml
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.data_subjects.stores import s3_versions
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.kubeflow import cluster_pipeline
-from sovereign_ml.kubeflow.cluster_pipeline import Kind
+from sovereign_ml.kubeflow.local_runner import pipeline_of
+from sovereign_ml.project import Project
 from sovereign_ml.storage import dvc
 
 DIGEST = re.compile(r"[\w.:/-]+@sha256:(?!0{64}$)[0-9a-f]{64}")
@@ -27,11 +27,14 @@ INSTALLS = re.compile(
 )
 
 
-def submit(settings: Settings, revision: str, output: Path) -> str:
+def submit(project: Project, settings: Settings, revision: str, output: Path) -> str:
     """Run the whole flow on the data version of a git revision; return the run's id."""
-    commit, version = _commit(settings, revision), dvc.pinned(settings, revision, "raw")
+    commit, version = (
+        _commit(settings, revision),
+        dvc.pinned(settings.root, revision, str(settings.paths.raw)),
+    )
     _need_stored(settings, version, "raw")
-    package = compile_checked(settings, "train", output, pinned=True)
+    package = compile_checked(project, settings, "train-pinned", output)
     with _kubeflow(settings) as client:
         run = client.create_run_from_pipeline_package(
             str(package),
@@ -44,11 +47,14 @@ def submit(settings: Settings, revision: str, output: Path) -> str:
     return str(run.run_id)
 
 
-def schedule(settings: Settings, revision: str, output: Path) -> list[str]:
+def schedule(project: Project, settings: Settings, revision: str, output: Path) -> list[str]:
     """Make or replace the recurring runs of ``[pipeline]``; return their names. An empty schedule ends its run."""
-    commit, bundle = _commit(settings, revision), dvc.pinned(settings, revision, "bundle")
+    commit, bundle = (
+        _commit(settings, revision),
+        dvc.pinned(settings.root, revision, str(settings.paths.bundle)),
+    )
     _need_stored(settings, bundle, "bundle")
-    wanted: dict[Kind, tuple[str, str]] = {
+    wanted: dict[str, tuple[str, str]] = {
         "train": (settings.pipeline.train_schedule, ""),
         "score": (settings.pipeline.score_schedule, bundle),
         "retain": (settings.pipeline.retain_schedule, ""),
@@ -69,22 +75,21 @@ def schedule(settings: Settings, revision: str, output: Path) -> list[str]:
                     max_concurrency=1,
                     no_catchup=True,
                     params={"version": version, "revision": commit},
-                    pipeline_package_path=str(
-                        compile_checked(settings, kind, output, pinned=False)
-                    ),
+                    pipeline_package_path=str(compile_checked(project, settings, kind, output)),
                     pipeline_root=_artifacts(settings),
                 )
                 done.append(f"{name} ({cron})")
     return done
 
 
-def compile_checked(settings: Settings, kind: Kind, output: Path, *, pinned: bool) -> Path:
-    """Compile to ``output/<name>-<kind>.yaml``. Raises Refused with every reason why it may not run."""
+def compile_checked(project: Project, settings: Settings, kind: str, output: Path) -> Path:
+    """Compile a pipeline of the project to ``output/<name>-<kind>.yaml``. Raises Refused with every reason why it may not run."""
     from kfp import compiler
 
     path = output / f"{settings.project.name}-{kind}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(cluster_pipeline.build(settings, kind, pinned=pinned), str(path))
+    pipeline = pipeline_of(project, settings, kind, on_cluster=True)
+    compiler.Compiler().compile(pipeline, str(path))
     if problems := check(path.read_text(encoding="utf-8"), settings):
         path.unlink()
         raise Refused(
@@ -145,7 +150,7 @@ def _hosts(settings: Settings) -> set[str | None]:
 
 def _artifacts(settings: Settings) -> str:
     """Where tasks keep what they hand on: in our bucket, where erasure and retention reach it."""
-    return settings.s3.address(s3_versions.tasks(settings).rstrip("/"))
+    return settings.storage.address(s3_versions.tasks(settings).rstrip("/"))
 
 
 def _commit(settings: Settings, revision: str) -> str:
@@ -167,7 +172,7 @@ def _commit(settings: Settings, revision: str) -> str:
 
 
 def _need_stored(settings: Settings, version: str, noun: str) -> None:
-    if not dvc.stored(settings, version):
+    if not dvc.stored(settings.storage, version):
         raise Refused(
             f"The DVC remote does not have {noun} {version}: `churn push --profile {settings.profile_name}`."
         )

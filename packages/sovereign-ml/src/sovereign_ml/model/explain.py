@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from sovereign_ml.decisions.feature_contract import Contract
+from sovereign_ml.decisions.feature_contract import FeatureContract
 from sovereign_ml.decisions.policy import Policy
 from sovereign_ml.model import wording
 from sovereign_ml.model.counterfactual import Counterfactual, Finder
@@ -78,7 +78,7 @@ class ModelInWords(_Frozen):
 class Explainer:
     """Explains the scores of one bundle's model, contract and policy."""
 
-    def __init__(self, model: Scorecard, contract: Contract, policy: Policy) -> None:
+    def __init__(self, model: Scorecard, contract: FeatureContract, policy: Policy) -> None:
         self._model = model
         self._policy = policy
         self._finder = Finder(model, contract, policy)
@@ -133,7 +133,7 @@ def top_reasons(contributions: Floats, k: int = 3) -> NDArray[np.intp]:
     return np.take_along_axis(top, order, axis=1)
 
 
-def reason_texts(model: Scorecard, contract: Contract) -> list[str]:
+def reason_texts(model: Scorecard, contract: FeatureContract) -> list[str]:
     """Every reason that a score can have, such as ``average order value: raises the risk``, by its code."""
     labels = [contract.feature(name).label for name in model.features]
     return [f"{label}: {effect}" for label in labels for effect in _EFFECTS]
@@ -146,7 +146,7 @@ def reason_codes(contributions: Floats, k: int = 3) -> NDArray[np.intp]:
     return top * len(_EFFECTS) + sign
 
 
-def describe_model(model: Scorecard, contract: Contract, policy: Policy) -> ModelInWords:
+def describe_model(model: Scorecard, contract: FeatureContract, policy: Policy) -> ModelInWords:
     """The scorecard in words: for the card, the notice of Articles 13(2)(f) and 14(2)(g), and the reviewer."""
     features = []
     for part in model.parts:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovereign_ml.decisions.feature_contract import (
-    Contract,
+    FeatureContract,
     FeatureSpec,
     Nested,
     Ratio,
@@ -48,7 +48,7 @@ class Move:
 class Moves:
     """The changes that a model and its contract allow."""
 
-    def __init__(self, model: Scorecard, contract: Contract) -> None:
+    def __init__(self, model: Scorecard, contract: FeatureContract) -> None:
         self.model = model
         self.contract = contract
         self._parts = {part.name: part for part in model.parts}

@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sovereign_ml.config.tables import Synthetic
+    from sovereign_ml.config.tables import ShopSettings
 
 LAST_DAY = np.datetime64("2026-06-30", "s")
 CATEGORIES = (
@@ -41,7 +41,7 @@ class Shop:
     customers: pd.DataFrame
 
 
-def make(config: Synthetic) -> Shop:
+def make(config: ShopSettings) -> Shop:
     """Make the shop: about 12 order lines a customer over ``config.days`` days before 2026-07-01."""
     rng = np.random.default_rng(config.seed)
     customers = _customers(rng, config.customers)

@@ -1,68 +1,116 @@
-"""The flow: each verb with the artifacts it reads and writes. CLI, DVC and Kubeflow all come from this table."""
+"""Running a step: its inputs, its output, and the settings and tools that its signature asks for."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from sovereign_ml.config.settings import Settings
+from sovereign_ml.errors import Misuse
+from sovereign_ml.project import Project, Step
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step: verb, the nouns it reads in the order of its arguments, and the noun it writes."""
-
-    number: int
-    verb: str
-    reads: tuple[str, ...]
-    writes: str
-
-    def function(self) -> Callable[..., None]:
-        """The step's function; imported on first use, because its libraries take seconds."""
-        found: Callable[..., None] = getattr(
-            import_module(f"churn.steps._{self.number}_{self.verb}"), self.verb
-        )
-        return found
-
-
-STEPS = (
-    Step(1, "data", ("source",), "raw"),
-    Step(2, "validate", ("raw",), "valid"),
-    Step(3, "features", ("valid",), "features"),
-    Step(4, "train", ("features",), "model"),
-    Step(5, "evaluate", ("model", "features", "valid"), "metrics"),
-    Step(6, "card", ("model", "metrics", "features", "valid"), "card"),
-    Step(7, "register", ("model", "metrics", "card"), "bundle"),
-    Step(8, "score", ("bundle", "features", "valid"), "scores"),
-)
-BY_VERB = {step.verb: step for step in STEPS}
-
-
-def run_step(verb: str, settings: Settings) -> dict[str, Any]:
+def run_step(verb: str, settings: Settings, project: Project) -> dict[str, Any]:
     """Run one step on the project's own artifacts; return its summary with ``seconds``, also kept for the table."""
-    step = BY_VERB[verb]
+    step = project.step(verb)
     start = time.perf_counter()
     inputs = [settings.path(noun) for noun in step.reads]
-    step.function()(*inputs, settings.path(step.writes), settings=settings)
-    result = {
-        **summary(settings, step),
-        "seconds": round(time.perf_counter() - start, 1),
-        "finished": time.time(),
-    }
+    call(step, settings, project, inputs, settings.path(step.writes))
+    seconds = round(time.perf_counter() - start, 1)
+    result = {**summary(settings, step), "seconds": seconds, "finished": time.time()}
     remember(settings.root, verb, result)
     return result
 
 
+def call(
+    step: Step, settings: Settings, project: Project, inputs: Sequence[Path], output: Path
+) -> None:
+    """Call the function of ``step`` with paths, and what its keyword-only parameters name by their type.
+
+    A step that takes ``config: TrainSettings`` gets the table ``[train]`` of config.toml.
+    """
+    function = project.function(step)
+    function(*inputs, output, **arguments(function, settings, project))
+
+
+def arguments(
+    function: Callable[..., None], settings: Settings, project: Project
+) -> dict[str, Any]:
+    """Return the keyword-only arguments of ``function`` by their annotated type.
+
+    Raises Misuse that names a type that the library does not provide.
+    """
+    known = provided(settings, project)
+    hints = get_type_hints(function)
+    values = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            continue
+        kind = hints.get(name)
+        if kind not in known:
+            names = ", ".join(sorted(known_kind.__name__ for known_kind in known))
+            raise Misuse(
+                f"{function.__name__}() asks for {name}: {getattr(kind, '__name__', kind)}, which no "
+                f"step is given. Types that are: {names}."
+            )
+        values[name] = known[kind]()
+    return values
+
+
+def provided(settings: Settings, project: Project) -> dict[type, Callable[[], Any]]:
+    """Return what a step may ask for: tables of config.toml, connections, and the guarded parts of the flow."""
+    from sovereign_ml.pipeline.batch_scoring import ScoringGate
+    from sovereign_ml.pipeline.card_builder import CardBuilder
+    from sovereign_ml.pipeline.intake import Intake
+    from sovereign_ml.pipeline.lineage import Lineage
+    from sovereign_ml.pipeline.registration import Registration
+
+    tables = {type(value): value for _, value in settings if _is_table(value)}
+    connections = {
+        type(value): value
+        for value in (
+            settings.storage,
+            settings.tracking,
+            settings.feature_stores,
+            settings.data_versions,
+            settings.log_location,
+        )
+    }
+    values: dict[type, Any] = {**tables, **connections, Project: project}
+    parts: dict[type, Callable[[], Any]] = {
+        Intake: lambda: Intake(settings),
+        Lineage: lambda: Lineage(settings.root),
+        CardBuilder: lambda: CardBuilder(settings, project),
+        Registration: lambda: Registration(
+            project=project,
+            limits=settings.register_,
+            score=settings.score,
+            rules=settings.rule_policy,
+            contact=settings.project.contact,
+            tracking=settings.tracking,
+        ),
+        ScoringGate: lambda: ScoringGate(settings.data.asks_consent, settings.log_location),
+    }
+    return {kind: _constant(value) for kind, value in values.items()} | parts
+
+
+def _is_table(value: object) -> bool:
+    return type(value).__name__.endswith("Settings")
+
+
+def _constant(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
 def summary(settings: Settings, step: Step) -> dict[str, Any]:
-    """What ``step`` wrote about itself; empty if it has not run."""
+    """Return what ``step`` wrote about itself; empty if it has not run."""
     path = settings.path(step.writes) / "summary.json"
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return found
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return content
 
 
 def remember(root: Path, verb: str, result: dict[str, Any]) -> None:
@@ -77,13 +125,12 @@ def remember(root: Path, verb: str, result: dict[str, Any]) -> None:
 
 
 def recall(root: Path, verb: str) -> dict[str, float]:
-    """Seconds and end of the last run of a step; empty if there is none."""
-    path = _log(root, verb)
+    """Return seconds and end of the last run of a step; empty if there is none."""
     try:
-        found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, float] = json.loads(_log(root, verb).read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
-    return found
+    return content
 
 
 def _log(root: Path, verb: str) -> Path:

@@ -1,24 +1,26 @@
-"""Great Expectations: the suite made from the contract, and which rows broke which expectation."""
+"""Running a Great Expectations suite over a table, and naming the rows that broke it."""
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from churn.contract import Column
+from sovereign_ml.project import Column
 
 if TYPE_CHECKING:
+    import great_expectations as gx
     import pandas as pd
+
+__all__ = ["Check", "broken_rows", "run"]
 
 ROW = "row_"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One expectation and what it found."""
+    """One expectation and its result: how many rows failed, and their positions in the table."""
 
     expectation: str
     column: str
@@ -26,21 +28,26 @@ class Check:
     failed: int
     rows: tuple[int, ...]
 
+    @property
+    def name(self) -> str:
+        """Return the expectation and its column, as rejected rows name it."""
+        return f"{self.expectation}({self.column})"
 
-def validate(table: pd.DataFrame, columns: Iterable[Column]) -> list[Check]:
-    """Run the expectations of ``columns`` over ``table``; each check names the positions of the rows that broke it."""
+
+def run(
+    suite: gx.ExpectationSuite, table: pd.DataFrame, columns: tuple[Column, ...]
+) -> list[Check]:
+    """Run ``suite`` over ``table``; each check names the positions of the rows that broke it."""
     import great_expectations as gx
 
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
-    columns = tuple(columns)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("memory").add_dataframe_asset("table")
     batch = asset.add_batch_definition_whole_dataframe("all")
-    suite = context.suites.add(
-        gx.ExpectationSuite(name="contract", expectations=list(_expectations(columns)))
+    definition = gx.ValidationDefinition(
+        name=suite.name, data=batch, suite=context.suites.add(suite)
     )
-    definition = gx.ValidationDefinition(name="contract", data=batch, suite=suite)
     context.validation_definitions.add(definition)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -51,8 +58,21 @@ def validate(table: pd.DataFrame, columns: Iterable[Column]) -> list[Check]:
     return [_check(entry) for entry in result.results]
 
 
+def broken_rows(table: pd.DataFrame, checks: list[Check]) -> pd.DataFrame:
+    """Return the rows that broke an expectation, with the first one they broke in ``expectation``."""
+    reason: dict[int, str] = {}
+    for check in checks:
+        for row in check.rows:
+            reason.setdefault(row, check.name)
+    positions = sorted(reason)
+    rejected = table.iloc[positions].copy()
+    rejected["expectation"] = [reason[row] for row in positions]
+    return rejected
+
+
 def _prepared(table: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
-    """Pandas compares aware times only with aware bounds, which the suite cannot hold: naive UTC on both sides."""
+    """Return ``table`` with naive UTC times: pandas compares aware times only with aware bounds, which a suite cannot
+    hold."""
     import pandas as pd
 
     frame = table.copy()
@@ -65,43 +85,15 @@ def _prepared(table: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
     return frame
 
 
-def _expectations(columns: Iterable[Column]) -> Iterable[Any]:
-    import great_expectations.expectations as gxe
-
-    for column in columns:
-        yield gxe.ExpectColumnToExist(column=column.name)
-        if not column.nullable:
-            yield gxe.ExpectColumnValuesToNotBeNull(column=column.name)
-        if column.pattern:
-            yield gxe.ExpectColumnValuesToMatchRegex(column=column.name, regex=column.pattern)
-        if column.minimum is not None or column.maximum is not None:
-            yield gxe.ExpectColumnValuesToBeBetween(
-                column=column.name,
-                min_value=_bound(column, column.minimum),
-                max_value=_bound(column, column.maximum),
-            )
-
-
-def _bound(column: Column, value: float | str | None) -> Any:
-    from datetime import datetime
-
-    return (
-        datetime.fromisoformat(str(value))
-        if column.dtype == "timestamp" and value is not None
-        else value
-    )
-
-
 def _check(entry: Any) -> Check:
-    kwargs = {
-        k: v for k, v in entry.expectation_config.kwargs.items() if k not in ("column", "batch_id")
-    }
+    settings = entry.expectation_config.kwargs
+    limits = {k: v for k, v in settings.items() if k not in ("column", "batch_id")}
     rows = tuple(int(index[ROW]) for index in entry.result.get("unexpected_index_list") or ())
     return Check(
         expectation=str(entry.expectation_config.type),
-        column=str(entry.expectation_config.kwargs["column"]),
+        column=str(settings["column"]),
         wanted=", ".join(
-            f"{k.replace('_value', '')} {v}" for k, v in kwargs.items() if v is not None
+            f"{k.replace('_value', '')} {v}" for k, v in limits.items() if v is not None
         ),
         failed=len(rows) if entry.success or rows else 1,
         rows=rows,

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sovereign_ml import __version__
 from sovereign_ml.config.profiles import SCHEME
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.privacy import corrections, objections, suppression
 from sovereign_ml.storage import s3
 from sovereign_ml.storage.artifacts import read_json, write_json
+from sovereign_ml.supply_chain.content import content_digest
 
 SYNTHETIC = "synthetic"
 
@@ -24,19 +26,29 @@ def refresh(settings: Settings) -> Path:
 
     A clone that has the versioned data but not the raw file keeps the pinned input, so nothing runs again.
     """
+    note_library(settings.root)
     path = settings.path("source")
     pinned = read_json(path) if path.is_file() else None
     known = pinned or {}
     now = (
         _describe(settings, pinned)
-        | suppression.fingerprint(settings)
-        | objections.fingerprint(settings, known)
+        | suppression.fingerprint(settings.suppression)
+        | objections.fingerprint(settings.log_location, known)
     )
-    now |= corrections.fingerprint(settings, known)
+    now |= corrections.fingerprint(settings.path("raw"), known)
     if now != pinned:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, now)
     return path
+
+
+def note_library(root: Path) -> None:
+    """Write ``data/library.json``, which every DVC stage depends on: version and content of the installed library."""
+    path = root / "data" / "library.json"
+    state = {"version": __version__, "content_sha256": content_digest()}
+    if not path.is_file() or read_json(path) != state:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, state)
 
 
 def note_what_is_gone(settings: Settings) -> None:
@@ -49,7 +61,9 @@ def note_what_is_gone(settings: Settings) -> None:
         known = read_json(path)
         write_json(
             path,
-            known | suppression.fingerprint(settings) | corrections.fingerprint(settings, known),
+            known
+            | suppression.fingerprint(settings.suppression)
+            | corrections.fingerprint(settings.path("raw"), known),
         )
 
 
@@ -122,7 +136,7 @@ def _describe(settings: Settings, pinned: Any) -> dict[str, Any]:
 def _fingerprint(settings: Settings, given: str, table: str, pinned: Any) -> dict[str, str]:
     before = (pinned or {}).get(table, {})
     found = (
-        s3.fingerprint(settings, given)
+        s3.fingerprint(settings.storage, given)
         if given.startswith(SCHEME)
         else _sha256(resolve(settings, given))
     )
@@ -149,7 +163,7 @@ def here(settings: Settings, given: str) -> Iterator[Path]:
         yield resolve(settings, given)
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield s3.download(settings, given, Path(folder))
+        yield s3.download(settings.storage, given, Path(folder))
 
 
 def resolve(settings: Settings, given: str) -> Path:

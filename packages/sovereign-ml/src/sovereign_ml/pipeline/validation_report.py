@@ -1,52 +1,67 @@
-"""The validation report: one HTML page that opens offline."""
+"""The validation report as one HTML page that opens offline, and the folder of a refused validation."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sovereign_ml.config.settings import Settings
 from sovereign_ml.pipeline.great_expectations import Check
 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["forget_refusal", "refused_folder", "report"]
+
 SAMPLE = 20
 """Rejected rows that the page shows of each expectation: enough to see the pattern, no copy of the data."""
 
 
-def validation_page(
-    settings: Settings,
+def report(
+    title: str,
     checks: Mapping[str, list[Check]],
-    rows: Mapping[str, int],
+    tables: Mapping[str, pd.DataFrame],
     rejected: Mapping[str, pd.DataFrame],
+    *,
     limit: float,
     refused: bool,
 ) -> str:
-    """The page for the checks of each table, its number of rows and its rejected rows."""
+    """Return the page for the checks of each table and its rejected rows; ``limit`` is the allowed share."""
     from jinja2 import Environment
 
-    template = files("churn").joinpath("templates/validation.html.j2").read_text(encoding="utf-8")
-    values = {
+    folder = files("sovereign_ml.pipeline").joinpath("templates")
+    template = folder.joinpath("validation.html.j2").read_text(encoding="utf-8")
+    shown = {
         name: [
-            {"check": c, "values": _values(rejected[name], c) if c.failed else []}
-            for c in sorted(found, key=_failed_first)
+            {"check": check, "values": _values(rejected[name], check) if check.failed else []}
+            for check in sorted(table_checks, key=_failed_first)
         ]
-        for name, found in checks.items()
+        for name, table_checks in checks.items()
     }
-    return (
-        Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-        .from_string(template)
-        .render(
-            title=settings.project.title,
-            tables=values,
-            rows=rows,
-            rejected={n: len(t) for n, t in rejected.items()},
-            limit=limit,
-            refused=refused,
-        )
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
+    return page.render(
+        title=title,
+        tables=shown,
+        rows={name: len(table) for name, table in tables.items()},
+        rejected={name: len(table) for name, table in rejected.items()},
+        limit=limit,
+        refused=refused,
     )
+
+
+def refused_folder(output: Path) -> Path:
+    """Return where a refused validation leaves its report and its rows."""
+    return output.with_name(f"{output.name}_refused")
+
+
+def forget_refusal(output: Path) -> None:
+    """Remove what an earlier, refused run left: it would read like that of the rows that are valid now.
+
+    DVC may bring the valid rows back from its cache without running the step, so a whole run calls this too.
+    """
+    shutil.rmtree(refused_folder(output), ignore_errors=True)
 
 
 def _failed_first(check: Check) -> tuple[bool, str]:
@@ -54,8 +69,8 @@ def _failed_first(check: Check) -> tuple[bool, str]:
 
 
 def _values(rejected: pd.DataFrame, check: Check) -> list[str]:
-    """Distinct values that broke the check, never the customer they belong to."""
+    """Return distinct values that broke the check, never the customer they belong to."""
     if check.column == "customer_id":
         return []
-    broke = rejected[rejected["expectation"] == f"{check.expectation}({check.column})"]
-    return [str(v) for v in broke[check.column].drop_duplicates().head(SAMPLE)]
+    rows = rejected[rejected["expectation"] == check.name]
+    return [str(value) for value in rows[check.column].drop_duplicates().head(SAMPLE)]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sovereign_ml.config.settings import Settings
-from sovereign_ml.data_subjects.stores.files import replaced
+from sovereign_ml.config.connections import DataVersions
 from sovereign_ml.errors import Misuse
 from sovereign_ml.privacy import subjects
+from sovereign_ml.storage.artifacts import replaced
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,9 +30,7 @@ SHAPE = (
 )
 
 
-def add(
-    settings: Settings, person: str, purchase: datetime | None, values: Mapping[str, str]
-) -> None:
+def add(raw: Path, person: str, purchase: datetime | None, values: Mapping[str, str]) -> None:
     """Note that ``person`` (pseudonym) is right about ``values``: of the purchase at that time, else of the customer.
 
     Raises Misuse for a column that is not there, or a value that it cannot hold.
@@ -52,7 +50,7 @@ def add(
             f"SELECT TRY_CAST(? AS {known[name]})", [value]
         ).fetchone() == (None,):
             raise Misuse(f"{name} = {value!r} is no {known[name].partition('(')[0].lower()}.")
-    path = settings.path("raw") / NAME
+    path = raw / NAME
     _load(connection, path)
     now = datetime.now(UTC)
     rows = [(person, purchase, name, value or None, now) for name, value in values.items()]
@@ -61,13 +59,13 @@ def add(
     _write(connection, path)
 
 
-def rename(settings: Settings, names: Mapping[str, str]) -> int:
+def rename(raw: Path, names: Mapping[str, str]) -> int:
     """Put new pseudonyms in place of former ones; returns the number of rows that changed."""
     import pyarrow as pa
 
     from sovereign_ml.storage import duckdb as db
 
-    path = settings.path("raw") / NAME
+    path = raw / NAME
     if not path.is_file():
         return 0
     connection = db.connect()
@@ -84,18 +82,20 @@ def rename(settings: Settings, names: Mapping[str, str]) -> int:
     return changed
 
 
-def fingerprint(settings: Settings, pinned: Mapping[str, Any]) -> dict[str, str]:
+def fingerprint(raw: Path, pinned: Mapping[str, Any]) -> dict[str, str]:
     """What DVC watches of this in ``data/source.json``. Where the raw data is not, the pinned one stays."""
-    path = settings.path("raw") / NAME
+    path = raw / NAME
     if path.is_file():
         return {"corrections": _md5(path)}
-    away = "corrections" in pinned and not settings.path("raw").is_dir()
+    away = "corrections" in pinned and not raw.is_dir()
     return {"corrections": pinned["corrections"]} if away else {}
 
 
 def apply(
     connection: duckdb.DuckDBPyConnection,
-    settings: Settings,
+    raw: Path,
+    versions: DataVersions,
+    keys: Sequence[bytes],
     pinned: Mapping[str, Any],
     folder: Path,
 ) -> None:
@@ -105,8 +105,8 @@ def apply(
     """
     if "corrections" not in pinned:
         return
-    path = _here(settings, str(pinned["corrections"]), folder / NAME)
-    names = subjects.names(connection, settings)
+    path = _here(raw, versions, str(pinned["corrections"]), folder / NAME)
+    names = subjects.names(connection, keys)
     found = connection.execute(
         "SELECT * EXCLUDE (noted_at) FROM read_parquet(?)", [str(path)]
     ).fetchall()
@@ -143,15 +143,15 @@ def _write(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     )
 
 
-def _here(settings: Settings, digest: str, target: Path) -> Path:
+def _here(raw: Path, versions: DataVersions, digest: str, target: Path) -> Path:
     """The pinned corrections in ``target``: from the raw data, or from the DVC remote."""
     from sovereign_ml.storage import dvc
 
-    path = settings.path("raw") / NAME
+    path = raw / NAME
     if path.is_file() and _md5(path) == digest:
         shutil.copyfile(path, target)
-    elif settings.profile.dvc_remote == "eu" and dvc.stored(settings, digest):
-        target.write_bytes(dvc.content(settings, digest))
+    elif versions.in_bucket and dvc.stored(versions.storage, digest):
+        target.write_bytes(dvc.content(versions.storage, digest))
     else:
         raise Misuse(
             "data/source.json knows of corrections that are not here: `churn pull` first, then run again."

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.connections import LogLocation
 from sovereign_ml.decision_log import DecisionLog, LogUnavailableError, open_log
 from sovereign_ml.decision_log.evidence import of_decisions, of_outcomes, of_reviews
 from sovereign_ml.errors import Misuse
@@ -19,15 +18,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def decision_log(settings: Settings) -> Iterator[DecisionLog | None]:
+def decision_log(location: LogLocation) -> Iterator[DecisionLog | None]:
     """The profile's log; None before the service has made one. Raises Misuse if there is one and it cannot be read:
     an objection that is not seen would be an objection that is not kept."""
-    address = _address(settings)
-    if not address:
+    if not location.address:
         yield None
         return
     try:
-        log = open_log(address)
+        log = open_log(location.address)
         try:
             yield log
         finally:
@@ -38,45 +36,49 @@ def decision_log(settings: Settings) -> Iterator[DecisionLog | None]:
         ) from None
 
 
-def objectors(settings: Settings) -> frozenset[str]:
+def objectors(location: LogLocation) -> frozenset[str]:
     """Pseudonyms of the people who objected through the service (GDPR Art. 21(2))."""
-    with decision_log(settings) as log:
+    with decision_log(location) as log:
         return frozenset(log.objectors()) if log else frozenset()
 
 
-def fingerprint(settings: Settings, pinned: Mapping[str, Any]) -> dict[str, str]:
+def fingerprint(location: LogLocation, pinned: Mapping[str, Any]) -> dict[str, str]:
     """What DVC watches of this in ``data/source.json``: step 1 runs again after a new objection. Empty without any.
 
     Where the log is not, as in another clone, the pinned one stays: the versioned data keeps to it already.
     """
-    if not _address(settings):
+    if not location.address:
         return {"objections": pinned["objections"]} if "objections" in pinned else {}
-    people = "\n".join(sorted(objectors(settings)))
+    people = "\n".join(sorted(objectors(location)))
     return {"objections": hashlib.sha256(people.encode()).hexdigest()} if people else {}
 
 
-def leave_out_objectors(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, pinned: Mapping[str, Any]
+def mark(
+    connection: duckdb.DuckDBPyConnection,
+    location: LogLocation,
+    keys: Sequence[bytes],
+    pinned: Mapping[str, Any],
 ) -> None:
     """Mark in ``people`` who objected through the service, also those whom no customers table names.
 
-    Raises Misuse where the pinned input knows of objections and the log that holds them is not here.
+    ``keys`` are those of the pseudonyms. Raises Misuse where the pinned input knows of objections and the log that
+    holds them is not here.
     """
-    against = objectors(settings)
+    against = objectors(location)
     if "objections" in pinned and not against:
         raise Misuse(
             "data/source.json knows of objections, but the decision log is not here: set DATABASE_URL, or put the log "
-            f"at {settings.profile.decision_log}. Without it people who objected would come back."
+            f"at {location.setting}. Without it people who objected would come back."
         )
     if not against:
         return
-    names = subjects.names(connection, settings)
-    subjects.mark(connection, "objected", (names[one] for one in names.keys() & against))
+    names = subjects.names(connection, keys)
+    subjects.mark(connection, "objected", (names[name] for name in names.keys() & against))
 
 
-def facts(settings: Settings) -> dict[str, dict[str, Any]]:
+def facts(location: LogLocation) -> dict[str, dict[str, Any]]:
     """``review`` and ``decision`` facts of the card, from what is on record; empty before the service ran."""
-    with decision_log(settings) as log:
+    with decision_log(location) as log:
         if log is None:
             return {"review": {}, "decision": {}}
         decisions, reviews = log.of_kind("decision"), log.of_kind("review")
@@ -84,15 +86,3 @@ def facts(settings: Settings) -> dict[str, dict[str, Any]]:
             "review": of_reviews(reviews),
             "decision": of_decisions(decisions) | of_outcomes(decisions, reviews),
         }
-
-
-def _address(settings: Settings) -> str:
-    address = settings.profile.decision_log
-    if not address.startswith("sqlite:///"):
-        return (
-            settings.secrets.decision_log.get_secret_value()
-            if settings.secrets.decision_log
-            else ""
-        )
-    path = settings.root / Path(address.removeprefix("sqlite:///"))
-    return f"sqlite:///{path}" if path.is_file() else ""

@@ -11,6 +11,19 @@ from pydantic import BaseModel, ConfigDict
 
 from sovereign_ml.privacy.tombstones import write_durably
 
+LAST_RUN = Path("governance/retention.json")
+CARD_NAMES = {
+    "raw": "raw",
+    "features": "features",
+    "snapshots": "train_snapshot",
+    "dvc_versions": "dvc_cache",
+    "runs": "experiment_log",
+    "models": "model",
+    "scores": "scores",
+    "decisions": "decision_log",
+}
+"""Classes of [retention] under the names that the card has for them."""
+
 
 class Due(BaseModel):
     """One thing past its period. ``before`` (UTC): what began earlier than this is due."""

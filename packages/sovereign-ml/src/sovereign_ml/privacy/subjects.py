@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from sovereign_ml.config.settings import Settings
 from sovereign_ml.pseudonyms import names_of
 
 if TYPE_CHECKING:
     import duckdb
 
 
-def names(connection: duckdb.DuckDBPyConnection, settings: Settings) -> dict[str, str]:
+def names(connection: duckdb.DuckDBPyConnection, keys: Sequence[bytes]) -> dict[str, str]:
     """Each pseudonym, under the key in use and the former ones, with its id in ``mapped`` or ``people``."""
     rows = connection.execute(
         "SELECT customer_id FROM mapped WHERE customer_id IS NOT NULL UNION "
         "SELECT customer_id FROM people WHERE customer_id IS NOT NULL"
     ).fetchall()
-    return names_of([str(row[0]) for row in rows], settings.pseudonym_keys())
+    return names_of([str(row[0]) for row in rows], keys)
 
 
 def mark(

@@ -1,4 +1,4 @@
-"""Who and what may not come back: tombstones of erased people, and the day before which purchases are expired."""
+"""Suppression list: people who were erased, and the retention cut-off for purchases."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.connections import SuppressionFiles
 from sovereign_ml.errors import Misuse
 from sovereign_ml.privacy import subjects
 from sovereign_ml.privacy.tombstones import Tombstones, write_durably
@@ -16,103 +16,95 @@ if TYPE_CHECKING:
     import duckdb
 
 FOLDER = "governance"
-KEY = Path(FOLDER) / "key.txt"
+KEY_FILE = "key.txt"
 
 
-def tombstones(settings: Settings) -> Tombstones:
-    """Those in git, and a copy beside the pseudonyms' key: a backup of the whole folder does not restore that one."""
-    key, *former = settings.pseudonym_keys()
-    return Tombstones(stones(settings), key, former)
+def tombstones(files: SuppressionFiles) -> Tombstones:
+    """Return the tombstones in git, with the copy beside the key: a backup of the folder does not restore that one."""
+    key, *former = files.keys()
+    return Tombstones(paths(files), key, former)
 
 
-def count(settings: Settings) -> int:
-    """How many tombstones there are; needs no key."""
-    return len(_unnamed(settings))
+def count(files: SuppressionFiles) -> int:
+    """Return how many tombstones there are; needs no key."""
+    return len(_without_key(files))
 
 
-def expired_before(settings: Settings) -> datetime | None:
-    """Purchases before this moment were deleted by `churn retain`; None if none were."""
-    file = _expiry(settings)
-    return (
-        datetime.fromisoformat(file.read_text(encoding="utf-8").split()[-1])
-        if file.is_file()
-        else None
-    )
+def expired_before(files: SuppressionFiles) -> datetime | None:
+    """Return the moment before which `churn retain` deleted purchases; None if it deleted none."""
+    path = _expiry(files)
+    if not path.is_file():
+        return None
+    return datetime.fromisoformat(path.read_text(encoding="utf-8").split()[-1])
 
 
-def expire_before(settings: Settings, moment: datetime) -> None:
+def expire_before(files: SuppressionFiles, moment: datetime) -> None:
     """Let step 1 leave out purchases before ``moment``; an earlier one changes nothing."""
-    present = expired_before(settings)
+    present = expired_before(files)
     if present is None or moment > present:
-        write_durably(_expiry(settings), f"Purchases before {moment.isoformat()}\n")
+        write_durably(_expiry(files), f"Purchases before {moment.isoformat()}\n")
 
 
-def fingerprint(settings: Settings) -> dict[str, str]:
-    """What DVC watches of this in ``data/source.json``: step 1 runs again when it changes. Empty without any."""
-    expired = expired_before(settings)
-    found = {
-        "tombstones": _unnamed(settings).digest,
-        "pseudonym_key": noted_key(settings),
+def fingerprint(files: SuppressionFiles) -> dict[str, str]:
+    """Return what ``data/source.json`` notes of this, so that step 1 runs again when it changes; empty without any."""
+    expired = expired_before(files)
+    state = {
+        "tombstones": _without_key(files).digest,
+        "pseudonym_key": noted_key(files),
         "expired_before": expired.isoformat() if expired else "",
     }
-    return {key: value for key, value in found.items() if value}
+    return {name: value for name, value in state.items() if value}
 
 
-def leave_out(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+def mark(connection: duckdb.DuckDBPyConnection, files: SuppressionFiles) -> None:
     """Mark the erased in ``people``, also those whom no customers table names, and the expired rows in ``mapped``."""
     connection.execute("ALTER TABLE mapped ADD COLUMN expired BOOLEAN DEFAULT false")
-    if moment := expired_before(settings):
-        connection.execute(
-            f"UPDATE mapped SET expired = true WHERE event_time < TIMESTAMPTZ '{moment.isoformat()}'"
-        )  # noqa: S608
-    found = tombstones(settings)
-    if not len(found):
+    if moment := expired_before(files):
+        condition = f"event_time < TIMESTAMPTZ '{moment.isoformat()}'"
+        connection.execute(f"UPDATE mapped SET expired = true WHERE {condition}")  # noqa: S608
+    erased = tombstones(files)
+    if not len(erased):
         return
-    names = subjects.names(connection, settings)
-    subjects.mark(connection, "erased", (names[one] for one in found.among(names)))
+    names = subjects.names(connection, files.keys())
+    subjects.mark(connection, "erased", (names[name] for name in erased.among(names)))
 
 
-def stones(settings: Settings) -> list[Path]:
-    """The two files of tombstones."""
-    return [
-        settings.root / FOLDER / "tombstones.txt",
-        settings.secrets.key_file.with_suffix(".tombstones"),
-    ]
+def paths(files: SuppressionFiles) -> list[Path]:
+    """Return the two files of tombstones."""
+    return [files.folder / "tombstones.txt", files.copy]
 
 
-def sign(key: bytes) -> str:
-    """By what a key is known without being told: 16 hex characters."""
+def key_sign(key: bytes) -> str:
+    """Return 16 hex characters by which a key is recognised without being disclosed."""
     return hmac.digest(key, b"which key", "sha256").hex()[:16]
 
 
-def note_key(settings: Settings, key: bytes) -> None:
+def note_key(files: SuppressionFiles, key: bytes) -> None:
     """Note in git which key is in use since a rotation."""
-    write_durably(
-        settings.root / KEY,
-        f"Key of the pseudonyms since the last `churn rotate-key`: {sign(key)}\n",
-    )
+    text = f"Key of the pseudonyms since the last `churn rotate-key`: {key_sign(key)}\n"
+    write_durably(files.folder / KEY_FILE, text)
 
 
-def noted_key(settings: Settings) -> str:
-    """The sign of the key that the last rotation brought; empty without any."""
-    file = settings.root / KEY
-    return file.read_text(encoding="utf-8").split()[-1] if file.is_file() else ""
+def noted_key(files: SuppressionFiles) -> str:
+    """Return the sign of the key that the last rotation brought; empty without any."""
+    path = files.folder / KEY_FILE
+    return path.read_text(encoding="utf-8").split()[-1] if path.is_file() else ""
 
 
-def check_key(settings: Settings) -> None:
-    """Raises Misuse if the key in use is not the one of the last rotation: it would split every customer in two."""
-    noted = noted_key(settings)
-    if noted and not hmac.compare_digest(noted, sign(settings.pseudonym_key())):
+def check_key(files: SuppressionFiles) -> None:
+    """Raise Misuse if the key in use is not the one of the last rotation: it would split every customer in two."""
+    noted = noted_key(files)
+    if noted and not hmac.compare_digest(noted, key_sign(files.keys()[0])):
         raise Misuse(
             "The pseudonym key here is not the one of the last rotation (governance/key.txt): take over the keys, "
             "newest first, from whoever ran `churn rotate-key`; if it was interrupted here, call it again."
         )
 
 
-def _unnamed(settings: Settings) -> Tombstones:
-    """The tombstones where nobody has to be told by them: that needs no key."""
-    return Tombstones(stones(settings), key=b"")
+def _without_key(files: SuppressionFiles) -> Tombstones:
+    """Return the tombstones for counting: that needs no key, because nobody has to be recognised by them."""
+    return Tombstones(paths(files), key=b"")
 
 
-def _expiry(settings: Settings) -> Path:
-    return settings.root / FOLDER / "expired.txt"
+def _expiry(files: SuppressionFiles) -> Path:
+    return files.folder / "expired.txt"

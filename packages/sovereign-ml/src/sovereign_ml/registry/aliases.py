@@ -11,7 +11,7 @@ from sovereign_ml.card.promotion import ALIAS, Move, RegistryError
 from sovereign_ml.card.render.files import FILES
 from sovereign_ml.card.schema.base import is_open
 from sovereign_ml.card.schema.basis import PHASES
-from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.connections import Tracking
 from sovereign_ml.registry import mlflow
 
 HISTORY = "production_move_"
@@ -21,9 +21,9 @@ HISTORY = "production_move_"
 class MlflowRegistry:
     """What promotion asks of MLflow. Whatever goes wrong there becomes a RegistryError, which refuses."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._name = settings.project.name
-        self._settings = settings
+    def __init__(self, tracking: Tracking) -> None:
+        self._name = tracking.project
+        self._tracking = tracking
 
     def production(self) -> str | None:
         """The version that ``production`` points to; None before the first promotion."""
@@ -77,7 +77,7 @@ class MlflowRegistry:
             version = self.production()
             with self._api() as api:
                 run = api.get_model_version(self._name, version).run_id if version else None
-                card = mlflow.artifact(self._settings, run, "card/card.json") if run else None
+                card = mlflow.artifact(self._tracking, run, "card/card.json") if run else None
         except RegistryError:
             return None
         return None if card is None else {"version": version, **_compared(card)}
@@ -85,9 +85,9 @@ class MlflowRegistry:
     @contextmanager
     def _api(self) -> Iterator[Any]:
         try:
-            yield mlflow.client(self._settings)
+            yield mlflow.client(self._tracking)
         except Exception as error:
-            where = self._settings.profile.tracking_uri
+            where = self._tracking.uri
             raise RegistryError(
                 f"{where}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
             ) from None

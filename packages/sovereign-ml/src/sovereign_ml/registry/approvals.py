@@ -9,40 +9,35 @@ from typing import Final
 
 from sovereign_ml.card.approval import load, with_approvals
 from sovereign_ml.card.rules import check
+from sovereign_ml.card.rules.policy import RulePolicy
 from sovereign_ml.card.schema.card import Card
-from sovereign_ml.config.settings import Settings
 from sovereign_ml.storage.artifacts import read_json, writing
 
 APPROVALS: Final = Path("governance/approvals.json")
 
 
-def signed(card: Card, settings: Settings) -> Card:
-    """The card with the approvals on record; its content hash stays. Raises CardError on a broken record."""
-    return with_approvals(
-        card, load(settings.root / APPROVALS), settings.rule_policy.approval_roles
-    )
+def signed(card: Card, root: Path, policy: RulePolicy) -> Card:
+    """Return the card with the approvals on record; its content hash stays. Raises CardError on a broken record."""
+    return with_approvals(card, load(root / APPROVALS), policy.approval_roles)
 
 
-def write(card: Card, folder: Path, settings: Settings) -> None:
-    """The card's four files, with what the rules say today as strictly as at promotion."""
+def write(card: Card, folder: Path, policy: RulePolicy) -> None:
+    """Write the card's four files, with what the rules say today as strictly as at promotion."""
     from sovereign_ml.card.render.files import write as write_files
 
-    write_files(
-        card, folder, check(card, settings.rule_policy, datetime.now(UTC).date(), at="promote")
-    )
+    write_files(card, folder, check(card, policy, datetime.now(UTC).date(), at="promote"))
 
 
-def publish(card: Card, settings: Settings) -> None:
-    """Show the approvals in the card of step 6, and in the bundle if that holds this very card.
+def publish(card: Card, folder: Path, bundle: Path, policy: RulePolicy) -> None:
+    """Show the approvals in the card in ``folder``, and in ``bundle`` if that holds this very card.
 
     An approval is no part of the content that it approves, so no hash changes that anybody relies on: the bundle is
     sealed again over the same model, contract and policy.
     """
-    write(card, settings.path("card"), settings)
-    bundle = settings.path("bundle")
+    write(card, folder, policy)
     held = bundle / "card.json"
     if held.is_file() and read_json(held).get("content_hash") == card.content_hash:
-        _seal_again(bundle, settings.path("card"))
+        _seal_again(bundle, folder)
 
 
 def _seal_again(bundle: Path, card: Path) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 from sovereign_ml.bundle.sealed import MANIFEST, read_bundle, read_manifest, seal_again
 from sovereign_ml.card.render.files import FILES
-from sovereign_ml.config.settings import ENVIRONMENT, Settings
+from sovereign_ml.config.connections import Tracking
+from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.errors import Refused
 from sovereign_ml.registry import mlflow
 
@@ -20,26 +21,26 @@ SEAL = "bundle_sha256"
 """Tag of a version: the hash of its ``bundle.json``, which holds the hash of every file; not where the files lie."""
 
 
-def keep(settings: Settings, version: str, bundle: Path) -> None:
+def keep(tracking: Tracking, version: str, bundle: Path) -> None:
     """Put the sealed ``bundle`` into the run of its registry version, so that it can be deployed from anywhere."""
-    name, api = settings.project.name, mlflow.client(settings)
-    with mlflow.reached(settings):
+    name, api = tracking.project, mlflow.client(tracking)
+    with mlflow.reached(tracking):
         run = api.get_model_version(name, version).run_id
         for file in (*read_manifest(bundle / MANIFEST).files, MANIFEST):
             api.log_artifact(run, str(bundle / file), _place(version))
         api.set_model_version_tag(name, version, SEAL, _hash(bundle))
 
 
-def fetch(settings: Settings, wanted: str, folder: Path) -> Path:
+def fetch(tracking: Tracking, wanted: str, folder: Path) -> Path:
     """Download the bundle of version ``wanted`` (a number or an alias) into ``folder``, and return that.
 
     Raises Refused when the registry has no such version or its bundle is not the one that was kept, Misuse when the
     registry does not answer.
     """
     ENVIRONMENT.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    api = mlflow.client(settings)
-    with mlflow.reached(settings), _known(api, settings, wanted), TemporaryDirectory() as side:
-        found = _version(api, settings.project.name, wanted)
+    api = mlflow.client(tracking)
+    with mlflow.reached(tracking), _known(api, tracking, wanted), TemporaryDirectory() as side:
+        found = _version(api, tracking.project, wanted)
         if SEAL not in found.tags:
             raise Refused(
                 f"Version {found.version} has no bundle in the registry: run `churn register` again."
@@ -61,18 +62,18 @@ def fetch(settings: Settings, wanted: str, folder: Path) -> Path:
     return folder
 
 
-def sign(settings: Settings, version: str, card: Path) -> None:
+def sign(tracking: Tracking, version: str, card: Path) -> None:
     """Put the signed card of the folder ``card`` into the registry's bundle, and seal it again.
 
     An approval is no part of the content that it approves: model, contract and policy stay what was approved.
     """
     with TemporaryDirectory() as side:
-        bundle = fetch(settings, version, Path(side) / "bundle")
+        bundle = fetch(tracking, version, Path(side) / "bundle")
         sealed = read_manifest(bundle / MANIFEST)
         for name in FILES:
             shutil.copy(card / name, bundle / name)
         seal_again(bundle, sealed)
-        keep(settings, version, bundle)
+        keep(tracking, version, bundle)
 
 
 def _place(version: str) -> str:
@@ -92,7 +93,7 @@ def _version(api: Any, name: str, wanted: str) -> Any:
 
 
 @contextmanager
-def _known(api: Any, settings: Settings, wanted: str) -> Iterator[None]:
+def _known(api: Any, tracking: Tracking, wanted: str) -> Iterator[None]:
     """What there is, when something is asked for that there is not."""
     from mlflow.exceptions import MlflowException
 
@@ -101,7 +102,7 @@ def _known(api: Any, settings: Settings, wanted: str) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
-        name = settings.project.name
+        name = tracking.project
         versions = sorted(int(one.version) for one in api.search_model_versions(f"name = '{name}'"))
         there = (
             f"versions {', '.join(map(str, versions))}"

@@ -41,9 +41,11 @@ def backup(settings: Settings, folder: Path) -> dict[str, Any]:
             f"--file={folder / name}.dump",
             f"--dbname={url}",
         )
-    for key in s3.keys(settings):
+    for key in s3.keys(settings.storage):
         (folder / "objects" / key).parent.mkdir(parents=True, exist_ok=True)
-        s3.download(settings, settings.s3.address(key), (folder / "objects" / key).parent)
+        s3.download(
+            settings.storage, settings.storage.address(key), (folder / "objects" / key).parent
+        )
     files = {
         str(path.relative_to(folder)): _sha256(path)
         for path in sorted(folder.rglob("*"))
@@ -70,7 +72,7 @@ def restore(settings: Settings, folder: Path) -> dict[str, Any]:
             raise Refused(
                 f"The database for {name} has {tables} tables: a backup goes into an empty one."
             )
-    if found := s3.keys(settings):
+    if found := s3.keys(settings.storage):
         raise Refused(
             f"The bucket {settings.s3.bucket} has {len(found)} objects: a backup goes into an empty one."
         )
@@ -84,7 +86,7 @@ def restore(settings: Settings, folder: Path) -> dict[str, Any]:
         )
     for path in sorted((folder / "objects").rglob("*")):
         if path.is_file():
-            s3.upload(settings, path, str(path.relative_to(folder / "objects")))
+            s3.upload(settings.storage, path, str(path.relative_to(folder / "objects")))
     bucket_sync.publish(settings)  # the backup does not know who was erased since
     return manifest
 

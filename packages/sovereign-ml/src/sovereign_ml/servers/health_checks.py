@@ -26,7 +26,7 @@ def s3(settings: Settings) -> list[str]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     bucket, key = settings.s3.bucket, f"churn-doctor-{secrets.token_hex(6)}"
-    api = storage.client(settings, attempts=1)
+    api = storage.client(settings.storage, attempts=1)
     try:
         version = api.put_object(Bucket=bucket, Key=key, Body=b"probe").get("VersionId")
         body = api.get_object(Bucket=bucket, Key=key)["Body"].read()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import sys
 import warnings
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from sovereign_ml.config.connections import FeatureStores, ObjectStorage, Tracking, required
 from sovereign_ml.config.profiles import Secrets
-from sovereign_ml.config.settings import ENVIRONMENT, Settings
+from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.egress.content_policy import Offline
 from sovereign_ml.errors import Misuse
 from sovereign_ml.servers.token_auth import Door
@@ -30,15 +31,23 @@ auth_cache_ttl_seconds = 60
 """MLflow's own users, in tables beside its runs. Comparing a password stretches a key: once a minute is enough."""
 
 
-def pages(settings: Settings, uri: str, port: int) -> None:
-    """MLflow's pages over the store ``uri`` on 127.0.0.1, until interrupted; they load nothing from outside."""
+def tracking_pages(tracking: Tracking, port: int) -> None:
+    """Serve MLflow's pages on 127.0.0.1 until interrupted. They load nothing from outside.
+
+    Raises Misuse in a profile that has an MLflow server of its own.
+    """
     from mlflow.server import constants
 
+    from sovereign_ml.registry.mlflow import tracking_uri
+
+    uri = tracking_uri(tracking)
+    if not uri.startswith("sqlite:"):
+        raise Misuse(f"Profile '{tracking.profile}' has an MLflow server: open {uri} in a browser.")
     ENVIRONMENT.update(
         {
             constants.BACKEND_STORE_URI_ENV_VAR: uri,
             constants.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
-            constants.ARTIFACTS_DESTINATION_ENV_VAR: (settings.root / ".mlflow/artifacts").as_uri(),
+            constants.ARTIFACTS_DESTINATION_ENV_VAR: (tracking.root / ".mlflow/artifacts").as_uri(),
             constants.SERVE_ARTIFACTS_ENV_VAR: "true",
             **MLFLOW_SERVER,
         }
@@ -49,32 +58,32 @@ def pages(settings: Settings, uri: str, port: int) -> None:
     _listen(Offline(app), "127.0.0.1", port)
 
 
-def tracking(settings: Settings, host: str, port: int) -> None:
+def tracking_server(storage: ObjectStorage, secrets: Secrets, host: str, port: int) -> None:
     """MLflow's server on PostgreSQL, with its own users and permissions, until interrupted.
 
     Artifacts pass through it to S3: its clients need no S3 key. A user without permission sees nothing.
     """
     from mlflow.server import constants
 
-    s3.announce(settings)
-    database = settings.secrets.need("tracking_database").replace(
+    s3.announce(storage)
+    database = secrets.need("tracking_database").replace(
         "postgresql://", "postgresql+psycopg://", 1
     )
     ENVIRONMENT.update(
         {
             constants.BACKEND_STORE_URI_ENV_VAR: database,
             constants.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
-            constants.ARTIFACTS_DESTINATION_ENV_VAR: settings.s3.address("mlflow"),
+            constants.ARTIFACTS_DESTINATION_ENV_VAR: storage.address("mlflow"),
             constants.SERVE_ARTIFACTS_ENV_VAR: "true",
-            "MLFLOW_S3_ENDPOINT_URL": settings.s3.endpoint,
+            "MLFLOW_S3_ENDPOINT_URL": storage.endpoint,
             **MLFLOW_SERVER,
         }
     )
     ENVIRONMENT.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", f"localhost:{port},127.0.0.1:{port}")
     ENVIRONMENT.setdefault(
-        "MLFLOW_FLASK_SERVER_SECRET_KEY", secrets.token_hex(32)
+        "MLFLOW_FLASK_SERVER_SECRET_KEY", token_hex(32)
     )  # of the form for a new user
-    _listen(Offline(_with_users(settings.secrets, database)), host, port)
+    _listen(Offline(_with_users(secrets, database)), host, port)
 
 
 def _with_users(given: Secrets, database: str) -> Any:
@@ -112,8 +121,11 @@ def _auth_module(database: str) -> Any:
     return auth
 
 
-def features(settings: Settings, host: str, port: int) -> None:
-    """The feature server until interrupted: the app of `feast serve`, of which only the look-up can be reached."""
+def features(stores: FeatureStores, folder: Path, host: str, port: int) -> None:
+    """Serve the app of `feast serve` until interrupted; only the look-up can be reached.
+
+    ``folder`` is the artifact of step 3: with SQLite, registry and values lie beside the snapshots.
+    """
     from feast.feature_server import get_app
     from feast.permissions.server.utils import (
         AuthManagerType,
@@ -124,12 +136,9 @@ def features(settings: Settings, host: str, port: int) -> None:
 
     from sovereign_ml.features import feast
 
-    password = settings.secrets.need("feature_token")
+    password = required(stores.token, "feature_token")
     with TemporaryDirectory() as elsewhere:
-        beside = (
-            settings.profile.online_store == "sqlite"
-        )  # then registry and values lie beside the snapshots
-        store = feast.store(settings.path("features") if beside else Path(elsewhere), settings)
+        store = feast.open_store(folder if stores.online == "sqlite" else Path(elsewhere), stores)
         init_security_manager(auth_type=AuthManagerType.NONE, fs=store)
         init_auth_manager(ServerType.REST, AuthManagerType.NONE, store.config.auth_config)
         try:

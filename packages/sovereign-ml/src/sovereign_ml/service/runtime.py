@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from sovereign_ml.bundle.sealed import Bundle
 from sovereign_ml.decision_log import Committer, DecisionLog, Draft, LogUnavailableError, open_log
 from sovereign_ml.decision_log.random_pool import RandomPool
-from sovereign_ml.decisions.feature_contract import Contract
+from sovereign_ml.decisions.feature_contract import FeatureContract
 from sovereign_ml.decisions.policy import Policy
 from sovereign_ml.model.explain import Explainer
 from sovereign_ml.model.scorecard import Scorecard
@@ -32,13 +32,13 @@ class Kept(NamedTuple):
     """What of a bundle is archived in the log: enough to explain its decisions."""
 
     explainer: Explainer
-    contract: Contract
+    contract: FeatureContract
     policy: Policy
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> Kept:
         """From the body of the log entry."""
-        contract = Contract.model_validate(content["contract"])
+        contract = FeatureContract.model_validate(content["contract"])
         policy = Policy.model_validate(content["policy"])
         return cls(
             Explainer(Scorecard.model_validate(content["model"]), contract, policy),

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from sovereign_ml.decisions.feature_contract import Contract, FeatureSpec
+from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
 from sovereign_ml.decisions.policy import Outcome, Suggestion
 
 MOST_IN_A_BATCH = 1000
@@ -197,7 +197,7 @@ class Status(_Answer):
     status: Literal["ok"] = "ok"
 
 
-def score_request(contract: Contract, *, looks_up: bool) -> type[BaseModel]:
+def score_request(contract: FeatureContract, *, looks_up: bool) -> type[BaseModel]:
     """The request for one customer, with every feature, unit and limit of ``contract``.
 
     Only a service that ``looks_up`` customers in a feature store takes a pseudonym without features.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,3 +76,13 @@ def summarise(folder: Path, *, rows_in: int, rows_out: int, headline: str, **mor
         folder / "summary.json",
         {"rows_in": rows_in, "rows_out": rows_out, "headline": headline, **more},
     )
+
+
+def replaced(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` make a file beside ``path`` and put it in its place in one step, durably."""
+    side = path.with_name(f".{path.name}.part")
+    write(side)
+    with side.open("rb") as file:
+        os.fsync(file.fileno())
+    side.chmod(path.stat().st_mode)
+    side.replace(path)

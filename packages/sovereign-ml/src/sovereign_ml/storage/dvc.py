@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.connections import DataVersions, ObjectStorage
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.storage import s3
 from sovereign_ml.storage.artifacts import writing
@@ -48,25 +48,24 @@ def reproduce(root: Path) -> None:
             _stop(error)
 
 
-def push(settings: Settings) -> int:
+def push(versions: DataVersions) -> int:
     """Copy the data versions of this commit to the profile's remote; return how many files went."""
-    return _transfer(settings, "push")
+    return _transfer(versions, "push")
 
 
-def pull(settings: Settings) -> int:
+def pull(versions: DataVersions) -> int:
     """Fetch the data versions of this commit from the profile's remote into ``data/``; return how many changed."""
-    return _transfer(settings, "pull")
+    return _transfer(versions, "pull")
 
 
-def pinned(settings: Settings, revision: str, noun: str) -> str:
-    """The hash of ``noun`` in ``dvc.lock`` at a git revision. Raises Misuse if it is not there."""
-    command = ["git", "-C", str(settings.root), "show", f"{revision}:./dvc.lock"]
+def pinned(root: Path, revision: str, path: str) -> str:
+    """Return the hash of the artifact ``path`` in ``dvc.lock`` at a git revision. Raises Misuse if it is not there."""
+    command = ["git", "-C", str(root), "show", f"{revision}:./dvc.lock"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Misuse(
             f"No dvc.lock at git revision {revision}: `churn run`, commit, `churn push`, then submit."
         )
-    path = str(getattr(settings.paths, noun))
     stages = yaml.safe_load(done.stdout)["stages"].values()
     found = [out["md5"] for stage in stages for out in stage.get("outs", ()) if out["path"] == path]
     if not found:
@@ -76,27 +75,27 @@ def pinned(settings: Settings, revision: str, noun: str) -> str:
     return str(found[0])
 
 
-def fetch(settings: Settings, version: str, target: Path) -> None:
+def fetch(storage: ObjectStorage, version: str, target: Path) -> None:
     """Write the folder stored under the hash ``version`` to ``target``, each file checked against its own hash.
 
     Reads DVC's remote as it lies on S3 (files/md5/ab/cdef…; a folder is a JSON list), so that no git is needed.
     """
-    listing = json.loads(content(settings, version))
+    listing = json.loads(content(storage, version))
     with writing(target) as folder:
         for entry in listing:
             path = folder / entry["relpath"]
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content(settings, entry["md5"]))
+            path.write_bytes(content(storage, entry["md5"]))
 
 
-def stored(settings: Settings, version: str) -> bool:
+def stored(storage: ObjectStorage, version: str) -> bool:
     """Whether the remote has ``version``."""
-    return s3.fingerprint(settings, settings.s3.address(_key(version))) is not None
+    return s3.fingerprint(storage, storage.address(_key(version))) is not None
 
 
-def content(settings: Settings, version: str) -> bytes:
+def content(storage: ObjectStorage, version: str) -> bytes:
     """The object stored under the hash ``version``, checked against it."""
-    found = s3.read(settings, _key(version))
+    found = s3.read(storage, _key(version))
     seen = hashlib.md5(found, usedforsecurity=False).hexdigest()
     if seen != version.removesuffix(".dir"):
         raise Refused(
@@ -109,12 +108,12 @@ def _key(version: str) -> str:
     return f"dvc/files/md5/{version[:2]}/{version[2:]}"
 
 
-def _transfer(settings: Settings, verb: str) -> int:
+def _transfer(versions: DataVersions, verb: str) -> int:
     """A file that did not arrive whole is not there: the same command fetches what is missing."""
     from dvc.exceptions import DvcException
 
-    remote = settings.profile.dvc_remote
-    with _repo(settings.root, _remote(settings)) as repo:
+    remote = versions.remote
+    with _repo(versions.root, _remote(versions)) as repo:
         try:
             done: Any = getattr(repo, verb)(remote=remote)
         except DvcException as error:
@@ -130,12 +129,12 @@ def _transfer(settings: Settings, verb: str) -> int:
     )
 
 
-def _remote(settings: Settings) -> dict[str, Any] | None:
+def _remote(versions: DataVersions) -> dict[str, Any] | None:
     """The remote `eu` as ``[s3]`` in config.toml has it, so that the endpoint stands in one place."""
-    if settings.profile.dvc_remote != "eu":
+    if not versions.in_bucket:
         return None
-    s3.announce(settings)
-    storage = settings.s3
+    storage = versions.storage
+    s3.announce(storage)
     where = {
         "url": storage.address("dvc"),
         "endpointurl": storage.endpoint,

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from sovereign_ml.config.settings import ENVIRONMENT, Settings
+from sovereign_ml.config.settings import ENVIRONMENT
 
 UNKNOWN = "unknown"
 
@@ -91,9 +91,9 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def lock_sha256(settings: Settings) -> str:
+def lock_sha256(root: Path) -> str:
     """sha256 of the lock file that the training environment was installed from."""
-    path = settings.root / "requirements/train.lock"
+    path = root / "requirements/train.lock"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else UNKNOWN
 
 

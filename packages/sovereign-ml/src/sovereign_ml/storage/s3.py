@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from sovereign_ml.config.connections import ObjectStorage
 from sovereign_ml.config.profiles import SCHEME
-from sovereign_ml.config.settings import ENVIRONMENT, Settings
+from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.errors import Misuse
 
 ADVICE = {
@@ -29,35 +30,45 @@ ERRNO = re.compile(r"^\[Errno \d+\] ")
 """How s3fs begins what S3 said. A HEAD has no body, so that only the status' own words are left."""
 
 
-def announce(settings: Settings) -> None:
+def announce(storage: ObjectStorage) -> None:
     """Tell every S3 client of this process and its children endpoint, region, signature and addressing.
 
     The addressing style has no variable: DVC and MLflow read it from an AWS config file, which is written for them.
     """
-    path = settings.root / ".churn" / f"aws-{settings.profile_name}.config"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        f"[default]\ns3 =\n    addressing_style = {settings.s3.style}\n    signature_version = s3v4\n",
+    storage.config_file.parent.mkdir(parents=True, exist_ok=True)
+    storage.config_file.write_text(
+        f"[default]\ns3 =\n    addressing_style = {storage.style}\n    signature_version = s3v4\n",
         encoding="utf-8",
     )
-    ENVIRONMENT.update(settings.s3.environment() | {"AWS_CONFIG_FILE": str(path)})
+    ENVIRONMENT.update(_variables(storage) | {"AWS_CONFIG_FILE": str(storage.config_file)})
 
 
-def client(settings: Settings, *, attempts: int = 5) -> Any:
+def _variables(storage: ObjectStorage) -> dict[str, str]:
+    """Return the variables for every S3 client that is not ours: boto, s3fs (DVC) and Arrow."""
+    return {
+        "AWS_ENDPOINT_URL_S3": storage.endpoint,
+        "AWS_REGION": storage.region,
+        "AWS_DEFAULT_REGION": storage.region,
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def client(storage: ObjectStorage, *, attempts: int = 5) -> Any:
     """A boto client for the endpoint in ``[s3]``: SigV4, the endpoint's region, checksums only where required."""
     import boto3
     from botocore.config import Config
 
     config = Config(
         signature_version="s3v4",
-        s3={"addressing_style": settings.s3.style},
+        s3={"addressing_style": storage.style},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         retries={"mode": "standard", "total_max_attempts": attempts},
         connect_timeout=10,
         read_timeout=60,
     )
-    storage = settings.s3
     return boto3.client(
         "s3", endpoint_url=storage.endpoint, region_name=storage.region, config=config
     )
@@ -76,77 +87,75 @@ def arrow(endpoint: str, region: str, style: str) -> Any:
     )
 
 
-def upload(settings: Settings, path: Path, key: str) -> str:
+def upload(storage: ObjectStorage, path: Path, key: str) -> str:
     """Put ``path`` under ``key`` into the bucket unless the key is there already; return its address."""
     from botocore.exceptions import ClientError
 
-    bucket = settings.s3.bucket
-    with one_line(settings):
-        api = client(settings)
+    bucket = storage.bucket
+    with one_line(storage):
+        api = client(storage)
         try:
             api.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
             if code(error) != "404":
                 raise
             api.upload_file(str(path), bucket, key)
-    return settings.s3.address(key)
+    return storage.address(key)
 
 
-def write_json(settings: Settings, key: str, value: dict[str, Any]) -> str:
+def write_json(storage: ObjectStorage, key: str, value: dict[str, Any]) -> str:
     """Put ``value`` under ``key`` into the bucket; return its address."""
     import json
 
-    write(settings, key, json.dumps(value, indent=2).encode())
-    return settings.s3.address(key)
+    write(storage, key, json.dumps(value, indent=2).encode())
+    return storage.address(key)
 
 
-def write(settings: Settings, key: str, content: bytes) -> None:
+def write(storage: ObjectStorage, key: str, content: bytes) -> None:
     """Put ``content`` under ``key`` into the bucket."""
-    with one_line(settings):
-        client(settings).put_object(Bucket=settings.s3.bucket, Key=key, Body=content)
+    with one_line(storage):
+        client(storage).put_object(Bucket=storage.bucket, Key=key, Body=content)
 
 
-def read(settings: Settings, key: str) -> bytes:
+def read(storage: ObjectStorage, key: str) -> bytes:
     """The bytes under ``key`` in the bucket."""
-    with one_line(settings):
-        return _body(settings, key)
+    with one_line(storage):
+        return _body(storage, key)
 
 
-def maybe(settings: Settings, key: str) -> bytes | None:
+def maybe(storage: ObjectStorage, key: str) -> bytes | None:
     """The same; None if it is not there."""
     from botocore.exceptions import ClientError
 
-    with one_line(settings):
+    with one_line(storage):
         try:
-            return _body(settings, key)
+            return _body(storage, key)
         except ClientError as error:
             if code(error) not in ("404", "NoSuchKey"):
                 raise
     return None
 
 
-def _body(settings: Settings, key: str) -> bytes:
-    found: bytes = client(settings).get_object(Bucket=settings.s3.bucket, Key=key)["Body"].read()
+def _body(storage: ObjectStorage, key: str) -> bytes:
+    found: bytes = client(storage).get_object(Bucket=storage.bucket, Key=key)["Body"].read()
     return found
 
 
-def keys(settings: Settings) -> list[str]:
+def keys(storage: ObjectStorage) -> list[str]:
     """Every key in the bucket."""
-    with one_line(settings):
-        pages = (
-            client(settings).get_paginator("list_objects_v2").paginate(Bucket=settings.s3.bucket)
-        )
+    with one_line(storage):
+        pages = client(storage).get_paginator("list_objects_v2").paginate(Bucket=storage.bucket)
         return [item["Key"] for page in pages for item in page.get("Contents", ())]
 
 
-def fingerprint(settings: Settings, address: str) -> dict[str, str] | None:
+def fingerprint(storage: ObjectStorage, address: str) -> dict[str, str] | None:
     """ETag and, where the bucket keeps versions, the version of an object; None if it is not there."""
     from botocore.exceptions import ClientError
 
     bucket, key = split(address)
-    with one_line(settings):
+    with one_line(storage):
         try:
-            found = client(settings).head_object(Bucket=bucket, Key=key)
+            found = client(storage).head_object(Bucket=bucket, Key=key)
         except ClientError as error:
             if code(error) == "404":
                 return None
@@ -155,12 +164,12 @@ def fingerprint(settings: Settings, address: str) -> dict[str, str] | None:
     return {"etag": found["ETag"].strip('"')} | ({"version": version} if version else {})
 
 
-def download(settings: Settings, address: str, folder: Path) -> Path:
+def download(storage: ObjectStorage, address: str, folder: Path) -> Path:
     """Fetch an object into ``folder``; return the file."""
     bucket, key = split(address)
     path = folder / Path(key).name
-    with one_line(settings):
-        client(settings).download_file(bucket, key, str(path))
+    with one_line(storage):
+        client(storage).download_file(bucket, key, str(path))
     return path
 
 
@@ -178,7 +187,7 @@ def code(error: Any) -> str:
 
 
 @contextmanager
-def one_line(settings: Settings) -> Iterator[None]:
+def one_line(storage: ObjectStorage) -> Iterator[None]:
     """What the storage refuses, or that it does not answer, as a Misuse of one line."""
     from boto3.exceptions import S3UploadFailedError
     from botocore.exceptions import BotoCoreError, ClientError
@@ -186,10 +195,10 @@ def one_line(settings: Settings) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise Misuse(f"{settings.s3.endpoint}: {said(error)}.") from None
+        raise Misuse(f"{storage.endpoint}: {said(error)}.") from None
     except (BotoCoreError, S3UploadFailedError) as error:
         raise Misuse(
-            f"{settings.s3.endpoint}: {said(error)}. The same command goes on from here."
+            f"{storage.endpoint}: {said(error)}. The same command goes on from here."
         ) from None
 
 

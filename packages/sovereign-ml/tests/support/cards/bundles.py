@@ -7,7 +7,7 @@ import numpy as np
 
 from sovereign_ml.bundle.sealed import rules_json, seal_bundle
 from sovereign_ml.card.rules import RulePolicy
-from sovereign_ml.decisions.feature_contract import Contract
+from sovereign_ml.decisions.feature_contract import FeatureContract
 from sovereign_ml.decisions.policy import Policy
 from sovereign_ml.model.scorecard import Scorecard
 
@@ -94,11 +94,11 @@ def model() -> Scorecard:
     return Scorecard.model_validate(content)
 
 
-def contract() -> Contract:
+def contract() -> FeatureContract:
     """Labels, units and limits for :func:`model`."""
     features = [_spec(name, *words) for name, words in _WORDS.items()]
     everything = [*features, _spec("preferred_category", "category", "", False)]
-    return Contract.model_validate({"features": everything, "links": _links()})
+    return FeatureContract.model_validate({"features": everything, "links": _links()})
 
 
 def _links() -> list[dict[str, object]]:

@@ -73,21 +73,6 @@ def to_markdown(document: Document) -> str:
     return f"{head}{escape(document.source)}\n\n{sections}\n"
 
 
-def write_records(card: Card, folder: Path) -> tuple[Path, ...]:
-    """Write ``ropa`` and ``dpia``, each as ``.md`` and ``.html``, into ``folder``; return the files."""
-    from sovereign_ml.card.records.article30 import record_of_processing
-    from sovereign_ml.card.records.article35 import impact_assessment
-
-    folder.mkdir(parents=True, exist_ok=True)
-    documents = {"ropa": record_of_processing(card), "dpia": impact_assessment(card)}
-    written = []
-    for name, document in documents.items():
-        for suffix, text in (("md", to_markdown(document)), ("html", to_html(document))):
-            written.append(folder / f"{name}.{suffix}")
-            written[-1].write_text(text, encoding="utf-8")
-    return tuple(written)
-
-
 def _section(section: Section) -> str:
     parts = [f"## {escape(section.title)}\n\n{escape(section.article)}"]
     if section.lines:

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from sovereign_ml.data_subjects.stores.base import People
-from sovereign_ml.data_subjects.stores.files import replaced
 from sovereign_ml.data_subjects.stores.formats import mentions
+from sovereign_ml.storage.artifacts import replaced
 
 KEY = "entity_key"
 STRING = 2

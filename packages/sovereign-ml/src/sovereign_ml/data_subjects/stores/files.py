@@ -154,16 +154,6 @@ def entries(manifest: Path) -> set[str]:
         return set()
 
 
-def replaced(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` make a file beside ``path`` and put it in its place in one step, durably."""
-    side = path.with_name(f".{path.name}.part")
-    write(side)
-    with side.open("rb") as file:
-        os.fsync(file.fileno())
-    side.chmod(path.stat().st_mode)
-    side.replace(path)
-
-
 def clear_leftovers(folder: Path) -> None:
     """Remove what killed processes left half-written below ``folder``: ``.name.part`` and ``.name.old``."""
     for path in sorted(folder.rglob(".*")):

@@ -65,7 +65,7 @@ class Runs:
             trace.place.removeprefix("run ") for trace in traces if trace.action == "run deleted"
         ]
         if ids:
-            api = mlflow.client(self._settings)
+            api = mlflow.client(self._settings.tracking)
             for version in _versions(self._settings):
                 if version.run_id in ids:
                     api.delete_model_version(version.name, version.version)
@@ -120,12 +120,12 @@ def old_runs(settings: Settings, before: datetime, leaving: Iterable[Any]) -> li
 
 def delete_version(settings: Settings, version: str) -> None:
     """Take one version out of the registry; its run stays."""
-    mlflow.client(settings).delete_model_version(settings.project.name, version)
+    mlflow.client(settings.tracking).delete_model_version(settings.project.name, version)
 
 
 def retire(settings: Settings) -> int:
     """Take every version of the model out of the registry, aliases first, and delete the runs; return how many."""
-    api, model = mlflow.client(settings), _model(settings)
+    api, model = mlflow.client(settings.tracking), _model(settings)
     for alias in model.aliases if model else ():
         api.delete_registered_model_alias(settings.project.name, alias)
     versions = _versions(settings)
@@ -201,7 +201,7 @@ def _remove_folder(uri: str) -> None:
 def _runs(settings: Settings) -> Iterator[Any]:
     from mlflow.entities import ViewType
 
-    api = mlflow.client(settings)
+    api = mlflow.client(settings.tracking)
     experiment = api.get_experiment_by_name(settings.project.name)
     if experiment:
         yield from _pages(
@@ -212,7 +212,7 @@ def _runs(settings: Settings) -> Iterator[Any]:
 
 
 def _logged_models(settings: Settings) -> list[Any]:
-    api = mlflow.client(settings)
+    api = mlflow.client(settings.tracking)
     experiment = api.get_experiment_by_name(settings.project.name)
     if not experiment:
         return []
@@ -222,7 +222,7 @@ def _logged_models(settings: Settings) -> list[Any]:
 
 
 def _versions(settings: Settings) -> list[Any]:
-    api = mlflow.client(settings)
+    api = mlflow.client(settings.tracking)
     query = f"name = '{settings.project.name}'"
     return list(_pages(lambda token: api.search_model_versions(query, page_token=token)))
 
@@ -241,7 +241,7 @@ def _model(settings: Settings) -> Any:
     from mlflow.exceptions import MlflowException
 
     try:
-        return mlflow.client(settings).get_registered_model(settings.project.name)
+        return mlflow.client(settings.tracking).get_registered_model(settings.project.name)
     except MlflowException:
         return None
 

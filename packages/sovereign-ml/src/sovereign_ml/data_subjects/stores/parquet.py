@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.data_subjects.stores.base import People
-from sovereign_ml.data_subjects.stores.files import replaced
 from sovereign_ml.storage import duckdb as db
+from sovereign_ml.storage.artifacts import replaced
 
 if TYPE_CHECKING:
     import duckdb

@@ -36,7 +36,7 @@ class RedisRows:
 
     def find(self, people: People) -> list[Trace]:
         """One trace for all keys about somebody of ``people``."""
-        with stores.reached(self._settings):
+        with stores.reached(self._settings.feature_stores):
             count = sum(1 for _ in self._keys(_redis(self._settings), people))
         found = Trace(
             store=self.name, place="Redis", count=count, unit="keys", action="rows removed"
@@ -46,7 +46,7 @@ class RedisRows:
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
         """Delete the keys."""
         if traces:
-            with stores.reached(self._settings):
+            with stores.reached(self._settings.feature_stores):
                 keys = list(self._keys(_redis(self._settings), people))
             delete_keys(self._settings, keys)
 
@@ -117,7 +117,7 @@ def stale(settings: Settings, view: str, before: datetime) -> list[bytes]:
     """Keys in Redis whose features of ``view`` are of a day before ``before``: customers who left long ago."""
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    with stores.reached(settings):
+    with stores.reached(settings.feature_stores):
         api, found = _redis(settings), []
         for key in api.scan_iter(count=AT_ONCE, _type="hash"):
             written = api.hget(key, f"_ts:{view}")
@@ -128,7 +128,7 @@ def stale(settings: Settings, view: str, before: datetime) -> list[bytes]:
 
 def delete_keys(settings: Settings, keys: Sequence[bytes]) -> None:
     """Delete keys of Redis."""
-    with stores.reached(settings):
+    with stores.reached(settings.feature_stores):
         api = _redis(settings)
         for key in keys:
             api.delete(key)

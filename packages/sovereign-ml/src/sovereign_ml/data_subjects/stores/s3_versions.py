@@ -48,13 +48,13 @@ class Objects:
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._bucket = settings, settings.s3.bucket
-        self._api = s3.client(settings)
+        self._api = s3.client(settings.storage)
 
     def versions(self, prefix: str = "") -> list[Version]:
         """Everything below ``prefix``, also what has been deleted but is still there as an old version."""
         from botocore.exceptions import ClientError
 
-        with s3.one_line(self._settings):
+        with s3.one_line(self._settings.storage):
             try:
                 return [
                     version
@@ -75,7 +75,7 @@ class Objects:
         """Write the content to ``path``; False if it is not there any more."""
         from botocore.exceptions import ClientError
 
-        with s3.one_line(self._settings):
+        with s3.one_line(self._settings.storage):
             try:
                 self._api.download_file(self._bucket, key, str(path), ExtraArgs=_id(version))
             except ClientError as error:
@@ -86,7 +86,7 @@ class Objects:
 
     def replace(self, key: str, old: str, path: Path) -> None:
         """Make ``path`` the present version of ``key``, then delete the version ``old`` for good."""
-        with s3.one_line(self._settings), path.open("rb") as file:
+        with s3.one_line(self._settings.storage), path.open("rb") as file:
             new = self._api.put_object(Bucket=self._bucket, Key=key, Body=file).get(
                 "VersionId", "null"
             )
@@ -97,7 +97,7 @@ class Objects:
 
     def delete(self, key: str, version: str) -> None:
         """Delete one version for good; a version that is not there is no error."""
-        with s3.one_line(self._settings):
+        with s3.one_line(self._settings.storage):
             self._api.delete_object(Bucket=self._bucket, Key=key, **_id(version))
 
     def clear(self, prefix: str) -> None:

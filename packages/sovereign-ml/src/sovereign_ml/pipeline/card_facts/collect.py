@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from churn.contract import FEATURES
 from sovereign_ml.audit import hosting, pii_scan
 from sovereign_ml.card.schema.facts import Facts
 from sovereign_ml.config.settings import Settings
-from sovereign_ml.data_subjects import retention
 from sovereign_ml.model import scorecard
 from sovereign_ml.model.scorecard import Levels, Scorecard
 from sovereign_ml.pipeline.card_facts import data, model_privacy
 from sovereign_ml.pipeline.project_audit import judged
-from sovereign_ml.privacy import objections, suppression
+from sovereign_ml.privacy import objections, retention_plan, suppression
+from sovereign_ml.project import Feature, Project
 from sovereign_ml.registry.aliases import MlflowRegistry
 from sovereign_ml.storage import lineage
 from sovereign_ml.storage.artifacts import read_json
@@ -37,8 +37,10 @@ IMPORTED = Path("governance/imported.json")
 """Written by `churn card import`: source, hash and warnings of a card from elsewhere."""
 
 
-def gather(model: Path, metrics: Path, features: Path, valid: Path, settings: Settings) -> Facts:
-    """All facts of one run. Counts of people are bucketed, so that a card can be shown to anybody."""
+def gather(
+    model: Path, metrics: Path, features: Path, valid: Path, settings: Settings, project: Project
+) -> Facts:
+    """Return all facts of one run. Counts of people are bucketed, so that a card can be shown to anybody."""
     import pandas as pd
 
     card = scorecard.read(model / "model.json")
@@ -46,7 +48,7 @@ def gather(model: Path, metrics: Path, features: Path, valid: Path, settings: Se
     training = pd.read_parquet(features / "training.parquet")
     people = pd.read_parquet(valid / "customers.parquet")
     checked = read_json(valid / "summary.json")
-    live = objections.facts(settings)
+    live = objections.facts(settings.log_location)
     return Facts.model_validate(
         {
             "run": {
@@ -58,12 +60,12 @@ def gather(model: Path, metrics: Path, features: Path, valid: Path, settings: Se
             "model": _model(model, card, settings),
             "decision": _decision(settings, live["decision"]),
             "review": live["review"],
-            "previous": MlflowRegistry(settings).previous_card(),
-            "data": data.data(card, found, training, features, checked, settings),
+            "previous": MlflowRegistry(settings.tracking).previous_card(),
+            "data": data.data(card, found, training, features, checked, settings, project),
             "consent": data.consent(training, features, people, checked),
             "retention": _retention(checked, settings),
             "model_privacy": model_privacy.privacy(card, found, training),
-            "explanation": _explanation(card, found),
+            "explanation": _explanation(card, found, project.features),
             "evaluation": _evaluation(found),
             "hosting": _hosting(settings),
             "imported": provenance(settings.root),
@@ -121,26 +123,9 @@ def _decision(settings: Settings, live: dict[str, Any]) -> dict[str, Any]:
 
 
 def _retention(checked: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    stored = (
-        "raw",
-        "features",
-        "train_snapshot",
-        "dvc_cache",
-        "experiment_log",
-        "model",
-        "scores",
-        "decision_log",
-    )
-    run = retention.last_run(settings)
-    overdue = (
-        {
-            retention.CARD[name]: count
-            for name, count in run.overdue.items()
-            if name in retention.CARD
-        }
-        if run
-        else {}
-    )
+    run = retention_plan.last_run(settings.root / retention_plan.LAST_RUN)
+    names = retention_plan.CARD_NAMES
+    overdue = {names[k]: count for k, count in run.overdue.items() if k in names} if run else {}
     objects = [
         {
             "object": name,
@@ -148,18 +133,20 @@ def _retention(checked: dict[str, Any], settings: Settings) -> dict[str, Any]:
             "last_purge_at": run.at if run else None,
             "overdue_objects": overdue.get(name, 0),
         }
-        for name in stored
+        for name in names.values()
     ]
     return {
         "objects": objects,
-        "tombstones_applied": suppression.count(settings),
+        "tombstones_applied": suppression.count(settings.suppression),
         "erased_subjects_still_in_snapshot": checked["data"]["erased_found"],
     }
 
 
-def _explanation(card: Scorecard, found: dict[str, Any]) -> dict[str, Any]:
+def _explanation(
+    card: Scorecard, found: dict[str, Any], features: Sequence[Feature]
+) -> dict[str, Any]:
     worth = sorted(found["features"], key=lambda entry: (-entry["importance"], entry["name"]))
-    words = {f.name: f for f in FEATURES}
+    words = {f.name: f for f in features}
     return {
         "main_factors": [words[entry["name"]].label for entry in worth[:5]],
         "curves": [

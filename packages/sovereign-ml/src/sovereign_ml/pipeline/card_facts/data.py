@@ -6,11 +6,10 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn import evaluation
-from churn.contract import FEATURES
 from sovereign_ml.audit import pii_scan
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.model.scorecard import Scorecard
+from sovereign_ml.project import Project
 from sovereign_ml.storage import dvc
 
 if TYPE_CHECKING:
@@ -24,13 +23,14 @@ def data(
     features: Path,
     checked: dict[str, Any],
     settings: Settings,
+    project: Project,
 ) -> dict[str, Any]:
     """Windows, versions, inputs, scans, quality and who is represented. Counts of people are bucketed."""
     config = settings.features
     values = [level for part in card.categorical for level in part.log_odds]
-    words = [*(f.name for f in FEATURES), *values]
+    words = [*(f.name for f in project.features), *values]
     identifying, sentences = (
-        pii_scan.identifiers((f.name for f in FEATURES), values),
+        pii_scan.identifiers((f.name for f in project.features), values),
         pii_scan.free_text(values),
     )
     hits = pii_scan.special_categories(words)
@@ -39,14 +39,16 @@ def data(
         "label_window": f"{config.horizon_days} days from the cut-off",
         "cutoffs": sorted({day.date() for day in training["event_timestamp"]}),
         "snapshots": _snapshots(training, dvc.data_version(features), config.lookback_days),
-        "features": _features(found),
+        "features": _features(found, project),
         "pii_scan": {
             "tool": "sovereign_ml.audit.pii_scan: names, patterns and length of category values",
             "hits": len(identifying) + len(sentences),
             "direct_identifiers": identifying,
             "free_text": sentences,
         },
-        "special_scan": _special(found, tuple(dict.fromkeys(word for word, _ in hits)), settings),
+        "special_scan": _special(
+            found, tuple(dict.fromkeys(word for word, _ in hits)), settings, project
+        ),
         "representativeness": found["representativeness"]["groups"],
         "shifts": found["representativeness"]["shifts"],
         "quality": {
@@ -60,13 +62,15 @@ def data(
     }
 
 
-def _special(found: dict[str, Any], words: tuple[str, ...], settings: Settings) -> dict[str, Any]:
+def _special(
+    found: dict[str, Any], words: tuple[str, ...], settings: Settings, project: Project
+) -> dict[str, Any]:
     """Names found in the lexicon; what gives a group away; the part of it that a special category may stand behind."""
     measured, limit = found["associations"], settings.card.policy.max_association
     proxies = [
-        {**row, "category": evaluation.COULD_REVEAL[row["group"]], "metric": "Cramer's V"}
+        {**row, "category": project.group_origins[row["group"]], "metric": "Cramer's V"}
         for row in measured
-        if row["group"] in evaluation.COULD_REVEAL and row["value"] >= limit
+        if row["group"] in project.group_origins and row["value"] >= limit
     ]
     reason = (
         "" if measured else "no group column in the customers table has two groups large enough"
@@ -100,7 +104,7 @@ def _snapshots(training: pd.DataFrame, md5: str, lookback: int) -> list[dict[str
     ]
 
 
-def _features(found: dict[str, Any]) -> list[dict[str, Any]]:
+def _features(found: dict[str, Any], project: Project) -> list[dict[str, Any]]:
     worth = {entry["name"]: entry for entry in found["features"]}
     return [
         {
@@ -113,7 +117,7 @@ def _features(found: dict[str, Any]) -> list[dict[str, Any]]:
             "changeable": f.changeable,
             **{k: worth[f.name][k] for k in ("importance", "ablation_delta", "missing_share")},
         }
-        for f in FEATURES
+        for f in project.features
     ]
 
 

@@ -21,11 +21,3 @@ async def ready(call: Call) -> Answer:
 async def metrics(call: Call) -> Answer:
     """Counters in Prometheus' text format."""
     return Answer(call.runtime.metrics.text(), 200, CONTENT_TYPE)
-
-
-async def openapi(call: Call) -> Answer:
-    """The OpenAPI document of exactly the routes in the table."""
-    from sovereign_ml.service.openapi import document
-    from sovereign_ml.service.routes import ROUTES
-
-    return reply_json(document(ROUTES, call.runtime))

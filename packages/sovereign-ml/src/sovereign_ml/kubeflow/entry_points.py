@@ -1,0 +1,52 @@
+"""What the components call inside a task. Each is silent and guarded before it does anything."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sovereign_ml.config import settings as configuration
+from sovereign_ml.data_subjects import bucket_sync
+from sovereign_ml.egress import allow_list
+from sovereign_ml.pipeline import flow, source
+from sovereign_ml.project import load_project
+from sovereign_ml.storage import dvc, s3
+
+
+def run_step(verb: str, inputs: dict[str, str], output: str) -> None:
+    """Run the step ``verb`` on Kubeflow's paths, with the settings of config.toml."""
+    with allow_list.task(configuration.ENVIRONMENT):
+        settings = configuration.load()
+        project = load_project(settings.root)
+        if verb in bucket_sync.READERS:
+            bucket_sync.take(settings)
+        step = project.step(verb)
+        paths = [
+            source.refresh(settings) if noun == "source" else Path(inputs[noun])
+            for noun in step.reads
+        ]
+        flow.call(step, settings, project, paths, Path(output))
+
+
+def fetch(version: str, output: str) -> None:
+    """Fetch the folder that DVC stored under the hash ``version`` from the remote of the profile."""
+    with allow_list.task(configuration.ENVIRONMENT):
+        dvc.fetch(configuration.load().storage, version, Path(output))
+
+
+def write_record(state: str, job: str, error: str, revision: str, version: str) -> str:
+    """Put one JSON object beside the data: state, revision, data version and time of a run; return its address."""
+    with allow_list.task(configuration.ENVIRONMENT):
+        settings = configuration.load()
+        run = job.rpartition("/")[2]
+        record = {
+            "state": state,
+            "run": run,
+            "error": error,
+            "git_commit": revision,
+            "data_version": version,
+            "finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "image": settings.pipeline.image,
+        }
+        key = f"pipeline-runs/{settings.project.name}/{run}.json"
+        return s3.write_json(settings.storage, key, record)

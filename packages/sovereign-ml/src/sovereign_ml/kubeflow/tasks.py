@@ -1,0 +1,92 @@
+"""The tasks of a Kubeflow pipeline, for ``pipeline.py`` of the project."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sovereign_ml.config.tables import PipelineSettings, ProjectSettings
+from sovereign_ml.kubeflow.resources import equip
+from sovereign_ml.project import Project
+
+__all__ = ["Tasks"]
+
+
+class Tasks:
+    """Makes one task for each call: ``task("train", features=...)``.
+
+    On a cluster a task gets its limits, retries, variables and secrets; under the local runner it gets none.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        about: ProjectSettings,
+        config: PipelineSettings,
+        *,
+        on_cluster: bool,
+    ) -> None:
+        self._project, self._about, self._config = project, about, config
+        self._on_cluster = on_cluster
+
+    @property
+    def name(self) -> str:
+        """Return the name of the project, with which the names of its pipelines start."""
+        return self._about.name
+
+    @property
+    def title(self) -> str:
+        """Return the title of the project."""
+        return self._about.title
+
+    def __call__(self, verb: str, **inputs: Any) -> Any:
+        """Return the artifact that the step ``verb`` writes; ``inputs`` are artifacts by noun."""
+        from sovereign_ml.kubeflow import components
+
+        step = self._project.step(verb)
+        task = self._component(components.of_step(step))(**inputs)
+        task.set_display_name(f"{step.number} {step.verb}")
+        if self._on_cluster:
+            equip(task, verb, self._config)
+            # A step that reads the source itself is never taken from the cache.
+            task.set_caching_options(enable_caching="source" not in step.reads)
+        return task.outputs[step.writes]
+
+    def pull(self, noun: str, version: str) -> Any:
+        """Return the artifact ``noun`` as DVC stored it under the hash ``version``.
+
+        Kubeflow's cache is keyed on what a task is given, so a run of the same version finds its results again.
+        """
+        from sovereign_ml.kubeflow import components
+
+        task = self._component(components.pull)(version=version)
+        equip(task.set_display_name(f"pull {noun}"), "pull", self._config)
+        return task.outputs["artifact"]
+
+    def record(self, revision: str, version: str) -> Any:
+        """Return the exit task that writes down what became of the run."""
+        from sovereign_ml.kubeflow import components
+
+        task = self._component(components.record)(revision=revision, version=version)
+        equip(task, "record", self._config)
+        return task
+
+    def retain(self) -> Any:
+        """Return the task that deletes what is past its retention period and prints each deletion."""
+        from kfp import dsl
+
+        image = self._config.image
+
+        def retain():  # type: ignore[no-untyped-def]  # kfp reads an annotation here as an output
+            return dsl.ContainerSpec(image=image, command=["churn", "retain", "--apply"])
+
+        task = dsl.container_component(retain)()
+        equip(task, "retain", self._config)
+        task.set_caching_options(enable_caching=False)
+        return task
+
+    def _component(self, function: Any) -> Any:
+        """Return ``function`` as a component. kfp is in the image: otherwise each task installs it from an index."""
+        from kfp import dsl
+
+        image = self._config.image
+        return dsl.component(base_image=image, install_kfp_package=False)(function)

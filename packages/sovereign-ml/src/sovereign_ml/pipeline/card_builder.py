@@ -1,0 +1,44 @@
+"""The model card of one run: facts gathered from the artifacts, answers of people, approvals on record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sovereign_ml.card.build import CardError, build, read_answers
+from sovereign_ml.card.schema.card import Card
+from sovereign_ml.card.schema.facts import Facts
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.errors import Misuse
+from sovereign_ml.pipeline.card_facts import collect
+from sovereign_ml.project import Project
+from sovereign_ml.registry import approvals
+
+__all__ = ["CardBuilder"]
+
+
+class CardBuilder:
+    """Builds and writes the card of the project."""
+
+    def __init__(self, settings: Settings, project: Project) -> None:
+        self._settings, self._project = settings, project
+
+    def gather(self, model: Path, metrics: Path, features: Path, valid: Path) -> Facts:
+        """Return the facts of one run. Counts of people are bucketed, so that anybody may read the card."""
+        return collect.gather(model, metrics, features, valid, self._settings, self._project)
+
+    def build(self, facts: Facts) -> Card:
+        """Return the card from ``facts``, the answers in ``model_card.toml`` and the approvals on record.
+
+        Raises Misuse for an answer that does not fit its question.
+        """
+        settings = self._settings
+        try:
+            answers = read_answers(settings.root / "model_card.toml")
+            card = build(facts, answers, card_id=settings.project.name)
+            return approvals.signed(card, settings.root, settings.rule_policy)
+        except CardError as error:
+            raise Misuse(str(error)) from None
+
+    def write(self, card: Card, folder: Path) -> None:
+        """Write ``card.json``, ``card.md``, ``card.html`` and ``card.cdx.json``, with what the rules say today."""
+        approvals.write(card, folder, self._settings.rule_policy)

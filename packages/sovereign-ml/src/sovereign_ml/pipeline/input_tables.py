@@ -1,0 +1,177 @@
+"""The mapped input in DuckDB: rows set aside by reason, pseudonyms, and the Parquet files of step 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.errors import Refused
+from sovereign_ml.privacy import corrections, objections, suppression
+from sovereign_ml.pseudonyms import pseudonyms
+from sovereign_ml.storage import duckdb as db
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["REASONS", "Counts", "InputTables"]
+
+REASONS = {
+    "no_customer_id": "customer_id IS NULL OR trim(customer_id) = ''",
+    "unreadable_time": "event_time IS NULL",
+    "unreadable_amount": "amount_eur IS NULL",
+    "expired": "expired",
+    "erased": "erased",
+    "objected": "objected",
+    "no_consent": "NOT consented",
+}
+"""Why a row is set aside, in this order; the first that holds counts. Duplicates come before all."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows read, and rows set aside by reason. Rows read are rows kept plus rows set aside."""
+
+    read: int
+    set_aside: dict[str, int]
+
+    @property
+    def kept(self) -> int:
+        """Return how many rows go on."""
+        return self.read - sum(self.set_aside.values())
+
+    @property
+    def headline(self) -> str:
+        """Return the counts in one line."""
+        words = ", ".join(
+            f"{n:,} {reason.replace('_', ' ')}" for reason, n in self.set_aside.items() if n
+        )
+        aside = self.read - self.kept
+        return f"{self.read:,} read = {self.kept:,} kept + {aside:,} set aside ({words or 'none'})"
+
+
+class InputTables:
+    """The mapped input. The marks decide which rows :meth:`set_aside` keeps out."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, pinned: dict[str, Any], settings: Settings
+    ) -> None:
+        self._connection, self._pinned, self._settings = connection, pinned, settings
+
+    @property
+    def kind(self) -> str:
+        """Return ``synthetic`` for the built-in shop, else ``files``."""
+        return str(self._pinned["kind"])
+
+    def correct(self, folder: Path) -> None:
+        """Apply the corrections that people asked for (GDPR Art. 16), and carry them into ``folder``."""
+        corrections.apply(
+            self._connection,
+            self._settings.path("raw"),
+            self._settings.data_versions,
+            self._settings.pseudonym_keys(),
+            self._pinned,
+            folder,
+        )
+
+    def mark_erased_and_expired(self) -> None:
+        """Mark erased people (Art. 17) and purchases past their retention period (Art. 5(1)(e))."""
+        suppression.mark(self._connection, self._settings.suppression)
+
+    def mark_objectors(self) -> None:
+        """Mark people who objected through the service (Art. 21(3)); the customers table names the others."""
+        objections.mark(
+            self._connection,
+            self._settings.log_location,
+            self._settings.pseudonym_keys(),
+            self._pinned,
+        )
+
+    def set_aside(self) -> Counts:
+        """Decide about every row, and give a pseudonym to everyone who stays. Raises Refused if no row is left."""
+        counts = _set_aside(self._connection, consent_needed=self._settings.data.asks_consent)
+        _names(self._connection, self._settings.pseudonym_key())
+        return counts
+
+    def write(self, folder: Path) -> None:
+        """Write transactions, customers and groups as Parquet, each in a fixed order."""
+        _write(self._connection, folder)
+
+    def erased_in(self, folder: Path) -> int:
+        """Count erased people in what was written: from the output, not from the intent."""
+        return _erased_found(self._connection, folder, self._settings.pseudonym_key())
+
+
+def _set_aside(connection: duckdb.DuckDBPyConnection, *, consent_needed: bool) -> Counts:
+    """Table ``gated`` with the reason of each row; counts by reason over all rows that were read."""
+    reason = " ".join(f"WHEN {condition} THEN '{name}'" for name, condition in REASONS.items())
+    connection.execute(
+        f"""CREATE TABLE gated AS SELECT *, CASE {reason} END AS reason FROM (
+            SELECT mapped.*, coalesce(objected, false) AS objected, coalesce(erased, false) AS erased,
+            {"coalesce(consent, false)" if consent_needed else "true"} AS consented
+            FROM mapped LEFT JOIN people USING (customer_id))"""  # noqa: S608
+    )
+    rows = connection.execute(
+        "SELECT coalesce(reason, 'kept'), count(*), sum(copies_ - 1) FROM gated GROUP BY 1"
+    ).fetchall()
+    found = {str(name): int(n) for name, n, _ in rows}
+    duplicates = sum(int(extra) for _, _, extra in rows)
+    if not found.get("kept"):
+        raise Refused(
+            f"No transaction is left: all {sum(found.values()) + duplicates:,} rows were set aside ({found})."
+        )
+    by_reason = {name: found.get(name, 0) for name in REASONS}
+    return Counts(
+        read=sum(found.values()) + duplicates, set_aside={"duplicate": duplicates, **by_reason}
+    )
+
+
+def _names(connection: duckdb.DuckDBPyConnection, key: bytes) -> None:
+    """Table ``names``: the pseudonym of everyone who stays. Erased people get none: nothing of them goes on."""
+    import pyarrow as pa
+
+    rows = connection.execute(
+        """SELECT customer_id FROM gated WHERE reason IS NULL
+        UNION SELECT customer_id FROM people WHERE NOT erased AND customer_id IS NOT NULL ORDER BY 1"""
+    ).fetchall()
+    ids = [str(row[0]) for row in rows]
+    connection.register("names_", pa.table({"customer_id": ids, "pseudonym": pseudonyms(ids, key)}))
+    connection.execute("CREATE TABLE names AS FROM names_")
+
+
+def _write(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    connection.execute("SET TimeZone = 'UTC'")
+    db.write_parquet(
+        connection,
+        """SELECT pseudonym AS customer_id, event_time, amount_eur, category
+        FROM gated JOIN names USING (customer_id) WHERE reason IS NULL ORDER BY ALL""",
+        folder / "transactions.parquet",
+    )
+    db.write_parquet(
+        connection,
+        """SELECT pseudonym AS customer_id, consent, objected_at
+        FROM people JOIN names USING (customer_id) ORDER BY ALL""",
+        folder / "customers.parquet",
+    )
+    db.write_parquet(
+        connection,
+        """SELECT pseudonym AS customer_id, birth_year, country
+        FROM people JOIN names USING (customer_id) WHERE coalesce(consent, true) AND NOT objected ORDER BY ALL""",
+        folder / "groups.parquet",
+    )
+
+
+def _erased_found(connection: duckdb.DuckDBPyConnection, folder: Path, key: bytes) -> int:
+    """Erased people found in what was written, by their pseudonyms: counted from the output, not from the intent."""
+    rows = connection.execute(
+        "SELECT customer_id FROM people WHERE erased AND customer_id IS NOT NULL"
+    ).fetchall()
+    gone = pseudonyms([str(row[0]) for row in rows], key)
+    files = [str(folder / f"{name}.parquet") for name in ("transactions", "customers", "groups")]
+    found = connection.execute(
+        "SELECT count(DISTINCT customer_id) FROM read_parquet(?, union_by_name = true) "
+        "WHERE list_contains(?, customer_id)",
+        [files, gone],
+    ).fetchone()
+    return int(found[0]) if found else 0

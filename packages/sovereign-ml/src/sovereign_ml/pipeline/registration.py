@@ -1,0 +1,98 @@
+"""Registration of a model: the gate and the rules say yes, then the bundle is collected, registered and sealed."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sovereign_ml.bundle.sealed import rules_json, seal_bundle
+from sovereign_ml.card.render.files import FILES
+from sovereign_ml.card.rules import Finding, blocks, check
+from sovereign_ml.card.rules.policy import RulePolicy
+from sovereign_ml.card.schema.card import Card
+from sovereign_ml.config.connections import Tracking
+from sovereign_ml.config.tables import RegisterSettings, ScoreSettings
+from sovereign_ml.errors import Refused
+from sovereign_ml.evaluation import quality_gate
+from sovereign_ml.project import Project
+from sovereign_ml.registry import bundle_files, bundle_store, mlflow
+
+__all__ = ["Registration"]
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Registers models of ``project`` under the limits of config.toml and the rules of the card."""
+
+    project: Project
+    limits: RegisterSettings
+    score: ScoreSettings
+    rules: RulePolicy
+    contact: str
+    tracking: Tracking
+
+    def check(self, figures: dict[str, Any], card: Card) -> list[Finding]:
+        """Return the warnings of the rules. Raises Refused with every reason of the quality gate and the rules."""
+        findings = check(card, self.rules, datetime.now(UTC).date())
+        reasons = quality_gate.reasons_against(figures, self.limits)
+        reasons += [f"{f.rule} ({f.article}): {f.found} {f.do}" for f in blocks(findings)]
+        if reasons:
+            raise Refused("Not registered:\n" + "\n".join(f"  - {reason}" for reason in reasons))
+        return findings
+
+    def collect(self, folder: Path, model: Path, card_folder: Path, card: Card) -> None:
+        """Put model, card, feature contract, decision policy and the numbers of the rules into ``folder``."""
+        shutil.copy(model / "model.json", folder / "model.json")
+        for name in FILES:
+            shutil.copy(card_folder / name, folder / name)
+        policy = bundle_files.policy(
+            self.score,
+            self.project.target,
+            significant_effect=card.derived.decision.effect in ("similarly_significant", "legal"),
+            human_review=card.answers.human_review.stage == "before_effect",
+            reviewer_contact=self.contact,
+        )
+        for name, content in (
+            ("contract.json", self.project.feature_contract()),
+            ("policy.json", policy),
+        ):
+            (folder / name).write_text(content.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        (folder / "rules.json").write_text(rules_json(self.rules), encoding="utf-8")
+
+    def register(
+        self, folder: Path, run: dict[str, Any], figures: dict[str, Any], card: Card, plots: Path
+    ) -> str:
+        """Make a registry version with alias ``candidate`` for the bundle in ``folder``; return its number.
+
+        ``run`` is what step 4 noted of its MLflow run. The same run with the same card finds its version again and
+        seals the same bundle, to the byte.
+        """
+        gaps = {f"gap_{g['group']}_{g['metric']}": g["value"] for g in figures["fairness"]}
+        values = {name: entry["value"] for name, entry in figures["model"].items()}
+        version = mlflow.Version(
+            run_id=run["run_id"],
+            card=folder,
+            files=FILES,
+            plots=plots,
+            metrics=values | gaps,
+            tags={
+                "card_hash": card.content_hash,
+                "data_version": run["data_version"],
+                "git_commit": run["git_commit"],
+            },
+        )
+        number, made = mlflow.register(self.tracking, version)
+        seal_bundle(
+            folder,
+            name=self.tracking.project,
+            version=number,
+            profile=self.tracking.profile,
+            created_at=made.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            git_commit=run["git_commit"],
+            data_version=run["data_version"],
+        )
+        bundle_store.keep(self.tracking, number, folder)
+        return number

@@ -1,0 +1,88 @@
+"""The DVC stages, made from the table of steps: dvc.yaml is written by `churn stages` and never by hand."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sovereign_ml.errors import Refused
+from sovereign_ml.project import Project, Step
+
+__all__ = ["check", "write"]
+
+FILE = "dvc.yaml"
+LOCK = "requirements/train.lock"
+LIBRARY = "data/library.json"
+HEADER = """# Written by `churn stages` from the table of steps; a change here is lost.
+# persist: a step replaces its artifact only when the new one is whole; without it DVC deletes the old one first.
+"""
+
+
+def write(root: Path, project: Project) -> Path:
+    """Write ``dvc.yaml`` of the project in ``root``; return its path."""
+    path = root / FILE
+    path.write_text(text(root, project), encoding="utf-8")
+    return path
+
+
+def check(root: Path, project: Project) -> None:
+    """Raise Refused if ``dvc.yaml`` is not what the table of steps and their imports say."""
+    path = root / FILE
+    if not path.is_file() or path.read_text(encoding="utf-8") != text(root, project):
+        raise Refused(
+            f"{FILE} is not what the steps and their imports say: `churn stages` writes it anew."
+        )
+
+
+def text(root: Path, project: Project) -> str:
+    """Return the content of ``dvc.yaml``."""
+    import yaml
+
+    stages = {step.verb: _stage(step, root, project) for step in project.steps}
+    content = {"vars": ["config.toml:paths"], "stages": stages}
+    return HEADER + yaml.safe_dump(content, sort_keys=False, width=100)
+
+
+def _stage(step: Step, root: Path, project: Project) -> dict[str, Any]:
+    """Return one stage: it depends on its inputs, the project's own files, the lock and the library."""
+    inputs = [f"${{paths.{noun}}}" for noun in step.reads]
+    stage: dict[str, Any] = {
+        "cmd": f"churn {step.verb}",
+        "deps": [*inputs, *own_files(step, root, project), *step.files, LOCK, LIBRARY],
+    }
+    if step.params:
+        stage["params"] = [{"config.toml": list(step.params)}]
+    stage["outs"] = [{f"${{paths.{step.writes}}}": {"persist": True}}]
+    return stage
+
+
+def own_files(step: Step, root: Path, project: Project) -> list[str]:
+    """Return the project's files that the step imports, directly or through one another, relative to ``root``."""
+    package = root / "src" / project.package
+    waiting = [package / "steps" / f"_{step.number}_{step.verb}.py"]
+    if step.reads_project:
+        waiting.append(package / "project.py")
+    files: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        if path not in files:
+            files.add(path)
+            waiting += _imported(path, package)
+    return sorted(path.relative_to(root).as_posix() for path in files)
+
+
+def _imported(path: Path, package: Path) -> Iterator[Path]:
+    """Yield the modules of the package that the file imports, at any depth of its code."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            top, _, rest = name.partition(".")
+            module = package.joinpath(*rest.split(".")).with_suffix(".py")
+            if top == package.name and rest and module.is_file():
+                yield module

@@ -1,0 +1,247 @@
+"""What a team supplies to the library: data contract, features, and the table of its steps.
+
+A project names its object in pyproject.toml: ``[tool.sovereign-ml] project = "churn.project:PROJECT"``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Literal
+
+from sovereign_ml.errors import Misuse
+
+if TYPE_CHECKING:
+    from sovereign_ml.decisions.feature_contract import FeatureContract, Link
+
+__all__ = ["STANDARD_STEPS", "Column", "Feature", "Project", "Step", "load_project"]
+
+Role = Literal["key", "time", "feature", "protected", "consent"]
+DataType = Literal["string", "timestamp", "float", "integer", "boolean"]
+Unit = Literal["days", "EUR", "count", "share", "ratio", "category"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of an input table: type, role, allowed range and pattern."""
+
+    name: str
+    dtype: DataType
+    role: Role
+    minimum: float | str | None = None
+    maximum: float | str | None = None
+    nullable: bool = False
+    pattern: str | None = None
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One input of the model, in words that a customer understands.
+
+    ``changeable`` features may be moved by a counterfactual. ``minimum`` and ``maximum`` are in ``unit``.
+    """
+
+    name: str
+    unit: Unit
+    label: str
+    necessity_reason: str
+    minimum: float | None = 0
+    maximum: float | None = None
+    missing_allowed: bool = False
+    changeable: bool = True
+
+    @property
+    def dtype(self) -> Literal["float", "string"]:
+        """Return ``string`` for a category and ``float`` for everything else."""
+        return "string" if self.unit == "category" else "float"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row of the flow: a verb, the artifacts it reads in the order of its arguments, and the one it writes.
+
+    The command line, the DVC stages and the Kubeflow components are made from these rows. ``params`` are the tables
+    of config.toml, and ``files`` the files of the project, that DVC watches besides the step's own imports.
+    ``reads_project`` says that the library's part of the step reads the :class:`Project`.
+    """
+
+    number: int
+    verb: str
+    reads: tuple[str, ...]
+    writes: str
+    summary: str
+    params: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    reads_project: bool = False
+
+    @property
+    def folder(self) -> str:
+        """Return where the artifact lies by default, such as ``data/4_model``."""
+        return f"data/{self.number}_{self.writes}"
+
+
+STANDARD_STEPS: tuple[Step, ...] = (
+    Step(
+        1,
+        "data",
+        ("source",),
+        "raw",
+        "Read transactions: pseudonyms, EUR, UTC; consent, objection and erasure applied.",
+        params=("data",),
+    ),
+    Step(
+        2,
+        "validate",
+        ("raw",),
+        "valid",
+        "Check every row against the contract; reject, report, stop past the limit.",
+        params=("validate",),
+    ),
+    Step(
+        3,
+        "features",
+        ("valid",),
+        "features",
+        "Point-in-time features and labels; fill the online store.",
+        params=("features",),
+    ),
+    Step(
+        4,
+        "train",
+        ("features",),
+        "model",
+        "Fit the scorecard and its benchmark.",
+        params=("train",),
+    ),
+    Step(
+        5,
+        "evaluate",
+        ("model", "features", "valid"),
+        "metrics",
+        "Measure on the newest cut-off, with intervals, slices and group gaps.",
+        params=("evaluate", "score", "train"),
+    ),
+    Step(
+        6,
+        "card",
+        ("model", "metrics", "features", "valid"),
+        "card",
+        "Write the model card; `--open` lists what people still have to answer.",
+        files=("model_card.toml", "config.toml", ".dvc/config", "deploy"),
+        reads_project=True,
+    ),
+    Step(
+        7,
+        "register",
+        ("model", "metrics", "card"),
+        "bundle",
+        "Refuse or register: quality gate, rules, bundle, registry version.",
+        params=("card", "register", "score"),
+        reads_project=True,
+    ),
+    Step(
+        8,
+        "score",
+        ("bundle", "features", "valid"),
+        "scores",
+        "Score everyone who may be scored today, with reasons.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Project:
+    """Everything the library has to know of a project.
+
+    ``package`` is the import package whose modules the library loads by name: ``steps``, ``feature_repo``,
+    ``expectations``, ``pipeline`` and, where there is one, ``rules``. ``tables`` are the columns of transactions,
+    customers and groups. ``links`` returns the relations between features that a changed input must respect.
+    ``group_origins`` names the special category (GDPR Art. 9(1)) that a group column may stand for.
+    """
+
+    package: str
+    tables: Mapping[str, tuple[Column, ...]]
+    features: tuple[Feature, ...]
+    target: str
+    links: Callable[[], tuple[Link, ...]] = tuple
+    steps: tuple[Step, ...] = STANDARD_STEPS
+    group_origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @cached_property
+    def numeric(self) -> tuple[str, ...]:
+        """Return the names of the numeric features."""
+        return tuple(feature.name for feature in self.features if feature.dtype == "float")
+
+    @cached_property
+    def categorical(self) -> tuple[str, ...]:
+        """Return the names of the categorical features."""
+        return tuple(feature.name for feature in self.features if feature.dtype == "string")
+
+    def step(self, verb: str) -> Step:
+        """Return the step called ``verb``. Raises Misuse that lists the known ones."""
+        for step in self.steps:
+            if step.verb == verb:
+                return step
+        raise Misuse(f"No step '{verb}': the project has {', '.join(s.verb for s in self.steps)}.")
+
+    def function(self, step: Step) -> Callable[..., None]:
+        """Import the step's function from ``<package>.steps._<number>_<verb>``; its libraries take seconds."""
+        module = self.module(f"steps._{step.number}_{step.verb}")
+        function: Callable[..., None] = getattr(module, step.verb)
+        return function
+
+    def module(self, name: str) -> ModuleType:
+        """Import ``<package>.<name>``."""
+        return import_module(f"{self.package}.{name}")
+
+    def feature_contract(self) -> FeatureContract:
+        """Return ``contract.json``: the features, and the links between them."""
+        from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
+
+        names = FeatureSpec.model_fields
+        specs = tuple(
+            FeatureSpec(**{name: getattr(feature, name) for name in names})
+            for feature in self.features
+        )
+        return FeatureContract(features=specs, links=self.links())
+
+
+def load_project(root: Path) -> Project:
+    """Return the object that ``[tool.sovereign-ml] project`` in ``root``/pyproject.toml names.
+
+    Raises Misuse where the file or the entry is missing, or where it names no :class:`Project`.
+    """
+    named = _named_object(root / "pyproject.toml")
+    module, _, attribute = named.partition(":")
+    try:
+        project = getattr(import_module(module), attribute)
+    except Exception as error:  # the team's own code: whatever is wrong there is told in one line
+        raise Misuse(
+            f"[tool.sovereign-ml] project = '{named}' cannot be imported: {type(error).__name__}: {error}."
+        ) from None
+    if not isinstance(project, Project):
+        raise Misuse(
+            f"[tool.sovereign-ml] project = '{named}' is a {type(project).__name__}, not a Project."
+        )
+    return project
+
+
+def _named_object(path: Path) -> str:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return str(table["tool"]["sovereign-ml"]["project"])
+    except FileNotFoundError:
+        raise Misuse(
+            f"No pyproject.toml in {path.parent}: run this in the project's folder, or set CHURN_ROOT."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise Misuse(f"pyproject.toml is not valid TOML: {error}.") from None
+    except (KeyError, TypeError):
+        raise Misuse(
+            'pyproject.toml names no project: add [tool.sovereign-ml] project = "churn.project:PROJECT".'
+        ) from None

@@ -1,0 +1,38 @@
+"""The Feast repository: the customer, the view over the snapshots, and the service that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from feast import Entity, FeatureService, FeatureView, Field, FileSource
+from feast.types import Float64, String
+from feast.value_type import ValueType
+
+from churn.contract import FEATURES
+from sovereign_ml.features.feast import SERVICE, VIEW
+
+
+def definitions(
+    source: FileSource, ttl: timedelta
+) -> Sequence[Entity | FeatureView | FeatureService]:
+    """Return entity, feature view and feature service over ``source``, the snapshots of step 3.
+
+    ``source`` is a file here or on S3. A snapshot older than ``ttl`` is not served any more.
+    """
+    customer = Entity(name="customer", join_keys=["customer_id"], value_type=ValueType.STRING)
+    view = FeatureView(
+        name=VIEW,
+        entities=[customer],
+        ttl=ttl,
+        schema=[
+            Field(name="customer_id", dtype=String),
+            *(
+                Field(name=feature.name, dtype=String if feature.dtype == "string" else Float64)
+                for feature in FEATURES
+            ),
+        ],
+        source=source,
+        description="What a customer bought before the cut-off; computed by `churn features`",
+    )
+    return [customer, view, FeatureService(name=SERVICE, features=[view])]
