@@ -1,0 +1,13 @@
+"""The two ways to stop that a user can cause; each carries one line and an exit code."""
+
+
+class Refused(Exception):
+    """A gate or check said no (exit code 1): the message says what was seen and what is allowed."""
+
+    exit_code = 1
+
+
+class Misuse(Exception):
+    """Wrong input, configuration or call (exit code 2): the message says what to change."""
+
+    exit_code = 2
