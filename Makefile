@@ -78,5 +78,16 @@ lock: $(VENV)/.installed ## write all locks anew
 	  "$(abspath $(BIN))/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  -c '../$(PROJECT)/requirements/dev.lock' $$name.in -o $$name.lock || exit 1; done
 
+# The wheel of packages/sovereign-ml, as it lies in the template's vendor/ folder.
+.PHONY: release wheel wheel-check
+release: $(VENV)/.installed ## a new version of the library into vendor/, locks and changelogs: VERSION=2026.12.0
+	@$(BIN)/python packages/release.py release "$(VERSION)"
+
+wheel: $(VENV)/.installed ## build the library again, into vendor/ and the hashes of the locks
+	@$(BIN)/python packages/release.py refresh
+
+wheel-check: $(VENV)/.installed ## refuse where the wheel in vendor/ is no build of packages/
+	@$(BIN)/python packages/release.py check
+
 clean: ## remove environments, caches and the demo
 	rm -rf $(VENV) build

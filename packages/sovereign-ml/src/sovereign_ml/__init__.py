@@ -1,3 +1,3 @@
-"""The platform behind churn projects in the EU: law, data protection, audit, registry, pipeline and service."""
+"""Train, document, register, serve and audit models on infrastructure that the team controls."""
 
 __version__ = "2026.11.0"

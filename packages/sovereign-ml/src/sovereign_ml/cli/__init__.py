@@ -1,1 +1,1 @@
-"""The commands of `churn`, one file per subject; each imports its libraries only when called."""
+"""Commands of the library, one file per group."""

@@ -1,0 +1,73 @@
+"""Commands for the vendored wheel: upgrade, vendor-diff, vendor-verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+@app.command("upgrade")
+def upgrade_command(
+    wheel: Annotated[Path, typer.Argument(help="the wheel of the new release")],
+    allow_older: Annotated[
+        bool, typer.Option("--allow-older", help="go back, or replace the same version")
+    ] = False,
+    lock: Annotated[
+        bool, typer.Option("--lock", help="leave the locks to `make lock`, for new requirements")
+    ] = False,
+) -> None:
+    """Put another release of sovereign-ml into vendor/ and its version and hash into the locks."""
+    from sovereign_ml.supply_chain.upgrade import upgrade
+
+    changed = upgrade(Path.cwd(), wheel, allow_older=allow_older, relock=lock)
+    if not changed:
+        typer.echo(f"{wheel.name} is in place already.")
+        return
+    for path in changed:
+        action = "wrote" if path.exists() else "removed"
+        typer.echo(f"{action} {path.relative_to(Path.cwd())}")
+    typer.echo("Next: `make lock`." if lock else "Next: `make setup`, then `make run test`.")
+
+
+@app.command("vendor-diff")
+def vendor_diff_command(
+    new: Annotated[Path, typer.Argument(help="the wheel to compare with the one in vendor/")],
+    old: Annotated[Path | None, typer.Option(help="another wheel than that in vendor/")] = None,
+) -> None:
+    """Show how a wheel differs from the one in vendor/, as a unified diff."""
+    from sovereign_ml.supply_chain.upgrade import vendored
+    from sovereign_ml.supply_chain.wheel import difference
+
+    typer.echo(difference(old or vendored(Path.cwd()), new).text())
+
+
+@app.command("vendor-verify")
+def vendor_verify_command(
+    source: Annotated[str, typer.Argument(help="path or git address of the template")],
+    wheel: Annotated[Path | None, typer.Option(help="another wheel than that in vendor/")] = None,
+) -> None:
+    """Build the vendored release again from its tag, and compare the hash."""
+    from sovereign_ml.errors import Refused
+    from sovereign_ml.supply_chain.upgrade import rebuild_matches, vendored
+
+    path = wheel or vendored(Path.cwd())
+    result = rebuild_matches(path, source)
+    if result.matches:
+        typer.echo(
+            f"{path.name} is what v{result.version} of {source} builds: sha256 "
+            f"{result.expected_sha256}"
+        )
+    elif result.differing:
+        raise Refused(
+            f"{path.name} is not what v{result.version} of {source} builds: "
+            f"{', '.join(result.differing[:5])} differ. Look with `make vendor-diff`."
+        )
+    else:
+        raise Refused(
+            f"{path.name} holds the same files as a build of v{result.version}, compressed by "
+            "another zlib: the hash can be compared only with the zlib of the release."
+        )

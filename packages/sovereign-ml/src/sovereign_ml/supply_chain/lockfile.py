@@ -1,0 +1,116 @@
+"""Read and rewrite the library's pin in hash-locked requirement files."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+DISTRIBUTION = "sovereign-ml"
+
+_PIN = re.compile(
+    r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^\s;\\]+)(?P<rest>(?:[^\\\n]|\\\n)*)",
+    re.MULTILINE,
+)
+_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+_REQUIREMENT = re.compile(
+    r"^sovereign[-_.]ml\s*(?:\[(?P<extras>[^]]*)\])?\s*(?:$|[<>=!~;#@])", re.I
+)
+_INCLUDE = re.compile(r"^(?:-r|--requirement)[ =]\s*(?P<path>\S+)")
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One package of a lock: its version, and the hashes (hex) of the files it allows."""
+
+    name: str
+    version: str
+    hashes: tuple[str, ...]
+
+
+def normalise(name: str) -> str:
+    """Return a package name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins(text: str) -> list[Pin]:
+    """Return the pins of a lock. A package pinned by Python version appears several times."""
+    return [
+        Pin(normalise(match["name"]), match["version"], tuple(_HASH.findall(match["rest"])))
+        for match in _PIN.finditer(text)
+    ]
+
+
+def library_pin(text: str) -> Pin | None:
+    """Return the pin of sovereign-ml, or None where the lock does not name it exactly once."""
+    of_library = [pin for pin in pins(text) if pin.name == DISTRIBUTION]
+    return of_library[0] if len(of_library) == 1 else None
+
+
+def with_library_pin(text: str, version: str, sha256: str) -> str:
+    """Return the lock's text with another version and hash of sovereign-ml, all else unchanged."""
+
+    def rewrite(match: re.Match[str]) -> str:
+        if normalise(match["name"]) != DISTRIBUTION:
+            return match[0]
+        return f"{DISTRIBUTION}=={version} \\\n    --hash=sha256:{sha256}"
+
+    return _PIN.sub(rewrite, text)
+
+
+def hashed_lines(text: str, names: Iterable[str]) -> str:
+    """Return the pins of ``names`` with their hashes, as lines that pip accepts."""
+    wanted = set(names)
+    lines = [match[0] for match in _PIN.finditer(text) if normalise(match["name"]) in wanted]
+    return "\n".join(lines) + "\n"
+
+
+def library_extras(requirements: Path) -> frozenset[str] | None:
+    """Return the extras of sovereign-ml that a ``.in`` file asks for, includes (``-r``) followed.
+
+    None means that the file does not name sovereign-ml at all.
+    """
+    extras: set[str] = set()
+    is_named = False
+    for line in requirements.read_text(encoding="utf-8").splitlines():
+        if match := _REQUIREMENT.match(line.strip()):
+            is_named = True
+            extras.update(part.strip() for part in (match["extras"] or "").split(",") if part)
+        elif match := _INCLUDE.match(line.strip()):
+            included = library_extras(requirements.parent / match["path"])
+            if included is not None:
+                is_named = True
+                extras |= included
+    return frozenset(extras) if is_named else None
+
+
+def write_all(changes: Mapping[Path, bytes | None]) -> None:
+    """Write every file, delete those whose content is None; after an error all are as before."""
+    before = {path: path.read_bytes() if path.is_file() else None for path in changes}
+    try:
+        for path, content in changes.items():
+            _write(path, content)
+    except BaseException:
+        for path, content in before.items():
+            _write(path, content)
+        raise
+
+
+def _write(path: Path, content: bytes | None) -> None:
+    """Replace a file in one step, so that no reader sees half of it; delete it for None."""
+    if content is None:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(content)
+        if path.exists():
+            shutil.copymode(path, temporary)
+        os.replace(temporary, path)  # noqa: PTH105  the test makes this very call fail
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,219 @@
+"""Move a project to another release of the library: one wheel in ``vendor/``, one pin per lock."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from sovereign_ml.errors import Refused
+from sovereign_ml.supply_chain.lockfile import (
+    library_extras,
+    library_pin,
+    pins,
+    with_library_pin,
+    write_all,
+)
+from sovereign_ml.supply_chain.wheel import Wheel, difference, read_wheel
+
+_PATTERN = "sovereign_ml-*.whl"
+
+
+def vendored(project: Path) -> Path:
+    """Return the one wheel of the library in the project's ``vendor/``, or refuse."""
+    wheels = sorted((project / "vendor").glob(_PATTERN))
+    if len(wheels) != 1:
+        names = ", ".join(path.name for path in wheels) or "none"
+        raise Refused(f"vendor/ should hold one wheel of sovereign-ml, it holds: {names}.")
+    return wheels[0]
+
+
+def library_locks(project: Path) -> list[Path]:
+    """Return the locks of a project that name sovereign-ml."""
+    locks = sorted((project / "requirements").glob("*.lock"))
+    return [lock for lock in locks if library_pin(lock.read_text(encoding="utf-8"))]
+
+
+def upgrade(
+    project: Path, wheel: Path, *, allow_older: bool = False, relock: bool = False
+) -> list[Path]:
+    """Put ``wheel`` into the project's ``vendor/`` and its version and hash into the locks.
+
+    Returns the files that changed; a failure changes none. With ``relock`` the locks are left to
+    `make lock`, which resolves them anew. Raises Misuse for a file that is no wheel of the
+    library; Refused for a damaged one, for one that is older than the present one (unless
+    ``allow_older``), and for one that needs packages which the locks do not hold.
+    """
+    new = read_wheel(wheel)
+    present = [read_wheel(path) for path in sorted((project / "vendor").glob(_PATTERN))]
+    locks = library_locks(project)
+    if not locks:
+        raise Refused("No file in requirements/*.lock names sovereign-ml: is this a project?")
+    if not allow_older:
+        _refuse_older(new, present, locks)
+    changes: dict[Path, bytes | None] = {}
+    target = project / "vendor" / wheel.name
+    changes[target] = wheel.read_bytes()
+    if not relock:
+        _refuse_unmet(new, present, locks)
+        for lock in locks:
+            text = lock.read_bytes().decode("utf-8")
+            changes[lock] = with_library_pin(text, new.version, new.sha256).encode()
+    changes |= {old.path: None for old in present if old.path.name != wheel.name}
+    changed = {
+        path: content
+        for path, content in changes.items()
+        if content is None or not path.is_file() or path.read_bytes() != content
+    }
+    write_all(changed)
+    return list(changed)
+
+
+def _refuse_older(new: Wheel, present: Iterable[Wheel], locks: Iterable[Path]) -> None:
+    """Refuse a release that is older, or that is the same one with other contents."""
+    hashes = {wheel.version: {wheel.sha256} for wheel in present}
+    for lock in locks:
+        if pin := library_pin(lock.read_text(encoding="utf-8")):
+            hashes.setdefault(pin.version, set()).update(pin.hashes)
+    newest = max(hashes, key=Version)
+    if Version(new.version) < Version(newest):
+        raise Refused(
+            f"sovereign-ml {new.version} is older than {newest} in this project: "
+            "call `churn upgrade --allow-older` if that is wanted."
+        )
+    if hashes.get(new.version, {new.sha256}) != {new.sha256}:
+        raise Refused(
+            f"sovereign-ml {new.version} is in this project with another hash than {new.path}: "
+            "a release does not change under its version. Ask who built it, or --allow-older."
+        )
+
+
+def _refuse_unmet(new: Wheel, present: Iterable[Wheel], locks: Iterable[Path]) -> None:
+    """Refuse a wheel whose requirements the pins of some lock do not meet."""
+    old = [line for wheel in present for line in wheel.requires]
+    for lock in locks:
+        source = lock.with_suffix(".in")
+        # Without the .in file nobody knows which extras the lock is for: then all are needed.
+        extras = library_extras(source) if source.is_file() else None
+        unmet = unmet_requirements(new.requires, old, lock.read_text(encoding="utf-8"), extras)
+        if unmet:
+            raise Refused(
+                f"sovereign-ml {new.version} needs {', '.join(unmet)}, which {lock.name} does not "
+                "hold: call `make upgrade` with LOCK=1, which resolves the locks anew (make lock)."
+            )
+
+
+def unmet_requirements(
+    lines: Iterable[str], before: Iterable[str], lock: str, extras: frozenset[str] | None
+) -> list[str]:
+    """Return the Requires-Dist lines that a lock's pins do not satisfy.
+
+    ``extras`` are those of sovereign-ml that the lock is for, None for all. An extra of a
+    required package (``feast[redis]``) shows in no pin, so one that the release ``before`` did
+    not ask for counts as unmet.
+    """
+    versions: dict[str, list[Version]] = {}
+    for pin in pins(lock):
+        versions.setdefault(pin.name, []).append(Version(pin.version))
+    asked_before: dict[str, set[str]] = {}
+    for line in before:
+        former = Requirement(line)
+        asked_before.setdefault(canonicalize_name(former.name), set()).update(former.extras)
+    unmet = []
+    for requirement in (Requirement(line) for line in lines):
+        name = canonicalize_name(requirement.name)
+        if not _applies(requirement, extras):
+            continue
+        pinned = versions.get(name, [])
+        met = bool(pinned) and all(version in requirement.specifier for version in pinned)
+        if not met or not requirement.extras <= asked_before.get(name, set()):
+            unmet.append(str(requirement).split(";")[0].strip())
+    return sorted(set(unmet))
+
+
+def _applies(requirement: Requirement, extras: frozenset[str] | None) -> bool:
+    """Return whether a requirement is needed here with these extras (None for all)."""
+    if requirement.marker is None:
+        return True
+    if extras is None:
+        return True
+    return any(requirement.marker.evaluate({"extra": extra}) for extra in extras | {""})
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """The result of building a release again from its source."""
+
+    version: str
+    expected_sha256: str
+    rebuilt_sha256: str
+    differing: tuple[str, ...]  # empty where only the compression differs
+
+    @property
+    def matches(self) -> bool:
+        """Return whether both wheels are the same bytes."""
+        return self.expected_sha256 == self.rebuilt_sha256
+
+
+def rebuild_matches(wheel: Path, source: str) -> Rebuild:
+    """Build the release of ``wheel`` again from the tag ``v<version>`` of ``source`` and compare.
+
+    ``source`` is a path or a git address of the template's repository, which the caller trusts:
+    its own ``packages/release.py`` runs here, with the build tools that it locks by hash.
+    """
+    released = read_wheel(wheel)
+    with tempfile.TemporaryDirectory(prefix="sovereign-ml-") as folder:
+        clone, output = Path(folder) / "source", Path(folder) / "wheel"
+        tag = f"v{released.version}"
+        _run("git", "clone", "--quiet", "--depth", "1", "--branch", tag, "--", source, str(clone))
+        release = str(clone / "packages" / "release.py")
+        python = _with_build_tools(Path(folder), _run(sys.executable, release, "requirements"))
+        _run(python, release, "build", str(output))
+        rebuilt = read_wheel(next(output.glob(_PATTERN)))
+        changes = difference(wheel, rebuilt.path)
+        return Rebuild(
+            version=released.version,
+            expected_sha256=released.sha256,
+            rebuilt_sha256=rebuilt.sha256,
+            differing=(*changes.added, *changes.removed, *changes.changed),
+        )
+
+
+def _with_build_tools(folder: Path, requirements: str) -> str:
+    """Return a Python that has exactly the locked build tools: this one, or a new environment."""
+    if all(_installed_version(pin.name) == pin.version for pin in pins(requirements)):
+        return sys.executable
+    lock, tools = folder / "requirements.txt", folder / "tools"
+    lock.write_text(requirements, encoding="utf-8")
+    _run(sys.executable, "-m", "venv", str(tools))
+    python = str(tools / ("Scripts" if os.name == "nt" else "bin") / "python")
+    _run(python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(lock))
+    return python
+
+
+def _installed_version(name: str) -> str | None:
+    """Return the version of a package in this environment, None where it has none."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _run(*command: str) -> str:
+    """Return what a command printed; refuse with the line of its error where it fails."""
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        lines = (result.stderr or result.stdout).strip().splitlines() or ["no message"]
+        errors = [line for line in lines if line.lower().startswith(("error", "fatal"))]
+        name = Path(command[0]).name
+        raise Refused(f"`{name} {command[1]} …` failed: {(errors or lines[-1:])[0]}")
+    return result.stdout
