@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from small_project import environment
 
-HARNESS = Path(__file__).parent / "egress" / "harness.py"
+HARNESS = Path(__file__).with_name("harness.py")
 Asked = dict[str, list[str]]
 
 

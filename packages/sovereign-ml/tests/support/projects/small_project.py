@@ -16,11 +16,16 @@ from typing import Any
 
 import tomlkit
 
+import sovereign_ml
 from sovereign_ml.config import settings
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.pipeline import flow, source
+from sovereign_ml.project import load_project
 
-PROJECT = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[5]
+PROJECT = REPOSITORY / "{{cookiecutter.project_slug}}"
+LIBRARY = Path(sovereign_ml.__file__).parents[1]
+"""Where the library is imported from: the environment, or a checkout on PYTHONPATH."""
 TEST_PROGRAMS = Path(sys.executable).parent
 PROGRAMS = Path(settings.ENVIRONMENT.get("CHURN_SHIPPED", TEST_PROGRAMS))
 """Folder of `churn`: the environment that a team gets, if ``CHURN_SHIPPED`` names its bin folder."""
@@ -72,7 +77,7 @@ def configure(root: Path, changes: Mapping[str, Any]) -> None:
 def make_project(root: Path, **more: Any) -> Path:
     """A git repository with the small ``config.toml`` and ``model_card.toml`` in ``root``; returns it."""
     root.mkdir(parents=True, exist_ok=True)
-    for name in ("config.toml", "model_card.toml"):
+    for name in ("config.toml", "model_card.toml", "pyproject.toml"):
         (root / name).write_text(
             rendered((PROJECT / name).read_text(encoding="utf-8")), encoding="utf-8"
         )
@@ -135,7 +140,7 @@ def environment(root: Path, **more: str) -> dict[str, str]:
         "PATH": f"{PROGRAMS}{os.pathsep}/usr/bin:/bin",
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home / ".config"),
-        "PYTHONPATH": f"{code / 'src'}{os.pathsep}{code / 'serve'}",
+        "PYTHONPATH": os.pathsep.join(map(str, (code / "src", code / "serve", LIBRARY))),
         **{name: settings.ENVIRONMENT[name] for name in CACHES if name in settings.ENVIRONMENT},
         "CHURN_PSEUDONYM_KEY": KEY,
         **more,
@@ -153,7 +158,7 @@ def run(root: Path, *verbs: str) -> Settings:
     for verb in verbs:
         if verb == "data":
             source.refresh(found)
-        flow.run_step(verb, found)
+        flow.run_step(verb, found, load_project(root))
     return found
 
 
