@@ -1,1 +1,1 @@
-"""The churn model of this team: data contract, features, estimator, and the eight steps."""
+"""The churn model of this team: data contract, features, estimator and steps."""

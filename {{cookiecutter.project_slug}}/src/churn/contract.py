@@ -32,13 +32,14 @@ GROUPS = (
     Column("birth_year", "integer", "protected", minimum=1900, maximum=2100, nullable=True),
     Column("country", "string", "protected", nullable=True, pattern=r"^.{1,64}\Z"),
 )
-"""Kept apart from the features and joined in memory for the fairness test only."""
+"""Never a feature: joined in memory for the fairness test only."""
 
 TABLES = {"transactions": TRANSACTIONS, "customers": CUSTOMERS, "groups": GROUPS}
 
 
 def _windowed() -> tuple[Feature, ...]:
-    why = "How much somebody buys now against earlier is what a lapse looks like"
+    """Return a count of purchases and a sum of money for each window."""
+    why = "A customer who lapses buys less now than before"
     counts = tuple(
         Feature(
             f"purchase_count_{days}d",
@@ -72,7 +73,7 @@ FEATURES: tuple[Feature, ...] = (
         "tenure_days",
         "days",
         "days since the first purchase",
-        "New and old customers lapse differently",
+        "New and old customers lapse at different rates",
         changeable=False,
     ),
     *_windowed(),
@@ -87,7 +88,7 @@ FEATURES: tuple[Feature, ...] = (
         "mean_gap_days",
         "days",
         "average days between purchases",
-        "The own rhythm: a long pause means little to someone who buys rarely",
+        "A long pause means little for a customer who buys rarely",
         missing_allowed=True,
         changeable=False,
     ),
@@ -95,7 +96,7 @@ FEATURES: tuple[Feature, ...] = (
         "last_gap_days",
         "days",
         "days between the last two purchases",
-        "Shows whether the own rhythm slows down",
+        "Shows whether a customer buys more rarely than before",
         missing_allowed=True,
         changeable=False,
     ),
@@ -103,28 +104,28 @@ FEATURES: tuple[Feature, ...] = (
         "recency_over_gap",
         "ratio",
         "current pause against the own average pause",
-        "Compares the pause with the own rhythm instead of with other people",
+        "Compares a customer with their own habits instead of with other people",
         missing_allowed=True,
     ),
     Feature(
         "category_share",
         "share",
         "share of the preferred category",
-        "Focused and broad buyers lapse differently",
+        "Customers of one category and of many lapse at different rates",
         maximum=1,
     ),
     Feature(
         "returns_share",
         "share",
         "share of lines returned",
-        "Disappointment shows in returns",
+        "Returns show that a customer was disappointed",
         maximum=1,
     ),
     Feature(
         "preferred_category",
         "category",
         "preferred category",
-        "Some ranges are bought once, others again and again",
+        "Some categories are bought once, others regularly",
         minimum=None,
         missing_allowed=True,
     ),
@@ -135,7 +136,11 @@ CATEGORICAL = tuple(feature.name for feature in FEATURES if feature.dtype == "st
 
 
 def links() -> tuple[Link, ...]:
-    """Return what a changed input must respect, for the answer to "what would have to be different?"."""
+    """Return the relations between features that a changed input must respect.
+
+    They keep the answer to "what would have to be different?" possible: who bought in the last 7
+    days has also bought in the last 30.
+    """
     from sovereign_ml.decisions.feature_contract import Nested, Ratio, Since, Window
 
     counts = tuple(f"purchase_count_{days}d" for days in WINDOWS)

@@ -1,6 +1,6 @@
-"""What is reported besides the headline figures: groups of people, slices, and simple rules to beat.
+"""Slices, groups of people, and the rule of thumb that the model has to beat.
 
-Group columns are read apart from the features and joined in memory only.
+Group columns never lie beside the features: they are joined in memory, for these figures only.
 """
 
 from __future__ import annotations
@@ -27,57 +27,61 @@ TENURE_BANDS = (0, 30, 90, 180, 366)
 def protected(
     valid: Path, customers: pd.Series[str], year: int, names: Sequence[str]
 ) -> dict[str, pd.Series[Any]]:
-    """Return the configured groups of each of ``customers``, in their order; none without a table."""
+    """Return the groups ``names`` of each of ``customers``, in their order.
+
+    Age is counted in ``year``. A group that is known of nobody is left out.
+    """
     table = pd.read_parquet(valid / "groups.parquet").set_index("customer_id")
     if table.empty:
         return {}
-    joined = table.reindex(customers.to_numpy())
-    columns = {
+    joined = table.reindex(customers.to_numpy()).reset_index(drop=True)
+    groups = {
         "country": joined["country"],
         "age_band": _band(year - joined["birth_year"], AGE_BANDS, "years"),
     }
-    return {n: columns[n].reset_index(drop=True) for n in names if columns[n].notna().any()}
+    return {name: groups[name] for name in names if groups[name].notna().any()}
 
 
-def behavioural(frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
-    """Return slices that need no group column: tenure, and how often somebody buys."""
-    often = frame["purchase_count_90d"].map(
-        lambda n: "1" if n <= 1 else "2-3" if n <= 3 else "4 or more"
+def behavioural(rows: pd.DataFrame) -> dict[str, pd.Series[Any]]:
+    """Return slices that need no group column, aligned with ``rows``: tenure and purchases."""
+    purchases = pd.cut(
+        rows["purchase_count_90d"], [-np.inf, 1, 3, np.inf], labels=["1", "2-3", "4 or more"]
     )
-    bands = {"tenure": _band(frame["tenure_days"], TENURE_BANDS, "days"), "purchases_90d": often}
-    return {name: values.reset_index(drop=True) for name, values in bands.items()}
+    slices = {
+        "tenure": _band(rows["tenure_days"], TENURE_BANDS, "days"),
+        "purchases_90d": purchases.astype(object),
+    }
+    return {name: values.reset_index(drop=True) for name, values in slices.items()}
 
 
 def _band(values: pd.Series[Any], edges: Sequence[int], unit: str) -> pd.Series[Any]:
-    labels = [f"{a:03d}-{b:03d} {unit}" for a, b in pairwise(edges)]
+    """Return the name of the band of each value, such as ``030-045 years``."""
+    labels = [f"{low:03d}-{high:03d} {unit}" for low, high in pairwise(edges)]
     bands = pd.cut(values.astype("float64"), list(edges), labels=labels, right=False)
     return bands.astype(object)
 
 
 def recency_only(past: pd.DataFrame, test: pd.DataFrame) -> Floats:
-    """Return what a rule of thumb gives: a regression on the days since the last purchase alone."""
-
-    def column(frame: pd.DataFrame) -> Floats:
-        result: Floats = np.arcsinh(frame[["recency_days"]].to_numpy())
-        return result
-
-    fitted = LogisticRegression(solver="newton-cholesky").fit(column(past), past[TARGET])
-    result: Floats = fitted.predict_proba(column(test))[:, 1]
-    return result
+    """Return the probabilities of a regression on the days since the last purchase alone."""
+    recency = "recency_days"
+    estimator = LogisticRegression(solver="newton-cholesky")
+    estimator.fit(np.arcsinh(past[[recency]].to_numpy()), past[TARGET])
+    probability: Floats = estimator.predict_proba(np.arcsinh(test[[recency]].to_numpy()))[:, 1]
+    return probability
 
 
 def representativeness(
     past: pd.DataFrame, features: Path, valid: Path, config: EvaluateSettings
 ) -> dict[str, Any]:
-    """Compare the rows that the model learned from with the people it scores now."""
-    every = pd.read_parquet(features / "snapshots.parquet")
-    current = pd.Timestamp(read_json(features / "summary.json")["current"])
-    now = every[every["event_timestamp"] == current]
+    """Compare the rows that the model learned from with the customers it scores now."""
+    snapshots = pd.read_parquet(features / "snapshots.parquet")
+    day = pd.Timestamp(read_json(features / "summary.json")["current"])
+    now = snapshots[snapshots["event_timestamp"] == day]
 
-    def grouped(frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
-        groups = protected(valid, frame["customer_id"], current.year, config.groups)
-        return behavioural(frame) | groups
+    def groups_of(rows: pd.DataFrame) -> dict[str, pd.Series[Any]]:
+        people = protected(valid, rows["customer_id"], day.year, config.groups)
+        return behavioural(rows) | people
 
-    learned, scored = grouped(past), grouped(now)
+    learned, scored = groups_of(past), groups_of(now)
     both = {name: (learned[name], scored[name]) for name in sorted(learned.keys() & scored.keys())}
     return drift.compare(past, now, both, config.min_group, NUMERIC, CATEGORICAL)

@@ -1,4 +1,4 @@
-"""The Great Expectations suite: what every row of an input table must keep."""
+"""The Great Expectations suite of each input table, made from the columns of contract.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sovereign_ml.project import Column
 
 
 def suite(table: str, columns: tuple[Column, ...]) -> gx.ExpectationSuite:
-    """Return the suite of the input table ``table``, made from the columns of the data contract."""
+    """Return the suite of the input table ``table``. Add expectations of your own here."""
     expectations = [expectation for column in columns for expectation in _of(column)]
     return gx.ExpectationSuite(name=table, expectations=expectations)
 

@@ -1,4 +1,4 @@
-"""The Feast repository: the customer, the view over the snapshots, and the service that reads it."""
+"""The Feast repository: an entity, a feature view over the snapshots, and a feature service."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def definitions(
 ) -> Sequence[Entity | FeatureView | FeatureService]:
     """Return entity, feature view and feature service over ``source``, the snapshots of step 3.
 
-    ``source`` is a file here or on S3. A snapshot older than ``ttl`` is not served any more.
+    ``source`` is a local file or one on S3. A snapshot older than ``ttl`` is not served.
     """
     customer = Entity(name="customer", join_keys=["customer_id"], value_type=ValueType.STRING)
     view = FeatureView(

@@ -1,20 +1,34 @@
-"""The estimator: the file you came to change. An additive scorecard, and boosting beside it as the benchmark."""
+"""The estimator: an additive scorecard, and gradient boosting beside it as the benchmark.
+
+This is the file to change for another model. Both are unfitted scikit-learn pipelines over the
+features of contract.py. ``scorecard.py`` turns the fitted scorecard into data.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    SplineTransformer,
+)
 
 from churn.contract import CATEGORICAL, NUMERIC, TARGET
 from sovereign_ml.config.tables import TrainSettings
-from sovereign_ml.model.scorecard import Curve, Floats, Levels, Scorecard
+from sovereign_ml.model.scorecard import Floats
 
-if TYPE_CHECKING:
-    import pandas as pd
-
+BENCHMARK = "HistGradientBoostingClassifier"
 TRUSTED_TYPES = (
     "numpy.arcsinh",
     "numpy.dtype",
@@ -23,24 +37,15 @@ TRUSTED_TYPES = (
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
-"""Types in the two pipelines beyond those that skops knows; each was looked at."""
-DIGITS = 12
-"""Significant digits of model.json: far finer than 1e-9 in probability, and a diff that a person can read."""
+"""Types in the two pipelines beyond those that skops trusts by itself; each was reviewed."""
 
 
-def scorecard_estimator(frame: pd.DataFrame, c: float, config: TrainSettings) -> Any:
-    """A scikit-learn pipeline, unfitted: a curve per number and a value per category in one logistic regression.
+def scorecard_estimator(frame: pd.DataFrame, c: float, config: TrainSettings) -> Pipeline:
+    """Return the unfitted scorecard: a curve per number, a value per category, one regression.
 
-    Knots are quantiles of ``frame`` between 1 % and 99 %, rounded to three digits, so that no customer's own extreme
-    value stands in the model. Columns that do not vary are left out.
-    ``to_scorecard`` gives them a flat curve.
+    ``c`` is the inverse strength of regularisation. Knots are quantiles of ``frame``. A column
+    that does not vary there gets no curve in the pipeline, and a flat one in the scorecard.
     """
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import MissingIndicator
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import OneHotEncoder
-
     curves = [
         (name, _curve(frame[name], knots), [name])
         for name, knots in _knots(frame, config.knots).items()
@@ -62,50 +67,34 @@ def scorecard_estimator(frame: pd.DataFrame, c: float, config: TrainSettings) ->
 
 
 def _knots(frame: pd.DataFrame, count: int) -> dict[str, Floats]:
-    """Return the knots of each column that varies."""
-    knots = {name: _quantiles(frame[name], count) for name in NUMERIC}
+    """Return the knots of each numeric column that varies."""
+    knots = {name: quantiles(frame[name], count) for name in NUMERIC}
     return {name: values for name, values in knots.items() if len(values) > 1}
 
 
-def _quantiles(column: pd.Series[float], count: int) -> Floats:
-    """Return quantiles from 1 % to 99 % in three digits, each once; none without a value."""
-    values: Floats = column.dropna().to_numpy(dtype=np.float64)
+def quantiles(column: pd.Series[float], count: int) -> Floats:
+    """Return distinct quantiles from 1 % to 99 % in three digits; none of an empty column.
+
+    Rounding and the two ends keep any single customer's extreme value out of the model.
+    """
+    values = np.asarray(column.dropna(), dtype=np.float64)
     if not len(values):
         return values
-    quantiles = np.quantile(values, np.linspace(0.01, 0.99, count))
-    knots: Floats = np.unique([float(f"{q:.3g}") for q in quantiles])
-    return knots
+    exact = np.quantile(values, np.linspace(0.01, 0.99, count))
+    rounded = [float(f"{quantile:.3g}") for quantile in exact]
+    return np.unique(np.array(rounded, dtype=np.float64))
 
 
-def _curve(values: pd.Series[float], knots: Floats) -> Any:
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import FunctionTransformer, SplineTransformer
-
-    return Pipeline(
-        [
-            ("fill", SimpleImputer(strategy="constant", fill_value=float(values.median()))),
-            (
-                "asinh",
-                FunctionTransformer(np.arcsinh),
-            ),  # a logarithm that also takes zero and net returns
-            (
-                "spline",
-                SplineTransformer(
-                    degree=1, knots=np.arcsinh(knots)[:, None], extrapolation="constant"
-                ),
-            ),
-        ]
-    )
+def _curve(values: pd.Series[float], knots: Floats) -> Pipeline:
+    """Return the piecewise-linear curve of one column; a missing value counts as the median."""
+    fill = SimpleImputer(strategy="constant", fill_value=float(values.median()))
+    asinh = FunctionTransformer(np.arcsinh)  # a logarithm that also takes zero and net returns
+    spline = SplineTransformer(degree=1, knots=np.arcsinh(knots)[:, None], extrapolation="constant")
+    return Pipeline([("fill", fill), ("asinh", asinh), ("spline", spline)])
 
 
-def benchmark_estimator(config: TrainSettings) -> Any:
-    """Gradient boosting on the same columns, unfitted: what the readable model is measured against."""
-    from sklearn.compose import ColumnTransformer
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import OrdinalEncoder
-
+def benchmark_estimator(config: TrainSettings) -> Pipeline:
+    """Return unfitted gradient boosting on the same columns: the price of a readable model."""
     codes = OrdinalEncoder(
         handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan
     )
@@ -122,18 +111,16 @@ def benchmark_estimator(config: TrainSettings) -> Any:
     return Pipeline([("columns", columns), ("boosting", boosting)])
 
 
-def fit(estimator: Any, frame: pd.DataFrame) -> Any:
+def fit(estimator: Pipeline, frame: pd.DataFrame) -> Pipeline:
     """Fit ``estimator`` on the features and the label of ``frame``; return it."""
     return estimator.fit(inputs(frame), frame[TARGET].to_numpy())
 
 
 def training_set(features: Path) -> pd.DataFrame:
-    """The rows that ``churn features`` wrote, in an order that does not depend on the pseudonyms.
+    """Return the rows of step 3, in an order that does not depend on the pseudonyms.
 
-    Pseudonyms sort differently under every key; resamples and splits drawn by row would differ with them.
+    Pseudonyms sort differently under every key. Resamples are drawn by row, so they would differ.
     """
-    import pandas as pd
-
     frame = pd.read_parquet(features / "training.parquet")
     return frame.sort_values(
         ["event_timestamp", *NUMERIC, *CATEGORICAL, TARGET], kind="stable", ignore_index=True
@@ -141,125 +128,16 @@ def training_set(features: Path) -> pd.DataFrame:
 
 
 def inputs(frame: pd.DataFrame) -> pd.DataFrame:
-    """The model's columns of ``frame``, absent categories as None."""
+    """Return the model's columns of ``frame``, with None for a missing category."""
     table = frame[[*NUMERIC, *CATEGORICAL]].copy()
     for name in CATEGORICAL:
+        absent = table[name].isna()
         table[name] = [
-            None if absent else value
-            for value, absent in zip(table[name], table[name].isna(), strict=True)
+            None if missing else value for value, missing in zip(table[name], absent, strict=True)
         ]
     return table
 
 
 def columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """The scorecard's view of a table: raw values by feature, each of shape (n,), absent categories as None."""
+    """Return the raw values of ``frame`` by feature, each of shape (n,): what a scorecard takes."""
     return {str(name): values.to_numpy() for name, values in inputs(frame).items()}
-
-
-def to_scorecard(estimator: Any, frame: pd.DataFrame) -> Scorecard:
-    """Return the fitted pipeline as data, centred: each feature contributes zero on average over ``frame``.
-
-    Every feature of the contract has its part. One that does not vary in ``frame`` has a flat curve.
-    """
-    weights = _weights(estimator)
-    regression = estimator.named_steps["regression"]
-    curves = [
-        _read_curve(estimator, name, weights)
-        if name in weights
-        else _flat_curve(estimator, name, frame, weights)
-        for name in NUMERIC
-    ]
-    levels = [_read_levels(estimator, name, weights[name]) for name in CATEGORICAL]
-    raw = Scorecard(
-        target=TARGET, intercept=float(regression.intercept_[0]), numeric=curves, categorical=levels
-    )
-    means = dict(zip(raw.features, raw.contributions(columns(frame)).mean(axis=0), strict=True))
-    return Scorecard(
-        target=TARGET,
-        intercept=_round(raw.intercept + sum(means.values())),
-        numeric=tuple(_shift_curve(curve, means[curve.name]) for curve in curves),
-        categorical=tuple(_shift_levels(level, means[level.name]) for level in levels),
-    )
-
-
-def _weights(estimator: Any) -> dict[str, Floats]:
-    """The regression's coefficients of each block of columns."""
-    columns = estimator.named_steps["columns"]
-    coefficients = estimator.named_steps["regression"].coef_[0]
-    return {
-        name: coefficients[part]
-        for name, part in columns.output_indices_.items()
-        if part.stop > part.start
-    }
-
-
-def _read_curve(estimator: Any, name: str, weights: dict[str, Floats]) -> Curve:
-    """With degree 1 the coefficient of a basis function is the curve's height at its knot."""
-    columns = estimator.named_steps["columns"]
-    pipeline = columns.named_transformers_[name]
-    spline = pipeline.named_steps["spline"]
-    knots, heights = np.sinh(spline.bsplines_[0].t[1:-1]), weights[name]
-    fill = float(pipeline.named_steps["fill"].statistics_[0])
-    at_fill = float(np.interp(np.arcsinh(fill), np.arcsinh(knots), heights))
-    return Curve(
-        name=name,
-        transform="asinh",
-        knots=tuple(float(f"{k:.3g}") for k in knots),
-        log_odds=tuple(float(h) for h in heights),
-        missing_log_odds=at_fill + _missing_weight(estimator, name, weights),
-    )
-
-
-def _flat_curve(
-    estimator: Any, name: str, frame: pd.DataFrame, weights: dict[str, Floats]
-) -> Curve:
-    """Return the curve of a feature that the fit left out: flat, and a missing value by its indicator."""
-    values = _quantiles(frame[name], 2)
-    value = float(values[0]) if len(values) else 0.0
-    return Curve(
-        name=name,
-        transform="asinh",
-        knots=(min(value, 0.0), max(value, 0.0)) if value else (0.0, 1.0),
-        log_odds=(0.0, 0.0),
-        missing_log_odds=_missing_weight(estimator, name, weights),
-    )
-
-
-def _missing_weight(estimator: Any, name: str, weights: dict[str, Floats]) -> float:
-    """Return what a missing value adds to the log-odds of the value it is filled with."""
-    transformers = estimator.named_steps["columns"].transformers_
-    gaps = next((list(names) for key, _, names in transformers if key == "missing"), [])
-    return float(weights["missing"][gaps.index(name)]) if name in gaps else 0.0
-
-
-def _read_levels(estimator: Any, name: str, weights: Floats) -> Levels:
-    encoder = estimator.named_steps["columns"].named_transformers_[name]
-    rare = (
-        set(encoder.infrequent_categories_[0])
-        if encoder.infrequent_categories_[0] is not None
-        else set()
-    )
-    frequent = [c for c in encoder.categories_[0] if c not in rare]
-    table = dict(zip(frequent, (float(w) for w in weights), strict=False))
-    other = float(weights[-1]) if rare else 0.0
-    missing = table.pop(None, other)
-    return Levels(name=name, log_odds=table, other_log_odds=other, missing_log_odds=missing)
-
-
-def _shift_curve(curve: Curve, mean: float) -> Curve:
-    heights = tuple(_round(h - mean) for h in curve.log_odds)
-    return curve.model_copy(
-        update={"log_odds": heights, "missing_log_odds": _round(curve.missing_log_odds - mean)}
-    )
-
-
-def _shift_levels(levels: Levels, mean: float) -> Levels:
-    table = {name: _round(value - mean) for name, value in levels.log_odds.items()}
-    rest = {
-        key: _round(getattr(levels, key) - mean) for key in ("other_log_odds", "missing_log_odds")
-    }
-    return levels.model_copy(update={"log_odds": table, **rest})
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")

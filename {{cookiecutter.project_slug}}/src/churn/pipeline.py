@@ -1,6 +1,6 @@
 """The flow on Kubeflow Pipelines: all steps on request, and the scheduled runs.
 
-kfp reads annotations as objects: no `from __future__ import annotations` in this file.
+kfp needs annotations as objects, so this file has no `from __future__ import annotations`.
 """
 
 from collections.abc import Callable

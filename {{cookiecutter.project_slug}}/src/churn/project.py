@@ -13,7 +13,7 @@ PROJECT = Project(
     links=contract.links,
     # An own step is one more row here, and the file steps/_9_<verb>.py.
     steps=STANDARD_STEPS,
-    # Country says nothing about origin by itself. An input that follows it closely is a question to a person
-    # (C-184/20: what can be inferred counts).
+    # A country is no origin, but an input that follows it closely may stand for one. What can be
+    # inferred counts (CJEU C-184/20), so the card then asks a person.
     group_origins={"country": "ethnic origin"},
 )

@@ -1,4 +1,4 @@
-"""Step 1, data: purchases and customers, pseudonymised, in EUR and UTC, without those who may not be processed."""
+"""Step 1, data: transactions and customers, pseudonymised, in EUR and UTC."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sovereign_ml.storage.artifacts import summarise, writing
 def data(source: Path, output: Path, *, intake: Intake) -> None:
     """Read the input named in ``source`` and write transactions, customers and groups as Parquet.
 
-    Erased people, objectors (GDPR Art. 21(3)) and people without the consent that the processing
-    stands on are set aside here, before anything else sees them. Rows read are rows kept plus rows
-    set aside, by reason. Raises Misuse for input that cannot be read or mapped, Refused if no row
-    is left.
+    Erased people, objectors (GDPR Art. 21(3)) and, where the lawful basis is consent, people who
+    gave none are set aside here, before anything else sees them. Every row that was read is either
+    kept or counted by the reason why not. Raises Misuse for input that cannot be read or mapped,
+    Refused if no row is left.
     """
     tables = intake.read(source)  # DuckDB tables of purchases and people, mapped by [data.columns]
     with writing(output) as folder:

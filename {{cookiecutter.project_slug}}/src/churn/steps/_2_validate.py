@@ -1,4 +1,4 @@
-"""Step 2, validate: the rows that keep the contract, and the others with the expectation they broke."""
+"""Step 2, validate: rows that meet the data contract, and rejected rows with the reason."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from sovereign_ml.storage.artifacts import need, read_json, summarise, writing
 def validate(
     raw: Path, output: Path, *, config: ValidateSettings, project: ProjectSettings
 ) -> None:
-    """Check each table of ``raw``; write what passes, what is rejected and an HTML report.
+    """Check each table of ``raw``; write the valid rows, the rejected rows and an HTML report.
 
     Raises Refused if more than ``[validate] max_rejected_share`` of the transactions are rejected.
-    Report and rejected rows are then in ``<output>_refused``, where the next step does not look.
+    Report and rejected rows are then in ``<output>_refused``, which no later step reads.
     """
     need(raw, "data")
     tables = {name: pd.read_parquet(raw / f"{name}.parquet") for name in TABLES}
@@ -32,8 +32,8 @@ def validate(
     refused = bad > limit * rows
     with writing(refused_folder(output) if refused else output) as folder:
         for name, table in tables.items():
-            kept = table.drop(index=rejected[name].index)
-            kept.to_parquet(folder / f"{name}.parquet", index=False)
+            valid = table.drop(index=rejected[name].index)
+            valid.to_parquet(folder / f"{name}.parquet", index=False)
             rejected[name].to_parquet(folder / f"rejected_{name}.parquet", index=False)
         page = report(project.title, checks, tables, rejected, limit=limit, refused=refused)
         (folder / "report.html").write_text(page, encoding="utf-8")
@@ -50,7 +50,7 @@ def validate(
     if refused:
         raise Refused(
             f"{bad:,} of {rows:,} transactions ({bad / rows:.2%}) break the contract; [validate] "
-            f"max_rejected_share allows {limit:.2%}. Read {output.name}_refused/report.html, mend "
-            "the data or the contract, and run again."
+            f"max_rejected_share allows {limit:.2%}. Read {output.name}_refused/report.html, "
+            "correct the data or the contract, and run again."
         )
     forget_refusal(output)

@@ -20,8 +20,9 @@ from sovereign_ml.storage.artifacts import need, summarise, writing
 
 
 def features(valid: Path, output: Path, *, config: FeatureSettings, stores: FeatureStores) -> None:
-    """Write ``snapshots.parquet`` (with the current one), ``training.parquet`` and Feast's stores.
+    """Write ``snapshots.parquet``, ``training.parquet`` and both stores of Feast.
 
+    Snapshots hold the labelled cut-offs and the current day, the training set the labelled ones.
     Raises Refused if nobody bought in the population window, or if all or none of them churned.
     """
     need(valid, "validate")
@@ -57,7 +58,7 @@ def features(valid: Path, output: Path, *, config: FeatureSettings, stores: Feat
 
 
 def _write_training_set(joined: pd.DataFrame, path: Path) -> None:
-    """Write what came out of Feast's point-in-time join, which is all that the model sees."""
+    """Write the rows of Feast's point-in-time join: the model sees nothing else."""
     rows = joined.rename(columns={"churned": TARGET})
     rows = rows.sort_values(["event_timestamp", "customer_id"], kind="stable")
     rows["event_timestamp"] = rows["event_timestamp"].dt.as_unit("us")
@@ -66,17 +67,18 @@ def _write_training_set(joined: pd.DataFrame, path: Path) -> None:
 
 
 def _check_population(connection: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
+    """Raise Refused where a cut-off has no customer, or customers of one label only."""
     at = f"event_timestamp = TIMESTAMP '{cutoff}'"
-    everyone = db.count(connection, "labels", at)
+    customers = db.count(connection, "labels", at)
     churned = db.count(connection, "labels", f"{at} AND churned = 1")
-    if everyone == 0:
+    if customers == 0:
         raise Refused(
             f"Nobody bought in the days before the cut-off {cutoff:%Y-%m-%d}: the data is shorter "
             "than [features] cutoffs x every_days + horizon_days. Lower cutoffs, or give more "
             "history."
         )
-    if churned in (0, everyone):
+    if churned in (0, customers):
         raise Refused(
-            f"The label has one class at {cutoff:%Y-%m-%d}: {churned:,} of {everyone:,} customers "
+            f"The label has one class at {cutoff:%Y-%m-%d}: {churned:,} of {customers:,} customers "
             "made no purchase in the horizon. Change [features] horizon_days, or check the dates."
         )

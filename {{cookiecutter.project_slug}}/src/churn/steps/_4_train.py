@@ -16,9 +16,9 @@ from churn.model import (
     fit,
     inputs,
     scorecard_estimator,
-    to_scorecard,
     training_set,
 )
+from churn.scorecard import to_scorecard
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.tables import FeatureSettings, TrainSettings
 from sovereign_ml.errors import Refused
@@ -39,16 +39,16 @@ def train(
 ) -> None:
     """Fit on the older cut-offs; write ``model.json``, both pipelines as skops, and the search.
 
-    The newest cut-off is never read here: it is the test set of the next step. Raises Refused for
-    too few customers.
+    The newest cut-off is the test set of step 5 and is left out here. Raises Refused for fewer
+    customers than ``[train] min_customers``.
     """
     need(features, "features")
     everything = training_set(features)
     frame = older_cutoffs(everything)
-    people = frame["customer_id"].nunique()
-    if people < config.min_customers:
+    customers = frame["customer_id"].nunique()
+    if customers < config.min_customers:
         raise Refused(
-            f"{people:,} customers to train on; [train] min_customers asks for "
+            f"{customers:,} customers to train on; [train] min_customers asks for "
             f"{config.min_customers:,}. Give more data, or lower the floor if you accept wide "
             "intervals."
         )
@@ -83,8 +83,8 @@ def train(
             folder,
             rows_in=len(everything),
             rows_out=len(frame),
-            headline=f"{len(scorecard.features)} features, C = {best:g}, {people:,} customers",
-            customers=people,
+            headline=f"{len(scorecard.features)} features, C = {best:g}, {customers:,} customers",
+            customers=customers,
             c=best,
         )
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from churn import evaluation, model
 from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
 from churn.project import PROJECT
 from sovereign_ml.config.tables import EvaluateSettings, ScoreSettings, TrainSettings
-from sovereign_ml.evaluation import metrics, plots, proxies, report
+from sovereign_ml.evaluation import plots, report
 from sovereign_ml.model import scorecard as scorecards
-from sovereign_ml.model.explain import Explainer
-from sovereign_ml.registry import bundle_files, skops
+from sovereign_ml.registry import skops
+from sovereign_ml.registry.bundle_files import draft_policy
 from sovereign_ml.storage.artifacts import need, read_json, summarise, write_json, writing
 
 
@@ -28,18 +26,17 @@ def evaluate(
     score: ScoreSettings,
     train: TrainSettings,
 ) -> None:
-    """Write ``metrics.json`` and pictures: the scorecard beside simple rules and gradient boosting."""
+    """Write ``metrics.json`` and pictures: the scorecard beside simple rules and boosting."""
     need(model_folder, "train")
     need(features, "features")
     everything = model.training_set(features)
-    newest = everything["event_timestamp"].max()
-    test = everything[everything["event_timestamp"] == newest].reset_index(drop=True)
-    past = everything[everything["event_timestamp"] < newest]
-    y = test[TARGET].to_numpy(dtype=np.int64)
+    past, test = report.split(everything)
+    newest = test["event_timestamp"].max()
     scorecard = scorecards.read(model_folder / "model.json")
-    p = scorecard.probability(model.columns(test))
+    pipeline = skops.read(model_folder / "scorecard.skops", model.TRUSTED_TYPES)
     boosting = skops.read(model_folder / "benchmark.skops", model.TRUSTED_TYPES)
     c = read_json(model_folder / "summary.json")["c"]
+    # How the model of step 4 was trained: some figures need it trained again, on other rows.
     procedure = report.Procedure(
         fit=lambda rows: model.fit(model.scorecard_estimator(rows, c, train), rows),
         inputs=model.inputs,
@@ -47,37 +44,31 @@ def evaluate(
         numeric=NUMERIC,
         categorical=CATEGORICAL,
     )
+    p = scorecard.probability(model.columns(test))
     results: dict[str, Any] = {"test_cutoff": f"{newest:%Y-%m-%d}"}
     results |= report.figures(
-        y,
+        procedure.labels(test),
         p,
         baselines={"recency_only": evaluation.recency_only(past, test)},
-        benchmark=(
-            "HistGradientBoostingClassifier",
-            boosting.predict_proba(model.inputs(test))[:, 1],
-        ),
+        benchmark=(model.BENCHMARK, procedure.probability(boosting, test)),
         config=config,
         score=score,
     )
-    people = evaluation.protected(valid, test["customer_id"], newest.year, config.groups)
-    slices, smallest = evaluation.behavioural(test) | people, config.min_group
-    results["slices"] = metrics.slices(y, p, slices, smallest)
-    results["fairness"] = metrics.fairness(y, p, people, score.action_threshold, smallest)
-    results["associations"] = proxies.associations(
-        test, p, people, smallest, config.seed, NUMERIC, CATEGORICAL
+    slices = evaluation.behavioural(test)
+    groups = evaluation.protected(valid, test["customer_id"], newest.year, config.groups)
+    results |= report.groups(
+        procedure, test, p, slices=slices, people=groups, config=config, score=score
     )
     results["representativeness"] = evaluation.representativeness(past, features, valid, config)
-    contributions = scorecard.contributions(model.columns(test))
-    by_feature = dict(zip(scorecard.features, contributions.T, strict=True))
-    results["features"] = report.feature_worth(procedure, past, test, by_feature)
+    results["features"] = report.feature_worth(procedure, past, test, scorecard)
     results["membership_auc"] = report.membership(procedure, past, config.seed)
-    policy = bundle_files.draft_policy(score, TARGET)
     results["explanations"] = report.explanations(
-        Explainer(scorecard, PROJECT.feature_contract(), policy),
         scorecard,
-        skops.read(model_folder / "scorecard.skops", model.TRUSTED_TYPES),
+        pipeline,
         model.inputs(test),
-        config.seed,
+        contract=PROJECT.feature_contract(),
+        policy=draft_policy(score, TARGET),
+        seed=config.seed,
     )
     results["rolling"] = report.rolling(procedure, everything)
     with writing(output) as folder:

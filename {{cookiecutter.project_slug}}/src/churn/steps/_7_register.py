@@ -1,10 +1,9 @@
-"""Step 7, register: quality gate and rules first, then bundle and registry version, or every reason against it."""
+"""Step 7, register: the sealed bundle and its registry version, or every reason against it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from sovereign_ml.card.schema.card import read as read_card
 from sovereign_ml.pipeline.registration import Registration
 from sovereign_ml.storage.artifacts import need, read_json, summarise, writing
 
@@ -14,11 +13,13 @@ def register(
 ) -> None:
     """Write the sealed bundle and register it in MLflow with the alias ``candidate``.
 
-    Raises Refused with every reason of the quality gate and the rules.
+    Raises Refused with every reason of the quality gate and the rules of the model card.
     """
-    for folder, verb in ((model, "train"), (metrics, "evaluate"), (card, "card")):
-        need(folder, verb)
-    figures, document = read_json(metrics / "metrics.json"), read_card(card / "card.json")
+    need(model, "train")
+    need(metrics, "evaluate")
+    need(card, "card")
+    figures = read_json(metrics / "metrics.json")
+    document = registration.read_card(card)
     warnings = registration.check(figures, document)
     run = read_json(model / "run.json")
     with writing(output) as folder:

@@ -1,4 +1,4 @@
-"""Step 8, score: everyone who may be scored today, from the bundle alone."""
+"""Step 8, score: every customer who may be scored today, with the model of the bundle."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from sovereign_ml.storage.artifacts import need, summarise, writing
 def score(bundle: Path, features: Path, valid: Path, output: Path, *, gate: ScoringGate) -> None:
     """Write ``scores.parquet``: customer_id, score, band, three reasons, and whether to act.
 
-    Raises Refused for a bundle that was changed after sealing, and if nobody may be scored. People
-    who objected (GDPR Art. 21(3)) or have no basis are absent and counted. The gates of step 1 are
-    checked again here, because a customers table may have changed since.
+    Customers who objected (GDPR Art. 21(3)) or whose data has no lawful basis are left out and
+    counted. Step 1 has left them out already, but some may have objected since, through the
+    service. Raises Refused for a bundle that was changed after sealing, and if nobody is left.
     """
-    whole = read_whole(need(bundle, "register"))
-    day, customers = current_customers(features, whole.model.features)
+    sealed = read_whole(need(bundle, "register"))
+    day, customers = current_customers(features, sealed.model.features)
     allowed, barred = gate.allowed(customers["customer_id"], valid)
+    left_out = ", ".join(f"{count:,} {why.replace('_', ' ')}" for why, count in barred.items())
     if not allowed.any():
         raise Refused(
-            f"Nobody to score at {day}: {len(customers):,} current customers, all barred ({barred})."
+            f"Nobody to score at {day}: {len(customers):,} current customers, all barred "
+            f"({left_out})."
         )
     with writing(output) as folder:
-        bands = write_scores(folder / "scores.parquet", whole, customers.filter(allowed))
+        bands = write_scores(folder / "scores.parquet", sealed, customers.filter(allowed))
         in_bands = ", ".join(f"{count:,} {name}" for name, count in bands.items())
-        left_out = ", ".join(f"{count:,} {why.replace('_', ' ')}" for why, count in barred.items())
         summarise(
             folder,
             rows_in=len(customers),

@@ -1,1 +1,1 @@
-"""The flow, one file per step in order; steps meet only through files."""
+"""The steps of the flow in order, one file each. A step reads and writes folders, nothing else."""

@@ -12,8 +12,9 @@ from typing import Final, Literal, Protocol
 
 from sovereign_ml.card.approval import is_named_person
 from sovereign_ml.card.derive import derive
-from sovereign_ml.card.rules import RulePolicy, blocks, check
+from sovereign_ml.card.rules import OwnRules, RulePolicy, blocks, check
 from sovereign_ml.card.rules.engine import Finding
+from sovereign_ml.card.rules.own import NO_OWN_RULES
 from sovereign_ml.card.schema.base import Group
 from sovereign_ml.card.schema.card import Card
 
@@ -92,13 +93,14 @@ def promote(
     by: str,
     why: str,
     at: datetime,
+    own: OwnRules = NO_OWN_RULES,
 ) -> Decision:
     """Move ``production`` to ``version`` if rules, approvals, metric and data allow it; otherwise refuse with reasons.
 
     The card must be the one that ``version`` was registered with. Never raises for a registry that fails: that is a
     refusal too.
     """
-    findings, known = check(card, policy, at.date(), at="promote"), card.computed_hash()
+    findings, known = check(card, policy, at.date(), at="promote", own=own), card.computed_hash()
     try:
         previous = registry.production()
         move = Move(

@@ -11,6 +11,7 @@ import typer
 from sovereign_ml.cli.card_output import (
     bundled_version,
     now,
+    own_rules,
     print_findings,
     read_card,
     rebuilt,
@@ -21,6 +22,7 @@ from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
     from sovereign_ml.card.promotion import Decision
+    from sovereign_ml.card.rules.engine import At
     from sovereign_ml.card.schema.card import Approval, Card
     from sovereign_ml.config.settings import Settings
     from sovereign_ml.registry.aliases import MlflowRegistry
@@ -58,9 +60,9 @@ def check(
 
     settings = _settings(profile)
     card = read_card(settings)
-    findings = run_rules(
-        card, settings.rule_policy, now().date(), at="promote" if promotion else "register"
-    )
+    at: At = "promote" if promotion else "register"
+    own = own_rules(settings)
+    findings = run_rules(card, settings.rule_policy, now().date(), at=at, own=own)
     if as_json:
         rows = [finding.model_dump() for finding in findings]
         typer.echo(
@@ -87,7 +89,8 @@ def approve(
     card = read_card(settings)
     made = _recorded(settings, card, role.value, person, "reject" if reject else "approve", comment)
     signed = approvals.signed(card, settings.root, settings.rule_policy)
-    approvals.publish(signed, settings.path("card"), settings.path("bundle"), settings.rule_policy)
+    policy, own = settings.rule_policy, own_rules(settings)
+    approvals.publish(signed, settings.path("card"), settings.path("bundle"), policy, own)
     verb = "rejects" if reject else "approves"
     typer.echo(
         f"{made.person} {verb} card {made.card_hash[:12]} as {made.role}. {still_wanted(signed, settings)}"
@@ -121,7 +124,16 @@ def promote(
     card, wanted = read_card(settings), version or bundled_version(settings)
     policy = settings.rule_policy
     _announce(
-        promotion.promote(registry, card, policy, version=wanted, by=person, why=why, at=now()),
+        promotion.promote(
+            registry,
+            card,
+            policy,
+            version=wanted,
+            by=person,
+            why=why,
+            at=now(),
+            own=own_rules(settings),
+        ),
         settings,
     )
     _show_signed(card, wanted, registry, settings)
@@ -165,7 +177,8 @@ def _show_signed(card: Card, version: str, registry: MlflowRegistry, settings: S
     from sovereign_ml.card.promotion import RegistryError
     from sovereign_ml.registry import approvals, bundle_store
 
-    approvals.publish(card, settings.path("card"), settings.path("bundle"), settings.rule_policy)
+    policy, own = settings.rule_policy, own_rules(settings)
+    approvals.publish(card, settings.path("card"), settings.path("bundle"), policy, own)
     try:
         registry.keep_card(version, settings.path("card"))
         bundle_store.sign(settings.tracking, version, settings.path("card"))

@@ -12,7 +12,7 @@ import typer
 from sovereign_ml.errors import Misuse
 
 if TYPE_CHECKING:
-    from sovereign_ml.card.rules import Finding
+    from sovereign_ml.card.rules import Finding, OwnRules
     from sovereign_ml.card.schema.card import Card
     from sovereign_ml.config.settings import Settings
 
@@ -41,6 +41,14 @@ def read_card(settings: Settings) -> Card:
         ) from None
     except CardError as error:
         raise Misuse(str(error)) from None
+
+
+def own_rules(settings: Settings) -> OwnRules:
+    """Return the rules that the project adds to those of the library."""
+    from sovereign_ml.pipeline.own_rules import load_own_rules
+    from sovereign_ml.project import load_project
+
+    return load_own_rules(load_project(settings.root))
 
 
 def rebuilt(settings: Settings) -> Card:
@@ -104,7 +112,8 @@ def _verdict(card: Card, findings: list[Finding], settings: Settings) -> str:
     from sovereign_ml.card.render.hurdles import hurdles, in_short
     from sovereign_ml.card.rules import blocks, check
 
-    ahead = check(card, settings.rule_policy, now().date(), at="promote")
+    own = own_rules(settings)
+    ahead = check(card, settings.rule_policy, now().date(), at="promote", own=own)
     if not findings and not ahead:
         return "No finding."
     told = in_short(hurdles(card, ahead))

@@ -1,4 +1,4 @@
-"""The parts of the evaluation report: figures, what each feature is worth, attacks, explanations, rolling cut-offs."""
+"""The parts of the evaluation report: figures, groups, feature worth, attack, explanations."""
 
 from __future__ import annotations
 
@@ -9,14 +9,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sovereign_ml.config.tables import EvaluateSettings, ScoreSettings
-from sovereign_ml.evaluation import metrics
+from sovereign_ml.decisions.feature_contract import FeatureContract
+from sovereign_ml.decisions.policy import Policy
+from sovereign_ml.evaluation import metrics, proxies
 from sovereign_ml.model.explain import Explainer
 from sovereign_ml.model.scorecard import Floats, Scorecard
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Procedure", "explanations", "feature_worth", "figures", "membership", "rolling"]
+__all__ = [
+    "Procedure",
+    "explanations",
+    "feature_worth",
+    "figures",
+    "groups",
+    "membership",
+    "rolling",
+    "split",
+]
 
 SAMPLE = 200
 """Customers for whom a counterfactual is looked for."""
@@ -24,7 +35,7 @@ SAMPLE = 200
 
 @dataclass(frozen=True)
 class Procedure:
-    """How a team trains: ``fit(rows)`` returns a fitted pipeline, ``inputs(rows)`` the columns it takes."""
+    """How a team trains. ``fit(rows)`` returns a pipeline, ``inputs(rows)`` its columns."""
 
     fit: Callable[[pd.DataFrame], Any]
     inputs: Callable[[pd.DataFrame], pd.DataFrame]
@@ -40,6 +51,13 @@ class Procedure:
         """Return the predicted probability of each row, shape (n,)."""
         result: Floats = fitted.predict_proba(self.inputs(rows))[:, 1]
         return result
+
+
+def split(everything: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of the older cut-offs, and those of the newest one: the test set."""
+    newest = everything["event_timestamp"].max()
+    is_test = everything["event_timestamp"] == newest
+    return everything[~is_test], everything[is_test].reset_index(drop=True)
 
 
 def figures(
@@ -83,16 +101,38 @@ def figures(
     }
 
 
+def groups(
+    procedure: Procedure,
+    test: pd.DataFrame,
+    p: Floats,
+    *,
+    slices: Mapping[str, pd.Series[Any]],
+    people: Mapping[str, pd.Series[Any]],
+    config: EvaluateSettings,
+    score: ScoreSettings,
+) -> dict[str, Any]:
+    """Return figures of each slice and group of ``test``, gaps between groups, and proxies of them.
+
+    ``p`` (n,) are the probabilities of ``test``; ``slices`` and the protected groups ``people``
+    are aligned with it. Groups of fewer than ``[evaluate] min_group`` people are left out.
+    """
+    y, smallest = procedure.labels(test), config.min_group
+    return {
+        "slices": metrics.slices(y, p, {**slices, **people}, smallest),
+        "fairness": metrics.fairness(y, p, people, score.action_threshold, smallest),
+        "associations": proxies.associations(
+            test, p, people, smallest, config.seed, procedure.numeric, procedure.categorical
+        ),
+    }
+
+
 def feature_worth(
     procedure: Procedure,
     past: pd.DataFrame,
     test: pd.DataFrame,
-    contributions: Mapping[str, Floats],
+    scorecard: Scorecard,
 ) -> list[dict[str, Any]]:
-    """Return what each feature is worth: mean absolute log-odds on ``test``, and the AUC lost without it.
-
-    ``contributions`` are the log-odds of each feature on ``test``, each of shape (n,).
-    """
+    """Return each feature's mean absolute log-odds on ``test``, and the AUC lost without it."""
     from sklearn.metrics import roc_auc_score
 
     y = procedure.labels(test)
@@ -104,7 +144,8 @@ def feature_worth(
         return float(roc_auc_score(y, procedure.probability(fitted, test.assign(**blank))))
 
     whole = auc(None)
-    weight = {name: np.abs(values).mean() for name, values in contributions.items()}
+    contributions = scorecard.contributions(_columns(procedure.inputs(test)))
+    weight = dict(zip(scorecard.features, np.abs(contributions).mean(axis=0), strict=True))
     return [
         {
             "name": name,
@@ -117,7 +158,10 @@ def feature_worth(
 
 
 def membership(procedure: Procedure, past: pd.DataFrame, seed: int) -> float:
-    """Return the ROC AUC of a membership-inference attack (Yeom et al. 2018) on a model of half of the customers."""
+    """Return the ROC AUC of a membership-inference attack (Yeom et al. 2018).
+
+    The attacked model learns from half of the customers in ``past``.
+    """
     rng = np.random.default_rng(seed)
     ids = past["customer_id"].unique()
     mine = past["customer_id"].isin(ids[rng.random(len(ids)) < 0.5])
@@ -132,7 +176,7 @@ def membership(procedure: Procedure, past: pd.DataFrame, seed: int) -> float:
 
 
 def rolling(procedure: Procedure, everything: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return figures of the procedure, not of the one model: each cut-off predicted from the earlier ones only."""
+    """Return figures of the procedure: each cut-off predicted from the earlier ones only."""
     measure = metrics.all_metrics()
     rows = []
     for cutoff in sorted(everything["event_timestamp"].unique())[2:]:
@@ -148,12 +192,23 @@ def rolling(procedure: Procedure, everything: pd.DataFrame) -> list[dict[str, An
 
 
 def explanations(
-    explainer: Explainer, scorecard: Scorecard, fitted: Any, inputs: pd.DataFrame, seed: int
+    scorecard: Scorecard,
+    fitted: Any,
+    inputs: pd.DataFrame,
+    *,
+    contract: FeatureContract,
+    policy: Policy,
+    seed: int,
 ) -> dict[str, Any]:
-    """Return the largest gap between the explained model and the fitted pipeline, and the share of people with a
-    counterfactual, on a sample of ``inputs``."""
-    columns = {str(name): values.to_numpy() for name, values in inputs.items()}
-    gap = np.abs(scorecard.probability(columns) - fitted.predict_proba(inputs)[:, 1]).max()
+    """Return how faithful and how helpful the explanations are.
+
+    ``fidelity`` is the largest gap in probability between ``scorecard``, which is explained, and
+    the pipeline ``fitted``, on ``inputs``. Coverage is the share of a sample for which a change of
+    inputs leads to another band.
+    """
+    explainer = Explainer(scorecard, contract, policy)
+    probability = scorecard.probability(_columns(inputs))
+    gap = np.abs(probability - fitted.predict_proba(inputs)[:, 1]).max()
     sample = inputs.sample(min(SAMPLE, len(inputs)), random_state=seed)
     rows = [{str(name): value for name, value in row.items()} for row in sample.to_dict("records")]
     explained = [explainer.explain(row).counterfactual is not None for row in rows]
@@ -162,3 +217,8 @@ def explanations(
         "counterfactual_coverage": metrics.rounded(np.mean(explained)),
         "counterfactual_sample": len(explained),
     }
+
+
+def _columns(inputs: pd.DataFrame) -> dict[str, Any]:
+    """Return the columns of ``inputs`` by name, each of shape (n,)."""
+    return {str(name): values.to_numpy() for name, values in inputs.items()}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sovereign_ml.card import questions
 from sovereign_ml.card.build import CardError, build, read_answers
 from sovereign_ml.card.schema.card import Card
 from sovereign_ml.card.schema.facts import Facts
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.card_facts import collect
+from sovereign_ml.pipeline.own_rules import load_own_rules
 from sovereign_ml.project import Project
 from sovereign_ml.registry import approvals
 
@@ -24,7 +26,9 @@ class CardBuilder:
 
     def gather(self, model: Path, metrics: Path, features: Path, valid: Path) -> Facts:
         """Return the facts of one run. Counts of people are bucketed, so that anybody may read the card."""
-        return collect.gather(model, metrics, features, valid, self._settings, self._project)
+        facts = collect.gather(model, metrics, features, valid, self._settings, self._project)
+        own = load_own_rules(self._project)
+        return facts.model_copy(update={"own_rules": own.facts()})
 
     def build(self, facts: Facts) -> Card:
         """Return the card from ``facts``, the answers in ``model_card.toml`` and the approvals on record.
@@ -39,6 +43,12 @@ class CardBuilder:
         except CardError as error:
             raise Misuse(str(error)) from None
 
+    def progress(self, card: Card) -> tuple[int, int]:
+        """Return how many questions the card requires, and how many of them are answered."""
+        state = questions.progress(card)
+        return state.required, state.answered
+
     def write(self, card: Card, folder: Path) -> None:
         """Write ``card.json``, ``card.md``, ``card.html`` and ``card.cdx.json``, with what the rules say today."""
-        approvals.write(card, folder, self._settings.rule_policy)
+        own = load_own_rules(self._project)
+        approvals.write(card, folder, self._settings.rule_policy, own)

@@ -12,11 +12,12 @@ from sovereign_ml.bundle.sealed import rules_json, seal_bundle
 from sovereign_ml.card.render.files import FILES
 from sovereign_ml.card.rules import Finding, blocks, check
 from sovereign_ml.card.rules.policy import RulePolicy
-from sovereign_ml.card.schema.card import Card
+from sovereign_ml.card.schema.card import Card, read
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.tables import RegisterSettings, ScoreSettings
 from sovereign_ml.errors import Refused
 from sovereign_ml.evaluation import quality_gate
+from sovereign_ml.pipeline.own_rules import load_own_rules
 from sovereign_ml.project import Project
 from sovereign_ml.registry import bundle_files, bundle_store, mlflow
 
@@ -34,9 +35,14 @@ class Registration:
     contact: str
     tracking: Tracking
 
+    def read_card(self, folder: Path) -> Card:
+        """Return the card in the artifact ``folder`` of step 6."""
+        return read(folder / "card.json")
+
     def check(self, figures: dict[str, Any], card: Card) -> list[Finding]:
         """Return the warnings of the rules. Raises Refused with every reason of the quality gate and the rules."""
-        findings = check(card, self.rules, datetime.now(UTC).date())
+        today, own = datetime.now(UTC).date(), load_own_rules(self.project)
+        findings = check(card, self.rules, today, own=own)
         reasons = quality_gate.reasons_against(figures, self.limits)
         reasons += [f"{f.rule} ({f.article}): {f.found} {f.do}" for f in blocks(findings)]
         if reasons:

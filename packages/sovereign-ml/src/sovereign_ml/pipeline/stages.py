@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +61,22 @@ def _stage(step: Step, root: Path, project: Project) -> dict[str, Any]:
 def own_files(step: Step, root: Path, project: Project) -> list[str]:
     """Return the project's files that the step imports, directly or through one another, relative to ``root``."""
     package = root / "src" / project.package
-    waiting = [package / "steps" / f"_{step.number}_{step.verb}.py"]
+    start = [package / "steps" / f"_{step.number}_{step.verb}.py"]
     if step.reads_project:
-        waiting.append(package / "project.py")
-    files: set[Path] = set()
+        rules = package / "rules.py"  # loaded by name, so no import shows it
+        start += [package / "project.py", *([rules] if rules.is_file() else [])]
+    return sorted(path.relative_to(root).as_posix() for path in with_imports(start, package))
+
+
+def with_imports(start: Sequence[Path], package: Path) -> set[Path]:
+    """Return the files ``start``, and those of ``package`` that they import, in turn as well."""
+    waiting, files = list(start), set[Path]()
     while waiting:
         path = waiting.pop()
         if path not in files:
             files.add(path)
             waiting += _imported(path, package)
-    return sorted(path.relative_to(root).as_posix() for path in files)
+    return files
 
 
 def _imported(path: Path, package: Path) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from sovereign_ml.card.approval import load, with_approvals
-from sovereign_ml.card.rules import check
+from sovereign_ml.card.rules import OwnRules, check
 from sovereign_ml.card.rules.policy import RulePolicy
 from sovereign_ml.card.schema.card import Card
 from sovereign_ml.storage.artifacts import read_json, writing
@@ -21,20 +21,21 @@ def signed(card: Card, root: Path, policy: RulePolicy) -> Card:
     return with_approvals(card, load(root / APPROVALS), policy.approval_roles)
 
 
-def write(card: Card, folder: Path, policy: RulePolicy) -> None:
+def write(card: Card, folder: Path, policy: RulePolicy, own: OwnRules) -> None:
     """Write the card's four files, with what the rules say today as strictly as at promotion."""
     from sovereign_ml.card.render.files import write as write_files
 
-    write_files(card, folder, check(card, policy, datetime.now(UTC).date(), at="promote"))
+    today = datetime.now(UTC).date()
+    write_files(card, folder, check(card, policy, today, at="promote", own=own))
 
 
-def publish(card: Card, folder: Path, bundle: Path, policy: RulePolicy) -> None:
+def publish(card: Card, folder: Path, bundle: Path, policy: RulePolicy, own: OwnRules) -> None:
     """Show the approvals in the card in ``folder``, and in ``bundle`` if that holds this very card.
 
     An approval is no part of the content that it approves, so no hash changes that anybody relies on: the bundle is
     sealed again over the same model, contract and policy.
     """
-    write(card, folder, policy)
+    write(card, folder, policy, own)
     held = bundle / "card.json"
     if held.is_file() and read_json(held).get("content_hash") == card.content_hash:
         _seal_again(bundle, folder)

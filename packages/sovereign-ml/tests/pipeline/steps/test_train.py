@@ -15,6 +15,7 @@ import pytest
 
 from churn import model as estimators
 from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
+from churn.scorecard import to_scorecard
 from churn.steps._4_train import regularisation_search, train
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
@@ -92,7 +93,7 @@ def test_a_category_of_fewer_than_twenty_rows_is_not_named(
     frame = past.copy()
     frame.loc[frame.index[:19], "preferred_category"] = "the only collector of thimbles"
     fitted = estimators.fit(estimators.scorecard_estimator(frame, 0.1, settings.train), frame)
-    card = estimators.to_scorecard(fitted, frame)
+    card = to_scorecard(fitted, frame)
     assert "the only collector of thimbles" not in card.categorical[0].log_odds
     rows = frame.head(200)
     np.testing.assert_allclose(
@@ -109,7 +110,7 @@ def test_a_column_that_never_varies_or_is_never_known_has_a_flat_curve(
     frame = past.copy()
     frame[name] = 0.0 if name == "returns_share" else np.nan
     fitted = estimators.fit(estimators.scorecard_estimator(frame, 0.1, settings.train), frame)
-    card = estimators.to_scorecard(fitted, frame)
+    card = to_scorecard(fitted, frame)
     (curve,) = (part for part in card.numeric if part.name == name)
     assert np.ptp(curve.contribution([*curve.knots, None])) == 0
     np.testing.assert_allclose(
@@ -124,7 +125,7 @@ def test_a_model_where_every_category_is_missing_still_equals_scikit_learn(
 ) -> None:
     frame = past.assign(preferred_category=None)
     fitted = estimators.fit(estimators.scorecard_estimator(frame, 0.1, settings.train), frame)
-    card = estimators.to_scorecard(fitted, frame)
+    card = to_scorecard(fitted, frame)
     rows = random_customers(500)
     np.testing.assert_allclose(
         card.probability(estimators.columns(rows)),
@@ -139,7 +140,7 @@ def test_the_weight_of_a_gap_is_shipped_where_the_value_itself_never_varies(
 ) -> None:
     learned = past.assign(last_gap_days=np.where(past[TARGET] == 1, np.nan, known))
     fitted = estimators.fit(estimators.scorecard_estimator(learned, 0.1, settings.train), learned)
-    card = estimators.to_scorecard(fitted, learned)
+    card = to_scorecard(fitted, learned)
     (curve,) = (part for part in card.numeric if part.name == "last_gap_days")
     assert abs(curve.missing_log_odds - curve.log_odds[0]) > 1
     np.testing.assert_allclose(

@@ -201,3 +201,15 @@ def _snapshot(snapshot: Snapshot) -> Line:
     span = f"{said(snapshot.from_date)} to {said(snapshot.to_date)}"
     told = f"{snapshot.rows} rows of {snapshot.subjects} people, {span}, version {snapshot.dvc_md5[:12]}"
     return Line(f"Snapshot: {snapshot.role}", told)
+
+
+def own_rules(card: Card) -> list[Line]:
+    """Return the rules that the team added to those of the library, and the digest of their code."""
+    own = card.facts.own_rules
+    if not own.rules:
+        return []
+    rules = [
+        line(f"Own rule {rule.id}, {rule.severity}s", rule.refuses, rule.article)
+        for rule in own.rules
+    ]
+    return [*rules, line("Code of the own rules, SHA-256", own.digest)]

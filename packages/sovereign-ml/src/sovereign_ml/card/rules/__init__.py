@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
+from types import MappingProxyType
+from typing import Final
 
 from sovereign_ml.card.rules import (
     ai_act,
     article22,
     basis,
     data,
+    engine,
     governance,
     integrity,
     marketing,
@@ -17,22 +21,48 @@ from sovereign_ml.card.rules import (
     special,
     transparency,
 )
-from sovereign_ml.card.rules.engine import RULES, At, Case, Finding, Rule
+from sovereign_ml.card.rules.engine import At, Case, Finding, Hit, Hits, Rule
+from sovereign_ml.card.rules.own import NO_OWN_RULES, OwnRules, rule
 from sovereign_ml.card.rules.policy import RulePolicy
 from sovereign_ml.card.schema.card import Card
 
-__all__ = ["RULES", "Finding", "Rule", "RulePolicy", "blocks", "check"]
+__all__ = [
+    "RULES",
+    "Case",
+    "Finding",
+    "Hit",
+    "Hits",
+    "OwnRules",
+    "Rule",
+    "RulePolicy",
+    "blocks",
+    "check",
+    "rule",
+]
+
+RULES: Final[Mapping[str, Rule]] = MappingProxyType(dict(engine.RULES))
+"""The rules of the library by id. It is a copy, so that a later declaration changes nothing."""
 
 
-def check(card: Card, policy: RulePolicy, today: date, *, at: At = "register") -> list[Finding]:
-    """All findings on the card: blocks before warnings, open answers last, then by rule id.
+def check(
+    card: Card,
+    policy: RulePolicy,
+    today: date,
+    *,
+    at: At = "register",
+    own: OwnRules | None = NO_OWN_RULES,
+) -> list[Finding]:
+    """Return all findings on the card: blocks before warnings, open answers last, then by rule id.
 
     ``at="register"`` leaves approvals out and lets open answers warn where the policy says so;
-    ``at="promote"`` wants approvals, and an open answer always blocks. A waived warning stays in the list, marked.
+    ``at="promote"`` wants approvals, and an open answer always blocks. A waived warning stays in
+    the list, marked. ``own`` are the team's rules, which run after the library's. None says that
+    the team's code is not here, as in the service: registration and promotion ran them.
     """
     case = Case.of(card, policy, today, at)
     active = [rule for rule in RULES.values() if at == "promote" or rule.at == "register"]
     found = [finding for rule in active for finding in rule.findings(case)]
+    found += own.findings(case) if own is not None else []
     waived = {
         w.rule_id for w in card.answers.sign_off.waivers if w.expires != "?" and w.expires >= today
     }

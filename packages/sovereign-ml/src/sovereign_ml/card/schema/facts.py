@@ -39,6 +39,22 @@ class PreviousCard(Group):
     notice_version: str = ""
 
 
+class OwnRule(Group):
+    """A rule that the team added to those of the library."""
+
+    id: str
+    severity: Literal["block", "warn"]
+    article: str
+    refuses: str
+
+
+class OwnRulesFacts(Group):
+    """The team's own rules when the card was written; ``digest`` covers their code only."""
+
+    digest: str = ""
+    rules: tuple[OwnRule, ...] = ()
+
+
 class Facts(Group):
     """What the pipeline knows without asking anybody."""
 
@@ -57,3 +73,4 @@ class Facts(Group):
     )
     imported: Imported = part(Imported)
     previous: PreviousCard | None = None
+    own_rules: OwnRulesFacts = part(OwnRulesFacts)
