@@ -1,14 +1,11 @@
 """A service over a small bundle, in this process."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "sovereign"))
 
 from service_desk import Desk, open_desk
 

@@ -32,7 +32,7 @@ def test_the_log_ends_with_what_the_guard_refused(tmp_path: Path) -> None:
     environ = environment(write_bundle(tmp_path / "bundle"), str(tmp_path / "decisions.db"))
     environ["PYTHONPATH"] = f"{tmp_path}:{environ['PYTHONPATH']}"
     port = free_port()
-    command = [sys.executable, "-m", "churn_service", "--port", str(port)]
+    command = [sys.executable, "-m", "sovereign_ml.service", "--port", str(port)]
     with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
         until(lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200)
         process.terminate()
@@ -40,6 +40,6 @@ def test_the_log_ends_with_what_the_guard_refused(tmp_path: Path) -> None:
         said = process.stderr.read()
     assert "Refused getaddrinfo to telemetry.example.com" in said
     assert (
-        "WARNING churn_service: The egress guard refused telemetry.example.com once to sitecustomize"
+        "WARNING sovereign_ml.service: The egress guard refused telemetry.example.com once to sitecustomize"
         in said
     )

@@ -119,7 +119,7 @@ def test_the_program_ends_with_one_line_and_a_code(
 ) -> None:
     given = environment(write_bundle(tmp_path / "bundle"), str(tmp_path / "decisions.db"), **change)
     ended = subprocess.run(
-        [sys.executable, "-m", "churn_service"],
+        [sys.executable, "-m", "sovereign_ml.service"],
         env=given,
         capture_output=True,
         text=True,
@@ -131,31 +131,39 @@ def test_the_program_ends_with_one_line_and_a_code(
     assert "hunter2" not in ended.stderr
 
 
+RUNTIME_HALF = {
+    *("bundle", "card", "decision_log", "decisions", "egress", "jurisdictions", "model", "service"),
+    "errors",
+}
+
+
 def test_the_service_loads_nothing_of_the_trainer(tmp_path: Path) -> None:
     given = environment(write_bundle(tmp_path / "bundle"), str(tmp_path / "decisions.db"))
-    program = "import sys, sovereign_ml.service.service, sovereign_ml.service.runtime; print(*{m.partition('.')[0] for m in sys.modules})"
+    program = "import sys, service, sovereign_ml.service.__main__; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", program], env=given, capture_output=True, text=True, check=True
     )
-    heavy = {
-        "pandas",
-        "sklearn",
-        "feast",
-        "mlflow",
-        "duckdb",
-        "scipy",
-        "churn",
-        "fastapi",
-        "psycopg",
-        "pyarrow",
-    }
-    assert heavy & set(loaded.stdout.split()) == set()
+    modules = loaded.stdout.split()
+    heavy = {"pandas", "sklearn", "feast", "mlflow", "duckdb", "scipy", "churn", "fastapi"}
+    assert (heavy | {"psycopg", "pyarrow"}) & {name.partition(".")[0] for name in modules} == set()
+    wings = {name.split(".")[1] for name in modules if name.startswith("sovereign_ml.")}
+    assert wings - RUNTIME_HALF == set()
 
 
 def test_telemetry_is_off_before_bentoml_is_imported(tmp_path: Path) -> None:
     given = environment(write_bundle(tmp_path / "bundle"), str(tmp_path / "decisions.db"))
-    program = "import os, sovereign_ml.service.service; print(os.environ['BENTOML_DO_NOT_TRACK'])"
-    seen = subprocess.run(
+    program = """
+import os, sys
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "bentoml":
+            print(os.environ["BENTOML_DO_NOT_TRACK"])
+
+sys.meta_path.insert(0, Watch())
+import service
+"""
+    switch = subprocess.run(
         [sys.executable, "-c", program], env=given, capture_output=True, text=True, check=True
     )
-    assert seen.stdout.strip() == "True"
+    assert switch.stdout.strip() == "True"

@@ -43,7 +43,7 @@ def serve(
     ] = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Serve the bundle on this machine, with the very program that is shipped; locally with its feature server."""
+    """Serve the bundle here with the program that is shipped; locally with its feature server."""
     import os
     import subprocess
 
@@ -51,7 +51,7 @@ def serve(
 
     settings = _settings(profile)
     log = _log_address(settings)
-    code = [str(settings.root / "serve"), str(Path(__file__).parents[2])]
+    code = [str(settings.root / "serve"), *filter(None, [ENVIRONMENT.get("PYTHONPATH")])]
     address = ["--host", host or settings.serve.host, "--port", str(port or settings.serve.port)]
     with _feature_server(settings) as features:
         environment = {
@@ -60,12 +60,11 @@ def serve(
             **features,
             **ENVIRONMENT,
             "CHURN_PROFILE": settings.profile_name,
-            "PYTHONPATH": os.pathsep.join([*code, *filter(None, [ENVIRONMENT.get("PYTHONPATH")])]),
+            "PYTHONPATH": os.pathsep.join(code),
         }
         sys.stdout.flush()
-        ended = _until_it_ends(
-            subprocess.Popen([sys.executable, "-m", "churn_service", *address], env=environment)
-        )
+        command = [sys.executable, "-m", "sovereign_ml.service", *address]
+        ended = _until_it_ends(subprocess.Popen(command, env=environment))
     raise typer.Exit(ended)
 
 

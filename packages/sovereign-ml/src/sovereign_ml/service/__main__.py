@@ -1,4 +1,4 @@
-"""``python -m churn_service``: check settings and bundle, say why not in one line, or serve until told to stop."""
+"""Check settings and bundle, then serve a project's BentoML class in one process."""
 
 from __future__ import annotations
 
@@ -10,45 +10,51 @@ import sys
 from sovereign_ml.egress import guard
 from sovereign_ml.service.settings import Settings, SettingsError, quiet, read
 
-log = logging.getLogger("churn_service")
+TARGET = "service:ChurnService"
+log = logging.getLogger("sovereign_ml.service")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve; exit code 2 when the settings are wrong, 1 when the bundle or the log refuses."""
     parser = argparse.ArgumentParser(
-        prog="python -m churn_service", description="Serve the bundle in BUNDLE_DIR."
+        prog="python -m sovereign_ml.service", description="Serve the bundle in BUNDLE_DIR."
+    )
+    parser.add_argument(
+        "target", nargs="?", default=TARGET, help=f"module:class on PYTHONPATH ({TARGET})"
     )
     parser.add_argument("--host", help="address to listen on (CHURN_HOST, 127.0.0.1)")
     parser.add_argument("--port", help="port to listen on (PORT, 8080)")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per request otherwise
     logging.basicConfig(
         level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     try:
-        settings = read(host=given.host, port=given.port)
+        settings = read(host=options.host, port=options.port)
     except SettingsError as error:
         return _refuse(error, 2)
     guard.install(settings.hosts, profile=settings.profile)
-    return _serve(settings)
+    return _serve(settings, options.target)
 
 
-def _serve(settings: Settings) -> int:
+def _serve(settings: Settings, target: str) -> int:
     quiet()
     from sovereign_ml.decision_log import LogUnavailableError
-    from sovereign_ml.service import service
-    from sovereign_ml.service.admission import admit
-    from sovereign_ml.service.runtime import Runtime
+    from sovereign_ml.service import lifecycle
 
     try:
-        service.http.use(Runtime(settings, admit(settings)))
+        service = lifecycle.load_service(target)
+    except SettingsError as error:
+        return _refuse(error, 2)
+    try:
+        lifecycle.start(lifecycle.application_of(service), settings)
     except (SettingsError, LogUnavailableError) as error:
         return _refuse(error, 1)
     if settings.open_to_all:
         log.warning(
             "no CHURN_KEYS: everybody on this machine may do everything; only for trying it out"
         )
-    _run(settings, service.asgi())
+    _run(settings, lifecycle.asgi(service))
     return 0
 
 

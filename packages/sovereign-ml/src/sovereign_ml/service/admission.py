@@ -8,7 +8,7 @@ from sovereign_ml.bundle.release_check import objections_to
 from sovereign_ml.bundle.sealed import Bundle, read_bundle
 from sovereign_ml.service.settings import Settings, SettingsError
 
-log = logging.getLogger("churn_service")
+log = logging.getLogger("sovereign_ml.service")
 
 
 def admit(settings: Settings) -> Bundle:

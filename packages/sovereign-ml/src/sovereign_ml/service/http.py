@@ -36,7 +36,7 @@ SAFE = {
     "cache-control": "no-store",
     "strict-transport-security": "max-age=63072000",
 }
-log = logging.getLogger("churn_service")
+log = logging.getLogger("sovereign_ml.service")
 
 
 @dataclass(frozen=True, slots=True)

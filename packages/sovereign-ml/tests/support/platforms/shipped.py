@@ -14,14 +14,12 @@ import httpx
 
 from servers import free_port, until
 from service_desk import KEYS, write_bundle
-from small_project import CACHES
-
-PROJECT = Path(__file__).parents[2]
+from small_project import CACHES, LIBRARY, PROJECT
 
 
 @dataclass
 class Service:
-    """``python -m churn_service`` with its environment."""
+    """``python -m sovereign_ml.service`` with its environment."""
 
     environment: dict[str, str]
     port: int = field(default_factory=free_port)
@@ -36,7 +34,7 @@ class Service:
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
-        command = [sys.executable, "-m", "churn_service", "--port", str(self.port)]
+        command = [sys.executable, "-m", "sovereign_ml.service", "--port", str(self.port)]
         self.process = subprocess.Popen(
             command, env=self.environment, stdout=self.output, stderr=self.output
         )
@@ -66,7 +64,7 @@ def environment(bundle: Path, log: str, **more: str) -> dict[str, str]:
     where = "DATABASE_URL" if log.startswith("postgres") else "CHURN_LOG"
     return {
         **{name: os.environ[name] for name in ("PATH", *CACHES) if name in os.environ},  # noqa: TID251
-        "PYTHONPATH": f"{PROJECT / 'serve'}:{PROJECT / 'src'}",
+        "PYTHONPATH": f"{PROJECT / 'serve'}:{LIBRARY}",
         "BUNDLE_DIR": str(bundle),
         "CHURN_KEYS": keys,
         "CHURN_RATE_PER_SECOND": "1000000",
