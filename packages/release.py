@@ -173,8 +173,8 @@ def resolved_locks(wheel: Path) -> dict[Path, bytes]:
             _compile(project / "requirements", name, [*constraint, *options])
             paths[PROJECT / "requirements" / f"{name}.lock"] = project / "requirements"
         for name in TEMPLATE_LOCKS:
-            constraint = ["-c", f"{PROJECT.name}/requirements/dev.lock"]
-            _compile(Path(temporary), f"requirements/{name}", [*constraint, *options])
+            constraint = ["-c", f"../{PROJECT.name}/requirements/dev.lock"]
+            _compile(Path(temporary) / "requirements", name, [*constraint, *options])
             paths[ROOT / "requirements" / f"{name}.lock"] = Path(temporary) / "requirements"
         return {path: (folder / path.name).read_bytes() for path, folder in paths.items()}
 

@@ -29,7 +29,7 @@ from sovereign_ml.data_subjects.stores import dvc_versions
 from sovereign_ml.data_subjects.stores.files import clear_leftovers
 from sovereign_ml.errors import Refused
 from sovereign_ml.pipeline import source
-from sovereign_ml.privacy import corrections, retention_plan, suppression
+from sovereign_ml.privacy import corrections, retention_plan
 from sovereign_ml.privacy.retention_plan import Due, Keeper
 from sovereign_ml.privacy.tombstones import write_durably
 from sovereign_ml.storage.artifacts import read_json

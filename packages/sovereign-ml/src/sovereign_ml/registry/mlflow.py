@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.settings import ENVIRONMENT

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from sovereign_ml.kubeflow.cluster_pipeline import Kind
 
 from small_project import CACHES, PROGRAMS
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 from sovereign_ml.kubeflow import submit
+from sovereign_ml.kubeflow.cluster_pipeline import Kind
 from sovereign_ml.storage import dvc
 
 COPIED = re.compile(r"^COPY (?P<what>.+) \S+$", re.M)

@@ -29,7 +29,7 @@ from recording import Record, serve_names, sniff
 
 ESCAPED = 97
 SOURCES = Path(__file__).resolve().parents[2] / "src"
-ENVIRONMENT = os.environ  # noqa: TID251 - the harness hands it to the command
+ENVIRONMENT = os.environ
 
 _INSIDE = "_CHURN_EGRESS_INSIDE"
 _HIDING = re.compile(

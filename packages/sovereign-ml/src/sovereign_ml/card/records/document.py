@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from sovereign_ml.card.render.html import template
 from sovereign_ml.card.render.markdown import bullets, escape

@@ -91,8 +91,9 @@ class PostgresRows:
             for trace in (trace for trace in traces if trace.action == "rows removed"):
                 keys = [entity_key(one) for one in people]
                 connection.execute(
-                    f"DELETE FROM {trace.place} WHERE {KEY} = ANY(%s)".encode(), [keys]
-                )  # noqa: S608
+                    f"DELETE FROM {trace.place} WHERE {KEY} = ANY(%s)".encode(),  # noqa: S608
+                    [keys],
+                )
                 connection.execute(f"VACUUM {trace.place}".encode())
 
     def _tables(self, connection: psycopg.Connection) -> list[tuple[str, bool]]:
@@ -138,8 +139,9 @@ def _count(connection: psycopg.Connection, table: str, people: People) -> int:
     """Text columns are read as text; of bytes PostgreSQL shows the hexadecimal form."""
     pattern = "|".join(form for one in people for form in (re.escape(one), one.encode().hex()))
     row = connection.execute(
-        f"SELECT count(*) FROM {table} AS t WHERE t::text ~ %s".encode(), [pattern]
-    ).fetchone()  # noqa: S608
+        f"SELECT count(*) FROM {table} AS t WHERE t::text ~ %s".encode(),  # noqa: S608
+        [pattern],
+    ).fetchone()
     return int(row[0]) if row else 0
 
 
