@@ -23,7 +23,6 @@ from urllib.request import urlopen
 
 from contestants import ROOT, Contender, contenders
 from service_table import table
-
 from sovereign_ml.egress.telemetry import silence
 
 CONNECTIONS = (1, 16, 64)
@@ -85,7 +84,7 @@ def measure(contestants: list[Contender], seconds: int, rounds: int, folder: Pat
 
 @contextmanager
 def _running(contender: Contender, folder: Path) -> Iterator[Running]:
-    ours = dict(os.environ)  # noqa: TID251  handed on to the programs that are measured
+    ours = dict(os.environ)
     silence(ours)
     path = os.pathsep.join([str(Path(sys.executable).parent), ours["PATH"]])
     environment = {**ours, "PATH": path, **contender.environment}

@@ -9,6 +9,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+
 from bake import bake
 from sealed import sealed
 
@@ -19,7 +20,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skip into a failure under `--no-skips`."""
     report = yield
     if report.skipped and item.config.getoption("--no-skips"):
@@ -44,10 +47,17 @@ class Project:
         if shipped := os.environ.get("CHURN_SHIPPED"):
             self.env["CHURN_SHIPPED"] = shipped  # the project's tests run `churn` from there
 
-    def run(self, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, check: bool = True, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command in the project; with ``check`` a failure shows what it printed."""
         done = subprocess.run(
-            command, cwd=self.root, env={**self.env, **env}, capture_output=True, text=True, check=False
+            command,
+            cwd=self.root,
+            env={**self.env, **env},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if check:
             assert done.returncode == 0, (
@@ -55,7 +65,9 @@ class Project:
             )
         return done
 
-    def make(self, *targets: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+    def make(
+        self, *targets: str, check: bool = True, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run make with the environment that runs this test, instead of installing another one."""
         return self.run(*self._make(targets), check=check, **env)
 
@@ -65,7 +77,11 @@ class Project:
 
     def _make(self, targets: tuple[str, ...]) -> tuple[str, ...]:
         venv = Path(sys.prefix)
-        known = [part for stamp in (".train", ".serve", ".dev", "bin/uv") for part in ("-o", str(venv / stamp))]
+        known = [
+            part
+            for stamp in (".train", ".serve", ".dev", "bin/uv")
+            for part in ("-o", str(venv / stamp))
+        ]
         return ("make", "--no-print-directory", f"VENV={venv}", *known, *targets)
 
 

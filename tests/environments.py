@@ -59,9 +59,7 @@ def build(name: str, target: Path) -> Path:
 def _uv(command: str, python: Path, *arguments: str) -> None:
     uv = str(Path(sys.executable).with_name("uv"))
     options = ("pip", command, "--quiet", "--python", str(python))
-    result = subprocess.run(
-        [uv, *options, *arguments], capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([uv, *options, *arguments], capture_output=True, text=True, check=False)
     if result.returncode:
         raise SystemExit(f"uv pip {command}: exit {result.returncode}\n{result.stderr}")
 

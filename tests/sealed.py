@@ -37,8 +37,12 @@ def sealed(project: Runs, *command: str) -> subprocess.CompletedProcess[str]:
         assert result.is_file(), done.stdout[-4000:] + done.stderr[-4000:]
         seen = json.loads(result.read_text(encoding="utf-8"))
     if seen["mode"] != "namespace":
-        warnings.warn(f"No namespaces here: {command} was watched by Python's audit hook only.", stacklevel=2)
-    assert seen["exit"] == 0, f"{command}: exit {seen['exit']}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        warnings.warn(
+            f"No namespaces here: {command} was watched by Python's audit hook only.", stacklevel=2
+        )
+    assert seen["exit"] == 0, (
+        f"{command}: exit {seen['exit']}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    )
     unexpected = {host: how for host, how in seen["hosts"].items() if not allowed(host)}
     assert unexpected == {}, f"{command} asked for what nobody meant to ask for"
     return done

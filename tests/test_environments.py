@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from environments import PROJECT, SHIPPED, build, unresolved
 from sovereign_ml.deploy.stage import copy_code
+
+from environments import PROJECT, SHIPPED, build, unresolved
 
 PLANTED = """
 from __future__ import annotations
@@ -69,14 +70,17 @@ def test_every_import_resolves_in_the_environment_of_the_lock_alone(
 
 
 @pytest.mark.parametrize(
-    ("name", "file"), [("train", "src/churn/planted.py"), ("serve", "serve/churn_service/planted.py")]
+    ("name", "file"),
+    [("train", "src/churn/planted.py"), ("serve", "serve/churn_service/planted.py")],
 )
 def test_an_import_that_the_lock_does_not_serve_is_named_with_its_line(
     environments: dict[str, Path], name: str, file: str, tmp_path: Path
 ) -> None:
     copy = tmp_path / "project"
     for folder in ("src", "serve"):
-        shutil.copytree(PROJECT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            PROJECT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
     (copy / file).write_text(PLANTED)
     place = file.partition("/")[2]
     expected = [f"{place}:{line}" for line in NAMED]

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from bake import ROOT, bake, snapshot
 from conftest import Project
 
@@ -29,7 +30,11 @@ def test_make_run_ends_with_the_table_of_all_steps(finished: Project) -> None:
 
 @pytest.mark.flow
 def test_a_second_make_run_runs_nothing(finished: Project) -> None:
-    table = [line for line in finished.make("run").stdout.splitlines() if re.match(r"\d \w+ +unchanged", line)]
+    table = [
+        line
+        for line in finished.make("run").stdout.splitlines()
+        if re.match(r"\d \w+ +unchanged", line)
+    ]
     assert [line.split()[1] for line in table] == VERBS
 
 
@@ -37,13 +42,22 @@ def test_a_second_make_run_runs_nothing(finished: Project) -> None:
 def test_rows_read_are_rows_kept_plus_rows_set_aside(finished: Project) -> None:
     found = json.loads((finished.root / "data/1_raw/summary.json").read_text())
     assert found["rows_in"] == found["rows_out"] + sum(found["set_aside"].values())
-    assert all(found["set_aside"][reason] > 0 for reason in ("duplicate", "no_consent", "objected", "erased"))
+    assert all(
+        found["set_aside"][reason] > 0
+        for reason in ("duplicate", "no_consent", "objected", "erased")
+    )
 
 
 @pytest.mark.flow
 def test_the_render_stays_clean_but_for_what_belongs_into_git(finished: Project) -> None:
-    changed = finished.run("git", "status", "--porcelain", "--untracked-files=all").stdout.split("\n")
-    assert {line[3:] for line in changed if line} == {".dvc/.gitignore", "data/source.json", "dvc.lock"}
+    changed = finished.run("git", "status", "--porcelain", "--untracked-files=all").stdout.split(
+        "\n"
+    )
+    assert {line[3:] for line in changed if line} == {
+        ".dvc/.gitignore",
+        "data/source.json",
+        "dvc.lock",
+    }
 
 
 def test_a_render_passes_its_own_lint_and_types(project: Project) -> None:
@@ -76,12 +90,17 @@ def test_every_direct_dependency_has_a_floor() -> None:
 
 
 def test_locks_hold_hashes_and_no_address() -> None:
-    for path in (*(ROOT / "requirements").glob("*.lock"), *(FOLDER / "requirements").glob("*.lock")):
+    for path in (
+        *(ROOT / "requirements").glob("*.lock"),
+        *(FOLDER / "requirements").glob("*.lock"),
+    ):
         text = path.read_text()
         assert "://" not in text, path.name
         pins = re.findall(r"^[a-z0-9][^\n]*==[^\n]*\\$", text, re.MULTILINE)
         assert pins, path.name
-        assert len(re.findall(r"^[a-z0-9]", text, re.MULTILINE)) == len(pins), f"{path.name}: a pin without a hash"
+        assert len(re.findall(r"^[a-z0-9]", text, re.MULTILINE)) == len(pins), (
+            f"{path.name}: a pin without a hash"
+        )
 
 
 def test_each_environment_is_a_part_of_the_one_that_is_tested() -> None:
@@ -95,7 +114,10 @@ def test_each_environment_is_a_part_of_the_one_that_is_tested() -> None:
 
 def test_installed_packages_agree_with_each_other() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "--python", sys.executable, "check"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pip", "--python", sys.executable, "check"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
     assert "No broken requirements" in done.stdout
@@ -127,7 +149,9 @@ def test_a_project_made_by_cruft_has_the_one_storage_host_that_was_chosen(crufte
     assert "s3.example.internal" in (crufted.root / ".cruft.json").read_text()
     told = crufted.run(sys.executable, "-c", HOSTING).stdout
     outside = [row for row in json.loads(told) if row["jurisdiction_class"] != "LOCAL"]
-    assert [row["hostname"] for row in outside if row["component"] == "storage"] == ["s3.gra.io.cloud.ovh.net"]
+    assert [row["hostname"] for row in outside if row["component"] == "storage"] == [
+        "s3.gra.io.cloud.ovh.net"
+    ]
     assert not [row for row in json.loads(told) if row["config"].startswith(".cruft.json")]
 
 
@@ -146,7 +170,9 @@ def test_cruft_brings_a_change_of_the_template_and_keeps_the_team_s_own(tmp_path
 
     def git(folder: Path, *arguments: str) -> None:
         who = ["-c", "user.name=A Team", "-c", "user.email=team@example.eu"]
-        subprocess.run(["git", "-C", str(folder), *who, *arguments], check=True, capture_output=True)
+        subprocess.run(
+            ["git", "-C", str(folder), *who, *arguments], check=True, capture_output=True
+        )
 
     template = snapshot(tmp_path / "template")
     for step in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "one"]):
@@ -166,7 +192,11 @@ def test_cruft_brings_a_change_of_the_template_and_keeps_the_team_s_own(tmp_path
 
 
 def test_the_template_folder_holds_no_caches() -> None:
-    caches = [p for p in FOLDER.rglob("*") if p.name in {".pytest_cache", ".mypy_cache", ".ruff_cache", ".venv"}]
+    caches = [
+        p
+        for p in FOLDER.rglob("*")
+        if p.name in {".pytest_cache", ".mypy_cache", ".ruff_cache", ".venv"}
+    ]
     assert caches == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import bentoml  # noqa: TID253  this file is what BentoML imports
+import bentoml
 from estimator import NAMES, fitted
 
 
