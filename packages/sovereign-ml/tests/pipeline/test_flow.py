@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from sealing import sealed
 from small_project import (
     PROGRAMS,
@@ -24,9 +23,11 @@ from small_project import (
     make_clone,
     on_a_terminal,
 )
-from sovereign_ml.pipeline.flow import BY_VERB, STEPS, Step
+from sovereign_ml.project import STANDARD_STEPS as STEPS
+from sovereign_ml.project import Step
 
 pytestmark = pytest.mark.flow
+BY_VERB = {step.verb: step for step in STEPS}
 SAME = ("4_model/model.json", "5_metrics/metrics.json")
 SERVED = """
 import subprocess, sys, time, urllib.request
@@ -121,7 +122,7 @@ def test_git_has_no_data_and_dvc_has_all_of_it(clone: Path) -> None:
     tracked = subprocess.run(
         ["git", "ls-files", "data"], cwd=clone, capture_output=True, text=True, check=True
     ).stdout
-    assert tracked.split() == ["data/source.json"]
+    assert tracked.split() == ["data/library.json", "data/source.json"]
     lock = (clone / "dvc.lock").read_text()
     assert all(f"data/{step.number}_{step.writes}" in lock for step in STEPS)
 
