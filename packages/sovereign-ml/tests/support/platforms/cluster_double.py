@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from small_project import CACHES, PROGRAMS
+from small_project import CACHES, LIBRARY, PROGRAMS
+
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 from sovereign_ml.kubeflow import submit
 from sovereign_ml.project import load_project
@@ -156,7 +157,9 @@ class Cluster:
         return {
             "PATH": f"{PROGRAMS}{os.pathsep}/usr/bin:/bin",
             "HOME": str(home),
-            "PYTHONPATH": f"{self.image / 'src'}{os.pathsep}{self.image / 'serve'}",
+            "PYTHONPATH": os.pathsep.join(
+                map(str, (self.image / "src", self.image / "serve", LIBRARY))
+            ),
             **{name: ENVIRONMENT[name] for name in CACHES if name in ENVIRONMENT},
             **given,
             "CHURN_ROOT": str(self.image),
