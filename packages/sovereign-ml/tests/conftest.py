@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from small_project import load, make_project, run
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 from sovereign_ml.egress.telemetry import silence
@@ -37,7 +36,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Together(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            folder, found, _ = nodeid.partition("tests/eu/")
+            folder, found, _ = nodeid.partition("tests/profile_eu/")
             return folder + found if found else super()._split_scope(nodeid)
 
     return Together(config, log)

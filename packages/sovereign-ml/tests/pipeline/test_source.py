@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from small_project import load
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline import source

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 import servers
 from cloud import need_servers
 

@@ -17,7 +17,6 @@ import pandas as pd
 import psycopg
 import pytest
 import redis
-
 import servers
 from cloud import Cloud, Done
 from cluster_double import Cluster

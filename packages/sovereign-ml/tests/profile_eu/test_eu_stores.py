@@ -5,9 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import yaml
-
 import servers
+import yaml
 from cloud import Cloud
 from small_project import PROJECT, churn, configure
 from sovereign_ml.config.settings import ENVIRONMENT

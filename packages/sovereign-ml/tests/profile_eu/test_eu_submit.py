@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-
+from churn.project import PROJECT
 from cloud import Cloud, make_eu_project
 from kubeflow_double import Kubeflow, kubeflow
 from kubernetes_schema import problems
@@ -171,7 +171,7 @@ def compiled(cloud: Cloud, _project: Path, tmp_path_factory: pytest.TempPathFact
     """Settings and the text of the compiled training pipeline."""
     settings = load("eu", _project, environment(_project, **cloud.client_environ()))
     return settings, compile_checked(
-        settings, "train", tmp_path_factory.mktemp("compiled"), pinned=True
+        PROJECT, settings, "train-pinned", tmp_path_factory.mktemp("compiled")
     ).read_text()
 
 
@@ -221,13 +221,13 @@ def test_the_record_is_written_however_the_run_ends(compiled: Any) -> None:
         ("@sha256:" + "1" * 64, "@sha256:" + "0" * 64, "has no digest"),
         ("registry.acme.eu/churn@", "docker.io/churn@", "is not from registry.acme.eu"),
         (
-            "from sovereign_ml.kubeflow.local_runner import run_step_on",
+            "from sovereign_ml.kubeflow.entry_points import run_step",
             "import os; os.system('pip install x')",
             "installs packages",
         ),
         (
-            "run_step_on(",
-            "open('https://files.example.com/x') and run_step_on(",
+            "run_step(",
+            "open('https://files.example.com/x') and run_step(",
             "files.example.com is none of",
         ),
         ("schemaVersion: 2.1.0", "schemaVersion: 2.1.0\nnoSuchKey: 1", "no pipeline spec"),

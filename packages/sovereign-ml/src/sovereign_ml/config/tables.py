@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sovereign_ml.card.rules.policy import RulePolicy
 from sovereign_ml.config.profiles import Table
+from sovereign_ml.errors import Misuse
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
@@ -196,7 +197,18 @@ class PipelineSettings(Table):
     retain_schedule: str
 
 
+class MissingSetting(Misuse, AttributeError):
+    """A key of ``[team]`` that a step reads and config.toml does not have."""
+
+
 class TeamSettings(BaseModel):
     """``[team]``: settings of the team's own steps; any keys, not checked by the library."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the key ``name``. Raises MissingSetting that names it."""
+        values = object.__getattribute__(self, "__pydantic_extra__") or {}
+        if name in values:
+            return values[name]
+        raise MissingSetting(f"config.toml lacks 'team.{name}'.")

@@ -45,7 +45,12 @@ def arguments(
     Raises Misuse that names a type that the library does not provide.
     """
     known = provided(settings, project)
-    hints = get_type_hints(function)
+    try:
+        hints = get_type_hints(function)
+    except NameError as error:  # such as a type that is imported under TYPE_CHECKING only
+        raise Misuse(
+            f"The types of {function.__name__}(): {error}. A step imports the types it asks for."
+        ) from None
     values = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:

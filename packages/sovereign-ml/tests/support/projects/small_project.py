@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tomlkit
-
 import sovereign_ml
+import tomlkit
+from churn.project import PROJECT as OBJECT
 from sovereign_ml.config import settings
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.pipeline import flow, source
@@ -160,6 +160,12 @@ def run(root: Path, *verbs: str) -> Settings:
             source.refresh(found)
         flow.run_step(verb, found, load_project(root))
     return found
+
+
+def step(verb: str, settings: Settings, *paths: Path) -> None:
+    """Call the step ``verb`` of the template's project with ``settings`` on its inputs and its output, in that order."""
+    *inputs, output = paths
+    flow.call(OBJECT.step(verb), settings, OBJECT, inputs, output)
 
 
 def churn(

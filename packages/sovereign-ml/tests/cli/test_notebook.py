@@ -1,4 +1,4 @@
-"""The notebook's public door: tables without people, the model in words, and a notebook that runs."""
+"""The notebook's public door: tables without people, the model in words, a notebook that runs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
+from small_project import PROJECT
 from sovereign_ml import notebook
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks/explore.ipynb"
+NOTEBOOK = PROJECT / "notebooks/explore.ipynb"
 
 
 def cells() -> list[dict[str, Any]]:
