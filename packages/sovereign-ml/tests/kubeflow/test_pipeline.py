@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 import yaml
-
 from small_project import churn, load
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.kubeflow import local_runner
 from sovereign_ml.pipeline.flow import BY_VERB, STEPS
+from sovereign_ml.project import load_project
 
 
 @pytest.fixture(scope="module")
 def text(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
-    local_runner.compile_to(path, settings)
+    local_runner.compile_to(path, load_project(settings.root), settings.project, settings.pipeline)
     return path.read_text()
 
 

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from sovereign_ml.kubeflow.cluster_pipeline import Kind
-
 from small_project import CACHES, PROGRAMS
+from sovereign_ml.cli.composition import cluster
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 from sovereign_ml.kubeflow import submit
+from sovereign_ml.kubeflow.cluster_pipeline import Kind
+from sovereign_ml.project import load_project
 from sovereign_ml.storage import dvc
 
 COPIED = re.compile(r"^COPY (?P<what>.+) \S+$", re.M)
@@ -60,10 +61,11 @@ class Cluster:
         self, settings: Settings, kind: Kind, noun: str = "", *, pinned: bool = False
     ) -> list[str]:
         """Compile the pipeline as `churn submit` does and run it on the version of ``noun`` that is committed."""
-        compiled = submit.compile_checked(settings, kind, self.folder, pinned=pinned)
-        return self.run(
-            compiled, version=dvc.pinned(settings, "HEAD", noun) if noun else "", revision="HEAD"
-        )
+        name = f"{kind}-pinned" if pinned else kind
+        project = load_project(self.root)
+        compiled = submit.compile_checked(project, cluster(settings), name, self.folder)
+        version = dvc.pinned(self.root, "HEAD", str(getattr(settings.paths, noun))) if noun else ""
+        return self.run(compiled, version=version, revision="HEAD")
 
     def run(self, compiled: Path, **parameters: str) -> list[str]:
         """Run the pipeline with its exit handler; returns what each task printed. AssertionError if one fails."""
