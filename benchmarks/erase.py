@@ -21,6 +21,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from sovereign_ml.cli.composition import project_stores
 from sovereign_ml.config import settings
 from sovereign_ml.data_subjects import erasure, store_inventory
 from sovereign_ml.data_subjects.erasure_procedure import Erasure
@@ -181,7 +182,7 @@ def measured(project: Path, person: str) -> int:
         "of which: the new version into the DVC cache", dvc_versions.commit
     )
     Erasure.finish = clocked("write the receipt", Erasure.finish)  # type: ignore[method-assign]
-    receipt = erasure.erase(settings.load("local", project), [person])
+    receipt = erasure.erase(project_stores(settings.load("local", project)), [person])
     print(
         json.dumps({"status": receipt.status, "places": len(receipt.removed), "parts": dict(parts)})
     )

@@ -37,4 +37,14 @@ def test_every_cell_of_the_notebook_runs(project: Path, capsys: pytest.CaptureFi
 
 @pytest.mark.usefixtures("features")
 def test_the_training_set_names_nobody(settings: Settings) -> None:
-    assert "customer_id" not in notebook.training_set(settings).columns
+    assert (
+        "customer_id"
+        not in notebook.OpenProject(
+            root=settings.root,
+            features=settings.path("features"),
+            model=settings.path("model"),
+            score=settings.score,
+        )
+        .training_set()
+        .columns
+    )

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from small_project import commit, configure
 from sovereign_ml.config.retention import Retention, Rule, back, shorter_than_log_minimum
 from sovereign_ml.data_subjects import retention
@@ -49,8 +48,8 @@ def everything(world: World) -> dict[str, int]:
 def test_a_year_later_exactly_the_table_is_deleted_and_the_dry_run_says_so(world: World) -> None:
     configure(world.root, {"retention.raw.period": "P18M", "retention.features.period": "P14M"})
     now = in_a_year(world)
-    settings, before = world.settings, everything(world)
-    planned = retention.plan(settings, now)
+    stores, before = world.stores, everything(world)
+    planned = retention.plan(stores, now)
     assert everything(world) == before
     expected = by_hand(world, now)
     assert {(one.data_class, Path(one.place).name, one.count) for one in planned} >= expected
@@ -79,7 +78,7 @@ def test_a_year_later_exactly_the_table_is_deleted_and_the_dry_run_says_so(world
         place for place in before if place.startswith("acme-churn/data/") and place not in touched
     }
     assert all(after[place] == before[place] for place in same if not place.endswith("source.json"))
-    assert retention.plan(settings, now) == []
+    assert retention.plan(stores, now) == []
 
 
 def by_hand(world: World, now: datetime) -> set[tuple[str, str, int]]:
@@ -106,7 +105,7 @@ def by_hand(world: World, now: datetime) -> set[tuple[str, str, int]]:
 
 @pytest.mark.flow
 def test_the_present_versions_the_production_model_and_young_decisions_stay(world: World) -> None:
-    planned = retention.plan(world.settings, in_a_year(world))
+    planned = retention.plan(world.stores, in_a_year(world))
     classes = {one.data_class for one in planned}
     assert not classes & {"decisions", "models", "runs", "notebooks", "backups"}
     with_old = [one for one in planned if one.data_class == "dvc_versions"]
@@ -123,17 +122,17 @@ def test_decisions_runs_and_models_go_when_their_time_is_over(world: World) -> N
             "retention.decisions.period": "P6M",
         },
     )
-    settings = world.settings
+    stores = world.stores
     now = in_a_year(world)
-    mlflow.client(settings).delete_registered_model_alias("acme-churn", "candidate")
-    planned = {one.data_class: one for one in retention.plan(settings, now)}
+    mlflow.client(stores.tracking).delete_registered_model_alias("acme-churn", "candidate")
+    planned = {one.data_class: one for one in retention.plan(stores, now)}
     assert planned["models"].place == "version 1" and planned["runs"].count == 1
-    retention.apply(settings, now)
+    retention.apply(stores, now)
     assert not [path for path in (world.root / ".mlflow/artifacts").rglob("*") if path.is_file()]
     with closing(open_log(str(world.root / ".churn/decisions.db"))) as log:
         verdict = verify(log)
         assert verdict.holds and verdict.blanked == planned["decisions"].count > 100
-    assert retention.plan(settings, now) == []
+    assert retention.plan(stores, now) == []
 
 
 @pytest.mark.flow
@@ -148,7 +147,7 @@ def test_a_copied_project_does_not_delete_the_artifacts_of_the_original(
         if folder.name != "models"
     ]
     with pytest.raises(Refused, match="copied or moved"):
-        mlflow_runs.delete(copied.settings, [run_id])
+        mlflow_runs.delete(copied.settings.tracking, [run_id])
     assert (made.root / f".mlflow/artifacts/{run_id}/artifacts/model.json").is_file()
 
 
@@ -156,7 +155,7 @@ def test_a_copied_project_does_not_delete_the_artifacts_of_the_original(
 def test_expired_purchases_do_not_come_back_when_the_file_is_read_again(world: World) -> None:
     configure(world.root, {"retention.raw.period": "P6M"})
     commit(world.root)
-    retention.apply(world.settings, NOW)
+    retention.apply(world.stores, NOW)
     limit = pd.Timestamp(back(NOW, "P6M"))
     assert world.churn("data").returncode == 0
     rows = pd.read_parquet(world.root / "data/1_raw/transactions.parquet")

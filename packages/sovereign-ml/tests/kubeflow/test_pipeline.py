@@ -19,7 +19,7 @@ BY_VERB = {step.verb: step for step in STEPS}
 @pytest.fixture(scope="module")
 def text(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
-    local_runner.compile_to(path, PROJECT, settings)
+    local_runner.compile_to(path, PROJECT, settings.project, settings.pipeline)
     return path.read_text()
 
 

@@ -88,7 +88,9 @@ def look(root: Path, **knobs: str) -> Line:
     image = {"pipeline.image": "registry.acme.eu/churn@sha256:" + "1" * 64}
     make_project(root, **image, **{f"profile.eu.{name}": value for name, value in knobs.items()})
     settings = load("eu", root, environment(root, MLFLOW_TRACKING_PASSWORD=PASSWORD))
-    [line] = [line for line in examine(settings) if line.name == "runs and registry"]
+    card = root / "model_card.toml"
+    lines = examine(settings.profile, settings.secrets, settings.tracking, card)
+    [line] = [line for line in lines if line.name == "runs and registry"]
     return line
 
 

@@ -15,8 +15,10 @@ from cloud import Cloud, make_eu_project
 from kubeflow_double import Kubeflow, kubeflow
 from kubernetes_schema import problems
 from small_project import churn, commit, configure, environment
+from sovereign_ml.cli.composition import cluster
 from sovereign_ml.config.settings import load
 from sovereign_ml.kubeflow.submit import check, compile_checked
+from sovereign_ml.project import load_project
 
 TOKEN = "t" * 32
 RAW, BUNDLE, FEATURES = (
@@ -171,7 +173,7 @@ def compiled(cloud: Cloud, _project: Path, tmp_path_factory: pytest.TempPathFact
     """Settings and the text of the compiled training pipeline."""
     settings = load("eu", _project, environment(_project, **cloud.client_environ()))
     return settings, compile_checked(
-        PROJECT, settings, "train-pinned", tmp_path_factory.mktemp("compiled")
+        PROJECT, cluster(settings), "train-pinned", tmp_path_factory.mktemp("compiled")
     ).read_text()
 
 
@@ -237,9 +239,10 @@ def test_what_may_not_run_is_found_in_the_compiled_pipeline(
     compiled: Any, before: str, after: str, said: str
 ) -> None:
     settings, text = compiled
-    assert check(text, settings) == []
+    image, hosts = settings.pipeline.image, cluster(settings).hosts
+    assert check(text, image, hosts) == []
     assert before in text
-    assert said in "\n".join(check(text.replace(before, after), settings))
+    assert said in "\n".join(check(text.replace(before, after), image, hosts))
 
 
 def test_katib_searches_the_same_values_as_step_4(pushed: Path, cloud: Cloud) -> None:

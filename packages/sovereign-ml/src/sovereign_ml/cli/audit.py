@@ -11,9 +11,8 @@ import typer
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
-    from sovereign_ml.audit import Report
+    from sovereign_ml.audit import Policy, Report
     from sovereign_ml.audit.secrets import Hit
-    from sovereign_ml.config.settings import Settings
     from sovereign_ml.supply_chain.sbom import Pin
 
 app = typer.Typer()
@@ -49,7 +48,7 @@ def audit(
 
     settings = configuration.load(profile)
     report = judged(settings, configuration.ENVIRONMENT)
-    hits = _hits(settings, notebooks=notebooks, secrets=secrets)
+    hits = _hits(settings.root, settings.audit, notebooks=notebooks, secrets=secrets)
     if sarif is not None:
         sarif.write_text(json.dumps(report.to_sarif(), indent=1) + "\n", encoding="utf-8")
     if as_json:
@@ -64,12 +63,12 @@ def audit(
         )
 
 
-def _hits(settings: Settings, *, notebooks: bool, secrets: bool) -> list[Hit]:
+def _hits(root: Path, policy: Policy, *, notebooks: bool, secrets: bool) -> list[Hit]:
     from sovereign_ml.audit.notebooks import scan_notebooks
     from sovereign_ml.audit.secrets import scan_secrets
 
-    found = scan_notebooks(settings.root, settings.audit.exclude) if notebooks else []
-    return found + (scan_secrets(settings.root, settings.audit.exclude) if secrets else [])
+    hits = scan_notebooks(root, policy.exclude) if notebooks else []
+    return hits + (scan_secrets(root, policy.exclude) if secrets else [])
 
 
 def _hit(hit: Hit) -> dict[str, Any]:
@@ -141,7 +140,7 @@ def vuln(
             "No vulnerability service is set, so nothing was asked. Set [audit] vulnerability_service in config.toml "
             "to the query address of an OSV service, best your own mirror: it learns what you run."
         )
-    _may_see_packages(service, settings)
+    _may_see_packages(service, settings.audit)
     count = 0
     for lock in locks:
         found = vulnerabilities(lock, service)
@@ -156,13 +155,13 @@ def vuln(
     typer.echo(f"No known vulnerability in {', '.join(lock.name for lock in locks)}.")
 
 
-def _may_see_packages(service: str, settings: Settings) -> None:
-    """The list of packages and versions is metadata: the policy says who may have it."""
+def _may_see_packages(service: str, policy: Policy) -> None:
+    """Refuse a service that the policy does not let have metadata, as packages and versions are."""
     from sovereign_ml.audit import Payload
     from sovereign_ml.jurisdictions import classify
 
     seen = classify(service)
-    if not settings.audit.allows(seen.jurisdiction, Payload.METADATA):
+    if not policy.allows(seen.jurisdiction, Payload.METADATA):
         owner = seen.provider or seen.host
         raise Refused(
             f"[audit] vulnerability_service {service}: {owner} is {seen.jurisdiction.value}, "

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 from small_project import CACHES, LIBRARY, PROGRAMS
 
+from sovereign_ml.cli.composition import cluster
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 from sovereign_ml.kubeflow import submit
 from sovereign_ml.project import load_project
@@ -58,7 +59,8 @@ class Cluster:
 
     def submit(self, settings: Settings, kind: str, noun: str = "") -> list[str]:
         """Compile the pipeline ``kind`` as `churn submit` does, and run it on the committed version of ``noun``."""
-        compiled = submit.compile_checked(load_project(self.root), settings, kind, self.folder)
+        project = load_project(self.root)
+        compiled = submit.compile_checked(project, cluster(settings), kind, self.folder)
         version = ""
         if noun:
             version = dvc.pinned(settings.root, "HEAD", str(getattr(settings.paths, noun)))

@@ -10,7 +10,9 @@ from typing import Any
 
 from sovereign_ml.audit import hosting, pii_scan
 from sovereign_ml.card.schema.facts import Facts
+from sovereign_ml.config.connections import SuppressionFiles
 from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.tables import ScoreSettings
 from sovereign_ml.model import scorecard
 from sovereign_ml.model.scorecard import Levels, Scorecard
 from sovereign_ml.pipeline.card_facts import data, model_privacy
@@ -58,16 +60,26 @@ def gather(
                 "profile": settings.profile_name,
             },
             "model": _model(model, card, settings),
-            "decision": _decision(settings, live["decision"]),
+            "decision": _decision(settings.score, live["decision"]),
             "review": live["review"],
             "previous": MlflowRegistry(settings.tracking).previous_card(),
-            "data": data.data(card, found, training, features, checked, settings, project),
+            "data": data.data(
+                card,
+                found,
+                training,
+                features,
+                checked,
+                config=settings.features,
+                max_association=settings.card.policy.max_association,
+                project=project,
+            ),
             "consent": data.consent(training, features, people, checked),
-            "retention": _retention(checked, settings),
+            "retention": _retention(checked, settings.root, settings.suppression),
             "model_privacy": model_privacy.privacy(card, found, training),
             "explanation": _explanation(card, found, project.features),
             "evaluation": _evaluation(found),
-            "hosting": _hosting(settings),
+            # The environment of one machine is no fact about the model.
+            "hosting": hosting(judged(settings, {}).findings),
             "imported": provenance(settings.root),
         }
     )
@@ -105,8 +117,8 @@ def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _decision(settings: Settings, live: dict[str, Any]) -> dict[str, Any]:
-    bands = [{"name": name, "below": limit} for name, limit in settings.score.bands.items()]
+def _decision(score: ScoreSettings, live: dict[str, Any]) -> dict[str, Any]:
+    bands = [{"name": name, "below": limit} for name, limit in score.bands.items()]
     ended = live.pop("outcomes_on_record", 0)
     counted = (
         {"outcomes_on_record": pii_scan.bucket(ended)[0]}
@@ -116,14 +128,16 @@ def _decision(settings: Settings, live: dict[str, Any]) -> dict[str, Any]:
     return {
         "output_kind": "score",
         "bands": bands,
-        "action_band": settings.score.action_band,
+        "action_band": score.action_band,
         **live,
         **counted,
     }
 
 
-def _retention(checked: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    run = retention_plan.last_run(settings.root / retention_plan.LAST_RUN)
+def _retention(
+    checked: dict[str, Any], root: Path, suppression_files: SuppressionFiles
+) -> dict[str, Any]:
+    run = retention_plan.last_run(root / retention_plan.LAST_RUN)
     names = retention_plan.CARD_NAMES
     overdue = {names[k]: count for k, count in run.overdue.items() if k in names} if run else {}
     objects = [
@@ -137,7 +151,7 @@ def _retention(checked: dict[str, Any], settings: Settings) -> dict[str, Any]:
     ]
     return {
         "objects": objects,
-        "tombstones_applied": suppression.count(settings.suppression),
+        "tombstones_applied": suppression.count(suppression_files),
         "erased_subjects_still_in_snapshot": checked["data"]["erased_found"],
     }
 
@@ -224,8 +238,3 @@ def _shown(entry: dict[str, Any]) -> int:
 
 def _rest(entry: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in entry.items() if k not in ("slice", "n", "suppressed")}
-
-
-def _hosting(settings: Settings) -> list[dict[str, Any]]:
-    """What the project's files name; the environment of one machine is no fact about the model."""
-    return hosting(judged(settings, {}).findings)
