@@ -125,7 +125,7 @@ def test_decisions_runs_and_models_go_when_their_time_is_over(world: World) -> N
     )
     settings = world.settings
     now = in_a_year(world)
-    mlflow.client(settings).delete_registered_model_alias("acme-churn", "candidate")
+    mlflow.client(settings.tracking).delete_registered_model_alias("acme-churn", "candidate")
     planned = {one.data_class: one for one in retention.plan(settings, now)}
     assert planned["models"].place == "version 1" and planned["runs"].count == 1
     retention.apply(settings, now)

@@ -56,6 +56,8 @@ def audit(
         typer.echo(json.dumps({**report.to_json(), "hits": [_hit(hit) for hit in hits]}, indent=1))
     else:
         _show(report, hits, everything=everything)
+        if secrets:
+            _say_what_was_not_read(settings)
     refused = len(report.refused(settings.audit))
     if refused or hits:
         raise Refused(
@@ -70,6 +72,13 @@ def _hits(settings: Settings, *, notebooks: bool, secrets: bool) -> list[Hit]:
 
     found = scan_notebooks(settings.root, settings.audit.exclude) if notebooks else []
     return found + (scan_secrets(settings.root, settings.audit.exclude) if secrets else [])
+
+
+def _say_what_was_not_read(settings: Settings) -> None:
+    from sovereign_ml.audit.secrets import unread
+
+    if names := unread(settings.root, settings.audit.exclude):
+        typer.echo(f"Not searched for secrets, binary or over 1 MB: {', '.join(names)}.")
 
 
 def _hit(hit: Hit) -> dict[str, Any]:

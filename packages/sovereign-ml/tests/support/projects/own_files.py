@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-
 from churn.steps._1_data import data
+
 from small_project import KEY, configure, load, make_project
 from sovereign_ml.pipeline import source
 from sovereign_ml.pseudonyms import pseudonyms
