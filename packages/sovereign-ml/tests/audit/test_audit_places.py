@@ -11,7 +11,8 @@ from sovereign_ml.audit import Finding, Policy, Severity, audit
 
 TODAY = date(2026, 11, 24)
 
-PLANTED = tomllib.loads((Path(__file__).with_name("data") / "planted.toml").read_text())["planted"]
+DATA = Path(__file__).parents[1] / "data"
+PLANTED = tomllib.loads((DATA / "planted.toml").read_text())["planted"]
 
 NOTICED = [
     ("Dockerfile", "# syntax=docker/dockerfile:1\nFROM scratch\n", 1, "docker.io"),
@@ -82,7 +83,7 @@ def test_a_code_pull_is_a_supply_chain_notice(tmp_path, file, text, line, host):
         ),
         (".github/workflows/ci.yml", "jobs:\n  a:\n    steps:\n    - uses: ./local\n"),
         (".forgejo/workflows/ci.yml", "jobs:\n  a:\n    runs-on: docker\n"),
-        ("src/sovereign/endpoints/providers.toml", 'suffixes = ["amazonaws.com"]\n'),
+        (".venv/lib/python3.11/site-packages/sovereign_ml/jurisdictions/providers.toml", 'suffixes = ["amazonaws.com"]\n'),
         (
             ".cruft.json",
             '{"template": "/srv/template", "context": {"url": "https://s3.amazonaws.com"}}',

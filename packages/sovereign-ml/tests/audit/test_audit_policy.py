@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from small_project import PROJECT
 from sovereign_ml.audit import (
     Declaration,
     Policy,
@@ -259,7 +260,7 @@ def test_the_remote_of_a_real_git_repository_is_read(tmp_path):
 
 
 def test_what_the_docs_say_to_paste_is_a_whole_declaration_and_a_valid_waiver():
-    text = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+    text = (PROJECT / "docs" / "audit.md").read_text(encoding="utf-8")
     declared, waived = (
         tomllib.loads(block) for block in re.findall(r"```toml\n(.+?)```", text, re.DOTALL)
     )

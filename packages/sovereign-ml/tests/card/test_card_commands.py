@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from bundles import write_bundle
 from cards import card, good_facts
-from small_project import rendered
+from small_project import PROJECT, rendered
 from sovereign_ml.bundle.sealed import read_bundle, read_manifest, seal_bundle
 from sovereign_ml.card import build
 from sovereign_ml.card.promotion import Move, RegistryError
@@ -27,7 +27,6 @@ from sovereign_ml.registry import mlflow
 from sovereign_ml.registry.aliases import MlflowRegistry
 from sovereign_ml.registry.approvals import APPROVALS
 
-ROOT = Path(__file__).parents[2]
 NOW = datetime.now(UTC)
 RECENT = {
     "evaluation.test_cutoff": (NOW - timedelta(days=20)).date(),
@@ -42,7 +41,7 @@ CRM, LEAD = "Grace Hopper", "Ada Lovelace"
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A project's folder with its two files of answers and no card yet."""
     for name in ("config.toml", "model_card.toml"):
-        text = (ROOT / name).read_text(encoding="utf-8")
+        text = (PROJECT / name).read_text(encoding="utf-8")
         (tmp_path / name).write_text(rendered(text), encoding="utf-8")
     monkeypatch.setenv("CHURN_ROOT", str(tmp_path))
     monkeypatch.delenv("CHURN_PROFILE", raising=False)
@@ -79,7 +78,7 @@ def run(*arguments: str) -> str:
 def registered(of: Card, roc_auc: float = 0.74) -> str:
     """A registry version of a run with this metric, registered with this card."""
     settings = churn_settings.load()
-    api = mlflow.client(settings)
+    api = mlflow.client(settings.tracking)
     name = settings.project.name
     if not api.search_registered_models(f"name = '{name}'"):
         api.create_registered_model(name)
@@ -168,7 +167,7 @@ def test_an_approved_card_is_promoted_and_a_second_promotion_can_be_rolled_back(
     )
     run("promote", "--as", CRM, "--why", "better", "--version", second)
     run("promote", "--rollback", "--as", CRM, "--why", "complaints")
-    registry = MlflowRegistry(churn_settings.load())
+    registry = MlflowRegistry(churn_settings.load().tracking)
     assert registry.production() == first
     assert [(m.kind, m.version, m.by, m.why) for m in registry.history()] == [
         ("promote", first, CRM, "first"),
@@ -222,8 +221,8 @@ def test_the_registry_holds_the_signed_card_after_promotion(project: Path) -> No
     approved()
     run("promote", "--as", CRM, "--why", "first", "--version", version)
     settings = churn_settings.load()
-    of_version = mlflow.client(settings).get_model_version(settings.project.name, version)
-    kept = mlflow.artifact(settings, of_version.run_id, "card/card.json")
+    of_version = mlflow.client(settings.tracking).get_model_version(settings.project.name, version)
+    kept = mlflow.artifact(settings.tracking, of_version.run_id, "card/card.json")
     assert kept is not None
     assert kept["status"] == "approved"
 
@@ -244,7 +243,7 @@ def test_a_registry_that_cannot_be_reached_refuses(project: Path) -> None:
 
 def test_a_move_that_fails_leaves_no_trace_in_the_history(project: Path) -> None:
     registered(good(project))
-    registry = MlflowRegistry(churn_settings.load())
+    registry = MlflowRegistry(churn_settings.load().tracking)
     with pytest.raises(RegistryError):
         registry.move(
             Move(kind="promote", version="99", previous=None, by=CRM, at=NOW, why="no such version")

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wheels import record_line
 
 from sovereign_ml.errors import Refused
 from sovereign_ml.supply_chain.integrity import PACKAGE, RULE_CODE, rule_digest
+from wheels import record_line
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 TARGET = "sovereign_ml/supply_chain/lockfile.py"

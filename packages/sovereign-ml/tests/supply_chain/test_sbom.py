@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from small_project import PROJECT
 from sovereign_ml.supply_chain.sbom import LockError, licence_of, licences, read_lock, sbom
 
-LOCKS = Path(__file__).parents[2] / "requirements"
+LOCKS = PROJECT / "requirements"
 HASH = "0" * 64
 LOCK = f"""\
 # made by uv

@@ -55,7 +55,7 @@ class Policy(_Strict):
     allow: dict[Payload, tuple[Jurisdiction, ...]] = Field(default_factory=_default)
     waivers: tuple[Waiver, ...] = ()
     fail_on: Literal["warning", "error"] = "error"
-    exclude: tuple[str, ...] = ("src/sovereign/*", "tests/*", "docs/*")
+    exclude: tuple[str, ...] = ("tests/*", "docs/*")
     vulnerability_service: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
 
     def allows(self, jurisdiction: Jurisdiction, payload: Payload) -> bool:

@@ -55,6 +55,8 @@ def audit(
         typer.echo(json.dumps({**report.to_json(), "hits": [_hit(hit) for hit in hits]}, indent=1))
     else:
         _show(report, hits, everything=everything)
+        if secrets:
+            _say_what_was_not_read(settings)
     refused = len(report.refused(settings.audit))
     if refused or hits:
         raise Refused(
@@ -69,6 +71,13 @@ def _hits(root: Path, policy: Policy, *, notebooks: bool, secrets: bool) -> list
 
     hits = scan_notebooks(root, policy.exclude) if notebooks else []
     return hits + (scan_secrets(root, policy.exclude) if secrets else [])
+
+
+def _say_what_was_not_read(settings: Settings) -> None:
+    from sovereign_ml.audit.secrets import unread
+
+    if names := unread(settings.root, settings.audit.exclude):
+        typer.echo(f"Not searched for secrets, binary or over 1 MB: {', '.join(names)}.")
 
 
 def _hit(hit: Hit) -> dict[str, Any]:

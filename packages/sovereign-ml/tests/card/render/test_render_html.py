@@ -2,7 +2,6 @@
 
 import base64
 import re
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from cards import APPROVERS, POLICY, TODAY, card, signed
 from full_card import full_card
+from page_reader import skeleton, words
 from sovereign_ml.card.build import build
 from sovereign_ml.card.render import render_html
 from sovereign_ml.card.rules import check
@@ -29,36 +29,6 @@ FREE_TEXT = {
         "hosting.0.hostname",
     ),
 }
-
-
-class Skeleton(HTMLParser):
-    """Collects tags with attribute names, and the visible words."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, ...]] = []
-        self.addresses: list[str] = []
-        self.words: list[str] = []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, *(name for name, _ in attrs)))
-        self.addresses += [
-            value or "" for name, value in attrs if name in {"src", "href", "data", "action"}
-        ]
-
-    def handle_data(self, data):
-        if self.tags and self.tags[-1][0] != "style":
-            self.words.append(data)
-
-
-def skeleton(page):
-    parsed = Skeleton()
-    parsed.feed(page)
-    return parsed
-
-
-def words(page):
-    return " ".join(" ".join(skeleton(page).words).split())
 
 
 def first_screen(page):

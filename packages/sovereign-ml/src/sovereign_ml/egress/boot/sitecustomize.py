@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-_PACKAGES = str(_HERE.parents[1])
+_PACKAGES = str(_HERE.parents[2])
 
 
 def _guard() -> None:
