@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "{{cookiecutter.project_slug}}"
+LIBRARY = ROOT / "packages/sovereign-ml"
 sys.path.insert(0, str(ROOT / "packages"))
 
 import release  # noqa: E402  the path above comes first
