@@ -14,7 +14,7 @@ from typing import NamedTuple
 import cruft
 import pytest
 
-from bake import PROJECT, release, snapshot
+from bake import PROJECT, fresh_wheel, snapshot
 from conftest import Project
 
 NEXT = "2999.1.0"
@@ -69,7 +69,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     root = snapshot(tmp_path_factory.mktemp("releases") / "template")
     git(root, "init", "--quiet", "--initial-branch=main")
     commit(root, "First release")
-    first, second = f"v{release.current_version()}", f"v{NEXT}"
+    first, second = f"v{fresh_wheel().name.split('-')[1]}", f"v{NEXT}"
     git(root, "tag", first)
     library = root / "packages/sovereign-ml/src/sovereign_ml"
     version = library / "__init__.py"
