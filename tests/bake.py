@@ -16,12 +16,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "{{cookiecutter.project_slug}}"
+LIBRARY = ROOT / "packages/sovereign-ml"
 sys.path.insert(0, str(ROOT / "packages"))
 
-import release  # noqa: E402  the path above comes first
-
-# release.py finds the module of the lock files beside itself, in packages/sovereign-ml/src.
-lockfile = release.lockfile
+# The path above comes first, and release.py adds that of the library to it.
+import release  # noqa: E402
+from sovereign_ml.supply_chain.lockfile import with_library_pin  # noqa: E402
+from sovereign_ml.supply_chain.wheel import read_wheel  # noqa: E402
 
 
 def tracked(root: Path = ROOT) -> list[str]:
@@ -42,8 +43,8 @@ def fresh_wheel() -> Path:
 
 def lock_with(wheel: Path, lock: str) -> str:
     """Return the text of a lock that names ``wheel`` by its version and hash."""
-    content = release.read_wheel(wheel)
-    return lockfile.with_library_pin(lock, content.version, content.sha256)
+    content = read_wheel(wheel)
+    return with_library_pin(lock, content.version, content.sha256)
 
 
 def refresh(template: Path) -> None:

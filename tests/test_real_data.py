@@ -1,7 +1,8 @@
-"""Online Retail, 541,909 real rows: the mapping of the docs, the published reference values, the README's figures.
+"""Online Retail, 541,909 real rows: the mapping of the docs and the published reference values.
 
-Chen, D. (2015), Online Retail, UCI Machine Learning Repository 352, doi 10.24432/C5BW33, CC BY 4.0. The file is not
-part of this repository: put it at ``../shared/data/online_retail/``, or name it in ``ONLINE_RETAIL``.
+Chen, D. (2015), Online Retail, UCI Machine Learning Repository 352, doi 10.24432/C5BW33, CC BY 4.0.
+The file is not part of this repository: put it at ``../shared/data/online_retail/``, or name it in
+``ONLINE_RETAIL``.
 """
 
 from __future__ import annotations
@@ -14,12 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from bake import ROOT, bake
+from bake import LIBRARY, ROOT, bake
 from conftest import Project
 
-sys.path.append(
-    str(ROOT / "{{cookiecutter.project_slug}}/tests")
-)  # the browser as the project's own tests start it
+sys.path.append(str(LIBRARY / "tests/support/projects"))  # where the browser is started
 DATA = Path(
     os.environ.get("ONLINE_RETAIL", ROOT.parent / "shared/data/online_retail/online_retail.csv.gz")
 )
@@ -92,7 +91,7 @@ def test_without_a_customers_table_the_card_names_the_lawful_basis(retail: Proje
 def test_the_card_opens_offline_and_silently(
     retail: Project, width: int, media: str, tmp_path: Path
 ) -> None:
-    """Desktop, phone and A4; the pictures and the PDF are left in pytest's folder for whoever wants to look."""
+    """Desktop, phone and A4. Pictures and PDF stay in the folder of pytest."""
     from chromium import chromium
 
     said: list[str] = []
@@ -127,8 +126,11 @@ def test_without_group_columns_the_card_says_that_proxies_are_not_measurable_her
     assert '"associations": []' in (retail.root / "data/6_card/card.json").read_text()
 
 
-SMALLEST = """() => Math.min(...[...document.querySelectorAll('p,dt,dd,td,th,li,small,figcaption,svg text')]
-  .filter(e => e.textContent.trim()).map(e => parseFloat(getComputedStyle(e).fontSize)
-    * (e.closest('svg') ? e.closest('svg').getBoundingClientRect().width / e.closest('svg').viewBox.baseVal.width : 1)))
-"""
+SMALLEST = """() => {
+  const scale = svg => svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
+  const texts = 'p,dt,dd,td,th,li,small,figcaption,svg text';
+  const sizes = [...document.querySelectorAll(texts)].filter(e => e.textContent.trim())
+    .map(e => parseFloat(getComputedStyle(e).fontSize) * scale(e.closest('svg')));
+  return Math.min(...sizes);
+}"""
 """The smallest text of the page in CSS pixels, drawings as they are scaled."""

@@ -1,4 +1,4 @@
-"""Rendering: every answer gives a clean project, a bad one is refused in one sentence, nothing leaks from here."""
+"""Rendering: every answer gives a clean project, and a bad one is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import yaml
 from cookiecutter.exceptions import FailedHookException
 
-from bake import ROOT, bake, tracked
+from bake import LIBRARY, ROOT, bake, tracked
 from conftest import Project
 
 PROJECT = "{{cookiecutter.project_slug}}"
@@ -115,9 +115,8 @@ def test_the_answers_are_the_only_names_in_a_render(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("provider", ANSWERS["s3_provider"])
 def test_each_provider_gives_the_endpoint_of_its_preset(provider: str, tmp_path: Path) -> None:
-    presets = tomllib.loads(
-        (ROOT / PROJECT / "src/sovereign/endpoints/s3_presets.toml").read_text()
-    )["preset"]
+    path = LIBRARY / "src/sovereign_ml/jurisdictions/s3_presets.toml"
+    presets = tomllib.loads(path.read_text())["preset"]
     preset = next(p for p in presets if p["name"] == provider)
     dvc = (bake(tmp_path, s3_provider=provider) / ".dvc/config").read_text()
     endpoint = re.search(r"endpointurl = (\S+)", dvc)
