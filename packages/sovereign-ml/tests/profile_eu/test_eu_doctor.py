@@ -9,6 +9,7 @@ import pytest
 import servers
 from cloud import Cloud
 from small_project import churn, configure, environment, make_project
+
 from sovereign_ml.config.settings import load
 from sovereign_ml.servers import health_checks
 from sovereign_ml.servers.doctor import Line, examine

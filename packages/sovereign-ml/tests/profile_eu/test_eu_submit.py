@@ -15,6 +15,7 @@ from cloud import Cloud, make_eu_project
 from kubeflow_double import Kubeflow, kubeflow
 from kubernetes_schema import problems
 from small_project import churn, commit, configure, environment
+
 from sovereign_ml.config.settings import load
 from sovereign_ml.kubeflow.submit import check, compile_checked
 
