@@ -10,6 +10,7 @@ import pytest
 import servers
 from cloud import Cloud, Done, make_eu_project, need_servers
 from small_project import churn, commit
+
 from sovereign_ml.config.settings import ENVIRONMENT
 
 

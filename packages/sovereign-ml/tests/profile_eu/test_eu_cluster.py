@@ -10,6 +10,7 @@ import pytest
 from cloud import Cloud
 from cluster_double import Cluster
 from small_project import KEY, environment
+
 from sovereign_ml.config.settings import Settings, load
 
 

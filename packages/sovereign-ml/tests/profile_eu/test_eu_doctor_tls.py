@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from base64 import b64encode
@@ -19,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from small_project import environment, make_project
+
 from sovereign_ml.config.settings import load
 from sovereign_ml.servers import doctor
 from sovereign_ml.servers.doctor import Line, examine
@@ -197,7 +199,7 @@ def test_whose_law_it_is_is_told_even_when_nobody_answers(
 
 
 def test_a_slow_connection_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    connect = doctor.socket.create_connection
+    connect = socket.create_connection
 
     def late(*arguments: Any, **more: Any) -> Any:
         time.sleep(0.3)

@@ -13,6 +13,7 @@ import pytest
 import redis
 from cloud import Cloud, Done
 from small_project import churn, environment
+
 from sovereign_ml.config.settings import load
 from sovereign_ml.features import feast
 

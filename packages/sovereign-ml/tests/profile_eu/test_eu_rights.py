@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,11 @@ import redis
 import servers
 from cloud import Cloud, Done
 from cluster_double import Cluster
+from searching import held
+from shipped import service
 from small_project import KEY, churn, commit, configure, environment
+from world import decide, inputs
+
 from sovereign_ml.bundle.sealed import read_bundle
 from sovereign_ml.cli.composition import project_stores
 from sovereign_ml.config.settings import load
@@ -28,12 +31,6 @@ from sovereign_ml.data_subjects import receipts, retention
 from sovereign_ml.decision_log import open_log, verify
 from sovereign_ml.decision_log.entries import Draft
 from sovereign_ml.privacy import retention_plan
-
-sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("rights", "serve"))
-
-from searching import held
-from shipped import service
-from world import decide, inputs
 
 DATABASES = {
     "CHURN_TRACKING_DATABASE_URL": "mlflow3",
@@ -330,7 +327,7 @@ def test_a_year_later_the_dry_run_is_what_is_deleted_from_the_bucket(
     ]
     assert [one for one in planned if one.data_class == "copies" and HANDED_ON in one.place]
     assert [one.place for one in retention.plan(project_stores(settings), later)] == []
-    found = retention_plan.last_run(eu.root / retention_plan.LAST_RUN)
+    found = retention_plan.last_run(settings.root / retention_plan.LAST_RUN)
     assert found and not any(found.overdue.values())
 
 

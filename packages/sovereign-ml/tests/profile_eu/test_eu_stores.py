@@ -9,6 +9,7 @@ import servers
 import yaml
 from cloud import Cloud
 from small_project import PROJECT, churn, configure
+
 from sovereign_ml.config.settings import ENVIRONMENT
 
 
