@@ -136,12 +136,12 @@ def rectify(
     from sovereign_ml.data_subjects import rectification as request
 
     settings = _settings(profile)
-    if wrong := [one for one in set_ if "=" not in one]:
+    if wrong := [text for text in set_ if "=" not in text]:
         raise Misuse(
             f"--set {wrong[0]!r} has no '=': write column=value, such as --set amount_eur=12.50."
         )
     values = {
-        name.strip(): value.strip() for name, _, value in (one.partition("=") for one in set_)
+        name.strip(): value.strip() for name, _, value in (text.partition("=") for text in set_)
     }
     names = _people(settings.pseudonym_keys, [subject], None, pseudonyms)
     moment = purchase.replace(tzinfo=UTC) if purchase else None
@@ -187,11 +187,12 @@ def retain(
     retention.refuse_short_log(stores.retention, stores.artifacts.card, now)
     due = retention.apply(stores, now) if apply else retention.plan(stores, now)
     if json_:
-        typer.echo(json.dumps([one.model_dump(mode="json") for one in due], indent=2))
+        typer.echo(json.dumps([item.model_dump(mode="json") for item in due], indent=2))
         return
-    for one in due:
+    for item in due:
         typer.echo(
-            f"{one.data_class:<13}{one.count:>9,} {one.unit:<9}before {one.before:%Y-%m-%d}  {one.place}"
+            f"{item.data_class:<13}{item.count:>9,} {item.unit:<9}"
+            f"before {item.before:%Y-%m-%d}  {item.place}"
         )
     done = "deleted" if apply else "due; `churn retain --apply` deletes exactly this"
     typer.echo(f"{len(due)} places {done}." if due else "Nothing is past its period.")

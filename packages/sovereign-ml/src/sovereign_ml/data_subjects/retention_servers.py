@@ -39,11 +39,13 @@ class BucketVersions(Keeping):
         prefixes = [prefix for prefix in s3_versions.prefixes(self.project) if prefix != tasks]
         listed = [version for prefix in prefixes for version in objects.versions(prefix)]
         old = [version for version in listed if version.modified < before]
-        gone = [version for version in old if not version.latest or version.marker]
-        if len(gone) < len(old) and not self.versions.from_image:
+        replaced = [version for version in old if not version.latest or version.marker]
+        if len(replaced) < len(old) and not self.versions.from_image:
             needed = self._needed(objects, listed, before)
-            gone = [version for version in old if version in gone or _digest(version) not in needed]
-        return [self._due(f"{S3}{version.place}", 1, "version", before) for version in gone]
+            replaced = [
+                version for version in old if version in replaced or _digest(version) not in needed
+            ]
+        return [self._due(f"{S3}{version.place}", 1, "version", before) for version in replaced]
 
     def expire(self, due: Sequence[Due]) -> None:
         """Delete the versions for good."""

@@ -192,11 +192,11 @@ def drop(storage: ObjectStorage, digests: Collection[str]) -> None:
     """Delete these objects of DVC, and what manifests among them name, in all versions."""
     objects = Objects(storage)
     listed = objects.versions(DATA)
-    gone = set(digests) | named_in(
+    unwanted = set(digests) | named_in(
         objects, [version for version in listed if version.digest in digests]
     )
     for version in listed:
-        if version.digest in gone:
+        if version.digest in unwanted:
             objects.delete(version.key, version.id)
 
 
