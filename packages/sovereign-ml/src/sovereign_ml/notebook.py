@@ -16,6 +16,8 @@ from sovereign_ml.storage.artifacts import need
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["model_in_words", "open_project", "training_set"]
+
 
 def open_project() -> Settings:
     """Settings of the project in the working directory; from here on this kernel reaches only allowed hosts."""

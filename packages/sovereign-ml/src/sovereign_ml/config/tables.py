@@ -10,6 +10,27 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sovereign_ml.card.rules.policy import RulePolicy
 from sovereign_ml.config.profiles import Table
 
+__all__ = [
+    "CardSettings",
+    "Columns",
+    "Count",
+    "CustomerColumns",
+    "DataSettings",
+    "EvaluateSettings",
+    "FeatureSettings",
+    "PathSettings",
+    "PipelineSettings",
+    "ProjectSettings",
+    "RegisterSettings",
+    "ScoreSettings",
+    "ServeSettings",
+    "Share",
+    "ShopSettings",
+    "TeamSettings",
+    "TrainSettings",
+    "ValidateSettings",
+]
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
 
