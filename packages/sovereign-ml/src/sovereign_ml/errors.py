@@ -1,5 +1,7 @@
 """The two ways to stop that a user can cause; each carries one line and an exit code."""
 
+__all__ = ["Misuse", "Refused"]
+
 
 class Refused(Exception):
     """A gate or check said no (exit code 1): the message says what was seen and what is allowed."""

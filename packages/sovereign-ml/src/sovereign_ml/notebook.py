@@ -19,6 +19,8 @@ from sovereign_ml.storage.artifacts import need
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["model_in_words", "open_project", "training_set"]
+
 
 @dataclass(frozen=True)
 class OpenProject:

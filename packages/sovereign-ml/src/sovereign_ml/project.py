@@ -153,6 +153,7 @@ STANDARD_STEPS: tuple[Step, ...] = (
         "Score everyone who may be scored today, with reasons.",
     ),
 )
+"""The eight steps of the template, in the order of the flow."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,17 @@ from pydantic import SecretStr
 from sovereign_ml.config.profiles import SCHEME, VARIABLES
 from sovereign_ml.errors import Misuse
 
+__all__ = [
+    "BUCKET_REMOTE",
+    "DataVersions",
+    "FeatureStores",
+    "LogLocation",
+    "ObjectStorage",
+    "SuppressionFiles",
+    "Tracking",
+    "required",
+]
+
 BUCKET_REMOTE = "eu"
 """The DVC remote in the bucket of ``[s3]``; every other remote is a folder."""
 

@@ -42,6 +42,8 @@ from sovereign_ml.config.tables import (
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pseudonyms import parse_keys, read_or_make_keys
 
+__all__ = ["ENVIRONMENT", "EXAMPLES", "Settings", "load", "pass_on"]
+
 ENVIRONMENT = os.environ  # noqa: TID251  the one place that reads it
 EXAMPLES = ("example.eu", "example.internal", "instance-id.", "{{")
 """What the template's own values contain."""

@@ -11,6 +11,27 @@ from sovereign_ml.card.rules.policy import RulePolicy
 from sovereign_ml.config.profiles import Table
 from sovereign_ml.errors import Misuse
 
+__all__ = [
+    "CardSettings",
+    "Columns",
+    "Count",
+    "CustomerColumns",
+    "DataSettings",
+    "EvaluateSettings",
+    "FeatureSettings",
+    "PathSettings",
+    "PipelineSettings",
+    "ProjectSettings",
+    "RegisterSettings",
+    "ScoreSettings",
+    "ServeSettings",
+    "Share",
+    "ShopSettings",
+    "TeamSettings",
+    "TrainSettings",
+    "ValidateSettings",
+]
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
 

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+__all__ = ["FeatureContract", "FeatureSpec", "Link", "Nested", "Ratio", "Since", "Window"]
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -61,6 +63,7 @@ class Since(_Frozen):
 
 
 Link = Annotated[Nested | Ratio | Since, Field(discriminator="kind")]
+"""A relation between features that a changed input must respect."""
 
 
 class FeatureContract(_Frozen):

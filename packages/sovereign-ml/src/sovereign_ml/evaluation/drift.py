@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     Column = pd.Series[Any]
 
+__all__ = ["BINS", "binned", "compare", "distance", "edges", "named"]
+
 BINS = 10
 
 

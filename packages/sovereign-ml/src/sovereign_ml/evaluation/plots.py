@@ -10,6 +10,8 @@ from typing import Any
 from sovereign_ml.model.scorecard import Scorecard
 from sovereign_ml.project import Feature
 
+__all__ = ["ACCENT", "INK", "SOFT", "draw"]
+
 INK, ACCENT, SOFT = "#1f2933", "#0b6e99", "#b8c4ce"
 
 

@@ -21,6 +21,7 @@ __all__ = ["SERVICE", "SNAPSHOTS", "VIEW", "apply", "historical", "materialise",
 VIEW, SERVICE = "customer_snapshot", "churn_v1"
 """Names of the feature view and the feature service; erasure and the HTTP service look for them."""
 SNAPSHOTS = "snapshots.parquet"
+"""Name of the file of snapshots, in the artifact of step 3."""
 Definitions = Callable[[Any, timedelta], Sequence[Any]]
 """Takes the source and the time to live of a snapshot; returns entity, feature view and feature service."""
 

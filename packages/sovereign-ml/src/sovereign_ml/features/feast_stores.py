@@ -13,6 +13,8 @@ from sovereign_ml.config.connections import FeatureStores, required
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.storage import s3
 
+__all__ = ["WAIT_MINUTES", "alone", "offline", "online", "reached", "registry", "source"]
+
 WAIT_MINUTES = 15
 """How long one pipeline waits for another that is writing to the same registry."""
 

@@ -15,7 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+__all__ = [
+    "TRANSFORMS",
+    "Coded",
+    "Columns",
+    "Curve",
+    "Floats",
+    "Levels",
+    "Scorecard",
+    "read",
+    "sigmoid",
+]
+
 Floats = NDArray[np.float64]
+"""An array of 64-bit floats; functions say its shape."""
 
 
 class Coded(NamedTuple):

@@ -17,6 +17,8 @@ from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.errors import Misuse
 
+__all__ = ["Version", "artifact", "client", "reached", "register", "tracking_uri", "training_run"]
+
 
 def client(tracking: Tracking) -> Any:
     """An MLflow client on the profile's tracking store."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from sovereign_ml.errors import Refused
 
+__all__ = ["read", "write"]
+
 
 def write(estimator: Any, path: Path) -> None:
     """Write a fitted estimator to ``path``."""

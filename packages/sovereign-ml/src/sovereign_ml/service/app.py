@@ -14,6 +14,8 @@ from sovereign_ml.service.problems import ProblemError
 from sovereign_ml.service.routes import ROUTES
 from sovereign_ml.service.runtime import Runtime
 
+__all__ = ["NOT_FOUND", "Application"]
+
 NOT_FOUND = problem(
     ProblemError(404, "There is nothing at this address; the API is described at /openapi.json.")
 )

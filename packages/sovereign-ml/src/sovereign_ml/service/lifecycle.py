@@ -20,6 +20,17 @@ from sovereign_ml.service.app import Application
 from sovereign_ml.service.runtime import Runtime
 from sovereign_ml.service.settings import Settings, SettingsError, read
 
+__all__ = [
+    "PRIVATE",
+    "OwnRoutesOnly",
+    "application_of",
+    "asgi",
+    "close_application",
+    "load_service",
+    "open_application",
+    "start",
+]
+
 log = logging.getLogger("sovereign_ml.service")
 
 PRIVATE: Mapping[str, Any] = MappingProxyType(

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from sovereign_ml.egress.telemetry import silence
 from sovereign_ml.service.access.api_keys import Key, read_keys
 
+__all__ = ["ENVIRONMENT", "LOOPBACK", "NAMES", "Settings", "SettingsError", "quiet", "read"]
+
 ENVIRONMENT = os.environ  # noqa: TID251  the one place that reads it
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 NAMES = {

@@ -12,6 +12,8 @@ from typing import Any
 
 from sovereign_ml.errors import Misuse
 
+__all__ = ["need", "read_json", "replaced", "summarise", "write_json", "writing"]
+
 
 @contextmanager
 def writing(output: Path) -> Iterator[Path]:

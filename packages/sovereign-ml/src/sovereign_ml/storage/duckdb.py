@@ -12,6 +12,19 @@ from sovereign_ml.errors import Misuse
 if TYPE_CHECKING:
     import duckdb
 
+__all__ = [
+    "columns_of",
+    "connect",
+    "count",
+    "first_line",
+    "load_file",
+    "mentioned",
+    "problem_with",
+    "run_mapped",
+    "set_zone",
+    "write_parquet",
+]
+
 
 def connect() -> duckdb.DuckDBPyConnection:
     """An in-memory database in UTC that installs no extension and so asks no server for one."""

@@ -98,6 +98,7 @@ class Case:
 
 
 Hits = Iterator[str | Hit]
+"""What the check of a rule yields: one sentence, or one ``Hit``, for each finding."""
 Check = Callable[[Case], Hits]
 
 

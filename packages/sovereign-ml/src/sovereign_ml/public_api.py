@@ -1,0 +1,155 @@
+"""The names that a project may import: ``python -m sovereign_ml.public_api`` prints them.
+
+Everything else in the library may change in any release. A project writes own steps, features,
+rules and estimators with these names alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Final
+
+__all__ = ["PUBLIC", "meaning", "table"]
+
+PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "sovereign_ml.card.rules": ("Case", "Hit", "Hits", "rule"),
+        "sovereign_ml.config.connections": ("FeatureStores", "Tracking"),
+        "sovereign_ml.config.settings": ("Settings", "load"),
+        "sovereign_ml.config.tables": (
+            "EvaluateSettings",
+            "FeatureSettings",
+            "ProjectSettings",
+            "ScoreSettings",
+            "TeamSettings",
+            "TrainSettings",
+            "ValidateSettings",
+        ),
+        "sovereign_ml.decisions.feature_contract": ("Link", "Nested", "Ratio", "Since", "Window"),
+        "sovereign_ml.errors": ("Misuse", "Refused"),
+        "sovereign_ml.evaluation.drift": ("compare",),
+        "sovereign_ml.evaluation.plots": ("draw",),
+        "sovereign_ml.evaluation.report": (
+            "Procedure",
+            "explanations",
+            "feature_worth",
+            "figures",
+            "groups",
+            "membership",
+            "rolling",
+            "split",
+        ),
+        "sovereign_ml.features.feast": (
+            "SERVICE",
+            "SNAPSHOTS",
+            "VIEW",
+            "apply",
+            "historical",
+            "materialise",
+        ),
+        "sovereign_ml.features.feast_stores": ("alone",),
+        "sovereign_ml.kubeflow.tasks": ("Tasks",),
+        "sovereign_ml.model.scorecard": ("Curve", "Floats", "Levels", "Scorecard", "read"),
+        "sovereign_ml.notebook": ("model_in_words", "open_project", "training_set"),
+        "sovereign_ml.pipeline.batch_scoring": (
+            "ScoringGate",
+            "current_customers",
+            "read_whole",
+            "write_scores",
+        ),
+        "sovereign_ml.pipeline.card_builder": ("CardBuilder",),
+        "sovereign_ml.pipeline.great_expectations": ("broken_rows", "run"),
+        "sovereign_ml.pipeline.intake": ("Intake",),
+        "sovereign_ml.pipeline.lineage": ("Lineage",),
+        "sovereign_ml.pipeline.registration": ("Registration",),
+        "sovereign_ml.pipeline.validation_report": ("forget_refusal", "refused_folder", "report"),
+        "sovereign_ml.project": ("STANDARD_STEPS", "Column", "Feature", "Project", "Step"),
+        "sovereign_ml.registry.bundle_files": ("draft_policy",),
+        "sovereign_ml.registry.mlflow": ("training_run",),
+        "sovereign_ml.registry.skops": ("read", "write"),
+        "sovereign_ml.service.app": ("Application",),
+        "sovereign_ml.service.lifecycle": (
+            "PRIVATE",
+            "OwnRoutesOnly",
+            "close_application",
+            "open_application",
+        ),
+        "sovereign_ml.service.settings": ("quiet",),
+        "sovereign_ml.storage.artifacts": (
+            "need",
+            "read_json",
+            "summarise",
+            "write_json",
+            "writing",
+        ),
+        "sovereign_ml.storage.duckdb": ("connect", "count", "write_parquet"),
+    }
+)
+"""Names by module; each is in the ``__all__`` of its module."""
+
+INTRODUCTION: Final = """# The public API of sovereign-ml
+
+What a project may import. Everything else may change in any release. This table is written by
+`python -m sovereign_ml.public_api` from the docstrings.
+
+| module | name | meaning |
+|---|---|---|
+"""
+
+
+def table() -> str:
+    """Return the content of ``API.md``: one line for each module and name."""
+    rows = [
+        f"| `{module}` | `{name}` | {meaning(module, name)} |\n"
+        for module, names in PUBLIC.items()
+        for name in names
+    ]
+    return INTRODUCTION + "".join(rows)
+
+
+def meaning(module: str, name: str) -> str:
+    """Return the first sentence of the documentation of ``name``; empty where there is none.
+
+    A constant or type alias is documented by the string below its assignment.
+    """
+    value = getattr(import_module(module), name)
+    if inspect.isclass(value) or inspect.isfunction(value):
+        text = inspect.getdoc(value) or ""
+    else:
+        text = _below_assignment(module, name)
+    first = " ".join(text.partition("\n\n")[0].split())
+    return first.replace("``", "`").replace("|", "\\|")
+
+
+def _below_assignment(module: str, name: str) -> str:
+    """Return the string below the assignment of ``name``, in ``module`` or where it comes from."""
+    body = ast.parse(inspect.getsource(import_module(module))).body
+    for statement in body:
+        if isinstance(statement, ast.ImportFrom) and name in {a.name for a in statement.names}:
+            return _below_assignment(str(statement.module), name)
+    for statement, following in pairwise(body):
+        is_text = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+        if is_text and name in _assigned(statement):
+            return inspect.cleandoc(str(following.value.value))
+    return ""
+
+
+def _assigned(statement: ast.stmt) -> set[str]:
+    """Return the names that a statement assigns."""
+    targets: list[ast.expr] = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign):
+        targets = [statement.target]
+    nodes = [node for target in targets for node in ast.walk(target)]
+    return {node.id for node in nodes if isinstance(node, ast.Name)}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table())

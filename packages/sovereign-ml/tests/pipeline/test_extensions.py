@@ -1,0 +1,195 @@
+"""A team changes a step, a feature, a rule and the estimator in its own files, as its page says."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from small_project import PROJECT, churn, commit, configure, make_clone
+from sovereign_ml.storage.artifacts import read_json
+
+PAGE = (PROJECT / "docs/extending.md").read_text(encoding="utf-8")
+pytestmark = pytest.mark.flow
+Extended = Callable[[str], Path]
+
+
+def change(title: str) -> str:
+    """Return the change that the page shows under the heading ``title``."""
+    (section,) = re.findall(rf"(?ms)^## {re.escape(title)}$(.*?)(?=^## |\Z)", PAGE)
+    (diff,) = re.findall(r"(?ms)^```diff\n(.*?)^```$", section)
+    return str(diff)
+
+
+def apply(root: Path, diff: str) -> set[str]:
+    """Apply a change of the page to the project in ``root``; return the files that it touches."""
+    command = ["git", "-C", str(root), "apply", "-"]
+    subprocess.run(command, input=diff, text=True, check=True, capture_output=True)
+    status = subprocess.run(
+        ["git", "-C", str(root), "status", "--porcelain", "--untracked-files=all"],
+        text=True,
+        check=True,
+        capture_output=True,
+    )
+    return {line[3:] for line in status.stdout.splitlines()}
+
+
+def succeeds(root: Path, *arguments: str) -> str:
+    done = churn(root, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small project whose flow has run."""
+    root = make_clone(tmp_path_factory.mktemp("extensions") / "acme-churn")
+    small = {
+        "data.synthetic.customers": 600,
+        "train.regularisation": [0.1],
+        "train.folds": 1,
+        "evaluate.bootstrap": 10,
+    }
+    configure(root, small)
+    succeeds(root, "stages")
+    succeeds(root, "run")
+    commit(root)
+    return root
+
+
+@pytest.fixture
+def extended(finished: Path, tmp_path: Path) -> Extended:
+    """Copies the finished project: ``extended("Add a rule")`` applies the change of the page."""
+
+    def copy(title: str) -> Path:
+        root = tmp_path / finished.name
+        shutil.copytree(finished, root, symlinks=True)
+        touched = apply(root, change(title))
+        assert touched == TOUCHED[title]
+        return root
+
+    return copy
+
+
+TOUCHED = {
+    "Change a step": {"src/churn/steps/_8_score.py"},
+    "Add a step": {
+        "config.toml",
+        "src/churn/pipeline.py",
+        "src/churn/project.py",
+        "src/churn/steps/_9_campaign.py",
+    },
+    "Add a feature": {"src/churn/contract.py", "src/churn/features.py"},
+    "Add a rule": {"src/churn/rules.py"},
+    "Change the estimator": {"config.toml", "src/churn/model.py"},
+}
+
+
+def ages(root: Path, *nouns: str) -> list[int]:
+    return [(root / "data" / noun / "summary.json").stat().st_mtime_ns for noun in nouns]
+
+
+def test_a_changed_step_is_run_again_and_nothing_else(extended: Extended) -> None:
+    root = extended("Change a step")
+    before = ages(root, "3_features", "4_model", "7_bundle")
+    people = pd.read_parquet(root / "data/8_scores/scores.parquet")["customer_id"]
+    succeeds(root, "run")
+    snapshots = pd.read_parquet(root / "data/3_features/snapshots.parquet")
+    now = snapshots[snapshots["event_timestamp"] == snapshots["event_timestamp"].max()]
+    new = set(now.loc[now["tenure_days"] < 14, "customer_id"])
+    scored = set(pd.read_parquet(root / "data/8_scores/scores.parquet")["customer_id"])
+    assert new & set(people)
+    assert scored == set(people) - new
+    assert ages(root, "3_features", "4_model", "7_bundle") == before
+
+
+def test_an_own_step_is_a_command_a_stage_and_a_task(extended: Extended) -> None:
+    root = extended("Add a step")
+    assert churn(root, "stages", "--check").returncode == 1
+    succeeds(root, "stages")
+    assert "campaign" in succeeds(root, "--help")
+    succeeds(root, "campaign")
+    letters = pd.read_csv(root / "data/9_campaign/campaign.csv")
+    assert 0 < len(letters) <= 100
+    assert letters["score"].is_monotonic_decreasing
+
+
+def test_a_feature_is_a_declaration_and_its_sql(extended: Extended) -> None:
+    root = extended("Add a feature")
+    succeeds(root, "stages", "--check")
+    succeeds(root, "run")
+    rows = pd.read_parquet(root / "data/3_features/training.parquet")
+    assert rows["weekend_share"].between(0, 1).all()
+    assert rows["weekend_share"].nunique() > 2
+    model = read_json(root / "data/4_model/model.json")
+    assert "weekend_share" in {curve["name"] for curve in model["numeric"]}
+    contract = read_json(root / "data/7_bundle/contract.json")
+    assert "weekend_share" in {feature["name"] for feature in contract["features"]}
+    assert "share of purchases at weekends" in (root / "data/6_card/card.html").read_text()
+
+
+def test_a_rule_of_the_team_warns_and_is_on_the_card(extended: Extended) -> None:
+    root = extended("Add a rule")
+    stale = churn(root, "check")
+    assert stale.returncode == 1
+    assert "T00" in stale.stderr
+    assert churn(root, "stages", "--check").returncode == 1
+    succeeds(root, "stages")
+    before = ages(root, "4_model", "5_metrics")
+    succeeds(root, "run")
+    assert ages(root, "4_model", "5_metrics") == before
+    assert "T01" in succeeds(root, "check")
+    card = read_json(root / "data/7_bundle/card.json")
+    assert [rule["id"] for rule in card["facts"]["own_rules"]["rules"]] == ["T01"]
+
+
+def test_a_rule_of_the_team_stops_registration_and_promotion(extended: Extended) -> None:
+    root = extended("Add a rule")
+    rules = root / "src/churn/rules.py"
+    text = rules.read_text(encoding="utf-8")
+    rules.write_text(text.replace(', severity="warn"', ""), encoding="utf-8")
+    succeeds(root, "card")
+    for command in (
+        ["register"],
+        ["check"],
+        ["promote", "--as", "Ada Lovelace", "--why", "a better model"],
+    ):
+        refused = churn(root, *command)
+        assert refused.returncode == 1, command
+        assert "T01" in refused.stderr, command
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('"T01"', '"R01"', "T01 to T99"),
+        ("if count", "if count if", "SyntaxError"),
+        ("sovereign_ml.card.rules import", "sovereign_ml.card.rules.engine import", "decorator"),
+    ],
+    ids=["id of the library", "syntax", "decorator of the library"],
+)
+def test_rules_that_cannot_be_used_are_refused_in_one_line(
+    extended: Extended, old: str, new: str, reason: str
+) -> None:
+    root = extended("Add a rule")
+    rules = root / "src/churn/rules.py"
+    rules.write_text(rules.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    done = churn(root, "check")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert reason in done.stderr
+
+
+def test_another_additive_estimator_is_served_as_it_was_fitted(extended: Extended) -> None:
+    root = extended("Change the estimator")
+    succeeds(root, "run")
+    model = read_json(root / "data/4_model/model.json")
+    assert max(len(curve["knots"]) for curve in model["numeric"]) == 4
+    assert read_json(root / "data/5_metrics/metrics.json")["explanations"]["fidelity"] < 1e-9
+    bundled = read_json(root / "data/7_bundle/model.json")
+    assert bundled == model

@@ -1,0 +1,108 @@
+"""The whole flow, from the shop to scores, and what DVC, Kubeflow and the service make of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pandas as pd
+import pytest
+import yaml
+
+from churn.contract import FEATURES, TARGET
+from churn.project import PROJECT
+from conftest import ROOT, Churn, environment
+from sovereign_ml.config.settings import Settings
+
+
+def test_every_step_writes_its_artifact(flow: Path, settings: Settings) -> None:
+    for step in PROJECT.steps:
+        summary = json.loads((settings.path(step.writes) / "summary.json").read_text())
+        assert summary["rows_out"] >= 0, step.verb
+        assert summary["headline"], step.verb
+
+
+def test_the_training_set_has_every_feature_and_the_label(flow: Path, settings: Settings) -> None:
+    rows = pd.read_parquet(settings.path("features") / "training.parquet")
+    assert {TARGET, *(feature.name for feature in FEATURES)} <= set(rows.columns)
+    assert set(rows[TARGET].unique()) == {0, 1}
+
+
+def test_every_customer_has_a_score_a_band_and_reasons(flow: Path, settings: Settings) -> None:
+    scores = pd.read_parquet(settings.path("scores") / "scores.parquet")
+    assert len(scores)
+    assert scores["score"].between(0, 1).all()
+    assert set(scores["band"]) <= set(settings.score.bands)
+    assert scores["reason_1"].notna().all()
+    assert scores["customer_id"].is_unique
+
+
+def test_what_is_unchanged_is_not_run_again(flow: Path, settings: Settings, churn: Churn) -> None:
+    scores = settings.path("scores") / "scores.parquet"
+    before = scores.stat().st_mtime_ns
+    assert churn("run").returncode == 0
+    assert scores.stat().st_mtime_ns == before
+
+
+def test_the_stages_of_dvc_are_up_to_date(churn: Churn) -> None:
+    done = churn("stages", "--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_pipeline_has_one_task_for_each_step(churn: Churn, small: Path) -> None:
+    done = churn("compile", "build/pipeline.yaml")
+    assert done.returncode == 0, done.stderr
+    first, *_ = yaml.safe_load_all((small / "build/pipeline.yaml").read_text())
+    tasks = first["root"]["dag"]["tasks"].values()
+    assert [task["taskInfo"]["name"] for task in tasks]
+    assert len(tasks) == len(PROJECT.steps)
+    for step in PROJECT.steps:
+        assert any(step.verb in task["taskInfo"]["name"] for task in tasks), step.verb
+
+
+def test_the_answers_of_the_model_card_fit_its_questions(churn: Churn, small: Path) -> None:
+    shutil.copy(ROOT / "model_card.toml", small / "model_card.toml")
+    try:
+        done = churn("card", "--open")
+    finally:
+        (small / "model_card.toml").write_text("", encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert "questions answered" in done.stdout
+
+
+def test_the_service_answers(flow: Path, settings: Settings) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "sovereign_ml.service", "--port", str(port)]
+    variables = environment(flow) | {
+        "BUNDLE_DIR": str(settings.path("bundle")),
+        "CHURN_LOG": f"sqlite:///{flow.parent / 'decisions.db'}",
+    }
+    with subprocess.Popen(
+        command, cwd=ROOT / "serve", env=variables, stderr=subprocess.PIPE, text=True
+    ) as service:
+        try:
+            assert _answer(service, f"http://127.0.0.1:{port}/healthz") == 200
+        finally:
+            service.terminate()
+
+
+def _answer(service: subprocess.Popen[str], address: str) -> int:
+    """Return the status of the first answer; a service that ends instead fails the test."""
+    for _ in range(600):
+        if service.poll() is not None:
+            pytest.fail(f"The service ended: {service.stderr and service.stderr.read()}")
+        try:
+            with urlopen(address) as answer:
+                return int(answer.status)
+        except URLError:
+            time.sleep(0.1)
+    pytest.fail("The service did not answer within a minute.")
