@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sovereign_ml.audit import Report
     from sovereign_ml.audit.secrets import Hit
     from sovereign_ml.config.settings import Settings
-    from sovereign_ml.supply_chain.sbom import Pin
+    from sovereign_ml.supply_chain.lockfile import Pin
 
 app = typer.Typer()
 PANEL = "Audit and supply chain"
@@ -171,7 +171,7 @@ def _may_see_packages(service: str, settings: Settings) -> None:
 
 
 def _pins(lock: Path) -> list[Pin]:
-    from sovereign_ml.supply_chain.sbom import LockError, read_lock
+    from sovereign_ml.supply_chain.lockfile import LockError, read_lock
 
     try:
         return read_lock(lock)
