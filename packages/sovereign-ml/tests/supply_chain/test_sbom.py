@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from small_project import PROJECT
-from sovereign_ml.supply_chain.sbom import LockError, licence_of, licences, read_lock, sbom
+from sovereign_ml.supply_chain.lockfile import LockError, read_lock
+from sovereign_ml.supply_chain.sbom import licence_of, licences, sbom
 
 LOCKS = PROJECT / "requirements"
 HASH = "0" * 64
@@ -44,7 +45,7 @@ def test_a_lock_is_read_with_versions_hashes_and_markers(tmp_path):
         ("numpy==2.2.0\n", "without a hash: numpy"),
         ("numpy>=2\n", "train.lock:1: 'numpy>=2' is not name==version"),
         ("--index-url https://index.example\n", "is not name==version"),
-        (f"    --hash=sha256:{HASH}\n", "a hash before the first package"),
+        (f"    --hash=sha256:{HASH}\n", "is not name==version"),
     ],
 )
 def test_a_file_that_locks_nothing_is_refused(tmp_path, text, message):

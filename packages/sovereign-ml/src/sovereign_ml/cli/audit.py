@@ -13,7 +13,8 @@ from sovereign_ml.errors import Misuse, Refused
 if TYPE_CHECKING:
     from sovereign_ml.audit import Policy, Report
     from sovereign_ml.audit.secrets import Hit
-    from sovereign_ml.supply_chain.sbom import Pin
+    from sovereign_ml.config.settings import Settings
+    from sovereign_ml.supply_chain.lockfile import Pin
 
 app = typer.Typer()
 PANEL = "Audit and supply chain"
@@ -179,7 +180,7 @@ def _may_see_packages(service: str, policy: Policy) -> None:
 
 
 def _pins(lock: Path) -> list[Pin]:
-    from sovereign_ml.supply_chain.sbom import LockError, read_lock
+    from sovereign_ml.supply_chain.lockfile import LockError, read_lock
 
     try:
         return read_lock(lock)

@@ -163,7 +163,7 @@ def _shipment(settings: Settings, bundle: Path) -> Shipment:
     staged = stage(
         bundle=bundle,
         serve_dir=root / "serve",
-        sovereign_dir=root / "src" / "sovereign",
+        vendor=root / "vendor",
         serve_lock=root / "requirements" / "serve.lock",
         templates=root / "deploy",
         base_image=table.base_image,

@@ -15,7 +15,6 @@ from sovereign_ml.deploy.sota_api import SotaApi
 from sovereign_ml.deploy.stage import Staged
 from sovereign_ml.deploy.transport import Patience, Transport
 
-PROJECT = Path(__file__).parents[2]
 BASE_IMAGE = "registry.acme.test/python:3.12-slim@sha256:" + "ab" * 32
 LOCK = "pydantic==2.12.0 \\\n    --hash=sha256:" + "cd" * 32 + "\n    # via churn\n"
 SERVICE = "from sovereign_ml.model.scorecard import Scorecard\n\nprint(Scorecard)\n"
