@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
-
-from churn.contract import FEATURES, WINDOWS
 from sovereign_ml.config.tables import FeatureSettings
 from sovereign_ml.errors import Refused
 from sovereign_ml.storage import duckdb as db
+
+from churn.contract import FEATURES, WINDOWS
 
 
 def cutoffs(last_event: datetime, config: FeatureSettings) -> tuple[list[datetime], datetime]:

@@ -83,7 +83,10 @@ def test_a_code_pull_is_a_supply_chain_notice(tmp_path, file, text, line, host):
         ),
         (".github/workflows/ci.yml", "jobs:\n  a:\n    steps:\n    - uses: ./local\n"),
         (".forgejo/workflows/ci.yml", "jobs:\n  a:\n    runs-on: docker\n"),
-        (".venv/lib/python3.11/site-packages/sovereign_ml/jurisdictions/providers.toml", 'suffixes = ["amazonaws.com"]\n'),
+        (
+            ".venv/lib/python3.11/site-packages/sovereign_ml/jurisdictions/providers.toml",
+            'suffixes = ["amazonaws.com"]\n',
+        ),
         (
             ".cruft.json",
             '{"template": "/srv/template", "context": {"url": "https://s3.amazonaws.com"}}',

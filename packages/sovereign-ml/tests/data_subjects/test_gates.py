@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from churn import features
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 import bundles
+from churn import features
 from small_project import KEY, configure, load, make_project
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.decision_log import Draft, Entry, open_log

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from small_project import commit, configure
 from sovereign_ml.config.retention import Retention, Rule, back, shorter_than_log_minimum
 from sovereign_ml.data_subjects import retention

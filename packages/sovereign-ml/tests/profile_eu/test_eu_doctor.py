@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import servers
 from cloud import Cloud
 from small_project import churn, configure, environment, make_project

@@ -19,8 +19,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from small_project import environment, make_project
 
+from small_project import environment, make_project
 from sovereign_ml.config.settings import load
 from sovereign_ml.servers import doctor
 from sovereign_ml.servers.doctor import Line, examine

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import sovereign_ml
 import tomlkit
+
+import sovereign_ml
 from churn.project import PROJECT as OBJECT
 from sovereign_ml.config import settings
 from sovereign_ml.config.settings import Settings
