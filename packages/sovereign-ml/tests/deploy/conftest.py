@@ -4,13 +4,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
-
 import fake_sota
+import pytest
 from built_wheel import build_wheel, naming
 from desks import BASE_IMAGE, LOCK, SERVICE, Desk, write_bundle
 from small_project import PROJECT
 from sota_double import KEY, SotaDouble, sota_double
+
 from sovereign_ml.deploy.stage import Staged, stage
 
 
@@ -68,8 +68,6 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The stand-in for the sota CLI, with the key where the real one looks for it."""
     monkeypatch.setenv("SOTA_API_KEY", KEY)
     program = tmp_path / "sota"
-    program.write_text(
-        f'#!/bin/sh\nexec "{sys.executable}" "{fake_sota.__file__}" "$@"\n'
-    )
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{fake_sota.__file__}" "$@"\n')
     program.chmod(0o755)
     return str(program)

@@ -77,9 +77,7 @@ def parse_lock(text: str, name: str) -> list[Pin]:
     rest = _PIN.sub(lambda match: "\n" * match[0].count("\n"), text)
     for number, line in enumerate(rest.splitlines(), start=1):
         if not _IGNORED.match(line):
-            raise LockError(
-                f"{name}:{number}: {line.strip()!r} is not name==version with a hash."
-            )
+            raise LockError(f"{name}:{number}: {line.strip()!r} is not name==version with a hash.")
     locked = pins(text)
     if bare := [pin.name for pin in locked if not pin.hashes]:
         raise LockError(
