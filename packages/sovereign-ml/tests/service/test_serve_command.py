@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from servers import free_port, until
 from small_project import PROJECT, environment
 

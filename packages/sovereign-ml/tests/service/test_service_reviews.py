@@ -3,7 +3,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from service_desk import CUSTOMER, KEYS, LOYAL, OTHER, Desk
 
 ORIGIN = {"origin": "http://127.0.0.1"}

@@ -60,7 +60,7 @@ class Problem(NamedTuple):
 
 
 def check_staged(folder: Path) -> list[Problem]:
-    """Every problem of a staged folder, empty when it may be sent; nothing in it is run."""
+    """Return every problem of a staged folder, none when it may be sent; nothing in it is run."""
     rules: tuple[Callable[[Path], Iterator[Problem]], ...] = (
         *(_root, _links, _kinds, _needed, _dropped, _vendor),
         *(_dockerfile, _lock, _wheel, _bundle, _imports, _project, _size),
@@ -69,7 +69,7 @@ def check_staged(folder: Path) -> list[Problem]:
 
 
 def _root(folder: Path) -> Iterator[Problem]:
-    """A root requirements.txt, pyproject.toml or package.json could make the platform ignore the Dockerfile."""
+    """Refuse root files, such as package.json, for which the platform ignores the Dockerfile."""
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.name not in ROOT_FILES:
             yield Problem(
@@ -112,7 +112,7 @@ def _needed(folder: Path) -> Iterator[Problem]:
 
 
 def _dropped(folder: Path) -> Iterator[Problem]:
-    """The client's ignore rules are quirky: a file that is here but not sent would be missing in the image."""
+    """Refuse files that the client's ignore rules leave out: they would be missing in the image."""
     sent = set(packed_paths(folder))
     for path in _files(folder):
         if path not in sent and path.name != ".sota.json":
@@ -122,12 +122,12 @@ def _dropped(folder: Path) -> Iterator[Problem]:
 
 
 def _vendor(folder: Path) -> Iterator[Problem]:
-    """The client silently drops `vendor/` at the root, so no folder may have that name."""
+    """Refuse folders named vendor: the client silently leaves out the one at the root."""
     for path in sorted(folder.rglob("vendor")):
         yield Problem(
             "vendor",
             _name(path, folder),
-            f"the sota client leaves out a folder named vendor; the wheel belongs into app/{WHEELS}",
+            f"the sota client drops a folder named vendor; the wheel belongs into app/{WHEELS}",
         )
 
 
@@ -153,7 +153,7 @@ def _lock(folder: Path) -> Iterator[Problem]:
 
 
 def _wheel(folder: Path) -> Iterator[Problem]:
-    """The library in the image is the one wheel whose version and hash serve.lock names."""
+    """Refuse every library but the one wheel whose version and hash serve.lock names."""
     lock, place = folder / "app" / "serve.lock", f"app/{WHEELS}"
     if not lock.is_file():
         return
@@ -196,7 +196,7 @@ def _bundle(folder: Path) -> Iterator[Problem]:
 
 
 def _imports(folder: Path) -> Iterator[Problem]:
-    """The service class needs no training library, no pickle, and no project half of the library.
+    """Refuse training libraries, pickle, and the project half of the library in the service class.
 
     An import counts wherever in the file it stands.
     """
@@ -230,7 +230,7 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 def _project(folder: Path) -> Iterator[Problem]:
-    """Absent before first use; the client exits with `.sota.json missing project_id` on a wrong one."""
+    """Refuse a wrong link file, at which the client exits with `.sota.json missing project_id`."""
     path = folder / ".sota.json"
     if not path.is_file():
         return

@@ -1,4 +1,4 @@
-"""Build the folder that is sent: Dockerfile, lock, library, service class, bundle with card, SBOM."""
+"""Build the folder that is sent: Dockerfile, lock, library, service class, bundle, SBOM."""
 
 from __future__ import annotations
 

@@ -69,7 +69,8 @@ def _run(settings: Settings, app: object) -> None:
         "server_header": False,
         "timeout_keep_alive": 30,
     }
-    print(f"Listening on http://{settings.host}:{settings.port}", file=sys.stderr, flush=True)  # noqa: T201
+    address = f"http://{settings.host}:{settings.port}"
+    print(f"Listening on {address}", file=sys.stderr, flush=True)  # noqa: T201
     uvicorn.run(app, host=settings.host, port=settings.port, **options)  # type: ignore[arg-type]
 
 

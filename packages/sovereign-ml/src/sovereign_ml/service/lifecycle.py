@@ -1,7 +1,7 @@
 """Open, close and start the application behind a project's BentoML class.
 
-What of BentoML's request path is switched off, why, and what it is worth:
-docs/adr/0040-bentoml-request-path.md.
+Parts of BentoML's request path are switched off. Why, and what that is worth, is in
+docs/adr/0005-bentoml-request-path.md of the template's repository.
 """
 
 from __future__ import annotations
