@@ -53,12 +53,7 @@ def gather(
     live = objections.facts(settings.log_location)
     return Facts.model_validate(
         {
-            "run": {
-                "generated_at": datetime.now(UTC).replace(microsecond=0),
-                "git_commit": lineage.git_commit(settings.root),
-                "pipeline_run_id": read_json(model / "run.json")["run_id"],
-                "profile": settings.profile_name,
-            },
+            "run": _run(model, settings.root, settings.profile_name),
             "model": _model(model, card, settings),
             "decision": _decision(settings.score, live["decision"]),
             "review": live["review"],
@@ -88,6 +83,15 @@ def gather(
 def provenance(root: Path) -> dict[str, Any]:
     """Where a card that `churn card import` read came from; empty when there was none."""
     return read_json(root / IMPORTED) if (root / IMPORTED).is_file() else {}
+
+
+def _run(model: Path, root: Path, profile: str) -> dict[str, Any]:
+    return {
+        "generated_at": datetime.now(UTC).replace(microsecond=0),
+        "git_commit": lineage.git_commit(root),
+        "pipeline_run_id": read_json(model / "run.json")["run_id"],
+        "profile": profile,
+    }
 
 
 def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
