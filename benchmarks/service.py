@@ -22,10 +22,10 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from sovereign_ml.egress.telemetry import silence
-
 from contestants import ROOT, Contender, contenders
 from service_table import table
+
+from sovereign_ml.egress.telemetry import silence
 
 CONNECTIONS = (1, 16, 64)
 ENOUGH_REQUESTS = 50_000

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
-from servers import UNPRIVILEGED, free_port, postgres, until
 
+from servers import UNPRIVILEGED, free_port, postgres, until
 from sovereign_ml.decision_log import Draft, open_log, verify
 
 PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")

@@ -4,13 +4,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import fake_sota
 import pytest
+
+import fake_sota
 from built_wheel import build_wheel, naming
 from desks import BASE_IMAGE, LOCK, SERVICE, Desk, write_bundle
 from small_project import PROJECT
 from sota_double import KEY, SotaDouble, sota_double
-
 from sovereign_ml.deploy.stage import Staged, stage
 
 

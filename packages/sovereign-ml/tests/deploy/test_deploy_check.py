@@ -1,8 +1,8 @@
 """The check refuses each thing that may not be sent; one test a rule, each starting from a folder that passes."""
 
 import pytest
-from desks import SIGNED, UNSIGNED, write_bundle
 
+from desks import SIGNED, UNSIGNED, write_bundle
 from sovereign_ml.deploy.check import check_staged
 
 

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from typer.testing import CliRunner
+
 from built_wheel import naming
 from desks import BASE_IMAGE, LOCK, SERVICE, write_bundle
 from small_project import PROJECT
 from sota_double import KEY
-from typer.testing import CliRunner
-
 from sovereign_ml.cli import deploy as commands
 from sovereign_ml.config.deploy import Deploy
 from sovereign_ml.errors import Misuse, Refused

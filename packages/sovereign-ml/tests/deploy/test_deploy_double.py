@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+
 from sota_double import KEY
 
 

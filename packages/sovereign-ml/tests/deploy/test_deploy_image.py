@@ -7,13 +7,13 @@ import time
 import urllib.request
 
 import pytest
+
 from built_wheel import naming
 from cards import card, signed
 from desks import BASE_IMAGE, UNSIGNED, write_bundle
 from image import build
 from servers import free_port, postgres
 from small_project import PROJECT
-
 from sovereign_ml.decision_log import open_log, verify
 from sovereign_ml.deploy.check import check_staged
 from sovereign_ml.deploy.smoke import smoke_test

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from sota_double import KEY
 
+from sota_double import KEY
 from sovereign_ml.deploy import DeployError
 from sovereign_ml.deploy.releases import read_releases
 from sovereign_ml.deploy.rollback import rollback, status

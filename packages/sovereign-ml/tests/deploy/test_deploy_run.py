@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from sota_double import KEY
 from sota_state import State
-
 from sovereign_ml.deploy import DeployError
 from sovereign_ml.deploy.releases import read_releases
 from sovereign_ml.deploy.run import deploy, dry_run

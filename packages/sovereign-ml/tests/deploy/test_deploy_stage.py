@@ -5,9 +5,9 @@ import json
 import tarfile
 
 import pytest
+
 from desks import BASE_IMAGE, LOCK
 from small_project import PROJECT
-
 from sovereign_ml.deploy import DeployError
 from sovereign_ml.deploy.check import check_staged
 from sovereign_ml.deploy.packing import ignore_patterns, is_ignored, pack

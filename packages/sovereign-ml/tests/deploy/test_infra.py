@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from kubernetes_schema import problems
 from small_project import PROJECT, churn, make_project
-
 from sovereign_ml.cli.servers import app
 
 INFRA = PROJECT / "infra"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from kubernetes_schema import problems
 from small_project import PROJECT, environment, make_project
 

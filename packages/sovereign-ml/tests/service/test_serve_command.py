@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from servers import free_port, until
 from small_project import PROJECT, environment
 

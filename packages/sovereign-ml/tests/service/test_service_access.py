@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from service_desk import CUSTOMER, FEATURES, KEYS, Desk
 
+from service_desk import CUSTOMER, FEATURES, KEYS, Desk
 from sovereign_ml.service.access.api_keys import SCOPES, find, new_key, read_keys
 from sovereign_ml.service.access.rate_limit import Limiter
 from sovereign_ml.service.http import SAFE, Route

@@ -2,10 +2,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import bundles
 import pytest
-from service_desk import CUSTOMER, FEATURES, LOYAL, OTHER, Desk
 
+import bundles
+from service_desk import CUSTOMER, FEATURES, LOYAL, OTHER, Desk
 from sovereign_ml.decision_log import verify
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
+
 from service_desk import CUSTOMER, FEATURES, KEYS
 from shipped import Service, reviewed
 

@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-from service_desk import CUSTOMER, Desk
 from typer.testing import CliRunner
 
+from service_desk import CUSTOMER, Desk
 from sovereign_ml.cli.service import app
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.service.access.api_keys import find, read_keys

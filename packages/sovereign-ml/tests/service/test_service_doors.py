@@ -8,11 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from servers import free_port, until
 from service_desk import CUSTOMER, FEATURES, KEYS, write_bundle
 from shipped import environment
 from small_project import LIBRARY, PROJECT
-
 from sovereign_ml.decision_log import open_log, verify
 
 SERVE = PROJECT / "serve"

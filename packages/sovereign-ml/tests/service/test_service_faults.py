@@ -7,10 +7,10 @@ from threading import Event
 
 import httpx
 import pytest
+
 from servers import postgres, until
 from service_desk import CUSTOMER, FEATURES, KEYS, write_bundle
 from shipped import Service, service
-
 from sovereign_ml.decision_log import open_log, verify
 
 pytestmark = pytest.mark.servers

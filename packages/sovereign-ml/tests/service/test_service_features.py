@@ -3,9 +3,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from feature_server import answer, feature_server
 from service_desk import CUSTOMER, FEATURES, OTHER, Desk
-
 from sovereign_ml.decision_log import verify
 
 

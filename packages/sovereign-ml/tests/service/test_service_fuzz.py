@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
+
 from service_desk import KEYS, write_bundle
 from shipped import Service, service
-
 from sovereign_ml.decision_log import open_log, verify
 from sovereign_ml.service.http import Route
 from sovereign_ml.service.routes import ROUTES

@@ -1,8 +1,8 @@
-import bundles
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bundles
 from sovereign_ml.service.api.one_row import OneRow
 
 MODEL = bundles.model()

@@ -1,8 +1,8 @@
-import bundles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bundles
 from sovereign_ml.decisions.policy import decide
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from servers import free_port, until
 from service_desk import write_bundle
 from shipped import environment

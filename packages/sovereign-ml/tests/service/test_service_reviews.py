@@ -3,6 +3,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from service_desk import CUSTOMER, KEYS, LOYAL, OTHER, Desk
 
 ORIGIN = {"origin": "http://127.0.0.1"}

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from cards import card, signed
 from service_desk import KEYS, write_bundle
 from shipped import environment
-
 from sovereign_ml.service.admission import admit
 from sovereign_ml.service.settings import Settings, SettingsError, read
 

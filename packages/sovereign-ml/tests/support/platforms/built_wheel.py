@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from small_project import REPOSITORY
-
 from sovereign_ml.supply_chain.lockfile import library_pin, with_library_pin
 from sovereign_ml.supply_chain.wheel import read_wheel
 

@@ -8,7 +8,6 @@ from bundles import RULES
 from cards import card as good_card
 from cards import signed
 from sota_double import KEY, SotaDouble
-
 from sovereign_ml.bundle.sealed import rules_json, seal_bundle
 from sovereign_ml.deploy.run import Clock
 from sovereign_ml.deploy.send import Shipment

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bundles
 from starlette.testclient import TestClient
 
+import bundles
 from sovereign_ml.bundle.sealed import read_bundle, rules_json, seal_bundle
 from sovereign_ml.decision_log import DecisionLog, open_log
 from sovereign_ml.service.access.api_keys import SCOPES, new_key, read_keys

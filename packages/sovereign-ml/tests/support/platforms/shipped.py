@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
+
 from servers import free_port, until
 from service_desk import KEYS, write_bundle
 from small_project import CACHES, LIBRARY, PROJECT
