@@ -23,6 +23,7 @@ from urllib.request import urlopen
 
 from contestants import ROOT, Contender, contenders
 from service_table import table
+
 from sovereign_ml.egress.telemetry import silence
 
 CONNECTIONS = (1, 16, 64)
