@@ -53,11 +53,18 @@ def check(
     profile: ProfileOption = None,
 ) -> None:
     """Run every rule over the card; exit 1 if one blocks."""
+    from sovereign_ml.supply_chain.integrity import checked_identity
+
+    settings = _settings(profile)
+    library = checked_identity(settings.root, settings.profile_name)
+
+    from sovereign_ml.card.promotion import other_rules
     from sovereign_ml.card.rules import blocks
     from sovereign_ml.card.rules import check as run_rules
 
-    settings = _settings(profile)
     card = read_card(settings)
+    for line in other_rules(card, library.rule_digest):
+        typer.echo(line, err=True)
     findings = run_rules(
         card, settings.rule_policy, now().date(), at="promote" if promotion else "register"
     )
@@ -112,18 +119,26 @@ def promote(
     """Make a registered version production, if rules, approvals, metric and data allow it."""
     from sovereign_ml.card import promotion
     from sovereign_ml.registry.aliases import MlflowRegistry
+    from sovereign_ml.supply_chain.integrity import checked_identity
 
     settings = _settings(profile)
     registry = MlflowRegistry(settings.tracking)
     if back:
         _announce(promotion.rollback(registry, by=person, why=why, at=now()), settings)
         return
+    library = checked_identity(settings.root, settings.profile_name)
     card, wanted = read_card(settings), version or bundled_version(settings)
-    policy = settings.rule_policy
-    _announce(
-        promotion.promote(registry, card, policy, version=wanted, by=person, why=why, at=now()),
-        settings,
+    decision = promotion.promote(
+        registry,
+        card,
+        settings.rule_policy,
+        version=wanted,
+        by=person,
+        why=why,
+        at=now(),
+        rule_digest=library.rule_digest,
     )
+    _announce(decision, settings)
     _show_signed(card, wanted, registry, settings)
 
 
