@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from bundles import write_bundle
 from cards import card, good_facts
 from small_project import PROJECT, rendered
+from sovereign_ml.bundle.library_identity import rule_digest
 from sovereign_ml.bundle.sealed import read_bundle, read_manifest, seal_bundle
 from sovereign_ml.card import build
 from sovereign_ml.card.promotion import Move, RegistryError
@@ -31,6 +32,7 @@ NOW = datetime.now(UTC)
 RECENT = {
     "evaluation.test_cutoff": (NOW - timedelta(days=20)).date(),
     "run.generated_at": NOW,
+    "library.rule_digest": rule_digest(),
     "review.tested_on": (NOW - timedelta(days=20)).date(),
 }
 TIMELY = {"model.review_due": (NOW + timedelta(days=100)).date()}

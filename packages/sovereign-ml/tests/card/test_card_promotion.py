@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from cards import NOW, POLICY, card, signed
+from cards import LIBRARY, NOW, POLICY, card, signed
 from sovereign_ml.card.promotion import (
     Decision,
     Move,
@@ -68,6 +68,7 @@ def tried(
     by: str = BY,
     why: str = "quarterly retraining",
     later: int = 0,
+    rule_digest: str = LIBRARY.rule_digest,
 ) -> Decision:
     """Try to promote ``of`` as version 3, ``later`` days after today; the alias moves exactly when it is allowed."""
     if registry is None:
@@ -75,7 +76,14 @@ def tried(
         registry.add("3", of)
     before = len(registry.moves)
     decision = promote(
-        registry, of, policy, version="3", by=by, why=why, at=NOW + timedelta(days=later)
+        registry,
+        of,
+        policy,
+        version="3",
+        by=by,
+        why=why,
+        at=NOW + timedelta(days=later),
+        rule_digest=rule_digest,
     )
     assert len(registry.moves) - before == decision.allowed
     return decision
@@ -101,6 +109,16 @@ def test_an_approved_card_is_promoted_and_the_registry_keeps_who_when_and_why() 
         "why": "quarterly retraining",
         "card_hash": good.content_hash,
     }
+
+
+def test_a_card_that_other_rules_judged_is_refused() -> None:
+    assert refused(
+        tried(signed(card()), rule_digest="a" * 64),
+        "judged by the rules ffffffffffff",
+        "churn card",
+    )
+    unknown = signed(card(facts={"library.rule_digest": None}))
+    assert refused(tried(unknown), "judged by the rules unknown")
 
 
 def test_a_worse_metric_is_refused() -> None:

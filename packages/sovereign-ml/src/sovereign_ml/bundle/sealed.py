@@ -52,6 +52,9 @@ class Manifest(BaseModel):
     created_at: str
     git_commit: str
     data_version: str
+    library_version: str = ""
+    library_wheel_sha256: str = ""
+    rule_digest: str = ""
     files: dict[str, str]
 
     @model_validator(mode="after")
@@ -90,15 +93,32 @@ def seal_bundle(
     created_at: str,
     git_commit: str,
     data_version: str,
+    library_version: str,
+    library_wheel_sha256: str,
+    rule_digest: str,
 ) -> Manifest:
-    """Write ``bundle.json`` over the files now in ``folder`` and return it; ValueError when a needed one is absent."""
+    """Write ``bundle.json`` over the files now in ``folder`` and return it.
+
+    The last three name the library that judged the card (`LibraryIdentity.tags`). Raises ValueError
+    when a needed file is absent.
+    """
     files = {
         path.name: _sha256(path)
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name != MANIFEST
     }
-    fields = {"name": name, "version": version, "profile": profile, "created_at": created_at}
-    content = {**fields, "git_commit": git_commit, "data_version": data_version, "files": files}
+    content = {
+        "name": name,
+        "version": version,
+        "profile": profile,
+        "created_at": created_at,
+        "git_commit": git_commit,
+        "data_version": data_version,
+        "library_version": library_version,
+        "library_wheel_sha256": library_wheel_sha256,
+        "rule_digest": rule_digest,
+        "files": files,
+    }
     manifest = _parse(Manifest, json.dumps(content).encode(), folder / MANIFEST)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return manifest

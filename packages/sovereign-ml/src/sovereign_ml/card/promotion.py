@@ -93,12 +93,13 @@ def promote(
     by: str,
     why: str,
     at: datetime,
+    rule_digest: str,
     own: OwnRules = NO_OWN_RULES,
 ) -> Decision:
     """Move ``production`` to ``version`` if rules, approvals, metric and data allow it; otherwise refuse with reasons.
 
-    The card must be the one that ``version`` was registered with. Never raises for a registry that fails: that is a
-    refusal too.
+    The card must be the one that ``version`` was registered with, judged by the installed rules,
+    whose digest is ``rule_digest``. Never raises for a registry that fails: that is a refusal too.
     """
     findings, known = check(card, policy, at.date(), at="promote", own=own), card.computed_hash()
     try:
@@ -112,7 +113,10 @@ def promote(
             why=why,
             card_hash=known,
         )
-        reasons = _against(registry, card, policy, findings, move)
+        reasons = (
+            *other_rules(card, rule_digest),
+            *_against(registry, card, policy, findings, move),
+        )
         if not reasons:
             registry.move(move)
     except RegistryError as error:
@@ -209,6 +213,19 @@ def _stale(card: Card, policy: RulePolicy, today: date) -> list[str]:
         return []
     return [
         f"The test data is {age} days old (policy: {policy.max_data_age_days}): run the flow on newer data."
+    ]
+
+
+def other_rules(card: Card, rule_digest: str) -> list[str]:
+    """Return why ``card`` does not count under the rules of ``rule_digest``: others judged it."""
+    library = card.facts.library
+    if library.rule_digest == rule_digest:
+        return []
+    judged = (library.rule_digest or "unknown")[:12]
+    return [
+        f"The card was judged by the rules {judged} of {library.name} "
+        f"{library.version or 'unknown'}, installed are the rules {rule_digest[:12]}: "
+        "run `churn card` again, and every step after it."
     ]
 
 

@@ -180,6 +180,7 @@ def _wheel(folder: Path) -> Iterator[Problem]:
 
 
 def _bundle(folder: Path) -> Iterator[Problem]:
+    from sovereign_ml.bundle.library_identity import rule_digest
     from sovereign_ml.bundle.release_check import objections_to
     from sovereign_ml.bundle.sealed import read_bundle
 
@@ -188,7 +189,7 @@ def _bundle(folder: Path) -> Iterator[Problem]:
     except ValueError as error:
         yield Problem("bundle", "app/bundle", str(error))
         return
-    for reason in objections_to(bundle):
+    for reason in objections_to(bundle, rule_digest()):
         yield Problem("serving", "app/bundle", f"would not start in profile eu: {reason}")
     for path in _files(folder / "app" / "bundle"):
         if path.name not in (*bundle.manifest.files, "bundle.json"):

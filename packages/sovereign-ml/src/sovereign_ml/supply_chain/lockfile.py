@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-DISTRIBUTION = "sovereign-ml"
+from sovereign_ml.bundle.library_identity import DISTRIBUTION
 
 _PIN = re.compile(
     r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]\n]*\])?==(?P<version>[^\s;\\]+)"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cards import LIBRARY
 from sovereign_ml.bundle.sealed import rules_json, seal_bundle
 from sovereign_ml.card.rules import RulePolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
@@ -164,7 +165,7 @@ def write_bundle(folder: Path) -> Path:
         (folder / f"{name}.json").write_text(content.model_dump_json())
     (folder / "rules.json").write_text(rules_json(RULES))
     (folder / "card.json").write_text(json.dumps({"schema_version": "1"}))
-    source = {"git_commit": "0" * 40, "data_version": "d41d8cd98f00b204"}
+    source = {"git_commit": "0" * 40, "data_version": "d41d8cd98f00b204", **LIBRARY.tags()}
     seal_bundle(
         folder,
         name="acme-churn",

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 import bundles
+from cards import LIBRARY
 from sovereign_ml.bundle.sealed import read_bundle, rules_json, seal_bundle
 from sovereign_ml.decision_log import DecisionLog, open_log
 from sovereign_ml.service.access.api_keys import SCOPES, new_key, read_keys
@@ -109,7 +110,7 @@ def write_bundle(
     (folder / "rules.json").write_text(rules_json(bundles.RULES.model_copy(update=rules or {})))
     if card is not None:
         (folder / "card.json").write_text(json.dumps(card))
-    source = {"git_commit": "0" * 40, "data_version": "d41d8cd98f00b204"}
+    source = {"git_commit": "0" * 40, "data_version": "d41d8cd98f00b204", **LIBRARY.tags()}
     seal_bundle(
         folder,
         name="acme-churn",

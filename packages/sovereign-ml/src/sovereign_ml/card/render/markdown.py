@@ -98,6 +98,7 @@ def _gdpr(card: Card) -> dict[str, Any]:
         "content_sha256": card.content_hash,
         "status": card.status,
         "open_questions": len(open_questions(card)),
+        "library": card.facts.library.model_dump(mode="json"),
         "lawful_basis": card.answers.lawful_basis.used(),
         **derived,
     }

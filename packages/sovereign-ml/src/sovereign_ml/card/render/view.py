@@ -153,10 +153,29 @@ def identity(card: Card) -> list[Line]:
         "Built": run.generated_at,
         "From commit": run.git_commit,
         "Profile": run.profile,
+        "Judged by": _library(card),
+        "Library wheel, SHA-256": card.facts.library.wheel_sha256 or None,
+        "Rule code, SHA-256": card.facts.library.rule_digest,
         "Card content, SHA-256": card.content_hash or None,
         "Card schema, rules, law as of": f"{card.schema_version}, {card.rulepack_version}, {said(card.law_snapshot)}",
     }
     return [line(label, value) for label, value in named.items() if value is not None]
+
+
+LIBRARY_STATES = {
+    "released": "installed as it was released",
+    "development": "a development version, nothing released to compare with",
+    "changed": "changed after it was released",
+    None: "not recorded whether as released",
+}
+
+
+def _library(card: Card) -> str | None:
+    """Return which library held the rules and whether it was the released one."""
+    library = card.facts.library
+    if library.version is None:
+        return None
+    return f"{library.name} {library.version}, {LIBRARY_STATES[library.state]}"
 
 
 def data(card: Card) -> list[Line]:

@@ -91,6 +91,21 @@ def unknown_commit(case: Case) -> Hits:
             yield f"The {name} was made from the commit '{commit or 'unknown'}', which nobody can look up."
 
 
+@rule(
+    "R58",
+    "GDPR 5(2), 24",
+    "Install the library from the lock again, and run `churn card` and every step after it.",
+)
+def unreleased_library(case: Case) -> Hits:
+    """The library that judged the card is not as released, or outside `local` a development version."""
+    library = case.facts.library
+    name = f"{library.name} {library.version}"
+    if library.state == "changed":
+        yield f"The card was judged by a copy of {name} that was changed after it was released."
+    elif library.state != "released" and case.facts.run.profile != "local":
+        yield f"The card was judged by a development version of {name}, which nobody can look up."
+
+
 @rule("R56", "GDPR 5(2)", "Give evidence of your own; an imported status proves nothing.")
 def imported_status(case: Case) -> Hits:
     """A status imported from SageMaker, Hugging Face, MLflow or the like is used as evidence; elsewhere it warns."""

@@ -58,6 +58,24 @@ class ModelFacts(Group):
     supersedes: str | None = None
 
 
+class LibraryFacts(Group):
+    """The release of the library whose rules judged the card."""
+
+    name: str = "sovereign-ml"
+    version: str | None = fill("Release of the library", "GDPR 5(2), 24", when="always")
+    wheel_sha256: str = fill(
+        "SHA-256 of its wheel, empty where it was not installed from one",
+        "GDPR 5(2), 24",
+        default="",
+    )
+    rule_digest: str | None = fill(
+        "SHA-256 over the code of the rules", "GDPR 5(2), 24", when="always"
+    )
+    state: Literal["released", "development", "changed"] | None = fill(
+        "Installed as released, a development version, or changed since", "GDPR 5(2), 24"
+    )
+
+
 class Band(Group):
     """A band of the score and its upper limit."""
 
