@@ -25,7 +25,7 @@ from typing import Any
 from sovereign_ml.cli.composition import project_stores
 from sovereign_ml.config import settings
 from sovereign_ml.data_subjects import erasure, store_inventory
-from sovereign_ml.data_subjects.erasure_procedure import Erasure
+from sovereign_ml.data_subjects.erasure_procedure import ErasureProcedure
 from sovereign_ml.data_subjects.stores import dvc_versions
 from sovereign_ml.data_subjects.stores.feast_sqlite import entity_key
 from sovereign_ml.features.feast import VIEW
@@ -182,7 +182,7 @@ def measured(project: Path, person: str) -> int:
     dvc_versions.commit = clocked(
         "of which: the new version into the DVC cache", dvc_versions.commit
     )
-    Erasure.finish = clocked("write the receipt", Erasure.finish)  # type: ignore[method-assign]
+    ErasureProcedure.finish = clocked("write the receipt", ErasureProcedure.finish)  # type: ignore[method-assign]
     receipt = erasure.erase(project_stores(settings.load("local", project)), [person])
     print(
         json.dumps({"status": receipt.status, "places": len(receipt.removed), "parts": dict(parts)})

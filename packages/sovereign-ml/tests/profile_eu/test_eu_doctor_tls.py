@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from small_project import environment, make_project
 from sovereign_ml.config.settings import load
 from sovereign_ml.servers import doctor
-from sovereign_ml.servers.doctor import Line, examine
+from sovereign_ml.servers.doctor import HealthLine, examine
 
 PASSWORD = "p" * 24
 DAY = timedelta(days=1)
@@ -85,7 +85,7 @@ def tracking(answer: str, tls: tuple[Path, Path] | None, *, closed: bool = True)
         server.server_close()
 
 
-def look(root: Path, **knobs: str) -> Line:
+def look(root: Path, **knobs: str) -> HealthLine:
     """The line about runs and registry."""
     image = {"pipeline.image": "registry.acme.eu/churn@sha256:" + "1" * 64}
     make_project(root, **image, **{f"profile.eu.{name}": value for name, value in knobs.items()})

@@ -11,13 +11,13 @@ from service_desk import KEYS, write_bundle
 from shipped import environment
 from sovereign_ml.bundle.library_identity import LibraryIdentity
 from sovereign_ml.service.admission import admit_with
-from sovereign_ml.service.settings import Settings, SettingsError, read
+from sovereign_ml.service.settings import ServiceSettings, SettingsError, read
 
 LINE = KEYS["score"][1]
 
 
-def _eu(bundle: Path) -> Settings:
-    return Settings(bundle=bundle, profile="eu")
+def _eu(bundle: Path) -> ServiceSettings:
+    return ServiceSettings(bundle=bundle, profile="eu")
 
 
 def _card(**answers: Any) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def test_eu_does_not_start_and_says_why(tmp_path: Path, wrong: dict[str, Any], r
 def test_local_starts_with_the_same_bundle_and_warns(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    admit_with(Settings(bundle=write_bundle(tmp_path, reviewer_contact="TODO")), LIBRARY)
+    admit_with(ServiceSettings(bundle=write_bundle(tmp_path, reviewer_contact="TODO")), LIBRARY)
     (record,) = caplog.records
     assert (
         "would not start in profile eu, for 3 reasons; the first: policy.json has no reviewer"
@@ -88,7 +88,7 @@ def test_a_library_that_proves_nothing_stops_the_start_in_eu_and_warns_in_local(
     bundle = write_bundle(tmp_path, card=_card(), profile="eu")
     with pytest.raises(SettingsError, match=reason):
         admit_with(_eu(bundle), library)
-    admit_with(Settings(bundle=bundle), library)
+    admit_with(ServiceSettings(bundle=bundle), library)
     assert reason in caplog.text
 
 
@@ -98,7 +98,7 @@ def test_a_library_that_was_changed_serves_in_no_profile(tmp_path: Path, profile
     changed = replace(LIBRARY, state="changed", problems=(line,))
     bundle = write_bundle(tmp_path, card=_card(), profile="eu")
     with pytest.raises(SettingsError, match=line):
-        admit_with(Settings.model_validate({"bundle": bundle, "profile": profile}), changed)
+        admit_with(ServiceSettings.model_validate({"bundle": bundle, "profile": profile}), changed)
 
 
 def test_a_manifest_that_names_other_rules_than_its_card_does_not_start(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_bundle_that_was_changed_after_sealing_starts_nowhere(tmp_path: Path) 
     bundle = write_bundle(tmp_path)
     (bundle / "model.json").write_text((bundle / "model.json").read_text().replace("0.28", "0.29"))
     with pytest.raises(SettingsError, match="changed after the bundle was sealed"):
-        admit_with(Settings(bundle=bundle), LIBRARY)
+        admit_with(ServiceSettings(bundle=bundle), LIBRARY)
 
 
 @pytest.mark.parametrize(

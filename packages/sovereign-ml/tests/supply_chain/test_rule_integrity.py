@@ -18,7 +18,7 @@ from small_project import KEY, PROJECT, load, make_project
 from sovereign_ml.bundle.library_identity import rule_digest
 from sovereign_ml.bundle.sealed import read_manifest
 from sovereign_ml.card import approval
-from sovereign_ml.card.render import files
+from sovereign_ml.card.render import outputs
 from sovereign_ml.registry import mlflow
 from sovereign_ml.registry.approvals import APPROVALS
 
@@ -120,7 +120,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = root / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    files.write(good, root / "data" / "6_card", [])
+    outputs.write(good, root / "data" / "6_card", [])
     return folder
 
 

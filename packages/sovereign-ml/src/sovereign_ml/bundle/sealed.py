@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
-from sovereign_ml.decisions.policy import Policy
 from sovereign_ml.model.scorecard import Scorecard
 
 if TYPE_CHECKING:
-    from sovereign_ml.card.rules.policy import RulePolicy
+    from sovereign_ml.card.rules.rule_policy import RulePolicy
 
 __all__ = [
     "Bundle",
+    "DecisionPolicy",
     "FeatureContract",
     "Manifest",
-    "Policy",
     "read_bundle",
     "read_contract",
     "read_manifest",
@@ -78,7 +78,7 @@ class Bundle:
 
     model: Scorecard
     contract: FeatureContract
-    policy: Policy
+    policy: DecisionPolicy
     rules: RulePolicy
     manifest: Manifest
     card: dict[str, Any]
@@ -151,9 +151,9 @@ def read_contract(path: Path) -> FeatureContract:
     return _parse(FeatureContract, _bytes(path), path)
 
 
-def read_policy(path: Path) -> Policy:
+def read_policy(path: Path) -> DecisionPolicy:
     """Read ``policy.json``; ValueError in one line when it is missing or malformed."""
-    return _parse(Policy, _bytes(path), path)
+    return _parse(DecisionPolicy, _bytes(path), path)
 
 
 def rules_json(rules: RulePolicy) -> str:
@@ -163,7 +163,7 @@ def rules_json(rules: RulePolicy) -> str:
 
 def read_rules(path: Path) -> RulePolicy:
     """Read ``rules.json``; ValueError in one line when it is missing or malformed."""
-    from sovereign_ml.card.rules.policy import RulePolicy
+    from sovereign_ml.card.rules.rule_policy import RulePolicy
 
     content = _object(path)
     if (version := content.pop("schema_version", None)) != "1":

@@ -24,7 +24,7 @@ from sovereign_ml.errors import Misuse, Refused
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sovereign_ml.card.promotion import Decision
+    from sovereign_ml.card.promotion import PromotionDecision
     from sovereign_ml.card.rules.engine import At
     from sovereign_ml.card.schema.card import Approval, Card
     from sovereign_ml.config.settings import Settings
@@ -203,7 +203,7 @@ def _settings(profile: str | None) -> Settings:
     return settings.load(profile)
 
 
-def _announce(decision: Decision, model: str) -> None:
+def _announce(decision: PromotionDecision, model: str) -> None:
     if not decision.allowed:
         raise Refused(
             "Production stays as it is:\n"

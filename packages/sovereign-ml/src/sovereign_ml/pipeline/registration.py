@@ -11,9 +11,9 @@ from typing import Any
 from sovereign_ml.bundle.library_identity import LibraryIdentity
 from sovereign_ml.bundle.sealed import rules_json, seal_bundle
 from sovereign_ml.card.promotion import other_rules
-from sovereign_ml.card.render.files import FILES
+from sovereign_ml.card.render.outputs import FILES
 from sovereign_ml.card.rules import Finding, blocks, check
-from sovereign_ml.card.rules.policy import RulePolicy
+from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.card.schema.card import Card, read
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.tables import RegisterSettings, ScoreSettings
@@ -95,7 +95,7 @@ class Registration:
             library.rule_digest or "unknown",
             library.state or "development",
         ).tags()
-        version = mlflow.Version(
+        version = mlflow.ModelVersion(
             run_id=run["run_id"],
             card=folder,
             files=FILES,

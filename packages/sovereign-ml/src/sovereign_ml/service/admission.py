@@ -8,12 +8,12 @@ from sovereign_ml.bundle.library_identity import LibraryIdentity, identify_in_im
 from sovereign_ml.bundle.release_check import objections_to
 from sovereign_ml.bundle.sealed import Bundle, read_bundle
 from sovereign_ml.errors import Refused
-from sovereign_ml.service.settings import Settings, SettingsError
+from sovereign_ml.service.settings import ServiceSettings, SettingsError
 
 log = logging.getLogger("sovereign_ml.service")
 
 
-def admit(settings: Settings) -> Bundle:
+def admit(settings: ServiceSettings) -> Bundle:
     """Return the bundle to serve with the library that is installed here, see `admit_with`."""
     try:
         library = identify_in_image(settings.bundle.parent)
@@ -22,7 +22,7 @@ def admit(settings: Settings) -> Bundle:
     return admit_with(settings, library)
 
 
-def admit_with(settings: Settings, library: LibraryIdentity) -> Bundle:
+def admit_with(settings: ServiceSettings, library: LibraryIdentity) -> Bundle:
     """Return the bundle to serve. In profile eu anything against it stops the start, in local it warns.
 
     A library that was changed after it was released serves nothing in any profile. Raises

@@ -18,7 +18,7 @@ from sovereign_ml.egress import guard
 from sovereign_ml.service.admission import admit
 from sovereign_ml.service.app import Application
 from sovereign_ml.service.runtime import Runtime
-from sovereign_ml.service.settings import Settings, SettingsError, read
+from sovereign_ml.service.settings import ServiceSettings, SettingsError, read
 
 __all__ = [
     "PRIVATE",
@@ -62,7 +62,7 @@ def open_application(application: Application) -> None:
     start(application, settings)
 
 
-def start(application: Application, settings: Settings) -> None:
+def start(application: Application, settings: ServiceSettings) -> None:
     """Answer from the bundle and the log that ``settings`` name, if the bundle is admitted."""
     application.use(Runtime(settings, admit(settings)))
 

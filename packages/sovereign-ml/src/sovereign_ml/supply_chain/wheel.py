@@ -116,7 +116,7 @@ def _checked_record(path: Path, contents: Mapping[str, bytes], info: str) -> dic
 
 
 @dataclass(frozen=True)
-class Difference:
+class WheelDifference:
     """Files that only one of two wheels holds, and the unified diffs of those that both hold."""
 
     added: tuple[str, ...]
@@ -131,11 +131,11 @@ class Difference:
         return "\n".join([*lines, *self.changed.values()]) if lines else "The files are the same."
 
 
-def difference(old: Path, new: Path) -> Difference:
+def difference(old: Path, new: Path) -> WheelDifference:
     """Return how the files of two wheels of the library differ. RECORD follows from the others."""
     before, after = _comparable(old), _comparable(new)
     common = sorted(before.keys() & after.keys())
-    return Difference(
+    return WheelDifference(
         added=tuple(sorted(after.keys() - before.keys())),
         removed=tuple(sorted(before.keys() - after.keys())),
         changed={

@@ -8,8 +8,8 @@ import numpy as np
 from cards import LIBRARY
 from sovereign_ml.bundle.sealed import rules_json, seal_bundle
 from sovereign_ml.card.rules import RulePolicy
+from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
-from sovereign_ml.decisions.policy import Policy
 from sovereign_ml.model.scorecard import Scorecard
 
 RULES = RulePolicy(grace_days=36_500)
@@ -139,7 +139,7 @@ def _spec(name: str, unit: str, label: str, changeable: bool) -> dict[str, objec
     }
 
 
-def policy(**changed: object) -> Policy:
+def policy(**changed: object) -> DecisionPolicy:
     """Three bands; an offer is made at ``high``."""
     bands = [
         {"name": "low", "below": 0.45},
@@ -155,7 +155,7 @@ def policy(**changed: object) -> Policy:
         "human_review": False,
         "reviewer_contact": "Customer care, care@shop.example",
     }
-    return Policy.model_validate({**content, **changed})
+    return DecisionPolicy.model_validate({**content, **changed})
 
 
 def write_bundle(folder: Path) -> Path:

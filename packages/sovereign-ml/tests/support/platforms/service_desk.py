@@ -17,7 +17,7 @@ from sovereign_ml.service.access.api_keys import SCOPES, new_key, read_keys
 from sovereign_ml.service.app import Application
 from sovereign_ml.service.routes import ROUTES
 from sovereign_ml.service.runtime import Runtime
-from sovereign_ml.service.settings import Settings
+from sovereign_ml.service.settings import ServiceSettings
 
 CUSTOMER, OTHER = "0b6f1c3e9a7d4e52", "aaaabbbbccccdddd"
 KEYS = {scope: new_key(scope, [scope]) for scope in SCOPES}
@@ -133,7 +133,7 @@ def open_desk(
         "log": str(folder / "decisions.db"),
         "keys": keys,
     }
-    all_settings = Settings(**{**given, "seed_share": 0.0, **(settings or {})})
+    all_settings = ServiceSettings(**{**given, "seed_share": 0.0, **(settings or {})})
     application = Application(routes)
     runtime = Runtime(all_settings, read_bundle(all_settings.bundle))
     application.use(runtime)

@@ -8,7 +8,7 @@ from typing import Final
 from sovereign_ml.card.approval import problems
 from sovereign_ml.card.build import DERIVED_KEYS
 from sovereign_ml.card.questions import Question, missing_facts, open_questions, paste, walk
-from sovereign_ml.card.rules.engine import Case, Hit, Hits, Severity, rule
+from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
 from sovereign_ml.card.schema.derived import Derived
 
 PLACE: Final = r"\b(sage\s?maker|hugging\s?face|hf|mlflow|model card toolkit|cyclonedx)\b"
@@ -27,7 +27,7 @@ def open_answer(case: Case) -> Hits:
         tables.setdefault(question.table.partition("[")[0], []).append(question)
     for table, rows in tables.items():
         keys = ", ".join(row.path.removeprefix(table).lstrip(".") for row in rows)
-        yield Hit(
+        yield RuleHit(
             f"[{table}] is open: {keys}.", case.open_severity, paste=paste(case.card, tuple(rows))
         )
 
@@ -53,7 +53,7 @@ def typed_status(case: Case) -> Hits:
         found = (
             "The derived status in card.json is not the one computed from its answers and facts."
         )
-        yield Hit(
+        yield RuleHit(
             found,
             do="Run `churn card` again: the file was changed, or the template was updated since.",
         )
@@ -115,7 +115,7 @@ def imported_status(case: Case) -> Hits:
             FOREIGN.search(value) or (foreign and value.strip() == foreign)
         ):
             severity: Severity = "block" if EVIDENCE.search(path) else "warn"
-            yield Hit(f"{path} rests on an imported status: '{value}'.", severity)
+            yield RuleHit(f"{path} rests on an imported status: '{value}'.", severity)
     for approval in case.card.approvals:
         if FOREIGN.search(f"{approval.person} {approval.comment}"):
             yield f"The approval as {approval.role} rests on an imported status."

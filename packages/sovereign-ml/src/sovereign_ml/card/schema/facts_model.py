@@ -76,7 +76,7 @@ class LibraryFacts(Group):
     )
 
 
-class Band(Group):
+class BandFact(Group):
     """A band of the score and its upper limit."""
 
     name: str
@@ -87,7 +87,7 @@ class DecisionFacts(Group):
     """Thresholds, and how far outcomes follow the score (D)."""
 
     output_kind: Literal["score", "rank", "class", "action"] = "score"
-    bands: tuple[Band, ...] = fill(
+    bands: tuple[BandFact, ...] = fill(
         "Score bands", "GDPR 13(2)(f); C-203/22 para. 61", when="always", default=()
     )
     action_band: str | None = fill(
