@@ -103,7 +103,7 @@ def _nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         doctor,
         "_servers",
-        lambda s: [pair for pair in servers(s) if pair[0] == "runs and registry"],
+        lambda *profile: [pair for pair in servers(*profile) if pair[0] == "runs and registry"],
     )
 
 
