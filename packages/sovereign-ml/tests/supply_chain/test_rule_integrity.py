@@ -171,8 +171,8 @@ def test_a_weakened_rule_is_refused_in_one_line(team: Team, place: str) -> None:
     team.weaken_a_rule()
     done = getattr(team, place)()
     assert done.returncode == 1
-    assert WEAKENED.search(done.stderr), done.stderr
-    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert WEAKENED.search(line), line
 
 
 @pytest.mark.parametrize("place", ["check", "register", "promote"])

@@ -49,10 +49,11 @@ class Registration:
         released or has other rules than those that judged the card.
         """
         library = project_identity(self.tracking.root)
+        if objections := library.objections(self.tracking.profile):
+            raise Refused(f"Not registered: {' '.join(objections)}")
         today, own = datetime.now(UTC).date(), load_own_rules(self.project)
         findings = check(card, self.rules, today, own=own)
-        reasons = library.objections(self.tracking.profile)
-        reasons += other_rules(card, library.rule_digest)
+        reasons = other_rules(card, library.rule_digest)
         reasons += quality_gate.reasons_against(figures, self.limits)
         reasons += [f"{f.rule} ({f.article}): {f.found} {f.do}" for f in blocks(findings)]
         if reasons:
