@@ -134,9 +134,10 @@ def _below_assignment(module: str, name: str) -> str:
         if isinstance(statement, ast.ImportFrom) and name in {a.name for a in statement.names}:
             return _below_assignment(str(statement.module), name)
     for statement, following in pairwise(body):
-        is_text = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
-        if is_text and name in _assigned(statement):
-            return inspect.cleandoc(str(following.value.value))
+        if name not in _assigned(statement) or not isinstance(following, ast.Expr):
+            continue
+        if isinstance(following.value, ast.Constant) and isinstance(following.value.value, str):
+            return inspect.cleandoc(following.value.value)
     return ""
 
 
