@@ -122,5 +122,5 @@ def flow(small: Path, churn: Churn) -> Path:
 
 @pytest.fixture(scope="session")
 def settings(small: Path) -> Settings:
-    """Return the settings of the copy; ``settings.path("raw")`` is the folder of an artifact."""
+    """Return the settings of the copy: ``settings.path("raw")`` is the folder of an artifact."""
     return load(root=small, environ=environment(small))

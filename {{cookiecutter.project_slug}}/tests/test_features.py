@@ -1,4 +1,4 @@
-"""Features look only at the past, the label only at the future; figures match those by hand."""
+"""Features look only at the past, the label only at the future."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_the_service_answers(flow: Path, settings: Settings) -> None:
 
 
 def _answer(service: subprocess.Popen[str], address: str) -> int:
-    """Return the status of the first answer; a service that ends instead fails the test."""
+    """Return the status of the first answer. Fails where the service ends instead."""
     for _ in range(600):
         if service.poll() is not None:
             pytest.fail(f"The service ended: {service.stderr and service.stderr.read()}")

@@ -27,6 +27,7 @@ def spoiled(flow: Path, settings: Settings, tmp_path: Path) -> Path:
     raw = tmp_path / "raw"
     shutil.copytree(settings.path("raw"), raw)
     table = pd.read_parquet(raw / "transactions.parquet")
+    table[BOUNDED.name] = table[BOUNDED.name].astype("float64")
     table.loc[0, BOUNDED.name] = float(BOUNDED.maximum or 0) + 1
     table.to_parquet(raw / "transactions.parquet", index=False)
     return raw

@@ -132,10 +132,10 @@ def _below_assignment(module: str, name: str) -> str:
         if isinstance(statement, ast.ImportFrom) and name in {a.name for a in statement.names}:
             return _below_assignment(str(statement.module), name)
     for statement, following in pairwise(body):
-        if not isinstance(following, ast.Expr) or name not in _assigned(statement):
+        if name not in _assigned(statement) or not isinstance(following, ast.Expr):
             continue
-        if isinstance(following.value, ast.Constant):
-            return inspect.cleandoc(str(following.value.value))
+        if isinstance(following.value, ast.Constant) and isinstance(following.value.value, str):
+            return inspect.cleandoc(following.value.value)
     return ""
 
 

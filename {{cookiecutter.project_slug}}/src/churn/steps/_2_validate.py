@@ -18,7 +18,7 @@ from churn.expectations import suite
 def validate(
     raw: Path, output: Path, *, config: ValidateSettings, project: ProjectSettings
 ) -> None:
-    """Check each table of ``raw``; write the valid rows, the rejected rows and an HTML report.
+    """Write the valid rows of each table, the rejected rows and an HTML report.
 
     Raises Refused if more than ``[validate] max_rejected_share`` of the transactions are rejected.
     Report and rejected rows are then in ``<output>_refused``, which no later step reads.

@@ -36,15 +36,7 @@ def evaluate(
     scorecard = scorecards.read(model_folder / "model.json")
     pipeline = skops.read(model_folder / "scorecard.skops", model.TRUSTED_TYPES)
     boosting = skops.read(model_folder / "benchmark.skops", model.TRUSTED_TYPES)
-    c = read_json(model_folder / "summary.json")["c"]
-    # How the model of step 4 was trained: some figures need it trained again, on other rows.
-    procedure = report.Procedure(
-        fit=lambda rows: model.fit(model.scorecard_estimator(rows, c, train), rows),
-        inputs=model.inputs,
-        target=TARGET,
-        numeric=NUMERIC,
-        categorical=CATEGORICAL,
-    )
+    procedure = _procedure(read_json(model_folder / "summary.json")["c"], train)
     p = scorecard.probability(model.columns(test))
     results: dict[str, Any] = {"test_cutoff": f"{newest:%Y-%m-%d}"}
     results |= report.figures(
@@ -83,3 +75,14 @@ def evaluate(
             headline=f"ROC AUC {auc['value']:.3f} ({auc['low']:.3f}-{auc['high']:.3f}), "
             f"Brier {brier['value']:.3f}",
         )
+
+
+def _procedure(c: float, train: TrainSettings) -> report.Procedure:
+    """Return how step 4 trained its model: some figures need it trained again, on other rows."""
+    return report.Procedure(
+        fit=lambda rows: model.fit(model.scorecard_estimator(rows, c, train), rows),
+        inputs=model.inputs,
+        target=TARGET,
+        numeric=NUMERIC,
+        categorical=CATEGORICAL,
+    )
