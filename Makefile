@@ -67,7 +67,7 @@ lint: environment ## format, lint, import rules, declared dependencies, without 
 	@cd '$(PROJECT)' && $(STAGES) check
 
 types: environment ## strict types of the library, the project and the tests
-	@$(BIN)/mypy $(LIBRARY)/src
+	@cd $(LIBRARY) && ../../$(BIN)/mypy src
 	@cd '$(PROJECT)' && ../$(BIN)/mypy src serve
 	@$(BIN)/mypy tests packages/release.py
 

@@ -81,7 +81,7 @@ def compute(
         f.name if f.dtype == "string" else f"CAST({f.name} AS DOUBLE) AS {f.name}" for f in FEATURES
     )
     connection.execute(
-        "CREATE OR REPLACE TABLE snapshots AS "
+        "CREATE OR REPLACE TABLE snapshots AS "  # noqa: S608  names of the contract
         f"SELECT customer_id, cut AS event_timestamp, {names} FROM wide ORDER BY cut, customer_id"
     )
 
