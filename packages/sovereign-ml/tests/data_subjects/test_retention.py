@@ -179,9 +179,8 @@ def test_outputs_of_old_notebooks_are_emptied_and_their_code_stays(tmp_path: Pat
         "execution_count": 3,
     }
     path.write_text(json.dumps({"cells": [cell, {"cell_type": "markdown", "source": ["Hi"]}]}))
-    keeper = NotebookOutputs(
-        "notebooks", RetentionRule(period="P1M", start="written"), Root(tmp_path), tmp_path
-    )  # type: ignore[arg-type]
+    rule = RetentionRule(period="P1M", start="written")
+    keeper = NotebookOutputs("notebooks", rule, tmp_path, tmp_path)
     later = datetime.now(UTC) + timedelta(days=40)
     assert keeper.due(datetime.now(UTC)) == []
     keeper.expire(keeper.due(later))
@@ -190,11 +189,6 @@ def test_outputs_of_old_notebooks_are_emptied_and_their_code_stays(tmp_path: Pat
         "Hi"
     ]
     assert keeper.due(later + timedelta(days=400)) == []
-
-
-class Root:
-    def __init__(self, root: Path) -> None:
-        self.root = root
 
 
 @pytest.mark.parametrize(
