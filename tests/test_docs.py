@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
+
 from bake import ROOT, tracked
 from sovereign_ml.cli.main import application
-from typer.main import get_command
 
 PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 LIBRARY = ROOT / "packages" / "sovereign-ml"

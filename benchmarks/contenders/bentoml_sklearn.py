@@ -1,4 +1,4 @@
-"""What a team writes first: a BentoML service that calls scikit-learn; no log, no reasons, no keys."""
+"""A plain BentoML service that calls scikit-learn, without log, reasons or keys."""
 
 from __future__ import annotations
 

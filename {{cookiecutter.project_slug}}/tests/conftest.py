@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomlkit
-
 import sovereign_ml
+import tomlkit
 from sovereign_ml.config.settings import Settings, load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -123,5 +122,5 @@ def flow(small: Path, churn: Churn) -> Path:
 
 @pytest.fixture(scope="session")
 def settings(small: Path) -> Settings:
-    """Return the settings of the copy; ``settings.path("raw")`` is the folder of an artifact."""
+    """Return the settings of the copy: ``settings.path("raw")`` is the folder of an artifact."""
     return load(root=small, environ=environment(small))

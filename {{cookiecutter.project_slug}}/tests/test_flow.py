@@ -15,11 +15,11 @@ from urllib.request import urlopen
 import pandas as pd
 import pytest
 import yaml
+from sovereign_ml.config.settings import Settings
 
 from churn.contract import FEATURES, TARGET
 from churn.project import PROJECT
 from conftest import ROOT, Churn, environment
-from sovereign_ml.config.settings import Settings
 
 
 def test_every_step_writes_its_artifact(flow: Path, settings: Settings) -> None:
@@ -96,7 +96,7 @@ def test_the_service_answers(flow: Path, settings: Settings) -> None:
 
 
 def _answer(service: subprocess.Popen[str], address: str) -> int:
-    """Return the status of the first answer; a service that ends instead fails the test."""
+    """Return the status of the first answer. Fails where the service ends instead."""
     for _ in range(600):
         if service.poll() is not None:
             pytest.fail(f"The service ended: {service.stderr and service.stderr.read()}")

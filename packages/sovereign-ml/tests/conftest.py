@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from small_project import load, make_project, run
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 from sovereign_ml.egress.telemetry import silence

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
-
-from churn.contract import FEATURES, WINDOWS
 from sovereign_ml.config.tables import FeatureSettings
 from sovereign_ml.errors import Refused
 from sovereign_ml.storage import duckdb as db
+
+from churn.contract import FEATURES, WINDOWS
 
 
 def cutoffs(last_event: datetime, config: FeatureSettings) -> tuple[list[datetime], datetime]:
@@ -31,7 +31,7 @@ def cutoffs(last_event: datetime, config: FeatureSettings) -> tuple[list[datetim
 
 
 def load(valid: Path) -> duckdb.DuckDBPyConnection:
-    """Return a connection with the valid transactions as ``lines``; the time ``ts`` is in UTC."""
+    """Return a connection with the table ``lines``: valid transactions, with ``ts`` in UTC."""
     connection = db.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(
@@ -81,8 +81,8 @@ def compute(
         f.name if f.dtype == "string" else f"CAST({f.name} AS DOUBLE) AS {f.name}" for f in FEATURES
     )
     connection.execute(
-        f"CREATE OR REPLACE TABLE snapshots AS SELECT customer_id, cut AS event_timestamp, "  # noqa: S608
-        f"{names} FROM wide ORDER BY cut, customer_id"
+        "CREATE OR REPLACE TABLE snapshots AS "
+        f"SELECT customer_id, cut AS event_timestamp, {names} FROM wide ORDER BY cut, customer_id"
     )
 
 

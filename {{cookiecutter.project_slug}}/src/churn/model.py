@@ -23,10 +23,10 @@ from sklearn.preprocessing import (
     OrdinalEncoder,
     SplineTransformer,
 )
-
-from churn.contract import CATEGORICAL, NUMERIC, TARGET
 from sovereign_ml.config.tables import TrainSettings
 from sovereign_ml.model.scorecard import Floats
+
+from churn.contract import CATEGORICAL, NUMERIC, TARGET
 
 BENCHMARK = "HistGradientBoostingClassifier"
 TRUSTED_TYPES = (
@@ -37,7 +37,7 @@ TRUSTED_TYPES = (
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
-"""Types in the two pipelines beyond those that skops trusts by itself; each was reviewed."""
+"""Reviewed types in the two pipelines, beyond those that skops trusts by itself."""
 
 
 def scorecard_estimator(frame: pd.DataFrame, c: float, config: TrainSettings) -> Pipeline:
@@ -73,7 +73,7 @@ def _knots(frame: pd.DataFrame, count: int) -> dict[str, Floats]:
 
 
 def quantiles(column: pd.Series[float], count: int) -> Floats:
-    """Return distinct quantiles from 1 % to 99 % in three digits; none of an empty column.
+    """Return distinct quantiles from 1 % to 99 % in three digits, none of an empty column.
 
     Rounding and the two ends keep any single customer's extreme value out of the model.
     """
@@ -86,7 +86,7 @@ def quantiles(column: pd.Series[float], count: int) -> Floats:
 
 
 def _curve(values: pd.Series[float], knots: Floats) -> Pipeline:
-    """Return the piecewise-linear curve of one column; a missing value counts as the median."""
+    """Return the piecewise-linear curve of one column. The median stands for a missing value."""
     fill = SimpleImputer(strategy="constant", fill_value=float(values.median()))
     asinh = FunctionTransformer(np.arcsinh)  # a logarithm that also takes zero and net returns
     spline = SplineTransformer(degree=1, knots=np.arcsinh(knots)[:, None], extrapolation="constant")
@@ -112,7 +112,7 @@ def benchmark_estimator(config: TrainSettings) -> Pipeline:
 
 
 def fit(estimator: Pipeline, frame: pd.DataFrame) -> Pipeline:
-    """Fit ``estimator`` on the features and the label of ``frame``; return it."""
+    """Return ``estimator``, fitted on the features and the label of ``frame``."""
     return estimator.fit(inputs(frame), frame[TARGET].to_numpy())
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
+from sovereign_ml.model.scorecard import Curve, Floats, Levels, Scorecard
 
 from churn.contract import CATEGORICAL, NUMERIC, TARGET
 from churn.model import columns, quantiles
-from sovereign_ml.model.scorecard import Curve, Floats, Levels, Scorecard
 
 DIGITS = 12
 """Significant digits of model.json: far finer than 1e-9 in probability, and still readable."""
@@ -63,7 +63,7 @@ def _curve(estimator: Pipeline, name: str, weights: dict[str, Floats]) -> Curve:
 def _flat_curve(
     estimator: Pipeline, name: str, frame: pd.DataFrame, weights: dict[str, Floats]
 ) -> Curve:
-    """Return a flat curve for a number that the fit left out; only a missing value may count."""
+    """Return a flat curve for a number that the fit left out. Only a missing value may count."""
     values = quantiles(frame[name], 2)
     value = float(values[0]) if len(values) else 0.0
     return Curve(
@@ -83,7 +83,7 @@ def _missing_weight(estimator: Pipeline, name: str, weights: dict[str, Floats]) 
 
 
 def _levels(estimator: Pipeline, name: str, weights: Floats) -> Levels:
-    """Return the value of each frequent category; the encoder's last column holds the rare ones."""
+    """Return the value of each frequent category, and of the rare ones in the last column."""
     encoder = estimator.named_steps["columns"].named_transformers_[name]
     infrequent = encoder.infrequent_categories_[0]
     rare = set() if infrequent is None else set(infrequent)

@@ -19,7 +19,7 @@ from sovereign_ml.storage.artifacts import need
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["model_in_words", "open_project", "training_set"]
+__all__ = ["OpenProject", "open_project"]
 
 
 @dataclass(frozen=True)

@@ -237,7 +237,12 @@ class Project:
         return import_module(f"{self.package}.{name}")
 
     def feature_contract(self) -> FeatureContract:
-        """Return ``contract.json``: the features, and the links between them."""
+        """Return ``contract.json``: the features, and the links between them.
+
+        Raises Misuse for a feature that is listed twice and for a link to one that is not listed.
+        """
+        from pydantic import ValidationError
+
         from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
 
         names = FeatureSpec.model_fields
@@ -245,7 +250,11 @@ class Project:
             FeatureSpec(**{name: getattr(feature, name) for name in names})
             for feature in self.features
         )
-        return FeatureContract(features=specs, links=self.links())
+        try:
+            return FeatureContract(features=specs, links=self.links())
+        except ValidationError as error:
+            problem = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+            raise Misuse(f"The contract of the features is wrong: {problem}.") from None
 
 
 def load_project(root: Path) -> Project:

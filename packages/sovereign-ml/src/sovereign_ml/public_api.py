@@ -56,7 +56,7 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "sovereign_ml.features.feast_stores": ("alone",),
         "sovereign_ml.kubeflow.tasks": ("Tasks",),
         "sovereign_ml.model.scorecard": ("Curve", "Floats", "Levels", "Scorecard", "read"),
-        "sovereign_ml.notebook": ("model_in_words", "open_project", "training_set"),
+        "sovereign_ml.notebook": ("OpenProject", "open_project"),
         "sovereign_ml.pipeline.batch_scoring": (
             "ScoringGate",
             "current_customers",
@@ -119,10 +119,8 @@ def meaning(module: str, name: str) -> str:
     A constant or type alias is documented by the string below its assignment.
     """
     value = getattr(import_module(module), name)
-    if inspect.isclass(value) or inspect.isfunction(value):
-        text = inspect.getdoc(value) or ""
-    else:
-        text = _below_assignment(module, name)
+    documented = inspect.isclass(value) or inspect.isfunction(value)
+    text = inspect.getdoc(value) or "" if documented else _below_assignment(module, name)
     first = " ".join(text.partition("\n\n")[0].split())
     return first.replace("``", "`").replace("|", "\\|")
 
@@ -134,9 +132,10 @@ def _below_assignment(module: str, name: str) -> str:
         if isinstance(statement, ast.ImportFrom) and name in {a.name for a in statement.names}:
             return _below_assignment(str(statement.module), name)
     for statement, following in pairwise(body):
-        is_text = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
-        if is_text and name in _assigned(statement):
-            return inspect.cleandoc(str(following.value.value))
+        if name not in _assigned(statement) or not isinstance(following, ast.Expr):
+            continue
+        if isinstance(following.value, ast.Constant) and isinstance(following.value.value, str):
+            return inspect.cleandoc(following.value.value)
     return ""
 
 

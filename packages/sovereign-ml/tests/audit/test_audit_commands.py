@@ -130,7 +130,7 @@ def test_a_lock_without_hashes_is_wrong_use(tmp_path):
 
 
 def test_the_example_policy_of_the_docs_is_valid():
-    from sovereign_ml.audit import Policy
+    from sovereign_ml.audit import AuditPolicy
 
     text = '[allow]\npersonal_data = ["EU_OWNED", "SELF_DECLARED"]\nmodel = ["EU_OWNED"]\n'
-    assert not Policy.model_validate(tomllib.loads(text)).allows("US", "telemetry")
+    assert not AuditPolicy.model_validate(tomllib.loads(text)).allows("US", "telemetry")

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from small_project import PROJECT
-from sovereign_ml.audit import Policy
+from sovereign_ml.audit import AuditPolicy
 from sovereign_ml.audit.notebooks import scan_notebook, scan_notebooks
 from sovereign_ml.audit.secrets import scan_secrets, secrets_in, unread
 from wheels import write_wheel
@@ -134,7 +134,10 @@ def test_a_reference_to_a_secret_is_none(text):
 
 def test_the_project_itself_holds_no_secret_and_no_data_in_notebooks():
     for root in (PROJECT, PACKAGE):
-        assert scan_secrets(root, Policy().exclude) + scan_notebooks(root, Policy().exclude) == []
+        assert (
+            scan_secrets(root, AuditPolicy().exclude) + scan_notebooks(root, AuditPolicy().exclude)
+            == []
+        )
 
 
 WORDS = b'password = "' + b"a1b2c3d4e5" + b'"\n'

@@ -15,10 +15,11 @@ from typer.testing import CliRunner
 from bundles import write_bundle
 from cards import card, good_facts
 from small_project import PROJECT, rendered
+from sovereign_ml.bundle.library_identity import rule_digest
 from sovereign_ml.bundle.sealed import read_bundle, read_manifest, seal_bundle
 from sovereign_ml.card import build
-from sovereign_ml.card.promotion import Move, RegistryError
-from sovereign_ml.card.render import files
+from sovereign_ml.card.promotion import AliasMove, RegistryError
+from sovereign_ml.card.render import outputs
 from sovereign_ml.card.schema import Card, Facts
 from sovereign_ml.cli.card import app, list_open
 from sovereign_ml.config import settings as churn_settings
@@ -31,6 +32,7 @@ NOW = datetime.now(UTC)
 RECENT = {
     "evaluation.test_cutoff": (NOW - timedelta(days=20)).date(),
     "run.generated_at": NOW,
+    "library.rule_digest": rule_digest(),
     "review.tested_on": (NOW - timedelta(days=20)).date(),
 }
 TIMELY = {"model.review_due": (NOW + timedelta(days=100)).date()}
@@ -99,7 +101,7 @@ def registered(of: Card, roc_auc: float = 0.74) -> str:
 def bundled(project: Path, of: Card) -> Path:
     """A sealed bundle with this card, where step 7 puts it."""
     folder = write_bundle(project / "data" / "7_bundle")
-    files.write(of, folder, [])
+    outputs.write(of, folder, [])
     seal_bundle(
         folder,
         **read_manifest(folder / "bundle.json").model_dump(exclude={"schema_version", "files"}),
@@ -246,7 +248,9 @@ def test_a_move_that_fails_leaves_no_trace_in_the_history(project: Path) -> None
     registry = MlflowRegistry(churn_settings.load().tracking)
     with pytest.raises(RegistryError):
         registry.move(
-            Move(kind="promote", version="99", previous=None, by=CRM, at=NOW, why="no such version")
+            AliasMove(
+                kind="promote", version="99", previous=None, by=CRM, at=NOW, why="no such version"
+            )
         )
     assert registry.history() == ()
     assert registry.production() is None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from small_project import churn, configure, environment
 
 New = Callable[..., Path]

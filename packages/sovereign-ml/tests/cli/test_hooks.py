@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
 from small_project import environment, make_clone
 
 pytestmark = pytest.mark.flow

@@ -17,10 +17,10 @@ from pathlib import Path
 import grimp
 import pytest
 import yaml
-from churn.project import PROJECT as CHURN
-from small_project import PROJECT, make_clone
 from typer.main import get_command
 
+from churn.project import PROJECT as CHURN
+from small_project import PROJECT, make_clone
 from sovereign_ml.cli.main import application
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.kubeflow import components

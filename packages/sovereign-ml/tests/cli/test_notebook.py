@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from small_project import PROJECT
 from sovereign_ml import notebook
 from sovereign_ml.config.settings import ENVIRONMENT, Settings

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 import sovereign_ml
 
 SOURCE = Path(sovereign_ml.__file__).parent

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from churn import features
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 import bundles
+from churn import features
 from small_project import KEY, configure, load, make_project
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.decision_log import Draft, Entry, open_log
-from sovereign_ml.decisions.policy import decide
+from sovereign_ml.decisions.decision_policy import decide
 from sovereign_ml.pipeline import flow, source
 from sovereign_ml.privacy import suppression
 from sovereign_ml.project import load_project

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from searching import places
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.data_subjects import erasure, retention

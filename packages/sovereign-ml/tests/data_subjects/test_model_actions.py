@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import tomlkit
+
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.data_subjects import erasure
 from sovereign_ml.data_subjects.receipts import Receipt

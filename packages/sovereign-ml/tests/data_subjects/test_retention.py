@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from small_project import commit, configure
-from sovereign_ml.config.retention import Retention, Rule, back, shorter_than_log_minimum
+from sovereign_ml.config.retention import (
+    RetentionRule,
+    RetentionSettings,
+    back,
+    shorter_than_log_minimum,
+)
 from sovereign_ml.data_subjects import retention
 from sovereign_ml.data_subjects.stores import mlflow_runs
 from sovereign_ml.decision_log import open_log, verify
@@ -174,7 +180,7 @@ def test_outputs_of_old_notebooks_are_emptied_and_their_code_stays(tmp_path: Pat
     }
     path.write_text(json.dumps({"cells": [cell, {"cell_type": "markdown", "source": ["Hi"]}]}))
     keeper = NotebookOutputs(
-        "notebooks", Rule(period="P1M", start="written"), Root(tmp_path), tmp_path
+        "notebooks", RetentionRule(period="P1M", start="written"), Root(tmp_path), tmp_path
     )  # type: ignore[arg-type]
     later = datetime.now(UTC) + timedelta(days=40)
     assert keeper.due(datetime.now(UTC)) == []
@@ -208,14 +214,16 @@ def test_a_period_counts_back_in_the_calendar(now: str, period: str, then: str) 
 @pytest.mark.parametrize("wrong", ["", "P", "24M", "forever", "P1.5Y", "PT5H", "P-1M"])
 def test_a_period_that_is_none_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match="ISO 8601"):
-        Rule(period=wrong, start="written")
+        RetentionRule(period=wrong, start="written")
 
 
 def test_a_start_event_that_is_not_stored_is_refused() -> None:
     with pytest.raises(ValueError, match="only be 'purchase'"):
-        Retention(raw=Rule(period="P1M", start="written"))
+        RetentionSettings(raw=RetentionRule(period="P1M", start="written"))
 
 
 def test_decisions_kept_for_less_than_six_months_are_below_the_minimum_for_logs() -> None:
-    assert not shorter_than_log_minimum(Retention(), NOW)
-    assert shorter_than_log_minimum(Retention(decisions=Rule(period="P5M", start="decided")), NOW)
+    assert not shorter_than_log_minimum(RetentionSettings(), NOW)
+    assert shorter_than_log_minimum(
+        RetentionSettings(decisions=RetentionRule(period="P5M", start="decided")), NOW
+    )

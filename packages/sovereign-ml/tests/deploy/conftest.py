@@ -68,8 +68,6 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The stand-in for the sota CLI, with the key where the real one looks for it."""
     monkeypatch.setenv("SOTA_API_KEY", KEY)
     program = tmp_path / "sota"
-    program.write_text(
-        f'#!/bin/sh\nexec "{sys.executable}" "{fake_sota.__file__}" "$@"\n'
-    )
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{fake_sota.__file__}" "$@"\n')
     program.chmod(0o755)
     return str(program)

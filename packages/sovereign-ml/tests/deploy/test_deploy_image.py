@@ -8,8 +8,8 @@ import urllib.request
 
 import pytest
 
-from cards import card, signed
 from built_wheel import naming
+from cards import card, signed
 from desks import BASE_IMAGE, UNSIGNED, write_bundle
 from image import build
 from servers import free_port, postgres

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+
 from sovereign_ml.config.tables import RegisterSettings
 from sovereign_ml.evaluation import quality_gate
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
+
 from sovereign_ml.evaluation import metrics
 
 RNG = np.random.default_rng(0)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from churn.contract import CATEGORICAL, NUMERIC
 from sovereign_ml.evaluation import drift
 from sovereign_ml.evaluation.drift import distance

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from churn.project import PROJECT
 from small_project import churn, load
 from sovereign_ml.config.settings import Settings

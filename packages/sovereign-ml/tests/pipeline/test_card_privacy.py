@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+
 from sovereign_ml.model.scorecard import Scorecard
 from sovereign_ml.pipeline.card_facts.model_privacy import privacy
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from sealing import sealed
 from small_project import (
     LIBRARY,
@@ -26,7 +27,6 @@ from small_project import (
     make_clone,
     on_a_terminal,
 )
-
 from sovereign_ml.project import STANDARD_STEPS as STEPS
 from sovereign_ml.project import Step
 

@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+
 from churn.project import PROJECT
 from small_project import PROGRAMS, churn, commit, configure, environment, load, make_clone
-
 from sovereign_ml.cli.main import application
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline import flow, source

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from small_project import load
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline import source

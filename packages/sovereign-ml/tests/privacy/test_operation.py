@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from small_project import load, step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.decision_log import Draft, open_log

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sovereign_ml.pseudonyms import parse_key, pseudonyms, read_or_make_keys
 
 KEY, OTHER = b"k" * 32, b"o" * 32

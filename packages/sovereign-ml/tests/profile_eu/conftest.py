@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 import servers
 from cloud import Cloud, Done, make_eu_project, need_servers
 from small_project import churn, commit
-
 from sovereign_ml.config.settings import ENVIRONMENT
 
 

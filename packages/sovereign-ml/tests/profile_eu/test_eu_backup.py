@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+
 import servers
 from cloud import Cloud
-from mlflow import MlflowClient
 from small_project import churn, configure
-
 from sovereign_ml.decision_log import open_log
 from sovereign_ml.decision_log.entries import Draft
 from sovereign_ml.errors import Misuse

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from cloud import Cloud
 from cluster_double import Cluster
 from small_project import KEY, environment
-
 from sovereign_ml.config.settings import Settings, load
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import servers
 from cloud import Cloud
 from small_project import churn, configure, environment, make_project
 from sovereign_ml.config.settings import Settings, load
 from sovereign_ml.servers import health_checks
-from sovereign_ml.servers.doctor import Line, examine
+from sovereign_ml.servers.doctor import HealthLine, examine
 
 NAMES = [
     "object storage",
@@ -36,14 +37,14 @@ def place(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_project(tmp_path_factory.mktemp("doctor") / "acme-churn", **cloud.knobs())
 
 
-def look(root: Path, cloud: Cloud, name: str, **given: str) -> Line:
+def look(root: Path, cloud: Cloud, name: str, **given: str) -> HealthLine:
     """The line about ``name``."""
     settings = load("eu", root, environment(root, **cloud.client_environ(**given)))
     [line] = [line for line in lines(settings) if line.name.startswith(name)]
     return line
 
 
-def lines(settings: Settings) -> list[Line]:
+def lines(settings: Settings) -> list[HealthLine]:
     """Every line of doctor."""
     card = settings.root / "model_card.toml"
     return list(examine(settings.profile, settings.secrets, settings.tracking, card))

@@ -19,11 +19,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from small_project import environment, make_project
 
+from small_project import environment, make_project
 from sovereign_ml.config.settings import load
 from sovereign_ml.servers import doctor
-from sovereign_ml.servers.doctor import Line, examine
+from sovereign_ml.servers.doctor import HealthLine, examine
 
 PASSWORD = "p" * 24
 DAY = timedelta(days=1)
@@ -85,7 +85,7 @@ def tracking(answer: str, tls: tuple[Path, Path] | None, *, closed: bool = True)
         server.server_close()
 
 
-def look(root: Path, **knobs: str) -> Line:
+def look(root: Path, **knobs: str) -> HealthLine:
     """The line about runs and registry."""
     image = {"pipeline.image": "registry.acme.eu/churn@sha256:" + "1" * 64}
     make_project(root, **image, **{f"profile.eu.{name}": value for name, value in knobs.items()})
@@ -103,7 +103,7 @@ def _nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         doctor,
         "_servers",
-        lambda *asked: [pair for pair in servers(*asked) if pair[0] == "runs and registry"],
+        lambda *profile: [pair for pair in servers(*profile) if pair[0] == "runs and registry"],
     )
 
 

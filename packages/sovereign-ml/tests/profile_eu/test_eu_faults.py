@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+
 import servers
 from bad_storage import bad_storage, busy_for, expired_after
 from cloud import Cloud, Done

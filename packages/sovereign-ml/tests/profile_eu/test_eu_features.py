@@ -11,9 +11,9 @@ import httpx
 import pandas as pd
 import pytest
 import redis
+
 from cloud import Cloud, Done
 from small_project import churn, environment
-
 from sovereign_ml.config.settings import load
 from sovereign_ml.features import feast
 

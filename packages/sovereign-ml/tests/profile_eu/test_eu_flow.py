@@ -7,9 +7,9 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+
 from cloud import Cloud, Done, make_eu_project
 from small_project import churn, environment
-
 from sovereign_ml.config.settings import load
 from sovereign_ml.storage import dvc
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 import servers
 from cloud import need_servers
 

@@ -16,14 +16,13 @@ import pandas as pd
 import psycopg
 import pytest
 import redis
+
 import servers
 from cloud import Cloud, Done
 from cluster_double import Cluster
 from searching import held
 from shipped import service
 from small_project import KEY, churn, commit, configure, environment
-from world import decide, inputs
-
 from sovereign_ml.bundle.sealed import read_bundle
 from sovereign_ml.cli.composition import project_stores
 from sovereign_ml.config.settings import load
@@ -31,6 +30,7 @@ from sovereign_ml.data_subjects import receipts, retention
 from sovereign_ml.decision_log import open_log, verify
 from sovereign_ml.decision_log.entries import Draft
 from sovereign_ml.privacy import retention_plan
+from world import decide, inputs
 
 DATABASES = {
     "CHURN_TRACKING_DATABASE_URL": "mlflow3",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import servers
 import yaml
+
+import servers
 from cloud import Cloud
 from small_project import PROJECT, churn, configure
-
 from sovereign_ml.config.settings import ENVIRONMENT
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from churn.project import PROJECT
 from cloud import Cloud, make_eu_project
 from kubeflow_double import Kubeflow, kubeflow
@@ -18,7 +19,6 @@ from small_project import churn, commit, configure, environment
 from sovereign_ml.cli.composition import cluster
 from sovereign_ml.config.settings import load
 from sovereign_ml.kubeflow.submit import check, compile_checked
-from sovereign_ml.project import load_project
 
 TOKEN = "t" * 32
 RAW, BUNDLE, FEATURES = (

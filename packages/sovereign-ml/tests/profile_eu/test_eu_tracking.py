@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from cloud import Cloud, Done
 
 NAME, PASSWORD = "analyst", "a" * 24

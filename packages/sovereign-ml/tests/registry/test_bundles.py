@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from small_project import PROJECT
 from sovereign_ml.bundle.sealed import read_bundle
 from sovereign_ml.config.settings import ENVIRONMENT, Settings

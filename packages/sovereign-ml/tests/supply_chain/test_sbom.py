@@ -74,6 +74,14 @@ def test_every_lock_of_the_project_gives_a_valid_document_with_every_package(nam
     assert sum(len(names) for names in licences(pins).values()) == len(pins)
 
 
+def test_the_library_is_listed_with_version_and_the_hash_of_its_wheel(tmp_path):
+    text = f"{LOCK}sovereign-ml==2026.11.0 \\\n    --hash=sha256:{'e' * 64}\n"
+    document = sbom(read_lock(lock(tmp_path, text)), name="acme-churn", version="1")
+    (library,) = [part for part in document["components"] if part["name"] == "sovereign-ml"]
+    assert library["version"] == "2026.11.0"
+    assert library["externalReferences"][0]["hashes"] == [{"alg": "SHA-256", "content": "e" * 64}]
+
+
 def test_the_same_lock_gives_the_same_bytes(tmp_path):
     pins = read_lock(lock(tmp_path))
     first, second = (json.dumps(sbom(pins, name="a", version="1")) for _ in range(2))

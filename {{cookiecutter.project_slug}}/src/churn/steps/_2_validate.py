@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-
-from churn.contract import TABLES
-from churn.expectations import suite
 from sovereign_ml.config.tables import ProjectSettings, ValidateSettings
 from sovereign_ml.errors import Refused
 from sovereign_ml.pipeline.great_expectations import broken_rows, run
 from sovereign_ml.pipeline.validation_report import forget_refusal, refused_folder, report
 from sovereign_ml.storage.artifacts import need, read_json, summarise, writing
 
+from churn.contract import TABLES
+from churn.expectations import suite
+
 
 def validate(
     raw: Path, output: Path, *, config: ValidateSettings, project: ProjectSettings
 ) -> None:
-    """Check each table of ``raw``; write the valid rows, the rejected rows and an HTML report.
+    """Write the valid rows of each table, the rejected rows and an HTML report.
 
     Raises Refused if more than ``[validate] max_rejected_share`` of the transactions are rejected.
     Report and rejected rows are then in ``<output>_refused``, which no later step reads.

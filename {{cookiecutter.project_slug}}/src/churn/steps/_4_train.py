@@ -8,6 +8,14 @@ import mlflow
 import numpy as np
 import pandas as pd
 from sklearn.metrics import log_loss
+from sklearn.pipeline import Pipeline
+from sovereign_ml.config.connections import Tracking
+from sovereign_ml.config.tables import FeatureSettings, TrainSettings
+from sovereign_ml.errors import Refused
+from sovereign_ml.pipeline.lineage import Lineage
+from sovereign_ml.registry import skops
+from sovereign_ml.registry.mlflow import training_run
+from sovereign_ml.storage.artifacts import need, summarise, write_json, writing
 
 from churn.contract import TARGET
 from churn.model import (
@@ -19,13 +27,6 @@ from churn.model import (
     training_set,
 )
 from churn.scorecard import to_scorecard
-from sovereign_ml.config.connections import Tracking
-from sovereign_ml.config.tables import FeatureSettings, TrainSettings
-from sovereign_ml.errors import Refused
-from sovereign_ml.pipeline.lineage import Lineage
-from sovereign_ml.registry import skops
-from sovereign_ml.registry.mlflow import training_run
-from sovereign_ml.storage.artifacts import need, summarise, write_json, writing
 
 
 def train(
@@ -37,10 +38,10 @@ def train(
     tracking: Tracking,
     lineage: Lineage,
 ) -> None:
-    """Fit on the older cut-offs; write ``model.json``, both pipelines as skops, and the search.
+    """Write the fitted scorecard, both pipelines as skops, and the search for ``C``.
 
-    The newest cut-off is the test set of step 5 and is left out here. Raises Refused for fewer
-    customers than ``[train] min_customers``.
+    Only the older cut-offs are read here, because the newest is the test set of step 5. Raises
+    Refused for fewer customers than ``[train] min_customers``.
     """
     need(features, "features")
     everything = training_set(features)
@@ -69,15 +70,7 @@ def train(
             for row in search:
                 mlflow.log_metric(f"search_log_loss_c_{row['c']:g}", row["log_loss"])
             mlflow.log_artifacts(str(folder))
-            mlflow.sklearn.log_model(
-                fitted,
-                name="model",
-                serialization_format="skops",
-                skops_trusted_types=list(TRUSTED_TYPES),
-                # Names and types only: no row of the example is stored.
-                signature=mlflow.models.infer_signature(inputs(frame.head(1)), [0.5]),
-                pip_requirements=[],
-            )
+            _log_model(fitted, inputs(frame.head(1)))
         write_json(folder / "run.json", {"run_id": run_id, **tags})
         summarise(
             folder,
@@ -87,6 +80,19 @@ def train(
             customers=customers,
             c=best,
         )
+
+
+def _log_model(fitted: Pipeline, example: pd.DataFrame) -> None:
+    """Log the pipeline to the run of MLflow: as skops, so that reading it runs no code."""
+    mlflow.sklearn.log_model(
+        fitted,
+        name="model",
+        serialization_format="skops",
+        skops_trusted_types=list(TRUSTED_TYPES),
+        # Names and types only: no row of the example is stored.
+        signature=mlflow.models.infer_signature(example, [0.5]),
+        pip_requirements=[],
+    )
 
 
 def older_cutoffs(everything: pd.DataFrame) -> pd.DataFrame:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from churn import evaluation, model
-from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
-from churn.project import PROJECT
 from sovereign_ml.config.tables import EvaluateSettings, ScoreSettings, TrainSettings
 from sovereign_ml.evaluation import plots, report
 from sovereign_ml.model import scorecard as scorecards
 from sovereign_ml.registry import skops
 from sovereign_ml.registry.bundle_files import draft_policy
 from sovereign_ml.storage.artifacts import need, read_json, summarise, write_json, writing
+
+from churn import evaluation, model
+from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
+from churn.project import PROJECT
 
 
 def evaluate(
@@ -35,15 +36,7 @@ def evaluate(
     scorecard = scorecards.read(model_folder / "model.json")
     pipeline = skops.read(model_folder / "scorecard.skops", model.TRUSTED_TYPES)
     boosting = skops.read(model_folder / "benchmark.skops", model.TRUSTED_TYPES)
-    c = read_json(model_folder / "summary.json")["c"]
-    # How the model of step 4 was trained: some figures need it trained again, on other rows.
-    procedure = report.Procedure(
-        fit=lambda rows: model.fit(model.scorecard_estimator(rows, c, train), rows),
-        inputs=model.inputs,
-        target=TARGET,
-        numeric=NUMERIC,
-        categorical=CATEGORICAL,
-    )
+    procedure = _procedure(read_json(model_folder / "summary.json")["c"], train)
     p = scorecard.probability(model.columns(test))
     results: dict[str, Any] = {"test_cutoff": f"{newest:%Y-%m-%d}"}
     results |= report.figures(
@@ -82,3 +75,14 @@ def evaluate(
             headline=f"ROC AUC {auc['value']:.3f} ({auc['low']:.3f}-{auc['high']:.3f}), "
             f"Brier {brier['value']:.3f}",
         )
+
+
+def _procedure(c: float, train: TrainSettings) -> report.Procedure:
+    """Return how step 4 trained its model: some figures need it trained again, on other rows."""
+    return report.Procedure(
+        fit=lambda rows: model.fit(model.scorecard_estimator(rows, c, train), rows),
+        inputs=model.inputs,
+        target=TARGET,
+        numeric=NUMERIC,
+        categorical=CATEGORICAL,
+    )

@@ -36,7 +36,7 @@ _HEAD = 8000
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class ScanHit:
     """Something that should not be committed, at ``file:line``."""
 
     file: str
@@ -52,12 +52,12 @@ def secrets_in(text: str) -> Iterator[tuple[int, str]]:
                 yield number, kind
 
 
-def scan_secrets(root: Path, exclude: Iterable[str] = ()) -> list[Hit]:
+def scan_secrets(root: Path, exclude: Iterable[str] = ()) -> list[ScanHit]:
     """Return the secrets in the files that git tracks or would track below ``root``."""
-    hits: list[Hit] = []
+    hits: list[ScanHit] = []
     for name, text in _texts(root, exclude):
         if text is not None:
-            hits += [Hit(name, line, kind) for line, kind in secrets_in(text)]
+            hits += [ScanHit(name, line, kind) for line, kind in secrets_in(text)]
     return hits
 
 

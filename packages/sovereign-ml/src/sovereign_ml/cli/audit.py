@@ -11,8 +11,8 @@ import typer
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
-    from sovereign_ml.audit import Policy, Report
-    from sovereign_ml.audit.secrets import Hit
+    from sovereign_ml.audit import AuditPolicy, Report
+    from sovereign_ml.audit.secrets import ScanHit
     from sovereign_ml.config.settings import Settings
     from sovereign_ml.supply_chain.lockfile import Pin
 
@@ -66,7 +66,7 @@ def audit(
         )
 
 
-def _hits(root: Path, policy: Policy, *, notebooks: bool, secrets: bool) -> list[Hit]:
+def _hits(root: Path, policy: AuditPolicy, *, notebooks: bool, secrets: bool) -> list[ScanHit]:
     from sovereign_ml.audit.notebooks import scan_notebooks
     from sovereign_ml.audit.secrets import scan_secrets
 
@@ -81,11 +81,11 @@ def _say_what_was_not_read(settings: Settings) -> None:
         typer.echo(f"Not searched for secrets, binary or over 1 MB: {', '.join(names)}.")
 
 
-def _hit(hit: Hit) -> dict[str, Any]:
+def _hit(hit: ScanHit) -> dict[str, Any]:
     return {"file": hit.file, "line": hit.line, "kind": hit.kind}
 
 
-def _show(report: Report, hits: list[Hit], *, everything: bool) -> None:
+def _show(report: Report, hits: list[ScanHit], *, everything: bool) -> None:
     from sovereign_ml.cli.console import out
 
     if out.is_terminal:
@@ -165,7 +165,7 @@ def vuln(
     typer.echo(f"No known vulnerability in {', '.join(lock.name for lock in locks)}.")
 
 
-def _may_see_packages(service: str, policy: Policy) -> None:
+def _may_see_packages(service: str, policy: AuditPolicy) -> None:
     """Refuse a service that the policy does not let have metadata, as packages and versions are."""
     from sovereign_ml.audit import Payload
     from sovereign_ml.jurisdictions import classify

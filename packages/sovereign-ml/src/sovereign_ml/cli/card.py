@@ -24,7 +24,7 @@ from sovereign_ml.errors import Misuse, Refused
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sovereign_ml.card.promotion import Decision
+    from sovereign_ml.card.promotion import PromotionDecision
     from sovereign_ml.card.rules.engine import At
     from sovereign_ml.card.schema.card import Approval, Card
     from sovereign_ml.config.settings import Settings
@@ -58,11 +58,18 @@ def check(
     profile: ProfileOption = None,
 ) -> None:
     """Run every rule over the card; exit 1 if one blocks."""
+    from sovereign_ml.supply_chain.integrity import checked_identity
+
+    settings = _settings(profile)
+    library = checked_identity(settings.root, settings.profile_name)
+
+    from sovereign_ml.card.promotion import other_rules
     from sovereign_ml.card.rules import blocks
     from sovereign_ml.card.rules import check as run_rules
 
-    settings = _settings(profile)
     card = read_card(settings)
+    for line in other_rules(card, library.rule_digest):
+        typer.echo(line, err=True)
     at: At = "promote" if promotion else "register"
     own = own_rules(settings)
     findings = run_rules(card, settings.rule_policy, now().date(), at=at, own=own)
@@ -119,6 +126,7 @@ def promote(
     """Make a registered version production, if rules, approvals, metric and data allow it."""
     from sovereign_ml.card import promotion
     from sovereign_ml.registry.aliases import MlflowRegistry
+    from sovereign_ml.supply_chain.integrity import checked_identity
 
     settings = _settings(profile)
     registry = MlflowRegistry(settings.tracking)
@@ -126,16 +134,17 @@ def promote(
         decision = promotion.rollback(registry, by=person, why=why, at=now())
         _announce(decision, settings.project.name)
         return
+    library = checked_identity(settings.root, settings.profile_name)
     card, wanted = read_card(settings), version or bundled_version(settings.path("bundle"))
-    policy = settings.rule_policy
     decision = promotion.promote(
         registry,
         card,
-        policy,
+        settings.rule_policy,
         version=wanted,
         by=person,
         why=why,
         at=now(),
+        rule_digest=library.rule_digest,
         own=own_rules(settings),
     )
     _announce(decision, settings.project.name)
@@ -194,7 +203,7 @@ def _settings(profile: str | None) -> Settings:
     return settings.load(profile)
 
 
-def _announce(decision: Decision, model: str) -> None:
+def _announce(decision: PromotionDecision, model: str) -> None:
     if not decision.allowed:
         raise Refused(
             "Production stays as it is:\n"

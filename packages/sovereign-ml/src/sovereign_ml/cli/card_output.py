@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sovereign_ml.card.rules import Finding, OwnRules
-    from sovereign_ml.card.rules.policy import RulePolicy
+    from sovereign_ml.card.rules.rule_policy import RulePolicy
     from sovereign_ml.card.schema.card import Card
     from sovereign_ml.config.settings import Settings
 
@@ -88,9 +88,7 @@ def still_wanted(card: Card, roles: Sequence[str]) -> str:
     return " ".join(left) if left else "All approvals are there: `churn promote` is next."
 
 
-def print_findings(
-    card: Card, findings: list[Finding], policy: RulePolicy, own: OwnRules
-) -> None:
+def print_findings(card: Card, findings: list[Finding], policy: RulePolicy, own: OwnRules) -> None:
     """Print the findings as a table, the lines to paste, and the state of the card."""
     from sovereign_ml.card.render.hurdles import hurdles
 
@@ -115,9 +113,7 @@ def warn_if_outdated(card: Card, current: Card) -> None:
         )
 
 
-def _verdict(
-    card: Card, findings: list[Finding], policy: RulePolicy, own: OwnRules
-) -> str:
+def _verdict(card: Card, findings: list[Finding], policy: RulePolicy, own: OwnRules) -> str:
     """Return how far the card is on its way to production."""
     from sovereign_ml.card.render.hurdles import hurdles, in_short
     from sovereign_ml.card.rules import blocks, check

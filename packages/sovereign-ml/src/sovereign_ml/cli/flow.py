@@ -207,9 +207,9 @@ def ui(
     profile: ProfileOption = None,
 ) -> None:
     """Show runs and registry: MLflow's pages on 127.0.0.1."""
-    from sovereign_ml.servers import run
+    from sovereign_ml.servers import own_servers
 
-    run.tracking_pages(_settings(profile).tracking, port)
+    own_servers.tracking_pages(_settings(profile).tracking, port)
 
 
 @app.command(rich_help_panel="The flow")

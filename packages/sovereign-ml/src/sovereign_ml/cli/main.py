@@ -58,10 +58,11 @@ def _steps(root: Path, arguments: Sequence[str]) -> Sequence[Step]:
 
 def main() -> None:
     """Run a command; exit 0 done, 1 refused by a gate or check, 2 wrong use, 130 interrupted."""
-    silence(os.environ)
-    allow_list.install(os.environ, sys.argv[1:])
+    environment = os.environ  # noqa: TID251  silenced and guarded before anything else is imported
+    silence(environment)
+    allow_list.install(environment, sys.argv[1:])
     try:
-        root = Path(os.environ.get("CHURN_ROOT", "."))
+        root = Path(environment.get("CHURN_ROOT", "."))
         application(_steps(root, sys.argv[1:]))(standalone_mode=True)
     except (Refused, Misuse) as error:
         _stop(str(error), error.exit_code)
@@ -78,9 +79,9 @@ def main() -> None:
         _stop(f"{where}{error.strerror or error}.", 2)
     finally:
         for line in guard.summary():
-            print(line, file=sys.stderr)
+            print(line, file=sys.stderr)  # noqa: T201
 
 
 def _stop(message: str, code: int) -> None:
-    print(f"Error: {message}", file=sys.stderr)
+    print(f"Error: {message}", file=sys.stderr)  # noqa: T201  Rich is not loaded yet
     sys.exit(code)

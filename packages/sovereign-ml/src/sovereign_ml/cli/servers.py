@@ -35,10 +35,10 @@ def tracking_server(
     host: HostOption = "127.0.0.1", port: PortOption = 5000, profile: ProfileOption = None
 ) -> None:
     """Run MLflow's server on PostgreSQL and S3, with users and permissions of its own."""
-    from sovereign_ml.servers import run
+    from sovereign_ml.servers import own_servers
 
     settings = _settings(profile)
-    run.tracking_server(settings.storage, settings.secrets, host, port)
+    own_servers.tracking_server(settings.storage, settings.secrets, host, port)
 
 
 @app.command("feature-server", rich_help_panel=PANEL)
@@ -46,10 +46,10 @@ def feature_server(
     host: HostOption = "127.0.0.1", port: PortOption = 6566, profile: ProfileOption = None
 ) -> None:
     """Run Feast's feature server, behind FEATURE_STORE_TOKEN; only the look-up can be reached."""
-    from sovereign_ml.servers import run
+    from sovereign_ml.servers import own_servers
 
     settings = _settings(profile)
-    run.features(settings.feature_stores, settings.path("features"), host, port)
+    own_servers.features(settings.feature_stores, settings.path("features"), host, port)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -43,7 +43,7 @@ def gather(stores: ProjectStores, names: Sequence[str]) -> access_report.Access:
     """
     card = read(need(stores.artifacts.card, "card") / "card.json")
     data = stores.root / "data"
-    decisions: list[access_report.Decision] = []
+    decisions: list[access_report.DecisionHeld] = []
     objected = False
     with objections.decision_log(stores.log) as log:
         if log:

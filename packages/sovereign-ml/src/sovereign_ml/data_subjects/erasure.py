@@ -8,12 +8,12 @@ from pathlib import Path
 
 from sovereign_ml.config.connections import SuppressionFiles
 from sovereign_ml.data_subjects import store_inventory
-from sovereign_ml.data_subjects.erasure_procedure import Erasure, Journal
+from sovereign_ml.data_subjects.erasure_procedure import ErasureProcedure, Journal
 from sovereign_ml.data_subjects.project_stores import ProjectStores
-from sovereign_ml.data_subjects.receipts import Kept, ModelNote, Receipt
+from sovereign_ml.data_subjects.receipts import KeptItem, ModelNote, Receipt
 from sovereign_ml.data_subjects.stores import dvc_versions, mlflow_runs
-from sovereign_ml.data_subjects.stores.base import Store
 from sovereign_ml.data_subjects.stores.files import clear_leftovers
+from sovereign_ml.data_subjects.stores.protocol import Store
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.source import SYNTHETIC, InputFiles
 from sovereign_ml.privacy import suppression
@@ -23,20 +23,20 @@ JOURNAL = Path(".churn/rights/erasure.json")
 RECEIPTS = Path(suppression.FOLDER) / "receipts"
 DATA_STAGES = ("data", "validate", "features")
 KEPT = (
-    Kept(
+    KeptItem(
         what="A tombstone: a keyed hash of the pseudonym",
         why="GDPR Art. 17(1), 5(2): an old file or backup must not "
         "bring the person back; without the key it names nobody",
     ),
-    Kept(
+    KeptItem(
         what="Counts and metrics in reports, model card and MLflow",
         why="They are about no identifiable person",
     ),
-    Kept(
+    KeptItem(
         what="Seals and times of blanked entries in the decision log",
         why="GDPR Art. 5(2), 17(3)(e): they prove that the log was not changed; the content is gone",
     ),
-    Kept(
+    KeptItem(
         what="A hash of the pseudonym in the decision log",
         why="GDPR Art. 17(1), 5(2): the service must not decide about the person again from an old file",
     ),
@@ -119,8 +119,10 @@ def _in_file(
     )
 
 
-def _procedure(root: Path, files: SuppressionFiles, stores: Sequence[Store] = ()) -> Erasure:
-    return Erasure(stores, suppression.tombstones(files), root / JOURNAL, root / RECEIPTS)
+def _procedure(
+    root: Path, files: SuppressionFiles, stores: Sequence[Store] = ()
+) -> ErasureProcedure:
+    return ErasureProcedure(stores, suppression.tombstones(files), root / JOURNAL, root / RECEIPTS)
 
 
 def _run(stores: ProjectStores, journal: Journal) -> Receipt:

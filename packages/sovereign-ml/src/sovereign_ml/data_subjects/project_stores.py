@@ -13,7 +13,7 @@ from sovereign_ml.config.connections import (
     SuppressionFiles,
     Tracking,
 )
-from sovereign_ml.config.retention import Retention
+from sovereign_ml.config.retention import RetentionSettings
 from sovereign_ml.data_subjects.bucket_sync import GovernanceCopy
 from sovereign_ml.pipeline.source import SourcePin
 
@@ -45,7 +45,7 @@ class ProjectStores:
     suppression: SuppressionFiles
     source: SourcePin
     governance: GovernanceCopy
-    retention: Retention
+    retention: RetentionSettings
 
     @property
     def root(self) -> Path:

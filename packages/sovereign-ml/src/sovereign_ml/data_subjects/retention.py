@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sovereign_ml.config.retention import LOG_MINIMUM, Retention, shorter_than_log_minimum
+from sovereign_ml.config.retention import LOG_MINIMUM, RetentionSettings, shorter_than_log_minimum
 from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.retention_local import (
     LogEntries,
@@ -41,7 +41,7 @@ def plan(stores: ProjectStores, now: datetime) -> list[Due]:
     return retention_plan.plan([*tables, *_others(stores)], now)
 
 
-def refuse_short_log(policy: Retention, folder: Path, now: datetime) -> None:
+def refuse_short_log(policy: RetentionSettings, folder: Path, now: datetime) -> None:
     """Refuse a period for decisions below the AI Act's six months for logs.
 
     Raises Refused if the card in ``folder`` says high risk.

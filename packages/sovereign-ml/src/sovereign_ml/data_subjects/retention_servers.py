@@ -12,7 +12,7 @@ from sovereign_ml.config.connections import DataVersions, FeatureStores, ObjectS
 from sovereign_ml.data_subjects.retention_local import Keeping
 from sovereign_ml.data_subjects.stores import dvc_versions, redis_postgres, s3_versions
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows, older
-from sovereign_ml.data_subjects.stores.s3_versions import DATA, MARK, Objects, Version
+from sovereign_ml.data_subjects.stores.s3_versions import DATA, MARK, Objects, ObjectVersion
 from sovereign_ml.features.feast import VIEW, source_of
 from sovereign_ml.privacy.retention_plan import Due
 
@@ -51,7 +51,9 @@ class BucketVersions(Keeping):
         """Delete the versions for good."""
         _delete(self.versions.storage, due)
 
-    def _needed(self, objects: Objects, listed: Sequence[Version], before: datetime) -> set[str]:
+    def _needed(
+        self, objects: Objects, listed: Sequence[ObjectVersion], before: datetime
+    ) -> set[str]:
         """Return what data versions in force since then name, and the file of Feast's registry."""
         named = dvc_versions.named(self.root, before)
         address = source_of(self.features, self.feature_stores)
@@ -89,7 +91,7 @@ def _delete(storage: ObjectStorage, due: Sequence[Due]) -> None:
         objects.delete(key, version)
 
 
-def _digest(version: Version) -> str:
+def _digest(version: ObjectVersion) -> str:
     """Return the name by which a data version needs the object; empty where none does."""
     if version.key.startswith(f"{DATA}files/"):
         return version.digest

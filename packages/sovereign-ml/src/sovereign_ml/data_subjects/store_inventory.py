@@ -9,12 +9,12 @@ from pathlib import Path
 from sovereign_ml.config.connections import LogLocation, required
 from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.stores import dvc_versions, mlflow_runs, redis_postgres, s3_versions
-from sovereign_ml.data_subjects.stores.base import Store
 from sovereign_ml.data_subjects.stores.decision_log import Decisions
 from sovereign_ml.data_subjects.stores.feast_sqlite import OnlineRows
 from sovereign_ml.data_subjects.stores.files import Files, Versions
 from sovereign_ml.data_subjects.stores.formats import format_of
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows
+from sovereign_ml.data_subjects.stores.protocol import Store
 from sovereign_ml.data_subjects.stores.redis_postgres import Database, PostgresRows, RedisRows
 from sovereign_ml.data_subjects.stores.s3_versions import Bucket
 from sovereign_ml.decision_log import open_log

@@ -1,4 +1,4 @@
-"""Build the folder that is sent: Dockerfile, lock, library, service class, bundle with card, SBOM."""
+"""Build the folder that is sent: Dockerfile, lock, library, service class, bundle, SBOM."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sovereign_ml.bundle.installed_files import sha256_of
+from sovereign_ml.bundle.library_identity import DISTRIBUTION
 from sovereign_ml.config.deploy import DIGEST
 from sovereign_ml.deploy import DeployError
 from sovereign_ml.deploy.packing import LIMIT_BYTES, pack
-from sovereign_ml.supply_chain.lockfile import DISTRIBUTION, library_pin, parse_lock
+from sovereign_ml.supply_chain.lockfile import library_pin, parse_lock
 from sovereign_ml.supply_chain.sbom import sbom
-from sovereign_ml.supply_chain.wheel import sha256_of
 
 if TYPE_CHECKING:
     from sovereign_ml.bundle.sealed import Manifest

@@ -68,14 +68,6 @@ def arguments(function: Callable[..., None], known: Provided) -> dict[str, Any]:
 
 def provided(settings: Settings, project: Project) -> Provided:
     """Return what a step may ask for: tables of config.toml, connections, guarded parts."""
-    from sovereign_ml.pipeline.batch_scoring import ScoringGate
-    from sovereign_ml.pipeline.card_builder import CardBuilder
-    from sovereign_ml.pipeline.input_tables import Gates
-    from sovereign_ml.pipeline.intake import Intake
-    from sovereign_ml.pipeline.lineage import Lineage
-    from sovereign_ml.pipeline.registration import Registration
-    from sovereign_ml.pipeline.source import input_files
-
     tables = {type(value): value for _, value in settings if _is_table(value)}
     connections = {
         type(value): value
@@ -88,7 +80,19 @@ def provided(settings: Settings, project: Project) -> Provided:
         )
     }
     values: dict[type, Any] = {**tables, **connections, Project: project}
-    parts: dict[type, Callable[[], Any]] = {
+    return {kind: _constant(value) for kind, value in values.items()} | _parts(settings, project)
+
+
+def _parts(settings: Settings, project: Project) -> dict[type, Callable[[], Any]]:
+    from sovereign_ml.pipeline.batch_scoring import ScoringGate
+    from sovereign_ml.pipeline.card_builder import CardBuilder
+    from sovereign_ml.pipeline.input_tables import Gates
+    from sovereign_ml.pipeline.intake import Intake
+    from sovereign_ml.pipeline.lineage import Lineage
+    from sovereign_ml.pipeline.registration import Registration
+    from sovereign_ml.pipeline.source import input_files
+
+    return {
         Intake: lambda: Intake(
             files=input_files(settings),
             gates=Gates(
@@ -111,7 +115,6 @@ def provided(settings: Settings, project: Project) -> Provided:
         ),
         ScoringGate: lambda: ScoringGate(settings.data.asks_consent, settings.log_location),
     }
-    return {kind: _constant(value) for kind, value in values.items()} | parts
 
 
 def _is_table(value: object) -> bool:

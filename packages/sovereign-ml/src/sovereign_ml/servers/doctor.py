@@ -35,7 +35,7 @@ PLAIN = {"http": 80, "redis": 6379, "postgresql": 5432}
 
 
 @dataclass(frozen=True)
-class Line:
+class HealthLine:
     """What was found about one server. ``state``: ok, warn (works, but look at it) or fail."""
 
     name: str
@@ -56,18 +56,20 @@ class Server:
     ask: Callable[[], list[str]]
 
 
-def examine(profile: Profile, secrets: Secrets, tracking: Tracking, card: Path) -> Iterator[Line]:
+def examine(
+    profile: Profile, secrets: Secrets, tracking: Tracking, card: Path
+) -> Iterator[HealthLine]:
     """Check each server of the profile; ``card`` is model_card.toml, which declares owners.
 
     Nothing is written but one probe object on S3, which is deleted again.
     """
     for name, address in _here(profile):
-        yield Line(name, address, "ok", Jurisdiction.LOCAL, 0, "a file of this project", "")
+        yield HealthLine(name, address, "ok", Jurisdiction.LOCAL, 0, "a file of this project", "")
     for name, find in _servers(profile, secrets, tracking):
         try:
             server = find()
         except Misuse as error:
-            yield Line(name, "", "fail", "", 0, "no address", str(error))
+            yield HealthLine(name, "", "fail", "", 0, "no address", str(error))
             continue
         yield _look(server, card)
 
@@ -112,7 +114,7 @@ def _servers(
         yield at("decision log", "decision_log", health_checks.postgres)
 
 
-def _look(server: Server, card: Path) -> Line:
+def _look(server: Server, card: Path) -> HealthLine:
     parts = urlsplit(server.url)
     host = parts.hostname or ""
     law, concern = _jurisdiction(host, card)
@@ -128,7 +130,7 @@ def _look(server: Server, card: Path) -> Line:
         notes += server.ask()
     except Trouble as trouble:
         do = ". ".join(part for part in (trouble.do, concern) if part)
-        return Line(server.name, host, "fail", law, 0, trouble.found, do)
+        return HealthLine(server.name, host, "fail", law, 0, trouble.found, do)
     notes += [f"! {concern}"] if concern else []
     todo = [note.removeprefix("! ") for note in notes if note.startswith("! ")]
     found = "; ".join(note for note in notes if not note.startswith("! "))
@@ -139,7 +141,7 @@ def _look(server: Server, card: Path) -> Line:
         if todo
         else "ok"
     )
-    return Line(server.name, host, state, law, elapsed, found, ". ".join(todo))
+    return HealthLine(server.name, host, state, law, elapsed, found, ". ".join(todo))
 
 
 def _reach(host: str, scheme: str, port: int | None) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-DISTRIBUTION = "sovereign-ml"
+from sovereign_ml.bundle.library_identity import DISTRIBUTION
 
 _PIN = re.compile(
     r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]\n]*\])?==(?P<version>[^\s;\\]+)"
@@ -77,9 +77,7 @@ def parse_lock(text: str, name: str) -> list[Pin]:
     rest = _PIN.sub(lambda match: "\n" * match[0].count("\n"), text)
     for number, line in enumerate(rest.splitlines(), start=1):
         if not _IGNORED.match(line):
-            raise LockError(
-                f"{name}:{number}: {line.strip()!r} is not name==version with a hash."
-            )
+            raise LockError(f"{name}:{number}: {line.strip()!r} is not name==version with a hash.")
     locked = pins(text)
     if bare := [pin.name for pin in locked if not pin.hashes]:
         raise LockError(

@@ -11,7 +11,7 @@ from cards import APPROVERS, POLICY, TODAY, card, signed
 from full_card import full_card
 from page_reader import skeleton, words
 from sovereign_ml.card.build import build
-from sovereign_ml.card.render import render_html
+from sovereign_ml.card.render import render_html, render_markdown
 from sovereign_ml.card.rules import check
 from sovereign_ml.card.schema import Facts
 
@@ -164,6 +164,22 @@ def test_a_foreign_status_is_named_as_no_approval():
         full_card(**{"imported": {"source": "sagemaker", "foreign_status": "Approved"}})
     )
     assert "its status “Approved” is no approval" in words(page)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("released", "installed as it was released"),
+        ("development", "a development version, nothing released to compare with"),
+        ("changed", "changed after it was released"),
+    ],
+)
+def test_page_and_markdown_say_in_words_which_library_judged_the_card(state, words):
+    judged = full_card(**{"library.state": state})
+    for text in (render_html(judged), render_markdown(judged)):
+        assert f"2026.11.0, {words}" in text
+        assert "e" * 64 in text
+        assert "f" * 64 in text
 
 
 def test_the_same_card_gives_the_same_page():

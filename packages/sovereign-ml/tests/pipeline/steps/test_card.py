@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from small_project import load, make_project, step
 from sovereign_ml.card.schema.card import Card, read
 from sovereign_ml.config.settings import Settings

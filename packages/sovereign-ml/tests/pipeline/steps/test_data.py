@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+
 from own_files import PEOPLE, TABLES, Row, Shop, line, named, person
 from small_project import churn, configure, load, make_project, step
 from sovereign_ml.errors import Misuse

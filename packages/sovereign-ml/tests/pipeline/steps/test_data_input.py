@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from own_files import Shop, as_csv, line, named, person
 from small_project import configure
 from sovereign_ml.errors import Misuse, Refused

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import brier_score_loss, roc_auc_score
+
 from churn import model as estimators
 from churn.contract import FEATURES, TARGET
-from sklearn.metrics import brier_score_loss, roc_auc_score
 from small_project import step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from churn import features as snapshots
-from churn.contract import FEATURES, TARGET
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+
+from churn import features as snapshots
+from churn.contract import FEATURES, TARGET
 from small_project import step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused

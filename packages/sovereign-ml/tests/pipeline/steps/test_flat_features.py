@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from churn.contract import FEATURES
 from own_files import Row, Shop, line
 from small_project import configure, make_project, run

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from churn.contract import FEATURES
 from small_project import load, make_project, step
 from sovereign_ml.bundle.sealed import read_bundle

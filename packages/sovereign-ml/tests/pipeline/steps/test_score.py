@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from churn import model as estimators
 from small_project import step
 from sovereign_ml.bundle.sealed import read_bundle

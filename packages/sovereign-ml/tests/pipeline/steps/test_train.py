@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from churn import model as estimators
 from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
 from churn.scorecard import to_scorecard

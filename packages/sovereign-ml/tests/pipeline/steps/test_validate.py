@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from small_project import load, make_project, step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from small_project import CACHES, LIBRARY, PROGRAMS
 
+from small_project import CACHES, LIBRARY, PROGRAMS
 from sovereign_ml.cli.composition import cluster
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 from sovereign_ml.kubeflow import submit

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
 from small_project import KEY, configure, load, make_project, step
 from sovereign_ml.pipeline import source
 from sovereign_ml.pseudonyms import pseudonyms

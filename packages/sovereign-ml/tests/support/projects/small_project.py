@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import sovereign_ml
 import tomlkit
+
+import sovereign_ml
 from churn.project import PROJECT as OBJECT
 from sovereign_ml.config import settings
 from sovereign_ml.config.settings import Settings
@@ -136,11 +137,13 @@ def environment(root: Path, **more: str) -> dict[str, str]:
     home = root.parent / "home"
     home.mkdir(exist_ok=True)
     code = root if (root / "src").is_dir() else PROJECT
+    # Another library on the path would hide the one that the shipped environment installed.
+    library = (LIBRARY,) if PROGRAMS == TEST_PROGRAMS else ()
     return {
         "PATH": f"{PROGRAMS}{os.pathsep}/usr/bin:/bin",
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home / ".config"),
-        "PYTHONPATH": os.pathsep.join(map(str, (code / "src", code / "serve", LIBRARY))),
+        "PYTHONPATH": os.pathsep.join(map(str, (code / "src", code / "serve", *library))),
         **{name: settings.ENVIRONMENT[name] for name in CACHES if name in settings.ENVIRONMENT},
         "CHURN_PSEUDONYM_KEY": KEY,
         **more,

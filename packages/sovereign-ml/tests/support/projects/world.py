@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
+
 from canaries import Canary
 from small_project import KEY, churn, load
 from sovereign_ml.bundle.sealed import read_bundle

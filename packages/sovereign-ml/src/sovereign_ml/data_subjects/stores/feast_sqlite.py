@@ -11,8 +11,8 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from sovereign_ml.data_subjects.stores.base import People
 from sovereign_ml.data_subjects.stores.formats import mentions
+from sovereign_ml.data_subjects.stores.protocol import People
 from sovereign_ml.storage.artifacts import replaced
 
 KEY = "entity_key"

@@ -13,8 +13,8 @@ from urllib.parse import unquote, urlparse
 
 from sovereign_ml.config.connections import ObjectStorage, Tracking, required
 from sovereign_ml.data_subjects.stores import s3_versions
-from sovereign_ml.data_subjects.stores.base import People, Trace
 from sovereign_ml.data_subjects.stores.formats import mentions
+from sovereign_ml.data_subjects.stores.protocol import People, Trace
 from sovereign_ml.data_subjects.stores.redis_postgres import Database, PostgresRows
 from sovereign_ml.errors import Refused
 from sovereign_ml.registry import mlflow
@@ -26,7 +26,7 @@ PROXIED = "mlflow-artifacts:/"
 
 
 class Runs:
-    """The tracking database as a :class:`~sovereign_ml.data_subjects.stores.base.Store`.
+    """The tracking database as a :class:`~sovereign_ml.data_subjects.stores.protocol.Store`.
 
     A run that names somebody is deleted as a whole. What goes to MLflow is an allow-list without
     ids, so nothing is found here unless somebody logged more by hand.

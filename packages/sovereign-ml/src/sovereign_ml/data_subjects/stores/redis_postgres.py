@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from sovereign_ml.config.connections import FeatureStores, LogLocation, required
 from sovereign_ml.config.profiles import VARIABLES
-from sovereign_ml.data_subjects.stores.base import People, Trace
 from sovereign_ml.data_subjects.stores.feast_sqlite import KEY, entity_key
+from sovereign_ml.data_subjects.stores.protocol import People, Trace
 from sovereign_ml.errors import Misuse
 from sovereign_ml.features import feast_stores
 

@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sovereign_ml.config.connections import ObjectStorage
-from sovereign_ml.data_subjects.stores.base import Action, People, Trace
 from sovereign_ml.data_subjects.stores.files import entries
 from sovereign_ml.data_subjects.stores.formats import Format, format_of, mentions
+from sovereign_ml.data_subjects.stores.protocol import Action, People, Trace
 from sovereign_ml.storage import s3
 
 DATA = "dvc/"
@@ -22,7 +22,7 @@ NO_VERSIONS = ("NotImplemented", "MethodNotAllowed", "InvalidRequest")
 
 
 @dataclass(frozen=True)
-class Version:
+class ObjectVersion:
     """One version of an object, or a delete marker. ``id`` is empty at a storage that knows no versions."""
 
     key: str
@@ -50,7 +50,7 @@ class Objects:
         self._storage, self._bucket = storage, storage.bucket
         self._api = s3.client(storage)
 
-    def versions(self, prefix: str = "") -> list[Version]:
+    def versions(self, prefix: str = "") -> list[ObjectVersion]:
         """Everything below ``prefix``, also what has been deleted but is still there as an old version."""
         from botocore.exceptions import ClientError
 
@@ -117,7 +117,7 @@ class Objects:
 
 
 class Bucket:
-    """The bucket as a :class:`~sovereign_ml.data_subjects.stores.base.Store`.
+    """The bucket as a :class:`~sovereign_ml.data_subjects.stores.protocol.Store`.
 
     It holds data versions, Feast's Parquet files and MLflow's artifacts of ``project``. What lies
     outside these prefixes is somebody else's: it is searched and reported, not changed.
@@ -163,7 +163,7 @@ class Bucket:
                 self._objects.delete(key, version)
         self._objects.clear_markers(trace.place.partition(MARK)[0] for trace in mine)
 
-    def _action(self, version: Version, *, rows: bool) -> Action:
+    def _action(self, version: ObjectVersion, *, rows: bool) -> Action:
         if not version.key.startswith(self._ours):
             return "by hand"
         if version.key.startswith(DATA) or not version.latest:
@@ -200,7 +200,7 @@ def drop(storage: ObjectStorage, digests: Collection[str]) -> None:
             objects.delete(version.key, version.id)
 
 
-def named_in(objects: Objects, manifests: Iterable[Version]) -> set[str]:
+def named_in(objects: Objects, manifests: Iterable[ObjectVersion]) -> set[str]:
     """Hashes that those of ``manifests`` name that are lists of DVC."""
     found: set[str] = set()
     with TemporaryDirectory() as folder:
@@ -248,7 +248,7 @@ class _Looks:
         self._objects, self._formats, self._people = objects, formats, people
         self._known: dict[tuple[str, bool], _Look] = {}
 
-    def at(self, version: Version) -> _Look:
+    def at(self, version: ObjectVersion) -> _Look:
         """What ``version`` holds of the people."""
         manifest = version.key.startswith(DATA) and version.key.endswith(".dir")
         if (version.etag, manifest) not in self._known:
@@ -268,7 +268,7 @@ class _Looks:
         return _Look(count, rows=kind is not None)
 
 
-def _listed(page: dict[str, Any]) -> Iterator[Version]:
+def _listed(page: dict[str, Any]) -> Iterator[ObjectVersion]:
     yield from (_one(item, item, item["VersionId"]) for item in page.get("Versions", ()))
     yield from (
         _one(item, item, item["VersionId"], marker=True) for item in page.get("DeleteMarkers", ())
@@ -277,9 +277,9 @@ def _listed(page: dict[str, Any]) -> Iterator[Version]:
 
 def _one(
     item: dict[str, Any], about: dict[str, Any], version: str = "", *, marker: bool = False
-) -> Version:
+) -> ObjectVersion:
     etag = str(item.get("ETag", "")).strip('"')
-    return Version(
+    return ObjectVersion(
         item["Key"], version, etag, item["LastModified"], bool(about["IsLatest"]), marker
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,6 +23,7 @@ from sovereign_ml.project import Feature, Project
 from sovereign_ml.registry.aliases import MlflowRegistry
 from sovereign_ml.storage import lineage
 from sovereign_ml.storage.artifacts import read_json
+from sovereign_ml.supply_chain.integrity import project_identity
 
 LIBRARIES = (
     "scikit-learn",
@@ -34,6 +36,8 @@ LIBRARIES = (
     "dvc",
 )
 NO_OUTCOME = "no outcome of a decision is on record yet"
+
+log = logging.getLogger("sovereign_ml")
 
 IMPORTED = Path("governance/imported.json")
 """Written by `churn card import`: source, hash and warnings of a card from elsewhere."""
@@ -51,13 +55,17 @@ def gather(
     people = pd.read_parquet(valid / "customers.parquet")
     checked = read_json(valid / "summary.json")
     live = objections.facts(settings.log_location)
+    library = project_identity(settings.root)
+    for warning in library.warnings(settings.profile_name):
+        log.warning(warning)
     return Facts.model_validate(
         {
-            "run": {
-                "generated_at": datetime.now(UTC).replace(microsecond=0),
-                "git_commit": lineage.git_commit(settings.root),
-                "pipeline_run_id": read_json(model / "run.json")["run_id"],
-                "profile": settings.profile_name,
+            "run": _run(model, settings.root, settings.profile_name),
+            "library": {
+                "version": library.version,
+                "wheel_sha256": library.wheel_sha256,
+                "rule_digest": library.rule_digest,
+                "state": library.state,
             },
             "model": _model(model, card, settings),
             "decision": _decision(settings.score, live["decision"]),
@@ -88,6 +96,15 @@ def gather(
 def provenance(root: Path) -> dict[str, Any]:
     """Where a card that `churn card import` read came from; empty when there was none."""
     return read_json(root / IMPORTED) if (root / IMPORTED).is_file() else {}
+
+
+def _run(model: Path, root: Path, profile: str) -> dict[str, Any]:
+    return {
+        "generated_at": datetime.now(UTC).replace(microsecond=0),
+        "git_commit": lineage.git_commit(root),
+        "pipeline_run_id": read_json(model / "run.json")["run_id"],
+        "profile": profile,
+    }
 
 
 def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
