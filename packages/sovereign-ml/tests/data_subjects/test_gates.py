@@ -87,7 +87,8 @@ def train_and_score(settings: Settings, late: list[str]) -> tuple[set[str], set[
     object_to(settings.root, late)
     project = load_project(settings.root)
     inputs = [settings.path("bundle"), folder, raw]
-    flow.call(project.step("score"), settings, project, inputs, settings.path("scores"))
+    function, known = project.function(project.step("score")), flow.provided(settings, project)
+    flow.call(function, known, inputs, settings.path("scores"))
     return trained, set(pd.read_parquet(settings.path("scores") / "scores.parquet")["customer_id"])
 
 

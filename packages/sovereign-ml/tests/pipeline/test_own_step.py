@@ -274,8 +274,8 @@ def asks_without_a_type(scores: Path, output: Path, *, limit) -> None: ...  # ty
 def test_a_step_that_asks_for_what_there_is_not_is_told_what_there_is(
     function: Callable[..., None], reason: str, project: Path
 ) -> None:
-    settings = load(project)
-    assert flow.arguments(asks_for_nothing, settings, PROJECT) == {}
+    known = flow.provided(load(project), PROJECT)
+    assert flow.arguments(asks_for_nothing, known) == {}
     with pytest.raises(Misuse, match=reason) as refused:
-        flow.arguments(function, settings, PROJECT)
+        flow.arguments(function, known)
     assert "\n" not in str(refused.value)

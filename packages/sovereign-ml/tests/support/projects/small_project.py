@@ -166,9 +166,10 @@ def run(root: Path, *verbs: str) -> Settings:
 
 
 def step(verb: str, settings: Settings, *paths: Path) -> None:
-    """Call the step ``verb`` of the template's project with ``settings`` on its inputs and its output, in that order."""
+    """Call the step ``verb`` of the template's project on its inputs and then its output."""
     *inputs, output = paths
-    flow.call(OBJECT.step(verb), settings, OBJECT, inputs, output)
+    function = OBJECT.function(OBJECT.step(verb))
+    flow.call(function, flow.provided(settings, OBJECT), inputs, output)
 
 
 def churn(
