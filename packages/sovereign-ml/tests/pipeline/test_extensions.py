@@ -101,7 +101,7 @@ def test_a_changed_step_is_run_again_and_nothing_else(extended: Extended) -> Non
     succeeds(root, "run")
     snapshots = pd.read_parquet(root / "data/3_features/snapshots.parquet")
     now = snapshots[snapshots["event_timestamp"] == snapshots["event_timestamp"].max()]
-    new = set(now.loc[now["tenure_days"] < 14, "customer_id"])
+    new = set(now.loc[now["tenure_days"] < 120, "customer_id"])
     scored = set(pd.read_parquet(root / "data/8_scores/scores.parquet")["customer_id"])
     assert new & set(people)
     assert scored == set(people) - new
