@@ -19,7 +19,7 @@ __all__ = ["PUBLIC", "meaning", "table"]
 
 PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "sovereign_ml.card.rules": ("Case", "Hit", "Hits", "rule"),
+        "sovereign_ml.card.rules": ("Case", "Hits", "RuleHit", "rule"),
         "sovereign_ml.config.connections": ("FeatureStores", "Tracking"),
         "sovereign_ml.config.settings": ("Settings", "load"),
         "sovereign_ml.config.tables": (

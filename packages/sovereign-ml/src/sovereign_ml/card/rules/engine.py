@@ -98,7 +98,7 @@ class Case:
 
 
 Hits = Iterator[str | RuleHit]
-"""What the check of a rule yields: one sentence, or one ``Hit``, for each finding."""
+"""What the check of a rule yields: one sentence, or one ``RuleHit``, for each finding."""
 Check = Callable[[Case], Hits]
 
 
