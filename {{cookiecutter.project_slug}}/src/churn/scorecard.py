@@ -28,7 +28,9 @@ def to_scorecard(estimator: Pipeline, frame: pd.DataFrame) -> Scorecard:
     ]
     levels = [_levels(estimator, name, weights[name]) for name in CATEGORICAL]
     intercept = float(estimator.named_steps["regression"].intercept_[0])
-    raw = Scorecard(target=TARGET, intercept=intercept, numeric=curves, categorical=levels)
+    raw = Scorecard(
+        target=TARGET, intercept=intercept, numeric=tuple(curves), categorical=tuple(levels)
+    )
     means = dict(zip(raw.features, raw.contributions(columns(frame)).mean(axis=0), strict=True))
     return Scorecard(
         target=TARGET,
