@@ -40,8 +40,8 @@ CRM, LEAD = "Grace Hopper", "Ada Lovelace"
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project's folder with its two files of answers and no card yet."""
-    for name in ("config.toml", "model_card.toml"):
+    """A project's folder with its settings, its answers and no card yet."""
+    for name in ("config.toml", "model_card.toml", "pyproject.toml"):
         text = (ROOT / name).read_text(encoding="utf-8")
         (tmp_path / name).write_text(rendered(text), encoding="utf-8")
     monkeypatch.setenv("CHURN_ROOT", str(tmp_path))
