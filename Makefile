@@ -1,9 +1,12 @@
 # `make demo` shows the template at work; `make test` proves it. Both do their own set-up.
-PYTHON ?= python3
-VENV ?= .venv
+# Switches count on the command line only: `make demo PYTHON=python3.12`.
+PYTHON := python3
+VENV := .venv
 BIN := $(VENV)/bin
+TOOLS := build/tools
 PROJECT := {{cookiecutter.project_slug}}
-PYTEST_ARGS ?=
+LIBRARY := packages/sovereign-ml
+PYTEST_ARGS :=
 
 # Caches stay out of the template folder: cookiecutter would copy them into every project. Compiled modules are kept,
 # because the tests start hundreds of processes, and compiling what one imports takes longer than what it does.
@@ -11,83 +14,86 @@ export PYTHONPYCACHEPREFIX := $(abspath build/cache/python)
 export RUFF_CACHE_DIR := $(abspath build/cache/ruff)
 export MYPY_CACHE_DIR := $(abspath build/cache/mypy)
 export HYPOTHESIS_STORAGE_DIRECTORY := $(abspath build/cache/hypothesis)
-export PYTEST_ADDOPTS := -o cache_dir=$(abspath build/cache/pytest)
+export PYTEST_ADDOPTS := -o 'cache_dir=$(abspath build/cache/pytest)'
+export SHIPPED_ENVIRONMENTS := $(abspath build/shipped)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-template test-project lint format lock clean
+.PHONY: help demo test test-library test-template lint types format stages lock release wheel wheel-check clean environment shipped
 
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
-demo: build/demo/.installed ## render with the defaults into build/ and run the whole flow there
+demo: $(TOOLS)/.installed ## render with the defaults and a fresh wheel into build/, and run the whole flow there
 	@rm -rf build/acme-churn
-	@build/demo/bin/python tests/bake.py build > build/demo/render.log 2>&1 || { cat build/demo/render.log; exit 1; }
-	@env -u PYTHONPYCACHEPREFIX $(MAKE) --no-print-directory -C build/acme-churn VENV=$(abspath build/acme-env) PYTHON="$(PYTHON)" run
+	@$(TOOLS)/bin/python tests/bake.py build > build/render.log 2>&1 || { cat build/render.log; exit 1; }
+	@env -u PYTHONPYCACHEPREFIX $(MAKE) --no-print-directory -C build/acme-churn VENV=../acme-env PYTHON="$(PYTHON)" run
 	@echo "The project is in build/acme-churn."
 
-build/demo/.installed: requirements/demo.lock
+# What renders the template, builds the wheel and installs environments.
+$(TOOLS)/.installed: requirements/demo.lock $(foreach name,dev uv,$(PROJECT)/requirements/$(name).lock)
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; call make with PYTHON=python3.12")'
-	@$(PYTHON) -m venv build/demo
-	@build/demo/bin/python -m pip install --quiet --require-hashes -r requirements/demo.lock
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python packages/release.py requirements > $(TOOLS)/build.txt
+	@for lock in requirements/demo.lock '$(PROJECT)/requirements/uv.lock' $(TOOLS)/build.txt; do \
+	  $(TOOLS)/bin/python -m pip install --quiet --require-hashes -r "$$lock" || exit 1; done
 	@touch $@
 
-$(VENV)/.installed: requirements/test.lock
-	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; call make with PYTHON=python3.12")'
-	@echo "Installing the locked test environment ..."
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --require-hashes -r '$(PROJECT)/requirements/uv.lock'
-	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --require-hashes -r requirements/test.lock
-	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline -e './$(PROJECT)'
-	@touch $@
-
-test: lint test-template ## all tests; those of the project run in a render, servers and browsers included
-
-# For work on the template: the project's unit tests where they lie.
-test-project: $(VENV)/.installed ## the project's unit tests in place, while working on them
-	@cd '$(PROJECT)' && PYTHONPATH=src:serve ../$(BIN)/python -m pytest -m 'not flow and not servers and not browser' -n 2 --dist loadfile $(PYTEST_ARGS)
+# Everything that tests and lint need, with the library as a project gets it: the wheel, built and installed anew
+# when a file of packages/ changes.
+environment: $(TOOLS)/.installed
+	@$(TOOLS)/bin/python tests/environments.py test $(VENV)
 
 # The environments that a project ships, each from its lock alone. Tests of the profile eu run `churn` from there.
-build/shipped/.installed: $(VENV)/.installed $(foreach name,train serve,$(PROJECT)/requirements/$(name).lock)
-	@echo "Building the shipped environments ..."
-	@$(BIN)/python tests/environments.py build/shipped
-	@touch $@
+shipped: $(TOOLS)/.installed
+	@$(TOOLS)/bin/python tests/environments.py shipped build/shipped
 
-test-template: export SHIPPED_ENVIRONMENTS := $(abspath build/shipped)
-test-template: export CHURN_SHIPPED := $(abspath build/shipped/train/bin)
-test-template: build/shipped/.installed
+test: lint types wheel-check test-library test-template ## all tests; nothing can leave while they run
+
+test-library: environment shipped ## the tests of the library, on the project of the template
+	@$(BIN)/python tests/sealed.py $(LIBRARY) $(PYTEST_ARGS)
+
+test-template: environment shipped ## the tests of rendering, updating and whole projects
 	@$(BIN)/python -m pytest tests -n 2 --dist loadfile $(PYTEST_ARGS)
 
-lint: $(VENV)/.installed ## format, lint, import rules and strict types, without rendering
-	@$(BIN)/ruff format --check hooks tests
-	@$(BIN)/ruff check hooks tests
-	@cd '$(PROJECT)' && ../$(BIN)/ruff format --check . && ../$(BIN)/ruff check .
+lint: environment ## format, lint, import rules, declared dependencies, without rendering
+	@$(BIN)/ruff format --check --quiet hooks tests packages benchmarks '$(PROJECT)'
+	@$(BIN)/ruff check --quiet hooks tests packages benchmarks '$(PROJECT)'
+	@cd $(LIBRARY) && ../../$(BIN)/lint-imports --no-cache > ../../build/imports.log || { cat ../../build/imports.log; exit 1; }
 	@cd '$(PROJECT)' && PYTHONPATH=src ../$(BIN)/lint-imports --no-cache > ../build/imports.log || { cat ../build/imports.log; exit 1; }
-	@$(MAKE) --no-print-directory -C '$(PROJECT)' VENV=$(abspath $(VENV)) BUILD=$(abspath build) \
-	  $(foreach stamp,.train .dev bin/uv,-o $(abspath $(VENV))/$(stamp)) dependencies > build/dependencies.log 2>&1 \
-	  || { cat build/dependencies.log; exit 1; }
-	@cd '$(PROJECT)' && PYTHONPATH=src:serve ../$(BIN)/mypy src serve
-	@$(BIN)/mypy tests
+	@cd $(LIBRARY) && ../../$(BIN)/deptry --no-ansi src > ../../build/dependencies.log 2>&1 || { cat ../../build/dependencies.log; exit 1; }
+	@cd '$(PROJECT)' && for part in train:src serve:serve; do \
+	  ../$(BIN)/deptry --no-ansi --config requirements/deptry-$${part%:*}.toml $${part#*:} > ../build/dependencies.log 2>&1 \
+	  || { cat ../build/dependencies.log; exit 1; }; done
+	@cd '$(PROJECT)' && $(STAGES) check
 
-format: $(VENV)/.installed ## format the code
-	@$(BIN)/ruff format hooks tests && $(BIN)/ruff check --fix hooks tests
-	@cd '$(PROJECT)' && ../$(BIN)/ruff format . && ../$(BIN)/ruff check --fix .
+types: environment ## strict types of the library, the project and the tests
+	@cd $(LIBRARY) && ../../$(BIN)/mypy src
+	@cd '$(PROJECT)' && ../$(BIN)/mypy src serve
+	@$(BIN)/mypy tests packages/release.py
 
-lock: $(VENV)/.installed ## write all locks anew
-	@$(MAKE) --no-print-directory -C '$(PROJECT)' VENV=$(abspath $(VENV)) -o $(abspath $(VENV))/.train lock
-	@cd requirements && for name in test demo; do \
-	  "$(abspath $(BIN))/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	  -c '../$(PROJECT)/requirements/dev.lock' $$name.in -o $$name.lock || exit 1; done
+format: environment ## format the code
+	@$(BIN)/ruff format hooks tests packages benchmarks '$(PROJECT)'
+	@$(BIN)/ruff check --fix hooks tests packages benchmarks '$(PROJECT)'
+
+# `churn stages` itself reads config.toml, which has questions instead of answers here.
+STAGES = PYTHONPATH=src ../$(BIN)/python -c 'import sys; from pathlib import Path; from churn.project import PROJECT; \
+  from sovereign_ml.pipeline import stages; getattr(stages, sys.argv[1])(Path(), PROJECT)'
+
+stages: environment ## write dvc.yaml of the project from its table of steps
+	@cd '$(PROJECT)' && $(STAGES) write
 
 # The wheel of packages/sovereign-ml, as it lies in the template's vendor/ folder.
-.PHONY: release wheel wheel-check
-release: $(VENV)/.installed ## a new version of the library into vendor/, locks and changelogs: VERSION=2026.12.0
-	@$(BIN)/python packages/release.py release "$(VERSION)"
+lock: $(TOOLS)/.installed ## resolve all locks; pins that still fit stay
+	@$(TOOLS)/bin/python packages/release.py lock
 
-wheel: $(VENV)/.installed ## build the library again, into vendor/ and the hashes of the locks
-	@$(BIN)/python packages/release.py refresh
+release: $(TOOLS)/.installed ## a new version of the library into vendor/, locks and changelogs: VERSION=2026.12.0
+	@$(TOOLS)/bin/python packages/release.py release "$(VERSION)"
 
-wheel-check: $(VENV)/.installed ## refuse where the wheel in vendor/ is no build of packages/
-	@$(BIN)/python packages/release.py check
+wheel: $(TOOLS)/.installed ## build the library again, into vendor/ and the hashes of the locks
+	@$(TOOLS)/bin/python packages/release.py refresh
+
+wheel-check: $(TOOLS)/.installed ## refuse where the wheel in vendor/ is no build of packages/
+	@$(TOOLS)/bin/python packages/release.py check
 
 clean: ## remove environments, caches and the demo
-	rm -rf $(VENV) build
+	rm -rf .venv build

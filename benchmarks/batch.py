@@ -1,6 +1,7 @@
-"""`churn score` on files with millions of customers: the real command, its gates and its files, timed from outside.
+"""Time `churn score` on files with millions of customers: the real command, gates and files.
 
-Needs a finished `make run`. Writes docs/benchmarks/batch.json and batch.md. Run it with `make bench-batch`.
+Needs a rendered project with a finished `make run`, and its environment.
+Writes docs/benchmarks/batch.json and batch.md: python benchmarks/batch.py PROJECT
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ COMMAND = [sys.executable, "-c", "from sovereign_ml.cli.main import main; main()
 HEAD = """\
 # Batch scoring on files
 
-One run on {cores} shared cores, Python {python}: `churn score` as a process of its own, start included, over
-{customers:,} customers drawn from the current ones of this project with new pseudonyms, in `data/3_features`
-({features_mb} MB of Parquet), with a customers table of the same size. {barred:,} of them had objected or given no
-consent and were left out. Median of {rounds} runs. Made by `make bench-batch`; the numbers are in `batch.json`.
+One run on {cores} shared cores, Python {python}: `churn score` as a process of its own, start
+included, over {customers:,} customers drawn from the current ones of this project with new
+pseudonyms, in `data/3_features` ({features_mb} MB of Parquet), with a customers table of the
+same size. {barred:,} of them had objected or given no consent and were left out. Median of
+{rounds} runs. Made by `make bench-batch`; the numbers are in `batch.json`.
 
 | customers | seconds | customers per second | memory at most | scores written |
 |---|---|---|---|---|
@@ -46,14 +48,14 @@ Promised: at least 200,000 customers per second.
 def main() -> int:
     """Measure, write JSON and table; exit 1 below the promise."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--project", type=Path, default=ROOT, help="where `make run` has been")
+    parser.add_argument("project", type=Path, help="a rendered project where `make run` has been")
     parser.add_argument("--customers", type=int, default=3_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="churn-batch-") as folder:
         large = enlarge(given.project.resolve(), Path(folder), given.customers)
-        seconds = [once(large) for _ in range(given.rounds)]
+        seconds = [once(large, given.project.resolve()) for _ in range(given.rounds)]
         result = report(large, given.customers, seconds)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "batch.json").write_text(json.dumps(result, indent=1) + "\n")
@@ -63,12 +65,12 @@ def main() -> int:
 
 
 def enlarge(project: Path, folder: Path, customers: int) -> Path:
-    """A copy of what step 8 reads, with ``customers`` people: current feature rows drawn with replacement.
+    """Copy what step 8 reads, with ``customers`` people: feature rows drawn with replacement.
 
-    Numbers are moved by up to 1 %, or Parquet would store each distinct row once. Every 50th person objects and every
-    20th takes the consent back, after step 3 has run: that is what the gates of step 8 are for.
+    Numbers are moved by up to 1 %, or Parquet would store each distinct row once. Every 50th person
+    objects and every 20th withdraws consent after step 3, so that the gates of step 8 have work.
     """
-    for name in ("config.toml", "data/7_bundle"):
+    for name in ("config.toml", "pyproject.toml", "data/7_bundle"):
         copy = shutil.copytree if (project / name).is_dir() else shutil.copy
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         copy(project / name, folder / name)
@@ -113,10 +115,10 @@ def _folder(project: Path, folder: Path, name: str) -> Path:
     return made
 
 
-def once(folder: Path) -> float:
-    """Seconds of one `churn score`, from start to exit."""
-    code = os.pathsep.join([str(ROOT / "src"), str(ROOT / "serve")])
-    environ = {**os.environ, "PYTHONPATH": code}  # noqa: TID251  handed on to the program that is measured
+def once(folder: Path, project: Path) -> float:
+    """Return the seconds of one `churn score` by the code of ``project``, from start to exit."""
+    code = [str(project / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(code)}
     start = time.perf_counter()
     subprocess.run(COMMAND, cwd=folder, env=environ, check=True)
     return time.perf_counter() - start

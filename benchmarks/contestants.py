@@ -29,8 +29,9 @@ class Contender:
     path: str = "/v1/score"
 
 
-def contenders(bundle: Path, folder: Path) -> list[Contender]:
-    """All four, each with one worker."""
+def contenders(project: Path, folder: Path) -> list[Contender]:
+    """Return all four, each with one worker."""
+    bundle = project / "data" / "7_bundle"
     row = _row(bundle)
     python, ports = sys.executable, range(PORT, PORT + 4)
     to = [["--port", str(port)] for port in ports]
@@ -38,9 +39,10 @@ def contenders(bundle: Path, folder: Path) -> list[Contender]:
     subprocess.run(
         [python, str(CONTENDERS / "estimator.py"), str(model)], check=True, capture_output=True
     )
+    inherited = [*filter(None, [os.environ.get("PYTHONPATH")])]
     here = {"PYTHONPATH": str(CONTENDERS)}
     serve = {
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "serve"), str(ROOT / "src")]),
+        "PYTHONPATH": os.pathsep.join([str(project / "serve"), *inherited]),
         "BUNDLE_DIR": str(bundle),
         "CHURN_LOG": str(folder / "decisions.db"),
         "CHURN_RATE_PER_SECOND": "1000000",
@@ -82,7 +84,7 @@ def contenders(bundle: Path, folder: Path) -> list[Contender]:
         Contender(
             "this service, decision log on",
             ports[0],
-            [python, "-m", "churn_service", *to[0]],
+            [python, "-m", "sovereign_ml.service", *to[0]],
             row,
             serve,
         ),

@@ -1,6 +1,7 @@
-"""`churn erase` of one person among a million: real stores at full size, timed from outside and by part.
+"""Time `churn erase` of one person among a million: real stores at full size, and by part.
 
-Needs a finished `make run` and about 25 GB of disk. Writes docs/benchmarks/erase.json and erase.md. `make bench-erase`.
+Needs a rendered project with a finished `make run`, its environment, and about 25 GB of disk.
+Writes docs/benchmarks/erase.json and erase.md: python benchmarks/erase.py PROJECT
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from sovereign_ml.cli.composition import project_stores
 from sovereign_ml.config import settings
 from sovereign_ml.data_subjects import erasure, store_inventory
-from sovereign_ml.data_subjects.erasure_procedure import Erasure
+from sovereign_ml.data_subjects.erasure_procedure import ErasureProcedure
 from sovereign_ml.data_subjects.stores import dvc_versions
 from sovereign_ml.data_subjects.stores.feast_sqlite import entity_key
 from sovereign_ml.features.feast import VIEW
@@ -35,10 +37,10 @@ STAGES = ("data", "validate", "features", "train", "evaluate", "card", "register
 HEAD = """\
 # Erasing one person
 
-One run on {cores} shared cores, Python {python}: `churn erase` in the profile local, in a process of its own, start
-included, of one person among {customers:,} customers with {transactions:,} purchases ({data_gb} GB in `data/`, and
-again in the DVC cache and the remote). The decision log is small. Made by `make bench-erase`; the numbers are in
-`erase.json`.
+One run on {cores} shared cores, Python {python}: `churn erase` in the profile local, in a
+process of its own, start included, of one person among {customers:,} customers with
+{transactions:,} purchases ({data_gb} GB in `data/`, and again in the DVC cache and the remote).
+The decision log is small. Made by `make bench-erase`; the numbers are in `erase.json`.
 
 | part | seconds |
 |---|---|
@@ -52,7 +54,7 @@ Promised: less than {promised} seconds.
 def main() -> int:
     """Measure, write JSON and table; exit 1 above the promise."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--project", type=Path, default=ROOT, help="where `make run` has been")
+    parser.add_argument("project", type=Path, help="a rendered project where `make run` has been")
     parser.add_argument("--customers", type=int, default=1_000_000)
     parser.add_argument("--purchases", type=int, default=50, help="of each customer")
     parser.add_argument(
@@ -80,16 +82,15 @@ def main() -> int:
 
 
 def enlarge(project: Path, large: Path, customers: int, purchases: int) -> None:
-    """A copy of the project with ``customers`` people in every table, as the steps lay them out, and its versions."""
+    """Copy the project with ``customers`` people in every table; record it as a data version."""
     left = shutil.ignore_patterns(".venv", ".churn", "cache", "tmp", "build", "__pycache__")
     shutil.copytree(project, large, ignore=left, symlinks=True)
-    shutil.copytree(ROOT / "src", large / "src", dirs_exist_ok=True)
-    shutil.copy(ROOT / "dvc.yaml", large / "dvc.yaml")
     data = large / "data"
     with closing(db.connect()) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(
-            f"CREATE TABLE people AS SELECT md5(range::VARCHAR) AS customer_id FROM range({customers}) ORDER BY 1"
+            "CREATE TABLE people AS SELECT md5(range::VARCHAR) AS customer_id "
+            f"FROM range({customers}) ORDER BY 1"
         )
         lines = f"""SELECT customer_id,
             TIMESTAMPTZ '2025-01-01' + to_seconds(hash(customer_id, n) % 46000000) AS event_time,
@@ -122,8 +123,9 @@ def _like(connection: Any, path: Path, rows: str) -> None:
     )
     new = connection.execute(f"DESCRIBE {rows}").fetchall()
     drop = ", ".join(["n_", *(str(row[0]) for row in new)])
-    drawn = f"""SELECT given.*, old.* EXCLUDE ({drop}) FROM (SELECT *, hash(customer_id, 7) % (SELECT count(*) FROM old)
-        AS draw_ FROM ({rows})) AS given JOIN old ON given.draw_ = old.n_"""
+    drawn = f"""SELECT given.*, old.* EXCLUDE ({drop}) FROM (
+        SELECT *, hash(customer_id, 7) % (SELECT count(*) FROM old) AS draw_ FROM ({rows})
+        ) AS given JOIN old ON given.draw_ = old.n_"""
     order = ", ".join(str(row[0]) for row in reversed(new))
     _write(connection, f"SELECT * EXCLUDE (draw_) FROM ({drawn}) ORDER BY {order}", path)
 
@@ -154,7 +156,7 @@ def _online(large: Path, customers: int) -> None:
 
 def measured(project: Path, person: str) -> int:
     """Erase ``person`` with a clock at every part; print the seconds as JSON."""
-    parts: Counter[str] = Counter()
+    parts: defaultdict[str, float] = defaultdict(float)
 
     def clocked(part: str, work: Callable[..., Any]) -> Callable[..., Any]:
         def run(*given: Any, **named: Any) -> Any:
@@ -175,13 +177,13 @@ def measured(project: Path, person: str) -> int:
             store.remove = clocked(f"remove from {store.name}", store.remove)  # type: ignore[method-assign]
         return found
 
-    store_inventory.every = clocked_stores
+    store_inventory.every = clocked_stores  # type: ignore[assignment]
     dvc_versions.clean_stages = clocked("ask DVC what is up to date", dvc_versions.clean_stages)
     dvc_versions.commit = clocked(
         "of which: the new version into the DVC cache", dvc_versions.commit
     )
-    Erasure.finish = clocked("write the receipt", Erasure.finish)  # type: ignore[method-assign]
-    receipt = erasure.erase(settings.load("local", project), [person])
+    ErasureProcedure.finish = clocked("write the receipt", ErasureProcedure.finish)  # type: ignore[method-assign]
+    receipt = erasure.erase(project_stores(settings.load("local", project)), [person])
     print(
         json.dumps({"status": receipt.status, "places": len(receipt.removed), "parts": dict(parts)})
     )
@@ -196,8 +198,9 @@ def report(project: Path, customers: int, purchases: int) -> dict[str, Any]:
         ).fetchone()
     assert found
     size = sum(path.stat().st_size for path in (project / "data").rglob("*") if path.is_file())
-    command = [sys.executable, str(Path(__file__)), "--project", str(project), "--person", found[0]]
-    environ = {**os.environ, "PYTHONPATH": str(project / "src")}  # noqa: TID251  handed on to what is measured
+    command = [sys.executable, str(Path(__file__)), str(project), "--person", found[0]]
+    code = [str(project / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(code)}
     start = time.perf_counter()
     done = subprocess.run(
         command, cwd=project, env=environ, check=True, capture_output=True, text=True

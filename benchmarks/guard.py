@@ -1,8 +1,9 @@
-"""What the egress guard costs: the audit events of one `churn run`, times the price of one, in the run's CPU time.
+"""Measure the cost of the egress guard: the audit events of one `churn run`, times the price.
 
-Counting and pricing apart gives the same answer on a busy machine; two timed runs differ by more than the guard costs.
-Needs a finished `make run` (its data are made anew in a copy). Writes docs/benchmarks/guard.json and guard.md.
-Run it with `make bench-guard`.
+Counting and pricing apart gives the same answer on a busy machine. Two timed runs differ by more
+than the guard costs. Needs a rendered project with a finished `make run` (its data are made anew in
+a copy), and its environment.
+Writes docs/benchmarks/guard.json and guard.md: python benchmarks/guard.py PROJECT
 """
 
 from __future__ import annotations
@@ -41,26 +42,29 @@ PRICE = """\
 import json, socket, sys, time, timeit
 socket.getaddrinfo = lambda *a, **k: [(2, 1, 6, "", ("192.0.2.9", 443))]
 def cheapest(statement, number):
-    times = timeit.repeat(statement, globals=globals(), repeat=9, number=number, timer=time.process_time)
-    return min(times) / number * 1e9
+    timer = timeit.Timer(statement, globals=globals(), timer=time.process_time)
+    return min(timer.repeat(repeat=9, number=number)) / number * 1e9
 other = 'sys.audit("object.__getattr__", None, "x")'
 connect = 'sys.audit("socket.connect", None, ("192.0.2.9", 443))'
-look_up = 'sys.audit("socket.getaddrinfo", "s3.acme.eu", 443, 0, 0, 0); socket.getaddrinfo("s3.acme.eu", 443)'
+look_up = 'sys.audit("socket.getaddrinfo", "s3.acme.eu", 443, 0, 0, 0); '
+look_up += 'socket.getaddrinfo("s3.acme.eu", 443)'
 before = [cheapest(other, 200_000), cheapest(look_up, 20_000) + cheapest(connect, 20_000)]
-from sovereign import guard
+from sovereign_ml.egress import guard
 guard.install(["s3.acme.eu"])
 after = [cheapest(other, 200_000), cheapest(look_up, 20_000) + cheapest(connect, 20_000)]
-print(json.dumps({"event_ns": after[0] - before[0], "connection_us": (after[1] - before[1]) / 1000}))
+event, connection = (now - then for now, then in zip(after, before))
+print(json.dumps({"event_ns": event, "connection_us": connection / 1000}))
 """
 HEAD = """\
 # What the egress guard costs
 
-One `churn run` of this project with every step run anew on {cores} shared cores, Python {python}. The hook is asked
-at each audit event of the interpreter; {processes} processes raised {events:,} of them, {sockets:,} about sockets.
-One event costs {event_ns:.0f} ns, so all of them cost {guard_seconds:.2f} s of the {cpu_seconds:.0f} s of CPU time.
-A look-up and connection to an allowed host costs {connection_us:.1f} µs more than without the guard. Prices are CPU
-time, the best of nine repetitions, with and without the hook in one process. Made by `make bench-guard`; all
-numbers: `guard.json`.
+One `churn run` of this project with every step run anew on {cores} shared cores, Python
+{python}. The hook is asked at each audit event of the interpreter; {processes} processes raised
+{events:,} of them, {sockets:,} about sockets. One event costs {event_ns:.0f} ns, so all of them
+cost {guard_seconds:.2f} s of the {cpu_seconds:.0f} s of CPU time. A look-up and connection to
+an allowed host costs {connection_us:.1f} µs more than without the guard. Prices are CPU time,
+the best of nine repetitions, with and without the hook in one process. Made by `make
+bench-guard`; all numbers: `guard.json`.
 
 | | measured | promised |
 |---|---|---|
@@ -78,7 +82,7 @@ Most events: {most}. By process, the one of `run` being DVC's:
 def main() -> int:
     """Measure, write JSON and table; exit 1 when a promise is broken."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--project", type=Path, default=ROOT, help="where `make run` has been")
+    parser.add_argument("project", type=Path, help="a rendered project where `make run` has been")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="churn-guard-") as folder:
@@ -109,7 +113,7 @@ def row(command: dict[str, Any]) -> str:
 
 
 def price() -> dict[str, float]:
-    """Nanoseconds per event that the guard lets pass at once, microseconds per look-up and connection."""
+    """Return nanoseconds per unwatched event, and microseconds per look-up and connection."""
     done = subprocess.run(
         [sys.executable, "-c", PRICE], env=_environ(), capture_output=True, text=True, check=True
     )
@@ -117,7 +121,7 @@ def price() -> dict[str, float]:
 
 
 def counted(project: Path, folder: Path) -> dict[str, Any]:
-    """Audit events of every Python process of a run from nothing, and the CPU seconds of all of them."""
+    """Count the audit events of every Python process of a full run, and their CPU seconds."""
     copy, hook, counts = folder / "project", folder / "hook", folder / "counts"
     left = shutil.ignore_patterns(".venv", "build", ".mlflow", ".churn", "cache", "tmp", "[1-8]_*")
     shutil.copytree(project, copy, ignore=left)
@@ -126,7 +130,9 @@ def counted(project: Path, folder: Path) -> dict[str, Any]:
     counts.mkdir()
     (hook / "sitecustomize.py").write_text(COUNTER.format(folder=str(counts)))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(RUN, cwd=copy, env=_environ(str(hook), HOME=str(folder)), check=True)
+    subprocess.run(
+        RUN, cwd=copy, env=_environ(str(hook), str(copy / "src"), HOME=str(folder)), check=True
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     found = [
         json.loads(path.read_text())
@@ -155,8 +161,8 @@ def counted(project: Path, folder: Path) -> dict[str, Any]:
 
 
 def _environ(*first: str, **more: str) -> dict[str, str]:
-    code = os.pathsep.join([*first, str(ROOT / "src"), str(ROOT / "serve")])
-    return {**os.environ, "PYTHONPATH": code, **more}  # noqa: TID251  handed on to the program that is measured
+    code = [*first, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(code), **more}
 
 
 if __name__ == "__main__":

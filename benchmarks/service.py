@@ -1,6 +1,7 @@
-"""Our service beside a FastAPI no-op, plain BentoML + scikit-learn and `mlflow models serve`, in one run.
+"""Measure the service beside a FastAPI no-op, plain BentoML and `mlflow models serve`, in one run.
 
-Needs wrk. Writes docs/benchmarks/service.json and service.md. Run it with `make bench`.
+Needs wrk, a rendered project with a finished `make run`, and its environment (`make setup-dev`).
+Writes docs/benchmarks/service.json and service.md: python benchmarks/service.py PROJECT
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Running:
 
 
 def measure(contestants: list[Contender], seconds: int, rounds: int, folder: Path) -> list[Result]:
-    """All are up; each cell is measured in turn for every one, ``rounds`` times, so that noise hits all alike."""
+    """Measure each cell for one after the other, ``rounds`` times, so that noise hits all alike."""
     with ExitStack() as stack:
         running = [stack.enter_context(_running(contender, folder)) for contender in contestants]
         answered = [0] * len(running)
@@ -85,7 +86,7 @@ def measure(contestants: list[Contender], seconds: int, rounds: int, folder: Pat
 
 @contextmanager
 def _running(contender: Contender, folder: Path) -> Iterator[Running]:
-    ours = dict(os.environ)  # noqa: TID251  handed on to the programs that are measured
+    ours = dict(os.environ)
     silence(ours)
     path = os.pathsep.join([str(Path(sys.executable).parent), ours["PATH"]])
     environment = {**ours, "PATH": path, **contender.environment}
@@ -178,14 +179,14 @@ def _memory_mb(pid: int) -> float:
 def main() -> None:
     """Measure all, write JSON and table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", type=Path, default=ROOT / "data" / "7_bundle")
+    parser.add_argument("project", type=Path, help="a rendered project where `make run` has been")
     parser.add_argument("--seconds", type=int, default=5, help="of one run")
     parser.add_argument("--rounds", type=int, default=3, help="runs per cell; medians are reported")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
     given = parser.parse_args()
-    bundle = given.bundle.resolve()
+    project = given.project.resolve()
     with tempfile.TemporaryDirectory() as folder:
-        contestants = contenders(bundle, Path(folder))
+        contestants = contenders(project, Path(folder))
         results = [
             asdict(one) for one in measure(contestants, given.seconds, given.rounds, Path(folder))
         ]

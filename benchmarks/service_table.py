@@ -16,8 +16,9 @@ def table(content: dict[str, Any]) -> str:
     machine = content["machine"]
     lines = [
         "# The service beside others\n",
-        f"One run on {machine['cores']} shared cores, Python {machine['python']}; wrk on loopback, one worker each, "
-        f"median of {content['rounds']} runs of {content['seconds']} s per cell, all services up and taken in turn. "
+        f"One run on {machine['cores']} shared cores, Python {machine['python']}; wrk on loopback, "
+        f"one worker each, median of {content['rounds']} runs of {content['seconds']} s per cell, "
+        "all services up and taken in turn. "
         "Made by `make bench`; the numbers are in `service.json`.\n",
         HEAD + "\n".join(_row(result) for result in content["results"]),
         "\n| promise | measured |\n|---|---|\n" + "\n".join(_promises(ours, floor, bento, mlflow)),
@@ -36,7 +37,8 @@ def _row(result: dict[str, Any]) -> str:
 def _promises(ours: Any, floor: Any, bento: Any, mlflow: Any) -> list[str]:
     p99 = ours["runs"][1]["p99_ms"]
     return [
-        f"| at most 128 MB after 50,000 requests | {ours['memory_mb']:.0f} MB after {ours['requests']:,} |",
+        "| at most 128 MB after 50,000 requests "
+        f"| {ours['memory_mb']:.0f} MB after {ours['requests']:,} |",
         f"| ready within 5 s | {ours['ready_s']:.1f} s |",
         f"| 99 % under 20 ms at 16 connections | {p99:.1f} ms |",
         f"| at least 5 times BentoML + scikit-learn | {_ratios(ours, bento)} |",

@@ -30,9 +30,10 @@ PACKAGE = ROOT / "packages" / "sovereign-ml"
 PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 sys.path.insert(0, str(PACKAGE / "src"))
 
-from sovereign_ml.errors import Misuse, Refused  # noqa: E402  the path above comes first
+from sovereign_ml.bundle.installed_files import sha256_of  # noqa: E402  the path above comes first
+from sovereign_ml.errors import Misuse, Refused  # noqa: E402
 from sovereign_ml.supply_chain import lockfile  # noqa: E402
-from sovereign_ml.supply_chain.wheel import difference, read_wheel, sha256_of  # noqa: E402
+from sovereign_ml.supply_chain.wheel import difference, read_wheel  # noqa: E402
 
 VERSION_FILE = Path("src/sovereign_ml/__init__.py")
 CHANGELOGS = (ROOT / "CHANGELOG.md", PACKAGE / "CHANGELOG.md")
@@ -173,8 +174,8 @@ def resolved_locks(wheel: Path) -> dict[Path, bytes]:
             _compile(project / "requirements", name, [*constraint, *options])
             paths[PROJECT / "requirements" / f"{name}.lock"] = project / "requirements"
         for name in TEMPLATE_LOCKS:
-            constraint = ["-c", f"{PROJECT.name}/requirements/dev.lock"]
-            _compile(Path(temporary), f"requirements/{name}", [*constraint, *options])
+            constraint = ["-c", f"../{PROJECT.name}/requirements/dev.lock"]
+            _compile(Path(temporary) / "requirements", name, [*constraint, *options])
             paths[ROOT / "requirements" / f"{name}.lock"] = Path(temporary) / "requirements"
         return {path: (folder / path.name).read_bytes() for path, folder in paths.items()}
 

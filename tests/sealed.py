@@ -1,11 +1,15 @@
-"""Run a command of a render where nothing can leave, with the render's own harness, and judge what it asked for.
+"""Run a command where nothing can leave, with the library's harness, and judge what it asked for.
 
-Without namespaces the harness falls back to Python's audit hook; the run then ends with a warning that says so.
+    python tests/sealed.py FOLDER [PYTEST_ARGS]     run the tests of the library sealed
+
+Without namespaces the harness falls back to Python's audit hook. The run then ends with a warning
+that says so.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -14,36 +18,78 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
+from bake import LIBRARY
+
+HARNESS = LIBRARY / "tests/support/projects/harness.py"
 ON_PURPOSE = {"no.such.invalid": "churn doctor says that it does not resolve"}
-"""What tests of the project ask for because it must be refused or must fail, and why. Nothing else may appear."""
+"""Names that tests ask for because they must be refused or must fail, and why."""
+FROM_AN_INDEX = "tests/deploy/test_deploy_image.py"
+"""It builds the image as the platform does, from the package index: it cannot run sealed."""
+SHIPPED = os.environ.get("SHIPPED_ENVIRONMENTS", "")
 
 
 class Runs(Protocol):
     """A project that can run a command."""
 
-    root: Path
-
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run it in the project's folder."""
+        """Run the command in the project's folder."""
+
+
+def watched(*command: str, report: Path) -> tuple[str, ...]:
+    """Return the command line that runs ``command`` in the harness."""
+    options = ("--clean-env", "--json", str(report), "--")
+    return (sys.executable, "-B", str(HARNESS), *options, *command)
+
+
+def unexpected(report: Path, command: str) -> tuple[int, dict[str, list[str]]]:
+    """Return the exit code of a watched command, and the hosts that it asked for by mistake."""
+    result = json.loads(report.read_text(encoding="utf-8"))
+    if result["mode"] != "namespace":
+        text = f"No namespaces here: Python's audit hook alone watched {command}."
+        warnings.warn(text, stacklevel=2)
+    return result["exit"], {k: v for k, v in result["hosts"].items() if not allowed(k)}
 
 
 def sealed(project: Runs, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run ``command`` sealed; fail if it fails, or if it asks for a name or address that is not ``ON_PURPOSE``."""
+    """Run ``command`` sealed.
+
+    Fails if the command fails, or if it asks for a name or address that is not ``ON_PURPOSE``.
+    """
     with TemporaryDirectory() as folder:
-        result = Path(folder) / "seen.json"
-        harness = str(project.root / "tests/egress/harness.py")
-        watch = (sys.executable, "-B", harness, "--clean-env", "--json", str(result), "--")
-        done = project.run(*watch, *command, check=False)
-        assert result.is_file(), done.stdout[-4000:] + done.stderr[-4000:]
-        seen = json.loads(result.read_text(encoding="utf-8"))
-    if seen["mode"] != "namespace":
-        warnings.warn(f"No namespaces here: {command} was watched by Python's audit hook only.", stacklevel=2)
-    assert seen["exit"] == 0, f"{command}: exit {seen['exit']}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-    unexpected = {host: how for host, how in seen["hosts"].items() if not allowed(host)}
-    assert unexpected == {}, f"{command} asked for what nobody meant to ask for"
-    return done
+        report = Path(folder) / "hosts.json"
+        result = project.run(*watched(*command, report=report), check=False)
+        output = f"{result.stdout[-4000:]}\n{result.stderr[-4000:]}"
+        assert report.is_file(), output
+        exit_code, hosts = unexpected(report, command[0])
+    assert exit_code == 0, f"{command}: exit {exit_code}\n{output}"
+    assert hosts == {}, f"{command} asked for hosts that no test asks for on purpose"
+    return result
 
 
 def allowed(host: str) -> bool:
-    """Whether a test asks for ``host`` on purpose."""
+    """Return True for a host that a test asks for on purpose."""
     return any(fnmatch(host, pattern) for pattern in ON_PURPOSE)
+
+
+def library_tests(folder: Path, arguments: list[str]) -> int:
+    """Run the tests of the library, sealed but for the one that builds an image; return the code.
+
+    They run in profile eu with the ``churn`` of the shipped environment (CHURN_SHIPPED).
+    """
+    env = {**os.environ, "CHURN_SHIPPED": f"{SHIPPED}/train/bin"}
+    pytest = (sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *arguments)
+    with TemporaryDirectory() as temporary:
+        report = Path(temporary) / "hosts.json"
+        command = watched(*pytest, f"--ignore={FROM_AN_INDEX}", report=report)
+        subprocess.run(command, cwd=folder, env=env, check=False)
+        exit_code, hosts = unexpected(report, "pytest")
+    if hosts:
+        print(f"The tests asked for hosts outside: {hosts}", file=sys.stderr)
+    image = [sys.executable, "-m", "pytest", FROM_AN_INDEX]
+    image += [option for option in arguments if option == "--no-skips"]
+    outside = subprocess.run(image, cwd=folder, env=env, check=False).returncode
+    return exit_code or outside or (1 if hosts else 0)
+
+
+if __name__ == "__main__":
+    sys.exit(library_tests(Path(sys.argv[1]), sys.argv[2:]))

@@ -1,14 +1,17 @@
-"""Each shipped environment holds what its code imports: built from its lock alone, import by import."""
+"""Each shipped environment holds what its code imports: built from its lock alone."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from environments import PROJECT, SHIPPED, build, unresolved
-from sovereign_ml.deploy.stage import copy_code
+
+from bake import PROJECT
+from environments import SHIPPED, build
+from resolving import unresolved
 
 PLANTED = """
 from __future__ import annotations
@@ -22,7 +25,7 @@ else:
 
 def deep() -> None:
     import moto.server
-    from sovereign import silence, no_such_part
+    from sovereign_ml import errors, no_such_part
 
     class Inner:
         def method(self) -> None:
@@ -38,46 +41,70 @@ async def later() -> None:
 NAMED = (
     "8: no module in_the_else_branch",
     "12: no module moto.server",
-    "13: no no_such_part in sovereign",
+    "13: no no_such_part in sovereign_ml",
     "18: no module pytest",
     "20: no module numpy.no_such_module",
     "24: no no_such_name in json",
 )
-"""Modules of the test environment, of neither, and names that a module has not; by line of ``PLANTED``."""
+"""Modules of the test environment, of none, and names that a module has not, by line of PLANTED."""
+CODE = {"train": "src", "serve": "serve"}
+PROJECT_HALF = {
+    *("audit", "cli", "config", "data_subjects", "deploy", "evaluation", "features", "kubeflow"),
+    *("notebook", "pipeline", "privacy", "registry", "servers", "storage", "supply_chain"),
+}
+HALVES: dict[str, Callable[[Path], bool]] = {
+    # BentoML is the server's; the rest of the service is what `churn serve` and tests import.
+    "train": lambda path: path.parts[0] != "service",
+    # Reading a card of another kind (`churn card import`) is work on a project.
+    "serve": lambda path: (
+        path.parts[0].removesuffix(".py") not in PROJECT_HALF
+        and path.parts[:2] != ("card", "importers")
+    ),
+}
+"""The modules of the library that each environment runs, by their path below the package."""
 
 
 @pytest.fixture(scope="session")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The Python of each shipped environment."""
     folder = os.environ.get("SHIPPED_ENVIRONMENTS") or tmp_path_factory.getbasetemp() / "shipped"
-    return {name: build(name, Path(folder)) for name in SHIPPED}
-
-
-def code(name: str, project: Path, out: Path) -> list[Path]:
-    """Return the folders of code that the environment ``name`` runs; the service's are made in ``out``."""
-    if name == "train":
-        return [project / "src"]
-    copy_code(project / "serve", project / "src/sovereign", out)
-    return [out / "serve", out / "lib"]
+    return {name: build(name, Path(folder) / name) for name in SHIPPED}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_import_resolves_in_the_environment_of_the_lock_alone(
+def test_the_code_of_the_project_resolves_in_the_environment_of_the_lock_alone(
     environments: dict[str, Path], name: str, tmp_path: Path
 ) -> None:
-    assert unresolved(environments[name], code(name, PROJECT, tmp_path / "code"), tmp_path) == []
+    folder = PROJECT / CODE[name]
+    files = list(folder.rglob("*.py"))
+    assert files
+    assert unresolved(environments[name], folder, files, [folder], tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "file"), [("train", "src/churn/planted.py"), ("serve", "serve/churn_service/planted.py")]
-)
-def test_an_import_that_the_lock_does_not_serve_is_named_with_its_line(
-    environments: dict[str, Path], name: str, file: str, tmp_path: Path
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_installed_half_of_the_library_resolves_there_too(
+    environments: dict[str, Path], name: str, tmp_path: Path
 ) -> None:
-    copy = tmp_path / "project"
-    for folder in ("src", "serve"):
-        shutil.copytree(PROJECT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (copy / file).write_text(PLANTED)
-    place = file.partition("/")[2]
-    expected = [f"{place}:{line}" for line in NAMED]
-    assert unresolved(environments[name], code(name, copy, tmp_path / "code"), tmp_path) == expected
+    folder = library(environments[name])
+    files = [path for path in folder.rglob("*.py") if HALVES[name](path.relative_to(folder))]
+    assert len(files) > 50
+    assert unresolved(environments[name], folder, files, [], tmp_path) == []
+
+
+def library(python: Path) -> Path:
+    """Return the folder of the library that is installed in an environment."""
+    return next((python.parents[1] / "lib").glob("python*/site-packages/sovereign_ml"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("place", ["project", "library"])
+def test_an_import_that_the_lock_does_not_serve_is_named_with_its_line(
+    environments: dict[str, Path], name: str, place: str, tmp_path: Path
+) -> None:
+    folder = {"project": PROJECT / CODE[name], "library": library(environments[name])}[place]
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    inside = "egress/planted.py" if place == "library" else "planted.py"
+    (copy / inside).write_text(PLANTED)
+    problems = unresolved(environments[name], copy, [copy / inside], [], tmp_path)
+    assert problems == [f"{inside}:{line}" for line in NAMED]

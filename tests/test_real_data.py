@@ -1,7 +1,8 @@
-"""Online Retail, 541,909 real rows: the mapping of the docs, the published reference values, the README's figures.
+"""Online Retail, 541,909 real rows: the mapping of the docs and the published reference values.
 
-Chen, D. (2015), Online Retail, UCI Machine Learning Repository 352, doi 10.24432/C5BW33, CC BY 4.0. The file is not
-part of this repository: put it at ``../shared/data/online_retail/``, or name it in ``ONLINE_RETAIL``.
+Chen, D. (2015), Online Retail, UCI Machine Learning Repository 352, doi 10.24432/C5BW33, CC BY 4.0.
+The file is not part of this repository: put it at ``../shared/data/online_retail/``, or name it in
+``ONLINE_RETAIL``.
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from bake import ROOT, bake
+
+from bake import LIBRARY, ROOT, bake
 from conftest import Project
 
-sys.path.append(str(ROOT / "{{cookiecutter.project_slug}}/tests"))  # the browser as the project's own tests start it
-DATA = Path(os.environ.get("ONLINE_RETAIL", ROOT.parent / "shared/data/online_retail/online_retail.csv.gz"))
+sys.path.append(str(LIBRARY / "tests/support/projects"))  # where the browser is started
+DATA = Path(
+    os.environ.get("ONLINE_RETAIL", ROOT.parent / "shared/data/online_retail/online_retail.csv.gz")
+)
 pytestmark = [
     pytest.mark.flow,
-    pytest.mark.skipif(not DATA.is_file(), reason=f"put the Online Retail data at {DATA}, or set ONLINE_RETAIL"),
+    pytest.mark.skipif(
+        not DATA.is_file(), reason=f"put the Online Retail data at {DATA}, or set ONLINE_RETAIL"
+    ),
 ]
 
 
@@ -28,7 +34,9 @@ pytestmark = [
 def retail(tmp_path_factory: pytest.TempPathFactory) -> Project:
     where = tmp_path_factory.mktemp("retail")
     project = Project(bake(where), where / "home")
-    block = re.search(r"```toml\n(.*?)```", (project.root / "docs/your-data.md").read_text(), re.DOTALL)
+    block = re.search(
+        r"```toml\n(.*?)```", (project.root / "docs/your-data.md").read_text(), re.DOTALL
+    )
     assert block
     config = project.root / "config.toml"
     text = config.read_text()
@@ -40,7 +48,9 @@ def retail(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def figures(project: Project) -> dict[str, float]:
     found = json.loads((project.root / "data/5_metrics/metrics.json").read_text())
-    return {"customers": found["customers"], "base_rate": found["base_rate"], **found["model"]} | {"all": found}
+    return {"customers": found["customers"], "base_rate": found["base_rate"], **found["model"]} | {
+        "all": found
+    }
 
 
 def test_accepted_and_set_aside_rows_are_all_rows(retail: Project) -> None:
@@ -64,7 +74,9 @@ def test_the_readme_prints_the_figures_of_this_run(retail: Project) -> None:
     for name, label in (("roc_auc", "ROC AUC"), ("pr_auc", "PR AUC"), ("brier", "Brier score")):
         entry = figures(retail)[name]
         shown = f"{entry['value']:.3f} ({entry['low']:.3f}-{entry['high']:.3f})"  # type: ignore[index]
-        assert re.search(rf"\| {label} \| {re.escape(shown)} \|", readme), f"README: {label} should be {shown}"
+        assert re.search(rf"\| {label} \| {re.escape(shown)} \|", readme), (
+            f"README: {label} should be {shown}"
+        )
     alone = figures(retail)["all"]["baselines"]  # type: ignore[index]
     assert f"| ROC AUC of recency alone | {alone['recency_only']['roc_auc']:.3f} |" in readme
     assert f"| Brier score of a constant rate | {alone['constant_rate']['brier']:.3f} |" in readme
@@ -76,8 +88,10 @@ def test_without_a_customers_table_the_card_names_the_lawful_basis(retail: Proje
 
 
 @pytest.mark.parametrize(("width", "media"), [(1280, "screen"), (390, "screen"), (794, "print")])
-def test_the_card_opens_offline_and_silently(retail: Project, width: int, media: str, tmp_path: Path) -> None:
-    """Desktop, phone and A4; the pictures and the PDF are left in pytest's folder for whoever wants to look."""
+def test_the_card_opens_offline_and_silently(
+    retail: Project, width: int, media: str, tmp_path: Path
+) -> None:
+    """Desktop, phone and A4. Pictures and PDF stay in the folder of pytest."""
     from chromium import chromium
 
     said: list[str] = []
@@ -91,7 +105,11 @@ def test_the_card_opens_offline_and_silently(retail: Project, width: int, media:
         fits = page.evaluate("document.documentElement.scrollWidth")
         first = page.get_by_text("Article 22").first.bounding_box()
         page.screenshot(path=tmp_path / f"card-{width}.png", full_page=True)
-        printed = page.pdf(path=tmp_path / "card.pdf", prefer_css_page_size=True) if media == "print" else b""
+        printed = (
+            page.pdf(path=tmp_path / "card.pdf", prefer_css_page_size=True)
+            if media == "print"
+            else b""
+        )
         smallest = page.evaluate(SMALLEST)
     assert [line for line in said if not line.startswith(("data:", card))] == []
     assert fits <= width
@@ -100,14 +118,19 @@ def test_the_card_opens_offline_and_silently(retail: Project, width: int, media:
     assert media == "screen" or 3 <= printed.count(b"/Type /Page\n") <= 20
 
 
-def test_without_group_columns_the_card_says_that_proxies_are_not_measurable_here(retail: Project) -> None:
+def test_without_group_columns_the_card_says_that_proxies_are_not_measurable_here(
+    retail: Project,
+) -> None:
     page = (retail.root / "data/6_card/card.html").read_text()
     assert "not measurable here: no group column" in page
     assert '"associations": []' in (retail.root / "data/6_card/card.json").read_text()
 
 
-SMALLEST = """() => Math.min(...[...document.querySelectorAll('p,dt,dd,td,th,li,small,figcaption,svg text')]
-  .filter(e => e.textContent.trim()).map(e => parseFloat(getComputedStyle(e).fontSize)
-    * (e.closest('svg') ? e.closest('svg').getBoundingClientRect().width / e.closest('svg').viewBox.baseVal.width : 1)))
-"""
+SMALLEST = """() => {
+  const scale = svg => svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
+  const texts = 'p,dt,dd,td,th,li,small,figcaption,svg text';
+  const sizes = [...document.querySelectorAll(texts)].filter(e => e.textContent.trim())
+    .map(e => parseFloat(getComputedStyle(e).fontSize) * scale(e.closest('svg')));
+  return Math.min(...sizes);
+}"""
 """The smallest text of the page in CSS pixels, drawings as they are scaled."""

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bake import ROOT, tracked
 from packaging.requirements import Requirement
+
+from bake import ROOT, tracked
 
 PROJECT = "{{cookiecutter.project_slug}}"
 VERSION = "2026.11.0"

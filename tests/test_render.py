@@ -1,4 +1,4 @@
-"""Rendering: every answer gives a clean project, a bad one is refused in one sentence, nothing leaks from here."""
+"""Rendering: every answer gives a clean project, and a bad one is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -11,13 +11,29 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bake import ROOT, bake, tracked
-from conftest import Project
 from cookiecutter.exceptions import FailedHookException
+
+from bake import LIBRARY, ROOT, bake, tracked
+from conftest import Project
 
 PROJECT = "{{cookiecutter.project_slug}}"
 ANSWERS = json.loads((ROOT / "cookiecutter.json").read_text())
-TEXT = {".py", ".toml", ".md", ".yml", ".yaml", ".json", ".lock", ".in", ".cfg", ".txt", ".html", ".j2", ".ipynb", ""}
+TEXT = {
+    ".py",
+    ".toml",
+    ".md",
+    ".yml",
+    ".yaml",
+    ".json",
+    ".lock",
+    ".in",
+    ".cfg",
+    ".txt",
+    ".html",
+    ".j2",
+    ".ipynb",
+    "",
+}
 
 
 def texts(root: Path) -> dict[str, str]:
@@ -29,7 +45,9 @@ def texts(root: Path) -> dict[str, str]:
 
 
 def test_a_render_has_the_files_of_the_template_and_only_those(rendered: Path) -> None:
-    template = {name.removeprefix(f"{PROJECT}/") for name in tracked() if name.startswith(f"{PROJECT}/")}
+    template = {
+        name.removeprefix(f"{PROJECT}/") for name in tracked() if name.startswith(f"{PROJECT}/")
+    }
     expected = {n for n in template if not n.startswith((".licences/", ".forgejo/", ".github/"))}
     there = {str(p.relative_to(rendered)) for p in rendered.rglob("*") if p.is_file()}
     assert {name for name in there if not name.startswith(".git/")} == expected
@@ -49,7 +67,11 @@ def test_code_is_copied_and_never_rendered(rendered: Path) -> None:
 
 def test_only_files_of_the_first_level_are_rendered() -> None:
     copied = set(ANSWERS["_copy_without_render"])
-    folders = {Path(name).parts[1] for name in tracked() if name.startswith(PROJECT) and len(Path(name).parts) > 2}
+    folders = {
+        Path(name).parts[1]
+        for name in tracked()
+        if name.startswith(PROJECT) and len(Path(name).parts) > 2
+    }
     assert folders - copied == {".dvc"}, "a new folder must stand in _copy_without_render"
 
 
@@ -64,7 +86,9 @@ def test_a_render_is_one_clean_commit(rendered: Path) -> None:
 
 
 def test_no_package_index_and_no_path_of_this_machine_is_written_anywhere() -> None:
-    hosts = re.compile(r"py" + r"pi\.org|pythonhost" + r"ed\.org|npm" + r"js|deb\.deb" + r"ian", re.IGNORECASE)
+    hosts = re.compile(
+        r"py" + r"pi\.org|pythonhost" + r"ed\.org|npm" + r"js|deb\.deb" + r"ian", re.IGNORECASE
+    )
     for name in tracked():
         if Path(name).suffix in TEXT:
             text = (ROOT / name).read_text(encoding="utf-8")
@@ -91,14 +115,17 @@ def test_the_answers_are_the_only_names_in_a_render(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("provider", ANSWERS["s3_provider"])
 def test_each_provider_gives_the_endpoint_of_its_preset(provider: str, tmp_path: Path) -> None:
-    presets = tomllib.loads((ROOT / PROJECT / "src/sovereign/endpoints/s3_presets.toml").read_text())["preset"]
+    path = LIBRARY / "src/sovereign_ml/jurisdictions/s3_presets.toml"
+    presets = tomllib.loads(path.read_text())["preset"]
     preset = next(p for p in presets if p["name"] == provider)
     dvc = (bake(tmp_path, s3_provider=provider) / ".dvc/config").read_text()
     endpoint = re.search(r"endpointurl = (\S+)", dvc)
     region = re.search(r"region = (\S+)", dvc)
     assert endpoint and region
     if "endpoint" in preset:
-        places = {preset["endpoint"].replace("{region}", place): place for place in preset["regions"]}
+        places = {
+            preset["endpoint"].replace("{region}", place): place for place in preset["regions"]
+        }
         place = places[endpoint[1]]
         assert region[1] == preset.get("signing", {}).get(place, place)
     else:
@@ -112,7 +139,9 @@ def test_each_provider_gives_the_endpoint_of_its_preset(provider: str, tmp_path:
         for number, provider in enumerate(ANSWERS["s3_provider"])
     ],
 )
-def test_the_audit_of_a_fresh_render_has_no_finding_above_notice(provider: str, forge: str, tmp_path: Path) -> None:
+def test_the_audit_of_a_fresh_render_has_no_finding_above_notice(
+    provider: str, forge: str, tmp_path: Path
+) -> None:
     project = Project(bake(tmp_path, s3_provider=provider, forge=forge), tmp_path / "home")
     found = json.loads(project.run("churn", "audit", "--notebooks", "--secrets", "--json").stdout)
     assert found["counts"] | {"error": 0, "warning": 0} == found["counts"], found
@@ -122,9 +151,15 @@ def test_the_audit_of_a_fresh_render_has_no_finding_above_notice(provider: str, 
 
 @pytest.mark.parametrize(
     ("forge", "file"),
-    [("gitlab", ".gitlab-ci.yml"), ("forgejo", ".forgejo/workflows/ci.yml"), ("github", ".github/workflows/ci.yml")],
+    [
+        ("gitlab", ".gitlab-ci.yml"),
+        ("forgejo", ".forgejo/workflows/ci.yml"),
+        ("github", ".github/workflows/ci.yml"),
+    ],
 )
-def test_each_forge_gets_its_own_ci_file_and_no_other(forge: str, file: str, tmp_path: Path) -> None:
+def test_each_forge_gets_its_own_ci_file_and_no_other(
+    forge: str, file: str, tmp_path: Path
+) -> None:
     root = bake(tmp_path, forge=forge)
     there = [name for name in (".gitlab-ci.yml", ".forgejo", ".github") if (root / name).exists()]
     assert there == [Path(file).parts[0]]
@@ -140,7 +175,9 @@ def test_each_forge_gets_its_own_ci_file_and_no_other(forge: str, file: str, tmp
 
 def test_no_forge_means_no_ci_file(tmp_path: Path) -> None:
     root = bake(tmp_path, forge="none")
-    assert not [name for name in (".gitlab-ci.yml", ".forgejo", ".github") if (root / name).exists()]
+    assert not [
+        name for name in (".gitlab-ci.yml", ".forgejo", ".github") if (root / name).exists()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +225,9 @@ def test_a_bad_answer_is_refused_in_one_sentence_and_nothing_is_left(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_rendering_asks_the_network_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rendering_asks_the_network_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError(f"rendering asked for {arguments}")
 
@@ -196,7 +235,9 @@ def test_rendering_asks_the_network_for_nothing(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(socket.socket, "connect", refuse)
     assert bake(tmp_path).is_dir()
     for hook in (ROOT / "hooks").iterdir():
-        assert not re.search(r"urllib|requests|http|socket|curl|wget|pip", hook.read_text()), hook.name
+        assert not re.search(r"urllib|requests|http|socket|curl|wget|pip", hook.read_text()), (
+            hook.name
+        )
 
 
 def test_every_question_has_a_sentence() -> None:

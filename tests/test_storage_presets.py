@@ -1,4 +1,4 @@
-"""The endpoints that the question about storage writes are those of the project's table of providers."""
+"""The endpoints of the question about storage are those of the library's table of providers."""
 
 import json
 from pathlib import Path

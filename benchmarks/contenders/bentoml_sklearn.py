@@ -1,10 +1,10 @@
-"""What a team writes first: a BentoML service that calls scikit-learn; no log, no reasons, no keys."""
+"""A plain BentoML service that calls scikit-learn, without log, reasons or keys."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import bentoml  # noqa: TID253  this file is what BentoML imports
+import bentoml
 from estimator import NAMES, fitted
 
 

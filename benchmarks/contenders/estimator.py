@@ -1,4 +1,4 @@
-"""The estimator of the contenders: spline and logistic regression on random numbers, as large as ours."""
+"""The contenders' estimator: splines and a logistic regression on random numbers."""
 
 from __future__ import annotations
 

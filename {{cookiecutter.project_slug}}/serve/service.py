@@ -1,8 +1,8 @@
 """The churn service: one BentoML class around the library's HTTP application.
 
-    churn serve                              # settings of config.toml, feature server beside it
-    python -m sovereign_ml.service           # as in the image, in this folder or with it on PYTHONPATH
-    bentoml serve service:ChurnService       # BentoML's own server; needs CHURN_KEYS and BUNDLE_DIR
+    churn serve                          # settings of config.toml, feature server beside it
+    python -m sovereign_ml.service       # as in the image; this folder is on PYTHONPATH there
+    bentoml serve service:ChurnService   # BentoML's own server; needs CHURN_KEYS and BUNDLE_DIR
 
 What is answered at which path, by whose key, and what is written to the decision log before an
 answer leaves, is the same in every project: `sovereign_ml.service`. The class is the place for
@@ -23,7 +23,7 @@ from sovereign_ml.service.settings import quiet
 
 quiet()  # BentoML reads the switches of its telemetry while it is imported
 
-import bentoml  # noqa: E402, TID253
+import bentoml  # noqa: E402
 
 http = Application()
 

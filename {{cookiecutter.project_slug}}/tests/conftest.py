@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomlkit
-
 import sovereign_ml
+import tomlkit
 from sovereign_ml.config.settings import Settings, load
 
 ROOT = Path(__file__).resolve().parents[1]

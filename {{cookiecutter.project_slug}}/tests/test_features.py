@@ -9,10 +9,10 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from sovereign_ml.config.tables import FeatureSettings
 
 from churn import features
 from churn.contract import FEATURES
-from sovereign_ml.config.tables import FeatureSettings
 
 CUT = datetime(2026, 1, 1)
 DAY = timedelta(days=1)

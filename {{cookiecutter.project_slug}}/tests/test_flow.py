@@ -15,11 +15,11 @@ from urllib.request import urlopen
 import pandas as pd
 import pytest
 import yaml
+from sovereign_ml.config.settings import Settings
 
 from churn.contract import FEATURES, TARGET
 from churn.project import PROJECT
 from conftest import ROOT, Churn, environment
-from sovereign_ml.config.settings import Settings
 
 
 def test_every_step_writes_its_artifact(flow: Path, settings: Settings) -> None:

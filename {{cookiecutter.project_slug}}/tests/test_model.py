@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sovereign_ml.config.tables import TrainSettings
 
 from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
 from churn.model import benchmark_estimator, columns, fit, inputs, scorecard_estimator
 from churn.scorecard import to_scorecard
-from sovereign_ml.config.tables import TrainSettings
 
 CONFIG = TrainSettings(
     knots=5, regularisation=(1.0,), folds=2, max_categories=4, min_customers=1, seed=7

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from churn.contract import TRANSACTIONS
-from churn.steps._2_validate import validate
-from churn.steps._4_train import train
-from churn.steps._8_score import score
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.config.tables import ValidateSettings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.pipeline.batch_scoring import ScoringGate
 from sovereign_ml.pipeline.lineage import Lineage
+
+from churn.contract import TRANSACTIONS
+from churn.steps._2_validate import validate
+from churn.steps._4_train import train
+from churn.steps._8_score import score
 
 BOUNDED = next(column for column in TRANSACTIONS if isinstance(column.maximum, int | float))
 

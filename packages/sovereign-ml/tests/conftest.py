@@ -37,7 +37,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Together(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            folder, found, _ = nodeid.partition("tests/eu/")
+            folder, found, _ = nodeid.partition("tests/profile_eu/")
             return folder + found if found else super()._split_scope(nodeid)
 
     return Together(config, log)

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
-
-from churn.contract import CATEGORICAL, NUMERIC, TARGET
 from sovereign_ml.config.tables import EvaluateSettings
 from sovereign_ml.evaluation import drift
 from sovereign_ml.model.scorecard import Floats
 from sovereign_ml.storage.artifacts import read_json
+
+from churn.contract import CATEGORICAL, NUMERIC, TARGET
 
 AGE_BANDS = (0, 30, 45, 60, 200)
 TENURE_BANDS = (0, 30, 90, 180, 366)

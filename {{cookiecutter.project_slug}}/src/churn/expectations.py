@@ -7,7 +7,6 @@ from datetime import datetime
 
 import great_expectations as gx
 import great_expectations.expectations as gxe
-
 from sovereign_ml.project import Column
 
 

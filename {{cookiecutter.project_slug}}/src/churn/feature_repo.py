@@ -8,9 +8,9 @@ from datetime import timedelta
 from feast import Entity, FeatureService, FeatureView, Field, FileSource
 from feast.types import Float64, String
 from feast.value_type import ValueType
+from sovereign_ml.features.feast import SERVICE, VIEW
 
 from churn.contract import FEATURES
-from sovereign_ml.features.feast import SERVICE, VIEW
 
 
 def definitions(

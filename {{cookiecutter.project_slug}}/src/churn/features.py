@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
-
-from churn.contract import FEATURES, WINDOWS
 from sovereign_ml.config.tables import FeatureSettings
 from sovereign_ml.errors import Refused
 from sovereign_ml.storage import duckdb as db
+
+from churn.contract import FEATURES, WINDOWS
 
 
 def cutoffs(last_event: datetime, config: FeatureSettings) -> tuple[list[datetime], datetime]:
@@ -81,8 +81,8 @@ def compute(
         f.name if f.dtype == "string" else f"CAST({f.name} AS DOUBLE) AS {f.name}" for f in FEATURES
     )
     connection.execute(
-        "CREATE OR REPLACE TABLE snapshots AS "
-        f"SELECT customer_id, cut AS event_timestamp, {names} FROM wide ORDER BY cut, customer_id"  # noqa: S608
+        "CREATE OR REPLACE TABLE snapshots AS "  # noqa: S608  names of the contract
+        f"SELECT customer_id, cut AS event_timestamp, {names} FROM wide ORDER BY cut, customer_id"
     )
 
 

@@ -23,10 +23,10 @@ from sklearn.preprocessing import (
     OrdinalEncoder,
     SplineTransformer,
 )
-
-from churn.contract import CATEGORICAL, NUMERIC, TARGET
 from sovereign_ml.config.tables import TrainSettings
 from sovereign_ml.model.scorecard import Floats
+
+from churn.contract import CATEGORICAL, NUMERIC, TARGET
 
 BENCHMARK = "HistGradientBoostingClassifier"
 TRUSTED_TYPES = (

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from kfp import dsl
-
 from sovereign_ml.kubeflow.tasks import Tasks
 
 

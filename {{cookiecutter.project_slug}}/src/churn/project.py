@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from churn import contract
 from sovereign_ml.project import STANDARD_STEPS, Project
+
+from churn import contract
 
 PROJECT = Project(
     package="churn",

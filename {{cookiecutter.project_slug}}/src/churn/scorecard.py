@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
+from sovereign_ml.model.scorecard import Curve, Floats, Levels, Scorecard
 
 from churn.contract import CATEGORICAL, NUMERIC, TARGET
 from churn.model import columns, quantiles
-from sovereign_ml.model.scorecard import Curve, Floats, Levels, Scorecard
 
 DIGITS = 12
 """Significant digits of model.json: far finer than 1e-9 in probability, and still readable."""

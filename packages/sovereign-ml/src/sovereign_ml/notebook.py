@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sovereign_ml.config.settings import ENVIRONMENT, Settings, load
+from sovereign_ml.config.settings import ENVIRONMENT, load
+from sovereign_ml.config.tables import ScoreSettings
 from sovereign_ml.egress import allow_list
 from sovereign_ml.egress.telemetry import silence
 from sovereign_ml.model import scorecard
@@ -16,28 +19,45 @@ from sovereign_ml.storage.artifacts import need
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["model_in_words", "open_project", "training_set"]
+__all__ = ["OpenProject", "open_project"]
 
 
-def open_project() -> Settings:
-    """Settings of the project in the working directory; from here on this kernel reaches only allowed hosts."""
+@dataclass(frozen=True)
+class OpenProject:
+    """A project whose artifacts a notebook shows."""
+
+    root: Path
+    features: Path
+    model: Path
+    score: ScoreSettings
+
+    def training_set(self) -> pd.DataFrame:
+        """Return features and label of every labelled cut-off, without customers' pseudonyms."""
+        import pandas as pd
+
+        folder = need(self.features, "features")
+        return pd.read_parquet(folder / "training.parquet").drop(columns="customer_id")
+
+    def model_in_words(self) -> list[str]:
+        """Return one sentence for each feature of the trained model, strongest first."""
+        project = load_project(self.root)
+        card = scorecard.read(need(self.model, "train") / "model.json")
+        policy = bundle_files.draft_policy(self.score, project.target)
+        words = describe_model(card, project.feature_contract(), policy)
+        return [f"{part.label}: {part.text}" for part in words.features]
+
+
+def open_project() -> OpenProject:
+    """Return the project in the working directory.
+
+    From here on this kernel reaches only allowed hosts.
+    """
     silence(ENVIRONMENT)
     allow_list.install(ENVIRONMENT)
-    return load()
-
-
-def training_set(settings: Settings) -> pd.DataFrame:
-    """Features and label of every labelled cut-off, without the customers' pseudonyms."""
-    import pandas as pd
-
-    folder = need(settings.path("features"), "features")
-    return pd.read_parquet(folder / "training.parquet").drop(columns="customer_id")
-
-
-def model_in_words(settings: Settings) -> list[str]:
-    """Return one sentence for each feature of the trained model, strongest first."""
-    project = load_project(settings.root)
-    card = scorecard.read(need(settings.path("model"), "train") / "model.json")
-    policy = bundle_files.draft_policy(settings.score, project.target)
-    words = describe_model(card, project.feature_contract(), policy)
-    return [f"{part.label}: {part.text}" for part in words.features]
+    settings = load()
+    return OpenProject(
+        root=settings.root,
+        features=settings.path("features"),
+        model=settings.path("model"),
+        score=settings.score,
+    )

@@ -5,6 +5,7 @@ A project names its object in pyproject.toml: ``[tool.sovereign-ml] project = "c
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -173,6 +174,26 @@ class Project:
     steps: tuple[Step, ...] = STANDARD_STEPS
     group_origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
+    def __post_init__(self) -> None:
+        """Refuse a table of steps that cannot be run in its order, with Misuse that names the row."""
+        known = {"source"}
+        for number, step in enumerate(self.steps, 1):
+            row = f"Step({step.number}, '{step.verb}', ...)"
+            if step.number != number:
+                raise Misuse(f"{row} is row {number} of steps: number the rows 1, 2, 3, ...")
+            if not re.fullmatch(r"[a-z]+", step.verb) or not re.fullmatch(r"[a-z]+", step.writes):
+                raise Misuse(f"{row} needs one lower-case word as verb and one as noun.")
+            if step.verb in {other.verb for other in self.steps[: number - 1]}:
+                raise Misuse(f"{row} is the second step with this verb: verbs are unique.")
+            if step.writes in known:
+                raise Misuse(f"{row} writes '{step.writes}', which an earlier step writes.")
+            if unknown := [noun for noun in step.reads if noun not in known]:
+                raise Misuse(
+                    f"{row} reads '{unknown[0]}', which no earlier step writes. "
+                    f"There are {', '.join(sorted(known))}."
+                )
+            known.add(step.writes)
+
     @cached_property
     def numeric(self) -> tuple[str, ...]:
         """Return the names of the numeric features."""
@@ -191,9 +212,24 @@ class Project:
         raise Misuse(f"No step '{verb}': the project has {', '.join(s.verb for s in self.steps)}.")
 
     def function(self, step: Step) -> Callable[..., None]:
-        """Import the step's function from ``<package>.steps._<number>_<verb>``; its libraries take seconds."""
-        module = self.module(f"steps._{step.number}_{step.verb}")
-        function: Callable[..., None] = getattr(module, step.verb)
+        """Import the step's function from ``<package>.steps._<number>_<verb>``; its libraries take seconds.
+
+        Raises Misuse if there is no such file, or no function of the verb's name in it.
+        """
+        name = f"steps._{step.number}_{step.verb}"
+        missing = Misuse(
+            f"Step {step.number} '{step.verb}' needs the function {step.verb}() in "
+            f"src/{self.package}/{name.replace('.', '/')}.py."
+        )
+        try:
+            module = self.module(name)
+        except ModuleNotFoundError as error:
+            if error.name != f"{self.package}.{name}":
+                raise
+            raise missing from None
+        function: Callable[..., None] | None = getattr(module, step.verb, None)
+        if function is None:
+            raise missing
         return function
 
     def module(self, name: str) -> ModuleType:
@@ -230,6 +266,8 @@ def load_project(root: Path) -> Project:
     module, _, attribute = named.partition(":")
     try:
         project = getattr(import_module(module), attribute)
+    except Misuse:
+        raise
     except Exception as error:  # the team's own code: whatever is wrong there is told in one line
         raise Misuse(
             f"[tool.sovereign-ml] project = '{named}' cannot be imported: {type(error).__name__}: {error}."

@@ -19,7 +19,7 @@ __all__ = ["PUBLIC", "meaning", "table"]
 
 PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "sovereign_ml.card.rules": ("Case", "Hit", "Hits", "rule"),
+        "sovereign_ml.card.rules": ("Case", "Hits", "RuleHit", "rule"),
         "sovereign_ml.config.connections": ("FeatureStores", "Tracking"),
         "sovereign_ml.config.settings": ("Settings", "load"),
         "sovereign_ml.config.tables": (
@@ -56,7 +56,7 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "sovereign_ml.features.feast_stores": ("alone",),
         "sovereign_ml.kubeflow.tasks": ("Tasks",),
         "sovereign_ml.model.scorecard": ("Curve", "Floats", "Levels", "Scorecard", "read"),
-        "sovereign_ml.notebook": ("model_in_words", "open_project", "training_set"),
+        "sovereign_ml.notebook": ("OpenProject", "open_project"),
         "sovereign_ml.pipeline.batch_scoring": (
             "ScoringGate",
             "current_customers",
@@ -119,10 +119,8 @@ def meaning(module: str, name: str) -> str:
     A constant or type alias is documented by the string below its assignment.
     """
     value = getattr(import_module(module), name)
-    if inspect.isclass(value) or inspect.isfunction(value):
-        text = inspect.getdoc(value) or ""
-    else:
-        text = _below_assignment(module, name)
+    documented = inspect.isclass(value) or inspect.isfunction(value)
+    text = inspect.getdoc(value) or "" if documented else _below_assignment(module, name)
     first = " ".join(text.partition("\n\n")[0].split())
     return first.replace("``", "`").replace("|", "\\|")
 

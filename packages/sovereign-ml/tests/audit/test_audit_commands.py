@@ -1,27 +1,27 @@
 """churn audit, sbom and licences through the command line: output, exit codes, files."""
 
 import json
+import subprocess
 import tomllib
-from pathlib import Path
 
 import nbformat
 import pytest
 from typer.testing import CliRunner
 
+from small_project import PROJECT, commit, make_clone, rendered
 from sovereign_ml.cli.audit import app
 from sovereign_ml.config import settings
 from sovereign_ml.errors import Misuse, Refused
+from wheels import write_wheel
 
-PROJECT = Path(__file__).parents[2]
+LIST = ("git", "grep", "--name-only", "--fixed-strings", "{{ cookiecutter.")
 LOCK = PROJECT / "requirements" / "serve.lock"
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    text = (PROJECT / "config.toml").read_text()
-    for answer, value in (("project_slug", "acme-churn"), ("s3_bucket", "acme")):
-        text = text.replace(f"{{{{ cookiecutter.{answer} }}}}", value)
-    (tmp_path / "config.toml").write_text(text.replace("s3://acme/feast", "data/feast"))
+    text = (PROJECT / "config.toml").read_text(encoding="utf-8")
+    (tmp_path / "config.toml").write_text(rendered(text), encoding="utf-8")
     monkeypatch.setattr(settings, "ENVIRONMENT", {})
     monkeypatch.setenv("CHURN_ROOT", str(tmp_path))
     return tmp_path
@@ -75,6 +75,39 @@ def test_notebooks_and_secrets_are_refused_when_asked_for(project):
     assert "anna" not in answer.output
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """Return a whole project as cruft writes it, in git, with the library's wheel."""
+    root = make_clone(tmp_path_factory.mktemp("fresh") / "acme-churn")
+    for path in (
+        root / name for name in subprocess.check_output(LIST, cwd=root, text=True).split()
+    ):
+        path.write_text(rendered(path.read_text(encoding="utf-8")), encoding="utf-8")
+    write_wheel(root / "vendor")
+    context = {"cookiecutter": {"__presets": {"aws": {"endpoint": "https://s3.amazonaws.com"}}}}
+    cruft = {"template": "https://codeberg.org/acme/template", "commit": "0f", "context": context}
+    (root / ".cruft.json").write_text(json.dumps(cruft, indent=1))
+    commit(root)
+    return root
+
+
+def test_a_whole_fresh_project_has_nothing_above_a_notice(fresh, monkeypatch):
+    monkeypatch.setattr(settings, "ENVIRONMENT", {})
+    monkeypatch.setenv("CHURN_ROOT", str(fresh))
+    answer = call("audit", "--notebooks", "--secrets", "--json")
+    assert answer.exit_code == 0, answer.output
+    counts = json.loads(answer.output)["counts"]
+    assert counts["notice"] > 0
+    assert {name for name, count in counts.items() if count} <= {"ok", "notice"}
+
+
+def test_the_wheel_of_a_fresh_project_is_named_as_not_searched(fresh, monkeypatch):
+    monkeypatch.setenv("CHURN_ROOT", str(fresh))
+    wheel = next((fresh / "vendor").glob("*.whl"))
+    told = call("audit", "--secrets").output.splitlines()[-1]
+    assert told == f"Not searched for secrets, binary or over 1 MB: vendor/{wheel.name}."
+
+
 def test_the_bill_of_materials_is_written(tmp_path):
     target = tmp_path / "sbom" / "serve.cdx.json"
     assert call("sbom", str(LOCK), "-o", str(target)).exit_code == 0
@@ -97,7 +130,7 @@ def test_a_lock_without_hashes_is_wrong_use(tmp_path):
 
 
 def test_the_example_policy_of_the_docs_is_valid():
-    from sovereign_ml.audit import Policy
+    from sovereign_ml.audit import AuditPolicy
 
     text = '[allow]\npersonal_data = ["EU_OWNED", "SELF_DECLARED"]\nmodel = ["EU_OWNED"]\n'
-    assert not Policy.model_validate(tomllib.loads(text)).allows("US", "telemetry")
+    assert not AuditPolicy.model_validate(tomllib.loads(text)).allows("US", "telemetry")

@@ -6,10 +6,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from sovereign_ml.audit import Policy
+from small_project import PROJECT
+from sovereign_ml.audit import AuditPolicy
 from sovereign_ml.audit.notebooks import scan_notebook, scan_notebooks
-from sovereign_ml.audit.secrets import scan_secrets, secrets_in
+from sovereign_ml.audit.secrets import scan_secrets, secrets_in, unread
+from wheels import write_wheel
 
+PACKAGE = Path(__file__).parents[2]
 TABLE = "<table border='1' class='dataframe'><tr><td>anna</td><td>12.5</td></tr></table>"
 PLAIN = "   customer  amount\n0  a1        12.5\n1  b2        13.5\n2  c3        14.5\n"
 CSV = "anna,2026-01-01,12.5\nbert,2026-01-02,13\ncleo,2026-01-03,14\n"
@@ -130,8 +133,41 @@ def test_a_reference_to_a_secret_is_none(text):
 
 
 def test_the_project_itself_holds_no_secret_and_no_data_in_notebooks():
-    root = Path(__file__).parents[2]
-    assert scan_secrets(root, Policy().exclude) + scan_notebooks(root, Policy().exclude) == []
+    for root in (PROJECT, PACKAGE):
+        assert (
+            scan_secrets(root, AuditPolicy().exclude) + scan_notebooks(root, AuditPolicy().exclude)
+            == []
+        )
+
+
+WORDS = b'password = "' + b"a1b2c3d4e5" + b'"\n'
+UNREAD = {
+    "a wheel": write_wheel,
+    "an image": b"\x89PNG\r\n\0" + WORDS,
+    "UTF-16": (WORDS * 9).decode().encode("utf-16"),
+    "a large table": WORDS * 50_000,
+}
+
+
+@pytest.mark.parametrize("content", UNREAD.values(), ids=UNREAD)
+def test_a_file_that_is_no_text_is_not_searched_and_is_named(tmp_path, content):
+    if callable(content):
+        path = content(tmp_path / "vendor", files={"sovereign_ml/rules.py": WORDS})
+    else:
+        path = tmp_path / "file"
+        path.write_bytes(content)
+    assert scan_secrets(tmp_path) == []
+    assert unread(tmp_path) == [path.relative_to(tmp_path).as_posix()]
+    assert unread(tmp_path, ["vendor/*", "file"]) == []
+
+
+@pytest.mark.parametrize(
+    "before", [b"", b"\xff\xfe", b"a" * 9000 + b"\0\n", "é\n".encode("latin-1")]
+)
+def test_a_text_with_odd_bytes_is_searched(tmp_path, before):
+    (tmp_path / "notes.txt").write_bytes(before + WORDS)
+    assert [hit.kind for hit in scan_secrets(tmp_path)] == ["password or key"]
+    assert unread(tmp_path) == []
 
 
 def test_a_secret_in_a_committed_file_is_found_with_its_line(tmp_path):

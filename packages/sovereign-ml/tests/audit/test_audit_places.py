@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sovereign_ml.audit import Finding, Policy, Severity, audit
+from sovereign_ml.audit import AddressFinding, AuditPolicy, Severity, audit
 
 TODAY = date(2026, 11, 24)
 
-PLANTED = tomllib.loads((Path(__file__).with_name("data") / "planted.toml").read_text())["planted"]
+DATA = Path(__file__).parents[1] / "data"
+PLANTED = tomllib.loads((DATA / "planted.toml").read_text())["planted"]
 
 NOTICED = [
     ("Dockerfile", "# syntax=docker/dockerfile:1\nFROM scratch\n", 1, "docker.io"),
@@ -35,11 +36,11 @@ NOTICED = [
 ]  # fmt: skip
 
 
-def planted(root: Path, file: str, text: str, **more) -> list[Finding]:
+def planted(root: Path, file: str, text: str, **more) -> list[AddressFinding]:
     path = root / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    return list(audit(root, Policy(), today=TODAY, project="acme-churn", **more).findings)
+    return list(audit(root, AuditPolicy(), today=TODAY, project="acme-churn", **more).findings)
 
 
 @pytest.mark.parametrize("case", PLANTED, ids=lambda case: f"{case['file']}:{case['host']}")
@@ -82,7 +83,10 @@ def test_a_code_pull_is_a_supply_chain_notice(tmp_path, file, text, line, host):
         ),
         (".github/workflows/ci.yml", "jobs:\n  a:\n    steps:\n    - uses: ./local\n"),
         (".forgejo/workflows/ci.yml", "jobs:\n  a:\n    runs-on: docker\n"),
-        ("src/sovereign/endpoints/providers.toml", 'suffixes = ["amazonaws.com"]\n'),
+        (
+            ".venv/lib/python3.11/site-packages/sovereign_ml/jurisdictions/providers.toml",
+            'suffixes = ["amazonaws.com"]\n',
+        ),
         (
             ".cruft.json",
             '{"template": "/srv/template", "context": {"url": "https://s3.amazonaws.com"}}',
@@ -119,12 +123,12 @@ def test_the_effective_environment_is_read_and_secrets_in_it_are_not_shown(tmp_p
         "PATH": "/usr/bin",
         "LANG": "en_GB.utf8",
     }
-    findings = audit(tmp_path, Policy(), today=TODAY, environ=environ).findings
+    findings = audit(tmp_path, AuditPolicy(), today=TODAY, environ=environ).findings
     assert {row.where: row.seen.jurisdiction.value for row in findings} == {
         "environment MLFLOW_TRACKING_URI": "US",
         "environment REDIS_HOST": "SELF_DECLARED",
     }
-    report = audit(tmp_path, Policy(), today=TODAY, environ=environ)
+    report = audit(tmp_path, AuditPolicy(), today=TODAY, environ=environ)
     assert "hunter2" not in json.dumps([report.to_json(), report.to_sarif()])
 
 
@@ -164,5 +168,5 @@ def test_a_bare_scheme_in_code_is_no_address(tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text(
         'REMOTE = path.startswith("s3://")\nCOPY = "s3://bucket/key"\n'
     )
-    found = audit(tmp_path, Policy(), today=date(2026, 11, 24)).findings
+    found = audit(tmp_path, AuditPolicy(), today=date(2026, 11, 24)).findings
     assert [(f.mention.line, f.address) for f in found] == [(2, "s3://bucket/key")]

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from small_project import PROJECT
 from sovereign_ml.audit import (
+    AddressWaiver,
+    AuditPolicy,
     Declaration,
-    Policy,
     Report,
     Severity,
-    Waiver,
     audit,
     declarations,
     hosting,
@@ -27,9 +28,9 @@ TODAY = date(2026, 11, 24)
 OWN = {"upcloud": "https://ab12c.upcloudobjects.com", "self-hosted": "https://s3.acme.example"}
 
 
-def report(root: Path, text: str, policy: Policy | None = None, **more) -> Report:
+def report(root: Path, text: str, policy: AuditPolicy | None = None, **more) -> Report:
     (root / "config.toml").write_text(text)
-    return audit(root, policy or Policy(), today=TODAY, project="acme-churn", **more)
+    return audit(root, policy or AuditPolicy(), today=TODAY, project="acme-churn", **more)
 
 
 def tracking(host: str) -> str:
@@ -61,7 +62,7 @@ def test_aws_r2_eu_and_a_us_registry_are_refused_each_with_its_own_reason(tmp_pa
         's3_endpoint = "https://acct.eu.r2.cloudflarestorage.com"\n'
         'image = "ghcr.io/acme/acme-churn:1"\n',
     )
-    aws, r2, registry = (row.message for row in found.refused(Policy()))
+    aws, r2, registry = (row.message for row in found.refused(AuditPolicy()))
     assert "personal data may not go here: an EU region of Amazon Web Services" in aws
     assert "parent Amazon.com, Inc. is under US law" in aws
     assert "an EU region of Cloudflare" in r2
@@ -145,7 +146,7 @@ def test_a_complete_declaration_is_read_from_the_card():
     assert declarations({}) == []
 
 
-def waiver(until: date, payload: str = "model") -> Policy:
+def waiver(until: date, payload: str = "model") -> AuditPolicy:
     row = {
         "host": "wandb.ai",
         "payload": payload,
@@ -153,7 +154,7 @@ def waiver(until: date, payload: str = "model") -> Policy:
         "reason": "moving out in March",
         "until": until,
     }
-    return Policy.model_validate({"waivers": [row]})
+    return AuditPolicy.model_validate({"waivers": [row]})
 
 
 def test_a_waiver_holds_until_its_date_and_for_its_payload_only(tmp_path):
@@ -178,13 +179,13 @@ def test_a_waiver_without_owner_reason_or_end_is_no_waiver(missing):
         "until": TODAY,
     }
     with pytest.raises(ValidationError, match=missing):
-        Waiver.model_validate({key: value for key, value in row.items() if key != missing})
+        AddressWaiver.model_validate({key: value for key, value in row.items() if key != missing})
 
 
 def test_a_stricter_policy_refuses_what_the_default_lets_pass(tmp_path):
     text = '[profile.eu]\ns3_endpoint = "https://fsn1.your-objectstorage.com"\n'
     assert report(tmp_path, text).findings[0].severity is Severity.NOTICE
-    strict = Policy.model_validate(
+    strict = AuditPolicy.model_validate(
         {"allow": {"personal_data": ["EU_OWNED"], "model": ["EU_OWNED"]}}
     )
     found = report(tmp_path, text, strict).findings[0]
@@ -194,8 +195,8 @@ def test_a_stricter_policy_refuses_what_the_default_lets_pass(tmp_path):
 
 def test_the_report_fails_from_the_severity_that_the_policy_names(tmp_path):
     found = report(tmp_path, tracking("mlflow.acme.de"))
-    assert found.refused(Policy()) == []
-    assert len(found.refused(Policy(fail_on="warning"))) == 1
+    assert found.refused(AuditPolicy()) == []
+    assert len(found.refused(AuditPolicy(fail_on="warning"))) == 1
 
 
 def test_sarif_has_the_shape_that_forges_read(tmp_path):
@@ -250,7 +251,7 @@ def test_a_bucket_is_not_taken_for_a_host_in_the_hosting_list(tmp_path):
 def test_the_remote_of_a_real_git_repository_is_read(tmp_path):
     for command in (["init", "-q"], ["remote", "add", "origin", "git@github.com:acme/churn.git"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
-    (found,) = audit(tmp_path, Policy(), today=TODAY).findings
+    (found,) = audit(tmp_path, AuditPolicy(), today=TODAY).findings
     assert (found.mention.file, found.seen.provider, found.severity) == (
         ".git/config",
         "GitHub",
@@ -259,9 +260,9 @@ def test_the_remote_of_a_real_git_repository_is_read(tmp_path):
 
 
 def test_what_the_docs_say_to_paste_is_a_whole_declaration_and_a_valid_waiver():
-    text = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+    text = (PROJECT / "docs" / "audit.md").read_text(encoding="utf-8")
     declared, waived = (
         tomllib.loads(block) for block in re.findall(r"```toml\n(.+?)```", text, re.DOTALL)
     )
     assert [row.complete for row in declarations(declared)] == [True]
-    assert len(Policy.model_validate(waived["audit"]).waivers) == 1
+    assert len(AuditPolicy.model_validate(waived["audit"]).waivers) == 1

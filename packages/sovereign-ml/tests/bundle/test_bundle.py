@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from bundles import policy, write_bundle
+from cards import LIBRARY
 from sovereign_ml.bundle.sealed import read_bundle, read_policy, read_rules, rules_json, seal_bundle
 from sovereign_ml.card.rules import RulePolicy
 
@@ -143,7 +144,7 @@ def test_an_action_band_that_does_not_exist_is_refused():
 
 
 def _seal(folder: Path) -> None:
-    source = {"git_commit": "0" * 40, "data_version": "d41d8cd9"}
+    source = {"git_commit": "0" * 40, "data_version": "d41d8cd9", **LIBRARY.tags()}
     seal_bundle(
         folder,
         name="acme",

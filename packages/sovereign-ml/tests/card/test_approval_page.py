@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from card_answers import offer_answers, put
 from small_project import KEY, PROJECT, configure
 from sovereign_ml.card.schema.card import read
-from sovereign_ml.cli.main import app
+from sovereign_ml.cli.main import application
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Refused
 from sovereign_ml.storage.artifacts import read_json
@@ -83,7 +83,7 @@ def followed(root: Path, block: str) -> tuple[str, Refused | None]:
             )
             continue
         assert program == "churn"
-        done = CliRunner().invoke(app, arguments)
+        done = CliRunner().invoke(application(), arguments)
         refusal = done.exception if isinstance(done.exception, Refused) else None
         assert refusal or done.exit_code == 0, f"{line}: {done.output}{done.exception!r}"
         told += done.stdout

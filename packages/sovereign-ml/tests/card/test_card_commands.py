@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 
 from bundles import write_bundle
 from cards import card, good_facts
-from small_project import rendered
+from small_project import PROJECT, rendered
+from sovereign_ml.bundle.library_identity import rule_digest
 from sovereign_ml.bundle.sealed import read_bundle, read_manifest, seal_bundle
 from sovereign_ml.card import build
-from sovereign_ml.card.promotion import Move, RegistryError
-from sovereign_ml.card.render import files
+from sovereign_ml.card.promotion import AliasMove, RegistryError
+from sovereign_ml.card.render import outputs
 from sovereign_ml.card.schema import Card, Facts
 from sovereign_ml.cli.card import app, list_open
 from sovereign_ml.config import settings as churn_settings
@@ -27,11 +28,11 @@ from sovereign_ml.registry import mlflow
 from sovereign_ml.registry.aliases import MlflowRegistry
 from sovereign_ml.registry.approvals import APPROVALS
 
-ROOT = Path(__file__).parents[2]
 NOW = datetime.now(UTC)
 RECENT = {
     "evaluation.test_cutoff": (NOW - timedelta(days=20)).date(),
     "run.generated_at": NOW,
+    "library.rule_digest": rule_digest(),
     "review.tested_on": (NOW - timedelta(days=20)).date(),
 }
 TIMELY = {"model.review_due": (NOW + timedelta(days=100)).date()}
@@ -42,7 +43,7 @@ CRM, LEAD = "Grace Hopper", "Ada Lovelace"
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A project's folder with its settings, its answers and no card yet."""
     for name in ("config.toml", "model_card.toml", "pyproject.toml"):
-        text = (ROOT / name).read_text(encoding="utf-8")
+        text = (PROJECT / name).read_text(encoding="utf-8")
         (tmp_path / name).write_text(rendered(text), encoding="utf-8")
     monkeypatch.setenv("CHURN_ROOT", str(tmp_path))
     monkeypatch.delenv("CHURN_PROFILE", raising=False)
@@ -79,7 +80,7 @@ def run(*arguments: str) -> str:
 def registered(of: Card, roc_auc: float = 0.74) -> str:
     """A registry version of a run with this metric, registered with this card."""
     settings = churn_settings.load()
-    api = mlflow.client(settings)
+    api = mlflow.client(settings.tracking)
     name = settings.project.name
     if not api.search_registered_models(f"name = '{name}'"):
         api.create_registered_model(name)
@@ -100,7 +101,7 @@ def registered(of: Card, roc_auc: float = 0.74) -> str:
 def bundled(project: Path, of: Card) -> Path:
     """A sealed bundle with this card, where step 7 puts it."""
     folder = write_bundle(project / "data" / "7_bundle")
-    files.write(of, folder, [])
+    outputs.write(of, folder, [])
     seal_bundle(
         folder,
         **read_manifest(folder / "bundle.json").model_dump(exclude={"schema_version", "files"}),
@@ -168,7 +169,7 @@ def test_an_approved_card_is_promoted_and_a_second_promotion_can_be_rolled_back(
     )
     run("promote", "--as", CRM, "--why", "better", "--version", second)
     run("promote", "--rollback", "--as", CRM, "--why", "complaints")
-    registry = MlflowRegistry(churn_settings.load())
+    registry = MlflowRegistry(churn_settings.load().tracking)
     assert registry.production() == first
     assert [(m.kind, m.version, m.by, m.why) for m in registry.history()] == [
         ("promote", first, CRM, "first"),
@@ -222,8 +223,8 @@ def test_the_registry_holds_the_signed_card_after_promotion(project: Path) -> No
     approved()
     run("promote", "--as", CRM, "--why", "first", "--version", version)
     settings = churn_settings.load()
-    of_version = mlflow.client(settings).get_model_version(settings.project.name, version)
-    kept = mlflow.artifact(settings, of_version.run_id, "card/card.json")
+    of_version = mlflow.client(settings.tracking).get_model_version(settings.project.name, version)
+    kept = mlflow.artifact(settings.tracking, of_version.run_id, "card/card.json")
     assert kept is not None
     assert kept["status"] == "approved"
 
@@ -244,10 +245,12 @@ def test_a_registry_that_cannot_be_reached_refuses(project: Path) -> None:
 
 def test_a_move_that_fails_leaves_no_trace_in_the_history(project: Path) -> None:
     registered(good(project))
-    registry = MlflowRegistry(churn_settings.load())
+    registry = MlflowRegistry(churn_settings.load().tracking)
     with pytest.raises(RegistryError):
         registry.move(
-            Move(kind="promote", version="99", previous=None, by=CRM, at=NOW, why="no such version")
+            AliasMove(
+                kind="promote", version="99", previous=None, by=CRM, at=NOW, why="no such version"
+            )
         )
     assert registry.history() == ()
     assert registry.production() is None

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from cards import NOW, POLICY, card, signed
+from cards import LIBRARY, NOW, POLICY, card, signed
 from sovereign_ml.card.promotion import (
-    Decision,
-    Move,
+    AliasMove,
+    PromotionDecision,
     RegistryError,
     promote,
     rollback,
@@ -28,7 +28,7 @@ class MemoryRegistry:
 
     cards: dict[str, str] = field(default_factory=dict)
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
-    moves: list[Move] = field(default_factory=list)
+    moves: list[AliasMove] = field(default_factory=list)
     down: bool = False
 
     def add(self, version: str, of: Card, roc_auc: float = 0.74) -> None:
@@ -51,11 +51,11 @@ class MemoryRegistry:
         self._answer()
         return self.cards.get(version)
 
-    def history(self) -> tuple[Move, ...]:
+    def history(self) -> tuple[AliasMove, ...]:
         self._answer()
         return tuple(self.moves)
 
-    def move(self, move: Move) -> None:
+    def move(self, move: AliasMove) -> None:
         self._answer()
         self.moves.append(move)
 
@@ -68,20 +68,28 @@ def tried(
     by: str = BY,
     why: str = "quarterly retraining",
     later: int = 0,
-) -> Decision:
+    rule_digest: str = LIBRARY.rule_digest,
+) -> PromotionDecision:
     """Try to promote ``of`` as version 3, ``later`` days after today; the alias moves exactly when it is allowed."""
     if registry is None:
         registry = MemoryRegistry()
         registry.add("3", of)
     before = len(registry.moves)
     decision = promote(
-        registry, of, policy, version="3", by=by, why=why, at=NOW + timedelta(days=later)
+        registry,
+        of,
+        policy,
+        version="3",
+        by=by,
+        why=why,
+        at=NOW + timedelta(days=later),
+        rule_digest=rule_digest,
     )
     assert len(registry.moves) - before == decision.allowed
     return decision
 
 
-def refused(decision: Decision, *words: str) -> bool:
+def refused(decision: PromotionDecision, *words: str) -> bool:
     """Refused, and one reason says every word."""
     return not decision.allowed and any(
         all(word in reason for word in words) for reason in decision.reasons
@@ -103,12 +111,22 @@ def test_an_approved_card_is_promoted_and_the_registry_keeps_who_when_and_why() 
     }
 
 
+def test_a_card_that_other_rules_judged_is_refused() -> None:
+    assert refused(
+        tried(signed(card()), rule_digest="a" * 64),
+        "judged by the rules ffffffffffff",
+        "churn card",
+    )
+    unknown = signed(card(facts={"library.rule_digest": None}))
+    assert refused(tried(unknown), "judged by the rules unknown")
+
+
 def test_a_worse_metric_is_refused() -> None:
     registry, good = MemoryRegistry(), signed(card())
     registry.add("2", good, roc_auc=0.80)
     registry.add("3", good, roc_auc=0.74)
     registry.moves.append(
-        Move(kind="promote", version="2", previous=None, by=BY, at=NOW, why="first")
+        AliasMove(kind="promote", version="2", previous=None, by=BY, at=NOW, why="first")
     )
     assert refused(tried(good, registry), "roc_auc falls")
 
@@ -118,7 +136,7 @@ def test_a_metric_within_the_tolerance_is_promoted() -> None:
     registry.add("2", good, roc_auc=0.745)
     registry.add("3", good, roc_auc=0.74)
     registry.moves.append(
-        Move(kind="promote", version="2", previous=None, by=BY, at=NOW, why="first")
+        AliasMove(kind="promote", version="2", previous=None, by=BY, at=NOW, why="first")
     )
     assert tried(good, registry).allowed
 
@@ -221,7 +239,7 @@ def test_rollback_returns_to_the_version_before_and_then_to_the_one_before_that(
     registry = MemoryRegistry()
     for version in ("1", "2", "3"):
         registry.moves.append(
-            Move(kind="promote", version=version, previous=None, by=BY, at=NOW, why="new")
+            AliasMove(kind="promote", version=version, previous=None, by=BY, at=NOW, why="new")
         )
     assert [rollback(registry, by=BY, why="complaints", at=NOW).version for _ in range(2)] == [
         "2",
@@ -236,7 +254,10 @@ def test_rollback_returns_to_the_version_before_and_then_to_the_one_before_that(
 
 def test_rollback_needs_a_reason_and_a_registry_too() -> None:
     registry = MemoryRegistry(
-        moves=[Move(kind="promote", version=v, previous=None, by=BY, at=NOW, why="x") for v in "12"]
+        moves=[
+            AliasMove(kind="promote", version=v, previous=None, by=BY, at=NOW, why="x")
+            for v in "12"
+        ]
     )
     assert refused(rollback(registry, by=BY, why="", at=NOW), "Say why")
     registry.down = True
@@ -248,7 +269,7 @@ def test_rollback_needs_a_reason_and_a_registry_too() -> None:
 
 def test_a_promotion_after_a_rollback_makes_the_rolled_back_version_unreachable() -> None:
     promoted = [
-        Move(kind="promote", version=v, previous=None, by=BY, at=NOW, why="new") for v in "123"
+        AliasMove(kind="promote", version=v, previous=None, by=BY, at=NOW, why="new") for v in "123"
     ]
-    back = Move(kind="rollback", version="1", previous="2", by=BY, at=NOW, why="complaints")
+    back = AliasMove(kind="rollback", version="1", previous="2", by=BY, at=NOW, why="complaints")
     assert version_before((*promoted[:2], back, promoted[2])) == "1"

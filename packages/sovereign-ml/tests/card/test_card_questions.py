@@ -10,12 +10,13 @@ import pytest
 
 from card_answers import offer_answers
 from cards import POLICY, TODAY, card, good_facts
+from small_project import PROJECT
 from sovereign_ml.card.build import CardError, build, read_answers
 from sovereign_ml.card.questions import open_questions, paste, progress
 from sovereign_ml.card.rules import RulePolicy, blocks, check
 from sovereign_ml.card.schema import Card, Facts
 
-FILE = Path(__file__).parents[2] / "model_card.toml"
+FILE = PROJECT / "model_card.toml"
 LOCAL = RulePolicy(open_answers="warn")
 
 

@@ -40,7 +40,7 @@ def test_no_rule_that_can_block_lacks_a_test_in_which_it_blocks() -> None:
 
 
 def test_the_pack_is_complete() -> None:
-    assert set(RULES) == {"F01", "F02", *(f"R{n:02}" for n in range(1, 58))}
+    assert set(RULES) == {"F01", "F02", *(f"R{n:02}" for n in range(1, 59))}
 
 
 def test_an_unapproved_card_is_refused_by_r48() -> None:
@@ -51,6 +51,21 @@ def test_a_model_of_uncommitted_code_is_registered_and_on_made_up_data_promoted(
     dirty = {"model.training_code_commit": "unknown", "run.git_commit": f"{'a' * 40}-dirty"}
     assert check(card(facts=dirty), POLICY, TODAY) == []
     assert "R57" not in {f.rule for f in found(card(facts={**dirty, "run.profile": "local"}))}
+
+
+def test_a_development_version_may_judge_while_trying_out() -> None:
+    local = {"library.state": "development", "run.profile": "local"}
+    assert "R58" not in {f.rule for f in found(card(facts=local))}
+
+
+def test_a_card_that_names_no_library_is_not_registered() -> None:
+    nameless = {"library.version": None, "library.rule_digest": None}
+    (finding,) = (f for f in blocks(check(card(facts=nameless), POLICY, TODAY)) if f.rule == "F01")
+    assert "library.version" in finding.found
+
+
+def test_another_library_makes_another_card() -> None:
+    assert card(facts={"library.rule_digest": "a" * 64}).content_hash != card().content_hash
 
 
 def test_registering_does_not_ask_for_approvals() -> None:

@@ -15,12 +15,14 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from pydantic.fields import FieldInfo
 
 from cards import card
+from small_project import LIBRARY, PROJECT
 from sovereign_ml.card.conditions import CONDITIONS
 from sovereign_ml.card.export import json_schema, rules_table
 from sovereign_ml.card.schema import NOT_ANSWERED, Answers, Card, Facts
 from sovereign_ml.card.schema.base import Group, is_open
 
-ROOT = Path(__file__).parents[2]
+DOCS = Path(__file__).parents[2] / "docs"
+PUBLISH = "run in packages/sovereign-ml: python -m sovereign_ml.card.export docs"
 HEAVY = {
     "pandas",
     "mlflow",
@@ -96,13 +98,13 @@ def test_a_no_a_zero_and_a_reasoned_not_applicable_are_answers(value: object) ->
 
 
 def test_the_published_schema_is_the_one_of_the_models() -> None:
-    published = json.loads((ROOT / "docs" / "card.schema.json").read_text(encoding="utf-8"))
-    assert published == json_schema(), "run: python -m sovereign_ml.card.export docs"
+    published = json.loads((DOCS / "card.schema.json").read_text(encoding="utf-8"))
+    assert published == json_schema(), PUBLISH
 
 
 def test_the_published_table_of_rules_is_the_one_of_the_code() -> None:
-    published = (ROOT / "docs" / "card-rules.md").read_text(encoding="utf-8")
-    assert published == rules_table(), "run: python -m sovereign_ml.card.export docs"
+    published = (DOCS / "card-rules.md").read_text(encoding="utf-8")
+    assert published == rules_table(), PUBLISH
 
 
 def test_the_published_schema_is_2020_12_and_accepts_a_card_and_refuses_a_typed_status() -> None:
@@ -139,7 +141,7 @@ def test_a_repeated_run_changes_nothing_that_was_approved() -> None:
 def test_the_question_file_is_toml_even_before_it_is_rendered_and_uses_only_the_agreed_names() -> (
     None
 ):
-    text = (ROOT / "model_card.toml").read_text(encoding="utf-8")
+    text = (PROJECT / "model_card.toml").read_text(encoding="utf-8")
     assert tomllib.loads(text)
     names = {part.split("}}")[0].strip() for part in text.split("{{")[1:]}
     assert names <= {
@@ -150,7 +152,7 @@ def test_the_question_file_is_toml_even_before_it_is_rendered_and_uses_only_the_
 
 def test_importing_the_card_pulls_in_nothing_heavy() -> None:
     code = "import sys, sovereign_ml.card; print(*sys.modules)"
-    told = {"PYTHONPATH": str(ROOT / "src")}
+    told = {"PYTHONPATH": str(LIBRARY)}
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=told
     )

@@ -9,10 +9,10 @@ import pytest
 
 from cards import BASES, NOW, POLICY, TODAY, card, signed
 from sovereign_ml.bundle.sealed import rules_json
-from sovereign_ml.card.promotion import Move, promote
+from sovereign_ml.card.promotion import AliasMove, promote
 from sovereign_ml.card.render.html import render_html
 from sovereign_ml.card.render.markdown import render_markdown
-from sovereign_ml.card.rules import RULES, Case, Hit, Hits, OwnRules, Rule, check, engine, rule
+from sovereign_ml.card.rules import RULES, Case, Hits, OwnRules, Rule, RuleHit, check, engine, rule
 from sovereign_ml.card.rules.own import own_rules
 from sovereign_ml.card.schema import Card
 from sovereign_ml.card.schema.facts import OwnRulesFacts
@@ -24,7 +24,7 @@ class NewRegistry:
     """A registry with one version that was registered with ``card`` and never promoted."""
 
     def __init__(self, card: Card) -> None:
-        self.card, self.moves = card, list[Move]()
+        self.card, self.moves = card, list[AliasMove]()
 
     def production(self) -> None:
         return None
@@ -35,10 +35,10 @@ class NewRegistry:
     def card_hash(self, version: str) -> str:
         return self.card.content_hash
 
-    def history(self) -> tuple[Move, ...]:
+    def history(self) -> tuple[AliasMove, ...]:
         return tuple(self.moves)
 
-    def move(self, move: Move) -> None:
+    def move(self, move: AliasMove) -> None:
         self.moves.append(move)
 
 
@@ -71,7 +71,7 @@ def test_a_rule_of_the_team_blocks_or_warns(severity: engine.Severity) -> None:
 
 def test_a_finding_may_say_its_own_severity_and_advice() -> None:
     def lenient(case: Case) -> Hits:
-        yield Hit("A little too much.", severity="warn", do="Take less.")
+        yield RuleHit("A little too much.", severity="warn", do="Take less.")
 
     own = own_rules([declared(lenient)], CODE)
     found = [f for f in check(listing(own), POLICY, TODAY, own=own) if f.rule == "T01"]
@@ -144,7 +144,7 @@ def wrong_type(case: Case) -> Any:
 
 
 def wrong_severity(case: Case) -> Hits:
-    yield Hit("Something.", severity="none")  # type: ignore[arg-type]
+    yield RuleHit("Something.", severity="none")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

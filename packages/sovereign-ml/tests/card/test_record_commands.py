@@ -2,26 +2,23 @@
 
 import json
 import tomllib
-from pathlib import Path
 
 import pytest
-from test_importers import AS_ARTICLES_PRINT_IT
 from typer.testing import CliRunner
 
 from cards import card
-from small_project import rendered
+from foreign_cards import AS_ARTICLES_PRINT_IT
+from small_project import PROJECT, rendered
 from sovereign_ml.card.schema import Facts
 from sovereign_ml.cli.flow import card_app
 from sovereign_ml.cli.records import app
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.card_facts.collect import IMPORTED, provenance
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    text = (ROOT / "config.toml").read_text(encoding="utf-8")
+    text = (PROJECT / "config.toml").read_text(encoding="utf-8")
     (tmp_path / "config.toml").write_text(rendered(text), encoding="utf-8")
     monkeypatch.setenv("CHURN_ROOT", str(tmp_path))
     monkeypatch.delenv("CHURN_PROFILE", raising=False)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from test_render_html import skeleton, words
 
 from cards import card as good_card
 from full_card import full_card
+from page_reader import skeleton, words
 from sovereign_ml.card.build import build
 from sovereign_ml.card.records import (
     impact_assessment,

@@ -18,7 +18,7 @@ HEAVY = "numpy pandas mlflow feast sklearn great_expectations kfp dvc duckdb mat
 
 def test_help_loads_none_of_the_heavy_libraries(tmp_path: Path) -> None:
     script = (
-        "import sys; from churn import cli; sys.argv = ['churn', '--help']\n"
+        "import sys; from sovereign_ml.cli import main as cli; sys.argv = ['churn', '--help']\n"
         "try: cli.main()\n"
         "except SystemExit as end: code = end.code\n"
         f"found = [name for name in {HEAVY.split()!r} if name in sys.modules]\n"
@@ -127,7 +127,7 @@ def _work(command: list[str], env: dict[str, str]) -> float:
 def test_no_help_text_loses_a_word_that_the_terminal_takes_for_markup() -> None:
     import typer
 
-    from sovereign_ml.cli.main import app
+    from sovereign_ml.cli.main import application
 
     def texts(command: Any) -> Iterator[str]:
         yield command.help or ""
@@ -135,6 +135,6 @@ def test_no_help_text_loses_a_word_that_the_terminal_takes_for_markup() -> None:
         for child in getattr(command, "commands", {}).values():
             yield from texts(child)
 
-    found = list(texts(typer.main.get_command(app)))
+    found = list(texts(typer.main.get_command(application())))
     assert len(found) > 100
     assert [text for text in found if re.search(r"\[[a-z]", text)] == []

@@ -4,7 +4,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -12,8 +11,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-sys.path += [str(Path(__file__).parents[1] / name) for name in ("sovereign", "serve")]
 
 from canaries import plant, shop
 from small_project import PROGRAMS, commit, configure, environment, make_clone

@@ -1,6 +1,5 @@
 """Whoever withdrew, objected or was erased is in no training set, no scores, no decisions, whatever the files say."""
 
-import importlib
 import json
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
@@ -17,9 +16,10 @@ from churn import features
 from small_project import KEY, configure, load, make_project
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.decision_log import Draft, Entry, open_log
-from sovereign_ml.decisions.policy import decide
+from sovereign_ml.decisions.decision_policy import decide
 from sovereign_ml.pipeline import flow, source
 from sovereign_ml.privacy import suppression
+from sovereign_ml.project import load_project
 from sovereign_ml.pseudonyms import pseudonyms
 from sovereign_ml.storage.artifacts import write_json
 
@@ -85,8 +85,10 @@ def train_and_score(settings: Settings, late: list[str]) -> tuple[set[str], set[
         row[0] for row in connection.execute("SELECT DISTINCT customer_id FROM labels").fetchall()
     }
     object_to(settings.root, late)
-    step = importlib.import_module("churn.steps._8_score")
-    step.score(settings.path("bundle"), folder, raw, settings.path("scores"), settings=settings)
+    project = load_project(settings.root)
+    inputs = [settings.path("bundle"), folder, raw]
+    function, known = project.function(project.step("score")), flow.provided(settings, project)
+    flow.call(function, known, inputs, settings.path("scores"))
     return trained, set(pd.read_parquet(settings.path("scores") / "scores.parquet")["customer_id"])
 
 
@@ -173,7 +175,7 @@ def test_over_any_history_of_flags_the_barred_are_in_no_table_and_no_decision(
     )
     object_to(root, pseudonyms(sorted(early), key))
     source.refresh(settings)
-    flow.run_step("data", settings)
+    flow.run_step("data", settings, load_project(root))
     allowed = {
         one for one in PEOPLE if may_stay(history[one]) and one not in tombstoned | early
     } | {"KEPT"}
@@ -199,7 +201,7 @@ def test_a_tombstone_bars_somebody_whom_no_customers_file_names(root: Path) -> N
     (target,) = pseudonyms(["P003"], bytes.fromhex(KEY))
     suppression.tombstones(settings.suppression).add([target], day="2026-06-30", receipt="r")
     source.refresh(settings)
-    flow.run_step("data", settings)
+    flow.run_step("data", settings, load_project(root))
     assert target not in set(
         pd.read_parquet(settings.path("raw") / "transactions.parquet")["customer_id"]
     )

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from searching import places
-from sovereign_ml.config import settings
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.data_subjects import erasure, retention
+from sovereign_ml.data_subjects.project_stores import ProjectStores
 from world import World, pseudonym
 
 pytestmark = pytest.mark.flow
@@ -90,9 +90,9 @@ def retain(world: World) -> None:
     retention.apply(loaded(world), SOON)
 
 
-def loaded(world: World) -> settings.Settings:
+def loaded(world: World) -> ProjectStores:
     ENVIRONMENT.update(world.input)
-    return world.settings
+    return world.stores
 
 
 def kept(world: World, people: list[str]) -> dict[str, int]:

@@ -27,7 +27,7 @@ def answered(world: World, action: str, claim: str = "not_assessed") -> World:
 
 def erased(world: World) -> Receipt:
     ENVIRONMENT.update(world.input)
-    return erasure.erase(world.settings, [pseudonym(world.chosen[0])])
+    return erasure.erase(world.stores, [pseudonym(world.chosen[0])])
 
 
 def files(folder: Path) -> list[Path]:
@@ -38,7 +38,9 @@ def test_a_model_that_is_retired_is_nowhere_any_more(world: World) -> None:
     model = (world.root / "data/4_model/model.json").read_bytes()
     receipt = erased(answered(world, "retire"))
     assert receipt.model.answer == "retire" and "1 registry versions" in receipt.model.done
-    assert not list(mlflow.client(world.settings).search_model_versions("name = 'acme-churn'"))
+    assert not list(
+        mlflow.client(world.settings.tracking).search_model_versions("name = 'acme-churn'")
+    )
     assert not files(world.root / ".mlflow/artifacts")
     assert (
         not (world.root / "data/4_model").exists() and not (world.root / "data/7_bundle").exists()

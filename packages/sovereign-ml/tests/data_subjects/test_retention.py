@@ -10,7 +10,12 @@ import pandas as pd
 import pytest
 
 from small_project import commit, configure
-from sovereign_ml.config.retention import Retention, Rule, back, shorter_than_log_minimum
+from sovereign_ml.config.retention import (
+    RetentionRule,
+    RetentionSettings,
+    back,
+    shorter_than_log_minimum,
+)
 from sovereign_ml.data_subjects import retention
 from sovereign_ml.data_subjects.stores import mlflow_runs
 from sovereign_ml.decision_log import open_log, verify
@@ -49,8 +54,8 @@ def everything(world: World) -> dict[str, int]:
 def test_a_year_later_exactly_the_table_is_deleted_and_the_dry_run_says_so(world: World) -> None:
     configure(world.root, {"retention.raw.period": "P18M", "retention.features.period": "P14M"})
     now = in_a_year(world)
-    settings, before = world.settings, everything(world)
-    planned = retention.plan(settings, now)
+    stores, before = world.stores, everything(world)
+    planned = retention.plan(stores, now)
     assert everything(world) == before
     expected = by_hand(world, now)
     assert {(one.data_class, Path(one.place).name, one.count) for one in planned} >= expected
@@ -79,7 +84,7 @@ def test_a_year_later_exactly_the_table_is_deleted_and_the_dry_run_says_so(world
         place for place in before if place.startswith("acme-churn/data/") and place not in touched
     }
     assert all(after[place] == before[place] for place in same if not place.endswith("source.json"))
-    assert retention.plan(settings, now) == []
+    assert retention.plan(stores, now) == []
 
 
 def by_hand(world: World, now: datetime) -> set[tuple[str, str, int]]:
@@ -106,7 +111,7 @@ def by_hand(world: World, now: datetime) -> set[tuple[str, str, int]]:
 
 @pytest.mark.flow
 def test_the_present_versions_the_production_model_and_young_decisions_stay(world: World) -> None:
-    planned = retention.plan(world.settings, in_a_year(world))
+    planned = retention.plan(world.stores, in_a_year(world))
     classes = {one.data_class for one in planned}
     assert not classes & {"decisions", "models", "runs", "notebooks", "backups"}
     with_old = [one for one in planned if one.data_class == "dvc_versions"]
@@ -123,17 +128,17 @@ def test_decisions_runs_and_models_go_when_their_time_is_over(world: World) -> N
             "retention.decisions.period": "P6M",
         },
     )
-    settings = world.settings
+    stores = world.stores
     now = in_a_year(world)
-    mlflow.client(settings).delete_registered_model_alias("acme-churn", "candidate")
-    planned = {one.data_class: one for one in retention.plan(settings, now)}
+    mlflow.client(stores.tracking).delete_registered_model_alias("acme-churn", "candidate")
+    planned = {one.data_class: one for one in retention.plan(stores, now)}
     assert planned["models"].place == "version 1" and planned["runs"].count == 1
-    retention.apply(settings, now)
+    retention.apply(stores, now)
     assert not [path for path in (world.root / ".mlflow/artifacts").rglob("*") if path.is_file()]
     with closing(open_log(str(world.root / ".churn/decisions.db"))) as log:
         verdict = verify(log)
         assert verdict.holds and verdict.blanked == planned["decisions"].count > 100
-    assert retention.plan(settings, now) == []
+    assert retention.plan(stores, now) == []
 
 
 @pytest.mark.flow
@@ -148,7 +153,7 @@ def test_a_copied_project_does_not_delete_the_artifacts_of_the_original(
         if folder.name != "models"
     ]
     with pytest.raises(Refused, match="copied or moved"):
-        mlflow_runs.delete(copied.settings, [run_id])
+        mlflow_runs.delete(copied.settings.tracking, [run_id])
     assert (made.root / f".mlflow/artifacts/{run_id}/artifacts/model.json").is_file()
 
 
@@ -156,7 +161,7 @@ def test_a_copied_project_does_not_delete_the_artifacts_of_the_original(
 def test_expired_purchases_do_not_come_back_when_the_file_is_read_again(world: World) -> None:
     configure(world.root, {"retention.raw.period": "P6M"})
     commit(world.root)
-    retention.apply(world.settings, NOW)
+    retention.apply(world.stores, NOW)
     limit = pd.Timestamp(back(NOW, "P6M"))
     assert world.churn("data").returncode == 0
     rows = pd.read_parquet(world.root / "data/1_raw/transactions.parquet")
@@ -174,9 +179,8 @@ def test_outputs_of_old_notebooks_are_emptied_and_their_code_stays(tmp_path: Pat
         "execution_count": 3,
     }
     path.write_text(json.dumps({"cells": [cell, {"cell_type": "markdown", "source": ["Hi"]}]}))
-    keeper = NotebookOutputs(
-        "notebooks", Rule(period="P1M", start="written"), Root(tmp_path), tmp_path
-    )  # type: ignore[arg-type]
+    rule = RetentionRule(period="P1M", start="written")
+    keeper = NotebookOutputs("notebooks", rule, tmp_path, tmp_path)
     later = datetime.now(UTC) + timedelta(days=40)
     assert keeper.due(datetime.now(UTC)) == []
     keeper.expire(keeper.due(later))
@@ -185,11 +189,6 @@ def test_outputs_of_old_notebooks_are_emptied_and_their_code_stays(tmp_path: Pat
         "Hi"
     ]
     assert keeper.due(later + timedelta(days=400)) == []
-
-
-class Root:
-    def __init__(self, root: Path) -> None:
-        self.root = root
 
 
 @pytest.mark.parametrize(
@@ -209,14 +208,16 @@ def test_a_period_counts_back_in_the_calendar(now: str, period: str, then: str) 
 @pytest.mark.parametrize("wrong", ["", "P", "24M", "forever", "P1.5Y", "PT5H", "P-1M"])
 def test_a_period_that_is_none_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match="ISO 8601"):
-        Rule(period=wrong, start="written")
+        RetentionRule(period=wrong, start="written")
 
 
 def test_a_start_event_that_is_not_stored_is_refused() -> None:
     with pytest.raises(ValueError, match="only be 'purchase'"):
-        Retention(raw=Rule(period="P1M", start="written"))
+        RetentionSettings(raw=RetentionRule(period="P1M", start="written"))
 
 
 def test_decisions_kept_for_less_than_six_months_are_below_the_minimum_for_logs() -> None:
-    assert not shorter_than_log_minimum(Retention(), NOW)
-    assert shorter_than_log_minimum(Retention(decisions=Rule(period="P5M", start="decided")), NOW)
+    assert not shorter_than_log_minimum(RetentionSettings(), NOW)
+    assert shorter_than_log_minimum(
+        RetentionSettings(decisions=RetentionRule(period="P5M", start="decided")), NOW
+    )

@@ -6,11 +6,18 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "sovereign"))
-
-from desks import BASE_IMAGE, LOCK, PROJECT, SERVICE, Desk, write_bundle
+import fake_sota
+from built_wheel import build_wheel, naming
+from desks import BASE_IMAGE, LOCK, SERVICE, Desk, write_bundle
+from small_project import PROJECT
 from sota_double import KEY, SotaDouble, sota_double
 from sovereign_ml.deploy.stage import Staged, stage
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library's wheel, in a folder ``vendor`` of its own."""
+    return build_wheel(tmp_path_factory.mktemp("release") / "vendor")
 
 
 @pytest.fixture
@@ -19,17 +26,17 @@ def bundle(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_stage(tmp_path: Path, bundle: Path) -> Callable[..., Staged]:
+def make_stage(tmp_path: Path, bundle: Path, wheel: Path) -> Callable[..., Staged]:
     serve = tmp_path / "serve"
     serve.mkdir()
     (serve / "service.py").write_text(SERVICE)
-    (tmp_path / "serve.lock").write_text(LOCK)
+    (tmp_path / "serve.lock").write_text(naming(LOCK, wheel))
 
     def make(**changed: object) -> Staged:
         given = {
             "bundle": bundle,
             "serve_dir": serve,
-            "sovereign_dir": PROJECT / "src" / "sovereign",
+            "vendor": wheel.parent,
             "serve_lock": tmp_path / "serve.lock",
             "templates": PROJECT / "deploy",
             "base_image": BASE_IMAGE,
@@ -61,8 +68,6 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The stand-in for the sota CLI, with the key where the real one looks for it."""
     monkeypatch.setenv("SOTA_API_KEY", KEY)
     program = tmp_path / "sota"
-    program.write_text(
-        f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("fake_sota.py")}" "$@"\n'
-    )
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{fake_sota.__file__}" "$@"\n')
     program.chmod(0o755)
     return str(program)

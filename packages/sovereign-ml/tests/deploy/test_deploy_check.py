@@ -89,9 +89,14 @@ def test_a_missing_card(staged):
         ("command", "0.0.0.0", "127.0.0.1"),
         ("command", "${PORT:-8080}", "3000"),
         ("command", '"exec python', '"python'),
+        ("command", "sovereign_ml.service", "uvicorn service:app"),
         ("hashes", "--require-hashes ", ""),
         ("hashes", "--no-deps ", ""),
+        ("hashes", "--find-links wheels ", ""),
+        ("hashes", "--find-links wheels ", "--find-links wheels-of-others "),
         ("hashes", "EXPOSE 8080", "RUN pip install uv\nEXPOSE 8080"),
+        ("hashes", "EXPOSE 8080", "RUN pip3  install uv\nEXPOSE 8080"),
+        ("hashes", "EXPOSE 8080", "RUN uv sync\nEXPOSE 8080"),
         ("address", "ARG PIP_INDEX_URL", "ARG PIP_INDEX_URL=https://mirror.example.eu/simple"),
         ("address", "--no-deps", "--no-deps --index-url $PIP_INDEX_URL"),
     ],
@@ -104,10 +109,53 @@ def test_a_dockerfile_that(staged, rule, old, new):
 def test_a_lock_without_hash_or_with_an_index(staged):
     lock = staged.folder / "app" / "serve.lock"
     good = lock.read_text()
-    lock.write_text("numpy==2.5.5\n")
+    lock.write_text("numpy==2.5.5\n" + good)
     assert rules(staged) == {"hashes"}
     lock.write_text("--index-url https://mirror.example.eu/simple\n" + good)
     assert rules(staged) == {"address"}
+
+
+def _no_wheel(wheels):
+    next(wheels.iterdir()).unlink()
+
+
+def _changed(wheels):
+    path = next(wheels.iterdir())
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def _damaged(wheels):
+    next(wheels.iterdir()).write_bytes(b"PK, but no archive")
+
+
+def _second(wheels):
+    path = next(wheels.iterdir())
+    path.with_name("other-1.0-py3-none-any.whl").write_bytes(path.read_bytes())
+
+
+def _renamed(wheels):
+    path = next(wheels.iterdir())
+    path.rename(path.with_name("other-1.0-py3-none-any.whl"))
+
+
+def _unpinned(wheels):
+    lock = wheels.parent / "serve.lock"
+    text = lock.read_text()
+    lock.write_text(text[: text.index("sovereign-ml==")])
+
+
+@pytest.mark.parametrize("change", [_no_wheel, _changed, _damaged, _second, _renamed, _unpinned])
+def test_a_library_that_is_not_the_wheel_of_the_lock(staged, change):
+    change(staged.folder / "app" / "wheels")
+    assert rules(staged) == {"wheel"}
+
+
+@pytest.mark.parametrize("place", ["vendor", "app/vendor", "app/serve/vendor"])
+def test_a_folder_that_the_client_would_drop_by_its_name(staged, place):
+    (staged.folder / place).mkdir()
+    assert rules(staged) == {"vendor"}
+    (staged.folder / place / "readme.md").write_text("x")
+    assert rules(staged) == ({"vendor", "ignored"} if place == "vendor" else {"vendor"})
 
 
 def test_a_bundle_that_was_changed_or_holds_more_than_it_lists(staged):
@@ -145,6 +193,8 @@ def test_open_answers_of_a_bundles_card_are_one_line(make_stage, tmp_path):
         "def f():\n    from mlflow.pyfunc import load_model\n",
         "import pickle\n",
         "import sovereign_ml.cli.main\n",
+        "from sovereign_ml import pipeline\n",
+        "def f():\n    import churn.model\n",
     ],
 )
 def test_an_import_of_the_trainer_or_of_pickle(staged, code):

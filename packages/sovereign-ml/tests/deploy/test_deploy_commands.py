@@ -8,7 +8,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from desks import BASE_IMAGE, LOCK, PROJECT, SERVICE, write_bundle
+from built_wheel import naming
+from desks import BASE_IMAGE, LOCK, SERVICE, write_bundle
+from small_project import PROJECT
 from sota_double import KEY
 from sovereign_ml.cli import deploy as commands
 from sovereign_ml.config.deploy import Deploy
@@ -24,12 +26,13 @@ CLUSTER = {
 
 
 @pytest.fixture
-def project(tmp_path, double, monkeypatch):
+def project(tmp_path, double, wheel, monkeypatch):
     """A project folder whose [deploy] points at the double."""
     root = tmp_path / "project"
     shutil.copytree(PROJECT / "deploy", root / "deploy")
-    shutil.copytree(PROJECT / "src" / "sovereign", root / "src" / "sovereign")
-    for name, text in {"serve/service.py": SERVICE, "requirements/serve.lock": LOCK}.items():
+    shutil.copytree(wheel.parent, root / "vendor")
+    lock = naming(LOCK, wheel)
+    for name, text in {"serve/service.py": SERVICE, "requirements/serve.lock": lock}.items():
         (root / name).parent.mkdir()
         (root / name).write_text(text)
     write_bundle(root / "bundle")

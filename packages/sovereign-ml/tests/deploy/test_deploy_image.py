@@ -8,10 +8,12 @@ import urllib.request
 
 import pytest
 
+from built_wheel import naming
 from cards import card, signed
-from desks import BASE_IMAGE, PROJECT, UNSIGNED, write_bundle
+from desks import BASE_IMAGE, UNSIGNED, write_bundle
 from image import build
 from servers import free_port, postgres
+from small_project import PROJECT
 from sovereign_ml.decision_log import open_log, verify
 from sovereign_ml.deploy.check import check_staged
 from sovereign_ml.deploy.smoke import smoke_test
@@ -23,14 +25,16 @@ KEYS = f"crm:score:{hashlib.sha256(KEY.encode()).hexdigest()}"
 
 
 @pytest.fixture(scope="module")
-def staged(tmp_path_factory):
+def staged(tmp_path_factory, wheel):
     """The project's own service with a tiny bundle."""
     folder = tmp_path_factory.mktemp("staged")
+    lock = (PROJECT / "requirements" / "serve.lock").read_text()
+    (folder / "serve.lock").write_text(naming(lock, wheel))
     return stage(
         bundle=write_bundle(folder / "bundle"),
         serve_dir=PROJECT / "serve",
-        sovereign_dir=PROJECT / "src" / "sovereign",
-        serve_lock=PROJECT / "requirements" / "serve.lock",
+        vendor=wheel.parent,
+        serve_lock=folder / "serve.lock",
         templates=PROJECT / "deploy",
         base_image=BASE_IMAGE,
         out=folder / "out",

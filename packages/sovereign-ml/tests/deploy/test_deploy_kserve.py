@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
-from desks import BASE_IMAGE, PROJECT
+from desks import BASE_IMAGE
 from kubernetes_schema import inference_service_problems, network_policy_problems
+from small_project import PROJECT
 from sovereign_ml.config.deploy import Cluster
 from sovereign_ml.deploy.kserve import render_kserve
 

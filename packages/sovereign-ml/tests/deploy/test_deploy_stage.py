@@ -6,11 +6,12 @@ import tarfile
 
 import pytest
 
-from desks import BASE_IMAGE, PROJECT
+from desks import BASE_IMAGE, LOCK
+from small_project import PROJECT
 from sovereign_ml.deploy import DeployError
 from sovereign_ml.deploy.check import check_staged
 from sovereign_ml.deploy.packing import ignore_patterns, is_ignored, pack
-from sovereign_ml.supply_chain.sbom import parse_lock
+from sovereign_ml.supply_chain.lockfile import library_pin, parse_lock
 
 
 def tree(folder):
@@ -23,23 +24,18 @@ def test_a_staged_folder_passes_its_own_check(staged):
     assert check_staged(staged.folder) == []
 
 
-def test_it_holds_exactly_the_expected_files(staged):
-    assert [name for name, size in staged.files if size > 0 or name.endswith("py.typed")] == [
+def test_it_holds_exactly_the_expected_files(staged, wheel):
+    bundle = ("bundle", "card", "contract", "model", "policy", "rules")
+    assert {name for name, _ in staged.files} == {
         ".sotaignore",
         "Dockerfile",
-        *(
-            f"app/bundle/{name}"
-            for name in ("bundle.json", "card.html", "card.json", "contract.json")
-        ),
-        *(
-            "app/bundle/model.json",
-            "app/bundle/policy.json",
-            "app/bundle/rules.json",
-            "app/lib/sovereign/__init__.py",
-        ),
-        *("app/lib/sovereign/py.typed", "app/lib/sovereign/scorecard.py", "app/sbom.cdx.json"),
-        *("app/serve.lock", "app/serve/service.py"),
-    ]
+        "app/bundle/card.html",
+        *(f"app/bundle/{name}.json" for name in bundle),
+        "app/sbom.cdx.json",
+        "app/serve.lock",
+        "app/serve/service.py",
+        f"app/wheels/{wheel.name}",
+    }
 
 
 def test_staging_twice_gives_the_same_bytes(make_stage, tmp_path):
@@ -66,33 +62,25 @@ def test_a_bundle_changed_after_sealing_is_refused(make_stage, bundle):
 
 
 def test_a_lock_without_hashes_is_refused(make_stage, tmp_path):
-    (tmp_path / "serve.lock").write_text("pydantic==2.12.0\n")
-    with pytest.raises(ValueError, match="without a hash: pydantic"):
+    lock = tmp_path / "serve.lock"
+    lock.write_text("numpy==2.5.5\n" + lock.read_text())
+    with pytest.raises(ValueError, match="without a hash: numpy"):
         make_stage()
 
 
-def test_only_the_imported_parts_of_sovereign_come_along_with_their_data(make_stage, tmp_path):
-    package = tmp_path / "sovereign"
-    for name, text in {
-        "__init__.py": "",
-        "used.py": "def late():\n    from . import deeper\n",
-        "deeper.py": "import sovereign_ml.model.wording.german\n",
-        "unused.py": "import mlflow\n",
-        "words/__init__.py": "",
-        "words/german.py": "",
-        "words/french.py": "",
-        "words/templates/page.html": "<p>",
-    }.items():
-        (package / name).parent.mkdir(parents=True, exist_ok=True)
-        (package / name).write_text(text)
-    (tmp_path / "serve" / "service.py").write_text("import sovereign_ml.used\n")
-    names = [
-        name for name, _ in make_stage(sovereign_dir=package).files if name.startswith("app/lib/")
-    ]
-    expected = (
-        "__init__.py deeper.py used.py words/__init__.py words/german.py words/templates/page.html"
-    )
-    assert [name.removeprefix("app/lib/sovereign/") for name in names] == expected.split()
+@pytest.mark.parametrize("change", ["another wheel", "no wheel", "no pin"])
+def test_a_vendor_folder_without_the_wheel_of_the_lock_is_refused(
+    make_stage, tmp_path, wheel, change
+):
+    vendor, lock = tmp_path / "vendor", tmp_path / "serve.lock"
+    vendor.mkdir()
+    if change == "another wheel":
+        (vendor / wheel.name).write_bytes(wheel.read_bytes() + b"\0")
+    if change == "no pin":
+        lock.write_text(LOCK)
+    message = "does not name sovereign-ml" if change == "no pin" else "holds no wheel of sovereign"
+    with pytest.raises(ValueError, match=message):
+        make_stage(vendor=vendor)
 
 
 def test_the_dockerfile_is_the_template_with_the_image(staged):
@@ -108,6 +96,9 @@ def test_the_image_s_bill_of_materials_is_of_its_lock_and_of_the_bundle_s_time(s
     assert {(item["name"], item["version"]) for item in bill["components"]} == {
         (pin.name, pin.version) for pin in parse_lock(lock, "serve.lock")
     }
+    (library,) = [item for item in bill["components"] if item["name"] == "sovereign-ml"]
+    (digest,) = library["externalReferences"][0]["hashes"]
+    assert (digest["content"],) == library_pin(lock).hashes
     manifest = json.loads((staged.folder / "app/bundle/bundle.json").read_text())
     assert bill["metadata"]["timestamp"] == manifest["created_at"]
 

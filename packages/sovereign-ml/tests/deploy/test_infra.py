@@ -12,7 +12,7 @@ from kubernetes_schema import problems
 from small_project import PROJECT, churn, make_project
 from sovereign_ml.cli.servers import app
 
-INFRA = Path(__file__).resolve().parents[2] / "infra"
+INFRA = PROJECT / "infra"
 KINDS = {
     "Deployment": "V1Deployment",
     "StatefulSet": "V1StatefulSet",

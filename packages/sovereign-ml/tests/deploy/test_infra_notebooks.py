@@ -128,7 +128,7 @@ def test_a_kernel_reaches_nothing_outside_and_its_tools_are_silent(root: Path) -
 
 
 def test_a_kernel_that_cannot_be_guarded_does_not_start(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "churn.py").write_text("")
+    (tmp_path / "sovereign_ml.py").write_text("")
     done = kernel(root, "print('started')", PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("No kernel without the egress guard")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from small_project import churn, environment
+from sovereign_ml.cli import main
 from sovereign_ml.egress import allow_list
 
 TABLE = {
@@ -63,9 +64,10 @@ def test_an_entry_point_refuses_a_host_that_the_profile_does_not_name(
     entry: str, project: Path
 ) -> None:
     install = {
-        "cli": "import os; from churn import egress; egress.install(os.environ, ['run'])",
-        "component": "from churn import pipeline\ntry: pipeline.run_step_on('score', {}, 'x')\nexcept KeyError: pass",
-        "notebook": "from churn import workbench; workbench.open_project()",
+        "cli": "import os; from sovereign_ml.egress import allow_list as a; a.install(os.environ, ['run'])",
+        "component": "from sovereign_ml.kubeflow import entry_points\n"
+        "try: entry_points.run_step('score', {}, 'x')\nexcept KeyError: pass",
+        "notebook": "from sovereign_ml import notebook; notebook.open_project()",
     }[entry]
     done = subprocess.run(
         [sys.executable, "-c", f"{install}\n{LOOK_UP}"],
@@ -80,7 +82,7 @@ def test_an_entry_point_refuses_a_host_that_the_profile_does_not_name(
     assert "profile.local" in done.stderr
 
 
-START = "import os, subprocess, sys; from churn import egress; egress.install(os.environ); "
+START = "import os, subprocess, sys; from sovereign_ml.egress import allow_list; allow_list.install(os.environ); "
 
 
 def test_a_child_of_a_command_is_guarded_too(project: Path) -> None:
@@ -99,17 +101,17 @@ def test_a_child_of_a_command_is_guarded_too(project: Path) -> None:
 
 def test_the_command_line_installs_the_guard_before_anything_else(project: Path) -> None:
     assert churn(project, "--help").returncode == 0
-    text = (Path(allow_list.__file__).parent / "cli.py").read_text(encoding="utf-8")
+    text = Path(main.__file__).read_text(encoding="utf-8")
     assert (
         text.index("silence(os.environ)")
-        < text.index("egress.install(os.environ")
-        < text.index("app(standalone")
+        < text.index("allow_list.install(os.environ")
+        < text.index("application(_steps(")
     )
 
 
 PHONING = """
 import socket, sys
-from churn import cli
+from sovereign_ml.cli import flow, main
 
 def phone():
     for _ in range(2):
@@ -118,9 +120,9 @@ def phone():
         except OSError:
             pass
 
-cli.app.command("phone")(phone)
+flow.app.command("phone")(phone)
 sys.argv = ["churn", "phone"]
-cli.main()
+main.main()
 """
 
 

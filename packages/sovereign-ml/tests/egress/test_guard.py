@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from small_project import LIBRARY
 from sovereign_ml.egress import guard
 
-SOURCES = str(Path(guard.__file__).parents[1])
+BOOT = Path(guard.__file__).with_name("boot")
 
 
 def python(code: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
-        env={"PYTHONPATH": SOURCES, **(environ or {})},
+        env={"PYTHONPATH": str(LIBRARY), **(environ or {})},
         capture_output=True,
         text=True,
         check=False,
@@ -28,7 +29,7 @@ def ask(event: str, address: str, *allowed: str) -> str:
     """``passed`` or ``refused``: ask the hook itself, so that nothing is sent even where a network is."""
     answer = python(f"""
         import sys
-        from sovereign import guard
+        from sovereign_ml.egress import guard
         guard.install({list(allowed)!r})
         try:
             sys.audit("socket.{event}", {address})
@@ -41,7 +42,7 @@ def ask(event: str, address: str, *allowed: str) -> str:
 
 def test_a_name_look_up_is_refused_with_one_line_that_names_host_caller_and_setting():
     answer = python("""
-        from sovereign import guard
+        from sovereign_ml.egress import guard
         guard.install(["s3.fr-par.scw.cloud"], profile="eu")
         import socket
         for _ in range(3):
@@ -61,7 +62,7 @@ def test_a_name_look_up_is_refused_with_one_line_that_names_host_caller_and_sett
 
 def test_refusals_are_summed_up_in_one_line_for_each_host_and_caller():
     answer = python("""
-        from sovereign import guard
+        from sovereign_ml.egress import guard
         guard.install(profile="eu")
         import socket
         for host in ("a.example", "b.example", "b.example"):
@@ -85,7 +86,7 @@ def test_a_connection_costs_less_than_five_microseconds():
             'sys.audit("socket.getaddrinfo", "s3.acme.eu", 443, 0, 0, 0); socket.getaddrinfo("s3.acme.eu", 443);'
             'sys.audit("socket.connect", None, ("192.0.2.9", 443))'
         )
-        from sovereign import guard
+        from sovereign_ml.egress import guard
         best = lambda: min(timeit.repeat(ask, globals=globals(), repeat=20, number=500)) / 500
         without = best()
         guard.install(["s3.acme.eu"])
@@ -96,7 +97,7 @@ def test_a_connection_costs_less_than_five_microseconds():
 
 def test_an_http_client_of_the_standard_library_is_refused():
     answer = python("""
-        from sovereign import guard
+        from sovereign_ml.egress import guard
         guard.install()
         import urllib.request
         try:
@@ -109,7 +110,7 @@ def test_an_http_client_of_the_standard_library_is_refused():
 
 def test_asyncio_is_refused_outside_and_works_on_loopback_and_unix_sockets(tmp_path):
     answer = python(f"""
-        from sovereign import guard
+        from sovereign_ml.egress import guard
         guard.install()
         import asyncio
 
@@ -162,7 +163,7 @@ def test_addresses_that_an_allowed_name_resolved_to_may_be_connected_to():
     answer = python("""
         import socket, sys
         socket.getaddrinfo = lambda *a, **k: [(2, 1, 6, "", ("192.0.2.9", 443))]
-        from sovereign import guard
+        from sovereign_ml.egress import guard
         guard.install(["s3.fr-par.scw.cloud"])
         try:
             sys.audit("socket.connect", None, ("192.0.2.9", 443))
@@ -178,7 +179,7 @@ def test_addresses_that_an_allowed_name_resolved_to_may_be_connected_to():
 def test_installing_twice_keeps_one_hook_and_takes_the_newer_allow_list():
     answer = python("""
         import socket
-        from sovereign import guard
+        from sovereign_ml.egress import guard
         guard.install(["old.example"])
         resolver = socket.getaddrinfo
         guard.install(["new.example"])
@@ -192,10 +193,10 @@ def test_installing_twice_keeps_one_hook_and_takes_the_newer_allow_list():
 
 
 def child_environment(allowed: list[str], record: Path | None = None) -> dict[str, str]:
-    environ = {"PYTHONPATH": SOURCES}
+    environ = {"PYTHONPATH": str(LIBRARY)}
     guard.extend_to_children(environ, allowed, profile="eu", record=record)
     guard.extend_to_children(environ, allowed, profile="eu", record=record)
-    assert environ["PYTHONPATH"].split(":") == [str(Path(SOURCES) / "sovereign" / "boot"), SOURCES]
+    assert environ["PYTHONPATH"].split(":") == [str(BOOT), str(LIBRARY)]
     return environ
 
 
@@ -212,8 +213,7 @@ def test_children_and_their_children_are_guarded_before_their_first_import(tmp_p
 def test_the_guard_leaves_the_search_path_of_a_child_as_it_was():
     show = "import sys; print(*sys.path, sep='\\n')"
     guarded = python(show, child_environment([])).stdout.splitlines()
-    boot = str(Path(SOURCES) / "sovereign" / "boot")
-    assert [entry for entry in guarded if entry != boot] == python(show).stdout.splitlines()
+    assert [entry for entry in guarded if entry != str(BOOT)] == python(show).stdout.splitlines()
 
 
 def test_an_unreadable_setting_allows_loopback_only():
@@ -223,12 +223,12 @@ def test_an_unreadable_setting_allows_loopback_only():
 
 
 def test_a_process_that_cannot_load_its_guard_does_not_run(tmp_path):
-    broken = tmp_path / "sovereign" / "guard.py"
-    broken.parent.mkdir()
-    (broken.parent / "__init__.py").touch()
+    broken = tmp_path / "sovereign_ml" / "egress" / "guard.py"
+    broken.parent.mkdir(parents=True)
+    for package in (broken.parent, broken.parents[1]):
+        (package / "__init__.py").touch()
     broken.write_text("raise ImportError('half installed')\n")
-    boot = Path(guard.__file__).with_name("boot")
-    answer = python("print('ran')", {"PYTHONPATH": f"{boot}:{tmp_path}", guard.VARIABLE: "{}"})
+    answer = python("print('ran')", {"PYTHONPATH": f"{BOOT}:{tmp_path}", guard.VARIABLE: "{}"})
     assert answer.returncode == 2
     assert answer.stdout == ""
     assert "could not be installed: half installed" in answer.stderr

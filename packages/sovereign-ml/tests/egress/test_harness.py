@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from sealing import HARNESS
+from small_project import LIBRARY
 from sovereign_ml.egress.telemetry import silence
 
-HARNESS = Path(__file__).with_name("harness.py")
 ESCAPED = 97
 
 
@@ -25,6 +26,7 @@ def watch(
         env={
             "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin",
             "HOME": str(folder),
+            "PYTHONPATH": str(LIBRARY),
             **(environ or {}),
         },
         capture_output=True,
@@ -91,11 +93,11 @@ def test_the_fall_back_says_that_it_sees_python_only_and_still_sees_that(tmp_pat
 
 def test_the_fall_back_also_sees_a_command_that_installs_its_own_guard(tmp_path):
     code = (
-        "import os, socket; from churn import egress; egress.install(os.environ, ['run']);"
+        "import os, socket; from sovereign_ml.egress import allow_list;"
+        "allow_list.install(os.environ, ['run']);"
         "socket.getaddrinfo('planted.example', 443)"
     )
-    sources = {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}
-    run, seen = python(tmp_path, code, options=("--recorder",), environ=sources)
+    run, seen = python(tmp_path, code, options=("--recorder",))
     assert run.returncode == ESCAPED, run.stderr
     assert list(seen["hosts"]) == ["planted.example"]
 

@@ -14,13 +14,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+import sovereign_ml
 from servers import answers, free_port, until
-from small_project import PROJECT, churn, environment
-
-sys.path += [str(PROJECT / "tests" / name) for name in ("sovereign", "serve")]
-
 from service_desk import CUSTOMER, FEATURES, KEYS
 from shipped import Service, reviewed
+from small_project import PROJECT, churn, environment
 
 pytestmark = [pytest.mark.browser, pytest.mark.servers, pytest.mark.flow]
 FILES = {
@@ -52,14 +50,14 @@ def outside(page: Page, own: str) -> list[str]:
 
 
 def test_every_template_of_the_product_is_opened_here() -> None:
-    found = {
-        path.name for folder in ("src", "serve") for path in (PROJECT / folder).rglob("*.html*")
-    }
-    assert found == set(FILES) | SERVED | PARTS
+    code = [Path(sovereign_ml.__file__).parent, PROJECT / "src", PROJECT / "serve"]
+    templates = {path.name for folder in code for path in folder.rglob("*.html*")}
+    assert templates == set(FILES) | SERVED | PARTS
     written = [
         path
-        for path in (PROJECT / "src").rglob("*.py")
-        if re.search("<html|<!doctype", path.read_text(), re.I)
+        for folder in code
+        for path in folder.rglob("*.py")
+        if re.search("<html|<!doctype", path.read_text(encoding="utf-8"), re.I)
     ]
     assert written == [], "a page outside a template is opened by no test"
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from sovereign_ml.config.tables import Register
+from sovereign_ml.config.tables import RegisterSettings
 from sovereign_ml.evaluation import quality_gate
 
-LIMITS = Register(
+LIMITS = RegisterSettings(
     min_roc_auc=0.65, max_brier_share=1.0, calibration_slope=(0.7, 1.4), max_fairness_gap=0.25
 )
 GOOD: Mapping[str, Any] = {

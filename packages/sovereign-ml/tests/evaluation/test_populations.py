@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from churn.contract import CATEGORICAL, NUMERIC
-from sovereign_ml.evaluation.drift import compare, distance
+from sovereign_ml.evaluation import drift
+from sovereign_ml.evaluation.drift import distance
 
 RNG = np.random.default_rng(0)
 
@@ -17,6 +18,10 @@ RNG = np.random.default_rng(0)
 def people(n: int, **more: Any) -> pd.DataFrame:
     numbers = {name: RNG.normal(size=n) for name in NUMERIC}
     return pd.DataFrame(numbers | dict.fromkeys(CATEGORICAL, "books") | more)
+
+
+def compare(past: pd.DataFrame, now: pd.DataFrame, groups: dict[str, Any], smallest: int) -> Any:
+    return drift.compare(past, now, groups, smallest, NUMERIC, CATEGORICAL)
 
 
 def shift(found: dict[str, Any], name: str) -> float:

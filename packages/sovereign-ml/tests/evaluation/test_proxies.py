@@ -27,7 +27,7 @@ def measured(
     rows: pd.DataFrame, group: pd.Series, p: Any = None, smallest: int = 100
 ) -> dict[str, float]:
     scores = RNG.random(N) if p is None else p
-    found = associations(rows, scores, {"country": group}, smallest, 7)
+    found = associations(rows, scores, {"country": group}, smallest, 7, NUMERIC, CATEGORICAL)
     assert all(row["group"] == "country" for row in found)
     return {row["feature"]: row["value"] for row in found}
 
@@ -66,7 +66,7 @@ def test_a_value_that_is_missing_for_one_group_only_gives_it_away() -> None:
 def test_small_groups_are_left_out_and_one_group_alone_measures_nothing() -> None:
     rare = pd.Series(["MT"] * 40 + ["DE"] * (N - 40))
     assert measured(frame(), rare) == {}
-    assert associations(frame(), RNG.random(N), {}, 100, 7) == []
+    assert associations(frame(), RNG.random(N), {}, 100, 7, NUMERIC, CATEGORICAL) == []
 
 
 def test_a_column_that_does_not_vary_tells_nothing() -> None:

@@ -19,7 +19,7 @@ from sovereign_ml.jurisdictions import (
     region_names,
 )
 
-CORPUS = Path(__file__).with_name("data") / "addresses.tsv"
+CORPUS = Path(__file__).parents[1] / "data" / "addresses.tsv"
 SUFFIXES = [suffix for provider in providers() for suffix, _ in provider.suffixes]
 PASSES = {member for member in Jurisdiction if member.value.startswith(("EU_", "ADEQUATE"))}
 

@@ -8,16 +8,19 @@ from typing import Any
 import pytest
 import yaml
 
+from churn.project import PROJECT
 from small_project import churn, load
 from sovereign_ml.config.settings import Settings
-from sovereign_ml.kubeflow import local_runner
-from sovereign_ml.pipeline.flow import BY_VERB, STEPS
+from sovereign_ml.kubeflow import entry_points, local_runner
+from sovereign_ml.project import STANDARD_STEPS as STEPS
+
+BY_VERB = {step.verb: step for step in STEPS}
 
 
 @pytest.fixture(scope="module")
 def text(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
-    local_runner.compile_to(path, settings)
+    local_runner.compile_to(path, PROJECT, settings.project, settings.pipeline)
     return path.read_text()
 
 
@@ -65,7 +68,7 @@ def test_nothing_is_installed_when_a_task_starts(text: str) -> None:
 def test_a_task_calls_its_step_and_holds_no_logic_of_its_own(compiled: dict[str, Any]) -> None:
     for step in STEPS:
         program = container(compiled, step.verb)["command"][-1]
-        assert f'run_step_on("{step.verb}"' in program
+        assert f'run_step("{step.verb}"' in program
         assert len(program.splitlines()) < 30
 
 
@@ -86,6 +89,6 @@ def test_a_component_runs_its_step_on_the_paths_of_kubeflow(
 ) -> None:
     found = load(project)
     monkeypatch.setattr("sovereign_ml.config.settings.load", lambda: found)
-    local_runner.run_step_on("validate", {"raw": str(raw)}, str(tmp_path / "valid"))
+    entry_points.run_step("validate", {"raw": str(raw)}, str(tmp_path / "valid"))
     for path in valid.iterdir():
         assert (tmp_path / "valid" / path.name).read_bytes() == path.read_bytes(), path.name

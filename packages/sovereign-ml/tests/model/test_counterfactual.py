@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
-from sovereign_ml.decisions.policy import Policy
 from sovereign_ml.model.counterfactual import Finder
 from sovereign_ml.model.scorecard import Scorecard
 
 NAMES = ("a", "b", "c", "d", "e")
 TOP = 3
 """Values of each input are the whole numbers 0 to TOP."""
-POLICY = Policy.model_validate(
+POLICY = DecisionPolicy.model_validate(
     {
         "policy_version": "0a1b2c3d4e5f",
         "target": "churn_30d",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 
 from sealing import sealed
 from small_project import (
+    LIBRARY,
     PROGRAMS,
     TEST_PROGRAMS,
     churn,
@@ -24,9 +27,11 @@ from small_project import (
     make_clone,
     on_a_terminal,
 )
-from sovereign_ml.pipeline.flow import BY_VERB, STEPS, Step
+from sovereign_ml.project import STANDARD_STEPS as STEPS
+from sovereign_ml.project import Step
 
 pytestmark = pytest.mark.flow
+BY_VERB = {step.verb: step for step in STEPS}
 SAME = ("4_model/model.json", "5_metrics/metrics.json")
 SERVED = """
 import subprocess, sys, time, urllib.request
@@ -121,7 +126,7 @@ def test_git_has_no_data_and_dvc_has_all_of_it(clone: Path) -> None:
     tracked = subprocess.run(
         ["git", "ls-files", "data"], cwd=clone, capture_output=True, text=True, check=True
     ).stdout
-    assert tracked.split() == ["data/source.json"]
+    assert tracked.split() == ["data/library.json", "data/source.json"]
     lock = (clone / "dvc.lock").read_text()
     assert all(f"data/{step.number}_{step.writes}" in lock for step in STEPS)
 
@@ -167,6 +172,62 @@ def test_the_service_answers_sealed_and_asks_for_nothing_outside(clone: Path) ->
 def test_a_changed_knob_runs_its_step_and_what_follows_only(changed_root: Path) -> None:
     configure(changed_root, {"register.min_roc_auc": 0.51})
     assert ran(changed_root)[0] in ("card", "register")
+
+
+def stale(root: Path, **environ: str) -> set[str]:
+    """The verbs that DVC would run, once `data/library.json` says which library is here."""
+    program = "import sys; from sovereign_ml.pipeline.source import note_library as note\n"
+    program += "from pathlib import Path; note(Path(sys.argv[1]))"
+    env = environment(root, **environ)
+    subprocess.run([sys.executable, "-c", program, str(root)], env=env, check=True)
+    command = [str(PROGRAMS / "dvc"), "status", "--json"]
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+def test_a_changed_file_of_the_library_makes_every_stage_run_again(
+    clone: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(
+        LIBRARY / "sovereign_ml",
+        tmp_path / "sovereign_ml",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    path = os.pathsep.join((str(clone / "src"), str(tmp_path)))
+    noted = (clone / "data/library.json").read_text()
+    assert stale(clone, PYTHONPATH=path) == set(), "a copy of the same files"
+    rule = copied / "card/rules/basis.py"
+    rule.write_text(rule.read_text() + "\n# One line more.\n")
+    try:
+        assert stale(clone, PYTHONPATH=path) == {step.verb for step in STEPS}
+        assert (clone / "data/library.json").read_text() != noted
+    finally:
+        assert stale(clone) == set(), "back with the library as it was"
+
+
+@pytest.mark.parametrize("package", ["scikit-learn", "sovereign-ml", "duckdb"])
+def test_another_version_in_the_lock_makes_every_stage_run_again(clone: Path, package: str) -> None:
+    lock = clone / "requirements/train.lock"
+    before = lock.read_text()
+    after = re.sub(rf"(?m)^{package}==\S+", f"{package}==99.0", before)
+    assert after != before
+    lock.write_text(after)
+    try:
+        assert stale(clone) == {step.verb for step in STEPS}
+    finally:
+        lock.write_text(before)
+    assert stale(clone) == set()
+
+
+def test_a_changed_file_of_the_project_runs_the_steps_that_import_it(clone: Path) -> None:
+    """And those that DVC knows to read what they write."""
+    path = clone / "src/churn/evaluation.py"
+    before = path.read_text()
+    path.write_text(before + "\n# One line more.\n")
+    try:
+        assert stale(clone) == {"evaluate"}
+    finally:
+        path.write_text(before)
 
 
 # Killed, interrupted, and gone on from there.

@@ -9,9 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from churn.steps._1_data import data
-from churn.steps._8_score import score
-from small_project import load
+from small_project import load, step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.decision_log import Draft, open_log
 from sovereign_ml.errors import Misuse
@@ -42,7 +40,7 @@ def people(raw: Path) -> set[str]:
 
 
 def run_data(settings: Settings) -> Path:
-    data(source.refresh(settings), settings.path("raw"), settings=settings)
+    step("data", settings, source.refresh(settings), settings.path("raw"))
     return settings.path("raw")
 
 
@@ -63,7 +61,7 @@ def test_a_clone_without_the_log_runs_nothing_again_and_brings_nobody_back(own: 
     (own.root / ".churn/decisions.db").unlink()
     assert source.refresh(own).read_text() == pinned
     with pytest.raises(Misuse, match="the decision log is not here"):
-        data(own.path("source"), own.path("raw"), settings=own)
+        step("data", own, own.path("source"), own.path("raw"))
 
 
 def test_an_objector_is_not_scored_even_before_the_data_step_has_run_again(
@@ -77,13 +75,13 @@ def test_an_objector_is_not_scored_even_before_the_data_step_has_run_again(
     log.append([Draft("objection", "objection-1", scored[0], "{}")])
     log.close()
     inputs = [settings.path(noun) for noun in ("bundle", "features", "valid")]
-    score(*inputs, settings.path("scores"), settings=settings)
+    step("score", settings, *inputs, settings.path("scores"))
     after = pd.read_parquet(settings.path("scores") / "scores.parquet")["customer_id"]
     assert set(scored) - set(after) == {scored[0]}
 
 
 def test_the_card_is_told_what_reviewers_did(own: Settings) -> None:
-    assert objections.facts(own) == {"review": {}, "decision": {}}
+    assert objections.facts(own.log_location) == {"review": {}, "decision": {}}
     (own.root / ".churn").mkdir(exist_ok=True)
     log = open_log(f"sqlite:///{own.root}/.churn/decisions.db")
     made = json.dumps({"score": 0.8, "reasons": ["recency raises the risk"]})
@@ -92,7 +90,7 @@ def test_the_card_is_told_what_reviewers_did(own: Settings) -> None:
         review = {"override": override, "seeded": seeded, "seconds": 30 + case, "reviewer": "desk"}
         log.append([Draft("review", f"case-{case}", "a" * 32, json.dumps(review))])
     log.close()
-    found = objections.facts(own)
+    found = objections.facts(own.log_location)
     assert found["review"]["cases"] == 2
     assert found["review"]["override_rate"] == 0.5
     assert found["review"]["median_seconds"] == 31

@@ -36,7 +36,7 @@ def test_the_daily_scores_are_those_of_the_command_line(
 def test_training_on_a_pinned_version_gives_the_same_model(
     settings: Settings, pushed: Path, cluster: Cluster
 ) -> None:
-    cluster.submit(settings, "train", "raw", pinned=True)
+    cluster.submit(settings, "train-pinned", "raw")
     assert (cluster.outputs["train.model"] / "model.json").read_bytes() == (
         pushed / "data/4_model/model.json"
     ).read_bytes()

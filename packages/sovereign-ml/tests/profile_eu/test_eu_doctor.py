@@ -10,9 +10,9 @@ import pytest
 import servers
 from cloud import Cloud
 from small_project import churn, configure, environment, make_project
-from sovereign_ml.config.settings import load
+from sovereign_ml.config.settings import Settings, load
 from sovereign_ml.servers import health_checks
-from sovereign_ml.servers.doctor import Line, examine
+from sovereign_ml.servers.doctor import HealthLine, examine
 
 NAMES = [
     "object storage",
@@ -37,11 +37,17 @@ def place(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_project(tmp_path_factory.mktemp("doctor") / "acme-churn", **cloud.knobs())
 
 
-def look(root: Path, cloud: Cloud, name: str, **given: str) -> Line:
+def look(root: Path, cloud: Cloud, name: str, **given: str) -> HealthLine:
     """The line about ``name``."""
     settings = load("eu", root, environment(root, **cloud.client_environ(**given)))
-    [line] = [line for line in examine(settings) if line.name.startswith(name)]
+    [line] = [line for line in lines(settings) if line.name.startswith(name)]
     return line
+
+
+def lines(settings: Settings) -> list[HealthLine]:
+    """Every line of doctor."""
+    card = settings.root / "model_card.toml"
+    return list(examine(settings.profile, settings.secrets, settings.tracking, card))
 
 
 def test_every_server_gets_one_line(cloud: Cloud, root: Path, mlflow: servers.Process) -> None:
@@ -161,5 +167,4 @@ def test_a_version_out_of_range_is_told(
 
 
 def test_in_the_profile_local_nothing_has_to_be_reached(place: Path) -> None:
-    lines = list(examine(load("local", place, environment(place))))
-    assert {line.state for line in lines} == {"ok"}
+    assert {line.state for line in lines(load("local", place, environment(place)))} == {"ok"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from base64 import b64encode
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from small_project import environment, make_project
 from sovereign_ml.config.settings import load
 from sovereign_ml.servers import doctor
-from sovereign_ml.servers.doctor import Line, examine
+from sovereign_ml.servers.doctor import HealthLine, examine
 
 PASSWORD = "p" * 24
 DAY = timedelta(days=1)
@@ -84,12 +85,14 @@ def tracking(answer: str, tls: tuple[Path, Path] | None, *, closed: bool = True)
         server.server_close()
 
 
-def look(root: Path, **knobs: str) -> Line:
+def look(root: Path, **knobs: str) -> HealthLine:
     """The line about runs and registry."""
     image = {"pipeline.image": "registry.acme.eu/churn@sha256:" + "1" * 64}
     make_project(root, **image, **{f"profile.eu.{name}": value for name, value in knobs.items()})
     settings = load("eu", root, environment(root, MLFLOW_TRACKING_PASSWORD=PASSWORD))
-    [line] = [line for line in examine(settings) if line.name == "runs and registry"]
+    card = root / "model_card.toml"
+    lines = examine(settings.profile, settings.secrets, settings.tracking, card)
+    [line] = [line for line in lines if line.name == "runs and registry"]
     return line
 
 
@@ -100,7 +103,7 @@ def _nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         doctor,
         "_servers",
-        lambda s: [pair for pair in servers(s) if pair[0] == "runs and registry"],
+        lambda *profile: [pair for pair in servers(*profile) if pair[0] == "runs and registry"],
     )
 
 
@@ -196,7 +199,7 @@ def test_whose_law_it_is_is_told_even_when_nobody_answers(
 
 
 def test_a_slow_connection_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    connect = doctor.socket.create_connection
+    connect = socket.create_connection
 
     def late(*arguments: Any, **more: Any) -> Any:
         time.sleep(0.3)

@@ -92,7 +92,9 @@ def test_a_planted_difference_of_one_customer_is_found_by_pseudonym_and_a_flushe
     name = str(person["customer_id"].iloc[0])
     person["recency_days"] += 1.0
     person["event_timestamp"] = datetime.now(UTC)
-    feast.store(root / "data/3_features", settings).write_to_online_store(feast.VIEW, person)
+    feast.open_store(root / "data/3_features", settings.feature_stores).write_to_online_store(
+        feast.VIEW, person
+    )
     report = tmp_path / "parity.json"
     done = churn(
         root, "parity", "--profile", "eu", "--output", str(report), **cloud.client_environ()

@@ -95,7 +95,7 @@ def test_a_katib_trial_fetches_the_features_by_their_hash_and_finds_the_figure_o
     cloud: Cloud, pushed: Path
 ) -> None:
     settings = load("eu", pushed, environment(pushed, **cloud.client_environ()))
-    version = dvc.pinned(settings, "HEAD", "features")
+    version = dvc.pinned(settings.root, "HEAD", str(settings.paths.features))
     arguments = ("trial", "--c", "1.0", "--features-version", version, "--profile", "eu")
     done = churn(pushed, *arguments, **cloud.client_environ())
     [wanted] = [

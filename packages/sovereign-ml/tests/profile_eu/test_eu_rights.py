@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,17 +20,16 @@ import redis
 import servers
 from cloud import Cloud, Done
 from cluster_double import Cluster
+from searching import held
+from shipped import service
 from small_project import KEY, churn, commit, configure, environment
 from sovereign_ml.bundle.sealed import read_bundle
+from sovereign_ml.cli.composition import project_stores
 from sovereign_ml.config.settings import load
 from sovereign_ml.data_subjects import receipts, retention
 from sovereign_ml.decision_log import open_log, verify
 from sovereign_ml.decision_log.entries import Draft
-
-sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("rights", "serve"))
-
-from searching import held
-from shipped import service
+from sovereign_ml.privacy import retention_plan
 from world import decide, inputs
 
 DATABASES = {
@@ -317,7 +315,7 @@ def test_a_year_later_the_dry_run_is_what_is_deleted_from_the_bucket(
         monkeypatch.setenv(name, value)
     settings = load("eu", eu.root, environment(eu.root, **eu.environ))
     later = datetime.now(UTC) + timedelta(days=367)
-    planned = retention.plan(settings, later)
+    planned = retention.plan(project_stores(settings), later)
     before = {f"s3: {item['Key']}?versionId={item['VersionId']}" for item in eu.versions()}
     eu.must("retain", "--apply", "--at", f"{later:%Y-%m-%d}")
     after = {f"s3: {item['Key']}?versionId={item['VersionId']}" for item in eu.versions()}
@@ -328,8 +326,8 @@ def test_a_year_later_the_dry_run_is_what_is_deleted_from_the_bucket(
         if one.data_class == "features" and one.place.startswith("s3: feast/")
     ]
     assert [one for one in planned if one.data_class == "copies" and HANDED_ON in one.place]
-    assert [one.place for one in retention.plan(settings, later)] == []
-    found = retention.last_run(settings)
+    assert [one.place for one in retention.plan(project_stores(settings), later)] == []
+    found = retention_plan.last_run(settings.root / retention_plan.LAST_RUN)
     assert found and not any(found.overdue.values())
 
 

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
+from churn.project import PROJECT
 from cloud import Cloud, make_eu_project
 from kubeflow_double import Kubeflow, kubeflow
 from kubernetes_schema import problems
 from small_project import churn, commit, configure, environment
+from sovereign_ml.cli.composition import cluster
 from sovereign_ml.config.settings import load
 from sovereign_ml.kubeflow.submit import check, compile_checked
 
@@ -171,7 +173,7 @@ def compiled(cloud: Cloud, _project: Path, tmp_path_factory: pytest.TempPathFact
     """Settings and the text of the compiled training pipeline."""
     settings = load("eu", _project, environment(_project, **cloud.client_environ()))
     return settings, compile_checked(
-        settings, "train", tmp_path_factory.mktemp("compiled"), pinned=True
+        PROJECT, cluster(settings), "train-pinned", tmp_path_factory.mktemp("compiled")
     ).read_text()
 
 
@@ -221,13 +223,13 @@ def test_the_record_is_written_however_the_run_ends(compiled: Any) -> None:
         ("@sha256:" + "1" * 64, "@sha256:" + "0" * 64, "has no digest"),
         ("registry.acme.eu/churn@", "docker.io/churn@", "is not from registry.acme.eu"),
         (
-            "from sovereign_ml.kubeflow.local_runner import run_step_on",
+            "from sovereign_ml.kubeflow.entry_points import run_step",
             "import os; os.system('pip install x')",
             "installs packages",
         ),
         (
-            "run_step_on(",
-            "open('https://files.example.com/x') and run_step_on(",
+            "run_step(",
+            "open('https://files.example.com/x') and run_step(",
             "files.example.com is none of",
         ),
         ("schemaVersion: 2.1.0", "schemaVersion: 2.1.0\nnoSuchKey: 1", "no pipeline spec"),
@@ -237,9 +239,10 @@ def test_what_may_not_run_is_found_in_the_compiled_pipeline(
     compiled: Any, before: str, after: str, said: str
 ) -> None:
     settings, text = compiled
-    assert check(text, settings) == []
+    image, hosts = settings.pipeline.image, cluster(settings).hosts
+    assert check(text, image, hosts) == []
     assert before in text
-    assert said in "\n".join(check(text.replace(before, after), settings))
+    assert said in "\n".join(check(text.replace(before, after), image, hosts))
 
 
 def test_katib_searches_the_same_values_as_step_4(pushed: Path, cloud: Cloud) -> None:

@@ -30,7 +30,9 @@ def version(bundle: Path) -> str:
 def test_a_version_or_alias_gives_the_sealed_bundle_to_the_byte(
     settings: Settings, bundle: Path, version: str, tmp_path: Path, alias: bool
 ) -> None:
-    found = bundle_store.fetch(settings, "candidate" if alias else version, tmp_path / "bundle")
+    found = bundle_store.fetch(
+        settings.tracking, "candidate" if alias else version, tmp_path / "bundle"
+    )
     files = [*read_bundle(bundle).manifest.files, "bundle.json"]
     assert {path.name for path in found.iterdir()} == set(files)
     assert all((found / name).read_bytes() == (bundle / name).read_bytes() for name in files)
@@ -43,7 +45,7 @@ def test_a_version_that_is_not_there_is_refused_with_those_that_are(
     with pytest.raises(
         Refused, match=rf"no version '{wanted}' of acme-churn; there are versions {version}\b"
     ):
-        bundle_store.fetch(settings, wanted, tmp_path / "bundle")
+        bundle_store.fetch(settings.tracking, wanted, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
 
 
@@ -56,7 +58,9 @@ def test_a_registry_that_does_not_answer_says_so_in_one_line(
         Misuse, match=r"MLflow at http://127\.0\.0\.1:1: the server does not answer"
     ) as caught:
         bundle_store.fetch(
-            settings.model_copy(update={"profile": away}), "candidate", tmp_path / "bundle"
+            settings.model_copy(update={"profile": away}).tracking,
+            "candidate",
+            tmp_path / "bundle",
         )
     assert "\n" not in str(caught.value)
 
@@ -88,7 +92,7 @@ def test_a_bundle_that_was_changed_in_the_registry_is_refused(
     with pytest.raises(
         Refused, match=r"model\.json: SHA-256 .* changed after the bundle was sealed"
     ):
-        bundle_store.fetch(own, version, tmp_path / "bundle")
+        bundle_store.fetch(own.tracking, version, tmp_path / "bundle")
 
 
 def test_a_bundle_that_was_exchanged_as_a_whole_is_refused(
@@ -97,13 +101,15 @@ def test_a_bundle_that_was_exchanged_as_a_whole_is_refused(
     manifest = _kept(own, version) / "bundle.json"
     manifest.write_text(manifest.read_text().replace('"profile": "local"', '"profile": "eu"'))
     with pytest.raises(Refused, match="its bundle was changed after it was registered"):
-        bundle_store.fetch(own, version, tmp_path / "bundle")
+        bundle_store.fetch(own.tracking, version, tmp_path / "bundle")
 
 
 def test_a_version_without_a_bundle_is_refused(own: Settings, version: str, tmp_path: Path) -> None:
-    mlflow.client(own).delete_model_version_tag(own.project.name, version, bundle_store.SEAL)
+    mlflow.client(own.tracking).delete_model_version_tag(
+        own.project.name, version, bundle_store.SEAL
+    )
     with pytest.raises(Refused, match=f"Version {version} has no bundle in the registry"):
-        bundle_store.fetch(own, version, tmp_path / "bundle")
+        bundle_store.fetch(own.tracking, version, tmp_path / "bundle")
 
 
 def test_signatures_reach_the_bundle_in_the_registry(
@@ -111,12 +117,12 @@ def test_signatures_reach_the_bundle_in_the_registry(
 ) -> None:
     card = shutil.copytree(settings.path("card"), tmp_path / "card")
     (card / "card.md").write_text("signed")
-    bundle_store.sign(settings, version, card)
-    found = bundle_store.fetch(settings, version, tmp_path / "bundle")
+    bundle_store.sign(settings.tracking, version, card)
+    found = bundle_store.fetch(settings.tracking, version, tmp_path / "bundle")
     assert (found / "card.md").read_text() == "signed"
     assert (found / "model.json").read_bytes() == (bundle / "model.json").read_bytes()
-    bundle_store.sign(settings, version, settings.path("card"))
-    again = bundle_store.fetch(settings, version, tmp_path / "bundle")
+    bundle_store.sign(settings.tracking, version, settings.path("card"))
+    again = bundle_store.fetch(settings.tracking, version, tmp_path / "bundle")
     assert (again / "bundle.json").read_bytes() == (bundle / "bundle.json").read_bytes()
 
 

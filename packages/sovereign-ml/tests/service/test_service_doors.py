@@ -18,7 +18,11 @@ from sovereign_ml.decision_log import open_log, verify
 SERVE = PROJECT / "serve"
 PROGRAMS = {
     "python -m": [sys.executable, "-m", "sovereign_ml.service"],
-    "bentoml serve": [str(Path(sys.executable).with_name("bentoml")), "serve", "service:ChurnService"],
+    "bentoml serve": [
+        str(Path(sys.executable).with_name("bentoml")),
+        "serve",
+        "service:ChurnService",
+    ],
 }
 
 

@@ -26,7 +26,7 @@ from sovereign_ml.service.http import Route
 from sovereign_ml.service.routes import ROUTES
 
 pytestmark = pytest.mark.servers
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))  # noqa: TID251
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
 """Per operation."""
 REFUSALS = [400, 401, 403, 404, 409, 413, 415, 422, 429]
 """How a request that is not as documented may be turned down."""

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bundles
-from sovereign_ml.decisions.policy import decide
+from sovereign_ml.decisions.decision_policy import decide
 
 
 @given(st.floats(0, 1))

@@ -1,21 +1,23 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cards import card, signed
+from cards import LIBRARY, card, signed
 from service_desk import KEYS, write_bundle
 from shipped import environment
-from sovereign_ml.service.admission import admit
-from sovereign_ml.service.settings import Settings, SettingsError, read
+from sovereign_ml.bundle.library_identity import LibraryIdentity
+from sovereign_ml.service.admission import admit_with
+from sovereign_ml.service.settings import ServiceSettings, SettingsError, read
 
 LINE = KEYS["score"][1]
 
 
-def _eu(bundle: Path) -> Settings:
-    return Settings(bundle=bundle, profile="eu")
+def _eu(bundle: Path) -> ServiceSettings:
+    return ServiceSettings(bundle=bundle, profile="eu")
 
 
 def _card(**answers: Any) -> dict[str, Any]:
@@ -23,7 +25,7 @@ def _card(**answers: Any) -> dict[str, Any]:
 
 
 def test_eu_serves_a_bundle_whose_card_the_rules_let_pass(tmp_path: Path) -> None:
-    assert admit(_eu(write_bundle(tmp_path, card=_card(), profile="eu"))).manifest.version == "3"
+    assert admit_with(_eu(write_bundle(tmp_path, card=_card(), profile="eu")), LIBRARY)
 
 
 @pytest.mark.parametrize(
@@ -55,13 +57,13 @@ def test_eu_serves_a_bundle_whose_card_the_rules_let_pass(tmp_path: Path) -> Non
 def test_eu_does_not_start_and_says_why(tmp_path: Path, wrong: dict[str, Any], reason: str) -> None:
     bundle = write_bundle(tmp_path, **{"card": _card(), "profile": "eu", **wrong})
     with pytest.raises(SettingsError, match=reason):
-        admit(_eu(bundle))
+        admit_with(_eu(bundle), LIBRARY)
 
 
 def test_local_starts_with_the_same_bundle_and_warns(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    admit(Settings(bundle=write_bundle(tmp_path, reviewer_contact="TODO")))
+    admit_with(ServiceSettings(bundle=write_bundle(tmp_path, reviewer_contact="TODO")), LIBRARY)
     (record,) = caplog.records
     assert (
         "would not start in profile eu, for 3 reasons; the first: policy.json has no reviewer"
@@ -69,11 +71,49 @@ def test_local_starts_with_the_same_bundle_and_warns(
     )
 
 
+OTHER_RULES = replace(LIBRARY, rule_digest="a" * 64)
+DEVELOPMENT = replace(LIBRARY, state="development")
+EARLY = replace(LIBRARY, startup_code=("/site/early.pth runs code at start-up",))
+REFUSED_IN_EU = [
+    (OTHER_RULES, "judged by the rules ffffffffffff of sovereign-ml 2026.11.0, installed"),
+    (DEVELOPMENT, "development version here, installed from no wheel"),
+    (EARLY, "early.pth runs code at start-up and belongs to no installed package"),
+]
+
+
+@pytest.mark.parametrize(("library", "reason"), REFUSED_IN_EU)
+def test_a_library_that_proves_nothing_stops_the_start_in_eu_and_warns_in_local(
+    tmp_path: Path, library: LibraryIdentity, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle = write_bundle(tmp_path, card=_card(), profile="eu")
+    with pytest.raises(SettingsError, match=reason):
+        admit_with(_eu(bundle), library)
+    admit_with(ServiceSettings(bundle=bundle), library)
+    assert reason in caplog.text
+
+
+@pytest.mark.parametrize("profile", ["local", "eu"])
+def test_a_library_that_was_changed_serves_in_no_profile(tmp_path: Path, profile: str) -> None:
+    line = "sovereign_ml/card/rules/marketing.py was changed after it was installed"
+    changed = replace(LIBRARY, state="changed", problems=(line,))
+    bundle = write_bundle(tmp_path, card=_card(), profile="eu")
+    with pytest.raises(SettingsError, match=line):
+        admit_with(ServiceSettings.model_validate({"bundle": bundle, "profile": profile}), changed)
+
+
+def test_a_manifest_that_names_other_rules_than_its_card_does_not_start(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path, card=_card(), profile="eu")
+    text = (bundle / "bundle.json").read_text().replace("f" * 64, "a" * 64)
+    (bundle / "bundle.json").write_text(text)
+    with pytest.raises(SettingsError, match="name different rules"):
+        admit_with(_eu(bundle), OTHER_RULES)
+
+
 def test_a_bundle_that_was_changed_after_sealing_starts_nowhere(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path)
     (bundle / "model.json").write_text((bundle / "model.json").read_text().replace("0.28", "0.29"))
     with pytest.raises(SettingsError, match="changed after the bundle was sealed"):
-        admit(Settings(bundle=bundle))
+        admit_with(ServiceSettings(bundle=bundle), LIBRARY)
 
 
 @pytest.mark.parametrize(

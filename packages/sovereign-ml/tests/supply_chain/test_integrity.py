@@ -7,57 +7,51 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wheels import record_line
 
+from library_environment import LibraryEnvironment, build_wheel
+from sovereign_ml.bundle.installed_files import sha256_of
+from sovereign_ml.bundle.library_identity import PACKAGE, RULE_CODE, rule_digest
 from sovereign_ml.errors import Refused
-from sovereign_ml.supply_chain.integrity import PACKAGE, RULE_CODE, rule_digest
+from sovereign_ml.supply_chain.lockfile import with_library_pin
+from wheels import write_wheel
 
-REPOSITORY = Path(__file__).resolve().parents[4]
 TARGET = "sovereign_ml/supply_chain/lockfile.py"
 SCRIPT = """
-import dataclasses, json, pathlib, sys
-from sovereign_ml.supply_chain import integrity, lockfile
-wheel, lock = map(pathlib.Path, sys.argv[1:])
+import dataclasses, json, pathlib
+from sovereign_ml.bundle import library_identity
+from sovereign_ml.supply_chain import integrity
 print(json.dumps({
-    **dataclasses.asdict(integrity.installed()),
-    "released": integrity.verify_against(wheel, [lock]),
+    "record": dataclasses.asdict(library_identity.identify()),
+    "project": dataclasses.asdict(integrity.project_identity(pathlib.Path.cwd())),
 }))
 """
 
 
-class Environment:
-    """A virtual environment with the library's wheel, and the lock that names it."""
+class Environment(LibraryEnvironment):
+    """An environment beside a project's ``vendor/`` and ``requirements/``."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.wheel = next(root.glob("*.whl"))
-        self.lock = root / "train.lock"
-        self.python = root / "env" / "bin" / "python"
-        self.site = next((root / "env" / "lib").glob("python*")) / "site-packages"
-        self.record = next(self.site.glob("sovereign_ml-*.dist-info")) / "RECORD"
+    def __init__(self, project: Path) -> None:
+        super().__init__(project / "env")
+        self.project = project
+        self.wheel = next((project / "vendor").glob("*.whl"))
+        self.lock = project / "requirements" / "train.lock"
 
     def check(self, **env: str) -> dict[str, Any]:
-        """Return what the library says of itself, asked in a new process of this environment."""
-        command = [str(self.python), "-c", SCRIPT, str(self.wheel), str(self.lock)]
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        result = subprocess.run(
-            command,
-            cwd=self.root,
-            env={**clean, **env},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        """Return what the library says of itself, by RECORD and by the project's wheel."""
+        result = self.run("-c", SCRIPT, folder=self.project, **env)
         assert result.returncode == 0, result.stderr
         return dict(json.loads(result.stdout.splitlines()[-1]))
 
-    def edit(self) -> Path:
+    def problems(self, **env: str) -> list[str]:
+        """Return the problems that RECORD shows."""
+        return list(self.check(**env)["record"]["problems"])
+
+    def change(self) -> Path:
         path = self.site / TARGET
         path.write_text(path.read_text() + "WEAKENED = True\n")
         return path
@@ -66,43 +60,32 @@ class Environment:
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("original")
-    release = [sys.executable, str(REPOSITORY / "packages" / "release.py")]
-    subprocess.run([*release, "build", str(root)], check=True, capture_output=True)
-    wheel = next(root.glob("*.whl"))
-    digest = subprocess.run(
-        ["sha256sum", wheel], check=True, capture_output=True, text=True
-    ).stdout[:64]
-    (root / "train.lock").write_text(
-        f"sovereign-ml=={wheel.name.split('-')[1]} \\\n    --hash=sha256:{digest}\n"
-    )
+    wheel = build_wheel(root / "vendor", root / "requirements")
+    LibraryEnvironment.create(root / "env", wheel)
     return root
 
 
 @pytest.fixture
 def environment(original: Path, tmp_path: Path) -> Environment:
-    root = Path(shutil.copytree(original, tmp_path / "root"))
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(root / "env")], check=True)
-    python = str(root / "env" / "bin" / "python")
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index"]
-    subprocess.run([*pip, "--no-deps", f"--find-links={root}", "sovereign-ml"], check=True)
-    return Environment(root)
+    return Environment(Path(shutil.copytree(original, tmp_path / "project", symlinks=True)))
 
 
 def test_an_untouched_installation_agrees_with_record_wheel_and_lock(
     environment: Environment,
 ) -> None:
+    digest = environment.lock.read_text().split("sha256:")[1].strip()
     for _ in range(2):  # the second time, Python has written its caches
         report = environment.check()
-        assert (report["problems"], report["released"], report["startup_code"]) == ([], [], [])
-        assert (report["editable"], report["version"]) == (
-            False,
-            environment.wheel.name.split("-")[1],
-        )
-        assert report["files"] > 5
+        for identity in report.values():
+            assert (identity["problems"], identity["startup_code"]) == ([], [])
+            assert identity["state"] == "released"
+            assert identity["version"] == environment.wheel.name.split("-")[1]
+            assert identity["rule_digest"] == rule_digest()
+        assert report["project"]["wheel_sha256"] == digest
 
 
 def changed(environment: Environment) -> None:
-    environment.edit()
+    environment.change()
 
 
 def missing(environment: Environment) -> None:
@@ -123,8 +106,8 @@ def module_without_source(environment: Environment) -> None:
 
 
 def linked_folder(environment: Environment) -> None:
-    (environment.root / "outside").mkdir()
-    (environment.site / "sovereign_ml" / "rules").symlink_to(environment.root / "outside")
+    (environment.project / "outside").mkdir()
+    (environment.site / "sovereign_ml" / "rules").symlink_to(environment.project / "outside")
 
 
 def poisoned_cache(environment: Environment) -> None:
@@ -134,7 +117,7 @@ def poisoned_cache(environment: Environment) -> None:
     untouched, times = path.read_bytes(), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
     cache = next((path.parent / "__pycache__").glob("lockfile.*.pyc"))
     header = cache.read_bytes()[:16]
-    environment.edit()
+    environment.change()
     compile_it = "import py_compile, sys; py_compile.compile(sys.argv[1], cfile=sys.argv[2])"
     subprocess.run([environment.python, "-c", compile_it, path, cache], check=True)
     cache.write_bytes(header + cache.read_bytes()[16:])
@@ -158,7 +141,7 @@ def test_tampering_with_the_installed_files_shows(
     environment: Environment, tamper: Callable[[Environment], None]
 ) -> None:
     tamper(environment)
-    problems = environment.check()["problems"]
+    problems = environment.problems()
     assert len(problems) == 1, problems
     assert TAMPERING[tamper] in problems[0]
 
@@ -166,13 +149,14 @@ def test_tampering_with_the_installed_files_shows(
 def test_a_record_that_was_rewritten_to_fit_the_edit_shows_against_the_wheel(
     environment: Environment,
 ) -> None:
-    path = environment.edit()
-    lines = environment.record.read_text().splitlines()
-    fitted = [record_line(TARGET, path.read_bytes()) if TARGET in line else line for line in lines]
-    environment.record.write_text("\n".join(fitted) + "\n")
+    environment.change()
+    environment.fit_record(TARGET)
     report = environment.check()
-    assert report["problems"] == []
-    assert report["released"] == [f"{TARGET} was changed after it was installed"]
+    assert report["record"]["state"] == "released"
+    assert report["project"]["state"] == "changed"
+    (line,) = report["project"]["problems"]
+    assert line.startswith(f"{TARGET} was changed after it was installed")
+    assert "its wheel says" in line
 
 
 def test_a_wheel_that_was_exchanged_too_shows_against_the_lock(environment: Environment) -> None:
@@ -180,41 +164,86 @@ def test_a_wheel_that_was_exchanged_too_shows_against_the_lock(environment: Envi
     environment.lock.write_text(
         text.replace("sha256:" + text.split("sha256:")[1][:4], "sha256:0000")
     )
-    assert environment.check()["released"] == [
+    assert environment.check()["project"]["problems"] == [
         f"train.lock does not name {environment.wheel.name} by its version and hash"
     ]
+
+
+def test_a_project_without_vendor_takes_version_and_hash_from_its_lock(
+    environment: Environment,
+) -> None:
+    shutil.rmtree(environment.project / "vendor")
+    identity = environment.check()["project"]
+    assert identity["state"] == "released"
+    assert identity["wheel_sha256"] in environment.lock.read_text()
+    version = identity["version"]
+    environment.lock.write_text(environment.lock.read_text().replace(version, "2027.1.0"))
+    assert environment.check()["project"]["problems"] == [
+        f"train.lock names release 2027.1.0, installed is {version}"
+    ]
+
+
+def test_an_upgrade_that_was_not_installed_shows(environment: Environment) -> None:
+    shutil.rmtree(environment.project / "vendor")
+    new = write_wheel(environment.project / "vendor", "2027.1.0")
+    environment.lock.write_text(
+        with_library_pin(environment.lock.read_text(), "2027.1.0", sha256_of(new))
+    )
+    (line,) = environment.check()["project"]["problems"]
+    assert (
+        line
+        == f"{new.name} is the release to use, installed is {environment.wheel.name.split('-')[1]}"
+    )
 
 
 def test_another_folder_on_the_path_that_shadows_the_library_shows(
     environment: Environment,
 ) -> None:
-    shadow = environment.root / "shadow"
+    shadow = environment.project / "shadow"
     shutil.copytree(environment.site / "sovereign_ml", shadow / "sovereign_ml")
-    problems = environment.check(PYTHONPATH=str(shadow))["problems"]
+    problems = environment.problems(PYTHONPATH=str(shadow))
     assert any(line.startswith("sovereign_ml was imported from") for line in problems)
 
 
 def test_code_that_runs_before_the_library_is_named(environment: Environment) -> None:
     (environment.site / "early.pth").write_text("import sys; sys.early = True\n")
-    folder = environment.root / "early"
+    folder = environment.project / "early"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text("")
-    (environment.site / "paths.pth").write_text(f"{folder}\n")
-    report = environment.check(PYTHONPATH=str(folder))
-    assert report["problems"] == []
-    assert report["startup_code"] == [
+    identity = environment.check(PYTHONPATH=str(folder))["record"]
+    assert identity["problems"] == []
+    assert identity["startup_code"] == [
         f"{environment.site / 'early.pth'} runs code at start-up",
         f"{folder / 'sitecustomize.py'} runs at start-up",
     ]
 
 
+def test_the_start_of_the_egress_guard_is_known_by_its_content(environment: Environment) -> None:
+    boot = environment.project / "boot"
+    boot.mkdir()
+    known = environment.site / "sovereign_ml" / "egress" / "boot" / "sitecustomize.py"
+    copy = Path(shutil.copy(known, boot / "sitecustomize.py"))
+    # Two folders above the copy is where it looks for the library.
+    assert environment.check(PYTHONPATH=str(boot))["record"]["startup_code"] == []
+    copy.write_text(copy.read_text() + "EARLY = True\n")
+    assert environment.check(PYTHONPATH=str(boot))["record"]["startup_code"] == [
+        f"{copy} runs at start-up"
+    ]
+
+
 def test_a_development_install_says_so(environment: Environment) -> None:
-    environment.record.with_name("direct_url.json").write_text(
-        json.dumps({"url": "file:///somewhere", "dir_info": {"editable": True}})
-    )
-    environment.edit()
-    report = environment.check()
-    assert (report["editable"], report["problems"]) == (True, [])
+    environment.make_editable()
+    environment.change()
+    identity = environment.check()["project"]
+    assert (identity["state"], identity["problems"]) == ("development", [])
+
+
+def test_a_library_that_no_package_installed_is_a_development_version(
+    environment: Environment,
+) -> None:
+    shutil.rmtree(environment.record.parent)
+    identity = environment.check()["project"]
+    assert (identity["state"], identity["wheel_sha256"]) == ("development", "")
 
 
 @pytest.fixture

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from sovereign_ml.supply_chain.sbom import LockError, licence_of, licences, read_lock, sbom
+from small_project import PROJECT
+from sovereign_ml.supply_chain.lockfile import LockError, read_lock
+from sovereign_ml.supply_chain.sbom import licence_of, licences, sbom
 
-LOCKS = Path(__file__).parents[2] / "requirements"
+LOCKS = PROJECT / "requirements"
 HASH = "0" * 64
 LOCK = f"""\
 # made by uv
@@ -43,7 +45,7 @@ def test_a_lock_is_read_with_versions_hashes_and_markers(tmp_path):
         ("numpy==2.2.0\n", "without a hash: numpy"),
         ("numpy>=2\n", "train.lock:1: 'numpy>=2' is not name==version"),
         ("--index-url https://index.example\n", "is not name==version"),
-        (f"    --hash=sha256:{HASH}\n", "a hash before the first package"),
+        (f"    --hash=sha256:{HASH}\n", "is not name==version"),
     ],
 )
 def test_a_file_that_locks_nothing_is_refused(tmp_path, text, message):
@@ -70,6 +72,14 @@ def test_every_lock_of_the_project_gives_a_valid_document_with_every_package(nam
     unlicensed = [part["name"] for part in document["components"] if "licenses" not in part]
     assert len(unlicensed) < len(pins) / 20
     assert sum(len(names) for names in licences(pins).values()) == len(pins)
+
+
+def test_the_library_is_listed_with_version_and_the_hash_of_its_wheel(tmp_path):
+    text = f"{LOCK}sovereign-ml==2026.11.0 \\\n    --hash=sha256:{'e' * 64}\n"
+    document = sbom(read_lock(lock(tmp_path, text)), name="acme-churn", version="1")
+    (library,) = [part for part in document["components"] if part["name"] == "sovereign-ml"]
+    assert library["version"] == "2026.11.0"
+    assert library["externalReferences"][0]["hashes"] == [{"alg": "SHA-256", "content": "e" * 64}]
 
 
 def test_the_same_lock_gives_the_same_bytes(tmp_path):

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
-from wheels import FILES, write_wheel
 
 from sovereign_ml.cli.wheel import app
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.supply_chain.lockfile import library_extras, library_pin
 from sovereign_ml.supply_chain.upgrade import rebuild_matches, upgrade, vendored
 from sovereign_ml.supply_chain.wheel import read_wheel
+from wheels import FILES, write_wheel
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 REQUIRES = ("numpy>=2.2", 'feast[redis]>=0.67; extra == "train"', 'bentoml>=1; extra == "service"')

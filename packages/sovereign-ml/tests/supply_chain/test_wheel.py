@@ -8,11 +8,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from wheels import FILES, record_line, write_wheel
 
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.supply_chain import wheel as wheel_module
 from sovereign_ml.supply_chain.wheel import difference, read_wheel
+from wheels import FILES, record_line, write_wheel
 
 
 def test_a_wheel_tells_its_version_hash_files_and_requirements(tmp_path: Path) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-
-from churn.contract import TABLES
-from churn.expectations import suite
 from sovereign_ml.config.tables import ProjectSettings, ValidateSettings
 from sovereign_ml.errors import Refused
 from sovereign_ml.pipeline.great_expectations import broken_rows, run
 from sovereign_ml.pipeline.validation_report import forget_refusal, refused_folder, report
 from sovereign_ml.storage.artifacts import need, read_json, summarise, writing
+
+from churn.contract import TABLES
+from churn.expectations import suite
 
 
 def validate(

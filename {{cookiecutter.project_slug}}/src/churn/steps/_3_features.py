@@ -7,16 +7,16 @@ from pathlib import Path
 
 import duckdb
 import pandas as pd
-
-from churn import feature_repo
-from churn import features as sql
-from churn.contract import FEATURES, TARGET
 from sovereign_ml.config.connections import FeatureStores
 from sovereign_ml.config.tables import FeatureSettings
 from sovereign_ml.errors import Refused
 from sovereign_ml.features import feast, feast_stores
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage.artifacts import need, summarise, writing
+
+from churn import feature_repo
+from churn import features as sql
+from churn.contract import FEATURES, TARGET
 
 
 def features(valid: Path, output: Path, *, config: FeatureSettings, stores: FeatureStores) -> None:

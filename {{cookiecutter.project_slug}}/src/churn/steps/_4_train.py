@@ -9,6 +9,13 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import log_loss
 from sklearn.pipeline import Pipeline
+from sovereign_ml.config.connections import Tracking
+from sovereign_ml.config.tables import FeatureSettings, TrainSettings
+from sovereign_ml.errors import Refused
+from sovereign_ml.pipeline.lineage import Lineage
+from sovereign_ml.registry import skops
+from sovereign_ml.registry.mlflow import training_run
+from sovereign_ml.storage.artifacts import need, summarise, write_json, writing
 
 from churn.contract import TARGET
 from churn.model import (
@@ -20,13 +27,6 @@ from churn.model import (
     training_set,
 )
 from churn.scorecard import to_scorecard
-from sovereign_ml.config.connections import Tracking
-from sovereign_ml.config.tables import FeatureSettings, TrainSettings
-from sovereign_ml.errors import Refused
-from sovereign_ml.pipeline.lineage import Lineage
-from sovereign_ml.registry import skops
-from sovereign_ml.registry.mlflow import training_run
-from sovereign_ml.storage.artifacts import need, summarise, write_json, writing
 
 
 def train(

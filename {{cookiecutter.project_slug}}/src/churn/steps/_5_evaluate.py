@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from churn import evaluation, model
-from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
-from churn.project import PROJECT
 from sovereign_ml.config.tables import EvaluateSettings, ScoreSettings, TrainSettings
 from sovereign_ml.evaluation import plots, report
 from sovereign_ml.model import scorecard as scorecards
 from sovereign_ml.registry import skops
 from sovereign_ml.registry.bundle_files import draft_policy
 from sovereign_ml.storage.artifacts import need, read_json, summarise, write_json, writing
+
+from churn import evaluation, model
+from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
+from churn.project import PROJECT
 
 
 def evaluate(

@@ -1,20 +1,26 @@
 """Find every address in a project, say whose law reaches it and what it carries, and judge that by a policy."""
 
-from sovereign_ml.audit._judge import Finding, Severity, judge
+from sovereign_ml.audit._judge import AddressFinding, Severity, judge
 from sovereign_ml.audit._mention import Mention, Payload
-from sovereign_ml.audit._policy import Declaration, Policy, Waiver, declaration_for, declarations
+from sovereign_ml.audit._policy import (
+    AddressWaiver,
+    AuditPolicy,
+    Declaration,
+    declaration_for,
+    declarations,
+)
 from sovereign_ml.audit._report import Report, hosting
 from sovereign_ml.audit._scan import audit, scan
 
 __all__ = [
+    "AddressFinding",
+    "AddressWaiver",
+    "AuditPolicy",
     "Declaration",
-    "Finding",
     "Mention",
     "Payload",
-    "Policy",
     "Report",
     "Severity",
-    "Waiver",
     "audit",
     "declaration_for",
     "declarations",

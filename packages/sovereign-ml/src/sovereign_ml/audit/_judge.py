@@ -9,7 +9,7 @@ from datetime import date
 from enum import IntEnum
 
 from sovereign_ml.audit._mention import Mention, Payload
-from sovereign_ml.audit._policy import Declaration, Policy, declaration_for
+from sovereign_ml.audit._policy import AuditPolicy, Declaration, declaration_for
 from sovereign_ml.jurisdictions import Classification, Jurisdiction, classify, classify_image
 
 
@@ -23,7 +23,7 @@ class Severity(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AddressFinding:
     """A mention with its classification, what it carries, how bad that is, and why."""
 
     mention: Mention
@@ -61,7 +61,7 @@ _REASONS = {
 class _Rules:
     """All that a verdict depends on besides the mention."""
 
-    policy: Policy
+    policy: AuditPolicy
     today: date
     owners: list[Declaration]
     strict: bool
@@ -69,13 +69,13 @@ class _Rules:
 
 def judge(
     found: Iterable[Mention],
-    policy: Policy,
+    policy: AuditPolicy,
     *,
     today: date,
     declared: Iterable[Declaration] = (),
     project: str = "",
     strict: bool = False,
-) -> list[Finding]:
+) -> list[AddressFinding]:
     """One finding per mention; its severity and message are those of the payload that fares worst."""
     rules = _Rules(policy, today, list(declared), strict)
     return [_finding(_with_model(row, project), rules) for row in found]
@@ -89,7 +89,7 @@ def _with_model(row: Mention, project: str) -> Mention:
     return row
 
 
-def _finding(row: Mention, rules: _Rules) -> Finding:
+def _finding(row: Mention, rules: _Rules) -> AddressFinding:
     seen = (
         classify_image(row.address)
         if row.kind == "image"
@@ -99,7 +99,7 @@ def _finding(row: Mention, rules: _Rules) -> Finding:
     severity, message = max(
         verdicts, key=lambda verdict: verdict[0], default=(Severity.OK, _reason(seen))
     )
-    return Finding(row, seen, severity, message)
+    return AddressFinding(row, seen, severity, message)
 
 
 def _verdict(seen: Classification, payload: Payload, rules: _Rules) -> tuple[Severity, str]:

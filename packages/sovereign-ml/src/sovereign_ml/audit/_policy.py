@@ -27,7 +27,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Waiver(_Strict):
+class AddressWaiver(_Strict):
     """Someone answers, until a date, for a host that the policy would refuse. ``host`` covers its subdomains."""
 
     host: Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")]
@@ -49,20 +49,20 @@ def _default() -> dict[Payload, tuple[Jurisdiction, ...]]:
     return {payload: tuple(J) if payload is Payload.CODE else _EU for payload in Payload}
 
 
-class Policy(_Strict):
+class AuditPolicy(_Strict):
     """The ``[audit]`` table of config.toml. A class not listed for a payload is refused for it."""
 
     allow: dict[Payload, tuple[Jurisdiction, ...]] = Field(default_factory=_default)
-    waivers: tuple[Waiver, ...] = ()
+    waivers: tuple[AddressWaiver, ...] = ()
     fail_on: Literal["warning", "error"] = "error"
-    exclude: tuple[str, ...] = ("src/sovereign/*", "tests/*", "docs/*")
+    exclude: tuple[str, ...] = ("tests/*", "docs/*")
     vulnerability_service: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
 
     def allows(self, jurisdiction: Jurisdiction, payload: Payload) -> bool:
         """Whether this class may carry this payload."""
         return jurisdiction is J.LOCAL or jurisdiction in self.allow.get(payload, ())
 
-    def waiver(self, host: str, payload: Payload) -> Waiver | None:
+    def waiver(self, host: str, payload: Payload) -> AddressWaiver | None:
         """The waiver for this host and payload, expired or not; of several the one that lasts longest."""
         fits = [row for row in self.waivers if row.payload == payload and _covers(row.host, host)]
         return max(fits, key=lambda row: row.until, default=None)

@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sovereign_ml.audit._judge import Finding, Severity
+from sovereign_ml.audit._judge import AddressFinding, Severity
 from sovereign_ml.audit._mention import Payload
-from sovereign_ml.audit._policy import Policy
+from sovereign_ml.audit._policy import AuditPolicy
 from sovereign_ml.jurisdictions import Jurisdiction
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _REGION = re.compile(
 class Report:
     """Every address found, judged."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[AddressFinding, ...]
     root: str
 
     def counts(self) -> dict[str, int]:
@@ -54,7 +54,7 @@ class Report:
         seen = Counter(finding.severity for finding in self.findings)
         return {severity.name.lower(): seen[severity] for severity in Severity}
 
-    def refused(self, policy: Policy) -> list[Finding]:
+    def refused(self, policy: AuditPolicy) -> list[AddressFinding]:
         """The findings that the policy's ``fail_on`` refuses."""
         limit = Severity[policy.fail_on.upper()]
         return [finding for finding in self.findings if finding.severity >= limit]
@@ -88,7 +88,7 @@ class Report:
             ],
         }
 
-    def shown(self, *, everything: bool = False) -> list[Finding]:
+    def shown(self, *, everything: bool = False) -> list[AddressFinding]:
         """The worst first; what is fine only when ``everything`` is asked for."""
         found = [
             finding for finding in self.findings if everything or finding.severity > Severity.OK
@@ -117,12 +117,12 @@ class Report:
         return table
 
 
-def _shown(finding: Finding) -> str:
+def _shown(finding: AddressFinding) -> str:
     """An image's digest is cut: whose registry it is stands before it."""
     return _DIGEST.sub(r"\1…", finding.address)
 
 
-def hosting(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
+def hosting(findings: tuple[AddressFinding, ...]) -> list[dict[str, Any]]:
     """The hosting list of the model card: one row per component and host, in the card's words."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for finding in findings:
@@ -138,13 +138,13 @@ def hosting(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def _hostname(finding: Finding) -> str:
+def _hostname(finding: AddressFinding) -> str:
     """In ``s3://bucket`` the bucket is no host: then the provider stands for it."""
     seen = finding.seen
     return seen.host if "." in seen.host or not seen.provider else seen.provider
 
 
-def _host(finding: Finding) -> dict[str, Any]:
+def _host(finding: AddressFinding) -> dict[str, Any]:
     seen = finding.seen
     region = _REGION.search(seen.host)
     return {
@@ -161,7 +161,7 @@ def _host(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _row(finding: Finding) -> dict[str, Any]:
+def _row(finding: AddressFinding) -> dict[str, Any]:
     return {
         "severity": finding.severity.name.lower(),
         "file": finding.mention.file,
@@ -179,7 +179,7 @@ def _row(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _sarif(finding: Finding, rules: list[J]) -> dict[str, Any]:
+def _sarif(finding: AddressFinding, rules: list[J]) -> dict[str, Any]:
     rule = finding.seen.jurisdiction
     place = {
         "artifactLocation": {"uri": finding.mention.file},

@@ -12,7 +12,7 @@ from pathlib import Path
 from sovereign_ml.audit._code import dockerfile, notebook, python
 from sovereign_ml.audit._judge import judge
 from sovereign_ml.audit._mention import Mention, Payload, mention
-from sovereign_ml.audit._policy import Declaration, Policy
+from sovereign_ml.audit._policy import AuditPolicy, Declaration
 from sovereign_ml.audit._report import Report
 from sovereign_ml.audit._text import addresses, lines, template_source, with_s3_endpoints
 from sovereign_ml.audit._yaml import yaml
@@ -99,7 +99,7 @@ _ENVIRONMENT_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
 def audit(
     root: Path,
-    policy: Policy,
+    policy: AuditPolicy,
     *,
     today: date,
     environ: Mapping[str, str] | None = None,

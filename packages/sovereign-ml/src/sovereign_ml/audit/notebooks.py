@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sovereign_ml.audit.pii_scan import VALUES
-from sovereign_ml.audit.secrets import Hit, committed, secrets_in
+from sovereign_ml.audit.secrets import ScanHit, committed, secrets_in
 
 _TABLE_ROW = re.compile(r"^\s*\d+\s+\S+(?:\s{2,}|\t|\s*[|│])\s*\S+")
 _CSV_ROW = re.compile(r"^\s*[\"']?[\w.@:+ -]+(?:[,;\t][\w.@:+ -]*){2,}\\?[\"']?\s*$")
@@ -23,10 +23,10 @@ _ROW_TYPES = (
 _ENOUGH_ROWS = 3
 
 
-def scan_notebooks(root: Path, exclude: Iterable[str] = ()) -> list[Hit]:
+def scan_notebooks(root: Path, exclude: Iterable[str] = ()) -> list[ScanHit]:
     """What should not be there in the notebooks that git tracks or would track below ``root``."""
     patterns = tuple(exclude)
-    hits: list[Hit] = []
+    hits: list[ScanHit] = []
     for path in committed(root, "*.ipynb"):
         name = path.relative_to(root).as_posix()
         if not any(fnmatch(name, pattern) for pattern in patterns):
@@ -34,15 +34,15 @@ def scan_notebooks(root: Path, exclude: Iterable[str] = ()) -> list[Hit]:
     return hits
 
 
-def scan_notebook(file: str, text: str) -> list[Hit]:
+def scan_notebook(file: str, text: str) -> list[ScanHit]:
     """Hits in one notebook, at the line of the .ipynb file. A file that is not a notebook is a hit itself."""
     try:
         cells = json.loads(text)["cells"]
     except (ValueError, KeyError, TypeError):
-        return [Hit(file, 1, "not a readable notebook")]
+        return [ScanHit(file, 1, "not a readable notebook")]
     found = [(needle, kind) for cell in cells for needle, kind in _cell(cell)]
     raw = text.splitlines()
-    hits = {Hit(file, _line_of(raw, needle), kind): None for needle, kind in found}
+    hits = {ScanHit(file, _line_of(raw, needle), kind): None for needle, kind in found}
     return sorted(hits, key=lambda hit: (hit.line, hit.kind))
 
 

@@ -31,10 +31,12 @@ _KINDS = {
 }
 _PATTERNS = {kind: re.compile(pattern) for kind, pattern in _KINDS.items()}
 _LARGEST = 1_000_000
+_HEAD = 8000
+"""Bytes in which a zero marks a file as binary, as for git."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class ScanHit:
     """Something that should not be committed, at ``file:line``."""
 
     file: str
@@ -50,19 +52,29 @@ def secrets_in(text: str) -> Iterator[tuple[int, str]]:
                 yield number, kind
 
 
-def scan_secrets(root: Path, exclude: Iterable[str] = ()) -> list[Hit]:
-    """Secrets in the files that git tracks or would track below ``root``."""
+def scan_secrets(root: Path, exclude: Iterable[str] = ()) -> list[ScanHit]:
+    """Return the secrets in the files that git tracks or would track below ``root``."""
+    hits: list[ScanHit] = []
+    for name, text in _texts(root, exclude):
+        if text is not None:
+            hits += [ScanHit(name, line, kind) for line, kind in secrets_in(text)]
+    return hits
+
+
+def unread(root: Path, exclude: Iterable[str] = ()) -> list[str]:
+    """Return the files that ``scan_secrets`` does not read: binary ones, such as a wheel, and those over 1 MB."""
+    return [name for name, text in _texts(root, exclude) if text is None]
+
+
+def _texts(root: Path, exclude: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+    """Yield each committed file with its text; None for one that is binary or too large."""
     patterns = tuple(exclude)
-    hits: list[Hit] = []
     for path in committed(root):
         name = path.relative_to(root).as_posix()
-        if (
-            not any(fnmatch(name, pattern) for pattern in patterns)
-            and path.stat().st_size <= _LARGEST
-        ):
-            text = path.read_bytes().decode("utf-8", "replace")
-            hits += [Hit(name, line, kind) for line, kind in secrets_in(text)]
-    return hits
+        if any(fnmatch(name, pattern) for pattern in patterns):
+            continue
+        data = path.read_bytes() if path.stat().st_size <= _LARGEST else b"\0"
+        yield name, None if b"\0" in data[:_HEAD] else data.decode("utf-8", "replace")
 
 
 def committed(root: Path, pattern: str = "*") -> list[Path]:

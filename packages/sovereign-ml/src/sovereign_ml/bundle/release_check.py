@@ -10,10 +10,21 @@ if TYPE_CHECKING:
     from sovereign_ml.bundle.sealed import Bundle
 
 
-def objections_to(bundle: Bundle) -> Iterator[str]:
-    """Everything that speaks against serving ``bundle`` in profile eu, one sentence each."""
+def objections_to(bundle: Bundle, rule_digest: str) -> Iterator[str]:
+    """Yield everything that speaks against serving ``bundle`` in profile eu, one sentence each.
+
+    ``rule_digest`` is that of the rules here. The card counts only under the rules that judged it.
+    """
     from sovereign_ml.card.schema import is_open
 
+    if bundle.manifest.rule_digest != rule_digest:
+        judged = bundle.manifest.rule_digest[:12] or "unknown"
+        yield (
+            f"its card was judged by the rules {judged} of sovereign-ml "
+            f"{bundle.manifest.library_version or 'unknown'}, installed are the rules "
+            f"{rule_digest[:12]}: install the library that the bundle names, or run `churn card` "
+            "again and every step after it"
+        )
     if is_open(bundle.policy.reviewer_contact) or "example." in bundle.policy.reviewer_contact:
         yield "policy.json has no reviewer_contact that a person can reach (model_card.toml)"
     if bundle.manifest.profile != "eu":
@@ -34,6 +45,8 @@ def _card(bundle: Bundle) -> Iterator[str]:
         first = error.errors()[0]
         yield f"card.json is no model card: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         return
+    if card.facts.library.rule_digest != bundle.manifest.rule_digest:
+        yield "bundle.json and card.json name different rules: register the card again"
     today = datetime.now(UTC).date()
     # The team's own rules are not here: they ran when the bundle was registered and promoted.
     found = blocks(check(card, bundle.rules, today, at="promote", own=None))

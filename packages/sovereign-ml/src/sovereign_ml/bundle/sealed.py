@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
-from sovereign_ml.decisions.policy import Policy
 from sovereign_ml.model.scorecard import Scorecard
 
 if TYPE_CHECKING:
-    from sovereign_ml.card.rules.policy import RulePolicy
+    from sovereign_ml.card.rules.rule_policy import RulePolicy
 
 __all__ = [
     "Bundle",
+    "DecisionPolicy",
     "FeatureContract",
     "Manifest",
-    "Policy",
     "read_bundle",
     "read_contract",
     "read_manifest",
@@ -52,6 +52,9 @@ class Manifest(BaseModel):
     created_at: str
     git_commit: str
     data_version: str
+    library_version: str = ""
+    library_wheel_sha256: str = ""
+    rule_digest: str = ""
     files: dict[str, str]
 
     @model_validator(mode="after")
@@ -75,7 +78,7 @@ class Bundle:
 
     model: Scorecard
     contract: FeatureContract
-    policy: Policy
+    policy: DecisionPolicy
     rules: RulePolicy
     manifest: Manifest
     card: dict[str, Any]
@@ -90,15 +93,32 @@ def seal_bundle(
     created_at: str,
     git_commit: str,
     data_version: str,
+    library_version: str,
+    library_wheel_sha256: str,
+    rule_digest: str,
 ) -> Manifest:
-    """Write ``bundle.json`` over the files now in ``folder`` and return it; ValueError when a needed one is absent."""
+    """Write ``bundle.json`` over the files now in ``folder`` and return it.
+
+    The last three name the library that judged the card (`LibraryIdentity.tags`). Raises ValueError
+    when a needed file is absent.
+    """
     files = {
         path.name: _sha256(path)
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name != MANIFEST
     }
-    fields = {"name": name, "version": version, "profile": profile, "created_at": created_at}
-    content = {**fields, "git_commit": git_commit, "data_version": data_version, "files": files}
+    content = {
+        "name": name,
+        "version": version,
+        "profile": profile,
+        "created_at": created_at,
+        "git_commit": git_commit,
+        "data_version": data_version,
+        "library_version": library_version,
+        "library_wheel_sha256": library_wheel_sha256,
+        "rule_digest": rule_digest,
+        "files": files,
+    }
     manifest = _parse(Manifest, json.dumps(content).encode(), folder / MANIFEST)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return manifest
@@ -131,9 +151,9 @@ def read_contract(path: Path) -> FeatureContract:
     return _parse(FeatureContract, _bytes(path), path)
 
 
-def read_policy(path: Path) -> Policy:
+def read_policy(path: Path) -> DecisionPolicy:
     """Read ``policy.json``; ValueError in one line when it is missing or malformed."""
-    return _parse(Policy, _bytes(path), path)
+    return _parse(DecisionPolicy, _bytes(path), path)
 
 
 def rules_json(rules: RulePolicy) -> str:
@@ -143,7 +163,7 @@ def rules_json(rules: RulePolicy) -> str:
 
 def read_rules(path: Path) -> RulePolicy:
     """Read ``rules.json``; ValueError in one line when it is missing or malformed."""
-    from sovereign_ml.card.rules.policy import RulePolicy
+    from sovereign_ml.card.rules.rule_policy import RulePolicy
 
     content = _object(path)
     if (version := content.pop("schema_version", None)) != "1":

@@ -3,7 +3,7 @@
 from sovereign_ml.card.approval import ApprovalError, approve, with_approvals
 from sovereign_ml.card.build import CardError, build, read_answers
 from sovereign_ml.card.promotion import (
-    Decision,
+    PromotionDecision,
     Registry,
     RegistryError,
     may_promote,
@@ -22,11 +22,11 @@ __all__ = [
     "ApprovalError",
     "Card",
     "CardError",
-    "Decision",
     "Derived",
     "Facts",
     "Finding",
     "Progress",
+    "PromotionDecision",
     "Question",
     "Registry",
     "RegistryError",

@@ -21,7 +21,7 @@ from sovereign_ml.card.schema.card import Card
 ALIAS: Final = "production"
 
 
-class Move(Group):
+class AliasMove(Group):
     """One move of the alias: the registry keeps all of them, oldest first."""
 
     kind: Literal["promote", "rollback"]
@@ -49,14 +49,14 @@ class Registry(Protocol):
     def card_hash(self, version: str) -> str | None:
         """The content hash of the card that a version was registered with."""
 
-    def history(self) -> tuple[Move, ...]:
+    def history(self) -> tuple[AliasMove, ...]:
         """All moves of the alias, oldest first."""
 
-    def move(self, move: Move) -> None:
+    def move(self, move: AliasMove) -> None:
         """Point the alias to ``move.version`` and append the move to the history."""
 
 
-class Decision(Group):
+class PromotionDecision(Group):
     """Whether the alias may move, and every reason why not."""
 
     allowed: bool
@@ -93,17 +93,18 @@ def promote(
     by: str,
     why: str,
     at: datetime,
+    rule_digest: str,
     own: OwnRules = NO_OWN_RULES,
-) -> Decision:
+) -> PromotionDecision:
     """Move ``production`` to ``version`` if rules, approvals, metric and data allow it; otherwise refuse with reasons.
 
-    The card must be the one that ``version`` was registered with. Never raises for a registry that fails: that is a
-    refusal too.
+    The card must be the one that ``version`` was registered with, judged by the installed rules,
+    whose digest is ``rule_digest``. Never raises for a registry that fails: that is a refusal too.
     """
     findings, known = check(card, policy, at.date(), at="promote", own=own), card.computed_hash()
     try:
         previous = registry.production()
-        move = Move(
+        move = AliasMove(
             kind="promote",
             version=version,
             previous=previous,
@@ -112,7 +113,10 @@ def promote(
             why=why,
             card_hash=known,
         )
-        reasons = _against(registry, card, policy, findings, move)
+        reasons = (
+            *other_rules(card, rule_digest),
+            *_against(registry, card, policy, findings, move),
+        )
         if not reasons:
             registry.move(move)
     except RegistryError as error:
@@ -120,7 +124,7 @@ def promote(
             version,
             f"The registry cannot be reached or does not answer, so nothing is promoted: {error}",
         )
-    return Decision(
+    return PromotionDecision(
         allowed=not reasons,
         reasons=reasons,
         version=version,
@@ -130,7 +134,7 @@ def promote(
 
 
 def _against(
-    registry: Registry, card: Card, policy: RulePolicy, findings: list[Finding], move: Move
+    registry: Registry, card: Card, policy: RulePolicy, findings: list[Finding], move: AliasMove
 ) -> tuple[str, ...]:
     """Every reason why not: of rules and approvals, of metric and data, of the registry, of who and why."""
     candidate = registry.metrics(move.version)
@@ -146,7 +150,7 @@ def _against(
     )
 
 
-def rollback(registry: Registry, *, by: str, why: str, at: datetime) -> Decision:
+def rollback(registry: Registry, *, by: str, why: str, at: datetime) -> PromotionDecision:
     """Move ``production`` back to the version before. It was approved then, so only who and why are asked."""
     try:
         current = registry.production()
@@ -155,19 +159,21 @@ def rollback(registry: Registry, *, by: str, why: str, at: datetime) -> Decision
         if before is None:
             reasons = (*reasons, "There is no version before: the alias has moved once at most.")
         if reasons or before is None:
-            return Decision(allowed=False, reasons=reasons, version=before or "", previous=current)
+            return PromotionDecision(
+                allowed=False, reasons=reasons, version=before or "", previous=current
+            )
         registry.move(
-            Move(kind="rollback", version=before, previous=current, by=by, at=at, why=why)
+            AliasMove(kind="rollback", version=before, previous=current, by=by, at=at, why=why)
         )
     except RegistryError as error:
         return _refused(
             "",
             f"The registry cannot be reached or does not answer, so nothing is rolled back: {error}",
         )
-    return Decision(allowed=True, reasons=(), version=before, previous=current)
+    return PromotionDecision(allowed=True, reasons=(), version=before, previous=current)
 
 
-def version_before(history: tuple[Move, ...]) -> str | None:
+def version_before(history: tuple[AliasMove, ...]) -> str | None:
     """The version that a rollback returns to: promotions pile up, and each rollback takes the top one off."""
     pile: list[str] = []
     for move in history:
@@ -178,8 +184,8 @@ def version_before(history: tuple[Move, ...]) -> str | None:
     return pile[-2] if len(pile) > 1 else None
 
 
-def _refused(version: str, reason: str) -> Decision:
-    return Decision(allowed=False, reasons=(reason,), version=version)
+def _refused(version: str, reason: str) -> PromotionDecision:
+    return PromotionDecision(allowed=False, reasons=(reason,), version=version)
 
 
 def _worse(
@@ -212,7 +218,20 @@ def _stale(card: Card, policy: RulePolicy, today: date) -> list[str]:
     ]
 
 
-def _another_card(registry: Registry, move: Move) -> list[str]:
+def other_rules(card: Card, rule_digest: str) -> list[str]:
+    """Return why ``card`` does not count under the rules of ``rule_digest``: others judged it."""
+    library = card.facts.library
+    if library.rule_digest == rule_digest:
+        return []
+    judged = (library.rule_digest or "unknown")[:12]
+    return [
+        f"The card was judged by the rules {judged} of {library.name} "
+        f"{library.version or 'unknown'}, installed are the rules {rule_digest[:12]}: "
+        "run `churn card` again, and every step after it."
+    ]
+
+
+def _another_card(registry: Registry, move: AliasMove) -> list[str]:
     if registry.card_hash(move.version) == move.card_hash:
         return []
     return [

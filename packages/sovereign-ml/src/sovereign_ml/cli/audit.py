@@ -11,10 +11,10 @@ import typer
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
-    from sovereign_ml.audit import Report
-    from sovereign_ml.audit.secrets import Hit
+    from sovereign_ml.audit import AuditPolicy, Report
+    from sovereign_ml.audit.secrets import ScanHit
     from sovereign_ml.config.settings import Settings
-    from sovereign_ml.supply_chain.sbom import Pin
+    from sovereign_ml.supply_chain.lockfile import Pin
 
 app = typer.Typer()
 PANEL = "Audit and supply chain"
@@ -49,13 +49,15 @@ def audit(
 
     settings = configuration.load(profile)
     report = judged(settings, configuration.ENVIRONMENT)
-    hits = _hits(settings, notebooks=notebooks, secrets=secrets)
+    hits = _hits(settings.root, settings.audit, notebooks=notebooks, secrets=secrets)
     if sarif is not None:
         sarif.write_text(json.dumps(report.to_sarif(), indent=1) + "\n", encoding="utf-8")
     if as_json:
         typer.echo(json.dumps({**report.to_json(), "hits": [_hit(hit) for hit in hits]}, indent=1))
     else:
         _show(report, hits, everything=everything)
+        if secrets:
+            _say_what_was_not_read(settings)
     refused = len(report.refused(settings.audit))
     if refused or hits:
         raise Refused(
@@ -64,19 +66,26 @@ def audit(
         )
 
 
-def _hits(settings: Settings, *, notebooks: bool, secrets: bool) -> list[Hit]:
+def _hits(root: Path, policy: AuditPolicy, *, notebooks: bool, secrets: bool) -> list[ScanHit]:
     from sovereign_ml.audit.notebooks import scan_notebooks
     from sovereign_ml.audit.secrets import scan_secrets
 
-    found = scan_notebooks(settings.root, settings.audit.exclude) if notebooks else []
-    return found + (scan_secrets(settings.root, settings.audit.exclude) if secrets else [])
+    hits = scan_notebooks(root, policy.exclude) if notebooks else []
+    return hits + (scan_secrets(root, policy.exclude) if secrets else [])
 
 
-def _hit(hit: Hit) -> dict[str, Any]:
+def _say_what_was_not_read(settings: Settings) -> None:
+    from sovereign_ml.audit.secrets import unread
+
+    if names := unread(settings.root, settings.audit.exclude):
+        typer.echo(f"Not searched for secrets, binary or over 1 MB: {', '.join(names)}.")
+
+
+def _hit(hit: ScanHit) -> dict[str, Any]:
     return {"file": hit.file, "line": hit.line, "kind": hit.kind}
 
 
-def _show(report: Report, hits: list[Hit], *, everything: bool) -> None:
+def _show(report: Report, hits: list[ScanHit], *, everything: bool) -> None:
     from sovereign_ml.cli.console import out
 
     if out.is_terminal:
@@ -141,7 +150,7 @@ def vuln(
             "No vulnerability service is set, so nothing was asked. Set [audit] vulnerability_service in config.toml "
             "to the query address of an OSV service, best your own mirror: it learns what you run."
         )
-    _may_see_packages(service, settings)
+    _may_see_packages(service, settings.audit)
     count = 0
     for lock in locks:
         found = vulnerabilities(lock, service)
@@ -156,13 +165,13 @@ def vuln(
     typer.echo(f"No known vulnerability in {', '.join(lock.name for lock in locks)}.")
 
 
-def _may_see_packages(service: str, settings: Settings) -> None:
-    """The list of packages and versions is metadata: the policy says who may have it."""
+def _may_see_packages(service: str, policy: AuditPolicy) -> None:
+    """Refuse a service that the policy does not let have metadata, as packages and versions are."""
     from sovereign_ml.audit import Payload
     from sovereign_ml.jurisdictions import classify
 
     seen = classify(service)
-    if not settings.audit.allows(seen.jurisdiction, Payload.METADATA):
+    if not policy.allows(seen.jurisdiction, Payload.METADATA):
         owner = seen.provider or seen.host
         raise Refused(
             f"[audit] vulnerability_service {service}: {owner} is {seen.jurisdiction.value}, "
@@ -171,7 +180,7 @@ def _may_see_packages(service: str, settings: Settings) -> None:
 
 
 def _pins(lock: Path) -> list[Pin]:
-    from sovereign_ml.supply_chain.sbom import LockError, read_lock
+    from sovereign_ml.supply_chain.lockfile import LockError, read_lock
 
     try:
         return read_lock(lock)

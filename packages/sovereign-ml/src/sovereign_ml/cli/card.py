@@ -17,11 +17,14 @@ from sovereign_ml.cli.card_output import (
     rebuilt,
     show,
     still_wanted,
+    warn_if_outdated,
 )
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
-    from sovereign_ml.card.promotion import Decision
+    from pathlib import Path
+
+    from sovereign_ml.card.promotion import PromotionDecision
     from sovereign_ml.card.rules.engine import At
     from sovereign_ml.card.schema.card import Approval, Card
     from sovereign_ml.config.settings import Settings
@@ -55,11 +58,18 @@ def check(
     profile: ProfileOption = None,
 ) -> None:
     """Run every rule over the card; exit 1 if one blocks."""
+    from sovereign_ml.supply_chain.integrity import checked_identity
+
+    settings = _settings(profile)
+    library = checked_identity(settings.root, settings.profile_name)
+
+    from sovereign_ml.card.promotion import other_rules
     from sovereign_ml.card.rules import blocks
     from sovereign_ml.card.rules import check as run_rules
 
-    settings = _settings(profile)
     card = read_card(settings)
+    for line in other_rules(card, library.rule_digest):
+        typer.echo(line, err=True)
     at: At = "promote" if promotion else "register"
     own = own_rules(settings)
     findings = run_rules(card, settings.rule_policy, now().date(), at=at, own=own)
@@ -69,7 +79,8 @@ def check(
             json.dumps({"status": card.status, "findings": rows}, indent=2, ensure_ascii=False)
         )
     else:
-        print_findings(settings, card, findings)
+        print_findings(card, findings, settings.rule_policy, own)
+        warn_if_outdated(card, rebuilt(settings))
     if blocking := blocks(findings):
         raise Refused(f"Blocked by {', '.join(sorted({finding.rule for finding in blocking}))}.")
 
@@ -87,14 +98,14 @@ def approve(
 
     settings = _settings(profile)
     card = read_card(settings)
-    made = _recorded(settings, card, role.value, person, "reject" if reject else "approve", comment)
+    decision: Literal["approve", "reject"] = "reject" if reject else "approve"
+    made = _recorded(settings.root, card, role.value, person, decision, comment)
     signed = approvals.signed(card, settings.root, settings.rule_policy)
     policy, own = settings.rule_policy, own_rules(settings)
     approvals.publish(signed, settings.path("card"), settings.path("bundle"), policy, own)
     verb = "rejects" if reject else "approves"
-    typer.echo(
-        f"{made.person} {verb} card {made.card_hash[:12]} as {made.role}. {still_wanted(signed, settings)}"
-    )
+    wanted = still_wanted(signed, settings.rule_policy.approval_roles)
+    typer.echo(f"{made.person} {verb} card {made.card_hash[:12]} as {made.role}. {wanted}")
     typer.echo(
         f"Commit {approvals.APPROVALS}. The signatures stand in {settings.paths.card}/card.html."
     )
@@ -115,35 +126,35 @@ def promote(
     """Make a registered version production, if rules, approvals, metric and data allow it."""
     from sovereign_ml.card import promotion
     from sovereign_ml.registry.aliases import MlflowRegistry
+    from sovereign_ml.supply_chain.integrity import checked_identity
 
     settings = _settings(profile)
     registry = MlflowRegistry(settings.tracking)
     if back:
-        _announce(promotion.rollback(registry, by=person, why=why, at=now()), settings)
+        decision = promotion.rollback(registry, by=person, why=why, at=now())
+        _announce(decision, settings.project.name)
         return
-    card, wanted = read_card(settings), version or bundled_version(settings)
-    policy = settings.rule_policy
-    _announce(
-        promotion.promote(
-            registry,
-            card,
-            policy,
-            version=wanted,
-            by=person,
-            why=why,
-            at=now(),
-            own=own_rules(settings),
-        ),
-        settings,
+    library = checked_identity(settings.root, settings.profile_name)
+    card, wanted = read_card(settings), version or bundled_version(settings.path("bundle"))
+    decision = promotion.promote(
+        registry,
+        card,
+        settings.rule_policy,
+        version=wanted,
+        by=person,
+        why=why,
+        at=now(),
+        rule_digest=library.rule_digest,
+        own=own_rules(settings),
     )
+    _announce(decision, settings.project.name)
     _show_signed(card, wanted, registry, settings)
 
 
-def list_open(settings: Settings) -> None:
-    """Print what people still have to answer in ``model_card.toml``, with the article, and how far they are."""
+def list_open(card: Card) -> None:
+    """Print what people still have to answer in ``model_card.toml``, and how far they are."""
     from sovereign_ml.card.questions import open_questions, paste, progress
 
-    card = rebuilt(settings)
     questions, done = open_questions(card), progress(card)
     show(("answer", "question", "source"), [(q.path, q.text, q.source) for q in questions])
     if lines := paste(card, questions):
@@ -152,7 +163,7 @@ def list_open(settings: Settings) -> None:
 
 
 def _recorded(
-    settings: Settings,
+    root: Path,
     card: Card,
     role: str,
     person: str,
@@ -168,7 +179,7 @@ def _recorded(
         )
     except approval.ApprovalError as error:
         raise Refused(str(error)) from None
-    approval.record(settings.root / APPROVALS, made)
+    approval.record(root / APPROVALS, made)
     return made
 
 
@@ -192,11 +203,11 @@ def _settings(profile: str | None) -> Settings:
     return settings.load(profile)
 
 
-def _announce(decision: Decision, settings: Settings) -> None:
+def _announce(decision: PromotionDecision, model: str) -> None:
     if not decision.allowed:
         raise Refused(
             "Production stays as it is:\n"
             + "\n".join(f"  - {reason}" for reason in decision.reasons)
         )
     before = f" (before: {decision.previous})" if decision.previous else ""
-    typer.echo(f"{settings.project.name} version {decision.version} is production{before}.")
+    typer.echo(f"{model} version {decision.version} is production{before}.")

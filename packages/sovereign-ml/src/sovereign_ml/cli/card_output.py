@@ -12,7 +12,10 @@ import typer
 from sovereign_ml.errors import Misuse
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sovereign_ml.card.rules import Finding, OwnRules
+    from sovereign_ml.card.rules.rule_policy import RulePolicy
     from sovereign_ml.card.schema.card import Card
     from sovereign_ml.config.settings import Settings
 
@@ -66,9 +69,9 @@ def rebuilt(settings: Settings) -> Card:
         raise Misuse(str(error)) from None
 
 
-def bundled_version(settings: Settings) -> str:
-    """The registry version that the bundle of step 7 names."""
-    path = settings.path("bundle") / "bundle.json"
+def bundled_version(bundle: Path) -> str:
+    """Return the registry version that the bundle of step 7 names."""
+    path = bundle / "bundle.json"
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["version"])
     except FileNotFoundError:
@@ -77,16 +80,16 @@ def bundled_version(settings: Settings) -> str:
         ) from None
 
 
-def still_wanted(card: Card, settings: Settings) -> str:
-    """What the person at the keyboard does next."""
+def still_wanted(card: Card, roles: Sequence[str]) -> str:
+    """Return what the person at the keyboard does next."""
     from sovereign_ml.card.approval import problems
 
-    left = list(problems(card, settings.rule_policy.approval_roles))
+    left = list(problems(card, roles))
     return " ".join(left) if left else "All approvals are there: `churn promote` is next."
 
 
-def print_findings(settings: Settings, card: Card, findings: list[Finding]) -> None:
-    """The findings as a table, the lines to paste, and in one line where the card stands."""
+def print_findings(card: Card, findings: list[Finding], policy: RulePolicy, own: OwnRules) -> None:
+    """Print the findings as a table, the lines to paste, and the state of the card."""
     from sovereign_ml.card.render.hurdles import hurdles
 
     rows = [
@@ -97,23 +100,25 @@ def print_findings(settings: Settings, card: Card, findings: list[Finding]) -> N
         typer.echo(
             f"An answer made these necessary; paste them into model_card.toml:\n\n{pasted}\n"
         )
-    typer.echo(
-        f"Card {card.content_hash[:12]}: {card.status}. {_verdict(card, findings, settings)}"
-    )
-    if rebuilt(settings).content_hash != card.content_hash:
+    verdict = _verdict(card, findings, policy, own)
+    typer.echo(f"Card {card.content_hash[:12]}: {card.status}. {verdict}")
+
+
+def warn_if_outdated(card: Card, current: Card) -> None:
+    """Warn if ``current``, built with the answers as they are now, is another card."""
+    if current.content_hash != card.content_hash:
         typer.echo(
             "model_card.toml or the template changed since the card was written: run `churn card`.",
             err=True,
         )
 
 
-def _verdict(card: Card, findings: list[Finding], settings: Settings) -> str:
-    """Where the card stands on its way to production."""
+def _verdict(card: Card, findings: list[Finding], policy: RulePolicy, own: OwnRules) -> str:
+    """Return how far the card is on its way to production."""
     from sovereign_ml.card.render.hurdles import hurdles, in_short
     from sovereign_ml.card.rules import blocks, check
 
-    own = own_rules(settings)
-    ahead = check(card, settings.rule_policy, now().date(), at="promote", own=own)
+    ahead = check(card, policy, now().date(), at="promote", own=own)
     if not findings and not ahead:
         return "No finding."
     told = in_short(hurdles(card, ahead))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.tables import ProjectSettings
 from sovereign_ml.pipeline import flow
 from sovereign_ml.project import Step
 
@@ -49,15 +49,18 @@ def working(step: Step) -> Iterator[Callable[[dict[str, Any]], None]]:
         out.print(f"[green]{number} {verb:<9}[/] {line['seconds']:>6.1f} s  {line['headline']}")
 
 
-def warn_placeholders(settings: Settings) -> None:
-    """A placeholder warns in `local`; `settings.load` makes it an error elsewhere."""
-    if settings.profile_name == "local" and settings.project.name.startswith("{{"):
+def warn_placeholders(profile: str, project: ProjectSettings) -> None:
+    """Warn of placeholders in `local`; `settings.load` makes them an error elsewhere."""
+    if profile == "local" and project.name.startswith("{{"):
         err.print("[yellow]Warning:[/] config.toml was not rendered; names are placeholders.")
 
 
 def table(settings: Settings, steps: Sequence[Step], since: float) -> None:
-    """The table at the end of `make run`: seconds, rows and headline of each step, then where to go next."""
-    rows = [_row(settings, step, since) for step in steps]
+    """Print the table at the end of `make run`, then what to do next.
+
+    It has seconds, rows and headline of each step.
+    """
+    rows = [_row(settings.root, settings.path(step.writes), step, since) for step in steps]
     out.print()
     if out.is_terminal:
         shown = Table(
@@ -77,26 +80,22 @@ def table(settings: Settings, steps: Sequence[Step], since: float) -> None:
     )
 
 
-def _row(settings: Settings, step: Step, since: float) -> tuple[str, ...]:
-    found, ran = flow.summary(settings, step), flow.recall(settings.root, step.verb)
+def _row(root: Path, artifact: Path, step: Step, since: float) -> tuple[str, ...]:
+    summary, ran = flow.summary(artifact), flow.recall(root, step.verb)
     seconds = f"{ran['seconds']:.1f}" if ran.get("finished", 0) >= since else "unchanged"
-    rows_in, rows_out = (f"{found[k]:,}" if k in found else "" for k in ("rows_in", "rows_out"))
+    rows_in, rows_out = (f"{summary[k]:,}" if k in summary else "" for k in ("rows_in", "rows_out"))
     return (
         f"{step.number} {step.verb}",
         seconds,
         rows_in,
         rows_out,
-        str(found.get("headline", "not run")),
+        str(summary.get("headline", "not run")),
     )
 
 
-def pipeline_result(
-    settings: Settings, steps: Sequence[Step], artifacts: Mapping[str, Path]
-) -> None:
-    """One line a step of a pipeline run, and where its artifacts are."""
+def pipeline_result(title: str, steps: Sequence[Step], artifacts: Mapping[str, Path]) -> None:
+    """Print one line for each step of a pipeline run, and where its artifacts are."""
     for step in steps:
-        found = json.loads((artifacts[step.writes] / "summary.json").read_text(encoding="utf-8"))
-        out.print(f"[green]{step.number} {step.verb:<9}[/] {found['headline']}")
-    out.print(
-        f"Pipeline of {settings.project.title} done. Artifacts: {artifacts['raw'].parent.parent}"
-    )
+        summary = flow.summary(artifacts[step.writes])
+        out.print(f"[green]{step.number} {step.verb:<9}[/] {summary['headline']}")
+    out.print(f"Pipeline of {title} done. Artifacts: {artifacts['raw'].parent.parent}")

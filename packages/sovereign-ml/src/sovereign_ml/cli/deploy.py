@@ -12,6 +12,8 @@ import typer
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
+    from sovereign_ml.config.deploy import Deploy
+    from sovereign_ml.config.settings import Settings
     from sovereign_ml.deploy.run import Clock
     from sovereign_ml.deploy.send import Shipment
     from sovereign_ml.deploy.sota_api import SotaApi
@@ -47,7 +49,7 @@ def deploy(
     settings = _settings(profile)
     with _one_line():
         shipment = _shipment(settings, bundle or _registered(settings, version))
-        link, releases = _link(settings), _releases(settings)
+        link, releases = _link(settings.root), _releases(settings.root)
         if dry_run:
             plan = run.dry_run(shipment, link=link, releases=releases)
             typer.echo("\n".join(plan))
@@ -56,9 +58,14 @@ def deploy(
                     "the dry run found what `churn deploy` would refuse; see the lines above."
                 )
             return
-        clock = _clock(settings)
+        clock = _clock(settings.deploy)
         release = run.deploy(
-            shipment, _api(settings), link=link, releases=releases, clock=clock, say=typer.echo
+            shipment,
+            _api(settings.deploy.api_url),
+            link=link,
+            releases=releases,
+            clock=clock,
+            say=typer.echo,
         )
     typer.echo(f"{release.bundle} runs at {shipment.url} (deployment {release.deployment})")
 
@@ -75,7 +82,11 @@ def deploy_status(
 
     settings = _settings(profile)
     with _one_line():
-        rows = status(_api(settings), link=_link(settings), releases=_releases(settings))
+        rows = status(
+            _api(settings.deploy.api_url),
+            link=_link(settings.root),
+            releases=_releases(settings.root),
+        )
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
@@ -90,11 +101,11 @@ def rollback(profile: ProfileOption = None) -> None:
     settings = _settings(profile)
     with _one_line():
         release = go_back(
-            _api(settings),
-            link=_link(settings),
-            releases=_releases(settings),
+            _api(settings.deploy.api_url),
+            link=_link(settings.root),
+            releases=_releases(settings.root),
             service_url=settings.deploy.service_url,
-            clock=_clock(settings),
+            clock=_clock(settings.deploy),
             say=typer.echo,
         )
     typer.echo(f"{release.bundle} runs again (deployment {release.deployment})")
@@ -114,7 +125,7 @@ def deploy_kserve(profile: ProfileOption = None) -> None:
     typer.echo(text, nl=False)
 
 
-def _settings(profile: str | None) -> Any:
+def _settings(profile: str | None) -> Settings:
     from sovereign_ml.config import settings
 
     return settings.load(profile)
@@ -133,8 +144,8 @@ def _one_line() -> Iterator[None]:
         raise Misuse(str(error)) from None
 
 
-def _registered(settings: Any, version: str) -> Path:
-    """The bundle of the chosen registry version, fetched below ``build/``."""
+def _registered(settings: Settings, version: str) -> Path:
+    """Return the bundle of the chosen registry version, fetched below ``build/``."""
     from sovereign_ml.registry import bundle_store
 
     wanted = version or ("candidate" if settings.profile_name == "local" else "production")
@@ -143,7 +154,7 @@ def _registered(settings: Any, version: str) -> Path:
     return folder
 
 
-def _shipment(settings: Any, bundle: Path) -> Shipment:
+def _shipment(settings: Settings, bundle: Path) -> Shipment:
     from sovereign_ml.config.settings import ENVIRONMENT
     from sovereign_ml.deploy.send import Shipment
     from sovereign_ml.deploy.stage import stage
@@ -152,7 +163,7 @@ def _shipment(settings: Any, bundle: Path) -> Shipment:
     staged = stage(
         bundle=bundle,
         serve_dir=root / "serve",
-        sovereign_dir=root / "src" / "sovereign",
+        vendor=root / "vendor",
         serve_lock=root / "requirements" / "serve.lock",
         templates=root / "deploy",
         base_image=table.base_image,
@@ -170,24 +181,23 @@ def _shipment(settings: Any, bundle: Path) -> Shipment:
     )
 
 
-def _link(settings: Any) -> Path:
-    """The sota project of this folder; belongs into version control."""
-    return Path(settings.root, ".sota.json")
+def _link(root: Path) -> Path:
+    """Return the file with the sota project of this folder; belongs into version control."""
+    return root / ".sota.json"
 
 
-def _releases(settings: Any) -> Path:
-    """What was released with which variables; belongs into version control."""
-    return Path(settings.root, "deploy", "releases.json")
+def _releases(root: Path) -> Path:
+    """Return the file of releases and their variables; belongs into version control."""
+    return root / "deploy" / "releases.json"
 
 
-def _clock(settings: Any) -> Clock:
+def _clock(table: Deploy) -> Clock:
     from sovereign_ml.deploy.run import Clock
 
-    table = settings.deploy
     return Clock(poll_s=table.poll_s, timeout_s=table.timeout_s, smoke_s=table.smoke_s)
 
 
-def _api(settings: Any) -> SotaApi:
+def _api(url: str) -> SotaApi:
     from sovereign_ml.config.settings import ENVIRONMENT
     from sovereign_ml.deploy.sota_api import SotaApi
     from sovereign_ml.deploy.transport import Transport
@@ -197,7 +207,7 @@ def _api(settings: Any) -> SotaApi:
         raise Misuse(
             "SOTA_API_KEY is not set: make a key at sota.io and put it into the environment."
         )
-    return SotaApi(Transport(settings.deploy.api_url, token, say=typer.echo))
+    return SotaApi(Transport(url, token, say=typer.echo))
 
 
 def _table(rows: list[dict[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,11 +28,11 @@ STEPS_PANEL = "The flow, step by step"
 card_app = typer.Typer(invoke_without_command=True)
 
 
-def _settings(profile: str | None, **given: str | int | None) -> Any:
+def _settings(profile: str | None, **values: str | int | None) -> Settings:
     """Return settings with the call's own values, which steps that DVC starts see too."""
     from sovereign_ml.config import settings
 
-    settings.pass_on(profile=profile, **given)
+    settings.pass_on(profile=profile, **values)
     return settings.load()
 
 
@@ -41,7 +41,7 @@ def _run(verb: str, settings: Settings) -> None:
     from sovereign_ml.pipeline import flow, source
     from sovereign_ml.project import load_project
 
-    console.warn_placeholders(settings)
+    console.warn_placeholders(settings.profile_name, settings.project)
     project = load_project(settings.root)
     if verb == "data":
         source.refresh(settings)
@@ -92,8 +92,9 @@ def card(
     settings = _settings(profile)
     if open_:
         from sovereign_ml.cli.card import list_open
+        from sovereign_ml.cli.card_output import rebuilt
 
-        list_open(settings)
+        list_open(rebuilt(settings))
     else:
         _run("card", settings)
 
@@ -117,7 +118,7 @@ def run(
     settings = _settings(
         profile, data=data, customers=customers_file, synthetic_customers=customers
     )
-    console.warn_placeholders(settings)
+    console.warn_placeholders(settings.profile_name, settings.project)
     source.refresh(settings)
     start = time.time()
     dvc.reproduce(settings.root)
@@ -137,8 +138,8 @@ def pipeline(profile: ProfileOption = None) -> None:
         "Running the steps under Kubeflow's local runner; log: .churn/pipeline/log.txt"
     )
     project = load_project(settings.root)
-    artifacts = run_locally(project, settings)
-    console.pipeline_result(settings, project.steps, artifacts)
+    artifacts = run_locally(settings.root, project, settings.project, settings.pipeline)
+    console.pipeline_result(settings.project.title, project.steps, artifacts)
 
 
 @app.command("compile", rich_help_panel="The flow")
@@ -155,7 +156,7 @@ def compile_pipeline(
     if target.suffix not in (".yaml", ".yml"):
         raise Misuse(f"{output} must end in .yaml.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    compile_to(target, load_project(settings.root), settings)
+    compile_to(target, load_project(settings.root), settings.project, settings.pipeline)
     typer.echo(f"Wrote {output}")
 
 
@@ -181,12 +182,12 @@ def stages(
 @app.command(rich_help_panel="The flow")
 def push(profile: ProfileOption = None) -> None:
     """Copy the data's versions to the profile's DVC remote; runs on a cluster learn who is erased."""
-    from sovereign_ml.data_subjects import bucket_sync
+    from sovereign_ml.cli.composition import governance_copy
     from sovereign_ml.storage import dvc
 
     settings = _settings(profile)
     count = dvc.push(settings.data_versions)
-    bucket_sync.publish(settings, pushed=True)
+    governance_copy(settings).publish(pushed=True)
     typer.echo(f"{count} files went to the DVC remote '{settings.profile.dvc_remote}'.")
 
 
@@ -206,9 +207,9 @@ def ui(
     profile: ProfileOption = None,
 ) -> None:
     """Show runs and registry: MLflow's pages on 127.0.0.1."""
-    from sovereign_ml.servers import run
+    from sovereign_ml.servers import own_servers
 
-    run.tracking_pages(_settings(profile).tracking, port)
+    own_servers.tracking_pages(_settings(profile).tracking, port)
 
 
 @app.command(rich_help_panel="The flow")

@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import typer
+from typer.models import CommandInfo
 
-from sovereign_ml.cli import audit, card, deploy, flow, privacy, records, servers, service
+from sovereign_ml.cli import audit, card, deploy, flow, privacy, records, servers, service, wheel
 from sovereign_ml.egress import allow_list, guard
 from sovereign_ml.egress.telemetry import silence
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.project import STANDARD_STEPS, Step, load_project
 
-PARTS = (flow, card, records, service, deploy, servers, audit, privacy)
+PARTS = (flow, card, records, service, deploy, servers, audit, privacy, wheel)
 
 
 def application(steps: Sequence[Step] = STANDARD_STEPS) -> typer.Typer:
@@ -27,26 +28,42 @@ def application(steps: Sequence[Step] = STANDARD_STEPS) -> typer.Typer:
         help="From transactions to a registered, explained and servable churn model.",
     )
     flow.add_steps(app, steps)
+    verbs = {step.verb for step in steps}
     for part in PARTS:
+        for command in part.app.registered_commands:
+            if (name := _name(command)) in verbs:
+                raise Misuse(f"The step '{name}' has the name of a command: give it another verb.")
         app.registered_commands += part.app.registered_commands
         app.registered_groups += part.app.registered_groups
     return app
 
 
-def _steps(root: Path) -> Sequence[Step]:
-    """Return the steps of the project in ``root``; the standard ones where there is none, as for `churn --help`."""
+def _name(command: CommandInfo) -> str:
+    function = command.callback
+    return command.name or (function.__name__.replace("_", "-") if function else "")
+
+
+def _steps(root: Path, arguments: Sequence[str]) -> Sequence[Step]:
+    """Return the steps of the project in ``root``, or the standard ones where there is none.
+
+    `--help` works with a broken project too. Any other command says what is wrong with it.
+    """
     try:
         return load_project(root).steps
     except Misuse:
-        return STANDARD_STEPS
+        if "--help" in arguments or not (root / "config.toml").is_file():
+            return STANDARD_STEPS
+        raise
 
 
 def main() -> None:
     """Run a command; exit 0 done, 1 refused by a gate or check, 2 wrong use, 130 interrupted."""
-    silence(os.environ)  # noqa: TID251  before anything else, for this process and its children
-    allow_list.install(os.environ, sys.argv[1:])  # noqa: TID251
+    environment = os.environ  # noqa: TID251  silenced and guarded before anything else is imported
+    silence(environment)
+    allow_list.install(environment, sys.argv[1:])
     try:
-        application(_steps(Path(os.environ.get("CHURN_ROOT", "."))))(standalone_mode=True)  # noqa: TID251
+        root = Path(environment.get("CHURN_ROOT", "."))
+        application(_steps(root, sys.argv[1:]))(standalone_mode=True)
     except (Refused, Misuse) as error:
         _stop(str(error), error.exit_code)
     except SystemExit as end:
@@ -66,5 +83,5 @@ def main() -> None:
 
 
 def _stop(message: str, code: int) -> None:
-    print(f"Error: {message}", file=sys.stderr)  # noqa: T201  Rich is not loaded yet when most errors happen
+    print(f"Error: {message}", file=sys.stderr)  # noqa: T201  Rich is not loaded yet
     sys.exit(code)

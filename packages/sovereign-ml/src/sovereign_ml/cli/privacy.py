@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,17 +42,19 @@ def erase(
     profile: ProfileOption = None,
 ) -> None:
     """Erase people everywhere (GDPR Art. 17); without a name, finish an erasure that was interrupted."""
+    from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import erasure
     from sovereign_ml.storage import dvc
 
     settings = _settings(profile)
-    people = _people(settings, subject, file, pseudonyms)
-    if again and not people and not (people := erasure.returned(settings)):
+    stores = project_stores(settings)
+    people = _people(settings.pseudonym_keys, subject, file, pseudonyms)
+    if again and not people and not (people := erasure.returned(stores)):
         typer.echo(
             "None of the erased is in the data, its versions, the object storage or the decision log."
         )
         return
-    receipt = erasure.erase(settings, people, reference)
+    receipt = erasure.erase(stores, people, reference)
     where = f"{erasure.RECEIPTS}/{receipt.id}.html"
     who = (
         "erased"
@@ -82,25 +85,27 @@ def access(
     profile: ProfileOption = None,
 ) -> None:
     """Write everything that is held about a person, for them to read and to take along (GDPR Art. 15, 20)."""
+    from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import access as request
     from sovereign_ml.privacy import suppression
 
     settings = _settings(profile)
-    names = _people(settings, [subject], None, pseudonyms)
-    found = request.gather(settings, names)
+    names = _people(settings.pseudonym_keys, [subject], None, pseudonyms)
+    answer = request.gather(project_stores(settings), names)
     folder = (
         output
         or settings.root
         / "build/access"
         / suppression.tombstones(settings.suppression).mark(names[0])[:12]
     )
-    for path in request.write(settings, found, folder):
+    for path in request.write(answer, folder, settings.project.organisation):
         typer.echo(f"Wrote {path}")
-    if found.empty:
+    if answer.empty:
         typer.echo("Nothing is held about them. The answer says so.")
-    if found.unanswered:
+    if answer.unanswered:
         typer.echo(
-            f"model_card.toml does not say yet: {', '.join(found.unanswered)}. Answer it, then write this again."
+            f"model_card.toml does not say yet: {', '.join(answer.unanswered)}. "
+            "Answer it, then write this again."
         )
     typer.echo(
         "Hand it over safely, then delete it; `churn retain --apply` does after the period of `copies`."
@@ -127,31 +132,34 @@ def rectify(
     profile: ProfileOption = None,
 ) -> None:
     """Correct a person's data, score and decide again, and link the new decision to the old one (GDPR Art. 16)."""
+    from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import rectification as request
 
     settings = _settings(profile)
-    if wrong := [one for one in set_ if "=" not in one]:
+    if wrong := [text for text in set_ if "=" not in text]:
         raise Misuse(
             f"--set {wrong[0]!r} has no '=': write column=value, such as --set amount_eur=12.50."
         )
     values = {
-        name.strip(): value.strip() for name, _, value in (one.partition("=") for one in set_)
+        name.strip(): value.strip() for name, _, value in (text.partition("=") for text in set_)
     }
-    names = _people(settings, [subject], None, pseudonyms)
+    names = _people(settings.pseudonym_keys, [subject], None, pseudonyms)
     moment = purchase.replace(tzinfo=UTC) if purchase else None
-    found, page = request.rectify(settings, names, moment, values, reference)
-    rows = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
+    stores = project_stores(settings)
+    receipt, page = request.rectify(stores, names, moment, values, reference)
+    rows = "1 row" if receipt.rows == 1 else f"{receipt.rows:,} rows"
     typer.echo(
         f"{', '.join(values)} corrected in {rows}. Receipt: {page.relative_to(settings.root)}"
     )
-    if again := found.again:
+    if again := receipt.again:
         typer.echo(
             f"  Decided again: {again.score_before:.3f} ({again.outcome_before}) is now {again.score_after:.3f} "
             f"({again.outcome_after}); decision {again.new} corrects {again.old}."
         )
     else:
         typer.echo("  No decision about them is on record; the score is new in data/8_scores.")
-    typer.echo(f"  Tell these recipients (GDPR Art. 19): {'; '.join(found.recipients) or 'none'}.")
+    recipients = "; ".join(receipt.recipients) or "none"
+    typer.echo(f"  Tell these recipients (GDPR Art. 19): {recipients}.")
     typer.echo(
         "Correct your source file too. Now commit governance/, data/source.json and dvc.lock, and `churn push`."
     )
@@ -171,18 +179,20 @@ def retain(
     """List or delete what is past its period in the retention table (GDPR Art. 5(1)(e))."""
     import json
 
+    from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import retention
 
-    settings = _settings(profile)
+    stores = project_stores(_settings(profile))
     now = at.replace(tzinfo=UTC) if at else retention.now()
-    retention.refuse_short_log(settings, now)
-    due = retention.apply(settings, now) if apply else retention.plan(settings, now)
+    retention.refuse_short_log(stores.retention, stores.artifacts.card, now)
+    due = retention.apply(stores, now) if apply else retention.plan(stores, now)
     if json_:
-        typer.echo(json.dumps([one.model_dump(mode="json") for one in due], indent=2))
+        typer.echo(json.dumps([item.model_dump(mode="json") for item in due], indent=2))
         return
-    for one in due:
+    for item in due:
         typer.echo(
-            f"{one.data_class:<13}{one.count:>9,} {one.unit:<9}before {one.before:%Y-%m-%d}  {one.place}"
+            f"{item.data_class:<13}{item.count:>9,} {item.unit:<9}"
+            f"before {item.before:%Y-%m-%d}  {item.place}"
         )
     done = "deleted" if apply else "due; `churn retain --apply` deletes exactly this"
     typer.echo(f"{len(due)} places {done}." if due else "Nothing is past its period.")
@@ -196,9 +206,16 @@ def rotate_key(
     profile: ProfileOption = None,
 ) -> None:
     """Change the key of the pseudonyms; whoever was erased, objected or corrected something stays so."""
+    from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import key_rotation
 
-    done = key_rotation.rotate(_settings(profile), new_key_file)
+    settings = _settings(profile)
+    done = key_rotation.rotate(
+        project_stores(settings),
+        settings.secrets.key_file,
+        in_use=settings.secrets.pseudonym_key is None,
+        file=new_key_file,
+    )
     typer.echo(
         f"{done.people:,} people of the source have a new pseudonym. Carried over: {done.tombstones:,} tombstones, "
         f"{done.objections:,} objections, {done.corrections:,} corrections. No mapping was kept."
@@ -221,9 +238,15 @@ def _settings(profile: str | None) -> Settings:
 
 
 def _people(
-    settings: Settings, subject: list[str] | None, file: Path | None, given: bool
+    keys: Callable[[], tuple[bytes, ...]],
+    subject: list[str] | None,
+    file: Path | None,
+    are_pseudonyms: bool,
 ) -> list[str]:
-    """Pseudonyms of those named on the command line and in the file: under the key in use, then under former ones."""
+    """Return the pseudonyms of those named on the command line and in the file.
+
+    Those under the key in use come first, then those under former keys.
+    """
     from sovereign_ml.pseudonyms import names_of
 
     try:
@@ -232,10 +255,10 @@ def _people(
         raise Misuse(
             f"Cannot read {file}: {error.strerror}. It needs one customer id a line."
         ) from None
-    ids = [one.strip() for one in [*(subject or []), *lines] if one.strip()]
-    if not given:
-        return list(names_of(ids, settings.pseudonym_keys()))
-    if wrong := [one for one in ids if not _is_pseudonym(one)]:
+    ids = [id_.strip() for id_ in [*(subject or []), *lines] if id_.strip()]
+    if not are_pseudonyms:
+        return list(names_of(ids, keys()))
+    if wrong := [id_ for id_ in ids if not _is_pseudonym(id_)]:
         raise Misuse(
             f"{wrong[0]!r} is no pseudonym (32 of 0-9a-f); leave --pseudonyms out for customer ids."
         )

@@ -35,10 +35,10 @@ def tracking_server(
     host: HostOption = "127.0.0.1", port: PortOption = 5000, profile: ProfileOption = None
 ) -> None:
     """Run MLflow's server on PostgreSQL and S3, with users and permissions of its own."""
-    from sovereign_ml.servers import run
+    from sovereign_ml.servers import own_servers
 
     settings = _settings(profile)
-    run.tracking_server(settings.storage, settings.secrets, host, port)
+    own_servers.tracking_server(settings.storage, settings.secrets, host, port)
 
 
 @app.command("feature-server", rich_help_panel=PANEL)
@@ -46,10 +46,10 @@ def feature_server(
     host: HostOption = "127.0.0.1", port: PortOption = 6566, profile: ProfileOption = None
 ) -> None:
     """Run Feast's feature server, behind FEATURE_STORE_TOKEN; only the look-up can be reached."""
-    from sovereign_ml.servers import run
+    from sovereign_ml.servers import own_servers
 
     settings = _settings(profile)
-    run.features(settings.feature_stores, settings.path("features"), host, port)
+    own_servers.features(settings.feature_stores, settings.path("features"), host, port)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -106,8 +106,10 @@ def doctor(
     from sovereign_ml.errors import Refused
     from sovereign_ml.servers.doctor import examine
 
+    settings = _settings(profile)
+    card = settings.root / "model_card.toml"
     lines = []
-    for line in examine(_settings(profile)):
+    for line in examine(settings.profile, settings.secrets, settings.tracking, card):
         lines.append(line)
         if not as_json:
             what = "; ".join(
@@ -137,18 +139,19 @@ def submit(
     profile: ProfileOption = None,
 ) -> None:
     """Compile the flow for Kubeflow, check it, and submit it for the data version of a git revision."""
+    from sovereign_ml.cli.composition import cluster
     from sovereign_ml.kubeflow import submit as kubeflow
     from sovereign_ml.project import load_project
 
     settings = _settings(profile)
     folder, project = settings.root / output, load_project(settings.root)
+    target, paths = cluster(settings), settings.paths
     if schedules:
-        for name in kubeflow.schedule(project, settings, revision, folder):
+        for name in kubeflow.schedule(project, target, paths.bundle, revision, folder):
             typer.echo(f"Recurring run: {name}")
     else:
-        typer.echo(
-            f"Submitted run {kubeflow.submit(project, settings, revision, folder)} to {settings.pipeline.host}"
-        )
+        run = kubeflow.submit(project, target, paths.raw, revision, folder)
+        typer.echo(f"Submitted run {run} to {settings.pipeline.host}")
 
 
 @app.command("kfp-launcher", rich_help_panel=PANEL)
@@ -157,11 +160,8 @@ def kfp_launcher(output: FolderOption = Path("build"), profile: ProfileOption = 
     from sovereign_ml.kubeflow.launcher import launcher
 
     settings = _settings(profile)
-    _wrote(
-        settings,
-        settings.root / output / "kfp-launcher.yaml",
-        launcher(settings.pipeline, settings.storage),
-    )
+    path = output / "kfp-launcher.yaml"
+    _write_manifest(settings.root, path, launcher(settings.pipeline, settings.storage))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -175,16 +175,18 @@ def katib(
     from sovereign_ml.storage import dvc
 
     settings = _settings(profile)
-    found = experiment(settings, dvc.pinned(settings.root, revision, str(settings.paths.features)))
-    _wrote(settings, settings.root / output / "katib.yaml", found)
+    version = dvc.pinned(settings.root, revision, str(settings.paths.features))
+    manifest = experiment(settings.project.name, settings.train, settings.pipeline, version)
+    _write_manifest(settings.root, output / "katib.yaml", manifest)
 
 
-def _wrote(settings: Settings, path: Path, manifest: dict[str, Any]) -> None:
+def _write_manifest(root: Path, name: Path, manifest: dict[str, Any]) -> None:
     import yaml
 
+    path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(manifest, sort_keys=False), encoding="utf-8")
-    typer.echo(f"Wrote {path.relative_to(settings.root)}: kubectl apply -f it")
+    typer.echo(f"Wrote {path.relative_to(root)}: kubectl apply -f it")
 
 
 @app.command(hidden=True)
@@ -216,9 +218,16 @@ def backup(
     """Dump the databases and copy the bucket into a folder, with a hash of every file."""
     from sovereign_ml.servers.backup import backup as make
 
-    made = make(_settings(profile), folder)
+    settings = _settings(profile)
+    manifest = make(
+        folder,
+        project=settings.project.name,
+        secrets=settings.secrets,
+        storage=settings.storage,
+    )
     typer.echo(
-        f"{len(made['files'])} files in {folder}. It holds personal data: encrypt it, and keep the key apart."
+        f"{len(manifest['files'])} files in {folder}. It holds personal data: encrypt it, "
+        "and keep the key apart."
     )
 
 
@@ -227,10 +236,17 @@ def restore(
     folder: Annotated[Path, typer.Argument(help="A backup.")], profile: ProfileOption = None
 ) -> None:
     """Put a backup into empty databases and an empty bucket."""
+    from sovereign_ml.cli.composition import governance_copy
     from sovereign_ml.servers.backup import restore as put
 
-    made = put(_settings(profile), folder)
+    settings = _settings(profile)
+    manifest = put(
+        folder,
+        secrets=settings.secrets,
+        storage=settings.storage,
+        governance=governance_copy(settings),
+    )
     typer.echo(
-        f"{len(made['files'])} files of {made['made']} are back. Next: churn erase --again, churn materialise, "
-        "churn decisions verify"
+        f"{len(manifest['files'])} files of {manifest['made']} are back. "
+        "Next: churn erase --again, churn materialise, churn decisions verify"
     )

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = typer.Typer()
+PANEL = "The library"
 
 
-@app.command("upgrade")
+@app.command("upgrade", rich_help_panel=PANEL)
 def upgrade_command(
     wheel: Annotated[Path, typer.Argument(help="the wheel of the new release")],
     allow_older: Annotated[
@@ -33,7 +34,7 @@ def upgrade_command(
     typer.echo("Next: `make lock`." if lock else "Next: `make setup`, then `make run test`.")
 
 
-@app.command("vendor-diff")
+@app.command("vendor-diff", rich_help_panel=PANEL)
 def vendor_diff_command(
     new: Annotated[Path, typer.Argument(help="the wheel to compare with the one in vendor/")],
     old: Annotated[Path | None, typer.Option(help="another wheel than that in vendor/")] = None,
@@ -45,7 +46,7 @@ def vendor_diff_command(
     typer.echo(difference(old or vendored(Path.cwd()), new).text())
 
 
-@app.command("vendor-verify")
+@app.command("vendor-verify", rich_help_panel=PANEL)
 def vendor_verify_command(
     source: Annotated[str, typer.Argument(help="path or git address of the template")],
     wheel: Annotated[Path | None, typer.Option(help="another wheel than that in vendor/")] = None,

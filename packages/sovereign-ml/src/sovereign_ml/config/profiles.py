@@ -29,13 +29,13 @@ SCHEME = "s3://"
 """Without an endpoint it means AWS: every client is told the one of ``[s3]`` besides."""
 
 
-class Table(BaseModel):
+class ConfigTable(BaseModel):
     """A table of config.toml: frozen, and closed to unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Storage(Table):
+class Storage(ConfigTable):
     """The object storage of the profile eu. An address without its endpoint would mean AWS."""
 
     endpoint: Annotated[str, Field(pattern=r"^(https?://|\{\{)")]
@@ -49,7 +49,7 @@ class Storage(Table):
         return addressing_of(self.endpoint) if self.addressing == "auto" else self.addressing
 
 
-class Profile(Table):
+class Profile(ConfigTable):
     """The seven knobs in which `local` and `eu` differ."""
 
     dvc_remote: str
@@ -61,7 +61,7 @@ class Profile(Table):
     decision_log: str
 
 
-class Secrets(Table):
+class Secrets(ConfigTable):
     """What never stands in config.toml; read from the environment."""
 
     pseudonym_key: SecretStr | None = None

@@ -18,7 +18,7 @@ Start = Literal[
 ]
 
 
-class Rule(BaseModel):
+class RetentionRule(BaseModel):
     """An ISO 8601 period of years, months, weeks and days, such as P24M, and the event from which it counts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,38 +38,38 @@ class Rule(BaseModel):
         return back(now, self.period)
 
 
-class Backups(Rule):
+class Backups(RetentionRule):
     """Backups are files in a folder that somebody else fills; empty: none is within reach of this project."""
 
     folder: str = ""
 
 
-def _rule(period: str, start: Start) -> Rule:
-    return Rule(period=period, start=start)
+def _rule(period: str, start: Start) -> RetentionRule:
+    return RetentionRule(period=period, start=start)
 
 
-class Retention(BaseModel):
+class RetentionSettings(BaseModel):
     """One rule a class of data. The start events follow from how each class is stored and cannot be chosen."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    raw: Rule = _rule("P36M", "purchase")
-    groups: Rule = _rule("P3M", "written")
-    features: Rule = _rule("P24M", "cut_off")
-    snapshots: Rule = _rule("P24M", "cut_off")
-    dvc_versions: Rule = _rule("P12M", "replaced")
-    runs: Rule = _rule("P12M", "ended")
-    models: Rule = _rule("P24M", "registered")
-    scores: Rule = _rule("P3M", "written")
-    decisions: Rule = _rule("P24M", "decided")
-    reviews: Rule = _rule("P24M", "reviewed")
-    notebooks: Rule = _rule("P1M", "written")
-    copies: Rule = _rule("P1M", "written")
+    raw: RetentionRule = _rule("P36M", "purchase")
+    groups: RetentionRule = _rule("P3M", "written")
+    features: RetentionRule = _rule("P24M", "cut_off")
+    snapshots: RetentionRule = _rule("P24M", "cut_off")
+    dvc_versions: RetentionRule = _rule("P12M", "replaced")
+    runs: RetentionRule = _rule("P12M", "ended")
+    models: RetentionRule = _rule("P24M", "registered")
+    scores: RetentionRule = _rule("P3M", "written")
+    decisions: RetentionRule = _rule("P24M", "decided")
+    reviews: RetentionRule = _rule("P24M", "reviewed")
+    notebooks: RetentionRule = _rule("P1M", "written")
+    copies: RetentionRule = _rule("P1M", "written")
     backups: Backups = Backups(period="P3M", start="written")
 
     @field_validator("*")
     @classmethod
-    def _start_is_what_is_stored(cls, rule: Rule, info: object) -> Rule:
+    def _start_is_what_is_stored(cls, rule: RetentionRule, info: object) -> RetentionRule:
         default = cls.model_fields[info.field_name].default  # type: ignore[attr-defined]
         if rule.start != default.start:
             raise ValueError(
@@ -90,6 +90,6 @@ def back(now: datetime, period: str) -> datetime:
     return now.replace(year=year, month=month, day=day) - timedelta(weeks=weeks, days=days)
 
 
-def shorter_than_log_minimum(policy: Retention, now: datetime) -> bool:
+def shorter_than_log_minimum(policy: RetentionSettings, now: datetime) -> bool:
     """Whether decisions would be gone before the AI Act's minimum for logs of a high-risk system."""
     return policy.decisions.before(now) > back(now, LOG_MINIMUM)

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from sovereign_ml.audit import Policy as AuditPolicy
-from sovereign_ml.card.rules.policy import RulePolicy
+from sovereign_ml.audit import AuditPolicy
+from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.config.connections import (
     DataVersions,
     FeatureStores,
@@ -22,8 +22,8 @@ from sovereign_ml.config.connections import (
     Tracking,
 )
 from sovereign_ml.config.deploy import Deploy
-from sovereign_ml.config.profiles import VARIABLES, Profile, Secrets, Storage, Table
-from sovereign_ml.config.retention import Retention
+from sovereign_ml.config.profiles import VARIABLES, ConfigTable, Profile, Secrets, Storage
+from sovereign_ml.config.retention import RetentionSettings
 from sovereign_ml.config.tables import (
     CardSettings,
     DataSettings,
@@ -49,7 +49,7 @@ EXAMPLES = ("example.eu", "example.internal", "instance-id.", "{{")
 """What the template's own values contain."""
 
 
-class Settings(Table):
+class Settings(ConfigTable):
     """Everything a step may know. Made by :func:`load`; never changed afterwards."""
 
     root: Path
@@ -68,7 +68,7 @@ class Settings(Table):
     pipeline: PipelineSettings
     deploy: Deploy
     audit: AuditPolicy = AuditPolicy()
-    retention: Retention = Retention()
+    retention: RetentionSettings = RetentionSettings()
     team: TeamSettings = TeamSettings()
     s3: Storage
     profile: Profile

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sovereign_ml.card.rules.policy import RulePolicy
-from sovereign_ml.config.profiles import Table
+from sovereign_ml.card.rules.rule_policy import RulePolicy
+from sovereign_ml.config.profiles import ConfigTable
+from sovereign_ml.errors import Misuse
 
 __all__ = [
     "CardSettings",
@@ -35,7 +36,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
 
 
-class ProjectSettings(Table):
+class ProjectSettings(ConfigTable):
     """Who owns the project."""
 
     name: str
@@ -45,7 +46,7 @@ class ProjectSettings(Table):
     dpo_contact: str
 
 
-class PathSettings(Table):
+class PathSettings(ConfigTable):
     """Where each step writes, relative to the project's root. Own steps add a noun of their own."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -62,7 +63,7 @@ class PathSettings(Table):
     scores: Path
 
 
-class Columns(Table):
+class Columns(ConfigTable):
     """SQL expressions that map a team's transactions to the contract."""
 
     customer_id: str
@@ -72,7 +73,7 @@ class Columns(Table):
     currency: str = ""
 
 
-class CustomerColumns(Table):
+class CustomerColumns(ConfigTable):
     """SQL expressions that map a team's customers table; an empty one means "not there"."""
 
     customer_id: str
@@ -83,7 +84,7 @@ class CustomerColumns(Table):
     country: str = ""
 
 
-class ShopSettings(Table):
+class ShopSettings(ConfigTable):
     """The built-in shop."""
 
     customers: Count
@@ -91,7 +92,7 @@ class ShopSettings(Table):
     seed: int
 
 
-class DataSettings(Table):
+class DataSettings(ConfigTable):
     """Step 1."""
 
     transactions: str
@@ -111,13 +112,13 @@ class DataSettings(Table):
         return bool(self.customers and self.customer_columns.consent)
 
 
-class ValidateSettings(Table):
+class ValidateSettings(ConfigTable):
     """Step 2."""
 
     max_rejected_share: Share
 
 
-class FeatureSettings(Table):
+class FeatureSettings(ConfigTable):
     """Step 3; all in days."""
 
     cutoffs: Annotated[int, Field(ge=3)]
@@ -135,7 +136,7 @@ class FeatureSettings(Table):
         return self
 
 
-class TrainSettings(Table):
+class TrainSettings(ConfigTable):
     """Step 4."""
 
     knots: Annotated[int, Field(ge=2, le=20)]
@@ -146,7 +147,7 @@ class TrainSettings(Table):
     seed: int
 
 
-class EvaluateSettings(Table):
+class EvaluateSettings(ConfigTable):
     """Step 5."""
 
     bootstrap: Count
@@ -156,13 +157,13 @@ class EvaluateSettings(Table):
     seed: int
 
 
-class CardSettings(Table):
+class CardSettings(ConfigTable):
     """Step 6: the numbers of the rules that are policy and not law."""
 
     policy: RulePolicy
 
 
-class RegisterSettings(Table):
+class RegisterSettings(ConfigTable):
     """Step 7: the quality gate."""
 
     min_roc_auc: Share
@@ -171,7 +172,7 @@ class RegisterSettings(Table):
     max_fairness_gap: Share
 
 
-class ScoreSettings(Table):
+class ScoreSettings(ConfigTable):
     """Step 8: bands by the upper limit of the churn probability, lowest first."""
 
     bands: Annotated[dict[str, Share], Field(min_length=2)]
@@ -193,14 +194,14 @@ class ScoreSettings(Table):
         return below[list(self.bands).index(self.action_band)]
 
 
-class ServeSettings(Table):
+class ServeSettings(ConfigTable):
     """Where `churn serve` listens."""
 
     host: str
     port: Annotated[int, Field(ge=1, le=65535)]
 
 
-class PipelineSettings(Table):
+class PipelineSettings(ConfigTable):
     """The flow on Kubeflow: image by digest, server, what a step gets, schedules (cron with seconds)."""
 
     image: str
@@ -217,7 +218,18 @@ class PipelineSettings(Table):
     retain_schedule: str
 
 
+class MissingSetting(Misuse, AttributeError):
+    """A key of ``[team]`` that a step reads and config.toml does not have."""
+
+
 class TeamSettings(BaseModel):
     """``[team]``: settings of the team's own steps; any keys, not checked by the library."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the key ``name``. Raises MissingSetting that names it."""
+        values = object.__getattribute__(self, "__pydantic_extra__") or {}
+        if name in values:
+            return values[name]
+        raise MissingSetting(f"config.toml lacks 'team.{name}'.")

@@ -1,4 +1,4 @@
-"""An access request in this project: every table that holds rows of a person, the log, and what the card says."""
+"""An access request: every table with rows of a person, the log, and what the card says."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sovereign_ml.card.records.document import to_html
 from sovereign_ml.card.schema.card import read
-from sovereign_ml.config.settings import Settings
 from sovereign_ml.data_subjects import access_report
 from sovereign_ml.data_subjects.access_letter import document
+from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows
 from sovereign_ml.privacy import objections
 from sovereign_ml.privacy.tombstones import write_durably
@@ -36,40 +36,42 @@ LABELS = {
 }
 
 
-def gather(settings: Settings, names: Sequence[str]) -> access_report.Access:
-    """Everything held about one person under ``names``, their pseudonyms, the one in use first.
+def gather(stores: ProjectStores, names: Sequence[str]) -> access_report.Access:
+    """Return everything held about one person under ``names``, the pseudonym in use first.
 
     The copies that steps make of the same rows are shown once only.
     """
-    card = read(need(settings.path("card"), "card") / "card.json")
-    decisions: list[access_report.Decision] = []
+    card = read(need(stores.artifacts.card, "card") / "card.json")
+    data = stores.root / "data"
+    decisions: list[access_report.DecisionHeld] = []
     objected = False
-    with objections.decision_log(settings.log_location) as log:
+    with objections.decision_log(stores.log) as log:
         if log:
-            decisions = [made for name in names for made in access_report.decisions(log, name)]
+            for name in names:
+                decisions += access_report.decisions(log, name)
             objected = bool(log.objectors() & set(names))
     return access_report.Access(
         subject=names[0],
         made_at=datetime.now(UTC),
-        provided={LABELS[name]: _rows(settings, name, names) for name in PROVIDED},
-        profile={LABELS[name]: _rows(settings, name, names) for name in PROFILE},
-        decisions=sorted(decisions, key=lambda one: one.at, reverse=True),
+        provided={LABELS[table]: _rows(data, table, names) for table in PROVIDED},
+        profile={LABELS[table]: _rows(data, table, names) for table in PROFILE},
+        decisions=sorted(decisions, key=lambda decision: decision.at, reverse=True),
         objected=objected,
-        retention=access_report.periods(settings.retention),
+        retention=access_report.periods(stores.retention),
         **access_report.about(card),
     )
 
 
-def write(settings: Settings, found: access_report.Access, folder: Path) -> tuple[Path, Path]:
-    """``access.json`` and ``access.html`` in ``folder``, readable by their owner only."""
+def write(access: access_report.Access, folder: Path, organisation: str) -> tuple[Path, Path]:
+    """Write ``access.json`` and ``access.html`` into ``folder``, readable by their owner only."""
     paths = folder / "access.json", folder / "access.html"
-    title = f"Your data at {settings.project.organisation}"
-    write_durably(paths[0], found.model_dump_json(indent=2) + "\n", mode=0o600)
-    write_durably(paths[1], to_html(document(found, title)), mode=0o600)
+    title = f"Your data at {organisation}"
+    write_durably(paths[0], access.model_dump_json(indent=2) + "\n", mode=0o600)
+    write_durably(paths[1], to_html(document(access, title)), mode=0o600)
     return paths
 
 
-def _rows(settings: Settings, name: str, names: Sequence[str]) -> list[access_report.Row]:
-    path = settings.root / "data" / f"{name}.parquet"
+def _rows(data: Path, table: str, names: Sequence[str]) -> list[access_report.Row]:
+    path = data / f"{table}.parquet"
     rows = ParquetRows()
-    return [row for one in names for row in rows.rows(path, one)] if path.is_file() else []
+    return [row for name in names for row in rows.rows(path, name)] if path.is_file() else []

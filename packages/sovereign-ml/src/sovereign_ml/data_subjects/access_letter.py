@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from sovereign_ml.card.records.document import Document, Grid, Section
 from sovereign_ml.card.render.speech import OPEN_TEXT
-from sovereign_ml.card.render.view import Line
-from sovereign_ml.data_subjects.access_report import Access, Decision, Row
+from sovereign_ml.card.render.view import CardLine
+from sovereign_ml.data_subjects.access_report import Access, DecisionHeld, Row
 
 UNITS = {"D": "days", "W": "weeks", "M": "months", "Y": "years"}
 NARROW = 6
@@ -43,7 +43,7 @@ def document(access: Access, title: str) -> Document:
             Section(
                 "Your objection",
                 "GDPR Art. 21",
-                lines=(Line("Objected", "yes" if access.objected else "no"),),
+                lines=(CardLine("Objected", "yes" if access.objected else "no"),),
             ),
             Section(
                 "Where it comes from and who receives it",
@@ -72,8 +72,8 @@ def _tables(article: str, tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     ]
 
 
-def _none(rows: Sequence[Row]) -> tuple[Line, ...]:
-    return () if rows else (Line("Held", "nothing"),)
+def _none(rows: Sequence[Row]) -> tuple[CardLine, ...]:
+    return () if rows else (CardLine("Held", "nothing"),)
 
 
 def _grid(rows: Sequence[Row]) -> Grid:
@@ -110,15 +110,15 @@ def _cell(value: object) -> str:
     )
 
 
-def _one(decision: Decision) -> Section:
+def _one(decision: DecisionHeld) -> Section:
     lines = [
-        Line(
+        CardLine(
             "Result",
             f"{decision.outcome.replace('_', ' ')} (score {_score(decision.score)}, band {decision.band})",
         ),
-        Line("Model and policy", f"{decision.model_version}, policy {decision.policy_version}"),
-        Line("What would have changed it", decision.what_would_change_it),
-        *(Line("Later", f"{one['at'][:16]}: {one['kind']}") for one in decision.later),
+        CardLine("Model and policy", f"{decision.model_version}, policy {decision.policy_version}"),
+        CardLine("What would have changed it", decision.what_would_change_it),
+        *(CardLine("Later", f"{one['at'][:16]}: {one['kind']}") for one in decision.later),
     ]
     return Section(
         f"Decision of {decision.at[:16].replace('T', ' ')}",
@@ -143,17 +143,17 @@ def _score(score: float | None) -> str:
     return "none" if score is None else f"{score:.3f}"
 
 
-def _general(access: Access) -> tuple[Line, ...]:
+def _general(access: Access) -> tuple[CardLine, ...]:
     named = {"Purpose": access.purposes, "Source": access.sources, "Recipient": access.recipients}
     return tuple(
-        Line(label, text, open=text == OPEN_TEXT)
+        CardLine(label, text, open=text == OPEN_TEXT)
         for label, texts in named.items()
         for text in texts or ["none"]
     )
 
 
-def _pairs(texts: Mapping[str, str]) -> tuple[Line, ...]:
+def _pairs(texts: Mapping[str, str]) -> tuple[CardLine, ...]:
     return tuple(
-        Line(name[:1].upper() + name[1:], text, open=text == OPEN_TEXT)
+        CardLine(name[:1].upper() + name[1:], text, open=text == OPEN_TEXT)
         for name, text in texts.items()
     )

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict
 
 from sovereign_ml.card.render.speech import OPEN_TEXT, said
 from sovereign_ml.card.schema.card import Card
-from sovereign_ml.config.retention import Retention
+from sovereign_ml.config.retention import RetentionSettings
 from sovereign_ml.decision_log import DecisionLog, Entry
+from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
-from sovereign_ml.decisions.policy import Policy
 from sovereign_ml.model.explain import Explainer
 from sovereign_ml.model.scorecard import Scorecard
 
@@ -22,7 +22,7 @@ NEVER_SHOWN = ("key", "bundle")
 """Of a decision: which client asked, and where the model lies; neither is about the person."""
 
 
-class Decision(BaseModel):
+class DecisionHeld(BaseModel):
     """One decision as it was applied, with what happened to it later."""
 
     model_config = ConfigDict(extra="forbid")
@@ -51,7 +51,7 @@ class Access(BaseModel):
     made_at: datetime
     provided: dict[str, list[Row]]
     profile: dict[str, list[Row]]
-    decisions: list[Decision]
+    decisions: list[DecisionHeld]
     objected: bool
     sources: list[str]
     recipients: list[str]
@@ -77,7 +77,7 @@ class Access(BaseModel):
         return [name for name, texts in told.items() if OPEN_TEXT in texts]
 
 
-def decisions(log: DecisionLog, subject: str) -> list[Decision]:
+def decisions(log: DecisionLog, subject: str) -> list[DecisionHeld]:
     """Every decision about ``subject``, newest first, explained with the model that took it (Art. 15(1)(h))."""
     entries = [
         entry for entry in log.of_subject(subject) if entry.kind == "decision" and entry.body
@@ -110,12 +110,14 @@ def about(card: Card) -> dict[str, Any]:
     }
 
 
-def periods(policy: Retention) -> dict[str, str]:
+def periods(policy: RetentionSettings) -> dict[str, str]:
     """Each class of data with its period and start event."""
     return {name: f"{rule.period} from: {rule.start.replace('_', ' ')}" for name, rule in policy}
 
 
-def _decision(log: DecisionLog, entry: Entry, explainers: dict[str, Explainer | None]) -> Decision:
+def _decision(
+    log: DecisionLog, entry: Entry, explainers: dict[str, Explainer | None]
+) -> DecisionHeld:
     made: Row = json.loads(entry.body or "{}")
     reference, inputs = made["bundle"], made.get("features") or {}
     if reference not in explainers:
@@ -123,7 +125,7 @@ def _decision(log: DecisionLog, entry: Entry, explainers: dict[str, Explainer | 
     explainer = explainers[reference]
     full = explainer.explain(inputs) if explainer and inputs else None
     later = [one for one in log.of_case(entry.case_id) if one.seq != entry.seq and one.body]
-    return Decision(
+    return DecisionHeld(
         id=entry.case_id,
         at=entry.at,
         outcome=made["outcome"],
@@ -148,7 +150,7 @@ def explainer_of(log: DecisionLog, reference: str) -> Explainer | None:
     return Explainer(
         Scorecard.model_validate(kept["model"]),
         FeatureContract.model_validate(kept["contract"]),
-        Policy.model_validate(kept["policy"]),
+        DecisionPolicy.model_validate(kept["policy"]),
     )
 
 

@@ -1,15 +1,16 @@
-"""What a run without the repository, as on a cluster, has to know of it: through the bucket, not through the image.
+"""The copy of ``governance/`` in the bucket, for runs without the repository, as on a cluster.
 
-Who was erased, what has expired, which key is in use and what was corrected stand in git. The image of a scheduled run
-is older than that: without this a person erased yesterday would be scored tomorrow (GDPR Art. 17(1), 21(3)).
+Who was erased, what has expired, which key is in use and what was corrected stand in git. The image
+of a scheduled run is older than that: without the copy a person erased yesterday would be scored
+tomorrow (GDPR Art. 17(1), 21(3)).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from sovereign_ml.config.settings import Settings
-from sovereign_ml.data_subjects.stores import dvc_versions
+from sovereign_ml.config.connections import DataVersions, SuppressionFiles
 from sovereign_ml.errors import Misuse
 from sovereign_ml.privacy import suppression
 from sovereign_ml.privacy.tombstones import HEADER, marks
@@ -17,59 +18,60 @@ from sovereign_ml.storage import s3
 
 READERS = ("data", "card")
 """The steps that need it."""
-TOMBSTONES, OTHERS = (
-    "tombstones.txt",
-    ("expired.txt", "key.txt", "retention.json", "approvals.json", "imported.json"),
-)
+TOMBSTONES = "tombstones.txt"
+OTHERS = ("expired.txt", "key.txt", "retention.json", "approvals.json", "imported.json")
 
 
-def publish(settings: Settings, *, pushed: bool = False) -> None:
-    """Put it into the bucket of a profile that has one. Tombstones are only ever added, even from an old clone.
+@dataclass(frozen=True)
+class GovernanceCopy:
+    """The files of ``governance/`` and the pinned ``source``, in the bucket of ``project``."""
 
-    ``data/source.json`` goes along once the data that it names is ``pushed`` too.
-    """
-    if settings.profile.dvc_remote != dvc_versions.BUCKET:
-        return
-    there = s3.maybe(settings.storage, _key(settings, TOMBSTONES)) or b""
-    here = (
-        path.read_text(encoding="utf-8")
-        for path in suppression.paths(settings.suppression)
-        if path.is_file()
-    )
-    known = dict.fromkeys(line for text in (there.decode(), *here) for line in marks(text))
-    s3.write(
-        settings.storage,
-        _key(settings, TOMBSTONES),
-        (HEADER + "".join(f"{line}\n" for line in known)).encode(),
-    )
-    others = [_folder(settings) / name for name in OTHERS]
-    for path in (*others, settings.path("source")) if pushed else others:
-        if path.is_file():
-            s3.write(settings.storage, _key(settings, path.name), path.read_bytes())
+    project: str
+    versions: DataVersions
+    suppression: SuppressionFiles
+    source: Path
 
+    def publish(self, *, pushed: bool = False) -> None:
+        """Write the files into the bucket of a profile that has one.
 
-def take(settings: Settings) -> None:
-    """Fetch it where there is no repository. Raises Misuse if nobody has put it there: nobody erased may come back."""
-    if not dvc_versions.from_image(settings):
-        return
-    for path in (
-        *(_folder(settings) / name for name in (TOMBSTONES, *OTHERS)),
-        settings.path("source"),
-    ):
-        found = s3.maybe(settings.storage, _key(settings, path.name))
-        if found is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(found)
-        elif path.name == TOMBSTONES:
-            raise Misuse(
-                f"The bucket has no {_key(settings, TOMBSTONES)}: who was erased is not known here. "
-                f"Call `churn push --profile {settings.profile_name}` in the repository first."
-            )
+        Tombstones are only ever added, even from an old clone. ``data/source.json`` goes along once
+        the data that it names is ``pushed`` too.
+        """
+        if not self.versions.in_bucket:
+            return
+        storage = self.versions.storage
+        remote = s3.maybe(storage, self._key(TOMBSTONES)) or b""
+        local = (
+            path.read_text(encoding="utf-8")
+            for path in suppression.paths(self.suppression)
+            if path.is_file()
+        )
+        lines = dict.fromkeys(line for text in (remote.decode(), *local) for line in marks(text))
+        content = HEADER + "".join(f"{line}\n" for line in lines)
+        s3.write(storage, self._key(TOMBSTONES), content.encode())
+        others = [self.suppression.folder / name for name in OTHERS]
+        for path in (*others, self.source) if pushed else others:
+            if path.is_file():
+                s3.write(storage, self._key(path.name), path.read_bytes())
 
+    def fetch(self) -> None:
+        """Read the files from the bucket where there is no repository.
 
-def _folder(settings: Settings) -> Path:
-    return settings.root / suppression.FOLDER
+        Raises Misuse if nobody has put them there: nobody erased may come back.
+        """
+        if not self.versions.from_image:
+            return
+        names = (TOMBSTONES, *OTHERS)
+        for path in (*(self.suppression.folder / name for name in names), self.source):
+            content = s3.maybe(self.versions.storage, self._key(path.name))
+            if content is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            elif path.name == TOMBSTONES:
+                raise Misuse(
+                    f"The bucket has no {self._key(TOMBSTONES)}: who was erased is not known here. "
+                    f"Call `churn push --profile {self.versions.profile}` in the repository first."
+                )
 
-
-def _key(settings: Settings, name: str) -> str:
-    return f"{suppression.FOLDER}/{settings.project.name}/{name}"
+    def _key(self, name: str) -> str:
+        return f"{suppression.FOLDER}/{self.project}/{name}"

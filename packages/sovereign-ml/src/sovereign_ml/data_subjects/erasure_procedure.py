@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from sovereign_ml.data_subjects import receipts
-from sovereign_ml.data_subjects.receipts import Kept, ModelNote, Receipt
-from sovereign_ml.data_subjects.stores.base import Store, Trace
+from sovereign_ml.data_subjects.receipts import KeptItem, ModelNote, Receipt
+from sovereign_ml.data_subjects.stores.protocol import Store, Trace
 from sovereign_ml.privacy.tombstones import Tombstones, write_durably
 
 Clock = Callable[[], datetime]
@@ -40,7 +40,7 @@ class Journal(BaseModel):
         write_durably(path, self.model_dump_json(), mode=0o600)
 
 
-class Erasure:
+class ErasureProcedure:
     """One procedure over ``stores``; ``journal`` is the file that survives a crash, ``folder`` takes the receipts."""
 
     def __init__(
@@ -88,7 +88,7 @@ class Erasure:
         remains: Sequence[Trace],
         model: ModelNote,
         source: Sequence[str],
-        kept: Sequence[Kept],
+        kept: Sequence[KeptItem],
     ) -> Receipt:
         """Write the receipt, then let go of the journal; it stays while something remains, so that a re-run ends it."""
         receipt = Receipt(

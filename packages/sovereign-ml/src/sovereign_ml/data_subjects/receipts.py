@@ -11,8 +11,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from sovereign_ml.card.records.document import Document, Grid, Section, to_html
-from sovereign_ml.card.render.view import Line
-from sovereign_ml.data_subjects.stores.base import Trace
+from sovereign_ml.card.render.view import CardLine
+from sovereign_ml.data_subjects.stores.protocol import Trace
 from sovereign_ml.privacy.tombstones import write_durably
 
 Status = Literal["complete", "incomplete"]
@@ -22,7 +22,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Kept(_Part):
+class KeptItem(_Part):
     """Something that stays, with the ground that allows it."""
 
     what: str
@@ -50,7 +50,7 @@ class Receipt(_Part):
     remains: tuple[Trace, ...]
     source: tuple[str, ...]
     model: ModelNote
-    kept: tuple[Kept, ...]
+    kept: tuple[KeptItem, ...]
     content_hash: str = ""
 
     def sealed(self) -> Receipt:
@@ -107,7 +107,7 @@ def document(receipt: Receipt) -> Document:
             Section(
                 "Source files",
                 "GDPR Art. 17(1), 19",
-                lines=tuple(Line("Source", s) for s in receipt.source),
+                lines=tuple(CardLine("Source", s) for s in receipt.source),
             ),
             Section(
                 "Model",
@@ -119,13 +119,13 @@ def document(receipt: Receipt) -> Document:
     )
 
 
-def _request(receipt: Receipt) -> tuple[Line, ...]:
+def _request(receipt: Receipt) -> tuple[CardLine, ...]:
     lines = [
-        Line("Reference", receipt.reference or "none given"),
-        Line("Begun", f"{receipt.started_at:%Y-%m-%d %H:%M:%S} UTC"),
-        Line("Ended", f"{receipt.finished_at:%Y-%m-%d %H:%M:%S} UTC"),
+        CardLine("Reference", receipt.reference or "none given"),
+        CardLine("Begun", f"{receipt.started_at:%Y-%m-%d %H:%M:%S} UTC"),
+        CardLine("Ended", f"{receipt.finished_at:%Y-%m-%d %H:%M:%S} UTC"),
     ]
-    return (*lines, *(Line("Tombstone", mark) for mark in receipt.people))
+    return (*lines, *(CardLine("Tombstone", mark) for mark in receipt.people))
 
 
 def _table(traces: tuple[Trace, ...]) -> Grid:
@@ -144,9 +144,12 @@ def _open(receipt: Receipt) -> tuple[str, ...]:
     )
 
 
-def _model(note: ModelNote) -> tuple[Line, ...]:
-    return (Line("Answer of the card (erasure.model_action)", note.answer), Line("Done", note.done))
+def _model(note: ModelNote) -> tuple[CardLine, ...]:
+    return (
+        CardLine("Answer of the card (erasure.model_action)", note.answer),
+        CardLine("Done", note.done),
+    )
 
 
-def _kept(kept: tuple[Kept, ...]) -> Grid:
+def _kept(kept: tuple[KeptItem, ...]) -> Grid:
     return Grid(("What", "Why"), tuple((one.what, one.why) for one in kept))

@@ -10,11 +10,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from sovereign_ml.card.records.document import Document, Grid, Section, to_html
-from sovereign_ml.card.render.view import Line
+from sovereign_ml.card.render.view import CardLine
 from sovereign_ml.data_subjects.access_report import explainer_of
 from sovereign_ml.decision_log import DecisionLog, Draft, note_rectification, rectification
 from sovereign_ml.decision_log.random_pool import RandomPool
-from sovereign_ml.decisions.policy import decide
+from sovereign_ml.decisions.decision_policy import decide
 from sovereign_ml.privacy.tombstones import write_durably
 
 Row = dict[str, Any]
@@ -144,17 +144,17 @@ def _after(again: Again) -> tuple[str, str, str]:
     return again.new, f"{again.score_after:.3f}", again.outcome_after
 
 
-def _request(found: Rectification) -> tuple[Line, ...]:
+def _request(found: Rectification) -> tuple[CardLine, ...]:
     return (
-        Line("Reference", found.reference or "none given"),
-        Line("Person (keyed hash)", found.person),
-        Line("At", f"{found.at:%Y-%m-%d %H:%M:%S} UTC"),
-        Line("Corrected", f"{', '.join(found.columns)} in {found.rows:,} rows"),
+        CardLine("Reference", found.reference or "none given"),
+        CardLine("Person (keyed hash)", found.person),
+        CardLine("At", f"{found.at:%Y-%m-%d %H:%M:%S} UTC"),
+        CardLine("Corrected", f"{', '.join(found.columns)} in {found.rows:,} rows"),
     )
 
 
-def _noted(found: Rectification) -> tuple[Line, ...]:
-    return (Line("Older decisions that now say so", f"{len(found.noted):,}"),)
+def _noted(found: Rectification) -> tuple[CardLine, ...]:
+    return (CardLine("Older decisions that now say so", f"{len(found.noted):,}"),)
 
 
 def _recipients(found: Rectification) -> Grid:

@@ -1,4 +1,4 @@
-"""Retention in this project: the keepers of [retention] in order, and a run that a crash cannot break."""
+"""Retention in a project: the keepers of [retention] in order; a crash cannot break a run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sovereign_ml.config.retention import LOG_MINIMUM, shorter_than_log_minimum
-from sovereign_ml.config.settings import Settings
-from sovereign_ml.data_subjects import bucket_sync
+from sovereign_ml.config.retention import LOG_MINIMUM, RetentionSettings, shorter_than_log_minimum
+from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.retention_local import (
     LogEntries,
     NotebookOutputs,
@@ -28,8 +27,7 @@ from sovereign_ml.data_subjects.retention_servers import (
 from sovereign_ml.data_subjects.stores import dvc_versions
 from sovereign_ml.data_subjects.stores.files import clear_leftovers
 from sovereign_ml.errors import Refused
-from sovereign_ml.pipeline import source
-from sovereign_ml.privacy import corrections, retention_plan, suppression
+from sovereign_ml.privacy import corrections, retention_plan
 from sovereign_ml.privacy.retention_plan import Due, Keeper
 from sovereign_ml.privacy.tombstones import write_durably
 from sovereign_ml.storage.artifacts import read_json
@@ -37,122 +35,128 @@ from sovereign_ml.storage.artifacts import read_json
 NOTES = Path(".churn/rights/retention.json")
 
 
-def plan(settings: Settings, now: datetime) -> list[Due]:
-    """Everything that is past its period at ``now`` (UTC)."""
-    tables = [] if dvc_versions.from_image(settings) else _tables(settings)
-    return retention_plan.plan([*tables, *_others(settings)], now)
+def plan(stores: ProjectStores, now: datetime) -> list[Due]:
+    """Return everything that is past its period at ``now`` (UTC)."""
+    tables = [] if stores.versions.from_image else _tables(stores)
+    return retention_plan.plan([*tables, *_others(stores)], now)
 
 
-def refuse_short_log(settings: Settings, now: datetime) -> None:
-    """Raises Refused if the card says high risk and decisions would be gone before the AI Act's six months."""
-    card = settings.path("card") / "card.json"
+def refuse_short_log(policy: RetentionSettings, folder: Path, now: datetime) -> None:
+    """Refuse a period for decisions below the AI Act's six months for logs.
+
+    Raises Refused if the card in ``folder`` says high risk.
+    """
+    card = folder / "card.json"
     risk = read_json(card)["derived"]["ai_act"]["risk_class"] if card.is_file() else ""
-    if risk == "high_risk" and shorter_than_log_minimum(settings.retention, now):
+    if risk == "high_risk" and shorter_than_log_minimum(policy, now):
         raise Refused(
-            f"[retention] decisions is {settings.retention.decisions.period}; the card says high risk, and the AI Act "
-            f"(Art. 19(1), 26(6)) asks for logs of at least {LOG_MINIMUM}. Lengthen the period."
+            f"[retention] decisions is {policy.decisions.period}; the card says high risk, and the "
+            f"AI Act (Art. 19(1), 26(6)) asks for logs of at least {LOG_MINIMUM}. "
+            "Lengthen the period."
         )
 
 
-def apply(settings: Settings, now: datetime, planned: Sequence[Due] | None = None) -> list[Due]:
+def apply(stores: ProjectStores, now: datetime, planned: Sequence[Due] | None = None) -> list[Due]:
     """Delete what is due and record the remaining data as a new version; return what was deleted.
 
-    Without the repository, as on a cluster, that is what lies on the servers: which data versions are still needed
-    only git can tell.
-    A run that was killed is finished by the next one: what is left is due again.
+    Without the repository, as on a cluster, only data on the servers is deleted: which data
+    versions are still needed only git can tell. A run that was killed is finished by the next one:
+    what is left is due again.
     """
-    if dvc_versions.from_image(settings):
-        due = plan(settings, now) if planned is None else list(planned)
-        retention_plan.apply(_others(settings), due, now)
+    if stores.versions.from_image:
+        due = plan(stores, now) if planned is None else list(planned)
+        retention_plan.apply(_others(stores), due, now)
         return due
-    notes = settings.root / NOTES
+    root = stores.root
+    notes = root / NOTES
     if not notes.is_file():
-        write_durably(notes, json.dumps(dvc_versions.clean_stages(settings.root)))
-    clear_leftovers(settings.root / "data")
-    tables, others = _tables(settings), _others(settings)
-    due = plan(settings, now) if planned is None else list(planned)
+        write_durably(notes, json.dumps(dvc_versions.clean_stages(root)))
+    clear_leftovers(root / "data")
+    tables, others = _tables(stores), _others(stores)
+    due = plan(stores, now) if planned is None else list(planned)
     retention_plan.apply(tables, due, now)
-    source.note_what_is_gone(settings)
-    dvc_versions.commit(settings.root, json.loads(notes.read_text(encoding="utf-8")))
+    stores.source.note_removed_rows()
+    dvc_versions.commit(root, json.loads(notes.read_text(encoding="utf-8")))
     retention_plan.apply(others, due, now)
-    retention_plan.note(settings.root / retention_plan.LAST_RUN, now, plan(settings, now))
-    bucket_sync.publish(settings)
+    retention_plan.note(root / retention_plan.LAST_RUN, now, plan(stores, now))
+    stores.governance.publish()
     notes.unlink()
     return due
 
 
 def now() -> datetime:
-    """UTC."""
+    """Return the time in UTC."""
     return datetime.now(UTC)
 
 
-def _tables(settings: Settings) -> list[Keeper]:
-    """Files that DVC versions: what is left of them becomes the present version."""
-    rule, raw, valid = settings.retention, settings.path("raw"), settings.path("valid")
-    features, scores = settings.path("features"), settings.path("scores")
+def _tables(stores: ProjectStores) -> list[Keeper]:
+    """Return the keepers of files that DVC versions: the rest becomes the present version."""
+    rule, root, suppression = stores.retention, stores.root, stores.suppression
+    raw, valid = stores.artifacts.raw, stores.artifacts.valid
     lines = [
         raw / "transactions.parquet",
         valid / "transactions.parquet",
         valid / "rejected_transactions.parquet",
     ]
     groups = [raw / "groups.parquet", valid / "groups.parquet", valid / "rejected_groups.parquet"]
+    snapshots = [stores.artifacts.features / "snapshots.parquet"]
+    training = [stores.artifacts.features / "training.parquet"]
     return [
-        Rows("groups", rule.groups, settings, groups),
-        Rows("raw", rule.raw, settings, lines, "event_time"),
-        Rows("raw", rule.raw, settings, [raw / corrections.NAME], "purchase"),
-        Rows(
-            "features", rule.features, settings, [features / "snapshots.parquet"], "event_timestamp"
-        ),
-        Rows(
-            "snapshots",
-            rule.snapshots,
-            settings,
-            [features / "training.parquet"],
-            "event_timestamp",
-        ),
-        Rows("scores", rule.scores, settings, [scores / "scores.parquet"]),
+        Rows("groups", rule.groups, root, groups),
+        Rows("raw", rule.raw, root, lines, "event_time", suppression),
+        Rows("raw", rule.raw, root, [raw / corrections.NAME], "purchase", suppression),
+        Rows("features", rule.features, root, snapshots, "event_timestamp"),
+        Rows("snapshots", rule.snapshots, root, training, "event_timestamp"),
+        Rows("scores", rule.scores, root, [stores.artifacts.scores / "scores.parquet"]),
     ]
 
 
-def _others(settings: Settings) -> list[Keeper]:
-    rule, root = settings.retention, settings.root
-    models = OldModels("models", rule.models, settings)
-    log = [
-        LogEntries("decisions", rule.decisions, settings, ("decision", "rectification")),
-        LogEntries("reviews", rule.reviews, settings, ("review", "contest", "seed")),
-    ]
+def _others(stores: ProjectStores) -> list[Keeper]:
+    rule, root, log = stores.retention, stores.root, stores.log
+    models = OldModels("models", rule.models, root, stores.tracking)
     servers: list[Keeper] = [
         models,
-        OldRuns("runs", rule.runs, settings, models),
-        *log,
-        *_servers(settings),
+        OldRuns("runs", rule.runs, root, models),
+        LogEntries("decisions", rule.decisions, root, log, ("decision", "rectification")),
+        LogEntries("reviews", rule.reviews, root, log, ("review", "contest", "seed")),
+        *_servers(stores),
     ]
-    if dvc_versions.from_image(settings):
+    if stores.versions.from_image:
         return servers
     copies = [
         root / ".churn/pipeline",
         root / "build",
-        settings.path("valid").with_name("2_valid_refused"),
+        stores.artifacts.valid.with_name("2_valid_refused"),
     ]
     backups = [root / rule.backups.folder] if rule.backups.folder else []
     return [
-        OldVersions("dvc_versions", rule.dvc_versions, settings),
-        NotebookOutputs("notebooks", rule.notebooks, settings, root / "notebooks"),
-        OldFiles("copies", rule.copies, settings, copies),
-        OldFiles("backups", rule.backups, settings, backups),
+        OldVersions("dvc_versions", rule.dvc_versions, root, stores.versions),
+        NotebookOutputs("notebooks", rule.notebooks, root, root / "notebooks"),
+        OldFiles("copies", rule.copies, root, copies),
+        OldFiles("backups", rule.backups, root, backups),
         *servers,
     ]
 
 
-def _servers(settings: Settings) -> list[Keeper]:
-    rule, found = settings.retention, list[Keeper]()
-    if (
-        settings.profile.dvc_remote == dvc_versions.BUCKET
-    ):  # first: a file that goes as a whole needs no cleaning
-        found.append(BucketVersions("dvc_versions", rule.dvc_versions, settings))
-        found.append(TaskArtifacts("copies", rule.copies, settings))
-    if settings.profile.offline_store == "s3":
-        found.append(FeastRows("features", rule.features, settings))
-    if settings.profile.online_store == "redis":
-        found.append(OnlineKeys("features", rule.features, settings))
-    return found
+def _servers(stores: ProjectStores) -> list[Keeper]:
+    rule, root = stores.retention, stores.root
+    project, storage, feast = stores.project, stores.storage, stores.feature_stores
+    keepers: list[Keeper] = []
+    if stores.versions.in_bucket:  # first: a file that goes as a whole needs no cleaning
+        keepers += [
+            BucketVersions(
+                data_class="dvc_versions",
+                rule=rule.dvc_versions,
+                root=root,
+                project=project,
+                versions=stores.versions,
+                feature_stores=feast,
+                features=stores.artifacts.features,
+            ),
+            TaskArtifacts("copies", rule.copies, root, project, storage),
+        ]
+    if feast.on_servers:
+        keepers.append(FeastRows("features", rule.features, root, project, storage))
+    if feast.online == "redis":
+        keepers.append(OnlineKeys("features", rule.features, root, feast))
+    return keepers

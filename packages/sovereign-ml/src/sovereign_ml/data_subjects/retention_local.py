@@ -1,4 +1,4 @@
-"""Who keeps each class of data in this project: what is past its period there, and how it is deleted."""
+"""Keepers of each class of data in a project: what is past its period, and how it is deleted."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.config.retention import Rule
-from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.connections import DataVersions, LogLocation, SuppressionFiles, Tracking
+from sovereign_ml.config.retention import RetentionRule
 from sovereign_ml.data_subjects.stores import dvc_versions, mlflow_runs
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows, older
 from sovereign_ml.privacy import objections, suppression
@@ -20,47 +20,51 @@ from sovereign_ml.privacy.tombstones import write_durably
 
 @dataclass(frozen=True)
 class Keeping:
-    """A class of data with its rule; ``settings`` tell where it lies."""
+    """A class of data with its rule, in the project's folder ``root`` or on a server."""
 
     data_class: str
-    rule: Rule
-    settings: Settings
+    rule: RetentionRule
+    root: Path
 
     def _due(self, place: Path | str, count: int, unit: str, before: datetime) -> Due:
-        if isinstance(place, Path) and place.is_relative_to(self.settings.root):
-            place = place.relative_to(self.settings.root)
+        if isinstance(place, Path) and place.is_relative_to(self.root):
+            place = place.relative_to(self.root)
         return Due(
             data_class=self.data_class, place=str(place), count=count, unit=unit, before=before
         )
 
     def _path(self, due: Due) -> Path:
-        return self.settings.root / due.place
+        return self.root / due.place
 
 
 @dataclass(frozen=True)
 class Rows(Keeping):
-    """Rows of Parquet files by a column of times; without a column, all rows once the file is old enough."""
+    """Rows of Parquet files by a column of times; without a column, all rows of an old file.
+
+    The suppression list, if it is named, notes the cut-off: step 1 then leaves such rows out.
+    """
 
     files: Sequence[Path]
     column: str = ""
+    suppression: SuppressionFiles | None = None
 
     def due(self, now: datetime) -> list[Due]:
         """One entry a file."""
         before, rows = self.rule.before(now), ParquetRows()
-        there = [
+        present = [
             path
             for path in self.files
             if path.is_file() and (self.column or _written(path) < before)
         ]
-        counts = ((path, rows.count_where(path, self._condition(before))) for path in there)
+        counts = ((path, rows.count_where(path, self._condition(before))) for path in present)
         return [self._due(path, count, "rows", before) for path, count in counts if count]
 
     def expire(self, due: Sequence[Due]) -> None:
         """Write each file anew without the rows."""
-        for one in (one for one in due if self._path(one) in self.files):
-            if self.data_class == "raw":
-                suppression.expire_before(self.settings.suppression, one.before)
-            ParquetRows().remove_where(self._path(one), self._condition(one.before))
+        for item in (item for item in due if self._path(item) in self.files):
+            if self.suppression:
+                suppression.expire_before(self.suppression, item.before)
+            ParquetRows().remove_where(self._path(item), self._condition(item.before))
 
     def _condition(self, before: datetime) -> str:
         return older(self.column, before) if self.column else "true"
@@ -75,17 +79,17 @@ class OldFiles(Keeping):
     def due(self, now: datetime) -> list[Due]:
         """One entry a file."""
         before = self.rule.before(now)
-        found = (path for folder in self.folders for path in sorted(folder.rglob("*")))
+        paths = (path for folder in self.folders for path in sorted(folder.rglob("*")))
         return [
             self._due(path, 1, "file", before)
-            for path in found
+            for path in paths
             if path.is_file() and _written(path) < before
         ]
 
     def expire(self, due: Sequence[Due]) -> None:
         """Delete the files."""
-        for one in due:
-            self._path(one).unlink(missing_ok=True)
+        for item in due:
+            self._path(item).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -103,13 +107,13 @@ class NotebookOutputs(Keeping):
 
     def expire(self, due: Sequence[Due]) -> None:
         """Empty the outputs and the counters of execution."""
-        for one in due:
-            notebook = json.loads(self._path(one).read_text(encoding="utf-8"))
+        for item in due:
+            notebook = json.loads(self._path(item).read_text(encoding="utf-8"))
             for cell in notebook["cells"]:
                 if "outputs" in cell:
                     cell.update(outputs=[], execution_count=None)
             write_durably(
-                self._path(one), json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+                self._path(item), json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
             )
 
 
@@ -117,10 +121,12 @@ class NotebookOutputs(Keeping):
 class OldVersions(Keeping):
     """Objects of data versions that were replaced, in the cache and in the folder remote."""
 
+    versions: DataVersions
+
     def due(self, now: datetime) -> list[Due]:
         """One entry an object."""
-        before, root = self.rule.before(now), self.settings.root
-        folders = dvc_versions.places(root, self.settings.profile.dvc_remote)
+        before, root = self.rule.before(now), self.versions.root
+        folders = dvc_versions.places(root, self.versions.remote)
         return [
             self._due(path, 1, "object", before)
             for path in dvc_versions.unneeded(root, folders, before)
@@ -128,24 +134,26 @@ class OldVersions(Keeping):
 
     def expire(self, due: Sequence[Due]) -> None:
         """Delete the objects."""
-        for one in (one for one in due if one.unit == "object"):
-            self._path(one).unlink(missing_ok=True)
+        for item in (item for item in due if item.unit == "object"):
+            self._path(item).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
 class OldModels(Keeping):
     """Registry versions that no alias points to."""
 
+    tracking: Tracking
+
     def due(self, now: datetime) -> list[Due]:
         """One entry a version."""
         before = self.rule.before(now)
-        found = mlflow_runs.old_versions(self.settings, before)
-        return [self._due(f"version {version.version}", 1, "version", before) for version in found]
+        versions = mlflow_runs.old_versions(self.tracking, before)
+        return [self._due(f"version {v.version}", 1, "version", before) for v in versions]
 
     def expire(self, due: Sequence[Due]) -> None:
         """Delete the versions; a run goes by its own period."""
-        for one in due:
-            mlflow_runs.delete_version(self.settings, one.place.removeprefix("version "))
+        for item in due:
+            mlflow_runs.delete_version(self.tracking, item.place.removeprefix("version "))
 
 
 @dataclass(frozen=True)
@@ -157,34 +165,37 @@ class OldRuns(Keeping):
     def due(self, now: datetime) -> list[Due]:
         """One entry a run; a version that is due itself holds no run back."""
         before = self.rule.before(now)
-        leaving = mlflow_runs.old_versions(self.settings, self.models.rule.before(now))
-        found = mlflow_runs.old_runs(self.settings, before, leaving)
-        return [self._due(f"run {run_id}", 1, "run", before) for run_id in found]
+        tracking = self.models.tracking
+        leaving = mlflow_runs.old_versions(tracking, self.models.rule.before(now))
+        run_ids = mlflow_runs.old_runs(tracking, before, leaving)
+        return [self._due(f"run {run_id}", 1, "run", before) for run_id in run_ids]
 
     def expire(self, due: Sequence[Due]) -> None:
         """Delete runs, logged models and artifacts for good."""
-        mlflow_runs.delete(self.settings, [one.place.removeprefix("run ") for one in due])
+        run_ids = [item.place.removeprefix("run ") for item in due]
+        mlflow_runs.delete(self.models.tracking, run_ids)
 
 
 @dataclass(frozen=True)
 class LogEntries(Keeping):
     """Entries of the decision log of some kinds, by the time they were written."""
 
+    location: LogLocation
     kinds: Sequence[str]
 
     def due(self, now: datetime) -> list[Due]:
         """One entry for all of them."""
         before = self.rule.before(now)
-        with objections.decision_log(self.settings.log_location) as log:
+        with objections.decision_log(self.location) as log:
             count = log.older(_stamp(before), self.kinds) if log else 0
         return [self._due("decision log", count, "entries", before)] if count else []
 
     def expire(self, due: Sequence[Due]) -> None:
         """Blank them; the chain keeps holding."""
-        for one in due:
-            with objections.decision_log(self.settings.log_location) as log:
+        for item in due:
+            with objections.decision_log(self.location) as log:
                 if log:
-                    log.expire(_stamp(one.before), self.kinds)
+                    log.expire(_stamp(item.before), self.kinds)
 
 
 def _written(path: Path) -> datetime:

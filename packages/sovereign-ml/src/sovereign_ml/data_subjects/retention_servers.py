@@ -1,4 +1,4 @@
-"""Who keeps data past its period on the servers of the profile eu: the bucket's versions, Feast's rows, Redis."""
+"""Keepers of data on the servers of the profile eu: the bucket's versions, Feast's rows, Redis."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.connections import DataVersions, FeatureStores, ObjectStorage
 from sovereign_ml.data_subjects.retention_local import Keeping
 from sovereign_ml.data_subjects.stores import dvc_versions, redis_postgres, s3_versions
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows, older
-from sovereign_ml.data_subjects.stores.s3_versions import DATA, MARK, Objects, Version
+from sovereign_ml.data_subjects.stores.s3_versions import DATA, MARK, Objects, ObjectVersion
 from sovereign_ml.features.feast import VIEW, source_of
 from sovereign_ml.privacy.retention_plan import Due
 
@@ -21,70 +21,78 @@ S3, REDIS = "s3: ", "Redis"
 
 @dataclass(frozen=True)
 class BucketVersions(Keeping):
-    """Objects of replaced data versions, replaced and deleted versions of every object of ours, Feast's old files."""
+    """Objects of replaced data versions, old versions of our objects, and Feast's old files.
+
+    ``features`` is the artifact of step 3, beside which a local registry of Feast is.
+    """
+
+    project: str
+    versions: DataVersions
+    feature_stores: FeatureStores
+    features: Path
 
     def due(self, now: datetime) -> list[Due]:
         """One entry a version."""
         before = self.rule.before(now)
-        objects = Objects(self.settings)
-        prefixes = [
-            one
-            for one in s3_versions.prefixes(self.settings)
-            if one != s3_versions.tasks(self.settings)
-        ]
+        objects = Objects(self.versions.storage)
+        tasks = s3_versions.tasks(self.project)
+        prefixes = [prefix for prefix in s3_versions.prefixes(self.project) if prefix != tasks]
         listed = [version for prefix in prefixes for version in objects.versions(prefix)]
         old = [version for version in listed if version.modified < before]
-        gone = [version for version in old if not version.latest or version.marker]
-        if len(gone) < len(old) and not dvc_versions.from_image(self.settings):
+        replaced = [version for version in old if not version.latest or version.marker]
+        if len(replaced) < len(old) and not self.versions.from_image:
             needed = self._needed(objects, listed, before)
-            gone = [version for version in old if version in gone or _digest(version) not in needed]
-        return [self._due(f"{S3}{version.place}", 1, "version", before) for version in gone]
+            replaced = [
+                version for version in old if version in replaced or _digest(version) not in needed
+            ]
+        return [self._due(f"{S3}{version.place}", 1, "version", before) for version in replaced]
 
     def expire(self, due: Sequence[Due]) -> None:
         """Delete the versions for good."""
-        _delete(self.settings, due)
+        _delete(self.versions.storage, due)
 
-    def _needed(self, objects: Objects, listed: Sequence[Version], before: datetime) -> set[str]:
-        """What a version of the data in force since then names, and the file that Feast's registry names."""
-        named = dvc_versions.named(self.settings.root, before)
-        feast_file = source_of(
-            self.settings.path("features"), self.settings.feature_stores
-        ).partition(f"{self.settings.s3.bucket}/")[2]
-        return (
-            {"", feast_file}
-            | named
-            | s3_versions.named_in(objects, [one for one in listed if _digest(one) in named])
-        )
+    def _needed(
+        self, objects: Objects, listed: Sequence[ObjectVersion], before: datetime
+    ) -> set[str]:
+        """Return what data versions in force since then name, and the file of Feast's registry."""
+        named = dvc_versions.named(self.root, before)
+        address = source_of(self.features, self.feature_stores)
+        feast_file = address.partition(f"{self.versions.storage.bucket}/")[2]
+        manifests = [version for version in listed if _digest(version) in named]
+        return {"", feast_file} | named | s3_versions.named_in(objects, manifests)
 
 
 @dataclass(frozen=True)
 class TaskArtifacts(Keeping):
-    """What tasks of pipelines handed on in the bucket, by the time it was written."""
+    """Outputs of pipeline tasks in the bucket, by the time they were written."""
+
+    project: str
+    storage: ObjectStorage
 
     def due(self, now: datetime) -> list[Due]:
         """One entry a version."""
         before = self.rule.before(now)
-        found = Objects(self.settings).versions(s3_versions.tasks(self.settings))
+        versions = Objects(self.storage).versions(s3_versions.tasks(self.project))
         return [
-            self._due(f"{S3}{one.place}", 1, "version", before)
-            for one in found
-            if one.modified < before
+            self._due(f"{S3}{version.place}", 1, "version", before)
+            for version in versions
+            if version.modified < before
         ]
 
     def expire(self, due: Sequence[Due]) -> None:
         """Delete the versions for good."""
-        _delete(self.settings, due)
+        _delete(self.storage, due)
 
 
-def _delete(settings: Settings, due: Sequence[Due]) -> None:
-    objects = Objects(settings)
-    for one in (one for one in due if one.place.startswith(S3)):
-        key, _, version = one.place.removeprefix(S3).partition(MARK)
+def _delete(storage: ObjectStorage, due: Sequence[Due]) -> None:
+    objects = Objects(storage)
+    for item in (item for item in due if item.place.startswith(S3)):
+        key, _, version = item.place.removeprefix(S3).partition(MARK)
         objects.delete(key, version)
 
 
-def _digest(version: Version) -> str:
-    """What tells whether an object is still needed; empty where its own run or period does."""
+def _digest(version: ObjectVersion) -> str:
+    """Return the name by which a data version needs the object; empty where none does."""
     if version.key.startswith(f"{DATA}files/"):
         return version.digest
     return version.key if version.key.startswith("feast/") else ""
@@ -94,33 +102,35 @@ def _digest(version: Version) -> str:
 class FeastRows(Keeping):
     """Rows of Feast's Parquet files in the bucket, by the day of the snapshot."""
 
+    project: str
+    storage: ObjectStorage
+
     def due(self, now: datetime) -> list[Due]:
         """One entry a file."""
-        before, found = self.rule.before(now), []
-        objects = Objects(self.settings)
+        before, due = self.rule.before(now), []
+        objects = Objects(self.storage)
         with TemporaryDirectory() as folder:
             path = Path(folder) / "object"
-            for version in objects.versions(f"feast/{self.settings.project.name}/"):
+            for version in objects.versions(f"feast/{self.project}/"):
                 if (
                     version.latest
                     and not version.marker
                     and objects.fetch(version.key, version.id, path)
                 ):
                     count = ParquetRows().count_where(path, older("event_timestamp", before))
-                    found += (
-                        [self._due(f"{S3}{version.place}", count, "rows", before)] if count else []
-                    )
-        return found
+                    if count:
+                        due.append(self._due(f"{S3}{version.place}", count, "rows", before))
+        return due
 
     def expire(self, due: Sequence[Due]) -> None:
         """Put each file anew without the rows, and delete the version that had them."""
-        objects = Objects(self.settings)
+        objects = Objects(self.storage)
         with TemporaryDirectory() as folder:
             path = Path(folder) / "object"
-            for one in (one for one in due if one.place.startswith(S3)):
-                key, _, version = one.place.removeprefix(S3).partition(MARK)
+            for item in (item for item in due if item.place.startswith(S3)):
+                key, _, version = item.place.removeprefix(S3).partition(MARK)
                 if objects.fetch(key, version, path):
-                    ParquetRows().remove_where(path, older("event_timestamp", one.before))
+                    ParquetRows().remove_where(path, older("event_timestamp", item.before))
                     objects.replace(key, version, path)
 
 
@@ -128,15 +138,17 @@ class FeastRows(Keeping):
 class OnlineKeys(Keeping):
     """Customers in Redis whose features are of a day long past: nothing has written them since."""
 
+    feature_stores: FeatureStores
+
     def due(self, now: datetime) -> list[Due]:
         """One entry for all of them."""
         before = self.rule.before(now)
-        count = len(redis_postgres.stale(self.settings, VIEW, before))
+        count = len(redis_postgres.stale(self.feature_stores, VIEW, before))
         return [self._due(REDIS, count, "keys", before)] if count else []
 
     def expire(self, due: Sequence[Due]) -> None:
         """Delete the keys."""
-        for one in (one for one in due if one.place == REDIS):
-            redis_postgres.delete_keys(
-                self.settings, redis_postgres.stale(self.settings, VIEW, one.before)
-            )
+        stores = self.feature_stores
+        for item in (item for item in due if item.place == REDIS):
+            keys = redis_postgres.stale(stores, VIEW, item.before)
+            redis_postgres.delete_keys(stores, keys)

@@ -1,4 +1,4 @@
-"""Every place of the profile that can hold a person: files and data versions here, servers where it has them."""
+"""Every place of the profile that can hold a person: files and data versions, and servers."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.connections import LogLocation, required
+from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.stores import dvc_versions, mlflow_runs, redis_postgres, s3_versions
-from sovereign_ml.data_subjects.stores.base import Store
 from sovereign_ml.data_subjects.stores.decision_log import Decisions
 from sovereign_ml.data_subjects.stores.feast_sqlite import OnlineRows
 from sovereign_ml.data_subjects.stores.files import Files, Versions
 from sovereign_ml.data_subjects.stores.formats import format_of
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows
+from sovereign_ml.data_subjects.stores.protocol import Store
+from sovereign_ml.data_subjects.stores.redis_postgres import Database, PostgresRows, RedisRows
 from sovereign_ml.data_subjects.stores.s3_versions import Bucket
 from sovereign_ml.decision_log import open_log
 from sovereign_ml.privacy import objections
@@ -24,71 +26,77 @@ LOG_TABLES = ("decision_log", "objections", "open_reviews", "erased")
 
 
 def every(
-    settings: Settings, log: Decisions | None, notes: Path, keep: Callable[[], None]
+    stores: ProjectStores, log: Decisions | None, notes: Path, keep: Callable[[], None]
 ) -> list[Store]:
-    """In the order of removal: the data versions last, because they take up what the files then are.
+    """Return the stores in the order of removal.
 
-    ``notes`` is the folder of the journal, which names the people until the end.
+    The data versions are last, because they take up what the files then are. ``notes`` is the
+    folder of the journal, which names the people until the end.
     """
-    root = settings.root
-    folders = dvc_versions.places(root, settings.profile.dvc_remote)
+    root = stores.root
+    folders = dvc_versions.places(root, stores.versions.remote)
     skip = [root / ".git", root / ".venv", notes, *folders.values()]
-    skip += [file for file in (mlflow_runs.database(settings),) if file]
+    skip += [file for file in (mlflow_runs.database_file(stores.tracking),) if file]
     if log and log.file:
         skip += [
             log.file,
             *(log.file.with_name(f"{log.file.name}-{end}") for end in ("wal", "shm")),
         ]
     ours = [root / name for name in ("data", ".churn", ".mlflow", ".dvc", "build")]
-    files, tracking = Files(root, FORMATS, skip=skip, ours=ours), mlflow_runs.Runs(settings)
-    here: list[Store | None] = [files, log, tracking]
-    return [*(one for one in here if one), *_servers(settings), Versions(folders, FORMATS, keep)]
+    files = Files(root, FORMATS, skip=skip, ours=ours)
+    here: list[Store | None] = [files, log, mlflow_runs.Runs(stores.tracking)]
+    local = [store for store in here if store]
+    return [*local, *_servers(stores), Versions(folders, FORMATS, keep)]
 
 
-def _servers(settings: Settings) -> list[Store]:
-    """What the profile keeps on servers besides the decision log and MLflow's database."""
-    found: list[Store] = []
-    if settings.feature_stores.on_servers:
-        found += [
-            redis_postgres.PostgresRows("Feast's registry", settings, "feature_registry"),
-            Bucket(settings, FORMATS),
+def _servers(stores: ProjectStores) -> list[Store]:
+    """Return what is on servers besides the decision log and MLflow's database."""
+    feast = stores.feature_stores
+    servers: list[Store] = []
+    if feast.on_servers:
+        registry = Database("feature_registry", feast.registry)
+        servers += [
+            PostgresRows("Feast's registry", registry),
+            Bucket(stores.storage, stores.project, FORMATS),
         ]
-    if settings.profile.online_store == "redis":
-        found.append(redis_postgres.RedisRows(settings))
-    elif settings.profile.online_store == "postgresql":
-        found.append(redis_postgres.PostgresRows("online store", settings, "online_store"))
-    if settings.profile.decision_log == "postgresql":
-        found.append(
-            redis_postgres.PostgresRows(
-                "other tables beside the log", settings, "decision_log", LOG_TABLES
-            )
-        )
-    return found
+    if feast.online == "redis":
+        servers.append(RedisRows(feast))
+    elif feast.online == "postgresql":
+        servers.append(PostgresRows("online store", Database("online_store", feast.online_url)))
+    if stores.log.on_server:
+        database = redis_postgres.log_database(stores.log)
+        servers.append(PostgresRows("other tables beside the log", database, LOG_TABLES))
+    return servers
 
 
-def log(settings: Settings) -> Decisions | None:
-    """The profile's decision log; None where the service has not made one."""
-    if settings.profile.decision_log == "postgresql":
-        url = settings.secrets.need("decision_log")
-        return Decisions(
-            partial(open_log, url), None, partial(redis_postgres.vacuum, settings, "decision_log")
-        )
-    file = settings.root / settings.profile.decision_log.removeprefix("sqlite:///")
-    return Decisions(partial(open_log, str(file)), file) if file.is_file() else None
+def decisions(log: LogLocation) -> Decisions | None:
+    """Return the decision log as a store; None where the service has not made one."""
+    if log.on_server:
+        database = redis_postgres.log_database(log)
+        url = required(database.url, database.secret)
+        return Decisions(partial(open_log, url), None, database.vacuum)
+    if not log.address:
+        return None
+    file = Path(log.address.removeprefix("sqlite:///"))
+    return Decisions(partial(open_log, str(file)), file)
 
 
-def everybody(settings: Settings) -> set[str]:
-    """Every pseudonym in a Parquet file of the data, its versions and the bucket, and in the decision log."""
+def everybody(stores: ProjectStores) -> set[str]:
+    """Return every pseudonym in Parquet files and in the decision log.
+
+    The files are those of the data, its versions and the bucket.
+    """
+    versions = stores.versions
     folders = [
-        settings.root / "data",
-        *dvc_versions.places(settings.root, settings.profile.dvc_remote).values(),
+        versions.root / "data",
+        *dvc_versions.places(versions.root, versions.remote).values(),
     ]
-    found = _in_files(path for folder in folders for path in folder.rglob("*") if path.is_file())
-    if settings.feature_stores.on_servers:
-        found |= s3_versions.held_in(settings, FORMATS[0], KEY)
-    with objections.decision_log(settings.log_location) as opened:
-        return found | (
-            {entry.subject for entry in opened.entries() if entry.subject} if opened else set()
+    names = _in_files(path for folder in folders for path in folder.rglob("*") if path.is_file())
+    if stores.feature_stores.on_servers:
+        names |= s3_versions.held_in(stores.storage, FORMATS[0], KEY)
+    with objections.decision_log(stores.log) as log:
+        return names | (
+            {entry.subject for entry in log.entries() if entry.subject} if log else set()
         )
 
 
@@ -102,8 +110,8 @@ def _in_files(paths: Iterable[Path]) -> set[str]:
     return {name for path in tables for name in rows.values(path, KEY)}
 
 
-def drop(settings: Settings, stages: Sequence[str]) -> None:
+def drop(stores: ProjectStores, stages: Sequence[str]) -> None:
     """Remove the outputs of ``stages`` from ``data/`` and wherever DVC keeps them."""
-    gone = dvc_versions.drop(settings.root, settings.profile.dvc_remote, stages)
-    if settings.feature_stores.on_servers:
-        s3_versions.drop(settings, gone)
+    digests = dvc_versions.drop(stores.root, stores.versions.remote, stages)
+    if stores.feature_stores.on_servers:
+        s3_versions.drop(stores.storage, digests)

@@ -122,8 +122,8 @@ class DecisionLog:
         """How many entries ``expire`` would blank."""
         condition, values = _older(before, kinds)
         return int(
-            self._db.rows(f"SELECT count(*) FROM decision_log WHERE {condition}", values)[0][0]
-        )  # noqa: S608
+            self._db.rows(f"SELECT count(*) FROM decision_log WHERE {condition}", values)[0][0]  # noqa: S608
+        )
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -132,8 +132,9 @@ class DecisionLog:
     def _blank(self, condition: str, values: Sequence[str], why: str, mark: str = "") -> int:
         with self._db.transaction():
             found = self._db.rows(
-                f"SELECT seq, case_id FROM decision_log WHERE {condition}", values
-            )  # noqa: S608
+                f"SELECT seq, case_id FROM decision_log WHERE {condition}",  # noqa: S608
+                values,
+            )
             seqs = [row[0] for row in found]
             new = mark and self._db.change(
                 "INSERT INTO erased (mark) VALUES (?) ON CONFLICT DO NOTHING", (mark,)

@@ -1,4 +1,4 @@
-"""Refuse a staged folder that the platform, a reviewer or the data protection officer would have to refuse later."""
+"""Refuse a staged folder that the platform or the data protection officer would refuse later."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sovereign_ml.config.deploy import DIGEST
+from sovereign_ml.bundle.library_identity import DISTRIBUTION
+from sovereign_ml.deploy.dockerfile import dockerfile_faults
 from sovereign_ml.deploy.packing import LIMIT_BYTES, pack, packed_paths
-from sovereign_ml.supply_chain.sbom import parse_lock
+from sovereign_ml.deploy.stage import WHEELS
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.supply_chain.lockfile import library_pin, parse_lock
+from sovereign_ml.supply_chain.wheel import read_wheel
 
 ROOT_FILES = {"Dockerfile", ".sotaignore", ".sota.json"}
 DATA = {
@@ -34,12 +38,18 @@ HEAVY = frozenset(
         "matplotlib",
     }
 )
-EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  what the container must bind
 PICKLE = frozenset({"pickle", "joblib", "cloudpickle", "dill"})
+# The wings of the library that work with the packages of its extra `service` alone.
+RUNTIME_HALF = frozenset(
+    {
+        *("bundle", "card", "decision_log", "decisions", "egress", "errors"),
+        *("jurisdictions", "model", "service"),
+    }
+)
 NEEDED = ("app/serve.lock", "app/sbom.cdx.json", "app/bundle/card.json", "app/bundle/card.html")
 
 
-class Problem(NamedTuple):
+class StagingProblem(NamedTuple):
     """One reason not to send the folder: the rule, the file, and what is wrong and allowed."""
 
     rule: str
@@ -50,177 +60,174 @@ class Problem(NamedTuple):
         return f"{self.path}: {self.message} [{self.rule}]"
 
 
-def check_staged(folder: Path) -> list[Problem]:
-    """Every problem of a staged folder, empty when it may be sent; nothing in it is run."""
-    rules: tuple[Callable[[Path], Iterator[Problem]], ...] = (
-        *(_root, _links, _kinds, _needed, _dropped),
-        *(_dockerfile, _lock, _bundle, _imports, _project, _size),
+def check_staged(folder: Path) -> list[StagingProblem]:
+    """Return every problem of a staged folder, none when it may be sent; nothing in it is run."""
+    rules: tuple[Callable[[Path], Iterator[StagingProblem]], ...] = (
+        *(_root, _links, _kinds, _needed, _dropped, _vendor),
+        *(_dockerfile, _lock, _wheel, _bundle, _imports, _project, _size),
     )
     return [problem for rule in rules for problem in rule(folder)]
 
 
-def _root(folder: Path) -> Iterator[Problem]:
-    """A root requirements.txt, pyproject.toml or package.json could make the platform ignore the Dockerfile."""
+def _root(folder: Path) -> Iterator[StagingProblem]:
+    """Refuse root files, such as package.json, for which the platform ignores the Dockerfile."""
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.name not in ROOT_FILES:
-            yield Problem(
+            yield StagingProblem(
                 "root-files", path.name, f"only {', '.join(sorted(ROOT_FILES))} may lie at the root"
             )
 
 
-def _links(folder: Path) -> Iterator[Problem]:
+def _links(folder: Path) -> Iterator[StagingProblem]:
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
-            yield Problem(
+            yield StagingProblem(
                 "symlink",
                 _name(path, folder),
                 "a symbolic link breaks the archive; copy the file instead",
             )
 
 
-def _kinds(folder: Path) -> Iterator[Problem]:
+def _kinds(folder: Path) -> Iterator[StagingProblem]:
     for path in _files(folder):
         if path.suffix.lower() in DATA:
-            yield Problem(
+            yield StagingProblem(
                 "data",
                 _name(path, folder),
                 "data does not belong into an image; only the bundle does",
             )
         if path.suffix.lower() in UNSAFE or path.name.startswith(".env"):
-            yield Problem(
+            yield StagingProblem(
                 "unsafe-file",
                 _name(path, folder),
                 "a key, an .env file or a pickle may not be shipped",
             )
 
 
-def _needed(folder: Path) -> Iterator[Problem]:
+def _needed(folder: Path) -> Iterator[StagingProblem]:
     for name in ("Dockerfile", ".sotaignore", *NEEDED):
         if not (folder / name).is_file():
-            yield Problem(
+            yield StagingProblem(
                 "missing", name, "the file is needed in the image; stage the folder again"
             )
 
 
-def _dropped(folder: Path) -> Iterator[Problem]:
-    """The client's ignore rules are quirky: a file that is here but not sent would be missing in the image."""
+def _dropped(folder: Path) -> Iterator[StagingProblem]:
+    """Refuse files that the client's ignore rules leave out: they would be missing in the image."""
     sent = set(packed_paths(folder))
     for path in _files(folder):
         if path not in sent and path.name != ".sota.json":
-            yield Problem(
+            yield StagingProblem(
                 "ignored", _name(path, folder), "the sota client leaves this file out; rename it"
             )
 
 
-def _dockerfile(folder: Path) -> Iterator[Problem]:
+def _vendor(folder: Path) -> Iterator[StagingProblem]:
+    """Refuse folders named vendor: the client silently leaves out the one at the root."""
+    for path in sorted(folder.rglob("vendor")):
+        yield StagingProblem(
+            "vendor",
+            _name(path, folder),
+            f"the sota client drops a folder named vendor; the wheel belongs into app/{WHEELS}",
+        )
+
+
+def _dockerfile(folder: Path) -> Iterator[StagingProblem]:
     if not (folder / "Dockerfile").is_file():
         return
-    text = (folder / "Dockerfile").read_text(encoding="utf-8")
-    lines = [
-        line.strip()
-        for line in text.replace("\\\n", " ").splitlines()
-        if line.strip()[:1] not in ("", "#")
-    ]
-    steps = [(line.split(maxsplit=1)[0].upper(), line.partition(" ")[2].strip()) for line in lines]
-    for rule, message in _dockerfile_faults(steps):
-        yield Problem(rule, "Dockerfile", message)
+    for rule, message in dockerfile_faults((folder / "Dockerfile").read_text(encoding="utf-8")):
+        yield StagingProblem(rule, "Dockerfile", message)
 
 
-def _dockerfile_faults(steps: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    def values(keyword: str) -> list[str]:
-        return [value for name, value in steps if name == keyword]
-
-    if not values("FROM") or not all(
-        DIGEST.fullmatch(value.split()[0]) for value in values("FROM")
-    ):
-        yield (
-            "base-image",
-            f"FROM {values('FROM')}: each must name a digest, image@sha256:<64 hex digits>",
-        )
-    if any("example.eu" in value or "0" * 64 in value for value in values("FROM")):
-        yield (
-            "placeholder",
-            f"FROM {values('FROM')[0]} is the template's example; set [deploy] base_image in config.toml",
-        )
-    user = (values("USER") or ["root"])[-1].split(":")[0]
-    if not user.isdigit() or int(user) == 0:
-        yield "user", f"the last USER is {user!r}: a numeric user other than 0 is needed"
-    if values("EXPOSE") != ["8080"]:
-        yield (
-            "expose",
-            f"EXPOSE is {values('EXPOSE')}: exactly one, 8080, is read by the platform as the port",
-        )
-    command = (values("CMD") or [""])[-1]
-    if (
-        EVERY_ADDRESS not in command
-        or "${PORT:-8080}" not in command
-        or not command.startswith('["sh", "-c", "exec ')
-    ):
-        yield (
-            "command",
-            f"CMD is {command!r}: it must exec through sh -c and bind {EVERY_ADDRESS} at ${{PORT:-8080}}",
-        )
-    installs = [value for value in values("RUN") if "pip install" in value]
-    if (
-        len(installs) != 1
-        or "--require-hashes" not in installs[0]
-        or "--no-deps" not in installs[0]
-    ):
-        yield (
-            "hashes",
-            "exactly one `pip install`, with --require-hashes and --no-deps, may install packages",
-        )
-    if any(
-        re.search(r"https?://|--(extra-)?index-url|--trusted-host", f"{name} {value}")
-        for name, value in steps
-    ):
-        yield (
-            "address",
-            "no address may be written here; the builder's own index or PIP_INDEX_URL is used",
-        )
-
-
-def _lock(folder: Path) -> Iterator[Problem]:
+def _lock(folder: Path) -> Iterator[StagingProblem]:
     path = folder / "app" / "serve.lock"
     if not path.is_file():
         return
     text = path.read_text(encoding="utf-8")
     if re.search(r"https?://|^\s*--(extra-)?index-url|^\s*-i\s", text, re.MULTILINE):
-        yield Problem("address", "app/serve.lock", "a lock names no package index; run `make lock`")
+        yield StagingProblem(
+            "address", "app/serve.lock", "a lock names no package index; run `make lock`"
+        )
         return
     try:
         parse_lock(text, "serve.lock")
     except ValueError as error:
-        yield Problem("hashes", "app/serve.lock", str(error))
+        yield StagingProblem("hashes", "app/serve.lock", str(error))
 
 
-def _bundle(folder: Path) -> Iterator[Problem]:
+def _wheel(folder: Path) -> Iterator[StagingProblem]:
+    """Refuse every library but the one wheel whose version and hash serve.lock names."""
+    lock, place = folder / "app" / "serve.lock", f"app/{WHEELS}"
+    if not lock.is_file():
+        return
+    pin = library_pin(lock.read_text(encoding="utf-8"))
+    if pin is None:
+        yield StagingProblem(
+            "wheel", "app/serve.lock", f"it must name {DISTRIBUTION} once, with its hash"
+        )
+        return
+    files = _files(folder / "app" / WHEELS)
+    if len(files) != 1:
+        names = ", ".join(path.name for path in files) or "nothing"
+        yield StagingProblem(
+            "wheel", place, f"exactly the wheel of {DISTRIBUTION} may lie here: {names}"
+        )
+        return
+    try:
+        wheel = read_wheel(files[0])
+    except (Misuse, Refused) as error:
+        yield StagingProblem("wheel", _name(files[0], folder), str(error))
+        return
+    if (wheel.version, (wheel.sha256,)) != (pin.version, pin.hashes):
+        yield StagingProblem(
+            "wheel",
+            _name(files[0], folder),
+            f"serve.lock names {DISTRIBUTION} {pin.version} with another hash; stage again",
+        )
+
+
+def _bundle(folder: Path) -> Iterator[StagingProblem]:
+    from sovereign_ml.bundle.library_identity import rule_digest
     from sovereign_ml.bundle.release_check import objections_to
     from sovereign_ml.bundle.sealed import read_bundle
 
     try:
         bundle = read_bundle(folder / "app" / "bundle")
     except ValueError as error:
-        yield Problem("bundle", "app/bundle", str(error))
+        yield StagingProblem("bundle", "app/bundle", str(error))
         return
-    for reason in objections_to(bundle):
-        yield Problem("serving", "app/bundle", f"would not start in profile eu: {reason}")
+    for reason in objections_to(bundle, rule_digest()):
+        yield StagingProblem("serving", "app/bundle", f"would not start in profile eu: {reason}")
     for path in _files(folder / "app" / "bundle"):
         if path.name not in (*bundle.manifest.files, "bundle.json"):
-            yield Problem("bundle", _name(path, folder), "bundle.json does not list this file")
+            yield StagingProblem(
+                "bundle", _name(path, folder), "bundle.json does not list this file"
+            )
 
 
-def _imports(folder: Path) -> Iterator[Problem]:
-    """Neither the trainer's libraries nor pickle in the serving process, wherever in the file they are imported."""
-    for path in _files(folder / "app"):
-        if path.suffix == ".py":
-            tops = {name.split(".")[0] for name in _imported(path)}
-            for name in sorted(tops & (HEAVY | PICKLE | {"churn"})):
-                yield Problem(
-                    "imports",
-                    _name(path, folder),
-                    f"imports {name}, which may not be in the service",
-                )
+def _imports(folder: Path) -> Iterator[StagingProblem]:
+    """Refuse training libraries, pickle, and the project half of the library in the service class.
+
+    An import counts wherever in the file it stands.
+    """
+    for path in _files(folder / "app" / "serve"):
+        if path.suffix != ".py":
+            continue
+        for name in sorted({_refused_part(module) for module in _imported(path)} - {""}):
+            yield StagingProblem(
+                "imports",
+                _name(path, folder),
+                f"imports {name}, which may not be in the service",
+            )
+
+
+def _refused_part(module: str) -> str:
+    """Return the package, or the wing of the library, that may not be imported, else ''."""
+    top, _, rest = module.partition(".")
+    wing = rest.partition(".")[0]
+    if top == "sovereign_ml":
+        return f"{top}.{wing}" if wing and wing not in RUNTIME_HALF else ""
+    return top if top in HEAVY | PICKLE | {"churn"} else ""
 
 
 def _imported(path: Path) -> Iterator[str]:
@@ -228,11 +235,12 @@ def _imported(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
+            inner = node.module == "sovereign_ml"
+            yield from (f"{node.module}.{a.name}" if inner else node.module for a in node.names)
 
 
-def _project(folder: Path) -> Iterator[Problem]:
-    """Absent before first use; the client exits with `.sota.json missing project_id` on a wrong one."""
+def _project(folder: Path) -> Iterator[StagingProblem]:
+    """Refuse a wrong link file, at which the client exits with `.sota.json missing project_id`."""
     path = folder / ".sota.json"
     if not path.is_file():
         return
@@ -245,17 +253,17 @@ def _project(folder: Path) -> Iterator[Problem]:
         or set(content) != {"project_id", "project_slug"}
         or not content["project_id"]
     ):
-        yield Problem(
+        yield StagingProblem(
             "project", ".sota.json", "exactly project_id and project_slug are needed; stage again"
         )
 
 
-def _size(folder: Path) -> Iterator[Problem]:
+def _size(folder: Path) -> Iterator[StagingProblem]:
     if any(path.is_symlink() for path in folder.rglob("*")):
         return
     size = len(pack(folder))
     if size > LIMIT_BYTES:
-        yield Problem(
+        yield StagingProblem(
             "size",
             ".",
             f"packed {size:,} bytes, allowed {LIMIT_BYTES:,}; see the file list for the largest",

@@ -32,7 +32,7 @@ class Release(BaseModel):
     secrets: tuple[str, ...]
 
 
-class Change(NamedTuple):
+class VariableChange(NamedTuple):
     """What turns one set of variables into another: values to write and names to remove."""
 
     write: dict[str, str]
@@ -66,10 +66,10 @@ def append_release(path: Path, release: Release) -> None:
 
 def change_between(
     before: Mapping[str, str], after: Mapping[str, str], keep: Iterable[str] = ()
-) -> Change:
+) -> VariableChange:
     """The change from ``before`` to ``after``; names in ``keep`` (secrets in use) are never removed."""
     write = {key: value for key, value in after.items() if before.get(key) != value}
-    return Change(write, tuple(sorted(set(before) - set(after) - set(keep))))
+    return VariableChange(write, tuple(sorted(set(before) - set(after) - set(keep))))
 
 
 def check_variables(variables: Mapping[str, str], secrets: Mapping[str, str]) -> None:

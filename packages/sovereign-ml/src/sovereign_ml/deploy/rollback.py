@@ -7,10 +7,10 @@ from http import HTTPStatus
 from pathlib import Path
 
 from sovereign_ml.deploy import DeployError
-from sovereign_ml.deploy.releases import Change, Release, change_between, read_releases
+from sovereign_ml.deploy.releases import Release, VariableChange, change_between, read_releases
 from sovereign_ml.deploy.run import Clock, finish, wait_until_running
 from sovereign_ml.deploy.send import Say, apply_change, public_url, read_link
-from sovereign_ml.deploy.sota_api import Deployment, Project, SotaApi
+from sovereign_ml.deploy.sota_api import Deployment, SotaApi, SotaProject
 from sovereign_ml.deploy.transport import SotaError
 
 
@@ -53,7 +53,7 @@ def status(api: SotaApi, *, link: Path, releases: Path, count: int = 5) -> list[
     return [_row(item, bundles.get(item.id)) for item in api.deployments(project.id)[:count]]
 
 
-def linked(link: Path) -> Project:
+def linked(link: Path) -> SotaProject:
     """The project this folder deploys to; DeployError before first use."""
     project = read_link(link)
     if project is None:
@@ -63,7 +63,7 @@ def linked(link: Path) -> Project:
     return project
 
 
-def _start(api: SotaApi, project: Project) -> Deployment:
+def _start(api: SotaApi, project: SotaProject) -> Deployment:
     try:
         return api.rollback(project.id)
     except SotaError as error:
@@ -76,13 +76,13 @@ def _start(api: SotaApi, project: Project) -> Deployment:
 
 def _missing_change(
     history: Sequence[Release], target: Release | None, running: Deployment, say: Say
-) -> Change:
+) -> VariableChange:
     """The variables to put back; none, said aloud, when this project has no record of the image."""
     if target is None or not history:
         say(
             f"no record of the image {running.image_tag}: its variables were NOT put back; check them by hand"
         )
-        return Change({}, ())
+        return VariableChange({}, ())
     return change_between(history[-1].variables, target.variables, keep=history[-1].secrets)
 
 

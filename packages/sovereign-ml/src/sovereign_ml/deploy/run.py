@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 from sovereign_ml.deploy import DeployError
 from sovereign_ml.deploy.check import check_staged
 from sovereign_ml.deploy.releases import (
-    Change,
     Release,
+    VariableChange,
     append_release,
     change_between,
     check_variables,
@@ -78,7 +78,7 @@ def deploy(
     )
 
 
-def planned_change(shipment: Shipment, releases: Path) -> Change:
+def planned_change(shipment: Shipment, releases: Path) -> VariableChange:
     """Every variable is written, since nobody knows what was changed by hand; those no longer listed are removed."""
     check_variables(shipment.variables, shipment.secrets)
     if empty := missing_secrets(shipment):
@@ -96,11 +96,11 @@ def missing_secrets(shipment: Shipment) -> str:
     )
 
 
-def _change(shipment: Shipment, releases: Path) -> Change:
+def _change(shipment: Shipment, releases: Path) -> VariableChange:
     wanted = {**shipment.variables, **shipment.secrets}
     last = read_releases(releases)[-1:]
     before = [name for release in last for name in (*release.variables, *release.secrets)]
-    return Change(wanted, change_between(dict.fromkeys(before, ""), wanted).remove)
+    return VariableChange(wanted, change_between(dict.fromkeys(before, ""), wanted).remove)
 
 
 def wait_until_running(

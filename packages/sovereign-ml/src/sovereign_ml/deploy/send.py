@@ -15,8 +15,8 @@ from threading import Timer
 from sovereign_ml.config.deploy import API_URL
 from sovereign_ml.deploy import DeployError
 from sovereign_ml.deploy.packing import pack
-from sovereign_ml.deploy.releases import Change
-from sovereign_ml.deploy.sota_api import Project, SotaApi
+from sovereign_ml.deploy.releases import VariableChange
+from sovereign_ml.deploy.sota_api import SotaApi, SotaProject
 from sovereign_ml.deploy.stage import Staged
 from sovereign_ml.deploy.transport import SotaError, https_only
 
@@ -63,13 +63,13 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def read_link(link: Path) -> Project | None:
+def read_link(link: Path) -> SotaProject | None:
     """The project that ``.sota.json`` names, or None before first use. ValueError when the file is broken."""
     if not link.is_file():
         return None
     try:
         content = json.loads(link.read_text(encoding="utf-8"))
-        return Project(
+        return SotaProject(
             id=content["project_id"], name=content["project_slug"], slug=content["project_slug"]
         )
     except (ValueError, KeyError, TypeError):
@@ -78,13 +78,13 @@ def read_link(link: Path) -> Project | None:
         ) from None
 
 
-def write_link(link: Path, project: Project) -> None:
+def write_link(link: Path, project: SotaProject) -> None:
     """Write ``.sota.json`` as the CLI does; it holds no secret and belongs into version control."""
     content = {"project_id": project.id, "project_slug": project.slug}
     link.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def linked_project(api: SotaApi, shipment: Shipment, link: Path, say: Say) -> Project:
+def linked_project(api: SotaApi, shipment: Shipment, link: Path, say: Say) -> SotaProject:
     """The project of ``link``, else the account's project with this slug, else a new one; ``link`` is written."""
     project = read_link(link)
     if project and project.slug != shipment.slug:
@@ -100,7 +100,7 @@ def linked_project(api: SotaApi, shipment: Shipment, link: Path, say: Say) -> Pr
     return project
 
 
-def apply_change(api: SotaApi, project: str, change: Change, say: Say) -> None:
+def apply_change(api: SotaApi, project: str, change: VariableChange, say: Say) -> None:
     """Write and remove variables; only names are said."""
     for key, value in change.write.items():
         api.set_variable(project, key, value)
@@ -110,7 +110,9 @@ def apply_change(api: SotaApi, project: str, change: Change, say: Say) -> None:
         say(f"variable {key} removed")
 
 
-def upload(api: SotaApi, project: Project, shipment: Shipment, timeout_s: float, say: Say) -> str:
+def upload(
+    api: SotaApi, project: SotaProject, shipment: Shipment, timeout_s: float, say: Say
+) -> str:
     """Start the deployment and return its id; build lines are said as they come and prove nothing."""
     hidden = tuple(shipment.secrets.values())
     cli = shipment.cli_path
@@ -133,7 +135,7 @@ def upload(api: SotaApi, project: Project, shipment: Shipment, timeout_s: float,
     return _only_new(api, project.id, before)
 
 
-def _create(api: SotaApi, shipment: Shipment) -> Project:
+def _create(api: SotaApi, shipment: Shipment) -> SotaProject:
     try:
         return api.create_project(shipment.name, shipment.slug)
     except SotaError as error:

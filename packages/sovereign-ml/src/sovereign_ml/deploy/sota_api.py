@@ -25,7 +25,7 @@ class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Project(_Answer):
+class SotaProject(_Answer):
     """A project; its slug is its address, ``https://{slug}.sota.io``, and never changes."""
 
     id: str
@@ -56,21 +56,22 @@ class SotaApi:
     def __init__(self, transport: Transport) -> None:
         self._http = transport
 
-    def projects(self) -> Iterator[Project]:
+    def projects(self) -> Iterator[SotaProject]:
         """Every project of the account, over all pages."""
         cursor = ""
         while True:
             page = self._http.json("GET", f"/v1/projects?limit=100{cursor}")
-            yield from (_read(Project, item) for item in page["data"])
+            yield from (_read(SotaProject, item) for item in page["data"])
             pagination = page.get("pagination") or {}
             if not pagination.get("has_more"):
                 return
             cursor = f"&cursor={quote(str(pagination['next_cursor']), safe='')}"
 
-    def create_project(self, name: str, slug: str) -> Project:
+    def create_project(self, name: str, slug: str) -> SotaProject:
         """Create a project; SotaError with status 409 when the slug is taken."""
         return _read(
-            Project, self._http.json("POST", "/v1/projects", {"name": name, "slug": slug})["data"]
+            SotaProject,
+            self._http.json("POST", "/v1/projects", {"name": name, "slug": slug})["data"],
         )
 
     def set_variable(self, project: str, key: str, value: str) -> None:

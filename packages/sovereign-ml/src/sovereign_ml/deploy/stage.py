@@ -1,27 +1,33 @@
-"""Build the folder that is sent: Dockerfile, lock, service code, the sovereign parts it imports, bundle, SBOM, card."""
+"""Build the folder that is sent: Dockerfile, lock, library, service class, bundle, SBOM."""
 
 from __future__ import annotations
 
-import ast
 import json
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sovereign_ml.bundle.installed_files import sha256_of
+from sovereign_ml.bundle.library_identity import DISTRIBUTION
 from sovereign_ml.config.deploy import DIGEST
 from sovereign_ml.deploy import DeployError
 from sovereign_ml.deploy.packing import LIMIT_BYTES, pack
-from sovereign_ml.supply_chain.sbom import parse_lock, sbom
+from sovereign_ml.supply_chain.lockfile import library_pin, parse_lock
+from sovereign_ml.supply_chain.sbom import sbom
 
 if TYPE_CHECKING:
     from sovereign_ml.bundle.sealed import Manifest
 
 SUFFIXES = {".py", ".html", ".css", ".js", ".svg", ".json", ".sql", ".j2", ".typed"}
+WHEELS = "wheels"  # the sota client leaves out a folder named vendor
 
 
 class Staged(NamedTuple):
-    """A staged folder: its files (relative, sorted) with sizes in bytes, the size packed, and the bundle in it."""
+    """A staged folder, and what is in it.
+
+    ``files`` are relative names, sorted, with sizes in bytes. ``bundle`` is its name and version.
+    """
 
     folder: Path
     files: tuple[tuple[str, int], ...]
@@ -29,7 +35,7 @@ class Staged(NamedTuple):
     bundle: str
 
     def listing(self) -> list[str]:
-        """One line a file with its size, then the size packed and the limit; all in bytes."""
+        """Return one line a file with its size, then the size packed and the limit, in bytes."""
         lines = [f"{size:>10,}  {name}" for name, size in self.files]
         return [*lines, f"{self.packed_bytes:>10,}  packed, of {LIMIT_BYTES:,} allowed"]
 
@@ -38,7 +44,7 @@ def stage(
     *,
     bundle: Path,
     serve_dir: Path,
-    sovereign_dir: Path,
+    vendor: Path,
     serve_lock: Path,
     templates: Path,
     base_image: str,
@@ -46,22 +52,40 @@ def stage(
 ) -> Staged:
     """Write the folder ``out`` anew and return what is in it; the same inputs give the same files.
 
-    ``templates`` holds ``Dockerfile`` and ``sotaignore``. Raises ValueError in one line when the base image has no
-    digest or the lock has an entry without a hash, DeployError when the bundle was changed after it was sealed.
+    ``vendor`` holds the wheel that the lock names, ``templates`` holds ``Dockerfile`` and
+    ``sotaignore``. Raises ValueError in one line when the base image has no digest, the lock has
+    an entry without a hash or does not name the library, or the wheel is not there; DeployError
+    when the bundle was changed after it was sealed.
     """
     if not DIGEST.fullmatch(base_image):
         raise ValueError(
             f"base_image is {base_image!r}: an image with a digest is needed, such as "
-            "registry.example.eu/python:3.12-slim@sha256:<64 hex digits>; set [deploy] base_image in config.toml"
+            "registry.example.eu/python:3.12-slim@sha256:<64 hex digits>; "
+            "set [deploy] base_image in config.toml"
         )
-    manifest = _whole(bundle)
+    manifest, wheel = _whole(bundle), locked_wheel(vendor, serve_lock)
     if out.exists():
         shutil.rmtree(out)
     app = out / "app"
-    copy_code(serve_dir, sovereign_dir, app)
+    _copy_tree(serve_dir, app / "serve", _code_files(serve_dir))
+    _copy_tree(vendor, app / WHEELS, [wheel])
     _copy_tree(bundle, app / "bundle", [bundle / name for name in (*manifest.files, "bundle.json")])
     _write_top(out, templates, base_image, serve_lock, manifest)
     return _describe(out, f"{manifest.name} {manifest.version}")
+
+
+def locked_wheel(vendor: Path, lock: Path) -> Path:
+    """Return the wheel in ``vendor`` that ``lock`` names by hash, or raise ValueError."""
+    pin = library_pin(lock.read_text(encoding="utf-8"))
+    if pin is None:
+        raise ValueError(f"{lock.name} does not name {DISTRIBUTION} once: run `make lock`")
+    for path in sorted(vendor.glob("*.whl")):
+        if sha256_of(path) in pin.hashes:
+            return path
+    raise ValueError(
+        f"{vendor.name}/ holds no wheel of {DISTRIBUTION} {pin.version} with the hash in "
+        f"{lock.name}: restore it from version control, or run `make upgrade`"
+    )
 
 
 def _whole(bundle: Path) -> Manifest:
@@ -73,30 +97,6 @@ def _whole(bundle: Path) -> Manifest:
         raise DeployError(str(error)) from None
 
 
-def copy_code(serve_dir: Path, sovereign_dir: Path, out: Path) -> None:
-    """Copy the service into ``out/serve``, and the parts of ``sovereign`` that it needs into ``out/lib``."""
-    _copy_tree(serve_dir, out / "serve", _code_files(serve_dir))
-    _copy_tree(sovereign_dir.parent, out / "lib", sovereign_closure(serve_dir, sovereign_dir))
-
-
-def sovereign_closure(serve_dir: Path, sovereign_dir: Path) -> list[Path]:
-    """Files of the ``sovereign`` package that the service needs: what it imports, and what that imports."""
-    found: set[Path] = set()
-    waiting = list(_code_files(serve_dir))
-    while waiting:
-        path = waiting.pop()
-        if path.suffix != ".py":
-            continue
-        new = {
-            file
-            for name in _imports(path, sovereign_dir)
-            for file in _module_files(name, sovereign_dir)
-        } - found
-        found |= new
-        waiting.extend(new)
-    return sorted(found)
-
-
 def _code_files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         hidden = any(
@@ -104,42 +104,6 @@ def _code_files(folder: Path) -> Iterator[Path]:
         )
         if path.is_file() and not hidden and path.suffix in SUFFIXES:
             yield path
-
-
-def _imports(path: Path, sovereign_dir: Path) -> Iterator[str]:
-    """Dotted names that ``path`` may import, at any depth of its code; relative imports are made absolute."""
-    inside = path.is_relative_to(sovereign_dir)
-    package = (sovereign_dir.name, *path.parent.relative_to(sovereign_dir).parts) if inside else ()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parents = package[: len(package) - node.level + 1] if node.level else ()
-            base = ".".join((*parents, node.module) if node.module else parents)
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def _module_files(name: str, sovereign_dir: Path) -> Iterator[Path]:
-    """Files of a dotted module below ``sovereign``: itself, the packages above it, and a package's data files."""
-    top, *rest = name.split(".")
-    if top != sovereign_dir.name:
-        return
-    folders = [sovereign_dir.joinpath(*rest[:depth]) for depth in range(len(rest) + 1)]
-    for folder in folders:
-        if (folder / "__init__.py").is_file():
-            yield from (path for path in _code_files(folder) if _belongs(path, folder))
-    module = folders[-1].with_suffix(".py")
-    if rest and module.is_file():
-        yield module
-
-
-def _belongs(path: Path, package: Path) -> bool:
-    """Whether ``path`` comes along whenever ``package`` is imported: its ``__init__`` and its data files."""
-    nearest = next(
-        parent for parent in path.parents if parent == package or (parent / "__init__.py").is_file()
-    )
-    return nearest == package and (path.name == "__init__.py" or path.suffix != ".py")
 
 
 def _copy_tree(source: Path, target: Path, files: Iterable[Path]) -> None:

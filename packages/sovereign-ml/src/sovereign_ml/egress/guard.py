@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any
 
 VARIABLE = "SOVEREIGN_EGRESS"
-"""Carries the allow-list to child processes as JSON; ``sovereign/boot/sitecustomize.py`` reads it."""
+"""Carries the allow-list to child processes as JSON; ``egress/boot/sitecustomize.py`` reads it."""
 
 _LOOK_UPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
 _WATCHED = _LOOK_UPS | {"socket.connect", "socket.sendto", "socket.sendmsg"}

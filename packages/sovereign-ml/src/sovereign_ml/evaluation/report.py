@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sovereign_ml.config.tables import EvaluateSettings, ScoreSettings
+from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
-from sovereign_ml.decisions.policy import Policy
 from sovereign_ml.evaluation import metrics, proxies
 from sovereign_ml.model.explain import Explainer
 from sovereign_ml.model.scorecard import Floats, Scorecard
@@ -197,7 +197,7 @@ def explanations(
     inputs: pd.DataFrame,
     *,
     contract: FeatureContract,
-    policy: Policy,
+    policy: DecisionPolicy,
     seed: int,
 ) -> dict[str, Any]:
     """Return how faithful and how helpful the explanations are.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Difference:
+class FeatureDifference:
     """One value that the service would see and the training set would not. The customer is a pseudonym."""
 
     customer_id: str
@@ -33,7 +33,7 @@ class Parity:
     as_of: str
     customers: int
     features: tuple[str, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[FeatureDifference, ...]
 
     def differing(self, feature: str) -> int:
         """Customers whose ``feature`` differs."""
@@ -53,7 +53,7 @@ def compare(folder: Path, stores: FeatureStores, features: Sequence[str]) -> Par
         store = feast.open_store(folder, stores)
         offline, online = _offline(store, customers, current), _online(store, customers)
     differences = [
-        Difference(customer, name, before, after)
+        FeatureDifference(customer, name, before, after)
         for name in features
         for customer, before, after in zip(
             customers, _values(offline[name]), _values(online[name]), strict=True

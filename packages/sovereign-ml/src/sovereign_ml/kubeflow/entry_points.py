@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sovereign_ml.config import settings as configuration
 from sovereign_ml.data_subjects import bucket_sync
+from sovereign_ml.data_subjects.bucket_sync import GovernanceCopy
 from sovereign_ml.egress import allow_list
 from sovereign_ml.pipeline import flow, source
 from sovereign_ml.project import load_project
@@ -19,13 +20,19 @@ def run_step(verb: str, inputs: dict[str, str], output: str) -> None:
         settings = configuration.load()
         project = load_project(settings.root)
         if verb in bucket_sync.READERS:
-            bucket_sync.take(settings)
+            GovernanceCopy(
+                project=settings.project.name,
+                versions=settings.data_versions,
+                suppression=settings.suppression,
+                source=settings.path("source"),
+            ).fetch()
         step = project.step(verb)
         paths = [
             source.refresh(settings) if noun == "source" else Path(inputs[noun])
             for noun in step.reads
         ]
-        flow.call(step, settings, project, paths, Path(output))
+        known = flow.provided(settings, project)
+        flow.call(project.function(step), known, paths, Path(output))
 
 
 def fetch(version: str, output: str) -> None:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.tables import PipelineSettings, TrainSettings
 
 METRIC = "log_loss"
 
 
-def experiment(settings: Settings, version: str) -> dict[str, Any]:
-    """A Katib experiment over ``[train] regularisation`` on the features stored under the DVC hash ``version``."""
-    values = [f"{c:g}" for c in settings.train.regularisation]
+def experiment(
+    project: str, train: TrainSettings, config: PipelineSettings, version: str
+) -> dict[str, Any]:
+    """Return a Katib experiment over ``[train] regularisation``.
+
+    It runs on the features stored under the DVC hash ``version``.
+    """
+    values = [f"{c:g}" for c in train.regularisation]
     return {
         "apiVersion": "kubeflow.org/v1beta1",
         "kind": "Experiment",
         "metadata": {
-            "name": f"{settings.project.name}-regularisation",
-            "namespace": settings.pipeline.namespace,
+            "name": f"{project}-regularisation",
+            "namespace": config.namespace,
         },
         "spec": {
             "objective": {"type": "minimize", "objectiveMetricName": METRIC},
@@ -34,28 +39,27 @@ def experiment(settings: Settings, version: str) -> dict[str, Any]:
                 "trialParameters": [
                     {"name": "c", "reference": "c", "description": "inverse strength C"}
                 ],
-                "trialSpec": _job(settings, version),
+                "trialSpec": _job(config, version),
             },
         },
     }
 
 
-def _job(settings: Settings, version: str) -> dict[str, Any]:
-    given = settings.pipeline
+def _job(config: PipelineSettings, version: str) -> dict[str, Any]:
     trial = {
         "name": "trial",
-        "image": given.image,
+        "image": config.image,
         "command": ["churn", "trial", "--c", "${trialParameters.c}", "--features-version", version],
-        "envFrom": [{"configMapRef": {"name": given.config_map}}],
+        "envFrom": [{"configMapRef": {"name": config.config_map}}],
         "env": [
-            _secret(given.secret, name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+            _secret(config.secret, name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         ],
-        "resources": {"limits": {"cpu": given.cpu, "memory": given.memory}},
+        "resources": {"limits": {"cpu": config.cpu, "memory": config.memory}},
     }
     pod = {"restartPolicy": "Never", "containers": [trial]}
     template = {"metadata": {"annotations": {"sidecar.istio.io/inject": "false"}}, "spec": pod}
-    deadline = given.timeout_minutes * 60
-    spec = {"backoffLimit": given.retries, "activeDeadlineSeconds": deadline, "template": template}
+    deadline = config.timeout_minutes * 60
+    spec = {"backoffLimit": config.retries, "activeDeadlineSeconds": deadline, "template": template}
     return {"apiVersion": "batch/v1", "kind": "Job", "spec": spec}
 
 

@@ -9,35 +9,47 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.config.settings import Settings, pass_on
+from sovereign_ml.config.settings import pass_on
+from sovereign_ml.config.tables import PipelineSettings, ProjectSettings
 from sovereign_ml.errors import Refused
 from sovereign_ml.kubeflow.tasks import Tasks
 from sovereign_ml.project import Project
 
 
-def pipeline_of(project: Project, settings: Settings, kind: str, *, on_cluster: bool) -> Any:
+def pipeline_of(
+    project: Project,
+    about: ProjectSettings,
+    config: PipelineSettings,
+    kind: str,
+    *,
+    on_cluster: bool,
+) -> Any:
     """Return the kfp pipeline ``kind`` that ``pipeline.py`` of the project defines."""
-    tasks = Tasks(project, settings.project, settings.pipeline, on_cluster=on_cluster)
+    tasks = Tasks(project, about, config, on_cluster=on_cluster)
     return project.module("pipeline").PIPELINES[kind](tasks)
 
 
-def compile_to(path: Path, project: Project, settings: Settings) -> None:
+def compile_to(
+    path: Path, project: Project, about: ProjectSettings, config: PipelineSettings
+) -> None:
     """Write the whole flow as YAML for Kubeflow Pipelines v2."""
     from kfp import compiler
 
-    flow = pipeline_of(project, settings, "flow", on_cluster=False)
+    flow = pipeline_of(project, about, config, "flow", on_cluster=False)
     compiler.Compiler().compile(flow, str(path))
 
 
-def run_locally(project: Project, settings: Settings) -> dict[str, Path]:
+def run_locally(
+    root: Path, project: Project, about: ProjectSettings, config: PipelineSettings
+) -> dict[str, Path]:
     """Run the whole flow under ``SubprocessRunner``; return each artifact's folder.
 
     Raises Refused with the task's own line if one fails.
     """
     from kfp import local
 
-    pass_on(root=str(settings.root))
-    where = settings.root / ".churn" / "pipeline"
+    pass_on(root=str(root))
+    where = root / ".churn" / "pipeline"
     shutil.rmtree(where, ignore_errors=True)
     where.mkdir(parents=True)
     with _quiet(where / "log.txt"):
@@ -46,7 +58,7 @@ def run_locally(project: Project, settings: Settings) -> dict[str, Path]:
             pipeline_root=str(where),
             raise_on_error=False,
         )
-        pipeline_of(project, settings, "flow", on_cluster=False)()
+        pipeline_of(project, about, config, "flow", on_cluster=False)()
     artifacts = {}
     for step in project.steps:
         path = _artifact(where, step.verb, step.writes)

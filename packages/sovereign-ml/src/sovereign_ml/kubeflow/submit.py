@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import subprocess
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from pydantic import SecretStr
 
-from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.connections import DataVersions
+from sovereign_ml.config.tables import PipelineSettings, ProjectSettings
 from sovereign_ml.data_subjects.stores import s3_versions
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.kubeflow.local_runner import pipeline_of
@@ -27,45 +30,66 @@ INSTALLS = re.compile(
 )
 
 
-def submit(project: Project, settings: Settings, revision: str, output: Path) -> str:
-    """Run the whole flow on the data version of a git revision; return the run's id."""
-    commit, version = (
-        _commit(settings, revision),
-        dvc.pinned(settings.root, revision, str(settings.paths.raw)),
-    )
-    _need_stored(settings, version, "raw")
-    package = compile_checked(project, settings, "train-pinned", output)
-    with _kubeflow(settings) as client:
+@dataclass(frozen=True)
+class Cluster:
+    """Kubeflow Pipelines as ``[pipeline]`` names it, and the data versions that its runs read."""
+
+    about: ProjectSettings
+    config: PipelineSettings
+    versions: DataVersions
+    tracking_uri: str
+    token: SecretStr | None = field(default=None, repr=False)
+
+    @property
+    def hosts(self) -> set[str | None]:
+        """Return the hosts of config.toml that a pipeline may name."""
+        addresses = (self.versions.storage.endpoint, self.tracking_uri, self.config.host)
+        return {urlsplit(address).hostname for address in addresses if address}
+
+    @property
+    def pipeline_root(self) -> str:
+        """Return where tasks store outputs: in our bucket, which erasure and retention reach."""
+        return self.versions.storage.address(s3_versions.tasks(self.about.name).rstrip("/"))
+
+
+def submit(project: Project, cluster: Cluster, raw: Path, revision: str, output: Path) -> str:
+    """Run the whole flow on the version of ``raw`` of a git revision; return the run's id."""
+    root, name = cluster.versions.root, cluster.about.name
+    commit, version = _commit(root, revision), dvc.pinned(root, revision, str(raw))
+    _need_stored(cluster.versions, version, "raw")
+    package = compile_checked(project, cluster, "train-pinned", output)
+    with _kubeflow(cluster.config.host, cluster.token) as client:
         run = client.create_run_from_pipeline_package(
             str(package),
             arguments={"version": version, "revision": commit},
-            run_name=f"{settings.project.name} {commit[:12]}",
-            experiment_name=settings.project.name,
-            namespace=settings.pipeline.namespace,
-            pipeline_root=_artifacts(settings),
+            run_name=f"{name} {commit[:12]}",
+            experiment_name=name,
+            namespace=cluster.config.namespace,
+            pipeline_root=cluster.pipeline_root,
         )
     return str(run.run_id)
 
 
-def schedule(project: Project, settings: Settings, revision: str, output: Path) -> list[str]:
-    """Make or replace the recurring runs of ``[pipeline]``; return their names. An empty schedule ends its run."""
-    commit, bundle = (
-        _commit(settings, revision),
-        dvc.pinned(settings.root, revision, str(settings.paths.bundle)),
-    )
-    _need_stored(settings, bundle, "bundle")
+def schedule(
+    project: Project, cluster: Cluster, bundle: Path, revision: str, output: Path
+) -> list[str]:
+    """Make or replace the recurring runs of ``[pipeline]``; return their names.
+
+    Scoring uses the version of ``bundle`` of a git revision. An empty schedule ends its run.
+    """
+    root, config = cluster.versions.root, cluster.config
+    commit, bundle_version = _commit(root, revision), dvc.pinned(root, revision, str(bundle))
+    _need_stored(cluster.versions, bundle_version, "bundle")
     wanted: dict[str, tuple[str, str]] = {
-        "train": (settings.pipeline.train_schedule, ""),
-        "score": (settings.pipeline.score_schedule, bundle),
-        "retain": (settings.pipeline.retain_schedule, ""),
+        "train": (config.train_schedule, ""),
+        "score": (config.score_schedule, bundle_version),
+        "retain": (config.retain_schedule, ""),
     }
     done = []
-    with _kubeflow(settings) as client:
-        experiment = client.create_experiment(
-            settings.project.name, namespace=settings.pipeline.namespace
-        )
+    with _kubeflow(config.host, cluster.token) as client:
+        experiment = client.create_experiment(cluster.about.name, namespace=config.namespace)
         for kind, (cron, version) in wanted.items():
-            name = f"{settings.project.name}-{kind}"
+            name = f"{cluster.about.name}-{kind}"
             _end(client, experiment.experiment_id, name)
             if cron:
                 client.create_recurring_run(
@@ -75,22 +99,26 @@ def schedule(project: Project, settings: Settings, revision: str, output: Path) 
                     max_concurrency=1,
                     no_catchup=True,
                     params={"version": version, "revision": commit},
-                    pipeline_package_path=str(compile_checked(project, settings, kind, output)),
-                    pipeline_root=_artifacts(settings),
+                    pipeline_package_path=str(compile_checked(project, cluster, kind, output)),
+                    pipeline_root=cluster.pipeline_root,
                 )
                 done.append(f"{name} ({cron})")
     return done
 
 
-def compile_checked(project: Project, settings: Settings, kind: str, output: Path) -> Path:
-    """Compile a pipeline of the project to ``output/<name>-<kind>.yaml``. Raises Refused with every reason why it may not run."""
+def compile_checked(project: Project, cluster: Cluster, kind: str, output: Path) -> Path:
+    """Compile a pipeline of the project to ``output/<name>-<kind>.yaml``.
+
+    Raises Refused with every reason why it may not run.
+    """
     from kfp import compiler
 
-    path = output / f"{settings.project.name}-{kind}.yaml"
+    path = output / f"{cluster.about.name}-{kind}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    pipeline = pipeline_of(project, settings, kind, on_cluster=True)
+    pipeline = pipeline_of(project, cluster.about, cluster.config, kind, on_cluster=True)
     compiler.Compiler().compile(pipeline, str(path))
-    if problems := check(path.read_text(encoding="utf-8"), settings):
+    text = path.read_text(encoding="utf-8")
+    if problems := check(text, cluster.config.image, cluster.hosts):
         path.unlink()
         raise Refused(
             "The compiled pipeline may not run:\n" + "\n".join(f"  - {line}" for line in problems)
@@ -98,11 +126,15 @@ def compile_checked(project: Project, settings: Settings, kind: str, output: Pat
     return path
 
 
-def check(text: str, settings: Settings) -> list[str]:
-    """Why this compiled pipeline may not run: schema, images without digest, installs at run time, unknown hosts."""
+def check(text: str, image: str, allowed: Collection[str | None]) -> list[str]:
+    """Return why this compiled pipeline may not run.
+
+    Reasons are the schema, images without digest or from another registry than that of ``image``,
+    installs at run time, and hosts that are not ``allowed``.
+    """
     documents = list(yaml.safe_load_all(text))
     problems = _against_schema(documents[0])
-    registry, allowed = settings.pipeline.image.partition("/")[0], _hosts(settings)
+    registry = image.partition("/")[0]
     for where, value in _strings(documents):
         if where[-1] == "image":
             if not DIGEST.fullmatch(value):
@@ -143,21 +175,11 @@ def _strings(node: Any, where: tuple[str, ...] = ("",)) -> Iterator[tuple[tuple[
             yield from _strings(value, where)
 
 
-def _hosts(settings: Settings) -> set[str | None]:
-    ours = (settings.s3.endpoint, settings.profile.tracking_uri, settings.pipeline.host)
-    return {urlsplit(address).hostname for address in ours if address}
-
-
-def _artifacts(settings: Settings) -> str:
-    """Where tasks keep what they hand on: in our bucket, where erasure and retention reach it."""
-    return settings.storage.address(s3_versions.tasks(settings).rstrip("/"))
-
-
-def _commit(settings: Settings, revision: str) -> str:
+def _commit(root: Path, revision: str) -> str:
     command = [
         "git",
         "-C",
-        str(settings.root),
+        str(root),
         "rev-parse",
         "--verify",
         "--quiet",
@@ -171,10 +193,11 @@ def _commit(settings: Settings, revision: str) -> str:
     return done.stdout.strip()
 
 
-def _need_stored(settings: Settings, version: str, noun: str) -> None:
-    if not dvc.stored(settings.storage, version):
+def _need_stored(versions: DataVersions, version: str, noun: str) -> None:
+    if not dvc.stored(versions.storage, version):
         raise Refused(
-            f"The DVC remote does not have {noun} {version}: `churn push --profile {settings.profile_name}`."
+            f"The DVC remote does not have {noun} {version}: "
+            f"`churn push --profile {versions.profile}`."
         )
 
 
@@ -186,18 +209,16 @@ def _end(client: Any, experiment: str, name: str) -> None:
 
 
 @contextmanager
-def _kubeflow(settings: Settings) -> Iterator[Any]:
-    """The client; one line when the server refuses or does not answer."""
+def _kubeflow(host: str, secret: SecretStr | None) -> Iterator[Any]:
+    """Give the client. Raises Misuse when the server refuses or does not answer."""
     import kfp
     import kfp_server_api
     import urllib3
 
-    host = settings.pipeline.host
     if not host:
         raise Misuse(
             "No Kubeflow Pipelines: set [pipeline] host in config.toml, or run `churn pipeline` here."
         )
-    secret = settings.secrets.kubeflow_token
     token = secret.get_secret_value() if secret else None
     _knock(host, token)
     try:

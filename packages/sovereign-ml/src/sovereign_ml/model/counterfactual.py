@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
-from sovereign_ml.decisions.policy import Policy
 from sovereign_ml.model.feasible_changes import Move, Moves, Row, Value, missing
 from sovereign_ml.model.pareto import EXACT, Search, Way
 from sovereign_ml.model.scorecard import Scorecard, sigmoid
@@ -52,7 +52,7 @@ Step = tuple[float, dict[str, Value], tuple[str, ...]]
 class Finder:
     """Finds counterfactuals for one model, contract and policy."""
 
-    def __init__(self, model: Scorecard, contract: FeatureContract, policy: Policy) -> None:
+    def __init__(self, model: Scorecard, contract: FeatureContract, policy: DecisionPolicy) -> None:
         self._model = model
         self._policy = policy
         self._moves = Moves(model, contract)

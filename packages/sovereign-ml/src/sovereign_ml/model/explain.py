@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
-from sovereign_ml.decisions.policy import Policy
 from sovereign_ml.model import wording
 from sovereign_ml.model.counterfactual import Counterfactual, Finder
 from sovereign_ml.model.feasible_changes import Row, Value, missing
@@ -78,14 +78,14 @@ class ModelInWords(_Frozen):
 class Explainer:
     """Explains the scores of one bundle's model, contract and policy."""
 
-    def __init__(self, model: Scorecard, contract: FeatureContract, policy: Policy) -> None:
+    def __init__(self, model: Scorecard, contract: FeatureContract, policy: DecisionPolicy) -> None:
         self._model = model
         self._policy = policy
         self._finder = Finder(model, contract, policy)
         self._specs = {spec.name: spec for spec in contract.features}
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> DecisionPolicy:
         """Bands and what they lead to."""
         return self._policy
 
@@ -146,7 +146,9 @@ def reason_codes(contributions: Floats, k: int = 3) -> NDArray[np.intp]:
     return top * len(_EFFECTS) + sign
 
 
-def describe_model(model: Scorecard, contract: FeatureContract, policy: Policy) -> ModelInWords:
+def describe_model(
+    model: Scorecard, contract: FeatureContract, policy: DecisionPolicy
+) -> ModelInWords:
     """The scorecard in words: for the card, the notice of Articles 13(2)(f) and 14(2)(g), and the reviewer."""
     features = []
     for part in model.parts:
@@ -172,7 +174,7 @@ def describe_model(model: Scorecard, contract: FeatureContract, policy: Policy) 
     )
 
 
-def _thresholds(policy: Policy) -> str:
+def _thresholds(policy: DecisionPolicy) -> str:
     starts = (0.0, *policy.thresholds)
     ends = [f"{name} from {start:g}" for name, start in zip(policy.names, starts, strict=True)]
     return (

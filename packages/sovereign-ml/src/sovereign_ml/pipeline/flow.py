@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse
-from sovereign_ml.project import Project, Step
+from sovereign_ml.project import Project
+
+Provided = Mapping[type, Callable[[], Any]]
+"""What steps may ask for: types, each with a function that makes the value."""
 
 
 def run_step(verb: str, settings: Settings, project: Project) -> dict[str, Any]:
@@ -19,38 +22,40 @@ def run_step(verb: str, settings: Settings, project: Project) -> dict[str, Any]:
     step = project.step(verb)
     start = time.perf_counter()
     inputs = [settings.path(noun) for noun in step.reads]
-    call(step, settings, project, inputs, settings.path(step.writes))
+    output = settings.path(step.writes)
+    call(project.function(step), provided(settings, project), inputs, output)
     seconds = round(time.perf_counter() - start, 1)
-    result = {**summary(settings, step), "seconds": seconds, "finished": time.time()}
+    result = {**summary(output), "seconds": seconds, "finished": time.time()}
     remember(settings.root, verb, result)
     return result
 
 
 def call(
-    step: Step, settings: Settings, project: Project, inputs: Sequence[Path], output: Path
+    function: Callable[..., None], known: Provided, inputs: Sequence[Path], output: Path
 ) -> None:
-    """Call the function of ``step`` with paths, and what its keyword-only parameters name by their type.
+    """Call the function of a step with paths, and with what its keyword-only parameters ask for.
 
     A step that takes ``config: TrainSettings`` gets the table ``[train]`` of config.toml.
     """
-    function = project.function(step)
-    function(*inputs, output, **arguments(function, settings, project))
+    function(*inputs, output, **arguments(function, known))
 
 
-def arguments(
-    function: Callable[..., None], settings: Settings, project: Project
-) -> dict[str, Any]:
+def arguments(function: Callable[..., None], known: Provided) -> dict[str, Any]:
     """Return the keyword-only arguments of ``function`` by their annotated type.
 
     Raises Misuse that names a type that the library does not provide.
     """
-    known = provided(settings, project)
-    hints = get_type_hints(function)
+    try:
+        hints = get_type_hints(function)
+    except NameError as error:  # such as a type that is imported under TYPE_CHECKING only
+        raise Misuse(
+            f"The types of {function.__name__}(): {error}. A step imports the types it asks for."
+        ) from None
     values = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
-        kind = hints.get(name)
+        kind: Any = hints.get(name)
         if kind not in known:
             names = ", ".join(sorted(known_kind.__name__ for known_kind in known))
             raise Misuse(
@@ -61,14 +66,8 @@ def arguments(
     return values
 
 
-def provided(settings: Settings, project: Project) -> dict[type, Callable[[], Any]]:
-    """Return what a step may ask for: tables of config.toml, connections, and the guarded parts of the flow."""
-    from sovereign_ml.pipeline.batch_scoring import ScoringGate
-    from sovereign_ml.pipeline.card_builder import CardBuilder
-    from sovereign_ml.pipeline.intake import Intake
-    from sovereign_ml.pipeline.lineage import Lineage
-    from sovereign_ml.pipeline.registration import Registration
-
+def provided(settings: Settings, project: Project) -> Provided:
+    """Return what a step may ask for: tables of config.toml, connections, guarded parts."""
     tables = {type(value): value for _, value in settings if _is_table(value)}
     connections = {
         type(value): value
@@ -81,8 +80,29 @@ def provided(settings: Settings, project: Project) -> dict[type, Callable[[], An
         )
     }
     values: dict[type, Any] = {**tables, **connections, Project: project}
-    parts: dict[type, Callable[[], Any]] = {
-        Intake: lambda: Intake(settings),
+    return {kind: _constant(value) for kind, value in values.items()} | _parts(settings, project)
+
+
+def _parts(settings: Settings, project: Project) -> dict[type, Callable[[], Any]]:
+    from sovereign_ml.pipeline.batch_scoring import ScoringGate
+    from sovereign_ml.pipeline.card_builder import CardBuilder
+    from sovereign_ml.pipeline.input_tables import Gates
+    from sovereign_ml.pipeline.intake import Intake
+    from sovereign_ml.pipeline.lineage import Lineage
+    from sovereign_ml.pipeline.registration import Registration
+    from sovereign_ml.pipeline.source import input_files
+
+    return {
+        Intake: lambda: Intake(
+            files=input_files(settings),
+            gates=Gates(
+                raw=settings.path("raw"),
+                versions=settings.data_versions,
+                suppression=settings.suppression,
+                log=settings.log_location,
+                asks_consent=settings.data.asks_consent,
+            ),
+        ),
         Lineage: lambda: Lineage(settings.root),
         CardBuilder: lambda: CardBuilder(settings, project),
         Registration: lambda: Registration(
@@ -95,7 +115,6 @@ def provided(settings: Settings, project: Project) -> dict[type, Callable[[], An
         ),
         ScoringGate: lambda: ScoringGate(settings.data.asks_consent, settings.log_location),
     }
-    return {kind: _constant(value) for kind, value in values.items()} | parts
 
 
 def _is_table(value: object) -> bool:
@@ -106,9 +125,9 @@ def _constant(value: Any) -> Callable[[], Any]:
     return lambda: value
 
 
-def summary(settings: Settings, step: Step) -> dict[str, Any]:
-    """Return what ``step`` wrote about itself; empty if it has not run."""
-    path = settings.path(step.writes) / "summary.json"
+def summary(artifact: Path) -> dict[str, Any]:
+    """Return what a step wrote about its artifact; empty if it has not run."""
+    path = artifact / "summary.json"
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return content
 

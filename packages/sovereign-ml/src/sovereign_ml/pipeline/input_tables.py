@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.connections import DataVersions, LogLocation, SuppressionFiles
 from sovereign_ml.errors import Refused
 from sovereign_ml.privacy import corrections, objections, suppression
 from sovereign_ml.pseudonyms import pseudonyms
@@ -15,7 +15,7 @@ from sovereign_ml.storage import duckdb as db
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["REASONS", "Counts", "InputTables"]
+__all__ = ["REASONS", "Counts", "Gates", "InputTables"]
 
 REASONS = {
     "no_customer_id": "customer_id IS NULL OR trim(customer_id) = ''",
@@ -51,13 +51,31 @@ class Counts:
         return f"{self.read:,} read = {self.kept:,} kept + {aside:,} set aside ({words or 'none'})"
 
 
+@dataclass(frozen=True)
+class Gates:
+    """What decides about people in the input: corrections, suppression list, objections, consent.
+
+    ``raw`` is the artifact of step 1 as it was before, with the corrections so far.
+    """
+
+    raw: Path
+    versions: DataVersions
+    suppression: SuppressionFiles
+    log: LogLocation
+    asks_consent: bool
+
+    def keys(self) -> tuple[bytes, ...]:
+        """Return the keys of the pseudonyms, the one in use first."""
+        return self.suppression.keys()
+
+
 class InputTables:
     """The mapped input. The marks decide which rows :meth:`set_aside` keeps out."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, pinned: dict[str, Any], settings: Settings
+        self, connection: duckdb.DuckDBPyConnection, pinned: dict[str, Any], gates: Gates
     ) -> None:
-        self._connection, self._pinned, self._settings = connection, pinned, settings
+        self._connection, self._pinned, self._gates = connection, pinned, gates
 
     @property
     def kind(self) -> str:
@@ -68,30 +86,30 @@ class InputTables:
         """Apply the corrections that people asked for (GDPR Art. 16), and carry them into ``folder``."""
         corrections.apply(
             self._connection,
-            self._settings.path("raw"),
-            self._settings.data_versions,
-            self._settings.pseudonym_keys(),
+            self._gates.raw,
+            self._gates.versions,
+            self._gates.keys(),
             self._pinned,
             folder,
         )
 
     def mark_erased_and_expired(self) -> None:
         """Mark erased people (Art. 17) and purchases past their retention period (Art. 5(1)(e))."""
-        suppression.mark(self._connection, self._settings.suppression)
+        suppression.mark(self._connection, self._gates.suppression)
 
     def mark_objectors(self) -> None:
         """Mark people who objected through the service (Art. 21(3)); the customers table names the others."""
         objections.mark(
             self._connection,
-            self._settings.log_location,
-            self._settings.pseudonym_keys(),
+            self._gates.log,
+            self._gates.keys(),
             self._pinned,
         )
 
     def set_aside(self) -> Counts:
         """Decide about every row, and give a pseudonym to everyone who stays. Raises Refused if no row is left."""
-        counts = _set_aside(self._connection, consent_needed=self._settings.data.asks_consent)
-        _names(self._connection, self._settings.pseudonym_key())
+        counts = _set_aside(self._connection, consent_needed=self._gates.asks_consent)
+        _names(self._connection, self._gates.keys()[0])
         return counts
 
     def write(self, folder: Path) -> None:
@@ -100,7 +118,7 @@ class InputTables:
 
     def erased_in(self, folder: Path) -> int:
         """Count erased people in what was written: from the output, not from the intent."""
-        return _erased_found(self._connection, folder, self._settings.pseudonym_key())
+        return _erased_found(self._connection, folder, self._gates.keys()[0])
 
 
 def _set_aside(connection: duckdb.DuckDBPyConnection, *, consent_needed: bool) -> Counts:

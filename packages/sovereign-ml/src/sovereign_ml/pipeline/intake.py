@@ -5,13 +5,15 @@ The tables live in an in-memory DuckDB: ``mapped`` (purchases) and ``people`` (c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.tables import DataSettings
 from sovereign_ml.errors import Misuse
-from sovereign_ml.pipeline.input_tables import InputTables
-from sovereign_ml.pipeline.source import SYNTHETIC, here
+from sovereign_ml.pipeline.input_tables import Gates, InputTables
+from sovereign_ml.pipeline.source import SYNTHETIC, InputFiles
 from sovereign_ml.privacy import suppression
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage.artifacts import read_json
@@ -22,36 +24,37 @@ if TYPE_CHECKING:
 __all__ = ["Intake"]
 
 
+@dataclass(frozen=True)
 class Intake:
-    """Reads the input that ``data/source.json`` names, by the mapping of ``[data]`` in config.toml."""
+    """Reads the input that ``data/source.json`` names, by the mapping of ``[data]``."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    files: InputFiles
+    gates: Gates
 
     @property
     def lawful_basis(self) -> str:
         """Return ``consent`` where the customers table has such a column, else the basis that config.toml names."""
-        return "consent" if self._settings.data.asks_consent else self._settings.data.lawful_basis
+        config = self.files.config
+        return "consent" if config.asks_consent else config.lawful_basis
 
     def read(self, source: Path) -> InputTables:
         """Load and map the input named in the file ``source``.
 
         Raises Misuse for input that cannot be read or mapped, and where the pseudonym key is not the one in use.
         """
-        suppression.check_key(self._settings.suppression)
+        suppression.check_key(self.gates.suppression)
         connection = db.connect()
         connection.execute("SET TimeZone = 'UTC'")
         pinned = read_json(source)
-        _load(connection, pinned, self._settings)
-        _customers(connection, self._settings)
-        _transactions(connection, self._settings)
-        return InputTables(connection, pinned, self._settings)
+        _load(connection, pinned, self.files)
+        _customers(connection, self.files.config)
+        _transactions(connection, self.files.config)
+        return InputTables(connection, pinned, self.gates)
 
 
-def _load(
-    connection: duckdb.DuckDBPyConnection, pinned: dict[str, Any], settings: Settings
-) -> None:
-    if not settings.data.asks_consent and not settings.data.lawful_basis:
+def _load(connection: duckdb.DuckDBPyConnection, pinned: dict[str, Any], files: InputFiles) -> None:
+    config = files.config
+    if not config.asks_consent and not config.lawful_basis:
         raise Misuse(
             "No customers table with a consent column: config.toml must name lawful_basis under [data] "
             "(contract, legal_obligation, legitimate_interests, public_task), and the card will say so."
@@ -59,7 +62,7 @@ def _load(
     if pinned["kind"] == SYNTHETIC:
         from sovereign_ml.pipeline.demo_shop import make
 
-        shop = make(settings.data.synthetic)
+        shop = make(config.synthetic)
         connection.register("shop_transactions", shop.transactions)
         connection.register("shop_customers", shop.customers)
         connection.execute("CREATE TABLE source_transactions AS FROM shop_transactions")
@@ -67,10 +70,8 @@ def _load(
         return
     for table in ("transactions", "customers"):
         if table in pinned:
-            mapping = (
-                settings.data.columns if table == "transactions" else settings.data.customer_columns
-            )
-            with here(settings, pinned[table]["path"]) as path:
+            mapping = config.columns if table == "transactions" else config.customer_columns
+            with files.local_copy(pinned[table]["path"]) as path:
                 db.load_file(connection, f"source_{table}", path, text=[mapping.customer_id])
 
 
@@ -86,17 +87,17 @@ def _check_mapping(
             )
 
 
-def _customers(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+def _customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> None:
     """Table ``people``: one row a customer with gates and groups; empty when there is no customers table."""
-    mapping = {k: v for k, v in settings.data.customer_columns.model_dump().items() if v}
-    if not settings.data.customers:
+    mapping = {k: v for k, v in config.customer_columns.model_dump().items() if v}
+    if not config.customers:
         connection.execute(
             "CREATE TABLE people (customer_id VARCHAR, consent BOOLEAN, objected_at TIMESTAMPTZ, "
             "birth_year INTEGER, country VARCHAR, objected BOOLEAN, erased BOOLEAN)"
         )
         return
     _check_mapping(connection, "source_customers", "data.customer_columns", mapping)
-    db.set_zone(connection, settings.data.timezone)
+    db.set_zone(connection, config.timezone)
     e = {k: mapping.get(k, "NULL") for k in ("objected_at", "erased_at", "birth_year", "country")}
     # An unreadable consent is none; without a consent column nobody is said to have refused.
     consent = (
@@ -117,17 +118,17 @@ def _customers(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Non
     )
 
 
-def _transactions(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+def _transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> None:
     """Table ``mapped``: the contract's columns and, per distinct source row, how many copies it had."""
-    mapping = {k: v for k, v in settings.data.columns.model_dump().items() if v}
+    mapping = {k: v for k, v in config.columns.model_dump().items() if v}
     _check_mapping(connection, "source_transactions", "data.columns", mapping)
     connection.execute(
         "CREATE TABLE once AS SELECT *, count(*) AS copies_ FROM source_transactions GROUP BY ALL"
     )
-    db.set_zone(connection, settings.data.timezone)
+    db.set_zone(connection, config.timezone)
     currency = mapping.get("currency", "'EUR'")
-    _check_rates(connection, currency, settings)
-    rates = " ".join(f"WHEN '{code}' THEN {rate!r}" for code, rate in settings.data.rates.items())
+    _check_rates(connection, currency, config.rates)
+    rates = " ".join(f"WHEN '{code}' THEN {rate!r}" for code, rate in config.rates.items())
     rate = f"CASE CAST(({currency}) AS VARCHAR) {rates} END" if mapping.get("currency") else "1"
     db.run_mapped(
         connection,
@@ -141,9 +142,11 @@ def _transactions(connection: duckdb.DuckDBPyConnection, settings: Settings) -> 
     _check_times(connection, mapping["event_time"])
 
 
-def _check_rates(connection: duckdb.DuckDBPyConnection, currency: str, settings: Settings) -> None:
+def _check_rates(
+    connection: duckdb.DuckDBPyConnection, currency: str, rates: Mapping[str, float]
+) -> None:
     """A currency without a rate stops the flow: leaving its rows out would bias the model by country."""
-    known = list(settings.data.rates)
+    known = list(rates)
     found = connection.execute(
         f"SELECT DISTINCT CAST(({currency}) AS VARCHAR) AS c FROM once "  # noqa: S608
         "WHERE c IS NULL OR NOT list_contains(?, c) ORDER BY ALL",

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sovereign_ml.bundle.library_identity import LibraryIdentity
 from sovereign_ml.bundle.sealed import rules_json, seal_bundle
-from sovereign_ml.card.render.files import FILES
+from sovereign_ml.card.promotion import other_rules
+from sovereign_ml.card.render.outputs import FILES
 from sovereign_ml.card.rules import Finding, blocks, check
-from sovereign_ml.card.rules.policy import RulePolicy
+from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.card.schema.card import Card, read
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.tables import RegisterSettings, ScoreSettings
@@ -20,6 +22,7 @@ from sovereign_ml.evaluation import quality_gate
 from sovereign_ml.pipeline.own_rules import load_own_rules
 from sovereign_ml.project import Project
 from sovereign_ml.registry import bundle_files, bundle_store, mlflow
+from sovereign_ml.supply_chain.integrity import project_identity
 
 __all__ = ["Registration"]
 
@@ -40,10 +43,18 @@ class Registration:
         return read(folder / "card.json")
 
     def check(self, figures: dict[str, Any], card: Card) -> list[Finding]:
-        """Return the warnings of the rules. Raises Refused with every reason of the quality gate and the rules."""
+        """Return the warnings of the rules. Raises Refused with every reason.
+
+        Reasons are those of the quality gate and of the rules, and a library that is not as
+        released or has other rules than those that judged the card.
+        """
+        library = project_identity(self.tracking.root)
+        if objections := library.objections(self.tracking.profile):
+            raise Refused(f"Not registered: {' '.join(objections)}")
         today, own = datetime.now(UTC).date(), load_own_rules(self.project)
         findings = check(card, self.rules, today, own=own)
-        reasons = quality_gate.reasons_against(figures, self.limits)
+        reasons = other_rules(card, library.rule_digest)
+        reasons += quality_gate.reasons_against(figures, self.limits)
         reasons += [f"{f.rule} ({f.article}): {f.found} {f.do}" for f in blocks(findings)]
         if reasons:
             raise Refused("Not registered:\n" + "\n".join(f"  - {reason}" for reason in reasons))
@@ -78,7 +89,14 @@ class Registration:
         """
         gaps = {f"gap_{g['group']}_{g['metric']}": g["value"] for g in figures["fairness"]}
         values = {name: entry["value"] for name, entry in figures["model"].items()}
-        version = mlflow.Version(
+        library = card.facts.library
+        judged_by = LibraryIdentity(
+            library.version or "unknown",
+            library.wheel_sha256,
+            library.rule_digest or "unknown",
+            library.state or "development",
+        ).tags()
+        version = mlflow.ModelVersion(
             run_id=run["run_id"],
             card=folder,
             files=FILES,
@@ -88,6 +106,7 @@ class Registration:
                 "card_hash": card.content_hash,
                 "data_version": run["data_version"],
                 "git_commit": run["git_commit"],
+                **judged_by,
             },
         )
         number, made = mlflow.register(self.tracking, version)
@@ -99,6 +118,7 @@ class Registration:
             created_at=made.strftime("%Y-%m-%dT%H:%M:%SZ"),
             git_commit=run["git_commit"],
             data_version=run["data_version"],
+            **judged_by,
         )
         bundle_store.keep(self.tracking, number, folder)
         return number

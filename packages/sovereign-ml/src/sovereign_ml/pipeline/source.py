@@ -6,12 +6,15 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sovereign_ml import __version__
+from sovereign_ml.config.connections import LogLocation, ObjectStorage, SuppressionFiles
 from sovereign_ml.config.profiles import SCHEME
 from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.tables import DataSettings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.privacy import corrections, objections, suppression
 from sovereign_ml.storage import s3
@@ -21,29 +24,182 @@ from sovereign_ml.supply_chain.content import content_digest
 SYNTHETIC = "synthetic"
 
 
-def refresh(settings: Settings) -> Path:
-    """Write ``data/source.json`` if the input named by the settings has changed; return its path.
+@dataclass(frozen=True)
+class InputFiles:
+    """The input that ``[data]`` names; a relative path starts at the project's folder ``root``."""
 
-    A clone that has the versioned data but not the raw file keeps the pinned input, so nothing runs again.
-    """
-    note_library(settings.root)
-    path = settings.path("source")
-    pinned = read_json(path) if path.is_file() else None
-    known = pinned or {}
-    now = (
-        _describe(settings, pinned)
-        | suppression.fingerprint(settings.suppression)
-        | objections.fingerprint(settings.log_location, known)
+    config: DataSettings
+    root: Path
+    storage: ObjectStorage
+
+    def tables(self) -> dict[str, str]:
+        """Return the input files, each with its expression for the customer id."""
+        config = self.config
+        customers = (
+            {config.customers: config.customer_columns.customer_id} if config.customers else {}
+        )
+        return {config.transactions: config.columns.customer_id} | customers
+
+    def customer_ids(self) -> list[str]:
+        """Return every customer id in the input as it stands there, sorted.
+
+        Raises Misuse if a file is not on this machine.
+        """
+        if self.config.transactions == SYNTHETIC:
+            from sovereign_ml.pipeline.demo_shop import make
+
+            shop = make(self.config.synthetic)
+            frames = (shop.transactions, shop.customers)
+            return sorted({str(id_) for frame in frames for id_ in frame["customer_id"].dropna()})
+        tables = self.tables().items()
+        return sorted({id_ for path, column in tables for id_ in self.counts(path, column)})
+
+    def present(self, path: str) -> bool:
+        """Return whether the input ``path`` can be read from here."""
+        return path.startswith(SCHEME) or self._resolve(path).is_file()
+
+    def counts(self, path: str, expression: str) -> dict[str, int]:
+        """Return the rows of each customer id in one input file.
+
+        Raises Misuse if it is not on this machine.
+        """
+        from sovereign_ml.storage import duckdb as db
+
+        if not self.present(path):
+            raise Misuse(
+                f"No file {path} on this machine: only the source knows who is who. "
+                "Bring it here, then again."
+            )
+        connection = db.connect()
+        with self.local_copy(path) as file:
+            db.load_file(connection, "source", file, text=[expression])
+        rows = connection.execute(
+            f"SELECT trim(CAST(({expression}) AS VARCHAR)), count(*) FROM source GROUP BY 1"  # noqa: S608
+        ).fetchall()
+        return {str(name): int(n) for name, n in rows if name}
+
+    @contextmanager
+    def local_copy(self, path: str) -> Iterator[Path]:
+        """Give the input as a file on this disk.
+
+        One from S3 is deleted again afterwards, because it holds people's names.
+        """
+        if not path.startswith(SCHEME):
+            yield self._resolve(path)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            yield s3.download(self.storage, path, Path(folder))
+
+    def describe(self, pinned: dict[str, Any] | None) -> dict[str, Any]:
+        """Return the kind of input and its content hashes. A file that is away keeps its pin."""
+        config = self.config
+        if config.transactions == SYNTHETIC:
+            return {"kind": SYNTHETIC, **config.synthetic.model_dump()}
+        if config.customers == SYNTHETIC:
+            raise Misuse(
+                "[data] customers is 'synthetic' but transactions is a file: "
+                "name a customers file, or set ''."
+            )
+        tables = {"transactions": config.transactions, "customers": config.customers}
+        files = {
+            name: self._fingerprint(path, name, pinned or {})
+            for name, path in tables.items()
+            if path
+        }
+        return {"kind": "files", **files}
+
+    def _fingerprint(self, path: str, table: str, pinned: dict[str, Any]) -> dict[str, str]:
+        before = pinned.get(table, {})
+        content = (
+            s3.fingerprint(self.storage, path)
+            if path.startswith(SCHEME)
+            else _sha256(self._resolve(path))
+        )
+        if content is None:
+            if before.get("path") == path:
+                return dict(before)
+            raise Misuse(
+                f"No file {path} for {table}: set [data] in config.toml, "
+                "or call with DATA=path/to/file.csv."
+            )
+        return {"path": path, **content}
+
+    def _resolve(self, path: str) -> Path:
+        file = Path(path).expanduser()
+        return file if file.is_absolute() else self.root / file
+
+
+@dataclass(frozen=True)
+class SourcePin:
+    """The file ``data/source.json``. ``raw`` is the artifact of step 1, which has corrections."""
+
+    path: Path
+    raw: Path
+    files: InputFiles
+    suppression: SuppressionFiles
+    log: LogLocation
+
+    def refresh(self) -> Path:
+        """Write the file if the input that config.toml names has changed; return its path.
+
+        A clone that has the versioned data but not the raw file keeps the pinned input, so that
+        nothing runs again.
+        """
+        note_library(self.files.root)
+        pinned = read_json(self.path) if self.path.is_file() else None
+        known = pinned or {}
+        now = (
+            self.files.describe(pinned)
+            | suppression.fingerprint(self.suppression)
+            | objections.fingerprint(self.log, known)
+        )
+        now |= corrections.fingerprint(self.raw, known)
+        if now != pinned:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(self.path, now)
+        return self.path
+
+    def note_removed_rows(self) -> None:
+        """Take up what the rows in ``data/`` already follow: erasures, expiry, corrections.
+
+        Step 1 then need not run again for them. Nothing is written before the first run.
+        """
+        if self.path.is_file():
+            known = read_json(self.path)
+            write_json(
+                self.path,
+                known
+                | suppression.fingerprint(self.suppression)
+                | corrections.fingerprint(self.raw, known),
+            )
+
+
+def input_files(settings: Settings) -> InputFiles:
+    """Return the input of the project."""
+    return InputFiles(config=settings.data, root=settings.root, storage=settings.storage)
+
+
+def source_pin(settings: Settings) -> SourcePin:
+    """Return the pin of the project's input."""
+    return SourcePin(
+        path=settings.path("source"),
+        raw=settings.path("raw"),
+        files=input_files(settings),
+        suppression=settings.suppression,
+        log=settings.log_location,
     )
-    now |= corrections.fingerprint(settings.path("raw"), known)
-    if now != pinned:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, now)
-    return path
+
+
+def refresh(settings: Settings) -> Path:
+    """Write ``data/source.json`` if the project's input has changed; return its path."""
+    return source_pin(settings).refresh()
 
 
 def note_library(root: Path) -> None:
-    """Write ``data/library.json``, which every DVC stage depends on: version and content of the installed library."""
+    """Write ``data/library.json``, which every DVC stage depends on.
+
+    It holds version and content of the installed library.
+    """
     path = root / "data" / "library.json"
     state = {"version": __version__, "content_sha256": content_digest()}
     if not path.is_file() or read_json(path) != state:
@@ -51,122 +207,8 @@ def note_library(root: Path) -> None:
         write_json(path, state)
 
 
-def note_what_is_gone(settings: Settings) -> None:
-    """Take up in ``data/source.json`` what the rows there already follow: erasures, expiry, corrections.
-
-    Step 1 then need not run again for them. Nothing is written before the first run.
-    """
-    path = settings.path("source")
-    if path.is_file():
-        known = read_json(path)
-        write_json(
-            path,
-            known
-            | suppression.fingerprint(settings.suppression)
-            | corrections.fingerprint(settings.path("raw"), known),
-        )
-
-
-def customer_ids(settings: Settings) -> list[str]:
-    """Every customer id in the input as it stands there, sorted. Raises Misuse if a file is not on this machine."""
-    if settings.data.transactions == SYNTHETIC:
-        from sovereign_ml.pipeline.demo_shop import make
-
-        shop = make(settings.data.synthetic)
-        return sorted(
-            {
-                str(one)
-                for frame in (shop.transactions, shop.customers)
-                for one in frame["customer_id"].dropna()
-            }
-        )
-    return sorted(
-        {
-            one
-            for given, column in tables(settings).items()
-            for one in counts(settings, given, column)
-        }
-    )
-
-
-def tables(settings: Settings) -> dict[str, str]:
-    """The input files, each with its expression for the customer id."""
-    data = settings.data
-    people = {data.customers: data.customer_columns.customer_id} if data.customers else {}
-    return {data.transactions: data.columns.customer_id} | people
-
-
-def present(settings: Settings, given: str) -> bool:
-    """Whether the input can be read from here."""
-    return given.startswith(SCHEME) or resolve(settings, given).is_file()
-
-
-def counts(settings: Settings, given: str, expression: str) -> dict[str, int]:
-    """Rows of each customer id in one input file. Raises Misuse if it is not on this machine."""
-    from sovereign_ml.storage import duckdb as db
-
-    if not present(settings, given):
-        raise Misuse(
-            f"No file {given} on this machine: only the source knows who is who. Bring it here, then again."
-        )
-    connection = db.connect()
-    with here(settings, given) as path:
-        db.load_file(connection, "source", path, text=[expression])
-    rows = connection.execute(
-        f"SELECT trim(CAST(({expression}) AS VARCHAR)), count(*) FROM source GROUP BY 1"  # noqa: S608
-    ).fetchall()
-    return {str(name): int(n) for name, n in rows if name}
-
-
-def _describe(settings: Settings, pinned: Any) -> dict[str, Any]:
-    data = settings.data
-    if data.transactions == SYNTHETIC:
-        return {"kind": SYNTHETIC, **data.synthetic.model_dump()}
-    if data.customers == SYNTHETIC:
-        raise Misuse(
-            "[data] customers is 'synthetic' but transactions is a file: name a customers file, or set ''."
-        )
-    tables = {"transactions": data.transactions, "customers": data.customers}
-    files = {
-        name: _fingerprint(settings, path, name, pinned) for name, path in tables.items() if path
-    }
-    return {"kind": "files", **files}
-
-
-def _fingerprint(settings: Settings, given: str, table: str, pinned: Any) -> dict[str, str]:
-    before = (pinned or {}).get(table, {})
-    found = (
-        s3.fingerprint(settings.storage, given)
-        if given.startswith(SCHEME)
-        else _sha256(resolve(settings, given))
-    )
-    if found is None:
-        if before.get("path") == given:
-            return dict(before)
-        raise Misuse(
-            f"No file {given} for {table}: set [data] in config.toml, or call with DATA=path/to/file.csv."
-        )
-    return {"path": given, **found}
-
-
 def _sha256(path: Path) -> dict[str, str] | None:
     if not path.is_file():
         return None
     with path.open("rb") as file:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-@contextmanager
-def here(settings: Settings, given: str) -> Iterator[Path]:
-    """The input as a file on this disk; one from S3 is gone again afterwards, because it holds people's names."""
-    if not given.startswith(SCHEME):
-        yield resolve(settings, given)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield s3.download(settings.storage, given, Path(folder))
-
-
-def resolve(settings: Settings, given: str) -> Path:
-    """A path as the user wrote it: absolute, or relative to the project's folder."""
-    path = Path(given).expanduser()
-    return path if path.is_absolute() else settings.root / path

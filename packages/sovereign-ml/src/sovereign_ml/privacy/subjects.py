@@ -30,8 +30,8 @@ def mark(
         "barred", pa.table({"customer_id": pa.array(sorted(set(ids)), pa.string())})
     )
     connection.execute(
-        f"UPDATE people SET {column} = true WHERE customer_id IN (SELECT customer_id FROM barred)"
-    )  # noqa: S608
+        f"UPDATE people SET {column} = true WHERE customer_id IN (SELECT customer_id FROM barred)"  # noqa: S608
+    )
     connection.execute(
         f"INSERT INTO people (customer_id, objected, erased) SELECT customer_id, {column == 'objected'}, "  # noqa: S608
         f"{column == 'erased'} FROM barred "

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.card.promotion import ALIAS, Move, RegistryError
-from sovereign_ml.card.render.files import FILES
+from sovereign_ml.card.promotion import ALIAS, AliasMove, RegistryError
+from sovereign_ml.card.render.outputs import FILES
 from sovereign_ml.card.schema.base import is_open
 from sovereign_ml.card.schema.basis import PHASES
 from sovereign_ml.config.connections import Tracking
@@ -47,17 +47,17 @@ class MlflowRegistry:
             for name in FILES:
                 api.log_artifact(run, str(folder / name), "card")
 
-    def history(self) -> tuple[Move, ...]:
+    def history(self) -> tuple[AliasMove, ...]:
         """All moves, oldest first."""
         with self._api() as api:
             tags = api.get_registered_model(self._name).tags
             return tuple(
-                Move.model_validate_json(tags[key])
+                AliasMove.model_validate_json(tags[key])
                 for key in sorted(tags)
                 if key.startswith(HISTORY)
             )
 
-    def move(self, move: Move) -> None:
+    def move(self, move: AliasMove) -> None:
         """Write the move down, then move the alias; a move that fails leaves no trace."""
         key = f"{HISTORY}{len(self.history()) + 1:05}"
         with self._api() as api:

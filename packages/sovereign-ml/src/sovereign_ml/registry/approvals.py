@@ -9,7 +9,7 @@ from typing import Final
 
 from sovereign_ml.card.approval import load, with_approvals
 from sovereign_ml.card.rules import OwnRules, check
-from sovereign_ml.card.rules.policy import RulePolicy
+from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.card.schema.card import Card
 from sovereign_ml.storage.artifacts import read_json, writing
 
@@ -23,7 +23,7 @@ def signed(card: Card, root: Path, policy: RulePolicy) -> Card:
 
 def write(card: Card, folder: Path, policy: RulePolicy, own: OwnRules) -> None:
     """Write the card's four files, with what the rules say today as strictly as at promotion."""
-    from sovereign_ml.card.render.files import write as write_files
+    from sovereign_ml.card.render.outputs import write as write_files
 
     today = datetime.now(UTC).date()
     write_files(card, folder, check(card, policy, today, at="promote", own=own))
@@ -43,7 +43,7 @@ def publish(card: Card, folder: Path, bundle: Path, policy: RulePolicy, own: Own
 
 def _seal_again(bundle: Path, card: Path) -> None:
     from sovereign_ml.bundle.sealed import MANIFEST, read_manifest, seal_again
-    from sovereign_ml.card.render.files import FILES
+    from sovereign_ml.card.render.outputs import FILES
 
     sealed = read_manifest(bundle / MANIFEST)
     with writing(bundle) as folder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from sovereign_ml.config.tables import ScoreSettings
-from sovereign_ml.decisions.policy import Band, Policy
+from sovereign_ml.decisions.decision_policy import Band, DecisionPolicy
 
 __all__ = ["draft_policy", "policy"]
 
@@ -17,14 +17,14 @@ def policy(
     significant_effect: bool,
     human_review: bool,
     reviewer_contact: str,
-) -> Policy:
+) -> DecisionPolicy:
     """Return ``policy.json``: bands from [score]; whether a person decides comes from the card, not from a setting."""
     names = list(score.bands)
     bands = tuple(
         Band(name=name, below=1.01 if name == names[-1] else limit)
         for name, limit in score.bands.items()
     )
-    unversioned = Policy(
+    unversioned = DecisionPolicy(
         policy_version="unset",
         target=target,
         bands=bands,
@@ -37,6 +37,6 @@ def policy(
     return unversioned.model_copy(update={"policy_version": digest})
 
 
-def draft_policy(score: ScoreSettings, target: str) -> Policy:
+def draft_policy(score: ScoreSettings, target: str) -> DecisionPolicy:
     """Return the bands alone, before a card says who decides: for reports and notebooks."""
     return policy(score, target, significant_effect=False, human_review=False, reviewer_contact="")

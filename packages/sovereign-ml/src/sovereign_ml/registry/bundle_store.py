@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sovereign_ml.bundle.sealed import MANIFEST, read_bundle, read_manifest, seal_again
-from sovereign_ml.card.render.files import FILES
+from sovereign_ml.card.render.outputs import FILES
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.errors import Refused

@@ -11,13 +11,21 @@ from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.errors import Misuse
 
-__all__ = ["Version", "artifact", "client", "reached", "register", "tracking_uri", "training_run"]
+__all__ = [
+    "ModelVersion",
+    "artifact",
+    "client",
+    "reached",
+    "register",
+    "tracking_uri",
+    "training_run",
+]
 
 
 def client(tracking: Tracking) -> Any:
@@ -124,7 +132,7 @@ def _only_a_twin(error: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Version:
+class ModelVersion:
     """What a registry version is made of: the ``files`` of the folder ``card``, plots, metrics.
 
     ``tags`` tell whether it is there already.
@@ -138,7 +146,7 @@ class Version:
     tags: Mapping[str, str]
 
 
-def register(tracking: Tracking, new: Version) -> tuple[str, datetime]:
+def register(tracking: Tracking, new: ModelVersion) -> tuple[str, datetime]:
     """Make a registry version with alias ``candidate`` and log its card to the run; return it and when it was made.
 
     The same run with the same card is found again, so that an interrupted step leaves no twin.
@@ -166,7 +174,7 @@ def register(tracking: Tracking, new: Version) -> tuple[str, datetime]:
     return version, datetime.fromtimestamp(twin.creation_timestamp / 1000, UTC)
 
 
-def _same(api: Any, name: str, new: Version) -> Any:
+def _same(api: Any, name: str, new: ModelVersion) -> Any:
     for version in api.search_model_versions(f"name = '{name}'"):
         if version.run_id == new.run_id and new.tags.items() <= version.tags.items():
             return version

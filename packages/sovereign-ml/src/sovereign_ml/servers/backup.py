@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.config.settings import Settings
-from sovereign_ml.data_subjects import bucket_sync
+from sovereign_ml.config.connections import ObjectStorage
+from sovereign_ml.config.profiles import Secrets
+from sovereign_ml.data_subjects.bucket_sync import GovernanceCopy
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.storage import s3
 from sovereign_ml.storage.artifacts import read_json, write_json
@@ -22,13 +23,15 @@ DATABASES = {
 MANIFEST = "manifest.json"
 
 
-def backup(settings: Settings, folder: Path) -> dict[str, Any]:
-    """Dump the databases and copy the bucket into ``folder``, which must not exist; return the manifest.
+def backup(
+    folder: Path, *, project: str, secrets: Secrets, storage: ObjectStorage
+) -> dict[str, Any]:
+    """Dump the databases and copy the bucket into ``folder``, which must not exist.
 
-    The online store is not in it: ``churn materialise`` makes it anew. The pseudonym key is not in it either: keep it
-    apart, because with the key the backup names people.
+    Return the manifest. The online store is not in it: ``churn materialise`` makes it anew. The
+    pseudonym key is not in it either: keep it apart, because with the key the backup names people.
     """
-    urls = {name: settings.secrets.need(field) for name, field in DATABASES.items()}
+    urls = {name: secrets.need(field) for name, field in DATABASES.items()}
     try:
         (folder / "objects").mkdir(parents=True)
     except FileExistsError:
@@ -41,18 +44,17 @@ def backup(settings: Settings, folder: Path) -> dict[str, Any]:
             f"--file={folder / name}.dump",
             f"--dbname={url}",
         )
-    for key in s3.keys(settings.storage):
-        (folder / "objects" / key).parent.mkdir(parents=True, exist_ok=True)
-        s3.download(
-            settings.storage, settings.storage.address(key), (folder / "objects" / key).parent
-        )
+    for key in s3.keys(storage):
+        target = (folder / "objects" / key).parent
+        target.mkdir(parents=True, exist_ok=True)
+        s3.download(storage, storage.address(key), target)
     files = {
         str(path.relative_to(folder)): _sha256(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
     manifest = {
-        "project": settings.project.name,
+        "project": project,
         "made": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "files": files,
     }
@@ -60,21 +62,23 @@ def backup(settings: Settings, folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def restore(settings: Settings, folder: Path) -> dict[str, Any]:
+def restore(
+    folder: Path, *, secrets: Secrets, storage: ObjectStorage, governance: GovernanceCopy
+) -> dict[str, Any]:
     """Put a backup into empty databases and an empty bucket; return its manifest.
 
     Raises Refused if a file of the backup was changed or is missing, or if a target is not empty.
     """
-    urls = {name: settings.secrets.need(field) for name, field in DATABASES.items()}
+    urls = {name: secrets.need(field) for name, field in DATABASES.items()}
     manifest: dict[str, Any] = _whole(folder)
     for name, url in urls.items():
         if tables := _tables(url):
             raise Refused(
                 f"The database for {name} has {tables} tables: a backup goes into an empty one."
             )
-    if found := s3.keys(settings.storage):
+    if keys := s3.keys(storage):
         raise Refused(
-            f"The bucket {settings.s3.bucket} has {len(found)} objects: a backup goes into an empty one."
+            f"The bucket {storage.bucket} has {len(keys)} objects: a backup goes into an empty one."
         )
     for name, url in urls.items():
         _run(
@@ -86,8 +90,8 @@ def restore(settings: Settings, folder: Path) -> dict[str, Any]:
         )
     for path in sorted((folder / "objects").rglob("*")):
         if path.is_file():
-            s3.upload(settings.storage, path, str(path.relative_to(folder / "objects")))
-    bucket_sync.publish(settings)  # the backup does not know who was erased since
+            s3.upload(storage, path, str(path.relative_to(folder / "objects")))
+    governance.publish()  # the backup does not know who was erased since
     return manifest
 
 

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from sovereign_ml.audit import declaration_for, declarations
-from sovereign_ml.config.profiles import VARIABLES
-from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.connections import Tracking
+from sovereign_ml.config.profiles import VARIABLES, Profile, Secrets
 from sovereign_ml.errors import Misuse
 from sovereign_ml.jurisdictions import Jurisdiction, classify
 from sovereign_ml.servers import health_checks
@@ -34,7 +35,7 @@ PLAIN = {"http": 80, "redis": 6379, "postgresql": 5432}
 
 
 @dataclass(frozen=True)
-class Line:
+class HealthLine:
     """What was found about one server. ``state``: ok, warn (works, but look at it) or fail."""
 
     name: str
@@ -55,29 +56,35 @@ class Server:
     ask: Callable[[], list[str]]
 
 
-def examine(settings: Settings) -> Iterator[Line]:
-    """Ask each server of the profile. Nothing is written but one probe object on S3, which is deleted again."""
-    for name, address in _here(settings):
-        yield Line(name, address, "ok", Jurisdiction.LOCAL, 0, "a file of this project", "")
-    for name, find in _servers(settings):
+def examine(
+    profile: Profile, secrets: Secrets, tracking: Tracking, card: Path
+) -> Iterator[HealthLine]:
+    """Check each server of the profile; ``card`` is model_card.toml, which declares owners.
+
+    Nothing is written but one probe object on S3, which is deleted again.
+    """
+    for name, address in _here(profile):
+        yield HealthLine(name, address, "ok", Jurisdiction.LOCAL, 0, "a file of this project", "")
+    for name, find in _servers(profile, secrets, tracking):
         try:
             server = find()
         except Misuse as error:
-            yield Line(name, "", "fail", "", 0, "no address", str(error))
+            yield HealthLine(name, "", "fail", "", 0, "no address", str(error))
             continue
-        yield _look(server, settings)
+        yield _look(server, card)
 
 
-def _here(settings: Settings) -> list[tuple[str, str]]:
-    profile = settings.profile
-    kept = [("runs and registry", profile.tracking_uri), ("decision log", profile.decision_log)]
-    found = [(name, address) for name, address in kept if address.startswith("sqlite:")]
-    return found + ([("features", "data/3_features")] if profile.offline_store == "file" else [])
+def _here(profile: Profile) -> list[tuple[str, str]]:
+    stores = [("runs and registry", profile.tracking_uri), ("decision log", profile.decision_log)]
+    files = [(name, address) for name, address in stores if address.startswith("sqlite:")]
+    return files + ([("features", "data/3_features")] if profile.offline_store == "file" else [])
 
 
-def _servers(settings: Settings) -> Iterator[tuple[str, Callable[[], Server]]]:
-    """Each server with a function that makes it: its address may be a secret that is not set."""
-    profile, secrets = settings.profile, settings.secrets
+def _servers(
+    profile: Profile, secrets: Secrets, tracking: Tracking
+) -> Iterator[tuple[str, Callable[[], Server]]]:
+    """Give each server with a function that makes it: its address may be a secret not set."""
+    storage = tracking.storage
 
     def at(
         name: str, field: str, ask: Callable[[str], list[str]]
@@ -91,16 +98,14 @@ def _servers(settings: Settings) -> Iterator[tuple[str, Callable[[], Server]]]:
     if profile.offline_store == "s3":
         yield (
             "object storage",
-            lambda: Server(
-                "object storage", settings.s3.endpoint, lambda: health_checks.s3(settings)
-            ),
+            lambda: Server("object storage", storage.endpoint, lambda: health_checks.s3(storage)),
         )
         yield at("feature registry", "feature_registry", health_checks.postgres)
     if profile.tracking_uri.startswith("http"):
         where = profile.tracking_uri
         yield (
             "runs and registry",
-            lambda: Server("runs and registry", where, lambda: health_checks.mlflow(settings)),
+            lambda: Server("runs and registry", where, lambda: health_checks.mlflow(tracking)),
         )
     if profile.online_store != "sqlite":
         ask = health_checks.redis if profile.online_store == "redis" else health_checks.postgres
@@ -109,10 +114,10 @@ def _servers(settings: Settings) -> Iterator[tuple[str, Callable[[], Server]]]:
         yield at("decision log", "decision_log", health_checks.postgres)
 
 
-def _look(server: Server, settings: Settings) -> Line:
+def _look(server: Server, card: Path) -> HealthLine:
     parts = urlsplit(server.url)
     host = parts.hostname or ""
-    law, concern = _jurisdiction(host, settings)
+    law, concern = _jurisdiction(host, card)
     start = time.perf_counter()
     try:
         notes = _reach(host, parts.scheme, parts.port)
@@ -125,7 +130,7 @@ def _look(server: Server, settings: Settings) -> Line:
         notes += server.ask()
     except Trouble as trouble:
         do = ". ".join(part for part in (trouble.do, concern) if part)
-        return Line(server.name, host, "fail", law, 0, trouble.found, do)
+        return HealthLine(server.name, host, "fail", law, 0, trouble.found, do)
     notes += [f"! {concern}"] if concern else []
     todo = [note.removeprefix("! ") for note in notes if note.startswith("! ")]
     found = "; ".join(note for note in notes if not note.startswith("! "))
@@ -136,7 +141,7 @@ def _look(server: Server, settings: Settings) -> Line:
         if todo
         else "ok"
     )
-    return Line(server.name, host, state, law, elapsed, found, ". ".join(todo))
+    return HealthLine(server.name, host, state, law, elapsed, found, ". ".join(todo))
 
 
 def _reach(host: str, scheme: str, port: int | None) -> list[str]:
@@ -186,7 +191,7 @@ def _certificate(connection: socket.socket, host: str) -> list[str]:
     )
 
 
-def _jurisdiction(host: str, settings: Settings) -> tuple[Jurisdiction, str]:
+def _jurisdiction(host: str, card: Path) -> tuple[Jurisdiction, str]:
     import tomllib
 
     seen = classify(host)
@@ -194,7 +199,6 @@ def _jurisdiction(host: str, settings: Settings) -> tuple[Jurisdiction, str]:
         return seen.jurisdiction, f"{seen.provider} is under US law: choose another one"
     if seen.jurisdiction is not Jurisdiction.SELF_DECLARED:
         return seen.jurisdiction, ""
-    card = settings.root / "model_card.toml"
     answers = tomllib.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
     known = declaration_for(host, declarations(answers))
     missing = f"nobody knows who owns {host}: declare it in model_card.toml, [[hosting.owner_declarations]]"

@@ -6,8 +6,8 @@ import secrets
 import ssl
 from typing import Any
 
-from sovereign_ml.config.settings import Settings
-from sovereign_ml.storage import s3 as storage
+from sovereign_ml.config.connections import ObjectStorage, Tracking
+from sovereign_ml.storage import s3 as bucket_api
 
 POSTGRES, REDIS = range(13, 19), range(6, 9)
 """Major versions that the flow was tried with."""
@@ -21,24 +21,24 @@ class Trouble(Exception):
         self.found, self.do = found, do
 
 
-def s3(settings: Settings) -> list[str]:
+def s3(storage: ObjectStorage) -> list[str]:
     """Write, read and delete one probe object; then versioning and encryption of the bucket."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    bucket, key = settings.s3.bucket, f"churn-doctor-{secrets.token_hex(6)}"
-    api = storage.client(settings.storage, attempts=1)
+    bucket, key = storage.bucket, f"churn-doctor-{secrets.token_hex(6)}"
+    api = bucket_api.client(storage, attempts=1)
     try:
         version = api.put_object(Bucket=bucket, Key=key, Body=b"probe").get("VersionId")
         body = api.get_object(Bucket=bucket, Key=key)["Body"].read()
         # Where versions are kept, only the version itself goes without leaving itself and a marker behind.
         api.delete_object(Bucket=bucket, Key=key, **({"VersionId": version} if version else {}))
     except ClientError as error:
-        word = storage.code(error)
+        word = bucket_api.code(error)
         raise Trouble(
-            f"bucket {bucket}: {word}", storage.ADVICE.get(word, "ask the provider")
+            f"bucket {bucket}: {word}", bucket_api.ADVICE.get(word, "ask the provider")
         ) from None
     except BotoCoreError as error:
-        raise Trouble(f"bucket {bucket}", storage.said(error)) from None
+        raise Trouble(f"bucket {bucket}", bucket_api.said(error)) from None
     if body != b"probe":
         raise Trouble(
             f"bucket {bucket} gives back other bytes than it was given", "do not use this storage"
@@ -119,30 +119,27 @@ def redis(url: str) -> list[str]:
     return notes
 
 
-def mlflow(settings: Settings) -> list[str]:
-    """Version, the password, and that nobody gets in without it. Raises Trouble."""
+def mlflow(tracking: Tracking) -> list[str]:
+    """Check version and password, and that nobody gets in without it. Raises Trouble."""
     from importlib.metadata import version
 
     import httpx
 
-    where = settings.profile.tracking_uri.rstrip("/")
-    given = settings.secrets.tracking_password
-    login = (settings.secrets.user, given.get_secret_value()) if given else None
+    where = tracking.uri.rstrip("/")
+    password = tracking.password
+    login = (tracking.user, password.get_secret_value()) if password else None
     try:
         # The machine's own trust, not certifi's: doctor has just looked at the certificate with it.
-        with httpx.Client(
-            timeout=10, trust_env=False, verify=ssl.create_default_context()
-        ) as client:
-            answer = client.get(f"{where}/version", auth=login)
-            open_to_all = client.get(f"{where}/version").status_code == httpx.codes.OK
+        with httpx.Client(timeout=10, trust_env=False, verify=ssl.create_default_context()) as http:
+            answer = http.get(f"{where}/version", auth=login)
+            open_to_all = http.get(f"{where}/version").status_code == httpx.codes.OK
     except httpx.HTTPError as error:
         raise Trouble(
             f"does not answer as MLflow does: {error}", "look at the server's log"
         ) from None
     if answer.status_code == httpx.codes.UNAUTHORIZED:
-        name = settings.secrets.user
         raise Trouble(
-            f"the password of {name} is refused",
+            f"the password of {tracking.user} is refused",
             "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
         )
     if answer.status_code != httpx.codes.OK:

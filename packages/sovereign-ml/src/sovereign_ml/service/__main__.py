@@ -8,7 +8,7 @@ import logging
 import sys
 
 from sovereign_ml.egress import guard
-from sovereign_ml.service.settings import Settings, SettingsError, quiet, read
+from sovereign_ml.service.settings import ServiceSettings, SettingsError, quiet, read
 
 TARGET = "service:ChurnService"
 log = logging.getLogger("sovereign_ml.service")
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     return _serve(settings, options.target)
 
 
-def _serve(settings: Settings, target: str) -> int:
+def _serve(settings: ServiceSettings, target: str) -> int:
     quiet()
     from sovereign_ml.decision_log import LogUnavailableError
     from sovereign_ml.service import lifecycle
@@ -58,7 +58,7 @@ def _serve(settings: Settings, target: str) -> int:
     return 0
 
 
-def _run(settings: Settings, app: object) -> None:
+def _run(settings: ServiceSettings, app: object) -> None:
     import uvicorn
 
     gc.collect()
@@ -69,7 +69,8 @@ def _run(settings: Settings, app: object) -> None:
         "server_header": False,
         "timeout_keep_alive": 30,
     }
-    print(f"Listening on http://{settings.host}:{settings.port}", file=sys.stderr, flush=True)  # noqa: T201
+    address = f"http://{settings.host}:{settings.port}"
+    print(f"Listening on {address}", file=sys.stderr, flush=True)  # noqa: T201
     uvicorn.run(app, host=settings.host, port=settings.port, **options)  # type: ignore[arg-type]
 
 

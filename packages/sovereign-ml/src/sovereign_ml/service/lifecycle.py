@@ -1,7 +1,7 @@
 """Open, close and start the application behind a project's BentoML class.
 
-What of BentoML's request path is switched off, why, and what it is worth:
-docs/adr/0040-bentoml-request-path.md.
+Parts of BentoML's request path are switched off. Why, and what that is worth, is in
+docs/adr/0005-bentoml-request-path.md of the template's repository.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sovereign_ml.egress import guard
 from sovereign_ml.service.admission import admit
 from sovereign_ml.service.app import Application
 from sovereign_ml.service.runtime import Runtime
-from sovereign_ml.service.settings import Settings, SettingsError, read
+from sovereign_ml.service.settings import ServiceSettings, SettingsError, read
 
 __all__ = [
     "PRIVATE",
@@ -62,7 +62,7 @@ def open_application(application: Application) -> None:
     start(application, settings)
 
 
-def start(application: Application, settings: Settings) -> None:
+def start(application: Application, settings: ServiceSettings) -> None:
     """Answer from the bundle and the log that ``settings`` name, if the bundle is admitted."""
     application.use(Runtime(settings, admit(settings)))
 

@@ -14,32 +14,32 @@ from pydantic import BaseModel
 from sovereign_ml.bundle.sealed import Bundle
 from sovereign_ml.decision_log import Committer, DecisionLog, Draft, LogUnavailableError, open_log
 from sovereign_ml.decision_log.random_pool import RandomPool
+from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
-from sovereign_ml.decisions.policy import Policy
 from sovereign_ml.model.explain import Explainer
 from sovereign_ml.model.scorecard import Scorecard
 from sovereign_ml.service import schemas
 from sovereign_ml.service.access.rate_limit import Limiter
 from sovereign_ml.service.api.feature_server import FeatureServer
 from sovereign_ml.service.api.one_row import OneRow
-from sovereign_ml.service.metrics import Metrics
-from sovereign_ml.service.settings import Settings
+from sovereign_ml.service.counters import Metrics
+from sovereign_ml.service.settings import ServiceSettings
 
 T = TypeVar("T")
 
 
-class Kept(NamedTuple):
+class ArchivedBundle(NamedTuple):
     """What of a bundle is archived in the log: enough to explain its decisions."""
 
     explainer: Explainer
     contract: FeatureContract
-    policy: Policy
+    policy: DecisionPolicy
 
     @classmethod
-    def of(cls, content: dict[str, Any]) -> Kept:
+    def of(cls, content: dict[str, Any]) -> ArchivedBundle:
         """From the body of the log entry."""
         contract = FeatureContract.model_validate(content["contract"])
-        policy = Policy.model_validate(content["policy"])
+        policy = DecisionPolicy.model_validate(content["policy"])
         return cls(
             Explainer(Scorecard.model_validate(content["model"]), contract, policy),
             contract,
@@ -50,7 +50,7 @@ class Kept(NamedTuple):
 class Runtime:
     """Open log and bundle, ready to answer. Raises LogUnavailableError when the log cannot be opened."""
 
-    def __init__(self, settings: Settings, bundle: Bundle) -> None:
+    def __init__(self, settings: ServiceSettings, bundle: Bundle) -> None:
         self.settings = settings
         self.bundle = bundle
         self.scorer = OneRow(bundle.model)
@@ -71,7 +71,7 @@ class Runtime:
                 settings.feature_timeout,
                 settings.feature_token.get_secret_value(),
             )
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, ArchivedBundle] = {}
         self._readers = ThreadPoolExecutor(1, "decision-log-reader")
         self._reader = open_log(settings.log)
         self.reference = archive(self._reader, bundle)
@@ -87,13 +87,13 @@ class Runtime:
         """Run ``query`` on the log in the reading thread."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, query, self._reader)
 
-    async def kept(self, reference: str) -> Kept:
+    async def kept(self, reference: str) -> ArchivedBundle:
         """The bundle that took a decision, from the log, also when a newer one is served now."""
         if reference not in self._kept:
             entries = await self.read(lambda log: log.of_case(reference))
             if not entries or entries[0].body is None:
                 raise LogUnavailableError(f"decision log: bundle {reference} is not in it")
-            self._kept[reference] = Kept.of(json.loads(entries[0].body))
+            self._kept[reference] = ArchivedBundle.of(json.loads(entries[0].body))
         return self._kept[reference]
 
     async def close(self) -> None:

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from sovereign_ml.decisions.decision_policy import Outcome, Suggestion
 from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
-from sovereign_ml.decisions.policy import Outcome, Suggestion
 
 MOST_IN_A_BATCH = 1000
 ID = "0b6f1c3e9a7d4e52"
@@ -72,7 +72,7 @@ class InputShown(_Answer):
     text: str = Field(examples=["61 days since the last purchase raises the risk strongly"])
 
 
-class Step(_Answer):
+class CaseStep(_Answer):
     """Something that happened to the decision later."""
 
     kind: Literal["contest", "review", "rectification"]
@@ -112,7 +112,7 @@ class DecisionAnswer(_Answer):
     corrected_by: str | None = Field(
         description="The decision that replaces this one", examples=[None]
     )
-    history: list[Step]
+    history: list[CaseStep]
     contest: str = Field(description="How to contest, and whom to ask")
 
 

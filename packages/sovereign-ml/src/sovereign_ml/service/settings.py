@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from sovereign_ml.egress.telemetry import silence
 from sovereign_ml.service.access.api_keys import Key, read_keys
 
-__all__ = ["ENVIRONMENT", "LOOPBACK", "NAMES", "Settings", "SettingsError", "quiet", "read"]
+__all__ = ["ENVIRONMENT", "LOOPBACK", "NAMES", "ServiceSettings", "SettingsError", "quiet", "read"]
 
 ENVIRONMENT = os.environ  # noqa: TID251  the one place that reads it
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -37,7 +37,7 @@ class SettingsError(ValueError):
     """The service may not start like this; the message says in one line what to change."""
 
 
-class Settings(BaseModel):
+class ServiceSettings(BaseModel):
     """Everything the service may know about where it runs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,7 +69,7 @@ class Settings(BaseModel):
         return tuple(host for host in named if host)
 
 
-def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> Settings:
+def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> ServiceSettings:
     """Settings from ``environ``; ``given`` (host, port) wins over it. Raises SettingsError in one line."""
     seen: dict[str, object] = {
         field: environ[name] for field, name in NAMES.items() if environ.get(name)
@@ -79,7 +79,7 @@ def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> Settings:
     seen.update({name: value for name, value in given.items() if value is not None})
     seen["keys"] = _keys(environ.get("CHURN_KEYS", ""))
     try:
-        settings = Settings.model_validate(seen)
+        settings = ServiceSettings.model_validate(seen)
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
@@ -102,7 +102,7 @@ def _keys(text: str) -> tuple[Key, ...]:
         raise SettingsError(f"CHURN_KEYS: {error}") from None
 
 
-def _check(settings: Settings, environ: Mapping[str, str]) -> None:
+def _check(settings: ServiceSettings, environ: Mapping[str, str]) -> None:
     if settings.profile == "eu":
         if settings.open_to_all:
             raise SettingsError(

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from sovereign_ml.config.connections import DataVersions, ObjectStorage
+from sovereign_ml.config.connections import BUCKET_REMOTE, DataVersions, ObjectStorage
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.storage import s3
 from sovereign_ml.storage.artifacts import writing
@@ -140,7 +140,7 @@ def _remote(versions: DataVersions) -> dict[str, Any] | None:
         "endpointurl": storage.endpoint,
         "region": storage.region,
     }
-    return {"remote": {"eu": where}}
+    return {"remote": {BUCKET_REMOTE: where}}
 
 
 def _innermost(error: BaseException) -> str:

@@ -10,12 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-DISTRIBUTION = "sovereign-ml"
+from sovereign_ml.bundle.library_identity import DISTRIBUTION
 
 _PIN = re.compile(
-    r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^\s;\\]+)(?P<rest>(?:[^\\\n]|\\\n)*)",
+    r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]\n]*\])?==(?P<version>[^\s;\\]+)"
+    r"(?P<rest>(?:[^\\\n]|\\\n)*)",
     re.MULTILINE,
 )
+_MARKER = re.compile(r"\s*;\s*([^\\#\n]+)")
+_IGNORED = re.compile(r"^\s*(?:#.*)?$")
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 _REQUIREMENT = re.compile(
     r"^sovereign[-_.]ml\s*(?:\[(?P<extras>[^]]*)\])?\s*(?:$|[<>=!~;#@])", re.I
@@ -23,13 +26,22 @@ _REQUIREMENT = re.compile(
 _INCLUDE = re.compile(r"^(?:-r|--requirement)[ =]\s*(?P<path>\S+)")
 
 
+class LockError(ValueError):
+    """The file is not a lock in which every package has a version and a hash."""
+
+
 @dataclass(frozen=True)
 class Pin:
-    """One package of a lock: its version, and the hashes (hex) of the files it allows."""
+    """One package of a lock: its version, and the hashes (hex) of the files it allows.
+
+    ``marker`` says for which platforms and Pythons the package is, such as
+    ``sys_platform == 'win32'``; it is empty where the package is for all.
+    """
 
     name: str
     version: str
     hashes: tuple[str, ...]
+    marker: str = ""
 
 
 def normalise(name: str) -> str:
@@ -39,10 +51,39 @@ def normalise(name: str) -> str:
 
 def pins(text: str) -> list[Pin]:
     """Return the pins of a lock. A package pinned by Python version appears several times."""
-    return [
-        Pin(normalise(match["name"]), match["version"], tuple(_HASH.findall(match["rest"])))
-        for match in _PIN.finditer(text)
-    ]
+    return [_pin(match) for match in _PIN.finditer(text)]
+
+
+def _pin(match: re.Match[str]) -> Pin:
+    marker = _MARKER.match(match["rest"])
+    return Pin(
+        normalise(match["name"]),
+        match["version"],
+        tuple(sorted(_HASH.findall(match["rest"]))),
+        marker[1].strip() if marker else "",
+    )
+
+
+def read_lock(path: Path) -> list[Pin]:
+    """Return the pins of the lock at ``path``, see :func:`parse_lock`."""
+    return parse_lock(path.read_text(encoding="utf-8"), path.name)
+
+
+def parse_lock(text: str, name: str) -> list[Pin]:
+    """Return the pins of the lock ``name``.
+
+    Raises LockError for a package without a hash, and for a line that pins nothing.
+    """
+    rest = _PIN.sub(lambda match: "\n" * match[0].count("\n"), text)
+    for number, line in enumerate(rest.splitlines(), start=1):
+        if not _IGNORED.match(line):
+            raise LockError(f"{name}:{number}: {line.strip()!r} is not name==version with a hash.")
+    locked = pins(text)
+    if bare := [pin.name for pin in locked if not pin.hashes]:
+        raise LockError(
+            f"{name}: without a hash: {', '.join(bare)}. Write it again with `make lock`."
+        )
+    return locked
 
 
 def library_pin(text: str) -> Pin | None:

@@ -5,11 +5,8 @@ The format is PEP 427 (wheel) with the RECORD of PEP 376: one line per file with
 
 from __future__ import annotations
 
-import base64
-import csv
 import difflib
 import hashlib
-import io
 import re
 import zipfile
 import zlib
@@ -18,8 +15,10 @@ from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 
+from sovereign_ml.bundle.installed_files import read_record, sha256_of
+from sovereign_ml.bundle.library_identity import DISTRIBUTION
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.supply_chain.lockfile import DISTRIBUTION, normalise
+from sovereign_ml.supply_chain.lockfile import normalise
 
 MAX_BYTES = 50_000_000  # unpacked; a hundred times the library, so a larger archive is an attack
 _FILE_NAME = re.compile(
@@ -38,11 +37,6 @@ class Wheel:
     sha256: str
     files: Mapping[str, str]  # name in the archive -> SHA-256 (hex); RECORD is left out
     requires: tuple[str, ...]  # the Requires-Dist lines
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_wheel(path: Path, distribution: str = DISTRIBUTION) -> Wheel:
@@ -102,22 +96,6 @@ def _metadata_folder(path: Path, contents: Mapping[str, bytes]) -> str:
     return complete[0]
 
 
-def read_record(text: str) -> dict[str, str]:
-    """Return the RECORD's files with their SHA-256 in hex, "" where a line carries none.
-
-    Raises ValueError for a line that is no RECORD line or carries another kind of hash.
-    """
-    files: dict[str, str] = {}
-    for row in csv.reader(io.StringIO(text)):
-        if len(row) != 3 or row[0] in files:
-            raise ValueError(f"RECORD line {','.join(row)!r} cannot be read or is there twice")
-        algorithm, _, value = row[1].partition("=")
-        if row[1] and algorithm != "sha256":
-            raise ValueError(f"RECORD names {row[0]} by {algorithm}, not by sha256")
-        files[row[0]] = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).hex()
-    return files
-
-
 def _checked_record(path: Path, contents: Mapping[str, bytes], info: str) -> dict[str, str]:
     """Return the SHA-256 of every file. Refuse where RECORD names other files or other hashes."""
     try:
@@ -138,7 +116,7 @@ def _checked_record(path: Path, contents: Mapping[str, bytes], info: str) -> dic
 
 
 @dataclass(frozen=True)
-class Difference:
+class WheelDifference:
     """Files that only one of two wheels holds, and the unified diffs of those that both hold."""
 
     added: tuple[str, ...]
@@ -153,11 +131,11 @@ class Difference:
         return "\n".join([*lines, *self.changed.values()]) if lines else "The files are the same."
 
 
-def difference(old: Path, new: Path) -> Difference:
+def difference(old: Path, new: Path) -> WheelDifference:
     """Return how the files of two wheels of the library differ. RECORD follows from the others."""
     before, after = _comparable(old), _comparable(new)
     common = sorted(before.keys() & after.keys())
-    return Difference(
+    return WheelDifference(
         added=tuple(sorted(after.keys() - before.keys())),
         removed=tuple(sorted(before.keys() - after.keys())),
         changed={

@@ -6,7 +6,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from cards import card
+from cards import LIBRARY, card
 from full_card import full_card
 from sovereign_ml.card.build import build
 from sovereign_ml.card.render import render_cyclonedx
@@ -39,8 +39,22 @@ def test_the_model_is_a_machine_learning_model_with_hash_and_data():
     component = content["metadata"]["component"]
     assert component["type"] == "machine-learning-model"
     assert component["hashes"] == [{"alg": "SHA-256", "content": "b" * 64}]
-    refs = {item["bom-ref"] for item in content["components"]}
+    refs = {item["bom-ref"] for item in content["components"] if item["type"] == "data"}
     assert {item["ref"] for item in component["modelCard"]["modelParameters"]["datasets"]} == refs
+
+
+def test_the_library_that_judged_the_card_is_a_component_with_the_hash_of_its_wheel():
+    content = json.loads(render_cyclonedx(full_card()))
+    (library,) = [item for item in content["components"] if item["type"] == "library"]
+    assert (library["name"], library["version"]) == ("sovereign-ml", LIBRARY.version)
+    assert library["hashes"] == [{"alg": "SHA-256", "content": LIBRARY.wheel_sha256}]
+    assert _properties(full_card())["sovereign:card:rule_digest"] == LIBRARY.rule_digest
+    assert (
+        "hashes"
+        not in json.loads(render_cyclonedx(full_card(**{"library.wheel_sha256": ""})))[
+            "components"
+        ][-1]
+    )
 
 
 def test_article_22_is_a_property():

@@ -2,7 +2,6 @@
 
 import base64
 import re
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
@@ -10,8 +9,9 @@ from hypothesis import strategies as st
 
 from cards import APPROVERS, POLICY, TODAY, card, signed
 from full_card import full_card
+from page_reader import skeleton, words
 from sovereign_ml.card.build import build
-from sovereign_ml.card.render import render_html
+from sovereign_ml.card.render import render_html, render_markdown
 from sovereign_ml.card.rules import check
 from sovereign_ml.card.schema import Facts
 
@@ -29,36 +29,6 @@ FREE_TEXT = {
         "hosting.0.hostname",
     ),
 }
-
-
-class Skeleton(HTMLParser):
-    """Collects tags with attribute names, and the visible words."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, ...]] = []
-        self.addresses: list[str] = []
-        self.words: list[str] = []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, *(name for name, _ in attrs)))
-        self.addresses += [
-            value or "" for name, value in attrs if name in {"src", "href", "data", "action"}
-        ]
-
-    def handle_data(self, data):
-        if self.tags and self.tags[-1][0] != "style":
-            self.words.append(data)
-
-
-def skeleton(page):
-    parsed = Skeleton()
-    parsed.feed(page)
-    return parsed
-
-
-def words(page):
-    return " ".join(" ".join(skeleton(page).words).split())
 
 
 def first_screen(page):
@@ -194,6 +164,22 @@ def test_a_foreign_status_is_named_as_no_approval():
         full_card(**{"imported": {"source": "sagemaker", "foreign_status": "Approved"}})
     )
     assert "its status “Approved” is no approval" in words(page)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("released", "installed as it was released"),
+        ("development", "a development version, nothing released to compare with"),
+        ("changed", "changed after it was released"),
+    ],
+)
+def test_page_and_markdown_say_in_words_which_library_judged_the_card(state, words):
+    judged = full_card(**{"library.state": state})
+    for text in (render_html(judged), render_markdown(judged)):
+        assert f"2026.11.0, {words}" in text
+        assert "e" * 64 in text
+        assert "f" * 64 in text
 
 
 def test_the_same_card_gives_the_same_page():

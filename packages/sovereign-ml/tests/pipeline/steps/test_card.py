@@ -9,8 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from churn.steps._6_card import card as write_card
-from small_project import load, make_project
+from small_project import load, make_project, step
 from sovereign_ml.card.schema.card import Card, read
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse
@@ -71,7 +70,7 @@ def test_a_leak_would_be_counted(
     )
     people.loc[people["customer_id"] == someone, "consent"] = False
     people.to_parquet(changed / "customers.parquet", index=False)
-    write_card(model, metrics, features, changed, tmp_path / "6_card", settings=settings)
+    step("card", settings, model, metrics, features, changed, tmp_path / "6_card")
     consent = read(tmp_path / "6_card/card.json").facts.consent
     assert consent.leak_count >= 1
     assert consent.withdrawn_rows_found is not None
@@ -114,7 +113,7 @@ def test_the_same_facts_and_answers_give_the_same_content_hash(
     settings: Settings,
     tmp_path: Path,
 ) -> None:
-    write_card(model, metrics, features, valid, tmp_path / "again", settings=settings)
+    step("card", settings, model, metrics, features, valid, tmp_path / "again")
     assert read(tmp_path / "again/card.json").content_hash == read(card / "card.json").content_hash
 
 
@@ -132,5 +131,5 @@ def test_an_answer_that_does_not_fit_is_named_and_the_old_card_stays(
     output.mkdir()
     (output / "old.txt").write_text("old")
     with pytest.raises(Misuse, match=r"model_card\.toml.*fairness_tolerance"):
-        write_card(model, metrics, features, valid, output, settings=load(root))
+        step("card", load(root), model, metrics, features, valid, output)
     assert [path.name for path in output.iterdir()] == ["old.txt"]

@@ -11,9 +11,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from churn.steps._1_data import data
 from own_files import PEOPLE, TABLES, Row, Shop, line, named, person
-from small_project import churn, configure, load, make_project
+from small_project import churn, configure, load, make_project, step
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.demo_shop import make
 from sovereign_ml.storage.artifacts import read_json
@@ -42,7 +41,7 @@ def test_rows_of_the_shop_are_kept_or_set_aside_by_reason(raw: Path) -> None:
 
 def test_the_shop_makes_the_same_bytes_every_time(project: Path, raw: Path, tmp_path: Path) -> None:
     found = load(project)
-    data(found.path("source"), tmp_path / "again", settings=found)
+    step("data", found, found.path("source"), tmp_path / "again")
     for path in raw.iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 
@@ -232,7 +231,7 @@ def test_another_key_gives_other_pseudonyms(shop: Callable[..., Shop]) -> None:
     done = shop([line()]).read()
     before = set(done.table("transactions")["customer_id"])
     found = load(done.root, CHURN_PSEUDONYM_KEY="a1" * 32)
-    data(found.path("source"), found.path("raw"), settings=found)
+    step("data", found, found.path("source"), found.path("raw"))
     assert not before & set(done.table("transactions")["customer_id"])
 
 

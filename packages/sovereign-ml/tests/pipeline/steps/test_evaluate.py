@@ -14,7 +14,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from churn import model as estimators
 from churn.contract import FEATURES, TARGET
-from churn.steps._5_evaluate import evaluate
+from small_project import step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.model import scorecard
@@ -177,7 +177,7 @@ def without_customers(
     pd.read_parquet(valid / "groups.parquet").head(0).to_parquet(
         alone / "groups.parquet", index=False
     )
-    evaluate(model, features, alone, folder / "5_metrics", settings=settings)
+    step("evaluate", settings, model, features, alone, folder / "5_metrics")
     return folder / "5_metrics"
 
 
@@ -213,9 +213,7 @@ def test_a_missing_input_names_the_step_that_makes_it(
 ) -> None:
     paths = {"model": model, "features": features, missing: tmp_path / "none"}
     with pytest.raises(Misuse, match=rf"run `churn {verb}` first"):
-        evaluate(
-            paths["model"], paths["features"], valid, tmp_path / "5_metrics", settings=settings
-        )
+        step("evaluate", settings, paths["model"], paths["features"], valid, tmp_path / "5_metrics")
 
 
 def test_every_number_is_finite_and_rounded(found: dict[str, Any]) -> None:

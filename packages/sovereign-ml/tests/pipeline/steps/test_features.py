@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from churn import features as snapshots
 from churn.contract import FEATURES, TARGET
-from churn.steps._3_features import features as compute_features
+from small_project import step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.features import feast
@@ -284,7 +284,7 @@ def test_the_online_store_serves_the_newest_snapshot(features: Path, settings: S
         .head(50)
         .set_index("customer_id")
     )
-    store = feast.store(features, settings)
+    store = feast.open_store(features, settings.feature_stores)
     service = store.get_feature_service(feast.SERVICE)
     rows = store.get_online_features(
         features=service, entity_rows=[{"customer_id": i} for i in now.index]
@@ -307,7 +307,7 @@ def test_the_registry_names_no_folder_of_this_machine(features: Path) -> None:
 def test_the_snapshots_are_the_same_bytes_on_every_run(
     features: Path, valid: Path, settings: Settings, tmp_path: Path
 ) -> None:
-    compute_features(valid, tmp_path / "again", settings=settings)
+    step("features", settings, valid, tmp_path / "again")
     for name in ("snapshots.parquet", "training.parquet", "summary.json"):
         assert (tmp_path / "again" / name).read_bytes() == (features / name).read_bytes(), name
 
@@ -345,11 +345,11 @@ def test_data_without_a_population_or_with_one_class_is_refused(
     output.mkdir()
     (output / "old.txt").write_text("old")
     with pytest.raises(Refused, match=said):
-        compute_features(write_valid(tmp_path / "2_valid", lines), output, settings=settings)
+        step("features", settings, write_valid(tmp_path / "2_valid", lines), output)
     assert [path.name for path in output.iterdir()] == ["old.txt"]
     assert not (tmp_path / ".3_features.part").exists()
 
 
 def test_features_without_valid_data_name_the_step(tmp_path: Path, settings: Settings) -> None:
     with pytest.raises(Misuse, match=r"run `churn validate` first"):
-        compute_features(tmp_path / "2_valid", tmp_path / "3_features", settings=settings)
+        step("features", settings, tmp_path / "2_valid", tmp_path / "3_features")

@@ -15,7 +15,7 @@ from churn.contract import FEATURES
 from own_files import Row, Shop, line
 from small_project import configure, make_project, run
 from sovereign_ml.bundle.sealed import read_bundle
-from sovereign_ml.pipeline.flow import STEPS
+from sovereign_ml.project import STANDARD_STEPS
 from sovereign_ml.storage.artifacts import read_json
 
 CUSTOMERS, DAYS = 400, 420
@@ -95,7 +95,7 @@ def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     make_project(root)
     configure(root, {**LENIENT, **changes})
     Shop(root, rows)
-    run(root, *(step.verb for step in STEPS))
+    run(root, *(step.verb for step in STANDARD_STEPS))
     return root / "data"
 
 

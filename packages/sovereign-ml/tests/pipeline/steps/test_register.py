@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from churn.contract import FEATURES
-from churn.steps._7_register import register
-from small_project import load, make_project
+from small_project import load, make_project, step
 from sovereign_ml.bundle.sealed import read_bundle
 from sovereign_ml.card.schema.card import read
 from sovereign_ml.config.settings import Settings
@@ -60,7 +59,7 @@ def test_the_policy_has_the_configured_bands(bundle: Path) -> None:
 def test_the_registry_has_the_version_as_candidate_with_its_card(
     settings: Settings, bundle: Path, card: Path
 ) -> None:
-    api, version = mlflow.client(settings), read_bundle(bundle).manifest.version
+    api, version = mlflow.client(settings.tracking), read_bundle(bundle).manifest.version
     found = api.get_model_version_by_alias(settings.project.name, "candidate")
     assert str(found.version) == version
     assert found.tags["card_hash"] == read(card / "card.json").content_hash
@@ -74,9 +73,11 @@ def test_the_registry_has_the_version_as_candidate_with_its_card(
 def test_registering_the_same_model_and_card_again_finds_the_same_version_and_seals_the_same_bundle(
     settings: Settings, model: Path, metrics: Path, card: Path, bundle: Path, tmp_path: Path
 ) -> None:
-    register(model, metrics, card, tmp_path / "7_bundle", settings=settings)
+    step("register", settings, model, metrics, card, tmp_path / "7_bundle")
     assert (tmp_path / "7_bundle/bundle.json").read_bytes() == (bundle / "bundle.json").read_bytes()
-    versions = mlflow.client(settings).search_model_versions(f"name = '{settings.project.name}'")
+    versions = mlflow.client(settings.tracking).search_model_versions(
+        f"name = '{settings.project.name}'"
+    )
     assert len(versions) == 1
 
 
@@ -120,7 +121,7 @@ def test_the_gate_refuses_and_the_old_bundle_stays(
     output.mkdir()
     (output / "old.txt").write_text("old")
     with pytest.raises(Refused, match=r"^Not registered:\n  - ") as refused:
-        register(model, bad, card, output, settings=settings)
+        step("register", settings, model, bad, card, output)
     assert said in str(refused.value)
     assert refused.value.exit_code == 1
     assert [path.name for path in output.iterdir()] == ["old.txt"]
@@ -135,7 +136,7 @@ def test_every_reason_is_told_at_once(
     bad = shutil.copytree(metrics, tmp_path / "5_metrics")
     write_json(bad / "metrics.json", found)
     with pytest.raises(Refused) as refused:
-        register(model, bad, card, tmp_path / "7_bundle", settings=settings)
+        step("register", settings, model, bad, card, tmp_path / "7_bundle")
     assert str(refused.value).count("\n  - ") == 3
 
 
@@ -148,7 +149,7 @@ def test_a_rule_of_the_card_refuses_with_its_article(
     leaking = shutil.copytree(card, tmp_path / "6_card")
     (leaking / "card.json").write_text(json.dumps(document))
     with pytest.raises(Refused, match=r"Not registered:\n  - R\d\d \(GDPR"):
-        register(model, metrics, leaking, tmp_path / "7_bundle", settings=settings)
+        step("register", settings, model, metrics, leaking, tmp_path / "7_bundle")
     assert not (tmp_path / "7_bundle").exists()
 
 
@@ -163,7 +164,7 @@ def test_open_answers_refuse_where_real_data_is_used(
     }
     eu = load(make_project(tmp_path / "own", **own), "eu")
     with pytest.raises(Refused, match=r"Not registered:\n  - R\d\d "):
-        register(model, metrics, card, tmp_path / "7_bundle", settings=eu)
+        step("register", eu, model, metrics, card, tmp_path / "7_bundle")
 
 
 @pytest.mark.parametrize(("missing", "verb"), [(0, "train"), (1, "evaluate"), (2, "card")])
@@ -179,4 +180,4 @@ def test_a_missing_input_names_the_step_that_makes_it(
     paths = [model, metrics, card]
     paths[missing] = tmp_path / "none"
     with pytest.raises(Misuse, match=rf"run `churn {verb}` first"):
-        register(*paths, tmp_path / "7_bundle", settings=settings)
+        step("register", settings, *paths, tmp_path / "7_bundle")

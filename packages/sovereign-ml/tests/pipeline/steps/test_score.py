@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from churn import model as estimators
-from churn.steps._8_score import score
+from small_project import step
 from sovereign_ml.bundle.sealed import read_bundle
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
@@ -44,7 +44,7 @@ def score_with(
         change(pd.read_parquet(valid / "customers.parquet")).to_parquet(
             changed / "customers.parquet", index=False
         )
-        score(bundle, features, changed, tmp_path / "8_scores", settings=settings)
+        step("score", settings, bundle, features, changed, tmp_path / "8_scores")
         return pd.read_parquet(tmp_path / "8_scores/scores.parquet")
 
     return again
@@ -106,7 +106,7 @@ def test_scoring_needs_the_bundle_and_nothing_of_the_trainer(
         (elsewhere / features.name / name).unlink()
     alone = settings.model_copy(update={"root": elsewhere})
     parts = (elsewhere / source.name for source in (bundle, features, valid))
-    score(*parts, elsewhere / "8_scores", settings=alone)
+    step("score", alone, *parts, elsewhere / "8_scores")
     assert (elsewhere / "8_scores/scores.parquet").read_bytes() == (
         scores / "scores.parquet"
     ).read_bytes()
@@ -166,12 +166,13 @@ def test_without_a_consent_column_the_named_basis_carries_the_scoring(
     people = pd.read_parquet(valid / "customers.parquet").head(0)
     people.to_parquet(alone / "customers.parquet", index=False)
     basis = settings.data.model_copy(update={"customers": "", "lawful_basis": "contract"})
-    score(
+    step(
+        "score",
+        settings.model_copy(update={"data": basis}),
         bundle,
         features,
         alone,
         tmp_path / "8_scores",
-        settings=settings.model_copy(update={"data": basis}),
     )
     assert len(pd.read_parquet(tmp_path / "8_scores/scores.parquet")) == len(now)
 
@@ -182,7 +183,7 @@ def test_a_changed_bundle_scores_nobody(
     changed = shutil.copytree(bundle, tmp_path / "7_bundle")
     (changed / "policy.json").write_text((changed / "policy.json").read_text() + " ")
     with pytest.raises(Refused, match=r"policy\.json: SHA-256 .*register again"):
-        score(changed, features, valid, tmp_path / "8_scores", settings=settings)
+        step("score", settings, changed, features, valid, tmp_path / "8_scores")
     assert not (tmp_path / "8_scores").exists()
 
 
@@ -199,4 +200,4 @@ def test_a_missing_input_names_the_step_that_makes_it(
     paths = [bundle, features, valid]
     paths[missing] = tmp_path / "none"
     with pytest.raises(Misuse, match=rf"run `churn {verb}` first"):
-        score(*paths, tmp_path / "8_scores", settings=settings)
+        step("score", settings, *paths, tmp_path / "8_scores")

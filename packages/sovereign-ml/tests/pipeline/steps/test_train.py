@@ -16,7 +16,8 @@ import pytest
 from churn import model as estimators
 from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
 from churn.scorecard import to_scorecard
-from churn.steps._4_train import regularisation_search, train
+from churn.steps._4_train import regularisation_search
+from small_project import step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.model import scorecard
@@ -56,7 +57,9 @@ def random_customers(n: int) -> pd.DataFrame:
 
 def test_model_json_by_numpy_equals_scikit_learn_for_100000_random_customers(model: Path) -> None:
     rows = random_customers(100_000)
-    fitted = skops.read(model / "scorecard.skops").predict_proba(estimators.inputs(rows))[:, 1]
+    fitted = skops.read(model / "scorecard.skops", estimators.TRUSTED_TYPES).predict_proba(
+        estimators.inputs(rows)
+    )[:, 1]
     card = scorecard.read(model / "model.json")
     assert np.abs(card.probability(estimators.columns(rows)) - fitted).max() < 1e-9
     assert fitted.std() > 0.05
@@ -65,7 +68,9 @@ def test_model_json_by_numpy_equals_scikit_learn_for_100000_random_customers(mod
 def test_model_json_equals_scikit_learn_on_the_customers_it_was_made_for(
     model: Path, training: pd.DataFrame
 ) -> None:
-    fitted = skops.read(model / "scorecard.skops").predict_proba(estimators.inputs(training))[:, 1]
+    fitted = skops.read(model / "scorecard.skops", estimators.TRUSTED_TYPES).predict_proba(
+        estimators.inputs(training)
+    )[:, 1]
     card = scorecard.read(model / "model.json")
     assert np.abs(card.probability(estimators.columns(training)) - fitted).max() < 1e-9
 
@@ -165,7 +170,7 @@ def with_features(settings: Settings, features: Path, folder: Path, change: Chan
     frame = pd.read_parquet(copy / "training.parquet")
     change(frame)
     frame.to_parquet(copy / "training.parquet", index=False)
-    train(copy, folder / "4_model", settings=settings)
+    step("train", settings, copy, folder / "4_model")
     return folder / "4_model"
 
 
@@ -207,13 +212,13 @@ def test_too_few_customers_are_refused_with_both_numbers(
     with pytest.raises(
         Refused, match=r"customers to train on; \[train\] min_customers asks for 10,000"
     ):
-        train(features, tmp_path / "4_model", settings=many)
+        step("train", many, features, tmp_path / "4_model")
     assert not list(tmp_path.iterdir())
 
 
 def test_train_without_features_names_the_step(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(Misuse, match=r"run `churn features` first"):
-        train(tmp_path / "3_features", tmp_path / "4_model", settings=settings)
+        step("train", settings, tmp_path / "3_features", tmp_path / "4_model")
 
 
 # Nothing that is stored can run code when it is read.
@@ -254,14 +259,14 @@ def test_a_type_that_is_not_trusted_is_named_and_not_loaded(model: Path, tmp_pat
     with pytest.raises(
         Refused, match=r"bad\.skops holds types that are not trusted: subprocess\.Popen"
     ):
-        skops.read(bad)
+        skops.read(bad, estimators.TRUSTED_TYPES)
 
 
 def test_the_run_in_mlflow_knows_what_the_model_was_made_of(
     settings: Settings, model: Path
 ) -> None:
     run = read_json(model / "run.json")
-    found = mlflow.client(settings).get_run(run["run_id"])
+    found = mlflow.client(settings.tracking).get_run(run["run_id"])
     assert found.data.params["c"] == str(read_json(model / "summary.json")["c"])
     assert set(found.data.metrics) >= {"search_log_loss_c_0.1", "search_log_loss_c_1"}
     assert len(found.data.tags["data_version"].removesuffix(".dir")) == 32

@@ -10,8 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from churn.steps._2_validate import validate
-from small_project import load, make_project
+from small_project import load, make_project, step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.storage.artifacts import read_json, summarise
@@ -38,7 +37,7 @@ class Raw:
         summarise(
             self.folder, rows_in=40, rows_out=40, headline="", set_aside={}, lawful_basis="contract"
         )
-        validate(self.folder, self.output, settings=self.settings)
+        step("validate", self.settings, self.folder, self.output)
         return {path.stem: pd.read_parquet(path) for path in self.output.glob("*.parquet")}
 
     @property
@@ -210,4 +209,4 @@ def test_the_shop_passes_with_few_rejects(valid: Path, raw: Path) -> None:
 
 def test_a_raw_folder_that_is_not_there_names_the_step(tmp_path: Path, settings: Settings) -> None:
     with pytest.raises(Misuse, match=r"run `churn data` first"):
-        validate(tmp_path / "1_raw", tmp_path / "2_valid", settings=settings)
+        step("validate", settings, tmp_path / "1_raw", tmp_path / "2_valid")

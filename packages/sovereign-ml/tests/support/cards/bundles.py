@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from cards import LIBRARY
 from sovereign_ml.bundle.sealed import rules_json, seal_bundle
 from sovereign_ml.card.rules import RulePolicy
+from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
-from sovereign_ml.decisions.policy import Policy
 from sovereign_ml.model.scorecard import Scorecard
 
 RULES = RulePolicy(grace_days=36_500)
@@ -138,7 +139,7 @@ def _spec(name: str, unit: str, label: str, changeable: bool) -> dict[str, objec
     }
 
 
-def policy(**changed: object) -> Policy:
+def policy(**changed: object) -> DecisionPolicy:
     """Three bands; an offer is made at ``high``."""
     bands = [
         {"name": "low", "below": 0.45},
@@ -154,7 +155,7 @@ def policy(**changed: object) -> Policy:
         "human_review": False,
         "reviewer_contact": "Customer care, care@shop.example",
     }
-    return Policy.model_validate({**content, **changed})
+    return DecisionPolicy.model_validate({**content, **changed})
 
 
 def write_bundle(folder: Path) -> Path:
@@ -164,7 +165,7 @@ def write_bundle(folder: Path) -> Path:
         (folder / f"{name}.json").write_text(content.model_dump_json())
     (folder / "rules.json").write_text(rules_json(RULES))
     (folder / "card.json").write_text(json.dumps({"schema_version": "1"}))
-    source = {"git_commit": "0" * 40, "data_version": "d41d8cd98f00b204"}
+    source = {"git_commit": "0" * 40, "data_version": "d41d8cd98f00b204", **LIBRARY.tags()}
     seal_bundle(
         folder,
         name="acme-churn",

@@ -229,6 +229,11 @@ CHANGES = [
     facts("R57", model__training_code_commit="main"),
     facts("R57", run__git_commit="unknown"),
     facts("R57", run__git_commit=f"{'a' * 40}-dirty", run__profile=None),
+    facts("R58", library__state="changed"),
+    facts("R58", library__state="changed", run__profile="local"),
+    facts("R58", library__state="development"),
+    facts("R58", library__state="development", run__profile=None),
+    facts("R58", library__state=None),
     answers(
         "R56",
         warn=True,

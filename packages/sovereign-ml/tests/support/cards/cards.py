@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from card_answers import article22_answers, offer_answers, put, reviewed_answers
+from sovereign_ml.bundle.library_identity import LibraryIdentity
 from sovereign_ml.card.approval import approve, with_approvals
 from sovereign_ml.card.build import build
 from sovereign_ml.card.rules import RulePolicy
@@ -14,6 +15,8 @@ from sovereign_ml.card.schema import Approval, Card, Facts
 TODAY = date(2026, 11, 24)
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 POLICY = RulePolicy()
+LIBRARY = LibraryIdentity("2026.11.0", "e" * 64, "f" * 64, "released")
+"""The library that judged the good cards, as it is when a test does not change it."""
 APPROVERS = {"business_owner": "Grace Hopper", "model_owner": "Ada Lovelace"}
 
 
@@ -21,6 +24,12 @@ def good_facts() -> dict[str, Any]:
     """What a complete run records."""
     return {
         "run": {"generated_at": NOW, "git_commit": "a" * 40, "profile": "eu"},
+        "library": {
+            "version": LIBRARY.version,
+            "wheel_sha256": LIBRARY.wheel_sha256,
+            "rule_digest": LIBRARY.rule_digest,
+            "state": LIBRARY.state,
+        },
         "model": {
             "name": "acme-churn",
             "version": "3",

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from sovereign_ml.kubeflow.cluster_pipeline import Kind
 
-from small_project import CACHES, PROGRAMS
+from small_project import CACHES, LIBRARY, PROGRAMS
+from sovereign_ml.cli.composition import cluster
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 from sovereign_ml.kubeflow import submit
+from sovereign_ml.project import load_project
 from sovereign_ml.storage import dvc
 
 COPIED = re.compile(r"^COPY (?P<what>.+) \S+$", re.M)
@@ -56,14 +57,14 @@ class Cluster:
             (self.image / ".churn" / name).mkdir(parents=True)
             (self.image / name).symlink_to(f".churn/{name}")
 
-    def submit(
-        self, settings: Settings, kind: Kind, noun: str = "", *, pinned: bool = False
-    ) -> list[str]:
-        """Compile the pipeline as `churn submit` does and run it on the version of ``noun`` that is committed."""
-        compiled = submit.compile_checked(settings, kind, self.folder, pinned=pinned)
-        return self.run(
-            compiled, version=dvc.pinned(settings, "HEAD", noun) if noun else "", revision="HEAD"
-        )
+    def submit(self, settings: Settings, kind: str, noun: str = "") -> list[str]:
+        """Compile the pipeline ``kind`` as `churn submit` does, and run it on the committed version of ``noun``."""
+        project = load_project(self.root)
+        compiled = submit.compile_checked(project, cluster(settings), kind, self.folder)
+        version = ""
+        if noun:
+            version = dvc.pinned(settings.root, "HEAD", str(getattr(settings.paths, noun)))
+        return self.run(compiled, version=version, revision="HEAD")
 
     def run(self, compiled: Path, **parameters: str) -> list[str]:
         """Run the pipeline with its exit handler; returns what each task printed. AssertionError if one fails."""
@@ -158,7 +159,9 @@ class Cluster:
         return {
             "PATH": f"{PROGRAMS}{os.pathsep}/usr/bin:/bin",
             "HOME": str(home),
-            "PYTHONPATH": f"{self.image / 'src'}{os.pathsep}{self.image / 'serve'}",
+            "PYTHONPATH": os.pathsep.join(
+                map(str, (self.image / "src", self.image / "serve", LIBRARY))
+            ),
             **{name: ENVIRONMENT[name] for name in CACHES if name in ENVIRONMENT},
             **given,
             "CHURN_ROOT": str(self.image),

@@ -1,13 +1,15 @@
 """A tiny sealed bundle and one team's desk, from which it deploys to the double."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bundles import RULES
+from cards import LIBRARY, signed
 from cards import card as good_card
-from cards import signed
 from sota_double import KEY, SotaDouble
+from sovereign_ml.bundle.library_identity import rule_digest
 from sovereign_ml.bundle.sealed import rules_json, seal_bundle
 from sovereign_ml.deploy.run import Clock
 from sovereign_ml.deploy.send import Shipment
@@ -15,13 +17,14 @@ from sovereign_ml.deploy.sota_api import SotaApi
 from sovereign_ml.deploy.stage import Staged
 from sovereign_ml.deploy.transport import Patience, Transport
 
-PROJECT = Path(__file__).parents[2]
 BASE_IMAGE = "registry.acme.test/python:3.12-slim@sha256:" + "ab" * 32
 LOCK = "pydantic==2.12.0 \\\n    --hash=sha256:" + "cd" * 32 + "\n    # via churn\n"
 SERVICE = "from sovereign_ml.model.scorecard import Scorecard\n\nprint(Scorecard)\n"
 
 
-SIGNED, UNSIGNED = (card.model_dump(mode="json") for card in (signed(good_card()), good_card()))
+HERE = replace(LIBRARY, rule_digest=rule_digest())
+GOOD = good_card(facts={"library.rule_digest": HERE.rule_digest})
+SIGNED, UNSIGNED = (card.model_dump(mode="json") for card in (signed(GOOD), GOOD))
 
 
 def write_bundle(
@@ -69,6 +72,7 @@ def write_bundle(
         "git_commit": "0" * 40,
         "data_version": "d41d8cd98f00b204",
         "created_at": "2026-11-24T08:00:00Z",
+        **HERE.tags(),
     }
     seal_bundle(folder, name="acme-churn", version=version, profile=profile, **origin)
     return folder

@@ -1,4 +1,3 @@
-# ruff: noqa: T201, TID251  a program of its own: it prints and reads its environment
 """A stand-in for the sota CLI in tests, written from what the real one (v1.1.0, built from source) was seen to do.
 
 It packs the current folder with the client's own ignore rules, fails on a symbolic link, uploads, prints the stream,

@@ -61,7 +61,7 @@ def _run(image, context, value):
         key: item
         for key, item in os.environ.items()
         if key.startswith(("PIP_", "SSL_", "http", "HTTP"))
-    }  # noqa: TID251  the builder's own index and proxy
+    }
     subprocess.run(
         ["/bin/sh", "-c", value],
         cwd=image.workdir,

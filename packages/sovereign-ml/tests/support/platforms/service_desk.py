@@ -10,13 +10,14 @@ from typing import Any
 from starlette.testclient import TestClient
 
 import bundles
+from cards import LIBRARY
 from sovereign_ml.bundle.sealed import read_bundle, rules_json, seal_bundle
 from sovereign_ml.decision_log import DecisionLog, open_log
 from sovereign_ml.service.access.api_keys import SCOPES, new_key, read_keys
 from sovereign_ml.service.app import Application
 from sovereign_ml.service.routes import ROUTES
 from sovereign_ml.service.runtime import Runtime
-from sovereign_ml.service.settings import Settings
+from sovereign_ml.service.settings import ServiceSettings
 
 CUSTOMER, OTHER = "0b6f1c3e9a7d4e52", "aaaabbbbccccdddd"
 KEYS = {scope: new_key(scope, [scope]) for scope in SCOPES}
@@ -109,7 +110,7 @@ def write_bundle(
     (folder / "rules.json").write_text(rules_json(bundles.RULES.model_copy(update=rules or {})))
     if card is not None:
         (folder / "card.json").write_text(json.dumps(card))
-    source = {"git_commit": "0" * 40, "data_version": "d41d8cd98f00b204"}
+    source = {"git_commit": "0" * 40, "data_version": "d41d8cd98f00b204", **LIBRARY.tags()}
     seal_bundle(
         folder,
         name="acme-churn",
@@ -132,7 +133,7 @@ def open_desk(
         "log": str(folder / "decisions.db"),
         "keys": keys,
     }
-    all_settings = Settings(**{**given, "seed_share": 0.0, **(settings or {})})
+    all_settings = ServiceSettings(**{**given, "seed_share": 0.0, **(settings or {})})
     application = Application(routes)
     runtime = Runtime(all_settings, read_bundle(all_settings.bundle))
     application.use(runtime)

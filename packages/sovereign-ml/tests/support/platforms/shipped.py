@@ -63,7 +63,7 @@ def environment(bundle: Path, log: str, **more: str) -> dict[str, str]:
     keys = "\n".join(line for _, line in KEYS.values())
     where = "DATABASE_URL" if log.startswith("postgres") else "CHURN_LOG"
     return {
-        **{name: os.environ[name] for name in ("PATH", *CACHES) if name in os.environ},  # noqa: TID251
+        **{name: os.environ[name] for name in ("PATH", *CACHES) if name in os.environ},
         "PYTHONPATH": f"{PROJECT / 'serve'}:{LIBRARY}",
         "BUNDLE_DIR": str(bundle),
         "CHURN_KEYS": keys,

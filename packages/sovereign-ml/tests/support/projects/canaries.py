@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sovereign_ml.config.tables import Synthetic
+from sovereign_ml.config.tables import ShopSettings
 from sovereign_ml.pipeline.demo_shop import Shop, make
 
 
@@ -24,7 +24,7 @@ class Canary:
 
 
 def shop(customers: int, days: int) -> Shop:
-    return make(Synthetic(customers=customers, days=days, seed=11))
+    return make(ShopSettings(customers=customers, days=days, seed=11))
 
 
 def plant(made: Shop, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, tuple[Canary, ...]]:

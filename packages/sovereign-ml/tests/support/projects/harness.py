@@ -1,10 +1,10 @@
 """Run a command where nothing can leave, and list every name and address outside loopback that it asked for.
 
-    python tests/egress/harness.py [--clean-env] [--json FILE] -- COMMAND...
+    python tests/support/projects/harness.py [--clean-env] [--json FILE] -- COMMAND...
 
 With root or unprivileged user namespaces the command runs in its own network, process and mount namespace: a recording
 resolver on 127.0.0.1:53 answers each name with a sink address, and a packet sniffer sees literal addresses too, from
-every child, Python or not. Elsewhere it falls back to the project's audit hook, which sees Python only, and says so.
+every child, Python or not. Elsewhere it falls back to the library's audit hook, which sees Python only, and says so.
 ``--clean-env`` drops variables that hide a tool's default behaviour: CI alone silences MLflow and DVC's update check.
 
 Exit code: 97 if anything outside loopback was asked for, else the command's own. Blind: Unix sockets to host daemons.
@@ -29,7 +29,7 @@ from recording import Record, serve_names, sniff
 
 ESCAPED = 97
 SOURCES = Path(__file__).resolve().parents[2] / "src"
-ENVIRONMENT = os.environ  # noqa: TID251 - the harness hands it to the command
+ENVIRONMENT = os.environ
 
 _INSIDE = "_CHURN_EGRESS_INSIDE"
 _HIDING = re.compile(
@@ -125,7 +125,6 @@ def others() -> list[int]:
 
 def recorded(command: list[str], environ: dict[str, str], linger: float) -> tuple[int, Record]:
     """The fall-back: Python processes only, through the egress guard, which refuses and records."""
-    sys.path.insert(0, str(SOURCES))
     from sovereign_ml.egress import guard
 
     with tempfile.TemporaryDirectory(prefix="egress.") as folder:

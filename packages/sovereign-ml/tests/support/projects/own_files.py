@@ -11,8 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from churn.steps._1_data import data
-from small_project import KEY, configure, load, make_project
+from small_project import KEY, configure, load, make_project, step
 from sovereign_ml.pipeline import source
 from sovereign_ml.pseudonyms import pseudonyms
 from sovereign_ml.storage.artifacts import read_json
@@ -64,7 +63,7 @@ class Shop:
 
     def read(self) -> Shop:
         found = load(self.root)
-        data(source.refresh(found), found.path("raw"), settings=found)
+        step("data", found, source.refresh(found), found.path("raw"))
         return self
 
     def table(self, name: str) -> pd.DataFrame:

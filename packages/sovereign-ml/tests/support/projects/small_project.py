@@ -17,6 +17,7 @@ from typing import Any
 import tomlkit
 
 import sovereign_ml
+from churn.project import PROJECT as OBJECT
 from sovereign_ml.config import settings
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.pipeline import flow, source
@@ -136,11 +137,13 @@ def environment(root: Path, **more: str) -> dict[str, str]:
     home = root.parent / "home"
     home.mkdir(exist_ok=True)
     code = root if (root / "src").is_dir() else PROJECT
+    # Another library on the path would hide the one that the shipped environment installed.
+    library = (LIBRARY,) if PROGRAMS == TEST_PROGRAMS else ()
     return {
         "PATH": f"{PROGRAMS}{os.pathsep}/usr/bin:/bin",
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home / ".config"),
-        "PYTHONPATH": os.pathsep.join(map(str, (code / "src", code / "serve", LIBRARY))),
+        "PYTHONPATH": os.pathsep.join(map(str, (code / "src", code / "serve", *library))),
         **{name: settings.ENVIRONMENT[name] for name in CACHES if name in settings.ENVIRONMENT},
         "CHURN_PSEUDONYM_KEY": KEY,
         **more,
@@ -160,6 +163,13 @@ def run(root: Path, *verbs: str) -> Settings:
             source.refresh(found)
         flow.run_step(verb, found, load_project(root))
     return found
+
+
+def step(verb: str, settings: Settings, *paths: Path) -> None:
+    """Call the step ``verb`` of the template's project on its inputs and then its output."""
+    *inputs, output = paths
+    function = OBJECT.function(OBJECT.step(verb))
+    flow.call(function, flow.provided(settings, OBJECT), inputs, output)
 
 
 def churn(

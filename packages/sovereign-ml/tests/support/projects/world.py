@@ -12,7 +12,9 @@ import pandas as pd
 from canaries import Canary
 from small_project import KEY, churn, load
 from sovereign_ml.bundle.sealed import read_bundle
+from sovereign_ml.cli.composition import project_stores
 from sovereign_ml.config.settings import Settings
+from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.decision_log import open_log
 from sovereign_ml.pseudonyms import pseudonyms
 from sovereign_ml.service import settings as service_settings
@@ -36,6 +38,10 @@ class World:
     @property
     def settings(self) -> Settings:
         return load(self.root)
+
+    @property
+    def stores(self) -> ProjectStores:
+        return project_stores(self.settings)
 
     def churn(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return churn(self.root, *arguments, **self.input)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sovereign_ml.card.records import common
 from sovereign_ml.card.records.document import Document, Section, source_of
 from sovereign_ml.card.render.speech import said
-from sovereign_ml.card.render.view import Line, finding, line, verdict
+from sovereign_ml.card.render.view import CardLine, finding, line, verdict
 from sovereign_ml.card.schema import Card, is_open
 
 
@@ -34,7 +34,7 @@ def _who(card: Card) -> Section:
         line("Controller", roles.controller),
         line("Contact", roles.controller_contact),
         line("Data protection officer", roles.dpo_contact),
-        Line("Joint controllers", said(roles.joint_controllers)),
+        CardLine("Joint controllers", said(roles.joint_controllers)),
         line("Owner in the business", roles.owner_business),
         line("Owner of the model", roles.owner_model),
     ]
@@ -51,8 +51,8 @@ def _why(card: Card) -> Section:
         line("Not for", purpose.out_of_scope_uses),
         line("Follows from the score", card.answers.decision.downstream_action),
         line("Direct marketing", decision.direct_marketing, "GDPR 21(2)-(3)"),
-        Line("Profiling", said(decision.profiling), "GDPR 4(4)"),
-        Line(
+        CardLine("Profiling", said(decision.profiling), "GDPR 4(4)"),
+        CardLine(
             "Automated decisions",
             f"{verdict(card)}. {finding(card)}",
             "GDPR 22",

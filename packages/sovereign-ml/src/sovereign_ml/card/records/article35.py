@@ -7,7 +7,7 @@ from sovereign_ml.card.records.document import Document, Grid, Section, source_o
 from sovereign_ml.card.records.risks import risks
 from sovereign_ml.card.render import view
 from sovereign_ml.card.render.speech import OPEN_TEXT, figure, said
-from sovereign_ml.card.render.view import Line, line, verdict
+from sovereign_ml.card.render.view import CardLine, line, verdict
 from sovereign_ml.card.schema import Card
 
 NOT_ASKED = "not asked: no assessment is required"
@@ -38,7 +38,7 @@ def _threshold(card: Card) -> Section:
         (name, OPEN_TEXT) for name in dpia.open_criteria
     ]
     lines = (
-        Line("Result", REQUIRED[dpia.required], "GDPR 35(1), 35(3)", dpia.required == "?"),
+        CardLine("Result", REQUIRED[dpia.required], "GDPR 35(1), 35(3)", dpia.required == "?"),
         line("Status", given.status),
         line("Entry of the national list", given.national_list, "GDPR 35(4)"),
     )
@@ -54,14 +54,14 @@ def _description(card: Card) -> Section:
         line("Purpose", a.purpose.statement),
         line("Legitimate interest pursued", a.legitimate_interest.interest, "GDPR 35(7)(a)")
         if "6_1_f" in a.lawful_basis.used().values()
-        else Line("Legitimate interest pursued", "none relied on", "GDPR 35(7)(a)"),
+        else CardLine("Legitimate interest pursued", "none relied on", "GDPR 35(7)(a)"),
         line("The model predicts", a.data.label_definition),
         line("How", facts.model.algorithm),
         line("Strongest inputs", facts.explanation.main_factors or None),
         line("Then", a.decision.downstream_action),
         line("Part of a person", a.decision.automation_level),
         line("Not selected", a.decision.not_selected_outcome),
-        Line(
+        CardLine(
             "Automated decisions",
             f"{verdict(card)}. {view.finding(card)}",
             "GDPR 22",
@@ -102,7 +102,7 @@ def _necessity(card: Card) -> Section:
     return Section("Necessity and proportionality", "Article 35(7)(b)", lines, grids, missing)
 
 
-def _interest(card: Card) -> tuple[Line, ...]:
+def _interest(card: Card) -> tuple[CardLine, ...]:
     if "6_1_f" not in card.answers.lawful_basis.used().values():
         return ()
     interest = card.answers.legitimate_interest
@@ -164,11 +164,11 @@ def _advice(card: Card) -> Section:
     return Section("Advice, views and review", "Article 35(2), 35(9), 35(11), 36", lines)
 
 
-def _asked(card: Card, label: str, value: object, source: str = "") -> Line:
+def _asked(card: Card, label: str, value: object, source: str = "") -> CardLine:
     """A judgement that is only asked for while an assessment is or may be required."""
     told = line(label, value, source)
     return (
-        Line(label, NOT_ASKED, source)
+        CardLine(label, NOT_ASKED, source)
         if told.open and card.derived.dpia.required is False
         else told
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sovereign_ml.card.records.document import Grid
 from sovereign_ml.card.render.speech import OPEN_TEXT, code, said
-from sovereign_ml.card.render.view import Line, line
+from sovereign_ml.card.render.view import CardLine, line
 from sovereign_ml.card.schema import NOT_ANSWERED, Card, is_open
 from sovereign_ml.card.schema.facts_data import Host
 
@@ -120,7 +120,7 @@ def time_limits(card: Card) -> tuple[Grid, tuple[str, ...]]:
     return grid, tuple(f"{code(name)} exists and has no time limit." for name in missing)
 
 
-def security(card: Card) -> tuple[Line, ...]:
+def security(card: Card) -> tuple[CardLine, ...]:
     """Technical and organisational measures that the card knows, and where the rest is described."""
     a, facts = card.answers, card.facts
     return (
@@ -129,25 +129,25 @@ def security(card: Card) -> tuple[Line, ...]:
         line("Key kept in", a.data.pseudonymisation_key_location),
         line("Key held by", a.data.pseudonymisation_key_owner),
         line("Access to the model", a.model_privacy.access_controls, "GDPR 25, 32"),
-        Line("Identifiers in the training data", _scan(card)),
+        CardLine("Identifiers in the training data", _scan(card)),
         line("Model stores people's rows", facts.model_privacy.stores_training_rows),
         line("Stop at once", a.human_review.stop_procedure),
         line("Incidents", a.monitoring.incident_procedure, "GDPR 33-34"),
     )
 
 
-def bases(card: Card) -> tuple[Line, ...]:
+def bases(card: Card) -> tuple[CardLine, ...]:
     """The lawful basis of each phase with its reference."""
     basis = card.answers.lawful_basis
     phases = ("collect", "train", "score", "act", "monitor")
     return tuple(_basis(phase, getattr(basis, phase)) for phase in phases)
 
 
-def _basis(phase: str, given: object) -> Line:
+def _basis(phase: str, given: object) -> CardLine:
     stated, reference = getattr(given, "basis", None), getattr(given, "reference", None)
     told = line(phase.capitalize(), stated, "GDPR 6(1)")
     where = "" if told.open else f" ({said(reference)})"
-    return Line(told.label, told.text + where, told.source, told.open or is_open(reference))
+    return CardLine(told.label, told.text + where, told.source, told.open or is_open(reference))
 
 
 def _how(mechanism: str) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from sovereign_ml.card.render.html import template
 from sovereign_ml.card.render.markdown import bullets, escape
 from sovereign_ml.card.render.speech import OPEN_TEXT, said
-from sovereign_ml.card.render.view import Line
+from sovereign_ml.card.render.view import CardLine
 from sovereign_ml.card.schema import Card
 
 
@@ -26,7 +25,7 @@ class Section:
 
     title: str
     article: str
-    lines: tuple[Line, ...] = ()
+    lines: tuple[CardLine, ...] = ()
     grids: tuple[Grid, ...] = ()
     points: tuple[str, ...] = ()
 

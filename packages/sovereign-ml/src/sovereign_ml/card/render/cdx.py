@@ -33,7 +33,8 @@ def render_cyclonedx(card: Card) -> str:
             {"timestamp": made.isoformat() if made else None, "component": _model(card)}
         ),
         "components": [
-            _dataset(snapshot, i) for i, snapshot in enumerate(card.facts.data.snapshots)
+            *(_dataset(snapshot, i) for i, snapshot in enumerate(card.facts.data.snapshots)),
+            *_library(card),
         ],
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -134,6 +135,7 @@ def _properties(card: Card) -> list[dict[str, str]]:
         "card:schema_version": card.schema_version,
         "card:rulepack_version": card.rulepack_version,
         "card:law_snapshot": card.law_snapshot.isoformat(),
+        "card:rule_digest": card.facts.library.rule_digest or "unknown",
         "card:status": card.status,
         "card:content_sha256": card.content_hash,
         "card:open_questions": str(len(open_questions(card))),
@@ -158,6 +160,24 @@ def _properties(card: Card) -> list[dict[str, str]]:
         **{f"hosting:{host.component}": host.hostname for host in card.facts.hosting},
     }
     return [{"name": f"{NAMESPACE}:{name}", "value": value} for name, value in named.items()]
+
+
+def _library(card: Card) -> list[dict[str, Any]]:
+    """Return the library that judged the card as a component; empty where it was not recorded."""
+    library = card.facts.library
+    if library.version is None:
+        return []
+    sha256 = library.wheel_sha256
+    state = {"name": f"{NAMESPACE}:library:state", "value": library.state or "unknown"}
+    component = {
+        "type": "library",
+        "bom-ref": "library",
+        "name": library.name,
+        "version": library.version,
+        "hashes": [{"alg": "SHA-256", "content": sha256}] if sha256 else None,
+        "properties": [state],
+    }
+    return [_filled(component)]
 
 
 def _dataset(snapshot: Snapshot, index: int) -> dict[str, Any]:

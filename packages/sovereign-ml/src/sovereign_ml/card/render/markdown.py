@@ -55,12 +55,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def bullets(lines: Sequence[view.Line]) -> str:
+def bullets(lines: Sequence[view.CardLine]) -> str:
     """Labelled statements as a list; open ones are marked."""
     return "\n".join(f"- **{escape(item.label)}:** {shown(item)}" for item in lines)
 
 
-def shown(item: view.Line) -> str:
+def shown(item: view.CardLine) -> str:
     """A statement's text, with a mark that stays visible in plain text when nobody answered."""
     return f"**OPEN** {escape(item.text)}" if item.open else escape(item.text)
 
@@ -98,6 +98,7 @@ def _gdpr(card: Card) -> dict[str, Any]:
         "content_sha256": card.content_hash,
         "status": card.status,
         "open_questions": len(open_questions(card)),
+        "library": card.facts.library.model_dump(mode="json"),
         "lawful_basis": card.answers.lawful_basis.used(),
         **derived,
     }

@@ -15,7 +15,7 @@ from sovereign_ml.card.schema.facts_data import Snapshot, SpecialScan
 
 
 @dataclass(frozen=True)
-class Line:
+class CardLine:
     """One labelled statement; ``open`` marks what nobody answered, ``source`` the article behind it."""
 
     label: str
@@ -25,11 +25,11 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Table:
+class CardTable:
     """The answers of one table of ``model_card.toml``."""
 
     title: str
-    lines: tuple[Line, ...]
+    lines: tuple[CardLine, ...]
 
 
 VERDICTS = {
@@ -44,10 +44,10 @@ def verdict(card: Card) -> str:
     return VERDICTS[card.derived.decision.art22_applies]
 
 
-def line(label: str, value: object, source: str = "") -> Line:
+def line(label: str, value: object, source: str = "") -> CardLine:
     """A line whose openness follows from its value."""
     text = said(value)
-    return Line(label, text, source, text == OPEN_TEXT or is_open_part(value))
+    return CardLine(label, text, source, text == OPEN_TEXT or is_open_part(value))
 
 
 def is_open_part(value: object) -> bool:
@@ -61,7 +61,7 @@ def finding(card: Card) -> str:
     return told[:1].upper() + told[1:]
 
 
-def does(card: Card) -> list[Line]:
+def does(card: Card) -> list[CardLine]:
     """What the model does and for whom, for the first screen."""
     answers = card.answers
     return [
@@ -72,14 +72,14 @@ def does(card: Card) -> list[Line]:
     ]
 
 
-def _people(card: Card) -> Line:
+def _people(card: Card) -> CardLine:
     purpose = card.answers.purpose
     known = not (is_open(purpose.subject_categories) or is_open(purpose.territories))
     told = f"{said(purpose.subject_categories)} in {said(purpose.territories)}" if known else None
     return line("For whom", told)
 
 
-def whom(card: Card) -> list[Line]:
+def whom(card: Card) -> list[CardLine]:
     """Who answers for the model and how far it reaches, for the first screen."""
     roles, facts = card.answers.roles, card.facts
     bands = ", ".join(band.name for band in facts.decision.bands)
@@ -95,7 +95,7 @@ def whom(card: Card) -> list[Line]:
     ]
 
 
-def rights(card: Card) -> list[Line]:
+def rights(card: Card) -> list[CardLine]:
     """What a person can do, for the first screen and the notice."""
     a = card.answers
     lines = [
@@ -110,20 +110,22 @@ def rights(card: Card) -> list[Line]:
     if card.derived.decision.art22_applies is True:
         lines.insert(0, line("Ask a human", a.art22.safeguards.intervention_channel, "GDPR 22(3)"))
         lines.insert(1, line("Contest", a.art22.safeguards.contest_channel, "GDPR 22(3)"))
-    return [*lines, Line("Complain", "to the data protection authority", "GDPR 77")]
+    return [*lines, CardLine("Complain", "to the data protection authority", "GDPR 77")]
 
 
-def answers(card: Card) -> list[Table]:
+def answers(card: Card) -> list[CardTable]:
     """Every answer that was given, table by table in the order of ``model_card.toml``."""
-    tables: dict[str, list[Line]] = {}
+    tables: dict[str, list[CardLine]] = {}
     for path, field, value in walk(card.answers):
         holds_groups = isinstance(value, tuple) and any(isinstance(item, Group) for item in value)
         empty = value == () and not _extra(field).get("empty_is_answer")
         if not (holds_groups or empty or (value != () and is_open(value))):
             label = field.description or code(path.rpartition(".")[2]).capitalize()
-            told = Line(_numbered(path, label), said(value), str(_extra(field).get("source", "")))
+            told = CardLine(
+                _numbered(path, label), said(value), str(_extra(field).get("source", ""))
+            )
             tables.setdefault(path.partition(".")[0], []).append(told)
-    return [Table(code(name).capitalize(), tuple(lines)) for name, lines in tables.items()]
+    return [CardTable(code(name).capitalize(), tuple(lines)) for name, lines in tables.items()]
 
 
 def _extra(field: FieldInfo) -> dict[str, object]:
@@ -136,7 +138,7 @@ def _numbered(path: str, label: str) -> str:
     return f"{int(match[1]) + 1}. {label}" if match else label
 
 
-def identity(card: Card) -> list[Line]:
+def identity(card: Card) -> list[CardLine]:
     """Which model, data and code the card is about; empty facts are left out."""
     model, run = card.facts.model, card.facts.run
     named = {
@@ -153,13 +155,32 @@ def identity(card: Card) -> list[Line]:
         "Built": run.generated_at,
         "From commit": run.git_commit,
         "Profile": run.profile,
+        "Judged by": _library(card),
+        "Library wheel, SHA-256": card.facts.library.wheel_sha256 or None,
+        "Rule code, SHA-256": card.facts.library.rule_digest,
         "Card content, SHA-256": card.content_hash or None,
         "Card schema, rules, law as of": f"{card.schema_version}, {card.rulepack_version}, {said(card.law_snapshot)}",
     }
     return [line(label, value) for label, value in named.items() if value is not None]
 
 
-def data(card: Card) -> list[Line]:
+LIBRARY_STATES = {
+    "released": "installed as it was released",
+    "development": "a development version, nothing released to compare with",
+    "changed": "changed after it was released",
+    None: "not recorded whether as released",
+}
+
+
+def _library(card: Card) -> str | None:
+    """Return which library held the rules and whether it was the released one."""
+    library = card.facts.library
+    if library.version is None:
+        return None
+    return f"{library.name} {library.version}, {LIBRARY_STATES[library.state]}"
+
+
+def data(card: Card) -> list[CardLine]:
     """Sources, versions, windows and scans of the data."""
     facts, given = card.facts.data, card.answers.data
     scan, special = facts.pii_scan, facts.special_scan
@@ -186,24 +207,24 @@ def data(card: Card) -> list[Line]:
     return lines + [_snapshot(snapshot) for snapshot in facts.snapshots]
 
 
-def _proxies(scan: SpecialScan | None) -> Line:
+def _proxies(scan: SpecialScan | None) -> CardLine:
     """Measured or not: nobody may read a missing measurement as a no."""
     if scan is None or not scan.associations:
         reason = (scan and scan.not_measured_because) or "not recorded"
-        return Line("Proxies", f"not measurable here: {reason}", open=True)
+        return CardLine("Proxies", f"not measurable here: {reason}", open=True)
     found = ", ".join(
         f"{p.feature} for {p.category}, through {p.group} ({p.value:.2f})" for p in scan.proxies
     )
-    return Line("Proxies", found or "none above the limit of the policy; see Fairness")
+    return CardLine("Proxies", found or "none above the limit of the policy; see Fairness")
 
 
-def _snapshot(snapshot: Snapshot) -> Line:
+def _snapshot(snapshot: Snapshot) -> CardLine:
     span = f"{said(snapshot.from_date)} to {said(snapshot.to_date)}"
     told = f"{snapshot.rows} rows of {snapshot.subjects} people, {span}, version {snapshot.dvc_md5[:12]}"
-    return Line(f"Snapshot: {snapshot.role}", told)
+    return CardLine(f"Snapshot: {snapshot.role}", told)
 
 
-def own_rules(card: Card) -> list[Line]:
+def own_rules(card: Card) -> list[CardLine]:
     """Return the rules that the team added to those of the library, and the digest of their code."""
     own = card.facts.own_rules
     if not own.rules:

@@ -21,19 +21,19 @@ from sovereign_ml.card.rules import (
     special,
     transparency,
 )
-from sovereign_ml.card.rules.engine import At, Case, Finding, Hit, Hits, Rule
+from sovereign_ml.card.rules.engine import At, Case, Finding, Hits, Rule, RuleHit
 from sovereign_ml.card.rules.own import NO_OWN_RULES, OwnRules, rule
-from sovereign_ml.card.rules.policy import RulePolicy
+from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.card.schema.card import Card
 
 __all__ = [
     "RULES",
     "Case",
     "Finding",
-    "Hit",
     "Hits",
     "OwnRules",
     "Rule",
+    "RuleHit",
     "RulePolicy",
     "blocks",
     "check",

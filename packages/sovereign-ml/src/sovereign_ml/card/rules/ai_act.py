@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from sovereign_ml.card.duties import HIGH_RISK_FROM
-from sovereign_ml.card.rules.engine import Case, Hit, Hits, Severity, rule
+from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
 
 ANNEX_IV = tuple("123456789")
@@ -58,7 +58,7 @@ def high_risk_duties(case: Case) -> Hits:
     found = [name for name, lacking in lacks.items() if lacking]
     if found:
         severity: Severity = "block" if case.today >= date.fromisoformat(HIGH_RISK_FROM) else "warn"
-        yield Hit(
+        yield RuleHit(
             f"High-risk since Annex III fits; missing: {', '.join(found)} (duty from {HIGH_RISK_FROM}).",
             severity,
         )

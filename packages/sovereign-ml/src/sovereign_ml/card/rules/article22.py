@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sovereign_ml.card.rules.engine import Case, Hit, Hits, rule
+from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
 
 NO_EXCEPTION: Final = (
@@ -176,4 +176,4 @@ def children(case: Case) -> Hits:
     documented = not is_open(case.answers.purpose.children_best_interest_ref)
     possible = case.answers.purpose.children_possible is True
     if case.applies22 and possible and not documented:
-        yield Hit("Children are possible and no best-interest case is documented.")
+        yield RuleHit("Children are possible and no best-interest case is documented.")

@@ -7,7 +7,7 @@ from typing import Final
 
 from sovereign_ml.card.approval import is_named_person
 from sovereign_ml.card.conditions import consent_used
-from sovereign_ml.card.rules.engine import Case, Hit, Hits, Severity, rule
+from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
 from sovereign_ml.card.schema.basis import PHASES, LegitimateInterest
 
@@ -70,7 +70,7 @@ def phase_without_basis(case: Case) -> Hits:
     used = case.answers.lawful_basis.used()
     silent = is_open(case.answers.lawful_basis.one_basis_reason)
     if silent and used.get("train") is not None and used.get("train") == used.get("act"):
-        yield Hit(
+        yield RuleHit(
             f"Training and acting both stand on {used['act']} and lawful_basis.one_basis_reason does not say why.",
             "warn",
             "Say why one basis carries both phases, or name two.",
@@ -106,10 +106,12 @@ def _as_worded(given: LegitimateInterest) -> Hits:
     """What the words suggest: it blocks until a named person has read them, and warns from then on."""
     severity: Severity = "warn" if is_named_person(given.wording_checked_by) else "block"
     if not is_open(given.interest) and (VAGUE.search(given.interest) or len(given.interest) < 15):
-        yield Hit(f"The interest '{given.interest}' is not stated precisely.", severity, CHECKED)
+        yield RuleHit(
+            f"The interest '{given.interest}' is not stated precisely.", severity, CHECKED
+        )
     beyond = given.mitigations_beyond_duty
     if isinstance(beyond, tuple) and beyond and all(DUTIES.search(item) for item in beyond):
-        yield Hit("The mitigations read like what the law demands anyway.", severity, CHECKED)
+        yield RuleHit("The mitigations read like what the law demands anyway.", severity, CHECKED)
 
 
 @rule(

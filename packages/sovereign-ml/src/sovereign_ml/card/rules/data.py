@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sovereign_ml.card.rules.engine import Case, Hit, Hits, rule
+from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import is_open
 from sovereign_ml.card.schema.data_life import RetentionRule
-from sovereign_ml.card.schema.facts_data import Feature, StorageObject
+from sovereign_ml.card.schema.facts_data import FeatureFact, StorageObject
 
 BANNED: Final = {
     "consent_status": "consent is a gate, never a feature",
@@ -29,7 +29,7 @@ def unnecessary_input(case: Case) -> Hits:
         yield f"The scan found {', '.join((*scan.direct_identifiers, *scan.free_text))} in the training matrix."
 
 
-def _banned(feature: Feature) -> str:
+def _banned(feature: FeatureFact) -> str:
     no_reason = "" if not is_open(feature.necessity_reason) else "no reason why it is necessary"
     return BANNED.get(feature.category, no_reason)
 
@@ -77,7 +77,9 @@ def _kept_too_long(row: RetentionRule, stored: StorageObject) -> Hits:
         yield f"{stored.overdue_objects} objects of {row.object} are past their period."
     if stored.versions_exist and row.covers_versions is not True:
         do = "Delete old versions with the rest, then say covers_versions = true in that block of [[retention.objects]]."
-        yield Hit(f"Old versions of {row.object} exist and the rule does not cover them.", do=do)
+        yield RuleHit(
+            f"Old versions of {row.object} exist and the rule does not cover them.", do=do
+        )
 
 
 @rule("R35", "GDPR 17, 12(3)", "Run the erasure, rebuild the snapshot, answer the requests.")

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from sovereign_ml.card.conditions import CONDITIONS
 from sovereign_ml.card.derive import derive
 from sovereign_ml.card.duties import SIGNIFICANT
-from sovereign_ml.card.rules.policy import RulePolicy
+from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.card.schema.answers import Answers
 from sovereign_ml.card.schema.base import Group
 from sovereign_ml.card.schema.card import Card
@@ -39,7 +39,7 @@ class Finding(Group):
 
 
 @dataclass(frozen=True)
-class Hit:
+class RuleHit:
     """What a rule yields; None takes the rule's own severity or advice."""
 
     found: str
@@ -92,13 +92,13 @@ class Case:
         """Whether a named condition of ``sovereign_ml.card.conditions`` holds."""
         return CONDITIONS[condition](self.answers, self.facts, self.derived)
 
-    def open(self, found: str) -> Hit:
+    def open(self, found: str) -> RuleHit:
         """A hit for something that is still open."""
-        return Hit(found, severity=self.open_severity)
+        return RuleHit(found, severity=self.open_severity)
 
 
-Hits = Iterator[str | Hit]
-"""What the check of a rule yields: one sentence, or one ``Hit``, for each finding."""
+Hits = Iterator[str | RuleHit]
+"""What the check of a rule yields: one sentence, or one ``RuleHit``, for each finding."""
 Check = Callable[[Case], Hits]
 
 
@@ -121,7 +121,7 @@ class Rule:
     def findings(self, case: Case) -> Iterator[Finding]:
         """Run the check."""
         for found in self.check(case):
-            hit = Hit(found) if isinstance(found, str) else found
+            hit = RuleHit(found) if isinstance(found, str) else found
             yield Finding(
                 rule=self.id,
                 severity=hit.severity or self.severity,

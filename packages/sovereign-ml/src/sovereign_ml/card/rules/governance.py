@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Final
 
-from sovereign_ml.card.rules.engine import Case, Hit, Hits, Severity, rule
+from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
 
 CANDIDATE: Final = "candidate"
@@ -64,7 +64,7 @@ def record_of_processing(case: Case) -> Hits:
     unnamed = sorted(name for name in _recipients(case) if name.casefold() not in named)
     if given.recipients != NOT_ANSWERED and unnamed:
         do = "Add them to ropa.recipients (and roles.processors), or take the host out of the configuration."
-        yield Hit(f"The record does not name {', '.join(unnamed)}.", do=do)
+        yield RuleHit(f"The record does not name {', '.join(unnamed)}.", do=do)
     transfers = case.answers.hosting.transfers
     if isinstance(transfers, str) or isinstance(given.transfers, str):
         return
@@ -158,4 +158,4 @@ def _expiry(case: Case, what: str, due: date) -> Hits:
     late = (case.today - due).days
     if late > 0:
         severity: Severity = "block" if late > case.policy.grace_days else "warn"
-        yield Hit(f"{what} {due} (policy: {case.policy.grace_days} days of grace).", severity)
+        yield RuleHit(f"{what} {due} (policy: {case.policy.grace_days} days of grace).", severity)

@@ -8,7 +8,7 @@ from typing import Final
 from sovereign_ml.card.approval import problems
 from sovereign_ml.card.build import DERIVED_KEYS
 from sovereign_ml.card.questions import Question, missing_facts, open_questions, paste, walk
-from sovereign_ml.card.rules.engine import Case, Hit, Hits, Severity, rule
+from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
 from sovereign_ml.card.schema.derived import Derived
 
 PLACE: Final = r"\b(sage\s?maker|hugging\s?face|hf|mlflow|model card toolkit|cyclonedx)\b"
@@ -27,7 +27,7 @@ def open_answer(case: Case) -> Hits:
         tables.setdefault(question.table.partition("[")[0], []).append(question)
     for table, rows in tables.items():
         keys = ", ".join(row.path.removeprefix(table).lstrip(".") for row in rows)
-        yield Hit(
+        yield RuleHit(
             f"[{table}] is open: {keys}.", case.open_severity, paste=paste(case.card, tuple(rows))
         )
 
@@ -53,7 +53,7 @@ def typed_status(case: Case) -> Hits:
         found = (
             "The derived status in card.json is not the one computed from its answers and facts."
         )
-        yield Hit(
+        yield RuleHit(
             found,
             do="Run `churn card` again: the file was changed, or the template was updated since.",
         )
@@ -91,6 +91,21 @@ def unknown_commit(case: Case) -> Hits:
             yield f"The {name} was made from the commit '{commit or 'unknown'}', which nobody can look up."
 
 
+@rule(
+    "R58",
+    "GDPR 5(2), 24",
+    "Install the library from the lock again, and run `churn card` and every step after it.",
+)
+def unreleased_library(case: Case) -> Hits:
+    """The library that judged the card is not as released, or outside `local` a development version."""
+    library = case.facts.library
+    name = f"{library.name} {library.version}"
+    if library.state == "changed":
+        yield f"The card was judged by a copy of {name} that was changed after it was released."
+    elif library.state != "released" and case.facts.run.profile != "local":
+        yield f"The card was judged by a development version of {name}, which nobody can look up."
+
+
 @rule("R56", "GDPR 5(2)", "Give evidence of your own; an imported status proves nothing.")
 def imported_status(case: Case) -> Hits:
     """A status imported from SageMaker, Hugging Face, MLflow or the like is used as evidence; elsewhere it warns."""
@@ -100,7 +115,7 @@ def imported_status(case: Case) -> Hits:
             FOREIGN.search(value) or (foreign and value.strip() == foreign)
         ):
             severity: Severity = "block" if EVIDENCE.search(path) else "warn"
-            yield Hit(f"{path} rests on an imported status: '{value}'.", severity)
+            yield RuleHit(f"{path} rests on an imported status: '{value}'.", severity)
     for approval in case.card.approvals:
         if FOREIGN.search(f"{approval.person} {approval.comment}"):
             yield f"The approval as {approval.role} rests on an imported status."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sovereign_ml.card.rules.engine import Case, Hit, Hits, rule
+from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
 
 EXTRACTION = ("exact_row", "reconstruction", "inversion", "attribute")
@@ -75,7 +75,7 @@ def unfair(case: Case) -> Hits:
             yield found if answered else case.open(found)
         if gap.n_smallest < case.policy.min_group:
             few = f"{gap.group}: the smallest group has {gap.n_smallest} people (policy: {case.policy.min_group})."
-            yield Hit(few, "warn")
+            yield RuleHit(few, "warn")
     yield from _given_away(case)
 
 
@@ -88,7 +88,7 @@ def _given_away(case: Case) -> Hits:
             found = (
                 f"{row.group}: {row.feature} tells the groups apart (Cramer's V {row.value:.2f}, "
             )
-            yield Hit(f"{found}policy: below {case.policy.max_association}).", "warn")
+            yield RuleHit(f"{found}policy: below {case.policy.max_association}).", "warn")
 
 
 @rule(

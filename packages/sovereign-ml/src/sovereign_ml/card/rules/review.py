@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sovereign_ml.card.derive import claims_review
-from sovereign_ml.card.rules.engine import Case, Hit, Hits, Severity, rule
+from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
 
 
 @rule(
@@ -21,7 +21,7 @@ def review_that_is_none(case: Case) -> Hits:
         and case.derived.human_review.meaningful is False
     ):
         severity: Severity = "block" if case.significant else "warn"
-        yield Hit(
+        yield RuleHit(
             f"'{level}' is claimed, but missing: {', '.join(case.derived.human_review.missing)}.",
             severity,
         )
@@ -33,7 +33,7 @@ def review_without_influence(case: Case) -> Hits:
     if not claims_review(case.answers):
         return
     severity: Severity = "block" if case.significant else "warn"
-    yield from (Hit(text, severity) for text in _signs(case))
+    yield from (RuleHit(text, severity) for text in _signs(case))
 
 
 def _signs(case: Case) -> list[str]:

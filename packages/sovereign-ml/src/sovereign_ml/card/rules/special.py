@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sovereign_ml.card.duties import special_features
-from sovereign_ml.card.rules.engine import Case, Hit, Hits, rule
+from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
 
 UNMEASURED = (
@@ -26,7 +26,7 @@ def special_without_condition(case: Case) -> Hits:
     scan = case.facts.data.special_scan
     if scan and not scan.associations:
         reason = scan.not_measured_because or "not recorded"
-        yield Hit(
+        yield RuleHit(
             f"Proxies were not measured, only names were compared: {reason}.", "warn", UNMEASURED
         )
 

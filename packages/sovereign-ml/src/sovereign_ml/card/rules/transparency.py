@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sovereign_ml.card.rules.engine import Case, Hit, Hits, Severity, rule
+from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
 
 ADM_ITEMS: Final = ("adm_existence", "logic", "significance", "consequences")
@@ -47,12 +47,12 @@ def no_individual_explanation(case: Case) -> Hits:
     facts = case.facts.explanation
     severity: Severity = "block" if case.applies22 else "warn"
     if facts.individual_method in NO_EXPLANATION:
-        yield Hit(
+        yield RuleHit(
             f"The individual explanation is {NO_EXPLANATION[facts.individual_method]}.", severity
         )
     lacking = {"inputs_used", "influence_of_each"} - set(facts.individual_returns)
     if lacking:
-        yield Hit(
+        yield RuleHit(
             f"The individual explanation does not give {', '.join(sorted(lacking))}.", severity
         )
 
@@ -63,7 +63,7 @@ def no_counterfactual(case: Case) -> Hits:
     returns = case.facts.explanation.individual_returns
     if "counterfactual" not in returns:
         severity: Severity = "warn" if "influence_of_each" in returns else case.open_severity
-        yield Hit("No counterfactual or anything equivalent is given.", severity)
+        yield RuleHit("No counterfactual or anything equivalent is given.", severity)
 
 
 @rule(
@@ -91,7 +91,7 @@ def decisions_without_reasons(case: Case) -> Hits:
     """The decision log does not keep what was actually applied."""
     stored = case.facts.decision.explanation_stored_with_decision
     if stored is False or (case.applies22 and stored is None):
-        yield Hit(
+        yield RuleHit(
             "Decisions are not logged with version, inputs, threshold and reasons.",
             "block" if case.applies22 else "warn",
         )

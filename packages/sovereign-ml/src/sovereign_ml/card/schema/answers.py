@@ -12,17 +12,17 @@ from sovereign_ml.card.schema.basis import (
 )
 from sovereign_ml.card.schema.data_life import (
     Data,
-    Erasure,
+    ErasureAnswers,
     Identity,
     ModelPrivacy,
     Restriction,
-    Retention,
+    RetentionAnswers,
 )
 from sovereign_ml.card.schema.oversight import AiAct, Evaluation, Monitoring, SignOff
-from sovereign_ml.card.schema.people import Decision, Purpose, Roles
+from sovereign_ml.card.schema.people import DecisionAnswers, Purpose, Roles
 from sovereign_ml.card.schema.rights import (
     Dpia,
-    Explanation,
+    ExplanationAnswers,
     Hosting,
     Notice,
     Objection,
@@ -38,7 +38,7 @@ class Answers(Group):
     model: Identity = part(Identity)
     roles: Roles = part(Roles)
     purpose: Purpose = part(Purpose)
-    decision: Decision = part(Decision)
+    decision: DecisionAnswers = part(DecisionAnswers)
     art22: Art22 = part(Art22)
     human_review: HumanReview = part(HumanReview)
     lawful_basis: LawfulBasis = part(LawfulBasis)
@@ -47,12 +47,12 @@ class Answers(Group):
     eprivacy: EPrivacy = part(EPrivacy)
     special: Special = part(Special)
     data: Data = part(Data)
-    retention: Retention = part(Retention)
-    erasure: Erasure = part(Erasure)
+    retention: RetentionAnswers = part(RetentionAnswers)
+    erasure: ErasureAnswers = part(ErasureAnswers)
     restriction: Restriction = part(Restriction)
     model_privacy: ModelPrivacy = part(ModelPrivacy)
     notice: Notice = part(Notice)
-    explanation: Explanation = part(Explanation)
+    explanation: ExplanationAnswers = part(ExplanationAnswers)
     rights: Rights = part(Rights)
     objection: Objection = part(Objection)
     dpia: Dpia = part(Dpia)

@@ -72,7 +72,7 @@ class RetentionRule(Group):
     )
 
 
-class Retention(Group):
+class RetentionAnswers(Group):
     """How long each stored object is kept (J)."""
 
     objects: tuple[RetentionRule, ...] | Open = ask(
@@ -80,7 +80,7 @@ class Retention(Group):
     )
 
 
-class Erasure(Group):
+class ErasureAnswers(Group):
     """What erasing a person means here (J; GDPR 17, 12(3), 19)."""
 
     channel: Text = ask("How does a person ask to be erased?", "GDPR 17(1), 12(2)")

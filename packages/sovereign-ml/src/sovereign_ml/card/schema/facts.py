@@ -12,6 +12,7 @@ from sovereign_ml.card.schema.facts_model import (
     DecisionFacts,
     EvaluationFacts,
     ExplanationFacts,
+    LibraryFacts,
     ModelFacts,
     ModelPrivacyFacts,
     ReviewFacts,
@@ -59,6 +60,7 @@ class Facts(Group):
     """What the pipeline knows without asking anybody."""
 
     run: Run = part(Run)
+    library: LibraryFacts = part(LibraryFacts)
     model: ModelFacts = part(ModelFacts)
     decision: DecisionFacts = part(DecisionFacts)
     review: ReviewFacts = part(ReviewFacts)

@@ -33,7 +33,7 @@ class Snapshot(Group):
     hostname: str = "localhost"
 
 
-class Feature(Group):
+class FeatureFact(Group):
     """One model input: why it is needed and what it is worth (GDPR 5(1)(c); C-203/22 para. 61)."""
 
     name: str
@@ -131,7 +131,9 @@ class DataFacts(Group):
     snapshots: tuple[Snapshot, ...] = fill(
         "Data versions", "AI Act Annex IV 2; GDPR 5(2)", when="always", default=()
     )
-    features: tuple[Feature, ...] = fill("Model inputs", "GDPR 5(1)(c)", when="always", default=())
+    features: tuple[FeatureFact, ...] = fill(
+        "Model inputs", "GDPR 5(1)(c)", when="always", default=()
+    )
     dropped: tuple[DroppedFeature, ...] = ()
     features_before: int | None = None
     pii_scan: PiiScan | None = fill(

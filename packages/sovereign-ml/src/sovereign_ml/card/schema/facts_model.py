@@ -58,7 +58,25 @@ class ModelFacts(Group):
     supersedes: str | None = None
 
 
-class Band(Group):
+class LibraryFacts(Group):
+    """The release of the library whose rules judged the card."""
+
+    name: str = "sovereign-ml"
+    version: str | None = fill("Release of the library", "GDPR 5(2), 24", when="always")
+    wheel_sha256: str = fill(
+        "SHA-256 of its wheel, empty where it was not installed from one",
+        "GDPR 5(2), 24",
+        default="",
+    )
+    rule_digest: str | None = fill(
+        "SHA-256 over the code of the rules", "GDPR 5(2), 24", when="always"
+    )
+    state: Literal["released", "development", "changed"] | None = fill(
+        "Installed as released, a development version, or changed since", "GDPR 5(2), 24"
+    )
+
+
+class BandFact(Group):
     """A band of the score and its upper limit."""
 
     name: str
@@ -69,7 +87,7 @@ class DecisionFacts(Group):
     """Thresholds, and how far outcomes follow the score (D)."""
 
     output_kind: Literal["score", "rank", "class", "action"] = "score"
-    bands: tuple[Band, ...] = fill(
+    bands: tuple[BandFact, ...] = fill(
         "Score bands", "GDPR 13(2)(f); C-203/22 para. 61", when="always", default=()
     )
     action_band: str | None = fill(

@@ -111,7 +111,7 @@ class AiAct(Group):
     high_risk: HighRisk = part(HighRisk)
 
 
-class Waiver(Group):
+class RuleWaiver(Group):
     """A warning that someone takes upon themselves for a time; a block cannot be waived."""
 
     rule_id: Text
@@ -129,6 +129,6 @@ class SignOff(Group):
         when="dpia_required",
     )
     dpo_opinion_date: Day = ask("Of which date?", "GDPR 35(2)", when="dpia_required")
-    waivers: tuple[Waiver, ...] = ask(
+    waivers: tuple[RuleWaiver, ...] = ask(
         "Which warnings are waived?", "GDPR 5(2)", when="optional", default=()
     )

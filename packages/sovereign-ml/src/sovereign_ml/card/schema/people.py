@@ -151,7 +151,7 @@ class Recipient(Group):
     )
 
 
-class Decision(Group):
+class DecisionAnswers(Group):
     """What happens because of the score (D). Whether Article 22 applies is computed from it, never typed."""
 
     downstream_action: Action | Open = ask("What happens because of the score?", "GDPR 22(1)")

@@ -53,7 +53,7 @@ class Notice(Group):
     items: NoticeItems = part(NoticeItems)
 
 
-class Explanation(Group):
+class ExplanationAnswers(Group):
     """What people are told about the score (L)."""
 
     plain_language_ref: Text = ask(

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from sovereign_ml.data_subjects.receipts import Kept
-from sovereign_ml.data_subjects.stores.base import People, Trace
+from sovereign_ml.data_subjects.receipts import KeptItem
+from sovereign_ml.data_subjects.stores.protocol import People, Trace
 from sovereign_ml.decision_log import DecisionLog
 
-SUPPRESSION = Kept(
+SUPPRESSION = KeptItem(
     what="The pseudonym on the list of people who objected, in the decision log's database",
     why="GDPR Art. 21(3), 17(3)(b): without it the objection could not be honoured",
 )
@@ -59,7 +59,7 @@ class Decisions:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._tidy()
 
-    def kept(self, people: People) -> list[Kept]:
+    def kept(self, people: People) -> list[KeptItem]:
         """The objections that stay in force."""
         with closing(self._opener()) as log:
             return [SUPPRESSION] if log.objectors() & set(people) else []

@@ -11,19 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.connections import BUCKET_REMOTE
 from sovereign_ml.data_subjects.stores.files import digest_of, entries
 from sovereign_ml.errors import Misuse
 from sovereign_ml.storage.dvc import _repo, _stop
 
-BUCKET = "eu"
-"""The remote in the bucket of ``[s3]``; :mod:`sovereign_ml.data_subjects.stores.s3_versions` looks after its objects."""
 OBJECT = re.compile(r"\b[0-9a-f]{32}(?:\.dir)?\b")
-
-
-def from_image(settings: Settings) -> bool:
-    """Whether this runs from the project's image, as on a cluster: neither git nor DVC know anything there."""
-    return settings.profile.dvc_remote == BUCKET and not (settings.root / ".dvc").is_dir()
 
 
 def clean_stages(root: Path) -> list[str]:
@@ -68,10 +61,11 @@ def places(root: Path, remote: str) -> dict[str, Path]:
         found = {"cache": Path(repo.cache.local.path).parents[1]}
         remotes: dict[str, Any] = dict(repo.config["remote"])
     urls = {name: str(config.get("url", "")) for name, config in remotes.items()}
-    if "://" in (url := urls.get(remote, "")) and remote != BUCKET:
+    if "://" in (url := urls.get(remote, "")) and remote != BUCKET_REMOTE:
         raise Misuse(
-            f"The DVC remote '{remote}' is {url.partition(':')[0]}: old versions are removed from the cache, folder "
-            f"remotes and the bucket of [s3] (remote '{BUCKET}'). Use one of these as dvc_remote."
+            f"The DVC remote '{remote}' is {url.partition(':')[0]}: old versions are removed from "
+            f"the cache, folder remotes and the bucket of [s3] (remote '{BUCKET_REMOTE}'). "
+            "Use one of these as dvc_remote."
         )
     folders = {
         name: (root / ".dvc" / url).resolve()

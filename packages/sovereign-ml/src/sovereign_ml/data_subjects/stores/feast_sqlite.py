@@ -11,8 +11,8 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from sovereign_ml.data_subjects.stores.base import People
 from sovereign_ml.data_subjects.stores.formats import mentions
+from sovereign_ml.data_subjects.stores.protocol import People
 from sovereign_ml.storage.artifacts import replaced
 
 KEY = "entity_key"
@@ -49,8 +49,8 @@ class OnlineRows:
 
 def _count(connection: sqlite3.Connection, table: str, key: bytes) -> int:
     return int(
-        connection.execute(f'SELECT count(*) FROM "{table}" WHERE {KEY} = ?', (key,)).fetchone()[0]
-    )  # noqa: S608
+        connection.execute(f'SELECT count(*) FROM "{table}" WHERE {KEY} = ?', (key,)).fetchone()[0]  # noqa: S608
+    )
 
 
 def _rows(connection: sqlite3.Connection, people: People) -> Iterator[tuple[str, bytes]]:

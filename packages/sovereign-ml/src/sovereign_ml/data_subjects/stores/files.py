@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sovereign_ml.data_subjects.stores.base import People, Trace
 from sovereign_ml.data_subjects.stores.formats import Format, format_of, mentions
+from sovereign_ml.data_subjects.stores.protocol import People, Trace
 
 ROWS, FILE = "rows", "file"
 LEFTOVER = re.compile(r"\..+\.(part(-journal|-wal|-shm)?|old)")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from sovereign_ml.data_subjects.stores.base import People
+from sovereign_ml.data_subjects.stores.protocol import People
 
 HEAD = 16
 FEW = 4

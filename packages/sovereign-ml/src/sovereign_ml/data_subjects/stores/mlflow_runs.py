@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from sovereign_ml.config.settings import Settings
-from sovereign_ml.data_subjects.stores import redis_postgres, s3_versions
-from sovereign_ml.data_subjects.stores.base import People, Trace
+from sovereign_ml.config.connections import ObjectStorage, Tracking, required
+from sovereign_ml.data_subjects.stores import s3_versions
 from sovereign_ml.data_subjects.stores.formats import mentions
+from sovereign_ml.data_subjects.stores.protocol import People, Trace
+from sovereign_ml.data_subjects.stores.redis_postgres import Database, PostgresRows
 from sovereign_ml.errors import Refused
 from sovereign_ml.registry import mlflow
 
@@ -25,15 +26,16 @@ PROXIED = "mlflow-artifacts:/"
 
 
 class Runs:
-    """The tracking database as a :class:`~sovereign_ml.data_subjects.stores.base.Store`: a run that names somebody goes as a whole.
+    """The tracking database as a :class:`~sovereign_ml.data_subjects.stores.protocol.Store`.
 
-    What goes to MLflow is an allow-list without ids, so nothing is found here unless somebody logged more by hand.
+    A run that names somebody is deleted as a whole. What goes to MLflow is an allow-list without
+    ids, so nothing is found here unless somebody logged more by hand.
     """
 
     name = "MLflow"
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, tracking: Tracking) -> None:
+        self._tracking = tracking
 
     def find(self, people: People) -> list[Trace]:
         """One trace a run; one for the database itself if no run explains the mention."""
@@ -41,10 +43,10 @@ class Runs:
             return []
         runs = [
             run
-            for run in _runs(self._settings)
+            for run in _runs(self._tracking)
             if any(one in str(run.to_dictionary()) for one in people)
         ]
-        found = [
+        traces = [
             Trace(
                 store=self.name,
                 place=f"run {run.info.run_id}",
@@ -57,7 +59,7 @@ class Runs:
         elsewhere = Trace(
             store=self.name, place="its database", count=1, unit="mention", action="by hand"
         )
-        return found or [elsewhere]
+        return traces or [elsewhere]
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
         """Delete the runs with their artifacts and registry versions, then the freed pages of the database."""
@@ -65,52 +67,55 @@ class Runs:
             trace.place.removeprefix("run ") for trace in traces if trace.action == "run deleted"
         ]
         if ids:
-            api = mlflow.client(self._settings.tracking)
-            for version in _versions(self._settings):
+            api = mlflow.client(self._tracking)
+            for version in _versions(self._tracking):
                 if version.run_id in ids:
                     api.delete_model_version(version.name, version.version)
-            delete(self._settings, ids)
+            delete(self._tracking, ids)
             self._vacuum()
 
     def _mentioned(self, people: People) -> bool:
-        if (file := database(self._settings)) is None:
-            return redis_postgres.mentioned(self._settings, SERVER, people)
+        if (file := database_file(self._tracking)) is None:
+            return bool(PostgresRows("", self._server()).find(people))
         return file.is_file() and mentions(file, people)
 
     def _vacuum(self) -> None:
-        if (file := database(self._settings)) is None:
-            redis_postgres.vacuum(self._settings, SERVER)
+        if (file := database_file(self._tracking)) is None:
+            self._server().vacuum()
             return
         with closing(sqlite3.connect(file)) as connection:
             connection.execute("VACUUM")
 
-
-def database(settings: Settings) -> Path | None:
-    """The SQLite file of the tracking store; None where it is a server's."""
-    uri = settings.profile.tracking_uri
-    return settings.root / uri.removeprefix("sqlite:///") if uri.startswith("sqlite:") else None
+    def _server(self) -> Database:
+        return Database(SERVER, self._tracking.database)
 
 
-def old_versions(settings: Settings, before: datetime) -> list[Any]:
-    """Registry versions made before ``before`` that no alias points to, oldest first."""
-    aliased = (
-        {str(version) for version in _model(settings).aliases.values()}
-        if _model(settings)
-        else set()
-    )
-    found = [
-        v
-        for v in _versions(settings)
-        if v.creation_timestamp < _ms(before) and v.version not in aliased
+def database_file(tracking: Tracking) -> Path | None:
+    """Return the SQLite file of the tracking store; None where it is a server's."""
+    uri = tracking.uri
+    return tracking.root / uri.removeprefix("sqlite:///") if uri.startswith("sqlite:") else None
+
+
+def old_versions(tracking: Tracking, before: datetime) -> list[Any]:
+    """Return registry versions made before ``before`` that no alias points to, oldest first."""
+    model = _model(tracking)
+    aliased = {str(version) for version in model.aliases.values()} if model else set()
+    versions = [
+        version
+        for version in _versions(tracking)
+        if version.creation_timestamp < _ms(before) and version.version not in aliased
     ]
-    return sorted(found, key=lambda version: int(version.version))
+    return sorted(versions, key=lambda version: int(version.version))
 
 
-def old_runs(settings: Settings, before: datetime, leaving: Iterable[Any]) -> list[str]:
-    """Ids of runs that ended before ``before`` and that no registry version but those ``leaving`` stands on."""
+def old_runs(tracking: Tracking, before: datetime, leaving: Iterable[Any]) -> list[str]:
+    """Return the ids of runs that ended before ``before`` and that no registry version needs.
+
+    Versions in ``leaving`` do not count: they are deleted too.
+    """
     going = {version.version for version in leaving}
-    held = {version.run_id for version in _versions(settings) if version.version not in going}
-    runs = [run.info for run in _runs(settings)]
+    held = {version.run_id for version in _versions(tracking) if version.version not in going}
+    runs = [run.info for run in _runs(tracking)]
     return sorted(
         i.run_id
         for i in runs
@@ -118,73 +123,81 @@ def old_runs(settings: Settings, before: datetime, leaving: Iterable[Any]) -> li
     )
 
 
-def delete_version(settings: Settings, version: str) -> None:
+def delete_version(tracking: Tracking, version: str) -> None:
     """Take one version out of the registry; its run stays."""
-    mlflow.client(settings.tracking).delete_model_version(settings.project.name, version)
+    mlflow.client(tracking).delete_model_version(tracking.project, version)
 
 
-def retire(settings: Settings) -> int:
-    """Take every version of the model out of the registry, aliases first, and delete the runs; return how many."""
-    api, model = mlflow.client(settings.tracking), _model(settings)
+def retire(tracking: Tracking) -> int:
+    """Take every version of the model out of the registry and delete its run; return how many.
+
+    Aliases are deleted first.
+    """
+    api, model = mlflow.client(tracking), _model(tracking)
     for alias in model.aliases if model else ():
-        api.delete_registered_model_alias(settings.project.name, alias)
-    versions = _versions(settings)
+        api.delete_registered_model_alias(tracking.project, alias)
+    versions = _versions(tracking)
     for version in versions:
         api.delete_model_version(version.name, version.version)
-    delete(settings, sorted({version.run_id for version in versions}))
+    delete(tracking, sorted({version.run_id for version in versions}))
     return len(versions)
 
 
-def delete(settings: Settings, run_ids: Sequence[str]) -> None:
+def delete(tracking: Tracking, run_ids: Sequence[str]) -> None:
     """Delete runs for good: logged models, artifacts, then the run. Done twice, it does no harm.
 
-    ``mlflow gc`` is not used: besides the runs that it is told, it deletes all experiments that anybody has put into
-    the bin, and it has left artifacts behind (mlflow/mlflow#17240). The calls below are the ones that it makes.
+    ``mlflow gc`` is not used: besides the runs that it is told, it deletes all experiments that
+    anybody has put into the bin, and it has left artifacts behind (mlflow/mlflow#17240). The calls
+    below are the ones that it makes.
     """
     if not run_ids:
         return
-    there = {run.info.run_id: run.info for run in _runs(settings)}
-    models = [model for model in _logged_models(settings) if model.source_run_id in run_ids]
-    _inside(settings, [i.artifact_uri for i in there.values() if i.run_id in run_ids])
-    _inside(settings, [model.artifact_location for model in models])
-    store = _database_store(settings)
+    present = {run.info.run_id: run.info for run in _runs(tracking)}
+    models = [model for model in _logged_models(tracking) if model.source_run_id in run_ids]
+    _inside(tracking.root, [i.artifact_uri for i in present.values() if i.run_id in run_ids])
+    _inside(tracking.root, [model.artifact_location for model in models])
+    store = _database_store(tracking)
     for model in models:
-        _delete_artifacts(settings, model.artifact_location)
+        _delete_artifacts(tracking.storage, model.artifact_location)
         store._hard_delete_logged_model(model.model_id)
     for run_id in run_ids:
-        if run_id in there:
-            _delete_artifacts(settings, there[run_id].artifact_uri)
+        if run_id in present:
+            _delete_artifacts(tracking.storage, present[run_id].artifact_uri)
             store._hard_delete_run(run_id)
 
 
-def _database_store(settings: Settings) -> Any:
-    """MLflow's own access to its database: over HTTP nothing can be deleted for good."""
+def _database_store(tracking: Tracking) -> Any:
+    """Return MLflow's own access to its database: over HTTP nothing can be deleted for good."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    if (file := database(settings)) is not None:
-        return SqlAlchemyStore(f"sqlite:///{file}", str(settings.root / ".mlflow/artifacts"))
-    url = settings.secrets.need(SERVER).replace("postgresql://", "postgresql+psycopg://", 1)
-    return SqlAlchemyStore(url, PROXIED)
+    if (file := database_file(tracking)) is not None:
+        return SqlAlchemyStore(f"sqlite:///{file}", str(tracking.root / ".mlflow/artifacts"))
+    url = required(tracking.database, SERVER)
+    return SqlAlchemyStore(url.replace("postgresql://", "postgresql+psycopg://", 1), PROXIED)
 
 
-def _delete_artifacts(settings: Settings, uri: str) -> None:
-    """On a server with every version of each object, which MLflow's own call would leave behind."""
+def _delete_artifacts(storage: ObjectStorage, uri: str) -> None:
+    """Delete artifacts; in a bucket with every version of each object, which MLflow would leave."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     if uri.startswith(PROXIED):
-        s3_versions.Objects(settings).clear(f"mlflow{urlparse(uri).path}/")
+        s3_versions.Objects(storage).clear(f"mlflow{urlparse(uri).path}/")
         return
     get_artifact_repository(uri).delete_artifacts()
     _remove_folder(uri)
 
 
-def _inside(settings: Settings, uris: Iterable[str]) -> None:
-    """MLflow notes absolute paths: in a copied project they still point at the original, which is not ours to empty."""
+def _inside(root: Path, uris: Iterable[str]) -> None:
+    """Refuse artifacts outside of the project's folder.
+
+    MLflow notes absolute paths: in a copied project they still point at the original.
+    """
     for folder in (_folder(uri) for uri in uris if not uri.startswith(PROXIED)):
-        if not folder.is_relative_to(settings.root):
+        if not folder.is_relative_to(root):
             raise Refused(
-                f"MLflow says that artifacts lie in {folder}, outside {settings.root}: this project was copied or "
-                "moved. Nothing of these runs was deleted; run this where the artifacts are."
+                f"MLflow says that artifacts lie in {folder}, outside {root}: this project was "
+                "copied or moved. Nothing of these runs was deleted; run this where the artifacts "
+                "are."
             )
 
 
@@ -198,11 +211,11 @@ def _remove_folder(uri: str) -> None:
     shutil.rmtree(folder.parent if folder.name == "artifacts" else folder, ignore_errors=True)
 
 
-def _runs(settings: Settings) -> Iterator[Any]:
+def _runs(tracking: Tracking) -> Iterator[Any]:
     from mlflow.entities import ViewType
 
-    api = mlflow.client(settings.tracking)
-    experiment = api.get_experiment_by_name(settings.project.name)
+    api = mlflow.client(tracking)
+    experiment = api.get_experiment_by_name(tracking.project)
     if experiment:
         yield from _pages(
             lambda token: api.search_runs(
@@ -211,9 +224,9 @@ def _runs(settings: Settings) -> Iterator[Any]:
         )
 
 
-def _logged_models(settings: Settings) -> list[Any]:
-    api = mlflow.client(settings.tracking)
-    experiment = api.get_experiment_by_name(settings.project.name)
+def _logged_models(tracking: Tracking) -> list[Any]:
+    api = mlflow.client(tracking)
+    experiment = api.get_experiment_by_name(tracking.project)
     if not experiment:
         return []
     return list(
@@ -221,9 +234,9 @@ def _logged_models(settings: Settings) -> list[Any]:
     )
 
 
-def _versions(settings: Settings) -> list[Any]:
-    api = mlflow.client(settings.tracking)
-    query = f"name = '{settings.project.name}'"
+def _versions(tracking: Tracking) -> list[Any]:
+    api = mlflow.client(tracking)
+    query = f"name = '{tracking.project}'"
     return list(_pages(lambda token: api.search_model_versions(query, page_token=token)))
 
 
@@ -237,11 +250,11 @@ def _pages(ask: Any) -> Iterator[Any]:
             return
 
 
-def _model(settings: Settings) -> Any:
+def _model(tracking: Tracking) -> Any:
     from mlflow.exceptions import MlflowException
 
     try:
-        return mlflow.client(settings.tracking).get_registered_model(settings.project.name)
+        return mlflow.client(tracking).get_registered_model(tracking.project)
     except MlflowException:
         return None
 

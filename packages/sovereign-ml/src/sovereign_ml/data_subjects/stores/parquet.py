@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sovereign_ml.data_subjects.stores.base import People
+from sovereign_ml.data_subjects.stores.protocol import People
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage.artifacts import replaced
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
+
+from sovereign_ml.config.connections import FeatureStores, LogLocation, required
 from sovereign_ml.config.profiles import VARIABLES
-from sovereign_ml.config.settings import Settings
-from sovereign_ml.data_subjects.stores.base import People, Trace
 from sovereign_ml.data_subjects.stores.feast_sqlite import KEY, entity_key
+from sovereign_ml.data_subjects.stores.protocol import People, Trace
 from sovereign_ml.errors import Misuse
-from sovereign_ml.features import feast_stores as stores
+from sovereign_ml.features import feast_stores
 
 if TYPE_CHECKING:
     import psycopg
@@ -26,29 +29,62 @@ TABLES = """SELECT format('%%I.%%I', table_schema, table_name), EXISTS (
     WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"""
 
 
+@dataclass(frozen=True)
+class Database:
+    """A PostgreSQL database; ``secret`` names its address, ``url`` is the address if it is set."""
+
+    secret: str
+    url: SecretStr | None = field(repr=False)
+
+    @contextmanager
+    def connection(self) -> Iterator[psycopg.Connection]:
+        """Connect. Raises Misuse where the address is not set or the server does not answer."""
+        import psycopg
+
+        url = required(self.url, self.secret)
+        try:
+            with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise Misuse(
+                f"PostgreSQL ({VARIABLES[self.secret]}): {type(error).__name__}. "
+                "The same command goes on."
+            ) from None
+
+    def vacuum(self) -> None:
+        """Free the dead rows that PostgreSQL keeps of changed and deleted ones."""
+        with self.connection() as connection:
+            connection.execute("VACUUM")
+
+
+def log_database(log: LogLocation) -> Database:
+    """Return the database of a decision log on a server."""
+    return Database("decision_log", SecretStr(log.address) if log.address else None)
+
+
 class RedisRows:
     """Feast's online store in Redis; the key of a customer holds the pseudonym."""
 
     name = "online store"
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, stores: FeatureStores) -> None:
+        self._stores = stores
 
     def find(self, people: People) -> list[Trace]:
         """One trace for all keys about somebody of ``people``."""
-        with stores.reached(self._settings.feature_stores):
-            count = sum(1 for _ in self._keys(_redis(self._settings), people))
-        found = Trace(
+        with feast_stores.reached(self._stores):
+            count = sum(1 for _ in self._keys(_redis(self._stores), people))
+        trace = Trace(
             store=self.name, place="Redis", count=count, unit="keys", action="rows removed"
         )
-        return [found] if count else []
+        return [trace] if count else []
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
         """Delete the keys."""
         if traces:
-            with stores.reached(self._settings.feature_stores):
-                keys = list(self._keys(_redis(self._settings), people))
-            delete_keys(self._settings, keys)
+            with feast_stores.reached(self._stores):
+                keys = list(self._keys(_redis(self._stores), people))
+            delete_keys(self._stores, keys)
 
     def _keys(self, api: Any, people: People) -> Iterator[bytes]:
         pattern = re.compile(b"|".join(re.escape(one.encode()) for one in people))
@@ -56,19 +92,17 @@ class RedisRows:
 
 
 class PostgresRows:
-    """Every table of the database that the secret ``field`` names: Feast's online rows go, anything else is reported.
+    """Every table of a database: Feast's online rows are removed, anything else is reported.
 
     ``but`` names tables that another store answers for.
     """
 
-    def __init__(
-        self, name: str, settings: Settings, field: str, but: Collection[str] = ()
-    ) -> None:
-        self.name, self._settings, self._field, self._but = name, settings, field, but
+    def __init__(self, name: str, database: Database, but: Collection[str] = ()) -> None:
+        self.name, self._database, self._but = name, database, but
 
     def find(self, people: People) -> list[Trace]:
         """One trace a table."""
-        with _database(self._settings, self._field) as connection:
+        with self._database.connection() as connection:
             counts = [
                 (table, online, _count(connection, table, people))
                 for table, online in self._tables(connection)
@@ -87,49 +121,42 @@ class PostgresRows:
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
         """Delete the rows of Feast's online tables, and the dead rows that PostgreSQL keeps of them."""
-        with _database(self._settings, self._field) as connection:
+        with self._database.connection() as connection:
             for trace in (trace for trace in traces if trace.action == "rows removed"):
                 keys = [entity_key(one) for one in people]
                 connection.execute(
-                    f"DELETE FROM {trace.place} WHERE {KEY} = ANY(%s)".encode(), [keys]
-                )  # noqa: S608
+                    f"DELETE FROM {trace.place} WHERE {KEY} = ANY(%s)".encode(),  # noqa: S608
+                    [keys],
+                )
                 connection.execute(f"VACUUM {trace.place}".encode())
 
     def _tables(self, connection: psycopg.Connection) -> list[tuple[str, bool]]:
-        found = connection.execute(TABLES, [KEY]).fetchall()
+        tables = connection.execute(TABLES, [KEY]).fetchall()
         return [
-            (table, online) for table, online in found if table.rpartition(".")[2] not in self._but
+            (table, online) for table, online in tables if table.rpartition(".")[2] not in self._but
         ]
 
 
-def mentioned(settings: Settings, field: str, people: People) -> bool:
-    """Whether any table of the database that the secret ``field`` names holds somebody."""
-    return bool(PostgresRows("", settings, field).find(people))
+def stale(stores: FeatureStores, view: str, before: datetime) -> list[bytes]:
+    """Return the keys in Redis whose features of ``view`` are of a day before ``before``.
 
-
-def vacuum(settings: Settings, field: str) -> None:
-    """Free the dead rows that PostgreSQL keeps of changed and deleted ones."""
-    with _database(settings, field) as connection:
-        connection.execute("VACUUM")
-
-
-def stale(settings: Settings, view: str, before: datetime) -> list[bytes]:
-    """Keys in Redis whose features of ``view`` are of a day before ``before``: customers who left long ago."""
+    These customers left long ago.
+    """
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    with stores.reached(settings.feature_stores):
-        api, found = _redis(settings), []
+    with feast_stores.reached(stores):
+        api, keys = _redis(stores), []
         for key in api.scan_iter(count=AT_ONCE, _type="hash"):
             written = api.hget(key, f"_ts:{view}")
             if written and Timestamp.FromString(written).seconds < before.timestamp():
-                found.append(key)
-    return sorted(found)
+                keys.append(key)
+    return sorted(keys)
 
 
-def delete_keys(settings: Settings, keys: Sequence[bytes]) -> None:
+def delete_keys(stores: FeatureStores, keys: Sequence[bytes]) -> None:
     """Delete keys of Redis."""
-    with stores.reached(settings.feature_stores):
-        api = _redis(settings)
+    with feast_stores.reached(stores):
+        api = _redis(stores)
         for key in keys:
             api.delete(key)
 
@@ -138,26 +165,14 @@ def _count(connection: psycopg.Connection, table: str, people: People) -> int:
     """Text columns are read as text; of bytes PostgreSQL shows the hexadecimal form."""
     pattern = "|".join(form for one in people for form in (re.escape(one), one.encode().hex()))
     row = connection.execute(
-        f"SELECT count(*) FROM {table} AS t WHERE t::text ~ %s".encode(), [pattern]
-    ).fetchone()  # noqa: S608
+        f"SELECT count(*) FROM {table} AS t WHERE t::text ~ %s".encode(),  # noqa: S608
+        [pattern],
+    ).fetchone()
     return int(row[0]) if row else 0
 
 
-def _redis(settings: Settings) -> Any:
+def _redis(stores: FeatureStores) -> Any:
     import redis
 
-    return redis.Redis.from_url(settings.secrets.need("online_store"), socket_connect_timeout=10)
-
-
-@contextmanager
-def _database(settings: Settings, field: str) -> Iterator[psycopg.Connection]:
-    import psycopg
-
-    url = settings.secrets.need(field)
-    try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
-            yield connection
-    except psycopg.Error as error:
-        raise Misuse(
-            f"PostgreSQL ({VARIABLES[field]}): {type(error).__name__}. The same command goes on."
-        ) from None
+    url = required(stores.online_url, "online_store")
+    return redis.Redis.from_url(url, socket_connect_timeout=10)

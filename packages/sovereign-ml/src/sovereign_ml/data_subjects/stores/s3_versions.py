@@ -9,10 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sovereign_ml.config.settings import Settings
-from sovereign_ml.data_subjects.stores.base import Action, People, Trace
+from sovereign_ml.config.connections import ObjectStorage
 from sovereign_ml.data_subjects.stores.files import entries
 from sovereign_ml.data_subjects.stores.formats import Format, format_of, mentions
+from sovereign_ml.data_subjects.stores.protocol import Action, People, Trace
 from sovereign_ml.storage import s3
 
 DATA = "dvc/"
@@ -22,7 +22,7 @@ NO_VERSIONS = ("NotImplemented", "MethodNotAllowed", "InvalidRequest")
 
 
 @dataclass(frozen=True)
-class Version:
+class ObjectVersion:
     """One version of an object, or a delete marker. ``id`` is empty at a storage that knows no versions."""
 
     key: str
@@ -46,15 +46,15 @@ class Version:
 class Objects:
     """Versions of the objects in the bucket of ``[s3]``."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings, self._bucket = settings, settings.s3.bucket
-        self._api = s3.client(settings.storage)
+    def __init__(self, storage: ObjectStorage) -> None:
+        self._storage, self._bucket = storage, storage.bucket
+        self._api = s3.client(storage)
 
-    def versions(self, prefix: str = "") -> list[Version]:
+    def versions(self, prefix: str = "") -> list[ObjectVersion]:
         """Everything below ``prefix``, also what has been deleted but is still there as an old version."""
         from botocore.exceptions import ClientError
 
-        with s3.one_line(self._settings.storage):
+        with s3.one_line(self._storage):
             try:
                 return [
                     version
@@ -75,7 +75,7 @@ class Objects:
         """Write the content to ``path``; False if it is not there any more."""
         from botocore.exceptions import ClientError
 
-        with s3.one_line(self._settings.storage):
+        with s3.one_line(self._storage):
             try:
                 self._api.download_file(self._bucket, key, str(path), ExtraArgs=_id(version))
             except ClientError as error:
@@ -86,7 +86,7 @@ class Objects:
 
     def replace(self, key: str, old: str, path: Path) -> None:
         """Make ``path`` the present version of ``key``, then delete the version ``old`` for good."""
-        with s3.one_line(self._settings.storage), path.open("rb") as file:
+        with s3.one_line(self._storage), path.open("rb") as file:
             new = self._api.put_object(Bucket=self._bucket, Key=key, Body=file).get(
                 "VersionId", "null"
             )
@@ -97,7 +97,7 @@ class Objects:
 
     def delete(self, key: str, version: str) -> None:
         """Delete one version for good; a version that is not there is no error."""
-        with s3.one_line(self._settings.storage):
+        with s3.one_line(self._storage):
             self._api.delete_object(Bucket=self._bucket, Key=key, **_id(version))
 
     def clear(self, prefix: str) -> None:
@@ -117,16 +117,17 @@ class Objects:
 
 
 class Bucket:
-    """All of it as a :class:`~sovereign_ml.data_subjects.stores.base.Store`: data versions, Feast's Parquet files, MLflow's artifacts.
+    """The bucket as a :class:`~sovereign_ml.data_subjects.stores.protocol.Store`.
 
-    What lies outside these prefixes is somebody else's: it is searched and reported, not changed.
+    It holds data versions, Feast's Parquet files and MLflow's artifacts of ``project``. What lies
+    outside these prefixes is somebody else's: it is searched and reported, not changed.
     """
 
     name = "object storage"
 
-    def __init__(self, settings: Settings, formats: Sequence[Format]) -> None:
-        self._objects, self._formats = Objects(settings), formats
-        self._ours = prefixes(settings)
+    def __init__(self, storage: ObjectStorage, project: str, formats: Sequence[Format]) -> None:
+        self._objects, self._formats = Objects(storage), formats
+        self._ours = prefixes(project)
 
     def find(self, people: People) -> list[Trace]:
         """One trace a version that holds somebody, and a version of a manifest of DVC that names such an object."""
@@ -162,7 +163,7 @@ class Bucket:
                 self._objects.delete(key, version)
         self._objects.clear_markers(trace.place.partition(MARK)[0] for trace in mine)
 
-    def _action(self, version: Version, *, rows: bool) -> Action:
+    def _action(self, version: ObjectVersion, *, rows: bool) -> Action:
         if not version.key.startswith(self._ours):
             return "by hand"
         if version.key.startswith(DATA) or not version.latest:
@@ -177,30 +178,29 @@ class Bucket:
                 self._objects.replace(key, version, path)
 
 
-def prefixes(settings: Settings) -> tuple[str, ...]:
-    """What this project writes into the bucket."""
-    name = settings.project.name
-    return DATA, "mlflow/", f"feast/{name}/", f"pipeline-runs/{name}/", tasks(settings)
+def prefixes(project: str) -> tuple[str, ...]:
+    """Return the prefixes of what ``project`` writes into the bucket."""
+    return DATA, "mlflow/", f"feast/{project}/", f"pipeline-runs/{project}/", tasks(project)
 
 
-def tasks(settings: Settings) -> str:
-    """Where Kubeflow keeps the artifacts of tasks, which hold rows about people."""
-    return f"pipelines/{settings.project.name}/"
+def tasks(project: str) -> str:
+    """Return the prefix of the artifacts of Kubeflow's tasks, which hold rows about people."""
+    return f"pipelines/{project}/"
 
 
-def drop(settings: Settings, digests: Collection[str]) -> None:
+def drop(storage: ObjectStorage, digests: Collection[str]) -> None:
     """Delete these objects of DVC, and what manifests among them name, in all versions."""
-    objects = Objects(settings)
+    objects = Objects(storage)
     listed = objects.versions(DATA)
-    gone = set(digests) | named_in(
+    unwanted = set(digests) | named_in(
         objects, [version for version in listed if version.digest in digests]
     )
     for version in listed:
-        if version.digest in gone:
+        if version.digest in unwanted:
             objects.delete(version.key, version.id)
 
 
-def named_in(objects: Objects, manifests: Iterable[Version]) -> set[str]:
+def named_in(objects: Objects, manifests: Iterable[ObjectVersion]) -> set[str]:
     """Hashes that those of ``manifests`` name that are lists of DVC."""
     found: set[str] = set()
     with TemporaryDirectory() as folder:
@@ -215,19 +215,22 @@ def named_in(objects: Objects, manifests: Iterable[Version]) -> set[str]:
     return found
 
 
-def held_in(settings: Settings, rows: Any, column: str) -> set[str]:
-    """Every value of ``column`` in the Parquet files of the bucket, in all their versions; ``rows`` reads them."""
-    objects, found = Objects(settings), set()
+def held_in(storage: ObjectStorage, rows: Any, column: str) -> set[str]:
+    """Return every value of ``column`` in the bucket's Parquet files, in all their versions.
+
+    ``rows`` reads the files.
+    """
+    objects, names = Objects(storage), set()
     with TemporaryDirectory() as folder:
         path = Path(folder) / "object"
         for version in {
             version.etag: version for version in objects.versions() if not version.marker
         }.values():
             if objects.fetch(version.key, version.id, path) and format_of(path, [rows]):
-                found |= (
+                names |= (
                     set(rows.values(path, column)) if column in rows.text_columns(path) else set()
                 )
-    return found
+    return names
 
 
 @dataclass(frozen=True)
@@ -245,7 +248,7 @@ class _Looks:
         self._objects, self._formats, self._people = objects, formats, people
         self._known: dict[tuple[str, bool], _Look] = {}
 
-    def at(self, version: Version) -> _Look:
+    def at(self, version: ObjectVersion) -> _Look:
         """What ``version`` holds of the people."""
         manifest = version.key.startswith(DATA) and version.key.endswith(".dir")
         if (version.etag, manifest) not in self._known:
@@ -265,7 +268,7 @@ class _Looks:
         return _Look(count, rows=kind is not None)
 
 
-def _listed(page: dict[str, Any]) -> Iterator[Version]:
+def _listed(page: dict[str, Any]) -> Iterator[ObjectVersion]:
     yield from (_one(item, item, item["VersionId"]) for item in page.get("Versions", ()))
     yield from (
         _one(item, item, item["VersionId"], marker=True) for item in page.get("DeleteMarkers", ())
@@ -274,9 +277,9 @@ def _listed(page: dict[str, Any]) -> Iterator[Version]:
 
 def _one(
     item: dict[str, Any], about: dict[str, Any], version: str = "", *, marker: bool = False
-) -> Version:
+) -> ObjectVersion:
     etag = str(item.get("ETag", "")).strip('"')
-    return Version(
+    return ObjectVersion(
         item["Key"], version, etag, item["LastModified"], bool(about["IsLatest"]), marker
     )
 

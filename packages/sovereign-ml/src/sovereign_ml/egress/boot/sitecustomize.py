@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-_PACKAGES = str(_HERE.parents[1])
+_PACKAGES = str(_HERE.parents[2])
 
 
 def _guard() -> None:
@@ -24,10 +24,10 @@ def _run_hidden_sitecustomize() -> None:
     path = [entry for entry in sys.path if Path(entry or ".").resolve() != _HERE]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", path)
     if spec is not None and spec.origin is not None:
-        exec(
+        exec(  # noqa: S102
             compile(Path(spec.origin).read_bytes(), spec.origin, "exec"),
             {"__name__": "sitecustomize"},
-        )  # noqa: S102
+        )
 
 
 try:

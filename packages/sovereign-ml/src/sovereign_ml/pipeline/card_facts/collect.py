@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -10,7 +11,9 @@ from typing import Any
 
 from sovereign_ml.audit import hosting, pii_scan
 from sovereign_ml.card.schema.facts import Facts
+from sovereign_ml.config.connections import SuppressionFiles
 from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.tables import ScoreSettings
 from sovereign_ml.model import scorecard
 from sovereign_ml.model.scorecard import Levels, Scorecard
 from sovereign_ml.pipeline.card_facts import data, model_privacy
@@ -20,6 +23,7 @@ from sovereign_ml.project import Feature, Project
 from sovereign_ml.registry.aliases import MlflowRegistry
 from sovereign_ml.storage import lineage
 from sovereign_ml.storage.artifacts import read_json
+from sovereign_ml.supply_chain.integrity import project_identity
 
 LIBRARIES = (
     "scikit-learn",
@@ -32,6 +36,8 @@ LIBRARIES = (
     "dvc",
 )
 NO_OUTCOME = "no outcome of a decision is on record yet"
+
+log = logging.getLogger("sovereign_ml")
 
 IMPORTED = Path("governance/imported.json")
 """Written by `churn card import`: source, hash and warnings of a card from elsewhere."""
@@ -49,25 +55,39 @@ def gather(
     people = pd.read_parquet(valid / "customers.parquet")
     checked = read_json(valid / "summary.json")
     live = objections.facts(settings.log_location)
+    library = project_identity(settings.root)
+    for warning in library.warnings(settings.profile_name):
+        log.warning(warning)
     return Facts.model_validate(
         {
-            "run": {
-                "generated_at": datetime.now(UTC).replace(microsecond=0),
-                "git_commit": lineage.git_commit(settings.root),
-                "pipeline_run_id": read_json(model / "run.json")["run_id"],
-                "profile": settings.profile_name,
+            "run": _run(model, settings.root, settings.profile_name),
+            "library": {
+                "version": library.version,
+                "wheel_sha256": library.wheel_sha256,
+                "rule_digest": library.rule_digest,
+                "state": library.state,
             },
             "model": _model(model, card, settings),
-            "decision": _decision(settings, live["decision"]),
+            "decision": _decision(settings.score, live["decision"]),
             "review": live["review"],
             "previous": MlflowRegistry(settings.tracking).previous_card(),
-            "data": data.data(card, found, training, features, checked, settings, project),
+            "data": data.data(
+                card,
+                found,
+                training,
+                features,
+                checked,
+                config=settings.features,
+                max_association=settings.card.policy.max_association,
+                project=project,
+            ),
             "consent": data.consent(training, features, people, checked),
-            "retention": _retention(checked, settings),
+            "retention": _retention(checked, settings.root, settings.suppression),
             "model_privacy": model_privacy.privacy(card, found, training),
             "explanation": _explanation(card, found, project.features),
             "evaluation": _evaluation(found),
-            "hosting": _hosting(settings),
+            # The environment of one machine is no fact about the model.
+            "hosting": hosting(judged(settings, {}).findings),
             "imported": provenance(settings.root),
         }
     )
@@ -76,6 +96,15 @@ def gather(
 def provenance(root: Path) -> dict[str, Any]:
     """Where a card that `churn card import` read came from; empty when there was none."""
     return read_json(root / IMPORTED) if (root / IMPORTED).is_file() else {}
+
+
+def _run(model: Path, root: Path, profile: str) -> dict[str, Any]:
+    return {
+        "generated_at": datetime.now(UTC).replace(microsecond=0),
+        "git_commit": lineage.git_commit(root),
+        "pipeline_run_id": read_json(model / "run.json")["run_id"],
+        "profile": profile,
+    }
 
 
 def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
@@ -105,8 +134,8 @@ def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _decision(settings: Settings, live: dict[str, Any]) -> dict[str, Any]:
-    bands = [{"name": name, "below": limit} for name, limit in settings.score.bands.items()]
+def _decision(score: ScoreSettings, live: dict[str, Any]) -> dict[str, Any]:
+    bands = [{"name": name, "below": limit} for name, limit in score.bands.items()]
     ended = live.pop("outcomes_on_record", 0)
     counted = (
         {"outcomes_on_record": pii_scan.bucket(ended)[0]}
@@ -116,14 +145,16 @@ def _decision(settings: Settings, live: dict[str, Any]) -> dict[str, Any]:
     return {
         "output_kind": "score",
         "bands": bands,
-        "action_band": settings.score.action_band,
+        "action_band": score.action_band,
         **live,
         **counted,
     }
 
 
-def _retention(checked: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    run = retention_plan.last_run(settings.root / retention_plan.LAST_RUN)
+def _retention(
+    checked: dict[str, Any], root: Path, suppression_files: SuppressionFiles
+) -> dict[str, Any]:
+    run = retention_plan.last_run(root / retention_plan.LAST_RUN)
     names = retention_plan.CARD_NAMES
     overdue = {names[k]: count for k, count in run.overdue.items() if k in names} if run else {}
     objects = [
@@ -137,7 +168,7 @@ def _retention(checked: dict[str, Any], settings: Settings) -> dict[str, Any]:
     ]
     return {
         "objects": objects,
-        "tombstones_applied": suppression.count(settings.suppression),
+        "tombstones_applied": suppression.count(suppression_files),
         "erased_subjects_still_in_snapshot": checked["data"]["erased_found"],
     }
 
@@ -224,8 +255,3 @@ def _shown(entry: dict[str, Any]) -> int:
 
 def _rest(entry: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in entry.items() if k not in ("slice", "n", "suppressed")}
-
-
-def _hosting(settings: Settings) -> list[dict[str, Any]]:
-    """What the project's files name; the environment of one machine is no fact about the model."""
-    return hosting(judged(settings, {}).findings)

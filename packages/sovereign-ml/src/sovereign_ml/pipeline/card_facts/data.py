@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.audit import pii_scan
-from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.tables import FeatureSettings
 from sovereign_ml.model.scorecard import Scorecard
 from sovereign_ml.project import Project
 from sovereign_ml.storage import dvc
@@ -22,11 +22,15 @@ def data(
     training: pd.DataFrame,
     features: Path,
     checked: dict[str, Any],
-    settings: Settings,
+    *,
+    config: FeatureSettings,
+    max_association: float,
     project: Project,
 ) -> dict[str, Any]:
-    """Windows, versions, inputs, scans, quality and who is represented. Counts of people are bucketed."""
-    config = settings.features
+    """Return windows, versions, inputs, scans, quality and who is represented.
+
+    Counts of people are bucketed. ``max_association`` is the limit of the rules for proxies.
+    """
     values = [level for part in card.categorical for level in part.log_odds]
     words = [*(f.name for f in project.features), *values]
     identifying, sentences = (
@@ -47,7 +51,7 @@ def data(
             "free_text": sentences,
         },
         "special_scan": _special(
-            found, tuple(dict.fromkeys(word for word, _ in hits)), settings, project
+            found, tuple(dict.fromkeys(word for word, _ in hits)), max_association, project
         ),
         "representativeness": found["representativeness"]["groups"],
         "shifts": found["representativeness"]["shifts"],
@@ -63,10 +67,10 @@ def data(
 
 
 def _special(
-    found: dict[str, Any], words: tuple[str, ...], settings: Settings, project: Project
+    found: dict[str, Any], words: tuple[str, ...], limit: float, project: Project
 ) -> dict[str, Any]:
-    """Names found in the lexicon; what gives a group away; the part of it that a special category may stand behind."""
-    measured, limit = found["associations"], settings.card.policy.max_association
+    """Return names in the lexicon, what gives a group away, and proxies of special categories."""
+    measured = found["associations"]
     proxies = [
         {**row, "category": project.group_origins[row["group"]], "metric": "Cramer's V"}
         for row in measured

@@ -11,11 +11,11 @@ from sovereign_ml.service.http import Answer, Call, reply_json
 from sovereign_ml.service.problems import ProblemError
 from sovereign_ml.service.runtime import Runtime
 from sovereign_ml.service.schemas import (
+    CaseStep,
     ContestAnswer,
     DecisionAnswer,
     InputShown,
     ObjectionAnswer,
-    Step,
 )
 
 RECTIFIED = "rectification"
@@ -99,11 +99,11 @@ async def explained(runtime: Runtime, entries: list[Entry]) -> DecisionAnswer:
     )
 
 
-def step(entry: Entry) -> Step:
+def step(entry: Entry) -> CaseStep:
     """A later entry of a case as the person may read it; who reviewed stays inside."""
     body = json.loads(entry.body or "{}")
     kind: Any = entry.kind
-    return Step(
+    return CaseStep(
         kind=kind,
         at=entry.at,
         outcome=body.get("outcome"),

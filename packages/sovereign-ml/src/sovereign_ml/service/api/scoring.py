@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from sovereign_ml.decision_log import Draft, rectification
-from sovereign_ml.decisions.policy import decide
+from sovereign_ml.decisions.decision_policy import decide
 from sovereign_ml.model import wording
 from sovereign_ml.service.api.decisions import of_customer
 from sovereign_ml.service.api.feature_server import AWAY, Row

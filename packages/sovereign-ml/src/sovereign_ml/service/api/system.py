@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sovereign_ml.service.counters import CONTENT_TYPE
 from sovereign_ml.service.http import Answer, Call, reply_json
-from sovereign_ml.service.metrics import CONTENT_TYPE
 from sovereign_ml.service.schemas import Status
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sovereign_ml.decision_log import DecisionLog, Draft, Entry
 from sovereign_ml.decision_log.evidence import tally
-from sovereign_ml.decisions.policy import Suggestion, decide
+from sovereign_ml.decisions.decision_policy import Suggestion, decide
 from sovereign_ml.service.api.scoring import reasons
 from sovereign_ml.service.http import Answer, Call, reply_json
 from sovereign_ml.service.problems import ProblemError

@@ -1,4 +1,4 @@
-"""The notebook's public door: tables without people, the model in words, and a notebook that runs."""
+"""The notebook's public door: tables without people, the model in words, a notebook that runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from small_project import PROJECT
 from sovereign_ml import notebook
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks/explore.ipynb"
+NOTEBOOK = PROJECT / "notebooks/explore.ipynb"
 
 
 def cells() -> list[dict[str, Any]]:
@@ -37,4 +38,14 @@ def test_every_cell_of_the_notebook_runs(project: Path, capsys: pytest.CaptureFi
 
 @pytest.mark.usefixtures("features")
 def test_the_training_set_names_nobody(settings: Settings) -> None:
-    assert "customer_id" not in notebook.training_set(settings).columns
+    assert (
+        "customer_id"
+        not in notebook.OpenProject(
+            root=settings.root,
+            features=settings.path("features"),
+            model=settings.path("model"),
+            score=settings.score,
+        )
+        .training_set()
+        .columns
+    )

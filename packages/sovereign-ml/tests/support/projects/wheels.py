@@ -1,13 +1,16 @@
-"""Write wheels of a small library, right or wrong, for tests."""
+"""Build the library's wheel, and write wheels of a small library, right or wrong, for tests."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import subprocess
+import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+REPOSITORY = Path(__file__).resolve().parents[5]
 FILES = {"sovereign_ml/__init__.py": b'"""A library."""\n', "sovereign_ml/rules.py": b"LIMIT = 1\n"}
 
 
@@ -39,3 +42,10 @@ def write_wheel(
         for entry, data in [*contents.items(), *extra]:
             archive.writestr(entry, data)
     return path
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the library's wheel into ``folder`` as a release does; return its path."""
+    command = [sys.executable, str(REPOSITORY / "packages" / "release.py"), "build", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))

@@ -26,7 +26,7 @@ class Band(_Frozen):
     below: float = Field(gt=0)
 
 
-class Policy(_Frozen):
+class DecisionPolicy(_Frozen):
     """``policy.json``: which score leads to which band and at which band something is done."""
 
     schema_version: Literal["1"] = "1"
@@ -39,7 +39,7 @@ class Policy(_Frozen):
     reviewer_contact: str
 
     @model_validator(mode="after")
-    def _bands_cover_every_score(self) -> Policy:
+    def _bands_cover_every_score(self) -> DecisionPolicy:
         ends = [band.below for band in self.bands]
         if any(b <= a for a, b in pairwise(ends)) or ends[-1] <= 1 or ends[-2] >= 1:
             raise ValueError(f"bands end at {ends}: they must rise strictly, only the last above 1")
@@ -87,7 +87,7 @@ class Decision:
     suggestion: Suggestion | None
 
 
-def decide(policy: Policy, score: float | None, *, objected: bool) -> Decision:
+def decide(policy: DecisionPolicy, score: float | None, *, objected: bool) -> Decision:
     """What happens to one customer.
 
     An objection to direct marketing is absolute (GDPR Art. 21(2)-(3)): no score, no outcome. Where the card says
