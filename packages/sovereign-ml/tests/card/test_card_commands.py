@@ -22,6 +22,7 @@ from sovereign_ml.card.promotion import AliasMove, RegistryError
 from sovereign_ml.card.render import outputs
 from sovereign_ml.card.schema import Card, Facts
 from sovereign_ml.cli.card import app, list_open
+from sovereign_ml.cli.card_output import rebuilt
 from sovereign_ml.config import settings as churn_settings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.registry import mlflow
@@ -146,7 +147,7 @@ def test_check_without_a_card_says_what_to_run(project: Path) -> None:
 def test_the_open_list_needs_no_card_and_shows_article_and_progress(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    list_open(churn_settings.load())
+    list_open(rebuilt(churn_settings.load()))
     shown = capsys.readouterr().out
     assert "relation_to_collection" in shown and "6(4)" in shown and "answered" in shown
 
