@@ -22,6 +22,7 @@ from sovereign_ml.card.promotion import AliasMove, RegistryError
 from sovereign_ml.card.render import outputs
 from sovereign_ml.card.schema import Card, Facts
 from sovereign_ml.cli.card import app, list_open
+from sovereign_ml.cli.card_output import rebuilt
 from sovereign_ml.config import settings as churn_settings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.registry import mlflow
@@ -41,8 +42,8 @@ CRM, LEAD = "Grace Hopper", "Ada Lovelace"
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project's folder with its two files of answers and no card yet."""
-    for name in ("config.toml", "model_card.toml"):
+    """A project's folder with its settings, its answers and no card yet."""
+    for name in ("config.toml", "model_card.toml", "pyproject.toml"):
         text = (PROJECT / name).read_text(encoding="utf-8")
         (tmp_path / name).write_text(rendered(text), encoding="utf-8")
     monkeypatch.setenv("CHURN_ROOT", str(tmp_path))
@@ -146,7 +147,7 @@ def test_check_without_a_card_says_what_to_run(project: Path) -> None:
 def test_the_open_list_needs_no_card_and_shows_article_and_progress(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    list_open(churn_settings.load())
+    list_open(rebuilt(churn_settings.load()))
     shown = capsys.readouterr().out
     assert "relation_to_collection" in shown and "6(4)" in shown and "answered" in shown
 

@@ -192,7 +192,15 @@ def test_promotion_asks_the_rules_of_the_team(severity: engine.Severity) -> None
     of = signed(listing(own))
     registry = NewRegistry(of)
     decision = promote(
-        registry, of, POLICY, version="3", by="Ada Lovelace", why="better", at=NOW, own=own
+        registry,
+        of,
+        POLICY,
+        version="3",
+        by="Ada Lovelace",
+        why="better",
+        at=NOW,
+        rule_digest=of.facts.library.rule_digest or "",
+        own=own,
     )
     assert decision.allowed == (severity == "warn")
     assert len(registry.moves) == decision.allowed
