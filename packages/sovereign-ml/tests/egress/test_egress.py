@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from small_project import churn, environment
-from sovereign_ml.cli import main
 from sovereign_ml.egress import allow_list
 
 TABLE = {
@@ -99,14 +99,27 @@ def test_a_child_of_a_command_is_guarded_too(project: Path) -> None:
     assert "telemetry.example.com" in done.stderr
 
 
-def test_the_command_line_installs_the_guard_before_anything_else(project: Path) -> None:
-    assert churn(project, "--help").returncode == 0
-    text = Path(main.__file__).read_text(encoding="utf-8")
-    assert (
-        text.index("silence(os.environ)")
-        < text.index("allow_list.install(os.environ")
-        < text.index("application(_steps(")
-    )
+EAGER = """
+import os, socket
+print("DO_NOT_TRACK", os.environ.get("DO_NOT_TRACK"))
+socket.getaddrinfo("telemetry.example.com", 443)
+"""
+
+
+def test_the_code_of_the_project_is_imported_silent_and_guarded(
+    project: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "eager"
+    shutil.copytree(project, root, ignore=shutil.ignore_patterns("data", ".mlflow", ".git"))
+    table = root / "pyproject.toml"
+    text = table.read_text(encoding="utf-8")
+    table.write_text(text.replace("churn.project:PROJECT", "eager:PROJECT"), encoding="utf-8")
+    (root / "src").mkdir()
+    (root / "src" / "eager.py").write_text(EAGER, encoding="utf-8")
+    done = churn(root, "data")
+    assert done.returncode == 2
+    assert "DO_NOT_TRACK true" in done.stdout
+    assert "The egress guard refused telemetry.example.com once to eager:4" in done.stderr
 
 
 PHONING = """
