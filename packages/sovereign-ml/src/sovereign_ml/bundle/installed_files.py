@@ -29,7 +29,8 @@ _BOOT = PACKAGE / "egress" / "boot" / "sitecustomize.py"
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 (hex) of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_record(text: str) -> dict[str, str]:

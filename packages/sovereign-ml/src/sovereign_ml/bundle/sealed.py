@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
 from sovereign_ml.model.scorecard import Scorecard
@@ -103,7 +104,7 @@ def seal_bundle(
     when a needed file is absent.
     """
     files = {
-        path.name: _sha256(path)
+        path.name: sha256_of(path)
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name != MANIFEST
     }
@@ -182,10 +183,6 @@ def _bytes(path: Path) -> bytes:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; a bundle is made by `churn register`")
     return path.read_bytes()
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _check(path: Path, expected: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 PANEL = "Audit and supply chain"
-ProfileOption = Annotated[
-    str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")
-]
 LockArgument = Annotated[
     Path, typer.Argument(help="A hash-locked requirements file.", exists=True, dir_okay=False)
 ]
@@ -106,11 +104,10 @@ def sbom(
     ] = None,
 ) -> None:
     """Write the bill of materials (CycloneDX 1.6 JSON) of a lock."""
-    from hashlib import sha256
-
+    from sovereign_ml.bundle.installed_files import sha256_of
     from sovereign_ml.supply_chain.sbom import sbom as document
 
-    version = sha256(lock.read_bytes()).hexdigest()[:12]
+    version = sha256_of(lock)[:12]
     text = (
         json.dumps(document(_pins(lock), name=f"churn-{lock.stem}", version=version), indent=1)
         + "\n"
@@ -140,10 +137,9 @@ def vuln(
     profile: ProfileOption = None,
 ) -> None:
     """Ask the audit table's vulnerability_service about every locked package; exit 1 on a finding."""
-    from sovereign_ml.config import settings as configuration
     from sovereign_ml.supply_chain.vulnerabilities import vulnerabilities
 
-    settings = configuration.load(profile)
+    settings = load_settings(profile)
     service = settings.audit.vulnerability_service
     if not service:
         raise Misuse(

@@ -19,6 +19,7 @@ from sovereign_ml.cli.card_output import (
     still_wanted,
     warn_if_outdated,
 )
+from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 PANEL = "The card"
-ProfileOption = Annotated[
-    str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")
-]
 AsOption = Annotated[
     str, typer.Option("--as", help="First and last name of the person, e.g. 'Ada Lovelace'.")
 ]
@@ -60,7 +58,7 @@ def check(
     """Run every rule over the card; exit 1 if one blocks."""
     from sovereign_ml.supply_chain.integrity import checked_identity
 
-    settings = _settings(profile)
+    settings = load_settings(profile)
     library = checked_identity(settings.root, settings.profile_name)
 
     from sovereign_ml.card.promotion import other_rules
@@ -96,7 +94,7 @@ def approve(
     """Record that a named person approves (or rejects) this very card; commit the file afterwards."""
     from sovereign_ml.registry import approvals
 
-    settings = _settings(profile)
+    settings = load_settings(profile)
     card = read_card(settings)
     decision: Literal["approve", "reject"] = "reject" if reject else "approve"
     made = _recorded(settings.root, card, role.value, person, decision, comment)
@@ -128,7 +126,7 @@ def promote(
     from sovereign_ml.registry.aliases import MlflowRegistry
     from sovereign_ml.supply_chain.integrity import checked_identity
 
-    settings = _settings(profile)
+    settings = load_settings(profile)
     registry = MlflowRegistry(settings.tracking)
     if back:
         decision = promotion.rollback(registry, by=person, why=why, at=now())
@@ -195,12 +193,6 @@ def _show_signed(card: Card, version: str, registry: MlflowRegistry, settings: S
         bundle_store.sign(settings.tracking, version, settings.path("card"))
     except (RegistryError, Refused, Misuse) as error:
         typer.echo(f"The registry still has the card without signatures: {error}", err=True)
-
-
-def _settings(profile: str | None) -> Settings:
-    from sovereign_ml.config import settings
-
-    return settings.load(profile)
 
 
 def _announce(decision: PromotionDecision, model: str) -> None:

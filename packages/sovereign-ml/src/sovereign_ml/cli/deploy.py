@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 PANEL = "The service"
-ProfileOption = Annotated[
-    str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")
-]
 VersionOption = Annotated[
     str,
     typer.Option(
@@ -46,7 +44,7 @@ def deploy(
     """Stage the service with a registered bundle, ship it to sota.io, wait until it runs and answers."""
     from sovereign_ml.deploy import run
 
-    settings = _settings(profile)
+    settings = load_settings(profile)
     with _one_line():
         shipment = _shipment(settings, bundle or _registered(settings, version))
         link, releases = _link(settings.root), _releases(settings.root)
@@ -80,7 +78,7 @@ def deploy_status(
 
     from sovereign_ml.deploy.rollback import status
 
-    settings = _settings(profile)
+    settings = load_settings(profile)
     with _one_line():
         rows = status(
             _api(settings.deploy.api_url),
@@ -98,7 +96,7 @@ def rollback(profile: ProfileOption = None) -> None:
     """Bring back the previous deployment and the variables it was released with."""
     from sovereign_ml.deploy.rollback import rollback as go_back
 
-    settings = _settings(profile)
+    settings = load_settings(profile)
     with _one_line():
         release = go_back(
             _api(settings.deploy.api_url),
@@ -116,19 +114,13 @@ def deploy_kserve(profile: ProfileOption = None) -> None:
     """Print the KServe manifests for `kubectl apply -f -`."""
     from sovereign_ml.deploy.kserve import render_kserve
 
-    settings = _settings(profile)
+    settings = load_settings(profile)
     table = settings.deploy
     with _one_line():
         text = render_kserve(
             table.slug, table.kserve, table.variables, settings.root / "deploy" / "kserve"
         )
     typer.echo(text, nl=False)
-
-
-def _settings(profile: str | None) -> Settings:
-    from sovereign_ml.config import settings
-
-    return settings.load(profile)
 
 
 @contextmanager

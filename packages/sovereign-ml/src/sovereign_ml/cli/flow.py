@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sovereign_ml.cli.profile import ProfileOption, pass_on_settings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.project import Step
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from sovereign_ml.config.settings import Settings
 
 app = typer.Typer()
-ProfileOption = Annotated[
-    str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")
-]
 DataOption = Annotated[
     str | None, typer.Option(help="Transactions file, instead of the one in config.toml.")
 ]
@@ -26,14 +24,6 @@ CountOption = Annotated[int | None, typer.Option(min=1, help="Size of the built-
 
 STEPS_PANEL = "The flow, step by step"
 card_app = typer.Typer(invoke_without_command=True)
-
-
-def _settings(profile: str | None, **values: str | int | None) -> Settings:
-    """Return settings with the call's own values, which steps that DVC starts see too."""
-    from sovereign_ml.config import settings
-
-    settings.pass_on(profile=profile, **values)
-    return settings.load()
 
 
 def _run(verb: str, settings: Settings) -> None:
@@ -62,7 +52,7 @@ def add_steps(target: typer.Typer, steps: Sequence[Step]) -> None:
 
 def _command(verb: str) -> Callable[..., None]:
     def command(profile: ProfileOption = None) -> None:
-        _run(verb, _settings(profile))
+        _run(verb, pass_on_settings(profile))
 
     return command
 
@@ -75,7 +65,7 @@ def _data(
 ) -> None:
     """Run step 1, on the input that the call names."""
     chosen = {"data": data, "customers": customers_file, "synthetic_customers": customers}
-    _run("data", _settings(profile, **chosen))
+    _run("data", pass_on_settings(profile, **chosen))
 
 
 @card_app.callback()
@@ -89,7 +79,7 @@ def card(
     """Run step 6, or list the open questions."""
     if context.invoked_subcommand:
         return
-    settings = _settings(profile)
+    settings = pass_on_settings(profile)
     if open_:
         from sovereign_ml.cli.card import list_open
         from sovereign_ml.cli.card_output import rebuilt
@@ -115,7 +105,7 @@ def run(
     from sovereign_ml.project import load_project
     from sovereign_ml.storage import dvc
 
-    settings = _settings(
+    settings = pass_on_settings(
         profile, data=data, customers=customers_file, synthetic_customers=customers
     )
     console.warn_placeholders(settings.profile_name, settings.project)
@@ -133,7 +123,7 @@ def pipeline(profile: ProfileOption = None) -> None:
     from sovereign_ml.kubeflow.local_runner import run_locally
     from sovereign_ml.project import load_project
 
-    settings = _settings(profile)
+    settings = pass_on_settings(profile)
     console.err.print(
         "Running the steps under Kubeflow's local runner; log: .churn/pipeline/log.txt"
     )
@@ -151,7 +141,7 @@ def compile_pipeline(
     from sovereign_ml.kubeflow.local_runner import compile_to
     from sovereign_ml.project import load_project
 
-    settings = _settings(profile)
+    settings = pass_on_settings(profile)
     target = settings.root / output
     if target.suffix not in (".yaml", ".yml"):
         raise Misuse(f"{output} must end in .yaml.")
@@ -171,7 +161,7 @@ def stages(
     from sovereign_ml.pipeline import stages as dvc_stages
     from sovereign_ml.project import load_project
 
-    root = _settings(profile).root
+    root = pass_on_settings(profile).root
     if check:
         dvc_stages.check(root, load_project(root))
         typer.echo("dvc.yaml is up to date.")
@@ -185,7 +175,7 @@ def push(profile: ProfileOption = None) -> None:
     from sovereign_ml.cli.composition import governance_copy
     from sovereign_ml.storage import dvc
 
-    settings = _settings(profile)
+    settings = pass_on_settings(profile)
     count = dvc.push(settings.data_versions)
     governance_copy(settings).publish(pushed=True)
     typer.echo(f"{count} files went to the DVC remote '{settings.profile.dvc_remote}'.")
@@ -196,7 +186,7 @@ def pull(profile: ProfileOption = None) -> None:
     """Fetch the data's versions of this commit from the profile's DVC remote."""
     from sovereign_ml.storage import dvc
 
-    settings = _settings(profile)
+    settings = pass_on_settings(profile)
     count = dvc.pull(settings.data_versions)
     typer.echo(f"{count} changes in data/ from the DVC remote '{settings.profile.dvc_remote}'.")
 
@@ -209,7 +199,7 @@ def ui(
     """Show runs and registry: MLflow's pages on 127.0.0.1."""
     from sovereign_ml.servers import own_servers
 
-    own_servers.tracking_pages(_settings(profile).tracking, port)
+    own_servers.tracking_pages(pass_on_settings(profile).tracking, port)
 
 
 @app.command(rich_help_panel="The flow")
@@ -219,4 +209,4 @@ def pseudonym(
     """Print the pseudonym under which a customer stands in the data, scores and service."""
     from sovereign_ml.pseudonyms import pseudonyms
 
-    typer.echo(pseudonyms([customer_id.strip()], _settings(None).pseudonym_key())[0])
+    typer.echo(pseudonyms([customer_id.strip()], pass_on_settings(None).pseudonym_key())[0])

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
-
-if TYPE_CHECKING:
-    from sovereign_ml.config.settings import Settings
 
 app = typer.Typer()
 PANEL = "People's rights"
-ProfileOption = Annotated[
-    str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")
-]
 SubjectOption = Annotated[
     list[str] | None, typer.Option(help="Customer id as in your transactions; repeatable.")
 ]
@@ -46,7 +41,7 @@ def erase(
     from sovereign_ml.data_subjects import erasure
     from sovereign_ml.storage import dvc
 
-    settings = _settings(profile)
+    settings = load_settings(profile)
     stores = project_stores(settings)
     people = _people(settings.pseudonym_keys, subject, file, pseudonyms)
     if again and not people and not (people := erasure.returned(stores)):
@@ -89,7 +84,7 @@ def access(
     from sovereign_ml.data_subjects import access as request
     from sovereign_ml.privacy import suppression
 
-    settings = _settings(profile)
+    settings = load_settings(profile)
     names = _people(settings.pseudonym_keys, [subject], None, pseudonyms)
     answer = request.gather(project_stores(settings), names)
     folder = (
@@ -135,7 +130,7 @@ def rectify(
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import rectification as request
 
-    settings = _settings(profile)
+    settings = load_settings(profile)
     if wrong := [text for text in set_ if "=" not in text]:
         raise Misuse(
             f"--set {wrong[0]!r} has no '=': write column=value, such as --set amount_eur=12.50."
@@ -182,7 +177,7 @@ def retain(
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import retention
 
-    stores = project_stores(_settings(profile))
+    stores = project_stores(load_settings(profile))
     now = at.replace(tzinfo=UTC) if at else retention.now()
     retention.refuse_short_log(stores.retention, stores.artifacts.card, now)
     due = retention.apply(stores, now) if apply else retention.plan(stores, now)
@@ -209,7 +204,7 @@ def rotate_key(
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import key_rotation
 
-    settings = _settings(profile)
+    settings = load_settings(profile)
     done = key_rotation.rotate(
         project_stores(settings),
         settings.secrets.key_file,
@@ -229,12 +224,6 @@ def rotate_key(
     typer.echo(
         "Now `churn run` and `churn push`; then `churn materialise`, if the online store was filled before."
     )
-
-
-def _settings(profile: str | None) -> Settings:
-    from sovereign_ml.config import settings
-
-    return settings.load(profile)
 
 
 def _people(

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sovereign_ml.cli.flow import card_app
+from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse
 
 if TYPE_CHECKING:
     from sovereign_ml.card.schema.card import Card
 
 app = typer.Typer()
-ProfileOption = Annotated[
-    str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")
-]
 
 
 @card_app.command("import")
@@ -28,10 +26,9 @@ def import_card(
 ) -> None:
     """Print suggestions for model_card.toml from another system's card, and keep where they came from."""
     from sovereign_ml.card import importers
-    from sovereign_ml.config import settings
     from sovereign_ml.pipeline.card_facts.collect import IMPORTED
 
-    kept = settings.load(profile).root / IMPORTED
+    kept = load_settings(profile).root / IMPORTED
     try:
         imported = importers.import_card(file)
     except ValueError as error:
@@ -54,9 +51,8 @@ def records(
 ) -> None:
     """Write the Article 30 entry and a draft impact assessment from the card."""
     from sovereign_ml.card.records import impact_assessment, record_of_processing, write_records
-    from sovereign_ml.config import settings
 
-    loaded = settings.load(profile)
+    loaded = load_settings(profile)
     card = _card(loaded.path("card") / "card.json")
     for path in write_records(card, loaded.root / output):
         typer.echo(f"Wrote {path}")

@@ -5,29 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from sovereign_ml.config.settings import Settings
+from sovereign_ml.cli.profile import ProfileOption, pass_on_settings
 
 app = typer.Typer()
 PANEL = "The profile eu"
 SHOWN = 20
 """Differences that are printed; --output has them all."""
-ProfileOption = Annotated[
-    str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")
-]
 HostOption = Annotated[str, typer.Option(help="The address to listen on.")]
 PortOption = Annotated[int, typer.Option(min=1, max=65535)]
-
-
-def _settings(profile: str | None) -> Settings:
-    from sovereign_ml.config import settings
-
-    settings.pass_on(profile=profile)
-    return settings.load()
 
 
 @app.command("tracking-server", rich_help_panel=PANEL)
@@ -37,7 +26,7 @@ def tracking_server(
     """Run MLflow's server on PostgreSQL and S3, with users and permissions of its own."""
     from sovereign_ml.servers import own_servers
 
-    settings = _settings(profile)
+    settings = pass_on_settings(profile)
     own_servers.tracking_server(settings.storage, settings.secrets, host, port)
 
 
@@ -48,7 +37,7 @@ def feature_server(
     """Run Feast's feature server, behind FEATURE_STORE_TOKEN; only the look-up can be reached."""
     from sovereign_ml.servers import own_servers
 
-    settings = _settings(profile)
+    settings = pass_on_settings(profile)
     own_servers.features(settings.feature_stores, settings.path("features"), host, port)
 
 
@@ -58,7 +47,7 @@ def materialise(profile: ProfileOption = None) -> None:
     from sovereign_ml.features.parity import materialise_again
     from sovereign_ml.project import load_project
 
-    settings = _settings(profile)
+    settings = pass_on_settings(profile)
     definitions = load_project(settings.root).module("feature_repo").definitions
     stores = settings.feature_stores
     customers = materialise_again(settings.path("features"), stores, definitions)
@@ -77,7 +66,7 @@ def parity(
     from sovereign_ml.features.parity import compare
     from sovereign_ml.project import load_project
 
-    settings = _settings(profile)
+    settings = pass_on_settings(profile)
     project = load_project(settings.root)
     names = (*project.numeric, *project.categorical)
     found = compare(settings.path("features"), settings.feature_stores, names)
@@ -106,7 +95,7 @@ def doctor(
     from sovereign_ml.errors import Refused
     from sovereign_ml.servers.doctor import examine
 
-    settings = _settings(profile)
+    settings = pass_on_settings(profile)
     card = settings.root / "model_card.toml"
     lines = []
     for line in examine(settings.profile, settings.secrets, settings.tracking, card):
@@ -143,7 +132,7 @@ def submit(
     from sovereign_ml.kubeflow import submit as kubeflow
     from sovereign_ml.project import load_project
 
-    settings = _settings(profile)
+    settings = pass_on_settings(profile)
     folder, project = settings.root / output, load_project(settings.root)
     target, paths = cluster(settings), settings.paths
     if schedules:
@@ -159,7 +148,7 @@ def kfp_launcher(output: FolderOption = Path("build"), profile: ProfileOption = 
     """Write the settings by which Kubeflow keeps what tasks hand on in the bucket; once for each namespace."""
     from sovereign_ml.kubeflow.launcher import launcher
 
-    settings = _settings(profile)
+    settings = pass_on_settings(profile)
     path = output / "kfp-launcher.yaml"
     _write_manifest(settings.root, path, launcher(settings.pipeline, settings.storage))
 
@@ -174,7 +163,7 @@ def katib(
     from sovereign_ml.kubeflow.katib import experiment
     from sovereign_ml.storage import dvc
 
-    settings = _settings(profile)
+    settings = pass_on_settings(profile)
     version = dvc.pinned(settings.root, revision, str(settings.paths.features))
     manifest = experiment(settings.project.name, settings.train, settings.pipeline, version)
     _write_manifest(settings.root, output / "katib.yaml", manifest)
@@ -201,7 +190,7 @@ def trial(
     from sovereign_ml.project import load_project
     from sovereign_ml.storage import dvc
 
-    settings = _settings(profile)
+    settings = pass_on_settings(profile)
     with tempfile.TemporaryDirectory() as folder:
         features = Path(folder) / "features"
         dvc.fetch(settings.storage, features_version, features)
@@ -218,7 +207,7 @@ def backup(
     """Dump the databases and copy the bucket into a folder, with a hash of every file."""
     from sovereign_ml.servers.backup import backup as make
 
-    settings = _settings(profile)
+    settings = pass_on_settings(profile)
     manifest = make(
         folder,
         project=settings.project.name,
@@ -239,7 +228,7 @@ def restore(
     from sovereign_ml.cli.composition import governance_copy
     from sovereign_ml.servers.backup import restore as put
 
-    settings = _settings(profile)
+    settings = pass_on_settings(profile)
     manifest = put(
         folder,
         secrets=settings.secrets,

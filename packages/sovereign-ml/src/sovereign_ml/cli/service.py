@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ keys = typer.Typer(no_args_is_help=True, help="Keys of the service.")
 PANEL = "The service"
 app.add_typer(decisions, name="decisions", rich_help_panel=PANEL)
 app.add_typer(keys, name="keys", rich_help_panel=PANEL)
-ProfileOption = Annotated[
-    str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")
-]
 LogOption = Annotated[
     str | None, typer.Option(help="File or postgresql:// address; default: the profile's log.")
 ]
@@ -49,7 +47,7 @@ def serve(
 
     from sovereign_ml.config.settings import ENVIRONMENT
 
-    settings = _settings(profile)
+    settings = load_settings(profile)
     log = _log_address(settings)
     code = [str(settings.root / "serve"), *filter(None, [ENVIRONMENT.get("PYTHONPATH")])]
     address = ["--host", host or settings.serve.host, "--port", str(port or settings.serve.port)]
@@ -195,7 +193,7 @@ def _opened(log: str | None, profile: str | None) -> Iterator[DecisionLog]:
         log
         or ENVIRONMENT.get("DATABASE_URL")
         or ENVIRONMENT.get("CHURN_LOG")
-        or _log_address(_settings(profile))
+        or _log_address(load_settings(profile))
     )
     if not address:
         raise Misuse("Where is the decision log? Set DATABASE_URL (postgresql://…), or give --log.")
@@ -212,12 +210,6 @@ def _opened(log: str | None, profile: str | None) -> Iterator[DecisionLog]:
             opened.close()
     except LogUnavailableError as error:
         raise Misuse(f"{error}.") from None
-
-
-def _settings(profile: str | None) -> Settings:
-    from sovereign_ml.config import settings
-
-    return settings.load(profile)
 
 
 def _log_address(settings: Settings) -> str:

@@ -6,6 +6,7 @@ import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
+from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.card.rules import RULES, engine
 from sovereign_ml.card.rules.own import NO_OWN_RULES, OwnRules, own_rules
 from sovereign_ml.errors import Misuse
@@ -41,7 +42,6 @@ def load_own_rules(project: Project) -> OwnRules:
 def _digest(path: Path) -> str:
     """Return one SHA-256 over the file and the files of the package that it imports."""
     lines = [
-        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
-        for file in sorted(with_imports([path], path.parent))
+        f"{sha256_of(file)}  {file.name}\n" for file in sorted(with_imports([path], path.parent))
     ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()

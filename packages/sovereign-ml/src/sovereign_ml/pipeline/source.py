@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sovereign_ml import __version__
+from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.config.connections import LogLocation, ObjectStorage, SuppressionFiles
 from sovereign_ml.config.profiles import SCHEME
 from sovereign_ml.config.settings import Settings
@@ -210,5 +210,4 @@ def note_library(root: Path) -> None:
 def _sha256(path: Path) -> dict[str, str] | None:
     if not path.is_file():
         return None
-    with path.open("rb") as file:
-        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return {"sha256": sha256_of(path)}

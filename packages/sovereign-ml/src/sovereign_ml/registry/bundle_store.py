@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.bundle.sealed import MANIFEST, read_bundle, read_manifest, seal_again
 from sovereign_ml.card.render.outputs import FILES
 from sovereign_ml.config.connections import Tracking
@@ -81,7 +81,7 @@ def _place(version: str) -> str:
 
 
 def _hash(bundle: Path) -> str:
-    return hashlib.sha256((bundle / MANIFEST).read_bytes()).hexdigest()
+    return sha256_of(bundle / MANIFEST)
 
 
 def _version(api: Any, name: str, wanted: str) -> Any:

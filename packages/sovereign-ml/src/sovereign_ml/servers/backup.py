@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.config.connections import ObjectStorage
 from sovereign_ml.config.profiles import Secrets
 from sovereign_ml.data_subjects.bucket_sync import GovernanceCopy
@@ -49,7 +49,7 @@ def backup(
         target.mkdir(parents=True, exist_ok=True)
         s3.download(storage, storage.address(key), target)
     files = {
-        str(path.relative_to(folder)): _sha256(path)
+        str(path.relative_to(folder)): sha256_of(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
@@ -108,12 +108,7 @@ def _whole(folder: Path) -> Any:
 
 
 def _same(path: Path, sha256: str) -> bool:
-    return path.is_file() and _sha256(path) == sha256
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return path.is_file() and sha256_of(path) == sha256
 
 
 def _tables(url: str) -> int:

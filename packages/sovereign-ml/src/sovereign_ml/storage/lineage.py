@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.config.settings import ENVIRONMENT
 
 UNKNOWN = "unknown"
@@ -94,10 +94,4 @@ def _git(root: Path, *arguments: str) -> str:
 def lock_sha256(root: Path) -> str:
     """sha256 of the lock file that the training environment was installed from."""
     path = root / "requirements/train.lock"
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else UNKNOWN
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file, as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path) if path.is_file() else UNKNOWN

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1]
+from sovereign_ml.bundle.installed_files import PACKAGE
 
 
 @cache

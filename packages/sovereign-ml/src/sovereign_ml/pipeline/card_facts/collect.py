@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sovereign_ml.audit import hosting, pii_scan
+from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.card.schema.facts import Facts
 from sovereign_ml.config.connections import SuppressionFiles
 from sovereign_ml.config.settings import Settings
@@ -118,7 +119,7 @@ def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
         "framework_version": version("scikit-learn"),
         "library_versions": {name: version(name) for name in LIBRARIES},
         "artifact_uri": f"runs:/{run['run_id']}/model.json",
-        "artifact_sha256": lineage.file_sha256(path),
+        "artifact_sha256": sha256_of(path),
         "size_bytes": path.stat().st_size,
         "hyperparameters": {
             "C": read_json(folder / "summary.json")["c"],
