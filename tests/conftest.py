@@ -1,11 +1,10 @@
-"""Fixtures of the template's tests: a render, and skips that fail where CI asks for it."""
+"""Fixtures of the template's tests: a render, and a project after its first run."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -13,22 +12,7 @@ import pytest
 from bake import bake
 from sealed import sealed
 
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--no-skips`: CI installs what every test needs, so a skip there is a failure."""
-    parser.addoption("--no-skips", action="store_true", help="a skipped test is a failure")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skip into a failure under `--no-skips`."""
-    report = yield
-    if report.skipped and item.config.getoption("--no-skips"):
-        report.outcome = "failed"
-        report.longrepr = f"skipped, which --no-skips does not allow: {report.longrepr}"
-    return report
+pytest_plugins = ["no_skips"]
 
 
 class Project:

@@ -10,15 +10,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from bake import LIBRARY, ROOT, bake
+from bake import ROOT, bake
 from conftest import Project
 
-sys.path.append(str(LIBRARY / "tests/support/projects"))  # where the browser is started
 DATA = Path(
     os.environ.get("ONLINE_RETAIL", ROOT.parent / "shared/data/online_retail/online_retail.csv.gz")
 )
@@ -89,7 +88,7 @@ def test_without_a_customers_table_the_card_names_the_lawful_basis(retail: Proje
 
 @pytest.mark.parametrize(("width", "media"), [(1280, "screen"), (390, "screen"), (794, "print")])
 def test_the_card_opens_offline_and_silently(
-    retail: Project, width: int, media: str, tmp_path: Path
+    retail: Project, width: int, media: Literal["screen", "print"], tmp_path: Path
 ) -> None:
     """Desktop, phone and A4. Pictures and PDF stay in the folder of pytest."""
     from chromium import chromium

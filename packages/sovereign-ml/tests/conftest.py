@@ -1,6 +1,6 @@
 """One small flow for all tests: each step runs once, when the first test asks for its artifact."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,7 @@ from sovereign_ml.egress.telemetry import silence
 silence(ENVIRONMENT)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--no-skips`: CI installs what every test needs, so a skip there is a failure."""
-    parser.addoption("--no-skips", action="store_true", help="a skipped test is a failure")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skip into a failure under `--no-skips`."""
-    report = yield
-    if report.skipped and item.config.getoption("--no-skips"):
-        report.outcome = "failed"
-        report.longrepr = f"skipped, which --no-skips does not allow: {report.longrepr}"
-    return report
+pytest_plugins = ["no_skips"]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -56,6 +56,18 @@ def test_the_vulnerability_database_is_reached_by_its_own_command_only() -> None
     assert allow_list.allowed_hosts(table, "local", {}, command="vuln") == ("osv.acme.eu",)
 
 
+def python(project: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run ``code`` in the project's folder and environment."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project,
+        env=environment(project),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 LOOK_UP = "import socket; socket.getaddrinfo('telemetry.example.com', 443)"
 
 
@@ -69,14 +81,7 @@ def test_an_entry_point_refuses_a_host_that_the_profile_does_not_name(
         "try: entry_points.run_step('score', {}, 'x')\nexcept KeyError: pass",
         "notebook": "from sovereign_ml import notebook; notebook.open_project()",
     }[entry]
-    done = subprocess.run(
-        [sys.executable, "-c", f"{install}\n{LOOK_UP}"],
-        cwd=project,
-        env=environment(project),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python(project, f"{install}\n{LOOK_UP}")
     assert done.returncode != 0
     assert "telemetry.example.com" in done.stderr
     assert "profile.local" in done.stderr
@@ -87,14 +92,7 @@ START = "import os, subprocess, sys; from sovereign_ml.egress import allow_list;
 
 def test_a_child_of_a_command_is_guarded_too(project: Path) -> None:
     code = f"{START}sys.exit(subprocess.run([sys.executable, '-c', {LOOK_UP!r}]).returncode)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=project,
-        env=environment(project),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python(project, code)
     assert done.returncode != 0
     assert "telemetry.example.com" in done.stderr
 
@@ -140,14 +138,7 @@ main.main()
 
 
 def test_a_command_ends_with_what_the_guard_refused(project: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PHONING],
-        cwd=project,
-        env=environment(project),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python(project, PHONING)
     assert done.returncode == 0
     assert done.stderr.splitlines()[-1] == (
         "The egress guard refused telemetry.example.com 2 times to __main__:8: "
