@@ -24,9 +24,9 @@ from typing import Any
 
 from sovereign_ml.cli.composition import project_stores
 from sovereign_ml.config import settings
-from sovereign_ml.data_subjects import erasure, store_inventory
+from sovereign_ml.data_subjects import erasure
 from sovereign_ml.data_subjects.erasure_procedure import ErasureProcedure
-from sovereign_ml.data_subjects.stores import dvc_versions
+from sovereign_ml.data_subjects.stores import dvc_versions, inventory
 from sovereign_ml.data_subjects.stores.feast_sqlite import entity_key
 from sovereign_ml.features.feast import VIEW
 from sovereign_ml.storage import duckdb as db
@@ -168,7 +168,7 @@ def measured(project: Path, person: str) -> int:
 
         return run
 
-    every = store_inventory.every
+    every = inventory.every
 
     def clocked_stores(*given: Any) -> Any:
         found = every(*given)
@@ -177,7 +177,7 @@ def measured(project: Path, person: str) -> int:
             store.remove = clocked(f"remove from {store.name}", store.remove)  # type: ignore[method-assign]
         return found
 
-    store_inventory.every = clocked_stores  # type: ignore[assignment]
+    inventory.every = clocked_stores  # type: ignore[assignment]
     dvc_versions.clean_stages = clocked("ask DVC what is up to date", dvc_versions.clean_stages)
     dvc_versions.commit = clocked(
         "of which: the new version into the DVC cache", dvc_versions.commit

@@ -11,7 +11,7 @@ import pytest
 
 from small_project import commit, configure
 from sovereign_ml.config.retention import (
-    RetentionRule,
+    RetentionPeriod,
     RetentionSettings,
     back,
     shorter_than_log_minimum,
@@ -179,7 +179,7 @@ def test_outputs_of_old_notebooks_are_emptied_and_their_code_stays(tmp_path: Pat
         "execution_count": 3,
     }
     path.write_text(json.dumps({"cells": [cell, {"cell_type": "markdown", "source": ["Hi"]}]}))
-    rule = RetentionRule(period="P1M", start="written")
+    rule = RetentionPeriod(period="P1M", start="written")
     keeper = NotebookOutputs("notebooks", rule, tmp_path, tmp_path)
     later = datetime.now(UTC) + timedelta(days=40)
     assert keeper.due(datetime.now(UTC)) == []
@@ -208,16 +208,16 @@ def test_a_period_counts_back_in_the_calendar(now: str, period: str, then: str) 
 @pytest.mark.parametrize("wrong", ["", "P", "24M", "forever", "P1.5Y", "PT5H", "P-1M"])
 def test_a_period_that_is_none_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match="ISO 8601"):
-        RetentionRule(period=wrong, start="written")
+        RetentionPeriod(period=wrong, start="written")
 
 
 def test_a_start_event_that_is_not_stored_is_refused() -> None:
     with pytest.raises(ValueError, match="only be 'purchase'"):
-        RetentionSettings(raw=RetentionRule(period="P1M", start="written"))
+        RetentionSettings(raw=RetentionPeriod(period="P1M", start="written"))
 
 
 def test_decisions_kept_for_less_than_six_months_are_below_the_minimum_for_logs() -> None:
     assert not shorter_than_log_minimum(RetentionSettings(), NOW)
     assert shorter_than_log_minimum(
-        RetentionSettings(decisions=RetentionRule(period="P5M", start="decided")), NOW
+        RetentionSettings(decisions=RetentionPeriod(period="P5M", start="decided")), NOW
     )

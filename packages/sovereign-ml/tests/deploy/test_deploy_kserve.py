@@ -6,7 +6,7 @@ import yaml
 from desks import BASE_IMAGE
 from kubernetes_schema import inference_service_problems, network_policy_problems
 from small_project import PROJECT
-from sovereign_ml.config.deploy import Cluster
+from sovereign_ml.config.deploy import KserveSettings
 from sovereign_ml.deploy.kserve import render_kserve
 
 TEMPLATES = PROJECT / "deploy" / "kserve"
@@ -21,7 +21,7 @@ def render(*, name="acme-churn", variables=None, **changed):
         "secret": "acme-churn-service",
         "ingress_namespace": "ingress",
     }
-    cluster = Cluster.model_validate({**given, "egress": [POSTGRES, FEATURES], **changed})
+    cluster = KserveSettings.model_validate({**given, "egress": [POSTGRES, FEATURES], **changed})
     return render_kserve(name, cluster, variables or {"CHURN_PROFILE": "eu"}, TEMPLATES)
 
 

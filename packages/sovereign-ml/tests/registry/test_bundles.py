@@ -129,7 +129,7 @@ def test_signatures_reach_the_bundle_in_the_registry(
 def test_deploy_stages_the_chosen_version_and_not_what_lies_in_the_data_folder(
     own: Settings, version: str
 ) -> None:
-    for name in ("serve", "deploy", "src", "requirements"):
+    for name in ("serve", "deploy", "src", "requirements", "vendor"):
         shutil.copytree(PROJECT / name, own.root / name, dirs_exist_ok=True)
     config = own.root / "config.toml"
     config.write_text(

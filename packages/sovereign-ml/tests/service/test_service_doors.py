@@ -1,5 +1,6 @@
 """The project's BentoML class is reached by two programs, and both are the same door."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+import servers
+from sealing import HARNESS
 from servers import free_port, until
 from service_desk import CUSTOMER, FEATURES, KEYS, write_bundle
 from shipped import environment
@@ -87,6 +90,32 @@ def test_bentoml_s_own_server_does_not_start_where_the_program_would_not(
         finally:
             process.terminate()
             process.wait(30)
+
+
+STARTED_AND_ENDED = """
+import subprocess, sys, urllib.request
+from servers import until
+process = subprocess.Popen(sys.argv[2:])
+until(lambda: urllib.request.urlopen(sys.argv[1]).status == 200, 60)
+process.terminate()
+process.wait(30)
+"""
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_neither_program_phones_home(program: str, tmp_path: Path) -> None:
+    port, report = str(free_port()), tmp_path / "hosts.json"
+    driver = [sys.executable, "-c", STARTED_AND_ENDED, f"http://127.0.0.1:{port}/readyz"]
+    harness = [sys.executable, "-B", HARNESS, "--clean-env", "--json", report, "--"]
+    command = [*harness, *driver, *PROGRAMS[program], "--host", "127.0.0.1", "--port", port]
+    environ = in_folder(tmp_path)
+    environ["PYTHONPATH"] += f":{Path(servers.__file__).parent}"
+    done = subprocess.run(
+        command, cwd=SERVE, env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(report.read_text())["hosts"] == {}
 
 
 @pytest.mark.parametrize(

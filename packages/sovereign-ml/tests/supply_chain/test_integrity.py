@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import packaging
 import pytest
 
 from library_environment import LibraryEnvironment, build_wheel
@@ -242,6 +243,9 @@ def test_a_library_that_no_package_installed_is_a_development_version(
     environment: Environment,
 ) -> None:
     shutil.rmtree(environment.record.parent)
+    # The library of the tests is an installed package: out of sight, but for what is needed.
+    (environment.site / "tests.pth").unlink()
+    shutil.copytree(Path(packaging.__file__).parent, environment.site / "packaging")
     identity = environment.check()["project"]
     assert (identity["state"], identity["wheel_sha256"]) == ("development", "")
 

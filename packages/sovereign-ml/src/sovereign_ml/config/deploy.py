@@ -43,7 +43,7 @@ class Egress(_Table):
         return self
 
 
-class Cluster(_Table):
+class KserveSettings(_Table):
     """``[deploy.kserve]``: one Kubernetes cluster. ``secret`` is a Kubernetes Secret whose keys become variables."""
 
     image: str
@@ -66,4 +66,4 @@ class Deploy(_Table):
     smoke_s: float = Field(default=60, gt=0)
     secrets: tuple[str, ...] = ("CHURN_KEYS",)
     variables: dict[str, str] = {}
-    kserve: Cluster
+    kserve: KserveSettings

@@ -18,7 +18,7 @@ Start = Literal[
 ]
 
 
-class RetentionRule(BaseModel):
+class RetentionPeriod(BaseModel):
     """An ISO 8601 period of years, months, weeks and days, such as P24M, and the event from which it counts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,14 +38,14 @@ class RetentionRule(BaseModel):
         return back(now, self.period)
 
 
-class Backups(RetentionRule):
+class Backups(RetentionPeriod):
     """Backups are files in a folder that somebody else fills; empty: none is within reach of this project."""
 
     folder: str = ""
 
 
-def _rule(period: str, start: Start) -> RetentionRule:
-    return RetentionRule(period=period, start=start)
+def _rule(period: str, start: Start) -> RetentionPeriod:
+    return RetentionPeriod(period=period, start=start)
 
 
 class RetentionSettings(BaseModel):
@@ -53,23 +53,23 @@ class RetentionSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    raw: RetentionRule = _rule("P36M", "purchase")
-    groups: RetentionRule = _rule("P3M", "written")
-    features: RetentionRule = _rule("P24M", "cut_off")
-    snapshots: RetentionRule = _rule("P24M", "cut_off")
-    dvc_versions: RetentionRule = _rule("P12M", "replaced")
-    runs: RetentionRule = _rule("P12M", "ended")
-    models: RetentionRule = _rule("P24M", "registered")
-    scores: RetentionRule = _rule("P3M", "written")
-    decisions: RetentionRule = _rule("P24M", "decided")
-    reviews: RetentionRule = _rule("P24M", "reviewed")
-    notebooks: RetentionRule = _rule("P1M", "written")
-    copies: RetentionRule = _rule("P1M", "written")
+    raw: RetentionPeriod = _rule("P36M", "purchase")
+    groups: RetentionPeriod = _rule("P3M", "written")
+    features: RetentionPeriod = _rule("P24M", "cut_off")
+    snapshots: RetentionPeriod = _rule("P24M", "cut_off")
+    dvc_versions: RetentionPeriod = _rule("P12M", "replaced")
+    runs: RetentionPeriod = _rule("P12M", "ended")
+    models: RetentionPeriod = _rule("P24M", "registered")
+    scores: RetentionPeriod = _rule("P3M", "written")
+    decisions: RetentionPeriod = _rule("P24M", "decided")
+    reviews: RetentionPeriod = _rule("P24M", "reviewed")
+    notebooks: RetentionPeriod = _rule("P1M", "written")
+    copies: RetentionPeriod = _rule("P1M", "written")
     backups: Backups = Backups(period="P3M", start="written")
 
     @field_validator("*")
     @classmethod
-    def _start_is_what_is_stored(cls, rule: RetentionRule, info: object) -> RetentionRule:
+    def _start_is_what_is_stored(cls, rule: RetentionPeriod, info: object) -> RetentionPeriod:
         default = cls.model_fields[info.field_name].default  # type: ignore[attr-defined]
         if rule.start != default.start:
             raise ValueError(

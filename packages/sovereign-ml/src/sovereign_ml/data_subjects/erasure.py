@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from sovereign_ml.config.connections import SuppressionFiles
-from sovereign_ml.data_subjects import store_inventory
 from sovereign_ml.data_subjects.erasure_procedure import ErasureProcedure, Journal
 from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.receipts import KeptItem, ModelNote, Receipt
-from sovereign_ml.data_subjects.stores import dvc_versions, mlflow_runs
+from sovereign_ml.data_subjects.stores import dvc_versions, inventory, mlflow_runs
 from sovereign_ml.data_subjects.stores.files import clear_leftovers
 from sovereign_ml.data_subjects.stores.protocol import Store
 from sovereign_ml.errors import Misuse
@@ -72,7 +71,7 @@ def returned(stores: ProjectStores) -> list[str]:
     They are in a table or in the decision log again.
     """
     tombstones = suppression.tombstones(stores.suppression)
-    return sorted(tombstones.among(store_inventory.everybody(stores)))
+    return sorted(tombstones.among(inventory.everybody(stores)))
 
 
 def model_action(card: Path) -> str:
@@ -128,9 +127,9 @@ def _procedure(
 def _run(stores: ProjectStores, journal: Journal) -> Receipt:
     root = stores.root
     clear_leftovers(root / "data")
-    log = store_inventory.decisions(stores.log)
+    log = inventory.decisions(stores.log)
     record = partial(_record_versions, stores, journal)
-    every = store_inventory.every(stores, log, root / JOURNAL.parent, record)
+    every = inventory.every(stores, log, root / JOURNAL.parent, record)
     procedure = _procedure(root, stores.suppression, every)
     remains = procedure.remove(journal)
     note = _settle_model(stores, str(journal.notes["answer"]))
@@ -155,7 +154,7 @@ def _record_versions(stores: ProjectStores, journal: Journal) -> None:
 def _settle_model(stores: ProjectStores, answer: str) -> ModelNote:
     if answer == "retire":
         count = mlflow_runs.retire(stores.tracking)
-        store_inventory.drop(stores, ("train", "register"))
+        inventory.drop(stores, ("train", "register"))
         done = (
             f"{count} registry versions, their runs and artifacts are deleted. "
             "The next `churn run` trains anew."

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sovereign_ml.config.connections import DataVersions, LogLocation, SuppressionFiles, Tracking
-from sovereign_ml.config.retention import RetentionRule
+from sovereign_ml.config.retention import RetentionPeriod
 from sovereign_ml.data_subjects.stores import dvc_versions, mlflow_runs
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows, older
 from sovereign_ml.privacy import objections, suppression
@@ -23,7 +23,7 @@ class Keeping:
     """A class of data with its rule, in the project's folder ``root`` or on a server."""
 
     data_class: str
-    rule: RetentionRule
+    rule: RetentionPeriod
     root: Path
 
     def _due(self, place: Path | str, count: int, unit: str, before: datetime) -> Due:

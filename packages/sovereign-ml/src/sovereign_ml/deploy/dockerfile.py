@@ -15,7 +15,7 @@ _INSTALLS = re.compile(r"\bpip[\d.]*\s+install\b|\buv\s|\beasy_install\b")
 _ADDRESS = re.compile(r"https?://|--(extra-)?index-url|--trusted-host")
 
 
-class Step(NamedTuple):
+class Instruction(NamedTuple):
     """One instruction of a Dockerfile."""
 
     keyword: str
@@ -32,17 +32,17 @@ def dockerfile_faults(text: str) -> Iterator[Fault]:
         yield from rule(steps)
 
 
-def _steps(text: str) -> list[Step]:
+def _steps(text: str) -> list[Instruction]:
     lines = (line.strip() for line in text.replace("\\\n", " ").splitlines())
     parts = (line.partition(" ") for line in lines if line and not line.startswith("#"))
-    return [Step(keyword.upper(), value.strip()) for keyword, _, value in parts]
+    return [Instruction(keyword.upper(), value.strip()) for keyword, _, value in parts]
 
 
-def _values(steps: list[Step], keyword: str) -> list[str]:
+def _values(steps: list[Instruction], keyword: str) -> list[str]:
     return [step.value for step in steps if step.keyword == keyword]
 
 
-def _base_image(steps: list[Step]) -> Iterator[Fault]:
+def _base_image(steps: list[Instruction]) -> Iterator[Fault]:
     images = _values(steps, "FROM")
     if not images or not all(DIGEST.fullmatch(image.split()[0]) for image in images):
         yield "base-image", f"FROM {images}: each must name a digest, image@sha256:<64 hex digits>"
@@ -53,7 +53,7 @@ def _base_image(steps: list[Step]) -> Iterator[Fault]:
         )
 
 
-def _user_and_port(steps: list[Step]) -> Iterator[Fault]:
+def _user_and_port(steps: list[Instruction]) -> Iterator[Fault]:
     user = (_values(steps, "USER") or ["root"])[-1].split(":")[0]
     if not user.isdigit() or int(user) == 0:
         yield "user", f"the last USER is {user!r}: a numeric user other than 0 is needed"
@@ -62,7 +62,7 @@ def _user_and_port(steps: list[Step]) -> Iterator[Fault]:
         yield "expose", f"EXPOSE is {ports}: exactly one, 8080, is read by the platform as the port"
 
 
-def _command(steps: list[Step]) -> Iterator[Fault]:
+def _command(steps: list[Instruction]) -> Iterator[Fault]:
     command = (_values(steps, "CMD") or [""])[-1]
     needed = ("exec python -m sovereign_ml.service", EVERY_ADDRESS, "${PORT:-8080}")
     if not command.startswith('["sh", "-c", "exec ') or not all(n in command for n in needed):
@@ -73,7 +73,7 @@ def _command(steps: list[Step]) -> Iterator[Fault]:
         )
 
 
-def _installation(steps: list[Step]) -> Iterator[Fault]:
+def _installation(steps: list[Instruction]) -> Iterator[Fault]:
     installs = [value for value in _values(steps, "RUN") if _INSTALLS.search(value)]
     words = f"{installs[0]} " if len(installs) == 1 else ""
     if not all(f"{option} " in words for option in INSTALL_OPTIONS):
@@ -81,7 +81,7 @@ def _installation(steps: list[Step]) -> Iterator[Fault]:
         yield "hashes", f"exactly one `pip install` may install packages, with {options}"
 
 
-def _addresses(steps: list[Step]) -> Iterator[Fault]:
+def _addresses(steps: list[Instruction]) -> Iterator[Fault]:
     if any(_ADDRESS.search(f"{step.keyword} {step.value}") for step in steps):
         yield (
             "address",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.config.deploy import DIGEST, Cluster, Egress
+from sovereign_ml.config.deploy import DIGEST, Egress, KserveSettings
 from sovereign_ml.deploy.releases import check_variables
 
 HOSTS = "sovereign/egress"
@@ -20,7 +20,7 @@ NAMESPACE = "kubernetes.io/metadata.name"
 
 
 def render_kserve(
-    name: str, cluster: Cluster, variables: Mapping[str, str], templates: Path
+    name: str, cluster: KserveSettings, variables: Mapping[str, str], templates: Path
 ) -> str:
     """Both manifests as one YAML stream for ``kubectl apply -f -``; the same arguments give the same text.
 
@@ -39,7 +39,7 @@ def render_kserve(
     return "---\n".join(yaml.safe_dump(document, sort_keys=False) for document in (service, policy))
 
 
-def _check(name: str, cluster: Cluster, variables: Mapping[str, str]) -> None:
+def _check(name: str, cluster: KserveSettings, variables: Mapping[str, str]) -> None:
     check_variables(variables, {})
     if not DIGEST.fullmatch(cluster.image):
         raise ValueError(
@@ -52,7 +52,7 @@ def _check(name: str, cluster: Cluster, variables: Mapping[str, str]) -> None:
 
 
 def _fill_service(
-    service: dict[str, Any], name: str, cluster: Cluster, variables: Mapping[str, str]
+    service: dict[str, Any], name: str, cluster: KserveSettings, variables: Mapping[str, str]
 ) -> None:
     predictor = service["spec"]["predictor"]
     container = predictor["containers"][0]
@@ -64,7 +64,7 @@ def _fill_service(
     container["envFrom"][0]["secretRef"]["name"] = cluster.secret
 
 
-def _fill_policy(policy: dict[str, Any], name: str, cluster: Cluster) -> None:
+def _fill_policy(policy: dict[str, Any], name: str, cluster: KserveSettings) -> None:
     hosts = " ".join(f"{item.host}:{item.port}" for item in cluster.egress)
     policy["metadata"].update(name=name, namespace=cluster.namespace, annotations={HOSTS: hosts})
     policy["spec"]["podSelector"]["matchLabels"] = {NAME: name}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -91,8 +92,13 @@ def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> ServiceSe
 
 
 def quiet() -> None:
-    """Switch off the telemetry of BentoML and its libraries; call it before they are imported."""
+    """Switch off the telemetry of BentoML and its libraries; call it before they are imported.
+
+    `bentoml serve` has imported them by then, and remembers what it read of its switch before.
+    """
     silence(ENVIRONMENT)
+    if usage := sys.modules.get("bentoml._internal.utils.analytics.usage_stats"):
+        usage.do_not_track.cache_clear()
 
 
 def _keys(text: str) -> tuple[Key, ...]:

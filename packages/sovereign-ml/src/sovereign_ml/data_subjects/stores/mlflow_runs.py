@@ -15,7 +15,7 @@ from sovereign_ml.config.connections import ObjectStorage, Tracking, required
 from sovereign_ml.data_subjects.stores import s3_versions
 from sovereign_ml.data_subjects.stores.formats import mentions
 from sovereign_ml.data_subjects.stores.protocol import People, Trace
-from sovereign_ml.data_subjects.stores.redis_postgres import Database, PostgresRows
+from sovereign_ml.data_subjects.stores.redis_postgres import PostgresDatabase, PostgresRows
 from sovereign_ml.errors import Refused
 from sovereign_ml.registry import mlflow
 
@@ -86,8 +86,8 @@ class Runs:
         with closing(sqlite3.connect(file)) as connection:
             connection.execute("VACUUM")
 
-    def _server(self) -> Database:
-        return Database(SERVER, self._tracking.database)
+    def _server(self) -> PostgresDatabase:
+        return PostgresDatabase(SERVER, self._tracking.database)
 
 
 def database_file(tracking: Tracking) -> Path | None:

@@ -30,7 +30,7 @@ TABLES = """SELECT format('%%I.%%I', table_schema, table_name), EXISTS (
 
 
 @dataclass(frozen=True)
-class Database:
+class PostgresDatabase:
     """A PostgreSQL database; ``secret`` names its address, ``url`` is the address if it is set."""
 
     secret: str
@@ -57,9 +57,9 @@ class Database:
             connection.execute("VACUUM")
 
 
-def log_database(log: LogLocation) -> Database:
+def log_database(log: LogLocation) -> PostgresDatabase:
     """Return the database of a decision log on a server."""
-    return Database("decision_log", SecretStr(log.address) if log.address else None)
+    return PostgresDatabase("decision_log", SecretStr(log.address) if log.address else None)
 
 
 class RedisRows:
@@ -97,7 +97,7 @@ class PostgresRows:
     ``but`` names tables that another store answers for.
     """
 
-    def __init__(self, name: str, database: Database, but: Collection[str] = ()) -> None:
+    def __init__(self, name: str, database: PostgresDatabase, but: Collection[str] = ()) -> None:
         self.name, self._database, self._but = name, database, but
 
     def find(self, people: People) -> list[Trace]:

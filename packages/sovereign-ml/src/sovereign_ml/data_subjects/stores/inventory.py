@@ -15,7 +15,11 @@ from sovereign_ml.data_subjects.stores.files import Files, Versions
 from sovereign_ml.data_subjects.stores.formats import format_of
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows
 from sovereign_ml.data_subjects.stores.protocol import Store
-from sovereign_ml.data_subjects.stores.redis_postgres import Database, PostgresRows, RedisRows
+from sovereign_ml.data_subjects.stores.redis_postgres import (
+    PostgresDatabase,
+    PostgresRows,
+    RedisRows,
+)
 from sovereign_ml.data_subjects.stores.s3_versions import Bucket
 from sovereign_ml.decision_log import open_log
 from sovereign_ml.privacy import objections
@@ -54,7 +58,7 @@ def _servers(stores: ProjectStores) -> list[Store]:
     feast = stores.feature_stores
     servers: list[Store] = []
     if feast.on_servers:
-        registry = Database("feature_registry", feast.registry)
+        registry = PostgresDatabase("feature_registry", feast.registry)
         servers += [
             PostgresRows("Feast's registry", registry),
             Bucket(stores.storage, stores.project, FORMATS),
@@ -62,7 +66,9 @@ def _servers(stores: ProjectStores) -> list[Store]:
     if feast.online == "redis":
         servers.append(RedisRows(feast))
     elif feast.online == "postgresql":
-        servers.append(PostgresRows("online store", Database("online_store", feast.online_url)))
+        servers.append(
+            PostgresRows("online store", PostgresDatabase("online_store", feast.online_url))
+        )
     if stores.log.on_server:
         database = redis_postgres.log_database(stores.log)
         servers.append(PostgresRows("other tables beside the log", database, LOG_TABLES))
