@@ -20,7 +20,7 @@ class Project:
 
     def __init__(self, root: Path, home: Path) -> None:
         self.root = root
-        own = ("CHURN_", "PYTEST_")
+        own = ("CHURN_", "PYTEST_", "MAKE", "MFLAGS")  # make hands its options down in these
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith(own)},
             "HOME": str(home),

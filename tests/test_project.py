@@ -52,6 +52,7 @@ def test_the_render_stays_clean_but_for_what_belongs_into_git(finished: Project)
     )
     assert {line[3:] for line in changed if line} == {
         ".dvc/.gitignore",
+        "data/library.json",
         "data/source.json",
         "dvc.lock",
     }
