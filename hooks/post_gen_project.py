@@ -1,5 +1,11 @@
-"""Keep the chosen licence and the CI file of the chosen forge, make the folder a git repository, and say what to do next. No network."""
+"""Keep the chosen licence and CI file, record where the project came from, and make the first commit. No network.
 
+Nothing after the files themselves may fail: where git refuses, its words are shown and the project stays.
+"""
+
+import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,12 +16,67 @@ LICENCE = {{ cookiecutter.licence | tojson }}
 SLUG = {{ cookiecutter.project_slug | tojson }}
 ORGANISATION = {{ cookiecutter.organisation | tojson }}
 CONTACT = {{ cookiecutter.contact | tojson }}
+ANSWERS = json.loads({{ cookiecutter | tojson | tojson }})
 CI = {"gitlab": ".gitlab-ci.yml", "forgejo": ".forgejo", "github": ".github"}
+CRUFT = Path(".cruft.json")
 
 
-def git(*arguments):
-    """Run git here; what it prints is shown only when it fails."""
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+def git(*arguments, folder="."):
+    """Run git in ``folder``; what it prints is shown only when it fails."""
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def say(text):
+    print(text, file=sys.stderr)
+
+
+def template_commit():
+    """Return address and commit of the template, or None: a zip, or a checkout with changes of its own.
+
+    A password in the address stays out. A relative path counts from where cookiecutter was called.
+    """
+    folder = Path(os.environ.get("PWD", "."), ANSWERS.get("_repo_dir") or "").resolve()
+    top = git("rev-parse", "--show-toplevel", folder=folder).stdout.strip()
+    if not top or Path(top).resolve() != folder or git("status", "--porcelain", folder=folder).stdout:
+        return None
+    local = Path(os.environ.get("PWD", "."), ANSWERS["_template"]).is_dir()
+    address = str(folder) if local else git("remote", "get-url", "origin", folder=folder).stdout.strip()
+    commit = git("rev-parse", "HEAD", folder=folder).stdout.strip()
+    return (re.sub(r"(?<=://)[^/@]+@", "", address), commit) if address and commit else None
+
+
+def write_cruft_state():
+    """Write what `cruft update` needs. cruft itself names a commit in its answers, and writes the file later."""
+    found = None if "_commit" in ANSWERS else template_commit()
+    if found:
+        answers = {key: value for key, value in ANSWERS.items() if not key.startswith("_")}
+        state = {"template": found[0], "commit": found[1], "checkout": ANSWERS.get("_checkout"),
+                 "context": {"cookiecutter": answers}, "directory": None}
+        CRUFT.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+
+
+def first_commit():
+    """Make the repository and its first commit, unless the folder belongs to a repository already."""
+    if shutil.which("git") is None:
+        say("git is not installed: run `git init` here later; DVC and the card need the commit.")
+        return
+    top = git("rev-parse", "--show-toplevel").stdout.strip()
+    if top and (top == str(Path.cwd()) or git("check-ignore", "--quiet", ".").returncode):
+        say(f"This folder belongs to the git repository {top} already: no commit was made.")
+        return
+    who = [] if git("config", "user.email").stdout.strip() else [
+        "-c", f"user.name={ORGANISATION}", "-c", f"user.email={CONTACT}"
+    ]
+    for step in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"],
+                 [*who, "commit", "--quiet", "--no-verify", "--message", "Start from sovereign-ml-template"]):
+        done = git(*step)
+        if done.returncode:
+            words = " ".join(done.stderr.split()) or f"exit {done.returncode}"
+            verb = next(word for word in step if word in ("init", "add", "commit"))
+            say(f"git {verb} refused: {words}\n"
+                "The project is complete. Make the first commit yourself; DVC and the card need it.")
+            return
 
 
 for forge, name in CI.items():
@@ -27,23 +88,17 @@ if LICENCE != "proprietary":
     Path(".licences", LICENCE).replace("LICENSE")
 shutil.rmtree(".licences")
 
-if shutil.which("git") is None:
-    print("git is not installed: run `git init` here later; DVC and the card need the commit.", file=sys.stderr)
-elif git("rev-parse", "--show-toplevel").stdout.strip() == str(Path.cwd()):
-    print("This folder is a git repository already: no commit was made.", file=sys.stderr)
-else:
-    who = [] if git("config", "user.email").stdout.strip() else [
-        "-c", f"user.name={ORGANISATION}", "-c", f"user.email={CONTACT}"
-    ]
-    for step in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"],
-                 [*who, "commit", "--quiet", "--no-verify", "--message", "Start from sovereign-ml-template"]):
-        done = git(*step)
-        if done.returncode:
-            sys.exit(f"git {' '.join(step)} failed: {done.stderr.strip()}")
+if shutil.which("git"):
+    write_cruft_state()
+first_commit()
 
 print(f"""
 {SLUG} is ready. Next:
   cd {SLUG}
   make run     # the whole flow on the built-in shop, about two minutes the first time
-  make test    # all tests
-""")
+  make test    # all tests""")
+if "_commit" in ANSWERS:
+    print("  git add .cruft.json && git commit -m 'Follow the template'   # `cruft update` needs it")
+if FORGE == "gitlab":
+    print("  # .gitlab-ci.yml needs the CI variable CI_IMAGE: an image with Python, git and make")
+print()

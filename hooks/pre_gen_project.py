@@ -1,7 +1,8 @@
-"""Refuse a bad answer before anything is written, in one sentence that says how to mend it."""
+"""Refuse bad answers, and a folder with files in it, before anything is written. Say how to mend each."""
 
 import re
 import sys
+from pathlib import Path
 
 SLUG = {{ cookiecutter.project_slug | tojson }}
 NAME = {{ cookiecutter.project_name | tojson }}
@@ -9,9 +10,10 @@ ORGANISATION = {{ cookiecutter.organisation | tojson }}
 CONTACT = {{ cookiecutter.contact | tojson }}
 DPO_CONTACT = {{ cookiecutter.dpo_contact | tojson }}
 BUCKET = {{ cookiecutter.s3_bucket | tojson }}
+ENDPOINT = {{ cookiecutter.__s3_endpoint | tojson }}
 
 TEXT = re.compile(r'[^"\\\x00-\x1f{}]{1,80}')
-EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+EMAIL = re.compile(r"[\w.!#%&'*+/=?^~-]+@[^\W_]([\w-]*[^\W_])?(\.[^\W_]([\w-]*[^\W_])?)+")
 CHECKS = [
     ("project_slug", SLUG, re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*"), 50,
      "small letters, digits and single hyphens, starting with a letter, such as acme-churn"),
@@ -19,11 +21,19 @@ CHECKS = [
     ("organisation", ORGANISATION, TEXT, 80, "1 to 80 characters without quotes, backslashes or braces"),
     ("contact", CONTACT, EMAIL, 120, "one e-mail address, such as ml-team@example.eu"),
     ("dpo_contact", DPO_CONTACT, EMAIL, 120, "one e-mail address, such as dpo@example.eu"),
-    ("s3_bucket", BUCKET, re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])"), 63,
-     "3 to 63 small letters, digits and hyphens, such as acme-churn"),
+    ("s3_bucket", BUCKET, re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]+[a-z0-9]"), 63,
+     "3 to 63 small letters, digits, hyphens and single dots, such as acme-churn"),
 ]
 
-for key, value, pattern, longest, allowed in CHECKS:
-    too_short = key == "s3_bucket" and len(value) < 3
-    if too_short or len(value) > longest or not pattern.fullmatch(value):
-        sys.exit(f"{key} is {value!r}, but it must be {allowed}: call cookiecutter again with another {key}.")
+if "{" in ENDPOINT:
+    sys.exit("This cookiecutter is too old for the template: 2.1 or newer is needed.")
+if any(path.name != ".git" for path in Path.cwd().iterdir()):
+    sys.exit(f"{Path.cwd()} has files in it, and rendering would replace some of them: nothing was written. "
+             "A project takes a newer template by `cruft update`. Render a new one into another folder.")
+wrong = [
+    f"{key} is {value!r}, but it must be {allowed}."
+    for key, value, pattern, longest, allowed in CHECKS
+    if len(value) > longest or not pattern.fullmatch(value)
+]
+if wrong:
+    sys.exit("\n".join([*wrong, "Call cookiecutter again with other answers."]))

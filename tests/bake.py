@@ -67,14 +67,24 @@ def snapshot(target: Path) -> Path:
     return target
 
 
-def bake(output: Path, **answers: str) -> Path:
-    """Render with the defaults and ``answers`` into ``output``; return the project's folder."""
+def bake(output: Path, over: bool = False, /, **answers: str) -> Path:
+    """Render with the defaults and ``answers`` into ``output``; return the project's folder.
+
+    ``over`` tells cookiecutter to render over a folder that exists and to keep its files.
+    """
     from cookiecutter.main import cookiecutter
 
-    options = {"no_input": True, "output_dir": str(output), "extra_context": answers}
     with tempfile.TemporaryDirectory() as folder:
         template = snapshot(Path(folder) / "template")
-        return Path(cookiecutter(str(template), **options))
+        project = cookiecutter(
+            str(template),
+            no_input=True,
+            output_dir=str(output),
+            extra_context=answers,
+            overwrite_if_exists=over,
+            skip_if_file_exists=over,
+        )
+        return Path(project)
 
 
 if __name__ == "__main__":

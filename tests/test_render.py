@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cookiecutter.environment import StrictEnvironment
 from cookiecutter.exceptions import FailedHookException
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from bake import LIBRARY, ROOT, bake, tracked
 from conftest import Project
@@ -207,9 +210,12 @@ BAD = [
     ("organisation", "Acme\\GmbH"),
     ("organisation", "{{ 7 }}{"),
     ("contact", "nobody"),
+    ("contact", "a@b..eu"),
+    ("contact", "two@example.eu, three@example.eu"),
     ("dpo_contact", "dpo at example.eu"),
     ("s3_bucket", "My_Bucket"),
     ("s3_bucket", "ab"),
+    ("s3_bucket", "acme..churn"),
 ]
 
 
@@ -223,6 +229,109 @@ def test_a_bad_answer_is_refused_in_one_sentence_and_nothing_is_left(
     assert said[0].startswith(f"{key} is ")
     assert "it must be" in said[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_all_bad_answers_are_in_one_refusal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(FailedHookException):
+        bake(tmp_path, contact="nobody", dpo_contact="nobody", s3_bucket="..")
+    said = capfd.readouterr().err
+    assert all(f"{key} is " in said for key in ("contact", "dpo_contact", "s3_bucket"))
+
+
+NAMES = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters='"\\{}'),
+    min_size=1,
+    max_size=80,
+)
+
+
+@example("Kündigungs-Prognose")
+@example("R&D Churn")
+@example("Dan's Churn")
+@example("Churn / Retention 2.0")
+@example("2nd attempt")
+@example("♥")
+@example("a")
+@example("A very long name " * 4)
+@given(NAMES)
+def test_every_accepted_name_has_an_accepted_slug_and_bucket(name: str) -> None:
+    environment = StrictEnvironment(context={"cookiecutter": {}})
+    answers = {"project_name": name}
+    for key, pattern in (
+        ("project_slug", r"(?=.{1,50}$)[a-z][a-z0-9]*(-[a-z0-9]+)*"),
+        ("s3_bucket", r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"),
+    ):
+        answers[key] = environment.from_string(ANSWERS[key]).render(cookiecutter=answers)
+        assert re.fullmatch(pattern, answers[key]), answers
+
+
+def test_a_folder_with_files_in_it_is_refused_and_left_alone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "acme-churn/src/churn/crm.py"
+    own.parent.mkdir(parents=True)
+    own.write_text("ours")
+    with pytest.raises(FailedHookException):
+        bake(tmp_path, True)
+    assert "has files in it" in capfd.readouterr().err
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files == [own]
+    assert own.read_text() == "ours"
+
+
+REFUSING_GIT = {
+    "a signature without a key": "[commit]\ngpgsign = true\n[gpg]\nprogram = /bin/false\n",
+    "a hook that says no": "[core]\nhooksPath = {folder}\n",
+}
+
+
+@pytest.mark.parametrize("setting", REFUSING_GIT.values(), ids=REFUSING_GIT)
+def test_where_git_refuses_the_commit_the_project_stays(
+    setting: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    hook = tmp_path / "hooks/prepare-commit-msg"
+    hook.parent.mkdir()
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    config = tmp_path / "gitconfig"
+    config.write_text(setting.format(folder=hook.parent))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    root = bake(tmp_path / "out")
+    said = capfd.readouterr()
+    assert "git commit refused" in said.err
+    assert "is ready. Next:" in said.out
+    assert (root / "src/churn/contract.py").is_file()
+
+
+def test_the_notebooks_of_a_render_pass_its_hook_unchanged(project: Project) -> None:
+    notebooks = list((project.root / "notebooks").glob("*.ipynb"))
+    assert notebooks
+    project.run("nbstripout", *map(str, notebooks))
+    assert project.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_newer_locks_are_asked_of_uv_for_all_packages_or_for_one(project: Project) -> None:
+    stays, newer, one = (
+        project.make("--dry-run", *words).stdout
+        for words in (["lock"], ["upgrade-locks"], ["upgrade-locks", "PACKAGE=urllib3"])
+    )
+    assert "--upgrade" not in stays
+    assert "--upgrade " in newer
+    assert '--upgrade-package "urllib3"' in one
+
+
+def test_inside_a_repository_no_second_one_is_made(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    root = bake(tmp_path)
+    assert not (root / ".git").exists()
+    assert "no commit was made" in capfd.readouterr().err
 
 
 def test_rendering_asks_the_network_for_nothing(

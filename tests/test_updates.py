@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import cruft
 import pytest
+from cookiecutter.main import cookiecutter
 
 from bake import PROJECT, fresh_wheel, snapshot
 from conftest import Project
@@ -126,6 +127,32 @@ def test_cruft_brings_the_next_release_in_six_files_and_keeps_the_lines_of_the_t
     for name, text in OWN_LINES.items():
         assert (crufted.root / name).read_text().endswith(text), name
     assert cruft.check(crufted.root, checkout=template.second)
+
+
+def test_a_render_of_plain_cookiecutter_takes_the_next_release_too(
+    template: Template, tmp_path: Path
+) -> None:
+    """The hook writes what cruft needs, in the first commit and without private tables."""
+    clone = tmp_path / "clone"
+    options = ("--quiet", "--branch", template.first)
+    git(tmp_path, "clone", *options, str(template.root), str(clone))
+    root = Path(
+        cookiecutter(
+            str(clone),
+            no_input=True,
+            output_dir=str(tmp_path),
+            extra_context={"s3_provider": "ovhcloud"},
+        )
+    )
+    assert git(root, "status", "--porcelain") == ""
+    state = json.loads((root / ".cruft.json").read_text())
+    assert state["commit"] == git(template.root, "rev-parse", template.first).strip()
+    answers = state["context"]["cookiecutter"]
+    assert answers["s3_provider"] == "ovhcloud"
+    assert not [key for key in answers if key.startswith("_")]
+    assert cruft.update(root, skip_apply_ask=True, checkout=template.second)
+    assert changed(Project(root, tmp_path / "home")) == release_files(template) | {".cruft.json"}
+    assert list(root.rglob("*.rej")) == []
 
 
 def test_make_upgrade_does_the_same_for_wheel_and_locks(
