@@ -48,7 +48,8 @@ def build(name: str, target: Path) -> Path:
         links = ("--find-links", str(fresh_wheel().parent))
         # The same version with other bytes counts as installed, unless uv is told otherwise.
         again = ("--reinstall-package", "sovereign-ml")
-        _uv("sync", python, "--require-hashes", *links, *again, str(copy))
+        hashes = ("--require-hashes", "--build-constraints", str(copy))
+        _uv("sync", python, *hashes, *links, *again, str(copy))
     if name in WITH_PROJECT:
         local = ("--no-deps", "--no-build-isolation", "--offline")
         _uv("install", python, *local, "-e", str(PROJECT))

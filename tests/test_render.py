@@ -315,6 +315,14 @@ def test_the_notebooks_of_a_render_pass_its_hook_unchanged(project: Project) -> 
     assert project.run("git", "status", "--porcelain").stdout == ""
 
 
+@pytest.mark.parametrize("lock", ["train", "serve", "dev"])
+def test_what_builds_a_package_from_source_is_held_to_hashes_too(
+    lock: str, project: Project
+) -> None:
+    said = project.run("make", "--dry-run", "VENV=new", f"new/.{lock}").stdout
+    assert f"--build-constraints requirements/{lock}.lock" in said
+
+
 def test_newer_locks_are_asked_of_uv_for_all_packages_or_for_one(project: Project) -> None:
     stays, newer, one = (
         project.make("--dry-run", *words).stdout
