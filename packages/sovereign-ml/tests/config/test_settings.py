@@ -156,6 +156,16 @@ def test_a_key_file_that_others_can_read_is_refused(new_project: New) -> None:
         found.pseudonym_key()
 
 
+def test_a_key_that_cannot_be_made_names_the_variable_to_set(
+    new_project: New, tmp_path: Path
+) -> None:
+    no_folder = tmp_path / "file"
+    no_folder.write_text("")
+    found = load(new_project(), CHURN_PSEUDONYM_KEY="", XDG_CONFIG_HOME=str(no_folder))
+    with pytest.raises(Misuse, match=r"neither read nor made .*: set CHURN_PSEUDONYM_KEY"):
+        found.pseudonym_key()
+
+
 def test_eu_never_makes_a_key_by_itself(new_project: New) -> None:
     with pytest.raises(Misuse, match=r"No pseudonym key: set CHURN_PSEUDONYM_KEY"):
         load(new_project(OWN), "eu", CHURN_PSEUDONYM_KEY="").pseudonym_key()

@@ -91,6 +91,11 @@ class Settings(ConfigTable):
                     f"No pseudonym key: set CHURN_PSEUDONYM_KEY, or put the key into {self.secrets.key_file}."
                 )
             return read_or_make_keys(self.secrets.key_file)
+        except OSError as error:
+            raise Misuse(
+                f"The pseudonym key {self.secrets.key_file} can be neither read nor made "
+                f"({error.strerror}): set CHURN_PSEUDONYM_KEY (hex), or HOME to a folder of yours."
+            ) from None
         except ValueError as error:
             raise Misuse(str(error)) from None
 

@@ -171,10 +171,11 @@ def _repo(root: Path, config: dict[str, Any] | None = None) -> Any:
 
 def _stop(error: BaseException) -> None:
     """DVC wraps the stage's failure; the code is only in the text of the innermost one."""
-    cause: BaseException | None = error
-    while cause:
+    causes = [error]
+    while cause := causes[-1].__cause__:
+        causes.append(cause)
+    for cause in causes:
         if found := re.search(r"exited with (-?\d+)", str(cause)):
             code = int(found[1])
             raise SystemExit(code if code > 0 else 128 - code)
-        cause = cause.__cause__
-    raise Misuse(f"DVC cannot run the flow: {str(error).splitlines()[0]}")
+    raise Misuse(f"DVC cannot run the flow: {' '.join(str(causes[-1]).split())}")
