@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -57,7 +60,30 @@ def _steps(root: Path, arguments: Sequence[str]) -> Sequence[Step]:
 
 
 def main() -> None:
-    """Run a command; exit 0 done, 1 refused by a gate or check, 2 wrong use, 130 interrupted."""
+    """Run a command; exit 0 done, 1 refused by a gate or check, 2 wrong use, 130 interrupted.
+
+    The process ends without the clean-up of native libraries. Threads of DuckDB and Arrow that are
+    alive by then can abort it (exit -6) after the work is done: duckdb/duckdb#13904.
+    """
+    code = 1
+
+    def leave() -> None:
+        logging.shutdown()
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    atexit.register(leave)  # registered first, so it runs after all others
+    try:
+        _run()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+
+
+def _run() -> None:
     environment = os.environ  # noqa: TID251  silenced and guarded before anything else is imported
     silence(environment)
     allow_list.install(environment, sys.argv[1:])
