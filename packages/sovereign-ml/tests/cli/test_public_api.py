@@ -98,8 +98,8 @@ def test_the_template_uses_what_is_public() -> None:
         ("def f():\n    import sovereign_ml.storage.s3", ("sovereign_ml.storage.s3", "*")),
         ("from sovereign_ml.storage import s3", ("sovereign_ml.storage", "s3")),
         (
-            "from sovereign_ml.storage import duckdb as db\ndb.load_file()",
-            ("sovereign_ml.storage.duckdb", "load_file"),
+            "from sovereign_ml.storage import duckdb as db\ndb.load_files()",
+            ("sovereign_ml.storage.duckdb", "load_files"),
         ),
         (
             "from sovereign_ml.card.rules import RULES",

@@ -4,33 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from sovereign_ml.config.tables import ReaderSettings
 from sovereign_ml.storage import duckdb as db
 
 
-def load(path: Path, text: str, *expressions: str) -> dict[str, str]:
-    path.write_text(text)
+def test_every_value_of_a_csv_file_stays_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a,b,c,d,e\n2026-01-01 10:00:00,01/02/2026,1,2.50,true\n")
     connection = db.connect()
-    db.load_file(connection, "t", path, text=expressions)
-    return {str(row[0]): str(row[1]) for row in connection.execute("DESCRIBE t").fetchall()}
-
-
-def test_no_column_is_guessed_to_hold_times(tmp_path: Path) -> None:
-    text = "a,b,c,d\n2026-01-01 10:00:00,01/02/2026,2026-01-01T10:00:00Z,10:00\n"
-    assert set(load(tmp_path / "a.csv", text).values()) == {"VARCHAR"}
-
-
-def test_numbers_are_numbers_so_that_expressions_can_multiply(tmp_path: Path) -> None:
-    assert load(tmp_path / "a.csv", "n,price\n3,2.5\n") == {"n": "BIGINT", "price": "DOUBLE"}
-
-
-@pytest.mark.parametrize("expression", ["id", '"id"', "ID", "trim(id)", "'C' || id"])
-def test_a_column_that_the_id_is_made_of_stays_text(tmp_path: Path, expression: str) -> None:
-    assert load(tmp_path / "a.csv", "id,n\n007,1\n", expression) == {"id": "VARCHAR", "n": "BIGINT"}
-
-
-def test_types_are_found_from_every_row(tmp_path: Path) -> None:
-    text = "n\n" + "1\n" * 50_000 + "many\n"
-    assert load(tmp_path / "a.csv", text) == {"n": "VARCHAR"}
+    found = db.load_files(connection, "t", [path], ReaderSettings())
+    assert found.columns == ["a", "b", "c", "d", "e"]
+    assert set(db.types_of(connection, "SELECT * FROM t").values()) == {"VARCHAR"}
 
 
 @pytest.mark.parametrize(

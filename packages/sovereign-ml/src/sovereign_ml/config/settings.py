@@ -287,9 +287,8 @@ def _explain(error: ValidationError) -> str:
         return f"config.toml has no key '{where}'.{_did_you_mean(first['loc'])}"
     if first["type"] == "missing":
         return f"config.toml lacks '{where}'."
-    return (
-        f"config.toml: {where} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}."
-    )
+    said = first["msg"].removeprefix("Value error, ")
+    return f"config.toml: {where} is {first['input']!r}: {said[0].lower()}{said[1:]}."
 
 
 def _did_you_mean(where: tuple[int | str, ...]) -> str:

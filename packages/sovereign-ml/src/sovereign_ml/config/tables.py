@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.config.profiles import ConfigTable
@@ -19,9 +20,11 @@ __all__ = [
     "DataSettings",
     "EvaluateSettings",
     "FeatureSettings",
+    "Files",
     "PathSettings",
     "PipelineSettings",
     "ProjectSettings",
+    "ReaderSettings",
     "RegisterSettings",
     "ScoreSettings",
     "ServeSettings",
@@ -63,12 +66,61 @@ class PathSettings(ConfigTable):
     scores: Path
 
 
+def _needed(expression: str) -> str:
+    if not expression.strip():
+        raise ValueError(
+            "this column is needed: give an SQL expression over the columns of your file"
+        )
+    return expression
+
+
+def _text_encoding(name: str) -> str:
+    """Return ``name`` if Python can read text in it; empty means UTF-8 or what the first bytes say."""
+    try:
+        known = not name or codecs.lookup(name)._is_text_encoding
+    except LookupError:
+        known = False
+    if not known:
+        raise ValueError("no encoding of text that Python knows; such as utf-8, cp1252 or utf-16")
+    return "utf-8-sig" if name and codecs.lookup(name).name == "utf-8" else name
+
+
+Needed = Annotated[str, AfterValidator(_needed)]
+Files = str | tuple[str, ...]
+"""A file, a folder of Parquet files, a pattern such as ``sales-*.csv``, or a list of those."""
+OneCharacter = Annotated[str, Field(max_length=1, pattern=r"^[^\r\n\x00]?$")]
+
+
+NOBODY = (
+    *("null", "(null)", "na", "n/a", "n.a.", "#n/a", "nan", "<na>", "none", "nil", "undefined"),
+    *("\\N", "-", "0", "guest"),
+)
+"""Words that shops write where no customer is known, in any case; 0 and guest are orders without an account."""
+
+
+class ReaderSettings(ConfigTable):
+    """How the team's files are written; an empty encoding or delimiter is found in the file."""
+
+    encoding: Annotated[str, AfterValidator(_text_encoding)] = ""
+    delimiter: OneCharacter = ""
+    quote: OneCharacter = '"'
+    decimal: Literal[".", ","] = "."
+    skip_lines: Annotated[int, Field(ge=0)] = 0
+    null_words: tuple[str, ...] = NOBODY
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> ReaderSettings:
+        if self.delimiter and self.delimiter == self.quote:
+            raise ValueError("delimiter and quote must be two characters")
+        return self
+
+
 class Columns(ConfigTable):
     """SQL expressions that map a team's transactions to the contract."""
 
-    customer_id: str
-    event_time: str
-    amount_eur: str
+    customer_id: Needed
+    event_time: Needed
+    amount_eur: Needed
     category: str = ""
     currency: str = ""
 
@@ -76,7 +128,7 @@ class Columns(ConfigTable):
 class CustomerColumns(ConfigTable):
     """SQL expressions that map a team's customers table; an empty one means "not there"."""
 
-    customer_id: str
+    customer_id: Needed
     consent: str = ""
     objected_at: str = ""
     erased_at: str = ""
@@ -95,12 +147,15 @@ class ShopSettings(ConfigTable):
 class DataSettings(ConfigTable):
     """Step 1."""
 
-    transactions: str
-    customers: str
+    transactions: Files
+    customers: Files
     lawful_basis: Literal[
         "", "consent", "contract", "legal_obligation", "legitimate_interests", "public_task"
     ]
     timezone: str
+    where: str = ""
+    duplicates: Literal["set_aside", "keep"] = "set_aside"
+    reader: ReaderSettings = ReaderSettings()
     columns: Columns
     rates: dict[str, Annotated[float, Field(gt=0)]]
     customer_columns: CustomerColumns

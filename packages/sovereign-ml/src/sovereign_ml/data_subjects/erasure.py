@@ -95,9 +95,7 @@ def in_source(files: InputFiles, keys: Sequence[bytes], people: Sequence[str]) -
     """
     if files.config.transactions == SYNTHETIC:
         return ["The built-in shop: nobody in it is real, and step 1 leaves the erased out."]
-    return [
-        _in_file(files, keys, path, column, set(people)) for path, column in files.tables().items()
-    ]
+    return [_in_file(files, keys, path, column, set(people)) for path, column in files.tables()]
 
 
 def _in_file(

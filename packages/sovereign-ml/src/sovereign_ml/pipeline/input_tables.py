@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["REASONS", "Counts", "Gates", "InputTables"]
 
 REASONS = {
+    "filtered": "unusable = 'filtered'",
+    "unreadable_filter": "unusable = 'unreadable_filter'",
+    "unreadable_customer_id": "unusable = 'unreadable_customer_id'",
+    "unreadable_category": "unusable = 'unreadable_category'",
     "no_customer_id": "customer_id IS NULL OR trim(customer_id) = ''",
     "unreadable_time": "event_time IS NULL",
     "unreadable_amount": "amount_eur IS NULL",
@@ -35,6 +39,8 @@ class Counts:
 
     read: int
     set_aside: dict[str, int]
+    notes: tuple[str, ...] = ()
+    """What the reader left out on purpose, such as blank lines."""
 
     @property
     def kept(self) -> int:
@@ -48,7 +54,10 @@ class Counts:
             f"{n:,} {reason.replace('_', ' ')}" for reason, n in self.set_aside.items() if n
         )
         aside = self.read - self.kept
-        return f"{self.read:,} read = {self.kept:,} kept + {aside:,} set aside ({words or 'none'})"
+        counted = (
+            f"{self.read:,} read = {self.kept:,} kept + {aside:,} set aside ({words or 'none'})"
+        )
+        return "; ".join([counted, *self.notes])
 
 
 @dataclass(frozen=True)
@@ -73,9 +82,14 @@ class InputTables:
     """The mapped input. The marks decide which rows :meth:`set_aside` keeps out."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, pinned: dict[str, Any], gates: Gates
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        pinned: dict[str, Any],
+        gates: Gates,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self._connection, self._pinned, self._gates = connection, pinned, gates
+        self._notes = notes
 
     @property
     def kind(self) -> str:
@@ -110,7 +124,7 @@ class InputTables:
         """Decide about every row, and give a pseudonym to everyone who stays. Raises Refused if no row is left."""
         counts = _set_aside(self._connection, consent_needed=self._gates.asks_consent)
         _names(self._connection, self._gates.keys()[0])
-        return counts
+        return replace(counts, notes=self._notes)
 
     def write(self, folder: Path) -> None:
         """Write transactions, customers and groups as Parquet, each in a fixed order."""

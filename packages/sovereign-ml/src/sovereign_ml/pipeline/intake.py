@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sovereign_ml.config.tables import DataSettings
+from sovereign_ml.config.tables import CustomerColumns, DataSettings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.input_tables import Gates, InputTables
 from sovereign_ml.pipeline.source import SYNTHETIC, InputFiles
 from sovereign_ml.privacy import suppression
 from sovereign_ml.storage import duckdb as db
+from sovereign_ml.storage import instants
 from sovereign_ml.storage.artifacts import read_json
+from sovereign_ml.storage.expressions import Expressions, customer_id, number
 
 if TYPE_CHECKING:
     import duckdb
@@ -46,18 +48,26 @@ class Intake:
         connection = db.connect()
         connection.execute("SET TimeZone = 'UTC'")
         pinned = read_json(source)
-        _load(connection, pinned, self.files)
+        notes = _load(connection, pinned, self.files)
         _customers(connection, self.files.config)
         _transactions(connection, self.files.config)
-        return InputTables(connection, pinned, self.gates)
+        return InputTables(connection, pinned, self.gates, notes)
 
 
-def _load(connection: duckdb.DuckDBPyConnection, pinned: dict[str, Any], files: InputFiles) -> None:
+def _load(
+    connection: duckdb.DuckDBPyConnection, pinned: dict[str, Any], files: InputFiles
+) -> tuple[str, ...]:
+    """Load the tables as they are; return what was left out on purpose, in words."""
     config = files.config
     if not config.asks_consent and not config.lawful_basis:
         raise Misuse(
             "No customers table with a consent column: config.toml must name lawful_basis under [data] "
             "(contract, legal_obligation, legitimate_interests, public_task), and the card will say so."
+        )
+    if not config.asks_consent and config.lawful_basis == "consent":
+        raise Misuse(
+            "config.toml [data] lawful_basis is 'consent', but nothing says who consented: name a customers "
+            "table and its consent column under [data.customer_columns], or another lawful basis."
         )
     if pinned["kind"] == SYNTHETIC:
         from sovereign_ml.pipeline.demo_shop import make
@@ -67,24 +77,14 @@ def _load(connection: duckdb.DuckDBPyConnection, pinned: dict[str, Any], files: 
         connection.register("shop_customers", shop.customers)
         connection.execute("CREATE TABLE source_transactions AS FROM shop_transactions")
         connection.execute("CREATE TABLE source_customers AS FROM shop_customers")
-        return
+        return ()
+    notes: list[str] = []
     for table in ("transactions", "customers"):
         if table in pinned:
-            mapping = config.columns if table == "transactions" else config.customer_columns
-            with files.local_copy(pinned[table]["path"]) as path:
-                db.load_file(connection, f"source_{table}", path, text=[mapping.customer_id])
-
-
-def _check_mapping(
-    connection: duckdb.DuckDBPyConnection, table: str, section: str, mapping: dict[str, str]
-) -> None:
-    """Try each expression alone, so that the message names the key of config.toml that is wrong."""
-    for key, expression in mapping.items():
-        if problem := db.problem_with(connection, table, expression):
-            raise Misuse(
-                f"config.toml [{section}] {key} = {expression!r}: {problem} "
-                f"The file has the columns {', '.join(db.columns_of(connection, table))}."
-            )
+            with files.local_copies(pinned[table]["path"]) as paths:
+                loaded = db.load_files(connection, f"source_{table}", paths, config.reader)
+            notes += loaded.notes
+    return tuple(notes)
 
 
 def _customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> None:
@@ -96,24 +96,29 @@ def _customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> N
             "birth_year INTEGER, country VARCHAR, objected BOOLEAN, erased BOOLEAN)"
         )
         return
-    _check_mapping(connection, "source_customers", "data.customer_columns", mapping)
+    read = Expressions(
+        connection, "source_customers", "data.customer_columns", config.reader, mapping
+    )
+    read.check()
     db.set_zone(connection, config.timezone)
-    e = {k: mapping.get(k, "NULL") for k in ("objected_at", "erased_at", "birth_year", "country")}
+    e = {key: read.name(key) if key in mapping else "NULL" for key in CustomerColumns.model_fields}
     # An unreadable consent is none; without a consent column nobody is said to have refused.
     consent = (
-        f"coalesce(TRY_CAST(({mapping['consent']}) AS BOOLEAN), false)"
+        f"coalesce(TRY_CAST({e['consent']} AS BOOLEAN), false)"
         if "consent" in mapping
         else "NULL::BOOLEAN"
     )
+    # Not guarded: an objection that cannot be read stops the step.
+    rows = read.layered("source_customers", list(mapping), guarded=False)
     db.run_mapped(
         connection,
-        f"""CREATE TABLE people AS SELECT trim(CAST(({mapping["customer_id"]}) AS VARCHAR)) AS customer_id,
+        f"""CREATE TABLE people AS SELECT {customer_id(e["customer_id"], config.reader.null_words)} AS customer_id,
             bool_and({consent}) AS consent,
-            min(TRY_CAST(({e["objected_at"]}) AS TIMESTAMPTZ)) AS objected_at,
-            min(TRY_CAST(({e["birth_year"]}) AS INTEGER)) AS birth_year,
-            min(CAST(({e["country"]}) AS VARCHAR)) AS country,
-            bool_or(({e["objected_at"]}) IS NOT NULL) AS objected, bool_or(({e["erased_at"]}) IS NOT NULL) AS erased
-        FROM source_customers GROUP BY ALL""",  # noqa: S608  expressions are the team's own configuration
+            min(TRY_CAST({e["objected_at"]} AS TIMESTAMPTZ)) AS objected_at,
+            min(TRY_CAST({e["birth_year"]} AS INTEGER)) AS birth_year,
+            min(CAST({e["country"]} AS VARCHAR)) AS country,
+            bool_or({e["objected_at"]} IS NOT NULL) AS objected, bool_or({e["erased_at"]} IS NOT NULL) AS erased
+        FROM {rows} GROUP BY ALL""",  # noqa: S608  expressions are the team's own configuration
         "data.customer_columns",
     )
 
@@ -121,35 +126,89 @@ def _customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> N
 def _transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> None:
     """Table ``mapped``: the contract's columns and, per distinct source row, how many copies it had."""
     mapping = {k: v for k, v in config.columns.model_dump().items() if v}
-    _check_mapping(connection, "source_transactions", "data.columns", mapping)
-    connection.execute(
-        "CREATE TABLE once AS SELECT *, count(*) AS copies_ FROM source_transactions GROUP BY ALL"
-    )
+    read = Expressions(connection, "source_transactions", "data.columns", config.reader, mapping)
+    read.check()
     db.set_zone(connection, config.timezone)
-    currency = mapping.get("currency", "'EUR'")
-    _check_rates(connection, currency, config.rates)
-    rates = " ".join(f"WHEN '{code}' THEN {rate!r}" for code, rate in config.rates.items())
-    rate = f"CASE CAST(({currency}) AS VARCHAR) {rates} END" if mapping.get("currency") else "1"
+    fate, copies = _once(connection, config, list(read.columns))
+    rows = read.layered("once", list(mapping), guarded=True)
+    instants.check(read, rows)
+    _check_rates(connection, rows, read, fate, config.rates)
+    codes = " ".join(
+        f"WHEN {db.literal(code)} THEN {rate!r}" for code, rate in config.rates.items()
+    )
+    rate = f"CASE CAST({read.value('currency')} AS VARCHAR) {codes} END"
+    amount = read.value("amount_eur")
+    text = read.result_type("amount_eur") == "VARCHAR"
+    amount = number(amount, config.reader.decimal) if text else f"TRY_CAST({amount} AS DOUBLE)"
     db.run_mapped(
         connection,
-        f"""CREATE TABLE mapped AS SELECT copies_, trim(CAST(({mapping["customer_id"]}) AS VARCHAR)) AS customer_id,
-            TRY_CAST(TRY({mapping["event_time"]}) AS TIMESTAMPTZ) AS event_time,
-            TRY_CAST(TRY_CAST(TRY({mapping["amount_eur"]}) AS DOUBLE) * {rate} AS DECIMAL(18, 2)) AS amount_eur,
-            CAST(({mapping.get("category", "NULL")}) AS VARCHAR) AS category
-        FROM once""",  # noqa: S608
+        f"""CREATE TABLE mapped AS SELECT {copies} AS copies_,
+            {customer_id(read.value("customer_id"), config.reader.null_words)} AS customer_id,
+            TRY_CAST({read.value("event_time")} AS TIMESTAMPTZ) AS event_time,
+            TRY_CAST({amount} * {rate if "currency" in mapping else "1"} AS DECIMAL(18, 2)) AS amount_eur,
+            CAST({read.value("category")} AS VARCHAR) AS category,
+            CASE WHEN {fate} IS NOT NULL THEN {fate} WHEN {read.failed("customer_id")} THEN 'unreadable_customer_id'
+                WHEN {read.failed("category")} THEN 'unreadable_category' END AS unusable
+        FROM {rows}""",  # noqa: S608
         "data.columns",
     )
-    _check_times(connection, mapping["event_time"])
+    _check_times(connection, read, rows)
+
+
+def _once(
+    connection: duckdb.DuckDBPyConnection, config: DataSettings, columns: list[str]
+) -> tuple[str, str]:
+    """Make the table ``once``: each distinct row with its number of copies and the verdict of ``[data] where``.
+
+    Return the names of these two columns, which no column of the source has. Rows that the filter leaves out are
+    counted one by one, so that each of them has one reason.
+    """
+    fate, copies = (_free(columns, name) for name in ("fate", "copies"))
+    verdict, source = "NULL::VARCHAR", "source_transactions"
+    if config.where:
+        read = Expressions(connection, source, "data", config.reader, {"where": config.where})
+        read.check()
+        if (kind := read.result_type("where")) != "BOOLEAN":
+            raise Misuse(
+                f"config.toml [data] where = {config.where!r} is no condition but {kind}: write one that is true "
+                "for the rows to keep, such as \"status = 'paid'\"."
+            )
+        verdict = (
+            f"CASE WHEN {read.failed('where')} THEN 'unreadable_filter' "
+            f"WHEN {read.value('where')} IS NOT TRUE THEN 'filtered' END"
+        )
+        source = read.layered(source, ["where"], guarded=True)
+    star = f"* EXCLUDE ({read.name('where')})" if config.where else "*"
+    judged = f"(SELECT {star}, {verdict} AS {fate} FROM {source})"  # noqa: S608
+    single = "true" if config.duplicates == "keep" else f"{fate} IS NOT NULL"
+    connection.execute(
+        f"""CREATE TABLE once AS SELECT *, 1 AS {copies} FROM {judged} WHERE {single}
+        UNION ALL SELECT *, count(*) AS {copies} FROM {judged} WHERE NOT ({single}) GROUP BY ALL"""  # noqa: S608
+    )
+    return fate, copies
+
+
+def _free(columns: list[str], name: str) -> str:
+    taken = {column.casefold() for column in columns}
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _check_rates(
-    connection: duckdb.DuckDBPyConnection, currency: str, rates: Mapping[str, float]
+    connection: duckdb.DuckDBPyConnection,
+    rows: str,
+    read: Expressions,
+    fate: str,
+    rates: Mapping[str, float],
 ) -> None:
     """A currency without a rate stops the flow: leaving its rows out would bias the model by country."""
+    if "currency" not in read.mapping:
+        return
     known = list(rates)
     found = connection.execute(
-        f"SELECT DISTINCT CAST(({currency}) AS VARCHAR) AS c FROM once "  # noqa: S608
-        "WHERE c IS NULL OR NOT list_contains(?, c) ORDER BY ALL",
+        f"SELECT DISTINCT CAST({read.value('currency')} AS VARCHAR) AS c FROM {rows} "  # noqa: S608
+        f"WHERE {fate} IS NULL AND (c IS NULL OR NOT list_contains(?, c)) ORDER BY ALL",
         [known],
     ).fetchall()
     if found:
@@ -159,19 +218,26 @@ def _check_rates(
         )
 
 
-def _check_times(connection: duckdb.DuckDBPyConnection, expression: str) -> None:
-    total, bad = (
-        db.count(connection, "mapped"),
-        db.count(connection, "mapped", "event_time IS NULL"),
-    )
-    if bad * 2 > total:
-        named = db.mentioned(db.columns_of(connection, "once"), expression)
-        shown = f'"{named[0]}"' if named else "NULL"
-        sample = connection.execute(
-            f"""SELECT CAST({shown} AS VARCHAR) FROM once WHERE TRY_CAST(TRY({expression}) AS TIMESTAMPTZ) IS NULL
-            ORDER BY ALL LIMIT 1"""  # noqa: S608
-        ).fetchone()
-        raise Misuse(
-            f"{bad:,} of {total:,} times cannot be read, for example {sample[0] if sample else None!r}: give the "
-            "format in [data.columns], such as event_time = \"strptime(col, '%d/%m/%Y %H:%M')\"."
+def _check_times(connection: duckdb.DuckDBPyConnection, read: Expressions, rows: str) -> None:
+    judged = "unusable IS NULL OR unusable LIKE 'unreadable_c%'"
+    total = db.count(connection, "mapped", judged)
+    bad = db.count(connection, "mapped", f"({judged}) AND event_time IS NULL")
+    if bad * 2 <= total:
+        return
+    named = db.mentioned(list(read.columns), read.mapping["event_time"])
+    shown = db.quoted(named[0]) if named else "NULL"
+    sample = connection.execute(
+        f"""SELECT CAST({shown} AS VARCHAR) FROM {rows}
+        WHERE TRY_CAST({read.value("event_time")} AS TIMESTAMPTZ) IS NULL ORDER BY ALL LIMIT 1"""  # noqa: S608
+    ).fetchall()
+    seen = sample[0][0] if sample else None
+    hint = instants.epoch_hint(seen, shown) if named else ""
+    raise Misuse(
+        f"{bad:,} of {total:,} times cannot be read, for example {seen!r}: "
+        + (
+            f"these are seconds since 1970 or parts of them, write event_time = '{hint}'."
+            if hint
+            else "give the format in [data.columns], such as event_time = "
+            "\"strptime(col, '%d/%m/%Y %H:%M')\"."
         )
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.config.connections import LogLocation, ObjectStorage, SuppressionFiles
 from sovereign_ml.config.profiles import SCHEME
 from sovereign_ml.config.settings import Settings
-from sovereign_ml.config.tables import DataSettings
+from sovereign_ml.config.tables import DataSettings, Files
 from sovereign_ml.errors import Misuse
 from sovereign_ml.privacy import corrections, objections, suppression
 from sovereign_ml.storage import s3
@@ -32,13 +32,53 @@ class InputFiles:
     root: Path
     storage: ObjectStorage
 
-    def tables(self) -> dict[str, str]:
-        """Return the input files, each with its expression for the customer id."""
+    def tables(self) -> list[tuple[str, str]]:
+        """Return each input file with its expression for the customer id."""
         config = self.config
-        customers = (
-            {config.customers: config.customer_columns.customer_id} if config.customers else {}
-        )
-        return {config.transactions: config.columns.customer_id} | customers
+        named = [
+            (config.transactions, config.columns.customer_id),
+            (config.customers, config.customer_columns.customer_id),
+        ]
+        return [(path, column) for files, column in named for path in self.expand(files)]
+
+    def expand(self, named: Files | Sequence[str]) -> list[str]:
+        """Return the files that ``[data]`` names, sorted: a folder gives its Parquet files, a pattern what fits it.
+
+        A name without a file stays, so that whoever opens it says that it is not there.
+        """
+        entries = [named] if isinstance(named, str) else named
+        found: dict[str, None] = {}
+        for entry in entries:
+            if entry:
+                found |= dict.fromkeys(self._expand_one(entry))
+        return list(found)
+
+    def _expand_one(self, entry: str) -> list[str]:
+        if entry.startswith(SCHEME):
+            if any(mark in entry for mark in "*?[") or entry.endswith("/"):
+                raise Misuse(
+                    f"{entry} is a pattern or a folder in a bucket: list its objects one by one in [data]."
+                )
+            return [entry]
+        place = self._resolve(entry)
+        if place.is_dir():
+            inside = [p for p in place.rglob("*") if _is_part(p.relative_to(place)) and p.is_file()]
+            other = [p for p in inside if not p.name.lower().endswith((".parquet", ".pq"))]
+            if other:
+                raise Misuse(
+                    f"The folder {entry} also holds {other[0].name}: a folder is read when all of its files are "
+                    f'Parquet. Name the files, such as "{entry.rstrip("/")}/*.csv".'
+                )
+            return sorted(f"{entry.rstrip('/')}/{p.relative_to(place)}" for p in inside) or [entry]
+        if place.is_file() or not any(mark in entry for mark in "*?["):
+            return [entry]
+        top = Path(place.anchor)
+        fitting = sorted(p for p in top.glob(str(place.relative_to(top))) if p.is_file())
+        inside = not Path(entry).is_absolute()
+        return [
+            str(p.relative_to(self.root) if inside and p.is_relative_to(self.root) else p)
+            for p in fitting
+        ] or [entry]
 
     def customer_ids(self) -> list[str]:
         """Return every customer id in the input as it stands there, sorted.
@@ -51,8 +91,7 @@ class InputFiles:
             shop = make(self.config.synthetic)
             frames = (shop.transactions, shop.customers)
             return sorted({str(id_) for frame in frames for id_ in frame["customer_id"].dropna()})
-        tables = self.tables().items()
-        return sorted({id_ for path, column in tables for id_ in self.counts(path, column)})
+        return sorted({id_ for path, column in self.tables() for id_ in self.counts(path, column)})
 
     def present(self, path: str) -> bool:
         """Return whether the input ``path`` can be read from here."""
@@ -64,6 +103,7 @@ class InputFiles:
         Raises Misuse if it is not on this machine.
         """
         from sovereign_ml.storage import duckdb as db
+        from sovereign_ml.storage.expressions import customer_id
 
         if not self.present(path):
             raise Misuse(
@@ -71,29 +111,41 @@ class InputFiles:
                 "Bring it here, then again."
             )
         connection = db.connect()
-        with self.local_copy(path) as file:
-            db.load_file(connection, "source", file, text=[expression])
+        with self.local_copies([path]) as files:
+            db.load_files(connection, "source", files, self.config.reader)
+        id_ = customer_id(f"TRY({expression})", self.config.reader.null_words)
         rows = connection.execute(
-            f"SELECT trim(CAST(({expression}) AS VARCHAR)), count(*) FROM source GROUP BY 1"  # noqa: S608
+            f"SELECT {id_}, count(*) FROM source GROUP BY 1"  # noqa: S608
         ).fetchall()
         return {str(name): int(n) for name, n in rows if name}
 
     @contextmanager
-    def local_copy(self, path: str) -> Iterator[Path]:
-        """Give the input as a file on this disk.
+    def local_copies(self, named: Files | Sequence[str]) -> Iterator[list[Path]]:
+        """Give the files of one table on this disk.
 
-        One from S3 is deleted again afterwards, because it holds people's names.
+        Those from S3 are deleted again afterwards, because they hold people's names.
         """
-        if not path.startswith(SCHEME):
-            yield self._resolve(path)
-            return
         with tempfile.TemporaryDirectory() as folder:
-            yield s3.download(self.storage, path, Path(folder))
+            copies = []
+            for number, path in enumerate(self.expand(named)):
+                if not path.startswith(SCHEME):
+                    copies.append(self._resolve(path))
+                    continue
+                place = Path(folder) / str(number)
+                place.mkdir()
+                copies.append(s3.download(self.storage, path, place))
+            yield copies
 
     def describe(self, pinned: dict[str, Any] | None) -> dict[str, Any]:
         """Return the kind of input and its content hashes. A file that is away keeps its pin."""
         config = self.config
         if config.transactions == SYNTHETIC:
+            if config.customers not in (SYNTHETIC, ""):
+                raise Misuse(
+                    f"[data] customers is {config.customers!r} but transactions is 'synthetic': the built-in shop "
+                    "has its own customers. Name a transactions file too (DATA=path/to/transactions.csv), or "
+                    "leave customers at 'synthetic'."
+                )
             return {"kind": SYNTHETIC, **config.synthetic.model_dump()}
         if config.customers == SYNTHETIC:
             raise Misuse(
@@ -102,27 +154,33 @@ class InputFiles:
             )
         tables = {"transactions": config.transactions, "customers": config.customers}
         files = {
-            name: self._fingerprint(path, name, pinned or {})
-            for name, path in tables.items()
-            if path
+            name: self._pinned_files(named, name, (pinned or {}).get(name, {}))
+            for name, named in tables.items()
+            if named
         }
         return {"kind": "files", **files}
 
-    def _fingerprint(self, path: str, table: str, pinned: dict[str, Any]) -> dict[str, str]:
-        before = pinned.get(table, {})
-        content = (
-            s3.fingerprint(self.storage, path)
-            if path.startswith(SCHEME)
-            else _sha256(self._resolve(path))
-        )
-        if content is None:
-            if before.get("path") == path:
+    def _pinned_files(self, named: Files, table: str, before: dict[str, Any]) -> dict[str, Any]:
+        """Return what was named and the content of every file of it. Files that are away keep their pin."""
+        asked: str | list[str] = named if isinstance(named, str) else list(named)
+        paths = self.expand(named)
+        contents = {path: self._content(path) for path in paths}
+        missing = [path for path, content in contents.items() if content is None]
+        if missing:
+            if before.get("path") == asked and len(missing) == len(paths):
                 return dict(before)
             raise Misuse(
-                f"No file {path} for {table}: set [data] in config.toml, "
+                f"No file {missing[0]} for {table}: set [data] in config.toml, "
                 "or call with DATA=path/to/file.csv."
             )
-        return {"path": path, **content}
+        if paths == [asked]:
+            return {"path": asked, **(contents[paths[0]] or {})}
+        return {"path": asked, "files": contents}
+
+    def _content(self, path: str) -> dict[str, str] | None:
+        if path.startswith(SCHEME):
+            return s3.fingerprint(self.storage, path)
+        return _sha256(self._resolve(path))
 
     def _resolve(self, path: str) -> Path:
         file = Path(path).expanduser()
@@ -211,3 +269,8 @@ def _sha256(path: Path) -> dict[str, str] | None:
     if not path.is_file():
         return None
     return {"sha256": sha256_of(path)}
+
+
+def _is_part(path: Path) -> bool:
+    """Return whether Spark and others mean a file as data: names with a dot or an underscore in front are notes."""
+    return not any(part.startswith((".", "_")) for part in path.parts)

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sovereign_ml.config.tables import ReaderSettings
 from sovereign_ml.errors import Misuse
+from sovereign_ml.storage.csv_records import CsvRecords
+from sovereign_ml.storage.file_format import format_of
 
 if TYPE_CHECKING:
     import duckdb
 
 __all__ = [
+    "LoadedFiles",
     "columns_of",
     "connect",
     "count",
-    "first_line",
-    "load_file",
+    "literal",
+    "load_files",
     "mentioned",
     "problem_with",
+    "quoted",
     "run_mapped",
     "set_zone",
+    "short",
+    "types_of",
     "write_parquet",
 ]
 
@@ -38,59 +46,111 @@ def connect() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def load_file(
-    connection: duckdb.DuckDBPyConnection, table: str, path: Path, *, text: Sequence[str] = ()
-) -> list[str]:
-    """Load CSV (also .gz) or Parquet into ``table`` and return its column names.
+@dataclass(frozen=True)
+class LoadedFiles:
+    """What was loaded: the names of the columns, and what was left out on purpose, in words."""
 
-    CSV types are found from every row, not from the first ones: a column that turns into words at the end stays
-    text, and the rows that cannot be cast are set aside and counted later. Columns that the SQL expressions ``text``
-    mention are never numbers, so that the ids 007 and 7 stay two people; no column is guessed to hold times.
+    columns: list[str]
+    notes: list[str]
+
+
+def load_files(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    paths: Sequence[Path],
+    reader: ReaderSettings,
+) -> LoadedFiles:
+    """Load CSV (also compressed with gzip) or Parquet files with the same columns into ``table``.
+
+    Every value of a CSV file stays text: the mapping casts it, so that nothing is guessed. Raises Misuse for a
+    record that does not fit its header, and where the rows of the table are not the records of the files.
     """
-    import duckdb
+    notes: list[str] = []
+    for path in paths:
+        _check_there(path)
+        if (found := format_of(path)) == "parquet":
+            _load_parquet(connection, table, path)
+        else:
+            records = CsvRecords(path, found, reader)
+            _load_csv(connection, table, records, path)
+            notes += records.notes
+    columns = columns_of(connection, table)
+    if count(connection, table) == 0:
+        raise Misuse(f"{paths[0]} has a header and no rows: its columns are {', '.join(columns)}.")
+    return LoadedFiles(columns, notes)
 
+
+def _check_there(path: Path) -> None:
     if not path.is_file():
         raise Misuse(
             f"No file {path}: set [data] in config.toml, or call with DATA=path/to/transactions.csv."
         )
     if path.stat().st_size == 0:
         raise Misuse(f"{path} is empty: it needs a header and at least one row.")
+
+
+def _load_parquet(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
+    import duckdb
+
+    source = f"read_parquet({literal(str(path))}, hive_types_autocast = false)"
     try:
-        columns = _columns(connection, path)
-        types = dict.fromkeys(mentioned(columns, *text), "VARCHAR")
-        connection.execute(
-            f"CREATE TABLE {table} AS SELECT * FROM {_reader(path, types)}",  # noqa: S608
-            [str(path), *([types] if types and _kind(path) == "CSV" else [])],
-        )
+        shape = types_of(connection, f"SELECT * FROM {source}")  # noqa: S608
+        _prepare(connection, table, path, shape)
+        connection.execute(f"INSERT INTO {table} BY NAME FROM {source}")
     except duckdb.Error as error:
-        raise Misuse(f"Cannot read {path} as {_kind(path)}: {first_line(error)}") from None
-    if count(connection, table) == 0:
-        raise Misuse(f"{path} has a header and no rows: its columns are {', '.join(columns)}.")
-    return columns
+        raise Misuse(f"Cannot read {path} as Parquet: {short(error)}") from None
 
 
-def _kind(path: Path) -> str:
-    return "Parquet" if path.suffix in (".parquet", ".pq") else "CSV"
+def _load_csv(
+    connection: duckdb.DuckDBPyConnection, table: str, records: CsvRecords, path: Path
+) -> None:
+    _prepare(connection, table, path, dict.fromkeys(records.columns, "VARCHAR"))
+    before = count(connection, table)
+    for batch in records.batches():
+        connection.register("batch_", batch)
+        connection.execute(f"INSERT INTO {table} BY NAME FROM batch_")
+        connection.unregister("batch_")
+    loaded = count(connection, table) - before
+    if loaded != records.records:
+        raise Misuse(
+            f"{path} has {records.records:,} records and {loaded:,} arrived in the database: "
+            "nothing was written. Please report this with the file's header."
+        )
 
 
-def _reader(path: Path, types: dict[str, str]) -> str:
-    """Times stay text: DuckDB would guess between 1 February and 2 January, and read mixed zones as UTC."""
-    if _kind(path) == "Parquet":
-        return "read_parquet(?)"
-    guessed = "auto_type_candidates = ['BOOLEAN', 'BIGINT', 'DOUBLE', 'VARCHAR']"
-    return (
-        f"read_csv(?, header = true, sample_size = -1, {guessed}{', types = ?' if types else ''})"
-    )
+def _prepare(
+    connection: duckdb.DuckDBPyConnection, table: str, path: Path, shape: dict[str, str]
+) -> None:
+    """Create ``table`` for the first file. Raises Misuse if a later one has other columns or types."""
+    there = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE table_name = ?", [table]
+    ).fetchall()
+    if not there:
+        columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in shape.items())
+        connection.execute(f"CREATE TABLE {table} ({columns})")
+        return
+    first = types_of(connection, f"SELECT * FROM {table}")  # noqa: S608
+    if first != shape:
+        wrong = sorted({name for name, _ in first.items() ^ shape.items()})
+        raise Misuse(
+            f"{path} has other columns or types than the first file: {', '.join(wrong)}. "
+            "Files of one table need the same columns of the same types."
+        )
 
 
-def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
-    reader = (
-        "read_parquet(?)"
-        if _kind(path) == "Parquet"
-        else "read_csv(?, header = true, all_varchar = true)"
-    )
-    found = connection.execute(f"DESCRIBE SELECT * FROM {reader}", [str(path)]).fetchall()  # noqa: S608
-    return [str(row[0]) for row in found]
+def types_of(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, str]:
+    """Return the names and types of the columns of ``query``."""
+    return {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE {query}").fetchall()}
+
+
+def quoted(name: str) -> str:
+    """Return ``name`` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return ``text`` as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
@@ -111,7 +171,7 @@ def run_mapped(connection: duckdb.DuckDBPyConnection, query: str, section: str) 
     try:
         connection.execute(query)
     except duckdb.Error as error:
-        raise Misuse(f"config.toml [{section}]: {first_line(error)}") from None
+        raise Misuse(f"config.toml [{section}]: {short(error)}") from None
 
 
 def problem_with(connection: duckdb.DuckDBPyConnection, table: str, expression: str) -> str:
@@ -121,7 +181,7 @@ def problem_with(connection: duckdb.DuckDBPyConnection, table: str, expression: 
     try:
         connection.execute(f"SELECT {expression} FROM {table} LIMIT 0")  # noqa: S608
     except duckdb.Error as error:
-        return first_line(error)
+        return short(error)
     return ""
 
 
@@ -139,8 +199,8 @@ def set_zone(connection: duckdb.DuckDBPyConnection, zone: str) -> None:
 
 def count(connection: duckdb.DuckDBPyConnection, table: str, where: str = "true") -> int:
     """Rows of ``table`` that satisfy ``where``."""
-    row = connection.execute(f"SELECT count(*) FROM {table} WHERE {where}").fetchone()  # noqa: S608
-    return int(row[0]) if row else 0
+    rows = connection.execute(f"SELECT count(*) FROM {table} WHERE {where}").fetchall()  # noqa: S608
+    return int(rows[0][0])
 
 
 def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
@@ -151,6 +211,8 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path)
     )
 
 
-def first_line(error: Exception) -> str:
-    """The first line of a library's message, which is the part that a reader can use."""
-    return str(error).strip().splitlines()[0]
+def short(error: Exception) -> str:
+    """Return the lines of DuckDB's message that a reader can use, as one: what is wrong, and its proposals."""
+    lines = [" ".join(line.split()) for line in str(error).strip().splitlines()]
+    useful = [line for line in lines[1:3] if line and not line.startswith(("LINE ", "^"))]
+    return " ".join([lines[0], *useful])

@@ -167,15 +167,11 @@ BAD = {
     ),
     "garbage for gzip": (
         broken(b"\x1f\x8bgarbage" * 9, "lines.csv.gz"),
-        r"Cannot read .*lines\.csv\.gz as CSV",
-    ),
-    "plain text called gzip": (
-        broken(GOOD, "lines.csv.gz"),
-        r"Cannot read .*lines\.csv\.gz as CSV",
+        r"Cannot read .*lines\.csv\.gz: ",
     ),
     "half a gzip": (
         broken(gzip.compress(GOOD.encode() * 500)[:60], "lines.csv.gz"),
-        r"Cannot read .*lines\.csv\.gz as CSV",
+        r"Cannot read .*lines\.csv\.gz: ",
     ),
     "half a parquet": (
         broken(parquet()[:200], "lines.parquet"),

@@ -1,0 +1,243 @@
+"""CSV read as text, record by record (RFC 4180): nothing is skipped, guessed or repaired in silence."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Literal
+
+from sovereign_ml.config.tables import ReaderSettings
+from sovereign_ml.errors import Misuse
+from sovereign_ml.storage.file_format import FileFormat, open_bytes
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+    import pyarrow as pa
+
+BATCH = 50_000
+SAMPLE = 65_536
+"""Characters from which the delimiter is found."""
+UNREADABLE = (UnicodeError, OSError, EOFError, zlib.error)
+DELIMITERS = (",", ";", "\t", "|")
+MARKS = {
+    b"\xef\xbb\xbf": "utf-8-sig",
+    b"\xff\xfe\x00\x00": "utf-32",
+    b"\x00\x00\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+"""A byte order mark decides the encoding; the long ones come first."""
+SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+"""The first line that Excel writes and reads to name the delimiter."""
+
+
+class CsvRecords:
+    """One CSV file: its columns, its records as Arrow batches, and what was left out on purpose."""
+
+    def __init__(self, path: Path, found: FileFormat, settings: ReaderSettings) -> None:
+        """Read the header. Raises Misuse where there is none."""
+        self._path, self._format, self._settings = path, found, settings
+        self._encoding = self._find_encoding()
+        self.records = self.blank_lines = self._separator_lines = 0
+        self._renamed: list[str] = []
+        with self._text() as text:
+            self._skip(text)
+            first = self._read(text, "line")
+            named = SEPARATOR_LINE.fullmatch(first)
+            self._separator_lines = 1 if named else 0
+            sample = ("" if named else first) + self._read(text, "sample")
+        self.delimiter = settings.delimiter or (named[1] if named else self._detect(sample))
+        self.columns = self._header()
+
+    @property
+    def notes(self) -> list[str]:
+        """Return what was left out on purpose, in words."""
+        counted = {
+            "skip_lines": self._settings.skip_lines,
+            "sep= line": self._separator_lines,
+            "blank": self.blank_lines,
+        }
+        skipped = [
+            f"{n:,} {'line' if n == 1 else 'lines'} of {self._path.name} skipped ({why})"
+            for why, n in counted.items()
+            if n
+        ]
+        return skipped + [
+            f"a column of {self._path.name} has a name that was there before: it is read as {name}"
+            for name in self._renamed
+        ]
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Give the records in batches, every value as text; an empty value is null.
+
+        Raises Misuse at the first record that has another number of fields than the header.
+        """
+        rows: list[list[str]] = []
+        for row in self._rows(header=False):
+            rows.append(row)
+            if len(rows) == BATCH:
+                yield self._batch(rows)
+                rows = []
+        if rows:
+            yield self._batch(rows)
+
+    def _batch(self, rows: list[list[str]]) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        self.records += len(rows)
+        values = [
+            pa.array([value or None for value in column], pa.string())
+            for column in zip(*rows, strict=True)
+        ]
+        return pa.RecordBatch.from_arrays(values, names=self.columns)
+
+    def _header(self) -> list[str]:
+        for row in self._rows(header=True):
+            if any("\x00" in name for name in row):
+                raise Misuse(
+                    f"{self._path} is no CSV: its header holds NUL bytes. If it is UTF-16 without "
+                    'a byte order mark, set encoding = "utf-16-le" under [data.reader].'
+                )
+            names = _unique(row)
+            self._renamed = [
+                n for n, raw in zip(names, row, strict=True) if raw.strip() not in ("", n)
+            ]
+            return names
+        raise Misuse(f"{self._path} is empty: it needs a header and at least one row.")
+
+    def _rows(self, *, header: bool) -> Iterator[list[str]]:
+        """Give the header alone, or every record after it."""
+        last, lines_before = 0, self._settings.skip_lines + self._separator_lines
+        with self._text() as text:
+            self._skip(text)
+            if self._separator_lines:
+                text.readline()
+            reader = self._reader(text)
+            width = blank = 0
+            while True:
+                try:
+                    row = next(reader)
+                except StopIteration:
+                    break
+                except csv.Error as error:
+                    raise Misuse(self._broken(lines_before + last + 1, error)) from None
+                except UNREADABLE as error:
+                    raise Misuse(self._undecodable(error)) from None
+                start, last = lines_before + last + 1, reader.line_num
+                if len(row) < 2 and not "".join(row).strip():
+                    blank += 1
+                elif not width:
+                    width = len(row)
+                    if header:
+                        yield row
+                        return
+                elif len(row) != width:
+                    raise Misuse(self._ragged(start, len(row), width))
+                else:
+                    yield row
+            self.blank_lines = blank
+
+    def _reader(self, lines: Iterable[str], delimiter: str = "", *, strict: bool = True) -> Reader:
+        quote = self._settings.quote
+        return csv.reader(
+            lines,
+            delimiter=delimiter or self.delimiter,
+            quotechar=quote or None,
+            quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+            strict=strict,
+        )
+
+    def _detect(self, sample: str) -> str:
+        """Return the delimiter that the header has; where it has several, the one that all rows share."""
+        widths = {mark: self._widths(sample, mark) for mark in DELIMITERS}
+        found = {mark: all_ for mark, all_ in widths.items() if all_ and all_[0] > 1}
+        even = {mark: all_ for mark, all_ in found.items() if len(set(all_)) == 1}
+        ranked = sorted(even or found, key=lambda mark: -found[mark][0])
+        if len(ranked) > 1 and found[ranked[0]][0] == found[ranked[1]][0]:
+            raise Misuse(
+                f"{self._path}: the header could be split at {ranked[0]!r} or at {ranked[1]!r}. "
+                "Set delimiter under [data.reader] in config.toml."
+            )
+        return ranked[0] if ranked else ","
+
+    def _widths(self, sample: str, delimiter: str) -> list[int]:
+        rows = self._reader(io.StringIO(sample, newline=""), delimiter, strict=False)
+        try:
+            found = [len(row) for row in rows if len(row) > 1 or "".join(row).strip()]
+        except csv.Error:
+            return []
+        # The sample may end in the middle of its last record.
+        return found[:-1] if len(sample) >= SAMPLE and len(found) > 1 else found
+
+    def _find_encoding(self) -> str:
+        with open_bytes(self._path, self._format) as file:
+            head = file.read(4)
+        for mark, name in MARKS.items():
+            if head.startswith(mark):
+                return name
+        return self._settings.encoding or "utf-8"
+
+    def _text(self) -> IO[str]:
+        raw = open_bytes(self._path, self._format)
+        return io.TextIOWrapper(raw, encoding=self._encoding, errors="strict", newline="")
+
+    def _read(self, text: IO[str], what: Literal["line", "sample"]) -> str:
+        try:
+            return text.readline() if what == "line" else text.read(SAMPLE)
+        except UNREADABLE as error:
+            raise Misuse(self._undecodable(error)) from None
+
+    def _skip(self, text: IO[str]) -> None:
+        for _ in range(self._settings.skip_lines):
+            self._read(text, "line")
+
+    def _ragged(self, line: int, fields: int, width: int) -> str:
+        return (
+            f"{self._path}, line {line:,}: {fields} {'field' if fields == 1 else 'fields'} where the "
+            f"header has {width}, split at {self.delimiter!r}. Quote the values that hold the "
+            "delimiter, or set delimiter, quote or skip_lines under [data.reader] in config.toml."
+        )
+
+    def _broken(self, line: int, error: csv.Error) -> str:
+        return (
+            f"{self._path}, line {line:,}: a quoted value does not end where it should ({error}). "
+            "Double the quotes inside of values (RFC 4180), or set quote under [data.reader] in "
+            'config.toml; quote = "" where the file quotes nothing.'
+        )
+
+    def _undecodable(self, error: Exception) -> str:
+        """Return what cannot be decoded and in which line."""
+        if not isinstance(error, UnicodeError):
+            return f"Cannot read {self._path}: {error}."
+        where = ""
+        with open_bytes(self._path, self._format) as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    line.decode(self._encoding)
+                except UnicodeError:
+                    where = f", line {number:,}"
+                    break
+        return (
+            f"Cannot read {self._path} as CSV{where}: it is not {self._encoding.upper()}. Set encoding "
+            'under [data.reader] in config.toml, such as "cp1252" (Windows), "latin-1" or "utf-16".'
+        )
+
+
+def _unique(header: list[str]) -> list[str]:
+    """Return the names of the columns: one that comes again gets a number, an empty one its place."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for place, raw in enumerate(header):
+        base = raw.strip() or f"column{place}"
+        name, again = base, 0
+        while name.casefold() in taken:
+            again += 1
+            name = f"{base}_{again}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names

@@ -1,0 +1,111 @@
+"""An instant is an instant: expressions that throw a zone away, or read an epoch as local time, are refused."""
+
+from __future__ import annotations
+
+from sovereign_ml.errors import Misuse
+from sovereign_ml.storage import duckdb as db
+from sovereign_ml.storage.expressions import Expressions, is_number
+
+KEY = "event_time"
+WITH_ZONE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
+ZONE = r".*[0-9]:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?\s*(Z|z|[A-Z]{3,5}|[+-][0-9]{2}(:?[0-9]{2}){0,2}|[A-Z][A-Za-z]+/[A-Za-z_/]+)\s*"
+"""A time of day with a zone after it."""
+EPOCHS = (
+    (3e8, 5e9, ""),
+    (3e11, 5e12, " / 1000"),
+    (3e14, 5e15, " / 1000000"),
+    (3e17, 5e18, " / 1000000000"),
+)
+"""Seconds, milli-, micro- and nanoseconds since 1970, from 1979 to 2128, and what makes seconds of them."""
+FROM_EPOCH = ("epoch", "make_timestamp", "interval")
+
+
+def check(expressions: Expressions, source: str) -> None:
+    """Refuse an expression for the time over the query ``source`` that does not keep the instant. Raises Misuse."""
+    kind = expressions.result_type(KEY)
+    columns = expressions.columns
+    named = db.mentioned(list(columns), expressions.mapping[KEY])
+    if is_number(kind):
+        sample = _one(expressions, source, expressions.value(KEY), "true")
+        raise Misuse(
+            f"{_start(expressions)} gives numbers, for example {sample}: {_advice(expressions, sample)}"
+        )
+    if kind in WITH_ZONE:
+        return
+    for name in named:
+        _check_zone(expressions, source, name, columns[name], kind)
+        if kind.startswith("TIMESTAMP"):
+            _check_epoch(expressions, source, name)
+
+
+def epoch_hint(sample: object, column: str) -> str:
+    """Return the expression that reads ``sample`` as seconds or parts of them since 1970; empty if it is none."""
+    try:
+        size = abs(float(str(sample)))
+    except ValueError:
+        return ""
+    for low, high, divided in EPOCHS:
+        if low <= size <= high:
+            return f"to_timestamp({column}{divided})"
+    return ""
+
+
+def _check_zone(
+    expressions: Expressions, source: str, name: str, column_type: str, kind: str
+) -> None:
+    """Refuse where a value of the column has a zone and the result has none."""
+    if column_type not in ("VARCHAR", *WITH_ZONE):
+        return
+    column = f"CAST({db.quoted(name)} AS VARCHAR)"
+    value = expressions.value(KEY)
+    has_zone = f"{value} IS NOT NULL AND regexp_full_match({column}, {db.literal(ZONE)})"
+    if column_type in WITH_ZONE:
+        has_zone = f"{column} IS NOT NULL"
+    kept = f"regexp_full_match({value}, {db.literal(ZONE)})" if kind == "VARCHAR" else "false"
+    sample = _one(expressions, source, column, f"{has_zone} AND NOT {kept}")
+    if sample is not None:
+        raise Misuse(
+            f"{_start(expressions)} throws the zone of {sample!r} away, and the time would be read in [data] "
+            f"timezone: write event_time = '{_plain(name)}', or strptime with %z for another format."
+        )
+
+
+def _check_epoch(expressions: Expressions, source: str, name: str) -> None:
+    """Refuse where the column holds seconds since 1970 and the result has no zone."""
+    expression = expressions.mapping[KEY].lower()
+    if "strptime" in expression and not any(word in expression for word in FROM_EPOCH):
+        return
+    size = f"abs(TRY_CAST(CAST({db.quoted(name)} AS VARCHAR) AS DOUBLE))"
+    between = " OR ".join(f"{size} BETWEEN {low!r} AND {high!r}" for low, high, _ in EPOCHS)
+    condition = f"{expressions.value(KEY)} IS NOT NULL AND ({between})"
+    sample = _one(expressions, source, f"CAST({db.quoted(name)} AS VARCHAR)", condition)
+    if sample is not None:
+        raise Misuse(
+            f"{_start(expressions)} gives a time without zone for the number {sample}, which would be read in "
+            f"[data] timezone: write event_time = '{epoch_hint(sample, _plain(name))}'."
+        )
+
+
+def _start(expressions: Expressions) -> str:
+    return f"config.toml [{expressions.section}] {KEY} = {expressions.mapping[KEY]!r}"
+
+
+def _advice(expressions: Expressions, sample: object) -> str:
+    expression = expressions.mapping[KEY]
+    hint = epoch_hint(sample, expression)
+    known = f"write event_time = '{hint}'." if hint else ""
+    return known or (
+        f"seconds since 1970 are to_timestamp({expression}), milliseconds to_timestamp({expression} / 1000); "
+        f"a calendar number such as 20260131 is strptime(CAST({expression} AS VARCHAR), '%Y%m%d')."
+    )
+
+
+def _plain(name: str) -> str:
+    return name if name.isidentifier() else db.quoted(name)
+
+
+def _one(expressions: Expressions, source: str, value: str, condition: str) -> object:
+    rows = expressions.connection.execute(
+        f"SELECT {value} FROM {source} WHERE {condition} ORDER BY ALL LIMIT 1"  # noqa: S608
+    ).fetchall()
+    return rows[0][0] if rows else None
