@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.config.profiles import ConfigTable
@@ -13,6 +14,7 @@ from sovereign_ml.errors import Misuse
 
 __all__ = [
     "CardSettings",
+    "CheckSettings",
     "Columns",
     "Count",
     "CustomerColumns",
@@ -92,6 +94,36 @@ class ShopSettings(ConfigTable):
     seed: int
 
 
+NOBODY = (
+    *("null", "none", "nil", "nan", "na", "n/a", "n.a.", "<na>", "nat", "\\n", "-", "--", "?"),
+    *("#n/a", "undefined", "anonymous", "guest", "gast"),
+)
+"""Words that exports write where there is no customer."""
+
+
+class CheckSettings(ConfigTable):
+    """What step 1 takes as plausible; policy of the project. Shares are of the rows read or kept."""
+
+    max_unusable_share: Share = 0.02
+    max_share_of_reason: dict[
+        Literal["no_customer_id", "unreadable_time", "unreadable_amount", "in_future"], Share
+    ] = Field(default={})
+    nobody: tuple[str, ...] = NOBODY
+    min_matched_customers: Share = 0.5
+    max_similar_ids: Annotated[int, Field(ge=0)] = 0
+    max_unmet_objectors: Annotated[int, Field(ge=0)] = 9
+    max_negative_share: Share = 0.33
+    max_one_customer_share: Share = 0.01
+    max_below_a_cent_share: Share = 0.02
+    max_parts_of_a_cent_share: Share = 0.33
+    min_recent_volume: Share = 0.3
+
+    @field_validator("nobody")
+    @classmethod
+    def _folded(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(word.strip().lower() for word in words)
+
+
 class DataSettings(ConfigTable):
     """Step 1."""
 
@@ -101,10 +133,12 @@ class DataSettings(ConfigTable):
         "", "consent", "contract", "legal_obligation", "legitimate_interests", "public_task"
     ]
     timezone: str
+    as_of: date | Literal[""] = ""
     columns: Columns
     rates: dict[str, Annotated[float, Field(gt=0)]]
     customer_columns: CustomerColumns
     synthetic: ShopSettings
+    checks: CheckSettings = CheckSettings()
 
     @property
     def asks_consent(self) -> bool:
@@ -126,6 +160,7 @@ class FeatureSettings(ConfigTable):
     horizon_days: Count
     active_within_days: Count
     lookback_days: Count
+    max_base_rate_gap: Share = 0.12
 
     @model_validator(mode="after")
     def _labels_end_before_the_next_cutoff(self) -> FeatureSettings:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.config.tables import DataSettings
 from sovereign_ml.errors import Misuse
+from sovereign_ml.pipeline.input_checks.customer_ids import id_text
+from sovereign_ml.pipeline.input_checks.unusable import seen_columns
 from sovereign_ml.pipeline.input_tables import Gates, InputTables
 from sovereign_ml.pipeline.source import SYNTHETIC, InputFiles
 from sovereign_ml.privacy import suppression
@@ -49,7 +51,7 @@ class Intake:
         _load(connection, pinned, self.files)
         _customers(connection, self.files.config)
         _transactions(connection, self.files.config)
-        return InputTables(connection, pinned, self.gates)
+        return InputTables(connection, pinned, self.gates, self.files.config)
 
 
 def _load(connection: duckdb.DuckDBPyConnection, pinned: dict[str, Any], files: InputFiles) -> None:
@@ -107,7 +109,7 @@ def _customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> N
     )
     db.run_mapped(
         connection,
-        f"""CREATE TABLE people AS SELECT trim(CAST(({mapping["customer_id"]}) AS VARCHAR)) AS customer_id,
+        f"""CREATE TABLE people AS SELECT {id_text(mapping["customer_id"])} AS customer_id,
             bool_and({consent}) AS consent,
             min(TRY_CAST(({e["objected_at"]}) AS TIMESTAMPTZ)) AS objected_at,
             min(TRY_CAST(({e["birth_year"]}) AS INTEGER)) AS birth_year,
@@ -130,12 +132,15 @@ def _transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings) -
     _check_rates(connection, currency, config.rates)
     rates = " ".join(f"WHEN '{code}' THEN {rate!r}" for code, rate in config.rates.items())
     rate = f"CASE CAST(({currency}) AS VARCHAR) {rates} END" if mapping.get("currency") else "1"
+    seen = seen_columns(
+        db.columns_of(connection, "once"), mapping["event_time"], mapping["amount_eur"]
+    )
     db.run_mapped(
         connection,
-        f"""CREATE TABLE mapped AS SELECT copies_, trim(CAST(({mapping["customer_id"]}) AS VARCHAR)) AS customer_id,
+        f"""CREATE TABLE mapped AS SELECT copies_, {id_text(mapping["customer_id"])} AS customer_id,
             TRY_CAST(TRY({mapping["event_time"]}) AS TIMESTAMPTZ) AS event_time,
             TRY_CAST(TRY_CAST(TRY({mapping["amount_eur"]}) AS DOUBLE) * {rate} AS DECIMAL(18, 2)) AS amount_eur,
-            CAST(({mapping.get("category", "NULL")}) AS VARCHAR) AS category
+            CAST(({mapping.get("category", "NULL")}) AS VARCHAR) AS category, {seen}
         FROM once""",  # noqa: S608
         "data.columns",
     )

@@ -16,6 +16,7 @@ from sovereign_ml.config.profiles import SCHEME
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.config.tables import DataSettings
 from sovereign_ml.errors import Misuse
+from sovereign_ml.pipeline.input_checks.customer_ids import id_text
 from sovereign_ml.privacy import corrections, objections, suppression
 from sovereign_ml.storage import s3
 from sovereign_ml.storage.artifacts import read_json, write_json
@@ -74,7 +75,7 @@ class InputFiles:
         with self.local_copy(path) as file:
             db.load_file(connection, "source", file, text=[expression])
         rows = connection.execute(
-            f"SELECT trim(CAST(({expression}) AS VARCHAR)), count(*) FROM source GROUP BY 1"  # noqa: S608
+            f"SELECT {id_text(expression)}, count(*) FROM source GROUP BY 1"  # noqa: S608
         ).fetchall()
         return {str(name): int(n) for name, n in rows if name}
 

@@ -326,7 +326,8 @@ def everybody_buys_daily() -> list[Line]:
 REFUSED: dict[str, Any] = {
     "short history": (
         short(40),
-        "Nobody bought in the days before the cut-off .*Lower cutoffs, or give more history",
+        "Nobody bought in the 90 days before the cut-off .*: the data has 39 days, 4 cut-offs .*"
+        "ask for 210. Under .features.: set cutoffs = 3, every_days = 6 and horizon_days = 6",
     ),
     "one class": (
         everybody_buys_daily(),
