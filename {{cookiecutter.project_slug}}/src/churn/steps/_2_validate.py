@@ -41,7 +41,7 @@ def validate(
             folder,
             rows_in=judged["transactions"].rows,
             rows_out=len(judged["transactions"].valid),
-            headline=f"{_words(judged)} rejected (limit {limit:.2%} of each table)",
+            headline=f"rejected: {_words(judged)}; limit {limit:.2%} of each table",
             rejected=judged["transactions"].broken,
             broken={name: one.broken for name, one in judged.items()},
             newest_event=f"{tables['transactions']['event_time'].max():%Y-%m-%d}",
@@ -59,7 +59,7 @@ def validate(
 def _words(judged: Mapping[str, JudgedTable]) -> str:
     """Return how much of each table is rejected, and how many rows lost a value but stay."""
     return ", ".join(
-        f"{len(one.rejected):,} of {one.rows:,} {name} ({len(one.rejected) / max(1, one.rows):.2%})"
-        + (f" and {len(one.emptied):,} values emptied" if len(one.emptied) else "")
+        f"{len(one.rejected):,} of {one.rows:,} {name}"
+        + (f" ({len(one.emptied):,} lost a value)" if len(one.emptied) else "")
         for name, one in judged.items()
     )

@@ -171,7 +171,7 @@ def test_a_broken_group_is_emptied_and_the_person_keeps_the_other(
     assert tables["groups"][other].notna().all()
     found = read_json(raw_of.output / "summary.json")
     assert found["broken"]["groups"] == {rule: 1}
-    assert "0 of 40 groups (0.00%) and 1 values emptied rejected" in found["headline"]
+    assert "0 of 40 groups (1 lost a value); limit 3.00%" in found["headline"]
     assert str(change[broken]) in raw_of.report
 
 
