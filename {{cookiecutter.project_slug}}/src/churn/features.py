@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 from sovereign_ml.config.tables import FeatureSettings
 from sovereign_ml.errors import Refused
+from sovereign_ml.features.history import Population
 from sovereign_ml.storage import duckdb as db
 
 from churn.contract import FEATURES, WINDOWS
@@ -49,6 +50,24 @@ def last_event(connection: duckdb.DuckDBPyConnection) -> datetime:
         raise Refused("No valid transaction: there is nothing to compute features from.")
     result: datetime = row[0]
     return result
+
+
+def first_event(connection: duckdb.DuckDBPyConnection) -> datetime:
+    """Return the time of the oldest transaction. Raises Refused if there is none."""
+    row = connection.execute("SELECT min(ts) FROM lines").fetchone()
+    if row is None or row[0] is None:
+        raise Refused("No valid transaction: there is nothing to compute features from.")
+    result: datetime = row[0]
+    return result
+
+
+def populations(connection: duckdb.DuckDBPyConnection, cuts: list[datetime]) -> list[Population]:
+    """Return how many customers each labelled cut-off has, and how many of them churned."""
+    rows = connection.execute(
+        "SELECT event_timestamp, count(*), sum(churned) FROM labels GROUP BY ALL"
+    ).fetchall()
+    found = {cut: (int(customers), int(churned)) for cut, customers, churned in rows}
+    return [Population(cut, *found.get(cut, (0, 0))) for cut in cuts]
 
 
 def compute(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 from sovereign_ml.config.tables import ProjectSettings, ValidateSettings
 from sovereign_ml.errors import Refused
-from sovereign_ml.pipeline.great_expectations import broken_rows, run
+from sovereign_ml.pipeline.great_expectations import JudgedTable, judge, run
 from sovereign_ml.pipeline.validation_report import forget_refusal, refused_folder, report
 from sovereign_ml.storage.artifacts import need, read_json, summarise, writing
 
@@ -20,37 +21,45 @@ def validate(
 ) -> None:
     """Write the valid rows of each table, the rejected rows and an HTML report.
 
-    Raises Refused if more than ``[validate] max_rejected_share`` of the transactions are rejected.
+    A broken value of a protected column is emptied, and the person stays. Raises Refused if more
+    than ``[validate] max_rejected_share`` of the rows of a table are rejected or lose a value.
     Report and rejected rows are then in ``<output>_refused``, which no later step reads.
     """
     need(raw, "data")
     tables = {name: pd.read_parquet(raw / f"{name}.parquet") for name in TABLES}
     checks = {name: run(suite(name, TABLES[name]), tables[name], TABLES[name]) for name in TABLES}
-    rejected = {name: broken_rows(tables[name], checks[name]) for name in TABLES}
-    rows, bad = len(tables["transactions"]), len(rejected["transactions"])
+    judged = {name: judge(tables[name], checks[name], TABLES[name]) for name in TABLES}
     limit = config.max_rejected_share
-    refused = bad > limit * rows
-    with writing(refused_folder(output) if refused else output) as folder:
-        for name, table in tables.items():
-            valid = table.drop(index=rejected[name].index)
-            valid.to_parquet(folder / f"{name}.parquet", index=False)
-            rejected[name].to_parquet(folder / f"rejected_{name}.parquet", index=False)
-        page = report(project.title, checks, tables, rejected, limit=limit, refused=refused)
+    problems = [text for name, one in judged.items() if (text := one.problem(name, limit))]
+    with writing(refused_folder(output) if problems else output) as folder:
+        for name, one in judged.items():
+            one.valid.to_parquet(folder / f"{name}.parquet", index=False)
+            one.rejected.to_parquet(folder / f"rejected_{name}.parquet", index=False)
+        page = report(project.title, checks, judged, limit=limit, refused=bool(problems))
         (folder / "report.html").write_text(page, encoding="utf-8")
-        by_rule = rejected["transactions"]["expectation"].value_counts().sort_index()
         summarise(
             folder,
-            rows_in=rows,
-            rows_out=rows - bad,
-            headline=f"{bad:,} of {rows:,} rows rejected ({bad / rows:.2%}, limit {limit:.2%})",
-            rejected={str(rule): int(count) for rule, count in by_rule.items()},
+            rows_in=judged["transactions"].rows,
+            rows_out=len(judged["transactions"].valid),
+            headline=f"rejected: {_words(judged)}; limit {limit:.2%} of each table",
+            rejected=judged["transactions"].broken,
+            broken={name: one.broken for name, one in judged.items()},
             newest_event=f"{tables['transactions']['event_time'].max():%Y-%m-%d}",
             data=read_json(raw / "summary.json"),
         )
-    if refused:
+    if problems:
         raise Refused(
-            f"{bad:,} of {rows:,} transactions ({bad / rows:.2%}) break the contract; [validate] "
-            f"max_rejected_share allows {limit:.2%}. Read {output.name}_refused/report.html, "
-            "correct the data or the contract, and run again."
+            f"{'; '.join(problems)}. [validate] max_rejected_share allows {limit:.2%} of each "
+            f"table. Read {output.name}_refused/report.html, correct the data or the contract, and "
+            "run again."
         )
     forget_refusal(output)
+
+
+def _words(judged: Mapping[str, JudgedTable]) -> str:
+    """Return how much of each table is rejected, and how many rows lost a value but stay."""
+    return ", ".join(
+        f"{len(one.rejected):,} of {one.rows:,} {name}"
+        + (f" ({len(one.emptied):,} lost a value)" if len(one.emptied) else "")
+        for name, one in judged.items()
+    )

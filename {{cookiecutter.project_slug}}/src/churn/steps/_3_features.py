@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 
-import duckdb
 import pandas as pd
 from sovereign_ml.config.connections import FeatureStores
 from sovereign_ml.config.tables import FeatureSettings
-from sovereign_ml.errors import Refused
 from sovereign_ml.features import feast, feast_stores
+from sovereign_ml.features.history import check_populations
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage.artifacts import need, summarise, writing
 
@@ -23,15 +21,17 @@ def features(valid: Path, output: Path, *, config: FeatureSettings, stores: Feat
     """Write ``snapshots.parquet``, ``training.parquet`` and both stores of Feast.
 
     Snapshots hold the labelled cut-offs and the current day, the training set the labelled ones.
-    Raises Refused if nobody bought in the population window, or if all or none of them churned.
+    Raises Refused if the history is too short, if all or none of the customers of a cut-off
+    churned, or if its share of churners is far from that of the other cut-offs.
     """
     need(valid, "validate")
     connection = sql.load(valid)
     labelled, current = sql.cutoffs(sql.last_event(connection), config)
     sql.compute(connection, [*labelled, current], config)
     sql.label(connection, config.horizon_days)
-    for cutoff in labelled:
-        _check_population(connection, cutoff)
+    history = sql.last_event(connection) - sql.first_event(connection)
+    populations = sql.populations(connection, labelled)
+    check_populations(populations, history.days, config)
     with writing(output) as folder:
         ordered = "FROM snapshots ORDER BY event_timestamp, customer_id"
         db.write_parquet(connection, ordered, folder / feast.SNAPSHOTS)
@@ -50,8 +50,10 @@ def features(valid: Path, output: Path, *, config: FeatureSettings, stores: Feat
             rows_in=db.count(connection, "lines"),
             rows_out=len(training),
             headline=f"{len(FEATURES)} features, {len(labelled)} cut-offs to "
-            f"{labelled[-1]:%Y-%m-%d}, {now:,} customers now",
+            f"{labelled[-1]:%Y-%m-%d} with "
+            f"{', '.join(str(population) for population in populations)}; {now:,} customers now",
             cutoffs=[f"{cutoff:%Y-%m-%d}" for cutoff in labelled],
+            populations=[population.facts() for population in populations],
             current=f"{current:%Y-%m-%d}",
             customers_now=now,
         )
@@ -64,21 +66,3 @@ def _write_training_set(joined: pd.DataFrame, path: Path) -> None:
     rows["event_timestamp"] = rows["event_timestamp"].dt.as_unit("us")
     names = [feature.name for feature in FEATURES]
     rows[["customer_id", "event_timestamp", TARGET, *names]].to_parquet(path, index=False)
-
-
-def _check_population(connection: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
-    """Raise Refused where a cut-off has no customer, or customers of one label only."""
-    at = f"event_timestamp = TIMESTAMP '{cutoff}'"
-    customers = db.count(connection, "labels", at)
-    churned = db.count(connection, "labels", f"{at} AND churned = 1")
-    if customers == 0:
-        raise Refused(
-            f"Nobody bought in the days before the cut-off {cutoff:%Y-%m-%d}: the data is shorter "
-            "than [features] cutoffs x every_days + horizon_days. Lower cutoffs, or give more "
-            "history."
-        )
-    if churned in (0, customers):
-        raise Refused(
-            f"The label has one class at {cutoff:%Y-%m-%d}: {churned:,} of {customers:,} customers "
-            "made no purchase in the horizon. Change [features] horizon_days, or check the dates."
-        )

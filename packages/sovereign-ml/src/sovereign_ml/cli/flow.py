@@ -112,7 +112,8 @@ def run(
     source.refresh(settings)
     start = time.time()
     dvc.reproduce(settings.root)
-    forget_refusal(settings.path("valid"))
+    for noun in ("raw", "valid"):
+        forget_refusal(settings.path(noun))
     console.table(settings, load_project(settings.root).steps, start)
 
 

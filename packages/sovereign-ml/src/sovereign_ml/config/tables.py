@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from sovereign_ml.errors import Misuse
 
 __all__ = [
     "CardSettings",
+    "CheckSettings",
     "Columns",
     "Count",
     "CustomerColumns",
@@ -92,8 +94,8 @@ OneCharacter = Annotated[str, Field(max_length=1, pattern=r"^[^\r\n\x00]?$")]
 
 
 NOBODY = (
-    *("null", "(null)", "na", "n/a", "n.a.", "#n/a", "nan", "<na>", "none", "nil", "undefined"),
-    *("\\N", "-", "0", "guest"),
+    *("null", "(null)", "na", "n/a", "n.a.", "#n/a", "nan", "nat", "<na>", "none", "nil"),
+    *("undefined", "\\N", "-", "--", "?", "0", "guest", "gast", "anonymous"),
 )
 """Words that shops write where no customer is known, in any case; 0 and guest are orders without an account."""
 
@@ -144,6 +146,32 @@ class ShopSettings(ConfigTable):
     seed: int
 
 
+class CheckSettings(ConfigTable):
+    """What step 1 takes as plausible; policy of the project. Shares are of the rows read or kept."""
+
+    max_unusable_share: Share = 0.02
+    max_share_of_reason: dict[
+        Literal[
+            "no_customer_id",
+            "unreadable_filter",
+            "unreadable_customer_id",
+            "unreadable_category",
+            "unreadable_time",
+            "unreadable_amount",
+            "in_future",
+        ],
+        Share,
+    ] = Field(default={})
+    min_matched_customers: Share = 0.5
+    max_similar_ids: Annotated[int, Field(ge=0)] = 0
+    max_unmet_objectors: Annotated[int, Field(ge=0)] = 9
+    max_negative_share: Share = 0.33
+    max_one_customer_share: Share = 0.01
+    max_below_a_cent_share: Share = 0.02
+    max_parts_of_a_cent_share: Share = 0.33
+    min_recent_volume: Share = 0.3
+
+
 class DataSettings(ConfigTable):
     """Step 1."""
 
@@ -153,6 +181,7 @@ class DataSettings(ConfigTable):
         "", "consent", "contract", "legal_obligation", "legitimate_interests", "public_task"
     ]
     timezone: str
+    as_of: date | Literal[""] = ""
     where: str = ""
     duplicates: Literal["set_aside", "keep"] = "set_aside"
     reader: ReaderSettings = ReaderSettings()
@@ -160,6 +189,7 @@ class DataSettings(ConfigTable):
     rates: dict[str, Annotated[float, Field(gt=0)]]
     customer_columns: CustomerColumns
     synthetic: ShopSettings
+    checks: CheckSettings = CheckSettings()
 
     @property
     def asks_consent(self) -> bool:
@@ -181,6 +211,7 @@ class FeatureSettings(ConfigTable):
     horizon_days: Count
     active_within_days: Count
     lookback_days: Count
+    max_base_rate_gap: Share = 0.12
 
     @model_validator(mode="after")
     def _labels_end_before_the_next_cutoff(self) -> FeatureSettings:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     import great_expectations as gx
     import pandas as pd
 
-__all__ = ["Check", "broken_rows", "run"]
+__all__ = ["Check", "JudgedTable", "broken_rows", "judge", "run"]
 
 ROW = "row_"
 
@@ -58,7 +60,7 @@ def run(
     return [_check(entry) for entry in result.results]
 
 
-def broken_rows(table: pd.DataFrame, checks: list[Check]) -> pd.DataFrame:
+def broken_rows(table: pd.DataFrame, checks: Sequence[Check]) -> pd.DataFrame:
     """Return the rows that broke an expectation, with the first one they broke in ``expectation``."""
     reason: dict[int, str] = {}
     for check in checks:
@@ -68,6 +70,65 @@ def broken_rows(table: pd.DataFrame, checks: list[Check]) -> pd.DataFrame:
     rejected = table.iloc[positions].copy()
     rejected["expectation"] = [reason[row] for row in positions]
     return rejected
+
+
+@dataclass(frozen=True)
+class JudgedTable:
+    """A table after its checks: valid rows, rejected rows, and rows that lost a value but stay.
+
+    ``unmet`` are expectations that failed without naming a row.
+    """
+
+    rows: int
+    valid: pd.DataFrame
+    rejected: pd.DataFrame
+    emptied: pd.DataFrame
+    unmet: tuple[str, ...]
+
+    @property
+    def broken(self) -> dict[str, int]:
+        """Return how many rows broke each rule first, by the rule and its column."""
+        rules = [*self.rejected["expectation"], *self.emptied["expectation"]]
+        return dict(sorted(Counter(map(str, rules)).items()))
+
+    @property
+    def share(self) -> float:
+        """Return the share of rows that are rejected or lost a value."""
+        return sum(self.broken.values()) / max(1, self.rows)
+
+    def problem(self, name: str, limit: float) -> str:
+        """Return why the table ``name`` cannot be used, with its rules and counts; empty if it can."""
+        if self.share <= limit and not self.unmet:
+            return ""
+        rules = [f"{rule} by {count:,}" for rule, count in self.broken.items()]
+        rules += [f"{rule} by the whole table" for rule in self.unmet]
+        return (
+            f"{sum(self.broken.values()):,} of {self.rows:,} {name} ({self.share:.2%}) break the "
+            f"contract: {', '.join(rules)}"
+        )
+
+
+def judge(table: pd.DataFrame, checks: Sequence[Check], columns: Sequence[Column]) -> JudgedTable:
+    """Return the valid and the rejected rows of ``table``.
+
+    A broken value of a protected column that may be empty is emptied: the person stays, with all
+    other groups, because these columns are read for the fairness test only.
+    """
+    spared = {c.name for c in columns if c.role == "protected" and c.nullable}
+    rejected = broken_rows(table, [check for check in checks if check.column not in spared])
+    of_values = [check for check in checks if check.column in spared]
+    emptied = broken_rows(table, of_values)
+    valid = table.copy()
+    for check in of_values:
+        rows = valid.index.isin(table.index[list(check.rows)])
+        valid[check.column] = valid[check.column].mask(rows)
+    return JudgedTable(
+        rows=len(table),
+        valid=valid.drop(index=rejected.index),
+        rejected=rejected,
+        emptied=emptied.drop(index=rejected.index, errors="ignore"),
+        unmet=tuple(check.name for check in checks if check.failed and not check.rows),
+    )
 
 
 def _prepared(table: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.config.connections import DataVersions, LogLocation, SuppressionFiles
+from sovereign_ml.config.tables import DataSettings, FeatureSettings
 from sovereign_ml.errors import Refused
+from sovereign_ml.pipeline.input_checks import plausibility, unusable
+from sovereign_ml.pipeline.input_checks.matching import CustomerMatch, match_customers
 from sovereign_ml.privacy import corrections, objections, suppression
 from sovereign_ml.pseudonyms import pseudonyms
 from sovereign_ml.storage import duckdb as db
+from sovereign_ml.storage.artifacts import writing
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,9 +27,10 @@ REASONS = {
     "unreadable_filter": "unusable = 'unreadable_filter'",
     "unreadable_customer_id": "unusable = 'unreadable_customer_id'",
     "unreadable_category": "unusable = 'unreadable_category'",
-    "no_customer_id": "customer_id IS NULL OR trim(customer_id) = ''",
+    "no_customer_id": "customer_id IS NULL",
     "unreadable_time": "event_time IS NULL",
     "unreadable_amount": "amount_eur IS NULL",
+    "in_future": "in_future",
     "expired": "expired",
     "erased": "erased",
     "objected": "objected",
@@ -86,10 +92,11 @@ class InputTables:
         connection: duckdb.DuckDBPyConnection,
         pinned: dict[str, Any],
         gates: Gates,
+        config: DataSettings,
         notes: tuple[str, ...] = (),
     ) -> None:
         self._connection, self._pinned, self._gates = connection, pinned, gates
-        self._notes = notes
+        self._config, self._notes = config, notes
 
     @property
     def kind(self) -> str:
@@ -107,6 +114,15 @@ class InputTables:
             folder,
         )
 
+    def match_customers(self) -> CustomerMatch | None:
+        """Compare the people of the customers table with the buyers; None without such a table.
+
+        Called after :meth:`correct` and before others than the table's own people are marked.
+        """
+        if not self._config.customers:
+            return None
+        return match_customers(self._connection)
+
     def mark_erased_and_expired(self) -> None:
         """Mark erased people (Art. 17) and purchases past their retention period (Art. 5(1)(e))."""
         suppression.mark(self._connection, self._gates.suppression)
@@ -121,27 +137,85 @@ class InputTables:
         )
 
     def set_aside(self) -> Counts:
-        """Decide about every row, and give a pseudonym to everyone who stays. Raises Refused if no row is left."""
-        counts = _set_aside(self._connection, consent_needed=self._gates.asks_consent)
+        """Decide about every row, and give a pseudonym to everyone who stays."""
+        counts = _set_aside(
+            self._connection,
+            self._after_the_end(),
+            consent_needed=self._gates.asks_consent,
+        )
         _names(self._connection, self._gates.keys()[0])
         return replace(counts, notes=self._notes)
 
+    def check(
+        self, counts: Counts, match: CustomerMatch | None, windows: FeatureSettings, refused: Path
+    ) -> str:
+        """Return the headline of the step where the input looks right.
+
+        Raises Refused with everything that does not; the values that cannot be used are then in the
+        folder ``refused``.
+        """
+        config, connection = self._config.checks, self._connection
+        values = unusable.values(connection)
+        problems = [
+            *plausibility.too_many_unusable(counts.read, counts.set_aside, values, config),
+            *(match.problems(config) if match else []),
+        ]
+        if counts.kept:
+            problems += plausibility.signs_of_a_fault(connection, config)
+        else:
+            found = {name: n for name, n in counts.set_aside.items() if n}
+            problems.append(
+                f"No transaction is left: all {counts.read:,} rows were set aside ({found})"
+            )
+        if problems:
+            where = ""
+            if values:
+                with writing(refused) as folder:
+                    unusable.write_values(values, folder)
+                where = f" Values that cannot be used are in {refused.name}/{unusable.FILE}."
+            raise Refused(
+                f"{counts.headline}. The input does not look right: {'; '.join(problems)}.{where}"
+            )
+        span = plausibility.history(connection).headline(windows)
+        return "; ".join([counts.headline, *([match.headline] if match else []), span])
+
+    def _after_the_end(self) -> str:
+        """Return SQL that is true for an event later than now, or than the last day that is meant.
+
+        The built-in shop has a last day of its own, so that it works under any clock.
+        """
+        if self.kind == "synthetic":
+            from sovereign_ml.pipeline.demo_shop import LAST_DAY
+
+            return f"event_time >= TIMESTAMPTZ '{LAST_DAY} UTC' + INTERVAL 1 DAY"
+        if self._config.as_of:
+            db.set_zone(self._connection, self._config.timezone)
+            return f"event_time >= CAST(DATE '{self._config.as_of}' + 1 AS TIMESTAMPTZ)"
+        return f"event_time > TIMESTAMPTZ '{datetime.now(UTC).isoformat()}'"
+
     def write(self, folder: Path) -> None:
-        """Write transactions, customers and groups as Parquet, each in a fixed order."""
+        """Write transactions, customers and groups as Parquet, and the values that cannot be used."""
         _write(self._connection, folder)
+        unusable.write_values(unusable.values(self._connection), folder)
 
     def erased_in(self, folder: Path) -> int:
         """Count erased people in what was written: from the output, not from the intent."""
         return _erased_found(self._connection, folder, self._gates.keys()[0])
 
 
-def _set_aside(connection: duckdb.DuckDBPyConnection, *, consent_needed: bool) -> Counts:
+def _set_aside(
+    connection: duckdb.DuckDBPyConnection,
+    after_the_end: str,
+    *,
+    consent_needed: bool,
+) -> Counts:
     """Table ``gated`` with the reason of each row; counts by reason over all rows that were read."""
     reason = " ".join(f"WHEN {condition} THEN '{name}'" for name, condition in REASONS.items())
     connection.execute(
         f"""CREATE TABLE gated AS SELECT *, CASE {reason} END AS reason FROM (
             SELECT mapped.*, coalesce(objected, false) AS objected, coalesce(erased, false) AS erased,
-            {"coalesce(consent, false)" if consent_needed else "true"} AS consented
+            {"coalesce(consent, false)" if consent_needed else "true"} AS consented,
+            {after_the_end} AS in_future
             FROM mapped LEFT JOIN people USING (customer_id))"""  # noqa: S608
     )
     rows = connection.execute(
@@ -149,10 +223,6 @@ def _set_aside(connection: duckdb.DuckDBPyConnection, *, consent_needed: bool) -
     ).fetchall()
     found = {str(name): int(n) for name, n, _ in rows}
     duplicates = sum(int(extra) for _, _, extra in rows)
-    if not found.get("kept"):
-        raise Refused(
-            f"No transaction is left: all {sum(found.values()) + duplicates:,} rows were set aside ({found})."
-        )
     by_reason = {name: found.get(name, 0) for name in REASONS}
     return Counts(
         read=sum(found.values()) + duplicates, set_aside={"duplicate": duplicates, **by_reason}

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.config.tables import CustomerColumns, DataSettings
 from sovereign_ml.errors import Misuse
+from sovereign_ml.pipeline.input_checks.customer_ids import named_id
+from sovereign_ml.pipeline.input_checks.unusable import seen_columns
 from sovereign_ml.pipeline.input_tables import Gates, InputTables
 from sovereign_ml.pipeline.source import SYNTHETIC, InputFiles
 from sovereign_ml.privacy import suppression
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage import instants
 from sovereign_ml.storage.artifacts import read_json
-from sovereign_ml.storage.expressions import Expressions, customer_id, number
+from sovereign_ml.storage.expressions import Expressions, number
 
 if TYPE_CHECKING:
     import duckdb
@@ -51,7 +53,7 @@ class Intake:
         notes = _load(connection, pinned, self.files)
         _customers(connection, self.files.config)
         _transactions(connection, self.files.config)
-        return InputTables(connection, pinned, self.gates, notes)
+        return InputTables(connection, pinned, self.gates, self.files.config, notes)
 
 
 def _load(
@@ -112,7 +114,7 @@ def _customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> N
     rows = read.layered("source_customers", list(mapping), guarded=False)
     db.run_mapped(
         connection,
-        f"""CREATE TABLE people AS SELECT {customer_id(e["customer_id"], config.reader.null_words)} AS customer_id,
+        f"""CREATE TABLE people AS SELECT {named_id(e["customer_id"], config.reader.null_words)} AS customer_id,
             bool_and({consent}) AS consent,
             min(TRY_CAST({e["objected_at"]} AS TIMESTAMPTZ)) AS objected_at,
             min(TRY_CAST({e["birth_year"]} AS INTEGER)) AS birth_year,
@@ -137,18 +139,21 @@ def _transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings) -
         f"WHEN {db.literal(code)} THEN {rate!r}" for code, rate in config.rates.items()
     )
     rate = f"CASE CAST({read.value('currency')} AS VARCHAR) {codes} END"
-    amount = read.value("amount_eur")
+    time, amount = f"TRY_CAST({read.value('event_time')} AS TIMESTAMPTZ)", read.value("amount_eur")
     text = read.result_type("amount_eur") == "VARCHAR"
     amount = number(amount, config.reader.decimal) if text else f"TRY_CAST({amount} AS DOUBLE)"
+    id_ = named_id(read.value("customer_id"), config.reader.null_words)
+    seen = seen_columns(list(read.columns), mapping, time, amount, id_)
     db.run_mapped(
         connection,
         f"""CREATE TABLE mapped AS SELECT {copies} AS copies_,
-            {customer_id(read.value("customer_id"), config.reader.null_words)} AS customer_id,
-            TRY_CAST({read.value("event_time")} AS TIMESTAMPTZ) AS event_time,
+            {id_} AS customer_id,
+            {time} AS event_time,
             TRY_CAST({amount} * {rate if "currency" in mapping else "1"} AS DECIMAL(18, 2)) AS amount_eur,
             CAST({read.value("category")} AS VARCHAR) AS category,
             CASE WHEN {fate} IS NOT NULL THEN {fate} WHEN {read.failed("customer_id")} THEN 'unreadable_customer_id'
-                WHEN {read.failed("category")} THEN 'unreadable_category' END AS unusable
+                WHEN {read.failed("category")} THEN 'unreadable_category' END AS unusable,
+            {seen}
         FROM {rows}""",  # noqa: S608
         "data.columns",
     )

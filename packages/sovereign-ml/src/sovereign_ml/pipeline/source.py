@@ -16,6 +16,7 @@ from sovereign_ml.config.profiles import SCHEME
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.config.tables import DataSettings, Files
 from sovereign_ml.errors import Misuse
+from sovereign_ml.pipeline.input_checks.customer_ids import named_id
 from sovereign_ml.privacy import corrections, objections, suppression
 from sovereign_ml.storage import s3
 from sovereign_ml.storage.artifacts import read_json, write_json
@@ -103,7 +104,6 @@ class InputFiles:
         Raises Misuse if it is not on this machine.
         """
         from sovereign_ml.storage import duckdb as db
-        from sovereign_ml.storage.expressions import customer_id
 
         if not self.present(path):
             raise Misuse(
@@ -113,7 +113,7 @@ class InputFiles:
         connection = db.connect()
         with self.local_copies([path]) as files:
             db.load_files(connection, "source", files, self.config.reader)
-        id_ = customer_id(f"TRY({expression})", self.config.reader.null_words)
+        id_ = named_id(f"TRY({expression})", self.config.reader.null_words)
         rows = connection.execute(
             f"SELECT {id_}, count(*) FROM source GROUP BY 1"  # noqa: S608
         ).fetchall()

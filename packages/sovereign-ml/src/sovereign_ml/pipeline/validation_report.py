@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sovereign_ml.pipeline.great_expectations import Check
+from sovereign_ml.pipeline.great_expectations import Check, JudgedTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,20 +22,21 @@ SAMPLE = 20
 def report(
     title: str,
     checks: Mapping[str, list[Check]],
-    tables: Mapping[str, pd.DataFrame],
-    rejected: Mapping[str, pd.DataFrame],
+    judged: Mapping[str, JudgedTable],
     *,
     limit: float,
     refused: bool,
 ) -> str:
-    """Return the page for the checks of each table and its rejected rows; ``limit`` is the allowed share."""
+    """Return the page for the checks of each table and what broke them; ``limit`` is the allowed share."""
+    import pandas as pd
     from jinja2 import Environment
 
     folder = files("sovereign_ml.pipeline").joinpath("templates")
     template = folder.joinpath("validation.html.j2").read_text(encoding="utf-8")
+    broken = {name: pd.concat([one.rejected, one.emptied]) for name, one in judged.items()}
     shown = {
         name: [
-            {"check": check, "values": _values(rejected[name], check) if check.failed else []}
+            {"check": check, "values": _values(broken[name], check) if check.failed else []}
             for check in sorted(table_checks, key=_failed_first)
         ]
         for name, table_checks in checks.items()
@@ -44,8 +45,7 @@ def report(
     return page.render(
         title=title,
         tables=shown,
-        rows={name: len(table) for name, table in tables.items()},
-        rejected={name: len(table) for name, table in rejected.items()},
+        judged=judged,
         limit=limit,
         refused=refused,
     )
@@ -68,9 +68,9 @@ def _failed_first(check: Check) -> tuple[bool, str]:
     return (check.failed == 0, check.column)
 
 
-def _values(rejected: pd.DataFrame, check: Check) -> list[str]:
+def _values(broken: pd.DataFrame, check: Check) -> list[str]:
     """Return distinct values that broke the check, never the customer they belong to."""
     if check.column == "customer_id":
         return []
-    rows = rejected[rejected["expectation"] == check.name]
+    rows = broken[broken["expectation"] == check.name]
     return [str(value) for value in rows[check.column].drop_duplicates().head(SAMPLE)]

@@ -39,12 +39,6 @@ def is_word(value: str, words: Sequence[str]) -> str:
     return f"lower(trim({value})) IN ({listed})"
 
 
-def customer_id(value: str, words: Sequence[str]) -> str:
-    """Return SQL for the customer id in ``value``: text without outer spaces, null for nobody."""
-    text = f"trim(CAST({value} AS VARCHAR))"
-    return f"CASE WHEN NOT {is_word(text, words)} THEN {text} END"
-
-
 def is_number(sql_type: str) -> bool:
     """Return whether ``sql_type`` is a number."""
     return any(word in sql_type for word in NUMERIC) and "INTERVAL" not in sql_type

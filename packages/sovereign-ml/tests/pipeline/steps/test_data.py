@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -11,13 +13,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from own_files import PEOPLE, TABLES, Row, Shop, line, named, person
+from own_files import PEOPLE, TABLES, Row, Shop, as_csv, line, named, person
 from small_project import churn, configure, load, make_project, step
-from sovereign_ml.errors import Misuse
+from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.pipeline.demo_shop import make
 from sovereign_ml.storage.artifacts import read_json
 
 New = Callable[..., Path]
+MAPPINGS = ("columns", "customer_columns")
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +205,111 @@ def test_ids_keep_their_zeros_under_a_column_name_that_must_be_quoted(
 def test_spaces_around_an_id_do_not_make_another_person(shop: Callable[..., Shop]) -> None:
     done = shop([line(" A "), line("A", order_line=2)], [person("A ")]).read()
     assert set(done.table("transactions")["customer_id"]) == set(named("A"))
+
+
+OBJECTORS = {"data.customer_columns.consent": "", "data.lawful_basis": "contract"}
+
+
+def test_an_objection_holds_where_a_tool_made_the_ids_floats(shop: Callable[..., Shop]) -> None:
+    people = [person("101", objected_at="2026-01-01"), person("102"), person("103", consent=False)]
+    done = shop([line()], people)
+    ids = [101.0, 102.0, None, 103.0]
+    rows = [line(ids[i % 4], order_line=i) for i in range(8)]
+    pd.DataFrame(rows).to_parquet(done.root / "lines.parquet")
+    configure(done.root, {**OBJECTORS, "data.transactions": "lines.parquet"})
+    found = done.read().summary
+    assert set(done.table("transactions")["customer_id"]) == set(named("102", "103"))
+    assert (found["set_aside"]["objected"], found["set_aside"]["no_customer_id"]) == (2, 2)
+    met = {name: found["customers_met"][name] for name in ("customers", "customers_met", "buyers")}
+    assert met == {"customers": 3, "customers_met": 3, "buyers": 3}
+    assert "3 of 3 customers met among 3 buyers (objected 1 of 1)" in found["headline"]
+
+
+def test_an_objector_whose_id_is_written_otherwise_stops_the_step(
+    shop: Callable[..., Shop],
+) -> None:
+    rows = [line(f"P{i}@x.eu", order_line=i) for i in range(9)]
+    people = [person(f"P{i}@x.eu") for i in range(8)]
+    done = shop(rows, [*people, person("p8@X.eu", objected_at="2026-01-01")])
+    configure(done.root, OBJECTORS)
+    with pytest.raises(Refused, match=r"1 customers .* differ from buyers .* only in case") as stop:
+        done.read()
+    assert stop.value.exit_code == 1
+    assert not re.search(r"(?i)p[0-9]@x", str(stop.value))
+    lower = {f"data.{table}.customer_id": "lower(customer_id)" for table in MAPPINGS}
+    configure(done.root, lower)
+    assert done.read().summary["set_aside"]["objected"] == 1
+
+
+def test_what_does_not_look_right_is_refused_in_one_line_and_may_be_looked_at(
+    shop: Callable[..., Shop],
+) -> None:
+    rows = [line(f"C{i % 9}", order_line=i) for i in range(60)]
+    done = shop(rows).read()
+    before = done.everything_written
+    configure(done.root, {"data.checks.max_unusable_share": 0.02})
+    spoilt = [{**row, "amount": f"({i}.50)"} for i, row in enumerate(rows[:4])]
+    (done.root / "lines.csv").write_text(
+        as_csv([*spoilt, {**rows[4], "ordered_at": "C5"}, line(None), *rows[6:]])
+    )
+    with pytest.raises(Refused) as stop:
+        done.read()
+    said = str(stop.value)
+    assert "\n" not in said
+    assert "6 of 60 rows (10.00%) cannot be used, [data.checks] max_unusable_share" in said
+    assert "4 unreadable amount, for example '(0.50)', '(1.50)', '(2.50)'" in said
+    assert done.everything_written == before
+    refused = done.root / "data/1_raw_refused"
+    assert (refused / "set_aside.csv").read_text().splitlines() == [
+        "reason,value,rows",
+        "no_customer_id,,1",
+        *(f"unreadable_amount,({i}.50),1" for i in range(4)),
+        "unreadable_time,a9,1",
+    ]
+    configure(done.root, {"data.checks.max_unusable_share": 0.1})
+    done.read()
+    assert not refused.exists()
+    assert (done.root / "data/1_raw/set_aside.csv").read_text().count("\n") == 7
+
+
+def test_an_event_in_the_future_is_set_aside_and_moves_nothing(shop: Callable[..., Shop]) -> None:
+    done = shop([line(), line(order_line=2, ordered_at="2068-01-05 10:00:00")]).read()
+    assert done.summary["set_aside"]["in_future"] == 1
+    assert done.times == [datetime(2026, 1, 15, 10, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize(("last_day", "kept"), [("2026-01-14", 0), ("2026-01-15", 1), ("", 2)])
+def test_the_last_day_of_the_data_may_be_named_and_ends_in_its_zone(
+    shop: Callable[..., Shop], last_day: str, kept: int
+) -> None:
+    done = shop(
+        [
+            line(ordered_at="2026-01-15 23:59:59"),
+            line(order_line=2, ordered_at="2026-01-16 00:00:00"),
+        ]
+    )
+    configure(done.root, {"data.as_of": last_day, "data.timezone": "Europe/Berlin"})
+    if not kept:
+        with pytest.raises(Refused, match=r"No transaction is left: all 2 rows .*'in_future': 2"):
+            done.read()
+        return
+    assert done.read().summary["rows_out"] == kept
+
+
+def test_words_for_nobody_are_no_customer(shop: Callable[..., Shop]) -> None:
+    words = ["NULL", "nan", "N/A", "None", "-", "guest", "\\N", "#N/A"]
+    rows = [line(word, order_line=i) for i, word in enumerate([*words, "A", "Nanny"])]
+    done = shop(rows).read()
+    assert done.summary["set_aside"]["no_customer_id"] == len(words)
+    assert set(done.table("transactions")["customer_id"]) == set(named("A", "Nanny"))
+
+
+def test_the_people_of_the_shop_are_met_among_its_buyers(raw: Path) -> None:
+    found = read_json(raw / "summary.json")
+    met = found["customers_met"]
+    assert met["customers_met"] == met["customers"] == met["buyers"] == 1500
+    assert met["objected_met"] == met["objected"] > 20
+    assert f"objected {met['objected']} of {met['objected']}" in found["headline"]
 
 
 def test_without_customers_the_basis_must_be_named(shop: Callable[..., Shop]) -> None:

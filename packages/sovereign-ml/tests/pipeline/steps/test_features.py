@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,9 +20,16 @@ from churn import features as snapshots
 from churn.contract import FEATURES, TARGET
 from small_project import step
 from sovereign_ml.config.settings import Settings
+from sovereign_ml.config.tables import FeatureSettings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.features import feast
-from sovereign_ml.storage.artifacts import summarise
+from sovereign_ml.features.history import (
+    Population,
+    check_populations,
+    days_needed,
+    settings_that_fit,
+)
+from sovereign_ml.storage.artifacts import read_json, summarise
 
 CUT = datetime(2026, 6, 1)
 Line = tuple[str, datetime, float, str | None]
@@ -312,6 +320,80 @@ def test_the_snapshots_are_the_same_bytes_on_every_run(
         assert (tmp_path / "again" / name).read_bytes() == (features / name).read_bytes(), name
 
 
+def test_base_rate_and_people_of_each_cut_off_are_said(
+    features: Path, training: pd.DataFrame
+) -> None:
+    found = read_json(features / "summary.json")
+    by_cutoff = training.reset_index().groupby("event_timestamp")[TARGET].agg(["size", "mean"])
+    assert found["populations"] == [
+        {"cutoff": f"{cut:%Y-%m-%d}", "customers": int(n), "base_rate": round(rate, 4)}
+        for cut, n, rate in by_cutoff.itertuples()
+    ]
+    first = by_cutoff.iloc[0]
+    assert f"{first['mean']:.0%} of {int(first['size']):,}" in found["headline"]
+
+
+def rates(*shares: float, customers: int = 1000) -> list[Population]:
+    cuts = [CUT + timedelta(days=30 * i) for i in range(len(shares))]
+    return [
+        Population(cut, customers, round(share * customers))
+        for cut, share in zip(cuts, shares, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("populations", "far"),
+    [
+        (rates(0.51, 0.50, 0.46, 0.45), 0),
+        (rates(0.50, 0.47, 0.50, 0.51, 0.52, 0.54, 0.56, 0.56), 0),
+        (rates(0.70, 0.66, 0.70, 0.68, 0.67, 0.64, 0.62, 0.57), 0),
+        (rates(0.3, 0.55, 0.5, customers=9), 0),
+        (rates(0.51, 0.45, 0.44, 0.70, customers=210), 1),
+        (rates(0.51, 0.45, 0.45, 0.95), 1),
+        (rates(0.50, 0.84, 0.50, 0.50), 1),
+        (rates(0.82, 0.15, 0.18, 0.16), 1),
+        (rates(0.50, 0.50, 0.48, 0.10), 1),
+        (rates(0.50, 0.47, 0.62, 0.68, 0.55, 0.54), 1),
+    ],
+    ids=[
+        "made-up shop",
+        "built-in shop",
+        "Online Retail",
+        "few people",
+        "one event 20 days ahead",
+        "one event 29 days ahead",
+        "outage",
+        "monthly bills",
+        "feed that doubled",
+        "outage over two cut-offs",
+    ],
+)
+def test_a_cut_off_far_from_the_others_is_refused(
+    populations: list[Population], far: int, settings: Settings
+) -> None:
+    if not far:
+        check_populations(populations, 400, settings.features)
+        return
+    with pytest.raises(Refused, match=r"share of customers who did not buy again is far") as stop:
+        check_populations(populations, 400, settings.features)
+    assert str(stop.value).count(" of 1,000)") + str(stop.value).count(" of 210)") == far
+    wide = settings.features.model_copy(update={"max_base_rate_gap": 0.7})
+    check_populations(populations, 400, wide)
+
+
+@pytest.mark.parametrize("days", [60, 75, 90, 100, 150, 180])
+def test_the_settings_that_a_short_history_is_told_work(settings: Settings, days: int) -> None:
+    config = settings.features
+    assert days < days_needed(config)
+    told = settings_that_fit(days, config)
+    new = {name: int(n) for name, n in re.findall(r"(\w+_?\w*) = (\d+)", told)}
+    changed = FeatureSettings.model_validate(config.model_dump() | new)
+    last = datetime(2026, 6, 30, 20)
+    labelled, _ = snapshots.cutoffs(last, changed)
+    seen_before = labelled[0] - (last - timedelta(days=days))
+    assert seen_before >= timedelta(days=changed.horizon_days - 1)
+
+
 # What cannot be computed is refused, and the old artifact stays.
 
 
@@ -326,7 +408,8 @@ def everybody_buys_daily() -> list[Line]:
 REFUSED: dict[str, Any] = {
     "short history": (
         short(40),
-        "Nobody bought in the days before the cut-off .*Lower cutoffs, or give more history",
+        "Nobody bought in the 90 days before the cut-off .*: the data has 39 days, 4 cut-offs .*"
+        "ask for 210. Under .features.: set cutoffs = 3, every_days = 6 and horizon_days = 6",
     ),
     "one class": (
         everybody_buys_daily(),

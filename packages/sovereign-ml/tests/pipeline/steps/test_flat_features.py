@@ -26,6 +26,7 @@ LENIENT = {
     "register.max_brier_share": 9.0,
     "register.calibration_slope": [-99.0, 99.0],
     "validate.max_rejected_share": 1.0,
+    "features.max_base_rate_gap": 1.0,
 }
 
 

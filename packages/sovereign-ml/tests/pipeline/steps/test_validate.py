@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from small_project import load, make_project, step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.pipeline.great_expectations import Check, judge
 from sovereign_ml.storage.artifacts import read_json, summarise
 
 Change = dict[str, Any]
@@ -26,12 +28,20 @@ class Raw:
         self.folder.mkdir()
 
     def validate(
-        self, change: Change | None = None, table: str = "transactions"
+        self,
+        change: Change | None = None,
+        table: str = "transactions",
+        rows: Iterable[int] = (3,),
+        more: Change | None = None,
     ) -> dict[str, pd.DataFrame]:
+        """Validate with ``change`` in some rows of ``table``, and ``more`` in all transactions."""
         tables = _tables()
         for column, value in (change or {}).items():
             tables[table][column] = tables[table][column].astype(object)
-            tables[table].at[3, column] = value
+            for row in rows:
+                tables[table].at[row, column] = value
+        for column, value in (more or {}).items():
+            tables["transactions"][column] = value
         for name, frame in tables.items():
             frame.to_parquet(self.folder / f"{name}.parquet", index=False)
         summarise(
@@ -129,8 +139,7 @@ def test_a_value_on_the_edge_of_the_contract_passes(raw_of: Raw, change: Change)
 @pytest.mark.parametrize(
     ("table", "change", "expectation"),
     [
-        ("groups", {"birth_year": 1850}, "expect_column_values_to_be_between(birth_year)"),
-        ("groups", {"country": ""}, "expect_column_values_to_match_regex(country)"),
+        ("groups", {"customer_id": "C1"}, "expect_column_values_to_match_regex(customer_id)"),
         ("customers", {"customer_id": "C1"}, "expect_column_values_to_match_regex(customer_id)"),
     ],
 )
@@ -140,6 +149,69 @@ def test_the_other_tables_have_rules_too(
     tables = raw_of.validate(change, table)
     assert list(tables[f"rejected_{table}"]["expectation"]) == [expectation]
     assert len(tables[table]) == 39
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"birth_year": 80}, "expect_column_values_to_be_between(birth_year)"),
+        ({"birth_year": 1850}, "expect_column_values_to_be_between(birth_year)"),
+        ({"country": ""}, "expect_column_values_to_match_regex(country)"),
+        ({"country": "x" * 65}, "expect_column_values_to_match_regex(country)"),
+    ],
+)
+def test_a_broken_group_is_emptied_and_the_person_keeps_the_other(
+    raw_of: Raw, change: Change, rule: str
+) -> None:
+    tables = raw_of.validate(change, "groups")
+    (broken,) = change
+    (other,) = {"birth_year", "country"} - {broken}
+    assert (len(tables["groups"]), len(tables["rejected_groups"])) == (40, 0)
+    assert list(tables["groups"][broken].isna()) == [row == 3 for row in range(40)]
+    assert tables["groups"][other].notna().all()
+    found = read_json(raw_of.output / "summary.json")
+    assert found["broken"]["groups"] == {rule: 1}
+    assert "0 of 40 groups (1 lost a value); limit 3.00%" in found["headline"]
+    assert str(change[broken]) in raw_of.report
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "said"),
+    [
+        (
+            "groups",
+            {"birth_year": 80},
+            r"40 of 40 groups \(100\.00%\) break the contract: "
+            r"expect_column_values_to_be_between\(birth_year\) by 40",
+        ),
+        (
+            "customers",
+            {"customer_id": "C1"},
+            r"40 of 40 customers .*expect_column_values_to_match_regex\(customer_id\) by 40",
+        ),
+    ],
+)
+def test_each_table_is_held_to_the_limit_and_the_rules_are_named(
+    raw_of: Raw, table: str, columns: Change, said: str
+) -> None:
+    with pytest.raises(Refused, match=said):
+        raw_of.validate(columns, table, rows=range(40))
+    assert not raw_of.output.exists()
+
+
+def test_all_tables_that_break_the_limit_are_in_one_message(raw_of: Raw) -> None:
+    with pytest.raises(Refused, match=r"transactions .* by 40.*; 40 of 40 groups"):
+        raw_of.validate({"birth_year": 80}, "groups", rows=range(40), more={"amount_eur": None})
+
+
+def test_an_expectation_of_a_whole_table_that_fails_is_never_passed_over() -> None:
+    frame = pd.DataFrame({"a": [1, 2]})
+    whole = Check("expect_column_mean_to_be_between", "a", "max 1", failed=1, rows=())
+    judged = judge(frame, [whole], ())
+    assert len(judged.valid) == 2
+    assert judged.problem("transactions", 1.0).endswith(
+        "expect_column_mean_to_be_between(a) by the whole table"
+    )
 
 
 def test_above_the_limit_the_flow_stops_and_the_report_is_kept(raw_of: Raw) -> None:

@@ -24,6 +24,15 @@ NO_PEOPLE = {
     "data.customers": "",
     "data.lawful_basis": "contract",
 }
+# A handful of rows is no plausible shop; the limits have tests of their own.
+NO_LIMITS = {
+    f"data.checks.{name}": value
+    for name, value in {
+        "max_unusable_share": 1.0,
+        "min_matched_customers": 0.0,
+        "max_negative_share": 1.0,
+    }.items()
+}
 
 
 def line(customer: str | None = "A", **more: object) -> Row:
@@ -56,7 +65,7 @@ class Shop:
         self.root, people = root, list(people)
         if not (root / "config.toml").exists():
             make_project(root)
-        configure(root, FILES if people else NO_PEOPLE)
+        configure(root, NO_LIMITS | (FILES if people else NO_PEOPLE))
         (root / "lines.csv").write_text(as_csv(lines))
         if people:
             (root / "people.csv").write_text(as_csv(people))

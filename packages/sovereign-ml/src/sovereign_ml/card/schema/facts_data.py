@@ -96,6 +96,24 @@ class SpecialScan(Group):
     not_measured_because: str = ""
 
 
+class CustomersMet(Group):
+    """People of the customers table who were met among the buyers (GDPR 17, 21); counts are bucketed.
+
+    A share of None means that there is nobody of that kind.
+    """
+
+    customers: str
+    customers_met_share: float | None = None
+    buyers: str
+    buyers_met_share: float | None = None
+    objected: str
+    objected_met_share: float | None = None
+    refused_consent: str
+    refused_consent_met_share: float | None = None
+    erased: str
+    erased_met_share: float | None = None
+
+
 class Quality(Group):
     """Data quality (GDPR 5(1)(d))."""
 
@@ -103,6 +121,7 @@ class Quality(Group):
     newest_event: date | None = fill("Day of the newest row", "GDPR 5(1)(d)")
     duplicates: int = 0
     rejected_share: float = 0.0
+    customers_met: CustomersMet | None = None
 
 
 class Representation(Group):

@@ -60,9 +60,24 @@ def data(
             "newest_event": date.fromisoformat(checked["newest_event"]),
             "duplicates": checked["data"]["set_aside"]["duplicate"],
             "rejected_share": round(1 - checked["rows_out"] / checked["rows_in"], 6),
+            "customers_met": _customers_met(checked["data"].get("customers_met")),
         },
         "subjects": people,
         "subjects_at_least": at_least,
+    }
+
+
+def _customers_met(counts: dict[str, int] | None) -> dict[str, Any] | None:
+    """Return bucketed counts and shares of step 1; None without a customers table."""
+    if counts is None:
+        return None
+    met = {"buyers": "customers_met", "customers": "customers_met"}
+    kinds = ("customers", "buyers", "objected", "refused_consent", "erased")
+    facts: dict[str, Any] = {kind: pii_scan.bucket(counts[kind])[0] for kind in kinds}
+    return facts | {
+        f"{kind}_met_share": round(counts[met.get(kind, f"{kind}_met")] / counts[kind], 3)
+        for kind in kinds
+        if counts[kind]
     }
 
 

@@ -1,0 +1,110 @@
+"""Is there enough history for the cut-offs, and do they look alike? Settings that fit a shorter one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+from sovereign_ml.config.tables import FeatureSettings
+from sovereign_ml.errors import Refused
+
+__all__ = ["Population", "check_populations", "days_needed", "settings_that_fit"]
+
+FEWEST = 3
+"""Cut-offs below which there is nothing to train, tune and test on (``[features] cutoffs``)."""
+
+
+def days_needed(config: FeatureSettings) -> int:
+    """Return the days from the first purchase to the last one that fill every window."""
+    span = config.every_days * (config.cutoffs - 1)
+    return config.active_within_days + span + config.horizon_days
+
+
+def settings_that_fit(days: int, config: FeatureSettings) -> str:
+    """Return what to set in ``[features]`` for a history of ``days``, as words for a message."""
+    for before in (config.active_within_days, config.horizon_days):
+        cutoffs = (days - before - config.horizon_days) // config.every_days + 1
+        if cutoffs >= config.cutoffs:
+            return f"all cut-offs fit; {days_needed(config):,} days fill the oldest one"
+        if cutoffs >= FEWEST:
+            return f"set cutoffs = {cutoffs}, or give {days_needed(config):,} days"
+    # A half of the history for the first cut-off to look back on, the other half for the labels.
+    horizon = days // (2 * FEWEST)
+    if horizon >= 1:
+        return (
+            f"set cutoffs = {FEWEST}, every_days = {horizon} and horizon_days = {horizon}, "
+            f"or give {days_needed(config):,} days"
+        )
+    return f"give {days_needed(config):,} days"
+
+
+@dataclass(frozen=True)
+class Population:
+    """The customers of one labelled cut-off, and how many of them did not buy in the horizon."""
+
+    cutoff: datetime
+    customers: int
+    churned: int
+
+    def __str__(self) -> str:
+        return f"{self.base_rate:.0%} of {self.customers:,}"
+
+    @property
+    def base_rate(self) -> float:
+        """Return the share of churners."""
+        return self.churned / max(1, self.customers)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the figures for the summary."""
+        return {
+            "cutoff": f"{self.cutoff:%Y-%m-%d}",
+            "customers": self.customers,
+            "base_rate": round(self.base_rate, 4),
+        }
+
+
+def check_populations(
+    populations: Sequence[Population], days: int, config: FeatureSettings
+) -> None:
+    """Raise Refused where a cut-off has nobody, one label only, or another base rate than the others.
+
+    ``days`` is the length of the history.
+    """
+    for one in populations:
+        at = f"{one.cutoff:%Y-%m-%d}"
+        if not one.customers:
+            raise Refused(
+                f"Nobody bought in the {config.active_within_days} days before the cut-off {at}: "
+                f"the data has {days:,} days, {config.cutoffs} cut-offs every {config.every_days} "
+                f"days and a horizon of {config.horizon_days} ask for {days_needed(config):,}. "
+                f"Under [features]: {settings_that_fit(days, config)}; or is a date wrong?"
+            )
+        if one.churned in (0, one.customers):
+            raise Refused(
+                f"The label has one class at {at}: {one.churned:,} of {one.customers:,} customers "
+                "made no purchase in the horizon. Change [features] horizon_days, or check the "
+                "dates: does the data stop before its newest event?"
+            )
+    if far := [one for one in populations if _is_far(one, populations, config)]:
+        names = ", ".join(f"{one.cutoff:%Y-%m-%d} ({one})" for one in far)
+        usual = median(one.base_rate for one in populations)
+        raise Refused(
+            f"The share of customers who did not buy again is far from the others at the cut-off "
+            f"{names}; the median is {usual:.0%}, [features] max_base_rate_gap allows a gap of "
+            f"{config.max_base_rate_gap:.0%}. Look for an outage, a feed that lags or a wrong date "
+            "in the days after it. If the shop is like that, raise max_base_rate_gap, or choose "
+            "every_days and horizon_days that fit its rhythm."
+        )
+
+
+def _is_far(one: Population, populations: Sequence[Population], config: FeatureSettings) -> bool:
+    """Tell whether the base rate is away from the others' median, by more than chance explains."""
+    others = [other.base_rate for other in populations if other is not one]
+    if not others:
+        return False
+    chance = 0.5 / math.sqrt(max(1, one.customers))
+    return abs(one.base_rate - median(others)) > config.max_base_rate_gap + chance

@@ -1,0 +1,181 @@
+"""Do the two tables name people the same way? Who is barred in one must be met in the other (GDPR Art. 17, 21)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from sovereign_ml.config.tables import CheckSettings
+from sovereign_ml.pipeline.input_checks.customer_ids import (
+    exponent,
+    folded,
+    shape,
+    without_prefix,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["CustomerMatch", "match_customers"]
+
+
+@dataclass(frozen=True)
+class CustomerMatch:
+    """People of the customers table and of the transactions, and how many of them are in both."""
+
+    customers: int
+    customers_met: int
+    buyers: int
+    objected: int
+    objected_met: int
+    refused_consent: int
+    refused_consent_met: int
+    erased: int
+    erased_met: int
+    similar: int
+    cut_off_digits: int
+    shape_of_customer: str
+    shape_of_buyer: str
+
+    @property
+    def share(self) -> float:
+        """Return the share met, of the customers or of the buyers: the larger one.
+
+        Many customers may not have bought, or many buyers be no customers; rarely both.
+        """
+        return self.customers_met / max(1, min(self.customers, self.buyers))
+
+    @property
+    def headline(self) -> str:
+        """Return the counts in one line."""
+        barred = (
+            ("objected", self.objected_met, self.objected),
+            ("without consent", self.refused_consent_met, self.refused_consent),
+            ("erased", self.erased_met, self.erased),
+        )
+        words = ", ".join(f"{name} {met:,} of {n:,}" for name, met, n in barred if n)
+        return (
+            f"{self.customers_met:,} of {self.customers:,} customers met among "
+            f"{self.buyers:,} buyers" + (f" ({words})" if words else "")
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Return the counts for the summary, without shapes."""
+        return {k: v for k, v in asdict(self).items() if isinstance(v, int)}
+
+    def problems(self, config: CheckSettings) -> list[str]:
+        """Return what speaks against the same spelling of ids in both tables."""
+        return [*self._too_few(config), *self._similar(config), *self._no_objector(config)]
+
+    def _too_few(self, config: CheckSettings) -> list[str]:
+        if not self.customers or not self.buyers:
+            return []
+        if self.customers_met and self.share >= config.min_matched_customers:
+            return []
+        limit = (
+            f"[data.checks] min_matched_customers asks for {config.min_matched_customers:.0%}"
+            if self.customers_met
+            else "without a match no objection, consent or erasure would hold"
+        )
+        return [
+            f"{self.customers_met:,} of {self.customers:,} customers are among the {self.buyers:,} "
+            f"buyers ({self.share:.1%}; {limit}): ids of the customers look like "
+            f"'{self.shape_of_customer}', of the buyers like '{self.shape_of_buyer}' (a is a "
+            "letter, 9 a digit). Let customer_id in [data.columns] and [data.customer_columns] "
+            'give the same id, such as "lower(email)" or "lpad(id, 6, \'0\')"'
+        ]
+
+    def _similar(self, config: CheckSettings) -> list[str]:
+        found = []
+        if self.similar > config.max_similar_ids:
+            found.append(
+                f"{self.similar:,} customers whom no purchase names differ from buyers whom the "
+                "customers table does not name only in case, spaces, signs, leading zeros or a "
+                f"prefix (such as '{self.shape_of_customer}' and '{self.shape_of_buyer}'; "
+                f"[data.checks] max_similar_ids allows {config.max_similar_ids:,}): write both "
+                'customer_id alike, such as "lower(customer_id)", or raise the limit if they are '
+                "different people"
+            )
+        if self.cut_off_digits > config.max_similar_ids:
+            found.append(
+                f"{self.cut_off_digits:,} ids stand in exponent notation such as 1.23E+11, as a "
+                "spreadsheet writes them: their digits are lost. Export the file again with the "
+                "ids as text"
+            )
+        return found
+
+    def _no_objector(self, config: CheckSettings) -> list[str]:
+        barred = self.objected + self.refused_consent
+        others = self.customers - barred - self.erased
+        others_met = self.customers_met - self.erased_met
+        missing = self.objected_met + self.refused_consent_met == 0
+        if missing and barred > config.max_unmet_objectors and others_met * 2 > others:
+            return [
+                f"none of {barred:,} customers who objected or refused consent is among the "
+                f"buyers, but {others_met:,} of {max(others, 0):,} others are: are their ids those "
+                "of another system? If they really bought nothing, raise [data.checks] "
+                f"max_unmet_objectors (now {config.max_unmet_objectors:,})"
+            ]
+        return []
+
+
+def match_customers(connection: duckdb.DuckDBPyConnection) -> CustomerMatch:
+    """Compare ``people`` with the buyers in ``mapped``; called before anybody else is marked."""
+    connection.execute(
+        """CREATE OR REPLACE TABLE buyers AS SELECT DISTINCT customer_id FROM mapped
+        WHERE customer_id IS NOT NULL"""
+    )
+    connection.execute(
+        """CREATE OR REPLACE TABLE known AS SELECT customer_id, objected, erased,
+            NOT coalesce(consent, true) AND NOT objected AND NOT erased AS refused,
+            customer_id IN (SELECT customer_id FROM buyers) AS met
+        FROM people WHERE customer_id IS NOT NULL"""
+    )
+    connection.execute(
+        """CREATE OR REPLACE TABLE strangers AS SELECT customer_id FROM buyers
+        WHERE customer_id NOT IN (SELECT customer_id FROM known)"""
+    )
+    counts = connection.execute(
+        """SELECT count(*) AS customers, count(*) FILTER (met) AS customers_met,
+            (SELECT count(*) FROM buyers) AS buyers,
+            count(*) FILTER (objected) AS objected,
+            count(*) FILTER (objected AND met) AS objected_met,
+            count(*) FILTER (refused) AS refused_consent,
+            count(*) FILTER (refused AND met) AS refused_consent_met,
+            count(*) FILTER (erased) AS erased, count(*) FILTER (erased AND met) AS erased_met
+        FROM known"""
+    )
+    names = [column[0] for column in counts.description or ()]
+    found = dict(zip(names, counts.fetchall()[0], strict=True))
+    shown: dict[str, Any] = {
+        "similar": _number(connection, _SIMILAR),
+        "cut_off_digits": _number(connection, _CUT_OFF),
+        "shape_of_customer": _shape(connection, "SELECT * FROM known WHERE NOT met"),
+        "shape_of_buyer": _shape(connection, "FROM strangers"),
+    }
+    return CustomerMatch(**found, **shown)
+
+
+_SIMILAR = f"""SELECT count(*) FROM known WHERE NOT met AND (
+    {folded("customer_id")} IN (
+        SELECT {folded("customer_id")} AS id FROM strangers WHERE id <> '')
+    OR (objected OR erased OR refused) AND coalesce({without_prefix("customer_id")} IN (
+        SELECT {without_prefix("customer_id")} AS id FROM strangers WHERE id IS NOT NULL), false))"""  # noqa: S608
+# A prefix is looked at for barred people only: number ranges of two systems overlap by chance.
+_CUT_OFF = f"""SELECT count(*) FROM (
+    SELECT customer_id FROM buyers UNION SELECT customer_id FROM known
+) WHERE {exponent("customer_id")}"""  # noqa: S608
+
+
+def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _shape(connection: duckdb.DuckDBPyConnection, people: str) -> str:
+    """Return the most frequent shape of ids among ``people``; empty without any."""
+    row = connection.execute(
+        f"""SELECT {shape("customer_id")} AS shape, count(*) AS n FROM ({people}) GROUP BY 1
+        ORDER BY n DESC, shape LIMIT 1"""  # noqa: S608
+    ).fetchone()
+    return str(row[0]) if row else ""

@@ -1,0 +1,215 @@
+"""Does the input look right? Step 1 asks before it writes: signs of a wrong unit, sign, column, clock or feed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+from typing import TYPE_CHECKING
+
+from sovereign_ml.config.tables import CheckSettings, FeatureSettings
+from sovereign_ml.features.history import days_needed, settings_that_fit
+from sovereign_ml.pipeline.input_checks.customer_ids import shape
+from sovereign_ml.pipeline.input_checks.unusable import UNUSABLE, examples
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["History", "history", "signs_of_a_fault", "too_many_unusable"]
+
+TIMES_THE_MEDIAN = 100
+"""The biggest customer has at least so many times the rows of the median one, if it is a word for nobody."""
+TELLING = ("0", "-1", "1", "unknown", "test", "dummy", "admin", "system")
+TIMES_OF_TELLING = 10
+"""Of these ids a tenth is enough: they are names of customers only where they are as small as the others."""
+WEEK, WEEKS = 7, 8
+"""The last days, and the spans of as many days before them that say what is usual."""
+FEW = 20
+"""Rows of a usual week below which a quiet one says nothing."""
+WHAT_TO_DO = {
+    "no_customer_id": "let customer_id in [data.columns] name whoever bought, such as "
+    '"coalesce(customer_id, lower(email))"',
+    "unreadable_time": "give the format in [data.columns], such as event_time = "
+    "\"strptime(col, '%d.%m.%Y')\"",
+    "unreadable_amount": "turn the notation into a number in [data.columns], such as amount_eur = "
+    "\"replace(replace(col, '.', ''), ',', '.')\"",
+    "in_future": "correct the dates, or set [data] as_of to the last day of the data",
+}
+
+
+@dataclass(frozen=True)
+class History:
+    """The first and the last purchase that is kept."""
+
+    first: datetime
+    last: datetime
+
+    @property
+    def days(self) -> int:
+        """Return the days from the first purchase to the last."""
+        return (self.last - self.first).days
+
+    def headline(self, windows: FeatureSettings) -> str:
+        """Return the span in words, and what to do where it is shorter than the windows ask for."""
+        text = f"history of {self.days:,} days to {self.last:%Y-%m-%d}"
+        needed = days_needed(windows)
+        if self.days >= needed:
+            return text
+        return (
+            f"{text}; {windows.cutoffs} cut-offs every {windows.every_days} days ask for "
+            f"{needed:,}: [features]: {settings_that_fit(self.days, windows)}"
+        )
+
+
+def history(connection: duckdb.DuckDBPyConnection) -> History:
+    """Return the span of the rows that are kept; there is at least one."""
+    times = connection.execute(
+        "SELECT timezone('UTC', min(event_time)), timezone('UTC', max(event_time)) "
+        "FROM gated WHERE reason IS NULL"
+    ).fetchall()
+    return History(*times[0])
+
+
+def too_many_unusable(
+    read: int,
+    set_aside: Mapping[str, int],
+    values: Sequence[tuple[str, str, int]],
+    config: CheckSettings,
+) -> list[str]:
+    """Return a problem where more rows than allowed cannot be used, for one reason or in total.
+
+    A reason with a limit of its own does not count towards the total.
+    """
+    own = config.max_share_of_reason
+    found = [
+        _too_many(read, {reason: set_aside[reason]}, values, limit, f"max_share_of_reason.{reason}")
+        for reason, limit in own.items()
+        if set_aside[reason] > limit * read
+    ]
+    shared = {reason: set_aside[reason] for reason in UNUSABLE if reason not in own}
+    limit = config.max_unusable_share
+    if sum(shared.values()) > limit * read:
+        found.append(_too_many(read, shared, values, limit, "max_unusable_share"))
+    return found
+
+
+def _too_many(
+    read: int,
+    counts: Mapping[str, int],
+    values: Sequence[tuple[str, str, int]],
+    limit: float,
+    setting: str,
+) -> str:
+    total = sum(counts.values())
+    each = {reason: n for reason, n in counts.items() if n}
+    words = "; ".join(_with_examples(reason, n, values) for reason, n in each.items())
+    what_to_do = "; ".join(WHAT_TO_DO[reason] for reason in each)
+    return (
+        f"{total:,} of {read:,} rows ({total / read:.2%}) cannot be used, [data.checks] {setting} "
+        f"allows {limit:.2%}: {words}. To do: {what_to_do}"
+    )
+
+
+def _with_examples(reason: str, count: int, values: Sequence[tuple[str, str, int]]) -> str:
+    shown = examples(values, reason)
+    return f"{count:,} {reason.replace('_', ' ')}" + (f", for example {shown}" if shown else "")
+
+
+def signs_of_a_fault(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[str]:
+    """Return what does not look right in the rows that are kept."""
+    return [
+        *_signs(connection, config),
+        *_biggest_customer(connection, config),
+        *_unit(connection, config),
+        *_recent_volume(connection, config),
+    ]
+
+
+def _signs(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[str]:
+    rows, negative = _counts(connection, "amount_eur < 0")
+    if negative <= config.max_negative_share * rows:
+        return []
+    how_many = "all" if negative == rows else f"{negative:,} of"
+    return [
+        f"{how_many} {rows:,} amounts ({negative / rows:.1%}) are negative, [data.checks] "
+        f"max_negative_share allows {config.max_negative_share:.0%}: a purchase is positive and a "
+        "return negative. Is the sign turned, as in accounts of revenue? Then write amount_eur = "
+        '"-amount"'
+    ]
+
+
+def _biggest_customer(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[str]:
+    row = connection.execute(
+        f"""WITH sizes AS (SELECT customer_id, count(*) AS n FROM gated WHERE reason IS NULL
+            GROUP BY 1)
+        SELECT max(n), median(n), sum(n), {shape("arg_max(customer_id, n)")},
+            list_contains(?, lower(arg_max(customer_id, n))) FROM sizes""",  # noqa: S608
+        [list(TELLING)],
+    ).fetchone()
+    if row is None or row[0] is None:
+        return []
+    most, usual, rows, looks = int(row[0]), float(row[1]), int(row[2]), str(row[3])
+    times = TIMES_OF_TELLING if row[4] else TIMES_THE_MEDIAN
+    if most <= config.max_one_customer_share * rows or most < times * usual:
+        return []
+    return [
+        f"one customer_id (it looks like '{looks}') has {most:,} of {rows:,} rows "
+        f"({most / rows:.1%}; the median customer has {usual:,.0f}), [data.checks] "
+        f"max_one_customer_share allows {config.max_one_customer_share:.1%}. Is it a word for "
+        "nobody, such as guests? Then add it to [data.reader] null_words, or write customer_id = "
+        "\"nullif(customer_id, '…')\""
+    ]
+
+
+def _unit(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[str]:
+    rows, small = _counts(connection, "amount_read <> 0 AND abs(amount_eur) < 0.01")
+    found = []
+    if small > config.max_below_a_cent_share * rows:
+        found.append(
+            f"{small:,} of {rows:,} amounts ({small / rows:.1%}) are less than a cent, [data.checks] "
+            f"max_below_a_cent_share allows {config.max_below_a_cent_share:.0%}: are they in "
+            "another unit, such as thousands? Then multiply in amount_eur, or correct [data.rates]"
+        )
+    rows, parts = _counts(
+        connection, "plain_amount AND abs(amount_read * 100 - round(amount_read * 100)) > 0.05"
+    )
+    if parts > config.max_parts_of_a_cent_share * rows:
+        found.append(
+            f"{parts:,} of {rows:,} amounts ({parts / rows:.1%}) have parts of a cent, [data.checks] "
+            f"max_parts_of_a_cent_share allows {config.max_parts_of_a_cent_share:.0%}: are they "
+            'prices of a piece, or in another unit? If they are right, write amount_eur = "round('
+            'amount, 2)"'
+        )
+    return found
+
+
+def _recent_volume(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[str]:
+    """Compare the last week with the eight before it: a feed that lags leaves a thin end."""
+    rows = connection.execute(
+        f"""SELECT CAST(floor(age / {WEEK}) AS INTEGER) AS week, count(*) FROM (
+            SELECT (epoch(max(event_time) OVER ()) - epoch(event_time)) / 86400 AS age
+            FROM gated WHERE reason IS NULL) GROUP BY week"""  # noqa: S608
+    ).fetchall()
+    counts = {int(week): int(n) for week, n in rows}
+    recent = counts.get(0, 0)
+    usual = median(counts.get(week, 0) for week in range(1, WEEKS + 1))
+    # A short history is compared with nothing: half of the weeks before would be empty.
+    if max(counts, default=0) <= WEEKS or usual < FEW:
+        return []
+    if recent >= config.min_recent_volume * usual:
+        return []
+    return [
+        f"the last {WEEK} days have {recent:,} rows, a usual week has {usual:,.0f} "
+        f"({recent / usual:.0%}; [data.checks] min_recent_volume asks for "
+        f"{config.min_recent_volume:.0%}): does a feed lag, or is a date wrong? Wait for the data, "
+        "correct the date, or set [data] as_of to the last whole day"
+    ]
+
+
+def _counts(connection: duckdb.DuckDBPyConnection, condition: str) -> tuple[int, int]:
+    """Return the kept rows, and those of them for which ``condition`` holds."""
+    row = connection.execute(
+        f"SELECT count(*), count(*) FILTER ({condition}) FROM gated WHERE reason IS NULL"  # noqa: S608
+    ).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)

@@ -1,0 +1,114 @@
+"""Rows that cannot be used, as a person may look at them: the value at fault and how often it stands there.
+
+A value alone belongs to nobody: no id, no other column and no row number is beside it. So nothing here is
+personal data, and erasure and retention have nothing to find.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sovereign_ml.storage import duckdb as db
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["UNUSABLE", "examples", "seen_columns", "values", "write_values"]
+
+UNUSABLE = (
+    "unreadable_filter",
+    "unreadable_customer_id",
+    "unreadable_category",
+    "no_customer_id",
+    "unreadable_time",
+    "unreadable_amount",
+    "in_future",
+)
+"""Reasons for which the file is at fault, and not a decision about a person."""
+FILE = "set_aside.csv"
+MOST = 1000
+"""Different values that are written of each reason: enough to see every pattern."""
+LONGEST = 40
+WORDS = re.compile(
+    r"(?i)[a-z]{1,3}|january|february|march|april|june|july|august|september|october|november"
+    r"|december|(mon|tues|wednes|thurs|fri|satur|sun)day|sept|null|none"
+)
+"""Words that may be shown as they are: parts of a date, a currency, a word for nothing."""
+
+
+def seen_columns(
+    columns: Sequence[str], mapping: Mapping[str, str], event_time: str, amount: str, id_: str
+) -> str:
+    """Return SQL for ``amount_read``, ``plain_amount``, and what stands in the file where nothing was read.
+
+    ``event_time``, ``amount`` and ``id_`` are SQL for the values that were read. What is seen are the
+    source columns that the expression of ``mapping`` names, as text. An amount is plain if it is a
+    column as it stands: what is computed may well have parts of a cent.
+    """
+    plain = mapping["amount_eur"].strip().strip('"').lower() in {name.lower() for name in columns}
+    return (
+        f"{amount} AS amount_read, "
+        f"{plain} AS plain_amount, "
+        f"CASE WHEN {id_} IS NULL THEN {_as_text(columns, mapping['customer_id'])} END AS id_seen, "
+        f"CASE WHEN {event_time} IS NULL "
+        f"THEN {_as_text(columns, mapping['event_time'])} END AS time_seen, "
+        f"CASE WHEN NOT coalesce(isfinite({amount}) AND abs({amount}) < 1e16, false) "
+        f"THEN {_as_text(columns, mapping['amount_eur'])} END AS amount_seen"
+    )
+
+
+def _as_text(columns: Sequence[str], expression: str) -> str:
+    quoted = (name.replace('"', '""') for name in db.mentioned(columns, expression))
+    named = [f"""coalesce(CAST("{name}" AS VARCHAR), '')""" for name in quoted]
+    return f"concat_ws(' | ', {', '.join(named)})" if named else "NULL"
+
+
+def values(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, int]]:
+    """Return reason, value and number of rows, the most frequent value of each reason first."""
+    rows = connection.execute(
+        """SELECT reason, coalesce(CASE reason WHEN 'no_customer_id' THEN id_seen
+            WHEN 'unreadable_time' THEN time_seen WHEN 'unreadable_amount' THEN amount_seen
+            WHEN 'in_future' THEN strftime(event_time, '%Y-%m-%d') END, '') AS value, count(*) AS n,
+            bool_or(trim(coalesce(time_seen, amount_seen, '')) IN (
+                SELECT customer_id FROM mapped WHERE customer_id IS NOT NULL
+                UNION ALL SELECT customer_id FROM people WHERE customer_id IS NOT NULL)) AS is_id
+        FROM gated WHERE list_contains(?, reason) GROUP BY 1, 2
+        QUALIFY row_number() OVER (PARTITION BY reason ORDER BY n DESC, value) <= ?
+        ORDER BY reason, n DESC, value""",
+        [list(UNUSABLE), MOST],
+    ).fetchall()
+    shown: dict[tuple[str, str], int] = {}
+    for reason, value, n, is_id in rows:
+        key = str(reason), _shown(str(value), hide=bool(is_id))
+        shown[key] = shown.get(key, 0) + int(n)
+    return [(reason, value, n) for (reason, value), n in shown.items()]
+
+
+def examples(found: Sequence[tuple[str, str, int]], reason: str, count: int = 3) -> str:
+    """Return up to ``count`` values of a reason for a message; empty without any."""
+    shown = [value for name, value, _ in found if name == reason]
+    return ", ".join(repr(value) for value in list(dict.fromkeys(shown))[:count])
+
+
+def write_values(found: Sequence[tuple[str, str, int]], folder: Path) -> None:
+    """Write ``set_aside.csv``: reason, value, rows."""
+    with (folder / FILE).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("reason", "value", "rows"))
+        writer.writerows(found)
+
+
+def _shown(value: str, *, hide: bool) -> str:
+    """Return the value, or its shape where it may be a name, an address or an id in the wrong column."""
+    text = " ".join(value.split())[:LONGEST]
+    if hide or "@" in text:
+        text = re.sub(r"\d", "9", text)
+    return re.sub(
+        r"[^\W\d_]+",
+        lambda word: word[0] if WORDS.fullmatch(word[0]) and not hide else "a" * len(word[0]),
+        text,
+    )
