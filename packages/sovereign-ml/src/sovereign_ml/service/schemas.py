@@ -60,7 +60,8 @@ class ScoreAnswer(_Answer):
     features_as_of: AsOf
     freshness: Freshness
     score: float | None = Field(
-        description="Probability of no purchase in the next 30 days", examples=[0.74]
+        description="Probability of what the model predicts: the card says what, and over how many days",
+        examples=[0.74],
     )
     band: str | None = Field(examples=["high"])
     reasons: list[str] = Field(
