@@ -40,7 +40,7 @@ SHOP: dict[str, dict[str, Any]] = {
             "birth_year": "birth_year",
             "country": "country",
         },
-        "synthetic": {"customers": 600, "days": 420, "seed": 7},
+        "synthetic": {"customers": 600, "days": 420, "seed": 7, "old_features": True},
     },
     "validate": {"max_rejected_share": 0.05},
     "features": {"cutoffs": 4},

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sovereign_ml.errors import Misuse
 from sovereign_ml.project import Column, Feature
 
 if TYPE_CHECKING:
     from sovereign_ml.decisions.feature_contract import Link
 
-TARGET = "churn_30d"
+TARGET = "churned"
+"""The label. Over how many days it looks is ``[features] horizon_days``, and in no name."""
 WINDOWS = (7, 30, 90, 180)
-"""Days before the cut-off over which purchases are counted and summed."""
+"""Days before the cut-off over which purchases are counted and summed, shortest first.
+
+The one place: columns, features, SQL and slices follow. ``[features] lookback_days`` has to reach
+as far as the longest.
+"""
 PSEUDONYM = r"^[0-9a-f]{32}\Z"
 
 TRANSACTIONS = (
@@ -38,7 +44,16 @@ TABLES = {"transactions": TRANSACTIONS, "customers": CUSTOMERS, "groups": GROUPS
 
 
 def _windowed() -> tuple[Feature, ...]:
-    """Return a count of purchases and a sum of money for each window."""
+    """Return a count of purchases and a sum of money for each window.
+
+    Raises Misuse for windows that are not whole days, each longer than the one before.
+    """
+    whole = all(type(days) is int and days > 0 for days in WINDOWS)
+    if not WINDOWS or not whole or list(WINDOWS) != sorted(set(WINDOWS)):
+        raise Misuse(
+            f"WINDOWS in contract.py is {WINDOWS}: give whole days, shortest first, such as "
+            "(7, 30, 90, 180)."
+        )
     why = "A customer who lapses buys less now than before"
     counts = tuple(
         Feature(
@@ -152,9 +167,10 @@ def links() -> tuple[Link, ...]:
             for name, days in zip(sums, WINDOWS, strict=True)
         ),
     )
+    # One window alone holds no other.
+    nested = (Nested(features=counts), Nested(features=sums)) if len(WINDOWS) > 1 else ()
     return (
-        Nested(features=counts),
-        Nested(features=sums),
+        *nested,
         Since(feature="recency_days", windows=windows),
         Ratio(feature="recency_over_gap", over="recency_days", under="mean_gap_days"),
     )

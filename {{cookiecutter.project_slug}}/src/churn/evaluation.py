@@ -18,10 +18,12 @@ from sovereign_ml.evaluation import drift
 from sovereign_ml.model.scorecard import Floats
 from sovereign_ml.storage.artifacts import read_json
 
-from churn.contract import CATEGORICAL, NUMERIC, TARGET
+from churn.contract import CATEGORICAL, NUMERIC, TARGET, WINDOWS
 
 AGE_BANDS = (0, 30, 45, 60, 200)
-TENURE_BANDS = (0, 30, 90, 180, 366)
+TENURE_BANDS = (0, 30, 90, 180, np.inf)
+COUNTED_DAYS = min(WINDOWS, key=lambda days: abs(days - 90))
+"""The window whose purchases tell rare buyers from frequent ones: of about a quarter."""
 
 
 def protected(
@@ -45,18 +47,23 @@ def protected(
 def behavioural(rows: pd.DataFrame) -> dict[str, pd.Series[Any]]:
     """Return slices that need no group column, aligned with ``rows``: tenure and purchases."""
     purchases = pd.cut(
-        rows["purchase_count_90d"], [-np.inf, 1, 3, np.inf], labels=["1", "2-3", "4 or more"]
+        rows[f"purchase_count_{COUNTED_DAYS}d"],
+        [-np.inf, 1, 3, np.inf],
+        labels=["1", "2-3", "4 or more"],
     )
     slices = {
         "tenure": _band(rows["tenure_days"], TENURE_BANDS, "days"),
-        "purchases_90d": purchases.astype(object),
+        f"purchases_{COUNTED_DAYS}d": purchases.astype(object),
     }
     return {name: values.reset_index(drop=True) for name, values in slices.items()}
 
 
-def _band(values: pd.Series[Any], edges: Sequence[int], unit: str) -> pd.Series[Any]:
+def _band(values: pd.Series[Any], edges: Sequence[float], unit: str) -> pd.Series[Any]:
     """Return the name of the band of each value, such as ``030-045 years``."""
-    labels = [f"{low:03d}-{high:03d} {unit}" for low, high in pairwise(edges)]
+    labels = [
+        f"{low:03d} {unit} or more" if high == np.inf else f"{low:03d}-{high:03d} {unit}"
+        for low, high in pairwise(edges)
+    ]
     bands = pd.cut(values.astype("float64"), list(edges), labels=labels, right=False)
     return bands.astype(object)
 

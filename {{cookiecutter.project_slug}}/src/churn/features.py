@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 from sovereign_ml.config.tables import FeatureSettings
-from sovereign_ml.errors import Refused
+from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.features.history import Population
 from sovereign_ml.storage import duckdb as db
 
@@ -77,8 +77,13 @@ def compute(
 
     Only lines in [cut-off - lookback, cut-off) count. Money is summed as decimals, so that the
     result does not depend on the order in which threads add. A feature is null for a customer for
-    whom it has no meaning.
+    whom it has no meaning. Raises Misuse for a window that is longer than the lookback.
     """
+    if max(WINDOWS) > config.lookback_days:
+        raise Misuse(
+            f"WINDOWS in contract.py reaches back {max(WINDOWS)} days, and [features] "
+            f"lookback_days is {config.lookback_days}: raise it, or take that window out."
+        )
     connection.execute("CREATE OR REPLACE TABLE cuts (cut TIMESTAMP)")
     connection.executemany("INSERT INTO cuts VALUES (?)", [[cut] for cut in cuts])
     connection.execute(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
+from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.model.scorecard import Curve, Floats, Levels, Scorecard
 
 from churn.contract import CATEGORICAL, NUMERIC, TARGET
@@ -41,10 +42,27 @@ def to_scorecard(estimator: Pipeline, frame: pd.DataFrame) -> Scorecard:
 
 
 def _weights(estimator: Pipeline) -> dict[str, Floats]:
-    """Return the coefficients of the regression by block of columns."""
-    blocks = estimator.named_steps["columns"].output_indices_
-    coefficients = estimator.named_steps["regression"].coef_[0]
-    return {name: coefficients[part] for name, part in blocks.items() if part.stop > part.start}
+    """Return the coefficients of the regression by block of columns.
+
+    Raises Misuse for another kind of pipeline, and Refused for a block that has no part here.
+    """
+    try:
+        blocks = estimator.named_steps["columns"].output_indices_
+        coefficients = estimator.named_steps["regression"].coef_[0]
+    except (AttributeError, KeyError):
+        steps = ", ".join(estimator.named_steps)
+        raise Misuse(
+            "A scorecard is made from a pipeline of 'columns' (a ColumnTransformer) and "
+            f"'regression' (with coefficients); this one has {steps}. Another kind of model "
+            "needs a to_scorecard() of its own."
+        ) from None
+    filled = {name: part for name, part in blocks.items() if part.stop > part.start}
+    if unknown := [name for name in filled if name not in (*NUMERIC, *CATEGORICAL, "missing")]:
+        raise Refused(
+            f"Blocks of the pipeline that are in no part of the scorecard: {', '.join(unknown)}. "
+            "Make what they compute a feature in contract.py, or ship them in to_scorecard()."
+        )
+    return {name: coefficients[part] for name, part in filled.items()}
 
 
 def _curve(estimator: Pipeline, name: str, weights: dict[str, Floats]) -> Curve:

@@ -142,7 +142,7 @@ STANDARD_STEPS: tuple[Step, ...] = (
         ("model", "metrics", "card"),
         "bundle",
         "Refuse or register: quality gate, rules, bundle, registry version.",
-        params=("card", "register", "score"),
+        params=("card", "features", "register", "score"),
         reads_project=True,
     ),
     Step(

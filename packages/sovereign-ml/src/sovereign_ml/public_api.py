@@ -34,6 +34,7 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "sovereign_ml.decisions.feature_contract": ("Link", "Nested", "Ratio", "Since", "Window"),
         "sovereign_ml.errors": ("Misuse", "Refused"),
         "sovereign_ml.evaluation.drift": ("compare",),
+        "sovereign_ml.evaluation.fidelity": ("write_model",),
         "sovereign_ml.evaluation.plots": ("draw",),
         "sovereign_ml.evaluation.report": (
             "Procedure",

@@ -21,6 +21,7 @@ GOOD: Mapping[str, Any] = {
         "calibration_slope": {"value": 1.0},
     },
     "baselines": {"constant_rate": {"brier": 0.24}},
+    "explanations": {"fidelity": 1e-12},
     "fairness": [{"group": "country", "metric": "tpr_difference", "value": 0.1}],
 }
 
@@ -29,6 +30,8 @@ def figures(name: str, value: float) -> dict[str, Any]:
     changed = copy.deepcopy(dict(GOOD))
     if name == "gap":
         changed["fairness"][0]["value"] = value
+    elif name == "fidelity":
+        changed["explanations"]["fidelity"] = value
     else:
         changed["model"][name]["value"] = value
     return changed
@@ -61,6 +64,8 @@ def test_good_figures_pass() -> None:
             float("nan"),
             "tpr_difference between the groups of country is nan, above max_fairness_gap 0.25",
         ),
+        ("fidelity", 2e-9, "the scorecard differs from the fitted model by 2e-09 in probability"),
+        ("fidelity", float("nan"), "the scorecard differs from the fitted model by nan"),
     ],
 )
 def test_each_figure_beyond_its_limit_is_a_reason(name: str, value: float, said: str) -> None:
@@ -70,7 +75,8 @@ def test_each_figure_beyond_its_limit_is_a_reason(name: str, value: float, said:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("roc_auc", 0.65), ("calibration_slope", 0.7), ("gap", 0.25)]
+    ("name", "value"),
+    [("roc_auc", 0.65), ("calibration_slope", 0.7), ("gap", 0.25), ("fidelity", 1e-9)],
 )
 def test_a_figure_on_its_limit_passes(name: str, value: float) -> None:
     assert quality_gate.reasons_against(figures(name, value), LIMITS) == []

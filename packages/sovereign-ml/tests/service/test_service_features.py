@@ -1,5 +1,6 @@
 import socket
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -108,6 +109,11 @@ NONSENSE: dict[str, tuple[int, bytes]] = {
         200,
         b'{"metadata": {"feature_names": ["recency_days"]}, "results": [{"values": [1], "statuses": ["PRESENT"]}]}',
     ),
+    "values without a date": answer({CUSTOMER: FEATURES}, dates={CUSTOMER: ""})([CUSTOMER]),
+    "a date that is none": answer({CUSTOMER: FEATURES}, dates={CUSTOMER: "soon"})([CUSTOMER]),
+    "one value without a date": answer({CUSTOMER: FEATURES}, dates={"recency_days": ""})(
+        [CUSTOMER]
+    ),
     "more rows than asked": answer({CUSTOMER: FEATURES})([CUSTOMER, OTHER]),
 }
 
@@ -137,3 +143,128 @@ def test_a_value_that_is_too_old_or_absent_is_not_replaced_by_a_guess(
     with feature_server(answer({CUSTOMER: FEATURES}, recency_days=status)) as uri:
         service = _service(desk, uri)
         _nothing_was_decided(service, _asked(service, CUSTOMER))
+
+
+# Feast says PRESENT however old a value is: the service looks at the date itself.
+
+
+def ago(**time: float) -> str:
+    return (datetime.now(UTC) - timedelta(**time)).isoformat()
+
+
+def _dated(desk: Callable[..., Desk], uri: str, **more: Any) -> Desk:
+    return desk(settings={"feature_store": uri, "feature_timeout": 2.0, **more})
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        ago(days=31),
+        ago(days=148),
+        "2020-07-01T00:00:00+02:00",
+        "2020-07-01",
+        (datetime.now(UTC) + timedelta(days=2)).isoformat(),
+        "2199-01-01T00:00:00Z",
+    ],
+    ids=["a day too old", "months", "another zone", "no zone", "two days ahead", "far ahead"],
+)
+def test_values_that_are_too_old_or_from_the_future_mean_no_decision(
+    desk: Callable[..., Desk], date: str
+) -> None:
+    with feature_server(answer({CUSTOMER: FEATURES}, dates={CUSTOMER: date})) as uri:
+        service = _dated(desk, uri)
+        response = _asked(service, CUSTOMER)
+        _nothing_was_decided(service, response)
+    said = response.json()["detail"]
+    assert "the features are as of 2" in said
+    assert "may be 30 days old" in said
+    assert int(response.headers["retry-after"]) >= 3600
+
+
+def test_one_old_value_makes_the_row_old(desk: Callable[..., Desk]) -> None:
+    old = {"recency_days": ago(days=31)}
+    with feature_server(answer({CUSTOMER: FEATURES}, dates=old)) as uri:
+        service = _dated(desk, uri)
+        _nothing_was_decided(service, _asked(service, CUSTOMER))
+
+
+@pytest.mark.parametrize(
+    "date",
+    [ago(days=29, hours=23), ago(hours=-23), ago(minutes=-4), ago(days=1)[:-6]],
+    ids=["nearly too old", "midnight of today", "a clock that is late", "no zone"],
+)
+def test_current_values_are_answered_with_their_date(desk: Callable[..., Desk], date: str) -> None:
+    with feature_server(answer({CUSTOMER: FEATURES}, dates={CUSTOMER: date})) as uri:
+        service = _dated(desk, uri)
+        found = _asked(service, CUSTOMER).json()
+        kept = service.decision(found["decision_id"]).json()
+    assert found["freshness"] == "current"
+    assert found["features_as_of"] == date[:19] + "Z"
+    assert {name: kept[name] for name in ("features_as_of", "freshness")} == {
+        name: found[name] for name in ("features_as_of", "freshness")
+    }
+
+
+def test_the_age_is_what_the_policy_of_the_bundle_says(desk: Callable[..., Desk]) -> None:
+    with feature_server(answer({CUSTOMER: FEATURES}, dates={CUSTOMER: ago(days=31)})) as uri:
+        service = desk(
+            settings={"feature_store": uri, "feature_timeout": 2.0}, max_feature_age_days=60
+        )
+        assert _asked(service, CUSTOMER).json()["freshness"] == "current"
+
+
+def test_in_a_batch_who_has_old_values_is_named_and_the_others_are_decided(
+    desk: Callable[..., Desk],
+) -> None:
+    known = {CUSTOMER: FEATURES, OTHER: FEATURES}
+    with feature_server(answer(known, dates={OTHER: ago(days=40)})) as uri:
+        service = _dated(desk, uri)
+        first, second = _asked(service, CUSTOMER, OTHER).json()["decisions"]
+        assert (first["outcome"], first["freshness"]) == ("offer", "current")
+        assert (second["outcome"], second["decision_id"], second["score"]) == (
+            "features_not_current",
+            None,
+            None,
+        )
+        assert len([e for e in service.log().of_case(first["decision_id"])]) == 1
+
+
+def test_a_batch_of_old_values_alone_means_no_decision(desk: Callable[..., Desk]) -> None:
+    known = {CUSTOMER: FEATURES, OTHER: FEATURES}
+    old = {CUSTOMER: ago(days=41), OTHER: ago(days=40)}
+    with feature_server(answer(known, dates=old)) as uri:
+        service = _dated(desk, uri)
+        _nothing_was_decided(service, _asked(service, CUSTOMER, OTHER))
+
+
+def test_the_switch_answers_old_values_and_says_so_but_never_those_of_the_future(
+    desk: Callable[..., Desk],
+) -> None:
+    with feature_server(answer({CUSTOMER: FEATURES}, dates={CUSTOMER: ago(days=148)})) as uri:
+        service = _dated(desk, uri, old_features="allow")
+        found = _asked(service, CUSTOMER).json()
+        assert (found["outcome"], found["freshness"]) == ("offer", "too_old")
+        assert found["features_as_of"] == ago(days=148)[:10] + found["features_as_of"][10:]
+        assert service.decision(found["decision_id"]).json()["freshness"] == "too_old"
+    with feature_server(answer({CUSTOMER: FEATURES}, dates={CUSTOMER: ago(days=-3)})) as uri:
+        service = _dated(desk, uri, old_features="allow")
+        assert _asked(service, CUSTOMER).status_code == 503
+
+
+def test_features_of_the_request_carry_no_date_and_the_answer_says_so(
+    desk: Callable[..., Desk],
+) -> None:
+    found = desk().score().json()
+    assert (found["features_as_of"], found["freshness"]) == (None, "not_dated")
+
+
+def test_who_objected_has_no_features_and_no_date(desk: Callable[..., Desk]) -> None:
+    with feature_server(answer({CUSTOMER: FEATURES})) as uri:
+        service = _dated(desk, uri)
+        service.object()
+        found = _asked(service, CUSTOMER).json()
+    assert (found["outcome"], found["features_as_of"], found["freshness"]) == (
+        "objected",
+        None,
+        None,
+    )

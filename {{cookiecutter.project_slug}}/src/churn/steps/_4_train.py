@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.tables import FeatureSettings, TrainSettings
 from sovereign_ml.errors import Refused
+from sovereign_ml.evaluation.fidelity import write_model
 from sovereign_ml.pipeline.lineage import Lineage
 from sovereign_ml.registry import skops
 from sovereign_ml.registry.mlflow import training_run
@@ -41,7 +42,8 @@ def train(
     """Write the fitted scorecard, both pipelines as skops, and the search for ``C``.
 
     Only the older cut-offs are read here, because the newest is the test set of step 5. Raises
-    Refused for fewer customers than ``[train] min_customers``.
+    Refused for fewer customers than ``[train] min_customers``, and where the scorecard says
+    anything else than the fitted pipeline.
     """
     need(features, "features")
     everything = training_set(features)
@@ -58,8 +60,7 @@ def train(
     fitted = fit(scorecard_estimator(frame, best, config), frame)
     scorecard = to_scorecard(fitted, frame)
     with writing(output) as folder:
-        model_json = scorecard.model_dump_json(indent=2) + "\n"
-        (folder / "model.json").write_text(model_json, encoding="utf-8")
+        write_model(folder, scorecard, fitted, inputs(frame))
         skops.write(fitted, folder / "scorecard.skops")
         skops.write(fit(benchmark_estimator(config), frame), folder / "benchmark.skops")
         write_json(folder / "search.json", search)

@@ -19,7 +19,8 @@ def score(bundle: Path, features: Path, valid: Path, output: Path, *, gate: Scor
 
     Customers who objected (GDPR Art. 21(3)) or whose data has no lawful basis are left out and
     counted. Step 1 has left them out already, but some may have objected since, through the
-    service. Raises Refused for a bundle that was changed after sealing, and if nobody is left.
+    service. Raises Refused for a bundle that was changed after sealing, if nobody is left, and
+    for features that are older than the policy of the bundle allows.
     """
     sealed = read_whole(need(bundle, "register"))
     day, customers = current_customers(features, sealed.model.features)
@@ -31,7 +32,12 @@ def score(bundle: Path, features: Path, valid: Path, output: Path, *, gate: Scor
             f"({left_out})."
         )
     with writing(output) as folder:
-        bands = write_scores(folder / "scores.parquet", sealed, customers.filter(allowed))
+        bands = write_scores(
+            folder / "scores.parquet",
+            sealed,
+            customers.filter(allowed),
+            old_features=gate.old_features,
+        )
         in_bands = ", ".join(f"{count:,} {name}" for name, count in bands.items())
         summarise(
             folder,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sovereign_ml.card.rules.rule_policy import RulePolicy
 
 __all__ = [
+    "MANIFEST",
     "Bundle",
     "DecisionPolicy",
     "FeatureContract",

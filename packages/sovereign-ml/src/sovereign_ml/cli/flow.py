@@ -46,7 +46,8 @@ def add_steps(target: typer.Typer, steps: Sequence[Step]) -> None:
         if step.verb == "card":
             target.add_typer(card_app, name="card", help=text, rich_help_panel=STEPS_PANEL)
             continue
-        function = _data if step.verb == "data" else _command(step.verb)
+        special = {"data": _data, "score": _score}
+        function = special.get(step.verb) or _command(step.verb)
         target.command(step.verb, help=text, rich_help_panel=STEPS_PANEL)(function)
 
 
@@ -66,6 +67,18 @@ def _data(
     """Run step 1, on the input that the call names."""
     chosen = {"data": data, "customers": customers_file, "synthetic_customers": customers}
     _run("data", pass_on_settings(profile, **chosen))
+
+
+def _score(
+    profile: ProfileOption = None,
+    old_features: Annotated[
+        bool,
+        typer.Option("--old-features", help="Score although the features are too old."),
+    ] = False,
+) -> None:
+    """Run step 8; scores carry the date of their features."""
+    asked = "allow" if old_features else None
+    _run("score", pass_on_settings(profile, old_features=asked))
 
 
 @card_app.callback()

@@ -39,6 +39,10 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Default: port of the table serve.")
     ] = None,
+    old_features: Annotated[
+        bool,
+        typer.Option("--old-features", help="Answer although features are too old; local only."),
+    ] = False,
     profile: ProfileOption = None,
 ) -> None:
     """Serve the bundle here with the program that is shipped; locally with its feature server."""
@@ -46,8 +50,15 @@ def serve(
     import subprocess
 
     from sovereign_ml.config.settings import ENVIRONMENT
+    from sovereign_ml.pipeline.source import shop_may_be_old
 
     settings = load_settings(profile)
+    if old_features and settings.profile_name != "local":
+        raise Misuse(
+            f"--old-features is for trying out in the profile local, and this is "
+            f"{settings.profile_name}: give the feature store newer features."
+        )
+    old = {"CHURN_OLD_FEATURES": "allow"} if old_features or shop_may_be_old(settings) else {}
     log = _log_address(settings)
     code = [str(settings.root / "serve"), *filter(None, [ENVIRONMENT.get("PYTHONPATH")])]
     address = ["--host", host or settings.serve.host, "--port", str(port or settings.serve.port)]
@@ -56,6 +67,7 @@ def serve(
             "BUNDLE_DIR": str(settings.path("bundle")),
             **({"CHURN_LOG": log} if log else {}),
             **features,
+            **old,
             **ENVIRONMENT,
             "CHURN_PROFILE": settings.profile_name,
             "PYTHONPATH": os.pathsep.join(code),

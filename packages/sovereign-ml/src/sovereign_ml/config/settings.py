@@ -72,6 +72,8 @@ class Settings(ConfigTable):
     team: TeamSettings = TeamSettings()
     s3: Storage
     profile: Profile
+    old_features_asked: bool = False
+    """Whether the call allows scores on features that are older than the policy."""
     secrets: Annotated[Secrets, Field(repr=False)]
 
     def pseudonym_key(self) -> bytes:
@@ -216,6 +218,7 @@ def load(
         "profile_name": name,
         "profile": profiles[name],
         "secrets": _secrets(table, environ),
+        "old_features_asked": _old_features(environ),
     }
     try:
         settings = Settings.model_validate({**table, **given})
@@ -268,6 +271,13 @@ def _override(table: dict[str, Any], environ: Mapping[str, str]) -> None:
         data["customers"] = path
     if (count := environ.get("CHURN_SYNTHETIC_CUSTOMERS")) and "synthetic" in data:
         data["synthetic"]["customers"] = int(count) if count.isdigit() else count
+
+
+def _old_features(environ: Mapping[str, str]) -> bool:
+    value = environ.get("CHURN_OLD_FEATURES") or "refuse"
+    if value not in ("allow", "refuse"):
+        raise Misuse(f"CHURN_OLD_FEATURES is '{value}': it may be allow or refuse.")
+    return value == "allow"
 
 
 def _secrets(table: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:

@@ -144,6 +144,8 @@ class ShopSettings(ConfigTable):
     customers: Count
     days: Annotated[int, Field(ge=400)]
     seed: int
+    old_features: bool = False
+    """Whether the shop, which ends on a fixed day, is scored although its features are too old."""
 
 
 class CheckSettings(ConfigTable):
@@ -256,6 +258,8 @@ class RegisterSettings(ConfigTable):
     max_brier_share: Annotated[float, Field(gt=0)]
     calibration_slope: tuple[float, float]
     max_fairness_gap: Share
+    max_fidelity_gap: Annotated[float, Field(ge=0, le=1e-6)] = 1e-9
+    """Largest difference in probability between the fitted pipeline and the scorecard."""
 
 
 class ScoreSettings(ConfigTable):
@@ -263,6 +267,8 @@ class ScoreSettings(ConfigTable):
 
     bands: Annotated[dict[str, Share], Field(min_length=2)]
     action_band: str
+    max_feature_age_days: Count | None = None
+    """Nobody is scored on older features; the default is ``horizon_days``."""
 
     @model_validator(mode="after")
     def _bands_cover_all(self) -> ScoreSettings:

@@ -27,7 +27,10 @@ class Band(_Frozen):
 
 
 class DecisionPolicy(_Frozen):
-    """``policy.json``: which score leads to which band and at which band something is done."""
+    """``policy.json``: which score leads to which band and at which band something is done.
+
+    Nobody is scored on features that are older than ``max_feature_age_days``.
+    """
 
     schema_version: Literal["1"] = "1"
     policy_version: str
@@ -37,6 +40,7 @@ class DecisionPolicy(_Frozen):
     significant_effect: bool
     human_review: bool
     reviewer_contact: str
+    max_feature_age_days: int = Field(default=30, gt=0)
 
     @model_validator(mode="after")
     def _bands_cover_every_score(self) -> DecisionPolicy:

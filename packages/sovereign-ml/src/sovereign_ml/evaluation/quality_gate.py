@@ -25,6 +25,12 @@ def reasons_against(metrics: Mapping[str, Any], limits: RegisterSettings) -> lis
         found.append(
             f"calibration slope {slope:.2f} is outside calibration_slope {low:g} to {high:g}"
         )
+    fidelity = metrics["explanations"]["fidelity"]
+    if not fidelity <= limits.max_fidelity_gap:
+        found.append(
+            f"the scorecard differs from the fitted model by {fidelity:g} in probability, above max_fidelity_gap "
+            f"{limits.max_fidelity_gap:g}: what would be shipped is not what was measured"
+        )
     for gap in metrics["fairness"]:
         if not gap["value"] <= limits.max_fairness_gap:
             found.append(

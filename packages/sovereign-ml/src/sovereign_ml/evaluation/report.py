@@ -11,7 +11,7 @@ import numpy as np
 from sovereign_ml.config.tables import EvaluateSettings, ScoreSettings
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
-from sovereign_ml.evaluation import metrics, proxies
+from sovereign_ml.evaluation import fidelity, metrics, proxies
 from sovereign_ml.model.explain import Explainer
 from sovereign_ml.model.scorecard import Floats, Scorecard
 
@@ -207,8 +207,7 @@ def explanations(
     inputs leads to another band.
     """
     explainer = Explainer(scorecard, contract, policy)
-    probability = scorecard.probability(_columns(inputs))
-    gap = np.abs(probability - fitted.predict_proba(inputs)[:, 1]).max()
+    gap = fidelity.largest_gap(scorecard, fitted, inputs)
     sample = inputs.sample(min(SAMPLE, len(inputs)), random_state=seed)
     rows = [{str(name): value for name, value in row.items()} for row in sample.to_dict("records")]
     explained = [explainer.explain(row).counterfactual is not None for row in rows]

@@ -47,7 +47,8 @@ def open_store(folder: Path, stores: FeatureStores) -> Any:
 def apply(folder: Path, stores: FeatureStores, definitions: Definitions) -> Any:
     """Register ``definitions`` over the snapshots of ``folder``; return the feature store.
 
-    A snapshot older than the distance of two cut-offs says nothing about a customer any more.
+    The ttl holds for point-in-time joins only: Feast does not look at it online. The service compares the date of
+    what it looks up with the policy of the bundle.
     """
     source = feast_stores.source(folder / SNAPSHOTS, stores)
     objects = list(definitions(source, timedelta(days=stores.ttl_days)))

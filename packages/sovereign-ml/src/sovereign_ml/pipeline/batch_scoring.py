@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from sovereign_ml.bundle.sealed import Bundle, read_bundle
 from sovereign_ml.config.connections import LogLocation
+from sovereign_ml.decisions import freshness
 from sovereign_ml.errors import Refused
 from sovereign_ml.model.explain import reason_codes, reason_texts
 from sovereign_ml.model.scorecard import Coded, Scorecard, sigmoid
@@ -36,6 +38,8 @@ class ScoringGate:
 
     asks_consent: bool
     log: LogLocation
+    old_features: bool = False
+    """Whether scores on features older than the policy are wanted; the scores carry their date."""
 
     def allowed(
         self, customers: pa.ChunkedArray, valid: Path
@@ -70,21 +74,31 @@ def read_whole(bundle: Path) -> Bundle:
 
 
 def current_customers(features: Path, names: Iterable[str]) -> tuple[str, pa.Table]:
-    """Return the day of the newest snapshot in the artifact ``features``, and its rows with the features ``names``."""
-    from datetime import datetime
+    """Return the day of the newest snapshot in the artifact ``features``, and its rows with the features ``names``.
 
+    ``event_timestamp`` is a column of them too: scores say as of when their features are.
+    """
     import pyarrow.parquet as pq
 
     day = str(read_json(need(features, "features") / "summary.json")["current"])
     today = [("event_timestamp", "==", datetime.fromisoformat(day))]
     path = features / "snapshots.parquet"
-    return day, pq.read_table(path, columns=["customer_id", *names], filters=today)
+    return day, pq.read_table(
+        path, columns=["customer_id", "event_timestamp", *names], filters=today
+    )
 
 
-def write_scores(path: Path, bundle: Bundle, rows: pa.Table) -> dict[str, int]:
-    """Score ``rows`` part by part into ``path``; return how many customers are in each band."""
+def write_scores(
+    path: Path, bundle: Bundle, rows: pa.Table, *, old_features: bool = False
+) -> dict[str, int]:
+    """Score ``rows`` part by part into ``path``; return how many customers are in each band.
+
+    Raises Refused for rows that are dated in the future, and for rows older than the policy of the bundle
+    unless ``old_features`` are wanted.
+    """
     import pyarrow.parquet as pq
 
+    _check_age(bundle, rows, old_features=old_features)
     bands: Counter[str] = Counter()
     parts = (_scores(bundle, part) for part in rows.to_batches(AT_ONCE))
     first = next(parts)
@@ -100,6 +114,25 @@ def write_scores(path: Path, bundle: Bundle, rows: pa.Table) -> dict[str, int]:
     return dict(sorted(bands.items()))
 
 
+def _check_age(bundle: Bundle, rows: pa.Table, *, old_features: bool) -> None:
+    import pyarrow.compute as pc
+
+    now, most = datetime.now(UTC), bundle.policy.max_feature_age_days
+    ends = pc.min_max(rows["event_timestamp"])
+    oldest, newest = (freshness.read_time(str(ends[end].as_py())) for end in ("min", "max"))
+    if freshness.too_early(newest, now):
+        raise Refused(
+            f"Nobody is scored: the features are dated {newest:%Y-%m-%d}, and today is {now:%Y-%m-%d}. "
+            "Look for rows with a date in the future, or set the clock of this machine."
+        )
+    if freshness.too_old(oldest, now, most) and not old_features:
+        raise Refused(
+            f"Nobody is scored: the features are as of {oldest:%Y-%m-%d}, {(now - oldest).days:,} days ago, and the "
+            f"policy of the bundle allows {most} ([score] max_feature_age_days, else [features] horizon_days). Run the "
+            "flow on newer data, or call `churn score --old-features`."
+        )
+
+
 def _scores(bundle: Bundle, rows: pa.RecordBatch) -> pa.RecordBatch:
     import pyarrow as pa
 
@@ -113,6 +146,9 @@ def _scores(bundle: Bundle, rows: pa.RecordBatch) -> pa.RecordBatch:
             "score": probability.round(6),
             "band": _named(bundle.policy.band_index(probability), bundle.policy.names),
             "act": bundle.policy.acts_on(probability),
+            "features_as_of": rows["event_timestamp"]
+            .cast(pa.timestamp("us"))
+            .cast(pa.timestamp("us", "UTC")),
             **{f"reason_{i + 1}": _named(codes[:, i], texts) for i in range(codes.shape[1])},
             "model_version": _named(np.zeros(len(parts), dtype=np.int8), [bundle.manifest.version]),
         }

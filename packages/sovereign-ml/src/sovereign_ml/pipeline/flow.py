@@ -90,7 +90,7 @@ def _parts(settings: Settings, project: Project) -> dict[type, Callable[[], Any]
     from sovereign_ml.pipeline.intake import Intake
     from sovereign_ml.pipeline.lineage import Lineage
     from sovereign_ml.pipeline.registration import Registration
-    from sovereign_ml.pipeline.source import input_files
+    from sovereign_ml.pipeline.source import input_files, shop_may_be_old
 
     return {
         Intake: lambda: Intake(
@@ -109,11 +109,16 @@ def _parts(settings: Settings, project: Project) -> dict[type, Callable[[], Any]
             project=project,
             limits=settings.register_,
             score=settings.score,
+            windows=settings.features,
             rules=settings.rule_policy,
             contact=settings.project.contact,
             tracking=settings.tracking,
         ),
-        ScoringGate: lambda: ScoringGate(settings.data.asks_consent, settings.log_location),
+        ScoringGate: lambda: ScoringGate(
+            settings.data.asks_consent,
+            settings.log_location,
+            old_features=settings.old_features_asked or shop_may_be_old(settings),
+        ),
     }
 
 

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from sovereign_ml.bundle.library_identity import LibraryIdentity
-from sovereign_ml.bundle.sealed import rules_json, seal_bundle
+from sovereign_ml.bundle.sealed import MANIFEST, read_bundle, rules_json, seal_bundle
 from sovereign_ml.card.promotion import other_rules
 from sovereign_ml.card.render.outputs import FILES
 from sovereign_ml.card.rules import Finding, blocks, check
 from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.card.schema.card import Card, read
 from sovereign_ml.config.connections import Tracking
-from sovereign_ml.config.tables import RegisterSettings, ScoreSettings
+from sovereign_ml.config.tables import FeatureSettings, RegisterSettings, ScoreSettings
 from sovereign_ml.errors import Refused
 from sovereign_ml.evaluation import quality_gate
+from sovereign_ml.evaluation.fidelity import PROBES, check_probes, misfits
 from sovereign_ml.pipeline.own_rules import load_own_rules
 from sovereign_ml.project import Project
 from sovereign_ml.registry import bundle_files, bundle_store, mlflow
@@ -34,6 +35,7 @@ class Registration:
     project: Project
     limits: RegisterSettings
     score: ScoreSettings
+    windows: FeatureSettings
     rules: RulePolicy
     contact: str
     tracking: Tracking
@@ -61,7 +63,11 @@ class Registration:
         return findings
 
     def collect(self, folder: Path, model: Path, card_folder: Path, card: Card) -> None:
-        """Put model, card, feature contract, decision policy and the numbers of the rules into ``folder``."""
+        """Put model, card, feature contract, decision policy and the numbers of the rules into ``folder``.
+
+        Raises Refused, before anything is registered, where the service could not read these files as one
+        bundle, or where their model is not the one that was fitted.
+        """
         shutil.copy(model / "model.json", folder / "model.json")
         for name in FILES:
             shutil.copy(card_folder / name, folder / name)
@@ -71,6 +77,7 @@ class Registration:
             significant_effect=card.derived.decision.effect in ("similarly_significant", "legal"),
             human_review=card.answers.human_review.stage == "before_effect",
             reviewer_contact=self.contact,
+            horizon_days=self.windows.horizon_days,
         )
         for name, content in (
             ("contract.json", self.project.feature_contract()),
@@ -78,6 +85,27 @@ class Registration:
         ):
             (folder / name).write_text(content.model_dump_json(indent=2) + "\n", encoding="utf-8")
         (folder / "rules.json").write_text(rules_json(self.rules), encoding="utf-8")
+        self._read_back(folder, model / PROBES)
+
+    def _read_back(self, folder: Path, probes: Path) -> None:
+        """Seal ``folder`` for a moment and read it as the service does. Raises Refused in one line."""
+        source = dict.fromkeys(("created_at", "git_commit", "data_version"), "")
+        library = dict.fromkeys(("library_version", "library_wheel_sha256", "rule_digest"), "")
+        name, profile = self.tracking.project, self.tracking.profile
+        try:
+            seal_bundle(folder, name=name, version="", profile=profile, **source, **library)
+            bundle = read_bundle(folder)
+        except ValueError as error:
+            raise Refused(
+                f"Not registered: the service could not read this bundle. {error}"
+            ) from None
+        finally:
+            (folder / MANIFEST).unlink(missing_ok=True)
+        if differences := misfits(bundle.model, bundle.contract):
+            raise Refused(
+                f"Not registered: model.json and contract.json do not fit. {' '.join(differences)}"
+            )
+        check_probes(bundle.model, probes)
 
     def register(
         self, folder: Path, run: dict[str, Any], figures: dict[str, Any], card: Card, plots: Path

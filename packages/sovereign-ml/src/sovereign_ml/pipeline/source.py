@@ -146,7 +146,7 @@ class InputFiles:
                     "has its own customers. Name a transactions file too (DATA=path/to/transactions.csv), or "
                     "leave customers at 'synthetic'."
                 )
-            return {"kind": SYNTHETIC, **config.synthetic.model_dump()}
+            return {"kind": SYNTHETIC, **config.synthetic.model_dump(exclude={"old_features"})}
         if config.customers == SYNTHETIC:
             raise Misuse(
                 "[data] customers is 'synthetic' but transactions is a file: "
@@ -245,6 +245,20 @@ def source_pin(settings: Settings) -> SourcePin:
         files=input_files(settings),
         suppression=settings.suppression,
         log=settings.log_location,
+    )
+
+
+def shop_may_be_old(settings: Settings) -> bool:
+    """Return whether the data is the built-in shop, nobody's data, which may be scored although it is old.
+
+    ``[data.synthetic] old_features`` says so, in the profile local only. Never true for own files.
+    """
+    path = settings.path("source")
+    kind = read_json(path).get("kind") if path.is_file() else SYNTHETIC
+    return (
+        settings.profile_name == "local"
+        and settings.data.synthetic.old_features
+        and settings.data.transactions == kind == SYNTHETIC
     )
 
 

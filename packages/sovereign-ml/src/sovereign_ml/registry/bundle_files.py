@@ -17,8 +17,13 @@ def policy(
     significant_effect: bool,
     human_review: bool,
     reviewer_contact: str,
+    horizon_days: int = 30,
 ) -> DecisionPolicy:
-    """Return ``policy.json``: bands from [score]; whether a person decides comes from the card, not from a setting."""
+    """Return ``policy.json``: bands from [score]; whether a person decides comes from the card, not from a setting.
+
+    A score is about the ``horizon_days`` after the date of its features. Once they are over it says nothing, so
+    that is how old features may be where [score] names no age.
+    """
     names = list(score.bands)
     bands = tuple(
         Band(name=name, below=1.01 if name == names[-1] else limit)
@@ -32,6 +37,7 @@ def policy(
         significant_effect=significant_effect,
         human_review=human_review,
         reviewer_contact=reviewer_contact,
+        max_feature_age_days=score.max_feature_age_days or horizon_days,
     )
     digest = hashlib.sha256(unversioned.model_dump_json().encode()).hexdigest()[:12]
     return unversioned.model_copy(update={"policy_version": digest})

@@ -54,6 +54,10 @@ def _serve(settings: ServiceSettings, target: str) -> int:
         log.warning(
             "no CHURN_KEYS: everybody on this machine may do everything; only for trying it out"
         )
+    if settings.old_features == "allow":
+        log.warning(
+            "features that are too old are answered, and the answer says so; only for trying it out"
+        )
     _run(settings, lifecycle.asgi(service))
     return 0
 

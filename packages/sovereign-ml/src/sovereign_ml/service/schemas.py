@@ -21,6 +21,21 @@ CustomerId = Annotated[
         examples=[ID],
     ),
 ]
+AsOf = Annotated[
+    str | None,
+    Field(
+        description="Date of features that were looked up; null for features of the request",
+        examples=["2026-11-24T00:00:00Z"],
+    ),
+]
+Freshness = Annotated[
+    Literal["current", "too_old", "not_dated"] | None,
+    Field(
+        description="current: as recent as the policy asks; too_old: older, answered in profile local only; "
+        "not_dated: sent in the request, whoever sends them answers for their age; null: none were used",
+        examples=["current"],
+    ),
+]
 Text = Annotated[str, Field(min_length=10, max_length=4000)]
 
 
@@ -36,12 +51,17 @@ class ScoreAnswer(_Answer):
     """A decision that is already in the log. While a person has to decide, what the score suggests is withheld."""
 
     decision_id: str | None = Field(
-        description="Null only for an unknown or erased customer", examples=[CASE]
+        description="Null only where nothing was decided", examples=[CASE]
     )
     customer_id: CustomerId
-    outcome: Outcome | Literal["unknown_customer", "erased"] = Field(examples=["offer"])
+    outcome: Outcome | Literal["unknown_customer", "erased", "features_not_current"] = Field(
+        examples=["offer"]
+    )
+    features_as_of: AsOf
+    freshness: Freshness
     score: float | None = Field(
-        description="Probability of no purchase in the next 30 days", examples=[0.74]
+        description="Probability of what the model predicts: the card says what, and over how many days",
+        examples=[0.74],
     )
     band: str | None = Field(examples=["high"])
     reasons: list[str] = Field(
@@ -100,6 +120,8 @@ class DecisionAnswer(_Answer):
     )
     inputs: list[InputShown]
     source: str = Field(description="Who sent the inputs", examples=["request"])
+    features_as_of: AsOf = None
+    freshness: Freshness = None
     reasons: list[str]
     counterfactual: str | None = Field(
         examples=["With 20 days since the last purchase, the score would be 0.69."]

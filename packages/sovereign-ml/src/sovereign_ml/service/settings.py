@@ -31,6 +31,7 @@ NAMES = {
     "feature_service": "FEATURE_STORE_SERVICE",
     "feature_timeout": "FEATURE_STORE_TIMEOUT_S",
     "feature_token": "FEATURE_STORE_TOKEN",
+    "old_features": "CHURN_OLD_FEATURES",
 }
 
 
@@ -57,6 +58,7 @@ class ServiceSettings(BaseModel):
     feature_service: str = "churn_v1"
     feature_timeout: Annotated[float, Field(gt=0, le=30, description="seconds")] = 1.0
     feature_token: SecretStr = SecretStr("")
+    old_features: Literal["refuse", "allow"] = "refuse"
 
     @property
     def open_to_all(self) -> bool:
@@ -110,6 +112,11 @@ def _keys(text: str) -> tuple[Key, ...]:
 
 def _check(settings: ServiceSettings, environ: Mapping[str, str]) -> None:
     if settings.profile == "eu":
+        if settings.old_features == "allow":
+            raise SettingsError(
+                "CHURN_OLD_FEATURES is allow: only profile local answers on features that are too old. "
+                "Unset it, and give the feature store newer features"
+            )
         if settings.open_to_all:
             raise SettingsError(
                 "CHURN_KEYS is empty: profile eu does not start without keys; make one: churn keys new"

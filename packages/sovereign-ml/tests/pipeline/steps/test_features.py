@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,8 +17,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from churn import contract, evaluation
 from churn import features as snapshots
 from churn.contract import FEATURES, TARGET
+from churn.project import PROJECT
 from small_project import step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.config.tables import FeatureSettings
@@ -436,3 +439,67 @@ def test_data_without_a_population_or_with_one_class_is_refused(
 def test_features_without_valid_data_name_the_step(tmp_path: Path, settings: Settings) -> None:
     with pytest.raises(Misuse, match=r"run `churn validate` first"):
         step("features", settings, tmp_path / "2_valid", tmp_path / "3_features")
+
+
+# The windows of contract.py are the one place.
+
+
+def contract_with(windows: object) -> dict[str, Any]:
+    """The names of contract.py with other windows."""
+    text = Path(str(contract.__file__)).read_text(encoding="utf-8")
+    changed = text.replace("WINDOWS = (7, 30, 90, 180)", f"WINDOWS = {windows}")
+    assert changed != text
+    names: dict[str, Any] = {"__name__": "changed_contract"}
+    exec(compile(changed, "contract.py", "exec"), names)  # noqa: S102  this project's own file
+    return names
+
+
+@pytest.mark.parametrize("windows", [(14, 60), (30,), (1, 7, 28, 56, 112, 224), (365,)])
+def test_other_windows_give_columns_features_sql_and_slices_that_follow(
+    place: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, windows: tuple[int, ...]
+) -> None:
+    changed = contract_with(windows)
+    for name in ("WINDOWS", "FEATURES"):
+        monkeypatch.setattr(snapshots, name, changed[name])
+    row = snapshot(place, settings, [before(3.5), before(13.5), before(300)]).loc["A"]
+    for days in windows:
+        expected = (days > 3) + (days > 13) + (days > 299)
+        assert row[f"purchase_count_{days}d"] == expected, days
+        assert row[f"revenue_eur_{days}d"] == 10 * expected, days
+    names = {feature.name for feature in changed["FEATURES"]}
+    assert {name for name in row.index if name != "churned"} == names
+    assert sum(name.startswith("revenue_eur_") for name in names) == len(windows)
+    project = replace(PROJECT, features=changed["FEATURES"], links=changed["links"])
+    assert {spec.name for spec in project.feature_contract().features} == names
+
+
+@pytest.mark.parametrize(
+    "windows", ["()", "(30, 7)", "(7, 7)", "(0, 7)", "(7, 30.5)", "(-7, 7)", "(True, 7)"]
+)
+def test_windows_that_make_no_sense_are_misuse_in_one_line(windows: str) -> None:
+    with pytest.raises(Misuse, match=r"^WINDOWS in contract\.py is .*shortest first.*$"):
+        contract_with(windows)
+
+
+def test_a_window_longer_than_the_lookback_names_the_setting(
+    place: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = contract_with((30, 366))
+    for name in ("WINDOWS", "FEATURES"):
+        monkeypatch.setattr(snapshots, name, changed[name])
+    with pytest.raises(
+        Misuse, match=r"reaches back 366 days, and \[features\] lookback_days is 365"
+    ):
+        snapshot(place, settings, [before(3)])
+
+
+@pytest.mark.parametrize("days", [0.0, 29.9, 30.0, 365.9, 366.0, 730.0, 9_999.0])
+def test_the_bands_of_tenure_and_purchases_cover_everybody(days: float) -> None:
+    counts = {f"purchase_count_{evaluation.COUNTED_DAYS}d": [0.0, 1.0, 500.0]}
+    slices = evaluation.behavioural(pd.DataFrame({"tenure_days": [days] * 3, **counts}))
+    assert slices.keys() == {"tenure", f"purchases_{evaluation.COUNTED_DAYS}d"}
+    assert all(band.notna().all() for band in slices.values())
+
+
+def test_no_name_says_over_how_many_days_the_label_looks() -> None:
+    assert not [letter for letter in contract.TARGET if letter.isdigit()]

@@ -16,7 +16,7 @@ from sovereign_ml.bundle.sealed import read_bundle
 from sovereign_ml.card.schema.card import read
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.registry import mlflow
+from sovereign_ml.registry import bundle_files, mlflow
 from sovereign_ml.storage.artifacts import read_json, write_json
 
 Change = Callable[[dict[str, Any]], None]
@@ -54,6 +54,22 @@ def test_the_policy_has_the_configured_bands(bundle: Path) -> None:
     assert policy.names == ("low", "medium", "high")
     assert policy.thresholds == (0.45, 0.7)
     assert policy.action_band == "high"
+
+
+def test_the_policy_says_how_old_features_may_be(settings: Settings) -> None:
+    def allowed(age: int | None, horizon: int) -> int:
+        score = settings.score.model_copy(update={"max_feature_age_days": age})
+        made = bundle_files.policy(
+            score,
+            "churn",
+            significant_effect=False,
+            human_review=False,
+            reviewer_contact="",
+            horizon_days=horizon,
+        )
+        return made.max_feature_age_days
+
+    assert (allowed(None, 30), allowed(None, 60), allowed(7, 60)) == (30, 60, 7)
 
 
 def test_the_registry_has_the_version_as_candidate_with_its_card(
@@ -95,15 +111,20 @@ def wide_gap(found: dict[str, Any]) -> None:
     found["fairness"] = [{**found["fairness"][0], "value": 1.01}]
 
 
+def unfaithful(found: dict[str, Any]) -> None:
+    found["explanations"]["fidelity"] = 0.04
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (unfaithful, "the scorecard differs from the fitted model by 0.04 in probability"),
         (worse("roc_auc", 0.6), "ROC AUC 0.600 is below min_roc_auc"),
         (worse("brier", 0.4), "Brier 0.400 is not below max_brier_share"),
         (worse("calibration_slope", 0.2), "calibration slope 0.20 is outside"),
         (wide_gap, "between the groups of country is 1.010, above max_fairness_gap"),
     ],
-    ids=["AUC", "Brier", "calibration", "fairness"],
+    ids=["fidelity", "AUC", "Brier", "calibration", "fairness"],
 )
 def test_the_gate_refuses_and_the_old_bundle_stays(
     settings: Settings,
@@ -165,6 +186,63 @@ def test_open_answers_refuse_where_real_data_is_used(
     eu = load(make_project(tmp_path / "own", **own), "eu")
     with pytest.raises(Refused, match=r"Not registered:\n  - R\d\d "):
         step("register", eu, model, metrics, card, tmp_path / "7_bundle")
+
+
+def changed_probes(model: Path) -> None:
+    (model / "probes.json").unlink()
+
+
+def changed_model(model: Path) -> None:
+    found = read_json(model / "model.json")
+    found["intercept"] += 0.01
+    write_json(model / "model.json", found)
+
+
+def changed_order(model: Path) -> None:
+    found = read_json(model / "model.json")
+    found["numeric"].reverse()
+    write_json(model / "model.json", found)
+
+
+def left_out(model: Path) -> None:
+    found = read_json(model / "model.json")
+    found["numeric"] = [part for part in found["numeric"] if part["name"] != "returns_share"]
+    write_json(model / "model.json", found)
+
+
+def another_target(model: Path) -> None:
+    found = read_json(model / "model.json")
+    write_json(model / "model.json", {**found, "target": "fraud"})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (changed_probes, r"probes\.json of the model does not fit it"),
+        (changed_model, "The model of the bundle is not the fitted one"),
+        (changed_order, "Numbers of the model are in the order returns_share, category_share"),
+        (left_out, r"could not read this bundle\. .*differ in features: returns_share"),
+        (another_target, r"could not read this bundle\. .*predicts 'fraud'"),
+    ],
+)
+def test_a_bundle_that_the_service_could_not_use_is_never_registered(
+    settings: Settings,
+    model: Path,
+    metrics: Path,
+    card: Path,
+    bundle: Path,
+    tmp_path: Path,
+    change: Callable[[Path], None],
+    said: str,
+) -> None:
+    before = mlflow.client(settings.tracking).search_model_versions()
+    bad = shutil.copytree(model, tmp_path / "4_model")
+    change(bad)
+    with pytest.raises(Refused, match=said) as refused:
+        step("register", settings, bad, metrics, card, tmp_path / "7_bundle")
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "7_bundle").exists()
+    assert len(mlflow.client(settings.tracking).search_model_versions()) == len(before)
 
 
 @pytest.mark.parametrize(("missing", "verb"), [(0, "train"), (1, "evaluate"), (2, "card")])

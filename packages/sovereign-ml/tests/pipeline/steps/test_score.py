@@ -12,10 +12,11 @@ import pytest
 
 from churn import model as estimators
 from small_project import step
-from sovereign_ml.bundle.sealed import read_bundle
+from sovereign_ml.bundle.sealed import read_bundle, seal_again
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.storage.artifacts import read_json
+from sovereign_ml.pipeline.source import shop_may_be_old
+from sovereign_ml.storage.artifacts import read_json, write_json
 
 Again = Callable[..., pd.DataFrame]
 
@@ -185,6 +186,106 @@ def test_a_changed_bundle_scores_nobody(
     with pytest.raises(Refused, match=r"policy\.json: SHA-256 .*register again"):
         step("score", settings, changed, features, valid, tmp_path / "8_scores")
     assert not (tmp_path / "8_scores").exists()
+
+
+def aged(features: Path, folder: Path, days: float) -> Path:
+    """A copy of the features whose newest snapshot is ``days`` old."""
+    copy = shutil.copytree(features, folder / "3_features")
+    rows = pd.read_parquet(copy / "snapshots.parquet")
+    day = pd.Timestamp.now().normalize() - pd.Timedelta(days=days)
+    rows = rows[rows["event_timestamp"] == rows["event_timestamp"].max()]
+    rows.assign(event_timestamp=day.as_unit("us")).to_parquet(copy / "snapshots.parquet")
+    summary = read_json(copy / "summary.json") | {"current": f"{day:%Y-%m-%d}"}
+    write_json(copy / "summary.json", summary)
+    return copy
+
+
+def sealed_for(bundle: Path, folder: Path, days: int) -> Path:
+    """The bundle with a policy that allows features of ``days``."""
+    copy = shutil.copytree(bundle, folder / "7_bundle")
+    policy = read_json(copy / "policy.json") | {"max_feature_age_days": days}
+    write_json(copy / "policy.json", policy)
+    seal_again(copy, read_bundle(bundle).manifest)
+    return copy
+
+
+def scored(
+    settings: Settings, bundle: Path, features: Path, valid: Path, folder: Path
+) -> pd.DataFrame:
+    step("score", settings, bundle, features, valid, folder / "8_scores")
+    return pd.read_parquet(folder / "8_scores/scores.parquet")
+
+
+def own_data(settings: Settings) -> Settings:
+    """The same settings for data that is not the built-in shop, which may be old."""
+    data = settings.data.model_copy(update={"transactions": "own.csv"})
+    return settings.model_copy(update={"data": data})
+
+
+def test_scores_carry_the_date_of_their_features(table: pd.DataFrame, features: Path) -> None:
+    current = read_json(features / "summary.json")["current"]
+    assert set(table["features_as_of"]) == {pd.Timestamp(current, tz="UTC")}
+
+
+@pytest.mark.parametrize("days", [31, 148, 4000])
+def test_nobody_is_scored_on_features_older_than_the_policy(
+    settings: Settings, bundle: Path, features: Path, valid: Path, tmp_path: Path, days: int
+) -> None:
+    strict, old = sealed_for(bundle, tmp_path, 30), aged(features, tmp_path, days)
+    with pytest.raises(Refused, match=r"days ago, and the policy of the bundle allows 30 .*--old"):
+        scored(own_data(settings), strict, old, valid, tmp_path)
+    assert not (tmp_path / "8_scores").exists()
+
+
+def test_the_call_may_ask_for_scores_on_old_features(
+    settings: Settings, bundle: Path, features: Path, valid: Path, tmp_path: Path
+) -> None:
+    strict, old = sealed_for(bundle, tmp_path, 30), aged(features, tmp_path, 148)
+    asked = own_data(settings).model_copy(update={"old_features_asked": True})
+    assert len(scored(asked, strict, old, valid, tmp_path)) > 0
+
+
+@pytest.mark.parametrize("days", [-1, 0, 29])
+def test_recent_features_are_scored(
+    settings: Settings, bundle: Path, features: Path, valid: Path, tmp_path: Path, days: int
+) -> None:
+    strict, recent = sealed_for(bundle, tmp_path, 30), aged(features, tmp_path, days)
+    assert len(scored(own_data(settings), strict, recent, valid, tmp_path)) > 0
+
+
+def test_features_of_the_future_are_refused_whoever_asks(
+    settings: Settings, bundle: Path, features: Path, valid: Path, tmp_path: Path
+) -> None:
+    asked = settings.model_copy(update={"old_features_asked": True})
+    with pytest.raises(Refused, match="the features are dated .* and today is"):
+        scored(asked, bundle, aged(features, tmp_path, -3), valid, tmp_path)
+
+
+def test_only_the_built_in_shop_may_be_old_and_only_in_the_profile_local(
+    settings: Settings,
+) -> None:
+    def switched(on: bool) -> Settings:
+        shop = settings.data.synthetic.model_copy(update={"old_features": on})
+        return settings.model_copy(
+            update={"data": settings.data.model_copy(update={"synthetic": shop})}
+        )
+
+    assert shop_may_be_old(switched(True))
+    assert not shop_may_be_old(switched(False))
+    assert not shop_may_be_old(own_data(switched(True)))
+    assert not shop_may_be_old(switched(True).model_copy(update={"profile_name": "eu"}))
+
+
+def test_data_that_came_from_a_file_is_no_shop_whatever_config_says(
+    settings: Settings, tmp_path: Path
+) -> None:
+    elsewhere = settings.model_copy(update={"root": tmp_path})
+    source = elsewhere.path("source")
+    source.parent.mkdir(parents=True)
+    write_json(source, {"kind": "synthetic"})
+    assert shop_may_be_old(elsewhere)
+    write_json(source, {"kind": "files"})
+    assert not shop_may_be_old(elsewhere)
 
 
 @pytest.mark.parametrize(("missing", "verb"), [(0, "register"), (1, "features"), (2, "validate")])

@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from loopback import Quiet, listening
@@ -11,16 +12,21 @@ from loopback import Quiet, listening
 Reply = Callable[[list[str]], tuple[int, bytes]]
 
 
-def answer(known: dict[str, dict[str, Any]], *, redis: bool = False, **status: str) -> Reply:
+def answer(
+    known: dict[str, dict[str, Any]],
+    *,
+    redis: bool = False,
+    dates: Mapping[str, str] | None = None,
+    **status: str,
+) -> Reply:
     """What the real server answers for ``known`` customers; ``status`` overrides that of a feature.
 
+    ``dates`` are those of the values of a customer, or of one feature; all others are of this hour.
     With ``redis`` as its store it calls the others too old, by the first second of the epoch.
     """
-    absent = (
-        ("OUTSIDE_MAX_AGE", "1970-01-01T00:00:00Z")
-        if redis
-        else ("NOT_FOUND", "2026-11-24T00:00:00Z")
-    )
+    of = dates or {}
+    hour = datetime.now(UTC).strftime("%Y-%m-%dT%H:00:00Z")
+    absent = ("OUTSIDE_MAX_AGE", "1970-01-01T00:00:00Z") if redis else ("NOT_FOUND", hour)
 
     def reply(customers: list[str]) -> tuple[int, bytes]:
         names = list(next(iter(known.values())))
@@ -31,7 +37,8 @@ def answer(known: dict[str, dict[str, Any]], *, redis: bool = False, **status: s
                     _status(known, customer, name, status) or absent[0] for customer in customers
                 ],
                 "event_timestamps": [
-                    "2026-11-24T00:00:00Z" if one in known else absent[1] for one in customers
+                    of.get(name, of.get(one, hour)) if one in known else absent[1]
+                    for one in customers
                 ],
             }
             for name in names

@@ -54,6 +54,8 @@ SMALL = {
     # So few people make wide gaps between groups by chance; the limits have tests of their own.
     "card.policy.max_fairness_tolerance": 1.0,
     "register.max_fairness_gap": 1.0,
+    # The dates of the tests are fixed, and must not expire; the limit has tests of its own.
+    "score.max_feature_age_days": 36_500,
 }
 
 

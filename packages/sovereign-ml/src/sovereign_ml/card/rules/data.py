@@ -18,6 +18,44 @@ BANNED: Final = {
 DURATION: Final = re.compile(r"P(?=.)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?)?")
 
 
+SPAN: Final = r"(\d+)[ -](day|week|month)s?"
+AHEAD: Final = re.compile(rf"\b(?:next|coming|following|within|for) {SPAN}\b", re.IGNORECASE)
+BEFORE: Final = re.compile(rf"\b(?:last|past|previous) {SPAN}\b", re.IGNORECASE)
+HORIZON: Final = re.compile(r"^(?:P(\d+)D|(\d+) days from the cut-off)")
+POPULATION: Final = re.compile(r"(\d+) days before")
+
+
+@rule(
+    "R59",
+    "GDPR 5(1)(d), 13(2)(f)",
+    "Say in model_card.toml what [features] in config.toml says, or change the setting.",
+)
+def another_horizon(case: Case) -> Hits:
+    """The card tells another number of days than the label looks at, or than makes a current customer."""
+    window = case.facts.data.label_window or ""
+    purpose, label = case.answers.purpose.statement, case.answers.data.label_definition
+    ahead = HORIZON.search(window)
+    horizon = next(filter(None, ahead.groups())) if ahead else None
+    population = POPULATION.search(window)
+    checks = (
+        ("purpose.statement", purpose, AHEAD, horizon),
+        ("data.label_definition", label, AHEAD, horizon),
+        ("data.label_definition", label, BEFORE, population and population.group(1)),
+    )
+    for path, text, pattern, days in checks:
+        told = [found for found in pattern.finditer(text or "") if days]
+        for found in told:
+            if not _same_span(int(found.group(1)), found.group(2).lower(), int(days or 0)):
+                yield f"{path} says '{found.group()}', the data has {days} days."
+
+
+def _same_span(count: int, unit: str, days: int) -> bool:
+    """Return whether so many days, weeks or months are ``days``; a month has 28 to 31 of them."""
+    if unit == "month":
+        return 28 * count <= days <= 31 * count
+    return count * (7 if unit == "week" else 1) == days
+
+
 @rule("R32", "GDPR 5(1)(c), 25", "Take the feature out, or say in one sentence why it is needed.")
 def unnecessary_input(case: Case) -> Hits:
     """Consent status, direct identifier or free text as a feature, or a feature without a reason."""

@@ -40,7 +40,8 @@ def data(
     hits = pii_scan.special_categories(words)
     people, at_least = pii_scan.bucket(training["customer_id"].nunique())
     return {
-        "label_window": f"{config.horizon_days} days from the cut-off",
+        "label_window": f"{config.horizon_days} days from the cut-off, for who bought in the "
+        f"{config.active_within_days} days before it",
         "cutoffs": sorted({day.date() for day in training["event_timestamp"]}),
         "snapshots": _snapshots(training, dvc.data_version(features), config.lookback_days),
         "features": _features(found, project),

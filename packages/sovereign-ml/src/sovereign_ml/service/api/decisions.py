@@ -88,6 +88,8 @@ async def explained(runtime: Runtime, entries: list[Entry]) -> DecisionAnswer:
         intercept=full.intercept if full else None,
         inputs=inputs,
         source=made.get("source", ""),
+        features_as_of=made.get("features_as_of"),
+        freshness=made.get("freshness"),
         reasons=made.get("reasons", []),
         counterfactual=full.counterfactual_text if full else None,
         model_version=made["model_version"],

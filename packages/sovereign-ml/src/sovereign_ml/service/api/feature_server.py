@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sovereign_ml.decisions import freshness
 from sovereign_ml.service.problems import unavailable
 
 if TYPE_CHECKING:
@@ -12,6 +14,14 @@ if TYPE_CHECKING:
 
 Row = dict[str, float | str | None]
 AWAY = "Nothing was decided: the feature server did not answer as it should."
+
+
+class LookedUp(NamedTuple):
+    """The features of one customer, and as of when: the oldest and the newest of its values."""
+
+    row: Row
+    oldest: datetime
+    newest: datetime
 
 
 class FeatureServer:
@@ -24,15 +34,20 @@ class FeatureServer:
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
         self._client: httpx.AsyncClient | None = None
 
-    async def look_up(self, customers: Sequence[str], names: Sequence[str]) -> list[Row | None]:
-        """Feature values by name for each customer; None for one the store does not know.
+    async def look_up(
+        self, customers: Sequence[str], names: Sequence[str]
+    ) -> list[LookedUp | None]:
+        """Features and their date for each customer; None for one the store does not know.
 
-        Raises ProblemError 503 when the server is slow, down, answers nonsense, or has only values that are too old.
+        Raises ProblemError 503 when the server is slow, down, or answers nonsense, such as values without a date.
         """
         answer = await self._ask(customers)
         try:
             columns = _columns(answer, len(customers))
-            return [_row({name: columns[name][i] for name in names}) for i in range(len(customers))]
+            return [
+                _looked_up({name: columns[name][i] for name in names})
+                for i in range(len(customers))
+            ]
         except (KeyError, IndexError, TypeError, ValueError):
             raise unavailable(AWAY) from None
 
@@ -80,8 +95,11 @@ def _times(part: Any) -> list[str]:
     return part.get("event_timestamps") or [""] * len(part["values"])
 
 
-def _row(cells: dict[str, Cell]) -> Row | None:
-    """PRESENT is a value, NULL_VALUE says "missing", all NOT_FOUND is an unknown customer, the rest is a failure."""
+def _looked_up(cells: dict[str, Cell]) -> LookedUp | None:
+    """PRESENT is a value, NULL_VALUE says "missing", all NOT_FOUND is an unknown customer, the rest is a failure.
+
+    Feast looks at no ttl here, or calls values OUTSIDE_MAX_AGE: how old they may be is the policy's to say.
+    """
     statuses = {
         "NOT_FOUND" if written == NEVER else status for _, status, written in cells.values()
     }
@@ -89,6 +107,8 @@ def _row(cells: dict[str, Cell]) -> Row | None:
         return None
     if not statuses <= {"PRESENT", "NULL_VALUE"}:
         raise ValueError("values that are not there or too old")
-    return {
+    row = {
         name: value if status == "PRESENT" else None for name, (value, status, _) in cells.items()
     }
+    times = [freshness.read_time(written) for _, _, written in cells.values()]
+    return LookedUp(row, min(times), max(times))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -10,10 +11,11 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from sovereign_ml.decision_log import Draft, rectification
+from sovereign_ml.decisions import freshness
 from sovereign_ml.decisions.decision_policy import decide
 from sovereign_ml.model import wording
 from sovereign_ml.service.api.decisions import of_customer
-from sovereign_ml.service.api.feature_server import AWAY, Row
+from sovereign_ml.service.api.feature_server import AWAY, LookedUp, Row
 from sovereign_ml.service.http import Answer, Call
 from sovereign_ml.service.problems import ProblemError, unavailable
 from sovereign_ml.service.runtime import Runtime
@@ -30,11 +32,30 @@ RECTIFIED = "An input was wrong; the decision was made again."
 NOTHING = dumps({"score": None, "band": None, "reasons": [], "contributions": {}})
 
 
+UNDATED: dict[str, str | None] = {"features_as_of": None, "freshness": None}
+"""Where no features were used."""
+
+
 class Absent(Enum):
     """Why there is no decision about somebody: nothing is known, or nothing may be kept."""
 
     UNKNOWN = "unknown_customer"
     ERASED = "erased"
+    NOT_CURRENT = "features_not_current"
+
+
+class Dated(NamedTuple):
+    """Features of one customer, as of when they are, and whether that is as the policy wants it."""
+
+    row: Row
+    as_of: str | None
+    freshness: str | None
+
+
+OBJECTED = Dated({}, None, None)
+"""Nothing is looked up for who objected."""
+NEW_FEATURES_S = 3600
+"""When to ask again where features are too old: new ones do not come within seconds."""
 
 
 async def score(call: Call) -> Answer:
@@ -68,27 +89,34 @@ async def _decisions(
 ) -> list[str | Absent]:
     """One answer as JSON per request, each already durable; ``wrong`` is the decision that the only one replaces."""
     runtime = call.runtime
-    rows = await _rows(runtime, asked)
+    rows = _usable(runtime, await _rows(runtime, asked))
     head = {"bundle": runtime.reference, "key": call.key.name, **runtime.versions}
     if wrong:
         head["corrects"] = wrong
     made = [
-        None if row is None else make(runtime, one.customer_id, row, source=_source(one), head=head)
+        row
+        if row is None or isinstance(row, Absent)
+        else make(runtime, one.customer_id, row, source=_source(one), head=head)
         for one, row in zip(asked, rows, strict=True)
     ]
-    drafts = [one.draft for one in made if one]
+    drafts = [one.draft for one in made if isinstance(one, Made)]
     if wrong and drafts:
         drafts.append(
             rectification(wrong, drafts[0].subject or "", RECTIFIED, corrected_by=drafts[0].case_id)
         )
     written = iter(await runtime.write(*drafts) if drafts else ())
-    return [_answer(runtime, one, next(written)) if one else Absent.UNKNOWN for one in made]
+    return [
+        _answer(runtime, one, next(written)) if isinstance(one, Made) else one or Absent.UNKNOWN
+        for one in made
+    ]
 
 
-async def _rows(runtime: Runtime, asked: Sequence[Any]) -> list[Row | None]:
+async def _rows(runtime: Runtime, asked: Sequence[Any]) -> list[Dated | LookedUp | None]:
     """Feature rows; an empty one for who objected, None for who is unknown. Nothing is looked up for an objector."""
-    rows: list[Row | None] = [
-        {} if one.customer_id in runtime.objectors else one.features and one.features.__dict__
+    rows: list[Dated | LookedUp | None] = [
+        OBJECTED
+        if one.customer_id in runtime.objectors
+        else one.features and Dated(one.features.__dict__, None, "not_dated")
         for one in asked
     ]
     waiting = [i for i, row in enumerate(rows) if row is None]
@@ -99,15 +127,50 @@ async def _rows(runtime: Runtime, asked: Sequence[Any]) -> list[Row | None]:
     return rows
 
 
-async def _looked_up(runtime: Runtime, customers: Sequence[str]) -> list[Row | None]:
+def _usable(
+    runtime: Runtime, rows: Sequence[Dated | LookedUp | None]
+) -> list[Dated | Absent | None]:
+    """Compare the date of what was looked up with the clock. Raises ProblemError 503 where nothing is current."""
+    now, policy = datetime.now(UTC), runtime.bundle.policy
+    found: list[Dated | Absent | None] = []
+    for row in rows:
+        if not isinstance(row, LookedUp):
+            found.append(row)
+            continue
+        old = freshness.too_old(row.oldest, now, policy.max_feature_age_days)
+        refused = old and runtime.settings.old_features != "allow"
+        if refused or freshness.too_early(row.newest, now):
+            found.append(Absent.NOT_CURRENT)
+        else:
+            how = "too_old" if old else "current"
+            found.append(Dated(row.row, freshness.shown(row.oldest), how))
+    if Absent.NOT_CURRENT in found and all(one in (None, Absent.NOT_CURRENT) for one in found):
+        dated = [row for row in rows if isinstance(row, LookedUp)]
+        first = min(row.oldest for row in dated)
+        last = max(row.newest for row in dated)
+        raise unavailable(
+            f"Nothing was decided: the features are as of {freshness.shown(first)} to {freshness.shown(last)}, and now "
+            f"is {freshness.shown(now)}. They may be {policy.max_feature_age_days} days old and not from the future. "
+            "Run the flow on new data, or look at the clocks.",
+            NEW_FEATURES_S,
+        )
+    return found
+
+
+async def _looked_up(runtime: Runtime, customers: Sequence[str]) -> list[LookedUp | None]:
     if runtime.features is None:  # the request's model asks for features then
         raise unavailable(AWAY)
     found = await runtime.features.look_up(customers, list(runtime.specs))
     model: Any = runtime.models["ScoreRequest"]
     try:
         return [
-            row and model.model_validate({"customer_id": one, "features": row}).features.__dict__
-            for one, row in zip(customers, found, strict=True)
+            seen
+            and seen._replace(
+                row=model.model_validate(
+                    {"customer_id": one, "features": seen.row}
+                ).features.__dict__
+            )
+            for one, seen in zip(customers, found, strict=True)
         ]
     except ValidationError:
         raise unavailable(AWAY) from None
@@ -119,14 +182,18 @@ class Made(NamedTuple):
     draft: Draft
     outcome: str
     shown: str
+    dates: dict[str, str | None]
 
 
-def make(runtime: Runtime, customer: str, row: Row, *, source: str, head: dict[str, str]) -> Made:
+def make(
+    runtime: Runtime, customer: str, dated: Dated, *, source: str, head: dict[str, str]
+) -> Made:
     """Decide, and put all that was applied into the log entry, so that it can be explained later as it was."""
     objected = dumps({**head, "outcome": "objected"})
-    case = runtime.ids.ordered()
+    case, row = runtime.ids.ordered(), dated.row
+    dates = {"features_as_of": dated.as_of, "freshness": dated.freshness}
     if not row:
-        return Made(Draft("decision", case, customer, objected, objected), "objected", "")
+        return Made(Draft("decision", case, customer, objected, objected), "objected", "", dates)
     contributions = runtime.scorer.contributions(row)
     probability = runtime.scorer.probability(contributions)
     decision = decide(runtime.bundle.policy, probability, objected=False)
@@ -144,6 +211,7 @@ def make(runtime: Runtime, customer: str, row: Row, *, source: str, head: dict[s
         "outcome": decision.outcome,
         "suggestion": decision.suggestion,
         "source": source,
+        **dates,
         "features": row,
     }
     body = dumps({**head, **rest})[:-1] + "," + shown[1:]
@@ -152,6 +220,7 @@ def make(runtime: Runtime, customer: str, row: Row, *, source: str, head: dict[s
         Draft("decision", case, customer, body, objected, waits),
         decision.outcome,
         "" if waits else shown,
+        dates,
     )
 
 
@@ -167,17 +236,18 @@ def reasons(runtime: Runtime, row: Row, contributions: dict[str, float]) -> list
 
 def _answer(runtime: Runtime, made: Made, written: str | None) -> str | Absent:
     """The answer to what was written, not to what was meant: an objection may have come in between."""
-    draft, outcome, shown = made
+    draft, outcome, shown, dates = made
     if written is None:
         return Absent.ERASED
     if outcome == "objected" or written != draft.body:
-        outcome, shown = "objected", ""
+        outcome, shown, dates = "objected", "", UNDATED
         runtime.objectors.add(draft.subject or "")
     runtime.metrics.decided(outcome)
     head = {
         "decision_id": draft.case_id,
         "customer_id": draft.subject,
         "outcome": outcome,
+        **dates,
         **runtime.versions,
     }
     return dumps(head)[:-1] + "," + (shown or NOTHING)[1:]
@@ -188,5 +258,11 @@ def _source(asked: Any) -> str:
 
 
 def _nobody(runtime: Runtime, customer: str, why: Absent) -> str:
-    head = {"decision_id": None, "customer_id": customer, "outcome": why.value, **runtime.versions}
+    head = {
+        "decision_id": None,
+        "customer_id": customer,
+        "outcome": why.value,
+        **UNDATED,
+        **runtime.versions,
+    }
     return dumps(head)[:-1] + "," + NOTHING[1:]

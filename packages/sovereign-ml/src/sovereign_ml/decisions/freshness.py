@@ -1,0 +1,31 @@
+"""How old the values may be that a score stands on: compared with the clock wherever a score is made."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+__all__ = ["AHEAD", "read_time", "shown", "too_early", "too_old"]
+
+AHEAD = timedelta(days=1, minutes=5)
+"""How far a date may lie ahead: a snapshot carries the midnight that ends its day, and clocks differ a little."""
+
+
+def read_time(text: str) -> datetime:
+    """Return an ISO time in UTC; one without a zone is UTC. Raises ValueError for anything else."""
+    time = datetime.fromisoformat(text)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def shown(as_of: datetime) -> str:
+    """Return the time as it stands in answers and in the log: in UTC, to the second."""
+    return as_of.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def too_old(as_of: datetime, now: datetime, most_days: int) -> bool:
+    """Return whether values as of ``as_of`` are older than ``most_days``."""
+    return now - as_of > timedelta(days=most_days)
+
+
+def too_early(as_of: datetime, now: datetime) -> bool:
+    """Return whether the values are dated in the future, so that nobody knows how old they are."""
+    return as_of - now > AHEAD
