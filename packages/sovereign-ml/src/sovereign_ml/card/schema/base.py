@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import date
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
@@ -87,6 +88,7 @@ def is_open(value: object) -> bool:
     return value is None
 
 
+@lru_cache(maxsize=4096)
 def plain(text: str) -> str:
     """The text as it is compared: NFKC, one case, without invisible characters, single spaces."""
     seen = "".join(c for c in unicodedata.normalize("NFKC", text) if _visible(c))
@@ -97,6 +99,7 @@ def _visible(character: str) -> bool:
     return unicodedata.category(character) not in ("Cf", "Cc", "Mn", "Me") or character in "\t\n\r"
 
 
+@lru_cache(maxsize=4096)
 def _stands_for_nothing(text: str) -> bool:
     """Whether nothing was said: no letter or digit, one letter, one letter repeated, or a placeholder."""
     bare = " ".join(re.sub(r"[^\w\s]|_", " ", unicodedata.normalize("NFD", text)).split())

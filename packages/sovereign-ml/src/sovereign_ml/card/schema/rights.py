@@ -175,9 +175,11 @@ class Dpia(Group):
     public_area: Flag = ask(
         "Is a publicly accessible area watched systematically and on a large scale?",
         "GDPR 35(3)(c)",
+        information=CRITERION,
     )
     new_technology: Flag = ask(
-        "Is technology used, or used in a way, that is new?", "GDPR 35(1); WP248rev.01 criterion 8",
+        "Is technology used, or used in a way, that is new?",
+        "GDPR 35(1); WP248rev.01 criterion 8",
         information=CRITERION,
     )
     ref: Text = ask("Where is it?", "GDPR 35(7)", when="dpia_required", form="place")

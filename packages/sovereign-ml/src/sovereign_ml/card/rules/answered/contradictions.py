@@ -58,6 +58,10 @@ def _warnings(case: Case) -> Iterator[str]:
     applies = case.derived.decision.art22_applies
     if applies is False and given not in ("not_applicable", "none", NOT_ANSWERED):
         yield f"Article 22 does not apply, and the exception '{given}' is relied on."
+    sources = case.answers.data.sources
+    for source in () if sources == NOT_ANSWERED else sources:
+        if source.origin != "third_party" and source.art14_given != NOT_ANSWERED:
+            yield f"'{source.name}' has an art14_given, and its origin is '{source.origin}'."
     if decision.effect in ("none", "minor") and case.significant:
         why = ", ".join(case.derived.decision.effect_why)
         yield f"decision.effect is '{decision.effect}', and it is significant: {why}."
