@@ -73,7 +73,9 @@ def test_an_answer_that_no_card_gives_is_a_text_which_r59_reads_wherever_it_stan
     given = {re.sub(r"\.\d+", "", path) for base in BASES for path, _, _ in answers_of(base)}
     kinds = {path: info.annotation for path, info in fields(Answers) if info.json_schema_extra}
     assert len(kinds) > 200
-    assert {path for path in set(kinds) - given if kinds[path] not in (str, Texts)} == set()
+    assert {path for path in set(kinds) - given if kinds[path] not in (str, Texts)} == {
+        "ai_act.insurance_kind"  # of an action that no card has; a change that R50 finds has it
+    }
 
 
 def test_no_answer_has_a_default_that_says_something() -> None:

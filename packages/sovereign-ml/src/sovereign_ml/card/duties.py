@@ -27,7 +27,7 @@ def annex_iii_points(answers: Answers) -> tuple[str, ...]:
     """The points of Annex III that the action, the areas and the typed point lead to; nothing takes one away."""
     given = answers.ai_act
     action = answers.decision.downstream_action
-    points = [AREA_OF_ACTION.get(action, "")]
+    points: list[str] = [AREA_OF_ACTION.get(action, "")]
     if action == "insurance" and given.insurance_kind == "life_or_health":
         points.append("5c")
     points += [area.partition("_")[0] for area in given.areas] if given.areas != "?" else []
@@ -76,7 +76,7 @@ def ai_act(answers: Answers, decision: DerivedDecision) -> DerivedAiAct:
     if points := annex_iii_points(answers):
         why = f"Annex III point {', '.join(points)}; profiling there is always high-risk (6(3))"
         return DerivedAiAct(risk_class="high_risk", applies_from=HIGH_RISK_FROM, why=why)
-    asked = [given.areas, given.annex_iii_point, given.talks_or_generates]
+    asked: list[object] = [given.areas, given.annex_iii_point, given.talks_or_generates]
     if answers.decision.downstream_action in ("insurance", NOT_ANSWERED):
         asked.append(given.insurance_kind)
     if NOT_ANSWERED in (*screen, *asked):

@@ -222,6 +222,12 @@ CHANGES = [
     answers("R50", ai_act__annex_iii_point="4b", ai_act__risk_class="minimal"),
     answers("R50", ai_act__annex_iii_point="5b", ai_act__high_risk={"derogation_claimed": True}),
     answers("R50", decision__downstream_action="credit"),
+    answers(
+        "R50",
+        "article22",
+        decision__downstream_action="insurance",
+        ai_act__insurance_kind="life_or_health",
+    ),
     answers("R50", "credit", ai_act__annex_iii_point="none"),
     answers("R50", "credit", ai_act__areas=[]),
     answers("R50", "article22", decision__downstream_action="employment"),

@@ -107,7 +107,8 @@ def _stands_for_nothing(text: str) -> bool:
     letters = bare.replace(" ", "")
     if text in ANSWERED_BY_CODE:
         return False
-    if not letters or (letters.isalpha() and letters.isascii() and len(set(letters)) == 1):
+    repeated = letters.isalpha() and letters.isascii() and len(set(letters)) == 1
+    if not letters or (repeated and len(letters) < 10):  # a longer one may be a checksum
         return True
     return letters in PLACEHOLDERS or letters.startswith("loremipsum")
 

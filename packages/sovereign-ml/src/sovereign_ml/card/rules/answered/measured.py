@@ -40,7 +40,7 @@ def _countries(case: Case) -> Hits:
     if stated == NOT_ANSWERED:
         return
     groups = [row.group for row in case.facts.data.representativeness]
-    groups += [row.slice for row in case.facts.evaluation.slices]
+    groups += [row.slice for row in case.facts.evaluation.slices if not row.suppressed]
     found = {name.removeprefix(COUNTRY) for name in groups if name.startswith(COUNTRY)}
     missing = sorted(code for code in found if len(code) == 2 and code not in stated)
     if missing:
@@ -64,7 +64,9 @@ def _basis(case: Case) -> Hits:
 
 def _periods(case: Case) -> Hits:
     answered = case.answers.retention.objects
-    rules = {} if isinstance(answered, str) else {row.object: row.period for row in answered}
+    rules: dict[str, str] = (
+        {} if isinstance(answered, str) else {row.object: row.period for row in answered}
+    )
     for stored in case.facts.retention.objects:
         said = days(rules.get(stored.object, ""))
         kept = days(stored.period or "")

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from sovereign_ml.card.questions import walk
 from sovereign_ml.card.rules.answered.adequacy import COUNTRIES
 from sovereign_ml.card.rules.engine import Case, Hits, rule
-from sovereign_ml.card.schema.base import NOT_ANSWERED, Group, is_open, plain
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, plain
 
 DURATION: Final = re.compile(
     r"P(?=.)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(T(?=.)(\d+H)?(\d+M)?)?"
@@ -79,7 +79,7 @@ def empty_words(case: Case) -> Hits:
 
 def _texts(value: object) -> tuple[str, ...]:
     listed = value if isinstance(value, tuple) else (value,)
-    return tuple(item for item in listed if isinstance(item, str) and not isinstance(item, Group))
+    return tuple(item for item in listed if isinstance(item, str))
 
 
 def _problem(text: str, field: FieldInfo) -> str:
