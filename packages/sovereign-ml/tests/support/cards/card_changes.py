@@ -223,6 +223,8 @@ CHANGES = [
     Change(
         "R56", {"dpia.ref": "PendingApproval"}, facts={"imported.foreign_status": "PendingApproval"}
     ),
+    facts("P01", policy={}),
+    facts("P01", policy={"grace_days": {"value": 31, "default": 30, "limit": "<= 90"}}),
     facts("R57", model__training_code_commit="unknown"),
     facts("R57", model__training_code_commit=f"{'a' * 40}-dirty"),
     facts("R57", model__training_code_commit=""),
@@ -240,4 +242,4 @@ CHANGES = [
         model_privacy__access_controls="Only ML engineers move the stage in MLflow",
     ),
 ]
-BY_HAND = {"R48"}
+BY_HAND = {"P02", "R48"}

@@ -149,6 +149,7 @@ def good_facts() -> dict[str, Any]:
                 {"group": "country", "metric": "tpr_difference", "value": 0.04, "n_smallest": 300}
             ],
         },
+        "policy": POLICY.on_card(),
         "hosting": [
             {
                 "component": "storage",
