@@ -58,7 +58,7 @@ def _card(bundle: Bundle) -> Iterator[str]:
             f"the card was made in profile {card.facts.run.profile}, the bundle in profile "
             f"{bundle.manifest.profile}: register the card again"
         )
-    yield from _other_model(bundle, card)
+    yield from other_model(bundle, card)
     # The team's own rules are not here: they ran when the bundle was registered and promoted.
     found = blocks(check(card, bundle.rules, today(), at="promote", own=None))
     yield from (f"{finding.rule}: {finding.found}" for finding in found if not finding.open_answers)
@@ -66,7 +66,7 @@ def _card(bundle: Bundle) -> Iterator[str]:
         yield f"R01: open answers in {sections} sections of model_card.toml; `churn card --open` lists them"
 
 
-def _other_model(bundle: Bundle, card: Card) -> Iterator[str]:
+def other_model(bundle: Bundle, card: Card) -> Iterator[str]:
     """Yield each way in which the bundle decides otherwise than the card that was approved says.
 
     Anybody may seal a changed bundle again: its seal has no key. What was approved is the card.
