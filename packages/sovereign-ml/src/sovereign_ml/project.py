@@ -139,7 +139,7 @@ STANDARD_STEPS: tuple[Step, ...] = (
     Step(
         7,
         "register",
-        ("model", "metrics", "card"),
+        ("model", "metrics", "features", "valid", "card"),
         "bundle",
         "Refuse or register: quality gate, rules, bundle, registry version.",
         params=("card", "features", "register", "score"),

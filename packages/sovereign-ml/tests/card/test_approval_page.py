@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -10,16 +11,20 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import tomlkit
 from typer.testing import CliRunner
 
 from card_answers import article22_answers, offer_answers, put
-from small_project import KEY, PROJECT, configure
+from small_project import KEY, PROJECT, commit, configure, load
+from sovereign_ml.card.promotion import broken_history
 from sovereign_ml.card.schema.card import read
 from sovereign_ml.cli.main import application
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Refused
+from sovereign_ml.registry import bundle_store, mlflow
+from sovereign_ml.registry.aliases import HISTORY, MlflowRegistry
 from sovereign_ml.storage.artifacts import read_json
 
 pytestmark = pytest.mark.flow
@@ -45,6 +50,7 @@ def own(settings: Settings, bundle: Path, tmp_path: Path, monkeypatch: pytest.Mo
             sql = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
             connection.execute(sql, (settings.root.as_uri(), root.as_uri()))
     configure(root, {"card.policy.max_data_age_days": 36_500})
+    commit(root)
     monkeypatch.setenv("CHURN_ROOT", str(root))
     monkeypatch.setenv("CHURN_PSEUDONYM_KEY", KEY)
     monkeypatch.delenv("CHURN_PROFILE", raising=False)
@@ -170,3 +176,103 @@ def test_a_second_version_is_approved_promoted_and_taken_back_like_the_first(own
     told, refusal = followed(own, back + "churn card\nchurn register\nchurn score")
     assert refusal is None, told
     assert "acme-churn version 2 is production (before: 3)." in told
+    after = read(own / "data/6_card/card.json").facts
+    assert after.previous is not None and after.previous.version == "2"
+    told, refusal = followed(own, approve + promote)
+    assert refusal is None, told
+    assert "acme-churn version 4 is production (before: 2)." in told
+    assert_nothing_done_by_hand_passes(own)
+
+
+def assert_nothing_done_by_hand_passes(own: Path) -> None:
+    """Each change by hand, one after the other, keeps the next version from production."""
+    tracking = load(own).tracking
+    api, registry = mlflow.client(tracking), MlflowRegistry(tracking)
+    moves = [(move.kind, move.version) for move in registry.history()]
+    assert moves == [("promote", "2"), ("promote", "3"), ("rollback", "2"), ("promote", "4")]
+    assert broken_history(registry) == []
+    again = "churn promote --as 'Grace Hopper' --why again"
+
+    api.set_registered_model_alias("acme-churn", "production", "3")
+    _, refusal = followed(own, again)
+    assert "points to version 3, the history says 4" in str(refusal)
+    with pytest.raises(Refused, match="points to version 3, the history says 4"):
+        bundle_store.fetch(tracking, "production", own / "build/bundle")
+    api.set_registered_model_alias("acme-churn", "production", "4")
+
+    last = f"{HISTORY}00004"
+    kept = api.get_registered_model("acme-churn").tags[last]
+    api.delete_registered_model_tag("acme-churn", last)
+    _, refusal = followed(own, again)
+    assert "a promotion that the history does not know" in str(refusal)
+    api.set_registered_model_tag("acme-churn", last, kept)
+
+    hash_ = api.get_model_version("acme-churn", "4").tags["card_hash"]
+    api.set_model_version_tag("acme-churn", "2", "card_hash", hash_)
+    _, refusal = followed(own, again + " --version 2")
+    assert "Tags, run or metrics of version 2 changed" in str(refusal)
+
+
+def test_what_was_not_measured_committed_or_said_by_git_is_not_promoted(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The facts in the card, the artifacts, the answers and the policy, each changed after approval."""
+    _, answer, register, approve, promote, _, _ = BLOCKS
+    answered(own)
+    told, refusal = followed(
+        own, answer + register.replace("churn check --promotion\n", "") + approve
+    )
+    assert refusal is None, told
+    for change, reason in (
+        (uncommitted_answer, "Not committed: model_card.toml"),
+        (figure_in_the_metrics, "evaluation.base_rate: the card says"),
+        (feature_in_the_training_data, "The card does not state what its artifacts say"),
+        (model_itself, "model.artifact_sha256: the card says"),
+        (policy_number, "[card.policy] grace_days: the card states 30, it is judged by 60"),
+        (no_repository, "Git does not say who wrote this: "),
+        (someone_else_wrote, "The card does not name Mallory Black <m@acme.example>"),
+    ):
+        copy = own.parent / change.__name__
+        shutil.copytree(own, copy)
+        change(copy)
+        monkeypatch.setenv("CHURN_ROOT", str(copy))
+        _, refusal = followed(copy, promote)
+        assert reason in str(refusal), (change, refusal)
+        shutil.rmtree(copy)
+
+
+def uncommitted_answer(root: Path) -> None:
+    path = root / "model_card.toml"
+    path.write_text(path.read_text() + "\n# one more line\n")
+
+
+def figure_in_the_metrics(root: Path) -> None:
+    path = root / "data/5_metrics/metrics.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "base_rate": content["base_rate"] + 0.01}))
+
+
+def feature_in_the_training_data(root: Path) -> None:
+    path = root / "data/3_features/training.parquet"
+    pd.read_parquet(path).iloc[: len(pd.read_parquet(path)) // 2].to_parquet(path)
+
+
+def model_itself(root: Path) -> None:
+    path = root / "data/4_model/model.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "intercept": content["intercept"] + 5}))
+
+
+def policy_number(root: Path) -> None:
+    configure(root, {"card.policy.grace_days": 60})
+
+
+def no_repository(root: Path) -> None:
+    shutil.rmtree(root / ".git")
+
+
+def someone_else_wrote(root: Path) -> None:
+    uncommitted_answer(root)
+    mallory = ("-c", "user.name=Mallory Black", "-c", "user.email=m@acme.example")
+    command = ("git", "-C", str(root), *mallory, *AUTHOR[4:], "commit", "--quiet", "-am", "Quiet")
+    subprocess.run(command, check=True, capture_output=True)

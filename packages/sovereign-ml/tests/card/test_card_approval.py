@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from cards import NOW, card, signed
+from cards import NOW, card, signed, with_key
 from sovereign_ml.card.approval import (
     ApprovalError,
     approve,
-    is_named_person,
     load,
     problems,
     record,
     with_approvals,
 )
 from sovereign_ml.card.build import CardError
+from sovereign_ml.card.person_names import is_named_person
+from sovereign_ml.card.schema import Card
 
 ROLES = ("business_owner", "model_owner")
 
@@ -100,7 +101,65 @@ def test_the_last_word_of_a_role_counts() -> None:
         good, role="model_owner", person="Ada Lovelace", at=NOW.replace(hour=13), decision="reject"
     )
     changed_mind = with_approvals(good, (*signed(good).approvals, no))
-    assert list(problems(changed_mind, ROLES)) == ["Ada Lovelace rejected it as model_owner."]
+    assert list(problems(changed_mind, ROLES)) == [
+        "Ada Lovelace rejected it as model_owner. "
+        "A rejection stands until Ada Lovelace approves as model_owner.",
+    ]
+
+
+def test_a_rejection_stands_over_a_change_of_the_card_and_over_somebody_elses_approval() -> None:
+    rejected, later = card(), NOW.replace(hour=13)
+    no = with_key(
+        approve(rejected, role="model_owner", person="Lex Luthor", at=NOW, decision="reject")
+    )
+    changed = card(answers={"purpose.statement": "Offers for those who are about to leave."})
+    over = with_approvals(changed, (no, *signed(changed).approvals), ROLES)
+    assert over.status == "rejected"
+    assert [p for p in problems(over, ROLES) if "Lex Luthor rejected it as model_owner" in p]
+    lifted = with_key(approve(changed, role="model_owner", person="Lex Luthor", at=later))
+    assert list(problems(with_approvals(changed, (*over.approvals, lifted)), ROLES)) == []
+    forged = lifted.model_copy(update={"signed_by": "mallory@acme.example SHA256:other"})
+    assert list(problems(with_approvals(changed, (*over.approvals, forged)), ROLES)) != []
+
+
+def test_outside_local_a_decision_without_signature_does_not_carry_the_card() -> None:
+    bare = tuple(a.model_copy(update={"signed_by": ""}) for a in signed(card()).approvals)
+    told = list(problems(with_approvals(card(), bare), ROLES))
+    assert len(told) == 2 and all("is recorded and not signed" in line for line in told)
+    local = card(facts={"run.profile": "local"})
+    assert list(problems(with_approvals(local, bare), ROLES)) == []
+    unknown = card(facts={"run.profile": None})
+    assert len(list(problems(with_approvals(unknown, bare), ROLES))) == 2
+
+
+@pytest.mark.parametrize("second", ["Grace Hopper", "HOPPER, Grace", "G. Hopper", "Gracé B. Hopper"])
+def test_two_roles_are_two_people(second: str) -> None:
+    good = card()
+    first = signed(good, {"business_owner": "Grace Hopper"})
+    with pytest.raises(ApprovalError, match="two roles are two people"):
+        approve(first, role="model_owner", person=second, at=NOW)
+    twin = approve(good, role="model_owner", person=second, at=NOW)
+    by_hand = with_approvals(good, (*first.approvals, with_key(twin)))
+    assert any("two roles are two people" in line for line in problems(by_hand, ROLES))
+
+
+def test_one_key_is_one_person_whatever_name_stands_beside_it() -> None:
+    given = signed(card()).approvals
+    key = given[0].signed_by
+    one_key = tuple(a.model_copy(update={"signed_by": key}) for a in given)
+    assert any("two people" in line for line in problems(with_approvals(card(), one_key), ROLES))
+
+
+def test_the_author_is_known_by_mail_address_too() -> None:
+    of = card(facts={"model.authors": ["Somebody <grace.hopper@acme.example>"]})
+    assert any("Grace Hopper wrote" in line for line in problems(forced(of), ROLES))
+
+
+def forced(of: Card) -> Card:
+    """The approvals of the good card, written by hand for this one."""
+    hash_ = of.computed_hash()
+    given = (a.model_copy(update={"card_hash": hash_}) for a in signed(card()).approvals)
+    return with_approvals(of, tuple(given))
 
 
 def test_the_status_of_a_card_follows_from_what_was_recorded() -> None:

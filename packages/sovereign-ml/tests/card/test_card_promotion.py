@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from cards import LIBRARY, NOW, POLICY, card, signed
 from sovereign_ml.card.promotion import (
     AliasMove,
     PromotionDecision,
     RegistryError,
+    broken_history,
+    chained,
     promote,
     rollback,
     version_before,
@@ -29,11 +33,29 @@ class MemoryRegistry:
     cards: dict[str, str] = field(default_factory=dict)
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
     moves: list[AliasMove] = field(default_factory=list)
+    marked: dict[str, str] = field(default_factory=dict)
+    alias: str | None = None
     down: bool = False
 
     def add(self, version: str, of: Card, roc_auc: float = 0.74) -> None:
         """Register a version with its card."""
         self.cards[version], self.figures[version] = of.computed_hash(), {"roc_auc": roc_auc}
+
+    def promoted(self, *versions: str) -> None:
+        """Move the alias to each version in turn, as promotion does."""
+        for version in versions:
+            if version not in self.cards:
+                self.add(version, card())
+            move = AliasMove(
+                kind="promote",
+                version=version,
+                previous=self.alias,
+                by=BY,
+                at=NOW,
+                why="new",
+                fingerprint=self.fingerprint(version) or "",
+            )
+            self.move(chained(move, self.history()))
 
     def _answer(self) -> None:
         if self.down:
@@ -41,7 +63,17 @@ class MemoryRegistry:
 
     def production(self) -> str | None:
         self._answer()
-        return self.moves[-1].version if self.moves else None
+        return self.alias
+
+    def fingerprint(self, version: str) -> str | None:
+        self._answer()
+        if version not in self.cards:
+            return None
+        return f"{self.cards[version]} {sorted(self.figures[version].items())}"
+
+    def marks(self) -> Mapping[str, str]:
+        self._answer()
+        return self.marked
 
     def metrics(self, version: str) -> Mapping[str, float]:
         self._answer()
@@ -58,6 +90,8 @@ class MemoryRegistry:
     def move(self, move: AliasMove) -> None:
         self._answer()
         self.moves.append(move)
+        self.alias = move.version
+        self.marked[move.version] = move.chain
 
 
 def tried(
@@ -108,6 +142,8 @@ def test_an_approved_card_is_promoted_and_the_registry_keeps_who_when_and_why() 
         "at": NOW,
         "why": "quarterly retraining",
         "card_hash": good.content_hash,
+        "fingerprint": registry.fingerprint("3"),
+        "chain": registry.moves[-1].link(""),
     }
 
 
@@ -125,9 +161,7 @@ def test_a_worse_metric_is_refused() -> None:
     registry, good = MemoryRegistry(), signed(card())
     registry.add("2", good, roc_auc=0.80)
     registry.add("3", good, roc_auc=0.74)
-    registry.moves.append(
-        AliasMove(kind="promote", version="2", previous=None, by=BY, at=NOW, why="first")
-    )
+    registry.promoted("2")
     assert refused(tried(good, registry), "roc_auc falls")
 
 
@@ -135,9 +169,7 @@ def test_a_metric_within_the_tolerance_is_promoted() -> None:
     registry, good = MemoryRegistry(), signed(card())
     registry.add("2", good, roc_auc=0.745)
     registry.add("3", good, roc_auc=0.74)
-    registry.moves.append(
-        AliasMove(kind="promote", version="2", previous=None, by=BY, at=NOW, why="first")
-    )
+    registry.promoted("2")
     assert tried(good, registry).allowed
 
 
@@ -237,10 +269,7 @@ def test_somebody_must_promote_and_say_why() -> None:
 
 def test_rollback_returns_to_the_version_before_and_then_to_the_one_before_that() -> None:
     registry = MemoryRegistry()
-    for version in ("1", "2", "3"):
-        registry.moves.append(
-            AliasMove(kind="promote", version=version, previous=None, by=BY, at=NOW, why="new")
-        )
+    registry.promoted("1", "2", "3")
     assert [rollback(registry, by=BY, why="complaints", at=NOW).version for _ in range(2)] == [
         "2",
         "1",
@@ -253,12 +282,8 @@ def test_rollback_returns_to_the_version_before_and_then_to_the_one_before_that(
 
 
 def test_rollback_needs_a_reason_and_a_registry_too() -> None:
-    registry = MemoryRegistry(
-        moves=[
-            AliasMove(kind="promote", version=v, previous=None, by=BY, at=NOW, why="x")
-            for v in "12"
-        ]
-    )
+    registry = MemoryRegistry()
+    registry.promoted("1", "2")
     assert refused(rollback(registry, by=BY, why="", at=NOW), "Say why")
     registry.down = True
     assert refused(
@@ -273,3 +298,116 @@ def test_a_promotion_after_a_rollback_makes_the_rolled_back_version_unreachable(
     ]
     back = AliasMove(kind="rollback", version="1", previous="2", by=BY, at=NOW, why="complaints")
     assert version_before((*promoted[:2], back, promoted[2])) == "1"
+
+
+def alias_moved(registry: MemoryRegistry) -> None:
+    registry.alias = "1"
+
+
+def alias_deleted(registry: MemoryRegistry) -> None:
+    registry.alias = None
+
+
+def last_move_cut_off(registry: MemoryRegistry) -> None:
+    registry.moves.pop()
+
+
+def history_cut_off_and_alias_put_back(registry: MemoryRegistry) -> None:
+    registry.moves.pop()
+    registry.alias = "1"
+
+
+def history_deleted(registry: MemoryRegistry) -> None:
+    registry.moves.clear()
+    registry.alias = None
+
+
+def first_move_cut_off(registry: MemoryRegistry) -> None:
+    registry.moves.pop(0)
+
+
+def reason_rewritten(registry: MemoryRegistry) -> None:
+    registry.moves[0] = registry.moves[0].model_copy(update={"by": "Ada Lovelace"})
+
+
+def links_taken_out(registry: MemoryRegistry) -> None:
+    registry.moves[:] = [move.model_copy(update={"chain": ""}) for move in registry.moves]
+
+
+def card_hash_changed(registry: MemoryRegistry) -> None:
+    registry.cards["1"] = "0" * 64
+
+
+def metric_lowered(registry: MemoryRegistry) -> None:
+    registry.figures["2"] = {"roc_auc": 0.5}
+
+
+def production_deleted(registry: MemoryRegistry) -> None:
+    del registry.cards["2"]
+
+
+BY_HAND = {
+    alias_moved: "points to version 1, the history says 2",
+    alias_deleted: "points to version none, the history says 2",
+    last_move_cut_off: "points to version 2, the history says 1",
+    history_cut_off_and_alias_put_back: "Version 2 was moved to by a promotion that the history",
+    history_deleted: "a promotion that the history does not know",
+    first_move_cut_off: "Move 1 of the registry's history was changed, or one before it",
+    reason_rewritten: "Move 1 of the registry's history was changed",
+    links_taken_out: "Move 1 of the registry's history was changed",
+    card_hash_changed: "Tags, run or metrics of version 1 changed",
+    metric_lowered: "Tags, run or metrics of version 2 changed",
+    production_deleted: "Version 2 was deleted from the registry",
+}
+
+
+@pytest.mark.parametrize("by_hand", BY_HAND)
+def test_a_registry_that_disagrees_with_its_history_promotes_nothing_and_goes_nowhere_back(
+    by_hand: Callable[[MemoryRegistry], None],
+) -> None:
+    registry, good = MemoryRegistry(), signed(card())
+    registry.promoted("1", "2")
+    registry.add("3", good)
+    assert broken_history(registry) == []
+    by_hand(registry)
+    assert refused(tried(good, registry), BY_HAND[by_hand])
+    assert refused(rollback(registry, by=BY, why="complaints", at=NOW), BY_HAND[by_hand])
+
+
+def test_a_version_that_retention_deleted_is_no_way_back_and_no_hindrance() -> None:
+    registry, good = MemoryRegistry(), signed(card())
+    registry.promoted("1", "2")
+    registry.add("3", good)
+    del registry.cards["1"]
+    assert refused(rollback(registry, by=BY, why="complaints", at=NOW), "Version 1 was deleted")
+    assert tried(good, registry).allowed
+
+
+def test_a_model_whose_versions_were_all_deleted_on_purpose_starts_anew() -> None:
+    registry, good = MemoryRegistry(), signed(card())
+    registry.promoted("1")
+    retired = AliasMove(kind="retire", version="", previous="1", by="erasure", at=NOW, why="erased")
+    registry.moves.append(chained(retired, registry.history()))
+    registry.alias = None
+    registry.marked.clear()
+    registry.add("3", good)
+    assert tried(good, registry).allowed
+    assert refused(rollback(registry, by=BY, why="complaints", at=NOW), "no version before")
+
+
+def test_evidence_from_outside_the_card_refuses_whatever_the_card_says() -> None:
+    registry, good = MemoryRegistry(), signed(card())
+    registry.add("3", good)
+    decision = promote(
+        registry,
+        good,
+        POLICY,
+        version="3",
+        by=BY,
+        why="new",
+        at=NOW,
+        rule_digest=LIBRARY.rule_digest,
+        evidence=("Git does not say who wrote this.",),
+    )
+    assert decision.reasons == ("Git does not say who wrote this.",)
+    assert registry.moves == []

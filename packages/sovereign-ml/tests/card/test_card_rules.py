@@ -9,6 +9,7 @@ import pytest
 from card_changes import BY_HAND, CHANGES, GAP, Change
 from cards import BASES, NOW, POLICY, TODAY, card, signed
 from sovereign_ml.card.approval import approve, with_approvals
+from sovereign_ml.card.render import render_html, render_markdown
 from sovereign_ml.card.rules import RULES, Finding, RulePolicy, blocks, check
 from sovereign_ml.card.schema import Card
 
@@ -40,7 +41,7 @@ def test_no_rule_that_can_block_lacks_a_test_in_which_it_blocks() -> None:
 
 
 def test_the_pack_is_complete() -> None:
-    assert set(RULES) == {"F01", "F02", *(f"R{n:02}" for n in range(1, 77))}
+    assert set(RULES) == {"F01", "F02", "P01", "P02", *(f"R{n:02}" for n in range(1, 78))}
 
 
 def test_an_unapproved_card_is_refused_by_r48() -> None:
@@ -74,7 +75,8 @@ def test_registering_does_not_ask_for_approvals() -> None:
 
 def test_an_open_answer_warns_while_trying_out_and_blocks_promotion() -> None:
     local = RulePolicy(open_answers="warn")
-    unanswered = card(answers={"purpose.statement": "?"})
+    stated = {"policy": local.on_card()}
+    unanswered = card(answers={"purpose.statement": "?"}, facts=stated)
     assert [f.severity for f in check(unanswered, local, TODAY)] == ["warn"]
     assert "R01" in {f.rule for f in blocks(found(unanswered, policy=local))}
 
@@ -141,9 +143,58 @@ def test_policy_numbers_say_that_they_are_not_law() -> None:
     assert (
         found(signed(card(facts={"decision.score_outcome_agreement": 0.99}, base="reviewed"))) != []
     )
-    loose = RulePolicy(max_agreement=1.0)
-    agreeing = signed(card("reviewed", facts={"decision.score_outcome_agreement": 0.99}))
+    loose = RulePolicy(max_agreement=0.995)
+    stated = {"decision.score_outcome_agreement": 0.99, "policy": loose.on_card()}
+    agreeing = signed(card("reviewed", facts=stated))
     assert found(agreeing, policy=loose) == []
+
+
+LOOSE = {
+    "review_min_cases": 10_000,
+    "review_min_median_seconds": 0.0,
+    "review_min_catch_rate": 0.0,
+    "review_test_days": 999_999,
+    "max_agreement": 1.0,
+    "min_ablation_delta": -1.0,
+    "min_group": 99_999,
+    "max_fairness_tolerance": 1.0,
+    "max_association": 1.0,
+    "max_shift": 1.0,
+    "max_withdrawal_hours": 1e9,
+    "law_valid_days": 999_999,
+    "grace_days": 999_999,
+    "max_data_age_days": 999_999,
+    "approval_roles": ("security",),
+    "metric_tolerance": 99.0,
+}
+
+
+@pytest.mark.parametrize("name", LOOSE)
+def test_a_number_loosened_after_approval_voids_it_and_a_limit_holds_even_for_an_honest_card(
+    name: str,
+) -> None:
+    loose = RulePolicy.model_validate({name: LOOSE[name]})
+    after = {f.rule for f in blocks(found(signed(card()), policy=loose))}
+    assert {"P01", "P02"} <= after
+    honest = card(facts={"policy": loose.on_card()})
+    assert honest.content_hash != card().content_hash
+    left = {f.rule for f in blocks(found(signed(honest), policy=loose))}
+    assert left - {"R48"} == {"P02"}, "R48 asks for the roles of the loose policy"
+    local = card(facts={"policy": loose.on_card(), "run.profile": "local"})
+    assert ("P02", "warn") in {(f.rule, f.severity) for f in found(signed(local), policy=loose)}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_that_compares_with_nothing_is_no_policy(number: float) -> None:
+    with pytest.raises(ValueError, match="finite number"):
+        RulePolicy.model_validate({"min_ablation_delta": number})
+
+
+def test_the_card_shows_the_numbers_and_marks_what_differs_from_the_default() -> None:
+    stated = {"policy": RulePolicy(grace_days=60).on_card()}
+    for page in (render_markdown(card(facts=stated)), render_html(card(facts=stated))):
+        assert "60 (DIFFERS from the default 30); allowed" in page
+        assert page.count("DIFFERS") == 1
 
 
 def test_every_rule_names_article_reason_and_next_step() -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from cards import LIBRARY, card, signed
+from bundles import facts_of_bundle
+from cards import LIBRARY, TODAY, card, signed
 from service_desk import KEYS, write_bundle
 from shipped import environment
+from sovereign_ml.bundle import release_check
 from sovereign_ml.bundle.library_identity import LibraryIdentity
 from sovereign_ml.service.admission import admit_with
 from sovereign_ml.service.settings import ServiceSettings, SettingsError, read
@@ -20,8 +22,15 @@ def _eu(bundle: Path) -> ServiceSettings:
     return ServiceSettings(bundle=bundle, profile="eu")
 
 
-def _card(**answers: Any) -> dict[str, Any]:
-    return signed(card(answers=answers)).model_dump(mode="json")
+@pytest.fixture(autouse=True)
+def day_of_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cards of the tests have fixed dates, which must not expire."""
+    monkeypatch.setattr(release_check, "today", lambda: TODAY)
+
+
+def _card(facts: dict[str, Any] | None = None, **answers: Any) -> dict[str, Any]:
+    fitting = facts_of_bundle() | (facts or {})
+    return signed(card(answers=answers, facts=fitting)).model_dump(mode="json")
 
 
 def test_eu_serves_a_bundle_whose_card_the_rules_let_pass(tmp_path: Path) -> None:
@@ -57,6 +66,37 @@ def test_eu_serves_a_bundle_whose_card_the_rules_let_pass(tmp_path: Path) -> Non
 def test_eu_does_not_start_and_says_why(tmp_path: Path, wrong: dict[str, Any], reason: str) -> None:
     bundle = write_bundle(tmp_path, **{"card": _card(), "profile": "eu", **wrong})
     with pytest.raises(SettingsError, match=reason):
+        admit_with(_eu(bundle), LIBRARY)
+
+
+BANDS = [{"name": "low", "below": 0.45}, {"name": "medium", "below": 0.6}]
+LAST = {"name": "high", "below": 1.01}
+NOT_AS_APPROVED = {
+    "model changed": ({"model.artifact_sha256": "a" * 64}, {}, "the card approves aaaaaaaaaaaa"),
+    "no model named": ({"model.artifact_sha256": None}, {}, "the card approves unknown"),
+    "threshold moved": ({}, {"bands": (*BANDS, LAST)}, "policy.json has the bands low below 0.45"),
+    "bands renamed": ({}, {"bands": (*BANDS[:1], {**LAST, "name": "top"}), "action_band": "top"}, "top"),
+    "acts earlier": ({}, {"action_band": "medium"}, "action_band medium, the card approves high"),
+    "acts alone": ({}, {"human_review": True}, "human_review True, the card approves False"),
+    "significant": ({}, {"significant_effect": True}, "has significant_effect True"),
+    "other inputs": ({"data.features": []}, {}, "the card differ in inputs: avg_order_value"),
+    "local card": ({"run.profile": "local"}, {}, "made in profile local, the bundle in profile eu"),
+}
+
+
+@pytest.mark.parametrize("how", NOT_AS_APPROVED)
+def test_a_bundle_that_was_sealed_again_over_something_else_does_not_start_in_eu(
+    tmp_path: Path, how: str
+) -> None:
+    facts, policy, reason = NOT_AS_APPROVED[how]
+    bundle = write_bundle(tmp_path, card=_card(facts), profile="eu", **policy)
+    with pytest.raises(SettingsError, match=reason):
+        admit_with(_eu(bundle), LIBRARY)
+
+
+def test_rules_that_were_loosened_in_the_bundle_do_not_start_in_eu(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path, card=_card(), profile="eu", rules={"law_valid_days": 9999})
+    with pytest.raises(SettingsError, match="P01.*law_valid_days.*P02"):
         admit_with(_eu(bundle), LIBRARY)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from small_project import commit, make_project
 from sovereign_ml.storage import lineage
+from sovereign_ml.storage.git import GitError
 
 AUTHOR = "Test <test@acme.example>"
 
@@ -66,8 +67,8 @@ SILENT = {
     not_installed: "No such file or directory: git. Is it installed?",
     without_repository: "not a git repository",
     broken: "not a git repository",
-    without_commit: "does not have any commits yet",
-    in_a_strange_repository: "no commit holds this folder",
+    without_commit: "Needed a single revision",
+    in_a_strange_repository: "Needed a single revision",
 }
 
 
@@ -84,7 +85,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_git_knows_the_author_and_the_commit(root: Path) -> None:
-    assert lineage.author(root) == lineage.Author(AUTHOR)
+    assert lineage.authors(root) == lineage.Authors((AUTHOR,))
     assert lineage.git_commit(root) == git(root, "rev-parse", "HEAD")
     (root / "config.toml").write_text("changed")
     assert lineage.git_commit(root) == git(root, "rev-parse", "HEAD") + "-dirty"
@@ -97,14 +98,18 @@ def test_where_git_does_not_answer_its_words_are_kept_and_an_image_knows_by_its_
     if silence is foreign and os.getuid():
         pytest.skip("only root can give files to somebody else")
     root = silence(root, monkeypatch)
-    who = lineage.author(root)
-    assert (who.name, lineage.git_commit(root)) == ("", "unknown")
+    who = lineage.authors(root)
+    assert (who.names, lineage.git_commit(root)) == ((), "unknown")
     assert who.unknown_because.startswith("git says: ")
     assert SILENT[silence] in who.unknown_because
     assert str(root) not in who.unknown_because
     monkeypatch.setenv("CHURN_GIT_AUTHOR", "Ada Lovelace <ada@acme.example>")
     monkeypatch.setenv("CHURN_GIT_COMMIT", "b" * 40)
-    assert lineage.author(root) == lineage.Author("Ada Lovelace <ada@acme.example>")
+    assert lineage.authors(root) == lineage.Authors(("Ada Lovelace <ada@acme.example>",))
+    with pytest.raises(GitError):  # four eyes ask git itself, not a variable
+        lineage.authors_by_git(root)
+    with pytest.raises(GitError):
+        lineage.uncommitted(root)
     assert lineage.git_commit(root) == "b" * 40
 
 
@@ -123,17 +128,76 @@ def test_a_shallow_clone_does_not_take_the_last_committer_for_the_author(root: P
         "-m",
         "Approvals",
     )
-    assert lineage.author(root).name == AUTHOR
+    assert lineage.authors(root).names == (AUTHOR,)
     git(root.parent, "clone", "--quiet", "--depth=1", root.as_uri(), "shallow")
-    who = lineage.author(root.parent / "shallow")
+    who = lineage.authors(root.parent / "shallow")
     assert who == (
-        "",
+        (),
         "git says: the history of this shallow clone is cut off; fetch it with `git fetch --unshallow`",
     )
     git(root.parent / "shallow", "fetch", "--quiet", "--unshallow")
-    assert lineage.author(root.parent / "shallow").name == AUTHOR
+    assert lineage.authors(root.parent / "shallow").names == (AUTHOR,)
 
 
 def test_a_damaged_index_is_not_taken_for_a_clean_state(root: Path) -> None:
     (root / ".git/index").write_bytes(b"nonsense")
     assert lineage.git_commit(root) == "unknown"
+
+
+def change(root: Path, file: str, name: str, message: str = "Change", **more: str) -> str:
+    """Commit a change of ``file`` as ``name``; return the commit."""
+    path = root / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"# {name} {message}\n" + (path.read_text() if path.exists() else ""))
+    mail = f"{name.split()[0].lower()}@acme.example"
+    who = ("-c", f"user.name={name}", "-c", f"user.email={mail}", "-c", "commit.gpgsign=false")
+    git(root, "add", "--all")
+    arguments = [f"--{key}={value}" for key, value in more.items()]
+    git(root, *who, "commit", "--quiet", "-m", message, *arguments)
+    return git(root, "rev-parse", "HEAD")
+
+
+def test_everybody_who_changed_what_is_approved_since_the_last_version_is_an_author(
+    root: Path,
+) -> None:
+    approved = change(root, "config.toml", "Old Hand")
+    change(root, "model_card.toml", "Ada Lovelace")
+    change(root, "src/churn/features.py", "Grace Hopper")
+    change(root, "README.md", "Rita Reader")
+    change(root, "src/churn/model.py", "Alan Turing", author="Ann Other <ann@acme.example>")
+    change(root, "serve/own.py", "Max Pair", "Pair\n\nCo-authored-by: Co Writer <co@acme.example>")
+    names = {name.partition(" <")[0] for name in lineage.authors_by_git(root, approved)}
+    everybody = {"Ada Lovelace", "Grace Hopper", "Ann Other", "Alan Turing", "Max Pair", "Co Writer"}
+    assert names == everybody
+    assert set(lineage.authors_by_git(root)) >= {AUTHOR, "Old Hand <old@acme.example>"}
+
+
+def test_a_commit_that_leads_nowhere_shortens_no_history_and_no_change_has_its_last_author(
+    root: Path,
+) -> None:
+    change(root, "model_card.toml", "Ada Lovelace")
+    assert set(lineage.authors_by_git(root, "f" * 40)) == {AUTHOR, "Ada Lovelace <ada@acme.example>"}
+    head = git(root, "rev-parse", "HEAD")
+    assert lineage.authors_by_git(root, head) == ("Ada Lovelace <ada@acme.example>",)
+
+
+def test_another_repository_in_the_environment_does_not_answer(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(root, tmp_path / "other")
+    change(root, "model_card.toml", "Ada Lovelace")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    assert "Ada Lovelace <ada@acme.example>" in lineage.authors_by_git(root)
+
+
+@pytest.mark.parametrize("how", ["edited", "staged", "new", "assume-unchanged", "skip-worktree"])
+def test_what_is_not_committed_is_named(root: Path, how: str) -> None:
+    assert lineage.uncommitted(root) == []
+    path = root / ("src/own.py" if how == "new" else "model_card.toml")
+    path.parent.mkdir(exist_ok=True)
+    if how in ("assume-unchanged", "skip-worktree"):
+        git(root, "update-index", f"--{how}", "model_card.toml")
+    path.write_text("changed")
+    if how == "staged":
+        git(root, "add", "model_card.toml")
+    assert lineage.uncommitted(root) == [str(path.relative_to(root))]

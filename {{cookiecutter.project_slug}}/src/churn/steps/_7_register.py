@@ -4,23 +4,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sovereign_ml.pipeline.card_builder import CardBuilder
 from sovereign_ml.pipeline.registration import Registration
 from sovereign_ml.storage.artifacts import need, read_json, summarise, writing
 
 
 def register(
-    model: Path, metrics: Path, card: Path, output: Path, *, registration: Registration
+    model: Path,
+    metrics: Path,
+    features: Path,
+    valid: Path,
+    card: Path,
+    output: Path,
+    *,
+    cards: CardBuilder,
+    registration: Registration,
 ) -> None:
     """Write the sealed bundle and register it in MLflow with the alias ``candidate``.
 
-    Raises Refused with every reason of the quality gate and the rules of the model card.
+    Raises Refused with every reason of the quality gate and the rules of the model card, and where
+    the card does not state what the artifacts say.
     """
     need(model, "train")
     need(metrics, "evaluate")
+    need(features, "features")
+    need(valid, "validate")
     need(card, "card")
     figures = read_json(metrics / "metrics.json")
     document = registration.read_card(card)
-    warnings = registration.check(figures, document)
+    found = cards.gather(model, metrics, features, valid)
+    warnings = registration.check(figures, document, found)
     run = read_json(model / "run.json")
     with writing(output) as folder:
         registration.collect(folder, model, card, document)

@@ -38,6 +38,7 @@ RULE_CODE: Final = (
     "card/conditions.py",
     "card/derive.py",
     "card/duties.py",
+    "card/person_names.py",
     "card/promotion.py",
     "card/questions.py",
     "card/rules",

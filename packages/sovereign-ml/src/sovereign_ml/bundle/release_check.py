@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sovereign_ml.bundle.sealed import Bundle
+    from sovereign_ml.card.schema import Card
 
 
 def objections_to(bundle: Bundle, rule_digest: str) -> Iterator[str]:
@@ -32,6 +33,11 @@ def objections_to(bundle: Bundle, rule_digest: str) -> Iterator[str]:
     yield from _card(bundle)
 
 
+def today() -> date:
+    """Return the day on which the card is judged, UTC."""
+    return datetime.now(UTC).date()
+
+
 def _card(bundle: Bundle) -> Iterator[str]:
     """What the rules say as strictly as at promotion: open answers, rules that refuse, approvals, dates passed."""
     from pydantic import ValidationError
@@ -47,9 +53,52 @@ def _card(bundle: Bundle) -> Iterator[str]:
         return
     if card.facts.library.rule_digest != bundle.manifest.rule_digest:
         yield "bundle.json and card.json name different rules: register the card again"
-    today = datetime.now(UTC).date()
+    if card.facts.run.profile != bundle.manifest.profile:
+        yield (
+            f"the card was made in profile {card.facts.run.profile}, the bundle in profile "
+            f"{bundle.manifest.profile}: register the card again"
+        )
+    yield from other_model(bundle, card)
     # The team's own rules are not here: they ran when the bundle was registered and promoted.
-    found = blocks(check(card, bundle.rules, today, at="promote", own=None))
+    found = blocks(check(card, bundle.rules, today(), at="promote", own=None))
     yield from (f"{finding.rule}: {finding.found}" for finding in found if not finding.open_answers)
     if sections := sum(finding.open_answers for finding in found):
         yield f"R01: open answers in {sections} sections of model_card.toml; `churn card --open` lists them"
+
+
+def other_model(bundle: Bundle, card: Card) -> Iterator[str]:
+    """Yield each way in which the bundle decides otherwise than the card that was approved says.
+
+    Anybody may seal a changed bundle again: its seal has no key. What was approved is the card.
+    """
+    from sovereign_ml.card.derive import derive
+    from sovereign_ml.card.duties import SIGNIFICANT
+
+    seen, told = bundle.manifest.files["model.json"], card.facts.model.artifact_sha256 or "unknown"
+    if seen != told:
+        yield f"model.json has the SHA-256 {seen[:12]}, the card approves {told[:12]}"
+    policy, decision = bundle.policy, card.facts.decision
+    # The last band is open above, however its limit is written in config.toml.
+    bands = [(band.name, band.below) for band in policy.bands]
+    approved = [(band.name, band.below) for band in decision.bands]
+    if [*bands[:-1], bands[-1][0]] != [*approved[:-1], *(name for name, _ in approved[-1:])]:
+        yield f"policy.json has the bands {_said(bands)}, the card approves {_said(approved)}"
+    given = card.answers
+    for name, used, stated in (
+        ("action_band", policy.action_band, decision.action_band),
+        (
+            "significant_effect",
+            policy.significant_effect,
+            derive(given, card.facts).decision.effect in SIGNIFICANT,
+        ),
+        ("human_review", policy.human_review, given.human_review.stage == "before_effect"),
+    ):
+        if used != stated:
+            yield f"policy.json has {name} {used}, the card approves {stated}"
+    inputs = {feature.name for feature in card.facts.data.features}
+    if other := sorted(inputs ^ set(bundle.model.features)):
+        yield f"model.json and the card differ in inputs: {', '.join(other)}"
+
+
+def _said(bands: list[tuple[str, float]]) -> str:
+    return ", ".join(f"{name} below {below}" for name, below in bands) or "none"

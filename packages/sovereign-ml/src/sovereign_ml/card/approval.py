@@ -6,7 +6,6 @@ protection officer gives an opinion (``sign_off.dpo_opinion``) and never an appr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -15,14 +14,17 @@ from typing import Final, Literal, get_args
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sovereign_ml.card.build import CardError
+from sovereign_ml.card.person_names import (
+    author_is,
+    hidden_in,
+    is_named_person,
+    names_somebody,
+    plain,
+)
 from sovereign_ml.card.schema.card import Approval, ApprovalRole, Card
 
 ROLES: Final[tuple[ApprovalRole, ...]] = get_args(ApprovalRole)
-NAMED: Final = re.compile(r"[^\W\d_][\w.'’-]*(,? [^\W\d_][\w.'’-]*)+")
-NOT_A_PERSON: Final = re.compile(
-    r"\b(team|bot|admin|owner|officer|department|service|ci|pipeline|group|committee)\b", re.I
-)
-_FILE: Final = TypeAdapter(tuple[Approval, ...], config=ConfigDict(defer_build=True))
+APPROVAL_FILE: Final = TypeAdapter(tuple[Approval, ...], config=ConfigDict(defer_build=True))
 
 
 class ApprovalError(ValueError):
@@ -41,7 +43,7 @@ def approve(
     """The approval of ``person`` for this content of the card. Raises ApprovalError with one line."""
     given = {
         "role": _known(role),
-        "person": person.strip(),
+        "person": person if hidden_in(person) else plain(person),
         "decision": decision,
         "at": at,
         "comment": comment,
@@ -50,8 +52,12 @@ def approve(
     if decision == "approve":
         for problem in _unknown_author(card):
             raise ApprovalError(problem)
-    for problem in _personal(approval, card.facts.model.authors):
+    for problem in _who(approval, card):
         raise ApprovalError(problem)
+    if decision == "approve":
+        others = [a for a in _last_words(card.approvals) if a.card_hash == approval.card_hash]
+        for problem in _twice(approval, [a for a in others if _is_yes(a)]):
+            raise ApprovalError(problem)
     return approval
 
 
@@ -75,9 +81,7 @@ def with_approvals(card: Card, approvals: tuple[Approval, ...], roles: Iterable[
     wanted = tuple(roles)
     if signed.status == "draft" or not wanted:
         return signed
-    current = card.computed_hash()
-    latest = (_latest(approvals, role) for role in ROLES)
-    rejected = any(a and a.decision == "reject" and a.card_hash == current for a in latest)
+    rejected = any(_rejections(signed))
     approved = not any(problems(signed, wanted))
     return signed.model_copy(
         update={"status": "rejected" if rejected else "approved" if approved else "in_review"}
@@ -90,18 +94,22 @@ def problems(card: Card, roles: Iterable[str]) -> Iterator[str]:
     if card.content_hash != current:
         yield "The content hash in card.json does not fit its content: the file was changed after it was built."
     yield from _unknown_author(card)
+    counted: list[Approval] = []
     for role in roles:
-        latest = _latest(card.approvals, role)
-        if latest is None:
+        given = [a for a in _last_words(card.approvals) if a.role == role and _is_yes(a)]
+        valid = sorted((a for a in given if a.card_hash == current), key=lambda a: a.at)
+        if not given:
             yield f"Nobody has approved as {role}."
-        elif latest.decision == "reject":
-            yield f"{latest.person} rejected it as {role}."
-        elif latest.card_hash != current:
+        elif not valid:
+            latest = max(given, key=lambda a: a.at)
             yield f"The card changed after {latest.person} approved it as {role}."
         else:
-            yield from _personal(latest, card.facts.model.authors)
+            yield from _personal(valid[-1], card)
+            yield from _twice(valid[-1], counted)
+            counted.append(valid[-1])
     yield from (
-        f"{a.person} rejected it as {a.role}." for a in _vetoes(card, tuple(roles), current)
+        f"{a.person} rejected it as {a.role}. A rejection stands until {a.person} approves as {a.role}."
+        for a in _rejections(card)
     )
 
 
@@ -110,7 +118,7 @@ def load(path: Path) -> tuple[Approval, ...]:
     if not path.exists():
         return ()
     try:
-        return _FILE.validate_json(path.read_bytes())
+        return APPROVAL_FILE.validate_json(path.read_bytes())
     except ValidationError as error:
         raise CardError(f"{path} is no list of approvals: {error.errors()[0]['msg']}.") from None
 
@@ -118,50 +126,74 @@ def load(path: Path) -> tuple[Approval, ...]:
 def record(path: Path, approval: Approval) -> None:
     """Add one approval to the file; nothing recorded before is changed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_FILE.dump_json((*load(path), approval), indent=2) + b"\n")
+    path.write_bytes(APPROVAL_FILE.dump_json((*load(path), approval), indent=2) + b"\n")
 
 
-def _latest(approvals: tuple[Approval, ...], role: str) -> Approval | None:
-    return max((a for a in approvals if a.role == role), key=lambda a: a.at, default=None)
+def _last_words(approvals: tuple[Approval, ...]) -> list[Approval]:
+    """The latest decision of each person in each role: nobody overrules somebody else."""
+    latest: list[Approval] = []
+    for one in sorted(approvals, key=lambda a: a.at):
+        same = (a for a in latest if a.role == one.role and _is_same(a, one))
+        if (earlier := next(same, None)) is not None:
+            latest.remove(earlier)
+        latest.append(one)
+    return latest
 
 
-def _vetoes(card: Card, roles: tuple[str, ...], current: str) -> list[Approval]:
-    """Rejections of this content by roles that need not approve."""
-    others = [
-        latest for role in ROLES if role not in roles and (latest := _latest(card.approvals, role))
-    ]
-    return [a for a in others if a.decision == "reject" and a.card_hash == current]
+def _is_same(one: Approval, other: Approval) -> bool:
+    """Whether two decisions are one person's: spelled alike, and signed alike where they are signed."""
+    return plain(one.person).casefold() == plain(other.person).casefold() and (
+        not one.signed_by or one.signed_by == other.signed_by
+    )
 
 
-def is_named_person(name: str) -> bool:
-    """Whether ``name`` reads as first and last name of a person, not as a role, team or machine."""
-    return bool(NAMED.fullmatch(name)) and not NOT_A_PERSON.search(name)
+def _is_yes(approval: Approval) -> bool:
+    return approval.decision == "approve"
+
+
+def _rejections(card: Card) -> list[Approval]:
+    """Every rejection that its author has not lifted, whatever the role and however the card changed since."""
+    return [a for a in _last_words(card.approvals) if not _is_yes(a)]
+
+
+def _twice(approval: Approval, others: Iterable[Approval]) -> Iterator[str]:
+    """GDPR 24: two roles are two people."""
+    for other in others:
+        if other.role != approval.role and author_is(_identity(approval), (_identity(other),)):
+            yield (
+                f"{approval.person} approves as {approval.role} and as {other.role}: "
+                "two roles are two people."
+            )
+
+
+def _identity(approval: Approval) -> str:
+    """``Name <mail>`` where a signature says the mail address."""
+    mail = approval.signed_by.partition(" ")[0]
+    return f"{approval.person} <{mail}>" if "@" in mail else approval.person
 
 
 def _unknown_author(card: Card) -> Iterator[str]:
     """GDPR 24: while nobody knows the author, anybody who approves may be the author."""
     model = card.facts.model
-    if not any(re.search(r"\w", author) for author in model.authors):
+    if not any(names_somebody(author) for author in model.authors):
         reason = (model.authors_unknown_because or "the card names no author").rstrip(".")
         yield f"Nobody knows who wrote this: {reason}. Let git answer, run `churn card`, and approve then."
 
 
-def _personal(approval: Approval, authors: tuple[str, ...]) -> Iterator[str]:
-    """GDPR 24: somebody answers for it, and it is not the person who made it."""
-    if not is_named_person(approval.person):
+def _personal(approval: Approval, card: Card) -> Iterator[str]:
+    """GDPR 24: somebody answers for it who did not make it, and outside `local` the decision is signed."""
+    yield from _who(approval, card)
+    if card.facts.run.profile != "local" and not approval.signed_by:
+        yield (
+            f"The decision of {approval.person} as {approval.role} is recorded and not signed: outside "
+            "profile local it needs a signed commit, see docs/approval.md."
+        )
+
+
+def _who(approval: Approval, card: Card) -> Iterator[str]:
+    if hidden := hidden_in(approval.person):
+        yield f"The name {approval.person!r} has {hidden}: write it as people read it."
+    elif not is_named_person(approval.person):
         yield f"'{approval.person}' is no named person: give first and last name, e.g. 'Ada Lovelace'."
-    if any(_same(approval.person, author) for author in authors):
+    if author_is(_identity(approval), card.facts.model.authors):
         yield f"{approval.person} wrote what is approved: somebody else must approve as {approval.role}."
-
-
-def _same(person: str, author: str) -> bool:
-    """Whether a name is the name or the mail address of a git author written as ``Name <mail>``."""
-    name, _, mail = author.partition("<")
-    mail = mail.rstrip("> ")
-    spellings = {name, mail, mail.partition("@")[0].replace(".", " ").replace("_", " ")}
-    return _key(person) in {_key(spelling) for spelling in spellings}
-
-
-def _key(name: str) -> str:
-    """Letters only, in any order: 'Lovelace, Ada' is Ada Lovelace."""
-    return " ".join(sorted(re.findall(r"\w+", name.casefold())))

@@ -6,11 +6,12 @@ for its own (MLflow), and anything that goes wrong with it is a refusal.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Final, Literal, Protocol
 
-from sovereign_ml.card.approval import is_named_person
+from sovereign_ml.card.person_names import is_named_person
 from sovereign_ml.card.derive import derive
 from sovereign_ml.card.rules import OwnRules, RulePolicy, blocks, check
 from sovereign_ml.card.rules.engine import Finding
@@ -24,13 +25,20 @@ ALIAS: Final = "production"
 class AliasMove(Group):
     """One move of the alias: the registry keeps all of them, oldest first."""
 
-    kind: Literal["promote", "rollback"]
+    kind: Literal["promote", "rollback", "retire"]
     version: str
     previous: str | None
     by: str
     at: datetime
     why: str
     card_hash: str = ""
+    fingerprint: str = ""
+    chain: str = ""
+
+    def link(self, before: str) -> str:
+        """Return the SHA-256 over this move and the link ``before`` it."""
+        content = self.model_dump_json(exclude={"chain"})
+        return hashlib.sha256(f"{before}\n{content}".encode()).hexdigest()
 
 
 class RegistryError(Exception):
@@ -52,8 +60,14 @@ class Registry(Protocol):
     def history(self) -> tuple[AliasMove, ...]:
         """All moves of the alias, oldest first."""
 
+    def fingerprint(self, version: str) -> str | None:
+        """A hash over what the registry says of a version: its tags, run and metrics; None if it is gone."""
+
+    def marks(self) -> Mapping[str, str]:
+        """The link of the history that each version was last moved to with, by version."""
+
     def move(self, move: AliasMove) -> None:
-        """Point the alias to ``move.version`` and append the move to the history."""
+        """Point the alias to ``move.version``, mark that version and append the move to the history."""
 
 
 class PromotionDecision(Group):
@@ -95,11 +109,13 @@ def promote(
     at: datetime,
     rule_digest: str,
     own: OwnRules = NO_OWN_RULES,
+    evidence: tuple[str, ...] = (),
 ) -> PromotionDecision:
     """Move ``production`` to ``version`` if rules, approvals, metric and data allow it; otherwise refuse with reasons.
 
     The card must be the one that ``version`` was registered with, judged by the installed rules,
-    whose digest is ``rule_digest``. Never raises for a registry that fails: that is a refusal too.
+    whose digest is ``rule_digest``. ``evidence`` is what speaks against the card outside of it: git,
+    the artifacts, the bundle. Never raises for a registry that fails: that is a refusal too.
     """
     findings, known = check(card, policy, at.date(), at="promote", own=own), card.computed_hash()
     try:
@@ -113,12 +129,14 @@ def promote(
             why=why,
             card_hash=known,
         )
+        history = registry.history()
         reasons = (
+            *evidence,
             *other_rules(card, rule_digest),
-            *_against(registry, card, policy, findings, move),
+            *(broken_history(registry) or _against(registry, card, policy, findings, move)),
         )
         if not reasons:
-            registry.move(move)
+            registry.move(_chained(registry, move, history))
     except RegistryError as error:
         return _refused(
             version,
@@ -153,18 +171,22 @@ def _against(
 def rollback(registry: Registry, *, by: str, why: str, at: datetime) -> PromotionDecision:
     """Move ``production`` back to the version before. It was approved then, so only who and why are asked."""
     try:
-        current = registry.production()
-        before = version_before(registry.history())
-        reasons = _who_and_why(by, why)
+        current, history = registry.production(), registry.history()
+        before = version_before(history)
+        gone = before is not None and registry.fingerprint(before) is None
+        reasons = (
+            *broken_history(registry),
+            *([f"Version {before} was deleted from the registry."] if gone else ()),
+            *_who_and_why(by, why),
+        )
         if before is None:
             reasons = (*reasons, "There is no version before: the alias has moved once at most.")
         if reasons or before is None:
             return PromotionDecision(
                 allowed=False, reasons=reasons, version=before or "", previous=current
             )
-        registry.move(
-            AliasMove(kind="rollback", version=before, previous=current, by=by, at=at, why=why)
-        )
+        move = AliasMove(kind="rollback", version=before, previous=current, by=by, at=at, why=why)
+        registry.move(_chained(registry, move, history))
     except RegistryError as error:
         return _refused(
             "",
@@ -173,15 +195,77 @@ def rollback(registry: Registry, *, by: str, why: str, at: datetime) -> Promotio
     return PromotionDecision(allowed=True, reasons=(), version=before, previous=current)
 
 
+def broken_history(registry: Registry) -> list[str]:
+    """Return where the registry disagrees with its own history of promotions and rollbacks.
+
+    Each move holds a hash over itself and the one before, and each version the hash of its last
+    move, so that a move that was changed or taken out shows, and an alias that was moved by hand.
+    """
+    history, production, before = registry.history(), registry.production(), ""
+    for number, move in enumerate(history, 1):
+        if move.chain != move.link(before):
+            return [
+                f"Move {number} of the registry's history was changed, or one before it is missing. {BY_HAND}"
+            ]
+        before = move.chain
+    lines = []
+    pile = _pile(history)
+    last = pile[-1] if pile else None
+    if production != last:
+        lines.append(
+            f"The alias {ALIAS} points to version {production or 'none'}, the history says "
+            f"{last or 'none'}: it was moved by hand, or the history was cut. {BY_HAND}"
+        )
+    known = {move.chain for move in history}
+    lines += [
+        f"Version {version} was moved to by a promotion that the history does not know. {BY_HAND}"
+        for version, chain in registry.marks().items()
+        if chain not in known
+    ]
+    for version in pile[-2:]:
+        stated = [move.fingerprint for move in history if move.version == version][-1]
+        seen = registry.fingerprint(version)
+        # Retention deletes old versions, but never the one in production.
+        if seen is None and version == last:
+            lines.append(f"Version {version} was deleted from the registry. {BY_HAND}")
+        elif seen not in (None, stated):
+            lines.append(
+                f"Tags, run or metrics of version {version} changed after its promotion. {BY_HAND}"
+            )
+    return lines
+
+
+BY_HAND: Final = "Restore the registry from its backup, or undo by hand what was done by hand."
+
+
+def chained(move: AliasMove, history: tuple[AliasMove, ...]) -> AliasMove:
+    """Return the move with the hash that links it to the ``history`` before it."""
+    return move.model_copy(update={"chain": move.link(history[-1].chain if history else "")})
+
+
+def _chained(registry: Registry, move: AliasMove, history: tuple[AliasMove, ...]) -> AliasMove:
+    seen = registry.fingerprint(move.version)
+    if seen is None:
+        raise RegistryError(f"there is no version {move.version}")
+    return chained(move.model_copy(update={"fingerprint": seen}), history)
+
+
 def version_before(history: tuple[AliasMove, ...]) -> str | None:
     """The version that a rollback returns to: promotions pile up, and each rollback takes the top one off."""
+    pile = _pile(history)
+    return pile[-2] if len(pile) > 1 else None
+
+
+def _pile(history: tuple[AliasMove, ...]) -> list[str]:
     pile: list[str] = []
     for move in history:
-        if move.kind == "promote":
+        if move.kind == "retire":
+            pile.clear()
+        elif move.kind == "promote":
             pile.append(move.version)
         elif pile:
             pile.pop()
-    return pile[-2] if len(pile) > 1 else None
+    return pile
 
 
 def _refused(version: str, reason: str) -> PromotionDecision:

@@ -91,22 +91,28 @@ def approve(
     comment: Annotated[str, typer.Option(help="Kept with the decision.")] = "",
     profile: ProfileOption = None,
 ) -> None:
-    """Record that a named person approves (or rejects) this very card; commit the file afterwards."""
+    """Record that a named person approves (or rejects) this very card, in a signed commit where keys are set up."""
+    from sovereign_ml.pipeline.promotion_gate import against_git
     from sovereign_ml.registry import approvals
 
     settings = load_settings(profile)
     card = read_card(settings)
     decision: Literal["approve", "reject"] = "reject" if reject else "approve"
-    made = _recorded(settings.root, card, role.value, person, decision, comment)
+    if not reject and (unclear := list(against_git(card, settings))):
+        raise Refused("Not approved:\n" + "\n".join(f"  - {reason}" for reason in unclear))
+    made = _decided(settings, card, role.value, person, decision, comment)
     signed = approvals.signed(card, settings.root, settings.rule_policy)
     policy, own = settings.rule_policy, own_rules(settings)
     approvals.publish(signed, settings.path("card"), settings.path("bundle"), policy, own)
     verb = "rejects" if reject else "approves"
     wanted = still_wanted(signed, settings.rule_policy.approval_roles)
     typer.echo(f"{made.person} {verb} card {made.card_hash[:12]} as {made.role}. {wanted}")
-    typer.echo(
-        f"Commit {approvals.APPROVALS}. The signatures stand in {settings.paths.card}/card.html."
+    how = (
+        f"Signed by {made.signed_by}. Push the commit."
+        if made.signed_by
+        else f"Recorded, not signed: it proves nothing. Commit {approvals.APPROVALS}."
     )
+    typer.echo(f"{how} The decisions stand in {settings.paths.card}/card.html.")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -123,6 +129,8 @@ def promote(
 ) -> None:
     """Make a registered version production, if rules, approvals, metric and data allow it."""
     from sovereign_ml.card import promotion
+    from sovereign_ml.pipeline.promotion_gate import evidence_against
+    from sovereign_ml.project import load_project
     from sovereign_ml.registry.aliases import MlflowRegistry
     from sovereign_ml.supply_chain.integrity import checked_identity
 
@@ -134,6 +142,7 @@ def promote(
         return
     library = checked_identity(settings.root, settings.profile_name)
     card, wanted = read_card(settings), version or bundled_version(settings.path("bundle"))
+    project = load_project(settings.root)
     decision = promotion.promote(
         registry,
         card,
@@ -144,6 +153,7 @@ def promote(
         at=now(),
         rule_digest=library.rule_digest,
         own=own_rules(settings),
+        evidence=evidence_against(card, wanted, settings, project),
     )
     _announce(decision, settings.project.name)
     _show_signed(card, wanted, registry, settings)
@@ -160,25 +170,35 @@ def list_open(card: Card) -> None:
     typer.echo(f"{done.answered} of {done.required} questions answered, {len(questions)} open.")
 
 
-def _recorded(
-    root: Path,
+def _decided(
+    settings: Settings,
     card: Card,
     role: str,
     person: str,
     decision: Literal["approve", "reject"],
     comment: str,
 ) -> Approval:
+    """Record the decision; where keys are set up, and in every profile but local, in a signed commit."""
     from sovereign_ml.card import approval
-    from sovereign_ml.registry.approvals import APPROVALS
+    from sovereign_ml.card.build import CardError
+    from sovereign_ml.registry import signatures
 
     try:
+        signing = signatures.is_set_up(settings.root)
+        if not signing and settings.profile_name != "local":
+            raise Refused(
+                f"Profile {settings.profile_name} records signed decisions only. Put the public keys of "
+                f"the approvers into {signatures.SIGNERS} and commit it (docs/approval.md)."
+            )
         made = approval.approve(
             card, role=role, person=person, at=now(), decision=decision, comment=comment
         )
-    except approval.ApprovalError as error:
+        if signing:
+            return signatures.record_signed(settings.root, made)
+        approval.record(settings.root / signatures.APPROVALS, made)
+        return made
+    except (approval.ApprovalError, CardError) as error:
         raise Refused(str(error)) from None
-    approval.record(root / APPROVALS, made)
-    return made
 
 
 def _show_signed(card: Card, version: str, registry: MlflowRegistry, settings: Settings) -> None:

@@ -28,7 +28,8 @@ class CardBuilder:
         """Return the facts of one run. Counts of people are bucketed, so that anybody may read the card."""
         facts = collect.gather(model, metrics, features, valid, self._settings, self._project)
         own = load_own_rules(self._project)
-        return facts.model_copy(update={"own_rules": own.facts()})
+        policy = self._settings.rule_policy.on_card()
+        return facts.model_copy(update={"own_rules": own.facts(), "policy": policy})
 
     def build(self, facts: Facts) -> Card:
         """Return the card from ``facts``, the answers in ``model_card.toml`` and the approvals on record.

@@ -15,11 +15,13 @@ from sovereign_ml.card.render.outputs import FILES
 from sovereign_ml.card.rules import Finding, blocks, check
 from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.card.schema.card import Card, read
+from sovereign_ml.card.schema.facts import Facts
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.tables import FeatureSettings, RegisterSettings, ScoreSettings
 from sovereign_ml.errors import Refused
 from sovereign_ml.evaluation import quality_gate
 from sovereign_ml.evaluation.fidelity import PROBES, check_probes, misfits
+from sovereign_ml.pipeline.card_facts.compare import differences, shortened
 from sovereign_ml.pipeline.own_rules import load_own_rules
 from sovereign_ml.project import Project
 from sovereign_ml.registry import bundle_files, bundle_store, mlflow
@@ -44,11 +46,12 @@ class Registration:
         """Return the card in the artifact ``folder`` of step 6."""
         return read(folder / "card.json")
 
-    def check(self, figures: dict[str, Any], card: Card) -> list[Finding]:
+    def check(self, figures: dict[str, Any], card: Card, found: Facts) -> list[Finding]:
         """Return the warnings of the rules. Raises Refused with every reason.
 
-        Reasons are those of the quality gate and of the rules, and a library that is not as
-        released or has other rules than those that judged the card.
+        Reasons are those of the quality gate and of the rules, a library that is not as released
+        or has other rules than those that judged the card, and a card that states something else
+        than the facts ``found`` in the artifacts.
         """
         library = project_identity(self.tracking.root)
         if objections := library.objections(self.tracking.profile):
@@ -58,6 +61,7 @@ class Registration:
         reasons = other_rules(card, library.rule_digest)
         reasons += quality_gate.reasons_against(figures, self.limits)
         reasons += [f"{f.rule} ({f.article}): {f.found} {f.do}" for f in blocks(findings)]
+        reasons += shortened(differences(card.facts, found))
         if reasons:
             raise Refused("Not registered:\n" + "\n".join(f"  - {reason}" for reason in reasons))
         return findings

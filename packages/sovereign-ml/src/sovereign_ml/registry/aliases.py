@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.card.promotion import ALIAS, AliasMove, RegistryError
+from sovereign_ml.card.promotion import (
+    ALIAS,
+    AliasMove,
+    RegistryError,
+    broken_history,
+    chained,
+)
 from sovereign_ml.card.render.outputs import FILES
 from sovereign_ml.card.schema.base import is_open
 from sovereign_ml.card.schema.basis import PHASES
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.registry import mlflow
+from sovereign_ml.registry.bundle_store import SEAL
 
 HISTORY = "production_move_"
 """Each move of the alias is a tag of the registered model, numbered; none is ever changed."""
+MARK = "promotion_chain"
+"""Tag of a version: the link of the history with which the alias last moved to it."""
 
 
 class MlflowRegistry:
@@ -57,6 +69,27 @@ class MlflowRegistry:
                 if key.startswith(HISTORY)
             )
 
+    def fingerprint(self, version: str) -> str | None:
+        """A hash over tags, run and metrics of the version, without what its promotion itself writes."""
+        with self._api() as api:
+            found = {str(one.version): one for one in self._versions(api)}.get(version)
+            if found is None:
+                return None
+            tags = {k: v for k, v in found.tags.items() if k not in (MARK, SEAL)}
+            metrics = api.get_run(found.run_id).data.metrics
+            content = [version, found.run_id, found.source, sorted(tags.items())]
+            told = json.dumps([*content, sorted(metrics.items())])
+            return hashlib.sha256(told.encode()).hexdigest()
+
+    def marks(self) -> Mapping[str, str]:
+        """The tag ``promotion_chain`` of every version that has one."""
+        with self._api() as api:
+            versions = self._versions(api)
+            return {str(one.version): one.tags[MARK] for one in versions if MARK in one.tags}
+
+    def _versions(self, api: Any) -> list[Any]:
+        return list(api.search_model_versions(f"name = '{self._name}'", max_results=10_000))
+
     def move(self, move: AliasMove) -> None:
         """Write the move down, then move the alias; a move that fails leaves no trace."""
         key = f"{HISTORY}{len(self.history()) + 1:05}"
@@ -67,6 +100,34 @@ class MlflowRegistry:
             except Exception:
                 api.delete_registered_model_tag(self._name, key)
                 raise
+            api.set_model_version_tag(self._name, move.version, MARK, move.chain)
+
+    def note_retirement(self, at: datetime) -> None:
+        """Add to the history that all versions were deleted on purpose; nothing without a history."""
+        if history := self.history():
+            move = AliasMove(
+                kind="retire",
+                version="",
+                previous=history[-1].version,
+                by="erasure",
+                at=at,
+                why="all versions of the model were deleted",
+            )
+            with self._api() as api:
+                told = chained(move, history).model_dump_json()
+                api.set_registered_model_tag(self._name, f"{HISTORY}{len(history) + 1:05}", told)
+
+    def production_commit(self) -> str:
+        """Return the commit of the production version, "" before there is one or where the history is broken."""
+        try:
+            version = self.production()
+            if version is None or broken_history(self):
+                return ""
+            with self._api() as api:
+                tags = api.get_model_version(self._name, version).tags
+            return str(tags.get("git_commit", "")).removesuffix("-dirty")
+        except RegistryError:
+            return ""
 
     def previous_card(self) -> dict[str, Any] | None:
         """What the card of the production version said, for the rules that compare; None before there is one.

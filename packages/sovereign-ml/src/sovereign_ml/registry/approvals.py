@@ -5,20 +5,24 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
-from sovereign_ml.card.approval import load, with_approvals
+from sovereign_ml.card.approval import with_approvals
 from sovereign_ml.card.rules import OwnRules, check
 from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.card.schema.card import Card
+from sovereign_ml.registry import signatures
+from sovereign_ml.registry.signatures import APPROVALS
 from sovereign_ml.storage.artifacts import read_json, writing
 
-APPROVALS: Final = Path("governance/approvals.json")
+__all__ = ["APPROVALS", "publish", "signed", "write"]
 
 
 def signed(card: Card, root: Path, policy: RulePolicy) -> Card:
-    """Return the card with the approvals on record; its content hash stays. Raises CardError on a broken record."""
-    return with_approvals(card, load(root / APPROVALS), policy.approval_roles)
+    """Return the card with the decisions on record and their signatures; its content hash stays.
+
+    Raises CardError on a broken record, and on keys that were changed by somebody whom they did not allow.
+    """
+    return with_approvals(card, signatures.decisions(root), policy.approval_roles)
 
 
 def write(card: Card, folder: Path, policy: RulePolicy, own: OwnRules) -> None:

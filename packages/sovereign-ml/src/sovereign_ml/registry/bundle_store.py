@@ -11,6 +11,7 @@ from typing import Any
 
 from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.bundle.sealed import MANIFEST, read_bundle, read_manifest, seal_again
+from sovereign_ml.card.promotion import ALIAS, RegistryError, broken_history
 from sovereign_ml.card.render.outputs import FILES
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.settings import ENVIRONMENT
@@ -38,6 +39,8 @@ def fetch(tracking: Tracking, wanted: str, folder: Path) -> Path:
     registry does not answer.
     """
     ENVIRONMENT.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    if wanted == ALIAS:
+        _as_promoted(tracking)
     api = mlflow.client(tracking)
     with mlflow.reached(tracking), _known(api, tracking, wanted), TemporaryDirectory() as side:
         found = _version(api, tracking.project, wanted)
@@ -74,6 +77,18 @@ def sign(tracking: Tracking, version: str, card: Path) -> None:
             shutil.copy(card / name, bundle / name)
         seal_again(bundle, sealed)
         keep(tracking, version, bundle)
+
+
+def _as_promoted(tracking: Tracking) -> None:
+    from sovereign_ml.registry.aliases import MlflowRegistry
+
+    registry = MlflowRegistry(tracking)
+    try:
+        broken = broken_history(registry) if registry.production() is not None else []
+    except RegistryError:
+        return  # there is no such model or server: what follows says so in its own words
+    if broken:
+        raise Refused(" ".join(broken))
 
 
 def _place(version: str) -> str:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
 from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.config.settings import ENVIRONMENT
+from sovereign_ml.storage import git
+from sovereign_ml.storage.git import GitError
 
 UNKNOWN = "unknown"
+COVERED = ("src", "serve", "config.toml", "model_card.toml", "pyproject.toml", "dvc.yaml")
+"""Answers, contract, features, model and configuration: what an approval is about."""
 
 
-class GitError(Exception):
-    """Git does not answer. The message is what git says."""
+class Authors(NamedTuple):
+    """Names and e-mails as ``Name <mail>``; where they are unknown, none and the reason."""
 
-
-class Author(NamedTuple):
-    """Name and e-mail as ``Name <mail>``; where they are unknown, an empty name and the reason."""
-
-    name: str
+    names: tuple[str, ...]
     unknown_because: str = ""
 
 
@@ -32,63 +31,78 @@ def git_commit(root: Path) -> str:
     """
     watched = ("src", "config.toml", "model_card.toml")
     try:
-        head = _git(root, "rev-parse", "HEAD")
-        _git(root, "rev-parse", "--verify", "HEAD:./config.toml")
-        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", *watched)
+        head = git.ask(root, "rev-parse", "HEAD")
+        git.ask(root, "rev-parse", "--verify", "HEAD:./config.toml")
+        changed = git.ask(root, "status", "--porcelain", "--untracked-files=no", "--", *watched)
     except GitError:
         return ENVIRONMENT.get("CHURN_GIT_COMMIT") or UNKNOWN
     return f"{head}-dirty" if changed else head
 
 
-def author(root: Path) -> Author:
-    """Return who last changed code, configuration or answers; in an image, who did when it was built.
-
-    A commit of the approvals alone does not count: it would make the approver the author.
-    """
+def authors(root: Path, since: str = "") -> Authors:
+    """Return everybody who changed what an approval covers, see `authors_by_git`; in an image, who did by its build."""
     try:
-        return Author(_last_author(root))
+        return Authors(authors_by_git(root, since))
     except GitError as error:
-        built = ENVIRONMENT.get("CHURN_GIT_AUTHOR", "")
-        return Author(built) if _names_somebody(built) else Author("", f"git says: {error}")
+        built = re.split(r"[;\n]", ENVIRONMENT.get("CHURN_GIT_AUTHOR", ""))
+        named = tuple(name.strip() for name in built if _names_somebody(name))
+        return Authors(named) if named else Authors((), f"git says: {error}")
 
 
-def _last_author(root: Path) -> str:
-    last = _git(root, "log", "-1", "--format=%P%x00%an <%ae>", "--", ".", ":!governance")
-    parents, _, name = last.partition("\0")
-    if not last:
-        raise GitError("no commit holds this folder")
-    # The oldest commit of a shallow clone seems to have written every file that is older.
-    if not parents and _git(root, "rev-parse", "--is-shallow-repository") == "true":
+def uncommitted(root: Path) -> list[str]:
+    """Return the files that an approval covers and that are not committed as they are.
+
+    Raises GitError where git does not answer.
+    """
+    git.ask(root, "rev-parse", "--verify", "HEAD:./config.toml")
+    changed = git.ask(root, "status", "--porcelain=v1", "--no-renames", "-uall", "--", *COVERED)
+    hidden = git.ask(root, "ls-files", "-v", "--", *COVERED).splitlines()
+    # Files that git was told to overlook: `update-index --assume-unchanged` and `--skip-worktree`.
+    overlooked = [line[2:] for line in hidden if line[0].islower() or line[0] == "S"]
+    return sorted({line[3:].strip() or line for line in changed.splitlines()} | set(overlooked))
+
+
+def authors_by_git(root: Path, since: str = "") -> tuple[str, ...]:
+    """Return everybody who changed what an approval covers after the commit ``since``, or ever.
+
+    Who is named as author, as committer or in a trailer ``Co-authored-by`` counts. Where nothing
+    changed since, it is who changed it last. A commit that does not lead to the present says
+    nothing, so the whole history counts then. Raises GitError where git does not tell.
+    """
+    if git.ask(root, "rev-parse", "--is-shallow-repository") == "true":
         raise GitError(
             "the history of this shallow clone is cut off; fetch it with `git fetch --unshallow`"
         )
-    if not _names_somebody(name):
-        raise GitError("the last commit names no author")
-    return name
+    git.ask(root, "rev-parse", "--verify", "HEAD:./config.toml")
+    if since and _leads_to(root, since):
+        found = _named(root, f"{since}..HEAD") or _named(root, "HEAD", "-1")
+    else:
+        found = _named(root, "HEAD")
+    if not found:
+        raise GitError("no commit holds this folder")
+    if not all(_names_somebody(name) for name in found):
+        raise GitError("a commit names no author")
+    return tuple(sorted(set(found)))
+
+
+def _named(root: Path, commits: str, *more: str) -> list[str]:
+    """Return the people whom the commits name, as ``Name <mail>``."""
+    helpers = "%(trailers:key=Co-authored-by,valueonly)"
+    form = f"--format=%an <%ae>%n%cn <%ce>%n{helpers}"
+    lines = git.ask(root, "log", "--full-history", form, *more, commits, "--", *COVERED)
+    return [line.strip() for line in lines.splitlines() if line.strip()]
+
+
+def _leads_to(root: Path, commit: str) -> bool:
+    try:
+        git.ask(root, "merge-base", "--is-ancestor", commit, "HEAD")
+    except GitError:
+        return False
+    return True
 
 
 def _names_somebody(name: str) -> bool:
     return re.search(r"\w", name) is not None
-
-
-def _git(root: Path, *arguments: str) -> str:
-    """Return what git prints. Raises GitError with the first line of what it says when it fails."""
-    command = ["git", "-C", str(root), *arguments]
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-            env={**ENVIRONMENT, "LC_ALL": "C"},
-        )
-    except OSError as error:
-        raise GitError(f"{error.strerror}: git. Is it installed?") from None
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise GitError(words[0].replace(str(root), "."))
-    return done.stdout.strip()
 
 
 def lock_sha256(root: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from churn.contract import FEATURES
 from small_project import load, make_project, step
 from sovereign_ml.bundle.sealed import read_bundle
-from sovereign_ml.card.schema.card import read
+from sovereign_ml.card.schema.card import Card, read
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.registry import bundle_files, mlflow
@@ -87,9 +88,9 @@ def test_the_registry_has_the_version_as_candidate_with_its_card(
 
 
 def test_registering_the_same_model_and_card_again_finds_the_same_version_and_seals_the_same_bundle(
-    settings: Settings, model: Path, metrics: Path, card: Path, bundle: Path, tmp_path: Path
+    settings: Settings, model: Path, metrics: Path, features: Path, valid: Path, card: Path, bundle: Path, tmp_path: Path
 ) -> None:
-    step("register", settings, model, metrics, card, tmp_path / "7_bundle")
+    step("register", settings, model, metrics, features, valid, card, tmp_path / "7_bundle")
     assert (tmp_path / "7_bundle/bundle.json").read_bytes() == (bundle / "bundle.json").read_bytes()
     versions = mlflow.client(settings.tracking).search_model_versions(
         f"name = '{settings.project.name}'"
@@ -130,6 +131,8 @@ def test_the_gate_refuses_and_the_old_bundle_stays(
     settings: Settings,
     model: Path,
     metrics: Path,
+    features: Path,
+    valid: Path,
     card: Path,
     tmp_path: Path,
     change: Change,
@@ -142,14 +145,14 @@ def test_the_gate_refuses_and_the_old_bundle_stays(
     output.mkdir()
     (output / "old.txt").write_text("old")
     with pytest.raises(Refused, match=r"^Not registered:\n  - ") as refused:
-        step("register", settings, model, bad, card, output)
+        step("register", settings, model, bad, features, valid, card, output)
     assert said in str(refused.value)
     assert refused.value.exit_code == 1
     assert [path.name for path in output.iterdir()] == ["old.txt"]
 
 
 def test_every_reason_is_told_at_once(
-    settings: Settings, model: Path, metrics: Path, card: Path, tmp_path: Path
+    settings: Settings, model: Path, metrics: Path, features: Path, valid: Path, card: Path, tmp_path: Path
 ) -> None:
     found = read_json(metrics / "metrics.json")
     for change in (worse("roc_auc", 0.6), worse("brier", 0.4), wide_gap):
@@ -157,12 +160,12 @@ def test_every_reason_is_told_at_once(
     bad = shutil.copytree(metrics, tmp_path / "5_metrics")
     write_json(bad / "metrics.json", found)
     with pytest.raises(Refused) as refused:
-        step("register", settings, model, bad, card, tmp_path / "7_bundle")
-    assert str(refused.value).count("\n  - ") == 3
+        step("register", settings, model, bad, features, valid, card, tmp_path / "7_bundle")
+    assert str(refused.value).count("\n  - ") == 4, "and that the card says otherwise"
 
 
 def test_a_rule_of_the_card_refuses_with_its_article(
-    settings: Settings, model: Path, metrics: Path, card: Path, tmp_path: Path
+    settings: Settings, model: Path, metrics: Path, features: Path, valid: Path, card: Path, tmp_path: Path
 ) -> None:
     """A leak in the card's own facts: the quality of the model cannot outweigh it."""
     document = json.loads((card / "card.json").read_text())
@@ -170,12 +173,12 @@ def test_a_rule_of_the_card_refuses_with_its_article(
     leaking = shutil.copytree(card, tmp_path / "6_card")
     (leaking / "card.json").write_text(json.dumps(document))
     with pytest.raises(Refused, match=r"Not registered:\n  - R\d\d \(GDPR"):
-        step("register", settings, model, metrics, leaking, tmp_path / "7_bundle")
+        step("register", settings, model, metrics, features, valid, leaking, tmp_path / "7_bundle")
     assert not (tmp_path / "7_bundle").exists()
 
 
 def test_open_answers_refuse_where_real_data_is_used(
-    model: Path, metrics: Path, card: Path, tmp_path: Path
+    model: Path, metrics: Path, features: Path, valid: Path, card: Path, tmp_path: Path
 ) -> None:
     own = {
         "pipeline.image": "registry.acme.eu/churn@sha256:" + "1" * 64,
@@ -185,7 +188,7 @@ def test_open_answers_refuse_where_real_data_is_used(
     }
     eu = load(make_project(tmp_path / "own", **own), "eu")
     with pytest.raises(Refused, match=r"Not registered:\n  - R\d\d "):
-        step("register", eu, model, metrics, card, tmp_path / "7_bundle")
+        step("register", eu, model, metrics, features, valid, card, tmp_path / "7_bundle")
 
 
 def changed_probes(model: Path) -> None:
@@ -229,6 +232,8 @@ def test_a_bundle_that_the_service_could_not_use_is_never_registered(
     settings: Settings,
     model: Path,
     metrics: Path,
+    features: Path,
+    valid: Path,
     card: Path,
     bundle: Path,
     tmp_path: Path,
@@ -239,23 +244,71 @@ def test_a_bundle_that_the_service_could_not_use_is_never_registered(
     bad = shutil.copytree(model, tmp_path / "4_model")
     change(bad)
     with pytest.raises(Refused, match=said) as refused:
-        step("register", settings, bad, metrics, card, tmp_path / "7_bundle")
+        step("register", settings, bad, metrics, features, valid, card, tmp_path / "7_bundle")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "7_bundle").exists()
     assert len(mlflow.client(settings.tracking).search_model_versions()) == len(before)
 
 
-@pytest.mark.parametrize(("missing", "verb"), [(0, "train"), (1, "evaluate"), (2, "card")])
+def forged(document: dict[str, Any], path: str, value: Any) -> None:
+    """Change one fact of ``card.json`` and compute its hash anew, as somebody would who cheats."""
+    *parts, last = path.split(".")
+    here: Any = document["facts"]
+    for part in parts:
+        here = here[int(part) if part.isdigit() else part]
+    here[int(last) if last.isdigit() else last] = value
+    found = Card.model_validate(document)
+    document["content_hash"] = found.computed_hash()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("evaluation.fairness.0.value", 0.0),
+        ("evaluation.metrics.roc_auc.value", 0.99),
+        ("data.special_scan.associations.0.value", 0.0),
+        ("model_privacy.tests.0.value", 0.5),
+        ("consent.valid_share_of_rows", 0.999),
+        ("model.artifact_sha256", "a" * 64),
+        ("decision.action_band", "medium"),
+        ("hosting", []),
+        ("review.seeded_error_catch_rate", 1.0),
+        ("policy.grace_days.value", 60),
+    ],
+)
+def test_a_fact_edited_in_the_card_is_not_registered_though_its_hash_fits(
+    settings: Settings,
+    model: Path,
+    metrics: Path,
+    features: Path,
+    valid: Path,
+    card: Path,
+    tmp_path: Path,
+    path: str,
+    value: Any,
+) -> None:
+    document = json.loads((card / "card.json").read_text())
+    forged(document, path, value)
+    copy = shutil.copytree(card, tmp_path / "6_card")
+    (copy / "card.json").write_text(json.dumps(document))
+    place = re.escape(re.sub(r"\.(\d+)", r"[\1]", path))
+    with pytest.raises(Refused, match=rf"does not state what its artifacts say: {place}: the card"):
+        step("register", settings, model, metrics, features, valid, copy, tmp_path / "7_bundle")
+
+
+@pytest.mark.parametrize(("missing", "verb"), [(0, "train"), (1, "evaluate"), (2, "features"), (3, "validate"), (4, "card")])
 def test_a_missing_input_names_the_step_that_makes_it(
     settings: Settings,
     model: Path,
     metrics: Path,
+    features: Path,
+    valid: Path,
     card: Path,
     tmp_path: Path,
     missing: int,
     verb: str,
 ) -> None:
-    paths = [model, metrics, card]
+    paths = [model, metrics, features, valid, card]
     paths[missing] = tmp_path / "none"
     with pytest.raises(Misuse, match=rf"run `churn {verb}` first"):
         step("register", settings, *paths, tmp_path / "7_bundle")

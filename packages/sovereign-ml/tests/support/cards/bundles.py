@@ -1,19 +1,19 @@
 """A small sealed bundle and random customers for it, used by the tests of everything that reads a bundle."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 
-from cards import LIBRARY
+from cards import LIBRARY, good_facts
 from sovereign_ml.bundle.sealed import rules_json, seal_bundle
 from sovereign_ml.card.rules import RulePolicy
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
 from sovereign_ml.model.scorecard import Scorecard
 
-RULES = RulePolicy(grace_days=36_500)
-"""The cards of the tests have fixed dates, which must not expire."""
+RULES = RulePolicy()
 _COUNTS = ("purchase_count_7d", "purchase_count_30d", "purchase_count_90d", "purchase_count_180d")
 _MONEY = (
     "revenue_eur_7d",
@@ -156,6 +156,18 @@ def policy(**changed: object) -> DecisionPolicy:
         "reviewer_contact": "Customer care, care@shop.example",
     }
     return DecisionPolicy.model_validate({**content, **changed})
+
+
+def facts_of_bundle() -> dict[str, object]:
+    """What a card says that was written for this model and this policy, as changes of the good card."""
+    one = good_facts()["data"]["features"][0]
+    written = hashlib.sha256(model().model_dump_json().encode()).hexdigest()
+    return {
+        "model.artifact_sha256": written,
+        "decision.bands": [band.model_dump() for band in policy().bands],
+        "decision.action_band": policy().action_band,
+        "data.features": [{**one, "name": name} for name in model().features],
+    }
 
 
 def write_bundle(folder: Path) -> Path:

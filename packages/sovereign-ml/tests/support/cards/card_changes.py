@@ -271,6 +271,8 @@ CHANGES = [
     Change(
         "R56", {"dpia.ref": "PendingApproval"}, facts={"imported.foreign_status": "PendingApproval"}
     ),
+    facts("P01", policy={}),
+    facts("P01", policy={"grace_days": {"value": 31, "default": 30, "limit": "<= 90"}}),
     facts("R57", model__training_code_commit="unknown"),
     facts("R57", model__training_code_commit=f"{'a' * 40}-dirty"),
     facts("R57", model__training_code_commit=""),
@@ -459,4 +461,4 @@ CHANGES = [
     answers("R44", dpia__systematic_monitoring=True),
     answers("R44", dpia__public_area=True),
 ]
-BY_HAND = {"R48"}
+BY_HAND = {"P02", "R48"}

@@ -156,6 +156,7 @@ def good_facts() -> dict[str, Any]:
                 {"group": "country", "metric": "tpr_difference", "value": 0.04, "n_smallest": 300}
             ],
         },
+        "policy": POLICY.on_card(),
         "hosting": [
             {
                 "component": "storage",
@@ -195,6 +196,12 @@ def card(
 def signed(of: Card, people: dict[str, str] = APPROVERS) -> Card:
     """The card approved by ``people`` (role to name)."""
     approvals: tuple[Approval, ...] = tuple(
-        approve(of, role=role, person=name, at=NOW) for role, name in people.items()
+        with_key(approve(of, role=role, person=name, at=NOW)) for role, name in people.items()
     )
     return with_approvals(of, approvals)
+
+
+def with_key(of: Approval) -> Approval:
+    """The decision as it reads when its commit was signed with the person's key."""
+    mail = f"{of.person.lower().replace(' ', '.')}@acme.example"
+    return of.model_copy(update={"signed_by": f"{mail} SHA256:{mail}"})

@@ -112,7 +112,8 @@ def _summary(card: Card) -> str:
     told = "\n\n".join(
         f"{head}\n\n{bullets(lines)}" for head, lines in zip(heads, blocks, strict=True)
     )
-    return f"{title}\n\n{finding}\n\n{told}\n\n{bullets([*view.identity(card), *view.own_rules(card)])}"
+    lines = [*view.identity(card), *view.own_rules(card), *view.policy(card)]
+    return f"{title}\n\n{finding}\n\n{told}\n\n{bullets(lines)}"
 
 
 def _production(card: Card, findings: Sequence[Finding]) -> str:

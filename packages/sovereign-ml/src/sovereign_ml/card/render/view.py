@@ -234,3 +234,16 @@ def own_rules(card: Card) -> list[CardLine]:
         for rule in own.rules
     ]
     return [*rules, line("Code of the own rules, SHA-256", own.digest)]
+
+
+def policy(card: Card) -> list[CardLine]:
+    """Return the numbers that the project chose, those that differ from the default marked."""
+    lines = []
+    for name, row in card.facts.policy.items():
+        value, default, limit = row.get("value"), row.get("default"), row.get("limit")
+        told = said(tuple(value) if isinstance(value, list) else value)
+        usual = said(tuple(default) if isinstance(default, list) else default)
+        if value != default:
+            told += f" (DIFFERS from the default {usual})"
+        lines.append(CardLine(f"Policy: {code(name)}", f"{told}; allowed {limit}" if limit else told))
+    return lines

@@ -119,3 +119,33 @@ def imported_status(case: Case) -> Hits:
     for approval in case.card.approvals:
         if FOREIGN.search(f"{approval.person} {approval.comment}"):
             yield f"The approval as {approval.role} rests on an imported status."
+
+
+@rule(
+    "P01",
+    "GDPR 5(2), 24",
+    "Run `churn card` again, and every step after it; approvals of the old card are void then.",
+)
+def other_policy(case: Case) -> Hits:
+    """The numbers of `[card.policy]` are not those that the card states and its approvals cover."""
+    stated, used = case.facts.policy, case.policy.on_card()
+    if not stated:
+        yield case.open("The card does not state the numbers of [card.policy] that judge it.")
+        return
+    for name in sorted(stated.keys() | used.keys()):
+        there, here = stated.get(name, {}), used.get(name, {})
+        if there != here:
+            told = f"the card states {there.get('value')!r}, it is judged by {here.get('value')!r}"
+            yield f"[card.policy] {name}: {told}."
+
+
+@rule(
+    "P02",
+    "GDPR 5(2), 24, 25",
+    "Set the number within its limit in [card.policy] of config.toml.",
+)
+def policy_past_limit(case: Case) -> Hits:
+    """A number of `[card.policy]` is looser than its limit; in profile local it only warns."""
+    local = case.facts.run.profile == "local"
+    for line in case.policy.past_limits():
+        yield RuleHit(line, "warn" if local else "block")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,7 +12,7 @@ from sovereign_ml.card.schema.card import ApprovalRole
 class RulePolicy(BaseModel):
     """Thresholds of the rules, from ``[card.policy]``. Every number here is policy of this project, not law."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     open_answers: Literal["warn", "block"] = Field(
         "block", description="warn while trying out; block for real data"
@@ -74,7 +74,48 @@ class RulePolicy(BaseModel):
     approval_roles: tuple[ApprovalRole, ...] = Field(
         ("business_owner", "model_owner"), min_length=1, description="Who must approve (R48)"
     )
-    metric: str = Field(
+    metric: Literal["roc_auc", "pr_auc"] = Field(
         "roc_auc", description="The metric that must not fall at promotion; higher is better"
     )
     metric_tolerance: float = Field(0.01, ge=0, description="How much that metric may fall")
+
+    def on_card(self) -> dict[str, Any]:
+        """Return what the card says of every number: its value, the default, and how far it may go."""
+        values = self.model_dump(mode="json")
+        defaults = RulePolicy().model_dump(mode="json")
+        return {
+            name: {"value": value, "default": defaults[name], "limit": LIMITS.get(name, "")}
+            for name, value in values.items()
+        }
+
+    def past_limits(self) -> list[str]:
+        """Return each number that is looser than its limit allows, one sentence each."""
+        lines = []
+        for name, limit in LIMITS.items():
+            value = getattr(self, name)
+            side, _, number = limit.partition(" ")
+            value = len(value) if isinstance(value, tuple) else value
+            if value > float(number) if side == "<=" else value < float(number):
+                lines.append(f"[card.policy] {name} is {value}, allowed is {limit}.")
+        return lines
+
+
+LIMITS: Final = {
+    "review_min_cases": "<= 1000",
+    "review_min_median_seconds": ">= 5",
+    "review_min_catch_rate": ">= 0.5",
+    "review_test_days": "<= 730",
+    "max_agreement": "<= 0.995",
+    "min_ablation_delta": ">= 0",
+    "min_group": "<= 500",
+    "max_fairness_tolerance": "<= 0.5",
+    "max_association": "<= 0.5",
+    "max_shift": "<= 0.5",
+    "max_withdrawal_hours": "<= 168",
+    "law_valid_days": "<= 400",
+    "grace_days": "<= 90",
+    "max_data_age_days": "<= 365",
+    "approval_roles": ">= 2",
+    "metric_tolerance": "<= 0.05",
+}
+"""How loose a project may set a number (rule P02); of ``approval_roles``, how many there are at least."""

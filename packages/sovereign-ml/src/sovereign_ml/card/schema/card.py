@@ -32,6 +32,10 @@ class Approval(Group):
     at: datetime
     card_hash: str
     comment: str = ""
+    signed_by: str = Field(
+        default="",
+        description="Principal and key that signed the decision; empty where it is only recorded",
+    )
 
 
 class Card(Group):

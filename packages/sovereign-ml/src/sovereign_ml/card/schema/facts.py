@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -84,3 +84,8 @@ class Facts(Group):
     imported: Imported = part(Imported)
     previous: PreviousCard | None = None
     own_rules: OwnRulesFacts = part(OwnRulesFacts)
+    policy: dict[str, dict[str, Any]] = fill(
+        "Numbers of [card.policy] that judge the card: value, default, limit",
+        "GDPR 5(2), 24",
+        default={},
+    )

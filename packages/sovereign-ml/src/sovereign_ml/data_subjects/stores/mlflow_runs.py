@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -18,6 +18,7 @@ from sovereign_ml.data_subjects.stores.protocol import People, Trace
 from sovereign_ml.data_subjects.stores.redis_postgres import PostgresDatabase, PostgresRows
 from sovereign_ml.errors import Refused
 from sovereign_ml.registry import mlflow
+from sovereign_ml.registry.aliases import MlflowRegistry
 
 SERVER = "tracking_database"
 """The secret that names the database of MLflow's server."""
@@ -140,6 +141,7 @@ def retire(tracking: Tracking) -> int:
     for version in versions:
         api.delete_model_version(version.name, version.version)
     delete(tracking, sorted({version.run_id for version in versions}))
+    MlflowRegistry(tracking).note_retirement(datetime.now(UTC))
     return len(versions)
 
 

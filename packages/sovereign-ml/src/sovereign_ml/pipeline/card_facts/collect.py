@@ -114,7 +114,9 @@ def _run(model: Path, root: Path, profile: str) -> dict[str, Any]:
 
 def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
     run, path = read_json(folder / "run.json"), folder / "model.json"
-    author = lineage.author(settings.root)
+    written = lineage.authors(
+        settings.root, MlflowRegistry(settings.tracking).production_commit()
+    )
     return {
         "name": settings.project.name,
         "version": "candidate",
@@ -134,8 +136,8 @@ def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
         "random_seed": settings.train.seed,
         "training_code_commit": run["git_commit"],
         "dependency_lock_sha256": run["lock_sha256"],
-        "authors": [author.name] if author.name else [],
-        "authors_unknown_because": author.unknown_because,
+        "authors": written.names,
+        "authors_unknown_because": written.unknown_because,
     }
 
 

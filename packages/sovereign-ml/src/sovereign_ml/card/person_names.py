@@ -1,0 +1,136 @@
+"""Names of people: whether a text names a person, and whether two texts name the same one.
+
+Four eyes rest on this comparison, so it errs on the safe side: initials, second names, accents, order,
+capital letters and letters that only look alike make no other person.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Final
+
+__all__ = ["author_is", "hidden_in", "is_named_person", "names_somebody", "plain", "same_person"]
+
+NAMED: Final = re.compile(r"[^\W\d_][\w.'’-]*(,? [^\W\d_][\w.'’-]*)+")
+NOT_A_PERSON: Final = re.compile(
+    r"\b(team|bot|admin|owner|officer|department|service|ci|pipeline|group|committee)\b", re.I
+)
+WITHOUT_SPACES: Final = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
+SCRIPTS: Final = WITHOUT_SPACES | {
+    *("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "GEORGIAN", "HEBREW", "ARABIC", "THAI"),
+    *("DEVANAGARI", "BENGALI", "GUJARATI", "GURMUKHI", "TAMIL", "TELUGU", "ETHIOPIC"),
+}
+FILLERS: Final = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+"""Letters and marks that show nothing."""
+LOOKALIKES: Final = str.maketrans(
+    "авекмнорстухіјѕԁԛԝһьӏгпиαβγεζηικμνορςτυχωσλıɑɩ",  # noqa: RUF001
+    "abekmhopctyxijsdqwhblrnuabyeznikuvopctuxwoliai",
+)
+"""Cyrillic, Greek and rare Latin letters, and the Latin letter that each looks like."""
+LATIN: Final = re.compile(r"LATIN .*\b([A-Z])( WITH .*)?")
+
+
+def plain(name: str) -> str:
+    """Return the name in NFKC with single spaces: full-width and decorated letters become plain."""
+    return " ".join(unicodedata.normalize("NFKC", name).split())
+
+
+def hidden_in(name: str) -> str:
+    """Return what a reader of the name cannot see, or "" for an honest one."""
+    for sign in name:
+        if sign in FILLERS or unicodedata.category(sign) in ("Cc", "Cf", "Cn", "Co", "Cs"):
+            return f"the invisible character U+{ord(sign):04X}"
+    scripts = {_script(sign) for sign in plain(name) if sign.isalpha()}
+    if unknown := sorted(scripts - SCRIPTS):
+        return f"letters of the script {unknown[0].title()}, which look like others"
+    if len(scripts) > 1 and not scripts <= WITHOUT_SPACES:
+        return f"letters of several scripts ({', '.join(s.title() for s in sorted(scripts))})"
+    return ""
+
+
+def is_named_person(name: str) -> bool:
+    """Return whether ``name`` reads as first and last name of a person, not as a role, team or machine."""
+    shown = plain(name)
+    if hidden_in(name) or NOT_A_PERSON.search(shown):
+        return False
+    letters = [sign for sign in shown if sign.isalpha()]
+    if len(letters) > 1 and {_script(sign) for sign in letters} <= WITHOUT_SPACES:
+        return shown.replace(" ", "").isalpha()
+    return bool(NAMED.fullmatch(shown))
+
+
+def names_somebody(author: str) -> bool:
+    """Return whether a text such as ``Name <mail>`` holds a letter or a digit at all."""
+    return re.search(r"\w", author) is not None
+
+
+def same_person(one: str, other: str) -> bool:
+    """Return whether two names may be those of one person.
+
+    Every part of the shorter name is a part of the longer one, or its initial; one part is whole.
+    """
+    shorter, longer = sorted((_parts(one), _parts(other)), key=len)
+    left, whole = list(longer), 0
+    for part in shorter:
+        match = next((seen for seen in left if seen == part), None)
+        whole += match is not None and len(part) > 1
+        match = match or next((seen for seen in left if _initial(part, seen)), None)
+        if match is None:
+            return False
+        left.remove(match)
+    return whole > 0
+
+
+def author_is(person: str, authors: Iterable[str]) -> bool:
+    """Return whether ``person``, a name or ``Name <mail>``, is one of the git authors ``Name <mail>``."""
+    return any(_same_identity(person, author) for author in authors)
+
+
+def _same_identity(one: str, other: str) -> bool:
+    (name, mail), (known, address) = _split(one), _split(other)
+    if mail and mail == address:
+        return True
+    mine = [text for text in (name, _local_part(mail)) if text]
+    theirs = [text for text in (known, _local_part(address)) if text]
+    return any(same_person(a, b) for a in mine for b in theirs)
+
+
+def _split(identity: str) -> tuple[str, str]:
+    name, _, mail = identity.partition("<")
+    mail = mail.rstrip("> ")
+    if not mail and "@" in name:
+        name, mail = "", name
+    return name.strip(), plain(mail).casefold()
+
+
+def _local_part(mail: str) -> str:
+    return re.sub(r"[\d._+-]+", " ", mail.partition("@")[0]).strip()
+
+
+def _parts(name: str) -> list[str]:
+    return sorted(re.findall(r"[^\W\d_]+", _skeleton(name)), key=len, reverse=True)
+
+
+def _skeleton(name: str) -> str:
+    """Return the name as it looks: small letters without accents, lookalikes as the Latin letter."""
+    seen = "".join(sign for sign in name if not hidden_in(sign) or sign.isalpha())
+    apart = unicodedata.normalize("NFKD", plain(seen).casefold())
+    bare = "".join(sign for sign in apart if not unicodedata.combining(sign))
+    return "".join(_latin(sign) for sign in bare.translate(LOOKALIKES))
+
+
+def _latin(sign: str) -> str:
+    if sign.isascii():
+        return sign
+    found = LATIN.fullmatch(unicodedata.name(sign, ""))
+    return found[1].lower() if found else sign
+
+
+def _initial(one: str, other: str) -> bool:
+    return min(len(one), len(other)) == 1 and one[0] == other[0]
+
+
+def _script(sign: str) -> str:
+    return unicodedata.name(sign, "UNKNOWN").partition(" ")[0]

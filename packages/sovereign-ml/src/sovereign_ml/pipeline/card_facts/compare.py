@@ -1,0 +1,64 @@
+"""Facts that a card states against facts gathered anew: a card that was edited, or whose artifacts changed, shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from sovereign_ml.card.schema.facts import Facts
+
+__all__ = ["AGAIN", "SHOWN", "differences", "shortened"]
+
+NOT_THE_MODEL: Final = {"run", "library"}
+"""Which run wrote the file, and by which library: the hash leaves the one out, rules judge the other."""
+MOVES_ON: Final = {"review", "retention", "previous", "imported"}
+"""What the decision log, purges and the registry change after a card was written."""
+CLOSE: Final = 1e-6
+SHOWN: Final = 5
+AGAIN: Final = "Run `churn card` and every step after it again, and have that card approved."
+
+
+def differences(stated: Facts, found: Facts, *, later: bool = False) -> list[str]:
+    """Return where the card states something else than was found, one line for each place.
+
+    ``later`` says that the card was written some time ago: what the running service has changed since is
+    no difference then. Authors are compared with git, see `pipeline.promotion_gate`.
+    """
+    left_out = NOT_THE_MODEL | (MOVES_ON if later else set())
+    one = stated.model_dump(mode="json", exclude=left_out)
+    other = found.model_dump(mode="json", exclude=left_out)
+    for facts in (one, other):
+        for name in ("authors", "authors_unknown_because"):
+            facts["model"].pop(name)
+        if later:
+            decision = facts["decision"]
+            facts["decision"] = {key: decision[key] for key in ("bands", "action_band")}
+    return [f"{path}: the card says {a!r}, found is {b!r}" for path, a, b in _differ("", one, other)]
+
+
+def _differ(path: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for key in sorted(one.keys() | other.keys()):
+            yield from _differ(f"{path}.{key}".lstrip("."), one.get(key), other.get(key))
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for place, (a, b) in enumerate(zip(one, other, strict=True)):
+            yield from _differ(f"{path}[{place}]", a, b)
+    elif not _equal(one, other):
+        yield path, one, other
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two values are the same; another machine may round the last digits otherwise."""
+    numbers = isinstance(one, int | float) and isinstance(other, int | float)
+    if numbers and not isinstance(one, bool) and not isinstance(other, bool):
+        return math.isclose(one, other, rel_tol=CLOSE, abs_tol=CLOSE)
+    return bool(one == other)
+
+def shortened(lines: list[str]) -> list[str]:
+    """Return one reason with the first differences, none without any."""
+    if not lines:
+        return []
+    more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    told = "; ".join(lines[:SHOWN])
+    return [f"The card does not state what its artifacts say: {told}{more}. {AGAIN}"]

@@ -1,0 +1,96 @@
+"""What speaks against a card outside of it: git, the artifacts that it describes, and the bundle that would be served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sovereign_ml.bundle.release_check import other_model
+from sovereign_ml.bundle.sealed import read_bundle
+from sovereign_ml.card.schema.card import Card
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.pipeline.card_builder import CardBuilder
+from sovereign_ml.pipeline.card_facts.compare import AGAIN, SHOWN, differences, shortened
+from sovereign_ml.project import Project
+from sovereign_ml.registry import bundle_store
+from sovereign_ml.registry.aliases import MlflowRegistry
+from sovereign_ml.storage import lineage
+from sovereign_ml.storage.git import GitError
+
+__all__ = ["against_artifacts", "against_git", "against_registered", "evidence_against"]
+
+
+def evidence_against(
+    card: Card, version: str, settings: Settings, project: Project
+) -> tuple[str, ...]:
+    """Return every reason outside of the card against promoting it as ``version``."""
+    return (
+        *against_profile(card, settings.profile_name),
+        *against_git(card, settings),
+        *against_artifacts(card, settings, project),
+        *against_registered(card, version, settings),
+    )
+
+
+def against_profile(card: Card, profile: str) -> Iterator[str]:
+    """Say so if the card was made in another profile: ``local`` asks for less."""
+    made = card.facts.run.profile
+    if made != profile:
+        yield f"The card was made in profile {made}, this is profile {profile}. {AGAIN}"
+
+
+def against_git(card: Card, settings: Settings) -> Iterator[str]:
+    """Say so if git does not tell who wrote what is approved, or tells of somebody whom the card does not name.
+
+    A variable that names an author, as in an image, counts for nothing here.
+    """
+    since = MlflowRegistry(settings.tracking).production_commit()
+    try:
+        changed = lineage.uncommitted(settings.root)
+        written = lineage.authors_by_git(settings.root, since)
+    except GitError as error:
+        yield (
+            f"Git does not say who wrote this: {error}. Four eyes need a repository with its whole "
+            "history that belongs to you: let git answer, and do it again."
+        )
+        return
+    if changed:
+        yield (
+            f"Not committed: {', '.join(changed[:SHOWN])}. Nobody knows who wrote that: commit it, then "
+            "run `churn card` and every step after it again."
+        )
+    if missing := sorted(set(written) - set(card.facts.model.authors)):
+        yield f"The card does not name {', '.join(missing)}, who changed what it describes. {AGAIN}"
+
+
+def against_artifacts(card: Card, settings: Settings, project: Project) -> list[str]:
+    """Return where the artifacts here tell something else than the card does."""
+    paths = {name: settings.path(name) for name in ("model", "metrics", "features", "valid")}
+    try:
+        found = CardBuilder(settings, project).gather(**paths)
+    except (OSError, KeyError, ValueError, Misuse, Refused) as error:
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return [f"The artifacts that the card describes cannot be read here ({told}): run the flow."]
+    return shortened(differences(card.facts, found, later=True))
+
+
+def against_registered(card: Card, version: str, settings: Settings) -> list[str]:
+    """Return where the bundle that the registry holds for ``version`` is not what the card approves."""
+    with TemporaryDirectory() as folder:
+        try:
+            bundle = read_bundle(
+                bundle_store.fetch(settings.tracking, version, Path(folder) / "bundle")
+            )
+        except (Refused, Misuse, ValueError) as error:
+            return [str(error).splitlines()[0]]
+        lines = [f"Version {version}: {line}." for line in other_model(bundle, card)]
+        if bundle.card.get("content_hash") != card.content_hash:
+            lines.append(f"The bundle of version {version} holds another card. {AGAIN}")
+        if bundle.rules != settings.rule_policy:
+            lines.append(
+                f"The bundle of version {version} has other numbers than [card.policy]. {AGAIN}"
+            )
+    return lines
+

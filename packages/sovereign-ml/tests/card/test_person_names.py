@@ -1,0 +1,69 @@
+"""Four eyes rest on names: no spelling makes another person, and no name hides a letter."""
+
+from __future__ import annotations
+
+import pytest
+
+from sovereign_ml.card.person_names import author_is, hidden_in, is_named_person, same_person
+
+LOVELACE = "Ada Lovelace"
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        *("ADA LOVELACE", "Lovelace, Ada", "Ada K. Lovelace", "A. Lovelace", "Ada Lovelace-King"),
+        *("Ada  Lovelace", "\uff21da Lovelace", "\U0001d400da Lovelace", "Adà Lovélace", "ada"),
+        *("\u0410da Lovelace", "Ada Lovelac\u0435", "Ada L\u03bfvelace", "Ada Love\u200blace"),
+        *("Ad\u0251 Lovelace", "Ad\u1d00 Lovelace", "Ada Augusta Byron Lovelace"),
+    ],
+)
+def test_another_spelling_is_the_same_person(spelling: str) -> None:
+    assert same_person(LOVELACE, spelling) and same_person(spelling, LOVELACE)
+    assert author_is(spelling, [f"{LOVELACE} <al@acme.example>"])
+
+
+@pytest.mark.parametrize("other", ["Grace Hopper", "Grace Lovelace", "Ada Byron", "A. L.", ""])
+def test_another_name_is_another_person(other: str) -> None:
+    assert not same_person(LOVELACE, other)
+
+
+@pytest.mark.parametrize(
+    "author",
+    [
+        *("al <ada.lovelace@acme.example>", "al <ada_lovelace2@acme.example>"),
+        *("al <a.lovelace@acme.example>", "al <12345+ada-lovelace@users.noreply.github.com>"),
+        *("Ada <al@acme.example>", "LOVELACE <al@acme.example>"),
+    ],
+)
+def test_an_author_is_known_by_name_or_address(author: str) -> None:
+    assert author_is(LOVELACE, [author])
+    assert not author_is("Grace Hopper", [author])
+
+
+def test_one_address_is_one_person() -> None:
+    assert author_is("Mickey Mouse <AL@acme.example>", ["Ada Lovelace <al@acme.example>"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Ada Love\u200blace", "Ada\u00ad Lovelace", "Ada \u202eLovelace", "Ada \u3164Lovelace"),
+        *("\u0410da Lovelace", "Ada L\u03bfvelace", "\u13aada Lovelace", "Ada\x07 Lovelace"),
+    ],
+)
+def test_a_name_with_letters_that_nobody_sees_is_refused(name: str) -> None:
+    assert hidden_in(name)
+    assert not is_named_person(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("王小明", "김민수", "Анна Каренина", "Ελένη Παπαδοπούλου", "Nuño Ängström", "José  García"),
+        *("Søren Kierkegaard", "Łukasz Żółć", "Marie-Anne O’Neill"),
+    ],
+)
+def test_honest_names_of_any_script_are_accepted(name: str) -> None:
+    assert is_named_person(name)
+    assert same_person(name, name)

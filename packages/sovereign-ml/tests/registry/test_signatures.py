@@ -1,0 +1,339 @@
+"""A decision belongs to whoever signed its commit: real keys, real git, and every way around that we know."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cards import NOW, card
+from small_project import commit, make_project
+from sovereign_ml.card.approval import approve, load, problems, record, with_approvals
+from sovereign_ml.card.build import CardError
+from sovereign_ml.card.schema import Approval
+from sovereign_ml.errors import Refused
+from sovereign_ml.registry import signatures
+from sovereign_ml.registry.signatures import APPROVALS, SIGNERS
+
+PEOPLE = {
+    "grace": ("Grace Hopper", "grace@acme.example"),
+    "ada": ("Ada Lovelace", "ada@acme.example"),
+    "mallory": ("Mallory Black", "mallory@acme.example"),
+}
+ROLES = ("business_owner", "model_owner")
+CARD = card()
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an SSH key of each person."""
+    folder = tmp_path_factory.mktemp("keys")
+    for who in PEOPLE:
+        command = ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(folder / who))
+        subprocess.run(command, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A committed project whose keys are those of Grace and Ada, not Mallory's."""
+    root = make_project(tmp_path_factory.mktemp("prepared") / "project")
+    (root / "governance").mkdir()
+    (root / SIGNERS).write_text(line(keys, "grace") + line(keys, "ada"))
+    commit(root)
+    return root
+
+
+@pytest.fixture
+def root(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"):
+        monkeypatch.delenv(name, raising=False)
+    return Path(shutil.copytree(prepared, tmp_path / "project"))
+
+
+def line(keys: Path, who: str, principal: str = "") -> str:
+    """One line of ``allowed_signers``."""
+    kind, key, *_ = (keys / f"{who}.pub").read_text().split()
+    return f'{principal or PEOPLE[who][1]} namespaces="git" {kind} {key}\n'
+
+
+def git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def become(root: Path, keys: Path, who: str, name: str = "", mail: str = "") -> None:
+    """Let git sign with the key of ``who``, under the name that she or he sets."""
+    settings = {
+        "user.name": name or PEOPLE[who][0],
+        "user.email": mail or PEOPLE[who][1],
+        "user.signingkey": str(keys / who),
+        "gpg.format": "ssh",
+    }
+    for key, value in settings.items():
+        git(root, "config", key, value)
+
+
+def decide(person: str, role: str = "business_owner", **more: Any) -> Approval:
+    return approve(CARD, role=role, person=person, at=NOW, **more)
+
+
+def left(root: Path) -> list[str]:
+    """What keeps the card, with all that is recorded, from being approved."""
+    return list(problems(with_approvals(CARD, signatures.decisions(root)), ROLES))
+
+
+def test_two_people_sign_and_the_card_names_their_keys(root: Path, keys: Path) -> None:
+    assert signatures.is_set_up(root)
+    for who, role in zip(("grace", "ada"), ROLES, strict=True):
+        become(root, keys, who)
+        made = signatures.record_signed(root, decide(PEOPLE[who][0], role))
+        assert made.signed_by.startswith(f"{PEOPLE[who][1]} SHA256:")
+    assert left(root) == []
+    assert [one.person for one in signatures.decisions(root)] == ["Grace Hopper", "Ada Lovelace"]
+    assert git(root, "status", "--porcelain") == ""
+
+
+def test_a_principal_may_be_a_name(root: Path, keys: Path) -> None:
+    (root / SIGNERS).write_text(line(keys, "grace", '"Grace Hopper"'))
+    shutil.rmtree(root / ".git")
+    commit(root)
+    become(root, keys, "grace", name="somebody", mail="else@acme.example")
+    assert signatures.record_signed(root, decide("Grace Hopper")).person == "Grace Hopper"
+
+
+def test_what_is_staged_besides_is_not_committed(root: Path, keys: Path) -> None:
+    (root / "model_card.toml").write_text("changed")
+    git(root, "add", "model_card.toml")
+    become(root, keys, "grace")
+    signatures.record_signed(root, decide("Grace Hopper"))
+    assert git(root, "show", "--name-only", "--format=") == str(APPROVALS)
+    assert git(root, "diff", "--cached", "--name-only") == "model_card.toml"
+
+
+@pytest.mark.parametrize(
+    ("who", "name", "mail", "person", "reason"),
+    [
+        ("mallory", "", "", "Mallory Black", "is not in governance/allowed_signers"),
+        ("mallory", "Grace Hopper", "grace@acme.example", "Grace Hopper", "is not in governance"),
+        ("grace", "", "", "Ada Lovelace", "the key belongs to Grace Hopper, not to Ada Lovelace"),
+        ("grace", "Ada Lovelace", "ada@acme.example", "Ada Lovelace", "for its author's address"),
+    ],
+    ids=["no key of the project", "only the name", "another's name", "another's address"],
+)
+def test_a_decision_under_another_key_is_not_recorded(
+    root: Path, keys: Path, who: str, name: str, mail: str, person: str, reason: str
+) -> None:
+    become(root, keys, who, name, mail)
+    before = git(root, "rev-parse", "HEAD")
+    with pytest.raises(Refused, match=reason):
+        signatures.record_signed(root, decide(person))
+    assert git(root, "rev-parse", "HEAD") == before
+    assert git(root, "status", "--porcelain") == ""
+    assert not (root / APPROVALS).exists()
+
+
+def test_without_a_key_git_says_why(root: Path) -> None:
+    for key, value in (("user.name", "Grace Hopper"), ("user.email", "grace@acme.example")):
+        git(root, "config", key, value)
+    git(root, "config", "gpg.format", "ssh")
+    git(root, "config", "user.signingkey", "/nowhere/key")
+    with pytest.raises(Refused, match="Not recorded: git says: .*user.signingkey"):
+        signatures.record_signed(root, decide("Grace Hopper"))
+    assert not (root / APPROVALS).exists()
+
+
+def typed_signature(root: Path, keys: Path) -> None:
+    """The file written with an editor, signature and all."""
+    forged = decide("Grace Hopper").model_copy(
+        update={"signed_by": "grace@acme.example SHA256:forged"}
+    )
+    record(root / APPROVALS, forged)
+
+
+def unsigned_commit(root: Path, keys: Path) -> None:
+    record(root / APPROVALS, decide("Grace Hopper"))
+    commit(root)
+
+
+def foreign_commit(root: Path, keys: Path) -> None:
+    """Signed by somebody whose key does not count."""
+    become(root, keys, "mallory", *PEOPLE["grace"])
+    record(root / APPROVALS, decide("Grace Hopper"))
+    git(root, "add", "--all")
+    git(root, "commit", "-q", "-S", "-m", "x")
+
+
+def amended_commit(root: Path, keys: Path) -> None:
+    """A signed commit whose content was exchanged afterwards: the signature covers the old one."""
+    become(root, keys, "grace")
+    signatures.record_signed(root, decide("Grace Hopper", "legal"))
+    content = git(root, "cat-file", "commit", "HEAD")
+    record(root / APPROVALS, decide("Grace Hopper"))
+    git(root, "add", "--all")
+    tree = git(root, "write-tree")
+    bent = content.replace(content.splitlines()[0], f"tree {tree}", 1) + "\n"
+    made = subprocess.run(
+        ["git", "-C", str(root), "hash-object", "-t", "commit", "-w", "--stdin"],
+        input=bent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    git(root, "update-ref", "HEAD", made.stdout.strip())
+
+
+def program_that_agrees(root: Path, keys: Path) -> None:
+    """The repository's own configuration names a program that calls every signature good."""
+    yes = root.parent / "yes"
+    words = 'Good "git" signature for grace@acme.example with ED25519 key SHA256:AAAA'
+    yes.write_text(f"#!/bin/sh\necho '{words}'\n")
+    yes.chmod(0o755)
+    foreign_commit(root, keys)
+    git(root, "config", "gpg.ssh.program", str(yes))
+
+
+def own_keys(root: Path, keys: Path) -> None:
+    """The repository's own configuration names other keys."""
+    mine = root.parent / "mine"
+    mine.write_text(line(keys, "mallory", "grace@acme.example"))
+    git(root, "config", "gpg.ssh.allowedSignersFile", str(mine))
+    foreign_commit(root, keys)
+
+
+def key_added_and_not_committed(root: Path, keys: Path) -> None:
+    foreign_commit(root, keys)
+    with (root / SIGNERS).open("a") as file:
+        file.write(line(keys, "mallory", "grace@acme.example"))
+
+
+@pytest.mark.parametrize(
+    "cheat",
+    [
+        *(typed_signature, unsigned_commit, foreign_commit, amended_commit, program_that_agrees),
+        *(own_keys, key_added_and_not_committed),
+    ],
+)
+def test_what_grace_did_not_sign_is_no_decision_of_hers(
+    root: Path, keys: Path, cheat: Callable[[Path, Path], None]
+) -> None:
+    cheat(root, keys)
+    assert [one for one in load(root / APPROVALS) if one.role == "business_owner"]
+    assert "Nobody has approved as business_owner." in left(root)
+
+
+def test_a_decision_copied_into_a_commit_of_somebody_else_is_that_persons(
+    root: Path, keys: Path
+) -> None:
+    become(root, keys, "ada")
+    record(root / APPROVALS, decide("Grace Hopper"))
+    git(root, "add", "--all")
+    git(root, "commit", "-q", "-S", "-m", "x")
+    signatures.record_signed(root, decide("Ada Lovelace", "model_owner"))
+    assert any("two roles are two people" in problem for problem in left(root))
+
+
+def keys_added_by(root: Path, keys: Path, who: str, *options: str) -> None:
+    become(root, keys, who)
+    with (root / SIGNERS).open("a") as file:
+        file.write(line(keys, "mallory"))
+    git(root, "add", "--all")
+    git(root, "commit", "-qm", "keys", *options)
+
+
+@pytest.mark.parametrize(("who", "options"), [("grace", ("--no-gpg-sign",)), ("mallory", ("-S",))])
+def test_keys_are_changed_only_by_whom_they_allow(
+    root: Path, keys: Path, who: str, options: tuple[str, ...]
+) -> None:
+    keys_added_by(root, keys, who, *options)
+    with pytest.raises(CardError, match="which nobody signed whom it allowed"):
+        signatures.decisions(root)
+
+
+def test_an_allowed_person_adds_a_key(root: Path, keys: Path) -> None:
+    keys_added_by(root, keys, "grace", "-S")
+    become(root, keys, "mallory")
+    assert signatures.record_signed(root, decide("Mallory Black")).signed_by
+
+
+def test_keys_that_were_taken_out_do_not_lower_the_bar(root: Path) -> None:
+    (root / SIGNERS).unlink()
+    assert signatures.is_set_up(root)
+    commit(root)
+    with pytest.raises(CardError, match="signed whom it allowed before"):
+        signatures.is_set_up(root)
+
+
+def test_keys_that_are_not_committed_count_for_nothing(tmp_path: Path, keys: Path) -> None:
+    root = make_project(tmp_path / "project")
+    assert not signatures.is_set_up(root)
+    (root / "governance").mkdir()
+    (root / SIGNERS).write_text(line(keys, "mallory"))
+    with pytest.raises(CardError, match="not committed"):
+        signatures.is_set_up(root)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_rejection_that_was_committed_stands_though_it_is_taken_out_of_the_file(
+    root: Path, keys: Path, signed: bool
+) -> None:
+    become(root, keys, "grace")
+    no = decide("Grace Hopper", "legal", decision="reject")
+    if signed:
+        signatures.record_signed(root, no)
+    else:
+        record(root / APPROVALS, no)
+        commit(root)
+    (root / APPROVALS).write_text(json.dumps([]))
+    commit(root)
+    assert any("Grace Hopper rejected it as legal" in problem for problem in left(root))
+    become(root, keys, "ada")
+    signatures.record_signed(root, decide("Ada Lovelace", "legal"))
+    assert any("Grace Hopper rejected it as legal" in problem for problem in left(root))
+
+
+def test_where_git_is_silent_nothing_counts_as_approved(root: Path, keys: Path) -> None:
+    become(root, keys, "grace")
+    signatures.record_signed(root, decide("Grace Hopper"))
+    shutil.rmtree(root / ".git")
+    assert "Nobody has approved as business_owner." in left(root)
+
+
+def test_a_gpg_key_that_the_project_lists_signs_too(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "g"
+    home.mkdir(mode=0o700)
+    monkeypatch.setenv("GNUPGHOME", str(home))
+    batch = ("gpg", "--batch", "--quiet", "--passphrase", "", "--pinentry-mode", "loopback")
+    who = "Grace Hopper <grace@acme.example>"
+    subprocess.run([*batch, "--quick-gen-key", who, "ed25519", "sign"], check=True)
+    shown = subprocess.run(
+        ["gpg", "--list-keys", "--with-colons"], check=True, capture_output=True, text=True
+    )
+    (key,) = (row.split(":")[9] for row in shown.stdout.splitlines() if row.startswith("fpr"))
+    for name, value in (
+        ("user.name", "Grace Hopper"),
+        ("user.email", "grace@acme.example"),
+        ("user.signingkey", key),
+        ("gpg.format", "openpgp"),
+    ):
+        git(root, "config", name, value)
+    with pytest.raises(Refused, match="is not in governance/allowed_signers"):
+        signatures.record_signed(root, decide("Grace Hopper"))
+    (root / SIGNERS).write_text(f"# gpg {key} {who}\n")
+    shutil.rmtree(root / ".git")
+    commit(root)
+    for name, value in (("user.signingkey", key), ("user.name", "x"), ("user.email", "x@y.example")):
+        git(root, "config", name, value)
+    made = signatures.record_signed(root, decide("Grace Hopper"))
+    assert made.signed_by == f"grace@acme.example {key}"
+    subprocess.run(["gpgconf", "--kill", "all"], check=False)
