@@ -12,7 +12,7 @@ from sovereign_ml.decision_log.entries import LogUnavailableError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS decision_log (
-    seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, case_id TEXT NOT NULL, subject TEXT, at TEXT NOT NULL,
+    seq INTEGER PRIMARY KEY CHECK (seq > 0), kind TEXT NOT NULL, case_id TEXT NOT NULL, subject TEXT, at TEXT NOT NULL,
     salt TEXT, body TEXT, digest TEXT NOT NULL, previous TEXT NOT NULL, seal TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS decision_log_case ON decision_log (case_id);
 CREATE INDEX IF NOT EXISTS decision_log_subject ON decision_log (subject) WHERE subject IS NOT NULL;
@@ -60,6 +60,23 @@ class SQLite:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything read inside is of one moment; text that is no UTF-8 comes as bytes."""
+        with _refusals(self._path):
+            self._connection.text_factory = _text
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._connection.text_factory = str
+                self._connection.execute("ROLLBACK")
+
+    def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Run ``sql`` and give its rows one by one."""
+        with _refusals(self._path):
+            yield from self._connection.execute(sql)
+
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run ``sql`` and return its rows."""
         with _refusals(self._path):
@@ -72,6 +89,13 @@ class SQLite:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+
+def _text(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from sovereign_ml.egress.telemetry import silence
 from sovereign_ml.service.access.api_keys import Key, read_keys
+from sovereign_ml.service.access.session import SHORTEST_SECRET
 
 __all__ = ["ENVIRONMENT", "LOOPBACK", "NAMES", "ServiceSettings", "SettingsError", "quiet", "read"]
 
@@ -24,6 +25,7 @@ NAMES = {
     "host": "CHURN_HOST",
     "port": "PORT",
     "keys": "CHURN_KEYS",
+    "session_secret": "CHURN_SESSION_SECRET",
     "log": "CHURN_LOG",
     "rate": "CHURN_RATE_PER_SECOND",
     "seed_share": "CHURN_SEED_SHARE",
@@ -32,6 +34,10 @@ NAMES = {
     "feature_timeout": "FEATURE_STORE_TIMEOUT_S",
     "feature_token": "FEATURE_STORE_TOKEN",
 }
+
+
+PLAIN = ("profile", "host", "port", "rate", "seed_share", "feature_service", "feature_timeout")
+"""Settings that a refusal may repeat."""
 
 
 class SettingsError(ValueError):
@@ -48,7 +54,8 @@ class ServiceSettings(BaseModel):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     keys: tuple[Key, ...] = ()
-    log: str = "decisions.db"
+    session_secret: SecretStr = SecretStr("")
+    log: Annotated[str, Field(repr=False)] = "decisions.db"
     rate: Annotated[float, Field(gt=0, description="customers scored per second and key")] = 1000.0
     seed_share: Annotated[
         float, Field(ge=0, le=1, description="share of reviews followed by a planted error")
@@ -84,9 +91,9 @@ def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> ServiceSe
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
-        raise SettingsError(
-            f"{NAMES.get(field, field)} is {first['input']!r}: {first['msg']}"
-        ) from None
+        # What may hold a password stays out of the message.
+        shown = f" is {first['input']!r}" if field in PLAIN else ""
+        raise SettingsError(f"{NAMES.get(field, field)}{shown}: {first['msg']}") from None
     _check(settings, environ)
     return settings
 
@@ -109,6 +116,14 @@ def _keys(text: str) -> tuple[Key, ...]:
 
 
 def _check(settings: ServiceSettings, environ: Mapping[str, str]) -> None:
+    secret = settings.session_secret.get_secret_value()
+    if secret and (
+        len(secret) < SHORTEST_SECRET or secret.lower() in {key.digest for key in settings.keys}
+    ):
+        raise SettingsError(
+            f"CHURN_SESSION_SECRET has to be {SHORTEST_SECRET} characters or more, and no hash of "
+            "CHURN_KEYS: openssl rand -hex 32 makes one"
+        )
     if settings.profile == "eu":
         if settings.open_to_all:
             raise SettingsError(
