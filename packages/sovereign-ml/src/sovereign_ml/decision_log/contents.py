@@ -80,7 +80,7 @@ def content_of(entry: Entry) -> tuple[dict[str, Any], list[str]]:
     try:
         content = json.loads(entry.body or "")
         if not isinstance(content, dict):
-            raise ValueError("no object")  # noqa: TRY301, TRY004
+            raise ValueError("no object")
     except (ValueError, RecursionError):
         return {}, [*odd, "its content is no JSON object"]
     try:

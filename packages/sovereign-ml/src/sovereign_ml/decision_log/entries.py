@@ -14,9 +14,7 @@ from typing import Literal, NamedTuple, get_args
 Kind = Literal[
     "bundle", "decision", "rectification", "contest", "objection", "seed", "review", "erasure"
 ]
-Refusal = Literal[
-    "not_open", "objected", "erased", "gone", "changed", "contested", "corrected"
-]
+Refusal = Literal["not_open", "objected", "erased", "gone", "changed", "contested", "corrected"]
 KINDS: tuple[str, ...] = get_args(Kind)
 GENESIS = "0" * 64
 

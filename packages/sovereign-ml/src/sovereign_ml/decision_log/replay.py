@@ -104,9 +104,7 @@ class Replay:
             fits = isinstance(listed, str) and self._marks.get(seq) in (None, mark_of(listed))
             # What does not fit equals no value that a table can hold.
             expected.append((subject or (listed if fits else ...), seq))
-        return _differences(
-            expected, self._tables.objections, "objections", "the suppression list"
-        )
+        return _differences(expected, self._tables.objections, "objections", "the suppression list")
 
 
 def _differences(expected: Iterable[Row], found: Iterable[Row], what: str, table: str) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ class SQLite:
 
     def __init__(self, path: Path) -> None:
         with _refusals(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _keep_private(path)
             self._connection = sqlite3.connect(
                 path, timeout=5, isolation_level=None, check_same_thread=False
             )
@@ -89,6 +91,17 @@ class SQLite:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+
+def _keep_private(path: Path) -> None:
+    """What people wrote is for the owner of the file only; SQLite gives its other files the same mode."""
+    # A file that is there is not opened: closing it would let go of the locks that this process holds on it.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    for one in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        with suppress(FileNotFoundError):
+            if one.is_file() and one.stat().st_uid == os.geteuid():
+                one.chmod(0o600)
 
 
 def _text(raw: bytes) -> str | bytes:

@@ -2,6 +2,13 @@
 
 from sovereign_ml.jurisdictions._address import Address, parse
 from sovereign_ml.jurisdictions._classify import Classification, classify, classify_image, hosts
+from sovereign_ml.jurisdictions._database_address import (
+    DatabaseAddressError,
+    FileAddress,
+    PostgresAddress,
+    read_database_address,
+    read_postgres_address,
+)
 from sovereign_ml.jurisdictions._presets import (
     S3Preset,
     UnknownPresetError,
@@ -15,7 +22,10 @@ from sovereign_ml.jurisdictions._table import Jurisdiction, Provider, providers
 __all__ = [
     "Address",
     "Classification",
+    "DatabaseAddressError",
+    "FileAddress",
     "Jurisdiction",
+    "PostgresAddress",
     "Provider",
     "S3Preset",
     "UnknownPresetError",
@@ -27,5 +37,7 @@ __all__ = [
     "preset",
     "preset_names",
     "providers",
+    "read_database_address",
+    "read_postgres_address",
     "region_names",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -12,11 +13,13 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from sovereign_ml.egress.telemetry import silence
+from sovereign_ml.jurisdictions import DatabaseAddressError, PostgresAddress, read_database_address
 from sovereign_ml.service.access.api_keys import Key, read_keys
 from sovereign_ml.service.access.session import SHORTEST_SECRET
 
 __all__ = ["ENVIRONMENT", "LOOPBACK", "NAMES", "ServiceSettings", "SettingsError", "quiet", "read"]
 
+log = logging.getLogger("sovereign_ml.service")
 ENVIRONMENT = os.environ  # noqa: TID251  the one place that reads it
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 NAMES = {
@@ -73,8 +76,10 @@ class ServiceSettings(BaseModel):
     @property
     def hosts(self) -> tuple[str, ...]:
         """The only hosts outside this machine that the service may call: its database and the feature server."""
-        named = (urlsplit(address).hostname for address in (self.log, self.feature_store))
-        return tuple(host for host in named if host)
+        log = read_database_address(self.log, "CHURN_LOG", plain_path=True)
+        named = log.hosts if isinstance(log, PostgresAddress) else ()
+        store = urlsplit(self.feature_store).hostname
+        return (*named, store) if store else named
 
 
 def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> ServiceSettings:
@@ -82,8 +87,12 @@ def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> ServiceSe
     seen: dict[str, object] = {
         field: environ[name] for field, name in NAMES.items() if environ.get(name)
     }
-    if url := environ.get("DATABASE_URL"):
-        seen["log"] = url
+    # In profile local a DATABASE_URL is that of another application: only CHURN_LOG moves the log.
+    server = environ.get("DATABASE_URL") if environ.get("CHURN_PROFILE") == "eu" else None
+    if server:
+        seen["log"] = server
+    elif environ.get("DATABASE_URL"):
+        log.info("DATABASE_URL is not used in profile local: CHURN_LOG says where the log is")
     seen.update({name: value for name, value in given.items() if value is not None})
     seen["keys"] = _keys(environ.get("CHURN_KEYS", ""))
     try:
@@ -95,7 +104,29 @@ def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> ServiceSe
         shown = f" is {first['input']!r}" if field in PLAIN else ""
         raise SettingsError(f"{NAMES.get(field, field)}{shown}: {first['msg']}") from None
     _check(settings, environ)
-    return settings
+    return _addressed(settings, "DATABASE_URL" if server else "CHURN_LOG")
+
+
+def _addressed(settings: ServiceSettings, variable: str) -> ServiceSettings:
+    """Read the addresses, so that what cannot be used stops the start and is not repeated."""
+    tls, named = settings.profile == "eu", variable == "DATABASE_URL"
+    try:
+        place = read_database_address(settings.log, variable, tls=tls, plain_path=not named)
+    except DatabaseAddressError as error:
+        raise SettingsError(str(error)) from None
+    try:
+        store = urlsplit(settings.feature_store)
+        wrong = bool(settings.feature_store) and (
+            store.scheme not in ("http", "https") or not store.hostname or store.port == 0
+        )
+    except ValueError:
+        wrong = True
+    if wrong:
+        raise SettingsError(
+            "FEATURE_STORE_URI is no address of a feature server: write http://host:port or https://host"
+        )
+    where = place.conninfo if isinstance(place, PostgresAddress) else str(place.path)
+    return settings.model_copy(update={"log": where})
 
 
 def quiet() -> None:

@@ -60,7 +60,9 @@ async def sign_in(call: Call) -> Answer:
         return page("sign_in.html", 403, problem="This is no valid key with scope review.")
     secure = "; Secure" if call.runtime.settings.profile == "eu" else ""
     session = call.runtime.sessions.new(key)
-    cookie = f"{COOKIE}={session}; Path=/reviews; HttpOnly; SameSite=Strict; Max-Age={VALID_S}{secure}"
+    cookie = (
+        f"{COOKIE}={session}; Path=/reviews; HttpOnly; SameSite=Strict; Max-Age={VALID_S}{secure}"
+    )
     return Answer(b"", 303, HTML, {"location": "/reviews", "set-cookie": cookie})
 
 

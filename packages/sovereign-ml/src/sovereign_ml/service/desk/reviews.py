@@ -133,6 +133,4 @@ def outcome_of(text: str) -> Suggestion | None:
 
 def _open_case(entry: Entry, version: str) -> OpenCase:
     because: Any = "contested" if entry.kind == "contest" else "pending_review"
-    return OpenCase(
-        case_id=entry.case_id, because=because, opened_at=entry.at, version=version
-    )
+    return OpenCase(case_id=entry.case_id, because=because, opened_at=entry.at, version=version)
