@@ -131,6 +131,17 @@ def test_profile_eu_sends_nothing_unencrypted_to_another_machine(mode: str) -> N
     assert "sslmode" not in read({"CHURN_LOG": far}).log
 
 
+def test_a_host_of_the_same_private_network_is_named_and_no_other_is_meant() -> None:
+    """As a platform injects it: the pooler speaks no TLS, and nothing else reaches it."""
+    given = {**EU, "DATABASE_URL": "postgresql://u:hunter2@pooler:5432/log?sslmode=disable"}
+    for others in ("", "db,pool", "ooler", "*"):
+        with pytest.raises(SettingsError, match="CHURN_DATABASE_PLAINTEXT_HOSTS"):
+            read({**given, "CHURN_DATABASE_PLAINTEXT_HOSTS": others})
+    assert "disable" in read({**given, "CHURN_DATABASE_PLAINTEXT_HOSTS": "db,pooler"}).log
+    two = {**given, "DATABASE_URL": "postgresql://u:hunter2@pooler,db.acme.eu/log"}
+    assert "require" in read({**two, "CHURN_DATABASE_PLAINTEXT_HOSTS": "pooler"}).log
+
+
 def test_the_variables_of_libpq_do_not_weaken_what_profile_eu_asks_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -206,6 +206,7 @@ def _opened(log: str | None, profile: str | None) -> Iterator[DecisionLog]:
     """The log at the address given, of the environment, or of the profile."""
     from sovereign_ml.config.settings import ENVIRONMENT
     from sovereign_ml.decision_log import LogUnavailableError, open_log
+    from sovereign_ml.jurisdictions import PLAINTEXT
 
     name = profile or ENVIRONMENT.get("CHURN_PROFILE", "local")
     # In profile local a DATABASE_URL is that of another application.
@@ -218,7 +219,8 @@ def _opened(log: str | None, profile: str | None) -> Iterator[DecisionLog]:
         )
     _refuse_no_log(address, "--log" if log else "DATABASE_URL" if server else "CHURN_LOG")
     try:
-        opened = open_log(address, tls=name != "local")
+        private = ENVIRONMENT.get(PLAINTEXT, "").split(",")
+        opened = open_log(address, tls=name != "local", plaintext=private)
         try:
             yield opened
         finally:

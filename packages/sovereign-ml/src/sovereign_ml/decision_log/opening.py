@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sovereign_ml.decision_log.entries import LogUnavailableError
 from sovereign_ml.decision_log.store import DecisionLog
 from sovereign_ml.jurisdictions import DatabaseAddressError, PostgresAddress, read_database_address
 
 
-def open_log(address: str, *, tls: bool = False) -> DecisionLog:
+def open_log(address: str, *, tls: bool = False, plaintext: Collection[str] = ()) -> DecisionLog:
     """The log at ``address``: ``postgresql://…``, ``host=… dbname=…``, ``sqlite:///path`` or a plain path.
 
     Makes its tables when they are not there. ``tls``: another machine is reached encrypted or not
-    at all. Raises LogUnavailableError.
+    at all, but for the hosts in ``plaintext``. Raises LogUnavailableError.
     """
     try:
         place = read_database_address(
-            address, "the address of the decision log", tls=tls, plain_path=True
+            address,
+            "the address of the decision log",
+            tls=tls,
+            plaintext=plaintext,
+            plain_path=True,
         )
     except DatabaseAddressError as error:
         raise LogUnavailableError(f"decision log: {error}") from None

@@ -3,6 +3,7 @@
 from sovereign_ml.jurisdictions._address import Address, parse
 from sovereign_ml.jurisdictions._classify import Classification, classify, classify_image, hosts
 from sovereign_ml.jurisdictions._database_address import (
+    PLAINTEXT,
     DatabaseAddressError,
     FileAddress,
     PostgresAddress,
@@ -20,6 +21,7 @@ from sovereign_ml.jurisdictions._presets import (
 from sovereign_ml.jurisdictions._table import Jurisdiction, Provider, providers
 
 __all__ = [
+    "PLAINTEXT",
     "Address",
     "Classification",
     "DatabaseAddressError",

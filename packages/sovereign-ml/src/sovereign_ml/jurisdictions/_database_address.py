@@ -7,7 +7,7 @@ address that may hold a password is repeated.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,6 +19,8 @@ DRIVERS = ("psycopg", "psycopg_async", "psycopg2", "psycopg2cffi", "asyncpg", "p
 POSTGRES = re.compile(rf"(?:postgresql|postgres)(?P<driver>\+(?:{'|'.join(DRIVERS)}))?://")
 SQLITE = re.compile(r"sqlite(?:\+pysqlite)?:///")
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}(?=://)")
+PLAINTEXT = "CHURN_DATABASE_PLAINTEXT_HOSTS"
+"""Hosts (comma between them) that somebody says are in the same private network."""
 ENCRYPTED = ("require", "verify-ca", "verify-full")
 
 
@@ -79,11 +81,17 @@ class FileAddress:
 
 
 def read_database_address(
-    text: str, variable: str, *, tls: bool = False, plain_path: bool = False
+    text: str,
+    variable: str,
+    *,
+    tls: bool = False,
+    plaintext: Collection[str] = (),
+    plain_path: bool = False,
 ) -> PostgresAddress | FileAddress:
     """Read the address that ``variable`` holds. Raises DatabaseAddressError.
 
-    ``tls``: the way to another machine is encrypted or refused. ``plain_path``: a path without
+    ``tls``: the way to another machine is encrypted or refused, but for the hosts in ``plaintext``,
+    which somebody named as being in the same private network. ``plain_path``: a path without
     ``sqlite:///`` is a file too.
     """
     text = text.strip()
@@ -93,13 +101,15 @@ def read_database_address(
         return _file(SQLITE.sub("", text, count=1), variable)
     if plain_path and (text.startswith(("/", "./", "../")) or not re.search(r"[:=@'\"]", text)):
         return _file(text, variable)
-    parameters = _parameters(text, variable)
-    return PostgresAddress(_encrypted(parameters, variable) if tls else parameters)
+    address = PostgresAddress(_parameters(text, variable))
+    if not tls or (address.hosts and set(address.hosts) <= set(plaintext)):
+        return address
+    return PostgresAddress(_encrypted(address.parameters, variable))
 
 
-def read_postgres_address(text: str, variable: str, *, tls: bool = False) -> PostgresAddress:
+def read_postgres_address(text: str, variable: str) -> PostgresAddress:
     """Read an address that has to be PostgreSQL's. Raises DatabaseAddressError."""
-    address = read_database_address(text, variable, tls=tls)
+    address = read_database_address(text, variable)
     if isinstance(address, FileAddress):
         raise DatabaseAddressError(f"{variable} names a SQLite file, not a server: {WRITE}.")
     return address
@@ -183,7 +193,7 @@ def _possible(parameters: Mapping[str, str], variable: str) -> None:
         )
 
 
-def _encrypted(parameters: dict[str, str], variable: str) -> dict[str, str]:
+def _encrypted(parameters: Mapping[str, str], variable: str) -> Mapping[str, str]:
     """Add ``sslmode=require`` for another machine, whatever the variables of libpq say."""
     ambient = {one["keyword"]: one["val"] for one in _defaults()}
     where = parameters.get("hostaddr") or ambient.get("hostaddr")
@@ -196,7 +206,7 @@ def _encrypted(parameters: dict[str, str], variable: str) -> dict[str, str]:
         allowed = ", ".join(ENCRYPTED)
         raise DatabaseAddressError(
             f"{variable} asks for sslmode={mode[:12]}, and the server is another machine: profile "
-            f"eu allows {allowed}."
+            f"eu allows {allowed}. A host in the same private network may be named in {PLAINTEXT}."
         )
     return {**parameters, "sslmode": mode if mode in ENCRYPTED else "require"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -13,7 +13,12 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from sovereign_ml.egress.telemetry import silence
-from sovereign_ml.jurisdictions import DatabaseAddressError, PostgresAddress, read_database_address
+from sovereign_ml.jurisdictions import (
+    PLAINTEXT,
+    DatabaseAddressError,
+    PostgresAddress,
+    read_database_address,
+)
 from sovereign_ml.service.access.api_keys import Key, read_keys
 from sovereign_ml.service.access.session import SHORTEST_SECRET
 
@@ -104,14 +109,19 @@ def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> ServiceSe
         shown = f" is {first['input']!r}" if field in PLAIN else ""
         raise SettingsError(f"{NAMES.get(field, field)}{shown}: {first['msg']}") from None
     _check(settings, environ)
-    return _addressed(settings, "DATABASE_URL" if server else "CHURN_LOG")
+    private = environ.get(PLAINTEXT, "").split(",")
+    return _addressed(settings, "DATABASE_URL" if server else "CHURN_LOG", private)
 
 
-def _addressed(settings: ServiceSettings, variable: str) -> ServiceSettings:
+def _addressed(
+    settings: ServiceSettings, variable: str, private: Collection[str]
+) -> ServiceSettings:
     """Read the addresses, so that what cannot be used stops the start and is not repeated."""
     tls, named = settings.profile == "eu", variable == "DATABASE_URL"
     try:
-        place = read_database_address(settings.log, variable, tls=tls, plain_path=not named)
+        place = read_database_address(
+            settings.log, variable, tls=tls, plaintext=private, plain_path=not named
+        )
     except DatabaseAddressError as error:
         raise SettingsError(str(error)) from None
     try:
