@@ -205,7 +205,9 @@ def test_every_task_has_limits_retries_a_timeout_and_only_its_own_secrets(compil
     assert not given["exec-evaluate"] and not given["exec-validate"]
     tasks = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
     assert all(task["retryPolicy"]["maxRetryCount"] == 2 for task in tasks.values())
-    assert all(task["cachingOptions"]["enableCache"] for task in tasks.values())
+    cached = {name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")}
+    # A step that fills a store, writes to the registry or reads the log has to run every time.
+    assert {name.split("-")[0] for name in cached} == {"pull", "validate", "train", "evaluate"}
 
 
 def test_the_record_is_written_however_the_run_ends(compiled: Any) -> None:

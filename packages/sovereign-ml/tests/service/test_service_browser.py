@@ -78,7 +78,8 @@ def test_a_case_is_decided_with_the_keyboard_alone(page: Page, running: Service)
     page.keyboard.press("Enter")
     page.wait_for_selector("text=Cases that wait for a person")
     assert page.get_by_text("Suggestion overruled").count() == 1
-    again = {"outcome": "offer", "reason": "Somebody else, later."}
+    late = {"reason": "Somebody else, later.", "version": "0" * 64}
+    again = {"outcome": "offer", **late}
     assert running.post(f"/v1/reviews/{case}", again, "review").status_code == 409
 
 

@@ -50,7 +50,7 @@ def test_while_a_person_has_to_decide_the_answer_holds_back_what_the_score_sugge
 def test_the_list_of_open_cases_does_not_say_what_the_score_suggests(waiting: Desk) -> None:
     made = waiting.score().json()
     listed = waiting.call("GET", "/v1/reviews", "review").json()["open"]
-    assert [set(case) for case in listed] == [{"case_id", "because", "opened_at"}]
+    assert [set(case) for case in listed] == [{"case_id", "because", "opened_at", "version"}]
     assert listed[0]["case_id"] == made["decision_id"]
 
 

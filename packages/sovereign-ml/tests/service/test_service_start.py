@@ -188,7 +188,7 @@ def test_a_refusal_never_shows_a_hash_or_an_address_with_its_password() -> None:
         ({"CHURN_PROFILE": "eu"}, 1, "may not be served in profile eu"),
         ({"CHURN_LOG": "/proc/nowhere/decisions.db"}, 1, "decision log"),
         (
-            {"DATABASE_URL": "postgresql://user:hunter2@127.0.0.1:1/log"},
+            {"CHURN_LOG": "postgresql://user:hunter2@127.0.0.1:1/log"},
             1,
             "decision log in PostgreSQL",
         ),

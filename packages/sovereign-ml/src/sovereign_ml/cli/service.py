@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,7 +68,7 @@ def serve(
             **({"CHURN_LOG": log} if log else {}),
             **features,
             **old,
-            **ENVIRONMENT,
+            **_environment(settings.profile_name),
             "CHURN_PROFILE": settings.profile_name,
             "PYTHONPATH": os.pathsep.join(code),
         }
@@ -76,6 +76,21 @@ def serve(
         command = [sys.executable, "-m", "sovereign_ml.service", *address]
         ended = _until_it_ends(subprocess.Popen(command, env=environment))
     raise typer.Exit(ended)
+
+
+def _environment(profile: str) -> dict[str, str]:
+    """This process' variables without the secrets that a child does not need."""
+    from sovereign_ml.config.profiles import VARIABLES
+    from sovereign_ml.config.settings import ENVIRONMENT
+    from sovereign_ml.service.settings import NAMES
+
+    needed = {*NAMES.values(), *(["DATABASE_URL"] if profile != "local" else [])}
+    secret = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|_KEY\b|^AWS_|DATABASE_URL", re.IGNORECASE)
+    return {
+        name: value
+        for name, value in ENVIRONMENT.items()
+        if name in needed or not (name in VARIABLES.values() or secret.search(name))
+    }
 
 
 def _until_it_ends(service: subprocess.Popen[bytes]) -> int:
@@ -128,7 +143,8 @@ def _feature_server(settings: Settings) -> Iterator[dict[str, str]]:
         "--port",
         port,
     ]
-    child = subprocess.Popen(command, cwd=settings.root, env={**ENVIRONMENT, **named})
+    environment = {**_environment(settings.profile_name), **named}
+    child = subprocess.Popen(command, cwd=settings.root, env=environment)
     try:
         yield named
     finally:
@@ -147,8 +163,10 @@ def verify(
     """Check every seal of the decision log; exit 1 if it was changed."""
     from sovereign_ml.decision_log import verify as verify_chain
 
+    if head is not None and not re.fullmatch(r"\d+:[0-9a-f]{64}", head.strip()):
+        raise Misuse("--head is no head: give number:seal as `churn decisions verify` printed it.")
     with _opened(log, profile) as opened:
-        verdict = verify_chain(opened, head)
+        verdict = verify_chain(opened, head and head.strip())
     typer.echo(f"{verdict.entries} entries, {verdict.blanked} blanked. Head: {verdict.head}")
     for problem in verdict.problems[:20]:
         typer.echo(f"  {problem}")
@@ -200,22 +218,21 @@ def _opened(log: str | None, profile: str | None) -> Iterator[DecisionLog]:
     """The log at the address given, of the environment, or of the profile."""
     from sovereign_ml.config.settings import ENVIRONMENT
     from sovereign_ml.decision_log import LogUnavailableError, open_log
+    from sovereign_ml.jurisdictions import PLAINTEXT
 
-    address = (
-        log
-        or ENVIRONMENT.get("DATABASE_URL")
-        or ENVIRONMENT.get("CHURN_LOG")
-        or _log_address(load_settings(profile))
-    )
+    name = profile or ENVIRONMENT.get("CHURN_PROFILE", "local")
+    # In profile local a DATABASE_URL is that of another application.
+    server = ENVIRONMENT.get("DATABASE_URL") if name != "local" else None
+    address = log or server or ENVIRONMENT.get("CHURN_LOG")
+    address = address or _log_address(load_settings(profile))
     if not address:
-        raise Misuse("Where is the decision log? Set DATABASE_URL (postgresql://…), or give --log.")
-    if (
-        not address.startswith("postgres")
-        and not Path(address.removeprefix("sqlite:///")).is_file()
-    ):
-        raise Misuse(f"There is no decision log at {address}; the service makes one: churn serve.")
+        raise Misuse(
+            "Where is the decision log? Set DATABASE_URL (postgresql://…) and the profile, or give --log."
+        )
+    _refuse_no_log(address, "--log" if log else "DATABASE_URL" if server else "CHURN_LOG")
     try:
-        opened = open_log(address)
+        private = ENVIRONMENT.get(PLAINTEXT, "").split(",")
+        opened = open_log(address, tls=name != "local", plaintext=private)
         try:
             yield opened
         finally:
@@ -224,9 +241,27 @@ def _opened(log: str | None, profile: str | None) -> Iterator[DecisionLog]:
         raise Misuse(f"{error}.") from None
 
 
+def _refuse_no_log(address: str, variable: str) -> None:
+    """A log that is not there is not made by whoever wants to read it."""
+    from sovereign_ml.jurisdictions import (
+        DatabaseAddressError,
+        FileAddress,
+        read_database_address,
+    )
+
+    try:
+        place = read_database_address(address, variable, plain_path=variable != "DATABASE_URL")
+    except DatabaseAddressError as error:
+        raise Misuse(str(error)) from None
+    if isinstance(place, FileAddress) and not place.path.is_file():
+        raise Misuse(
+            f"There is no decision log at {place.path}; the service makes one: churn serve."
+        )
+
+
 def _log_address(settings: Settings) -> str:
-    """Where the profile keeps the log: a file below the project, or the server that DATABASE_URL names."""
+    """Where the profile keeps the log: a file below the project; empty where the service reads DATABASE_URL itself."""
     address = settings.profile.decision_log
     if address.startswith("sqlite:///"):
         return f"sqlite:///{settings.root / address.removeprefix('sqlite:///')}"
-    return ""
+    return settings.log_location.address if settings.profile_name == "local" else ""

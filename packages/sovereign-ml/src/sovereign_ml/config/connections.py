@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from sovereign_ml.config.profiles import SCHEME, VARIABLES
 from sovereign_ml.errors import Misuse
+from sovereign_ml.jurisdictions import DatabaseAddressError, PostgresAddress, read_postgres_address
 
 __all__ = [
     "BUCKET_REMOTE",
@@ -22,6 +23,7 @@ __all__ = [
     "ObjectStorage",
     "SuppressionFiles",
     "Tracking",
+    "database",
     "required",
 ]
 
@@ -36,6 +38,14 @@ def required(secret: SecretStr | None, field: str) -> str:
             f"{VARIABLES[field]} is not set: it comes from the environment, never from config.toml."
         )
     return str(secret.get_secret_value())
+
+
+def database(secret: SecretStr | None, field: str) -> PostgresAddress:
+    """Return the PostgreSQL address that a secret holds. Raises Misuse with the name of its variable."""
+    try:
+        return read_postgres_address(required(secret, field), VARIABLES[field])
+    except DatabaseAddressError as error:
+        raise Misuse(str(error)) from None
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,20 @@
-"""Prove that the log is what was written: every seal, every blank, every suppression."""
+"""Prove that the log is what was written: every row, every seal, every blank, every table beside the chain."""
 
 from __future__ import annotations
 
-import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sovereign_ml.decision_log.entries import GENESIS, Entry, digest_of, seal_of
+from sovereign_ml.decision_log.contents import content_of
+from sovereign_ml.decision_log.entries import GENESIS, KINDS, Entry, digest_of, seal_of
+from sovereign_ml.decision_log.replay import Replay
 from sovereign_ml.decision_log.store import DecisionLog
+
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+TEXT = ("kind", "case_id", "at", "digest", "previous", "seal")
+MAY_BE_BLANK = ("subject", "salt", "body")
 
 
 @dataclass(frozen=True)
@@ -25,45 +33,50 @@ class Verdict:
 
 
 def verify(log: DecisionLog, known_head: str | None = None) -> Verdict:
-    """Walk the whole chain; a chain cannot show that its newest entries were cut off, ``known_head`` (seq:seal) can.
+    """Read every row that any query can return, all of one moment, and make the tables beside the chain anew.
 
-    Raises LogUnavailableError when the log cannot be read.
+    A chain cannot show that its newest entries were cut off, ``known_head`` (seq:seal) can. Odd
+    content is a problem like any other. Raises LogUnavailableError when the log cannot be read.
     """
-    check = _Check(known_head)
-    for entry in log.entries():
-        check.add(entry)
-    check.blanks_have_a_tombstone()
-    if missing := check.objectors - log.objectors():
-        check.problems.append(
-            f"{len(missing)} objections of the chain are missing from the suppression list"
-        )
-    if missing := check.erased - log.erased_marks():
-        check.problems.append(
-            f"{len(missing)} erased people of the chain are missing from the list of the erased"
-        )
-    if known_head and not check.known_head_seen:
-        check.problems.append(
+    with log.snapshot() as tables:
+        check = _Check(known_head, Replay(tables))
+        for row in tables.entries:
+            check.add(Entry(*row))
+    problems = [*check.problems, *check.replay.problems()]
+    if known_head is not None and not check.known_head_seen:
+        problems.append(
             f"the noted head {known_head[:20]}… is not in the chain: entries were cut off or replaced"
         )
-    return Verdict(
-        check.count, len(check.blanked), f"{check.count}:{check.seal}", tuple(check.problems)
-    )
+    return Verdict(check.rows, check.blanked, f"{check.seq}:{check.seal}", tuple(problems))
 
 
 class _Check:
-    def __init__(self, known_head: str | None) -> None:
-        self.count, self.seal, self.at = 0, GENESIS, ""
-        self.known_head, self.known_head_seen = known_head, False
-        self.blanked: set[int] = set()
-        self.allowed: set[int] = set()
-        self.objectors: set[str] = set()
-        self.erased: set[str] = set()
+    def __init__(self, known_head: str | None, replay: Replay) -> None:
+        self.seq, self.seal, self.at = 0, GENESIS, ""
+        self.rows = self.blanked = 0
+        self.replay = replay
+        self.known_head, self.known_head_seen = known_head, known_head == f"0:{GENESIS}"
         self.problems: list[str] = []
 
     def add(self, entry: Entry) -> None:
+        self.rows += 1
         where = f"entry {entry.seq}"
-        if entry.seq != self.count + 1:
-            self.problems.append(f"{where}: entry {self.count + 1} is missing before it")
+        if odd := _odd_columns(entry):
+            self.problems.append(f"{where}: no text in {', '.join(odd)}")
+        if type(entry.seq) is not int or entry.seq <= self.seq:
+            self.problems.append(f"{where}: no entry can have this number here")
+            return
+        if entry.seq != self.seq + 1:
+            self.problems.append(f"{where}: entry {self.seq + 1} is missing before it")
+        if odd:
+            self.seq = entry.seq
+            return
+        self._sealed(entry, where)
+        self.replay.add(entry, self._content(entry, where))
+        self.seq, self.seal, self.at = entry.seq, entry.seal, entry.at
+        self.known_head_seen |= self.known_head == f"{entry.seq}:{entry.seal}"
+
+    def _sealed(self, entry: Entry, where: str) -> None:
         if entry.previous != self.seal:
             self.problems.append(f"{where}: does not continue the entry before it")
         if entry.at < self.at:
@@ -72,23 +85,26 @@ class _Check:
             entry.previous, entry.seq, (entry.kind, entry.case_id, entry.at), entry.digest
         ):
             self.problems.append(f"{where}: its seal does not fit")
-        self._content(entry, where)
-        self.count, self.seal, self.at = entry.seq, entry.seal, entry.at
-        self.known_head_seen |= self.known_head == f"{entry.seq}:{entry.seal}"
+        if not INSTANT.fullmatch(entry.at):
+            self.problems.append(f"{where}: no time of the log")
+        if entry.kind not in KINDS:
+            self.problems.append(f"{where}: no kind of entry that the log knows")
 
-    def _content(self, entry: Entry, where: str) -> None:
+    def _content(self, entry: Entry, where: str) -> Mapping[str, Any]:
         if entry.body is None or entry.salt is None:
-            self.blanked.add(entry.seq)
-            return
+            self.blanked += 1
+            if (entry.subject, entry.salt, entry.body) != (None, None, None):
+                self.problems.append(f"{where}: blanked in part")
+            return {}
         if entry.digest != digest_of(entry.salt, entry.subject, entry.body):
             self.problems.append(f"{where}: its content was changed")
-        elif entry.kind == "erasure":
-            erasure = json.loads(entry.body)
-            self.allowed |= set(erasure["blanked"])
-            self.erased |= {erasure["mark"]} if "mark" in erasure else set()
-        elif entry.kind == "objection" and entry.subject:
-            self.objectors.add(entry.subject)
+        content, odd = content_of(entry)
+        self.problems += [f"{where}: {one}" for one in odd]
+        return content
 
-    def blanks_have_a_tombstone(self) -> None:
-        for seq in sorted(self.blanked - self.allowed):
-            self.problems.append(f"entry {seq}: blanked without a tombstone")
+
+def _odd_columns(entry: Entry) -> list[str]:
+    """Columns that do not hold what every reader takes for granted."""
+    odd = [name for name in TEXT if type(getattr(entry, name)) is not str]
+    values = ((name, getattr(entry, name)) for name in MAY_BE_BLANK)
+    return odd + [name for name, value in values if value is not None and type(value) is not str]

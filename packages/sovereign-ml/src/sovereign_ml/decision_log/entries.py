@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 Kind = Literal[
     "bundle", "decision", "rectification", "contest", "objection", "seed", "review", "erasure"
 ]
+Refusal = Literal["not_open", "objected", "erased", "gone", "changed", "contested", "corrected"]
+KINDS: tuple[str, ...] = get_args(Kind)
 GENESIS = "0" * 64
 
 
@@ -27,7 +29,9 @@ class Draft:
 
     ``case_id`` is the decision it belongs to (or a name of its own); ``subject`` the pseudonym, if it concerns one.
     ``body_if_objected`` replaces ``body`` when the subject has objected by the time of writing. ``closes_review``
-    takes the case off the reviewers' desk, unless the person contests it.
+    takes the case off the reviewers' desk, unless the person contests it. ``seen`` is the seal of the newest entry
+    of the case that a reviewer had read: a review is not written once there is a newer one. ``corrects`` is the
+    decision that this one replaces; each is replaced once.
     """
 
     kind: Kind
@@ -37,6 +41,8 @@ class Draft:
     body_if_objected: str | None = None
     opens_review: bool = False
     closes_review: bool = False
+    seen: str | None = None
+    corrects: str | None = None
 
 
 class Entry(NamedTuple):
@@ -58,10 +64,12 @@ class Entry(NamedTuple):
 class Rejection:
     """A draft that was not written.
 
-    ``objected``: no body for that case; ``erased``: the subject was erased; ``not_open``: no such open review.
+    ``objected``: no body for that case, or an offer to who objected; ``erased``: the subject was erased; ``gone``:
+    the decision was blanked; ``not_open``: no such open review; ``changed``: something was said since it was read;
+    ``contested``: a contest of the case waits already; ``corrected``: the decision was replaced already.
     """
 
-    reason: Literal["not_open", "objected", "erased"]
+    reason: Refusal
 
 
 def digest_of(salt: str, subject: str | None, body: str) -> str:

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Collection
 
+from sovereign_ml.decision_log.entries import LogUnavailableError
 from sovereign_ml.decision_log.store import DecisionLog
+from sovereign_ml.jurisdictions import DatabaseAddressError, PostgresAddress, read_database_address
 
 
-def open_log(address: str) -> DecisionLog:
-    """The log at ``address``: ``postgresql://…``, ``sqlite:///relative/path``, ``sqlite:////absolute`` or a plain path.
+def open_log(address: str, *, tls: bool = False, plaintext: Collection[str] = ()) -> DecisionLog:
+    """The log at ``address``: ``postgresql://…``, ``host=… dbname=…``, ``sqlite:///path`` or a plain path.
 
-    Makes its tables when they are not there. Raises LogUnavailableError.
+    Makes its tables when they are not there. ``tls``: another machine is reached encrypted or not
+    at all, but for the hosts in ``plaintext``. Raises LogUnavailableError.
     """
-    if address.startswith(("postgresql://", "postgres://")):
+    try:
+        place = read_database_address(
+            address,
+            "the address of the decision log",
+            tls=tls,
+            plaintext=plaintext,
+            plain_path=True,
+        )
+    except DatabaseAddressError as error:
+        raise LogUnavailableError(f"decision log: {error}") from None
+    if isinstance(place, PostgresAddress):
         from sovereign_ml.decision_log.postgres import Postgres
 
-        return DecisionLog(Postgres(address))
+        return DecisionLog(Postgres(place.conninfo))
     from sovereign_ml.decision_log.sqlite import SQLite
 
-    return DecisionLog(SQLite(Path(address.removeprefix("sqlite:///"))))
+    return DecisionLog(SQLite(place.path))

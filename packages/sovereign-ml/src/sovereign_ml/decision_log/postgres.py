@@ -17,12 +17,13 @@ OPTIONS = {
     "keepalives_idle": 5,
     "prepare_threshold": None,
 }
+AT_ONCE = 1000
 # Set in each transaction: a pooler such as PgBouncer, which platforms put before their databases, gives every
 # transaction another session, refuses start-up options, and confuses prepared statements of different clients.
 LIMITS = "SET LOCAL statement_timeout = 5000; SET LOCAL lock_timeout = 5000; SET LOCAL synchronous_commit = on"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS decision_log (
-    seq BIGINT PRIMARY KEY, kind TEXT NOT NULL, case_id TEXT NOT NULL, subject TEXT, at TEXT NOT NULL,
+    seq BIGINT PRIMARY KEY CHECK (seq > 0), kind TEXT NOT NULL, case_id TEXT NOT NULL, subject TEXT, at TEXT NOT NULL,
     salt TEXT, body TEXT, digest TEXT NOT NULL, previous TEXT NOT NULL, seal TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS decision_log_case ON decision_log (case_id);
 CREATE INDEX IF NOT EXISTS decision_log_subject ON decision_log (subject) WHERE subject IS NOT NULL;
@@ -41,6 +42,8 @@ BEGIN
 END $$;
 CREATE OR REPLACE TRIGGER decision_log_keeps_rows BEFORE UPDATE OR DELETE ON decision_log
     FOR EACH ROW EXECUTE FUNCTION decision_log_is_append_only();
+CREATE OR REPLACE TRIGGER decision_log_keeps_all BEFORE TRUNCATE ON decision_log
+    FOR EACH STATEMENT EXECUTE FUNCTION decision_log_is_append_only();
 """
 
 
@@ -62,6 +65,23 @@ class Postgres:
                 connection.execute(LIMITS)
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
                 yield
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything read inside is of one moment."""
+        with self._refusals():
+            connection = self._open()
+            with connection.transaction():
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                connection.execute(LIMITS)
+                yield
+
+    def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Run ``sql`` inside a snapshot and give its rows, fetched some at a time."""
+        with self._refusals(), self._open().cursor(name="decision_log_stream") as cursor:
+            cursor.itersize = AT_ONCE
+            cursor.execute(_marks(sql))
+            yield from cursor
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run ``sql`` and return its rows."""

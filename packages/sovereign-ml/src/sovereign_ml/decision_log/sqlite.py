@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from sovereign_ml.decision_log.entries import LogUnavailableError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS decision_log (
-    seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, case_id TEXT NOT NULL, subject TEXT, at TEXT NOT NULL,
+    seq INTEGER PRIMARY KEY CHECK (seq > 0), kind TEXT NOT NULL, case_id TEXT NOT NULL, subject TEXT, at TEXT NOT NULL,
     salt TEXT, body TEXT, digest TEXT NOT NULL, previous TEXT NOT NULL, seal TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS decision_log_case ON decision_log (case_id);
 CREATE INDEX IF NOT EXISTS decision_log_subject ON decision_log (subject) WHERE subject IS NOT NULL;
@@ -36,7 +37,8 @@ class SQLite:
 
     def __init__(self, path: Path) -> None:
         with _refusals(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _keep_private(path)
             self._connection = sqlite3.connect(
                 path, timeout=5, isolation_level=None, check_same_thread=False
             )
@@ -60,6 +62,23 @@ class SQLite:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything read inside is of one moment; text that is no UTF-8 comes as bytes."""
+        with _refusals(self._path):
+            self._connection.text_factory = _text
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._connection.text_factory = str
+                self._connection.execute("ROLLBACK")
+
+    def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Run ``sql`` and give its rows one by one."""
+        with _refusals(self._path):
+            yield from self._connection.execute(sql)
+
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run ``sql`` and return its rows."""
         with _refusals(self._path):
@@ -72,6 +91,24 @@ class SQLite:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+
+def _keep_private(path: Path) -> None:
+    """What people wrote is for the owner of the file only; SQLite gives its other files the same mode."""
+    # A file that is there is not opened: closing it would let go of the locks that this process holds on it.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    for one in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        with suppress(FileNotFoundError):
+            if one.is_file() and one.stat().st_uid == os.geteuid():
+                one.chmod(0o600)
+
+
+def _text(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
 
 
 @contextmanager

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple, Protocol
 
 from sovereign_ml.decision_log.entries import (
     GENESIS,
     Draft,
     Entry,
+    Refusal,
     Rejection,
     digest_of,
     mark_of,
@@ -26,11 +27,30 @@ EVERY = 1_000_000_000
 ROW, ROWS = "(?,?,?,?,?,?,?,?,?,?)", 100
 
 
+LATER = ("contest", "review", "rectification")
+"""Kinds of entries that follow a decision."""
+
+
+class RawTables(NamedTuple):
+    """Every row of the log's tables; ``entries`` are read while they are asked for."""
+
+    entries: Iterator[tuple[Any, ...]]
+    objections: list[tuple[Any, ...]]
+    erased: list[tuple[Any, ...]]
+    open_reviews: list[tuple[Any, ...]]
+
+
 class Database(Protocol):
     """What differs between SQLite and PostgreSQL. Every method raises LogUnavailableError when it cannot work."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """One durable transaction that excludes every other writer, in this process or another."""
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """What is read inside is of one moment, whoever writes meanwhile; text that is no UTF-8 comes as bytes."""
+
+    def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Run ``sql`` inside a snapshot and give its rows, so that a long table needs little memory."""
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run ``sql`` (placeholders ``?``) and return its rows."""
@@ -74,6 +94,18 @@ class DecisionLog:
             yield from chunk
             after = chunk[-1].seq
 
+    @contextmanager
+    def snapshot(self) -> Iterator[RawTables]:
+        """Every row of every table as it lies there, all of one moment: for the proof, not for use."""
+        with self._db.snapshot():
+            stream = self._db.stream
+            yield RawTables(
+                entries=stream(f"SELECT {FIELDS} FROM decision_log ORDER BY seq"),  # noqa: S608
+                objections=list(stream("SELECT subject, seq FROM objections")),
+                erased=list(stream("SELECT mark FROM erased")),
+                open_reviews=list(stream("SELECT case_id, seq, kind, subject FROM open_reviews")),
+            )
+
     def of_case(self, case_id: str) -> list[Entry]:
         """Every entry of one decision, oldest first."""
         return self._select("case_id = ? ORDER BY seq", (case_id,))
@@ -97,10 +129,6 @@ class DecisionLog:
     def objectors(self) -> set[str]:
         """Pseudonyms of all who objected."""
         return {row[0] for row in self._db.rows("SELECT subject FROM objections")}
-
-    def erased_marks(self) -> set[str]:
-        """Hashes of all erased pseudonyms."""
-        return {row[0] for row in self._db.rows("SELECT mark FROM erased")}
 
     def erase_subject(self, subject: str) -> int:
         """Blank every entry about ``subject`` (Art. 17), append a tombstone; returns the number of entries blanked.
@@ -132,33 +160,46 @@ class DecisionLog:
     def _blank(self, condition: str, values: Sequence[str], why: str, mark: str = "") -> int:
         with self._db.transaction():
             found = self._db.rows(
-                f"SELECT seq, case_id FROM decision_log WHERE {condition}",  # noqa: S608
+                f"SELECT seq, kind, case_id, subject FROM decision_log WHERE {condition}",  # noqa: S608
                 values,
             )
-            seqs = [row[0] for row in found]
             new = mark and self._db.change(
                 "INSERT INTO erased (mark) VALUES (?) ON CONFLICT DO NOTHING", (mark,)
             )
-            if not seqs and not new:
+            if not found and not new:
                 return 0
             chain = _Chain(*self.head(), self._clock(), self._salts)
-            body = json.dumps({"why": why, "blanked": seqs} | ({"mark": mark} if mark else {}))
+            # The suppression list keeps the pseudonym of who objected; its hash proves that row later.
+            objectors = {seq: mark_of(one) for seq, kind, _, one in found if kind == "objection"}
+            body = json.dumps(
+                {"why": why, "blanked": [row[0] for row in found]}
+                | ({"mark": mark} if mark else {})
+                | ({"objectors": objectors} if objectors else {})
+            )
             self._insert(
                 [chain.add(Draft("erasure", f"erasure-{chain.seq + 1}", None, body), body)]
             )
-            for number, case_id in found:
-                self._db.change("DELETE FROM open_reviews WHERE case_id = ?", (case_id,))
-                self._db.change(
-                    "UPDATE decision_log SET subject=NULL, salt=NULL, body=NULL WHERE seq = ?",
-                    (number,),
-                )
-        return len(seqs)
+            for seq, kind, case_id, _ in found:
+                self._blank_entry(seq, kind, case_id)
+        return len(found)
+
+    def _blank_entry(self, seq: int, kind: str, case_id: str) -> None:
+        """Without its decision a case can no longer be decided; without what opened it, it need not be."""
+        if kind in ("decision", "seed"):
+            self._db.change("DELETE FROM open_reviews WHERE case_id = ?", (case_id,))
+        else:
+            self._db.change("DELETE FROM open_reviews WHERE seq = ?", (seq,))
+        self._db.change(
+            "UPDATE decision_log SET subject=NULL, salt=NULL, body=NULL WHERE seq = ?", (seq,)
+        )
 
     def _write(self, draft: Draft, barred: set[str], chain: _Chain) -> Entry | Rejection:
-        body = self._body(draft, barred)
+        body = self._body(draft, barred, chain)
         if isinstance(body, Rejection):
             return body
         entry = chain.add(draft, body)
+        if draft.kind == "review":
+            self._db.change("DELETE FROM open_reviews WHERE case_id = ?", (draft.case_id,))
         if draft.kind == "objection" and draft.subject:
             self._db.change(
                 "INSERT INTO objections (subject, seq) VALUES (?, ?)", (draft.subject, entry.seq)
@@ -172,20 +213,67 @@ class DecisionLog:
             self._db.change(
                 "DELETE FROM open_reviews WHERE case_id = ? AND kind <> 'contest'", (draft.case_id,)
             )
+            chain.corrected.add(draft.case_id)
         if draft.opens_review and body is draft.body:
             self._open_review(entry)
         return entry
 
-    def _body(self, draft: Draft, barred: set[str]) -> str | Rejection:
+    def _body(self, draft: Draft, barred: set[str], chain: _Chain) -> str | Rejection:
         """The body to write for ``draft``, or why nothing is written."""
         if draft.subject and draft.kind != "objection" and mark_of(draft.subject) in barred:
             return Rejection("erased")
-        if draft.kind == "review":
-            closed = self._db.change("DELETE FROM open_reviews WHERE case_id = ?", (draft.case_id,))
-            return draft.body if closed else Rejection("not_open")
-        if draft.subject not in barred or draft.kind == "contest":
+        if refusal := self._refusal(draft, chain):
+            return Rejection(refusal)
+        if draft.subject not in barred or draft.kind in ("contest", "review"):
             return draft.body
         return Rejection("objected") if draft.body_if_objected is None else draft.body_if_objected
+
+    def _refusal(self, draft: Draft, chain: _Chain) -> Refusal | None:
+        """Why the state of its case, in this very transaction, forbids ``draft``."""
+        replaced = draft.corrects or (draft.case_id if draft.closes_review else "")
+        if replaced and self._is_corrected(replaced, chain):
+            return "corrected"
+        about = draft.corrects or draft.case_id
+        if (draft.corrects or draft.kind in LATER) and self._is_blanked(about):
+            return "gone"
+        if draft.kind == "review":
+            return self._review_refusal(draft, chain)
+        if draft.kind == "contest" and self._opened_by(draft.case_id)[:1] == ("contest",):
+            return "contested"
+        return None
+
+    def _review_refusal(self, draft: Draft, chain: _Chain) -> Refusal | None:
+        opened = self._opened_by(draft.case_id)
+        if not opened:
+            return "not_open"
+        if draft.seen is not None and draft.seen != self._newest_seal(draft.case_id, chain):
+            return "changed"
+        people = [one for one in (draft.subject, opened[1]) if one]
+        if _content(draft.body).get("outcome") != "no_offer" and self._barred(people) & {*people}:
+            return "objected"
+        return None
+
+    def _opened_by(self, case_id: str) -> tuple[Any, ...]:
+        """Kind and subject of the entry that opened the case; empty when it does not wait."""
+        rows = self._db.rows("SELECT kind, subject FROM open_reviews WHERE case_id = ?", (case_id,))
+        return rows[0] if rows else ()
+
+    def _newest_seal(self, case_id: str, chain: _Chain) -> str:
+        if case_id in chain.newest:
+            return chain.newest[case_id]
+        sql = "SELECT seal FROM decision_log WHERE case_id = ? ORDER BY seq DESC LIMIT 1"
+        return "".join(row[0] for row in self._db.rows(sql, (case_id,)))
+
+    def _is_blanked(self, case_id: str) -> bool:
+        sql = "SELECT body FROM decision_log WHERE case_id = ? ORDER BY seq LIMIT 1"
+        return self._db.rows(sql, (case_id,)) == [(None,)]
+
+    def _is_corrected(self, case_id: str, chain: _Chain) -> bool:
+        sql = "SELECT body FROM decision_log WHERE case_id = ? AND kind = 'rectification'"
+        bodies = [row[0] for row in self._db.rows(sql, (case_id,))]
+        return case_id in chain.corrected or any(
+            _content(body or "{}").get("corrected_by") for body in bodies
+        )
 
     def _open_review(self, entry: Entry) -> None:
         self._db.change("DELETE FROM open_reviews WHERE case_id = ?", (entry.case_id,))
@@ -217,6 +305,15 @@ class DecisionLog:
         return [Entry(*row) for row in self._db.rows(sql, values)]
 
 
+def _content(body: str) -> dict[str, Any]:
+    """The fields of a body; of one that is no JSON object, none."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def _older(before: str, kinds: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     marks = ",".join("?" * len(kinds))
     return "subject IS NOT NULL AND at < ?" + (f" AND kind IN ({marks})" if kinds else ""), (
@@ -230,6 +327,9 @@ class _Chain:
 
     def __init__(self, seq: int, seal: str, last: str, clock: str, salts: RandomPool) -> None:
         self.seq, self.seal, self.at = seq, seal, max(clock, last)
+        self.newest: dict[str, str] = {}
+        """Seal of the newest entry of each case that this transaction adds to."""
+        self.corrected: set[str] = set()
         self._salts = salts
 
     def add(self, draft: Draft, body: str) -> Entry:
@@ -238,5 +338,6 @@ class _Chain:
         digest = digest_of(salt, draft.subject, body)
         self.seq, previous = self.seq + 1, self.seal
         self.seal = seal_of(previous, self.seq, (draft.kind, draft.case_id, self.at), digest)
+        self.newest[draft.case_id] = self.seal
         head = (self.seq, draft.kind, draft.case_id, draft.subject, self.at)
         return Entry(*head, salt, body, digest, previous, self.seal)

@@ -68,7 +68,8 @@ def allowed_hosts(
             str(table.get("s3", {}).get("endpoint", "")),
             str(table.get("pipeline", {}).get("host", "")),
         ]
-        values += [environ.get(name, "") for name in ADDRESSES]
+        for name in ADDRESSES:
+            values += _named_by(environ.get(name, ""), name)
     if command == "vuln":
         values.append(str(table.get("audit", {}).get("vulnerability_service", "")))
     if command in SHIPPING:
@@ -79,6 +80,17 @@ def allowed_hosts(
         ]
         values.append(deploy.get("service_url", ""))
     return hosts(values)
+
+
+def _named_by(address: str, variable: str) -> list[str]:
+    """Every host of a database's address, however it is written; any other address as it is."""
+    from sovereign_ml.jurisdictions import DatabaseAddressError, read_postgres_address
+
+    try:
+        database = read_postgres_address(address, variable)
+    except DatabaseAddressError:
+        return [address]
+    return [f"postgresql://{f'[{one}]' if ':' in one else one}" for one in database.hosts]
 
 
 def _option(arguments: Sequence[str]) -> str | None:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
-from sovereign_ml.config.connections import FeatureStores, required
+from sovereign_ml.config.connections import FeatureStores, database, required
 from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.jurisdictions import PostgresAddress
 from sovereign_ml.storage import s3
 
 __all__ = ["WAIT_MINUTES", "alone", "offline", "online", "reached", "registry", "source"]
@@ -23,8 +24,7 @@ def registry(folder: Path, stores: FeatureStores) -> Any:
     """A file in ``folder``, or tables in PostgreSQL."""
     if not stores.on_servers:
         return str(folder / "registry.db")
-    url = required(stores.registry, "feature_registry")
-    path = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    path = database(stores.registry, "feature_registry").sqlalchemy
     return {"registry_type": "sql", "path": path, "cache_ttl_seconds": 60}
 
 
@@ -42,11 +42,11 @@ def online(folder: Path, stores: FeatureStores) -> dict[str, Any]:
     kind = stores.online
     if kind == "sqlite":
         return {"type": "sqlite", "path": str(folder / "online.db")}
+    if kind == "postgresql":
+        return {"type": "postgres", **_postgres(database(stores.online_url, "online_store"))}
     parts = urlsplit(required(stores.online_url, "online_store"))
     if kind == "redis" and parts.scheme in ("redis", "rediss"):
         return {"type": "redis", "connection_string": _redis(parts)}
-    if kind == "postgresql" and parts.scheme == "postgresql":
-        return {"type": "postgres", **_postgres(parts)}
     raise Misuse(
         f"CHURN_ONLINE_STORE_URL starts with '{parts.scheme}:', but online_store is {kind} in config.toml."
     )
@@ -60,15 +60,15 @@ def _redis(parts: Any) -> str:
     return ",".join([*words, "ssl=true"] if parts.scheme == "rediss" else words)
 
 
-def _postgres(parts: Any) -> dict[str, Any]:
-    mode = parse_qs(parts.query).get("sslmode", ["require"])[0]
+def _postgres(address: PostgresAddress) -> dict[str, Any]:
+    given = address.parameters
     return {
-        "host": parts.hostname,
-        "port": parts.port or 5432,
-        "database": parts.path.strip("/"),
-        "user": unquote(parts.username or ""),
-        "password": unquote(parts.password or ""),
-        "sslmode": mode,
+        "host": given.get("host", ""),
+        "port": address.port,
+        "database": given.get("dbname", ""),
+        "user": given.get("user", ""),
+        "password": given.get("password", ""),
+        "sslmode": given.get("sslmode", "require"),
     }
 
 
@@ -104,7 +104,7 @@ def alone(stores: FeatureStores) -> Iterator[None]:
     with (
         reached(stores),
         psycopg.connect(
-            required(stores.registry, "feature_registry"), autocommit=True
+            database(stores.registry, "feature_registry").conninfo, autocommit=True
         ) as connection,
     ):
         connection.execute(f"SET lock_timeout = '{WAIT_MINUTES}min'")

@@ -2,6 +2,14 @@
 
 from sovereign_ml.jurisdictions._address import Address, parse
 from sovereign_ml.jurisdictions._classify import Classification, classify, classify_image, hosts
+from sovereign_ml.jurisdictions._database_address import (
+    PLAINTEXT,
+    DatabaseAddressError,
+    FileAddress,
+    PostgresAddress,
+    read_database_address,
+    read_postgres_address,
+)
 from sovereign_ml.jurisdictions._presets import (
     S3Preset,
     UnknownPresetError,
@@ -13,9 +21,13 @@ from sovereign_ml.jurisdictions._presets import (
 from sovereign_ml.jurisdictions._table import Jurisdiction, Provider, providers
 
 __all__ = [
+    "PLAINTEXT",
     "Address",
     "Classification",
+    "DatabaseAddressError",
+    "FileAddress",
     "Jurisdiction",
+    "PostgresAddress",
     "Provider",
     "S3Preset",
     "UnknownPresetError",
@@ -27,5 +39,7 @@ __all__ = [
     "preset",
     "preset_names",
     "providers",
+    "read_database_address",
+    "read_postgres_address",
     "region_names",
 ]

@@ -10,6 +10,10 @@ from sovereign_ml.project import Project
 
 __all__ = ["Tasks"]
 
+CACHED = ("validate", "train", "evaluate")
+"""Steps whose outputs depend on their inputs alone and are all that they leave: every other one fills a store, writes
+to the registry or reads the decision log, and has to run. So has a project's own step."""
+
 
 class Tasks:
     """Makes one task for each call: ``task("train", features=...)``.
@@ -47,8 +51,7 @@ class Tasks:
         task.set_display_name(f"{step.number} {step.verb}")
         if self._on_cluster:
             equip(task, verb, self._config)
-            # A step that reads the source itself is never taken from the cache.
-            task.set_caching_options(enable_caching="source" not in step.reads)
+            task.set_caching_options(enable_caching=verb in CACHED)
         return task.outputs[step.writes]
 
     def pull(self, noun: str, version: str) -> Any:

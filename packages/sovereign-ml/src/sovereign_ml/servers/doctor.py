@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sovereign_ml.audit import declaration_for, declarations
-from sovereign_ml.config.connections import Tracking
+from sovereign_ml.config.connections import Tracking, database
 from sovereign_ml.config.profiles import VARIABLES, Profile, Secrets
 from sovereign_ml.errors import Misuse
 from sovereign_ml.jurisdictions import Jurisdiction, classify
@@ -95,32 +95,48 @@ def _servers(
 
         return name, find
 
+    def in_postgres(name: str, field: str) -> tuple[str, Callable[[], Server]]:
+        def find() -> Server:
+            address = database(getattr(secrets, field), field)
+            host = next(iter(address.hosts), "")
+            url = f"postgresql://{f'[{host}]' if ':' in host else host}:{address.port}"
+            title = f"{name} ({VARIABLES[field]})"
+            return Server(title, url, lambda: health_checks.postgres(address))
+
+        return name, find
+
     if profile.offline_store == "s3":
         yield (
             "object storage",
             lambda: Server("object storage", storage.endpoint, lambda: health_checks.s3(storage)),
         )
-        yield at("feature registry", "feature_registry", health_checks.postgres)
+        yield in_postgres("feature registry", "feature_registry")
     if profile.tracking_uri.startswith("http"):
         where = profile.tracking_uri
         yield (
             "runs and registry",
             lambda: Server("runs and registry", where, lambda: health_checks.mlflow(tracking)),
         )
-    if profile.online_store != "sqlite":
-        ask = health_checks.redis if profile.online_store == "redis" else health_checks.postgres
-        yield at("online features", "online_store", ask)
+    if profile.online_store == "redis":
+        yield at("online features", "online_store", health_checks.redis)
+    elif profile.online_store != "sqlite":
+        yield in_postgres("online features", "online_store")
     if profile.decision_log == "postgresql":
-        yield at("decision log", "decision_log", health_checks.postgres)
+        yield in_postgres("decision log", "decision_log")
 
 
 def _look(server: Server, card: Path) -> HealthLine:
-    parts = urlsplit(server.url)
-    host = parts.hostname or ""
-    law, concern = _jurisdiction(host, card)
+    try:
+        parts = urlsplit(server.url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        do = "write it as scheme://user:password@host:port, with %2F for / in the password"
+        return HealthLine(server.name, "", "fail", "", 0, "no address that can be read", do)
+    law, concern = _jurisdiction(host, card) if host else (Jurisdiction.LOCAL, "")
     start = time.perf_counter()
     try:
-        notes = _reach(host, parts.scheme, parts.port)
+        # Without a host it is a socket of this machine.
+        notes = _reach(host, parts.scheme, port) if host else []
         elapsed = round((time.perf_counter() - start) * 1000)
         notes += (
             [f"! slow, {elapsed} ms for one connection: put it where the pipeline runs"]

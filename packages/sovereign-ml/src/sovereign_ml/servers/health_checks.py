@@ -7,6 +7,7 @@ import ssl
 from typing import Any
 
 from sovereign_ml.config.connections import ObjectStorage, Tracking
+from sovereign_ml.jurisdictions import PostgresAddress
 from sovereign_ml.storage import s3 as bucket_api
 
 POSTGRES, REDIS = range(13, 19), range(6, 9)
@@ -69,12 +70,12 @@ def _kept_safe(api: Any, bucket: str) -> list[str]:
     return notes
 
 
-def postgres(url: str) -> list[str]:
+def postgres(address: PostgresAddress) -> list[str]:
     """Log in; version, database, the right to make tables, and encryption on the way. Raises Trouble."""
     import psycopg
 
     try:
-        with psycopg.connect(url, connect_timeout=5) as connection:
+        with psycopg.connect(address.conninfo, connect_timeout=5) as connection:
             row = connection.execute(
                 "SELECT current_database(), current_setting('server_version_num')::int / 10000, "
                 "has_schema_privilege(current_schema(), 'CREATE')"
@@ -85,7 +86,7 @@ def postgres(url: str) -> list[str]:
                 "localhost",
             ) or connection.info.host.startswith("/")
             encrypted = local or bool(connection.pgconn.ssl_in_use)
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
         raise Trouble(_last(error), "check user, password and database in the address") from None
     database, version, create = row or ("", 0, False)
     if not create:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sovereign_ml.config.connections import FeatureStores, ObjectStorage, Tracking, required
+from sovereign_ml.config.connections import database as database_of
 from sovereign_ml.config.profiles import Secrets
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.egress.content_policy import Offline
@@ -66,9 +67,7 @@ def tracking_server(storage: ObjectStorage, secrets: Secrets, host: str, port: i
     from mlflow.server import constants
 
     s3.announce(storage)
-    database = secrets.need("tracking_database").replace(
-        "postgresql://", "postgresql+psycopg://", 1
-    )
+    database = database_of(secrets.tracking_database, "tracking_database").sqlalchemy
     ENVIRONMENT.update(
         {
             constants.BACKEND_STORE_URI_ENV_VAR: database,

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from sovereign_ml.decision_log import LogUnavailableError
 from sovereign_ml.service.access.api_keys import NOBODY, Key, find
-from sovereign_ml.service.access.session import COOKIE, key_of_session
+from sovereign_ml.service.access.session import COOKIE
 from sovereign_ml.service.bodies import read_body
 from sovereign_ml.service.problems import ProblemError
 
@@ -145,7 +145,7 @@ def allowed_key(route: Route, runtime: Runtime, request: Request) -> Key:
 def _sent_key(route: Route, runtime: Runtime, request: Request) -> Key | None:
     keys = runtime.settings.keys
     if route.page:
-        return key_of_session(keys, request.cookies.get(COOKIE, ""))
+        return runtime.sessions.key_of(keys, request.cookies.get(COOKIE, ""))
     sent = [value for name, value in request.scope["headers"] if name == b"authorization"]
     if len(sent) != 1 or sent[0][:7].lower() != b"bearer ":
         return None

@@ -12,7 +12,15 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from sovereign_ml.bundle.sealed import Bundle
-from sovereign_ml.decision_log import Committer, DecisionLog, Draft, LogUnavailableError, open_log
+from sovereign_ml.decision_log import (
+    Committer,
+    DecisionLog,
+    Draft,
+    Entry,
+    LogUnavailableError,
+    Rejection,
+    open_log,
+)
 from sovereign_ml.decision_log.random_pool import RandomPool
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
@@ -20,6 +28,7 @@ from sovereign_ml.model.explain import Explainer
 from sovereign_ml.model.scorecard import Scorecard
 from sovereign_ml.service import schemas
 from sovereign_ml.service.access.rate_limit import Limiter
+from sovereign_ml.service.access.session import Sessions
 from sovereign_ml.service.api.feature_server import FeatureServer
 from sovereign_ml.service.api.one_row import OneRow
 from sovereign_ml.service.counters import Metrics
@@ -62,6 +71,7 @@ class Runtime:
         self.ids = RandomPool()
         self.limiter = Limiter(settings.rate)
         self.metrics = Metrics()
+        self.sessions = Sessions(settings.session_secret.get_secret_value())
         self.models = request_models(bundle, looks_up=bool(settings.feature_store))
         self.features: FeatureServer | None = None
         if settings.feature_store:
@@ -78,10 +88,9 @@ class Runtime:
         self.objectors = self._reader.objectors()
         self._committer = Committer(lambda: open_log(settings.log))
 
-    async def write(self, *drafts: Draft) -> list[str | None]:
-        """Make ``drafts`` durable; returns the body written for each, None for one that was turned down."""
-        results = await self._committer.submit(drafts)
-        return [getattr(result, "body", None) for result in results]
+    async def write(self, *drafts: Draft) -> list[Entry | Rejection]:
+        """Make ``drafts`` durable; returns the entry of each, or why it was turned down."""
+        return await self._committer.submit(drafts)
 
     async def read(self, query: Callable[[DecisionLog], T]) -> T:
         """Run ``query`` on the log in the reading thread."""

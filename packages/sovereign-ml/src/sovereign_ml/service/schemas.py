@@ -12,6 +12,14 @@ from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
 MOST_IN_A_BATCH = 1000
 ID = "0b6f1c3e9a7d4e52"
 CASE = "5f0c1d2e3b4a59687766554433221100"
+Version = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-f0-9]{64}$",
+        description="Of the case as it was read; another one once something was added to it",
+        examples=["3f" * 32],
+    ),
+]
 CaseId = Annotated[str, Field(pattern=r"^[a-f0-9]{32}$", examples=[CASE])]
 CustomerId = Annotated[
     str,
@@ -173,6 +181,7 @@ class OpenCase(_Answer):
     case_id: str = Field(examples=[CASE])
     because: Literal["pending_review", "contested"]
     opened_at: str = Field(examples=["2026-11-24T08:00:00.000000Z"])
+    version: Version
 
 
 class Evidence(_Answer):
@@ -194,9 +203,10 @@ class ReviewsAnswer(_Answer):
 
 
 class ReviewRequest(_Request):
-    """A reviewer's outcome; it may reverse what the score suggests."""
+    """A reviewer's outcome; it may reverse what the score suggests. ``version`` is that of the list of open cases."""
 
     outcome: Suggestion
+    version: Version
     reason: Text = Field(examples=["Regular seasonal buyer; the gap is normal, no offer needed."])
     first_view: Suggestion | None = Field(
         default=None, description="Own view before the suggestion was seen"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -12,10 +13,18 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from sovereign_ml.egress.telemetry import silence
+from sovereign_ml.jurisdictions import (
+    PLAINTEXT,
+    DatabaseAddressError,
+    PostgresAddress,
+    read_database_address,
+)
 from sovereign_ml.service.access.api_keys import Key, read_keys
+from sovereign_ml.service.access.session import SHORTEST_SECRET
 
 __all__ = ["ENVIRONMENT", "LOOPBACK", "NAMES", "ServiceSettings", "SettingsError", "quiet", "read"]
 
+log = logging.getLogger("sovereign_ml.service")
 ENVIRONMENT = os.environ  # noqa: TID251  the one place that reads it
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 NAMES = {
@@ -24,6 +33,7 @@ NAMES = {
     "host": "CHURN_HOST",
     "port": "PORT",
     "keys": "CHURN_KEYS",
+    "session_secret": "CHURN_SESSION_SECRET",
     "log": "CHURN_LOG",
     "rate": "CHURN_RATE_PER_SECOND",
     "seed_share": "CHURN_SEED_SHARE",
@@ -33,6 +43,10 @@ NAMES = {
     "feature_token": "FEATURE_STORE_TOKEN",
     "old_features": "CHURN_OLD_FEATURES",
 }
+
+
+PLAIN = ("profile", "host", "port", "rate", "seed_share", "feature_service", "feature_timeout")
+"""Settings that a refusal may repeat."""
 
 
 class SettingsError(ValueError):
@@ -49,7 +63,8 @@ class ServiceSettings(BaseModel):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     keys: tuple[Key, ...] = ()
-    log: str = "decisions.db"
+    session_secret: SecretStr = SecretStr("")
+    log: Annotated[str, Field(repr=False)] = "decisions.db"
     rate: Annotated[float, Field(gt=0, description="customers scored per second and key")] = 1000.0
     seed_share: Annotated[
         float, Field(ge=0, le=1, description="share of reviews followed by a planted error")
@@ -68,8 +83,10 @@ class ServiceSettings(BaseModel):
     @property
     def hosts(self) -> tuple[str, ...]:
         """The only hosts outside this machine that the service may call: its database and the feature server."""
-        named = (urlsplit(address).hostname for address in (self.log, self.feature_store))
-        return tuple(host for host in named if host)
+        log = read_database_address(self.log, "CHURN_LOG", plain_path=True)
+        named = log.hosts if isinstance(log, PostgresAddress) else ()
+        store = urlsplit(self.feature_store).hostname
+        return (*named, store) if store else named
 
 
 def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> ServiceSettings:
@@ -77,8 +94,12 @@ def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> ServiceSe
     seen: dict[str, object] = {
         field: environ[name] for field, name in NAMES.items() if environ.get(name)
     }
-    if url := environ.get("DATABASE_URL"):
-        seen["log"] = url
+    # In profile local a DATABASE_URL is that of another application: only CHURN_LOG moves the log.
+    server = environ.get("DATABASE_URL") if environ.get("CHURN_PROFILE") == "eu" else None
+    if server:
+        seen["log"] = server
+    elif environ.get("DATABASE_URL"):
+        log.info("DATABASE_URL is not used in profile local: CHURN_LOG says where the log is")
     seen.update({name: value for name, value in given.items() if value is not None})
     seen["keys"] = _keys(environ.get("CHURN_KEYS", ""))
     try:
@@ -86,11 +107,38 @@ def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> ServiceSe
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
-        raise SettingsError(
-            f"{NAMES.get(field, field)} is {first['input']!r}: {first['msg']}"
-        ) from None
+        # What may hold a password stays out of the message.
+        shown = f" is {first['input']!r}" if field in PLAIN else ""
+        raise SettingsError(f"{NAMES.get(field, field)}{shown}: {first['msg']}") from None
     _check(settings, environ)
-    return settings
+    private = environ.get(PLAINTEXT, "").split(",")
+    return _addressed(settings, "DATABASE_URL" if server else "CHURN_LOG", private)
+
+
+def _addressed(
+    settings: ServiceSettings, variable: str, private: Collection[str]
+) -> ServiceSettings:
+    """Read the addresses, so that what cannot be used stops the start and is not repeated."""
+    tls, named = settings.profile == "eu", variable == "DATABASE_URL"
+    try:
+        place = read_database_address(
+            settings.log, variable, tls=tls, plaintext=private, plain_path=not named
+        )
+    except DatabaseAddressError as error:
+        raise SettingsError(str(error)) from None
+    try:
+        store = urlsplit(settings.feature_store)
+        wrong = bool(settings.feature_store) and (
+            store.scheme not in ("http", "https") or not store.hostname or store.port == 0
+        )
+    except ValueError:
+        wrong = True
+    if wrong:
+        raise SettingsError(
+            "FEATURE_STORE_URI is no address of a feature server: write http://host:port or https://host"
+        )
+    where = place.conninfo if isinstance(place, PostgresAddress) else str(place.path)
+    return settings.model_copy(update={"log": where})
 
 
 def quiet() -> None:
@@ -111,6 +159,14 @@ def _keys(text: str) -> tuple[Key, ...]:
 
 
 def _check(settings: ServiceSettings, environ: Mapping[str, str]) -> None:
+    secret = settings.session_secret.get_secret_value()
+    if secret and (
+        len(secret) < SHORTEST_SECRET or secret.lower() in {key.digest for key in settings.keys}
+    ):
+        raise SettingsError(
+            f"CHURN_SESSION_SECRET has to be {SHORTEST_SECRET} characters or more, and no hash of "
+            "CHURN_KEYS: openssl rand -hex 32 makes one"
+        )
     if settings.profile == "eu":
         if settings.old_features == "allow":
             raise SettingsError(

@@ -83,9 +83,15 @@ class Desk:
         )
 
     def review(self, case_id: str, outcome: str = "no_offer", **more: Any) -> Any:
-        """POST /v1/reviews/{id}."""
+        """POST /v1/reviews/{id}, of the case as it is listed now."""
+        more = {"version": self.version(case_id), **more}
         content = {"outcome": outcome, "reason": "A seasonal buyer, nothing unusual.", **more}
         return self.call("POST", f"/v1/reviews/{case_id}", "review", json=content)
+
+    def version(self, case_id: str) -> str:
+        """The version of an open case; one that fits nothing where it is not open."""
+        listed = self.call("GET", "/v1/reviews", "review").json()["open"]
+        return next((one["version"] for one in listed if one["case_id"] == case_id), "0" * 64)
 
     def object(self, customer: str = CUSTOMER) -> Any:
         """POST /v1/objections."""

@@ -61,7 +61,8 @@ class Service:
 def environment(bundle: Path, log: str, **more: str) -> dict[str, str]:
     """What the program is given: nothing of ours but what is needed."""
     keys = "\n".join(line for _, line in KEYS.values())
-    where = "DATABASE_URL" if log.startswith("postgres") else "CHURN_LOG"
+    in_eu = more.get("CHURN_PROFILE") == "eu" and log.startswith("postgres")
+    where = "DATABASE_URL" if in_eu else "CHURN_LOG"
     return {
         **{name: os.environ[name] for name in ("PATH", *CACHES) if name in os.environ},
         "PYTHONPATH": f"{PROJECT / 'serve'}:{LIBRARY}",

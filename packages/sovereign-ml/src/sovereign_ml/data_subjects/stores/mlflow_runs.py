@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from sovereign_ml.config.connections import ObjectStorage, Tracking, required
+from sovereign_ml.config.connections import ObjectStorage, Tracking, database
 from sovereign_ml.data_subjects.stores import s3_versions
 from sovereign_ml.data_subjects.stores.formats import mentions
 from sovereign_ml.data_subjects.stores.protocol import People, Trace
@@ -174,8 +174,7 @@ def _database_store(tracking: Tracking) -> Any:
 
     if (file := database_file(tracking)) is not None:
         return SqlAlchemyStore(f"sqlite:///{file}", str(tracking.root / ".mlflow/artifacts"))
-    url = required(tracking.database, SERVER)
-    return SqlAlchemyStore(url.replace("postgresql://", "postgresql+psycopg://", 1), PROXIED)
+    return SqlAlchemyStore(database(tracking.database, SERVER).sqlalchemy, PROXIED)
 
 
 def _delete_artifacts(storage: ObjectStorage, uri: str) -> None:

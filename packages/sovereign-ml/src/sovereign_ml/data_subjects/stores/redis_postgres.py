@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from sovereign_ml.config.connections import FeatureStores, LogLocation, required
+from sovereign_ml.config.connections import FeatureStores, LogLocation, database, required
 from sovereign_ml.config.profiles import VARIABLES
 from sovereign_ml.data_subjects.stores.feast_sqlite import KEY, entity_key
 from sovereign_ml.data_subjects.stores.protocol import People, Trace
@@ -41,7 +41,7 @@ class PostgresDatabase:
         """Connect. Raises Misuse where the address is not set or the server does not answer."""
         import psycopg
 
-        url = required(self.url, self.secret)
+        url = database(self.url, self.secret).conninfo
         try:
             with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
                 yield connection

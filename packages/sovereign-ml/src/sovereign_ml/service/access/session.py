@@ -1,6 +1,7 @@
-"""A reviewer's browser session: a signed cookie and signed form fields, valid on every instance that has the key.
+"""A reviewer's browser session: a signed cookie and signed form fields.
 
-Signed with the key's hash, which every instance has and nobody outside does; revoking the key ends its sessions.
+Signed with a secret that is nothing but that: the hash of a key, which passes through many hands, signs nothing. It is
+part of what is signed, so that revoking the key ends its sessions.
 """
 
 from __future__ import annotations
@@ -9,47 +10,64 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import NamedTuple
 
-from sovereign_ml.service.access.api_keys import NOBODY, Key
+from sovereign_ml.service.access.api_keys import Key
 
 COOKIE = "reviewer"
 VALID_S = 8 * 3600
-_LOCAL_SECRET = secrets.token_bytes(32)
+AHEAD_S = 60
+"""The clock of another instance may be ahead by this much."""
+SHORTEST_SECRET = 32
 
 
-def new_session(key: Key) -> str:
-    """The cookie's value for a reviewer who sent ``key``."""
-    return stamp(key, "session")
+class Stamp(NamedTuple):
+    """When something was signed (seconds since the epoch), and the word that was signed with it."""
+
+    at: int
+    said: str
 
 
-def key_of_session(keys: Iterable[Key], cookie: str) -> Key | None:
-    """The key that a cookie stands for, or None when it is forged, too old, or its key is gone."""
-    from datetime import UTC, datetime
+class Sessions:
+    """Signs with ``secret``; without one with a random secret, whose sessions end with this process."""
 
-    today = datetime.now(UTC).date()
-    for key in keys:
-        if key.valid_on(today) and stamped_at(key, "session", cookie) is not None:
-            return key
-    return None
+    def __init__(self, secret: str = "", clock: Callable[[], float] = time.time) -> None:
+        self._secret = secret.encode() or secrets.token_bytes(32)
+        self._clock = clock
 
+    def new(self, key: Key) -> str:
+        """The cookie's value for a reviewer who sent ``key``."""
+        return self.stamp(key, "session")
 
-def stamp(key: Key, purpose: str) -> str:
-    """A signed statement that ``key`` was here for ``purpose`` now."""
-    at = str(int(time.time()))
-    return f"{at}.{_signature(key, purpose, at)}"
-
-
-def stamped_at(key: Key, purpose: str, value: str) -> int | None:
-    """Seconds since the epoch at which ``value`` was signed; None when it is not ours or older than eight hours."""
-    at, _, signature = value.partition(".")
-    if not (at.isascii() and at.isdigit()) or not hmac.compare_digest(
-        _signature(key, purpose, at).encode(), signature.encode()
-    ):
+    def key_of(self, keys: Iterable[Key], cookie: str) -> Key | None:
+        """The key that a cookie stands for, or None when it is forged, too old, or its key is gone."""
+        today = datetime.now(UTC).date()
+        for key in keys:
+            if key.valid_on(today) and self.read(key, "session", cookie) is not None:
+                return key
         return None
-    return int(at) if 0 <= time.time() - int(at) <= VALID_S else None
 
+    def stamp(self, key: Key, purpose: str, said: str = "") -> str:
+        """A signed statement that ``key`` was here for ``purpose`` now, with a word of ours."""
+        at = str(int(self._clock()))
+        return f"{at}.{said}.{self._signature(key, purpose, at, said)}"
 
-def _signature(key: Key, purpose: str, at: str) -> str:
-    secret = _LOCAL_SECRET if key is NOBODY else bytes.fromhex(key.digest)
-    return hmac.new(secret, f"{key.name}|{purpose}|{at}".encode(), hashlib.sha256).hexdigest()
+    def read(self, key: Key, purpose: str, value: str) -> Stamp | None:
+        """What was stamped; None when it is not ours or older than eight hours."""
+        at, _, rest = value.partition(".")
+        said, _, signature = rest.rpartition(".")
+        if not (at.isascii() and at.isdigit()) or not hmac.compare_digest(
+            self._signature(key, purpose, at, said).encode(), signature.encode()
+        ):
+            return None
+        return Stamp(int(at), said) if -AHEAD_S <= self._clock() - int(at) <= VALID_S else None
+
+    def seconds_since(self, stamp: Stamp) -> int:
+        """Seconds from a stamp until now; never less than none, whatever the clocks say."""
+        return max(0, round(self._clock() - stamp.at))
+
+    def _signature(self, key: Key, purpose: str, at: str, said: str) -> str:
+        message = "\n".join((key.digest, key.name, purpose, at, said))
+        return hmac.new(self._secret, message.encode(), hashlib.sha256).hexdigest()

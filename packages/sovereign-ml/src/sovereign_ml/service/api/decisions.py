@@ -6,7 +6,7 @@ import json
 import secrets
 from typing import Any
 
-from sovereign_ml.decision_log import Draft, Entry
+from sovereign_ml.decision_log import Draft, Entry, Rejection
 from sovereign_ml.service.http import Answer, Call, reply_json
 from sovereign_ml.service.problems import ProblemError
 from sovereign_ml.service.runtime import Runtime
@@ -37,7 +37,12 @@ async def contest(call: Call) -> Answer:
         )
     body = json.dumps({"view": call.body.view, "key": call.key.name})
     draft = Draft("contest", entries[0].case_id, entries[0].subject, body, opens_review=True)
-    if await call.runtime.write(draft) == [None]:
+    (written,) = await call.runtime.write(draft)
+    if written == Rejection("contested"):
+        raise ProblemError(
+            409, "This decision is contested already: a person will look at it, see its history."
+        )
+    if isinstance(written, Rejection):
         raise _not_theirs()
     contact = call.runtime.bundle.policy.reviewer_contact
     return reply_json(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from sovereign_ml.decision_log import Draft, rectification
+from sovereign_ml.decision_log import Draft, Entry, Rejection, rectification
 from sovereign_ml.decisions import freshness
 from sovereign_ml.decisions.decision_policy import decide
 from sovereign_ml.model import wording
@@ -37,10 +38,11 @@ UNDATED: dict[str, str | None] = {"features_as_of": None, "freshness": None}
 
 
 class Absent(Enum):
-    """Why there is no decision about somebody: nothing is known, or nothing may be kept."""
+    """Why there is no decision about somebody: nothing is known, nothing may be kept, or there is one already."""
 
     UNKNOWN = "unknown_customer"
     ERASED = "erased"
+    CORRECTED = "corrected"
     NOT_CURRENT = "features_not_current"
 
 
@@ -66,6 +68,10 @@ async def score(call: Call) -> Answer:
     (made,) = await _decisions(call, [call.body], wrong)
     if made is Absent.UNKNOWN:
         raise ProblemError(404, "The feature store does not know this customer; send the features.")
+    if made is Absent.CORRECTED:
+        raise ProblemError(
+            409, "That decision was corrected already; correct the one that replaced it."
+        )
     if made is Absent.ERASED:
         raise ProblemError(
             410, "This person was erased; somebody who comes back as a customer has a new id."
@@ -99,7 +105,11 @@ async def _decisions(
         else make(runtime, one.customer_id, row, source=_source(one), head=head)
         for one, row in zip(asked, rows, strict=True)
     ]
-    drafts = [one.draft for one in made if isinstance(one, Made)]
+    drafts = [
+        replace(one.draft, corrects=wrong) if wrong else one.draft
+        for one in made
+        if isinstance(one, Made)
+    ]
     if wrong and drafts:
         drafts.append(
             rectification(wrong, drafts[0].subject or "", RECTIFIED, corrected_by=drafts[0].case_id)
@@ -234,12 +244,12 @@ def reasons(runtime: Runtime, row: Row, contributions: dict[str, float]) -> list
     ]
 
 
-def _answer(runtime: Runtime, made: Made, written: str | None) -> str | Absent:
+def _answer(runtime: Runtime, made: Made, written: Entry | Rejection) -> str | Absent:
     """The answer to what was written, not to what was meant: an objection may have come in between."""
     draft, outcome, shown, dates = made
-    if written is None:
-        return Absent.ERASED
-    if outcome == "objected" or written != draft.body:
+    if isinstance(written, Rejection):
+        return Absent.CORRECTED if written.reason == "corrected" else Absent.ERASED
+    if outcome == "objected" or written.body != draft.body:
         outcome, shown, dates = "objected", "", UNDATED
         runtime.objectors.add(draft.subject or "")
     runtime.metrics.decided(outcome)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,7 @@ import jinja2
 from sovereign_ml.decision_log import Entry
 from sovereign_ml.model import wording
 from sovereign_ml.service.access import api_keys
-from sovereign_ml.service.access.session import (
-    COOKIE,
-    VALID_S,
-    key_of_session,
-    new_session,
-    stamp,
-    stamped_at,
-)
+from sovereign_ml.service.access.session import COOKIE, VALID_S
 from sovereign_ml.service.api.decisions import step
 from sovereign_ml.service.desk import reviews
 from sovereign_ml.service.http import HTML, Answer, Call
@@ -67,14 +59,17 @@ async def sign_in(call: Call) -> Answer:
     if key is None or "review" not in key.scopes:
         return page("sign_in.html", 403, problem="This is no valid key with scope review.")
     secure = "; Secure" if call.runtime.settings.profile == "eu" else ""
-    cookie = f"{COOKIE}={new_session(key)}; Path=/reviews; HttpOnly; SameSite=Strict; Max-Age={VALID_S}{secure}"
+    session = call.runtime.sessions.new(key)
+    cookie = (
+        f"{COOKIE}={session}; Path=/reviews; HttpOnly; SameSite=Strict; Max-Age={VALID_S}{secure}"
+    )
     return Answer(b"", 303, HTML, {"location": "/reviews", "set-cookie": cookie})
 
 
 async def desk(call: Call) -> Answer:
     """Open cases and the evidence; who is not signed in is asked for the key."""
     runtime = call.runtime
-    known = key_of_session(runtime.settings.keys, call.request.cookies.get(COOKIE, ""))
+    known = runtime.sessions.key_of(runtime.settings.keys, call.request.cookies.get(COOKIE, ""))
     if not runtime.settings.open_to_all and (known is None or "review" not in known.scopes):
         return page("sign_in.html", 401, problem="")
     return page("desk.html", overview=await reviews.overview(runtime))
@@ -83,18 +78,20 @@ async def desk(call: Call) -> Answer:
 async def look(call: Call) -> Answer:
     """The case as the reviewer first sees it: every input, no score, no suggestion."""
     entries = await reviews.open_case(call.runtime, call.case_id)
-    return page(
-        "case.html", **await _case(call, entries), started=stamp(call.key, call.case_id), problem=""
-    )
+    started = call.runtime.sessions.stamp(call.key, call.case_id, reviews.version_of(entries))
+    return page("case.html", **await _case(call, entries), started=started, problem="")
 
 
 async def judge(call: Call) -> Answer:
     """First post: own view, then the suggestion is shown. Second post: outcome and reason."""
     entries = await reviews.open_case(call.runtime, call.case_id)
-    form, since = call.body, stamped_at(call.key, call.case_id, call.body.get("started", ""))
+    form, sessions = call.body, call.runtime.sessions
     first_view = reviews.outcome_of(form.get("first_view", ""))
-    if since is None:
+    read = sessions.read(call.key, call.case_id, form.get("started", ""))
+    if read is None:
         raise ProblemError(400, "This page is too old; open the case again.")
+    if read.said != reviews.version_of(entries):
+        raise ProblemError(409, reviews.REFUSED["changed"])
     if first_view is None:
         content = {
             **await _case(call, entries),
@@ -104,9 +101,9 @@ async def judge(call: Call) -> Answer:
     outcome, reason = reviews.outcome_of(form.get("outcome", "")), form.get("reason", "").strip()
     if outcome is None or not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
         return await _suggestion(call, entries, first_view)
-    seconds = round(time.time() - since)
+    seconds = sessions.seconds_since(read)
     given = {"outcome": outcome, "reason": reason, "first_view": first_view, "seconds": seconds}
-    await reviews.settle(call, given)
+    await reviews.settle(call, given, read.said)
     return Answer(b"", 303, HTML, {"location": "/reviews"})
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sovereign_ml.decision_log import DecisionLog, Draft, Entry
+from sovereign_ml.decision_log import DecisionLog, Draft, Entry, Rejection
 from sovereign_ml.decision_log.evidence import tally
 from sovereign_ml.decisions.decision_policy import Suggestion, decide
 from sovereign_ml.service.api.scoring import reasons
@@ -17,6 +17,11 @@ from sovereign_ml.service.runtime import Runtime
 from sovereign_ml.service.schemas import Evidence, OpenCase, ReviewAnswer, ReviewsAnswer
 
 SEED = "seed-"
+REFUSED = {
+    "objected": "This customer objected to offers: the outcome can only be no_offer.",
+    "changed": "Something was added to this case since you read it. Read it again, then decide.",
+    "not_open": "This case was decided by somebody else in the meantime.",
+}
 
 
 async def listing(call: Call) -> Answer:
@@ -26,15 +31,20 @@ async def listing(call: Call) -> Answer:
 
 async def decide_case(call: Call) -> Answer:
     """A reviewer's outcome through the API."""
-    await settle(call, call.body.model_dump())
+    given = call.body.model_dump(exclude={"version"})
+    await settle(call, given, call.body.version)
     return reply_json(ReviewAnswer(case_id=call.case_id, outcome=call.body.outcome))
 
 
 async def overview(runtime: Runtime) -> ReviewsAnswer:
     """Open cases, oldest first, and the evidence so far."""
-    entries = await runtime.read(lambda log: log.open_reviews())
+
+    def find(log: DecisionLog) -> list[tuple[Entry, str]]:
+        return [(one, version_of(log.of_case(one.case_id))) for one in log.open_reviews()]
+
+    cases = await runtime.read(find)
     reviews = await runtime.read(lambda log: log.of_kind("review"))
-    return ReviewsAnswer(open=[_open_case(entry) for entry in entries], evidence=evidence(reviews))
+    return ReviewsAnswer(open=[_open_case(*case) for case in cases], evidence=evidence(reviews))
 
 
 async def open_case(runtime: Runtime, case_id: str) -> list[Entry]:
@@ -51,13 +61,13 @@ async def open_case(runtime: Runtime, case_id: str) -> list[Entry]:
     return entries
 
 
-async def settle(call: Call, given: dict[str, Any]) -> None:
-    """Write the review; once in a while plant an error afterwards. ProblemError 409 if somebody else was faster."""
+async def settle(call: Call, given: dict[str, Any], version: str) -> None:
+    """Write the review; once in a while plant an error afterwards.
+
+    ``version`` is that of the case as the reviewer read it. The log decides, in the transaction that
+    writes: ProblemError 409 if something was said since, somebody else was faster or the person objected.
+    """
     entries = await open_case(call.runtime, call.case_id)
-    if given["outcome"] == "offer" and entries[0].subject in call.runtime.objectors:
-        raise ProblemError(
-            409, "This customer objected to offers: the outcome can only be no_offer."
-        )
     case = json.loads(entries[0].body or "{}")
     seeded = entries[0].kind == "seed"
     body = {
@@ -66,11 +76,17 @@ async def settle(call: Call, given: dict[str, Any]) -> None:
         "override": given["outcome"] != case["suggestion"],
         "seeded": seeded,
     }
-    drafts = [Draft("review", call.case_id, entries[0].subject, json.dumps(body), json.dumps(body))]
-    planted = None if seeded else plant(call.runtime, entries[0], case)
-    written = await call.runtime.write(*drafts, *([planted] if planted else []))
-    if written[0] is None:
-        raise ProblemError(409, "This case was decided by somebody else in the meantime.")
+    draft = Draft("review", call.case_id, entries[0].subject, json.dumps(body), seen=version)
+    (written,) = await call.runtime.write(draft)
+    if isinstance(written, Rejection):
+        raise ProblemError(409, REFUSED.get(written.reason, REFUSED["not_open"]))
+    if not seeded and (planted := plant(call.runtime, entries[0], case)):
+        await call.runtime.write(planted)
+
+
+def version_of(entries: Sequence[Entry]) -> str:
+    """What a review has to name: changes with every entry of the case, and says nothing else."""
+    return entries[-1].seal
 
 
 def plant(runtime: Runtime, entry: Entry, case: dict[str, Any]) -> Draft | None:
@@ -115,6 +131,6 @@ def outcome_of(text: str) -> Suggestion | None:
     return "offer" if text == "offer" else "no_offer" if text == "no_offer" else None
 
 
-def _open_case(entry: Entry) -> OpenCase:
+def _open_case(entry: Entry, version: str) -> OpenCase:
     because: Any = "contested" if entry.kind == "contest" else "pending_review"
-    return OpenCase(case_id=entry.case_id, because=because, opened_at=entry.at)
+    return OpenCase(case_id=entry.case_id, because=because, opened_at=entry.at, version=version)

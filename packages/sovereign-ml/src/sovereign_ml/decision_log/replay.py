@@ -1,0 +1,122 @@
+"""Make the tables beside the chain anew from its entries, and say where those that lie there differ."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sovereign_ml.decision_log.entries import Entry, mark_of
+from sovereign_ml.decision_log.store import RawTables
+
+Row = tuple[Any, ...]
+
+
+class Replay:
+    """What objections, erasures and the reviewers' desk must be after each entry, see `DecisionLog.append`."""
+
+    def __init__(self, tables: RawTables) -> None:
+        self._tables = tables
+        self._subject_of = {
+            seq: subject for subject, seq in tables.objections if isinstance(seq, int)
+        }
+        self._objections: dict[int, str | None] = {}
+        self._marks: dict[int, str] = {}
+        self._erased: set[str] = set()
+        self._open: dict[str, Row] = {}
+        self._unsure: set[str] = set()
+        """Cases with a blanked rectification: nobody can say any more whether it closed them."""
+        self._blanked: dict[int, Entry] = {}
+        self._named: dict[int, int] = {}
+        """Each number that a tombstone names, with the tombstone's own."""
+
+    def add(self, entry: Entry, content: Mapping[str, Any]) -> None:
+        """Apply one entry; ``content`` is its body, empty once it is blanked."""
+        if entry.body is None:
+            self._blanked[entry.seq] = entry
+        match entry.kind:
+            case "decision" if content.get("outcome") == "pending_review":
+                self._opened(entry)
+            case "seed" | "contest":
+                self._opened(entry)
+            case "review":
+                self._open.pop(entry.case_id, None)
+            case "rectification" if entry.body is None:
+                self._unsure.add(entry.case_id)
+            case "rectification" if content.get("corrected_by"):
+                self._close(lambda row: row[0] == entry.case_id and row[2] != "contest")
+            case "objection":
+                self._objections[entry.seq] = entry.subject
+                subject = entry.subject or self._subject_of.get(entry.seq)
+                self._close(lambda row: row[3] == subject and row[2] != "contest")
+            case "erasure":
+                self._tombstone(entry.seq, content)
+
+    def problems(self) -> list[str]:
+        """Every difference between the chain and the tables beside it."""
+        found = [
+            f"entry {seq}: blanked without a tombstone"
+            for seq in sorted(self._blanked.keys() - self._named.keys())
+        ]
+        found += [
+            f"entry {self._named[seq]}: says that entry {seq} was blanked, and it is not"
+            for seq in sorted(self._named.keys() - self._blanked.keys())
+        ]
+        erased = [(mark,) for mark in self._erased]
+        found += _differences(
+            erased, self._tables.erased, "erased people", "the list of the erased"
+        )
+        found += self._suppression()
+        known = [row for row in self._tables.open_reviews if row[0] not in self._unsure]
+        expected = [row for case, row in self._open.items() if case not in self._unsure]
+        return found + _differences(expected, known, "open cases", "the reviewers' desk")
+
+    def _opened(self, entry: Entry) -> None:
+        self._open[entry.case_id] = (entry.case_id, entry.seq, entry.kind, entry.subject)
+
+    def _close(self, these: Callable[[Row], bool]) -> None:
+        for case_id in [case_id for case_id, row in self._open.items() if these(row)]:
+            del self._open[case_id]
+
+    def _close_opened_by(self, seq: int) -> None:
+        self._close(lambda row: row[1] == seq)
+
+    def _tombstone(self, seq: int, content: Mapping[str, Any]) -> None:
+        mark = content.get("mark")
+        if mark:
+            self._erased.add(mark)
+        for number in content.get("blanked", ()):
+            self._named[number] = seq
+            gone = self._blanked.get(number)
+            if gone and gone.kind in ("decision", "seed"):
+                self._open.pop(gone.case_id, None)
+            elif gone:
+                self._close_opened_by(number)
+            # A tombstone of a retention period names the hash of each objector, one of an erasure is about one person.
+            if proof := content.get("objectors", {}).get(str(number), mark):
+                self._marks[number] = proof
+
+    def _suppression(self) -> list[str]:
+        """A blanked objection no longer says whose it was: the tombstone's hash does, if it has one."""
+        expected: list[Row] = []
+        for seq, subject in self._objections.items():
+            listed = self._subject_of.get(seq)
+            fits = isinstance(listed, str) and self._marks.get(seq) in (None, mark_of(listed))
+            # What does not fit equals no value that a table can hold.
+            expected.append((subject or (listed if fits else ...), seq))
+        return _differences(expected, self._tables.objections, "objections", "the suppression list")
+
+
+def _differences(expected: Iterable[Row], found: Iterable[Row], what: str, table: str) -> list[str]:
+    """Compare both ways, with duplicates and the types of the values."""
+    ours, theirs = (Counter(map(_typed, rows)) for rows in (expected, found))
+    problems = []
+    if missing := (ours - theirs).total():
+        problems.append(f"{missing} {what} of the chain are missing from {table}")
+    if invented := (theirs - ours).total():
+        problems.append(f"{invented} {what} in {table} are not in the chain")
+    return problems
+
+
+def _typed(row: Row) -> tuple[tuple[str, Any], ...]:
+    return tuple((type(value).__name__, value) for value in row)
