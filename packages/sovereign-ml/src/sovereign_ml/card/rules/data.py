@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from typing import Final
 
 from sovereign_ml.card.rules.answered.texts import days
