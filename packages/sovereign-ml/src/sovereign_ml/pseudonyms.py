@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,11 @@ from pathlib import Path
 MIN_KEY_BYTES = 32
 LENGTH = 32
 """Hex characters kept: 128 bits, enough against collisions of billions of customers."""
+
+
+def plain_id(text: str) -> str:
+    """Return a customer id that a person typed as step 1 knows it: no space around it, 101 for 101.0."""
+    return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", text.strip().strip("\u200b\ufeff").strip())
 
 
 def pseudonyms(ids: Iterable[str], key: bytes) -> list[str]:

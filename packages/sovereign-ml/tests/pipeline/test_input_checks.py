@@ -173,6 +173,11 @@ def test_a_prefix_of_people_who_may_be_processed_is_a_number_range_of_its_own(
     assert met(connection, ["a", "b", "42"], ["a", "b", "W42"]).problems(CheckSettings()) == []
 
 
+def test_two_prefixes_are_two_systems(connection: duckdb.DuckDBPyConnection) -> None:
+    found = met(connection, ["a", "b", "DE42"], ["a", "b"], [("FR42", "objected")])
+    assert found.problems(CheckSettings()) == []
+
+
 def test_few_matches_are_refused_under_the_limit_and_pass_at_it(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
@@ -255,7 +260,7 @@ def test_a_turned_sign_is_named(connection: duckdb.DuckDBPyConnection) -> None:
     assert 'amount_eur = "-amount"' in problems[0]
 
 
-@pytest.mark.parametrize(("negative", "refused"), [(32, False), (34, True)])
+@pytest.mark.parametrize(("negative", "refused"), [(33, False), (34, True)])
 def test_more_than_a_third_of_returns_is_a_turned_sign(
     connection: duckdb.DuckDBPyConnection, negative: int, refused: bool
 ) -> None:

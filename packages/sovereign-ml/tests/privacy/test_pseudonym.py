@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovereign_ml.pseudonyms import parse_key, pseudonyms, read_or_make_keys
+from sovereign_ml.pseudonyms import parse_key, plain_id, pseudonyms, read_or_make_keys
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 
@@ -83,3 +83,13 @@ def test_processes_that_start_together_agree_on_one_key(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         keys = pool.map(read_or_make_keys, [tmp_path / "acme.key"] * 8, chunksize=1)
     assert len(set(keys)) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "known"),
+    [("101.0", "101"), (" 101 ", "101"), ("00101.00", "00101"), ("v1.0", "v1.0"), ("1.5", "1.5")],
+)
+def test_an_id_that_is_typed_as_it_stands_in_the_file_is_the_id_of_step_1(
+    typed: str, known: str
+) -> None:
+    assert plain_id(typed) == known

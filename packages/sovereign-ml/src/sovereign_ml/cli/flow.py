@@ -221,6 +221,6 @@ def pseudonym(
     customer_id: Annotated[str, typer.Argument(help="The customer id as in your transactions.")],
 ) -> None:
     """Print the pseudonym under which a customer stands in the data, scores and service."""
-    from sovereign_ml.pseudonyms import pseudonyms
+    from sovereign_ml.pseudonyms import plain_id, pseudonyms
 
-    typer.echo(pseudonyms([customer_id.strip()], pass_on_settings(None).pseudonym_key())[0])
+    typer.echo(pseudonyms([plain_id(customer_id)], pass_on_settings(None).pseudonym_key())[0])

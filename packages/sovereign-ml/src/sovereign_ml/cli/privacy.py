@@ -236,7 +236,7 @@ def _people(
 
     Those under the key in use come first, then those under former keys.
     """
-    from sovereign_ml.pseudonyms import names_of
+    from sovereign_ml.pseudonyms import names_of, plain_id
 
     try:
         lines = file.read_text(encoding="utf-8").splitlines() if file else []
@@ -244,7 +244,7 @@ def _people(
         raise Misuse(
             f"Cannot read {file}: {error.strerror}. It needs one customer id a line."
         ) from None
-    ids = [id_.strip() for id_ in [*(subject or []), *lines] if id_.strip()]
+    ids = [plain_id(id_) for id_ in [*(subject or []), *lines] if id_.strip()]
     if not are_pseudonyms:
         return list(names_of(ids, keys()))
     if wrong := [id_ for id_ in ids if not _is_pseudonym(id_)]:

@@ -167,7 +167,7 @@ class CheckSettings(ConfigTable):
     min_matched_customers: Share = 0.5
     max_similar_ids: Annotated[int, Field(ge=0)] = 0
     max_unmet_objectors: Annotated[int, Field(ge=0)] = 9
-    max_negative_share: Share = 0.33
+    max_negative_share: Share = 0.334
     max_one_customer_share: Share = 0.01
     max_below_a_cent_share: Share = 0.02
     max_parts_of_a_cent_share: Share = 0.33

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sovereign_ml.storage.expressions import is_word
 
-__all__ = ["exponent", "folded", "id_text", "named_id", "shape", "without_prefix"]
+__all__ = ["exponent", "folded", "id_text", "is_number", "named_id", "shape", "without_prefix"]
 
 SPACES = "' ' || chr(9) || chr(10) || chr(13) || chr(160) || chr(8203) || chr(8239) || chr(65279)"
 """Space, tab, line ends, no-break spaces, zero-width space and byte order mark."""
@@ -48,6 +48,11 @@ def without_prefix(column: str) -> str:
     """Return SQL for the number of an id such as ``C-00101`` or ``101``; null for other ids."""
     number = f"regexp_extract(lower({column}), '^(?:\\p{{L}}{{1,8}}[-_#:/. ]?)?0*([0-9]+)$', 1)"
     return f"nullif({number}, '')"
+
+
+def is_number(column: str) -> str:
+    """Return SQL that is true where the id has digits only."""
+    return f"regexp_full_match({column}, '[0-9]+')"
 
 
 def exponent(column: str) -> str:

@@ -9,6 +9,7 @@ from sovereign_ml.config.tables import CheckSettings
 from sovereign_ml.pipeline.input_checks.customer_ids import (
     exponent,
     folded,
+    is_number,
     shape,
     without_prefix,
 )
@@ -160,8 +161,10 @@ _SIMILAR = f"""SELECT count(*) FROM known WHERE NOT met AND (
     {folded("customer_id")} IN (
         SELECT {folded("customer_id")} AS id FROM strangers WHERE id <> '')
     OR (objected OR erased OR refused) AND coalesce({without_prefix("customer_id")} IN (
-        SELECT {without_prefix("customer_id")} AS id FROM strangers WHERE id IS NOT NULL), false))"""  # noqa: S608
-# A prefix is looked at for barred people only: number ranges of two systems overlap by chance.
+        SELECT {without_prefix("strangers.customer_id")} AS id FROM strangers WHERE id IS NOT NULL
+        AND {is_number("strangers.customer_id")} <> {is_number("known.customer_id")}), false))"""  # noqa: S608
+# A prefix is looked at for barred people only, and only against plain numbers: number ranges of two
+# systems overlap by chance.
 _CUT_OFF = f"""SELECT count(*) FROM (
     SELECT customer_id FROM buyers UNION SELECT customer_id FROM known
 ) WHERE {exponent("customer_id")}"""  # noqa: S608
