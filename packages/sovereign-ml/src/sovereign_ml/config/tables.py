@@ -123,6 +123,7 @@ class Columns(ConfigTable):
     amount_eur: Needed
     category: str = ""
     currency: str = ""
+    order_id: str = ""
 
 
 class CustomerColumns(ConfigTable):
