@@ -28,6 +28,7 @@ def loaded(tmp_path: Path, lines: list[Line]) -> duckdb.DuckDBPyConnection:
     """Return a connection with ``lines`` as the valid transactions."""
     table = pd.DataFrame(lines, columns=["customer_id", "event_time", "amount_eur", "category"])
     table["event_time"] = pd.to_datetime(table["event_time"], utc=True)
+    table["order_number"] = pd.Series([None] * len(table), dtype="Int32")
     tmp_path.mkdir(exist_ok=True)
     table.to_parquet(tmp_path / "transactions.parquet", index=False)
     return features.load(tmp_path)

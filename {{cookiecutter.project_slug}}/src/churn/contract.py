@@ -25,6 +25,7 @@ TRANSACTIONS = (
     Column("event_time", "timestamp", "time", minimum="1995-01-01", maximum="2100-01-01"),
     Column("amount_eur", "float", "feature", minimum=-100_000, maximum=100_000),
     Column("category", "string", "feature", nullable=True, pattern=r"^[^\r\n]{1,64}\Z"),
+    Column("order_number", "integer", "key", minimum=1, nullable=True),
 )
 
 CUSTOMERS = (

@@ -37,7 +37,7 @@ def load(valid: Path) -> duckdb.DuckDBPyConnection:
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(
         "CREATE TABLE lines AS SELECT customer_id, event_time AT TIME ZONE 'UTC' AS ts, "
-        "amount_eur, category FROM read_parquet(?)",
+        "amount_eur, category, order_number FROM read_parquet(?)",
         [str(valid / "transactions.parquet")],
     )
     return connection
@@ -76,8 +76,10 @@ def compute(
     """Make the table ``snapshots``: a row for each cut-off and customer active before it.
 
     Only lines in [cut-off - lookback, cut-off) count. Money is summed as decimals, so that the
-    result does not depend on the order in which threads add. A feature is null for a customer for
-    whom it has no meaning. Raises Misuse for a window that is longer than the lookback.
+    result does not depend on the order in which threads add. Lines of one order number are one
+    purchase, at the time of its first line; without a number, lines at the same time. A feature is
+    null for a customer for whom it has no meaning. Raises Misuse for a window that is longer than
+    the lookback.
     """
     if max(WINDOWS) > config.lookback_days:
         raise Misuse(
@@ -91,9 +93,11 @@ def compute(
         f"ON ts < cut AND ts >= cut - INTERVAL {config.lookback_days} DAY"
     )
     connection.execute(
-        "CREATE OR REPLACE TABLE orders AS SELECT cut, customer_id, ts, sum(amount_eur) AS amount, "
-        "lag(ts) OVER (PARTITION BY cut, customer_id ORDER BY ts) AS previous "
-        "FROM past WHERE amount_eur > 0 GROUP BY cut, customer_id, ts"
+        "CREATE OR REPLACE TABLE orders AS SELECT *, "
+        "lag(ts) OVER (PARTITION BY cut, customer_id ORDER BY ts, order_number) AS previous FROM ("
+        "SELECT cut, customer_id, order_number, min(ts) AS ts, sum(amount_eur) AS amount "
+        "FROM past WHERE amount_eur > 0 GROUP BY cut, customer_id, order_number, "
+        "CASE WHEN order_number IS NULL THEN ts END)"
     )
     sql = _WIDE.format(
         counts=_per_window("count(*) FILTER ({}) AS purchase_count_{}d"),
@@ -137,7 +141,8 @@ _WIDE = """
 CREATE OR REPLACE TABLE wide AS
 WITH bought AS (
     SELECT cut, customer_id, {counts}, count(*) AS n, sum(amount) AS total,
-        min(ts) AS first_at, max(ts) AS last_at, arg_max(previous, ts) AS before_last
+        min(ts) AS first_at, max(ts) AS last_at,
+        last(previous ORDER BY ts, order_number) AS before_last
     FROM orders GROUP BY cut, customer_id HAVING max(ts) >= cut - INTERVAL {active} DAY
 ), money AS (
     SELECT cut, customer_id, {sums},

@@ -415,6 +415,7 @@ def test_a_column_of_any_name_multiplies_no_row(tmp_path: Path, name: str) -> No
         ({"customer_id": "CAST(c AS BIGINT)"}, "unreadable_customer_id"),
         ({"category": "CAST(c AS BIGINT)"}, "unreadable_category"),
         ({"category": "strftime(CAST(c AS DATE), '%Y')"}, "unreadable_category"),
+        ({"order_id": "CAST(c AS BIGINT)"}, "unreadable_order_id"),
         ({"amount_eur": "c * 2"}, "unreadable_amount"),
         ({"amount_eur": "CAST(c AS DOUBLE)"}, "unreadable_amount"),
     ],

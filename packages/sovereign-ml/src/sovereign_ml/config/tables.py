@@ -125,6 +125,7 @@ class Columns(ConfigTable):
     amount_eur: Needed
     category: str = ""
     currency: str = ""
+    order_id: str = ""
 
 
 class CustomerColumns(ConfigTable):
@@ -158,6 +159,7 @@ class CheckSettings(ConfigTable):
             "unreadable_filter",
             "unreadable_customer_id",
             "unreadable_category",
+            "unreadable_order_id",
             "unreadable_time",
             "unreadable_amount",
             "in_future",

@@ -27,6 +27,7 @@ REASONS = {
     "unreadable_filter": "unusable = 'unreadable_filter'",
     "unreadable_customer_id": "unusable = 'unreadable_customer_id'",
     "unreadable_category": "unusable = 'unreadable_category'",
+    "unreadable_order_id": "unusable = 'unreadable_order_id'",
     "no_customer_id": "customer_id IS NULL",
     "unreadable_time": "event_time IS NULL",
     "unreadable_amount": "amount_eur IS NULL",
@@ -246,7 +247,11 @@ def _write(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     connection.execute("SET TimeZone = 'UTC'")
     db.write_parquet(
         connection,
-        """SELECT pseudonym AS customer_id, event_time, amount_eur, category
+        # An order gets a number of its customer's own: its id would lead back into the shop.
+        """SELECT pseudonym AS customer_id, event_time, amount_eur, category,
+            CASE WHEN order_id IS NOT NULL THEN CAST(
+                dense_rank() OVER (PARTITION BY customer_id ORDER BY order_id NULLS LAST) AS INTEGER
+            ) END AS order_number
         FROM gated JOIN names USING (customer_id) WHERE reason IS NULL ORDER BY ALL""",
         folder / "transactions.parquet",
     )

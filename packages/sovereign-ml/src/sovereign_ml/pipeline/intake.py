@@ -151,8 +151,10 @@ def _transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings) -
             {time} AS event_time,
             TRY_CAST({amount} * {rate if "currency" in mapping else "1"} AS DECIMAL(18, 2)) AS amount_eur,
             CAST({read.value("category")} AS VARCHAR) AS category,
+            nullif(trim(CAST({read.value("order_id")} AS VARCHAR)), '') AS order_id,
             CASE WHEN {fate} IS NOT NULL THEN {fate} WHEN {read.failed("customer_id")} THEN 'unreadable_customer_id'
-                WHEN {read.failed("category")} THEN 'unreadable_category' END AS unusable,
+                WHEN {read.failed("category")} THEN 'unreadable_category'
+                WHEN {read.failed("order_id")} THEN 'unreadable_order_id' END AS unusable,
             {seen}
         FROM {rows}""",  # noqa: S608
         "data.columns",

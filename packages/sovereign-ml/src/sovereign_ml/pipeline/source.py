@@ -75,9 +75,9 @@ class InputFiles:
             return [entry]
         top = Path(place.anchor)
         fitting = sorted(p for p in top.glob(str(place.relative_to(top))) if p.is_file())
-        inside = not Path(entry).is_absolute()
+        relative = not Path(entry).is_absolute()
         return [
-            str(p.relative_to(self.root) if inside and p.is_relative_to(self.root) else p)
+            str(p.relative_to(self.root) if relative and p.is_relative_to(self.root) else p)
             for p in fitting
         ] or [entry]
 

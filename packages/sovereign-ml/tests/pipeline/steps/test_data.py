@@ -346,7 +346,30 @@ def test_another_key_gives_other_pseudonyms(shop: Callable[..., Shop]) -> None:
 def test_the_data_step_writes_columns_of_the_contract_only(raw: Path) -> None:
     found = {name: list(pd.read_parquet(raw / f"{name}.parquet")) for name in TABLES}
     assert found == {
-        "transactions": ["customer_id", "event_time", "amount_eur", "category"],
+        "transactions": ["customer_id", "event_time", "amount_eur", "category", "order_number"],
         "customers": ["customer_id", "consent", "objected_at"],
         "groups": ["customer_id", "birth_year", "country"],
     }
+
+
+def test_an_order_gets_a_number_of_its_customers_own_and_its_id_goes_nowhere(
+    shop: Callable[..., Shop],
+) -> None:
+    receipts = [
+        ("A", "R-900417"),
+        ("A", "R-900417"),
+        ("A", "R-100200"),
+        ("A", None),
+        ("B", "R-900417"),
+    ]
+    done = shop(
+        [line(who, order_line=i, receipt=receipt) for i, (who, receipt) in enumerate(receipts)]
+    )
+    configure(done.root, {"data.columns.order_id": "receipt"})
+    frame = done.read().table("transactions")
+    numbers = {
+        name: sorted(part["order_number"].dropna()) for name, part in frame.groupby("customer_id")
+    }
+    assert numbers == dict(zip(named("A", "B"), ([1, 2, 2], [1]), strict=True))
+    assert frame["order_number"].isna().sum() == 1
+    assert b"900417" not in done.everything_written

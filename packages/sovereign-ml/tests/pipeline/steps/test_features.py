@@ -57,6 +57,7 @@ def write_valid(folder: Path, lines: Iterable[Line]) -> Path:
     )
     frame["event_time"] = pd.to_datetime(frame["event_time"], utc=True).dt.as_unit("us")
     frame["amount_eur"] = [Decimal(f"{a:.2f}") for a in frame["amount_eur"]]
+    frame["order_number"] = pd.Series([None] * len(frame), dtype="Int32")
     frame.to_parquet(folder / "transactions.parquet", index=False)
     summarise(folder, rows_in=len(frame), rows_out=len(frame), headline="")
     return folder
@@ -439,6 +440,30 @@ def test_data_without_a_population_or_with_one_class_is_refused(
 def test_features_without_valid_data_name_the_step(tmp_path: Path, settings: Settings) -> None:
     with pytest.raises(Misuse, match=r"run `churn validate` first"):
         step("features", settings, tmp_path / "2_valid", tmp_path / "3_features")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "count", "last_gap"),
+    [
+        ([None, None, None, None], 3, 19 - 5),
+        ([1, 1, 2, 3], 3, 0),
+        ([1, 1, 2, 2], 2, 20 - 5),
+        ([1, 2, 3, 4], 4, 0),
+        ([1, 1, None, None], 2, 20 - 5),
+    ],
+)
+def test_lines_of_one_order_number_are_one_purchase(
+    place: Path, settings: Settings, numbers: list[int | None], count: int, last_gap: float
+) -> None:
+    folder = write_valid(place / "numbered", [before(20), before(19), before(5), before(5)])
+    frame = pd.read_parquet(folder / "transactions.parquet")
+    frame["order_number"] = pd.array(numbers, dtype="Int32")
+    frame.to_parquet(folder / "transactions.parquet", index=False)
+    connection = snapshots.load(folder)
+    snapshots.compute(connection, [CUT], settings.features)
+    (row,) = connection.execute("FROM snapshots").df().to_dict("records")
+    assert (row["purchase_count_30d"], row["last_gap_days"]) == (count, last_gap)
+    assert row["avg_order_value_eur"] == pytest.approx(40 / count)
 
 
 # The windows of contract.py are the one place.

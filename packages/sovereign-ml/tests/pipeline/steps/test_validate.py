@@ -61,7 +61,13 @@ def _tables() -> dict[str, pd.DataFrame]:
     money = [Decimal(f"{i}.50") for i in range(40)]
     return {
         "transactions": pd.DataFrame(
-            {"customer_id": ids, "event_time": times, "amount_eur": money, "category": "books"}
+            {
+                "customer_id": ids,
+                "event_time": times,
+                "amount_eur": money,
+                "category": "books",
+                "order_number": 1,
+            }
         ),
         "customers": pd.DataFrame({"customer_id": ids, "consent": True, "objected_at": times}),
         "groups": pd.DataFrame({"customer_id": ids, "birth_year": 1980, "country": "DE"}),

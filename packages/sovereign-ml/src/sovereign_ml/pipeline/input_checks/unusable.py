@@ -23,6 +23,7 @@ UNUSABLE = (
     "unreadable_filter",
     "unreadable_customer_id",
     "unreadable_category",
+    "unreadable_order_id",
     "no_customer_id",
     "unreadable_time",
     "unreadable_amount",
