@@ -14,7 +14,7 @@ import pytest
 import tomlkit
 from typer.testing import CliRunner
 
-from card_answers import offer_answers, put
+from card_answers import article22_answers, offer_answers, put
 from small_project import KEY, PROJECT, configure
 from sovereign_ml.card.schema.card import read
 from sovereign_ml.cli.main import application
@@ -54,9 +54,19 @@ def own(settings: Settings, bundle: Path, tmp_path: Path, monkeypatch: pytest.Mo
 def answered(root: Path) -> None:
     """What people write into ``model_card.toml``, for every object that this project stores."""
     given: dict[str, Any] = offer_answers()
-    stored = [row.object for row in read(root / "data/6_card/card.json").facts.retention.objects]
-    rows = [{"object": name, "period": "P24M", "covers_versions": True} for name in stored]
+    facts = read(root / "data/6_card/card.json").facts
+    rows = [
+        {"object": row.object, "period": row.period, "covers_versions": True}
+        for row in facts.retention.objects
+    ]
     put(given, "retention.objects", rows)
+    found = [row.group for row in facts.data.representativeness]
+    put(given, "purpose.territories", [name[8:] for name in found if name.startswith("country=")])
+    # The built-in shop asks for consent, and step 1 keeps the rows that have it.
+    put(given, "lawful_basis.collect", {"basis": "6_1_a", "reference": "consent text C-3"})
+    put(given, "consent", article22_answers()["consent"])
+    put(given, "roles.controller_contact", "team@acme.example")
+    given["roles"]["processors"].append(given["roles"]["processors"][0] | {"name": "Hetzner"})
     put(given, "evaluation.fairness_tolerance", 1.0)
     put(given, "ropa.recipients", ["Nordhost", "Hetzner"])
     (root / "model_card.toml").write_text(tomlkit.dumps(given), encoding="utf-8")
@@ -141,7 +151,7 @@ def test_a_second_version_is_approved_promoted_and_taken_back_like_the_first(own
     assert previous is not None
     assert previous.version == "2"
     assert previous.bases == {
-        "collect": "6_1_b",
+        "collect": "6_1_a",
         **dict.fromkeys(("train", "score", "act", "monitor"), "6_1_f"),
     }
     assert "change_summary" in told, told

@@ -40,7 +40,7 @@ def test_no_rule_that_can_block_lacks_a_test_in_which_it_blocks() -> None:
 
 
 def test_the_pack_is_complete() -> None:
-    assert set(RULES) == {"F01", "F02", *(f"R{n:02}" for n in range(1, 59))}
+    assert set(RULES) == {"F01", "F02", *(f"R{n:02}" for n in range(1, 77))}
 
 
 def test_an_unapproved_card_is_refused_by_r48() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from sovereign_ml.card.derive import FACTORS, claims_review
-from sovereign_ml.card.duties import special_features
+from sovereign_ml.card.derive import EXPLAINED_ACTIONS, FACTORS, claims_review, is_marketing
+from sovereign_ml.card.duties import annex_iii_points, special_features
 from sovereign_ml.card.schema.answers import Answers
 from sovereign_ml.card.schema.base import NOT_ANSWERED
 from sovereign_ml.card.schema.derived import Derived
@@ -56,15 +56,21 @@ CONDITIONS: Final[dict[str, Condition]] = {
     "bias_testing": lambda a, f, d: a.special.bias_testing.used is True,
     "dpia_required": lambda a, f, d: d.dpia.required is True,
     "high_residual_risk": lambda a, f, d: a.dpia.residual_risk == "high",
-    "annex_iii": lambda a, f, d: a.ai_act.annex_iii_point not in ("none", NOT_ANSWERED),
+    "annex_iii": lambda a, f, d: bool(annex_iii_points(a)),
+    "talks_or_generates": lambda a, f, d: a.ai_act.talks_or_generates is True,
+    "consumer_credit": lambda a, f, d: "5b" in annex_iii_points(a),
+    "insurance": lambda a, f, d: a.decision.downstream_action == "insurance",
+    "other_action": lambda a, f, d: a.decision.downstream_action == "other",
+    "dpo_objects": lambda a, f, d: a.sign_off.dpo_opinion in ("negative", "conditions"),
     "high_risk": lambda a, f, d: d.ai_act.risk_class == "high_risk",
     "fria_required": lambda a, f, d: a.ai_act.high_risk.fria_required is True,
-    "direct_marketing": lambda a, f, d: a.purpose.direct_marketing is True,
+    "direct_marketing": lambda a, f, d: is_marketing(a) is True,
     "soft_opt_in": lambda a, f, d: a.eprivacy.e_marketing_basis == "soft_opt_in",
     "price_personalised": lambda a, f, d: a.decision.price_personalised is True,
     "terminal_access": lambda a, f, d: a.eprivacy.terminal_access is True,
-    "factor_true": lambda a, f, d: any(
-        getattr(a.decision.effect_factors, name) is True for name in FACTORS
+    "factor_true": lambda a, f, d: (
+        a.decision.downstream_action in EXPLAINED_ACTIONS
+        or any(getattr(a.decision.effect_factors, name) is True for name in FACTORS)
     ),
     "claims_anonymous": lambda a, f, d: a.model_privacy.claim == "anonymous",
     "transfers": lambda a, f, d: _some(a.hosting.transfers),

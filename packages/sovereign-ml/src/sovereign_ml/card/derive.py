@@ -23,8 +23,16 @@ SIGNIFICANT_ACTIONS: Final = (
     "credit",
     "insurance",
     "employment",
+    "other",
 )
+"""``other`` is among them: nobody can tell what it does to people, so it never counts as a small thing."""
+MARKETING_ACTIONS: Final = ("marketing_contact", "discount_offer")
+EXPLAINED_ACTIONS: Final = ("price_change", "service_priority", "other")
+"""Actions that WP251 p. 21-22 weighs case by case: what follows for people has to be written down."""
+FULL_CASE: Final = frozenset({"inputs", "raw_record", "customer_context"})
+"""What a reviewer must see at least one of: score and reasons are the machine's own account (WP251 p. 21)."""
 FACTORS: Final = tuple(name for name in EffectFactors.model_fields if name != "rationale")
+OBJECT: Final = " People may object to it (GDPR 21)."
 REVIEW_TEST_VALID_DAYS: Final = 365
 """Policy, not law: how long a test of the reviewers proves anything."""
 
@@ -50,6 +58,20 @@ def claims_review(answers: Answers) -> bool:
     )
 
 
+def is_marketing(answers: Answers) -> Tri:
+    """Whether the score serves direct marketing: said so, or the action is an offer (GDPR 21(2))."""
+    if answers.decision.downstream_action in MARKETING_ACTIONS:
+        return True
+    return answers.purpose.direct_marketing
+
+
+def may_object(answers: Answers) -> bool:
+    """Whether Article 21(1) or 21(2) gives the right to object."""
+    return is_marketing(answers) is True or bool(
+        {"6_1_e", "6_1_f"} & set(answers.lawful_basis.used().values())
+    )
+
+
 def _all(checks: dict[str, Tri]) -> Tri:
     """And over three values: one no decides, otherwise one open answer keeps it open."""
     if any(value is False for value in checks.values()):
@@ -64,9 +86,10 @@ def _review(answers: Answers, facts: Facts) -> DerivedReview:
     checks: dict[str, Tri] = {
         "authority to override": given.authority_to_override,
         "proof of training": NOT_ANSWERED if is_open(given.training_ref) else True,
-        "the full case, not only the score": NOT_ANSWERED
+        "no disadvantage for overruling": given.no_detriment_for_override,
+        "the full case, not only score and reasons": NOT_ANSWERED
         if shown == NOT_ANSWERED
-        else bool(set(shown) - {"score"}),
+        else bool(FULL_CASE & set(shown)),
         "before the effect": NOT_ANSWERED
         if given.stage == NOT_ANSWERED
         else given.stage == "before_effect",
@@ -145,7 +168,18 @@ def _effect(answers: Answers, flips: dict[str, Tri]) -> tuple[Effect | str, tupl
         return "similarly_significant", lifted
     if stated == NOT_ANSWERED or NOT_ANSWERED in flips.values():
         return NOT_ANSWERED, ()
-    return stated, ("ordinary targeted offers rarely affect people significantly, WP251 p. 22",)
+    return stated, (_ordinary(answers.decision.downstream_action),)
+
+
+def _ordinary(action: str) -> str:
+    """Why the effect is small. WP251 says "in many typical cases", and says it of targeted advertising only."""
+    if action in MARKETING_ACTIONS:
+        return (
+            "in many typical cases targeted offers do not affect people significantly, WP251 p. 22"
+        )
+    if action == "analytics_only":
+        return "nothing follows for the single person"
+    return "stated by the controller, and no factor of WP251 p. 21-22 was answered with yes"
 
 
 def _decision(answers: Answers, review: DerivedReview) -> DerivedDecision:
@@ -162,13 +196,14 @@ def _decision(answers: Answers, review: DerivedReview) -> DerivedDecision:
     return DerivedDecision.model_validate(
         {
             "profiling": True,
-            "direct_marketing": answers.purpose.direct_marketing,
+            "direct_marketing": is_marketing(answers),
             "effective_automation": automation,
             "automation_why": automation_why,
             "effect": effect,
             "effect_why": effect_why,
             "art22_applies": applies,
-            "why": _why(applies, automation, effect, reasons, len(still_open)),
+            "why": _why(applies, automation, effect, reasons, len(still_open))
+            + (OBJECT if applies is False and may_object(answers) else ""),
             "open_factors": still_open,
         }
     )
@@ -193,10 +228,10 @@ def _why(
     if applies is False:
         return (
             f"Article 22 does not apply: the decision may be automated, but its effect on people is {strength} "
-            f"({because}). It is profiling all the same, and people may object to it."
+            f"({because}). It is profiling all the same."
         )
     asked = f"{still_open} questions are" if still_open > 1 else "one question is"
     return (
-        "Normally Article 22 does not apply to ordinary retention offers (WP251 p. 22), "
-        f"but that is open until {asked} answered that could change it."
+        "In many typical cases Article 22 does not apply to targeted offers (WP251 p. 22), "
+        f"but here that is open until {asked} answered that could change it."
     )

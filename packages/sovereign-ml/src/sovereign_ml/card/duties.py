@@ -19,6 +19,24 @@ HIGH_RISK_FROM: Final = "2027-12-02"
 """AI Act 113 as amended by Regulation (EU) 2026/1744, Article 1(40)."""
 
 
+AREA_OF_ACTION: Final = {"credit": "5b", "employment": "4"}
+"""Annex III of the AI Act names these whatever else is answered. Insurance is 5(c) for life and health only."""
+
+
+def annex_iii_points(answers: Answers) -> tuple[str, ...]:
+    """The points of Annex III that the action, the areas and the typed point lead to; nothing takes one away."""
+    given = answers.ai_act
+    action = answers.decision.downstream_action
+    points: list[str] = [AREA_OF_ACTION.get(action, "")]
+    if action == "insurance" and given.insurance_kind == "life_or_health":
+        points.append("5c")
+    points += [area.partition("_")[0] for area in given.areas] if given.areas != "?" else []
+    points += [given.annex_iii_point] if given.annex_iii_point not in ("none", "?") else []
+    found = tuple(dict.fromkeys(point for point in points if point))
+    narrower = {point[0] for point in found if len(point) > 1}
+    return tuple(point for point in found if point not in narrower)
+
+
 def special_features(answers: Answers, facts: Facts) -> tuple[str, ...]:
     """Features that are special-category data, declared, found by name, or proxies nobody cleared (GDPR 9(1))."""
     scan = facts.data.special_scan
@@ -55,10 +73,13 @@ def ai_act(answers: Answers, decision: DerivedDecision) -> DerivedAiAct:
         return DerivedAiAct(
             risk_class="prohibited", applies_from="now", why="a practice of Article 5"
         )
-    if given.annex_iii_point not in ("none", NOT_ANSWERED):
-        why = f"Annex III point {given.annex_iii_point}; profiling there is always high-risk (6(3))"
+    if points := annex_iii_points(answers):
+        why = f"Annex III point {', '.join(points)}; profiling there is always high-risk (6(3))"
         return DerivedAiAct(risk_class="high_risk", applies_from=HIGH_RISK_FROM, why=why)
-    if NOT_ANSWERED in (*screen, given.annex_iii_point, given.talks_or_generates):
+    asked: list[object] = [given.areas, given.annex_iii_point, given.talks_or_generates]
+    if answers.decision.downstream_action in ("insurance", NOT_ANSWERED):
+        asked.append(given.insurance_kind)
+    if NOT_ANSWERED in (*screen, *asked):
         return DerivedAiAct(
             risk_class=NOT_ANSWERED, applies_from=NOT_ANSWERED, why="questions of [ai_act] are open"
         )
@@ -82,18 +103,24 @@ def _criteria(answers: Answers, facts: Facts, decision: DerivedDecision) -> dict
     groups = answers.purpose.vulnerable_groups
     entry = answers.dpia.national_list
     people = facts.data.subjects_at_least
+    large = people is not None and people >= LARGE_SCALE_SUBJECTS
+    sensitive: Tri = True if special_features(answers, facts) else answers.special.criminal_data
+    given = answers.dpia
     return {
         "35(3)(a) profiling that significant decisions rest on": significant,
+        "35(3)(b) sensitive data on a large scale": sensitive if large else False,
+        "35(3)(c) public area watched": given.public_area,
         "35(4) national list": NOT_ANSWERED if is_open(entry) else entry != "no_entry",
         "WP248-1 evaluation or scoring": decision.profiling,
         "WP248-2 automated decision with significant effect": decision.art22_applies,
-        "WP248-4 sensitive data": bool(special_features(answers, facts))
-        or answers.special.criminal_data,
-        "WP248-5 large scale": people is not None and people >= LARGE_SCALE_SUBJECTS,
+        "WP248-3 systematic monitoring": given.systematic_monitoring,
+        "WP248-4 sensitive data": sensitive,
+        "WP248-5 large scale": large,
         "WP248-6 matched data sets": (
             NOT_ANSWERED
             if sources == NOT_ANSWERED
-            else any(s.origin == "third_party" for s in sources)
+            else answers.purpose.relation_to_collection == "compatible_6_4"
+            or any(s.origin == "third_party" for s in sources)
         ),
         "WP248-7 vulnerable people": (
             True
@@ -102,5 +129,6 @@ def _criteria(answers: Answers, facts: Facts, decision: DerivedDecision) -> dict
             if groups == "?"
             else bool(groups)
         ),
+        "WP248-8 new technology": given.new_technology,
         "WP248-9 keeps people from a service": answers.decision.effect_factors.essential_service,
     }

@@ -150,6 +150,9 @@ def _allowed(annotation: object) -> tuple[str, ...]:
     for member in typing.get_args(annotation) or (annotation,):
         if typing.get_origin(member) is typing.Literal:
             found += [str(value) for value in typing.get_args(member) if value != NOT_ANSWERED]
+        elif typing.get_origin(member) is tuple:
+            item = typing.get_args(member)[0]
+            found += _allowed(item | None) if typing.get_origin(item) is typing.Literal else []
         elif member is bool or bool in typing.get_args(member):
             found += ["true", "false"]
         elif member is date:

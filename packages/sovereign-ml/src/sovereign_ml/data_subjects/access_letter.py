@@ -37,7 +37,10 @@ def document(access: Access, title: str) -> Document:
         about="What is held about you, what was concluded from it, and every decision. A copy for your own use.",
         source=f"Made {access.made_at:%Y-%m-%d %H:%M} UTC for the pseudonym {access.subject}",
         sections=(
-            *_tables("Yours to take along, GDPR Art. 15(1)(b), 15(3), 20", access.provided),
+            *_tables(
+                "What you gave, GDPR Art. 15(1)(b), 15(3); yours to take along where Art. 20 applies",
+                access.provided,
+            ),
             *_tables("Computed about you, GDPR Art. 4(4), 15(1)(h)", access.profile),
             *(_one(decision) for decision in access.decisions),
             Section(

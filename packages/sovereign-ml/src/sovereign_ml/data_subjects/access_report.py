@@ -105,7 +105,7 @@ def about(card: Card) -> dict[str, Any]:
             "rectification, erasure, restriction": said(answers.erasure.channel),
             "objection to marketing": said(answers.objection.marketing_channel),
             "data protection officer": said(answers.roles.dpo_contact),
-            "complaint": "to the data protection authority of your country",
+            "complaint": f"to {said(answers.notice.authority)}, or to the authority of the country you live in",
         },
     }
 

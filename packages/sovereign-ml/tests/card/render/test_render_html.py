@@ -40,10 +40,10 @@ def page_with(text):
     return render_html(full_card(answers=changed, **dict.fromkeys(FREE_TEXT["facts"], text)))
 
 
-BENIGN = skeleton(page_with("harmless"))
+BENIGN = skeleton(page_with("harmless and more words"))
 
 
-@given(st.text(min_size=1, max_size=60).map(lambda text: f"x{text}"))
+@given(st.text(min_size=1, max_size=60).map(lambda text: f"x{text} and more words"))
 @settings(max_examples=25, deadline=None)
 def test_no_text_changes_the_structure_of_the_page(text):
     assert skeleton(page_with(text)).tags == BENIGN.tags
@@ -91,9 +91,9 @@ def test_the_first_screen_tells_what_for_whom_why_and_what_people_can_do():
     assert "Find customers who will probably not buy in the next 30 days" in told
     assert "customers in DE, AT" in told
     assert "Article 22 does not apply" in told
-    assert "ordinary targeted offers rarely affect people significantly" in told
+    assert "targeted offers do not affect people significantly" in told
     assert "Stop offers shop account" in told
-    assert "Complain to the data protection authority" in told
+    assert "Complain to Berlin Commissioner for Data Protection" in told
 
 
 def test_when_article_22_applies_the_first_screen_names_the_human_and_the_contest():
@@ -106,7 +106,7 @@ def test_when_article_22_applies_the_first_screen_names_the_human_and_the_contes
 def test_when_it_is_open_the_first_screen_says_so():
     page = render_html(build(Facts(), {}, card_id="acme-churn"))
     assert "Article 22: still open" in first_screen(page)
-    assert "Normally Article 22 does not apply" in first_screen(page)
+    assert "In many typical cases Article 22 does not apply" in first_screen(page)
     assert 'class="open">not answered yet' in page
 
 

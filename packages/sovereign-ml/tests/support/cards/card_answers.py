@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 from datetime import date
-from typing import Any
+from typing import Any, get_args
 
+from sovereign_ml.card.schema.oversight import HighRiskDuty
+
+MONITORING = dict.fromkeys(("systematic_monitoring", "public_area", "new_technology"), False)
 INTEREST = "Keep customers who are about to leave by making them a voluntary offer"
 
 
@@ -138,6 +141,7 @@ def offer_answers() -> dict[str, Any]:
             "version": "7",
             "effective_from": date(2026, 1, 1),
             "languages": ["de"],
+            "authority": "Berlin Commissioner for Data Protection and Freedom of Information",
             "items": dict.fromkeys(
                 (
                     "adm_existence",
@@ -151,6 +155,7 @@ def offer_answers() -> dict[str, Any]:
                     "rights",
                     "objection_separate",
                     "complaint",
+                    "withdrawal",
                 ),
                 True,
             ),
@@ -170,9 +175,10 @@ def offer_answers() -> dict[str, Any]:
             "marketing_free": True,
             "marketing_automated_means": True,
             "marketing_sla_hours": 24,
+            "marketing_at_sending": "The mail system drops everybody on the objection list before each mailing.",
             "marketing_weighed": False,
         },
-        "dpia": {"status": "not_required_documented", "national_list": "no_entry"},
+        "dpia": {"status": "not_required_documented", "national_list": "no_entry", **MONITORING},
         "ropa": {
             "entry_id": "RPA-17",
             "recipients": ["Nordhost"],
@@ -198,6 +204,7 @@ def offer_answers() -> dict[str, Any]:
             "is_ai_system": True,
             "role": "both",
             "annex_iii_point": "none",
+            "areas": [],
             "talks_or_generates": False,
             "literacy_measures": "Half a day for everybody in CRM.",
             "art5_screen": dict.fromkeys(
@@ -254,6 +261,7 @@ def article22_answers() -> dict[str, Any]:
     answers["dpia"] = {
         "status": "completed",
         "national_list": "no_entry",
+        **MONITORING,
         "ref": "docs/dpia.md",
         "date": date(2026, 10, 1),
         "model_versions_covered": ["*"],
@@ -284,6 +292,148 @@ def reviewed_answers() -> dict[str, Any]:
         "information_shown": ["score", "reasons", "raw_record"],
         "automation_bias_controls": "The score is shown after the first judgement.",
         "stop_procedure": "Head of CRM stops `churn score`.",
+    }
+    return answers
+
+
+def credit_answers() -> dict[str, Any]:
+    """A credit limit on explicit consent: Article 22, high-risk under the AI Act, consumer credit."""
+    answers = article22_answers()
+    answers["purpose"] |= {
+        "statement": "Set the credit limit of customers who ask to pay later.",
+        "specific_uses": ["Set a credit limit after a person asked for it"],
+        "out_of_scope_uses": ["Advertising and offers", "Decisions about employees"],
+        "direct_marketing": False,
+    }
+    answers["decision"] |= {
+        "downstream_action": "credit",
+        "not_selected_outcome": "They pay at once, as everybody can.",
+        "consumer_credit": {
+            "human_intervention": True,
+            "only_allowed_data": True,
+            "personalised_offer_told": True,
+        },
+    }
+    answers["eprivacy"]["e_marketing_basis"] = "not_electronic"
+    for phase in ("train", "score", "act", "monitor"):
+        answers["lawful_basis"][phase] = {"basis": "6_1_a", "reference": "consent text C-3"}
+    answers["ai_act"] |= {
+        "annex_iii_point": "5b",
+        "areas": ["5b_creditworthiness"],
+        "high_risk": {
+            "derogation_claimed": False,
+            "annex_iv_sections": list("123456789"),
+            "oversight_persons": ["Head of credit"],
+            "log_months": 24,
+            "persons_informed": True,
+            "duties_met": list(get_args(HighRiskDuty)),
+            "duties_ref": "docs/high-risk.md",
+            "fria_required": True,
+            "fria_ref": "docs/fria.md",
+            "art86_channel": "shop account",
+        },
+    }
+    return answers
+
+
+def wide_answers() -> dict[str, Any]:
+    """An offer in which nearly every conditional question is asked: transfers, third parties, special data, prices."""
+    answers = article22_answers()
+    answers["model"] |= {
+        "base_model": "open tabular model 2",
+        "third_party_components": ["scikit-learn, BSD-3-Clause"],
+        "predetermined_changes": "Fitted again each month.",
+    }
+    answers["roles"] |= {
+        "eu_representative": "Rep GmbH, Berlin",
+        "joint_controllers": ["Acme Service GmbH"],
+        "joint_arrangement_ref": "contracts/joint.pdf",
+    }
+    answers["purpose"] |= {
+        "relation_to_collection": "compatible_6_4",
+        "compatibility_assessment_ref": "docs/compatible.md",
+        "vulnerable_groups": ["people in debt"],
+    }
+    answers["decision"] |= {
+        "price_personalised": True,
+        "price_notice_ref": "https://acme.example/prices",
+        "score_transmitted_to": [
+            {
+                "controller": "Acme Service GmbH",
+                "contract_ref": "contracts/joint.pdf",
+                "art22_left_to_recipient": False,
+            }
+        ],
+    }
+    answers["lawful_basis"]["act"] = {"basis": "eprivacy_13_2", "reference": "docs/soft-opt-in.md"}
+    answers["lawful_basis"]["bias_test"] = {"basis": "6_1_f", "reference": "docs/lia.md"}
+    answers["eprivacy"] = {
+        "terminal_access": True,
+        "terminal_consent_ref": "consent text C-4",
+        "e_marketing_basis": "soft_opt_in",
+        "soft_opt_in_holds": True,
+    }
+    answers["special"] = {
+        "declared_features": ["pregnant"],
+        "art9_condition": "9_2_a",
+        "art22_4_safeguards": "Two people look at every such case.",
+        "criminal_data": True,
+        "criminal_law_ref": "section 26 of the act",
+        "bias_testing": {
+            "used": True,
+            "conditions_met": [True] * 6,
+            "deleted_on": date(2026, 11, 1),
+        },
+    }
+    answers["data"]["sources"] = [
+        {"name": "shop orders", "origin": "subject"},
+        {"name": "address broker", "origin": "third_party", "art14_given": True},
+    ]
+    answers["model_privacy"] |= {
+        "claim": "anonymous",
+        "adversaries_considered": "Anybody who can query the service many times.",
+        "conclusion_ref": "docs/anonymity.md",
+        "upstream_lawfulness": "third_party_checked",
+    }
+    answers["erasure"]["model_action"] = "none_model_anonymous"
+    answers["notice"] |= {"art14_ref": "https://acme.example/privacy-14", "art14_within_days": 14}
+    answers["notice"]["items"] |= {"transfers": True, "third_party_source": True}
+    answers["explanation"] |= {
+        "withheld": ["weights"],
+        "blanket_refusal": False,
+        "route_to_authority": "sealed copy by registered letter",
+    }
+    answers["rights"]["extension_days"] = 30
+    answers["dpia"] |= {
+        "status": "consulted",
+        "residual_risk": "high",
+        "prior_consultation_ref": "docs/consultation.pdf",
+    }
+    answers["ropa"]["transfers"] = ["US"]
+    answers["hosting"] = {
+        "owner_declarations": [
+            {
+                "hostname": "s3.acme.example",
+                "provider": "Acme",
+                "country": "DE",
+                "parent": "Acme AG",
+                "date": date(2026, 10, 1),
+            }
+        ],
+        "transfers": [
+            {
+                "to": "US",
+                "tool": "scc",
+                "tia_ref": "docs/tia.md",
+                "reference": "contracts/scc.pdf",
+                "art48_procedure": "Legal answers and tells the controller.",
+            }
+        ],
+    }
+    answers["ai_act"] |= {"talks_or_generates": True, "persons_told": True}
+    answers["sign_off"] |= {
+        "dpo_opinion": "conditions",
+        "dpo_departure_reason": "Each condition is met before the first offer.",
     }
     return answers
 

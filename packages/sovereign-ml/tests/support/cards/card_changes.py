@@ -112,6 +112,7 @@ CHANGES = [
     ),
     answers("R21", decision__not_selected_outcome=""),
     answers("R22", "article22", purpose__children_possible=True),
+    answers("R22", "article22", art22__safeguards__children_excluded=False),
     answers("R23", lawful_basis__monitor__basis="?"),
     answers("R23", lawful_basis__act__reference=""),
     answers("R23", warn=True, lawful_basis__one_basis_reason="?"),
@@ -145,11 +146,23 @@ CHANGES = [
     answers("R26", purpose__relation_to_collection="incompatible"),
     answers("R26", purpose__relation_to_collection="compatible_6_4"),
     answers("R27", objection__marketing_channel="?"),
-    facts("R27", consent__suppression_applied_to=["score"]),
+    facts("R27", consent__suppression_applied_to=["train"]),
+    answers("R27", objection__marketing_at_sending="?"),
     facts("R27", consent__leak_count=1),
     answers("R28", objection__marketing_weighed=True),
     answers("R29", objection__general_channel="?"),
     answers("R29", notice__items__objection_separate=False),
+    Change(
+        "R29",
+        {
+            "notice.items.objection_separate": False,
+            **{
+                f"lawful_basis.{phase}.basis": "6_1_a"
+                for phase in ("train", "score", "act", "monitor")
+            },
+        },
+        base="article22",
+    ),
     answers("R30", eprivacy__e_marketing_basis="none"),
     answers("R30", eprivacy__terminal_access=True),
     answers("R30", eprivacy__e_marketing_basis="soft_opt_in", eprivacy__soft_opt_in_holds=False),
@@ -164,6 +177,9 @@ CHANGES = [
     answers("R34", retention__objects__1__covers_versions=False),
     facts("R34", retention__objects__0__overdue_objects=2),
     facts("R34", retention__objects__0__object="decision_log"),
+    answers("R34", retention__objects__0__period="P0D"),
+    answers("R34", retention__objects__0__period="P100Y"),
+    answers("R34", retention__objects__0__mechanism="none"),
     facts("R35", retention__erased_subjects_still_in_snapshot=1),
     facts("R35", retention__open_requests_overdue=1),
     answers("R36", erasure__model_action="none_model_anonymous"),
@@ -173,7 +189,8 @@ CHANGES = [
     answers("R38", model__base_model="tabular-base"),
     answers("R39", "article22", notice__items__logic=False),
     answers("R39", notice__effective_from=date(2026, 11, 20)),
-    answers("R39", notice__art14_within_days=60),
+    answers("R39", "wide", data__sources__1__art14_given=False),
+    answers("R64", notice__art14_within_days=60),
     facts("R40", "article22", explanation__individual_method="shap"),
     facts("R40", "article22", explanation__individual_returns=["score", "counterfactual"]),
     facts("R40", warn=True, explanation__individual_method="formula"),
@@ -198,14 +215,36 @@ CHANGES = [
     answers("R46", ropa__entry_id="?"),
     answers("R46", ropa__recipients=["Somebody else"]),
     answers("R46", ropa__transfers=["US"]),
+    answers("R46", roles__processors=[]),
     facts("R46", hosting__0__provider="Cloud Inc"),
     answers("R47", warn=True, roles__owner_model="Data protection officer"),
     answers("R49", ai_act__art5_screen__exploits_vulnerability=True),
     answers("R50", ai_act__annex_iii_point="4b", ai_act__risk_class="minimal"),
     answers("R50", ai_act__annex_iii_point="5b", ai_act__high_risk={"derogation_claimed": True}),
+    answers("R50", decision__downstream_action="credit"),
+    answers(
+        "R50",
+        "article22",
+        decision__downstream_action="insurance",
+        ai_act__insurance_kind="life_or_health",
+    ),
+    answers("R50", "credit", ai_act__annex_iii_point="none"),
+    answers("R50", "credit", ai_act__areas=[]),
+    answers("R50", "article22", decision__downstream_action="employment"),
+    answers("R50", "article22", ai_act__areas=["5c_life_health_insurance"]),
     Change("R51", {"ai_act.annex_iii_point": "4b"}, today=date(2027, 12, 2)),
+    answers("R51", "credit", warn=True, ai_act__high_risk__duties_met=[]),
+    answers("R51", "credit", warn=True, ai_act__high_risk__fria_required=False),
     answers("R51", warn=True, ai_act__annex_iii_point="4b"),
     facts("R52", evaluation__fairness=GAP),
+    Change(
+        "R52",
+        {
+            "evaluation.fairness_justification": "it is what it is",
+            "evaluation.fairness_justification_by": "the CRM team",
+        },
+        facts={"evaluation.fairness": GAP},
+    ),
     answers("R52", evaluation__fairness_tolerance=0.01),
     facts("R52", warn=True, evaluation__fairness__0__n_smallest=7),
     facts("R52", warn=True, data__special_scan=TELLS_AGE),
@@ -239,5 +278,176 @@ CHANGES = [
         warn=True,
         model_privacy__access_controls="Only ML engineers move the stage in MLflow",
     ),
+    # texts
+    answers("R59", purpose__statement="offers"),
+    answers("R59", erasure__channel="somewhere"),
+    answers("R59", monitoring__owner="siehe oben"),
+    answers("R59", monitoring__owner="\u200b"),
+    answers("R59", legitimate_interest__balancing="bla bla bla bla"),
+    answers(
+        "R59", legitimate_interest__mitigations_beyond_duty=["Two offers a year at most", "tbc"]
+    ),
+    answers("R59", purpose__territories=["DE", "UK"]),
+    answers("R59", roles__processors__0__name="x"),
+    answers("R59", roles__processors__0__country="Finland"),
+    answers(
+        "R59", sign_off__waivers=[{"rule_id": "R33", "reason": "x", "owner": "x", "expires": TODAY}]
+    ),
+    # the data protection officer's advice
+    answers("R60", "article22", sign_off__dpo_opinion="not_consulted"),
+    answers("R60", "article22", sign_off__dpo_opinion="negative"),
+    answers("R60", "article22", sign_off__dpo_opinion="conditions"),
+    Change(
+        "R60",
+        {
+            "sign_off.dpo_opinion": "negative",
+            "sign_off.dpo_departure_reason": "The board weighed it and goes on, for these reasons.",
+        },
+        base="article22",
+        severity="warn",
+    ),
+    # notices, consent, objection, access, restriction
+    *(
+        answers("R61", **{f"notice__items__{name}": False})
+        for name in (
+            "purposes_and_basis",
+            "legitimate_interest",
+            "recipients",
+            "retention",
+            "rights",
+            "complaint",
+        )
+    ),
+    answers("R61", "article22", notice__items__withdrawal=False),
+    answers("R61", "wide", notice__items__transfers=False),
+    answers("R61", "wide", notice__items__third_party_source=False),
+    *(
+        answers("R61", warn=True, **{f"notice__items__{name}": False})
+        for name in ("adm_existence", "logic", "significance", "consequences")
+    ),
+    answers("R62", "article22", consent__granular=False),
+    answers("R62", "article22", consent__specific_to_this_use=False),
+    answers("R62", "article22", consent__refusal_without_detriment=False),
+    answers("R62", "article22", warn=True, consent__explicit=False),
+    answers("R63", objection__marketing_free=False),
+    answers("R63", objection__marketing_automated_means=False),
+    answers("R63", objection__marketing_sla_hours=1e9),
+    answers("R63", objection__marketing_sla_hours=-5),
+    answers("R63", objection__marketing_sla_hours=float("nan")),
+    *(
+        answers("R64", erasure__max_days=days)
+        for days in (-5, 0, 31, 1e9, float("inf"), float("nan"))
+    ),
+    answers("R64", rights__access_sla_days=90),
+    answers("R64", rights__extension_days=90),
+    answers("R64", "article22", art22__safeguards__contest_sla_days=0),
+    answers("R64", "article22", art22__safeguards__intervention_sla_days=-5),
+    answers("R64", "article22", consent__withdrawal__stops_scoring_within_hours=-5),
+    answers("R64", evaluation__fairness_tolerance=-5),
+    answers("R65", rights__access_includes_score=False),
+    answers("R65", rights__portability="not_applicable"),
+    answers("R66", restriction__excluded_from_scoring=False),
+    # dates
+    answers("R67", "article22", dpia__review_due=date(1970, 1, 1)),
+    answers("R67", "article22", dpia__review_due=date(2999, 1, 1)),
+    answers("R67", "article22", dpia__date=date(2999, 1, 1)),
+    answers("R67", "article22", sign_off__dpo_opinion_date=date(2026, 12, 24)),
+    answers("R67", "article22", consent__withdrawal__tested_on=date(1970, 1, 1)),
+    answers("R67", "article22", warn=True, explanation__reader_test_date=date(2019, 1, 1)),
+    answers("R67", model__review_due=date(2999, 1, 1)),
+    answers("R67", notice__effective_from=date(2999, 1, 1)),
+    answers("R67", notice__effective_from=date(1970, 1, 1)),
+    answers("R67", "wide", hosting__owner_declarations__0__date=date(2999, 1, 1)),
+    answers("R67", "reviewed", human_review__training_date=date(1990, 1, 1)),
+    # lawful basis by phase
+    *(
+        answers("R68", **{f"lawful_basis__{phase}__basis": "6_1_d"})
+        for phase in ("collect", "train", "score", "act", "monitor")
+    ),
+    answers("R68", lawful_basis__act__basis="6_1_b"),
+    answers("R68", lawful_basis__score__basis="6_1_b"),
+    answers("R68", lawful_basis__act__basis="eprivacy_13_2"),
+    answers("R68", warn=True, lawful_basis__train__basis="6_1_b"),
+    answers("R68", warn=True, lawful_basis__train__basis="6_1_e"),
+    answers("R69", purpose__direct_marketing=False),
+    answers("R69", purpose__direct_marketing=False, decision__downstream_action="service_priority"),
+    # waivers
+    *(
+        answers(
+            "R70",
+            sign_off__waivers=[
+                {"rule_id": "R33", "reason": "agreed", "owner": "Head of CRM", "expires": TODAY}
+                | wrong
+            ],
+        )
+        for wrong in (
+            {"expires": date(2999, 1, 1)},
+            {"expires": "?"},
+            {"owner": ""},
+            {"reason": "tbc"},
+            {"rule_id": "R99"},
+        )
+    ),
+    # the AI Act and consumer credit
+    answers(
+        "R71", warn=True, purpose__statement="Set the credit limit of customers who pay later."
+    ),
+    Change(
+        "R71",
+        {
+            "purpose.statement": "Set the limit and refuse pay-later.",
+            "decision.downstream_action": "other",
+            "decision.effect": "none",
+        },
+    ),
+    answers("R02", decision__downstream_action="other", decision__effect="none"),
+    answers("R72", "credit", decision__consumer_credit__human_intervention=False),
+    answers("R72", "credit", decision__consumer_credit__only_allowed_data=False),
+    answers("R72", "credit", decision__consumer_credit__personalised_offer_told=False),
+    answers("R76", "wide", ai_act__persons_told=False),
+    answers("R76", warn=True, ai_act__is_ai_system=False),
+    answers("R76", warn=True, ai_act__role="deployer"),
+    # answers against the data and the configuration
+    answers("R73", purpose__territories=["AT"]),
+    facts("R73", data__minors_found=True),
+    facts("R73", consent__configured_basis="consent"),
+    facts("R73", retention__objects__0__period="P12M"),
+    facts("R73", warn=True, project__contact="team@other.example"),
+    facts("R73", warn=True, project__dpo_contact="dpo@other.example"),
+    # transfers
+    *(
+        answers(
+            "R74",
+            "wide",
+            **{f"hosting__transfers__0__{name}": value for name, value in changed.items()},
+        )
+        for changed in (
+            {"to": "North Korea", "tool": "adequacy"},
+            {"to": "KP", "tool": "adequacy"},
+            {"to": "US", "tool": "adequacy"},
+            {"to": "KP", "tool": "dpf"},
+            {"to": "DE"},
+            {"tool": "art49", "tia_ref": ""},
+            {"tool": "scc", "tia_ref": "tbc"},
+            {"tool": "bcr", "reference": ""},
+            {"tool": "dpf", "reference": ""},
+        )
+    ),
+    # contradictions
+    answers("R75", "credit", purpose__out_of_scope_uses=["Prices, credit or insurance"]),
+    answers("R75", decision__downstream_action="price_change"),
+    answers("R75", purpose__relation_to_collection="fresh_consent"),
+    answers("R75", warn=True, decision__score_role="informs"),
+    answers("R75", warn=True, human_review__coverage="sample"),
+    answers("R75", "reviewed", warn=True, human_review__coverage="none"),
+    answers("R75", "reviewed", warn=True, art22__exception="explicit_consent_22_2_c"),
+    answers("R75", warn=True, decision__effect_factors__essential_service=True),
+    answers(
+        "R75", warn=True, decision__downstream_action="analytics_only", decision__effect="legal"
+    ),
+    answers("R44", dpia__status="prior_consultation"),
+    answers("R44", warn=True, dpia__status="in_progress"),
+    answers("R44", dpia__systematic_monitoring=True),
+    answers("R44", dpia__public_area=True),
 ]
 BY_HAND = {"R48"}

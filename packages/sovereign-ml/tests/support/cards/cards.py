@@ -5,7 +5,14 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from card_answers import article22_answers, offer_answers, put, reviewed_answers
+from card_answers import (
+    article22_answers,
+    credit_answers,
+    offer_answers,
+    put,
+    reviewed_answers,
+    wide_answers,
+)
 from sovereign_ml.bundle.library_identity import LibraryIdentity
 from sovereign_ml.card.approval import approve, with_approvals
 from sovereign_ml.card.build import build
@@ -161,7 +168,13 @@ def good_facts() -> dict[str, Any]:
     }
 
 
-BASES = {"offer": offer_answers, "article22": article22_answers, "reviewed": reviewed_answers}
+BASES = {
+    "offer": offer_answers,
+    "article22": article22_answers,
+    "reviewed": reviewed_answers,
+    "credit": credit_answers,
+    "wide": wide_answers,
+}
 
 
 def card(

@@ -110,7 +110,7 @@ def rights(card: Card) -> list[CardLine]:
     if card.derived.decision.art22_applies is True:
         lines.insert(0, line("Ask a human", a.art22.safeguards.intervention_channel, "GDPR 22(3)"))
         lines.insert(1, line("Contest", a.art22.safeguards.contest_channel, "GDPR 22(3)"))
-    return [*lines, CardLine("Complain", "to the data protection authority", "GDPR 77")]
+    return [*lines, line("Complain to", card.answers.notice.authority, "GDPR 77")]
 
 
 def answers(card: Card) -> list[CardTable]:

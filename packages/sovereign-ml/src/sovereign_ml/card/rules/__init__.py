@@ -21,6 +21,17 @@ from sovereign_ml.card.rules import (
     special,
     transparency,
 )
+from sovereign_ml.card.rules.answered import (
+    advice,
+    contradictions,
+    dates,
+    kept_rights,
+    measured,
+    phases,
+    texts,
+    time_limits,
+    transfers,
+)
 from sovereign_ml.card.rules.engine import At, Case, Finding, Hits, Rule, RuleHit
 from sovereign_ml.card.rules.own import NO_OWN_RULES, OwnRules, rule
 from sovereign_ml.card.rules.rule_policy import RulePolicy
@@ -63,9 +74,7 @@ def check(
     active = [rule for rule in RULES.values() if at == "promote" or rule.at == "register"]
     found = [finding for rule in active for finding in rule.findings(case)]
     found += own.findings(case) if own is not None else []
-    waived = {
-        w.rule_id for w in card.answers.sign_off.waivers if w.expires != "?" and w.expires >= today
-    }
+    waived = advice.waived(case)
     marked = [
         f.model_copy(update={"waived": f.severity == "warn" and f.rule in waived}) for f in found
     ]

@@ -56,7 +56,7 @@ def argued_from_elsewhere(case: Case) -> Hits:
 @rule(
     "R05",
     "GDPR 22(2)(a); WP251 p. 23",
-    "Rely on another exception: an offer is not needed to perform a contract.",
+    "Show that the contract cannot be performed without it, or rely on another exception.",
 )
 def contract_exception(case: Case) -> Hits:
     """The contract exception without a contract, without necessity, with a milder way, or for marketing."""
@@ -69,8 +69,11 @@ def contract_exception(case: Case) -> Hits:
         yield "It is not said why the contract cannot be performed without it."
     if given.less_intrusive_alternatives not in (NOT_ANSWERED, ()):
         yield f"A less intrusive way is listed as workable: {given.less_intrusive_alternatives[0]}."
-    if case.answers.purpose.direct_marketing is True:
-        yield "The purpose is marketing or retention, which no customer contract needs."
+    if case.when("direct_marketing"):
+        yield RuleHit(
+            "The purpose is marketing or retention, which no customer contract needs.",
+            do="Rely on another exception: an offer is not needed to perform a contract.",
+        )
 
 
 @rule("R06", "GDPR 22(2)(b)", "Cite the provision and the safeguards it gives.")
@@ -172,8 +175,14 @@ def not_selected(case: Case) -> Hits:
     "Keep children out, or document why it is in the child's best interest.",
 )
 def children(case: Case) -> Hits:
-    """Article 22 applies, children are possible, and no best-interest case is documented."""
+    """Article 22 applies, children are possible or not kept out, and no best-interest case is documented."""
     documented = not is_open(case.answers.purpose.children_best_interest_ref)
     possible = case.answers.purpose.children_possible is True
     if case.applies22 and possible and not documented:
-        yield RuleHit("Children are possible and no best-interest case is documented.")
+        yield "Children are possible and no best-interest case is documented."
+    if (
+        case.applies22
+        and case.answers.art22.safeguards.children_excluded is False
+        and not documented
+    ):
+        yield "Children are not kept out of the decision and no best-interest case is documented."

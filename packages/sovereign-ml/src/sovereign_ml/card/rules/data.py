@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+from sovereign_ml.card.rules.answered.texts import days
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import is_open
 from sovereign_ml.card.schema.data_life import RetentionRule
@@ -15,7 +15,6 @@ BANNED: Final = {
     "identifier": "a direct identifier",
     "free_text": "free text",
 }
-DURATION: Final = re.compile(r"P(?=.)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?)?")
 
 
 @rule("R32", "GDPR 5(1)(c), 25", "Take the feature out, or say in one sentence why it is needed.")
@@ -65,14 +64,19 @@ def retention(case: Case) -> Hits:
         if row is None or is_open(row.period):
             lacking.append(stored.object)
         else:
-            yield from _kept_too_long(row, stored)
+            yield from _kept_too_long(row, stored, case.policy.max_retention_days)
     if lacking:
         yield case.open(f"Stored without a retention period: {', '.join(lacking)}.")
 
 
-def _kept_too_long(row: RetentionRule, stored: StorageObject) -> Hits:
-    if not DURATION.fullmatch(row.period):
+def _kept_too_long(row: RetentionRule, stored: StorageObject, limit: int) -> Hits:
+    kept = days(row.period)
+    if kept is None:
         yield f"{row.object} is kept '{row.period}', which is no ISO 8601 period such as P24M."
+    elif not 0 < kept <= limit:
+        yield f"{row.object} is kept {row.period}: allowed are 1 to {limit} days (policy)."
+    if row.mechanism == "none":
+        yield f"{row.object} is deleted by nobody: retention.objects says mechanism 'none'."
     if stored.overdue_objects:
         yield f"{stored.overdue_objects} objects of {row.object} are past their period."
     if stored.versions_exist and row.covers_versions is not True:

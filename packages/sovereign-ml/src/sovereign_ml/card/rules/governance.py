@@ -22,7 +22,11 @@ OUTSIDE: Final = ("ADEQUATE_NON_EU", "US", "OTHER_THIRD_COUNTRY")
 )
 def dpia(case: Case) -> Hits:
     """An impact assessment is required and not done, does not cover the version, or a high risk is not consulted."""
+    if case.answers.dpia.status == "prior_consultation":
+        yield "The authority has not answered the prior consultation yet (36(2))."
     if case.derived.dpia.required is not True:
+        if case.answers.dpia.status == "in_progress":
+            yield RuleHit("An impact assessment was begun and is not finished.", "warn")
         return
     given, version = case.answers.dpia, case.facts.model.version
     if given.status not in ("completed", "consulted"):
@@ -65,6 +69,15 @@ def record_of_processing(case: Case) -> Hits:
     if given.recipients != NOT_ANSWERED and unnamed:
         do = "Add them to ropa.recipients (and roles.processors), or take the host out of the configuration."
         yield RuleHit(f"The record does not name {', '.join(unnamed)}.", do=do)
+    processors = case.answers.roles.processors
+    handling = {p.name.casefold() for p in processors} if processors != NOT_ANSWERED else set()
+    outside = sorted(name for name in _providers(case) if name.casefold() not in handling)
+    if processors != NOT_ANSWERED and outside:
+        do = (
+            "Name them in roles.processors with their agreement (Art. 28(3)), or take the host out."
+        )
+        keep = f"{', '.join(outside)} keep personal data and are no processor in roles.processors."
+        yield RuleHit(keep, do=do)
     transfers = case.answers.hosting.transfers
     if isinstance(transfers, str) or isinstance(given.transfers, str):
         return
@@ -80,14 +93,16 @@ def _recipients(case: Case) -> set[str]:
     """Processors, and providers of hosts that carry personal data outside this machine."""
     processors = case.answers.roles.processors
     named = set() if processors == NOT_ANSWERED else {p.name for p in processors}
-    remote = [
-        h
-        for h in case.facts.hosting
-        if "personal_data" in h.carries and h.jurisdiction_class != "LOCAL"
-    ]
     known = {name.casefold() for name in named}
-    return named | {
-        host.provider for host in remote if host.provider and host.provider.casefold() not in known
+    return named | {name for name in _providers(case) if name.casefold() not in known}
+
+
+def _providers(case: Case) -> set[str]:
+    """Whoever runs a host that carries personal data outside this machine."""
+    return {
+        host.provider
+        for host in case.facts.hosting
+        if "personal_data" in host.carries and host.jurisdiction_class != "LOCAL" and host.provider
     }
 
 

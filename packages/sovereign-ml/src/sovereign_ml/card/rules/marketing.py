@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from sovereign_ml.card.derive import may_object
 from sovereign_ml.card.rules.engine import Case, Hits, rule
 from sovereign_ml.card.schema.base import is_open
 
 
 @rule("R27", "GDPR 21(2)-(3)", "Offer an opt-out and apply it when scoring and when acting.")
 def opt_out(case: Case) -> Hits:
-    """Direct marketing without an opt-out channel, without suppression at score and act, or with a leak."""
-    if case.answers.purpose.direct_marketing is not True:
+    """Direct marketing without an opt-out channel, without suppression when scoring or sending, or with a leak."""
+    if not case.when("direct_marketing"):
         return
     if is_open(case.answers.objection.marketing_channel):
         yield case.open("There is no channel to stop offers.")
-    lacking = {"score", "act"} - set(case.facts.consent.suppression_applied_to)
-    if lacking:
-        found = f"Objections are not applied at: {', '.join(sorted(lacking))}."
-        yield found if case.facts.consent.suppression_applied_to else case.open(found)
+    if is_open(case.answers.objection.marketing_at_sending):
+        yield case.open("It is not said how objections are applied where offers go out.")
+    applied = case.facts.consent.suppression_applied_to
+    if "score" not in applied:
+        found = "Objections are not applied at: score."
+        yield found if applied else case.open(found)
     if case.facts.consent.leak_count:
         yield f"{case.facts.consent.leak_count} people who objected were scored."
 
@@ -24,27 +27,25 @@ def opt_out(case: Case) -> Hits:
 @rule("R28", "GDPR 21(3)", "Stop without weighing: an objection to marketing is unconditional.")
 def marketing_objection_weighed(case: Case) -> Hits:
     """An objection to marketing is weighed against compelling grounds."""
-    if (
-        case.answers.purpose.direct_marketing is True
-        and case.answers.objection.marketing_weighed is True
-    ):
+    if case.when("direct_marketing") and case.answers.objection.marketing_weighed is True:
         yield "Objections to marketing are weighed against the controller's own grounds."
 
 
 @rule(
     "R29",
-    "GDPR 21(1), 21(4)",
+    "GDPR 21(1)-(2), 21(4)",
     "Set up the procedure and bring the right clearly and separately in the notice.",
 )
 def general_objection(case: Case) -> Hits:
-    """Legitimate interest or public task without a procedure for objections, or not brought separately."""
-    if not case.when("interest_or_public_task"):
-        return
+    """A right to object without a procedure, or that the notice does not bring clearly and separately."""
     given = case.answers.objection
-    if is_open(given.general_channel) or is_open(given.compelling_grounds_procedure):
+    procedure = (given.general_channel, given.compelling_grounds_procedure)
+    if case.when("interest_or_public_task") and any(is_open(answer) for answer in procedure):
         yield case.open("There is no procedure for a general objection.")
+    if not may_object(case.answers):
+        return
     if case.answers.notice.items.objection_separate is False:
-        yield "The notice does not bring the right to object clearly and separately."
+        yield "The notice does not bring the right to object clearly and separately (21(4))."
 
 
 @rule(
@@ -55,7 +56,7 @@ def general_objection(case: Case) -> Hits:
 def electronic_offers(case: Case) -> Hits:
     """Electronic offers without opt-in or valid soft opt-in, or device data without consent."""
     given = case.answers.eprivacy
-    if case.answers.purpose.direct_marketing is True and given.e_marketing_basis == "none":
+    if case.when("direct_marketing") and given.e_marketing_basis == "none":
         yield "Electronic offers go out without opt-in or soft opt-in."
     if given.e_marketing_basis == "soft_opt_in" and given.soft_opt_in_holds is False:
         yield "The soft opt-in is relied on, but not all of its conditions hold (Art. 13(2))."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sovereign_ml.card.approval import is_named_person
+from sovereign_ml.card.rules.answered.texts import FORMS
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
 
@@ -66,9 +68,11 @@ def unfair(case: Case) -> Hits:
         case.answers.evaluation.fairness_tolerance != NOT_ANSWERED,
     )
     tolerance = _tolerance(case)
-    signed = not is_open(given.fairness_justification) and not is_open(
-        given.fairness_justification_by
+    signed = not is_open(given.fairness_justification) and is_named_person(
+        given.fairness_justification_by.partition(",")[0]
     )
+    if signed and FORMS["sentence"](given.fairness_justification):
+        signed = False
     for gap in case.facts.evaluation.fairness:
         if abs(gap.value) > tolerance and not signed:
             found = f"{gap.group}: {gap.metric} is {gap.value:.3f}, tolerated {tolerance:.3f}."

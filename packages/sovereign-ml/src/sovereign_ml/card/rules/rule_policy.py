@@ -51,6 +51,17 @@ class RulePolicy(BaseModel):
     max_withdrawal_hours: float = Field(
         72, gt=0, description="Scoring stops this soon after withdrawal (R08)"
     )
+    max_objection_hours: float = Field(
+        72, gt=0, description="Offers stop this soon after an objection (R63)"
+    )
+    evidence_valid_days: int = Field(1095, gt=0, description="Evidence older than this warns (R67)")
+    max_review_days: int = Field(
+        1095, gt=0, description="No review may be further away than this (R67)"
+    )
+    max_waiver_days: int = Field(365, gt=0, description="No waiver may run longer than this (R70)")
+    max_retention_days: int = Field(
+        3650, gt=0, description="No object may be kept longer than this (R34)"
+    )
     law_valid_days: int = Field(
         365, gt=0, description="The rules are reviewed against the law this often (R55)"
     )

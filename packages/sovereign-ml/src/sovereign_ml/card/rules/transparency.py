@@ -14,8 +14,6 @@ NO_EXPLANATION: Final = {
     "shap": "a raw array of SHAP values",
     "generic": "a generic text",
 }
-ART14_DAYS: Final = 31
-"""GDPR 14(3)(a): one month at the latest."""
 
 
 @rule(
@@ -32,9 +30,17 @@ def notice(case: Case) -> Hits:
     first = case.facts.decision.first_scoring_on
     if first is not None and given.effective_from != NOT_ANSWERED and given.effective_from > first:
         yield f"The notice is in force since {given.effective_from}, scoring since {first}."
-    days = given.art14_within_days
-    if days != NOT_ANSWERED and float(days) > ART14_DAYS:
-        yield f"People whose data comes from third parties are told after {days} days; one month is the limit."
+    sources = case.answers.data.sources
+    for source in () if sources == NOT_ANSWERED else sources:
+        if source.origin == "third_party" and source.art14_given is not True:
+            untold = f"Data from '{source.name}' comes from a third party"
+            yield (
+                f"{untold}, and people were not told (14(1))."
+                if source.art14_given is False
+                else case.open(
+                    f"{untold}; art14_given does not say whether people were told (14(1))."
+                )
+            )
 
 
 @rule(

@@ -6,7 +6,10 @@ visible as such: a default "no" would be a legal statement that nobody made.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from datetime import date
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
@@ -24,6 +27,10 @@ Tri = bool | Open
 """A derived yes or no that stays open while an answer it depends on is open."""
 
 
+Form = Literal["short", "sentence", "place", "country", "period"]
+"""What a text answer must look like: anything said, a sentence, where something is, a country, a period."""
+
+
 class Group(BaseModel):
     """A group of card fields: frozen, and a key that is not a field is refused by name."""
 
@@ -38,18 +45,23 @@ def ask(
     default: Any = NOT_ANSWERED,
     by: str = "person",
     empty: bool = False,
+    form: Form = "short",
+    information: str = "",
 ) -> Any:
     """A field that a person answers. ``question`` is the sentence they read, ``source`` the article or judgment.
 
     ``when`` names the condition under which the answer is required (``sovereign_ml.card.conditions``); ``optional``
     means never. ``by`` is ``both`` where the pipeline checks or proposes what the person answers; ``empty`` says that
-    an empty list is an answer.
+    an empty list is an answer. ``form`` is what a text must look like (rule R59). ``information`` says why no rule
+    judges the answer; without it a rule reads every answer.
     """
     extra: dict[str, Any] = {
         "filled_by": by,
         "source": source,
         "required_when": when,
         "empty_is_answer": empty,
+        "form": form,
+        "information": information,
     }
     return Field(default=default, description=question, json_schema_extra=extra)
 
@@ -68,18 +80,62 @@ def fill(
 
 
 def is_open(value: object) -> bool:
-    """Whether an answer is missing: not given, empty, or a placeholder such as TODO, TBD or a bare n/a."""
+    """Whether an answer is missing: not given, empty, or a placeholder in any of several languages."""
     if isinstance(value, tuple):
         return any(is_open(item) for item in value)
     if isinstance(value, str):
-        return (
-            value.strip().casefold().rstrip(".") in PLACEHOLDERS
-            or "{{" in value
-            or "CHANGE ME" in value.upper()
-        )
+        return "{{" in value or _stands_for_nothing(plain(value))
     return value is None
 
 
+@lru_cache(maxsize=4096)
+def plain(text: str) -> str:
+    """The text as it is compared: NFKC, one case, without invisible characters, single spaces."""
+    seen = "".join(c for c in unicodedata.normalize("NFKC", text) if _visible(c))
+    return " ".join(seen.casefold().split())
+
+
+def _visible(character: str) -> bool:
+    return unicodedata.category(character) not in ("Cf", "Cc", "Mn", "Me") or character in "\t\n\r"
+
+
+@lru_cache(maxsize=4096)
+def _stands_for_nothing(text: str) -> bool:
+    """Whether nothing was said: no letter or digit, one letter, one letter repeated, or a placeholder."""
+    bare = " ".join(re.sub(r"[^\w\s]|_", " ", unicodedata.normalize("NFD", text)).split())
+    bare = "".join(c for c in bare if unicodedata.category(c) != "Mn")
+    letters = bare.replace(" ", "")
+    if text in ANSWERED_BY_CODE:
+        return False
+    repeated = letters.isalpha() and letters.isascii() and len(set(letters)) == 1
+    if not letters or (repeated and len(letters) < 10):  # a longer one may be a checksum
+        return True
+    return letters in PLACEHOLDERS or letters.startswith("loremipsum")
+
+
+ANSWERED_BY_CODE: Final = ("*", "not_applicable")
+"""All versions, in dpia.model_versions_covered; and a value that two questions offer as a choice."""
 PLACEHOLDERS: Final = frozenset(
-    {"", NOT_ANSWERED, "todo", "tbd", "fixme", "xxx", "n/a", "na", "none yet", "changeme"}
+    "".join(words.split())
+    for words in """
+    todo, tbd, tbc, tba, tbdecided, fixme, na, n a, nil, null, nan, none yet, change me, changeme, dummy, test, foo,
+    bar, asdf, qwerty, qwertz, blah, bla bla, no idea, dont know, do not know, i dont know, idk, unknown, unclear,
+    not known, not yet, not available, not applicable, not answered, pending, placeholder, see above, see below,
+    as above, as below, same as above, ditto, to follow, to be done, to be defined, to be decided, to be confirmed,
+    to be announced, to be determined, later, coming soon, your text here, insert here, fill in, wip, open,
+    ka, k a, keine angabe, keine angaben, keine ahnung, kein plan, unbekannt, unklar, weiss nicht, weis nicht,
+    siehe oben, siehe unten, s o, s u, wie oben, dito, folgt, folgt noch, wird nachgereicht, noch offen, offen,
+    noch nicht bekannt, nicht bekannt, nicht zutreffend, entfallt, zu klaren, wird geklart, spater, platzhalter,
+    a completer, a definir, a venir, a determiner, voir ci dessus, voir ci dessous, voir plus haut, inconnu,
+    inconnue, sans objet, non applicable, non renseigne, je ne sais pas, plus tard, en attente,
+    por definir, por determinar, pendiente, ver arriba, desconocido, no se, no aplica, no procede, sin datos,
+    da definire, da determinare, da completare, vedi sopra, sconosciuto, non so, non applicabile, in attesa,
+    a definir depois, por preencher, ver acima, desconhecido, nao sei, nao aplicavel,
+    nvt, n v t, niet van toepassing, zie boven, zie hierboven, onbekend, weet ik niet, nog te bepalen, volgt,
+    brak, brak danych, nie dotyczy, nie wiem, do uzupełnienia, do ustalenia, jak wyzej, nieznane, jw,
+    ej tillampligt, se ovan, okand, vet inte, ikke relevant, se ovenfor, ukendt, ukjent, ved ikke, vet ikke,
+    ei tietoa, ei sovellu, katso ylla, neznamo, nevim, viz vyse, nem tudom, lasd fent, nu stiu, nedefinit,
+    不明, 未定, 待定, 无, 同上
+    """.replace("\n", " ").split(",")
 )
+"""Placeholders in several languages, without spaces, accents and punctuation: what people write who have no answer."""

@@ -7,6 +7,8 @@ from typing import Literal
 from sovereign_ml.card.schema.base import Day, Flag, Group, Number, Open, Text, Texts, ask, part
 
 Basis = Literal["6_1_a", "6_1_b", "6_1_c", "6_1_d", "6_1_e", "6_1_f"]
+ActBasis = Literal["6_1_a", "6_1_b", "6_1_c", "6_1_d", "6_1_e", "6_1_f", "eprivacy_13_2"]
+"""Where Directive 2002/58 Art. 13(2) governs the sending, Article 6(1) does not apply to it (C-654/23)."""
 MarketingBasis = Literal["opt_in", "soft_opt_in", "not_electronic", "none"]
 Art9 = Literal[
     "none",
@@ -30,7 +32,19 @@ class PhaseBasis(Group):
 
     basis: Basis | Open = ask("On which basis of Article 6(1)?", "GDPR 6(1), 13(1)(c)")
     reference: Text = ask(
-        "Where is it documented (contract, law, consent, assessment)?", "GDPR 5(2)"
+        "Where is it documented (contract, law, consent, assessment)?", "GDPR 5(2)", form="place"
+    )
+
+
+class ActPhaseBasis(Group):
+    """The basis of acting on the score; an electronic offer may stand on the ePrivacy Directive alone."""
+
+    basis: ActBasis | Open = ask(
+        "On which basis of Article 6(1), or under Article 13(2) of Directive 2002/58?",
+        "GDPR 6(1), 13(1)(c); Dir. 2002/58 Art. 13(2); C-654/23",
+    )
+    reference: Text = ask(
+        "Where is it documented (contract, law, consent, assessment)?", "GDPR 5(2)", form="place"
     )
 
 
@@ -38,7 +52,7 @@ class OptionalPhaseBasis(Group):
     """The basis of a phase that exists only when special data is used to test for bias."""
 
     basis: Basis | Open = ask("On which basis of Article 6(1)?", "GDPR 6(1)", when="bias_testing")
-    reference: Text = ask("Where is it documented?", "GDPR 5(2)", when="bias_testing")
+    reference: Text = ask("Where is it documented?", "GDPR 5(2)", when="bias_testing", form="place")
 
 
 class LawfulBasis(Group):
@@ -47,13 +61,14 @@ class LawfulBasis(Group):
     collect: PhaseBasis = part(PhaseBasis)
     train: PhaseBasis = part(PhaseBasis)
     score: PhaseBasis = part(PhaseBasis)
-    act: PhaseBasis = part(PhaseBasis)
+    act: ActPhaseBasis = part(ActPhaseBasis)
     monitor: PhaseBasis = part(PhaseBasis)
     bias_test: OptionalPhaseBasis = part(OptionalPhaseBasis)
     one_basis_reason: Text = ask(
         "If training and acting stand on the same basis: why does it carry both?",
         "Opinion 28/2024",
         when="optional",
+        form="sentence",
     )
 
     def used(self) -> dict[str, str]:
@@ -66,7 +81,10 @@ class LegitimateInterest(Group):
     """The three steps of a legitimate-interest assessment (GDPR 6(1)(f); Opinion 28/2024 section 3.3)."""
 
     interest: Text = ask(
-        "Which interest, stated precisely?", "GDPR 6(1)(f), 13(1)(d)", when="legitimate_interest"
+        "Which interest, stated precisely?",
+        "GDPR 6(1)(f), 13(1)(d)",
+        when="legitimate_interest",
+        form="sentence",
     )
     lawful: Flag = ask(
         "Is the interest lawful?", "Opinion 28/2024 s. 3.3", when="legitimate_interest"
@@ -77,29 +95,42 @@ class LegitimateInterest(Group):
         when="legitimate_interest",
     )
     necessity: Text = ask(
-        "Why is this processing necessary for it?", "GDPR 6(1)(f)", when="legitimate_interest"
+        "Why is this processing necessary for it?",
+        "GDPR 6(1)(f)",
+        when="legitimate_interest",
+        form="sentence",
     )
     less_intrusive_considered: Text = ask(
         "Which milder ways were considered, and why not?",
         "Opinion 28/2024 s. 3.3",
         when="legitimate_interest",
+        form="sentence",
     )
     balancing: Text = ask(
-        "How were people's interests weighed?", "GDPR 6(1)(f)", when="legitimate_interest"
+        "How were people's interests weighed?",
+        "GDPR 6(1)(f)",
+        when="legitimate_interest",
+        form="sentence",
     )
     reasonable_expectations: Text = ask(
-        "Why do people expect this use?", "GDPR rec. 47", when="legitimate_interest"
+        "Why do people expect this use?",
+        "GDPR rec. 47",
+        when="legitimate_interest",
+        form="sentence",
     )
     mitigations_beyond_duty: Texts = ask(
         "What do you do for people beyond what the law demands anyway?",
         "Opinion 28/2024 s. 3.3",
         when="legitimate_interest",
+        form="sentence",
     )
     outcome: Literal["prevails", "does_not_prevail"] | Open = ask(
         "Does your interest prevail?", "GDPR 6(1)(f)", when="legitimate_interest"
     )
     date: Day = ask("When was it assessed?", "GDPR 5(2)", when="legitimate_interest")
-    ref: Text = ask("Where is the assessment?", "GDPR 5(2)", when="legitimate_interest")
+    ref: Text = ask(
+        "Where is the assessment?", "GDPR 5(2)", when="legitimate_interest", form="place"
+    )
     wording_checked_by: Text = ask(
         "If rule R24 calls the wording vague or the mitigations mere duties: who has read it and stands by it?",
         "GDPR 5(2)",
@@ -110,7 +141,9 @@ class LegitimateInterest(Group):
 class Withdrawal(Group):
     """How consent is taken back (GDPR 7(3))."""
 
-    channel: Text = ask("How does a person withdraw?", "GDPR 7(3)", when="consent_used")
+    channel: Text = ask(
+        "How does a person withdraw?", "GDPR 7(3)", when="consent_used", form="place"
+    )
     as_easy_as_giving: Flag = ask(
         "Is it as easy as giving consent?", "GDPR 7(3)", when="consent_used"
     )
@@ -137,7 +170,9 @@ class Consent(Group):
     informed_of_adm: Flag = ask(
         "Does it tell about the automated decision?", "GDPR 22(2)(c)", when="consent_exception"
     )
-    evidence_store: Text = ask("Where is the proof kept?", "GDPR 7(1)", when="consent_used")
+    evidence_store: Text = ask(
+        "Where is the proof kept?", "GDPR 7(1)", when="consent_used", form="place"
+    )
     refusal_without_detriment: Flag = ask(
         "Can people refuse without disadvantage?", "GDPR 7(4)", when="consent_used"
     )
@@ -151,7 +186,10 @@ class EPrivacy(Group):
         "Is data read from people's devices (cookies, app events)?", "Dir. 2002/58 Art. 5(3)"
     )
     terminal_consent_ref: Text = ask(
-        "Where is the consent for it?", "Dir. 2002/58 Art. 5(3)", when="terminal_access"
+        "Where is the consent for it?",
+        "Dir. 2002/58 Art. 5(3)",
+        when="terminal_access",
+        form="place",
     )
     e_marketing_basis: MarketingBasis | Open = ask(
         "On which basis do offers go out by e-mail, SMS or push?",
@@ -196,7 +234,10 @@ class Special(Group):
         "Which condition of Article 9(2) applies?", "GDPR 9(2)", when="special_data"
     )
     art22_4_safeguards: Text = ask(
-        "Which extra safeguards protect the special data?", "GDPR 22(4)", when="art22_and_special"
+        "Which extra safeguards protect the special data?",
+        "GDPR 22(4)",
+        when="art22_and_special",
+        form="sentence",
     )
     proxies_cleared: Texts = ask(
         "Which features flagged as possible proxies were looked at and found not to be?",
@@ -206,5 +247,7 @@ class Special(Group):
         empty=True,
     )
     criminal_data: Flag = ask("Is there data on offences or convictions?", "GDPR 10")
-    criminal_law_ref: Text = ask("Which law allows that?", "GDPR 10", when="criminal_data")
+    criminal_law_ref: Text = ask(
+        "Which law allows that?", "GDPR 10", when="criminal_data", form="place"
+    )
     bias_testing: BiasTesting = part(BiasTesting)

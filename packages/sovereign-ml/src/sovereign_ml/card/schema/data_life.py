@@ -47,15 +47,18 @@ class Data(Group):
         "Where does the data come from?", "GDPR 13-14, 15(1)(g); AI Act Annex IV 2", by="both"
     )
     label_definition: Text = ask(
-        "What exactly does the model predict?", "GDPR 5(1)(d); AI Act Annex IV 2"
+        "What exactly does the model predict?", "GDPR 5(1)(d); AI Act Annex IV 2", form="sentence"
     )
     row_window_justified: Text = ask(
         "Why is the span of history that is used long enough and no longer?",
         "GDPR 5(1)(c); C-446/21",
+        form="sentence",
     )
-    pseudonymisation: Text = ask("How are customer numbers replaced?", "GDPR 4(5), 25(1), 32(1)(a)")
+    pseudonymisation: Text = ask(
+        "How are customer numbers replaced?", "GDPR 4(5), 25(1), 32(1)(a)", form="sentence"
+    )
     pseudonymisation_key_location: Text = ask(
-        "Where is the key kept, away from the data?", "GDPR 4(5)"
+        "Where is the key kept, away from the data?", "GDPR 4(5)", form="place"
     )
     pseudonymisation_key_owner: Text = ask("Which role holds the key?", "GDPR 4(5), 32")
 
@@ -64,7 +67,7 @@ class RetentionRule(Group):
     """How long one stored object is kept (GDPR 5(1)(e), 13(2)(a), 30(1)(f))."""
 
     object: StoredObject
-    period: Text = ask("How long (ISO 8601, e.g. P24M)?", "GDPR 5(1)(e)")
+    period: Text = ask("How long (ISO 8601, e.g. P24M)?", "GDPR 5(1)(e)", form="period")
     start_event: Text = ask("Counted from what?", "GDPR 5(1)(e)", when="optional")
     mechanism: Mechanism | Open = ask("Deleted how?", "GDPR 5(1)(e), 25", when="optional")
     covers_versions: Flag = ask(
@@ -83,18 +86,20 @@ class RetentionAnswers(Group):
 class ErasureAnswers(Group):
     """What erasing a person means here (J; GDPR 17, 12(3), 19)."""
 
-    channel: Text = ask("How does a person ask to be erased?", "GDPR 17(1), 12(2)")
+    channel: Text = ask("How does a person ask to be erased?", "GDPR 17(1), 12(2)", form="place")
     max_days: Number = ask("Within how many days is it done?", "GDPR 12(3)")
     model_action: ModelAction | Open = ask(
         "What happens to a model that was trained on their data?", "GDPR 17; Opinion 28/2024 s. 3.2"
     )
-    backups: Text = ask("What happens in backups?", "GDPR 17(1)")
+    backups: Text = ask("What happens in backups?", "GDPR 17(1)", form="sentence")
 
 
 class Restriction(Group):
     """How restriction of processing is kept (GDPR 18)."""
 
-    flag_source: Text = ask("Where is it recorded that a person's data is restricted?", "GDPR 18")
+    flag_source: Text = ask(
+        "Where is it recorded that a person's data is restricted?", "GDPR 18", form="place"
+    )
     excluded_from_scoring: Flag = ask("Are these people left out of scoring?", "GDPR 18", by="both")
 
 
@@ -108,15 +113,18 @@ class ModelPrivacy(Group):
         "Whose attempts to extract data were considered, with which means?",
         "Opinion 28/2024 s. 3.2",
         when="claims_anonymous",
+        form="sentence",
     )
     conclusion_ref: Text = ask(
-        "Where is the conclusion?", "Opinion 28/2024 s. 3.2", when="claims_anonymous"
+        "Where is the conclusion?", "Opinion 28/2024 s. 3.2", when="claims_anonymous", form="place"
     )
     upstream_lawfulness: Lawfulness | Open = ask(
         "Was the data, or a model you built on, obtained lawfully?",
         "Opinion 28/2024 s. 3.4; GDPR 5(2)",
     )
-    access_controls: Text = ask("Who can query or copy the model?", "GDPR 25, 32", by="both")
+    access_controls: Text = ask(
+        "Who can query or copy the model?", "GDPR 25, 32", by="both", form="place"
+    )
 
 
 class Identity(Group):

@@ -40,6 +40,13 @@ class PreviousCard(Group):
     notice_version: str = ""
 
 
+class ProjectFacts(Group):
+    """What ``[project]`` of the configuration tells people, in the service and in letters."""
+
+    contact: str = ""
+    dpo_contact: str = ""
+
+
 class OwnRule(Group):
     """A rule that the team added to those of the library."""
 
@@ -60,6 +67,7 @@ class Facts(Group):
     """What the pipeline knows without asking anybody."""
 
     run: Run = part(Run)
+    project: ProjectFacts = part(ProjectFacts)
     library: LibraryFacts = part(LibraryFacts)
     model: ModelFacts = part(ModelFacts)
     decision: DecisionFacts = part(DecisionFacts)

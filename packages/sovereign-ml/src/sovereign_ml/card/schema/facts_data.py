@@ -152,6 +152,9 @@ class DataFacts(Group):
         "GDPR rec. 71; AI Act 10(3)-(4)",
         default=(),
     )
+    minors_found: bool | None = fill(
+        "Whether a birth year in the data is that of a minor", "GDPR rec. 38, 71"
+    )
     subjects: str | None = fill("Bucket of people in the data", "GDPR 30(1)(c), 35", when="always")
     subjects_at_least: int | None = fill(
         "Lower bound of that bucket", "GDPR 35; WP248", when="always"
@@ -168,9 +171,13 @@ class ConsentFacts(Group):
         "Rows of people who withdrew", "GDPR 7(3)", when="consent_used"
     )
     suppression_applied_to: tuple[Literal["score", "act", "train"], ...] = fill(
-        "Where objections are applied", "GDPR 21(3)", when="direct_marketing", default=()
+        "Where no objector was found among the rows; sending happens elsewhere and is not measured",
+        "GDPR 21(3)",
+        when="direct_marketing",
+        default=(),
     )
     suppression_applied_at: datetime | None = None
+    configured_basis: str = fill("The basis on which the rows were chosen", "GDPR 6(1)", default="")
     leak_count: int | None = fill(
         "Objectors found among the scored", "GDPR 21(3)", when="direct_marketing"
     )
@@ -180,6 +187,7 @@ class StorageObject(Group):
     """A stored object that exists, and its last purge (GDPR 5(1)(e))."""
 
     object: str
+    period: str | None = fill("The period in the configuration", "GDPR 5(1)(e)")
     last_purge_at: datetime | None = None
     overdue_objects: int = 0
     versions_exist: bool = False
@@ -195,7 +203,9 @@ class RetentionFacts(Group):
     erased_subjects_still_in_snapshot: int | None = fill(
         "Erased people found in data", "GDPR 17", when="always"
     )
-    open_requests_overdue: int | None = fill("Erasure requests past their date", "GDPR 12(3)")
+    open_requests_overdue: int | None = fill(
+        "Erasure requests past their date; empty, because no step records them", "GDPR 12(3)"
+    )
 
 
 class Host(Group):

@@ -168,13 +168,22 @@ class ExplanationFacts(Group):
     intercept: float | None = None
     individual_method: (
         Literal["additive", "reason_codes", "shap", "formula", "source_code", "generic"] | None
-    ) = fill("How one score is explained", "GDPR 15(1)(h); C-203/22", when="always")
+    ) = fill(
+        "How the library explains one score, by construction",
+        "GDPR 15(1)(h); C-203/22",
+        when="always",
+    )
     individual_returns: tuple[
         Literal[
             "inputs_used", "influence_of_each", "score", "group", "counterfactual", "consequence"
         ],
         ...,
-    ] = fill("What a person is given", "C-203/22 paras 58-62", when="always", default=())
+    ] = fill(
+        "What its explanation gives a person, by construction",
+        "C-203/22 paras 58-62",
+        when="always",
+        default=(),
+    )
     counterfactual_coverage: float | None = None
     fidelity: float | None = fill("Largest gap of explained and fitted probability", "GDPR rec. 71")
     stability: float | None = None

@@ -14,19 +14,26 @@ Opinion = Literal["positive", "negative", "conditions", "not_consulted"]
 class Evaluation(Group):
     """What the figures mean (P)."""
 
-    metric_justification: Text = ask("Why do these metrics fit the purpose?", "AI Act Annex IV 4")
+    metric_justification: Text = ask(
+        "Why do these metrics fit the purpose?", "AI Act Annex IV 4", form="sentence"
+    )
     limitations: Texts = ask("Where is the model weak?", "AI Act Annex IV 3; 13(3)(b)")
     fairness_tolerance: Number = ask(
         "Which gap between groups is tolerated (0.1 is ten percentage points)?",
         "GDPR rec. 71, 5(1)(a)",
     )
     fairness_justification: Text = ask(
-        "If a gap is larger: why is it justified?", "GDPR rec. 71, 5(1)(a)", when="optional"
+        "If a gap is larger: why is it justified?",
+        "GDPR rec. 71, 5(1)(a)",
+        when="optional",
+        form="sentence",
     )
     fairness_justification_by: Text = ask(
         "Who signed that (name and role)?", "GDPR 5(2)", when="optional"
     )
-    how_group_known: Text = ask("How is a person's group known?", "GDPR 5(1)(a), 9")
+    how_group_known: Text = ask(
+        "How is a person's group known?", "GDPR 5(1)(a), 9", form="sentence"
+    )
 
 
 class Monitoring(Group):
@@ -34,16 +41,23 @@ class Monitoring(Group):
 
     owner: Text = ask("Which role watches the model in use?", "GDPR 24(1); AI Act Annex IV 9")
     frequency: Text = ask("How often is it watched?", "GDPR 24(1), 25")
-    retrain_trigger: Text = ask("What triggers retraining?", "AI Act 15(4)")
+    retrain_trigger: Text = ask("What triggers retraining?", "AI Act 15(4)", form="sentence")
     feedback_loop_control: Text = ask(
-        "How do you notice that offers change the data the model learns from?", "AI Act 15(4)"
+        "How do you notice that offers change the data the model learns from?",
+        "AI Act 15(4)",
+        form="sentence",
     )
-    incident_procedure: Text = ask("What happens when something goes wrong?", "GDPR 33-34")
-    breach_contact: Text = ask("Who is called on a data breach?", "GDPR 33")
+    incident_procedure: Text = ask(
+        "What happens when something goes wrong?", "GDPR 33-34", form="place"
+    )
+    breach_contact: Text = ask("Who is called on a data breach?", "GDPR 33", form="place")
 
 
 class Art5Screen(Group):
-    """Forbidden practices; in force since 2 February 2025 (AI Act 5(1))."""
+    """Forbidden practices (AI Act 5(1)); since 2 February 2025, points (ba) and (bb) from 2 December 2026.
+
+    Regulation (EU) 2026/1744 added (ba), (bb) and paragraphs 1a and 1b.
+    """
 
     manipulative: Flag = ask(
         "Does it manipulate people so that they act against their interest?", "AI Act 5(1)(a)"
@@ -54,11 +68,47 @@ class Art5Screen(Group):
     social_scoring: Flag = ask(
         "Does it rate people's social behaviour to treat them worse elsewhere?", "AI Act 5(1)(c)"
     )
-    other: Flag = ask("Is it any other practice that Article 5 forbids?", "AI Act 5(1)(d)-(h)")
+    other: Flag = ask(
+        "Is it any other practice that Article 5 forbids?", "AI Act 5(1)(ba), (bb), (d)-(h)"
+    )
+
+
+Area = Literal[
+    "1_biometrics",
+    "2_critical_infrastructure",
+    "3_education",
+    "4_employment",
+    "5a_public_benefits",
+    "5b_creditworthiness",
+    "5c_life_health_insurance",
+    "5d_emergency",
+    "6_law_enforcement",
+    "7_migration",
+    "8_justice",
+]
+HighRiskDuty = Literal[
+    "9",
+    "10",
+    "13",
+    "15",
+    "17",
+    "18",
+    "20",
+    "26(1)",
+    "26(4)",
+    "26(5)",
+    "26(7)",
+    "43",
+    "47",
+    "48",
+    "49",
+    "72",
+    "73",
+]
 
 
 class HighRisk(Group):
-    """What a high-risk system needs besides (AI Act 11, 14, 26, 27)."""
+    """What a high-risk system needs besides (AI Act 8-27, 43-49, 72, 73, 86)."""
 
     derogation_claimed: Flag = ask(
         "Do you claim that it is not high-risk after all (6(3))?",
@@ -79,14 +129,29 @@ class HighRisk(Group):
     persons_informed: Flag = ask(
         "Are people told that they are subject to it?", "AI Act 26(11)", when="high_risk"
     )
+    duties_met: tuple[HighRiskDuty, ...] | Open = ask(
+        "Which further duties of provider and deployer are met (article numbers; [] says: none yet)?",
+        "AI Act 9, 10, 13, 15, 17, 18, 20, 26, 43, 47-49, 72, 73",
+        when="high_risk",
+        empty=True,
+    )
+    duties_ref: Text = ask(
+        "Where is that documented, duty by duty?",
+        "AI Act 16, 26",
+        when="high_risk",
+        form="place",
+    )
     fria_required: Flag = ask(
-        "Must you assess the impact on fundamental rights (public body, or point 5(b), 5(c))?",
+        "Must you assess the impact on fundamental rights (public body, private body with public services, or point "
+        "5(b), 5(c))?",
         "AI Act 27(1)",
         when="high_risk",
     )
-    fria_ref: Text = ask("Where is that assessment?", "AI Act 27", when="fria_required")
+    fria_ref: Text = ask(
+        "Where is that assessment?", "AI Act 27", when="fria_required", form="place"
+    )
     art86_channel: Text = ask(
-        "How do people get an explanation of its role?", "AI Act 86", when="high_risk"
+        "How do people get an explanation of its role?", "AI Act 86", when="high_risk", form="place"
     )
 
 
@@ -105,7 +170,22 @@ class AiAct(Group):
         "Does it talk with people or generate text, images, sound?", "AI Act 50"
     )
     literacy_measures: Text = ask(
-        "How do the people who use it learn what it can and cannot do?", "AI Act 4"
+        "How do the people who use it learn what it can and cannot do?", "AI Act 4", form="sentence"
+    )
+    areas: tuple[Area, ...] | Open = ask(
+        "In which areas of Annex III is the score used, whatever the action is called? [] says: in none.",
+        "AI Act 6(2), Annex III",
+        empty=True,
+    )
+    insurance_kind: Literal["life_or_health", "other"] | Open = ask(
+        "Which insurance is it: life or health, or another?",
+        "AI Act Annex III 5(c)",
+        when="insurance",
+    )
+    persons_told: Flag = ask(
+        "Are people told that they deal with an AI system, and is what it generates marked?",
+        "AI Act 50(1)-(2)",
+        when="talks_or_generates",
     )
     art5_screen: Art5Screen = part(Art5Screen)
     high_risk: HighRisk = part(HighRisk)
@@ -129,6 +209,12 @@ class SignOff(Group):
         when="dpia_required",
     )
     dpo_opinion_date: Day = ask("Of which date?", "GDPR 35(2)", when="dpia_required")
+    dpo_departure_reason: Text = ask(
+        "Why do you not follow the opinion, or how are its conditions met?",
+        "GDPR 35(2), 5(2); WP248rev.01 p. 15",
+        when="dpo_objects",
+        form="sentence",
+    )
     waivers: tuple[RuleWaiver, ...] = ask(
         "Which warnings are waived?", "GDPR 5(2)", when="optional", default=()
     )

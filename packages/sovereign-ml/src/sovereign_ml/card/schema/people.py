@@ -34,14 +34,14 @@ class Processor(Group):
     name: Text
     service: Text
     country: Text = ask(
-        "In which country is it established (two-letter code)?", "GDPR 30(1)(d)-(e)"
+        "In which country is it established (two-letter code)?", "GDPR 30(1)(d)-(e)", form="country"
     )
     parent_jurisdiction: Text = ask(
-        "Under which law does its parent company stand?", "GDPR 28(1), 48"
+        "Under which law does its parent company stand?", "GDPR 28(1), 48", form="country"
     )
-    dpa_ref: Text = ask("Where is the processing agreement?", "GDPR 28(3)")
+    dpa_ref: Text = ask("Where is the processing agreement?", "GDPR 28(3)", form="place")
     subprocessors_ref: Text = ask(
-        "Where is its list of subprocessors?", "GDPR 28(2), 28(4)", when="optional"
+        "Where is its list of subprocessors?", "GDPR 28(2), 28(4)", when="optional", form="place"
     )
 
 
@@ -49,7 +49,9 @@ class Roles(Group):
     """Who answers for the model (B)."""
 
     controller: Text = ask("Which organisation is the controller?", "GDPR 13(1)(a), 30(1)(a)")
-    controller_contact: Text = ask("How can people reach the controller?", "GDPR 13(1)(a)")
+    controller_contact: Text = ask(
+        "How can people reach the controller?", "GDPR 13(1)(a)", form="place"
+    )
     eu_representative: Text = ask(
         "If the controller is outside the EU: who represents it?", "GDPR 27", when="optional"
     )
@@ -57,10 +59,10 @@ class Roles(Group):
         "Which joint controllers are there?", "GDPR 26", when="optional", default=(), empty=True
     )
     joint_arrangement_ref: Text = ask(
-        "Where is the arrangement between them?", "GDPR 26", when="joint_control"
+        "Where is the arrangement between them?", "GDPR 26", when="joint_control", form="place"
     )
     dpo_contact: Text = ask(
-        "How can people reach the data protection officer?", "GDPR 13(1)(b), 37"
+        "How can people reach the data protection officer?", "GDPR 13(1)(b), 37", form="place"
     )
     processors: tuple[Processor, ...] | Open = ask(
         "Which companies process the data for you? An empty list says: none.",
@@ -78,7 +80,9 @@ class Purpose(Group):
     """What the score is for and whose data it uses (C)."""
 
     statement: Text = ask(
-        "What is the score for, in one sentence?", "GDPR 5(1)(b), 13(1)(c), 30(1)(b)"
+        "What is the score for, in one sentence?",
+        "GDPR 5(1)(b), 13(1)(c), 30(1)(b)",
+        form="sentence",
     )
     specific_uses: Texts = ask("Which uses are allowed?", "GDPR 5(1)(b)")
     out_of_scope_uses: Texts = ask("Which uses are not allowed?", "GDPR 5(1)(b); AI Act 13(3)(b)")
@@ -90,13 +94,16 @@ class Purpose(Group):
         "Where is the note on the five factors of compatibility?",
         "GDPR 6(4)(a)-(e), 13(3)",
         when="compatible_purpose",
+        form="place",
     )
     direct_marketing: Flag = ask(
         "Is the score used to choose who gets an offer or advertising?", "GDPR 21(2)-(3)"
     )
     subject_categories: Texts = ask("Whose data is it (customers, members, ...)?", "GDPR 30(1)(c)")
     territories: Texts = ask(
-        "In which countries do these people live (two-letter codes)?", "GDPR 30(1)(c), 35"
+        "In which countries do these people live (two-letter codes)?",
+        "GDPR 30(1)(c), 35",
+        form="country",
     )
     children_possible: Flag = ask("Can a child be among them?", "GDPR rec. 38, 71; WP251 ch. V")
     vulnerable_groups: Texts = ask(
@@ -108,6 +115,7 @@ class Purpose(Group):
         "Where is it documented that the decision is in the child's best interest?",
         "GDPR rec. 71",
         when="optional",
+        form="place",
     )
 
 
@@ -136,7 +144,10 @@ class EffectFactors(Group):
         "GDPR rec. 71",
     )
     rationale: Text = ask(
-        "For each yes: why, and what follows for the person?", "WP251 p. 21-22", when="factor_true"
+        "For each yes, and for prices and service: why, and what follows for the person?",
+        "WP251 p. 21-22",
+        when="factor_true",
+        form="sentence",
     )
 
 
@@ -144,10 +155,32 @@ class Recipient(Group):
     """Another controller who receives the score (C-634/21)."""
 
     controller: Text
-    contract_ref: Text = ask("Where is the contract with the recipient?", "GDPR 13(1)(e)")
+    contract_ref: Text = ask(
+        "Where is the contract with the recipient?", "GDPR 13(1)(e)", form="place"
+    )
     art22_left_to_recipient: Flag = ask(
         "Is Article 22 treated as the recipient's business alone?",
         "C-634/21 operative part, para. 61",
+    )
+
+
+class ConsumerCredit(Group):
+    """What the directive on consumer credit asks of an automated check of creditworthiness."""
+
+    human_intervention: Flag = ask(
+        "Can people have the assessment explained, state their view and have a person review assessment and decision?",
+        "Dir. (EU) 2023/2225 Art. 18(8)",
+        when="consumer_credit",
+    )
+    only_allowed_data: Flag = ask(
+        "Is the assessment free of special categories of data and of data from social networks?",
+        "Dir. (EU) 2023/2225 Art. 18(3)",
+        when="consumer_credit",
+    )
+    personalised_offer_told: Flag = ask(
+        "Are people told when an offer was made to them by automated processing of their data?",
+        "Dir. (EU) 2023/2225 Art. 13",
+        when="consumer_credit",
     )
 
 
@@ -155,6 +188,12 @@ class DecisionAnswers(Group):
     """What happens because of the score (D). Whether Article 22 applies is computed from it, never typed."""
 
     downstream_action: Action | Open = ask("What happens because of the score?", "GDPR 22(1)")
+    other_action: Text = ask(
+        "What is that other thing that happens because of the score?",
+        "GDPR 22(1)",
+        when="other_action",
+        form="sentence",
+    )
     automation_level: Automation | Open = ask("What part does a person have in it?", "GDPR 22(1)")
     score_role: ScoreRole | Open = ask(
         "How much does the outcome hang on the score?", "C-634/21 paras 48-50, 73"
@@ -163,7 +202,9 @@ class DecisionAnswers(Group):
         "How strongly does the outcome affect a person?", "GDPR 22(1), rec. 71"
     )
     not_selected_outcome: Text = ask(
-        "What happens to the people who are not selected?", "C-634/21 para. 61; WP251 p. 21"
+        "What happens to the people who are not selected?",
+        "C-634/21 para. 61; WP251 p. 21",
+        form="sentence",
     )
     score_transmitted_to: tuple[Recipient, ...] | Open = ask(
         "Which other controllers receive the score? [] says: none.",
@@ -177,5 +218,7 @@ class DecisionAnswers(Group):
         "Where are people told, before the contract, that the price is personalised?",
         "Dir. 2011/83 Art. 6(1)(ea)",
         when="price_personalised",
+        form="place",
     )
     effect_factors: EffectFactors = part(EffectFactors)
+    consumer_credit: ConsumerCredit = part(ConsumerCredit)

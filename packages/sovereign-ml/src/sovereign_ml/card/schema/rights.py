@@ -12,6 +12,9 @@ DpiaStatus = Literal[
 TransferTool = Literal["none", "adequacy", "dpf", "scc", "bcr", "art49"]
 
 
+CRITERION = "It decides whether an impact assessment is required; where one is anyway, nothing more follows."
+
+
 class NoticeItems(Group):
     """What the privacy notice says (GDPR 13, 14, 21(4))."""
 
@@ -35,14 +38,25 @@ class NoticeItems(Group):
         "Does it bring the right to object clearly and apart from the rest?", "GDPR 21(4)"
     )
     complaint: Flag = ask("Does it name the right to complain to an authority?", "GDPR 13(2)(d)")
+    withdrawal: Flag = ask(
+        "Does it name the right to withdraw consent?", "GDPR 13(2)(c)", when="consent_used"
+    )
+    third_party_source: Flag = ask(
+        "Does it name the categories of data from third parties and their source?",
+        "GDPR 14(1)(d), 14(2)(f)",
+        when="third_party_data",
+    )
 
 
 class Notice(Group):
     """The privacy notice (L)."""
 
-    art13_ref: Text = ask("Where is the privacy notice?", "GDPR 13")
+    art13_ref: Text = ask("Where is the privacy notice?", "GDPR 13", form="place")
     art14_ref: Text = ask(
-        "Where is the notice for data from third parties?", "GDPR 14", when="third_party_data"
+        "Where is the notice for data from third parties?",
+        "GDPR 14",
+        when="third_party_data",
+        form="place",
     )
     art14_within_days: Number = ask(
         "After how many days do those people get it?", "GDPR 14(3)", when="third_party_data"
@@ -50,6 +64,9 @@ class Notice(Group):
     version: Text = ask("Which version of the notice is it?", "GDPR 5(2)")
     effective_from: Day = ask("Since when is this notice in force?", "GDPR 13(1)")
     languages: Texts = ask("In which languages is the notice written?", "GDPR 12(1)")
+    authority: Text = ask(
+        "Which supervisory authority does it name for complaints?", "GDPR 13(2)(d), 77"
+    )
     items: NoticeItems = part(NoticeItems)
 
 
@@ -57,12 +74,16 @@ class ExplanationAnswers(Group):
     """What people are told about the score (L)."""
 
     plain_language_ref: Text = ask(
-        "Where can people read how the score works?", "GDPR 13(2)(f); C-203/22 paras 58-61"
+        "Where can people read how the score works?",
+        "GDPR 13(2)(f); C-203/22 paras 58-61",
+        form="place",
     )
     reader_test_date: Day = ask(
         "When did lay readers test it?", "GDPR 12(1); C-203/22 para. 58", when="art22_applies"
     )
-    reader_test_result: Text = ask("What came out?", "GDPR 12(1)", when="art22_applies")
+    reader_test_result: Text = ask(
+        "What came out?", "GDPR 12(1)", when="art22_applies", form="sentence"
+    )
     withheld: Texts = ask(
         "What is withheld as a trade secret? [] says: nothing.", "GDPR 15(4), rec. 63", empty=True
     )
@@ -73,21 +94,29 @@ class ExplanationAnswers(Group):
         "How does the material reach the authority or court that weighs it?",
         "C-203/22 paras 74-76",
         when="withheld",
+        form="place",
     )
 
 
 class Rights(Group):
     """Access, rectification, portability, complaint (M)."""
 
-    access_channel: Text = ask("How does a person see their data?", "GDPR 15(1)")
+    access_channel: Text = ask("How does a person see their data?", "GDPR 15(1)", form="place")
     access_sla_days: Number = ask(
         "Within how many days is a request for access answered?", "GDPR 12(3)"
+    )
+    extension_days: Number = ask(
+        "If complex requests take longer: by how many further days, with the person told within the first month?",
+        "GDPR 12(3)",
+        when="optional",
     )
     access_includes_score: Flag = ask(
         "Does the answer include score and profile?", "GDPR 15(1)(h); WP251 p. 17"
     )
     rectification: Text = ask(
-        "How is wrong data or a wrong score put right?", "GDPR 16, 19; WP251 p. 17-18"
+        "How is wrong data or a wrong score put right?",
+        "GDPR 16, 19; WP251 p. 17-18",
+        form="sentence",
     )
     portability: Literal["not_applicable", "provided_data_only"] | Open = ask(
         "What is handed over on a request for portability?", "GDPR 20", when="consent_or_contract"
@@ -98,13 +127,16 @@ class Objection(Group):
     """The right to object (M; GDPR 21)."""
 
     general_channel: Text = ask(
-        "How does a person object?", "GDPR 21(1)", when="interest_or_public_task"
+        "How does a person object?", "GDPR 21(1)", when="interest_or_public_task", form="place"
     )
     compelling_grounds_procedure: Text = ask(
-        "Who weighs an objection, and how?", "GDPR 21(1)", when="interest_or_public_task"
+        "Who weighs an objection, and how?",
+        "GDPR 21(1)",
+        when="interest_or_public_task",
+        form="sentence",
     )
     marketing_channel: Text = ask(
-        "How does a person stop offers?", "GDPR 21(2)-(3)", when="direct_marketing"
+        "How does a person stop offers?", "GDPR 21(2)-(3)", when="direct_marketing", form="place"
     )
     marketing_free: Flag = ask(
         "Is stopping offers free of charge?", "GDPR rec. 70", when="direct_marketing"
@@ -114,6 +146,12 @@ class Objection(Group):
     )
     marketing_sla_hours: Number = ask(
         "Within how many hours do offers stop?", "GDPR 21(3)", when="direct_marketing"
+    )
+    marketing_at_sending: Text = ask(
+        "How is an objection applied where the offer goes out, outside this project?",
+        "GDPR 21(3)",
+        when="direct_marketing",
+        form="sentence",
     )
     marketing_weighed: Flag = ask(
         "Is an objection to marketing weighed against your own grounds?",
@@ -129,7 +167,22 @@ class Dpia(Group):
     national_list: Text = ask(
         "Which entry of your authority's list fits? Write no_entry if none does.", "GDPR 35(4)"
     )
-    ref: Text = ask("Where is it?", "GDPR 35(7)", when="dpia_required")
+    systematic_monitoring: Flag = ask(
+        "Are people observed systematically (their way through sites, apps or places)?",
+        "WP248rev.01 criterion 3",
+        information=CRITERION,
+    )
+    public_area: Flag = ask(
+        "Is a publicly accessible area watched systematically and on a large scale?",
+        "GDPR 35(3)(c)",
+        information=CRITERION,
+    )
+    new_technology: Flag = ask(
+        "Is technology used, or used in a way, that is new?",
+        "GDPR 35(1); WP248rev.01 criterion 8",
+        information=CRITERION,
+    )
+    ref: Text = ask("Where is it?", "GDPR 35(7)", when="dpia_required", form="place")
     date: Day = ask("Of which date?", "GDPR 35(11)", when="dpia_required")
     model_versions_covered: Texts = ask(
         "Which model versions does it cover (e.g. 3, or * for all until reviewed)?",
@@ -139,30 +192,35 @@ class Dpia(Group):
     risks: Texts = ask("Which risks for people were found?", "GDPR 35(7)(c)", when="dpia_required")
     measures: Texts = ask("Which measures answer them?", "GDPR 35(7)(d)", when="dpia_required")
     subject_views: Text = ask(
-        "What do the people concerned say?", "GDPR 35(9)", when="dpia_required"
+        "What do the people concerned say?", "GDPR 35(9)", when="dpia_required", form="sentence"
     )
     residual_risk: Literal["low", "medium", "high"] | Open = ask(
         "Which risk remains?", "GDPR 36(1)", when="dpia_required"
     )
     prior_consultation_ref: Text = ask(
-        "Where is the authority's answer?", "GDPR 36(1)", when="high_residual_risk"
+        "Where is the authority's answer?", "GDPR 36(1)", when="high_residual_risk", form="place"
     )
     review_due: Day = ask("By when is it reviewed?", "GDPR 35(11)", when="dpia_required")
     advice_ref: Text = ask(
-        "Where is the data protection officer's advice?", "GDPR 35(2)", when="dpia_required"
+        "Where is the data protection officer's advice?",
+        "GDPR 35(2)",
+        when="dpia_required",
+        form="place",
     )
 
 
 class Ropa(Group):
     """The entry in the record of processing (N; GDPR 30)."""
 
-    entry_id: Text = ask("Which entry of the record of processing is it?", "GDPR 30(1)")
+    entry_id: Text = ask(
+        "Which entry of the record of processing is it?", "GDPR 30(1)", form="place"
+    )
     recipients: Texts = ask("Which recipients does it name?", "GDPR 30(1)(d)")
     transfers: Texts = ask(
         "Which countries outside the EEA does it name? [] says: none.", "GDPR 30(1)(e)", empty=True
     )
     security_measures_ref: Text = ask(
-        "Where are the security measures described?", "GDPR 32, 30(1)(g)"
+        "Where are the security measures described?", "GDPR 32, 30(1)(g)", form="place"
     )
 
 
@@ -181,7 +239,15 @@ class Transfer(Group):
 
     to: Text
     tool: TransferTool | Open = ask("Which transfer tool?", "GDPR 44-49")
-    tia_ref: Text = ask("Where is the transfer impact assessment?", "EDPB 01/2020", when="optional")
+    tia_ref: Text = ask(
+        "Where is the transfer impact assessment?", "EDPB 01/2020", when="optional", form="place"
+    )
+    reference: Text = ask(
+        "Where is the evidence for the tool (certification, clauses, rules, case of Article 49(1))?",
+        "GDPR 5(2), 44-49",
+        when="optional",
+        form="place",
+    )
     art48_procedure: Text = ask(
         "What happens on an order of a foreign authority?", "EDPB 02/2024", when="optional"
     )

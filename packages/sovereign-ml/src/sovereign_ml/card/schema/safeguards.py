@@ -27,17 +27,23 @@ class Safeguards(Group):
     """What a person can do about a decision made by the machine alone (GDPR 22(3), rec. 71)."""
 
     intervention_channel: Text = ask(
-        "How does a person ask for a human?", "GDPR 22(3), rec. 71", when="art22_applies"
+        "How does a person ask for a human?",
+        "GDPR 22(3), rec. 71",
+        when="art22_applies",
+        form="place",
     )
     intervention_owner: Text = ask("Which role answers them?", "GDPR 22(3)", when="art22_applies")
     intervention_sla_days: Number = ask(
         "Within how many days is it answered?", "GDPR 22(3), 12(3)", when="art22_applies"
     )
     express_view_channel: Text = ask(
-        "How can they state their view?", "GDPR 22(3)", when="art22_applies"
+        "How can they state their view?", "GDPR 22(3)", when="art22_applies", form="place"
     )
     contest_channel: Text = ask(
-        "How can they contest the decision?", "GDPR 22(3); WP251 p. 27", when="art22_applies"
+        "How can they contest the decision?",
+        "GDPR 22(3); WP251 p. 27",
+        when="art22_applies",
+        form="place",
     )
     contest_owner: Text = ask(
         "Which role decides on a contest?", "GDPR 22(3)", when="art22_applies"
@@ -57,9 +63,10 @@ class Safeguards(Group):
         "Which statistical checks keep the score fair and correct?",
         "GDPR rec. 71; WP251 p. 28",
         when="art22_applies",
+        form="sentence",
     )
     error_correction: Text = ask(
-        "How are errors found and put right?", "GDPR rec. 71", when="art22_applies"
+        "How are errors found and put right?", "GDPR rec. 71", when="art22_applies", form="sentence"
     )
     audit_frequency: Text = ask("How often is it audited?", "WP251 Annex 1", when="art22_applies")
     children_excluded: Flag = ask(
@@ -80,12 +87,16 @@ class Art22(Group):
         "What is the exception argued from?", "GDPR 22(2)", when="art22_applies"
     )
     contract_ref: Text = ask(
-        "Where is the contract with that person?", "GDPR 22(2)(a)", when="contract_exception"
+        "Where is the contract with that person?",
+        "GDPR 22(2)(a)",
+        when="contract_exception",
+        form="place",
     )
     necessity_analysis: Text = ask(
         "Why can the contract not be performed without it?",
         "GDPR 22(2)(a); WP251 p. 23",
         when="contract_exception",
+        form="sentence",
     )
     less_intrusive_alternatives: Texts = ask(
         "Which less intrusive ways would work? [] says: none.",
@@ -94,12 +105,16 @@ class Art22(Group):
         empty=True,
     )
     legal_provision: Text = ask(
-        "Which law authorises it (ELI or CELEX)?", "GDPR 22(2)(b)", when="law_exception"
+        "Which law authorises it (ELI or CELEX)?",
+        "GDPR 22(2)(b)",
+        when="law_exception",
+        form="place",
     )
     safeguards_in_law: Text = ask(
         "Which safeguards does that law give?",
         "GDPR 22(2)(b); C-634/21 paras 65-71",
         when="law_exception",
+        form="sentence",
     )
     consent_id: Text = ask("Which consent is it?", "GDPR 22(2)(c), 7", when="consent_exception")
     safeguards: Safeguards = part(Safeguards)
@@ -116,7 +131,7 @@ class HumanReview(Group):
         "Which roles review?", "WP251 p. 21; AI Act 26(2)", when="review_claimed"
     )
     training_ref: Text = ask(
-        "Where is the proof of their training?", "WP251 p. 21", when="review_claimed"
+        "Where is the proof of their training?", "WP251 p. 21", when="review_claimed", form="place"
     )
     training_date: Day = ask("When were they trained?", "AI Act 26(2)", when="review_claimed")
     authority_to_override: Flag = ask(
@@ -134,7 +149,8 @@ class HumanReview(Group):
         "What keeps reviewers from just following the score?",
         "AI Act 14(4)(b)",
         when="review_claimed",
+        form="sentence",
     )
     stop_procedure: Text = ask(
-        "How is scoring stopped at once, and by whom?", "GDPR 32; AI Act 14(4)(e)"
+        "How is scoring stopped at once, and by whom?", "GDPR 32; AI Act 14(4)(e)", form="sentence"
     )

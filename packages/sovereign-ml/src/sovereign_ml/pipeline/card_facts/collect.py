@@ -12,7 +12,6 @@ from typing import Any
 from sovereign_ml.audit import hosting, pii_scan
 from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.card.schema.facts import Facts
-from sovereign_ml.config.connections import SuppressionFiles
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.config.tables import ScoreSettings
 from sovereign_ml.model import scorecard
@@ -62,6 +61,10 @@ def gather(
     return Facts.model_validate(
         {
             "run": _run(model, settings.root, settings.profile_name),
+            "project": {
+                "contact": settings.project.contact,
+                "dpo_contact": settings.project.dpo_contact,
+            },
             "library": {
                 "version": library.version,
                 "wheel_sha256": library.wheel_sha256,
@@ -81,9 +84,10 @@ def gather(
                 config=settings.features,
                 max_association=settings.card.policy.max_association,
                 project=project,
-            ),
+            )
+            | {"minors_found": data.minors_found(valid / "groups.parquet", checked)},
             "consent": data.consent(training, features, people, checked),
-            "retention": _retention(checked, settings.root, settings.suppression),
+            "retention": _retention(checked, settings),
             "model_privacy": model_privacy.privacy(card, found, training),
             "explanation": _explanation(card, found, project.features),
             "evaluation": _evaluation(found),
@@ -152,24 +156,23 @@ def _decision(score: ScoreSettings, live: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _retention(
-    checked: dict[str, Any], root: Path, suppression_files: SuppressionFiles
-) -> dict[str, Any]:
-    run = retention_plan.last_run(root / retention_plan.LAST_RUN)
+def _retention(checked: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    run = retention_plan.last_run(settings.root / retention_plan.LAST_RUN)
     names = retention_plan.CARD_NAMES
     overdue = {names[k]: count for k, count in run.overdue.items() if k in names} if run else {}
     objects = [
         {
             "object": name,
+            "period": getattr(settings.retention, key).period,
             "versions_exist": name == "dvc_cache",
             "last_purge_at": run.at if run else None,
             "overdue_objects": overdue.get(name, 0),
         }
-        for name in names.values()
+        for key, name in names.items()
     ]
     return {
         "objects": objects,
-        "tombstones_applied": suppression.count(suppression_files),
+        "tombstones_applied": suppression.count(settings.suppression),
         "erased_subjects_still_in_snapshot": checked["data"]["erased_found"],
     }
 

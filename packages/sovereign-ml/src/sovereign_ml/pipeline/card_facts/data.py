@@ -12,6 +12,8 @@ from sovereign_ml.model.scorecard import Scorecard
 from sovereign_ml.project import Project
 from sovereign_ml.storage import dvc
 
+ADULT = 18
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -116,13 +118,31 @@ def _features(found: dict[str, Any], project: Project) -> list[dict[str, Any]]:
             "dtype": f.dtype,
             "unit": f.unit,
             "label": f.label,
-            "category": "transactional",
+            "category": _category(f.name),
             "necessity_reason": f.necessity_reason,
             "changeable": f.changeable,
             **{k: worth[f.name][k] for k in ("importance", "ablation_delta", "missing_share")},
         }
         for f in project.features
     ]
+
+
+def _category(name: str) -> str:
+    """What the name gives away; every other input of this library is made from purchases."""
+    if pii_scan.identifiers([name]):
+        return "identifier"
+    return "consent_status" if "consent" in name.casefold() else "transactional"
+
+
+def minors_found(groups: Path, checked: dict[str, Any]) -> bool | None:
+    """Whether a birth year is that of somebody who may be under 18; None without birth years."""
+    import pandas as pd
+
+    if not groups.is_file():
+        return None
+    years = pd.read_parquet(groups, columns=["birth_year"])["birth_year"].dropna()
+    newest = date.fromisoformat(checked["newest_event"]).year
+    return bool((years > newest - ADULT).any()) if len(years) else None
 
 
 def consent(
@@ -133,14 +153,17 @@ def consent(
 
     objected = set(people.loc[people["objected_at"].notna(), "customer_id"])
     current = pd.read_parquet(features / "snapshots.parquet", columns=["customer_id"])
-    leaks = (
-        current["customer_id"].isin(objected).sum() + training["customer_id"].isin(objected).sum()
-    )
-    facts: dict[str, Any] = {
-        "suppression_applied_to": ("train", "score", "act"),
-        "leak_count": int(leaks),
+    leaks = {
+        "train": int(training["customer_id"].isin(objected).sum()),
+        "score": int(current["customer_id"].isin(objected).sum()),
     }
-    if checked["data"]["lawful_basis"] == "consent":
+    basis = checked["data"]["lawful_basis"]
+    facts: dict[str, Any] = {
+        "suppression_applied_to": [step for step, found in leaks.items() if not found],
+        "leak_count": sum(leaks.values()),
+        "configured_basis": basis,
+    }
+    if basis == "consent":
         agreed = set(people.loc[people["consent"].eq(True), "customer_id"])
         valid = training["customer_id"].isin(agreed)
         facts |= {

@@ -1,0 +1,93 @@
+"""Answers held to what the pipeline measured or the configuration says."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sovereign_ml.card.rules.answered.texts import days
+from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, plain
+
+BASIS_OF_CONFIGURATION: Final = {
+    "consent": "6_1_a",
+    "contract": "6_1_b",
+    "legal_obligation": "6_1_c",
+    "vital_interests": "6_1_d",
+    "public_task": "6_1_e",
+    "legitimate_interests": "6_1_f",
+}
+"""``[data] lawful_basis``, or consent where a consent column gates the rows."""
+COUNTRY: Final = "country="
+
+
+@rule(
+    "R73",
+    "GDPR 5(1)(d), 5(2)",
+    "Correct the answer, or the configuration and the data that contradict it.",
+)
+def contradicted_by_the_data(case: Case) -> Hits:
+    """An answer differs from the data or the configuration: countries, children, basis, periods, contacts."""
+    yield from _countries(case)
+    if case.facts.data.minors_found is True and case.answers.purpose.children_possible is False:
+        yield "purpose.children_possible is false, and birth years in the data are those of minors."
+    yield from _basis(case)
+    yield from _periods(case)
+    yield from _contacts(case)
+
+
+def _countries(case: Case) -> Hits:
+    stated = case.answers.purpose.territories
+    if stated == NOT_ANSWERED:
+        return
+    groups = [row.group for row in case.facts.data.representativeness]
+    groups += [row.slice for row in case.facts.evaluation.slices if not row.suppressed]
+    found = {name.removeprefix(COUNTRY) for name in groups if name.startswith(COUNTRY)}
+    missing = sorted(code for code in found if len(code) == 2 and code not in stated)
+    if missing:
+        yield f"purpose.territories leaves out {', '.join(missing)}, where people in the data live."
+
+
+def _basis(case: Case) -> Hits:
+    configured = case.facts.consent.configured_basis
+    basis = BASIS_OF_CONFIGURATION.get(configured)
+    used = case.answers.lawful_basis.used()
+    if basis is None or NOT_ANSWERED in (
+        getattr(case.answers.lawful_basis, phase).basis for phase in ("collect", "train", "score")
+    ):
+        return
+    if basis not in (used["collect"], used["train"], used["score"]):
+        yield (
+            f"The rows were chosen on the basis '{configured}' ([data] in config.toml), and no phase of "
+            f"[lawful_basis] names {basis}."
+        )
+
+
+def _periods(case: Case) -> Hits:
+    answered = case.answers.retention.objects
+    rules: dict[str, str] = (
+        {} if isinstance(answered, str) else {row.object: row.period for row in answered}
+    )
+    for stored in case.facts.retention.objects:
+        said = days(rules.get(stored.object, ""))
+        kept = days(stored.period or "")
+        if said is not None and kept is not None and said != kept:
+            yield (
+                f"{stored.object} is kept {rules[stored.object]} in model_card.toml and "
+                f"{stored.period} in [retention] of config.toml."
+            )
+
+
+def _contacts(case: Case) -> Hits:
+    roles, project = case.answers.roles, case.facts.project
+    pairs = {
+        "controller_contact": (roles.controller_contact, project.contact),
+        "dpo_contact": (roles.dpo_contact, project.dpo_contact),
+    }
+    for name, (said, configured) in pairs.items():
+        if is_open(said) or is_open(configured):
+            continue
+        if plain(configured) not in plain(said) and plain(said) not in plain(configured):
+            yield RuleHit(
+                f"roles.{name} is '{said}', and people are told '{configured}' ([project] in config.toml).",
+                "warn",
+            )

@@ -1,0 +1,93 @@
+"""Texts are judged by what can be checked: something was said, in enough words, or in the form that is asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from pydantic.fields import FieldInfo
+
+from sovereign_ml.card.questions import walk
+from sovereign_ml.card.rules.answered.adequacy import COUNTRIES
+from sovereign_ml.card.rules.engine import Case, Hits, rule
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, plain
+
+DURATION: Final = re.compile(
+    r"P(?=.)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(T(?=.)(\d+H)?(\d+M)?)?"
+)
+DAYS: Final = (365, 30, 7, 1)
+WORD: Final = re.compile(r"[^\W\d_]{2,}")
+MIN_WORDS: Final = 3
+MIN_CHARACTERS: Final = 8
+"""For languages that are written without spaces."""
+PLACE_MARK: Final = re.compile(r"[\d/@.:#_-]")
+
+
+def days(period: str) -> int | None:
+    """The days of an ISO 8601 period such as P24M, months taken as 30; None where it is none."""
+    found = DURATION.fullmatch(period)
+    if not found:
+        return None
+    return sum(
+        int(number or 0) * unit for number, unit in zip(found.groups()[:4], DAYS, strict=True)
+    )
+
+
+def _no_sentence(text: str) -> str:
+    words = {word for word in WORD.findall(plain(text)) if not is_open(word)}
+    unspaced = not text.isascii() and any(len(word) >= MIN_CHARACTERS for word in words)
+    said = len(words) >= MIN_WORDS or unspaced
+    return "" if said else f"says too little; write at least {MIN_WORDS} different words"
+
+
+def _no_place(text: str) -> str:
+    words = {word for word in WORD.findall(plain(text)) if not is_open(word)}
+    if len(words) >= 2 or (PLACE_MARK.search(text) and len(plain(text)) >= 3):
+        return ""
+    return "names no place; write a path, a link, an address, a number or at least two words"
+
+
+def _no_country(text: str) -> str:
+    return "" if text in COUNTRIES else "is no country code of ISO 3166-1 such as DE (Greece is GR)"
+
+
+def _no_period(text: str) -> str:
+    return "" if days(text) is not None else "is no ISO 8601 period such as P24M"
+
+
+FORMS: Final[dict[str, Callable[[str], str]]] = {
+    "sentence": _no_sentence,
+    "place": _no_place,
+    "country": _no_country,
+    "period": _no_period,
+}
+
+
+@rule(
+    "R59",
+    "GDPR 5(2), 24(1)",
+    "Write what holds here, so that somebody who was not there can check it.",
+)
+def empty_words(case: Case) -> Hits:
+    """A text is a placeholder, says too little, names no place, or is no country code or period."""
+    for path, field, value in walk(case.answers):
+        for text in _texts(value):
+            if problem := _problem(text, field):
+                yield case.open(f"{path} = '{text}' {problem}.")
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    listed = value if isinstance(value, tuple) else (value,)
+    return tuple(item for item in listed if isinstance(item, str))
+
+
+def _problem(text: str, field: FieldInfo) -> str:
+    """What is wrong with one text; an open answer is rule R01's, unless nobody asks for the field."""
+    extra = field.json_schema_extra
+    form = str(extra.get("form", "short")) if isinstance(extra, dict) else "short"
+    if isinstance(extra, dict) and text in ("", NOT_ANSWERED):
+        return ""
+    if is_open(text.replace("_", " ") if field.annotation is str else text):
+        return "is a placeholder, not an answer"
+    return FORMS[form](text) if form in FORMS else ""
