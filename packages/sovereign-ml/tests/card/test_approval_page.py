@@ -6,18 +6,17 @@ import json
 import re
 import shlex
 import shutil
-import sqlite3
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import tomlkit
 from typer.testing import CliRunner
 
-from card_answers import offer_answers, put
-from small_project import KEY, PROJECT, commit, configure, load
+from card_answers import put
+from finished_project import answered, finished_copy
+from small_project import KEY, PROJECT, configure, load
 from sovereign_ml.card.promotion import broken_history
 from sovereign_ml.card.schema.card import read
 from sovereign_ml.cli.main import application
@@ -43,29 +42,11 @@ AUTHOR = (
 @pytest.fixture
 def own(settings: Settings, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The small project after its first run, in a folder of its own; its data may be old."""
-    root = tmp_path / "own"
-    shutil.copytree(settings.root, root)
-    with sqlite3.connect(root / ".mlflow/mlflow.db") as connection:
-        for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
-            sql = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
-            connection.execute(sql, (settings.root.as_uri(), root.as_uri()))
-    configure(root, {"card.policy.max_data_age_days": 36_500})
-    commit(root)
+    root = finished_copy(settings, tmp_path / "own")
     monkeypatch.setenv("CHURN_ROOT", str(root))
     monkeypatch.setenv("CHURN_PSEUDONYM_KEY", KEY)
     monkeypatch.delenv("CHURN_PROFILE", raising=False)
     return root
-
-
-def answered(root: Path) -> None:
-    """What people write into ``model_card.toml``, for every object that this project stores."""
-    given: dict[str, Any] = offer_answers()
-    stored = [row.object for row in read(root / "data/6_card/card.json").facts.retention.objects]
-    rows = [{"object": name, "period": "P24M", "covers_versions": True} for name in stored]
-    put(given, "retention.objects", rows)
-    put(given, "evaluation.fairness_tolerance", 1.0)
-    put(given, "ropa.recipients", ["Nordhost", "Hetzner"])
-    (root / "model_card.toml").write_text(tomlkit.dumps(given), encoding="utf-8")
 
 
 def configure_answers(root: Path, changes: dict[str, str]) -> None:
@@ -119,6 +100,9 @@ def test_every_command_of_the_page_does_what_the_page_says(own: Path) -> None:
     assert refusal is None
     assert "acme-churn version 2 is production." in told
     assert read_json(own / "data/7_bundle/card.json")["status"] == "approved"
+    tracking = load(own).tracking
+    run_id = mlflow.client(tracking).get_model_version("acme-churn", "2").run_id
+    assert mlflow.artifact(tracking, run_id, "card/card.json")["status"] == "approved"
 
     _, refusal = followed(own, back)
     assert "There is no version before" in str(refusal)
