@@ -6,18 +6,17 @@ import json
 import re
 import shlex
 import shutil
-import sqlite3
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import tomlkit
 from typer.testing import CliRunner
 
-from card_answers import article22_answers, offer_answers, put
-from small_project import KEY, PROJECT, commit, configure, load
+from card_answers import put
+from finished_project import answered, finished_copy
+from small_project import KEY, PROJECT, configure, load
 from sovereign_ml.card.promotion import broken_history
 from sovereign_ml.card.schema.card import read
 from sovereign_ml.cli.main import application
@@ -43,39 +42,11 @@ AUTHOR = (
 @pytest.fixture
 def own(settings: Settings, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The small project after its first run, in a folder of its own; its data may be old."""
-    root = tmp_path / "own"
-    shutil.copytree(settings.root, root)
-    with sqlite3.connect(root / ".mlflow/mlflow.db") as connection:
-        for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
-            sql = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
-            connection.execute(sql, (settings.root.as_uri(), root.as_uri()))
-    configure(root, {"card.policy.max_data_age_days": 36_500})
-    commit(root)
+    root = finished_copy(settings, tmp_path / "own")
     monkeypatch.setenv("CHURN_ROOT", str(root))
     monkeypatch.setenv("CHURN_PSEUDONYM_KEY", KEY)
     monkeypatch.delenv("CHURN_PROFILE", raising=False)
     return root
-
-
-def answered(root: Path) -> None:
-    """What people write into ``model_card.toml``, for every object that this project stores."""
-    given: dict[str, Any] = offer_answers()
-    facts = read(root / "data/6_card/card.json").facts
-    rows = [
-        {"object": row.object, "period": row.period, "covers_versions": True}
-        for row in facts.retention.objects
-    ]
-    put(given, "retention.objects", rows)
-    found = [row.group for row in facts.data.representativeness]
-    put(given, "purpose.territories", [name[8:] for name in found if name.startswith("country=")])
-    # The built-in shop asks for consent, and step 1 keeps the rows that have it.
-    put(given, "lawful_basis.collect", {"basis": "6_1_a", "reference": "consent text C-3"})
-    put(given, "consent", article22_answers()["consent"])
-    put(given, "roles.controller_contact", "team@acme.example")
-    given["roles"]["processors"].append(given["roles"]["processors"][0] | {"name": "Hetzner"})
-    put(given, "evaluation.fairness_tolerance", 1.0)
-    put(given, "ropa.recipients", ["Nordhost", "Hetzner"])
-    (root / "model_card.toml").write_text(tomlkit.dumps(given), encoding="utf-8")
 
 
 def configure_answers(root: Path, changes: dict[str, str]) -> None:
@@ -129,6 +100,9 @@ def test_every_command_of_the_page_does_what_the_page_says(own: Path) -> None:
     assert refusal is None
     assert "acme-churn version 2 is production." in told
     assert read_json(own / "data/7_bundle/card.json")["status"] == "approved"
+    tracking = load(own).tracking
+    run_id = mlflow.client(tracking).get_model_version("acme-churn", "2").run_id
+    assert mlflow.artifact(tracking, run_id, "card/card.json")["status"] == "approved"
 
     _, refusal = followed(own, back)
     assert "There is no version before" in str(refusal)
@@ -180,7 +154,8 @@ def test_a_second_version_is_approved_promoted_and_taken_back_like_the_first(own
     assert after.previous is not None and after.previous.version == "2"
     told, refusal = followed(own, approve + promote)
     assert refusal is None, told
-    assert "acme-churn version 4 is production (before: 2)." in told
+    # The same model with the same card is the version that was rolled back.
+    assert "acme-churn version 3 is production (before: 2)." in told
     assert_nothing_done_by_hand_passes(own)
 
 
@@ -189,16 +164,16 @@ def assert_nothing_done_by_hand_passes(own: Path) -> None:
     tracking = load(own).tracking
     api, registry = mlflow.client(tracking), MlflowRegistry(tracking)
     moves = [(move.kind, move.version) for move in registry.history()]
-    assert moves == [("promote", "2"), ("promote", "3"), ("rollback", "2"), ("promote", "4")]
+    assert moves == [("promote", "2"), ("promote", "3"), ("rollback", "2"), ("promote", "3")]
     assert broken_history(registry) == []
     again = "churn promote --as 'Grace Hopper' --why again"
 
-    api.set_registered_model_alias("acme-churn", "production", "3")
+    api.set_registered_model_alias("acme-churn", "production", "2")
     _, refusal = followed(own, again)
-    assert "points to version 3, the history says 4" in str(refusal)
-    with pytest.raises(Refused, match="points to version 3, the history says 4"):
+    assert "points to version 2, the history says 3" in str(refusal)
+    with pytest.raises(Refused, match="points to version 2, the history says 3"):
         bundle_store.fetch(tracking, "production", own / "build/bundle")
-    api.set_registered_model_alias("acme-churn", "production", "4")
+    api.set_registered_model_alias("acme-churn", "production", "3")
 
     last = f"{HISTORY}00004"
     kept = api.get_registered_model("acme-churn").tags[last]
@@ -207,7 +182,7 @@ def assert_nothing_done_by_hand_passes(own: Path) -> None:
     assert "a promotion that the history does not know" in str(refusal)
     api.set_registered_model_tag("acme-churn", last, kept)
 
-    hash_ = api.get_model_version("acme-churn", "4").tags["card_hash"]
+    hash_ = api.get_model_version("acme-churn", "3").tags["card_hash"]
     api.set_model_version_tag("acme-churn", "2", "card_hash", hash_)
     _, refusal = followed(own, again + " --version 2")
     assert "Tags, run or metrics of version 2 changed" in str(refusal)

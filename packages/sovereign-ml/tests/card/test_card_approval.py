@@ -132,7 +132,9 @@ def test_outside_local_a_decision_without_signature_does_not_carry_the_card() ->
     assert len(list(problems(with_approvals(unknown, bare), ROLES))) == 2
 
 
-@pytest.mark.parametrize("second", ["Grace Hopper", "HOPPER, Grace", "G. Hopper", "Gracé B. Hopper"])
+@pytest.mark.parametrize(
+    "second", ["Grace Hopper", "HOPPER, Grace", "G. Hopper", "Gracé B. Hopper"]
+)
 def test_two_roles_are_two_people(second: str) -> None:
     good = card()
     first = signed(good, {"business_owner": "Grace Hopper"})

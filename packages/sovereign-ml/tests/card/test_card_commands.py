@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 from bundles import write_bundle
 from cards import card, good_facts
-from small_project import PROJECT, rendered
+from small_project import PROJECT, commit, rendered
 from sovereign_ml.bundle.library_identity import rule_digest
 from sovereign_ml.bundle.sealed import read_bundle, read_manifest, seal_bundle
 from sovereign_ml.card import build
@@ -34,6 +35,8 @@ RECENT = {
     "evaluation.test_cutoff": (NOW - timedelta(days=20)).date(),
     "run.generated_at": NOW,
     "library.rule_digest": rule_digest(),
+    "run.profile": "local",
+    "model.authors": ["Alan Turing <alan@acme.example>", "Test <test@acme.example>"],
     "review.tested_on": (NOW - timedelta(days=20)).date(),
 }
 TIMELY = {"model.review_due": (NOW + timedelta(days=100)).date()}
@@ -46,6 +49,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("config.toml", "model_card.toml", "pyproject.toml"):
         text = (PROJECT / name).read_text(encoding="utf-8")
         (tmp_path / name).write_text(rendered(text), encoding="utf-8")
+    commit(tmp_path)
     monkeypatch.setenv("CHURN_ROOT", str(tmp_path))
     monkeypatch.delenv("CHURN_PROFILE", raising=False)
     yield tmp_path
@@ -61,15 +65,16 @@ def written(project: Path, of: Card) -> Card:
 
 def good(project: Path) -> Card:
     """A complete card whose dates fit the clock of the test."""
-    return written(project, card(answers=TIMELY, facts=RECENT))
+    policy = churn_settings.load().rule_policy.on_card()
+    return written(project, card(answers=TIMELY, facts={**RECENT, "policy": policy}))
 
 
 def draft(project: Path) -> Card:
     """The card of a fresh project after a complete run."""
     answers = tomllib.loads((project / "model_card.toml").read_text(encoding="utf-8"))
-    return written(
-        project, build(Facts.model_validate(good_facts()), answers, card_id="acme-churn")
-    )
+    policy = churn_settings.load().rule_policy.on_card()
+    facts = Facts.model_validate({**good_facts(), "policy": policy})
+    return written(project, build(facts, answers, card_id="acme-churn"))
 
 
 def run(*arguments: str) -> str:
@@ -159,26 +164,6 @@ def test_the_author_may_not_approve_and_nothing_is_recorded(project: Path) -> No
     assert not (project / APPROVALS).exists()
 
 
-def test_an_approved_card_is_promoted_and_a_second_promotion_can_be_rolled_back(
-    project: Path,
-) -> None:
-    of = good(project)
-    approved()
-    first, second = registered(of), registered(of, roc_auc=0.75)
-    assert f"version {first} is production" in run(
-        "promote", "--as", CRM, "--why", "first", "--version", first
-    )
-    run("promote", "--as", CRM, "--why", "better", "--version", second)
-    run("promote", "--rollback", "--as", CRM, "--why", "complaints")
-    registry = MlflowRegistry(churn_settings.load().tracking)
-    assert registry.production() == first
-    assert [(m.kind, m.version, m.by, m.why) for m in registry.history()] == [
-        ("promote", first, CRM, "first"),
-        ("promote", second, CRM, "better"),
-        ("rollback", first, CRM, "complaints"),
-    ]
-
-
 def test_the_card_that_people_open_shows_the_signatures_and_its_hash_stays(project: Path) -> None:
     of = good(project)
     folder = project / "data" / "6_card"
@@ -219,17 +204,6 @@ def test_a_bundle_of_another_card_stays_as_it_is(project: Path) -> None:
     assert (bundle / "bundle.json").read_bytes() == before
 
 
-def test_the_registry_holds_the_signed_card_after_promotion(project: Path) -> None:
-    version = registered(good(project))
-    approved()
-    run("promote", "--as", CRM, "--why", "first", "--version", version)
-    settings = churn_settings.load()
-    of_version = mlflow.client(settings.tracking).get_model_version(settings.project.name, version)
-    kept = mlflow.artifact(settings.tracking, of_version.run_id, "card/card.json")
-    assert kept is not None
-    assert kept["status"] == "approved"
-
-
 def test_an_unapproved_card_is_not_promoted(project: Path) -> None:
     version = registered(good(project))
     with pytest.raises(Refused, match="Nobody has approved"):
@@ -239,9 +213,43 @@ def test_an_unapproved_card_is_not_promoted(project: Path) -> None:
 def test_a_registry_that_cannot_be_reached_refuses(project: Path) -> None:
     good(project)
     approved()
+    shutil.rmtree(project / ".mlflow", ignore_errors=True)
     (project / ".mlflow").write_text("no folder", encoding="utf-8")
     with pytest.raises(Refused, match="registry cannot be reached"):
         run("promote", "--as", CRM, "--why", "first", "--version", "1")
+
+
+def test_an_answer_that_is_not_committed_is_not_approved(project: Path) -> None:
+    good(project)
+    (project / "model_card.toml").write_text("[model]")
+    with pytest.raises(Refused, match=r"Not committed: model_card.toml"):
+        run("approve", "--role", "model_owner", "--as", LEAD)
+    assert not (project / APPROVALS).exists()
+
+
+def test_four_eyes_need_git(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good(project)
+    shutil.rmtree(project / ".git")
+    monkeypatch.setenv("CHURN_GIT_AUTHOR", "Alan Turing <alan@acme.example>")
+    with pytest.raises(Refused, match=r"Git does not say who wrote this: .*not a git repository"):
+        run("approve", "--role", "model_owner", "--as", LEAD)
+    assert not (project / APPROVALS).exists()
+
+
+def test_somebody_whom_the_card_does_not_name_changed_the_answers(project: Path) -> None:
+    good(project)
+    path = project / "model_card.toml"
+    path.write_text(path.read_text() + "\n")
+    commit(project, "Quiet", name="Ada Lovelace", mail="ada@acme.example")
+    with pytest.raises(Refused, match=r"does not name Ada Lovelace <ada@acme.example>"):
+        run("approve", "--role", "model_owner", "--as", LEAD)
+
+
+def test_a_recorded_decision_is_not_called_a_signature(project: Path) -> None:
+    good(project)
+    assert "Recorded, not signed" in run("approve", "--role", "business_owner", "--as", CRM)
+    page = (project / "data/6_card/card.html").read_text()
+    assert "recorded decision, not signed" in page
 
 
 def test_a_move_that_fails_leaves_no_trace_in_the_history(project: Path) -> None:

@@ -30,7 +30,10 @@ def fresh(facts: Facts | None = None) -> Card:
 
 def test_a_fresh_project_runs_through_in_profile_local_and_its_card_is_a_draft() -> None:
     nothing_measured = Facts.model_validate({"run": {"profile": "local"}})
-    for facts in (nothing_measured, Facts.model_validate({**good_facts(), "policy": LOCAL.on_card()})):
+    for facts in (
+        nothing_measured,
+        Facts.model_validate({**good_facts(), "policy": LOCAL.on_card()}),
+    ):
         assert fresh(facts).status == "draft"
         assert blocks(check(fresh(facts), LOCAL, TODAY)) == []
 

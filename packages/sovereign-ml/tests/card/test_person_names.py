@@ -60,7 +60,14 @@ def test_a_name_with_letters_that_nobody_sees_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("王小明", "김민수", "Анна Каренина", "Ελένη Παπαδοπούλου", "Nuño Ängström", "José  García"),
+        *(
+            "王小明",
+            "김민수",
+            "Анна Каренина",
+            "Ελένη Παπαδοπούλου",
+            "Nuño Ängström",
+            "José  García",
+        ),
         *("Søren Kierkegaard", "Łukasz Żółć", "Marie-Anne O’Neill"),
     ],
 )

@@ -52,7 +52,12 @@ def prepared(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def root(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"):
+    for name in (
+        "GIT_AUTHOR_NAME",
+        "GIT_AUTHOR_EMAIL",
+        "GIT_COMMITTER_NAME",
+        "GIT_COMMITTER_EMAIL",
+    ):
         monkeypatch.delenv(name, raising=False)
     return Path(shutil.copytree(prepared, tmp_path / "project"))
 
@@ -146,7 +151,7 @@ def test_without_a_key_git_says_why(root: Path) -> None:
         git(root, "config", key, value)
     git(root, "config", "gpg.format", "ssh")
     git(root, "config", "user.signingkey", "/nowhere/key")
-    with pytest.raises(Refused, match="Not recorded: git says: .*user.signingkey"):
+    with pytest.raises(Refused, match=r"Not recorded: git says: .*user.signingkey"):
         signatures.record_signed(root, decide("Grace Hopper"))
     assert not (root / APPROVALS).exists()
 
@@ -332,7 +337,11 @@ def test_a_gpg_key_that_the_project_lists_signs_too(
     (root / SIGNERS).write_text(f"# gpg {key} {who}\n")
     shutil.rmtree(root / ".git")
     commit(root)
-    for name, value in (("user.signingkey", key), ("user.name", "x"), ("user.email", "x@y.example")):
+    for name, value in (
+        ("user.signingkey", key),
+        ("user.name", "x"),
+        ("user.email", "x@y.example"),
+    ):
         git(root, "config", name, value)
     made = signatures.record_signed(root, decide("Grace Hopper"))
     assert made.signed_by == f"grace@acme.example {key}"

@@ -75,7 +75,11 @@ NOT_AS_APPROVED = {
     "model changed": ({"model.artifact_sha256": "a" * 64}, {}, "the card approves aaaaaaaaaaaa"),
     "no model named": ({"model.artifact_sha256": None}, {}, "the card approves unknown"),
     "threshold moved": ({}, {"bands": (*BANDS, LAST)}, "policy.json has the bands low below 0.45"),
-    "bands renamed": ({}, {"bands": (*BANDS[:1], {**LAST, "name": "top"}), "action_band": "top"}, "top"),
+    "bands renamed": (
+        {},
+        {"bands": (*BANDS[:1], {**LAST, "name": "top"}), "action_band": "top"},
+        "top",
+    ),
     "acts earlier": ({}, {"action_band": "medium"}, "action_band medium, the card approves high"),
     "acts alone": ({}, {"human_review": True}, "human_review True, the card approves False"),
     "significant": ({}, {"significant_effect": True}, "has significant_effect True"),
@@ -96,7 +100,7 @@ def test_a_bundle_that_was_sealed_again_over_something_else_does_not_start_in_eu
 
 def test_rules_that_were_loosened_in_the_bundle_do_not_start_in_eu(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path, card=_card(), profile="eu", rules={"law_valid_days": 9999})
-    with pytest.raises(SettingsError, match="P01.*law_valid_days.*P02"):
+    with pytest.raises(SettingsError, match=r"P01.*law_valid_days.*P02"):
         admit_with(_eu(bundle), LIBRARY)
 
 

@@ -149,7 +149,7 @@ def change(root: Path, file: str, name: str, message: str = "Change", **more: st
     path = root / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"# {name} {message}\n" + (path.read_text() if path.exists() else ""))
-    mail = f"{name.split()[0].lower()}@acme.example"
+    mail = f"{name.split(maxsplit=1)[0].lower()}@acme.example"
     who = ("-c", f"user.name={name}", "-c", f"user.email={mail}", "-c", "commit.gpgsign=false")
     git(root, "add", "--all")
     arguments = [f"--{key}={value}" for key, value in more.items()]
@@ -167,7 +167,14 @@ def test_everybody_who_changed_what_is_approved_since_the_last_version_is_an_aut
     change(root, "src/churn/model.py", "Alan Turing", author="Ann Other <ann@acme.example>")
     change(root, "serve/own.py", "Max Pair", "Pair\n\nCo-authored-by: Co Writer <co@acme.example>")
     names = {name.partition(" <")[0] for name in lineage.authors_by_git(root, approved)}
-    everybody = {"Ada Lovelace", "Grace Hopper", "Ann Other", "Alan Turing", "Max Pair", "Co Writer"}
+    everybody = {
+        "Ada Lovelace",
+        "Grace Hopper",
+        "Ann Other",
+        "Alan Turing",
+        "Max Pair",
+        "Co Writer",
+    }
     assert names == everybody
     assert set(lineage.authors_by_git(root)) >= {AUTHOR, "Old Hand <old@acme.example>"}
 
@@ -176,7 +183,10 @@ def test_a_commit_that_leads_nowhere_shortens_no_history_and_no_change_has_its_l
     root: Path,
 ) -> None:
     change(root, "model_card.toml", "Ada Lovelace")
-    assert set(lineage.authors_by_git(root, "f" * 40)) == {AUTHOR, "Ada Lovelace <ada@acme.example>"}
+    assert set(lineage.authors_by_git(root, "f" * 40)) == {
+        AUTHOR,
+        "Ada Lovelace <ada@acme.example>",
+    }
     head = git(root, "rev-parse", "HEAD")
     assert lineage.authors_by_git(root, head) == ("Ada Lovelace <ada@acme.example>",)
 

@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from bundles import model
-from cards import card, signed
+from finished_project import answered, finished_copy
 from library_environment import LibraryEnvironment, build_wheel
 from service_desk import KEYS
-from small_project import KEY, PROJECT, load, make_project
+from small_project import KEY, PROJECT, commit, load
 from sovereign_ml.bundle.library_identity import rule_digest
 from sovereign_ml.bundle.sealed import read_manifest
-from sovereign_ml.card import approval
-from sovereign_ml.card.render import outputs
+from sovereign_ml.config.settings import Settings
 from sovereign_ml.registry import mlflow
-from sovereign_ml.registry.approvals import APPROVALS
 
 RULE = "sovereign_ml/card/rules/marketing.py"
 CHURN = "from sovereign_ml.cli.main import main; main()"
-NOW = datetime.now(UTC)
-FACTS = {
-    "library.rule_digest": rule_digest(),
-    "evaluation.test_cutoff": (NOW - timedelta(days=20)).date(),
-    "run.generated_at": NOW,
-    "run.profile": "local",
-    "review.tested_on": (NOW - timedelta(days=20)).date(),
-}
-ANSWERS = {"model.review_due": (NOW + timedelta(days=100)).date()}
-FIGURES = {
-    "model": {
-        "roc_auc": {"value": 0.74},
-        "brier": {"value": 0.18},
-        "calibration_slope": {"value": 1.0},
-    },
-    "baselines": {"constant_rate": {"brier": 0.25}},
-    "fairness": [],
-}
 EU = {
     "pipeline.image": f"registry.acme.test/churn@sha256:{'a' * 64}",
     "profile.eu.tracking_uri": "http://127.0.0.1:1",
@@ -98,29 +75,23 @@ class Team:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(settings: Settings, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with an approved card, ready for step 7, and an environment beside it."""
     folder = tmp_path_factory.mktemp("prepared")
-    root = make_project(folder / "project", **EU)
-    LibraryEnvironment.create(folder / "env", build_wheel(root / "vendor", root / "requirements"))
-    good = signed(card(answers=ANSWERS, facts=FACTS))
-    for one in good.approvals:
-        approval.record(root / APPROVALS, one)
-    tracking = load(root).tracking
-    with mlflow.training_run(tracking, {}) as run_id:
-        run = {"run_id": run_id, "data_version": "d" * 32, "git_commit": "a" * 40}
-    contents = {
-        "4_model/run.json": json.dumps(run),
-        "4_model/model.json": model().model_dump_json(),
-        "5_metrics/metrics.json": json.dumps(FIGURES),
-        "5_metrics/plots/none.txt": "",
-        **{f"{step}/summary.json": "{}" for step in ("4_model", "5_metrics", "6_card")},
-    }
-    for name, text in contents.items():
-        path = root / "data" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    outputs.write(good, root / "data" / "6_card", [])
+    root = finished_copy(settings, folder / "project", **EU)
+    environment = LibraryEnvironment.create(
+        folder / "env", build_wheel(root / "vendor", root / "requirements")
+    )
+    answered(root)
+    commit(root)
+    team = Team(root, environment)
+    for arguments in (
+        ("card",),
+        ("approve", "--role", "business_owner", "--as", "Grace Hopper"),
+        ("approve", "--role", "model_owner", "--as", "Ada Lovelace"),
+    ):
+        done = team.churn(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
 

@@ -25,7 +25,7 @@ SCRIPTS: Final = WITHOUT_SPACES | {
 FILLERS: Final = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 """Letters and marks that show nothing."""
 LOOKALIKES: Final = str.maketrans(
-    "авекмнорстухіјѕԁԛԝһьӏгпиαβγεζηικμνορςτυχωσλıɑɩ",  # noqa: RUF001
+    "авекмнорстухіјѕԁԛԝһьӏгпиαβγεζηικμνορςτυχωσλıɑɩ",
     "abekmhopctyxijsdqwhblrnuabyeznikuvopctuxwoliai",
 )
 """Cyrillic, Greek and rare Latin letters, and the Latin letter that each looks like."""

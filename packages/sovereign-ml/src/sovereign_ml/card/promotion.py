@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Final, Literal, Protocol
 
-from sovereign_ml.card.person_names import is_named_person
 from sovereign_ml.card.derive import derive
+from sovereign_ml.card.person_names import is_named_person
 from sovereign_ml.card.rules import OwnRules, RulePolicy, blocks, check
 from sovereign_ml.card.rules.engine import Finding
 from sovereign_ml.card.rules.own import NO_OWN_RULES

@@ -23,8 +23,6 @@ from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sovereign_ml.card.promotion import PromotionDecision
     from sovereign_ml.card.rules.engine import At
     from sovereign_ml.card.schema.card import Approval, Card

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from sovereign_ml.bundle.release_check import other_model
 from sovereign_ml.bundle.sealed import read_bundle
+from sovereign_ml.card.promotion import RegistryError
 from sovereign_ml.card.schema.card import Card
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
@@ -26,6 +27,10 @@ def evidence_against(
     card: Card, version: str, settings: Settings, project: Project
 ) -> tuple[str, ...]:
     """Return every reason outside of the card against promoting it as ``version``."""
+    try:
+        MlflowRegistry(settings.tracking).production()
+    except RegistryError as error:
+        return (f"The registry cannot be reached: {error}",)
     return (
         *against_profile(card, settings.profile_name),
         *against_git(card, settings),
@@ -72,7 +77,9 @@ def against_artifacts(card: Card, settings: Settings, project: Project) -> list[
         found = CardBuilder(settings, project).gather(**paths)
     except (OSError, KeyError, ValueError, Misuse, Refused) as error:
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return [f"The artifacts that the card describes cannot be read here ({told}): run the flow."]
+        return [
+            f"The artifacts that the card describes cannot be read here ({told}): run the flow."
+        ]
     return shortened(differences(card.facts, found, later=True))
 
 
@@ -83,7 +90,7 @@ def against_registered(card: Card, version: str, settings: Settings) -> list[str
             bundle = read_bundle(
                 bundle_store.fetch(settings.tracking, version, Path(folder) / "bundle")
             )
-        except (Refused, Misuse, ValueError) as error:
+        except (Refused, Misuse, OSError, ValueError) as error:
             return [str(error).splitlines()[0]]
         lines = [f"Version {version}: {line}." for line in other_model(bundle, card)]
         if bundle.card.get("content_hash") != card.content_hash:
@@ -93,4 +100,3 @@ def against_registered(card: Card, version: str, settings: Settings) -> list[str
                 f"The bundle of version {version} has other numbers than [card.policy]. {AGAIN}"
             )
     return lines
-

@@ -74,10 +74,11 @@ def authors_by_git(root: Path, since: str = "") -> tuple[str, ...]:
             "the history of this shallow clone is cut off; fetch it with `git fetch --unshallow`"
         )
     git.ask(root, "rev-parse", "--verify", "HEAD:./config.toml")
-    if since and _leads_to(root, since):
-        found = _named(root, f"{since}..HEAD") or _named(root, "HEAD", "-1")
-    else:
-        found = _named(root, "HEAD")
+    found = (
+        _named(root, f"{since}..HEAD") or _named(root, "HEAD", "-1")
+        if since and _leads_to(root, since)
+        else _named(root, "HEAD")
+    )
     if not found:
         raise GitError("no commit holds this folder")
     if not all(_names_somebody(name) for name in found):

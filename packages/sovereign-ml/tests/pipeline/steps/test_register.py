@@ -88,7 +88,14 @@ def test_the_registry_has_the_version_as_candidate_with_its_card(
 
 
 def test_registering_the_same_model_and_card_again_finds_the_same_version_and_seals_the_same_bundle(
-    settings: Settings, model: Path, metrics: Path, features: Path, valid: Path, card: Path, bundle: Path, tmp_path: Path
+    settings: Settings,
+    model: Path,
+    metrics: Path,
+    features: Path,
+    valid: Path,
+    card: Path,
+    bundle: Path,
+    tmp_path: Path,
 ) -> None:
     step("register", settings, model, metrics, features, valid, card, tmp_path / "7_bundle")
     assert (tmp_path / "7_bundle/bundle.json").read_bytes() == (bundle / "bundle.json").read_bytes()
@@ -152,7 +159,13 @@ def test_the_gate_refuses_and_the_old_bundle_stays(
 
 
 def test_every_reason_is_told_at_once(
-    settings: Settings, model: Path, metrics: Path, features: Path, valid: Path, card: Path, tmp_path: Path
+    settings: Settings,
+    model: Path,
+    metrics: Path,
+    features: Path,
+    valid: Path,
+    card: Path,
+    tmp_path: Path,
 ) -> None:
     found = read_json(metrics / "metrics.json")
     for change in (worse("roc_auc", 0.6), worse("brier", 0.4), wide_gap):
@@ -165,7 +178,13 @@ def test_every_reason_is_told_at_once(
 
 
 def test_a_rule_of_the_card_refuses_with_its_article(
-    settings: Settings, model: Path, metrics: Path, features: Path, valid: Path, card: Path, tmp_path: Path
+    settings: Settings,
+    model: Path,
+    metrics: Path,
+    features: Path,
+    valid: Path,
+    card: Path,
+    tmp_path: Path,
 ) -> None:
     """A leak in the card's own facts: the quality of the model cannot outweigh it."""
     document = json.loads((card / "card.json").read_text())
@@ -296,7 +315,10 @@ def test_a_fact_edited_in_the_card_is_not_registered_though_its_hash_fits(
         step("register", settings, model, metrics, features, valid, copy, tmp_path / "7_bundle")
 
 
-@pytest.mark.parametrize(("missing", "verb"), [(0, "train"), (1, "evaluate"), (2, "features"), (3, "validate"), (4, "card")])
+@pytest.mark.parametrize(
+    ("missing", "verb"),
+    [(0, "train"), (1, "evaluate"), (2, "features"), (3, "validate"), (4, "card")],
+)
 def test_a_missing_input_names_the_step_that_makes_it(
     settings: Settings,
     model: Path,

@@ -116,13 +116,15 @@ def make_clone(root: Path) -> Path:
     return make_project(root)
 
 
-def commit(root: Path, message: str = "State") -> None:
+def commit(
+    root: Path, message: str = "State", name: str = "Test", mail: str = "test@acme.example"
+) -> None:
     """Commit everything in ``root``, with a name of the tests' own."""
     who = (
         "-c",
-        "user.name=Test",
+        f"user.name={name}",
         "-c",
-        "user.email=test@acme.example",
+        f"user.email={mail}",
         "-c",
         "commit.gpgsign=false",
     )

@@ -188,9 +188,11 @@ def _open(card: Card) -> str:
         "\n".join(f"- [ ] {escape(q.text)} (`{q.path}`, {escape(q.source)})" for q in questions)
         or "None."
     )
-    approvals = [(code(a.role), a.person, a.decision, said(a.at)) for a in card.approvals]
+    approvals = [
+        (code(a.role), a.person, a.decision, said(a.at), view.signature(a)) for a in card.approvals
+    ]
     signed = (
-        table(("Role", "Person", "Decision", "When"), approvals)
+        table(("Role", "Person", "Decision", "When", "Signature"), approvals)
         if approvals
         else "Nobody has approved this card."
     )

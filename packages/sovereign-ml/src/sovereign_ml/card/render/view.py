@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from sovereign_ml.card.questions import walk
 from sovereign_ml.card.render.speech import OPEN_TEXT, code, said
-from sovereign_ml.card.schema import Card, is_open
+from sovereign_ml.card.schema import Approval, Card, is_open
 from sovereign_ml.card.schema.base import Group
 from sovereign_ml.card.schema.facts_data import Snapshot, SpecialScan
 
@@ -180,6 +180,13 @@ def _library(card: Card) -> str | None:
     return f"{library.name} {library.version}, {LIBRARY_STATES[library.state]}"
 
 
+def signature(approval: Approval) -> str:
+    """Return who signed a decision, or that it is only recorded."""
+    return (
+        f"signed: {approval.signed_by}" if approval.signed_by else "recorded decision, not signed"
+    )
+
+
 def data(card: Card) -> list[CardLine]:
     """Sources, versions, windows and scans of the data."""
     facts, given = card.facts.data, card.answers.data
@@ -245,5 +252,7 @@ def policy(card: Card) -> list[CardLine]:
         usual = said(tuple(default) if isinstance(default, list) else default)
         if value != default:
             told += f" (DIFFERS from the default {usual})"
-        lines.append(CardLine(f"Policy: {code(name)}", f"{told}; allowed {limit}" if limit else told))
+        lines.append(
+            CardLine(f"Policy: {code(name)}", f"{told}; allowed {limit}" if limit else told)
+        )
     return lines

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sovereign_ml.card.person_names import is_named_person
 from sovereign_ml.card.conditions import consent_used
+from sovereign_ml.card.person_names import is_named_person
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
 from sovereign_ml.card.schema.basis import PHASES, LegitimateInterest

@@ -114,9 +114,7 @@ def _run(model: Path, root: Path, profile: str) -> dict[str, Any]:
 
 def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
     run, path = read_json(folder / "run.json"), folder / "model.json"
-    written = lineage.authors(
-        settings.root, MlflowRegistry(settings.tracking).production_commit()
-    )
+    written = lineage.authors(settings.root, MlflowRegistry(settings.tracking).production_commit())
     return {
         "name": settings.project.name,
         "version": "candidate",
