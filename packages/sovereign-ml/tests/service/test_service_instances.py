@@ -171,6 +171,14 @@ def test_two_reviewers_at_once_decide_a_case_once(pair: Pair) -> None:
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
 
 
+@pytest.mark.parametrize("odd", ["%00", "a%00b", "x" * 3000, "%F0%9F%92%A9", "0" * 31, "A" * 32])
+def test_what_no_case_is_called_is_not_found_whatever_the_database(pair: Pair, odd: str) -> None:
+    headers = {"customer-id": CUSTOMER}
+    found = pair.one.call("GET", f"/v1/decisions/{odd}", "subject", headers=headers)
+    assert found.status_code == 404
+    assert pair.one.review(odd).status_code == 404
+
+
 @pytest.mark.parametrize("what", ["contest", "review", "corrects"])
 def test_nothing_follows_a_decision_whose_time_on_record_is_over(pair: Pair, what: str) -> None:
     """The other instance read the case just before it was blanked."""

@@ -1,10 +1,16 @@
+import hashlib
+import hmac
 import re
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from service_desk import CUSTOMER, KEYS, LOYAL, OTHER, Desk
+from sovereign_ml.service.access.api_keys import read_keys
+from sovereign_ml.service.access.session import Sessions
 
 ORIGIN = {"origin": "http://127.0.0.1"}
 
@@ -195,3 +201,53 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites_and_is_not_the_ke
     cookie = response.headers["set-cookie"]
     assert {"HttpOnly", "SameSite=Strict", "Secure", "Path=/reviews"} <= set(cookie.split("; "))
     assert KEYS["review"][0] not in cookie
+
+
+def test_the_hash_of_a_key_signs_no_session_and_no_page(waiting: Desk) -> None:
+    """Whoever reads CHURN_KEYS has the hash; with it alone nothing can be signed."""
+    case = waiting.score().json()["decision_id"]
+    name, _, digest = KEYS["review"][1].split(":")
+    at = str(int(time.time()))
+    for secret in (bytes.fromhex(digest), digest.encode(), b""):
+        for message in (f"{name}|session|{at}", "\n".join((digest, name, "session", at, ""))):
+            seal = hmac.new(secret, message.encode(), hashlib.sha256).hexdigest()
+            for cookie in (f"{at}.{seal}", f"{at}..{seal}"):
+                waiting.client.cookies.set("reviewer", cookie)
+                assert waiting.client.get("/reviews").status_code == 401
+                assert _judge(waiting, case, first_view="offer").status_code == 401
+                waiting.client.cookies.clear()
+
+
+def test_a_session_ends_with_its_key_and_with_its_time() -> None:
+    now = [1_000_000.0]
+    sessions = Sessions("s" * 32, clock=lambda: now[0])
+    (key,) = read_keys(KEYS["review"][1])
+    cookie = sessions.new(key)
+    assert sessions.key_of([key], cookie) == key
+    assert Sessions("s" * 32, clock=lambda: now[0]).key_of([key], cookie) == key
+    assert Sessions("t" * 32, clock=lambda: now[0]).key_of([key], cookie) is None
+    assert sessions.key_of([replace(key, digest="0" * 64)], cookie) is None
+    assert sessions.read(key, "case", cookie) is None
+    now[0] -= 30  # the clock jumps back a little, or another instance's is ahead
+    assert sessions.key_of([key], cookie) == key
+    stamp = sessions.read(key, "session", cookie)
+    assert stamp and sessions.seconds_since(stamp) == 0
+    now[0] += 9 * 3600
+    assert sessions.key_of([key], cookie) is None
+
+
+def test_a_planted_case_has_an_id_like_any_other(desk: Callable[..., Desk]) -> None:
+    service = desk(significant_effect=True, settings={"seed_share": 1.0})
+    real = service.score().json()["decision_id"]
+    service.review(real, "offer")
+    (planted,) = service.call("GET", "/v1/reviews", "review").json()["open"]
+    assert planted["case_id"][:6] == real[:6]
+    assert re.fullmatch("[0-9a-f]{32}", planted["case_id"])
+
+
+def test_a_review_that_is_turned_down_plants_nothing(desk: Callable[..., Desk]) -> None:
+    service = desk(significant_effect=True, settings={"seed_share": 1.0})
+    case = service.score().json()["decision_id"]
+    assert service.review(case, version="0" * 64).status_code == 409
+    (waiting,) = service.call("GET", "/v1/reviews", "review").json()["open"]
+    assert waiting["case_id"] == case

@@ -169,6 +169,12 @@ def test_a_bundle_that_was_changed_after_sealing_starts_nowhere(tmp_path: Path) 
         ({"CHURN_HOST": "0.0.0.0"}, "listens on 127.0.0.1 only"),
         ({"CHURN_KEYS": "secret"}, "entry 1 is not name:scope"),
         ({"PORT": "99999"}, "PORT is '99999'"),
+        ({"CHURN_SESSION_SECRET": "short"}, "CHURN_SESSION_SECRET has to be 32"),
+        (
+            {"CHURN_KEYS": LINE, "CHURN_SESSION_SECRET": LINE.split(":")[2]},
+            "no hash of CHURN_KEYS",
+        ),
+        ({"FEATURE_STORE_URI": "https://[bad"}, "FEATURE_STORE_URI is no address"),
         ({"CHURN_SEED_SHARE": "2"}, "CHURN_SEED_SHARE is '2'"),
     ],
 )

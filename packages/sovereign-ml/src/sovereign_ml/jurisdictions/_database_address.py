@@ -18,7 +18,8 @@ WRITE = "write postgresql://user:password@host:5432/database"
 DRIVERS = ("psycopg", "psycopg_async", "psycopg2", "psycopg2cffi", "asyncpg", "pg8000")
 POSTGRES = re.compile(rf"(?:postgresql|postgres)(?P<driver>\+(?:{'|'.join(DRIVERS)}))?://")
 SQLITE = re.compile(r"sqlite(?:\+pysqlite)?:///")
-SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}(?=://)")
+OTHERS = re.compile(r"(mysql|mariadb|mssql|oracle|mongodb|rediss?|https?|file|sqlite|POSTGRESQL)\b")
+"""What may be repeated of an address that is refused: nobody's password."""
 PLAINTEXT = "CHURN_DATABASE_PLAINTEXT_HOSTS"
 """Hosts (comma between them) that somebody says are in the same private network."""
 ENCRYPTED = ("require", "verify-ca", "verify-full")
@@ -130,8 +131,8 @@ def _parameters(text: str, variable: str) -> dict[str, str]:
 
     found = POSTGRES.match(text)
     if not found and ("://" in text or "=" not in text):
-        scheme = SCHEME.match(text)
-        seen = f" ('{scheme[0]}://')" if scheme else ""
+        other = OTHERS.match(text)
+        seen = f" ('{other[0]}:')" if other else ""
         raise DatabaseAddressError(
             f"{variable} is no address of PostgreSQL or SQLite{seen}: {WRITE}."
         )

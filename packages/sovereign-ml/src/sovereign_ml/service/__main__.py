@@ -71,7 +71,9 @@ def _run(settings: ServiceSettings, app: object) -> None:
         "access_log": False,
         "log_level": "warning",
         "server_header": False,
-        "timeout_keep_alive": 30,
+        "timeout_keep_alive": 75,  # longer than proxies keep an idle connection
+        "timeout_graceful_shutdown": 20,  # a request that never ends does not hold up the end
+        "ws": "none",
     }
     address = f"http://{settings.host}:{settings.port}"
     print(f"Listening on {address}", file=sys.stderr, flush=True)  # noqa: T201

@@ -65,9 +65,18 @@ async def _form(route: Taking, request: Request) -> dict[str, str]:
 
 
 async def _read(request: Request, limit: int) -> bytes:
+    """The whole body within one deadline, however many pieces it comes in."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise ProblemError(413, f"The body may have at most {limit} bytes.")
+    try:
+        async with asyncio.timeout(SLOWEST_BODY_S):
+            return await _pieces(request, limit)
+    except TimeoutError:
+        raise ProblemError(408, f"The body did not arrive within {SLOWEST_BODY_S} s.") from None
+
+
+async def _pieces(request: Request, limit: int) -> bytes:
     message = await _message(request)
     if not message.get("more_body"):
         return bytes(_within(message.get("body", b""), limit))
@@ -80,11 +89,7 @@ async def _read(request: Request, limit: int) -> bytes:
 
 
 async def _message(request: Request) -> Any:
-    try:
-        async with asyncio.timeout(SLOWEST_BODY_S):
-            message = await request.receive()
-    except TimeoutError:
-        raise ProblemError(408, f"The body did not arrive within {SLOWEST_BODY_S} s.") from None
+    message = await request.receive()
     if message["type"] == "http.disconnect":
         raise ProblemError(400, "The connection was closed before the body was complete.")
     return message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from sovereign_ml.service.problems import ProblemError
 if TYPE_CHECKING:
     from sovereign_ml.service.runtime import Runtime
 
+CASE_ID = re.compile("[0-9a-f]{32}")
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 SAFE = {
@@ -60,8 +62,11 @@ class Call:
 
     @property
     def case_id(self) -> str:
-        """The ``{id}`` of the path."""
-        return str(self.request.path_params["id"])
+        """The ``{id}`` of the path. ProblemError 404 for what no case is called: no database is asked for it."""
+        found = str(self.request.path_params["id"])
+        if not CASE_ID.fullmatch(found):
+            raise ProblemError(404, "No such case.")
+        return found
 
 
 Handler = Callable[[Call], Awaitable[Answer]]

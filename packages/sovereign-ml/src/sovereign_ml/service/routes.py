@@ -36,7 +36,9 @@ def _page(
 
 async def _describe(call: Call) -> Answer:
     """Return the OpenAPI document of exactly the routes in the table."""
-    return reply_json(document(ROUTES, call.runtime))
+    if call.runtime.description is None:
+        call.runtime.description = reply_json(document(ROUTES, call.runtime)).body
+    return Answer(call.runtime.description)
 
 
 ROUTES: tuple[Route, ...] = (

@@ -81,6 +81,8 @@ class Runtime:
                 settings.feature_timeout,
                 settings.feature_token.get_secret_value(),
             )
+        self.description: bytes | None = None
+        """The OpenAPI document, made once: everybody may ask for it."""
         self._kept: dict[str, ArchivedBundle] = {}
         self._readers = ThreadPoolExecutor(1, "decision-log-reader")
         self._reader = open_log(settings.log)

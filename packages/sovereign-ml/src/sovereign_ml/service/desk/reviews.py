@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +16,6 @@ from sovereign_ml.service.problems import ProblemError
 from sovereign_ml.service.runtime import Runtime
 from sovereign_ml.service.schemas import Evidence, OpenCase, ReviewAnswer, ReviewsAnswer
 
-SEED = "seed-"
 REFUSED = {
     "objected": "This customer objected to offers: the outcome can only be no_offer.",
     "changed": "Something was added to this case since you read it. Read it again, then decide.",
@@ -94,7 +93,8 @@ def plant(runtime: Runtime, entry: Entry, case: dict[str, Any]) -> Draft | None:
 
     Everything is mirrored, so that only whoever reads the inputs can notice; its outcome reaches nobody.
     """
-    draw = int(hashlib.sha256(entry.case_id.encode()).hexdigest()[:8], 16) / 16**8
+    # Drawn anew: what a reviewer can compute from the case would say which review is followed by one.
+    draw = secrets.randbelow(16**8) / 16**8
     if draw >= runtime.settings.seed_share:
         return None
     mirrored = {name: -value for name, value in case["contributions"].items()}
@@ -109,7 +109,8 @@ def plant(runtime: Runtime, entry: Entry, case: dict[str, Any]) -> Draft | None:
         "contributions": mirrored,
         "reasons": reasons(runtime, case["features"], mirrored),
     }
-    case_id = hashlib.sha256(f"{SEED}{entry.case_id}{entry.digest}".encode()).hexdigest()[:32]
+    # An id like any other's.
+    case_id = runtime.ids.ordered()
     return Draft("seed", case_id, entry.subject, json.dumps({**case, **changed}), opens_review=True)
 
 

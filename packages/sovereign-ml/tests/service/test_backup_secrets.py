@@ -1,0 +1,120 @@
+"""A backup shows no password to other users of the machine, and neither do the commands' children."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from servers import Postgres, postgres, postgres_programs, until
+from sovereign_ml.cli.service import _environment
+from sovereign_ml.config.settings import ENVIRONMENT
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.jurisdictions import PostgresAddress, read_postgres_address
+from sovereign_ml.servers import backup
+from sovereign_ml.servers.health_checks import Trouble
+from sovereign_ml.servers.health_checks import postgres as ask
+
+SECRET = "hunter2"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    if postgres_programs() is None:
+        pytest.skip("needs PostgreSQL")
+    with postgres() as running:
+        yield running
+
+
+def _address(server: Postgres) -> PostgresAddress:
+    return read_postgres_address(server.url().replace("@", f":{SECRET}@"), "DATABASE_URL")
+
+
+def _command_lines(program: str) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            if words[0].endswith(program.encode()):
+                found.append(b" ".join(words).decode())
+    return found
+
+
+@pytest.mark.servers
+def test_a_dump_shows_no_password_while_it_runs_and_is_for_its_owner_only(
+    server: Postgres, tmp_path: Path
+) -> None:
+    dump = tmp_path / "one.dump"
+    with psycopg.connect(server.url()) as holder, ThreadPoolExecutor(1) as pool:
+        holder.execute("CREATE TABLE held (x int)")
+        holder.commit()
+        holder.execute("LOCK TABLE held IN ACCESS EXCLUSIVE MODE")
+        with backup._for_its_owner_only():
+            arguments = ("pg_dump", _address(server), "--format=custom", f"--file={dump}")
+            done = pool.submit(backup._run, *arguments)
+            until(lambda: any(str(dump) in line for line in _command_lines("pg_dump")))
+            (line,) = [one for one in _command_lines("pg_dump") if str(dump) in one]
+            assert SECRET not in line and "postgresql:" not in line
+            holder.rollback()
+            done.result()
+    assert stat.S_IMODE(dump.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["objects/governance/planted", "extra.dump", "link"])
+def test_a_file_that_the_manifest_does_not_list_is_not_restored(tmp_path: Path, name: str) -> None:
+    (tmp_path / backup.MANIFEST).write_text(json.dumps({"files": {}}))
+    assert backup._whole(tmp_path) == {"files": {}}
+    planted = tmp_path / name
+    planted.parent.mkdir(parents=True, exist_ok=True)
+    if name == "link":
+        planted.symlink_to("/etc/hostname")
+    else:
+        planted.write_text("x")
+    with pytest.raises(Refused, match="not in the manifest"):
+        backup._whole(tmp_path)
+
+
+@pytest.mark.servers
+def test_doctor_says_in_one_line_what_is_wrong_with_an_address(server: Postgres) -> None:
+    assert any("PostgreSQL" in note for note in ask(_address(server)))
+    for wrong in ("?sslmode=hunter2", "?sslmode=require", "?options=--nonsense"):
+        address = read_postgres_address(
+            server.url().replace("@", ":hunter2@") + wrong, "DATABASE_URL"
+        )
+        with pytest.raises(Trouble) as trouble:
+            ask(address)
+        assert "\n" not in trouble.value.found
+
+
+def test_a_child_gets_no_secret_that_it_does_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {
+        "CHURN_PSEUDONYM_KEY": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "SOTA_API_KEY": "x",
+        "CHURN_TRACKING_DATABASE_URL": "x",
+        "MLFLOW_TRACKING_PASSWORD": "x",
+        "GITHUB_TOKEN": "x",
+    }
+    needed = {"CHURN_KEYS": "k", "CHURN_SESSION_SECRET": "s", "FEATURE_STORE_TOKEN": "t"}
+    for name, value in {**secrets, **needed, "DATABASE_URL": "d"}.items():
+        monkeypatch.setitem(ENVIRONMENT, name, value)
+    local, eu = _environment("local"), _environment("eu")
+    assert not (secrets.keys() | {"DATABASE_URL"}) & local.keys()
+    assert needed.items() <= local.items() and needed.items() <= eu.items()
+    assert eu["DATABASE_URL"] == "d" and not secrets.keys() & eu.keys()
+    assert "PATH" in local
+
+
+def test_a_backup_reads_every_address_before_it_makes_anything(tmp_path: Path) -> None:
+    from sovereign_ml.config.profiles import Secrets
+
+    secrets = Secrets.model_validate({"key_file": tmp_path / "key", "tracking_database": "x:y@z"})
+    with pytest.raises(Misuse, match="CHURN_TRACKING_DATABASE_URL") as refused:
+        backup._databases(secrets)
+    assert "x:y" not in str(refused.value)
