@@ -180,3 +180,12 @@ def test_the_contact_threshold_is_the_lower_end_of_the_action_band(new_project: 
     assert load(root).score.action_threshold == 0.7
     configure(root, {"score.action_band": "low"})
     assert load(root).score.action_threshold == 0.0
+
+
+def test_whether_old_features_are_scored_is_asked_by_the_call_alone(new_project: New) -> None:
+    root = new_project()
+    assert not load(root).old_features_asked
+    assert not load(root, CHURN_OLD_FEATURES="refuse").old_features_asked
+    assert load(root, CHURN_OLD_FEATURES="allow").old_features_asked
+    with pytest.raises(Misuse, match=r"CHURN_OLD_FEATURES is '1': it may be allow or refuse\."):
+        load(root, CHURN_OLD_FEATURES="1")

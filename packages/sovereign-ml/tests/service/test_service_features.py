@@ -226,7 +226,7 @@ def test_in_a_batch_who_has_old_values_is_named_and_the_others_are_decided(
             None,
             None,
         )
-        assert len([e for e in service.log().of_case(first["decision_id"])]) == 1
+        assert len(service.log().of_case(first["decision_id"])) == 1
 
 
 def test_a_batch_of_old_values_alone_means_no_decision(desk: Callable[..., Desk]) -> None:

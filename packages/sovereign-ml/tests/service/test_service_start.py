@@ -257,3 +257,14 @@ import service
         [sys.executable, "-c", program], env=given, capture_output=True, text=True, check=True
     )
     assert switch.stdout.strip() == "True"
+
+
+def test_old_features_are_answered_in_the_profile_local_alone() -> None:
+    assert read({"CHURN_OLD_FEATURES": "allow"}).old_features == "allow"
+    assert read({}).old_features == "refuse"
+    environ = {"CHURN_PROFILE": "eu", "CHURN_KEYS": LINE, "CHURN_LOG": "decisions.db"}
+    assert read(environ).old_features == "refuse"
+    with pytest.raises(SettingsError, match="CHURN_OLD_FEATURES is allow: only profile local"):
+        read({**environ, "CHURN_OLD_FEATURES": "allow"})
+    with pytest.raises(SettingsError, match="CHURN_OLD_FEATURES is 'yes'"):
+        read({"CHURN_OLD_FEATURES": "yes"})

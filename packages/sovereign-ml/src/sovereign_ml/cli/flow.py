@@ -46,7 +46,7 @@ def add_steps(target: typer.Typer, steps: Sequence[Step]) -> None:
         if step.verb == "card":
             target.add_typer(card_app, name="card", help=text, rich_help_panel=STEPS_PANEL)
             continue
-        special = {"data": _data, "score": _score}
+        special: dict[str, Callable[..., None]] = {"data": _data, "score": _score}
         function = special.get(step.verb) or _command(step.verb)
         target.command(step.verb, help=text, rich_help_panel=STEPS_PANEL)(function)
 

@@ -257,7 +257,7 @@ def test_features_of_the_future_are_refused_whoever_asks(
     settings: Settings, bundle: Path, features: Path, valid: Path, tmp_path: Path
 ) -> None:
     asked = settings.model_copy(update={"old_features_asked": True})
-    with pytest.raises(Refused, match="the features are dated .* and today is"):
+    with pytest.raises(Refused, match=r"the features are dated .* and today is"):
         scored(asked, bundle, aged(features, tmp_path, -3), valid, tmp_path)
 
 

@@ -76,6 +76,8 @@ async def score(call: Call) -> Answer:
         raise ProblemError(
             410, "This person was erased; somebody who comes back as a customer has a new id."
         )
+    if isinstance(made, Absent):  # one customer with old features has been refused before
+        raise unavailable(AWAY)
     return Answer(made.encode())
 
 
