@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-
 from typing import Final
 
 from sovereign_ml.card.rules.answered.texts import days
@@ -43,11 +42,11 @@ def another_horizon(case: Case) -> Hits:
         ("data.label_definition", label, AHEAD, horizon),
         ("data.label_definition", label, BEFORE, population and population.group(1)),
     )
-    for path, text, pattern, days in checks:
-        told = [found for found in pattern.finditer(text or "") if days]
+    for path, text, pattern, true_days in checks:
+        told = [found for found in pattern.finditer(text or "") if true_days]
         for found in told:
-            if not _same_span(int(found.group(1)), found.group(2).lower(), int(days or 0)):
-                yield f"{path} says '{found.group()}', the data has {days} days."
+            if not _same_span(int(found.group(1)), found.group(2).lower(), int(true_days or 0)):
+                yield f"{path} says '{found.group()}', the data has {true_days} days."
 
 
 def _same_span(count: int, unit: str, days: int) -> bool:

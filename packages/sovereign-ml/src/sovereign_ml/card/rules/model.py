@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sovereign_ml.card.approval import is_named_person
+from sovereign_ml.card.person_names import is_named_person
 from sovereign_ml.card.rules.answered.texts import FORMS
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
