@@ -46,6 +46,7 @@ def data_settings(**changes: Any) -> DataSettings:
         "customers": "",
         "lawful_basis": "contract",
         "timezone": "UTC",
+        "as_of": "2099-12-31",
         "rates": {"EUR": 1.0, "SEK": 0.1},
         "customer_columns": {"customer_id": "customer_id"},
         "synthetic": {"customers": 100, "days": 400, "seed": 7},

@@ -19,6 +19,8 @@ LIVE: Final = re.compile(r"review\b|decision\.(?!bands|action_band)")
 """What a running service goes on changing between two steps of one run."""
 CLOSE: Final = 1e-6
 SHOWN: Final = 5
+LONGEST: Final = 80
+"""Characters of a value that a message shows."""
 AGAIN: Final = "Run `churn card` and every step after it again, and have that card approved."
 
 
@@ -38,7 +40,7 @@ def differences(stated: Facts, found: Facts, *, later: bool = False) -> list[str
             decision = facts["decision"]
             facts["decision"] = {key: decision[key] for key in ("bands", "action_band")}
     return [
-        f"{path}: the card says {a!r}, found is {b!r}"
+        f"{path}: the card says {_shown(a)}, found is {_shown(b)}"
         for path, a, b in _differ("", one, other)
         if not (LIVE.match(path) and _moved_on(a, b))
     ]
@@ -53,6 +55,11 @@ def _differ(path: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
             yield from _differ(f"{path}[{place}]", a, b)
     elif not _equal(one, other):
         yield path, one, other
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 
 def _moved_on(stated: Any, found: Any) -> bool:

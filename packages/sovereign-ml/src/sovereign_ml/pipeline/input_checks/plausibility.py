@@ -82,12 +82,13 @@ def too_many_unusable(
     A reason with a limit of its own does not count towards the total.
     """
     own = config.max_share_of_reason
+    counts = {reason: set_aside.get(reason, 0) for reason in UNUSABLE}
     found = [
-        _too_many(read, {reason: set_aside[reason]}, values, limit, f"max_share_of_reason.{reason}")
+        _too_many(read, {reason: counts[reason]}, values, limit, f"max_share_of_reason.{reason}")
         for reason, limit in own.items()
-        if set_aside[reason] > limit * read
+        if counts[reason] > limit * read
     ]
-    shared = {reason: set_aside[reason] for reason in UNUSABLE if reason not in own}
+    shared = {reason: n for reason, n in counts.items() if reason not in own}
     limit = config.max_unusable_share
     if sum(shared.values()) > limit * read:
         found.append(_too_many(read, shared, values, limit, "max_unusable_share"))
