@@ -66,7 +66,7 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "write_scores",
         ),
         "sovereign_ml.pipeline.card_builder": ("CardBuilder",),
-        "sovereign_ml.pipeline.great_expectations": ("JudgedTable", "broken_rows", "judge", "run"),
+        "sovereign_ml.pipeline.great_expectations": ("JudgedTable", "judge", "run"),
         "sovereign_ml.pipeline.intake": ("Intake",),
         "sovereign_ml.pipeline.lineage": ("Lineage",),
         "sovereign_ml.pipeline.registration": ("Registration",),

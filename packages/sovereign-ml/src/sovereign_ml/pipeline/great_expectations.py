@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import great_expectations as gx
     import pandas as pd
 
-__all__ = ["Check", "JudgedTable", "broken_rows", "judge", "run"]
+__all__ = ["Check", "JudgedTable", "judge", "run"]
 
 ROW = "row_"
 
@@ -60,7 +60,7 @@ def run(
     return [_check(entry) for entry in result.results]
 
 
-def broken_rows(table: pd.DataFrame, checks: Sequence[Check]) -> pd.DataFrame:
+def _broken_rows(table: pd.DataFrame, checks: Sequence[Check]) -> pd.DataFrame:
     """Return the rows that broke an expectation, with the first one they broke in ``expectation``."""
     reason: dict[int, str] = {}
     for check in checks:
@@ -115,9 +115,9 @@ def judge(table: pd.DataFrame, checks: Sequence[Check], columns: Sequence[Column
     other groups, because these columns are read for the fairness test only.
     """
     spared = {c.name for c in columns if c.role == "protected" and c.nullable}
-    rejected = broken_rows(table, [check for check in checks if check.column not in spared])
+    rejected = _broken_rows(table, [check for check in checks if check.column not in spared])
     of_values = [check for check in checks if check.column in spared]
-    emptied = broken_rows(table, of_values)
+    emptied = _broken_rows(table, of_values)
     valid = table.copy()
     for check in of_values:
         rows = valid.index.isin(table.index[list(check.rows)])
