@@ -27,7 +27,9 @@ def from_raw(task: Tasks, raw: Any) -> None:
     model = task("train", features=features)
     metrics = task("evaluate", model=model, features=features, valid=valid)
     card = task("card", model=model, metrics=metrics, features=features, valid=valid)
-    bundle = task("register", model=model, metrics=metrics, card=card)
+    bundle = task(
+        "register", model=model, metrics=metrics, features=features, valid=valid, card=card
+    )
     task("score", bundle=bundle, features=features, valid=valid)
 
 

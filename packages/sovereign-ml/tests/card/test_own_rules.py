@@ -38,6 +38,12 @@ class NewRegistry:
     def history(self) -> tuple[AliasMove, ...]:
         return tuple(self.moves)
 
+    def fingerprint(self, version: str) -> str:
+        return "unchanged"
+
+    def marks(self) -> dict[str, str]:
+        return {}
+
     def move(self, move: AliasMove) -> None:
         self.moves.append(move)
 

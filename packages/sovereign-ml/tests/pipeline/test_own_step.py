@@ -95,7 +95,7 @@ def test_the_command_runs_the_step_with_the_settings_of_the_team(scored: Path) -
     done = churn(scored, "notify")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("9 notify ")
-    assert f"{MOST_CALLS} calls against churn_30d" in done.stdout
+    assert f"{MOST_CALLS} calls against churned" in done.stdout
     calls = pd.read_csv(scored / "data/9_notices/calls.csv")
     assert len(calls) == MOST_CALLS
     table = pd.read_parquet(scored / "data/8_scores/scores.parquet")

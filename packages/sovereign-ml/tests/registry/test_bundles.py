@@ -105,9 +105,7 @@ def test_a_bundle_that_was_exchanged_as_a_whole_is_refused(
 
 
 def test_a_version_without_a_bundle_is_refused(own: Settings, version: str, tmp_path: Path) -> None:
-    mlflow.client(own.tracking).delete_model_version_tag(
-        own.project.name, version, bundle_store.SEAL
-    )
+    mlflow.client(own.tracking).delete_model_version_tag(own.project.name, version, mlflow.SEAL)
     with pytest.raises(Refused, match=f"Version {version} has no bundle in the registry"):
         bundle_store.fetch(own.tracking, version, tmp_path / "bundle")
 

@@ -88,7 +88,9 @@ def test_everything_else_is_refused_in_one_line_without_a_secret(
     said = str(refused.value)
     assert said.startswith("DATABASE_URL ") and "\n" not in said
     assert SECRET not in said
-    assert any(advice in said for advice in ("user:password@host", "sqlite:///", "leave it out"))
+    assert any(
+        advice in said for advice in ("<user>:<password>@<host>", "sqlite:///", "leave it out")
+    )
     secrets = Secrets.model_validate({"key_file": tmp_path / "key", "tracking_database": text})
     with pytest.raises(Misuse) as misuse:
         _tracking(secrets)

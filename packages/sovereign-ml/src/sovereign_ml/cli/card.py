@@ -90,7 +90,7 @@ def approve(
     profile: ProfileOption = None,
 ) -> None:
     """Record that a named person approves (or rejects) this very card, in a signed commit where keys are set up."""
-    from sovereign_ml.pipeline.promotion_gate import against_git
+    from sovereign_ml.pipeline.card_facts.promotion_gate import against_git
     from sovereign_ml.registry import approvals
 
     settings = load_settings(profile)
@@ -127,7 +127,7 @@ def promote(
 ) -> None:
     """Make a registered version production, if rules, approvals, metric and data allow it."""
     from sovereign_ml.card import promotion
-    from sovereign_ml.pipeline.promotion_gate import evidence_against
+    from sovereign_ml.pipeline.card_facts.promotion_gate import evidence_against
     from sovereign_ml.project import load_project
     from sovereign_ml.registry.aliases import MlflowRegistry
     from sovereign_ml.supply_chain.integrity import checked_identity

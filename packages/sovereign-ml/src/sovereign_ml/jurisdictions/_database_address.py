@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-WRITE = "write postgresql://user:password@host:5432/database"
+WRITE = "write postgresql://<user>:<password>@<host>:5432/<database>"
 DRIVERS = ("psycopg", "psycopg_async", "psycopg2", "psycopg2cffi", "asyncpg", "pg8000")
 POSTGRES = re.compile(rf"(?:postgresql|postgres)(?P<driver>\+(?:{'|'.join(DRIVERS)}))?://")
 SQLITE = re.compile(r"sqlite(?:\+pysqlite)?:///")

@@ -22,7 +22,6 @@ from sovereign_ml.card.schema.base import is_open
 from sovereign_ml.card.schema.basis import PHASES
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.registry import mlflow
-from sovereign_ml.registry.bundle_store import SEAL
 
 HISTORY = "production_move_"
 """Each move of the alias is a tag of the registered model, numbered; none is ever changed."""
@@ -75,7 +74,7 @@ class MlflowRegistry:
             found = {str(one.version): one for one in self._versions(api)}.get(version)
             if found is None:
                 return None
-            tags = {k: v for k, v in found.tags.items() if k not in (MARK, SEAL)}
+            tags = {k: v for k, v in found.tags.items() if k not in (MARK, mlflow.SEAL)}
             metrics = api.get_run(found.run_id).data.metrics
             content = [version, found.run_id, found.source, sorted(tags.items())]
             told = json.dumps([*content, sorted(metrics.items())])

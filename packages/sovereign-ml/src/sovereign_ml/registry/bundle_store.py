@@ -18,9 +18,6 @@ from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.errors import Refused
 from sovereign_ml.registry import mlflow
 
-SEAL = "bundle_sha256"
-"""Tag of a version: the hash of its ``bundle.json``, which holds the hash of every file; not where the files lie."""
-
 
 def keep(tracking: Tracking, version: str, bundle: Path) -> None:
     """Put the sealed ``bundle`` into the run of its registry version, so that it can be deployed from anywhere."""
@@ -29,7 +26,7 @@ def keep(tracking: Tracking, version: str, bundle: Path) -> None:
         run = api.get_model_version(name, version).run_id
         for file in (*read_manifest(bundle / MANIFEST).files, MANIFEST):
             api.log_artifact(run, str(bundle / file), _place(version))
-        api.set_model_version_tag(name, version, SEAL, _hash(bundle))
+        api.set_model_version_tag(name, version, mlflow.SEAL, _hash(bundle))
 
 
 def fetch(tracking: Tracking, wanted: str, folder: Path) -> Path:
@@ -44,7 +41,7 @@ def fetch(tracking: Tracking, wanted: str, folder: Path) -> Path:
     api = mlflow.client(tracking)
     with mlflow.reached(tracking), _known(api, tracking, wanted), TemporaryDirectory() as side:
         found = _version(api, tracking.project, wanted)
-        if SEAL not in found.tags:
+        if mlflow.SEAL not in found.tags:
             raise Refused(
                 f"Version {found.version} has no bundle in the registry: run `churn register` again."
             )
@@ -53,9 +50,9 @@ def fetch(tracking: Tracking, wanted: str, folder: Path) -> Path:
             shutil.rmtree(folder)
         shutil.copytree(place, folder)
     try:
-        same = _hash(folder) == found.tags[SEAL] and read_bundle(folder).manifest.version == str(
-            found.version
-        )
+        same = _hash(folder) == found.tags[mlflow.SEAL] and read_bundle(
+            folder
+        ).manifest.version == str(found.version)
     except ValueError as error:
         raise Refused(f"Version {found.version}: {error}") from None
     if not same:

@@ -18,6 +18,7 @@ from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.errors import Misuse
 
 __all__ = [
+    "SEAL",
     "ModelVersion",
     "artifact",
     "client",
@@ -26,6 +27,9 @@ __all__ = [
     "tracking_uri",
     "training_run",
 ]
+
+SEAL = "bundle_sha256"
+"""Tag of a version: the hash of its ``bundle.json``, which holds the hash of every file; not where the files lie."""
 
 
 def client(tracking: Tracking) -> Any:

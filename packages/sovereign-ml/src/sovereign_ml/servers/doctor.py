@@ -130,7 +130,7 @@ def _look(server: Server, card: Path) -> HealthLine:
         parts = urlsplit(server.url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        do = "write it as scheme://user:password@host:port, with %2F for / in the password"
+        do = "write it as scheme://<user>:<password>@<host>:<port>, with %2F for / in the password"
         return HealthLine(server.name, "", "fail", "", 0, "no address that can be read", do)
     law, concern = _jurisdiction(host, card) if host else (Jurisdiction.LOCAL, "")
     start = time.perf_counter()

@@ -15,14 +15,24 @@ import tomlkit
 from botocore.config import Config
 
 import servers
-from card_answers import offer_answers
+from card_answers import article22_answers, offer_answers
 from small_project import PROGRAMS, PROJECT, commit, configure, environment, make_clone
 from sovereign_ml.config.settings import ENVIRONMENT
 
 OWN_S3 = ("CHURN_TEST_S3_ENDPOINT", "CHURN_TEST_S3_KEY", "CHURN_TEST_S3_SECRET")
 """A real S3 server instead of the double: give all three, and CHURN_TEST_S3_REGION if it is not us-east-1."""
 
-KEPT = ("features", "train_snapshot", "experiment_log", "model", "decision_log")
+KEPT = {
+    "raw": "P36M",
+    "features": "P24M",
+    "train_snapshot": "P24M",
+    "dvc_cache": "P12M",
+    "experiment_log": "P12M",
+    "model": "P24M",
+    "scores": "P3M",
+    "decision_log": "P24M",
+}
+"""Periods of `[retention]` in config.toml, by the object of the card."""
 
 Done = subprocess.CompletedProcess[str]
 
@@ -146,6 +156,7 @@ class Cloud:
             "s3.bucket": self.bucket,
             "profile.eu.tracking_uri": f"http://127.0.0.1:{self.mlflow_port}",
             "pipeline.image": "registry.acme.eu/churn@sha256:" + "1" * 64,
+            "card.policy.max_fairness_tolerance": 0.5,  # the limit outside the profile local
             **more,
         }
 
@@ -168,11 +179,17 @@ def make_eu_project(root: Path, cloud: Cloud, **more: Any) -> Path:
     """A small project of which every question is answered: real data needs that."""
     make_clone(root)
     answers = offer_answers()
-    answers["evaluation"]["fairness_tolerance"] = 1.0
+    # What the built-in shop and config.toml say: six countries, rows chosen by consent, periods.
+    answers["purpose"]["territories"] = ["AT", "DE", "FR", "NL", "PL", "SE"]
+    answers["lawful_basis"]["collect"] = {"basis": "6_1_a", "reference": "consent text C-3"}
+    answers["consent"] = article22_answers()["consent"]
+    answers["evaluation"]["fairness_tolerance"] = 0.5
+    processors = answers["roles"]["processors"]
+    processors.append(processors[0] | {"name": "Hetzner"})
     answers["ropa"]["recipients"] += ["Hetzner", "sota.io"]
-    answers["retention"]["objects"] += [
-        {"object": kind, "period": "P24M", "mechanism": "automatic", "covers_versions": True}
-        for kind in KEPT
+    answers["retention"]["objects"] = [
+        {"object": kind, "period": period, "mechanism": "automatic", "covers_versions": True}
+        for kind, period in KEPT.items()
     ]
     (root / "model_card.toml").write_text(tomlkit.dumps(answers), encoding="utf-8")
     configure(root, cloud.knobs(**more))

@@ -1,12 +1,13 @@
 """A tiny sealed bundle and one team's desk, from which it deploys to the double."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bundles import RULES
-from cards import LIBRARY, signed
+from cards import LIBRARY, good_facts, signed
 from cards import card as good_card
 from sota_double import KEY, SotaDouble
 from sovereign_ml.bundle.library_identity import rule_digest
@@ -23,7 +24,26 @@ SERVICE = "from sovereign_ml.model.scorecard import Scorecard\n\nprint(Scorecard
 
 
 HERE = replace(LIBRARY, rule_digest=rule_digest())
-GOOD = good_card(facts={"library.rule_digest": HERE.rule_digest})
+_CURVE = {"name": "recency_days", "transform": "identity", "knots": [0, 90], "log_odds": [-1, 1]}
+MODEL = {
+    "schema_version": "1",
+    "target": "churn_30d",
+    "intercept": 0.2,
+    "numeric": [{**_CURVE, "missing_log_odds": 0}],
+    "categorical": [],
+}
+BANDS = [{"name": "low", "below": 0.7}, {"name": "high", "below": 1.01}]
+_MODEL_SHA256 = hashlib.sha256(json.dumps(MODEL).encode()).hexdigest()
+_INPUT = {**good_facts()["data"]["features"][0], "name": "recency_days"}
+GOOD = good_card(
+    facts={
+        "library.rule_digest": HERE.rule_digest,
+        "model.artifact_sha256": _MODEL_SHA256,
+        "decision.bands": BANDS,
+        "decision.action_band": "high",
+        "data.features": [_INPUT],
+    }
+)
 SIGNED, UNSIGNED = (card.model_dump(mode="json") for card in (signed(GOOD), GOOD))
 
 
@@ -32,9 +52,6 @@ def write_bundle(
 ) -> Path:
     """A sealed bundle with one feature and an approved card."""
     folder.mkdir(parents=True)
-    curve = {"name": "recency_days", "transform": "identity", "knots": [0, 90], "log_odds": [-1, 1]}
-    numeric = [{**curve, "missing_log_odds": 0}]
-    model = {"target": "churn_30d", "intercept": 0.2, "numeric": numeric, "categorical": []}
     feature = {
         "name": "recency_days",
         "dtype": "float",
@@ -46,11 +63,10 @@ def write_bundle(
         "changeable": True,
         "necessity_reason": "Recency describes buying rhythm.",
     }
-    bands = [{"name": "low", "below": 0.7}, {"name": "high", "below": 1.01}]
     policy = {
         "policy_version": "0a1b2c3d4e5f",
         "target": "churn_30d",
-        "bands": bands,
+        "bands": BANDS,
         "action_band": "high",
     }
     duties = {
@@ -59,7 +75,7 @@ def write_bundle(
         "reviewer_contact": "care@shop.example",
     }
     contents = {
-        "model.json": {"schema_version": "1", **model},
+        "model.json": MODEL,
         "contract.json": {"features": [{**feature, **rest}]},
         "policy.json": {**policy, **duties},
         "card.json": card,

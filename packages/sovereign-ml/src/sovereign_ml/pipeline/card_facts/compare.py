@@ -28,7 +28,7 @@ def differences(stated: Facts, found: Facts, *, later: bool = False) -> list[str
     """Return where the card states something else than was found, one line for each place.
 
     ``later`` says that the card was written some time ago: what the running service has changed since is
-    no difference then. Authors are compared with git, see `pipeline.promotion_gate`.
+    no difference then. Authors are compared with git, see `promotion_gate`.
     """
     left_out = NOT_THE_MODEL | (MOVES_ON if later else set())
     one = stated.model_dump(mode="json", exclude=left_out)
