@@ -18,7 +18,6 @@ ORGANISATION = {{ cookiecutter.organisation | tojson }}
 CONTACT = {{ cookiecutter.contact | tojson }}
 ANSWERS = json.loads({{ cookiecutter | tojson | tojson }})
 CI = {"gitlab": ".gitlab-ci.yml", "forgejo": ".forgejo", "github": ".github"}
-CRUFT = Path(".cruft.json")
 
 
 def git(*arguments, folder="."):
@@ -31,36 +30,37 @@ def say(text):
     print(text, file=sys.stderr)
 
 
-def template_commit():
+def template_state():
     """Return address and commit of the template, or None: a zip, or a checkout with changes of its own.
 
-    A password in the address stays out. A relative path counts from where cookiecutter was called.
+    A password or token in the address stays out; the user of ssh does not. A relative path counts from where cookiecutter was called.
     """
-    folder = Path(os.environ.get("PWD", "."), ANSWERS.get("_repo_dir") or "").resolve()
+    here = Path(os.environ.get("PWD", "."))
+    if not ANSWERS.get("_repo_dir"):  # cookiecutter before 2.3 does not say where its copy is
+        return None
+    folder = (here / ANSWERS["_repo_dir"]).resolve()
     top = git("rev-parse", "--show-toplevel", folder=folder).stdout.strip()
     if not top or Path(top).resolve() != folder or git("status", "--porcelain", folder=folder).stdout:
         return None
-    local = Path(os.environ.get("PWD", "."), ANSWERS["_template"]).is_dir()
+    local = (here / ANSWERS["_template"]).is_dir()
     address = str(folder) if local else git("remote", "get-url", "origin", folder=folder).stdout.strip()
     commit = git("rev-parse", "HEAD", folder=folder).stdout.strip()
-    return (re.sub(r"(?<=://)[^/@]+@", "", address), commit) if address and commit else None
+    if not address or not commit:
+        return None
+    return {"template": re.sub(r"^(?!ssh)(\w+://)[^/@]+@", r"\1", address), "commit": commit}
 
 
 def write_cruft_state():
     """Write what `cruft update` needs. cruft itself names a commit in its answers, and writes the file later."""
-    found = None if "_commit" in ANSWERS else template_commit()
-    if found:
+    state = None if "_commit" in ANSWERS else template_state()
+    if state:
         answers = {key: value for key, value in ANSWERS.items() if not key.startswith("_")}
-        state = {"template": found[0], "commit": found[1], "checkout": ANSWERS.get("_checkout"),
-                 "context": {"cookiecutter": answers}, "directory": None}
-        CRUFT.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+        state |= {"checkout": ANSWERS.get("_checkout"), "context": {"cookiecutter": answers}, "directory": None}
+        Path(".cruft.json").write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
 
 
 def first_commit():
     """Make the repository and its first commit, unless the folder belongs to a repository already."""
-    if shutil.which("git") is None:
-        say("git is not installed: run `git init` here later; DVC and the card need the commit.")
-        return
     top = git("rev-parse", "--show-toplevel").stdout.strip()
     if top and (top == str(Path.cwd()) or git("check-ignore", "--quiet", ".").returncode):
         say(f"This folder belongs to the git repository {top} already: no commit was made.")
@@ -68,12 +68,11 @@ def first_commit():
     who = [] if git("config", "user.email").stdout.strip() else [
         "-c", f"user.name={ORGANISATION}", "-c", f"user.email={CONTACT}"
     ]
-    for step in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"],
-                 [*who, "commit", "--quiet", "--no-verify", "--message", "Start from sovereign-ml-template"]):
-        done = git(*step)
+    for verb, *options in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"],
+                           ["commit", "--quiet", "--no-verify", "--message", "Start from sovereign-ml-template"]):
+        done = git(*who, verb, *options)
         if done.returncode:
             words = " ".join(done.stderr.split()) or f"exit {done.returncode}"
-            verb = next(word for word in step if word in ("init", "add", "commit"))
             say(f"git {verb} refused: {words}\n"
                 "The project is complete. Make the first commit yourself; DVC and the card need it.")
             return
@@ -90,7 +89,9 @@ shutil.rmtree(".licences")
 
 if shutil.which("git"):
     write_cruft_state()
-first_commit()
+    first_commit()
+else:
+    say("git is not installed: run `git init` here later; DVC and the card need the commit.")
 
 print(f"""
 {SLUG} is ready. Next:

@@ -1,6 +1,5 @@
 """The project's BentoML class is reached by two programs, and both are the same door."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ import httpx
 import pytest
 
 import servers
-from sealing import HARNESS
+from sealing import sealed
 from servers import free_port, until
 from service_desk import CUSTOMER, FEATURES, KEYS, write_bundle
 from shipped import environment
@@ -105,17 +104,13 @@ process.wait(30)
 @pytest.mark.servers
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_neither_program_phones_home(program: str, tmp_path: Path) -> None:
-    port, report = str(free_port()), tmp_path / "hosts.json"
+    port = str(free_port())
     driver = [sys.executable, "-c", STARTED_AND_ENDED, f"http://127.0.0.1:{port}/readyz"]
-    harness = [sys.executable, "-B", HARNESS, "--clean-env", "--json", report, "--"]
-    command = [*harness, *driver, *PROGRAMS[program], "--host", "127.0.0.1", "--port", port]
+    command = [*driver, *PROGRAMS[program], "--host", "127.0.0.1", "--port", port]
     environ = in_folder(tmp_path)
     environ["PYTHONPATH"] += f":{Path(servers.__file__).parent}"
-    done = subprocess.run(
-        command, cwd=SERVE, env=environ, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(report.read_text())["hosts"] == {}
+    done, asked = sealed(SERVE, *command, environ=environ)
+    assert (done.returncode, asked) == (0, {}), done.stderr
 
 
 @pytest.mark.parametrize(

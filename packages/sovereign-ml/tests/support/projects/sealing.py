@@ -14,12 +14,15 @@ HARNESS = Path(__file__).with_name("harness.py")
 Asked = dict[str, list[str]]
 
 
-def sealed(root: Path, *command: str) -> tuple[subprocess.CompletedProcess[str], Asked]:
+def sealed(
+    root: Path, *command: str, environ: dict[str, str] | None = None
+) -> tuple[subprocess.CompletedProcess[str], Asked]:
     """Run ``command`` in ``root``, with nothing in its environment that quietens a tool; list what it asked for.
 
-    The exit code is the harness's: 97 if anything outside loopback was asked for, else the command's.
+    ``environ`` is its environment, if not that of a project in ``root``. The exit code is the harness's: 97 if
+    anything outside loopback was asked for, else the command's.
     """
-    environ = environment(root)
+    environ = {**(environ or environment(root))}
     environ["PATH"] += ":/usr/sbin:/sbin"  # where ip is
     with TemporaryDirectory() as folder:
         result = Path(folder) / "seen.json"
