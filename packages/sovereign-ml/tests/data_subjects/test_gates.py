@@ -50,7 +50,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "features.cutoffs": 3,
     }
     configure(made, {"data.transactions": "t.csv", "data.customers": "c.csv", **columns})
-    write_json(bundles.write_bundle(made / "data/7_bundle") / "summary.json", {})
+    # The dates are fixed, and must not expire.
+    bundle = bundles.write_bundle(made / "data/7_bundle", max_feature_age_days=36_500)
+    write_json(bundle / "summary.json", {})
     return made
 
 

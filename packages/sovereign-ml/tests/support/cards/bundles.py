@@ -170,10 +170,11 @@ def facts_of_bundle() -> dict[str, object]:
     }
 
 
-def write_bundle(folder: Path) -> Path:
-    """Write and seal a bundle in ``folder``."""
+def write_bundle(folder: Path, **changed: object) -> Path:
+    """Write and seal a bundle in ``folder``, whose policy has the ``changed`` values."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (("model", model()), ("contract", contract()), ("policy", policy())):
+    parts = {"model": model(), "contract": contract(), "policy": policy(**changed)}
+    for name, content in parts.items():
         (folder / f"{name}.json").write_text(content.model_dump_json())
     (folder / "rules.json").write_text(rules_json(RULES))
     (folder / "card.json").write_text(json.dumps({"schema_version": "1"}))

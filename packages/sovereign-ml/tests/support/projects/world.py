@@ -18,7 +18,7 @@ from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.decision_log import open_log
 from sovereign_ml.pseudonyms import pseudonyms
 from sovereign_ml.service import settings as service_settings
-from sovereign_ml.service.api.scoring import make
+from sovereign_ml.service.api.scoring import Dated, make
 from sovereign_ml.service.runtime import Runtime, archive
 
 
@@ -81,9 +81,8 @@ def decide(root: Path, log: str) -> None:
     head = {"bundle": runtime.reference, "key": "crm", **runtime.versions}
     drafts = []
     for row in now.to_dict("records"):
-        drafts.append(
-            make(runtime, row["customer_id"], inputs(row), source="request", head=head).draft
-        )
+        sent = Dated(inputs(row), None, "not_dated")
+        drafts.append(make(runtime, row["customer_id"], sent, source="request", head=head).draft)
     opened = open_log(log)
     archive(opened, runtime.bundle)
     opened.append(drafts)
