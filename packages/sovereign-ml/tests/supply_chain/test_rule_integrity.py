@@ -70,8 +70,8 @@ class Team:
         )
 
     def weaken_a_rule(self) -> None:
-        """Let the rule on direct marketing pass every card."""
-        self.environment.edit(RULE, "purpose.direct_marketing is not True", "purpose is not None")
+        """Let a card pass although people who objected were scored."""
+        self.environment.edit(RULE, "if case.facts.consent.leak_count:", "if False:")
 
 
 @pytest.fixture(scope="module")

@@ -144,16 +144,23 @@ def _unanswered(value: object, field: FieldInfo) -> bool:
     return is_open(value)
 
 
-def _allowed(annotation: object) -> tuple[str, ...]:
-    """The values that a field accepts, for the comment above its key."""
+def choices(annotation: object) -> tuple[str, ...]:
+    """The words that a field, or each item of its list, may have; none where any text may be said."""
     found: list[str] = []
     for member in typing.get_args(annotation) or (annotation,):
         if typing.get_origin(member) is typing.Literal:
             found += [str(value) for value in typing.get_args(member) if value != NOT_ANSWERED]
         elif typing.get_origin(member) is tuple:
             item = typing.get_args(member)[0]
-            found += _allowed(item | None) if typing.get_origin(item) is typing.Literal else []
-        elif member is bool or bool in typing.get_args(member):
+            found += choices(item | None) if typing.get_origin(item) is typing.Literal else []
+    return tuple(found)
+
+
+def _allowed(annotation: object) -> tuple[str, ...]:
+    """The values that a field accepts, for the comment above its key."""
+    found = list(choices(annotation))
+    for member in typing.get_args(annotation) or (annotation,):
+        if member is bool or bool in typing.get_args(member):
             found += ["true", "false"]
         elif member is date:
             found.append("a date such as 2027-01-31")

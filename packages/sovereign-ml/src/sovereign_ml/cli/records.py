@@ -44,6 +44,45 @@ def import_card(
     )
 
 
+@card_app.command("answer")
+def answer_card(profile: ProfileOption = None) -> None:
+    """Ask what is open in model_card.toml, and write each answer there; stop and go on at any time."""
+    from sovereign_ml.card.build import CardError
+    from sovereign_ml.card.questions import progress
+    from sovereign_ml.card.rules import check
+    from sovereign_ml.cli.card_output import now, own_rules, rebuilt
+    from sovereign_ml.pipeline.card_facts.interview import Interview, StoppedError
+
+    settings = load_settings(profile)
+    policy, own = settings.rule_policy, own_rules(settings)
+    interview = Interview(
+        settings.root / "model_card.toml",
+        rebuilt(settings).facts,
+        settings.project.name,
+        read=input,
+        say=typer.echo,
+        judge=lambda card: check(card, policy, now().date(), at="register", own=own),
+        today=now().date(),
+    )
+    try:
+        interview.run()
+        stopped = None
+    except StoppedError as stop:
+        stopped = stop
+    except CardError as error:
+        raise Misuse(str(error)) from None
+    done = progress(rebuilt(settings))
+    typer.echo(
+        f"\n{interview.asked} questions asked; {done.answered} of {done.required} answers are in "
+        "model_card.toml. `churn card` takes them up."
+    )
+    if stopped and stopped.ended:
+        raise Misuse(
+            "The input ended before the questions did. Call `churn card answer` in a terminal; it goes on "
+            "where the file ends."
+        )
+
+
 @app.command(rich_help_panel="The card")
 def records(
     output: Annotated[Path, typer.Option(help="Folder for the four files.")] = Path("docs"),

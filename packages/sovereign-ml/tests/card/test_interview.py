@@ -1,0 +1,148 @@
+"""`churn card answer`: from a fresh model_card.toml to a card without open answers, and what people may type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomlkit
+
+from card_answers import article22_answers, offer_answers
+from cards import POLICY, TODAY
+from interviews import PAGE, TEXT, Person, interview, page
+from sovereign_ml.card.build import CardError, read_answers
+from sovereign_ml.card.questions import open_questions
+from sovereign_ml.card.rules import blocks, check
+from sovereign_ml.pipeline.card_facts.interview import StoppedError
+
+
+def typing(*typed: str) -> Callable[[str], str]:
+    """Type these lines; then the input ends."""
+    rest: Iterator[str] = iter(typed)
+
+    def read(_: str) -> str:
+        try:
+            return next(rest)
+        except StopIteration:
+            raise EOFError from None
+
+    return read
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "model_card.toml"
+
+
+@pytest.fixture
+def printed() -> list[str]:
+    return []
+
+
+def stopped(path: Path, printed: list[str], *typed: str) -> dict[str, Any]:
+    """The answers in the file after these lines."""
+    with pytest.raises(StoppedError) as stop:
+        interview(path, typing(*typed), printed.append).run()
+    assert stop.value.ended == (typed[-1] != "q")
+    return read_answers(path)
+
+
+@pytest.mark.parametrize(("answers", "most"), [(offer_answers, 70), (article22_answers, 70)])
+def test_a_fresh_file_is_answered_in_few_questions(
+    path: Path, answers: Callable[[], Any], most: int
+) -> None:
+    person = Person(path, answers())
+    asking = interview(path, person.read, person.say)
+    card = asking.run()
+    assert not open_questions(card)
+    assert asking.asked <= most
+    assert blocks(check(card, POLICY, TODAY)) == []
+    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if line[:2] == "# "]
+    assert kept == [line for line in TEXT.splitlines() if line[:2] == "# "], "comments stay"
+
+
+def test_the_page_shows_what_is_asked() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page()
+
+
+def test_each_answer_is_in_the_file_at_once_and_the_next_call_goes_on(
+    path: Path, printed: list[str]
+) -> None:
+    assert stopped(path, printed, "n", "2027-06-01")["model"]["review_due"] == date(2027, 6, 1)
+    stopped(path, printed, "none", "q")
+    assert read_answers(path)["roles"]["processors"] == []
+
+
+def test_back_takes_an_answer_or_a_skip_back(path: Path, printed: list[str]) -> None:
+    given = stopped(path, printed, "b", "n", "2027-06-01", "b", "2027-05-01", "s", "b", "none", "q")
+    assert given["model"]["review_due"] == date(2027, 5, 1)
+    assert given["roles"]["processors"] == []
+    assert "  This is the first question." in printed
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("01.06.2027", "'01.06.2027' is no date such as 2027-01-31."),
+        ("2027-02-30", "'2027-02-30' is no date such as 2027-01-31."),
+        ("", "Nothing was said; s skips the question."),
+    ],
+)
+def test_a_wrong_date_is_told_and_asked_again(
+    path: Path, printed: list[str], typed: str, told: str
+) -> None:
+    given = stopped(path, printed, "n", typed, "2027-06-01", "q")
+    assert given["model"]["review_due"] == date(2027, 6, 1)
+    assert f"  {told}" in printed
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("Nordhost", "'Nordhost' has 1 values, and 5 are asked"),
+        ("Nordhost | storage | FI | FI | a | b", "has 6 values, and 5 are asked"),
+    ],
+)
+def test_a_row_of_a_list_has_a_value_for_each_column(
+    path: Path, printed: list[str], typed: str, told: str
+) -> None:
+    right = "Nordhost | storage | FI | FI | contracts/n.pdf"
+    given = stopped(path, printed, "n", "2027-06-01", typed, right, "q")
+    assert any(told in line for line in printed)
+    assert given["roles"]["processors"][0]["dpa_ref"] == "contracts/n.pdf"
+
+
+@pytest.mark.parametrize("typed", ["7", "0", "1,9", "x", "1; 2; 3; 4; 5; 6; 7", "-1"])
+def test_numbers_that_are_not_there_mark_nothing(
+    path: Path, printed: list[str], typed: str
+) -> None:
+    path.write_text(TEXT, encoding="utf-8")
+    document = tomlkit.parse(TEXT)
+    full = offer_answers()
+    for table in ("model", "roles", "purpose"):
+        document[table].update(full[table])
+    document["decision"]["score_transmitted_to"] = []
+    document["decision"]["price_personalised"] = False
+    path.write_text(tomlkit.dumps(document), encoding="utf-8")
+    given = stopped(path, printed, typed, "3; 1", "q")
+    factors = given["decision"]["effect_factors"]
+    assert any("numbers from 1 to 6, all, or none" in line for line in printed)
+    assert [name for name, value in factors.items() if value] == [
+        "circumstances_behaviour_choices",
+        "exclusion_or_discrimination",
+    ]
+
+
+def test_what_a_rule_says_of_an_answer_is_told_at_once(path: Path, printed: list[str]) -> None:
+    stopped(path, printed, "n", "2099-01-01", "q")
+    assert any("model.review_due = 2099-01-01 is more than" in line for line in printed)
+
+
+def test_a_file_that_is_no_toml_is_named_and_left_alone(path: Path, printed: list[str]) -> None:
+    path.write_text("[model\n", encoding="utf-8")
+    with pytest.raises(CardError, match="is not valid TOML"):
+        interview(path, typing("x"), printed.append).run()
+    assert path.read_text(encoding="utf-8") == "[model\n"
