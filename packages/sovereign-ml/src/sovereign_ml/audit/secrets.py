@@ -77,7 +77,7 @@ def _texts(root: Path, exclude: Iterable[str]) -> Iterator[tuple[str, str | None
         yield name, None if b"\0" in data[:_HEAD] else data.decode("utf-8", "replace")
 
 
-def committed(root: Path, pattern: str = "*") -> list[Path]:
+def committed(root: Path, pattern: str = "*", *, symlinks: bool = False) -> list[Path]:
     """Files below ``root`` that git tracks or does not ignore; every file where there is no git repository."""
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -86,8 +86,10 @@ def committed(root: Path, pattern: str = "*") -> list[Path]:
         check=False,
     )
     if listing.returncode:
-        found = (path for path in root.rglob(pattern) if ".venv" not in path.parts)
+        found = (path for path in root.rglob(pattern) if not {".venv", ".git"} & set(path.parts))
     else:
         names = listing.stdout.decode("utf-8", "replace").split("\0")
         found = (root / name for name in names if name and fnmatch(Path(name).name, pattern))
-    return sorted(path for path in found if path.is_file() and not path.is_symlink())
+    return sorted(
+        path for path in found if path.is_symlink() and symlinks or path.is_file() and not path.is_symlink()
+    )
