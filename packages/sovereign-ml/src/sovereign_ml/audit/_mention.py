@@ -90,7 +90,12 @@ _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
     (r"sota|serv(e|ing|ice)|predict|inference|deploy", "serving", (_P, _M)),
     (r"kfp|kubeflow|pipeline", "compute", (_P, _D)),
     (r"monitor|metrics|grafana|prometheus|loki", "monitoring", (_D,)),
-    (r"pre-commit|\.git|repo|uses|include|workflow|woodpecker|Dockerfile|template", "ci", (_C,)),
+    (
+        r"pre-commit|\.git|(?<![a-z])(repos?|repository|uses|include)(?![a-z])|workflow|woodpecker|Dockerfile"
+        r"|(^|\.)template$",
+        "ci",
+        (_C,),
+    ),
     (r"allowed_hosts|egress|host|allow", "compute", (_P, _D)),
 )
 
@@ -109,7 +114,9 @@ def context(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]
         return place
     scheme = address.partition(":")[0].lower()
     by_scheme = [row[1:] for row in _SCHEMES if re.match(row[0], scheme)]
-    return (*_match(key), *by_scheme, *_match(file), ("other", (_D,)))[0]
+    # a variable set in a Dockerfile or workflow is a setting of the program, not code that is fetched
+    by_file = [] if re.fullmatch(r"[A-Z][A-Z0-9_]*", key) else _match(file)
+    return (*_match(key), *by_scheme, *by_file, ("other", (_D,)))[0]
 
 
 def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]] | None:
