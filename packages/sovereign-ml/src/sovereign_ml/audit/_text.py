@@ -64,7 +64,7 @@ _COMMENTS = (
     (("*.html", "*.htm", "*.xml", "*.md", "*.json"), re.compile(r"<!--.*?-->")),
     (("*",), re.compile(_HASH)),
 )
-LONGEST_LINE = 20_000
+LONGEST_LINE = 5_000
 """Characters of a line that are looked at in one go; a longer one is cut at blanks, quotes and commas."""
 
 

@@ -35,7 +35,7 @@ _KEY_WORDS = (
 )
 _KINDS = {
     "private key": r"-----BEGIN (?:[A-Z]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d",
-    "pseudonym key": r"(?i)pseudonym_key\w{0,10}[\"']?\s{0,20}[:=]\s{0,20}[\"']?(?!(?-i:[A-Z_]+)[\"'\s])[0-9a-z+/=_-]{16,}(?![\w.(\[])",
+    "pseudonym key": r"(?i)pseudonym_key\w{0,10}[\"'\]]{0,2}\s{0,20}[:=]\s{0,20}[\"']?(?!(?-i:[A-Z_]+)[\"'\s])[0-9a-z+/=_-]{16,}(?![\w.(\[])",
     "S3 access key": r"\b(?:AKIA|ASIA|ABIA|ACCA|SCW)[0-9A-Z]{16,17}\b",
     "service token": rf"(?<![\w.-])(?:{_TOKENS})(?![A-Za-z0-9])",
     "signed token": r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}",
@@ -73,7 +73,7 @@ _LOGIN_FILES = {
     "pgpass.conf": re.compile(r"^[^:#\s]{1,200}:[\d*]{1,6}:[^:]{1,100}:[^:]{1,100}:\S{3,}$"),
 }
 _CODE = (".py", ".pyi", ".js", ".ts", ".jsx", ".tsx", ".r", ".java", ".go", ".rs", ".ipynb", ".sql", ".md", ".html", ".css", ".sh", ".lock", ".j2")
-_LONGEST_LINE = 20_000
+_LONGEST_LINE = 5_000
 """Characters of one line that are searched at once; a longer line is cut at blanks, commas and semicolons."""
 _LARGEST = 2_000_000
 _HEAD = 8000
