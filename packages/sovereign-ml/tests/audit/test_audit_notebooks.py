@@ -227,9 +227,7 @@ def corpus() -> list[tuple[str, str, str]]:
 
 def test_the_corpus_of_secrets_has_no_miss_and_no_false_alarm():
     rows = corpus()
-    wrong = [
-        row for row in rows if bool(list(secrets_in(row[2], row[1]))) != (row[0] == "SECRET")
-    ]
+    wrong = [row for row in rows if bool(list(secrets_in(row[2], row[1]))) != (row[0] == "SECRET")]
     assert wrong == []
     assert sum(row[0] == "SECRET" for row in rows) >= 90
 
@@ -237,7 +235,11 @@ def test_the_corpus_of_secrets_has_no_miss_and_no_false_alarm():
 def test_a_secret_is_waived_by_a_whole_waiver_that_has_not_ended():
     line = 'password = "a1b2c3d4e5"  # audit-waiver: owner=CTO, reason=a test account, until='
     assert list(secrets_in(line + "2999-01-01")) == []
-    for broken in (line + "2020-01-01", line + "soon", line.replace("owner=CTO, ", "") + "2999-01-01"):
+    for broken in (
+        line + "2020-01-01",
+        line + "soon",
+        line.replace("owner=CTO, ", "") + "2999-01-01",
+    ):
         assert list(secrets_in(broken)) != []
 
 

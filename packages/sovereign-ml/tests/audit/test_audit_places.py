@@ -214,7 +214,9 @@ SMALL = {
 def test_an_ordinary_file_that_sends_data_to_the_us_is_refused_in_every_profile(tmp_path, file):
     found = planted(tmp_path, file, SMALL[file])
     errors = [row for row in found if row.severity is Severity.ERROR]
-    assert len(errors) == {"compose.yaml": 2, "features/feature_store.yaml": 3, "main.tf": 2}.get(file, 1)
+    assert len(errors) == {"compose.yaml": 2, "features/feature_store.yaml": 3, "main.tf": 2}.get(
+        file, 1
+    )
 
 
 def test_what_is_not_read_is_named_with_its_reason_in_every_output(tmp_path):

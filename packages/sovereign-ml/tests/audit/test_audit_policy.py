@@ -181,7 +181,11 @@ WAIVER = "# audit-waiver: owner=CTO, reason=contract ends in March, until="
         (f"{WAIVER}2026-11-24", Severity.NOTICE, "Waived on this line by CTO until 2026-11-24"),
         (f"{WAIVER}2026-11-23", Severity.ERROR, "of CTO on this line ended on 2026-11-23"),
         (f"{WAIVER}soon", Severity.ERROR, "wrong or missing: until"),
-        ("# audit-waiver: reason=contract ends, until=2027-01-01", Severity.ERROR, "missing: owner"),
+        (
+            "# audit-waiver: reason=contract ends, until=2027-01-01",
+            Severity.ERROR,
+            "missing: owner",
+        ),
         ("# audit-waiver: owner=CTO, until=2027-01-01", Severity.ERROR, "missing: reason"),
         ("# audit-waiver:", Severity.ERROR, "owner"),
         ("# waived", Severity.ERROR, "is under US law"),

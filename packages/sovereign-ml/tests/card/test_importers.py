@@ -285,7 +285,10 @@ def test_chapters_are_cut_at_headings_and_prose_and_signs_stay(read):
     assert use.endswith("Only for choosing who gets a retention offer. ##Not a heading")
     assert "# Training Data" in use
     assert told["purpose"]["out_of_scope_uses"] == ["Pricing of goods", "Credit"]
-    assert told["evaluation"]["limitations"] == ["-3 points AUC for new customers", "**Bold:** text"]
+    assert told["evaluation"]["limitations"] == [
+        "-3 points AUC for new customers",
+        "**Bold:** text",
+    ]
     assert "data" not in told
 
 
@@ -308,8 +311,14 @@ def test_two_contents_and_outer_sections_are_all_kept(read):
     inner = json.dumps(SECTION)
     other = json.dumps({"model_overview": {"model_owner": "other"}})
     outer = {"model_overview": {"model_owner": "outer team"}, "Content": inner}
-    told = read(outer | {"ModelCardContent": other, "Status": "Approved", "ModelCardStatus": "Draft"})
-    values = [*(row.value for row in told.suggestions), *told.compare.values(), *told.unmapped.values()]
+    told = read(
+        outer | {"ModelCardContent": other, "Status": "Approved", "ModelCardStatus": "Draft"}
+    )
+    values = [
+        *(row.value for row in told.suggestions),
+        *told.compare.values(),
+        *told.unmapped.values(),
+    ]
     assert {"outer team", "team", "other"} <= set(values)
     assert told.provenance.foreign_status == "Approved, Draft"
 
@@ -318,7 +327,9 @@ def test_two_contents_and_outer_sections_are_all_kept(read):
     "wrap",
     [
         lambda card: {"Results": [{"ModelCard": card}]},
-        lambda card: {"Resources": {"C": {"Type": "AWS::SageMaker::ModelCard", "Properties": card}}},
+        lambda card: {
+            "Resources": {"C": {"Type": "AWS::SageMaker::ModelCard", "Properties": card}}
+        },
         lambda card: {"ModelCard": json.dumps(SECTION)},
     ],
 )

@@ -57,7 +57,9 @@ def test_every_entry_names_its_source_and_none_is_older_than_a_year():
     old = [row.name for row in providers() if row.checked < TODAY - timedelta(days=365)]
     assert old == []
     assert [row.name for row in providers() if not row.source] == []
-    assert [code for code, row in adequacy_decisions().items() if not (row.decision and row.date)] == []
+    assert [
+        code for code, row in adequacy_decisions().items() if not (row.decision and row.date)
+    ] == []
 
 
 @pytest.mark.parametrize(

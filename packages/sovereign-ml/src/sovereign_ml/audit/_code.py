@@ -61,7 +61,11 @@ def _joined(node: ast.AST) -> str | None:
         if not any(parts):
             return None
         return "".join(VARIABLE if part is None else part for part in parts)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "join":
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "join"
+    ):
         glue = _joined(node.func.value)
         items = node.args[0] if node.args else None
         if glue is not None and isinstance(items, ast.List | ast.Tuple):
@@ -99,7 +103,17 @@ def _named_children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 def _tells(node: ast.Call) -> bool:
     """A call that shows a text to a person."""
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    return name in {"print", "echo", "warn", "warning", "info", "debug", "error", "exception", "critical"}
+    return name in {
+        "print",
+        "echo",
+        "warn",
+        "warning",
+        "info",
+        "debug",
+        "error",
+        "exception",
+        "critical",
+    }
 
 
 def _is_docstring(node: ast.AST) -> bool:
@@ -147,4 +161,6 @@ def notebook(file: str, text: str) -> Iterator[Mention]:
         if not re.match(r'\s*"(image/|text/html|id|cell_type)', line[:80]):
             source = line.replace("\\n", " ").replace('\\"', '"')
             source = re.sub(r"^\s*\"|\",?\s*$", "", source) if len(source) < 20_000 else source
-            yield from block(file, number, "description" if cell == "markdown" else "notebook", source)
+            yield from block(
+                file, number, "description" if cell == "markdown" else "notebook", source
+            )

@@ -129,9 +129,7 @@ def _by_declaration(
     return declared, declaration
 
 
-def _waived(
-    row: Mention, severity: Severity, message: str, today: date
-) -> tuple[Severity, str]:
+def _waived(row: Mention, severity: Severity, message: str, today: date) -> tuple[Severity, str]:
     """A waiver in the comment of the line itself, with owner, reason and end date."""
     if severity < Severity.WARNING:
         return severity, message
@@ -141,7 +139,10 @@ def _waived(
     if isinstance(waiver, str):
         return severity, f"{message}. The waiver on this line does not count: {waiver}"
     if waiver.until < today:
-        return severity, f"{message}. The waiver of {waiver.owner} on this line ended on {waiver.until}"
+        return (
+            severity,
+            f"{message}. The waiver of {waiver.owner} on this line ended on {waiver.until}",
+        )
     return (
         Severity.NOTICE,
         f"{message}. Waived on this line by {waiver.owner} until {waiver.until}: {waiver.reason}",
@@ -179,9 +180,7 @@ def _refused(seen: Classification, payload: Payload, rules: _Rules) -> tuple[Sev
     )
 
 
-def _declared(
-    host: str, declaration: Declaration | None, rules: _Rules
-) -> tuple[Severity, str]:
+def _declared(host: str, declaration: Declaration | None, rules: _Rules) -> tuple[Severity, str]:
     """What the owner's declaration is worth. The eu profile (strict) accepts nothing half done."""
     unfinished = Severity.ERROR if rules.strict else Severity.NOTICE
     if declaration is not None and declaration.complete:

@@ -41,33 +41,60 @@ class Mention:
 
 _P, _M, _D, _T, _C = Payload
 DOCUMENTS = (
-    *("*.md", "*.rst", "*.adoc", "LICENSE*", "LICENCE*", "NOTICE*", "CHANGELOG*", "CITATION*", "AUTHORS*"),
+    *(
+        "*.md",
+        "*.rst",
+        "*.adoc",
+        "LICENSE*",
+        "LICENCE*",
+        "NOTICE*",
+        "CHANGELOG*",
+        "CITATION*",
+        "AUTHORS*",
+    ),
     *("mkdocs.y*ml", "CODE_OF_CONDUCT*", "*.txt", "*.tex", "*.bib", "robots.txt"),
 )
 """Texts for people: an address there is a link, and carries nothing."""
 _REQUIREMENTS = ("*requirement*.txt", "*constraint*.txt", "Pipfile", "package.json", "*.in")
-_LOCKS = ("*.lock", "package-lock.json", "pnpm-lock.y*ml", "npm-shrinkwrap.json", "bun.lock*", "go.sum", "*.lock.json", "*.lock.hcl")
+_LOCKS = (
+    "*.lock",
+    "package-lock.json",
+    "pnpm-lock.y*ml",
+    "npm-shrinkwrap.json",
+    "bun.lock*",
+    "go.sum",
+    "*.lock.json",
+    "*.lock.hcl",
+)
 _DATA_LOCKS = ("dvc.lock",)
 _EDITORS = (".vscode/", ".idea/", ".devcontainer/")
 _NAMESPACE = re.compile(
-    r"https?://(?:www\.w3\.org/|schemas?\.|json-schema\.org|json\.schemastore\.org|purl\.org|xmlns\.|docs\.oasis-open\.org"
+    r"https?://(?:www\.w3\.org/|schemas?\.|json-schema\.org|json\.schemastore\.org|purl\.org|xmlns\."
+    r"|docs\.oasis-open\.org"
     r"|ns\.adobe\.com|spdx\.org|creativecommons\.org|opensource\.org|www\.apache\.org/licenses)",
     re.IGNORECASE,
 )
 CODE_LINE = re.compile(
-    r"(?:\bgit\s+(?:clone|submodule|remote|fetch|pull)|\b(?:pip|pipx|uv|poetry|conda|mamba)\s.{0,80}|\bnpm\s+i\w*|\byarn\s+add"
-    r"|\bhelm\s+(?:repo|install|upgrade|pull)|\b(?:docker|podman)\s+(?:pull|run|build)|\bapt(?:-get)?\s|\bgo\s+(?:get|install))"
+    r"(?:\bgit\s+(?:clone|submodule|remote|fetch|pull)|\b(?:pip|pipx|uv|poetry|conda|mamba)\s.{0,80}"
+    r"|\bnpm\s+i\w*|\byarn\s+add"
+    r"|\bhelm\s+(?:repo|install|upgrade|pull)|\b(?:docker|podman)\s+(?:pull|run|build)|\bapt(?:-get)?\s"
+    r"|\bgo\s+(?:get|install))"
     r"[^|;&]{0,200}$"
 )
 """What stands before an address in a command that only fetches code."""
-LINK = re.compile(r"<a\s[^<>]{0,200}href\s*=\s*[\"']?$|(?:^|[|;&@\s])(?:echo|printf)\s[^|;&>]{0,200}$", re.IGNORECASE)
+LINK = re.compile(
+    r"<a\s[^<>]{0,200}href\s*=\s*[\"']?$|(?:^|[|;&@\s])(?:echo|printf)\s[^|;&>]{0,200}$",
+    re.IGNORECASE,
+)
 """What stands before an address that a person may click."""
 # the first rule that fits decides; a place that says nothing carries metadata
 _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
     (r"owner_declarations|audit\.waivers", "declaration", ()),
     (
-        r"model_card\.toml|project\.urls|homepage|documentation|\bprivacy|\$schema|(^|\.)(description|title|licen[sc]e|help"
-        r"|epilog|summary|site_url|repo_url|xmlns[:\w]*|schema|funding|funding\.url|bugs\.url|author|authors|maintainers)$",
+        r"model_card\.toml|project\.urls|homepage|documentation|\bprivacy|\$schema|(^|\.)(description|title"
+        r"|licen[sc]e|help"
+        r"|epilog|summary|site_url|repo_url|xmlns[:\w]*|schema|funding|funding\.url|bugs\.url|author|authors"
+        r"|maintainers)$",
         "link",
         (),
     ),

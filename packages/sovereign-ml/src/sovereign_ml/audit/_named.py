@@ -55,7 +55,13 @@ def _rule(row: dict[str, Any]) -> _Rule:
 
 
 def _named(
-    file: str, line: int, key: str, word: str, address: str, carries: tuple[Payload, ...], unless: Any = None
+    file: str,
+    line: int,
+    key: str,
+    word: str,
+    address: str,
+    carries: tuple[Payload, ...],
+    unless: Any = None,
 ) -> Mention:
     component = component_of(carries)
     unless = unless if isinstance(unless, re.Pattern) else None
@@ -151,8 +157,10 @@ def _call(file: str, node: ast.Call, names: dict[str, str]) -> Iterator[Mention]
         if None in keywords or any(word in keywords for word in rule.unless):
             continue
         first = node.args[0] if node.args else next((word.value for word in node.keywords), None)
-        value = first.value if isinstance(first, ast.Constant) else ""
-        address = dict(rule.first).get(str(value), rule.stands_for)
+        value = (
+            first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
+        )
+        address = dict(rule.first).get(value, rule.stands_for)
         if address:
             word = f'{dotted}("{value}")' if value and rule.first else f"{dotted}()"
             yield _named(file, node.lineno, dotted, word, address, rule.carries)
@@ -166,7 +174,10 @@ def _dotted(node: ast.AST, names: dict[str, str]) -> str:
         node = node.value
     if isinstance(node, ast.Call):  # boto3.Session().client("s3")
         inner = _dotted(node.func, names)
-        if inner in ("boto3.Session", "boto3.session.Session") and parts[-1:] in (["client"], ["resource"]):
+        if inner in ("boto3.Session", "boto3.session.Session") and parts[-1:] in (
+            ["client"],
+            ["resource"],
+        ):
             return f"boto3.{parts[-1]}"
         return ""
     if not isinstance(node, ast.Name):

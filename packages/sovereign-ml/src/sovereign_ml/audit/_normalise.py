@@ -9,8 +9,12 @@ VARIABLE = "zz0var"
 _DEFAULT = re.compile(r"\$\$?\{[\w.]{1,100}:?[-=]([^${}]*)\}")
 _BRACED = re.compile(r"\$\$?\{[^{}\s]{1,200}\}|\$\$?\{\{[^{}]{1,200}\}\}|\$\([\w.-]{1,100}\)")
 _TEMPLATE = re.compile(r"\{\{[-%]?([^{}]{0,300})\}\}")
-_PERCENT = re.compile(r"%(?:\([\w.]{1,60}\))?[sd](?![\w])|\{[\w.\[\]!]{0,60}(?::[^{}\s\"']{0,20})?\}")
-_SHELL = re.compile(r"\$\$?[A-Za-z_]\w{0,60}|<[A-Za-z_][\w -]{0,40}>(?=[@/.:])|(?<=[/@.])<[A-Za-z_][\w-]{0,40}>")
+_PERCENT = re.compile(
+    r"%(?:\([\w.]{1,60}\))?[sd](?![\w])|\{[\w.\[\]!]{0,60}(?::[^{}\s\"']{0,20})?\}"
+)
+_SHELL = re.compile(
+    r"\$\$?[A-Za-z_]\w{0,60}|<[A-Za-z_][\w -]{0,40}>(?=[@/.:])|(?<=[/@.])<[A-Za-z_][\w-]{0,40}>"
+)
 _PORT = re.compile(rf"(?<=[\w\]]):{VARIABLE}(?![\w@.-])")
 _QUOTED = re.compile(r"[\"']([^\"']*)[\"']")
 _MARKS = ("$", "{", "%", "\\/", "<")
@@ -52,4 +56,8 @@ def shown(text: str) -> str:
 def only_variable(host: str) -> bool:
     """Return True for a host of which nothing is written down."""
     labels = [label for label in re.split(r"[.-]", host.lower()) if label]
-    return bool(labels) and all(label.replace(VARIABLE, "").strip("0123456789_") == "" for label in labels) and VARIABLE in host.lower()
+    return (
+        bool(labels)
+        and all(label.replace(VARIABLE, "").strip("0123456789_") == "" for label in labels)
+        and VARIABLE in host.lower()
+    )

@@ -121,9 +121,10 @@ def _country_of(name: str, *, by_form: bool = True) -> str:
     """The country of a parent: its code at the end (``Acme Corp (US)``), the provider table, or its legal form."""
     if name.strip().lower() in _NO_PARENT:
         return ""
-    if match := re.search(r"(?:^|[(,\s])([A-Z]{2})\)?\s*$", name):
-        if match.group(1) in country_codes() - {"SA", "SE", "AG"}:
-            return match.group(1)
+    match = re.search(r"(?:^|[(,\s])([A-Z]{2})\)?\s*$", name)
+    # SA, SE and AG are legal forms too
+    if match and match.group(1) in country_codes() - {"SA", "SE", "AG"}:
+        return match.group(1)
     plain = _plain(name)
     for row in providers():
         names = {_plain(row.name), _plain(row.parent.partition(",")[0])} - {""}
@@ -139,7 +140,20 @@ def _plain(name: str) -> str:
     return " ".join(
         word
         for word in words
-        if word not in {"inc", "llc", "corp", "corporation", "ltd", "gmbh", "sa", "se", "ag", "emea", "sarl"}
+        if word
+        not in {
+            "inc",
+            "llc",
+            "corp",
+            "corporation",
+            "ltd",
+            "gmbh",
+            "sa",
+            "se",
+            "ag",
+            "emea",
+            "sarl",
+        }
     )
 
 
@@ -178,4 +192,6 @@ def line_waiver(line: str) -> LineWaiver | str | None:
         return LineWaiver.model_validate(parts)
     except ValidationError as error:
         names = ", ".join(str(problem["loc"][0]) for problem in error.errors())
-        return f"it needs owner, reason (10 characters) and until (a date); wrong or missing: {names}"
+        return (
+            f"it needs owner, reason (10 characters) and until (a date); wrong or missing: {names}"
+        )

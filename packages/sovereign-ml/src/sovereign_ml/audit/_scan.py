@@ -25,7 +25,15 @@ Reader = Callable[[str, str], Iterator[Mention]]
 # at the project's root only: a package called `data` deeper down is code
 _SKIP_AT_ROOT = {".churn", ".mlflow", "build", "data", "dist", "env", "venv"}
 _SKIP_ANYWHERE = {
-    *(".git", ".venv", "node_modules", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"),
+    *(
+        ".git",
+        ".venv",
+        "node_modules",
+        "__pycache__",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+    ),
     *(".hypothesis", ".ipynb_checkpoints", ".tox", ".nox", ".terraform"),
 }
 _SKIP_WITHIN = {(".dvc", "cache"), (".dvc", "tmp")}
@@ -114,29 +122,36 @@ def _read(name: str, text: str) -> list[Mention]:
             if host in hosts:
                 continue
             hosts.add(host)
-        mentions.append(replace(row, source_line=rows[row.line - 1] if 0 < row.line <= len(rows) else ""))
+        mentions.append(
+            replace(row, source_line=rows[row.line - 1] if 0 < row.line <= len(rows) else "")
+        )
     return list(dict.fromkeys(mentions))
 
 
 def _text_of(path: Path, name: str, exclude: tuple[str, ...]) -> str | NotRead:
     """The text of a file, or why it is not read."""
-    if pattern := next((pattern for pattern in exclude if fnmatch(name, pattern)), ""):
-        return NotRead(name, f"excluded by {pattern}")
-    if path.is_symlink():
-        return NotRead(name, "symbolic link")
-    if any(fnmatch(path.name, pattern) for pattern in _TABLES):
-        return NotRead(name, "table or drawing")
+    reason = _why_not(path, name, exclude)
+    if reason:
+        return NotRead(name, reason)
     try:
-        if path.stat().st_size > _LARGEST:
-            return NotRead(name, f"over {_LARGEST // 1_000_000} MB")
         data = path.read_bytes()
     except OSError as error:
         return NotRead(name, f"not readable: {error.strerror}")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", "replace")
-    if b"\0" in data[:_HEAD]:
-        return NotRead(name, "binary")
-    return data.decode("utf-8", "replace")
+    return NotRead(name, "binary") if b"\0" in data[:_HEAD] else data.decode("utf-8", "replace")
+
+
+def _why_not(path: Path, name: str, exclude: tuple[str, ...]) -> str:
+    """Why a file is not even opened; empty when it is."""
+    pattern = next((pattern for pattern in exclude if fnmatch(name, pattern)), "")
+    if pattern:
+        return f"excluded by {pattern}"
+    if path.is_symlink():
+        return "symbolic link"
+    if any(fnmatch(path.name, pattern) for pattern in _TABLES):
+        return "table or drawing"
+    return f"over {_LARGEST // 1_000_000} MB" if path.stat().st_size > _LARGEST else ""
 
 
 def project_files(root: Path) -> list[Path]:

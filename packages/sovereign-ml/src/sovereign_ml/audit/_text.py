@@ -16,17 +16,24 @@ from sovereign_ml.jurisdictions._table import look_up, scheme_owner
 
 _SCHEME = re.compile(r"(?:[a-z][a-z0-9+]{1,20}:)?(?<![a-z0-9+])[a-z][a-z0-9+-]{0,30}$", re.I)
 _LONGEST_SCHEME = 52
-_REST = re.compile(r"(?:[^\s\"'<>`\\|{}()\[\],;@/]*@)?(?:\[[0-9a-f:.%]{2,45}\](?::\d+)?)?[^\s\"'<>`\\|{}()\[\],;]*", re.I)
+_REST = re.compile(
+    r"(?:[^\s\"'<>`\\|{}()\[\],;@/]*@)?(?:\[[0-9a-f:.%]{2,45}\](?::\d+)?)?[^\s\"'<>`\\|{}()\[\],;]*",
+    re.I,
+)
 _SHORT = re.compile(r"(?<![\w/.-])(?:gh|gl|bb|dbfs|databricks-uc):[\w/][\w./-]*")
 _SCP = re.compile(r"(?<![\w./-])[\w.-]{1,64}@[\w-]++(?:\.[\w-]++)++:(?!\d+\b)[\w./~-]+")
-_HOST = re.compile(r"(?<![\w@/.-])\.*+((?:[a-z0-9_-]++\.)++[a-z0-9_-]++(?::\d++)?+)(?![\w@(-])", re.I)
+_HOST = re.compile(
+    r"(?<![\w@/.-])\.*+((?:[a-z0-9_-]++\.)++[a-z0-9_-]++(?::\d++)?+)(?![\w@(-])", re.I
+)
 _NO_SCHEME = re.compile(r"(?<![\w:/.])//((?:[a-z0-9_-]++\.)++[a-z]{2,20}\b[^\s\"'<>`]*)", re.I)
 _ADDRESS_KEY = re.compile(
     r"(^|[._\s-])(host|hostname|hosts|allowed_hosts|endpoint|endpoint_?url|endpoint_?override|url|uri|server|registry"
     r"|broker|bootstrap_servers|connection_string)$",
     re.I,
 )
-_NAMED = re.compile(r"(?:[a-z0-9_-]{1,63}\.){1,10}[a-z0-9_-]{1,63}(:\d+)?|[a-z0-9_-]{1,63}:\d{2,5}", re.I)
+_NAMED = re.compile(
+    r"(?:[a-z0-9_-]{1,63}\.){1,10}[a-z0-9_-]{1,63}(:\d+)?|[a-z0-9_-]{1,63}:\d{2,5}", re.I
+)
 _EXPRESSION = re.compile(
     r"(module|var|local|each|data|secrets|steps|vars|matrix|env|github|needs|inputs|self|os|this|values|params"
     r"|settings|config|args|kwargs|context|outputs|resource|resources|request|response)\.",
@@ -37,9 +44,62 @@ _FILE_NAME = re.compile(
 )
 # beyond the country codes: what a bare word under `host` or `endpoint` must end with to be a host
 _GENERIC = frozenset(
-    "com org net edu gov mil int eu io ai app dev cloud tech site online store shop xyz biz info digital network group"
-    " company systems services software solutions agency media studio global world email host hosting space website"
-    " internal corp home example invalid test localhost svc arpa berlin paris amsterdam wien koeln hamburg".split()
+    [
+        "com",
+        "org",
+        "net",
+        "edu",
+        "gov",
+        "mil",
+        "int",
+        "eu",
+        "io",
+        "ai",
+        "app",
+        "dev",
+        "cloud",
+        "tech",
+        "site",
+        "online",
+        "store",
+        "shop",
+        "xyz",
+        "biz",
+        "info",
+        "digital",
+        "network",
+        "group",
+        "company",
+        "systems",
+        "services",
+        "software",
+        "solutions",
+        "agency",
+        "media",
+        "studio",
+        "global",
+        "world",
+        "email",
+        "host",
+        "hosting",
+        "space",
+        "website",
+        "internal",
+        "corp",
+        "home",
+        "example",
+        "invalid",
+        "test",
+        "localhost",
+        "svc",
+        "arpa",
+        "berlin",
+        "paris",
+        "amsterdam",
+        "wien",
+        "koeln",
+        "hamburg",
+    ]
 )
 
 _IMAGE_KEYS = {
@@ -58,7 +118,10 @@ _ASSIGNMENT = re.compile(r"(?:^|[\s\"'])([A-Z][A-Z0-9_]+)=")
 _HASH, _SLASHES, _DASHES, _SEMICOLON = r"(^|\s)#.*$", r"(^|\s)//.*$", r"(^|\s)--\s.*$", r"^\s*;.*$"
 _COMMENTS = (
     (("*.tf", "*.tfvars", "*.hcl"), re.compile(rf"{_HASH}|{_SLASHES}|^\s*/\*.*$|^\s*\*.*$")),
-    (("*.js", "*.ts", "*.jsx", "*.tsx", "*.css", "*.groovy", "Jenkinsfile", "*.jsonc"), re.compile(rf"{_SLASHES}|^\s*/?\*.*$")),
+    (
+        ("*.js", "*.ts", "*.jsx", "*.tsx", "*.css", "*.groovy", "Jenkinsfile", "*.jsonc"),
+        re.compile(rf"{_SLASHES}|^\s*/?\*.*$"),
+    ),
     (("*.sql",), re.compile(_DASHES)),
     (("*.ini", "*.cfg", "*.conf", ".dvc/config*"), re.compile(rf"{_HASH}|{_SEMICOLON}")),
     (("*.html", "*.htm", "*.xml", "*.md", "*.json"), re.compile(r"<!--.*?-->")),
@@ -126,9 +189,9 @@ def _named_hosts(text: str) -> Iterator[str]:
     An expression (``module.redis.endpoint``) and a dotted Python path are none: their last word is no top-level domain.
     """
     for word in re.split(r"[\s\"'\[\],=]+", text[:LONGEST_LINE]):
-        if re.fullmatch(r"\d+(\.\d+){3}(:\d+)?", word):
-            yield word
-        elif _NAMED.fullmatch(word) and not _FILE_NAME.search(word) and _is_host(word):
+        is_ip = re.fullmatch(r"\d+(\.\d+){3}(:\d+)?", word)
+        named = _NAMED.fullmatch(word) and not _FILE_NAME.search(word) and _is_host(word)
+        if is_ip or named:
             yield word
 
 
@@ -137,13 +200,17 @@ def _is_host(word: str) -> bool:
     if only_variable(name) or re.fullmatch(r"[\d.]+", word):
         return False
     top = name.rpartition(".")[2]
-    is_domain = "." in name and top == top.lower() and (top in _GENERIC or top.upper() in country_codes())
+    is_domain = (
+        "." in name and top == top.lower() and (top in _GENERIC or top.upper() in country_codes())
+    )
     return bool(colon) or (is_domain and _EXPRESSION.match(word) is None)
 
 
 def lines(file: str, text: str) -> Iterator[Mention]:
     """Scan TOML, INI, shell, requirement and all other text: one key per line, under the section last seen."""
-    comment = next(pattern for names, pattern in _COMMENTS if any(fits(file, name) for name in names))
+    comment = next(
+        pattern for names, pattern in _COMMENTS if any(fits(file, name) for name in names)
+    )
     section = key = ""
     inside_comment = False
     for number, raw in enumerate(text.splitlines(), start=1):

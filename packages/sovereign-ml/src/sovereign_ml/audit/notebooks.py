@@ -18,29 +18,48 @@ from sovereign_ml.audit.secrets import ScanHit, committed, secrets_in
 
 STRIP = "output to strip: neither a picture nor a short text"
 _ID = re.compile(r"\b(?:[0-9a-f]{32}|[0-9a-f]{64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
-_TECHNICAL = re.compile(r"(?:run|sha\d*|digest|commit|image|version|experiment|model|etag|md5|layer)\W{0,3}(?:id)?\W{0,4}$", re.I)
+_TECHNICAL = re.compile(
+    r"(?:run|sha\d*|digest|commit|image|version|experiment|model|etag|md5|layer)\W{0,3}(?:id)?\W{0,4}$",
+    re.I,
+)
 _PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
 _SHORT_LINES, _SHORT_TEXT = 3, 200
 # what a short text must not look like: a record, a row, a table's frame
 _RECORD = re.compile(
-    r"[│┃║╎┌┐└┘├┤╔╗]|^\s*\|.*\||[{(\[]\s*[\"']?\w+[\"']?\s*[:=]\s*[^,{}()\[\]]{1,80},\s*[\"']?\w+[\"']?\s*[:=]"
+    r"[│┃║╎┌┐└┘├┤╔╗]|^\s*\|.*\|"
+    r"|[{(\[]\s*[\"']?\w+[\"']?\s*[:=]\s*[^,{}()\[\]]{1,80},\s*[\"']?\w+[\"']?\s*[:=]"
     r"|[(\[]\s*(?:[\"'][^\"']{0,80}[\"']|-?\d[\d.]*)\s*,\s*(?:[\"'][^\"']{0,80}[\"']|-?\d[\d.]*)\s*[,)\]]"
     r"|^\s*\d+\s+\S+(?:\s{2,}|\t)\S+|^\s*\S+(?:\s{2,}|\t)-?\d\S*\s*$|^[^,;\t]{1,80}(?:[,;\t][^,;\t]{1,80}){2,}$",
     re.MULTILINE,
 )
-_CSV_ROW = re.compile(r"^\s*(?:\"[^\"]{0,200}\"|'[^']{0,200}'|[\w.@:+ -]{0,200})(?:[,;\t](?:\"[^\"]{0,200}\"|[\w.@:+ -]{0,200})){2,60}\\?[\"']?\s*$")
+_CSV_ROW = re.compile(
+    r"^\s*(?:\"[^\"]{0,200}\"|'[^']{0,200}'|[\w.@:+ -]{0,200})(?:[,;\t](?:\"[^\"]{0,200}\""
+    r"|[\w.@:+ -]{0,200})){2,60}\\?[\"']?\s*$"
+)
 _ENOUGH_ROWS = 2
 _VALUE = r"(?:\"[^\"\n]{1,80}\"|'[^'\n]{1,80}'|\d[\w.-]{0,40})"
 _ONE_PERSON = re.compile(
-    rf"(?i)\b(?:\w{{0,20}}_)?(?:{PERSON_KEY}|e_?mail|phone|iban|last_?name|surname)[\"'`\])\s]{{0,5}}\s?(?:==?|<=>|\beq\b|\bis\b|\bin\b|\blike\b)\s{{0,5}}[(\[]?\s{{0,3}}{_VALUE}"
-    rf"|(?i:\.(?:loc|get|xs|filter|query|find|lookup|predict_for|score)[\[(]\s{{0,3}}(?:{PERSON_KEY})\s{{0,3}}=\s{{0,3}}{_VALUE})"
+    rf"(?i)\b(?:\w{{0,20}}_)?(?:{PERSON_KEY}|e_?mail|phone|iban|last_?name"
+    rf"|surname)[\"'`\])\s]{{0,5}}\s?(?:==?|<=>|\beq\b|\bis\b|\bin\b|\blike\b)\s{{0,5}}[(\[]?\s{{0,3}}{_VALUE}"
+    rf"|(?i:\.(?:loc|get|xs|filter|query|find|lookup|predict_for"
+    rf"|score)[\[(]\s{{0,3}}(?:{PERSON_KEY})\s{{0,3}}=\s{{0,3}}{_VALUE})"
 )
-_INSERT = re.compile(r"(?i)\binsert\s+into\b[^;]{0,300}\bvalues\s{0,5}\(|\bvalues\s{0,5}\(\s{0,3}(?:'[^']{0,80}'|\d[\d.]*)\s{0,3},")
+_INSERT = re.compile(
+    r"(?i)\binsert\s+into\b[^;]{0,300}\bvalues\s{0,5}\(|\bvalues\s{0,5}\(\s{0,3}(?:'[^']{0,80}'|\d[\d.]*)\s{0,3},"
+)
 _PERSON_LITERAL = re.compile(rf"[\"'](\w{{2,40}})[\"']\s{{0,5}}:\s{{0,5}}[\[(]?\s{{0,5}}{_VALUE}")
-_RECORDS = re.compile(r"[\[,(]\s{0,200}[{(\[][^{}()\[\]\n]{1,400},[^{}()\[\]\n]{1,400}[})\]]\s{0,5},\s{0,200}[{(\[][^{}()\[\]\n]{1,400},[^{}()\[\]\n]{1,400}[})\]]")
-_COLUMNS = re.compile(r"(?i)\bDataFrame\(\s{0,20}\{[^{}]{0,2000}?:\s{0,5}\[\s{0,5}(?:\"[^\"]{0,80}\"|'[^']{0,80}'|-?\d[\d.]*)\s{0,5},")
+_RECORDS = re.compile(
+    r"[\[,(]\s{0,200}[{(\[][^{}()\[\]\n]{1,400},[^{}()\[\]\n]{1,400}[})\]]\s{0,5},"
+    r"\s{0,200}[{(\[][^{}()\[\]\n]{1,400},[^{}()\[\]\n]{1,400}[})\]]"
+)
+_COLUMNS = re.compile(
+    r"(?i)\bDataFrame\(\s{0,20}\{[^{}]{0,2000}?:\s{0,5}\[\s{0,5}(?:\"[^\"]{0,80}\"|'[^']{0,80}'|-?\d[\d.]*)\s{0,5},"
+)
 _MARKDOWN_ROW = re.compile(r"^\s*\|?(?:[^|\n]{0,200}\|){1,40}[^|\n]{0,200}$")
-_STREET = re.compile(r"\b[A-ZÄÖÜ][\wäöüß.-]{1,30}(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse| Street| Road| Avenue| Lane| Rue) \d{1,4}\b|\b\d{1,4},? (?:rue|avenue|boulevard) [\w' ]{3,30}\b")
+_STREET = re.compile(
+    r"\b[A-ZÄÖÜ][\wäöüß.-]{1,30}(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse| Street| Road| Avenue| Lane"
+    r"| Rue) \d{1,4}\b|\b\d{1,4},? (?:rue|avenue|boulevard) [\w' ]{3,30}\b"
+)
 _PLAIN_LITERAL = re.compile(r"[\[(](?:\s*-?\d[\d.eE+-]*\s*,?)+[\])]$")
 _LONGEST = 200_000
 """Characters of a cell's text that are searched; what is longer is refused as data."""
@@ -145,7 +164,11 @@ def _rows(text: str) -> Iterator[tuple[str, str]]:
     """A run of lines that look like rows of a table; imports, calls and lists of numbers are code."""
     run: list[str] = []
     for line in [*text.splitlines(), ""]:
-        is_row = len(line) < 2000 and _CSV_ROW.match(line) and not re.match(r"\s*(?:from|import)\b|\s*-?[\d.]+,\s*$", line)
+        is_row = (
+            len(line) < 2000
+            and _CSV_ROW.match(line)
+            and not re.match(r"\s*(?:from|import)\b|\s*-?[\d.]+,\s*$", line)
+        )
         if is_row and re.search(r"\d", line) and not _PLAIN_LITERAL.search(line):
             run.append(line)
             continue

@@ -121,7 +121,9 @@ def _is_local(parsed: Address) -> bool:
     A name without a dot is a service of the same compose file, namespace or search domain.
     """
     if parsed.ip is not None:
-        private = any(parsed.ip in network for network in _PRIVATE if network.version == parsed.ip.version)
+        private = any(
+            parsed.ip in network for network in _PRIVATE if network.version == parsed.ip.version
+        )
         return _is_this_machine(parsed) or private
     single = "." not in parsed.host and (bool(parsed.scheme) or parsed.port is not None)
     return single or parsed.host in _THIS_MACHINE or parsed.host.endswith(_LOCAL_SUFFIXES)
@@ -151,7 +153,11 @@ def _known(parsed: Address, provider: Provider, jurisdiction: Jurisdiction) -> C
 
 def _note(parsed: Address, provider: Provider) -> str:
     country = provider.region_outside_eu(parsed.host)
-    return f"The region of {parsed.host} lies in {country}, outside the EU." if country else provider.note
+    return (
+        f"The region of {parsed.host} lies in {country}, outside the EU."
+        if country
+        else provider.note
+    )
 
 
 def _unknown(parsed: Address, note: str) -> Classification:

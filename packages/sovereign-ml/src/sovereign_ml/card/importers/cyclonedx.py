@@ -42,16 +42,22 @@ def parse(content: dict[str, Any]) -> Parsed:
         )
     holder, key, model = next((row for row in models if "modelCard" in row[2]), models[0])
     others = [_name(row[2]) for row in models if row[2] is not model]
-    notes = (f"the file holds {len(others)} more models, not read: {', '.join(others[:10])}",) if others else ()
+    notes = (
+        (f"the file holds {len(others)} more models, not read: {', '.join(others[:10])}",)
+        if others
+        else ()
+    )
     # the rest of the document without the model; a very long list of parts is one value
-    if isinstance(holder, list):
-        rest = _without(content, holder, int(key))
-    else:
-        rest = _without(content, holder, key)
+    rest = _without(content, holder, key)
     leaves = merged(leaves_of(model, "model"), _rest(rest))
     handled = frozenset({"bom.bomFormat", "bom.specVersion", "bom.$schema"})
     return Parsed(
-        "cyclonedx", leaves, MAPPING, str(content.get("specVersion", "")), handled=handled, notes=notes
+        "cyclonedx",
+        leaves,
+        MAPPING,
+        str(content.get("specVersion", "")),
+        handled=handled,
+        notes=notes,
     )
 
 
@@ -60,7 +66,10 @@ def _models(content: dict[str, Any]) -> list[tuple[Any, Any, dict[str, Any]]]:
     found: list[tuple[Any, Any, dict[str, Any]]] = []
     metadata = content.get("metadata") or {}
     todo: list[tuple[Any, Any, Any]] = [(metadata, "component", metadata.get("component"))]
-    todo += [(content["components"], index, row) for index, row in enumerate(content.get("components") or ())]
+    todo += [
+        (content["components"], index, row)
+        for index, row in enumerate(content.get("components") or ())
+    ]
     for holder, key, component in todo:  # grows while it is walked
         if not isinstance(component, dict):
             continue
@@ -96,9 +105,13 @@ def _rest(rest: dict[str, Any]) -> Leaves:
     except ValueError:
         parts = rest.get("components") or ()
         names = f"{len(parts):,} other components: {', '.join(map(_name, parts[:20]))} …"
-        short = {name: item for name, item in rest.items() if name in ("bomFormat", "specVersion", "serialNumber", "version")}
+        short = {
+            name: item
+            for name, item in rest.items()
+            if name in ("bomFormat", "specVersion", "serialNumber", "version")
+        }
         left = sorted(set(rest) - set(short) - {"components"})
-        return leaves_of(short | {"components": names} | {name: "not read" for name in left}, "bom")
+        return leaves_of(short | {"components": names} | dict.fromkeys(left, "not read"), "bom")
 
 
 def _name(component: Any) -> str:

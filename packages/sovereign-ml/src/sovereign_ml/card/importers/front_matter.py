@@ -28,9 +28,8 @@ def read_yaml(text: str) -> Any:
 
 def _bounded(text: str, yaml: Any, loader: Any) -> None:
     """Refuse aliases, depth and size before anything is built from them."""
-    depth = count = 0
-    for event in yaml.parse(text, Loader=loader):
-        count += 1
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=loader)):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise ValueError("the front matter uses YAML anchors or aliases: write the values out")
         depth += isinstance(event, yaml.CollectionStartEvent)
@@ -51,6 +50,8 @@ def _built(node: Any, yaml: Any) -> Any:
         if not isinstance(key, yaml.ScalarNode):
             raise ValueError("the front matter has a key that is no text: write it as name: value")
         if key.value in found:
-            raise DuplicateKeyError(f"the key {key.value[:60]!r} stands twice: keep one of the two values")
+            raise DuplicateKeyError(
+                f"the key {key.value[:60]!r} stands twice: keep one of the two values"
+            )
         found[key.value] = _built(value, yaml)
     return found

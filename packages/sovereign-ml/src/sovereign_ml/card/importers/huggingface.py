@@ -27,25 +27,68 @@ _LIMITS = "evaluation.limitations"
 CHAPTERS: Final = {
     **dict.fromkeys(("purpose", "intended purpose"), "purpose.statement"),
     **dict.fromkeys(
-        ("direct use", "uses", "intended use", "intended uses", "primary intended uses", "primary intended use")
-        + ("intended uses and limitations", "how to use it", "use cases", "direct uses"),
+        (
+            "direct use",
+            "uses",
+            "intended use",
+            "intended uses",
+            "primary intended uses",
+            "primary intended use",
+            "intended uses and limitations",
+            "how to use it",
+            "use cases",
+            "direct uses",
+        ),
         _USES,
     ),
     **dict.fromkeys(
-        ("out-of-scope use", "out-of-scope uses", "out of scope use", "out of scope uses", "out-of-scope use cases")
-        + ("misuse and out-of-scope use", "misuse, malicious use, and out-of-scope use", "prohibited uses"),
+        (
+            "out-of-scope use",
+            "out-of-scope uses",
+            "out of scope use",
+            "out of scope uses",
+            "out-of-scope use cases",
+            "misuse and out-of-scope use",
+            "misuse, malicious use, and out-of-scope use",
+            "prohibited uses",
+        ),
         _NOT,
     ),
     **dict.fromkeys(
-        ("limitations", "bias, risks, and limitations", "bias, risks and limitations", "limitations and bias")
-        + ("limitations and biases", "risks and limitations", "risks, limitations and biases", "known limitations")
-        + ("bias and limitations", "bias", "caveats and recommendations", "limitation"),
+        (
+            "limitations",
+            "bias, risks, and limitations",
+            "bias, risks and limitations",
+            "limitations and bias",
+            "limitations and biases",
+            "risks and limitations",
+            "risks, limitations and biases",
+            "known limitations",
+            "bias and limitations",
+            "bias",
+            "caveats and recommendations",
+            "limitation",
+        ),
         _LIMITS,
     ),
-    **dict.fromkeys(("ethical considerations", "ethical considerations and limitations", "risks"), "dpia.risks"),
     **dict.fromkeys(
-        ("training data", "training dataset", "training hyperparameters", "training procedure", "metrics", "results")
-        + ("evaluation", "evaluation results", "model description", "hyperparameters", "evaluation data", "testing data"),
+        ("ethical considerations", "ethical considerations and limitations", "risks"), "dpia.risks"
+    ),
+    **dict.fromkeys(
+        (
+            "training data",
+            "training dataset",
+            "training hyperparameters",
+            "training procedure",
+            "metrics",
+            "results",
+            "evaluation",
+            "evaluation results",
+            "model description",
+            "hyperparameters",
+            "evaluation data",
+            "testing data",
+        ),
         "compare",
     ),
     **dict.fromkeys(("model card contact", "contact", "model card authors"), "roles.owner_model"),
@@ -82,7 +125,9 @@ def parse(text: str) -> Parsed:
 def plain_title(title: str) -> str:
     """Return a heading in lower case without numbers, marks and links around it."""
     plain = re.sub(r"\[([^\]]{0,200})\]\([^)]{0,300}\)", r"\1", title[:300]).casefold()
-    plain = re.sub(r"[*_`#:]", "", plain).replace("&", "and").replace("(s)", "s").replace("(es)", "es")
+    plain = (
+        re.sub(r"[*_`#:]", "", plain).replace("&", "and").replace("(s)", "s").replace("(es)", "es")
+    )
     return " ".join(re.sub(r"^[^a-zäöü]{0,20}", "", plain).split())
 
 

@@ -51,7 +51,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise DuplicateKeyError(f"the key {key[:60]!r} stands twice: keep one of the two values")
+            raise DuplicateKeyError(
+                f"the key {key[:60]!r} stands twice: keep one of the two values"
+            )
         found[key] = value
     return found
 

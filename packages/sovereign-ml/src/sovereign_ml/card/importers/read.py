@@ -108,9 +108,7 @@ def _parse(raw: bytes) -> Parsed:
         return cyclonedx.parse(content)
     if sagemaker.recognises(content):
         return sagemaker.parse(content)
-    raise ValueError(
-        "no SageMaker, Hugging Face or CycloneDX card: none of their keys is in it"
-    )
+    raise ValueError("no SageMaker, Hugging Face or CycloneDX card: none of their keys is in it")
 
 
 def _content(text: str) -> Any:
@@ -128,7 +126,8 @@ def _content(text: str) -> Any:
     if sagemaker.RESOURCE in text:
         return read_yaml(text)
     raise ValueError(
-        "neither JSON nor Markdown with front matter (---) at its top or a chapter that cards have, such as ## Direct Use"
+        "neither JSON nor Markdown with front matter (---) at its top "
+        "or a chapter that cards have, such as ## Direct Use"
     )
 
 

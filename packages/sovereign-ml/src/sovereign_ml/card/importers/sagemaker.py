@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from sovereign_ml.card.importers.leaves import DEEPEST, DuplicateKeyError, Parsed, leaves_of, merged, read_json
+from sovereign_ml.card.importers.leaves import (
+    DEEPEST,
+    DuplicateKeyError,
+    Parsed,
+    leaves_of,
+    merged,
+    read_json,
+)
 
 SECTIONS: Final = (
     "model_overview",
@@ -60,7 +67,8 @@ STATUS: Final = ("model_card_status", "status", "model_approval_status")
 def recognises(content: Any) -> bool:
     """Whether JSON ``content`` is a SageMaker card in any of its wrappings.
 
-    A key ``content`` alone is none: many formats have one. It counts with a section inside or a ``ModelCard`` key beside.
+    A key ``content`` alone is none: many formats have one. It counts with a section inside or a
+    ``ModelCard`` key beside.
     """
     if not isinstance(content, dict):
         return False
@@ -91,7 +99,11 @@ def _wrapped(content: dict[str, Any]) -> list[dict[str, Any]]:
         return [row for row in rows if isinstance(row, dict) and recognises(row)]
     resources = content.get("Resources")
     if isinstance(resources, dict):
-        found = [row for row in resources.values() if isinstance(row, dict) and row.get("Type") == RESOURCE]
+        found = [
+            row
+            for row in resources.values()
+            if isinstance(row, dict) and row.get("Type") == RESOURCE
+        ]
         return [row["Properties"] for row in found if isinstance(row.get("Properties"), dict)]
     return []
 
@@ -100,23 +112,41 @@ def parse(content: dict[str, Any]) -> Parsed:
     """Read a card; ValueError when the inner ``Content`` is not JSON or the file holds several cards."""
     cards = _wrapped(content)
     if len(cards) > 1:
-        raise ValueError(f"the file holds {len(cards)} cards: save the one you want as its own file")
-    notes = ["the card was cut out of a search answer or a template: only the card is read"] if cards else []
+        raise ValueError(
+            f"the file holds {len(cards)} cards: save the one you want as its own file"
+        )
+    notes = (
+        ["the card was cut out of a search answer or a template: only the card is read"]
+        if cards
+        else []
+    )
     outer = _renamed(cards[0] if cards else content)
     package = outer.pop("model_card", None)
     if isinstance(package, str):
         package = _renamed(_opened(package))
-    package = package if isinstance(package, dict) else {} if package is None else {"model_card": package}
+    package = (
+        package if isinstance(package, dict) else {} if package is None else {"model_card": package}
+    )
     bodies, rests = [], []
     for part in (package, outer):
         contents = [_renamed(_opened(part.pop(key))) for key in CONTENT_KEYS if key in part]
         bodies += [leaves_of(opened) for opened in contents]
-        bodies.append(leaves_of({key: part.pop(key) for key in SECTIONS if key in part}) if any(k in part for k in SECTIONS) else {})
+        bodies.append(
+            leaves_of({key: part.pop(key) for key in SECTIONS if key in part})
+            if any(k in part for k in SECTIONS)
+            else {}
+        )
         rests.append(leaves_of(part, "card") if part else {})
     leaves = merged(*bodies, *rests)
     if _is_sanitised(content):
-        notes.append("the card is the sanitised version (MetadataOnly): ask SageMaker again with IncludedData=AllData")
-    seen = {leaf: str(value) for leaf, value in leaves.items() if leaf.rstrip("'") in {f"card.{key}" for key in STATUS}}
+        notes.append(
+            "the card is the sanitised version (MetadataOnly): ask SageMaker again with IncludedData=AllData"
+        )
+    seen = {
+        leaf: str(value)
+        for leaf, value in leaves.items()
+        if leaf.rstrip("'") in {f"card.{key}" for key in STATUS}
+    }
     return Parsed(
         "sagemaker",
         leaves,
@@ -155,8 +185,14 @@ def _renamed(value: Any, depth: int = 0) -> Any:
     named: dict[str, Any] = {}
     for key, item in value.items():
         named[str(key) if _snake(str(key)) in named else _snake(str(key))] = item
-    return {key: item if key in FREE_KEYS else _renamed(item, depth + 1) for key, item in named.items()}
+    return {
+        key: item if key in FREE_KEYS else _renamed(item, depth + 1) for key, item in named.items()
+    }
 
 
 def _snake(key: str) -> str:
-    return key if len(key) > 200 else re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", key).lower()
+    return (
+        key
+        if len(key) > 200
+        else re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", key).lower()
+    )
