@@ -157,6 +157,8 @@ def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ..
         return "link", ()
     if fits(_REQUIREMENTS) or (fits(_LOCKS) and not fits(_DATA_LOCKS)):
         return "ci", (_C,)
+    if re.search(r"(^|/)\.?licen[cs]es?/", file):
+        return "link", ()
     if (fits(DOCUMENTS) and not re.search(r"^[A-Z_]+$", key)) or file.startswith(_EDITORS):
         return "link", ()
     return None
