@@ -105,7 +105,7 @@ def test_the_wheel_of_a_fresh_project_is_named_as_not_searched(fresh, monkeypatc
     monkeypatch.setenv("CHURN_ROOT", str(fresh))
     wheel = next((fresh / "vendor").glob("*.whl"))
     told = call("audit", "--secrets").output.splitlines()[-1]
-    assert told == f"Not searched for secrets, binary or over 1 MB: vendor/{wheel.name}."
+    assert told == f"Not searched for secrets, binary or over 2 MB: vendor/{wheel.name}."
 
 
 def test_the_bill_of_materials_is_written(tmp_path):

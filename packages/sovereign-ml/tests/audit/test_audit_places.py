@@ -1,6 +1,7 @@
 """Every place where an address can hide: what is planted there is found, with file, line, class and payload."""
 
 import json
+import subprocess
 import tomllib
 from datetime import date
 from pathlib import Path
@@ -170,3 +171,85 @@ def test_a_bare_scheme_in_code_is_no_address(tmp_path: Path) -> None:
     )
     found = audit(tmp_path, AuditPolicy(), today=date(2026, 11, 24)).findings
     assert [(f.mention.line, f.address) for f in found] == [(2, "s3://bucket/key")]
+
+
+SPOTS = [
+    line.split("\t")
+    for line in (DATA / "spots.tsv").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("# ")
+]
+
+
+def worst(root: Path, file: str, text: str) -> str:
+    """The worst severity of a spot in the profile eu."""
+    body = text.replace("\\n", "\n").replace("\\t", "\t").replace("\\\\", "\\") + "\n"
+    found = planted(root, file, body, strict=True)
+    return max((row.severity for row in found), default=Severity.OK).name
+
+
+def test_every_named_spot_ends_as_it_must(tmp_path):
+    """The forms in which an address leaves or only seems to: the table says how each must end."""
+    wrong = []
+    for number, (outcome, kind, file, text) in enumerate(SPOTS):
+        seen = worst(tmp_path / str(number), file, text)
+        right = {"FOUND": {"ERROR"}, "NOTICE": {"NOTICE"}, "QUIET": {"OK", "NOTICE"}}[outcome]
+        if seen not in right:
+            wrong.append((outcome, kind, file, text, seen))
+    assert wrong == []
+
+
+SMALL = {
+    "compose.yaml": "services:\n  a:\n    environment:\n      MLFLOW_TRACKING_URI: ${MLFLOW_TRACKING_URI:-https://dagshub.com/acme/churn.mlflow}\n"
+    "      DATABASE_URL: postgresql://app:${DB_PASSWORD}@ep-x.eu-central-1.aws.neon.tech/db\n",
+    "src/churn/upload.py": 'def url(account):\n    return f"https://{account}.blob.core.windows.net/raw"\n',
+    "src/churn/data/push.py": 'URL = "https://acct.blob.core.windows.net/raw"\n',
+    "features/feature_store.yaml": "provider: gcp\noffline_store:\n  type: snowflake.offline\nonline_store:\n  type: dynamodb\n",
+    "main.tf": 'terraform {\n  backend "s3" {\n    region = "eu-west-2"\n  }\n}\nprovider "aws" {\n  region = "eu-central-1"\n}\n',
+    ".env": "MLFLOW_TRACKING_URI=databricks\n",
+    "page.html": '<script src="https://cdn.segment.com/a.js"></script>\n',
+}
+
+
+@pytest.mark.parametrize("file", SMALL)
+def test_an_ordinary_file_that_sends_data_to_the_us_is_refused_in_every_profile(tmp_path, file):
+    found = planted(tmp_path, file, SMALL[file])
+    errors = [row for row in found if row.severity is Severity.ERROR]
+    assert len(errors) == {"compose.yaml": 2, "features/feature_store.yaml": 3, "main.tf": 2}.get(
+        file, 1
+    )
+
+
+def test_what_is_not_read_is_named_with_its_reason_in_every_output(tmp_path):
+    for name, data in {
+        "a.bin": b"\0" * 10,
+        "big.json": b"x" * 5_000_001,
+        "rows.csv": b"a,b\n",
+        "tests/a.py": b"x = 'https://api.wandb.ai'\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "link").symlink_to(tmp_path / "a.bin")
+    report = audit(tmp_path, AuditPolicy(), today=TODAY)
+    reasons = {row["file"]: row["reason"] for row in report.to_json()["not_read"]}
+    assert reasons == {
+        "a.bin": "binary",
+        "big.json": "over 5 MB",
+        "rows.csv": "table or drawing",
+        "tests/a.py": "excluded by tests/*",
+        "link": "symbolic link",
+    }
+    (run,) = report.to_sarif()["runs"]
+    assert len(run["invocations"][0]["toolExecutionNotifications"]) == len(reasons)
+    assert report.unread_line().startswith("Not read: 5 files. binary 1 (a.bin)")
+
+
+def test_a_file_that_git_tracks_is_read_wherever_it_lies(tmp_path):
+    for folder in ("data", "build"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.toml").write_text('tracking_uri = "https://api.wandb.ai"\n')
+    for command in (["init", "-q"], ["add", "-f", "data/a.toml"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    (tmp_path / ".gitignore").write_text("build\n.env\n")
+    (tmp_path / ".env").write_text("MLFLOW_TRACKING_URI=https://api.wandb.ai\n")
+    found = audit(tmp_path, AuditPolicy(), today=TODAY).findings
+    assert sorted(row.mention.file for row in found) == [".env", "data/a.toml"]

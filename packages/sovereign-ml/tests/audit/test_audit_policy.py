@@ -141,9 +141,61 @@ def test_a_complete_declaration_is_read_from_the_card():
         "date": date(2026, 1, 2),
     }
     assert declarations({"hosting": {"owner_declarations": [row]}}) == [
-        Declaration(hostname="s3.acme.de", complete=True)
+        Declaration(hostname="s3.acme.de", complete=True, provider="Acme", country="DE")
     ]
     assert declarations({}) == []
+
+
+@pytest.mark.parametrize(
+    ("provider", "country", "parent", "expected"),
+    [
+        ("Acme GmbH", "DE", "none", "SELF_DECLARED NOTICE"),
+        ("Amazon", "US", "Amazon.com, Inc.", "US ERROR"),
+        ("Amazon Web Services EMEA SARL", "LU", "none", "US_PARENT_EU_REGION ERROR"),
+        ("Acme GmbH", "DE", "Acme Corp (US)", "US_PARENT_EU_REGION ERROR"),
+        ("Acme GmbH", "de", "Snowflake", "US_PARENT_EU_REGION ERROR"),
+        ("Acme GmbH", "DE", "Big Holding, Inc.", "US_PARENT_EU_REGION ERROR"),
+        ("Acme GmbH", "DE", "Alibaba Group", "EU_HQ_FOREIGN_OWNER NOTICE"),
+        ("Acme Ltd", "GB", "none", "ADEQUATE_NON_EU NOTICE"),
+        ("Acme", "CN", "none", "OTHER_THIRD_COUNTRY ERROR"),
+        ("Acme", "unknown", "none", "SELF_DECLARED ERROR"),
+        ("Acme", "n/a", "none", "SELF_DECLARED ERROR"),
+        ("Acme", "I do not know", "none", "SELF_DECLARED ERROR"),
+        ("Acme", "XX", "none", "SELF_DECLARED ERROR"),
+        ("Acme", "Germany", "none", "SELF_DECLARED ERROR"),
+    ],
+)
+def test_an_honest_declaration_decides_the_class(tmp_path, provider, country, parent, expected):
+    row = {"hostname": "acme.de", "provider": provider, "country": country, "parent": parent}
+    declared = declarations({"hosting": {"owner_declarations": [row | {"date": TODAY}]}})
+    (found,) = report(tmp_path, tracking("ml.acme.de"), strict=True, declared=declared).findings
+    assert f"{found.seen.jurisdiction.value} {found.severity.name}" == expected
+
+
+WAIVER = "# audit-waiver: owner=CTO, reason=contract ends in March, until="
+
+
+@pytest.mark.parametrize(
+    ("comment", "severity", "message"),
+    [
+        (f"{WAIVER}2026-11-24", Severity.NOTICE, "Waived on this line by CTO until 2026-11-24"),
+        (f"{WAIVER}2026-11-23", Severity.ERROR, "of CTO on this line ended on 2026-11-23"),
+        (f"{WAIVER}soon", Severity.ERROR, "wrong or missing: until"),
+        (
+            "# audit-waiver: reason=contract ends, until=2027-01-01",
+            Severity.ERROR,
+            "missing: owner",
+        ),
+        ("# audit-waiver: owner=CTO, until=2027-01-01", Severity.ERROR, "missing: reason"),
+        ("# audit-waiver:", Severity.ERROR, "owner"),
+        ("# waived", Severity.ERROR, "is under US law"),
+    ],
+)
+def test_one_line_can_be_waived_with_owner_reason_and_end(tmp_path, comment, severity, message):
+    text = f'[profile.eu]\ntracking_uri = "https://api.wandb.ai" {comment}\n'
+    (found,) = report(tmp_path, text).findings
+    assert found.severity is severity
+    assert message in found.message
 
 
 def waiver(until: date, payload: str = "model") -> AuditPolicy:

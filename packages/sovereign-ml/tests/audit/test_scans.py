@@ -20,6 +20,26 @@ from sovereign_ml.audit import pii_scan
         "customer_id",
         "ip",
         "tax_id",
+        *(
+            "user_id",
+            "userId",
+            "uid",
+            "clientId",
+            "account_no",
+            "memberId",
+            "contact_id",
+            "patientId",
+        ),
+        *(
+            "visitor_id",
+            "cookieId",
+            "sessionId",
+            "msisdn",
+            "kundennummer",
+            "email_address",
+            "dateOfBirth",
+        ),
+        "ipAddress",
     ],
 )
 def test_a_column_named_like_a_direct_identifier_is_found(name: str) -> None:
@@ -62,7 +82,16 @@ def test_a_category_that_holds_an_identifier_is_named_by_kind_and_not_repeated(
 
 
 @pytest.mark.parametrize(
-    "value", ["books", "85", "home & garden", "A-12", "2026-01-15", "size 12/14"]
+    "value",
+    [
+        *("books", "85", "home & garden", "A-12", "2026-01-15", "size 12/14", "1003 2022-08-08 18"),
+        *(
+            "4111 1111 1111 1112",
+            "1660000000000",
+            "9999999999999995",
+            "DE00 3704 0044 0532 0130 00",
+        ),
+    ],
 )
 def test_a_plain_category_holds_no_identifier(value: str) -> None:
     assert pii_scan.identifiers([], [value]) == ()

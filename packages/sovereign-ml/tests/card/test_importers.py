@@ -1,7 +1,9 @@
 """Cards of other systems are read without loss, and approve nothing."""
 
 import json
+import time
 import tomllib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -13,25 +15,6 @@ from full_card import full_card
 from sovereign_ml.card.importers import import_card
 from sovereign_ml.card.importers.leaves import flatten
 from sovereign_ml.card.render import render_cyclonedx, render_markdown
-
-TOOLKIT = {
-    "schema_version": "0.0.2",
-    "model_details": {
-        "name": "churn",
-        "overview": "Finds customers who may leave",
-        "owners": [{"name": "CRM analytics", "contact": "crm@corp.example"}],
-        "licenses": [{"identifier": "Apache-2.0"}],
-    },
-    "model_parameters": {"data": [{"name": "orders", "link": "gs://corp/orders"}]},
-    "quantitative_analysis": {
-        "performance_metrics": [{"type": "auc", "value": "0.9", "slice": "all"}]
-    },
-    "considerations": {
-        "use_cases": [{"description": "Campaigns"}],
-        "limitations": [{"description": "Weak for new customers"}],
-        "ethical_considerations": [{"name": "Bias", "mitigation_strategy": "Check yearly"}],
-    },
-}
 
 HUB = """---
 license: apache-2.0
@@ -166,18 +149,6 @@ def test_content_that_is_no_json_is_refused_in_one_line(read):
         read({"ModelCardName": "churn", "Content": "{"})
 
 
-def test_a_toolkit_card_is_read(read):
-    imported = read(TOOLKIT)
-    assert everything(imported) == {path for path, _ in flatten(TOOLKIT)} - {"schema_version"}
-    assert imported.provenance.source == "mct"
-    assert suggested(imported)["evaluation"]["limitations"] == ["Weak for new customers"]
-    assert list(imported.unmapped) == [
-        "model_details.owners[0].contact",
-        "model_details.licenses[0].identifier",
-        "model_parameters.data[0].link",
-    ]
-
-
 def test_a_hub_card_is_read_with_its_chapters(read):
     imported = read(HUB, "README.md")
     assert imported.provenance.source == "hf"
@@ -221,6 +192,185 @@ def test_what_is_no_card_is_refused_in_one_line(read, content, name, message):
     with pytest.raises(ValueError, match=message) as refusal:
         read(content, name)
     assert "\n" not in str(refusal.value)
+
+
+SECTION = {"model_overview": {"model_owner": "team"}}
+MODEL = {"type": "machine-learning-model", "name": "churn"}
+HOSTILE = {
+    "aliases": ("---\na: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"{b}: &{b} [{','.join(['*' + a] * 9)}]\n" for a, b in pairwise("abcdefghi")) + "---\n", "anchors or aliases"),
+    "a loop": ("---\na: &a\n  b: *a\n---\n", "anchors or aliases"),
+    "deep YAML": ("---\na: " + "[" * 3000 + "]" * 3000 + "\n---\n", "nested deeper than 50"),
+    "wide YAML": ("---\n" + "".join(f"k{n}: 1\n" for n in range(11_000)) + "---\n", "more than 5,000 values"),
+    "long YAML": ("---\na: " + "x" * 300_000 + "\n---\n", "longer than 200,000"),
+    "a key twice in YAML": ("---\nlicense: mit\nlicense: cc-by-nc-4.0\n---\n", "'license' stands twice"),
+    "a complex key": ("---\n? [a, b]\n: c\n---\n", "key that is no text"),
+    "a key twice": ('{"intended_uses": {"a": 1}, "intended_uses": {"b": 2}}', "'intended_uses' stands twice"),
+    "a key twice inside": ('{"Content": "{\\"model_overview\\": {\\"a\\": 1, \\"a\\": 2}}"}', "none of their keys|stands twice"),
+    "deep JSON": ('{"model_overview": ' + "[" * 2000 + "]" * 2000 + "}", "nested deeper than 50|neither JSON"),
+    "deeper JSON": ("[" * 100_000, "neither JSON"),
+    "wide JSON": ('{"model_overview": {' + ",".join(f'"k{n}": 1' for n in range(6000)) + "}}", "more than 5,000 values"),
+    "equal paths": (json.dumps({"model_overview": {"a.b": 1, "a": {"b": 2}}, "x": 1}), ""),
+    "components a number": ('{"bomFormat": "CycloneDX", "components": 5}', "another shape"),
+    "metadata a list": ('{"bomFormat": "CycloneDX", "metadata": [1]}', "another shape"),
+    "metadata a text": ('{"bomFormat": "CycloneDX", "metadata": "x"}', "another shape"),
+    "XML": ('<bom xmlns="http://cyclonedx.org/schema/bom/1.5"></bom>', "convert it to JSON"),
+    "textproto": ('spec_version: "1.5"\n', "convert it to JSON"),
+    "chapters": ("---\na: b\n---\n" + "# x\n" * 6000, "more than 5,000 chapters"),
+    "one heading": ("---\na: b\n---\n# a" + "#" * 60_000 + "x\n", ""),
+    "one word": (json.dumps({"model_overview": {"overview": "a" * 1_000_000}}), ""),
+    "dots": (json.dumps({"model_overview": {"overview": "a." * 500_000}}), ""),
+    "at signs": (json.dumps({"model_overview": {"overview": "a@" * 500_000}}), ""),
+    "a chat": ('{"role": "user", "content": {"password": "x"}}', "none of their keys"),
+    "a notebook": ('{"content": "hi"}', "none of their keys"),
+    "two search results": (json.dumps({"Results": [{"ModelCard": {"Content": "{}", "ModelCardName": "a"}}] * 2}), "holds 2 cards"),
+    "stars": ("---\na: b\n---\n" + "*a " * 200_000, ""),
+    "quotes": ("---\na: b\n---\n" + ">" * 100_000 + "\n", ""),
+    "brackets": ("---\na: b\n---\n" + "[" * 100_000 + "\n", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_answered_in_one_line_and_at_once(read, name):
+    content, message = HOSTILE[name]
+    start = time.process_time()
+    if message:
+        with pytest.raises(ValueError, match=message) as refusal:
+            read(content, "card.md")
+        assert "\n" not in str(refusal.value)
+    else:
+        read(content, "card.md").toml()
+    # processor seconds, not waiting; far above what any of them takes, far below a quadratic one
+    assert time.process_time() - start < 3
+
+
+@pytest.mark.parametrize("tags", ["2024", "true", "1.5", "[a, 1]", "{a: b}", "null"])
+def test_tags_of_any_shape_and_dates_that_are_none_are_read_as_text(read, tags):
+    imported = read(f"---\ntags: {tags}\ndate: 2024-02-30\nlanguage: [no]\n---\n", "README.md")
+    assert imported.unmapped["date"] == "2024-02-30"
+    assert imported.unmapped["language"] == ["no"]
+
+
+FENCED = """---
+license: mit
+---
+Direct Use
+----------
+```python
+# Metrics
+print(auc)
+# Training Data
+load()
+```
+Only for choosing who gets
+a retention offer.
+
+##Not a heading
+## 2. **Out-of-scope use:**
+<!-- Provide a longer summary -->
+* Pricing
+  of goods
+* Credit
+## Limitations and bias
+-3 points AUC for new customers
+## Limitations and bias
+**Bold:** text
+"""
+
+
+def test_chapters_are_cut_at_headings_and_prose_and_signs_stay(read):
+    imported = read(FENCED, "README.md")
+    told = suggested(imported)
+    (use,) = told["purpose"]["specific_uses"]
+    assert use.endswith("Only for choosing who gets a retention offer. ##Not a heading")
+    assert "# Training Data" in use
+    assert told["purpose"]["out_of_scope_uses"] == ["Pricing of goods", "Credit"]
+    assert told["evaluation"]["limitations"] == [
+        "-3 points AUC for new customers",
+        "**Bold:** text",
+    ]
+    assert "data" not in told
+
+
+def test_a_card_whose_code_block_never_ends_is_listed_whole(read):
+    imported = read("---\na: b\n---\n## Direct Use\n```python\n# Metrics\nx\n", "README.md")
+    assert imported.suggestions == ()
+    assert imported.unmapped["body"].endswith("# Metrics\nx")
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["Limitations", "LIMITATIONS:", "3. Limitations", "**Limitations**", "Limitations and Bias(es)", "Bias, Risks, and Limitations"],
+)  # fmt: skip
+def test_the_usual_spellings_of_a_chapter_are_known(read, title):
+    imported = read(f"Some title\n\n## {title}\n\nWeak for new customers\n", "README.md")
+    assert suggested(imported)["evaluation"]["limitations"] == ["Weak for new customers"]
+
+
+def test_two_contents_and_outer_sections_are_all_kept(read):
+    inner = json.dumps(SECTION)
+    other = json.dumps({"model_overview": {"model_owner": "other"}})
+    outer = {"model_overview": {"model_owner": "outer team"}, "Content": inner}
+    told = read(
+        outer | {"ModelCardContent": other, "Status": "Approved", "ModelCardStatus": "Draft"}
+    )
+    values = [
+        *(row.value for row in told.suggestions),
+        *told.compare.values(),
+        *told.unmapped.values(),
+    ]
+    assert {"outer team", "team", "other"} <= set(values)
+    assert told.provenance.foreign_status == "Approved, Draft"
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda card: {"Results": [{"ModelCard": card}]},
+        lambda card: {
+            "Resources": {"C": {"Type": "AWS::SageMaker::ModelCard", "Properties": card}}
+        },
+        lambda card: {"ModelCard": json.dumps(SECTION)},
+    ],
+)
+def test_a_card_in_a_search_answer_a_template_or_a_string_is_opened(read, wrap):
+    told = read(wrap({"Content": json.dumps(SECTION), "ModelCardName": "churn"}))
+    assert suggested(told)["roles"]["owner_business"] == "team"
+
+
+def test_a_template_in_yaml_is_opened(read):
+    told = read(
+        "Resources:\n  C:\n    Type: AWS::SageMaker::ModelCard\n    Properties:\n"
+        "      Content:\n        IntendedUses: {PurposeOfModel: !Sub Campaigns}\n",
+        "card.yaml",
+    )
+    assert suggested(told)["purpose"]["statement"] == "Campaigns"
+
+
+def test_the_sanitised_version_is_named_as_such(read):
+    told = read(SECTION | {"IncludedData": "MetadataOnly"})
+    assert "sanitised" in told.provenance.warnings[0]
+
+
+def test_the_model_with_a_card_is_read_wherever_it_is_nested_and_the_others_are_named(read):
+    card = {"considerations": {"useCases": ["Campaigns"], "fairnessAssessments": [{"harms": "fewer offers"}]},
+            "modelParameters": {"datasets": [{"name": "orders"}]}}  # fmt: skip
+    nested = {"type": "application", "name": "app", "components": [MODEL | {"modelCard": card}]}
+    base = MODEL | {"name": "bert-base"}
+    told = read({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [base, nested]})
+    assert suggested(told)["purpose"]["specific_uses"] == ["Campaigns"]
+    assert suggested(told)["dpia"]["risks"] == ["fewer offers"]
+    assert suggested(told)["data"]["sources"][0]["name"] == "orders"
+    assert "1 more models, not read: bert-base" in told.provenance.warnings[0]
+    assert "bert-base" in str(told.unmapped)
+
+
+def test_a_picture_and_a_long_list_of_parts_do_not_fill_the_answer(read):
+    parts = [{"type": "library", "name": f"p{n}", "version": "1"} for n in range(3000)]
+    told = read({"bomFormat": "CycloneDX", "components": [MODEL | {"description": "x" * 90_000}, *parts],
+                 "metadata": {"picture": "A" * 95_000}})  # fmt: skip
+    assert "3,000 other components" in str(told.unmapped)
+    assert len(told.unmapped) < 100
 
 
 def test_a_missing_file_is_refused(tmp_path):

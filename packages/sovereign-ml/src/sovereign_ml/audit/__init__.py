@@ -6,10 +6,12 @@ from sovereign_ml.audit._policy import (
     AddressWaiver,
     AuditPolicy,
     Declaration,
+    LineWaiver,
     declaration_for,
     declarations,
+    line_waiver,
 )
-from sovereign_ml.audit._report import Report, hosting
+from sovereign_ml.audit._report import NotRead, Report, hosting
 from sovereign_ml.audit._scan import audit, scan
 
 __all__ = [
@@ -17,7 +19,9 @@ __all__ = [
     "AddressWaiver",
     "AuditPolicy",
     "Declaration",
+    "LineWaiver",
     "Mention",
+    "NotRead",
     "Payload",
     "Report",
     "Severity",
@@ -26,5 +30,6 @@ __all__ = [
     "declarations",
     "hosting",
     "judge",
+    "line_waiver",
     "scan",
 ]

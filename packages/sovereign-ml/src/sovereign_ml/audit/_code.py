@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 
 from sovereign_ml.audit._mention import Mention, mention
+from sovereign_ml.audit._named import python_calls
+from sovereign_ml.audit._normalise import VARIABLE
 from sovereign_ml.audit._text import block, lines, names_image
 
 _FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.I)
@@ -16,23 +18,68 @@ _SYNTAX = re.compile(r"^#\s*syntax=(\S+)", re.I)
 
 
 def python(file: str, text: str) -> Iterator[Mention]:
-    """String constants, docstrings left out; a file that does not parse is read line by line."""
+    """String constants, joined where code joins them, and clients; docstrings are left out.
+
+    A file that does not parse is read line by line.
+    """
     try:
         tree = ast.parse(text)
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         yield from lines(file, text)
         return
-    yield from _constants(file, tree, "")
+    try:
+        yield from list(_constants(file, tree, ""))
+        yield from python_calls(file, tree)
+    except RecursionError:
+        yield from lines(file, text)
 
 
 def _constants(file: str, node: ast.AST, key: str) -> Iterator[Mention]:
+    text = _joined(node)
+    if text is not None:
+        yield from block(file, getattr(node, "lineno", 1), key, text)
+    # the parts of a joined text may still hold an address of their own, such as a default
+    if text is None or not isinstance(node, ast.Constant):
+        for name, child in _named_children(node):
+            if not _is_docstring(child) and (text is None or not _is_part(child)):
+                yield from _constants(file, child, name or key)
+
+
+def _is_part(node: ast.AST) -> bool:
+    """Part of a joined text that has been looked at already."""
+    return _joined(node) is not None or isinstance(node, ast.FormattedValue)
+
+
+def _joined(node: ast.AST) -> str | None:
+    """The text that an expression builds, with ``VARIABLE`` for what is not written down; None for no text."""
     if isinstance(node, ast.Constant):
-        if isinstance(node.value, str):
-            yield from block(file, node.lineno, key, node.value)
-        return
-    for name, child in _named_children(node):
-        if not _is_docstring(child):
-            yield from _constants(file, child, name or key)
+        return node.value if isinstance(node.value, str) else None
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_joined(part) or VARIABLE for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        parts = [_joined(part) for part in _added(node)]
+        if not any(parts):
+            return None
+        return "".join(VARIABLE if part is None else part for part in parts)
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "join"
+    ):
+        glue = _joined(node.func.value)
+        items = node.args[0] if node.args else None
+        if glue is not None and isinstance(items, ast.List | ast.Tuple):
+            return glue.join(_joined(item) or VARIABLE for item in items.elts)
+    return None
+
+
+def _added(node: ast.AST) -> list[ast.AST]:
+    """The terms of ``a + b + c``, left to right, without recursion."""
+    terms: list[ast.AST] = []
+    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        terms.append(node.right)
+        node = node.left
+    return [node, *reversed(terms)]
 
 
 def _named_children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
@@ -40,6 +87,8 @@ def _named_children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     if isinstance(node, ast.Assign | ast.AnnAssign):
         target = node.targets[0] if isinstance(node, ast.Assign) else node.target
         yield from ((ast.unparse(target), child) for child in ast.iter_child_nodes(node))
+    elif isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and _tells(node)):
+        yield from (("help", child) for child in ast.iter_child_nodes(node))
     elif isinstance(node, ast.keyword):
         yield node.arg or "", node.value
     elif isinstance(node, ast.Dict):
@@ -49,6 +98,22 @@ def _named_children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield name, value
     else:
         yield from (("", child) for child in ast.iter_child_nodes(node))
+
+
+def _tells(node: ast.Call) -> bool:
+    """A call that shows a text to a person."""
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    return name in {
+        "print",
+        "echo",
+        "warn",
+        "warning",
+        "info",
+        "debug",
+        "error",
+        "exception",
+        "critical",
+    }
 
 
 def _is_docstring(node: ast.AST) -> bool:
@@ -84,8 +149,18 @@ def _filled(image: str, arguments: dict[str, str]) -> str:
     )
 
 
+_CELL = re.compile(r'^\s*"cell_type":\s*"(\w+)",?\s*$')
+
+
 def notebook(file: str, text: str) -> Iterator[Mention]:
-    """A notebook keeps each source line on its own line of the file, so the file's lines are the cell's lines."""
+    """Scan a notebook by its lines, each of which is a line of a cell. Links in text cells carry nothing."""
+    cell = ""
     for number, line in enumerate(text.splitlines(), start=1):
-        if not re.match(r'\s*"(image/|text/html|id|cell_type)', line):
-            yield from block(file, number, "notebook", line.replace("\\n", " ").replace('\\"', '"'))
+        if kind := _CELL.match(line[:80]):
+            cell = kind.group(1)
+        if not re.match(r'\s*"(image/|text/html|id|cell_type)', line[:80]):
+            source = line.replace("\\n", " ").replace('\\"', '"')
+            source = re.sub(r"^\s*\"|\",?\s*$", "", source) if len(source) < 20_000 else source
+            yield from block(
+                file, number, "description" if cell == "markdown" else "notebook", source
+            )

@@ -9,7 +9,8 @@ from datetime import date
 from enum import IntEnum
 
 from sovereign_ml.audit._mention import Mention, Payload
-from sovereign_ml.audit._policy import AuditPolicy, Declaration, declaration_for
+from sovereign_ml.audit._normalise import shown
+from sovereign_ml.audit._policy import AuditPolicy, Declaration, declaration_for, line_waiver
 from sovereign_ml.jurisdictions import Classification, Jurisdiction, classify, classify_image
 
 
@@ -39,14 +40,15 @@ class AddressFinding:
 
     @property
     def address(self) -> str:
-        """The address without user names, passwords and query strings."""
-        return re.sub(r"//[^/@\s]*@", "//***@", self.mention.address).partition("?")[0]
+        """The address, or the word for it, without user names, passwords and query strings."""
+        text = self.mention.word or self.mention.address
+        return shown(re.sub(r"//[^/@\s]*@", "//***@", text).partition("?")[0])
 
 
 _REASONS = {
     Jurisdiction.US_PARENT_EU_REGION: "an EU region of {provider}, whose parent {parent} is under US law",
     Jurisdiction.US: "{provider} is under US law",
-    Jurisdiction.OTHER_THIRD_COUNTRY: "{provider} ({country}) is in a third country without adequacy for it",
+    Jurisdiction.OTHER_THIRD_COUNTRY: "{provider} ({country}) is in a third country without an adequacy decision",
     Jurisdiction.EU_ON_US_SUBSTRATE: "{provider} runs on US infrastructure: ask for its list of subprocessors",
     Jurisdiction.EU_HQ_US_NEXUS: "{provider} ({country}) also has companies or regions in the US",
     Jurisdiction.EU_HQ_FOREIGN_OWNER: "{provider} ({country}) is owned from outside the EU: {parent}",
@@ -95,19 +97,66 @@ def _finding(row: Mention, rules: _Rules) -> AddressFinding:
         if row.kind == "image"
         else classify(row.address, s3_endpoint=row.s3_endpoint)
     )
-    verdicts = [_verdict(seen, payload, rules) for payload in row.carries]
+    seen, declaration = _by_declaration(seen, rules)
+    verdicts = [_verdict(seen, payload, rules, declaration) for payload in row.carries]
     severity, message = max(
         verdicts, key=lambda verdict: verdict[0], default=(Severity.OK, _reason(seen))
     )
-    return AddressFinding(row, seen, severity, message)
+    if row.word and "client" not in message:
+        message += f"; {row.word} means {seen.provider or seen.host} where no endpoint is named"
+    severity, message = _waived(row, severity, message, rules.today)
+    return AddressFinding(row, seen, severity, shown(message))
 
 
-def _verdict(seen: Classification, payload: Payload, rules: _Rules) -> tuple[Severity, str]:
+def _by_declaration(
+    seen: Classification, rules: _Rules
+) -> tuple[Classification, Declaration | None]:
+    """The class that the owner's declaration gives to a host that the provider table does not know."""
+    if seen.jurisdiction is not Jurisdiction.SELF_DECLARED:
+        return seen, None
+    declaration = declaration_for(seen.host, rules.owners)
+    if declaration is None or declaration.jurisdiction is Jurisdiction.SELF_DECLARED:
+        return seen, declaration
+    declared = replace(
+        seen,
+        jurisdiction=declaration.jurisdiction,
+        provider=declaration.provider or seen.host,
+        country=declaration.country,
+        parent=declaration.parent,
+        note="declared in model_card.toml",
+        us_nexus=declaration.jurisdiction.us_nexus,
+    )
+    return declared, declaration
+
+
+def _waived(row: Mention, severity: Severity, message: str, today: date) -> tuple[Severity, str]:
+    """A waiver in the comment of the line itself, with owner, reason and end date."""
+    if severity < Severity.WARNING:
+        return severity, message
+    waiver = line_waiver(row.source_line)
+    if waiver is None:
+        return severity, message
+    if isinstance(waiver, str):
+        return severity, f"{message}. The waiver on this line does not count: {waiver}"
+    if waiver.until < today:
+        return (
+            severity,
+            f"{message}. The waiver of {waiver.owner} on this line ended on {waiver.until}",
+        )
+    return (
+        Severity.NOTICE,
+        f"{message}. Waived on this line by {waiver.owner} until {waiver.until}: {waiver.reason}",
+    )
+
+
+def _verdict(
+    seen: Classification, payload: Payload, rules: _Rules, declaration: Declaration | None
+) -> tuple[Severity, str]:
     carried = payload.value.replace("_", " ")
     if not rules.policy.allows(seen.jurisdiction, payload):
         return _refused(seen, payload, rules)
     if seen.jurisdiction is Jurisdiction.SELF_DECLARED and payload is not Payload.CODE:
-        severity, message = _declared(seen.host, rules)
+        severity, message = _declared(seen.host, declaration, rules)
         return severity, f"{carried}: {message or _reason(seen) + _DECLARE}"
     if seen.jurisdiction is Jurisdiction.SELF_DECLARED and _is_placeholder(seen.host):
         return Severity.NOTICE, f"{carried}: {seen.host} is a placeholder, put in the real host"
@@ -131,14 +180,13 @@ def _refused(seen: Classification, payload: Payload, rules: _Rules) -> tuple[Sev
     )
 
 
-def _declared(host: str, rules: _Rules) -> tuple[Severity, str]:
+def _declared(host: str, declaration: Declaration | None, rules: _Rules) -> tuple[Severity, str]:
     """What the owner's declaration is worth. The eu profile (strict) accepts nothing half done."""
-    declaration = declaration_for(host, rules.owners)
     unfinished = Severity.ERROR if rules.strict else Severity.NOTICE
     if declaration is not None and declaration.complete:
         return Severity.NOTICE, f"{host}, whose owner is declared in model_card.toml"
     if declaration is not None:
-        return unfinished, f"the declaration of {host} has open answers"
+        return unfinished, f"the declaration of {host} {declaration.problem or 'has open answers'}"
     if _is_placeholder(host):
         return unfinished, f"{host} is a placeholder, put in the real host"
     return Severity.ERROR if rules.strict else Severity.WARNING, ""
@@ -161,5 +209,7 @@ def _reason(seen: Classification) -> str:
         host=seen.host or seen.address,
         note=seen.note,
     )
+    if "outside the EU" in seen.note:
+        reason += f"; {seen.note[0].lower()}{seen.note[1:-1]}"
     aws = seen.scheme.startswith("s3") and seen.provider == "Amazon Web Services"
     return f"{reason}; an s3:// address without an endpoint means AWS" if aws else reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatch
 
 
 class Payload(StrEnum):
@@ -19,23 +20,84 @@ class Payload(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """``address`` as it stands in ``file`` (relative to the project) at ``line`` (from 1; 0 for the environment)."""
+    """``address`` as it stands in ``file`` (relative to the project) at ``line`` (from 1; 0 for the environment).
+
+    A ``word`` stands there instead of an address if ``kind`` is "name". Where the file matches
+    ``unless``, another endpoint is named and the word means nothing.
+    """
 
     file: str
     line: int
     key: str
     address: str
-    kind: str  # url, host, image, action
+    kind: str  # url, host, image, action, name
     component: str
     carries: tuple[Payload, ...]
     s3_endpoint: str | None = None
+    word: str = ""
+    unless: re.Pattern[str] | None = None
+    source_line: str = ""  # the line as it stands in the file, for a waiver in its comment
 
 
 _P, _M, _D, _T, _C = Payload
+DOCUMENTS = (
+    *(
+        "*.md",
+        "*.rst",
+        "*.adoc",
+        "LICENSE*",
+        "LICENCE*",
+        "NOTICE*",
+        "CHANGELOG*",
+        "CITATION*",
+        "AUTHORS*",
+    ),
+    *("mkdocs.y*ml", "CODE_OF_CONDUCT*", "*.txt", "*.tex", "*.bib", "robots.txt"),
+)
+"""Texts for people: an address there is a link, and carries nothing."""
+_REQUIREMENTS = ("*requirement*.txt", "*constraint*.txt", "Pipfile", "package.json", "*.in")
+_LOCKS = (
+    "*.lock",
+    "package-lock.json",
+    "pnpm-lock.y*ml",
+    "npm-shrinkwrap.json",
+    "bun.lock*",
+    "go.sum",
+    "*.lock.json",
+    "*.lock.hcl",
+)
+_DATA_LOCKS = ("dvc.lock",)
+_EDITORS = (".vscode/", ".idea/", ".devcontainer/")
+_NAMESPACE = re.compile(
+    r"https?://(?:www\.w3\.org/|schemas?\.|json-schema\.org|json\.schemastore\.org|purl\.org|xmlns\."
+    r"|docs\.oasis-open\.org"
+    r"|ns\.adobe\.com|spdx\.org|creativecommons\.org|opensource\.org|www\.apache\.org/licenses)",
+    re.IGNORECASE,
+)
+CODE_LINE = re.compile(
+    r"(?:\bgit\s+(?:clone|submodule|remote|fetch|pull)|\b(?:pip|pipx|uv|poetry|conda|mamba)\s.{0,80}"
+    r"|\bnpm\s+i\w*|\byarn\s+add"
+    r"|\bhelm\s+(?:repo|install|upgrade|pull)|\b(?:docker|podman)\s+(?:pull|run|build)|\bapt(?:-get)?\s"
+    r"|\bgo\s+(?:get|install))"
+    r"[^|;&]{0,200}$"
+)
+"""What stands before an address in a command that only fetches code."""
+LINK = re.compile(
+    r"<a\s[^<>]{0,200}href\s*=\s*[\"']?$|(?:^|[|;&@\s])(?:echo|printf)\s[^|;&>]{0,200}$",
+    re.IGNORECASE,
+)
+"""What stands before an address that a person may click."""
 # the first rule that fits decides; a place that says nothing carries metadata
 _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
     (r"owner_declarations|audit\.waivers", "declaration", ()),
-    (r"model_card\.toml|project\.urls|homepage|documentation_url|\bprivacy", "link", ()),
+    (
+        r"model_card\.toml|project\.urls|homepage|documentation|\bprivacy|\$schema|(^|\.)(description|title"
+        r"|licen[sc]e|help"
+        r"|epilog|summary|site_url|repo_url|xmlns[:\w]*|schema|funding|funding\.url|bugs\.url|author|authors"
+        r"|maintainers)$",
+        "link",
+        (),
+    ),
     (r"vulnerability_service", "ci", (_D,)),
     (r"telemetry|analytics|sentry|otel|otlp|posthog|segment|datadog|statsd", "telemetry", (_T,)),
     (r"index.?url|find.?links|requirements|trusted.?host|\bpip\b|proxy", "ci", (_C,)),
@@ -55,7 +117,12 @@ _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
     (r"sota|serv(e|ing|ice)|predict|inference|deploy", "serving", (_P, _M)),
     (r"kfp|kubeflow|pipeline", "compute", (_P, _D)),
     (r"monitor|metrics|grafana|prometheus|loki", "monitoring", (_D,)),
-    (r"pre-commit|\.git|repo|uses|include|workflow|woodpecker|Dockerfile|template", "ci", (_C,)),
+    (
+        r"pre-commit|\.git|(?<![a-z])(repos?|repository|uses|include)(?![a-z])|workflow|woodpecker|Dockerfile"
+        r"|(^|\.)template$",
+        "ci",
+        (_C,),
+    ),
     (r"allowed_hosts|egress|host|allow", "compute", (_P, _D)),
 )
 
@@ -69,9 +136,43 @@ _SCHEMES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
 
 def context(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]]:
     """The component and payload of an address: its key decides, then its scheme, then the file. Else metadata."""
+    place = _of_place(file, key, address)
+    if place is not None:
+        return place
     scheme = address.partition(":")[0].lower()
     by_scheme = [row[1:] for row in _SCHEMES if re.match(row[0], scheme)]
-    return (*_match(key), *by_scheme, *_match(file), ("other", (_D,)))[0]
+    # a variable set in a Dockerfile or workflow is a setting of the program, not code that is fetched
+    by_file = [] if re.fullmatch(r"[A-Z][A-Z0-9_]*", key) else _match(file)
+    return (*_match(key), *by_scheme, *by_file, ("other", (_D,)))[0]
+
+
+def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]] | None:
+    """What a kind of file says about every address in it."""
+    name = file.rpartition("/")[2]
+
+    def fits(patterns: tuple[str, ...]) -> bool:
+        return any(fnmatch(name, pattern) for pattern in patterns)
+
+    if _NAMESPACE.match(address):
+        return "link", ()
+    if fits(_REQUIREMENTS) or (fits(_LOCKS) and not fits(_DATA_LOCKS)):
+        return "ci", (_C,)
+    if re.search(r"(^|/)\.?licen[cs]es?/", file):
+        return "link", ()
+    if (fits(DOCUMENTS) and not re.search(r"^[A-Z_]+$", key)) or file.startswith(_EDITORS):
+        return "link", ()
+    return None
+
+
+def is_lock(file: str) -> bool:
+    """Return True for a lock file of packages."""
+    name = file.rpartition("/")[2]
+    return any(fnmatch(name, pattern) for pattern in _LOCKS) and name not in _DATA_LOCKS
+
+
+def component_of(carries: tuple[Payload, ...]) -> str:
+    """Return the component that usually receives these payloads."""
+    return {_P: "storage", _M: "tracking", _D: "storage", _T: "telemetry", _C: "ci"}[carries[0]]
 
 
 def _match(text: str) -> list[tuple[str, tuple[Payload, ...]]]:

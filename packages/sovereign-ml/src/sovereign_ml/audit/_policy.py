@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sovereign_ml.audit._mention import Payload
-from sovereign_ml.jurisdictions import Jurisdiction
+from sovereign_ml.jurisdictions import Jurisdiction, class_of_country, country_codes, providers
 
 J = Jurisdiction
 _EU = (
@@ -38,10 +39,25 @@ class AddressWaiver(_Strict):
 
 
 class Declaration(_Strict):
-    """Who stands behind a host that the provider table does not know; ``complete`` once every field is answered."""
+    """Who stands behind a host that the provider table does not know; ``complete`` once every field is answered.
+
+    ``country`` and ``parent_country`` are ISO codes and decide the class; ``problem`` says what is not answered.
+    """
 
     hostname: str
     complete: bool
+    provider: str = ""
+    country: str = ""
+    parent: str = ""
+    parent_country: str = ""
+    problem: str = ""
+
+    @property
+    def jurisdiction(self) -> Jurisdiction:
+        """The class that follows from the countries; SELF_DECLARED where the answers are open or within the EEA."""
+        if not self.complete or not self.country:
+            return J.SELF_DECLARED
+        return class_of_country(self.country, self.parent_country)
 
 
 def _default() -> dict[Payload, tuple[Jurisdiction, ...]]:
@@ -71,19 +87,74 @@ class AuditPolicy(_Strict):
 def declarations(model_card: Mapping[str, Any]) -> list[Declaration]:
     """The owner declarations of a parsed ``model_card.toml`` (``[[hosting.owner_declarations]]``)."""
     rows = model_card.get("hosting", {}).get("owner_declarations", ())
-    return [
-        Declaration(hostname=row["hostname"].lower(), complete=_answered(row))
-        for row in rows
-        if "hostname" in row
-    ]
+    return [_declaration(row) for row in rows if "hostname" in row]
 
 
-def _answered(row: Mapping[str, Any]) -> bool:
-    """Every field is there and none of them is still a placeholder."""
-    fields = [
-        str(row.get(name, "")).strip().lower() for name in ("provider", "country", "parent", "date")
-    ]
-    return not any(field in {"", "?", "todo", "tbd", "fixme", "xxx"} for field in fields)
+_OPEN = {"", "?", "todo", "tbd", "fixme", "xxx"}
+_NO_PARENT = {"none", "no", "-", "itself", "keine", "keiner", "aucun"}
+_US_FORMS = re.compile(r"\b(inc|llc|corp|corporation|l\.p|incorporated)\b\.?", re.IGNORECASE)
+
+
+def _declaration(row: Mapping[str, Any]) -> Declaration:
+    answers = {
+        name: str(row.get(name, "")).strip() for name in ("provider", "country", "parent", "date")
+    }
+    country = answers["country"].upper()
+    problem = ""
+    if any(answer.lower() in _OPEN for answer in answers.values()):
+        problem = "has open answers"
+    elif country not in country_codes():
+        problem = f"names no country: {answers['country']!r}; write its ISO code, such as DE"
+    parent = answers["parent"]
+    return Declaration(
+        hostname=str(row["hostname"]).lower(),
+        complete=not problem,
+        provider=answers["provider"],
+        country="" if problem else country,
+        parent="" if parent.lower() in _NO_PARENT else parent,
+        parent_country=_country_of(parent) or _country_of(answers["provider"], by_form=False),
+        problem=problem,
+    )
+
+
+def _country_of(name: str, *, by_form: bool = True) -> str:
+    """The country of a parent: its code at the end (``Acme Corp (US)``), the provider table, or its legal form."""
+    if name.strip().lower() in _NO_PARENT:
+        return ""
+    match = re.search(r"(?:^|[(,\s])([A-Z]{2})\)?\s*$", name)
+    # SA, SE and AG are legal forms too
+    if match and match.group(1) in country_codes() - {"SA", "SE", "AG"}:
+        return match.group(1)
+    plain = _plain(name)
+    for row in providers():
+        names = {_plain(row.name), _plain(row.parent.partition(",")[0])} - {""}
+        if plain in names or any(" " in known and plain.startswith(known) for known in names):
+            us_parent = _US_FORMS.search(row.parent) is not None
+            return "US" if us_parent else row.country
+    return "US" if by_form and _US_FORMS.search(name) else ""
+
+
+def _plain(name: str) -> str:
+    """A company's name without its legal form, in lower case."""
+    words = re.findall(r"\w+", name.casefold().replace(".com", ""))
+    return " ".join(
+        word
+        for word in words
+        if word
+        not in {
+            "inc",
+            "llc",
+            "corp",
+            "corporation",
+            "ltd",
+            "gmbh",
+            "sa",
+            "se",
+            "ag",
+            "emea",
+            "sarl",
+        }
+    )
 
 
 def declaration_for(host: str, declared: list[Declaration]) -> Declaration | None:
@@ -94,3 +165,33 @@ def declaration_for(host: str, declared: list[Declaration]) -> Declaration | Non
 
 def _covers(name: str, host: str) -> bool:
     return host == name or host.endswith(f".{name}")
+
+
+_ON_LINE = re.compile(r"audit-waiver:\s*(.{0,400})")
+_PART = re.compile(r"(owner|reason|until)\s*=\s*(\"[^\"]*\"|[^,;]+)")
+
+
+class LineWaiver(_Strict):
+    """Someone answers, until a date, for the findings of one line. It stands in the line's comment."""
+
+    owner: Annotated[str, Field(min_length=2)]
+    reason: Reason
+    until: date
+
+
+def line_waiver(line: str) -> LineWaiver | str | None:
+    """Read ``audit-waiver: owner=..., reason=..., until=2027-03-31`` from a line.
+
+    Returns what is wrong with it as a text, and None where there is none.
+    """
+    match = _ON_LINE.search(line)
+    if match is None:
+        return None
+    parts = {key: value.strip(" \"'*/->") for key, value in _PART.findall(match.group(1))}
+    try:
+        return LineWaiver.model_validate(parts)
+    except ValidationError as error:
+        names = ", ".join(str(problem["loc"][0]) for problem in error.errors())
+        return (
+            f"it needs owner, reason (10 characters) and until (a date); wrong or missing: {names}"
+        )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.audit._judge import AddressFinding, Severity
 from sovereign_ml.audit._mention import Payload
+from sovereign_ml.audit._normalise import shown
 from sovereign_ml.audit._policy import AuditPolicy
 from sovereign_ml.jurisdictions import Jurisdiction
 
@@ -42,12 +43,36 @@ _REGION = re.compile(
 )
 
 
+_NAMES = 5
+"""File names shown for each reason; the JSON and SARIF outputs name all."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """A file that the audit did not read, and why."""
+
+    file: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Every address found, judged."""
+    """Every address found, judged, and the files that were not read."""
 
     findings: tuple[AddressFinding, ...]
     root: str
+    not_read: tuple[NotRead, ...] = ()
+
+    def unread_line(self) -> str:
+        """Say how many files were not read, for which reason, with the first names of each; empty for none."""
+        by_reason: dict[str, list[str]] = {}
+        for row in self.not_read:
+            by_reason.setdefault(row.reason, []).append(row.file)
+        reasons = [
+            f"{reason} {len(names)} ({', '.join(names[:_NAMES])}{', …' if names[_NAMES:] else ''})"
+            for reason, names in by_reason.items()
+        ]
+        return f"Not read: {len(self.not_read)} files. {'; '.join(reasons)}." if reasons else ""
 
     def counts(self) -> dict[str, int]:
         """How many findings of each severity."""
@@ -65,12 +90,13 @@ class Report:
             "schema_version": "1",
             "counts": self.counts(),
             "findings": [_row(finding) for finding in self.findings],
+            "not_read": [{"file": row.file, "reason": row.reason} for row in self.not_read],
         }
 
     def to_sarif(self) -> dict[str, Any]:
         """SARIF 2.1.0 (OASIS), which code forges show beside the line."""
-        shown = self.shown()
-        rules = sorted({finding.seen.jurisdiction for finding in shown})
+        findings = self.shown()
+        rules = sorted({finding.seen.jurisdiction for finding in findings})
         driver = {
             "name": "churn audit",
             "rules": [
@@ -83,7 +109,15 @@ class Report:
             "runs": [
                 {
                     "tool": {"driver": driver},
-                    "results": [_sarif(finding, rules) for finding in shown],
+                    "results": [_sarif(finding, rules) for finding in findings],
+                    "invocations": [
+                        {
+                            "executionSuccessful": True,
+                            "toolExecutionNotifications": [
+                                _notification(row) for row in self.not_read
+                            ],
+                        }
+                    ],
                 }
             ],
         }
@@ -141,7 +175,9 @@ def hosting(findings: tuple[AddressFinding, ...]) -> list[dict[str, Any]]:
 def _hostname(finding: AddressFinding) -> str:
     """In ``s3://bucket`` the bucket is no host: then the provider stands for it."""
     seen = finding.seen
-    return seen.host if "." in seen.host or not seen.provider else seen.provider
+    if finding.mention.word and seen.provider:
+        return seen.provider
+    return shown(seen.host) if "." in seen.host or not seen.provider else seen.provider
 
 
 def _host(finding: AddressFinding) -> dict[str, Any]:
@@ -168,7 +204,7 @@ def _row(finding: AddressFinding) -> dict[str, Any]:
         "line": finding.mention.line,
         "key": finding.mention.key,
         "address": finding.address,
-        "host": finding.seen.host,
+        "host": shown(finding.seen.host),
         "provider": finding.seen.provider,
         "country": finding.seen.country,
         "jurisdiction_class": finding.seen.jurisdiction.value,
@@ -176,6 +212,15 @@ def _row(finding: AddressFinding) -> dict[str, Any]:
         "component": finding.mention.component,
         "carries": [payload.value for payload in finding.mention.carries],
         "message": finding.message,
+    }
+
+
+def _notification(row: NotRead) -> dict[str, Any]:
+    place = {"artifactLocation": {"uri": row.file}}
+    return {
+        "level": "note",
+        "message": {"text": f"not read: {row.reason}"},
+        "locations": [{"physicalLocation": place}],
     }
 
 

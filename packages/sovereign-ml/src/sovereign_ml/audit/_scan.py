@@ -11,34 +11,30 @@ from pathlib import Path
 
 from sovereign_ml.audit._code import dockerfile, notebook, python
 from sovereign_ml.audit._judge import judge
-from sovereign_ml.audit._mention import Mention, Payload, mention
+from sovereign_ml.audit._mention import Mention, Payload, is_lock, mention
+from sovereign_ml.audit._named import by_key
 from sovereign_ml.audit._policy import AuditPolicy, Declaration
-from sovereign_ml.audit._report import Report
+from sovereign_ml.audit._report import NotRead, Report
 from sovereign_ml.audit._text import addresses, lines, template_source, with_s3_endpoints
 from sovereign_ml.audit._yaml import yaml
+from sovereign_ml.audit.secrets import committed
+from sovereign_ml.jurisdictions import parse
 
 Reader = Callable[[str, str], Iterator[Mention]]
 
-_SKIP = {
-    ".git",
-    ".venv",
-    "venv",
-    "node_modules",
-    "__pycache__",
-    ".churn",
-    ".mlflow",
-    "build",
-    "data",
-    "dist",
-}
-_CACHES = {
-    ".mypy_cache",
-    ".pytest_cache",
-    ".ruff_cache",
-    ".hypothesis",
-    ".ipynb_checkpoints",
-    ".tox",
-    ".nox",
+# at the project's root only: a package called `data` deeper down is code
+_SKIP_AT_ROOT = {".churn", ".mlflow", "build", "data", "dist", "env", "venv"}
+_SKIP_ANYWHERE = {
+    *(
+        ".git",
+        ".venv",
+        "node_modules",
+        "__pycache__",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+    ),
+    *(".hypothesis", ".ipynb_checkpoints", ".tox", ".nox", ".terraform"),
 }
 _SKIP_WITHIN = {(".dvc", "cache"), (".dvc", "tmp")}
 _READERS: tuple[tuple[str, Reader], ...] = (
@@ -46,51 +42,19 @@ _READERS: tuple[tuple[str, Reader], ...] = (
     ("*Containerfile*", dockerfile),
     ("*.ipynb", notebook),
     ("*.py", python),
-    ("*.yml", yaml),
-    ("*.yaml", yaml),
+    ("*.pyi", python),
     (".cruft.json", template_source),
     ("dvc.lock", yaml),
+    ("*-lock.y*ml", lines),  # a lock of packages is long, and its keys say nothing
+    ("*.yml", yaml),
+    ("*.yaml", yaml),
     ("*.dvc", yaml),
-    *(
-        (name, lines)
-        for name in (
-            "*.toml",
-            "*.cfg",
-            "*.ini",
-            "*.conf",
-            "*.sh",
-            "*.tf",
-            "*.tfvars",
-            "*.hcl",
-            "*.env",
-        )
-    ),
-    *(
-        (name, lines)
-        for name in (
-            "Makefile",
-            "*.mk",
-            "requirements*.txt",
-            "*.in",
-            "*.lock",
-            ".env*",
-            "config",
-            ".netrc",
-        )
-    ),
-    *(
-        (name, lines)
-        for name in (
-            "config.local",
-            ".gitmodules",
-            "pip.conf",
-            "*.json",
-            "*.properties",
-            "Jenkinsfile",
-        )
-    ),
+    ("MLproject", yaml),
+    ("MLmodel", yaml),
 )
-_LARGEST = 2_000_000  # bytes; larger files are data, not configuration
+_LARGEST = 5_000_000  # bytes; larger files are data, not configuration
+_HEAD = 8000  # bytes in which a zero marks a file as binary, as for git
+_TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson", "*.svg")
 _VARIABLE = re.compile(
     r"URL|URI|ENDPOINT|HOST|DSN|INDEX|PROXY|SERVER|REGISTRY|REMOTE|BROKER|ADDRESS", re.IGNORECASE
 )
@@ -112,47 +76,102 @@ def audit(
     ``project`` is the name of the project's own container image, which carries the model and not only code. ``strict``
     (the eu profile) turns an undeclared owner and a placeholder from a warning or notice into an error.
     """
-    found = scan(root, environ=environ or {}, exclude=policy.exclude)
+    found, not_read = _scan(root, environ or {}, policy.exclude)
     findings = judge(found, policy, today=today, declared=declared, project=project, strict=strict)
-    return Report(findings=tuple(findings), root=root.name)
+    return Report(findings=tuple(findings), root=root.name, not_read=tuple(not_read))
 
 
 def scan(
     root: Path, *, environ: Mapping[str, str] | None = None, exclude: Iterable[str] = ()
 ) -> list[Mention]:
     """Every address in the project's files, its git remotes and ``environ``, in the order of the files."""
-    environment = environ or {}
-    endpoint = next(
-        (environment[name] for name in _ENVIRONMENT_ENDPOINTS if environment.get(name)), None
-    )
-    if environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+    return _scan(root, environ or {}, tuple(exclude))[0]
+
+
+def _scan(
+    root: Path, environ: Mapping[str, str], exclude: tuple[str, ...]
+) -> tuple[list[Mention], list[NotRead]]:
+    endpoint = next((environ[name] for name in _ENVIRONMENT_ENDPOINTS if environ.get(name)), None)
+    if environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
         endpoint = None
     found: list[Mention] = []
-    for path, reader in _files(root, tuple(exclude)):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        found += with_s3_endpoints(reader(path.relative_to(root).as_posix(), text), endpoint)
-    return found + list(_git_remotes(root)) + with_s3_endpoints(_environment(environment), endpoint)
+    not_read: list[NotRead] = []
+    for path in project_files(root):
+        name = path.relative_to(root).as_posix()
+        text = _text_of(path, name, exclude)
+        if isinstance(text, NotRead):
+            not_read.append(text)
+        else:
+            found += with_s3_endpoints(_read(name, text), endpoint)
+    found += list(_git_remotes(root)) + with_s3_endpoints(_environment(environ), endpoint)
+    return found, not_read
 
 
-def _files(root: Path, exclude: tuple[str, ...]) -> Iterator[tuple[Path, Reader]]:
-    for path in sorted(_walk(root)):
-        relative = path.relative_to(root).as_posix()
-        if any(fnmatch(relative, pattern) for pattern in exclude) or path.stat().st_size > _LARGEST:
+def _read(name: str, text: str) -> list[Mention]:
+    """The mentions of a file, each with its line, without the words that another endpoint in the file takes back."""
+    short = name.rpartition("/")[2]
+    reader = next((reader for pattern, reader in _READERS if fnmatch(short, pattern)), lines)
+    rows = text.splitlines()
+    mentions = []
+    hosts: set[str] = set()
+    for row in reader(name, text):
+        if row.unless is not None and row.unless.search(text):
             continue
-        reader = next((reader for pattern, reader in _READERS if fnmatch(path.name, pattern)), None)
-        if reader is not None:
-            yield path, reader
+        if is_lock(name):  # hundreds of packages from one host are one fact
+            host = parse(row.address).host
+            if host in hosts:
+                continue
+            hosts.add(host)
+        mentions.append(
+            replace(row, source_line=rows[row.line - 1] if 0 < row.line <= len(rows) else "")
+        )
+    return list(dict.fromkeys(mentions))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _text_of(path: Path, name: str, exclude: tuple[str, ...]) -> str | NotRead:
+    """The text of a file, or why it is not read."""
+    reason = _why_not(path, name, exclude)
+    if reason:
+        return NotRead(name, reason)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return NotRead(name, f"not readable: {error.strerror}")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace")
+    return NotRead(name, "binary") if b"\0" in data[:_HEAD] else data.decode("utf-8", "replace")
+
+
+def _why_not(path: Path, name: str, exclude: tuple[str, ...]) -> str:
+    """Why a file is not even opened; empty when it is."""
+    pattern = next((pattern for pattern in exclude if fnmatch(name, pattern)), "")
+    if pattern:
+        return f"excluded by {pattern}"
+    if path.is_symlink():
+        return "symbolic link"
+    if any(fnmatch(path.name, pattern) for pattern in _TABLES):
+        return "table or drawing"
+    return f"over {_LARGEST // 1_000_000} MB" if path.stat().st_size > _LARGEST else ""
+
+
+def project_files(root: Path) -> list[Path]:
+    """Every file that git tracks, and what lies beside it: settings such as .env are ignored by git and count."""
+    tracked = set(committed(root, symlinks=True)) if (root / ".git").exists() else set()
+    return sorted(tracked | set(_walk(root, root)))
+
+
+def _walk(folder: Path, root: Path) -> Iterator[Path]:
     for entry in folder.iterdir():
-        if entry.is_symlink():
-            continue
-        if entry.is_dir():
-            if entry.name not in _SKIP | _CACHES and (folder.name, entry.name) not in _SKIP_WITHIN:
-                yield from _walk(entry)
-        elif entry.is_file():
+        if entry.is_symlink() or entry.is_file():
             yield entry
+        elif entry.is_dir() and not _skipped(entry, folder, root):
+            yield from _walk(entry, root)
+
+
+def _skipped(entry: Path, folder: Path, root: Path) -> bool:
+    at_root = folder == root and entry.name in _SKIP_AT_ROOT
+    within = (folder.name, entry.name) in _SKIP_WITHIN
+    return at_root or within or entry.name in _SKIP_ANYWHERE
 
 
 def _git_remotes(root: Path) -> Iterator[Mention]:
@@ -164,6 +183,7 @@ def _git_remotes(root: Path) -> Iterator[Mention]:
 
 def _environment(environ: Mapping[str, str]) -> Iterator[Mention]:
     for name, value in sorted(environ.items()):
+        yield from by_key("environment", 0, name, value)
         if _VARIABLE.search(name) or "://" in value:
             for address, kind in addresses(value, "host" if _names_host(name) else ""):
                 yield mention("environment", 0, name, address, kind=kind)

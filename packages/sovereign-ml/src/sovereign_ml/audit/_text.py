@@ -6,26 +6,100 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from fnmatch import fnmatch
 
-from sovereign_ml.audit._mention import Mention, Payload, mention
-from sovereign_ml.jurisdictions import parse
+from sovereign_ml.audit._mention import CODE_LINE, LINK, Mention, Payload, mention
+from sovereign_ml.audit._named import by_key, by_line
+from sovereign_ml.audit._normalise import normalise, only_variable
+from sovereign_ml.jurisdictions import country_codes, parse
 from sovereign_ml.jurisdictions._table import look_up, scheme_owner
 
-_URL = re.compile(
-    r"(?<![\w.+-])(?:[a-z][a-z0-9+.-]{1,30}:)?[a-z][a-z0-9+.-]{1,30}://[^\s\"'<>`\\|{}()\[\],;]*",
+_SCHEME = re.compile(r"(?:[a-z][a-z0-9+]{1,20}:)?(?<![a-z0-9+])[a-z][a-z0-9+-]{0,30}$", re.I)
+_LONGEST_SCHEME = 52
+_REST = re.compile(
+    r"(?:[^\s\"'<>`\\|{}()\[\],;@/]*@)?(?:\[[0-9a-f:.%]{2,45}\](?::\d+)?)?[^\s\"'<>`\\|{}()\[\],;]*",
     re.I,
 )
 _SHORT = re.compile(r"(?<![\w/.-])(?:gh|gl|bb|dbfs|databricks-uc):[\w/][\w./-]*")
-_SCP = re.compile(r"(?<![\w./-])[\w.-]+@[\w-]+(?:\.[\w-]+)+:(?!\d+\b)[\w./~-]+")
-_HOST = re.compile(r"(?<![\w@/.:-])[a-z0-9_-]+(?:\.[a-z0-9_-]+)+(?::\d+)?(?![\w@(-])", re.I)
+_SCP = re.compile(r"(?<![\w./-])[\w.-]{1,64}@[\w-]++(?:\.[\w-]++)++:(?!\d+\b)[\w./~-]+")
+_HOST = re.compile(
+    r"(?<![\w@/.-])\.*+((?:[a-z0-9_-]++\.)++[a-z0-9_-]++(?::\d++)?+)(?![\w@(-])", re.I
+)
+_NO_SCHEME = re.compile(r"(?<![\w:/.])//((?:[a-z0-9_-]++\.)++[a-z]{2,20}\b[^\s\"'<>`]*)", re.I)
 _ADDRESS_KEY = re.compile(
     r"(^|[._\s-])(host|hostname|hosts|allowed_hosts|endpoint|endpoint_?url|endpoint_?override|url|uri|server|registry"
     r"|broker|bootstrap_servers|connection_string)$",
     re.I,
 )
-_NAMED = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+(:\d+)?|[a-z0-9_-]+:\d{2,5}", re.I)
+_NAMED = re.compile(
+    r"(?:[a-z0-9_-]{1,63}\.){1,10}[a-z0-9_-]{1,63}(:\d+)?|[a-z0-9_-]{1,63}:\d{2,5}", re.I
+)
+_EXPRESSION = re.compile(
+    r"(module|var|local|each|data|secrets|steps|vars|matrix|env|github|needs|inputs|self|os|this|values|params"
+    r"|settings|config|args|kwargs|context|outputs|resource|resources|request|response)\.",
+    re.I,
+)
 _FILE_NAME = re.compile(
     r"\.(py|toml|ya?ml|json|md|txt|csv|lock|cfg|ini|sh|html|parquet|db|gz|pem|sock|key|log|ipynb|js|css)$"
+)
+# beyond the country codes: what a bare word under `host` or `endpoint` must end with to be a host
+_GENERIC = frozenset(
+    [
+        "com",
+        "org",
+        "net",
+        "edu",
+        "gov",
+        "mil",
+        "int",
+        "eu",
+        "io",
+        "ai",
+        "app",
+        "dev",
+        "cloud",
+        "tech",
+        "site",
+        "online",
+        "store",
+        "shop",
+        "xyz",
+        "biz",
+        "info",
+        "digital",
+        "network",
+        "group",
+        "company",
+        "systems",
+        "services",
+        "software",
+        "solutions",
+        "agency",
+        "media",
+        "studio",
+        "global",
+        "world",
+        "email",
+        "host",
+        "hosting",
+        "space",
+        "website",
+        "internal",
+        "corp",
+        "home",
+        "example",
+        "invalid",
+        "test",
+        "localhost",
+        "svc",
+        "arpa",
+        "berlin",
+        "paris",
+        "amsterdam",
+        "wien",
+        "koeln",
+        "hamburg",
+    ]
 )
 
 _IMAGE_KEYS = {
@@ -39,62 +113,128 @@ _IMAGE_KEYS = {
 }
 _IMAGE = re.compile(r"[a-z0-9][\w./:@-]*", re.I)
 _SECTION = re.compile(r"^\s*\[+\s*([^\]]+?)\s*\]+\s*(#.*)?$")
-_KEY = re.compile(r"^\s*(?:export\s+|-\s+)?[\"']?([\w.-]+)[\"']?\s*[:=]")
+_KEY = re.compile(r"^\s*(?:export\s+|-\s+)?[\"']?([\w.$@/-]+)[\"']?\s*[:=](?!//)")
 _ASSIGNMENT = re.compile(r"(?:^|[\s\"'])([A-Z][A-Z0-9_]+)=")
-_COMMENT = re.compile(r"(^|\s)#.*$")
+_HASH, _SLASHES, _DASHES, _SEMICOLON = r"(^|\s)#.*$", r"(^|\s)//.*$", r"(^|\s)--\s.*$", r"^\s*;.*$"
+_COMMENTS = (
+    (("*.tf", "*.tfvars", "*.hcl"), re.compile(rf"{_HASH}|{_SLASHES}|^\s*/\*.*$|^\s*\*.*$")),
+    (
+        ("*.js", "*.ts", "*.jsx", "*.tsx", "*.css", "*.groovy", "Jenkinsfile", "*.jsonc"),
+        re.compile(rf"{_SLASHES}|^\s*/?\*.*$"),
+    ),
+    (("*.sql",), re.compile(_DASHES)),
+    (("*.ini", "*.cfg", "*.conf", ".dvc/config*"), re.compile(rf"{_HASH}|{_SEMICOLON}")),
+    (("*.html", "*.htm", "*.xml", "*.md", "*.json"), re.compile(r"<!--.*?-->")),
+    (("*",), re.compile(_HASH)),
+)
+LONGEST_LINE = 5_000
+"""Characters of a line that are looked at in one go; a longer one is cut at blanks, quotes and commas."""
 
 
 def addresses(text: str, key: str = "") -> Iterator[tuple[str, str]]:
     """``(address, kind)`` of everything in ``text`` that is, or may be, an address outside this project."""
+    text = normalise(text)
     taken: list[tuple[int, int]] = []
-    for pattern in (_URL, _SHORT, _SCP):
+    yield from _urls(text, taken)
+    for pattern in (_SHORT, _SCP) if ":" in text else ():
         for match in pattern.finditer(text):
             if not _inside(match.start(), taken):
                 taken.append(match.span())
-                if not match.group().endswith(
-                    "://"
-                ):  # a bare scheme, as code tests for, is no address yet
-                    yield match.group().rstrip(".:"), "url"
-    for match in _HOST.finditer(text):
-        if (
-            not _inside(match.start(), taken)
-            and look_up(match.group().partition(":")[0].lower()) is not None
-        ):
-            taken.append(match.span())
-            yield match.group(), "host"
+                yield match.group().rstrip(".:"), "url"
+    yield from _known_hosts(text, taken)
     if not taken and _ADDRESS_KEY.search(key):
         yield from ((host, "host") for host in _named_hosts(text))
 
 
+def _urls(text: str, taken: list[tuple[int, int]]) -> Iterator[tuple[str, str]]:
+    """URLs, found by their ``://``; whatever stands in front of the scheme does not hide them."""
+    at = text.find("://")
+    while at >= 0:
+        before = text[max(0, at - _LONGEST_SCHEME) : at]
+        scheme = _SCHEME.search(before)
+        rest = _REST.match(text, at + 3)
+        end = rest.end() if rest else at + 3
+        if scheme:
+            start = at - len(scheme.group())
+            # a bare scheme, as code tests for, is no address yet
+            if end > at + 3 and not _inside(start, taken):
+                taken.append((start, end))
+                yield text[start:end].rstrip(".:"), "url"
+        at = text.find("://", max(end, at + 3))
+
+
+def _known_hosts(text: str, taken: list[tuple[int, int]]) -> Iterator[tuple[str, str]]:
+    if "." not in text:
+        return
+    for match in _NO_SCHEME.finditer(text) if "//" in text else ():
+        host = match.group(1).partition("/")[0].lower()
+        if not _inside(match.start(), taken) and look_up(host.partition(":")[0]) is not None:
+            taken.append(match.span())
+            yield match.group(), "url"
+    for match in _HOST.finditer(text):
+        host = match.group(1).partition(":")[0].lower()
+        if look_up(host) is not None and not _inside(match.start(1), taken):
+            taken.append(match.span(1))
+            yield match.group(1), "host"
+
+
 def _inside(position: int, spans: list[tuple[int, int]]) -> bool:
-    return any(start <= position < end for start, end in spans)
+    # the spans grow to the right within each pattern, so the last ones decide almost always
+    return any(start <= position < end for start, end in reversed(spans))
 
 
 def _named_hosts(text: str) -> Iterator[str]:
-    """Values under a key such as ``endpoint`` that look like ``name.tld``, ``name:port`` or an IPv4 address."""
-    for word in re.split(r"[\s\"'\[\],=]+", text):
-        named = (
-            _NAMED.fullmatch(word)
-            and not _FILE_NAME.search(word)
-            and not re.fullmatch(r"[\d.]+", word)
-        )
-        if named or re.fullmatch(r"\d+(\.\d+){3}(:\d+)?", word):
+    """Values under a key such as ``endpoint`` that look like ``name.tld``, ``name:port`` or an IPv4 address.
+
+    An expression (``module.redis.endpoint``) and a dotted Python path are none: their last word is no top-level domain.
+    """
+    for word in re.split(r"[\s\"'\[\],=]+", text[:LONGEST_LINE]):
+        is_ip = re.fullmatch(r"\d+(\.\d+){3}(:\d+)?", word)
+        named = _NAMED.fullmatch(word) and not _FILE_NAME.search(word) and _is_host(word)
+        if is_ip or named:
             yield word
 
 
+def _is_host(word: str) -> bool:
+    name, colon, _ = word.partition(":")
+    if only_variable(name) or re.fullmatch(r"[\d.]+", word):
+        return False
+    top = name.rpartition(".")[2]
+    is_domain = (
+        "." in name and top == top.lower() and (top in _GENERIC or top.upper() in country_codes())
+    )
+    return bool(colon) or (is_domain and _EXPRESSION.match(word) is None)
+
+
 def lines(file: str, text: str) -> Iterator[Mention]:
-    """Scan TOML, INI, shell, requirement and similar files: one key per line, under the section last seen."""
+    """Scan TOML, INI, shell, requirement and all other text: one key per line, under the section last seen."""
+    comment = next(
+        pattern for names, pattern in _COMMENTS if any(fits(file, name) for name in names)
+    )
     section = key = ""
+    inside_comment = False
     for number, raw in enumerate(text.splitlines(), start=1):
-        line = _COMMENT.sub("", raw)
-        if found := _SECTION.match(line):
-            section, key = found.group(1), ""
+        if fits(file, "*.tf") or fits(file, "*.html"):
+            opened, closed = ("/*", "*/") if fits(file, "*.tf") else ("<!--", "-->")
+            if inside_comment or (opened in raw and closed not in raw):
+                inside_comment = closed not in raw
+                continue
+        line = comment.sub("", raw) if len(raw) <= LONGEST_LINE else raw
+        if not line.strip():
             continue
-        if found := _KEY.match(line):
-            key = found.group(1)
-        yield from block(
-            file, number, f"{section}.{key}".strip("."), line[found.end() :] if found else line
-        )
+        if match := _SECTION.match(line[:300]):
+            section, key = match.group(1), ""
+            continue
+        if match := _KEY.match(line[:300]):
+            key = match.group(1)
+        rest = line[match.end() :] if match else line
+        yield from by_line(file, number, line)
+        yield from block(file, number, f"{section}.{key}".strip("."), rest)
+
+
+def fits(file: str, pattern: str) -> bool:
+    """Return True if the file's name, or its path for a pattern with a slash, matches."""
+    return fnmatch(file if "/" in pattern else file.rpartition("/")[2], pattern)
 
 
 def template_source(file: str, text: str) -> Iterator[Mention]:
@@ -102,7 +242,7 @@ def template_source(file: str, text: str) -> Iterator[Mention]:
     try:
         source = json.loads(text)["template"]
         line = next(n for n, row in enumerate(text.splitlines(), start=1) if '"template"' in row)
-    except (ValueError, KeyError, TypeError, StopIteration):
+    except (ValueError, KeyError, TypeError, StopIteration, RecursionError):
         yield from lines(file, text)
         return
     for row in block(file, line, "template", str(source)):
@@ -117,28 +257,58 @@ def block(file: str, first: int, key: str, text: str) -> Iterator[Mention]:
     if names_image(key, text):
         yield mention(file, first, key, text.strip(" \"',"), kind="image")
         return
-    for offset, line in enumerate(text.splitlines()):
-        assigned = _ASSIGNMENT.search(line)
-        path = assigned.group(1) if assigned else key
-        for address, kind in addresses(line, path):
-            if _says_something(address):
-                yield mention(file, first + offset, path, address, kind=kind)
+    yield from by_key(file, first, key, text)
+    for offset, whole in enumerate(text.splitlines()):
+        for line in _pieces(whole):
+            assigned = _ASSIGNMENT.search(line)
+            path = assigned.group(1) if assigned else key
+            if assigned and path != key:
+                yield from by_key(file, first + offset, path, line[assigned.end() :])
+            for address, kind in addresses(line, path):
+                if _says_something(address):
+                    row = mention(file, first + offset, path, address, kind=kind)
+                    yield _by_command(row, line[: max(0, line.find(address[:12]))][-300:])
+
+
+def _by_command(row: Mention, before: str) -> Mention:
+    """What a command or a link in front of an address says: code is fetched, or a person may click."""
+    if CODE_LINE.search(before):
+        return replace(row, component="ci", carries=(Payload.CODE,))
+    return replace(row, component="link", carries=()) if LINK.search(before) else row
+
+
+def _pieces(line: str) -> Iterator[str]:
+    """A line, or the parts of a very long one (a minified script): no address spans a quote, a blank or a comma."""
+    if len(line) <= LONGEST_LINE:
+        yield line
+        return
+    for part in re.split(r"[\s\"',;]+", line):
+        if "." in part or "://" in part:
+            for start in range(0, len(part), LONGEST_LINE):
+                yield part[start : start + LONGEST_LINE]
 
 
 def names_image(key: str, text: str) -> bool:
     """Whether ``key`` holds a container image and ``text`` is one, not a variable or a URL."""
     value = text.strip(" \"',")
-    return key.rpartition(".")[2].lower() in _IMAGE_KEYS and _IMAGE.fullmatch(value) is not None
+    return (
+        key.rpartition(".")[2].lower() in _IMAGE_KEYS
+        and len(value) < 500
+        and _IMAGE.fullmatch(value) is not None
+        and not value.startswith(("var.", "local.", "module.", "each.", "data."))
+    )
 
 
 def _says_something(address: str) -> bool:
     """``http://`` alone, as before a variable, names nobody; ``s3://`` alone names Amazon."""
     scheme, colon, rest = address.partition("://")
-    return (
-        not colon
-        or scheme_owner(scheme.lower()) is not None
-        or re.search(r"[a-z0-9]", rest, re.I) is not None
-    )
+    if not colon:
+        return not only_variable(address)
+    if scheme_owner(scheme.lower()) is not None:
+        return True
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    host = re.sub(r":\d+$", "", host)
+    return re.search(r"[a-z0-9]", host, re.I) is not None and not only_variable(host)
 
 
 def with_s3_endpoints(found: Iterable[Mention], environ_endpoint: str | None) -> list[Mention]:

@@ -13,17 +13,25 @@ def yaml(file: str, text: str) -> Iterator[Mention]:
     """Every scalar with its key path and line. A file that is not YAML (a template, say) is read line by line."""
     import yaml as library
 
+    # the C parser is ten times as fast; a wheel of PyYAML has it
+    loader = getattr(library, "CSafeLoader", library.SafeLoader)
     try:
-        documents = list(library.compose_all(text, Loader=library.SafeLoader))
-    except library.YAMLError:
+        documents = [row for row in library.compose_all(text, Loader=loader) if row is not None]
+        seen: set[int] = set()
+        found = [row for document in documents for row in _walk(file, document, (), library, seen)]
+    except (library.YAMLError, RecursionError, ValueError):
         yield from lines(file, text)
         return
-    for document in documents:
-        if document is not None:
-            yield from _walk(file, document, (), library)
+    yield from found
 
 
-def _walk(file: str, node: Any, path: tuple[str, ...], library: Any) -> Iterator[Mention]:
+def _walk(
+    file: str, node: Any, path: tuple[str, ...], library: Any, seen: set[int]
+) -> Iterator[Mention]:
+    # an alias is the same node again: what it says was read where it was written
+    if id(node) in seen:
+        return
+    seen.add(id(node))
     if isinstance(node, library.MappingNode):
         named = _name_of_value(node, library)
         for key, value in node.value:
@@ -31,11 +39,11 @@ def _walk(file: str, node: Any, path: tuple[str, ...], library: Any) -> Iterator
             if "://" in name:
                 yield from block(file, key.start_mark.line + 1, ".".join(path), name)
             yield from _walk(
-                file, value, (*path, named if name == "value" and named else name), library
+                file, value, (*path, named if name == "value" and named else name), library, seen
             )
     elif isinstance(node, library.SequenceNode):
         for item in node.value:
-            yield from _walk(file, item, path, library)
+            yield from _walk(file, item, path, library, seen)
     else:
         yield from _scalar(file, node, path)
 

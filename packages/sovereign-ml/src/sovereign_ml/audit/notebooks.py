@@ -1,4 +1,8 @@
-"""Find what a committed notebook must not hold: rows of data, people's ids and addresses, attachments, secrets."""
+"""Find what a committed notebook must not hold: outputs with data, people's ids and addresses, attachments, secrets.
+
+An output other than a picture or a short text is refused, whatever it holds: strip it (``nbstripout``). In sources
+only what is written down counts: literals of rows, a filter on one person, printed records, secrets.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +13,56 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.audit.pii_scan import VALUES
+from sovereign_ml.audit.pii_scan import IDENTIFIER_NAMES, PERSON_KEY, snake_case, values_in
 from sovereign_ml.audit.secrets import ScanHit, committed, secrets_in
 
-_TABLE_ROW = re.compile(r"^\s*\d+\s+\S+(?:\s{2,}|\t|\s*[|│])\s*\S+")
-_CSV_ROW = re.compile(r"^\s*[\"']?[\w.@:+ -]+(?:[,;\t][\w.@:+ -]*){2,}\\?[\"']?\s*$")
+STRIP = "output to strip: neither a picture nor a short text"
 _ID = re.compile(r"\b(?:[0-9a-f]{32}|[0-9a-f]{64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
-_ROW_TYPES = (
-    "application/vnd.dataresource+json",
-    "application/json",
-    "application/vnd.dataframe+json",
+_TECHNICAL = re.compile(
+    r"(?:run|sha\d*|digest|commit|image|version|experiment|model|etag|md5|layer)\W{0,3}(?:id)?\W{0,4}$",
+    re.I,
 )
-_ENOUGH_ROWS = 3
+_PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
+_SHORT_LINES, _SHORT_TEXT = 3, 200
+# what a short text must not look like: a record, a row, a table's frame
+_RECORD = re.compile(
+    r"[│┃║╎┌┐└┘├┤╔╗]|^\s*\|.*\|"
+    r"|[{(\[]\s*[\"']?\w+[\"']?\s*[:=]\s*[^,{}()\[\]]{1,80},\s*[\"']?\w+[\"']?\s*[:=]"
+    r"|[(\[]\s*(?:[\"'][^\"']{0,80}[\"']|-?\d[\d.]*)\s*,\s*(?:[\"'][^\"']{0,80}[\"']|-?\d[\d.]*)\s*[,)\]]"
+    r"|^\s*\d+\s+\S+(?:\s{2,}|\t)\S+|^\s*\S+(?:\s{2,}|\t)-?\d\S*\s*$|^[^,;\t]{1,80}(?:[,;\t][^,;\t]{1,80}){2,}$",
+    re.MULTILINE,
+)
+_CSV_ROW = re.compile(
+    r"^\s*(?:\"[^\"]{0,200}\"|'[^']{0,200}'|[\w.@:+ -]{0,200})(?:[,;\t](?:\"[^\"]{0,200}\""
+    r"|[\w.@:+ -]{0,200})){2,60}\\?[\"']?\s*$"
+)
+_ENOUGH_ROWS = 2
+_VALUE = r"(?:\"[^\"\n]{1,80}\"|'[^'\n]{1,80}'|\d[\w.-]{0,40})"
+_ONE_PERSON = re.compile(
+    rf"(?i)\b(?:\w{{0,20}}_)?(?:{PERSON_KEY}|e_?mail|phone|iban|last_?name"
+    rf"|surname)[\"'`\])\s]{{0,5}}\s?(?:==?|<=>|\beq\b|\bis\b|\bin\b|\blike\b)\s{{0,5}}[(\[]?\s{{0,3}}{_VALUE}"
+    rf"|(?i:\.(?:loc|get|xs|filter|query|find|lookup|predict_for"
+    rf"|score)[\[(]\s{{0,3}}(?:{PERSON_KEY})\s{{0,3}}=\s{{0,3}}{_VALUE})"
+)
+_INSERT = re.compile(
+    r"(?i)\binsert\s+into\b[^;]{0,300}\bvalues\s{0,5}\(|\bvalues\s{0,5}\(\s{0,3}(?:'[^']{0,80}'|\d[\d.]*)\s{0,3},"
+)
+_PERSON_LITERAL = re.compile(rf"[\"'](\w{{2,40}})[\"']\s{{0,5}}:\s{{0,5}}[\[(]?\s{{0,5}}{_VALUE}")
+_RECORDS = re.compile(
+    r"[\[,(]\s{0,200}[{(\[][^{}()\[\]\n]{1,400},[^{}()\[\]\n]{1,400}[})\]]\s{0,5},"
+    r"\s{0,200}[{(\[][^{}()\[\]\n]{1,400},[^{}()\[\]\n]{1,400}[})\]]"
+)
+_COLUMNS = re.compile(
+    r"(?i)\bDataFrame\(\s{0,20}\{[^{}]{0,2000}?:\s{0,5}\[\s{0,5}(?:\"[^\"]{0,80}\"|'[^']{0,80}'|-?\d[\d.]*)\s{0,5},"
+)
+_MARKDOWN_ROW = re.compile(r"^\s*\|?(?:[^|\n]{0,200}\|){1,40}[^|\n]{0,200}$")
+_STREET = re.compile(
+    r"\b[A-ZÄÖÜ][\wäöüß.-]{1,30}(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse| Street| Road| Avenue| Lane"
+    r"| Rue) \d{1,4}\b|\b\d{1,4},? (?:rue|avenue|boulevard) [\w' ]{3,30}\b"
+)
+_PLAIN_LITERAL = re.compile(r"[\[(](?:\s*-?\d[\d.eE+-]*\s*,?)+[\])]$")
+_LONGEST = 200_000
+"""Characters of a cell's text that are searched; what is longer is refused as data."""
 
 
 def scan_notebooks(root: Path, exclude: Iterable[str] = ()) -> list[ScanHit]:
@@ -37,10 +79,13 @@ def scan_notebooks(root: Path, exclude: Iterable[str] = ()) -> list[ScanHit]:
 def scan_notebook(file: str, text: str) -> list[ScanHit]:
     """Hits in one notebook, at the line of the .ipynb file. A file that is not a notebook is a hit itself."""
     try:
-        cells = json.loads(text)["cells"]
-    except (ValueError, KeyError, TypeError):
+        notebook = json.loads(text)
+        cells = notebook["cells"]
+        found = [row for cell in cells for row in _cell(cell)]
+        if "widgets" in notebook.get("metadata", {}):
+            found.append(("widgets", "state of widgets"))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return [ScanHit(file, 1, "not a readable notebook")]
-    found = [(needle, kind) for cell in cells for needle, kind in _cell(cell)]
     raw = text.splitlines()
     hits = {ScanHit(file, _line_of(raw, needle), kind): None for needle, kind in found}
     return sorted(hits, key=lambda hit: (hit.line, hit.kind))
@@ -49,40 +94,65 @@ def scan_notebook(file: str, text: str) -> list[ScanHit]:
 def _cell(cell: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """``(text to find again, kind)`` for the source, the attachments and the outputs of a cell."""
     source = _joined(cell.get("source", ""))
+    if len(source) > _LONGEST:
+        yield source[:40], "rows of data in the source"
+        source = source[:_LONGEST]
     yield from _text(source)
-    yield from _rows(source, _CSV_ROW, "rows of data in the source")
-    for name in cell.get("attachments", {}):
+    yield from _source(source, markdown=cell.get("cell_type") == "markdown")
+    for name in cell.get("attachments") or {}:
         yield name, "attachment"
-    for output in cell.get("outputs", ()):
+    for output in cell.get("outputs") or ():
         yield from _output(output)
 
 
+def _source(source: str, *, markdown: bool) -> Iterator[tuple[str, str]]:
+    if markdown:
+        rows = [line for line in source.splitlines() if _MARKDOWN_ROW.match(line)]
+        data = [line for line in rows if len(re.findall(r"\|\s*-?\d[\d.,]*\s*(?=\||$)", line)) >= 1]
+        if len(data) >= _ENOUGH_ROWS:
+            yield data[0], "rows of data in the source"
+    else:
+        yield from _rows(source)
+        for pattern in (_RECORDS, _COLUMNS, _INSERT):
+            for match in pattern.finditer(source):
+                yield match.group().splitlines()[0], "rows of data in the source"
+        for match in _PERSON_LITERAL.finditer(source):
+            if IDENTIFIER_NAMES.search(snake_case(match.group(1))):
+                yield match.group(), "a record of a person"
+    for match in _ONE_PERSON.finditer(source):
+        yield match.group().splitlines()[0], "filter on one person"
+    for match in _STREET.finditer(source):
+        yield match.group(), "postal address"
+
+
 def _output(output: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    data = output.get("data", {})
-    for kind in _ROW_TYPES:
-        if kind in data:
-            yield kind, "rows of data in an output"
-    html = _joined(data.get("text/html", ""))
-    if "<td" in html:
-        yield "<td", "rows of data in an output"
+    data = output.get("data") or {}
+    for kind in data:
+        if kind not in _PICTURES and kind != "text/plain":
+            yield kind, STRIP
+    trace = _joined(output.get("traceback", "")) + "\n" + _joined(output.get("evalue", ""))
     plain = _joined(output.get("text", "")) + "\n" + _joined(data.get("text/plain", ""))
-    if "<td" not in html:
-        yield from _rows(plain, _TABLE_ROW, "rows of data in an output")
-    for text in (html, plain, _joined(output.get("traceback", ""))):
-        yield from _text(text)
-        yield from (
-            (match.group(), "identifier of a person or record") for match in _ID.finditer(text)
-        )
+    for text in (plain.strip(), trace.strip()):
+        if not text:
+            continue
+        first = text.splitlines()[0]
+        if len(text) > _SHORT_TEXT or text.count("\n") >= _SHORT_LINES:
+            yield first[:60], STRIP
+        elif _RECORD.search(text):
+            yield first, "rows of data in an output"
+        yield from _text(text[:_LONGEST])
+        for match in _ID.finditer(text[:_LONGEST]):
+            if not _TECHNICAL.search(text[max(0, match.start() - 30) : match.start()]):
+                yield match.group(), "identifier of a person or record"
 
 
 def _text(text: str) -> Iterator[tuple[str, str]]:
     lines = text.splitlines()
     for number, kind in secrets_in(text):
         yield lines[number - 1], kind
-    for kind, pattern in VALUES.items():
-        yield from (
-            (match.group(), kind) for match in pattern.finditer(text) if not _harmless(text, match)
-        )
+    for match, kind in values_in(text):
+        if not _harmless(text, match):
+            yield match.group(), kind
 
 
 def _harmless(text: str, match: re.Match[str]) -> bool:
@@ -90,15 +160,20 @@ def _harmless(text: str, match: re.Match[str]) -> bool:
     return text[: match.start()].endswith(".") or match.group().startswith("git@")
 
 
-def _rows(text: str, pattern: re.Pattern[str], kind: str) -> Iterator[tuple[str, str]]:
-    """A run of lines that look like rows; one or two may be anything."""
+def _rows(text: str) -> Iterator[tuple[str, str]]:
+    """A run of lines that look like rows of a table; imports, calls and lists of numbers are code."""
     run: list[str] = []
     for line in [*text.splitlines(), ""]:
-        if pattern.match(line):
+        is_row = (
+            len(line) < 2000
+            and _CSV_ROW.match(line)
+            and not re.match(r"\s*(?:from|import)\b|\s*-?[\d.]+,\s*$", line)
+        )
+        if is_row and re.search(r"\d", line) and not _PLAIN_LITERAL.search(line):
             run.append(line)
             continue
         if len(run) >= _ENOUGH_ROWS:
-            yield run[0], kind
+            yield run[0], "rows of data in the source"
         run = []
 
 
@@ -108,6 +183,7 @@ def _joined(value: Any) -> str:
 
 def _line_of(raw: list[str], needle: str) -> int:
     """The first line of the file that holds ``needle``, written as JSON writes it."""
+    needle = needle[:200]
     spellings = {json.dumps(needle)[1:-1], json.dumps(needle, ensure_ascii=False)[1:-1]}
     return next(
         (number for number, line in enumerate(raw, 1) if any(text in line for text in spellings)), 1

@@ -3,24 +3,83 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+PERSON_KEY = (
+    r"(?:user|customer|client|account|acct|member|person|people|contact|subscriber|patient|employee|visitor"
+    r"|cookie|session|device"
+    r"|subject|party|profile|login|shopper|guest|lead|recipient|policyholder|tenant|citizen|student)_?(?:id"
+    r"|no|nr|num|number|key|uuid|guid|hash|ref|code)"
+    r"|uid|guid|uuid|msisdn|imei|imsi|idfa|gaid|advertising_?id|kunden_?(?:nummer|nr|id)"
+    r"|mitglieds_?(?:nummer|nr)|cust_?(?:id|no)"
+)
+"""Names of keys that single out a person."""
 IDENTIFIER_NAMES = re.compile(
-    r"(^|_)(first_?name|last_?name|surname|full_?name|e_?mail|phone|mobile|street|address|postcode|zip|iban|card_?number|"
-    r"passport|ssn|tax_?id|national_?id|ip|device_?id|customer_id)($|_)",
+    r"(^|_)(first_?name|last_?name|surname|full_?name|user_?name|nick_?name|maiden_?name|display_?name"
+    r"|e_?mail(?:_?address)?|phone|mobile|telephone"
+    r"|street|address|postcode|postal_?code|zip(?:_?code)?|iban|bic|card_?number|passport|ssn|tax_?id"
+    r"|national_?id|ip|ip_?address|mac_?address"
+    r"|birth_?date|birthday|date_?of_?birth|dob|vorname|nachname|anschrift|strasse|telefon|geburtsdatum|plz"
+    r"|latitude|longitude|licen[cs]e_?plate"
+    rf"|{PERSON_KEY})($|_)",
     re.IGNORECASE,
 )
 VALUES = {
-    "e-mail address": re.compile(r"[\w.+-]+@[\w-]+\.[\w.]+"),
+    "e-mail address": re.compile(
+        r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[a-zA-Z]{2,24}\b"
+    ),
     "IBAN": re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b"),
-    "card number": re.compile(r"\b(?:\d[ -]?){13,19}\b"),
-    "telephone number": re.compile(r"\+\d[\d /-]{7,}\d"),
+    "card number": re.compile(r"(?<![\w.+-])(?:\d[ -]?){12,18}\d(?![\w-])"),
+    "telephone number": re.compile(
+        r"(?<![\w+])(?<!\d )(?:\+\d(?:[ /-]?\d){8,14}|0\d{2,4}[ /-]\d{3,9}(?:[ -]\d{2,6})?"
+        r"|\(0\d{2,4}\) ?\d{4,9})(?![\d.:-])"
+    ),
 }
+
+
+def values_in(text: str) -> Iterator[tuple[re.Match[str], str]]:
+    """Yield the identifiers in a text with their kind. Numbers count only if their check digits are right."""
+    for kind, pattern in VALUES.items():
+        for match in pattern.finditer(text):
+            if _is_right(kind, match.group()):
+                yield match, kind
+
+
+def _is_right(kind: str, text: str) -> bool:
+    if kind == "card number":
+        return is_card_number(text)
+    if kind == "IBAN":
+        letters = text.replace(" ", "")
+        moved = letters[4:] + letters[:4]
+        return int("".join(str(int(letter, 36)) for letter in moved)) % 97 == 1
+    return True
+
+
+def is_card_number(text: str) -> bool:
+    """Return True for 13 to 19 digits with the prefix of an issuer and a right check digit (ISO/IEC 7812)."""
+    digits = re.sub(r"[ -]", "", text)
+    if not re.fullmatch(
+        r"(?:4\d{12,18}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3[068]\d{12,16}|6\d{12,18})", digits
+    ):
+        return False
+    total = sum(
+        sum(map(int, str(int(digit) * 2))) if position % 2 == 0 else int(digit)
+        for position, digit in enumerate(reversed(digits), 1)
+    )
+    return total % 10 == 0
+
+
+def snake_case(name: str) -> str:
+    """Return ``customerId`` as ``customer_id``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
 FREE_TEXT_WORDS = 8
 """A category of more words than this is somebody's sentence, not a category."""
 
 SPECIAL = {
-    "health": r"health|medic|pharma|drug|diagnos|disab|pregnan|baby|diabet|cancer|incontinen|hearing.?aid|allerg|psych"
+    "health": r"health|medic|pharma|drug|diagnos|disab|pregnan|baby|diabet|cancer|incontinen|hearing.?aid"
+    r"|allerg|psych"
     r"|gesundheit|krank|apothek|schwanger|behinder|arznei",
     "religion": r"religio|church|mosque|halal|kosher|bible|koran|quran|rosary|confession"
     r"|kirche|moschee|konfession|glaube",
@@ -37,8 +96,8 @@ nothing."""
 
 def identifiers(names: Iterable[str], values: Iterable[str] = ()) -> tuple[str, ...]:
     """Columns named like a direct identifier, and kinds of identifiers found among category values."""
-    found = [name for name in names if IDENTIFIER_NAMES.search(name)]
-    kinds = {kind for value in values for kind, pattern in VALUES.items() if pattern.search(value)}
+    found = [name for name in names if IDENTIFIER_NAMES.search(snake_case(name))]
+    kinds = {kind for value in values for _, kind in values_in(value)}
     return (*found, *sorted(kinds))
 
 

@@ -76,7 +76,7 @@ def _say_what_was_not_read(settings: Settings) -> None:
     from sovereign_ml.audit.secrets import unread
 
     if names := unread(settings.root, settings.audit.exclude):
-        typer.echo(f"Not searched for secrets, binary or over 1 MB: {', '.join(names)}.")
+        typer.echo(f"Not searched for secrets, binary or over 2 MB: {', '.join(names)}.")
 
 
 def _hit(hit: ScanHit) -> dict[str, Any]:
@@ -92,6 +92,8 @@ def _show(report: Report, hits: list[ScanHit], *, everything: bool) -> None:
         typer.echo("\n".join(report.lines(everything=everything)))
     for hit in hits:
         typer.echo(f"error  {hit.file}:{hit.line}  {hit.kind}")
+    if unread := report.unread_line():
+        typer.echo(unread)
     counts = ", ".join(f"{count} {severity}" for severity, count in report.counts().items())
     typer.echo(f"{counts}. Classes, declarations and waivers: docs/audit.md.")
 

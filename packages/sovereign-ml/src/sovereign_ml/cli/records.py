@@ -19,9 +19,7 @@ app = typer.Typer()
 
 @card_app.command("import")
 def import_card(
-    file: Annotated[
-        Path, typer.Argument(help="A SageMaker, Hugging Face, Google toolkit or CycloneDX card.")
-    ],
+    file: Annotated[Path, typer.Argument(help="A SageMaker, Hugging Face or CycloneDX card.")],
     profile: ProfileOption = None,
 ) -> None:
     """Print suggestions for model_card.toml from another system's card, and keep where they came from."""

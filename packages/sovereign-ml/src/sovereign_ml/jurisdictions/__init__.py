@@ -2,6 +2,13 @@
 
 from sovereign_ml.jurisdictions._address import Address, parse
 from sovereign_ml.jurisdictions._classify import Classification, classify, classify_image, hosts
+from sovereign_ml.jurisdictions._countries import (
+    Adequacy,
+    adequacy_decisions,
+    class_of_country,
+    country_codes,
+    in_eea,
+)
 from sovereign_ml.jurisdictions._database_address import (
     PLAINTEXT,
     DatabaseAddressError,
@@ -23,6 +30,7 @@ from sovereign_ml.jurisdictions._table import Jurisdiction, Provider, providers
 __all__ = [
     "PLAINTEXT",
     "Address",
+    "Adequacy",
     "Classification",
     "DatabaseAddressError",
     "FileAddress",
@@ -32,9 +40,13 @@ __all__ = [
     "S3Preset",
     "UnknownPresetError",
     "addressing_of",
+    "adequacy_decisions",
+    "class_of_country",
     "classify",
     "classify_image",
+    "country_codes",
     "hosts",
+    "in_eea",
     "parse",
     "preset",
     "preset_names",

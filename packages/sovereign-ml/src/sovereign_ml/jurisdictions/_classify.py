@@ -13,8 +13,14 @@ from sovereign_ml.jurisdictions._table import Jurisdiction, Provider, look_up, s
 
 _S3 = {"s3", "s3a", "s3n"}
 _TRACKED = {"models", "runs", "mlflow-artifacts"}
-_LOCAL_SUFFIXES = (".localhost", ".svc", ".cluster.local")
+_LOCAL_SUFFIXES = (".localhost", ".svc", ".local", ".localdomain", ".lan", ".home.arpa")
+_THIS_MACHINE = ("", "localhost", "host.docker.internal", "host.containers.internal")
 _METADATA = ipaddress.ip_address("169.254.169.254")
+# RFC 1918 and the unique local addresses of RFC 4193
+_PRIVATE = tuple(
+    ipaddress.ip_network(network)
+    for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+)
 # names that IDNA folds into ASCII ones are not what a person reads, so they may prove a US host but not an EU one
 _TRUSTED_ONLY_IN_ASCII = {
     Jurisdiction.EU_OWNED,
@@ -74,16 +80,12 @@ def classify_image(reference: str) -> Classification:
 
 
 def hosts(values: Iterable[str]) -> tuple[str, ...]:
-    """The hosts outside this machine that URLs among ``values`` name: what a guard must let through.
+    """Return the hosts outside this machine that URLs among ``values`` name: what a guard must let through.
 
-    ``s3://bucket`` names none: its endpoint does.
+    ``s3://bucket`` names none: its endpoint does. Servers of the private network are outside this machine.
     """
-    seen = [classify(value) for value in values if "://" in value]
-    outside = (
-        row.host
-        for row in seen
-        if row.scheme not in _S3 and row.jurisdiction is not Jurisdiction.LOCAL
-    )
+    seen = [parse(value) for value in values if "://" in value]
+    outside = (row.host for row in seen if row.scheme not in _S3 and not _is_this_machine(row))
     return tuple(dict.fromkeys(host for host in outside if host))
 
 
@@ -107,10 +109,24 @@ def _by_host(parsed: Address) -> Classification:
     return _known(parsed, provider, jurisdiction)
 
 
-def _is_local(parsed: Address) -> bool:
+def _is_this_machine(parsed: Address) -> bool:
     if parsed.ip is not None:
         return parsed.ip.is_loopback or parsed.ip.is_unspecified
-    return parsed.host in ("", "localhost") or parsed.host.endswith(_LOCAL_SUFFIXES)
+    return parsed.host in ("", "localhost") or parsed.host.endswith(".localhost")
+
+
+def _is_local(parsed: Address) -> bool:
+    """Return True for this machine and its private network.
+
+    A name without a dot is a service of the same compose file, namespace or search domain.
+    """
+    if parsed.ip is not None:
+        private = any(
+            parsed.ip in network for network in _PRIVATE if network.version == parsed.ip.version
+        )
+        return _is_this_machine(parsed) or private
+    single = "." not in parsed.host and (bool(parsed.scheme) or parsed.port is not None)
+    return single or parsed.host in _THIS_MACHINE or parsed.host.endswith(_LOCAL_SUFFIXES)
 
 
 def _own_class(parsed: Address, provider: Provider) -> Jurisdiction:
@@ -129,9 +145,18 @@ def _known(parsed: Address, provider: Provider, jurisdiction: Jurisdiction) -> C
         provider=provider.name,
         country=provider.country,
         parent=provider.parent,
-        note=provider.note,
+        note=_note(parsed, provider),
         confirmed=provider.confirmed,
         us_nexus=provider.us_nexus or jurisdiction.us_nexus,
+    )
+
+
+def _note(parsed: Address, provider: Provider) -> str:
+    country = provider.region_outside_eu(parsed.host)
+    return (
+        f"The region of {parsed.host} lies in {country}, outside the EU."
+        if country
+        else provider.note
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,17 @@ class Provider:
     us_nexus: bool
     schemes: tuple[str, ...]
     suffixes: tuple[tuple[str, Jurisdiction], ...]
+    checked: date
+    source: str
+    regions_outside_eu: Mapping[str, str]
+
+    def region_outside_eu(self, host: str) -> str:
+        """Return the country of a region in ``host`` that sounds European and is not, else nothing."""
+        padded = f".{host.replace('.', '..')}."
+        for region, country in self.regions_outside_eu.items():
+            if re.search(rf"[.-]{region}[.-]", padded):
+                return country
+        return ""
 
 
 @cache
@@ -75,6 +88,9 @@ def _provider(row: dict[str, Any]) -> Provider:
             for group, names in row["suffixes"].items()
             for suffix in names
         ),
+        checked=row["checked"],
+        source=str(row["source"]),
+        regions_outside_eu=dict(row.get("regions_outside_eu", {})),
     )
 
 
@@ -101,8 +117,32 @@ def scheme_owner(scheme: str) -> Provider | None:
     return next((provider for provider in providers() if scheme in provider.schemes), None)
 
 
+LONGEST_NAME = 253
+"""Characters of a host name (RFC 1035); of a longer text the end is looked at."""
+
+
+@cache
+def _endings() -> frozenset[str]:
+    """Return the last labels of all suffixes, so that most words are dismissed at once."""
+    return frozenset(suffix.rpartition(".")[2] for row in providers() for suffix, _ in row.suffixes)
+
+
+@lru_cache(maxsize=4096)
 def look_up(host: str) -> tuple[Provider, Jurisdiction] | None:
-    """The provider and class of the longest suffix that matches ``host`` (lower case, ASCII) on a label boundary."""
+    """Return the provider and class of the longest suffix that ``host`` ends with, on a label boundary.
+
+    ``host`` is lower case and ASCII. An EU region of a table's pattern that lies in London or Zurich is not one.
+    """
+    if host.rpartition(".")[2] not in _endings():
+        return None
+    found = _longest_suffix(host[-LONGEST_NAME:])
+    if found is None or found[1] is not Jurisdiction.US_PARENT_EU_REGION:
+        return found
+    provider = found[0]
+    return (provider, Jurisdiction.US) if provider.region_outside_eu(host) else found
+
+
+def _longest_suffix(host: str) -> tuple[Provider, Jurisdiction] | None:
     plain, patterns = _index()
     for suffix in _suffixes(host):
         if suffix in plain:

@@ -218,4 +218,8 @@ def _jurisdiction(host: str, card: Path) -> tuple[Jurisdiction, str]:
     answers = tomllib.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
     known = declaration_for(host, declarations(answers))
     missing = f"nobody knows who owns {host}: declare it in model_card.toml, [[hosting.owner_declarations]]"
-    return seen.jurisdiction, "" if known and known.complete else missing
+    if known is None or not known.complete:
+        return seen.jurisdiction, missing
+    under_us_law = known.jurisdiction in (Jurisdiction.US, Jurisdiction.US_PARENT_EU_REGION)
+    concern = f"{known.provider} is under US law by its declaration: choose another one"
+    return known.jurisdiction, concern if under_us_law else ""

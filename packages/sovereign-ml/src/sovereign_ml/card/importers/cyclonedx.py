@@ -1,10 +1,10 @@
-"""CycloneDX ML-BOMs (1.5 and later): the first machine-learning model in the file and its model card."""
+"""CycloneDX ML-BOMs (1.5 and later): the machine-learning model that has a model card, wherever it is nested."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from sovereign_ml.card.importers.leaves import Parsed, leaves_of
+from sovereign_ml.card.importers.leaves import DEEPEST, Leaves, Parsed, leaves_of, merged
 
 MAPPING: Final = {
     "model.name": "compare",
@@ -20,6 +20,10 @@ MAPPING: Final = {
     "model.modelCard.considerations.performanceTradeoffs": "evaluation.limitations",
     "model.modelCard.considerations.ethicalConsiderations[*].name": "dpia.risks",
     "model.modelCard.considerations.ethicalConsiderations[*].mitigationStrategy": "dpia.measures",
+    "model.modelCard.considerations.fairnessAssessments[*].groupAtRisk": "dpia.risks",
+    "model.modelCard.considerations.fairnessAssessments[*].harms": "dpia.risks",
+    "model.modelCard.considerations.fairnessAssessments[*].mitigationStrategy": "dpia.measures",
+    "model.modelCard.modelParameters.datasets[*].name": "data.sources",
     "bom.components[*].data[*].name": "data.sources",
 }
 
@@ -30,27 +34,85 @@ def recognises(content: Any) -> bool:
 
 
 def parse(content: dict[str, Any]) -> Parsed:
-    """Read the first model with a card; ValueError when the document describes no machine-learning model."""
-    model, rest = _split(content)
-    leaves = leaves_of(model, "model") | leaves_of(rest, "bom")
+    """Read the model with a card; ValueError when the document describes no machine-learning model."""
+    models = _models(content)
+    if not models:
+        raise ValueError(
+            "the CycloneDX document describes no component of type machine-learning-model"
+        )
+    holder, key, model = next((row for row in models if "modelCard" in row[2]), models[0])
+    others = [_name(row[2]) for row in models if row[2] is not model]
+    notes = (
+        (f"the file holds {len(others)} more models, not read: {', '.join(others[:10])}",)
+        if others
+        else ()
+    )
+    # the rest of the document without the model; a very long list of parts is one value
+    rest = _without(content, holder, key)
+    leaves = merged(leaves_of(model, "model"), _rest(rest))
     handled = frozenset({"bom.bomFormat", "bom.specVersion", "bom.$schema"})
     return Parsed(
-        "cyclonedx", leaves, MAPPING, str(content.get("specVersion", "")), handled=handled
+        "cyclonedx",
+        leaves,
+        MAPPING,
+        str(content.get("specVersion", "")),
+        handled=handled,
+        notes=notes,
     )
 
 
-def _split(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The model, and the document without it."""
-    metadata = dict(content.get("metadata") or {})
-    main, others = metadata.get("component"), list(content.get("components") or ())
-    if main is not None and _is_model(main):
-        del metadata["component"]
-        return dict(main), content | {"metadata": metadata}
-    for index, component in enumerate(others):
-        if _is_model(component):
-            return dict(component), content | {"components": others[:index] + others[index + 1 :]}
-    raise ValueError("the CycloneDX document describes no component of type machine-learning-model")
+def _models(content: dict[str, Any]) -> list[tuple[Any, Any, dict[str, Any]]]:
+    """Each model with the list or object that holds it and its place there, nested components included."""
+    found: list[tuple[Any, Any, dict[str, Any]]] = []
+    metadata = content.get("metadata") or {}
+    todo: list[tuple[Any, Any, Any]] = [(metadata, "component", metadata.get("component"))]
+    todo += [
+        (content["components"], index, row)
+        for index, row in enumerate(content.get("components") or ())
+    ]
+    for holder, key, component in todo:  # grows while it is walked
+        if not isinstance(component, dict):
+            continue
+        if component.get("type") == "machine-learning-model":
+            found.append((holder, key, component))
+        nested = component.get("components") or []
+        todo += [(nested, index, row) for index, row in enumerate(nested)]
+    return found
 
 
-def _is_model(component: Any) -> bool:
-    return isinstance(component, dict) and component.get("type") == "machine-learning-model"
+def _without(value: Any, holder: Any, key: Any, depth: int = 0) -> Any:
+    """A copy of ``value`` in which ``holder`` has no ``key``."""
+    if depth > DEEPEST:
+        return value
+    if isinstance(value, list):
+        return [
+            _without(item, holder, key, depth + 1)
+            for index, item in enumerate(value)
+            if not (value is holder and index == key)
+        ]
+    if isinstance(value, dict):
+        return {
+            name: _without(item, holder, key, depth + 1)
+            for name, item in value.items()
+            if not (value is holder and name == key)
+        }
+    return value
+
+
+def _rest(rest: dict[str, Any]) -> Leaves:
+    try:
+        return leaves_of(rest, "bom")
+    except ValueError:
+        parts = rest.get("components") or ()
+        names = f"{len(parts):,} other components: {', '.join(map(_name, parts[:20]))} …"
+        short = {
+            name: item
+            for name, item in rest.items()
+            if name in ("bomFormat", "specVersion", "serialNumber", "version")
+        }
+        left = sorted(set(rest) - set(short) - {"components"})
+        return leaves_of(short | {"components": names} | dict.fromkeys(left, "not read"), "bom")
+
+
+def _name(component: Any) -> str:
+    return str(component.get("name", "?"))[:60] if isinstance(component, dict) else "?"

@@ -8,10 +8,10 @@ from typing import Any
 
 from sovereign_ml.jurisdictions import classify, classify_image
 
-EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-IMAGE = re.compile(r"\b\d{12}\.dkr\.ecr\.[\w.-]+[^\s\"',;]*")
-ARN = re.compile(r"\barn:(aws[\w-]*):([\w-]+):([\w-]*):[^\s\"',;]*")
-ADDRESS = re.compile(r"\b(?:s3[an]?|gs|abfss?|wasbs?|https?)://[^\s\"',;)\]]+")
+EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+IMAGE = re.compile(r"\b\d{12}\.dkr\.ecr\.[^\s\"',;]{1,300}")
+ARN = re.compile(r"\barn:(aws[\w-]{0,20}):([\w-]{1,60}):([\w-]{0,40}):[^\s\"',;]{0,500}")
+ADDRESS = re.compile(r"\b(?:s3[an]?|gs|abfss?|wasbs?|https?)://[^\s\"',;)\]]{1,500}")
 
 
 def personal_data(value: Any) -> bool:

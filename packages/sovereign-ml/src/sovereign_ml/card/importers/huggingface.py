@@ -1,15 +1,16 @@
-"""Hugging Face model cards: YAML front matter and the headings of the hub's template."""
+"""Hugging Face model cards: YAML front matter and the chapters of the hub's templates, old and new."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
-from sovereign_ml.card.importers.leaves import Parsed, leaves_of
+from sovereign_ml.card.importers.front_matter import read_yaml
+from sovereign_ml.card.importers.leaves import MOST_LEAVES, Parsed, leaves_of, merged
 
-FRONT: Final = re.compile(r"^\s*---\r?\n(.*?)\r?\n---\s*?(?:\r?\n|$)", re.DOTALL)
-HEADING: Final = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
+FRONT: Final = re.compile(r"^\s{0,50}---\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", re.DOTALL)
 PLACEHOLDER: Final = "[More Information Needed]"
+LONGEST: Final = 1_000_000
 
 MAPPING: Final = {
     "model_name": "compare",
@@ -19,44 +20,154 @@ MAPPING: Final = {
     "model-index*": "compare",
     "base_model": "model.base_model",
     "datasets": "data.sources",
-    "body.Model Description": "purpose.statement",
-    "body.Direct Use": "purpose.specific_uses",
-    "body.Out-of-Scope Use": "purpose.out_of_scope_uses",
-    "body.Bias, Risks, and Limitations": "evaluation.limitations",
-    "body.Training Data": "data.sources",
-    "body.Training Hyperparameters": "compare",
-    "body.Metrics": "compare",
-    "body.Results": "compare",
-    "body.Model Card Contact": "roles.owner_model",
 }
+_USES = "purpose.specific_uses"
+_NOT = "purpose.out_of_scope_uses"
+_LIMITS = "evaluation.limitations"
+CHAPTERS: Final = {
+    **dict.fromkeys(("purpose", "intended purpose"), "purpose.statement"),
+    **dict.fromkeys(
+        (
+            "direct use",
+            "uses",
+            "intended use",
+            "intended uses",
+            "primary intended uses",
+            "primary intended use",
+            "intended uses and limitations",
+            "how to use it",
+            "use cases",
+            "direct uses",
+        ),
+        _USES,
+    ),
+    **dict.fromkeys(
+        (
+            "out-of-scope use",
+            "out-of-scope uses",
+            "out of scope use",
+            "out of scope uses",
+            "out-of-scope use cases",
+            "misuse and out-of-scope use",
+            "misuse, malicious use, and out-of-scope use",
+            "prohibited uses",
+        ),
+        _NOT,
+    ),
+    **dict.fromkeys(
+        (
+            "limitations",
+            "bias, risks, and limitations",
+            "bias, risks and limitations",
+            "limitations and bias",
+            "limitations and biases",
+            "risks and limitations",
+            "risks, limitations and biases",
+            "known limitations",
+            "bias and limitations",
+            "bias",
+            "caveats and recommendations",
+            "limitation",
+        ),
+        _LIMITS,
+    ),
+    **dict.fromkeys(
+        ("ethical considerations", "ethical considerations and limitations", "risks"), "dpia.risks"
+    ),
+    **dict.fromkeys(
+        (
+            "training data",
+            "training dataset",
+            "training hyperparameters",
+            "training procedure",
+            "metrics",
+            "results",
+            "evaluation",
+            "evaluation results",
+            "model description",
+            "hyperparameters",
+            "evaluation data",
+            "testing data",
+        ),
+        "compare",
+    ),
+    **dict.fromkeys(("model card contact", "contact", "model card authors"), "roles.owner_model"),
+}
+"""Chapter titles in the spellings that the hub's templates, skops and common cards write, after ``plain_title``."""
 
 
 def recognises(text: str) -> bool:
-    """Whether ``text`` opens with YAML front matter."""
-    return FRONT.match(text) is not None
+    """Whether ``text`` opens with YAML front matter, or is Markdown with a chapter that cards have."""
+    if FRONT.match(text) is not None:
+        return True
+    if text.lstrip()[:1] in ("", "{", "[", "<"):
+        return False
+    titles = re.findall(r"^#{1,6}[ \t]*+([^\n]{1,80})$", text[:LONGEST], re.MULTILINE)
+    return any(plain_title(title) in CHAPTERS for title in titles)
 
 
 def parse(text: str) -> Parsed:
-    """Read front matter and sections; ValueError when the front matter is not a YAML mapping."""
-    import yaml
-
+    """Read front matter and chapters; ValueError when the front matter is not a YAML mapping."""
     match = FRONT.match(text)
-    try:
-        front = yaml.safe_load(match[1]) if match else {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"the front matter is not YAML: {' '.join(str(error).split())}") from None
+    front = read_yaml(match[1]) if match else {}
+    front = {} if front in (None, "") else front
     if not isinstance(front, dict):
         raise ValueError(f"the front matter must be a YAML mapping, seen {type(front).__name__}")
-    body = text[match.end() :] if match else text
-    leaves = leaves_of(front) | _sections(body)
-    tags = [str(tag) for tag in front.get("tags") or () if str(tag).startswith("card-status-")]
-    return Parsed("hf", leaves, MAPPING, foreign_status=", ".join(tags))
+    sections = _chapters(text[match.end() :] if match else text)
+    mapping = MAPPING | {key: CHAPTERS[title] for key, title, _ in sections if title in CHAPTERS}
+    leaves = merged(leaves_of(front), {key: body for key, _, body in sections})
+    tags = front.get("tags") or ()
+    tags = [tags] if isinstance(tags, str) else tags
+    status = [str(tag) for tag in tags if str(tag).startswith("card-status-")]
+    return Parsed("hf", leaves, mapping, foreign_status=", ".join(status))
 
 
-def _sections(body: str) -> dict[str, Any]:
-    pieces = HEADING.split(body)
-    found = {"body": pieces[0].strip()}
-    for name, text in zip(pieces[1::2], pieces[2::2], strict=True):
-        key = f"body.{name}"
-        found[key] = "\n".join(filter(None, (found.get(key, ""), text.strip())))
-    return {key: text for key, text in found.items() if text and text != PLACEHOLDER}
+def plain_title(title: str) -> str:
+    """Return a heading in lower case without numbers, marks and links around it."""
+    plain = re.sub(r"\[([^\]]{0,200})\]\([^)]{0,300}\)", r"\1", title[:300]).casefold()
+    plain = (
+        re.sub(r"[*_`#:]", "", plain).replace("&", "and").replace("(s)", "s").replace("(es)", "es")
+    )
+    return " ".join(re.sub(r"^[^a-zäöü]{0,20}", "", plain).split())
+
+
+def _chapters(body: str) -> list[tuple[str, str, str]]:
+    """``(leaf, plain title, text)`` of each chapter, cut at real headings: a comment in a code block is none.
+
+    A card whose code block never ends is one chapter without a title.
+    """
+    if len(body) > LONGEST:
+        raise ValueError(f"the text is longer than {LONGEST:,} characters; a model card is not")
+    if body.count("\n#") > MOST_LEAVES:
+        raise ValueError(f"more than {MOST_LEAVES:,} chapters; a model card has fewer")
+    lines = body.splitlines()
+    chapters: list[tuple[str, str, str]] = []
+    counts: dict[str, int] = {}
+    start, title = 0, ""
+    for first, last, heading in [*_headings(body, lines), (len(lines), len(lines), "")]:
+        text = "\n".join(lines[start:first]).strip()
+        if (text or title) and text != PLACEHOLDER:
+            leaf = f"body.{title}" if title else "body"
+            counts[leaf] = counts.get(leaf, 0) + 1
+            mark = "'" * (counts[leaf] > 1) + (str(counts[leaf]) if counts[leaf] > 2 else "")
+            chapters.append((leaf + mark, plain_title(title), text))
+        start, title = last, heading
+    return chapters
+
+
+def _headings(body: str, lines: list[str]) -> list[tuple[int, int, str]]:
+    """First line, line after and text of each heading, as CommonMark sees them."""
+    from markdown_it import MarkdownIt
+
+    # chapters need blocks only; without the inline rules the time grows with the length and not faster
+    tokens = MarkdownIt("commonmark").disable(["inline", "text_join"]).parse(body)
+    found = []
+    for place, token in enumerate(tokens):
+        if token.type == "fence" and token.map:
+            last = lines[token.map[1] - 1].strip() if token.map[1] <= len(lines) else ""
+            if not last.startswith(token.markup) or token.map[1] - token.map[0] < 2:
+                return []
+        if token.type == "heading_open" and token.level == 0 and token.map:
+            title = tokens[place + 1].content.strip()[:200]
+            found.append((token.map[0], token.map[1], title))
+    return found

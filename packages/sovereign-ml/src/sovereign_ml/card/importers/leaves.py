@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,10 @@ from typing import Any
 
 Leaves = dict[str, Any]
 INDEX = re.compile(r"\[\d+\]")
+MOST_LEAVES = 5_000
+DEEPEST = 50
+_BULLET = re.compile(r"\s*(?:[-*•+]|\d{1,3}[.)])\s+(?=\S)")
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -30,27 +35,74 @@ class Parsed:
     schema_version: str = ""
     foreign_status: str = ""
     handled: frozenset[str] = field(default_factory=frozenset)
+    notes: tuple[str, ...] = ()
+
+
+def read_json(text: str) -> Any:
+    """Parse JSON; ValueError for a key that stands twice in an object. A long number stays text."""
+    return json.loads(
+        text,
+        object_pairs_hook=_unique,
+        parse_int=lambda digits: int(digits) if len(digits) <= 20 else digits,
+    )
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise DuplicateKeyError(
+                f"the key {key[:60]!r} stands twice: keep one of the two values"
+            )
+        found[key] = value
+    return found
+
+
+class DuplicateKeyError(ValueError):
+    """A key stands twice, so one of its values would be lost."""
 
 
 def leaves_of(value: Any, path: str = "") -> Leaves:
     """Leaves of nested JSON; a key that holds a dot and meets another path gets a mark, so that both stay."""
     found: Leaves = {}
     for leaf, item in flatten(value, path):
-        name = leaf
-        while name in found:
-            name += "'"
-        found[name] = item
+        if len(found) >= MOST_LEAVES:
+            raise ValueError(f"more than {MOST_LEAVES:,} values; a model card has fewer")
+        _put(found, leaf, item)
     return found
 
 
-def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def merged(*parts: Leaves) -> Leaves:
+    """All leaves of several parts; where two parts say different things under one path, the later gets a mark."""
+    found: Leaves = {}
+    for part in parts:
+        for leaf, item in part.items():
+            if leaf not in found or found[leaf] != item:
+                _put(found, leaf, item)
+    return found
+
+
+def _put(found: Leaves, leaf: str, item: Any) -> None:
+    # a counter, not a growing mark: thousands of equal paths stay cheap
+    if leaf not in found:
+        found[leaf] = item
+        return
+    number = 1
+    while f"{leaf}'{number if number > 1 else ''}" in found:
+        number += 1
+    found[f"{leaf}'{number if number > 1 else ''}"] = item
+
+
+def flatten(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Dotted paths and values of nested JSON; lists of plain values are one leaf, empty containers too."""
+    if depth > DEEPEST:
+        raise ValueError(f"nested deeper than {DEEPEST} levels; a model card is not")
     if isinstance(value, dict) and value:
         for key, item in value.items():
-            yield from flatten(item, f"{path}.{key}" if path else str(key))
+            yield from flatten(item, f"{path}.{key}" if path else str(key), depth + 1)
     elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
         for index, item in enumerate(value):
-            yield from flatten(item, f"{path}[{index}]")
+            yield from flatten(item, f"{path}[{index}]", depth + 1)
     else:
         yield path, value
 
@@ -65,8 +117,25 @@ def target_of(path: str, mapping: Mapping[str, str]) -> str | None:
 
 
 def sentences(value: Any) -> list[str]:
-    """A value as a list of texts: list items, lines of a bulleted text, or the one text."""
+    """A value as a list of texts: the items of a list or of a bulleted text, else the one text.
+
+    Prose is never cut: wrapped lines are joined. A marker goes only where a blank follows it, so a
+    sign stays ("-3 points").
+    """
     if isinstance(value, list):
         return [str(item).strip() for item in value if str(item).strip()]
-    lines = [line.strip().lstrip("-*•").strip() for line in str(value).splitlines()]
-    return [line for line in lines if line]
+    lines = _COMMENT.sub("", str(value)).splitlines()
+    bullets = [line for line in lines if _BULLET.match(line)]
+    alone = len(bullets) == 1 and re.match(r"\s*-\s+\d", bullets[0]) is not None
+    if not bullets or alone:
+        text = " ".join(" ".join(lines).split())
+        return [text] if text else []
+    items: list[str] = []
+    for line in lines:
+        if match := _BULLET.match(line):
+            items.append(line[match.end() :].strip())
+        elif line.strip() and items:
+            items[-1] = f"{items[-1]} {line.strip()}"
+        elif line.strip():
+            items.append(line.strip())
+    return items

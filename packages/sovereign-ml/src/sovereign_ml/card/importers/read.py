@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.card.importers import cyclonedx, huggingface, sagemaker, toolkit
+from sovereign_ml.card.importers import cyclonedx, huggingface, sagemaker
 from sovereign_ml.card.importers.findings import addresses, mask, personal_data
-from sovereign_ml.card.importers.leaves import Leaves, Parsed, Suggestion, target_of
+from sovereign_ml.card.importers.front_matter import read_yaml
+from sovereign_ml.card.importers.leaves import (
+    DuplicateKeyError,
+    Leaves,
+    Parsed,
+    Suggestion,
+    read_json,
+    target_of,
+)
 from sovereign_ml.card.schema.facts import Imported
 
 LARGEST = 5_000_000
@@ -35,7 +43,7 @@ class ImportedCard:
 
 
 def import_card(path: Path) -> ImportedCard:
-    """Read a SageMaker, Hugging Face, Model Card Toolkit or CycloneDX card.
+    """Read a SageMaker, Hugging Face or CycloneDX card.
 
     Every value of the file ends up in ``suggestions``, ``compare`` (what the pipeline records itself) or
     ``unmapped``. Raises ValueError in one line when the file is none of these.
@@ -45,6 +53,10 @@ def import_card(path: Path) -> ImportedCard:
         parsed = _parse(raw)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    except (TypeError, AttributeError, KeyError, IndexError, RecursionError):
+        raise ValueError(
+            f"{path}: a part of the card has another shape than its format says, such as a number for a list"
+        ) from None
     sorted_out = {
         leaf: target_of(leaf, parsed.mapping)
         for leaf in parsed.leaves
@@ -91,30 +103,51 @@ def _parse(raw: bytes) -> Parsed:
         raise ValueError("not UTF-8 text") from None
     if huggingface.recognises(text):
         return huggingface.parse(text)
-    content = _json(text)
+    content = _content(text)
     if cyclonedx.recognises(content):
         return cyclonedx.parse(content)
     if sagemaker.recognises(content):
         return sagemaker.parse(content)
-    if toolkit.recognises(content):
-        return toolkit.parse(content)
+    raise ValueError("no SageMaker, Hugging Face or CycloneDX card: none of their keys is in it")
+
+
+def _content(text: str) -> Any:
+    try:
+        return read_json(text)
+    except DuplicateKeyError:
+        raise
+    except (ValueError, RecursionError):
+        pass
+    head = text[:4000]
+    if "cyclonedx.org" in head and head.lstrip().startswith("<"):
+        raise ValueError("CycloneDX as XML: convert it to JSON, as cyclonedx-cli does")
+    if re.search(r"^\s{0,10}(?:spec_version|bom_format)\s{0,5}:", head, re.MULTILINE):
+        raise ValueError("CycloneDX as textproto: convert it to JSON, as cyclonedx-cli does")
+    if sagemaker.RESOURCE in text:
+        return read_yaml(text)
     raise ValueError(
-        "no SageMaker, Hugging Face, Model Card Toolkit or CycloneDX card: none of their keys is in it"
+        "neither JSON nor Markdown with front matter (---) at its top "
+        "or a chapter that cards have, such as ## Direct Use"
     )
 
 
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise ValueError("neither JSON nor Markdown with front matter (---) at its top") from None
+MOST_WARNINGS = 50
 
 
 def _warnings(parsed: Parsed) -> Iterator[str]:
     if parsed.foreign_status:
         yield f"status {mask(parsed.foreign_status)!r} is not an approval: approve with `churn approve`"
+    yield from parsed.notes
     for leaf, value in parsed.leaves.items():
         if personal_data(value):
             yield f"{mask(leaf)}: holds an e-mail address, which is personal data; name a role instead (GDPR 5(1)(c))"
+    # one line per address: a card repeats its links
+    places: dict[tuple[str, str], list[str]] = {}
+    for leaf, value in parsed.leaves.items():
         for address, jurisdiction in addresses(value):
-            yield f"{mask(leaf)}: {address} classifies as {jurisdiction}; look at it with `churn audit`"
+            places.setdefault((address, jurisdiction), []).append(leaf)
+    for (address, jurisdiction), names in list(places.items())[:MOST_WARNINGS]:
+        more = f" (and {len(names) - 1} more places)" if len(names) > 1 else ""
+        yield f"{mask(names[0])}: {address} classifies as {jurisdiction}{more}; look at it with `churn audit`"
+    if len(places) > MOST_WARNINGS:
+        yield f"{len(places) - MOST_WARNINGS} more addresses are in the card"

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, Final
 
-from sovereign_ml.card.importers.leaves import Parsed, leaves_of
+from sovereign_ml.card.importers.leaves import (
+    DEEPEST,
+    DuplicateKeyError,
+    Parsed,
+    leaves_of,
+    merged,
+    read_json,
+)
 
 SECTIONS: Final = (
     "model_overview",
@@ -54,53 +60,139 @@ MAPPING: Final = {
 }
 
 
+RESOURCE: Final = "AWS::SageMaker::ModelCard"
+STATUS: Final = ("model_card_status", "status", "model_approval_status")
+
+
 def recognises(content: Any) -> bool:
-    """Whether JSON ``content`` is a SageMaker card in any of its wrappings."""
+    """Whether JSON ``content`` is a SageMaker card in any of its wrappings.
+
+    A key ``content`` alone is none: many formats have one. It counts with a section inside or a
+    ``ModelCard`` key beside.
+    """
     if not isinstance(content, dict):
         return False
-    keys = {_snake(key) for key in content}
-    wrapped = isinstance(content.get("ModelCard"), dict) and recognises(content["ModelCard"])
-    return bool(keys & {*SECTIONS, *CONTENT_KEYS}) or wrapped
+    if _wrapped(content):
+        return True
+    keys = {_snake(str(key)) for key in content}
+    if keys & set(SECTIONS) or any(key.startswith("model_card") for key in keys):
+        return True
+    inner = [value for key, value in content.items() if _snake(str(key)) in CONTENT_KEYS]
+    return any(_has_sections(value) for value in inner)
+
+
+def _has_sections(value: Any) -> bool:
+    if isinstance(value, str):
+        try:
+            value = read_json(value)
+        except (ValueError, RecursionError):
+            return False
+    return isinstance(value, dict) and bool({_snake(str(key)) for key in value} & set(SECTIONS))
+
+
+def _wrapped(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The cards inside the answer of ``search`` or a CloudFormation template."""
+    results = content.get("Results") or content.get("results")
+    if isinstance(results, list):
+        rows = [row.get("ModelCard") for row in results if isinstance(row, dict)]
+        rows += [row.get("ModelPackage") for row in results if isinstance(row, dict)]
+        return [row for row in rows if isinstance(row, dict) and recognises(row)]
+    resources = content.get("Resources")
+    if isinstance(resources, dict):
+        found = [
+            row
+            for row in resources.values()
+            if isinstance(row, dict) and row.get("Type") == RESOURCE
+        ]
+        return [row["Properties"] for row in found if isinstance(row.get("Properties"), dict)]
+    return []
 
 
 def parse(content: dict[str, Any]) -> Parsed:
-    """Read a card; ValueError when the inner ``Content`` string is not JSON."""
-    outer = _renamed(content)
-    inner: dict[str, Any] = {}
+    """Read a card; ValueError when the inner ``Content`` is not JSON or the file holds several cards."""
+    cards = _wrapped(content)
+    if len(cards) > 1:
+        raise ValueError(
+            f"the file holds {len(cards)} cards: save the one you want as its own file"
+        )
+    notes = (
+        ["the card was cut out of a search answer or a template: only the card is read"]
+        if cards
+        else []
+    )
+    outer = _renamed(cards[0] if cards else content)
     package = outer.pop("model_card", None)
-    outer |= package if isinstance(package, dict) else {}
-    for key in CONTENT_KEYS:
-        if key in outer:
-            inner |= _renamed(_opened(outer.pop(key)))
-    sections = {key: outer.pop(key) for key in SECTIONS if key in outer}
-    status = str(outer.get("model_card_status", outer.get("status", "")))
-    body = sections | inner
-    leaves = leaves_of(body) | (leaves_of(outer, "card") if outer else {})
-    seen = frozenset(f"card.{key}" for key in ("model_card_status", "status"))
-    return Parsed("sagemaker", leaves, MAPPING, foreign_status=status, handled=seen)
+    if isinstance(package, str):
+        package = _renamed(_opened(package))
+    package = (
+        package if isinstance(package, dict) else {} if package is None else {"model_card": package}
+    )
+    bodies, rests = [], []
+    for part in (package, outer):
+        contents = [_renamed(_opened(part.pop(key))) for key in CONTENT_KEYS if key in part]
+        bodies += [leaves_of(opened) for opened in contents]
+        bodies.append(
+            leaves_of({key: part.pop(key) for key in SECTIONS if key in part})
+            if any(k in part for k in SECTIONS)
+            else {}
+        )
+        rests.append(leaves_of(part, "card") if part else {})
+    leaves = merged(*bodies, *rests)
+    if _is_sanitised(content):
+        notes.append(
+            "the card is the sanitised version (MetadataOnly): ask SageMaker again with IncludedData=AllData"
+        )
+    seen = {
+        leaf: str(value)
+        for leaf, value in leaves.items()
+        if leaf.rstrip("'") in {f"card.{key}" for key in STATUS}
+    }
+    return Parsed(
+        "sagemaker",
+        leaves,
+        MAPPING,
+        foreign_status=", ".join(dict.fromkeys(seen.values())),
+        handled=frozenset(seen),
+        notes=tuple(notes),
+    )
+
+
+def _is_sanitised(content: dict[str, Any]) -> bool:
+    words = {str(key).lower(): str(value).lower() for key, value in content.items()}
+    return words.get("includeddata") == "metadataonly" or any("sanitized" in key for key in words)
 
 
 def _opened(content: Any) -> dict[str, Any]:
     try:
-        opened = json.loads(content) if isinstance(content, str) else content
-    except ValueError as error:
+        opened = read_json(content) if isinstance(content, str) else content
+    except DuplicateKeyError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"the card's Content is a string but not JSON: {error}") from None
     if not isinstance(opened, dict):
         raise ValueError(f"the card's Content must be a JSON object, seen {type(opened).__name__}")
     return opened
 
 
-def _renamed(value: Any) -> Any:
+def _renamed(value: Any, depth: int = 0) -> Any:
     """Keys in snake_case, which CloudFormation and the API spell in PascalCase."""
+    if depth > DEEPEST:
+        raise ValueError(f"nested deeper than {DEEPEST} levels; a model card is not")
     if isinstance(value, list):
-        return [_renamed(item) for item in value]
+        return [_renamed(item, depth + 1) for item in value]
     if not isinstance(value, dict):
         return value
     named: dict[str, Any] = {}
     for key, item in value.items():
         named[str(key) if _snake(str(key)) in named else _snake(str(key))] = item
-    return {key: item if key in FREE_KEYS else _renamed(item) for key, item in named.items()}
+    return {
+        key: item if key in FREE_KEYS else _renamed(item, depth + 1) for key, item in named.items()
+    }
 
 
 def _snake(key: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", key).lower()
+    return (
+        key
+        if len(key) > 200
+        else re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", key).lower()
+    )

@@ -14,6 +14,8 @@ from sovereign_ml.card.importers.leaves import Leaves, Suggestion, sentences
 from sovereign_ml.card.schema.base import NOT_ANSWERED
 from sovereign_ml.card.schema.facts import Imported
 
+LONGEST_VALUE = 500
+MOST_LINES = 500
 LISTS = (
     "purpose.specific_uses",
     "purpose.out_of_scope_uses",
@@ -81,8 +83,12 @@ def _value(target: str, found: list[Suggestion]) -> Any:
 def _rest(document: TOMLDocument, title: str, leaves: Leaves) -> None:
     if leaves:
         _comment(document, title)
-    for leaf, value in leaves.items():
-        _comment(document, f"  {leaf} = {value}")
+    for leaf, value in list(leaves.items())[:MOST_LINES]:
+        text = str(value)
+        more = f"… ({len(text):,} characters)" if len(text) > LONGEST_VALUE else ""
+        _comment(document, f"  {leaf[:LONGEST_VALUE]} = {text[:LONGEST_VALUE]}{more}")
+    if len(leaves) > MOST_LINES:
+        _comment(document, f"  and {len(leaves) - MOST_LINES:,} more values: see the file itself")
 
 
 def _comment(document: TOMLDocument, text: str) -> None:

@@ -132,14 +132,15 @@ def dpo_decides(case: Case) -> Hits:
 )
 def host_not_allowed(case: Case) -> Hits:
     """Personal data on a host the profile forbids, on an undeclared host, or transferred without a tool."""
-    declared = {row.hostname for row in case.answers.hosting.owner_declarations}
+    declared = {row.hostname.lower() for row in case.answers.hosting.owner_declarations}
     for host in case.facts.hosting:
         if "personal_data" not in host.carries:
             continue
         if not host.allowed:
             where = f"{host.hostname} ({host.jurisdiction_class})"
             yield f"{host.component} keeps personal data on {where}, which the profile does not allow."
-        if host.jurisdiction_class == "SELF_DECLARED" and host.hostname not in declared:
+        covered = any(f".{host.hostname}".endswith(f".{name}") for name in declared)
+        if host.jurisdiction_class == "SELF_DECLARED" and not covered:
             yield f"Nobody declared who owns {host.hostname}, which carries personal data."
     yield from _transferred(case)
 

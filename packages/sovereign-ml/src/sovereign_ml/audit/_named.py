@@ -1,0 +1,195 @@
+"""Providers named by a type, a block or a client instead of by a host: the rules of ``words.toml``."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sovereign_ml.audit._mention import DOCUMENTS, Mention, Payload, component_of
+from sovereign_ml.audit._normalise import VARIABLE, normalise
+
+_ARN = re.compile(r"\barn:(aws[\w-]{0,10}):([\w-]{1,40}):([\w-]{0,30}):[^\s\"',;)]{0,300}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    files: str
+    key: re.Pattern[str] | None
+    key_full: re.Pattern[str] | None
+    pattern: re.Pattern[str] | None
+    words: tuple[tuple[str, str], ...]
+    stands_for: str
+    unless: Any
+    names: tuple[str, ...]
+    first: tuple[tuple[str, str], ...]
+    carries: tuple[Payload, ...]
+
+
+@cache
+def _rules(kind: str) -> tuple[_Rule, ...]:
+    path = Path(__file__).with_name("words.toml")
+    return tuple(_rule(row) for row in tomllib.loads(path.read_text(encoding="utf-8"))[kind])
+
+
+def _rule(row: dict[str, Any]) -> _Rule:
+    unless = row.get("unless", "")
+    return _Rule(
+        files=row.get("files", "*"),
+        key=re.compile(rf"({row['key']})", re.IGNORECASE) if "key" in row else None,
+        key_full=re.compile(row["key_full"]) if "key_full" in row else None,
+        pattern=re.compile(row["pattern"]) if "pattern" in row else None,
+        words=tuple(row.get("words", {}).items()),
+        stands_for=row.get("stands_for", ""),
+        unless=re.compile(unless) if isinstance(unless, str) and unless else tuple(unless),
+        names=tuple(row.get("names", ())),
+        first=tuple(row.get("first", {}).items()),
+        carries=tuple(Payload(word) for word in row["carries"]),
+    )
+
+
+def _named(
+    file: str,
+    line: int,
+    key: str,
+    word: str,
+    address: str,
+    carries: tuple[Payload, ...],
+    unless: Any = None,
+) -> Mention:
+    component = component_of(carries)
+    unless = unless if isinstance(unless, re.Pattern) else None
+    return Mention(file, line, key, address, "name", component, carries, word=word, unless=unless)
+
+
+def by_key(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
+    """Yield what ``key = value`` names by a word."""
+    if _is_document(file):
+        return
+    word = value.strip(" \t\"',;")
+    last = key.rpartition(".")[2]
+    if not word or len(word) > 300 or "\n" in word:
+        return
+    for arn in _ARN.finditer(word) if word.startswith("arn:") else ():
+        yield from _arn(file, line, key, arn)
+    plain = normalise(word)
+    if plain in ("", VARIABLE, "null", "none", "~") or "://" in plain:
+        return
+    for rule in _rules("key"):
+        if rule.key is None or not rule.key.fullmatch(last) or not fnmatch(_name(file), rule.files):
+            continue
+        if rule.key_full and not rule.key_full.search(key):
+            continue
+        address = next((to for mask, to in rule.words if fnmatch(plain.lower(), mask)), "")
+        if not address and rule.pattern and rule.pattern.search(plain):
+            address = rule.stands_for
+        if address:
+            shown = f"{last}: {word}" if rule.words else last
+            yield _named(file, line, key, shown, address, rule.carries, rule.unless)
+            return
+
+
+def by_line(file: str, number: int, line: str) -> Iterator[Mention]:
+    """Yield what a line of Terraform, or an ARN anywhere, names."""
+    if _is_document(file):
+        return
+    if "arn:aws" in line and len(line) < 20_000:
+        for arn in _ARN.finditer(line):
+            if not line[: arn.start()].rstrip(" \"'").endswith((":", "=")):
+                yield from _arn(file, number, "", arn)
+    if not file.endswith(".tf"):
+        return
+    for rule in _rules("line"):
+        match = rule.pattern.search(line[:300]) if rule.pattern else None
+        if match is None:
+            continue
+        word = match.group().strip()
+        yield _named(file, number, "terraform", word, rule.stands_for, rule.carries, rule.unless)
+        return
+
+
+def _arn(file: str, line: int, key: str, match: re.Match[str]) -> Iterator[Mention]:
+    partition, service, region = match.groups()
+    if service in ("iam", "sts", "kms"):
+        return
+    suffix = "amazonaws.eu" if partition == "aws-eusc" else "amazonaws.com"
+    host = ".".join(part for part in (service, region, suffix) if part)
+    carries = (Payload.PERSONAL_DATA, Payload.MODEL, Payload.METADATA)
+    yield _named(file, line, key, match.group(), f"https://{host}", carries)
+
+
+def python_calls(file: str, tree: ast.AST) -> Iterator[Mention]:
+    """Yield the clients that a module opens without naming an endpoint."""
+    names = _imported(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield from _call(file, node, names)
+
+
+def _imported(tree: ast.AST) -> dict[str, str]:
+    """The full dotted name behind each imported name."""
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                first = alias.name.partition(".")[0]
+                names[alias.asname or first] = alias.name if alias.asname else first
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    return names
+
+
+def _call(file: str, node: ast.Call, names: dict[str, str]) -> Iterator[Mention]:
+    dotted = _dotted(node.func, names)
+    if not dotted:
+        return
+    for rule in _rules("call"):
+        if not any(fnmatch(dotted, pattern) for pattern in rule.names):
+            continue
+        keywords = {word.arg for word in node.keywords}
+        if None in keywords or any(word in keywords for word in rule.unless):
+            continue
+        first = node.args[0] if node.args else next((word.value for word in node.keywords), None)
+        value = (
+            first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
+        )
+        address = dict(rule.first).get(value, rule.stands_for)
+        if address:
+            word = f'{dotted}("{value}")' if value and rule.first else f"{dotted}()"
+            yield _named(file, node.lineno, dotted, word, address, rule.carries)
+        return
+
+
+def _dotted(node: ast.AST, names: dict[str, str]) -> str:
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if isinstance(node, ast.Call):  # boto3.Session().client("s3")
+        inner = _dotted(node.func, names)
+        if inner in ("boto3.Session", "boto3.session.Session") and parts[-1:] in (
+            ["client"],
+            ["resource"],
+        ):
+            return f"boto3.{parts[-1]}"
+        return ""
+    if not isinstance(node, ast.Name):
+        return ""
+    if node.id not in names:
+        return f"?.{parts[0]}" if parts[:1] == ["push_to_hub"] else ""
+    return ".".join([names[node.id], *reversed(parts)])
+
+
+def _name(file: str) -> str:
+    return file.rpartition("/")[2]
+
+
+def _is_document(file: str) -> bool:
+    return any(fnmatch(_name(file), pattern) for pattern in DOCUMENTS)

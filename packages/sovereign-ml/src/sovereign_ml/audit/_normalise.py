@@ -1,0 +1,63 @@
+"""Make text readable for the address patterns: variables become one word, their defaults stay, escapes go."""
+
+from __future__ import annotations
+
+import re
+
+VARIABLE = "zz0var"
+"""Stands for whatever a variable holds. It is a legal label of a host name."""
+_DEFAULT = re.compile(r"\$\$?\{[\w.]{1,100}:?[-=]([^${}]*)\}")
+_BRACED = re.compile(r"\$\$?\{[^{}\s]{1,200}\}|\$\$?\{\{[^{}]{1,200}\}\}|\$\([\w.-]{1,100}\)")
+_TEMPLATE = re.compile(r"\{\{[-%]?([^{}]{0,300})\}\}")
+_PERCENT = re.compile(
+    r"%(?:\([\w.]{1,60}\))?[sd](?![\w])|\{[\w.\[\]!]{0,60}(?::[^{}\s\"']{0,20})?\}"
+)
+_SHELL = re.compile(
+    r"\$\$?[A-Za-z_]\w{0,60}|<[A-Za-z_][\w -]{0,40}>(?=[@/.:])|(?<=[/@.])<[A-Za-z_][\w-]{0,40}>"
+)
+_PORT = re.compile(rf"(?<=[\w\]]):{VARIABLE}(?![\w@.-])")
+_QUOTED = re.compile(r"[\"']([^\"']*)[\"']")
+_MARKS = ("$", "{", "%", "\\/", "<")
+
+
+def normalise(line: str) -> str:
+    """Return ``line`` with each variable replaced by ``VARIABLE``, and a default value in its place.
+
+    ``${URI:-https://a.b}`` is ``https://a.b``, ``//u:${PW}@host`` is ``//u:zz0var@host``, ``https:\\/\\/a`` is
+    ``https://a``, ``{{ env('X', 'https://a.b') }}`` is ``https://a.b``.
+    """
+    if not any(mark in line for mark in _MARKS):
+        return line
+    line = line.replace("\\/", "/")
+    for _ in range(4):  # defaults inside defaults
+        line, count = _DEFAULT.subn(lambda match: match.group(1) or VARIABLE, line)
+        if not count:
+            break
+    line = _BRACED.sub(VARIABLE, line)
+    line = _TEMPLATE.sub(_template_default, line)
+    line = _PERCENT.sub(VARIABLE, line)
+    line = _SHELL.sub(VARIABLE, line)
+    return _PORT.sub("", line)
+
+
+def _template_default(match: re.Match[str]) -> str:
+    """The default inside a template expression, when it looks like an address."""
+    for text in reversed(_QUOTED.findall(match.group(1))):
+        if "://" in text or "." in text:
+            return str(text)
+    return VARIABLE
+
+
+def shown(text: str) -> str:
+    """Return ``text`` for people: a variable is three dots."""
+    return text.replace(VARIABLE, "…")
+
+
+def only_variable(host: str) -> bool:
+    """Return True for a host of which nothing is written down."""
+    labels = [label for label in re.split(r"[.-]", host.lower()) if label]
+    return (
+        bool(labels)
+        and all(label.replace(VARIABLE, "").strip("0123456789_") == "" for label in labels)
+        and VARIABLE in host.lower()
+    )
