@@ -44,7 +44,7 @@ def scorecard_estimator(frame: pd.DataFrame, c: float, config: TrainSettings) ->
     """Return the unfitted scorecard: a curve per number, a value per category, one regression.
 
     ``c``, the inverse strength of regularisation, is for the last step only. Knots are quantiles of
-    ``frame``. A column that does not vary there gets no curve here, and a flat one in the scorecard.
+    ``frame``. A column that does not vary there gets no curve, and a flat one in the scorecard.
     """
     curves = [
         (name, _curve(frame[name], knots), [name])

@@ -119,9 +119,11 @@ def regularisation_search(frame: pd.DataFrame, config: TrainSettings) -> list[di
         columns = scorecard_estimator(past, 1.0, config)[:-1]
         design = columns.fit_transform(inputs(past))
         design_now = columns.transform(inputs(now))
-        for c in losses:
+        for c, of_folds in losses.items():
             regression = scorecard_estimator(past, c, config)[-1]
             regression.fit(design, past[TARGET].to_numpy())
             probability = regression.predict_proba(design_now)[:, 1]
-            losses[c].append(log_loss(now[TARGET], probability, labels=[0, 1]))
-    return [{"c": c, "log_loss": round(float(np.mean(row)), 9)} for c, row in losses.items()]
+            of_folds.append(log_loss(now[TARGET], probability, labels=[0, 1]))
+    return [
+        {"c": c, "log_loss": round(float(np.mean(of_folds)), 9)} for c, of_folds in losses.items()
+    ]
