@@ -318,7 +318,8 @@ def test_ctrl_c_ends_with_130_and_one_line(changed_root: Path, arguments: tuple[
     configure(changed_root, {"train.seed": 8})
     train = BY_VERB["train"]
     process = start(changed_root, *arguments)
-    wait_for(lambda: writing(changed_root, train), process)
+    wait_for(lambda: running(changed_root, train), process)
+    time.sleep(1.5)
     code, said = kill(process, signal.SIGINT)
     assert code == 130
     assert (

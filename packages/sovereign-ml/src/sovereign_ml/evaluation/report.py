@@ -46,7 +46,7 @@ class Procedure:
     target: str
     numeric: Sequence[str]
     categorical: Sequence[str]
-    blocks: Callable[[Any], Mapping[str, Sequence[int]]] = lambda _: {}
+    blocks: Callable[[Any], Mapping[str, Sequence[int]]] | None = None
 
     def labels(self, rows: pd.DataFrame) -> metrics.Labels:
         """Return the label of each row, shape (n,)."""
@@ -152,7 +152,7 @@ def feature_worth(
 
     y, labels = procedure.labels(test), procedure.labels(past)
     fitted = procedure.fit(past)
-    if blocks := procedure.blocks(fitted):
+    if blocks := procedure.blocks(fitted) if procedure.blocks else {}:
         design = fitted[:-1].transform(procedure.inputs(past))
         design_now = fitted[:-1].transform(procedure.inputs(test))
 
