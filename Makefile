@@ -11,6 +11,7 @@ PYTEST_ARGS :=
 # Caches stay out of the template folder: cookiecutter would copy them into every project. Compiled modules are kept,
 # because the tests start hundreds of processes, and compiling what one imports takes longer than what it does.
 export PYTHONPYCACHEPREFIX := $(abspath build/cache/python)
+unexport PYTHONDONTWRITEBYTECODE
 export RUFF_CACHE_DIR := $(abspath build/cache/ruff)
 export MYPY_CACHE_DIR := $(abspath build/cache/mypy)
 export HYPOTHESIS_STORAGE_DIRECTORY := $(abspath build/cache/hypothesis)

@@ -76,7 +76,8 @@ def library_tests(folder: Path, arguments: list[str]) -> int:
 
     They run in profile eu with the ``churn`` of the shipped environment (CHURN_SHIPPED).
     """
-    env = {**os.environ, "CHURN_SHIPPED": f"{SHIPPED}/train/bin"}
+    # Two workers on two cores: more threads would only wait for one another.
+    env = {**os.environ, "CHURN_SHIPPED": f"{SHIPPED}/train/bin", "OMP_NUM_THREADS": "1"}
     pytest = (sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *arguments)
     with TemporaryDirectory() as temporary:
         report = Path(temporary) / "hosts.json"

@@ -29,6 +29,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Together(config, log)
 
 
+LONGEST = ("profile_eu", "flow", "servers", "browser")
+"""Folder or mark of the tests that take minutes, longest first."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let workers take files in the order of collection, not those with many tests first."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest files first, so that no worker has one left when the others are done."""
+    ranks: dict[Path, int] = {}
+    for item in items:
+        words = {item.path.parent.name, *(mark.name for mark in item.iter_markers())}
+        rank = next((i for i, word in enumerate(LONGEST) if word in words), len(LONGEST))
+        ranks[item.path] = min(rank, ranks.get(item.path, rank))
+    items.sort(key=lambda item: ranks[item.path])
+
+
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small project's folder; look at its artifacts, change nothing in it."""

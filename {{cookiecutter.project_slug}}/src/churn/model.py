@@ -43,8 +43,8 @@ TRUSTED_TYPES = (
 def scorecard_estimator(frame: pd.DataFrame, c: float, config: TrainSettings) -> Pipeline:
     """Return the unfitted scorecard: a curve per number, a value per category, one regression.
 
-    ``c`` is the inverse strength of regularisation. Knots are quantiles of ``frame``. A column
-    that does not vary there gets no curve in the pipeline, and a flat one in the scorecard.
+    ``c``, the inverse strength of regularisation, is for the last step only. Knots are quantiles of
+    ``frame``. A column that does not vary there gets no curve, and a flat one in the scorecard.
     """
     curves = [
         (name, _curve(frame[name], knots), [name])
@@ -146,3 +146,27 @@ def inputs(frame: pd.DataFrame) -> pd.DataFrame:
 def columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
     """Return the raw values of ``frame`` by feature, each of shape (n,): what a scorecard takes."""
     return {str(name): values.to_numpy() for name, values in inputs(frame).items()}
+
+
+def blocks(fitted: Pipeline) -> dict[str, list[int]]:
+    """Return the columns, by position, that a feature alone has in the matrix of the regression.
+
+    Without them the fit is the one without the feature. A feature that shares a block with another
+    one is left out, and so is every feature of a pipeline with other steps.
+    """
+    if list(fitted.named_steps) != ["columns", "regression"]:
+        return {}
+    columns = fitted.named_steps["columns"]
+    alone: dict[str, list[int]] = {}
+    shared: set[str] = set()
+    for key, _, names in columns.transformers_:
+        part = columns.output_indices_[key]
+        positions = list(range(part.start, part.stop))
+        if key == "missing":
+            for name, position in zip(names, positions, strict=True):
+                alone.setdefault(name, []).append(position)
+        elif len(names) == 1:
+            alone.setdefault(names[0], []).extend(positions)
+        elif positions:
+            shared.update(names)
+    return {name: places for name, places in alone.items() if name not in shared}

@@ -30,6 +30,21 @@ def test_native_clean_up_cannot_abort_a_command_that_is_done(
     assert done.stdout or done.stderr
 
 
+def test_steps_that_fit_nothing_load_none_of_the_heavy_libraries(tmp_path: Path) -> None:
+    """Each step is a process of its own and pays for its imports again."""
+    script = (
+        "import sys; from churn.project import PROJECT as p; import sovereign_ml.cli.main\n"
+        "from sovereign_ml.cli import console; from sovereign_ml.pipeline import flow\n"
+        "for verb in ('data', 'card', 'register', 'score'): p.function(p.step(verb))\n"
+        f"print(*(n for n in {HEAVY.split()!r} if n in sys.modules and n != 'numpy'))"
+    )
+    env = environment(tmp_path / "none")
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
 def test_help_loads_none_of_the_heavy_libraries(tmp_path: Path) -> None:
     script = (
         "import sys; from sovereign_ml.cli import main as cli; sys.argv = ['churn', '--help']\n"

@@ -5,73 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LogisticRegression
 
 from sovereign_ml.evaluation import metrics
 
 RNG = np.random.default_rng(0)
 P = RNG.uniform(0.02, 0.98, 4000)
 Y = (RNG.random(4000) < P).astype(np.int64)
-
-
-def logit(p: np.ndarray) -> np.ndarray:
-    return np.log(p / (1 - p))
-
-
-def test_recalibration_is_a_logistic_regression_on_the_log_odds() -> None:
-    skewed = 1 / (1 + np.exp(-(0.4 * logit(P) - 0.7)))
-    reference = LogisticRegression(C=np.inf, tol=1e-10, max_iter=500).fit(logit(skewed)[:, None], Y)
-    slope, intercept = metrics.recalibration(Y, skewed)
-    assert slope == pytest.approx(reference.coef_[0, 0], rel=1e-3)
-    assert intercept == pytest.approx(reference.intercept_[0], rel=1e-3)
-
-
-def test_true_probabilities_have_slope_one_and_intercept_zero() -> None:
-    slope, intercept = metrics.recalibration(Y, P)
-    assert slope == pytest.approx(1, abs=0.1)
-    assert intercept == pytest.approx(0, abs=0.1)
-
-
-def test_overconfidence_shows_as_a_slope_below_one() -> None:
-    assert metrics.recalibration(Y, 1 / (1 + np.exp(-2 * logit(P))))[0] == pytest.approx(
-        0.5, abs=0.05
-    )
-
-
-def test_certain_scores_do_not_break_calibration() -> None:
-    slope, intercept = metrics.recalibration(np.array([0, 1, 1, 0]), np.array([0.0, 1.0, 1.0, 1.0]))
-    assert np.isfinite([slope, intercept]).all()
-
-
-def test_every_figure_lies_inside_its_interval_and_more_people_narrow_it() -> None:
-    def width(n: int) -> float:
-        found = metrics.with_intervals(Y[:n], P[:n], metrics.resamples(Y[:n], 60, 1))
-        assert all(entry["low"] <= entry["value"] <= entry["high"] for entry in found.values())
-        return found["roc_auc"]["high"] - found["roc_auc"]["low"]
-
-    assert width(3000) < width(300)
-
-
-def test_resamples_depend_on_the_seed_only_and_always_have_both_classes() -> None:
-    y = np.array([1, *[0] * 9])
-    one, again, other = (metrics.resamples(y, 50, seed) for seed in (1, 1, 2))
-    assert all((a == b).all() for a, b in zip(one, again, strict=True))
-    assert any((a != b).any() for a, b in zip(one, other, strict=True))
-    assert all(0 < y[rows].sum() < len(rows) for rows in one)
-
-
-def test_a_model_compared_with_itself_differs_by_exactly_nothing() -> None:
-    rows = metrics.resamples(Y, 20, 1)
-    found = metrics.difference(Y, P, P, metrics.all_metrics()["brier"], rows)
-    assert found == {"value": 0.0, "low": 0.0, "high": 0.0}
-
-
-def test_a_paired_difference_is_narrower_than_the_two_intervals() -> None:
-    rows, brier = metrics.resamples(Y, 100, 1), metrics.all_metrics()["brier"]
-    near = np.clip(P + 0.01, 0, 1)
-    paired = metrics.difference(Y, P, near, brier, rows)
-    alone = metrics.interval(brier(Y, P), np.array([brier(Y[r], P[r]) for r in rows]))
-    assert paired["high"] - paired["low"] < alone["high"] - alone["low"]
 
 
 def test_lift_by_hand() -> None:

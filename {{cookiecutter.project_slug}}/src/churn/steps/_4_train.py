@@ -111,14 +111,19 @@ def search_on(features: Path, config: TrainSettings) -> list[dict[str, float]]:
 def regularisation_search(frame: pd.DataFrame, config: TrainSettings) -> list[dict[str, float]]:
     """Return the mean log loss of each C on time-ordered folds: fitted on earlier cut-offs only."""
     cutoffs = sorted(frame["event_timestamp"].unique())
-    rows = []
-    for c in config.regularisation:
-        losses = []
-        for cutoff in cutoffs[max(1, len(cutoffs) - config.folds) :]:
-            past = frame[frame["event_timestamp"] < cutoff]
-            now = frame[frame["event_timestamp"] == cutoff]
-            fitted = fit(scorecard_estimator(past, c, config), past)
-            probability = fitted.predict_proba(inputs(now))[:, 1]
-            losses.append(log_loss(now[TARGET], probability, labels=[0, 1]))
-        rows.append({"c": c, "log_loss": round(float(np.mean(losses)), 9)})
-    return rows
+    losses: dict[float, list[float]] = {c: [] for c in config.regularisation}
+    for cutoff in cutoffs[max(1, len(cutoffs) - config.folds) :]:
+        past = frame[frame["event_timestamp"] < cutoff]
+        now = frame[frame["event_timestamp"] == cutoff]
+        # C changes the regression only: one design matrix serves all values.
+        columns = scorecard_estimator(past, 1.0, config)[:-1]
+        design = columns.fit_transform(inputs(past))
+        design_now = columns.transform(inputs(now))
+        for c, of_folds in losses.items():
+            regression = scorecard_estimator(past, c, config)[-1]
+            regression.fit(design, past[TARGET].to_numpy())
+            probability = regression.predict_proba(design_now)[:, 1]
+            of_folds.append(log_loss(now[TARGET], probability, labels=[0, 1]))
+    return [
+        {"c": c, "log_loss": round(float(np.mean(of_folds)), 9)} for c, of_folds in losses.items()
+    ]

@@ -85,4 +85,5 @@ def _procedure(c: float, train: TrainSettings) -> report.Procedure:
         target=TARGET,
         numeric=NUMERIC,
         categorical=CATEGORICAL,
+        blocks=model.blocks,
     )

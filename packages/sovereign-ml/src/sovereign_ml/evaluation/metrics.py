@@ -1,8 +1,8 @@
-"""Figures of a scored test set: intervals by bootstrap, calibration, lift, slices and group gaps."""
+"""Figures of a scored test set: calibration, lift, slices and group gaps. Intervals are in bootstrap.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,73 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Labels = NDArray[np.int64]
-Metric = Callable[[Labels, Floats], float]
-
-
-def all_metrics() -> dict[str, Metric]:
-    """The metrics of the report by name; each takes labels and probabilities of shape (n,)."""
-    from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
-
-    return {
-        "roc_auc": roc_auc_score,
-        "pr_auc": average_precision_score,
-        "brier": brier_score_loss,
-        "log_loss": lambda y, p: float(log_loss(y, p, labels=[0, 1])),
-        "calibration_slope": lambda y, p: recalibration(y, p)[0],
-        "calibration_intercept": lambda y, p: recalibration(y, p)[1],
-    }
-
-
-def recalibration(y: Labels, p: Floats) -> tuple[float, float]:
-    """Slope and intercept of a logistic regression of the label on the log-odds; 1 and 0 are perfect (Cox 1958)."""
-    from scipy.special import expit
-
-    logit = np.log(np.clip(p, 1e-9, 1 - 1e-9) / np.clip(1 - p, 1e-9, 1 - 1e-9))
-    design = np.column_stack([logit, np.ones_like(logit)])
-    beta = np.array([1.0, 0.0])
-    for _ in range(25):  # Newton: two parameters, a concave likelihood
-        fitted = expit(design @ beta)
-        hessian = design.T @ (design * (fitted * (1 - fitted))[:, None]) + 1e-9 * np.eye(2)
-        step = np.linalg.solve(hessian, design.T @ (y - fitted))
-        beta += step
-        if np.abs(step).max() < 1e-10:
-            break
-    return float(beta[0]), float(beta[1])
-
-
-def resamples(y: Labels, count: int, seed: int) -> list[NDArray[np.int64]]:
-    """Bootstrap rows (Efron 1979); resamples with one class only are drawn again, as no metric exists for them."""
-    rng = np.random.default_rng(seed)
-    drawn: list[NDArray[np.int64]] = []
-    while len(drawn) < count:
-        rows = rng.integers(0, len(y), len(y))
-        if 0 < y[rows].sum() < len(y):
-            drawn.append(rows)
-    return drawn
-
-
-def interval(value: float, draws: Floats) -> dict[str, float]:
-    """A figure with its 95 % percentile interval."""
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return {"value": rounded(value), "low": rounded(low), "high": rounded(high)}
-
-
-def with_intervals(
-    y: Labels, p: Floats, rows: list[NDArray[np.int64]]
-) -> dict[str, dict[str, float]]:
-    """Every metric with its interval."""
-    return {
-        name: interval(metric(y, p), np.array([metric(y[r], p[r]) for r in rows]))
-        for name, metric in all_metrics().items()
-    }
-
-
-def difference(
-    y: Labels, p: Floats, q: Floats, metric: Metric, rows: list[NDArray[np.int64]]
-) -> dict[str, float]:
-    """Metric of ``q`` minus metric of ``p`` on the same resamples: a paired interval."""
-    draws = np.array([metric(y[r], q[r]) - metric(y[r], p[r]) for r in rows])
-    return interval(metric(y, q) - metric(y, p), draws)
 
 
 def lift(y: Labels, p: Floats, budget: float) -> dict[str, float]:

@@ -11,7 +11,7 @@ import numpy as np
 from sovereign_ml.config.tables import EvaluateSettings, ScoreSettings
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
-from sovereign_ml.evaluation import fidelity, metrics, proxies
+from sovereign_ml.evaluation import bootstrap, fidelity, metrics, proxies
 from sovereign_ml.model.explain import Explainer
 from sovereign_ml.model.scorecard import Floats, Scorecard
 
@@ -35,13 +35,18 @@ SAMPLE = 200
 
 @dataclass(frozen=True)
 class Procedure:
-    """How a team trains. ``fit(rows)`` returns a pipeline, ``inputs(rows)`` its columns."""
+    """How a team trains. ``fit(rows)`` returns a pipeline, ``inputs(rows)`` its columns.
+
+    ``blocks(pipeline)`` names the columns, by position, that a feature alone has in the matrix of
+    the last step. The other features are measured by a fit from the start.
+    """
 
     fit: Callable[[pd.DataFrame], Any]
     inputs: Callable[[pd.DataFrame], pd.DataFrame]
     target: str
     numeric: Sequence[str]
     categorical: Sequence[str]
+    blocks: Callable[[Any], Mapping[str, Sequence[int]]] | None = None
 
     def labels(self, rows: pd.DataFrame) -> metrics.Labels:
         """Return the label of each row, shape (n,)."""
@@ -73,28 +78,37 @@ def figures(
 
     ``baselines`` and ``benchmark`` (name, probabilities) are measured on the same resamples.
     """
-    rows = metrics.resamples(y, config.bootstrap, config.seed)
-    measure = metrics.all_metrics()
+    measure = bootstrap.all_metrics()
     name, q = benchmark
-    compared: dict[str, Any] = {"name": name}
-    for metric in ("roc_auc", "brier"):
-        draws = np.array([measure[metric](y[r], q[r]) for r in rows])
-        compared[metric] = metrics.interval(measure[metric](y, q), draws)
-    for metric in ("roc_auc", "brier"):
-        compared[f"{metric}_difference"] = metrics.difference(y, p, q, measure[metric], rows)
+    ranked, other_ranked = bootstrap.Ranked(y, p), bootstrap.Ranked(y, q)
+    measured, other_measured = [], []
+    for weights in bootstrap.resamples(y, config.bootstrap, config.seed):
+        measured.append(ranked.figures(weights) | ranked.calibration(weights))
+        other_measured.append(other_ranked.figures(weights))
+    draws, other_draws = bootstrap.drawn(measured), bootstrap.drawn(other_measured)
+    model = {k: bootstrap.interval(metric(y, p), draws[k]) for k, metric in measure.items()}
+    pair = ("roc_auc", "brier")
+    others = {k: bootstrap.interval(measure[k](y, q), other_draws[k]) for k in pair}
+    # Both were measured on the same resamples: the interval of a difference is a paired one.
+    differences = {
+        f"{k}_difference": bootstrap.interval(
+            measure[k](y, q) - measure[k](y, p), other_draws[k] - draws[k]
+        )
+        for k in pair
+    }
     # The best constant there is, known only afterwards: the strictest one to beat.
     rate = np.full(len(y), y.mean())
     constant = {k: metrics.rounded(measure[k](y, rate)) for k in ("brier", "log_loss")}
-    others = {
+    rules = {
         label: {k: metrics.rounded(measure[k](y, values)) for k in ("roc_auc", "brier")}
         for label, values in baselines.items()
     }
     return {
         "customers": len(y),
         "base_rate": metrics.rounded(y.mean()),
-        "model": metrics.with_intervals(y, p, rows),
-        "baselines": {"constant_rate": constant, **others},
-        "benchmark": compared,
+        "model": model,
+        "baselines": {"constant_rate": constant, **rules},
+        "benchmark": {"name": name, **others, **differences},
         "lift": metrics.lift(y, p, config.contact_budget),
         "at_threshold": metrics.at_threshold(y, p, score.action_threshold),
         "calibration_bins": metrics.bins(y, p),
@@ -133,24 +147,32 @@ def feature_worth(
     scorecard: Scorecard,
 ) -> list[dict[str, Any]]:
     """Return each feature's mean absolute log-odds on ``test``, and the AUC lost without it."""
+    from sklearn.base import clone
     from sklearn.metrics import roc_auc_score
 
-    y = procedure.labels(test)
+    y, labels = procedure.labels(test), procedure.labels(past)
+    fitted = procedure.fit(past)
+    if blocks := procedure.blocks(fitted) if procedure.blocks else {}:
+        design = fitted[:-1].transform(procedure.inputs(past))
+        design_now = fitted[:-1].transform(procedure.inputs(test))
 
-    def auc(without: str | None) -> float:
-        absent = None if without in procedure.categorical else np.nan
-        blank = {} if without is None else {without: absent}
-        fitted = procedure.fit(past.assign(**blank))
-        return float(roc_auc_score(y, procedure.probability(fitted, test.assign(**blank))))
+    def without(name: str) -> Floats:
+        if name in blocks:
+            last, places = clone(fitted[-1]), list(blocks[name])
+            last.fit(np.delete(design, places, axis=1), labels)
+            p: Floats = last.predict_proba(np.delete(design_now, places, axis=1))[:, 1]
+            return p
+        blank = {name: None if name in procedure.categorical else np.nan}
+        return procedure.probability(procedure.fit(past.assign(**blank)), test.assign(**blank))
 
-    whole = auc(None)
+    whole = roc_auc_score(y, procedure.probability(fitted, test))
     contributions = scorecard.contributions(_columns(procedure.inputs(test)))
     weight = dict(zip(scorecard.features, np.abs(contributions).mean(axis=0), strict=True))
     return [
         {
             "name": name,
             "importance": metrics.rounded(weight.get(name, 0.0)),
-            "ablation_delta": metrics.rounded(whole - auc(name)),
+            "ablation_delta": metrics.rounded(whole - roc_auc_score(y, without(name))),
             "missing_share": metrics.rounded(past[name].isna().mean()),
         }
         for name in (*procedure.numeric, *procedure.categorical)
@@ -177,7 +199,7 @@ def membership(procedure: Procedure, past: pd.DataFrame, seed: int) -> float:
 
 def rolling(procedure: Procedure, everything: pd.DataFrame) -> list[dict[str, Any]]:
     """Return figures of the procedure: each cut-off predicted from the earlier ones only."""
-    measure = metrics.all_metrics()
+    measure = bootstrap.all_metrics()
     rows = []
     for cutoff in sorted(everything["event_timestamp"].unique())[2:]:
         past = everything[everything["event_timestamp"] < cutoff]

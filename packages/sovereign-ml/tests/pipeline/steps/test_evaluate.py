@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.impute import SimpleImputer
 from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from churn import model as estimators
-from churn.contract import FEATURES, TARGET
+from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
 from small_project import step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse
+from sovereign_ml.evaluation import report
 from sovereign_ml.model import scorecard
 from sovereign_ml.storage.artifacts import read_json
 
@@ -141,6 +145,40 @@ def test_training_is_compared_with_the_people_scored_now(found: dict[str, Any]) 
 def test_each_feature_has_its_worth(found: dict[str, Any]) -> None:
     assert [entry["name"] for entry in found["features"]] == [f.name for f in FEATURES]
     assert max(found["features"], key=lambda entry: entry["importance"])["importance"] > 0.05
+
+
+def test_a_worth_on_one_design_matrix_is_the_one_of_fits_from_the_start(
+    found: dict[str, Any], model: Path, features: Path, settings: Settings
+) -> None:
+    past, newest = report.split(estimators.training_set(features))
+    c = read_json(model / "summary.json")["c"]
+    slow = report.Procedure(
+        fit=lambda rows: estimators.fit(
+            estimators.scorecard_estimator(rows, c, settings.train), rows
+        ),
+        inputs=estimators.inputs,
+        target=TARGET,
+        numeric=NUMERIC[:3],
+        categorical=CATEGORICAL,
+    )
+    assert set(estimators.blocks(slow.fit(past))) == {*NUMERIC, *CATEGORICAL}
+    worth = report.feature_worth(slow, past, newest, scorecard.read(model / "model.json"))
+    assert len(worth) >= 4
+    assert all(entry in found["features"] for entry in worth)
+
+
+def test_a_feature_that_shares_a_block_has_no_columns_of_its_own(
+    model: Path, features: Path, settings: Settings
+) -> None:
+    past, _ = report.split(estimators.training_set(features))
+    pipeline = estimators.scorecard_estimator(past, 1.0, settings.train)
+    pair = list(NUMERIC[:2])
+    product = make_pipeline(SimpleImputer(), PolynomialFeatures(interaction_only=True))
+    pipeline.named_steps["columns"].transformers.insert(0, ("product", product, pair))
+    alone = estimators.blocks(estimators.fit(pipeline, past))
+    assert set(alone) == {*NUMERIC, *CATEGORICAL} - set(pair)
+    scaled = Pipeline([*pipeline.steps[:1], ("scale", StandardScaler()), *pipeline.steps[1:]])
+    assert estimators.blocks(estimators.fit(scaled, past)) == {}
 
 
 def test_a_membership_attack_is_close_to_a_guess(found: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import log_loss
 
 from churn import model as estimators
 from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
@@ -195,6 +196,21 @@ def test_the_search_tests_on_a_later_cut_off_than_it_fits_on(
     changed = past.assign(**{TARGET: past[TARGET].where(~last, 1 - past[TARGET])})
     before, after = (regularisation_search(frame, settings.train) for frame in (past, changed))
     assert all(a["log_loss"] > b["log_loss"] for a, b in zip(after, before, strict=True))
+
+
+def test_the_search_on_one_design_matrix_is_the_one_of_whole_fits(
+    past: pd.DataFrame, settings: Settings
+) -> None:
+    cutoffs = sorted(past["event_timestamp"].unique())
+    for row in regularisation_search(past, settings.train):
+        losses = []
+        for cutoff in cutoffs[max(1, len(cutoffs) - settings.train.folds) :]:
+            before = past[past["event_timestamp"] < cutoff]
+            now = past[past["event_timestamp"] == cutoff]
+            estimator = estimators.scorecard_estimator(before, row["c"], settings.train)
+            fitted = estimators.fit(estimator, before)
+            losses.append(log_loss(now[TARGET], fitted.predict_proba(estimators.inputs(now))))
+        assert row["log_loss"] == round(float(np.mean(losses)), 9)
 
 
 def test_the_chosen_strength_has_the_lowest_loss_of_the_search(model: Path) -> None:

@@ -31,7 +31,11 @@ TEST_PROGRAMS = Path(sys.executable).parent
 PROGRAMS = Path(settings.ENVIRONMENT.get("CHURN_SHIPPED", TEST_PROGRAMS))
 """Folder of `churn`: the environment that a team gets, if ``CHURN_SHIPPED`` names its bin folder."""
 KEY = "0f" * 32
-CACHES = ("PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE")
+CACHES = (
+    ("PYTHONPYCACHEPREFIX",)
+    if "PYTHONPYCACHEPREFIX" in settings.ENVIRONMENT
+    else ("PYTHONDONTWRITEBYTECODE",)
+)
 """Where compiled modules go; without them a command spends most of its time on compiling what it imports."""
 ANSWERS = {
     "project_slug": "acme-churn",
