@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +25,7 @@ CountOption = Annotated[int | None, typer.Option(min=1, help="Size of the built-
 
 STEPS_PANEL = "The flow, step by step"
 card_app = typer.Typer(invoke_without_command=True)
+data_app = typer.Typer(invoke_without_command=True)
 
 
 def _run(verb: str, settings: Settings) -> None:
@@ -43,11 +45,10 @@ def add_steps(target: typer.Typer, steps: Sequence[Step]) -> None:
     """Add one command for each step of the project's table, in the order of the flow."""
     for step in steps:
         text = f"{step.number}. {step.summary}"
-        if step.verb == "card":
-            target.add_typer(card_app, name="card", help=text, rich_help_panel=STEPS_PANEL)
+        if group := {"card": card_app, "data": data_app}.get(step.verb):
+            target.add_typer(group, name=step.verb, help=text, rich_help_panel=STEPS_PANEL)
             continue
-        special: dict[str, Callable[..., None]] = {"data": _data, "score": _score}
-        function = special.get(step.verb) or _command(step.verb)
+        function = _score if step.verb == "score" else _command(step.verb)
         target.command(step.verb, help=text, rich_help_panel=STEPS_PANEL)(function)
 
 
@@ -58,15 +59,80 @@ def _command(verb: str) -> Callable[..., None]:
     return command
 
 
-def _data(
+@data_app.callback()
+def data_step(
+    context: typer.Context,
     profile: ProfileOption = None,
     data: DataOption = None,
     customers_file: CustomersOption = None,
     customers: CountOption = None,
 ) -> None:
     """Run step 1, on the input that the call names."""
+    if context.invoked_subcommand:
+        return
     chosen = {"data": data, "customers": customers_file, "synthetic_customers": customers}
     _run("data", pass_on_settings(profile, **chosen))
+
+
+@data_app.command("suggest")
+def suggest(
+    file: Annotated[
+        str, typer.Argument(help="Your transactions: CSV or Parquet, a pattern or a folder.")
+    ],
+    customers: Annotated[str, typer.Option(help="Your customers table, if there is one.")] = "",
+    answers: Annotated[
+        list[str] | None, typer.Option("--set", help="Your decision: KEY=VALUE; may be repeated.")
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(help="Write the proposal to this new file, without sample rows in clear."),
+    ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Put the proposal into config.toml, after a question.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --apply.")] = False,
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="Show sample rows in clear; on a terminal only.")
+    ] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Propose the mapping of a file for config.toml; nothing is applied without you."""
+    from sovereign_ml.cli import console
+    from sovereign_ml.config import settings as configuration
+    from sovereign_ml.pipeline import source
+    from sovereign_ml.pipeline.suggest import proposal as proposals
+
+    if show_values and (write or not console.out.is_terminal):
+        raise Misuse(
+            "--show-values shows personal data, so it works on a terminal only: not into a file, a pipe or a log."
+        )
+    if write and write.exists():
+        raise Misuse(f"{write} is there already: name a new file.")
+    settings = configuration.load(profile)
+    proposal = proposals.suggest(
+        source.input_files(settings),
+        file,
+        customers,
+        proposals.parse_answers(answers or []),
+        in_clear=show_values,
+    )
+    text = proposal.toml()
+    if write:
+        write.write_text(text, encoding="utf-8")
+        typer.echo(f"Wrote {write}: {len(proposal.open)} lines are to decide.")
+    else:
+        typer.echo(text, nl=False)
+    if not apply:
+        return
+    config = settings.root / "config.toml"
+    changed = proposal.applied_to(config.read_text(encoding="utf-8"))
+    configuration.check_text(changed, profile)
+    if not yes and not (console.out.is_terminal and typer.confirm("Put this into config.toml?")):
+        raise Misuse("Not applied: say yes, or call with --yes where nobody can be asked.")
+    partial = config.with_suffix(".toml.new")
+    partial.write_text(changed, encoding="utf-8")
+    partial.replace(config)
+    console.err.print("config.toml has the proposal. Next: churn data")
 
 
 def _score(

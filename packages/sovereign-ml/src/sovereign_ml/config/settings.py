@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,7 +43,7 @@ from sovereign_ml.config.tables import (
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pseudonyms import parse_keys, read_or_make_keys
 
-__all__ = ["ENVIRONMENT", "EXAMPLES", "Settings", "load", "pass_on"]
+__all__ = ["ENVIRONMENT", "EXAMPLES", "Settings", "check_text", "load", "pass_on"]
 
 ENVIRONMENT = os.environ  # noqa: TID251  the one place that reads it
 EXAMPLES = ("example.eu", "example.internal", "instance-id.", "{{")
@@ -230,6 +231,13 @@ def load(
             "Put your own into config.toml, or use the profile local."
         )
     return settings
+
+
+def check_text(text: str, profile: str | None = None) -> None:
+    """Refuse a text that would not be read as ``config.toml``. Raises Misuse with one line."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.toml").write_text(text, encoding="utf-8")
+        load(profile, Path(folder))
 
 
 def pass_on(**given: str | int | None) -> None:

@@ -108,6 +108,8 @@ class ReaderSettings(ConfigTable):
     quote: OneCharacter = '"'
     decimal: Literal[".", ","] = "."
     skip_lines: Annotated[int, Field(ge=0)] = 0
+    names: tuple[str, ...] = ()
+    """Names of the columns where the file has no header."""
     null_words: tuple[str, ...] = NOBODY
 
     @model_validator(mode="after")

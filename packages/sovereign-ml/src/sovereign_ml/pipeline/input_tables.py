@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.config.connections import DataVersions, LogLocation, SuppressionFiles
-from sovereign_ml.config.tables import DataSettings, FeatureSettings
+from sovereign_ml.config.tables import CheckSettings, DataSettings, FeatureSettings
 from sovereign_ml.errors import Refused
 from sovereign_ml.pipeline.input_checks import plausibility, unusable
 from sovereign_ml.pipeline.input_checks.matching import CustomerMatch, match_customers
@@ -20,7 +20,15 @@ from sovereign_ml.storage.artifacts import writing
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["REASONS", "Counts", "Gates", "InputTables"]
+__all__ = [
+    "REASONS",
+    "Counts",
+    "Gates",
+    "InputTables",
+    "after_the_end",
+    "count_reasons",
+    "input_problems",
+]
 
 REASONS = {
     "filtered": "unusable = 'filtered'",
@@ -139,7 +147,7 @@ class InputTables:
 
     def set_aside(self) -> Counts:
         """Decide about every row, and give a pseudonym to everyone who stays."""
-        counts = _set_aside(
+        counts = count_reasons(
             self._connection,
             self._after_the_end(),
             consent_needed=self._gates.asks_consent,
@@ -155,19 +163,9 @@ class InputTables:
         Raises Refused with everything that does not; the values that cannot be used are then in the
         folder ``refused``.
         """
-        config, connection = self._config.checks, self._connection
+        connection = self._connection
         values = unusable.values(connection)
-        problems = [
-            *plausibility.too_many_unusable(counts.read, counts.set_aside, values, config),
-            *(match.problems(config) if match else []),
-        ]
-        if counts.kept:
-            problems += plausibility.signs_of_a_fault(connection, config)
-        else:
-            found = {name: n for name, n in counts.set_aside.items() if n}
-            problems.append(
-                f"No transaction is left: all {counts.read:,} rows were set aside ({found})"
-            )
+        problems = input_problems(connection, counts, match, self._config.checks)
         if problems:
             where = ""
             if values:
@@ -181,7 +179,7 @@ class InputTables:
         return "; ".join([counts.headline, *([match.headline] if match else []), span])
 
     def _after_the_end(self) -> str:
-        """Return SQL that is true for an event later than now, or than the last day that is meant.
+        """Return SQL that is true for an event that has not happened yet.
 
         The built-in shop has a last day of its own, so that it works under any clock.
         """
@@ -189,10 +187,7 @@ class InputTables:
             from sovereign_ml.pipeline.demo_shop import LAST_DAY
 
             return f"event_time >= TIMESTAMPTZ '{LAST_DAY} UTC' + INTERVAL 1 DAY"
-        if self._config.as_of:
-            db.set_zone(self._connection, self._config.timezone)
-            return f"event_time >= CAST(DATE '{self._config.as_of}' + 1 AS TIMESTAMPTZ)"
-        return f"event_time > TIMESTAMPTZ '{datetime.now(UTC).isoformat()}'"
+        return after_the_end(self._connection, self._config)
 
     def write(self, folder: Path) -> None:
         """Write transactions, customers and groups as Parquet, and the values that cannot be used."""
@@ -204,7 +199,37 @@ class InputTables:
         return _erased_found(self._connection, folder, self._gates.keys()[0])
 
 
-def _set_aside(
+def after_the_end(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> str:
+    """Return SQL that is true for an event later than now, or than the last day that is meant."""
+    if config.as_of:
+        db.set_zone(connection, config.timezone)
+        return f"event_time >= CAST(DATE '{config.as_of}' + 1 AS TIMESTAMPTZ)"
+    return f"event_time > TIMESTAMPTZ '{datetime.now(UTC).isoformat()}'"
+
+
+def input_problems(
+    connection: duckdb.DuckDBPyConnection,
+    counts: Counts,
+    match: CustomerMatch | None,
+    checks: CheckSettings,
+) -> list[str]:
+    """Return what does not look right in the input, in words."""
+    problems = [
+        *plausibility.too_many_unusable(
+            counts.read, counts.set_aside, unusable.values(connection), checks
+        ),
+        *(match.problems(checks) if match else []),
+    ]
+    if counts.kept:
+        return problems + plausibility.signs_of_a_fault(connection, checks)
+    found = {name: n for name, n in counts.set_aside.items() if n}
+    return [
+        *problems,
+        f"No transaction is left: all {counts.read:,} rows were set aside ({found})",
+    ]
+
+
+def count_reasons(
     connection: duckdb.DuckDBPyConnection,
     after_the_end: str,
     *,

@@ -25,7 +25,7 @@ from sovereign_ml.storage.expressions import Expressions, number
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Intake"]
+__all__ = ["Intake", "contract_values", "map_customers", "map_transactions"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Intake:
         connection.execute("SET TimeZone = 'UTC'")
         pinned = read_json(source)
         notes = _load(connection, pinned, self.files)
-        _customers(connection, self.files.config)
-        _transactions(connection, self.files.config)
+        map_customers(connection, self.files.config)
+        map_transactions(connection, self.files.config)
         return InputTables(connection, pinned, self.gates, self.files.config, notes)
 
 
@@ -89,7 +89,7 @@ def _load(
     return tuple(notes)
 
 
-def _customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> None:
+def map_customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> None:
     """Table ``people``: one row a customer with gates and groups; empty when there is no customers table."""
     mapping = {k: v for k, v in config.customer_columns.model_dump().items() if v}
     if not config.customers:
@@ -125,7 +125,7 @@ def _customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> N
     )
 
 
-def _transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> None:
+def map_transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> None:
     """Table ``mapped``: the contract's columns and, per distinct source row, how many copies it had."""
     mapping = {k: v for k, v in config.columns.model_dump().items() if v}
     read = Expressions(connection, "source_transactions", "data.columns", config.reader, mapping)
@@ -135,23 +135,17 @@ def _transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings) -
     rows = read.layered("once", list(mapping), guarded=True)
     instants.check(read, rows)
     _check_rates(connection, rows, read, fate, config.rates)
-    codes = " ".join(
-        f"WHEN {db.literal(code)} THEN {rate!r}" for code, rate in config.rates.items()
-    )
-    rate = f"CASE CAST({read.value('currency')} AS VARCHAR) {codes} END"
-    time, amount = f"TRY_CAST({read.value('event_time')} AS TIMESTAMPTZ)", read.value("amount_eur")
-    text = read.result_type("amount_eur") == "VARCHAR"
-    amount = number(amount, config.reader.decimal) if text else f"TRY_CAST({amount} AS DOUBLE)"
-    id_ = named_id(read.value("customer_id"), config.reader.null_words)
-    seen = seen_columns(list(read.columns), mapping, time, amount, id_)
+    value = contract_values(read, config)
+    time, id_ = value["event_time"], value["customer_id"]
+    seen = seen_columns(list(read.columns), mapping, time, value["amount_read"], id_)
     db.run_mapped(
         connection,
         f"""CREATE TABLE mapped AS SELECT {copies} AS copies_,
             {id_} AS customer_id,
             {time} AS event_time,
-            TRY_CAST({amount} * {rate if "currency" in mapping else "1"} AS DECIMAL(18, 2)) AS amount_eur,
-            CAST({read.value("category")} AS VARCHAR) AS category,
-            nullif(trim(CAST({read.value("order_id")} AS VARCHAR)), '') AS order_id,
+            {value["amount_eur"]} AS amount_eur,
+            {value["category"]} AS category,
+            {value["order_id"]} AS order_id,
             CASE WHEN {fate} IS NOT NULL THEN {fate} WHEN {read.failed("customer_id")} THEN 'unreadable_customer_id'
                 WHEN {read.failed("category")} THEN 'unreadable_category'
                 WHEN {read.failed("order_id")} THEN 'unreadable_order_id' END AS unusable,
@@ -160,6 +154,29 @@ def _transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings) -
         "data.columns",
     )
     _check_times(connection, read, rows)
+
+
+def contract_values(read: Expressions, config: DataSettings) -> dict[str, str]:
+    """Return SQL for each column of the contract over the guarded values of ``read``.
+
+    ``amount_read`` is the amount before it is turned into EUR.
+    """
+    amount = read.value("amount_eur")
+    text = read.result_type("amount_eur") == "VARCHAR"
+    amount = number(amount, config.reader.decimal) if text else f"TRY_CAST({amount} AS DOUBLE)"
+    codes = " ".join(
+        f"WHEN {db.literal(code)} THEN {rate!r}" for code, rate in config.rates.items()
+    )
+    rate = f"CASE CAST({read.value('currency')} AS VARCHAR) {codes} END"
+    rate = rate if "currency" in read.mapping else "1"
+    return {
+        "customer_id": named_id(read.value("customer_id"), config.reader.null_words),
+        "event_time": f"TRY_CAST({read.value('event_time')} AS TIMESTAMPTZ)",
+        "amount_read": amount,
+        "amount_eur": f"TRY_CAST({amount} * {rate} AS DECIMAL(18, 2))",
+        "category": f"CAST({read.value('category')} AS VARCHAR)",
+        "order_id": f"nullif(trim(CAST({read.value('order_id')} AS VARCHAR)), '')",
+    }
 
 
 def _once(

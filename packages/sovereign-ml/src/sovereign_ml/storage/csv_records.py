@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
@@ -32,6 +32,8 @@ MARKS = {
     b"\xfe\xff": "utf-16",
 }
 """A byte order mark decides the encoding; the long ones come first."""
+OUTER_SPACES = re.compile(r"^ +| +(?=[\r\n]*$)")
+"""Columns that are set apart by runs of spaces have them at both ends too."""
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 """The first line that Excel writes and reads to name the delimiter."""
 
@@ -97,6 +99,8 @@ class CsvRecords:
         return pa.RecordBatch.from_arrays(values, names=self.columns)
 
     def _header(self) -> list[str]:
+        if self._settings.names:
+            return _unique(self._settings.names)
         for row in self._rows(header=True):
             if any("\x00" in name for name in row):
                 raise Misuse(
@@ -118,7 +122,7 @@ class CsvRecords:
             if self._separator_lines:
                 text.readline()
             reader = self._reader(text)
-            width = blank = 0
+            width, blank = len(self._settings.names), 0
             while True:
                 try:
                     row = next(reader)
@@ -144,9 +148,13 @@ class CsvRecords:
 
     def _reader(self, lines: Iterable[str], delimiter: str = "", *, strict: bool = True) -> Reader:
         quote = self._settings.quote
+        delimiter = delimiter or self.delimiter
+        if delimiter == " ":
+            lines = (OUTER_SPACES.sub("", line) for line in lines)
         return csv.reader(
             lines,
-            delimiter=delimiter or self.delimiter,
+            delimiter=delimiter,
+            skipinitialspace=delimiter == " ",
             quotechar=quote or None,
             quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
             strict=strict,
@@ -198,8 +206,8 @@ class CsvRecords:
 
     def _ragged(self, line: int, fields: int, width: int) -> str:
         return (
-            f"{self._path}, line {line:,}: {fields} {'field' if fields == 1 else 'fields'} where the "
-            f"header has {width}, split at {self.delimiter!r}. Quote the values that hold the "
+            f"{self._path}, line {line:,}: {fields} {'field' if fields == 1 else 'fields'} where "
+            f"{'names' if self._settings.names else 'the header'} has {width}, split at {self.delimiter!r}. Quote the values that hold the "
             "delimiter, or set delimiter, quote or skip_lines under [data.reader] in config.toml."
         )
 
@@ -228,7 +236,7 @@ class CsvRecords:
         )
 
 
-def _unique(header: list[str]) -> list[str]:
+def _unique(header: Sequence[str]) -> list[str]:
     """Return the names of the columns: one that comes again gets a number, an empty one its place."""
     names: list[str] = []
     taken: set[str] = set()

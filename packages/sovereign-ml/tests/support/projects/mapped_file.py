@@ -64,7 +64,11 @@ def read(root: Path, content: str | bytes | None = None, **changes: Any) -> Mapp
     if content is not None:
         raw = content if isinstance(content, bytes) else content.encode()
         (root / "lines.csv").write_bytes(raw)
-    files = input_files(root, **changes)
+    return read_files(input_files(root, **changes), root)
+
+
+def read_files(files: InputFiles, root: Path) -> Mapped:
+    """Run step 1 on ``files`` up to the decision about every row."""
     pin = root / "source.json"
     pin.write_text(json.dumps(files.describe(None)))
     keys = SuppressionFiles(root, root / "copy", lambda: (bytes.fromhex(KEY),))

@@ -17,7 +17,7 @@ from sovereign_ml.storage import duckdb as db
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["UNUSABLE", "examples", "seen_columns", "values", "write_values"]
+__all__ = ["UNUSABLE", "examples", "seen_columns", "shown", "values", "write_values"]
 
 UNUSABLE = (
     "unreadable_filter",
@@ -82,17 +82,17 @@ def values(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, int]]:
         ORDER BY reason, n DESC, value""",
         [list(UNUSABLE), MOST],
     ).fetchall()
-    shown: dict[tuple[str, str], int] = {}
+    counts: dict[tuple[str, str], int] = {}
     for reason, value, n, is_id in rows:
-        key = str(reason), _shown(str(value), hide=bool(is_id))
-        shown[key] = shown.get(key, 0) + int(n)
-    return [(reason, value, n) for (reason, value), n in shown.items()]
+        key = str(reason), shown(str(value), hide=bool(is_id))
+        counts[key] = counts.get(key, 0) + int(n)
+    return [(reason, value, n) for (reason, value), n in counts.items()]
 
 
 def examples(found: Sequence[tuple[str, str, int]], reason: str, count: int = 3) -> str:
     """Return up to ``count`` values of a reason for a message; empty without any."""
-    shown = [value for name, value, _ in found if name == reason]
-    return ", ".join(repr(value) for value in list(dict.fromkeys(shown))[:count])
+    seen = [value for name, value, _ in found if name == reason]
+    return ", ".join(repr(value) for value in list(dict.fromkeys(seen))[:count])
 
 
 def write_values(found: Sequence[tuple[str, str, int]], folder: Path) -> None:
@@ -103,7 +103,7 @@ def write_values(found: Sequence[tuple[str, str, int]], folder: Path) -> None:
         writer.writerows(found)
 
 
-def _shown(value: str, *, hide: bool) -> str:
+def shown(value: str, *, hide: bool) -> str:
     """Return the value, or its shape where it may be a name, an address or an id in the wrong column."""
     text = " ".join(value.split())[:LONGEST]
     if hide or "@" in text:

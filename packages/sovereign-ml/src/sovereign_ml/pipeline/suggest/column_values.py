@@ -1,0 +1,348 @@
+"""What stands in one column: empty values, numbers and their notation, dates and their order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sovereign_ml.pipeline.suggest.proposed_setting import Candidate
+from sovereign_ml.storage import duckdb as db
+from sovereign_ml.storage import instants
+from sovereign_ml.storage.expressions import is_number
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["ColumnValues", "TimeReading", "profile", "read_times"]
+
+SYMBOLS = r"[€$£\s\x{00A0}\x{202F}]|EUR|USD|GBP|CHF|PLN|SEK|kr|zł"
+RARE = 0.002
+"""Share of the values below which a notation is a slip and not a format of the file."""
+EXCEL_DAYS = (20_000, 60_000)
+"""Days since 1899-12-30 from 1954 to 2064: how a spreadsheet keeps a date."""
+TOKEN = re.compile(r"\d+|[A-Za-z]+|[^\dA-Za-z]+")
+
+
+@dataclass(frozen=True)
+class ColumnValues:
+    """Counts over one column of the file."""
+
+    name: str
+    sql_type: str
+    rows: int
+    filled: int
+    distinct: int
+    numbers: int
+    negative: int
+    comma: int
+    point: int
+    comma_groups: int
+    point_groups: int
+    after_sign: int
+    in_brackets: int
+    with_symbol: int
+
+    @property
+    def sql(self) -> str:
+        """Return the column as an SQL expression, quoted where its name is no plain word."""
+        plain = self.name.isidentifier() and self.name.isascii()
+        return self.name if plain else db.quoted(self.name)
+
+    @property
+    def is_numeric(self) -> bool:
+        """Return whether nearly all values are numbers in some notation."""
+        return self.filled > 0 and self.numbers >= 0.95 * self.filled
+
+    def number(self, decimal: str) -> str:
+        """Return SQL for the column as a number: the column itself if the reader knows the notation."""
+        if not self.filled:  # such as refunds in a month without any; a later file may have some
+            return f"TRY_CAST({self.sql} AS DOUBLE)"
+        foreign = self.comma_groups or self.comma if decimal == "." else False
+        if is_number(self.sql_type) or not (
+            foreign or self.after_sign or self.in_brackets or self.with_symbol
+        ):
+            return self.sql
+        text = self.sql
+        if self.with_symbol:
+            text = f"regexp_replace({text}, '[^0-9.,()+-]', '', 'g')"
+        if self.after_sign or self.in_brackets:
+            text = f"regexp_replace({text}, '^[(]?(.*?)[-)]$', '-\\1')"
+        if decimal == ",":
+            text = f"replace(replace({text}, '.', ''), ',', '.')"
+        elif foreign:
+            text = f"replace({text}, ',', '')"
+        return f"CAST({text} AS DOUBLE)"
+
+
+@dataclass(frozen=True)
+class TimeReading:
+    """How a column can be read as a time. Several candidates: the file does not tell which."""
+
+    candidates: Sequence[Candidate]
+    readable: float
+    has_zone: bool
+    has_clock: bool
+    why: Sequence[str] = ()
+
+
+def profile(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, ColumnValues]:
+    """Return the counts of each column of ``table``."""
+    return {
+        name: _profile(connection, table, name, kind)
+        for name, kind in db.types_of(connection, f"SELECT * FROM {table}").items()  # noqa: S608
+    }
+
+
+def _profile(
+    connection: duckdb.DuckDBPyConnection, table: str, name: str, kind: str
+) -> ColumnValues:
+    date = r"[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{2,4}.*"
+    fits = "regexp_full_match(x, '{}')".format
+    row = connection.execute(
+        rf"""SELECT count(*), count(v), count(DISTINCT v), count(*) FILTER (is_number),
+            count(*) FILTER (is_number AND {fits(r"-.*|[(].*|.*-")}),
+            count(*) FILTER (is_number AND {fits(r".*[0-9],[0-9]{1,2}[-)]?")}),
+            count(*) FILTER (is_number AND {fits(r".*[0-9][.][0-9]{1,2}[-)]?")}),
+            count(*) FILTER (is_number AND {fits(r"[-+(]?[0-9]{1,3}(,[0-9]{3})+([.][0-9]*)?[-)]?")}),
+            count(*) FILTER (is_number AND {fits(r"[-+(]?[0-9]{1,3}([.][0-9]{3})+(,[0-9]*)?[-)]?")}),
+            count(*) FILTER (is_number AND {fits(r".*-")}),
+            count(*) FILTER (is_number AND {fits(r"[(].*[)]")}),
+            count(*) FILTER (is_number AND x <> v)
+        FROM (SELECT v, x, coalesce({fits(r"[-+(]?[0-9][0-9.,]*[-)]?")} AND NOT {fits(date)}, false)
+            AS is_number FROM (SELECT v, regexp_replace(v, '{SYMBOLS}', '', 'g') AS x FROM (
+                SELECT nullif(trim(CAST({db.quoted(name)} AS VARCHAR)), '') AS v FROM {table})))"""  # noqa: S608
+    ).fetchone()
+    return ColumnValues(name, kind, *(int(n) for n in row or ()))
+
+
+def read_times(
+    connection: duckdb.DuckDBPyConnection, table: str, column: ColumnValues
+) -> TimeReading | None:
+    """Return how ``column`` reads as a time; None where it holds none."""
+    if column.sql_type.startswith(("TIMESTAMP", "DATE")):
+        zone = column.sql_type in instants.WITH_ZONE
+        return TimeReading([Candidate(column.sql)], 1.0, zone, column.sql_type != "DATE")
+    shapes = connection.execute(
+        rf"""SELECT regexp_replace(regexp_replace(v, '[0-9]+', '9', 'g'), '[A-Za-z]+', 'a', 'g') AS s,
+            count(*) AS n, arg_max(v, length(v)), min(length(v)), max(length(v))
+        FROM (SELECT nullif(trim(CAST({db.quoted(column.name)} AS VARCHAR)), '') AS v FROM {table})
+        WHERE v IS NOT NULL GROUP BY s ORDER BY n DESC, s LIMIT 12"""  # noqa: S608
+    ).fetchall()
+    if not shapes:
+        return None
+    if str(shapes[0][0]) in ("9", "9.9") and is_whole(shapes[0][2]):
+        return _from_numbers(connection, table, column, str(shapes[0][2]))
+    common = [shape for shape in shapes if int(shape[1]) > RARE * column.filled]
+    return _from_text(connection, table, column, [(str(s[0]), str(s[2])) for s in common])
+
+
+def is_whole(value: object) -> bool:
+    """Return whether the text ``value`` is a whole number, also as 1700000000.0."""
+    return re.fullmatch(r"\d+(\.0*)?", str(value)) is not None
+
+
+def _from_numbers(
+    connection: duckdb.DuckDBPyConnection, table: str, column: ColumnValues, sample: str
+) -> TimeReading | None:
+    digits = sample.split(".", maxsplit=1)[0]
+    text = column.sql if column.sql_type == "VARCHAR" else f"CAST({column.sql} AS VARCHAR)"
+    if len(digits) in (8, 14) and digits[:2] in ("19", "20"):
+        form = "%Y%m%d" if len(digits) == 8 else "%Y%m%d%H%M%S"
+        expression = f"strptime({text}, '{form}')"
+        share = _readable(connection, table, column, expression)
+        if share > 0.9:
+            return TimeReading([Candidate(expression)], share, False, len(digits) == 14, (form,))
+    if hint := instants.epoch_hint(digits, column.sql):
+        unit = {10: "seconds", 13: "milliseconds", 16: "microseconds", 19: "nanoseconds"}
+        why = f"{unit.get(len(digits), 'parts of a second')} since 1970"
+        return TimeReading([Candidate(hint)], 1.0, True, True, (why,))
+    if len(digits) == 5 and EXCEL_DAYS[0] <= int(digits) <= EXCEL_DAYS[1]:
+        expression = f"TIMESTAMP '1899-12-30' + to_days(CAST({column.sql} AS INTEGER))"
+        return TimeReading([Candidate(expression)], 1.0, False, False, ("days of a spreadsheet",))
+    return None
+
+
+def _from_text(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    column: ColumnValues,
+    shapes: Sequence[tuple[str, str]],
+) -> TimeReading | None:
+    """Read text: each frequent shape gets a format, and day and month are told apart by their values."""
+    samples = [sample for _, sample in shapes]
+    if not any(re.search(r"\d{4}|\d\D\d", sample) for sample in samples):
+        return None
+    iso = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([ T]\d.*)?")
+    if all(iso.fullmatch(sample) for sample in samples):
+        share = _readable(connection, table, column, column.sql)
+        zone = all(re.fullmatch(instants.ZONE, sample) for sample in samples)
+        clock = any(":" in sample for sample in samples)
+        if share > 0.9:
+            order = ("year, month, day",)
+            return TimeReading([Candidate(column.sql)], share, zone, clock, order)
+    known = {shape: formats for shape, sample in shapes if (formats := _formats(sample))}
+    if not known:
+        return None
+    certain: list[str] = []
+    undecided: list[tuple[str, str]] = []
+    why: list[str] = []
+    for shape, formats in known.items():
+        if len(formats) == 1:
+            certain.append(formats[0])
+            continue
+        places = _order(connection, table, column, shape)
+        if places.mixed or places.unknown:
+            undecided.append((formats[0], formats[1]))
+            why.append(places.words)
+        else:
+            certain.append(formats[0] if places.day_first else formats[1])
+            why.append(places.words)
+    day_first = [*certain, *(pair[0] for pair in undecided)]
+    candidates = [_reading(column, day_first, undecided and "day first")]
+    if undecided:
+        month_first = [*certain, *(pair[1] for pair in undecided)]
+        candidates.append(_reading(column, month_first, "month first"))
+    shares = [_readable(connection, table, column, str(c.value)) for c in candidates]
+    if max(shares) < 0.5:
+        return None
+    marked = [
+        Candidate(c.value, f"{c.evidence}: reads {share:.1%} of the values" if undecided else "")
+        for c, share in zip(candidates, shares, strict=True)
+    ]
+    every = " ".join(certain + [pair[0] for pair in undecided])
+    return TimeReading(
+        marked, max(shares), "%z" in every or "%Z" in every, "%H" in every or "%I" in every, why
+    )
+
+
+def _reading(column: ColumnValues, formats: Sequence[str], evidence: object) -> Candidate:
+    unique = list(dict.fromkeys(formats))
+    form = db.literal(unique[0])
+    if len(unique) > 1:
+        form = f"[{', '.join(db.literal(f) for f in unique)}]"
+    return Candidate(f"strptime({column.sql}, {form})", str(evidence or ""))
+
+
+def _formats(sample: str) -> list[str]:
+    """Return the strptime format of ``sample``; two, day first and month first, where it may be either."""
+    tokens = TOKEN.findall(sample)
+    parts = [i for i, token in enumerate(tokens) if token.isalnum()]
+    if len(parts) < 3:
+        return []
+    date = [tokens[i] for i in parts[:3]]
+    if date[0].isdigit() and len(date[0]) == 4:
+        orders = [("%Y", "%m", "%d")]
+    elif date[0].isalpha() and date[1].isdigit():
+        orders = [(_month(date[0]), "%d", _year(date[2]))]
+    elif date[1].isalpha():
+        orders = [("%d", _month(date[1]), _year(date[2]))]
+    elif all(d.isdigit() for d in date) and len(date[0]) <= 2 and len(date[1]) <= 2:
+        year = _year(date[2])
+        orders = [("%d", "%m", year), ("%m", "%d", year)]
+    else:
+        return []
+    clock = _clock(tokens, parts[3:])
+    if clock is None:
+        return []
+    found = []
+    for order in orders:
+        named = dict(zip(parts[:3], order, strict=True)) | clock
+        found.append("".join(named.get(i, token) for i, token in enumerate(tokens)))
+    return found
+
+
+def _clock(tokens: list[str], places: Sequence[int]) -> dict[int, str] | None:
+    """Return the parts of the format after the date; None where they are no time of day."""
+    named: dict[int, str] = {}
+    names = iter(("%H", "%M", "%S", "%g"))
+    for i in places:
+        token = tokens[i]
+        if token.isdigit() and i and tokens[i - 1].strip() in ("+", "-"):
+            tokens[i - 1] = tokens[i - 1].rstrip("+-")
+            named[i] = "%z"
+            named |= dict.fromkeys(range(i + 1, len(tokens)), "")
+            break
+        if token.isdigit():
+            named[i] = next(names, "")
+        elif token.upper() in ("AM", "PM"):
+            named = {k: "%I" if v == "%H" else v for k, v in named.items()} | {i: "%p"}
+        elif token.upper() in ("UTC", "GMT", "CET", "CEST", "Z"):
+            named[i] = "%Z"
+        elif token not in ("T",):
+            return None
+    return named
+
+
+def _month(word: str) -> str:
+    return "%b" if len(word) <= 3 else "%B"
+
+
+def _year(digits: str) -> str:
+    return "%Y" if len(digits) == 4 else "%y"
+
+
+@dataclass(frozen=True)
+class _DayMonth:
+    """How many values can only be day first, and how many only month first."""
+
+    day_only: int
+    month_only: int
+    separator: str
+    example: str
+
+    @property
+    def mixed(self) -> bool:
+        return bool(self.day_only and self.month_only)
+
+    @property
+    def unknown(self) -> bool:
+        # Dots stand in dates of countries that write the day first, and in no others.
+        return not (self.day_only or self.month_only or self.separator == ".")
+
+    @property
+    def day_first(self) -> bool:
+        return not self.month_only
+
+    @property
+    def words(self) -> str:
+        """Return the evidence."""
+        if self.mixed:
+            return (
+                f"{self.day_only:,} dates can only be day first and {self.month_only:,} only month first: "
+                "two notations in one column"
+            )
+        if self.unknown:
+            return f"no day is above 12, so {self.example} has two readings"
+        if not (self.day_only or self.month_only):
+            return "day first, as dates with dots are; no day is above 12"
+        first, n = ("day", self.day_only) if self.day_first else ("month", self.month_only)
+        return f"{first} first: {n:,} dates can be nothing else"
+
+
+def _order(
+    connection: duckdb.DuckDBPyConnection, table: str, column: ColumnValues, shape: str
+) -> _DayMonth:
+    # Dates alone are shown: a date without the row that it stands in is nobody's.
+    row = connection.execute(
+        rf"""SELECT count(*) FILTER (a > 12 AND b <= 12), count(*) FILTER (b > 12 AND a <= 12),
+            coalesce(min(v) FILTER (a <> b), min(v)) FROM (
+            SELECT v, TRY_CAST(regexp_extract(v, '^([0-9]+)', 1) AS INTEGER) AS a,
+                TRY_CAST(regexp_extract(v, '^[0-9]+[^0-9]+([0-9]+)', 1) AS INTEGER) AS b
+            FROM (SELECT nullif(trim(CAST({db.quoted(column.name)} AS VARCHAR)), '') AS v FROM {table})
+            WHERE regexp_replace(regexp_replace(v, '[0-9]+', '9', 'g'), '[A-Za-z]+', 'a', 'g') = ?)""",  # noqa: S608
+        [shape],
+    ).fetchone()
+    day, month, example = row or (0, 0, "")
+    return _DayMonth(int(day), int(month), shape[1:2], str(example))
+
+
+def _readable(
+    connection: duckdb.DuckDBPyConnection, table: str, column: ColumnValues, expression: str
+) -> float:
+    """Return the share of the values that ``expression`` reads as a time."""
+    time = f"TRY_CAST(TRY({expression}) AS TIMESTAMPTZ)"
+    if db.problem_with(connection, table, time):
+        return 0.0
+    return db.count(connection, table, f"{time} IS NOT NULL") / column.filled

@@ -1,0 +1,119 @@
+"""What the columns of a customers table mean. Consent and objections are never assumed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sovereign_ml.pipeline.suggest.column_values import ColumnValues
+from sovereign_ml.pipeline.suggest.presets import plain
+from sovereign_ml.pipeline.suggest.proposed_setting import Candidate, ProposedSetting
+from sovereign_ml.storage import duckdb as db
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["people_decisions"]
+
+TABLE = "data.customer_columns"
+NAMES = {
+    "consent": "consent|einwilligung|consentement|consentimiento|consenso|toestemming",
+    "objected_at": "objected|objection|widerspruch|widersprochen|opposition|bezwaar",
+    "erased_at": "erased|erasure|geloscht|geloescht|loschung|deleted|efface",
+    "birth_year": "birth|geburt|naissance|nacimiento|nascita|geboorte",
+    "country": "country|land|pays|pais|paese",
+}
+MARKETING = re.compile(r"newsletter|marketing|optin|subscribe|werbung")
+YES = ("true", "1", "yes", "y", "ja", "j", "oui", "si", "tak", "granted")
+NO = ("false", "0", "no", "n", "nein", "non", "nee", "nie", "refused", "withdrawn")
+
+
+def people_decisions(
+    connection: duckdb.DuckDBPyConnection,
+    buyer: str,
+    buyers: str,
+    columns: Mapping[str, ColumnValues],
+) -> list[ProposedSetting]:
+    """Return one decision for each key of ``[data.customer_columns]``.
+
+    ``buyer`` is the expression for the customer in ``source_transactions``. The id is the column, or its
+    small letters, whose values are met most often among the buyers.
+    """
+    found = [_id(connection, buyer, buyers, columns)]
+    for key, pattern in NAMES.items():
+        named = [c for c in columns.values() if re.search(pattern, plain(c.name)) and c.filled]
+        if not named:
+            found.append(ProposedSetting(TABLE, key, "", _nothing(key, columns)))
+        elif key == "consent":
+            found.append(_consent(connection, named[0]))
+        else:
+            found.append(_plain(key, named[0]))
+    return found
+
+
+def _id(
+    connection: duckdb.DuckDBPyConnection,
+    buyer: str,
+    buyers: str,
+    columns: Mapping[str, ColumnValues],
+) -> ProposedSetting:
+    met: list[tuple[int, str, str]] = []
+    for column in columns.values():
+        if column.distinct < 0.5 * column.rows:
+            continue
+        text = f"trim(CAST({column.sql} AS VARCHAR))"
+        for expression, value in ((column.sql, text), (f"lower({column.sql})", f"lower({text})")):
+            row = connection.execute(
+                f"SELECT count(DISTINCT {value}) FROM source_customers WHERE {value} IN "  # noqa: S608
+                f"(SELECT {buyer} FROM {buyers})"
+            ).fetchone()
+            met.append((int(row[0]) if row else 0, expression, column.name))
+    met.sort(key=lambda way: -way[0])
+    candidates = [
+        Candidate(expression, f"{n:,} of its values are met among the buyers")
+        for n, expression, _ in met[:4]
+    ]
+    if not met or not met[0][0]:
+        why = ("no column has an id of a buyer: objections would not hold",)
+        return ProposedSetting(TABLE, "customer_id", None, why, candidates)
+    return ProposedSetting(TABLE, "customer_id", met[0][1], (candidates[0].evidence,))
+
+
+def _consent(connection: duckdb.DuckDBPyConnection, column: ColumnValues) -> ProposedSetting:
+    rows = connection.execute(
+        f"SELECT lower(trim(CAST({column.sql} AS VARCHAR))) AS w, count(*) FROM source_customers "  # noqa: S608
+        "WHERE w <> '' GROUP BY w ORDER BY 2 DESC, 1 LIMIT 12"
+    ).fetchall()
+    words = {str(word): int(n) for word, n in rows}
+    yes = [word for word in words if word in YES]
+    listed = ", ".join(db.literal(word) for word in yes)
+    value = f"lower(trim(CAST({column.sql} AS VARCHAR))) IN ({listed})" if yes else ""
+    if yes and all(word in (*YES, *NO) for word in words):
+        counted = ", ".join(f"{word} {n:,}" for word, n in words.items())
+        why = (f"{column.name}: {counted}; an empty value is no consent",)
+        return ProposedSetting(TABLE, "consent", value, why)
+    why = (f"{column.name} has values that are neither yes nor no",)
+    return ProposedSetting(TABLE, "consent", None, why, [Candidate(value)] if value else [])
+
+
+def _plain(key: str, column: ColumnValues) -> ProposedSetting:
+    value = column.sql
+    if key == "birth_year" and not (column.is_numeric and not column.point):
+        value = f"year(CAST({column.sql} AS DATE))"
+    why = [f"{column.name}: filled in {column.filled:,} of {column.rows:,} rows"]
+    if key == "erased_at" and column.distinct <= 2:
+        words = "', '".join(NO)
+        value = f"CASE WHEN lower(CAST({column.sql} AS VARCHAR)) NOT IN ('{words}') THEN {column.sql} END"
+    return ProposedSetting(TABLE, key, value, why)
+
+
+def _nothing(key: str, columns: Mapping[str, ColumnValues]) -> tuple[str, ...]:
+    if key != "consent":
+        return ("no such column",)
+    near = [c.name for c in columns.values() if MARKETING.search(plain(c.name))]
+    if not near:
+        return ("no such column: name the lawful basis",)
+    return (
+        f"{', '.join(near)} may be a consent to letters and not to this processing: a person decides",
+    )

@@ -1,0 +1,242 @@
+"""How a text file is written: encoding, lines above the header, delimiter, quote, header or none."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sovereign_ml.errors import Misuse
+from sovereign_ml.pipeline.suggest.proposed_setting import Candidate, ProposedSetting
+from sovereign_ml.storage.csv_records import DELIMITERS, MARKS, SAMPLE, SEPARATOR_LINE, UNREADABLE
+from sovereign_ml.storage.file_format import FileFormat, format_of, open_bytes
+
+__all__ = ["FileLayout", "layout_of"]
+
+TABLE = "data.reader"
+CHUNK = 1 << 20
+NUMBER = re.compile(r"[-+(]?\d[\d.,:/ T-]*[-)]?")
+"""A number, a date or a time: what stands in a row and hardly ever in a header."""
+MOST_LINES_ABOVE = 20
+LETTERS = {
+    "cp1252": "äöüÄÖÜßéèêëàâçñåÅæÆøØáíóúîïôûùœìòõã€£§°’“”„–«»º",
+    "cp1250": "ąćęłńóśźżĄĆĘŁŃÓŚŹŻčďěňřšťůžýČĎĚŇŘŠŤŮŽÝőűŐŰăâîșțáéíöüäÖÜÄß€§„”–",
+    "iso8859_15": "äöüÄÖÜßéèêëàâçñåÅæÆøØáíóúîïôûùœ€£§°",
+    "cp850": "äöüÄÖÜßéèêëàâçñåÅæÆøØáíóúîïôûù£§",
+    "mac_roman": "äöüÄÖÜßéèêëàâçñåÅæÆøØáíóúîïôûùœ€£§",
+}
+"""Encodings of one byte a letter, with the letters that European texts have; the most frequent one first."""
+
+
+@dataclass(frozen=True)
+class FileLayout:
+    """What was found, and the names of the columns if the file has a header."""
+
+    decisions: tuple[ProposedSetting, ...]
+    first_rows: tuple[tuple[str, ...], ...] = ()
+    has_header: bool = True
+    delimiter: str = ""
+    above: tuple[str, ...] = ()
+    """Lines above the header."""
+
+    def with_names(self, names: Sequence[str], why: str) -> FileLayout:
+        """Return the layout of a file without a header, its columns named."""
+        named = ProposedSetting(TABLE, "names", tuple(names), (why,))
+        return replace(self, decisions=(*self.decisions, named))
+
+
+def layout_of(path: Path) -> FileLayout:
+    """Look at the file ``path``. A Parquet file says itself how it is written."""
+    if not path.is_file():
+        raise Misuse(f"No file {path}: name the file with your transactions.")
+    found = format_of(path)
+    if found == "parquet":
+        return FileLayout(())
+    encoding = _encoding(path, found)
+    text = _sample(path, found, str(encoding.trial_value or "utf-8-sig"))
+    lines = text.splitlines()
+    decisions = [encoding]
+    start = 0
+    separator = SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
+    body = lines[1:] if separator else lines
+    mark, start, equal = (separator[1], 0, []) if separator else _delimiter(body)
+    if not mark:
+        marks = tuple(Candidate(m, "the header could be split here") for m in equal)
+        decisions.append(ProposedSetting(TABLE, "delimiter", None, (), marks))
+        mark = equal[0]
+    else:
+        decisions.append(ProposedSetting(TABLE, "delimiter", mark, (_named(mark),)))
+    if start:
+        why = f"{start} {'line' if start == 1 else 'lines'} above the header, of another width"
+        decisions.append(ProposedSetting(TABLE, "skip_lines", start, (why,)))
+    above, body = body[:start], body[start:]
+    quote = _quote(body, mark)
+    if quote != '"':
+        why = "values stand in apostrophes" if quote else 'a " in this file quotes nothing'
+        decisions.append(ProposedSetting(TABLE, "quote", quote, (why,)))
+    rows = tuple(tuple(row) for row in _rows(body, mark, quote)[:200])
+    return FileLayout(tuple(decisions), rows, _has_header(rows), mark, tuple(above))
+
+
+def _encoding(path: Path, found: FileFormat) -> ProposedSetting:
+    with open_bytes(path, found) as file:
+        head = file.read(4096)
+    for mark, name in MARKS.items():
+        if head.startswith(mark):
+            return ProposedSetting(TABLE, "encoding", "", (f"{name}, by its byte order mark",))
+    if b"\x00" in head:
+        little = head[1::2].count(0) > head[::2].count(0)
+        name = "utf-16-le" if little else "utf-16-be"
+        return ProposedSetting(TABLE, "encoding", name, ("every other byte is empty",))
+    letters = _beyond_ascii(path, found)
+    if letters is None:
+        return ProposedSetting(TABLE, "encoding", "utf-8", ("all bytes are UTF-8",))
+    return _one_byte_encoding(letters)
+
+
+def _beyond_ascii(path: Path, found: FileFormat) -> Counter[int] | None:
+    """Return the bytes above 127 with their number; None where the whole file is UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    counted: Counter[int] = Counter()
+    is_utf8 = True
+    with open_bytes(path, found) as file:
+        while chunk := file.read(CHUNK):
+            if is_utf8:
+                try:
+                    decoder.decode(chunk)
+                except UnicodeError:
+                    is_utf8 = False
+            counted.update(byte for byte in chunk if byte > 127)
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeError:
+        is_utf8 = False
+    return None if is_utf8 else counted
+
+
+def _one_byte_encoding(letters: Counter[int]) -> ProposedSetting:
+    """Return the encoding whose letters are those of a European text; a question where two are as good."""
+    total = sum(letters.values())
+    scores: dict[str, float] = {}
+    texts: dict[str, str] = {}
+    for name, usual in LETTERS.items():
+        try:
+            text = bytes(letters).decode(name)
+        except UnicodeError:
+            continue
+        counted = zip(text, letters.values(), strict=True)
+        scores[name] = sum(n for letter, n in counted if letter in usual) / total
+        texts[name] = text
+    best = max(scores.values(), default=0.0)
+    # Encodings that give the same letters are one choice.
+    ranked = {texts[name]: name for name in reversed(LETTERS) if scores.get(name) == best}
+    fitting = [name for name in LETTERS if name in ranked.values()]
+    candidates = [
+        Candidate(name, f"its letters are {' '.join(sorted(texts[name])[:12])}")
+        for name in fitting or ["cp1252"]
+        if name in texts
+    ]
+    if best >= 0.9 and len(fitting) == 1:
+        return ProposedSetting(TABLE, "encoding", fitting[0], ("not UTF-8", candidates[0].evidence))
+    rest = [Candidate(n, f"its letters are {' '.join(sorted(texts[n])[:12])}") for n in texts]
+    every = {c.value: c for c in [*candidates, *rest]}
+    return ProposedSetting(TABLE, "encoding", None, ("not UTF-8",), tuple(every.values()))
+
+
+def _sample(path: Path, found: FileFormat, encoding: str) -> str:
+    with open_bytes(path, found) as file:
+        head = file.read(4)
+        for mark, name in MARKS.items():
+            if head.startswith(mark):
+                encoding = name
+                break
+    raw = open_bytes(path, found)
+    with io.TextIOWrapper(raw, encoding=encoding, errors="replace", newline="") as text:
+        try:
+            return text.read(SAMPLE)
+        except UNREADABLE as error:
+            raise Misuse(f"Cannot read {path}: {error}.") from None
+
+
+def _delimiter(lines: Sequence[str]) -> tuple[str, int, list[str]]:
+    """Return the delimiter and the lines above the header; an empty one and the candidates where several fit."""
+    found: dict[str, tuple[int, int]] = {}
+    for mark in (*DELIMITERS, " "):
+        # The last line of the sample may be cut off.
+        rows = _rows(lines, mark, '"')
+        widths = [len(row) for row in (rows[:-1] if len(rows) > 2 else rows)]
+        if mark == " " and found:
+            break
+        common, n = Counter(widths).most_common(1)[0] if widths else (0, 0)
+        if common < 2 or n < 0.9 * len(widths[MOST_LINES_ABOVE:] or widths[-2:]):
+            continue
+        start = next(i for i, width in enumerate(widths) if width == common)
+        if start <= MOST_LINES_ABOVE and n >= 0.9 * len(widths[start:]):
+            found[mark] = (common, start)
+    if not found:
+        return ",", 0, []
+    widest = max(width for width, _ in found.values())
+    best = [mark for mark, (width, _) in found.items() if width == widest]
+    if len(best) > 1:
+        return "", 0, best
+    rows = _rows(lines, best[0], '"')
+    return best[0], _line_of(lines, found[best[0]][1], rows), []
+
+
+def _line_of(lines: Sequence[str], row: int, rows: Sequence[Sequence[str]]) -> int:
+    """Return the line in which the record ``row`` starts; blank lines are no records."""
+    if not row:
+        return 0
+    wanted = [i for i, line in enumerate(lines) if line.strip()]
+    return wanted[row] if row < len(wanted) and row < len(rows) else 0
+
+
+def _rows(lines: Sequence[str], mark: str, quote: str) -> list[list[str]]:
+    if mark == " ":
+        return [line.split() for line in lines if line.strip()]
+    reader = csv.reader(
+        [f"{line}\n" for line in lines],
+        delimiter=mark,
+        quotechar=quote or None,
+        quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+    )
+    try:
+        return [row for row in reader if len(row) > 1 or "".join(row).strip()]
+    except csv.Error:
+        return []
+
+
+def _quote(lines: Sequence[str], mark: str) -> str:
+    """Return the sign around values: the usual one unless the file cannot be read with it."""
+    if mark == " ":
+        return '"'
+    plain = [cell for row in _rows(lines, mark, "") for cell in row if cell.strip()]
+    if sum(cell.startswith("'") and cell.endswith("'") for cell in plain) > len(plain) / 2:
+        return "'"
+    whole = [f"{line}\n" for line in lines[:-1] or lines]
+    try:
+        widths = {len(row) for row in csv.reader(whole, delimiter=mark, strict=True) if row}
+    except csv.Error:
+        widths = set()
+    without = {len(row) for row in _rows(lines[:-1] or lines, mark, "")}
+    return "" if len(widths) != 1 and len(without) == 1 else '"'
+
+
+def _has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first row has fewer numbers and dates than the others."""
+    if len(rows) < 2:
+        return True
+    counts = [sum(bool(NUMBER.fullmatch(cell.strip())) for cell in row) for row in rows[:20]]
+    usual = sorted(counts[1:])[len(counts[1:]) // 2]
+    return counts[0] == 0 or counts[0] < 0.5 * usual
+
+
+def _named(mark: str) -> str:
+    return {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "runs of spaces"}.get(
+        mark, "the sep= line names it"
+    )

@@ -1,0 +1,332 @@
+"""The proposal: tables of config.toml with the evidence for each line, tried on the whole file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tomlkit
+from pydantic import ValidationError
+
+from sovereign_ml.config.tables import DataSettings, ReaderSettings
+from sovereign_ml.errors import Misuse
+from sovereign_ml.pipeline.source import InputFiles
+from sovereign_ml.pipeline.suggest.column_values import profile
+from sovereign_ml.pipeline.suggest.customer_columns import people_decisions
+from sovereign_ml.pipeline.suggest.file_layout import FileLayout, layout_of
+from sovereign_ml.pipeline.suggest.mapping import MappingGuess, decimal_of
+from sovereign_ml.pipeline.suggest.presets import CDNOW
+from sovereign_ml.pipeline.suggest.proposed_setting import Candidate, ProposedSetting, chosen
+from sovereign_ml.pipeline.suggest.trial_run import TrialRun, trial_run
+from sovereign_ml.storage import duckdb as db
+
+__all__ = ["Proposal", "parse_answers", "suggest"]
+
+TABLES = (
+    "data",
+    "data.reader",
+    "data.columns",
+    "data.checks",
+    "data.rates",
+    "data.customer_columns",
+)
+BASES = ("contract", "legitimate_interests", "legal_obligation", "public_task")
+WIDTH = 116
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What `churn data suggest` found in a file."""
+
+    file: str
+    decisions: Sequence[ProposedSetting]
+    notes: Sequence[str]
+    trial: TrialRun
+
+    @property
+    def open(self) -> list[ProposedSetting]:
+        """Return what a person has to decide."""
+        return [decision for decision in self.decisions if decision.is_open]
+
+    def toml(self) -> str:
+        """Return the proposal as tables of config.toml; what is not decided is a commented line."""
+        lines = [
+            *_comment(f"Proposal for {self.file}, by `churn data suggest`. Nothing is applied.")
+        ]
+        for note in self.notes:
+            lines += _comment(note)
+        for decision in self.open:
+            lines += _comment(f'TO DECIDE: {decision.name}  (--set {decision.name}="...")')
+        for table in TABLES:
+            inside = [decision for decision in self.decisions if decision.table == table]
+            if inside:
+                lines += ["", f"[{table}]"]
+            for decision in inside:
+                lines += _decision_lines(decision)
+        return "\n".join([*lines, "", *self._trial_lines()]) + "\n"
+
+    def _trial_lines(self) -> Iterator[str]:
+        trial = self.trial
+        if trial.stopped:
+            yield from _comment(f"The trial run stopped: {trial.stopped}")
+            return
+        if not trial.headline:
+            yield from _comment("No trial run before the lines above are decided.")
+            return
+        open_ = [f"{d.name} = {d.trial_value!r}" for d in self.open]
+        with_ = f" with {', '.join(open_)}" if open_ else ""
+        yield from _comment(f"Trial run over the whole file{with_}: {trial.headline}.")
+        for problem in trial.problems:
+            yield from _comment(f"Step 1 would stop: {problem}.")
+        yield from _comment(
+            "Sample rows; 9 stands for a digit, a for a letter of what may be personal."
+        )
+        for sample in trial.samples:
+            yield from _comment(f"{_pairs(sample.before)}")
+            yield from _comment(f"-> {sample.fate}: {_pairs(sample.after)}")
+
+    def applied_to(self, config: str) -> str:
+        """Return the text of config.toml with the proposal in it; other lines and comments stay.
+
+        Raises Misuse where something is not decided yet.
+        """
+        if self.open:
+            names = ", ".join(decision.name for decision in self.open)
+            raise Misuse(
+                f"Not applied: a person has to decide {names}. The proposal lists what speaks for each; "
+                "answer with --set KEY=VALUE."
+            )
+        document = tomlkit.parse(config)
+        data = document["data"]
+        for key, value in _plain_reader().items():
+            if key in data.get("reader", {}):
+                data["reader"][key] = value
+        for decision in self.decisions:
+            place = data
+            for name in decision.table.split(".")[1:]:
+                if name not in place:
+                    place[name] = tomlkit.table()
+                place = place[name]
+            place[decision.key] = _for_toml(decision.value)
+        return tomlkit.dumps(document)
+
+
+def suggest(
+    files: InputFiles, file: str, customers: str, answers: Mapping[str, Any], *, in_clear: bool
+) -> Proposal:
+    """Look at ``file`` and ``customers`` (may be empty) and try the mapping that they seem to need.
+
+    Raises Misuse for a file that cannot be read, and for an answer to a question that nobody asked.
+    """
+    connection = db.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    notes: list[str] = []
+    with files.local_copies(file) as paths:
+        layout = _named(layout_of(paths[0]), notes)
+        decisions = [chosen(decision, answers) for decision in layout.decisions]
+        reader = _reader(decisions, files.config.reader)
+        loaded = db.load_files(connection, "source_transactions", paths, reader)
+    columns = profile(connection, "source_transactions")
+    decimal = decimal_of(columns)
+    if decimal:
+        decisions.append(chosen(decimal, answers))
+        reader = _reader(decisions, files.config.reader)
+    guess = MappingGuess(connection, "source_transactions", columns, reader.decimal, layout.above)
+    decisions += [chosen(decision, answers) for decision in guess.decisions()]
+    if guess.preset:
+        notes.append(f"Recognised by its header: {guess.preset.name}.")
+        notes += guess.notes
+        decisions += [
+            ProposedSetting("data.checks", k, v, (f"known of {guess.preset.name}",))
+            for k, v in guess.preset.checks.items()
+        ]
+    decisions += _rates(connection, decisions, files.config, answers)
+    if customers:
+        with files.local_copies(customers) as paths:
+            db.load_files(connection, "source_customers", paths, reader)
+        buyer = next(d.trial_value for d in decisions if d.key == "customer_id")
+        people = profile(connection, "source_customers")
+        found = people_decisions(connection, buyer or "NULL", "source_transactions", people)
+        renamed = [chosen(decision, answers) for decision in found]
+        decisions += renamed
+    decisions = [
+        ProposedSetting("data", "transactions", file),
+        ProposedSetting("data", "customers", customers),
+        *_lawful_basis(decisions, files.config, answers),
+        *decisions,
+    ]
+    _check_answers(decisions, answers)
+    config = _trial_config(files.config, decisions, reader)
+    trial = trial_run(connection, config, loaded.notes, in_clear=in_clear) if config else TrialRun()
+    return Proposal(file, decisions, notes, trial)
+
+
+def parse_answers(given: Sequence[str]) -> dict[str, Any]:
+    """Return the answers of ``--set KEY=VALUE``; expressions and names stay text. Raises Misuse."""
+    answers: dict[str, Any] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise Misuse(f"--set {text!r}: write KEY=VALUE, such as --set timezone=Europe/Berlin.")
+        answers[key.strip()] = value.strip()
+        if key.strip().startswith(("rates.", "reader.", "checks.")):
+            try:
+                answers[key.strip()] = tomllib.loads(f"v = {value}")["v"]
+            except tomllib.TOMLDecodeError:
+                continue
+    return answers
+
+
+def _check_answers(decisions: Sequence[ProposedSetting], answers: Mapping[str, Any]) -> None:
+    known = [decision.name for decision in decisions]
+    for name in answers:
+        if name not in known:
+            raise Misuse(
+                f"--set {name}: this file has no such question. There are: {', '.join(known)}."
+            )
+
+
+def _named(layout: FileLayout, notes: list[str]) -> FileLayout:
+    """Name the columns of a file without a header."""
+    if layout.has_header or not layout.first_rows:
+        return layout
+    first = layout.first_rows[0]
+    if layout.delimiter == " " and len(first) == len(CDNOW) and len(first[1]) == 8:
+        notes.append("Recognised by its columns: CDNOW (customer, day, number of CDs, dollars).")
+        return layout.with_names(CDNOW, "the file has no header; names as in the CDNOW study")
+    names = [f"column{place}" for place in range(len(first))]
+    return layout.with_names(names, "the file has no header: give the columns your names")
+
+
+def _reader(decisions: Sequence[ProposedSetting], project: ReaderSettings) -> ReaderSettings:
+    found = {d.key: d.trial_value for d in decisions if d.table == "data.reader"}
+    try:
+        return ReaderSettings.model_validate({"null_words": project.null_words, **found})
+    except ValidationError as error:
+        raise Misuse(f"--set reader: {error.errors()[0]['msg']}.") from None
+
+
+def _rates(
+    connection: Any,
+    decisions: Sequence[ProposedSetting],
+    config: DataSettings,
+    answers: Mapping[str, Any],
+) -> list[ProposedSetting]:
+    """Ask for the rate of each currency of the file that config.toml does not know."""
+    currency = next(d.trial_value for d in decisions if d.name == "currency")
+    if not currency:
+        return []
+    where = next(d.trial_value for d in decisions if d.name == "where") or "true"
+    problem = db.problem_with(connection, "source_transactions", f"({currency}), ({where})")
+    condition = "true" if problem else where
+    rows = connection.execute(
+        f"SELECT CAST({currency} AS VARCHAR) AS w, count(*) FROM source_transactions "  # noqa: S608
+        f"WHERE {condition} GROUP BY w ORDER BY 2 DESC LIMIT 20"
+    ).fetchall()
+    asked = []
+    for code, n in rows:
+        if code and code not in config.rates:
+            why = (f"EUR per {code} ({n:,} rows): take the mean of the period, as the ECB has it",)
+            rate = Candidate(1.0, "for the trial run alone: put the real rate in")
+            asked.append(
+                chosen(ProposedSetting("data.rates", str(code), None, why, [rate]), answers)
+            )
+    return asked
+
+
+def _lawful_basis(
+    decisions: Sequence[ProposedSetting], config: DataSettings, answers: Mapping[str, Any]
+) -> list[ProposedSetting]:
+    """Ask for the lawful basis where no column of consent is there: no file can tell it."""
+    consent = any(d.name == "customer_columns.consent" and d.trial_value for d in decisions)
+    if consent:
+        return [
+            ProposedSetting("data", "lawful_basis", "", ("the consent of the customers table",))
+        ]
+    why = ("no consent column: GDPR Art. 6(1) asks for a basis, which no file can tell",)
+    known = config.lawful_basis if config.lawful_basis in BASES else None
+    asked = ProposedSetting(
+        "data", "lawful_basis", known, why, [Candidate(basis) for basis in BASES]
+    )
+    return [chosen(asked, answers)]
+
+
+def _trial_config(
+    project: DataSettings, decisions: Sequence[ProposedSetting], reader: ReaderSettings
+) -> DataSettings | None:
+    """Return the settings of the trial: open questions have their first candidate. None without one."""
+    values: dict[str, Any] = project.model_dump() | {"reader": reader.model_dump()}
+    values["columns"] = {}
+    for decision in decisions:
+        if decision.table == "data.reader":
+            continue
+        if (value := decision.trial_value) is None:
+            return None
+        place = values
+        for name in decision.table.split(".")[1:]:
+            place[name] = dict(place.get(name, {}))
+            place = place[name]
+        place[decision.key] = value
+    try:
+        return DataSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Misuse(f"--set {where}: {first['msg']}.") from None
+
+
+def _plain_reader() -> dict[str, Any]:
+    """Return the settings of a reader that knows nothing, so that those of another file do not stay."""
+    return {k: v for k, v in ReaderSettings().model_dump().items() if k != "null_words"}
+
+
+def _decision_lines(decision: ProposedSetting) -> Iterator[str]:
+    for why in decision.why:
+        yield from _comment(why)
+    if not decision.is_open:
+        yield f"{_key(decision.key)} = {_value(decision.value)}"
+        return
+    yield from _comment(f"TO DECIDE: {decision.name}")
+    for candidate in decision.candidates:
+        yield from _comment(candidate.evidence) if candidate.evidence else ()
+        yield f"# {_key(decision.key)} = {_value(candidate.value)}"
+
+
+def _key(name: str) -> str:
+    return (
+        name
+        if name.isidentifier() and name.isascii()
+        else tomlkit.item({name: 0}).as_string().split(" =")[0]
+    )
+
+
+def _value(value: Any) -> str:
+    return str(tomlkit.item(_for_toml(value)).as_string())
+
+
+def _for_toml(value: Any) -> Any:
+    """Return ``value`` as TOML has it: an inline table for a mapping, a literal string where it has quotes."""
+    if isinstance(value, Mapping):
+        table = tomlkit.inline_table()
+        table.update(value)
+        return table
+    if isinstance(value, str) and '"' in value and "'" not in value:
+        return tomlkit.string(value, literal=True)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _pairs(values: Mapping[str, str]) -> str:
+    return " | ".join(f"{key}={' '.join(value.split())}" for key, value in values.items())
+
+
+def _comment(text: str) -> Iterator[str]:
+    """Give ``text`` as lines of comment, folded between words."""
+    line = "#"
+    for word in text.split():
+        if len(line) + len(word) > WIDTH and line != "#":
+            yield line
+            line = "#  "
+        line += f" {word}"
+    yield line

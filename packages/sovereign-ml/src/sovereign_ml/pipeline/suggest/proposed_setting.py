@@ -1,0 +1,55 @@
+"""One line of a proposal: a setting with the evidence for it, or a question with its candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Candidate", "ProposedSetting"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A value that a setting may have, and what speaks for it."""
+
+    value: Any
+    evidence: str = ""
+
+
+@dataclass(frozen=True)
+class ProposedSetting:
+    """A setting ``key`` of the table ``table`` of config.toml.
+
+    ``value`` is None where the file does not tell. A person then has to choose, and the trial run uses the
+    first candidate. ``why`` holds the evidence in words, without anything personal.
+    """
+
+    table: str
+    key: str
+    value: Any = None
+    why: Sequence[str] = ()
+    candidates: Sequence[Candidate] = ()
+
+    @property
+    def name(self) -> str:
+        """Return the key as ``--set`` takes it: ``event_time``, ``reader.decimal``, ``rates.GBP``."""
+        inner = self.table.removeprefix("data").removeprefix(".")
+        return self.key if inner in ("", "columns") else f"{inner}.{self.key}"
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether a person has to choose."""
+        return self.value is None
+
+    @property
+    def trial_value(self) -> Any:
+        """Return the value that the trial run uses."""
+        return self.candidates[0].value if self.is_open and self.candidates else self.value
+
+
+def chosen(decision: ProposedSetting, answers: Mapping[str, Any]) -> ProposedSetting:
+    """Return the decision with the person's answer, if there is one."""
+    if decision.name not in answers:
+        return decision
+    return ProposedSetting(decision.table, decision.key, answers[decision.name], ("set by you",))

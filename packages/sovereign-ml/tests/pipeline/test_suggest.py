@@ -1,0 +1,703 @@
+"""`churn data suggest`: a file that nobody described becomes a mapping that step 1 runs with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from mapped_file import Mapped, read_files
+from mapped_file import input_files as input_files_of
+from sovereign_ml.cli.main import application
+from sovereign_ml.config import settings
+from sovereign_ml.config.settings import ENVIRONMENT
+from sovereign_ml.pipeline.source import input_files
+from sovereign_ml.pipeline.suggest import proposal as proposals
+from sovereign_ml.pipeline.suggest.proposal import Proposal
+
+PEOPLE = 24
+BASIS = "lawful_basis=contract"
+Line = tuple[str, str, str]
+"""Customer, time in UTC and amount in EUR, as step 1 has to read them."""
+
+
+def table(header: str, rows: Sequence[Sequence[object]], delimiter: str = ",") -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\r\n")
+    writer.writerow(header.split(delimiter))
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+@dataclass
+class Export:
+    """A reconstruction of an export with invented values, and what step 1 has to make of it."""
+
+    content: bytes
+    kept: list[Line]
+    aside: dict[str, int] = field(default_factory=dict)
+    answers: Sequence[str] = ()
+    named: str = ""
+    """The name of the export, as the proposal has it."""
+
+
+def shopify() -> Export:
+    header = (
+        "Name,Email,Financial Status,Paid at,Currency,Subtotal,Shipping,Taxes,Total,Created at,Lineitem quantity,"
+        "Lineitem name,Lineitem price,Cancelled at,Refunded Amount,Billing Name,Id"
+    )
+    rows: list[list[object]] = []
+    kept: list[Line] = []
+    for i in range(PEOPLE):
+        mail, at, state = f"P{i % 12}@Shop.example", f"2026-03-{i + 1:02} 23:30:00 +0100", "paid"
+        refund = "5.00" if i == 3 else "0.00"
+        state = "partially_refunded" if i == 3 else "pending" if i == 5 else state
+        order = f"#{1000 + i}"
+        first = [state, at, "EUR", "18.00", "2.00", "3.19", "20.00"]
+        tail = ["", refund, "Ann Example", 5_000_000_000 + i]
+        rows += [
+            [order, mail, *first, at, 1, "Vase", "8.00", *tail],
+            [order, mail, *[""] * 7, at, 2, "Cup", "5.00", "", "", "", ""],
+        ]
+        if i != 5:
+            amount = "15.00" if i == 3 else "20.00"
+            kept.append((mail.lower(), f"2026-03-{i + 1:02} 22:30", amount))
+    return Export(
+        table(header, rows).encode(), kept, {"filtered": PEOPLE + 1}, (), "Shopify orders"
+    )
+
+
+def woocommerce() -> Export:
+    header = "order_id,order_number,order_date,status,order_total,order_currency,customer_id,billing_email,total_refunded"
+    rows, kept = [], []
+    for i in range(PEOPLE):
+        who, mail = ("0" if i % 4 == 0 else str(40 + i % 6)), f"Guest{i % 8}@shop.example"
+        state = "wc-cancelled" if i == 7 else "wc-completed"
+        rows.append(
+            [
+                900 + i,
+                900 + i,
+                f"2026-04-{i + 1:02} 09:15:00",
+                state,
+                "31.5",
+                "EUR",
+                who,
+                mail,
+                "1.5",
+            ]
+        )
+        if i != 7:
+            kept.append((mail.lower() if who == "0" else who, f"2026-04-{i + 1:02} 07:15", "30.00"))
+    zone = ("timezone=Europe/Berlin",)
+    return Export(
+        table(header, rows).encode("utf-8-sig"), kept, {"filtered": 1}, zone, "WooCommerce orders"
+    )
+
+
+def magento_grid() -> Export:
+    header = (
+        "ID|Purchase Point|Purchase Date|Bill-to Name|Grand Total (Base)|Grand Total (Purchased)|Status|"
+        "Customer Email|Customer Group|Total Refunded"
+    )
+    rows, kept = [], []
+    for i in range(PEOPLE):
+        hour = "10:30:00 PM" if i % 2 else "9:05:00 AM"
+        base = "€1,234.50" if i == 2 else "€40.00"
+        state = "Canceled" if i == 9 else "Complete"
+        rows.append(
+            [
+                f"{i:09}",
+                "Main Website",
+                f"Apr {i + 1}, 2026, {hour}",
+                "Ann Example",
+                base,
+                base,
+                state,
+                f"b{i % 9}@shop.example",
+                "General",
+                "€0.00",
+            ]
+        )
+        if i != 9:
+            clock = "22:30" if i % 2 else "09:05"
+            kept.append(
+                (
+                    f"b{i % 9}@shop.example",
+                    f"2026-04-{i + 1:02} {clock}",
+                    "1234.50" if i == 2 else "40.00",
+                )
+            )
+    return Export(
+        table(header, rows, "|").encode(),
+        kept,
+        {"filtered": 1},
+        ("timezone=UTC",),
+        "Magento orders (grid)",
+    )
+
+
+def magento_table() -> Export:
+    header = "entity_id,increment_id,customer_id,customer_email,created_at,base_grand_total,base_total_refunded,base_currency_code,status"
+    rows, kept = [], []
+    for i in range(PEOPLE):
+        who, mail = ("" if i % 5 == 0 else str(70 + i % 7)), f"m{i % 6}@shop.example"
+        rows.append(
+            [
+                i,
+                f"{i:09}",
+                who,
+                mail,
+                f"2026-05-{i + 1:02} 06:00:00",
+                "12.5000",
+                "",
+                "EUR",
+                "complete",
+            ]
+        )
+        kept.append((who or mail, f"2026-05-{i + 1:02} 06:00", "12.50"))
+    return Export(table(header, rows).encode(), kept, named="Magento orders (sales_order)")
+
+
+def stripe_dashboard() -> Export:
+    header = "id,Created date (UTC),Amount,Amount Refunded,Currency,Captured,Status,Customer ID,Customer Email"
+    rows, kept = [], []
+    for i in range(PEOPLE):
+        state, code = ("Failed", "eur") if i == 4 else ("Paid", "gbp" if i % 2 else "eur")
+        rows.append(
+            [
+                f"ch_{i:024}",
+                f"2026-06-{i + 1:02} 21:45:10",
+                "20.00",
+                "0.50",
+                code,
+                "true",
+                state,
+                f"cus_{i % 7}",
+                "a@shop.example",
+            ]
+        )
+        if i != 4:
+            kept.append(
+                (f"cus_{i % 7}", f"2026-06-{i + 1:02} 21:45", "23.40" if i % 2 else "19.50")
+            )
+    return Export(
+        table(header, rows).encode(),
+        kept,
+        {"filtered": 1},
+        ("rates.GBP=1.2",),
+        "Stripe payments (dashboard)",
+    )
+
+
+def stripe_api() -> Export:
+    header = "id,object,amount,amount_refunded,created,currency,customer,status"
+    start = 1_780_000_000
+    rows, kept = [], []
+    for i in range(PEOPLE):
+        at = start + i * 86_400
+        rows.append([f"ch_{i:024}", "charge", 1999, 0, at, "eur", f"cus_{i % 7}", "succeeded"])
+        when = datetime.fromtimestamp(at, tz=UTC)
+        kept.append((f"cus_{i % 7}", f"{when:%Y-%m-%d %H:%M}", "19.99"))
+    return Export(table(header, rows).encode(), kept, named="Stripe charges (API)")
+
+
+def datev() -> Export:
+    header = (
+        "Umsatz (ohne Soll/Haben-Kz);Soll/Haben-Kennzeichen;WKZ Umsatz;Kurs;Konto;"
+        "Gegenkonto (ohne BU-Schlüssel);BU-Schlüssel;Belegdatum;Belegfeld 1;Buchungstext"
+    )
+    rows, kept = [], []
+    for i in range(PEOPLE):
+        back, payment = i % 8 == 1, i % 8 == 2
+        account = "1200" if payment else "8400"
+        rows.append(
+            [
+                "1234,56" if i == 0 else "12,50",
+                "H" if back or payment else "S",
+                "EUR",
+                "",
+                10_000 + i % 6,
+                account,
+                "",
+                f"{i + 1:02}02",
+                f"RE{i}",
+                "Käse für Größe",
+            ]
+        )
+        if not payment:
+            amount = "1234.56" if i == 0 else "-12.50" if back else "12.50"
+            kept.append((str(10_000 + i % 6), f"2026-02-{i + 1:02} 00:00", amount))
+    above = '"EXTF";700;21;"Buchungsstapel";13;20260301;;"RE";"";"";1001;1;20260101;4;20260201;20260228;"";""\r\n'
+    text = above + table(header, rows, ";")
+    return Export(text.encode("cp1252"), kept, {"filtered": 3}, (), "DATEV postings")
+
+
+def sap() -> Export:
+    header = "Kunde;Belegnummer;Belegart;Belegdatum;Betrag in Hauswährung;Hauswährung;Text"
+    rows, kept = [], []
+    for i in range(PEOPLE):
+        kind = "DZ" if i == 6 else "DG" if i % 8 == 1 else "RV"
+        amount = "1.234,50-" if kind == "DG" else "2.000,00"
+        rows.append(
+            [f"{i % 5:010}", 18_000 + i, kind, f"{i + 1:02}.03.2026", amount, "EUR", "Müller"]
+        )
+        if kind != "DZ":
+            kept.append(
+                (
+                    f"{i % 5:010}",
+                    f"2026-03-{i + 1:02} 00:00",
+                    "-1234.50" if kind == "DG" else "2000.00",
+                )
+            )
+    return Export(
+        table(header, rows, ";").encode("cp1252"),
+        kept,
+        {"filtered": 1},
+        (),
+        "SAP line items of customers",
+    )
+
+
+def online_retail() -> Export:
+    header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+    rows, kept = [], []
+    for i in range(PEOPLE):
+        who = "" if i == 3 else str(17_850 + i % 6)
+        back = i == 8
+        rows.append(
+            [
+                f"{'C' if back else ''}{536_365 + i}",
+                f"8512{i}A",
+                "LANTERN",
+                -2 if back else 6,
+                f"2011-07-{i + 1:02} 08:26:00",
+                "2.55",
+                who,
+                "United Kingdom",
+            ]
+        )
+        if who:
+            kept.append((who, f"2011-07-{i + 1:02} 07:26", "-5.10" if back else "15.30"))
+    answers = ("rates.GBP=1.0",)
+    return Export(
+        table(header, rows).encode(), kept, {"no_customer_id": 1}, answers, "Online Retail"
+    )
+
+
+def cdnow() -> Export:
+    lines, kept = [], []
+    for i in range(PEOPLE):
+        lines.append(f" {i % 9:05} 199701{i + 1:02}  {i % 3 + 1} {11.77 + i:7.2f}")
+        kept.append((f"{i % 9:05}", f"1997-01-{i + 1:02} 00:00", f"{11.77 + i:.2f}"))
+    return Export(("\r\n".join(lines) + "\r\n").encode(), kept, named="CDNOW")
+
+
+EXPORTS = (
+    shopify,
+    woocommerce,
+    magento_grid,
+    magento_table,
+    stripe_dashboard,
+    stripe_api,
+    datev,
+    sap,
+    online_retail,
+    cdnow,
+)
+
+
+@pytest.fixture
+def own(new_project: Callable[..., Path]) -> Path:
+    root = new_project()
+    ENVIRONMENT["CHURN_ROOT"] = str(root)
+    ENVIRONMENT["HOME"] = str(root.parent)
+    return root
+
+
+def suggest(root: Path, content: bytes | None, *more: str) -> Result:
+    if content is not None:
+        (root / "export.csv").write_bytes(content)
+    return CliRunner().invoke(application(), ["data", "suggest", "export.csv", *more])
+
+
+def answered(*answers: str) -> list[str]:
+    return [part for answer in answers for part in ("--set", answer)]
+
+
+def mapped(root: Path) -> Mapped:
+    return read_files(input_files(settings.load(root=root)), root)
+
+
+def lines_of(done: Mapped) -> list[Line]:
+    return sorted(
+        (row["customer_id"], f"{row['event_time']:%Y-%m-%d %H:%M}", f"{row['amount_eur']:.2f}")
+        for row in done.rows
+    )
+
+
+@pytest.mark.parametrize("make", EXPORTS)
+def test_a_known_export_goes_from_the_proposal_to_the_right_values(
+    own: Path, make: Callable[[], Export]
+) -> None:
+    export = make()
+    said = suggest(own, export.content, *answered(BASIS, *export.answers), "--apply", "--yes")
+    assert said.exit_code == 0, (said.output, said.exception)
+    assert export.named in said.stdout
+    tomllib.loads(said.stdout)
+    done = mapped(own)
+    assert lines_of(done) == sorted(export.kept)
+    assert done.aside == export.aside
+    assert f"{done.counts.read:,} read = {done.counts.kept:,} kept" in " ".join(
+        said.stdout.replace("#", "").split()
+    )
+
+
+def test_every_record_of_the_real_online_retail_file_is_accounted_for(own: Path) -> None:
+    """The file is 45 MB and not in this repository; a clone without it reads the reconstruction again."""
+    path = ENVIRONMENT.get("CHURN_ONLINE_RETAIL")
+    content = Path(path).read_bytes() if path else online_retail().content
+    answers = answered("lawful_basis=legitimate_interests", "rates.GBP=1.152")
+    said = suggest(own, content, *answers, "--apply", "--yes")
+    assert said.exit_code == 0, said.output
+    done = mapped(own)
+    total, nobody, customers = (541_909, 135_037, 4_372) if path else (PEOPLE, 1, 6)
+    assert (done.counts.read, done.aside["no_customer_id"]) == (total, nobody)
+    assert len(set(done.column("customer_id"))) == customers
+
+
+# What the file does not tell is a question with candidates, and never an answer.
+
+
+def look(
+    root: Path, content: str | bytes, customers: str = "", **answers: Any
+) -> tuple[dict[str, Any], dict[str, list[Any]], Proposal]:
+    """Return what is proposed, what is open with its candidates, and the proposal itself."""
+    raw = content if isinstance(content, bytes) else content.encode()
+    (root / "lines.csv").write_bytes(raw)
+    if customers:
+        (root / "people.csv").write_text(customers)
+    files = input_files_of(root, lawful_basis="contract")
+    people = "people.csv" if customers else ""
+    found = proposals.suggest(files, "lines.csv", people, answers, in_clear=False)
+    decided = {d.name: d.value for d in found.decisions if not d.is_open}
+    return decided, {d.name: [c.value for c in d.candidates] for d in found.open}, found
+
+
+def shop(*dates: str, amounts: Sequence[object] = ("5.00",), mark: str = ",", **more: str) -> str:
+    """Return a file of one order for each of ``dates``, five times over."""
+    rows = [
+        [f"C{i % 7}", date, amounts[i % len(amounts)], *more.values()]
+        for i, date in enumerate(dates * 5)
+    ]
+    return table(mark.join(["customer_id", "order_date", "amount", *more]), rows, mark)
+
+
+DAY = "strptime(order_date, '%d/%m/%Y')"
+MONTH = "strptime(order_date, '%m/%d/%Y')"
+
+
+@pytest.mark.parametrize(
+    ("dates", "value"),
+    [
+        (("01/02/2024", "13/02/2024"), DAY),
+        (("01/02/2024", "02/13/2024"), MONTH),
+        (("1/2/2024 9:05", "3/31/2024 18:10"), "strptime(order_date, '%m/%d/%Y %H:%M')"),
+        (("01.02.2024", "02.03.2024"), "strptime(order_date, '%d.%m.%Y')"),
+        (("01.02.24 10:00:00", "02.03.24 10:00:00"), "strptime(order_date, '%d.%m.%y %H:%M:%S')"),
+        (("2024-02-01", "14.02.2024"), "strptime(order_date, ['%Y-%m-%d', '%d.%m.%Y'])"),
+        (("1 Feb 2024", "14 Mar 2024"), "strptime(order_date, '%d %b %Y')"),
+        (("20240201", "20240214"), "strptime(order_date, '%Y%m%d')"),
+        (("1706778000000", "1707901200000"), "to_timestamp(order_date / 1000)"),
+        (("45323", "45336"), "TIMESTAMP '1899-12-30' + to_days(CAST(order_date AS INTEGER))"),
+        (("2024-02-01T10:00:00Z", "2024-02-14T10:00:00Z"), "order_date"),
+    ],
+)
+def test_the_values_decide_how_a_date_reads(
+    tmp_path: Path, dates: tuple[str, ...], value: str
+) -> None:
+    decided, _, found = look(tmp_path, shop(*dates))
+    assert decided["event_time"] == value
+    assert f"{len(dates) * 5} read = " in found.trial.headline
+    assert not any("time" in word for word in found.trial.headline.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("dates", "first"),
+    [
+        (("01/02/2024", "02/03/2024"), "01/02/2024 has two readings"),
+        (("5-6-2024", "7-8-2024"), "has two readings"),
+        (("13/02/2024", "02/13/2024", "01/01/2024"), "two notations in one column"),
+    ],
+)
+def test_a_date_of_two_readings_is_a_question(
+    tmp_path: Path, dates: tuple[str, ...], first: str
+) -> None:
+    decided, asked, found = look(tmp_path, shop(*dates))
+    assert "event_time" not in decided
+    day, month = asked["event_time"]
+    assert "'%d" in day
+    assert "'%m" in month
+    assert f'# event_time = "{day}"' in found.toml()
+    assert f'# event_time = "{month}"' in found.toml()
+    assert first in found.toml()
+    assert "event_time" not in tomllib.loads(found.toml())["data"]["columns"]
+    answer = asked["event_time"][1]
+    assert look(tmp_path, shop(*dates), event_time=answer)[0]["event_time"] == answer
+
+
+@pytest.mark.parametrize(
+    ("amounts", "decimal"),
+    [
+        (("12,50", "1.234,56"), ","),
+        (("12.50", "1,234.56"), "."),
+        (("5,5", "7"), ","),
+        (("12,50", "12.50"), None),
+        (("1.234", "2.000"), None),
+        (("1,234", "2,000"), None),
+    ],
+)
+def test_the_values_decide_the_decimal_mark(
+    tmp_path: Path, amounts: tuple[str, ...], decimal: str | None
+) -> None:
+    decided, asked, _ = look(tmp_path, shop("2024-02-01", amounts=amounts, mark=";"))
+    assert decided.get("reader.decimal") == decimal
+    assert (set(asked.get("reader.decimal", ())) == {",", "."}) == (decimal is None)
+
+
+@pytest.mark.parametrize(
+    ("amounts", "kept"),
+    [
+        (("1,234.50", "20.50-"), [1234.5, -20.5]),
+        (("(20.50)", "30.00"), [-20.5, 30]),
+        (("€ 1.234,50", "-€ 2,00"), [1234.5, -2]),
+        (("12,50 EUR", "3,00- EUR"), [12.5, -3]),
+    ],
+)
+def test_another_notation_of_amounts_is_turned_into_numbers(
+    own: Path, amounts: tuple[str, ...], kept: list[float]
+) -> None:
+    content = shop("2024-02-01", "2024-02-02", amounts=amounts, mark=";").encode()
+    said = suggest(own, content, *answered(BASIS), "--apply", "--yes")
+    assert said.exit_code == 0, said.output
+    assert sorted({float(amount) for amount in mapped(own).column("amount_eur")}) == sorted(kept)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "proposed"),
+    [
+        ("Käse", "utf-8", "utf-8"),
+        ("Käse für Größe", "cp1252", "cp1252"),
+        ("Łódź żółty ąę", "cp1250", "cp1250"),
+        ("Käse für Größe", "cp850", "cp850"),
+        ("Kaese", "utf-16-le", "utf-16-le"),
+        ("Käse", "utf-16", ""),
+    ],
+)
+def test_the_encoding_is_found(tmp_path: Path, text: str, encoding: str, proposed: str) -> None:
+    content = shop("2024-02-01", category=text, second=text[::-1]).encode(encoding)
+    decided, _, found = look(tmp_path, content)
+    assert decided["reader.encoding"] == proposed
+    assert "5 read" in found.trial.headline
+
+
+def test_letters_of_two_encodings_are_a_question(tmp_path: Path) -> None:
+    content = shop("2024-02-01", category="x\u0142\u00f1").encode("cp1250", "replace")
+    _, asked, _ = look(tmp_path, content.replace(b"?", b"\xf1").replace(b"\xb3", b"\xf1"))
+    assert set(asked["reader.encoding"]) >= {"cp1252", "cp1250"}
+
+
+def test_a_header_of_two_delimiters_is_a_question(tmp_path: Path) -> None:
+    rows = "".join(f"a{i},b;c{i},d;e{i}\n" for i in range(9))
+    _, asked, _ = look(tmp_path, "customer_id,x;order_date,y;amount\n" + rows)
+    assert asked["reader.delimiter"] == [",", ";"]
+
+
+@pytest.mark.parametrize(
+    ("more", "amounts", "answers"),
+    [
+        ({"debit_credit": "C"}, ("5.00",), None),
+        ({"type": "refund"}, ("5.00",), "-abs(amount)"),
+        ({}, ("-5.00", "-6.00", "7.00"), "-(amount)"),
+    ],
+)
+def test_a_sign_that_may_be_turned_is_a_question(
+    tmp_path: Path, more: dict[str, str], amounts: tuple[str, ...], answers: str | None
+) -> None:
+    text = shop("2024-02-01", "2024-02-02", amounts=amounts, **more)
+    for name, value in more.items():
+        text = text.replace(f",{value}\r", f",{'D' if name == 'debit_credit' else 'charge'}\r", 4)
+    _, asked, _ = look(tmp_path, text)
+    assert len(asked["amount_eur"]) == 2
+    assert (answers or "CASE WHEN debit_credit IN ('C')") in asked["amount_eur"][0]
+
+
+def test_a_total_that_is_not_the_product_is_a_question(tmp_path: Path) -> None:
+    text = shop("2024-02-01", quantity="2", unit_price="2.50")
+    assert look(tmp_path, text)[0]["amount_eur"] == "amount"
+    _, asked, _ = look(tmp_path, text.replace(",2.50", ",9.00"))
+    assert asked["amount_eur"] == ["amount", "quantity * unit_price"]
+
+
+def test_columns_without_a_telling_name_are_candidates(tmp_path: Path) -> None:
+    rows = [[f"K{i % 5}", f"2024-02-0{i % 9 + 1}", "5.00"] for i in range(20)]
+    decided, asked, _ = look(tmp_path, table("aaa,bbb,ccc", rows))
+    assert asked["customer_id"] == ["aaa"]
+    assert asked["event_time"] == ["bbb"]
+    assert asked["amount_eur"] == ["ccc"]
+    assert not {"customer_id", "event_time", "amount_eur"} & set(decided)
+    done = look(
+        tmp_path, table("aaa,bbb,ccc", rows), customer_id="aaa", event_time="bbb", amount_eur="ccc"
+    )
+    assert "20 read = " in done[2].trial.headline
+
+
+def test_columns_that_only_have_the_word_in_their_name_are_no_answer(tmp_path: Path) -> None:
+    """Headers of a public data set of subscriptions, with invented values."""
+    header = "msno,plan_list_price,actual_amount_paid,transaction_date,membership_expire_date,order_status"
+    rows = [[f"Y{i % 9}=", 149, 99, f"201509{i + 1}", f"201511{i + 1}", "ok"] for i in range(9, 27)]
+    decided, asked, _ = look(tmp_path, table(header, rows))
+    assert asked["customer_id"] == ["msno"]
+    assert asked["amount_eur"] == ["plan_list_price", "actual_amount_paid"]
+    assert decided["event_time"] == "strptime(transaction_date, '%Y%m%d')"
+    assert decided["order_id"] == ""
+
+
+def test_two_amounts_that_differ_are_a_question(tmp_path: Path) -> None:
+    text = shop("2024-02-01", net_amount="4.20").replace("amount,", "gross_amount,", 1)
+    assert look(tmp_path, text)[1]["amount_eur"] == ["net_amount", "gross_amount"]
+
+
+def test_an_id_that_each_row_has_alone_is_no_customer(tmp_path: Path) -> None:
+    rows = [[i, "2024-02-01", "5.00", f"a{i % 5}@x.example"] for i in range(30)]
+    _, asked, _ = look(tmp_path, table("customer_id,order_date,amount,email", rows))
+    assert asked["customer_id"] == ["email", "customer_id"]
+
+
+def test_several_currencies_are_counted_and_rates_are_asked(tmp_path: Path) -> None:
+    text = shop("2024-02-01", "2024-02-02", currency="USD").replace("USD", "EUR", 3)
+    decided, asked, found = look(tmp_path, text)
+    assert decided["currency"] == "currency"
+    assert "rates.USD" in asked
+    assert "several currencies: USD 7, EUR 3" in found.toml()
+
+
+def test_lines_above_the_header_and_a_file_without_header(tmp_path: Path) -> None:
+    above = look(tmp_path, "Report of June\nall shops\n" + shop("2024-02-01", mark=";"))
+    assert above[0]["reader.skip_lines"] == 2
+    assert "5 read = " in above[2].trial.headline
+    bare = shop("2024-02-01").split("\r\n", 1)[1]
+    decided, _, found = look(
+        tmp_path, bare, customer_id="column0", event_time="column1", amount_eur="column2"
+    )
+    assert decided["reader.names"] == ("column0", "column1", "column2")
+    assert "5 read = " in found.trial.headline
+
+
+def test_parquet_says_itself_how_it_is_written(tmp_path: Path) -> None:
+    stamps = pd.to_datetime(["2024-02-01 10:00", "2024-02-02 10:00"] * 5)
+    frame = pd.DataFrame({"KundenNr": range(10), "Bestelldatum": stamps, "Betrag": 5.0})
+    frame["KundenNr"] %= 4
+    frame.to_parquet(tmp_path / "x")
+    decided, asked, found = look(tmp_path, (tmp_path / "x").read_bytes())
+    assert (decided["customer_id"], decided["amount_eur"]) == ("KundenNr", "Betrag")
+    assert asked["timezone"]
+    assert not [name for name in decided if name.startswith("reader.")]
+    assert "10 read = " in found.trial.headline
+
+
+# Customers: the ids that are met count, and consent is never assumed.
+
+PEOPLE_HEADER = "nr,mail,newsletter_optin,einwilligung,geburtsdatum,land,geloescht"
+
+
+def people(consent: str = "ja") -> str:
+    rows = [[i, f"c{i}", "1", consent if i else "nein", "1980-02-03", "DE", ""] for i in range(9)]
+    return table(PEOPLE_HEADER, rows)
+
+
+def test_the_id_of_the_customers_table_is_the_one_that_is_met(tmp_path: Path) -> None:
+    decided, asked, found = look(tmp_path, shop("2024-02-01").replace("C", "c"), people())
+    assert decided["customer_columns.customer_id"] == "mail"
+    assert (
+        decided["customer_columns.consent"]
+        == "lower(trim(CAST(einwilligung AS VARCHAR))) IN ('ja')"
+    )
+    assert decided["customer_columns.birth_year"] == "year(CAST(geburtsdatum AS DATE))"
+    assert not any(name.startswith("customer_columns") for name in asked)
+    assert "1 no consent" in found.trial.headline
+
+
+def test_marketing_is_no_consent_and_an_unclear_consent_is_a_question(tmp_path: Path) -> None:
+    text = shop("2024-02-01").replace("C", "c")
+    assert "customer_columns.consent" in look(tmp_path, text, people("vielleicht"))[1]
+    without = people().replace("einwilligung", "xyz")
+    decided, _, found = look(tmp_path, text, without)
+    assert decided["customer_columns.consent"] == ""
+    assert "newsletter_optin may be a consent to letters" in found.toml()
+
+
+def test_a_customers_table_of_other_people_is_a_question(tmp_path: Path) -> None:
+    _, asked, _ = look(tmp_path, shop("2024-02-01").replace("C", "Z"), people())
+    assert "customer_columns.customer_id" in asked
+
+
+# Nothing is applied without a person, and nothing personal is shown unasked.
+
+
+def test_an_open_question_keeps_the_proposal_out_of_the_configuration(own: Path) -> None:
+    before = (own / "config.toml").read_text()
+    said = suggest(own, shop("01/02/2024").encode(), *answered(BASIS), "--apply", "--yes")
+    assert said.exit_code
+    assert "a person has to decide event_time" in str(said.exception)
+    assert (own / "config.toml").read_text() == before
+
+
+def test_nothing_is_applied_without_a_yes(own: Path) -> None:
+    before = (own / "config.toml").read_text()
+    for more in ((), ("--apply",)):
+        said = suggest(own, shop("2024-02-01").encode(), *answered(BASIS), *more)
+        assert (own / "config.toml").read_text() == before
+        assert bool(said.exit_code) == bool(more)
+
+
+def test_a_proposal_replaces_the_reader_of_another_file_and_keeps_the_comments(own: Path) -> None:
+    german = shop("2024-02-01", amounts=("12,50",), mark=";").replace("C", "Ä").encode("cp1252")
+    assert not suggest(own, b"Report\r\n" + german, *answered(BASIS), "--apply", "--yes").exit_code
+    assert settings.load(root=own).data.reader.skip_lines == 1
+    assert not suggest(own, shop("2024-02-01").encode(), "--apply", "--yes").exit_code
+    reader = settings.load(root=own).data.reader
+    assert (reader.skip_lines, reader.decimal, reader.delimiter) == (0, ".", ",")
+    assert "# how the files are written" in (own / "config.toml").read_text()
+
+
+def test_ids_are_shapes_unless_a_person_asks_on_a_terminal(own: Path) -> None:
+    text = shop("2024-02-01", email="ann@example.com").replace("C", "Ann-98765-")
+    said = suggest(own, text.encode(), *answered(BASIS), "--write", "new.toml")
+    assert said.exit_code == 0, said.output
+    written = Path("new.toml").read_text()
+    Path("new.toml").unlink()
+    assert "aaa-99999-9" in written
+    assert not [word for word in ("Ann", "98765", "ann@") if word in written + said.output]
+    asked = suggest(own, text.encode(), "--show-values")
+    assert "on a terminal only" in str(asked.exception)
+
+
+def test_a_file_that_is_there_is_never_overwritten(own: Path) -> None:
+    (own / "new.toml").write_text("mine")
+    said = suggest(own, shop("2024-02-01").encode(), "--write", str(own / "new.toml"))
+    assert "is there already" in str(said.exception)
+    assert (own / "new.toml").read_text() == "mine"
+
+
+def test_an_answer_to_no_question_is_refused(own: Path) -> None:
+    said = suggest(own, shop("2024-02-01").encode(), *answered("event_tme=order_date"))
+    assert "this file has no such question" in str(said.exception)
