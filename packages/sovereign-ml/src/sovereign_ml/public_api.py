@@ -33,11 +33,13 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         ),
         "sovereign_ml.decisions.feature_contract": ("Link", "Nested", "Ratio", "Since", "Window"),
         "sovereign_ml.errors": ("Misuse", "Refused"),
+        "sovereign_ml.estimators.monotone": ("MonotoneCurve", "MonotoneLogistic"),
         "sovereign_ml.evaluation.drift": ("compare",),
         "sovereign_ml.evaluation.fidelity": ("write_model",),
         "sovereign_ml.evaluation.plots": ("draw",),
         "sovereign_ml.evaluation.report": (
             "Procedure",
+            "constraints",
             "explanations",
             "feature_worth",
             "figures",

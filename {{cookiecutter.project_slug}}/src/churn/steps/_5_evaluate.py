@@ -36,7 +36,8 @@ def evaluate(
     scorecard = scorecards.read(model_folder / "model.json")
     pipeline = skops.read(model_folder / "scorecard.skops", model.TRUSTED_TYPES)
     boosting = skops.read(model_folder / "benchmark.skops", model.TRUSTED_TYPES)
-    procedure = _procedure(read_json(model_folder / "summary.json")["c"], train)
+    c = read_json(model_folder / "summary.json")["c"]
+    procedure = _procedure(c, train)
     p = scorecard.probability(model.columns(test))
     results: dict[str, Any] = {"test_cutoff": f"{newest:%Y-%m-%d}"}
     results |= report.figures(
@@ -47,6 +48,11 @@ def evaluate(
         config=config,
         score=score,
     )
+    # The same model under the other setting: what the expected directions cost.
+    other = _procedure(c, train.model_copy(update={"monotone": not train.monotone}))
+    q = other.probability(other.fit(past), test)
+    held, free = (p, q) if train.monotone else (q, p)
+    results["constraints"] = report.constraints(procedure.labels(test), held, free, config)
     slices = evaluation.behavioural(test)
     groups = evaluation.protected(valid, test["customer_id"], newest.year, config.groups)
     results |= report.groups(

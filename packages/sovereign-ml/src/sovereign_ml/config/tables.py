@@ -235,6 +235,8 @@ class TrainSettings(ConfigTable):
     max_categories: Count
     min_customers: Count
     seed: int
+    monotone: bool = True
+    """Whether the model keeps to the directions that the features declare as expected."""
 
 
 class EvaluateSettings(ConfigTable):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Procedure",
+    "constraints",
     "explanations",
     "feature_worth",
     "figures",
@@ -98,6 +99,21 @@ def figures(
         "lift": metrics.lift(y, p, config.contact_budget),
         "at_threshold": metrics.at_threshold(y, p, score.action_threshold),
         "calibration_bins": metrics.bins(y, p),
+    }
+
+
+def constraints(
+    y: metrics.Labels, held: Floats, free: Floats, config: EvaluateSettings
+) -> dict[str, Any]:
+    """Return what it costs to keep to the expected directions: figures without them minus figures with them.
+
+    ``held`` and ``free`` (n,) are the probabilities with and without, on labels ``y`` (n,) and the same resamples.
+    """
+    rows = metrics.resamples(y, config.bootstrap, config.seed)
+    measure = metrics.all_metrics()
+    return {
+        f"{name}_difference": metrics.difference(y, held, free, measure[name], rows)
+        for name in ("roc_auc", "brier")
     }
 
 

@@ -66,6 +66,11 @@ class Curve(_Frozen):
             raise ValueError(f"{self.name}: knots must rise strictly")
         return self
 
+    def keeps_to(self, direction: Literal["raises", "lowers"]) -> bool:
+        """Return whether more of the feature never does the opposite of ``direction``."""
+        steps = np.diff(self.log_odds)
+        return bool((steps >= 0).all() if direction == "raises" else (steps <= 0).all())
+
     def contribution(self, values: Sequence[Any] | NDArray[Any]) -> Floats:
         """Log-odds for raw ``values`` of shape (n,); NaN or None counts as missing."""
         x = np.asarray(values, dtype=np.float64)

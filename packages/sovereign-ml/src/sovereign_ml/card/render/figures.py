@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sovereign_ml.card.render.speech import GAPS, METRICS, code, figure, interval
 from sovereign_ml.card.schema import Card
+from sovereign_ml.card.schema.facts_model import Estimate
 
 CHOSEN = {
     "contacted_share": "Share of people",
@@ -49,8 +50,30 @@ def metric_name(name: str) -> str:
 
 def price_of_explainability(card: Card) -> list[Figure]:
     """How a model that nobody can read does on the same data."""
+    return _compared(card.facts.evaluation.benchmark)
+
+
+def price_of_directions(card: Card) -> list[Figure]:
+    """How the model does on the same data where its curves may rise and fall as they like."""
+    return _compared(card.facts.evaluation.constraints)
+
+
+def directions(card: Card) -> str:
+    """Which inputs the model keeps to an expected direction, in one sentence."""
+    parts = card.facts.explanation.curves
+    kept = {
+        direction: [part.label or part.name for part in parts if part.expected == direction]
+        for direction in ("raises", "lowers")
+    }
+    told = [f"never lowers it: {', '.join(kept['raises'])}"] if kept["raises"] else []
+    told += [f"never raises it: {', '.join(kept['lowers'])}"] if kept["lowers"] else []
+    said = "; more ".join(told)
+    return f"Over the whole range, more {said}." if told else "No input is kept to a direction."
+
+
+def _compared(estimates: dict[str, Estimate]) -> list[Figure]:
     rows = []
-    for name, estimate in card.facts.evaluation.benchmark.items():
+    for name, estimate in estimates.items():
         base = name.removesuffix("_difference")
         label = metric_name(base)
         told = f"{label}, difference to this model" if name != base else label

@@ -129,6 +129,7 @@ def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
             "C": read_json(folder / "summary.json")["c"],
             "knots": settings.train.knots,
             "max_categories": settings.train.max_categories,
+            "monotone": settings.train.monotone,
             "features": len(card.features),
         },
         "random_seed": settings.train.seed,
@@ -182,6 +183,11 @@ def _explanation(
 ) -> dict[str, Any]:
     worth = sorted(found["features"], key=lambda entry: (-entry["importance"], entry["name"]))
     words = {f.name: f for f in features}
+    kept = {
+        part.name: direction
+        for part in card.numeric
+        if (direction := words[part.name].expected) and part.keeps_to(direction)
+    }
     return {
         "main_factors": [words[entry["name"]].label for entry in worth[:5]],
         "curves": [
@@ -190,6 +196,7 @@ def _explanation(
                 "label": words[part.name].label,
                 "unit": words[part.name].unit,
                 "missing_log_odds": part.missing_log_odds,
+                "expected": kept.get(part.name),
                 **(
                     {"categories": part.log_odds}
                     if isinstance(part, Levels)
@@ -234,6 +241,7 @@ def _evaluation(found: dict[str, Any]) -> dict[str, Any]:
         "baselines": found["baselines"],
         "benchmark_name": found["benchmark"]["name"],
         "benchmark": benchmark,
+        "constraints": found.get("constraints", {}),
         "at_threshold": found["at_threshold"],
         "at_budget": {k: v for k, v in found["lift"].items() if isinstance(v, float)},
         "slices": shown,
