@@ -33,6 +33,7 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         ),
         "sovereign_ml.decisions.feature_contract": ("Link", "Nested", "Ratio", "Since", "Window"),
         "sovereign_ml.errors": ("Misuse", "Refused"),
+        "sovereign_ml.estimators.interface": ("FittedModel", "Model", "model_kind"),
         "sovereign_ml.estimators.monotone": ("MonotoneCurve", "MonotoneLogistic"),
         "sovereign_ml.evaluation.drift": ("compare",),
         "sovereign_ml.evaluation.fidelity": ("write_model",),

@@ -23,19 +23,19 @@ __all__ = ["MonotoneCurve", "MonotoneLogistic"]
 _JITTER = 1e-4
 """Weight that makes the increments unique; beside thousands of customers it moves nothing."""
 _STEPS = 100
-_SMALLEST = 1e-10
-"""Change of every weight at which the fit has converged."""
+_SMALLEST = 1e-9
+"""Change of the log-odds of every row at which the fit has converged."""
 
 
 class MonotoneCurve(NamedTuple):
-    """Columns ``first`` to ``first + count`` of the design hold the heights of one curve, in the order of its knots.
+    """Columns ``first`` to ``first + points`` of the design hold the heights of one curve, in the order of its knots.
 
     ``sign`` is 1 where the curve may only rise and -1 where it may only fall. ``gap`` is the column that says that
     the value is missing, -1 for none, and ``at_fill`` the columns' values where a missing value is filled.
     """
 
     first: int
-    count: int
+    points: int
     sign: int
     gap: int = -1
     at_fill: tuple[float, ...] = ()
@@ -94,11 +94,11 @@ class MonotoneLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         that only values above the knot count.
         """
         curves = [MonotoneCurve(*curve) for curve in self.curves]
-        held = {i for c in curves for i in (*range(c.first, c.first + c.count), c.gap)}
+        held = {i for c in curves for i in (*range(c.first, c.first + c.points), c.gap)}
         columns = [np.eye(width)[i] for i in range(width) if i not in held]
         bounded = [False] * len(columns)
         for curve in curves:
-            last = curve.first + curve.count
+            last = curve.first + curve.points
             for start in range(curve.first, last):
                 for counted in (True, False) if curve.gap >= 0 and start > curve.first else (True,):
                     column = np.zeros(width)
@@ -114,7 +114,7 @@ class MonotoneLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return the coefficients (p,), in order to the last bit: sums of many numbers are not."""
         coefficients: Floats = mapping @ weights
         for curve in (MonotoneCurve(*curve) for curve in self.curves):
-            part = slice(curve.first, curve.first + curve.count)
+            part = slice(curve.first, curve.first + curve.points)
             run = np.maximum.accumulate(curve.sign * coefficients[part])
             coefficients[part] = curve.sign * run
         return coefficients
@@ -136,7 +136,7 @@ def _minimum(
         gradient = design.T @ (p - labels) + penalty @ weights
         hessian = (design * (p * (1 - p))[:, None]).T @ design + penalty
         step = _bounded_minimum(hessian, gradient - hessian @ weights, bounded) - weights
-        if np.abs(step).max() < _SMALLEST:
+        if np.abs(design @ step).max() < _SMALLEST:
             break
         size = 1.0
         while size > 1e-8 and loss(weights + size * step) > now + 1e-4 * size * (gradient @ step):

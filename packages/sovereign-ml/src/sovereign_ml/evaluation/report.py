@@ -11,9 +11,9 @@ import numpy as np
 from sovereign_ml.config.tables import EvaluateSettings, ScoreSettings
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
-from sovereign_ml.evaluation import fidelity, metrics, proxies
+from sovereign_ml.evaluation import metrics, proxies
 from sovereign_ml.model.explain import Explainer
-from sovereign_ml.model.scorecard import Floats, Scorecard
+from sovereign_ml.model.scorecard import Floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ SAMPLE = 200
 
 @dataclass(frozen=True)
 class Procedure:
-    """How a team trains. ``fit(rows)`` returns a pipeline, ``inputs(rows)`` its columns."""
+    """How a team trains. ``fit(rows)`` returns a `Model`, ``inputs(rows)`` its columns."""
 
     fit: Callable[[pd.DataFrame], Any]
     inputs: Callable[[pd.DataFrame], pd.DataFrame]
@@ -50,7 +50,7 @@ class Procedure:
 
     def probability(self, fitted: Any, rows: pd.DataFrame) -> Floats:
         """Return the predicted probability of each row, shape (n,)."""
-        result: Floats = fitted.predict_proba(self.inputs(rows))[:, 1]
+        result: Floats = fitted.probability(rows)
         return result
 
 
@@ -146,7 +146,7 @@ def feature_worth(
     procedure: Procedure,
     past: pd.DataFrame,
     test: pd.DataFrame,
-    scorecard: Scorecard,
+    model: Any,
 ) -> list[dict[str, Any]]:
     """Return each feature's mean absolute log-odds on ``test``, and the AUC lost without it."""
     from sklearn.metrics import roc_auc_score
@@ -160,8 +160,8 @@ def feature_worth(
         return float(roc_auc_score(y, procedure.probability(fitted, test.assign(**blank))))
 
     whole = auc(None)
-    contributions = scorecard.contributions(_columns(procedure.inputs(test)))
-    weight = dict(zip(scorecard.features, np.abs(contributions).mean(axis=0), strict=True))
+    contributions = model.contributions(test)
+    weight = dict(zip(model.shipped.features, np.abs(contributions).mean(axis=0), strict=True))
     return [
         {
             "name": name,
@@ -184,8 +184,8 @@ def membership(procedure: Procedure, past: pd.DataFrame, seed: int) -> float:
     fitted = procedure.fit(past[mine])
 
     def losses(rows: pd.DataFrame) -> Floats:
-        p = fitted.predict_proba(procedure.inputs(rows))
-        result: Floats = -np.log(p[np.arange(len(rows)), procedure.labels(rows)])
+        p = procedure.probability(fitted, rows)
+        result: Floats = -np.log(np.where(procedure.labels(rows) == 1, p, 1 - p))
         return result
 
     return metrics.membership_auc(losses(past[mine]), losses(past[~mine]))
@@ -208,32 +208,27 @@ def rolling(procedure: Procedure, everything: pd.DataFrame) -> list[dict[str, An
 
 
 def explanations(
-    scorecard: Scorecard,
-    fitted: Any,
-    inputs: pd.DataFrame,
+    model: Any,
+    rows: pd.DataFrame,
     *,
+    procedure: Procedure,
     contract: FeatureContract,
     policy: DecisionPolicy,
     seed: int,
 ) -> dict[str, Any]:
     """Return how faithful and how helpful the explanations are.
 
-    ``fidelity`` is the largest gap in probability between ``scorecard``, which is explained, and
-    the pipeline ``fitted``, on ``inputs``. Coverage is the share of a sample for which a change of
+    ``fidelity`` is the largest gap in probability between what of ``model`` is explained and what was fitted,
+    on ``rows``. Coverage is the share of a sample for which a change of
     inputs leads to another band.
     """
-    explainer = Explainer(scorecard, contract, policy)
-    gap = fidelity.largest_gap(scorecard, fitted, inputs)
-    sample = inputs.sample(min(SAMPLE, len(inputs)), random_state=seed)
-    rows = [{str(name): value for name, value in row.items()} for row in sample.to_dict("records")]
-    explained = [explainer.explain(row).counterfactual is not None for row in rows]
+    explainer = Explainer(model.shipped, contract, policy)
+    gap = model.explain_fidelity(rows)
+    sample = procedure.inputs(rows).sample(min(SAMPLE, len(rows)), random_state=seed)
+    people = [{str(name): v for name, v in row.items()} for row in sample.to_dict("records")]
+    explained = [explainer.explain(row).counterfactual is not None for row in people]
     return {
         "fidelity": float(f"{gap:.0e}"),
         "counterfactual_coverage": metrics.rounded(np.mean(explained)),
         "counterfactual_sample": len(explained),
     }
-
-
-def _columns(inputs: pd.DataFrame) -> dict[str, Any]:
-    """Return the columns of ``inputs`` by name, each of shape (n,)."""
-    return {str(name): values.to_numpy() for name, values in inputs.items()}

@@ -57,7 +57,7 @@ def random_customers(n: int) -> pd.DataFrame:
 
 def test_model_json_by_numpy_equals_scikit_learn_for_100000_random_customers(model: Path) -> None:
     rows = random_customers(100_000)
-    fitted = skops.read(model / "scorecard.skops", estimators.TRUSTED_TYPES).predict_proba(
+    fitted = skops.read(model / "model.skops", estimators.TRUSTED_TYPES).predict_proba(
         estimators.inputs(rows)
     )[:, 1]
     card = scorecard.read(model / "model.json")
@@ -68,7 +68,7 @@ def test_model_json_by_numpy_equals_scikit_learn_for_100000_random_customers(mod
 def test_model_json_equals_scikit_learn_on_the_customers_it_was_made_for(
     model: Path, training: pd.DataFrame
 ) -> None:
-    fitted = skops.read(model / "scorecard.skops", estimators.TRUSTED_TYPES).predict_proba(
+    fitted = skops.read(model / "model.skops", estimators.TRUSTED_TYPES).predict_proba(
         estimators.inputs(training)
     )[:, 1]
     card = scorecard.read(model / "model.json")
@@ -247,7 +247,7 @@ def test_the_skops_files_hold_data_only(model: Path) -> None:
 
 def test_a_type_that_is_not_trusted_is_named_and_not_loaded(model: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.skops"
-    with zipfile.ZipFile(model / "scorecard.skops") as good, zipfile.ZipFile(bad, "w") as changed:
+    with zipfile.ZipFile(model / "model.skops") as good, zipfile.ZipFile(bad, "w") as changed:
         for name in good.namelist():
             content = good.read(name)
             if name == "schema.json":

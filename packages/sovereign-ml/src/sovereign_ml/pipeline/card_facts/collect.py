@@ -114,11 +114,12 @@ def _run(model: Path, root: Path, profile: str) -> dict[str, Any]:
 
 def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
     run, path = read_json(folder / "run.json"), folder / "model.json"
+    trained = read_json(folder / "summary.json")
     written = lineage.authors(settings.root, MlflowRegistry(settings.tracking).production_commit())
     return {
         "name": settings.project.name,
         "version": "candidate",
-        "algorithm": "Additive scorecard: piecewise-linear curves and category values in one logistic regression",
+        "algorithm": trained["algorithm"],
         "framework": "scikit-learn",
         "framework_version": version("scikit-learn"),
         "library_versions": {name: version(name) for name in LIBRARIES},
@@ -126,7 +127,7 @@ def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
         "artifact_sha256": sha256_of(path),
         "size_bytes": path.stat().st_size,
         "hyperparameters": {
-            "C": read_json(folder / "summary.json")["c"],
+            "C": trained["c"],
             "knots": settings.train.knots,
             "max_categories": settings.train.max_categories,
             "monotone": settings.train.monotone,
