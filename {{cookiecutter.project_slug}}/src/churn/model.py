@@ -23,7 +23,7 @@ from sklearn.preprocessing import (
     SplineTransformer,
 )
 from sovereign_ml.config.tables import TrainSettings
-from sovereign_ml.estimators.monotone import MonotoneLogistic
+from sovereign_ml.estimators.monotone import MonotoneCurve, MonotoneLogistic
 from sovereign_ml.model.scorecard import Floats
 
 from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
@@ -80,7 +80,8 @@ def _courses(
             fill = np.arcsinh(float(frame[name].median()))
             heights = [np.interp(fill, np.arcsinh(values), row) for row in np.eye(len(values))]
             at_fill = tuple(map(float, heights)) if name in gaps else ()
-            found.append((first, len(values), signs[direction], gap, at_fill))
+            curve = MonotoneCurve(first, len(values), signs[direction], gap, at_fill)
+            found.append(tuple(curve))  # a plain tuple: skops stores no other
         first += len(values)
     return tuple(found)
 

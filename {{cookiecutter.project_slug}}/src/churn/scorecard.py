@@ -11,6 +11,7 @@ from sovereign_ml.estimators.interface import FittedModel, Model, model_kind
 from sovereign_ml.model.scorecard import Curve, Floats, Levels, Scorecard
 
 from churn import model
+from churn.boosting import BoostingModel
 from churn.contract import CATEGORICAL, NUMERIC, TARGET
 from churn.model import columns, quantiles
 
@@ -36,7 +37,19 @@ class ScorecardModel(FittedModel):
 
 def chosen(config: TrainSettings) -> type[Model]:
     """Return the kind of model that ``[train] model`` names."""
-    return model_kind(config.model, {"scorecard": ScorecardModel})
+    return model_kind(config.model, {"scorecard": ScorecardModel, "boosting": BoostingModel})
+
+
+def benchmark(frame: pd.DataFrame, c: float, config: TrainSettings) -> Pipeline:
+    """Return the unfitted other kind of model: boosting beside a scorecard, and the reverse."""
+    if config.model == "boosting":
+        return model.scorecard_estimator(frame, c, config)
+    return model.benchmark_estimator(config)
+
+
+def benchmark_name(config: TrainSettings) -> str:
+    """Return what the card calls the benchmark."""
+    return "Additive scorecard" if config.model == "boosting" else model.BENCHMARK
 
 
 def to_scorecard(estimator: Pipeline, frame: pd.DataFrame) -> Scorecard:

@@ -18,8 +18,8 @@ from sovereign_ml.registry.mlflow import training_run
 from sovereign_ml.storage.artifacts import need, summarise, write_json, writing
 
 from churn.contract import TARGET
-from churn.model import TRUSTED_TYPES, benchmark_estimator, fit, inputs, training_set
-from churn.scorecard import chosen
+from churn.model import TRUSTED_TYPES, fit, inputs, training_set
+from churn.scorecard import benchmark, chosen
 
 
 def train(
@@ -52,7 +52,7 @@ def train(
     fitted = chosen(config).fit(frame, best, config)
     with writing(output) as folder:
         fitted.to_bundle(folder, frame)
-        skops.write(fit(benchmark_estimator(config), frame), folder / "benchmark.skops")
+        skops.write(fit(benchmark(frame, best, config), frame), folder / "benchmark.skops")
         write_json(folder / "search.json", search)
         tags = lineage.tags(features)
         with training_run(tracking, tags) as run_id:

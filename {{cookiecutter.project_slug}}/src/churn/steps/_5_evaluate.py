@@ -14,7 +14,7 @@ from sovereign_ml.storage.artifacts import need, read_json, summarise, write_jso
 from churn import evaluation, model
 from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
 from churn.project import PROJECT
-from churn.scorecard import chosen
+from churn.scorecard import benchmark_name, chosen
 
 
 def evaluate(
@@ -34,7 +34,7 @@ def evaluate(
     past, test = report.split(everything)
     newest = test["event_timestamp"].max()
     fitted = chosen(train).from_bundle(model_folder)
-    boosting = skops.read(model_folder / "benchmark.skops", model.TRUSTED_TYPES)
+    other_kind = skops.read(model_folder / "benchmark.skops", model.TRUSTED_TYPES)
     c = read_json(model_folder / "summary.json")["c"]
     procedure = _procedure(c, train)
     p = fitted.shipped.probability(model.columns(test))
@@ -43,7 +43,7 @@ def evaluate(
         procedure.labels(test),
         p,
         baselines={"recency_only": evaluation.recency_only(past, test)},
-        benchmark=(model.BENCHMARK, boosting.predict_proba(model.inputs(test))[:, 1]),
+        benchmark=(benchmark_name(train), other_kind.predict_proba(model.inputs(test))[:, 1]),
         config=config,
         score=score,
     )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
+import numpy as np
+
 from sovereign_ml.config.tables import TrainSettings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.evaluation import fidelity
-from sovereign_ml.model import scorecard
-from sovereign_ml.model.scorecard import Floats, Scorecard
+from sovereign_ml.model import served
+from sovereign_ml.model.scorecard import Floats, Scorecard, sigmoid
 from sovereign_ml.registry import skops
 
 if TYPE_CHECKING:
@@ -79,9 +82,14 @@ class FittedModel(ABC):
     trusted: ClassVar[tuple[str, ...]] = ()
     """Types of the pipeline that skops may read, beyond those that it trusts by itself."""
 
-    def __init__(self, pipeline: Any, shipped: Scorecard) -> None:
+    def __init__(self, pipeline: Any, shipped: Scorecard | Callable[[], Scorecard]) -> None:
         self.pipeline = pipeline
-        self.shipped = shipped
+        self._shipped = shipped
+
+    @cached_property
+    def shipped(self) -> Scorecard:
+        """What the service reads. It is made when it is asked for: most fits of a search are not shipped."""
+        return self._shipped() if callable(self._shipped) else self._shipped
 
     @classmethod
     @abstractmethod
@@ -90,14 +98,14 @@ class FittedModel(ABC):
 
     @staticmethod
     @abstractmethod
-    def inputs(rows: pd.DataFrame) -> pd.DataFrame:
+    def inputs(rows: pd.DataFrame, /) -> pd.DataFrame:
         """Return the columns that the pipeline takes."""
 
     @classmethod
     def from_bundle(cls: type[F], folder: Path) -> F:
         """Read what :meth:`to_bundle` wrote. Raises Refused for a type that is not trusted."""
         pipeline = skops.read(folder / PIPELINE, cls.trusted)
-        return cls(pipeline, scorecard.read(folder / "model.json"))
+        return cls(pipeline, served.read(folder / "model.json"))
 
     def to_bundle(self, folder: Path, rows: pd.DataFrame) -> None:
         """Write ``model.json``, its probes and the pipeline. Raises Refused where the first two differ."""
@@ -115,8 +123,11 @@ class FittedModel(ABC):
         return self.shipped.contributions({str(name): c.to_numpy() for name, c in columns})
 
     def explain_fidelity(self, rows: pd.DataFrame) -> float:
-        """Return the largest gap in probability between the shipped model and the pipeline."""
-        return fidelity.largest_gap(self.shipped, self.pipeline, self.inputs(rows))
+        """Return the largest gap in probability between shipped model, sum of its reasons, and pipeline."""
+        table = self.inputs(rows)
+        gap = fidelity.largest_gap(self.shipped, self.pipeline, table)
+        told = sigmoid(self.shipped.intercept + self.contributions(rows).sum(axis=1))
+        return max(gap, float(np.abs(told - self.pipeline.predict_proba(table)[:, 1]).max()))
 
 
 F = TypeVar("F", bound=FittedModel)

@@ -131,10 +131,10 @@ class Explainer:
 
 def specs_as_modelled(model: Scorecard, contract: FeatureContract) -> dict[str, FeatureSpec]:
     """Return the features by name, with an expected direction only where the model keeps to it."""
-    curves = {part.name: part for part in model.numeric}
+    # Trees keep to it as well, but how much a value says depends on the other ones there.
     return {
         spec.name: spec
-        if spec.expected and spec.name in curves and curves[spec.name].keeps_to(spec.expected)
+        if spec.expected and model.additive and model.keeps_to(spec.name, spec.expected)
         else spec.model_copy(update={"expected": None})
         for spec in contract.features
     }
@@ -208,7 +208,12 @@ def describe_model(
     average = float(sigmoid(np.asarray(model.intercept)))
     return ModelInWords(
         how_combined=f"Each input adds or takes away points (log-odds); with the start value {model.intercept:+.2f} "
-        f"(a score of {average:.2f}) they are the score. No input changes what another one means.",
+        f"(a score of {average:.2f}) they are the score. "
+        + (
+            "No input changes what another one means."
+            if model.additive
+            else "How many depends on the other inputs as well; what is told here is the average."
+        ),
         thresholds=_thresholds(policy),
         features=tuple(sorted(features, key=lambda feature: -feature.spread)),
     )

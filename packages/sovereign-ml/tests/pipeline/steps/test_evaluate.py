@@ -17,7 +17,7 @@ from churn.contract import FEATURES, TARGET
 from small_project import step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse
-from sovereign_ml.model import scorecard
+from sovereign_ml.model import served
 from sovereign_ml.storage.artifacts import read_json
 
 
@@ -37,7 +37,7 @@ def test_the_figures_are_those_of_model_json_on_the_newest_cut_off(
     found: dict[str, Any], model: Path, test_set: pd.DataFrame
 ) -> None:
     y = test_set[TARGET]
-    p = scorecard.read(model / "model.json").probability(estimators.columns(test_set))
+    p = served.read(model / "model.json").probability(estimators.columns(test_set))
     assert found["customers"] == len(y)
     assert found["base_rate"] == pytest.approx(y.mean(), abs=1e-6)
     assert found["model"]["roc_auc"]["value"] == pytest.approx(roc_auc_score(y, p), abs=1e-6)
@@ -109,7 +109,7 @@ def test_fairness_leaves_small_groups_out_and_says_which(
 def test_the_figures_at_the_action_band_are_those_of_scikit_learn(
     found: dict[str, Any], model: Path, test_set: pd.DataFrame, settings: Settings
 ) -> None:
-    p = scorecard.read(model / "model.json").probability(estimators.columns(test_set))
+    p = served.read(model / "model.json").probability(estimators.columns(test_set))
     chosen, y = p >= settings.score.action_threshold, test_set[TARGET].to_numpy()
     shown = found["at_threshold"]
     assert shown["contacted_share"] == pytest.approx(chosen.mean(), abs=1e-6)

@@ -58,6 +58,23 @@ def price_of_directions(card: Card) -> list[Figure]:
     return _compared(card.facts.evaluation.constraints)
 
 
+def how_parts_combine(card: Card) -> str:
+    """What the pictures of the inputs are, and what that means for Articles 15(1)(h) and 22."""
+    if card.facts.explanation.individual_method != "exact_shapley":
+        return (
+            "Each input adds to the score or takes away from it, and no input changes what another one means. "
+            "The pictures are the model itself."
+        )
+    return (
+        "Each input adds to the score or takes away from it, and how much depends on the other inputs as well: the "
+        "pictures are averages, and no score can be worked out from them. GDPR Article 15(1)(h): what a person is "
+        "told is of their own score alone, by exact Shapley values, which add up to it; the same value may weigh "
+        "differently for somebody else, and the answer has to say so. The change that would move the band is found "
+        "by search, and a smaller one of several inputs may exist. Article 22: who reviews a decision cannot check "
+        "it by adding up, and needs the person's own explanation and the trees' file to contradict the score."
+    )
+
+
 def directions(card: Card) -> str:
     """Which inputs the model keeps to an expected direction, in one sentence."""
     parts = card.facts.explanation.curves

@@ -192,7 +192,7 @@ def _examination(card: Card) -> str:
         rows.append((part.label or part.name, told, figure(part.missing_log_odds, 2)))
     told = table(("Input", "Log-odds at each value", "Missing"), rows) if rows else OPEN_TEXT
     return (
-        "## Model Examination\n\nThe score is the sum of these parts; between values the parts run straight. "
+        f"## Model Examination\n\n{escape(figures.how_parts_combine(card))} Between values the parts run straight. "
         f"{escape(figures.directions(card))}\n\n{told}"
     )
 

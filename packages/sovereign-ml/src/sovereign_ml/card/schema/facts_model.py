@@ -170,7 +170,16 @@ class ExplanationFacts(Group):
     curves: tuple[FeatureCurve, ...] = ()
     intercept: float | None = None
     individual_method: (
-        Literal["additive", "reason_codes", "shap", "formula", "source_code", "generic"] | None
+        Literal[
+            "additive",
+            "exact_shapley",
+            "reason_codes",
+            "shap",
+            "formula",
+            "source_code",
+            "generic",
+        ]
+        | None
     ) = fill(
         "How the library explains one score, by construction",
         "GDPR 15(1)(h); C-203/22",

@@ -14,7 +14,7 @@ from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.card.schema.facts import Facts
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.config.tables import ScoreSettings
-from sovereign_ml.model import scorecard
+from sovereign_ml.model import served
 from sovereign_ml.model.scorecard import Levels, Scorecard
 from sovereign_ml.pipeline.card_facts import data, model_privacy
 from sovereign_ml.pipeline.project_audit import judged
@@ -49,7 +49,7 @@ def gather(
     """Return all facts of one run. Counts of people are bucketed, so that a card can be shown to anybody."""
     import pandas as pd
 
-    card = scorecard.read(model / "model.json")
+    card = served.read(model / "model.json")
     found = read_json(metrics / "metrics.json")
     training = pd.read_parquet(features / "training.parquet")
     people = pd.read_parquet(valid / "customers.parquet")
@@ -187,7 +187,7 @@ def _explanation(
     kept = {
         part.name: direction
         for part in card.numeric
-        if (direction := words[part.name].expected) and part.keeps_to(direction)
+        if (direction := words[part.name].expected) and card.keeps_to(part.name, direction)
     }
     return {
         "main_factors": [words[entry["name"]].label for entry in worth[:5]],
@@ -211,7 +211,7 @@ def _explanation(
             for part in card.parts
         ],
         "intercept": card.intercept,
-        "individual_method": "additive",
+        "individual_method": "additive" if card.additive else "exact_shapley",
         "individual_returns": [
             "inputs_used",
             "influence_of_each",

@@ -31,6 +31,9 @@ class OneRow:
     def contributions(self, row: Mapping[str, Value]) -> dict[str, float]:
         """Log-odds per feature; KeyError when one is missing, None says that its value is."""
         found = {name: part(row[name]) for name, part in self._parts}
+        return self._shared(found)
+
+    def _shared(self, found: dict[str, float]) -> dict[str, float]:
         for window in self._windows:
             parts = [found[name] for name in window]
             if min(parts) < 0 < max(parts):
@@ -41,6 +44,25 @@ class OneRow:
     def probability(self, contributions: Mapping[str, float]) -> float:
         """The score that ``contributions`` add up to."""
         return 1.0 / (1.0 + math.exp(-(self._intercept + sum(contributions.values()))))
+
+
+class OneRowOfTrees(OneRow):
+    """The same for boosted trees, by their Shapley values."""
+
+    def __init__(self, model: Scorecard, windows: Sequence[Sequence[str]] = ()) -> None:
+        self._model = model
+        self._windows = windows
+        self._intercept = model.intercept
+
+    def contributions(self, row: Mapping[str, Value]) -> dict[str, float]:
+        """Log-odds per feature; KeyError when one is missing, None says that its value is."""
+        parts = self._model.contributions({name: [row[name]] for name in self._model.features})[0]
+        return self._shared(dict(zip(self._model.features, parts.tolist(), strict=True)))
+
+
+def scorer_of(model: Scorecard, windows: Sequence[Sequence[str]] = ()) -> OneRow:
+    """Return what scores one customer at a time by ``model``."""
+    return (OneRow if model.additive else OneRowOfTrees)(model, windows)
 
 
 def _curve(part: Curve) -> Part:
