@@ -62,6 +62,7 @@ def _windowed() -> tuple[Feature, ...]:
             "count",
             f"purchases in the last {days} days",
             f"{why}: {days} days of visits",
+            expected="lowers",
         )
         for days in WINDOWS
     )
@@ -72,6 +73,7 @@ def _windowed() -> tuple[Feature, ...]:
             f"net amount in the last {days} days",
             f"{why}: {days} days of value",
             minimum=None,
+            expected="lowers",
         )
         for days in WINDOWS
     )
@@ -84,6 +86,7 @@ FEATURES: tuple[Feature, ...] = (
         "days",
         "days since the last purchase",
         "The time since the last visit is the core signal",
+        expected="raises",
     ),
     Feature(
         "tenure_days",
@@ -107,6 +110,7 @@ FEATURES: tuple[Feature, ...] = (
         "A long pause means little for a customer who buys rarely",
         missing_allowed=True,
         changeable=False,
+        expected="raises",
     ),
     Feature(
         "last_gap_days",
@@ -115,6 +119,7 @@ FEATURES: tuple[Feature, ...] = (
         "Shows whether a customer buys more rarely than before",
         missing_allowed=True,
         changeable=False,
+        expected="raises",
     ),
     Feature(
         "recency_over_gap",
@@ -122,6 +127,7 @@ FEATURES: tuple[Feature, ...] = (
         "current pause against the own average pause",
         "Compares a customer with their own habits instead of with other people",
         missing_allowed=True,
+        expected="raises",
     ),
     Feature(
         "category_share",
@@ -136,6 +142,7 @@ FEATURES: tuple[Feature, ...] = (
         "share of lines returned",
         "Returns show that a customer was disappointed",
         maximum=1,
+        expected="raises",
     ),
     Feature(
         "preferred_category",

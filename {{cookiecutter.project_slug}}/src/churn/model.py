@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import MissingIndicator, SimpleImputer
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -24,9 +23,10 @@ from sklearn.preprocessing import (
     SplineTransformer,
 )
 from sovereign_ml.config.tables import TrainSettings
+from sovereign_ml.estimators.monotone import MonotoneCurve, MonotoneLogistic
 from sovereign_ml.model.scorecard import Floats
 
-from churn.contract import CATEGORICAL, NUMERIC, TARGET
+from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
 
 BENCHMARK = "HistGradientBoostingClassifier"
 TRUSTED_TYPES = (
@@ -36,6 +36,7 @@ TRUSTED_TYPES = (
     "scipy.interpolate._bsplines._BSpline",  # its name in the releases for Python 3.12 and newer
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sovereign_ml.estimators.monotone.MonotoneLogistic",
 )
 """Reviewed types in the two pipelines, beyond those that skops trusts by itself."""
 
@@ -43,13 +44,12 @@ TRUSTED_TYPES = (
 def scorecard_estimator(frame: pd.DataFrame, c: float, config: TrainSettings) -> Pipeline:
     """Return the unfitted scorecard: a curve per number, a value per category, one regression.
 
-    ``c``, the inverse strength of regularisation, is for the last step only. Knots are quantiles of
-    ``frame``. A column that does not vary there gets no curve, and a flat one in the scorecard.
+    ``c`` is the inverse strength of regularisation. Knots are quantiles of ``frame``. A column
+    that does not vary there gets no curve in the pipeline, and a flat one in the scorecard. With
+    ``[train] monotone`` a curve only rises or only falls, as contract.py declares.
     """
-    curves = [
-        (name, _curve(frame[name], knots), [name])
-        for name, knots in _knots(frame, config.knots).items()
-    ]
+    knots = _knots(frame, config.knots)
+    curves = [(name, _curve(frame[name], values), [name]) for name, values in knots.items()]
     # An indicator that is the same for everybody would share its weight with the intercept.
     gaps = [name for name in NUMERIC if frame[name].isna().nunique() > 1]
     if gaps:
@@ -61,9 +61,29 @@ def scorecard_estimator(frame: pd.DataFrame, c: float, config: TrainSettings) ->
         sparse_output=False,
     )
     columns = ColumnTransformer([*curves, *((name, levels, [name]) for name in CATEGORICAL)])
-    # newton-cholesky converges to the same digits every time; l-bfgs stops somewhere near.
-    regression = LogisticRegression(C=c, solver="newton-cholesky", tol=1e-8, max_iter=200)
+    courses = _courses(frame, knots, gaps) if config.monotone else ()
+    regression = MonotoneLogistic(C=c, curves=courses)
     return Pipeline([("columns", columns), ("regression", regression)])
+
+
+def _courses(
+    frame: pd.DataFrame, knots: dict[str, Floats], gaps: list[str]
+) -> tuple[tuple[Any, ...], ...]:
+    """Return where the regression finds each curve that has an expected direction."""
+    signs = {"raises": 1, "lowers": -1}
+    expected = {feature.name: feature.expected for feature in FEATURES}
+    width = sum(map(len, knots.values()))
+    found, first = [], 0
+    for name, values in knots.items():
+        if direction := expected[name]:
+            gap = width + gaps.index(name) if name in gaps else -1
+            fill = np.arcsinh(float(frame[name].median()))
+            heights = [np.interp(fill, np.arcsinh(values), row) for row in np.eye(len(values))]
+            at_fill = tuple(map(float, heights)) if name in gaps else ()
+            curve = MonotoneCurve(first, len(values), signs[direction], gap, at_fill)
+            found.append(tuple(curve))  # a plain tuple: skops stores no other
+        first += len(values)
+    return tuple(found)
 
 
 def _knots(frame: pd.DataFrame, count: int) -> dict[str, Floats]:

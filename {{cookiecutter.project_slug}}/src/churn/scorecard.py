@@ -5,14 +5,51 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
+from sovereign_ml.config.tables import TrainSettings
 from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.estimators.interface import FittedModel, Model, model_kind
 from sovereign_ml.model.scorecard import Curve, Floats, Levels, Scorecard
 
+from churn import model
+from churn.boosting import BoostingModel
 from churn.contract import CATEGORICAL, NUMERIC, TARGET
 from churn.model import columns, quantiles
 
 DIGITS = 12
 """Significant digits of model.json: far finer than 1e-9 in probability, and still readable."""
+
+
+class ScorecardModel(FittedModel):
+    """The additive scorecard: what is shipped adds up, so its parts are the reasons."""
+
+    algorithm = (
+        "Additive scorecard: piecewise-linear curves and category values in one logistic regression"
+    )
+    trusted = model.TRUSTED_TYPES
+    inputs = staticmethod(model.inputs)
+
+    @classmethod
+    def fit(cls, rows: pd.DataFrame, strength: float, config: TrainSettings) -> ScorecardModel:
+        """Return the scorecard fitted on ``rows``; ``strength`` is the inverse of the penalty."""
+        fitted = model.fit(model.scorecard_estimator(rows, strength, config), rows)
+        return cls(fitted, to_scorecard(fitted, rows))
+
+
+def chosen(config: TrainSettings) -> type[Model]:
+    """Return the kind of model that ``[train] model`` names."""
+    return model_kind(config.model, {"scorecard": ScorecardModel, "boosting": BoostingModel})
+
+
+def benchmark(frame: pd.DataFrame, c: float, config: TrainSettings) -> Pipeline:
+    """Return the unfitted other kind of model: boosting beside a scorecard, and the reverse."""
+    if config.model == "boosting":
+        return model.scorecard_estimator(frame, c, config)
+    return model.benchmark_estimator(config)
+
+
+def benchmark_name(config: TrainSettings) -> str:
+    """Return what the card calls the benchmark."""
+    return "Additive scorecard" if config.model == "boosting" else model.BENCHMARK
 
 
 def to_scorecard(estimator: Pipeline, frame: pd.DataFrame) -> Scorecard:

@@ -10,7 +10,7 @@ from sovereign_ml.config.settings import ENVIRONMENT, load
 from sovereign_ml.config.tables import ScoreSettings
 from sovereign_ml.egress import allow_list
 from sovereign_ml.egress.telemetry import silence
-from sovereign_ml.model import scorecard
+from sovereign_ml.model import served
 from sovereign_ml.model.explain import describe_model
 from sovereign_ml.project import load_project
 from sovereign_ml.registry import bundle_files
@@ -41,7 +41,7 @@ class OpenProject:
     def model_in_words(self) -> list[str]:
         """Return one sentence for each feature of the trained model, strongest first."""
         project = load_project(self.root)
-        card = scorecard.read(need(self.model, "train") / "model.json")
+        card = served.read(need(self.model, "train") / "model.json")
         policy = bundle_files.draft_policy(self.score, project.target)
         words = describe_model(card, project.feature_contract(), policy)
         return [f"{part.label}: {part.text}" for part in words.features]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from sovereign_ml.errors import Misuse
 
 if TYPE_CHECKING:
-    from sovereign_ml.decisions.feature_contract import FeatureContract, Link
+    from sovereign_ml.decisions.feature_contract import Direction, FeatureContract, Link
 
 __all__ = ["STANDARD_STEPS", "Column", "Feature", "Project", "Step", "load_project"]
 
@@ -45,6 +45,8 @@ class Feature:
     """One input of the model, in words that a customer understands.
 
     ``changeable`` features may be moved by a counterfactual. ``minimum`` and ``maximum`` are in ``unit``.
+    ``expected`` is what experts expect more of it to do to the risk: "raises", "lowers", or None for neither.
+    The model keeps to it (``[train] monotone``).
     """
 
     name: str
@@ -55,6 +57,7 @@ class Feature:
     maximum: float | None = None
     missing_allowed: bool = False
     changeable: bool = True
+    expected: Direction | None = None
 
     @property
     def dtype(self) -> Literal["float", "string"]:
@@ -246,11 +249,11 @@ class Project:
         from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
 
         names = FeatureSpec.model_fields
-        specs = tuple(
-            FeatureSpec(**{name: getattr(feature, name) for name in names})
-            for feature in self.features
-        )
         try:
+            specs = tuple(
+                FeatureSpec(**{name: getattr(feature, name) for name in names})
+                for feature in self.features
+            )
             return FeatureContract(features=specs, links=self.links())
         except ValidationError as error:
             problem = str(error.errors()[0]["msg"]).removeprefix("Value error, ")

@@ -23,7 +23,8 @@ from churn.scorecard import to_scorecard
 from sovereign_ml.config.tables import TrainSettings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.evaluation.fidelity import PROBES, check_probes, misfits, write_model
-from sovereign_ml.model.scorecard import Curve, Scorecard, read
+from sovereign_ml.model.scorecard import Curve, Scorecard
+from sovereign_ml.model.served import read
 
 TRAIN = TrainSettings(
     knots=5, regularisation=(0.5,), folds=1, max_categories=12, min_customers=1, seed=7

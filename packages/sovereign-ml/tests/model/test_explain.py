@@ -15,7 +15,9 @@ from sovereign_ml.model.explain import (
     describe_model,
     reason_codes,
     reason_texts,
+    shared,
     top_reasons,
+    windows_of,
 )
 from sovereign_ml.model.scorecard import Curve, Levels, Scorecard
 
@@ -198,7 +200,7 @@ def test_top_reasons_are_the_strongest_in_order(k, seed):
 
 
 def test_reasons_of_many_customers_agree_with_the_single_explanation():
-    parts = MODEL.contributions(PEOPLE)
+    parts = shared(MODEL.contributions(PEOPLE), windows_of(MODEL, CONTRACT))
     texts = np.array(reason_texts(MODEL, CONTRACT))[reason_codes(parts, k=3)]
     for i in range(50):
         told = EXPLAINER.explain(person(i))

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sovereign_ml.model import scorecard
+from sovereign_ml.model import scorecard, served
 from sovereign_ml.model.scorecard import Coded, Curve, Levels, Scorecard
 
 CURVE = Curve(
@@ -117,13 +117,13 @@ def test_a_file_of_another_shape_is_never_scored_by_accident(
     path = tmp_path / "model.json"
     path.write_text(json.dumps({**CARD.model_dump(mode="json"), **change}))
     with pytest.raises(ValidationError):
-        scorecard.read(path)
+        served.read(path)
 
 
 def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     path.write_text(CARD.model_dump_json(indent=2))
-    assert scorecard.read(path) == CARD
+    assert served.read(path) == CARD
 
 
 def test_extreme_log_odds_give_probabilities_without_a_warning() -> None:

@@ -11,7 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from churn.scorecard import ScorecardModel
 from small_project import PROJECT, churn, commit, configure, make_clone
+from sovereign_ml.errors import Misuse
+from sovereign_ml.estimators.interface import model_kind
 from sovereign_ml.storage.artifacts import read_json
 
 PAGE = (PROJECT / "docs/extending.md").read_text(encoding="utf-8")
@@ -87,6 +90,7 @@ TOUCHED = {
     "Add a feature": {"src/churn/contract.py", "src/churn/features.py"},
     "Add a rule": {"src/churn/rules.py"},
     "Change the estimator": {"src/churn/model.py"},
+    "Bring a model of your own": {"config.toml", "src/churn/model.py"},
 }
 
 
@@ -194,3 +198,37 @@ def test_another_additive_estimator_is_served_as_it_was_fitted(extended: Extende
     assert read_json(root / "data/5_metrics/metrics.json")["explanations"]["fidelity"] < 1e-9
     bundled = read_json(root / "data/7_bundle/model.json")
     assert bundled == model
+
+
+def test_a_model_of_the_team_passes_the_flow_and_is_the_one_that_is_served(
+    extended: Extended,
+) -> None:
+    """Its own fit, in its own file; figures, card, bundle and reasons are its own."""
+    root = extended("Bring a model of your own")
+    # One feature is less than the gate asks for.
+    configure(root, {"register.min_roc_auc": 0.5, "register.calibration_slope": [0.1, 3.0]})
+    succeeds(root, "run")
+    card = read_json(root / "data/7_bundle/card.json")["facts"]
+    assert card["model"]["algorithm"] == "Logistic regression on the days since the last purchase"
+    assert card["explanation"]["fidelity"] < 1e-9
+    assert read_json(root / "data/7_bundle/model.json") == read_json(
+        root / "data/4_model/model.json"
+    )
+    reasons = pd.read_parquet(root / "data/8_scores/scores.parquet")["reason_1"].unique()
+    assert {reason.partition(":")[0] for reason in reasons} == {"days since the last purchase"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("score", 'give "scorecard"'),
+        ("churn.model:Absent", "cannot be imported"),
+        ("churn.absent:Model", "cannot be imported"),
+        (":", "cannot be imported"),
+        ("churn.model:quantiles", "is no Model: it lacks fit"),
+    ],
+)
+def test_a_kind_of_model_that_does_not_exist_is_refused_in_one_line(name: str, told: str) -> None:
+    with pytest.raises(Misuse, match=re.escape(told)) as refused:
+        model_kind(name, {"scorecard": ScorecardModel})
+    assert "\n" not in str(refused.value)

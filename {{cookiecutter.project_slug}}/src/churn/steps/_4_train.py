@@ -1,4 +1,4 @@
-"""Step 4, train: the scorecard and its benchmark, on every cut-off but the last."""
+"""Step 4, train: the model and its benchmark, on every cut-off but the last."""
 
 from __future__ import annotations
 
@@ -8,26 +8,18 @@ import mlflow
 import numpy as np
 import pandas as pd
 from sklearn.metrics import log_loss
-from sklearn.pipeline import Pipeline
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.tables import FeatureSettings, TrainSettings
 from sovereign_ml.errors import Refused
-from sovereign_ml.evaluation.fidelity import write_model
+from sovereign_ml.estimators.interface import Model
 from sovereign_ml.pipeline.lineage import Lineage
 from sovereign_ml.registry import skops
 from sovereign_ml.registry.mlflow import training_run
 from sovereign_ml.storage.artifacts import need, summarise, write_json, writing
 
 from churn.contract import TARGET
-from churn.model import (
-    TRUSTED_TYPES,
-    benchmark_estimator,
-    fit,
-    inputs,
-    scorecard_estimator,
-    training_set,
-)
-from churn.scorecard import to_scorecard
+from churn.model import TRUSTED_TYPES, fit, inputs, training_set
+from churn.scorecard import benchmark, chosen
 
 
 def train(
@@ -39,11 +31,11 @@ def train(
     tracking: Tracking,
     lineage: Lineage,
 ) -> None:
-    """Write the fitted scorecard, both pipelines as skops, and the search for ``C``.
+    """Write the fitted model as it is shipped, both pipelines as skops, and the search for ``C``.
 
     Only the older cut-offs are read here, because the newest is the test set of step 5. Raises
-    Refused for fewer customers than ``[train] min_customers``, and where the scorecard says
-    anything else than the fitted pipeline.
+    Refused for fewer customers than ``[train] min_customers``, and where what is shipped
+    says anything else than what was fitted.
     """
     need(features, "features")
     everything = training_set(features)
@@ -57,12 +49,10 @@ def train(
         )
     search = regularisation_search(frame, config)
     best = min(search, key=lambda row: (row["log_loss"], row["c"]))["c"]
-    fitted = fit(scorecard_estimator(frame, best, config), frame)
-    scorecard = to_scorecard(fitted, frame)
+    fitted = chosen(config).fit(frame, best, config)
     with writing(output) as folder:
-        write_model(folder, scorecard, fitted, inputs(frame))
-        skops.write(fitted, folder / "scorecard.skops")
-        skops.write(fit(benchmark_estimator(config), frame), folder / "benchmark.skops")
+        fitted.to_bundle(folder, frame)
+        skops.write(fit(benchmark(frame, best, config), frame), folder / "benchmark.skops")
         write_json(folder / "search.json", search)
         tags = lineage.tags(features)
         with training_run(tracking, tags) as run_id:
@@ -77,16 +67,18 @@ def train(
             folder,
             rows_in=len(everything),
             rows_out=len(frame),
-            headline=f"{len(scorecard.features)} features, C = {best:g}, {customers:,} customers",
+            headline=f"{len(fitted.shipped.features)} features, C = {best:g}, "
+            f"{customers:,} customers",
             customers=customers,
             c=best,
+            algorithm=fitted.algorithm,
         )
 
 
-def _log_model(fitted: Pipeline, example: pd.DataFrame) -> None:
+def _log_model(fitted: Model, example: pd.DataFrame) -> None:
     """Log the pipeline to the run of MLflow: as skops, so that reading it runs no code."""
     mlflow.sklearn.log_model(
-        fitted,
+        fitted.pipeline,
         name="model",
         serialization_format="skops",
         skops_trusted_types=list(TRUSTED_TYPES),
@@ -111,19 +103,13 @@ def search_on(features: Path, config: TrainSettings) -> list[dict[str, float]]:
 def regularisation_search(frame: pd.DataFrame, config: TrainSettings) -> list[dict[str, float]]:
     """Return the mean log loss of each C on time-ordered folds: fitted on earlier cut-offs only."""
     cutoffs = sorted(frame["event_timestamp"].unique())
-    losses: dict[float, list[float]] = {c: [] for c in config.regularisation}
-    for cutoff in cutoffs[max(1, len(cutoffs) - config.folds) :]:
-        past = frame[frame["event_timestamp"] < cutoff]
-        now = frame[frame["event_timestamp"] == cutoff]
-        # C changes the regression only: one design matrix serves all values.
-        columns = scorecard_estimator(past, 1.0, config)[:-1]
-        design = columns.fit_transform(inputs(past))
-        design_now = columns.transform(inputs(now))
-        for c, of_folds in losses.items():
-            regression = scorecard_estimator(past, c, config)[-1]
-            regression.fit(design, past[TARGET].to_numpy())
-            probability = regression.predict_proba(design_now)[:, 1]
-            of_folds.append(log_loss(now[TARGET], probability, labels=[0, 1]))
-    return [
-        {"c": c, "log_loss": round(float(np.mean(of_folds)), 9)} for c, of_folds in losses.items()
-    ]
+    rows = []
+    for c in config.regularisation:
+        losses = []
+        for cutoff in cutoffs[max(1, len(cutoffs) - config.folds) :]:
+            past = frame[frame["event_timestamp"] < cutoff]
+            now = frame[frame["event_timestamp"] == cutoff]
+            probability = chosen(config).fit(past, c, config).probability(now)
+            losses.append(log_loss(now[TARGET], probability, labels=[0, 1]))
+        rows.append({"c": c, "log_loss": round(float(np.mean(losses)), 9)})
+    return rows

@@ -7,7 +7,6 @@ from typing import Any
 
 from sovereign_ml.config.tables import EvaluateSettings, ScoreSettings, TrainSettings
 from sovereign_ml.evaluation import plots, report
-from sovereign_ml.model import scorecard as scorecards
 from sovereign_ml.registry import skops
 from sovereign_ml.registry.bundle_files import draft_policy
 from sovereign_ml.storage.artifacts import need, read_json, summarise, write_json, writing
@@ -15,6 +14,7 @@ from sovereign_ml.storage.artifacts import need, read_json, summarise, write_jso
 from churn import evaluation, model
 from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
 from churn.project import PROJECT
+from churn.scorecard import benchmark_name, chosen
 
 
 def evaluate(
@@ -27,38 +27,43 @@ def evaluate(
     score: ScoreSettings,
     train: TrainSettings,
 ) -> None:
-    """Write ``metrics.json`` and pictures: the scorecard beside simple rules and boosting."""
+    """Write ``metrics.json`` and pictures: the model beside simple rules and boosting."""
     need(model_folder, "train")
     need(features, "features")
     everything = model.training_set(features)
     past, test = report.split(everything)
     newest = test["event_timestamp"].max()
-    scorecard = scorecards.read(model_folder / "model.json")
-    pipeline = skops.read(model_folder / "scorecard.skops", model.TRUSTED_TYPES)
-    boosting = skops.read(model_folder / "benchmark.skops", model.TRUSTED_TYPES)
-    procedure = _procedure(read_json(model_folder / "summary.json")["c"], train)
-    p = scorecard.probability(model.columns(test))
+    fitted = chosen(train).from_bundle(model_folder)
+    other_kind = skops.read(model_folder / "benchmark.skops", model.TRUSTED_TYPES)
+    c = read_json(model_folder / "summary.json")["c"]
+    procedure = _procedure(c, train)
+    p = fitted.shipped.probability(model.columns(test))
     results: dict[str, Any] = {"test_cutoff": f"{newest:%Y-%m-%d}"}
     results |= report.figures(
         procedure.labels(test),
         p,
         baselines={"recency_only": evaluation.recency_only(past, test)},
-        benchmark=(model.BENCHMARK, procedure.probability(boosting, test)),
+        benchmark=(benchmark_name(train), other_kind.predict_proba(model.inputs(test))[:, 1]),
         config=config,
         score=score,
     )
+    # The same model under the other setting: what the expected directions cost.
+    other = _procedure(c, train.model_copy(update={"monotone": not train.monotone}))
+    q = other.probability(other.fit(past), test)
+    held, free = (p, q) if train.monotone else (q, p)
+    results["constraints"] = report.constraints(procedure.labels(test), held, free, config)
     slices = evaluation.behavioural(test)
     groups = evaluation.protected(valid, test["customer_id"], newest.year, config.groups)
     results |= report.groups(
         procedure, test, p, slices=slices, people=groups, config=config, score=score
     )
     results["representativeness"] = evaluation.representativeness(past, features, valid, config)
-    results["features"] = report.feature_worth(procedure, past, test, scorecard)
+    results["features"] = report.feature_worth(procedure, past, test, fitted)
     results["membership_auc"] = report.membership(procedure, past, config.seed)
     results["explanations"] = report.explanations(
-        scorecard,
-        pipeline,
-        model.inputs(test),
+        fitted,
+        test,
+        procedure=procedure,
         contract=PROJECT.feature_contract(),
         policy=draft_policy(score, TARGET),
         seed=config.seed,
@@ -66,7 +71,7 @@ def evaluate(
     results["rolling"] = report.rolling(procedure, everything)
     with writing(output) as folder:
         write_json(folder / "metrics.json", results)
-        plots.draw(folder / "plots", results, scorecard, FEATURES)
+        plots.draw(folder / "plots", results, fitted.shipped, FEATURES)
         auc, brier = results["model"]["roc_auc"], results["model"]["brier"]
         summarise(
             folder,
@@ -80,7 +85,7 @@ def evaluate(
 def _procedure(c: float, train: TrainSettings) -> report.Procedure:
     """Return how step 4 trained its model: some figures need it trained again, on other rows."""
     return report.Procedure(
-        fit=lambda rows: model.fit(model.scorecard_estimator(rows, c, train), rows),
+        fit=lambda rows: chosen(train).fit(rows, c, train),
         inputs=model.inputs,
         target=TARGET,
         numeric=NUMERIC,

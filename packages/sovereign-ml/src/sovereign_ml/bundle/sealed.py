@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
+from sovereign_ml.model import served
 from sovereign_ml.model.scorecard import Scorecard
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def read_bundle(folder: Path) -> Bundle:
     for name, expected in manifest.files.items():
         _check(folder / name, expected)
     bundle = Bundle(
-        model=_parse(Scorecard, (folder / "model.json").read_bytes(), folder / "model.json"),
+        model=_model(folder / "model.json"),
         contract=read_contract(folder / "contract.json"),
         policy=read_policy(folder / "policy.json"),
         rules=read_rules(folder / "rules.json"),
@@ -202,6 +203,18 @@ def _parse(model: type[M], content: bytes, path: Path) -> M:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
         raise ValueError(f"{path}: {where}: {first['msg']}") from None
+
+
+def _model(path: Path) -> Scorecard:
+    content = _bytes(path)
+    try:
+        return served.parse(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise ValueError(f"{path}: {where}: {first['msg']}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
 
 
 def _object(path: Path) -> dict[str, Any]:

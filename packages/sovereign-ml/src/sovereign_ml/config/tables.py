@@ -237,6 +237,10 @@ class TrainSettings(ConfigTable):
     max_categories: Count
     min_customers: Count
     seed: int
+    model: str = "scorecard"
+    """The kind of model: "scorecard", "boosting", or a class of the project such as "churn.model:Own"."""
+    monotone: bool = True
+    """Whether the model keeps to the directions that the features declare as expected."""
 
 
 class EvaluateSettings(ConfigTable):

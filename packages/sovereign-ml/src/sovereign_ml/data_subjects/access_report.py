@@ -14,8 +14,8 @@ from sovereign_ml.config.retention import RetentionSettings
 from sovereign_ml.decision_log import DecisionLog, Entry
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
+from sovereign_ml.model import served
 from sovereign_ml.model.explain import Explainer
-from sovereign_ml.model.scorecard import Scorecard
 
 Row = dict[str, Any]
 NEVER_SHOWN = ("key", "bundle")
@@ -148,7 +148,7 @@ def explainer_of(log: DecisionLog, reference: str) -> Explainer | None:
         return None
     kept = json.loads(entries[0].body)
     return Explainer(
-        Scorecard.model_validate(kept["model"]),
+        served.of_content(kept["model"]),
         FeatureContract.model_validate(kept["contract"]),
         DecisionPolicy.model_validate(kept["policy"]),
     )

@@ -6,7 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["FeatureContract", "FeatureSpec", "Link", "Nested", "Ratio", "Since", "Window"]
+__all__ = [
+    "Direction",
+    "FeatureContract",
+    "FeatureSpec",
+    "Link",
+    "Nested",
+    "Ratio",
+    "Since",
+    "Window",
+]
+
+Direction = Literal["raises", "lowers"]
+"""What more of a feature does to the risk."""
 
 
 class _Frozen(BaseModel):
@@ -14,7 +26,10 @@ class _Frozen(BaseModel):
 
 
 class FeatureSpec(_Frozen):
-    """What may be sent for one feature, and the words used for it when a score is explained to a person."""
+    """What may be sent for one feature, and the words used for it when a score is explained to a person.
+
+    ``expected`` is what experts expect more of it to do to the risk, None where they expect neither.
+    """
 
     name: str
     dtype: Literal["float", "string"]
@@ -25,6 +40,15 @@ class FeatureSpec(_Frozen):
     missing_allowed: bool
     changeable: bool
     necessity_reason: str
+    expected: Direction | None = None
+
+    @model_validator(mode="after")
+    def _more_means_something(self) -> FeatureSpec:
+        if self.expected and self.dtype == "string":
+            raise ValueError(
+                f"{self.name} is a category: nothing can be more of it, so it has no expected direction"
+            )
+        return self
 
 
 class Nested(_Frozen):
@@ -81,6 +105,14 @@ class FeatureContract(_Frozen):
         if unknown := sorted(set().union(*map(_mentioned, self.links)) - set(names)):
             raise ValueError(f"links name unknown features: {', '.join(unknown)}")
         return self
+
+    @property
+    def shared_windows(self) -> tuple[tuple[str, ...], ...]:
+        """Features that look at the same events: those of one window, such as its purchases and its amount."""
+        windows = [w for link in self.links if isinstance(link, Since) for w in link.windows]
+        days = dict.fromkeys(window.days for window in windows)
+        found = [tuple(dict.fromkeys(w.feature for w in windows if w.days == d)) for d in days]
+        return tuple(names for names in found if len(names) > 1)
 
     def feature(self, name: str) -> FeatureSpec:
         """The feature called ``name``; KeyError names the known ones."""

@@ -11,15 +11,16 @@ import numpy as np
 from sovereign_ml.config.tables import EvaluateSettings, ScoreSettings
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
-from sovereign_ml.evaluation import bootstrap, fidelity, metrics, proxies
+from sovereign_ml.evaluation import bootstrap, metrics, proxies
 from sovereign_ml.model.explain import Explainer
-from sovereign_ml.model.scorecard import Floats, Scorecard
+from sovereign_ml.model.scorecard import Floats
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
     "Procedure",
+    "constraints",
     "explanations",
     "feature_worth",
     "figures",
@@ -35,7 +36,7 @@ SAMPLE = 200
 
 @dataclass(frozen=True)
 class Procedure:
-    """How a team trains. ``fit(rows)`` returns a pipeline, ``inputs(rows)`` its columns.
+    """How a team trains. ``fit(rows)`` returns a `Model`, ``inputs(rows)`` its columns.
 
     ``blocks(pipeline)`` names the columns, by position, that a feature alone has in the matrix of
     the last step. The other features are measured by a fit from the start.
@@ -54,7 +55,7 @@ class Procedure:
 
     def probability(self, fitted: Any, rows: pd.DataFrame) -> Floats:
         """Return the predicted probability of each row, shape (n,)."""
-        result: Floats = fitted.predict_proba(self.inputs(rows))[:, 1]
+        result: Floats = fitted.probability(rows)
         return result
 
 
@@ -115,6 +116,28 @@ def figures(
     }
 
 
+def constraints(
+    y: metrics.Labels, held: Floats, free: Floats, config: EvaluateSettings
+) -> dict[str, Any]:
+    """Return what it costs to keep to the expected directions: figures without them minus figures with them.
+
+    ``held`` and ``free`` (n,) are the probabilities with and without, on labels ``y`` (n,) and the same resamples.
+    """
+    pairs = (bootstrap.Ranked(y, held), bootstrap.Ranked(y, free))
+    drawn = [
+        [ranked.figures(weights) for ranked in pairs]
+        for weights in bootstrap.resamples(y, config.bootstrap, config.seed)
+    ]
+    measure = bootstrap.all_metrics()
+    return {
+        f"{name}_difference": bootstrap.interval(
+            measure[name](y, free) - measure[name](y, held),
+            np.array([without[name] - with_them[name] for with_them, without in drawn]),
+        )
+        for name in ("roc_auc", "brier")
+    }
+
+
 def groups(
     procedure: Procedure,
     test: pd.DataFrame,
@@ -144,30 +167,30 @@ def feature_worth(
     procedure: Procedure,
     past: pd.DataFrame,
     test: pd.DataFrame,
-    scorecard: Scorecard,
+    model: Any,
 ) -> list[dict[str, Any]]:
     """Return each feature's mean absolute log-odds on ``test``, and the AUC lost without it."""
     from sklearn.base import clone
     from sklearn.metrics import roc_auc_score
 
     y, labels = procedure.labels(test), procedure.labels(past)
-    fitted = procedure.fit(past)
-    if blocks := procedure.blocks(fitted) if procedure.blocks else {}:
-        design = fitted[:-1].transform(procedure.inputs(past))
-        design_now = fitted[:-1].transform(procedure.inputs(test))
+    if blocks := procedure.blocks(model.pipeline) if procedure.blocks else {}:
+        design = model.pipeline[:-1].transform(procedure.inputs(past))
+        design_now = model.pipeline[:-1].transform(procedure.inputs(test))
 
     def without(name: str) -> Floats:
         if name in blocks:
-            last, places = clone(fitted[-1]), list(blocks[name])
-            last.fit(np.delete(design, places, axis=1), labels)
-            p: Floats = last.predict_proba(np.delete(design_now, places, axis=1))[:, 1]
+            # A column of zeros gets the weight zero, and the others keep their places.
+            rows, rows_now, places = design.copy(), design_now.copy(), list(blocks[name])
+            rows[:, places] = rows_now[:, places] = 0.0
+            p: Floats = clone(model.pipeline[-1]).fit(rows, labels).predict_proba(rows_now)[:, 1]
             return p
         blank = {name: None if name in procedure.categorical else np.nan}
         return procedure.probability(procedure.fit(past.assign(**blank)), test.assign(**blank))
 
-    whole = roc_auc_score(y, procedure.probability(fitted, test))
-    contributions = scorecard.contributions(_columns(procedure.inputs(test)))
-    weight = dict(zip(scorecard.features, np.abs(contributions).mean(axis=0), strict=True))
+    whole = roc_auc_score(y, procedure.probability(model, test))
+    contributions = model.contributions(test)
+    weight = dict(zip(model.shipped.features, np.abs(contributions).mean(axis=0), strict=True))
     return [
         {
             "name": name,
@@ -190,8 +213,8 @@ def membership(procedure: Procedure, past: pd.DataFrame, seed: int) -> float:
     fitted = procedure.fit(past[mine])
 
     def losses(rows: pd.DataFrame) -> Floats:
-        p = fitted.predict_proba(procedure.inputs(rows))
-        result: Floats = -np.log(p[np.arange(len(rows)), procedure.labels(rows)])
+        p = procedure.probability(fitted, rows)
+        result: Floats = -np.log(np.where(procedure.labels(rows) == 1, p, 1 - p))
         return result
 
     return metrics.membership_auc(losses(past[mine]), losses(past[~mine]))
@@ -214,32 +237,27 @@ def rolling(procedure: Procedure, everything: pd.DataFrame) -> list[dict[str, An
 
 
 def explanations(
-    scorecard: Scorecard,
-    fitted: Any,
-    inputs: pd.DataFrame,
+    model: Any,
+    rows: pd.DataFrame,
     *,
+    procedure: Procedure,
     contract: FeatureContract,
     policy: DecisionPolicy,
     seed: int,
 ) -> dict[str, Any]:
     """Return how faithful and how helpful the explanations are.
 
-    ``fidelity`` is the largest gap in probability between ``scorecard``, which is explained, and
-    the pipeline ``fitted``, on ``inputs``. Coverage is the share of a sample for which a change of
+    ``fidelity`` is the largest gap in probability between what of ``model`` is explained and what was fitted,
+    on ``rows``. Coverage is the share of a sample for which a change of
     inputs leads to another band.
     """
-    explainer = Explainer(scorecard, contract, policy)
-    gap = fidelity.largest_gap(scorecard, fitted, inputs)
-    sample = inputs.sample(min(SAMPLE, len(inputs)), random_state=seed)
-    rows = [{str(name): value for name, value in row.items()} for row in sample.to_dict("records")]
-    explained = [explainer.explain(row).counterfactual is not None for row in rows]
+    explainer = Explainer(model.shipped, contract, policy)
+    gap = model.explain_fidelity(rows)
+    sample = procedure.inputs(rows).sample(min(SAMPLE, len(rows)), random_state=seed)
+    people = [{str(name): v for name, v in row.items()} for row in sample.to_dict("records")]
+    explained = [explainer.explain(row).counterfactual is not None for row in people]
     return {
         "fidelity": float(f"{gap:.0e}"),
         "counterfactual_coverage": metrics.rounded(np.mean(explained)),
         "counterfactual_sample": len(explained),
     }
-
-
-def _columns(inputs: pd.DataFrame) -> dict[str, Any]:
-    """Return the columns of ``inputs`` by name, each of shape (n,)."""
-    return {str(name): values.to_numpy() for name, values in inputs.items()}

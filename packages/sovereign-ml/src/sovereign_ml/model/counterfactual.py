@@ -74,6 +74,11 @@ class Finder:
         """What each kind of search finds in both directions, fewest changes first."""
         yield _some(self._single(row, moves, need, sign) for need, sign in needs)
         linked = _some(self._greedy(row, moves, need, sign) for need, sign in needs)
+        if (
+            not self._model.additive
+        ):  # gains of several changes do not add up: each is tried after the one before
+            yield linked
+            return
         searches = [Search(moves, need, sign) for need, sign in needs]
         for count in range(2, EXACT + 1):
             apart = _some(_several(row, moves, search.smallest(count)) for search in searches)

@@ -6,7 +6,7 @@ would have changed the result, in words; a formula alone is not enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
-from sovereign_ml.decisions.feature_contract import FeatureContract
+from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
 from sovereign_ml.model import wording
 from sovereign_ml.model.counterfactual import Counterfactual, Finder
 from sovereign_ml.model.feasible_changes import Row, Value, missing
@@ -29,7 +29,10 @@ class _Frozen(BaseModel):
 
 
 class Influence(_Frozen):
-    """One input: its value, its log-odds against the average training customer, its share of all influence."""
+    """One input: its value, its log-odds against the average training customer, its share of all influence.
+
+    Inputs of one window share what they say together, see :func:`shared`.
+    """
 
     feature: str
     label: str
@@ -82,7 +85,8 @@ class Explainer:
         self._model = model
         self._policy = policy
         self._finder = Finder(model, contract, policy)
-        self._specs = {spec.name: spec for spec in contract.features}
+        self._specs = specs_as_modelled(model, contract)
+        self._windows = windows_of(model, contract)
 
     @property
     def policy(self) -> DecisionPolicy:
@@ -96,6 +100,7 @@ class Explainer:
         )[0]
         log_odds = float(self._model.intercept + parts.sum())
         score = float(sigmoid(np.asarray(log_odds)))
+        parts = shared(parts[None, :], self._windows)[0]
         found = self._finder.find(row)
         return Explanation(
             score=score,
@@ -122,6 +127,40 @@ class Explainer:
                 direction="raises" if value > 0 else "lowers" if value < 0 else "none",
                 text=wording.reason(spec, seen, value),
             )
+
+
+def specs_as_modelled(model: Scorecard, contract: FeatureContract) -> dict[str, FeatureSpec]:
+    """Return the features by name, with an expected direction only where the model keeps to it."""
+    # Trees keep to it as well, but how much a value says depends on the other ones there.
+    return {
+        spec.name: spec
+        if spec.expected and model.additive and model.keeps_to(spec.name, spec.expected)
+        else spec.model_copy(update={"expected": None})
+        for spec in contract.features
+    }
+
+
+def windows_of(model: Scorecard, contract: FeatureContract) -> list[list[int]]:
+    """Return the columns of the contributions that look at the same events, for :func:`shared`."""
+    place = {name: i for i, name in enumerate(model.features)}
+    return [[place[name] for name in names] for names in contract.shared_windows]
+
+
+def shared(contributions: Floats, windows: Sequence[Sequence[int]]) -> Floats:
+    """Return ``contributions`` (n, p) in which features of one window do not contradict each other.
+
+    Purchases and amount of a window are two views of the same orders, so that data do not tell how much each of
+    them weighs, only both together. Where they point different ways they share their sum in proportion to their
+    sizes. The sum of all contributions stays the same.
+    """
+    result = contributions.copy()
+    for window in windows:
+        parts = contributions[:, window]
+        torn = (parts.min(axis=1) < 0) & (parts.max(axis=1) > 0)
+        sizes = np.abs(parts[torn])
+        shares = sizes / sizes.sum(axis=1, keepdims=True)
+        result[np.ix_(torn, window)] = shares * parts[torn].sum(axis=1, keepdims=True)
+    return result
 
 
 def top_reasons(contributions: Floats, k: int = 3) -> NDArray[np.intp]:
@@ -151,8 +190,9 @@ def describe_model(
 ) -> ModelInWords:
     """The scorecard in words: for the card, the notice of Articles 13(2)(f) and 14(2)(g), and the reviewer."""
     features = []
+    specs = specs_as_modelled(model, contract)
     for part in model.parts:
-        spec = contract.feature(part.name)
+        spec = specs[part.name]
         ends = (
             part.log_odds
             if isinstance(part, Curve)
@@ -168,7 +208,12 @@ def describe_model(
     average = float(sigmoid(np.asarray(model.intercept)))
     return ModelInWords(
         how_combined=f"Each input adds or takes away points (log-odds); with the start value {model.intercept:+.2f} "
-        f"(a score of {average:.2f}) they are the score. No input changes what another one means.",
+        f"(a score of {average:.2f}) they are the score. "
+        + (
+            "No input changes what another one means."
+            if model.additive
+            else "How many depends on the other inputs as well; what is told here is the average."
+        ),
         thresholds=_thresholds(policy),
         features=tuple(sorted(features, key=lambda feature: -feature.spread)),
     )

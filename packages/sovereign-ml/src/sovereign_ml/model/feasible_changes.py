@@ -31,8 +31,8 @@ STEPS = {"days": 1.0, "count": 1.0, "EUR": 1.0, "share": 0.01, "ratio": 0.01}
 """Smallest change worth telling a person, per unit."""
 ROUNDING = 1e-9
 """Slack of comparisons between totals."""
-GRID = 400
-"""Candidates per input; a coarser grid is refined around the answer."""
+GRID, GRID_OF_TREES = 400, 40
+"""Candidates per input; a coarser grid is refined around the answer. Trees are walked anew for each."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,12 @@ class Moves:
             candidates = (
                 _levels(part, row)
                 if isinstance(part, Levels)
-                else _grid(spec, part, _number(row, spec.name))
+                else _grid(
+                    spec,
+                    part,
+                    _number(row, spec.name),
+                    GRID if self.model.additive else GRID_OF_TREES,
+                )
             )
             move = self.at(row, spec, candidates)
             if move.gain.size:
@@ -79,10 +84,7 @@ class Moves:
         values = {
             name: np.broadcast_to(column, keep.shape)[keep] for name, column in values.items()
         }
-        gain = sum(
-            (self._gain(row, name, column) for name, column in values.items()),
-            np.zeros(int(keep.sum())),
-        )
+        gain = self._together(row, values, int(keep.sum()))
         return Move(spec.name, values, gain, self._distance(row, spec.name, values[spec.name]))
 
     def refined(self, row: Row, move: Move, chosen: int) -> Move:
@@ -163,6 +165,24 @@ class Moves:
                         keep &= values[window.feature] > 0
         return keep
 
+    def _together(self, row: Row, values: dict[str, NDArray[Any]], count: int) -> Floats:
+        """Return what all ``values`` together do to the log-odds, shape (count,)."""
+        if self.model.additive:
+            gains = (self._gain(row, name, column) for name, column in values.items())
+            return sum(gains, np.zeros(count))
+        if not count:
+            return np.zeros(0)
+        # The row itself goes along as the last one.
+        columns: dict[str, Any] = {
+            name: np.concatenate([values[name], np.asarray([row[name]], dtype=object)])
+            if name in values
+            else np.repeat(np.asarray([row[name]], dtype=_kind(self._parts[name])), count + 1)
+            for name in self.model.features
+        }
+        log_odds = self.model.log_odds(columns)
+        gain: Floats = log_odds[:-1] - log_odds[-1]
+        return gain
+
     def _gain(self, row: Row, name: str, column: NDArray[Any]) -> Floats:
         part = self._parts[name]
         return part.contribution(column) - part.contribution([row[name]])
@@ -177,14 +197,18 @@ class Moves:
         return size
 
 
-def _grid(spec: FeatureSpec, curve: Curve, now: float) -> NDArray[np.float64]:
+def _grid(spec: FeatureSpec, curve: Curve, now: float, most: int) -> NDArray[np.float64]:
     low, high = min(curve.knots[0], now), max(curve.knots[-1], now)
     every = _steps(low, high, STEPS[spec.unit])
     thinned = (
-        every if len(every) <= GRID else every[np.linspace(0, len(every) - 1, GRID).astype(int)]
+        every if len(every) <= most else every[np.linspace(0, len(every) - 1, most).astype(int)]
     )
     others: NDArray[np.float64] = thinned[thinned != now]
     return others
+
+
+def _kind(part: Curve | Levels) -> type:
+    return object if isinstance(part, Levels) else np.float64
 
 
 def _steps(low: float, high: float, step: float) -> NDArray[np.float64]:

@@ -8,7 +8,6 @@ exactly (CJEU C-203/22, paragraphs 58-61), not an approximation of another model
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -23,7 +22,6 @@ __all__ = [
     "Floats",
     "Levels",
     "Scorecard",
-    "read",
     "sigmoid",
 ]
 
@@ -65,6 +63,11 @@ class Curve(_Frozen):
         if any(b <= a for a, b in zip(self.knots, self.knots[1:], strict=False)):
             raise ValueError(f"{self.name}: knots must rise strictly")
         return self
+
+    def keeps_to(self, direction: Literal["raises", "lowers"]) -> bool:
+        """Return whether more of the feature never does the opposite of ``direction``."""
+        steps = np.diff(self.log_odds)
+        return bool((steps >= 0).all() if direction == "raises" else (steps <= 0).all())
 
     def contribution(self, values: Sequence[Any] | NDArray[Any]) -> Floats:
         """Log-odds for raw ``values`` of shape (n,); NaN or None counts as missing."""
@@ -113,16 +116,34 @@ class Scorecard(_Frozen):
         """Feature names in the column order of :meth:`contributions`."""
         return tuple(part.name for part in self.parts)
 
-    def contributions(self, columns: Columns) -> Floats:
-        """Log-odds per feature, shape (n, p), for ``columns`` that map each feature name to n raw values.
+    @property
+    def additive(self) -> bool:
+        """Whether what one input says never depends on another one."""
+        return True
 
-        Raises KeyError with the missing names: a value is never invented (None or NaN says "missing").
-        """
+    def keeps_to(self, name: str, direction: Literal["raises", "lowers"]) -> bool:
+        """Return whether more of the feature ``name`` never does the opposite of ``direction``."""
+        return any(part.name == name and part.keeps_to(direction) for part in self.numeric)
+
+    def stored(self, name: str) -> list[Any]:
+        """Return every value of the feature ``name`` that stands in the file."""
+        (part,) = (part for part in self.parts if part.name == name)
+        return list(part.log_odds) if isinstance(part, Levels) else list(part.knots)
+
+    def _need(self, columns: Columns) -> None:
+        """Raise KeyError for features that are not among ``columns``."""
         absent = [name for name in self.features if name not in columns]
         if absent:
             raise KeyError(
                 f"missing features: {', '.join(absent)}; the model needs {', '.join(self.features)}"
             )
+
+    def contributions(self, columns: Columns) -> Floats:
+        """Log-odds per feature, shape (n, p), for ``columns`` that map each feature name to n raw values.
+
+        Raises KeyError with the missing names: a value is never invented (None or NaN says "missing").
+        """
+        self._need(columns)
         parts = [part.contribution(columns[part.name]) for part in self.parts]
         return np.column_stack(parts)
 
@@ -140,8 +161,3 @@ def sigmoid(log_odds: Floats) -> Floats:
     """Log-odds to probability."""
     result: Floats = 1.0 / (1.0 + np.exp(-log_odds))
     return result
-
-
-def read(path: Path) -> Scorecard:
-    """Read and check ``model.json``."""
-    return Scorecard.model_validate_json(path.read_bytes())

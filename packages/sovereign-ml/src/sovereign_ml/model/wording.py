@@ -41,11 +41,17 @@ def subject(spec: FeatureSpec, value: Value) -> str:
 
 
 def reason(spec: FeatureSpec, value: Value, log_odds: float) -> str:
-    """One influence as a sentence: ``61 days since the last purchase raises the risk strongly``."""
-    told = effect(log_odds)
-    plural = spec.unit == "count" and value != 1 and "(" not in subject(spec, value)
+    """One influence as a sentence: ``61 days since the last purchase raises the risk strongly``.
+
+    A value that does the opposite of what more of it does is a low one: ``only 1 purchase ... raises the risk``.
+    """
+    told, what = effect(log_odds), subject(spec, value)
+    low = spec.expected and log_odds and told.partition(" ")[0] != spec.expected
+    if low and value and not missing(value):
+        what = what.replace("(", "(only ") if "(" in what else f"only {what}"
+    plural = spec.unit == "count" and value != 1 and "(" not in what
     verb, _, rest = told.partition(" ")
-    return f"{subject(spec, value)} {verb.removesuffix('s') if plural else verb} {rest}"
+    return f"{what} {verb.removesuffix('s') if plural else verb} {rest}"
 
 
 def effect(log_odds: float, risk: str = "the risk") -> str:
@@ -78,7 +84,11 @@ def curve(part: Curve, spec: FeatureSpec) -> str:
         )
     low, high = quantity(spec, part.knots[0]), quantity(spec, part.knots[-1])
     told = "; ".join(_stretch(part, spec, *stretch) for stretch in stretches)
-    return f"The risk {told}. Below {low} and above {high} it stays level.{_unknown(part, spec)}"
+    expected = f" More of it never {'lowers' if spec.expected == 'raises' else 'raises'} the risk."
+    return (
+        f"The risk {told}. Below {low} and above {high} it stays level."
+        f"{expected if spec.expected else ''}{_unknown(part, spec)}"
+    )
 
 
 def levels(part: Levels, spec: FeatureSpec) -> str:

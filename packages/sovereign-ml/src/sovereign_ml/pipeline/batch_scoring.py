@@ -17,7 +17,7 @@ from sovereign_ml.bundle.sealed import Bundle, read_bundle
 from sovereign_ml.config.connections import LogLocation
 from sovereign_ml.decisions import freshness
 from sovereign_ml.errors import Refused
-from sovereign_ml.model.explain import reason_codes, reason_texts
+from sovereign_ml.model.explain import reason_codes, reason_texts, shared, windows_of
 from sovereign_ml.model.scorecard import Coded, Scorecard, sigmoid
 from sovereign_ml.privacy import objections
 from sovereign_ml.storage.artifacts import need, read_json
@@ -139,7 +139,7 @@ def _scores(bundle: Bundle, rows: pa.RecordBatch) -> pa.RecordBatch:
     parts = bundle.model.contributions(_columns(bundle.model, rows))
     probability = sigmoid(bundle.model.intercept + parts.sum(axis=1))
     texts = reason_texts(bundle.model, bundle.contract)
-    codes = reason_codes(parts, REASONS)
+    codes = reason_codes(shared(parts, windows_of(bundle.model, bundle.contract)), REASONS)
     return pa.RecordBatch.from_pydict(
         {
             "customer_id": rows["customer_id"],

@@ -24,13 +24,13 @@ from sovereign_ml.decision_log import (
 from sovereign_ml.decision_log.random_pool import RandomPool
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
-from sovereign_ml.model.explain import Explainer
-from sovereign_ml.model.scorecard import Scorecard
+from sovereign_ml.model import served
+from sovereign_ml.model.explain import Explainer, specs_as_modelled
 from sovereign_ml.service import schemas
 from sovereign_ml.service.access.rate_limit import Limiter
 from sovereign_ml.service.access.session import Sessions
 from sovereign_ml.service.api.feature_server import FeatureServer
-from sovereign_ml.service.api.one_row import OneRow
+from sovereign_ml.service.api.one_row import scorer_of
 from sovereign_ml.service.counters import Metrics
 from sovereign_ml.service.settings import ServiceSettings
 
@@ -50,7 +50,7 @@ class ArchivedBundle(NamedTuple):
         contract = FeatureContract.model_validate(content["contract"])
         policy = DecisionPolicy.model_validate(content["policy"])
         return cls(
-            Explainer(Scorecard.model_validate(content["model"]), contract, policy),
+            Explainer(served.of_content(content["model"]), contract, policy),
             contract,
             policy,
         )
@@ -62,8 +62,8 @@ class Runtime:
     def __init__(self, settings: ServiceSettings, bundle: Bundle) -> None:
         self.settings = settings
         self.bundle = bundle
-        self.scorer = OneRow(bundle.model)
-        self.specs = {spec.name: spec for spec in bundle.contract.features}
+        self.scorer = scorer_of(bundle.model, bundle.contract.shared_windows)
+        self.specs = specs_as_modelled(bundle.model, bundle.contract)
         self.versions = {
             "model_version": f"{bundle.manifest.name} {bundle.manifest.version}",
             "policy_version": bundle.policy.policy_version,

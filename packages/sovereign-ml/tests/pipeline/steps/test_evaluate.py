@@ -17,11 +17,12 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from churn import model as estimators
 from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
+from churn.scorecard import chosen
 from small_project import step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.evaluation import report
-from sovereign_ml.model import scorecard
+from sovereign_ml.model import served
 from sovereign_ml.storage.artifacts import read_json
 
 
@@ -41,7 +42,7 @@ def test_the_figures_are_those_of_model_json_on_the_newest_cut_off(
     found: dict[str, Any], model: Path, test_set: pd.DataFrame
 ) -> None:
     y = test_set[TARGET]
-    p = scorecard.read(model / "model.json").probability(estimators.columns(test_set))
+    p = served.read(model / "model.json").probability(estimators.columns(test_set))
     assert found["customers"] == len(y)
     assert found["base_rate"] == pytest.approx(y.mean(), abs=1e-6)
     assert found["model"]["roc_auc"]["value"] == pytest.approx(roc_auc_score(y, p), abs=1e-6)
@@ -113,7 +114,7 @@ def test_fairness_leaves_small_groups_out_and_says_which(
 def test_the_figures_at_the_action_band_are_those_of_scikit_learn(
     found: dict[str, Any], model: Path, test_set: pd.DataFrame, settings: Settings
 ) -> None:
-    p = scorecard.read(model / "model.json").probability(estimators.columns(test_set))
+    p = served.read(model / "model.json").probability(estimators.columns(test_set))
     chosen, y = p >= settings.score.action_threshold, test_set[TARGET].to_numpy()
     shown = found["at_threshold"]
     assert shown["contacted_share"] == pytest.approx(chosen.mean(), abs=1e-6)
@@ -152,17 +153,17 @@ def test_a_worth_on_one_design_matrix_is_the_one_of_fits_from_the_start(
 ) -> None:
     past, newest = report.split(estimators.training_set(features))
     c = read_json(model / "summary.json")["c"]
+    kind = chosen(settings.train)
+    fitted = kind.from_bundle(model)
     slow = report.Procedure(
-        fit=lambda rows: estimators.fit(
-            estimators.scorecard_estimator(rows, c, settings.train), rows
-        ),
+        fit=lambda rows: kind.fit(rows, c, settings.train),
         inputs=estimators.inputs,
         target=TARGET,
         numeric=NUMERIC[:3],
         categorical=CATEGORICAL,
     )
-    assert set(estimators.blocks(slow.fit(past))) == {*NUMERIC, *CATEGORICAL}
-    worth = report.feature_worth(slow, past, newest, scorecard.read(model / "model.json"))
+    assert set(estimators.blocks(fitted.pipeline)) == {*NUMERIC, *CATEGORICAL}
+    worth = report.feature_worth(slow, past, newest, fitted)
     assert len(worth) >= 4
     assert all(entry in found["features"] for entry in worth)
 

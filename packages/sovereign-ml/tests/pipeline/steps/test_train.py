@@ -21,7 +21,7 @@ from churn.steps._4_train import regularisation_search
 from small_project import step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.model import scorecard
+from sovereign_ml.model import served
 from sovereign_ml.registry import mlflow, skops
 from sovereign_ml.storage.artifacts import read_json
 
@@ -58,10 +58,10 @@ def random_customers(n: int) -> pd.DataFrame:
 
 def test_model_json_by_numpy_equals_scikit_learn_for_100000_random_customers(model: Path) -> None:
     rows = random_customers(100_000)
-    fitted = skops.read(model / "scorecard.skops", estimators.TRUSTED_TYPES).predict_proba(
+    fitted = skops.read(model / "model.skops", estimators.TRUSTED_TYPES).predict_proba(
         estimators.inputs(rows)
     )[:, 1]
-    card = scorecard.read(model / "model.json")
+    card = served.read(model / "model.json")
     assert np.abs(card.probability(estimators.columns(rows)) - fitted).max() < 1e-9
     assert fitted.std() > 0.05
 
@@ -69,24 +69,22 @@ def test_model_json_by_numpy_equals_scikit_learn_for_100000_random_customers(mod
 def test_model_json_equals_scikit_learn_on_the_customers_it_was_made_for(
     model: Path, training: pd.DataFrame
 ) -> None:
-    fitted = skops.read(model / "scorecard.skops", estimators.TRUSTED_TYPES).predict_proba(
+    fitted = skops.read(model / "model.skops", estimators.TRUSTED_TYPES).predict_proba(
         estimators.inputs(training)
     )[:, 1]
-    card = scorecard.read(model / "model.json")
+    card = served.read(model / "model.json")
     assert np.abs(card.probability(estimators.columns(training)) - fitted).max() < 1e-9
 
 
 def test_each_feature_contributes_nothing_on_average(model: Path, past: pd.DataFrame) -> None:
-    means = (
-        scorecard.read(model / "model.json").contributions(estimators.columns(past)).mean(axis=0)
-    )
+    means = served.read(model / "model.json").contributions(estimators.columns(past)).mean(axis=0)
     np.testing.assert_allclose(means, 0, atol=1e-9)
 
 
 def test_knots_are_rounded_quantiles_that_hold_nobodys_own_extreme_value(
     model: Path, past: pd.DataFrame
 ) -> None:
-    for curve in scorecard.read(model / "model.json").numeric:
+    for curve in served.read(model / "model.json").numeric:
         values = past[curve.name].dropna().to_numpy()
         quantiles = np.quantile(values, np.linspace(0.01, 0.99, 6))
         assert set(curve.knots) <= {float(f"{q:.3g}") for q in quantiles}, curve.name
@@ -157,7 +155,7 @@ def test_the_weight_of_a_gap_is_shipped_where_the_value_itself_never_varies(
 
 
 def test_model_json_knows_every_feature_of_the_contract(model: Path) -> None:
-    card = scorecard.read(model / "model.json")
+    card = served.read(model / "model.json")
     assert card.features == (*NUMERIC, *CATEGORICAL)
     assert card.target == TARGET
 
@@ -263,7 +261,7 @@ def test_the_skops_files_hold_data_only(model: Path) -> None:
 
 def test_a_type_that_is_not_trusted_is_named_and_not_loaded(model: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.skops"
-    with zipfile.ZipFile(model / "scorecard.skops") as good, zipfile.ZipFile(bad, "w") as changed:
+    with zipfile.ZipFile(model / "model.skops") as good, zipfile.ZipFile(bad, "w") as changed:
         for name in good.namelist():
             content = good.read(name)
             if name == "schema.json":

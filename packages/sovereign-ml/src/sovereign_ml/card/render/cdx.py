@@ -62,7 +62,9 @@ def _card(card: Card) -> dict[str, Any]:
     parameters = {
         "approach": {"type": "supervised"},
         "task": "tabular-classification",
-        "architectureFamily": "additive model",
+        "architectureFamily": "additive model"
+        if card.facts.explanation.individual_method != "exact_shapley"
+        else "gradient boosted trees",
         "modelArchitecture": model.algorithm,
         "datasets": refs,
         "inputs": [

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sovereign_ml.card.render.speech import GAPS, METRICS, code, figure, interval
 from sovereign_ml.card.schema import Card
+from sovereign_ml.card.schema.facts_model import Estimate
 
 CHOSEN = {
     "contacted_share": "Share of people",
@@ -49,8 +50,47 @@ def metric_name(name: str) -> str:
 
 def price_of_explainability(card: Card) -> list[Figure]:
     """How a model that nobody can read does on the same data."""
+    return _compared(card.facts.evaluation.benchmark)
+
+
+def price_of_directions(card: Card) -> list[Figure]:
+    """How the model does on the same data where its curves may rise and fall as they like."""
+    return _compared(card.facts.evaluation.constraints)
+
+
+def how_parts_combine(card: Card) -> str:
+    """What the pictures of the inputs are, and what that means for Articles 15(1)(h) and 22."""
+    if card.facts.explanation.individual_method != "exact_shapley":
+        return (
+            "Each input adds to the score or takes away from it, and no input changes what another one means. "
+            "The pictures are the model itself."
+        )
+    return (
+        "Each input adds to the score or takes away from it, and how much depends on the other inputs as well: the "
+        "pictures are averages, and no score can be worked out from them. GDPR Article 15(1)(h): what a person is "
+        "told is of their own score alone, by exact Shapley values, which add up to it; the same value may weigh "
+        "differently for somebody else, and the answer has to say so. The change that would move the band is found "
+        "by search, and a smaller one of several inputs may exist. Article 22: who reviews a decision cannot check "
+        "it by adding up, and needs the person's own explanation and the trees' file to contradict the score."
+    )
+
+
+def directions(card: Card) -> str:
+    """Which inputs the model keeps to an expected direction, in one sentence."""
+    parts = card.facts.explanation.curves
+    kept = {
+        direction: [part.label or part.name for part in parts if part.expected == direction]
+        for direction in ("raises", "lowers")
+    }
+    told = [f"never lowers it: {', '.join(kept['raises'])}"] if kept["raises"] else []
+    told += [f"never raises it: {', '.join(kept['lowers'])}"] if kept["lowers"] else []
+    said = "; more ".join(told)
+    return f"Over the whole range, more {said}." if told else "No input is kept to a direction."
+
+
+def _compared(estimates: dict[str, Estimate]) -> list[Figure]:
     rows = []
-    for name, estimate in card.facts.evaluation.benchmark.items():
+    for name, estimate in estimates.items():
         base = name.removesuffix("_difference")
         label = metric_name(base)
         told = f"{label}, difference to this model" if name != base else label

@@ -163,8 +163,20 @@ def _evaluation(card: Card) -> str:
     )
     against = [(row.name, row.value, row.interval) for row in figures.price_of_explainability(card)]
     price = f"\n\n### {escape(card.facts.evaluation.benchmark_name)} on the same data\n\n"
-    return f"## Evaluation\n\n{found}" + (
-        price + table(("Metric", "Value", "Interval"), against) if against else ""
+    free = [(row.name, row.value, row.interval) for row in figures.price_of_directions(card)]
+    return "\n\n".join(
+        [
+            f"## Evaluation\n\n{found}"
+            + (price + table(("Metric", "Value", "Interval"), against) if against else ""),
+            *(
+                [
+                    "### Without the expected directions\n\n"
+                    + table(("Metric", "Value", "Interval"), free)
+                ]
+                if free
+                else []
+            ),
+        ]
     )
 
 
@@ -179,7 +191,10 @@ def _examination(card: Card) -> str:
         told = "; ".join(f"{x if isinstance(x, str) else f'{x:g}'}: {y:+.2f}" for x, y in points)
         rows.append((part.label or part.name, told, figure(part.missing_log_odds, 2)))
     told = table(("Input", "Log-odds at each value", "Missing"), rows) if rows else OPEN_TEXT
-    return f"## Model Examination\n\nThe score is the sum of these parts; between values the parts run straight.\n\n{told}"
+    return (
+        f"## Model Examination\n\n{escape(figures.how_parts_combine(card))} Between values the parts run straight. "
+        f"{escape(figures.directions(card))}\n\n{told}"
+    )
 
 
 def _open(card: Card) -> str:

@@ -156,6 +156,9 @@ class FeatureCurve(Group):
     log_odds: tuple[float, ...] = ()
     categories: dict[str, float] = Field(default_factory=dict)
     missing_log_odds: float | None = None
+    expected: Literal["raises", "lowers"] | None = fill(
+        "What more of it may do to the score", "GDPR rec. 71"
+    )
 
 
 class ExplanationFacts(Group):
@@ -167,7 +170,16 @@ class ExplanationFacts(Group):
     curves: tuple[FeatureCurve, ...] = ()
     intercept: float | None = None
     individual_method: (
-        Literal["additive", "reason_codes", "shap", "formula", "source_code", "generic"] | None
+        Literal[
+            "additive",
+            "exact_shapley",
+            "reason_codes",
+            "shap",
+            "formula",
+            "source_code",
+            "generic",
+        ]
+        | None
     ) = fill(
         "How the library explains one score, by construction",
         "GDPR 15(1)(h); C-203/22",
@@ -241,6 +253,11 @@ class EvaluationFacts(Group):
     baselines: dict[str, dict[str, float]] = Field(default_factory=dict)
     benchmark_name: str | None = None
     benchmark: dict[str, Estimate] = Field(default_factory=dict)
+    constraints: dict[str, Estimate] = fill(
+        "Figures without the expected directions minus figures with them",
+        "AI Act Annex IV 2",
+        default={},
+    )
     at_threshold: dict[str, float] = fill(
         "Figures at the action band", "AI Act Annex IV 4", default={}
     )

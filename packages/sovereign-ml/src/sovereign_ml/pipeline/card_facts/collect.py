@@ -14,7 +14,7 @@ from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.card.schema.facts import Facts
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.config.tables import ScoreSettings
-from sovereign_ml.model import scorecard
+from sovereign_ml.model import served
 from sovereign_ml.model.scorecard import Levels, Scorecard
 from sovereign_ml.pipeline.card_facts import data, model_privacy
 from sovereign_ml.pipeline.project_audit import judged
@@ -49,7 +49,7 @@ def gather(
     """Return all facts of one run. Counts of people are bucketed, so that a card can be shown to anybody."""
     import pandas as pd
 
-    card = scorecard.read(model / "model.json")
+    card = served.read(model / "model.json")
     found = read_json(metrics / "metrics.json")
     training = pd.read_parquet(features / "training.parquet")
     people = pd.read_parquet(valid / "customers.parquet")
@@ -114,11 +114,12 @@ def _run(model: Path, root: Path, profile: str) -> dict[str, Any]:
 
 def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
     run, path = read_json(folder / "run.json"), folder / "model.json"
+    trained = read_json(folder / "summary.json")
     written = lineage.authors(settings.root, MlflowRegistry(settings.tracking).production_commit())
     return {
         "name": settings.project.name,
         "version": "candidate",
-        "algorithm": "Additive scorecard: piecewise-linear curves and category values in one logistic regression",
+        "algorithm": trained["algorithm"],
         "framework": "scikit-learn",
         "framework_version": version("scikit-learn"),
         "library_versions": {name: version(name) for name in LIBRARIES},
@@ -126,9 +127,10 @@ def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
         "artifact_sha256": sha256_of(path),
         "size_bytes": path.stat().st_size,
         "hyperparameters": {
-            "C": read_json(folder / "summary.json")["c"],
+            "C": trained["c"],
             "knots": settings.train.knots,
             "max_categories": settings.train.max_categories,
+            "monotone": settings.train.monotone,
             "features": len(card.features),
         },
         "random_seed": settings.train.seed,
@@ -182,6 +184,11 @@ def _explanation(
 ) -> dict[str, Any]:
     worth = sorted(found["features"], key=lambda entry: (-entry["importance"], entry["name"]))
     words = {f.name: f for f in features}
+    kept = {
+        part.name: direction
+        for part in card.numeric
+        if (direction := words[part.name].expected) and card.keeps_to(part.name, direction)
+    }
     return {
         "main_factors": [words[entry["name"]].label for entry in worth[:5]],
         "curves": [
@@ -190,6 +197,7 @@ def _explanation(
                 "label": words[part.name].label,
                 "unit": words[part.name].unit,
                 "missing_log_odds": part.missing_log_odds,
+                "expected": kept.get(part.name),
                 **(
                     {"categories": part.log_odds}
                     if isinstance(part, Levels)
@@ -203,7 +211,7 @@ def _explanation(
             for part in card.parts
         ],
         "intercept": card.intercept,
-        "individual_method": "additive",
+        "individual_method": "additive" if card.additive else "exact_shapley",
         "individual_returns": [
             "inputs_used",
             "influence_of_each",
@@ -234,6 +242,7 @@ def _evaluation(found: dict[str, Any]) -> dict[str, Any]:
         "baselines": found["baselines"],
         "benchmark_name": found["benchmark"]["name"],
         "benchmark": benchmark,
+        "constraints": found.get("constraints", {}),
         "at_threshold": found["at_threshold"],
         "at_budget": {k: v for k, v in found["lift"].items() if isinstance(v, float)},
         "slices": shown,

@@ -9,6 +9,7 @@ import numpy as np
 
 from sovereign_ml.audit import pii_scan
 from sovereign_ml.model.scorecard import Levels, Scorecard
+from sovereign_ml.model.trees import Forest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,8 @@ def privacy(card: Scorecard, found: dict[str, Any], training: pd.DataFrame) -> d
     numbers = 1 + sum(
         len(p.log_odds) + (2 if isinstance(p, Levels) else len(p.knots) + 1) for p in card.parts
     )
+    if isinstance(card, Forest):
+        numbers += sum(len(column) for tree in card.trees for _, column in tree)
     readable, rarest = readable_rows(card, training), rarest_category(card, training)
     shared = (
         f", its rarest named category is shared by {pii_scan.bucket(rarest)[0]} people"
@@ -55,8 +58,7 @@ def readable_rows(card: Scorecard, rows: pd.DataFrame) -> int:
     readable = np.ones(len(rows), dtype=bool)
     for part in card.parts:
         values = rows[part.name]
-        stored = list(part.log_odds) if isinstance(part, Levels) else list(part.knots)
-        readable &= (values.isin(stored) | values.isna()).to_numpy()
+        readable &= (values.isin(card.stored(part.name)) | values.isna()).to_numpy()
     return int(readable.sum())
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from sovereign_ml.model.scorecard import Curve, Levels, Scorecard
 
@@ -16,9 +16,13 @@ Part = Callable[[Value], float]
 
 
 class OneRow:
-    """Contributions (log-odds) and probability for one row of a scorecard."""
+    """Contributions (log-odds) and probability for one row of a scorecard.
 
-    def __init__(self, model: Scorecard) -> None:
+    Features of one of the ``windows`` share what they say together, see ``sovereign_ml.model.explain.shared``.
+    """
+
+    def __init__(self, model: Scorecard, windows: Sequence[Sequence[str]] = ()) -> None:
+        self._windows = windows
         self._parts = tuple((part.name, _curve(part)) for part in model.numeric) + tuple(
             (part.name, _levels(part)) for part in model.categorical
         )
@@ -26,11 +30,39 @@ class OneRow:
 
     def contributions(self, row: Mapping[str, Value]) -> dict[str, float]:
         """Log-odds per feature; KeyError when one is missing, None says that its value is."""
-        return {name: part(row[name]) for name, part in self._parts}
+        found = {name: part(row[name]) for name, part in self._parts}
+        return self._shared(found)
+
+    def _shared(self, found: dict[str, float]) -> dict[str, float]:
+        for window in self._windows:
+            parts = [found[name] for name in window]
+            if min(parts) < 0 < max(parts):
+                share = sum(parts) / sum(map(abs, parts))
+                found.update({name: abs(found[name]) * share for name in window})
+        return found
 
     def probability(self, contributions: Mapping[str, float]) -> float:
         """The score that ``contributions`` add up to."""
         return 1.0 / (1.0 + math.exp(-(self._intercept + sum(contributions.values()))))
+
+
+class OneRowOfTrees(OneRow):
+    """The same for boosted trees, by their Shapley values."""
+
+    def __init__(self, model: Scorecard, windows: Sequence[Sequence[str]] = ()) -> None:
+        self._model = model
+        self._windows = windows
+        self._intercept = model.intercept
+
+    def contributions(self, row: Mapping[str, Value]) -> dict[str, float]:
+        """Log-odds per feature; KeyError when one is missing, None says that its value is."""
+        parts = self._model.contributions({name: [row[name]] for name in self._model.features})[0]
+        return self._shared(dict(zip(self._model.features, parts.tolist(), strict=True)))
+
+
+def scorer_of(model: Scorecard, windows: Sequence[Sequence[str]] = ()) -> OneRow:
+    """Return what scores one customer at a time by ``model``."""
+    return (OneRow if model.additive else OneRowOfTrees)(model, windows)
 
 
 def _curve(part: Curve) -> Part:

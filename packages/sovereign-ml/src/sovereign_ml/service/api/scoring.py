@@ -240,7 +240,7 @@ def reasons(runtime: Runtime, row: Row, contributions: dict[str, float]) -> list
     """The strongest influences in words, strongest first, those without effect left out."""
     strongest = sorted(contributions, key=lambda name: -abs(contributions[name]))[:REASONS]
     return [
-        f"{wording.subject(runtime.specs[name], row[name])} {wording.effect(contributions[name])}"
+        wording.reason(runtime.specs[name], row[name], contributions[name])
         for name in strongest
         if contributions[name]
     ]

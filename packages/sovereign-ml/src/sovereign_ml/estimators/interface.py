@@ -1,0 +1,160 @@
+"""The interface of a model: what train, evaluate, register, service and decision log know of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+import numpy as np
+
+from sovereign_ml.config.tables import TrainSettings
+from sovereign_ml.errors import Misuse
+from sovereign_ml.evaluation import fidelity
+from sovereign_ml.model import served
+from sovereign_ml.model.scorecard import Floats, Scorecard, sigmoid
+from sovereign_ml.registry import skops
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FittedModel", "Model", "model_kind"]
+
+PIPELINE = "model.skops"
+M = TypeVar("M", bound="Model")
+
+
+class Model(Protocol):
+    """A fitted model: what it says about people, why, and what of it is shipped.
+
+    ``rows`` are rows of step 3. ``algorithm`` is what the card calls it.
+    """
+
+    algorithm: ClassVar[str]
+
+    @classmethod
+    def fit(cls: type[M], rows: pd.DataFrame, strength: float, config: TrainSettings) -> M:
+        """Return the model fitted on ``rows``; ``strength`` is one of ``[train] regularisation``."""
+        ...
+
+    @classmethod
+    def from_bundle(cls: type[M], folder: Path) -> M:
+        """Read what :meth:`to_bundle` wrote."""
+        ...
+
+    def to_bundle(self, folder: Path, rows: pd.DataFrame) -> None:
+        """Write ``model.json``, which the service reads, and rows to compare it by.
+
+        Raises Refused where ``model.json`` says anything else than the fitted model about its training ``rows``.
+        """
+        ...
+
+    def probability(self, rows: pd.DataFrame) -> Floats:
+        """Return the probability of the label, as fitted, shape (n,)."""
+        ...
+
+    def contributions(self, rows: pd.DataFrame) -> Floats:
+        """Return log-odds per feature, shape (n, p): the reasons that people are given."""
+        ...
+
+    def explain_fidelity(self, rows: pd.DataFrame) -> float:
+        """Return the largest gap in probability between what is explained and what was fitted."""
+        ...
+
+    @property
+    def shipped(self) -> Scorecard:
+        """What the service reads: the content of ``model.json``."""
+        ...
+
+    @property
+    def pipeline(self) -> Any:
+        """What was fitted, with the interface of scikit-learn, for the run in MLflow."""
+        ...
+
+
+class FittedModel(ABC):
+    """A :class:`Model` from a pipeline and the form of it that is shipped. A kind of model adds ``fit``."""
+
+    algorithm: ClassVar[str]
+    trusted: ClassVar[tuple[str, ...]] = ()
+    """Types of the pipeline that skops may read, beyond those that it trusts by itself."""
+
+    def __init__(self, pipeline: Any, shipped: Scorecard | Callable[[], Scorecard]) -> None:
+        self.pipeline = pipeline
+        self._shipped = shipped
+
+    @cached_property
+    def shipped(self) -> Scorecard:
+        """What the service reads. It is made when it is asked for: most fits of a search are not shipped."""
+        return self._shipped() if callable(self._shipped) else self._shipped
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, rows: pd.DataFrame, strength: float, config: TrainSettings) -> FittedModel:
+        """Return the model fitted on ``rows``; ``strength`` is one of ``[train] regularisation``."""
+
+    @staticmethod
+    @abstractmethod
+    def inputs(rows: pd.DataFrame, /) -> pd.DataFrame:
+        """Return the columns that the pipeline takes."""
+
+    @classmethod
+    def from_bundle(cls: type[F], folder: Path) -> F:
+        """Read what :meth:`to_bundle` wrote. Raises Refused for a type that is not trusted."""
+        pipeline = skops.read(folder / PIPELINE, cls.trusted)
+        return cls(pipeline, served.read(folder / "model.json"))
+
+    def to_bundle(self, folder: Path, rows: pd.DataFrame) -> None:
+        """Write ``model.json``, its probes and the pipeline. Raises Refused where the first two differ."""
+        fidelity.write_model(folder, self.shipped, self.pipeline, self.inputs(rows))
+        skops.write(self.pipeline, folder / PIPELINE)
+
+    def probability(self, rows: pd.DataFrame) -> Floats:
+        """Return the probability of the label, as fitted, shape (n,)."""
+        result: Floats = self.pipeline.predict_proba(self.inputs(rows))[:, 1]
+        return result
+
+    def contributions(self, rows: pd.DataFrame) -> Floats:
+        """Return log-odds per feature by the shipped model, shape (n, p)."""
+        columns = self.inputs(rows).items()
+        return self.shipped.contributions({str(name): c.to_numpy() for name, c in columns})
+
+    def explain_fidelity(self, rows: pd.DataFrame) -> float:
+        """Return the largest gap in probability between shipped model, sum of its reasons, and pipeline."""
+        table = self.inputs(rows)
+        gap = fidelity.largest_gap(self.shipped, self.pipeline, table)
+        told = sigmoid(self.shipped.intercept + self.contributions(rows).sum(axis=1))
+        return max(gap, float(np.abs(told - self.pipeline.predict_proba(table)[:, 1]).max()))
+
+
+F = TypeVar("F", bound=FittedModel)
+
+
+def model_kind(name: str, kinds: Mapping[str, type[Model]]) -> type[Model]:
+    """Return the class that ``[train] model`` names: one of ``kinds``, or ``package.module:Name``.
+
+    Raises Misuse where there is no such class, or where it lacks a part of the interface.
+    """
+    if name in kinds:
+        return kinds[name]
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        known = ", ".join(f'"{kind}"' for kind in kinds)
+        raise Misuse(
+            f'[train] model is "{name}": give {known}, or a class of the project such as "churn.model:Own".'
+        )
+    try:
+        kind = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise Misuse(f'[train] model = "{name}" cannot be imported: {error}.') from None
+    parts = ("fit", "from_bundle", "to_bundle", "probability", "contributions", "explain_fidelity")
+    if lacking := [part for part in (*parts, "algorithm") if not hasattr(kind, part)]:
+        raise Misuse(
+            f'[train] model = "{name}" is no Model: it lacks {", ".join(lacking)}. '
+            "Derive it from FittedModel; docs/extending.md shows one."
+        )
+    result: type[Model] = kind
+    return result

@@ -1,0 +1,100 @@
+"""Gradient boosting as the model that is served: trees under the expected directions.
+
+``[train] model = "boosting"`` chooses it. docs/extending.md says what it changes for people.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder
+from sovereign_ml.config.tables import TrainSettings
+from sovereign_ml.decisions.feature_contract import Direction
+from sovereign_ml.estimators.boosting import to_forest
+from sovereign_ml.estimators.interface import FittedModel
+from sovereign_ml.model.trees import Forest
+
+from churn import model
+from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
+
+
+class BoostingModel(FittedModel):
+    """Shallow boosted trees: each answer is explained by exact Shapley values."""
+
+    algorithm = "Gradient boosting: shallow trees, explained by exact Shapley values"
+    trusted = model.TRUSTED_TYPES
+    inputs = staticmethod(model.inputs)
+
+    @classmethod
+    def fit(cls, rows: pd.DataFrame, strength: float, config: TrainSettings) -> BoostingModel:
+        """Return the trees fitted on ``rows``; ``strength`` is the inverse of the penalty."""
+        held = directions() if config.monotone else {}
+        pipeline = model.fit(boosting_estimator(rows, strength, config, held), rows)
+        table = model.inputs(rows)
+
+        def ship() -> Forest:
+            columns = pipeline.named_steps["columns"].named_transformers_
+            return to_forest(
+                pipeline.named_steps["boosting"],
+                known_numbers(rows),
+                {name: columns[name] for name in CATEGORICAL},
+                table,
+                target=TARGET,
+                knots={
+                    name: model.quantiles(rows[name], config.knots).tolist() for name in NUMERIC
+                },
+                directions=held,
+            )
+
+        return cls(pipeline, ship)
+
+
+def directions() -> dict[str, Direction]:
+    """Return the expected direction of each feature that has one."""
+    return {feature.name: feature.expected for feature in FEATURES if feature.expected}
+
+
+def known_numbers(frame: pd.DataFrame) -> list[str]:
+    """Return the numbers that are known of anybody: nothing can be learned of the others."""
+    return [name for name in NUMERIC if frame[name].notna().any()]
+
+
+def boosting_estimator(
+    frame: pd.DataFrame, c: float, config: TrainSettings, held: dict[str, Direction]
+) -> Pipeline:
+    """Return unfitted boosting: numbers as they are, a column for each frequent category.
+
+    The trees are shallow, so that one answer is explained in milliseconds. They stop at a fixed
+    number: early stopping would hold out random rows, and with them the same customers.
+    """
+    levels = OneHotEncoder(
+        max_categories=config.max_categories,
+        min_frequency=20,
+        handle_unknown="infrequent_if_exist",
+        sparse_output=False,
+    )
+    columns = ColumnTransformer(
+        [
+            ("number", "passthrough", known_numbers(frame)),
+            *((name, levels, [name]) for name in CATEGORICAL),
+        ]
+    )
+    signs = {"raises": 1, "lowers": -1}
+    width = sum(
+        len(levels.fit(model.inputs(frame)[[n]]).get_feature_names_out()) for n in CATEGORICAL
+    )
+    boosting = HistGradientBoostingClassifier(
+        learning_rate=0.08,
+        max_iter=120,
+        max_depth=4,
+        max_leaf_nodes=8,
+        min_samples_leaf=40,
+        l2_regularization=1 / c,
+        monotonic_cst=[signs.get(held.get(name, ""), 0) for name in known_numbers(frame)]
+        + [0] * width,
+        early_stopping=False,
+        random_state=config.seed,
+    )
+    return Pipeline([("columns", columns), ("boosting", boosting)])
