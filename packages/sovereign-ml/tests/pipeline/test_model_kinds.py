@@ -34,7 +34,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """The flow of the session for the scorecard, and one of its own for boosting."""
     nouns = ("metrics", "card", "bundle", "scores")
     if request.param == "scorecard":
-        return Flow(request.param, *(request.getfixturevalue(noun) for noun in reversed(nouns)))
+        return Flow(request.param, *(request.getfixturevalue(noun) for noun in nouns))
     root = tmp_path_factory.mktemp("boosting") / "acme-churn"
     fast = {"train.model": "boosting", "train.regularisation": [1.0], "train.folds": 1}
     settings = run(make_project(root, **fast, **{"data.synthetic.customers": 900}), *STEPS)
