@@ -11,12 +11,17 @@ from sovereign_ml.config.settings import Settings
 
 
 def judged(settings: Settings, environ: Mapping[str, str]) -> Report:
-    """Every address in the project's files and in ``environ``, judged by [audit] and the owners' declarations."""
+    """Every address in the project's files and in ``environ``, judged by [audit] and the owners' declarations.
+
+    What the steps write is no configuration: a card that names a host would find itself.
+    """
     card = settings.root / "model_card.toml"
     answers = tomllib.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+    written = [f"{path}/*" for path in dict(settings.paths).values()]
+    policy = settings.audit.model_copy(update={"exclude": (*settings.audit.exclude, *written)})
     return audit(
         settings.root,
-        settings.audit,
+        policy,
         today=datetime.now(UTC).date(),
         environ=environ,
         declared=declarations(answers),

@@ -99,6 +99,12 @@ def interview(path: Path, read: Callable[[str], str], say: Callable[[str], None]
     return Interview(path, FACTS, "acme-churn", read, say, judge, TODAY)
 
 
+def section(title: str, asked: int, transcript: list[str]) -> str:
+    """The part of the page about one case."""
+    lines = "\n".join(transcript)
+    return f"## {title}: {asked} questions\n\n```text\n{lines}\n```\n"
+
+
 def page() -> str:
     """The page with the transcript of each case."""
     parts = [HEAD]
@@ -108,8 +114,7 @@ def page() -> str:
             person = Person(path, answers())
             asking = interview(path, person.read, person.say)
             asking.run()
-        lines = "\n".join(person.transcript)
-        parts.append(f"## {title}: {asking.asked} questions\n\n```text\n{lines}\n```\n")
+        parts.append(section(title, asking.asked, person.transcript))
     return "\n".join(parts)
 
 
