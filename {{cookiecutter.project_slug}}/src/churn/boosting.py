@@ -12,12 +12,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sovereign_ml.config.tables import TrainSettings
 from sovereign_ml.decisions.feature_contract import Direction
+from sovereign_ml.estimators.additive import quantiles
 from sovereign_ml.estimators.boosting import to_forest
 from sovereign_ml.estimators.interface import FittedModel
 from sovereign_ml.model.trees import Forest
 
 from churn import model
-from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
+from churn.contract import CATEGORICAL, EXPECTED, NUMERIC, TARGET
 
 
 class BoostingModel(FittedModel):
@@ -30,7 +31,7 @@ class BoostingModel(FittedModel):
     @classmethod
     def fit(cls, rows: pd.DataFrame, strength: float, config: TrainSettings) -> BoostingModel:
         """Return the trees fitted on ``rows``; ``strength`` is the inverse of the penalty."""
-        held = directions() if config.monotone else {}
+        held = EXPECTED if config.monotone else {}
         pipeline = model.fit(boosting_estimator(rows, strength, config, held), rows)
         table = model.inputs(rows)
 
@@ -42,18 +43,11 @@ class BoostingModel(FittedModel):
                 {name: columns[name] for name in CATEGORICAL},
                 table,
                 target=TARGET,
-                knots={
-                    name: model.quantiles(rows[name], config.knots).tolist() for name in NUMERIC
-                },
+                knots={name: quantiles(rows[name], config.knots).tolist() for name in NUMERIC},
                 directions=held,
             )
 
         return cls(pipeline, ship)
-
-
-def directions() -> dict[str, Direction]:
-    """Return the expected direction of each feature that has one."""
-    return {feature.name: feature.expected for feature in FEATURES if feature.expected}
 
 
 def known_numbers(frame: pd.DataFrame) -> list[str]:

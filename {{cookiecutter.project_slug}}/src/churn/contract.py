@@ -156,6 +156,7 @@ FEATURES: tuple[Feature, ...] = (
 
 NUMERIC = tuple(feature.name for feature in FEATURES if feature.dtype == "float")
 CATEGORICAL = tuple(feature.name for feature in FEATURES if feature.dtype == "string")
+EXPECTED = {feature.name: feature.expected for feature in FEATURES if feature.expected}
 
 
 def links() -> tuple[Link, ...]:

@@ -1,7 +1,7 @@
 """The estimator: an additive scorecard, and gradient boosting beside it as the benchmark.
 
 This is the file to change for another model. Both are unfitted scikit-learn pipelines over the
-features of contract.py. ``scorecard.py`` turns the fitted scorecard into data.
+features of contract.py. The library turns the fitted scorecard into data.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from sklearn.preprocessing import (
     SplineTransformer,
 )
 from sovereign_ml.config.tables import TrainSettings
-from sovereign_ml.estimators.monotone import MonotoneCurve, MonotoneLogistic
+from sovereign_ml.estimators.additive import quantiles
+from sovereign_ml.estimators.monotone import MonotoneLogistic, monotone_curves
 from sovereign_ml.model.scorecard import Floats
 
-from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
+from churn.contract import CATEGORICAL, EXPECTED, NUMERIC, TARGET
 
 BENCHMARK = "HistGradientBoostingClassifier"
 TRUSTED_TYPES = (
@@ -61,48 +62,15 @@ def scorecard_estimator(frame: pd.DataFrame, c: float, config: TrainSettings) ->
         sparse_output=False,
     )
     columns = ColumnTransformer([*curves, *((name, levels, [name]) for name in CATEGORICAL)])
-    courses = _courses(frame, knots, gaps) if config.monotone else ()
+    courses = monotone_curves(frame, knots, gaps, EXPECTED) if config.monotone else ()
     regression = MonotoneLogistic(C=c, curves=courses)
     return Pipeline([("columns", columns), ("regression", regression)])
-
-
-def _courses(
-    frame: pd.DataFrame, knots: dict[str, Floats], gaps: list[str]
-) -> tuple[tuple[Any, ...], ...]:
-    """Return where the regression finds each curve that has an expected direction."""
-    signs = {"raises": 1, "lowers": -1}
-    expected = {feature.name: feature.expected for feature in FEATURES}
-    width = sum(map(len, knots.values()))
-    found, first = [], 0
-    for name, values in knots.items():
-        if direction := expected[name]:
-            gap = width + gaps.index(name) if name in gaps else -1
-            fill = np.arcsinh(float(frame[name].median()))
-            heights = [np.interp(fill, np.arcsinh(values), row) for row in np.eye(len(values))]
-            at_fill = tuple(map(float, heights)) if name in gaps else ()
-            curve = MonotoneCurve(first, len(values), signs[direction], gap, at_fill)
-            found.append(tuple(curve))  # a plain tuple: skops stores no other
-        first += len(values)
-    return tuple(found)
 
 
 def _knots(frame: pd.DataFrame, count: int) -> dict[str, Floats]:
     """Return the knots of each numeric column that varies."""
     knots = {name: quantiles(frame[name], count) for name in NUMERIC}
     return {name: values for name, values in knots.items() if len(values) > 1}
-
-
-def quantiles(column: pd.Series[float], count: int) -> Floats:
-    """Return distinct quantiles from 1 % to 99 % in three digits, none of an empty column.
-
-    Rounding and the two ends keep any single customer's extreme value out of the model.
-    """
-    values = np.asarray(column.dropna(), dtype=np.float64)
-    if not len(values):
-        return values
-    exact = np.quantile(values, np.linspace(0.01, 0.99, count))
-    rounded = [float(f"{quantile:.3g}") for quantile in exact]
-    return np.unique(np.array(rounded, dtype=np.float64))
 
 
 def _curve(values: pd.Series[float], knots: Floats) -> Pipeline:
@@ -166,27 +134,3 @@ def inputs(frame: pd.DataFrame) -> pd.DataFrame:
 def columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
     """Return the raw values of ``frame`` by feature, each of shape (n,): what a scorecard takes."""
     return {str(name): values.to_numpy() for name, values in inputs(frame).items()}
-
-
-def blocks(fitted: Pipeline) -> dict[str, list[int]]:
-    """Return the columns, by position, that a feature alone has in the matrix of the regression.
-
-    Without them the fit is the one without the feature. A feature that shares a block with another
-    one is left out, and so is every feature of a pipeline with other steps.
-    """
-    if list(fitted.named_steps) != ["columns", "regression"]:
-        return {}
-    columns = fitted.named_steps["columns"]
-    alone: dict[str, list[int]] = {}
-    shared: set[str] = set()
-    for key, _, names in columns.transformers_:
-        part = columns.output_indices_[key]
-        positions = list(range(part.start, part.stop))
-        if key == "missing":
-            for name, position in zip(names, positions, strict=True):
-                alone.setdefault(name, []).append(position)
-        elif len(names) == 1:
-            alone.setdefault(names[0], []).extend(positions)
-        elif positions:
-            shared.update(names)
-    return {name: places for name, places in alone.items() if name not in shared}

@@ -40,9 +40,14 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "Window",
         ),
         "sovereign_ml.errors": ("Misuse", "Refused"),
+        "sovereign_ml.estimators.additive": ("blocks", "quantiles", "to_scorecard"),
         "sovereign_ml.estimators.boosting": ("to_forest",),
         "sovereign_ml.estimators.interface": ("FittedModel", "Model", "model_kind"),
-        "sovereign_ml.estimators.monotone": ("MonotoneCurve", "MonotoneLogistic"),
+        "sovereign_ml.estimators.monotone": (
+            "MonotoneCurve",
+            "MonotoneLogistic",
+            "monotone_curves",
+        ),
         "sovereign_ml.evaluation.drift": ("compare",),
         "sovereign_ml.evaluation.plots": ("draw",),
         "sovereign_ml.evaluation.report": (

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sovereign_ml.config.tables import EvaluateSettings, ScoreSettings, TrainSettings
+from sovereign_ml.estimators.additive import blocks
 from sovereign_ml.evaluation import plots, report
 from sovereign_ml.registry import skops
 from sovereign_ml.registry.bundle_files import draft_policy
@@ -90,5 +91,5 @@ def _procedure(c: float, train: TrainSettings) -> report.Procedure:
         target=TARGET,
         numeric=NUMERIC,
         categorical=CATEGORICAL,
-        blocks=model.blocks,
+        blocks=blocks,
     )

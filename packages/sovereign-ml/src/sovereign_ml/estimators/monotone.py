@@ -6,8 +6,8 @@ Ridge penalty, exact up to rounding: Newton steps, each a quadratic problem with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from sovereign_ml.model.scorecard import Floats
 
-__all__ = ["MonotoneCurve", "MonotoneLogistic"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["MonotoneCurve", "MonotoneLogistic", "monotone_curves"]
 
 _JITTER = 1e-4
 """Weight that makes the increments unique; beside thousands of customers it moves nothing."""
@@ -39,6 +42,32 @@ class MonotoneCurve(NamedTuple):
     sign: int
     gap: int = -1
     at_fill: tuple[float, ...] = ()
+
+
+def monotone_curves(
+    rows: pd.DataFrame,
+    knots: Mapping[str, Floats],
+    gaps: Sequence[str],
+    expected: Mapping[str, str],
+) -> tuple[tuple[Any, ...], ...]:
+    """Return the ``curves`` of a design: heights at ``knots``, then an indicator for each name in ``gaps``.
+
+    ``expected`` says "raises" or "lowers" of the features that have a direction. A missing value is filled with
+    the median of ``rows``.
+    """
+    signs = {"raises": 1, "lowers": -1}
+    width = sum(map(len, knots.values()))
+    found, first = [], 0
+    for name, values in knots.items():
+        if direction := expected.get(name):
+            gap = width + list(gaps).index(name) if name in gaps else -1
+            fill = np.arcsinh(float(rows[name].median()))
+            heights = [np.interp(fill, np.arcsinh(values), row) for row in np.eye(len(values))]
+            at_fill = tuple(map(float, heights)) if name in gaps else ()
+            curve = MonotoneCurve(first, len(values), signs[direction], gap, at_fill)
+            found.append(tuple(curve))  # a plain tuple: skops stores no other
+        first += len(values)
+    return tuple(found)
 
 
 class MonotoneLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]

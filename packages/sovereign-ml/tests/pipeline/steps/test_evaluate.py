@@ -21,6 +21,7 @@ from churn.scorecard import chosen
 from small_project import step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse
+from sovereign_ml.estimators.additive import blocks
 from sovereign_ml.evaluation import report
 from sovereign_ml.model import served
 from sovereign_ml.storage.artifacts import read_json
@@ -162,7 +163,7 @@ def test_a_worth_on_one_design_matrix_is_the_one_of_fits_from_the_start(
         numeric=NUMERIC[:3],
         categorical=CATEGORICAL,
     )
-    assert set(estimators.blocks(fitted.pipeline)) == {*NUMERIC, *CATEGORICAL}
+    assert set(blocks(fitted.pipeline)) == {*NUMERIC, *CATEGORICAL}
     worth = report.feature_worth(slow, past, newest, fitted)
     assert len(worth) >= 4
     assert all(entry in found["features"] for entry in worth)
@@ -176,10 +177,10 @@ def test_a_feature_that_shares_a_block_has_no_columns_of_its_own(
     pair = list(NUMERIC[:2])
     product = make_pipeline(SimpleImputer(), PolynomialFeatures(interaction_only=True))
     pipeline.named_steps["columns"].transformers.insert(0, ("product", product, pair))
-    alone = estimators.blocks(estimators.fit(pipeline, past))
+    alone = blocks(estimators.fit(pipeline, past))
     assert set(alone) == {*NUMERIC, *CATEGORICAL} - set(pair)
     scaled = Pipeline([*pipeline.steps[:1], ("scale", StandardScaler()), *pipeline.steps[1:]])
-    assert estimators.blocks(estimators.fit(scaled, past)) == {}
+    assert blocks(estimators.fit(scaled, past)) == {}
 
 
 def test_a_membership_attack_is_close_to_a_guess(found: dict[str, Any]) -> None:
