@@ -239,3 +239,22 @@ def test_the_machine_owners_own_sitecustomize_still_runs(tmp_path):
     environ = child_environment([])
     environ["PYTHONPATH"] += f":{tmp_path}"
     assert python("print('then me')", environ).stdout.split("\n")[:2] == ["mine", "then me"]
+
+
+@pytest.mark.parametrize(
+    ("event", "address"),
+    [
+        ("connect", 'None, (b"192.0.2.1", 9)'),
+        ("sendto", 'None, (bytearray(b"192.0.2.1"), 9)'),
+        ("connect", 'None, (type("Text", (str,), {"__str__": lambda s: "::1"})("192.0.2.1"), 9)'),
+        (
+            "sendmsg",
+            'None, type("Pair", (tuple,), {"__getitem__": lambda s, i: "::1"})(("192.0.2.1", 9))',
+        ),
+        ("getnameinfo", '("192.0.2.1", 9)'),
+        ("gethostbyaddr", '"192.0.2.1"'),
+    ],
+)
+def test_no_other_type_and_no_reverse_look_up_passes(event: str, address: str):
+    allowed = address.replace("192.0.2.1", "127.0.0.1")
+    assert (ask(event, address), ask(event, allowed)) == ("refused", "passed")

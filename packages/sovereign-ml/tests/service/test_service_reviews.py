@@ -83,12 +83,32 @@ def test_nobody_who_objected_gets_an_offer_from_a_reviewer(waiting: Desk) -> Non
     assert waiting.review(contested, "no_offer").status_code == 200
 
 
-def test_overrides_and_seconds_are_counted(waiting: Desk) -> None:
-    for number, (outcome, seconds) in enumerate((("offer", 40), ("no_offer", 100), ("offer", 60))):
+def test_overrides_are_counted_and_time_that_the_service_did_not_measure_is_left_out(
+    waiting: Desk,
+) -> None:
+    for number, outcome in enumerate(("offer", "no_offer", "offer")):
         case = waiting.score(f"{number:016x}").json()["decision_id"]
-        waiting.review(case, outcome, seconds=seconds)
+        assert waiting.review(case, outcome).status_code == 200
     evidence = waiting.call("GET", "/v1/reviews", "review").json()["evidence"]
-    assert (evidence["cases"], evidence["overrides"], evidence["median_seconds"]) == (3, 1, 60)
+    assert (evidence["cases"], evidence["overrides"], evidence["median_seconds"]) == (3, 1, None)
+
+
+@pytest.mark.parametrize(
+    "made_up",
+    [
+        {"seconds": 300},
+        {"seconds": None},
+        {"first_view": "offer"},
+        {"seeded": False},
+        {"reviewer": "x"},
+    ],
+)
+def test_a_client_does_not_write_its_own_evidence(
+    waiting: Desk, made_up: dict[str, object]
+) -> None:
+    case = waiting.score().json()["decision_id"]
+    assert waiting.review(case, "offer", **made_up).status_code == 422
+    assert waiting.decision(case).json()["outcome"] == "pending_review"
 
 
 def test_a_planted_error_looks_like_any_case_and_counts_as_caught_when_overruled(

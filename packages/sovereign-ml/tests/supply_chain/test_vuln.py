@@ -56,8 +56,15 @@ def test_a_vulnerable_package_is_refused_with_advisory_and_the_release_that_mend
 
 
 def test_a_clean_lock_passes(root: Path) -> None:
-    with osv({}, []) as service:
+    with osv({"pyyaml": ADVISORY}, []) as service:
         assert ask(root, service) == (0, "No known vulnerability in some.lock.\n", "")
+
+
+def test_a_service_that_knows_no_advisory_at_all_is_not_believed(root: Path) -> None:
+    with osv({}, []) as service:
+        code, said, error = ask(root, service)
+    assert (code, said, error.count("\n")) == (2, "", 1)
+    assert "nothing in pyyaml 5.3, which has known advisories" in error
 
 
 def test_without_a_service_nothing_is_asked_and_nothing_is_called_safe(root: Path) -> None:

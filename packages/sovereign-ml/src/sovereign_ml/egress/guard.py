@@ -1,9 +1,10 @@
 """Refuse every name look-up and connection outside loopback and the allow-list, and count the refusals.
 
 A PEP 578 audit hook: it stays, and sees every socket that Python opens, in threads and asyncio too; Unix sockets pass.
-Native code that resolves and connects by itself is out of its sight (libpq, gRPC, uvloop's streams, DuckDB's httpfs,
-Arrow's S3): its own settings, the network policy and ``tests/egress`` hold that. A name given to ``socket.connect`` is
-resolved by CPython before the hook is asked; the connection is refused all the same.
+Native code that resolves and connects by itself is out of its sight (libpq, gRPC, DuckDB's httpfs, Arrow's S3, and
+uvloop, on which the service runs): its own settings, the network policy and ``tests/egress`` hold that. Out of sight, too: a
+child that is no Python, or that starts with ``-I``, ``-E``, ``-S`` or a ``PYTHONPATH`` of its own. A name given to
+``socket.connect`` is resolved by CPython before the hook is asked; the connection is refused all the same.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ VARIABLE = "SOVEREIGN_EGRESS"
 """Carries the allow-list to child processes as JSON; ``egress/boot/sitecustomize.py`` reads it."""
 
 _LOOK_UPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
-_WATCHED = _LOOK_UPS | {"socket.connect", "socket.sendto", "socket.sendmsg"}
+_CALLS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg", "socket.getnameinfo"})
+_WATCHED = _LOOK_UPS | _CALLS
 _PLUMBING = (
     "urllib3",
     "requests",
@@ -118,7 +120,10 @@ def extend_to_children(
     profile: str = "local",
     record: Path | None = None,
 ) -> None:
-    """Make every Python process started with ``environ`` install the same guard before its first import."""
+    """Make Python processes started with ``environ`` install the same guard before their first import.
+
+    ``-I``, ``-E``, ``-S`` or another ``PYTHONPATH`` keep a process from it.
+    """
     carried = {
         "allowed_hosts": list(allowed_hosts),
         "profile": profile,
@@ -176,16 +181,23 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 def _inspect(event: str, args: tuple[Any, ...]) -> None:
     if event in _LOOK_UPS:
         _check(args[0], event)
-    # AF_UNIX passes a string or bytes, AF_NETLINK and AF_VSOCK tuples of integers
-    elif type(args[1]) is tuple and type(args[1][0]) is str and args[1][0] not in _state.addresses:
-        _check(args[1][0], event)
+        return
+    # AF_UNIX passes a string or bytes, AF_NETLINK and AF_VSOCK tuples of integers; the address is the last argument.
+    # CPython reads the item itself, so a tuple or text of another class may not answer for it.
+    address = args[-1]
+    if isinstance(address, tuple) and address:
+        host = tuple.__getitem__(address, 0)
+        if type(host) is str and host in _state.addresses:
+            return
+        if isinstance(host, (str, bytes, bytearray)):
+            _check(host, event)
 
 
-def _check(host: str | bytes | None, event: str) -> None:
+def _check(host: str | bytes | bytearray | None, event: str) -> None:
     if host is None:
         return
-    name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
-    name = name.lower().rstrip(".")
+    text = host if isinstance(host, str) else memoryview(host).tobytes().decode("ascii", "replace")
+    name = str.__str__(text).lower().rstrip(".")
     if not _allowed(name):
         _refuse(name, event)
 

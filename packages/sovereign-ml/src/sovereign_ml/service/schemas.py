@@ -203,17 +203,14 @@ class ReviewsAnswer(_Answer):
 
 
 class ReviewRequest(_Request):
-    """A reviewer's outcome; it may reverse what the score suggests. ``version`` is that of the list of open cases."""
+    """A reviewer's outcome; it may reverse what the score suggests. ``version`` is that of the list of open cases.
+
+    Time and first view are seen by the desk alone: a client that could send them could make up the evidence.
+    """
 
     outcome: Suggestion
     version: Version
     reason: Text = Field(examples=["Regular seasonal buyer; the gap is normal, no offer needed."])
-    first_view: Suggestion | None = Field(
-        default=None, description="Own view before the suggestion was seen"
-    )
-    seconds: float | None = Field(
-        default=None, ge=0, le=86400, description="Time spent on the case"
-    )
 
 
 class ReviewAnswer(_Answer):
