@@ -17,7 +17,8 @@ def judged(settings: Settings, environ: Mapping[str, str]) -> Report:
     """
     card = settings.root / "model_card.toml"
     answers = tomllib.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
-    written = [f"{path}/*" for path in dict(settings.paths).values()]
+    folders = (*dict(settings.paths).values(), ".churn", ".mlflow")
+    written = [f"{folder}/*" for folder in folders]
     policy = settings.audit.model_copy(update={"exclude": (*settings.audit.exclude, *written)})
     return audit(
         settings.root,
