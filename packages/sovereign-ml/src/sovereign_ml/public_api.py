@@ -44,7 +44,6 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "sovereign_ml.estimators.boosting": ("to_forest",),
         "sovereign_ml.estimators.interface": ("FittedModel", "Model", "model_kind"),
         "sovereign_ml.estimators.monotone": (
-            "MonotoneCurve",
             "MonotoneLogistic",
             "monotone_curves",
         ),

@@ -85,6 +85,7 @@ def test_the_template_uses_what_is_public() -> None:
     for_extensions = {
         "sovereign_ml.card.rules",
         "sovereign_ml.config.tables",
+        "sovereign_ml.model.scorecard",
         "sovereign_ml.model.trees",
         "sovereign_ml.notebook",
         "sovereign_ml.project",

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 import bundles
 from churn import model as estimators
-from churn.boosting import BoostingModel, directions
-from churn.contract import CATEGORICAL, NUMERIC, TARGET
+from churn.boosting import BoostingModel
+from churn.contract import CATEGORICAL, EXPECTED, NUMERIC, TARGET
 from churn.project import PROJECT
 from sovereign_ml.config.tables import TrainSettings
 from sovereign_ml.evaluation.fidelity import LIMIT, misfits
@@ -112,7 +112,7 @@ def test_the_reasons_are_shapley_values_by_their_definition(i: int) -> None:
 
 def test_trees_keep_to_the_expected_directions() -> None:
     """For everybody, over the whole range and beyond; missing values stay between the ends."""
-    held = directions()
+    held = EXPECTED
     assert {name: FOREST.keeps_to(name, d) for name, d in held.items()} == dict.fromkeys(held, True)
     some = {name: values[:40] for name, values in COLUMNS.items()}
     for name, direction in held.items():

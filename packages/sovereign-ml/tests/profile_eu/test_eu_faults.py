@@ -164,6 +164,8 @@ def test_two_runs_registered_at_once_become_two_whole_versions(
         path = root / "data/4_model/run.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"run_id": run_id}))
     former = client.get_model_version_by_alias("acme-churn", "candidate").version
+    done = both(roots, "card", cloud)  # it states the run
+    assert [one.returncode for one in done] == [0, 0], [one.stderr for one in done]
     done = both(roots, "register", cloud)
     candidate = client.get_model_version_by_alias("acme-churn", "candidate").run_id
     client.set_registered_model_alias("acme-churn", "candidate", former)  # the other tests read it

@@ -21,7 +21,7 @@ from sovereign_ml.model.scorecard import Floats
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MonotoneCurve", "MonotoneLogistic", "monotone_curves"]
+__all__ = ["MonotoneLogistic", "monotone_curves"]
 
 _JITTER = 1e-4
 """Weight that makes the increments unique; beside thousands of customers it moves nothing."""

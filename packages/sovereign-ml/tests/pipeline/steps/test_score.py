@@ -15,6 +15,7 @@ from small_project import step
 from sovereign_ml.bundle.sealed import read_bundle, seal_again
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.model.explain import shared, windows_of
 from sovereign_ml.pipeline.source import shop_may_be_old
 from sovereign_ml.storage.artifacts import read_json, write_json
 
@@ -90,7 +91,10 @@ def test_the_first_reason_is_the_largest_part_of_the_score(
     table: pd.DataFrame, now: pd.DataFrame, bundle: Path
 ) -> None:
     found = read_bundle(bundle)
-    parts = found.model.contributions(estimators.columns(now.loc[table["customer_id"]]))
+    parts = shared(
+        found.model.contributions(estimators.columns(now.loc[table["customer_id"]])),
+        windows_of(found.model, found.contract),
+    )
     largest = np.abs(parts).argmax(axis=1)
     for reason, column, row in zip(table["reason_1"], largest, parts, strict=True):
         label = found.contract.feature(found.model.features[column]).label
