@@ -80,7 +80,7 @@ def test_a_customer_who_objects_is_scored_no_more(
     people = pd.read_parquet(valid / "customers.parquet")
     people.loc[people["customer_id"] == objector, "objected_at"] = pd.Timestamp.now("UTC")
     people.to_parquet(valid / "customers.parquet", index=False)
-    gate = ScoringGate(settings.data.asks_consent, settings.log_location)
+    gate = ScoringGate(settings.data.asks_consent, settings.log_location, old_features=True)
     score(
         settings.path("bundle"),
         settings.path("features"),
