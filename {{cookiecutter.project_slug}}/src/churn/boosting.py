@@ -9,7 +9,6 @@ import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder
 from sovereign_ml.config.tables import TrainSettings
 from sovereign_ml.decisions.feature_contract import Direction
 from sovereign_ml.estimators.additive import quantiles
@@ -63,22 +62,16 @@ def boosting_estimator(
     The trees are shallow, so that one answer is explained in milliseconds. They stop at a fixed
     number: early stopping would hold out random rows, and with them the same customers.
     """
-    levels = OneHotEncoder(
-        max_categories=config.max_categories,
-        min_frequency=20,
-        handle_unknown="infrequent_if_exist",
-        sparse_output=False,
-    )
+    numbers, levels = known_numbers(frame), model.category_levels(config)
     columns = ColumnTransformer(
         [
-            ("number", "passthrough", known_numbers(frame)),
+            ("number", "passthrough", numbers),
             *((name, levels, [name]) for name in CATEGORICAL),
         ]
     )
     signs = {"raises": 1, "lowers": -1}
-    width = sum(
-        len(levels.fit(model.inputs(frame)[[n]]).get_feature_names_out()) for n in CATEGORICAL
-    )
+    table = model.inputs(frame)
+    width = sum(len(levels.fit(table[[name]]).get_feature_names_out()) for name in CATEGORICAL)
     boosting = HistGradientBoostingClassifier(
         learning_rate=0.08,
         max_iter=120,
@@ -86,8 +79,7 @@ def boosting_estimator(
         max_leaf_nodes=8,
         min_samples_leaf=40,
         l2_regularization=1 / c,
-        monotonic_cst=[signs.get(held.get(name, ""), 0) for name in known_numbers(frame)]
-        + [0] * width,
+        monotonic_cst=[signs.get(held.get(name, ""), 0) for name in numbers] + [0] * width,
         early_stopping=False,
         random_state=config.seed,
     )

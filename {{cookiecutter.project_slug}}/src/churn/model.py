@@ -55,16 +55,21 @@ def scorecard_estimator(frame: pd.DataFrame, c: float, config: TrainSettings) ->
     gaps = [name for name in NUMERIC if frame[name].isna().nunique() > 1]
     if gaps:
         curves.append(("missing", MissingIndicator(features="all"), gaps))
-    levels = OneHotEncoder(
+    levels = category_levels(config)
+    columns = ColumnTransformer([*curves, *((name, levels, [name]) for name in CATEGORICAL)])
+    courses = monotone_curves(frame, knots, gaps, EXPECTED) if config.monotone else ()
+    regression = MonotoneLogistic(C=c, curves=courses)
+    return Pipeline([("columns", columns), ("regression", regression)])
+
+
+def category_levels(config: TrainSettings) -> OneHotEncoder:
+    """Return the unfitted encoder of categories: a column per frequent value, one for the rest."""
+    return OneHotEncoder(
         max_categories=config.max_categories,
         min_frequency=20,
         handle_unknown="infrequent_if_exist",
         sparse_output=False,
     )
-    columns = ColumnTransformer([*curves, *((name, levels, [name]) for name in CATEGORICAL)])
-    courses = monotone_curves(frame, knots, gaps, EXPECTED) if config.monotone else ()
-    regression = MonotoneLogistic(C=c, curves=courses)
-    return Pipeline([("columns", columns), ("regression", regression)])
 
 
 def _knots(frame: pd.DataFrame, count: int) -> dict[str, Floats]:

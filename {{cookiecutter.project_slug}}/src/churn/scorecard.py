@@ -27,7 +27,7 @@ class ScorecardModel(FittedModel):
     def fit(cls, rows: pd.DataFrame, strength: float, config: TrainSettings) -> ScorecardModel:
         """Return the scorecard fitted on ``rows``; ``strength`` is the inverse of the penalty."""
         fitted = model.fit(model.scorecard_estimator(rows, strength, config), rows)
-        return cls(fitted, to_scorecard(fitted, rows))
+        return cls(fitted, lambda: to_scorecard(fitted, rows))
 
 
 def chosen(config: TrainSettings) -> type[Model]:

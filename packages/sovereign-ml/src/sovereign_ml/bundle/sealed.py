@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 MANIFEST = "bundle.json"
-M = TypeVar("M", bound=BaseModel)
+P = TypeVar("P")
 REQUIRED = ("model.json", "contract.json", "policy.json", "rules.json", "card.json")
 
 
@@ -122,7 +123,7 @@ def seal_bundle(
         "rule_digest": rule_digest,
         "files": files,
     }
-    manifest = _parse(Manifest, json.dumps(content).encode(), folder / MANIFEST)
+    manifest = _parse(Manifest.model_validate_json, json.dumps(content).encode(), folder / MANIFEST)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return manifest
 
@@ -138,7 +139,7 @@ def read_bundle(folder: Path) -> Bundle:
     for name, expected in manifest.files.items():
         _check(folder / name, expected)
     bundle = Bundle(
-        model=_model(folder / "model.json"),
+        model=_parse(served.parse, _bytes(folder / "model.json"), folder / "model.json"),
         contract=read_contract(folder / "contract.json"),
         policy=read_policy(folder / "policy.json"),
         rules=read_rules(folder / "rules.json"),
@@ -151,12 +152,12 @@ def read_bundle(folder: Path) -> Bundle:
 
 def read_contract(path: Path) -> FeatureContract:
     """Read ``contract.json``; ValueError in one line when it is missing or malformed."""
-    return _parse(FeatureContract, _bytes(path), path)
+    return _parse(FeatureContract.model_validate_json, _bytes(path), path)
 
 
 def read_policy(path: Path) -> DecisionPolicy:
     """Read ``policy.json``; ValueError in one line when it is missing or malformed."""
-    return _parse(DecisionPolicy, _bytes(path), path)
+    return _parse(DecisionPolicy.model_validate_json, _bytes(path), path)
 
 
 def rules_json(rules: RulePolicy) -> str:
@@ -173,12 +174,12 @@ def read_rules(path: Path) -> RulePolicy:
         raise ValueError(
             f"{path}: schema_version is {version!r}, this reader knows '1'; register again"
         )
-    return _parse(RulePolicy, json.dumps(content).encode(), path)
+    return _parse(RulePolicy.model_validate_json, json.dumps(content).encode(), path)
 
 
 def read_manifest(path: Path) -> Manifest:
     """Read ``bundle.json``; ValueError in one line when it is missing or malformed."""
-    return _parse(Manifest, _bytes(path), path)
+    return _parse(Manifest.model_validate_json, _bytes(path), path)
 
 
 def _bytes(path: Path) -> bytes:
@@ -196,19 +197,9 @@ def _check(path: Path, expected: str) -> None:
         )
 
 
-def _parse(model: type[M], content: bytes, path: Path) -> M:
+def _parse(read: Callable[[bytes], P], content: bytes, path: Path) -> P:
     try:
-        return model.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise ValueError(f"{path}: {where}: {first['msg']}") from None
-
-
-def _model(path: Path) -> Scorecard:
-    content = _bytes(path)
-    try:
-        return served.parse(content)
+        return read(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"

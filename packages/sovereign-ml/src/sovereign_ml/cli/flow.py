@@ -101,6 +101,7 @@ def suggest(
     from sovereign_ml.config import settings as configuration
     from sovereign_ml.pipeline import source
     from sovereign_ml.pipeline.suggest import proposal as proposals
+    from sovereign_ml.storage.artifacts import replaced
 
     if show_values and (write or not console.out.is_terminal):
         raise Misuse(
@@ -129,9 +130,7 @@ def suggest(
     configuration.check_text(changed, profile)
     if not yes and not (console.out.is_terminal and typer.confirm("Put this into config.toml?")):
         raise Misuse("Not applied: say yes, or call with --yes where nobody can be asked.")
-    partial = config.with_suffix(".toml.new")
-    partial.write_text(changed, encoding="utf-8")
-    partial.replace(config)
+    replaced(config, lambda beside: beside.write_text(changed, encoding="utf-8"))
     console.err.print("config.toml has the proposal. Next: churn data")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.evaluation.fidelity import columns_of
 from sovereign_ml.model.scorecard import Curve, Floats, Levels, Scorecard
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ def to_scorecard(
     raw = Scorecard(
         target=target, intercept=intercept, numeric=tuple(curves), categorical=tuple(levels)
     )
-    columns = {str(name): values.to_numpy() for name, values in rows.items()}
-    means = dict(zip(raw.features, raw.contributions(columns).mean(axis=0), strict=True))
+    means = dict(zip(raw.features, raw.contributions(columns_of(rows)).mean(axis=0), strict=True))
     return Scorecard(
         target=target,
         intercept=_round(intercept + sum(means.values())),

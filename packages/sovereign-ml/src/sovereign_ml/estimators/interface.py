@@ -119,8 +119,7 @@ class FittedModel(ABC):
 
     def contributions(self, rows: pd.DataFrame) -> Floats:
         """Return log-odds per feature by the shipped model, shape (n, p)."""
-        columns = self.inputs(rows).items()
-        return self.shipped.contributions({str(name): c.to_numpy() for name, c in columns})
+        return self.shipped.contributions(fidelity.columns_of(self.inputs(rows)))
 
     def explain_fidelity(self, rows: pd.DataFrame) -> float:
         """Return the largest gap in probability between shipped model, sum of its reasons, and pipeline."""

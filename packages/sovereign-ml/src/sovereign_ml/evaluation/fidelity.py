@@ -21,7 +21,7 @@ from sovereign_ml.model.scorecard import Curve, Floats, Scorecard
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LIMIT", "PROBES", "check_probes", "largest_gap", "misfits", "write_model"]
+__all__ = ["LIMIT", "PROBES", "check_probes", "columns_of", "largest_gap", "misfits", "write_model"]
 
 LIMIT = 1e-9
 """Largest difference in probability between the pipeline and the scorecard: rounding, and nothing else."""
@@ -56,7 +56,7 @@ def write_model(folder: Path, scorecard: Scorecard, fitted: Any, inputs: pd.Data
 
 def largest_gap(scorecard: Scorecard, fitted: Any, inputs: pd.DataFrame) -> float:
     """Return the largest difference in probability between ``scorecard`` and the pipeline ``fitted``."""
-    shipped = scorecard.probability(_columns(inputs))
+    shipped = scorecard.probability(columns_of(inputs))
     return float(np.abs(shipped - _probability(fitted, inputs)).max())
 
 
@@ -120,7 +120,8 @@ def _probes(scorecard: Scorecard, inputs: pd.DataFrame) -> dict[str, list[Any]]:
     return {name: columns[str(name)] for name in inputs.columns if name in columns}
 
 
-def _columns(inputs: pd.DataFrame) -> dict[str, NDArray[Any]]:
+def columns_of(inputs: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """Return the values of ``inputs`` by feature, each of shape (n,): what a scorecard takes."""
     return {str(name): values.to_numpy() for name, values in inputs.items()}
 
 
@@ -151,7 +152,7 @@ def _lost_blocks(scorecard: Scorecard, fitted: Any, rows: pd.DataFrame) -> list[
     """Return the blocks of columns that explain the difference in log-odds, or most of it."""
     found = _blocks(fitted, rows)
     p = np.clip(_probability(fitted, rows), 1e-15, 1 - 1e-15)
-    rest = np.log(p / (1 - p)) - scorecard.log_odds(_columns(rows))
+    rest = np.log(p / (1 - p)) - scorecard.log_odds(columns_of(rows))
     if not found or not np.isfinite(rest).all():
         return []
     for name, part in fitted[-2].output_indices_.items():

@@ -6,7 +6,6 @@ The file stays the truth: whoever stops goes on later where the file ends, and c
 from __future__ import annotations
 
 import re
-import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -18,12 +17,13 @@ from pydantic.fields import FieldInfo
 
 from sovereign_ml.card.build import build, read_answers
 from sovereign_ml.card.derive import MARKETING_ACTIONS
-from sovereign_ml.card.questions import Question, choices, open_questions, progress, walk
+from sovereign_ml.card.questions import Question, open_questions, progress, walk
 from sovereign_ml.card.rules.engine import Finding
 from sovereign_ml.card.rules.governance import OUTSIDE
-from sovereign_ml.card.schema.base import NOT_ANSWERED, Group, is_open
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
 from sovereign_ml.card.schema.card import Card
 from sovereign_ml.card.schema.facts import Facts
+from sovereign_ml.pipeline.card_facts import typed_answers
 from sovereign_ml.storage.artifacts import replaced
 
 Values = dict[str, Any]
@@ -46,8 +46,6 @@ SAME_AS: Final = {
     "objection.marketing_channel": "erasure.channel",
 }
 """Answers that are usually another one's; they are proposed and never taken without a person."""
-
-
 REVIEW_DAYS: Final = 365
 """Proposed until the card is looked at again; the policy says how long it may be."""
 
@@ -114,11 +112,15 @@ class Interview:
                 self.say(f"  {number}  {one.text} ({one.source})")
             self.say("Which of these hold? Numbers such as 1; 3, or all, or none.")
             names = [one.path for one in block]
-            self._answer(card, names, lambda said: _marked(names, said))
+            self._answer(card, names, lambda said: typed_answers.marked(names, said))
             return
         self.say(f"{first.text} ({first.source})")
-        self.say(_allowed(fields[first.path]))
-        self._answer(card, [first.path], lambda said: {first.path: parse(fields[first.path], said)})
+        self.say(typed_answers.allowed(fields[first.path]))
+        self._answer(
+            card,
+            [first.path],
+            lambda said: {first.path: typed_answers.parse(fields[first.path], said)},
+        )
 
     def _head(self, card: Card, question: Question) -> None:
         done = progress(card)
@@ -147,7 +149,7 @@ class Interview:
         if offered:
             self.say("These follow from the configuration, the data or another answer:")
             for path, value in offered.items():
-                self.say(f"  {_name(card, path)}: {_shown(value)}")
+                self.say(f"  {_name(card, path)}: {typed_answers.shown(value)}")
             self.say("Take them? Enter takes them, n asks each.")
         while True:
             said = self._line(paths)
@@ -236,131 +238,10 @@ def proposals(card: Card, today: date) -> Values:
     return made
 
 
-def parse(question: FieldInfo, said: str) -> Any:
-    """The value that ``said`` stands for. Raises ValueError with what is allowed."""
-    kind, of = _kind(question.annotation)
-    if not said:
-        raise ValueError("Nothing was said; s skips the question.")
-    if kind in PLAIN:
-        return PLAIN[kind](said)
-    listed = choices(question.annotation)
-    if kind is tuple:
-        items = [] if said.casefold() == "none" else [one.strip() for one in said.split(";")]
-        if isinstance(of, type) and issubclass(of, Group):
-            return [_row(of, one) for one in items]
-        return [_chosen(listed, one) if listed else one for one in items]
-    return _chosen(listed, said) if listed else said
-
-
-def _flag(said: str) -> bool:
-    if said.casefold() in ("y", "yes", "true"):
-        return True
-    if said.casefold() in ("n", "no", "false"):
-        return False
-    raise ValueError(f"'{said}' is neither yes nor no.")
-
-
-def _day(said: str) -> date:
-    try:
-        return date.fromisoformat(said)
-    except ValueError:
-        raise ValueError(f"'{said}' is no date such as 2027-01-31.") from None
-
-
-def _number(said: str) -> float:
-    if re.fullmatch(r"-?\d+", said):
-        return int(said)
-    if re.fullmatch(r"-?\d*[.,]\d+", said):
-        return float(said.replace(",", "."))
-    raise ValueError(f"'{said}' is no number.")
-
-
-PLAIN: Final[dict[object, Callable[[str], Any]]] = {bool: _flag, date: _day, float: _number}
-
-
-def _kind(annotation: object) -> tuple[object, object]:
-    """What a question takes: bool, date, float, tuple with the type of its items, or str."""
-    for member in typing.get_args(annotation) or (annotation,):
-        inner = (
-            typing.get_args(member)[0] if typing.get_origin(member) is typing.Annotated else member
-        )
-        if inner in (bool, date):
-            return inner, None
-        if inner in (int, float):
-            return float, None
-        if typing.get_origin(inner) is tuple:
-            return tuple, typing.get_args(inner)[0]
-    return str, None
-
-
-def _chosen(listed: tuple[str, ...], said: str) -> str:
-    """The choice with that number or name."""
-    if said.isdecimal() and 1 <= int(said) <= len(listed) and said not in listed:
-        return listed[int(said) - 1]
-    if said in listed:
-        return said
-    raise ValueError(f"'{said}' is none of: {', '.join(listed)}.")
-
-
-def _columns(group: type[Group]) -> dict[str, FieldInfo]:
-    """What is asked of each item of a list, in the order of its fields."""
-    return {
-        name: found
-        for name, found in group.model_fields.items()
-        if not isinstance(found.json_schema_extra, dict)
-        or found.json_schema_extra.get("required_when") != "optional"
-    }
-
-
-def _row(group: type[Group], said: str) -> dict[str, Any]:
-    """One item of a list: its values, separated by |, in the order of the fields."""
-    columns, values = _columns(group), [one.strip() for one in said.split("|")]
-    if len(values) != len(columns):
-        raise ValueError(
-            f"'{said}' has {len(values)} values, and {len(columns)} are asked: {' | '.join(columns)}."
-        )
-    return {
-        name: parse(found, value)
-        for (name, found), value in zip(columns.items(), values, strict=True)
-    }
-
-
-def _allowed(question: FieldInfo) -> str:
-    """What may be said, in one line."""
-    kind, of = _kind(question.annotation)
-    listed = choices(question.annotation)
-    if kind is bool:
-        return "y or n."
-    if kind is date:
-        return "A date such as 2027-01-31."
-    if kind is float:
-        return "A number."
-    numbered = "  ".join(f"{i} {name}" for i, name in enumerate(listed, 1))
-    if kind is tuple and isinstance(of, type) and issubclass(of, Group):
-        rows = [f"    {name}: {found.description or name}" for name, found in _columns(of).items()]
-        form = " | ".join(_columns(of))
-        return "\n".join([f"none, or for each of them: {form}", *rows, "  several: separated by ;"])
-    if kind is tuple:
-        return f"none, or several separated by ;{'  ' if listed else ''}{numbered}"
-    return numbered or "A text."
-
-
 def _flags(questions: list[Question], fields: dict[str, FieldInfo]) -> list[Question]:
     """The yes-or-no questions of the first one's table, if it is one: they are asked together."""
-    flags = [one for one in questions if _kind(fields[one.path].annotation)[0] is bool]
+    flags = [one for one in questions if typed_answers.is_flag(fields[one.path])]
     return [one for one in flags if one.table == flags[0].table] if questions[0] in flags else []
-
-
-def _marked(names: list[str], said: str) -> Values:
-    """Yes for the numbers that were said, no for the others."""
-    word = said.casefold()
-    if word in ("all", "none"):
-        return dict.fromkeys(names, word == "all")
-    numbers = [one for one in re.split(r"[;,\s]+", said) if one]
-    wrong = [n for n in numbers if not n.isdecimal() or not 1 <= int(n) <= len(names)]
-    if wrong or not numbers:
-        raise ValueError(f"'{said}': numbers from 1 to {len(names)}, all, or none.")
-    return {name: str(number) in numbers for number, name in enumerate(names, 1)}
 
 
 def _name(card: Card, path: str) -> str:
@@ -370,13 +251,6 @@ def _name(card: Card, path: str) -> str:
     if not found or isinstance(objects, str):
         return path
     return f"retention of {objects[int(found[1])].object}, {found[2]}"
-
-
-def _shown(value: Any) -> str:
-    """A value as it is typed here."""
-    if isinstance(value, list):
-        return "; ".join(value) or "none"
-    return str(value)
 
 
 def _put(document: Any, path: str, value: Any) -> None:

@@ -1,0 +1,147 @@
+"""What people may type to a question of the card, and the value that it stands for."""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any, Final
+
+from pydantic.fields import FieldInfo
+
+from sovereign_ml.card.questions import choices
+from sovereign_ml.card.schema.base import Group
+
+
+def parse(question: FieldInfo, said: str) -> Any:
+    """The value that ``said`` stands for. Raises ValueError with what is allowed."""
+    kind, of = _kind(question.annotation)
+    if not said:
+        raise ValueError("Nothing was said; s skips the question.")
+    if kind in PLAIN:
+        return PLAIN[kind](said)
+    listed = choices(question.annotation)
+    if kind is tuple:
+        items = [] if said.casefold() == "none" else [one.strip() for one in said.split(";")]
+        if isinstance(of, type) and issubclass(of, Group):
+            return [_row(of, one) for one in items]
+        return [_chosen(listed, one) if listed else one for one in items]
+    return _chosen(listed, said) if listed else said
+
+
+def _flag(said: str) -> bool:
+    if said.casefold() in ("y", "yes", "true"):
+        return True
+    if said.casefold() in ("n", "no", "false"):
+        return False
+    raise ValueError(f"'{said}' is neither yes nor no.")
+
+
+def _day(said: str) -> date:
+    try:
+        return date.fromisoformat(said)
+    except ValueError:
+        raise ValueError(f"'{said}' is no date such as 2027-01-31.") from None
+
+
+def _number(said: str) -> float:
+    if re.fullmatch(r"-?\d+", said):
+        return int(said)
+    if re.fullmatch(r"-?\d*[.,]\d+", said):
+        return float(said.replace(",", "."))
+    raise ValueError(f"'{said}' is no number.")
+
+
+PLAIN: Final[dict[object, Callable[[str], Any]]] = {bool: _flag, date: _day, float: _number}
+
+
+def _kind(annotation: object) -> tuple[object, object]:
+    """What a question takes: bool, date, float, tuple with the type of its items, or str."""
+    for member in typing.get_args(annotation) or (annotation,):
+        inner = (
+            typing.get_args(member)[0] if typing.get_origin(member) is typing.Annotated else member
+        )
+        if inner in (bool, date):
+            return inner, None
+        if inner in (int, float):
+            return float, None
+        if typing.get_origin(inner) is tuple:
+            return tuple, typing.get_args(inner)[0]
+    return str, None
+
+
+def _chosen(listed: tuple[str, ...], said: str) -> str:
+    """The choice with that number or name."""
+    if said.isdecimal() and 1 <= int(said) <= len(listed) and said not in listed:
+        return listed[int(said) - 1]
+    if said in listed:
+        return said
+    raise ValueError(f"'{said}' is none of: {', '.join(listed)}.")
+
+
+def _columns(group: type[Group]) -> dict[str, FieldInfo]:
+    """What is asked of each item of a list, in the order of its fields."""
+    return {
+        name: found
+        for name, found in group.model_fields.items()
+        if not isinstance(found.json_schema_extra, dict)
+        or found.json_schema_extra.get("required_when") != "optional"
+    }
+
+
+def _row(group: type[Group], said: str) -> dict[str, Any]:
+    """One item of a list: its values, separated by |, in the order of the fields."""
+    columns, values = _columns(group), [one.strip() for one in said.split("|")]
+    if len(values) != len(columns):
+        raise ValueError(
+            f"'{said}' has {len(values)} values, and {len(columns)} are asked: {' | '.join(columns)}."
+        )
+    return {
+        name: parse(found, value)
+        for (name, found), value in zip(columns.items(), values, strict=True)
+    }
+
+
+def allowed(question: FieldInfo) -> str:
+    """What may be said, in one line."""
+    kind, of = _kind(question.annotation)
+    listed = choices(question.annotation)
+    if kind is bool:
+        return "y or n."
+    if kind is date:
+        return "A date such as 2027-01-31."
+    if kind is float:
+        return "A number."
+    numbered = "  ".join(f"{i} {name}" for i, name in enumerate(listed, 1))
+    if kind is tuple and isinstance(of, type) and issubclass(of, Group):
+        rows = [f"    {name}: {found.description or name}" for name, found in _columns(of).items()]
+        form = " | ".join(_columns(of))
+        return "\n".join([f"none, or for each of them: {form}", *rows, "  several: separated by ;"])
+    if kind is tuple:
+        return f"none, or several separated by ;{'  ' if listed else ''}{numbered}"
+    return numbered or "A text."
+
+
+def is_flag(question: FieldInfo) -> bool:
+    """Whether the answer is yes or no."""
+    return _kind(question.annotation)[0] is bool
+
+
+def marked(names: Sequence[str], said: str) -> dict[str, bool]:
+    """Yes for the numbers that were said, no for the others."""
+    word = said.casefold()
+    if word in ("all", "none"):
+        return dict.fromkeys(names, word == "all")
+    numbers = [one for one in re.split(r"[;,\s]+", said) if one]
+    wrong = [n for n in numbers if not n.isdecimal() or not 1 <= int(n) <= len(names)]
+    if wrong or not numbers:
+        raise ValueError(f"'{said}': numbers from 1 to {len(names)}, all, or none.")
+    return {name: str(number) in numbers for number, name in enumerate(names, 1)}
+
+
+def shown(value: Any) -> str:
+    """A value as it is typed here."""
+    if isinstance(value, list):
+        return "; ".join(value) or "none"
+    return str(value)
