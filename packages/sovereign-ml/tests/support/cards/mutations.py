@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from card_answers import put
 from cards import BASES, POLICY, TODAY, good_facts
 from sovereign_ml.card.build import CardError, build
-from sovereign_ml.card.questions import choices, walk
+from sovereign_ml.card.questions import walk
 from sovereign_ml.card.rules import Finding, check
 from sovereign_ml.card.schema import Answers, Facts
 
@@ -57,7 +57,7 @@ def answers_of(base: str) -> Iterator[tuple[str, FieldInfo, Any]]:
 
 def values_for(path: str, field: FieldInfo, value: Any) -> Iterator[Any]:
     """Wrong values of the answer's own kind; of the texts, one stands for all (see the test of placeholders)."""
-    listed = choices(field.annotation)
+    choices = _choices(field.annotation)
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, int | float):
@@ -65,19 +65,25 @@ def values_for(path: str, field: FieldInfo, value: Any) -> Iterator[Any]:
     elif isinstance(value, date):
         yield from DAYS
     elif isinstance(value, tuple):
-        yield from _lists(path, value, listed)
+        yield from _lists(path, value, choices)
     else:
-        yield from (other for other in listed or JUNK[4:5] if other != value)
+        yield from (other for other in choices or JUNK[4:5] if other != value)
 
 
-def _lists(path: str, value: tuple[Any, ...], listed: tuple[str, ...]) -> Iterator[Any]:
+def _lists(path: str, value: tuple[Any, ...], choices: tuple[str, ...]) -> Iterator[Any]:
     yield []
     if path in ROWS:
         yield ROWS[path]
     elif value and isinstance(value[0], bool):
         yield [False]
     elif not (value and isinstance(value[0], BaseModel)):
-        yield from ([other] for other in listed or JUNK[4:5])
+        yield from ([other] for other in choices or JUNK[4:5])
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    if get_origin(annotation) is Literal:
+        return tuple(item for item in get_args(annotation) if item != "?")
+    return tuple(item for part in get_args(annotation) for item in _choices(part))
 
 
 def judged(base: str, path: str = "", value: Any = None) -> list[Finding]:
