@@ -219,7 +219,8 @@ def test_boto_reads_the_configuration_that_a_preset_writes(tmp_path, monkeypatch
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
-    client = boto3.client("s3", endpoint_url=chosen.endpoint)
+    # A session of its own: the default one keeps the configuration that it read first.
+    client = boto3.session.Session().client("s3", endpoint_url=chosen.endpoint)
     assert client.meta.region_name == "eu-de"
     assert client.meta.config.s3["addressing_style"] == "virtual"
     assert client.meta.config.request_checksum_calculation == "when_required"

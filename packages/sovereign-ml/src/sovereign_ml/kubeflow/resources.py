@@ -8,12 +8,14 @@ from sovereign_ml.config.tables import PipelineSettings
 
 STORAGE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 TRACKING = ("MLFLOW_TRACKING_PASSWORD",)
+FACTS = ("DATABASE_URL", *STORAGE_KEYS, *TRACKING)
+"""Where the facts of the card come from: register gathers them anew and compares."""
 SECRETS = {
     "data": ("CHURN_PSEUDONYM_KEY", "DATABASE_URL", *STORAGE_KEYS),
     "features": ("CHURN_FEATURE_REGISTRY_URL", "CHURN_ONLINE_STORE_URL", *STORAGE_KEYS),
     "train": TRACKING,
-    "card": ("DATABASE_URL", *STORAGE_KEYS, *TRACKING),
-    "register": TRACKING,
+    "card": FACTS,
+    "register": FACTS,
     "score": ("DATABASE_URL",),
     "pull": STORAGE_KEYS,
     "record": STORAGE_KEYS,
