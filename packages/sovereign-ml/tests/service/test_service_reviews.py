@@ -83,6 +83,25 @@ def test_nobody_who_objected_gets_an_offer_from_a_reviewer(waiting: Desk) -> Non
     assert waiting.review(contested, "no_offer").status_code == 200
 
 
+def test_a_contest_is_not_decided_by_who_decided_the_case_before(waiting: Desk) -> None:
+    confirmed = waiting.score().json()["decision_id"]
+    automatic = waiting.score().json()["decision_id"]
+    assert waiting.review(confirmed, "offer").status_code == 200
+    for case in (confirmed, automatic):
+        assert waiting.contest(case).status_code == 202
+    refused = waiting.review(confirmed, "no_offer")
+    assert (refused.status_code, "another key" in refused.text) == (409, True)
+    _sign_in(waiting)
+    started = _started(waiting.client.get(f"/reviews/{confirmed}").text)
+    given = {"first_view": "offer", "outcome": "offer", "reason": "The same as I said before."}
+    assert _judge(waiting, confirmed, started=started, **given).status_code == 409
+    assert [step["kind"] for step in waiting.decision(confirmed).json()["history"]] == [
+        "review",
+        "contest",
+    ]
+    assert waiting.review(automatic, "no_offer").status_code == 200
+
+
 def test_overrides_are_counted_and_time_that_the_service_did_not_measure_is_left_out(
     waiting: Desk,
 ) -> None:

@@ -19,6 +19,7 @@ from sovereign_ml.service.schemas import Evidence, OpenCase, ReviewAnswer, Revie
 REFUSED = {
     "objected": "This customer objected to offers: the outcome can only be no_offer.",
     "changed": "Something was added to this case since you read it. Read it again, then decide.",
+    "same_reviewer": "This case is contested, and your key decided it before: a reviewer with another key decides now.",
     "not_open": "This case was decided by somebody else in the meantime.",
 }
 
@@ -64,7 +65,8 @@ async def settle(call: Call, given: dict[str, Any], version: str) -> None:
     """Write the review; once in a while plant an error afterwards.
 
     ``version`` is that of the case as the reviewer read it. The log decides, in the transaction that
-    writes: ProblemError 409 if something was said since, somebody else was faster or the person objected.
+    writes: ProblemError 409 if something was said since, somebody else was faster, the person objected,
+    or contests what this reviewer decided.
     """
     entries = await open_case(call.runtime, call.case_id)
     case = json.loads(entries[0].body or "{}")
