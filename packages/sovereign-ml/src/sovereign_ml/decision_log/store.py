@@ -118,6 +118,10 @@ class DecisionLog:
         """Every entry of one kind, oldest first."""
         return self._select("kind = ? ORDER BY seq", (kind,))
 
+    def newest(self, kind: str, limit: int) -> list[Entry]:
+        """The newest entries of one kind, newest first."""
+        return self._select("kind = ? ORDER BY seq DESC LIMIT ?", (kind, limit))
+
     def open_reviews(self, limit: int = 100) -> list[Entry]:
         """The entry that opened each case a person still has to decide, oldest first."""
         return self._select("seq IN (SELECT seq FROM open_reviews) ORDER BY seq LIMIT ?", (limit,))
