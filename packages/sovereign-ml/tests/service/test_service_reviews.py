@@ -59,6 +59,12 @@ def _judge(desk: Desk, case: str, **form: str) -> Any:
     return desk.client.post(f"/reviews/{case}", data=form, headers=ORIGIN, follow_redirects=False)
 
 
+def _second(desk: Desk, case: str, view: str) -> str:
+    """The stamp of the page with the suggestion, after a first view."""
+    first = _started(desk.client.get(f"/reviews/{case}").text)
+    return _started(_judge(desk, case, started=first, first_view=view).text)
+
+
 def test_while_a_person_has_to_decide_the_answer_holds_back_what_the_score_suggests(
     waiting: Desk,
 ) -> None:
@@ -112,8 +118,8 @@ def test_a_contest_is_not_decided_by_who_decided_the_case_before(waiting: Desk) 
     refused = waiting.review(confirmed, "no_offer")
     assert (refused.status_code, "another key" in refused.text) == (409, True)
     _sign_in(waiting)
-    started = _started(waiting.client.get(f"/reviews/{confirmed}").text)
-    given = {"first_view": "offer", "outcome": "offer", "reason": "The same as I said before."}
+    started = _second(waiting, confirmed, "offer")
+    given = {"outcome": "offer", "reason": "The same as I said before."}
     assert _judge(waiting, confirmed, started=started, **given).status_code == 409
     assert [step["kind"] for step in waiting.decision(confirmed).json()["history"]] == [
         "review",
@@ -255,8 +261,8 @@ def test_the_page_shows_the_suggestion_only_after_the_reviewers_own_view(waiting
 def test_a_decision_on_the_page_needs_a_reason_and_measures_time(waiting: Desk) -> None:
     case = waiting.score().json()["decision_id"]
     _sign_in(waiting)
-    started = _started(waiting.client.get(f"/reviews/{case}").text)
-    given = {"started": started, "first_view": "no_offer", "outcome": "no_offer"}
+    started = _second(waiting, case, "no_offer")
+    given = {"started": started, "outcome": "no_offer"}
     assert _judge(waiting, case, **given, reason="no").status_code == 422
     assert (
         _judge(waiting, case, **given, reason="Orders every spring, look at 2025.").status_code
@@ -265,6 +271,35 @@ def test_a_decision_on_the_page_needs_a_reason_and_measures_time(waiting: Desk) 
     assert waiting.decision(case).json()["outcome"] == "no_offer"
     evidence = waiting.call("GET", "/v1/reviews", "review").json()["evidence"]
     assert (evidence["overrides"], evidence["median_seconds"]) == (1, pytest.approx(0, abs=5))
+
+
+@pytest.mark.parametrize("how", ["field", "first page", "back", "both steps at once"])
+def test_who_has_seen_the_suggestion_cannot_change_the_first_view(waiting: Desk, how: str) -> None:
+    case = waiting.score().json()["decision_id"]
+    _sign_in(waiting)
+    given = {"first_view": "offer", "outcome": "offer", "reason": "As the model has said."}
+    first = _started(waiting.client.get(f"/reviews/{case}").text)
+    second = _started(_judge(waiting, case, started=first, first_view="no_offer").text)
+    if how == "first page":  # its form once more, with what the model says
+        second = _started(_judge(waiting, case, started=first, first_view="offer").text)
+    if how == "back":
+        second = _second(waiting, case, "offer")
+    if how == "both steps at once":
+        second = _started(_judge(waiting, case, started=first, **given).text)
+        assert waiting.decision(case).json()["outcome"] == "pending_review"
+    assert _judge(waiting, case, started=second, **given).status_code == 303
+    (review,) = waiting.log().of_kind("review")
+    assert json.loads(review.body or "")["first_view"] == "no_offer"
+
+
+def test_a_signed_view_cannot_be_swapped(waiting: Desk) -> None:
+    case = waiting.score().json()["decision_id"]
+    _sign_in(waiting)
+    second = _second(waiting, case, "no_offer")
+    forged = second.replace(":no_offer.", ":offer.")
+    assert forged != second
+    answer = _judge(waiting, case, started=forged, outcome="offer", reason="As the model says.")
+    assert answer.status_code == 400
 
 
 def test_the_start_time_of_a_case_cannot_be_made_up(waiting: Desk) -> None:
