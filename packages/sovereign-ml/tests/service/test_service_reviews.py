@@ -317,12 +317,29 @@ def test_what_a_person_wrote_is_shown_as_text(open_service: Desk) -> None:
     assert "<script" not in page
 
 
-@pytest.mark.parametrize("origin", [{}, {"origin": "https://evil.example"}, {"origin": "null"}])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        {},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        *({**ORIGIN, "sec-fetch-site": site} for site in ("cross-site", "same-site", "none", "")),
+    ],
+)
 def test_a_form_from_another_site_is_refused(waiting: Desk, origin: dict[str, str]) -> None:
     case = waiting.score().json()["decision_id"]
     _sign_in(waiting)
     response = waiting.client.post(f"/reviews/{case}", data={"first_view": "offer"}, headers=origin)
     assert response.status_code == 403
+
+
+def test_a_proxy_that_changes_the_host_does_not_close_the_desk(waiting: Desk) -> None:
+    headers = {"origin": "https://churn.example", "sec-fetch-site": "same-origin"}
+    form = {"key": KEYS["review"][0]}
+    answer = waiting.client.post(
+        "/reviews/sign-in", data=form, headers=headers, follow_redirects=False
+    )
+    assert answer.status_code == 303
 
 
 @pytest.mark.parametrize("scope", ["score", "subject", "admin"])
