@@ -184,6 +184,30 @@ def test_an_objection_in_the_same_transaction_already_counts(log: DecisionLog) -
     ]
 
 
+def _review(reviewer: str) -> Draft:
+    body = json.dumps(
+        {"outcome": "no_offer", "reviewer": reviewer, "seeded": False, "override": True}
+    )
+    return Draft("review", "case-1", "aaaaaaaa", body)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_contest_is_decided_by_somebody_who_never_decided_the_case(
+    log: DecisionLog, together: bool
+) -> None:
+    decision = Draft("decision", "case-1", "aaaaaaaa", "{}", opens_review=True)
+    contest = Draft("contest", "case-1", "aaaaaaaa", "{}", opens_review=True)
+    ann, bob, eve = (_review(who) for who in ("ann", "bob", "eve"))
+    drafts = [decision, ann, contest, ann, bob, contest, ann, bob, eve]
+    written = log.append(drafts) if together else [log.append([one])[0] for one in drafts]
+    answers = [one.reason if isinstance(one, Rejection) else one.kind for one in written]
+    same = "same_reviewer"
+    first, second = ["review", "contest", same], ["review", "contest", same, same]
+    assert answers == ["decision", *first, *second, "review"]
+    assert not log.review_is_open("case-1")
+    assert verify(log).holds
+
+
 def test_a_review_closes_a_case_once(log: DecisionLog) -> None:
     log.append([Draft("decision", "case-1", "aaaaaaaa", "{}", opens_review=True)])
     review = Draft("review", "case-1", "aaaaaaaa", "{}")

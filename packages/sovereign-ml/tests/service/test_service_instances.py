@@ -62,9 +62,15 @@ def _sign_in(desk: Desk) -> None:
 
 
 def _page(desk: Desk, case: str) -> dict[str, str]:
-    found = re.search(r'name="started" value="([^"]+)"', desk.client.get(f"/reviews/{case}").text)
+    """What the second page carries, after the reviewer's own view on the first."""
+    first = _started(desk.client.get(f"/reviews/{case}").text)
+    return {"started": _started(_judge(desk, case, started=first, first_view="no_offer").text)}
+
+
+def _started(page: str) -> str:
+    found = re.search(r'name="started" value="([^"]+)"', page)
     assert found
-    return {"started": found[1], "first_view": "no_offer"}
+    return found[1]
 
 
 def _judge(desk: Desk, case: str, **form: str) -> Any:

@@ -1,16 +1,21 @@
 import hashlib
 import hmac
+import json
 import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from service_desk import CUSTOMER, KEYS, LOYAL, OTHER, Desk
+from bundles import policy
+from service_desk import CUSTOMER, FEATURES, KEYS, LOYAL, OTHER, Desk
+from sovereign_ml.decisions.decision_policy import Suggestion, decide
 from sovereign_ml.service.access.api_keys import read_keys
 from sovereign_ml.service.access.session import Sessions
+from sovereign_ml.service.desk.reviews import wrong_score
 
 ORIGIN = {"origin": "http://127.0.0.1"}
 
@@ -35,8 +40,29 @@ def _started(page: str) -> str:
     return found[1]
 
 
+def _open(desk: Desk) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = desk.call("GET", "/v1/reviews", "review").json()["open"]
+    return found
+
+
+def _planted(desk: Desk) -> tuple[str, list[str]]:
+    """The planted case that came with a batch of new ones, and the ids of the batch."""
+    before = {case["case_id"] for case in _open(desk)}
+    customers = [{"customer_id": f"{n:016x}", "features": FEATURES} for n in range(8)]
+    made = desk.call("POST", "/v1/score/batch", "score", json={"customers": customers}).json()
+    real = [one["decision_id"] for one in made["decisions"]]
+    (planted,) = {case["case_id"] for case in _open(desk)} - before - {*real}
+    return planted, real
+
+
 def _judge(desk: Desk, case: str, **form: str) -> Any:
     return desk.client.post(f"/reviews/{case}", data=form, headers=ORIGIN, follow_redirects=False)
+
+
+def _second(desk: Desk, case: str, view: str) -> str:
+    """The stamp of the page with the suggestion, after a first view."""
+    first = _started(desk.client.get(f"/reviews/{case}").text)
+    return _started(_judge(desk, case, started=first, first_view=view).text)
 
 
 def test_while_a_person_has_to_decide_the_answer_holds_back_what_the_score_suggests(
@@ -83,6 +109,25 @@ def test_nobody_who_objected_gets_an_offer_from_a_reviewer(waiting: Desk) -> Non
     assert waiting.review(contested, "no_offer").status_code == 200
 
 
+def test_a_contest_is_not_decided_by_who_decided_the_case_before(waiting: Desk) -> None:
+    confirmed = waiting.score().json()["decision_id"]
+    automatic = waiting.score().json()["decision_id"]
+    assert waiting.review(confirmed, "offer").status_code == 200
+    for case in (confirmed, automatic):
+        assert waiting.contest(case).status_code == 202
+    refused = waiting.review(confirmed, "no_offer")
+    assert (refused.status_code, "another key" in refused.text) == (409, True)
+    _sign_in(waiting)
+    started = _second(waiting, confirmed, "offer")
+    given = {"outcome": "offer", "reason": "The same as I said before."}
+    assert _judge(waiting, confirmed, started=started, **given).status_code == 409
+    assert [step["kind"] for step in waiting.decision(confirmed).json()["history"]] == [
+        "review",
+        "contest",
+    ]
+    assert waiting.review(automatic, "no_offer").status_code == 200
+
+
 def test_overrides_are_counted_and_time_that_the_service_did_not_measure_is_left_out(
     waiting: Desk,
 ) -> None:
@@ -111,18 +156,27 @@ def test_a_client_does_not_write_its_own_evidence(
     assert waiting.decision(case).json()["outcome"] == "pending_review"
 
 
+@pytest.fixture
+def planting(desk: Callable[..., Desk]) -> Desk:
+    """A service that follows every review by a planted case."""
+    return desk(significant_effect=True, settings={"seed_share": 1.0})
+
+
 def test_a_planted_error_looks_like_any_case_and_counts_as_caught_when_overruled(
-    desk: Callable[..., Desk],
+    planting: Desk,
 ) -> None:
-    service = desk(significant_effect=True, settings={"seed_share": 1.0})
-    real = service.score().json()["decision_id"]
-    real_keys = set(service.call("GET", "/v1/reviews", "review").json()["open"][0])
-    service.review(real, "offer")
-    (planted,) = service.call("GET", "/v1/reviews", "review").json()["open"]
-    assert set(planted) == real_keys
-    assert planted["because"] == "pending_review"
-    service.review(planted["case_id"], "offer")
-    evidence = service.call("GET", "/v1/reviews", "review").json()["evidence"]
+    real = planting.score().json()["decision_id"]
+    planting.review(real, "offer")
+    assert _open(planting) == []  # what opens at the moment of a review would tell
+    planted, batch = _planted(planting)
+    listed = {case.pop("case_id"): case for case in _open(planting)}
+    like = listed[batch[0]]
+    for case in listed.values():
+        assert {**case, "version": ""} == {**like, "version": ""}  # the same time, too
+    assert re.fullmatch("[0-9a-f]{32}", planted)
+    assert planted[:12] in {case[:12] for case in batch}
+    assert planting.review(planted, "offer").status_code == 200
+    evidence = planting.call("GET", "/v1/reviews", "review").json()["evidence"]
     assert (evidence["cases"], evidence["seeded_errors"], evidence["seeded_errors_caught"]) == (
         1,
         1,
@@ -130,12 +184,60 @@ def test_a_planted_error_looks_like_any_case_and_counts_as_caught_when_overruled
     )
 
 
-def test_a_planted_error_reaches_nobody(desk: Callable[..., Desk]) -> None:
-    service = desk(significant_effect=True, settings={"seed_share": 1.0})
+def test_after_a_single_case_a_planted_one_opens_within_as_long_as_lay_before_it(
+    planting: Desk,
+) -> None:
+    planting.review(planting.score().json()["decision_id"], "offer")
+    planting.score(OTHER)
+    end = time.monotonic() + 10
+    while len(_open(planting)) < 2 and time.monotonic() < end:
+        time.sleep(0.05)
+    first, second = _open(planting)
+    assert first["opened_at"] < second["opened_at"]
+
+
+def test_a_planted_error_reaches_nobody(planting: Desk) -> None:
+    planting.review(planting.score().json()["decision_id"], "offer")
+    planted, _ = _planted(planting)
+    assert planting.decision(planted).status_code == 404
+    assert planting.contest(planted).status_code == 404
+
+
+@pytest.mark.parametrize("suggestion", ["offer", "no_offer"])
+def test_planted_errors_are_small_and_large(suggestion: Suggestion) -> None:
+    rules = policy()
+    seen: dict[str, list[float]] = {}
+    for _ in range(2000):
+        score = wrong_score(rules, suggestion)
+        assert score is not None
+        wrong = decide(rules, score, objected=False)
+        assert wrong.suggestion not in (suggestion, None)
+        seen.setdefault(rules.band_of(score), []).append(score)
+    action = rules.names.index(rules.action_band)
+    assert {*seen} == {*(rules.names[:action] if suggestion == "offer" else rules.names[action:])}
+    ends = dict(zip(rules.names, pairwise((0, *rules.thresholds, 1)), strict=True))
+    for band, scores in seen.items():
+        low, high = ends[band]
+        assert max(scores) - min(scores) > 0.9 * (high - low)
+
+
+def test_the_influences_of_a_planted_error_add_up_to_its_score(planting: Desk) -> None:
+    planting.review(planting.score().json()["decision_id"], "offer")
+    planted, _ = _planted(planting)
+    made = json.loads(planting.log().of_case(planted)[0].body or "")
+    assert planting.runtime.scorer.probability(made["contributions"]) == pytest.approx(
+        made["score"]
+    )
+    assert made["suggestion"] == "no_offer"
+
+
+def test_where_only_offers_wait_a_planted_case_suggests_one(desk: Callable[..., Desk]) -> None:
+    service = desk(human_review=True, settings={"seed_share": 1.0})
+    assert service.score(OTHER, LOYAL).json()["outcome"] == "no_offer"
     service.review(service.score().json()["decision_id"], "offer")
-    (planted,) = service.call("GET", "/v1/reviews", "review").json()["open"]
-    assert service.decision(planted["case_id"]).status_code == 404
-    assert service.contest(planted["case_id"]).status_code == 404
+    planted, _ = _planted(service)
+    entry = service.log().of_case(planted)[0]
+    assert (entry.subject, json.loads(entry.body or "")["suggestion"]) == (OTHER, "offer")
 
 
 def test_the_page_shows_the_suggestion_only_after_the_reviewers_own_view(waiting: Desk) -> None:
@@ -159,8 +261,8 @@ def test_the_page_shows_the_suggestion_only_after_the_reviewers_own_view(waiting
 def test_a_decision_on_the_page_needs_a_reason_and_measures_time(waiting: Desk) -> None:
     case = waiting.score().json()["decision_id"]
     _sign_in(waiting)
-    started = _started(waiting.client.get(f"/reviews/{case}").text)
-    given = {"started": started, "first_view": "no_offer", "outcome": "no_offer"}
+    started = _second(waiting, case, "no_offer")
+    given = {"started": started, "outcome": "no_offer"}
     assert _judge(waiting, case, **given, reason="no").status_code == 422
     assert (
         _judge(waiting, case, **given, reason="Orders every spring, look at 2025.").status_code
@@ -169,6 +271,35 @@ def test_a_decision_on_the_page_needs_a_reason_and_measures_time(waiting: Desk) 
     assert waiting.decision(case).json()["outcome"] == "no_offer"
     evidence = waiting.call("GET", "/v1/reviews", "review").json()["evidence"]
     assert (evidence["overrides"], evidence["median_seconds"]) == (1, pytest.approx(0, abs=5))
+
+
+@pytest.mark.parametrize("how", ["field", "first page", "back", "both steps at once"])
+def test_who_has_seen_the_suggestion_cannot_change_the_first_view(waiting: Desk, how: str) -> None:
+    case = waiting.score().json()["decision_id"]
+    _sign_in(waiting)
+    given = {"first_view": "offer", "outcome": "offer", "reason": "As the model has said."}
+    first = _started(waiting.client.get(f"/reviews/{case}").text)
+    second = _started(_judge(waiting, case, started=first, first_view="no_offer").text)
+    if how == "first page":  # its form once more, with what the model says
+        second = _started(_judge(waiting, case, started=first, first_view="offer").text)
+    if how == "back":
+        second = _second(waiting, case, "offer")
+    if how == "both steps at once":
+        second = _started(_judge(waiting, case, started=first, **given).text)
+        assert waiting.decision(case).json()["outcome"] == "pending_review"
+    assert _judge(waiting, case, started=second, **given).status_code == 303
+    (review,) = waiting.log().of_kind("review")
+    assert json.loads(review.body or "")["first_view"] == "no_offer"
+
+
+def test_a_signed_view_cannot_be_swapped(waiting: Desk) -> None:
+    case = waiting.score().json()["decision_id"]
+    _sign_in(waiting)
+    second = _second(waiting, case, "no_offer")
+    forged = second.replace(":no_offer.", ":offer.")
+    assert forged != second
+    answer = _judge(waiting, case, started=forged, outcome="offer", reason="As the model says.")
+    assert answer.status_code == 400
 
 
 def test_the_start_time_of_a_case_cannot_be_made_up(waiting: Desk) -> None:
@@ -186,12 +317,29 @@ def test_what_a_person_wrote_is_shown_as_text(open_service: Desk) -> None:
     assert "<script" not in page
 
 
-@pytest.mark.parametrize("origin", [{}, {"origin": "https://evil.example"}, {"origin": "null"}])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        {},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        *({**ORIGIN, "sec-fetch-site": site} for site in ("cross-site", "same-site", "none", "")),
+    ],
+)
 def test_a_form_from_another_site_is_refused(waiting: Desk, origin: dict[str, str]) -> None:
     case = waiting.score().json()["decision_id"]
     _sign_in(waiting)
     response = waiting.client.post(f"/reviews/{case}", data={"first_view": "offer"}, headers=origin)
     assert response.status_code == 403
+
+
+def test_a_proxy_that_changes_the_host_does_not_close_the_desk(waiting: Desk) -> None:
+    headers = {"origin": "https://churn.example", "sec-fetch-site": "same-origin"}
+    form = {"key": KEYS["review"][0]}
+    answer = waiting.client.post(
+        "/reviews/sign-in", data=form, headers=headers, follow_redirects=False
+    )
+    assert answer.status_code == 303
 
 
 @pytest.mark.parametrize("scope", ["score", "subject", "admin"])
@@ -256,18 +404,8 @@ def test_a_session_ends_with_its_key_and_with_its_time() -> None:
     assert sessions.key_of([key], cookie) is None
 
 
-def test_a_planted_case_has_an_id_like_any_other(desk: Callable[..., Desk]) -> None:
-    service = desk(significant_effect=True, settings={"seed_share": 1.0})
-    real = service.score().json()["decision_id"]
-    service.review(real, "offer")
-    (planted,) = service.call("GET", "/v1/reviews", "review").json()["open"]
-    assert planted["case_id"][:6] == real[:6]
-    assert re.fullmatch("[0-9a-f]{32}", planted["case_id"])
-
-
-def test_a_review_that_is_turned_down_plants_nothing(desk: Callable[..., Desk]) -> None:
-    service = desk(significant_effect=True, settings={"seed_share": 1.0})
-    case = service.score().json()["decision_id"]
-    assert service.review(case, version="0" * 64).status_code == 409
-    (waiting,) = service.call("GET", "/v1/reviews", "review").json()["open"]
-    assert waiting["case_id"] == case
+def test_a_review_that_is_turned_down_plants_nothing(planting: Desk) -> None:
+    case = planting.score().json()["decision_id"]
+    assert planting.review(case, version="0" * 64).status_code == 409
+    with pytest.raises(ValueError, match="not enough values"):
+        _planted(planting)

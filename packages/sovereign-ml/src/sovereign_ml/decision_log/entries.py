@@ -14,7 +14,9 @@ from typing import Literal, NamedTuple, get_args
 Kind = Literal[
     "bundle", "decision", "rectification", "contest", "objection", "seed", "review", "erasure"
 ]
-Refusal = Literal["not_open", "objected", "erased", "gone", "changed", "contested", "corrected"]
+Refusal = Literal[
+    "not_open", "objected", "erased", "gone", "changed", "contested", "corrected", "same_reviewer"
+]
 KINDS: tuple[str, ...] = get_args(Kind)
 GENESIS = "0" * 64
 
@@ -66,7 +68,8 @@ class Rejection:
 
     ``objected``: no body for that case, or an offer to who objected; ``erased``: the subject was erased; ``gone``:
     the decision was blanked; ``not_open``: no such open review; ``changed``: something was said since it was read;
-    ``contested``: a contest of the case waits already; ``corrected``: the decision was replaced already.
+    ``contested``: a contest of the case waits already; ``corrected``: the decision was replaced already;
+    ``same_reviewer``: it is contested, and this reviewer decided it before.
     """
 
     reason: Refusal

@@ -118,6 +118,10 @@ class DecisionLog:
         """Every entry of one kind, oldest first."""
         return self._select("kind = ? ORDER BY seq", (kind,))
 
+    def newest(self, kind: str, limit: int) -> list[Entry]:
+        """The newest entries of one kind, newest first."""
+        return self._select("kind = ? ORDER BY seq DESC LIMIT ?", (kind, limit))
+
     def open_reviews(self, limit: int = 100) -> list[Entry]:
         """The entry that opened each case a person still has to decide, oldest first."""
         return self._select("seq IN (SELECT seq FROM open_reviews) ORDER BY seq LIMIT ?", (limit,))
@@ -200,6 +204,7 @@ class DecisionLog:
         entry = chain.add(draft, body)
         if draft.kind == "review":
             self._db.change("DELETE FROM open_reviews WHERE case_id = ?", (draft.case_id,))
+            chain.reviews.append((draft.case_id, body))
         if draft.kind == "objection" and draft.subject:
             self._db.change(
                 "INSERT INTO objections (subject, seq) VALUES (?, ?)", (draft.subject, entry.seq)
@@ -251,7 +256,17 @@ class DecisionLog:
         people = [one for one in (draft.subject, opened[1]) if one]
         if _content(draft.body).get("outcome") != "no_offer" and self._barred(people) & {*people}:
             return "objected"
+        reviewer = _content(draft.body).get("reviewer")
+        if opened[0] == "contest" and reviewer in self._reviewers(draft.case_id, chain):
+            return "same_reviewer"
         return None
+
+    def _reviewers(self, case_id: str, chain: _Chain) -> set[Any]:
+        """Who decided this case before. A blanked review no longer says who it was."""
+        sql = "SELECT body FROM decision_log WHERE case_id = ? AND kind = 'review'"
+        bodies = [row[0] for row in self._db.rows(sql, (case_id,)) if row[0]]
+        bodies += [body for case, body in chain.reviews if case == case_id]
+        return {_content(body).get("reviewer") for body in bodies}
 
     def _opened_by(self, case_id: str) -> tuple[Any, ...]:
         """Kind and subject of the entry that opened the case; empty when it does not wait."""
@@ -330,6 +345,8 @@ class _Chain:
         self.newest: dict[str, str] = {}
         """Seal of the newest entry of each case that this transaction adds to."""
         self.corrected: set[str] = set()
+        self.reviews: list[tuple[str, str]] = []
+        """Case and body of each review that this transaction adds."""
         self._salts = salts
 
     def add(self, draft: Draft, body: str) -> Entry:

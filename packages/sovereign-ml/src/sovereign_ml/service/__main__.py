@@ -75,7 +75,8 @@ def _run(settings: ServiceSettings, app: object) -> None:
         "timeout_graceful_shutdown": 20,  # a request that never ends does not hold up the end
         "ws": "none",
     }
-    address = f"http://{settings.host}:{settings.port}"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"http://{host}:{settings.port}"
     print(f"Listening on {address}", file=sys.stderr, flush=True)  # noqa: T201
     uvicorn.run(app, host=settings.host, port=settings.port, **options)  # type: ignore[arg-type]
 

@@ -50,7 +50,10 @@ async def read_body(route: Taking, models: Mapping[str, type[BaseModel]], reques
 async def _form(route: Taking, request: Request) -> dict[str, str]:
     """Fields of an HTML form, only from our own pages."""
     origin, host = request.headers.get("origin"), request.headers.get("host", "")
-    if origin is None or origin.partition("://")[2] != host:
+    # A browser says where a form came from, and no page can change it. A proxy may have changed the host.
+    sent_from = request.headers.get("sec-fetch-site")
+    ours = origin is not None and origin.partition("://")[2] == host
+    if not (ours if sent_from is None else sent_from == "same-origin"):
         raise ProblemError(403, "This form was not sent from a page of this service.")
     if (
         request.headers.get("content-type", "").partition(";")[0]

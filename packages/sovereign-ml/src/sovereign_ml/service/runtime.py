@@ -32,6 +32,7 @@ from sovereign_ml.service.access.session import Sessions
 from sovereign_ml.service.api.feature_server import FeatureServer
 from sovereign_ml.service.api.one_row import scorer_of
 from sovereign_ml.service.counters import Metrics
+from sovereign_ml.service.desk.planting import Planting
 from sovereign_ml.service.settings import ServiceSettings
 
 T = TypeVar("T")
@@ -89,10 +90,13 @@ class Runtime:
         self.reference = archive(self._reader, bundle)
         self.objectors = self._reader.objectors()
         self._committer = Committer(lambda: open_log(settings.log))
+        self.planting = Planting(self._committer.submit, self.ids)
 
     async def write(self, *drafts: Draft) -> list[Entry | Rejection]:
         """Make ``drafts`` durable; returns the entry of each, or why it was turned down."""
-        return await self._committer.submit(drafts)
+        mixed = self.planting.mixed(drafts)
+        written = await self._committer.submit(mixed)
+        return [one for draft, one in zip(mixed, written, strict=True) if draft.kind != "seed"]
 
     async def read(self, query: Callable[[DecisionLog], T]) -> T:
         """Run ``query`` on the log in the reading thread."""
@@ -109,6 +113,7 @@ class Runtime:
 
     async def close(self) -> None:
         """Write what waits, then let go of everything."""
+        await self.planting.close()
         await asyncio.get_running_loop().run_in_executor(None, self._committer.close)
         self._readers.shutdown()
         self._reader.close()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from sovereign_ml.decisions.decision_policy import Suggestion
 from sovereign_ml.service.access.api_keys import Key
 
 COOKIE = "reviewer"
@@ -21,6 +22,7 @@ VALID_S = 8 * 3600
 AHEAD_S = 60
 """The clock of another instance may be ahead by this much."""
 SHORTEST_SECRET = 32
+MOST_VIEWS = 10_000
 
 
 class Stamp(NamedTuple):
@@ -36,6 +38,7 @@ class Sessions:
     def __init__(self, secret: str = "", clock: Callable[[], float] = time.time) -> None:
         self._secret = secret.encode() or secrets.token_bytes(32)
         self._clock = clock
+        self._views: dict[tuple[str, ...], Suggestion] = {}
 
     def new(self, key: Key) -> str:
         """The cookie's value for a reviewer who sent ``key``."""
@@ -49,9 +52,9 @@ class Sessions:
                 return key
         return None
 
-    def stamp(self, key: Key, purpose: str, said: str = "") -> str:
-        """A signed statement that ``key`` was here for ``purpose`` now, with a word of ours."""
-        at = str(int(self._clock()))
+    def stamp(self, key: Key, purpose: str, said: str = "", since: Stamp | None = None) -> str:
+        """A signed statement that ``key`` was here for ``purpose`` now, or ``since`` then, with a word of ours."""
+        at = str(int(self._clock()) if since is None else since.at)
         return f"{at}.{said}.{self._signature(key, purpose, at, said)}"
 
     def read(self, key: Key, purpose: str, value: str) -> Stamp | None:
@@ -63,6 +66,12 @@ class Sessions:
         ):
             return None
         return Stamp(int(at), said) if -AHEAD_S <= self._clock() - int(at) <= VALID_S else None
+
+    def first_view(self, key: Key, case: str, version: str, view: Suggestion) -> Suggestion:
+        """The view that ``key`` took first of this version of a case: going back does not change it."""
+        if len(self._views) >= MOST_VIEWS:
+            del self._views[next(iter(self._views))]
+        return self._views.setdefault((key.name, case, version), view)
 
     def seconds_since(self, stamp: Stamp) -> int:
         """Seconds from a stamp until now; never less than none, whatever the clocks say."""

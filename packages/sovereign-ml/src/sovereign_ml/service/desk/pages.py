@@ -19,6 +19,8 @@ from sovereign_ml.service.http import HTML, Answer, Call
 from sovereign_ml.service.problems import ProblemError
 
 SHORTEST_REASON, LONGEST_REASON = 10, 4000
+VIEW = ":"
+"""Between the version of a case and the reviewer's first view, which the second page carries signed."""
 
 
 @cache
@@ -86,28 +88,34 @@ async def judge(call: Call) -> Answer:
     """First post: own view, then the suggestion is shown. Second post: outcome and reason."""
     entries = await reviews.open_case(call.runtime, call.case_id)
     form, sessions = call.body, call.runtime.sessions
-    first_view = reviews.outcome_of(form.get("first_view", ""))
     read = sessions.read(call.key, call.case_id, form.get("started", ""))
     if read is None:
         raise ProblemError(400, "This page is too old; open the case again.")
-    if read.said != reviews.version_of(entries):
+    version, _, signed = read.said.partition(VIEW)
+    if version != reviews.version_of(entries):
         raise ProblemError(409, reviews.REFUSED["changed"])
+    first_view = reviews.outcome_of(signed or form.get("first_view", ""))
     if first_view is None:
         content = {
             **await _case(call, entries),
             "problem": "Choose what you would do, from the inputs alone.",
         }
         return page("case.html", 422, **content, started=form["started"])
+    if not signed:
+        first_view = sessions.first_view(call.key, call.case_id, version, first_view)
+        said = version + VIEW + first_view
+        started = sessions.stamp(call.key, call.case_id, said, since=read)
+        return await _suggestion(call, entries, first_view, started)
     outcome, reason = reviews.outcome_of(form.get("outcome", "")), form.get("reason", "").strip()
     if outcome is None or not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
-        return await _suggestion(call, entries, first_view)
+        return await _suggestion(call, entries, first_view, form["started"])
     seconds = sessions.seconds_since(read)
     given = {"outcome": outcome, "reason": reason, "first_view": first_view, "seconds": seconds}
-    await reviews.settle(call, given, read.said)
+    await reviews.settle(call, given, version)
     return Answer(b"", 303, HTML, {"location": "/reviews"})
 
 
-async def _suggestion(call: Call, entries: list[Entry], first_view: str) -> Answer:
+async def _suggestion(call: Call, entries: list[Entry], first_view: str, started: str) -> Answer:
     form = call.body
     tried = "outcome" in form or "reason" in form
     problem = (
@@ -125,7 +133,7 @@ async def _suggestion(call: Call, entries: list[Entry], first_view: str) -> Answ
     content |= {
         "outcome": form.get("outcome", ""),
         "reason": form.get("reason", ""),
-        "started": form["started"],
+        "started": started,
     }
     return page("suggestion.html", 422 if tried else 200, **content)
 

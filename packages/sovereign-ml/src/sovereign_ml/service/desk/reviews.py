@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 from collections.abc import Sequence
 from typing import Any
 
 from sovereign_ml.decision_log import DecisionLog, Draft, Entry, Rejection
 from sovereign_ml.decision_log.evidence import tally
-from sovereign_ml.decisions.decision_policy import Suggestion, decide
+from sovereign_ml.decisions.decision_policy import DecisionPolicy, Suggestion, decide
 from sovereign_ml.service.api.scoring import reasons
 from sovereign_ml.service.http import Answer, Call, reply_json
 from sovereign_ml.service.problems import ProblemError
 from sovereign_ml.service.runtime import Runtime
 from sovereign_ml.service.schemas import Evidence, OpenCase, ReviewAnswer, ReviewsAnswer
 
+SOURCES = 200
+"""Newest decisions, of which one is copied where the reviewed one cannot be."""
 REFUSED = {
     "objected": "This customer objected to offers: the outcome can only be no_offer.",
     "changed": "Something was added to this case since you read it. Read it again, then decide.",
+    "same_reviewer": "This case is contested, and your key decided it before: a reviewer with another key decides now.",
     "not_open": "This case was decided by somebody else in the meantime.",
 }
 
@@ -64,7 +68,8 @@ async def settle(call: Call, given: dict[str, Any], version: str) -> None:
     """Write the review; once in a while plant an error afterwards.
 
     ``version`` is that of the case as the reviewer read it. The log decides, in the transaction that
-    writes: ProblemError 409 if something was said since, somebody else was faster or the person objected.
+    writes: ProblemError 409 if something was said since, somebody else was faster, the person objected,
+    or contests what this reviewer decided.
     """
     entries = await open_case(call.runtime, call.case_id)
     case = json.loads(entries[0].body or "{}")
@@ -79,8 +84,8 @@ async def settle(call: Call, given: dict[str, Any], version: str) -> None:
     (written,) = await call.runtime.write(draft)
     if isinstance(written, Rejection):
         raise ProblemError(409, REFUSED.get(written.reason, REFUSED["not_open"]))
-    if not seeded and (planted := plant(call.runtime, entries[0], case)):
-        await call.runtime.write(planted)
+    if not seeded and (planted := await plant(call.runtime, entries[0])):
+        call.runtime.planting.add(planted)
 
 
 def version_of(entries: Sequence[Entry]) -> str:
@@ -88,30 +93,73 @@ def version_of(entries: Sequence[Entry]) -> str:
     return entries[-1].seal
 
 
-def plant(runtime: Runtime, entry: Entry, case: dict[str, Any]) -> Draft | None:
-    """A copy of a reviewed case whose suggestion is wrong on purpose, for the share of cases in the settings.
+async def plant(runtime: Runtime, entry: Entry) -> Draft | None:
+    """A copy of a case whose suggestion is wrong on purpose, for the share of cases in the settings.
 
-    Everything is mirrored, so that only whoever reads the inputs can notice; its outcome reaches nobody.
+    The wrong score lies anywhere in any band of the other suggestion: the error may be small or large. Influences
+    and reasons add up to it, so that only whoever reads the inputs can notice; its outcome reaches nobody.
     """
     # Drawn anew: what a reviewer can compute from the case would say which review is followed by one.
     draw = secrets.randbelow(16**8) / 16**8
     if draw >= runtime.settings.seed_share:
         return None
-    mirrored = {name: -value for name, value in case["contributions"].items()}
-    score = 1 - case["score"]
-    wrong = decide(runtime.bundle.policy, score, objected=False)
-    if wrong.suggestion == case["suggestion"]:
+    policy = runtime.bundle.policy
+    source = await _to_copy(runtime, entry)
+    case = json.loads(source.body or "{}") if source else {}
+    score = wrong_score(policy, case["suggestion"]) if case else None
+    if not source or score is None:
         return None
+    wrong = decide(policy, score, objected=False)
+    contributions = shifted(case["contributions"], logit(score) - logit(case["score"]))
     changed = {
         "score": score,
         "band": wrong.band,
         "suggestion": wrong.suggestion,
-        "contributions": mirrored,
-        "reasons": reasons(runtime, case["features"], mirrored),
+        "contributions": contributions,
+        "reasons": reasons(runtime, case["features"], contributions),
     }
-    # An id like any other's.
-    case_id = runtime.ids.ordered()
-    return Draft("seed", case_id, entry.subject, json.dumps({**case, **changed}), opens_review=True)
+    return Draft("seed", "", source.subject, json.dumps({**case, **changed}), opens_review=True)
+
+
+async def _to_copy(runtime: Runtime, reviewed: Entry) -> Entry | None:
+    """The reviewed case. Where only offers wait for a person, a suggestion of none would tell: one of the others then."""
+    policy = runtime.bundle.policy
+    if policy.significant_effect or _suggestion_of(reviewed) == "no_offer":
+        return reviewed
+    newest = await runtime.read(lambda log: log.newest("decision", SOURCES))
+    others = [one for one in newest if _suggestion_of(one) == "no_offer"]
+    return secrets.choice(others) if others else None
+
+
+def _suggestion_of(entry: Entry) -> str | None:
+    suggestion: str | None = json.loads(entry.body or "{}").get("suggestion")
+    return suggestion
+
+
+def wrong_score(policy: DecisionPolicy, suggestion: Suggestion) -> float | None:
+    """A score that leads to the other suggestion, drawn secretly; None where every band leads to this one."""
+    action, ends = policy.names.index(policy.action_band), (0.0, *policy.thresholds, 1.0)
+    bands = range(action) if suggestion == "offer" else range(action, len(policy.names))
+    if not bands:
+        return None
+    band = secrets.choice(bands)
+    # Neither 0 nor 1, and not the end of the band, which belongs to the next one.
+    share = (secrets.randbelow(10**9) + 0.5) / 10**9
+    return ends[band] + (ends[band + 1] - ends[band]) * share
+
+
+def shifted(contributions: dict[str, float], by: float) -> dict[str, float]:
+    """Log-odds that add up to ``by`` more; the stronger an influence is, the more of it."""
+    whole = sum(map(abs, contributions.values()))
+    if not whole:
+        return {name: by / len(contributions) for name in contributions}
+    return {name: value + by * abs(value) / whole for name, value in contributions.items()}
+
+
+def logit(score: float) -> float:
+    """Log-odds of a probability; those of 0 and 1 are cut off far outside of what a model says."""
+    inside = min(max(score, 1e-9), 1 - 1e-9)
+    return math.log(inside / (1 - inside))
 
 
 def evidence(reviews: Sequence[Entry]) -> Evidence:
