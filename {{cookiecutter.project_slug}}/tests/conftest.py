@@ -37,6 +37,8 @@ SHOP: dict[str, dict[str, Any]] = {
             "consent": "consent",
             "objected_at": "objected_at",
             "erased_at": "erased_at",
+            "started_at": "",
+            "ended_at": "",
             "birth_year": "birth_year",
             "country": "country",
         },
@@ -44,6 +46,7 @@ SHOP: dict[str, dict[str, Any]] = {
     },
     "validate": {"max_rejected_share": 0.05},
     "features": {"cutoffs": 4},
+    "label": {"kind": "no_purchase"},
     "train": {"regularisation": [0.1], "folds": 1, "min_customers": 50},
     "evaluate": {"bootstrap": 10, "min_group": 30},
     "register": {

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
-from sovereign_ml.config.tables import FeatureSettings
+from sovereign_ml.config.tables import FeatureSettings, LabelKind
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.features.history import Population
 from sovereign_ml.storage import duckdb as db
@@ -31,8 +31,11 @@ def cutoffs(last_event: datetime, config: FeatureSettings) -> tuple[list[datetim
     return labelled, last_day + timedelta(days=1)
 
 
-def load(valid: Path) -> duckdb.DuckDBPyConnection:
-    """Return a connection with the table ``lines``: valid transactions, with ``ts`` in UTC."""
+def load(valid: Path, kind: LabelKind = "no_purchase") -> duckdb.DuckDBPyConnection:
+    """Return a connection with the table ``lines``: valid transactions, with ``ts`` in UTC.
+
+    For the label ``ended`` there is also ``contracts``: start and end of each customer's contract.
+    """
     connection = db.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(
@@ -40,6 +43,13 @@ def load(valid: Path) -> duckdb.DuckDBPyConnection:
         "amount_eur, category, order_number FROM read_parquet(?)",
         [str(valid / "transactions.parquet")],
     )
+    if kind == "ended":
+        connection.execute(
+            "CREATE TABLE contracts AS SELECT customer_id, "
+            "started_at AT TIME ZONE 'UTC' AS started_at, ended_at AT TIME ZONE 'UTC' AS ended_at "
+            "FROM read_parquet(?)",
+            [str(valid / "customers.parquet")],
+        )
     return connection
 
 
@@ -71,9 +81,16 @@ def populations(connection: duckdb.DuckDBPyConnection, cuts: list[datetime]) -> 
 
 
 def compute(
-    connection: duckdb.DuckDBPyConnection, cuts: list[datetime], config: FeatureSettings
+    connection: duckdb.DuckDBPyConnection,
+    cuts: list[datetime],
+    config: FeatureSettings,
+    kind: LabelKind = "no_purchase",
 ) -> None:
     """Make the table ``snapshots``: a row for each cut-off and customer active before it.
+
+    Active is who bought in the last ``active_within_days``. With ``kind`` "ended" it is who bought
+    within the lookback and has a contract that started before the cut-off and did not end
+    before it.
 
     Only lines in [cut-off - lookback, cut-off) count. Money is summed as decimals, so that the
     result does not depend on the order in which threads add. Lines of one order number are one
@@ -102,23 +119,39 @@ def compute(
     sql = _WIDE.format(
         counts=_per_window("count(*) FILTER ({}) AS purchase_count_{}d"),
         sums=_per_window("coalesce(sum(amount_eur) FILTER ({}), 0) AS revenue_eur_{}d"),
-        active=config.active_within_days,
+        active=config.lookback_days if kind == "ended" else config.active_within_days,
     )
     connection.execute(sql)
     names = ", ".join(
         f.name if f.dtype == "string" else f"CAST({f.name} AS DOUBLE) AS {f.name}" for f in FEATURES
     )
+    running = _RUNNING if kind == "ended" else ""
     connection.execute(
         "CREATE OR REPLACE TABLE snapshots AS "  # noqa: S608  names of the contract
-        f"SELECT customer_id, cut AS event_timestamp, {names} FROM wide ORDER BY cut, customer_id"
+        f"SELECT customer_id, cut AS event_timestamp, {names} FROM wide {running} "
+        "ORDER BY cut, customer_id"
     )
 
 
-def label(connection: duckdb.DuckDBPyConnection, horizon_days: int) -> None:
+def label(
+    connection: duckdb.DuckDBPyConnection, horizon_days: int, kind: LabelKind = "no_purchase"
+) -> None:
     """Make the table ``labels``: ``churned`` of everyone in ``snapshots``.
 
-    1 means no purchase in [cut-off, cut-off + ``horizon_days``).
+    1 means no purchase in [cut-off, cut-off + ``horizon_days``), or with ``kind`` "ended" that the
+    contract ended in it. An end has no trace in the transactions, so a cut-off whose horizon the
+    transactions do not reach has no such label.
     """
+    if kind == "ended":
+        connection.execute(
+            f"""CREATE OR REPLACE TABLE labels AS
+            SELECT customer_id, event_timestamp, CAST(coalesce(
+                ended_at < event_timestamp + INTERVAL {horizon_days} DAY, false
+            ) AS INTEGER) AS churned FROM snapshots JOIN contracts USING (customer_id)
+            WHERE event_timestamp + INTERVAL {horizon_days} DAY <= (SELECT max(ts) FROM lines)
+            ORDER BY ALL"""  # noqa: S608
+        )
+        return
     connection.execute(
         f"""CREATE OR REPLACE TABLE labels AS
         SELECT customer_id, event_timestamp, CAST(NOT EXISTS (
@@ -170,3 +203,7 @@ SELECT timed.*, money.* EXCLUDE (cut, customer_id), preference.* EXCLUDE (cut, c
     CASE WHEN n > 1 THEN recency_days / greatest(mean_gap_days, 1) END AS recency_over_gap
 FROM timed JOIN money USING (cut, customer_id) JOIN preference USING (cut, customer_id)
 """
+
+# Joined to `wide`: the contract runs at the cut-off.
+_RUNNING = """SEMI JOIN contracts ON wide.customer_id = contracts.customer_id
+AND (started_at IS NULL OR started_at < cut) AND (ended_at IS NULL OR ended_at >= cut)"""

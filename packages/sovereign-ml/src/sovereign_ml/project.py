@@ -112,7 +112,7 @@ STANDARD_STEPS: tuple[Step, ...] = (
         ("valid",),
         "features",
         "Point-in-time features and labels; fill the online store.",
-        params=("features",),
+        params=("features", "label"),
     ),
     Step(
         4,

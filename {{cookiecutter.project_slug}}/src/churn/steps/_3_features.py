@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 from sovereign_ml.config.connections import FeatureStores
-from sovereign_ml.config.tables import FeatureSettings
+from sovereign_ml.config.tables import FeatureSettings, LabelSettings
 from sovereign_ml.features import feast, feast_stores
 from sovereign_ml.features.history import check_populations
 from sovereign_ml.storage import duckdb as db
@@ -17,7 +17,14 @@ from churn import features as sql
 from churn.contract import FEATURES, TARGET
 
 
-def features(valid: Path, output: Path, *, config: FeatureSettings, stores: FeatureStores) -> None:
+def features(
+    valid: Path,
+    output: Path,
+    *,
+    config: FeatureSettings,
+    label: LabelSettings,
+    stores: FeatureStores,
+) -> None:
     """Write ``snapshots.parquet``, ``training.parquet`` and both stores of Feast.
 
     Snapshots hold the labelled cut-offs and the current day, the training set the labelled ones.
@@ -25,13 +32,13 @@ def features(valid: Path, output: Path, *, config: FeatureSettings, stores: Feat
     churned, or if its share of churners is far from that of the other cut-offs.
     """
     need(valid, "validate")
-    connection = sql.load(valid)
+    connection = sql.load(valid, label.kind)
     labelled, current = sql.cutoffs(sql.last_event(connection), config)
-    sql.compute(connection, [*labelled, current], config)
-    sql.label(connection, config.horizon_days)
+    sql.compute(connection, [*labelled, current], config, label.kind)
+    sql.label(connection, config.horizon_days, label.kind)
     history = sql.last_event(connection) - sql.first_event(connection)
     populations = sql.populations(connection, labelled)
-    check_populations(populations, history.days, config)
+    check_populations(populations, history.days, config, label.kind)
     with writing(output) as folder:
         ordered = "FROM snapshots ORDER BY event_timestamp, customer_id"
         db.write_parquet(connection, ordered, folder / feast.SNAPSHOTS)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from sovereign_ml.audit import AuditPolicy
 from sovereign_ml.card.rules.rule_policy import RulePolicy
@@ -30,6 +30,7 @@ from sovereign_ml.config.tables import (
     DataSettings,
     EvaluateSettings,
     FeatureSettings,
+    LabelSettings,
     PathSettings,
     PipelineSettings,
     ProjectSettings,
@@ -60,6 +61,7 @@ class Settings(ConfigTable):
     data: DataSettings
     validate_: Annotated[ValidateSettings, Field(alias="validate")]
     features: FeatureSettings
+    label: LabelSettings = LabelSettings()
     train: TrainSettings
     evaluate: EvaluateSettings
     card: CardSettings
@@ -76,6 +78,29 @@ class Settings(ConfigTable):
     old_features_asked: bool = False
     """Whether the call allows scores on features that are older than the policy."""
     secrets: Annotated[Secrets, Field(repr=False)]
+
+    @model_validator(mode="after")
+    def _label_fits_the_customers(self) -> Settings:
+        """Refuse contracts without their end, and ends of contracts that no label looks at."""
+        columns = self.data.customer_columns
+        if self.label.kind == "no_purchase":
+            for name in ("ended_at", "started_at"):
+                if getattr(columns, name):
+                    raise Misuse(
+                        f"config.toml [data.customer_columns] {name} is set, and [label] kind is 'no_purchase', which "
+                        f'looks at purchases only: set kind = "ended" for contracts, or {name} = "".'
+                    )
+        elif not (self.data.customers and columns.ended_at):
+            lacking = (
+                "ended_at in [data.customer_columns]"
+                if self.data.customers
+                else "customers in [data]"
+            )
+            raise Misuse(
+                f"config.toml [label] kind is 'ended', and {lacking} is empty: name the customers table and the "
+                'expression for the end of each contract, or set kind = "no_purchase".'
+            )
+        return self
 
     def pseudonym_key(self) -> bytes:
         """The key in use: new pseudonyms are made with it."""

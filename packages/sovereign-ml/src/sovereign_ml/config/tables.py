@@ -23,6 +23,8 @@ __all__ = [
     "EvaluateSettings",
     "FeatureSettings",
     "Files",
+    "LabelKind",
+    "LabelSettings",
     "PathSettings",
     "PipelineSettings",
     "ProjectSettings",
@@ -137,6 +139,8 @@ class CustomerColumns(ConfigTable):
     consent: str = ""
     objected_at: str = ""
     erased_at: str = ""
+    started_at: str = ""
+    ended_at: str = ""
     birth_year: str = ""
     country: str = ""
 
@@ -226,6 +230,15 @@ class FeatureSettings(ConfigTable):
                 "every_days must be at least horizon_days: else training labels reach into the test set"
             )
         return self
+
+
+LabelKind = Literal["no_purchase", "ended"]
+
+
+class LabelSettings(ConfigTable):
+    """What churn means: no purchase in the horizon, or a contract that ended in it."""
+
+    kind: LabelKind = "no_purchase"
 
 
 class TrainSettings(ConfigTable):

@@ -9,13 +9,18 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from sovereign_ml.config.tables import FeatureSettings
+from sovereign_ml.config.tables import FeatureSettings, LabelKind
 from sovereign_ml.errors import Refused
 
 __all__ = ["Population", "check_populations", "days_needed", "settings_that_fit"]
 
 FEWEST = 3
 """Cut-offs below which there is nothing to train, tune and test on (``[features] cutoffs``)."""
+CHURNERS = {
+    "no_purchase": ("made no purchase in the horizon", "did not buy again"),
+    "ended": ("ended their contract in the horizon", "ended their contract"),
+}
+"""What those who churned did, for each kind of label: in the horizon, and in short."""
 
 
 def days_needed(config: FeatureSettings) -> int:
@@ -44,7 +49,7 @@ def settings_that_fit(days: int, config: FeatureSettings) -> str:
 
 @dataclass(frozen=True)
 class Population:
-    """The customers of one labelled cut-off, and how many of them did not buy in the horizon."""
+    """The customers of one labelled cut-off, and how many of them churned in the horizon."""
 
     cutoff: datetime
     customers: int
@@ -68,17 +73,25 @@ class Population:
 
 
 def check_populations(
-    populations: Sequence[Population], days: int, config: FeatureSettings
+    populations: Sequence[Population],
+    days: int,
+    config: FeatureSettings,
+    kind: LabelKind = "no_purchase",
 ) -> None:
     """Raise Refused where a cut-off has nobody, one label only, or another base rate than the others.
 
-    ``days`` is the length of the history.
+    ``days`` is the length of the history, ``kind`` what churn means.
     """
+    in_the_horizon, in_short = CHURNERS[kind]
+    nobody = {
+        "no_purchase": f"Nobody bought in the {config.active_within_days} days before",
+        "ended": "Nobody with a transaction had a contract that started before, and ran at,",
+    }[kind]
     for one in populations:
         at = f"{one.cutoff:%Y-%m-%d}"
         if not one.customers:
             raise Refused(
-                f"Nobody bought in the {config.active_within_days} days before the cut-off {at}: "
+                f"{nobody} the cut-off {at}: "
                 f"the data has {days:,} days, {config.cutoffs} cut-offs every {config.every_days} "
                 f"days and a horizon of {config.horizon_days} ask for {days_needed(config):,}. "
                 f"Under [features]: {settings_that_fit(days, config)}; or is a date wrong?"
@@ -86,14 +99,14 @@ def check_populations(
         if one.churned in (0, one.customers):
             raise Refused(
                 f"The label has one class at {at}: {one.churned:,} of {one.customers:,} customers "
-                "made no purchase in the horizon. Change [features] horizon_days, or check the "
+                f"{in_the_horizon}. Change [features] horizon_days, or check the "
                 "dates: does the data stop before its newest event?"
             )
     if far := [one for one in populations if _is_far(one, populations, config)]:
         names = ", ".join(f"{one.cutoff:%Y-%m-%d} ({one})" for one in far)
         usual = median(one.base_rate for one in populations)
         raise Refused(
-            f"The share of customers who did not buy again is far from the others at the cut-off "
+            f"The share of customers who {in_short} is far from the others at the cut-off "
             f"{names}; the median is {usual:.0%}, [features] max_base_rate_gap allows a gap of "
             f"{config.max_base_rate_gap:.0%}. Look for an outage, a feed that lags or a wrong date "
             "in the days after it. If the shop is like that, raise max_base_rate_gap, or choose "

@@ -282,7 +282,9 @@ def _write(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     )
     db.write_parquet(
         connection,
-        """SELECT pseudonym AS customer_id, consent, objected_at
+        """SELECT pseudonym AS customer_id, consent, objected_at,
+            CASE WHEN coalesce(consent, true) AND NOT objected THEN started_at END AS started_at,
+            CASE WHEN coalesce(consent, true) AND NOT objected THEN ended_at END AS ended_at
         FROM people JOIN names USING (customer_id) ORDER BY ALL""",
         folder / "customers.parquet",
     )

@@ -20,12 +20,14 @@ from sovereign_ml.privacy import suppression
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage import instants
 from sovereign_ml.storage.artifacts import read_json
-from sovereign_ml.storage.expressions import Expressions, number
+from sovereign_ml.storage.expressions import Expressions, is_word, number
 
 if TYPE_CHECKING:
     import duckdb
 
 __all__ = ["Intake", "contract_values", "map_customers", "map_transactions"]
+
+CONTRACT = ("started_at", "ended_at")
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def map_customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -
     if not config.customers:
         connection.execute(
             "CREATE TABLE people (customer_id VARCHAR, consent BOOLEAN, objected_at TIMESTAMPTZ, "
+            "started_at TIMESTAMPTZ, ended_at TIMESTAMPTZ, "
             "birth_year INTEGER, country VARCHAR, objected BOOLEAN, erased BOOLEAN)"
         )
         return
@@ -112,17 +115,83 @@ def map_customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -
     )
     # Not guarded: an objection that cannot be read stops the step.
     rows = read.layered("source_customers", list(mapping), guarded=False)
+    started, ended = (_contract_day(e[key], config) for key in CONTRACT)
     db.run_mapped(
         connection,
         f"""CREATE TABLE people AS SELECT {named_id(e["customer_id"], config.reader.null_words)} AS customer_id,
             bool_and({consent}) AS consent,
             min(TRY_CAST({e["objected_at"]} AS TIMESTAMPTZ)) AS objected_at,
+            min({started}) AS started_at, min({ended}) AS ended_at,
             min(TRY_CAST({e["birth_year"]} AS INTEGER)) AS birth_year,
             min(CAST({e["country"]} AS VARCHAR)) AS country,
             bool_or({e["objected_at"]} IS NOT NULL) AS objected, bool_or({e["erased_at"]} IS NOT NULL) AS erased
         FROM {rows} GROUP BY ALL""",  # noqa: S608  expressions are the team's own configuration
         "data.customer_columns",
     )
+    if "ended_at" in mapping:
+        _check_contracts(connection, read, rows, config)
+
+
+def _day_only(value: str) -> str:
+    return f"regexp_full_match(trim(CAST({value} AS VARCHAR)), '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')"
+
+
+def _contract_day(value: str, config: DataSettings) -> str:
+    """Return SQL for the start or the end of a contract; null where there is none or it cannot be read.
+
+    A date without a time is a day of the calendar and not an instant: cut-offs are days in UTC, and midnight in Berlin
+    would lie on the day before.
+    """
+    text = f"trim(CAST({value} AS VARCHAR))"
+    full = f"CASE WHEN {_day_only(value)} THEN {text} || ' 00:00:00+00' ELSE {text} END"
+    instant = f"TRY_CAST({full} AS TIMESTAMPTZ)"
+    nothing = is_word(text, config.reader.null_words)
+    return f"CASE WHEN NOT {nothing} AND isfinite({instant}) THEN {instant} END"
+
+
+def _check_contracts(
+    connection: duckdb.DuckDBPyConnection, read: Expressions, rows: str, config: DataSettings
+) -> None:
+    """Raise Misuse for a date of a contract that cannot be read, an end before its start, or several contracts."""
+    where = "config.toml [data.customer_columns]"
+    values = {key: read.name(key) for key in CONTRACT if key in read.mapping}
+    for key, value in values.items():
+        text = f"trim(CAST({value} AS VARCHAR))"
+        shown = f"regexp_replace(regexp_replace({text}, '\\p{{L}}', 'a', 'g'), '[0-9]', '9', 'g')"
+        ((bad, sample),) = connection.execute(
+            f"""SELECT count(*), min({shown}) FROM {rows} WHERE {text} IS NOT NULL
+            AND NOT {is_word(text, config.reader.null_words)} AND {_contract_day(value, config)} IS NULL"""  # noqa: S608
+        ).fetchall()
+        if bad:
+            raise Misuse(
+                f"{where} {key}: {bad:,} dates cannot be read, for example {sample!r} (letters as a, digits as 9). "
+                f"Give the format, such as {key} = \"strptime(col, '%d/%m/%Y')\"."
+            )
+    days = {key: _contract_day(value, config) for key, value in values.items()}
+    if "started_at" in days:
+        start, end = (values[key] for key in CONTRACT)
+        # An end without a time is the whole of its day, in the westernmost zone until noon UTC of the next.
+        mixed = f"{_day_only(end)} AND NOT {_day_only(start)}"
+        ((bad,),) = connection.execute(
+            f"""SELECT count(*) FROM {rows} WHERE {days["ended_at"]} +
+            CASE WHEN {mixed} THEN INTERVAL 36 HOUR ELSE INTERVAL 0 HOUR END < {days["started_at"]}"""  # noqa: S608
+        ).fetchall()
+        if bad:
+            raise Misuse(
+                f"{where}: {bad:,} contracts have an ended_at before their started_at. Are the two exchanged, or is a "
+                "date in the wrong format?"
+            )
+    customer = named_id(read.name("customer_id"), config.reader.null_words)
+    fields = ", ".join(f"'{key}': {day}" for key, day in days.items())
+    ((several,),) = connection.execute(
+        f"""SELECT count(*) FROM (SELECT {customer} AS id FROM {rows} WHERE id IS NOT NULL
+        GROUP BY ALL HAVING count(DISTINCT {{{fields}}}) > 1)"""  # noqa: S608
+    ).fetchall()
+    if several:
+        raise Misuse(
+            f"The customers table has {several:,} customers with several contracts: give one row for each customer, "
+            "or make the number of the contract the customer_id in both tables."
+        )
 
 
 def map_transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> None:

@@ -22,6 +22,8 @@ OF_A_PURCHASE = {"event_time": "TIMESTAMPTZ", "amount_eur": "DECIMAL(18, 2)", "c
 OF_A_CUSTOMER = {
     "consent": "BOOLEAN",
     "objected_at": "TIMESTAMPTZ",
+    "started_at": "TIMESTAMPTZ",
+    "ended_at": "TIMESTAMPTZ",
     "birth_year": "INTEGER",
     "country": "VARCHAR",
 }

@@ -69,7 +69,10 @@ def _tables() -> dict[str, pd.DataFrame]:
                 "order_number": 1,
             }
         ),
-        "customers": pd.DataFrame({"customer_id": ids, "consent": True, "objected_at": times}),
+        "customers": pd.DataFrame(
+            {"customer_id": ids, "consent": True}
+            | dict.fromkeys(("objected_at", "started_at", "ended_at"), times)
+        ),
         "groups": pd.DataFrame({"customer_id": ids, "birth_year": 1980, "country": "DE"}),
     }
 

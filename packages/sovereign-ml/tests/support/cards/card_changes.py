@@ -61,6 +61,16 @@ CHANGES = [
     answers("R77", data__label_definition="No order for 3 months."),
     answers("R77", purpose__statement="Find customers who will not buy in the coming 45 days."),
     facts("R77", data__label_window="60 days from the cut-off"),
+    facts("R77", data__label_window="30 days from the cut-off, for contracts that run at it"),
+    Change(
+        "R77",
+        facts={
+            "data.label_window": "30 days from the cut-off, for who bought in the 90 days before it"
+        },
+        answers={"data.label_definition": "The contract ends in the next 30 days."},
+        base="offer",
+        severity="block",
+    ),
     facts(
         "R77",
         data__label_window="60 days from the cut-off, for who bought in the 90 days before it",

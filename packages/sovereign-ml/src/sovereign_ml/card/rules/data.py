@@ -25,13 +25,19 @@ HORIZON: Final = re.compile(r"^(?:P(\d+)D|(\d+) days from the cut-off)")
 POPULATION: Final = re.compile(r"(\d+) days before")
 
 
+OF_CONTRACTS: Final = re.compile(
+    r"contract|subscri|cancel|terminat|member|policy|tariff", re.IGNORECASE
+)
+OF_PURCHASES: Final = re.compile(r"purchas|order|buy|bought", re.IGNORECASE)
+
+
 @rule(
     "R77",
     "GDPR 5(1)(d), 13(2)(f)",
-    "Say in model_card.toml what [features] in config.toml says, or change the setting.",
+    "Say in model_card.toml what [features] and [label] in config.toml say, or change the setting.",
 )
 def another_horizon(case: Case) -> Hits:
-    """The card tells another number of days than the label looks at, or than makes a current customer."""
+    """The card tells another label than the data has: other days, other people, or purchases for contracts."""
     window = case.facts.data.label_window or ""
     purpose, label = case.answers.purpose.statement, case.answers.data.label_definition
     ahead = HORIZON.search(window)
@@ -42,6 +48,11 @@ def another_horizon(case: Case) -> Hits:
         ("data.label_definition", label, AHEAD, horizon),
         ("data.label_definition", label, BEFORE, population and population.group(1)),
     )
+    if label and not is_open(label):
+        if "contracts" in window and not OF_CONTRACTS.search(label):
+            yield "data.label_definition names no contract, and the label is the end of a contract."
+        if "who bought" in window and OF_CONTRACTS.search(label) and not OF_PURCHASES.search(label):
+            yield "data.label_definition names no purchase, and the label is that nobody buys."
     for path, text, pattern, true_days in checks:
         told = [found for found in pattern.finditer(text or "") if true_days]
         for found in told:

@@ -82,6 +82,7 @@ def gather(
                 features,
                 checked,
                 config=settings.features,
+                kind=settings.label.kind,
                 max_association=settings.card.policy.max_association,
                 project=project,
             )

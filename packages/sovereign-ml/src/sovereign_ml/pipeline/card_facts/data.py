@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.audit import pii_scan
-from sovereign_ml.config.tables import FeatureSettings
+from sovereign_ml.config.tables import FeatureSettings, LabelKind
 from sovereign_ml.model.scorecard import Scorecard
 from sovereign_ml.project import Project
 from sovereign_ml.storage import dvc
@@ -26,6 +26,7 @@ def data(
     checked: dict[str, Any],
     *,
     config: FeatureSettings,
+    kind: LabelKind,
     max_association: float,
     project: Project,
 ) -> dict[str, Any]:
@@ -42,8 +43,7 @@ def data(
     hits = pii_scan.special_categories(words)
     people, at_least = pii_scan.bucket(training["customer_id"].nunique())
     return {
-        "label_window": f"{config.horizon_days} days from the cut-off, for who bought in the "
-        f"{config.active_within_days} days before it",
+        "label_window": _label_window(config, kind),
         "cutoffs": sorted({day.date() for day in training["event_timestamp"]}),
         "snapshots": _snapshots(training, dvc.data_version(features), config.lookback_days),
         "features": _features(found, project),
@@ -68,6 +68,15 @@ def data(
         "subjects": people,
         "subjects_at_least": at_least,
     }
+
+
+def _label_window(config: FeatureSettings, kind: LabelKind) -> str:
+    """Return over how many days the label looks, and for whom; rule R77 compares answers with it."""
+    if kind == "ended":
+        people = f"contracts that run at it and have a transaction in the {config.lookback_days} days before it"
+    else:
+        people = f"who bought in the {config.active_within_days} days before it"
+    return f"{config.horizon_days} days from the cut-off, for {people}"
 
 
 def _customers_met(counts: dict[str, int] | None) -> dict[str, Any] | None:
