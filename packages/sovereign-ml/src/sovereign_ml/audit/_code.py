@@ -14,6 +14,7 @@ from sovereign_ml.audit._text import block, lines, names_image
 _FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.I)
 _COPY = re.compile(r"^\s*COPY\s+.*--from=(\S+)", re.I)
 _ARG = re.compile(r"^\s*ARG\s+(\w+)=[\"']?([^\s\"']+)", re.I)
+_IMAGE_LINE = re.compile(r"^\s*(?:FROM\s|COPY\s.{0,100}--from=)(.{0,300})$", re.I | re.M)
 _SYNTAX = re.compile(r"^#\s*syntax=(\S+)", re.I)
 
 
@@ -36,13 +37,15 @@ def python(file: str, text: str) -> Iterator[Mention]:
 
 def _constants(file: str, node: ast.AST, key: str) -> Iterator[Mention]:
     text = _joined(node)
+    if key == "help" and isinstance(node, ast.Call) and not _shows(node):
+        key = ""  # print(post("https://…")) sends first
     if text is not None:
         yield from block(file, getattr(node, "lineno", 1), key, text)
     # the parts of a joined text may still hold an address of their own, such as a default
     if text is None or not isinstance(node, ast.Constant):
         for name, child in _named_children(node):
             if not _is_docstring(child) and (text is None or not _is_part(child)):
-                yield from _constants(file, child, name or key)
+                yield from _constants(file, child, key if key == "help" else name or key)
 
 
 def _is_part(node: ast.AST) -> bool:
@@ -53,6 +56,8 @@ def _is_part(node: ast.AST) -> bool:
 def _joined(node: ast.AST) -> str | None:
     """The text that an expression builds, with ``VARIABLE`` for what is not written down; None for no text."""
     if isinstance(node, ast.Constant):
+        if isinstance(node.value, bytes):
+            return node.value.decode("latin-1")
         return node.value if isinstance(node.value, str) else None
     if isinstance(node, ast.JoinedStr):
         return "".join(_joined(part) or VARIABLE for part in node.values)
@@ -87,6 +92,8 @@ def _named_children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     if isinstance(node, ast.Assign | ast.AnnAssign):
         target = node.targets[0] if isinstance(node, ast.Assign) else node.target
         yield from ((ast.unparse(target), child) for child in ast.iter_child_nodes(node))
+    elif isinstance(node, ast.Assert) and node.msg is not None:
+        yield from (("", node.test), ("help", node.msg))
     elif isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and _tells(node)):
         yield from (("help", child) for child in ast.iter_child_nodes(node))
     elif isinstance(node, ast.keyword):
@@ -100,8 +107,13 @@ def _named_children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         yield from (("", child) for child in ast.iter_child_nodes(node))
 
 
+def _shows(node: ast.Call) -> bool:
+    """A call that shows a text to a person, an exception or the making of its text."""
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    return _tells(node) or name in ("format", "join") or name.endswith(("Error", "Warning", "Exit"))
+
+
 def _tells(node: ast.Call) -> bool:
-    """A call that shows a text to a person."""
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     return name in {
         "print",
@@ -113,6 +125,7 @@ def _tells(node: ast.Call) -> bool:
         "error",
         "exception",
         "critical",
+        "setup",  # of setuptools: the pages of the project
     }
 
 
@@ -128,9 +141,13 @@ def dockerfile(file: str, text: str) -> Iterator[Mention]:
     """Base images, images copied from, the syntax directive, and addresses in the instructions."""
     arguments: dict[str, str] = {}
     stages = {"scratch"}
+    # an argument that a base image is made of is said there
+    in_images = set(re.findall(r"\$\{?(\w+)", " ".join(_IMAGE_LINE.findall(text))))
     for number, line in enumerate(text.splitlines(), start=1):
         if found := _ARG.match(line):
             arguments[found.group(1)] = found.group(2)
+            if found.group(1) in in_images:
+                continue
         if found := _SYNTAX.match(line) or _COPY.match(line) or _FROM.match(line):
             image = _filled(found.group(1), arguments)
             if image.lower() not in stages and not image.isdigit() and names_image("image", image):
@@ -161,6 +178,8 @@ def notebook(file: str, text: str) -> Iterator[Mention]:
         if not re.match(r'\s*"(image/|text/html|id|cell_type)', line[:80]):
             source = line.replace("\\n", " ").replace('\\"', '"')
             source = re.sub(r"^\s*\"|\",?\s*$", "", source) if len(source) < 20_000 else source
+            if cell == "code":
+                source = re.sub(r"(^|\s)#(?!!).*$", "", source[:20_000]) + source[20_000:]
             yield from block(
                 file, number, "description" if cell == "markdown" else "notebook", source
             )

@@ -53,9 +53,10 @@ DOCUMENTS = (
         "AUTHORS*",
     ),
     *("mkdocs.y*ml", "CODE_OF_CONDUCT*", "*.txt", "*.tex", "*.bib", "robots.txt"),
+    *("COPYING*", "DESCRIPTION", "*.po", "*.pot", "catalog-info.y*ml", "FUNDING.yml"),
 )
 """Texts for people: an address there is a link, and carries nothing."""
-_REQUIREMENTS = ("*requirement*.txt", "*constraint*.txt", "Pipfile", "package.json", "*.in")
+_REQUIREMENTS = ("*requirement*.txt", "*constraint*.txt", "Pipfile", "package.json", "*.in", "go.mod")
 _LOCKS = (
     "*.lock",
     "package-lock.json",
@@ -65,13 +66,17 @@ _LOCKS = (
     "go.sum",
     "*.lock.json",
     "*.lock.hcl",
+    "*-lock.y*ml",
+    "*.lockfile",
 )
 _DATA_LOCKS = ("dvc.lock",)
 _EDITORS = (".vscode/", ".idea/", ".devcontainer/")
 _NAMESPACE = re.compile(
     r"https?://(?:www\.w3\.org/|schemas?\.|json-schema\.org|json\.schemastore\.org|purl\.org|xmlns\."
-    r"|docs\.oasis-open\.org"
-    r"|ns\.adobe\.com|spdx\.org|creativecommons\.org|opensource\.org|www\.apache\.org/licenses)",
+    r"|docs\.oasis-open\.org|maven\.apache\.org/(?:POM|xsd)|www\.springframework\.org/schema|java\.sun\.com/"
+    r"|jakarta\.ee/xml|cyclonedx\.org/schema|www\.omg\.org/spec|www\.gnu\.org/(?:licenses|copyleft)"
+    r"|ns\.adobe\.com|spdx\.org|creativecommons\.org|opensource\.org|www\.apache\.org/licenses"
+    r"|[^?#]{1,300}(?:[.-]schema\.json|\.xsd|\.dtd)$)",
     re.IGNORECASE,
 )
 CODE_LINE = re.compile(
@@ -82,8 +87,22 @@ CODE_LINE = re.compile(
     r"[^|;&]{0,200}$"
 )
 """What stands before an address in a command that only fetches code."""
+DOWNLOAD = re.compile(
+    r"\b(?:wget|curl|Invoke-WebRequest|iwr)\b(?![^|]{0,300}\s(?:-d|-F|-T|--data\S*|--form|--json|--upload-file"
+    r"|--post-\S+|-X\s?(?:POST|PUT|PATCH))\b)"
+    r"(?=.{0,300}(?:\s-[a-zA-Z]{0,5}[oO]\b|\s--(?:output|remote-name)|\|\s{0,3}(?:sudo\s+)?(?:ba|z)?sh\b"
+    r"|\|\s{0,3}(?:sudo\s+)?(?:tar|python3?|gpg|apt-key|tee|gunzip|kubectl)\b|\.(?:sh|tar\.\w+|tgz|zip|whl|deb|rpm|gpg|asc|jar|sha256)\b"
+    r"|/releases/))",
+    re.IGNORECASE,
+)
+"""A command that fetches a file and sends none."""
 LINK = re.compile(
-    r"<a\s[^<>]{0,200}href\s*=\s*[\"']?$|(?:^|[|;&@\s])(?:echo|printf)\s[^|;&>]{0,200}$",
+    r"<a\s[^<>]{0,300}href\s{0,5}=\s{0,5}[\"']?$|(?:^|[|;&@\s])(?:echo|printf)\s[^|;&>]{0,200}$"
+    r"|<link\s[^<>]{0,200}rel\s{0,5}=\s{0,5}[\"']?(?:canonical|alternate|licen[sc]e|author|me|help)\b[^<>]{0,200}$"
+    r"|<meta\s[^<>]{0,100}(?:property|name)\s{0,5}=[^<>]{0,100}content\s{0,5}=\s{0,5}[\"']?$|<!DOCTYPE\s[^<>]{0,200}$"
+    r"|(?:xmlns(?::[\w-]{1,30})?|targetNamespace|namespace|schemaLocation|systemId)\s{0,5}=\s{0,5}[\"'][^\"']{0,300}$"
+    r"|<(?:scm|licen[sc]e|organization|issueManagement|ciManagement|developer)>.{0,200}$"
+    r"|\bCOMMENT\s+(?:ON\s.{1,120}\sIS\s+)?'[^']{0,300}$",
     re.IGNORECASE,
 )
 """What stands before an address that a person may click."""
@@ -91,10 +110,12 @@ LINK = re.compile(
 _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
     (r"owner_declarations|audit\.waivers", "declaration", ()),
     (
-        r"model_card\.toml|project\.urls|homepage|documentation|\bprivacy|\$schema|(^|\.)(description|title"
-        r"|licen[sc]e|help"
-        r"|epilog|summary|site_url|repo_url|xmlns[:\w]*|schema|funding|funding\.url|bugs\.url|author|authors"
-        r"|maintainers)$",
+        r"model_card\.toml|project[._]urls|homepage|documentation|\bprivacy|\$schema|(^|\.)(description|title"
+        r"|licen[sc]e(\.url)?|help|epilog|summary|site_url|repo_url|xmlns[:\w]*|schema|funding(\.url)?|bugs\.url"
+        r"|authors?(\.url)?|maintainers(\.url)?|contact(\.url)?|externaldocs\.url|termsofservice|\$id|\$ref"
+        r"|examples?|contact_links(\.url)?|badges?|references?|see_?also"
+        r"|scm\.url|metadata\.(url|download_url))$"
+        r"|(^|[._-])(docs|docs?_?url|help_?url|docs_link|badge_?url|image\.source|image\.url)$",
         "link",
         (),
     ),
@@ -155,11 +176,16 @@ def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ..
 
     if _NAMESPACE.match(address):
         return "link", ()
-    if fits(_REQUIREMENTS) or (fits(_LOCKS) and not fits(_DATA_LOCKS)):
+    # an import in Go is written like an address without a scheme
+    is_import = name.endswith(".go") and "://" not in address
+    if is_import or fits(_REQUIREMENTS) or (fits(_LOCKS) and not fits(_DATA_LOCKS)):
         return "ci", (_C,)
-    if re.search(r"(^|/)\.?licen[cs]es?/", file):
+    chart_link = name == "Chart.yaml" and re.match(r"(home|sources|icon|maintainers)\b", key)
+    if chart_link or re.search(r"(^|/)\.?licen[cs]es?/", file):
         return "link", ()
-    if (fits(DOCUMENTS) and not re.search(r"^[A-Z_]+$", key)) or file.startswith(_EDITORS):
+    # NAME=value in a text is a setting that people copy; R writes the fields of its DESCRIPTION so too
+    setting = name != "DESCRIPTION" and re.search(r"^[A-Z_]+$", key)
+    if (fits(DOCUMENTS) and not setting) or file.startswith(_EDITORS):
         return "link", ()
     return None
 

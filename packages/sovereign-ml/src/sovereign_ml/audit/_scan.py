@@ -46,6 +46,8 @@ _READERS: tuple[tuple[str, Reader], ...] = (
     (".cruft.json", template_source),
     ("dvc.lock", yaml),
     ("*-lock.y*ml", lines),  # a lock of packages is long, and its keys say nothing
+    ("package-lock.json", lines),
+    ("*.json", yaml),  # JSON is YAML, so that each value has its path
     ("*.yml", yaml),
     ("*.yaml", yaml),
     ("*.dvc", yaml),

@@ -8,11 +8,17 @@ from typing import Any
 from sovereign_ml.audit._mention import Mention, mention
 from sovereign_ml.audit._text import addresses, block, lines, names_image
 
+_LARGEST_JSON = 300_000
+"""Characters of JSON that are read with their paths; a longer file is data, and read line by line."""
+
 
 def yaml(file: str, text: str) -> Iterator[Mention]:
     """Every scalar with its key path and line. A file that is not YAML (a template, say) is read line by line."""
     import yaml as library
 
+    if file.endswith(".json") and len(text) > _LARGEST_JSON:
+        yield from lines(file, text)
+        return
     # the C parser is ten times as fast; a wheel of PyYAML has it
     loader = getattr(library, "CSafeLoader", library.SafeLoader)
     try:
