@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from sovereign_ml.audit._mention import Mention, mention
 from sovereign_ml.audit._named import python_calls
@@ -44,6 +46,8 @@ def _constants(file: str, node: ast.AST, key: str) -> Iterator[Mention]:
     # the parts of a joined text may still hold an address of their own, such as a default
     if text is None or not isinstance(node, ast.Constant):
         for name, child in _named_children(node):
+            if key and name and isinstance(node, ast.Dict) and key.isidentifier():
+                name = f"{key}.{name}"
             if not _is_docstring(child) and (text is None or not _is_part(child)):
                 yield from _constants(file, child, key if key == "help" else name or key)
 
@@ -91,7 +95,10 @@ def _named_children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     """Children with the name that they are assigned, passed or stored under."""
     if isinstance(node, ast.Assign | ast.AnnAssign):
         target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-        yield from ((ast.unparse(target), child) for child in ast.iter_child_nodes(node))
+        at = target.slice if isinstance(target, ast.Subscript) else None  # os.environ["NAME"]
+        text = at.value if isinstance(at, ast.Constant) and isinstance(at.value, str) else ""
+        name = text or ast.unparse(target)
+        yield from ((name, child) for child in ast.iter_child_nodes(node))
     elif isinstance(node, ast.Assert) and node.msg is not None:
         yield from (("", node.test), ("help", node.msg))
     elif isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and _tells(node)):
@@ -125,6 +132,7 @@ def _tells(node: ast.Call) -> bool:
         "error",
         "exception",
         "critical",
+        "markdown",
         "setup",  # of setuptools: the pages of the project
     }
 
@@ -160,17 +168,28 @@ def dockerfile(file: str, text: str) -> Iterator[Mention]:
 
 def _filled(image: str, arguments: dict[str, str]) -> str:
     return re.sub(
-        r"\$\{?(\w+)(?::-[^}]*)?\}?",
-        lambda match: arguments.get(match.group(1), match.group()),
+        r"\$\{?(\w+)(?::-([^}]*))?\}?",
+        lambda match: arguments.get(match.group(1), match.group(2) or match.group()),
         image,
     )
 
 
+def jenkins(file: str, text: str) -> Iterator[Mention]:
+    """A pipeline in Groovy: images of its agents, and addresses as in any other text."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        for match in _AGENT.finditer(line[:1000]):
+            if names_image("image", match.group(1)):
+                yield mention(file, number, "image", match.group(1), kind="image")
+    yield from lines(file, text)
+
+
+_AGENT = re.compile(r"\bimage(?:\s+|\s{0,3}\(\s{0,3})[\"']([\w./:@-]{2,200})[\"']")
 _CELL = re.compile(r'^\s*"cell_type":\s*"(\w+)",?\s*$')
 
 
 def notebook(file: str, text: str) -> Iterator[Mention]:
     """Scan a notebook by its lines, each of which is a line of a cell. Links in text cells carry nothing."""
+    yield from _cells(file, text)
     cell = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if kind := _CELL.match(line[:80]):
@@ -183,3 +202,26 @@ def notebook(file: str, text: str) -> Iterator[Mention]:
             yield from block(
                 file, number, "description" if cell == "markdown" else "notebook", source
             )
+
+
+def _cells(file: str, text: str) -> Iterator[Mention]:
+    """The clients that the code cells open; what one cell imports the next ones use."""
+    try:
+        cells = [cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+        sources = ["".join(cell) if isinstance(cell, list) else str(cell) for cell in cells]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return
+    parts = []
+    for source in sources:
+        plain = re.sub(r"(?m)^(\s*)[!%?].*$", r"\1pass", source)
+        try:
+            ast.parse(plain)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        parts.append(plain)
+    whole = "\n".join(parts)
+    rows, raw = whole.splitlines(), text.splitlines()
+    for row in python_calls(file, ast.parse(whole)):
+        written = json.dumps(rows[row.line - 1], ensure_ascii=False)[1:-1]
+        line = next((number for number, line in enumerate(raw, 1) if written in line), 1)
+        yield replace(row, line=line)

@@ -112,7 +112,7 @@ _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
     (
         r"model_card\.toml|project[._]urls|homepage|documentation|\bprivacy|\$schema|(^|\.)(description|title"
         r"|licen[sc]e(\.url)?|help|epilog|summary|site_url|repo_url|xmlns[:\w]*|schema|funding(\.url)?|bugs\.url"
-        r"|authors?(\.url)?|maintainers(\.url)?|contact(\.url)?|externaldocs\.url|termsofservice|\$id|\$ref"
+        r"|authors?(\.url)?|maintainers(\.url)?|contact(_info)?(\.url)?|licen[sc]e_info\.url|externaldocs\.url|termsofservice|\$id|\$ref"
         r"|examples?|contact_links(\.url)?|badges?|references?|see_?also"
         r"|scm\.url|metadata\.(url|download_url))$"
         r"|(^|[._-])(docs|docs?_?url|help_?url|docs_link|badge_?url|image\.source|image\.url)$",
@@ -139,7 +139,7 @@ _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
     (r"kfp|kubeflow|pipeline", "compute", (_P, _D)),
     (r"monitor|metrics|grafana|prometheus|loki", "monitoring", (_D,)),
     (
-        r"pre-commit|\.git|(?<![a-z])(repos?|repository|uses|include)(?![a-z])|workflow|woodpecker|Dockerfile"
+        r"pre-commit|\.git|(?<![a-z])(repos?|repository|repositories|uses|include)(?![a-z])|workflow|woodpecker|Dockerfile"
         r"|(^|\.)template$",
         "ci",
         (_C,),
@@ -194,6 +194,11 @@ def is_lock(file: str) -> bool:
     """Return True for a lock file of packages."""
     name = file.rpartition("/")[2]
     return any(fnmatch(name, pattern) for pattern in _LOCKS) and name not in _DATA_LOCKS
+
+
+def is_document(file: str) -> bool:
+    """Return True for a text that people read."""
+    return any(fnmatch(file.rpartition("/")[2], pattern) for pattern in DOCUMENTS)
 
 
 def component_of(carries: tuple[Payload, ...]) -> str:

@@ -12,8 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.audit._mention import DOCUMENTS, Mention, Payload, component_of
+from sovereign_ml.audit._mention import Mention, Payload, component_of, is_document
 from sovereign_ml.audit._normalise import VARIABLE, normalise
+from sovereign_ml.audit._services import by_imports, by_setting
 
 _ARN = re.compile(r"\barn:(aws[\w-]{0,10}):([\w-]{1,40}):([\w-]{0,30}):[^\s\"',;)]{0,300}")
 
@@ -70,7 +71,7 @@ def _named(
 
 def by_key(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
     """Yield what ``key = value`` names by a word."""
-    if _is_document(file):
+    if is_document(file):
         return
     word = value.strip(" \t\"',;")
     last = key.rpartition(".")[2]
@@ -78,6 +79,7 @@ def by_key(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
         return
     for arn in _ARN.finditer(word) if word.startswith("arn:") else ():
         yield from _arn(file, line, key, arn)
+    yield from by_setting(file, line, key, word)
     plain = normalise(word)
     if plain in ("", VARIABLE, "null", "none", "~") or "://" in plain:
         return
@@ -97,20 +99,19 @@ def by_key(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
 
 def by_line(file: str, number: int, line: str) -> Iterator[Mention]:
     """Yield what a line of Terraform, or an ARN anywhere, names."""
-    if _is_document(file):
+    if is_document(file):
         return
     if "arn:aws" in line and len(line) < 20_000:
         for arn in _ARN.finditer(line):
             if not line[: arn.start()].rstrip(" \"'").endswith((":", "=")):
                 yield from _arn(file, number, "", arn)
-    if not file.endswith(".tf"):
-        return
     for rule in _rules("line"):
-        match = rule.pattern.search(line[:300]) if rule.pattern else None
+        fits = any(fnmatch(_name(file), pattern) for pattern in rule.files.split("|"))
+        match = rule.pattern.search(line[:300]) if fits and rule.pattern else None
         if match is None:
             continue
         word = match.group().strip()
-        yield _named(file, number, "terraform", word, rule.stands_for, rule.carries, rule.unless)
+        yield _named(file, number, "line", word, rule.stands_for, rule.carries, rule.unless)
         return
 
 
@@ -127,9 +128,28 @@ def _arn(file: str, line: int, key: str, match: re.Match[str]) -> Iterator[Menti
 def python_calls(file: str, tree: ast.AST) -> Iterator[Mention]:
     """Yield the clients that a module opens without naming an endpoint."""
     names = _imported(tree)
+    calls = [(node, _dotted(node.func, names)) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    rest = []
+    for node, name in _variables(tree):
+        yield from by_setting(file, node.lineno, name, "read")
+    for node, dotted in calls:
+        rule = _call_rule(dotted)
+        if rule is not None:
+            yield from _call(file, node, dotted, rule)
+        elif dotted:
+            rest.append((node, dotted))
+    yield from by_imports(file, tree, names, rest)
+
+
+def _variables(tree: ast.AST) -> Iterator[tuple[Any, str]]:
+    """``os.environ["NAME"]``, ``os.environ.get("NAME")`` and ``os.getenv("NAME")``."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            yield from _call(file, node, names)
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("environ"):
+            if isinstance(node.slice, ast.Constant):
+                yield node, str(node.slice.value)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            if ast.unparse(node.func) in ("os.getenv", "getenv", "os.environ.get", "environ.get"):
+                yield node, str(node.args[0].value)
 
 
 def _imported(tree: ast.AST) -> dict[str, str]:
@@ -140,31 +160,40 @@ def _imported(tree: ast.AST) -> dict[str, str]:
             for alias in node.names:
                 first = alias.name.partition(".")[0]
                 names[alias.asname or first] = alias.name if alias.asname else first
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
                 names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    # session = boto3.Session(); session.client("s3")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            dotted = _dotted(node.value.func, names)
+            if dotted.endswith(_SESSIONS) and isinstance(node.targets[0], ast.Name):
+                names.setdefault(node.targets[0].id, dotted)
     return names
 
 
-def _call(file: str, node: ast.Call, names: dict[str, str]) -> Iterator[Mention]:
-    dotted = _dotted(node.func, names)
-    if not dotted:
+_SESSIONS = ("boto3.Session", "boto3.session.Session", ".get_session")
+
+
+@cache
+def _call_rule(dotted: str) -> _Rule | None:
+    rules = _rules("call") if dotted else ()
+    fits = (rule for rule in rules if any(fnmatch(dotted, pattern) for pattern in rule.names))
+    return next(fits, None)
+
+
+def _call(file: str, node: ast.Call, dotted: str, rule: _Rule) -> Iterator[Mention]:
+    keywords = {word.arg for word in node.keywords}
+    if None in keywords or any(word in keywords for word in rule.unless):
         return
-    for rule in _rules("call"):
-        if not any(fnmatch(dotted, pattern) for pattern in rule.names):
-            continue
-        keywords = {word.arg for word in node.keywords}
-        if None in keywords or any(word in keywords for word in rule.unless):
-            continue
-        first = node.args[0] if node.args else next((word.value for word in node.keywords), None)
-        value = (
-            first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
-        )
-        address = dict(rule.first).get(value, rule.stands_for)
-        if address:
-            word = f'{dotted}("{value}")' if value and rule.first else f"{dotted}()"
-            yield _named(file, node.lineno, dotted, word, address, rule.carries)
+    first = node.args[0] if node.args else next((word.value for word in node.keywords), None)
+    value = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
+    if rule.pattern and not rule.pattern.search(value):
         return
+    address = dict(rule.first).get(value, rule.stands_for)
+    if address:
+        word = f'{dotted}("{value}")' if value and rule.first else f"{dotted}()"
+        yield _named(file, node.lineno, dotted, word, address, rule.carries)
 
 
 def _dotted(node: ast.AST, names: dict[str, str]) -> str:
@@ -174,22 +203,11 @@ def _dotted(node: ast.AST, names: dict[str, str]) -> str:
         node = node.value
     if isinstance(node, ast.Call):  # boto3.Session().client("s3")
         inner = _dotted(node.func, names)
-        if inner in ("boto3.Session", "boto3.session.Session") and parts[-1:] in (
-            ["client"],
-            ["resource"],
-        ):
-            return f"boto3.{parts[-1]}"
-        return ""
-    if not isinstance(node, ast.Name):
-        return ""
-    if node.id not in names:
-        return f"?.{parts[0]}" if parts[:1] == ["push_to_hub"] else ""
+        return ".".join([inner, *reversed(parts)]) if inner.endswith(_SESSIONS) else ""
+    if not isinstance(node, ast.Name) or node.id not in names:
+        return f"?.{parts[0]}" if parts[:1] in (["push_to_hub"], ["to_gbq"]) else ""
     return ".".join([names[node.id], *reversed(parts)])
 
 
 def _name(file: str) -> str:
     return file.rpartition("/")[2]
-
-
-def _is_document(file: str) -> bool:
-    return any(fnmatch(_name(file), pattern) for pattern in DOCUMENTS)

@@ -271,7 +271,8 @@ def lines(file: str, text: str) -> Iterator[Mention]:
             continue
         if match := _KEY.match(line[:300]):
             key = match.group(1)
-        rest = line[match.end() :] if match else line
+        # the key of an .npmrc is an address itself: //host/:_authToken=…
+        rest = line[match.end() :] if match and "//" not in match.group(1) else line
         yield from by_line(file, number, line)
         opened = f"{tag} {line[: match.end()]}" if markup and match else tag
         yield from block(file, number, f"{section}.{key}".strip("."), rest, before=opened)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from sovereign_ml.audit._mention import Mention, mention
+from sovereign_ml.audit._named import by_line
+from sovereign_ml.audit._services import by_setting
 from sovereign_ml.audit._text import addresses, block, lines, names_image
 
 _LARGEST_JSON = 300_000
@@ -29,6 +31,9 @@ def yaml(file: str, text: str) -> Iterator[Mention]:
         yield from lines(file, text)
         return
     yield from found
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.lstrip().startswith("#"):
+            yield from by_line(file, number, line)
 
 
 def _walk(
@@ -40,6 +45,9 @@ def _walk(
     seen.add(id(node))
     if isinstance(node, library.MappingNode):
         named = _name_of_value(node, library)
+        if named and not any(key.value == "value" for key, _ in node.value):
+            line = node.start_mark.line + 1
+            yield from by_setting(file, line, named, "from elsewhere")
         for key, value in node.value:
             name = str(key.value)
             if "://" in name:
@@ -58,7 +66,8 @@ def _name_of_value(node: Any, library: Any) -> str:
     """``{name: MLFLOW_TRACKING_URI, value: ...}``: Kubernetes keeps the key of a variable beside it."""
     fields = {str(key.value): value for key, value in node.value}
     name = fields.get("name")
-    return str(name.value) if "value" in fields and isinstance(name, library.ScalarNode) else ""
+    has_value = "value" in fields or "valueFrom" in fields
+    return str(name.value) if has_value and isinstance(name, library.ScalarNode) else ""
 
 
 def _scalar(file: str, node: Any, path: tuple[str, ...]) -> Iterator[Mention]:
