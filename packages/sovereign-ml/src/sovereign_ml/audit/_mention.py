@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatch
+from functools import lru_cache
 
 
 class Payload(StrEnum):
@@ -167,35 +168,47 @@ def context(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]
     return (*_match(key), *by_scheme, *by_file, ("other", (_D,)))[0]
 
 
-def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]] | None:
-    """What a kind of file says about every address in it."""
-    name = file.rpartition("/")[2]
+@lru_cache(maxsize=4096)
+def _of_file(name: str) -> str:
+    """What the name of a file alone says: package, document or nothing."""
 
     def fits(patterns: tuple[str, ...]) -> bool:
         return any(fnmatch(name, pattern) for pattern in patterns)
 
+    if fits(_REQUIREMENTS) or (fits(_LOCKS) and not fits(_DATA_LOCKS)):
+        return "packages"
+    return "document" if fits(DOCUMENTS) else ""
+
+
+def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]] | None:
+    """What a kind of file says about every address in it."""
+    name = file.rpartition("/")[2]
     if _NAMESPACE.match(address):
         return "link", ()
     # an import in Go is written like an address without a scheme
     is_import = name.endswith(".go") and "://" not in address
-    if is_import or fits(_REQUIREMENTS) or (fits(_LOCKS) and not fits(_DATA_LOCKS)):
+    if is_import or _of_file(name) == "packages":
         return "ci", (_C,)
+    if key.endswith("href") and name.endswith((".js", ".ts", ".jsx", ".tsx")):
+        return "link", ()
     chart_link = name == "Chart.yaml" and re.match(r"(home|sources|icon|maintainers)\b", key)
     if chart_link or re.search(r"(^|/)\.?licen[cs]es?/", file):
         return "link", ()
     # NAME=value in a text is a setting that people copy; R writes the fields of its DESCRIPTION so too
     setting = name != "DESCRIPTION" and re.search(r"^[A-Z_]+$", key)
-    if (fits(DOCUMENTS) and not setting) or file.startswith(_EDITORS):
+    if (_of_file(name) == "document" and not setting) or file.startswith(_EDITORS):
         return "link", ()
     return None
 
 
+@lru_cache(maxsize=4096)
 def is_lock(file: str) -> bool:
     """Return True for a lock file of packages."""
     name = file.rpartition("/")[2]
     return any(fnmatch(name, pattern) for pattern in _LOCKS) and name not in _DATA_LOCKS
 
 
+@lru_cache(maxsize=4096)
 def is_document(file: str) -> bool:
     """Return True for a text that people read."""
     return any(fnmatch(file.rpartition("/")[2], pattern) for pattern in DOCUMENTS)

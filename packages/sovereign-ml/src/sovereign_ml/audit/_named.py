@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,15 @@ class _Rule:
 def _rules(kind: str) -> tuple[_Rule, ...]:
     path = Path(__file__).with_name("words.toml")
     return tuple(_rule(row) for row in tomllib.loads(path.read_text(encoding="utf-8"))[kind])
+
+
+@lru_cache(maxsize=4096)
+def _rules_for(kind: str, name: str) -> tuple[_Rule, ...]:
+    """The rules for a file of this name."""
+    rules = _rules(kind)
+    return tuple(
+        rule for rule in rules if any(fnmatch(name, pattern) for pattern in rule.files.split("|"))
+    )
 
 
 def _rule(row: dict[str, Any]) -> _Rule:
@@ -83,8 +92,8 @@ def by_key(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
     plain = normalise(word)
     if plain in ("", VARIABLE, "null", "none", "~") or "://" in plain:
         return
-    for rule in _rules("key"):
-        if rule.key is None or not rule.key.fullmatch(last) or not fnmatch(_name(file), rule.files):
+    for rule in _rules_for("key", _name(file)):
+        if rule.key is None or not rule.key.fullmatch(last):
             continue
         if rule.key_full and not rule.key_full.search(key):
             continue
@@ -105,9 +114,8 @@ def by_line(file: str, number: int, line: str) -> Iterator[Mention]:
         for arn in _ARN.finditer(line):
             if not line[: arn.start()].rstrip(" \"'").endswith((":", "=")):
                 yield from _arn(file, number, "", arn)
-    for rule in _rules("line"):
-        fits = any(fnmatch(_name(file), pattern) for pattern in rule.files.split("|"))
-        match = rule.pattern.search(line[:300]) if fits and rule.pattern else None
+    for rule in _rules_for("line", _name(file)):
+        match = rule.pattern.search(line[:300]) if rule.pattern else None
         if match is None:
             continue
         word = match.group().strip()

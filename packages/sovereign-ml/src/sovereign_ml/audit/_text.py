@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fnmatch import fnmatch
 
-from sovereign_ml.audit._mention import CODE_LINE, DOWNLOAD, LINK, Mention, Payload, mention
+from sovereign_ml.audit._mention import CODE_LINE, DOWNLOAD, LINK, Mention, Payload, is_document, mention
 from sovereign_ml.audit._named import by_key, by_line
 from sovereign_ml.audit._normalise import normalise, only_variable
 from sovereign_ml.jurisdictions import country_codes, parse
@@ -259,6 +259,7 @@ def lines(file: str, text: str) -> Iterator[Mention]:
     section = key = ""
     tag = ""  # what has been opened of a tag that goes on in the next line
     markup = any(fits(file, name) for name in _MARKUP)
+    document = is_document(file)
     rows = text.splitlines()
     if markup or any(fits(file, name) for name in _STARRED):
         rows = list(_without_long_comments(rows, markup=markup))
@@ -269,7 +270,11 @@ def lines(file: str, text: str) -> Iterator[Mention]:
         if match := _SECTION.match(line[:300]):
             section, key = match.group(1), ""
             continue
-        if match := _KEY.match(line[:300]):
+        match = _KEY.match(line[:300])
+        if document:  # "Note: see https://…" is a sentence, NAME=https://… a setting
+            key = ""
+            match = match if match and line[match.end() - 1] == "=" else None
+        if match:
             key = match.group(1)
         # the key of an .npmrc is an address itself: //host/:_authToken=…
         rest = line[match.end() :] if match and "//" not in match.group(1) else line
