@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,12 +14,25 @@ from sovereign_ml.audit._text import addresses, block, lines, names_image
 _LARGEST_JSON = 300_000
 """Characters of JSON that are read with their paths; a longer file is data, and read line by line."""
 
+_DEEPEST = 300
+"""Levels of nesting; the parser in C calls itself for each, and a file of brackets would end the process."""
+_DASHES = re.compile(rf"(?:[-?][ \t]+){{{_DEEPEST}}}")
+
+
+def _is_deep(text: str) -> bool:
+    depth = 0
+    for match in re.finditer(r"[\[\]{}]", text):
+        depth = depth + 1 if match.group() in "[{" else max(0, depth - 1)
+        if depth > _DEEPEST:
+            return True
+    return _DASHES.search(text) is not None
+
 
 def yaml(file: str, text: str) -> Iterator[Mention]:
     """Every scalar with its key path and line. A file that is not YAML (a template, say) is read line by line."""
     import yaml as library
 
-    if file.endswith(".json") and len(text) > _LARGEST_JSON:
+    if (file.endswith(".json") and len(text) > _LARGEST_JSON) or _is_deep(text):
         yield from lines(file, text)
         return
     # the C parser is ten times as fast; a wheel of PyYAML has it
