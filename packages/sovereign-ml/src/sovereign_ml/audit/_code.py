@@ -207,7 +207,9 @@ def notebook(file: str, text: str) -> Iterator[Mention]:
 def _cells(file: str, text: str) -> Iterator[Mention]:
     """The clients that the code cells open; what one cell imports the next ones use."""
     try:
-        cells = [cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+        cells = [
+            cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"
+        ]
         sources = ["".join(cell) if isinstance(cell, list) else str(cell) for cell in cells]
     except (ValueError, KeyError, TypeError, RecursionError):
         return

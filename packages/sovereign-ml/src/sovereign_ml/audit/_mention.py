@@ -57,7 +57,14 @@ DOCUMENTS = (
     *("COPYING*", "DESCRIPTION", "*.po", "*.pot", "catalog-info.y*ml", "FUNDING.yml"),
 )
 """Texts for people: an address there is a link, and carries nothing."""
-_REQUIREMENTS = ("*requirement*.txt", "*constraint*.txt", "Pipfile", "package.json", "*.in", "go.mod")
+_REQUIREMENTS = (
+    "*requirement*.txt",
+    "*constraint*.txt",
+    "Pipfile",
+    "package.json",
+    "*.in",
+    "go.mod",
+)
 _LOCKS = (
     "*.lock",
     "package-lock.json",

@@ -136,7 +136,9 @@ def _arn(file: str, line: int, key: str, match: re.Match[str]) -> Iterator[Menti
 def python_calls(file: str, tree: ast.AST) -> Iterator[Mention]:
     """Yield the clients that a module opens without naming an endpoint."""
     names = _imported(tree)
-    calls = [(node, _dotted(node.func, names)) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls = [
+        (node, _dotted(node.func, names)) for node in ast.walk(tree) if isinstance(node, ast.Call)
+    ]
     rest = []
     for node, name in _variables(tree):
         yield from by_setting(file, node.lineno, name, "read")

@@ -43,7 +43,15 @@ _IMPORTS: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
 )
 _COMMAND_FILES = (
     *("*.sh", "*.bash", "*.zsh", "*.fish", "*.ps1", "*.bat", "*.cmd", "*.y*ml", "*.mk", "*.toml"),
-    *("Makefile", "makefile", "Justfile", "justfile", "*Dockerfile*", "*Containerfile*", "Jenkinsfile"),
+    *(
+        "Makefile",
+        "makefile",
+        "Justfile",
+        "justfile",
+        "*Dockerfile*",
+        "*Containerfile*",
+        "Jenkinsfile",
+    ),
     *("Procfile", "crontab", "package.json", "tox.ini", "MLproject"),
 )
 _COMMAND_START = r"(?:^|[|;&(`\"'@]|\$\(|\b(?:sudo|then|do|else|RUN|run:|exec|xargs|uvx?|npx)\b)\s{0,20}-?\s{0,5}"
@@ -77,7 +85,9 @@ class Service:
 def services() -> tuple[Service, ...]:
     """Every row of ``services.toml``."""
     path = Path(__file__).with_name("services.toml")
-    return tuple(_service(row) for row in tomllib.loads(path.read_text(encoding="utf-8"))["service"])
+    return tuple(
+        _service(row) for row in tomllib.loads(path.read_text(encoding="utf-8"))["service"]
+    )
 
 
 def _service(row: dict[str, Any]) -> Service:
@@ -108,7 +118,15 @@ def mention_of(file: str, line: int, key: str, word: str, service: Service) -> M
     component = component_of(service.carries)
     carries = service.carries
     return Mention(
-        file, line, key, service.address, "name", component, carries, word=word, unless=service.endpoint
+        file,
+        line,
+        key,
+        service.address,
+        "name",
+        component,
+        carries,
+        word=word,
+        unless=service.endpoint,
     )
 
 

@@ -10,7 +10,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fnmatch import fnmatch
 
-from sovereign_ml.audit._mention import CODE_LINE, DOWNLOAD, LINK, Mention, Payload, is_document, mention
+from sovereign_ml.audit._mention import (
+    CODE_LINE,
+    DOWNLOAD,
+    LINK,
+    Mention,
+    Payload,
+    is_document,
+    mention,
+)
 from sovereign_ml.audit._named import by_key, by_line
 from sovereign_ml.audit._normalise import normalise, only_variable
 from sovereign_ml.jurisdictions import country_codes, parse

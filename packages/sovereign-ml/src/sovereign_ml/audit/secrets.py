@@ -112,7 +112,9 @@ _UNQUOTED = re.compile(
     rf"|auth))[\"']?"
     r"\s{0,20}[:=]\s{0,20}(?![\"'])([^\s\"'#,;(){}\[\]$<>*&|!]{6,300})\s*(?:[#;].*)?$"
 )
-_SECRET_NAME = r"[\"']?name[\"']?\s{0,5}:\s{0,5}[\"']?\w{0,60}(?:PASSWORD|SECRET|TOKEN|API_KEY|_KEY)[\"']?"
+_SECRET_NAME = (
+    r"[\"']?name[\"']?\s{0,5}:\s{0,5}[\"']?\w{0,60}(?:PASSWORD|SECRET|TOKEN|API_KEY|_KEY)[\"']?"
+)
 _NAME_LINE = re.compile(rf"^\s*-?\s*{{?\s*{_SECRET_NAME}\s{{0,5}},?\s*$")
 _NAMED_VALUE = re.compile(
     rf"{_SECRET_NAME}\s{{0,5}},?\s{{0,80}}[\"']?value[\"']?\s{{0,5}}:\s{{0,5}}[\"']?([^\s\"'${{}}<,]{{6,300}})"
@@ -209,7 +211,9 @@ def _unquoted_secret(line: str) -> bool:
     if match.group(1):
         return mixed or re.search(r"[^\w.-]", value) is not None
     # a name such as churn-db-2 is what Kubernetes calls a secret
-    is_name = re.fullmatch(r"[a-z]+\d{0,2}(?:[-.][a-z0-9]+)*", value) is not None and len(value) < 24
+    is_name = (
+        re.fullmatch(r"[a-z]+\d{0,2}(?:[-.][a-z0-9]+)*", value) is not None and len(value) < 24
+    )
     return mixed and not is_name
 
 
