@@ -46,10 +46,11 @@ def _constants(file: str, node: ast.AST, key: str) -> Iterator[Mention]:
     # the parts of a joined text may still hold an address of their own, such as a default
     if text is None or not isinstance(node, ast.Constant):
         for name, child in _named_children(node):
+            inner = name or key
             if key and name and isinstance(node, ast.Dict) and key.isidentifier():
-                name = f"{key}.{name}"
+                inner = f"{key}.{name}"
             if not _is_docstring(child) and (text is None or not _is_part(child)):
-                yield from _constants(file, child, key if key == "help" else name or key)
+                yield from _constants(file, child, key if key == "help" else inner)
 
 
 def _is_part(node: ast.AST) -> bool:
@@ -60,9 +61,8 @@ def _is_part(node: ast.AST) -> bool:
 def _joined(node: ast.AST) -> str | None:
     """The text that an expression builds, with ``VARIABLE`` for what is not written down; None for no text."""
     if isinstance(node, ast.Constant):
-        if isinstance(node.value, bytes):
-            return node.value.decode("latin-1")
-        return node.value if isinstance(node.value, str) else None
+        value = node.value.decode("latin-1") if isinstance(node.value, bytes) else node.value
+        return value if isinstance(value, str) else None
     if isinstance(node, ast.JoinedStr):
         return "".join(_joined(part) or VARIABLE for part in node.values)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):

@@ -135,12 +135,11 @@ def _arn(file: str, line: int, key: str, match: re.Match[str]) -> Iterator[Menti
 
 def python_calls(file: str, tree: ast.AST) -> Iterator[Mention]:
     """Yield the clients that a module opens without naming an endpoint."""
-    names = _imported(tree)
-    calls = [
-        (node, _dotted(node.func, names)) for node in ast.walk(tree) if isinstance(node, ast.Call)
-    ]
+    nodes = list(ast.walk(tree))
+    names = _imported(nodes)
+    calls = [(node, _dotted(node.func, names)) for node in nodes if isinstance(node, ast.Call)]
     rest = []
-    for node, name in _variables(tree):
+    for node, name in _variables(nodes):
         yield from by_setting(file, node.lineno, name, "read")
     for node, dotted in calls:
         rule = _call_rule(dotted)
@@ -148,24 +147,35 @@ def python_calls(file: str, tree: ast.AST) -> Iterator[Mention]:
             yield from _call(file, node, dotted, rule)
         elif dotted:
             rest.append((node, dotted))
-    yield from by_imports(file, tree, names, rest)
+    yield from by_imports(file, nodes, rest)
 
 
-def _variables(tree: ast.AST) -> Iterator[tuple[Any, str]]:
+def _variables(nodes: list[ast.AST]) -> Iterator[tuple[Any, str]]:
     """``os.environ["NAME"]``, ``os.environ.get("NAME")`` and ``os.getenv("NAME")``."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("environ"):
-            if isinstance(node.slice, ast.Constant):
-                yield node, str(node.slice.value)
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            if ast.unparse(node.func) in ("os.getenv", "getenv", "os.environ.get", "environ.get"):
-                yield node, str(node.args[0].value)
+    for node in nodes:
+        at = node.slice if isinstance(node, ast.Subscript) else None
+        at = node.args[0] if isinstance(node, ast.Call) and node.args else at
+        if not isinstance(at, ast.Constant) or not isinstance(at.value, str):
+            continue
+        reader = ast.unparse(getattr(node, "func", getattr(node, "value", at)))
+        if reader in _ENVIRONMENT_READERS:
+            yield node, at.value
 
 
-def _imported(tree: ast.AST) -> dict[str, str]:
+_ENVIRONMENT_READERS = (
+    "os.environ",
+    "environ",
+    "os.getenv",
+    "getenv",
+    "os.environ.get",
+    "environ.get",
+)
+
+
+def _imported(nodes: list[ast.AST]) -> dict[str, str]:
     """The full dotted name behind each imported name."""
     names: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 first = alias.name.partition(".")[0]
@@ -173,8 +183,8 @@ def _imported(tree: ast.AST) -> dict[str, str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
                 names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-    # session = boto3.Session(); session.client("s3")
-    for node in ast.walk(tree):
+    # a session that is given a name is followed to its clients
+    for node in nodes:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             dotted = _dotted(node.value.func, names)
             if dotted.endswith(_SESSIONS) and isinstance(node.targets[0], ast.Name):

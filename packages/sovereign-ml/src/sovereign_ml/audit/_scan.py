@@ -14,8 +14,8 @@ from sovereign_ml.audit._judge import judge
 from sovereign_ml.audit._mention import Mention, Payload, is_document, is_lock, mention
 from sovereign_ml.audit._named import by_key
 from sovereign_ml.audit._policy import AuditPolicy, Declaration
-from sovereign_ml.audit._services import by_text
 from sovereign_ml.audit._report import NotRead, Report
+from sovereign_ml.audit._services import by_text
 from sovereign_ml.audit._text import addresses, lines, template_source, with_s3_endpoints
 from sovereign_ml.audit._yaml import yaml
 from sovereign_ml.audit.secrets import committed
@@ -119,7 +119,7 @@ def _read(name: str, text: str) -> list[Mention]:
     rows = text.splitlines()
     mentions = []
     hosts: set[str] = set()
-    services: set[str] = set()
+    services: set[tuple[str, str]] = set()
     named = () if is_document(name) else by_text(name, text)
     for row in (*reader(name, text), *named):
         if row.unless is not None and row.unless.search(text):

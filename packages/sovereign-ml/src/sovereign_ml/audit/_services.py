@@ -56,17 +56,16 @@ _COMMAND_FILES = (
 )
 _COMMAND_START = r"(?:^|[|;&(`\"'@]|\$\(|\b(?:sudo|then|do|else|RUN|run:|exec|xargs|uvx?|npx)\b)\s{0,20}-?\s{0,5}"
 # what the variable of a client ends with; an address says more than its name
-_SETTING_ENDS = tuple(
-    f"_{end}"
-    for end in (
-        "KEY APIKEY TOKEN SECRET SID PAT PASSWORD CREDENTIALS WEBHOOK PROJECT ENTITY WORKSPACE ACCOUNT"
-        " CONNECTION_STRING SERVICE ENV ID TRACING HTTP_PATH DATABASE USER ROLE WAREHOUSE"
-    ).split()
+_SETTING_ENDS = (
+    *("_KEY", "_APIKEY", "_TOKEN", "_SECRET", "_SID", "_PAT", "_PASSWORD", "_CREDENTIALS", "_ID"),
+    *("_WEBHOOK", "_PROJECT", "_ENTITY", "_WORKSPACE", "_ACCOUNT", "_CONNECTION_STRING", "_ENV"),
+    *("_SERVICE", "_TRACING", "_HTTP_PATH", "_DATABASE", "_USER", "_ROLE", "_WAREHOUSE"),
 )
-_ENDPOINT_WORDS = frozenset(
-    "endpoint endpoint_url base_url api_base api_host host server_url url dsn account_url client_options"
-    " api_endpoint base_path instance_url endpoint_override client_kwargs server site".split()
-)
+_ENDPOINT_WORDS = {
+    *("endpoint", "endpoint_url", "base_url", "api_base", "api_host", "host", "server_url", "url"),
+    *("dsn", "account_url", "client_options", "api_endpoint", "base_path", "instance_url", "site"),
+    *("endpoint_override", "client_kwargs", "server"),
+}
 _NO_VALUE = ("", '""', "''", "null", "none", "~", "false", "changeme")
 
 
@@ -150,9 +149,9 @@ def by_package(kind: str, name: str) -> Service | None:
 def by_text(file: str, text: str) -> Iterator[Mention]:
     """Yield what imports, provider blocks and commands of a file name, and what the file itself is for."""
     name = file.rpartition("/")[2]
-    for pattern, service in _index("files").items():
-        if fnmatch(name, pattern) or (("/" in pattern) and fnmatch(file, pattern)):
-            yield mention_of(file, 1, "file", name, service)
+    for word, owner in _index("files").items():
+        if fnmatch(file if "/" in word else name, word):
+            yield mention_of(file, 1, "file", name, owner)
     lower = name.lower()
     rules = [
         (kind, pattern)
@@ -167,13 +166,13 @@ def by_text(file: str, text: str) -> Iterator[Mention]:
             continue
         for kind, pattern in rules:
             for match in pattern.finditer(line):
-                service = by_package(kind, match.group(1))
-                if service is not None:
-                    yield mention_of(file, number, kind, match.group().strip(" \"'"), service)
+                found = by_package(kind, match.group(1))
+                if found is not None:
+                    yield mention_of(file, number, kind, match.group().strip(" \"'"), found)
         if commands and _any_command().search(line) and "--endpoint" not in line:
             for service in services():
-                if service.commands and (match := service.commands.search(line)):
-                    word = match.group().strip(" -\"'@$(;|&`")
+                if service.commands and (hit := service.commands.search(line)):
+                    word = hit.group().strip(" -\"'@$(;|&`")
                     yield mention_of(file, number, "command", word, service)
 
 
@@ -194,10 +193,10 @@ def by_setting(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
 
 
 def by_imports(
-    file: str, tree: ast.AST, names: dict[str, str], calls: Iterable[tuple[ast.Call, str]]
+    file: str, nodes: Iterable[ast.AST], calls: Iterable[tuple[ast.Call, str]]
 ) -> Iterator[Mention]:
     """Yield the services that a module calls by a library, unless one of these calls names an endpoint."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if service := _index("on_import").get(alias.name):

@@ -128,12 +128,34 @@ _KEY = re.compile(r"^\s*(?:export\s+|-\s+)?[\"']?([\w.$@/-]+)[\"']?\s*[:=](?!//)
 _ASSIGNMENT = re.compile(r"(?:^|[\s\"'])([A-Z][A-Z0-9_]+)=")
 _HASH, _SLASHES, _DASHES, _SEMICOLON = r"(^|\s)#.*$", r"(^|\s)//.*$", r"(^|\s)--\s.*$", r"^\s*;.*$"
 _STARS = r"/\*.*?\*/|^\s*\*(\s.*)?$"
-_C_LIKE = tuple(
-    f"*.{ending}"
-    for ending in (
-        "js mjs cjs ts jsx tsx css scss java kt kts scala go rs c h cc cpp hpp cs swift groovy gradle"
-        " dart proto jsonc json5 bicep"
-    ).split()
+_C_LIKE = (
+    *(
+        "*.js",
+        "*.mjs",
+        "*.cjs",
+        "*.ts",
+        "*.jsx",
+        "*.tsx",
+        "*.css",
+        "*.scss",
+        "*.java",
+        "*.kt",
+        "*.kts",
+    ),
+    *(
+        "*.scala",
+        "*.go",
+        "*.rs",
+        "*.c",
+        "*.h",
+        "*.cc",
+        "*.cpp",
+        "*.hpp",
+        "*.cs",
+        "*.swift",
+        "*.groovy",
+    ),
+    *("*.gradle", "*.dart", "*.proto", "*.jsonc", "*.json5", "*.bicep"),
 )
 _COMMENTS = (
     (("*.tf", "*.tfvars", "*.hcl", "*.php"), re.compile(rf"{_STARS}|{_HASH}|{_SLASHES}")),

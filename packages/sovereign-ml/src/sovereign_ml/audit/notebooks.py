@@ -80,6 +80,9 @@ _COLUMNS = re.compile(
     r"(?i)\bDataFrame\(\s{0,20}\{[^{}]{0,2000}?:\s{0,5}\[\s{0,5}(?:\"[^\"]{0,80}\"|'[^']{0,80}'|-?\d[\d.]*)\s{0,5},"
 )
 _MARKDOWN_ROW = re.compile(r"^\s*\|?(?:[^|\n]{0,200}\|){1,40}[^|\n]{0,200}$")
+_PEOPLE_HEAD = re.compile(
+    r"\b(who|customers?|users?|clients?|persons?|kunden?|e-?mail|vorname|nachname)\b", re.IGNORECASE
+)
 _STREET = re.compile(
     r"\b[A-ZÄÖÜ][\wäöüß.-]{1,30}(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse| Street| Road| Avenue| Lane"
     r"| Rue) \d{1,4}\b|\b\d{1,4},? (?:rue|avenue|boulevard) [\w' ]{3,30}\b"
@@ -131,22 +134,7 @@ def _cell(cell: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _source(source: str, *, markdown: bool) -> Iterator[tuple[str, str]]:
     if markdown:
-        rows = [line for line in source.splitlines() if _MARKDOWN_ROW.match(line)]
-        data = [line for line in rows if len(re.findall(r"\|\s*-?\d[\d.,]*\s*(?=\||$)", line)) >= 1]
-        people = (
-            rows
-            and re.search(
-                r"(?i)\b(who|customers?|users?|clients?|persons?|kunden?|e-?mail|vorname|nachname)\b",
-                rows[0],
-            )
-            and len(rows) > 1 + _ENOUGH_ROWS
-        )
-        if len(data) >= _ENOUGH_ROWS or people:
-            yield (data or rows)[-1], "rows of data in the source"
-        for match in re.finditer(r"(?i)<td[ >]", source):
-            yield match.group(), "rows of data in the source"
-        for match in re.finditer(r"data:image/\w{1,20}", source):
-            yield match.group(), "attachment"
+        yield from _markdown(source)
     else:
         yield from _rows(source)
         for pattern in (_RECORDS, _COLUMNS, _INSERT):
@@ -167,6 +155,19 @@ def _source(source: str, *, markdown: bool) -> Iterator[tuple[str, str]]:
             yield match.group().splitlines()[0], "filter on one person"
     for match in _STREET.finditer(source):
         yield match.group(), "postal address"
+
+
+def _markdown(source: str) -> Iterator[tuple[str, str]]:
+    """Tables of figures or people, and pictures, written in a text cell."""
+    rows = [line for line in source.splitlines() if _MARKDOWN_ROW.match(line)]
+    data = [line for line in rows if len(re.findall(r"\|\s*-?\d[\d.,]*\s*(?=\||$)", line)) >= 1]
+    people = rows and _PEOPLE_HEAD.search(rows[0]) and len(rows) > 1 + _ENOUGH_ROWS
+    if len(data) >= _ENOUGH_ROWS or people:
+        yield (data or rows)[-1], "rows of data in the source"
+    for match in re.finditer(r"(?i)<td[ >]", source):
+        yield match.group(), "rows of data in the source"
+    for match in re.finditer(r"data:image/\w{1,20}", source):
+        yield match.group(), "attachment"
 
 
 def _output(output: dict[str, Any]) -> Iterator[tuple[str, str]]:

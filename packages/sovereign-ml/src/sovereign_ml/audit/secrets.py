@@ -38,7 +38,8 @@ _TOKENS = (
     r"|api_org_[A-Za-z]{34}|rdme_[a-z0-9]{60,}|tskey-[a-z]{3,10}-[\w-]{20,}|fo1_[\w-]{40,}|fm[12]_[\w+/=-]{60,}"
     r"|sgp_[0-9a-f_]{40,}|xai-\w{60,}|AKCp\w{60,}|lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}|nvapi-[\w-]{60,}"
     rf"|[sp]k-lf-{_UUID}|pat-(?:na|eu)\d-{_UUID}|[ps]k\.eyJ1[\w-]{{20,}}\.[\w-]{{20,}}|LTAI[A-Za-z0-9]{{12,20}}"
-    r"|AKID[A-Za-z0-9]{32}|(?i:vault[_ -]?token)\W{1,5}s\.[A-Za-z0-9]{24}|re_[A-Za-z0-9]{8}_[A-Za-z0-9]{24}|xkeysib-[0-9a-f]{64}-\w{16}|sl\.[\w-]{130,}"
+    r"|AKID[A-Za-z0-9]{32}|(?i:vault[_ -]?token)\W{1,5}s\.[A-Za-z0-9]{24}|re_[A-Za-z0-9]{8}_[A-Za-z0-9]{24}|xkeysib-[0-9a-f]{64}-\w{16}"
+    r"|sl\.[\w-]{130,}"
     r"|pat[A-Za-z0-9]{14}\.[0-9a-f]{64}|ABSK[A-Za-z0-9+/=]{100,}|NRJS-[0-9a-f]{19}|CFPAT-[\w-]{40,}"
     r"|ops_eyJ[\w-]{40,}|\d{8,10}:AA[\w-]{33}|bkua_[0-9a-f]{40}|nf[pcu]_\w{30,}|cio[\w-]{30,}|sbp_[0-9a-f]{40}"
 )
@@ -112,12 +113,12 @@ _UNQUOTED = re.compile(
     rf"|auth))[\"']?"
     r"\s{0,20}[:=]\s{0,20}(?![\"'])([^\s\"'#,;(){}\[\]$<>*&|!]{6,300})\s*(?:[#;].*)?$"
 )
-_SECRET_NAME = (
+_NAME_OF_ONE = (
     r"[\"']?name[\"']?\s{0,5}:\s{0,5}[\"']?\w{0,60}(?:PASSWORD|SECRET|TOKEN|API_KEY|_KEY)[\"']?"
 )
-_NAME_LINE = re.compile(rf"^\s*-?\s*{{?\s*{_SECRET_NAME}\s{{0,5}},?\s*$")
+_NAME_LINE = re.compile(rf"^\s*-?\s*{{?\s*{_NAME_OF_ONE}\s{{0,5}},?\s*$")
 _NAMED_VALUE = re.compile(
-    rf"{_SECRET_NAME}\s{{0,5}},?\s{{0,80}}[\"']?value[\"']?\s{{0,5}}:\s{{0,5}}[\"']?([^\s\"'${{}}<,]{{6,300}})"
+    rf"{_NAME_OF_ONE}\s{{0,5}},?\s{{0,80}}[\"']?value[\"']?\s{{0,5}}:\s{{0,5}}[\"']?([^\s\"'${{}}<,]{{6,300}})"
 )
 _LOGIN_FILES = {
     ".netrc": re.compile(r"\bpassword\s+(?![$<{])\S{4,}"),
