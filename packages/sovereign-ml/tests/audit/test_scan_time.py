@@ -95,7 +95,10 @@ def test_four_times_the_text_takes_about_four_times_as_long(name, tmp_path):
         whole = seconds(run, small * 4)
         # under 50 ms the clock says nothing; a quadratic pattern takes sixteen times as long
         if whole > 0.05 and whole > 9 * max(min(seconds(run, small) for _ in range(2)), 0.005):
-            slow[kind] = whole
+            # a collection of garbage may fall into one run, not into all of them
+            whole = min(whole, seconds(run, small * 4), seconds(run, small * 4))
+            if whole > 9 * max(seconds(run, small), 0.005):
+                slow[kind] = whole
     assert slow == {}
 
 
