@@ -52,9 +52,17 @@ WHOLE = Additions.model_validate(
                     "residual_likelihood": "negligible",
                     "residual_severity": "limited",
                 }
-                for key in (
-                    "unfair excluded wrong opaque unwanted creep memorised leaked foreign"
-                ).split()
+                for key in [
+                    "unfair",
+                    "excluded",
+                    "wrong",
+                    "opaque",
+                    "unwanted",
+                    "creep",
+                    "memorised",
+                    "leaked",
+                    "foreign",
+                ]
             },
             "decision": {
                 "outcome": "approve",
@@ -192,7 +200,10 @@ def test_grades_action_plan_and_decision_are_those_of_the_file():
 @pytest.mark.parametrize(
     ("table", "point"),
     [
-        ({"risks": {"unfair": {"likelihood": "maximum", "severity": "significant"}}}, "graded high"),
+        (
+            {"risks": {"unfair": {"likelihood": "maximum", "severity": "significant"}}},
+            "graded high",
+        ),
         (
             {
                 "risks": {

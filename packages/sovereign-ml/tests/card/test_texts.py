@@ -70,7 +70,10 @@ def test_every_class_of_data_and_every_stored_object_has_words() -> None:
         (lambda text: text.replace('yes = "yes"\n', ""), "the key words.yes is missing"),
         (lambda text: text.replace('yes = "yes"', 'yes = " "'), "the text of words.yes is empty"),
         (lambda text: text.replace("{card}", "{carte}", 1), "has other placeholders than"),
-        (lambda text: text.replace('yes = "yes"', 'yes = "yes"\nno2 = "x"'), "words.no2 is unknown"),
+        (
+            lambda text: text.replace('yes = "yes"', 'yes = "yes"\nno2 = "x"'),
+            "words.no2 is unknown",
+        ),
         (lambda text: text.replace("{card}", "{card", 1), "has other placeholders than"),
         (lambda text: text + "[", "is no TOML file"),
     ],
@@ -116,6 +119,6 @@ def test_texts_for_people_are_plain(language: str) -> None:
             rows[table] = round(reading_ease(" ".join(sentences), language))
     whole = [t for k, t in packaged(language).items() if k.split(".")[0] in FOR_PEOPLE]
     ease = reading_ease(" ".join(t for t in whole if t.endswith(".")), language)
-    print(f"reading ease, {language}: {ease:.0f} in all; {rows}")  # noqa: T201
+    print(f"reading ease, {language}: {ease:.0f} in all; {rows}")
     assert ease >= PLAIN
     assert min(rows.values()) >= PLAIN

@@ -65,7 +65,7 @@ def gather(
         decisions=sorted(decisions, key=lambda decision: decision.at, reverse=True),
         objected=objected,
         score_reasons=_score_reasons(data / "7_bundle", profile, texts),
-        retention=access_report.periods(stores.retention, texts),
+        retention=access_report.periods(stores.retention),
         **access_report.about(card, texts, added),
     )
 

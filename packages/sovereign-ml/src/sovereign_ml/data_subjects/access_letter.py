@@ -111,7 +111,12 @@ def _grid(rows: Sequence[Row], title: str, t: Catalogue) -> Grid:
 
 def _periods(retention: Mapping[str, str], t: Catalogue) -> Grid:
     heads = (t("heads.data"), t("heads.period"))
-    return Grid(heads, tuple(retention.items()), t("letter.how_long"))
+    rows = []
+    for name, rule in retention.items():
+        period, _, start = rule.partition(" from: ")
+        text = t("letter.period", period=t.period(period), start=t(f"events.{start}"))
+        rows.append((t(f"classes.{name}"), text))
+    return Grid(heads, tuple(rows), t("letter.how_long"))
 
 
 def _cell(value: object, t: Catalogue) -> str:
@@ -142,9 +147,7 @@ def _one(decision: DecisionHeld, access: Access, t: Catalogue) -> Section:
         CardLine(t("letter.bands"), begins),
         CardLine(t("letter.change"), decision.what_would_change_it),
         *(_later(step, t) for step in decision.later),
-        CardLine(
-            t("letter.versions"), f"{decision.model_version}, {decision.policy_version}"
-        ),
+        CardLine(t("letter.versions"), f"{decision.model_version}, {decision.policy_version}"),
     ]
     if decision.outcome != decision.final_outcome:
         first = CardLine(t("letter.first"), t.code(decision.outcome))

@@ -123,9 +123,7 @@ def decisions(log: DecisionLog, subject: str, t: Catalogue = ENGLISH) -> list[De
     return [_decision(log, entry, explainers, t) for entry in entries]
 
 
-def about(
-    card: Card, t: Catalogue = ENGLISH, added: Additions | None = None
-) -> dict[str, Any]:
+def about(card: Card, t: Catalogue = ENGLISH, added: Additions | None = None) -> dict[str, Any]:
     """Return what the card says to everybody; open answers are named open."""
     sheet = Sheet(card, t, added or Additions())
     sources = card.answers.data.sources
@@ -135,9 +133,7 @@ def about(
         "sources": [open_text]
         if isinstance(sources, str)
         else [f"{said(one.name, t)} ({said(one.origin, t)})" for one in sources],
-        "recipients": [
-            open_text if name == OPEN_TEXT else name for name in recipients(sheet)
-        ],
+        "recipients": [open_text if name == OPEN_TEXT else name for name in recipients(sheet)],
         "purposes": [said(sheet.answer("purpose.statement"), t)],
         "bases": {line.label: line.text for line in bases(sheet)},
         "logic": {
@@ -158,14 +154,9 @@ def languages(card: Card) -> list[str]:
     return [] if is_open(given) else [name.strip().casefold()[:2] for name in given]
 
 
-def periods(policy: RetentionSettings, t: Catalogue = ENGLISH) -> dict[str, str]:
+def periods(policy: RetentionSettings) -> dict[str, str]:
     """Each class of data with its period and start event."""
-    return {
-        t(f"classes.{name}"): t(
-            "letter.period", period=t.period(rule.period), start=t(f"events.{rule.start}")
-        )
-        for name, rule in policy
-    }
+    return {name: f"{rule.period} from: {rule.start}" for name, rule in policy}
 
 
 def explained(explainer: Explainer, inputs: Row, t: Catalogue) -> list[ReasonHeld]:
@@ -219,7 +210,9 @@ def _decision(
 
 def in_force(outcome: str, later: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """Return the outcome after every step and who took it: machine, person, nobody_yet, contested or corrected."""
-    reviews = [i for i, step in enumerate(later) if step["kind"] == "review" and step.get("outcome")]
+    reviews = [
+        i for i, step in enumerate(later) if step["kind"] == "review" and step.get("outcome")
+    ]
     contests = [i for i, step in enumerate(later) if step["kind"] == "contest"]
     if any(step.get("corrected_by") for step in later):
         return outcome if not reviews else str(later[reviews[-1]]["outcome"]), "corrected"

@@ -68,9 +68,7 @@ def effect(log_odds: float, texts: Catalogue = ENGLISH) -> str:
     return texts(f"effects.{'raises' if log_odds > 0 else 'lowers'}{strength}")
 
 
-def change(
-    found: Counterfactual, specs: dict[str, FeatureSpec], texts: Catalogue = ENGLISH
-) -> str:
+def change(found: Counterfactual, specs: dict[str, FeatureSpec], texts: Catalogue = ENGLISH) -> str:
     """The counterfactual as one sentence that names every changed input."""
 
     def instead(follows: bool) -> list[str]:

@@ -81,7 +81,9 @@ def _read(path: Path) -> dict[str, str]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Misuse(f"{path} is no TOML file: {error}. Correct it, then call this again.") from None
+        raise Misuse(
+            f"{path} is no TOML file: {error}. Correct it, then call this again."
+        ) from None
     return {
         f"{table}.{key}": str(text)
         for table, texts in tables.items()

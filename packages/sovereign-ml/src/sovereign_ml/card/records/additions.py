@@ -54,9 +54,9 @@ class PlannedAction(Group):
 class FormalDecision(Group):
     """The controller's decision on the assessment; ``covers`` is the basis that the document prints."""
 
-    outcome: (
-        Literal["approve", "approve_with_conditions", "reject", "consult_authority"] | Open
-    ) = NOT_ANSWERED
+    outcome: Literal["approve", "approve_with_conditions", "reject", "consult_authority"] | Open = (
+        NOT_ANSWERED
+    )
     by: Text = NOT_ANSWERED
     on: Day = NOT_ANSWERED
     conditions: Texts = ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sovereign_ml.card.records import common
 from sovereign_ml.card.records.binding import document
 from sovereign_ml.card.records.common import Sheet
@@ -15,9 +17,9 @@ def record_of_processing(sheet: Sheet) -> Document:
     return document(sheet, "ropa", tuple(part(sheet) for part in parts))
 
 
-def _section(sheet: Sheet, letter: str, name: str, **content: object) -> Section:
+def _section(sheet: Sheet, letter: str, name: str, **content: Any) -> Section:
     article = f"Article 30(1)({letter})"
-    return Section(sheet.t(f"ropa.{name}"), sheet.t.cite(article), **content)  # type: ignore[arg-type]
+    return Section(sheet.t(f"ropa.{name}"), sheet.t.cite(article), **content)
 
 
 def _who(sheet: Sheet) -> Section:

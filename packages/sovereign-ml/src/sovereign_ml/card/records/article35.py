@@ -6,6 +6,8 @@ through a consultation until 9 June 2026; its seven parts are numbered 0 to 6, a
 
 from __future__ import annotations
 
+from typing import Any
+
 from sovereign_ml.card.records import common
 from sovereign_ml.card.records.additions import HIGH, RiskGrades
 from sovereign_ml.card.records.binding import basis, document
@@ -41,10 +43,10 @@ def impact_assessment(sheet: Sheet) -> Document:
     return document(sheet, "dpia", tuple(part(sheet) for part in parts))
 
 
-def _section(sheet: Sheet, number: str, article: str, **content: object) -> Section:
+def _section(sheet: Sheet, number: str, article: str, **content: Any) -> Section:
     title = sheet.t(f"dpia.s{number.replace('.', '_')}")
     cited = sheet.t.cite(article)
-    return Section(title, cited, number=number, **content)  # type: ignore[arg-type]
+    return Section(title, cited, number=number, **content)
 
 
 def _responsible(sheet: Sheet) -> Section:
@@ -128,9 +130,7 @@ def _function(sheet: Sheet) -> Section:
 
 def _means(sheet: Sheet) -> Section:
     points = common.unnamed_hosts(sheet)
-    return _section(
-        sheet, "1.3", "Article 35(7)(a)", grids=(common.hosts(sheet),), points=points
-    )
+    return _section(sheet, "1.3", "Article 35(7)(a)", grids=(common.hosts(sheet),), points=points)
 
 
 def _lawful(sheet: Sheet) -> Section:
@@ -270,9 +270,7 @@ def _residual(sheet: Sheet) -> Section:
     lines = (_judged(sheet, "fields.residual", sheet.answer("dpia.residual_risk"), "GDPR 36(1)"),)
     if points and sheet.answer("dpia.residual_risk") in ("low", "medium"):
         points.append(sheet.t("points.residual_differs"))
-    return _section(
-        sheet, "4.3", "Article 36(1)", lines=lines, grids=(grid,), points=tuple(points)
-    )
+    return _section(sheet, "4.3", "Article 36(1)", lines=lines, grids=(grid,), points=tuple(points))
 
 
 def _involved(sheet: Sheet) -> Section:
@@ -283,9 +281,7 @@ def _involved(sheet: Sheet) -> Section:
         _judged(sheet, "fields.views", sheet.answer("dpia.subject_views"), "GDPR 35(9)"),
     ]
     points = [sheet.t("points.dpo_objects")] if opinion in ("negative", "conditions") else []
-    return _section(
-        sheet, "5", "Article 35(2), 35(9)", lines=tuple(lines), points=tuple(points)
-    )
+    return _section(sheet, "5", "Article 35(2), 35(9)", lines=tuple(lines), points=tuple(points))
 
 
 def _decision(sheet: Sheet) -> Section:
@@ -315,4 +311,3 @@ def _judged(sheet: Sheet, label: str, value: object, source: str = "") -> CardLi
     if line.open and sheet.card.derived.dpia.required is False:
         return sheet.stated(label, sheet.t("words.not_asked"), source)
     return line
-

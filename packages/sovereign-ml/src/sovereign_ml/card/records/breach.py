@@ -15,10 +15,6 @@ def breach_sheet(sheet: Sheet) -> Document:
     return document(sheet, "breach", tuple(part(sheet) for part in parts), draft=False)
 
 
-def _section(sheet: Sheet, name: str, article: str, **content: object) -> Section:
-    return Section(sheet.t(f"breach.{name}"), sheet.t.cite(article), **content)  # type: ignore[arg-type]
-
-
 def _first(sheet: Sheet) -> Section:
     lines = (
         sheet.line("breach.call", "monitoring.breach_contact", "GDPR 33"),
@@ -30,7 +26,7 @@ def _first(sheet: Sheet) -> Section:
         sheet.of("breach.form", sheet.added.breach.authority_form),
     )
     texts = tuple(sheet.t(f"breach.rule_{n}") for n in (1, 2, 3))
-    return _section(sheet, "first", "GDPR 33(1)-(2), 33(5), 34(1)", lines=lines, texts=texts)
+    return sheet.section("breach.first", "GDPR 33(1)-(2), 33(5), 34(1)", lines=lines, texts=texts)
 
 
 def _stores(sheet: Sheet) -> Section:
@@ -57,13 +53,13 @@ def _stores(sheet: Sheet) -> Section:
         sheet.of("fields.stores_rows", card.facts.model_privacy.stores_training_rows),
     )
     texts = (t("breach.counted" if sheet.people else "breach.not_counted"), t("breach.with_key"))
-    return _section(
-        sheet, "stores", "GDPR 33(3)(a)", lines=lines, grids=(grid,), texts=texts
-    )
+    return sheet.section("breach.stores", "GDPR 33(3)(a)", lines=lines, grids=(grid,), texts=texts)
 
 
 def _places(sheet: Sheet) -> Section:
-    return _section(sheet, "places", "GDPR 33(2)", grids=(common.hosts(sheet), common.processors(sheet)))
+    return sheet.section(
+        "breach.places", "GDPR 33(2)", grids=(common.hosts(sheet), common.processors(sheet))
+    )
 
 
 def _authority(sheet: Sheet) -> Section:
@@ -79,7 +75,7 @@ def _authority(sheet: Sheet) -> Section:
         sheet.stated("breach.consequences", t("breach.consequences_text"), "GDPR 33(3)(c)"),
         sheet.stated("breach.measures", blank, "GDPR 33(3)(d)"),
     )
-    return _section(sheet, "authority", "GDPR 33(3)-(4)", lines=lines)
+    return sheet.section("breach.authority", "GDPR 33(3)-(4)", lines=lines)
 
 
 def _people(sheet: Sheet) -> Section:
@@ -91,4 +87,4 @@ def _people(sheet: Sheet) -> Section:
         sheet.line("breach.contact", "roles.dpo_contact", "GDPR 34(2), 33(3)(b)"),
         sheet.of("breach.hotline", DASH if hotline == "?" else hotline),
     )
-    return _section(sheet, "people", "GDPR 34", texts=texts, lines=lines)
+    return sheet.section("breach.people", "GDPR 34", texts=texts, lines=lines)

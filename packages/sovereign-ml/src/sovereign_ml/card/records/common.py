@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, Final
 
 from sovereign_ml.card.conditions import consent_used
 from sovereign_ml.card.records.additions import Additions
-from sovereign_ml.card.records.document import Grid
+from sovereign_ml.card.records.document import Grid, Section
 from sovereign_ml.card.render.speech import OPEN_TEXT, said
 from sovereign_ml.card.render.view import CardLine
 from sovereign_ml.card.schema import NOT_ANSWERED, Card, is_open
@@ -100,10 +100,14 @@ class Sheet:
             return DASH
         return OPEN_TEXT if value is None or is_open_value(value) else said(value, self.t)
 
-    def grid(self, label: str, *heads: str, rows: list[tuple[str, ...]]) -> Grid:
+    def grid(self, label: str, *heads: str, rows: Sequence[tuple[str, ...]]) -> Grid:
         """Return a table with translated heads; one row of dashes where there is nothing to list."""
         nothing = (self.t("words.none"), *[DASH] * (len(heads) - 1))
         return Grid(tuple(map(self.t, heads)), tuple(rows) or (nothing,), self.t(label))
+
+    def section(self, title: str, article: str, **content: Any) -> Section:
+        """Return a part of a document with a translated title and cited sources."""
+        return Section(self.t(title), self.t.cite(article), **content)
 
     def input(self, feature: Any) -> str:
         """Return the words for an input of the model."""
@@ -128,7 +132,9 @@ def data_categories(sheet: Sheet) -> Grid:
         kinds.setdefault(t.code(feature.category), []).append(sheet.input(feature))
     groups = bool(card.facts.evaluation.fairness or card.facts.data.representativeness)
     stored = ["purchases", "consent", *(["groups"] if groups else []), "pseudonym"]
-    rows = [(t(f"kinds.{name}"), t(f"kinds.{name}_data"), t(f"kinds.{name}_use")) for name in stored]
+    rows = [
+        (t(f"kinds.{name}"), t(f"kinds.{name}_data"), t(f"kinds.{name}_use")) for name in stored
+    ]
     use = t("kinds.input_use")
     rows += [(t("kinds.input", kind=kind), "; ".join(names), use) for kind, names in kinds.items()]
     if not kinds:
@@ -180,9 +186,7 @@ def transfers(sheet: Sheet) -> Grid:
     listed = sheet.card.answers.hosting.transfers
     if isinstance(listed, str):
         return sheet.grid("grids.transfers", *heads, rows=[(OPEN_TEXT,) * 4])
-    rows = [
-        tuple(map(sheet.cell, (x.to, x.tool, x.reference, x.art48_procedure))) for x in listed
-    ]
+    rows = [tuple(map(sheet.cell, (x.to, x.tool, x.reference, x.art48_procedure))) for x in listed]
     return sheet.grid("grids.transfers", *heads, rows=rows)
 
 

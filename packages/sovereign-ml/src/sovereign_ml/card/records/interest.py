@@ -50,10 +50,6 @@ def _stated(sheet: Sheet) -> set[str]:
     return {getattr(basis, phase).basis for phase in common.PHASES}
 
 
-def _section(sheet: Sheet, name: str, article: str, **content: object) -> Section:
-    return Section(sheet.t(f"lia.{name}"), sheet.t.cite(article), **content)  # type: ignore[arg-type]
-
-
 def _purpose(sheet: Sheet) -> Section:
     lines = (
         sheet.line("fields.interest", f"{TABLE}.interest", "GDPR 6(1)(f), 13(1)(d)"),
@@ -62,7 +58,7 @@ def _purpose(sheet: Sheet) -> Section:
         sheet.line("fields.purpose", "purpose.statement"),
         *common.bases(sheet),
     )
-    return _section(sheet, "purpose", "Opinion 28/2024 s. 3.3.1", lines=lines)
+    return sheet.section("lia.purpose", "Opinion 28/2024 s. 3.3.1", lines=lines)
 
 
 def _needed(sheet: Sheet) -> Section:
@@ -78,8 +74,8 @@ def _needed(sheet: Sheet) -> Section:
     )
     text = (sheet.t("lia.how_measured"),)
     article = "Opinion 28/2024 s. 3.3.2"
-    return _section(
-        sheet, "necessity", article, lines=lines, grids=(grid,), points=points, texts=text
+    return sheet.section(
+        "lia.necessity", article, lines=lines, grids=(grid,), points=points, texts=text
     )
 
 
@@ -102,7 +98,7 @@ def _weighed(sheet: Sheet) -> Section:
         sheet.line("rights.object", "objection.general_channel", "GDPR 21(1)"),
         sheet.line("fields.who_weighs", "objection.compelling_grounds_procedure"),
     )
-    return _section(sheet, "balancing", "Opinion 28/2024 s. 3.3.3", lines=lines)
+    return sheet.section("lia.balancing", "Opinion 28/2024 s. 3.3.3", lines=lines)
 
 
 def _end(sheet: Sheet) -> Section:
@@ -113,4 +109,4 @@ def _end(sheet: Sheet) -> Section:
     )
     lost = sheet.answer(f"{TABLE}.outcome") == "does_not_prevail"
     points = (sheet.t("points.does_not_prevail"),) if lost else ()
-    return _section(sheet, "end", "GDPR 6(1)(f)", lines=lines, points=points)
+    return sheet.section("lia.end", "GDPR 6(1)(f)", lines=lines, points=points)

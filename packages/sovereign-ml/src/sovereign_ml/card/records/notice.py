@@ -70,10 +70,6 @@ def items(sheet: Sheet) -> dict[str, bool]:
     return told
 
 
-def _section(sheet: Sheet, name: str, article: str, **content: object) -> Section:
-    return Section(sheet.t(f"notice.{name}"), sheet.t.cite(article), **content)  # type: ignore[arg-type]
-
-
 def _object(sheet: Sheet) -> Section | None:
     t, marketing = sheet.t, sheet.card.derived.decision.direct_marketing
     texts, lines = [], []
@@ -85,8 +81,8 @@ def _object(sheet: Sheet) -> Section | None:
         lines.append(sheet.line("rights.object", "objection.general_channel", "GDPR 21(1)"))
     if not texts:
         return None
-    return _section(
-        sheet, "object", "GDPR 21(4)", texts=tuple(texts), lines=tuple(lines), boxed=True
+    return sheet.section(
+        "notice.object", "GDPR 21(4)", texts=tuple(texts), lines=tuple(lines), boxed=True
     )
 
 
@@ -101,7 +97,7 @@ def _who(sheet: Sheet) -> Section:
         lines.append(sheet.line("fields.representative", "roles.eu_representative"))
     if roles.joint_controllers != ():
         lines.append(sheet.line("fields.joint", "roles.joint_controllers", "GDPR 26"))
-    return _section(sheet, "who", "GDPR 13(1)(a)-(b)", lines=tuple(lines))
+    return sheet.section("notice.who", "GDPR 13(1)(a)-(b)", lines=tuple(lines))
 
 
 def _why(sheet: Sheet) -> Section:
@@ -116,7 +112,7 @@ def _why(sheet: Sheet) -> Section:
     if sheet.card.answers.eprivacy.e_marketing_basis not in ("?", "none"):
         basis = sheet.card.answers.eprivacy.e_marketing_basis
         lines.append(sheet.of("fields.e_marketing", basis, "Dir. 2002/58 Art. 13"))
-    return _section(sheet, "why", "GDPR 13(1)(c)-(d)", lines=tuple(lines), points=points)
+    return sheet.section("notice.why", "GDPR 13(1)(c)-(d)", lines=tuple(lines), points=points)
 
 
 def _what(sheet: Sheet) -> Section:
@@ -127,7 +123,9 @@ def _what(sheet: Sheet) -> Section:
     )
     provide = (sheet.of("notice.must_provide", sheet.added.notice.must_people_provide),)
     grids = (common.data_categories(sheet), grid)
-    return _section(sheet, "what", "GDPR 13(2)(e), 14(1)(d), 14(2)(f)", lines=provide, grids=grids)
+    return sheet.section(
+        "notice.what", "GDPR 13(2)(e), 14(1)(d), 14(2)(f)", lines=provide, grids=grids
+    )
 
 
 def _automated(sheet: Sheet) -> Section:
@@ -149,7 +147,7 @@ def _automated(sheet: Sheet) -> Section:
     if sheet.card.derived.decision.art22_applies is True:
         texts.append(t("notice.article22"))
     article = "GDPR 13(2)(f), 14(2)(g), 22; C-203/22"
-    return _section(sheet, "automated", article, lines=lines, texts=tuple(texts))
+    return sheet.section("notice.automated", article, lines=lines, texts=tuple(texts))
 
 
 def _profiled(sheet: Sheet) -> str:
@@ -169,34 +167,36 @@ def consequences(sheet: Sheet) -> str:
 def _who_gets(sheet: Sheet) -> Section:
     rows = [(name,) for name in common.recipients(sheet)]
     grid = sheet.grid("grids.recipients", "heads.recipient", rows=rows)
-    return _section(
-        sheet, "who_gets", "GDPR 13(1)(e)", grids=(grid,), points=common.unnamed_hosts(sheet)
+    return sheet.section(
+        "notice.who_gets", "GDPR 13(1)(e)", grids=(grid,), points=common.unnamed_hosts(sheet)
     )
 
 
 def _outside(sheet: Sheet) -> Section | None:
     if sheet.card.answers.hosting.transfers == ():
         return None
-    return _section(sheet, "outside", "GDPR 13(1)(f)", grids=(common.transfers(sheet),))
+    return sheet.section("notice.outside", "GDPR 13(1)(f)", grids=(common.transfers(sheet),))
 
 
 def _how_long(sheet: Sheet) -> Section:
     grid, missing = common.time_limits(sheet)
-    return _section(sheet, "how_long", "GDPR 13(2)(a)", grids=(grid,), points=missing)
+    return sheet.section("notice.how_long", "GDPR 13(2)(a)", grids=(grid,), points=missing)
 
 
 def _rights(sheet: Sheet) -> Section:
-    texts = (sheet.t("notice.rights_text"),)
+    texts = [sheet.t("notice.rights_text")]
     if common.consents(sheet):
-        texts = (*texts, sheet.t("notice.withdrawal_text"))
+        texts.append(sheet.t("notice.withdrawal_text"))
     article = "GDPR 13(2)(b)-(c)"
-    return _section(sheet, "rights", article, lines=tuple(common.rights(sheet)), texts=texts)
+    return sheet.section(
+        "notice.rights", article, lines=tuple(common.rights(sheet)), texts=tuple(texts)
+    )
 
 
 def _complain(sheet: Sheet) -> Section:
     lines: tuple[CardLine, ...] = (sheet.line("fields.authority", "notice.authority"),)
     texts = (sheet.t("notice.complain_text"),)
-    return _section(sheet, "complain", "GDPR 13(2)(d), 77", lines=lines, texts=texts)
+    return sheet.section("notice.complain", "GDPR 13(2)(d), 77", lines=lines, texts=texts)
 
 
 def _state(sheet: Sheet) -> Section:
@@ -204,7 +204,7 @@ def _state(sheet: Sheet) -> Section:
         sheet.line("notice.version", "notice.version"),
         sheet.line("notice.since", "notice.effective_from"),
     )
-    return _section(sheet, "state", "GDPR 5(2)", lines=lines)
+    return sheet.section("notice.state", "GDPR 5(2)", lines=lines)
 
 
 _PARTS = {

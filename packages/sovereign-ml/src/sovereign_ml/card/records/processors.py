@@ -128,4 +128,3 @@ def _part(sheet: Sheet, name: str, lines: tuple[CardLine, ...]) -> Section:
         points.append(sheet.t("points.equivalent_unfounded", host=name))
     title = sheet.t("transfers.of", name=name)
     return Section(title, "EDPB 01/2020", lines, points=tuple(points))
-

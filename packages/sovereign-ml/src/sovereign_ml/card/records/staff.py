@@ -16,10 +16,6 @@ def staff_sheet(sheet: Sheet) -> Document:
     return document(sheet, "staff", tuple(part(sheet) for part in parts))
 
 
-def _section(sheet: Sheet, name: str, article: str, **content: object) -> Section:
-    return Section(sheet.t(f"staff.{name}"), sheet.t.cite(article), **content)  # type: ignore[arg-type]
-
-
 def _who(sheet: Sheet) -> Section:
     review = sheet.card.answers.human_review
     claims = review.stage not in ("none", "?")
@@ -33,18 +29,18 @@ def _who(sheet: Sheet) -> Section:
         sheet.of("staff.no_detriment", review.no_detriment_for_override if claims else "–"),
         sheet.of("staff.basis", sheet.added.staff.lawful_basis, "GDPR 6(1), 88"),
     ]
-    return _section(sheet, "who", "GDPR 13(1)", lines=tuple(lines))
+    return sheet.section("staff.who", "GDPR 13(1)", lines=tuple(lines))
 
 
 def _recorded(sheet: Sheet) -> Section:
     rows = [(sheet.t(f"staff.{name}"), sheet.t(f"staff.{name}_text")) for name in RECORDED]
     grid = sheet.grid("grids.recorded", "heads.what", "heads.how", rows=rows)
-    return _section(sheet, "recorded", "GDPR 13(1)(c), 5(1)(a)", grids=(grid,))
+    return sheet.section("staff.recorded", "GDPR 13(1)(c), 5(1)(a)", grids=(grid,))
 
 
 def _planted(sheet: Sheet) -> Section:
     texts = tuple(sheet.t(f"staff.planted_{n}") for n in (1, 2, 3))
-    return _section(sheet, "planted_title", "GDPR 5(1)(a); AI Act 14(4)(b)", texts=texts)
+    return sheet.section("staff.planted_title", "GDPR 5(1)(a); AI Act 14(4)(b)", texts=texts)
 
 
 def _used(sheet: Sheet) -> Section:
@@ -64,8 +60,8 @@ def _used(sheet: Sheet) -> Section:
     )
     points = (t("points.appraisal"),) if added.used_for_appraisal is True else ()
     texts = (t("staff.used_text"),)
-    return _section(
-        sheet, "used", "GDPR 5(1)(b)", lines=lines, grids=(grid,), texts=texts, points=points
+    return sheet.section(
+        "staff.used", "GDPR 5(1)(b)", lines=lines, grids=(grid,), texts=texts, points=points
     )
 
 
@@ -78,7 +74,7 @@ def _kept(sheet: Sheet) -> Section:
         sheet.line("rights.access", "roles.dpo_contact", "GDPR 15"),
         sheet.line("fields.authority", "notice.authority", "GDPR 77"),
     )
-    return _section(sheet, "kept", "GDPR 13(2)", lines=lines, texts=(sheet.t("staff.rights"),))
+    return sheet.section("staff.kept", "GDPR 13(2)", lines=lines, texts=(sheet.t("staff.rights"),))
 
 
 def _configured(sheet: Sheet) -> str | None:
@@ -98,4 +94,4 @@ def _agreed(sheet: Sheet) -> Section:
     points = (sheet.t("points.not_consulted"),) if added.representation == "not_consulted" else ()
     article = "GDPR 88; AI Act 26(7)"
     texts = (sheet.t("staff.law"),)
-    return _section(sheet, "agreed", article, lines=lines, texts=texts, points=points)
+    return sheet.section("staff.agreed", article, lines=lines, texts=texts, points=points)
