@@ -16,6 +16,7 @@ from sovereign_ml.config.retention import RetentionSettings
 from sovereign_ml.data_subjects import access_report
 from sovereign_ml.data_subjects.access_letter import document
 from sovereign_ml.decision_log import Draft, open_log
+from sovereign_ml.decisions.feature_contract import FeatureContract
 from sovereign_ml.model.explain import Explainer
 from sovereign_ml.texts import catalogue, packaged
 
@@ -216,6 +217,29 @@ def test_a_letter_in_german_is_german_and_has_the_words_of_the_team(tmp_path):
     }
     assert left == set()
     assert "Eingabe" in held[0].what_would_change_it
+
+
+@pytest.mark.parametrize(
+    ("links", "groups"),
+    [
+        ([], ["a", "b", "c", "d", "e"]),
+        ([("nested", "ab")], ["ab", "c", "d", "e"]),
+        ([("nested", "ab"), ("nested", "cd")], ["ab", "cd", "e"]),
+        ([("nested", "ab"), ("nested", "cd"), ("ratio", "bdc")], ["abcd", "e"]),
+        ([("nested", "de"), ("ratio", "abd")], ["abde", "c"]),
+    ],
+)
+def test_inputs_hang_together_through_any_chain_of_links(links, groups):
+    spec = contract().features[0]
+    made = [
+        {"kind": "nested", "features": list(names)}
+        if kind == "nested"
+        else {"kind": "ratio", **dict(zip(("feature", "over", "under"), names, strict=True))}
+        for kind, names in links
+    ]
+    features = [spec.model_dump() | {"name": name} for name in "abcde"]
+    found = FeatureContract.model_validate({"features": features, "links": made}).linked
+    assert ["".join(names) for names in found] == groups
 
 
 LINKED = [set(names) for names in contract().linked]

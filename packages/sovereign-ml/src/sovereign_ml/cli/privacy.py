@@ -83,7 +83,8 @@ def access(
     profile: ProfileOption = None,
 ) -> None:
     """Write everything that is held about a person, for them to read and to take along (GDPR Art. 15, 20)."""
-    from sovereign_ml.card.records import FILE, read_additions
+    from sovereign_ml.card.records import FILE, Sheet, read_additions
+    from sovereign_ml.card.records.notice import SENTENCES
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.cli.records import TEXTS, wording
     from sovereign_ml.data_subjects import access as request
@@ -108,6 +109,8 @@ def access(
         typer.echo(f"Wrote {path}")
     if answer.empty:
         typer.echo("Nothing is held about them. The answer says so.")
+    for point in Sheet(request.card_of(stores), texts, added).untranslated(*SENTENCES):
+        typer.echo(point)
     if missing := answer.unanswered(texts):
         typer.echo(
             f"model_card.toml does not say yet: {', '.join(missing)}. "

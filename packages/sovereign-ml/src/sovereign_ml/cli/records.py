@@ -96,7 +96,7 @@ def documents(
     """Write what a data protection officer asks for: notice, record, assessments, processors, breach, staff."""
     from sovereign_ml.card.records import FILE, Sheet, read_additions, write_documents
     from sovereign_ml.cli.composition import project_stores
-    from sovereign_ml.data_subjects.people_counts import people_in_stores
+    from sovereign_ml.data_subjects.project_stores import people_in_stores
     from sovereign_ml.texts import catalogue
 
     loaded = load_settings(profile)

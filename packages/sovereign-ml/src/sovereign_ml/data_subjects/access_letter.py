@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sovereign_ml.card.records.document import Document, Grid, Section
@@ -72,7 +73,7 @@ def _short(access: Access, t: Catalogue) -> list[Section]:
     texts = [
         t(
             "letter.in_short_text",
-            day=_day(newest.at),
+            day=_day(newest.at, t),
             outcome=t.code(newest.final_outcome),
         ),
         t(f"decided_by.{newest.decided_by}"),
@@ -97,7 +98,14 @@ def _tables(key: str, tables: Mapping[str, Sequence[Row]], t: Catalogue) -> list
 
 def _grid(rows: Sequence[Row], title: str, t: Catalogue) -> Grid:
     """Return a table: narrow ones read across; one row, or few wide ones, read down."""
-    rows = [{k: v for k, v in row.items() if not REASON.fullmatch(k)} for row in rows]
+    rows = [
+        {
+            k: t.code(v) if k == "band" and v else v
+            for k, v in row.items()
+            if not REASON.fullmatch(k)
+        }
+        for row in rows
+    ]
     names = tuple(t.input(name, t.code(name)) for name in rows[0])
     if len(rows) == 1:
         down = zip(names, (_cell(value, t) for value in rows[0].values()), strict=True)
@@ -129,8 +137,8 @@ def _cell(value: object, t: Catalogue) -> str:
     return str(value).removesuffix("+00:00").removesuffix(" 00:00:00")
 
 
-def _day(at: str) -> str:
-    return at[:16].replace("T", " ")
+def _day(at: str, t: Catalogue) -> str:
+    return t.day(datetime.fromisoformat(at))
 
 
 def _one(decision: DecisionHeld, access: Access, t: Catalogue) -> Section:
@@ -153,7 +161,7 @@ def _one(decision: DecisionHeld, access: Access, t: Catalogue) -> Section:
         first = CardLine(t("letter.first"), t.code(decision.outcome))
         lines.insert(1, first)
     return Section(
-        t("letter.decision", at=_day(decision.at)),
+        t("letter.decision", at=_day(decision.at, t)),
         t.cite("GDPR 15(1)(h); C-203/22"),
         lines=tuple(line for line in lines if line.text),
         grids=(_reasons(decision.joint_reasons, t),) if decision.joint_reasons else (),
@@ -165,7 +173,7 @@ def _later(step: Mapping[str, Any], t: Catalogue) -> CardLine:
     text = step.get("view") or step.get("reason") or step.get("text") or ""
     if outcome := step.get("outcome"):
         text = f"{t.code(outcome)}: {text}" if text else t.code(outcome)
-    label = t(f"steps.{step['kind']}", at=_day(str(step["at"])))
+    label = t(f"steps.{step['kind']}", at=_day(str(step["at"]), t))
     return CardLine(label, str(text) or t("words.none"))
 
 

@@ -19,7 +19,7 @@ from sovereign_ml.card.render.speech import OPEN_TEXT, figure
 from sovereign_ml.card.render.view import CardLine
 from sovereign_ml.card.schema import is_open
 
-STATES = {True: "required", False: "not_required", "?": "undecided"}
+STATES = {True: "required", False: "not_required"}
 
 
 def impact_assessment(sheet: Sheet) -> Document:
@@ -65,10 +65,9 @@ def _planning(sheet: Sheet) -> Section:
     dpia, added = sheet.card.derived.dpia, sheet.added.dpia
     rows = [(_criterion(sheet, name), sheet.t("dpia.met")) for name in dpia.criteria]
     rows += [(_criterion(sheet, name), OPEN_TEXT) for name in dpia.open_criteria]
+    required = None if dpia.required == "?" else sheet.t(f"dpia.{STATES[dpia.required]}")
     lines = (
-        sheet.of("fields.required", sheet.t(f"dpia.{STATES[dpia.required]}"), "GDPR 35(1)")
-        if dpia.required != "?"
-        else sheet.of("fields.required", None, "GDPR 35(1)"),
+        sheet.of("fields.required", required, "GDPR 35(1)"),
         sheet.line("fields.status", "dpia.status"),
         sheet.line("fields.national_list", "dpia.national_list", "GDPR 35(4)"),
         sheet.of("fields.first_use", sheet.card.facts.decision.first_scoring_on or DASH),
