@@ -36,7 +36,9 @@ def test_the_answer_is_written_in_german_and_an_unknown_language_is_refused(worl
     assert done.returncode == 0, done.stderr
     page = (world.root / "build/answer/access.html").read_text(encoding="utf-8")
     assert 'lang="de"' in page and "Ihre Daten bei" in page
-    assert "Der Wortlaut von purpose.statement in der Sprache de fehlt" in done.stdout
+    assert "Kunden von" in page and "{{" not in page, "the words of documents.toml"
+    assert "Der Wortlaut von data.label_definition in der Sprache de fehlt" in done.stdout
+    assert "purpose.statement" not in done.stdout
     wrong = world.churn("access", "--subject", person, "--lang", "xx", "--output", "build/other")
     assert wrong.returncode == 2 and "no texts in 'xx'" in wrong.stderr
 
