@@ -24,9 +24,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.servers, pytest.mark.flow]
 FILES = {
     "validation.html.j2": "data/2_valid/report.html",
     "card.html.j2": "data/6_card/card.html",
-    "record.html.j2": "docs/dpia.html",
+    "record.html.j2": "build/documents/dpia.html",
 }
-"""Where each template of a file shows: the records, receipts and answers to people share one."""
+"""Where each template of a file shows: the documents, receipts and answers to people share one."""
 SERVED = {"start.html", "sign_in.html", "desk.html", "case.html", "suggestion.html"}
 PARTS = {"base.html", "base.html.j2", "facts.html", "parts.html.j2"}
 MLFLOW = ("", "experiments/1/runs", "models/acme-churn")
@@ -64,8 +64,8 @@ def test_every_template_of_the_product_is_opened_here() -> None:
 
 @pytest.mark.usefixtures("bundle")
 def test_the_pages_that_are_files_load_nothing(page: Page, project: Path) -> None:
-    assert churn(project, "records").returncode == 0
-    names = [*FILES.values(), "docs/ropa.html"]
+    assert churn(project, "documents").returncode == 0
+    names = [*FILES.values(), "build/documents/notice.html"]
     for name in names:
         page.goto((project / name).as_uri())
         assert page.title()
