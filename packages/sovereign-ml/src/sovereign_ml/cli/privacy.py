@@ -95,7 +95,8 @@ def access(
     settings = load_settings(profile)
     names = _people(settings.pseudonym_keys, [subject], None, pseudonyms)
     stores, own = project_stores(settings), settings.root / TEXTS
-    here = [one for one in languages(request.card_of(stores)) if one in available(own)]
+    card = request.card_of(stores)
+    here = [one for one in languages(card) if one in available(own)]
     added = read_additions(settings.root / FILE)
     texts = wording(catalogue(language or next(iter(here), "en"), own), added)
     answer = request.gather(stores, names, texts, added)
@@ -109,7 +110,7 @@ def access(
         typer.echo(f"Wrote {path}")
     if answer.empty:
         typer.echo("Nothing is held about them. The answer says so.")
-    for point in Sheet(request.card_of(stores), texts, added).untranslated(*SENTENCES):
+    for point in Sheet(card, texts, added).untranslated(*SENTENCES):
         typer.echo(point)
     if missing := answer.unanswered(texts):
         typer.echo(

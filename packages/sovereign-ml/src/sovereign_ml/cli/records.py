@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sovereign_ml.cli.card_output import read_card_file
 from sovereign_ml.cli.flow import card_app
 from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse
 
 if TYPE_CHECKING:
     from sovereign_ml.card.records import Additions
-    from sovereign_ml.card.schema.card import Card
     from sovereign_ml.texts import Catalogue
 
 app = typer.Typer()
@@ -100,7 +100,7 @@ def documents(
     from sovereign_ml.texts import catalogue
 
     loaded = load_settings(profile)
-    card = _card(loaded.path("card") / "card.json")
+    card = read_card_file(loaded)
     added = read_additions(loaded.root / FILE)
     texts = wording(catalogue(language, loaded.root / TEXTS), added)
     people = people_in_stores(project_stores(loaded))
@@ -115,18 +115,3 @@ def wording(texts: Catalogue, added: Additions) -> Catalogue:
     """Return the texts of a language with the team's own words for its inputs."""
     own = added.languages.get(texts.language)
     return texts.named(own.inputs) if own else texts
-
-
-def _card(path: Path) -> Card:
-    from pydantic import ValidationError
-
-    from sovereign_ml.card.schema.card import read
-
-    try:
-        return read(path)
-    except FileNotFoundError:
-        raise Misuse(f"{path} does not exist: run `churn card` first.") from None
-    except ValidationError as error:
-        raise Misuse(
-            f"{path} is no card of this version ({error.error_count()} errors): run `churn card`."
-        ) from None

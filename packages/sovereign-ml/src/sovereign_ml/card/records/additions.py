@@ -19,17 +19,6 @@ FILE: Final = "documents.toml"
 Grade = Literal["negligible", "limited", "significant", "maximum"]
 """Four levels as in the method of the CNIL; the EDPB's template leaves the method open."""
 HIGH: Final = ("significant", "maximum")
-POINTS: Final = (
-    "instructions",
-    "confidentiality",
-    "security",
-    "subprocessors_agreed",
-    "helps_with_rights",
-    "helps_with_duties",
-    "deletes_or_returns",
-    "proves_and_audits",
-)
-"""GDPR 28(3)(a) to (h), in order."""
 
 
 class RiskGrades(Group):
@@ -86,6 +75,10 @@ class ProcessorAdditions(Group):
     deletes_or_returns: Flag = NOT_ANSWERED
     proves_and_audits: Flag = NOT_ANSWERED
     subprocessors: Texts = NOT_ANSWERED
+
+
+POINTS: Final = tuple(name for name in ProcessorAdditions.model_fields if name != "subprocessors")
+"""GDPR 28(3)(a) to (h), in order."""
 
 
 class TransferAdditions(Group):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from sovereign_ml.card.records import common
 from sovereign_ml.card.records.binding import document
-from sovereign_ml.card.records.common import DASH, EVERY_STORE, Sheet
+from sovereign_ml.card.records.common import DASH, Sheet
 from sovereign_ml.card.records.document import Document, Section
 from sovereign_ml.card.render.speech import OPEN_TEXT
+from sovereign_ml.card.schema.data_life import StoredObject
 
 
 def breach_sheet(sheet: Sheet) -> Document:
@@ -36,7 +39,7 @@ def _stores(sheet: Sheet) -> Section:
     existing = {item.object for item in card.facts.retention.objects} | set(kept)
     everybody = sheet.subjects
     rows = []
-    for name in EVERY_STORE:
+    for name in get_args(StoredObject):
         if name not in existing:
             continue
         counted = sheet.people.get(name)

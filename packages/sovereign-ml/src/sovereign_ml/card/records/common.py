@@ -18,19 +18,6 @@ from sovereign_ml.texts import ENGLISH, Catalogue
 
 DASH: Final = "–"
 PHASES: Final = ("collect", "train", "score", "act", "monitor")
-EVERY_STORE: Final = (
-    "raw",
-    "features",
-    "train_snapshot",
-    "dvc_cache",
-    "experiment_log",
-    "model",
-    "scores",
-    "decision_log",
-    "review_log",
-    "notebook_output",
-    "backups",
-)
 
 
 @dataclass(frozen=True)
