@@ -18,7 +18,8 @@ import sovereign_ml
 from servers import answers, free_port, until
 from service_desk import CUSTOMER, FEATURES, KEYS
 from shipped import Service, reviewed
-from small_project import PROJECT, churn, environment
+from small_project import PROJECT, churn, environment, load
+from sovereign_ml.pipeline.project_audit import judged
 
 pytestmark = [pytest.mark.browser, pytest.mark.servers, pytest.mark.flow]
 FILES = {
@@ -63,7 +64,10 @@ def test_every_template_of_the_product_is_opened_here() -> None:
 
 
 @pytest.mark.usefixtures("bundle")
-def test_the_pages_that_are_files_load_nothing(page: Page, project: Path) -> None:
+def test_the_pages_that_are_files_load_nothing_and_change_no_fact_of_the_card(
+    page: Page, project: Path
+) -> None:
+    hosts = [(at.where, at.address) for at in judged(load(project), {}).findings]
     assert churn(project, "documents").returncode == 0
     names = [*FILES.values(), "build/documents/notice.html"]
     for name in names:
@@ -71,6 +75,7 @@ def test_the_pages_that_are_files_load_nothing(page: Page, project: Path) -> Non
         assert page.title()
     assert len(page.asked) >= len(names)  # type: ignore[attr-defined]
     assert outside(page, "file:") == []
+    assert [(at.where, at.address) for at in judged(load(project), {}).findings] == hosts
 
 
 @pytest.fixture(scope="module")
