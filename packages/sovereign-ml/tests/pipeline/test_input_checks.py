@@ -229,10 +229,10 @@ def gate(
 ) -> duckdb.DuckDBPyConnection:
     connection.execute(
         "CREATE TABLE gated (customer_id VARCHAR, event_time TIMESTAMPTZ, "
-        "amount_eur DECIMAL(18, 2), amount_read DOUBLE, plain_amount BOOLEAN, reason VARCHAR)"
+        "amount_eur DECIMAL(18, 2), amount_read DOUBLE, plain_amount BOOLEAN, reason VARCHAR, rate_age INTEGER, rate_seen VARCHAR)"
     )
     values = [(id_, START + timedelta(days=day), a, a, plain, None) for id_, day, a in rows]
-    connection.executemany("INSERT INTO gated VALUES (?, ?, ?, ?, ?, ?)", values)
+    connection.executemany("INSERT INTO gated VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)", values)
     return connection
 
 
@@ -369,7 +369,7 @@ def test_a_value_is_shown_unless_it_may_be_a_name_an_address_or_an_id(
     )
     connection.execute(
         "CREATE TABLE gated AS SELECT 'C0042' AS customer_id, now() AS event_time, ? AS amount_seen, "
-        "NULL::VARCHAR AS time_seen, NULL::VARCHAR AS id_seen, 'unreadable_amount' AS reason",
+        "NULL::VARCHAR AS time_seen, NULL::VARCHAR AS id_seen, NULL::VARCHAR AS rate_seen, 'unreadable_amount' AS reason",
         [seen],
     )
     assert unusable.values(connection) == [("unreadable_amount", shown, 1)]

@@ -167,6 +167,7 @@ class CheckSettings(ConfigTable):
             "unreadable_category",
             "unreadable_order_id",
             "unreadable_time",
+            "no_rate",
             "unreadable_amount",
             "in_future",
         ],
@@ -180,6 +181,7 @@ class CheckSettings(ConfigTable):
     max_below_a_cent_share: Share = 0.02
     max_parts_of_a_cent_share: Share = 0.33
     min_recent_volume: Share = 0.3
+    max_rate_age_days: Count = 31
 
 
 class DataSettings(ConfigTable):
@@ -197,6 +199,8 @@ class DataSettings(ConfigTable):
     reader: ReaderSettings = ReaderSettings()
     columns: Columns
     rates: dict[str, Annotated[float, Field(gt=0)]]
+    rates_file: str = ""
+    """A CSV file of rates that change: currency, date, rate."""
     customer_columns: CustomerColumns
     synthetic: ShopSettings
     checks: CheckSettings = CheckSettings()

@@ -38,6 +38,7 @@ REASONS = {
     "unreadable_order_id": "unusable = 'unreadable_order_id'",
     "no_customer_id": "customer_id IS NULL",
     "unreadable_time": "event_time IS NULL",
+    "no_rate": "amount_eur IS NULL AND rate_seen IS NOT NULL",
     "unreadable_amount": "amount_eur IS NULL",
     "in_future": "in_future",
     "expired": "expired",

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from sovereign_ml.config.tables import DataSettings, ReaderSettings
 from sovereign_ml.errors import Misuse
+from sovereign_ml.pipeline.input_checks import exchange_rates
 from sovereign_ml.pipeline.source import InputFiles
 from sovereign_ml.pipeline.suggest.column_values import profile
 from sovereign_ml.pipeline.suggest.customer_columns import people_decisions
@@ -142,7 +143,9 @@ def suggest(
             ProposedSetting("data.checks", k, v, (f"known of {guess.preset.name}",))
             for k, v in guess.preset.checks.items()
         ]
-    decisions += _rates(connection, decisions, files.config, answers)
+    with files.local_copies(files.config.rates_file) as paths:
+        exchange_rates.load(connection, files.config, paths)
+    decisions += _rates(connection, decisions, answers)
     if customers:
         with files.local_copies(customers) as paths:
             db.load_files(connection, "source_customers", paths, reader)
@@ -159,7 +162,11 @@ def suggest(
     ]
     _check_answers(decisions, answers)
     config = _trial_config(files.config, decisions, reader)
-    trial = trial_run(connection, config, loaded.notes, in_clear=in_clear) if config else TrialRun()
+    if config is None:
+        return Proposal(file, decisions, notes, TrialRun())
+    with files.local_copies(config.rates_file) as paths:
+        exchange_rates.load(connection, config, paths)
+    trial = trial_run(connection, config, loaded.notes, in_clear=in_clear)
     return Proposal(file, decisions, notes, trial)
 
 
@@ -211,10 +218,9 @@ def _reader(decisions: Sequence[ProposedSetting], project: ReaderSettings) -> Re
 def _rates(
     connection: Any,
     decisions: Sequence[ProposedSetting],
-    config: DataSettings,
     answers: Mapping[str, Any],
 ) -> list[ProposedSetting]:
-    """Ask for the rate of each currency of the file that config.toml does not know."""
+    """Ask for the rate of each currency of the file that the table ``exchange_rates`` does not have."""
     currency = next(d.trial_value for d in decisions if d.name == "currency")
     if not currency:
         return []
@@ -223,12 +229,16 @@ def _rates(
     condition = "true" if problem else where
     rows = connection.execute(
         f"SELECT CAST({currency} AS VARCHAR) AS w, count(*) FROM source_transactions "  # noqa: S608
-        f"WHERE {condition} GROUP BY w ORDER BY 2 DESC LIMIT 20"
+        f"WHERE {condition} GROUP BY w HAVING w NOT IN (SELECT currency FROM exchange_rates) "
+        "ORDER BY 2 DESC LIMIT 20"
     ).fetchall()
     asked = []
     for code, n in rows:
-        if code and code not in config.rates:
-            why = (f"EUR per {code} ({n:,} rows): take the mean of the period, as the ECB has it",)
+        if code:
+            why = (
+                f"EUR per {code} ({n:,} rows): take the mean of the period, as the ECB has it, or give "
+                "the rate of each day: [data] rates_file, docs/your-data.md",
+            )
             rate = Candidate(1.0, "for the trial run alone: put the real rate in")
             asked.append(
                 chosen(ProposedSetting("data.rates", str(code), None, why, [rate]), answers)
