@@ -15,6 +15,7 @@ from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.input_checks import exchange_rates
 from sovereign_ml.pipeline.source import InputFiles
 from sovereign_ml.pipeline.suggest.column_values import profile
+from sovereign_ml.pipeline.suggest.contract_columns import contract_decisions, contract_note
 from sovereign_ml.pipeline.suggest.customer_columns import people_decisions
 from sovereign_ml.pipeline.suggest.file_layout import FileLayout, layout_of
 from sovereign_ml.pipeline.suggest.mapping import MappingGuess, decimal_of
@@ -32,6 +33,7 @@ TABLES = (
     "data.checks",
     "data.rates",
     "data.customer_columns",
+    "label",
 )
 BASES = ("contract", "legitimate_interests", "legal_obligation", "public_task")
 WIDTH = 116
@@ -105,8 +107,8 @@ class Proposal:
             if key in data.get("reader", {}):
                 data["reader"][key] = value
         for decision in self.decisions:
-            place = data
-            for name in decision.table.split(".")[1:]:
+            place: Any = document
+            for name in decision.table.split("."):
                 if name not in place:
                     place[name] = tomlkit.table()
                 place = place[name]
@@ -146,14 +148,16 @@ def suggest(
     with files.local_copies(files.config.rates_file) as paths:
         exchange_rates.load(connection, files.config, paths)
     decisions += _rates(connection, decisions, answers)
+    buyer = next(d.trial_value for d in decisions if d.key == "customer_id")
     if customers:
         with files.local_copies(customers) as paths:
             db.load_files(connection, "source_customers", paths, reader)
-        buyer = next(d.trial_value for d in decisions if d.key == "customer_id")
         people = profile(connection, "source_customers")
         found = people_decisions(connection, buyer or "NULL", "source_transactions", people)
-        renamed = [chosen(decision, answers) for decision in found]
-        decisions += renamed
+        decisions += [chosen(decision, answers) for decision in found]
+        decisions += contract_decisions(connection, people, reader.null_words, answers)
+    elif not guess.preset:
+        notes += contract_note(connection, buyer or "", columns, reader.null_words)
     decisions = [
         ProposedSetting("data", "transactions", file),
         ProposedSetting("data", "customers", customers),
@@ -270,7 +274,7 @@ def _trial_config(
     values: dict[str, Any] = project.model_dump() | {"reader": reader.model_dump()}
     values["columns"] = {}
     for decision in decisions:
-        if decision.table == "data.reader":
+        if decision.table in ("data.reader", "label"):
             continue
         if (value := decision.trial_value) is None:
             return None
