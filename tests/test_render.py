@@ -78,6 +78,13 @@ def test_only_files_of_the_first_level_are_rendered() -> None:
     assert folders - copied == {".dvc"}, "a new folder must stand in _copy_without_render"
 
 
+def test_a_team_has_at_most_1500_lines_of_code_to_read(rendered: Path) -> None:
+    files = [path for name in ("src", "serve") for path in (rendered / name).rglob("*.py")]
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
+    assert len(files) > 20
+    assert lines <= 1500, f"{lines:,} lines in src and serve: what every project shares is library"
+
+
 def test_a_render_is_one_clean_commit(rendered: Path) -> None:
     def git(*arguments: str) -> str:
         return subprocess.run(

@@ -77,7 +77,7 @@ def train_and_score(settings: Settings, late: list[str]) -> tuple[set[str], set[
     """Who is in the training set, and who has a score when ``late`` object between features and scores."""
     raw, folder = settings.path("raw"), settings.path("features")
     connection = features.load(raw)
-    labelled, current = features.cutoffs(features.last_event(connection), settings.features)
+    labelled, current = features.cutoffs(features.history(connection)[1], settings.features)
     features.compute(connection, [*labelled, current], settings.features)
     features.label(connection, settings.features.horizon_days)
     folder.mkdir(parents=True, exist_ok=True)

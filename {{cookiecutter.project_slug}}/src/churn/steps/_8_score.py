@@ -11,7 +11,7 @@ from sovereign_ml.pipeline.batch_scoring import (
     read_whole,
     write_scores,
 )
-from sovereign_ml.storage.artifacts import need, summarise, writing
+from sovereign_ml.storage.artifacts import summarise, writing
 
 
 def score(bundle: Path, features: Path, valid: Path, output: Path, *, gate: ScoringGate) -> None:
@@ -22,7 +22,7 @@ def score(bundle: Path, features: Path, valid: Path, output: Path, *, gate: Scor
     service. Raises Refused for a bundle that was changed after sealing, if nobody is left, and
     for features that are older than the policy of the bundle allows.
     """
-    sealed = read_whole(need(bundle, "register"))
+    sealed = read_whole(bundle)
     day, customers = current_customers(features, sealed.model.features)
     allowed, barred = gate.allowed(customers["customer_id"], valid)
     left_out = ", ".join(f"{count:,} {why.replace('_', ' ')}" for why, count in barred.items())
