@@ -53,7 +53,9 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "sovereign_ml.evaluation.plots": ("draw",),
         "sovereign_ml.evaluation.report": (
             "Procedure",
+            "LeaveOut",
             "constraints",
+            "elimination",
             "explanations",
             "feature_worth",
             "figures",
