@@ -106,6 +106,12 @@ class FeatureStores:
         return self.offline == "s3"
 
 
+def in_repository(root: Path) -> bool:
+    """Return whether ``root`` lies in a git repository, also in one that git refuses to read."""
+    folders = (root, *root.absolute().parents)
+    return any((folder / ".git").exists() for folder in folders)
+
+
 @dataclass(frozen=True)
 class DataVersions:
     """DVC's view of the project: its folder, the remote of the profile and the bucket behind it."""
@@ -123,7 +129,8 @@ class DataVersions:
     @property
     def from_image(self) -> bool:
         """Return whether this runs from the project's image, as on a cluster: without git and without DVC."""
-        return self.in_bucket and not (self.root / ".dvc").is_dir()
+        bare = not (self.root / ".dvc").exists() and not in_repository(self.root)
+        return self.in_bucket and bare
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,7 @@ def _innermost(error: BaseException) -> str:
 def _repo(root: Path, config: dict[str, Any] | None = None) -> Any:
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
+    from dvc.scm import SCMError
 
     # Stages call `churn`: the one of this environment, whether or not it is activated.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # noqa: TID251
@@ -167,6 +168,8 @@ def _repo(root: Path, config: dict[str, Any] | None = None) -> Any:
         raise Misuse(
             f"{root} is not a DVC project: run this in the folder that has .dvc, or `dvc init` there."
         ) from None
+    except SCMError as error:
+        raise Misuse(f"DVC needs the project's git repository: {error}.") from None
 
 
 def _stop(error: BaseException) -> None:
