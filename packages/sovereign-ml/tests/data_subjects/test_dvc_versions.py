@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
+from sovereign_ml import git as library_git
 from sovereign_ml.config.connections import DataVersions
 from sovereign_ml.data_subjects.stores import dvc_versions, mlflow_runs, s3_versions
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.storage import git as library_git
+from sovereign_ml.storage import dvc
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 EARLY, OLD, NEW, SIDE, DROPPED = (f"20{year}-06-01T00:00:00+00:00" for year in range(24, 29))
@@ -157,6 +158,9 @@ def test_where_git_does_not_tell_no_version_is_deleted(
 def test_another_repository_in_the_environment_is_not_asked(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    lock = "stages: {data: {outs: [{path: data/1_raw, md5: f00}]}}\n"
+    (root / "dvc.lock").write_text(lock)
+    git(root, "commit", "-qam", "as DVC writes it", date=DROPPED)
     expected = unneeded(root)
     other = tmp_path / "other"
     other.mkdir()
@@ -164,6 +168,13 @@ def test_another_repository_in_the_environment_is_not_asked(
     for name in library_git.ELSEWHERE:
         monkeypatch.setenv(name, str(other / ".git"))
     assert unneeded(root) == expected
+    assert dvc.pinned(root, "HEAD", "data/1_raw") == "f00"
+    with pytest.raises(Misuse, match=r"No dvc.lock at git revision --output=x.*Git says: "):
+        dvc.pinned(root, "--output=x", "data/1_raw")
+    with pytest.raises(Misuse, match="not a DVC project"):
+        dvc_versions.places(root, "local")
+    # What DVC starts from here on is not led astray either.
+    assert not set(library_git.ELSEWHERE) & set(os.environ)
 
 
 def test_every_variable_is_known_that_ties_git_to_one_repository() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import typer
 from typer.models import CommandInfo
 
+from sovereign_ml import git
 from sovereign_ml.cli import audit, card, deploy, flow, privacy, records, servers, service, wheel
 from sovereign_ml.egress import allow_list, guard
 from sovereign_ml.egress.telemetry import silence
@@ -87,6 +88,7 @@ def _run() -> None:
     environment = os.environ  # noqa: TID251  silenced and guarded before anything else is imported
     silence(environment)
     allow_list.install(environment, sys.argv[1:])
+    git.forget_other_repositories()
     try:
         root = Path(environment.get("CHURN_ROOT", "."))
         application(_steps(root, sys.argv[1:]))(standalone_mode=True)

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from sovereign_ml.config.profiles import SCHEME, VARIABLES
 from sovereign_ml.errors import Misuse
+from sovereign_ml.git import in_repository
 from sovereign_ml.jurisdictions import DatabaseAddressError, PostgresAddress, read_postgres_address
 
 __all__ = [
@@ -104,12 +105,6 @@ class FeatureStores:
     def on_servers(self) -> bool:
         """Return whether the stores are servers; otherwise they are files beside the snapshots."""
         return self.offline == "s3"
-
-
-def in_repository(root: Path) -> bool:
-    """Return whether ``root`` lies in a git repository, also in one that git refuses to read."""
-    folders = (root, *root.absolute().parents)
-    return any((folder / ".git").exists() for folder in folders)
 
 
 @dataclass(frozen=True)

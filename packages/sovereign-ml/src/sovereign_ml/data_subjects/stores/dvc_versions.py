@@ -10,12 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sovereign_ml import git
 from sovereign_ml.config.connections import BUCKET_REMOTE
 from sovereign_ml.data_subjects.stores.files import digest_of, entries, is_whole
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.storage import git
+from sovereign_ml.git import GitError
 from sovereign_ml.storage.dvc import _repo, _stop
-from sovereign_ml.storage.git import GitError
 
 OBJECT = re.compile(r"\b[0-9a-f]{32}(?:\.dir)?\b")
 

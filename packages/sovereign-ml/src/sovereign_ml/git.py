@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from sovereign_ml.config.settings import ENVIRONMENT
-
-__all__ = ["ELSEWHERE", "GitError", "ask", "own_environment"]
+__all__ = ["ELSEWHERE", "GitError", "ask", "forget_other_repositories", "in_repository"]
 
 ELSEWHERE: Final = (
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"),
@@ -19,27 +18,45 @@ ELSEWHERE: Final = (
 )
 """Variables with which git would answer for another repository, or for a history that was bent."""
 
+ENVIRONMENT: Final = os.environ  # noqa: TID251  git is asked below the settings, too
+
 
 class GitError(Exception):
     """Git does not answer. The message is what git says."""
 
 
-def own_environment() -> dict[str, str]:
-    """Return the environment for a program that starts git, without variables of another repository."""
-    return {name: value for name, value in ENVIRONMENT.items() if name not in ELSEWHERE}
+def in_repository(root: Path) -> bool:
+    """Return whether ``root`` lies in a git repository, also in one that git refuses to read."""
+    folders = (root, *root.absolute().parents)
+    return any((folder / ".git").exists() for folder in folders)
 
 
-def ask(root: Path, *arguments: str, extra: Mapping[str, str] | None = None) -> str:
-    """Return what git prints. Raises GitError with the first line of what it says when it fails."""
+def forget_other_repositories() -> None:
+    """Take these variables out of this process, for what starts git by itself: DVC, MLflow, a build."""
+    for name in ELSEWHERE:
+        ENVIRONMENT.pop(name, None)
+
+
+def ask(
+    root: Path,
+    *arguments: str,
+    extra: Mapping[str, str] | None = None,
+    errors: str = "replace",
+) -> str:
+    """Return what git prints. Raises GitError with the line in which it says why it fails.
+
+    ``errors`` says what becomes of bytes that are no UTF-8: ``surrogateescape`` keeps names of files.
+    """
+    own = {name: value for name, value in ENVIRONMENT.items() if name not in ELSEWHERE}
     try:
         done = subprocess.run(
             ["git", "-c", "log.showSignature=false", "-C", str(root), *arguments],
             capture_output=True,
             encoding="utf-8",
-            errors="replace",
+            errors=errors,
             check=False,
             env={
-                **own_environment(),
+                **own,
                 "LC_ALL": "C",
                 "GIT_NO_REPLACE_OBJECTS": "1",
                 **(extra or {}),
@@ -49,5 +66,7 @@ def ask(root: Path, *arguments: str, extra: Mapping[str, str] | None = None) -> 
         raise GitError(f"{error.strerror}: git. Is it installed?") from None
     if done.returncode:
         words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise GitError(words[0].replace(str(root), "."))
+        # Others may be traces that somebody switched on (GIT_TRACE).
+        reasons = [word for word in words if word.startswith(("fatal: ", "error: "))] or words
+        raise GitError(reasons[0].replace(str(root), "."))
     return done.stdout.rstrip()
