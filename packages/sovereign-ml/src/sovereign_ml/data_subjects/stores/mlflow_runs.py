@@ -173,7 +173,7 @@ def _database_store(tracking: Tracking) -> Any:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     if (file := database_file(tracking)) is not None:
-        return SqlAlchemyStore(f"sqlite:///{file}", str(tracking.root / ".mlflow/artifacts"))
+        return SqlAlchemyStore(f"sqlite:///{file}", mlflow.artifact_root(tracking))
     return SqlAlchemyStore(database(tracking.database, SERVER).sqlalchemy, PROXIED)
 
 
