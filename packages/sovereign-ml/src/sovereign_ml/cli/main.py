@@ -18,7 +18,7 @@ from sovereign_ml.cli import audit, card, deploy, flow, privacy, records, server
 from sovereign_ml.egress import allow_list, guard
 from sovereign_ml.egress.telemetry import silence
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.project import STANDARD_STEPS, Step, load_project
+from sovereign_ml.project import STANDARD_STEPS, Step, load_project, refuse_other_code
 
 PARTS = (flow, card, records, service, deploy, servers, audit, privacy, wheel)
 
@@ -53,7 +53,9 @@ def _steps(root: Path, arguments: Sequence[str]) -> Sequence[Step]:
     `--help` works with a broken project too. Any other command says what is wrong with it.
     """
     try:
-        return load_project(root).steps
+        project = load_project(root)
+        refuse_other_code(root, project.package)
+        return project.steps
     except Misuse:
         if "--help" in arguments or not (root / "config.toml").is_file():
             return STANDARD_STEPS
