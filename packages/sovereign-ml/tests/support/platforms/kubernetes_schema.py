@@ -65,6 +65,15 @@ def network_policy_problems(manifest):
     )
 
 
+def notebook_problems(manifest, where):
+    """What is wrong with a Notebook: of its own it has a pod template alone (kubeflow.org/v1)."""
+    found = _head(manifest, "kubeflow.org/v1", "Notebook")
+    if list(manifest["spec"]) != ["template"] or list(manifest["spec"]["template"]) != ["spec"]:
+        found.append(f"{where}: spec.template.spec is all that a Notebook has")
+    found += problems(manifest["metadata"], "V1ObjectMeta", where)
+    return found + problems(manifest["spec"]["template"]["spec"], "V1PodSpec", where)
+
+
 def inference_service_problems(manifest):
     """What is wrong with an InferenceService that has a custom predictor."""
     predictor = dict(manifest["spec"]["predictor"])
