@@ -39,7 +39,10 @@ def test_both_manifests_fit_the_schemas():
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        (lambda pod: pod.update(autoMountServiceAccountToken=False), "'autoMountServiceAccountToken' was"),
+        (
+            lambda pod: pod.update(autoMountServiceAccountToken=False),
+            "'autoMountServiceAccountToken' was",
+        ),
         (lambda pod: pod["containers"][0].pop("name"), "'name' is a required property"),
         (
             lambda pod: pod["containers"][0]["livenessProbe"].update(periodSeconds="10"),

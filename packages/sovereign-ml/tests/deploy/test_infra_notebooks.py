@@ -179,17 +179,16 @@ def test_a_notebook_on_kubeflow_is_guarded_and_limited_as_one_on_jupyterhub() ->
         for mount in container["volumeMounts"]
         if mount["name"] == "policy"
     }
-    assert files == {
-        file["mountPath"]: file["stringData"] for file in USER["extraFiles"].values()
-    }
+    assert files == {file["mountPath"]: file["stringData"] for file in USER["extraFiles"].values()}
     assert {item["name"]: item["value"] for item in container["env"]} == USER["extraEnv"]
     assert pod["automountServiceAccountToken"] is False
     assert not container["securityContext"]["allowPrivilegeEscalation"]
     assert pod["securityContext"]["runAsUser"] == USER["uid"]
     assert pod["securityContext"]["fsGroup"] == USER["fsGid"]
     assert container["resources"]["limits"] == {"cpu": str(USER["cpu"]["limit"]), "memory": "4Gi"}
-    assert f"--MappingKernelManager.cull_idle_timeout={VALUES['cull']['timeout']}" in (
-        container["command"]
+    assert (
+        f"--MappingKernelManager.cull_idle_timeout={VALUES['cull']['timeout']}"
+        in (container["command"])
     )
 
 

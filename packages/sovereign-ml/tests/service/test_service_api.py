@@ -260,7 +260,9 @@ def test_metadata_by_the_open_inference_protocol_names_what_the_model_takes(
     assert set(server) == {"name", "version", "extensions"}
     model = open_service.call("GET", "/v2/models/acme-churn", "score").json()
     assert (model["name"], model["versions"]) == ("acme-churn", ["3"])
-    kinds = {name: "BYTES" if isinstance(value, str) else "FP64" for name, value in FEATURES.items()}
+    kinds = {
+        name: "BYTES" if isinstance(value, str) else "FP64" for name, value in FEATURES.items()
+    }
     assert {tensor["name"]: tensor["datatype"] for tensor in model["inputs"]} == kinds
     assert model["outputs"] == [{"name": "score", "datatype": "FP64", "shape": [-1, 1]}]
 
