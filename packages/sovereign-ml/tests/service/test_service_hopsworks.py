@@ -10,7 +10,8 @@ import pytest
 
 from hopsworks_double import API_KEY, ROUTE, VIEW, hopsworks
 from loopback import certificate
-from service_desk import CUSTOMER, FEATURES, OTHER, Desk
+from service_desk import CUSTOMER, FEATURES, OTHER, Desk, write_bundle
+from shipped import service
 from sovereign_ml.decision_log import verify
 from sovereign_ml.service.settings import SettingsError, read
 
@@ -51,6 +52,23 @@ def test_looked_up_features_give_the_decision_that_sent_ones_give(
         looked_up, sent = _asked(service, CUSTOMER).json(), service.score().json()
     assert looked_up["contributions"] == sent["contributions"]
     assert looked_up["freshness"] == "current"
+
+
+@pytest.mark.servers
+def test_the_shipped_program_looks_up_at_what_its_variables_name(tmp_path: Path) -> None:
+    bundle, log = write_bundle(tmp_path / "bundle"), str(tmp_path / "decisions.db")
+    with hopsworks(KNOWN) as uri:
+        named = {
+            "FEATURE_STORE_KIND": "hopsworks",
+            "FEATURE_STORE_URI": f"{uri}/",
+            "FEATURE_STORE_NAME": VIEW["featureStoreName"],
+            "FEATURE_STORE_TOKEN": API_KEY,
+            "FEATURE_STORE_TIMEOUT_S": "20",
+        }
+        with service(bundle, log, **named) as running:
+            known = running.post("/v1/score", {"customer_id": CUSTOMER})
+            unknown = running.post("/v1/score", {"customer_id": OTHER})
+    assert (known.json()["outcome"], unknown.status_code) == ("offer", 404)
 
 
 def test_a_customer_nobody_knows_is_not_scored(desk: Callable[..., Desk]) -> None:
