@@ -239,6 +239,44 @@ def test_probes_need_no_key(open_service: Desk, path: str) -> None:
     assert open_service.call("GET", path).json() == {"status": "ok"}
 
 
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/v2/health/live", {"live": True}),
+        ("/v2/health/ready", {"ready": True}),
+        ("/v2/models/acme-churn/ready", {"ready": True, "name": "acme-churn"}),
+    ],
+)
+def test_health_by_the_open_inference_protocol_needs_no_key(
+    open_service: Desk, path: str, answer: dict[str, object]
+) -> None:
+    assert open_service.call("GET", path).json() == answer
+
+
+def test_metadata_by_the_open_inference_protocol_names_what_the_model_takes(
+    open_service: Desk,
+) -> None:
+    server = open_service.call("GET", "/v2", "score").json()
+    assert set(server) == {"name", "version", "extensions"}
+    model = open_service.call("GET", "/v2/models/acme-churn", "score").json()
+    assert (model["name"], model["versions"]) == ("acme-churn", ["3"])
+    kinds = {
+        name: "BYTES" if isinstance(value, str) else "FP64" for name, value in FEATURES.items()
+    }
+    assert {tensor["name"]: tensor["datatype"] for tensor in model["inputs"]} == kinds
+    assert model["outputs"] == [{"name": "score", "datatype": "FP64", "shape": [-1, 1]}]
+
+
+@pytest.mark.parametrize("path", ["/v2/models/other", "/v2/models/other/ready", "/v2/models/"])
+def test_another_model_is_not_found(open_service: Desk, path: str) -> None:
+    assert open_service.call("GET", path, "score").status_code == 404
+
+
+def test_no_score_is_given_by_the_open_inference_protocol(open_service: Desk) -> None:
+    response = open_service.call("POST", "/v2/models/acme-churn/infer", "score", json={})
+    assert response.status_code == 404
+
+
 def test_metrics_name_routes_and_never_ids(open_service: Desk) -> None:
     made = open_service.score().json()
     open_service.decision(made["decision_id"])

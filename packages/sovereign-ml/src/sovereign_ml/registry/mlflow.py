@@ -121,6 +121,8 @@ def training_run(tracking: Tracking, tags: Mapping[str, str]) -> Iterator[str]:
     """
     import mlflow
 
+    # `mlflow run` names a run of its own, in whichever store it uses, for its child to go on with.
+    ENVIRONMENT.pop("MLFLOW_RUN_ID", None)
     api = client(tracking)
     with reached(tracking):
         experiment = _experiment(api, tracking)

@@ -29,7 +29,7 @@ from sovereign_ml.model.explain import Explainer, specs_as_modelled
 from sovereign_ml.service import schemas
 from sovereign_ml.service.access.rate_limit import Limiter
 from sovereign_ml.service.access.session import Sessions
-from sovereign_ml.service.api.feature_server import FeatureServer
+from sovereign_ml.service.api.feature_server import connect
 from sovereign_ml.service.api.one_row import scorer_of
 from sovereign_ml.service.counters import Metrics
 from sovereign_ml.service.desk.planting import Planting
@@ -74,14 +74,7 @@ class Runtime:
         self.metrics = Metrics()
         self.sessions = Sessions(settings.session_secret.get_secret_value())
         self.models = request_models(bundle, looks_up=bool(settings.feature_store))
-        self.features: FeatureServer | None = None
-        if settings.feature_store:
-            self.features = FeatureServer(
-                settings.feature_store,
-                settings.feature_service,
-                settings.feature_timeout,
-                settings.feature_token.get_secret_value(),
-            )
+        self.features = connect(settings)
         self.description: bytes | None = None
         """The OpenAPI document, made once: everybody may ask for it."""
         self._kept: dict[str, ArchivedBundle] = {}

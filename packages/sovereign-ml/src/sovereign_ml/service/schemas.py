@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from sovereign_ml import __version__
 from sovereign_ml.decisions.decision_policy import Outcome, Suggestion
 from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
 
@@ -224,6 +225,50 @@ class Status(_Answer):
     """Alive or ready."""
 
     status: Literal["ok"] = "ok"
+
+
+class ServerLive(_Answer):
+    """Open Inference Protocol: the process answers."""
+
+    live: Literal[True] = True
+
+
+class ServerReady(_Answer):
+    """Open Inference Protocol: the log can be read."""
+
+    ready: Literal[True] = True
+
+
+class ModelReady(ServerReady):
+    """Open Inference Protocol: the model of the bundle can be asked."""
+
+    name: str = Field(examples=["acme-churn"])
+
+
+class ServerMetadata(_Answer):
+    """Open Inference Protocol: what serves."""
+
+    name: Literal["sovereign-ml"] = "sovereign-ml"
+    version: str = __version__
+    extensions: list[str] = Field(default=[], description="None: there is no /infer")
+
+
+class Tensor(_Answer):
+    """Open Inference Protocol: one input or output, a column of any number of customers."""
+
+    name: str = Field(examples=["recency_days"])
+    datatype: Literal["FP64", "BYTES"]
+    shape: tuple[int, int] = (-1, 1)
+
+
+class ModelMetadata(_Answer):
+    """Open Inference Protocol: what the model of the bundle takes and gives."""
+
+    name: str = Field(examples=["acme-churn"])
+    versions: list[str] = Field(examples=[["3"]])
+    platform: Literal["sovereign-ml"] = "sovereign-ml"
+    inputs: list[Tensor]
+    outputs: list[Tensor]
 
 
 def score_request(contract: FeatureContract, *, looks_up: bool) -> type[BaseModel]:
