@@ -96,11 +96,11 @@ def train_and_score(settings: Settings, late: list[str]) -> tuple[set[str], set[
 
 def decided(root: Path, people: list[str], erased: list[str]) -> dict[str, str]:
     """Outcome of a decision about each of ``people``, as the service makes and writes it; none for the erased."""
-    made = {one: decide(bundles.policy(), 0.9, objected=False).outcome for one in people}
+    made = {one: decide(bundles.policy(), 0.9).outcome for one in people}
     with closing(open_log(str(root / ".churn/decisions.db"))) as log:
         for one in erased:
             log.erase_subject(one)
-        refused = json.dumps({"outcome": decide(bundles.policy(), None, objected=True).outcome})
+        refused = json.dumps({"outcome": decide(bundles.policy(), None, barred="objected").outcome})
         drafts = [
             Draft("decision", one, one, json.dumps({"outcome": made[one]}), refused)
             for one in people

@@ -61,7 +61,7 @@ def test_the_erased_stay_away_objectors_stay_out_and_old_decisions_are_found(wor
     with closing(open_log(address)) as log:
         with log.snapshot() as tables:
             assert (mark_of(newly[erased]),) in tables.erased
-        assert newly[objects] in log.objectors()
+        assert newly[objects] in log.barred_by("objection")
 
     done = churn(
         world.root, "access", "--subject", asks.customer_id, "--output", "build/answer", **given

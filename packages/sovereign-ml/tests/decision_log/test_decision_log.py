@@ -2,7 +2,10 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,7 +145,7 @@ def test_retention_blanks_what_is_older_and_keeps_bundles(path: Path) -> None:
 def test_the_objection_of_an_erased_person_stays_in_force(log: DecisionLog) -> None:
     log.append([Draft("objection", "objection-1", "aaaaaaaa", "{}")])
     log.erase_subject("aaaaaaaa")
-    assert log.objectors() == {"aaaaaaaa"}
+    assert log.barred_by("objection") == {"aaaaaaaa"}
     assert verify(log).holds
 
 
@@ -182,6 +185,64 @@ def test_an_objection_in_the_same_transaction_already_counts(log: DecisionLog) -
         '{"score": 1}',
         '{"objected":true}',
     ]
+
+
+NOTICE = json.dumps({"reason": "Checked.", "informed_on": "2026-11-24"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome", "act", "content"),
+    [
+        ("restriction", "restricted", "restriction_lifted", NOTICE),
+        ("withdrawal", "withdrawn", "consent", '{"reference": "r", "given_on": "2026-11-24"}'),
+    ],
+)
+def test_a_bar_holds_until_the_act_that_names_it(
+    log: DecisionLog, kind: Any, outcome: str, act: Any, content: str
+) -> None:
+    log.append([replace(_draft(1), opens_review=True)])
+    _, after = log.append([Draft(kind, "bar-1", "aaaaaaaa", "{}"), _draft(2)])
+    assert isinstance(after, Entry) and json.loads(after.body or "")["outcome"] == outcome
+    assert not log.review_is_open("case-1")
+    assert log.barred() == log.barred(["aaaaaaaa", "bbbbbbbb"]) == {"aaaaaaaa": outcome}
+    assert log.append([Draft(kind, "bar-2", "aaaaaaaa", "{}")]) == [Rejection(outcome)]  # type: ignore[arg-type]
+    for wrong in (Draft(act, "bar-2", "aaaaaaaa", content), Draft(act, "bar-1", "bbbbbbbb", content)):
+        assert log.append([wrong]) == [Rejection("not_barred")]
+    lifting = Draft(act, "bar-1", "aaaaaaaa", content)
+    _, again, scored = log.append([lifting, lifting, _draft(3)])
+    assert again == Rejection("not_barred")
+    assert isinstance(scored, Entry) and json.loads(scored.body or "") == {"score": 3}
+    log.append([Draft("objection", "objection-1", "aaaaaaaa", "{}")])
+    assert log.append([Draft(act, "objection-1", "aaaaaaaa", content)]) == [Rejection("not_barred")]
+    assert verify(log).problems == ()
+
+
+def test_an_objection_outlasts_the_end_of_a_restriction(log: DecisionLog) -> None:
+    log.append([Draft(kind, f"{kind}-1", "aaaaaaaa", "{}") for kind in ("restriction", "objection")])
+    log.append([Draft("restriction_lifted", "restriction-1", "aaaaaaaa", NOTICE)])
+    assert log.barred() == {"aaaaaaaa": "objected"}
+
+
+def test_what_is_older_than_its_period_is_kept_while_processing_is_restricted(
+    log: DecisionLog,
+) -> None:
+    log.append([_draft(1), _draft(2, "bbbbbbbb"), Draft("restriction", "bar-1", "aaaaaaaa", "{}")])
+    end = "2099-01-01T00:00:00.000000Z"
+    assert log.older(end) == log.expire(end) == 1
+    log.append([Draft("restriction_lifted", "bar-1", "aaaaaaaa", NOTICE)])
+    assert log.expire(end) == 3
+    assert verify(log).problems == ()
+
+
+def test_a_log_from_before_there_were_restrictions_is_opened_and_proved(path: Path) -> None:
+    with closing(open_log(str(path))) as log:
+        log.append([_draft(1), Draft("objection", "objection-1", "aaaaaaaa", "{}")])
+    _tamper(path, "DROP TABLE restrictions")
+    _tamper(path, "DROP TABLE withdrawals")
+    with closing(open_log(str(path))) as log:
+        assert verify(log).problems == ()
+        log.append([Draft("restriction", "bar-1", "bbbbbbbb", "{}")])
+        assert log.barred() == {"aaaaaaaa": "objected", "bbbbbbbb": "restricted"}
 
 
 def _review(reviewer: str) -> Draft:

@@ -17,14 +17,19 @@ import pytest
 from servers import Postgres, postgres, postgres_programs
 from sovereign_ml.decision_log import DecisionLog, Draft, open_log, rectification, verify
 from sovereign_ml.decision_log.chain import Verdict
-from sovereign_ml.decision_log.entries import digest_of, seal_of
+from sovereign_ml.decision_log.entries import BARS, LIFTS, digest_of, seal_of
 from sovereign_ml.decision_log.sqlite import SQLite
 
 ANN, BOB, EVE, KIM = ("aaaaaaaa", "bbbbbbbb", "eeeeeeee", "cccccccc")
 REVIEW = json.dumps(
     {"outcome": "offer", "reviewer": "review", "seeded": True, "override": True, "seconds": 300}
 )
-TABLES = ("decision_log", "objections", "erased", "open_reviews")
+TABLES = ("decision_log", "objections", "restrictions", "withdrawals", "erased", "open_reviews")
+FAY, GIL = "ffffffff", "dddddddd"
+ENDED = {
+    "restriction_lifted": '{"reason": "Checked.", "informed_on": "2026-11-24"}',
+    "consent": '{"reference": "form 7", "given_on": "2026-11-24"}',
+}
 
 
 def _decision(case: str, subject: str, outcome: str = "pending_review") -> Draft:
@@ -49,6 +54,9 @@ def _filled(log: DecisionLog) -> None:
     log.append([Draft("objection", "objection-2", KIM, "{}"), _decision("case-8", BOB)])
     log.erase_subject(KIM)
     log.expire("2020-01-01T00:00:00.000000Z")
+    log.append([Draft("restriction", "bar-1", FAY, "{}"), Draft("withdrawal", "bar-2", GIL, "{}")])
+    log.append([Draft("restriction", "bar-3", GIL, "{}")])
+    log.append([Draft("restriction_lifted", "bar-3", GIL, ENDED["restriction_lifted"])])
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +157,14 @@ FORGERIES = {
     ),
     "an objection moved to another entry": "UPDATE objections SET seq = 2 WHERE subject = 'bbbbbbbb'",
     "the objections emptied": "DELETE FROM objections",
+    "the restrictions emptied": "DELETE FROM restrictions",
+    "the withdrawals emptied": "DELETE FROM withdrawals",
+    "a restriction made a withdrawal": (
+        "INSERT INTO withdrawals SELECT * FROM restrictions;DELETE FROM restrictions"
+    ),
+    "a lifted restriction put back": (
+        "INSERT INTO restrictions SELECT 'dddddddd', max(seq) FROM decision_log WHERE case_id = 'bar-3'"
+    ),
     "an invented erasure": "INSERT INTO erased VALUES ('00')",
     "the erased emptied": "DELETE FROM erased",
     "an erased person replaced": "UPDATE erased SET mark = '00'",
@@ -169,11 +185,11 @@ def test_whatever_is_forged_in_any_table_is_found(filled: Place, sql: str) -> No
 @pytest.mark.parametrize("table", TABLES)
 def test_an_older_copy_of_any_table_is_found(place: Place, table: str) -> None:
     with closing(open_log(place.address)) as log:
-        log.append([_decision("case-1", ANN), Draft("objection", "objection-1", BOB, "{}")])
+        log.append([_decision("case-1", ANN), *(Draft(k, f"{k}-1", BOB, "{}") for k in BARS)])
         log.erase_subject("dddddddd")
     place.forge(*(f"CREATE TABLE copy_of_{one} AS SELECT * FROM {one}" for one in TABLES))
     with closing(open_log(place.address)) as log:
-        log.append([_decision("case-2", ANN), Draft("objection", "objection-2", EVE, "{}")])
+        log.append([_decision("case-2", ANN), *(Draft(k, f"{k}-2", EVE, "{}") for k in BARS)])
         log.erase_subject("ffffffff")
         head = verify(log).head
     place.forge(f"DELETE FROM {table}", f"INSERT INTO {table} SELECT * FROM copy_of_{table}")
@@ -390,12 +406,16 @@ def _act(chance: random.Random, log: DecisionLog, number: int, clock: Callable[[
         log.append([Draft("review", case, whose, REVIEW.replace('"offer"', '"no_offer"'))])
     elif doing == 3 and rows:
         log.append([Draft("contest", case, whose, '{"view": "Look."}', opens_review=True)])
-    elif doing == 4 and chance.random() < 0.3:
-        log.append([Draft("objection", f"objection-{number}", subject, "{}")])
+    elif doing == 4 and chance.random() < 0.6:
+        bar = chance.choice(list(BARS))
+        log.append([Draft(bar, f"bar-{number}", subject, "{}")])
+        act, ended = chance.choice(list(LIFTS.items()))
+        if standing := log.bar_on(subject, ended):
+            log.append([Draft(act, standing, subject, ENDED[act])])
     elif doing == 5 and rows:
         log.append([rectification(case, whose, "again", corrected_by=f"case-{number}")])
     elif doing == 6:
-        kinds = chance.choice([(), ("review",), ("contest", "rectification"), ("objection",)])
+        kinds = chance.choice([(), ("review",), ("contest", "rectification"), (*BARS, *LIFTS)])
         log.expire(clock(), kinds)
     elif doing == 7 and chance.random() < 0.2:
         log.erase_subject(subject)

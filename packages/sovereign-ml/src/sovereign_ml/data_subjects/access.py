@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 from sovereign_ml.card.records.document import to_html
 from sovereign_ml.card.schema.card import read
@@ -12,6 +13,7 @@ from sovereign_ml.data_subjects import access_report
 from sovereign_ml.data_subjects.access_letter import document
 from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows
+from sovereign_ml.decision_log.entries import Bar
 from sovereign_ml.privacy import objections
 from sovereign_ml.privacy.tombstones import write_durably
 from sovereign_ml.storage.artifacts import need
@@ -44,19 +46,21 @@ def gather(stores: ProjectStores, names: Sequence[str]) -> access_report.Access:
     card = read(need(stores.artifacts.card, "card") / "card.json")
     data = stores.root / "data"
     decisions: list[access_report.DecisionHeld] = []
-    objected = False
+    bars: dict[Bar, bool] = dict.fromkeys(get_args(Bar), False)
     with objections.decision_log(stores.log) as log:
         if log:
             for name in names:
                 decisions += access_report.decisions(log, name)
-            objected = bool(log.objectors() & set(names))
+            bars = {bar: bool(log.barred_by(bar) & set(names)) for bar in bars}
     return access_report.Access(
         subject=names[0],
         made_at=datetime.now(UTC),
         provided={LABELS[table]: _rows(data, table, names) for table in PROVIDED},
         profile={LABELS[table]: _rows(data, table, names) for table in PROFILE},
         decisions=sorted(decisions, key=lambda decision: decision.at, reverse=True),
-        objected=objected,
+        objected=bars["objection"],
+        restricted=bars["restriction"],
+        consent_withdrawn=bars["withdrawal"],
         retention=access_report.periods(stores.retention),
         **access_report.about(card),
     )

@@ -44,9 +44,13 @@ def document(access: Access, title: str) -> Document:
             *_tables("Computed about you, GDPR Art. 4(4), 15(1)(h)", access.profile),
             *(_one(decision) for decision in access.decisions),
             Section(
-                "Your objection",
-                "GDPR Art. 21",
-                lines=(CardLine("Objected", "yes" if access.objected else "no"),),
+                "Your objection, restriction and withdrawal of consent",
+                "GDPR Art. 21, 18, 7(3)",
+                lines=(
+                    CardLine("Objected", _cell(access.objected)),
+                    CardLine("Processing restricted to storage", _cell(access.restricted)),
+                    CardLine("Consent withdrawn", _cell(access.consent_withdrawn)),
+                ),
             ),
             Section(
                 "Where it comes from and who receives it",

@@ -53,6 +53,8 @@ class Access(BaseModel):
     profile: dict[str, list[Row]]
     decisions: list[DecisionHeld]
     objected: bool
+    restricted: bool = False
+    consent_withdrawn: bool = False
     sources: list[str]
     recipients: list[str]
     purposes: list[str]
@@ -67,6 +69,8 @@ class Access(BaseModel):
             or any(self.profile.values())
             or self.decisions
             or self.objected
+            or self.restricted
+            or self.consent_withdrawn
         )
 
     @property

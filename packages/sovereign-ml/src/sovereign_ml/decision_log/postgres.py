@@ -29,6 +29,8 @@ CREATE INDEX IF NOT EXISTS decision_log_case ON decision_log (case_id);
 CREATE INDEX IF NOT EXISTS decision_log_subject ON decision_log (subject) WHERE subject IS NOT NULL;
 CREATE INDEX IF NOT EXISTS decision_log_kind ON decision_log (kind) WHERE kind <> 'decision';
 CREATE TABLE IF NOT EXISTS objections (subject TEXT PRIMARY KEY, seq BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS restrictions (subject TEXT PRIMARY KEY, seq BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS withdrawals (subject TEXT PRIMARY KEY, seq BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS erased (mark TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS open_reviews (
     case_id TEXT PRIMARY KEY, seq BIGINT NOT NULL, kind TEXT NOT NULL, subject TEXT);

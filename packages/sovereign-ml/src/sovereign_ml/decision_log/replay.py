@@ -6,21 +6,25 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sovereign_ml.decision_log.entries import Entry, mark_of
+from sovereign_ml.decision_log.entries import BARS, LIFTS, Entry, mark_of
 from sovereign_ml.decision_log.store import RawTables
 
 Row = tuple[Any, ...]
 
 
 class Replay:
-    """What objections, erasures and the reviewers' desk must be after each entry, see `DecisionLog.append`."""
+    """What bars, erasures and the reviewers' desk must be after each entry, see `DecisionLog.append`."""
 
     def __init__(self, tables: RawTables) -> None:
         self._tables = tables
         self._subject_of = {
-            seq: subject for subject, seq in tables.objections if isinstance(seq, int)
+            (kind, seq): subject
+            for kind, rows in tables.bars.items()
+            for subject, seq in rows
+            if isinstance(seq, int)
         }
-        self._objections: dict[int, str | None] = {}
+        self._bars: dict[str, dict[int, Entry]] = {kind: {} for kind in BARS}
+        """The entries whose bar is in force."""
         self._marks: dict[int, str] = {}
         self._erased: set[str] = set()
         self._open: dict[str, Row] = {}
@@ -45,10 +49,14 @@ class Replay:
                 self._unsure.add(entry.case_id)
             case "rectification" if content.get("corrected_by"):
                 self._close(lambda row: row[0] == entry.case_id and row[2] != "contest")
-            case "objection":
-                self._objections[entry.seq] = entry.subject
-                subject = entry.subject or self._subject_of.get(entry.seq)
-                self._close(lambda row: row[3] == subject and row[2] != "contest")
+            case kind if kind in BARS:
+                self._bars[kind][entry.seq] = entry
+                if subject := entry.subject or self._subject_of.get((kind, entry.seq)):
+                    self._close(lambda row: row[3] == subject and row[2] != "contest")
+            case kind if kind in LIFTS:
+                bars = self._bars[LIFTS[kind]]
+                for seq in [seq for seq, bar in bars.items() if bar.case_id == entry.case_id]:
+                    del bars[seq]
             case "erasure":
                 self._tombstone(entry.seq, content)
 
@@ -95,16 +103,30 @@ class Replay:
             # A tombstone of a retention period names the hash of each objector, one of an erasure is about one person.
             if proof := content.get("objectors", {}).get(str(number), mark):
                 self._marks[number] = proof
+                if gone and gone.kind in BARS:
+                    self._close_before(number, proof)
+
+    def _close_before(self, seq: int, mark: str) -> None:
+        """Close what a blanked bar closed. Where it was lifted since, only the tombstone's hash says whose it was."""
+        self._close(
+            lambda row: (
+                row[1] < seq and row[2] != "contest" and bool(row[3]) and mark_of(row[3]) == mark
+            )
+        )
 
     def _suppression(self) -> list[str]:
-        """A blanked objection no longer says whose it was: the tombstone's hash does, if it has one."""
-        expected: list[Row] = []
-        for seq, subject in self._objections.items():
-            listed = self._subject_of.get(seq)
-            fits = isinstance(listed, str) and self._marks.get(seq) in (None, mark_of(listed))
-            # What does not fit equals no value that a table can hold.
-            expected.append((subject or (listed if fits else ...), seq))
-        return _differences(expected, self._tables.objections, "objections", "the suppression list")
+        """A blanked bar no longer says whose it was: the tombstone's hash does, if it has one."""
+        found: list[str] = []
+        for kind, bars in self._bars.items():
+            expected: list[Row] = []
+            for seq, entry in bars.items():
+                listed = self._subject_of.get((kind, seq))
+                fits = isinstance(listed, str) and self._marks.get(seq) in (None, mark_of(listed))
+                # What does not fit equals no value that a table can hold.
+                expected.append((entry.subject or (listed if fits else ...), seq))
+            rows = self._tables.bars[kind]
+            found += _differences(expected, rows, f"{kind}s", "the suppression list")
+        return found
 
 
 def _differences(expected: Iterable[Row], found: Iterable[Row], what: str, table: str) -> list[str]:

@@ -8,7 +8,11 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from sovereign_ml.decision_log.entries import (
+    BARS,
     GENESIS,
+    LIFTS,
+    Bar,
+    Barred,
     Draft,
     Entry,
     Refusal,
@@ -27,6 +31,8 @@ EVERY = 1_000_000_000
 ROW, ROWS = "(?,?,?,?,?,?,?,?,?,?)", 100
 
 
+TABLES = {kind: f"{kind}s" for kind in BARS}
+"""Suppression lists: one table for each kind of entry that bars."""
 LATER = ("contest", "review", "rectification")
 """Kinds of entries that follow a decision."""
 
@@ -35,7 +41,8 @@ class RawTables(NamedTuple):
     """Every row of the log's tables; ``entries`` are read while they are asked for."""
 
     entries: Iterator[tuple[Any, ...]]
-    objections: list[tuple[Any, ...]]
+    bars: dict[str, list[tuple[Any, ...]]]
+    """Subject and sequence number by kind of bar."""
     erased: list[tuple[Any, ...]]
     open_reviews: list[tuple[Any, ...]]
 
@@ -101,7 +108,10 @@ class DecisionLog:
             stream = self._db.stream
             yield RawTables(
                 entries=stream(f"SELECT {FIELDS} FROM decision_log ORDER BY seq"),  # noqa: S608
-                objections=list(stream("SELECT subject, seq FROM objections")),
+                bars={
+                    kind: list(stream(f"SELECT subject, seq FROM {table}"))  # noqa: S608
+                    for kind, table in TABLES.items()
+                },
                 erased=list(stream("SELECT mark FROM erased")),
                 open_reviews=list(stream("SELECT case_id, seq, kind, subject FROM open_reviews")),
             )
@@ -130,23 +140,40 @@ class DecisionLog:
         """Whether a person still has to decide this case."""
         return bool(self._db.rows("SELECT 1 FROM open_reviews WHERE case_id = ?", (case_id,)))
 
-    def objectors(self) -> set[str]:
-        """Pseudonyms of all who objected."""
-        return {row[0] for row in self._db.rows("SELECT subject FROM objections")}
+    def barred_by(self, bar: Bar) -> set[str]:
+        """Pseudonyms of all who objected, withdrew their consent or had processing restricted."""
+        return {row[0] for row in self._db.rows(f"SELECT subject FROM {TABLES[bar]}")}  # noqa: S608
+
+    def barred(self, subjects: Iterable[str] | None = None) -> dict[str, Barred]:
+        """Who of ``subjects``, or of everybody, is barred, with the outcome that a decision about them has."""
+        if subjects is None:
+            return {
+                name: BARS[kind]
+                for kind in reversed(list(TABLES))
+                for name in self.barred_by(kind)  # type: ignore[arg-type]
+            }
+        found = self._barred(subjects)
+        return {name: _outcome(kinds) for name, kinds in found.items() if kinds & BARS.keys()}
+
+    def bar_on(self, subject: str, bar: Bar) -> str:
+        """Case id of the entry that bars ``subject``; empty where there is no such bar."""
+        sql = f"SELECT case_id FROM decision_log JOIN {TABLES[bar]} AS b USING (seq) WHERE b.subject = ?"  # noqa: S608
+        return "".join(row[0] for row in self._db.rows(sql, (subject,)))
 
     def erase_subject(self, subject: str) -> int:
         """Blank every entry about ``subject`` (Art. 17), append a tombstone; returns the number of entries blanked.
 
-        From then on nothing about this pseudonym is written but an objection: whoever comes back as a customer has
-        another id, so the old one can only come out of an old file. An objection stays in force: the pseudonym on
-        the suppression list is what keeps the person from being scored again (Art. 17(3)(b), 21(3)).
+        From then on nothing about this pseudonym is written but an objection or another bar: whoever comes back as a
+        customer has another id, so the old one can only come out of an old file. A bar stays in force: the pseudonym
+        on the suppression list is what keeps the person from being scored again (Art. 17(3)(b), 21(3)).
         """
         return self._blank("subject = ?", (subject,), "erasure request", mark_of(subject))
 
     def expire(self, before: str, kinds: Sequence[str] = ()) -> int:
         """Blank every entry about a person older than ``before`` (UTC, ISO 8601), append a tombstone (Art. 5(1)(e)).
 
-        ``kinds`` limits it to these kinds of entries.
+        ``kinds`` limits it to these kinds of entries. Entries about somebody whose processing is restricted are
+        kept (Art. 18(2): storage goes on, because the person may need them for a claim, Art. 18(1)(c)).
         """
         return self._blank(*_older(before, kinds), "retention period over")
 
@@ -173,8 +200,8 @@ class DecisionLog:
             if not found and not new:
                 return 0
             chain = _Chain(*self.head(), self._clock(), self._salts)
-            # The suppression list keeps the pseudonym of who objected; its hash proves that row later.
-            objectors = {seq: mark_of(one) for seq, kind, _, one in found if kind == "objection"}
+            # The suppression list keeps the pseudonym of who is barred; its hash proves that row later.
+            objectors = {seq: mark_of(one) for seq, kind, _, one in found if kind in BARS}
             body = json.dumps(
                 {"why": why, "blanked": [row[0] for row in found]}
                 | ({"mark": mark} if mark else {})
@@ -197,7 +224,9 @@ class DecisionLog:
             "UPDATE decision_log SET subject=NULL, salt=NULL, body=NULL WHERE seq = ?", (seq,)
         )
 
-    def _write(self, draft: Draft, barred: set[str], chain: _Chain) -> Entry | Rejection:
+    def _write(
+        self, draft: Draft, barred: dict[str, set[str]], chain: _Chain
+    ) -> Entry | Rejection:
         body = self._body(draft, barred, chain)
         if isinstance(body, Rejection):
             return body
@@ -205,15 +234,13 @@ class DecisionLog:
         if draft.kind == "review":
             self._db.change("DELETE FROM open_reviews WHERE case_id = ?", (draft.case_id,))
             chain.reviews.append((draft.case_id, body))
-        if draft.kind == "objection" and draft.subject:
-            self._db.change(
-                "INSERT INTO objections (subject, seq) VALUES (?, ?)", (draft.subject, entry.seq)
-            )
-            # A contest is still heard; a pending offer to somebody who objected is not.
-            self._db.change(
-                "DELETE FROM open_reviews WHERE subject = ? AND kind <> 'contest'", (draft.subject,)
-            )
-            barred.add(draft.subject)
+        if draft.kind in BARS and draft.subject:
+            self._bar(draft.kind, draft.subject, entry.seq)
+            barred.setdefault(draft.subject, set()).add(draft.kind)
+        if draft.kind in LIFTS and draft.subject:
+            bar = LIFTS[draft.kind]
+            self._db.change(f"DELETE FROM {TABLES[bar]} WHERE subject = ?", (draft.subject,))  # noqa: S608
+            barred.get(draft.subject, set()).discard(bar)
         if draft.closes_review:
             self._db.change(
                 "DELETE FROM open_reviews WHERE case_id = ? AND kind <> 'contest'", (draft.case_id,)
@@ -223,15 +250,30 @@ class DecisionLog:
             self._open_review(entry)
         return entry
 
-    def _body(self, draft: Draft, barred: set[str], chain: _Chain) -> str | Rejection:
+    def _bar(self, kind: str, subject: str, seq: int) -> None:
+        """Put the person on the list. A contest is still heard; a pending offer to somebody barred is not."""
+        sql = f"INSERT INTO {TABLES[kind]} (subject, seq) VALUES (?, ?)"  # noqa: S608
+        self._db.change(sql, (subject, seq))
+        self._db.change(
+            "DELETE FROM open_reviews WHERE subject = ? AND kind <> 'contest'", (subject,)
+        )
+
+    def _body(
+        self, draft: Draft, barred: dict[str, set[str]], chain: _Chain
+    ) -> str | Rejection:
         """The body to write for ``draft``, or why nothing is written."""
-        if draft.subject and draft.kind != "objection" and mark_of(draft.subject) in barred:
+        if draft.subject and draft.kind not in BARS and mark_of(draft.subject) in barred:
             return Rejection("erased")
         if refusal := self._refusal(draft, chain):
             return Rejection(refusal)
-        if draft.subject not in barred or draft.kind in ("contest", "review"):
+        bars = barred.get(draft.subject or "", set())
+        if draft.kind in BARS:
+            return Rejection(BARS[draft.kind]) if draft.kind in bars else draft.body
+        if not bars or draft.kind in ("contest", "review", *LIFTS):
             return draft.body
-        return Rejection("objected") if draft.body_if_objected is None else draft.body_if_objected
+        if draft.body_if_barred is None:
+            return Rejection(_outcome(bars))
+        return _naming(_outcome(bars), draft.body_if_barred)
 
     def _refusal(self, draft: Draft, chain: _Chain) -> Refusal | None:
         """Why the state of its case, in this very transaction, forbids ``draft``."""
@@ -241,6 +283,9 @@ class DecisionLog:
         about = draft.corrects or draft.case_id
         if (draft.corrects or draft.kind in LATER) and self._is_blanked(about):
             return "gone"
+        if draft.kind in LIFTS:
+            bar = self.bar_on(draft.subject or "", LIFTS[draft.kind])
+            return None if bar and bar == draft.case_id else "not_barred"
         if draft.kind == "review":
             return self._review_refusal(draft, chain)
         if draft.kind == "contest" and self._opened_by(draft.case_id)[:1] == ("contest",):
@@ -254,8 +299,9 @@ class DecisionLog:
         if draft.seen is not None and draft.seen != self._newest_seal(draft.case_id, chain):
             return "changed"
         people = [one for one in (draft.subject, opened[1]) if one]
-        if _content(draft.body).get("outcome") != "no_offer" and self._barred(people) & {*people}:
-            return "objected"
+        bars = {kind for kinds in self._barred(people).values() for kind in kinds} & BARS.keys()
+        if bars and _content(draft.body).get("outcome") != "no_offer":
+            return _outcome(bars)
         reviewer = _content(draft.body).get("reviewer")
         if opened[0] == "contest" and reviewer in self._reviewers(draft.case_id, chain):
             return "same_reviewer"
@@ -297,15 +343,20 @@ class DecisionLog:
             "INSERT INTO open_reviews (case_id, seq, kind, subject) VALUES (?, ?, ?, ?)", values
         )
 
-    def _barred(self, subjects: Iterable[str]) -> set[str]:
-        """Of ``subjects``, the pseudonyms of who objected and the hashes of who was erased."""
-        names, found = list(subjects), set()
+    def _barred(self, subjects: Iterable[str]) -> dict[str, set[str]]:
+        """Of ``subjects``, the pseudonyms of who is barred and the hashes of who was erased, with the kinds of entries."""
+        names, found = list(subjects), dict[str, set[str]]()
         for start in range(0, len(names), CHUNK):
             some = names[start : start + CHUNK]
             marks = ",".join("?" * len(some))
-            sql = f"SELECT subject FROM objections WHERE subject IN ({marks})"  # noqa: S608
-            sql += f" UNION ALL SELECT mark FROM erased WHERE mark IN ({marks})"  # noqa: S608
-            found |= {row[0] for row in self._db.rows(sql, [*some, *map(mark_of, some)])}
+            lists = [
+                f"SELECT subject, '{kind}' FROM {table} WHERE subject IN ({marks})"  # noqa: S608
+                for kind, table in TABLES.items()
+            ]
+            lists.append(f"SELECT mark, 'erasure' FROM erased WHERE mark IN ({marks})")  # noqa: S608
+            values = [*some * len(TABLES), *map(mark_of, some)]
+            for name, kind in self._db.rows(" UNION ALL ".join(lists), values):
+                found.setdefault(name, set()).add(kind)
         return found
 
     def _insert(self, entries: list[Entry]) -> None:
@@ -329,12 +380,23 @@ def _content(body: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def _outcome(kinds: Iterable[str]) -> Barred:
+    """The outcome of the first of ``kinds`` that bars."""
+    return next(outcome for kind, outcome in BARS.items() if kind in kinds)
+
+
+def _naming(outcome: Barred, body: str) -> str:
+    """``body``, which says that the person objected, with what really bars."""
+    if outcome == "objected":
+        return body
+    return json.dumps({**_content(body), "outcome": outcome})
+
+
 def _older(before: str, kinds: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     marks = ",".join("?" * len(kinds))
-    return "subject IS NOT NULL AND at < ?" + (f" AND kind IN ({marks})" if kinds else ""), (
-        before,
-        *kinds,
-    )
+    condition = "subject IS NOT NULL AND at < ?" + (f" AND kind IN ({marks})" if kinds else "")
+    condition += f" AND subject NOT IN (SELECT subject FROM {TABLES['restriction']})"
+    return condition, (before, *kinds)
 
 
 class _Chain:

@@ -88,7 +88,7 @@ class Runtime:
         self._readers = ThreadPoolExecutor(1, "decision-log-reader")
         self._reader = open_log(settings.log)
         self.reference = archive(self._reader, bundle)
-        self.objectors = self._reader.objectors()
+        self.barred = self._reader.barred()
         self._committer = Committer(lambda: open_log(settings.log))
         self.planting = Planting(self._committer.submit, self.ids)
 
@@ -124,7 +124,7 @@ class Runtime:
 def request_models(bundle: Bundle, *, looks_up: bool) -> dict[str, type[BaseModel]]:
     """Every request body by name; those of the score depend on the bundle's contract."""
     score = schemas.score_request(bundle.contract, looks_up=looks_up)
-    fixed = (schemas.ContestRequest, schemas.ObjectionRequest, schemas.ReviewRequest)
+    fixed = (schemas.ContestRequest, schemas.ReviewRequest, *schemas.BAR_REQUESTS)
     return {model.__name__: model for model in (score, schemas.batch_request(score), *fixed)}
 
 

@@ -21,6 +21,8 @@ SOURCES = 200
 """Newest decisions, of which one is copied where the reviewed one cannot be."""
 REFUSED = {
     "objected": "This customer objected to offers: the outcome can only be no_offer.",
+    "restricted": "Processing of this customer's data is restricted: the outcome can only be no_offer.",
+    "withdrawn": "This customer withdrew consent: the outcome can only be no_offer.",
     "changed": "Something was added to this case since you read it. Read it again, then decide.",
     "same_reviewer": "This case is contested, and your key decided it before: a reviewer with another key decides now.",
     "not_open": "This case was decided by somebody else in the meantime.",
@@ -68,7 +70,7 @@ async def settle(call: Call, given: dict[str, Any], version: str) -> None:
     """Write the review; once in a while plant an error afterwards.
 
     ``version`` is that of the case as the reviewer read it. The log decides, in the transaction that
-    writes: ProblemError 409 if something was said since, somebody else was faster, the person objected,
+    writes: ProblemError 409 if something was said since, somebody else was faster, the person is barred,
     or contests what this reviewer decided.
     """
     entries = await open_case(call.runtime, call.case_id)
@@ -109,7 +111,7 @@ async def plant(runtime: Runtime, entry: Entry) -> Draft | None:
     score = wrong_score(policy, case["suggestion"]) if case else None
     if not source or score is None:
         return None
-    wrong = decide(policy, score, objected=False)
+    wrong = decide(policy, score)
     contributions = shifted(case["contributions"], logit(score) - logit(case["score"]))
     changed = {
         "score": score,
