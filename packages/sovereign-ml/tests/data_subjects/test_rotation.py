@@ -57,7 +57,9 @@ def test_the_erased_stay_away_objectors_stay_out_and_old_decisions_are_found(wor
     named = dict(
         zip(pseudonyms([one.customer_id for one in world.people], new), world.people, strict=True)
     )
-    assert there <= named.keys() and not {removed, erased, objects, *others} & {named[one] for one in there}
+    assert there <= named.keys() and not {removed, erased, objects, *others} & {
+        named[one] for one in there
+    }
     newly = {one: name for name, one in named.items()}
     with closing(open_log(address)) as log:
         with log.snapshot() as tables:

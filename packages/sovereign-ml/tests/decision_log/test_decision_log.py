@@ -206,7 +206,10 @@ def test_a_bar_holds_until_the_act_that_names_it(
     assert not log.review_is_open("case-1")
     assert log.barred() == log.barred(["aaaaaaaa", "bbbbbbbb"]) == {"aaaaaaaa": outcome}
     assert log.append([Draft(kind, "bar-2", "aaaaaaaa", "{}")]) == [Rejection(outcome)]  # type: ignore[arg-type]
-    for wrong in (Draft(act, "bar-2", "aaaaaaaa", content), Draft(act, "bar-1", "bbbbbbbb", content)):
+    for wrong in (
+        Draft(act, "bar-2", "aaaaaaaa", content),
+        Draft(act, "bar-1", "bbbbbbbb", content),
+    ):
         assert log.append([wrong]) == [Rejection("not_barred")]
     lifting = Draft(act, "bar-1", "aaaaaaaa", content)
     _, again, scored = log.append([lifting, lifting, _draft(3)])
@@ -218,7 +221,9 @@ def test_a_bar_holds_until_the_act_that_names_it(
 
 
 def test_an_objection_outlasts_the_end_of_a_restriction(log: DecisionLog) -> None:
-    log.append([Draft(kind, f"{kind}-1", "aaaaaaaa", "{}") for kind in ("restriction", "objection")])
+    log.append(
+        [Draft(kind, f"{kind}-1", "aaaaaaaa", "{}") for kind in ("restriction", "objection")]
+    )
     log.append([Draft("restriction_lifted", "restriction-1", "aaaaaaaa", NOTICE)])
     assert log.barred() == {"aaaaaaaa": "objected"}
 

@@ -101,7 +101,10 @@ def test_an_objection_on_one_takes_a_pending_offer_off_the_desk_of_the_other(pai
 
 
 def test_a_restriction_and_its_end_on_one_count_on_the_other(pair: Pair) -> None:
-    told = {"reason": "The purchases were corrected.", "informed_on": f"{datetime.now(UTC):%Y-%m-%d}"}
+    told = {
+        "reason": "The purchases were corrected.",
+        "informed_on": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
     case = pair.one.score().json()["decision_id"]
     assert pair.one.bar("restrictions", ground="accuracy_contested").status_code == 200
     assert pair.two.score().json()["outcome"] == "restricted"

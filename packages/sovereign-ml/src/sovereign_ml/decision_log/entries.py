@@ -11,16 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, get_args
 
-Kind = Literal[
-    *("bundle", "decision", "rectification", "contest", "seed", "review", "erasure"),
-    *("objection", "restriction", "restriction_lifted", "withdrawal", "consent"),
-]
 Bar = Literal["objection", "restriction", "withdrawal"]
+Lift = Literal["restriction_lifted", "consent"]
+Decided = Literal["bundle", "decision", "rectification", "contest", "seed", "review", "erasure"]
+Kind = Literal[Decided, Bar, Lift]
 Barred = Literal["objected", "restricted", "withdrawn"]
-Refusal = Literal[
-    *("not_open", "objected", "restricted", "withdrawn", "erased", "gone", "changed"),
-    *("contested", "corrected", "same_reviewer", "not_barred"),
-]
+Case = Literal["not_open", "gone", "changed", "contested", "corrected", "same_reviewer"]
+Refusal = Literal[Barred, Case, "erased", "not_barred"]
 BARS: dict[str, Barred] = {
     "objection": "objected",
     "restriction": "restricted",
@@ -43,9 +40,9 @@ class Draft:
 
     ``case_id`` is the decision it belongs to (or a name of its own); ``subject`` the pseudonym, if it concerns one.
     ``body_if_barred`` replaces ``body`` when the subject is barred by the time of writing, and the log names in its
-    ``outcome`` what bars. ``closes_review`` takes the case off the reviewers' desk, unless the person contests it. ``seen`` is the seal of the newest entry
-    of the case that a reviewer had read: a review is not written once there is a newer one. ``corrects`` is the
-    decision that this one replaces; each is replaced once.
+    ``outcome`` what bars. ``closes_review`` takes the case off the reviewers' desk, unless the person contests it.
+    ``seen`` is the seal of the newest entry of the case that a reviewer had read: a review is not written once there
+    is a newer one. ``corrects`` is the decision that this one replaces; each is replaced once.
     """
 
     kind: Kind

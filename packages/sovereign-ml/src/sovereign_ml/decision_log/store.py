@@ -224,9 +224,7 @@ class DecisionLog:
             "UPDATE decision_log SET subject=NULL, salt=NULL, body=NULL WHERE seq = ?", (seq,)
         )
 
-    def _write(
-        self, draft: Draft, barred: dict[str, set[str]], chain: _Chain
-    ) -> Entry | Rejection:
+    def _write(self, draft: Draft, barred: dict[str, set[str]], chain: _Chain) -> Entry | Rejection:
         body = self._body(draft, barred, chain)
         if isinstance(body, Rejection):
             return body
@@ -258,9 +256,7 @@ class DecisionLog:
             "DELETE FROM open_reviews WHERE subject = ? AND kind <> 'contest'", (subject,)
         )
 
-    def _body(
-        self, draft: Draft, barred: dict[str, set[str]], chain: _Chain
-    ) -> str | Rejection:
+    def _body(self, draft: Draft, barred: dict[str, set[str]], chain: _Chain) -> str | Rejection:
         """The body to write for ``draft``, or why nothing is written."""
         if draft.subject and draft.kind not in BARS and mark_of(draft.subject) in barred:
             return Rejection("erased")
@@ -395,7 +391,7 @@ def _naming(outcome: Barred, body: str) -> str:
 def _older(before: str, kinds: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     marks = ",".join("?" * len(kinds))
     condition = "subject IS NOT NULL AND at < ?" + (f" AND kind IN ({marks})" if kinds else "")
-    condition += f" AND subject NOT IN (SELECT subject FROM {TABLES['restriction']})"
+    condition += f" AND subject NOT IN (SELECT subject FROM {TABLES['restriction']})"  # noqa: S608
     return condition, (before, *kinds)
 
 

@@ -31,7 +31,7 @@ __all__ = [
     "input_problems",
 ]
 
-REASONS = {
+REASONS: dict[str, str] = {
     "filtered": "unusable = 'filtered'",
     "unreadable_filter": "unusable = 'unreadable_filter'",
     "unreadable_customer_id": "unusable = 'unreadable_customer_id'",
@@ -43,7 +43,7 @@ REASONS = {
     "in_future": "in_future",
     "expired": "expired",
     "erased": "erased",
-    **{bar: bar for bar in BARS.values()},
+    **{str(bar): str(bar) for bar in BARS.values()},
     "no_consent": "NOT consented",
 }
 """Why a row is set aside, in this order; the first that holds counts. Duplicates come before all."""

@@ -109,9 +109,7 @@ ROUTES: tuple[Route, ...] = (
         # The controller ends it, so a person does, and the name of that key is in the log.
         scopes=REVIEW,
     ),
-    _state(
-        "/v1/withdrawals", bars.bar("withdrawal"), "Withdraw consent", "WithdrawalRequest"
-    ),
+    _state("/v1/withdrawals", bars.bar("withdrawal"), "Withdraw consent", "WithdrawalRequest"),
     _state(
         "/v1/consents",
         bars.lift("consent", "given_on"),

@@ -173,9 +173,9 @@ class RestrictionRequest(_Request):
     """Restriction of processing: data is kept and nothing else is done with it (GDPR Art. 18(1)-(2))."""
 
     customer_id: CustomerId
-    ground: Literal[
-        "accuracy_contested", "unlawful", "needed_for_claims", "objection_pending"
-    ] = Field(description="Art. 18(1)(a) to (d)", examples=["accuracy_contested"])
+    ground: Literal["accuracy_contested", "unlawful", "needed_for_claims", "objection_pending"] = (
+        Field(description="Art. 18(1)(a) to (d)", examples=["accuracy_contested"])
+    )
 
 
 class RestrictionLiftRequest(_Request):

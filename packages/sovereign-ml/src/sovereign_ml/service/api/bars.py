@@ -6,10 +6,9 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
-from typing import Any
 
 from sovereign_ml.decision_log import DecisionLog, Draft, Rejection
-from sovereign_ml.decision_log.entries import BARS, LIFTS, Bar
+from sovereign_ml.decision_log.entries import BARS, LIFTS, Bar, Lift
 from sovereign_ml.service.http import Answer, Call, reply_json
 from sovereign_ml.service.problems import ProblemError
 from sovereign_ml.service.schemas import BarAnswer, LiftAnswer
@@ -34,7 +33,7 @@ def bar(kind: Bar) -> Handler:
     return handle
 
 
-def lift(act: Any, day: str) -> Handler:
+def lift(act: Lift, day: str) -> Handler:
     """Return the handler that writes ``act``, which ends a bar; ``day`` names the field with the day of the act.
 
     The day lies between the bar and today: a notice to the person comes before the end of a restriction
