@@ -79,7 +79,9 @@ def tally(counts: Counts) -> Tally:
     return Tally(
         cases=overrides + counts["case", "followed"],
         overrides=overrides,
-        median_seconds=_median({float(s): n for (fact, s), n in counts.items() if fact == "seconds"}),
+        median_seconds=_median(
+            {float(s): n for (fact, s), n in counts.items() if fact == "seconds"}
+        ),
         seeded=caught + counts["seeded", "missed"],
         caught=caught,
         reviewer_days=sum(fact == "reviewer_day" for fact, _ in counts),

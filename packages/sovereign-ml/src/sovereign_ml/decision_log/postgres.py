@@ -154,9 +154,7 @@ class Postgres:
 class _Impatient(psycopg.Connection[Any]):
     """A connection whose every wait for the server ends, whatever the server does."""
 
-    def wait(
-        self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = SILENCE_S
-    ) -> RV:
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = SILENCE_S) -> RV:
         """Wait for an answer. What has not come in time is not waited for again: the connection is closed."""
         try:
             return super().wait(gen, interval, timeout)

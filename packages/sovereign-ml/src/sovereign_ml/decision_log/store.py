@@ -378,7 +378,9 @@ class DecisionLog:
 
     def _in_order(self, condition: str, after: int = 0) -> Iterator[Entry]:
         """Entries that meet ``condition``, oldest first, read in chunks."""
-        while chunk := self._select(f"{condition} AND seq > ? ORDER BY seq LIMIT ?", (after, CHUNK)):
+        while chunk := self._select(
+            f"{condition} AND seq > ? ORDER BY seq LIMIT ?", (after, CHUNK)
+        ):
             yield from chunk
             after = chunk[-1].seq
 
@@ -401,7 +403,9 @@ def _marks(values: Sequence[Any]) -> str:
 
 
 def _older(before: str, kinds: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    return "subject IS NOT NULL AND at < ?" + (f" AND kind IN ({_marks(kinds)})" if kinds else ""), (
+    return "subject IS NOT NULL AND at < ?" + (
+        f" AND kind IN ({_marks(kinds)})" if kinds else ""
+    ), (
         before,
         *kinds,
     )

@@ -57,8 +57,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._waiting.pop(self, None)
-        self._deadline = _cancelled(self._deadline)
-        self._unread = _cancelled(self._unread)
+        _cancel(self._deadline)
+        self._deadline = None
+        _cancel(self._unread)
+        self._unread = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -77,7 +79,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Hand the request to the application unless its headers are too large."""
         self._between = False
         self._waiting.pop(self, None)
-        self._deadline = _cancelled(self._deadline)
+        _cancel(self._deadline)
+        self._deadline = None
         if self.transport.is_closing():
             return
         if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > HEAD_BYTES:
@@ -111,7 +114,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """The client reads."""
         super().resume_writing()
-        self._unread = _cancelled(self._unread)
+        _cancel(self._unread)
+        self._unread = None
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, also one that never read its last answer."""
@@ -132,6 +136,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def _cancelled(timer: asyncio.TimerHandle | None) -> None:
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
     if timer is not None:
         timer.cancel()
