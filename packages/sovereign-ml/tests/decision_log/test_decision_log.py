@@ -1,10 +1,12 @@
 import asyncio
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from sovereign_ml.decision_log import (
     rectification,
     verify,
 )
+from sovereign_ml.decision_log.evidence import tally
 from sovereign_ml.decision_log.sqlite import SQLite
 
 
@@ -49,7 +52,7 @@ def _tamper(path: Path, sql: str) -> None:
             "SELECT name FROM sqlite_master WHERE type = 'trigger'"
         ).fetchall():
             file.execute(f"DROP TRIGGER {name}")
-        file.execute(sql)
+        file.executescript(sql)
 
 
 def test_entries_form_one_chain(log: DecisionLog) -> None:
@@ -98,7 +101,7 @@ def test_a_cut_off_end_shows_only_against_a_head_noted_before(log: DecisionLog, 
     log.append([_draft(number) for number in range(4)])
     head = verify(log).head
     assert verify(log, head).holds
-    _tamper(path, "DELETE FROM decision_log WHERE seq > 2")
+    _tamper(path, "DELETE FROM decision_log WHERE seq > 2; UPDATE fact_counts SET entries = 2")
     assert verify(log).holds
     assert "cut off" in verify(log, head).problems[0]
 
@@ -109,7 +112,7 @@ def test_the_database_itself_refuses_to_forget_or_change(
 ) -> None:
     log.append([_draft(1)])
     with sqlite3.connect(path) as file, pytest.raises(sqlite3.IntegrityError, match="append-only"):
-        file.execute(sql)
+        file.executescript(sql)
 
 
 def test_erasure_blanks_a_person_leaves_the_rest_and_the_chain_holds(
@@ -341,3 +344,22 @@ def test_a_full_disk_writes_nothing_and_recovers(log: DecisionLog) -> None:
     log._db.rows("PRAGMA max_page_count = 1000000")
     log.append(large)
     assert verify(log).entries == 51
+
+
+def test_counts_of_an_older_log_are_made_when_it_is_opened(log: DecisionLog, path: Path) -> None:
+    log.append([Draft("decision", "case-1", "aaaaaaaa", "{}", opens_review=True), _review("ann")])
+    log.append([_draft(2)])
+    before = log.counts()
+    log.close()
+    _tamper(path, "DROP TABLE fact_counts")
+    opened = open_log(str(path))
+    assert opened.counts() == before
+    assert before["case", "overruled"] == before["reasons", "missing"] == 1
+    assert verify(opened).problems == ()
+    opened.close()
+
+
+@pytest.mark.parametrize("seconds", [[], [5], [5, 1], [3, 1, 2], [1.5, 40, 40, 7], [2, 2, 9, 9, 9]])
+def test_the_median_of_counts_is_that_of_the_values(seconds: list[float]) -> None:
+    counts = Counter({("seconds", str(value)): seconds.count(value) for value in seconds})
+    assert tally(counts).median_seconds == (median(seconds) if seconds else None)

@@ -24,7 +24,15 @@ ANN, BOB, EVE, KIM = ("aaaaaaaa", "bbbbbbbb", "eeeeeeee", "cccccccc")
 REVIEW = json.dumps(
     {"outcome": "offer", "reviewer": "review", "seeded": True, "override": True, "seconds": 300}
 )
-TABLES = ("decision_log", "objections", "restrictions", "withdrawals", "erased", "open_reviews")
+TABLES = (
+    "decision_log",
+    "objections",
+    "restrictions",
+    "withdrawals",
+    "erased",
+    "open_reviews",
+    "fact_counts",
+)
 FAY, GIL = "ffffffff", "dddddddd"
 ENDED = {
     "restriction_lifted": '{"reason": "Checked.", "informed_on": "2026-11-24"}',
@@ -172,6 +180,12 @@ FORGERIES = {
         "UPDATE decision_log SET seq = CASE seq WHEN 3 THEN -4 WHEN 4 THEN -3 END WHERE seq IN (3, 4);"
         "UPDATE decision_log SET seq = -seq WHERE seq < 0"
     ),
+    "a review more in the counts": "UPDATE fact_counts SET entries = entries + 1 WHERE fact = 'seeded'",
+    "an override that was none": (
+        "UPDATE fact_counts SET value = 'missed' WHERE fact = 'seeded' AND value = 'caught'"
+    ),
+    "an invented reviewer day": "INSERT INTO fact_counts VALUES ('reviewer_day', '2026-11-24 eve', 1)",
+    "the counts emptied": "DELETE FROM fact_counts",
     "a table dropped": "DROP TABLE objections",
 }
 
@@ -202,7 +216,11 @@ def test_an_older_copy_of_everything_is_found_with_the_noted_head(place: Place) 
         older = next(iter(log.entries()))
         log.append([_decision("case-2", ANN)])
         head = verify(log).head
-    place.forge("DELETE FROM decision_log WHERE seq > 1", "DELETE FROM open_reviews WHERE seq > 1")
+    place.forge(
+        "DELETE FROM decision_log WHERE seq > 1",
+        "DELETE FROM open_reviews WHERE seq > 1",
+        "UPDATE fact_counts SET entries = 1",
+    )
     assert _proof(place).problems == ()
     assert _proof(place, f"1:{older.seal}").problems == ()
     assert len(_proof(place, head).problems) == 1

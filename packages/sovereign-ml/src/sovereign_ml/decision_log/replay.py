@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sovereign_ml.decision_log.entries import BARS, LIFTS, Entry, mark_of
+from sovereign_ml.decision_log.evidence import Counts, facts_of
 from sovereign_ml.decision_log.store import RawTables
 
 Row = tuple[Any, ...]
 
 
 class Replay:
-    """What bars, erasures and the reviewers' desk must be after each entry, see `DecisionLog.append`."""
+    """What bars, erasures, counts and the reviewers' desk must be after each entry, see `DecisionLog.append`."""
 
     def __init__(self, tables: RawTables) -> None:
         self._tables = tables
@@ -31,6 +32,7 @@ class Replay:
         self._unsure: set[str] = set()
         """Cases with a blanked rectification: nobody can say any more whether it closed them."""
         self._blanked: dict[int, Entry] = {}
+        self._counts: Counts = Counter()
         self._named: dict[int, int] = {}
         """Each number that a tombstone names, with the tombstone's own."""
 
@@ -38,6 +40,7 @@ class Replay:
         """Apply one entry; ``content`` is its body, empty once it is blanked."""
         if entry.body is None:
             self._blanked[entry.seq] = entry
+        self._counts.update(facts_of(entry.kind, entry.at, content))
         match entry.kind:
             case "decision" if content.get("outcome") == "pending_review":
                 self._opened(entry)
@@ -75,6 +78,8 @@ class Replay:
             erased, self._tables.erased, "erased people", "the list of the erased"
         )
         found += self._suppression()
+        counts = [(*fact, number) for fact, number in self._counts.items()]
+        found += _differences(counts, self._tables.counts, "counts", "the table of counts")
         known = [row for row in self._tables.open_reviews if row[0] not in self._unsure]
         expected = [row for case, row in self._open.items() if case not in self._unsure]
         return found + _differences(expected, known, "open cases", "the reviewers' desk")

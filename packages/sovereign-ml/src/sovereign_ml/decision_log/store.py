@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol
+
+from pydantic_core import from_json
 
 from sovereign_ml.decision_log.entries import (
     BARS,
@@ -19,9 +22,9 @@ from sovereign_ml.decision_log.entries import (
     Rejection,
     digest_of,
     mark_of,
-    now,
     seal_of,
 )
+from sovereign_ml.decision_log.evidence import COUNTED, Counts, counted, facts_of
 from sovereign_ml.decision_log.random_pool import RandomPool
 
 FIELDS = "seq, kind, case_id, subject, at, salt, body, digest, previous, seal"
@@ -45,13 +48,23 @@ class RawTables(NamedTuple):
     """Subject and sequence number by kind of bar."""
     erased: list[tuple[Any, ...]]
     open_reviews: list[tuple[Any, ...]]
+    counts: list[tuple[Any, ...]]
 
 
 class Database(Protocol):
     """What differs between SQLite and PostgreSQL. Every method raises LogUnavailableError when it cannot work."""
 
+    def lacks_tables(self) -> bool:
+        """Whether anything is missing that `make_tables` makes."""
+
+    def make_tables(self) -> bool:
+        """Make what is missing, inside a transaction; whether the table of counts was, so that it has to be filled."""
+
     def transaction(self) -> AbstractContextManager[None]:
         """One durable transaction that excludes every other writer, in this process or another."""
+
+    def now(self) -> str:
+        """The time by the one clock of all who write this log, see `entries.now`."""
 
     def snapshot(self) -> AbstractContextManager[None]:
         """What is read inside is of one moment, whoever writes meanwhile; text that is no UTF-8 comes as bytes."""
@@ -72,10 +85,14 @@ class Database(Protocol):
 class DecisionLog:
     """The log on one database. Not for use by two threads at once: each opens its own."""
 
-    def __init__(self, database: Database, clock: Callable[[], str] = now) -> None:
+    def __init__(self, database: Database, clock: Callable[[], str] | None = None) -> None:
         self._db = database
-        self._clock = clock
+        self._clock = clock or database.now
         self._salts = RandomPool()
+        if database.lacks_tables():
+            with database.transaction():
+                if database.make_tables():
+                    self._count(counted(self.entries()))
 
     def append(self, drafts: Sequence[Draft]) -> list[Entry | Rejection]:
         """Write all ``drafts`` in one durable transaction; the answer has one element per draft, in order.
@@ -88,6 +105,7 @@ class DecisionLog:
             chain = _Chain(*self.head(), self._clock(), self._salts)
             results = [self._write(draft, barred, chain) for draft in drafts]
             self._insert([entry for entry in results if isinstance(entry, Entry)])
+            self._count(chain.counts)
         return results
 
     def head(self) -> tuple[int, str, str]:
@@ -97,9 +115,7 @@ class DecisionLog:
 
     def entries(self, *, after: int = 0) -> Iterator[Entry]:
         """All entries in order, read in chunks, so that a long log needs little memory."""
-        while chunk := self._select("seq > ? ORDER BY seq LIMIT ?", (after, CHUNK)):
-            yield from chunk
-            after = chunk[-1].seq
+        return self._in_order("1 = 1", after)
 
     @contextmanager
     def snapshot(self) -> Iterator[RawTables]:
@@ -114,6 +130,7 @@ class DecisionLog:
                 },
                 erased=list(stream("SELECT mark FROM erased")),
                 open_reviews=list(stream("SELECT case_id, seq, kind, subject FROM open_reviews")),
+                counts=list(stream("SELECT fact, value, entries FROM fact_counts")),
             )
 
     def of_case(self, case_id: str) -> list[Entry]:
@@ -132,9 +149,29 @@ class DecisionLog:
         """The newest entries of one kind, newest first."""
         return self._select("kind = ? ORDER BY seq DESC LIMIT ?", (kind, limit))
 
-    def open_reviews(self, limit: int = 100) -> list[Entry]:
-        """The entry that opened each case a person still has to decide, oldest first."""
-        return self._select("seq IN (SELECT seq FROM open_reviews) ORDER BY seq LIMIT ?", (limit,))
+    def first(self, kind: str) -> Entry | None:
+        """The oldest entry of one kind."""
+        return next(iter(self._select("kind = ? ORDER BY seq LIMIT 1", (kind,))), None)
+
+    def counts(self) -> Counts:
+        """The facts of all decisions and reviews on record, as they are counted while entries are written."""
+        rows = self._db.rows("SELECT fact, value, entries FROM fact_counts")
+        return Counter({(fact, value): number for fact, value, number in rows})
+
+    def open_reviews(self, limit: int = 100, *, after: int = 0) -> list[Entry]:
+        """The entry that opened each case a person still has to decide, oldest first, from number ``after`` on."""
+        waiting = "SELECT seq FROM open_reviews WHERE seq > ? ORDER BY seq LIMIT ?"
+        return self._select(f"seq IN ({waiting}) ORDER BY seq", (after, limit))
+
+    def number_waiting(self) -> int:
+        """How many cases a person still has to decide."""
+        return int(self._db.rows("SELECT count(*) FROM open_reviews")[0][0])
+
+    def newest_seals(self, cases: Sequence[str]) -> dict[str, str]:
+        """The seal of the newest entry of each of ``cases``."""
+        newest = f"SELECT max(seq) FROM decision_log WHERE case_id IN ({_marks(cases)})"  # noqa: S608
+        sql = f"SELECT case_id, seal FROM decision_log WHERE seq IN ({newest} GROUP BY case_id)"  # noqa: S608
+        return dict(self._db.rows(sql, cases)) if cases else {}
 
     def review_is_open(self, case_id: str) -> bool:
         """Whether a person still has to decide this case."""
@@ -210,9 +247,31 @@ class DecisionLog:
             self._insert(
                 [chain.add(Draft("erasure", f"erasure-{chain.seq + 1}", None, body), body)]
             )
+            self._discount([row[0] for row in found if row[1] in COUNTED])
             for seq, kind, case_id, _ in found:
                 self._blank_entry(seq, kind, case_id)
         return len(found)
+
+    def _discount(self, numbers: Sequence[int]) -> None:
+        """Take what these entries show out of the counts; they are blanked next."""
+        counts: Counts = Counter()
+        for start in range(0, len(numbers), CHUNK):
+            some = numbers[start : start + CHUNK]
+            counts.subtract(counted(self._select(f"seq IN ({_marks(some)})", some)))
+        self._count(counts)
+
+    def _count(self, counts: Counts) -> None:
+        """Add ``counts`` to the table of counts, in the transaction that writes or blanks the entries."""
+        rows = [(*fact, number) for fact, number in counts.items() if number]
+        for start in range(0, len(rows), ROWS):
+            some = rows[start : start + ROWS]
+            self._db.change(
+                f"INSERT INTO fact_counts (fact, value, entries) VALUES {','.join(['(?,?,?)'] * len(some))} "  # noqa: S608
+                "ON CONFLICT (fact, value) DO UPDATE SET entries = fact_counts.entries + excluded.entries",
+                [value for row in some for value in row],
+            )
+        if any(number < 0 for *_, number in rows):
+            self._db.change("DELETE FROM fact_counts WHERE entries = 0")
 
     def _blank_entry(self, seq: int, kind: str, case_id: str) -> None:
         """Without its decision a case can no longer be decided; without what opened it, it need not be."""
@@ -229,6 +288,8 @@ class DecisionLog:
         if isinstance(body, Rejection):
             return body
         entry = chain.add(draft, body)
+        if draft.kind in COUNTED:
+            chain.counts.update(facts_of(entry.kind, entry.at, _content(body)))
         if draft.kind == "review":
             self._db.change("DELETE FROM open_reviews WHERE case_id = ?", (draft.case_id,))
             chain.reviews.append((draft.case_id, body))
@@ -344,7 +405,7 @@ class DecisionLog:
         names, found = list(subjects), dict[str, set[str]]()
         for start in range(0, len(names), CHUNK):
             some = names[start : start + CHUNK]
-            marks = ",".join("?" * len(some))
+            marks = _marks(some)
             lists = [
                 f"SELECT subject, '{kind}' FROM {table} WHERE subject IN ({marks})"  # noqa: S608
                 for kind, table in TABLES.items()
@@ -362,6 +423,14 @@ class DecisionLog:
             sql = f"INSERT INTO decision_log ({FIELDS}) VALUES {','.join([ROW] * len(some))}"  # noqa: S608
             self._db.change(sql, [value for entry in some for value in entry])
 
+    def _in_order(self, condition: str, after: int = 0) -> Iterator[Entry]:
+        """Entries that meet ``condition``, oldest first, read in chunks."""
+        while chunk := self._select(
+            f"{condition} AND seq > ? ORDER BY seq LIMIT ?", (after, CHUNK)
+        ):
+            yield from chunk
+            after = chunk[-1].seq
+
     def _select(self, condition: str, values: Sequence[Any]) -> list[Entry]:
         sql = f"SELECT {FIELDS} FROM decision_log WHERE {condition}"  # noqa: S608
         return [Entry(*row) for row in self._db.rows(sql, values)]
@@ -370,8 +439,8 @@ class DecisionLog:
 def _content(body: str) -> dict[str, Any]:
     """The fields of a body; of one that is no JSON object, none."""
     try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
+        content = from_json(body)
+    except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -388,9 +457,13 @@ def _naming(outcome: Barred, body: str) -> str:
     return json.dumps({**_content(body), "outcome": outcome})
 
 
+def _marks(values: Sequence[Any]) -> str:
+    return ",".join("?" * len(values))
+
+
 def _older(before: str, kinds: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    marks = ",".join("?" * len(kinds))
-    condition = "subject IS NOT NULL AND at < ?" + (f" AND kind IN ({marks})" if kinds else "")
+    condition = "subject IS NOT NULL AND at < ?"
+    condition += f" AND kind IN ({_marks(kinds)})" if kinds else ""
     condition += f" AND subject NOT IN (SELECT subject FROM {TABLES['restriction']})"  # noqa: S608
     return condition, (before, *kinds)
 
@@ -405,6 +478,8 @@ class _Chain:
         self.corrected: set[str] = set()
         self.reviews: list[tuple[str, str]] = []
         """Case and body of each review that this transaction adds."""
+        self.counts: Counts = Counter()
+        """What the decisions and reviews of this transaction add to the counts."""
         self._salts = salts
 
     def add(self, draft: Draft, body: str) -> Entry:

@@ -101,8 +101,8 @@ def facts(location: LogLocation) -> dict[str, dict[str, Any]]:
     with decision_log(location) as log:
         if log is None:
             return {"review": {}, "decision": {}}
-        decisions, reviews = log.of_kind("decision"), log.of_kind("review")
+        counts = log.counts()
         return {
-            "review": of_reviews(reviews),
-            "decision": of_decisions(decisions) | of_outcomes(decisions, reviews),
+            "review": of_reviews(counts),
+            "decision": of_decisions(counts, log.first("decision")) | of_outcomes(counts),
         }

@@ -106,6 +106,7 @@ def _problems(route: Route) -> Document:
     statuses |= {400, 408, 413, 415, 422} if route.body else set()
     statuses |= {404, 409} if "{id}" in route.path else set()
     statuses |= {404, 410} if route.path == "/v1/score" else set()
+    statuses |= {422} if route.path == "/v1/reviews" else set()
     schema = {"$ref": "#/components/schemas/Problem"}
     return {str(s): _problem(s, schema) for s in sorted(statuses)}
 
@@ -130,6 +131,17 @@ def _parameters(route: Route) -> list[Document]:
                 "required": True,
                 "schema": {"type": "string"},
                 "example": CASE,
+            }
+        )
+    if route.path == "/v1/reviews":
+        found.append(
+            {
+                "name": "after",
+                "in": "query",
+                "required": False,
+                "schema": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+                "description": "Where the list goes on: `next` of the page before",
+                "example": 0,
             }
         )
     if route.path.startswith("/v1/decisions"):

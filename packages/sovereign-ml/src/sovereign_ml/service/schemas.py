@@ -246,6 +246,10 @@ class ReviewsAnswer(_Answer):
     """Open cases, oldest first (at most 100), and the evidence so far."""
 
     open: list[OpenCase]
+    waiting: int = Field(description="How many cases are open, on all pages", examples=[1])
+    next: int | None = Field(
+        description="Send it as ``after`` for the next page; null on the last one", examples=[None]
+    )
     evidence: Evidence
 
 
