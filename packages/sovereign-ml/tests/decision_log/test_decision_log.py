@@ -3,7 +3,6 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -23,6 +22,7 @@ from sovereign_ml.decision_log import (
     rectification,
     verify,
 )
+from sovereign_ml.decision_log.entries import BARS
 from sovereign_ml.decision_log.evidence import tally
 from sovereign_ml.decision_log.sqlite import SQLite
 
@@ -242,15 +242,20 @@ def test_what_is_older_than_its_period_is_kept_while_processing_is_restricted(
     assert verify(log).problems == ()
 
 
-def test_a_log_from_before_there_were_restrictions_is_opened_and_proved(path: Path) -> None:
-    with closing(open_log(str(path))) as log:
-        log.append([_draft(1), Draft("objection", "objection-1", "aaaaaaaa", "{}")])
-    _tamper(path, "DROP TABLE restrictions")
-    _tamper(path, "DROP TABLE withdrawals")
-    with closing(open_log(str(path))) as log:
-        assert verify(log).problems == ()
-        log.append([Draft("restriction", "bar-1", "bbbbbbbb", "{}")])
-        assert log.barred() == {"aaaaaaaa": "objected", "bbbbbbbb": "restricted"}
+@pytest.mark.parametrize("kind", BARS)
+def test_the_counts_hold_no_score_of_somebody_barred_and_lose_what_is_blanked(
+    log: DecisionLog, kind: Any
+) -> None:
+    body = json.dumps({"outcome": "offer", "suggestion": "offer", "score": 0.7, "reasons": ["a"]})
+    scored = Draft("decision", "case-1", "aaaaaaaa", body, '{"outcome": "objected"}')
+    log.append([scored])
+    before = log.counts()
+    assert before == {("reasons", "kept"): 1, ("outcome", "as_suggested"): 1}
+    log.append([Draft(kind, "bar-1", "aaaaaaaa", "{}"), replace(scored, case_id="case-2")])
+    assert log.counts() == before
+    log.expire("2099-01-01T00:00:00.000000Z")
+    assert log.counts() == (before if kind == "restriction" else {})
+    assert verify(log).problems == ()
 
 
 def _review(reviewer: str) -> Draft:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -15,7 +16,15 @@ import psycopg
 import pytest
 
 from servers import Postgres, postgres, postgres_programs
-from sovereign_ml.decision_log import DecisionLog, Draft, open_log, rectification, verify
+from sovereign_ml.decision_log import (
+    DecisionLog,
+    Draft,
+    Entry,
+    LogUnavailableError,
+    open_log,
+    rectification,
+    verify,
+)
 from sovereign_ml.decision_log.chain import Verdict
 from sovereign_ml.decision_log.entries import BARS, LIFTS, digest_of, seal_of
 from sovereign_ml.decision_log.sqlite import SQLite
@@ -82,6 +91,11 @@ class File:
         self.path = folder / "decisions.db"
         self.address = str(self.path)
 
+    def drop(self, table: str) -> None:
+        """Drop a table, and nothing else."""
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as file:
+            file.execute(f"DROP TABLE {table}")
+
     def forge(self, *statements: str) -> None:
         """Run SQL behind the log's back."""
         with closing(sqlite3.connect(self.path, isolation_level=None)) as file:
@@ -100,6 +114,11 @@ class Server:
     def __init__(self, server: Postgres, name: str) -> None:
         server.create(name)
         self.address = server.url(name)
+
+    def drop(self, table: str) -> None:
+        """Drop a table, and nothing else."""
+        with psycopg.connect(self.address) as connection:
+            connection.execute(f"DROP TABLE {table}".encode())
 
     def forge(self, *statements: str) -> None:
         """Run SQL behind the log's back."""
@@ -134,6 +153,48 @@ def filled(place: Place) -> Place:
         _filled(log)
         assert verify(log).problems == ()
     return place
+
+
+@pytest.mark.parametrize("table", ["restrictions", "withdrawals", "fact_counts"])
+def test_a_log_of_an_older_version_gets_the_table_that_it_lacks(place: Place, table: str) -> None:
+    with closing(open_log(place.address)) as log:
+        log.append([_decision("case-1", ANN), Draft("objection", "objection-1", BOB, "{}")])
+    place.drop(table)
+    with closing(open_log(place.address)) as log:
+        assert verify(log).problems == ()
+        log.append(
+            [Draft("restriction", "bar-1", ANN, "{}"), Draft("withdrawal", "bar-2", EVE, "{}")]
+        )
+        assert log.barred() == {ANN: "restricted", BOB: "objected", EVE: "withdrawn"}
+        assert verify(log).problems == ()
+
+
+@pytest.mark.servers
+def test_a_role_without_privileges_is_told_who_makes_and_grants_the_tables(
+    server: Postgres,
+) -> None:
+    place = Server(server, next(NAMES))
+    open_log(place.address).close()
+    with psycopg.connect(place.address, autocommit=True) as owner:
+        owner.execute("CREATE ROLE clerk LOGIN")
+        allow = b"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clerk"
+        owner.execute(allow)
+        address = re.sub("//[^@]*@", "//clerk@", place.address)
+        with closing(open_log(address)) as log:
+            assert isinstance(log.append([_decision("case-1", ANN)])[0], Entry)
+        place.drop("withdrawals")
+        with pytest.raises(LogUnavailableError, match="made by the role that owns the others"):
+            open_log(address)
+        open_log(place.address).close()
+        with (
+            closing(open_log(address)) as log,
+            pytest.raises(LogUnavailableError, match="SELECT, INSERT, UPDATE and DELETE"),
+        ):
+            log.append([_decision("case-2", ANN)])
+        owner.execute(allow)
+        with closing(open_log(address)) as log:
+            log.append([_decision("case-2", ANN)])
+            assert verify(log).problems == ()
 
 
 FORGED = "'2026-10-01T00:00:00.000000Z', '0', '{}', '0', '0', '0'"

@@ -153,7 +153,7 @@ def test_a_withdrawal_takes_effect_on_the_next_call_and_ends_with_a_new_consent(
     (entry,) = open_service.log().of_case(made["decision_id"])
     assert "features" not in json.loads(entry.body or "")
     assert open_service.contest(made["decision_id"]).status_code == 409
-    assert open_service.bar("consents", **given, given_on=long_ago).status_code == 422
+    assert open_service.bar("consents", **given, given_on=long_ago).status_code == 409
     assert open_service.score().json()["outcome"] == "withdrawn"
     assert open_service.bar("consents", **given, given_on=today).json()["status"] == "lifted"
     assert open_service.score().json()["outcome"] == "offer"
@@ -166,9 +166,13 @@ def test_a_restriction_ends_only_by_a_reviewer_who_told_the_person(open_service:
     assert open_service.bar("restrictions").status_code == 422, "without a ground"
     assert open_service.bar("restrictions", ground="unlawful").status_code == 200
     assert open_service.bar("restrictions/lift", **told).status_code == 403
-    for wrong in ({}, {"informed_on": tomorrow}, {"reason": "ok"}):
-        sent = {**told, **wrong} if wrong else {"reason": told["reason"]}
-        assert open_service.bar("restrictions/lift", "review", **sent).status_code == 422
+    for wrong, status in (
+        (("informed_on", None), 422),
+        (("informed_on", tomorrow), 409),
+        (("reason", "ok"), 422),
+    ):
+        sent = {name: text for name, text in {**told, wrong[0]: wrong[1]}.items() if text}
+        assert open_service.bar("restrictions/lift", "review", **sent).status_code == status
     assert open_service.score().json()["outcome"] == "restricted"
     assert open_service.score(OTHER).json()["outcome"] == "offer"
     open_service.object()

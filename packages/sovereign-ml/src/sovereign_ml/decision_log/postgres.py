@@ -173,9 +173,9 @@ HINTS = {
     "3D000": "there is no such database",
     "28P01": "wrong password",
     "28000": "this user, host or encryption is not allowed",
-    "42501": "the role lacks a privilege: to use the log, SELECT, INSERT, UPDATE and DELETE on its tables; to make "
-    "those of a new version, the role that owns them: set DATABASE_URL to that role, run `churn decisions verify` "
-    "once, and grant the new tables to the service's role",
+    "42501": "the role lacks a privilege. It needs SELECT, INSERT, UPDATE and DELETE on the log's tables. Tables of a "
+    "new version are made by the role that owns the others: run `churn decisions verify` once with that role's "
+    "address, then grant the new tables to the service's role",
     "53300": "too many connections",
     "57014": "a statement took too long",
     "55P03": "another writer held the lock too long",

@@ -14,7 +14,7 @@ from sovereign_ml.service.api.decisions import WHOSE
 from sovereign_ml.service.http import HTML, JSON, Route
 from sovereign_ml.service.problems import TITLES, Problem
 from sovereign_ml.service.runtime import Runtime
-from sovereign_ml.service.schemas import CASE, ID
+from sovereign_ml.service.schemas import CASE, ID, LiftAnswer
 
 Document = dict[str, Any]
 
@@ -105,7 +105,8 @@ def _problems(route: Route) -> Document:
     statuses = {500, 503} | ({401, 403, 429} if route.scopes else set())
     statuses |= {400, 408, 413, 415, 422} if route.body else set()
     statuses |= {404, 409} if "{id}" in route.path else set()
-    statuses |= {404, 410} if route.path == "/v1/score" else set()
+    statuses |= {404, 409, 410} if route.path == "/v1/score" else set()
+    statuses |= {409} if LiftAnswer in route.answers.values() else set()
     statuses |= {422} if route.path == "/v1/reviews" else set()
     schema = {"$ref": "#/components/schemas/Problem"}
     return {str(s): _problem(s, schema) for s in sorted(statuses)}

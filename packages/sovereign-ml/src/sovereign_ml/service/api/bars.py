@@ -53,8 +53,9 @@ def lift(act: Lift, day: str) -> Handler:
             raise _no_bar(kind)
         given: date = getattr(call.body, day)
         if not since <= given.isoformat() <= f"{datetime.now(UTC):%Y-%m-%d}":
+            # 409: whether a day fits depends on what is on record, so no schema can say it.
             raise ProblemError(
-                422, f"{day} is {given}: it lies between {since}, the day of the {kind}, and today."
+                409, f"{day} is {given}: it lies between {since}, the day of the {kind}, and today."
             )
         body = call.body.model_dump(mode="json", exclude={"customer_id"}) | {"key": call.key.name}
         (written,) = await call.runtime.write(Draft(act, case, customer, json.dumps(body)))
