@@ -138,6 +138,8 @@ class CustomerColumns(ConfigTable):
     customer_id: Needed
     consent: str = ""
     objected_at: str = ""
+    restricted_at: str = ""
+    withdrawn_at: str = ""
     erased_at: str = ""
     started_at: str = ""
     ended_at: str = ""

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.config.tables import CustomerColumns, DataSettings
+from sovereign_ml.decision_log.entries import BARS
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.input_checks import exchange_rates
 from sovereign_ml.pipeline.input_checks.customer_ids import named_id
 from sovereign_ml.pipeline.input_checks.unusable import seen_columns
 from sovereign_ml.pipeline.input_tables import Gates, InputTables
 from sovereign_ml.pipeline.source import SYNTHETIC, InputFiles
-from sovereign_ml.privacy import suppression
+from sovereign_ml.privacy import subjects, suppression
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage import instants
 from sovereign_ml.storage.artifacts import read_json
@@ -99,8 +100,9 @@ def map_customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -
     if not config.customers:
         connection.execute(
             "CREATE TABLE people (customer_id VARCHAR, consent BOOLEAN, objected_at TIMESTAMPTZ, "
-            "started_at TIMESTAMPTZ, ended_at TIMESTAMPTZ, "
-            "birth_year INTEGER, country VARCHAR, objected BOOLEAN, erased BOOLEAN)"
+            "restricted_at TIMESTAMPTZ, withdrawn_at TIMESTAMPTZ, "
+            "started_at TIMESTAMPTZ, ended_at TIMESTAMPTZ, birth_year INTEGER, country VARCHAR, "
+            f"{', '.join(f'{mark} BOOLEAN' for mark in subjects.MARKS)})"
         )
         return
     read = Expressions(
@@ -122,11 +124,11 @@ def map_customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -
         connection,
         f"""CREATE TABLE people AS SELECT {named_id(e["customer_id"], config.reader.null_words)} AS customer_id,
             bool_and({consent}) AS consent,
-            min(TRY_CAST({e["objected_at"]} AS TIMESTAMPTZ)) AS objected_at,
+            {", ".join(f"min(TRY_CAST({e[f'{bar}_at']} AS TIMESTAMPTZ)) AS {bar}_at" for bar in BARS.values())},
             min({started}) AS started_at, min({ended}) AS ended_at,
             min(TRY_CAST({e["birth_year"]} AS INTEGER)) AS birth_year,
             min(CAST({e["country"]} AS VARCHAR)) AS country,
-            bool_or({e["objected_at"]} IS NOT NULL) AS objected, bool_or({e["erased_at"]} IS NOT NULL) AS erased
+            {", ".join(f"bool_or({e[f'{mark}_at']} IS NOT NULL) AS {mark}" for mark in subjects.MARKS)}
         FROM {rows} GROUP BY ALL""",  # noqa: S608  expressions are the team's own configuration
         "data.customer_columns",
     )

@@ -14,7 +14,7 @@ from sovereign_ml.service.api.decisions import WHOSE
 from sovereign_ml.service.http import HTML, JSON, Route
 from sovereign_ml.service.problems import TITLES, Problem
 from sovereign_ml.service.runtime import Runtime
-from sovereign_ml.service.schemas import CASE, ID
+from sovereign_ml.service.schemas import CASE, ID, LiftAnswer
 
 Document = dict[str, Any]
 
@@ -110,7 +110,9 @@ def _problems(route: Route) -> Document:
     statuses |= {400, 408, 413, 415, 422} if route.body else set()
     statuses |= {404, 409} if "{id}" in route.path else set()
     statuses |= {404} if "{name}" in route.path else set()
-    statuses |= {404, 410} if route.path == "/v1/score" else set()
+    statuses |= {404, 409, 410} if route.path == "/v1/score" else set()
+    statuses |= {409} if LiftAnswer in route.answers.values() else set()
+    statuses |= {422} if route.path == "/v1/reviews" else set()
     schema = {"$ref": "#/components/schemas/Problem"}
     return {str(s): _problem(s, schema) for s in sorted(statuses)}
 
@@ -137,6 +139,17 @@ def _parameters(route: Route, model: str) -> list[Document]:
         for name, example in (("id", CASE), ("name", model))
         if f"{{{name}}}" in route.path
     ]
+    if route.path == "/v1/reviews":
+        found.append(
+            {
+                "name": "after",
+                "in": "query",
+                "required": False,
+                "schema": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+                "description": "Where the list goes on: `next` of the page before",
+                "example": 0,
+            }
+        )
     if route.path.startswith("/v1/decisions"):
         about = "Pseudonym of the person; the decision of another one is not found"
         schema = {"type": "string"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -169,11 +170,57 @@ class ObjectionRequest(_Request):
     customer_id: CustomerId
 
 
-class ObjectionAnswer(_Answer):
-    """In force from this moment."""
+class RestrictionRequest(_Request):
+    """Restriction of processing: data is kept and nothing else is done with it (GDPR Art. 18(1)-(2))."""
+
+    customer_id: CustomerId
+    ground: Literal["accuracy_contested", "unlawful", "needed_for_claims", "objection_pending"] = (
+        Field(description="Art. 18(1)(a) to (d)", examples=["accuracy_contested"])
+    )
+
+
+class RestrictionLiftRequest(_Request):
+    """End of a restriction. The person is told before it ends (GDPR Art. 18(3))."""
+
+    customer_id: CustomerId
+    reason: Text = Field(examples=["The disputed purchases were checked and corrected."])
+    informed_on: date = Field(
+        description="Day on which the person was told that it ends", examples=["2026-11-24"]
+    )
+
+
+class WithdrawalRequest(_Request):
+    """Withdrawal of consent, as easy as giving it (GDPR Art. 7(3))."""
+
+    customer_id: CustomerId
+
+
+class ConsentRequest(_Request):
+    """New consent after a withdrawal; the controller must be able to show it (GDPR Art. 7(1))."""
+
+    customer_id: CustomerId
+    reference: Text = Field(examples=["Consent form of the shop, record 48213"])
+    given_on: date = Field(examples=["2026-11-24"])
+
+
+BAR_REQUESTS = (
+    *(ObjectionRequest, RestrictionRequest, RestrictionLiftRequest),
+    *(WithdrawalRequest, ConsentRequest),
+)
+
+
+class BarAnswer(_Answer):
+    """In force from this moment: no score, no decision."""
 
     customer_id: CustomerId
     status: Literal["in_force"]
+
+
+class LiftAnswer(_Answer):
+    """Ended from this moment; other bars of the customer stay."""
+
+    customer_id: CustomerId
+    status: Literal["lifted"]
 
 
 class OpenCase(_Answer):
@@ -200,6 +247,10 @@ class ReviewsAnswer(_Answer):
     """Open cases, oldest first (at most 100), and the evidence so far."""
 
     open: list[OpenCase]
+    waiting: int = Field(description="How many cases are open, on all pages", examples=[1])
+    next: int | None = Field(
+        description="Send it as ``after`` for the next page; null on the last one", examples=[None]
+    )
     evidence: Evidence
 
 

@@ -25,8 +25,8 @@ async def alive(call: Call) -> Answer:
 
 
 async def ready(call: Call) -> Answer:
-    """The log can be read; 503 until then."""
-    await _readable(call)
+    """The log answers; 503 where it does not."""
+    await call.runtime.ready()
     return reply_json(Status())
 
 
@@ -41,8 +41,8 @@ async def server_live(call: Call) -> Answer:
 
 
 async def server_ready(call: Call) -> Answer:
-    """The log can be read; 503 until then."""
-    await _readable(call)
+    """The log answers; 503 where it does not."""
+    await call.runtime.ready()
     return reply_json(ServerReady())
 
 
@@ -54,7 +54,7 @@ async def server_metadata(call: Call) -> Answer:
 async def model_ready(call: Call) -> Answer:
     """The same as ``server_ready`` for the one model there is; 404 for another name."""
     name = _model_name(call)
-    await _readable(call)
+    await call.runtime.ready()
     return reply_json(ModelReady(name=name))
 
 
@@ -73,10 +73,6 @@ async def model_metadata(call: Call) -> Answer:
             outputs=[Tensor(name="score", datatype="FP64")],
         )
     )
-
-
-async def _readable(call: Call) -> None:
-    await call.runtime.read(lambda log: log.head())
 
 
 def _model_name(call: Call) -> str:
