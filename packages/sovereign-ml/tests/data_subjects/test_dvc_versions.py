@@ -255,7 +255,8 @@ def test_a_registry_that_fails_is_not_one_without_aliases(monkeypatch: pytest.Mo
             page = [one]
             return type("Page", (list,), {"token": None})(page)
 
-    tracking: Any = SimpleNamespace(project="acme-churn", uri="http://mlflow.acme.example")
+    uri = "http://mlflow.acme.example"
+    tracking: Any = SimpleNamespace(project="acme-churn", uri=uri, on_server=True)
     monkeypatch.setattr(mlflow_runs.mlflow, "client", lambda _: Registry(RESOURCE_DOES_NOT_EXIST))
     assert mlflow_runs.old_versions(tracking, SINCE) == [one]
     monkeypatch.setattr(mlflow_runs.mlflow, "client", lambda _: Registry(INTERNAL_ERROR))

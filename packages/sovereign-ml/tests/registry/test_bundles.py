@@ -145,8 +145,9 @@ def test_deploy_stages_the_chosen_version_and_not_what_lies_in_the_data_folder(
         "--version",
         version,
     ]
+    env = {**ENVIRONMENT, "PYTHONPATH": str(own.root / "src")}
     done = subprocess.run(
-        command, cwd=own.root, env={**ENVIRONMENT}, capture_output=True, text=True, check=False
+        command, cwd=own.root, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"Bundle of version '{version}' from the registry" in done.stdout
