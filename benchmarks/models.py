@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from sovereign_ml.model import served
 
@@ -28,7 +29,7 @@ HEAD = """\
 # Kinds of model, side by side
 
 {customers:,} customers of the cut-off {cutoff:%Y-%m-%d}, which no fit has seen, base rate {base_rate:.3f}. C is searched on
-time-ordered folds for each row. Intervals are 95 %, on {resamples} paired resamples. `monotone` keeps to the directions
+time-ordered folds for each row. Intervals are 95 %, on {resamples} resamples. `monotone` keeps to the directions
 that contract.py expects. Fidelity is the largest gap in probability between what is fitted and what is explained. An
 answer is probability and reasons of one customer, from `model.json` in a process of its own; memory is its peak.
 
@@ -54,7 +55,8 @@ def main() -> int:
     from sovereign_ml.config.settings import load
 
     sys.path.insert(0, str(given.project.resolve() / "src"))
-    compare(load(root=given.project.resolve()), given.model or ["scorecard", "boosting"])
+    with threadpool_limits(1):  # as the steps run: threads that wait for one another spin
+        compare(load(root=given.project.resolve()), given.model or ["scorecard", "boosting"])
     return 0
 
 
