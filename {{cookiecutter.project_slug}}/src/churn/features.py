@@ -53,11 +53,7 @@ def load(valid: Path, kind: LabelKind = "no_purchase") -> duckdb.DuckDBPyConnect
 
 
 def history(connection: duckdb.DuckDBPyConnection) -> tuple[datetime, datetime]:
-<<<<<<< HEAD
     """Return the times of the first and last transaction. Raises Refused if there is none."""
-=======
-    """Return the times of the oldest and newest transaction. Raises Refused if there is none."""
->>>>>>> work-12
     first, last = connection.execute("SELECT min(ts), max(ts) FROM lines").fetchall()[0]
     if last is None:
         raise Refused("No valid transaction: there is nothing to compute features from.")
