@@ -1,0 +1,295 @@
+"""Which questions to ask of SageMaker, and under which path of the dump each answer is kept.
+
+`churn leave fetch` and the script of `churn leave script` walk the same tree, so both write the same folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from string import Formatter
+
+__all__ = ["QUESTIONS", "REGION", "SEARCHED", "Question", "operation_of", "script"]
+
+REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d")
+SEARCHED = (
+    *("Experiment", "ExperimentTrial", "ExperimentTrialComponent", "TrainingJob"),
+    *("ModelPackageGroup", "ModelPackage", "ModelCard", "Pipeline", "PipelineExecution"),
+    *("FeatureGroup", "FeatureMetadata", "Endpoint", "Model"),
+)
+"""Resources that `Search` returns as whole records."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One operation of the API. ``arguments`` may hold ``{names}`` that the questions above it bound.
+
+    The answer goes to ``path``, if it has one. For each item under ``items`` of the answer, ``binds`` takes the
+    value of ``key``, and ``then`` is asked.
+    """
+
+    operation: str
+    path: str = ""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    items: str = ""
+    key: str = ""
+    binds: str = ""
+    then: tuple[Question, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """Return the name of the operation on the command line."""
+        return _dashed(self.operation)
+
+
+def _dashed(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
+
+
+def _each(operation: str, items: str, key: str, binds: str, *then: Question) -> Question:
+    return Question(operation, items=items, key=key, binds=binds, then=then)
+
+
+QUESTIONS = (
+    *(Question("Search", f"search/{name}.json", {"Resource": name}) for name in SEARCHED),
+    _each(
+        *("ListProcessingJobs", "ProcessingJobSummaries", "ProcessingJobName", "job"),
+        Question(
+            "DescribeProcessingJob", "processing-jobs/{job}.json", {"ProcessingJobName": "{job}"}
+        ),
+    ),
+    _each(
+        *("ListModelCards", "ModelCardSummaries", "ModelCardName", "card"),
+        Question(
+            "ListModelCardVersions",
+            arguments={"ModelCardName": "{card}"},
+            items="ModelCardVersionSummaryList",
+            key="ModelCardVersion",
+            binds="version",
+            then=(
+                Question(
+                    "DescribeModelCard",
+                    "cards/{card}/{version}.json",
+                    {"ModelCardName": "{card}", "ModelCardVersion": "{version}"},
+                ),
+            ),
+        ),
+    ),
+    _each(
+        *("ListModelPackageGroups", "ModelPackageGroupSummaryList", "ModelPackageGroupName"),
+        "group",
+        Question(
+            "ListModelPackages",
+            arguments={"ModelPackageGroupName": "{group}"},
+            items="ModelPackageSummaryList",
+            key="ModelPackageArn",
+            binds="arn",
+            then=(
+                Question(
+                    "DescribeModelPackage",
+                    "packages/{group}/{arn##*/}.json",
+                    {"ModelPackageName": "{arn}"},
+                ),
+            ),
+        ),
+    ),
+    _each(
+        *("ListPipelines", "PipelineSummaries", "PipelineName", "pipeline"),
+        Question("DescribePipeline", "pipelines/{pipeline}.json", {"PipelineName": "{pipeline}"}),
+        Question(
+            "ListPipelineVersions",
+            "pipelines/{pipeline}/versions.json",
+            {"PipelineName": "{pipeline}"},
+        ),
+        Question(
+            "ListPipelineExecutions",
+            "pipelines/{pipeline}/executions.json",
+            {"PipelineName": "{pipeline}"},
+            *("PipelineExecutionSummaries", "PipelineExecutionArn", "arn"),
+            then=(
+                Question(
+                    "ListPipelineExecutionSteps",
+                    "pipelines/{pipeline}/steps/{arn##*/}.json",
+                    {"PipelineExecutionArn": "{arn}"},
+                ),
+            ),
+        ),
+    ),
+    _each(
+        *("ListFeatureGroups", "FeatureGroupSummaries", "FeatureGroupName", "group"),
+        Question(
+            "DescribeFeatureGroup", "feature-groups/{group}.json", {"FeatureGroupName": "{group}"}
+        ),
+    ),
+    Question(
+        *("ListDomains", "studio/domains.json", {}, "Domains", "DomainId", "domain"),
+        then=(
+            Question("DescribeDomain", "studio/domains/{domain}.json", {"DomainId": "{domain}"}),
+            Question(
+                "ListUserProfiles",
+                arguments={"DomainIdEquals": "{domain}"},
+                items="UserProfiles",
+                key="UserProfileName",
+                binds="profile",
+                then=(
+                    Question(
+                        "DescribeUserProfile",
+                        "studio/user-profiles/{domain}/{profile}.json",
+                        {"DomainId": "{domain}", "UserProfileName": "{profile}"},
+                    ),
+                ),
+            ),
+        ),
+    ),
+    Question("ListUserProfiles", "studio/user-profiles.json"),
+    Question("ListSpaces", "studio/spaces.json"),
+    Question("ListNotebookInstances", "studio/notebook-instances.json"),
+    Question("ListCodeRepositories", "studio/code-repositories.json"),
+    _each(
+        *("ListStudioLifecycleConfigs", "StudioLifecycleConfigs", "StudioLifecycleConfigName"),
+        "name",
+        Question(
+            "DescribeStudioLifecycleConfig",
+            "lifecycle/studio-{name}.json",
+            {"StudioLifecycleConfigName": "{name}"},
+        ),
+    ),
+    _each(
+        "ListNotebookInstanceLifecycleConfigs",
+        "NotebookInstanceLifecycleConfigs",
+        "NotebookInstanceLifecycleConfigName",
+        "name",
+        Question(
+            "DescribeNotebookInstanceLifecycleConfig",
+            "lifecycle/notebook-{name}.json",
+            {"NotebookInstanceLifecycleConfigName": "{name}"},
+        ),
+    ),
+    _each(
+        *("ListEndpoints", "Endpoints", "EndpointName", "endpoint"),
+        Question("DescribeEndpoint", "endpoints/{endpoint}.json", {"EndpointName": "{endpoint}"}),
+    ),
+    _each(
+        *("ListEndpointConfigs", "EndpointConfigs", "EndpointConfigName", "name"),
+        Question(
+            "DescribeEndpointConfig",
+            "endpoint-configs/{name}.json",
+            {"EndpointConfigName": "{name}"},
+        ),
+    ),
+    _each(
+        *("ListMonitoringSchedules", "MonitoringScheduleSummaries", "MonitoringScheduleName"),
+        "name",
+        Question(
+            "DescribeMonitoringSchedule",
+            "monitoring/{name}.json",
+            {"MonitoringScheduleName": "{name}"},
+        ),
+    ),
+    Question("ListAssociations", "lineage.json"),
+    Question("ListMlflowTrackingServers", "mlflow/servers.json"),
+    Question("ListMlflowApps", "mlflow/apps.json"),
+)
+"""What a dump asks. Questions without a path only list the names that the ones below them need."""
+
+
+def _flat(questions: tuple[Question, ...]) -> Iterator[Question]:
+    for question in questions:
+        yield question
+        yield from _flat(question.then)
+
+
+_PATTERNS = sorted(
+    ((re.sub(r"\{[^}]*\}", "*", q.path), q.operation) for q in _flat(QUESTIONS) if q.path),
+    key=lambda row: -len(row[0]),
+)
+# As older folders have it: the kind of a script that runs at the start is not in its name.
+_PATTERNS.append(("lifecycle/*.json", ""))
+
+
+def operation_of(path: str) -> str | None:
+    """Return the operation whose answer a file of the dump holds; empty if its content says, None if unknown."""
+    for pattern, operation in _PATTERNS:
+        if path.count("/") == pattern.count("/") and fnmatchcase(path, pattern):
+            return operation
+    return None
+
+
+_HEAD = """\
+#!/bin/sh
+# Takes out of SageMaker what `churn leave` reads. It only lists and describes; it changes nothing.
+# Run it where the AWS CLI has credentials:  sh leave.sh [FOLDER]
+# The folder holds personal data: keep it outside of the project, and delete it at the end.
+set -u
+umask 077
+dump=${{1:-dump}}
+region={region}
+ask() {{ # ask PATH COMMAND...: the answer goes to PATH; what the CLI refuses is noted
+  path="$dump/$1"; shift
+  mkdir -p "${{path%/*}}"
+  if aws --region "$region" --output json sagemaker "$@" > "$path.part" 2>> "$dump/errors.log"
+  then mv "$path.part" "$path"
+  else printf '%s\\n' "$*" >> "$dump/refused.txt"; rm -f "$path.part"; fi
+}}
+names() {{ # names QUERY COMMAND...
+  query=$1; shift
+  aws --region "$region" --output text sagemaker "$@" --query "$query" 2>> "$dump/errors.log" ||
+    printf '%s\\n' "$*" >> "$dump/refused.txt"
+}}
+mkdir -p "$dump"
+printf '{{"made": "%s", "tool": "%s", "region": "%s"}}\\n' \\
+  "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(aws --version 2>&1)" "$region" > "$dump/about.json"
+"""
+_DATA = """\
+# Data of people: the offline stores, and what endpoints captured.
+copy() {{ # copy ADDRESS FOLDER
+  case "$1" in s3://*) aws --region "$region" s3 sync --only-show-errors "$1" "$dump/$2" ||
+    printf 's3 sync %s\\n' "$2" >> "$dump/refused.txt" ;; esac
+}}
+for group in $(names 'FeatureGroupSummaries[].FeatureGroupName' list-feature-groups); do
+  copy "$(names OfflineStoreConfig.S3StorageConfig.ResolvedOutputS3Uri \\
+    describe-feature-group --feature-group-name "$group")" "offline/$group"
+done
+for endpoint in $(names 'Endpoints[].EndpointName' list-endpoints); do
+  copy "$(names DataCaptureConfig.DestinationS3Uri \\
+    describe-endpoint --endpoint-name "$endpoint")/$endpoint" "capture/$endpoint"
+done
+"""
+
+
+def script(region: str, *, data: bool = False) -> str:
+    """Return a POSIX script that writes the dump with the AWS CLI; with ``data``, the rows of people too."""
+    lines = [_HEAD.format(region=region)]
+    for question in QUESTIONS:
+        lines += _lines(question, "")
+    if data:
+        lines.append(_DATA.replace("{{", "{").replace("}}", "}"))
+    lines.append(
+        '[ ! -s "$dump/refused.txt" ] || { echo "Not answered:"; cat "$dump/refused.txt"; }'
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _lines(question: Question, indent: str) -> Iterator[str]:
+    words = [question.command]
+    for name, value in question.arguments.items():
+        words += [f"--{_dashed(name)}", _shell(value)]
+    command = " ".join(words)
+    if question.path:
+        yield f"{indent}ask {_shell(question.path)} {command}"
+    if question.then:
+        query = f"'{question.items}[].{question.key}'"
+        yield f"{indent}for {question.binds} in $(names {query} {command}); do"
+        for inner in question.then:
+            yield from _lines(inner, indent + "  ")
+        yield f"{indent}done"
+
+
+def _shell(text: str) -> str:
+    """Return ``text`` as a word of the shell, its ``{names}`` as variables."""
+    names = [name for _, name, _, _ in Formatter().parse(text) if name]
+    if not names:
+        return text
+    return '"' + re.sub(r"\{([^}]*)\}", r"${\1}", text) + '"'
