@@ -105,8 +105,8 @@ class _Walk:
 
     def _call(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
         """Return the answer with all its pages; None if the account or this role does not answer."""
+        from botocore import xform_name
         from botocore.exceptions import BotoCoreError, ClientError
-        from botocore.utils import xform_name
 
         method = xform_name(operation)
         self.asked += 1

@@ -15,19 +15,31 @@ from sovereign_ml.audit.pii_scan import FREE_TEXT_WORDS, IDENTIFIER_NAMES, bucke
 
 __all__ = ["COHORT", "Minimiser", "is_address", "is_cohort", "is_person_key", "words_of"]
 
-COHORT = frozenset(
-    ["cohort", "cohorts", "segment", "segments", "audience", "audiences", "consent", "consented", "gdpr", "pii", "subpopulation"]
-)
-_PEOPLE = frozenset(
-    ["users", "customers", "subjects", "observations", "people", "persons", "clients", "members", "patients", "subscribers", "visitors", "households", "accounts", "employees", "individuals", "consumers", "shoppers", "buyers", "learners", "students"]
-)
-_PERSON = frozenset(
-    ["user", "customer", "subject", "person", "client", "member", "patient", "subscriber", "visitor", "household", "employee", "individual", "consumer", "shopper", "buyer", "student"]
-)
+COHORT = {
+    *("cohort", "cohorts", "segment", "segments", "audience", "audiences", "consent", "consented"),
+    *("gdpr", "pii", "subpopulation"),
+}
+_PEOPLE = {
+    *("users", "customers", "subjects", "observations", "people", "persons", "clients", "members"),
+    *("patients", "subscribers", "visitors", "households", "accounts", "employees", "buyers"),
+    *("individuals", "consumers", "shoppers", "learners", "students"),
+}
+_PERSON = {
+    *("user", "customer", "subject", "person", "client", "member", "patient", "subscriber"),
+    *("visitor", "household", "employee", "individual", "consumer", "shopper", "buyer", "student"),
+}
 _COUNT = frozenset(["count", "counts", "total", "number", "num", "n", "size", "amount"])
 _FREE = frozenset(["failurereason", "exitmessage", "statusmessage", "description"])
 _STAFF = frozenset(
-    ["createdby", "lastmodifiedby", "userprofilename", "iamidentity", "userprofilearn", "principalid", "sourceidentity"]
+    [
+        "createdby",
+        "lastmodifiedby",
+        "userprofilename",
+        "iamidentity",
+        "userprofilearn",
+        "principalid",
+        "sourceidentity",
+    ]
 )
 _ADDRESS = re.compile(
     r"(?i)\b[a-z][a-z0-9+.-]{1,20}://\S|\barn:aws[\w-]*:|\b\d{12}\.dkr\.ecr\.|\bfs-[0-9a-f]{8,17}\b"

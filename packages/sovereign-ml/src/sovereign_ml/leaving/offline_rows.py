@@ -167,22 +167,26 @@ def export(
     _frozen(connection, group, features, made)
     result.left |= {
         "written less than 15 minutes before the dump": db.count(connection, "timed", "young"),
-        "event time that cannot be read": db.count(connection, "timed", "NOT young AND at IS NULL"),
-        "no key": db.count(connection, "timed", "NOT young AND at IS NOT NULL AND key_ IS NULL"),
+        "event time that cannot be read": db.count(
+            connection, "timed", "NOT young AND moment IS NULL"
+        ),
+        "no key": db.count(
+            connection, "timed", "NOT young AND moment IS NOT NULL AND key_ IS NULL"
+        ),
     }
     # A marker without a readable time must still delete: it counts as later than everything.
     connection.execute(
-        "CREATE TABLE tombs AS SELECT key_, max({'a': coalesce(at, TIMESTAMP '9999-01-01'), 'b': api, "
+        "CREATE TABLE tombs AS SELECT key_, max({'a': coalesce(moment, TIMESTAMP '9999-01-01'), 'b': api, "
         "'c': written}) AS tomb FROM timed WHERE deleted AND key_ IS NOT NULL GROUP BY key_"
     )
     connection.execute(
-        "CREATE TABLE kept AS SELECT timed.* FROM (SELECT *, row_number() OVER (PARTITION BY key_, at "
+        "CREATE TABLE kept AS SELECT timed.* FROM (SELECT *, row_number() OVER (PARTITION BY key_, moment "
         "ORDER BY api DESC, written DESC, deleted DESC) AS nth FROM timed "
-        "WHERE NOT young AND at IS NOT NULL AND key_ IS NOT NULL) timed LEFT JOIN tombs USING (key_) "
+        "WHERE NOT young AND moment IS NOT NULL AND key_ IS NOT NULL) timed LEFT JOIN tombs USING (key_) "
         "WHERE nth = 1 AND NOT deleted "
-        "AND (tomb IS NULL OR {'a': at, 'b': api, 'c': written} > tomb)"
+        "AND (tomb IS NULL OR {'a': moment, 'b': api, 'c': written} > tomb)"
     )
-    usable = "NOT young AND at IS NOT NULL AND key_ IS NOT NULL AND NOT deleted"
+    usable = "NOT young AND moment IS NOT NULL AND key_ IS NOT NULL AND NOT deleted"
     result.left["deleted in SageMaker, or written again later"] = db.count(
         connection, "timed", usable
     ) - db.count(connection, "kept")
@@ -193,7 +197,7 @@ def export(
     _name_keys(connection, group, keys, barred, result)
     names = ", ".join(db.quoted(name) for name in features)
     connection.execute(
-        "CREATE TABLE brought AS SELECT name AS customer_id, at AS event_timestamp, "  # noqa: S608
+        "CREATE TABLE brought AS SELECT name AS customer_id, moment AS event_timestamp, "  # noqa: S608
         f"written AS created_timestamp{', ' + names if names else ''} FROM kept JOIN names USING (key_)"
     )
     result.rows = db.count(connection, "brought")
@@ -220,7 +224,7 @@ def _frozen(
         )
     else:
         at = f"CAST(try_cast({event} AS TIMESTAMPTZ) AS TIMESTAMP)"
-    clash = {"key_", "at", "api", "written", "deleted", "young", "nth", "tomb", "name"} & {
+    clash = {"key_", "moment", "api", "written", "deleted", "young", "nth", "tomb", "name"} & {
         name.lower() for name in features
     }
     taken = {"customer_id", "event_timestamp", "created_timestamp"} & set(features)
@@ -237,7 +241,7 @@ def _frozen(
     key = db.quoted(group.key)
     try:
         connection.execute(
-            f"CREATE TABLE timed AS SELECT CAST({key} AS VARCHAR) AS key_, {at} AS at, "  # noqa: S608
+            f"CREATE TABLE timed AS SELECT CAST({key} AS VARCHAR) AS key_, {at} AS moment, "  # noqa: S608
             "coalesce(CAST(CAST(api_invocation_time AS TIMESTAMPTZ) AS TIMESTAMP), TIMESTAMP '1970-01-01') "
             "AS api, CAST(CAST(write_time AS TIMESTAMPTZ) AS TIMESTAMP) AS written, "
             "coalesce(CAST(is_deleted AS BOOLEAN), false) AS deleted, "

@@ -22,6 +22,13 @@ PAGE = 2
 """Items of a page: small, so that every list has several."""
 
 
+CARD = ("ModelCardName", "ModelCardArn", "CreationTime", "ModelCardStatus")
+
+
+def _only(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: row[name] for name in names}
+
+
 def arn(kind: str, name: str) -> str:
     return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
 
@@ -233,29 +240,26 @@ class Account:
     def _listed(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
         arrays = {
             "ListFeatureGroups": [
-                {k: row[k] for k in ("FeatureGroupName", "FeatureGroupArn", "CreationTime")}
+                _only(row, "FeatureGroupName", "FeatureGroupArn", "CreationTime")
                 for row in self.rows["FeatureGroup"]
             ],
-            "ListModelPackageGroups": self.rows["ModelPackageGroup"],
+            "ListModelPackageGroups": [
+                {name: value for name, value in row.items() if name != "CreatedBy"}
+                for row in self.rows["ModelPackageGroup"]
+            ],
             "ListModelPackages": [
-                {
-                    k: row[k]
-                    for k in ("ModelPackageArn", "ModelPackageVersion", "CreationTime")
-                    + ("ModelPackageStatus",)
-                }
+                _only(
+                    row,
+                    "ModelPackageArn",
+                    "ModelPackageVersion",
+                    "CreationTime",
+                    "ModelPackageStatus",
+                )
                 for row in self.rows["ModelPackage"]
             ],
-            "ListModelCards": [
-                {k: row[k] for k in ("ModelCardName", "ModelCardArn", "CreationTime")}
-                | {"ModelCardStatus": row["ModelCardStatus"]}
-                for row in self.rows["ModelCard"]
-            ],
+            "ListModelCards": [_only(row, *CARD) for row in self.rows["ModelCard"]],
             "ListModelCardVersions": [
-                {
-                    k: row[k]
-                    for k in ("ModelCardName", "ModelCardArn", "ModelCardVersion", "CreationTime")
-                    + ("ModelCardStatus",)
-                }
+                _only(row, *CARD, "ModelCardVersion")
                 for (kind, _), row in self.described.items()
                 if kind == "DescribeModelCard"
             ],
@@ -273,8 +277,10 @@ def _routes() -> list[tuple[str, str, re.Pattern[str], Any]]:
     for service in RUNTIME:
         for name in MODELS[service].operation_names:
             operation = MODELS[service].operation_model(name)
-            path = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/?]+)", operation.http["requestUri"])
-            pattern = re.compile(path.split("?")[0] + r"(?:\?.*)?$")
+            path = re.sub(
+                r"\{(\w+)\}", r"(?P<\1>[^/?]+)", operation.http["requestUri"].split("?")[0]
+            )
+            pattern = re.compile(path + r"(?:\?.*)?$")
             routes.append((name, operation.http["method"], pattern, operation))
     return routes
 
