@@ -179,9 +179,11 @@ def export(
         "CREATE TABLE tombs AS SELECT key_, max({'a': coalesce(moment, TIMESTAMP '9999-01-01'), 'b': api, "
         "'c': written}) AS tomb FROM timed WHERE deleted AND key_ IS NOT NULL GROUP BY key_"
     )
+    # The features last: of two rows that differ in nothing else, every call must take the same.
+    ties = "".join(f", {db.quoted(name)} DESC" for name in features)
     connection.execute(
-        "CREATE TABLE kept AS SELECT timed.* FROM (SELECT *, row_number() OVER (PARTITION BY key_, moment "
-        "ORDER BY api DESC, written DESC, deleted DESC) AS nth FROM timed "
+        "CREATE TABLE kept AS SELECT timed.* FROM (SELECT *, row_number() OVER (PARTITION BY key_, moment "  # noqa: S608
+        f"ORDER BY api DESC, written DESC, deleted DESC{ties}) AS nth FROM timed "
         "WHERE NOT young AND moment IS NOT NULL AND key_ IS NOT NULL) timed LEFT JOIN tombs USING (key_) "
         "WHERE nth = 1 AND NOT deleted "
         "AND (tomb IS NULL OR {'a': moment, 'b': api, 'c': written} > tomb)"
