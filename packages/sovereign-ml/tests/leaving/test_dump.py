@@ -72,7 +72,7 @@ def test_fetch_pages_through_everything_and_goes_on_where_it_was_interrupted(
 def test_every_question_and_its_arguments_exist_in_botocore() -> None:
     model = Session().get_service_model("sagemaker")
 
-    def check(questions: tuple[catalogue.Question, ...]) -> None:
+    def check(questions: tuple[catalogue.ApiQuestion, ...]) -> None:
         for question in questions:
             operation = model.operation_model(question.operation)
             assert set(question.arguments) <= set(operation.input_shape.members), question

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from string import Formatter
 
-__all__ = ["QUESTIONS", "REGION", "SEARCHED", "Question", "operation_of", "script"]
+__all__ = ["QUESTIONS", "REGION", "SEARCHED", "ApiQuestion", "operation_of", "script"]
 
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d")
 SEARCHED = (
@@ -23,7 +23,7 @@ SEARCHED = (
 
 
 @dataclass(frozen=True)
-class Question:
+class ApiQuestion:
     """One operation of the API. ``arguments`` may hold ``{names}`` that the questions above it bound.
 
     The answer goes to ``path``, if it has one. For each item under ``items`` of the answer, ``binds`` takes the
@@ -36,7 +36,7 @@ class Question:
     items: str = ""
     key: str = ""
     binds: str = ""
-    then: tuple[Question, ...] = ()
+    then: tuple[ApiQuestion, ...] = ()
 
     @property
     def command(self) -> str:
@@ -48,28 +48,28 @@ def _dashed(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
 
 
-def _each(operation: str, items: str, key: str, binds: str, *then: Question) -> Question:
-    return Question(operation, items=items, key=key, binds=binds, then=then)
+def _each(operation: str, items: str, key: str, binds: str, *then: ApiQuestion) -> ApiQuestion:
+    return ApiQuestion(operation, items=items, key=key, binds=binds, then=then)
 
 
 QUESTIONS = (
-    *(Question("Search", f"search/{name}.json", {"Resource": name}) for name in SEARCHED),
+    *(ApiQuestion("Search", f"search/{name}.json", {"Resource": name}) for name in SEARCHED),
     _each(
         *("ListProcessingJobs", "ProcessingJobSummaries", "ProcessingJobName", "job"),
-        Question(
+        ApiQuestion(
             "DescribeProcessingJob", "processing-jobs/{job}.json", {"ProcessingJobName": "{job}"}
         ),
     ),
     _each(
         *("ListModelCards", "ModelCardSummaries", "ModelCardName", "card"),
-        Question(
+        ApiQuestion(
             "ListModelCardVersions",
             arguments={"ModelCardName": "{card}"},
             items="ModelCardVersionSummaryList",
             key="ModelCardVersion",
             binds="version",
             then=(
-                Question(
+                ApiQuestion(
                     "DescribeModelCard",
                     "cards/{card}/{version}.json",
                     {"ModelCardName": "{card}", "ModelCardVersion": "{version}"},
@@ -80,14 +80,14 @@ QUESTIONS = (
     _each(
         *("ListModelPackageGroups", "ModelPackageGroupSummaryList", "ModelPackageGroupName"),
         "group",
-        Question(
+        ApiQuestion(
             "ListModelPackages",
             arguments={"ModelPackageGroupName": "{group}"},
             items="ModelPackageSummaryList",
             key="ModelPackageArn",
             binds="arn",
             then=(
-                Question(
+                ApiQuestion(
                     "DescribeModelPackage",
                     "packages/{group}/{arn##*/}.json",
                     {"ModelPackageName": "{arn}"},
@@ -97,19 +97,21 @@ QUESTIONS = (
     ),
     _each(
         *("ListPipelines", "PipelineSummaries", "PipelineName", "pipeline"),
-        Question("DescribePipeline", "pipelines/{pipeline}.json", {"PipelineName": "{pipeline}"}),
-        Question(
+        ApiQuestion(
+            "DescribePipeline", "pipelines/{pipeline}.json", {"PipelineName": "{pipeline}"}
+        ),
+        ApiQuestion(
             "ListPipelineVersions",
             "pipelines/{pipeline}/versions.json",
             {"PipelineName": "{pipeline}"},
         ),
-        Question(
+        ApiQuestion(
             "ListPipelineExecutions",
             "pipelines/{pipeline}/executions.json",
             {"PipelineName": "{pipeline}"},
             *("PipelineExecutionSummaries", "PipelineExecutionArn", "arn"),
             then=(
-                Question(
+                ApiQuestion(
                     "ListPipelineExecutionSteps",
                     "pipelines/{pipeline}/steps/{arn##*/}.json",
                     {"PipelineExecutionArn": "{arn}"},
@@ -119,22 +121,22 @@ QUESTIONS = (
     ),
     _each(
         *("ListFeatureGroups", "FeatureGroupSummaries", "FeatureGroupName", "group"),
-        Question(
+        ApiQuestion(
             "DescribeFeatureGroup", "feature-groups/{group}.json", {"FeatureGroupName": "{group}"}
         ),
     ),
-    Question(
+    ApiQuestion(
         *("ListDomains", "studio/domains.json", {}, "Domains", "DomainId", "domain"),
         then=(
-            Question("DescribeDomain", "studio/domains/{domain}.json", {"DomainId": "{domain}"}),
-            Question(
+            ApiQuestion("DescribeDomain", "studio/domains/{domain}.json", {"DomainId": "{domain}"}),
+            ApiQuestion(
                 "ListUserProfiles",
                 arguments={"DomainIdEquals": "{domain}"},
                 items="UserProfiles",
                 key="UserProfileName",
                 binds="profile",
                 then=(
-                    Question(
+                    ApiQuestion(
                         "DescribeUserProfile",
                         "studio/user-profiles/{domain}/{profile}.json",
                         {"DomainId": "{domain}", "UserProfileName": "{profile}"},
@@ -143,14 +145,14 @@ QUESTIONS = (
             ),
         ),
     ),
-    Question("ListUserProfiles", "studio/user-profiles.json"),
-    Question("ListSpaces", "studio/spaces.json"),
-    Question("ListNotebookInstances", "studio/notebook-instances.json"),
-    Question("ListCodeRepositories", "studio/code-repositories.json"),
+    ApiQuestion("ListUserProfiles", "studio/user-profiles.json"),
+    ApiQuestion("ListSpaces", "studio/spaces.json"),
+    ApiQuestion("ListNotebookInstances", "studio/notebook-instances.json"),
+    ApiQuestion("ListCodeRepositories", "studio/code-repositories.json"),
     _each(
         *("ListStudioLifecycleConfigs", "StudioLifecycleConfigs", "StudioLifecycleConfigName"),
         "name",
-        Question(
+        ApiQuestion(
             "DescribeStudioLifecycleConfig",
             "lifecycle/studio-{name}.json",
             {"StudioLifecycleConfigName": "{name}"},
@@ -161,7 +163,7 @@ QUESTIONS = (
         "NotebookInstanceLifecycleConfigs",
         "NotebookInstanceLifecycleConfigName",
         "name",
-        Question(
+        ApiQuestion(
             "DescribeNotebookInstanceLifecycleConfig",
             "lifecycle/notebook-{name}.json",
             {"NotebookInstanceLifecycleConfigName": "{name}"},
@@ -169,11 +171,13 @@ QUESTIONS = (
     ),
     _each(
         *("ListEndpoints", "Endpoints", "EndpointName", "endpoint"),
-        Question("DescribeEndpoint", "endpoints/{endpoint}.json", {"EndpointName": "{endpoint}"}),
+        ApiQuestion(
+            "DescribeEndpoint", "endpoints/{endpoint}.json", {"EndpointName": "{endpoint}"}
+        ),
     ),
     _each(
         *("ListEndpointConfigs", "EndpointConfigs", "EndpointConfigName", "name"),
-        Question(
+        ApiQuestion(
             "DescribeEndpointConfig",
             "endpoint-configs/{name}.json",
             {"EndpointConfigName": "{name}"},
@@ -182,20 +186,20 @@ QUESTIONS = (
     _each(
         *("ListMonitoringSchedules", "MonitoringScheduleSummaries", "MonitoringScheduleName"),
         "name",
-        Question(
+        ApiQuestion(
             "DescribeMonitoringSchedule",
             "monitoring/{name}.json",
             {"MonitoringScheduleName": "{name}"},
         ),
     ),
-    Question("ListAssociations", "lineage.json"),
-    Question("ListMlflowTrackingServers", "mlflow/servers.json"),
-    Question("ListMlflowApps", "mlflow/apps.json"),
+    ApiQuestion("ListAssociations", "lineage.json"),
+    ApiQuestion("ListMlflowTrackingServers", "mlflow/servers.json"),
+    ApiQuestion("ListMlflowApps", "mlflow/apps.json"),
 )
 """What a dump asks. Questions without a path only list the names that the ones below them need."""
 
 
-def _flat(questions: tuple[Question, ...]) -> Iterator[Question]:
+def _flat(questions: tuple[ApiQuestion, ...]) -> Iterator[ApiQuestion]:
     for question in questions:
         yield question
         yield from _flat(question.then)
@@ -272,7 +276,7 @@ def script(region: str, *, data: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _lines(question: Question, indent: str) -> Iterator[str]:
+def _lines(question: ApiQuestion, indent: str) -> Iterator[str]:
     words = [question.command]
     for name, value in question.arguments.items():
         words += [f"--{_dashed(name)}", _shell(value)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.leaving.catalogue import QUESTIONS, Question
+from sovereign_ml.leaving.catalogue import QUESTIONS, ApiQuestion
 from sovereign_ml.privacy.tombstones import write_durably
 
 __all__ = ["fetch"]
@@ -76,7 +76,7 @@ class _Walk:
         self.asked = 0
         self.refused: list[str] = []
 
-    def ask(self, question: Question, bound: Mapping[str, str]) -> None:
+    def ask(self, question: ApiQuestion, bound: Mapping[str, str]) -> None:
         """Ask ``question`` and those below it, with the names that the ones above ``bound``."""
         arguments: dict[str, Any] = {
             name: _filled(value, bound) for name, value in question.arguments.items()

@@ -121,8 +121,6 @@ def _folder_name(group: str) -> str:
 
 def load(connection: duckdb.DuckDBPyConnection, group: OfflineGroup) -> None:
     """Make the view ``stored`` over the Parquet files of the group."""
-    import duckdb
-
     files = sorted(group.folder.rglob("*.parquet"))
     if any(group.folder.rglob("*.metadata.json")) or (
         group.iceberg and any("_trunc=" in str(path) for path in files)
@@ -134,15 +132,13 @@ def load(connection: duckdb.DuckDBPyConnection, group: OfflineGroup) -> None:
             "(`churn leave script --data` does it)."
         )
     names = ", ".join(db.literal(str(path)) for path in files)
-    try:
+    with db.refusing(f"Cannot read {group.folder}"):
         # columns of the folders' names must not become features, and groups get new columns over time
         connection.execute(
             f"CREATE VIEW stored AS FROM read_parquet([{names}], hive_partitioning = false, "
             "union_by_name = true)"
         )
         columns = set(db.columns_of(connection, "stored"))
-    except duckdb.Error as error:
-        raise Misuse(f"Cannot read {group.folder}: {db.short(error)}") from None
     wanted = {group.key, group.event_time, *_OWN}
     if lacking := sorted(wanted - columns):
         raise Misuse(
@@ -215,8 +211,6 @@ def _frozen(
     made: datetime,
 ) -> None:
     """Make the table ``timed``: the rows with readable times, and whether each is too young to be whole."""
-    import duckdb
-
     event = db.quoted(group.event_time)
     kind = db.types_of(connection, f"SELECT {event} FROM stored")[group.event_time]  # noqa: S608
     if kind in ("DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT") or kind.startswith("DECIMAL"):
@@ -241,7 +235,7 @@ def _frozen(
     )
     frozen = made - WRITTEN_WITHIN
     key = db.quoted(group.key)
-    try:
+    with db.refusing(f"Feature group {group.name}"):
         connection.execute(
             f"CREATE TABLE timed AS SELECT CAST({key} AS VARCHAR) AS key_, {at} AS moment, "  # noqa: S608
             "coalesce(CAST(CAST(api_invocation_time AS TIMESTAMPTZ) AS TIMESTAMP), TIMESTAMP '1970-01-01') "
@@ -249,8 +243,6 @@ def _frozen(
             "coalesce(CAST(is_deleted AS BOOLEAN), false) AS deleted, "
             f"coalesce(written > TIMESTAMP '{frozen:%Y-%m-%d %H:%M:%S}', true) AS young{casts} FROM stored"
         )
-    except duckdb.Error as error:
-        raise Misuse(f"Feature group {group.name}: {db.short(error)}") from None
 
 
 def _name_keys(

@@ -14,7 +14,7 @@ from botocore.session import Session
 from botocore.validate import ParamValidator
 
 from loopback import Quiet, listening
-from sovereign_ml.leaving.catalogue import QUESTIONS, SEARCHED, Question
+from sovereign_ml.leaving.catalogue import QUESTIONS, SEARCHED, ApiQuestion
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 RUNTIME = ("sagemaker-featurestore-runtime", "sagemaker-metrics")
@@ -336,7 +336,7 @@ def sagemaker(account: Account) -> Iterator[str]:
 def dumped(account: Account, folder: Path, made: datetime | None = None) -> Path:
     """Write the dump of ``account`` as the CLI would, without a network."""
 
-    def ask(question: Question, bound: dict[str, str]) -> None:
+    def ask(question: ApiQuestion, bound: dict[str, str]) -> None:
         fill = _filler(bound)
         asked: dict[str, Any] = {k: fill(v) for k, v in question.arguments.items()}
         answer = account.answer(question.operation, asked)
