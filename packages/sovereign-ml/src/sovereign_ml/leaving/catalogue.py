@@ -147,6 +147,7 @@ QUESTIONS = (
     ),
     ApiQuestion("ListUserProfiles", "studio/user-profiles.json"),
     ApiQuestion("ListSpaces", "studio/spaces.json"),
+    ApiQuestion("ListApps", "studio/apps.json"),
     ApiQuestion("ListNotebookInstances", "studio/notebook-instances.json"),
     ApiQuestion("ListCodeRepositories", "studio/code-repositories.json"),
     _each(
@@ -242,16 +243,26 @@ names() {{ # names QUERY COMMAND...
   aws --region "$region" --output text sagemaker "$@" --query "$query" 2>> "$dump/errors.log" ||
     printf '%s\\n' "$*" >> "$dump/refused.txt"
 }}
+[ ! -e "$dump/about.json" ] || {{
+  echo "$dump is a whole dump already: name a new folder." >&2
+  exit 2
+}}
 mkdir -p "$dump"
-printf '{{"made": "%s", "tool": "%s", "region": "%s"}}\\n' \\
-  "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(aws --version 2>&1)" "$region" > "$dump/about.json"
+rm -f "$dump/refused.txt" "$dump/errors.log"
+began=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+"""
+# Last: a folder without it is an interrupted dump, and every other command refuses it.
+_TAIL = """\
+printf '{"made": "%s", "tool": "%s", "region": "%s"}\\n' \\
+  "$began" "$(aws --version 2>&1)" "$region" > "$dump/about.json"
+[ ! -s "$dump/refused.txt" ] || { echo "Not answered:"; cat "$dump/refused.txt"; }
 """
 _DATA = """\
 # Data of people: the offline stores, and what endpoints captured.
-copy() {{ # copy ADDRESS FOLDER
+copy() { # copy ADDRESS FOLDER
   case "$1" in s3://*) aws --region "$region" s3 sync --only-show-errors "$1" "$dump/$2" ||
     printf 's3 sync %s\\n' "$2" >> "$dump/refused.txt" ;; esac
-}}
+}
 for group in $(names 'FeatureGroupSummaries[].FeatureGroupName' list-feature-groups); do
   copy "$(names OfflineStoreConfig.S3StorageConfig.ResolvedOutputS3Uri \\
     describe-feature-group --feature-group-name "$group")" "offline/$group"
@@ -269,11 +280,8 @@ def script(region: str, *, data: bool = False) -> str:
     for question in QUESTIONS:
         lines += _lines(question, "")
     if data:
-        lines.append(_DATA.replace("{{", "{").replace("}}", "}"))
-    lines.append(
-        '[ ! -s "$dump/refused.txt" ] || { echo "Not answered:"; cat "$dump/refused.txt"; }'
-    )
-    return "\n".join(lines) + "\n"
+        lines.append(_DATA)
+    return "\n".join([*lines, _TAIL])
 
 
 def _lines(question: ApiQuestion, indent: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from sovereign_ml.errors import Misuse
 from sovereign_ml.leaving.catalogue import QUESTIONS, SEARCHED, operation_of
 
-__all__ = ["Dump", "ms", "open_dump", "service_model", "utc"]
+__all__ = ["Dump", "Record", "ms", "open_dump", "service_model", "utc"]
 
 FRESH = timedelta(days=7)
 MOST_SHOWN = 20
@@ -35,11 +35,17 @@ def service_model(name: str = "sagemaker") -> Any:
 
 
 def utc(value: Any) -> datetime | None:
-    """Return a time of either CLI, seconds or ISO 8601, in UTC; None where there is none."""
+    """Return a time of either CLI, seconds or ISO 8601, in UTC; None where there is none.
+
+    Raises ValueError for what is no time.
+    """
     if value is None or value == "":
         return None
     if isinstance(value, int | float):
-        return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=round(value * 1000))
+        try:
+            return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=round(value * 1000))
+        except OverflowError:
+            raise ValueError(f"{value} is no time") from None
     text = str(value)
     if re.fullmatch(r"-?\d+(\.\d+)?", text):
         return utc(float(text))
@@ -55,28 +61,49 @@ def ms(value: Any) -> int | None:
     return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
 
 
+class Record(dict[str, Any]):
+    """A record of an answer. A member that a command needs and that is not there is Misuse with the file's name."""
+
+    file = ""
+
+    def __missing__(self, name: str) -> Any:
+        raise Misuse(
+            f"{self.file}: a record without {name}, which SageMaker always gives: make the dump again."
+        )
+
+    def merged(self, other: Record) -> Record:
+        """Return this record with the members of ``other``, which count more."""
+        record = Record({**self, **other})
+        record.file = other.file or self.file
+        return record
+
+
 @dataclass(frozen=True)
 class Dump:
     """A dump that holds to the shapes. ``answers`` are by their path; ``notes`` say what was let pass."""
 
     folder: Path
     about: dict[str, Any]
-    answers: dict[str, dict[str, Any]]
+    answers: dict[str, Record]
     notes: tuple[str, ...] = field(default=())
 
-    def found(self, resource: str) -> list[dict[str, Any]]:
+    def found(self, resource: str) -> list[Record]:
         """Return the whole records that ``search`` gave of ``resource``."""
-        answer = self.answers.get(f"search/{resource}.json", {})
+        answer = self.answer(f"search/{resource}.json")
         member = {"ExperimentTrial": "Trial", "ExperimentTrialComponent": "TrialComponent"}
         name = member.get(resource, resource)
         rows = [row.get(name) for row in answer.get("Results", ())]
         return [row for row in rows if row]
 
-    def below(self, folder: str) -> dict[str, dict[str, Any]]:
+    def answer(self, path: str) -> Record:
+        """Return the answer at ``path``; an empty record if the dump has none."""
+        return self.answers.get(path, Record())
+
+    def below(self, folder: str) -> dict[str, Record]:
         """Return the answers whose path starts with ``folder``, in the order of their paths."""
         return {p: a for p, a in self.answers.items() if p.startswith(folder.rstrip("/") + "/")}
 
-    def feature_groups(self) -> dict[str, dict[str, Any]]:
+    def feature_groups(self) -> dict[str, Record]:
         """Return every feature group by name: described, or as the search has it where that says more."""
         searched = {row["FeatureGroupName"]: row for row in self.found("FeatureGroup")}
         described = {
@@ -85,7 +112,7 @@ class Dump:
             if not row.get("NextToken")
         }
         return {
-            name: {**searched.get(name, {}), **described.get(name, {})}
+            name: searched.get(name, Record()).merged(described.get(name, Record()))
             for name in sorted(searched.keys() | described.keys())
         }
 
@@ -146,10 +173,10 @@ def open_dump(folder: Path) -> Dump:
         raise Misuse(
             f"{folder} is no folder: make a dump with `churn leave script` or `churn leave fetch`."
         )
-    answers: dict[str, dict[str, Any]] = {}
+    answers: dict[str, Record] = {}
     problems: list[str] = []
     notes: list[str] = []
-    about: dict[str, Any] = {}
+    about = Record()
     shapes = _Shapes()
     for path in sorted(folder.rglob("*.json")):
         name = path.relative_to(folder).as_posix()
@@ -161,7 +188,7 @@ def open_dump(folder: Path) -> Dump:
         ):
             continue  # rows, captured requests, notebooks: each command reads its own
         try:
-            answer = _without_nulls(_parsed(path))
+            answer = _records(_parsed(path), name)
             if name == "about.json":
                 about = answer
                 utc(answer.get("made"))
@@ -172,7 +199,7 @@ def open_dump(folder: Path) -> Dump:
             problems.append(f"{name}: nested too deeply; an answer of AWS was expected")
         except ValueError as error:
             problems.append(f"{name}: {error}")
-    searched = answers.get("search/FeatureGroup.json", {}).get("Results", ())
+    searched = answers.get("search/FeatureGroup.json", Record()).get("Results", ())
     described = {row.get("FeatureGroup", {}).get("FeatureGroupName") for row in searched} - {None}
     problems += [
         f"{name}: the answer ends with NextToken, so it is cut; expected all pages (dump without --max-results)"
@@ -230,14 +257,24 @@ class _Shapes:
                 word = word or details.get("unknown_param") or ""
                 notes.append(f"{place}: {reason} {word}".strip())
                 continue
-            valid = details.get("valid_types")
-            expected = (
-                " or ".join(map(str, valid)) if valid else details.get("type_name", "its type")
-            )
-            seen = type(details.get("param")).__name__
+            valid = [_json_type(kind) for kind in details.get("valid_types", ())]
+            expected = " or ".join(dict.fromkeys(valid)) or details.get("type_name", "its type")
+            seen = _json_type(type(details.get("param")))
             raise ValueError(f"{place} is {seen}; expected {expected}, as {operation} answers")
         _check_times(given, shape, "")
         return iter(notes)
+
+
+_JSON = {
+    **{"dict": "an object", "Record": "an object", "list": "a list", "tuple": "a list"},
+    **{"str": "text", "bool": "true or false"},
+}
+
+
+def _json_type(kind: object) -> str:
+    """Return what JSON calls a type that botocore names as ``<class 'list'>``."""
+    name = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", str(kind))
+    return _JSON.get(name, "a number")
 
 
 def _check_times(value: Any, shape: Any, where: str) -> None:
@@ -273,10 +310,12 @@ def _parsed(path: Path) -> dict[str, Any]:
     return answer
 
 
-def _without_nulls(value: Any) -> Any:
+def _records(value: Any, file: str) -> Any:
     """Return the answer without nulls: the older CLI writes them for members that are not there."""
     if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        record = Record({k: _records(item, file) for k, item in value.items() if item is not None})
+        record.file = file
+        return record
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value if item is not None]
+        return [_records(item, file) for item in value if item is not None]
     return value

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,14 @@ _REFUSED = {"AccessDeniedException", "UnknownOperationException", "ValidationExc
 def fetch(folder: Path, region: str, *, endpoint: str = "", online: tuple[str, ...] = ()) -> int:
     """Ask every question of the catalogue; return how many were asked.
 
-    What is in ``folder`` already is not asked again. Each file is written whole or not at all. ``endpoint`` replaces
-    the addresses of AWS. The records of the feature groups ``online`` are fetched too: they are data of people.
+    What is in ``folder`` already is not asked again, so the dump counts as made when the first call began. Each file
+    is written whole or not at all, and until all are there, ``about.json`` says no time and the folder is no dump.
+    ``endpoint`` replaces the addresses of AWS. The records of the feature groups ``online`` are fetched too: they are
+    data of people.
     """
     walk = _Walk(folder, _clients(region, endpoint))
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    about = _begun(folder / "about.json", region)
     for question in QUESTIONS:
         walk.ask(question, {})
     walk.curves()
@@ -36,15 +40,24 @@ def fetch(folder: Path, region: str, *, endpoint: str = "", online: tuple[str, .
         walk.online(group)
     refused = "".join(f"{line}\n" for line in walk.refused)
     write_durably(folder / "refused.txt", refused, mode=0o600)
-    about = {
-        "made": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "tool": "churn leave fetch",
-        "region": region,
-    }
-    write_durably(folder / "about.json", json.dumps(about) + "\n", mode=0o600)
+    _write(folder / "about.json", {**about, "made": about["began"]})
     for path in (folder / _LISTED).glob("*.json"):
         path.unlink()
     return walk.asked
+
+
+def _begun(file: Path, region: str) -> dict[str, str]:
+    """Note that a dump of ``region`` has begun, or goes on; return what about.json says of it."""
+    before = _read(file) or {}
+    if before and before.get("region") != region:
+        raise Misuse(
+            f"{file.parent} is a dump of region {before.get('region')}, not of {region}: name a new folder."
+        )
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    began = str(before.get("began") or before.get("made") or now)
+    about = {"began": began, "tool": "churn leave fetch", "region": region}
+    _write(file, about)
+    return about
 
 
 def _clients(region: str, endpoint: str) -> dict[str, Any]:
@@ -91,11 +104,8 @@ class _Walk:
                 self.ask(inner, {**bound, question.binds: str(item[question.key])})
 
     def _kept(self, path: str, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        file = self._folder / path
-        if not file.resolve().is_relative_to(self._folder.resolve()):
-            raise Refused(f"SageMaker named something '{path}': nothing is written there.")
-        if file.is_file():
-            kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        file = self._inside(path)
+        if kept := _read(file):
             return kept
         answer = self._call(operation, arguments)
         if answer is None:
@@ -103,25 +113,46 @@ class _Walk:
         _write(file, answer)
         return answer
 
+    def _inside(self, path: str) -> Path:
+        """Return the file ``path`` of the dump. Raises Refused for a name that points out of its folder."""
+        file = self._folder / path
+        if not file.resolve().is_relative_to(self._folder.resolve()):
+            raise Refused(f"SageMaker named something '{path}': nothing is written there.")
+        return file
+
     def _call(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
         """Return the answer with all its pages; None if the account or this role does not answer."""
         from botocore import xform_name
-        from botocore.exceptions import BotoCoreError, ClientError
 
         method = xform_name(operation)
+
+        def every_page() -> dict[str, Any]:
+            if self._api.can_paginate(method):
+                pages = self._api.get_paginator(method).paginate(**arguments)
+                whole: dict[str, Any] = pages.build_full_result()
+                return whole
+            answer: dict[str, Any] = getattr(self._api, method)(**arguments)
+            page = answer
+            while operation == "DescribeFeatureGroup" and page.get("NextToken"):
+                page = self._api.describe_feature_group(**arguments, NextToken=page["NextToken"])
+                answer["FeatureDefinitions"] += page["FeatureDefinitions"]
+            answer.pop("NextToken", None)
+            return answer
+
+        answer = self._answered(operation, arguments, every_page)
+        if answer is not None:
+            answer.pop("ResponseMetadata", None)
+        return answer
+
+    def _answered(
+        self, operation: str, arguments: Mapping[str, Any], ask: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any] | None:
+        """Return what ``ask`` returns; None if this role may not ask it, which is noted."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
         self.asked += 1
         try:
-            if self._api.can_paginate(method):
-                answer = self._api.get_paginator(method).paginate(**arguments).build_full_result()
-            else:
-                answer = getattr(self._api, method)(**arguments)
-                pages = answer
-                while operation == "DescribeFeatureGroup" and pages.get("NextToken"):
-                    pages = self._api.describe_feature_group(
-                        **arguments, NextToken=pages["NextToken"]
-                    )
-                    answer["FeatureDefinitions"] += pages["FeatureDefinitions"]
-                answer.pop("NextToken", None)
+            return ask()
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code not in _REFUSED:
@@ -130,17 +161,13 @@ class _Walk:
             return None
         except BotoCoreError as error:
             raise Refused(_one_line(operation, error)) from None
-        answer.pop("ResponseMetadata", None)
-        result: dict[str, Any] = answer
-        return result
 
     def curves(self) -> None:
         """Ask for the metric points of every trial component, 100 series a call."""
-        file = self._folder / "search/ExperimentTrialComponent.json"
-        rows = json.loads(file.read_text(encoding="utf-8"))["Results"] if file.is_file() else []
-        for row in (row["TrialComponent"] for row in rows):
+        answer = _read(self._folder / "search/ExperimentTrialComponent.json") or {}
+        for row in (row["TrialComponent"] for row in answer.get("Results", ())):
             names = sorted({m["MetricName"] for m in row.get("Metrics", ()) if "MetricName" in m})
-            target = self._folder / f"metrics/{row['TrialComponentName']}.json"
+            target = self._inside(f"metrics/{row['TrialComponentName']}.json")
             if not names or target.is_file():
                 continue
             queries = [
@@ -155,30 +182,38 @@ class _Walk:
             ]
             results: list[dict[str, Any]] = []
             for start in range(0, len(queries), 100):
-                self.asked += 1
-                answer = self._clients["sagemaker-metrics"].batch_get_metrics(
-                    MetricQueries=queries[start : start + 100]
+                batch = {"MetricQueries": queries[start : start + 100]}
+                series = self._answered(
+                    *("BatchGetMetrics", {"of": row["TrialComponentName"]}),
+                    partial(self._clients["sagemaker-metrics"].batch_get_metrics, **batch),
                 )
-                results += answer["MetricQueryResults"]
-            _write(target, {"MetricQueries": queries, "MetricQueryResults": results})
+                results += series["MetricQueryResults"] if series else []
+            if len(results) == len(queries):
+                _write(target, {"MetricQueries": queries, "MetricQueryResults": results})
 
     def online(self, group: str) -> None:
         """Ask for every record of the online store, 100 at a time, until none is left unprocessed."""
-        api, file = self._clients["sagemaker-featurestore-runtime"], self._folder / "online"
+        api = self._clients["sagemaker-featurestore-runtime"]
+        file = self._inside(f"online/{group}.jsonl")
         records: list[str] = []
         token: dict[str, str] = {}
         while True:
-            page = api.list_records(FeatureGroupName=group, **token)
-            self.asked += 1
+            named = {"FeatureGroupName": group, **token}
+            page = self._answered(
+                "ListRecords", {"of": group}, partial(api.list_records, **named)
+            )
+            if page is None:
+                return
             wanted = list(page["RecordIdentifiers"])
             idle = 0
             while wanted:
-                self.asked += 1
-                answer = api.batch_get_record(
-                    Identifiers=[
-                        {"FeatureGroupName": group, "RecordIdentifiersValueAsString": wanted[:100]}
-                    ]
+                ids = {"FeatureGroupName": group, "RecordIdentifiersValueAsString": wanted[:100]}
+                answer = self._answered(
+                    *("BatchGetRecord", {"of": group}),
+                    partial(api.batch_get_record, Identifiers=[ids]),
                 )
+                if answer is None:
+                    return
                 if errors := answer.get("Errors"):
                     raise Refused(f"BatchGetRecord of {group}: {errors[0]['ErrorCode']}.")
                 records += [json.dumps(record, default=str) for record in answer["Records"]]
@@ -195,7 +230,7 @@ class _Walk:
             if not page.get("NextToken"):
                 break
             token = {"NextToken": page["NextToken"]}
-        write_durably(file / f"{group}.jsonl", "".join(f"{r}\n" for r in records), mode=0o600)
+        write_durably(file, "".join(f"{record}\n" for record in records), mode=0o600)
 
 
 def _filled(text: str, bound: Mapping[str, str]) -> str:
@@ -203,6 +238,15 @@ def _filled(text: str, bound: Mapping[str, str]) -> str:
         text = text.replace(f"{{{name}}}", value)
         text = text.replace(f"{{{name}##*/}}", value.rpartition("/")[2])
     return text
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """Return a kept answer; None if there is none, or none that can be read, so that it is asked again."""
+    try:
+        answer = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
 def _write(file: Path, answer: dict[str, Any]) -> None:

@@ -6,9 +6,9 @@ Every name and value that is brought from SageMaker passes here. What is left ou
 from __future__ import annotations
 
 import hmac
+import math
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sovereign_ml.audit.pii_scan import FREE_TEXT_WORDS, IDENTIFIER_NAMES, bucket, values_in
@@ -31,15 +31,8 @@ _PERSON = {
 _COUNT = frozenset(["count", "counts", "total", "number", "num", "n", "size", "amount"])
 _FREE = frozenset(["failurereason", "exitmessage", "statusmessage", "description"])
 _STAFF = frozenset(
-    [
-        "createdby",
-        "lastmodifiedby",
-        "userprofilename",
-        "iamidentity",
-        "userprofilearn",
-        "principalid",
-        "sourceidentity",
-    ]
+    ["createdby", "lastmodifiedby", "userprofilename", "userprofilearn", "iamidentity"]
+    + ["principalid", "sourceidentity"]
 )
 _ADDRESS = re.compile(
     r"(?i)\b[a-z][a-z0-9+.-]{1,20}://\S|\barn:aws[\w-]*:|\b\d{12}\.dkr\.ecr\.|\bfs-[0-9a-f]{8,17}\b"
@@ -64,10 +57,9 @@ def is_cohort(text: str) -> bool:
     return not COHORT.isdisjoint(words_of(text))
 
 
-def is_person_key(name: str, more: Iterable[str] = ()) -> bool:
+def is_person_key(name: str) -> bool:
     """Return whether a name is that of a key that singles out a person."""
-    spelled = "_".join(words_of(name))
-    return name in set(more) or bool(IDENTIFIER_NAMES.search(spelled))
+    return bool(IDENTIFIER_NAMES.search("_".join(words_of(name))))
 
 
 def is_address(text: str) -> bool:
@@ -175,4 +167,5 @@ def personal_value(text: str) -> bool:
 def _whole(text: str) -> int | None:
     if not _NUMBER.fullmatch(text.strip()):
         return None
-    return int(float(text.replace(",", "").replace("_", "")))
+    number = float(text.replace(",", "").replace("_", ""))
+    return int(number) if math.isfinite(number) else None

@@ -30,6 +30,7 @@ WRITTEN_WITHIN = timedelta(minutes=15)
 _OWN = {"write_time", "api_invocation_time", "is_deleted"}
 _TYPES = {"Integral": "BIGINT", "Fractional": "DOUBLE", "String": "VARCHAR"}
 _FEAST = {"Integral": "Int64", "Fractional": "Float64", "String": "String"}
+_USABLE = "NOT young AND moment IS NOT NULL AND key_ IS NOT NULL"
 ICEBERG = (
     "an Iceberg table: its data files hold deleted rows too. Export it through Athena and copy the result to "
     "offline/<group>: UNLOAD (SELECT * FROM \"<table>\") TO 's3://…' WITH (format = 'PARQUET')"
@@ -52,14 +53,20 @@ class OfflineGroup:
 
 @dataclass
 class BroughtGroup:
-    """How many rows came in and why others did not, without a figure that names anybody."""
+    """How many rows came in and why others did not, without a figure that names anybody.
+
+    ``read`` is ``rows`` and what ``left`` counts together: no row is lost without a reason.
+    """
 
     name: str
+    read: int = 0
     rows: int = 0
     people: int = 0
     deleted_people: int = 0
     left: dict[str, int] = field(default_factory=dict)
-    columns_left: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
+    undescribed: tuple[str, ...] = ()
+    """Columns of the files that are left: named like identifiers, or no feature of the group's description."""
 
 
 def group_of(description: Mapping[str, Any], folder: Path, key_is: str = "") -> OfflineGroup:
@@ -159,7 +166,13 @@ def export(
     columns = set(db.columns_of(connection, "stored"))
     doubtful = set(identifiers(group.types)) if group.person else set()
     features = {n: t for n, t in group.types.items() if n in columns and n not in doubtful}
-    result = BroughtGroup(group.name, columns_left=tuple(sorted(doubtful)))
+    others = columns - {group.key, group.event_time, *_OWN, *group.types}
+    result = BroughtGroup(
+        group.name,
+        read=db.count(connection, "stored"),
+        identifiers=tuple(sorted(doubtful & columns)),
+        undescribed=tuple(sorted(others)),
+    )
     _frozen(connection, group, features, made)
     result.left |= {
         "written less than 15 minutes before the dump": db.count(connection, "timed", "young"),
@@ -169,6 +182,7 @@ def export(
         "no key": db.count(
             connection, "timed", "NOT young AND moment IS NOT NULL AND key_ IS NULL"
         ),
+        "deletion markers": db.count(connection, "timed", f"{_USABLE} AND deleted"),
     }
     # A marker without a readable time must still delete: it counts as later than everything.
     connection.execute(
@@ -180,25 +194,26 @@ def export(
     connection.execute(
         "CREATE TABLE kept AS SELECT timed.* FROM (SELECT *, row_number() OVER (PARTITION BY key_, moment "  # noqa: S608
         f"ORDER BY api DESC, written DESC, deleted DESC{ties}) AS nth FROM timed "
-        "WHERE NOT young AND moment IS NOT NULL AND key_ IS NOT NULL) timed LEFT JOIN tombs USING (key_) "
+        f"WHERE {_USABLE}) timed LEFT JOIN tombs USING (key_) "
         "WHERE nth = 1 AND NOT deleted "
         "AND (tomb IS NULL OR {'a': moment, 'b': api, 'c': written} > tomb)"
     )
-    usable = "NOT young AND moment IS NOT NULL AND key_ IS NOT NULL AND NOT deleted"
-    result.left["deleted in SageMaker, or written again later"] = db.count(
-        connection, "timed", usable
-    ) - db.count(connection, "kept")
+    kept = db.count(connection, "kept")
+    result.left["deleted in SageMaker, or written again later"] = (
+        db.count(connection, "timed", f"{_USABLE} AND NOT deleted") - kept
+    )
     row = connection.execute(
         "SELECT count(*) FROM tombs WHERE key_ NOT IN (SELECT key_ FROM kept)"
     ).fetchone()
     result.deleted_people = int(row[0]) if row else 0
-    _name_keys(connection, group, keys, barred, result)
+    _name_keys(connection, group, keys, barred)
     names = ", ".join(db.quoted(name) for name in features)
     connection.execute(
         "CREATE TABLE brought AS SELECT name AS customer_id, moment AS event_timestamp, "  # noqa: S608
         f"written AS created_timestamp{', ' + names if names else ''} FROM kept JOIN names USING (key_)"
     )
     result.rows = db.count(connection, "brought")
+    result.left["erased here, or objected"] = kept - result.rows
     row = connection.execute("SELECT count(DISTINCT customer_id) FROM brought").fetchone()
     result.people = int(row[0]) if row else 0
     return result
@@ -250,7 +265,6 @@ def _name_keys(
     group: OfflineGroup,
     keys: tuple[bytes, ...],
     barred: Callable[[Iterable[str]], set[str]],
-    result: BroughtGroup,
 ) -> None:
     """Make the table ``names``: the pseudonym of each key, without the people who are barred here."""
     import pyarrow as pa
@@ -267,7 +281,6 @@ def _name_keys(
             for one, name, text in zip(given, named, plain, strict=True)
             if text not in out
         ]
-        result.left["erased here, or objected"] = len(given) - len(rows)
         given, named = [row[0] for row in rows], [row[1] for row in rows]
     table = pa.table({"key_": pa.array(given, pa.string()), "name": pa.array(named, pa.string())})
     connection.register("names_", table)
@@ -279,7 +292,7 @@ def _view(group: OfflineGroup, result: BroughtGroup) -> str:
     fields = [
         f"{json.dumps(name)} = {json.dumps(_FEAST.get(kind, 'Array'))}"
         for name, kind in group.types.items()
-        if name not in result.columns_left
+        if name not in result.identifiers
     ]
     return "\n".join(
         [

@@ -34,21 +34,36 @@ REPORT = Path("governance/leaving/report.json")
 PLACES = Path(".churn/leaving/places.json")
 """The addresses behind the marks; outside of git."""
 _KINDS = {
-    "experiments": ("search", "Experiment", False),
-    "runs": ("search", "ExperimentTrialComponent", True),
-    "training jobs": ("search", "TrainingJob", True),
-    "processing jobs": ("below", "processing-jobs", True),
-    "model packages": ("search", "ModelPackage", False),
-    "model cards": ("search", "ModelCard", False),
-    "pipelines": ("search", "Pipeline", False),
-    "feature groups": ("search", "FeatureGroup", True),
-    "endpoints": ("search", "Endpoint", True),
-    "models": ("search", "Model", False),
+    "experiments": ("search/Experiment.json", "Results", False),
+    "trials": ("search/ExperimentTrial.json", "Results", False),
+    "runs": ("search/ExperimentTrialComponent.json", "Results", True),
+    "training jobs": ("search/TrainingJob.json", "Results", True),
+    "processing jobs": ("processing-jobs/", "", True),
+    "model package groups": ("search/ModelPackageGroup.json", "Results", False),
+    "model packages": ("search/ModelPackage.json", "Results", False),
+    "model cards": ("search/ModelCard.json", "Results", False),
+    "pipelines": ("search/Pipeline.json", "Results", False),
+    "feature groups": ("search/FeatureGroup.json", "Results", True),
+    "monitoring schedules": ("monitoring/", "", True),
+    "endpoints": ("search/Endpoint.json", "Results", True),
+    "endpoint configurations": ("endpoint-configs/", "", False),
+    "models": ("search/Model.json", "Results", False),
     "domains": ("studio/domains.json", "Domains", True),
+    "apps": ("studio/apps.json", "Apps", False),
     "user profiles": ("studio/user-profiles.json", "UserProfiles", True),
+    "spaces": ("studio/spaces.json", "Spaces", True),
     "notebook instances": ("studio/notebook-instances.json", "NotebookInstances", True),
+    "code repositories": ("studio/code-repositories.json", "CodeRepositorySummaryList", False),
+    "lifecycle scripts": ("lifecycle/", "", False),
+    "lineage links": ("lineage.json", "AssociationSummaries", False),
+    "MLflow servers": ("mlflow/servers.json", "TrackingServerSummaries", True),
+    "MLflow apps": ("mlflow/apps.json", "Summaries", True),
 }
-"""Kinds of what an account holds: where the dump lists them, and whether they hold data about people."""
+"""Kinds of what an account holds: where the dump lists them, and whether they hold data about people.
+
+A folder counts its answers, a file the rows of its list. Every list of the dump is here: what is not, "nothing is
+left" would not know.
+"""
 
 
 def safe_place(root: Path, dump: Path) -> None:
@@ -68,13 +83,9 @@ def safe_place(root: Path, dump: Path) -> None:
 def remaining(dump: Dump) -> dict[str, int]:
     """Return how many of each kind are still in SageMaker, as the dump shows it."""
     counts = {}
-    for kind, (where, name, _) in _KINDS.items():
-        if where == "search":
-            counts[kind] = len(dump.found(name))
-        elif where == "below":
-            counts[kind] = len(dump.below(name))
-        else:
-            counts[kind] = len(dump.answers.get(where, {}).get(name, ()))
+    for kind, (where, member, _) in _KINDS.items():
+        rows = dump.answer(where).get(member, ()) if member else dump.below(where).values()
+        counts[kind] = sum(row.get("Status") != "Deleted" for row in rows)  # apps stay listed
     return {kind: count for kind, count in counts.items() if count}
 
 
@@ -207,14 +218,22 @@ def _word(text: str) -> str:
 def deletion_script(dump: Dump) -> str:
     """Return commands that delete what the dump shows, in the order that the API needs. They are printed only."""
     region = _word(str(dump.about.get("region", "")) or "eu-central-1")
-    rows = [
-        "#!/bin/sh",
-        "# Deletes what the dump shows. Read it first, run it where the AWS CLI has the rights.",
-        "# Metadata of jobs, rows and files are lost for good.",
-        "set -eu",
-    ]
-    rows += [f"aws --region {region} {command}" for command in _deletions(dump)]
-    return "\n".join(rows) + "\n"
+    return "\n".join([_HEAD.format(region=region), *map("run {}".format, _deletions(dump)), _TAIL])
+
+
+_HEAD = """\
+#!/bin/sh
+# Deletes what the dump shows. Read it first, run it where the AWS CLI has the rights.
+# Metadata of jobs, rows and files are lost for good. An interrupted run is finished by running it again.
+set -u
+failed=0
+run() {{ aws --region {region} "$@" || failed=$((failed + 1)); }}"""
+_TAIL = """\
+[ "$failed" -eq 0 ] || {
+  echo "$failed commands failed. What is gone already fails too: make a new dump to see what is left." >&2
+  exit 1
+}
+"""
 
 
 def _deletions(dump: Dump) -> Iterator[str]:
@@ -225,7 +244,7 @@ def _deletions(dump: Dump) -> Iterator[str]:
     # the search answers with a dashboard model, which holds the model
     yield from _each((row.get("Model", row) for row in found("Model")), "model", "ModelName")
     yield from _each(found("Pipeline"), "pipeline", "PipelineName")
-    for row in dump.answers.get("lineage.json", {}).get("AssociationSummaries", ()):
+    for row in dump.answer("lineage.json").get("AssociationSummaries", ()):
         source, target = _word(row["SourceArn"]), _word(row["DestinationArn"])
         yield f"sagemaker delete-association --source-arn {source} --destination-arn {target}"
     for trial in found("ExperimentTrial"):
@@ -270,20 +289,40 @@ def _data_deletions(dump: Dump) -> Iterator[str]:
 
 def _studio_deletions(dump: Dump) -> Iterator[str]:
     sm = "sagemaker"
-    for row in dump.answers.get("studio/spaces.json", {}).get("Spaces", ()):
+    for row in dump.answer("studio/apps.json").get("Apps", ()):
+        owner, name = "space", row.get("SpaceName")
+        if not name:
+            owner, name = "user-profile", row["UserProfileName"]
+        yield (
+            f"{sm} delete-app --domain-id {_word(row['DomainId'])} --{owner}-name {_word(name)} "
+            f"--app-type {_word(row['AppType'])} --app-name {_word(row['AppName'])}"
+        )
+    for row in dump.answer("studio/spaces.json").get("Spaces", ()):
         domain, name = _word(row["DomainId"]), _word(row["SpaceName"])
         yield f"{sm} delete-space --domain-id {domain} --space-name {name}"
-    for row in dump.answers.get("studio/user-profiles.json", {}).get("UserProfiles", ()):
+    for row in dump.answer("studio/user-profiles.json").get("UserProfiles", ()):
         domain, name = _word(row["DomainId"]), _word(row["UserProfileName"])
         yield f"{sm} delete-user-profile --domain-id {domain} --user-profile-name {name}"
-    for row in dump.answers.get("studio/domains.json", {}).get("Domains", ()):
+    for row in dump.answer("studio/domains.json").get("Domains", ()):
         # The default keeps the home directories
         yield (
             f"{sm} delete-domain --domain-id {_word(row['DomainId'])} "
             "--retention-policy HomeEfsFileSystem=Delete"
         )
-    for row in dump.answers.get("studio/notebook-instances.json", {}).get("NotebookInstances", ()):
+    for row in dump.answer("studio/notebook-instances.json").get("NotebookInstances", ()):
         name = _word(row["NotebookInstanceName"])
         yield f"{sm} stop-notebook-instance --notebook-instance-name {name}"
         yield f"{sm} wait notebook-instance-stopped --notebook-instance-name {name}"
         yield f"{sm} delete-notebook-instance --notebook-instance-name {name}"
+    rows = dump.answer("studio/code-repositories.json").get("CodeRepositorySummaryList", ())
+    yield from _each(rows, "code-repository", "CodeRepositoryName")
+    scripts = list(dump.below("lifecycle").values())
+    yield from _each(scripts, "studio-lifecycle-config", "StudioLifecycleConfigName")
+    yield from _each(
+        *(scripts, "notebook-instance-lifecycle-config", "NotebookInstanceLifecycleConfigName")
+    )
+    for row in dump.answer("mlflow/servers.json").get("TrackingServerSummaries", ()):
+        name = _word(row["TrackingServerName"])
+        yield f"{sm} delete-mlflow-tracking-server --tracking-server-name {name}"
+    for row in dump.answer("mlflow/apps.json").get("Summaries", ()):
+        yield f"{sm} delete-mlflow-app --arn {_word(row['Arn'])}"

@@ -13,7 +13,7 @@ from sovereign_ml.card import importers
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.data_subjects.stores import mlflow_runs
 from sovereign_ml.data_subjects.stores.mlflow_runs import ARN_TAG, CREATED_TAG
-from sovereign_ml.leaving.dump import Dump, ms
+from sovereign_ml.leaving.dump import Dump, Record, ms
 from sovereign_ml.leaving.minimise import Minimiser
 from sovereign_ml.leaving.runs import STATE_TAG, Brought, arn_mark, clear_halves
 from sovereign_ml.registry import mlflow
@@ -24,12 +24,12 @@ __all__ = ["bring_cards", "bring_packages", "packages_of"]
 _PICKLED = re.compile(r"\.(?:pkl|pickle|joblib)\b")
 
 
-def packages_of(dump: Dump) -> list[dict[str, Any]]:
+def packages_of(dump: Dump) -> list[Record]:
     """Return every version of every package group: searched, with what a description adds, oldest first."""
-    packages: dict[str, dict[str, Any]] = {}
+    packages: dict[str, Record] = {}
     for row in [*dump.found("ModelPackage"), *dump.below("packages").values()]:
         arn = row["ModelPackageArn"]
-        packages[arn] = {**packages.get(arn, {}), **row}
+        packages[arn] = packages.get(arn, Record()).merged(row)
     return sorted(
         packages.values(),
         key=lambda row: (

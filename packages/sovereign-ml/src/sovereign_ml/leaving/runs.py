@@ -7,7 +7,6 @@ deleted and brought anew.
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.data_subjects.stores import mlflow_runs
 from sovereign_ml.data_subjects.stores.mlflow_runs import ARN_TAG
+from sovereign_ml.errors import Misuse
 from sovereign_ml.leaving.dump import Dump, ms
 from sovereign_ml.leaving.minimise import Minimiser, is_address, personal_value
 from sovereign_ml.registry import mlflow
@@ -58,12 +58,14 @@ def bring(
     """Write every finished run of the dump that is not there yet.
 
     Runs that ended before ``ended_after`` are left: retention would delete them at once. ``only`` names one
-    experiment as SageMaker does.
+    experiment as SageMaker does. Raises Misuse if the dump has no such run.
     """
     result = Brought(repaired=clear_halves(tracking))
     present = {run.data.tags[ARN_TAG] for run in mlflow_runs.brought_runs(tracking)}
     cut = int(ended_after.timestamp() * 1000) if ended_after else 0
+    experiments: set[str] = set()
     for source, run in past_runs(dump, tracking.project, minimiser):
+        experiments.add(source)
         if only and source != only:
             continue
         if run.tags[ARN_TAG] in present:
@@ -77,7 +79,14 @@ def bring(
             present.add(run.tags[ARN_TAG])
             result.made += 1
             progress(result.made)
+    if only and only not in experiments:
+        raise Misuse(f"No run of experiment {only!r}: the dump has {_some(experiments)}.")
     return result
+
+
+def _some(names: set[str]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return (", ".join(sorted(names)[:10]) or "none") + more
 
 
 def clear_halves(tracking: Tracking) -> int:
@@ -95,20 +104,23 @@ def past_runs(dump: Dump, project: str, minimiser: Minimiser) -> Iterator[tuple[
     """Yield each run with the name of its experiment in SageMaker; a run without a status is not finished."""
     homes = _experiments_of(dump)
     jobs = {row["TrainingJobArn"]: row for row in dump.found("TrainingJob")}
-    curves = _curves(dump)
+    curves = _curves(dump, minimiser)
     seen: set[str] = set()
     for row in dump.found("ExperimentTrialComponent"):
         source = row.get("Source", {}).get("SourceArn", "")
         job = jobs.get(source, {})
         seen.add(source)
         name = row["TrialComponentName"]
-        home = homes.get(name, "")
-        points = curves.get(name) or _last_values(row.get("Metrics", ()), row) or _finals(job)
+        home = homes.get(name) or "unassigned"
+        points = curves.get(name, [])
+        drawn = {point[0] for point in points}
+        last = _last_values(row.get("Metrics", ()), row) or _finals(job)
+        points = points + [point for point in last if point[0] not in drawn]
         yield home, _run(project, home, _component(row, job), points, minimiser)
     for arn, job in jobs.items():
         if arn not in seen:
-            home = job.get("ExperimentConfig", {}).get("ExperimentName", "")
-            yield home, _run(project, home or "training-jobs", _job(job), _finals(job), minimiser)
+            home = job.get("ExperimentConfig", {}).get("ExperimentName") or "training-jobs"
+            yield home, _run(project, home, _job(job), _finals(job), minimiser)
 
 
 def _experiments_of(dump: Dump) -> dict[str, str]:
@@ -200,7 +212,12 @@ def _run(
                 name = minimiser.metric(summary.get("MetricName", ""))
                 tags[f"metric.{name}.{stat.lower()}"] = repr(summary[stat])
     keys, originals = safe_keys(params)
-    named = {name: minimiser.metric(name) for name in dict.fromkeys(row[0] for row in points)}
+    # MLflow refuses times before 1970, and databases behind it refuse the same point twice
+    usable = [point for point in dict.fromkeys(points) if point[2] >= 0]
+    minimiser.left_out["metric point that is there twice or before 1970"] += len(points) - len(
+        usable
+    )
+    named = {name: minimiser.metric(name) for name in dict.fromkeys(row[0] for row in usable)}
     metrics, renamed = safe_keys(dict.fromkeys(named.values(), ""))
     key_of = {renamed.get(key, key): key for key in metrics}
     tags |= {f"original.{key}": original for key, original in {**originals, **renamed}.items()}
@@ -208,18 +225,17 @@ def _run(
     if re.fullmatch(r"[0-9a-f]{7,64}", commit):
         tags["sagemaker.commit"] = commit
     safe, _ = safe_keys(tags)
-    experiment, _ = safe_keys({minimiser.title(home or "unassigned", "experiment"): ""})
+    experiment, _ = safe_keys({minimiser.title(home, "experiment"): ""})
     return PastRun(
         experiment=f"{project}/{next(iter(experiment))}",
         name=minimiser.title(record["name"]),
         start=record["start"],
         end=record["end"],
         status=_STATUS.get(record["status"], ""),
-        params={key: _cut(value) for key, value in keys.items()},
-        # MLflow refuses times before 1970
-        points=[(key_of[named[n]], v, when, step) for n, v, when, step in points if when >= 0],
+        params={key: _cut(value, minimiser) for key, value in keys.items()},
+        points=[(key_of[named[name]], *rest) for name, *rest in usable],
         tags={
-            **{key: _cut(value, 4900) for key, value in safe.items()},
+            **{key: _cut(value, minimiser, 4900) for key, value in safe.items()},
             ARN_TAG: arn_mark(record["arn"]),
             "sagemaker.kind": record["kind"] or "TrialComponent",
         },
@@ -259,12 +275,14 @@ def safe_keys(values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]
     return keys, originals
 
 
-def _cut(value: str, longest: int = _LONGEST_VALUE) -> str:
+def _cut(value: str, minimiser: Minimiser, longest: int = _LONGEST_VALUE) -> str:
     # MLflow prints the beginning of a value that it cuts itself
+    minimiser.left_out["end of a long value"] += len(value) > longest
     return value[:longest]
 
 
-def _curves(dump: Dump) -> dict[str, list[tuple[str, float, int, int]]]:
+def _curves(dump: Dump, minimiser: Minimiser) -> dict[str, list[tuple[str, float, int, int]]]:
+    """Return the metric points of each component, and count the series that SageMaker did not give whole."""
     curves: dict[str, list[tuple[str, float, int, int]]] = {}
     times = {
         row["TrialComponentName"]: ms(row.get("StartTime")) or ms(row.get("CreationTime")) or 0
@@ -277,6 +295,8 @@ def _curves(dump: Dump) -> dict[str, list[tuple[str, float, int, int]]]:
             answer.get("MetricQueries", ()), answer.get("MetricQueryResults", ()), strict=False
         )
         for query, series in pairs:
+            if series.get("Status", "Complete") != "Complete":
+                minimiser.left_out["metric curve that SageMaker gave cut or not at all"] += 1
             on_time = query.get("XAxisType") == "Timestamp"
             for x, value in zip(
                 series.get("XAxisValues", ()), series.get("MetricValues", ()), strict=False
@@ -296,7 +316,7 @@ def _last_values(summaries: Any, row: Mapping[str, Any]) -> list[tuple[str, floa
     return [
         (s["MetricName"], float(s["Last"]), ms(s.get("TimeStamp")) or end, 0)
         for s in summaries
-        if "Last" in s and "MetricName" in s and not math.isnan(float(s["Last"]))
+        if "Last" in s and "MetricName" in s
     ]
 
 

@@ -166,14 +166,11 @@ def features(
     known = answers.feature_groups()
     if unknown := sorted(set(group or ()) - known.keys()):
         raise Misuse(f"No feature group {unknown[0]}: the dump has {', '.join(known) or 'none'}.")
-    wanted = [
-        offline_rows.group_of(known[name], answers.folder / "offline" / name, key_is)
-        for name in group or known
-    ]
     facts: dict[str, object] = {}
     refused = []
-    for one in wanted:
+    for name in group or known:
         try:
+            one = offline_rows.group_of(known[name], answers.folder / "offline" / name, key_is)
             done = offline_rows.bring_group(
                 one,
                 settings.root / "data/leaving",
@@ -189,11 +186,15 @@ def features(
             "made": done.rows, "deleted there": done.deleted_people, "left": left,
         }  # fmt: skip
         typer.echo(
-            f"{one.name}: {done.rows:,} rows of {done.people:,} keys; deleted in SageMaker and left out: "
-            f"{done.deleted_people:,}" + "".join(f"; {r}: {n:,}" for r, n in left.items())
+            f"{one.name}: {done.rows:,} of {done.read:,} rows, of {done.people:,} keys; "
+            f"{done.deleted_people:,} keys are deleted in SageMaker and stay out"
         )
-        if done.columns_left:
-            typer.echo(f"  left out as identifiers: {', '.join(done.columns_left)}")
+        for reason, count in left.items():
+            typer.echo(f"  left: {count:,}, {reason}")
+        if done.identifiers:
+            typer.echo(f"  columns left out as identifiers: {', '.join(done.identifiers)}")
+        if done.undescribed:
+            typer.echo(f"  columns that no feature describes: {', '.join(done.undescribed)}")
     progress.note(settings.root, answers, "features", facts, now())
     if refused:
         raise Refused("Not brought:\n" + "\n".join(f"  - {line}" for line in refused))
