@@ -23,7 +23,7 @@ sys.path += [str(LIBRARY / f"tests/support/{name}") for name in ("platforms", "p
 sys.path += [str(LIBRARY.parents[1] / "{{cookiecutter.project_slug}}/src")]
 
 import test_bring as bring
-from sagemaker_double import Account, dumped
+from sagemaker_double import START, Account, dumped, store
 from small_project import KEY, PROGRAMS, environment, load, make_project
 
 from sovereign_ml.data_subjects.stores import mlflow_runs
@@ -36,7 +36,7 @@ from sovereign_ml.leaving.offline_rows import bring_group
 def rows(folder: Path, people: int) -> None:
     """Compare every row that is brought with the oracle's."""
     planted = bring.planted(people, 110, seed=11)
-    group = bring.store(folder / "offline", planted)
+    group = store(folder / "offline", planted)
     began = time.perf_counter()
     done = bring_group(
         group, folder / "out", made=bring.MADE, keys=bring.KEYS, barred=lambda _: set()
@@ -46,7 +46,7 @@ def rows(folder: Path, people: int) -> None:
     names = bring.pseudonyms([f"u{number}" for number in range(people)], bring.KEYS[0])
     ids = {name: f"u{number}" for number, name in enumerate(names)}
     table = bring.pq.read_table(folder / "out/users/rows.parquet")
-    start = bring.START.replace(tzinfo=None)
+    start = START.replace(tzinfo=None)
     found = {
         (ids[person], round((moment - start).total_seconds()), value)
         for person, moment, value in zip(

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from botocore.session import Session
@@ -20,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
-from sagemaker_double import Account, dumped
+from sagemaker_double import START, Account, Row, dumped, store
 from sealing import sealed
 from small_project import KEY, PROGRAMS, load, make_clone
 from sovereign_ml.cli.composition import project_stores
@@ -188,45 +187,6 @@ def test_each_card_becomes_suggestions_and_a_sanitised_one_says_so(tmp_path: Pat
 # Features.
 
 
-Row = tuple[str, int, int, int, bool, int]
-"""Key, event time, invocation and writing in seconds, deleted, value."""
-START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def store(folder: Path, rows: list[Row], event: str = "iso") -> OfflineGroup:
-    """Write rows as SageMaker does, in two files, with folders that look like columns."""
-
-    def moment(seconds: int) -> datetime:
-        return START + timedelta(seconds=seconds)
-
-    def spelled(seconds: int) -> Any:
-        if event == "seconds":
-            return moment(seconds).timestamp()
-        return moment(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-    for part in (0, 1):
-        chosen = rows[part::2]
-        table = pa.table(
-            {
-                "user_id": pa.array([r[0] for r in chosen], pa.string()),
-                "event_time": [spelled(r[1]) for r in chosen]
-                or pa.array([], pa.float64() if event == "seconds" else pa.string()),
-                "n": pa.array([None if r[4] else r[5] for r in chosen], pa.int64()),
-                "email": pa.array(["jane@acme.example"] * len(chosen), pa.string()),
-                "api_invocation_time": pa.array(
-                    [moment(r[2]) for r in chosen], pa.timestamp("us", "UTC")
-                ),
-                "write_time": pa.array([moment(r[3]) for r in chosen], pa.timestamp("us", "UTC")),
-                "is_deleted": pa.array([r[4] for r in chosen], pa.bool_()),
-            }
-        )
-        path = folder / f"data/year=2026/month=0{part + 1}/rows_{part}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, path, use_deprecated_int96_timestamps=bool(part))
-    kinds = {"n": "Integral", "email": "String"}
-    return OfflineGroup("users", "user_id", "event_time", kinds, folder, True, False)
-
-
 def oracle(rows: list[Row], frozen: int, barred: set[str]) -> set[tuple[str, int, int]]:
     """The same rule row by row, written without SQL."""
     tombs: dict[str, tuple[int, int, int]] = {}
@@ -390,12 +350,6 @@ print("codes", *codes)
 """
 
 
-def emptied(account: Account) -> Account:
-    account.described.clear()
-    account.rows = {name: [] for name in account.rows}
-    return account
-
-
 def test_every_command_but_fetch_asks_no_network_and_finish_believes_only_a_later_dump(
     new_project: Any, tmp_path: Path
 ) -> None:
@@ -404,6 +358,9 @@ def test_every_command_but_fetch_asks_no_network_and_finish_believes_only_a_late
     folder = dumped(Account(runs=3), tmp_path / "dump", made)
     store(folder / "offline/user-features", planted(5, 2, seed=2))
     dumped(Account(runs=1), root / "dump")
+    for path, text in (("dump/efs/1/a.ipynb", '{"cells": []}'), ("code/a.py", "import boto3")):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
     commands = [
         (["script"], 0),
         (["runs", str(folder), "--older"], 0),
@@ -412,6 +369,9 @@ def test_every_command_but_fetch_asks_no_network_and_finish_believes_only_a_late
         (["cards", str(folder)], 0),
         (["features", str(folder)], 0),
         (["features", str(folder), "--group", "users"], 2),
+        (["notebooks", str(folder)], 0),
+        (["audit", "--code", str(tmp_path / "code")], 1),
+        (["parity", str(folder), "--endpoint", "churn"], 2),
         (["runs", "dump"], 1),
         (["runs", str(tmp_path / "none")], 2),
         (["finish", str(folder)], 1),
@@ -425,7 +385,12 @@ def test_every_command_but_fetch_asks_no_network_and_finish_believes_only_a_late
     assert codes == " ".join(["codes", *(str(code) for _, code in commands)]), done.stderr
     assert "still in SageMaker" in done.stdout
     lines = done.stderr.splitlines()
-    for line in ("No run of experiment 'chrn'", "No feature group users", "git would commit it"):
+    for line in (
+        "No run of experiment 'chrn'",
+        "No feature group users",
+        "git would commit it",
+        "no captured",
+    ):
         assert any(line in shown for shown in lines), done.stderr
     assert "Traceback" not in done.stderr
     script = (root / "delete.sh").read_text().splitlines()
@@ -449,7 +414,7 @@ def test_every_command_but_fetch_asks_no_network_and_finish_believes_only_a_late
     with pytest.raises(Refused, match="before the deletion script"):
         progress.finished(root, open_dump(folder), now)
     later, cards = now + timedelta(minutes=1), Account(runs=0).rows["ModelCard"]
-    account = emptied(Account(runs=0))
+    account = Account(runs=0).emptied()
     account.rows["ModelCard"] = cards
     with pytest.raises(Refused, match="1 model cards"):
         progress.finished(root, open_dump(dumped(account, tmp_path / "still", later)), now)
@@ -461,7 +426,7 @@ def test_every_command_but_fetch_asks_no_network_and_finish_believes_only_a_late
 def test_nothing_is_left_only_if_every_list_of_the_dump_is_empty(tmp_path: Path) -> None:
     """Each list gets a row with what botocore requires of it; a list that is not counted would hide it."""
     model = Session().get_service_model("sagemaker")
-    folder = dumped(emptied(Account(runs=0)), tmp_path / "dump")
+    folder = dumped(Account(runs=0).emptied(), tmp_path / "dump")
     assert progress.remaining(open_dump(folder)) == {}
     only_told_elsewhere = {"search/PipelineExecution.json", "search/FeatureMetadata.json"}
     for question in QUESTIONS:
@@ -505,7 +470,7 @@ def test_a_call_that_is_killed_at_any_point_leaves_no_half_run_and_no_twin(
 
     for bring in (runs.bring, registered.bring_packages):
         # each call is killed one write later than the one before, until one comes through
-        for limit in range(1, 100):
+        for limit in range(1, 100):  # noqa: B007  `killed` reads it
             try:
                 write(bring)
                 break

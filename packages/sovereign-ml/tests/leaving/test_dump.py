@@ -112,13 +112,21 @@ BROKEN = {
     "not json": ("search/Experiment.json", "<html>", "not JSON"),
     "empty": ("search/Experiment.json", "", "empty"),
     "a list": ("search/Experiment.json", "[]", "holds list; expected an object"),
-    "wrong type": ("search/Experiment.json", '{"Results": {}}', "Results is an object; expected a list, as Search"),
+    "wrong type": (
+        "search/Experiment.json",
+        '{"Results": {}}',
+        "Results is an object; expected a list, as Search",
+    ),
     "wrong time": (
         "processing-jobs/a.json",
         '{"CreationTime": "yesterday"}',
         "CreationTime",
     ),
-    "number for a name": ("cards/c/1.json", '{"ModelCardName": 3}', "ModelCardName is a number; expected text"),
+    "number for a name": (
+        "cards/c/1.json",
+        '{"ModelCardName": 3}',
+        "ModelCardName is a number; expected text",
+    ),
     "binary": ("search/Model.json", b"\x00\xff\xfe\xfa", "not UTF-8"),
     "deep": ("search/Model.json", "[" * 100_000, "not JSON|nested"),
     "no time of its making": ("about.json", "{}", r"about\.json"),

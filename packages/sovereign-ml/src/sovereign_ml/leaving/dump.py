@@ -255,6 +255,8 @@ class _Shapes:
             if reason in _MAY_LACK or reason.startswith("invalid range"):
                 word = details.get("missing_name") or details.get("required_name")
                 word = word or details.get("unknown_param") or ""
+                if word == "NextToken":
+                    continue  # botocore's model requires it, and the last page has none
                 notes.append(f"{place}: {reason} {word}".strip())
                 continue
             valid = [_json_type(kind) for kind in details.get("valid_types", ())]

@@ -199,9 +199,7 @@ class _Walk:
         token: dict[str, str] = {}
         while True:
             named = {"FeatureGroupName": group, **token}
-            page = self._answered(
-                "ListRecords", {"of": group}, partial(api.list_records, **named)
-            )
+            page = self._answered("ListRecords", {"of": group}, partial(api.list_records, **named))
             if page is None:
                 return
             wanted = list(page["RecordIdentifiers"])

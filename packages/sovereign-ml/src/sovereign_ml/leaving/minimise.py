@@ -30,10 +30,10 @@ _PERSON = {
 }
 _COUNT = frozenset(["count", "counts", "total", "number", "num", "n", "size", "amount"])
 _FREE = frozenset(["failurereason", "exitmessage", "statusmessage", "description"])
-_STAFF = frozenset(
-    ["createdby", "lastmodifiedby", "userprofilename", "userprofilearn", "iamidentity"]
-    + ["principalid", "sourceidentity"]
-)
+_STAFF = {
+    *("createdby", "lastmodifiedby", "userprofilename", "userprofilearn", "iamidentity"),
+    *("principalid", "sourceidentity"),
+}
 _ADDRESS = re.compile(
     r"(?i)\b[a-z][a-z0-9+.-]{1,20}://\S|\barn:aws[\w-]*:|\b\d{12}\.dkr\.ecr\.|\bfs-[0-9a-f]{8,17}\b"
     r"|\b[\w.-]+\.amazonaws\.(?:com|eu)|\b[\w-]+\.sagemaker\.aws\b"
@@ -112,7 +112,7 @@ class Minimiser:
 
     def place(self, address: str) -> str:
         """Return a mark for an address, the same for the same address."""
-        mark = f"place-{self._mark('place', address)}"
+        mark = f"place-{self.mark('place', address)}"
         self.places[mark] = address
         self.left_out["address, as a mark"] += 1
         return mark
@@ -129,7 +129,7 @@ class Minimiser:
             or (words & _PERSON and re.search(r"\d{4}", name))
         ):
             self.left_out[f"name of a {kind}, as a mark"] += 1
-            return f"{kind}-{self._mark(kind, name)}"
+            return f"{kind}-{self.mark(kind, name)}"
         return name
 
     def metric(self, name: str) -> str:
@@ -139,10 +139,11 @@ class Minimiser:
             return name
         self.left_out["group of a metric, as a mark"] += 1
         head = re.match(r"[a-zA-Z]+(?=[._/:-])", name)
-        mark = f"group-{self._mark('group', name)[:4]}"
+        mark = f"group-{self.mark('group', name)[:4]}"
         return f"{head[0]}.{mark}" if head else mark
 
-    def _mark(self, kind: str, text: str) -> str:
+    def mark(self, kind: str, text: str) -> str:
+        """Return a mark that stands for ``text``: the same for the same text, in this project alone."""
         return hmac.digest(self.key, f"leaving {kind} {text}".encode(), "sha256").hex()[:8]
 
 

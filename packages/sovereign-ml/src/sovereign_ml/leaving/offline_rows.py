@@ -23,7 +23,15 @@ from sovereign_ml.storage.artifacts import writing
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["ICEBERG", "BroughtGroup", "OfflineGroup", "bring_group", "export"]
+__all__ = [
+    "ICEBERG",
+    "BroughtGroup",
+    "OfflineGroup",
+    "bring_group",
+    "group_of",
+    "load",
+    "read_times",
+]
 
 WRITTEN_WITHIN = timedelta(minutes=15)
 """SageMaker writes to the offline store within this time: younger rows may not be all there."""
@@ -173,7 +181,7 @@ def export(
         identifiers=tuple(sorted(doubtful & columns)),
         undescribed=tuple(sorted(others)),
     )
-    _frozen(connection, group, features, made)
+    read_times(connection, group, features, made)
     result.left |= {
         "written less than 15 minutes before the dump": db.count(connection, "timed", "young"),
         "event time that cannot be read": db.count(
@@ -219,13 +227,13 @@ def export(
     return result
 
 
-def _frozen(
+def read_times(
     connection: duckdb.DuckDBPyConnection,
     group: OfflineGroup,
     features: Mapping[str, str],
     made: datetime,
 ) -> None:
-    """Make the table ``timed``: the rows with readable times, and whether each is too young to be whole."""
+    """Make the table ``timed``: every row with its times, and whether it is too young for all of its kind to be there."""
     event = db.quoted(group.event_time)
     kind = db.types_of(connection, f"SELECT {event} FROM stored")[group.event_time]  # noqa: S608
     if kind in ("DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT") or kind.startswith("DECIMAL"):

@@ -18,7 +18,7 @@ from sovereign_ml.config.connections import Tracking
 from sovereign_ml.data_subjects.stores import mlflow_runs
 from sovereign_ml.data_subjects.stores.mlflow_runs import ARN_TAG
 from sovereign_ml.errors import Misuse
-from sovereign_ml.leaving.dump import Dump, ms
+from sovereign_ml.leaving.dump import Dump, Record, ms
 from sovereign_ml.leaving.minimise import Minimiser, is_address, personal_value
 from sovereign_ml.registry import mlflow
 from sovereign_ml.registry.mlflow import PastRun
@@ -108,7 +108,7 @@ def past_runs(dump: Dump, project: str, minimiser: Minimiser) -> Iterator[tuple[
     seen: set[str] = set()
     for row in dump.found("ExperimentTrialComponent"):
         source = row.get("Source", {}).get("SourceArn", "")
-        job = jobs.get(source, {})
+        job = jobs.get(source, Record())
         seen.add(source)
         name = row["TrialComponentName"]
         home = homes.get(name) or "unassigned"
@@ -233,7 +233,7 @@ def _run(
         end=record["end"],
         status=_STATUS.get(record["status"], ""),
         params={key: _cut(value, minimiser) for key, value in keys.items()},
-        points=[(key_of[named[name]], *rest) for name, *rest in usable],
+        points=[(key_of[named[row[0]]], *row[1:]) for row in usable],
         tags={
             **{key: _cut(value, minimiser, 4900) for key, value in safe.items()},
             ARN_TAG: arn_mark(record["arn"]),

@@ -6,15 +6,18 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from botocore.session import Session
 from botocore.validate import ParamValidator
 
 from loopback import Quiet, listening
 from sovereign_ml.leaving.catalogue import QUESTIONS, SEARCHED, ApiQuestion
+from sovereign_ml.leaving.offline_rows import OfflineGroup
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 RUNTIME = ("sagemaker-featurestore-runtime", "sagemaker-metrics")
@@ -184,6 +187,12 @@ class Account:
         }
         self.rows["ModelCard"] = [row]
         self.described["DescribeModelCard", f"churn-card/{version}"] = row
+
+    def emptied(self) -> Account:
+        """The same account once everything in it is deleted."""
+        self.described.clear()
+        self.rows = {name: [] for name in self.rows}
+        return self
 
     # What the API answers.
 
@@ -371,3 +380,42 @@ def _filler(bound: dict[str, str]) -> Callable[[str], str]:
         return text
 
     return fill
+
+
+Row = tuple[str, int, int, int, bool, int]
+"""Key, event time, invocation and writing in seconds, deleted, value."""
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def store(folder: Path, rows: list[Row], event: str = "iso") -> OfflineGroup:
+    """Write rows as SageMaker does, in two files, with folders that look like columns."""
+
+    def moment(seconds: int) -> datetime:
+        return START + timedelta(seconds=seconds)
+
+    def spelled(seconds: int) -> Any:
+        if event == "seconds":
+            return moment(seconds).timestamp()
+        return moment(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    for part in (0, 1):
+        chosen = rows[part::2]
+        table = pa.table(
+            {
+                "user_id": pa.array([r[0] for r in chosen], pa.string()),
+                "event_time": [spelled(r[1]) for r in chosen]
+                or pa.array([], pa.float64() if event == "seconds" else pa.string()),
+                "n": pa.array([None if r[4] else r[5] for r in chosen], pa.int64()),
+                "email": pa.array(["jane@acme.example"] * len(chosen), pa.string()),
+                "api_invocation_time": pa.array(
+                    [moment(r[2]) for r in chosen], pa.timestamp("us", "UTC")
+                ),
+                "write_time": pa.array([moment(r[3]) for r in chosen], pa.timestamp("us", "UTC")),
+                "is_deleted": pa.array([r[4] for r in chosen], pa.bool_()),
+            }
+        )
+        path = folder / f"data/year=2026/month=0{part + 1}/rows_{part}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, path, use_deprecated_int96_timestamps=bool(part))
+    kinds = {"n": "Integral", "email": "String"}
+    return OfflineGroup("users", "user_id", "event_time", kinds, folder, True, False)

@@ -1,4 +1,4 @@
-"""churn leave script, fetch, runs, registry, cards, features: out of SageMaker into the stores of the project."""
+"""churn leave script, fetch, runs, registry, cards, features, notebooks: out of SageMaker into the stores of the project."""
 
 from __future__ import annotations
 
@@ -44,6 +44,14 @@ def opened(settings: Settings, folder: Path) -> Dump:
     if len(dump.notes) > 3:
         typer.echo(f"Note: {len(dump.notes) - 3} more members are new or lacking.", err=True)
     return dump
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return the folder ``name`` below the dump. Raises Misuse for a name that points out of it."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise Misuse(f"{name!r} is no name that SageMaker gives: it points out of the dump.")
+    return path
 
 
 def minimiser(settings: Settings, keep: list[str] | None = None) -> Minimiser:
@@ -170,7 +178,9 @@ def features(
     refused = []
     for name in group or known:
         try:
-            one = offline_rows.group_of(known[name], answers.folder / "offline" / name, key_is)
+            one = offline_rows.group_of(
+                known[name], inside(answers.folder, f"offline/{name}"), key_is
+            )
             done = offline_rows.bring_group(
                 one,
                 settings.root / "data/leaving",
@@ -198,6 +208,31 @@ def features(
     progress.note(settings.root, answers, "features", facts, now())
     if refused:
         raise Refused("Not brought:\n" + "\n".join(f"  - {line}" for line in refused))
+
+
+@app.command()
+def notebooks(
+    dump: DumpArgument,
+    with_hits: Annotated[
+        bool, typer.Option("--with-hits", help="Bring cells with data too, after you looked.")
+    ] = False,
+    keep: KeepOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Write Studio's notebooks without outputs, metadata and cells with data, into notebooks/leaving."""
+    from sovereign_ml.leaving import brought_notebooks, progress
+
+    settings = load_settings(profile)
+    answers, rules = opened(settings, dump), minimiser(settings, keep)
+    output = settings.root / "notebooks/leaving"
+    result = brought_notebooks.bring_notebooks(answers.folder, output, rules, with_hits=with_hits)
+    counts = {"taken out": dict(result.taken_out), "left": dict(result.left)}
+    facts = {"made": result.made, "present": result.present, **counts}
+    progress.note(settings.root, answers, "notebooks", facts, now())
+    typer.echo(f"{result.made:,} made, {result.present:,} there already.")
+    for what, reasons in counts.items():
+        for reason, count in reasons.items():
+            typer.echo(f"  {what}: {count:,}, {reason}")
 
 
 def barred(settings: Settings) -> Callable[[Iterable[str]], set[str]]:
