@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import typer
 from botocore.session import Session
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from sagemaker_double import START, Account, Row, dumped, store
 from sealing import sealed
 from small_project import KEY, PROGRAMS, load, make_clone
 from sovereign_ml.cli.composition import project_stores
+from sovereign_ml.cli.main import application
 from sovereign_ml.data_subjects import erasure, retention
 from sovereign_ml.data_subjects.stores import mlflow_runs
 from sovereign_ml.errors import Misuse, Refused
@@ -336,16 +338,20 @@ def test_what_would_bring_deleted_people_back_is_refused(tmp_path: Path) -> None
 # The commands, where nothing can leave.
 
 ONE_PROCESS = """
-import json, sys
-from sovereign_ml.cli import main
-codes = []
+import json, os, sys
+from sovereign_ml.cli.main import application
+from sovereign_ml.egress import allow_list
+from sovereign_ml.errors import Misuse, Refused
+allow_list.install(os.environ, ["leave"])
+app, codes = application(), []
 for words in json.loads(sys.argv[1]):
-    sys.argv = ["churn", "leave", *words]
     try:
-        main._run()
-        codes.append(0)
+        app(["leave", *words])
     except SystemExit as end:
         codes.append(end.code)
+    except (Misuse, Refused) as error:
+        print(error, file=sys.stderr)
+        codes.append(error.exit_code)
 print("codes", *codes)
 """
 
@@ -421,6 +427,17 @@ def test_every_command_but_fetch_asks_no_network_and_finish_believes_only_a_late
     account.rows["ModelCard"] = []
     progress.finished(root, open_dump(dumped(account, tmp_path / "empty", later)), now)
     assert json.loads((root / "governance/leaving/report.json").read_text())["state"] == "deleted"
+
+
+def test_every_command_of_the_page_and_its_options_exist() -> None:
+    page = next(Path(__file__).parents[4].glob("{{*}}/docs/leave-sagemaker.md"))
+    text = page.read_text(encoding="utf-8")
+    group = typer.main.get_command(application()).commands["leave"]  # type: ignore[attr-defined]
+    named = re.findall(r"churn leave (\w+)([^`#|\n]*)", text)
+    assert {name for name, _ in named} == set(group.commands)
+    for name, words in named:
+        options = {o for p in group.commands[name].params for o in p.opts}
+        assert set(re.findall(r"--[\w-]+", words)) <= options, name
 
 
 def test_nothing_is_left_only_if_every_list_of_the_dump_is_empty(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ _CONTENT = {
 }
 
 
+@cache
 def service_model(name: str = "sagemaker") -> Any:
     """Return botocore's model of an AWS service. Nothing is asked of a network."""
     from botocore.session import Session
@@ -177,7 +179,6 @@ def open_dump(folder: Path) -> Dump:
     problems: list[str] = []
     notes: list[str] = []
     about = Record()
-    shapes = _Shapes()
     for path in sorted(folder.rglob("*.json")):
         name = path.relative_to(folder).as_posix()
         operation = operation_of(name)
@@ -193,7 +194,7 @@ def open_dump(folder: Path) -> Dump:
                 about = answer
                 utc(answer.get("made"))
             else:
-                notes += [f"{name}: {note}" for note in shapes.check(operation or "", answer)]
+                notes += [f"{name}: {note}" for note in _notes_on(operation or "", answer)]
                 answers[name] = answer
         except RecursionError:
             problems.append(f"{name}: nested too deeply; an answer of AWS was expected")
@@ -218,53 +219,45 @@ def open_dump(folder: Path) -> Dump:
     return Dump(folder, about, answers, tuple(notes))
 
 
-class _Shapes:
-    """botocore's shapes of the answers, loaded when the first file is checked."""
+def _notes_on(operation: str, answer: Record) -> Iterator[str]:
+    """Yield notes on members that AWS would not leave out or that are new. Raises ValueError for a wrong one."""
+    if "MetricQueryResults" in answer:
+        shapes = service_model("sagemaker-metrics").operation_model("BatchGetMetrics")
+        queries = {"MetricQueries": answer.get("MetricQueries", [])}
+        yield from _held_to(shapes.input_shape, queries, "BatchGetMetrics asks")
+        results = {"MetricQueryResults": answer["MetricQueryResults"]}
+        yield from _held_to(shapes.output_shape, results, "BatchGetMetrics answers")
+        return
+    if not operation and "Table" in answer:
+        return  # Glue's own answer: only one address is read of it
+    operation = operation or next((_CONTENT[key] for key in _CONTENT if key in answer), "")
+    if not operation:
+        raise ValueError("unknown content; expected the answer of the operation of its folder")
+    shape = service_model().operation_model(operation).output_shape
+    given = {key: value for key, value in answer.items() if key != "ResponseMetadata"}
+    yield from _held_to(shape, given, f"{operation} answers")
 
-    def __init__(self) -> None:
-        self._models: dict[str, Any] = {}
 
-    def check(self, operation: str, answer: dict[str, Any]) -> Iterator[str]:
-        """Return notes on members that AWS would not leave out or that are new. Raises ValueError for a wrong one."""
-        from botocore.validate import ParamValidator
+def _held_to(shape: Any, given: dict[str, Any], source: str) -> Iterator[str]:
+    from botocore.validate import ParamValidator
 
-        service = "sagemaker"
-        if not operation:
-            known = [name for key, name in _CONTENT.items() if key in answer]
-            if "MetricQueryResults" in answer:
-                service, known = "sagemaker-metrics", ["BatchGetMetrics"]
-            if "Table" in answer:
-                return iter(())  # Glue's own answer: only one address is read of it
-            if not known:
-                raise ValueError(
-                    "unknown content; expected the answer of the operation of its folder"
-                )
-            operation = known[0]
-        if service not in self._models:
-            self._models[service] = service_model(service)
-        shape = self._models[service].operation_model(operation).output_shape
-        given = {
-            key: value
-            for key, value in answer.items()
-            if key not in ("MetricQueries", "ResponseMetadata")
-        }
+    try:
         report = ParamValidator().validate(given, shape)
-        notes = []
-        for reason, where, details in report._errors:
-            place = where.strip(".") or "top"
-            if reason in _MAY_LACK or reason.startswith("invalid range"):
-                word = details.get("missing_name") or details.get("required_name")
-                word = word or details.get("unknown_param") or ""
-                if word == "NextToken":
-                    continue  # botocore's model requires it, and the last page has none
-                notes.append(f"{place}: {reason} {word}".strip())
-                continue
-            valid = [_json_type(kind) for kind in details.get("valid_types", ())]
-            expected = " or ".join(dict.fromkeys(valid)) or details.get("type_name", "its type")
-            seen = _json_type(type(details.get("param")))
-            raise ValueError(f"{place} is {seen}; expected {expected}, as {operation} answers")
-        _check_times(given, shape, "")
-        return iter(notes)
+    except RuntimeError as error:  # how botocore says that a time is none
+        raise ValueError(f"{error}; expected seconds or ISO 8601") from None
+    for reason, where, details in report._errors:
+        place = where.strip(".") or "top"
+        if reason in _MAY_LACK or reason.startswith("invalid range"):
+            word = details.get("missing_name") or details.get("required_name")
+            word = word or details.get("unknown_param") or ""
+            if word != "NextToken":  # botocore's model requires it, and the last page has none
+                yield f"{place}: {reason} {word}".strip()
+            continue
+        valid = [_json_type(kind) for kind in details.get("valid_types", ())]
+        expected = " or ".join(dict.fromkeys(valid)) or details.get("type_name", "its type")
+        seen = _json_type(type(details.get("param")))
+        raise ValueError(f"{place} is {seen}; expected {expected}, as {source}")
+    _check_times(given, shape, "")
 
 
 _JSON = {

@@ -42,7 +42,7 @@ def audit(
     if dump is not None:
         findings = _checklist(dump, profile)
         answer["findings"] = [_finding(row) for row in findings]
-        errors = sum(checklist_rule(row).severity == "error" for row in findings)
+        errors = sum(_rule_of(row).severity == "error" for row in findings)
         problems += [f"{errors:,} errors of {len(findings):,} findings"] if errors else []
         if not as_json:
             typer.echo("\n".join(_checklist_lines(findings)))
@@ -84,7 +84,7 @@ def _checklist(folder: Path, profile: str | None) -> list[ChecklistFinding]:
     return findings
 
 
-def checklist_rule(finding: ChecklistFinding) -> ChecklistRule:
+def _rule_of(finding: ChecklistFinding) -> ChecklistRule:
     """Return the rule of a finding."""
     from sovereign_ml.leaving.checklist import RULES
 
@@ -92,7 +92,7 @@ def checklist_rule(finding: ChecklistFinding) -> ChecklistRule:
 
 
 def _finding(row: ChecklistFinding) -> dict[str, Any]:
-    return {**asdict(row), **asdict(checklist_rule(row))}
+    return {**asdict(row), **asdict(_rule_of(row))}
 
 
 def _checklist_lines(findings: Sequence[ChecklistFinding]) -> Iterator[str]:
@@ -100,7 +100,7 @@ def _checklist_lines(findings: Sequence[ChecklistFinding]) -> Iterator[str]:
     from sovereign_ml.leaving.checklist import PARTS, RULES
 
     for part, title in PARTS.items():
-        count = sum(checklist_rule(row).part == part for row in findings)
+        count = sum(_rule_of(row).part == part for row in findings)
         yield f"{title}: {f'yes, {count:,} findings' if count else 'nothing found'}"
     for number, rule in RULES.items():
         places = [row for row in findings if row.rule == number]
