@@ -376,6 +376,7 @@ def test_every_command_but_fetch_asks_no_network_and_finish_believes_only_a_late
         (["features", str(folder)], 0),
         (["features", str(folder), "--group", "users"], 2),
         (["notebooks", str(folder)], 0),
+        (["pipelines", str(folder)], 0),
         (["audit", "--code", str(tmp_path / "code")], 1),
         (["parity", str(folder), "--endpoint", "churn"], 2),
         (["runs", "dump"], 1),

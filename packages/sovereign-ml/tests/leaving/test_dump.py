@@ -17,6 +17,7 @@ from sagemaker_double import Account, dumped, sagemaker
 from sovereign_ml.egress import allow_list
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.leaving import catalogue
+from sovereign_ml.leaving import fetch as fetching
 from sovereign_ml.leaving.dump import ms, open_dump
 from sovereign_ml.leaving.fetch import fetch
 
@@ -69,6 +70,39 @@ def test_fetch_pages_through_everything_and_goes_on_where_it_was_interrupted(
     assert fetched.keys() == plain.keys()
 
 
+@pytest.mark.usefixtures("keys")
+def test_a_fetch_that_is_killed_at_any_point_is_finished_by_the_next_and_asks_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    account, write, left = Account(runs=2), fetching._write, [0]
+
+    def killed(file: Path, answer: dict[str, Any]) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise Killed
+        write(file, answer)
+
+    with sagemaker(account) as address:
+        fetch(tmp_path / "whole", REGION, endpoint=address)
+        questions = len(account.asked)
+        account.asked.clear()
+        monkeypatch.setattr(fetching, "_write", killed)
+        for left[0] in (1, 2, 3, 9, 20):
+            with pytest.raises(Killed):
+                fetch(tmp_path / "dump", REGION, endpoint=address)
+            with pytest.raises(Misuse):
+                open_dump(tmp_path / "dump")
+        fetch(tmp_path / "dump", REGION, endpoint=address)
+        with pytest.raises(Misuse, match="not of eu-west-1"):
+            fetch(tmp_path / "dump", "eu-west-1", endpoint=address)
+    assert files(tmp_path / "dump") == files(tmp_path / "whole")
+    # what was asked when a call was killed, with its pages, is all that is asked again
+    assert questions <= len(account.asked) <= questions + 4 * 3
+
+
 def test_every_question_and_its_arguments_exist_in_botocore() -> None:
     model = Session().get_service_model("sagemaker")
 
@@ -105,6 +139,14 @@ def test_the_script_asks_the_same_questions(tmp_path: Path) -> None:
     assert (tmp_path / "d/pipelines/a/steps/b.json").is_file()
     assert "list-mlflow-apps" in (tmp_path / "d/refused.txt").read_text()
     assert not re.search(r"\b(?:delete|create|update|put|stop)-", asked)
+    # a whole dump is not written over, and one without its end is made again
+    again = subprocess.run(["sh", str(script), "d"], cwd=tmp_path, env=environ, check=False)
+    assert again.returncode == 2
+    (tmp_path / "d/about.json").unlink()
+    with pytest.raises(Misuse, match=r"about\.json"):
+        open_dump(tmp_path / "d")
+    again = subprocess.run(["sh", str(script), "d"], cwd=tmp_path, env=environ, check=False)
+    assert (again.returncode, len(open_dump(tmp_path / "d").answers) > 20) == (0, True)
 
 
 BROKEN = {
@@ -128,6 +170,11 @@ BROKEN = {
         "ModelCardName is a number; expected text",
     ),
     "binary": ("search/Model.json", b"\x00\xff\xfe\xfa", "not UTF-8"),
+    "no time": (
+        "search/TrainingJob.json",
+        '{"Results": [{"TrainingJob": {"CreationTime": "inf"}}]}',
+        "timezone|no time",
+    ),
     "deep": ("search/Model.json", "[" * 100_000, "not JSON|nested"),
     "no time of its making": ("about.json", "{}", r"about\.json"),
     "time of its making": ("about.json", '{"made": "soon"}', r"about\.json"),

@@ -247,7 +247,7 @@ def _held_to(shape: Any, given: dict[str, Any], source: str) -> Iterator[str]:
         raise ValueError(f"{error}; expected seconds or ISO 8601") from None
     for reason, where, details in report._errors:
         place = where.strip(".") or "top"
-        if reason in _MAY_LACK or reason.startswith("invalid range"):
+        if reason in _MAY_LACK or reason in ("invalid range", "invalid length"):
             word = details.get("missing_name") or details.get("required_name")
             word = word or details.get("unknown_param") or ""
             if word != "NextToken":  # botocore's model requires it, and the last page has none

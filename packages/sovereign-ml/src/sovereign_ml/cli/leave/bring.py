@@ -1,4 +1,4 @@
-"""churn leave script, fetch, runs, registry, cards, features, notebooks: out of SageMaker into the stores of the project."""
+"""churn leave script, fetch, runs, registry, cards, features, notebooks, pipelines: out of SageMaker into the stores of the project."""
 
 from __future__ import annotations
 
@@ -233,6 +233,25 @@ def notebooks(
     for what, reasons in counts.items():
         for reason, count in reasons.items():
             typer.echo(f"  {what}: {count:,}, {reason}")
+
+
+@app.command()
+def pipelines(dump: DumpArgument, profile: ProfileOption = None) -> None:
+    """Write a page for each pipeline, into governance/leaving/pipelines: its steps, and what answers each here."""
+    from sovereign_ml.leaving import pipelines as pages
+    from sovereign_ml.leaving import progress
+
+    settings = load_settings(profile)
+    answers = opened(settings, dump)
+    output = settings.root / "governance/leaving/pipelines"
+    written, refused = pages.write_pages(answers, output, minimiser(settings))
+    facts = {"made": len(written), "left": {"not readable": len(refused)}}
+    progress.note(settings.root, answers, "pipelines", facts, now())
+    for line in written:
+        typer.echo(line)
+    typer.echo(f"{len(written)} pages are in {output.relative_to(settings.root)}.")
+    if refused:
+        raise Refused("Not read:\n" + "\n".join(f"  - {line}" for line in refused))
 
 
 def barred(settings: Settings) -> Callable[[Iterable[str]], set[str]]:
