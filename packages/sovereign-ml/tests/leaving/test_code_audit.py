@@ -51,6 +51,7 @@ with Run(experiment_name="x") as run:  # C01
     run.log_metric("auc", 1)  # C01
 store.put_record(Record=[])  # C03
 sm.Session().sagemaker_runtime_client.invoke_endpoint(EndpointName="x")  # C10
+sm.Session().boto_session.client("sagemaker").create_endpoint()  # C10
 s3.Bucket("x").upload_file("a")  # C30
 folder = os.environ["SM_CHANNEL_TRAIN"]  # C15
 image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/churn:1"  # C16
@@ -93,6 +94,8 @@ def test_each_use_in_python_is_found_at_its_line_and_nothing_else() -> None:
         ("stack.yaml", "a: 1\nType: AWS::SageMaker::Model", {2: ["C19"]}),
         ("Dockerfile", "FROM 123456789012.dkr.ecr.x.amazonaws.com/y\nENV SAGEMAKER_PROGRAM=a.py", {1: ["C16"], 2: ["C15"]}),
         ("config.toml", 'uri = "arn:aws:sagemaker:x:1:mlflow-app/prod"', {1: ["C02", "C21"]}),
+        ("feed.py", "a = 1\n\x0c\nb = '\u2028'\nimport boto3", {4: ["C30"]}),
+        ("feed.ipynb", json.dumps({"cells": [{"cell_type": "code", "source": "a\x0c\nimport boto3"}]}), {1: ["C30"]}),
         ("data.csv", "sagemaker", {}),
     ],
 )  # fmt: skip

@@ -215,7 +215,7 @@ _PATTERNS.append(("lifecycle/*.json", ""))
 
 
 def operation_of(path: str) -> str | None:
-    """Return the operation whose answer a file of the dump holds; empty if its content says, None if unknown."""
+    """Return the operation whose answer a file of the dump holds, empty if its content says, None if unknown."""
     for pattern, operation in _PATTERNS:
         if path.count("/") == pattern.count("/") and fnmatchcase(path, pattern):
             return operation
@@ -275,7 +275,7 @@ done
 
 
 def script(region: str, *, data: bool = False) -> str:
-    """Return a POSIX script that writes the dump with the AWS CLI; with ``data``, the rows of people too."""
+    """Return a POSIX script that writes the dump with the AWS CLI, and with ``data`` the rows of people too."""
     lines = [_HEAD.format(region=region)]
     for question in QUESTIONS:
         lines += _lines(question, "")

@@ -177,15 +177,15 @@ def _stored(dump: Dump, minimiser: Minimiser, before: datetime) -> Iterator[tupl
 def _experiments(dump: Dump, minimiser: Minimiser, before: datetime) -> Found:
     """Yield one entry a run and rule: what minimisation takes out of a run is what it should not hold."""
     cut = int(before.timestamp() * 1000)
-    seen = Counter(minimiser.left_out)
+    before_run = Counter(minimiser.left_out)
     for _, run in past_runs(dump, "dump", minimiser):
         where = run.experiment.removeprefix("dump/")
-        for reason in minimiser.left_out - seen:
+        for reason in minimiser.left_out - before_run:
             if rule := _BY_REASON.get(reason):
                 yield rule, where
         if run.status and run.end < cut:
             yield "L15", where
-        seen = Counter(minimiser.left_out)
+        before_run = Counter(minimiser.left_out)
 
 
 def _notebooks(dump: Dump, minimiser: Minimiser) -> Found:

@@ -24,7 +24,8 @@ _DOCUMENTS = ("*.md", "*.rst", "*.adoc", "*.txt", "*.csv", "*.jsonl", "*.parquet
 _LARGEST = 5_000_000
 """Bytes. Larger files are data, not code."""
 _CLIENT = re.compile(
-    r"(?:boto3|botocore|aioboto3|aiobotocore)\b.*\.(?:client|resource|create_client)"
+    r"(?:(?:boto3|botocore|aioboto3|aiobotocore)\b.*|sagemaker\b.*\.boto_session)"
+    r"\.(?:client|resource|create_client)"
 )
 _OF_SESSION = {
     "sagemaker_client": "sagemaker",
@@ -120,34 +121,34 @@ def _text(path: Path) -> str | None:
 
 
 def uses_in(file: str, text: str) -> list[CodeUse] | None:
-    """Return the uses in a file by its name; None for a document, in which nothing runs."""
+    """Return the uses in a file by its name, or None for a document, in which nothing runs."""
     name = file.rpartition("/")[2]
     declared = {row for row in rules() if any(fnmatchcase(name, mask) for mask in row.files)}
     if any(fnmatchcase(name.lower(), mask) for mask in _DOCUMENTS) and not declared:
         return None
     if name.endswith(".ipynb"):
-        found = _notebook(text)
+        uses = _notebook(text)
     elif name.endswith((".py", ".pyi")):
-        found = _python(text)
+        uses = _python(text)
     else:
-        found = _lines(text, declared)
-    if found is None:
+        uses = _lines(text, declared)
+    if uses is None:
         # a file that does not parse, such as one with the marks of a merge, is read by its lines
-        found = [*_lines(text, declared), *_imports_by_line(text)]
+        uses = [*_lines(text, declared), *_imports_by_line(text)]
     if name == "setup.py":
-        found = [*found, *_lines(text, declared)]
-    return sorted({CodeUse(file, line, rule.id, seen) for line, rule, seen in found})
+        uses = [*uses, *_lines(text, declared)]
+    return sorted({CodeUse(file, line, rule.id, seen) for line, rule, seen in uses})
 
 
 Found = list[tuple[int, CodeRule, str]]
 
 
 def _lines(text: str, declared: set[CodeRule]) -> Found:
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    uses = []
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.lstrip().startswith(("#", "//")) and len(line) < 20_000:
-            found += [(number, rule, seen) for rule, seen in _in_text(line, declared)]
-    return found
+            uses += [(number, rule, seen) for rule, seen in _in_text(line, declared)]
+    return uses
 
 
 def _in_text(text: str, declared: set[CodeRule]) -> Iterator[tuple[CodeRule, str]]:
@@ -160,46 +161,46 @@ def _in_text(text: str, declared: set[CodeRule]) -> Iterator[tuple[CodeRule, str
 
 
 def _imports_by_line(text: str) -> Found:
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    uses = []
+    for number, line in enumerate(text.split("\n"), 1):
         if match := re.match(r"\s*(?:from|import)\s+([\w.]+)", line):
             rule = _rule_of_name(match[1])
-            found += [(number, rule, match[1])] if rule else []
-    return found
+            uses += [(number, rule, match[1])] if rule else []
+    return uses
 
 
 def _notebook(text: str) -> Found | None:
-    """Return the uses in the code cells, at the lines of the .ipynb file; names go from cell to cell."""
+    """Return the uses in the code cells, at the lines of the .ipynb file. Names go from cell to cell."""
     try:
         cells = json.loads(text)["cells"]
         sources = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    raw, found, names, start = text.splitlines(), Found(), dict[str, str](), 0
+    raw, placed, names, start = text.split("\n"), Found(), dict[str, str](), 0
     for source in sources:
         plain = re.sub(r"(?m)^(\s*)[!%?].*$", r"\1pass", source)
-        rows = source.splitlines()
+        rows = source.split("\n")
         parsed = _python(plain, names)
         shell = [row if re.match(r"\s*[!%]", row) or parsed is None else "" for row in rows]
         uses = [*(parsed or _imports_by_line(source)), *_lines("\n".join(shell), set())]
         for line, rule, seen in sorted(uses, key=lambda use: use[0]):
             written = json.dumps(rows[line - 1], ensure_ascii=False)[1:-1]
             at = next((n for n in range(start, len(raw)) if written in raw[n]), start)
-            found.append((at + 1, rule, seen))
+            placed.append((at + 1, rule, seen))
             start = at
-    return found
+    return placed
 
 
 def _python(text: str, names: dict[str, str] | None = None) -> Found | None:
-    """Return the uses in Python; None if it does not parse. ``names`` are those that are bound already."""
+    """Return the uses in Python, or None if it does not parse. ``names`` are those that are bound already."""
     try:
         tree = ast.parse(text)
         reader = _Reader({} if names is None else names)
         # twice: a function may use a name that is bound further below
         for _ in range(2):
-            reader.found.clear()
+            reader.uses.clear()
             reader.visit(tree)
-        return reader.found
+        return reader.uses
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
@@ -209,12 +210,12 @@ class _Reader(ast.NodeVisitor):
 
     def __init__(self, names: dict[str, str]) -> None:
         self._names = names
-        self.found: Found = []
+        self.uses: Found = []
 
     def _add(self, node: ast.AST, name: str) -> None:
         if rule := _rule_of_name(name):
             shown = name.removeprefix("aws:").replace("()", "")
-            self.found.append((getattr(node, "lineno", 1), rule, shown))
+            self.uses.append((getattr(node, "lineno", 1), rule, shown))
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
@@ -255,7 +256,7 @@ class _Reader(ast.NodeVisitor):
             self._add(node, name)
         elif rule := _rule_of_operation(node.attr) if node.attr.count("_") > 1 else None:
             # a client that came as an argument: three words name an operation well enough
-            self.found.append((node.lineno, rule, node.attr))
+            self.uses.append((node.lineno, rule, node.attr))
         inner: ast.AST = node
         while isinstance(inner, ast.Attribute):
             inner = inner.value
@@ -281,10 +282,10 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
-            self.found += [(node.lineno, rule, seen) for rule, seen in _in_text(node.value, set())]
+            self.uses += [(node.lineno, rule, seen) for rule, seen in _in_text(node.value, set())]
 
     def _full(self, node: ast.AST) -> str:
-        """Return the full name of an expression; empty if it is no part of SageMaker's SDK or of boto3."""
+        """Return the full name of an expression, empty if it is no part of SageMaker's SDK or of boto3."""
         if isinstance(node, ast.Name):
             return self._names.get(node.id, "")
         if isinstance(node, ast.Attribute):
@@ -325,7 +326,7 @@ def _first_text(call: ast.Call, more: list[ast.expr] | None = None) -> str:
 
 
 def _rule_of_name(name: str) -> CodeRule | None:
-    """Return the rule of a full name; None if it names nothing of AWS."""
+    """Return the rule of a full name, or None if it names nothing of AWS."""
     if name.startswith("aws:"):
         service, _, operation = name.removeprefix("aws:").partition(".")
         return _rule_of_client(service, operation)

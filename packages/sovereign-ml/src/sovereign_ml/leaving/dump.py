@@ -37,7 +37,7 @@ def service_model(name: str = "sagemaker") -> Any:
 
 
 def utc(value: Any) -> datetime | None:
-    """Return a time of either CLI, seconds or ISO 8601, in UTC; None where there is none.
+    """Return a time of either CLI, seconds or ISO 8601, in UTC, or None where there is none.
 
     Raises ValueError for what is no time.
     """
@@ -82,7 +82,7 @@ class Record(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Dump:
-    """A dump that holds to the shapes. ``answers`` are by their path; ``notes`` say what was let pass."""
+    """A dump that holds to the shapes. ``answers`` are by their path, and ``notes`` say what was let pass."""
 
     folder: Path
     about: dict[str, Any]
@@ -98,7 +98,7 @@ class Dump:
         return [row for row in rows if row]
 
     def answer(self, path: str) -> Record:
-        """Return the answer at ``path``; an empty record if the dump has none."""
+        """Return the answer at ``path``, or an empty record if the dump has none."""
         return self.answers.get(path, Record())
 
     def below(self, folder: str) -> dict[str, Record]:
@@ -128,7 +128,7 @@ class Dump:
 
     @property
     def account(self) -> str:
-        """Return a hash of the account's number, by which two dumps are told apart; empty if no ARN names one."""
+        """Return a hash of the account's number, by which two dumps are told apart, empty if no ARN names one."""
         for answer in self.answers.values():
             number = re.search(r"arn:aws[\w-]*:sagemaker:[\w-]*:(\d{12}):", json.dumps(answer))
             if number:

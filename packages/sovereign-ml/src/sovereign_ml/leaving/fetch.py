@@ -23,7 +23,7 @@ _REFUSED = {"AccessDeniedException", "UnknownOperationException", "ValidationExc
 
 
 def fetch(folder: Path, region: str, *, endpoint: str = "", online: tuple[str, ...] = ()) -> int:
-    """Ask every question of the catalogue; return how many were asked.
+    """Ask every question of the catalogue, and return how many were asked.
 
     What is in ``folder`` already is not asked again, so the dump counts as made when the first call began. Each file
     is written whole or not at all, and until all are there, ``about.json`` says no time and the folder is no dump.
@@ -47,7 +47,7 @@ def fetch(folder: Path, region: str, *, endpoint: str = "", online: tuple[str, .
 
 
 def _begun(file: Path, region: str) -> dict[str, str]:
-    """Note that a dump of ``region`` has begun, or goes on; return what about.json says of it."""
+    """Note that a dump of ``region`` has begun, or goes on, and return what about.json says of it."""
     before = _read(file) or {}
     if before and before.get("region") != region:
         raise Misuse(
@@ -121,7 +121,7 @@ class _Walk:
         return file
 
     def _call(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the answer with all its pages; None if the account or this role does not answer."""
+        """Return the answer with all its pages, or None if the account or this role does not answer."""
         from botocore import xform_name
 
         method = xform_name(operation)
@@ -147,7 +147,7 @@ class _Walk:
     def _answered(
         self, operation: str, arguments: Mapping[str, Any], ask: Callable[[], dict[str, Any]]
     ) -> dict[str, Any] | None:
-        """Return what ``ask`` returns; None if this role may not ask it, which is noted."""
+        """Return what ``ask`` returns, or None if this role may not ask it, which is noted."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         self.asked += 1
@@ -239,7 +239,7 @@ def _filled(text: str, bound: Mapping[str, str]) -> str:
 
 
 def _read(file: Path) -> dict[str, Any] | None:
-    """Return a kept answer; None if there is none, or none that can be read, so that it is asked again."""
+    """Return a kept answer, or None if there is none, or none that can be read, so that it is asked again."""
     try:
         answer = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

@@ -78,7 +78,7 @@ class Minimiser:
     kept_on_request: set[str] = field(default_factory=set)
 
     def value(self, name: str, value: str | float) -> str | None:
-        """Return what may be brought of a parameter or tag; None if nothing, which is counted."""
+        """Return what may be brought of a parameter or tag, or None if nothing, which is counted."""
         text = number_text(value) if isinstance(value, int | float) else str(value)
         if name in self.keep:
             self.kept_on_request.add(name)
@@ -95,7 +95,7 @@ class Minimiser:
         return text
 
     def _reason(self, name: str, text: str) -> str:
-        """Return why nothing of this is brought; empty if it may be, or becomes a range or a mark."""
+        """Return why nothing of this is brought, empty if it may be, or becomes a range or a mark."""
         words = words_of(name)
         joined, counted = "".join(words), _counts_people(words)
         address = is_address(text)  # becomes a mark, whatever else is in it
@@ -118,7 +118,7 @@ class Minimiser:
         return mark
 
     def title(self, name: str, kind: str = "run") -> str:
-        """Return a name of a run, experiment or model that may be shown; a mark where it says who is in it."""
+        """Return a name of a run, experiment or model that may be shown, or a mark where it says who is in it."""
         if name in self.keep:
             return name
         words = set(words_of(name))

@@ -47,13 +47,13 @@ ICEBERG = (
 
 @dataclass(frozen=True)
 class OfflineGroup:
-    """A feature group with the folder of its Parquet files; ``person`` if its key is a person's."""
+    """A feature group with the folder of its Parquet files. ``person`` says whether its key is a person's."""
 
     name: str
     key: str
     event_time: str
     types: Mapping[str, str]
-    """Features with their type: Integral, Fractional or String; empty for a collection."""
+    """Features with their type: Integral, Fractional or String, empty for a collection."""
     folder: Path
     person: bool
     iceberg: bool
@@ -112,7 +112,7 @@ def bring_group(
     keys: tuple[bytes, ...],
     barred: Callable[[Iterable[str]], set[str]],
 ) -> BroughtGroup:
-    """Write ``<output>/<group>/rows.parquet`` and ``feature_view.toml``; return what was brought and what not.
+    """Write ``<output>/<group>/rows.parquet`` and ``feature_view.toml``, and return what was brought and what not.
 
     ``made`` is the time of the dump, ``keys`` are those of the pseudonyms, and ``barred`` says who of some
     pseudonyms was erased here or objected. Raises Refused for an Iceberg table without its metadata read.
@@ -154,8 +154,8 @@ def load(connection: duckdb.DuckDBPyConnection, group: OfflineGroup) -> None:
             "union_by_name = true)"
         )
         columns = set(db.columns_of(connection, "stored"))
-    wanted = {group.key, group.event_time, *_OWN}
-    if lacking := sorted(wanted - columns):
+    needed = {group.key, group.event_time, *_OWN}
+    if lacking := sorted(needed - columns):
         raise Misuse(
             f"{group.folder} lacks {', '.join(lacking)}: this is no offline store of {group.name}. "
             "Without its deletion markers, deleted people would come back."
@@ -233,7 +233,7 @@ def read_times(
     features: Mapping[str, str],
     made: datetime,
 ) -> None:
-    """Make the table ``timed``: every row with its times, and whether it is too young for all of its kind to be there."""
+    """Make the table ``timed``: every row with its times, and whether it is too young to be complete."""
     event = db.quoted(group.event_time)
     kind = db.types_of(connection, f"SELECT {event} FROM stored")[group.event_time]  # noqa: S608
     if kind in ("DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT") or kind.startswith("DECIMAL"):

@@ -92,7 +92,7 @@ def _gets(value: Any) -> Iterator[str]:
 
 
 def write_pages(dump: Dump, output: Path, minimiser: Minimiser) -> tuple[list[str], list[str]]:
-    """Write a page for each pipeline; return a line about each, and a line about each that cannot be read."""
+    """Write a page for each pipeline, and return a line about each, and a line about each that cannot be read."""
     written, refused = [], []
     for path, answer in dump.below("pipelines").items():
         if path.count("/") > 1:

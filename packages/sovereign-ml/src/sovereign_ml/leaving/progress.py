@@ -30,9 +30,9 @@ __all__ = [
 ]
 
 REPORT = Path("governance/leaving/report.json")
-"""Counts in ranges and hashes; in git, because the record of processing names it."""
+"""Counts in ranges and hashes, kept in git, because the record of processing names it."""
 PLACES = Path(".churn/leaving/places.json")
-"""The addresses behind the marks; outside of git."""
+"""The addresses behind the marks, kept outside of git."""
 _KINDS = {
     "experiments": ("search/Experiment.json", "Results", False),
     "trials": ("search/ExperimentTrial.json", "Results", False),
@@ -90,7 +90,7 @@ def remaining(dump: Dump) -> dict[str, int]:
 
 
 def read(root: Path) -> dict[str, Any]:
-    """Return the report; empty before the first command of leaving."""
+    """Return the report, empty before the first command of leaving."""
     path = root / REPORT
     if not path.is_file():
         return {}
@@ -149,9 +149,9 @@ def ranges(facts: Mapping[str, Any]) -> dict[str, Any]:
 def keep_places(root: Path, places: Mapping[str, str]) -> None:
     """Add addresses behind marks to the list outside of git."""
     path = root / PLACES
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    addresses = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if places:
-        write_durably(path, json.dumps({**known, **places}, indent=2) + "\n", mode=0o600)
+        write_durably(path, json.dumps({**addresses, **places}, indent=2) + "\n", mode=0o600)
 
 
 def lines(report: Mapping[str, Any], now: datetime) -> Iterator[str]:

@@ -124,7 +124,7 @@ def _model_name(group: str) -> str:
 
 
 def bring_cards(dump: Dump, output: Path) -> tuple[list[tuple[str, str]], list[str]]:
-    """Write suggestions for ``model_card.toml`` from each card and version; return file and status, and refusals.
+    """Write suggestions for ``model_card.toml`` from each card and version, and return file and status, and refusals.
 
     The cards of model packages are read too.
     """

@@ -90,7 +90,7 @@ def _some(names: set[str]) -> str:
 
 
 def clear_halves(tracking: Tracking) -> int:
-    """Delete for good what an interrupted call left; return how many runs that were."""
+    """Delete for good what an interrupted call left, and return how many runs that were."""
     halves = [
         run.info.run_id
         for run in mlflow_runs.brought_runs(tracking)
@@ -101,7 +101,7 @@ def clear_halves(tracking: Tracking) -> int:
 
 
 def past_runs(dump: Dump, project: str, minimiser: Minimiser) -> Iterator[tuple[str, PastRun]]:
-    """Yield each run with the name of its experiment in SageMaker; a run without a status is not finished."""
+    """Yield each run with the name of its experiment in SageMaker. A run without a status is not finished."""
     homes = _experiments_of(dump)
     jobs = {row["TrainingJobArn"]: row for row in dump.found("TrainingJob")}
     curves = _curves(dump, minimiser)

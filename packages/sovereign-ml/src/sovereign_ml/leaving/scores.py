@@ -69,7 +69,7 @@ class ScoreParity:
         return "same" if whole else "not shown"
 
     def cause(self) -> str:
-        """Return what the differences look like; empty if nothing is over the tolerance."""
+        """Return what the differences look like, empty if nothing is over the tolerance."""
         if not self.over:
             return ""
         mean, spread = float(self.differences.mean()), float(self.differences.std())

@@ -1,4 +1,4 @@
-"""churn leave: out of SageMaker, from a folder of its answers; only `churn leave fetch` reaches AWS."""
+"""churn leave: out of SageMaker, from a folder of its answers. Only `churn leave fetch` reaches AWS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""churn leave script, fetch, runs, registry, cards, features, notebooks, pipelines: out of SageMaker into the stores of the project."""
+"""churn leave script, fetch and what brings: runs, registry, cards, features, notebooks, pipelines."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def fetch(
     endpoint: Annotated[str, typer.Option(help="Another address than that of AWS.")] = "",
     profile: ProfileOption = None,
 ) -> None:
-    """Make the dump with boto3: the only command that reaches AWS; goes on where it was interrupted."""
+    """Make the dump with boto3: the only command that reaches AWS, and it goes on where it was interrupted."""
     from sovereign_ml.leaving import fetch as fetching
     from sovereign_ml.leaving.progress import safe_place
 
@@ -130,7 +130,7 @@ def runs(
 
 @app.command()
 def registry(dump: DumpArgument, keep: KeepOption = None, profile: ProfileOption = None) -> None:
-    """Write model packages as MLflow versions of models of their own; none gets an alias."""
+    """Write model packages as MLflow versions of models of their own. None gets an alias."""
     from sovereign_ml.leaving import registered
 
     settings = load_settings(profile)
@@ -171,18 +171,18 @@ def features(
 
     settings = load_settings(profile)
     answers = opened(settings, dump)
-    known = answers.feature_groups()
-    if unknown := sorted(set(group or ()) - known.keys()):
-        raise Misuse(f"No feature group {unknown[0]}: the dump has {', '.join(known) or 'none'}.")
+    groups = answers.feature_groups()
+    if unknown := sorted(set(group or ()) - groups.keys()):
+        raise Misuse(f"No feature group {unknown[0]}: the dump has {', '.join(groups) or 'none'}.")
     facts: dict[str, object] = {}
     refused = []
-    for name in group or known:
+    for name in group or groups:
         try:
-            one = offline_rows.group_of(
-                known[name], inside(answers.folder, f"offline/{name}"), key_is
+            described = offline_rows.group_of(
+                groups[name], inside(answers.folder, f"offline/{name}"), key_is
             )
             done = offline_rows.bring_group(
-                one,
+                described,
                 settings.root / "data/leaving",
                 made=answers.made,
                 keys=settings.pseudonym_keys(),
@@ -192,11 +192,11 @@ def features(
             refused.append(str(error))
             continue
         left = {reason: count for reason, count in done.left.items() if count}
-        facts[one.name if not one.person else f"group {len(facts) + 1}"] = {
+        facts[described.name if not described.person else f"group {len(facts) + 1}"] = {
             "made": done.rows, "deleted there": done.deleted_people, "left": left,
         }  # fmt: skip
         typer.echo(
-            f"{one.name}: {done.rows:,} of {done.read:,} rows, of {done.people:,} keys; "
+            f"{described.name}: {done.rows:,} of {done.read:,} rows, of {done.people:,} keys; "
             f"{done.deleted_people:,} keys are deleted in SageMaker and stay out"
         )
         for reason, count in left.items():
@@ -262,8 +262,8 @@ def barred(settings: Settings) -> Callable[[Iterable[str]], set[str]]:
     against = objections.objectors(settings.log_location)
 
     def among(names: Iterable[str]) -> set[str]:
-        given = list(names)
-        return set(stones.among(given)) | (set(given) & against)
+        pseudonyms = list(names)
+        return set(stones.among(pseudonyms)) | (set(pseudonyms) & against)
 
     return among
 

@@ -34,7 +34,7 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """Run the compliance checklist over a dump, and find SageMaker in code; exit 1 on an error or a use."""
+    """Run the compliance checklist over a dump, and find SageMaker in code. Exit 1 on an error or a use."""
     if dump is None and code is None:
         raise Misuse("Nothing to look at: name the folder of a dump, or --code FOLDER, or both.")
     answer: dict[str, Any] = {}
@@ -49,8 +49,8 @@ def audit(
     if code is not None:
         result = code_audit.audit_code(code)
         files = len({use.file for use in result.uses})
-        found = f"{len(result.uses):,} uses of SageMaker or boto3 in {files:,} of {result.files:,} files"
-        problems += [found] if result.uses else []
+        uses = f"{len(result.uses):,} uses of SageMaker or boto3 in {files:,} of {result.files:,} files"
+        problems += [uses] if result.uses else []
         answer |= {
             "uses": [{**asdict(use), **_replacement(use)} for use in result.uses],
             "files": result.files,
@@ -149,7 +149,7 @@ def parity(
     ] = 0.0,
     profile: ProfileOption = None,
 ) -> None:
-    """Score captured requests by the new bundle and compare with the old answers; exit 1 unless they are the same."""
+    """Score captured requests by the new bundle and compare with the old answers. Exit 1 unless they are the same."""
     from sovereign_ml.leaving import progress, scores
     from sovereign_ml.pipeline.batch_scoring import read_whole
 
@@ -206,7 +206,7 @@ def finish(
     ] = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Write the deletion script; without --script, confirm from a later dump that nothing is left."""
+    """Write the deletion script. Without --script, confirm from a later dump that nothing is left."""
     from sovereign_ml.leaving import progress
 
     settings = load_settings(profile)
