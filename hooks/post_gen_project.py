@@ -19,11 +19,20 @@ CONTACT = {{ cookiecutter.contact | tojson }}
 ANSWERS = json.loads({{ cookiecutter | tojson | tojson }})
 CI = {"gitlab": ".gitlab-ci.yml", "forgejo": ".forgejo", "github": ".github"}
 
+# With these git would work on another repository, as it does for a command that one of its hooks calls.
+ELSEWHERE = (
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE",
+    "GIT_REPLACE_REF_BASE", "GIT_LITERAL_PATHSPECS", "GIT_ICASE_PATHSPECS", "GIT_PREFIX", "GIT_CONFIG",
+    "GIT_IMPLICIT_WORK_TREE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_QUARANTINE_PATH",
+)
+
 
 def git(*arguments, folder="."):
     """Run git in ``folder``; what it prints is shown only when it fails."""
     command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    own = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=own)
 
 
 def say(text):
@@ -40,7 +49,8 @@ def template_state():
         return None
     folder = (here / ANSWERS["_repo_dir"]).resolve()
     top = git("rev-parse", "--show-toplevel", folder=folder).stdout.strip()
-    if not top or Path(top).resolve() != folder or git("status", "--porcelain", folder=folder).stdout:
+    status = git("status", "--porcelain", folder=folder)
+    if not top or Path(top).resolve() != folder or status.returncode or status.stdout:
         return None
     local = (here / ANSWERS["_template"]).is_dir()
     address = str(folder) if local else git("remote", "get-url", "origin", folder=folder).stdout.strip()
@@ -61,7 +71,12 @@ def write_cruft_state():
 
 def first_commit():
     """Make the repository and its first commit, unless the folder belongs to a repository already."""
-    top = git("rev-parse", "--show-toplevel").stdout.strip()
+    asked = git("rev-parse", "--show-toplevel")
+    top = asked.stdout.strip()
+    if not top and any((folder / ".git").exists() for folder in Path.cwd().parents):
+        say(f"This folder lies in a repository that git does not read: {' '.join(asked.stderr.split())}\n"
+            "No commit was made.")
+        return
     if top and (top == str(Path.cwd()) or git("check-ignore", "--quiet", ".").returncode):
         say(f"This folder belongs to the git repository {top} already: no commit was made.")
         return

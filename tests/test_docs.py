@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,20 @@ def test_each_check_refuses_what_is_gone(
     page.write_text(f"{text}\n", encoding="utf-8")
     with pytest.raises(AssertionError, match=r"gone"):
         check(str(page))
+
+
+def test_the_licences_of_the_tools_are_those_of_their_packages() -> None:
+    names = {"Apache Software License": "Apache-2.0", "MIT License": "MIT"}
+    page = (PROJECT / "docs/tools.md").read_text(encoding="utf-8")
+    table = page.split("## Instead")[0]
+    seen = 0
+    for row in re.findall(r"(?m)^\| .+$", table)[1:]:
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        for package in re.findall(r"`([a-z-]+)`", cells[1]):
+            about = metadata(package)
+            classified = [line.split(" :: ")[-1] for line in about.get_all("Classifier", [])]
+            known = [names[line] for line in classified if line in names]
+            [licence] = about.get_all("License-Expression", known)
+            assert licence in cells[3], f"{package}: {licence}, the page has {cells[3]}"
+            seen += 1
+    assert seen > 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -13,11 +14,13 @@ import pytest
 import yaml
 from cookiecutter.environment import StrictEnvironment
 from cookiecutter.exceptions import FailedHookException
+from cookiecutter.main import cookiecutter
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bake import LIBRARY, ROOT, bake, tracked
+from bake import LIBRARY, ROOT, bake, snapshot, tracked
 from conftest import Project
+from sovereign_ml.git import ELSEWHERE
 
 PROJECT = "{{cookiecutter.project_slug}}"
 ANSWERS = json.loads((ROOT / "cookiecutter.json").read_text())
@@ -76,6 +79,13 @@ def test_only_files_of_the_first_level_are_rendered() -> None:
         if name.startswith(PROJECT) and len(Path(name).parts) > 2
     }
     assert folders - copied == {".dvc"}, "a new folder must stand in _copy_without_render"
+
+
+def test_a_team_has_at_most_1500_lines_of_code_to_read(rendered: Path) -> None:
+    files = [path for name in ("src", "serve") for path in (rendered / name).rglob("*.py")]
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
+    assert len(files) > 20
+    assert lines <= 1500, f"{lines:,} lines in src and serve: what every project shares is library"
 
 
 def test_a_render_is_one_clean_commit(rendered: Path) -> None:
@@ -340,6 +350,44 @@ def test_inside_a_repository_no_second_one_is_made(
     root = bake(tmp_path)
     assert not (root / ".git").exists()
     assert "no commit was made" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("fault", ["broken", "of another owner"])
+def test_in_a_repository_that_git_does_not_read_no_second_one_is_made(
+    fault: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    if fault == "broken":
+        (tmp_path / ".git/HEAD").write_text("nonsense")
+    elif os.getuid():
+        pytest.skip("only root can give files to somebody else")
+    else:
+        os.chown(tmp_path, 1234, 1234)
+        os.chown(tmp_path / ".git", 1234, 1234)
+    root = bake(tmp_path)
+    assert not (root / ".git").exists()
+    assert "lies in a repository that git does not read" in capfd.readouterr().err
+
+
+def test_a_render_leaves_another_repository_of_the_environment_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Render as a hook of git does, or a shell that was set up for another repository."""
+    other = tmp_path / "other"
+    subprocess.run(["git", "init", "--quiet", str(other)], check=True)
+    before = {path: path.stat().st_size for path in sorted(other.rglob("*"))}
+    template = snapshot(tmp_path / "template")
+    for name in ELSEWHERE:
+        monkeypatch.setenv(name, str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git/index"))
+    root = Path(cookiecutter(str(template), no_input=True, output_dir=str(tmp_path / "out")))
+    assert {path: path.stat().st_size for path in sorted(other.rglob("*"))} == before
+    for name in ELSEWHERE:
+        monkeypatch.delenv(name)
+    command = ["git", "-C", str(root), "log", "--format=%s"]
+    log = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert log.splitlines() == ["Start from sovereign-ml-template"]
 
 
 def test_rendering_asks_the_network_for_nothing(

@@ -32,6 +32,8 @@ CUSTOMERS = (
     Column("customer_id", "string", "key", pattern=PSEUDONYM),
     Column("consent", "boolean", "consent", nullable=True),
     Column("objected_at", "timestamp", "consent", nullable=True),
+    Column("restricted_at", "timestamp", "consent", nullable=True),
+    Column("withdrawn_at", "timestamp", "consent", nullable=True),
     Column("started_at", "timestamp", "time", nullable=True),
     Column("ended_at", "timestamp", "time", nullable=True),
 )

@@ -11,7 +11,6 @@ from pathlib import Path
 import duckdb
 from sovereign_ml.config.tables import FeatureSettings, LabelKind
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.features.history import Population
 from sovereign_ml.storage import duckdb as db
 
 from churn.contract import FEATURES, WINDOWS
@@ -53,31 +52,12 @@ def load(valid: Path, kind: LabelKind = "no_purchase") -> duckdb.DuckDBPyConnect
     return connection
 
 
-def last_event(connection: duckdb.DuckDBPyConnection) -> datetime:
-    """Return the time of the newest transaction. Raises Refused if there is none."""
-    row = connection.execute("SELECT max(ts) FROM lines").fetchone()
-    if row is None or row[0] is None:
+def history(connection: duckdb.DuckDBPyConnection) -> tuple[datetime, datetime]:
+    """Return the times of the oldest and the newest transaction. Raises Refused if there is none."""
+    first, last = connection.execute("SELECT min(ts), max(ts) FROM lines").fetchall()[0]
+    if last is None:
         raise Refused("No valid transaction: there is nothing to compute features from.")
-    result: datetime = row[0]
-    return result
-
-
-def first_event(connection: duckdb.DuckDBPyConnection) -> datetime:
-    """Return the time of the oldest transaction. Raises Refused if there is none."""
-    row = connection.execute("SELECT min(ts) FROM lines").fetchone()
-    if row is None or row[0] is None:
-        raise Refused("No valid transaction: there is nothing to compute features from.")
-    result: datetime = row[0]
-    return result
-
-
-def populations(connection: duckdb.DuckDBPyConnection, cuts: list[datetime]) -> list[Population]:
-    """Return how many customers each labelled cut-off has, and how many of them churned."""
-    rows = connection.execute(
-        "SELECT event_timestamp, count(*), sum(churned) FROM labels GROUP BY ALL"
-    ).fetchall()
-    found = {cut: (int(customers), int(churned)) for cut, customers, churned in rows}
-    return [Population(cut, *found.get(cut, (0, 0))) for cut in cuts]
+    return first, last
 
 
 def compute(

@@ -20,7 +20,15 @@ from sovereign_ml.errors import Misuse
 if TYPE_CHECKING:
     from sovereign_ml.decisions.feature_contract import Direction, FeatureContract, Link
 
-__all__ = ["STANDARD_STEPS", "Column", "Feature", "Project", "Step", "load_project"]
+__all__ = [
+    "STANDARD_STEPS",
+    "Column",
+    "Feature",
+    "Project",
+    "Step",
+    "load_project",
+    "refuse_other_code",
+]
 
 Role = Literal["key", "time", "feature", "protected", "consent"]
 DataType = Literal["string", "timestamp", "float", "integer", "boolean"]
@@ -280,6 +288,32 @@ def load_project(root: Path) -> Project:
             f"[tool.sovereign-ml] project = '{named}' is a {type(project).__name__}, not a Project."
         )
     return project
+
+
+def refuse_other_code(root: Path, package: str) -> None:
+    """Refuse to go on where ``package`` was imported from elsewhere than the project in ``root``.
+
+    An environment of a second project, or a variable such as PYTHONPATH, would run that project's
+    code on this one's data. A copy that was installed without ``-e`` counts while it is the same.
+    """
+    own = next((path for path in (root / "src" / package, root / package) if path.is_dir()), None)
+    if own is None:  # as in an image, or where the package is installed alone
+        return
+    imported = Path(next(iter(import_module(package).__path__)))
+    if imported.resolve() == own.resolve():
+        return
+    installed = {"site-packages", "dist-packages"} & set(imported.parts)
+    if installed and _python_files(imported) == _python_files(own):
+        return
+    raise Misuse(
+        f"This project's code is in {own.absolute()}, but `{package}` was imported from {imported}: "
+        "the environment belongs to another project. Call `make setup` here, then `make run` or "
+        ".venv/bin/churn, and take the other folder off PYTHONPATH."
+    )
+
+
+def _python_files(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.py")}
 
 
 def _named_object(path: Path) -> str:

@@ -53,7 +53,9 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "sovereign_ml.evaluation.plots": ("draw",),
         "sovereign_ml.evaluation.report": (
             "Procedure",
+            "LeaveOut",
             "constraints",
+            "elimination",
             "explanations",
             "feature_worth",
             "figures",
@@ -71,7 +73,7 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "materialise",
         ),
         "sovereign_ml.features.feast_stores": ("alone",),
-        "sovereign_ml.features.history": ("Population", "check_populations"),
+        "sovereign_ml.features.history": ("check_populations", "populations_of"),
         "sovereign_ml.kubeflow.tasks": ("Tasks",),
         "sovereign_ml.model.scorecard": ("Curve", "Floats", "Levels", "Scorecard"),
         "sovereign_ml.model.trees": ("Codes", "Forest", "Tree"),
@@ -101,7 +103,6 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         ),
         "sovereign_ml.service.settings": ("quiet",),
         "sovereign_ml.storage.artifacts": (
-            "need",
             "read_json",
             "summarise",
             "write_json",

@@ -1,5 +1,6 @@
 """Notebooks: rows, ids, addresses and secrets are found at their line; a clean one passes. Secrets in any file too."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from small_project import PROJECT
 from sovereign_ml.audit import AuditPolicy
 from sovereign_ml.audit.notebooks import STRIP, scan_notebook, scan_notebooks
 from sovereign_ml.audit.secrets import scan_secrets, secrets_in, unread
+from sovereign_ml.errors import Misuse
 from wheels import write_wheel
 
 PACKAGE = Path(__file__).parents[2]
@@ -258,6 +260,56 @@ def test_only_what_git_would_commit_is_read(tmp_path):
             nbformat.writes(nbformat.v4.new_notebook(cells=[cell("f", {"text/html": TABLE})]))
         )
     assert [hit.file for hit in scan_notebooks(tmp_path)] == ["b.ipynb"]
+
+
+SECRET = 'password = "' + "a1b2c3d4e5" + '"\n'
+
+
+@pytest.fixture
+def with_secret(tmp_path, monkeypatch):
+    """Return a repository that would commit a password."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/a.py").write_text(SECRET)
+    return tmp_path
+
+
+@pytest.mark.parametrize("fault", ["broken", "not installed", "of another owner"])
+def test_where_git_does_not_tell_nothing_passes_the_search(with_secret, monkeypatch, fault):
+    if fault == "broken":
+        (with_secret / ".git/index").write_text("nonsense")
+    elif fault == "not installed":
+        monkeypatch.setenv("PATH", str(with_secret))
+    elif os.getuid():
+        pytest.skip("only root can give files to somebody else")
+    else:
+        os.chown(with_secret / ".git", 1234, 1234)
+        os.chown(with_secret, 1234, 1234)
+    with pytest.raises(Misuse, match=r"^Git does not tell which files .* Nothing was searched"):
+        scan_secrets(with_secret)
+
+
+def test_a_project_that_a_repository_around_it_ignores_is_searched_whole(with_secret):
+    (with_secret / ".gitignore").write_text("project/\n")
+    assert [hit.file for hit in scan_secrets(with_secret / "project")] == ["a.py"]
+
+
+def test_another_repository_in_the_environment_is_not_the_one_that_is_searched(
+    with_secret, tmp_path_factory, monkeypatch
+):
+    other = tmp_path_factory.mktemp("other")
+    subprocess.run(["git", "init", "-q"], cwd=other, check=True)
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git/index"))
+    assert [hit.file for hit in scan_secrets(with_secret)] == ["project/a.py"]
+
+
+def test_a_name_that_is_no_text_hides_no_file(with_secret):
+    Path(os.fsdecode(os.fsencode(with_secret) + b"/Gr\xfc\xdfe.py")).write_text(SECRET)
+    shown = [hit.file for hit in scan_secrets(with_secret)]
+    assert len(shown) == 2 and all(name.encode() for name in shown)
 
 
 @pytest.mark.parametrize(

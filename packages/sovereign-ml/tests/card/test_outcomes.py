@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from sovereign_ml.decision_log.entries import Entry
-from sovereign_ml.decision_log.evidence import of_outcomes
+from sovereign_ml.decision_log.evidence import counted, of_outcomes
 
 
 def entry(kind: str, body: dict[str, Any] | None) -> Entry:
@@ -25,7 +25,7 @@ def review(*, override: bool, seeded: bool = False) -> Entry:
 
 
 def test_without_a_review_every_outcome_is_the_scores_own() -> None:
-    assert of_outcomes([decision("offer"), decision("no_offer", "no_offer")], []) == {
+    assert of_outcomes(counted([decision("offer"), decision("no_offer", "no_offer")])) == {
         "score_outcome_agreement": 1.0,
         "outcomes_on_record": 2,
     }
@@ -34,7 +34,7 @@ def test_without_a_review_every_outcome_is_the_scores_own() -> None:
 def test_a_reviewer_who_overrules_lowers_the_agreement() -> None:
     waiting = [decision("pending_review") for _ in range(4)]
     reviews = [review(override=True), *(review(override=False) for _ in range(3))]
-    assert of_outcomes(waiting, reviews) == {
+    assert of_outcomes(counted([*waiting, *reviews])) == {
         "score_outcome_agreement": 0.75,
         "outcomes_on_record": 4,
     }
@@ -43,5 +43,6 @@ def test_a_reviewer_who_overrules_lowers_the_agreement() -> None:
 def test_cases_that_wait_and_objections_and_planted_errors_are_no_outcomes() -> None:
     objected = entry("decision", {"outcome": "objected"})
     waiting, erased = decision("pending_review"), entry("decision", None)
-    assert of_outcomes([objected, waiting, erased], [review(override=True, seeded=True)]) == {}
-    assert of_outcomes([], []) == {}
+    entries = [objected, waiting, erased, review(override=True, seeded=True)]
+    assert of_outcomes(counted(entries)) == {}
+    assert of_outcomes(counted([])) == {}

@@ -13,6 +13,7 @@ from sovereign_ml.card.render.speech import said
 from sovereign_ml.card.schema import facts_data, people
 from sovereign_ml.card.schema.data_life import StoredObject
 from sovereign_ml.config.retention import RetentionSettings, Start
+from sovereign_ml.decision_log.entries import BARS
 from sovereign_ml.errors import Misuse
 from sovereign_ml.texts import HERE, PACKAGED, catalogue, faults, packaged
 
@@ -52,7 +53,8 @@ def test_every_choice_of_an_answer_that_documents_show_has_words_in_german() -> 
             assert [v for v in choices(field.annotation) if not german.knows(v)] == []
     assert met == shown
     assert {a for a in get_args(people.Action) if f"follows.{a}" not in packaged("de")} == {"other"}
-    for value in (*get_args(facts_data.FeatureCategory), *get_args(StoredObject)):
+    shown_codes = (*get_args(facts_data.FeatureCategory), *get_args(StoredObject))
+    for value in (*shown_codes, *BARS.values()):
         assert german.knows(value)
 
 

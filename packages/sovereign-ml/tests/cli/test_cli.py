@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from small_project import churn, configure, environment
+from sovereign_ml.cli import main
+from sovereign_ml.errors import Misuse
+from sovereign_ml.project import STANDARD_STEPS
 
 New = Callable[..., Path]
 HEAVY = "numpy pandas mlflow feast sklearn great_expectations kfp dvc duckdb matplotlib fairlearn skops bentoml scipy"
@@ -165,3 +168,71 @@ def test_no_help_text_loses_a_word_that_the_terminal_takes_for_markup() -> None:
     found = list(texts(typer.main.get_command(application())))
     assert len(found) > 100
     assert [text for text in found if re.search(r"\[[a-z]", text)] == []
+
+
+def code(folder: Path, text: str = "") -> Path:
+    """Write the smallest package of a project, ``shop``, into ``folder``; return that."""
+    (folder / "shop").mkdir(parents=True)
+    (folder / "shop/__init__.py").write_text(text)
+    project = 'Project(package="shop", tables={}, features=(), target="left")'
+    (folder / "shop/project.py").write_text(
+        f"from sovereign_ml.project import Project\nPROJECT = {project}\n"
+    )
+    return folder
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project of the package ``shop``."""
+    root = tmp_path / "it's ours"
+    code(root / "src")
+    (root / "pyproject.toml").write_text('[tool.sovereign-ml]\nproject = "shop.project:PROJECT"\n')
+    (root / "config.toml").touch()
+    yield root
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
+        del sys.modules[name]
+
+
+def linked(root: Path) -> Path:
+    place = root.parent / "link"
+    place.symlink_to(root)
+    return place / "src"
+
+
+RIGHT: dict[str, Callable[[Path], Path]] = {
+    "its own folder": lambda root: root / "src",
+    "through a link": linked,
+    "an installed copy": lambda root: code(root.parent / "lib/site-packages"),
+}
+WRONG: dict[str, Callable[[Path], Path]] = {
+    "a project beside it": lambda root: code(root.parent / "other/src", "# Another shop.\n"),
+    "a copy of the project": lambda root: code(root.parent / "copy/src"),
+    "an installed copy that is old": lambda root: code(root.parent / "site-packages", "OLD = 1\n"),
+    "a folder whose name starts the same": lambda root: code(root.parent / "it's ours/src2"),
+}
+
+
+@pytest.mark.parametrize("place", RIGHT)
+def test_the_code_of_this_folder_is_run(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.syspath_prepend(RIGHT[place](shop))
+    assert main._steps(shop, ["run"]) == STANDARD_STEPS
+    monkeypatch.chdir(shop)
+    assert main._steps(Path(), ["run"]) == STANDARD_STEPS
+
+
+@pytest.mark.parametrize("place", WRONG)
+def test_the_code_of_another_folder_is_refused_in_one_line(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Two projects side by side with one environment, as on every shared machine."""
+    other = WRONG[place](shop)
+    monkeypatch.syspath_prepend(other)
+    monkeypatch.chdir(shop)
+    with pytest.raises(Misuse) as refused:
+        main._steps(Path(), ["run"])
+    told = str(refused.value)
+    assert f"{shop / 'src/shop'}, but `shop` was imported from {other / 'shop'}" in told
+    assert "make setup" in told and "\n" not in told
+    assert main._steps(Path(), ["run", "--help"]) == STANDARD_STEPS

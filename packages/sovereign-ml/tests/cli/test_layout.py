@@ -363,6 +363,7 @@ def test_only_settings_reads_the_environment() -> None:
         "cli/main.py",
         "config/settings.py",
         "egress/boot/sitecustomize.py",
+        "git.py",
         "service/settings.py",
         "storage/dvc.py",
     }

@@ -148,6 +148,25 @@ def test_a_bad_pseudonym_key_is_refused_without_repeating_it(
     assert key not in str(refused.value)
 
 
+@pytest.mark.parametrize("unknown", [True, False])
+@pytest.mark.parametrize("home", [{}, {"HOME": ""}, {"HOME": ".", "XDG_CONFIG_HOME": "x"}])
+def test_without_a_home_the_key_is_never_in_the_project(
+    new_project: New, monkeypatch: pytest.MonkeyPatch, home: dict[str, str], unknown: bool
+) -> None:
+    root = new_project()
+    monkeypatch.delenv("HOME")
+    monkeypatch.chdir(root)
+    if unknown:
+
+        def nobody(_: int) -> None:
+            raise KeyError("getpwuid(): uid not found")
+
+        monkeypatch.setattr("pwd.getpwuid", nobody)
+    file = configuration.load(None, root, home).secrets.key_file
+    assert file.is_absolute() and not file.is_relative_to(root)
+    assert unknown == (file == Path("/nonexistent/churn/acme-churn.key"))
+
+
 def test_a_key_file_that_others_can_read_is_refused(new_project: New) -> None:
     found = load(new_project(), CHURN_PSEUDONYM_KEY="")
     found.pseudonym_key()

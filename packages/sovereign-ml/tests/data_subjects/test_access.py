@@ -1,14 +1,19 @@
 """What a person gets who asks: everything held, the profile, each decision explained, in two forms."""
 
 import json
+import re
 import stat
+from contextlib import closing
 
 import pandas as pd
 import pytest
 
+from sovereign_ml.decision_log import Draft, open_log
+from sovereign_ml.texts import catalogue
 from world import World, pseudonym
 
 pytestmark = pytest.mark.flow
+NAMES = ("objected", "restricted", "consent_withdrawn")
 
 
 def test_the_answer_holds_every_row_and_every_decision(world: World) -> None:
@@ -41,6 +46,22 @@ def test_the_answer_is_written_in_german_and_an_unknown_language_is_refused(worl
     assert "purpose.statement" not in done.stdout
     wrong = world.churn("access", "--subject", person, "--lang", "xx", "--output", "build/other")
     assert wrong.returncode == 2 and "no texts in 'xx'" in wrong.stderr
+
+
+def test_the_answer_says_what_keeps_the_person_from_being_scored(world: World) -> None:
+    first, other = (pseudonym(one) for one in world.chosen[:2])
+    with closing(open_log(str(world.root / ".churn/decisions.db"))) as log:
+        log.append([Draft(kind, kind, first, "{}") for kind in ("restriction", "withdrawal")])
+        log.append([Draft("objection", "objection", other, "{}")])
+    for person, bars in ((first, (False, True, True)), (other, (True, False, False))):
+        told = ("--pseudonyms", "--lang", "de", "--output", "build/answer")
+        assert world.churn("access", "--subject", person, *told).returncode == 0
+        answer = json.loads((world.root / "build/answer/access.json").read_text())
+        held = (answer["objected"], answer["restricted"], answer["consent_withdrawn"])
+        assert held == bars
+        page = (world.root / "build/answer/access.html").read_text(encoding="utf-8")
+        words = [page.partition(catalogue("de")(f"letter.{name}"))[2] for name in NAMES]
+        assert tuple(re.findall("[Jj]a|[Nn]ein", text)[0] in ("ja", "Ja") for text in words) == bars
 
 
 def test_nobody_else_is_in_the_answer(world: World) -> None:

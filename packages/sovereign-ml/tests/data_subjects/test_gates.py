@@ -4,6 +4,7 @@ import json
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from churn import features
 from small_project import KEY, configure, load, make_project
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.decision_log import Draft, Entry, open_log
+from sovereign_ml.decision_log.entries import BARS, Bar
 from sovereign_ml.decisions.decision_policy import decide
 from sovereign_ml.pipeline import flow, source
 from sovereign_ml.privacy import suppression
@@ -48,6 +50,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data.columns.event_time": "ordered_at",
         "data.columns.currency": "",
         "features.cutoffs": 3,
+        **{f"data.customer_columns.{mark}_at": f"{mark}_at" for mark in BARS.values()},
     }
     configure(made, {"data.transactions": "t.csv", "data.customers": "c.csv", **columns})
     # The dates are fixed, and must not expire.
@@ -67,17 +70,18 @@ def clear(root: Path, settings: Settings) -> None:
 
 
 def object_to(root: Path, people: list[str]) -> None:
-    """People object through the service."""
+    """People object through the service, withdraw their consent, or have processing restricted: each another."""
     (root / ".churn").mkdir(exist_ok=True)
     with closing(open_log(str(root / ".churn/decisions.db"))) as log:
-        log.append([Draft("objection", f"objection-{one}", one, "{}") for one in people])
+        kinds = [(get_args(Bar)[int(one[0], 16) % 3], one) for one in people]
+        log.append([Draft(kind, f"{kind}-{one}", one, "{}") for kind, one in kinds])
 
 
 def train_and_score(settings: Settings, late: list[str]) -> tuple[set[str], set[str]]:
     """Who is in the training set, and who has a score when ``late`` object between features and scores."""
     raw, folder = settings.path("raw"), settings.path("features")
     connection = features.load(raw)
-    labelled, current = features.cutoffs(features.last_event(connection), settings.features)
+    labelled, current = features.cutoffs(features.history(connection)[1], settings.features)
     features.compute(connection, [*labelled, current], settings.features)
     features.label(connection, settings.features.horizon_days)
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,11 +100,11 @@ def train_and_score(settings: Settings, late: list[str]) -> tuple[set[str], set[
 
 def decided(root: Path, people: list[str], erased: list[str]) -> dict[str, str]:
     """Outcome of a decision about each of ``people``, as the service makes and writes it; none for the erased."""
-    made = {one: decide(bundles.policy(), 0.9, objected=False).outcome for one in people}
+    made = {one: decide(bundles.policy(), 0.9).outcome for one in people}
     with closing(open_log(str(root / ".churn/decisions.db"))) as log:
         for one in erased:
             log.erase_subject(one)
-        refused = json.dumps({"outcome": decide(bundles.policy(), None, objected=True).outcome})
+        refused = json.dumps({"outcome": decide(bundles.policy(), None, barred="objected").outcome})
         drafts = [
             Draft("decision", one, one, json.dumps({"outcome": made[one]}), refused)
             for one in people
@@ -131,15 +135,16 @@ def write(
         (
             one,
             consent,
-            when(zones[0], 3) if objected else None,
+            *(when(zones[0], 3) if objected and i % 3 == n else None for n in range(3)),
             when(zones[-1], 3) if erased else None,
             1980,
             "DE",
         )
-        for one, found in {**history, "KEPT": [(True, False, False)]}.items()
+        for i, (one, found) in enumerate({**history, "KEPT": [(True, False, False)]}.items())
         for consent, objected, erased in found
     ]
-    head = ["customer_id", "consent", "objected_at", "erased_at", "birth_year", "country"]
+    marks = [f"{bar}_at" for bar in BARS.values()]
+    head = ["customer_id", "consent", *marks, "erased_at", "birth_year", "country"]
     pd.DataFrame(rows, columns=head).to_csv(root / "c.csv", index=False)
 
 
@@ -192,7 +197,7 @@ def test_over_any_history_of_flags_the_barred_are_in_no_table_and_no_decision(
     assert {names[one] for one in scored} == allowed - afterwards
     outcomes = decided(root, list(names), pseudonyms(sorted(tombstoned), key))
     assert {names[one] for one in names if one not in outcomes} == tombstoned
-    assert {names[one] for one, said in outcomes.items() if said == "objected"} == (
+    assert {names[one] for one, said in outcomes.items() if said in BARS.values()} == (
         early | afterwards
     ) - tombstoned
 

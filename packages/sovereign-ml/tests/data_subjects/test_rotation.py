@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from searching import places
 from small_project import KEY, churn
 from sovereign_ml.decision_log import Draft, open_log, verify
-from sovereign_ml.decision_log.entries import mark_of
+from sovereign_ml.decision_log.entries import BARS, Bar, mark_of
 from sovereign_ml.pseudonyms import parse_keys, pseudonyms
 from world import World, pseudonym
 
@@ -26,13 +27,13 @@ def without(path: Path, customer_id: str) -> None:
 def test_the_erased_stay_away_objectors_stay_out_and_old_decisions_are_found(world: World) -> None:
     removed, erased, asks = world.chosen
     old = pd.read_parquet(world.root / "data/8_scores/scores.parquet")["customer_id"]
-    objects = next(
-        one for one in world.people if pseudonym(one) in set(old) and one not in world.chosen
-    )
+    scored = [one for one in world.people if pseudonym(one) in set(old)]
+    objects, *others = [one for one in scored if one not in world.chosen][:3]
     address = str(world.root / ".churn/decisions.db")
     assert world.erase([removed, erased]).returncode == 0
     with closing(open_log(address)) as log:
-        log.append([Draft("objection", "objection-1", pseudonym(objects), "{}")])
+        pairs = zip(get_args(Bar), (objects, *others), strict=True)
+        log.append([Draft(bar, f"{bar}-1", pseudonym(one), "{}") for bar, one in pairs])
     full = (world.folder / "input/transactions.csv").read_text()
     for name in ("transactions", "customers"):
         without(world.folder / f"input/{name}.csv", removed.customer_id)
@@ -41,7 +42,7 @@ def test_the_erased_stay_away_objectors_stay_out_and_old_decisions_are_found(wor
     done = world.churn("rotate-key", "--new-key-file", str(file))
     assert done.returncode == 0, done.stderr
     assert (
-        "Carried over: 1 tombstones, 1 objections" in done.stdout
+        "Carried over: 1 tombstones, 3 objections" in done.stdout
         and file.stat().st_mode & 0o077 == 0
     )
     new, former = parse_keys(file.read_text())
@@ -56,12 +57,15 @@ def test_the_erased_stay_away_objectors_stay_out_and_old_decisions_are_found(wor
     named = dict(
         zip(pseudonyms([one.customer_id for one in world.people], new), world.people, strict=True)
     )
-    assert there <= named.keys() and not {removed, erased, objects} & {named[one] for one in there}
+    assert there <= named.keys() and not {removed, erased, objects, *others} & {
+        named[one] for one in there
+    }
     newly = {one: name for name, one in named.items()}
     with closing(open_log(address)) as log:
         with log.snapshot() as tables:
             assert (mark_of(newly[erased]),) in tables.erased
-        assert newly[objects] in log.objectors()
+        now = log.barred()
+        assert [now[newly[one]] for one in (objects, *others)] == list(BARS.values())
 
     done = churn(
         world.root, "access", "--subject", asks.customer_id, "--output", "build/answer", **given

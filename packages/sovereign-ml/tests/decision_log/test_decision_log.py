@@ -1,8 +1,12 @@
 import asyncio
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import pytest
 
@@ -18,6 +22,8 @@ from sovereign_ml.decision_log import (
     rectification,
     verify,
 )
+from sovereign_ml.decision_log.entries import BARS
+from sovereign_ml.decision_log.evidence import tally
 from sovereign_ml.decision_log.sqlite import SQLite
 
 
@@ -46,7 +52,7 @@ def _tamper(path: Path, sql: str) -> None:
             "SELECT name FROM sqlite_master WHERE type = 'trigger'"
         ).fetchall():
             file.execute(f"DROP TRIGGER {name}")
-        file.execute(sql)
+        file.executescript(sql)
 
 
 def test_entries_form_one_chain(log: DecisionLog) -> None:
@@ -95,7 +101,7 @@ def test_a_cut_off_end_shows_only_against_a_head_noted_before(log: DecisionLog, 
     log.append([_draft(number) for number in range(4)])
     head = verify(log).head
     assert verify(log, head).holds
-    _tamper(path, "DELETE FROM decision_log WHERE seq > 2")
+    _tamper(path, "DELETE FROM decision_log WHERE seq > 2; UPDATE fact_counts SET entries = 2")
     assert verify(log).holds
     assert "cut off" in verify(log, head).problems[0]
 
@@ -106,7 +112,7 @@ def test_the_database_itself_refuses_to_forget_or_change(
 ) -> None:
     log.append([_draft(1)])
     with sqlite3.connect(path) as file, pytest.raises(sqlite3.IntegrityError, match="append-only"):
-        file.execute(sql)
+        file.executescript(sql)
 
 
 def test_erasure_blanks_a_person_leaves_the_rest_and_the_chain_holds(
@@ -142,7 +148,7 @@ def test_retention_blanks_what_is_older_and_keeps_bundles(path: Path) -> None:
 def test_the_objection_of_an_erased_person_stays_in_force(log: DecisionLog) -> None:
     log.append([Draft("objection", "objection-1", "aaaaaaaa", "{}")])
     log.erase_subject("aaaaaaaa")
-    assert log.objectors() == {"aaaaaaaa"}
+    assert log.barred_by("objection") == {"aaaaaaaa"}
     assert verify(log).holds
 
 
@@ -182,6 +188,74 @@ def test_an_objection_in_the_same_transaction_already_counts(log: DecisionLog) -
         '{"score": 1}',
         '{"objected":true}',
     ]
+
+
+NOTICE = json.dumps({"reason": "Checked.", "informed_on": "2026-11-24"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome", "act", "content"),
+    [
+        ("restriction", "restricted", "restriction_lifted", NOTICE),
+        ("withdrawal", "withdrawn", "consent", '{"reference": "r", "given_on": "2026-11-24"}'),
+    ],
+)
+def test_a_bar_holds_until_the_act_that_names_it(
+    log: DecisionLog, kind: Any, outcome: str, act: Any, content: str
+) -> None:
+    log.append([replace(_draft(1), opens_review=True)])
+    _, after = log.append([Draft(kind, "bar-1", "aaaaaaaa", "{}"), _draft(2)])
+    assert isinstance(after, Entry) and json.loads(after.body or "")["outcome"] == outcome
+    assert not log.review_is_open("case-1")
+    assert log.barred() == log.barred(["aaaaaaaa", "bbbbbbbb"]) == {"aaaaaaaa": outcome}
+    assert log.append([Draft(kind, "bar-2", "aaaaaaaa", "{}")]) == [Rejection(outcome)]  # type: ignore[arg-type]
+    for wrong in (
+        Draft(act, "bar-2", "aaaaaaaa", content),
+        Draft(act, "bar-1", "bbbbbbbb", content),
+    ):
+        assert log.append([wrong]) == [Rejection("not_barred")]
+    lifting = Draft(act, "bar-1", "aaaaaaaa", content)
+    _, again, scored = log.append([lifting, lifting, _draft(3)])
+    assert again == Rejection("not_barred")
+    assert isinstance(scored, Entry) and json.loads(scored.body or "") == {"score": 3}
+    log.append([Draft("objection", "objection-1", "aaaaaaaa", "{}")])
+    assert log.append([Draft(act, "objection-1", "aaaaaaaa", content)]) == [Rejection("not_barred")]
+    assert verify(log).problems == ()
+
+
+def test_an_objection_outlasts_the_end_of_a_restriction(log: DecisionLog) -> None:
+    log.append(
+        [Draft(kind, f"{kind}-1", "aaaaaaaa", "{}") for kind in ("restriction", "objection")]
+    )
+    log.append([Draft("restriction_lifted", "restriction-1", "aaaaaaaa", NOTICE)])
+    assert log.barred() == {"aaaaaaaa": "objected"}
+
+
+def test_what_is_older_than_its_period_is_kept_while_processing_is_restricted(
+    log: DecisionLog,
+) -> None:
+    log.append([_draft(1), _draft(2, "bbbbbbbb"), Draft("restriction", "bar-1", "aaaaaaaa", "{}")])
+    end = "2099-01-01T00:00:00.000000Z"
+    assert log.older(end) == log.expire(end) == 1
+    log.append([Draft("restriction_lifted", "bar-1", "aaaaaaaa", NOTICE)])
+    assert log.expire(end) == 3
+    assert verify(log).problems == ()
+
+
+@pytest.mark.parametrize("kind", BARS)
+def test_the_counts_hold_no_score_of_somebody_barred_and_lose_what_is_blanked(
+    log: DecisionLog, kind: Any
+) -> None:
+    body = json.dumps({"outcome": "offer", "suggestion": "offer", "score": 0.7, "reasons": ["a"]})
+    scored = Draft("decision", "case-1", "aaaaaaaa", body, '{"outcome": "objected"}')
+    log.append([scored])
+    before = log.counts()
+    assert before == {("reasons", "kept"): 1, ("outcome", "as_suggested"): 1}
+    log.append([Draft(kind, "bar-1", "aaaaaaaa", "{}"), replace(scored, case_id="case-2")])
+    assert log.counts() == before
+    log.expire("2099-01-01T00:00:00.000000Z")
+    assert log.counts() == (before if kind == "restriction" else {})
+    assert verify(log).problems == ()
 
 
 def _review(reviewer: str) -> Draft:
@@ -275,3 +349,22 @@ def test_a_full_disk_writes_nothing_and_recovers(log: DecisionLog) -> None:
     log._db.rows("PRAGMA max_page_count = 1000000")
     log.append(large)
     assert verify(log).entries == 51
+
+
+def test_counts_of_an_older_log_are_made_when_it_is_opened(log: DecisionLog, path: Path) -> None:
+    log.append([Draft("decision", "case-1", "aaaaaaaa", "{}", opens_review=True), _review("ann")])
+    log.append([_draft(2)])
+    before = log.counts()
+    log.close()
+    _tamper(path, "DROP TABLE fact_counts")
+    opened = open_log(str(path))
+    assert opened.counts() == before
+    assert before["case", "overruled"] == before["reasons", "missing"] == 1
+    assert verify(opened).problems == ()
+    opened.close()
+
+
+@pytest.mark.parametrize("seconds", [[], [5], [5, 1], [3, 1, 2], [1.5, 40, 40, 7], [2, 2, 9, 9, 9]])
+def test_the_median_of_counts_is_that_of_the_values(seconds: list[float]) -> None:
+    counts = Counter({("seconds", str(value)): seconds.count(value) for value in seconds})
+    assert tally(counts).median_seconds == (median(seconds) if seconds else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -15,16 +16,37 @@ import psycopg
 import pytest
 
 from servers import Postgres, postgres, postgres_programs
-from sovereign_ml.decision_log import DecisionLog, Draft, open_log, rectification, verify
+from sovereign_ml.decision_log import (
+    DecisionLog,
+    Draft,
+    Entry,
+    LogUnavailableError,
+    open_log,
+    rectification,
+    verify,
+)
 from sovereign_ml.decision_log.chain import Verdict
-from sovereign_ml.decision_log.entries import digest_of, seal_of
+from sovereign_ml.decision_log.entries import BARS, LIFTS, digest_of, seal_of
 from sovereign_ml.decision_log.sqlite import SQLite
 
 ANN, BOB, EVE, KIM = ("aaaaaaaa", "bbbbbbbb", "eeeeeeee", "cccccccc")
 REVIEW = json.dumps(
     {"outcome": "offer", "reviewer": "review", "seeded": True, "override": True, "seconds": 300}
 )
-TABLES = ("decision_log", "objections", "erased", "open_reviews")
+TABLES = (
+    "decision_log",
+    "objections",
+    "restrictions",
+    "withdrawals",
+    "erased",
+    "open_reviews",
+    "fact_counts",
+)
+FAY, GIL = "ffffffff", "dddddddd"
+ENDED = {
+    "restriction_lifted": '{"reason": "Checked.", "informed_on": "2026-11-24"}',
+    "consent": '{"reference": "form 7", "given_on": "2026-11-24"}',
+}
 
 
 def _decision(case: str, subject: str, outcome: str = "pending_review") -> Draft:
@@ -49,6 +71,9 @@ def _filled(log: DecisionLog) -> None:
     log.append([Draft("objection", "objection-2", KIM, "{}"), _decision("case-8", BOB)])
     log.erase_subject(KIM)
     log.expire("2020-01-01T00:00:00.000000Z")
+    log.append([Draft("restriction", "bar-1", FAY, "{}"), Draft("withdrawal", "bar-2", GIL, "{}")])
+    log.append([Draft("restriction", "bar-3", GIL, "{}")])
+    log.append([Draft("restriction_lifted", "bar-3", GIL, ENDED["restriction_lifted"])])
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +90,11 @@ class File:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "decisions.db"
         self.address = str(self.path)
+
+    def drop(self, table: str) -> None:
+        """Drop a table, and nothing else."""
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as file:
+            file.execute(f"DROP TABLE {table}")
 
     def forge(self, *statements: str) -> None:
         """Run SQL behind the log's back."""
@@ -84,6 +114,11 @@ class Server:
     def __init__(self, server: Postgres, name: str) -> None:
         server.create(name)
         self.address = server.url(name)
+
+    def drop(self, table: str) -> None:
+        """Drop a table, and nothing else."""
+        with psycopg.connect(self.address) as connection:
+            connection.execute(f"DROP TABLE {table}".encode())
 
     def forge(self, *statements: str) -> None:
         """Run SQL behind the log's back."""
@@ -120,6 +155,48 @@ def filled(place: Place) -> Place:
     return place
 
 
+@pytest.mark.parametrize("table", ["restrictions", "withdrawals", "fact_counts"])
+def test_a_log_of_an_older_version_gets_the_table_that_it_lacks(place: Place, table: str) -> None:
+    with closing(open_log(place.address)) as log:
+        log.append([_decision("case-1", ANN), Draft("objection", "objection-1", BOB, "{}")])
+    place.drop(table)
+    with closing(open_log(place.address)) as log:
+        assert verify(log).problems == ()
+        log.append(
+            [Draft("restriction", "bar-1", ANN, "{}"), Draft("withdrawal", "bar-2", EVE, "{}")]
+        )
+        assert log.barred() == {ANN: "restricted", BOB: "objected", EVE: "withdrawn"}
+        assert verify(log).problems == ()
+
+
+@pytest.mark.servers
+def test_a_role_without_privileges_is_told_who_makes_and_grants_the_tables(
+    server: Postgres,
+) -> None:
+    place = Server(server, next(NAMES))
+    open_log(place.address).close()
+    with psycopg.connect(place.address, autocommit=True) as owner:
+        owner.execute("CREATE ROLE clerk LOGIN")
+        allow = b"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clerk"
+        owner.execute(allow)
+        address = re.sub("//[^@]*@", "//clerk@", place.address)
+        with closing(open_log(address)) as log:
+            assert isinstance(log.append([_decision("case-1", ANN)])[0], Entry)
+        place.drop("withdrawals")
+        with pytest.raises(LogUnavailableError, match="made by the role that owns the others"):
+            open_log(address)
+        open_log(place.address).close()
+        with (
+            closing(open_log(address)) as log,
+            pytest.raises(LogUnavailableError, match="SELECT, INSERT, UPDATE and DELETE"),
+        ):
+            log.append([_decision("case-2", ANN)])
+        owner.execute(allow)
+        with closing(open_log(address)) as log:
+            log.append([_decision("case-2", ANN)])
+            assert verify(log).problems == ()
+
+
 FORGED = "'2026-10-01T00:00:00.000000Z', '0', '{}', '0', '0', '0'"
 INSERT = "INSERT INTO decision_log (seq,kind,case_id,subject,at,salt,body,digest,previous,seal)"
 FORGERIES = {
@@ -149,6 +226,14 @@ FORGERIES = {
     ),
     "an objection moved to another entry": "UPDATE objections SET seq = 2 WHERE subject = 'bbbbbbbb'",
     "the objections emptied": "DELETE FROM objections",
+    "the restrictions emptied": "DELETE FROM restrictions",
+    "the withdrawals emptied": "DELETE FROM withdrawals",
+    "a restriction made a withdrawal": (
+        "INSERT INTO withdrawals SELECT * FROM restrictions;DELETE FROM restrictions"
+    ),
+    "a lifted restriction put back": (
+        "INSERT INTO restrictions SELECT 'dddddddd', max(seq) FROM decision_log WHERE case_id = 'bar-3'"
+    ),
     "an invented erasure": "INSERT INTO erased VALUES ('00')",
     "the erased emptied": "DELETE FROM erased",
     "an erased person replaced": "UPDATE erased SET mark = '00'",
@@ -156,6 +241,12 @@ FORGERIES = {
         "UPDATE decision_log SET seq = CASE seq WHEN 3 THEN -4 WHEN 4 THEN -3 END WHERE seq IN (3, 4);"
         "UPDATE decision_log SET seq = -seq WHERE seq < 0"
     ),
+    "a review more in the counts": "UPDATE fact_counts SET entries = entries + 1 WHERE fact = 'seeded'",
+    "an override that was none": (
+        "UPDATE fact_counts SET value = 'missed' WHERE fact = 'seeded' AND value = 'caught'"
+    ),
+    "an invented reviewer day": "INSERT INTO fact_counts VALUES ('reviewer_day', '2026-11-24 eve', 1)",
+    "the counts emptied": "DELETE FROM fact_counts",
     "a table dropped": "DROP TABLE objections",
 }
 
@@ -169,11 +260,11 @@ def test_whatever_is_forged_in_any_table_is_found(filled: Place, sql: str) -> No
 @pytest.mark.parametrize("table", TABLES)
 def test_an_older_copy_of_any_table_is_found(place: Place, table: str) -> None:
     with closing(open_log(place.address)) as log:
-        log.append([_decision("case-1", ANN), Draft("objection", "objection-1", BOB, "{}")])
+        log.append([_decision("case-1", ANN), *(Draft(k, f"{k}-1", BOB, "{}") for k in BARS)])
         log.erase_subject("dddddddd")
     place.forge(*(f"CREATE TABLE copy_of_{one} AS SELECT * FROM {one}" for one in TABLES))
     with closing(open_log(place.address)) as log:
-        log.append([_decision("case-2", ANN), Draft("objection", "objection-2", EVE, "{}")])
+        log.append([_decision("case-2", ANN), *(Draft(k, f"{k}-2", EVE, "{}") for k in BARS)])
         log.erase_subject("ffffffff")
         head = verify(log).head
     place.forge(f"DELETE FROM {table}", f"INSERT INTO {table} SELECT * FROM copy_of_{table}")
@@ -186,7 +277,11 @@ def test_an_older_copy_of_everything_is_found_with_the_noted_head(place: Place) 
         older = next(iter(log.entries()))
         log.append([_decision("case-2", ANN)])
         head = verify(log).head
-    place.forge("DELETE FROM decision_log WHERE seq > 1", "DELETE FROM open_reviews WHERE seq > 1")
+    place.forge(
+        "DELETE FROM decision_log WHERE seq > 1",
+        "DELETE FROM open_reviews WHERE seq > 1",
+        "UPDATE fact_counts SET entries = 1",
+    )
     assert _proof(place).problems == ()
     assert _proof(place, f"1:{older.seal}").problems == ()
     assert len(_proof(place, head).problems) == 1
@@ -390,12 +485,16 @@ def _act(chance: random.Random, log: DecisionLog, number: int, clock: Callable[[
         log.append([Draft("review", case, whose, REVIEW.replace('"offer"', '"no_offer"'))])
     elif doing == 3 and rows:
         log.append([Draft("contest", case, whose, '{"view": "Look."}', opens_review=True)])
-    elif doing == 4 and chance.random() < 0.3:
-        log.append([Draft("objection", f"objection-{number}", subject, "{}")])
+    elif doing == 4 and chance.random() < 0.6:
+        bar = chance.choice(list(BARS))
+        log.append([Draft(bar, f"bar-{number}", subject, "{}")])
+        act, ended = chance.choice(list(LIFTS.items()))
+        if standing := log.bar_on(subject, ended):
+            log.append([Draft(act, standing, subject, ENDED[act])])
     elif doing == 5 and rows:
         log.append([rectification(case, whose, "again", corrected_by=f"case-{number}")])
     elif doing == 6:
-        kinds = chance.choice([(), ("review",), ("contest", "rectification"), ("objection",)])
+        kinds = chance.choice([(), ("review",), ("contest", "rectification"), (*BARS, *LIFTS)])
         log.expire(clock(), kinds)
     elif doing == 7 and chance.random() < 0.2:
         log.erase_subject(subject)

@@ -39,10 +39,17 @@ def test_both_manifests_fit_the_schemas():
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        (lambda pod: pod.update(autoMountServiceAccountToken=False), "no such field"),
-        (lambda pod: pod["containers"][0].pop("name"), "`name`, must not be `None`"),
-        (lambda pod: pod["containers"][0]["livenessProbe"].update(periodSeconds="10"), "is no int"),
-        (lambda pod: pod.update(minReplicas="1"), "predictor.minReplicas"),
+        (
+            lambda pod: pod.update(autoMountServiceAccountToken=False),
+            "'autoMountServiceAccountToken' was",
+        ),
+        (lambda pod: pod["containers"][0].pop("name"), "'name' is a required property"),
+        (
+            lambda pod: pod["containers"][0]["livenessProbe"].update(periodSeconds="10"),
+            "livenessProbe.periodSeconds: '10' is not of type 'integer'",
+        ),
+        (lambda pod: pod.update(minReplicas="1"), "predictor.minReplicas: '1' is not of type"),
+        (lambda pod: pod["containers"][0]["resources"].update(limits=[]), "limits: [] is not"),
     ],
 )
 def test_the_schema_check_itself_refuses(damage, problem):

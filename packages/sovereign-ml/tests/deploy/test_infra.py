@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kubernetes_schema import problems
+from kubernetes_schema import notebook_problems, problems
 from small_project import PROJECT, churn, make_project
 from sovereign_ml.cli.servers import app
 
@@ -19,10 +19,13 @@ KINDS = {
     "Service": "V1Service",
     "Namespace": "V1Namespace",
     "NetworkPolicy": "V1NetworkPolicy",
+    "ConfigMap": "V1ConfigMap",
+    "PersistentVolumeClaim": "V1PersistentVolumeClaim",
 }
 MANIFESTS = [
     path
-    for path in sorted((INFRA / "kustomize").glob("*.yaml"))
+    for folder in ("kustomize", "kubeflow")
+    for path in sorted((INFRA / folder).glob("*.yaml"))
     if path.name != "kustomization.yaml"
 ]
 KEYS = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
@@ -47,12 +50,11 @@ def run(script: Path, *arguments: str, **environ: str) -> subprocess.CompletedPr
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
 def test_the_manifests_are_what_kubernetes_reads(path: Path) -> None:
     for document in yaml.safe_load_all(path.read_text()):
-        assert (
-            problems(
-                document, KINDS[document["kind"]], f"{path.name}:{document['metadata']['name']}"
-            )
-            == []
-        )
+        where = f"{path.name}:{document['metadata']['name']}"
+        if document["kind"] == "Notebook":
+            assert notebook_problems(document, where) == []
+        else:
+            assert problems(document, KINDS[document["kind"]], where) == []
 
 
 def test_every_container_is_closed_in() -> None:
@@ -97,18 +99,19 @@ def pin(copy: Path) -> None:
         copy / "images.env",
         copy / "kustomize/kustomization.yaml",
         copy / "jupyterhub/values.yaml",
+        copy / "kubeflow/notebook.yaml",
     ):
         path.write_text(path.read_text().replace("0" * 64, "1" * 64))
 
 
-@pytest.mark.parametrize("which", ["", "storage", "jupyterhub"])
+@pytest.mark.parametrize("which", ["", "storage", "jupyterhub", "kubeflow"])
 def test_an_image_with_the_example_digest_is_refused(copy: Path, which: str) -> None:
     arguments = [which] if which else []
     refused = run(copy / "check-images", *arguments)
     assert refused.returncode == 1
     assert (
         refused.stderr.count("still has the example digest")
-        == {"": 3, "storage": 4, "jupyterhub": 3}[which]
+        == {"": 3, "storage": 4, "jupyterhub": 3, "kubeflow": 1}[which]
     )
     pin(copy)
     assert run(copy / "check-images", *arguments).returncode == 0
@@ -137,6 +140,20 @@ def test_an_image_with_the_example_digest_is_refused(copy: Path, which: str) -> 
             "latest",
             ["jupyterhub"],
             "k8s-hub is not pinned by digest",
+        ),
+        (
+            "kubeflow/notebook.yaml",
+            "@sha256:" + "1" * 64,
+            ":latest",
+            ["kubeflow"],
+            "churn-notebook:latest is not pinned by digest",
+        ),
+        (
+            "kubeflow/notebook.yaml",
+            "image: ",
+            "imagine: ",
+            ["kubeflow"],
+            "no image found in infra/kubeflow/notebook.yaml",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The notebook policy in infra/jupyterhub: kept by the values of the chart, and by what they put into each notebook."""
+"""The notebook policy: kept by the values of JupyterHub's chart, what they put into each notebook, and on Kubeflow."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ from small_project import PROJECT, environment, make_project
 
 VALUES: dict[str, Any] = yaml.safe_load((PROJECT / "infra/jupyterhub/values.yaml").read_text())
 USER = VALUES["singleuser"]
+KUBEFLOW: dict[str, Any] = {
+    document["kind"]: document
+    for document in yaml.safe_load_all((PROJECT / "infra/kubeflow/notebook.yaml").read_text())
+}
 # From the chart's own values.schema.yaml (jupyterhub/zero-to-jupyterhub-k8s 4.x), which refuses other keys.
 RULES = {
     "cloudMetadataServer",
@@ -152,3 +156,44 @@ def test_what_is_saved_has_no_outputs() -> None:
     given.ContentsManager.pre_save_hook(
         model={"type": "file", "content": "a"}, path="a.txt", contents_manager=None
     )
+
+
+def test_a_notebook_on_kubeflow_reaches_what_one_on_jupyterhub_reaches() -> None:
+    policy = KUBEFLOW["NetworkPolicy"]["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    dns, *servers = policy["egress"]
+    assert {port["port"] for port in dns["ports"]} == {53}
+    assert servers == USER["networkPolicy"]["egress"]
+    notebook = KUBEFLOW["Notebook"]["metadata"]
+    assert policy["podSelector"]["matchLabels"].items() <= notebook["labels"].items()
+    assert {document["metadata"]["namespace"] for document in KUBEFLOW.values()} == {
+        "churn-notebooks"
+    }
+
+
+def test_a_notebook_on_kubeflow_is_guarded_and_limited_as_one_on_jupyterhub() -> None:
+    pod = KUBEFLOW["Notebook"]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    files = {
+        mount["mountPath"]: KUBEFLOW["ConfigMap"]["data"][mount["subPath"]]
+        for mount in container["volumeMounts"]
+        if mount["name"] == "policy"
+    }
+    assert files == {file["mountPath"]: file["stringData"] for file in USER["extraFiles"].values()}
+    assert {item["name"]: item["value"] for item in container["env"]} == USER["extraEnv"]
+    assert pod["automountServiceAccountToken"] is False
+    assert not container["securityContext"]["allowPrivilegeEscalation"]
+    assert pod["securityContext"]["runAsUser"] == USER["uid"]
+    assert pod["securityContext"]["fsGroup"] == USER["fsGid"]
+    assert container["resources"]["limits"] == {"cpu": str(USER["cpu"]["limit"]), "memory": "4Gi"}
+    assert (
+        f"--MappingKernelManager.cull_idle_timeout={VALUES['cull']['timeout']}"
+        in (container["command"])
+    )
+
+
+def test_a_home_on_kubeflow_is_labelled_and_stored_as_one_on_jupyterhub() -> None:
+    home, storage = KUBEFLOW["PersistentVolumeClaim"], USER["storage"]
+    assert home["metadata"]["labels"] == storage["extraLabels"]
+    assert home["spec"]["storageClassName"] == storage["dynamic"]["storageClass"]
+    assert home["spec"]["resources"]["requests"]["storage"] == storage["capacity"]

@@ -312,7 +312,7 @@ def test_erasure_and_retention_reach_the_rows_that_were_brought(tmp_path: Path) 
         keys=KEYS,
         barred=lambda given: set(stones.among(given)),
     )
-    assert (done.rows, done.left["erased here, or objected"]) == (1, 1)
+    assert (done.rows, done.left["erased, objected, restricted or withdrawn here"]) == (1, 1)
 
 
 def test_what_would_bring_deleted_people_back_is_refused(tmp_path: Path) -> None:

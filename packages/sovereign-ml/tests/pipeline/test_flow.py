@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sealing import sealed
 from small_project import (
@@ -312,6 +313,27 @@ def test_a_step_that_is_killed_keeps_its_old_artifact(changed_root: Path, step: 
     assert {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()} == before
     assert churn(changed_root, step.verb).returncode == 0
     assert not writing(changed_root, step)
+
+
+# After the steps above, whose artifacts belong together: this trains once more.
+def test_each_step_is_an_entry_point_of_mlflow_projects(
+    changed_root: Path, reference: dict[str, bytes]
+) -> None:
+    entries = yaml.safe_load((changed_root / "MLproject").read_text())["entry_points"]
+    assert {name: entry["command"] for name, entry in entries.items()} == {"main": "churn run"} | {
+        step.verb: f"churn {step.verb}" for step in STEPS
+    }
+    page = (changed_root / "docs/tools.md").read_text()
+    [commands] = re.findall(r"```sh\n(.+?mlflow run .+?)```", page, re.DOTALL)
+    model = changed_root / "data" / SAME[0]
+    model.unlink()
+    done, asked = sealed(changed_root, "sh", "-ec", commands)
+    assert (done.returncode, asked) == (0, {}), done.stdout + done.stderr
+    assert "4 train" in done.stdout
+    assert model.read_bytes() == reference[SAME[0]]
+    new = ["git", "ls-files", "--others", "--exclude-standard"]
+    left = subprocess.run(new, cwd=changed_root, capture_output=True, text=True, check=True)
+    assert left.stdout == ""
 
 
 @pytest.mark.parametrize("arguments", [("train",), ("run",)], ids=["one step", "all steps"])

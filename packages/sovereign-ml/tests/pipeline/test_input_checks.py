@@ -19,7 +19,7 @@ START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 WINDOWS = FeatureSettings(
     cutoffs=8, every_days=30, horizon_days=30, active_within_days=90, lookback_days=365
 )
-BARRED = ("objected", "erased", "no consent")
+BARRED = ("objected", "restricted", "withdrawn", "erased", "no consent")
 
 
 @pytest.fixture
@@ -74,12 +74,14 @@ def met(
     for id_ in buyers:
         connection.execute("INSERT INTO mapped VALUES (?)", [id_])
     connection.execute(
-        "CREATE TABLE people (customer_id VARCHAR, consent BOOLEAN, objected BOOLEAN, erased BOOLEAN)"
+        "CREATE TABLE people (customer_id VARCHAR, consent BOOLEAN, objected BOOLEAN, "
+        "restricted BOOLEAN, withdrawn BOOLEAN, erased BOOLEAN)"
     )
     rows = [(id_, "") for id_ in people] + list(barred)
     for id_, why in rows:
-        marks = [why != "no consent", why == "objected", why == "erased"]
-        connection.execute("INSERT INTO people VALUES (?, ?, ?, ?)", [id_, *marks])
+        marks = [why == mark for mark in BARRED[:4]]
+        consent = why != "no consent"
+        connection.execute("INSERT INTO people VALUES (?, ?, ?, ?, ?, ?)", [id_, consent, *marks])
     return match_customers(connection)
 
 
@@ -88,13 +90,14 @@ def test_people_who_are_met_are_counted_by_what_bars_them(
 ) -> None:
     barred = [(f"x{why}", why) for why in BARRED] + [(f"y{why}", why) for why in BARRED]
     found = met(connection, ["a", "b", *(f"x{why}" for why in BARRED)], ["a", "z"], barred)
-    assert (found.customers, found.customers_met, found.buyers) == (8, 4, 5)
+    assert (found.customers, found.customers_met, found.buyers) == (12, 6, 7)
     assert (found.objected, found.objected_met) == (2, 1)
-    assert (found.refused_consent, found.refused_consent_met) == (2, 1)
+    assert (found.restricted, found.restricted_met) == (2, 1)
+    assert (found.refused_consent, found.refused_consent_met) == (4, 2)
     assert (found.erased, found.erased_met) == (2, 1)
     assert found.headline == (
-        "4 of 8 customers met among 5 buyers "
-        "(objected 1 of 2, without consent 1 of 2, erased 1 of 2)"
+        "6 of 12 customers met among 7 buyers "
+        "(objected 1 of 2, restricted 1 of 2, without consent 2 of 4, erased 1 of 2)"
     )
     assert found.problems(CheckSettings()) == []
 
@@ -213,7 +216,7 @@ def test_objectors_with_ids_of_another_system_are_noticed(
     others = [(f"mail{i}@x.eu", "objected") for i in range(10)]
     problems = met(connection, same, same, others).problems(CheckSettings())
     assert [p[:62] for p in problems] == [
-        "none of 10 customers who objected or refused consent is among "
+        "none of 10 customers who objected, are restricted or gave no c"
     ]
     assert met_again(connection, max_unmet_objectors=10) == []
 
@@ -229,10 +232,10 @@ def gate(
 ) -> duckdb.DuckDBPyConnection:
     connection.execute(
         "CREATE TABLE gated (customer_id VARCHAR, event_time TIMESTAMPTZ, "
-        "amount_eur DECIMAL(18, 2), amount_read DOUBLE, plain_amount BOOLEAN, reason VARCHAR)"
+        "amount_eur DECIMAL(18, 2), amount_read DOUBLE, plain_amount BOOLEAN, reason VARCHAR, rate_age INTEGER, rate_seen VARCHAR)"
     )
     values = [(id_, START + timedelta(days=day), a, a, plain, None) for id_, day, a in rows]
-    connection.executemany("INSERT INTO gated VALUES (?, ?, ?, ?, ?, ?)", values)
+    connection.executemany("INSERT INTO gated VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)", values)
     return connection
 
 
@@ -369,7 +372,7 @@ def test_a_value_is_shown_unless_it_may_be_a_name_an_address_or_an_id(
     )
     connection.execute(
         "CREATE TABLE gated AS SELECT 'C0042' AS customer_id, now() AS event_time, ? AS amount_seen, "
-        "NULL::VARCHAR AS time_seen, NULL::VARCHAR AS id_seen, 'unreadable_amount' AS reason",
+        "NULL::VARCHAR AS time_seen, NULL::VARCHAR AS id_seen, NULL::VARCHAR AS rate_seen, 'unreadable_amount' AS reason",
         [seen],
     )
     assert unusable.values(connection) == [("unreadable_amount", shown, 1)]

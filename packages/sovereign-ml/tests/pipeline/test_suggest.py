@@ -20,6 +20,7 @@ from mapped_file import input_files as input_files_of
 from sovereign_ml.cli.main import application
 from sovereign_ml.config import settings
 from sovereign_ml.config.settings import ENVIRONMENT
+from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.source import input_files
 from sovereign_ml.pipeline.suggest import proposal as proposals
 from sovereign_ml.pipeline.suggest.proposal import Proposal
@@ -701,3 +702,118 @@ def test_a_file_that_is_there_is_never_overwritten(own: Path) -> None:
 def test_an_answer_to_no_question_is_refused(own: Path) -> None:
     said = suggest(own, shop("2024-02-01").encode(), *answered("event_tme=order_date"))
     assert "this file has no such question" in str(said.exception)
+
+
+# Contracts: a column that looks like an end makes the label a question.
+
+
+def contracts(column: str, ends: Sequence[str], start: str = "") -> str:
+    header = f"customer_id,{column}" + (f",{start}" if start else "")
+    return table(
+        header, [[f"C{i}", end, "2023-01-05"][: 3 if start else 2] for i, end in enumerate(ends)]
+    )
+
+
+def mostly(running: str, *ends: str) -> list[str]:
+    return [*ends, *[running] * 6]
+
+
+@pytest.mark.parametrize(
+    ("column", "ends", "proposed"),
+    [
+        ("ended_at", mostly("", "2024-01-31"), "ended_at"),
+        ("contract_end_date", mostly("", "2024-01-31"), "contract_end_date"),
+        ("Vertragsende", mostly("", "31.01.2024"), "strptime(Vertragsende, '%d.%m.%Y')"),
+        ("Kündigung zum", mostly("", "31.01.2024"), "strptime(\"Kündigung zum\", '%d.%m.%Y')"),
+        ("end", mostly("NULL", "2024-01-31", "2024-02-29"), '"end"'),
+        (
+            "cancelled_on",
+            mostly("n/a", "01/31/2024"),
+            "strptime(nullif(cancelled_on, 'n/a'), '%m/%d/%Y')",
+        ),
+        ("valid_until", mostly("9999-12-31", "2024-01-31"), "valid_until"),
+        ("fecha_baja", mostly("", "2024-01-31 10:00:00"), "fecha_baja"),
+        (
+            "subscription_end",
+            mostly("", "1706659200", "1704067200"),
+            "to_timestamp(subscription_end)",
+        ),
+    ],
+)
+def test_a_column_that_looks_like_an_end_makes_the_label_a_question(
+    tmp_path: Path, column: str, ends: list[str], proposed: str
+) -> None:
+    text, people = shop("2024-02-01"), contracts(column, ends)
+    _, asked, found = look(tmp_path, text, people)
+    assert asked["label.kind"] == ["ended", "no_purchase"]
+    assert asked["customer_columns.ended_at"] == [proposed]
+    assert not found.trial.stopped, found.trial.stopped
+    tables = tomllib.loads(found.toml())
+    assert "ended_at" not in tables["data"]["customer_columns"]
+    assert tables["label"] == {}
+    assert '# kind = "ended"' in found.toml().splitlines()
+    with pytest.raises(Misuse, match=r"a person has to decide .*label\.kind"):
+        found.applied_to('[data]\ntransactions = ""\n')
+
+    decided, asked, found = look(tmp_path, text, people, **{"label.kind": "ended"})
+    assert (decided["customer_columns.ended_at"], decided["label.kind"]) == (proposed, "ended")
+    assert not asked
+    assert "5 read = 5 kept" in found.trial.headline
+    applied = tomllib.loads(found.applied_to('[data]\ntransactions = ""\n[label]\nkind = "x"\n'))
+    assert applied["label"]["kind"] == "ended"
+    assert applied["data"]["customer_columns"]["ended_at"] == proposed
+
+    decided, asked, _ = look(tmp_path, text, people, **{"label.kind": "no_purchase"})
+    assert (decided["customer_columns.ended_at"], decided["label.kind"]) == ("", "no_purchase")
+    assert not asked
+
+
+@pytest.mark.parametrize(
+    ("column", "ends"),
+    [
+        ("ended_at", ["2024-01-31"] * 9),  # all contracts are over
+        ("ended_at", mostly("")),  # nothing in it
+        ("ended_at", mostly("", "yes", "no")),  # no dates
+        ("weekend", mostly("", "2024-01-31")),
+        ("last_login", mostly("", "2024-01-31")),
+        ("unsubscribed_at", mostly("", "2024-01-31")),  # letters, and not a contract
+        ("cancelled_orders", mostly("", "2", "3")),
+    ],
+)
+def test_another_column_asks_for_no_label(tmp_path: Path, column: str, ends: list[str]) -> None:
+    decided, asked, found = look(tmp_path, shop("2024-02-01"), contracts(column, ends))
+    names = {*decided, *asked}
+    assert not names & {"label.kind", "customer_columns.ended_at", "customer_columns.started_at"}
+    assert "[label]" not in found.toml()
+
+
+def test_the_start_goes_along_and_a_day_of_notice_stands_behind_the_end(tmp_path: Path) -> None:
+    people = table(
+        "customer_id,cancelled_at,contract_end,contract_start",
+        [[f"C{i}", "2024-01-05" * (i < 2), "31/12/2024" * (i < 2), "2023-01-05"] for i in range(8)],
+    )
+    decided, asked, found = look(tmp_path, shop("2024-02-01"), people, **{"label.kind": "ended"})
+    assert decided["customer_columns.started_at"] == "contract_start"
+    assert asked == {
+        "customer_columns.ended_at": ["strptime(contract_end, '%d/%m/%Y')", "cancelled_at"]
+    }
+    assert "is it the day of the end, or of the notice?" in " ".join(found.toml().split("\n# "))
+
+
+def test_an_end_in_the_transactions_is_mentioned_and_a_cancelled_order_is_not(
+    tmp_path: Path,
+) -> None:
+    rows = [[f"C{i % 7}", "2024-02-01", "5.00", "2024-03-01" * (i % 7 < 2)] for i in range(35)]
+    _, asked, found = look(tmp_path, table("customer_id,order_date,amount,end_date", rows))
+    assert "label.kind" not in asked
+    assert any("end_date looks like the end of a contract" in note for note in found.notes)
+    orders = [[f"C{i % 7}", "2024-02-01", "5.00", "2024-03-01" * (i % 5 == 0)] for i in range(35)]
+    found = look(tmp_path, table("customer_id,order_date,amount,cancelled_at", orders))[2]
+    assert not any("contract" in note for note in found.notes)
+
+
+def test_a_column_with_a_word_of_sql_as_its_name_is_quoted(tmp_path: Path) -> None:
+    rows = [[f"C{i % 7}", "2024-02-01", "5.00", f"O{i}"] for i in range(9)]
+    decided, _, found = look(tmp_path, table("customer_id,order_date,amount,order", rows))
+    assert decided["order_id"] == '"order"'
+    assert "9 read = 9 kept" in found.trial.headline

@@ -15,6 +15,7 @@ from sovereign_ml.service.problems import ProblemError
 from sovereign_ml.service.routes import ROUTES
 
 PUBLIC = {"/", "/healthz", "/livez", "/readyz", "/openapi.json", "/reviews", "/reviews/sign-in"}
+PUBLIC |= {"/v2/health/live", "/v2/health/ready", "/v2/models/{name}/ready"}
 GUARDED = [route for route in ROUTES if route.path not in PUBLIC]
 API = [route for route in GUARDED if not route.page]
 
@@ -24,7 +25,7 @@ def _name(route: Route) -> str:
 
 
 def _path(route: Route) -> str:
-    return route.path.replace("{id}", "0" * 32)
+    return route.path.replace("{id}", "0" * 32).replace("{name}", "acme-churn")
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=_name)

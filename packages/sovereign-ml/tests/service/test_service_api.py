@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -131,11 +132,53 @@ def test_an_objection_takes_effect_on_the_next_call(open_service: Desk) -> None:
 
 def test_an_objection_made_elsewhere_holds_inside_the_transaction(open_service: Desk) -> None:
     open_service.object()
-    open_service.runtime.objectors.clear()
+    open_service.runtime.barred.clear()
     made = open_service.score().json()
     (entry,) = open_service.log().of_case(made["decision_id"])
     assert made["outcome"] == "objected"
     assert "features" not in json.loads(entry.body or "")
+
+
+def test_a_withdrawal_takes_effect_on_the_next_call_and_ends_with_a_new_consent(
+    open_service: Desk,
+) -> None:
+    today, long_ago = f"{datetime.now(UTC):%Y-%m-%d}", "2020-01-01"
+    given = {"reference": "Form in the shop, record 7"}
+    assert open_service.bar("consents", **given, given_on=today).status_code == 409
+    assert open_service.bar("withdrawals").json()["status"] == "in_force"
+    assert open_service.bar("withdrawals").status_code == 200
+    open_service.runtime.barred.clear()
+    made = open_service.score().json()
+    assert (made["outcome"], made["score"], made["reasons"]) == ("withdrawn", None, [])
+    (entry,) = open_service.log().of_case(made["decision_id"])
+    assert "features" not in json.loads(entry.body or "")
+    assert open_service.contest(made["decision_id"]).status_code == 409
+    assert open_service.bar("consents", **given, given_on=long_ago).status_code == 409
+    assert open_service.score().json()["outcome"] == "withdrawn"
+    assert open_service.bar("consents", **given, given_on=today).json()["status"] == "lifted"
+    assert open_service.score().json()["outcome"] == "offer"
+    assert verify(open_service.log()).problems == ()
+
+
+def test_a_restriction_ends_only_by_a_reviewer_who_told_the_person(open_service: Desk) -> None:
+    today, tomorrow = (f"{datetime.now(UTC) + timedelta(days=n):%Y-%m-%d}" for n in (0, 1))
+    told = {"reason": "The purchases were corrected.", "informed_on": today}
+    assert open_service.bar("restrictions").status_code == 422, "without a ground"
+    assert open_service.bar("restrictions", ground="unlawful").status_code == 200
+    assert open_service.bar("restrictions/lift", **told).status_code == 403
+    for wrong, status in (
+        (("informed_on", None), 422),
+        (("informed_on", tomorrow), 409),
+        (("reason", "ok"), 422),
+    ):
+        sent = {name: text for name, text in {**told, wrong[0]: wrong[1]}.items() if text}
+        assert open_service.bar("restrictions/lift", "review", **sent).status_code == status
+    assert open_service.score().json()["outcome"] == "restricted"
+    assert open_service.score(OTHER).json()["outcome"] == "offer"
+    open_service.object()
+    assert open_service.bar("restrictions/lift", "review", **told).status_code == 200
+    assert open_service.bar("restrictions/lift", "review", **told).status_code == 409
+    assert open_service.score().json()["outcome"] == "objected"
 
 
 def test_objecting_twice_is_no_error(open_service: Desk) -> None:
@@ -237,6 +280,44 @@ def test_the_card_is_json_for_programs_and_html_for_browsers(open_service: Desk)
 @pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz"])
 def test_probes_need_no_key(open_service: Desk, path: str) -> None:
     assert open_service.call("GET", path).json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/v2/health/live", {"live": True}),
+        ("/v2/health/ready", {"ready": True}),
+        ("/v2/models/acme-churn/ready", {"ready": True, "name": "acme-churn"}),
+    ],
+)
+def test_health_by_the_open_inference_protocol_needs_no_key(
+    open_service: Desk, path: str, answer: dict[str, object]
+) -> None:
+    assert open_service.call("GET", path).json() == answer
+
+
+def test_metadata_by_the_open_inference_protocol_names_what_the_model_takes(
+    open_service: Desk,
+) -> None:
+    server = open_service.call("GET", "/v2", "score").json()
+    assert set(server) == {"name", "version", "extensions"}
+    model = open_service.call("GET", "/v2/models/acme-churn", "score").json()
+    assert (model["name"], model["versions"]) == ("acme-churn", ["3"])
+    kinds = {
+        name: "BYTES" if isinstance(value, str) else "FP64" for name, value in FEATURES.items()
+    }
+    assert {tensor["name"]: tensor["datatype"] for tensor in model["inputs"]} == kinds
+    assert model["outputs"] == [{"name": "score", "datatype": "FP64", "shape": [-1, 1]}]
+
+
+@pytest.mark.parametrize("path", ["/v2/models/other", "/v2/models/other/ready", "/v2/models/"])
+def test_another_model_is_not_found(open_service: Desk, path: str) -> None:
+    assert open_service.call("GET", path, "score").status_code == 404
+
+
+def test_no_score_is_given_by_the_open_inference_protocol(open_service: Desk) -> None:
+    response = open_service.call("POST", "/v2/models/acme-churn/infer", "score", json={})
+    assert response.status_code == 404
 
 
 def test_metrics_name_routes_and_never_ids(open_service: Desk) -> None:

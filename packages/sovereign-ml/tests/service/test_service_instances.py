@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,7 +85,7 @@ def test_an_objection_on_one_stops_an_offer_by_a_reviewer_on_the_other(pair: Pai
     case = pair.one.score().json()["decision_id"]
     assert pair.one.contest(case).status_code == 202
     assert pair.one.object().status_code == 200
-    assert not pair.two.runtime.objectors
+    assert not pair.two.runtime.barred
     assert pair.two.review(case, "offer").status_code == 409
     assert pair.one.review(case, "offer").status_code == 409
     assert pair.two.review(case, "no_offer").status_code == 200
@@ -97,6 +98,20 @@ def test_an_objection_on_one_takes_a_pending_offer_off_the_desk_of_the_other(pai
     pair.one.object()
     assert pair.two.review(case, "offer", version=read).status_code == 409
     assert pair.two.call("GET", "/v1/reviews", "review").json()["open"] == []
+
+
+def test_a_restriction_and_its_end_on_one_count_on_the_other(pair: Pair) -> None:
+    told = {
+        "reason": "The purchases were corrected.",
+        "informed_on": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
+    case = pair.one.score().json()["decision_id"]
+    assert pair.one.bar("restrictions", ground="accuracy_contested").status_code == 200
+    assert pair.two.score().json()["outcome"] == "restricted"
+    assert pair.two.review(case, "offer").status_code == 409
+    assert pair.two.score().json()["outcome"] == "restricted"
+    assert pair.one.bar("restrictions/lift", "review", **told).json()["status"] == "lifted"
+    assert {desk.score().json()["outcome"] for desk in (pair.one, pair.two)} == {"pending_review"}
 
 
 def test_a_contest_that_arrives_while_the_case_is_open_on_the_desk_is_heard(pair: Pair) -> None:

@@ -210,7 +210,7 @@ def test_planted_errors_are_small_and_large(suggestion: Suggestion) -> None:
     for _ in range(2000):
         score = wrong_score(rules, suggestion)
         assert score is not None
-        wrong = decide(rules, score, objected=False)
+        wrong = decide(rules, score)
         assert wrong.suggestion not in (suggestion, None)
         seen.setdefault(rules.band_of(score), []).append(score)
     action = rules.names.index(rules.action_band)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from small_project import commit, make_project
+from sovereign_ml.git import GitError
 from sovereign_ml.storage import lineage
-from sovereign_ml.storage.git import GitError
 
 AUTHOR = "Test <test@acme.example>"
 

@@ -10,7 +10,7 @@ from sovereign_ml.config.tables import ProjectSettings, ValidateSettings
 from sovereign_ml.errors import Refused
 from sovereign_ml.pipeline.great_expectations import JudgedTable, judge, run
 from sovereign_ml.pipeline.validation_report import forget_refusal, refused_folder, report
-from sovereign_ml.storage.artifacts import need, read_json, summarise, writing
+from sovereign_ml.storage.artifacts import read_json, summarise, writing
 
 from churn.contract import TABLES
 from churn.expectations import suite
@@ -25,7 +25,6 @@ def validate(
     than ``[validate] max_rejected_share`` of the rows of a table are rejected or lose a value.
     Report and rejected rows are then in ``<output>_refused``, which no later step reads.
     """
-    need(raw, "data")
     tables = {name: pd.read_parquet(raw / f"{name}.parquet") for name in TABLES}
     checks = {name: run(suite(name, TABLES[name]), tables[name], TABLES[name]) for name in TABLES}
     judged = {name: judge(tables[name], checks[name], TABLES[name]) for name in TABLES}

@@ -8,9 +8,9 @@ import pandas as pd
 from sovereign_ml.config.connections import FeatureStores
 from sovereign_ml.config.tables import FeatureSettings, LabelSettings
 from sovereign_ml.features import feast, feast_stores
-from sovereign_ml.features.history import check_populations
+from sovereign_ml.features.history import check_populations, populations_of
 from sovereign_ml.storage import duckdb as db
-from sovereign_ml.storage.artifacts import need, summarise, writing
+from sovereign_ml.storage.artifacts import summarise, writing
 
 from churn import feature_repo
 from churn import features as sql
@@ -31,14 +31,13 @@ def features(
     Raises Refused if the history is too short, if all or none of the customers of a cut-off
     churned, or if its share of churners is far from that of the other cut-offs.
     """
-    need(valid, "validate")
     connection = sql.load(valid, label.kind)
-    labelled, current = sql.cutoffs(sql.last_event(connection), config)
+    first, last = sql.history(connection)
+    labelled, current = sql.cutoffs(last, config)
     sql.compute(connection, [*labelled, current], config, label.kind)
     sql.label(connection, config.horizon_days, label.kind)
-    history = sql.last_event(connection) - sql.first_event(connection)
-    populations = sql.populations(connection, labelled)
-    check_populations(populations, history.days, config, label.kind)
+    populations = populations_of(connection, labelled)
+    check_populations(populations, (last - first).days, config, label.kind)
     with writing(output) as folder:
         ordered = "FROM snapshots ORDER BY event_timestamp, customer_id"
         db.write_parquet(connection, ordered, folder / feast.SNAPSHOTS)

@@ -15,7 +15,7 @@ from sovereign_ml.estimators.interface import Model
 from sovereign_ml.pipeline.lineage import Lineage
 from sovereign_ml.registry import skops
 from sovereign_ml.registry.mlflow import training_run
-from sovereign_ml.storage.artifacts import need, summarise, write_json, writing
+from sovereign_ml.storage.artifacts import summarise, write_json, writing
 
 from churn.contract import TARGET
 from churn.model import TRUSTED_TYPES, fit, inputs, training_set
@@ -37,7 +37,6 @@ def train(
     Refused for fewer customers than ``[train] min_customers``, and where what is shipped
     says anything else than what was fitted.
     """
-    need(features, "features")
     everything = training_set(features)
     frame = older_cutoffs(everything)
     customers = frame["customer_id"].nunique()

@@ -10,7 +10,7 @@ from sovereign_ml.estimators.additive import blocks
 from sovereign_ml.evaluation import plots, report
 from sovereign_ml.registry import skops
 from sovereign_ml.registry.bundle_files import draft_policy
-from sovereign_ml.storage.artifacts import need, read_json, summarise, write_json, writing
+from sovereign_ml.storage.artifacts import read_json, summarise, write_json, writing
 
 from churn import evaluation, model
 from churn.contract import CATEGORICAL, FEATURES, NUMERIC, TARGET
@@ -29,8 +29,6 @@ def evaluate(
     train: TrainSettings,
 ) -> None:
     """Write ``metrics.json`` and pictures: the model beside simple rules and boosting."""
-    need(model_folder, "train")
-    need(features, "features")
     everything = model.training_set(features)
     past, test = report.split(everything)
     newest = test["event_timestamp"].max()

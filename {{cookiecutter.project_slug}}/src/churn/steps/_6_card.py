@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sovereign_ml.pipeline.card_builder import CardBuilder
-from sovereign_ml.storage.artifacts import need, summarise, writing
+from sovereign_ml.storage.artifacts import summarise, writing
 
 
 def card(
@@ -16,10 +16,6 @@ def card(
     With open questions the card is a draft, which does not stop this step. Raises Misuse for an
     answer in ``model_card.toml`` that does not fit its question.
     """
-    need(model, "train")
-    need(metrics, "evaluate")
-    need(features, "features")
-    need(valid, "validate")
     document = cards.build(cards.gather(model, metrics, features, valid))
     with writing(output) as folder:
         cards.write(document, folder)

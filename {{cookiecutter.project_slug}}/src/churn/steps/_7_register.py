@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sovereign_ml.pipeline.card_builder import CardBuilder
 from sovereign_ml.pipeline.registration import Registration
-from sovereign_ml.storage.artifacts import need, read_json, summarise, writing
+from sovereign_ml.storage.artifacts import read_json, summarise, writing
 
 
 def register(
@@ -25,11 +25,6 @@ def register(
     Raises Refused with every reason of the quality gate and the rules of the model card, and where
     the card does not state what the artifacts say.
     """
-    need(model, "train")
-    need(metrics, "evaluate")
-    need(features, "features")
-    need(valid, "validate")
-    need(card, "card")
     figures = read_json(metrics / "metrics.json")
     document = registration.read_card(card)
     found = cards.gather(model, metrics, features, valid)

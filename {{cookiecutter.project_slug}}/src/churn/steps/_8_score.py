@@ -11,18 +11,19 @@ from sovereign_ml.pipeline.batch_scoring import (
     read_whole,
     write_scores,
 )
-from sovereign_ml.storage.artifacts import need, summarise, writing
+from sovereign_ml.storage.artifacts import summarise, writing
 
 
 def score(bundle: Path, features: Path, valid: Path, output: Path, *, gate: ScoringGate) -> None:
     """Write ``scores.parquet``: customer_id, score, band, three reasons, and whether to act.
 
-    Customers who objected (GDPR Art. 21(3)) or whose data has no lawful basis are left out and
-    counted. Step 1 has left them out already, but some may have objected since, through the
-    service. Raises Refused for a bundle that was changed after sealing, if nobody is left, and
-    for features that are older than the policy of the bundle allows.
+    Customers who objected (GDPR Art. 21(3)), are restricted (Art. 18(2)), withdrew consent
+    (Art. 7(3)) or whose data has no lawful basis are left out and counted. Step 1 has left them
+    out already, but some may have done so since, through the service. Raises Refused for a bundle
+    that was changed after sealing, if nobody is left, and for features that are older than the
+    policy of the bundle allows.
     """
-    sealed = read_whole(need(bundle, "register"))
+    sealed = read_whole(bundle)
     day, customers = current_customers(features, sealed.model.features)
     allowed, barred = gate.allowed(customers["customer_id"], valid)
     left_out = ", ".join(f"{count:,} {why.replace('_', ' ')}" for why, count in barred.items())

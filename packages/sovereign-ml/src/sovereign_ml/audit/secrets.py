@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
-import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
+
+from sovereign_ml import git
+from sovereign_ml.errors import Misuse
+from sovereign_ml.git import GitError
 
 # `secret = "churn-service"` names a Kubernetes secret; a value with a digit or a capital is one
 _NOT_A_NAME = r"[\"']?\s{0,20}[:=]\s{0,20}[\"'](?-i:[a-z_.-]*+[^a-z_.\"'-])"
@@ -253,26 +257,38 @@ def _texts(root: Path, exclude: Iterable[str]) -> Iterator[tuple[str, str | None
     """Yield each committed file with its text; None for one that is binary or too large."""
     patterns = tuple(exclude)
     for path in committed(root):
-        name = path.relative_to(root).as_posix()
+        # A name of a file may be any bytes; what is shown is text.
+        name = os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "replace")
         if any(fnmatch(name, pattern) for pattern in patterns):
             continue
         data = path.read_bytes() if path.stat().st_size <= _LARGEST else b"\0"
         yield name, None if b"\0" in data[:_HEAD] else data.decode("utf-8", "replace")
 
 
+def _listed(root: Path) -> list[str]:
+    options = ("-z", "--cached", "--others", "--exclude-standard")
+    try:
+        names = git.ask(root, "ls-files", *options, errors="surrogateescape")
+    except GitError as error:
+        raise Misuse(
+            f"Git does not tell which files belong to the project: {error}. Nothing was searched: "
+            "let git answer, then run this again."
+        ) from None
+    return [name for name in names.split("\0") if name]
+
+
 def committed(root: Path, pattern: str = "*", *, symlinks: bool = False) -> list[Path]:
-    """Files below ``root`` that git tracks or does not ignore; every file where there is no git repository."""
-    listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=root,
-        capture_output=True,
-        check=False,
-    )
-    if listing.returncode:
-        found = (path for path in root.rglob(pattern) if not {".venv", ".git"} & set(path.parts))
+    """Files below ``root`` that git tracks or does not ignore.
+
+    Every file where there is no git repository, or one around the folder that ignores it. Raises
+    Misuse where git does not tell.
+    """
+    names = _listed(root) if git.in_repository(root) else []
+    if names:
+        found = (root / name for name in names if fnmatch(Path(name).name, pattern))
     else:
-        names = listing.stdout.decode("utf-8", "replace").split("\0")
-        found = (root / name for name in names if name and fnmatch(Path(name).name, pattern))
+        below = ((path, set(path.relative_to(root).parts)) for path in root.rglob(pattern))
+        found = (path for path, parts in below if not {".venv", ".git"} & parts)
     return sorted(
         path
         for path in found

@@ -13,6 +13,7 @@ from pathlib import Path
 import typer
 from typer.models import CommandInfo
 
+from sovereign_ml import git
 from sovereign_ml.cli import (
     audit,
     card,
@@ -28,7 +29,7 @@ from sovereign_ml.cli import (
 from sovereign_ml.egress import allow_list, guard
 from sovereign_ml.egress.telemetry import silence
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.project import STANDARD_STEPS, Step, load_project
+from sovereign_ml.project import STANDARD_STEPS, Step, load_project, refuse_other_code
 
 PARTS = (flow, card, records, service, deploy, servers, audit, privacy, leave, wheel)
 
@@ -63,7 +64,9 @@ def _steps(root: Path, arguments: Sequence[str]) -> Sequence[Step]:
     `--help` works with a broken project too. Any other command says what is wrong with it.
     """
     try:
-        return load_project(root).steps
+        project = load_project(root)
+        refuse_other_code(root, project.package)
+        return project.steps
     except Misuse:
         if "--help" in arguments or not (root / "config.toml").is_file():
             return STANDARD_STEPS
@@ -98,6 +101,7 @@ def _run() -> None:
     environment = os.environ  # noqa: TID251  silenced and guarded before anything else is imported
     silence(environment)
     allow_list.install(environment, sys.argv[1:])
+    git.forget_other_repositories()
     try:
         root = Path(environment.get("CHURN_ROOT", "."))
         application(_steps(root, sys.argv[1:]))(standalone_mode=True)

@@ -228,7 +228,7 @@ def rotate_key(
     )
     typer.echo(
         f"{done.people:,} people of the source have a new pseudonym. Carried over: {done.tombstones:,} tombstones, "
-        f"{done.objections:,} objections, {done.corrections:,} corrections. No mapping was kept."
+        f"{done.objections:,} objections and other bars, {done.corrections:,} corrections. No mapping was kept."
     )
     if done.in_use:
         typer.echo(f"The keys, newest first, are in {done.keys}: back it up apart from the data.")

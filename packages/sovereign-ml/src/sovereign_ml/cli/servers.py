@@ -157,13 +157,21 @@ def kfp_launcher(output: FolderOption = Path("build"), profile: ProfileOption = 
 def katib(
     revision: RevisionOption = "HEAD",
     output: FolderOption = Path("build"),
+    result: Annotated[
+        Path | None,
+        typer.Option(help="Print the best value of this finished experiment instead."),
+    ] = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Write the search for the regularisation as a Katib experiment."""
-    from sovereign_ml.kubeflow.katib import experiment
+    """Write the search for the regularisation as a Katib experiment, or read its result."""
+    from sovereign_ml.kubeflow.katib import experiment, setting
     from sovereign_ml.storage import dvc
 
     settings = pass_on_settings(profile)
+    if result is not None:
+        text = result.read_text(encoding="utf-8", errors="replace")
+        typer.echo(setting(text, settings.project.name))
+        return
     version = dvc.pinned(settings.root, revision, str(settings.paths.features))
     manifest = experiment(settings.project.name, settings.train, settings.pipeline, version)
     _write_manifest(settings.root, output / "katib.yaml", manifest)

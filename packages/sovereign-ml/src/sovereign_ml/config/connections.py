@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from sovereign_ml.config.profiles import SCHEME, VARIABLES
 from sovereign_ml.errors import Misuse
+from sovereign_ml.git import in_repository
 from sovereign_ml.jurisdictions import DatabaseAddressError, PostgresAddress, read_postgres_address
 
 __all__ = [
@@ -123,7 +124,8 @@ class DataVersions:
     @property
     def from_image(self) -> bool:
         """Return whether this runs from the project's image, as on a cluster: without git and without DVC."""
-        return self.in_bucket and not (self.root / ".dvc").is_dir()
+        bare = not (self.root / ".dvc").exists() and not in_repository(self.root)
+        return self.in_bucket and bare
 
 
 @dataclass(frozen=True)

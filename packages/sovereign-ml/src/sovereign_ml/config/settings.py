@@ -314,12 +314,24 @@ def _old_features(environ: Mapping[str, str]) -> bool:
 
 
 def _secrets(table: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
-    base = Path(
-        environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "~")).expanduser() / ".config"
-    )
+    base = _user_settings(environ)
     name = str(table.get("project", {}).get("name", "churn"))
     given = {field: environ.get(variable) or None for field, variable in VARIABLES.items()}
     return {"key_file": base / "churn" / f"{name}.key", **given}
+
+
+def _user_settings(environ: Mapping[str, str]) -> Path:
+    """Return the folder of this user's settings: never a relative one, which would be in the project."""
+    for path in (
+        Path(environ.get("XDG_CONFIG_HOME", "")),
+        Path(environ.get("HOME", ""), ".config"),
+    ):
+        if path.is_absolute():
+            return path
+    try:
+        return Path.home() / ".config"
+    except RuntimeError:  # no HOME, and a user whom the machine does not know, as in a container
+        return Path("/nonexistent")
 
 
 def _explain(error: ValidationError) -> str:

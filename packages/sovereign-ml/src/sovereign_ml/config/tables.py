@@ -138,6 +138,8 @@ class CustomerColumns(ConfigTable):
     customer_id: Needed
     consent: str = ""
     objected_at: str = ""
+    restricted_at: str = ""
+    withdrawn_at: str = ""
     erased_at: str = ""
     started_at: str = ""
     ended_at: str = ""
@@ -167,6 +169,7 @@ class CheckSettings(ConfigTable):
             "unreadable_category",
             "unreadable_order_id",
             "unreadable_time",
+            "no_rate",
             "unreadable_amount",
             "in_future",
         ],
@@ -180,6 +183,7 @@ class CheckSettings(ConfigTable):
     max_below_a_cent_share: Share = 0.02
     max_parts_of_a_cent_share: Share = 0.33
     min_recent_volume: Share = 0.3
+    max_rate_age_days: Count = 31
 
 
 class DataSettings(ConfigTable):
@@ -197,6 +201,8 @@ class DataSettings(ConfigTable):
     reader: ReaderSettings = ReaderSettings()
     columns: Columns
     rates: dict[str, Annotated[float, Field(gt=0)]]
+    rates_file: str = ""
+    """A CSV file of rates that change: currency, date, rate."""
     customer_columns: CustomerColumns
     synthetic: ShopSettings
     checks: CheckSettings = CheckSettings()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 from sovereign_ml.bundle.sealed import MANIFEST, read_bundle
 from sovereign_ml.card.records import Additions, to_html
@@ -13,6 +14,7 @@ from sovereign_ml.data_subjects import access_report
 from sovereign_ml.data_subjects.access_letter import document
 from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows
+from sovereign_ml.decision_log.entries import Bar
 from sovereign_ml.model.explain import Explainer
 from sovereign_ml.privacy import objections
 from sovereign_ml.privacy.tombstones import write_durably
@@ -50,12 +52,12 @@ def gather(
     card = card_of(stores)
     data = stores.root / "data"
     decisions: list[access_report.DecisionHeld] = []
-    objected = False
+    bars: dict[Bar, bool] = dict.fromkeys(get_args(Bar), False)
     with objections.decision_log(stores.log) as log:
         if log:
             for name in names:
                 decisions += access_report.decisions(log, name, texts)
-            objected = bool(log.objectors() & set(names))
+            bars = {bar: bool(log.barred_by(bar) & set(names)) for bar in bars}
     profile = {TABLES[table]: _rows(data, table, names) for table in PROFILE}
     return access_report.Access(
         subject=names[0],
@@ -63,7 +65,9 @@ def gather(
         provided={TABLES[table]: _rows(data, table, names) for table in PROVIDED},
         profile=profile,
         decisions=sorted(decisions, key=lambda decision: decision.at, reverse=True),
-        objected=objected,
+        objected=bars["objection"],
+        restricted=bars["restriction"],
+        consent_withdrawn=bars["withdrawal"],
         score_reasons=_score_reasons(data / "7_bundle", profile, texts),
         retention=access_report.periods(stores.retention),
         **access_report.about(card, texts, added),

@@ -35,8 +35,12 @@ def document(access: Access, organisation: str, t: Catalogue = ENGLISH) -> Docum
             *_tables("letter.computed", access.profile, t),
             Section(
                 t("letter.objection"),
-                t.cite("GDPR 21"),
-                lines=(CardLine(t("letter.objected"), _cell(access.objected, t)),),
+                t.cite("GDPR 21, 18, 7(3)"),
+                lines=(
+                    CardLine(t("letter.objected"), _cell(access.objected, t)),
+                    CardLine(t("letter.restricted"), _cell(access.restricted, t)),
+                    CardLine(t("letter.consent_withdrawn"), _cell(access.consent_withdrawn, t)),
+                ),
             ),
             Section(
                 t("letter.where"),

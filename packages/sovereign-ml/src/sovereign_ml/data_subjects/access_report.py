@@ -81,6 +81,8 @@ class Access(BaseModel):
     decisions: list[DecisionHeld]
     score_reasons: list[ReasonHeld] = []
     objected: bool
+    restricted: bool = False
+    consent_withdrawn: bool = False
     sources: list[str]
     recipients: list[str]
     purposes: list[str]
@@ -98,6 +100,8 @@ class Access(BaseModel):
             or any(self.profile.values())
             or self.decisions
             or self.objected
+            or self.restricted
+            or self.consent_withdrawn
         )
 
     def unanswered(self, t: Catalogue = ENGLISH) -> list[str]:

@@ -7,12 +7,13 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from sovereign_ml.config.connections import LogLocation, SuppressionFiles
 from sovereign_ml.data_subjects import erasure
 from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.decision_log import Draft
+from sovereign_ml.decision_log.entries import Bar
 from sovereign_ml.errors import Misuse
 from sovereign_ml.privacy import corrections, suppression
 from sovereign_ml.privacy import objections as operation
@@ -21,7 +22,10 @@ from sovereign_ml.pseudonyms import names_of, pseudonyms, read_or_make_keys
 
 
 class Carried(NamedTuple):
-    """Number of people in the source, and of those carried over to their new pseudonym."""
+    """Number of people in the source, and of those carried over to their new pseudonym.
+
+    ``objections`` counts withdrawals and restrictions too.
+    """
 
     people: int
     tombstones: int
@@ -87,16 +91,17 @@ def _tombstones(
 
 
 def _log(location: LogLocation, names: Mapping[str, str], erased: Sequence[str]) -> int:
-    """Bar who objected or was erased under the new pseudonym too: the service knows no key."""
+    """Bar who objected, withdrew consent, is restricted or was erased under the new pseudonym too: the service knows no key."""
     with operation.decision_log(location) as log:
         if log is None:
             return 0
-        objectors = log.objectors()
-        due = sorted({names[name] for name in objectors & names.keys()} - objectors)
+        carried = 0
         body = json.dumps({"key": "key-rotation"})
-        log.append(
-            [Draft("objection", f"objection-{secrets.token_hex(16)}", name, body) for name in due]
-        )
+        for bar in get_args(Bar):
+            barred = log.barred_by(bar)
+            due = sorted({names[name] for name in barred & names.keys()} - barred)
+            carried += len(due)
+            log.append([Draft(bar, f"{bar}-{secrets.token_hex(16)}", name, body) for name in due])
         for name in erased:
             log.erase_subject(name)
-        return len(due)
+        return carried

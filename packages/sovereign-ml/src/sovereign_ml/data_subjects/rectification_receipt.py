@@ -111,7 +111,7 @@ def _replace(
     if explainer is None:
         return None
     said = explainer.explain(features)
-    decided = decide(explainer.policy, said.score, objected=False)
+    decided = decide(explainer.policy, said.score)
     new = RandomPool().ordered()
     head = {name: body[name] for name in ("bundle", "model_version", "policy_version")} | {
         "key": "rectification"

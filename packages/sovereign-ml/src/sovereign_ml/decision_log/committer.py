@@ -50,6 +50,10 @@ class Committer:
     def _run(self) -> None:
         store: DecisionLog | None = None
         while (group := self._gather()) is not None:
+            # Whoever was told that it took too long gets no entry behind his back.
+            group = [waiting for waiting in group if not waiting.future.cancelled()]
+            if not group:
+                continue
             try:
                 store = store or self._opener()
                 results = store.append([draft for waiting in group for draft in waiting.drafts])

@@ -54,8 +54,28 @@ class ContestBody(_Body):
     view: str = ""
 
 
+class RestrictionBody(_Body):
+    """Why processing is restricted, GDPR Art. 18(1)."""
+
+    ground: str = ""
+
+
+class LiftBody(_Body):
+    """Why a restriction ends, and the day on which the person was told before (GDPR Art. 18(3))."""
+
+    reason: str
+    informed_on: str
+
+
+class ConsentBody(_Body):
+    """Where the new consent is on record (GDPR Art. 7(1)), and the day on which it was given."""
+
+    reference: str
+    given_on: str
+
+
 class ErasureBody(_Body):
-    """What was blanked, whose it was (hash), and who of them had objected."""
+    """What was blanked, whose it was (hash), and who of them was barred."""
 
     blanked: list[int]
     mark: Hash | None = None
@@ -68,6 +88,9 @@ SHAPES: dict[str, type[_Body]] = {
     "review": ReviewBody,
     "rectification": RectificationBody,
     "contest": ContestBody,
+    "restriction": RestrictionBody,
+    "restriction_lifted": LiftBody,
+    "consent": ConsentBody,
     "erasure": ErasureBody,
 }
 OF_NOBODY = ("bundle", "erasure")

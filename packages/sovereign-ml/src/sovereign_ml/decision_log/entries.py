@@ -11,12 +11,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, get_args
 
-Kind = Literal[
-    "bundle", "decision", "rectification", "contest", "objection", "seed", "review", "erasure"
-]
-Refusal = Literal[
-    "not_open", "objected", "erased", "gone", "changed", "contested", "corrected", "same_reviewer"
-]
+Bar = Literal["objection", "restriction", "withdrawal"]
+Lift = Literal["restriction_lifted", "consent"]
+Decided = Literal["bundle", "decision", "rectification", "contest", "seed", "review", "erasure"]
+Kind = Literal[Decided, Bar, Lift]
+Barred = Literal["objected", "restricted", "withdrawn"]
+Case = Literal["not_open", "gone", "changed", "contested", "corrected", "same_reviewer"]
+Refusal = Literal[Barred, Case, "erased", "not_barred"]
+BARS: dict[str, Barred] = {
+    "objection": "objected",
+    "restriction": "restricted",
+    "withdrawal": "withdrawn",
+}
+"""Entries after which nobody is scored (GDPR Art. 21(3), 18(2), 7(3)), with the outcome they lead to; the first counts."""
+LIFTS: dict[str, Bar] = {"restriction_lifted": "restriction", "consent": "withdrawal"}
+"""Acts that end a bar, each under the case id of the entry that it ends. Nothing ends an objection."""
 KINDS: tuple[str, ...] = get_args(Kind)
 GENESIS = "0" * 64
 
@@ -30,17 +39,17 @@ class Draft:
     """An entry that is not written yet.
 
     ``case_id`` is the decision it belongs to (or a name of its own); ``subject`` the pseudonym, if it concerns one.
-    ``body_if_objected`` replaces ``body`` when the subject has objected by the time of writing. ``closes_review``
-    takes the case off the reviewers' desk, unless the person contests it. ``seen`` is the seal of the newest entry
-    of the case that a reviewer had read: a review is not written once there is a newer one. ``corrects`` is the
-    decision that this one replaces; each is replaced once.
+    ``body_if_barred`` replaces ``body`` when the subject is barred by the time of writing, and the log names in its
+    ``outcome`` what bars. ``closes_review`` takes the case off the reviewers' desk, unless the person contests it.
+    ``seen`` is the seal of the newest entry of the case that a reviewer had read: a review is not written once there
+    is a newer one. ``corrects`` is the decision that this one replaces; each is replaced once.
     """
 
     kind: Kind
     case_id: str
     subject: str | None
     body: str
-    body_if_objected: str | None = None
+    body_if_barred: str | None = None
     opens_review: bool = False
     closes_review: bool = False
     seen: str | None = None
@@ -66,7 +75,8 @@ class Entry(NamedTuple):
 class Rejection:
     """A draft that was not written.
 
-    ``objected``: no body for that case, or an offer to who objected; ``erased``: the subject was erased; ``gone``:
+    ``objected``, ``restricted``, ``withdrawn``: no body for that case, an offer to who is barred, or the same bar
+    again; ``not_barred``: there is no such bar to lift; ``erased``: the subject was erased; ``gone``:
     the decision was blanked; ``not_open``: no such open review; ``changed``: something was said since it was read;
     ``contested``: a contest of the case waits already; ``corrected``: the decision was replaced already;
     ``same_reviewer``: it is contested, and this reviewer decided it before.

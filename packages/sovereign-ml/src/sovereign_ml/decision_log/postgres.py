@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from sovereign_ml.decision_log.entries import LogUnavailableError
 
+if TYPE_CHECKING:
+    from psycopg.abc import PQGen
+
+RV = TypeVar("RV")
 LOCK = 0x5052_4F4F_46  # any number that other users of the database do not use
+CONNECT_S, STATEMENT_S = 3, 5
+"""Limits that the server or the kernel keeps."""
+SILENCE_S = 6.0
+"""When we give up a server that keeps no limit because it stands still, or has no connection left for us."""
 OPTIONS = {
-    "connect_timeout": 3,
-    "tcp_user_timeout": 5000,
+    "connect_timeout": CONNECT_S,
+    "tcp_user_timeout": STATEMENT_S * 1000,
     "keepalives_idle": 5,
     "prepare_threshold": None,
 }
 AT_ONCE = 1000
 # Set in each transaction: a pooler such as PgBouncer, which platforms put before their databases, gives every
 # transaction another session, refuses start-up options, and confuses prepared statements of different clients.
-LIMITS = "SET LOCAL statement_timeout = 5000; SET LOCAL lock_timeout = 5000; SET LOCAL synchronous_commit = on"
+LIMITS = (
+    f"SET LOCAL statement_timeout = '{STATEMENT_S}s'; SET LOCAL lock_timeout = '{STATEMENT_S}s'; "
+    "SET LOCAL synchronous_commit = on"
+)
+# All in one message to the server. The clock is the server's: those of several instances differ.
+ALONE = f"""{LIMITS}; SELECT pg_advisory_xact_lock({LOCK});
+SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS decision_log (
     seq BIGINT PRIMARY KEY CHECK (seq > 0), kind TEXT NOT NULL, case_id TEXT NOT NULL, subject TEXT, at TEXT NOT NULL,
@@ -29,9 +45,15 @@ CREATE INDEX IF NOT EXISTS decision_log_case ON decision_log (case_id);
 CREATE INDEX IF NOT EXISTS decision_log_subject ON decision_log (subject) WHERE subject IS NOT NULL;
 CREATE INDEX IF NOT EXISTS decision_log_kind ON decision_log (kind) WHERE kind <> 'decision';
 CREATE TABLE IF NOT EXISTS objections (subject TEXT PRIMARY KEY, seq BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS restrictions (subject TEXT PRIMARY KEY, seq BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS withdrawals (subject TEXT PRIMARY KEY, seq BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS erased (mark TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS open_reviews (
     case_id TEXT PRIMARY KEY, seq BIGINT NOT NULL, kind TEXT NOT NULL, subject TEXT);
+CREATE INDEX IF NOT EXISTS open_reviews_seq ON open_reviews (seq);
+CREATE INDEX IF NOT EXISTS open_reviews_subject ON open_reviews (subject);
+CREATE TABLE IF NOT EXISTS fact_counts (
+    fact TEXT NOT NULL, value TEXT NOT NULL, entries BIGINT NOT NULL, PRIMARY KEY (fact, value));
 CREATE OR REPLACE FUNCTION decision_log_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND NEW.body IS NULL AND NEW.salt IS NULL AND NEW.subject IS NULL
@@ -45,6 +67,11 @@ CREATE OR REPLACE TRIGGER decision_log_keeps_rows BEFORE UPDATE OR DELETE ON dec
 CREATE OR REPLACE TRIGGER decision_log_keeps_all BEFORE TRUNCATE ON decision_log
     FOR EACH STATEMENT EXECUTE FUNCTION decision_log_is_append_only();
 """
+MADE = re.findall(r"CREATE (?:TABLE|INDEX) IF NOT EXISTS (\w+)", SCHEMA)
+IS_THERE = f"""SELECT bool_and(to_regclass(name) IS NOT NULL) AND 2 = (SELECT count(*) FROM pg_catalog.pg_trigger
+    WHERE tgrelid = to_regclass('decision_log') AND tgenabled <> 'D'
+    AND tgname IN ('decision_log_keeps_rows', 'decision_log_keeps_all'))
+    FROM unnest(ARRAY{MADE}) AS name"""  # noqa: S608
 
 
 class Postgres:
@@ -53,8 +80,21 @@ class Postgres:
     def __init__(self, url: str) -> None:
         self._url = url
         self._connection: psycopg.Connection | None = None
-        with self.transaction():
-            self._open().execute(SCHEMA)
+        self._now = ""
+
+    def lacks_tables(self) -> bool:
+        """Whether the tables of this version or their triggers are missing. Only then the role needs to own them."""
+        return self.rows(IS_THERE) != [(True,)]
+
+    def make_tables(self) -> bool:
+        """Make what is missing, inside a transaction; whether the table of counts was."""
+        new = self.rows("SELECT to_regclass('fact_counts') IS NULL") == [(True,)]
+        self._open().execute(SCHEMA)
+        return new
+
+    def now(self) -> str:
+        """The server's time, when it let this transaction in."""
+        return self._now
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -62,8 +102,10 @@ class Postgres:
         with self._refusals():
             connection = self._open()
             with connection.transaction():
-                connection.execute(LIMITS)
-                connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+                cursor = connection.execute(ALONE)
+                while cursor.nextset():
+                    pass
+                self._now = "".join(cursor.fetchone() or ())
                 yield
 
     @contextmanager
@@ -100,7 +142,7 @@ class Postgres:
 
     def _open(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(self._url, autocommit=True, **OPTIONS)  # type: ignore[arg-type]
+            self._connection = _Impatient.connect(self._url, autocommit=True, **OPTIONS)  # type: ignore[arg-type]
         return self._connection
 
     @contextmanager
@@ -111,9 +153,59 @@ class Postgres:
             if isinstance(error, psycopg.OperationalError):
                 self.close()
             # The address of the server and its user stay out of the message.
-            raise LogUnavailableError(
-                f"decision log in PostgreSQL: {type(error).__name__}"
-            ) from error
+            raise LogUnavailableError(f"decision log in PostgreSQL: {_why(error)}") from error
+
+
+class _Impatient(psycopg.Connection[Any]):
+    """A connection whose every wait for the server ends, whatever the server does."""
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = SILENCE_S) -> RV:
+        """Wait for an answer. What has not come in time is not waited for again: the connection is closed."""
+        try:
+            return super().wait(gen, interval, timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.close()
+            raise
+
+
+HINTS = {
+    "3D000": "there is no such database",
+    "28P01": "wrong password",
+    "28000": "this user, host or encryption is not allowed",
+    "42501": "the role lacks a privilege. It needs SELECT, INSERT, UPDATE and DELETE on the log's tables. Tables of a "
+    "new version are made by the role that owns the others: run `churn decisions verify` once with that role's "
+    "address, then grant the new tables to the service's role",
+    "53300": "too many connections",
+    "57014": "a statement took too long",
+    "55P03": "another writer held the lock too long",
+    "08P01": "a pooler refuses this; use its transaction mode, and no options in the address",
+    "25006": "this server is read-only",
+    "53100": "its disk is full",
+}
+"""By SQLSTATE, what to look at."""
+WORDS = {
+    "password authentication failed": HINTS["28P01"],
+    "no pg_hba.conf entry": HINTS["28000"],
+    "SSL": "server and address do not agree about encryption (sslmode)",
+    "does not exist": "there is no such database or role",
+    "too many": HINTS["53300"],
+    "could not translate host name": "the host is not known",
+    "failed to resolve host": "the host is not known",
+    "refused": "nothing listens there",
+    "timeout": "no answer in time",
+}
+"""By what libpq says of a connection that was not made, when there is no SQLSTATE."""
+
+
+def _why(error: psycopg.Error) -> str:
+    """Name the error and say what to look at, in words of our own: its message may hold address and user."""
+    said = str(error)
+    hint = HINTS.get(error.sqlstate or "") or next(
+        (hint for words, hint in WORDS.items() if words in said), ""
+    )
+    name = type(error).__name__.lstrip("_")
+    return f"{name} ({hint})" if hint else name
 
 
 def _marks(sql: str) -> bytes:

@@ -6,27 +6,33 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sovereign_ml.decision_log.entries import Entry, mark_of
+from sovereign_ml.decision_log.entries import BARS, LIFTS, Entry, mark_of
+from sovereign_ml.decision_log.evidence import Counts, facts_of
 from sovereign_ml.decision_log.store import RawTables
 
 Row = tuple[Any, ...]
 
 
 class Replay:
-    """What objections, erasures and the reviewers' desk must be after each entry, see `DecisionLog.append`."""
+    """What bars, erasures, counts and the reviewers' desk must be after each entry, see `DecisionLog.append`."""
 
     def __init__(self, tables: RawTables) -> None:
         self._tables = tables
         self._subject_of = {
-            seq: subject for subject, seq in tables.objections if isinstance(seq, int)
+            (kind, seq): subject
+            for kind, rows in tables.bars.items()
+            for subject, seq in rows
+            if isinstance(seq, int)
         }
-        self._objections: dict[int, str | None] = {}
+        self._bars: dict[str, dict[int, Entry]] = {kind: {} for kind in BARS}
+        """The entries whose bar is in force."""
         self._marks: dict[int, str] = {}
         self._erased: set[str] = set()
         self._open: dict[str, Row] = {}
         self._unsure: set[str] = set()
         """Cases with a blanked rectification: nobody can say any more whether it closed them."""
         self._blanked: dict[int, Entry] = {}
+        self._counts: Counts = Counter()
         self._named: dict[int, int] = {}
         """Each number that a tombstone names, with the tombstone's own."""
 
@@ -34,6 +40,7 @@ class Replay:
         """Apply one entry; ``content`` is its body, empty once it is blanked."""
         if entry.body is None:
             self._blanked[entry.seq] = entry
+        self._counts.update(facts_of(entry.kind, entry.at, content))
         match entry.kind:
             case "decision" if content.get("outcome") == "pending_review":
                 self._opened(entry)
@@ -45,10 +52,14 @@ class Replay:
                 self._unsure.add(entry.case_id)
             case "rectification" if content.get("corrected_by"):
                 self._close(lambda row: row[0] == entry.case_id and row[2] != "contest")
-            case "objection":
-                self._objections[entry.seq] = entry.subject
-                subject = entry.subject or self._subject_of.get(entry.seq)
-                self._close(lambda row: row[3] == subject and row[2] != "contest")
+            case kind if kind in BARS:
+                self._bars[kind][entry.seq] = entry
+                if subject := entry.subject or self._subject_of.get((kind, entry.seq)):
+                    self._close(lambda row: row[3] == subject and row[2] != "contest")
+            case kind if kind in LIFTS:
+                bars = self._bars[LIFTS[kind]]
+                for seq in [seq for seq, bar in bars.items() if bar.case_id == entry.case_id]:
+                    del bars[seq]
             case "erasure":
                 self._tombstone(entry.seq, content)
 
@@ -67,6 +78,8 @@ class Replay:
             erased, self._tables.erased, "erased people", "the list of the erased"
         )
         found += self._suppression()
+        counts = [(*fact, number) for fact, number in self._counts.items()]
+        found += _differences(counts, self._tables.counts, "counts", "the table of counts")
         known = [row for row in self._tables.open_reviews if row[0] not in self._unsure]
         expected = [row for case, row in self._open.items() if case not in self._unsure]
         return found + _differences(expected, known, "open cases", "the reviewers' desk")
@@ -95,16 +108,30 @@ class Replay:
             # A tombstone of a retention period names the hash of each objector, one of an erasure is about one person.
             if proof := content.get("objectors", {}).get(str(number), mark):
                 self._marks[number] = proof
+                if gone and gone.kind in BARS:
+                    self._close_before(number, proof)
+
+    def _close_before(self, seq: int, mark: str) -> None:
+        """Close what a blanked bar closed. Where it was lifted since, only the tombstone's hash says whose it was."""
+        self._close(
+            lambda row: (
+                row[1] < seq and row[2] != "contest" and bool(row[3]) and mark_of(row[3]) == mark
+            )
+        )
 
     def _suppression(self) -> list[str]:
-        """A blanked objection no longer says whose it was: the tombstone's hash does, if it has one."""
-        expected: list[Row] = []
-        for seq, subject in self._objections.items():
-            listed = self._subject_of.get(seq)
-            fits = isinstance(listed, str) and self._marks.get(seq) in (None, mark_of(listed))
-            # What does not fit equals no value that a table can hold.
-            expected.append((subject or (listed if fits else ...), seq))
-        return _differences(expected, self._tables.objections, "objections", "the suppression list")
+        """A blanked bar no longer says whose it was: the tombstone's hash does, if it has one."""
+        found: list[str] = []
+        for kind, bars in self._bars.items():
+            expected: list[Row] = []
+            for seq, entry in bars.items():
+                listed = self._subject_of.get((kind, seq))
+                fits = isinstance(listed, str) and self._marks.get(seq) in (None, mark_of(listed))
+                # What does not fit equals no value that a table can hold.
+                expected.append((entry.subject or (listed if fits else ...), seq))
+            rows = self._tables.bars[kind]
+            found += _differences(expected, rows, f"{kind}s", "the suppression list")
+        return found
 
 
 def _differences(expected: Iterable[Row], found: Iterable[Row], what: str, table: str) -> list[str]:

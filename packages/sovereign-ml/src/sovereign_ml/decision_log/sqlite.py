@@ -9,27 +9,35 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.decision_log.entries import LogUnavailableError
+from sovereign_ml.decision_log.entries import LogUnavailableError, now
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS decision_log (
-    seq INTEGER PRIMARY KEY CHECK (seq > 0), kind TEXT NOT NULL, case_id TEXT NOT NULL, subject TEXT, at TEXT NOT NULL,
-    salt TEXT, body TEXT, digest TEXT NOT NULL, previous TEXT NOT NULL, seal TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS decision_log_case ON decision_log (case_id);
-CREATE INDEX IF NOT EXISTS decision_log_subject ON decision_log (subject) WHERE subject IS NOT NULL;
-CREATE INDEX IF NOT EXISTS decision_log_kind ON decision_log (kind) WHERE kind <> 'decision';
-CREATE TABLE IF NOT EXISTS objections (subject TEXT PRIMARY KEY, seq INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS erased (mark TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS open_reviews (
-    case_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, kind TEXT NOT NULL, subject TEXT);
-CREATE TRIGGER IF NOT EXISTS decision_log_keeps_rows BEFORE DELETE ON decision_log
-    BEGIN SELECT RAISE(ABORT, 'the decision log is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS decision_log_keeps_seals BEFORE UPDATE ON decision_log
-    WHEN NEW.body IS NOT NULL OR NEW.salt IS NOT NULL OR NEW.subject IS NOT NULL OR
-        (NEW.seq, NEW.kind, NEW.case_id, NEW.at, NEW.digest, NEW.previous, NEW.seal)
-        IS NOT (OLD.seq, OLD.kind, OLD.case_id, OLD.at, OLD.digest, OLD.previous, OLD.seal)
-    BEGIN SELECT RAISE(ABORT, 'the decision log is append-only'); END;
-"""
+SCHEMA = {
+    "decision_log": """TABLE decision_log (
+        seq INTEGER PRIMARY KEY CHECK (seq > 0), kind TEXT NOT NULL, case_id TEXT NOT NULL, subject TEXT,
+        at TEXT NOT NULL, salt TEXT, body TEXT, digest TEXT NOT NULL, previous TEXT NOT NULL, seal TEXT NOT NULL)""",
+    "decision_log_case": "INDEX decision_log_case ON decision_log (case_id)",
+    "decision_log_subject": """INDEX decision_log_subject ON decision_log (subject)
+        WHERE subject IS NOT NULL""",
+    "decision_log_kind": "INDEX decision_log_kind ON decision_log (kind) WHERE kind <> 'decision'",
+    "objections": "TABLE objections (subject TEXT PRIMARY KEY, seq INTEGER NOT NULL)",
+    "restrictions": "TABLE restrictions (subject TEXT PRIMARY KEY, seq INTEGER NOT NULL)",
+    "withdrawals": "TABLE withdrawals (subject TEXT PRIMARY KEY, seq INTEGER NOT NULL)",
+    "erased": "TABLE erased (mark TEXT PRIMARY KEY)",
+    "open_reviews": """TABLE open_reviews (
+        case_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, kind TEXT NOT NULL, subject TEXT)""",
+    "open_reviews_seq": "INDEX open_reviews_seq ON open_reviews (seq)",
+    "open_reviews_subject": "INDEX open_reviews_subject ON open_reviews (subject)",
+    "fact_counts": """TABLE fact_counts (
+        fact TEXT NOT NULL, value TEXT NOT NULL, entries INTEGER NOT NULL, PRIMARY KEY (fact, value))""",
+    "decision_log_keeps_rows": """TRIGGER decision_log_keeps_rows BEFORE DELETE ON decision_log
+        BEGIN SELECT RAISE(ABORT, 'the decision log is append-only'); END""",
+    "decision_log_keeps_seals": """TRIGGER decision_log_keeps_seals BEFORE UPDATE ON decision_log
+        WHEN NEW.body IS NOT NULL OR NEW.salt IS NOT NULL OR NEW.subject IS NOT NULL OR
+            (NEW.seq, NEW.kind, NEW.case_id, NEW.at, NEW.digest, NEW.previous, NEW.seal)
+            IS NOT (OLD.seq, OLD.kind, OLD.case_id, OLD.at, OLD.digest, OLD.previous, OLD.seal)
+        BEGIN SELECT RAISE(ABORT, 'the decision log is append-only'); END""",
+}
+"""Tables, indexes and triggers by name, as they are written after CREATE."""
 
 
 class SQLite:
@@ -47,8 +55,23 @@ class SQLite:
             self._connection.execute(
                 "PRAGMA secure_delete=ON"
             )  # a blanked body leaves the file, not only the row
-            self._connection.executescript(SCHEMA)
         self._path = path
+
+    def lacks_tables(self) -> bool:
+        """Whether a table, an index or a trigger is missing."""
+        return bool(SCHEMA.keys() - self._names())
+
+    def make_tables(self) -> bool:
+        """Make, inside a transaction, what is missing; whether the table of counts was."""
+        missing = SCHEMA.keys() - self._names()
+        for name, definition in SCHEMA.items():
+            if name in missing:
+                self._connection.execute(f"CREATE {definition}")
+        return "fact_counts" in missing
+
+    def now(self) -> str:
+        """The time of this machine: whoever writes the file is on it."""
+        return now()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -91,6 +114,9 @@ class SQLite:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+    def _names(self) -> set[str]:
+        return {row[0] for row in self.rows("SELECT name FROM sqlite_master")}
 
 
 def _keep_private(path: Path) -> None:

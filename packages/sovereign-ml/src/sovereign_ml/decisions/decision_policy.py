@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Suggestion = Literal["offer", "no_offer"]
-Outcome = Literal["offer", "no_offer", "pending_review", "objected"]
+Barred = Literal["objected", "restricted", "withdrawn"]
+Outcome = Literal[Suggestion, Barred, "pending_review"]
 
 
 class _Frozen(BaseModel):
@@ -91,18 +92,21 @@ class Decision:
     suggestion: Suggestion | None
 
 
-def decide(policy: DecisionPolicy, score: float | None, *, objected: bool) -> Decision:
+def decide(
+    policy: DecisionPolicy, score: float | None, *, barred: Barred | None = None
+) -> Decision:
     """What happens to one customer.
 
-    An objection to direct marketing is absolute (GDPR Art. 21(2)-(3)): no score, no outcome. Where the card says
+    An objection to direct marketing is absolute (GDPR Art. 21(2)-(3)): no score, no outcome. Neither is there one
+    while processing is restricted (Art. 18(2)) or after consent was withdrawn (Art. 7(3)). Where the card says
     that the outcome has a significant effect, nobody gets it without a person, and that includes whoever is *not*
     selected (Art. 22(1); C-634/21, paragraphs 50 and 61). Where the card promises a review, the ones in the action
-    band wait for it. Raises ValueError for a customer without score who did not object: no value is invented.
+    band wait for it. Raises ValueError for a customer without score who is not barred: no value is invented.
     """
-    if objected:
-        return Decision("objected", None, None)
+    if barred:
+        return Decision(barred, None, None)
     if score is None:
-        raise ValueError("a customer who did not object needs a score")
+        raise ValueError("a customer who is not barred needs a score")
     index = bisect_right(policy.thresholds, score)
     band, acts = policy.names[index], index >= policy.names.index(policy.action_band)
     suggestion: Suggestion = "offer" if acts else "no_offer"

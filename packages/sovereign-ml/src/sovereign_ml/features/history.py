@@ -7,12 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.config.tables import FeatureSettings, LabelKind
 from sovereign_ml.errors import Refused
 
-__all__ = ["Population", "check_populations", "days_needed", "settings_that_fit"]
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = [
+    "Population",
+    "check_populations",
+    "days_needed",
+    "populations_of",
+    "settings_that_fit",
+]
 
 FEWEST = 3
 """Cut-offs below which there is nothing to train, tune and test on (``[features] cutoffs``)."""
@@ -70,6 +79,17 @@ class Population:
             "customers": self.customers,
             "base_rate": round(self.base_rate, 4),
         }
+
+
+def populations_of(
+    connection: duckdb.DuckDBPyConnection, cuts: Sequence[datetime]
+) -> list[Population]:
+    """Return how many customers each cut-off has in the table ``labels``, and how many of them churned."""
+    rows = connection.execute(
+        "SELECT event_timestamp, count(*), sum(churned) FROM labels GROUP BY ALL"
+    ).fetchall()
+    found = {cut: (int(customers), int(churned)) for cut, customers, churned in rows}
+    return [Population(cut, *found.get(cut, (0, 0))) for cut in cuts]
 
 
 def check_populations(

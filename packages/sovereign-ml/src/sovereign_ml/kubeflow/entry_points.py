@@ -32,7 +32,7 @@ def run_step(verb: str, inputs: dict[str, str], output: str) -> None:
             for noun in step.reads
         ]
         known = flow.provided(settings, project)
-        flow.call(project.function(step), known, paths, Path(output))
+        flow.run_on(step, project, known, paths, Path(output))
 
 
 def fetch(version: str, output: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from sovereign_ml.config.tables import PipelineSettings, TrainSettings
+from sovereign_ml.errors import Misuse, Refused
 
 METRIC = "log_loss"
 
@@ -21,7 +23,7 @@ def experiment(
         "apiVersion": "kubeflow.org/v1beta1",
         "kind": "Experiment",
         "metadata": {
-            "name": f"{project}-regularisation",
+            "name": _name(project),
             "namespace": config.namespace,
         },
         "spec": {
@@ -65,3 +67,66 @@ def _job(config: PipelineSettings, version: str) -> dict[str, Any]:
 
 def _secret(secret: str, name: str) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}}
+
+
+def setting(text: str, project: str) -> str:
+    """Return the lines for ``[train]`` from a finished experiment, as kubectl prints it (YAML or JSON).
+
+    Raises Misuse where ``text`` is not this project's experiment, Refused where it has no result.
+    """
+    import yaml
+
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        found = None
+    kind = found.get("kind") if isinstance(found, dict) else None
+    name = _at(found, "metadata", "name") if kind == "Experiment" else None
+    if name != _name(project):
+        seen = f"the experiment {name}" if name else f"kind {kind}" if kind else "no manifest"
+        raise Misuse(
+            f"Katib's result is needed, but the file holds {seen}: "
+            f"write it with `kubectl get experiment {_name(project)} -o yaml`."
+        )
+    conditions = _at(found, "status", "conditions")
+    states = {
+        _at(condition, "type"): " ".join(str(_at(condition, "message")).split())
+        for condition in (conditions if isinstance(conditions, list) else ())
+        if _at(condition, "status") == "True"
+    }
+    if "Failed" in states:
+        raise Refused(f"The experiment {name} failed: {states['Failed']}")
+    succeeded = _at(found, "status", "trialsSucceeded") or 0
+    if "Succeeded" not in states:
+        raise Refused(
+            f"The experiment {name} is not finished: {succeeded} trials so far. Ask again later."
+        )
+    best = _at(found, "status", "currentOptimalTrial")
+    c = _number(_at(best, "parameterAssignments"), "c", "value")
+    loss = _number(_at(best, "observation", "metrics"), METRIC, "latest")
+    if c is None or c <= 0 or loss is None:
+        raise Refused(f"The experiment {name} names no best trial with a value of c and {METRIC}.")
+    return (
+        f"# [train]: the best of {succeeded} values, {METRIC} {loss:g} "
+        f"in {best.get('bestTrialName')}\nregularisation = [{c:g}]"
+    )
+
+
+def _name(project: str) -> str:
+    return f"{project}-regularisation"
+
+
+def _at(node: Any, *keys: str) -> Any:
+    """Return what is at the end of ``keys``; None where the way ends earlier."""
+    for key in keys:
+        node = node.get(key) if isinstance(node, dict) else None
+    return node
+
+
+def _number(items: Any, name: str, key: str) -> float | None:
+    """Return the finite number under ``key`` of the item called ``name``; Katib writes numbers as text."""
+    try:
+        [value] = [float(item[key]) for item in items or () if item["name"] == name]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,10 +14,12 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import SecretStr
 
+from sovereign_ml import git
 from sovereign_ml.config.connections import DataVersions
 from sovereign_ml.config.tables import PipelineSettings, ProjectSettings
 from sovereign_ml.data_subjects.stores import s3_versions
 from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.git import GitError
 from sovereign_ml.kubeflow.local_runner import pipeline_of
 from sovereign_ml.project import Project
 from sovereign_ml.storage import dvc
@@ -176,21 +177,14 @@ def _strings(node: Any, where: tuple[str, ...] = ("",)) -> Iterator[tuple[tuple[
 
 
 def _commit(root: Path, revision: str) -> str:
-    command = [
-        "git",
-        "-C",
-        str(root),
-        "rev-parse",
-        "--verify",
-        "--quiet",
-        f"{revision}^{{commit}}",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
+    try:
+        commit = f"{revision}^{{commit}}"
+        return git.ask(root, "rev-parse", "--verify", "--end-of-options", commit)
+    except GitError as error:
         raise Misuse(
-            f"No git revision {revision}: give a commit, a tag or a branch, or leave it out for HEAD."
-        )
-    return done.stdout.strip()
+            f"No git revision {revision}: give a commit, a tag or a branch, or leave it out for HEAD. "
+            f"Git says: {error}."
+        ) from None
 
 
 def _need_stored(versions: DataVersions, version: str, noun: str) -> None:

@@ -71,6 +71,7 @@ class Tasks:
 
         task = self._component(components.record)(revision=revision, version=version)
         equip(task, "record", self._config)
+        task.set_caching_options(enable_caching=False)
         return task
 
     def retain(self) -> Any:

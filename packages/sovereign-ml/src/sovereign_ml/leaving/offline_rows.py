@@ -221,7 +221,7 @@ def export(
         f"written AS created_timestamp{', ' + names if names else ''} FROM kept JOIN names USING (key_)"
     )
     result.rows = db.count(connection, "brought")
-    result.left["erased here, or objected"] = kept - result.rows
+    result.left["erased, objected, restricted or withdrawn here"] = kept - result.rows
     row = connection.execute("SELECT count(DISTINCT customer_id) FROM brought").fetchone()
     result.people = int(row[0]) if row else 0
     return result

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sovereign_ml import git
 from sovereign_ml.audit.pii_scan import bucket
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.leaving.dump import Dump, utc
 from sovereign_ml.privacy.tombstones import write_durably
-from sovereign_ml.storage import git
 
 __all__ = [
     "PLACES",
@@ -69,7 +69,7 @@ left" would not know.
 def safe_place(root: Path, dump: Path) -> None:
     """Refuse a dump inside the project that git would commit: it is personal data."""
     folder = dump.resolve()
-    if not folder.is_relative_to(root.resolve()) or not (root / ".git").exists():
+    if not folder.is_relative_to(root.resolve()) or not git.in_repository(root):
         return
     try:
         git.ask(root, "check-ignore", "-q", str(folder / "about.json"))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sovereign_ml.bundle.sealed import Bundle, read_bundle
 from sovereign_ml.config.connections import LogLocation
+from sovereign_ml.decision_log.entries import BARS
 from sovereign_ml.decisions import freshness
 from sovereign_ml.errors import Refused
 from sovereign_ml.model.explain import reason_codes, reason_texts, shared, windows_of
@@ -34,7 +35,10 @@ AT_ONCE = 131_072
 
 @dataclass(frozen=True)
 class ScoringGate:
-    """Keeps out who objected (GDPR Art. 21(3)) and, where the processing stands on consent, who gave none."""
+    """Keeps out who objected, is restricted or withdrew consent (GDPR Art. 21(3), 18(2), 7(3)).
+
+    Where the processing stands on consent, who gave none is kept out too.
+    """
 
     asks_consent: bool
     log: LogLocation
@@ -55,14 +59,18 @@ class ScoringGate:
         def among(names: Any) -> NDArray[np.bool_]:
             return np.asarray(pc.is_in(customers, names).to_numpy(), dtype=np.bool_)
 
-        against = pa.array(sorted(objections.objectors(self.log)), pa.string())
-        objected = among(ids.filter(people["objected_at"].is_valid())) | among(against)
+        free, counts = np.ones(len(customers), dtype=bool), dict[str, int]()
+        for bar, against in objections.barred(self.log).items():
+            found, column = among(pa.array(sorted(against), pa.string())), f"{BARS[bar]}_at"
+            if column in people.column_names:
+                found |= among(ids.filter(people[column].is_valid()))
+            counts[BARS[bar]], free = int((found & free).sum()), free & ~found
         without = np.zeros(len(customers), dtype=bool)
         if self.asks_consent:
             agreed = people["consent"].cast(pa.bool_()).fill_null(False)
             without = ~among(ids.filter(agreed)) | among(ids.filter(pc.invert(agreed)))
-        barred = {"objected": int(objected.sum()), "no_basis": int((without & ~objected).sum())}
-        return ~objected & ~without, barred
+        counts["no_basis"] = int((without & free).sum())
+        return free & ~without, counts
 
 
 def read_whole(bundle: Path) -> Bundle:

@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 from sovereign_ml.errors import Misuse
-from sovereign_ml.project import Project
+from sovereign_ml.project import Project, Step
+from sovereign_ml.storage.artifacts import need
 
 Provided = Mapping[type, Callable[[], Any]]
 """What steps may ask for: types, each with a function that makes the value."""
@@ -25,11 +26,22 @@ def run_step(verb: str, settings: Settings, project: Project) -> dict[str, Any]:
     start = time.perf_counter()
     inputs = [settings.path(noun) for noun in step.reads]
     output = settings.path(step.writes)
-    call(project.function(step), provided(settings, project), inputs, output)
+    run_on(step, project, provided(settings, project), inputs, output)
     seconds = round(time.perf_counter() - start, 1)
     result = {**summary(output), "seconds": seconds, "finished": time.time()}
     remember(settings.root, verb, result)
     return result
+
+
+def run_on(
+    step: Step, project: Project, known: Provided, inputs: Sequence[Path], output: Path
+) -> None:
+    """Run a step on these inputs. Raises Misuse for an artifact that is not there yet; it names the command to run."""
+    writers = {other.writes: other.verb for other in project.steps}
+    for noun, folder in zip(step.reads, inputs, strict=True):
+        if noun in writers:
+            need(folder, writers[noun])
+    call(project.function(step), known, inputs, output)
 
 
 def call(

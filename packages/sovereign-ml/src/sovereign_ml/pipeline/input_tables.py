@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.config.connections import DataVersions, LogLocation, SuppressionFiles
 from sovereign_ml.config.tables import CheckSettings, DataSettings, FeatureSettings
+from sovereign_ml.decision_log.entries import BARS
 from sovereign_ml.errors import Refused
 from sovereign_ml.pipeline.input_checks import plausibility, unusable
 from sovereign_ml.pipeline.input_checks.matching import CustomerMatch, match_customers
-from sovereign_ml.privacy import corrections, objections, suppression
+from sovereign_ml.privacy import corrections, objections, subjects, suppression
 from sovereign_ml.pseudonyms import pseudonyms
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage.artifacts import writing
@@ -30,7 +31,7 @@ __all__ = [
     "input_problems",
 ]
 
-REASONS = {
+REASONS: dict[str, str] = {
     "filtered": "unusable = 'filtered'",
     "unreadable_filter": "unusable = 'unreadable_filter'",
     "unreadable_customer_id": "unusable = 'unreadable_customer_id'",
@@ -38,14 +39,19 @@ REASONS = {
     "unreadable_order_id": "unusable = 'unreadable_order_id'",
     "no_customer_id": "customer_id IS NULL",
     "unreadable_time": "event_time IS NULL",
+    "no_rate": "amount_eur IS NULL AND rate_seen IS NOT NULL",
     "unreadable_amount": "amount_eur IS NULL",
     "in_future": "in_future",
     "expired": "expired",
     "erased": "erased",
-    "objected": "objected",
+    **{str(bar): str(bar) for bar in BARS.values()},
     "no_consent": "NOT consented",
 }
 """Why a row is set aside, in this order; the first that holds counts. Duplicates come before all."""
+
+
+_FREE = f"coalesce(consent, true) AND NOT ({' OR '.join(BARS.values())})"
+"""True for people of whom more than the mark is kept."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Gates:
-    """What decides about people in the input: corrections, suppression list, objections, consent.
+    """What decides about people in the input: corrections, suppression list, what bars them, consent.
 
     ``raw`` is the artifact of step 1 as it was before, with the corrections so far.
     """
@@ -137,7 +143,10 @@ class InputTables:
         suppression.mark(self._connection, self._gates.suppression)
 
     def mark_objectors(self) -> None:
-        """Mark people who objected through the service (Art. 21(3)); the customers table names the others."""
+        """Mark people who objected (Art. 21(3)), withdrew consent or are restricted through the service.
+
+        The customers table names the others.
+        """
         objections.mark(
             self._connection,
             self._gates.log,
@@ -239,7 +248,8 @@ def count_reasons(
     reason = " ".join(f"WHEN {condition} THEN '{name}'" for name, condition in REASONS.items())
     connection.execute(
         f"""CREATE TABLE gated AS SELECT *, CASE {reason} END AS reason FROM (
-            SELECT mapped.*, coalesce(objected, false) AS objected, coalesce(erased, false) AS erased,
+            SELECT mapped.*,
+            {", ".join(f"coalesce({mark}, false) AS {mark}" for mark in subjects.MARKS)},
             {"coalesce(consent, false)" if consent_needed else "true"} AS consented,
             {after_the_end} AS in_future
             FROM mapped LEFT JOIN people USING (customer_id))"""  # noqa: S608
@@ -282,16 +292,16 @@ def _write(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     )
     db.write_parquet(
         connection,
-        """SELECT pseudonym AS customer_id, consent, objected_at,
-            CASE WHEN coalesce(consent, true) AND NOT objected THEN started_at END AS started_at,
-            CASE WHEN coalesce(consent, true) AND NOT objected THEN ended_at END AS ended_at
-        FROM people JOIN names USING (customer_id) ORDER BY ALL""",
+        f"""SELECT pseudonym AS customer_id, consent, {", ".join(f"{bar}_at" for bar in BARS.values())},
+            CASE WHEN {_FREE} THEN started_at END AS started_at,
+            CASE WHEN {_FREE} THEN ended_at END AS ended_at
+        FROM people JOIN names USING (customer_id) ORDER BY ALL""",  # noqa: S608
         folder / "customers.parquet",
     )
     db.write_parquet(
         connection,
-        """SELECT pseudonym AS customer_id, birth_year, country
-        FROM people JOIN names USING (customer_id) WHERE coalesce(consent, true) AND NOT objected ORDER BY ALL""",
+        f"""SELECT pseudonym AS customer_id, birth_year, country
+        FROM people JOIN names USING (customer_id) WHERE {_FREE} ORDER BY ALL""",  # noqa: S608
         folder / "groups.parquet",
     )
 

@@ -5,18 +5,19 @@ The tables live in an in-memory DuckDB: ``mapped`` (purchases) and ``people`` (c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.config.tables import CustomerColumns, DataSettings
+from sovereign_ml.decision_log.entries import BARS
 from sovereign_ml.errors import Misuse
+from sovereign_ml.pipeline.input_checks import exchange_rates
 from sovereign_ml.pipeline.input_checks.customer_ids import named_id
 from sovereign_ml.pipeline.input_checks.unusable import seen_columns
 from sovereign_ml.pipeline.input_tables import Gates, InputTables
 from sovereign_ml.pipeline.source import SYNTHETIC, InputFiles
-from sovereign_ml.privacy import suppression
+from sovereign_ml.privacy import subjects, suppression
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage import instants
 from sovereign_ml.storage.artifacts import read_json
@@ -53,6 +54,8 @@ class Intake:
         connection.execute("SET TimeZone = 'UTC'")
         pinned = read_json(source)
         notes = _load(connection, pinned, self.files)
+        with self.files.local_copies(self.files.config.rates_file) as paths:
+            exchange_rates.load(connection, self.files.config, paths)
         map_customers(connection, self.files.config)
         map_transactions(connection, self.files.config)
         return InputTables(connection, pinned, self.gates, self.files.config, notes)
@@ -97,8 +100,9 @@ def map_customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -
     if not config.customers:
         connection.execute(
             "CREATE TABLE people (customer_id VARCHAR, consent BOOLEAN, objected_at TIMESTAMPTZ, "
-            "started_at TIMESTAMPTZ, ended_at TIMESTAMPTZ, "
-            "birth_year INTEGER, country VARCHAR, objected BOOLEAN, erased BOOLEAN)"
+            "restricted_at TIMESTAMPTZ, withdrawn_at TIMESTAMPTZ, "
+            "started_at TIMESTAMPTZ, ended_at TIMESTAMPTZ, birth_year INTEGER, country VARCHAR, "
+            f"{', '.join(f'{mark} BOOLEAN' for mark in subjects.MARKS)})"
         )
         return
     read = Expressions(
@@ -120,11 +124,11 @@ def map_customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -
         connection,
         f"""CREATE TABLE people AS SELECT {named_id(e["customer_id"], config.reader.null_words)} AS customer_id,
             bool_and({consent}) AS consent,
-            min(TRY_CAST({e["objected_at"]} AS TIMESTAMPTZ)) AS objected_at,
+            {", ".join(f"min(TRY_CAST({e[f'{bar}_at']} AS TIMESTAMPTZ)) AS {bar}_at" for bar in BARS.values())},
             min({started}) AS started_at, min({ended}) AS ended_at,
             min(TRY_CAST({e["birth_year"]} AS INTEGER)) AS birth_year,
             min(CAST({e["country"]} AS VARCHAR)) AS country,
-            bool_or({e["objected_at"]} IS NOT NULL) AS objected, bool_or({e["erased_at"]} IS NOT NULL) AS erased
+            {", ".join(f"bool_or({e[f'{mark}_at']} IS NOT NULL) AS {mark}" for mark in subjects.MARKS)}
         FROM {rows} GROUP BY ALL""",  # noqa: S608  expressions are the team's own configuration
         "data.customer_columns",
     )
@@ -195,7 +199,10 @@ def _check_contracts(
 
 
 def map_transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> None:
-    """Table ``mapped``: the contract's columns and, per distinct source row, how many copies it had."""
+    """Table ``mapped``: the contract's columns and, per distinct source row, how many copies it had.
+
+    The table ``exchange_rates`` is there.
+    """
     mapping = {k: v for k, v in config.columns.model_dump().items() if v}
     read = Expressions(connection, "source_transactions", "data.columns", config.reader, mapping)
     read.check()
@@ -203,8 +210,10 @@ def map_transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings
     fate, copies = _once(connection, config, list(read.columns))
     rows = read.layered("once", list(mapping), guarded=True)
     instants.check(read, rows)
-    _check_rates(connection, rows, read, fate, config.rates)
+    rows = exchange_rates.joined(read, rows, fate)
     value = contract_values(read, config)
+    if "currency" in mapping:
+        exchange_rates.check(connection, config)
     time, id_ = value["event_time"], value["customer_id"]
     seen = seen_columns(list(read.columns), mapping, time, value["amount_read"], id_)
     db.run_mapped(
@@ -215,6 +224,7 @@ def map_transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings
             {value["amount_eur"]} AS amount_eur,
             {value["category"]} AS category,
             {value["order_id"]} AS order_id,
+            {value["rate_age"]} AS rate_age, {value["rate_seen"]} AS rate_seen,
             CASE WHEN {fate} IS NOT NULL THEN {fate} WHEN {read.failed("customer_id")} THEN 'unreadable_customer_id'
                 WHEN {read.failed("category")} THEN 'unreadable_category'
                 WHEN {read.failed("order_id")} THEN 'unreadable_order_id' END AS unusable,
@@ -228,23 +238,32 @@ def map_transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings
 def contract_values(read: Expressions, config: DataSettings) -> dict[str, str]:
     """Return SQL for each column of the contract over the guarded values of ``read``.
 
-    ``amount_read`` is the amount before it is turned into EUR.
+    ``amount_read`` is the amount before it is turned into EUR, ``rate_age`` how many days before the purchase
+    its rate begins. It is null for a constant rate. Where a readable amount has no rate, or an old one, ``rate_seen``
+    has the currency and the day.
     """
     amount = read.value("amount_eur")
     text = read.result_type("amount_eur") == "VARCHAR"
     amount = number(amount, config.reader.decimal) if text else f"TRY_CAST({amount} AS DOUBLE)"
-    codes = " ".join(
-        f"WHEN {db.literal(code)} THEN {rate!r}" for code, rate in config.rates.items()
-    )
-    rate = f"CASE CAST({read.value('currency')} AS VARCHAR) {codes} END"
-    rate = rate if "currency" in read.mapping else "1"
+    time = f"TRY_CAST({read.value('event_time')} AS TIMESTAMPTZ)"
+    rate, age, seen = "1", "NULL::INTEGER", "NULL::VARCHAR"
+    if "currency" in read.mapping:
+        rate, since = read.name("rate"), read.name("since")
+        age = f"CASE WHEN isfinite({time}) AND isfinite({since}) THEN CAST({time} AS DATE) - {since} END"
+        telling = f"{rate} IS NULL OR ({age}) > {config.checks.max_rate_age_days}"
+        seen = (
+            f"CASE WHEN {amount} IS NOT NULL AND {time} IS NOT NULL AND ({telling}) THEN "
+            f"concat(CAST({read.value('currency')} AS VARCHAR), ' ', CAST({time} AS DATE)) END"
+        )
     return {
         "customer_id": named_id(read.value("customer_id"), config.reader.null_words),
-        "event_time": f"TRY_CAST({read.value('event_time')} AS TIMESTAMPTZ)",
+        "event_time": time,
         "amount_read": amount,
         "amount_eur": f"TRY_CAST({amount} * {rate} AS DECIMAL(18, 2))",
         "category": f"CAST({read.value('category')} AS VARCHAR)",
         "order_id": f"nullif(trim(CAST({read.value('order_id')} AS VARCHAR)), '')",
+        "rate_age": age,
+        "rate_seen": seen,
     }
 
 
@@ -286,29 +305,6 @@ def _free(columns: list[str], name: str) -> str:
     while name in taken:
         name += "_"
     return name
-
-
-def _check_rates(
-    connection: duckdb.DuckDBPyConnection,
-    rows: str,
-    read: Expressions,
-    fate: str,
-    rates: Mapping[str, float],
-) -> None:
-    """A currency without a rate stops the flow: leaving its rows out would bias the model by country."""
-    if "currency" not in read.mapping:
-        return
-    known = list(rates)
-    found = connection.execute(
-        f"SELECT DISTINCT CAST({read.value('currency')} AS VARCHAR) AS c FROM {rows} "  # noqa: S608
-        f"WHERE {fate} IS NULL AND (c IS NULL OR NOT list_contains(?, c)) ORDER BY ALL",
-        [known],
-    ).fetchall()
-    if found:
-        names = ", ".join("(empty)" if row[0] is None else str(row[0]) for row in found[:5])
-        raise Misuse(
-            f"No rate to EUR for the currency {names}: [data.rates] in config.toml knows {', '.join(known)}."
-        )
 
 
 def _check_times(connection: duckdb.DuckDBPyConnection, read: Expressions, rows: str) -> None:

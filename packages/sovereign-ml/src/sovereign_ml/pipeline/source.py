@@ -146,19 +146,25 @@ class InputFiles:
                     "has its own customers. Name a transactions file too (DATA=path/to/transactions.csv), or "
                     "leave customers at 'synthetic'."
                 )
-            return {"kind": SYNTHETIC, **config.synthetic.model_dump(exclude={"old_features"})}
+            shop = config.synthetic.model_dump(exclude={"old_features"})
+            return {"kind": SYNTHETIC, **shop, **self._pinned_tables({}, pinned)}
         if config.customers == SYNTHETIC:
             raise Misuse(
                 "[data] customers is 'synthetic' but transactions is a file: "
                 "name a customers file, or set ''."
             )
         tables = {"transactions": config.transactions, "customers": config.customers}
-        files = {
+        return {"kind": "files", **self._pinned_tables(tables, pinned)}
+
+    def _pinned_tables(
+        self, tables: dict[str, Files], pinned: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """Return the content of each table, and of the file of exchange rates."""
+        return {
             name: self._pinned_files(named, name, (pinned or {}).get(name, {}))
-            for name, named in tables.items()
+            for name, named in (tables | {"rates": self.config.rates_file}).items()
             if named
         }
-        return {"kind": "files", **files}
 
     def _pinned_files(self, named: Files, table: str, before: dict[str, Any]) -> dict[str, Any]:
         """Return what was named and the content of every file of it. Files that are away keep their pin."""
@@ -170,8 +176,12 @@ class InputFiles:
             if before.get("path") == asked and len(missing) == len(paths):
                 return dict(before)
             raise Misuse(
-                f"No file {missing[0]} for {table}: set [data] in config.toml, "
-                "or call with DATA=path/to/file.csv."
+                f"No file {missing[0]} for {table}: set [data] "
+                + (
+                    "rates_file in config.toml."
+                    if table == "rates"
+                    else "in config.toml, or call with DATA=path/to/file.csv."
+                )
             )
         if paths == [asked]:
             return {"path": asked, **(contents[paths[0]] or {})}

@@ -123,8 +123,9 @@ def apply(
             )
         else:
             change = f"UPDATE people SET {column} = CAST(? AS {OF_A_CUSTOMER[column]})"  # noqa: S608
+            if column == "objected_at":
+                change += f", objected = {value is not None}"
             connection.execute(f"{change} WHERE customer_id = ?", [value, names[person]])
-    connection.execute("UPDATE people SET objected = objected_at IS NOT NULL")
 
 
 def _load(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from sovereign_ml.decision_log.entries import BARS, Barred
 from sovereign_ml.pseudonyms import names_of
 
 if TYPE_CHECKING:
     import duckdb
+
+MARKS = (*BARS.values(), "erased")
+"""Columns of ``people`` that keep somebody out."""
 
 
 def names(connection: duckdb.DuckDBPyConnection, keys: Sequence[bytes]) -> dict[str, str]:
@@ -21,7 +25,7 @@ def names(connection: duckdb.DuckDBPyConnection, keys: Sequence[bytes]) -> dict[
 
 
 def mark(
-    connection: duckdb.DuckDBPyConnection, column: Literal["objected", "erased"], ids: Iterable[str]
+    connection: duckdb.DuckDBPyConnection, column: Barred | Literal["erased"], ids: Iterable[str]
 ) -> None:
     """Set ``column`` of the people ``ids`` in ``people``, also of those whom no customers table names."""
     import pyarrow as pa
@@ -33,7 +37,7 @@ def mark(
         f"UPDATE people SET {column} = true WHERE customer_id IN (SELECT customer_id FROM barred)"  # noqa: S608
     )
     connection.execute(
-        f"INSERT INTO people (customer_id, objected, erased) SELECT customer_id, {column == 'objected'}, "  # noqa: S608
-        f"{column == 'erased'} FROM barred "
+        f"INSERT INTO people (customer_id, {', '.join(MARKS)}) SELECT customer_id, "  # noqa: S608
+        f"{', '.join(str(mark == column) for mark in MARKS)} FROM barred "
         "WHERE customer_id NOT IN (SELECT customer_id FROM people WHERE customer_id IS NOT NULL)"
     )

@@ -36,11 +36,12 @@ def fetch(tracking: Tracking, wanted: str, folder: Path) -> Path:
     registry does not answer.
     """
     ENVIRONMENT.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    if wanted == ALIAS:
-        _as_promoted(tracking)
     api = mlflow.client(tracking)
-    with mlflow.reached(tracking), _known(api, tracking, wanted), TemporaryDirectory() as side:
-        found = _version(api, tracking.project, wanted)
+    with mlflow.reached(tracking), TemporaryDirectory() as side:
+        with _known(api, tracking, wanted):
+            found = _version(api, tracking.project, wanted)
+        if wanted == ALIAS:
+            _as_promoted(tracking)
         if mlflow.SEAL not in found.tags:
             raise Refused(
                 f"Version {found.version} has no bundle in the registry: run `churn register` again."
@@ -82,8 +83,8 @@ def _as_promoted(tracking: Tracking) -> None:
     registry = MlflowRegistry(tracking)
     try:
         broken = broken_history(registry) if registry.production() is not None else []
-    except RegistryError:
-        return  # there is no such model or server: what follows says so in its own words
+    except RegistryError as error:
+        raise Refused(f"Who promoted this version is not known: {error}") from None
     if broken:
         raise Refused(" ".join(broken))
 

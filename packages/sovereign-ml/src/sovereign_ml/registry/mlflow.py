@@ -45,7 +45,10 @@ def client(tracking: Tracking) -> Any:
         ENVIRONMENT.setdefault("MLFLOW_TRACKING_USERNAME", tracking.user)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
-    with _quiet():
+    if tracking.uri.startswith("sqlite:"):
+        # MLflow writes the folder of its default experiment into SQL as it is, quotes and all.
+        ENVIRONMENT["_MLFLOW_SERVER_ARTIFACT_ROOT"] = artifact_root(tracking)
+    with reached(tracking), _quiet():
         mlflow.set_tracking_uri(tracking_uri(tracking))
         return mlflow.MlflowClient()
 
@@ -60,18 +63,32 @@ def tracking_uri(tracking: Tracking) -> str:
     return f"sqlite:///{path}"
 
 
+def artifact_root(tracking: Tracking) -> str:
+    """Return the address of the project's own folder of artifacts, for a tracking store on this disk."""
+    return (tracking.root.absolute() / ".mlflow/artifacts").as_uri()
+
+
 @contextmanager
 def reached(tracking: Tracking) -> Iterator[None]:
-    """One line when the tracking server does not answer or refuses the credentials."""
+    """Tell in one line what MLflow refuses: no answer, wrong credentials, a run that it does not have."""
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
+    except SQLAlchemyError as error:
+        told = str(error).splitlines()[0]
+        raise Misuse(f"MLflow at {tracking.uri} cannot be read: {told}.") from None
     except MlflowException as error:
         uri = tracking.uri
-        if not uri.startswith("http"):
-            raise
-        said = str(error).strip().splitlines()[0]
+        said = str(error).strip().splitlines()[0].rstrip(".")
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST" and said.startswith("Run"):
+            raise Misuse(
+                f"MLflow at {uri}: {said}. The run was deleted, or the model was trained with another "
+                "MLflow, as in another clone: call `churn train` here, then `churn run`."
+            ) from None
+        if not tracking.on_server:
+            raise Misuse(f"MLflow at {uri}: {said}.") from None
         if "401" in said:
             said = (
                 "the password is wrong: check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
@@ -107,6 +124,8 @@ def training_run(tracking: Tracking, tags: Mapping[str, str]) -> Iterator[str]:
     """
     import mlflow
 
+    # `mlflow run` names a run of its own, in whichever store it uses, for its child to go on with.
+    ENVIRONMENT.pop("MLFLOW_RUN_ID", None)
     api = client(tracking)
     with reached(tracking):
         experiment = _experiment(api, tracking)
@@ -188,7 +207,7 @@ def _experiment(api: Any, tracking: Tracking, name: str = "") -> str:
     if found := api.get_experiment_by_name(name):
         return str(found.experiment_id)
     local = tracking.uri.startswith("sqlite:")
-    where = (tracking.root / ".mlflow/artifacts").as_uri() if local else None
+    where = artifact_root(tracking) if local else None
     try:
         return str(api.create_experiment(name, artifact_location=where))
     except MlflowException as error:

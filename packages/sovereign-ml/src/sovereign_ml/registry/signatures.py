@@ -16,13 +16,13 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from sovereign_ml import git
 from sovereign_ml.card.approval import APPROVAL_FILE, load, record
 from sovereign_ml.card.build import CardError
 from sovereign_ml.card.person_names import same_person
 from sovereign_ml.card.schema.card import Approval
 from sovereign_ml.errors import Refused
-from sovereign_ml.storage import git
-from sovereign_ml.storage.git import GitError
+from sovereign_ml.git import GitError
 
 __all__ = ["APPROVALS", "SIGNERS", "Signer", "decisions", "is_set_up", "record_signed"]
 

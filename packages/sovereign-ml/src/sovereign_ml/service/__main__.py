@@ -11,6 +11,8 @@ from sovereign_ml.egress import guard
 from sovereign_ml.service.settings import ServiceSettings, SettingsError, quiet, read
 
 TARGET = "service:ChurnService"
+GRACE_S = 12
+"""After SIGTERM for requests under way. With the log's 10 s it is less than the 30 s that platforms wait."""
 log = logging.getLogger("sovereign_ml.service")
 
 
@@ -27,7 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per request otherwise
     logging.basicConfig(
-        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
     )
     try:
         settings = read(host=options.host, port=options.port)
@@ -65,6 +69,8 @@ def _serve(settings: ServiceSettings, target: str) -> int:
 def _run(settings: ServiceSettings, app: object) -> None:
     import uvicorn
 
+    from sovereign_ml.service.connections import BoundedProtocol
+
     gc.collect()
     gc.freeze()  # what is loaded now stays: no pause to look through it again
     options = {
@@ -72,8 +78,9 @@ def _run(settings: ServiceSettings, app: object) -> None:
         "log_level": "warning",
         "server_header": False,
         "timeout_keep_alive": 75,  # longer than proxies keep an idle connection
-        "timeout_graceful_shutdown": 20,  # a request that never ends does not hold up the end
+        "timeout_graceful_shutdown": GRACE_S,
         "ws": "none",
+        "http": BoundedProtocol,
     }
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{settings.port}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -11,8 +10,6 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from sovereign_ml.service.problems import ProblemError, invalid
-
-SLOWEST_BODY_S = 10
 
 
 class Taking(Protocol):
@@ -68,18 +65,10 @@ async def _form(route: Taking, request: Request) -> dict[str, str]:
 
 
 async def _read(request: Request, limit: int) -> bytes:
-    """The whole body within one deadline, however many pieces it comes in."""
+    """The whole body, however many pieces it comes in; the request's deadline covers it."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise ProblemError(413, f"The body may have at most {limit} bytes.")
-    try:
-        async with asyncio.timeout(SLOWEST_BODY_S):
-            return await _pieces(request, limit)
-    except TimeoutError:
-        raise ProblemError(408, f"The body did not arrive within {SLOWEST_BODY_S} s.") from None
-
-
-async def _pieces(request: Request, limit: int) -> bytes:
     message = await _message(request)
     if not message.get("more_body"):
         return bytes(_within(message.get("body", b""), limit))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from sovereign_ml.decision_log import LogUnavailableError
 from sovereign_ml.service.access.api_keys import NOBODY, Key, find
@@ -94,6 +95,33 @@ def reply_json(content: BaseModel | dict[str, Any], status: int = 200) -> Answer
     return Answer(json.dumps(plain, separators=(",", ":")).encode(), status)
 
 
+class _Incoming:
+    """The messages of one request, and whether its body is still on the way."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.waits = False
+
+    async def __call__(self) -> Message:
+        """Wait for the next message."""
+        self.waits = True
+        message = await self._receive()
+        self.waits = False
+        return message
+
+
+def _too_slow(incoming: _Incoming, seconds: float) -> ProblemError:
+    if incoming.waits:
+        return ProblemError(
+            408, f"The body did not arrive within {seconds:g} s.", headers={"connection": "close"}
+        )
+    detail = (
+        f"There was no answer within {seconds:g} s. What was to be written may have been: look before you ask "
+        "again, where that matters."
+    )
+    return ProblemError(503, detail, headers={"retry-after": "5"})
+
+
 class Endpoint:
     """The ASGI application of one path; the routes of its methods come from the table."""
 
@@ -105,8 +133,12 @@ class Endpoint:
         """Answer one request; nothing that goes wrong inside shows outside."""
         route = self._routes.get("GET" if scope["method"] == "HEAD" else scope["method"])
         runtime = self._runtime()
+        incoming = _Incoming(receive)
         try:
-            answer = await self._answer(route, runtime, Request(scope, receive))
+            async with asyncio.timeout(runtime.longest_request_s):
+                answer = await self._answer(route, runtime, Request(scope, incoming))
+        except TimeoutError:
+            answer = problem(_too_slow(incoming, runtime.longest_request_s))
         except ProblemError as error:
             answer = problem(error)
         except LogUnavailableError:

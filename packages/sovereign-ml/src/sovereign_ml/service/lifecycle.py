@@ -53,6 +53,11 @@ def open_application(application: Application) -> None:
     if application.started:
         return
     settings = read()
+    if settings.profile == "eu":
+        raise SettingsError(
+            "Profile eu starts with `python -m sovereign_ml.service`: `bentoml serve` sets no limits "
+            "on connections and headers, so that one client can keep all others out"
+        )
     if settings.open_to_all:
         raise SettingsError(
             "CHURN_KEYS is empty: `bentoml serve` may listen on every address. Make a key with "

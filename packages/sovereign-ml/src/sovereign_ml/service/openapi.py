@@ -14,7 +14,7 @@ from sovereign_ml.service.api.decisions import WHOSE
 from sovereign_ml.service.http import HTML, JSON, Route
 from sovereign_ml.service.problems import TITLES, Problem
 from sovereign_ml.service.runtime import Runtime
-from sovereign_ml.service.schemas import CASE, ID
+from sovereign_ml.service.schemas import CASE, ID, LiftAnswer
 
 Document = dict[str, Any]
 
@@ -25,7 +25,7 @@ def document(routes: Iterable[Route], runtime: Runtime) -> Document:
     manifest = runtime.bundle.manifest
     paths: dict[str, Document] = {}
     for route in api:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, manifest.name)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -71,17 +71,21 @@ def _example_value(dtype: str, minimum: float | None) -> float | str:
     return "gifts" if dtype == "string" else minimum or 0.0
 
 
-def _operation(route: Route) -> Document:
+def _spoken(path: str) -> str:
+    return path.replace("{id}", "one").replace("{name}", "one")
+
+
+def _operation(route: Route, model: str) -> Document:
     operation: Document = {
         "summary": route.summary,
-        "operationId": f"{route.method.lower()}{re.sub(r'[^a-z]+', '_', route.path.replace('{id}', 'one'))}",
+        "operationId": f"{route.method.lower()}{re.sub(r'[^a-z]+', '_', _spoken(route.path))}",
         "responses": {str(s): _response(s, kind) for s, kind in route.answers.items()}
         | _problems(route),
     }
     if route.scopes:
         operation["security"] = [{"key": sorted(route.scopes)}]
         operation["description"] = f"Needs a key with scope {' or '.join(sorted(route.scopes))}."
-    if parameters := _parameters(route):
+    if parameters := _parameters(route, model):
         operation["parameters"] = parameters
     if route.body:
         content = {JSON: {"schema": {"$ref": f"#/components/schemas/{route.body}"}}}
@@ -105,7 +109,10 @@ def _problems(route: Route) -> Document:
     statuses = {500, 503} | ({401, 403, 429} if route.scopes else set())
     statuses |= {400, 408, 413, 415, 422} if route.body else set()
     statuses |= {404, 409} if "{id}" in route.path else set()
-    statuses |= {404, 410} if route.path == "/v1/score" else set()
+    statuses |= {404} if "{name}" in route.path else set()
+    statuses |= {404, 409, 410} if route.path == "/v1/score" else set()
+    statuses |= {409} if LiftAnswer in route.answers.values() else set()
+    statuses |= {422} if route.path == "/v1/reviews" else set()
     schema = {"$ref": "#/components/schemas/Problem"}
     return {str(s): _problem(s, schema) for s in sorted(statuses)}
 
@@ -120,16 +127,27 @@ def _problem(status: int, schema: Document) -> Document:
     return found
 
 
-def _parameters(route: Route) -> list[Document]:
-    found: list[Document] = []
-    if "{id}" in route.path:
+def _parameters(route: Route, model: str) -> list[Document]:
+    found: list[Document] = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string"},
+            "example": example,
+        }
+        for name, example in (("id", CASE), ("name", model))
+        if f"{{{name}}}" in route.path
+    ]
+    if route.path == "/v1/reviews":
         found.append(
             {
-                "name": "id",
-                "in": "path",
-                "required": True,
-                "schema": {"type": "string"},
-                "example": CASE,
+                "name": "after",
+                "in": "query",
+                "required": False,
+                "schema": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+                "description": "Where the list goes on: `next` of the page before",
+                "example": 0,
             }
         )
     if route.path.startswith("/v1/decisions"):

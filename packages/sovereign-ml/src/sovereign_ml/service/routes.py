@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sovereign_ml.service import schemas
-from sovereign_ml.service.api import decisions, scoring, system
+from sovereign_ml.service.api import bars, decisions, scoring, system
 from sovereign_ml.service.desk import pages, reviews
 from sovereign_ml.service.http import HTML, Answer, Call, Route, reply_json
 from sovereign_ml.service.openapi import document
@@ -32,6 +32,15 @@ def _page(
     return Route(
         method, path, handler, scopes, summary, answers, body=body, limit=TEXT_BYTES, page=True
     )
+
+
+def _state(
+    path: str, handler: Any, summary: str, body: str, *, scopes: frozenset[str] = SUBJECT
+) -> Route:
+    """A call that bars a person, or ends that."""
+    lifts = body in ("RestrictionLiftRequest", "ConsentRequest")
+    answer = schemas.LiftAnswer if lifts else schemas.BarAnswer
+    return Route("POST", path, handler, scopes, summary, {200: answer}, body=body, limit=TEXT_BYTES)
 
 
 async def _describe(call: Call) -> Answer:
@@ -80,14 +89,32 @@ ROUTES: tuple[Route, ...] = (
         body="ContestRequest",
         limit=TEXT_BYTES,
     ),
-    Route(
-        "POST",
+    _state(
         "/v1/objections",
-        decisions.object_to_marketing,
-        SUBJECT,
+        bars.bar("objection"),
         "Object to marketing and profiling for it",
-        {200: schemas.ObjectionAnswer},
-        body="ObjectionRequest",
+        "ObjectionRequest",
+    ),
+    _state(
+        "/v1/restrictions",
+        bars.bar("restriction"),
+        "Restrict processing to storage",
+        "RestrictionRequest",
+    ),
+    _state(
+        "/v1/restrictions/lift",
+        bars.lift("restriction_lifted", "informed_on"),
+        "End a restriction after the person was told",
+        "RestrictionLiftRequest",
+        # The controller ends it, so a person does, and the name of that key is in the log.
+        scopes=REVIEW,
+    ),
+    _state("/v1/withdrawals", bars.bar("withdrawal"), "Withdraw consent", "WithdrawalRequest"),
+    _state(
+        "/v1/consents",
+        bars.lift("consent", "given_on"),
+        "Record new consent after a withdrawal",
+        "ConsentRequest",
     ),
     Route(
         "GET",
@@ -119,6 +146,39 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/healthz", system.alive, PUBLIC, "The process answers", {200: schemas.Status}),
     Route("GET", "/livez", system.alive, PUBLIC, "The process answers", {200: schemas.Status}),
     Route("GET", "/readyz", system.ready, PUBLIC, "The log can be read", {200: schemas.Status}),
+    Route(
+        "GET",
+        "/v2/health/live",
+        system.server_live,
+        PUBLIC,
+        "The process answers",
+        {200: schemas.ServerLive},
+    ),
+    Route(
+        "GET",
+        "/v2/health/ready",
+        system.server_ready,
+        PUBLIC,
+        "The log can be read",
+        {200: schemas.ServerReady},
+    ),
+    Route(
+        "GET",
+        "/v2/models/{name}/ready",
+        system.model_ready,
+        PUBLIC,
+        "The model can be asked",
+        {200: schemas.ModelReady},
+    ),
+    Route("GET", "/v2", system.server_metadata, ANY, "What serves", {200: schemas.ServerMetadata}),
+    Route(
+        "GET",
+        "/v2/models/{name}",
+        system.model_metadata,
+        ANY,
+        "What the model takes and gives",
+        {200: schemas.ModelMetadata},
+    ),
     Route("GET", "/openapi.json", _describe, PUBLIC, "This document", {200: "application/json"}),
     Route("GET", "/", pages.start, PUBLIC, "What this service is", {200: HTML}),
     _page("GET", "/reviews", pages.desk, "The reviewer's desk (asks for the key)", PUBLIC),

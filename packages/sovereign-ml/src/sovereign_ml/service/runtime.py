@@ -29,13 +29,17 @@ from sovereign_ml.model.explain import Explainer, specs_as_modelled
 from sovereign_ml.service import schemas
 from sovereign_ml.service.access.rate_limit import Limiter
 from sovereign_ml.service.access.session import Sessions
-from sovereign_ml.service.api.feature_server import FeatureServer
+from sovereign_ml.service.api.feature_server import connect
 from sovereign_ml.service.api.one_row import scorer_of
 from sovereign_ml.service.counters import Metrics
 from sovereign_ml.service.desk.planting import Planting
 from sovereign_ml.service.settings import ServiceSettings
 
 T = TypeVar("T")
+REQUEST_S = 10
+"""From the end of the headers until the answer; looking up features has a limit of its own on top."""
+PROBE_S = 1.5
+"""Shorter than the time that a platform gives a readiness probe."""
 
 
 class ArchivedBundle(NamedTuple):
@@ -74,21 +78,19 @@ class Runtime:
         self.metrics = Metrics()
         self.sessions = Sessions(settings.session_secret.get_secret_value())
         self.models = request_models(bundle, looks_up=bool(settings.feature_store))
-        self.features: FeatureServer | None = None
-        if settings.feature_store:
-            self.features = FeatureServer(
-                settings.feature_store,
-                settings.feature_service,
-                settings.feature_timeout,
-                settings.feature_token.get_secret_value(),
-            )
+        self.features = connect(settings)
         self.description: bytes | None = None
         """The OpenAPI document, made once: everybody may ask for it."""
+        looking_up = settings.feature_timeout if settings.feature_store else 0
+        self.longest_request_s = REQUEST_S + looking_up
         self._kept: dict[str, ArchivedBundle] = {}
         self._readers = ThreadPoolExecutor(1, "decision-log-reader")
         self._reader = open_log(settings.log)
+        self._prober = ThreadPoolExecutor(1, "decision-log-prober")
+        self._probed = open_log(settings.log)
+        self._probe: asyncio.Future[object] | None = None
         self.reference = archive(self._reader, bundle)
-        self.objectors = self._reader.objectors()
+        self.barred = self._reader.barred()
         self._committer = Committer(lambda: open_log(settings.log))
         self.planting = Planting(self._committer.submit, self.ids)
 
@@ -102,6 +104,20 @@ class Runtime:
         """Run ``query`` on the log in the reading thread."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, query, self._reader)
 
+    async def ready(self) -> None:
+        """Raise LogUnavailableError unless the log answers soon; on a connection that no request can keep busy.
+
+        All who ask while one probe is under way wait for that one.
+        """
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.get_running_loop().run_in_executor(
+                self._prober, self._probed.head
+            )
+        _, late = await asyncio.wait([self._probe], timeout=PROBE_S)
+        if late:
+            raise LogUnavailableError(f"decision log: no answer within {PROBE_S} s")
+        await self._probe
+
     async def kept(self, reference: str) -> ArchivedBundle:
         """The bundle that took a decision, from the log, also when a newer one is served now."""
         if reference not in self._kept:
@@ -114,17 +130,26 @@ class Runtime:
     async def close(self) -> None:
         """Write what waits, then let go of everything."""
         await self.planting.close()
-        await asyncio.get_running_loop().run_in_executor(None, self._committer.close)
-        self._readers.shutdown()
-        self._reader.close()
         if self.features is not None:
             await self.features.close()
+        # Each thread ends within the time that its database has for an answer.
+        ends = (
+            self._committer.close,
+            lambda: _end(self._readers, self._reader),
+            lambda: _end(self._prober, self._probed),
+        )
+        await asyncio.gather(*(asyncio.to_thread(end) for end in ends))
+
+
+def _end(thread: ThreadPoolExecutor, log: DecisionLog) -> None:
+    thread.shutdown(cancel_futures=True)
+    log.close()
 
 
 def request_models(bundle: Bundle, *, looks_up: bool) -> dict[str, type[BaseModel]]:
     """Every request body by name; those of the score depend on the bundle's contract."""
     score = schemas.score_request(bundle.contract, looks_up=looks_up)
-    fixed = (schemas.ContestRequest, schemas.ObjectionRequest, schemas.ReviewRequest)
+    fixed = (schemas.ContestRequest, schemas.ReviewRequest, *schemas.BAR_REQUESTS)
     return {model.__name__: model for model in (score, schemas.batch_request(score), *fixed)}
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from sovereign_ml import __version__
 from sovereign_ml.decisions.decision_policy import Outcome, Suggestion
 from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
 
@@ -168,11 +170,57 @@ class ObjectionRequest(_Request):
     customer_id: CustomerId
 
 
-class ObjectionAnswer(_Answer):
-    """In force from this moment."""
+class RestrictionRequest(_Request):
+    """Restriction of processing: data is kept and nothing else is done with it (GDPR Art. 18(1)-(2))."""
+
+    customer_id: CustomerId
+    ground: Literal["accuracy_contested", "unlawful", "needed_for_claims", "objection_pending"] = (
+        Field(description="Art. 18(1)(a) to (d)", examples=["accuracy_contested"])
+    )
+
+
+class RestrictionLiftRequest(_Request):
+    """End of a restriction. The person is told before it ends (GDPR Art. 18(3))."""
+
+    customer_id: CustomerId
+    reason: Text = Field(examples=["The disputed purchases were checked and corrected."])
+    informed_on: date = Field(
+        description="Day on which the person was told that it ends", examples=["2026-11-24"]
+    )
+
+
+class WithdrawalRequest(_Request):
+    """Withdrawal of consent, as easy as giving it (GDPR Art. 7(3))."""
+
+    customer_id: CustomerId
+
+
+class ConsentRequest(_Request):
+    """New consent after a withdrawal; the controller must be able to show it (GDPR Art. 7(1))."""
+
+    customer_id: CustomerId
+    reference: Text = Field(examples=["Consent form of the shop, record 48213"])
+    given_on: date = Field(examples=["2026-11-24"])
+
+
+BAR_REQUESTS = (
+    *(ObjectionRequest, RestrictionRequest, RestrictionLiftRequest),
+    *(WithdrawalRequest, ConsentRequest),
+)
+
+
+class BarAnswer(_Answer):
+    """In force from this moment: no score, no decision."""
 
     customer_id: CustomerId
     status: Literal["in_force"]
+
+
+class LiftAnswer(_Answer):
+    """Ended from this moment; other bars of the customer stay."""
+
+    customer_id: CustomerId
+    status: Literal["lifted"]
 
 
 class OpenCase(_Answer):
@@ -199,6 +247,10 @@ class ReviewsAnswer(_Answer):
     """Open cases, oldest first (at most 100), and the evidence so far."""
 
     open: list[OpenCase]
+    waiting: int = Field(description="How many cases are open, on all pages", examples=[1])
+    next: int | None = Field(
+        description="Send it as ``after`` for the next page; null on the last one", examples=[None]
+    )
     evidence: Evidence
 
 
@@ -224,6 +276,50 @@ class Status(_Answer):
     """Alive or ready."""
 
     status: Literal["ok"] = "ok"
+
+
+class ServerLive(_Answer):
+    """Open Inference Protocol: the process answers."""
+
+    live: Literal[True] = True
+
+
+class ServerReady(_Answer):
+    """Open Inference Protocol: the log can be read."""
+
+    ready: Literal[True] = True
+
+
+class ModelReady(ServerReady):
+    """Open Inference Protocol: the model of the bundle can be asked."""
+
+    name: str = Field(examples=["acme-churn"])
+
+
+class ServerMetadata(_Answer):
+    """Open Inference Protocol: what serves."""
+
+    name: Literal["sovereign-ml"] = "sovereign-ml"
+    version: str = __version__
+    extensions: list[str] = Field(default=[], description="None: there is no /infer")
+
+
+class Tensor(_Answer):
+    """Open Inference Protocol: one input or output, a column of any number of customers."""
+
+    name: str = Field(examples=["recency_days"])
+    datatype: Literal["FP64", "BYTES"]
+    shape: tuple[int, int] = (-1, 1)
+
+
+class ModelMetadata(_Answer):
+    """Open Inference Protocol: what the model of the bundle takes and gives."""
+
+    name: str = Field(examples=["acme-churn"])
+    versions: list[str] = Field(examples=[["3"]])
+    platform: Literal["sovereign-ml"] = "sovereign-ml"
+    inputs: list[Tensor]
+    outputs: list[Tensor]
 
 
 def score_request(contract: FeatureContract, *, looks_up: bool) -> type[BaseModel]:

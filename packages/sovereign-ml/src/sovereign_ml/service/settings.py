@@ -38,14 +38,21 @@ NAMES = {
     "rate": "CHURN_RATE_PER_SECOND",
     "seed_share": "CHURN_SEED_SHARE",
     "feature_store": "FEATURE_STORE_URI",
+    "feature_kind": "FEATURE_STORE_KIND",
     "feature_service": "FEATURE_STORE_SERVICE",
+    "feature_store_name": "FEATURE_STORE_NAME",
+    "feature_view": "FEATURE_STORE_VIEW",
+    "feature_view_version": "FEATURE_STORE_VIEW_VERSION",
     "feature_timeout": "FEATURE_STORE_TIMEOUT_S",
     "feature_token": "FEATURE_STORE_TOKEN",
     "old_features": "CHURN_OLD_FEATURES",
 }
 
 
-PLAIN = ("profile", "host", "port", "rate", "seed_share", "feature_service", "feature_timeout")
+PLAIN = (
+    *("profile", "host", "port", "rate", "seed_share"),
+    *("feature_kind", "feature_service", "feature_timeout", "feature_view_version"),
+)
 """Settings that a refusal may repeat."""
 
 
@@ -70,7 +77,12 @@ class ServiceSettings(BaseModel):
         float, Field(ge=0, le=1, description="share of reviews followed by a planted error")
     ] = 0.05
     feature_store: str = ""
+    feature_kind: Literal["feast", "hopsworks"] = "feast"
     feature_service: str = "churn_v1"
+    """Feast's name for what is looked up; Hopsworks has a store of the project and a view in it."""
+    feature_store_name: str = ""
+    feature_view: str = "customer_snapshot"
+    feature_view_version: Annotated[int, Field(ge=1)] = 1
     feature_timeout: Annotated[float, Field(gt=0, le=30, description="seconds")] = 1.0
     feature_token: SecretStr = SecretStr("")
     old_features: Literal["refuse", "allow"] = "refuse"
@@ -167,6 +179,16 @@ def _check(settings: ServiceSettings, environ: Mapping[str, str]) -> None:
             f"CHURN_SESSION_SECRET has to be {SHORTEST_SECRET} characters or more, and no hash of "
             "CHURN_KEYS: openssl rand -hex 32 makes one"
         )
+    if settings.feature_store and settings.feature_kind == "hopsworks":
+        named = {
+            "FEATURE_STORE_NAME": settings.feature_store_name,
+            "FEATURE_STORE_TOKEN": settings.feature_token.get_secret_value(),
+        }
+        if absent := [name for name, value in named.items() if not value]:
+            raise SettingsError(
+                f"FEATURE_STORE_KIND is hopsworks: {' and '.join(absent)} has to say which feature "
+                "store (NAME, as Hopsworks shows it) is opened by which API key (TOKEN)"
+            )
     if settings.profile == "eu":
         if settings.old_features == "allow":
             raise SettingsError(

@@ -80,13 +80,17 @@ class CsvRecords:
         Raises Misuse at the first record that has another number of fields than the header.
         """
         rows: list[list[str]] = []
-        for row in self._rows(header=False):
+        for _, row in self.numbered():
             rows.append(row)
             if len(rows) == BATCH:
                 yield self._batch(rows)
                 rows = []
         if rows:
             yield self._batch(rows)
+
+    def numbered(self) -> Iterator[tuple[int, list[str]]]:
+        """Give each record with the line on which it starts. Raises Misuse as :meth:`batches` does."""
+        return self._rows(header=False)
 
     def _batch(self, rows: list[list[str]]) -> pa.RecordBatch:
         import pyarrow as pa
@@ -101,7 +105,7 @@ class CsvRecords:
     def _header(self) -> list[str]:
         if self._settings.names:
             return _unique(self._settings.names)
-        for row in self._rows(header=True):
+        for _, row in self._rows(header=True):
             if any("\x00" in name for name in row):
                 raise Misuse(
                     f"{self._path} is no CSV: its header holds NUL bytes. If it is UTF-16 without "
@@ -114,8 +118,8 @@ class CsvRecords:
             return names
         raise Misuse(f"{self._path} is empty: it needs a header and at least one row.")
 
-    def _rows(self, *, header: bool) -> Iterator[list[str]]:
-        """Give the header alone, or every record after it."""
+    def _rows(self, *, header: bool) -> Iterator[tuple[int, list[str]]]:
+        """Give the header alone, or every record after it, with the line on which it starts."""
         last, lines_before = 0, self._settings.skip_lines + self._separator_lines
         with self._text() as text:
             self._skip(text)
@@ -138,12 +142,12 @@ class CsvRecords:
                 elif not width:
                     width = len(row)
                     if header:
-                        yield row
+                        yield start, row
                         return
                 elif len(row) != width:
                     raise Misuse(self._ragged(start, len(row), width))
                 else:
-                    yield row
+                    yield start, row
             self.blank_lines = blank
 
     def _reader(self, lines: Iterable[str], delimiter: str = "", *, strict: bool = True) -> Reader:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ __all__ = [
     "problem_with",
     "quoted",
     "refusing",
+    "reserved_words",
     "run_mapped",
     "set_zone",
     "short",
@@ -148,6 +150,15 @@ def types_of(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, str
 def quoted(name: str) -> str:
     """Return ``name`` as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+@cache
+def reserved_words() -> frozenset[str]:
+    """Return the words of SQL that are no name of a column without quotes, such as ``end`` and ``order``."""
+    rows = connect().execute(
+        "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category IN ('reserved', 'type_function')"
+    )
+    return frozenset(str(word) for (word,) in rows.fetchall())
 
 
 def literal(text: str) -> str:

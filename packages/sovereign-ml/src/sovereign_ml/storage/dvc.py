@@ -7,15 +7,16 @@ import json
 import logging
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from sovereign_ml import git
 from sovereign_ml.config.connections import BUCKET_REMOTE, DataVersions, ObjectStorage
 from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.git import GitError
 from sovereign_ml.storage import s3
 from sovereign_ml.storage.artifacts import writing
 
@@ -60,13 +61,14 @@ def pull(versions: DataVersions) -> int:
 
 def pinned(root: Path, revision: str, path: str) -> str:
     """Return the hash of the artifact ``path`` in ``dvc.lock`` at a git revision. Raises Misuse if it is not there."""
-    command = ["git", "-C", str(root), "show", f"{revision}:./dvc.lock"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
+    try:
+        lock = git.ask(root, "show", "--end-of-options", f"{revision}:./dvc.lock")
+    except GitError as error:
         raise Misuse(
-            f"No dvc.lock at git revision {revision}: `churn run`, commit, `churn push`, then submit."
-        )
-    stages = yaml.safe_load(done.stdout)["stages"].values()
+            f"No dvc.lock at git revision {revision}: `churn run`, commit, `churn push`, then submit. "
+            f"Git says: {error}."
+        ) from None
+    stages = yaml.safe_load(lock)["stages"].values()
     found = [out["md5"] for stage in stages for out in stage.get("outs", ()) if out["path"] == path]
     if not found:
         raise Misuse(
@@ -156,7 +158,9 @@ def _innermost(error: BaseException) -> str:
 def _repo(root: Path, config: dict[str, Any] | None = None) -> Any:
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
+    from dvc.scm import SCMError
 
+    git.forget_other_repositories()
     # Stages call `churn`: the one of this environment, whether or not it is activated.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # noqa: TID251
     for name in ("dvc", "dvc_data", "dvc_objects"):
@@ -167,6 +171,8 @@ def _repo(root: Path, config: dict[str, Any] | None = None) -> Any:
         raise Misuse(
             f"{root} is not a DVC project: run this in the folder that has .dvc, or `dvc init` there."
         ) from None
+    except SCMError as error:
+        raise Misuse(f"DVC needs the project's git repository: {error}.") from None
 
 
 def _stop(error: BaseException) -> None:

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from sovereign_ml import git
 from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.config.settings import ENVIRONMENT
-from sovereign_ml.storage import git
-from sovereign_ml.storage.git import GitError
+from sovereign_ml.git import GitError
 
 UNKNOWN = "unknown"
 COVERED = ("src", "serve", "config.toml", "model_card.toml", "pyproject.toml", "dvc.yaml")

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from sovereign_ml import git
 from sovereign_ml.errors import Refused
 from sovereign_ml.supply_chain.lockfile import (
     library_extras,
@@ -210,6 +211,7 @@ def _installed_version(name: str) -> str | None:
 
 def _run(*command: str) -> str:
     """Return what a command printed; refuse with the line of its error where it fails."""
+    git.forget_other_repositories()
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         lines = (result.stderr or result.stdout).strip().splitlines() or ["no message"]

@@ -347,7 +347,15 @@ def test_the_data_step_writes_columns_of_the_contract_only(raw: Path) -> None:
     found = {name: list(pd.read_parquet(raw / f"{name}.parquet")) for name in TABLES}
     assert found == {
         "transactions": ["customer_id", "event_time", "amount_eur", "category", "order_number"],
-        "customers": ["customer_id", "consent", "objected_at", "started_at", "ended_at"],
+        "customers": [
+            "customer_id",
+            "consent",
+            "objected_at",
+            "restricted_at",
+            "withdrawn_at",
+            "started_at",
+            "ended_at",
+        ],
         "groups": ["customer_id", "birth_year", "country"],
     }
 

@@ -129,7 +129,12 @@ def test_a_customer_who_objected_meanwhile_is_never_scored_and_counted(
         return people
 
     assert set(score_with(object_)["customer_id"]) == set(table["customer_id"]) - {someone}
-    assert read_json(tmp_path / "8_scores/summary.json")["barred"] == {"objected": 1, "no_basis": 0}
+    assert read_json(tmp_path / "8_scores/summary.json")["barred"] == {
+        "objected": 1,
+        "restricted": 0,
+        "withdrawn": 0,
+        "no_basis": 0,
+    }
 
 
 @pytest.mark.parametrize("consent", [False, None])
@@ -144,7 +149,12 @@ def test_a_customer_without_consent_is_never_scored_and_counted(
         return people
 
     assert someone not in set(score_with(withdraw)["customer_id"])
-    assert read_json(tmp_path / "8_scores/summary.json")["barred"] == {"objected": 0, "no_basis": 1}
+    assert read_json(tmp_path / "8_scores/summary.json")["barred"] == {
+        "objected": 0,
+        "restricted": 0,
+        "withdrawn": 0,
+        "no_basis": 1,
+    }
 
 
 def test_a_customer_who_is_gone_from_the_customers_table_is_not_scored(

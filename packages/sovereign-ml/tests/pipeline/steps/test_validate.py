@@ -71,7 +71,9 @@ def _tables() -> dict[str, pd.DataFrame]:
         ),
         "customers": pd.DataFrame(
             {"customer_id": ids, "consent": True}
-            | dict.fromkeys(("objected_at", "started_at", "ended_at"), times)
+            | dict.fromkeys(
+                ("objected_at", "restricted_at", "withdrawn_at", "started_at", "ended_at"), times
+            )
         ),
         "groups": pd.DataFrame({"customer_id": ids, "birth_year": 1980, "country": "DE"}),
     }

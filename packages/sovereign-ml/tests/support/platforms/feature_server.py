@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from loopback import Quiet, listening
@@ -69,12 +70,30 @@ def _status(
 def feature_server(reply: Reply, *, delay_s: float = 0, drip: bool = False) -> Iterator[str]:
     """The address of a running double."""
 
+    def handle(path: str, _headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        asked = json.loads(body)
+        assert path == "/get-online-features"
+        assert asked["feature_service"] == "churn_v1"
+        return reply(asked["entities"]["customer_id"])
+
+    with answering(handle, delay_s=delay_s, drip=drip) as address:
+        yield address
+
+
+@contextmanager
+def answering(
+    handle: Callable[[str, Mapping[str, str], bytes], tuple[int, bytes]],
+    *,
+    delay_s: float = 0,
+    drip: bool = False,
+    tls: tuple[Path, Path] | None = None,
+) -> Iterator[str]:
+    """The address of a server that answers a POST with what ``handle`` makes of path, headers and body."""
+
     class Handler(Quiet):
         def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            assert self.path == "/get-online-features"
-            assert asked["feature_service"] == "churn_v1"
-            status, body = reply(asked["entities"]["customer_id"])
+            content = self.rfile.read(int(self.headers["content-length"]))
+            status, body = handle(self.path, self.headers, content)
             time.sleep(delay_s)
             self.send_response(status)
             self.send_header("content-type", "application/json")
@@ -87,5 +106,5 @@ def feature_server(reply: Reply, *, delay_s: float = 0, drip: bool = False) -> I
             except OSError:
                 return
 
-    with listening(Handler) as address:
+    with listening(Handler, tls) as address:
         yield address

@@ -95,7 +95,11 @@ class Desk:
 
     def object(self, customer: str = CUSTOMER) -> Any:
         """POST /v1/objections."""
-        return self.call("POST", "/v1/objections", "subject", json={"customer_id": customer})
+        return self.bar("objections", customer_id=customer)
+
+    def bar(self, path: str, scope: str = "subject", **given: Any) -> Any:
+        """POST to what bars a customer, or ends that."""
+        return self.call("POST", f"/v1/{path}", scope, json={"customer_id": CUSTOMER, **given})
 
     def log(self) -> DecisionLog:
         """The log, opened a second time."""

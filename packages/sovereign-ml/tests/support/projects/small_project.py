@@ -176,8 +176,8 @@ def run(root: Path, *verbs: str) -> Settings:
 def step(verb: str, settings: Settings, *paths: Path) -> None:
     """Call the step ``verb`` of the template's project on its inputs and then its output."""
     *inputs, output = paths
-    function = OBJECT.function(OBJECT.step(verb))
-    flow.call(function, flow.provided(settings, OBJECT), inputs, output)
+    known = flow.provided(settings, OBJECT)
+    flow.run_on(OBJECT.step(verb), OBJECT, known, inputs, output)
 
 
 def churn(

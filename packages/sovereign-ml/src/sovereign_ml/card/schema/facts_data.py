@@ -118,6 +118,8 @@ class CustomersMet(Group):
     buyers_met_share: float | None = None
     objected: str
     objected_met_share: float | None = None
+    restricted: str = "0"
+    restricted_met_share: float | None = None
     refused_consent: str
     refused_consent_met_share: float | None = None
     erased: str

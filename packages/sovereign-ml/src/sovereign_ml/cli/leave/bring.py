@@ -255,11 +255,11 @@ def pipelines(dump: DumpArgument, profile: ProfileOption = None) -> None:
 
 
 def barred(settings: Settings) -> Callable[[Iterable[str]], set[str]]:
-    """Return who of some pseudonyms was erased in this project, or objected through its service."""
+    """Return who of some pseudonyms was erased here, or barred through the service (GDPR Art. 17, 21, 18, 7(3))."""
     from sovereign_ml.privacy import objections, suppression
 
     stones = suppression.tombstones(settings.suppression)
-    against = objections.objectors(settings.log_location)
+    against = frozenset().union(*objections.barred(settings.log_location).values())
 
     def among(names: Iterable[str]) -> set[str]:
         pseudonyms = list(names)

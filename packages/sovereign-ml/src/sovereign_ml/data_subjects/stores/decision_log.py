@@ -12,8 +12,9 @@ from sovereign_ml.data_subjects.stores.protocol import People, Trace
 from sovereign_ml.decision_log import DecisionLog
 
 SUPPRESSION = KeptItem(
-    what="The pseudonym on the list of people who objected, in the decision log's database",
-    why="GDPR Art. 21(3), 17(3)(b): without it the objection could not be honoured",
+    what="The pseudonym on the list of people who objected, withdrew consent or are restricted, in the decision "
+    "log's database",
+    why="GDPR Art. 21(3), 7(3), 18(2), 17(3)(b): without it the person's will could not be honoured",
 )
 
 
@@ -42,7 +43,7 @@ class Decisions:
         return [
             Trace(
                 store=self.name,
-                place="decisions, reviews, objections",
+                place="decisions, reviews, objections and the like",
                 count=count,
                 unit="entries",
                 action="entries blanked",
@@ -60,6 +61,6 @@ class Decisions:
         self._tidy()
 
     def kept(self, people: People) -> list[KeptItem]:
-        """The objections that stay in force."""
+        """The objections, withdrawals and restrictions that stay in force."""
         with closing(self._opener()) as log:
-            return [SUPPRESSION] if log.objectors() & set(people) else []
+            return [SUPPRESSION] if log.barred(people) else []

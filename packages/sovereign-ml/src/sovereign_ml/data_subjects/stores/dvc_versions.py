@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sovereign_ml import git
 from sovereign_ml.config.connections import BUCKET_REMOTE
-from sovereign_ml.data_subjects.stores.files import digest_of, entries
-from sovereign_ml.errors import Misuse
+from sovereign_ml.data_subjects.stores.files import digest_of, entries, is_whole
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.git import GitError
 from sovereign_ml.storage.dvc import _repo, _stop
 
 OBJECT = re.compile(r"\b[0-9a-f]{32}(?:\.dir)?\b")
@@ -99,7 +100,7 @@ def drop(root: Path, remote: str, stages: Sequence[str]) -> set[str]:
         if digest_of(path) in gone:
             path.unlink()
     for path in paths:
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     return gone
 
 
@@ -107,7 +108,7 @@ def unneeded(root: Path, folders: Mapping[str, Path], since: datetime) -> list[P
     """Objects older than ``since`` of versions that a newer one had replaced by then, or that nobody ever committed.
 
     The version in force at ``since`` and all later ones are needed: the lock now, each commit of it since, and the
-    last one before.
+    last one before. Raises Refused where the list of files of such a version is damaged in all ``folders``.
     """
     known = named(root, since)
     manifests = [
@@ -116,6 +117,12 @@ def unneeded(root: Path, folders: Mapping[str, Path], since: datetime) -> list[P
         for path in folder.rglob("*.dir")
         if digest_of(path) in known
     ]
+    whole = {digest_of(path) for path in manifests if is_whole(path, digest_of(path))}
+    if damaged := [path for path in manifests if digest_of(path) not in whole]:
+        raise Refused(
+            f"{damaged[0]} is damaged, so nobody knows which files that data version needs. Nothing "
+            "of old versions is deleted: delete this one file, then `dvc fetch`, or `dvc commit`."
+        )
     needed = known.union(*map(entries, manifests))
     objects = [
         path for folder in folders.values() for path in sorted(folder.rglob("*")) if path.is_file()
@@ -136,19 +143,33 @@ def _in(root: Path) -> Iterator[Any]:
 
 
 def named(root: Path, since: datetime) -> set[str]:
-    """Hashes in ``dvc.lock`` as it is now, as any commit since ``since`` has it, and as the last one before had it."""
-    lock, moment = root / "dvc.lock", since.isoformat()
-    later = _git(root, "log", "--all", f"--since={moment}", "--format=%H", "--", "dvc.lock").split()
-    before = _git(
-        root, "log", f"--until={moment}", "--max-count=1", "--format=%H", "--", "dvc.lock"
-    ).split()
-    texts = [_git(root, "show", f"{commit}:./dvc.lock") for commit in [*later, *before]]
+    """Hashes in ``dvc.lock`` as it is now, as any commit since ``since`` has it, and as the last one before had it.
+
+    Raises Refused where git does not tell: what no commit seems to need is deleted.
+    """
+    lock = root / "dvc.lock"
+    try:
+        texts = _committed_locks(root, since.isoformat())
+    except GitError as error:
+        raise Refused(
+            f"Which data versions are still needed only git can tell, and it says: {error}. No "
+            "version is deleted: let git answer, then run this again."
+        ) from None
     texts += [lock.read_text(encoding="utf-8")] if lock.is_file() else []
     return {found for text in texts for found in OBJECT.findall(text)}
 
 
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
-    )
-    return done.stdout if done.returncode == 0 else ""
+def _committed_locks(root: Path, moment: str) -> list[str]:
+    """Return the text of ``dvc.lock`` in each commit since ``moment`` and in the last one before."""
+    if git.ask(root, "rev-parse", "--is-shallow-repository") == "true":
+        raise GitError(
+            "the history of this shallow clone is cut off; fetch it with `git fetch --unshallow`"
+        )
+    if not git.ask(root, "rev-list", "--all", "--max-count=1"):
+        return []
+    # Merges count too (-m). A commit that takes the file away has no text of it (diff-filter).
+    log = ("log", "-m", "--diff-filter=AMT", "--format=%H")
+    later = git.ask(root, *log, "--all", "--full-history", f"--since={moment}", "--", "dvc.lock")
+    before = git.ask(root, *log, f"--until={moment}", "--max-count=1", "--", "dvc.lock")
+    commits = dict.fromkeys([*later.split(), *before.split()])
+    return [git.ask(root, "show", f"{commit}:./dvc.lock") for commit in commits]

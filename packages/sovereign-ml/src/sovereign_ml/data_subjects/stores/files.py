@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -152,6 +153,12 @@ def entries(manifest: Path) -> set[str]:
         return {str(entry["md5"]) for entry in json.loads(manifest.read_text(encoding="utf-8"))}
     except (ValueError, KeyError, TypeError):
         return set()
+
+
+def is_whole(manifest: Path, digest: str) -> bool:
+    """Return whether the list of files of one version has the content that ``digest`` names."""
+    content = hashlib.md5(manifest.read_bytes(), usedforsecurity=False).hexdigest()
+    return content == digest.removesuffix(".dir")
 
 
 def clear_leftovers(folder: Path) -> None:

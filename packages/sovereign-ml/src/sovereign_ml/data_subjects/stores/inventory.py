@@ -22,11 +22,12 @@ from sovereign_ml.data_subjects.stores.redis_postgres import (
 )
 from sovereign_ml.data_subjects.stores.s3_versions import Bucket
 from sovereign_ml.decision_log import open_log
+from sovereign_ml.decision_log.store import TABLES
 from sovereign_ml.privacy import objections
 
 FORMATS = (ParquetRows(), OnlineRows())
 KEY = "customer_id"
-LOG_TABLES = ("decision_log", "objections", "open_reviews", "erased")
+LOG_TABLES = ("decision_log", *TABLES.values(), "open_reviews", "erased")
 
 
 def every(

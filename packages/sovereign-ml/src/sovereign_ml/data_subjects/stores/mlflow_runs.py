@@ -192,7 +192,7 @@ def _database_store(tracking: Tracking) -> Any:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     if (file := database_file(tracking)) is not None:
-        return SqlAlchemyStore(f"sqlite:///{file}", str(tracking.root / ".mlflow/artifacts"))
+        return SqlAlchemyStore(f"sqlite:///{file}", mlflow.artifact_root(tracking))
     return SqlAlchemyStore(database(tracking.database, SERVER).sqlalchemy, PROXIED)
 
 
@@ -228,7 +228,9 @@ def _folder(uri: str) -> Path:
 def _remove_folder(uri: str) -> None:
     """The folder of the run or model around its artifacts, which MLflow leaves behind empty."""
     folder = _folder(uri)
-    shutil.rmtree(folder.parent if folder.name == "artifacts" else folder, ignore_errors=True)
+    whole = folder.parent if folder.name == "artifacts" else folder
+    if whole.exists():
+        shutil.rmtree(whole)
 
 
 def _runs(tracking: Tracking) -> Iterator[Any]:
@@ -277,10 +279,14 @@ def _pages(ask: Any) -> Iterator[Any]:
 def _model(tracking: Tracking) -> Any:
     from mlflow.exceptions import MlflowException
 
-    try:
-        return mlflow.client(tracking).get_registered_model(tracking.project)
-    except MlflowException:
-        return None
+    with mlflow.reached(tracking):
+        try:
+            return mlflow.client(tracking).get_registered_model(tracking.project)
+        except MlflowException as error:
+            # Any other failure is no answer: without aliases the version in production would go.
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
 
 
 def _ms(moment: datetime) -> int:

@@ -10,9 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sovereign_ml.config.connections import ObjectStorage
-from sovereign_ml.data_subjects.stores.files import entries
+from sovereign_ml.data_subjects.stores.files import entries, is_whole
 from sovereign_ml.data_subjects.stores.formats import Format, format_of, mentions
 from sovereign_ml.data_subjects.stores.protocol import Action, People, Trace
+from sovereign_ml.errors import Refused
 from sovereign_ml.storage import s3
 
 DATA = "dvc/"
@@ -201,8 +202,10 @@ def drop(storage: ObjectStorage, digests: Collection[str]) -> None:
 
 
 def named_in(objects: Objects, manifests: Iterable[ObjectVersion]) -> set[str]:
-    """Hashes that those of ``manifests`` name that are lists of DVC."""
+    """Hashes that those of ``manifests`` name that are lists of DVC. Raises Refused for a damaged list."""
     found: set[str] = set()
+    damaged: dict[str, str] = {}
+    whole = set()
     with TemporaryDirectory() as folder:
         path = Path(folder) / "object"
         for version in manifests:
@@ -211,7 +214,16 @@ def named_in(objects: Objects, manifests: Iterable[ObjectVersion]) -> set[str]:
                 and not version.marker
                 and objects.fetch(version.key, version.id, path)
             ):
-                found |= entries(path)
+                if is_whole(path, version.digest):
+                    whole.add(version.digest)
+                    found |= entries(path)
+                else:
+                    damaged[version.digest] = version.place
+    if lost := sorted(place for digest, place in damaged.items() if digest not in whole):
+        raise Refused(
+            f"{lost[0]} in the bucket is damaged, so nobody knows which files that data version "
+            "needs. Nothing of old versions is deleted: delete this one object, then `churn push`."
+        )
     return found
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.audit import pii_scan
 from sovereign_ml.config.tables import FeatureSettings, LabelKind
+from sovereign_ml.decision_log.entries import BARS
 from sovereign_ml.model.scorecard import Scorecard
 from sovereign_ml.project import Project
 from sovereign_ml.storage import dvc
@@ -85,7 +86,7 @@ def _customers_met(counts: dict[str, int] | None) -> dict[str, Any] | None:
     if counts is None:
         return None
     met = {"buyers": "customers_met", "customers": "customers_met"}
-    kinds = ("customers", "buyers", "objected", "refused_consent", "erased")
+    kinds = ("customers", "buyers", "objected", "restricted", "refused_consent", "erased")
     facts: dict[str, Any] = {kind: pii_scan.bucket(counts[kind])[0] for kind in kinds}
     return facts | {
         f"{kind}_met_share": round(counts[met.get(kind, f"{kind}_met")] / counts[kind], 3)
@@ -188,11 +189,12 @@ def consent(
     """Counted in what the steps wrote, not in what they meant to write."""
     import pandas as pd
 
-    objected = set(people.loc[people["objected_at"].notna(), "customer_id"])
+    marks = [f"{bar}_at" for bar in BARS.values() if f"{bar}_at" in people]
+    barred = set(people.loc[people[marks].notna().any(axis=1), "customer_id"])
     current = pd.read_parquet(features / "snapshots.parquet", columns=["customer_id"])
     leaks = {
-        "train": int(training["customer_id"].isin(objected).sum()),
-        "score": int(current["customer_id"].isin(objected).sum()),
+        "train": int(training["customer_id"].isin(barred).sum()),
+        "score": int(current["customer_id"].isin(barred).sum()),
     }
     basis = checked["data"]["lawful_basis"]
     facts: dict[str, Any] = {

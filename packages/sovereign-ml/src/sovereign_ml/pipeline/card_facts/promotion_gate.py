@@ -12,13 +12,13 @@ from sovereign_ml.card.promotion import RegistryError
 from sovereign_ml.card.schema.card import Card
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.git import GitError
 from sovereign_ml.pipeline.card_builder import CardBuilder
 from sovereign_ml.pipeline.card_facts.compare import AGAIN, SHOWN, differences, shortened
 from sovereign_ml.project import Project
 from sovereign_ml.registry import bundle_store
 from sovereign_ml.registry.aliases import MlflowRegistry
 from sovereign_ml.storage import lineage
-from sovereign_ml.storage.git import GitError
 
 __all__ = ["against_artifacts", "against_git", "against_registered", "evidence_against"]
 

@@ -29,6 +29,8 @@ class CustomerMatch:
     buyers: int
     objected: int
     objected_met: int
+    restricted: int
+    restricted_met: int
     refused_consent: int
     refused_consent_met: int
     erased: int
@@ -51,6 +53,7 @@ class CustomerMatch:
         """Return the counts in one line."""
         barred = (
             ("objected", self.objected_met, self.objected),
+            ("restricted", self.restricted_met, self.restricted),
             ("without consent", self.refused_consent_met, self.refused_consent),
             ("erased", self.erased_met, self.erased),
         )
@@ -106,13 +109,13 @@ class CustomerMatch:
         return found
 
     def _no_objector(self, config: CheckSettings) -> list[str]:
-        barred = self.objected + self.refused_consent
+        barred = self.objected + self.restricted + self.refused_consent
         others = self.customers - barred - self.erased
         others_met = self.customers_met - self.erased_met
-        missing = self.objected_met + self.refused_consent_met == 0
+        missing = self.objected_met + self.restricted_met + self.refused_consent_met == 0
         if missing and barred > config.max_unmet_objectors and others_met * 2 > others:
             return [
-                f"none of {barred:,} customers who objected or refused consent is among the "
+                f"none of {barred:,} customers who objected, are restricted or gave no consent is among the "
                 f"buyers, but {others_met:,} of {max(others, 0):,} others are: are their ids those "
                 "of another system? If they really bought nothing, raise [data.checks] "
                 f"max_unmet_objectors (now {config.max_unmet_objectors:,})"
@@ -128,7 +131,8 @@ def match_customers(connection: duckdb.DuckDBPyConnection) -> CustomerMatch:
     )
     connection.execute(
         """CREATE OR REPLACE TABLE known AS SELECT customer_id, objected, erased,
-            NOT coalesce(consent, true) AND NOT objected AND NOT erased AS refused,
+            restricted AND NOT objected AND NOT erased AS restricted,
+            (withdrawn OR NOT coalesce(consent, true)) AND NOT (objected OR people.restricted OR erased) AS refused,
             customer_id IN (SELECT customer_id FROM buyers) AS met
         FROM people WHERE customer_id IS NOT NULL"""
     )
@@ -141,6 +145,8 @@ def match_customers(connection: duckdb.DuckDBPyConnection) -> CustomerMatch:
             (SELECT count(*) FROM buyers) AS buyers,
             count(*) FILTER (objected) AS objected,
             count(*) FILTER (objected AND met) AS objected_met,
+            count(*) FILTER (restricted) AS restricted,
+            count(*) FILTER (restricted AND met) AS restricted_met,
             count(*) FILTER (refused) AS refused_consent,
             count(*) FILTER (refused AND met) AS refused_consent_met,
             count(*) FILTER (erased) AS erased, count(*) FILTER (erased AND met) AS erased_met
@@ -160,7 +166,7 @@ def match_customers(connection: duckdb.DuckDBPyConnection) -> CustomerMatch:
 _SIMILAR = f"""SELECT count(*) FROM known WHERE NOT met AND (
     {folded("customer_id")} IN (
         SELECT {folded("customer_id")} AS id FROM strangers WHERE id <> '')
-    OR (objected OR erased OR refused) AND coalesce({without_prefix("customer_id")} IN (
+    OR (objected OR restricted OR erased OR refused) AND coalesce({without_prefix("customer_id")} IN (
         SELECT {without_prefix("strangers.customer_id")} AS id FROM strangers WHERE id IS NOT NULL
         AND {is_number("strangers.customer_id")} <> {is_number("known.customer_id")}), false))"""  # noqa: S608
 # A prefix is looked at for barred people only, and only against plain numbers: number ranges of two

@@ -32,6 +32,7 @@ WHAT_TO_DO = {
     '"coalesce(customer_id, lower(email))"',
     "unreadable_time": "give the format in [data.columns], such as event_time = "
     "\"strptime(col, '%d.%m.%Y')\"",
+    "no_rate": "add the rates before the first one of the currency to [data] rates_file",
     "unreadable_amount": "turn the notation into a number in [data.columns], such as amount_eur = "
     "\"replace(replace(col, '.', ''), ',', '.')\"",
     "in_future": "correct the dates, or set [data] as_of to the last day of the data",
@@ -123,6 +124,7 @@ def signs_of_a_fault(connection: duckdb.DuckDBPyConnection, config: CheckSetting
         *_signs(connection, config),
         *_biggest_customer(connection, config),
         *_unit(connection, config),
+        *_old_rates(connection, config),
         *_recent_volume(connection, config),
     ]
 
@@ -183,6 +185,22 @@ def _unit(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[
             'amount, 2)"'
         )
     return found
+
+
+def _old_rates(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[str]:
+    limit = config.max_rate_age_days
+    ((old, rows, oldest, example),) = connection.execute(
+        """SELECT count(*) FILTER (rate_age > ?), count(*), max(rate_age), arg_max(rate_seen, rate_age)
+        FROM gated WHERE reason IS NULL""",
+        [limit],
+    ).fetchall()
+    if not old:
+        return []
+    return [
+        f"{old:,} of {rows:,} purchases have a rate to EUR of more than {limit} days before, such as {example} "
+        f"with one of {oldest:,} days before: add newer rates to [data] rates_file, or raise [data.checks] "
+        "max_rate_age_days if rates change so rarely"
+    ]
 
 
 def _recent_volume(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[str]:

@@ -26,6 +26,7 @@ UNUSABLE = (
     "unreadable_order_id",
     "no_customer_id",
     "unreadable_time",
+    "no_rate",
     "unreadable_amount",
     "in_future",
 )
@@ -72,7 +73,7 @@ def values(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, int]]:
     """Return reason, value and number of rows, the most frequent value of each reason first."""
     rows = connection.execute(
         """SELECT reason, coalesce(CASE reason WHEN 'no_customer_id' THEN id_seen
-            WHEN 'unreadable_time' THEN time_seen WHEN 'unreadable_amount' THEN amount_seen
+            WHEN 'unreadable_time' THEN time_seen WHEN 'no_rate' THEN rate_seen WHEN 'unreadable_amount' THEN amount_seen
             WHEN 'in_future' THEN strftime(event_time, '%Y-%m-%d') END, '') AS value, count(*) AS n,
             bool_or(trim(coalesce(time_seen, amount_seen, '')) IN (
                 SELECT customer_id FROM mapped WHERE customer_id IS NOT NULL

@@ -46,8 +46,9 @@ class ColumnValues:
 
     @property
     def sql(self) -> str:
-        """Return the column as an SQL expression, quoted where its name is no plain word."""
+        """Return the column as an SQL expression, quoted where its name is no plain word or one of SQL's own."""
         plain = self.name.isidentifier() and self.name.isascii()
+        plain = plain and self.name.lower() not in db.reserved_words()
         return self.name if plain else db.quoted(self.name)
 
     @property

@@ -20,11 +20,15 @@ TABLE = "data.customer_columns"
 NAMES = {
     "consent": "consent|einwilligung|consentement|consentimiento|consenso|toestemming",
     "objected_at": "objected|objection|widerspruch|widersprochen|opposition|bezwaar",
+    "restricted_at": "restrict|eingeschrankt|einschrankung|gesperrt|limitation|beperk",
+    "withdrawn_at": "withdraw|revoked|widerruf|retrait|ingetrokken",
     "erased_at": "erased|erasure|geloscht|geloescht|loschung|deleted|efface",
     "birth_year": "birth|geburt|naissance|nacimiento|nascita|geboorte",
     "country": "country|land|pays|pais|paese",
 }
 MARKETING = re.compile(r"newsletter|marketing|optin|subscribe|werbung")
+FLAGS = ("restricted_at", "withdrawn_at", "erased_at")
+"""Columns that some exports fill with yes and no in place of a date."""
 YES = ("true", "1", "yes", "y", "ja", "j", "oui", "si", "tak", "granted")
 NO = ("false", "0", "no", "n", "nein", "non", "nee", "nie", "refused", "withdrawn")
 
@@ -102,7 +106,7 @@ def _plain(key: str, column: ColumnValues) -> ProposedSetting:
     if key == "birth_year" and not (column.is_numeric and not column.point):
         value = f"year(CAST({column.sql} AS DATE))"
     why = [f"{column.name}: filled in {column.filled:,} of {column.rows:,} rows"]
-    if key == "erased_at" and column.distinct <= 2:
+    if key in FLAGS and column.distinct <= 2:
         words = "', '".join(NO)
         value = f"CASE WHEN lower(CAST({column.sql} AS VARCHAR)) NOT IN ('{words}') THEN {column.sql} END"
     return ProposedSetting(TABLE, key, value, why)

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 
 from sovereign_ml.config.tables import DataSettings, ReaderSettings
 from sovereign_ml.errors import Misuse
+from sovereign_ml.pipeline.input_checks import exchange_rates
 from sovereign_ml.pipeline.source import InputFiles
 from sovereign_ml.pipeline.suggest.column_values import profile
+from sovereign_ml.pipeline.suggest.contract_columns import contract_decisions, contract_note
 from sovereign_ml.pipeline.suggest.customer_columns import people_decisions
 from sovereign_ml.pipeline.suggest.file_layout import FileLayout, layout_of
 from sovereign_ml.pipeline.suggest.mapping import MappingGuess, decimal_of
@@ -31,6 +33,7 @@ TABLES = (
     "data.checks",
     "data.rates",
     "data.customer_columns",
+    "label",
 )
 BASES = ("contract", "legitimate_interests", "legal_obligation", "public_task")
 WIDTH = 116
@@ -104,8 +107,8 @@ class Proposal:
             if key in data.get("reader", {}):
                 data["reader"][key] = value
         for decision in self.decisions:
-            place = data
-            for name in decision.table.split(".")[1:]:
+            place: Any = document
+            for name in decision.table.split("."):
                 if name not in place:
                     place[name] = tomlkit.table()
                 place = place[name]
@@ -142,15 +145,19 @@ def suggest(
             ProposedSetting("data.checks", k, v, (f"known of {guess.preset.name}",))
             for k, v in guess.preset.checks.items()
         ]
-    decisions += _rates(connection, decisions, files.config, answers)
+    with files.local_copies(files.config.rates_file) as paths:
+        exchange_rates.load(connection, files.config, paths)
+    decisions += _rates(connection, decisions, answers)
+    buyer = next(d.trial_value for d in decisions if d.key == "customer_id")
     if customers:
         with files.local_copies(customers) as paths:
             db.load_files(connection, "source_customers", paths, reader)
-        buyer = next(d.trial_value for d in decisions if d.key == "customer_id")
         people = profile(connection, "source_customers")
         found = people_decisions(connection, buyer or "NULL", "source_transactions", people)
-        renamed = [chosen(decision, answers) for decision in found]
-        decisions += renamed
+        decisions += [chosen(decision, answers) for decision in found]
+        decisions += contract_decisions(connection, people, reader.null_words, answers)
+    elif not guess.preset:
+        notes += contract_note(connection, buyer or "", columns, reader.null_words)
     decisions = [
         ProposedSetting("data", "transactions", file),
         ProposedSetting("data", "customers", customers),
@@ -159,7 +166,11 @@ def suggest(
     ]
     _check_answers(decisions, answers)
     config = _trial_config(files.config, decisions, reader)
-    trial = trial_run(connection, config, loaded.notes, in_clear=in_clear) if config else TrialRun()
+    if config is None:
+        return Proposal(file, decisions, notes, TrialRun())
+    with files.local_copies(config.rates_file) as paths:
+        exchange_rates.load(connection, config, paths)
+    trial = trial_run(connection, config, loaded.notes, in_clear=in_clear)
     return Proposal(file, decisions, notes, trial)
 
 
@@ -211,10 +222,9 @@ def _reader(decisions: Sequence[ProposedSetting], project: ReaderSettings) -> Re
 def _rates(
     connection: Any,
     decisions: Sequence[ProposedSetting],
-    config: DataSettings,
     answers: Mapping[str, Any],
 ) -> list[ProposedSetting]:
-    """Ask for the rate of each currency of the file that config.toml does not know."""
+    """Ask for the rate of each currency of the file that the table ``exchange_rates`` does not have."""
     currency = next(d.trial_value for d in decisions if d.name == "currency")
     if not currency:
         return []
@@ -223,12 +233,16 @@ def _rates(
     condition = "true" if problem else where
     rows = connection.execute(
         f"SELECT CAST({currency} AS VARCHAR) AS w, count(*) FROM source_transactions "  # noqa: S608
-        f"WHERE {condition} GROUP BY w ORDER BY 2 DESC LIMIT 20"
+        f"WHERE {condition} GROUP BY w HAVING w NOT IN (SELECT currency FROM exchange_rates) "
+        "ORDER BY 2 DESC LIMIT 20"
     ).fetchall()
     asked = []
     for code, n in rows:
-        if code and code not in config.rates:
-            why = (f"EUR per {code} ({n:,} rows): take the mean of the period, as the ECB has it",)
+        if code:
+            why = (
+                f"EUR per {code} ({n:,} rows): take the mean of the period, as the ECB has it, or give "
+                "the rate of each day: [data] rates_file, docs/your-data.md",
+            )
             rate = Candidate(1.0, "for the trial run alone: put the real rate in")
             asked.append(
                 chosen(ProposedSetting("data.rates", str(code), None, why, [rate]), answers)
@@ -260,7 +274,7 @@ def _trial_config(
     values: dict[str, Any] = project.model_dump() | {"reader": reader.model_dump()}
     values["columns"] = {}
     for decision in decisions:
-        if decision.table == "data.reader":
+        if decision.table in ("data.reader", "label"):
             continue
         if (value := decision.trial_value) is None:
             return None

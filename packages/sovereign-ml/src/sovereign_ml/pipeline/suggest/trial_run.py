@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sovereign_ml.config.tables import DataSettings
+from sovereign_ml.config.tables import Columns, DataSettings
 from sovereign_ml.errors import Misuse
+from sovereign_ml.pipeline.input_checks import exchange_rates
 from sovereign_ml.pipeline.input_checks.matching import match_customers
 from sovereign_ml.pipeline.input_checks.unusable import shown
 from sovereign_ml.pipeline.input_tables import after_the_end, count_reasons, input_problems
@@ -86,15 +87,17 @@ def _samples(
     values = contract_values(read, config)
     used = db.mentioned(list(read.columns), config.where, *mapping.values())
     before = [f"CAST({db.quoted(name)} AS VARCHAR)" for name in used]
-    after = [f"CAST({sql} AS VARCHAR)" for key, sql in values.items() if key != "amount_read"]
-    keys = [key for key in values if key != "amount_read"]
-    rows = read.layered(source, list(mapping), guarded=True)
+    keys = [key for key in values if key in Columns.model_fields]
+    after = [f"CAST({values[key]} AS VARCHAR)" for key in keys]
+    rows = exchange_rates.joined(read, read.layered(source, list(mapping), guarded=True), fate)
     found = connection.execute(
         f"""WITH read AS (SELECT [{", ".join(before)}] AS before, [{", ".join(after)}] AS after,
             {fate} AS fate, {values["customer_id"]} AS customer_id,
-            {values["event_time"]} AS event_time, {values["amount_eur"]} AS amount_eur FROM {rows}),
+            {values["event_time"]} AS event_time, {values["amount_eur"]} AS amount_eur,
+            {values["rate_seen"]} AS rate_seen FROM {rows}),
         judged AS (SELECT before, after, CASE WHEN fate IS NOT NULL THEN fate
             WHEN customer_id IS NULL THEN 'no_customer_id' WHEN event_time IS NULL THEN 'unreadable_time'
+            WHEN amount_eur IS NULL AND rate_seen IS NOT NULL THEN 'no_rate'
             WHEN amount_eur IS NULL THEN 'unreadable_amount' WHEN {end} THEN 'in_future'
             WHEN amount_eur < 0 THEN 'kept, a return' ELSE 'kept' END AS fate FROM read)
         SELECT before, after, fate FROM (SELECT *,

@@ -1,12 +1,12 @@
-"""What a person may ask about a decision, contest, and object to."""
+"""What a person may ask about a decision, and contest."""
 
 from __future__ import annotations
 
 import json
-import secrets
 from typing import Any
 
 from sovereign_ml.decision_log import Draft, Entry, Rejection
+from sovereign_ml.decision_log.entries import BARS
 from sovereign_ml.service.http import Answer, Call, reply_json
 from sovereign_ml.service.problems import ProblemError
 from sovereign_ml.service.runtime import Runtime
@@ -15,7 +15,6 @@ from sovereign_ml.service.schemas import (
     ContestAnswer,
     DecisionAnswer,
     InputShown,
-    ObjectionAnswer,
 )
 
 RECTIFIED = "rectification"
@@ -31,9 +30,11 @@ async def show(call: Call) -> Answer:
 async def contest(call: Call) -> Answer:
     """Put the person's view into the log and the case before a reviewer."""
     entries = await _own_case(call)
-    if json.loads(entries[0].body or "{}")["outcome"] == "objected":
+    if json.loads(entries[0].body or "{}")["outcome"] in BARS.values():
         raise ProblemError(
-            409, "This customer objected: no score was made, so there is none to contest."
+            409,
+            "This customer objected, withdrew consent or is restricted: no score was made, so there is none to "
+            "contest.",
         )
     body = json.dumps({"view": call.body.view, "key": call.key.name})
     draft = Draft("contest", entries[0].case_id, entries[0].subject, body, opens_review=True)
@@ -48,21 +49,6 @@ async def contest(call: Call) -> Answer:
     return reply_json(
         ContestAnswer(decision_id=entries[0].case_id, status="open", contact=contact), 202
     )
-
-
-async def object_to_marketing(call: Call) -> Answer:
-    """In force on the next call, on every instance: the log checks it in the transaction that writes a decision."""
-    customer = call.body.customer_id
-    await call.runtime.write(
-        Draft(
-            "objection",
-            "objection-" + secrets.token_hex(16),
-            customer,
-            json.dumps({"key": call.key.name}),
-        )
-    )
-    call.runtime.objectors.add(customer)
-    return reply_json(ObjectionAnswer(customer_id=customer, status="in_force"))
 
 
 async def explained(runtime: Runtime, entries: list[Entry]) -> DecisionAnswer:

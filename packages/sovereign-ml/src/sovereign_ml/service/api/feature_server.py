@@ -1,7 +1,8 @@
-"""Features from Feast's feature server, taken as they are or not at all."""
+"""Features from a feature store's own server, Feast's or Hopsworks', taken as they are or not at all."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,8 +13,14 @@ from sovereign_ml.service.problems import unavailable
 if TYPE_CHECKING:
     import httpx
 
+    from sovereign_ml.service.settings import ServiceSettings
+
 Row = dict[str, float | str | None]
 AWAY = "Nothing was decided: the feature server did not answer as it should."
+KEY = "customer_id"
+"""Key of a row: a pseudonym."""
+AS_OF = "event_timestamp"
+"""Column of the snapshots that dates a row."""
 
 
 class LookedUp(NamedTuple):
@@ -24,14 +31,15 @@ class LookedUp(NamedTuple):
     newest: datetime
 
 
-class FeatureServer:
-    """Looks customers up at ``POST /get-online-features``."""
+class FeatureServer(ABC):
+    """Looks customers up by one POST. What it is sent and how it answers is its kind's."""
 
-    def __init__(self, uri: str, service: str, timeout_s: float, token: str = "") -> None:
-        self._url = uri.rstrip("/") + "/get-online-features"
-        self._service = service
-        self._timeout_s = timeout_s
-        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+    path: str
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._url = settings.feature_store.rstrip("/") + self.path
+        self._timeout_s = settings.feature_timeout
+        self._headers = self.headers(settings.feature_token.get_secret_value())
         self._client: httpx.AsyncClient | None = None
 
     async def look_up(
@@ -41,29 +49,42 @@ class FeatureServer:
 
         Raises ProblemError 503 when the server is slow, down, or answers nonsense, such as values without a date.
         """
-        answer = await self._ask(customers)
+        answer = await self._ask(self.body(customers))
         try:
-            columns = _columns(answer, len(customers))
-            return [
-                _looked_up({name: columns[name][i] for name in names})
-                for i in range(len(customers))
-            ]
+            return self.rows(answer, customers, names)
         except (KeyError, IndexError, TypeError, ValueError):
             raise unavailable(AWAY) from None
+
+    @abstractmethod
+    def headers(self, token: str) -> dict[str, str]:
+        """Return the headers that carry ``token``; none for an empty one."""
+
+    @abstractmethod
+    def body(self, customers: Sequence[str]) -> dict[str, Any]:
+        """Return what the server is asked."""
+
+    @abstractmethod
+    def rows(
+        self, answer: Any, customers: Sequence[str], names: Sequence[str]
+    ) -> list[LookedUp | None]:
+        """Read its answer. Raises KeyError, IndexError, TypeError or ValueError for any other."""
 
     async def close(self) -> None:
         """Close the connections."""
         if self._client is not None:
             await self._client.aclose()
 
-    async def _ask(self, customers: Sequence[str]) -> Any:
+    async def _ask(self, body: dict[str, Any]) -> Any:
         import asyncio
 
         import httpx
 
         if self._client is None:
-            self._client = httpx.AsyncClient(timeout=self._timeout_s, trust_env=False)
-        body = {"feature_service": self._service, "entities": {"customer_id": list(customers)}}
+            # Proxies and .netrc of the environment are not for this call; an authority of the team's own is.
+            authorities = httpx.create_ssl_context() if self._url.startswith("https") else True
+            self._client = httpx.AsyncClient(
+                timeout=self._timeout_s, trust_env=False, verify=authorities
+            )
         try:
             async with asyncio.timeout(
                 self._timeout_s
@@ -78,6 +99,33 @@ class FeatureServer:
 Cell = tuple[Any, str, str]
 NEVER = "1970-01-01T00:00:00Z"
 """The time of a value that was never written. Redis knows no absence: Feast calls its unknown customers too old."""
+
+
+class FeastServer(FeatureServer):
+    """Feast's feature server, as `churn feature-server` runs it."""
+
+    path = "/get-online-features"
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        super().__init__(settings)
+        self._service = settings.feature_service
+
+    def headers(self, token: str) -> dict[str, str]:
+        """Return the bearer token."""
+        return {"authorization": f"Bearer {token}"} if token else {}
+
+    def body(self, customers: Sequence[str]) -> dict[str, Any]:
+        """Return the service and the customers."""
+        return {"feature_service": self._service, "entities": {KEY: list(customers)}}
+
+    def rows(
+        self, answer: Any, customers: Sequence[str], names: Sequence[str]
+    ) -> list[LookedUp | None]:
+        """Read one column a feature."""
+        columns = _columns(answer, len(customers))
+        return [
+            _looked_up({name: columns[name][i] for name in names}) for i in range(len(customers))
+        ]
 
 
 def _columns(answer: Any, count: int) -> dict[str, list[Cell]]:
@@ -112,3 +160,70 @@ def _looked_up(cells: dict[str, Cell]) -> LookedUp | None:
     }
     times = [freshness.read_time(written) for _, _, written in cells.values()]
     return LookedUp(row, min(times), max(times))
+
+
+class HopsworksServer(FeatureServer):
+    """Hopsworks' online feature store, by the REST API of its RonDB.
+
+    The API is documented in ``README_feature_store.md`` of the repository logicalclocks/rondb. The feature view has
+    to select the customer, the day of the snapshot and every feature of the contract, without prefixes.
+    """
+
+    path = "/0.1.0/batch_feature_store"
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        super().__init__(settings)
+        self._view = {
+            "featureStoreName": settings.feature_store_name,
+            "featureViewName": settings.feature_view,
+            "featureViewVersion": settings.feature_view_version,
+        }
+
+    def headers(self, token: str) -> dict[str, str]:
+        """Return the API key."""
+        return {"x-api-key": token} if token else {}
+
+    def body(self, customers: Sequence[str]) -> dict[str, Any]:
+        """Return the view and the customers; the names of the columns are asked for with the values."""
+        return {
+            **self._view,
+            "entries": [{KEY: customer} for customer in customers],
+            "metadataOptions": {"featureName": True, "featureType": True},
+        }
+
+    def rows(
+        self, answer: Any, customers: Sequence[str], names: Sequence[str]
+    ) -> list[LookedUp | None]:
+        """Read one row a customer, in the order of the request."""
+        columns = [column["featureName"] for column in answer["metadata"]]
+        parts = zip(customers, answer["status"], answer["features"], strict=True)
+        return [
+            _vector(customer, status, dict(zip(columns, values, strict=True)), names)
+            for customer, status, values in parts
+        ]
+
+
+def _vector(
+    customer: str, status: str, values: dict[str, Any], names: Sequence[str]
+) -> LookedUp | None:
+    """COMPLETE is a row, MISSING without any value an unknown customer, the rest is a failure.
+
+    MISSING is also said where one of several feature groups has a row: a part of a customer is not scored.
+    """
+    owner = values.pop(KEY)
+    if status == "MISSING" and owner in (customer, None):
+        if any(value is not None for value in values.values()):
+            raise ValueError("a part of the features is missing")
+        return None
+    if status != "COMPLETE" or owner != customer:
+        raise ValueError("a row that failed, or that of somebody else")
+    as_of = freshness.read_time(values[AS_OF])
+    return LookedUp({name: values[name] for name in names}, as_of, as_of)
+
+
+KINDS: dict[str, type[FeatureServer]] = {"feast": FeastServer, "hopsworks": HopsworksServer}
+
+
+def connect(settings: ServiceSettings) -> FeatureServer | None:
+    """Return the feature server that the settings name; None without one."""
+    return KINDS[settings.feature_kind](settings) if settings.feature_store else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from sovereign_ml.decision_log import Draft, Entry, Rejection, rectification
+from sovereign_ml.decision_log.entries import BARS
 from sovereign_ml.decisions import freshness
 from sovereign_ml.decisions.decision_policy import decide
 from sovereign_ml.model import wording
@@ -54,8 +56,8 @@ class Dated(NamedTuple):
     freshness: str | None
 
 
-OBJECTED = Dated({}, None, None)
-"""Nothing is looked up for who objected."""
+BARRED = Dated({}, None, None)
+"""Nothing is looked up for who is barred."""
 NEW_FEATURES_S = 3600
 """When to ask again where features are too old: new ones do not come within seconds."""
 
@@ -124,10 +126,11 @@ async def _decisions(
 
 
 async def _rows(runtime: Runtime, asked: Sequence[Any]) -> list[Dated | LookedUp | None]:
-    """Feature rows; an empty one for who objected, None for who is unknown. Nothing is looked up for an objector."""
+    """Feature rows; an empty one for who is barred, None for who is unknown. Nothing is looked up for the barred."""
+    await _forget_lifted(runtime, [one.customer_id for one in asked])
     rows: list[Dated | LookedUp | None] = [
-        OBJECTED
-        if one.customer_id in runtime.objectors
+        BARRED
+        if one.customer_id in runtime.barred
         else one.features and Dated(one.features.__dict__, None, "not_dated")
         for one in asked
     ]
@@ -137,6 +140,16 @@ async def _rows(runtime: Runtime, asked: Sequence[Any]) -> list[Dated | LookedUp
         for i, row in zip(waiting, found, strict=True):
             rows[i] = row
     return rows
+
+
+async def _forget_lifted(runtime: Runtime, customers: Sequence[str]) -> None:
+    """Ask the log again about whom this instance takes for barred: another one may have written the end of it."""
+    held = [one for one in customers if runtime.barred.get(one, "objected") != "objected"]
+    if held:
+        now = await runtime.read(lambda log: log.barred(held))
+        for one in held:
+            runtime.barred.pop(one, None)
+        runtime.barred.update(now)
 
 
 def _usable(
@@ -201,14 +214,16 @@ def make(
     runtime: Runtime, customer: str, dated: Dated, *, source: str, head: dict[str, str]
 ) -> Made:
     """Decide, and put all that was applied into the log entry, so that it can be explained later as it was."""
-    objected = dumps({**head, "outcome": "objected"})
+    refused = dumps({**head, "outcome": "objected"})
     case, row = runtime.ids.ordered(), dated.row
     dates = {"features_as_of": dated.as_of, "freshness": dated.freshness}
     if not row:
-        return Made(Draft("decision", case, customer, objected, objected), "objected", "", dates)
+        outcome = runtime.barred.get(customer, "objected")
+        body = dumps({**head, "outcome": outcome})
+        return Made(Draft("decision", case, customer, body, refused), outcome, "", dates)
     contributions = runtime.scorer.contributions(row)
     probability = runtime.scorer.probability(contributions)
-    decision = decide(runtime.bundle.policy, probability, objected=False)
+    decision = decide(runtime.bundle.policy, probability)
     in_words = reasons(runtime, row, contributions)
     # Encoded once for both: the answer is, to the letter, what the log holds.
     shown = dumps(
@@ -229,7 +244,7 @@ def make(
     body = dumps({**head, **rest})[:-1] + "," + shown[1:]
     waits = decision.outcome == "pending_review"
     return Made(
-        Draft("decision", case, customer, body, objected, waits),
+        Draft("decision", case, customer, body, refused, waits),
         decision.outcome,
         "" if waits else shown,
         dates,
@@ -247,13 +262,13 @@ def reasons(runtime: Runtime, row: Row, contributions: dict[str, float]) -> list
 
 
 def _answer(runtime: Runtime, made: Made, written: Entry | Rejection) -> str | Absent:
-    """The answer to what was written, not to what was meant: an objection may have come in between."""
+    """The answer to what was written, not to what was meant: a bar may have come in between."""
     draft, outcome, shown, dates = made
     if isinstance(written, Rejection):
         return Absent.CORRECTED if written.reason == "corrected" else Absent.ERASED
-    if outcome == "objected" or written.body != draft.body:
-        outcome, shown, dates = "objected", "", UNDATED
-        runtime.objectors.add(draft.subject or "")
+    if outcome in BARS.values() or written.body != draft.body:
+        outcome, shown, dates = json.loads(written.body or "{}")["outcome"], "", UNDATED
+        runtime.barred[draft.subject or ""] = outcome
     runtime.metrics.decided(outcome)
     head = {
         "decision_id": draft.case_id,

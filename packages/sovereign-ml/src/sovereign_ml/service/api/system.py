@@ -1,10 +1,22 @@
-"""Probes, metrics and the API's own description."""
+"""Probes, metrics, and what platforms ask by the Open Inference Protocol (KServe's V2): health and metadata.
+
+The protocol's ``/infer`` is left out: a score without objection, review and log is no decision.
+"""
 
 from __future__ import annotations
 
 from sovereign_ml.service.counters import CONTENT_TYPE
 from sovereign_ml.service.http import Answer, Call, reply_json
-from sovereign_ml.service.schemas import Status
+from sovereign_ml.service.problems import ProblemError
+from sovereign_ml.service.schemas import (
+    ModelMetadata,
+    ModelReady,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+    Status,
+    Tensor,
+)
 
 
 async def alive(call: Call) -> Answer:
@@ -13,11 +25,58 @@ async def alive(call: Call) -> Answer:
 
 
 async def ready(call: Call) -> Answer:
-    """The log can be read; 503 until then."""
-    await call.runtime.read(lambda log: log.head())
+    """The log answers; 503 where it does not."""
+    await call.runtime.ready()
     return reply_json(Status())
 
 
 async def metrics(call: Call) -> Answer:
     """Counters in Prometheus' text format."""
     return Answer(call.runtime.metrics.text(), 200, CONTENT_TYPE)
+
+
+async def server_live(call: Call) -> Answer:
+    """The process answers."""
+    return reply_json(ServerLive())
+
+
+async def server_ready(call: Call) -> Answer:
+    """The log answers; 503 where it does not."""
+    await call.runtime.ready()
+    return reply_json(ServerReady())
+
+
+async def server_metadata(call: Call) -> Answer:
+    """Name and version of the library that serves."""
+    return reply_json(ServerMetadata())
+
+
+async def model_ready(call: Call) -> Answer:
+    """The same as ``server_ready`` for the one model there is; 404 for another name."""
+    name = _model_name(call)
+    await call.runtime.ready()
+    return reply_json(ModelReady(name=name))
+
+
+async def model_metadata(call: Call) -> Answer:
+    """Version, inputs and output of the one model there is; 404 for another name."""
+    name, bundle = _model_name(call), call.runtime.bundle
+    inputs = [
+        Tensor(name=spec.name, datatype="BYTES" if spec.dtype == "string" else "FP64")
+        for spec in bundle.contract.features
+    ]
+    return reply_json(
+        ModelMetadata(
+            name=name,
+            versions=[bundle.manifest.version],
+            inputs=inputs,
+            outputs=[Tensor(name="score", datatype="FP64")],
+        )
+    )
+
+
+def _model_name(call: Call) -> str:
+    name = call.runtime.bundle.manifest.name
+    if call.request.path_params["name"] != name:
+        raise ProblemError(404, "No such model: its name is in /openapi.json.")
+    return name

@@ -74,7 +74,8 @@ async def desk(call: Call) -> Answer:
     known = runtime.sessions.key_of(runtime.settings.keys, call.request.cookies.get(COOKIE, ""))
     if not runtime.settings.open_to_all and (known is None or "review" not in known.scopes):
         return page("sign_in.html", 401, problem="")
-    return page("desk.html", overview=await reviews.overview(runtime))
+    after = reviews.place(call)
+    return page("desk.html", overview=await reviews.overview(runtime, after), after=after)
 
 
 async def look(call: Call) -> Answer:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import secrets
 from collections.abc import Sequence
 from typing import Any
 
 from sovereign_ml.decision_log import DecisionLog, Draft, Entry, Rejection
-from sovereign_ml.decision_log.evidence import tally
+from sovereign_ml.decision_log.evidence import Counts, tally
 from sovereign_ml.decisions.decision_policy import DecisionPolicy, Suggestion, decide
 from sovereign_ml.service.api.scoring import reasons
 from sovereign_ml.service.http import Answer, Call, reply_json
@@ -17,10 +18,14 @@ from sovereign_ml.service.problems import ProblemError
 from sovereign_ml.service.runtime import Runtime
 from sovereign_ml.service.schemas import Evidence, OpenCase, ReviewAnswer, ReviewsAnswer
 
+PAGE = 100
+"""Cases on one page of the desk."""
 SOURCES = 200
 """Newest decisions, of which one is copied where the reviewed one cannot be."""
 REFUSED = {
     "objected": "This customer objected to offers: the outcome can only be no_offer.",
+    "restricted": "Processing of this customer's data is restricted: the outcome can only be no_offer.",
+    "withdrawn": "This customer withdrew consent: the outcome can only be no_offer.",
     "changed": "Something was added to this case since you read it. Read it again, then decide.",
     "same_reviewer": "This case is contested, and your key decided it before: a reviewer with another key decides now.",
     "not_open": "This case was decided by somebody else in the meantime.",
@@ -29,7 +34,15 @@ REFUSED = {
 
 async def listing(call: Call) -> Answer:
     """Open cases and the evidence so far."""
-    return reply_json(await overview(call.runtime))
+    return reply_json(await overview(call.runtime, place(call)))
+
+
+def place(call: Call) -> int:
+    """Where the list goes on: the number in ``after``, from the start without one. ProblemError 422 for another."""
+    given = call.request.query_params.get("after", "0")
+    if not re.fullmatch("[0-9]{1,18}", given, re.ASCII):
+        raise ProblemError(422, "after has to be the next of the page before.")
+    return int(given)
 
 
 async def decide_case(call: Call) -> Answer:
@@ -39,15 +52,21 @@ async def decide_case(call: Call) -> Answer:
     return reply_json(ReviewAnswer(case_id=call.case_id, outcome=call.body.outcome))
 
 
-async def overview(runtime: Runtime) -> ReviewsAnswer:
-    """Open cases, oldest first, and the evidence so far."""
+async def overview(runtime: Runtime, after: int = 0) -> ReviewsAnswer:
+    """Open cases, oldest first, a page of them, and the evidence so far."""
 
-    def find(log: DecisionLog) -> list[tuple[Entry, str]]:
-        return [(one, version_of(log.of_case(one.case_id))) for one in log.open_reviews()]
+    def find(log: DecisionLog) -> ReviewsAnswer:
+        entries = log.open_reviews(PAGE + 1, after=after)
+        shown = entries[:PAGE]
+        seals = log.newest_seals([one.case_id for one in shown])
+        return ReviewsAnswer(
+            open=[_open_case(one, seals[one.case_id]) for one in shown],
+            waiting=log.number_waiting(),
+            next=shown[-1].seq if len(entries) > PAGE else None,
+            evidence=evidence(log.counts()),
+        )
 
-    cases = await runtime.read(find)
-    reviews = await runtime.read(lambda log: log.of_kind("review"))
-    return ReviewsAnswer(open=[_open_case(*case) for case in cases], evidence=evidence(reviews))
+    return await runtime.read(find)
 
 
 async def open_case(runtime: Runtime, case_id: str) -> list[Entry]:
@@ -68,7 +87,7 @@ async def settle(call: Call, given: dict[str, Any], version: str) -> None:
     """Write the review; once in a while plant an error afterwards.
 
     ``version`` is that of the case as the reviewer read it. The log decides, in the transaction that
-    writes: ProblemError 409 if something was said since, somebody else was faster, the person objected,
+    writes: ProblemError 409 if something was said since, somebody else was faster, the person is barred,
     or contests what this reviewer decided.
     """
     entries = await open_case(call.runtime, call.case_id)
@@ -109,7 +128,7 @@ async def plant(runtime: Runtime, entry: Entry) -> Draft | None:
     score = wrong_score(policy, case["suggestion"]) if case else None
     if not source or score is None:
         return None
-    wrong = decide(policy, score, objected=False)
+    wrong = decide(policy, score)
     contributions = shifted(case["contributions"], logit(score) - logit(case["score"]))
     changed = {
         "score": score,
@@ -162,9 +181,9 @@ def logit(score: float) -> float:
     return math.log(inside / (1 - inside))
 
 
-def evidence(reviews: Sequence[Entry]) -> Evidence:
+def evidence(counts: Counts) -> Evidence:
     """Cases, overrides, seconds and caught errors of all reviews that are still on record."""
-    found = tally(reviews)
+    found = tally(counts)
     return Evidence(
         cases=found.cases,
         overrides=found.overrides,

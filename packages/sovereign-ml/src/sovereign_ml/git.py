@@ -1,0 +1,72 @@
+"""Git as the library asks it: about one folder, with nothing that another repository could answer for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+__all__ = ["ELSEWHERE", "GitError", "ask", "forget_other_repositories", "in_repository"]
+
+ELSEWHERE: Final = (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"),
+    *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE"),
+    *("GIT_REPLACE_REF_BASE", "GIT_LITERAL_PATHSPECS", "GIT_ICASE_PATHSPECS", "GIT_PREFIX"),
+    *("GIT_CONFIG", "GIT_IMPLICIT_WORK_TREE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_QUARANTINE_PATH"),
+)
+"""Variables with which git would answer for another repository, or for a history that was bent."""
+
+ENVIRONMENT: Final = os.environ  # noqa: TID251  git is asked below the settings, too
+
+
+class GitError(Exception):
+    """Git does not answer. The message is what git says."""
+
+
+def in_repository(root: Path) -> bool:
+    """Return whether ``root`` lies in a git repository, also in one that git refuses to read."""
+    folders = (root, *root.absolute().parents)
+    return any((folder / ".git").exists() for folder in folders)
+
+
+def forget_other_repositories() -> None:
+    """Take these variables out of this process, for what starts git by itself: DVC, MLflow, a build."""
+    for name in ELSEWHERE:
+        ENVIRONMENT.pop(name, None)
+
+
+def ask(
+    root: Path,
+    *arguments: str,
+    extra: Mapping[str, str] | None = None,
+    errors: str = "replace",
+) -> str:
+    """Return what git prints. Raises GitError with the line in which it says why it fails.
+
+    ``errors`` says what becomes of bytes that are no UTF-8: ``surrogateescape`` keeps names of files.
+    """
+    own = {name: value for name, value in ENVIRONMENT.items() if name not in ELSEWHERE}
+    try:
+        done = subprocess.run(
+            ["git", "-c", "log.showSignature=false", "-C", str(root), *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            errors=errors,
+            check=False,
+            env={
+                **own,
+                "LC_ALL": "C",
+                "GIT_NO_REPLACE_OBJECTS": "1",
+                **(extra or {}),
+            },
+        )
+    except OSError as error:
+        raise GitError(f"{error.strerror}: git. Is it installed?") from None
+    if done.returncode:
+        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        # Others may be traces that somebody switched on (GIT_TRACE).
+        reasons = [word for word in words if word.startswith(("fatal: ", "error: "))] or words
+        raise GitError(reasons[0].replace(str(root), "."))
+    return done.stdout.rstrip()

@@ -1,0 +1,70 @@
+"""What keeps a person from being scored, and the documented acts that end it (GDPR Art. 21(3), 18, 7(3))."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime
+
+from sovereign_ml.decision_log import DecisionLog, Draft, Rejection
+from sovereign_ml.decision_log.entries import BARS, LIFTS, Bar, Lift
+from sovereign_ml.service.http import Answer, Call, reply_json
+from sovereign_ml.service.problems import ProblemError
+from sovereign_ml.service.schemas import BarAnswer, LiftAnswer
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+def bar(kind: Bar) -> Handler:
+    """Return the handler that puts a person on the list of ``kind``.
+
+    In force on the next call, on every instance: the log checks it in the transaction that writes a decision.
+    """
+
+    async def handle(call: Call) -> Answer:
+        customer = call.body.customer_id
+        body = call.body.model_dump(mode="json", exclude={"customer_id"}) | {"key": call.key.name}
+        case = f"{kind}-{secrets.token_hex(16)}"
+        await call.runtime.write(Draft(kind, case, customer, json.dumps(body)))
+        call.runtime.barred.setdefault(customer, BARS[kind])
+        return reply_json(BarAnswer(customer_id=customer, status="in_force"))
+
+    return handle
+
+
+def lift(act: Lift, day: str) -> Handler:
+    """Return the handler that writes ``act``, which ends a bar; ``day`` names the field with the day of the act.
+
+    The day lies between the bar and today: a notice to the person comes before the end of a restriction
+    (Art. 18(3)), and a consent from before the withdrawal is no new one.
+    """
+    kind = LIFTS[act]
+
+    async def handle(call: Call) -> Answer:
+        customer = call.body.customer_id
+
+        def find(log: DecisionLog) -> tuple[str, str]:
+            case = log.bar_on(customer, kind)
+            return case, log.of_case(case)[0].at[:10] if case else ""
+
+        case, since = await call.runtime.read(find)
+        if not case:
+            raise _no_bar(kind)
+        given: date = getattr(call.body, day)
+        if not since <= given.isoformat() <= f"{datetime.now(UTC):%Y-%m-%d}":
+            # 409: whether a day fits depends on what is on record, so no schema can say it.
+            raise ProblemError(
+                409, f"{day} is {given}: it lies between {since}, the day of the {kind}, and today."
+            )
+        body = call.body.model_dump(mode="json", exclude={"customer_id"}) | {"key": call.key.name}
+        (written,) = await call.runtime.write(Draft(act, case, customer, json.dumps(body)))
+        if isinstance(written, Rejection):
+            raise _no_bar(kind)
+        return reply_json(LiftAnswer(customer_id=customer, status="lifted"))
+
+    return handle
+
+
+def _no_bar(kind: Bar) -> ProblemError:
+    return ProblemError(409, f"There is no {kind} of this customer in force, so none can end.")

@@ -1,0 +1,97 @@
+"""MLflow where it is awkward: odd paths, runs that are gone, a registry that fails half-way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sovereign_ml.config.connections import Tracking
+from sovereign_ml.config.settings import ENVIRONMENT
+from sovereign_ml.data_subjects.stores import mlflow_runs
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.registry import aliases, bundle_store, mlflow
+from sovereign_ml.registry.mlflow import ModelVersion
+
+
+def tracking(root: Path) -> Tracking:
+    storage: Any = None
+    uri = "sqlite:///.mlflow/mlflow.db"
+    return Tracking("acme-churn", "local", uri, root, user="", storage=storage)
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
+    """MLflow of a project in a folder with quotes, spaces, umlauts and signs of the shell in its name."""
+    root = tmp_path_factory.mktemp("odd") / 'it\'s "our" $HOME `id` & Größe; #1/acme-churn'
+    root.mkdir(parents=True)
+    return tracking(root)
+
+
+def register(where: Tracking, run_id: str) -> str:
+    card = where.root / "card"
+    (card / "plots").mkdir(parents=True, exist_ok=True)
+    (card / "card.json").write_text('{"a": 1}')
+    new = ModelVersion(run_id, card, ["card.json"], card / "plots", {"auc": 0.7}, {"k": "v"})
+    return mlflow.register(where, new)[0]
+
+
+@pytest.mark.flow
+def test_quotes_and_other_signs_in_the_path_are_only_a_path(odd: Tracking) -> None:
+    with mlflow.training_run(odd, {"who": "me"}) as run_id:
+        pass
+    number = register(odd, run_id)
+    assert mlflow.artifact(odd, run_id, "card/card.json") == {"a": 1}
+    stored = [path for path in odd.root.rglob("card.json") if ".mlflow" in path.parts]
+    assert [json.loads(path.read_text()) for path in stored] == [{"a": 1}]
+    mlflow.client(odd).delete_registered_model_alias("acme-churn", "candidate")
+    mlflow_runs.delete_version(odd, number)
+    mlflow_runs.delete(odd, [run_id])
+    assert not [path for path in stored if path.exists()]
+
+
+@pytest.mark.flow
+def test_a_run_that_is_gone_is_told_in_one_line_with_what_to_do(odd: Tracking) -> None:
+    with pytest.raises(Misuse, match=r"Run with id=f{32} not found\. .* call `churn train` here"):
+        register(odd, "f" * 32)
+    with mlflow.training_run(odd, {}) as run_id:
+        pass
+    number = register(odd, run_id)
+    mlflow.client(odd).set_model_version_tag("acme-churn", number, mlflow.SEAL, "0" * 64)
+    mlflow_runs.delete(odd, [run_id])
+    with pytest.raises(Misuse, match=rf"Run with id={run_id} not found"):
+        bundle_store.fetch(odd, number, odd.root / "bundle")
+    assert not (odd.root / "bundle").exists()
+
+
+@pytest.mark.flow
+def test_a_database_that_is_none_is_told_in_one_line(tmp_path: Path) -> None:
+    where = tracking(tmp_path)
+    (tmp_path / ".mlflow").mkdir()
+    (tmp_path / ".mlflow/mlflow.db").write_text("nonsense" * 999)
+    with pytest.raises(
+        Misuse, match=r"^MLflow at sqlite:///.* cannot be read: .*not a database\.$"
+    ):
+        mlflow.client(where)
+
+
+def test_a_registry_that_fails_when_asked_who_promoted_gives_no_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A history that cannot be read is not one without faults."""
+
+    class Registry:
+        def get_model_version_by_alias(self, *_: str) -> Any:
+            return SimpleNamespace(version="1", run_id="0" * 32, tags={mlflow.SEAL: "0" * 64})
+
+        def get_registered_model(self, _: str) -> Any:
+            raise OSError("connection reset")
+
+    monkeypatch.setattr(bundle_store.mlflow, "client", lambda _: Registry())
+    assert aliases.mlflow is bundle_store.mlflow
+    with pytest.raises(Refused, match=r"^Who promoted this version is not known: .*reset"):
+        bundle_store.fetch(tracking(tmp_path), "production", tmp_path / "bundle")
+    assert "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR" in ENVIRONMENT
