@@ -55,7 +55,7 @@ WRAPPERS = {
     "dvc_data": {"storage/dvc.py"},
     "dvc_objects": {"storage/dvc.py"},
     "skops": {"registry/skops.py"},
-    "boto3": {"storage/s3.py"},
+    "boto3": {"leaving/fetch.py", "storage/s3.py"},
     "ibis": {"features/feast_s3.py"},
     "fairlearn": {"evaluation/metrics.py"},
     "matplotlib": {"evaluation/plots.py"},

@@ -14,13 +14,24 @@ import typer
 from typer.models import CommandInfo
 
 from sovereign_ml import git
-from sovereign_ml.cli import audit, card, deploy, flow, privacy, records, servers, service, wheel
+from sovereign_ml.cli import (
+    audit,
+    card,
+    deploy,
+    flow,
+    leave,
+    privacy,
+    records,
+    servers,
+    service,
+    wheel,
+)
 from sovereign_ml.egress import allow_list, guard
 from sovereign_ml.egress.telemetry import silence
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.project import STANDARD_STEPS, Step, load_project, refuse_other_code
 
-PARTS = (flow, card, records, service, deploy, servers, audit, privacy, wheel)
+PARTS = (flow, card, records, service, deploy, servers, audit, privacy, leave, wheel)
 
 
 def application(steps: Sequence[Step] = STANDARD_STEPS) -> typer.Typer:
@@ -70,14 +81,14 @@ def main() -> None:
     """
     code = 1
 
-    def leave() -> None:
+    def end_now() -> None:
         logging.shutdown()
         with contextlib.suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
 
-    atexit.register(leave)  # registered first, so it runs after all others
+    atexit.register(end_now)  # registered first, so it runs after all others
     try:
         _run()
         code = 0

@@ -148,12 +148,15 @@ class OldModels(Keeping):
         """One entry a version."""
         before = self.rule.before(now)
         versions = mlflow_runs.old_versions(self.tracking, before)
-        return [self._due(f"version {v.version}", 1, "version", before) for v in versions]
+        own = self.tracking.project
+        places = [f"version {v.version}" + f" of {v.name}" * (v.name != own) for v in versions]
+        return [self._due(place, 1, "version", before) for place in places]
 
     def expire(self, due: Sequence[Due]) -> None:
         """Delete the versions; a run goes by its own period."""
         for item in due:
-            mlflow_runs.delete_version(self.tracking, item.place.removeprefix("version "))
+            version, _, model = item.place.removeprefix("version ").partition(" of ")
+            mlflow_runs.delete_version(self.tracking, version, model)
 
 
 @dataclass(frozen=True)

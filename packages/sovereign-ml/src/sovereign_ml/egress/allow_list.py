@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
@@ -36,6 +37,7 @@ def install(environ: MutableMapping[str, str], arguments: Sequence[str] = ()) ->
     except (OSError, ValueError):
         table = {}
     allowed = allowed_hosts(table, profile, environ, command=next(iter(arguments), ""))
+    allowed += _hosts_to_leave(arguments)
     record = guard.inherited_record(environ)
     guard.install(allowed, profile=profile, record=record)
     guard.extend_to_children(environ, allowed, profile=profile, record=record)
@@ -82,6 +84,21 @@ def allowed_hosts(
     return hosts(values)
 
 
+LEFT = ("api.sagemaker", "metrics.sagemaker", "featurestore-runtime.sagemaker")
+"""Services of AWS that `churn leave fetch` asks. No other command reaches any."""
+
+
+def _hosts_to_leave(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return the hosts of `churn leave fetch` in the region that it names; none for any other command."""
+    if tuple(arguments[:2]) != ("leave", "fetch"):
+        return ()
+    region = _option(arguments, "--region") or ""
+    if not re.fullmatch(r"[a-z]{2,4}(-[a-z]+){1,3}-\d", region):
+        return ()
+    suffix = "amazonaws.eu" if region.startswith("eusc-") else "amazonaws.com"
+    return tuple(f"{service}.{region}.{suffix}" for service in LEFT)
+
+
 def _named_by(address: str, variable: str) -> list[str]:
     """Every host of a database's address, however it is written; any other address as it is."""
     from sovereign_ml.jurisdictions import DatabaseAddressError, read_postgres_address
@@ -93,10 +110,10 @@ def _named_by(address: str, variable: str) -> list[str]:
     return [f"postgresql://{f'[{one}]' if ':' in one else one}" for one in database.hosts]
 
 
-def _option(arguments: Sequence[str]) -> str | None:
+def _option(arguments: Sequence[str], name: str = "--profile") -> str | None:
     for position, word in enumerate(arguments):
-        if word == "--profile" and position + 1 < len(arguments):
+        if word == name and position + 1 < len(arguments):
             return arguments[position + 1]
-        if word.startswith("--profile="):
+        if word.startswith(f"{name}="):
             return word.partition("=")[2]
     return None

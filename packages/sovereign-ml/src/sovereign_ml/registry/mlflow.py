@@ -20,7 +20,10 @@ from sovereign_ml.errors import Misuse
 __all__ = [
     "SEAL",
     "ModelVersion",
+    "PastRun",
     "artifact",
+    "bring_run",
+    "bring_version",
     "client",
     "reached",
     "register",
@@ -134,18 +137,82 @@ def training_run(tracking: Tracking, tags: Mapping[str, str]) -> Iterator[str]:
         yield str(active.info.run_id)
 
 
-def _experiment(api: Any, tracking: Tracking) -> str:
+@dataclass(frozen=True)
+class PastRun:
+    """A run of another system. Times are in milliseconds since 1970; a point is name, value, time and step."""
+
+    experiment: str
+    name: str
+    start: int
+    end: int
+    status: str
+    params: Mapping[str, str]
+    points: Sequence[tuple[str, float, int, int]]
+    tags: Mapping[str, str]
+    record: Mapping[str, Any]
+
+
+AT_ONCE = 1000
+"""Items that MLflow takes in one call, of which 100 may be parameters."""
+
+
+def bring_run(tracking: Tracking, run: PastRun, state: str) -> str:
+    """Write a run with its own times; return its id. The tag ``state`` is "importing" until all of it is there."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    api = client(tracking)
+    with reached(tracking), _quiet():
+        experiment = _experiment(api, tracking, run.experiment)
+        made = api.create_run(
+            experiment,
+            start_time=run.start,
+            run_name=run.name,
+            tags={**run.tags, state: "importing"},
+        )
+        run_id = str(made.info.run_id)
+        params = [Param(key, value) for key, value in run.params.items()]
+        for start in range(0, len(params), 100):
+            api.log_batch(run_id, params=params[start : start + 100])
+        points = [Metric(name, value, when, step) for name, value, when, step in run.points]
+        for start in range(0, len(points), AT_ONCE):
+            api.log_batch(run_id, metrics=points[start : start + AT_ONCE])
+        if run.record:
+            api.log_dict(run_id, dict(run.record), "sagemaker.json")
+        # MLflow takes an end of 0 as "now"
+        api.set_terminated(run_id, status=run.status, end_time=max(1, run.end))
+        api.log_batch(run_id, tags=[RunTag(state, "done")])
+    return run_id
+
+
+def bring_version(tracking: Tracking, model: str, run_id: str, tags: Mapping[str, str]) -> str:
+    """Make a version of ``model`` that stands on ``run_id``; return its number. It gets no alias."""
     from mlflow.exceptions import MlflowException
 
-    if found := api.get_experiment_by_name(tracking.project):
+    api = client(tracking)
+    with reached(tracking), _quiet():
+        try:
+            api.create_registered_model(model)
+        except MlflowException as error:
+            _only_a_twin(error)
+        made = api.create_model_version(
+            model, f"runs:/{run_id}/sagemaker.json", run_id=run_id, tags=dict(tags)
+        )
+    return str(made.version)
+
+
+def _experiment(api: Any, tracking: Tracking, name: str = "") -> str:
+    from mlflow.exceptions import MlflowException
+
+    name = name or tracking.project
+    if found := api.get_experiment_by_name(name):
         return str(found.experiment_id)
     local = tracking.uri.startswith("sqlite:")
     where = artifact_root(tracking) if local else None
     try:
-        return str(api.create_experiment(tracking.project, artifact_location=where))
+        return str(api.create_experiment(name, artifact_location=where))
     except MlflowException as error:
         _only_a_twin(error)
-    return str(api.get_experiment_by_name(tracking.project).experiment_id)
+    return str(api.get_experiment_by_name(name).experiment_id)
 
 
 def _only_a_twin(error: Any) -> None:

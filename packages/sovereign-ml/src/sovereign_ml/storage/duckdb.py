@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = [
     "mentioned",
     "problem_with",
     "quoted",
+    "refusing",
     "reserved_words",
     "run_mapped",
     "set_zone",
@@ -206,6 +208,17 @@ def set_zone(connection: duckdb.DuckDBPyConnection, zone: str) -> None:
         raise Misuse(
             f"config.toml: data.timezone is {zone!r}, which is no IANA zone such as Europe/Berlin."
         ) from None
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Turn an error of DuckDB into Misuse with one line that starts with ``what``."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise Misuse(f"{what}: {short(error)}") from None
 
 
 def count(connection: duckdb.DuckDBPyConnection, table: str, where: str = "true") -> int:

@@ -24,6 +24,14 @@ SECTIONS: Final = (
     "model_package_details",
 )
 CONTENT_KEYS: Final = ("content", "model_card_content")
+METADATA_ONLY: Final = {
+    "model_overview.model_id",
+    "model_overview.model_name",
+    "intended_uses.risk_rating",
+    "model_package_details.model_package_group_name",
+    "model_package_details.model_package_arn",
+}
+"""All that a card keeps when it was asked for as MetadataOnly; the answer itself does not say so."""
 FREE_KEYS: Final = ("custom_details", "metadata")
 """Maps whose keys are the user's own words and keep their spelling."""
 
@@ -138,7 +146,7 @@ def parse(content: dict[str, Any]) -> Parsed:
         )
         rests.append(leaves_of(part, "card") if part else {})
     leaves = merged(*bodies, *rests)
-    if _is_sanitised(content):
+    if _is_sanitised(content) or set(merged(*bodies)) <= METADATA_ONLY:
         notes.append(
             "the card is the sanitised version (MetadataOnly): ask SageMaker again with IncludedData=AllData"
         )

@@ -24,6 +24,8 @@ SERVER = "tracking_database"
 """The secret that names the database of MLflow's server."""
 PROXIED = "mlflow-artifacts:/"
 """Artifacts that pass through MLflow's server to the bucket."""
+ARN_TAG, CREATED_TAG = "sagemaker.arn", "sagemaker.created_ms"
+"""Tags of what `churn leave` brought: a mark of the ARN, and when it was made there."""
 
 
 class Runs:
@@ -104,9 +106,25 @@ def old_versions(tracking: Tracking, before: datetime) -> list[Any]:
     versions = [
         version
         for version in _versions(tracking)
-        if version.creation_timestamp < _ms(before) and version.version not in aliased
+        if _made(version) < _ms(before)
+        and not (version.name == tracking.project and version.version in aliased)
     ]
-    return sorted(versions, key=lambda version: int(version.version))
+    return sorted(versions, key=lambda version: (version.name, int(version.version)))
+
+
+def _made(version: Any) -> int:
+    """Return when a version was registered, in ms; a brought one in the system that it comes from."""
+    return int(version.tags.get(CREATED_TAG, version.creation_timestamp))
+
+
+def brought_runs(tracking: Tracking) -> list[Any]:
+    """Return the runs that `churn leave` brought or began to bring from another system."""
+    return [run for run in _runs(tracking) if ARN_TAG in run.data.tags]
+
+
+def brought_versions(tracking: Tracking) -> list[Any]:
+    """Return the registry versions that `churn leave` brought."""
+    return [version for version in _versions(tracking) if ARN_TAG in version.tags]
 
 
 def old_runs(tracking: Tracking, before: datetime, leaving: Iterable[Any]) -> list[str]:
@@ -114,8 +132,9 @@ def old_runs(tracking: Tracking, before: datetime, leaving: Iterable[Any]) -> li
 
     Versions in ``leaving`` do not count: they are deleted too.
     """
-    going = {version.version for version in leaving}
-    held = {version.run_id for version in _versions(tracking) if version.version not in going}
+    going = {(version.name, version.version) for version in leaving}
+    versions = _versions(tracking)
+    held = {version.run_id for version in versions if (version.name, version.version) not in going}
     runs = [run.info for run in _runs(tracking)]
     return sorted(
         i.run_id
@@ -124,9 +143,9 @@ def old_runs(tracking: Tracking, before: datetime, leaving: Iterable[Any]) -> li
     )
 
 
-def delete_version(tracking: Tracking, version: str) -> None:
-    """Take one version out of the registry; its run stays."""
-    mlflow.client(tracking).delete_model_version(tracking.project, version)
+def delete_version(tracking: Tracking, version: str, model: str = "") -> None:
+    """Take one version out of the registry; its run stays. ``model`` is the project's if empty."""
+    mlflow.client(tracking).delete_model_version(model or tracking.project, version)
 
 
 def retire(tracking: Tracking) -> int:
@@ -137,7 +156,7 @@ def retire(tracking: Tracking) -> int:
     api, model = mlflow.client(tracking), _model(tracking)
     for alias in model.aliases if model else ():
         api.delete_registered_model_alias(tracking.project, alias)
-    versions = _versions(tracking)
+    versions = [version for version in _versions(tracking) if version.name == tracking.project]
     for version in versions:
         api.delete_model_version(version.name, version.version)
     delete(tracking, sorted({version.run_id for version in versions}))
@@ -217,30 +236,34 @@ def _remove_folder(uri: str) -> None:
 def _runs(tracking: Tracking) -> Iterator[Any]:
     from mlflow.entities import ViewType
 
-    api = mlflow.client(tracking)
-    experiment = api.get_experiment_by_name(tracking.project)
-    if experiment:
+    api, experiments = mlflow.client(tracking), _experiments(tracking)
+    if experiments:
         yield from _pages(
-            lambda token: api.search_runs(
-                [experiment.experiment_id], "", ViewType.ALL, page_token=token
-            )
+            lambda token: api.search_runs(experiments, "", ViewType.ALL, page_token=token)
         )
 
 
+def _experiments(tracking: Tracking) -> list[str]:
+    """Return the ids of the project's experiment and of those below it, which hold what was brought."""
+    from mlflow.entities import ViewType
+
+    api, own = mlflow.client(tracking), tracking.project
+    every = _pages(lambda token: api.search_experiments(ViewType.ALL, page_token=token))
+    return [str(e.experiment_id) for e in every if e.name == own or e.name.startswith(f"{own}/")]
+
+
 def _logged_models(tracking: Tracking) -> list[Any]:
-    api = mlflow.client(tracking)
-    experiment = api.get_experiment_by_name(tracking.project)
-    if not experiment:
+    api, experiments = mlflow.client(tracking), _experiments(tracking)
+    if not experiments:
         return []
-    return list(
-        _pages(lambda token: api.search_logged_models([experiment.experiment_id], page_token=token))
-    )
+    return list(_pages(lambda token: api.search_logged_models(experiments, page_token=token)))
 
 
 def _versions(tracking: Tracking) -> list[Any]:
-    api = mlflow.client(tracking)
-    query = f"name = '{tracking.project}'"
-    return list(_pages(lambda token: api.search_model_versions(query, page_token=token)))
+    """Return the versions of the project's model and of those named after it, which were brought."""
+    api, own = mlflow.client(tracking), tracking.project
+    every = _pages(lambda token: api.search_model_versions(f"name LIKE '{own}%'", page_token=token))
+    return [v for v in every if v.name == own or v.name.startswith(f"{own}.sagemaker.")]
 
 
 def _pages(ask: Any) -> Iterator[Any]:

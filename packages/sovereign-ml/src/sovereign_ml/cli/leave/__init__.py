@@ -1,0 +1,15 @@
+"""churn leave: out of SageMaker, from a folder of its answers. Only `churn leave fetch` reaches AWS."""
+
+from __future__ import annotations
+
+import typer
+
+from sovereign_ml.cli.leave import bring, look
+
+app = typer.Typer()
+group = typer.Typer(
+    no_args_is_help=True,
+    help="Leave SageMaker: from a folder of its answers to the proof that nothing is left there.",
+)
+group.registered_commands += bring.app.registered_commands + look.app.registered_commands
+app.add_typer(group, name="leave", rich_help_panel="Servers and platforms")

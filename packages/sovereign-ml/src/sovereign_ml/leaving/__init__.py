@@ -1,0 +1,1 @@
+"""Leave SageMaker: from a folder of its answers to MLflow, Feast and a deletion script."""

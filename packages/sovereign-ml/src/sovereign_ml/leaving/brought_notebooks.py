@@ -1,0 +1,163 @@
+"""Notebooks of Studio's home directories, brought without what a repository must not hold.
+
+Outputs, attachments, pictures and metadata go. A cell with data of people goes unless somebody looked at it. A
+notebook with a secret stays where it is: the secret has to be changed first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sovereign_ml.audit.notebooks import scan_notebook
+from sovereign_ml.audit.secrets import secrets_in
+from sovereign_ml.errors import Misuse
+from sovereign_ml.leaving.minimise import Minimiser, is_cohort
+from sovereign_ml.privacy.tombstones import write_durably
+
+__all__ = ["BroughtNotebooks", "bring_notebooks", "stripped"]
+
+HOMES = ("efs", "ebs", "notebook-instances")
+"""Folders of a dump that hold home directories, one for each owner."""
+_LARGEST = 50_000_000
+_KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+_LOOK_UP = re.compile(r"RecordIdentifiers?ValueAsString[\"']?\s*[=:]\s*\[?\s*[\"']")
+"""A record of the feature store, asked for by its key."""
+_COMMENT = re.compile(r"(?m)(?:^|\s)#.*$")
+
+
+@dataclass
+class BroughtNotebooks:
+    """How many notebooks were written or there already, what was taken out of them, and what was left, by reason."""
+
+    made: int = 0
+    present: int = 0
+    taken_out: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+
+
+def bring_notebooks(
+    dump: Path, output: Path, minimiser: Minimiser, *, with_hits: bool = False
+) -> BroughtNotebooks:
+    """Write every notebook of the home directories to ``<output>/<mark of the owner>/``.
+
+    ``with_hits`` brings cells with data of people too. A notebook that was changed since it was brought is not
+    overwritten. Raises Misuse if the dump has no home directory.
+    """
+    homes = [home for name in HOMES for home in sorted((dump / name).glob("*")) if home.is_dir()]
+    if not homes:
+        raise Misuse(
+            f"{dump} has no home directory: copy those of Studio to {dump}/efs/<user>, of spaces to ebs/<space>, "
+            "of notebook instances to notebook-instances/<name>."
+        )
+    result = BroughtNotebooks()
+    for home in homes:
+        folder = output / f"owner-{minimiser.mark('owner', home.name)}"
+        for path in _notebooks(home, result):
+            target = folder / _name(path.relative_to(home), minimiser)
+            _bring(path, target, result, with_hits=with_hits)
+    return result
+
+
+def _notebooks(home: Path, result: BroughtNotebooks) -> Iterator[Path]:
+    """Yield the notebooks of a home directory, and count what is none. Links are not followed."""
+    for folder, folders, names in os.walk(home):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder) / name
+            if path.is_symlink():
+                result.left["a link, which is not followed"] += 1
+            elif path.suffix != ".ipynb":
+                result.left["no notebook"] += 1
+            elif ".ipynb_checkpoints" in path.parts:
+                result.left["an older state that Jupyter kept"] += 1
+            elif path.stat().st_size > _LARGEST:
+                result.left[f"over {_LARGEST // 1_000_000} MB"] += 1
+            else:
+                yield path
+
+
+def _name(path: Path, minimiser: Minimiser) -> Path:
+    """Return the path of a brought notebook: names that say who is in it become marks."""
+    folders = [minimiser.title(part, "folder") for part in path.parts[:-1]]
+    stem = minimiser.title(path.stem, "notebook")
+    return Path(*folders, f"{stem}.ipynb")
+
+
+def _bring(path: Path, target: Path, result: BroughtNotebooks, *, with_hits: bool) -> None:
+    try:
+        cells, dropped = _cells(json.loads(path.read_text(encoding="utf-8-sig")))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        result.left["not a readable notebook"] += 1
+        return
+    if any(any(secrets_in(source)) for _, source in cells):
+        result.left["a secret in it: change the secret, take it out, then call again"] += 1
+        return
+    notebook, hits = stripped(cells, with_hits=with_hits)
+    text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    before = target.read_text(encoding="utf-8") if target.is_file() else ""
+    if before and before != text:
+        result.left["changed here since, or another of the same name"] += 1
+        return
+    result.taken_out.update(dropped)
+    result.taken_out.update(hits)
+    result.made += not before
+    result.present += bool(before)
+    if not before:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(target, text)
+
+
+def _cells(notebook: dict[str, Any]) -> tuple[list[tuple[str, str]], Counter[str]]:
+    """Return kind and source of each cell of format 3 or 4, and how much of the rest there was."""
+    dropped: Counter[str] = Counter()
+    sheets = [notebook] if "cells" in notebook else notebook["worksheets"]
+    rows = [cell for sheet in sheets for cell in sheet["cells"]]
+    cells = []
+    for row in rows:
+        kind = {"heading": "markdown", "html": "markdown"}.get(row["cell_type"], row["cell_type"])
+        if kind not in ("code", "markdown", "raw"):
+            raise ValueError(kind)
+        source = row.get("source", row.get("input", ""))
+        cells.append((kind, "".join(source) if isinstance(source, list) else str(source)))
+        dropped["outputs"] += len(row.get("outputs") or ())
+        dropped["attachments"] += len(row.get("attachments") or ())
+    dropped["states of widgets"] += "widgets" in notebook.get("metadata", {})
+    return cells, +dropped
+
+
+def stripped(
+    cells: list[tuple[str, str]], *, with_hits: bool = False
+) -> tuple[dict[str, Any], Counter[str]]:
+    """Return a notebook (format 4.5) of the sources alone, and how many cells were left out, by reason."""
+    hits: Counter[str] = Counter()
+    rows: list[dict[str, Any]] = []
+    for number, (kind, source) in enumerate(cells):
+        row: dict[str, Any] = {
+            "cell_type": kind,
+            "id": hashlib.sha256(f"{number} {source}".encode()).hexdigest()[:8],
+            "metadata": {},
+            "source": source.splitlines(keepends=True),
+        }
+        row |= {"execution_count": None, "outputs": []} if kind == "code" else {}
+        reasons = set() if with_hits else _hits(row, source)
+        hits.update(f"cells with {reason}" for reason in sorted(reasons)[:1])
+        if not reasons:
+            rows.append(row)
+    return {"cells": rows, "metadata": _KERNEL, "nbformat": 4, "nbformat_minor": 5}, hits
+
+
+def _hits(row: dict[str, Any], source: str) -> set[str]:
+    """Return what a repository must not hold of a cell: kinds, never values."""
+    kinds = {hit.kind for hit in scan_notebook("", json.dumps({"cells": [row]}))}
+    if _LOOK_UP.search(source):
+        kinds.add("filter on one person")
+    words = source if row["cell_type"] == "markdown" else " ".join(_COMMENT.findall(source))
+    return kinds | ({"words on which people were chosen"} if is_cohort(words) else set())

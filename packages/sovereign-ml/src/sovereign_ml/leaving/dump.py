@@ -1,0 +1,316 @@
+"""The dump: a folder of JSON exactly as AWS answers, held to botocore's own shapes before anything is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sovereign_ml.errors import Misuse
+from sovereign_ml.leaving.catalogue import QUESTIONS, SEARCHED, operation_of
+
+__all__ = ["Dump", "Record", "ms", "open_dump", "service_model", "utc"]
+
+FRESH = timedelta(days=7)
+MOST_SHOWN = 20
+_OLD_CLI = {1: (1, 46), 2: (2, 10)}
+"""Lower ends of the versions with which the fields below were seen in an answer."""
+_MAY_LACK = {"missing required field", "unknown field", "empty input", "more than one input"}
+_CONTENT = {
+    "StudioLifecycleConfigName": "DescribeStudioLifecycleConfig",
+    "NotebookInstanceLifecycleConfigName": "DescribeNotebookInstanceLifecycleConfig",
+}
+
+
+@cache
+def service_model(name: str = "sagemaker") -> Any:
+    """Return botocore's model of an AWS service. Nothing is asked of a network."""
+    from botocore.session import Session
+
+    return Session().get_service_model(name)
+
+
+def utc(value: Any) -> datetime | None:
+    """Return a time of either CLI, seconds or ISO 8601, in UTC, or None where there is none.
+
+    Raises ValueError for what is no time.
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, int | float):
+        try:
+            return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=round(value * 1000))
+        except OverflowError:
+            raise ValueError(f"{value} is no time") from None
+    text = str(value)
+    if re.fullmatch(r"-?\d+(\.\d+)?", text):
+        return utc(float(text))
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def ms(value: Any) -> int | None:
+    """Return a time of either CLI in milliseconds since 1970."""
+    moment = utc(value)
+    if moment is None:
+        return None
+    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
+
+
+class Record(dict[str, Any]):
+    """A record of an answer. A member that a command needs and that is not there is Misuse with the file's name."""
+
+    file = ""
+
+    def __missing__(self, name: str) -> Any:
+        raise Misuse(
+            f"{self.file}: a record without {name}, which SageMaker always gives: make the dump again."
+        )
+
+    def merged(self, other: Record) -> Record:
+        """Return this record with the members of ``other``, which count more."""
+        record = Record({**self, **other})
+        record.file = other.file or self.file
+        return record
+
+
+@dataclass(frozen=True)
+class Dump:
+    """A dump that holds to the shapes. ``answers`` are by their path, and ``notes`` say what was let pass."""
+
+    folder: Path
+    about: dict[str, Any]
+    answers: dict[str, Record]
+    notes: tuple[str, ...] = field(default=())
+
+    def found(self, resource: str) -> list[Record]:
+        """Return the whole records that ``search`` gave of ``resource``."""
+        answer = self.answer(f"search/{resource}.json")
+        member = {"ExperimentTrial": "Trial", "ExperimentTrialComponent": "TrialComponent"}
+        name = member.get(resource, resource)
+        rows = [row.get(name) for row in answer.get("Results", ())]
+        return [row for row in rows if row]
+
+    def answer(self, path: str) -> Record:
+        """Return the answer at ``path``, or an empty record if the dump has none."""
+        return self.answers.get(path, Record())
+
+    def below(self, folder: str) -> dict[str, Record]:
+        """Return the answers whose path starts with ``folder``, in the order of their paths."""
+        return {p: a for p, a in self.answers.items() if p.startswith(folder.rstrip("/") + "/")}
+
+    def feature_groups(self) -> dict[str, Record]:
+        """Return every feature group by name: described, or as the search has it where that says more."""
+        searched = {row["FeatureGroupName"]: row for row in self.found("FeatureGroup")}
+        described = {
+            row["FeatureGroupName"]: row
+            for row in self.below("feature-groups").values()
+            if not row.get("NextToken")
+        }
+        return {
+            name: searched.get(name, Record()).merged(described.get(name, Record()))
+            for name in sorted(searched.keys() | described.keys())
+        }
+
+    @property
+    def made(self) -> datetime:
+        """Return when the dump was made."""
+        moment = utc(self.about.get("made"))
+        if moment is None:
+            raise Misuse(f"{self.folder}/about.json does not say when the dump was made.")
+        return moment
+
+    @property
+    def account(self) -> str:
+        """Return a hash of the account's number, by which two dumps are told apart, empty if no ARN names one."""
+        for answer in self.answers.values():
+            number = re.search(r"arn:aws[\w-]*:sagemaker:[\w-]*:(\d{12}):", json.dumps(answer))
+            if number:
+                return hashlib.sha256(number[1].encode()).hexdigest()[:16]
+        return ""
+
+    @property
+    def digest(self) -> str:
+        """Return a hash over the content of every answer."""
+        text = json.dumps(self.answers, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def gaps(self, now: datetime) -> list[str]:
+        """Return why the dump may not show everything: old, questions without an answer, an old CLI."""
+        gaps = []
+        if now - self.made > FRESH:
+            gaps.append(
+                f"the dump is {(now - self.made).days} days old, and {FRESH.days} are allowed"
+            )
+        lists = [q.path for q in QUESTIONS if q.path and "{" not in q.path]
+        lacking = [path for path in lists if path not in self.answers]
+        refused = self.folder / "refused.txt"
+        if lacking:
+            gaps.append(
+                f"{len(lacking)} of {len(lists)} lists are not in the dump: {', '.join(lacking)}"
+            )
+        if refused.is_file() and (lines := refused.read_text(encoding="utf-8").splitlines()):
+            gaps.append(
+                f"{len(lines)} questions were refused or are unknown to the CLI: refused.txt"
+            )
+        if cli := re.search(r"aws-cli/(\d+)\.(\d+)", str(self.about.get("tool", ""))):
+            version = (int(cli[1]), int(cli[2]))
+            if version < _OLD_CLI.get(version[0], (0, 0)):
+                gaps.append(
+                    f"{cli[0]} drops fields that it does not know, such as ThroughputConfig: "
+                    "what is absent may only be unknown to it"
+                )
+        return gaps
+
+
+def open_dump(folder: Path) -> Dump:
+    """Read a dump. Raises Misuse with one line for each bad file: which, what, and what was expected."""
+    if not folder.is_dir():
+        raise Misuse(
+            f"{folder} is no folder: make a dump with `churn leave script` or `churn leave fetch`."
+        )
+    answers: dict[str, Record] = {}
+    problems: list[str] = []
+    notes: list[str] = []
+    about = Record()
+    for path in sorted(folder.rglob("*.json")):
+        name = path.relative_to(folder).as_posix()
+        operation = operation_of(name)
+        if (
+            name != "about.json"
+            and operation is None
+            and not name.startswith(("metrics/", "glue/"))
+        ):
+            continue  # rows, captured requests, notebooks: each command reads its own
+        try:
+            answer = _records(_parsed(path), name)
+            if name == "about.json":
+                about = answer
+                utc(answer.get("made"))
+            else:
+                notes += [f"{name}: {note}" for note in _notes_on(operation or "", answer)]
+                answers[name] = answer
+        except RecursionError:
+            problems.append(f"{name}: nested too deeply; an answer of AWS was expected")
+        except ValueError as error:
+            problems.append(f"{name}: {error}")
+    searched = answers.get("search/FeatureGroup.json", Record()).get("Results", ())
+    described = {row.get("FeatureGroup", {}).get("FeatureGroupName") for row in searched} - {None}
+    problems += [
+        f"{name}: the answer ends with NextToken, so it is cut; expected all pages (dump without --max-results)"
+        for name, answer in answers.items()
+        if answer.get("NextToken") and answer.get("FeatureGroupName") not in described
+    ]
+    if not about.get("made") and not problems:
+        problems.append('about.json: not there or without "made"; expected {"made": "2026-…", …}')
+    if not answers and not problems:
+        problems.append(f"no answer of SageMaker; expected search/{SEARCHED[0]}.json and others")
+    if problems:
+        more = f"\n  … and {len(problems) - MOST_SHOWN} more" if len(problems) > MOST_SHOWN else ""
+        raise Misuse(
+            f"{folder} is no dump that can be used:\n  " + "\n  ".join(problems[:MOST_SHOWN]) + more
+        )
+    return Dump(folder, about, answers, tuple(notes))
+
+
+def _notes_on(operation: str, answer: Record) -> Iterator[str]:
+    """Yield notes on members that AWS would not leave out or that are new. Raises ValueError for a wrong one."""
+    if "MetricQueryResults" in answer:
+        shapes = service_model("sagemaker-metrics").operation_model("BatchGetMetrics")
+        queries = {"MetricQueries": answer.get("MetricQueries", [])}
+        yield from _held_to(shapes.input_shape, queries, "BatchGetMetrics asks")
+        results = {"MetricQueryResults": answer["MetricQueryResults"]}
+        yield from _held_to(shapes.output_shape, results, "BatchGetMetrics answers")
+        return
+    if not operation and "Table" in answer:
+        return  # Glue's own answer: only one address is read of it
+    operation = operation or next((_CONTENT[key] for key in _CONTENT if key in answer), "")
+    if not operation:
+        raise ValueError("unknown content; expected the answer of the operation of its folder")
+    shape = service_model().operation_model(operation).output_shape
+    given = {key: value for key, value in answer.items() if key != "ResponseMetadata"}
+    yield from _held_to(shape, given, f"{operation} answers")
+
+
+def _held_to(shape: Any, given: dict[str, Any], source: str) -> Iterator[str]:
+    from botocore.validate import ParamValidator
+
+    try:
+        report = ParamValidator().validate(given, shape)
+    except RuntimeError as error:  # how botocore says that a time is none
+        raise ValueError(f"{error}; expected seconds or ISO 8601") from None
+    for reason, where, details in report._errors:
+        place = where.strip(".") or "top"
+        if reason in _MAY_LACK or reason in ("invalid range", "invalid length"):
+            word = details.get("missing_name") or details.get("required_name")
+            word = word or details.get("unknown_param") or ""
+            if word != "NextToken":  # botocore's model requires it, and the last page has none
+                yield f"{place}: {reason} {word}".strip()
+            continue
+        valid = [_json_type(kind) for kind in details.get("valid_types", ())]
+        expected = " or ".join(dict.fromkeys(valid)) or details.get("type_name", "its type")
+        seen = _json_type(type(details.get("param")))
+        raise ValueError(f"{place} is {seen}; expected {expected}, as {source}")
+    _check_times(given, shape, "")
+
+
+_JSON = {
+    **{"dict": "an object", "Record": "an object", "list": "a list", "tuple": "a list"},
+    **{"str": "text", "bool": "true or false"},
+}
+
+
+def _json_type(kind: object) -> str:
+    """Return what JSON calls a type that botocore names as ``<class 'list'>``."""
+    name = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", str(kind))
+    return _JSON.get(name, "a number")
+
+
+def _check_times(value: Any, shape: Any, where: str) -> None:
+    """Raise ValueError for a time that is none: botocore's validator lets some words pass."""
+    kind = shape.type_name if shape is not None else ""
+    if kind == "timestamp":
+        try:
+            utc(value)
+        except (ValueError, OverflowError, TypeError):
+            raise ValueError(f"{where} is no time; expected seconds or ISO 8601") from None
+    elif kind == "structure" and isinstance(value, dict):
+        for name, item in value.items():
+            if name in shape.members:
+                _check_times(item, shape.members[name], f"{where}.{name}".strip("."))
+    elif kind == "list" and isinstance(value, list) and shape.member.type_name != "string":
+        for item in value:
+            _check_times(item, shape.member, f"{where}[]")
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    raw = path.read_bytes()
+    # PowerShell's `>` writes UTF-16
+    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        answer = json.loads(raw.decode(encoding))
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8 text; expected JSON as the AWS CLI prints it") from None
+    except json.JSONDecodeError as error:
+        words = "empty" if not raw.strip() else f"not JSON (line {error.lineno}: {error.msg})"
+        raise ValueError(f"{words}; expected JSON as the AWS CLI prints it") from None
+    if not isinstance(answer, dict):
+        raise ValueError(f"holds {type(answer).__name__}; expected an object")
+    return answer
+
+
+def _records(value: Any, file: str) -> Any:
+    """Return the answer without nulls: the older CLI writes them for members that are not there."""
+    if isinstance(value, dict):
+        record = Record({k: _records(item, file) for k, item in value.items() if item is not None})
+        record.file = file
+        return record
+    if isinstance(value, list):
+        return [_records(item, file) for item in value if item is not None]
+    return value

@@ -1,0 +1,172 @@
+"""Minimisation of what people wrote into names, parameters and tags (GDPR Art. 5(1)(c)).
+
+Every name and value that is brought from SageMaker passes here. What is left out is counted, never repeated.
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from sovereign_ml.audit.pii_scan import FREE_TEXT_WORDS, IDENTIFIER_NAMES, bucket, values_in
+
+__all__ = ["COHORT", "Minimiser", "is_address", "is_cohort", "is_person_key", "words_of"]
+
+COHORT = {
+    *("cohort", "cohorts", "segment", "segments", "audience", "audiences", "consent", "consented"),
+    *("gdpr", "pii", "subpopulation"),
+}
+_PEOPLE = {
+    *("users", "customers", "subjects", "observations", "people", "persons", "clients", "members"),
+    *("patients", "subscribers", "visitors", "households", "accounts", "employees", "buyers"),
+    *("individuals", "consumers", "shoppers", "learners", "students"),
+}
+_PERSON = {
+    *("user", "customer", "subject", "person", "client", "member", "patient", "subscriber"),
+    *("visitor", "household", "employee", "individual", "consumer", "shopper", "buyer", "student"),
+}
+_COUNT = frozenset(["count", "counts", "total", "number", "num", "n", "size", "amount"])
+_FREE = frozenset(["failurereason", "exitmessage", "statusmessage", "description"])
+_STAFF = {
+    *("createdby", "lastmodifiedby", "userprofilename", "userprofilearn", "iamidentity"),
+    *("principalid", "sourceidentity"),
+}
+_ADDRESS = re.compile(
+    r"(?i)\b[a-z][a-z0-9+.-]{1,20}://\S|\barn:aws[\w-]*:|\b\d{12}\.dkr\.ecr\.|\bfs-[0-9a-f]{8,17}\b"
+    r"|\b[\w.-]+\.amazonaws\.(?:com|eu)|\b[\w-]+\.sagemaker\.aws\b"
+)
+_RECORD_ID = re.compile(
+    r"(?i)\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})\b"
+)
+_NUMBER = re.compile(r"[+-]?(?:\d[\d,_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+_SMALLEST = 10
+"""A number of people below this tells nobody apart from a setting such as ``min_users = 3``."""
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of a name in lower case, split at case and punctuation."""
+    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    return [word.lower() for word in re.split(r"[\W_]+", parts) if word]
+
+
+def is_cohort(text: str) -> bool:
+    """Return whether a word of ``text`` says which people were chosen."""
+    return not COHORT.isdisjoint(words_of(text))
+
+
+def is_person_key(name: str) -> bool:
+    """Return whether a name is that of a key that singles out a person."""
+    return bool(IDENTIFIER_NAMES.search("_".join(words_of(name))))
+
+
+def is_address(text: str) -> bool:
+    """Return whether ``text`` holds an address in somebody's cloud."""
+    return bool(_ADDRESS.search(text))
+
+
+@dataclass
+class Minimiser:
+    """Rules with the project's key. ``left_out`` counts by reason, ``places`` maps marks to addresses."""
+
+    key: bytes
+    keep: frozenset[str] = frozenset()
+    left_out: Counter[str] = field(default_factory=Counter)
+    places: dict[str, str] = field(default_factory=dict)
+    kept_on_request: set[str] = field(default_factory=set)
+
+    def value(self, name: str, value: str | float) -> str | None:
+        """Return what may be brought of a parameter or tag, or None if nothing, which is counted."""
+        text = number_text(value) if isinstance(value, int | float) else str(value)
+        if name in self.keep:
+            self.kept_on_request.add(name)
+            return text
+        if reason := self._reason(name, text):
+            self.left_out[reason] += 1
+            return None
+        if is_address(text):
+            return self.place(text)
+        number = _whole(text)
+        if number is not None and _counts_people(words_of(name)) and number >= _SMALLEST:
+            self.left_out["number of people, as a range"] += 1
+            return bucket(number)[0]
+        return text
+
+    def _reason(self, name: str, text: str) -> str:
+        """Return why nothing of this is brought, empty if it may be, or becomes a range or a mark."""
+        words = words_of(name)
+        joined, counted = "".join(words), _counts_people(words)
+        address = is_address(text)  # becomes a mark, whatever else is in it
+        reasons = {
+            "employee": joined in _STAFF,
+            "free text": joined in _FREE or (not address and len(text.split()) > FREE_TEXT_WORDS),
+            "setting of SageMaker's own": name.startswith("sagemaker_"),
+            "cohort": is_cohort(name) or (not address and is_cohort(text)),
+            "identifier": is_person_key(name)
+            or (words[-1:] and words[-1] in _PERSON and not counted)
+            or (not address and personal_value(text)),
+        }
+        return next((reason for reason, holds in reasons.items() if holds), "")
+
+    def place(self, address: str) -> str:
+        """Return a mark for an address, the same for the same address."""
+        mark = f"place-{self.mark('place', address)}"
+        self.places[mark] = address
+        self.left_out["address, as a mark"] += 1
+        return mark
+
+    def title(self, name: str, kind: str = "run") -> str:
+        """Return a name of a run, experiment or model that may be shown, or a mark where it says who is in it."""
+        if name in self.keep:
+            return name
+        words = set(words_of(name))
+        bad = is_cohort(name) or personal_value(name) or is_address(name)
+        if (
+            bad
+            or len(name.split()) > FREE_TEXT_WORDS
+            or (words & _PERSON and re.search(r"\d{4}", name))
+        ):
+            self.left_out[f"name of a {kind}, as a mark"] += 1
+            return f"{kind}-{self.mark(kind, name)}"
+        return name
+
+    def metric(self, name: str) -> str:
+        """Return a metric's name with the words that say for which group it was measured replaced."""
+        parts = re.split(r"[._/:-]", name)
+        if not is_cohort(name) and not any(personal_value(part) for part in parts):
+            return name
+        self.left_out["group of a metric, as a mark"] += 1
+        head = re.match(r"[a-zA-Z]+(?=[._/:-])", name)
+        mark = f"group-{self.mark('group', name)[:4]}"
+        return f"{head[0]}.{mark}" if head else mark
+
+    def mark(self, kind: str, text: str) -> str:
+        """Return a mark that stands for ``text``: the same for the same text, in this project alone."""
+        return hmac.digest(self.key, f"leaving {kind} {text}".encode(), "sha256").hex()[:8]
+
+
+def _counts_people(words: list[str]) -> bool:
+    return not _PEOPLE.isdisjoint(words) or not (
+        _PERSON.isdisjoint(words) or _COUNT.isdisjoint(words)
+    )
+
+
+def number_text(value: float) -> str:
+    """Return a number as a training script wrote it: SageMaker turns 512 into 512.0."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    return repr(value)
+
+
+def personal_value(text: str) -> bool:
+    """Return whether a value is an e-mail address, an account, card or telephone number, or a record's id."""
+    return bool(_RECORD_ID.search(text)) or any(True for _ in values_in(text))
+
+
+def _whole(text: str) -> int | None:
+    if not _NUMBER.fullmatch(text.strip()):
+        return None
+    number = float(text.replace(",", "").replace("_", ""))
+    return int(number) if math.isfinite(number) else None

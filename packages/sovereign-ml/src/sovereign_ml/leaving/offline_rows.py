@@ -1,0 +1,318 @@
+"""The offline store of a feature group as one Parquet file under pseudonyms, without anybody who was deleted.
+
+A deletion marker of SageMaker takes a person out unless a later record brought the person back; an erasure of this
+project takes a person out for good (GDPR Art. 17).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sovereign_ml.audit.pii_scan import identifiers
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.leaving.minimise import is_person_key
+from sovereign_ml.pseudonyms import names_of, plain_id, pseudonyms
+from sovereign_ml.storage import duckdb as db
+from sovereign_ml.storage.artifacts import writing
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = [
+    "ICEBERG",
+    "BroughtGroup",
+    "OfflineGroup",
+    "bring_group",
+    "group_of",
+    "load",
+    "read_times",
+]
+
+WRITTEN_WITHIN = timedelta(minutes=15)
+"""SageMaker writes to the offline store within this time: younger rows may not be all there."""
+_OWN = {"write_time", "api_invocation_time", "is_deleted"}
+_TYPES = {"Integral": "BIGINT", "Fractional": "DOUBLE", "String": "VARCHAR"}
+_FEAST = {"Integral": "Int64", "Fractional": "Float64", "String": "String"}
+_USABLE = "NOT young AND moment IS NOT NULL AND key_ IS NOT NULL"
+ICEBERG = (
+    "an Iceberg table: its data files hold deleted rows too. Export it through Athena and copy the result to "
+    "offline/<group>: UNLOAD (SELECT * FROM \"<table>\") TO 's3://…' WITH (format = 'PARQUET')"
+)
+
+
+@dataclass(frozen=True)
+class OfflineGroup:
+    """A feature group with the folder of its Parquet files. ``person`` says whether its key is a person's."""
+
+    name: str
+    key: str
+    event_time: str
+    types: Mapping[str, str]
+    """Features with their type: Integral, Fractional or String, empty for a collection."""
+    folder: Path
+    person: bool
+    iceberg: bool
+
+
+@dataclass
+class BroughtGroup:
+    """How many rows came in and why others did not, without a figure that names anybody.
+
+    ``read`` is ``rows`` and what ``left`` counts together: no row is lost without a reason.
+    """
+
+    name: str
+    read: int = 0
+    rows: int = 0
+    people: int = 0
+    deleted_people: int = 0
+    left: dict[str, int] = field(default_factory=dict)
+    identifiers: tuple[str, ...] = ()
+    undescribed: tuple[str, ...] = ()
+    """Columns of the files that are left: named like identifiers, or no feature of the group's description."""
+
+
+def group_of(description: Mapping[str, Any], folder: Path, key_is: str = "") -> OfflineGroup:
+    """Return the group of a description. Raises Misuse if nobody says whether its key is a person's."""
+    key = description["RecordIdentifierFeatureName"]
+    person = key_is == "person" or (not key_is and is_person_key(key))
+    name = description["FeatureGroupName"]
+    if not person and key_is != "thing":
+        raise Misuse(
+            f"Feature group {name}: is its key '{key}' a person's? Call with --group {name} and "
+            "--key-is person (pseudonyms are made) or --key-is thing (it stays as it is)."
+        )
+    definitions = description.get("FeatureDefinitions", ())
+    config = description.get("OfflineStoreConfig", {})
+    return OfflineGroup(
+        name=name,
+        key=key,
+        event_time=description["EventTimeFeatureName"],
+        types={
+            d["FeatureName"]: "" if d.get("CollectionType") else d.get("FeatureType", "")
+            for d in definitions
+            if d["FeatureName"] not in (key, description["EventTimeFeatureName"])
+        },
+        folder=folder,
+        person=person,
+        iceberg=config.get("TableFormat") == "Iceberg",
+    )
+
+
+def bring_group(
+    group: OfflineGroup,
+    output: Path,
+    *,
+    made: datetime,
+    keys: tuple[bytes, ...],
+    barred: Callable[[Iterable[str]], set[str]],
+) -> BroughtGroup:
+    """Write ``<output>/<group>/rows.parquet`` and ``feature_view.toml``, and return what was brought and what not.
+
+    ``made`` is the time of the dump, ``keys`` are those of the pseudonyms, and ``barred`` says who of some
+    pseudonyms was erased here or objected. Raises Refused for an Iceberg table without its metadata read.
+    """
+    connection = db.connect()
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        load(connection, group)
+        result = export(connection, group, made=made, keys=keys, barred=barred)
+        with writing(output / _folder_name(group.name)) as folder:
+            db.write_parquet(connection, "FROM brought ORDER BY ALL", folder / "rows.parquet")
+            (folder / "feature_view.toml").write_text(_view(group, result), encoding="utf-8")
+        return result
+    finally:
+        connection.close()
+
+
+def _folder_name(group: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in group)
+
+
+def load(connection: duckdb.DuckDBPyConnection, group: OfflineGroup) -> None:
+    """Make the view ``stored`` over the Parquet files of the group."""
+    files = sorted(group.folder.rglob("*.parquet"))
+    if any(group.folder.rglob("*.metadata.json")) or (
+        group.iceberg and any("_trunc=" in str(path) for path in files)
+    ):
+        raise Refused(f"{group.folder} is {ICEBERG.replace('<group>', group.name)}.")
+    if not files:
+        raise Misuse(
+            f"{group.folder} holds no Parquet file: copy the group's ResolvedOutputS3Uri there "
+            "(`churn leave script --data` does it)."
+        )
+    names = ", ".join(db.literal(str(path)) for path in files)
+    with db.refusing(f"Cannot read {group.folder}"):
+        # columns of the folders' names must not become features, and groups get new columns over time
+        connection.execute(
+            f"CREATE VIEW stored AS FROM read_parquet([{names}], hive_partitioning = false, "
+            "union_by_name = true)"
+        )
+        columns = set(db.columns_of(connection, "stored"))
+    needed = {group.key, group.event_time, *_OWN}
+    if lacking := sorted(needed - columns):
+        raise Misuse(
+            f"{group.folder} lacks {', '.join(lacking)}: this is no offline store of {group.name}. "
+            "Without its deletion markers, deleted people would come back."
+        )
+
+
+def export(
+    connection: duckdb.DuckDBPyConnection,
+    group: OfflineGroup,
+    *,
+    made: datetime,
+    keys: tuple[bytes, ...],
+    barred: Callable[[Iterable[str]], set[str]],
+) -> BroughtGroup:
+    """Make the table ``brought`` from ``stored``: key, time in UTC, time of writing, features."""
+    columns = set(db.columns_of(connection, "stored"))
+    doubtful = set(identifiers(group.types)) if group.person else set()
+    features = {n: t for n, t in group.types.items() if n in columns and n not in doubtful}
+    others = columns - {group.key, group.event_time, *_OWN, *group.types}
+    result = BroughtGroup(
+        group.name,
+        read=db.count(connection, "stored"),
+        identifiers=tuple(sorted(doubtful & columns)),
+        undescribed=tuple(sorted(others)),
+    )
+    read_times(connection, group, features, made)
+    result.left |= {
+        "written less than 15 minutes before the dump": db.count(connection, "timed", "young"),
+        "event time that cannot be read": db.count(
+            connection, "timed", "NOT young AND moment IS NULL"
+        ),
+        "no key": db.count(
+            connection, "timed", "NOT young AND moment IS NOT NULL AND key_ IS NULL"
+        ),
+        "deletion markers": db.count(connection, "timed", f"{_USABLE} AND deleted"),
+    }
+    # A marker without a readable time must still delete: it counts as later than everything.
+    connection.execute(
+        "CREATE TABLE tombs AS SELECT key_, max({'a': coalesce(moment, TIMESTAMP '9999-01-01'), 'b': api, "
+        "'c': written}) AS tomb FROM timed WHERE deleted AND key_ IS NOT NULL GROUP BY key_"
+    )
+    # The features last: of two rows that differ in nothing else, every call must take the same.
+    ties = "".join(f", {db.quoted(name)} DESC" for name in features)
+    connection.execute(
+        "CREATE TABLE kept AS SELECT timed.* FROM (SELECT *, row_number() OVER (PARTITION BY key_, moment "  # noqa: S608
+        f"ORDER BY api DESC, written DESC, deleted DESC{ties}) AS nth FROM timed "
+        f"WHERE {_USABLE}) timed LEFT JOIN tombs USING (key_) "
+        "WHERE nth = 1 AND NOT deleted "
+        "AND (tomb IS NULL OR {'a': moment, 'b': api, 'c': written} > tomb)"
+    )
+    kept = db.count(connection, "kept")
+    result.left["deleted in SageMaker, or written again later"] = (
+        db.count(connection, "timed", f"{_USABLE} AND NOT deleted") - kept
+    )
+    row = connection.execute(
+        "SELECT count(*) FROM tombs WHERE key_ NOT IN (SELECT key_ FROM kept)"
+    ).fetchone()
+    result.deleted_people = int(row[0]) if row else 0
+    _name_keys(connection, group, keys, barred)
+    names = ", ".join(db.quoted(name) for name in features)
+    connection.execute(
+        "CREATE TABLE brought AS SELECT name AS customer_id, moment AS event_timestamp, "  # noqa: S608
+        f"written AS created_timestamp{', ' + names if names else ''} FROM kept JOIN names USING (key_)"
+    )
+    result.rows = db.count(connection, "brought")
+    result.left["erased, objected, restricted or withdrawn here"] = kept - result.rows
+    row = connection.execute("SELECT count(DISTINCT customer_id) FROM brought").fetchone()
+    result.people = int(row[0]) if row else 0
+    return result
+
+
+def read_times(
+    connection: duckdb.DuckDBPyConnection,
+    group: OfflineGroup,
+    features: Mapping[str, str],
+    made: datetime,
+) -> None:
+    """Make the table ``timed``: every row with its times, and whether it is too young to be complete."""
+    event = db.quoted(group.event_time)
+    kind = db.types_of(connection, f"SELECT {event} FROM stored")[group.event_time]  # noqa: S608
+    if kind in ("DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT") or kind.startswith("DECIMAL"):
+        at = (
+            f"CASE WHEN isfinite(CAST({event} AS DOUBLE)) AND abs({event}) < 2e11 "
+            f"THEN make_timestamp(CAST(round(CAST({event} AS DOUBLE) * 1e6) AS BIGINT)) END"
+        )
+    else:
+        at = f"CAST(try_cast({event} AS TIMESTAMPTZ) AS TIMESTAMP)"
+    clash = {"key_", "moment", "api", "written", "deleted", "young", "nth", "tomb", "name"} & {
+        name.lower() for name in features
+    }
+    taken = {"customer_id", "event_timestamp", "created_timestamp"} & set(features)
+    if clash or taken:
+        raise Misuse(
+            f"Feature group {group.name} has a feature named {', '.join(sorted(clash | taken))}, which is "
+            "a name of the export: rename it in Athena (UNLOAD … AS) and copy the result."
+        )
+    casts = "".join(
+        f", CAST({db.quoted(n)} AS {_TYPES[t]}) AS {db.quoted(n)}" if t else f", {db.quoted(n)}"
+        for n, t in features.items()
+    )
+    frozen = made - WRITTEN_WITHIN
+    key = db.quoted(group.key)
+    with db.refusing(f"Feature group {group.name}"):
+        connection.execute(
+            f"CREATE TABLE timed AS SELECT CAST({key} AS VARCHAR) AS key_, {at} AS moment, "  # noqa: S608
+            "coalesce(CAST(CAST(api_invocation_time AS TIMESTAMPTZ) AS TIMESTAMP), TIMESTAMP '1970-01-01') "
+            "AS api, CAST(CAST(write_time AS TIMESTAMPTZ) AS TIMESTAMP) AS written, "
+            "coalesce(CAST(is_deleted AS BOOLEAN), false) AS deleted, "
+            f"coalesce(written > TIMESTAMP '{frozen:%Y-%m-%d %H:%M:%S}', true) AS young{casts} FROM stored"
+        )
+
+
+def _name_keys(
+    connection: duckdb.DuckDBPyConnection,
+    group: OfflineGroup,
+    keys: tuple[bytes, ...],
+    barred: Callable[[Iterable[str]], set[str]],
+) -> None:
+    """Make the table ``names``: the pseudonym of each key, without the people who are barred here."""
+    import pyarrow as pa
+
+    given = [str(row[0]) for row in connection.execute("SELECT DISTINCT key_ FROM kept").fetchall()]
+    named = given
+    if group.person:
+        plain = [plain_id(one) for one in given]
+        named = pseudonyms(plain, keys[0])
+        former = names_of(plain, keys)  # erased or objecting under a former key counts too
+        out = {former[name] for name in barred(former)}
+        rows = [
+            (one, name)
+            for one, name, text in zip(given, named, plain, strict=True)
+            if text not in out
+        ]
+        given, named = [row[0] for row in rows], [row[1] for row in rows]
+    table = pa.table({"key_": pa.array(given, pa.string()), "name": pa.array(named, pa.string())})
+    connection.register("names_", table)
+    connection.execute("CREATE TABLE names AS FROM names_")
+
+
+def _view(group: OfflineGroup, result: BroughtGroup) -> str:
+    """Return the definition of a Feast view. Its ttl is 0: SageMaker's offline reads have none."""
+    fields = [
+        f"{json.dumps(name)} = {json.dumps(_FEAST.get(kind, 'Array'))}"
+        for name, kind in group.types.items()
+        if name not in result.identifiers
+    ]
+    return "\n".join(
+        [
+            f"name = {json.dumps('sagemaker_' + _folder_name(group.name).replace('-', '_'))}",
+            'source = "rows.parquet"',
+            'timestamp_field = "event_timestamp"',
+            'created_timestamp_column = "created_timestamp"',
+            f'entity = "{"customer" if group.person else _folder_name(group.key)}"',
+            "ttl_days = 0",
+            "",
+            "[fields]",
+            *fields,
+            "",
+        ]
+    )

@@ -1,0 +1,128 @@
+"""Pipelines of SageMaker as pages: steps in their order, and which step of the flow here answers each.
+
+No code is translated: a page is what people plan the move with.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sovereign_ml.leaving.dump import Dump
+from sovereign_ml.leaving.minimise import Minimiser
+from sovereign_ml.privacy.tombstones import write_durably
+
+__all__ = ["PipelineStep", "steps_of", "write_pages"]
+
+_STEP = re.compile(r"Steps\.([\w-]+)")
+_ANSWERS = {
+    "Training": "`churn train`: src/churn/steps/_4_train.py",
+    "Tuning": "[train] regularisation, searched by `churn train`; `churn katib` on a cluster",
+    "AutoML": "[train] in config.toml, and `churn train`",
+    "Processing": "a step of its own, or `churn data`, `churn validate`, `churn features`",
+    "Transform": "`churn score`",
+    "Model": "no step: the bundle of `churn register` is the model",
+    "RegisterModel": "`churn register`",
+    "Condition": "the gates of `churn check` and `churn register`",
+    "Fail": "a gate that refuses: exit code 1 stops the flow",
+    "QualityCheck": "`churn validate` for data, `churn evaluate` for the model",
+    "ClarifyCheck": "`churn evaluate`: group gaps and explanations",
+    "NotebookJob": "a step with the code of the notebook: `churn leave notebooks`",
+}
+"""What answers a type of step."""
+NONE = "nothing: decide what replaces it, or that it ends"
+
+
+@dataclass(frozen=True)
+class PipelineStep:
+    """A step, its type, and the steps that must be done before it, by name."""
+
+    name: str
+    kind: str
+    after: tuple[str, ...]
+
+
+def steps_of(definition: Mapping[str, Any]) -> list[PipelineStep]:
+    """Return the steps of a definition in an order in which each comes after those that it needs.
+
+    A step needs what it names in ``DependsOn``, what its arguments get from another step, and, in a branch, the
+    condition. Raises ValueError for a step that needs itself, or one that is not there.
+    """
+    steps = {step.name: step for step in _steps(definition.get("Steps", ()), "")}
+    for step in steps.values():
+        if unknown := sorted(set(step.after) - steps.keys()):
+            raise ValueError(f"step {step.name} needs {unknown[0]}, which is not there")
+    ordered: dict[str, PipelineStep] = {}
+    while len(ordered) < len(steps):
+        ready = [
+            s for s in steps.values() if s.name not in ordered and ordered.keys() >= {*s.after}
+        ]
+        if not ready:
+            raise ValueError("its steps need each other in a circle")
+        ordered |= {step.name: step for step in ready}
+    return list(ordered.values())
+
+
+def _steps(rows: Any, branch_of: str) -> Iterator[PipelineStep]:
+    for row in rows:
+        name, kind, arguments = row["Name"], row["Type"], dict(row.get("Arguments", {}))
+        branches = [arguments.pop(side, ()) for side in ("IfSteps", "ElseSteps")]
+        own = {key: value for key, value in row.items() if key not in ("Name", "Arguments")}
+        needs = [*row.get("DependsOn", ()), *_gets(arguments), *_gets(own)]
+        needs += [branch_of] if branch_of else []
+        yield PipelineStep(name, kind, tuple(dict.fromkeys(needs)))
+        for branch in branches:
+            yield from _steps(branch, name)
+
+
+def _gets(value: Any) -> Iterator[str]:
+    """Yield the steps whose results a value is made of, however deep, as in Std:Join and Std:JsonGet."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if key == "Get" and isinstance(item, str) and (match := _STEP.match(item)):
+                yield match[1]
+            yield from _gets(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _gets(item)
+
+
+def write_pages(dump: Dump, output: Path, minimiser: Minimiser) -> tuple[list[str], list[str]]:
+    """Write a page for each pipeline, and return a line about each, and a line about each that cannot be read."""
+    written, refused = [], []
+    for path, answer in dump.below("pipelines").items():
+        if path.count("/") > 1:
+            continue  # versions, executions and steps of a pipeline
+        title = minimiser.title(answer["PipelineName"], "pipeline")
+        try:
+            definition = json.loads(answer.get("PipelineDefinition", ""))
+            steps = steps_of(definition)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            reason = str(error) if type(error) is ValueError else "its definition is not readable"
+            refused.append(f"{title}: {reason}")
+            continue
+        text = "\n".join(_page(title, definition, steps, minimiser)) + "\n"
+        output.mkdir(parents=True, exist_ok=True)
+        name = re.sub(r"[^\w.-]", "_", title)
+        write_durably(output / f"{name}.md", text)
+        open_steps = sum(step.kind not in _ANSWERS for step in steps)
+        written.append(f"{title}: {len(steps)} steps, {open_steps} without an answer here")
+    return written, refused
+
+
+def _page(
+    title: str, definition: Mapping[str, Any], steps: list[PipelineStep], minimiser: Minimiser
+) -> Iterator[str]:
+    names = {step.name: minimiser.title(step.name, "step") for step in steps}
+    yield from (f"# {title}", "", "| step | type | after | here |", "|---|---|---|---|")
+    for step in steps:
+        after = ", ".join(names[name] for name in step.after) or "-"
+        yield f"| {names[step.name]} | {step.kind} | {after} | {_ANSWERS.get(step.kind, NONE)} |"
+    parameters = [str(row.get("Name", "")) for row in definition.get("Parameters", ())]
+    if parameters:
+        shown = ", ".join(minimiser.title(name, "parameter") for name in parameters)
+        yield from ("", f"Parameters, which become keys of config.toml: {shown}.")

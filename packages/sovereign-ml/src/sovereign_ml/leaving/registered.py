@@ -1,0 +1,163 @@
+"""The model registry and the model cards of a dump. A status of SageMaker is kept as text and approves nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sovereign_ml.card import importers
+from sovereign_ml.config.connections import Tracking
+from sovereign_ml.data_subjects.stores import mlflow_runs
+from sovereign_ml.data_subjects.stores.mlflow_runs import ARN_TAG, CREATED_TAG
+from sovereign_ml.leaving.dump import Dump, Record, ms
+from sovereign_ml.leaving.minimise import Minimiser
+from sovereign_ml.leaving.runs import STATE_TAG, Brought, arn_mark, clear_halves
+from sovereign_ml.registry import mlflow
+from sovereign_ml.registry.mlflow import PastRun
+
+__all__ = ["bring_cards", "bring_packages", "packages_of"]
+
+_PICKLED = re.compile(r"\.(?:pkl|pickle|joblib)\b")
+
+
+def packages_of(dump: Dump) -> list[Record]:
+    """Return every version of every package group: searched, with what a description adds, oldest first."""
+    packages: dict[str, Record] = {}
+    for row in [*dump.found("ModelPackage"), *dump.below("packages").values()]:
+        arn = row["ModelPackageArn"]
+        packages[arn] = packages.get(arn, Record()).merged(row)
+    return sorted(
+        packages.values(),
+        key=lambda row: (
+            str(row.get("ModelPackageGroupName", "")),
+            int(row.get("ModelPackageVersion", 0)),
+            str(row["ModelPackageArn"]),
+        ),
+    )
+
+
+def bring_packages(dump: Dump, tracking: Tracking, minimiser: Minimiser) -> Brought:
+    """Register every model package that is not there yet, under ``<project>.sagemaker.<group>``.
+
+    A version stands on a run of its own, whose file ``sagemaker.json`` says where the archive was: archives are
+    listed, never unpacked. No version gets an alias, so promotion cannot reach it.
+    """
+    result = Brought(repaired=clear_halves(tracking))
+    runs = {r.data.tags[ARN_TAG]: r.info.run_id for r in mlflow_runs.brought_runs(tracking)}
+    present = {version.tags[ARN_TAG] for version in mlflow_runs.brought_versions(tracking)}
+    for row in packages_of(dump):
+        mark = arn_mark(row["ModelPackageArn"])
+        if mark in present:
+            result.present += 1
+            continue
+        if row.get("ModelPackageStatus", "Completed") != "Completed":
+            result.left[f"package status {row['ModelPackageStatus']}"] += 1
+            continue
+        group = row.get("ModelPackageGroupName") or row.get("ModelPackageName") or "ungrouped"
+        run = _package_run(row, group, tracking.project, minimiser)
+        # Without a version, an interrupted call has left its run: it is whole, so it is used.
+        run_id = runs.get(run.tags[ARN_TAG]) or mlflow.bring_run(tracking, run, STATE_TAG)
+        model = f"{tracking.project}.sagemaker.{_model_name(minimiser.title(group, 'model'))}"
+        tags = {k: v for k, v in run.tags.items() if k != "sagemaker.kind"} | {ARN_TAG: mark}
+        mlflow.bring_version(tracking, model, run_id, tags)
+        result.made += 1
+    return result
+
+
+def _package_run(row: Mapping[str, Any], group: str, project: str, minimiser: Minimiser) -> PastRun:
+    created = ms(row.get("CreationTime")) or 1
+    containers = row.get("InferenceSpecification", {}).get("Containers", ())
+    archives = [
+        {
+            "archive": minimiser.place(container["ModelDataUrl"]),
+            "etag": container.get("ModelDataETag", ""),
+            "image_digest": container.get("ImageDigest", ""),
+            "pickle": bool(_PICKLED.search(container["ModelDataUrl"])),
+        }
+        for container in containers
+        if container.get("ModelDataUrl")
+    ]
+    stage = row.get("ModelLifeCycle", {})
+    tags = {
+        "sagemaker.version": str(row.get("ModelPackageVersion", "")),
+        "sagemaker.approval": f"{row.get('ModelApprovalStatus', 'none')} in SageMaker; not an approval here",
+        "sagemaker.registration_type": str(row.get("ModelPackageRegistrationType", "")),
+        "sagemaker.lifecycle": " ".join(
+            str(stage[key]) for key in sorted(stage) if key != "StageDescription"
+        ),
+        CREATED_TAG: str(created),
+    }
+    properties = {
+        name: new
+        for name, value in row.get("CustomerMetadataProperties", {}).items()
+        if (new := minimiser.value(name, value)) is not None
+    }
+    for name in ("CreatedBy", "LastModifiedBy"):
+        minimiser.left_out["employee"] += name in row
+    minimiser.left_out["free text"] += sum(
+        name in row for name in ("ModelPackageDescription", "ApprovalDescription")
+    )
+    return PastRun(
+        experiment=f"{project}/sagemaker-registry",
+        name=f"{_model_name(minimiser.title(group, 'model'))} {tags['sagemaker.version']}".strip(),
+        start=created,
+        end=created,
+        status="FINISHED",
+        params={},
+        points=(),
+        tags={
+            **{name: value for name, value in tags.items() if value},
+            ARN_TAG: arn_mark(f"run of {row['ModelPackageArn']}"),
+            "sagemaker.kind": "ModelPackage",
+        },
+        record={"archives": archives, "properties": properties},
+    )
+
+
+def _model_name(group: str) -> str:
+    """Return the name as MLflow takes it: neither ``/`` nor ``:``."""
+    return re.sub(r"[^\w.-]", "_", group)
+
+
+def bring_cards(dump: Dump, output: Path) -> tuple[list[tuple[str, str]], list[str]]:
+    """Write suggestions for ``model_card.toml`` from each card and version, and return file and status, and refusals.
+
+    The cards of model packages are read too.
+    """
+    written: list[tuple[str, str]] = []
+    refused: list[str] = []
+    output.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder:
+        for name, answer in _cards(dump):
+            source = Path(folder) / "card.json"
+            source.write_text(json.dumps(answer), encoding="utf-8")
+            try:
+                imported = importers.import_card(source)
+            except ValueError as error:
+                refused.append(f"{name}: {str(error).removeprefix(f'{source}: ')}")
+                continue
+            (output / f"{name}.toml").write_text(imported.toml(), encoding="utf-8")
+            written.append((f"{name}.toml", imported.provenance.foreign_status))
+    return written, refused
+
+
+def _cards(dump: Dump) -> Iterator[tuple[str, dict[str, Any]]]:
+    described = set()
+    for answer in dump.below("cards").values():
+        name = f"{_model_name(answer['ModelCardName'])}-v{answer['ModelCardVersion']}"
+        described.add(name)
+        yield name, answer
+    for row in dump.found("ModelCard"):
+        name = f"{_model_name(row['ModelCardName'])}-v{row.get('ModelCardVersion', 1)}"
+        if name not in described:
+            yield name, row
+    for row in packages_of(dump):
+        if row.get("ModelCard"):
+            group = row.get("ModelPackageGroupName") or row.get("ModelPackageName") or "ungrouped"
+            version = row.get("ModelPackageVersion", 1)
+            card = {**row["ModelCard"], "ModelApprovalStatus": row.get("ModelApprovalStatus", "")}
+            yield f"{_model_name(group)}-package-v{version}", card

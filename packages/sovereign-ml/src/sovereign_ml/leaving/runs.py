@@ -1,0 +1,329 @@
+"""Experiments, trials and training jobs of a dump as MLflow runs with their own times.
+
+A run is brought once for each ARN. It is marked "importing" until it is whole: what an interrupted call left is
+deleted and brought anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sovereign_ml.config.connections import Tracking
+from sovereign_ml.data_subjects.stores import mlflow_runs
+from sovereign_ml.data_subjects.stores.mlflow_runs import ARN_TAG
+from sovereign_ml.errors import Misuse
+from sovereign_ml.leaving.dump import Dump, Record, ms
+from sovereign_ml.leaving.minimise import Minimiser, is_address, personal_value
+from sovereign_ml.registry import mlflow
+from sovereign_ml.registry.mlflow import PastRun
+
+__all__ = ["STATE_TAG", "Brought", "arn_mark", "bring", "clear_halves", "past_runs", "safe_keys"]
+
+STATE_TAG = "sagemaker.state"
+_STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Stopped": "KILLED", "Stopping": "KILLED"}
+_LONGEST_KEY, _LONGEST_VALUE = 240, 6000
+_SUMMARIES = ("Min", "Max", "Avg", "StdDev", "Count")
+
+
+@dataclass
+class Brought:
+    """What one call did: how many were made, were there already, and were left, by reason."""
+
+    made: int = 0
+    present: int = 0
+    repaired: int = 0
+    left: Counter[str] = field(default_factory=Counter)
+
+
+def arn_mark(arn: str) -> str:
+    """Return the mark under which a brought record is known, also after a rotation of the project's key."""
+    return hashlib.sha256(arn.encode()).hexdigest()[:32]
+
+
+def bring(
+    dump: Dump,
+    tracking: Tracking,
+    minimiser: Minimiser,
+    *,
+    ended_after: datetime | None = None,
+    only: str = "",
+    progress: Callable[[int], object] = lambda _: None,
+) -> Brought:
+    """Write every finished run of the dump that is not there yet.
+
+    Runs that ended before ``ended_after`` are left: retention would delete them at once. ``only`` names one
+    experiment as SageMaker does. Raises Misuse if the dump has no such run.
+    """
+    result = Brought(repaired=clear_halves(tracking))
+    present = {run.data.tags[ARN_TAG] for run in mlflow_runs.brought_runs(tracking)}
+    cut = int(ended_after.timestamp() * 1000) if ended_after else 0
+    experiments: set[str] = set()
+    for source, run in past_runs(dump, tracking.project, minimiser):
+        experiments.add(source)
+        if only and source != only:
+            continue
+        if run.tags[ARN_TAG] in present:
+            result.present += 1
+        elif not run.status:
+            result.left["not finished yet"] += 1
+        elif run.end < cut:
+            result.left["ended before the retention period of runs; --older brings it"] += 1
+        else:
+            mlflow.bring_run(tracking, run, STATE_TAG)
+            present.add(run.tags[ARN_TAG])
+            result.made += 1
+            progress(result.made)
+    if only and only not in experiments:
+        raise Misuse(f"No run of experiment {only!r}: the dump has {_some(experiments)}.")
+    return result
+
+
+def _some(names: set[str]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return (", ".join(sorted(names)[:10]) or "none") + more
+
+
+def clear_halves(tracking: Tracking) -> int:
+    """Delete for good what an interrupted call left, and return how many runs that were."""
+    halves = [
+        run.info.run_id
+        for run in mlflow_runs.brought_runs(tracking)
+        if run.data.tags.get(STATE_TAG) != "done"
+    ]
+    mlflow_runs.delete(tracking, halves)
+    return len(halves)
+
+
+def past_runs(dump: Dump, project: str, minimiser: Minimiser) -> Iterator[tuple[str, PastRun]]:
+    """Yield each run with the name of its experiment in SageMaker. A run without a status is not finished."""
+    homes = _experiments_of(dump)
+    jobs = {row["TrainingJobArn"]: row for row in dump.found("TrainingJob")}
+    curves = _curves(dump, minimiser)
+    seen: set[str] = set()
+    for row in dump.found("ExperimentTrialComponent"):
+        source = row.get("Source", {}).get("SourceArn", "")
+        job = jobs.get(source, Record())
+        seen.add(source)
+        name = row["TrialComponentName"]
+        home = homes.get(name) or "unassigned"
+        points = curves.get(name, [])
+        drawn = {point[0] for point in points}
+        last = _last_values(row.get("Metrics", ()), row) or _finals(job)
+        points = points + [point for point in last if point[0] not in drawn]
+        yield home, _run(project, home, _component(row, job), points, minimiser)
+    for arn, job in jobs.items():
+        if arn not in seen:
+            home = job.get("ExperimentConfig", {}).get("ExperimentName") or "training-jobs"
+            yield home, _run(project, home, _job(job), _finals(job), minimiser)
+
+
+def _experiments_of(dump: Dump) -> dict[str, str]:
+    """Return the experiment of each component: of its first trial, by name."""
+    homes: dict[str, str] = {}
+    for trial in sorted(dump.found("ExperimentTrial"), key=lambda row: str(row["TrialName"])):
+        for summary in trial.get("TrialComponentSummaries", ()):
+            name = summary.get("TrialComponentName", "")
+            homes.setdefault(name, trial.get("ExperimentName", ""))
+    for row in dump.found("ExperimentTrialComponent"):
+        for parent in row.get("Parents", ()):
+            homes.setdefault(row["TrialComponentName"], parent.get("ExperimentName", ""))
+    return homes
+
+
+def _component(row: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, Any]:
+    parameters: dict[str, Any] = {**job.get("HyperParameters", {})}
+    for name, value in row.get("Parameters", {}).items():
+        parameters[name] = value.get("NumberValue", value.get("StringValue", ""))
+    tags = {tag["Key"]: tag["Value"] for tag in row.get("Tags", ())}
+    metadata = row.get("MetadataProperties", {})
+    links = {
+        f"{side}.{name}": artifact.get("Value", "")
+        for side in ("InputArtifacts", "OutputArtifacts")
+        for name, artifact in row.get(side, {}).items()
+    }
+    start = ms(row.get("StartTime")) or ms(row.get("CreationTime")) or 0
+    return {
+        "arn": row["TrialComponentArn"],
+        "name": row.get("DisplayName") or row["TrialComponentName"],
+        "start": start,
+        "end": ms(row.get("EndTime")) or ms(row.get("LastModifiedTime")) or start,
+        # a component made by hand has no status: it is what its EndTime says
+        "status": row.get("Status", {}).get("PrimaryStatus")
+        or ("InProgress" if "EndTime" not in row and row.get("StartTime") else "Completed"),
+        "params": parameters,
+        "tags": tags,
+        "links": links,
+        "commit": metadata.get("CommitId", ""),
+        "kind": row.get("Source", {}).get("SourceType", ""),
+        "summaries": row.get("Metrics", ()),
+        "staff": sum(field in row for field in ("CreatedBy", "LastModifiedBy")),
+        "free": sum(bool(row.get("Status", {}).get(name)) for name in ("Message",)),
+    }
+
+
+def _job(job: Mapping[str, Any]) -> dict[str, Any]:
+    start = ms(job.get("TrainingStartTime")) or ms(job.get("CreationTime")) or 0
+    inputs = {
+        f"InputArtifacts.{channel['ChannelName']}": uri
+        for channel in job.get("InputDataConfig", ())
+        if (uri := channel.get("DataSource", {}).get("S3DataSource", {}).get("S3Uri"))
+    }
+    model = job.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+    return {
+        "arn": job["TrainingJobArn"],
+        "name": job["TrainingJobName"],
+        "start": start,
+        "end": ms(job.get("TrainingEndTime")) or ms(job.get("LastModifiedTime")) or start,
+        "status": job.get("TrainingJobStatus", "InProgress"),
+        "params": {**job.get("HyperParameters", {}), **job.get("Environment", {})},
+        "tags": {tag["Key"]: tag["Value"] for tag in job.get("Tags", ())},
+        "links": inputs | ({"OutputArtifacts.model": model} if model else {}),
+        "commit": "",
+        "kind": "SageMakerTrainingJob",
+        "summaries": (),
+        "staff": 0,
+        "free": int("FailureReason" in job),
+    }
+
+
+def _run(
+    project: str,
+    home: str,
+    record: Mapping[str, Any],
+    points: list[tuple[str, float, int, int]],
+    minimiser: Minimiser,
+) -> PastRun:
+    minimiser.left_out["employee"] += record["staff"]
+    minimiser.left_out["free text"] += record["free"]
+    params = _minimised(record["params"], minimiser)
+    tags = _minimised(
+        {k: v for k, v in record["tags"].items() if not k.startswith(("sagemaker:", "aws:"))},
+        minimiser,
+    )
+    for summary in record["summaries"]:
+        for stat in _SUMMARIES:
+            if stat in summary:
+                name = minimiser.metric(summary.get("MetricName", ""))
+                tags[f"metric.{name}.{stat.lower()}"] = repr(summary[stat])
+    keys, originals = safe_keys(params)
+    # MLflow refuses times before 1970, and databases behind it refuse the same point twice
+    usable = [point for point in dict.fromkeys(points) if point[2] >= 0]
+    minimiser.left_out["metric point that is there twice or before 1970"] += len(points) - len(
+        usable
+    )
+    named = {name: minimiser.metric(name) for name in dict.fromkeys(row[0] for row in usable)}
+    metrics, renamed = safe_keys(dict.fromkeys(named.values(), ""))
+    key_of = {renamed.get(key, key): key for key in metrics}
+    tags |= {f"original.{key}": original for key, original in {**originals, **renamed}.items()}
+    commit = str(record["commit"])
+    if re.fullmatch(r"[0-9a-f]{7,64}", commit):
+        tags["sagemaker.commit"] = commit
+    safe, _ = safe_keys(tags)
+    experiment, _ = safe_keys({minimiser.title(home, "experiment"): ""})
+    return PastRun(
+        experiment=f"{project}/{next(iter(experiment))}",
+        name=minimiser.title(record["name"]),
+        start=record["start"],
+        end=record["end"],
+        status=_STATUS.get(record["status"], ""),
+        params={key: _cut(value, minimiser) for key, value in keys.items()},
+        points=[(key_of[named[row[0]]], *row[1:]) for row in usable],
+        tags={
+            **{key: _cut(value, minimiser, 4900) for key, value in safe.items()},
+            ARN_TAG: arn_mark(record["arn"]),
+            "sagemaker.kind": record["kind"] or "TrialComponent",
+        },
+        record={"links": _minimised(record["links"], minimiser)},
+    )
+
+
+def _minimised(values: Mapping[str, Any], minimiser: Minimiser) -> dict[str, str]:
+    brought = {}
+    for name, value in values.items():
+        if personal_value(name) or is_address(name):
+            minimiser.left_out["identifier"] += 1
+        elif (new := minimiser.value(name, value)) is not None:
+            brought[name] = new
+    return brought
+
+
+def safe_keys(values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return ``values`` under keys that MLflow takes, and the original of each key that was changed.
+
+    MLflow refuses other characters than letters, digits and ``_-. :/``, and names that are no plain path.
+    """
+    keys: dict[str, str] = {}
+    originals: dict[str, str] = {}
+    for name, value in values.items():
+        key = re.sub(r"[^\w.\- /:]", "_", name, flags=re.ASCII)[:_LONGEST_KEY]
+        parts = [part.strip() for part in key.split("/")]
+        key = "/".join(part for part in parts if part.strip(".")).strip() or "_"
+        key = key.strip("/.") or "_"
+        folded = {other.lower() for other in keys}
+        if key.lower() in folded:
+            mark = hashlib.sha256(name.encode()).hexdigest()[:6]
+            key = f"{key[: _LONGEST_KEY - 7]}-{mark}"
+        keys[key] = value
+        if key != name:
+            originals[key] = name[:400]
+    return keys, originals
+
+
+def _cut(value: str, minimiser: Minimiser, longest: int = _LONGEST_VALUE) -> str:
+    # MLflow prints the beginning of a value that it cuts itself
+    minimiser.left_out["end of a long value"] += len(value) > longest
+    return value[:longest]
+
+
+def _curves(dump: Dump, minimiser: Minimiser) -> dict[str, list[tuple[str, float, int, int]]]:
+    """Return the metric points of each component, and count the series that SageMaker did not give whole."""
+    curves: dict[str, list[tuple[str, float, int, int]]] = {}
+    times = {
+        row["TrialComponentName"]: ms(row.get("StartTime")) or ms(row.get("CreationTime")) or 0
+        for row in dump.found("ExperimentTrialComponent")
+    }
+    for path, answer in dump.below("metrics").items():
+        component = path.removeprefix("metrics/").removesuffix(".json")
+        points = []
+        pairs = zip(
+            answer.get("MetricQueries", ()), answer.get("MetricQueryResults", ()), strict=False
+        )
+        for query, series in pairs:
+            if series.get("Status", "Complete") != "Complete":
+                minimiser.left_out["metric curve that SageMaker gave cut or not at all"] += 1
+            on_time = query.get("XAxisType") == "Timestamp"
+            for x, value in zip(
+                series.get("XAxisValues", ()), series.get("MetricValues", ()), strict=False
+            ):
+                when = _axis_ms(x) if on_time else times.get(component, 0)
+                points.append((query["MetricName"], float(value), when, 0 if on_time else int(x)))
+        curves[component] = points
+    return curves
+
+
+def _axis_ms(x: Any) -> int:
+    return int(x) if x > 1e11 else int(x) * 1000
+
+
+def _last_values(summaries: Any, row: Mapping[str, Any]) -> list[tuple[str, float, int, int]]:
+    end = ms(row.get("EndTime")) or ms(row.get("CreationTime")) or 0
+    return [
+        (s["MetricName"], float(s["Last"]), ms(s.get("TimeStamp")) or end, 0)
+        for s in summaries
+        if "Last" in s and "MetricName" in s
+    ]
+
+
+def _finals(job: Mapping[str, Any]) -> list[tuple[str, float, int, int]]:
+    end = ms(job.get("TrainingEndTime")) or 0
+    return [
+        (m["MetricName"], float(m["Value"]), ms(m.get("Timestamp")) or end, 0)
+        for m in job.get("FinalMetricDataList", ())
+        if "MetricName" in m and "Value" in m
+    ]
