@@ -69,7 +69,7 @@ def _serve(settings: ServiceSettings, target: str) -> int:
 def _run(settings: ServiceSettings, app: object) -> None:
     import uvicorn
 
-    from sovereign_ml.service.connections import BoundedProtocol
+    from sovereign_ml.service.bounded_protocol import BoundedProtocol
 
     gc.collect()
     gc.freeze()  # what is loaded now stays: no pause to look through it again
