@@ -1,0 +1,154 @@
+"""churn monitor: watch the model in use, try the rules on the past, answer an alarm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sovereign_ml.cli.profile import ProfileOption, load_settings
+from sovereign_ml.errors import Misuse, Refused
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sovereign_ml.config.settings import Settings
+    from sovereign_ml.monitoring.watch import MonitorReport, Watch
+
+app = typer.Typer()
+monitor_app = typer.Typer(invoke_without_command=True)
+app.add_typer(
+    monitor_app,
+    name="monitor",
+    help="Watch the model in use: data, shift, outcomes, groups, reviews.",
+    rich_help_panel="The service",
+)
+DayOption = Annotated[
+    str, typer.Option("--as-of", help="Last day that counts, such as 2026-06-30; default: today.")
+]
+
+
+@monitor_app.callback()
+def monitor(
+    context: typer.Context,
+    as_of: DayOption = "",
+    as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Write data/9_monitoring/DAY/ and open alarms; exit 1 while a rule alarms."""
+    if context.invoked_subcommand:
+        return
+    from datetime import UTC, datetime
+
+    from sovereign_ml.monitoring import alarms, channels, watch
+
+    settings = load_settings(profile)
+    now = datetime.now(UTC)
+    report = watch_of(settings).run(_end(settings, as_of, now), now)
+    folder = settings.root / watch.FOLDER / report.day
+    password = settings.secrets.smtp_password
+    failed = channels.send(
+        report,
+        settings.monitor.alarm,
+        settings.project.name,
+        password.get_secret_value() if password else "",
+        folder,
+    )
+    for line in failed:
+        typer.echo(f"Not delivered: {line}", err=True)
+    if as_json:
+        typer.echo(report.model_dump_json(indent=2))
+    else:
+        _print(report, f"{watch.FOLDER}/{report.day}/monitor.html")
+    late = alarms.overdue(
+        alarms.read_alarms(settings.root), now.date(), settings.monitor.answer_within_days
+    )
+    if late:
+        typer.echo(f"Overdue answers: {', '.join(record.id for record in late)}", err=True)
+    if report.status == "alarm":
+        rules = ", ".join(state.rule for state in report.states if state.status == "alarm")
+        raise Refused(f"Alarm: {rules}. Answer it with `churn monitor answer`.")
+    if failed:
+        raise Refused("A channel could not be reached.")
+
+
+@monitor_app.command("answer")
+def answer_command(
+    alarm: Annotated[str, typer.Argument(help="Such as A-2026-11-26-early.")],
+    person: Annotated[str, typer.Option("--as", help="First and last name of who answers.")],
+    why: Annotated[str, typer.Option(help="A sentence; kept in git.")],
+    action: Annotated[str, typer.Option(help="retrain, roll_back, fix_data or accept.")],
+    until: Annotated[str, typer.Option(help="Last day on which it is accepted.")] = "",
+    profile: ProfileOption = None,
+) -> None:
+    """Record who answers an alarm, and how."""
+    from datetime import UTC, datetime
+
+    from sovereign_ml.monitoring import alarms
+
+    root = load_settings(profile).root
+    day = _day(until, "--until").date() if until else None
+    now = datetime.now(UTC).replace(microsecond=0)
+    record = alarms.answer(root, alarm, by=person, why=why, action=action, until=day, now=now)
+    typer.echo(f"{record.id}: {action} by {person}. Commit governance/monitoring/.")
+
+
+def watch_of(settings: Settings) -> Watch:
+    """Return the monitor of the project."""
+    from sovereign_ml.monitoring.watch import Watch
+    from sovereign_ml.project import load_project
+
+    return Watch(
+        root=settings.root,
+        project=load_project(settings.root),
+        valid=settings.path("valid"),
+        bundle=settings.path("bundle"),
+        features=settings.features,
+        label=settings.label,
+        evaluate=settings.evaluate,
+        gate=settings.register_,
+        limits=settings.monitor,
+        log=settings.log_location,
+        catch_rate=settings.card.policy.review_min_catch_rate,
+    )
+
+
+def _end(settings: Settings, as_of: str, now: datetime) -> datetime:
+    """Return midnight after the last day that counts; the built-in shop, nobody's data, has an end of its own."""
+    from datetime import timedelta
+
+    from sovereign_ml.pipeline.source import shop_may_be_old
+    from sovereign_ml.storage.artifacts import need, read_json
+
+    if as_of:
+        day = _day(as_of, "--as-of")
+    elif shop_may_be_old(settings):
+        summary = read_json(need(settings.path("valid"), "validate") / "summary.json")
+        day = _day(summary["newest_event"], "newest_event")
+    else:
+        day = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    if day > now.replace(tzinfo=None):
+        raise Misuse(f"--as-of {as_of} is in the future: today is {now:%Y-%m-%d}.")
+    return day + timedelta(days=1)
+
+
+def _day(text: str, option: str) -> datetime:
+    from datetime import datetime
+
+    try:
+        return datetime.strptime(text, "%Y-%m-%d")  # noqa: DTZ007  a day in UTC
+    except ValueError:
+        raise Misuse(f"{option} is '{text}': write a day such as 2026-06-30.") from None
+
+
+def _print(report: MonitorReport, place: str) -> None:
+    from sovereign_ml.cli import console
+
+    tones = {"ok": "green", "watch": "yellow", "alarm": "red", "not measured": "dim"}
+    for state in report.states:
+        tone = tones[state.status]
+        console.out.print(f"[{tone}]{state.status:<12}[/] {state.name:<30} {state.found}")
+    console.out.print(
+        f"Version {report.model_version} on {report.day}: {report.status}. {len(report.alarms)} "
+        f"unanswered alarms. Page: {place}"
+    )
