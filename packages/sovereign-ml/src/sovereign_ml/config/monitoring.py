@@ -66,5 +66,4 @@ class MonitorSettings(ConfigTable):
     looks_per_false_alarm: Annotated[float, Field(gt=1)] = 240
     in_a_row: Count = 2
     min_decisions: Count = 500
-    answer_within_days: Count = 5
     alarm: AlarmSettings = AlarmSettings()

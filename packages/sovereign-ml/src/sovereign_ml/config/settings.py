@@ -23,9 +23,9 @@ from sovereign_ml.config.connections import (
     Tracking,
 )
 from sovereign_ml.config.deploy import Deploy
+from sovereign_ml.config.monitoring import MonitorSettings
 from sovereign_ml.config.profiles import VARIABLES, ConfigTable, Profile, Secrets, Storage
 from sovereign_ml.config.retention import RetentionSettings
-from sovereign_ml.config.monitoring import MonitorSettings
 from sovereign_ml.config.tables import (
     CardSettings,
     DataSettings,

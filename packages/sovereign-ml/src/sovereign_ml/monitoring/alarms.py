@@ -80,9 +80,7 @@ def read_alarms(root: Path) -> list[AlarmRecord]:
     return sorted(records, key=lambda record: (record.opened, record.id))
 
 
-def update(
-    root: Path, states: Sequence[RuleState], day: date, version: str
-) -> list[AlarmRecord]:
+def update(root: Path, states: Sequence[RuleState], day: date, version: str) -> list[AlarmRecord]:
     """Open an alarm for each rule that alarms, end those whose rule holds again; return the new ones.
 
     The same call again changes nothing, so a run that was killed is simply done again.
@@ -127,11 +125,15 @@ def answer(
     if not why.strip():
         raise Misuse("--why is empty: say in a sentence why this is the right answer.")
     if action == "accept" and (until is None or until <= now.date()):
-        raise Misuse("--action accept needs --until DAY, a day in the future: no risk is accepted for ever.")
+        raise Misuse(
+            "--action accept needs --until DAY, a day in the future: no risk is accepted for ever."
+        )
     if action != "accept" and until is not None:
         raise Misuse("--until goes with --action accept only.")
     if (before := records[alarm].answer) is not None:
-        raise Misuse(f"{alarm} was answered on {before.at:%Y-%m-%d} by {before.by}; git keeps that answer.")
+        raise Misuse(
+            f"{alarm} was answered on {before.at:%Y-%m-%d} by {before.by}; git keeps that answer."
+        )
     given = AlarmAnswer.model_validate(
         {"by": by, "why": why.strip(), "action": action, "at": now, "until": until}
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -58,7 +58,7 @@ def send(
     """
     failed = []
     alarms = [state for state in report.states if state.status == "alarm"]
-    steps = {
+    steps: dict[str, Callable[[], None]] = {
         settings.textfile: lambda: _to_textfile(Path(settings.textfile), folder),
         settings.alertmanager: lambda: _post(
             f"{settings.alertmanager.rstrip('/')}/api/v2/alerts", _alerts(report, title)

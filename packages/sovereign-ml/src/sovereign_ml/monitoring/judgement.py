@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from sovereign_ml.config.monitoring import MonitorSettings
 from sovereign_ml.config.tables import RegisterSettings
 from sovereign_ml.monitoring.comparison import Comparison, breaches
-from sovereign_ml.monitoring.outcomes import EarlyLook, RealisedFigures
+from sovereign_ml.monitoring.outcomes import EarlyLook, RealisedFigures, early_status
 from sovereign_ml.monitoring.sequence import EDetector
 
 __all__ = ["RULES", "AlarmKind", "RuleState", "judge", "worst"]
@@ -20,16 +20,31 @@ Status = Literal["ok", "watch", "alarm", "not measured"]
 
 RULES: Final[Mapping[str, tuple[AlarmKind, str, str, str]]] = {
     "age": ("data", "Age of the newest event", "Repair the feed.", "GDPR 5(1)(d)"),
-    "volume": ("data", "Customers who can be scored", "Look for lost files or shops.", "GDPR 5(1)(d)"),
+    "volume": (
+        "data",
+        "Customers who can be scored",
+        "Look for lost files or shops.",
+        "GDPR 5(1)(d)",
+    ),
     "missing": ("data", "Missing values", "Look at the source of these columns.", "GDPR 5(1)(d)"),
     "beyond": ("data", "Values out of range", "Look for another unit or sign.", "GDPR 5(1)(d)"),
     "unseen": ("data", "Unknown categories", "Look for renamed categories.", "GDPR 5(1)(d)"),
     "shift": ("data", "Shift of a feature", "Explain it, or repair the data.", "GDPR 5(1)(d)"),
     "score": ("data", "Shift of the score", "Explain it, or repair the data.", "GDPR 5(1)(d)"),
     "early": ("model", "Early outcomes", "Train again, or lower the trust.", "GDPR 5(1)(d), 24(1)"),
-    "rates": ("model", "Observed against predicted", "Train again, or roll back.", "GDPR 5(1)(d), 24(1)"),
+    "rates": (
+        "model",
+        "Observed against predicted",
+        "Train again, or roll back.",
+        "GDPR 5(1)(d), 24(1)",
+    ),
     "gate": ("model", "Quality gate on real outcomes", "Train again, or roll back.", "GDPR 24(1)"),
-    "fairness": ("fairness", "Gap between groups", "Review the decision; ask the DPO.", "GDPR rec. 71"),
+    "fairness": (
+        "fairness",
+        "Gap between groups",
+        "Review the decision; ask the DPO.",
+        "GDPR rec. 71",
+    ),
     "review": ("review", "Human review", "Give reviewers time and cases.", "WP251rev.01 p. 21"),
 }
 """Kind, name, what to do and source of each rule, in the order of the page."""
@@ -81,7 +96,9 @@ def judge(
     }
     for name, (text, limit) in breaches(seen, limits).items():
         earlier = [_status(states, name) for states in before[: limits.in_a_row - 1]]
-        again = len(earlier) == limits.in_a_row - 1 and all(s in ("watch", "alarm") for s in earlier)
+        again = len(earlier) == limits.in_a_row - 1 and all(
+            s in ("watch", "alarm") for s in earlier
+        )
         found[name] = ("alarm" if again else "watch", text, limit)
     found["early"] = _early(early, limits)
     found["rates"] = _rates(detector, alarmed=alarmed)
@@ -91,7 +108,11 @@ def judge(
     states = []
     for name, (kind, title, todo, source) in RULES.items():
         status, text, limit = found[name]
-        since = next((s.since for s in before[0] if s.rule == name and s.status == status), day) if before else day
+        since = (
+            next((s.since for s in before[0] if s.rule == name and s.status == status), day)
+            if before
+            else day
+        )
         states.append(
             RuleState(
                 rule=name,
@@ -126,8 +147,7 @@ def _early(looks: Sequence[EarlyLook], limits: MonitorSettings) -> tuple[Status,
         f"day {look.day}: {look.observed:,.0f} of {look.expected:,.0f} expected ({look.ratio - 1:+.0%}, z {look.z:+.1f})"
         for look in looks
     )
-    alarm = any(look.alarms(limits) for look in looks)
-    return ("alarm" if alarm else "ok"), text, limit
+    return early_status(looks, limits), text, limit
 
 
 def _rates(detector: EDetector | None, *, alarmed: bool) -> tuple[Status, str, str]:
@@ -154,16 +174,16 @@ def _gate(realised: RealisedFigures | None, gate: RegisterSettings) -> tuple[Sta
     return ("alarm" if fails else "ok"), text, limit
 
 
-def _fairness(
-    batches: Sequence[Sequence[dict[str, Any]]], limit: float
-) -> tuple[Status, str, str]:
+def _fairness(batches: Sequence[Sequence[dict[str, Any]]], limit: float) -> tuple[Status, str, str]:
     told = f"{limit:g}, twice in a row"
     if not batches or not any(batches):
         return "not measured", "no groups with matured decisions", told
     wide = [{(g["group"], g["metric"]) for g in gaps if g["value"] > limit} for gaps in batches[:2]]
     largest = max(batches[0], key=lambda gap: gap["value"])
     text = f"{largest['metric'].replace('_', ' ')} {largest['value']:.2f} between groups of {largest['group']}"
-    status: Status = "alarm" if len(wide) > 1 and wide[0] & wide[1] else "watch" if wide[0] else "ok"
+    status: Status = (
+        "alarm" if len(wide) > 1 and wide[0] & wide[1] else "watch" if wide[0] else "ok"
+    )
     return status, text, told
 
 

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["DecisionTable", "read_decisions"]
 
-COLUMNS = ("customer_id", "event_timestamp", "score", "outcome", "control", "model_version", "features")
+COLUMNS = (
+    "customer_id",
+    "event_timestamp",
+    "score",
+    "outcome",
+    "control",
+    "model_version",
+    "features",
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,9 @@ class DecisionTable:
     waiting_days: float | None
 
 
-def read_decisions(location: LogLocation, as_of: datetime, window_days: int) -> DecisionTable | None:
+def read_decisions(
+    location: LogLocation, as_of: datetime, window_days: int
+) -> DecisionTable | None:
     """Return what the decision log says up to ``as_of`` (UTC); None before there is a log.
 
     Reviews, contests, erasures and objections are those of the last ``window_days``: a desk that

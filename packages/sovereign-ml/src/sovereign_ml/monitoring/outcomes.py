@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 __all__ = [
     "Cohort",
     "EarlyLook",
+    "EarlyStatus",
     "RealisedFigures",
     "by_week",
     "early_looks",
+    "early_status",
     "first_of_each",
     "realised",
     "watch_rates",
 ]
 
+EarlyStatus = Literal["ok", "watch", "alarm"]
 RESAMPLES = 100
 Z = 4.0
 """An early look alarms only beyond so many standard errors."""
@@ -63,7 +66,7 @@ class EarlyLook(_Frozen):
         """Observed events over expected ones."""
         return self.observed / self.expected if self.expected else float("nan")
 
-    def alarms(self, limits: MonitorSettings) -> bool:
+    def is_off(self, limits: MonitorSettings) -> bool:
         """Return whether the look is off by more than the ratio, and not by chance."""
         return abs(self.ratio - 1) > limits.early_ratio and abs(self.z) > Z
 
@@ -76,6 +79,13 @@ class RealisedFigures(_Frozen):
     expected: float
     observed: float
     figures: dict[str, dict[str, float]]
+
+
+def early_status(looks: Sequence[EarlyLook], limits: MonitorSettings) -> EarlyStatus:
+    """Return "alarm" for a look that is off. The first week alone, which is noisy, says "watch"."""
+    off = {look.day for look in looks if look.is_off(limits)}
+    first = set(limits.early_days[:1]) if len(limits.early_days) > 1 else set()
+    return "alarm" if off - first else "watch" if off else "ok"
 
 
 def first_of_each(rows: pd.DataFrame, horizon_days: int) -> pd.DataFrame:
@@ -139,7 +149,7 @@ def early_looks(
     past: PastDays,
     rows: pd.DataFrame,
     shares: Mapping[int, float],
-    as_of: datetime,
+    known_until: datetime,
     *,
     smallest: int,
     window_days: int = 7,
@@ -149,11 +159,11 @@ def early_looks(
     The label "no purchase in 30 days" is censored and not hidden: each purchase reveals it. Of the
     buyers that a score predicts, the share ``shares[day]`` has bought by then. Only whole weeks are
     looked at, because part of a week sees other weekdays. Each look is at the people decided in
-    the ``window_days`` that ended ``day`` days before ``as_of``.
+    the ``window_days`` that ended ``day`` days before ``known_until``.
     """
     looks = []
     for day, share in sorted(shares.items()):
-        end = as_of - timedelta(days=day)
+        end = known_until - timedelta(days=day)
         times = rows["event_timestamp"]
         young = rows[(times <= end) & (times > end - timedelta(days=window_days))]
         happened = past.events(young, day) if len(young) else np.empty(0)

@@ -40,7 +40,9 @@ def _sentence(report: MonitorReport) -> str:
         if watch:
             return f"No alarm. To be watched: {', '.join(watch)}."
         measured = sum(state.status == "ok" for state in report.states)
-        return f"No alarm: {measured} of {len(report.states)} rules could be measured, and they hold."
+        return (
+            f"No alarm: {measured} of {len(report.states)} rules could be measured, and they hold."
+        )
     first = alarms[0]
     more = f" and {len(alarms) - 1} more" if len(alarms) > 1 else ""
     return f"Alarm{more}: {first.name.lower()}, {first.found}, since {first.since}."

@@ -45,9 +45,16 @@ class PastDays:
             )
         self._config, self._kind = config, kind
         self.connection = self._sql.load(need(valid, "validate"), kind)
-        if as_of is not None:
-            self.connection.execute("DELETE FROM lines WHERE ts >= ?", [as_of])
-        self.newest_event: datetime = self._sql.last_event(self.connection)
+        self.newest_event: datetime
+        self.forget_from(as_of)
+
+    def forget_from(self, moment: datetime | None) -> None:
+        """Forget what happened at ``moment`` or later, as if nobody knew it yet."""
+        if moment is not None:
+            self.connection.execute("DELETE FROM lines WHERE ts >= ?", [moment])
+        self.newest_event = self._sql.last_event(self.connection)
+        # That may leave a result half read, and DuckDB then takes no table of people.
+        self.connection.execute("SELECT 1").fetchall()
 
     @property
     def horizon_days(self) -> int:

@@ -85,8 +85,11 @@ def columns(model: Scorecard, rows: pd.DataFrame) -> dict[str, Any]:
     """Return the model's columns of ``rows``, with None for a missing category."""
     table = rows[list(model.features)].copy()
     for part in model.categorical:
-        values = table[part.name].astype(object)
-        table[part.name] = values.where(values.notna(), None)
+        absent = table[part.name].isna()
+        table[part.name] = [
+            None if missing else value
+            for value, missing in zip(table[part.name], absent, strict=True)
+        ]
     return columns_of(table)
 
 

@@ -45,7 +45,7 @@ from sovereign_ml.storage.artifacts import read_json, write_json, writing
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FOLDER", "MonitorReport", "Watch", "newest_report", "scored"]
+__all__ = ["FOLDER", "MonitorReport", "Watch", "card_facts", "newest_report", "scored"]
 
 FOLDER = Path("data/9_monitoring")
 WEEKS = 13
@@ -121,7 +121,11 @@ class Watch:
             untreated, self.features.horizon_days, self.limits
         )
         early = outcomes.early_looks(
-            past, untreated, reference.early, end, smallest=self._smallest(source)
+            past,
+            untreated,
+            reference.early,
+            past.complete_until,
+            smallest=self._smallest(source),
         )
         realised = self._realised(matured)
         gaps = self._gaps(matured, sealed.policy)
@@ -205,7 +209,7 @@ class Watch:
                 )
                 return rows, "decision log"
         first = datetime.combine(reference.day, datetime.min.time())
-        days = [end - timedelta(days=7 * week) for week in range(WEEKS)]
+        days = [past.complete_until - timedelta(days=7 * week) for week in range(WEEKS)]
         rows = scored(sealed, past.snapshots([day for day in reversed(days) if day >= first]))
         rows = rows.assign(treated=False, churned=past.churned(rows, horizon))
         return rows, "past days computed anew"
@@ -249,19 +253,19 @@ class Watch:
             )
         return batches
 
-    def _groups(
-        self, customers: pd.Series[str], end: datetime
-    ) -> Mapping[str, pd.Series[Any]]:
+    def _groups(self, customers: pd.Series[str], end: datetime) -> Mapping[str, pd.Series[Any]]:
         return groups_of(self.project, self.valid, customers, end.year, self.evaluate.groups)
 
-    def _not_known(
-        self, rows: pd.DataFrame, table: DecisionTable | None, source: str
-    ) -> list[str]:
+    def _not_known(self, rows: pd.DataFrame, table: DecisionTable | None, source: str) -> list[str]:
         """Return in sentences what this run cannot say."""
         still = int(rows["churned"].isna().sum())
-        lines = [f"{still:,} of {len(rows):,} decisions are younger than the horizon: their outcome is open."]
+        lines = [
+            f"{still:,} of {len(rows):,} decisions are younger than the horizon: their outcome is open."
+        ]
         if source != "decision log":
-            lines.append("No served decisions are on record in number: outcomes are those of past days, scored anew.")
+            lines.append(
+                "No served decisions are on record in number: outcomes are those of past days, scored anew."
+            )
         elif not rows["control"].any():
             lines.append(
                 "Without a control group nobody can tell a working offer from a wrong model: see `churn campaign`."
@@ -300,6 +304,35 @@ def reports(root: Path) -> Iterator[MonitorReport]:
 def newest_report(root: Path) -> MonitorReport | None:
     """Return the newest report; None before the first."""
     return next(reports(root), None)
+
+
+def card_facts(root: Path) -> dict[str, dict[str, Any]]:
+    """Return what the card says of the monitor: ``figures`` for the evaluation, and ``facts``."""
+    report = newest_report(root)
+    waiting = [record for record in alarms.read_alarms(root) if record.answer is None]
+    if report is None:
+        return {"figures": {}, "facts": {}}
+    figures = {
+        "largest_feature_shift": round(report.comparison.largest[1], 4),
+        "score_shift": round(report.comparison.score_shift, 4),
+    }
+    if report.looks:
+        last = report.looks[-1]
+        figures |= {
+            "observed_rate": round(last.observed, 4),
+            "predicted_rate": round(last.expected, 4),
+            "evidence": round(max(last.more, last.fewer), 3),
+        }
+    return {
+        "figures": figures,
+        "facts": {
+            "last_run_on": report.made_at[:10],
+            "status": report.status,
+            "model_version": report.model_version,
+            "unanswered": [record.id for record in waiting],
+            "oldest_unanswered_on": min((record.opened for record in waiting), default=None),
+        },
+    }
 
 
 def _people(table: DecisionTable | None) -> dict[str, Any]:

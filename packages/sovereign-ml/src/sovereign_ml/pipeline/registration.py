@@ -27,15 +27,14 @@ from sovereign_ml.config.tables import (
 from sovereign_ml.errors import Refused
 from sovereign_ml.evaluation import quality_gate
 from sovereign_ml.evaluation.fidelity import PROBES, check_probes, misfits
-from sovereign_ml.pipeline.card_facts.compare import differences, shortened
 from sovereign_ml.model import served
 from sovereign_ml.monitoring.past_days import PastDays
 from sovereign_ml.monitoring.population import REFERENCE
 from sovereign_ml.monitoring.reference import make_reference
+from sovereign_ml.pipeline.card_facts.compare import differences, shortened
 from sovereign_ml.pipeline.own_rules import load_own_rules
 from sovereign_ml.project import Project
 from sovereign_ml.registry import bundle_files, bundle_store, mlflow
-from sovereign_ml.storage.artifacts import write_json
 from sovereign_ml.supply_chain.integrity import project_identity
 
 __all__ = ["Registration"]
@@ -116,7 +115,7 @@ class Registration:
         reference = make_reference(
             model, features, valid, past, self.project, self.evaluate, self.early_days
         )
-        write_json(folder / REFERENCE, reference.model_dump(mode="json"))
+        (folder / REFERENCE).write_text(reference.model_dump_json() + "\n", encoding="utf-8")
 
     def _read_back(self, folder: Path, probes: Path) -> None:
         """Seal ``folder`` for a moment and read it as the service does. Raises Refused in one line."""

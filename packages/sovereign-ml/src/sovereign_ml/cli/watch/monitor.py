@@ -61,7 +61,7 @@ def monitor(
     else:
         _print(report, f"{watch.FOLDER}/{report.day}/monitor.html")
     late = alarms.overdue(
-        alarms.read_alarms(settings.root), now.date(), settings.monitor.answer_within_days
+        alarms.read_alarms(settings.root), now.date(), settings.card.policy.answer_within_days
     )
     if late:
         typer.echo(f"Overdue answers: {', '.join(record.id for record in late)}", err=True)
@@ -70,6 +70,51 @@ def monitor(
         raise Refused(f"Alarm: {rules}. Answer it with `churn monitor answer`.")
     if failed:
         raise Refused("A channel could not be reached.")
+
+
+@monitor_app.command("backtest")
+def backtest_command(
+    weeks: Annotated[int, typer.Option(min=2, max=104, help="Weekly runs to try.")] = 32,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Also simulate 2,000 histories of 24 months.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Try the limits on your own past, and on planted faults; changes nothing."""
+    from sovereign_ml.monitoring import backtest
+    from sovereign_ml.monitoring.past_days import PastDays
+
+    settings = load_settings(profile)
+    watch = watch_of(settings)
+    sealed, _ = watch.bundle_and_reference()
+    past = PastDays(watch.project, watch.valid, watch.features, watch.label.kind)
+    report = backtest.backtest(
+        sealed, past, settings.monitor, weeks=weeks, smallest=settings.evaluate.min_group
+    )
+    if as_json:
+        typer.echo(report.model_dump_json(indent=2))
+        return
+    for run in report.runs:
+        early = ", ".join(f"{ratio:.2f}" for ratio in run.early.values())
+        broken = "; ".join(f"{rule}: {found}" for rule, found in run.broken.items())
+        typer.echo(
+            f"{run.day}  largest shift {run.feature_shift:.3f}  score {run.score_shift:.3f}  "
+            f"early {early or '-'} {run.early_status}  {broken}".rstrip()
+        )
+    early_alarms = sum(run.early_status == "alarm" for run in report.runs)
+    typer.echo(
+        f"{len(report.runs)} weekly runs: a data rule broken on {len(report.broken)}, twice in a row "
+        f"{report.twice} times (an alarm); early outcomes alarm on {early_alarms}."
+    )
+    for fault in report.faults:
+        verdict = "found" if fault.is_found else "missed"
+        typer.echo(f"{verdict:<7} {fault.fault}: {', '.join(fault.broken) or 'no rule'}")
+    found = sum(fault.is_found for fault in report.faults)
+    typer.echo(f"{found} of {len(report.faults)} planted faults found.")
+    if simulate:
+        for name, value in backtest.simulated(settings.monitor).items():
+            typer.echo(f"{name}: {value:.3g}")
 
 
 @monitor_app.command("answer")
@@ -136,7 +181,7 @@ def _day(text: str, option: str) -> datetime:
     from datetime import datetime
 
     try:
-        return datetime.strptime(text, "%Y-%m-%d")  # noqa: DTZ007  a day in UTC
+        return datetime.strptime(text, "%Y-%m-%d")
     except ValueError:
         raise Misuse(f"{option} is '{text}': write a day such as 2026-06-30.") from None
 
