@@ -14,13 +14,13 @@ import typer
 from typer.models import CommandInfo
 
 from sovereign_ml.cli import audit, card, deploy, flow, privacy, records, servers, service, wheel
-from sovereign_ml.cli.watch import monitor
+from sovereign_ml.cli.watch import campaign, monitor
 from sovereign_ml.egress import allow_list, guard
 from sovereign_ml.egress.telemetry import silence
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.project import STANDARD_STEPS, Step, load_project
 
-PARTS = (flow, card, records, service, monitor, deploy, servers, audit, privacy, wheel)
+PARTS = (flow, card, records, service, monitor, campaign, deploy, servers, audit, privacy, wheel)
 
 
 def application(steps: Sequence[Step] = STANDARD_STEPS) -> typer.Typer:

@@ -44,17 +44,22 @@ def gather(stores: ProjectStores, names: Sequence[str]) -> access_report.Access:
     card = read(need(stores.artifacts.card, "card") / "card.json")
     data = stores.root / "data"
     decisions: list[access_report.DecisionHeld] = []
+    campaigns: list[access_report.Row] = []
     objected = False
     with objections.decision_log(stores.log) as log:
         if log:
             for name in names:
                 decisions += access_report.decisions(log, name)
+                campaigns += access_report.campaigns(log, name)
             objected = bool(log.objectors() & set(names))
     return access_report.Access(
         subject=names[0],
         made_at=datetime.now(UTC),
         provided={LABELS[table]: _rows(data, table, names) for table in PROVIDED},
-        profile={LABELS[table]: _rows(data, table, names) for table in PROFILE},
+        profile={
+            **{LABELS[table]: _rows(data, table, names) for table in PROFILE},
+            **({"campaigns": campaigns} if campaigns else {}),
+        },
         decisions=sorted(decisions, key=lambda decision: decision.at, reverse=True),
         objected=objected,
         retention=access_report.periods(stores.retention),

@@ -86,6 +86,15 @@ def decisions(log: DecisionLog, subject: str) -> list[DecisionHeld]:
     return [_decision(log, entry, explainers) for entry in entries]
 
 
+def campaigns(log: DecisionLog, subject: str) -> list[Row]:
+    """Return the campaigns that ``subject`` was drawn for, treated or control, newest first."""
+    return [
+        {"at": entry.at, **json.loads(entry.body)}
+        for entry in log.of_subject(subject)
+        if entry.kind == "contact" and entry.body
+    ]
+
+
 def about(card: Card) -> dict[str, Any]:
     """What the card says to everybody about sources, recipients, purposes and rights; open answers are named open."""
     answers = card.answers

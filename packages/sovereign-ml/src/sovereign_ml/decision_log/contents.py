@@ -70,7 +70,7 @@ SHAPES: dict[str, type[_Body]] = {
     "contest": ContestBody,
     "erasure": ErasureBody,
 }
-OF_NOBODY = ("bundle", "erasure")
+OF_NOBODY = ("bundle", "campaign", "erasure")
 """Kinds of entries that concern no person."""
 
 

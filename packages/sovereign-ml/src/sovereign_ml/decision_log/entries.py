@@ -12,7 +12,16 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple, get_args
 
 Kind = Literal[
-    "bundle", "decision", "rectification", "contest", "objection", "seed", "review", "erasure"
+    "bundle",
+    "decision",
+    "rectification",
+    "contest",
+    "objection",
+    "seed",
+    "review",
+    "erasure",
+    "campaign",
+    "contact",
 ]
 Refusal = Literal[
     "not_open", "objected", "erased", "gone", "changed", "contested", "corrected", "same_reviewer"

@@ -139,15 +139,17 @@ def _early(
     limits: MonitorSettings,
     smallest: int,
 ) -> list[outcomes.EarlyLook]:
-    """Return the early looks of ``day``; how fast events come is that of earlier, labelled cut-offs."""
+    """Return the early looks of ``day``; how fast events come is that of earlier, labelled cut-offs.
+
+    None where the oldest of them has a shorter history than the population needs.
+    """
     import pandas as pd
 
     horizon = past.horizon_days
-    labelled = [
-        every[start]
-        for step in LABELLED
-        if (start := day - timedelta(days=horizon * step)) in every
-    ]
+    starts = [day - timedelta(days=horizon * step) for step in LABELLED]
+    labelled = [every[start] for start in starts if start in every]
+    if min(starts) < past.usable_from or not labelled:
+        return []
     shares = past.early_shares(pd.concat(labelled), limits.early_days, horizon)
     young = [
         every[day - timedelta(days=back)]

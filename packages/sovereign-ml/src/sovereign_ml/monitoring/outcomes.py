@@ -206,3 +206,33 @@ def watch_rates(
         if detector.look(day, churned, part["score"].to_numpy(dtype=float)):
             alarms.append(day)
     return detector, alarms
+
+
+class Challenge(_Frozen):
+    """A candidate against the model in use, on the same matured people: differences with 95 % intervals.
+
+    Positive ``roc_auc`` and negative ``brier`` speak for the candidate.
+    """
+
+    version: str
+    n: int
+    roc_auc: dict[str, float]
+    brier: dict[str, float]
+
+
+def challenge(version: str, churned: Floats, candidate: Floats, in_use: Floats) -> Challenge:
+    """Return how the candidate's probabilities compare on labels; all arrays have shape (n,)."""
+    y = churned.astype(np.int64)
+    ranked, other = bootstrap.Ranked(y, candidate), bootstrap.Ranked(y, in_use)
+    once = np.ones(len(y), dtype=np.int64)
+    draws: dict[str, list[float]] = {"roc_auc": [], "brier": []}
+    for weights in bootstrap.resamples(y, 2 * RESAMPLES, seed=7):
+        one, two = ranked.figures(weights), other.figures(weights)
+        for name, values in draws.items():
+            values.append(one[name] - two[name])
+    first, second = ranked.figures(once), other.figures(once)
+    found = {
+        name: bootstrap.interval(first[name] - second[name], np.array(values))
+        for name, values in draws.items()
+    }
+    return Challenge(version=version, n=len(y), roc_auc=found["roc_auc"], brier=found["brier"])

@@ -67,6 +67,13 @@ class PastDays:
         return self.newest_event.replace(hour=0, minute=0, second=0, microsecond=0)
 
     @property
+    def usable_from(self) -> datetime:
+        """The first day on which the history covers the time in which customers count as active."""
+        ((first,),) = self.connection.execute("SELECT min(ts) FROM lines").fetchall()
+        begin: datetime = first
+        return begin + timedelta(days=self._config.active_within_days)
+
+    @property
     def events_are_churn(self) -> bool:
         """Whether an event in the horizon is churn (a contract ended) or its opposite (a purchase)."""
         return self._kind == "ended"

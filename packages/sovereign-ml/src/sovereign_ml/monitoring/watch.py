@@ -179,6 +179,30 @@ class Watch:
         self._write(report, reference)
         return report
 
+    def challenge(self, candidate: Bundle, end: datetime) -> outcomes.Challenge:
+        """Score the decided people silently with ``candidate``; compare it with the model in use on their outcomes.
+
+        Nobody is treated by it: it changes no decision and writes nothing. Raises Refused where no
+        outcome is known yet.
+        """
+        import pandas as pd
+
+        sealed, reference = self.bundle_and_reference()
+        past = PastDays(self.project, self.valid, self.features, self.label.kind, end)
+        table = read_decisions(self.log, end, WINDOW_DAYS)
+        rows, source = self._decided(past, sealed, reference, table, end)
+        rows = rows[rows["churned"].notna() & ~rows["treated"]].reset_index(drop=True)
+        churned = rows["churned"].to_numpy(dtype=float)
+        if len(rows) < self.limits.min_decisions or len(set(churned)) < 2:
+            raise Refused(
+                f"{len(rows):,} decisions without an offer have a known outcome, and a comparison takes "
+                f"{self.limits.min_decisions:,} ([monitor] min_decisions): wait for the horizon to end."
+            )
+        inputs = pd.DataFrame(list(rows["features"])) if source == "decision log" else rows
+        score = candidate.model.probability(columns(candidate.model, inputs))
+        in_use = rows["score"].to_numpy(dtype=float)
+        return outcomes.challenge(candidate.manifest.version, churned, score, in_use)
+
     def bundle_and_reference(self) -> tuple[Bundle, Reference]:
         """Return the sealed bundle and its reference."""
         try:
@@ -291,7 +315,7 @@ class Watch:
 def scored(sealed: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
     """Return ``rows`` (customer_id, event_timestamp, features) with the ``score`` of the bundle's model."""
     score = sealed.model.probability(columns(sealed.model, rows))
-    return rows[["customer_id", "event_timestamp"]].assign(score=score, control=False)
+    return rows.assign(score=score, control=False)
 
 
 def reports(root: Path) -> Iterator[MonitorReport]:

@@ -32,6 +32,9 @@ DayOption = Annotated[
 def monitor(
     context: typer.Context,
     as_of: DayOption = "",
+    challenger: Annotated[
+        str, typer.Option(help="Compare this registry version on real outcomes; decides nothing.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,
 ) -> None:
@@ -44,6 +47,9 @@ def monitor(
 
     settings = load_settings(profile)
     now = datetime.now(UTC)
+    if challenger:
+        _challenge(settings, challenger, _end(settings, as_of, now), as_json=as_json)
+        return
     report = watch_of(settings).run(_end(settings, as_of, now), now)
     folder = settings.root / watch.FOLDER / report.day
     password = settings.secrets.smtp_password
@@ -156,6 +162,32 @@ def watch_of(settings: Settings) -> Watch:
         log=settings.log_location,
         catch_rate=settings.card.policy.review_min_catch_rate,
     )
+
+
+def _challenge(settings: Settings, version: str, end: datetime, *, as_json: bool) -> None:
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from sovereign_ml.bundle.sealed import read_bundle
+    from sovereign_ml.registry import bundle_store
+
+    with TemporaryDirectory() as folder:
+        kept = bundle_store.fetch(settings.tracking, version, Path(folder) / "bundle")
+        try:
+            candidate = read_bundle(kept)
+        except ValueError as error:
+            raise Refused(f"Version {version} cannot be compared. {error}") from None
+    seen = watch_of(settings).challenge(candidate, end)
+    if as_json:
+        typer.echo(seen.model_dump_json(indent=2))
+        return
+    typer.echo(
+        f"Version {version} against the model in use, on {seen.n:,} decisions whose outcome is known:"
+    )
+    for name, figure in (("ROC AUC", seen.roc_auc), ("Brier", seen.brier)):
+        typer.echo(
+            f"{name:<8} {figure['value']:+.4f} ({figure['low']:+.4f} to {figure['high']:+.4f})"
+        )
 
 
 def _end(settings: Settings, as_of: str, now: datetime) -> datetime:
