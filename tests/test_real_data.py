@@ -33,9 +33,8 @@ pytestmark = [
 def retail(tmp_path_factory: pytest.TempPathFactory) -> Project:
     where = tmp_path_factory.mktemp("retail")
     project = Project(bake(where), where / "home")
-    block = re.search(
-        r"```toml\n(.*?)```", (project.root / "docs/your-data.md").read_text(), re.DOTALL
-    )
+    page = (project.root / "docs/your-data.md").read_text()
+    block = re.search(r"```toml\n(\[data\]\n.*?)```", page, re.DOTALL)
     assert block
     config = project.root / "config.toml"
     text = config.read_text()

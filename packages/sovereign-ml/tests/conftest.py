@@ -1,5 +1,6 @@
 """One small flow for all tests: each step runs once, when the first test asks for its artifact."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -80,12 +81,15 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def _environment_stays() -> Iterator[None]:
-    """Commands pass their options on through the environment; the next test must not see them."""
+    """What commands leave behind in this process: the next test must not see it."""
     before = dict(ENVIRONMENT)
     yield
     for name in set(ENVIRONMENT) - set(before):
         del ENVIRONMENT[name]
     ENVIRONMENT.update(before)
+    # MLflow remembers where each run's artifacts are; a copy of the project has the same runs elsewhere.
+    if mlflow := sys.modules.get("mlflow.tracking._tracking_service.utils"):
+        mlflow._artifact_repos_cache.clear()
 
 
 def _artifact(verb: str, noun: str, after: str | None) -> Any:

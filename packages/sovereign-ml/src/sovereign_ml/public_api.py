@@ -25,6 +25,7 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "sovereign_ml.config.tables": (
             "EvaluateSettings",
             "FeatureSettings",
+            "LabelKind",
             "LabelSettings",
             "ProjectSettings",
             "ScoreSettings",

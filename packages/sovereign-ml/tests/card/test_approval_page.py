@@ -78,7 +78,7 @@ def followed(root: Path, block: str) -> tuple[str, Refused | None]:
 
 
 def test_every_command_of_the_page_does_what_the_page_says(own: Path) -> None:
-    see, answer, register, approve, promote, back, records = BLOCKS
+    see, answer, register, approve, promote, back, documents = BLOCKS
     told, refusal = followed(own, see)
     assert refusal is None
     assert re.search(r"\d+ of \d+ questions answered, \d\d+ open\.", told)
@@ -107,15 +107,13 @@ def test_every_command_of_the_page_does_what_the_page_says(own: Path) -> None:
     _, refusal = followed(own, back)
     assert "There is no version before" in str(refusal)
 
-    told, refusal = followed(own, records)
+    told, refusal = followed(own, documents)
     assert refusal is None
-    assert "Open points: 0 in the record of processing" in told
-    assert {path.name for path in (own / "docs").iterdir()} == {
-        "ropa.md",
-        "ropa.html",
-        "dpia.md",
-        "dpia.html",
-    }
+    assert "ropa         0 open points" in told
+    assert (own / "build/documents/dpia.html").is_file()
+    written = (own / "build/documents/breach.json").read_text(encoding="utf-8")
+    counted = len(pd.read_parquet(own / "data/1_raw/transactions.parquet")["customer_id"].unique())
+    assert f"{counted:,}" in written, "people are counted in the store itself"
 
 
 def test_a_second_version_is_approved_promoted_and_taken_back_like_the_first(own: Path) -> None:

@@ -1,11 +1,15 @@
 """Cards of other systems are read without loss, and approve nothing."""
 
 import json
+import re
 import time
 import tomllib
+from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -194,6 +198,62 @@ def test_what_is_no_card_is_refused_in_one_line(read, content, name, message):
     assert "\n" not in str(refusal.value)
 
 
+PUBLIC = sorted((Path(__file__).parents[1] / "data" / "public_cards").glob("*.[jm][sd]*"))
+PUBLIC = [path for path in PUBLIC if path.suffix != ".license"]
+
+
+def filled(text):
+    """Return the hub's template as its library fills it; any other text as it is."""
+    text = re.sub(r"\{\{ *card_data *\}\}", "license: mit", text)
+    return re.sub(r"\{\{ (\w+) \| default\(.*?\) *\}\}", r"text of \1", text)
+
+
+def plain_values(node):
+    """Count the plain values of nested data; a list of them is one, as in the importers."""
+    if isinstance(node, dict) and node:
+        return sum(map(plain_values, node.values()), Counter())
+    if isinstance(node, list) and any(isinstance(item, dict | list) for item in node):
+        return sum(map(plain_values, node), Counter())
+    return Counter([str(node)])
+
+
+def source_of(path, text):
+    """Return the data of a card and the lines of its text, read without the importers."""
+    if path.suffix == ".json":
+        return json.loads(text), []
+    front, _, body = text.removeprefix("---\n").partition("\n---\n")
+    return yaml.load(front, Loader=yaml.BaseLoader), body.splitlines()
+
+
+@pytest.mark.parametrize("path", PUBLIC, ids=lambda path: path.name)
+def test_a_public_card_loses_no_leaf(path, tmp_path):
+    """Every value of the file is suggested, compared, listed, or the version that the provenance names."""
+    text = filled(path.read_text(encoding="utf-8"))
+    (tmp_path / path.name).write_text(text, encoding="utf-8")
+    imported = import_card(tmp_path / path.name)
+    kept = {
+        **{row.origin: row.value for row in imported.suggestions},
+        **imported.compare,
+        **imported.unmapped,
+    }
+    data, lines = source_of(path, text)
+    lost = plain_values(data) - Counter(str(value) for value in kept.values())
+    named = {"CycloneDX", imported.provenance.schema_version, str(data.get("$schema"))}
+    assert set(lost) - named == set()
+    shown = "\n".join([*map(str, kept), *map(str, kept.values())])
+    left = [line for line in lines if line.strip("# ").strip() not in shown]
+    assert left == []
+    tomllib.loads(imported.toml())
+
+
+def test_the_template_of_the_hub_fills_the_answers_that_it_asks_for(read):
+    template = next(path for path in PUBLIC if "modelcard_template" in path.name).read_text()
+    told = suggested(read(filled(template), "README.md"))
+    assert told["purpose"]["specific_uses"] == ["text of direct_use"]
+    assert told["purpose"]["out_of_scope_uses"] == ["text of out_of_scope_use"]
+    assert told["evaluation"]["limitations"] == ["text of bias_risks_limitations"]
+
+
 SECTION = {"model_overview": {"model_owner": "team"}}
 MODEL = {"type": "machine-learning-model", "name": "churn"}
 HOSTILE = {
@@ -240,8 +300,8 @@ def test_a_hostile_file_is_answered_in_one_line_and_at_once(read, name):
         assert "\n" not in str(refusal.value)
     else:
         read(content, "card.md").toml()
-    # processor seconds, not waiting; far above what any of them takes, far below a quadratic one
-    assert time.process_time() - start < 3
+    # processor seconds, not waiting; far below what a quadratic pattern takes
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize("tags", ["2024", "true", "1.5", "[a, 1]", "{a: b}", "null"])

@@ -1,14 +1,17 @@
-"""churn card import and churn records on a project's folder."""
+"""churn card import and churn documents on a project's folder."""
 
 import json
+import re
 import tomllib
 
 import pytest
 from typer.testing import CliRunner
 
 from cards import card
+from churn.contract import FEATURES
 from foreign_cards import AS_ARTICLES_PRINT_IT
 from small_project import PROJECT, rendered
+from sovereign_ml.card.records import read_additions
 from sovereign_ml.card.schema import Facts
 from sovereign_ml.cli.flow import card_app
 from sovereign_ml.cli.records import app
@@ -61,24 +64,53 @@ def test_a_file_that_is_no_card_is_wrong_use_and_keeps_nothing(project):
     assert not (project / IMPORTED).exists()
 
 
-def test_records_are_written_under_docs_with_their_open_points(project):
+def _card_in(project, text):
     path = project / "data" / "6_card" / "card.json"
     path.parent.mkdir(parents=True)
-    path.write_text(card().model_dump_json(), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+
+
+def test_documents_are_written_with_their_open_points(project):
+    _card_in(project, card().model_dump_json())
     shown = run(app).stdout
-    assert (project / "docs" / "ropa.html").is_file()
-    assert (project / "docs" / "dpia.md").is_file()
-    assert "Open points: 0 in the record of processing" in shown
+    folder = project / "build/documents"
+    assert {path.suffix for path in folder.glob("ropa.*")} == {".html", ".json", ".csv"}
+    assert "ropa         0 open points" in shown
+    assert "notice       1 open point\n" in shown
 
 
-def test_records_without_a_card_are_wrong_use(project):
+def test_documents_are_written_in_german_with_the_words_of_the_team(project):
+    _card_in(project, card().model_dump_json())
+    words = '[languages.de.inputs]\nrecency_days = "Tage seit dem letzten Einkauf"\n'
+    (project / "documents.toml").write_text(words, encoding="utf-8")
+    run(app, "--lang", "de", "--output", "build/de")
+    page = (project / "build/de/notice.html").read_text(encoding="utf-8")
+    assert 'lang="de"' in page
+    assert "Tage seit dem letzten Einkauf" in page
+
+
+def test_a_language_that_is_not_here_is_wrong_use(project):
+    _card_in(project, card().model_dump_json())
+    with pytest.raises(Misuse, match=r"no texts in 'fr': de, en are here.*texts/fr\.toml"):
+        run(app, "--lang", "fr")
+
+
+def test_documents_without_a_card_are_wrong_use(project):
     with pytest.raises(Misuse, match=r"card\.json does not exist: run `churn card` first"):
         run(app)
 
 
-def test_records_of_a_card_of_another_version_are_wrong_use(project):
-    path = project / "data" / "6_card" / "card.json"
-    path.parent.mkdir(parents=True)
-    path.write_text("{}", encoding="utf-8")
+def test_documents_of_a_card_of_another_version_are_wrong_use(project):
+    _card_in(project, "{}")
     with pytest.raises(Misuse, match="is no card of this version"):
         run(app)
+
+
+def test_the_file_of_a_new_project_is_read_as_it_is(project):
+    text = rendered((PROJECT / "documents.toml").read_text(encoding="utf-8"))
+    (project / "documents.toml").write_text(text, encoding="utf-8")
+    added = read_additions(project / "documents.toml")
+    assert set(added.languages["de"].inputs) == {feature.name for feature in FEATURES}
+    uncommented = re.sub(r"^# (\[|\w+ = )", r"\1", text, flags=re.MULTILINE)
+    (project / "documents.toml").write_text(uncommented, encoding="utf-8")
+    assert read_additions(project / "documents.toml").dpia.actions

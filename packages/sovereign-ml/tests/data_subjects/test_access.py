@@ -23,10 +23,24 @@ def test_the_answer_holds_every_row_and_every_decision(world: World) -> None:
     assert spent == pytest.approx(float(mine["amount_eur"].sum()))
     (decision,) = answer["decisions"]
     assert decision["influences"] and decision["what_would_change_it"] and decision["inputs"]
+    assert decision["joint_reasons"] and decision["final_outcome"] and answer["score_reasons"]
     (score,) = answer["profile"]["score"]
     assert decision["score"] == pytest.approx(score["score"], abs=1e-5)
     assert answer["retention"]["decisions"] == "P24M from: decided"
     assert stat.S_IMODE((world.root / "build/answer/access.html").stat().st_mode) == 0o600
+
+
+def test_the_answer_is_written_in_german_and_an_unknown_language_is_refused(world: World) -> None:
+    person = world.chosen[0].customer_id
+    done = world.churn("access", "--subject", person, "--lang", "de", "--output", "build/answer")
+    assert done.returncode == 0, done.stderr
+    page = (world.root / "build/answer/access.html").read_text(encoding="utf-8")
+    assert 'lang="de"' in page and "Ihre Daten bei" in page
+    assert "Kunden von" in page and "{{" not in page, "the words of documents.toml"
+    assert "Der Wortlaut von data.label_definition in der Sprache de fehlt" in done.stdout
+    assert "purpose.statement" not in done.stdout
+    wrong = world.churn("access", "--subject", person, "--lang", "xx", "--output", "build/other")
+    assert wrong.returncode == 2 and "no texts in 'xx'" in wrong.stderr
 
 
 def test_nobody_else_is_in_the_answer(world: World) -> None:

@@ -18,15 +18,16 @@ import sovereign_ml
 from servers import answers, free_port, until
 from service_desk import CUSTOMER, FEATURES, KEYS
 from shipped import Service, reviewed
-from small_project import PROJECT, churn, environment
+from small_project import PROJECT, churn, environment, load
+from sovereign_ml.pipeline.project_audit import judged
 
 pytestmark = [pytest.mark.browser, pytest.mark.servers, pytest.mark.flow]
 FILES = {
     "validation.html.j2": "data/2_valid/report.html",
     "card.html.j2": "data/6_card/card.html",
-    "record.html.j2": "docs/dpia.html",
+    "record.html.j2": "build/documents/dpia.html",
 }
-"""Where each template of a file shows: the records, receipts and answers to people share one."""
+"""Where each template of a file shows: the documents, receipts and answers to people share one."""
 SERVED = {"start.html", "sign_in.html", "desk.html", "case.html", "suggestion.html"}
 PARTS = {"base.html", "base.html.j2", "facts.html", "parts.html.j2"}
 MLFLOW = ("", "experiments/1/runs", "models/acme-churn")
@@ -57,20 +58,24 @@ def test_every_template_of_the_product_is_opened_here() -> None:
         path
         for folder in code
         for path in folder.rglob("*.py")
-        if re.search("<html|<!doctype", path.read_text(encoding="utf-8"), re.I)
+        if re.search("<html|<!doctype html", path.read_text(encoding="utf-8"), re.I)
     ]
     assert written == [], "a page outside a template is opened by no test"
 
 
 @pytest.mark.usefixtures("bundle")
-def test_the_pages_that_are_files_load_nothing(page: Page, project: Path) -> None:
-    assert churn(project, "records").returncode == 0
-    names = [*FILES.values(), "docs/ropa.html"]
+def test_the_pages_that_are_files_load_nothing_and_change_no_fact_of_the_card(
+    page: Page, project: Path
+) -> None:
+    hosts = [(at.where, at.address) for at in judged(load(project), {}).findings]
+    assert churn(project, "documents").returncode == 0
+    names = [*FILES.values(), "build/documents/notice.html"]
     for name in names:
         page.goto((project / name).as_uri())
         assert page.title()
     assert len(page.asked) >= len(names)  # type: ignore[attr-defined]
     assert outside(page, "file:") == []
+    assert [(at.where, at.address) for at in judged(load(project), {}).findings] == hosts
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,8 @@ PASSES = {member for member in Jurisdiction if member.value.startswith(("EU_", "
 def corpus() -> list[tuple[str, str]]:
     lines = CORPUS.read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if line and not line.startswith("# ")]
-    return [(address, expected) for address, expected in rows]
+    assert [row for row in rows if len(row) != 3 or not row[2].strip()] == []
+    return [(address, expected) for address, expected, _ in rows]
 
 
 def test_the_corpus_is_classified_without_a_miss():
@@ -43,14 +44,14 @@ def test_the_corpus_is_classified_without_a_miss():
 
 def test_the_corpus_is_large_and_meets_every_class_and_every_storage_provider():
     rows = corpus()
-    assert len(rows) >= 500
+    assert len(dict(rows)) == len(rows) >= 500
     assert {expected for _, expected in rows} == {member.value for member in Jurisdiction}
     met = {classify(address).provider for address, _ in rows}
     european = {
         row.name for row in providers() if any(where in PASSES for _, where in row.suffixes)
     }
     beyond_storage = {"ZenML", "Weaviate Cloud", "Dataiku Cloud", "JetBrains"}
-    assert european - met == beyond_storage
+    assert european - met <= beyond_storage
 
 
 def test_every_entry_names_its_source_and_none_is_older_than_a_year():

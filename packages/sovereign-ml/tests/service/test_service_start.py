@@ -223,7 +223,7 @@ def test_the_program_ends_with_one_line_and_a_code(
 
 RUNTIME_HALF = {
     *("bundle", "card", "decision_log", "decisions", "egress", "jurisdictions", "model", "service"),
-    "errors",
+    *("errors", "texts"),
 }
 
 

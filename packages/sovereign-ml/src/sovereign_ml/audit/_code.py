@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from sovereign_ml.audit._mention import Mention, mention
 from sovereign_ml.audit._named import python_calls
@@ -14,6 +16,7 @@ from sovereign_ml.audit._text import block, lines, names_image
 _FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.I)
 _COPY = re.compile(r"^\s*COPY\s+.*--from=(\S+)", re.I)
 _ARG = re.compile(r"^\s*ARG\s+(\w+)=[\"']?([^\s\"']+)", re.I)
+_IMAGE_LINE = re.compile(r"^\s*(?:FROM\s|COPY\s.{0,100}--from=)(.{0,300})$", re.I | re.M)
 _SYNTAX = re.compile(r"^#\s*syntax=(\S+)", re.I)
 
 
@@ -36,13 +39,18 @@ def python(file: str, text: str) -> Iterator[Mention]:
 
 def _constants(file: str, node: ast.AST, key: str) -> Iterator[Mention]:
     text = _joined(node)
+    if key == "help" and isinstance(node, ast.Call) and not _shows(node):
+        key = ""  # print(post("https://…")) sends first
     if text is not None:
         yield from block(file, getattr(node, "lineno", 1), key, text)
     # the parts of a joined text may still hold an address of their own, such as a default
     if text is None or not isinstance(node, ast.Constant):
         for name, child in _named_children(node):
+            inner = name or key
+            if key and name and isinstance(node, ast.Dict) and key.isidentifier():
+                inner = f"{key}.{name}"
             if not _is_docstring(child) and (text is None or not _is_part(child)):
-                yield from _constants(file, child, name or key)
+                yield from _constants(file, child, key if key == "help" else inner)
 
 
 def _is_part(node: ast.AST) -> bool:
@@ -53,7 +61,8 @@ def _is_part(node: ast.AST) -> bool:
 def _joined(node: ast.AST) -> str | None:
     """The text that an expression builds, with ``VARIABLE`` for what is not written down; None for no text."""
     if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else None
+        value = node.value.decode("latin-1") if isinstance(node.value, bytes) else node.value
+        return value if isinstance(value, str) else None
     if isinstance(node, ast.JoinedStr):
         return "".join(_joined(part) or VARIABLE for part in node.values)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
@@ -86,7 +95,12 @@ def _named_children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     """Children with the name that they are assigned, passed or stored under."""
     if isinstance(node, ast.Assign | ast.AnnAssign):
         target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-        yield from ((ast.unparse(target), child) for child in ast.iter_child_nodes(node))
+        at = target.slice if isinstance(target, ast.Subscript) else None  # os.environ["NAME"]
+        text = at.value if isinstance(at, ast.Constant) and isinstance(at.value, str) else ""
+        name = text or ast.unparse(target)
+        yield from ((name, child) for child in ast.iter_child_nodes(node))
+    elif isinstance(node, ast.Assert) and node.msg is not None:
+        yield from (("", node.test), ("help", node.msg))
     elif isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and _tells(node)):
         yield from (("help", child) for child in ast.iter_child_nodes(node))
     elif isinstance(node, ast.keyword):
@@ -100,8 +114,13 @@ def _named_children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         yield from (("", child) for child in ast.iter_child_nodes(node))
 
 
+def _shows(node: ast.Call) -> bool:
+    """A call that shows a text to a person, an exception or the making of its text."""
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    return _tells(node) or name in ("format", "join") or name.endswith(("Error", "Warning", "Exit"))
+
+
 def _tells(node: ast.Call) -> bool:
-    """A call that shows a text to a person."""
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     return name in {
         "print",
@@ -113,6 +132,8 @@ def _tells(node: ast.Call) -> bool:
         "error",
         "exception",
         "critical",
+        "markdown",
+        "setup",  # of setuptools: the pages of the project
     }
 
 
@@ -128,9 +149,13 @@ def dockerfile(file: str, text: str) -> Iterator[Mention]:
     """Base images, images copied from, the syntax directive, and addresses in the instructions."""
     arguments: dict[str, str] = {}
     stages = {"scratch"}
+    # an argument that a base image is made of is said there
+    in_images = set(re.findall(r"\$\{?(\w+)", " ".join(_IMAGE_LINE.findall(text))))
     for number, line in enumerate(text.splitlines(), start=1):
         if found := _ARG.match(line):
             arguments[found.group(1)] = found.group(2)
+            if found.group(1) in in_images:
+                continue
         if found := _SYNTAX.match(line) or _COPY.match(line) or _FROM.match(line):
             image = _filled(found.group(1), arguments)
             if image.lower() not in stages and not image.isdigit() and names_image("image", image):
@@ -143,17 +168,28 @@ def dockerfile(file: str, text: str) -> Iterator[Mention]:
 
 def _filled(image: str, arguments: dict[str, str]) -> str:
     return re.sub(
-        r"\$\{?(\w+)(?::-[^}]*)?\}?",
-        lambda match: arguments.get(match.group(1), match.group()),
+        r"\$\{?(\w+)(?::-([^}]*))?\}?",
+        lambda match: arguments.get(match.group(1), match.group(2) or match.group()),
         image,
     )
 
 
+def jenkins(file: str, text: str) -> Iterator[Mention]:
+    """A pipeline in Groovy: images of its agents, and addresses as in any other text."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        for match in _AGENT.finditer(line[:1000]):
+            if names_image("image", match.group(1)):
+                yield mention(file, number, "image", match.group(1), kind="image")
+    yield from lines(file, text)
+
+
+_AGENT = re.compile(r"\bimage(?:\s+|\s{0,3}\(\s{0,3})[\"']([\w./:@-]{2,200})[\"']")
 _CELL = re.compile(r'^\s*"cell_type":\s*"(\w+)",?\s*$')
 
 
 def notebook(file: str, text: str) -> Iterator[Mention]:
     """Scan a notebook by its lines, each of which is a line of a cell. Links in text cells carry nothing."""
+    yield from _cells(file, text)
     cell = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if kind := _CELL.match(line[:80]):
@@ -161,6 +197,33 @@ def notebook(file: str, text: str) -> Iterator[Mention]:
         if not re.match(r'\s*"(image/|text/html|id|cell_type)', line[:80]):
             source = line.replace("\\n", " ").replace('\\"', '"')
             source = re.sub(r"^\s*\"|\",?\s*$", "", source) if len(source) < 20_000 else source
+            if cell == "code":
+                source = re.sub(r"(^|\s)#(?!!).*$", "", source[:20_000]) + source[20_000:]
             yield from block(
                 file, number, "description" if cell == "markdown" else "notebook", source
             )
+
+
+def _cells(file: str, text: str) -> Iterator[Mention]:
+    """The clients that the code cells open; what one cell imports the next ones use."""
+    try:
+        cells = [
+            cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"
+        ]
+        sources = ["".join(cell) if isinstance(cell, list) else str(cell) for cell in cells]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return
+    parts = []
+    for source in sources:
+        plain = re.sub(r"(?m)^(\s*)[!%?].*$", r"\1pass", source)
+        try:
+            ast.parse(plain)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        parts.append(plain)
+    whole = "\n".join(parts)
+    rows, raw = whole.splitlines(), text.splitlines()
+    for row in python_calls(file, ast.parse(whole)):
+        written = json.dumps(rows[row.line - 1], ensure_ascii=False)[1:-1]
+        line = next((number for number, line in enumerate(raw, 1) if written in line), 1)
+        yield replace(row, line=line)

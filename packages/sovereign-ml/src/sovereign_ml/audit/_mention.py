@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatch
+from functools import lru_cache
 
 
 class Payload(StrEnum):
@@ -53,9 +54,17 @@ DOCUMENTS = (
         "AUTHORS*",
     ),
     *("mkdocs.y*ml", "CODE_OF_CONDUCT*", "*.txt", "*.tex", "*.bib", "robots.txt"),
+    *("COPYING*", "DESCRIPTION", "*.po", "*.pot", "catalog-info.y*ml", "FUNDING.yml"),
 )
 """Texts for people: an address there is a link, and carries nothing."""
-_REQUIREMENTS = ("*requirement*.txt", "*constraint*.txt", "Pipfile", "package.json", "*.in")
+_REQUIREMENTS = (
+    "*requirement*.txt",
+    "*constraint*.txt",
+    "Pipfile",
+    "package.json",
+    "*.in",
+    "go.mod",
+)
 _LOCKS = (
     "*.lock",
     "package-lock.json",
@@ -65,13 +74,17 @@ _LOCKS = (
     "go.sum",
     "*.lock.json",
     "*.lock.hcl",
+    "*-lock.y*ml",
+    "*.lockfile",
 )
 _DATA_LOCKS = ("dvc.lock",)
 _EDITORS = (".vscode/", ".idea/", ".devcontainer/")
 _NAMESPACE = re.compile(
     r"https?://(?:www\.w3\.org/|schemas?\.|json-schema\.org|json\.schemastore\.org|purl\.org|xmlns\."
-    r"|docs\.oasis-open\.org"
-    r"|ns\.adobe\.com|spdx\.org|creativecommons\.org|opensource\.org|www\.apache\.org/licenses)",
+    r"|docs\.oasis-open\.org|maven\.apache\.org/(?:POM|xsd)|www\.springframework\.org/schema|java\.sun\.com/"
+    r"|jakarta\.ee/xml|cyclonedx\.org/schema|www\.omg\.org/spec|www\.gnu\.org/(?:licenses|copyleft)"
+    r"|ns\.adobe\.com|spdx\.org|creativecommons\.org|opensource\.org|www\.apache\.org/licenses"
+    r"|[^?#]{1,300}(?:[.-]schema\.json|\.xsd|\.dtd)$)",
     re.IGNORECASE,
 )
 CODE_LINE = re.compile(
@@ -82,8 +95,22 @@ CODE_LINE = re.compile(
     r"[^|;&]{0,200}$"
 )
 """What stands before an address in a command that only fetches code."""
+DOWNLOAD = re.compile(
+    r"\b(?:wget|curl|Invoke-WebRequest|iwr)\b(?![^|]{0,300}\s(?:-d|-F|-T|--data\S*|--form|--json|--upload-file"
+    r"|--post-\S+|-X\s?(?:POST|PUT|PATCH))\b)"
+    r"(?=.{0,300}(?:\s-[a-zA-Z]{0,5}[oO]\b|\s--(?:output|remote-name)|\|\s{0,3}(?:sudo\s+)?(?:ba|z)?sh\b"
+    r"|\|\s{0,3}(?:sudo\s+)?(?:tar|python3?|gpg|apt-key|tee|gunzip|kubectl)\b|\.(?:sh|tar\.\w+|tgz|zip|whl|deb|rpm|gpg|asc|jar|sha256)\b"
+    r"|/releases/))",
+    re.IGNORECASE,
+)
+"""A command that fetches a file and sends none."""
 LINK = re.compile(
-    r"<a\s[^<>]{0,200}href\s*=\s*[\"']?$|(?:^|[|;&@\s])(?:echo|printf)\s[^|;&>]{0,200}$",
+    r"<a\s[^<>]{0,300}href\s{0,5}=\s{0,5}[\"']?$|(?:^|[|;&@\s])(?:echo|printf)\s[^|;&>]{0,200}$"
+    r"|<link\s[^<>]{0,200}rel\s{0,5}=\s{0,5}[\"']?(?:canonical|alternate|licen[sc]e|author|me|help)\b[^<>]{0,200}$"
+    r"|<meta\s[^<>]{0,100}(?:property|name)\s{0,5}=[^<>]{0,100}content\s{0,5}=\s{0,5}[\"']?$|<!DOCTYPE\s[^<>]{0,200}$"
+    r"|(?:xmlns(?::[\w-]{1,30})?|targetNamespace|namespace|schemaLocation|systemId)\s{0,5}=\s{0,5}[\"'][^\"']{0,300}$"
+    r"|<(?:scm|licen[sc]e|organization|issueManagement|ciManagement|developer)>.{0,200}$"
+    r"|\bCOMMENT\s+(?:ON\s.{1,120}\sIS\s+)?'[^']{0,300}$",
     re.IGNORECASE,
 )
 """What stands before an address that a person may click."""
@@ -91,10 +118,12 @@ LINK = re.compile(
 _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
     (r"owner_declarations|audit\.waivers", "declaration", ()),
     (
-        r"model_card\.toml|project\.urls|homepage|documentation|\bprivacy|\$schema|(^|\.)(description|title"
-        r"|licen[sc]e|help"
-        r"|epilog|summary|site_url|repo_url|xmlns[:\w]*|schema|funding|funding\.url|bugs\.url|author|authors"
-        r"|maintainers)$",
+        r"model_card\.toml|project[._]urls|homepage|documentation|\bprivacy|\$schema|(^|\.)(description|title"
+        r"|licen[sc]e(\.url)?|help|epilog|summary|site_url|repo_url|xmlns[:\w]*|schema|funding(\.url)?|bugs\.url"
+        r"|authors?(\.url)?|maintainers(\.url)?|contact(_info)?(\.url)?|licen[sc]e_info\.url|externaldocs\.url|termsofservice|\$id|\$ref"
+        r"|examples?|contact_links(\.url)?|badges?|references?|see_?also"
+        r"|scm\.url|metadata\.(url|download_url))$"
+        r"|(^|[._-])(docs|docs?_?url|help_?url|docs_link|badge_?url|image\.source|image\.url)$",
         "link",
         (),
     ),
@@ -118,7 +147,7 @@ _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
     (r"kfp|kubeflow|pipeline", "compute", (_P, _D)),
     (r"monitor|metrics|grafana|prometheus|loki", "monitoring", (_D,)),
     (
-        r"pre-commit|\.git|(?<![a-z])(repos?|repository|uses|include)(?![a-z])|workflow|woodpecker|Dockerfile"
+        r"pre-commit|\.git|(?<![a-z])(repos?|repository|repositories|uses|include)(?![a-z])|workflow|woodpecker|Dockerfile"
         r"|(^|\.)template$",
         "ci",
         (_C,),
@@ -146,28 +175,50 @@ def context(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]
     return (*_match(key), *by_scheme, *by_file, ("other", (_D,)))[0]
 
 
-def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]] | None:
-    """What a kind of file says about every address in it."""
-    name = file.rpartition("/")[2]
+@lru_cache(maxsize=4096)
+def _of_file(name: str) -> str:
+    """What the name of a file alone says: package, document or nothing."""
 
     def fits(patterns: tuple[str, ...]) -> bool:
         return any(fnmatch(name, pattern) for pattern in patterns)
 
+    if fits(_REQUIREMENTS) or (fits(_LOCKS) and not fits(_DATA_LOCKS)):
+        return "packages"
+    return "document" if fits(DOCUMENTS) else ""
+
+
+def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]] | None:
+    """What a kind of file says about every address in it."""
+    name = file.rpartition("/")[2]
     if _NAMESPACE.match(address):
         return "link", ()
-    if fits(_REQUIREMENTS) or (fits(_LOCKS) and not fits(_DATA_LOCKS)):
+    # an import in Go is written like an address without a scheme
+    is_import = name.endswith(".go") and "://" not in address
+    if is_import or _of_file(name) == "packages":
         return "ci", (_C,)
-    if re.search(r"(^|/)\.?licen[cs]es?/", file):
+    if key.endswith("href") and name.endswith((".js", ".ts", ".jsx", ".tsx")):
         return "link", ()
-    if (fits(DOCUMENTS) and not re.search(r"^[A-Z_]+$", key)) or file.startswith(_EDITORS):
+    chart_link = name == "Chart.yaml" and re.match(r"(home|sources|icon|maintainers)\b", key)
+    if chart_link or re.search(r"(^|/)\.?licen[cs]es?/", file):
+        return "link", ()
+    # NAME=value in a text is a setting that people copy; R writes the fields of its DESCRIPTION so too
+    setting = name != "DESCRIPTION" and re.search(r"^[A-Z_]+$", key)
+    if (_of_file(name) == "document" and not setting) or file.startswith(_EDITORS):
         return "link", ()
     return None
 
 
+@lru_cache(maxsize=4096)
 def is_lock(file: str) -> bool:
     """Return True for a lock file of packages."""
     name = file.rpartition("/")[2]
     return any(fnmatch(name, pattern) for pattern in _LOCKS) and name not in _DATA_LOCKS
+
+
+@lru_cache(maxsize=4096)
+def is_document(file: str) -> bool:
+    """Return True for a text that people read."""
+    return any(fnmatch(file.rpartition("/")[2], pattern) for pattern in DOCUMENTS)
 
 
 def component_of(carries: tuple[Payload, ...]) -> str:

@@ -8,12 +8,13 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.audit._mention import DOCUMENTS, Mention, Payload, component_of
+from sovereign_ml.audit._mention import Mention, Payload, component_of, is_document
 from sovereign_ml.audit._normalise import VARIABLE, normalise
+from sovereign_ml.audit._services import by_imports, by_setting
 
 _ARN = re.compile(r"\barn:(aws[\w-]{0,10}):([\w-]{1,40}):([\w-]{0,30}):[^\s\"',;)]{0,300}")
 
@@ -36,6 +37,15 @@ class _Rule:
 def _rules(kind: str) -> tuple[_Rule, ...]:
     path = Path(__file__).with_name("words.toml")
     return tuple(_rule(row) for row in tomllib.loads(path.read_text(encoding="utf-8"))[kind])
+
+
+@lru_cache(maxsize=4096)
+def _rules_for(kind: str, name: str) -> tuple[_Rule, ...]:
+    """The rules for a file of this name."""
+    rules = _rules(kind)
+    return tuple(
+        rule for rule in rules if any(fnmatch(name, pattern) for pattern in rule.files.split("|"))
+    )
 
 
 def _rule(row: dict[str, Any]) -> _Rule:
@@ -70,7 +80,7 @@ def _named(
 
 def by_key(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
     """Yield what ``key = value`` names by a word."""
-    if _is_document(file):
+    if is_document(file):
         return
     word = value.strip(" \t\"',;")
     last = key.rpartition(".")[2]
@@ -78,11 +88,12 @@ def by_key(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
         return
     for arn in _ARN.finditer(word) if word.startswith("arn:") else ():
         yield from _arn(file, line, key, arn)
+    yield from by_setting(file, line, key, word)
     plain = normalise(word)
     if plain in ("", VARIABLE, "null", "none", "~") or "://" in plain:
         return
-    for rule in _rules("key"):
-        if rule.key is None or not rule.key.fullmatch(last) or not fnmatch(_name(file), rule.files):
+    for rule in _rules_for("key", _name(file)):
+        if rule.key is None or not rule.key.fullmatch(last):
             continue
         if rule.key_full and not rule.key_full.search(key):
             continue
@@ -97,20 +108,18 @@ def by_key(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
 
 def by_line(file: str, number: int, line: str) -> Iterator[Mention]:
     """Yield what a line of Terraform, or an ARN anywhere, names."""
-    if _is_document(file):
+    if is_document(file):
         return
     if "arn:aws" in line and len(line) < 20_000:
         for arn in _ARN.finditer(line):
             if not line[: arn.start()].rstrip(" \"'").endswith((":", "=")):
                 yield from _arn(file, number, "", arn)
-    if not file.endswith(".tf"):
-        return
-    for rule in _rules("line"):
+    for rule in _rules_for("line", _name(file)):
         match = rule.pattern.search(line[:300]) if rule.pattern else None
         if match is None:
             continue
         word = match.group().strip()
-        yield _named(file, number, "terraform", word, rule.stands_for, rule.carries, rule.unless)
+        yield _named(file, number, "line", word, rule.stands_for, rule.carries, rule.unless)
         return
 
 
@@ -126,45 +135,85 @@ def _arn(file: str, line: int, key: str, match: re.Match[str]) -> Iterator[Menti
 
 def python_calls(file: str, tree: ast.AST) -> Iterator[Mention]:
     """Yield the clients that a module opens without naming an endpoint."""
-    names = _imported(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            yield from _call(file, node, names)
+    nodes = list(ast.walk(tree))
+    names = _imported(nodes)
+    calls = [(node, _dotted(node.func, names)) for node in nodes if isinstance(node, ast.Call)]
+    rest = []
+    for node, name in _variables(nodes):
+        yield from by_setting(file, node.lineno, name, "read")
+    for node, dotted in calls:
+        rule = _call_rule(dotted)
+        if rule is not None:
+            yield from _call(file, node, dotted, rule)
+        elif dotted:
+            rest.append((node, dotted))
+    yield from by_imports(file, nodes, rest)
 
 
-def _imported(tree: ast.AST) -> dict[str, str]:
+def _variables(nodes: list[ast.AST]) -> Iterator[tuple[Any, str]]:
+    """``os.environ["NAME"]``, ``os.environ.get("NAME")`` and ``os.getenv("NAME")``."""
+    for node in nodes:
+        at = node.slice if isinstance(node, ast.Subscript) else None
+        at = node.args[0] if isinstance(node, ast.Call) and node.args else at
+        if not isinstance(at, ast.Constant) or not isinstance(at.value, str):
+            continue
+        reader = ast.unparse(getattr(node, "func", getattr(node, "value", at)))
+        if reader in _ENVIRONMENT_READERS:
+            yield node, at.value
+
+
+_ENVIRONMENT_READERS = (
+    "os.environ",
+    "environ",
+    "os.getenv",
+    "getenv",
+    "os.environ.get",
+    "environ.get",
+)
+
+
+def _imported(nodes: list[ast.AST]) -> dict[str, str]:
     """The full dotted name behind each imported name."""
     names: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 first = alias.name.partition(".")[0]
                 names[alias.asname or first] = alias.name if alias.asname else first
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
                 names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    # a session that is given a name is followed to its clients
+    for node in nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            dotted = _dotted(node.value.func, names)
+            if dotted.endswith(_SESSIONS) and isinstance(node.targets[0], ast.Name):
+                names.setdefault(node.targets[0].id, dotted)
     return names
 
 
-def _call(file: str, node: ast.Call, names: dict[str, str]) -> Iterator[Mention]:
-    dotted = _dotted(node.func, names)
-    if not dotted:
+_SESSIONS = ("boto3.Session", "boto3.session.Session", ".get_session")
+
+
+@cache
+def _call_rule(dotted: str) -> _Rule | None:
+    rules = _rules("call") if dotted else ()
+    fits = (rule for rule in rules if any(fnmatch(dotted, pattern) for pattern in rule.names))
+    return next(fits, None)
+
+
+def _call(file: str, node: ast.Call, dotted: str, rule: _Rule) -> Iterator[Mention]:
+    keywords = {word.arg for word in node.keywords}
+    if None in keywords or any(word in keywords for word in rule.unless):
         return
-    for rule in _rules("call"):
-        if not any(fnmatch(dotted, pattern) for pattern in rule.names):
-            continue
-        keywords = {word.arg for word in node.keywords}
-        if None in keywords or any(word in keywords for word in rule.unless):
-            continue
-        first = node.args[0] if node.args else next((word.value for word in node.keywords), None)
-        value = (
-            first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
-        )
-        address = dict(rule.first).get(value, rule.stands_for)
-        if address:
-            word = f'{dotted}("{value}")' if value and rule.first else f"{dotted}()"
-            yield _named(file, node.lineno, dotted, word, address, rule.carries)
+    first = node.args[0] if node.args else next((word.value for word in node.keywords), None)
+    value = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
+    if rule.pattern and not rule.pattern.search(value):
         return
+    address = dict(rule.first).get(value, rule.stands_for)
+    if address:
+        word = f'{dotted}("{value}")' if value and rule.first else f"{dotted}()"
+        yield _named(file, node.lineno, dotted, word, address, rule.carries)
 
 
 def _dotted(node: ast.AST, names: dict[str, str]) -> str:
@@ -174,22 +223,11 @@ def _dotted(node: ast.AST, names: dict[str, str]) -> str:
         node = node.value
     if isinstance(node, ast.Call):  # boto3.Session().client("s3")
         inner = _dotted(node.func, names)
-        if inner in ("boto3.Session", "boto3.session.Session") and parts[-1:] in (
-            ["client"],
-            ["resource"],
-        ):
-            return f"boto3.{parts[-1]}"
-        return ""
-    if not isinstance(node, ast.Name):
-        return ""
-    if node.id not in names:
-        return f"?.{parts[0]}" if parts[:1] == ["push_to_hub"] else ""
+        return ".".join([inner, *reversed(parts)]) if inner.endswith(_SESSIONS) else ""
+    if not isinstance(node, ast.Name) or node.id not in names:
+        return f"?.{parts[0]}" if parts[:1] in (["push_to_hub"], ["to_gbq"]) else ""
     return ".".join([names[node.id], *reversed(parts)])
 
 
 def _name(file: str) -> str:
     return file.rpartition("/")[2]
-
-
-def _is_document(file: str) -> bool:
-    return any(fnmatch(_name(file), pattern) for pattern in DOCUMENTS)

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 VARIABLE = "zz0var"
 """Stands for whatever a variable holds. It is a legal label of a host name."""
-_DEFAULT = re.compile(r"\$\$?\{[\w.]{1,100}:?[-=]([^${}]*)\}")
-_BRACED = re.compile(r"\$\$?\{[^{}\s]{1,200}\}|\$\$?\{\{[^{}]{1,200}\}\}|\$\([\w.-]{1,100}\)")
+_DEFAULT = re.compile(
+    r"\$\$?\{(?:[\w.]{1,100}:?[-=+]|oc\.env:\w{1,100},\s{0,5}"
+    # Spring and OmegaConf; `${env:NAME}` and the like name a variable, not a default
+    r"|(?!(?:env|self|opt|file|ssm|cf|sls|oc|hydra|secret|vault|param|resolve|aws)\b)[\w.-]{1,100}:(?=[\w/]))([^${}]*)\}"
+)
+_BRACED = re.compile(
+    r"(?:\$\$?|#)\{[^{}\s]{1,200}\}|`[^`\s][^`:]{0,100}`(?=[\w.-])|\$\$?\{\{[^{}]{1,200}\}\}"
+    r"|\$\$?\{\w{1,100}:?\?[^{}]{0,200}\}"
+    r"|\$\([^()]{1,100}\)"
+)
 _TEMPLATE = re.compile(r"\{\{[-%]?([^{}]{0,300})\}\}")
 _PERCENT = re.compile(
     r"%(?:\([\w.]{1,60}\))?[sd](?![\w])|\{[\w.\[\]!]{0,60}(?::[^{}\s\"']{0,20})?\}"
 )
 _SHELL = re.compile(
-    r"\$\$?[A-Za-z_]\w{0,60}|<[A-Za-z_][\w -]{0,40}>(?=[@/.:])|(?<=[/@.])<[A-Za-z_][\w-]{0,40}>"
+    r"%[A-Z_][A-Z0-9_]{2,60}%|\$\$?[A-Za-z_]\w{0,60}"
+    r"|<[A-Za-z_][\w -]{0,40}>(?=[@/.:])|(?<=[/@.])<[A-Za-z_][\w-]{0,40}>"
 )
 _PORT = re.compile(rf"(?<=[\w\]]):{VARIABLE}(?![\w@.-])")
 _QUOTED = re.compile(r"[\"']([^\"']*)[\"']")
-_MARKS = ("$", "{", "%", "\\/", "<")
+_MARKS = ("$", "{", "%", "\\", "<", "&#", "&co", "&so", "`")
+_ESCAPED = re.compile(r"\\u00([0-9a-fA-F]{2})|\\x([0-9a-fA-F]{2})|%(3[aA]|2[fFeE])")
 
 
 def normalise(line: str) -> str:
@@ -29,6 +40,10 @@ def normalise(line: str) -> str:
     if not any(mark in line for mark in _MARKS):
         return line
     line = line.replace("\\/", "/")
+    if "&#" in line or "&colon;" in line or "&sol;" in line:
+        line = unescape(line)
+    if "\\u00" in line or "\\x" in line or "%3a%2f" in line.lower():
+        line = _ESCAPED.sub(lambda match: chr(int(match[1] or match[2] or match[3], 16)), line)
     for _ in range(4):  # defaults inside defaults
         line, count = _DEFAULT.subn(lambda match: match.group(1) or VARIABLE, line)
         if not count:

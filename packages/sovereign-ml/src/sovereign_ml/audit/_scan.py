@@ -9,12 +9,13 @@ from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path
 
-from sovereign_ml.audit._code import dockerfile, notebook, python
+from sovereign_ml.audit._code import dockerfile, jenkins, notebook, python
 from sovereign_ml.audit._judge import judge
-from sovereign_ml.audit._mention import Mention, Payload, is_lock, mention
+from sovereign_ml.audit._mention import Mention, Payload, is_document, is_lock, mention
 from sovereign_ml.audit._named import by_key
 from sovereign_ml.audit._policy import AuditPolicy, Declaration
 from sovereign_ml.audit._report import NotRead, Report
+from sovereign_ml.audit._services import by_text
 from sovereign_ml.audit._text import addresses, lines, template_source, with_s3_endpoints
 from sovereign_ml.audit._yaml import yaml
 from sovereign_ml.audit.secrets import committed
@@ -40,12 +41,16 @@ _SKIP_WITHIN = {(".dvc", "cache"), (".dvc", "tmp")}
 _READERS: tuple[tuple[str, Reader], ...] = (
     ("*Dockerfile*", dockerfile),
     ("*Containerfile*", dockerfile),
+    ("*.dockerfile", dockerfile),
+    ("*Jenkinsfile*", jenkins),
     ("*.ipynb", notebook),
     ("*.py", python),
     ("*.pyi", python),
     (".cruft.json", template_source),
     ("dvc.lock", yaml),
     ("*-lock.y*ml", lines),  # a lock of packages is long, and its keys say nothing
+    ("package-lock.json", lines),
+    ("*.json", yaml),  # JSON is YAML, so that each value has its path
     ("*.yml", yaml),
     ("*.yaml", yaml),
     ("*.dvc", yaml),
@@ -114,9 +119,16 @@ def _read(name: str, text: str) -> list[Mention]:
     rows = text.splitlines()
     mentions = []
     hosts: set[str] = set()
-    for row in reader(name, text):
+    services: set[tuple[str, str]] = set()
+    named = () if is_document(name) else by_text(name, text)
+    for row in (*reader(name, text), *named):
         if row.unless is not None and row.unless.search(text):
             continue
+        # one service is one fact of a file, however often its library is called
+        if row.word and row.kind == "name" and row.key != "line":
+            if (row.address, row.word) in services:
+                continue
+            services.add((row.address, row.word))
         if is_lock(name):  # hundreds of packages from one host are one fact
             host = parse(row.address).host
             if host in hosts:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import ipaddress
 import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fnmatch import fnmatch
 
-from sovereign_ml.audit._mention import CODE_LINE, LINK, Mention, Payload, mention
+from sovereign_ml.audit._mention import (
+    CODE_LINE,
+    DOWNLOAD,
+    LINK,
+    Mention,
+    Payload,
+    is_document,
+    mention,
+)
 from sovereign_ml.audit._named import by_key, by_line
 from sovereign_ml.audit._normalise import normalise, only_variable
 from sovereign_ml.jurisdictions import country_codes, parse
@@ -20,6 +30,7 @@ _REST = re.compile(
     r"(?:[^\s\"'<>`\\|{}()\[\],;@/]*@)?(?:\[[0-9a-f:.%]{2,45}\](?::\d+)?)?[^\s\"'<>`\\|{}()\[\],;]*",
     re.I,
 )
+_INNER = re.compile(r"[=?&/](https?://[^\s&]+)", re.I)
 _SHORT = re.compile(r"(?<![\w/.-])(?:gh|gl|bb|dbfs|databricks-uc):[\w/][\w./-]*")
 _SCP = re.compile(r"(?<![\w./-])[\w.-]{1,64}@[\w-]++(?:\.[\w-]++)++:(?!\d+\b)[\w./~-]+")
 _HOST = re.compile(
@@ -116,24 +127,57 @@ _SECTION = re.compile(r"^\s*\[+\s*([^\]]+?)\s*\]+\s*(#.*)?$")
 _KEY = re.compile(r"^\s*(?:export\s+|-\s+)?[\"']?([\w.$@/-]+)[\"']?\s*[:=](?!//)")
 _ASSIGNMENT = re.compile(r"(?:^|[\s\"'])([A-Z][A-Z0-9_]+)=")
 _HASH, _SLASHES, _DASHES, _SEMICOLON = r"(^|\s)#.*$", r"(^|\s)//.*$", r"(^|\s)--\s.*$", r"^\s*;.*$"
-_COMMENTS = (
-    (("*.tf", "*.tfvars", "*.hcl"), re.compile(rf"{_HASH}|{_SLASHES}|^\s*/\*.*$|^\s*\*.*$")),
-    (
-        ("*.js", "*.ts", "*.jsx", "*.tsx", "*.css", "*.groovy", "Jenkinsfile", "*.jsonc"),
-        re.compile(rf"{_SLASHES}|^\s*/?\*.*$"),
+_STARS = r"/\*.*?\*/|^\s*\*(\s.*)?$"
+_C_LIKE = (
+    *(
+        "*.js",
+        "*.mjs",
+        "*.cjs",
+        "*.ts",
+        "*.jsx",
+        "*.tsx",
+        "*.css",
+        "*.scss",
+        "*.java",
+        "*.kt",
+        "*.kts",
     ),
-    (("*.sql",), re.compile(_DASHES)),
+    *(
+        "*.scala",
+        "*.go",
+        "*.rs",
+        "*.c",
+        "*.h",
+        "*.cc",
+        "*.cpp",
+        "*.hpp",
+        "*.cs",
+        "*.swift",
+        "*.groovy",
+    ),
+    *("*.gradle", "*.dart", "*.proto", "*.jsonc", "*.json5", "*.bicep"),
+)
+_COMMENTS = (
+    (("*.tf", "*.tfvars", "*.hcl", "*.php"), re.compile(rf"{_STARS}|{_HASH}|{_SLASHES}")),
+    ((*_C_LIKE, "Jenkinsfile"), re.compile(rf"{_STARS}|{_SLASHES}|(?<![:\w])///?!?\s.*$")),
+    (("*.sql",), re.compile(rf"{_STARS}|{_DASHES}")),
     (("*.ini", "*.cfg", "*.conf", ".dvc/config*"), re.compile(rf"{_HASH}|{_SEMICOLON}")),
-    (("*.html", "*.htm", "*.xml", "*.md", "*.json"), re.compile(r"<!--.*?-->")),
+    (("*.html", "*.htm", "*.xml", "*.md"), re.compile(r"<!--.*?-->")),
+    (("*.json",), re.compile(r"^\s*//.*$")),
     (("*",), re.compile(_HASH)),
 )
+# where a comment of several lines opens: a glob ("src/**") and an address pattern (".../*") open none
+_OPENS = re.compile(r"(?:^|[;{},)])\s*/\*(?!.*\*/)")
+_MARKUP = ("*.html", "*.htm", "*.xml", "*.vue")
+_STARRED = ("*.tf", "*.tfvars", "*.hcl", "*.sql", "*.php", "Jenkinsfile", *_C_LIKE)
+_ENCODED = re.compile(r"(?<![\w+/=-])[A-Za-z0-9+/_-]{16,4000}={0,2}(?![\w+/=-])")
 LONGEST_LINE = 5_000
 """Characters of a line that are looked at in one go; a longer one is cut at blanks, quotes and commas."""
 
 
 def addresses(text: str, key: str = "") -> Iterator[tuple[str, str]]:
     """``(address, kind)`` of everything in ``text`` that is, or may be, an address outside this project."""
-    text = normalise(text)
+    text = normalise(_decoded(text))
     taken: list[tuple[int, int]] = []
     yield from _urls(text, taken)
     for pattern in (_SHORT, _SCP) if ":" in text else ():
@@ -144,6 +188,20 @@ def addresses(text: str, key: str = "") -> Iterator[tuple[str, str]]:
     yield from _known_hosts(text, taken)
     if not taken and _ADDRESS_KEY.search(key):
         yield from ((host, "host") for host in _named_hosts(text))
+
+
+def _decoded(text: str) -> str:
+    """The text with what base64 hides behind it, as in a Kubernetes Secret, where that is an address."""
+    found = []
+    for match in _ENCODED.finditer(text):
+        word = match.group().replace("-", "+").replace("_", "/")
+        try:
+            plain = base64.b64decode(word + "=" * (-len(word) % 4), validate=True).decode("ascii")
+        except ValueError:
+            continue
+        if plain.strip().isprintable() and ("://" in plain or look_up(plain.strip().lower())):
+            found.append(plain.strip())
+    return " ".join([text, *found]) if found else text
 
 
 def _urls(text: str, taken: list[tuple[int, int]]) -> Iterator[tuple[str, str]]:
@@ -160,7 +218,15 @@ def _urls(text: str, taken: list[tuple[int, int]]) -> Iterator[tuple[str, str]]:
             if end > at + 3 and not _inside(start, taken):
                 taken.append((start, end))
                 yield text[start:end].rstrip(".:"), "url"
+                yield from _nested(text[at + 3 : end])
         at = text.find("://", max(end, at + 3))
+
+
+def _nested(rest: str) -> Iterator[tuple[str, str]]:
+    """An address inside another, as in ``?next=https://…``, of which the first decides where a request goes next."""
+    match = _INNER.search(rest[:2000])
+    if match and look_up(parse(match.group(1)).host) is not None:
+        yield match.group(1).rstrip(".:"), "url"
 
 
 def _known_hosts(text: str, taken: list[tuple[int, int]]) -> Iterator[tuple[str, str]]:
@@ -189,10 +255,19 @@ def _named_hosts(text: str) -> Iterator[str]:
     An expression (``module.redis.endpoint``) and a dotted Python path are none: their last word is no top-level domain.
     """
     for word in re.split(r"[\s\"'\[\],=]+", text[:LONGEST_LINE]):
-        is_ip = re.fullmatch(r"\d+(\.\d+){3}(:\d+)?", word)
+        is_ip = re.fullmatch(r"\d+(\.\d+){3}(:\d+)?", word) or _is_ipv6(word)
         named = _NAMED.fullmatch(word) and not _FILE_NAME.search(word) and _is_host(word)
         if is_ip or named:
-            yield word
+            yield f"[{word}]" if word.count(":") > 1 else word
+
+
+def _is_ipv6(word: str) -> bool:
+    if word.count(":") < 2:
+        return False
+    try:
+        return ipaddress.ip_address(word).version == 6
+    except ValueError:
+        return False
 
 
 def _is_host(word: str) -> bool:
@@ -212,24 +287,52 @@ def lines(file: str, text: str) -> Iterator[Mention]:
         pattern for names, pattern in _COMMENTS if any(fits(file, name) for name in names)
     )
     section = key = ""
-    inside_comment = False
-    for number, raw in enumerate(text.splitlines(), start=1):
-        if fits(file, "*.tf") or fits(file, "*.html"):
-            opened, closed = ("/*", "*/") if fits(file, "*.tf") else ("<!--", "-->")
-            if inside_comment or (opened in raw and closed not in raw):
-                inside_comment = closed not in raw
-                continue
+    tag = ""  # what has been opened of a tag that goes on in the next line
+    markup = any(fits(file, name) for name in _MARKUP)
+    document = is_document(file)
+    rows = text.splitlines()
+    if markup or any(fits(file, name) for name in _STARRED):
+        rows = list(_without_long_comments(rows, markup=markup))
+    for number, raw in enumerate(rows, start=1):
         line = comment.sub("", raw) if len(raw) <= LONGEST_LINE else raw
         if not line.strip():
             continue
         if match := _SECTION.match(line[:300]):
             section, key = match.group(1), ""
             continue
-        if match := _KEY.match(line[:300]):
+        match = _KEY.match(line[:300])
+        if document:  # "Note: see https://…" is a sentence, NAME=https://… a setting
+            key = ""
+            match = match if match and line[match.end() - 1] == "=" else None
+        if match:
             key = match.group(1)
-        rest = line[match.end() :] if match else line
+        # the key of an .npmrc is an address itself: //host/:_authToken=…
+        rest = line[match.end() :] if match and "//" not in match.group(1) else line
         yield from by_line(file, number, line)
-        yield from block(file, number, f"{section}.{key}".strip("."), rest)
+        opened = f"{tag} {line[: match.end()]}" if markup and match else tag
+        yield from block(file, number, f"{section}.{key}".strip("."), rest, before=opened)
+        if markup:
+            last = f"{tag} {line[-300:]}".rpartition("<")[2]
+            tag = f"<{last}" if ">" not in last and len(last) < 300 else ""
+
+
+def _without_long_comments(rows: list[str], *, markup: bool) -> Iterator[str]:
+    """The lines of a text; those inside a comment of several lines are empty."""
+    closing = "-->" if markup else "*/"
+    inside = False
+    for row in rows:
+        if inside:
+            _, end, rest = row.partition(closing)
+            inside = not end
+            yield rest
+        elif markup and "<!--" in row and "-->" not in row.rpartition("<!--")[2]:
+            inside = True
+            yield row.rpartition("<!--")[0]
+        elif not markup and (match := _OPENS.search(row[:LONGEST_LINE])):
+            inside = True
+            yield row[: match.start() + 1]
+        else:
+            yield row
 
 
 def fits(file: str, pattern: str) -> bool:
@@ -249,10 +352,11 @@ def template_source(file: str, text: str) -> Iterator[Mention]:
         yield replace(row, component="ci", carries=(Payload.CODE,))
 
 
-def block(file: str, first: int, key: str, text: str) -> Iterator[Mention]:
+def block(file: str, first: int, key: str, text: str, before: str = "") -> Iterator[Mention]:
     """Scan one value that may span lines; ``first`` is the line on which it starts.
 
-    In ``NAME=value``, as in environment lists, the name says more than the key around it.
+    In ``NAME=value``, as in environment lists, the name says more than the key around it. ``before`` is what stands in
+    front, such as a tag that an earlier line opened.
     """
     if names_image(key, text):
         yield mention(file, first, key, text.strip(" \"',"), kind="image")
@@ -267,12 +371,13 @@ def block(file: str, first: int, key: str, text: str) -> Iterator[Mention]:
             for address, kind in addresses(line, path):
                 if _says_something(address):
                     row = mention(file, first + offset, path, address, kind=kind)
-                    yield _by_command(row, line[: max(0, line.find(address[:12]))][-300:])
+                    at = max(0, line.find(address[:12]))
+                    yield _by_command(row, f"{before} {line[:at]}"[-400:], line[:1000])
 
 
-def _by_command(row: Mention, before: str) -> Mention:
+def _by_command(row: Mention, before: str, line: str) -> Mention:
     """What a command or a link in front of an address says: code is fetched, or a person may click."""
-    if CODE_LINE.search(before):
+    if CODE_LINE.search(before) or DOWNLOAD.search(line):
         return replace(row, component="ci", carries=(Payload.CODE,))
     return replace(row, component="link", carries=()) if LINK.search(before) else row
 

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from sovereign_ml.audit._mention import Mention, mention
+from sovereign_ml.audit._named import by_line
+from sovereign_ml.audit._services import by_setting
 from sovereign_ml.audit._text import addresses, block, lines, names_image
+
+_LARGEST_JSON = 300_000
+"""Characters of JSON that are read with their paths; a longer file is data, and read line by line."""
+
+_DEEPEST = 300
+"""Levels of nesting; the parser in C calls itself for each, and a file of brackets would end the process."""
+_DASHES = re.compile(rf"(?:[-?][ \t]+){{{_DEEPEST}}}")
+
+
+def _is_deep(text: str) -> bool:
+    depth = 0
+    for match in re.finditer(r"[\[\]{}]", text):
+        depth = depth + 1 if match.group() in "[{" else max(0, depth - 1)
+        if depth > _DEEPEST:
+            return True
+    return _DASHES.search(text) is not None
 
 
 def yaml(file: str, text: str) -> Iterator[Mention]:
     """Every scalar with its key path and line. A file that is not YAML (a template, say) is read line by line."""
     import yaml as library
 
+    if (file.endswith(".json") and len(text) > _LARGEST_JSON) or _is_deep(text):
+        yield from lines(file, text)
+        return
     # the C parser is ten times as fast; a wheel of PyYAML has it
     loader = getattr(library, "CSafeLoader", library.SafeLoader)
     try:
@@ -23,6 +45,9 @@ def yaml(file: str, text: str) -> Iterator[Mention]:
         yield from lines(file, text)
         return
     yield from found
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.lstrip().startswith("#"):
+            yield from by_line(file, number, line)
 
 
 def _walk(
@@ -34,6 +59,9 @@ def _walk(
     seen.add(id(node))
     if isinstance(node, library.MappingNode):
         named = _name_of_value(node, library)
+        if named and not any(key.value == "value" for key, _ in node.value):
+            line = node.start_mark.line + 1
+            yield from by_setting(file, line, named, "from elsewhere")
         for key, value in node.value:
             name = str(key.value)
             if "://" in name:
@@ -52,7 +80,8 @@ def _name_of_value(node: Any, library: Any) -> str:
     """``{name: MLFLOW_TRACKING_URI, value: ...}``: Kubernetes keeps the key of a variable beside it."""
     fields = {str(key.value): value for key, value in node.value}
     name = fields.get("name")
-    return str(name.value) if "value" in fields and isinstance(name, library.ScalarNode) else ""
+    has_value = "value" in fields or "valueFrom" in fields
+    return str(name.value) if has_value and isinstance(name, library.ScalarNode) else ""
 
 
 def _scalar(file: str, node: Any, path: tuple[str, ...]) -> Iterator[Mention]:

@@ -25,12 +25,19 @@ _TECHNICAL = re.compile(
 _PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
 _SHORT_LINES, _SHORT_TEXT = 3, 200
 # what a short text must not look like: a record, a row, a table's frame
+_PERSON_WORD = r"(?:user|customer|client|person|member|contact|kunden?|name|email|who)"
 _RECORD = re.compile(
-    r"[│┃║╎┌┐└┘├┤╔╗]|^\s*\|.*\|"
-    r"|[{(\[]\s*[\"']?\w+[\"']?\s*[:=]\s*[^,{}()\[\]]{1,80},\s*[\"']?\w+[\"']?\s*[:=]"
-    r"|[(\[]\s*(?:[\"'][^\"']{0,80}[\"']|-?\d[\d.]*)\s*,\s*(?:[\"'][^\"']{0,80}[\"']|-?\d[\d.]*)\s*[,)\]]"
-    r"|^\s*\d+\s+\S+(?:\s{2,}|\t)\S+|^\s*\S+(?:\s{2,}|\t)-?\d\S*\s*$|^[^,;\t]{1,80}(?:[,;\t][^,;\t]{1,80}){2,}$",
-    re.MULTILINE,
+    r"[│┃║╎┌┐└┘├┤╔╗]|^\s*\|.*\||\bRow\("
+    r"|[{\[]\s*[\"']?\w+[\"']?\s*[:=]\s*[^,{}()\[\]]{1,80},\s*[\"']?\w+[\"']?\s*[:=]"
+    # an estimator writes itself as a call too, but with no word for a person
+    rf"|\(\s*(?:id|\w{{0,30}}{_PERSON_WORD}\w{{0,30}})=|[{{]\s*[\"'][\w-]{{0,40}}\d[\w-]{{0,10}}\d[\w-]{{0,40}}[\"']\s*:"
+    # the shape of a table and a date are numbers in brackets; a row holds a text
+    r"|[(\[](?=[^)\]]{0,200}[\"'])\s*(?:[\"'][^\"']{0,80}[\"']|-?\d[\d.]*)\s*,"
+    r"\s*(?:[\"'][^\"']{0,80}[\"']|-?\d[\d.]*)\s*[,)\]]"
+    r"|^\s*\d+\s+\S+(?:\s{2,}|\t)\S+|^\s*\S+(?:\s{2,}|\t)-?\d\S*\s*$"
+    r"|^\s*(?=\S{0,60}[A-Za-z])\S+\s+\d{4}-\d\d-\d\d\s+-?\d[\d.]*\s*$|^[^,;\t]{1,80}(?:(?:[;\t]|,(?! ))[^,;\t]{1,80}){2,}$"
+    rf"|\b(?:{PERSON_KEY})[\"']?\s{{0,3}}[:=]\s{{0,3}}[\"']?[\w-]{{0,30}}\d",
+    re.MULTILINE | re.IGNORECASE,
 )
 _CSV_ROW = re.compile(
     r"^\s*(?:\"[^\"]{0,200}\"|'[^']{0,200}'|[\w.@:+ -]{0,200})(?:[,;\t](?:\"[^\"]{0,200}\""
@@ -40,14 +47,31 @@ _ENOUGH_ROWS = 2
 _VALUE = r"(?:\"[^\"\n]{1,80}\"|'[^'\n]{1,80}'|\d[\w.-]{0,40})"
 _ONE_PERSON = re.compile(
     rf"(?i)\b(?:\w{{0,20}}_)?(?:{PERSON_KEY}|e_?mail|phone|iban|last_?name"
-    rf"|surname)[\"'`\])\s]{{0,5}}\s?(?:==?|<=>|\beq\b|\bis\b|\bin\b|\blike\b)\s{{0,5}}[(\[]?\s{{0,3}}{_VALUE}"
+    rf"|surname)[\"'`\])\s]{{0,5}}\s?(?:==?|<=>|\beq\b|\bis\b|\bin\b|\blike\b|\bbetween\b|\.is_?in\()\s{{0,5}}[(\[]?\s{{0,3}}{_VALUE}"
     rf"|(?i:\.(?:loc|get|xs|filter|query|find|lookup|predict_for"
     rf"|score)[\[(]\s{{0,3}}(?:{PERSON_KEY})\s{{0,3}}=\s{{0,3}}{_VALUE})"
 )
+_ONE_ROW = re.compile(
+    r"\.(?:loc|xs|at)\[\s{0,3}(?:[\"'][^\"'\n]{0,30}\d{3}[^\"'\n]{0,30}[\"']|\d{5,20})"
+    rf"|\b\w{{0,30}}(?:{_PERSON_WORD}|predict|score|explain|lookup)\w{{0,30}}\(\s{{0,3}}[\"'][A-Za-z]{{0,6}}[-_]?\d{{4,20}}[\"']",
+    re.IGNORECASE,
+)
+# lists of ids, scores by id, columns of people, rows in a text with \\n, and calls that make people
+_PEOPLE = re.compile(
+    r"(?:[\"'](?=[^\"'\n]{0,40}\d[^\"'\n]{0,40}\d)(?!(?:[a-z]+_)+\d|v?\d+\.\d|\d{4}-\d\d|\d{1,2}:)"
+    r"[\w.:-]{4,40}[\"']\s{0,5},\s{0,5}){2}[\"']"
+    r"|[\"'][\w-]{0,30}\d{3}[\w-]{0,30}[\"']\s{0,3}:\s{0,3}-?[\d.]{1,20}\s{0,3},\s{0,20}[\"'][\w-]{0,30}\d{3}[\w-]{0,30}[\"']\s{0,3}:"
+    r"|\[\s{0,5}(?:(?!\d{0,20}00\b)\d{5,20}\s{0,3},\s{0,5}){2}(?!\d{0,20}00\b)\d{5,20}"
+    rf"|[\"']\w{{0,20}}{_PERSON_WORD}s?[\"']\s{{0,3}}:\s{{0,3}}\[\s{{0,5}}[\"'][^\"'\n]{{1,60}}[\"']\s{{0,3}},"
+    r"|(?:[^\"'\\\n]{1,100}[;,|][^\"'\\\n]{1,100}\\n){2}"
+    rf"|\b[A-Z]\w{{1,30}}\((?:id|\w{{0,20}}{_PERSON_WORD}\w{{0,20}})=(?:\d|[\"'])[^()\n]{{0,200}}\)\s{{0,3}},\s{{0,20}}[A-Z]\w{{1,30}}\(",
+    re.IGNORECASE,
+)
+_JSON_LINE = re.compile(r"^[^{]{0,30}\{\s{0,3}[\"']\w{1,60}[\"']\s{0,3}:.{1,1500}\}[^\w}]{0,8}$")
 _INSERT = re.compile(
     r"(?i)\binsert\s+into\b[^;]{0,300}\bvalues\s{0,5}\(|\bvalues\s{0,5}\(\s{0,3}(?:'[^']{0,80}'|\d[\d.]*)\s{0,3},"
 )
-_PERSON_LITERAL = re.compile(rf"[\"'](\w{{2,40}})[\"']\s{{0,5}}:\s{{0,5}}[\[(]?\s{{0,5}}{_VALUE}")
+_PERSON_LITERAL = re.compile(rf"[\"'](\w{{2,40}})[\"']\s{{0,5}}:\s{{0,5}}[\[(]?\s{{0,5}}({_VALUE})")
 _RECORDS = re.compile(
     r"[\[,(]\s{0,200}[{(\[][^{}()\[\]\n]{1,400},[^{}()\[\]\n]{1,400}[})\]]\s{0,5},"
     r"\s{0,200}[{(\[][^{}()\[\]\n]{1,400},[^{}()\[\]\n]{1,400}[})\]]"
@@ -56,6 +80,9 @@ _COLUMNS = re.compile(
     r"(?i)\bDataFrame\(\s{0,20}\{[^{}]{0,2000}?:\s{0,5}\[\s{0,5}(?:\"[^\"]{0,80}\"|'[^']{0,80}'|-?\d[\d.]*)\s{0,5},"
 )
 _MARKDOWN_ROW = re.compile(r"^\s*\|?(?:[^|\n]{0,200}\|){1,40}[^|\n]{0,200}$")
+_PEOPLE_HEAD = re.compile(
+    r"\b(who|customers?|users?|clients?|persons?|kunden?|e-?mail|vorname|nachname)\b", re.IGNORECASE
+)
 _STREET = re.compile(
     r"\b[A-ZÄÖÜ][\wäöüß.-]{1,30}(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse| Street| Road| Avenue| Lane"
     r"| Rue) \d{1,4}\b|\b\d{1,4},? (?:rue|avenue|boulevard) [\w' ]{3,30}\b"
@@ -107,22 +134,40 @@ def _cell(cell: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _source(source: str, *, markdown: bool) -> Iterator[tuple[str, str]]:
     if markdown:
-        rows = [line for line in source.splitlines() if _MARKDOWN_ROW.match(line)]
-        data = [line for line in rows if len(re.findall(r"\|\s*-?\d[\d.,]*\s*(?=\||$)", line)) >= 1]
-        if len(data) >= _ENOUGH_ROWS:
-            yield data[0], "rows of data in the source"
+        yield from _markdown(source)
     else:
         yield from _rows(source)
         for pattern in (_RECORDS, _COLUMNS, _INSERT):
             for match in pattern.finditer(source):
+                if pattern is _RECORDS and re.fullmatch(r"(?:\W|\b\d{1,4}\b)+", match.group()):
+                    continue  # a small matrix
                 yield match.group().splitlines()[0], "rows of data in the source"
+        for match in _PEOPLE.finditer(source):
+            yield match.group().splitlines()[0], "rows of data in the source"
         for match in _PERSON_LITERAL.finditer(source):
-            if IDENTIFIER_NAMES.search(snake_case(match.group(1))):
+            # a new name, a type or a function for a column is a word in small letters
+            if re.fullmatch(
+                r"[\"'][a-z_]+[\"']", match.group(2)
+            ) is None and IDENTIFIER_NAMES.search(snake_case(match.group(1))):
                 yield match.group(), "a record of a person"
-    for match in _ONE_PERSON.finditer(source):
-        yield match.group().splitlines()[0], "filter on one person"
+    for pattern in (_ONE_PERSON, _ONE_ROW):
+        for match in pattern.finditer(source):
+            yield match.group().splitlines()[0], "filter on one person"
     for match in _STREET.finditer(source):
         yield match.group(), "postal address"
+
+
+def _markdown(source: str) -> Iterator[tuple[str, str]]:
+    """Tables of figures or people, and pictures, written in a text cell."""
+    rows = [line for line in source.splitlines() if _MARKDOWN_ROW.match(line)]
+    data = [line for line in rows if len(re.findall(r"\|\s*-?\d[\d.,]*\s*(?=\||$)", line)) >= 1]
+    people = rows and _PEOPLE_HEAD.search(rows[0]) and len(rows) > 1 + _ENOUGH_ROWS
+    if len(data) >= _ENOUGH_ROWS or people:
+        yield (data or rows)[-1], "rows of data in the source"
+    for match in re.finditer(r"(?i)<td[ >]", source):
+        yield match.group(), "rows of data in the source"
+    for match in re.finditer(r"data:image/\w{1,20}", source):
+        yield match.group(), "attachment"
 
 
 def _output(output: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -166,7 +211,7 @@ def _rows(text: str) -> Iterator[tuple[str, str]]:
     for line in [*text.splitlines(), ""]:
         is_row = (
             len(line) < 2000
-            and _CSV_ROW.match(line)
+            and (_CSV_ROW.match(line) or _JSON_LINE.match(line))
             and not re.match(r"\s*(?:from|import)\b|\s*-?[\d.]+,\s*$", line)
         )
         if is_row and re.search(r"\d", line) and not _PLAIN_LITERAL.search(line):

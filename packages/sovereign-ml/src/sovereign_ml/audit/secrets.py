@@ -12,7 +12,11 @@ from pathlib import Path
 
 # `secret = "churn-service"` names a Kubernetes secret; a value with a digit or a capital is one
 _NOT_A_NAME = r"[\"']?\s{0,20}[:=]\s{0,20}[\"'](?-i:[a-z_.-]*+[^a-z_.\"'-])"
-_STANDS_FOR = r"\$|\{|<|\.\.\.|…|\*\*\*|example|change|placeholder|not-a-|not_a_|your[-_ ]|dummy|redacted|xxxx"
+_STANDS_FOR = (
+    r"\$|\{|<|\.\.\.|…|\*\*\*|example|change|placeholder|not-a-|not_a_|your[-_ ]|dummy|redacted|xxxx"
+    r"|replace[-_ ]?(?:me|this|with)|todo|insert[-_ ]|^(?:pass(?:word|wort)|secret|postgres|minioadmin|admin)$"
+)
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _TOKENS = (
     r"gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{60,}|gl(?:pat|dt|rt|cbt|ptt|oas|ft|imt|agent|soat)-[\w-]{20,}"
     r"|(?:sotap?_|hf_|xox[abeprs]-)[A-Za-z0-9_-]{20,}|xapp-\d-[A-Z0-9-]{20,}"
@@ -31,10 +35,16 @@ _TOKENS = (
     r"|pplx-\w{30,}"
     r"|phc_\w{30,}|phx_\w{30,}|PMAK-[0-9a-f-]{40,}|tfp_\w{30,}|v1\.0-[0-9a-f]{24}-[0-9a-f]{40,}"
     r"|CLOJARS_[0-9a-f]{60}"
+    r"|api_org_[A-Za-z]{34}|rdme_[a-z0-9]{60,}|tskey-[a-z]{3,10}-[\w-]{20,}|fo1_[\w-]{40,}|fm[12]_[\w+/=-]{60,}"
+    r"|sgp_[0-9a-f_]{40,}|xai-\w{60,}|AKCp\w{60,}|lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}|nvapi-[\w-]{60,}"
+    rf"|[sp]k-lf-{_UUID}|pat-(?:na|eu)\d-{_UUID}|[ps]k\.eyJ1[\w-]{{20,}}\.[\w-]{{20,}}|LTAI[A-Za-z0-9]{{12,20}}"
+    r"|AKID[A-Za-z0-9]{32}|(?i:vault[_ -]?token)\W{1,5}s\.[A-Za-z0-9]{24}|re_[A-Za-z0-9]{8}_[A-Za-z0-9]{24}|xkeysib-[0-9a-f]{64}-\w{16}"
+    r"|sl\.[\w-]{130,}"
+    r"|pat[A-Za-z0-9]{14}\.[0-9a-f]{64}|ABSK[A-Za-z0-9+/=]{100,}|NRJS-[0-9a-f]{19}|CFPAT-[\w-]{40,}"
     r"|ops_eyJ[\w-]{40,}|\d{8,10}:AA[\w-]{33}|bkua_[0-9a-f]{40}|nf[pcu]_\w{30,}|cio[\w-]{30,}|sbp_[0-9a-f]{40}"
 )
 _KEY_WORDS = (
-    r"password|passwd|passphrase|pwd|(?:api|access|private|secret|account|master|signing|encryption|fernet"
+    r"password|passwd|passphrase|pwd|passwort|(?:api|access|private|secret|account|master|signing|encryption|fernet"
     r"|license|auth)[_-]?key"
     r"|secret[_-]?access[_-]?key|client[_-]?secret|auth[_-]?token|access[_-]?token|credential|pseudonym_key\w{0,10}"
 )
@@ -42,7 +52,7 @@ _KINDS = {
     "private key": r"-----BEGIN (?:[A-Z]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d",
     "pseudonym key": r"(?i)pseudonym_key\w{0,10}[\"'\]]{0,2}\s{0,20}[:=]\s{0,20}"
     r"[\"']?(?!(?-i:[A-Z_]+)[\"'\s])[0-9a-z+/=_-]{16,}(?![\w.(\[])",
-    "S3 access key": r"\b(?:AKIA|ASIA|ABIA|ACCA|SCW)[0-9A-Z]{16,17}\b",
+    "S3 access key": r"\b(?:AKIA|ASIA|ABIA|ACCA|SCW)(?!\w{0,12}EXAMPLE)[0-9A-Z]{16,17}\b",
     "service token": rf"(?<![\w.-])(?:{_TOKENS})(?![A-Za-z0-9])",
     "signed token": r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}",
     "webhook": r"hooks\.slack\.com/(?:services|workflows|triggers)/[\w/+-]{20,}"
@@ -50,24 +60,47 @@ _KINDS = {
     r"|webhook\.office\.com/webhookb2/[\w@-]{20,}",
     "storage key": r"(?i)(?:AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{40,}={0,2}|[?&]sig=[A-Za-z0-9%+/]{40,}"
     r"|aws_?secret\w{0,20}[\"']?\s{0,20}[:=]\s{0,20}[\"']?[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])",
-    "registry login": r"_auth(?:Token)?\s{0,5}=\s{0,5}[\"']?(?!\$)[\w+/=.-]{8,}"
+    "registry login": r":_password\s{0,5}=\s{0,5}\S{8,}|_auth(?:Token)?\s{0,5}=\s{0,5}[\"']?(?!\$)[\w+/=.-]{8,}"
     r"|\"auth\"\s{0,5}:\s{0,5}\"[A-Za-z0-9+/]{12,}={0,2}\"",
-    "login call": r"(?i)\b(?:login|authenticate)\((?:[^()\n]{0,200}(?:key|token"
+    "login call": r"(?i)\bwandb\s+login\s.{0,60}\b[0-9a-f]{40}\b|\b(?:login|authenticate)\((?:[^()\n]{0,200}(?:key|token"
     r"|password)\s{0,5}=\s{0,5})?[\"'][A-Za-z0-9_-]{20,}[\"']",
     "key of a kaggle.json": r"\"username\"\s{0,5}:\s{0,5}\"[^\"]{1,60}\"\s{0,5},"
     r"\s{0,5}\"key\"\s{0,5}:\s{0,5}\"[0-9a-f]{32}\"",
+    "authorization header": r"(?i)\bauthorization[\"']?\s{0,5}[:=,]\s{0,5}[\"']?(?:bearer|basic|token)\s{1,3}"
+    r"(?!\$|\{|<|%)[\w.~+/=-]{20,}",
+    "login in a command": (
+        rf"(?i)(?:\bcurl\s(?:.{{0,200}}\s)?(?:-u|--user)[ =]?[\"']?[\w.@-]{{1,60}}:|\b(?:mysql|mysqldump|mariadb)\s.{{0,100}}\s-p"
+        rf"|\b(?:docker|podman|helm\s+registry)\s+login\s.{{0,100}}\s(?:-p|--password)[ =]|\bsshpass\s+-p\s?|\bredis-cli\s.{{0,60}}\s-a\s"
+        rf"|\s--(?:\w{{1,20}}-)?(?:password|token|api-key|secret)[ =]|\s--set(?:-string)?\s+[\w.]{{0,60}}(?:password|token|secret)=)"
+        rf"(?!(?i:.{{0,20}}(?:{_STANDS_FOR})))[\"']?(?=[^\s\"']{{0,40}}\d)[^\s\"'$<{{|;&(-][^\s\"'$<{{|;&(]{{5,}}"
+    ),
+    "password in SQL": r"(?i)\b(?:password|identified\s+by|secret|key_secret)\s+'(?!\$|\{|<|change|:|%)[^'\s]{6,200}'",
+    "password in XML": (
+        rf"(?i)<(\w{{0,40}}(?:password|passwd|pwd|passphrase|secret|apikey|api-key|token))>"
+        rf"(?!\s|\$\{{|\{{\{{|[^<]{{0,60}}(?:change|example|your|xxxx))[^<\s]{{6,200}}</\1>"
+        rf"|(?:key|name)=\"\w{{0,40}}(?:password|apikey|api_key|secret|token)\"\s+value=\"(?![^\"]{{0,100}}(?:{_STANDS_FOR}))[^\"\s]{{8,}}\""
+    ),
+    "password of a call": (
+        rf"(?i)\bauth\s?=\s?\(\s?[\"'][^\"']{{1,60}}[\"'],\s?[\"'](?![^\"']{{0,60}}(?:{_STANDS_FOR}))[^\"'\s]{{6,}}[\"']"
+        rf"|[\"'][\w.-]{{0,40}}(?:password|passwd|api[_-]?key|secret[_-]?key)[\"'],\s?[\"']"
+        rf"(?=[^\"']{{0,60}}\d)(?![^\"']{{0,60}}(?:{_STANDS_FOR}))[^\"'\s]{{8,}}[\"']"
+    ),
+    "client key": r"client-key-data:\s{0,5}[A-Za-z0-9+/]{40,}",
     "encryption key": r"(?<![\w+/=-])[\"'][A-Za-z0-9_-]{43}=[\"']|Fernet\(b?[\"'][^\"']{20,}[\"']",
     "password in an address": rf"://(?!(\w+):\1@[\w-]+[:/\s\"'])[^/\s:@\"'{{}}$<]{{0,80}}:(?!\*+@"
     rf"|(?i:{_STANDS_FOR}))[^@\s/\"'{{}}$<]{{3,200}}@",
     "password or key in an environment file": (
         r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|ACCESS_KEY|API_KEY|SECRET_KEY|PRIVATE_KEY|AUTH_KEY"
-        r"|ACCOUNT_KEY)="
-        rf"[\"']?(?!(?i:{_STANDS_FOR})|\w{{1,60}}\[)[^\s$<{{\"'(@*]{{8,}}"
+        r"|ACCOUNT_KEY|STORAGE_KEY|SHARED_KEY|MASTER_KEY|SIGNING_KEY)="
+        rf"[\"']?(?!(?i:{_STANDS_FOR})|(?i:password|passwort)\b|\w{{1,60}}\[)[^\s$<{{\"'(@*]{{8,}}"
+        rf"|^\s{{0,8}}ENV\s+\w{{0,60}}(?:PASSWORD|PASSWD|SECRET|TOKEN|API_KEY|SECRET_KEY)\s+(?!(?i:{_STANDS_FOR}))[^\s$<{{=\"']{{8,}}"
     ),
     "password or key": (
-        rf"(?i)(?:(?:{_KEY_WORDS})|(?:secret|token|auth)(?=" + _NOT_A_NAME + r"))"
+        rf"(?i)(?<!hashed_)(?:(?:{_KEY_WORDS})|(?:secret|token|auth)(?=" + _NOT_A_NAME + r"))"
         # "tracking_password": "MLFLOW_TRACKING_PASSWORD" says in which variable it is
-        r"[\"']?\s{0,20}[:=]\s{0,20}[bru]{0,2}[\"'](?!(?-i:[A-Z]+(?:_[A-Z]+)+)[\"'])"
+        # a type may stand between (password: string = "…"), a single word is a label ("Passwort")
+        r"[\"']?\]?\s{0,20}(?::\s{0,3}\w{2,20}\s{0,3})?[:=]\s{0,20}[bru]{0,2}[\"']"
+        r"(?!(?-i:[A-Z]+(?:_[A-Z]+)+|[A-ZÄÖÜ][a-zäöüß]+|password|passwort|contraseña)[\"'])"
         rf"(?![^\"']{{0,200}}?(?:{_STANDS_FOR}))[^\"'\s]{{8,}}[\"']"
     ),
     "password of several words": r"(?i)pass(?:phrase"
@@ -79,6 +112,13 @@ _UNQUOTED = re.compile(
     rf"(?i)^[ \t]*(?:export\s+|-\s+|set\s+)?[\"']?[\w./-]{{0,80}}?(?:({_KEY_WORDS}|\bpass)|(secret|token"
     rf"|auth))[\"']?"
     r"\s{0,20}[:=]\s{0,20}(?![\"'])([^\s\"'#,;(){}\[\]$<>*&|!]{6,300})\s*(?:[#;].*)?$"
+)
+_NAME_OF_ONE = (
+    r"[\"']?name[\"']?\s{0,5}:\s{0,5}[\"']?\w{0,60}(?:PASSWORD|SECRET|TOKEN|API_KEY|_KEY)[\"']?"
+)
+_NAME_LINE = re.compile(rf"^\s*-?\s*{{?\s*{_NAME_OF_ONE}\s{{0,5}},?\s*$")
+_NAMED_VALUE = re.compile(
+    rf"{_NAME_OF_ONE}\s{{0,5}},?\s{{0,80}}[\"']?value[\"']?\s{{0,5}}:\s{{0,5}}[\"']?([^\s\"'${{}}<,]{{6,300}})"
 )
 _LOGIN_FILES = {
     ".netrc": re.compile(r"\bpassword\s+(?![$<{])\S{4,}"),
@@ -127,6 +167,7 @@ def secrets_in(text: str, file: str = "") -> Iterator[tuple[int, str]]:
     name = file.rpartition("/")[2].lower()
     settings = bool(file) and not name.endswith(_CODE)
     login = _LOGIN_FILES.get(name)
+    named = ""  # the name of the variable whose value the next line holds
     for number, whole in enumerate(text.splitlines(), start=1):
         kinds: dict[str, None] = {}
         for line in _pieces(whole):
@@ -135,8 +176,12 @@ def secrets_in(text: str, file: str = "") -> Iterator[tuple[int, str]]:
             )
             if settings and not kinds and _unquoted_secret(line):
                 kinds["password or key without quotes"] = None
+            pair = _NAMED_VALUE.search(f"{named}\n{line}" if named else line)
+            if pair and not kinds and _is_mixed(pair.group(1)):
+                kinds["password or key beside its name"] = None
             if login and login.search(line):
                 kinds["password of a login file"] = None
+        named = whole if len(whole) < 300 and _NAME_LINE.match(whole) else ""
         if kinds and not _is_waived(whole):
             yield from ((number, kind) for kind in kinds)
 
@@ -167,8 +212,18 @@ def _unquoted_secret(line: str) -> bool:
     if match.group(1):
         return mixed or re.search(r"[^\w.-]", value) is not None
     # a name such as churn-db-2 is what Kubernetes calls a secret
-    is_name = re.fullmatch(r"[a-z]+(?:[-.][a-z0-9]+)*", value) is not None and len(value) < 24
+    is_name = (
+        re.fullmatch(r"[a-z]+\d{0,2}(?:[-.][a-z0-9]+)*", value) is not None and len(value) < 24
+    )
     return mixed and not is_name
+
+
+def _is_mixed(value: str) -> bool:
+    return (
+        re.search(r"\d", value) is not None
+        and re.search(r"[A-Za-z]", value) is not None
+        and re.search(_STANDS_FOR, value, re.IGNORECASE) is None
+    )
 
 
 def _is_waived(line: str) -> bool:

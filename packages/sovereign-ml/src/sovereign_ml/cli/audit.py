@@ -42,6 +42,7 @@ def audit(
     profile: ProfileOption = None,
 ) -> None:
     """Judge every address in the project by the audit table of config.toml; exit 1 if the policy refuses one."""
+    from sovereign_ml.audit.secrets import unread
     from sovereign_ml.config import settings as configuration
     from sovereign_ml.pipeline.project_audit import judged
 
@@ -51,7 +52,10 @@ def audit(
     if sarif is not None:
         sarif.write_text(json.dumps(report.to_sarif(), indent=1) + "\n", encoding="utf-8")
     if as_json:
-        typer.echo(json.dumps({**report.to_json(), "hits": [_hit(hit) for hit in hits]}, indent=1))
+        answer = {**report.to_json(), "hits": [_hit(hit) for hit in hits]}
+        if secrets:
+            answer["not_searched"] = unread(settings.root, settings.audit.exclude)
+        typer.echo(json.dumps(answer, indent=1))
     else:
         _show(report, hits, everything=everything)
         if secrets:

@@ -27,23 +27,31 @@ def now() -> datetime:
 
 def read_card(settings: Settings) -> Card:
     """The card as step 6 wrote it, with the approvals recorded so far."""
+    from sovereign_ml.card.build import CardError
+    from sovereign_ml.registry import approvals
+
+    card = read_card_file(settings)
+    try:
+        return approvals.signed(card, settings.root, settings.rule_policy)
+    except CardError as error:
+        raise Misuse(str(error)) from None
+
+
+def read_card_file(settings: Settings) -> Card:
+    """Read the card as step 6 wrote it. Raises Misuse where there is none or it is none of this version."""
     from pydantic import ValidationError
 
-    from sovereign_ml.card.build import CardError
     from sovereign_ml.card.schema.card import read
-    from sovereign_ml.registry import approvals
 
     path = settings.path("card") / "card.json"
     try:
-        return approvals.signed(read(path), settings.root, settings.rule_policy)
+        return read(path)
     except FileNotFoundError:
         raise Misuse(f"{path} does not exist: run `churn card` first.") from None
     except ValidationError as error:
         raise Misuse(
             f"{path} is no card of this version ({error.error_count()} errors): run `churn card` again."
         ) from None
-    except CardError as error:
-        raise Misuse(str(error)) from None
 
 
 def own_rules(settings: Settings) -> OwnRules:

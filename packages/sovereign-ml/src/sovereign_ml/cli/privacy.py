@@ -76,30 +76,45 @@ def access(
     output: Annotated[
         Path | None, typer.Option(help="Folder for access.html and access.json.")
     ] = None,
+    language: Annotated[
+        str, typer.Option("--lang", help="Default: the first language of your notice that is here.")
+    ] = "",
     pseudonyms: PseudonymOption = False,
     profile: ProfileOption = None,
 ) -> None:
     """Write everything that is held about a person, for them to read and to take along (GDPR Art. 15, 20)."""
+    from sovereign_ml.card.records import FILE, Sheet, read_additions
+    from sovereign_ml.card.records.notice import SENTENCES
     from sovereign_ml.cli.composition import project_stores
+    from sovereign_ml.cli.records import TEXTS, wording
     from sovereign_ml.data_subjects import access as request
+    from sovereign_ml.data_subjects.access_report import languages
     from sovereign_ml.privacy import suppression
+    from sovereign_ml.texts import available, catalogue
 
     settings = load_settings(profile)
     names = _people(settings.pseudonym_keys, [subject], None, pseudonyms)
-    answer = request.gather(project_stores(settings), names)
+    stores, own = project_stores(settings), settings.root / TEXTS
+    card = request.card_of(stores)
+    here = [one for one in languages(card) if one in available(own)]
+    added = read_additions(settings.root / FILE)
+    texts = wording(catalogue(language or next(iter(here), "en"), own), added)
+    answer = request.gather(stores, names, texts, added)
     folder = (
         output
         or settings.root
         / "build/access"
         / suppression.tombstones(settings.suppression).mark(names[0])[:12]
     )
-    for path in request.write(answer, folder, settings.project.organisation):
+    for path in request.write(answer, folder, settings.project.organisation, texts):
         typer.echo(f"Wrote {path}")
     if answer.empty:
         typer.echo("Nothing is held about them. The answer says so.")
-    if answer.unanswered:
+    for point in Sheet(card, texts, added).untranslated(*SENTENCES):
+        typer.echo(point)
+    if missing := answer.unanswered(texts):
         typer.echo(
-            f"model_card.toml does not say yet: {', '.join(answer.unanswered)}. "
+            f"model_card.toml does not say yet: {', '.join(missing)}. "
             "Answer it, then write this again."
         )
     typer.echo(

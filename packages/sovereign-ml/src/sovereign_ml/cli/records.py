@@ -1,4 +1,4 @@
-"""churn card import, churn records: a card from elsewhere as hints, and the records that follow from ours."""
+"""churn card import, churn documents: a card from elsewhere as hints, and the documents that follow from ours."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sovereign_ml.cli.card_output import read_card_file
 from sovereign_ml.cli.flow import card_app
 from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse
 
 if TYPE_CHECKING:
-    from sovereign_ml.card.schema.card import Card
+    from sovereign_ml.card.records import Additions
+    from sovereign_ml.texts import Catalogue
 
 app = typer.Typer()
+TEXTS = "texts"
+"""Folder of the project for further languages."""
 
 
 @card_app.command("import")
@@ -82,33 +86,32 @@ def answer_card(profile: ProfileOption = None) -> None:
 
 
 @app.command(rich_help_panel="The card")
-def records(
-    output: Annotated[Path, typer.Option(help="Folder for the four files.")] = Path("docs"),
+def documents(
+    language: Annotated[
+        str, typer.Option("--lang", help="en, de, or a language of your folder texts/.")
+    ] = "en",
+    output: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("build/documents"),
     profile: ProfileOption = None,
 ) -> None:
-    """Write the Article 30 entry and a draft impact assessment from the card."""
-    from sovereign_ml.card.records import impact_assessment, record_of_processing, write_records
+    """Write what a data protection officer asks for: notice, record, assessments, processors, breach, staff."""
+    from sovereign_ml.card.records import FILE, Sheet, read_additions, write_documents
+    from sovereign_ml.cli.composition import project_stores
+    from sovereign_ml.data_subjects.project_stores import people_in_stores
+    from sovereign_ml.texts import catalogue
 
     loaded = load_settings(profile)
-    card = _card(loaded.path("card") / "card.json")
-    for path in write_records(card, loaded.root / output):
-        typer.echo(f"Wrote {path}")
-    entry, draft = record_of_processing(card).open, impact_assessment(card).open
-    typer.echo(
-        f"Open points: {entry} in the record of processing, {draft} in the impact assessment."
-    )
+    card = read_card_file(loaded)
+    added = read_additions(loaded.root / FILE)
+    texts = wording(catalogue(language, loaded.root / TEXTS), added)
+    people = people_in_stores(project_stores(loaded))
+    folder = loaded.root / output
+    for name, document in write_documents(Sheet(card, texts, added, people), folder).items():
+        points = "1 open point" if document.open == 1 else f"{document.open} open points"
+        typer.echo(f"{name:<13}{points}")
+    typer.echo(f"Written to {folder} as HTML and JSON. What you add goes into {FILE}.")
 
 
-def _card(path: Path) -> Card:
-    from pydantic import ValidationError
-
-    from sovereign_ml.card.schema.card import read
-
-    try:
-        return read(path)
-    except FileNotFoundError:
-        raise Misuse(f"{path} does not exist: run `churn card` first.") from None
-    except ValidationError as error:
-        raise Misuse(
-            f"{path} is no card of this version ({error.error_count()} errors): run `churn card`."
-        ) from None
+def wording(texts: Catalogue, added: Additions) -> Catalogue:
+    """Return the texts of a language with the team's own words for its inputs."""
+    own = added.languages.get(texts.language)
+    return texts.named(own.inputs) if own else texts

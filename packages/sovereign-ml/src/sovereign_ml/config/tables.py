@@ -233,6 +233,7 @@ class FeatureSettings(ConfigTable):
 
 
 LabelKind = Literal["no_purchase", "ended"]
+"""What churn means: no purchase in the horizon, or a contract that ended in it."""
 
 
 class LabelSettings(ConfigTable):

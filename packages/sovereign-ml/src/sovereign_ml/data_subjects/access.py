@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sovereign_ml.card.records.document import to_html
-from sovereign_ml.card.schema.card import read
+from sovereign_ml.bundle.sealed import MANIFEST, read_bundle
+from sovereign_ml.card.records import Additions, to_html
+from sovereign_ml.card.schema.card import Card, read
 from sovereign_ml.data_subjects import access_report
 from sovereign_ml.data_subjects.access_letter import document
 from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows
+from sovereign_ml.model.explain import Explainer
 from sovereign_ml.privacy import objections
 from sovereign_ml.privacy.tombstones import write_durably
 from sovereign_ml.storage.artifacts import need
+from sovereign_ml.texts import ENGLISH, Catalogue
 
 PROVIDED = (
     "1_raw/transactions",
@@ -24,24 +27,27 @@ PROVIDED = (
     "2_valid/rejected_transactions",
 )
 PROFILE = ("3_features/snapshots", "3_features/training", "8_scores/scores")
-LABELS = {
+TABLES = {
     "1_raw/transactions": "purchases",
-    "1_raw/customers": "consent and objection",
-    "1_raw/groups": "country and birth year",
-    "1_raw/corrections": "corrections you asked for",
-    "2_valid/rejected_transactions": "purchases that broke a rule",
-    "3_features/snapshots": "features by day",
-    "3_features/training": "rows the model was trained or tested on",
+    "1_raw/customers": "consent",
+    "1_raw/groups": "groups",
+    "1_raw/corrections": "corrections",
+    "2_valid/rejected_transactions": "rejected",
+    "3_features/snapshots": "features",
+    "3_features/training": "training",
     "8_scores/scores": "score",
 }
+"""Each table and its name in the answer; the catalogue has the words for it."""
 
 
-def gather(stores: ProjectStores, names: Sequence[str]) -> access_report.Access:
-    """Return everything held about one person under ``names``, the pseudonym in use first.
+def gather(
+    stores: ProjectStores, names: Sequence[str], texts: Catalogue, added: Additions
+) -> access_report.Access:
+    """Return everything held about one person under ``names``, the pseudonym in use first, in one language.
 
     The copies that steps make of the same rows are shown once only.
     """
-    card = read(need(stores.artifacts.card, "card") / "card.json")
+    card = card_of(stores)
     data = stores.root / "data"
     decisions: list[access_report.DecisionHeld] = []
     campaigns: list[access_report.Row] = []
@@ -49,31 +55,49 @@ def gather(stores: ProjectStores, names: Sequence[str]) -> access_report.Access:
     with objections.decision_log(stores.log) as log:
         if log:
             for name in names:
-                decisions += access_report.decisions(log, name)
+                decisions += access_report.decisions(log, name, texts)
                 campaigns += access_report.campaigns(log, name)
             objected = bool(log.objectors() & set(names))
+    profile = {TABLES[table]: _rows(data, table, names) for table in PROFILE}
+    if campaigns:
+        profile["campaigns"] = campaigns
     return access_report.Access(
         subject=names[0],
         made_at=datetime.now(UTC),
-        provided={LABELS[table]: _rows(data, table, names) for table in PROVIDED},
-        profile={
-            **{LABELS[table]: _rows(data, table, names) for table in PROFILE},
-            **({"campaigns": campaigns} if campaigns else {}),
-        },
+        provided={TABLES[table]: _rows(data, table, names) for table in PROVIDED},
+        profile=profile,
         decisions=sorted(decisions, key=lambda decision: decision.at, reverse=True),
         objected=objected,
+        score_reasons=_score_reasons(data / "7_bundle", profile, texts),
         retention=access_report.periods(stores.retention),
-        **access_report.about(card),
+        **access_report.about(card, texts, added),
     )
 
 
-def write(access: access_report.Access, folder: Path, organisation: str) -> tuple[Path, Path]:
+def card_of(stores: ProjectStores) -> Card:
+    """Return the card of the project's newest run."""
+    return read(need(stores.artifacts.card, "card") / "card.json")
+
+
+def write(
+    access: access_report.Access, folder: Path, organisation: str, texts: Catalogue = ENGLISH
+) -> tuple[Path, Path]:
     """Write ``access.json`` and ``access.html`` into ``folder``, readable by their owner only."""
     paths = folder / "access.json", folder / "access.html"
-    title = f"Your data at {organisation}"
     write_durably(paths[0], access.model_dump_json(indent=2) + "\n", mode=0o600)
-    write_durably(paths[1], to_html(document(access, title)), mode=0o600)
+    write_durably(paths[1], to_html(document(access, organisation, texts)), mode=0o600)
     return paths
+
+
+def _score_reasons(
+    bundle: Path, profile: Mapping[str, Sequence[access_report.Row]], texts: Catalogue
+) -> list[access_report.ReasonHeld]:
+    """Return why the newest score is what it is; none where the model or the inputs are not here."""
+    if not profile["score"] or not profile["features"] or not (bundle / MANIFEST).is_file():
+        return []
+    held = read_bundle(bundle)
+    newest = max(profile["features"], key=lambda row: str(row.get("event_timestamp")))
+    return access_report.explained(Explainer(held.model, held.contract, held.policy), newest, texts)
 
 
 def _rows(data: Path, table: str, names: Sequence[str]) -> list[access_report.Row]:

@@ -1,162 +1,217 @@
-"""The answer to an access request as a page for the person who asked."""
+"""The answer to an access request as a page for the person who asked, in a language of the notice."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 from sovereign_ml.card.records.document import Document, Grid, Section
 from sovereign_ml.card.render.speech import OPEN_TEXT
 from sovereign_ml.card.render.view import CardLine
-from sovereign_ml.data_subjects.access_report import Access, DecisionHeld, Row
+from sovereign_ml.data_subjects.access_report import Access, DecisionHeld, ReasonHeld, Row
+from sovereign_ml.texts import ENGLISH, Catalogue
 
-UNITS = {"D": "days", "W": "weeks", "M": "months", "Y": "years"}
 NARROW = 6
 """Columns that fit beside each other on a page."""
-KINDS = {
-    "raw": "purchases",
-    "groups": "country and birth year",
-    "features": "features by day",
-    "snapshots": "rows the model was trained or tested on",
-    "dvc_versions": "older versions of the data",
-    "runs": "records of training runs",
-    "models": "models",
-    "scores": "scores",
-    "decisions": "decisions",
-    "reviews": "reviews by a person",
-    "notebooks": "analysts' notebooks",
-    "copies": "copies such as this page",
-}
+REASON = re.compile(r"reason_\d+")
+"""Columns of the score table: single reasons, which may contradict each other. The letter gives joint ones."""
 
 
-def document(access: Access, title: str) -> Document:
-    """The answer for people."""
+def document(access: Access, organisation: str, t: Catalogue = ENGLISH) -> Document:
+    """Return the answer for people."""
     return Document(
-        title=title,
+        title=t("letter.title", organisation=organisation),
         draft=False,
-        about="What is held about you, what was concluded from it, and every decision. A copy for your own use.",
-        source=f"Made {access.made_at:%Y-%m-%d %H:%M} UTC for the pseudonym {access.subject}",
+        t=t,
+        about=t("letter.about"),
+        source=t("letter.source", at=t.day(access.made_at), subject=access.subject),
         sections=(
-            *_tables(
-                "What you gave, GDPR Art. 15(1)(b), 15(3); yours to take along where Art. 20 applies",
-                access.provided,
-            ),
-            *_tables("Computed about you, GDPR Art. 4(4), 15(1)(h)", access.profile),
-            *(_one(decision) for decision in access.decisions),
+            *_short(access, t),
+            *(_one(decision, access, t) for decision in access.decisions),
+            _logic(access, t),
+            *_tables("letter.gave", access.provided, t),
+            *_tables("letter.computed", access.profile, t),
             Section(
-                "Your objection",
-                "GDPR Art. 21",
-                lines=(CardLine("Objected", "yes" if access.objected else "no"),),
-            ),
-            Section(
-                "Where it comes from and who receives it",
-                "GDPR Art. 15(1)(a), (c), (g)",
-                lines=_general(access),
+                t("letter.objection"),
+                t.cite("GDPR 21"),
+                lines=(CardLine(t("letter.objected"), _cell(access.objected, t)),),
             ),
             Section(
-                "How long it is kept",
-                "GDPR Art. 15(1)(d)",
-                grids=(_periods(access.retention),),
+                t("letter.where"),
+                t.cite("GDPR 15(1)(a), (c), (g); C-154/21"),
+                lines=_general(access, t),
             ),
-            Section("Your rights", "GDPR Art. 15(1)(e)-(f)", lines=_pairs(access.rights)),
+            Section(
+                t("letter.how_long"),
+                t.cite("GDPR 15(1)(d)"),
+                grids=(_periods(access.retention, t),),
+            ),
+            Section(
+                t("letter.rights"),
+                t.cite("GDPR 15(1)(e)-(f)"),
+                texts=(t("letter.rights_text"),),
+                lines=(
+                    *_pairs(access.rights, t),
+                    _line(t("fields.authority"), access.authority, t),
+                ),
+            ),
         ),
     )
 
 
-def _tables(article: str, tables: Mapping[str, Sequence[Row]]) -> list[Section]:
-    return [
-        Section(
-            name[:1].upper() + name[1:],
-            article,
-            grids=(_grid(rows),) if rows else (),
-            lines=_none(rows),
-        )
-        for name, rows in tables.items()
+def _line(label: str, text: str, t: Catalogue) -> CardLine:
+    return CardLine(label, text, open=text in (OPEN_TEXT, t("words.open")))
+
+
+def _short(access: Access, t: Catalogue) -> list[Section]:
+    """Return the newest decision in a few sentences, first of all."""
+    if not access.decisions:
+        return []
+    newest = access.decisions[0]
+    texts = [
+        t(
+            "letter.in_short_text",
+            day=_day(newest.at, t),
+            outcome=t.code(newest.final_outcome),
+        ),
+        t(f"decided_by.{newest.decided_by}"),
     ]
+    strongest = [reason for reason in newest.joint_reasons if reason.share > 0][:1]
+    texts += [
+        t("letter.strongest", inputs="; ".join(reason.inputs[:3]), effect=reason.effect)
+        for reason in strongest
+    ]
+    return [Section(t("letter.in_short"), t.cite("GDPR 15(1)(h)"), texts=tuple(texts))]
 
 
-def _none(rows: Sequence[Row]) -> tuple[CardLine, ...]:
-    return () if rows else (CardLine("Held", "nothing"),)
+def _tables(key: str, tables: Mapping[str, Sequence[Row]], t: Catalogue) -> list[Section]:
+    sections = []
+    for name, rows in tables.items():
+        title = t(f"tables.{name}")
+        grids = (_grid(rows, title, t),) if rows else ()
+        lines = () if rows else (CardLine(t("letter.held"), t("letter.nothing")),)
+        sections.append(Section(title, t.cite(t(key)), grids=grids, lines=lines))
+    return sections
 
 
-def _grid(rows: Sequence[Row]) -> Grid:
-    """Narrow tables read across; one row, or few wide ones, read down."""
+def _grid(rows: Sequence[Row], title: str, t: Catalogue) -> Grid:
+    """Return a table: narrow ones read across; one row, or few wide ones, read down."""
+    rows = [
+        {
+            k: t.code(v) if k == "band" and v else v
+            for k, v in row.items()
+            if not REASON.fullmatch(k)
+        }
+        for row in rows
+    ]
+    names = tuple(t.input(name, t.code(name)) for name in rows[0])
     if len(rows) == 1:
-        return Grid(
-            ("What", "Value"),
-            tuple((name.replace("_", " "), _cell(v)) for name, v in rows[0].items()),
-        )
-    names = tuple(name.replace("_", " ") for name in rows[0])
-    cells = [tuple(_cell(value) for value in row.values()) for row in rows]
+        down = zip(names, (_cell(value, t) for value in rows[0].values()), strict=True)
+        return Grid((t("heads.what"), t("heads.value")), tuple(down), title)
+    cells = [tuple(_cell(value, t) for value in row.values()) for row in rows]
     if len(names) <= len(rows) or len(names) <= NARROW:
-        return Grid(names, tuple(cells))
+        return Grid(names, tuple(cells), title)
     head, *others = zip(names, *cells, strict=True)
-    return Grid(head, tuple(others))
+    return Grid(head, tuple(others), title)
 
 
-def _periods(retention: Mapping[str, str]) -> Grid:
-    return Grid(
-        ("Data", "Period"),
-        tuple((KINDS.get(name, name), _in_words(text)) for name, text in retention.items()),
-    )
+def _periods(retention: Mapping[str, str], t: Catalogue) -> Grid:
+    heads = (t("heads.data"), t("heads.period"))
+    rows = []
+    for name, rule in retention.items():
+        period, _, start = rule.partition(" from: ")
+        text = t("letter.period", period=t.period(period), start=t(f"events.{start}"))
+        rows.append((t(f"classes.{name}"), text))
+    return Grid(heads, tuple(rows), t("letter.how_long"))
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, t: Catalogue) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    return (
-        f"{value:,.2f}"
-        if isinstance(value, float)
-        else str(value).removesuffix("+00:00").removesuffix(" 00:00:00")
+        return t("words.yes" if value else "words.no")
+    if isinstance(value, float):
+        return t.number(value, 2)
+    return str(value).removesuffix("+00:00").removesuffix(" 00:00:00")
+
+
+def _day(at: str, t: Catalogue) -> str:
+    return t.day(datetime.fromisoformat(at))
+
+
+def _one(decision: DecisionHeld, access: Access, t: Catalogue) -> Section:
+    score = t("words.none") if decision.score is None else t.number(decision.score, 3)
+    band = t("words.none") if decision.band is None else t.code(decision.band)
+    begins = ", ".join(
+        t("letter.from", band=t.code(name), score=t.number(start, 2))
+        for name, start in decision.begins.items()
     )
-
-
-def _one(decision: DecisionHeld) -> Section:
     lines = [
-        CardLine(
-            "Result",
-            f"{decision.outcome.replace('_', ' ')} (score {_score(decision.score)}, band {decision.band})",
-        ),
-        CardLine("Model and policy", f"{decision.model_version}, policy {decision.policy_version}"),
-        CardLine("What would have changed it", decision.what_would_change_it),
-        *(CardLine("Later", f"{one['at'][:16]}: {one['kind']}") for one in decision.later),
+        CardLine(t("letter.outcome"), t.code(decision.final_outcome)),
+        CardLine(t("letter.decided"), t(f"decided_by.{decision.decided_by}")),
+        CardLine(t("letter.score"), t("letter.score_text", score=score, band=band)),
+        CardLine(t("letter.bands"), begins),
+        CardLine(t("letter.change"), decision.what_would_change_it),
+        *(_later(step, t) for step in decision.later),
+        CardLine(t("letter.versions"), f"{decision.model_version}, {decision.policy_version}"),
     ]
+    if decision.outcome != decision.final_outcome:
+        first = CardLine(t("letter.first"), t.code(decision.outcome))
+        lines.insert(1, first)
     return Section(
-        f"Decision of {decision.at[:16].replace('T', ' ')}",
-        "GDPR Art. 15(1)(h); CJEU C-203/22",
+        t("letter.decision", at=_day(decision.at, t)),
+        t.cite("GDPR 15(1)(h); C-203/22"),
         lines=tuple(line for line in lines if line.text),
-        grids=(
-            Grid(
-                ("What counted, strongest first",), tuple((text,) for text in decision.influences)
-            ),
-        ),
+        grids=(_reasons(decision.joint_reasons, t),) if decision.joint_reasons else (),
     )
 
 
-def _in_words(period: str) -> str:
-    """``P36M from: purchase`` as a person would say it."""
-    return re.sub(
-        r"^P(\d+)([DWMY])(?= )", lambda found: f"{found[1]} {UNITS[found[2]]}", period
-    ).replace("from:", "from")
+def _later(step: Mapping[str, Any], t: Catalogue) -> CardLine:
+    """Return what happened to a decision later: the person's own words, or a reviewer's outcome and reason."""
+    text = step.get("view") or step.get("reason") or step.get("text") or ""
+    if outcome := step.get("outcome"):
+        text = f"{t.code(outcome)}: {text}" if text else t.code(outcome)
+    label = t(f"steps.{step['kind']}", at=_day(str(step["at"]), t))
+    return CardLine(label, str(text) or t("words.none"))
 
 
-def _score(score: float | None) -> str:
-    return "none" if score is None else f"{score:.3f}"
+def _reasons(reasons: Sequence[ReasonHeld], t: Catalogue) -> Grid:
+    rows = [
+        (
+            "; ".join(reason.inputs),
+            t("letter.together", effect=reason.effect) if len(reason.inputs) > 1 else reason.effect,
+            f"{100 * reason.share:.0f} %",
+        )
+        for reason in reasons
+    ]
+    heads = (t("heads.inputs_values"), t("heads.effect"), t("heads.weight"))
+    return Grid(heads, tuple(rows), t("letter.reasons"))
 
 
-def _general(access: Access) -> tuple[CardLine, ...]:
-    named = {"Purpose": access.purposes, "Source": access.sources, "Recipient": access.recipients}
-    return tuple(
-        CardLine(label, text, open=text == OPEN_TEXT)
+def _logic(access: Access, t: Catalogue) -> Section:
+    grids = (_reasons(access.score_reasons, t),) if access.score_reasons else ()
+    return Section(
+        t("letter.logic"),
+        t.cite("GDPR 15(1)(h); C-203/22"),
+        texts=(t("notice.profiled"), t("notice.logic"), t("letter.human")),
+        lines=_pairs(access.logic, t),
+        grids=grids,
+    )
+
+
+def _general(access: Access, t: Catalogue) -> tuple[CardLine, ...]:
+    named = {"purposes": access.purposes, "sources": access.sources}
+    lines = [
+        _line(t(f"letter.{label}"), text, t)
         for label, texts in named.items()
-        for text in texts or ["none"]
-    )
+        for text in texts or [t("words.none")]
+    ]
+    lines += _pairs(access.bases, t)
+    receivers = access.recipients or [t("words.none")]
+    return (*lines, *(_line(t("letter.recipients"), text, t) for text in receivers))
 
 
-def _pairs(texts: Mapping[str, str]) -> tuple[CardLine, ...]:
-    return tuple(
-        CardLine(name[:1].upper() + name[1:], text, open=text == OPEN_TEXT)
-        for name, text in texts.items()
-    )
+def _pairs(texts: Mapping[str, str], t: Catalogue) -> tuple[CardLine, ...]:
+    return tuple(_line(name, text, t) for name, text in texts.items())

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from sovereign_ml.card.records import Additions, Sheet
+from sovereign_ml.card.records.common import bases, recipients, rights
+from sovereign_ml.card.records.notice import consequences
 from sovereign_ml.card.render.speech import OPEN_TEXT, said
+from sovereign_ml.card.schema import is_open
 from sovereign_ml.card.schema.card import Card
 from sovereign_ml.config.retention import RetentionSettings
 from sovereign_ml.decision_log import DecisionLog, Entry
@@ -16,48 +21,74 @@ from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
 from sovereign_ml.model import served
 from sovereign_ml.model.explain import Explainer
+from sovereign_ml.texts import ENGLISH, Catalogue
 
 Row = dict[str, Any]
-NEVER_SHOWN = ("key", "bundle")
-"""Of a decision: which client asked, and where the model lies; neither is about the person."""
+NEVER_SHOWN = ("key", "bundle", "reviewer", "seconds", "first_view", "seeded", "override")
+"""Of a decision: which client asked, where the model lies, and what is about the reviewer; none is about the person."""
+
+
+class ReasonHeld(BaseModel):
+    """Inputs that hang together with their values, and what they do to the score together."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    inputs: list[str]
+    effect: str
+    share: float
 
 
 class DecisionHeld(BaseModel):
-    """One decision as it was applied, with what happened to it later."""
+    """One decision as it was applied, with what happened to it later.
+
+    ``outcome`` is what was applied at first, ``final_outcome`` what is in force after every review.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     id: str
     at: str
     outcome: str
+    final_outcome: str
+    decided_by: str
     score: float | None
     band: str | None
+    begins: dict[str, float]
     model_version: str
     policy_version: str
     inputs: Row
     reasons: list[str]
     influences: list[str]
+    joint_reasons: list[ReasonHeld]
     what_would_change_it: str
     later: list[Row]
 
 
 class Access(BaseModel):
-    """Everything about one person. ``provided`` is what Article 20 lets them take elsewhere; the rest was derived."""
+    """Everything about one person. ``provided`` is what Article 20 lets them take elsewhere; the rest was derived.
+
+    ``rights`` are pairs of a right and where to use it; ``logic`` is what Article 15(1)(h) asks for.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_version: str = "1"
+    schema_version: str = "2"
+    language: str = "en"
     subject: str
     made_at: datetime
     provided: dict[str, list[Row]]
     profile: dict[str, list[Row]]
     decisions: list[DecisionHeld]
+    score_reasons: list[ReasonHeld] = []
     objected: bool
     sources: list[str]
     recipients: list[str]
     purposes: list[str]
+    bases: dict[str, str]
+    logic: dict[str, str]
     retention: dict[str, str]
     rights: dict[str, str]
+    authority: str
 
     @property
     def empty(self) -> bool:
@@ -69,21 +100,27 @@ class Access(BaseModel):
             or self.objected
         )
 
-    @property
-    def unanswered(self) -> list[str]:
-        """What the page has to tell them and the card does not say."""
-        told = {"purpose": self.purposes, "sources": self.sources, "recipients": self.recipients}
-        told |= {name: [text] for name, text in self.rights.items()}
-        return [name for name, texts in told.items() if OPEN_TEXT in texts]
+    def unanswered(self, t: Catalogue = ENGLISH) -> list[str]:
+        """Return what the page has to tell them and the card does not say."""
+        told: dict[str, list[str]] = {
+            t("letter.purposes"): self.purposes,
+            t("letter.sources"): self.sources,
+            t("letter.recipients"): self.recipients,
+            t("fields.authority"): [self.authority],
+        }
+        for pairs in (self.rights, self.bases, self.logic):
+            told |= {name: [text] for name, text in pairs.items()}
+        unknown = {OPEN_TEXT, t("words.open")}
+        return [name for name, texts in told.items() if unknown & set(texts)]
 
 
-def decisions(log: DecisionLog, subject: str) -> list[DecisionHeld]:
+def decisions(log: DecisionLog, subject: str, t: Catalogue = ENGLISH) -> list[DecisionHeld]:
     """Every decision about ``subject``, newest first, explained with the model that took it (Art. 15(1)(h))."""
     entries = [
         entry for entry in log.of_subject(subject) if entry.kind == "decision" and entry.body
     ]
     explainers: dict[str, Explainer | None] = {}
-    return [_decision(log, entry, explainers) for entry in entries]
+    return [_decision(log, entry, explainers, t) for entry in entries]
 
 
 def campaigns(log: DecisionLog, subject: str) -> list[Row]:
@@ -95,37 +132,56 @@ def campaigns(log: DecisionLog, subject: str) -> list[Row]:
     ]
 
 
-def about(card: Card) -> dict[str, Any]:
-    """What the card says to everybody about sources, recipients, purposes and rights; open answers are named open."""
-    answers = card.answers
-    processors = answers.roles.processors
-    sources = answers.data.sources
+def about(card: Card, t: Catalogue = ENGLISH, added: Additions | None = None) -> dict[str, Any]:
+    """Return what the card says to everybody; open answers are named open."""
+    sheet = Sheet(card, t, added or Additions())
+    sources = card.answers.data.sources
+    open_text = t("words.open")
     return {
-        "sources": [said(one.name) for one in sources]
-        if not isinstance(sources, str)
-        else [said(sources)],
-        "recipients": [
-            f"{said(one.name)} ({said(one.service)}, {said(one.country)})" for one in processors
-        ]
-        if not isinstance(processors, str)
-        else [said(processors)],
-        "purposes": [said(answers.purpose.statement)],
-        "rights": {
-            "rectification, erasure, restriction": said(answers.erasure.channel),
-            "objection to marketing": said(answers.objection.marketing_channel),
-            "data protection officer": said(answers.roles.dpo_contact),
-            "complaint": f"to {said(answers.notice.authority)}, or to the authority of the country you live in",
+        "language": t.language,
+        "sources": [open_text]
+        if isinstance(sources, str)
+        else [f"{said(one.name, t)} ({said(one.origin, t)})" for one in sources],
+        "recipients": [open_text if name == OPEN_TEXT else name for name in recipients(sheet)],
+        "purposes": [said(sheet.answer("purpose.statement"), t)],
+        "bases": {line.label: line.text for line in bases(sheet)},
+        "logic": {
+            t("notice.predicts"): said(sheet.answer("data.label_definition"), t),
+            t("notice.what_follows"): consequences(sheet),
+            t("fields.not_selected"): said(sheet.answer("decision.not_selected_outcome"), t),
+            t("fields.person"): said(sheet.answer("decision.automation_level"), t),
         },
+        "rights": {line.label: line.text for line in rights(sheet)}
+        | {t("fields.dpo"): said(card.answers.roles.dpo_contact, t)},
+        "authority": said(card.answers.notice.authority, t),
     }
+
+
+def languages(card: Card) -> list[str]:
+    """Return the languages of the notice as two small letters, where they are written so."""
+    given = card.answers.notice.languages
+    return [] if is_open(given) else [name.strip().casefold()[:2] for name in given]
 
 
 def periods(policy: RetentionSettings) -> dict[str, str]:
     """Each class of data with its period and start event."""
-    return {name: f"{rule.period} from: {rule.start.replace('_', ' ')}" for name, rule in policy}
+    return {name: f"{rule.period} from: {rule.start}" for name, rule in policy}
+
+
+def explained(explainer: Explainer, inputs: Row, t: Catalogue) -> list[ReasonHeld]:
+    """Return the joint reasons of one score; none where an input of the model is not known."""
+    try:
+        full = explainer.explain(inputs)
+    except KeyError:
+        return []
+    return [
+        ReasonHeld(inputs=list(reason.inputs), effect=reason.effect, share=reason.share)
+        for reason in explainer.joint_reasons(full, t)
+    ]
 
 
 def _decision(
-    log: DecisionLog, entry: Entry, explainers: dict[str, Explainer | None]
+    log: DecisionLog, entry: Entry, explainers: dict[str, Explainer | None], t: Catalogue
 ) -> DecisionHeld:
     made: Row = json.loads(entry.body or "{}")
     reference, inputs = made["bundle"], made.get("features") or {}
@@ -133,21 +189,48 @@ def _decision(
         explainers[reference] = explainer_of(log, reference)
     explainer = explainers[reference]
     full = explainer.explain(inputs) if explainer and inputs else None
-    later = [one for one in log.of_case(entry.case_id) if one.seq != entry.seq and one.body]
+    later = [
+        {"kind": one.kind, "at": one.at, **_shown(one)}
+        for one in log.of_case(entry.case_id)
+        if one.seq != entry.seq and one.body
+    ]
+    final, decided_by = in_force(made["outcome"], later)
+    policy = explainer.policy if explainer else None
+    begins = dict(zip(policy.names[1:], policy.thresholds, strict=True)) if policy else {}
     return DecisionHeld(
         id=entry.case_id,
         at=entry.at,
         outcome=made["outcome"],
+        final_outcome=final,
+        decided_by=decided_by,
         score=made.get("score"),
         band=made.get("band"),
+        begins=begins,
         model_version=made["model_version"],
         policy_version=made["policy_version"],
         inputs=inputs,
         reasons=made.get("reasons", []),
         influences=[influence.text for influence in full.influences] if full else [],
-        what_would_change_it=full.counterfactual_text if full else "",
-        later=[{"kind": one.kind, "at": one.at, **_shown(one)} for one in later],
+        joint_reasons=explained(explainer, inputs, t) if explainer and full else [],
+        what_would_change_it=explainer.what_would_change_it(full, t) if explainer and full else "",
+        later=later,
     )
+
+
+def in_force(outcome: str, later: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Return the outcome after every step and who took it: machine, person, nobody_yet, contested or corrected."""
+    reviews = [
+        i for i, step in enumerate(later) if step["kind"] == "review" and step.get("outcome")
+    ]
+    contests = [i for i, step in enumerate(later) if step["kind"] == "contest"]
+    if any(step.get("corrected_by") for step in later):
+        return outcome if not reviews else str(later[reviews[-1]]["outcome"]), "corrected"
+    final = str(later[reviews[-1]]["outcome"]) if reviews else outcome
+    if contests and (not reviews or contests[-1] > reviews[-1]):
+        return final, "contested"
+    if reviews:
+        return final, "person"
+    return final, "nobody_yet" if outcome == "pending_review" else "machine"
 
 
 def explainer_of(log: DecisionLog, reference: str) -> Explainer | None:

@@ -1,4 +1,4 @@
-"""What the procedures for the rights of data subjects reach in one project."""
+"""What the procedures for the rights of data subjects reach in one project, and how many people are in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from sovereign_ml.config.connections import (
 )
 from sovereign_ml.config.retention import RetentionSettings
 from sovereign_ml.data_subjects.bucket_sync import GovernanceCopy
+from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.source import SourcePin
+from sovereign_ml.privacy import objections
 
 
 @dataclass(frozen=True)
@@ -61,3 +63,36 @@ class ProjectStores:
     def storage(self) -> ObjectStorage:
         """Return the bucket of ``[s3]``."""
         return self.versions.storage
+
+
+COUNTED = {
+    "raw": "1_raw/transactions",
+    "features": "3_features/snapshots",
+    "train_snapshot": "3_features/training",
+    "scores": "8_scores/scores",
+}
+"""The stored objects of the card and the table whose people are counted."""
+
+
+def people_in_stores(stores: ProjectStores) -> dict[str, int]:
+    """Return the number of distinct pseudonyms by stored object, for the breach sheet (GDPR 33(3)(a)).
+
+    A store that cannot be read here is left out.
+    """
+    import pyarrow.parquet as pq
+
+    counts = {}
+    for name, table in COUNTED.items():
+        path = stores.root / "data" / f"{table}.parquet"
+        if path.is_file():
+            column = pq.read_table(path, columns=["customer_id"])["customer_id"]
+            counts[name] = len(column.unique())
+    try:
+        with objections.decision_log(stores.log) as log:
+            if log:
+                people = {entry.subject for entry in log.of_kind("decision") if entry.subject}
+                counts["decision_log"] = len(people)
+    except Misuse:
+        # The sheet is needed most when a store is down: the range of the card stands in.
+        return counts
+    return counts

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.card.render.speech import said
 from sovereign_ml.card.schema.card import read
 from sovereign_ml.config.connections import LogLocation
 from sovereign_ml.data_subjects import access_report
@@ -118,7 +117,4 @@ def _recipients(folder: Path) -> tuple[str, ...]:
     They are told, unless that is impossible (GDPR Art. 19).
     """
     card = read(need(folder, "card") / "card.json")
-    answer = card.answers.decision.score_transmitted_to
-    others = [answer] if isinstance(answer, str) else [entry.controller for entry in answer]
-    recipients = (*access_report.about(card)["recipients"], *map(said, others))
-    return tuple(dict.fromkeys(recipients))
+    return tuple(access_report.about(card)["recipients"])

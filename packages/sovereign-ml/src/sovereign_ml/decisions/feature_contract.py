@@ -114,6 +114,23 @@ class FeatureContract(_Frozen):
         found = [tuple(dict.fromkeys(w.feature for w in windows if w.days == d)) for d in days]
         return tuple(names for names in found if len(names) > 1)
 
+    @property
+    def linked(self) -> tuple[tuple[str, ...], ...]:
+        """Return the features in groups that hang together through any link; each other feature is alone.
+
+        Such features are views of the same events, so that data cannot tell their effects apart well. A reader
+        is told what they do together.
+        """
+        group = {feature.name: {feature.name} for feature in self.features}
+        for link in self.links:
+            joined = set().union(*(group[name] for name in _mentioned(link)))
+            group |= dict.fromkeys(joined, joined)
+        ordered = (
+            tuple(f.name for f in self.features if f.name in group[feature.name])
+            for feature in self.features
+        )
+        return tuple(dict.fromkeys(ordered))
+
     def feature(self, name: str) -> FeatureSpec:
         """The feature called ``name``; KeyError names the known ones."""
         for feature in self.features:

@@ -98,12 +98,12 @@ def _provider(row: dict[str, Any]) -> Provider:
 def _index() -> tuple[
     dict[str, tuple[Provider, Jurisdiction]], list[tuple[str, Provider, Jurisdiction]]
 ]:
-    """Plain suffixes by name, and the few with a ``*`` in a label, most specific first."""
+    """Plain suffixes by name, and the few with a ``*`` or ``[x]`` in a label, most specific first."""
     plain: dict[str, tuple[Provider, Jurisdiction]] = {}
     patterns: list[tuple[str, Provider, Jurisdiction]] = []
     for provider in providers():
         for suffix, jurisdiction in provider.suffixes:
-            if "*" in suffix:
+            if "*" in suffix or "[" in suffix:
                 patterns.append((suffix, provider, jurisdiction))
             else:
                 plain[suffix] = (provider, jurisdiction)

@@ -19,8 +19,9 @@ from sovereign_ml.model import wording
 from sovereign_ml.model.counterfactual import Counterfactual, Finder
 from sovereign_ml.model.feasible_changes import Row, Value, missing
 from sovereign_ml.model.scorecard import Curve, Floats, Scorecard, sigmoid
+from sovereign_ml.texts import ENGLISH, Catalogue
 
-NO_CHANGE = "No change of the inputs that a person can influence would move the band."
+NO_CHANGE = ENGLISH("changes.none")
 _EFFECTS = ("lowers the risk", "leaves the risk as it is", "raises the risk")
 
 
@@ -61,6 +62,16 @@ class Explanation(_Frozen):
         )
 
 
+class JointReason(_Frozen):
+    """Inputs that hang together, each with its value in words, and what they do to the score together."""
+
+    inputs: tuple[str, ...]
+    features: tuple[str, ...]
+    contribution: float
+    share: float
+    effect: str
+
+
 class FeatureInWords(_Frozen):
     """One feature over all values: ``spread`` is the most it can move the log-odds between two customers."""
 
@@ -87,6 +98,7 @@ class Explainer:
         self._finder = Finder(model, contract, policy)
         self._specs = specs_as_modelled(model, contract)
         self._windows = windows_of(model, contract)
+        self._groups = contract.linked
 
     @property
     def policy(self) -> DecisionPolicy:
@@ -111,6 +123,44 @@ class Explainer:
             counterfactual=found,
             counterfactual_text=wording.change(found, self._specs) if found else NO_CHANGE,
         )
+
+    def joint_reasons(
+        self, explanation: Explanation, texts: Catalogue = ENGLISH
+    ) -> tuple[JointReason, ...]:
+        """Return the influences by groups of inputs that hang together, strongest first.
+
+        One group has one direction, that of its sum: nobody reads that no purchases raise the risk and a long pause
+        lowers it.
+        """
+        by_name = {influence.feature: influence for influence in explanation.influences}
+        total = sum(abs(i.contribution) for i in explanation.influences) or 1.0
+        reasons = []
+        for group in self._groups:
+            members = [by_name[name] for name in group if name in by_name]
+            value = sum(member.contribution for member in members)
+            if not members:
+                continue
+            reasons.append(
+                JointReason(
+                    inputs=tuple(self._input(member, texts) for member in members),
+                    features=tuple(member.feature for member in members),
+                    contribution=value,
+                    share=abs(value) / total,
+                    effect=wording.effect(value, texts),
+                )
+            )
+        return tuple(sorted(reasons, key=lambda reason: -abs(reason.contribution)))
+
+    def _input(self, influence: Influence, texts: Catalogue) -> str:
+        spec = self._specs[influence.feature]
+        value = wording.quantity(spec, influence.value, texts)
+        return f"{texts.input(spec.name, spec.label)}: {value}"
+
+    def what_would_change_it(self, explanation: Explanation, texts: Catalogue = ENGLISH) -> str:
+        """Return the counterfactual as a sentence of the language."""
+        if explanation.counterfactual is None:
+            return texts("changes.none")
+        return wording.change(explanation.counterfactual, self._specs, texts)
 
     def _influences(self, row: Row, parts: Floats) -> Iterable[Influence]:
         total = float(np.abs(parts).sum()) or 1.0

@@ -9,6 +9,7 @@ from sovereign_ml.decisions.feature_contract import FeatureSpec
 from sovereign_ml.model.counterfactual import Counterfactual
 from sovereign_ml.model.feasible_changes import Value, missing
 from sovereign_ml.model.scorecard import Curve, Levels
+from sovereign_ml.texts import ENGLISH, Catalogue
 
 STRONG, SLIGHT = 0.4, 0.1
 """Log-odds from which an influence is called strong (odds times 1.5) or no longer slight. Wording, not law."""
@@ -16,18 +17,22 @@ FLAT = 0.01
 """Log-odds by which a stretch of a curve must move before it is said to rise or fall."""
 
 
-def quantity(spec: FeatureSpec, value: Value) -> str:
+def quantity(spec: FeatureSpec, value: Value, texts: Catalogue = ENGLISH) -> str:
     """``value`` with its unit: ``34 days``, ``45.20 EUR``, ``35 %``, ``1.4``, ``gifts``, or ``not known``."""
     if value is None or missing(value):
-        return "not known"
+        return texts("words.not_known")
     if isinstance(value, str):
         return value
     if spec.unit == "EUR":
-        return f"{value:,.2f} EUR"
+        return f"{texts.number(value, 2)} EUR"
+    decimal = texts("format.decimal")
     if spec.unit == "share":
-        return f"{100 * value:.3g} %"
-    number = f"{value:,.2f}".rstrip("0").rstrip(".")
-    return f"{number} {'day' if value == 1 else 'days'}" if spec.unit == "days" else number
+        return f"{100 * value:.3g} %".replace(".", decimal)
+    number = texts.number(value, 2)
+    number = number.rstrip("0").rstrip(decimal) if decimal in number else number
+    if spec.unit != "days":
+        return number
+    return f"{number} {texts('units.D_one' if value == 1 else 'units.D_many')}"
 
 
 def subject(spec: FeatureSpec, value: Value) -> str:
@@ -54,23 +59,39 @@ def reason(spec: FeatureSpec, value: Value, log_odds: float) -> str:
     return f"{what} {verb.removesuffix('s') if plural else verb} {rest}"
 
 
-def effect(log_odds: float, risk: str = "the risk") -> str:
+def effect(log_odds: float, texts: Catalogue = ENGLISH) -> str:
     """Direction and strength of a contribution: ``raises the risk strongly``; the direction is its sign."""
     if log_odds == 0:
-        return f"leaves {risk} as it is"
-    verb, size = ("raises" if log_odds > 0 else "lowers"), abs(log_odds)
-    return f"{verb} {risk}" + (
-        " strongly" if size >= STRONG else " slightly" if size < SLIGHT else ""
-    )
+        return texts("effects.none")
+    size = abs(log_odds)
+    strength = "_strongly" if size >= STRONG else "_slightly" if size < SLIGHT else ""
+    return texts(f"effects.{'raises' if log_odds > 0 else 'lowers'}{strength}")
 
 
-def change(found: Counterfactual, specs: dict[str, FeatureSpec]) -> str:
+def change(found: Counterfactual, specs: dict[str, FeatureSpec], texts: Catalogue = ENGLISH) -> str:
     """The counterfactual as one sentence that names every changed input."""
-    made = [_instead(specs[c.feature], c.before, c.after) for c in found.changes if not c.follows]
-    follows = [_instead(specs[c.feature], c.before, c.after) for c in found.changes if c.follows]
+
+    def instead(follows: bool) -> list[str]:
+        return [
+            texts(
+                "changes.instead",
+                input=texts.input(c.feature, specs[c.feature].label),
+                after=quantity(specs[c.feature], c.after, texts),
+                before=quantity(specs[c.feature], c.before, texts),
+            )
+            for c in found.changes
+            if c.follows is follows
+        ]
+
+    follows = instead(follows=True)
     shown = math.floor(1000 * found.score) / 1000  # never rounded over a threshold
-    along = f" (and with it {_listed(follows)})" if follows else ""
-    return f"With {_listed(made)}{along}, the score would be {shown:.3f} and the band {found.band}."
+    return texts(
+        "changes.with",
+        made=_listed(instead(follows=False), texts),
+        along=texts("changes.along", follows=_listed(follows, texts)) if follows else "",
+        score=texts.number(shown, 3),
+        band=texts.code(found.band),
+    )
 
 
 def curve(part: Curve, spec: FeatureSpec) -> str:
@@ -111,9 +132,7 @@ def _unknown(part: Curve | Levels, spec: FeatureSpec) -> str:
     return f" A missing value {effect(value)} ({value:+.2f})." if spec.missing_allowed else ""
 
 
-def _instead(spec: FeatureSpec, before: Value, after: Value) -> str:
-    return f"{spec.label}: {quantity(spec, after)} instead of {quantity(spec, before)}"
-
-
-def _listed(items: list[str]) -> str:
-    return ", ".join(items[:-1]) + f" and {items[-1]}" if len(items) > 1 else items[0]
+def _listed(items: list[str], texts: Catalogue) -> str:
+    if len(items) == 1:
+        return items[0]
+    return f"{', '.join(items[:-1])} {texts('words.and')} {items[-1]}"

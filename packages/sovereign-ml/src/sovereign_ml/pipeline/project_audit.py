@@ -13,11 +13,12 @@ from sovereign_ml.config.settings import Settings
 def judged(settings: Settings, environ: Mapping[str, str]) -> Report:
     """Every address in the project's files and in ``environ``, judged by [audit] and the owners' declarations.
 
-    What the steps write is no configuration: a card that names a host would find itself.
+    What the steps and `churn documents` write is no configuration: a card that names a host would
+    find itself.
     """
     card = settings.root / "model_card.toml"
     answers = tomllib.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
-    folders = (*dict(settings.paths).values(), ".churn", ".mlflow")
+    folders = (*dict(settings.paths).values(), ".churn", ".mlflow", "build/documents", "build/access")
     written = [f"{folder}/*" for folder in folders]
     policy = settings.audit.model_copy(update={"exclude": (*settings.audit.exclude, *written)})
     return audit(

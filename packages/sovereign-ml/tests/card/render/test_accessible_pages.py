@@ -17,14 +17,16 @@ from cards import NOW, POLICY, TODAY, signed
 from full_card import full_card
 from service_desk import CUSTOMER, KEYS, open_desk
 from sovereign_ml.card.build import build
-from sovereign_ml.card.records import write_records
+from sovereign_ml.card.records import DOCUMENTS, Sheet, write_documents
 from sovereign_ml.card.render import render_html
 from sovereign_ml.card.rules import check
 from sovereign_ml.card.schema import Facts
+from sovereign_ml.config.retention import RetentionSettings
 from sovereign_ml.data_subjects import access, access_report, receipts, rectification_receipt
 from sovereign_ml.data_subjects.stores.protocol import Trace
 from sovereign_ml.pipeline.great_expectations import Check, JudgedTable
 from sovereign_ml.pipeline.validation_report import report
+from sovereign_ml.texts import catalogue
 
 pytestmark = pytest.mark.browser
 WIDTHS, SCHEMES = (1280, 390, 320), ("light", "dark")
@@ -32,8 +34,8 @@ ORIGIN = {"origin": "http://127.0.0.1"}
 PAGES = {
     "card_full": "card.html.j2",
     "card_open": "card.html.j2",
-    "records_full/ropa": "record.html.j2",
-    "records_open/dpia": "record.html.j2",
+    **{f"documents_full/{name}": "record.html.j2" for name in DOCUMENTS},
+    "documents_open/dpia": "record.html.j2",
     "access": "record.html.j2",
     "erasure": "record.html.j2",
     "rectification": "record.html.j2",
@@ -78,8 +80,8 @@ def _cards(made: Path, write: Write) -> None:
     write("card_full", render_html(full, findings=check(full, POLICY, TODAY, at="promote")))
     found = check(unanswered, POLICY, TODAY, at="promote")
     write("card_open", render_html(unanswered, findings=found))
-    write_records(full, made / "records_full")
-    write_records(unanswered, made / "records_open")
+    write_documents(Sheet(full, catalogue("de")), made / "documents_full")
+    write_documents(Sheet(unanswered), made / "documents_open")
 
 
 def _letters(made: Path) -> None:
@@ -95,18 +97,28 @@ def _letters(made: Path) -> None:
         policy_version="0123456789ab",
         inputs={"recency_days": 61.0},
         reasons=["You have not bought for 61 days."],
-        influences=["days since the last purchase: 61 days, raises the score"],
+        influences=["61 days since the last purchase raises the risk"],
+        final_outcome="no_offer",
+        decided_by="contested",
+        begins={"medium": 0.45, "high": 0.7},
+        joint_reasons=[
+            access_report.ReasonHeld(
+                inputs=["days since the last purchase: 61 days", "purchases in 30 days: 0"],
+                effect="raises the risk strongly",
+                share=0.8,
+            )
+        ],
         what_would_change_it="A purchase within 30 days.",
-        later=[{"at": "2026-11-25T08:00:00", "kind": "contest"}],
+        later=[{"at": "2026-11-25T08:00:00", "kind": "contest", "view": "I was away."}],
     )
     held = access_report.Access(
         subject=CUSTOMER,
         made_at=NOW,
         provided={"purchases": [score] * 12, "consent": []},
-        profile={"score": [score], "features by day": [score] * 3},
+        profile={"score": [score], "features": [score] * 3},
         decisions=[decision],
         objected=True,
-        retention={"raw": "P36M from: purchase"},
+        retention=access_report.periods(RetentionSettings()),
         **access_report.about(full_card("article22")),
     )
     access.write(held, made, "Acme")

@@ -1,24 +1,25 @@
-"""The card and the records in headless Chromium: nothing leaves, nothing complains, nothing overflows."""
+"""The card and the documents in headless Chromium: nothing leaves, nothing complains, nothing overflows."""
 
 import pytest
 
 from cards import POLICY, TODAY, signed
 from full_card import full_card
 from sovereign_ml.card.build import build
-from sovereign_ml.card.records import write_records
+from sovereign_ml.card.records import Sheet, write_documents
 from sovereign_ml.card.render import render_html
 from sovereign_ml.card.rules import check
 from sovereign_ml.card.schema import Facts
+from sovereign_ml.texts import catalogue
 
 pytestmark = pytest.mark.browser
 SIZES = {"desktop": (1280, 800), "phone": (390, 844), "print": (680, 960)}
-PAGES = ("card", "open", "ropa", "dpia")
+PAGES = ("card", "open", "notice", "dpia", "ropa")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("pages")
-    write_records(full_card("article22"), made)
+    write_documents(Sheet(full_card("article22"), catalogue("de")), made)
     good = signed(full_card("article22"))
     found = check(good, POLICY, TODAY, at="promote")
     (made / "card.html").write_text(render_html(good, findings=found), encoding="utf-8")
@@ -91,3 +92,9 @@ def test_the_card_prints_on_seventeen_pages_at_most(opened):
     pdf = opened("card", "print").pdf(prefer_css_page_size=True)
     assert pdf.startswith(b"%PDF")
     assert pdf.count(b"/Type /Page\n") <= 17
+
+
+@pytest.mark.parametrize(("name", "most"), [("notice", 4), ("notice-short", 1), ("dpia", 9)])
+def test_a_document_prints_on_few_pages(opened, name, most):
+    pdf = opened(name, "print").pdf(prefer_css_page_size=True)
+    assert 1 <= pdf.count(b"/Type /Page\n") <= most

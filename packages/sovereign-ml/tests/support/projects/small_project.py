@@ -84,7 +84,7 @@ def configure(root: Path, changes: Mapping[str, Any]) -> None:
 def make_project(root: Path, **more: Any) -> Path:
     """A git repository with the small ``config.toml`` and ``model_card.toml`` in ``root``; returns it."""
     root.mkdir(parents=True, exist_ok=True)
-    for name in ("config.toml", "model_card.toml", "pyproject.toml"):
+    for name in ("config.toml", "documents.toml", "model_card.toml", "pyproject.toml"):
         (root / name).write_text(
             rendered((PROJECT / name).read_text(encoding="utf-8")), encoding="utf-8"
         )

@@ -1,15 +1,17 @@
-"""The two records that follow from the card's answers: the Article 30 entry and the draft impact assessment."""
+"""The documents that follow from the card's answers and facts: notice, records, assessments, sheets."""
 
-from sovereign_ml.card.records.article30 import record_of_processing
-from sovereign_ml.card.records.article35 import impact_assessment
-from sovereign_ml.card.records.document import Document, to_html, to_markdown
-from sovereign_ml.card.records.write import write_records
+from sovereign_ml.card.records.additions import FILE, Additions, read_additions
+from sovereign_ml.card.records.common import Sheet
+from sovereign_ml.card.records.document import Document, to_html
+from sovereign_ml.card.records.write import DOCUMENTS, write_documents
 
 __all__ = [
+    "DOCUMENTS",
+    "FILE",
+    "Additions",
     "Document",
-    "impact_assessment",
-    "record_of_processing",
+    "Sheet",
+    "read_additions",
     "to_html",
-    "to_markdown",
-    "write_records",
+    "write_documents",
 ]

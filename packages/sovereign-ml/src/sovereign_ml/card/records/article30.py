@@ -2,113 +2,96 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sovereign_ml.card.records import common
-from sovereign_ml.card.records.document import Document, Section, source_of
-from sovereign_ml.card.render.speech import said
-from sovereign_ml.card.render.view import CardLine, finding, line, verdict
-from sovereign_ml.card.schema import Card, is_open
+from sovereign_ml.card.records.binding import document
+from sovereign_ml.card.records.common import Sheet
+from sovereign_ml.card.records.document import Document, Section
+from sovereign_ml.card.schema import is_open
 
 
-def record_of_processing(card: Card) -> Document:
-    """The Article 30 entry. Profiling of customers is not occasional, so 30(5) rarely spares it."""
-    entry = said(card.answers.ropa.entry_id)
-    return Document(
-        title=f"Record of processing: {card.id}",
-        about=f"Entry {entry} under Article 30(1) GDPR: scoring of customers by a trained model.",
-        source=source_of(card),
-        sections=(
-            _who(card),
-            _why(card),
-            _whose(card),
-            _recipients(card),
-            _transfers(card),
-            _limits(card),
-            _security(card),
-        ),
-    )
+def record_of_processing(sheet: Sheet) -> Document:
+    """Return the Article 30 entry. Profiling of customers is not occasional, so 30(5) rarely spares it."""
+    parts = (_who, _why, _whose, _recipients, _transfers, _limits, _security)
+    return document(sheet, "ropa", tuple(part(sheet) for part in parts))
 
 
-def _who(card: Card) -> Section:
-    roles = card.answers.roles
+def _section(sheet: Sheet, letter: str, name: str, **content: Any) -> Section:
+    article = f"Article 30(1)({letter})"
+    return Section(sheet.t(f"ropa.{name}"), sheet.t.cite(article), **content)
+
+
+def _who(sheet: Sheet) -> Section:
+    roles = sheet.card.answers.roles
     lines = [
-        line("Controller", roles.controller),
-        line("Contact", roles.controller_contact),
-        line("Data protection officer", roles.dpo_contact),
-        CardLine("Joint controllers", said(roles.joint_controllers)),
-        line("Owner in the business", roles.owner_business),
-        line("Owner of the model", roles.owner_model),
+        sheet.line("fields.entry", "ropa.entry_id"),
+        sheet.line("fields.controller", "roles.controller"),
+        sheet.line("fields.contact", "roles.controller_contact"),
+        sheet.line("fields.dpo", "roles.dpo_contact"),
+        sheet.line("fields.joint", "roles.joint_controllers"),
+        sheet.line("fields.owner_business", "roles.owner_business"),
+        sheet.line("fields.owner_model", "roles.owner_model"),
     ]
     if not is_open(roles.eu_representative):
-        lines.insert(2, line("Representative in the Union", roles.eu_representative))
-    return Section("Controller and contacts", "Article 30(1)(a)", tuple(lines))
+        lines.insert(3, sheet.line("fields.representative", "roles.eu_representative"))
+    return _section(sheet, "a", "who", lines=tuple(lines))
 
 
-def _why(card: Card) -> Section:
-    purpose, decision = card.answers.purpose, card.derived.decision
+def _why(sheet: Sheet) -> Section:
+    decision = sheet.card.derived.decision
     lines = (
-        line("Purpose", purpose.statement),
-        line("Uses", purpose.specific_uses),
-        line("Not for", purpose.out_of_scope_uses),
-        line("Follows from the score", card.answers.decision.downstream_action),
-        line("Direct marketing", decision.direct_marketing, "GDPR 21(2)-(3)"),
-        CardLine("Profiling", said(decision.profiling), "GDPR 4(4)"),
-        CardLine(
-            "Automated decisions",
-            f"{verdict(card)}. {finding(card)}",
-            "GDPR 22",
-            decision.art22_applies == "?",
-        ),
-        *common.bases(card),
+        sheet.line("fields.purpose", "purpose.statement"),
+        sheet.line("fields.uses", "purpose.specific_uses"),
+        sheet.line("fields.not_for", "purpose.out_of_scope_uses"),
+        sheet.line("fields.action", "decision.downstream_action"),
+        sheet.of("fields.marketing", decision.direct_marketing, "GDPR 21(2)-(3)"),
+        sheet.of("fields.profiling", decision.profiling, "GDPR 4(4)"),
+        common.decision_line(sheet),
+        *common.bases(sheet),
     )
-    return Section(
-        "Purposes and lawful basis",
-        "Article 30(1)(b); basis kept here for Articles 5(2) and 13",
-        lines,
-    )
+    return _section(sheet, "b", "why", lines=lines)
 
 
-def _whose(card: Card) -> Section:
-    purpose = card.answers.purpose
+def _whose(sheet: Sheet) -> Section:
     lines = (
-        line("People", purpose.subject_categories),
-        line("Countries", purpose.territories),
-        line("How many", card.facts.data.subjects),
-        line("Children possible", purpose.children_possible),
-        line("Vulnerable groups", purpose.vulnerable_groups),
-        line("Special categories", card.answers.special.declared_features, "GDPR 9"),
-        line("Criminal data", card.answers.special.criminal_data, "GDPR 10"),
+        sheet.line("fields.people", "purpose.subject_categories"),
+        sheet.stated("fields.staff", sheet.t("ropa.staff")),
+        sheet.line("fields.countries", "purpose.territories"),
+        sheet.of("fields.how_many", sheet.subjects),
+        sheet.line("fields.children", "purpose.children_possible"),
+        sheet.line("fields.vulnerable", "purpose.vulnerable_groups"),
+        sheet.line("fields.special", "special.declared_features", "GDPR 9"),
+        sheet.line("fields.criminal", "special.criminal_data", "GDPR 10"),
     )
-    return Section("People and data", "Article 30(1)(c)", lines, (common.data_categories(card),))
+    return _section(sheet, "c", "whose", lines=lines, grids=(common.data_categories(sheet),))
 
 
-def _recipients(card: Card) -> Section:
-    answers = card.answers
+def _recipients(sheet: Sheet) -> Section:
     lines = (
-        line("Recipients", answers.ropa.recipients),
-        line(
-            "Other controllers who get the score", answers.decision.score_transmitted_to, "C-634/21"
-        ),
+        sheet.line("fields.recipients", "ropa.recipients"),
+        sheet.line("fields.other_controllers", "decision.score_transmitted_to", "C-634/21"),
     )
-    grids = (common.processors(card), common.hosts(card))
-    return Section("Recipients", "Article 30(1)(d)", lines, grids, common.unnamed_hosts(card))
+    grids = (common.processors(sheet), common.hosts(sheet))
+    points = common.unnamed_hosts(sheet)
+    return _section(sheet, "d", "recipients", lines=lines, grids=grids, points=points)
 
 
-def _transfers(card: Card) -> Section:
-    lines = (line("Countries outside the EEA", card.answers.ropa.transfers),)
-    return Section("Transfers", "Article 30(1)(e)", lines, (common.transfers(card),))
+def _transfers(sheet: Sheet) -> Section:
+    lines = (sheet.line("fields.transfers", "ropa.transfers"),)
+    return _section(sheet, "e", "transfers", lines=lines, grids=(common.transfers(sheet),))
 
 
-def _limits(card: Card) -> Section:
-    erasure = card.answers.erasure
+def _limits(sheet: Sheet) -> Section:
     lines = (
-        line("A person asks for erasure", erasure.channel, "GDPR 17"),
-        line("Done within days", erasure.max_days, "GDPR 12(3)"),
-        line("The model then", erasure.model_action),
-        line("Backups", erasure.backups),
+        sheet.line("fields.erasure", "erasure.channel", "GDPR 17"),
+        sheet.line("fields.days", "erasure.max_days", "GDPR 12(3)"),
+        sheet.line("fields.model_then", "erasure.model_action"),
+        sheet.line("fields.backups", "erasure.backups"),
     )
-    grid, missing = common.time_limits(card)
-    return Section("Time limits for erasure", "Article 30(1)(f)", lines, (grid,), missing)
+    grid, missing = common.time_limits(sheet)
+    return _section(sheet, "f", "limits", lines=lines, grids=(grid,), points=missing)
 
 
-def _security(card: Card) -> Section:
-    return Section("Security measures", "Article 30(1)(g), Article 32(1)", common.security(card))
+def _security(sheet: Sheet) -> Section:
+    return _section(sheet, "g", "security", lines=common.security(sheet))

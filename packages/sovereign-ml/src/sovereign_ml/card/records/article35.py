@@ -1,174 +1,312 @@
-"""A draft data protection impact assessment, Article 35(7)(a) to (d), from the card; judgements stay open."""
+"""The impact assessment on the layout of the EDPB's template 1.0 (adopted 10 March 2026), from the card.
+
+The figures come from the pipeline. Grades, action plan and decision come from ``documents.toml``. The template went
+through a consultation until 9 June 2026; its seven parts are numbered 0 to 6, as here.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 from sovereign_ml.card.records import common
-from sovereign_ml.card.records.document import Document, Grid, Section, source_of
-from sovereign_ml.card.records.risks import risks
-from sovereign_ml.card.render import view
-from sovereign_ml.card.render.speech import OPEN_TEXT, figure, said
-from sovereign_ml.card.render.view import CardLine, line, verdict
-from sovereign_ml.card.schema import Card
+from sovereign_ml.card.records.additions import HIGH, RiskGrades
+from sovereign_ml.card.records.binding import basis, document
+from sovereign_ml.card.records.common import DASH, Sheet
+from sovereign_ml.card.records.document import Document, Section
+from sovereign_ml.card.records.interest import measured_necessity
+from sovereign_ml.card.records.risks import Risk, risks
+from sovereign_ml.card.render.speech import OPEN_TEXT, figure
+from sovereign_ml.card.render.view import CardLine
+from sovereign_ml.card.schema import is_open
 
-NOT_ASKED = "not asked: no assessment is required"
-REQUIRED = {True: "required", False: "not required; this note documents why", "?": OPEN_TEXT}
+STATES = {True: "required", False: "not_required"}
 
 
-def impact_assessment(card: Card) -> Document:
-    """The draft. What the pipeline measured is filled in; likelihood, severity and conclusion are for people."""
-    sections = (
-        _threshold(card),
-        _description(card),
-        _necessity(card),
-        _risks(card),
-        _measures(card),
-        _advice(card),
+def impact_assessment(sheet: Sheet) -> Document:
+    """Return the assessment of Article 35(7)(a) to (d); whoever signs judges the risks."""
+    parts = (
+        _responsible,
+        _planning,
+        _data,
+        _function,
+        _means,
+        _lawful,
+        _minimal,
+        _respected,
+        _necessity,
+        _inherent,
+        _plan,
+        _residual,
+        _involved,
+        _decision,
     )
-    return Document(
-        title=f"Data protection impact assessment: {card.id}",
-        about="Draft under Article 35 GDPR. The figures come from the pipeline; whoever signs judges the risks.",
-        source=source_of(card),
-        sections=sections,
+    return document(sheet, "dpia", tuple(part(sheet) for part in parts))
+
+
+def _section(sheet: Sheet, number: str, article: str, **content: Any) -> Section:
+    title = sheet.t(f"dpia.s{number.replace('.', '_')}")
+    cited = sheet.t.cite(article)
+    return Section(title, cited, number=number, **content)
+
+
+def _responsible(sheet: Sheet) -> Section:
+    lines = (
+        sheet.line("fields.controller", "roles.controller"),
+        sheet.line("fields.contact", "roles.controller_contact"),
+        sheet.line("fields.joint", "roles.joint_controllers"),
+        sheet.line("fields.dpo", "roles.dpo_contact"),
+        sheet.stated("fields.name", sheet.name),
+        sheet.line("fields.entry", "ropa.entry_id", "GDPR 30"),
     )
+    return _section(sheet, "0.1", "Article 35(1)", lines=lines, grids=(common.processors(sheet),))
 
 
-def _threshold(card: Card) -> Section:
-    dpia, given = card.derived.dpia, card.answers.dpia
-    rows = [(name, "met") for name in dpia.criteria] + [
-        (name, OPEN_TEXT) for name in dpia.open_criteria
+def _planning(sheet: Sheet) -> Section:
+    dpia, added = sheet.card.derived.dpia, sheet.added.dpia
+    rows = [(_criterion(sheet, name), sheet.t("dpia.met")) for name in dpia.criteria]
+    rows += [(_criterion(sheet, name), OPEN_TEXT) for name in dpia.open_criteria]
+    required = None if dpia.required == "?" else sheet.t(f"dpia.{STATES[dpia.required]}")
+    lines = (
+        sheet.of("fields.required", required, "GDPR 35(1)"),
+        sheet.line("fields.status", "dpia.status"),
+        sheet.line("fields.national_list", "dpia.national_list", "GDPR 35(4)"),
+        sheet.of("fields.first_use", sheet.card.facts.decision.first_scoring_on or DASH),
+        _judged(sheet, "fields.planning", added.planning),
+        _judged(sheet, "fields.team", added.team),
+        _judged(sheet, "fields.standards", added.standards),
+        _judged(sheet, "fields.assessed_on", sheet.answer("dpia.date")),
+        sheet.stated("fields.basis", basis(sheet.card), "GDPR 35(11)"),
+    )
+    grid = sheet.grid("grids.criteria", "heads.criterion", "heads.finding", rows=rows)
+    article = "Article 35(1), 35(3), 35(4); WP248rev.01"
+    return _section(sheet, "0.2", article, lines=lines, grids=(grid,))
+
+
+def _criterion(sheet: Sheet, name: str) -> str:
+    """Return a criterion in words: its number is its key, such as WP248-1 or 35(3)(a)."""
+    number, _, english = name.partition(" ")
+    key = f"criteria.{''.join(c if c.isalnum() else '_' for c in number).strip('_').lower()}"
+    return f"{number} {sheet.t(key)}" if sheet.t.language != "en" else f"{number} {english}"
+
+
+def _data(sheet: Sheet) -> Section:
+    lines = (
+        sheet.line("fields.purpose", "purpose.statement"),
+        sheet.line("fields.uses", "purpose.specific_uses"),
+        sheet.line("fields.secondary", "purpose.relation_to_collection", "GDPR 5(1)(b), 6(4)"),
+        sheet.line("fields.people", "purpose.subject_categories"),
+        sheet.of("fields.how_many", sheet.subjects),
+        sheet.line("fields.countries", "purpose.territories"),
+        sheet.line("fields.children", "purpose.children_possible"),
+        sheet.line("fields.vulnerable", "purpose.vulnerable_groups"),
+        sheet.line("fields.special", "special.declared_features", "GDPR 9"),
+    )
+    grids = (common.data_categories(sheet),)
+    return _section(sheet, "1.1", "Article 35(7)(a)", lines=lines, grids=grids)
+
+
+def _function(sheet: Sheet) -> Section:
+    facts = sheet.card.facts
+    sources = sheet.card.answers.data.sources
+    names = tuple(s.name for s in sources) if isinstance(sources, tuple) else None
+    factors = {f.label: sheet.input(f) for f in facts.data.features}
+    main = tuple(factors.get(name, name) for name in facts.explanation.main_factors) or None
+    lines = (
+        sheet.of("fields.sources", names),
+        sheet.line("fields.predicts", "data.label_definition"),
+        sheet.of("fields.algorithm", facts.model.algorithm),
+        sheet.of("fields.main_inputs", main),
+        sheet.line("fields.action", "decision.downstream_action"),
+        sheet.line("fields.person", "decision.automation_level"),
+        sheet.line("fields.not_selected", "decision.not_selected_outcome"),
+        common.decision_line(sheet),
+    )
+    phases = ("collect", "use", "store", "share", "delete")
+    rows = [(sheet.t(f"flow.{p}"), sheet.t(f"flow.{p}_text")) for p in phases]
+    grid = sheet.grid("grids.flow", "heads.phase", "heads.what_happens", rows=rows)
+    return _section(sheet, "1.2", "Article 35(7)(a)", lines=lines, grids=(grid,))
+
+
+def _means(sheet: Sheet) -> Section:
+    points = common.unnamed_hosts(sheet)
+    return _section(sheet, "1.3", "Article 35(7)(a)", grids=(common.hosts(sheet),), points=points)
+
+
+def _lawful(sheet: Sheet) -> Section:
+    interest = "6_1_f" in sheet.bases
+    lines = (
+        *common.bases(sheet),
+        sheet.line("fields.interest", "legitimate_interest.interest", "GDPR 6(1)(f)")
+        if interest
+        else sheet.stated("fields.interest", sheet.t("words.not_relied_on"), "GDPR 6(1)(f)"),
+    )
+    grids = (common.transfers(sheet),)
+    return _section(sheet, "2.1", "Articles 5, 6, 9, 44-49", lines=lines, grids=grids)
+
+
+def _minimal(sheet: Sheet) -> Section:
+    rows = [
+        (sheet.input(f), sheet.cell(f.necessity_reason or None), figure(f.ablation_delta, 4))
+        for f in sheet.card.facts.data.features
     ]
+    heads = ("heads.input", "heads.why", "heads.loss")
+    inputs = sheet.grid("grids.inputs", *heads, rows=rows or [(OPEN_TEXT,) * 3])
+    limits, missing = common.time_limits(sheet)
     lines = (
-        CardLine("Result", REQUIRED[dpia.required], "GDPR 35(1), 35(3)", dpia.required == "?"),
-        line("Status", given.status),
-        line("Entry of the national list", given.national_list, "GDPR 35(4)"),
+        sheet.line("fields.history", "data.row_window_justified", "GDPR 5(1)(c)"),
+        sheet.of("fields.left_out", tuple(d.name for d in sheet.card.facts.data.dropped)),
     )
-    grid = Grid(("Criterion", "Finding"), tuple(rows) or (("none met", "–"),))
-    return Section(
-        "Is an assessment required?", "Article 35(1), 35(3), 35(4); WP248rev.01", lines, (grid,)
+    return _section(
+        sheet, "2.2", "Article 5(1)(c)-(e)", lines=lines, grids=(inputs, limits), points=missing
     )
 
 
-def _description(card: Card) -> Section:
-    a, facts, decision = card.answers, card.facts, card.derived.decision
+def _respected(sheet: Sheet) -> Section:
     lines = (
-        line("Purpose", a.purpose.statement),
-        line("Legitimate interest pursued", a.legitimate_interest.interest, "GDPR 35(7)(a)")
-        if "6_1_f" in a.lawful_basis.used().values()
-        else CardLine("Legitimate interest pursued", "none relied on", "GDPR 35(7)(a)"),
-        line("The model predicts", a.data.label_definition),
-        line("How", facts.model.algorithm),
-        line("Strongest inputs", facts.explanation.main_factors or None),
-        line("Then", a.decision.downstream_action),
-        line("Part of a person", a.decision.automation_level),
-        line("Not selected", a.decision.not_selected_outcome),
-        CardLine(
-            "Automated decisions",
-            f"{verdict(card)}. {view.finding(card)}",
-            "GDPR 22",
-            decision.art22_applies == "?",
-        ),
-        line("People", a.purpose.subject_categories),
-        line("How many", facts.data.subjects),
-        line(
-            "Sources",
-            tuple(s.name for s in a.data.sources) if isinstance(a.data.sources, tuple) else None,
-        ),
+        sheet.line("fields.notice", "notice.art13_ref", "GDPR 13, 14"),
+        sheet.line("fields.plain_text", "explanation.plain_language_ref", "GDPR 12(1), 15(1)(h)"),
+        *common.rights(sheet),
+        *common.security(sheet),
+        sheet.line("fields.watched_by", "monitoring.owner"),
+        sheet.line("fields.how_often", "monitoring.frequency"),
+        sheet.line("fields.feedback", "monitoring.feedback_loop_control"),
     )
-    grids = (common.data_categories(card), common.hosts(card))
-    return Section("Description of the processing", "Article 35(7)(a)", lines, grids)
+    return _section(sheet, "2.3", "Articles 12-22, 25, 32", lines=lines)
 
 
-def _necessity(card: Card) -> Section:
-    a = card.answers
-    lines = (
-        *common.bases(card),
-        line(
-            "Relation to the purpose of collection",
-            a.purpose.relation_to_collection,
-            "GDPR 5(1)(b), 6(4)",
-        ),
-        *_interest(card),
-        line("Why this span of history", a.data.row_window_justified, "GDPR 5(1)(c)"),
-        line("Notice", a.notice.art13_ref, "GDPR 13"),
-        line(
-            "Explanation in plain language",
-            a.explanation.plain_language_ref,
-            "GDPR 12(1), 15(1)(h)",
-        ),
-        *view.rights(card),
-    )
-    limits, missing = common.time_limits(card)
-    grids = (_inputs(card), limits, common.processors(card), common.transfers(card))
-    return Section("Necessity and proportionality", "Article 35(7)(b)", lines, grids, missing)
+def _necessity(sheet: Sheet) -> Section:
+    lines: tuple[CardLine, ...] = ()
+    if "6_1_f" in sheet.bases:
+        table = "legitimate_interest"
+        lines = (
+            sheet.line("fields.necessity", f"{table}.necessity", "GDPR 6(1)(f)"),
+            sheet.line("fields.milder", f"{table}.less_intrusive_considered"),
+            sheet.line("fields.balancing", f"{table}.balancing"),
+            sheet.line("fields.expectations", f"{table}.reasonable_expectations", "GDPR rec. 47"),
+        )
+    grid, points = measured_necessity(sheet)
+    return _section(sheet, "3", "Article 35(7)(b)", lines=lines, grids=(grid,), points=points)
 
 
-def _interest(card: Card) -> tuple[CardLine, ...]:
-    if "6_1_f" not in card.answers.lawful_basis.used().values():
-        return ()
-    interest = card.answers.legitimate_interest
-    return (
-        line("Why it is necessary for the interest", interest.necessity, "GDPR 6(1)(f)"),
-        line("Milder ways considered", interest.less_intrusive_considered),
-        line("Balancing", interest.balancing),
-        line("Reasonable expectations", interest.reasonable_expectations, "GDPR rec. 47"),
+def _graded(sheet: Sheet, risk: Risk) -> RiskGrades:
+    return sheet.added.dpia.risks.get(risk.key, RiskGrades())
+
+
+def _grade(sheet: Sheet, value: str) -> str:
+    if value == "?":
+        return DASH if sheet.card.derived.dpia.required is False else OPEN_TEXT
+    return sheet.t.code(value)
+
+
+def _inherent(sheet: Sheet) -> Section:
+    named = risks(sheet)
+    rows = []
+    for risk in named:
+        grades = _graded(sheet, risk)
+        graded = (_grade(sheet, grades.likelihood), _grade(sheet, grades.severity))
+        rows.append((risk.name, risk.key, risk.shown, *graded))
+    heads = ("risk", "key", "shown", "likelihood", "severity")
+    grid = sheet.grid("grids.risks", *(f"heads.{name}" for name in heads), rows=rows)
+    lines = (_judged(sheet, "fields.own_risks", sheet.answer("dpia.risks")),)
+    points = [risk.point for risk in named if risk.point]
+    unknown = set(sheet.added.dpia.risks) - {risk.key for risk in named}
+    points += [sheet.t("points.unknown_risk", key=key) for key in sorted(unknown)]
+    return _section(
+        sheet, "4.1", "Article 35(7)(c)", lines=lines, grids=(grid,), points=tuple(points)
     )
 
 
-def _inputs(card: Card) -> Grid:
+def _plan(sheet: Sheet) -> Section:
+    t, actions = sheet.t, sheet.added.dpia.actions
+    named = risks(sheet)
+    place = [(risk.name, risk.measure) for risk in named]
+    standing = sheet.grid("grids.in_place", "heads.risk", "heads.measure", rows=place)
+    names = {risk.key: risk.name for risk in named}
     rows = [
         (
-            feature.label or feature.name,
-            said(feature.necessity_reason),
-            figure(feature.ablation_delta, 4),
+            names.get(a.risk, a.risk),
+            a.measure,
+            sheet.cell(a.owner),
+            sheet.cell(a.due),
+            sheet.cell(a.done) if a.done != "?" else DASH,
         )
-        for feature in card.facts.data.features
+        for a in actions
     ]
-    head = ("Input", "Why it is needed", "Loss of ROC AUC without it")
-    return Grid(head, tuple(rows) or ((OPEN_TEXT,) * 3,))
-
-
-def _risks(card: Card) -> Section:
-    found = risks(card)
-    judged = "–" if card.derived.dpia.required is False else OPEN_TEXT
-    rows = tuple((risk.name, risk.shown, risk.measure, judged, judged) for risk in found)
-    head = ("Risk to people", "What the card shows", "Measure in place", "Likelihood", "Severity")
-    lines = (_asked(card, "Risks named by people", card.answers.dpia.risks),)
-    points = tuple(risk.point for risk in found if risk.point)
-    return Section(
-        "Risks to rights and freedoms", "Article 35(7)(c)", lines, (Grid(head, rows),), points
+    heads = tuple(f"heads.{name}" for name in ("risk", "measure", "owner", "due", "done"))
+    planned = sheet.grid("grids.plan", *heads, rows=rows)
+    answered = {a.risk for a in actions}
+    points = [
+        t("points.high_without_action", risk=risk.name)
+        for risk in named
+        if _is_high(_graded(sheet, risk)) and risk.key not in answered
+    ]
+    points += [t("points.unknown_risk", key=a.risk) for a in actions if a.risk not in names]
+    lines = (_judged(sheet, "fields.own_measures", sheet.answer("dpia.measures")),)
+    return _section(
+        sheet,
+        "4.2",
+        "Article 35(7)(d)",
+        lines=lines,
+        grids=(standing, planned),
+        points=tuple(points),
     )
 
 
-def _measures(card: Card) -> Section:
-    a = card.answers
+def _is_high(grades: RiskGrades) -> bool:
+    return grades.likelihood in HIGH and grades.severity in HIGH
+
+
+def _residual(sheet: Sheet) -> Section:
+    rows, points = [], []
+    for risk in risks(sheet):
+        grades = _graded(sheet, risk)
+        left = (grades.residual_likelihood, grades.residual_severity)
+        rows.append((risk.name, *(_grade(sheet, value) for value in left)))
+        if left[0] in HIGH and left[1] in HIGH:
+            points.append(sheet.t("points.high_residual", risk=risk.name))
+    heads = ("heads.risk", "heads.likelihood", "heads.severity")
+    grid = sheet.grid("grids.residual", *heads, rows=rows)
+    lines = (_judged(sheet, "fields.residual", sheet.answer("dpia.residual_risk"), "GDPR 36(1)"),)
+    if points and sheet.answer("dpia.residual_risk") in ("low", "medium"):
+        points.append(sheet.t("points.residual_differs"))
+    return _section(sheet, "4.3", "Article 36(1)", lines=lines, grids=(grid,), points=tuple(points))
+
+
+def _involved(sheet: Sheet) -> Section:
+    opinion = sheet.answer("sign_off.dpo_opinion")
+    lines = [
+        _judged(sheet, "fields.dpo_advice", sheet.answer("dpia.advice_ref"), "GDPR 35(2)"),
+        _judged(sheet, "fields.dpo_opinion", opinion, "GDPR 39(1)(c)"),
+        _judged(sheet, "fields.views", sheet.answer("dpia.subject_views"), "GDPR 35(9)"),
+    ]
+    points = [sheet.t("points.dpo_objects")] if opinion in ("negative", "conditions") else []
+    return _section(sheet, "5", "Article 35(2), 35(9)", lines=tuple(lines), points=tuple(points))
+
+
+def _decision(sheet: Sheet) -> Section:
+    made, now = sheet.added.dpia.decision, basis(sheet.card)
     lines = (
-        _asked(card, "Measures named by people", a.dpia.measures),
-        *common.security(card),
-        line("Watched by", a.monitoring.owner),
-        line("How often", a.monitoring.frequency),
-        line("Effect of offers on the data", a.monitoring.feedback_loop_control),
-        _asked(card, "Residual risk", a.dpia.residual_risk, "GDPR 36(1)"),
+        _judged(sheet, "fields.decision", made.outcome),
+        _judged(sheet, "fields.decided_by", made.by),
+        _judged(sheet, "fields.decided_on", made.on),
+        sheet.of("fields.conditions", made.conditions),
+        _judged(sheet, "fields.covers", made.covers, "GDPR 35(11)"),
+        _judged(sheet, "fields.versions", sheet.answer("dpia.model_versions_covered")),
+        _judged(sheet, "fields.review_by", sheet.answer("dpia.review_due"), "GDPR 35(11)"),
     )
-    return Section("Measures", "Article 35(7)(d)", lines)
+    points = []
+    if not is_open(made.covers) and made.covers != now:
+        points.append(sheet.t("points.other_basis", covers=made.covers, basis=now))
+    if made.outcome in ("reject", "consult_authority"):
+        points.append(sheet.t("points.not_to_start"))
+    if made.outcome == "approve_with_conditions" and not made.conditions:
+        points.append(sheet.t("points.no_conditions"))
+    return _section(sheet, "6", "Article 35, 36", lines=lines, points=tuple(points))
 
 
-def _advice(card: Card) -> Section:
-    a = card.answers
-    lines = (
-        _asked(card, "Advice of the data protection officer", a.dpia.advice_ref, "GDPR 35(2)"),
-        _asked(card, "Opinion", a.sign_off.dpo_opinion, "GDPR 39(1)(c)"),
-        _asked(card, "Views of the people concerned", a.dpia.subject_views, "GDPR 35(9)"),
-        _asked(card, "Versions covered", a.dpia.model_versions_covered, "GDPR 35(11)"),
-        _asked(card, "Review by", a.dpia.review_due, "GDPR 35(11)"),
-    )
-    return Section("Advice, views and review", "Article 35(2), 35(9), 35(11), 36", lines)
-
-
-def _asked(card: Card, label: str, value: object, source: str = "") -> CardLine:
-    """A judgement that is only asked for while an assessment is or may be required."""
-    told = line(label, value, source)
-    return (
-        CardLine(label, NOT_ASKED, source)
-        if told.open and card.derived.dpia.required is False
-        else told
-    )
+def _judged(sheet: Sheet, label: str, value: object, source: str = "") -> CardLine:
+    """Return a judgement that is only asked for while an assessment is or may be required."""
+    line = sheet.of(label, value, source)
+    if line.open and sheet.card.derived.dpia.required is False:
+        return sheet.stated(label, sheet.t("words.not_asked"), source)
+    return line

@@ -1,159 +1,338 @@
-"""Statements that both records need: data, recipients, transfers, time limits, security."""
+"""A card as it is read for a document in one language, and the tables that several documents need."""
 
 from __future__ import annotations
 
-from sovereign_ml.card.records.document import Grid
-from sovereign_ml.card.render.speech import OPEN_TEXT, code, said
-from sovereign_ml.card.render.view import CardLine, line
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any, Final
+
+from sovereign_ml.card.conditions import consent_used
+from sovereign_ml.card.records.additions import Additions
+from sovereign_ml.card.records.document import Grid, Section
+from sovereign_ml.card.render.speech import OPEN_TEXT, said
+from sovereign_ml.card.render.view import CardLine
 from sovereign_ml.card.schema import NOT_ANSWERED, Card, is_open
 from sovereign_ml.card.schema.facts_data import Host
+from sovereign_ml.texts import ENGLISH, Catalogue
+
+DASH: Final = "–"
+PHASES: Final = ("collect", "train", "score", "act", "monitor")
 
 
-def data_categories(card: Card) -> Grid:
-    """Kinds of personal data with the inputs that belong to each."""
+@dataclass(frozen=True)
+class Sheet:
+    """A card, what people added to its documents, and the language to write in.
+
+    ``people`` is how many people were counted in each store, where somebody counted.
+    """
+
+    card: Card
+    t: Catalogue = ENGLISH
+    added: Additions = field(default_factory=Additions)
+    people: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Return the name that the card gives itself."""
+        return self.card.id
+
+    @property
+    def subjects(self) -> str | None:
+        """Return the range of people in the data, such as 1,000-9,999."""
+        between = self.card.facts.data.subjects
+        return between and between.replace(",", self.t("format.thousands"))
+
+    def answer(self, path: str) -> Any:
+        """Return an answer by its key in ``model_card.toml``, in the wording of this language where there is one."""
+        translated = self._wording().get(path)
+        given: Any = reduce(getattr, path.split("."), self.card.answers)
+        return given if translated is None or is_open(given) else translated
+
+    def untranslated(self, *paths: str) -> tuple[str, ...]:
+        """Return a point for each sentence of ``paths`` that has no wording in this language."""
+        if self.t.language == self.added.answers_language:
+            return ()
+        wording = self._wording()
+        answered = [path for path in paths if not is_open(self.answer(path))]
+        return tuple(
+            self.t("page.untranslated", key=path, language=self.t.language)
+            for path in answered
+            if path not in wording
+        )
+
+    def _wording(self) -> Mapping[str, str | tuple[str, ...]]:
+        own = self.added.languages.get(self.t.language)
+        return own.answers if own else {}
+
+    def of(self, label: str, value: object, source: str = "") -> CardLine:
+        """Return a line whose label is the text of ``label`` and whose openness follows from ``value``."""
+        if value == DASH:
+            return self.stated(label, DASH, source)
+        text = said(value, self.t)
+        unknown = is_open_value(value) or text == self.t("words.open")
+        return CardLine(self.t(label), text, self.t.cite(source), unknown)
+
+    def line(self, label: str, path: str, source: str = "") -> CardLine:
+        """Return a line about the answer at ``path``."""
+        return self.of(label, self.answer(path), source)
+
+    def stated(self, label: str, text: str, source: str = "") -> CardLine:
+        """Return a line with a text that is never open."""
+        return CardLine(self.t(label), text, self.t.cite(source))
+
+    def cell(self, value: object) -> str:
+        """Return a cell of a table; an open one is marked as such."""
+        if value == DASH:
+            return DASH
+        return OPEN_TEXT if value is None or is_open_value(value) else said(value, self.t)
+
+    def grid(self, label: str, *heads: str, rows: Sequence[tuple[str, ...]]) -> Grid:
+        """Return a table with translated heads; one row of dashes where there is nothing to list."""
+        nothing = (self.t("words.none"), *[DASH] * (len(heads) - 1))
+        return Grid(tuple(map(self.t, heads)), tuple(rows) or (nothing,), self.t(label))
+
+    def section(self, title: str, article: str, **content: Any) -> Section:
+        """Return a part of a document with a translated title and cited sources."""
+        return Section(self.t(title), self.t.cite(article), **content)
+
+    def input(self, feature: Any) -> str:
+        """Return the words for an input of the model."""
+        return self.t.input(feature.name, feature.label)
+
+    @property
+    def bases(self) -> set[str]:
+        """Return the lawful bases of all phases."""
+        return set(self.card.answers.lawful_basis.used().values())
+
+
+def is_open_value(value: object) -> bool:
+    """Return whether an answer, or an item of it, is missing."""
+    return isinstance(value, str | tuple) and value != () and is_open(value)
+
+
+def data_categories(sheet: Sheet) -> Grid:
+    """Return every kind of personal data that the project keeps, with its use."""
+    t, card = sheet.t, sheet.card
     kinds: dict[str, list[str]] = {}
     for feature in card.facts.data.features:
-        kinds.setdefault(code(feature.category), []).append(feature.label or feature.name)
-    rows = [(kind, ", ".join(labels)) for kind, labels in kinds.items()] or [(OPEN_TEXT, OPEN_TEXT)]
-    pseudonym = (
-        "pseudonym",
-        f"customer number replaced: {said(card.answers.data.pseudonymisation)}",
-    )
-    return Grid(
-        ("Category", "Data"), (pseudonym, *rows, ("derived", "the score, its band and its reasons"))
-    )
-
-
-def processors(card: Card) -> Grid:
-    """Processors with country, parent and agreement; an empty list is an answer."""
-    listed = card.answers.roles.processors
-    head = ("Processor", "Service", "Country", "Parent under", "Agreement")
-    if isinstance(listed, str):
-        return Grid(head, ((OPEN_TEXT,) * len(head),))
+        kinds.setdefault(t.code(feature.category), []).append(sheet.input(feature))
+    groups = bool(card.facts.evaluation.fairness or card.facts.data.representativeness)
+    stored = ["purchases", "consent", *(["groups"] if groups else []), "pseudonym"]
     rows = [
-        tuple(
-            said(value)
-            for value in (p.name, p.service, p.country, p.parent_jurisdiction, p.dpa_ref)
-        )
-        for p in listed
+        (t(f"kinds.{name}"), t(f"kinds.{name}_data"), t(f"kinds.{name}_use")) for name in stored
     ]
-    return Grid(head, tuple(rows) or (("none", "–", "–", "–", "–"),))
+    use = t("kinds.input_use")
+    rows += [(t("kinds.input", kind=kind), "; ".join(names), use) for kind, names in kinds.items()]
+    if not kinds:
+        rows.append((t("kinds.input", kind=""), OPEN_TEXT, use))
+    made = ("score", "decisions", "reviews")
+    rows += [(t(f"kinds.{name}"), t(f"kinds.{name}_data"), t(f"kinds.{name}_use")) for name in made]
+    return Grid(
+        (t("heads.category"), t("heads.data"), t("heads.use")), tuple(rows), t("grids.categories")
+    )
 
 
-def hosts(card: Card) -> Grid:
-    """Where data goes, as the endpoint audit found it; this machine is no recipient."""
+def processors(sheet: Sheet) -> Grid:
+    """Return the processors with country, parent and agreement; an empty list is an answer."""
+    heads = ("processor", "service", "country", "parent", "agreement", "subprocessors")
+    listed = sheet.card.answers.roles.processors
+    keys = tuple(f"heads.{name}" for name in heads)
+    if isinstance(listed, str):
+        return sheet.grid("grids.processors", *keys, rows=[(OPEN_TEXT,) * len(heads)])
+    rows = []
+    for p in listed:
+        own = sheet.added.processors.get(p.name)
+        others: object = own.subprocessors if own else NOT_ANSWERED
+        others = p.subprocessors_ref if is_open_value(others) else others
+        values = (p.name, p.service, p.country, p.parent_jurisdiction, p.dpa_ref)
+        rows.append((*map(sheet.cell, values), DASH if is_open(others) else sheet.cell(others)))
+    return sheet.grid("grids.processors", *keys, rows=rows)
+
+
+def hosts(sheet: Sheet) -> Grid:
+    """Return where data goes, as the endpoint audit measured it; this machine is no recipient."""
+    t = sheet.t
     rows = [
         (
             host.hostname,
-            code(host.component),
-            host.provider or (OPEN_TEXT if "personal_data" in host.carries else "–"),
-            code(host.jurisdiction_class),
-            said(host.carries),
+            t.code(host.component),
+            host.provider or (OPEN_TEXT if "personal_data" in host.carries else DASH),
+            t.code(host.jurisdiction_class),
+            said(host.carries, t),
         )
-        for host in _elsewhere(card)
+        for host in elsewhere(sheet.card)
     ]
-    nothing = ("none found by the audit", "–", "–", "–", "–")
-    return Grid(("Host", "For", "Provider", "Jurisdiction", "Carries"), tuple(rows) or (nothing,))
+    heads = ("host", "component", "provider", "jurisdiction", "carries")
+    return sheet.grid("grids.hosts", *(f"heads.{name}" for name in heads), rows=rows)
 
 
-def transfers(card: Card) -> Grid:
-    """Access from outside the EEA with its tool; an empty list is an answer."""
-    listed = card.answers.hosting.transfers
-    head = ("To", "Transfer tool", "Impact assessment", "Foreign orders (Article 48)")
+def transfers(sheet: Sheet) -> Grid:
+    """Return access from outside the EEA with its tool; an empty list is an answer."""
+    heads = tuple(f"heads.{name}" for name in ("to", "tool", "evidence", "foreign_orders"))
+    listed = sheet.card.answers.hosting.transfers
     if isinstance(listed, str):
-        return Grid(head, ((OPEN_TEXT,) * len(head),))
-    rows = [
-        tuple(said(value) for value in (t.to, t.tool, t.tia_ref, t.art48_procedure)) for t in listed
-    ]
-    return Grid(head, tuple(rows) or (("none", "–", "–", "–"),))
+        return sheet.grid("grids.transfers", *heads, rows=[(OPEN_TEXT,) * 4])
+    rows = [tuple(map(sheet.cell, (x.to, x.tool, x.reference, x.art48_procedure))) for x in listed]
+    return sheet.grid("grids.transfers", *heads, rows=rows)
 
 
-def unnamed_hosts(card: Card) -> tuple[str, ...]:
-    """Hosts with personal data whose provider the record does not name, and US reach without a transfer answer."""
-    a, points = card.answers, []
-    named = (
-        [str(item).casefold() for item in a.ropa.recipients]
-        if isinstance(a.ropa.recipients, tuple)
-        else []
-    )
-    known = [*named, *(p.name.casefold() for p in a.roles.processors if not isinstance(p, str))]
-    for host in _elsewhere(card):
-        if "personal_data" not in host.carries:
-            continue
+def unnamed_hosts(sheet: Sheet) -> tuple[str, ...]:
+    """Return hosts with personal data whose provider is not named, and US reach without a transfer answer."""
+    a, points = sheet.card.answers, []
+    named = list(a.ropa.recipients) if isinstance(a.ropa.recipients, tuple) else []
+    named += [p.name for p in a.roles.processors if not isinstance(p, str)]
+    known = [name.casefold() for name in named]
+    for host in elsewhere(sheet.card, personal=True):
         if not any(host.provider and host.provider.casefold() in name for name in known):
             points.append(
-                f"{host.hostname} ({host.provider or 'provider unknown'}) holds personal data and is not named."
+                sheet.t("points.unnamed", host=host.hostname, provider=provider_of(sheet, host))
             )
         outside = isinstance(a.hosting.transfers, str) or not host.jurisdiction_class.startswith(
             "EU"
         )
         if host.us_nexus and outside and a.hosting.transfers in (NOT_ANSWERED, ()):
-            points.append(
-                f"{host.hostname} can be reached under US law, but no transfer or measure is recorded."
-            )
+            points.append(sheet.t("points.us_reach", host=host.hostname))
     return tuple(points)
 
 
-def _elsewhere(card: Card) -> list[Host]:
-    return [host for host in card.facts.hosting if host.jurisdiction_class != "LOCAL"]
+def provider_of(sheet: Sheet, host: Host) -> str:
+    """Return the provider of a host in words."""
+    return host.provider or sheet.t("words.unknown_provider")
 
 
-def time_limits(card: Card) -> tuple[Grid, tuple[str, ...]]:
-    """How long each object is kept, and the objects that exist without a limit."""
-    rules = card.answers.retention.objects
+def elsewhere(card: Card, *, personal: bool = False) -> list[Host]:
+    """Return the hosts outside this machine; with ``personal`` those that get personal data."""
+    away = [host for host in card.facts.hosting if host.jurisdiction_class != "LOCAL"]
+    return [host for host in away if not personal or "personal_data" in host.carries]
+
+
+def time_limits(sheet: Sheet) -> tuple[Grid, tuple[str, ...]]:
+    """Return how long each object is kept, and a point for each object that exists without a limit."""
+    rules = sheet.card.answers.retention.objects
     given = () if isinstance(rules, str) else rules
+    foreign = sheet.t.language != sheet.added.answers_language
+    purged = {item.object for item in sheet.card.facts.retention.objects if item.period}
     rows = [
         (
-            code(r.object),
-            said(r.period),
-            "–" if is_open(r.start_event) else r.start_event,
-            _how(r.mechanism),
+            sheet.t.code(r.object),
+            sheet.cell(r.period),
+            # What is stored decides from when a period counts: sovereign_ml.config.retention.
+            sheet.t(f"starts.{r.object}") if foreign or is_open(r.start_event) else r.start_event,
+            sheet.t("words.by_retain") if r.object in purged else sheet.cell(r.mechanism),
         )
         for r in given
     ]
+    heads = tuple(f"heads.{name}" for name in ("object", "kept", "from", "deleted"))
+    known = {r.object for r in given}
     missing = [
-        item.object
-        for item in card.facts.retention.objects
-        if item.object not in {r.object for r in given}
+        sheet.t("points.no_limit", object=sheet.t.code(item.object))
+        for item in sheet.card.facts.retention.objects
+        if item.object not in known
     ]
-    grid = Grid(("Object", "Kept", "Counted from", "Deleted"), tuple(rows) or ((OPEN_TEXT,) * 4,))
-    return grid, tuple(f"{code(name)} exists and has no time limit." for name in missing)
+    return sheet.grid("grids.limits", *heads, rows=rows or [(OPEN_TEXT,) * 4]), tuple(missing)
 
 
-def security(card: Card) -> tuple[CardLine, ...]:
-    """Technical and organisational measures that the card knows, and where the rest is described."""
-    a, facts = card.answers, card.facts
+def security(sheet: Sheet) -> tuple[CardLine, ...]:
+    """Return the measures that the card knows, and where the rest is described."""
+    scan = sheet.card.facts.data.pii_scan
+    hits = None if scan is None else sheet.t("words.hits", n=scan.hits, tool=scan.tool)
     return (
-        line("Described in", a.ropa.security_measures_ref, "GDPR 32"),
-        line("Pseudonymisation", a.data.pseudonymisation, "GDPR 4(5), 32(1)(a)"),
-        line("Key kept in", a.data.pseudonymisation_key_location),
-        line("Key held by", a.data.pseudonymisation_key_owner),
-        line("Access to the model", a.model_privacy.access_controls, "GDPR 25, 32"),
-        CardLine("Identifiers in the training data", _scan(card)),
-        line("Model stores people's rows", facts.model_privacy.stores_training_rows),
-        line("Stop at once", a.human_review.stop_procedure),
-        line("Incidents", a.monitoring.incident_procedure, "GDPR 33-34"),
+        sheet.line("fields.described_in", "ropa.security_measures_ref", "GDPR 32"),
+        sheet.line("fields.pseudonyms", "data.pseudonymisation", "GDPR 4(5), 32(1)(a)"),
+        sheet.line("fields.key_in", "data.pseudonymisation_key_location"),
+        sheet.line("fields.key_by", "data.pseudonymisation_key_owner"),
+        sheet.line("fields.model_access", "model_privacy.access_controls", "GDPR 25, 32"),
+        sheet.of("fields.identifiers", hits),
+        sheet.of("fields.stores_rows", sheet.card.facts.model_privacy.stores_training_rows),
+        sheet.line("fields.stop", "human_review.stop_procedure"),
+        sheet.line("fields.incidents", "monitoring.incident_procedure", "GDPR 33-34"),
     )
 
 
-def bases(card: Card) -> tuple[CardLine, ...]:
-    """The lawful basis of each phase with its reference."""
-    basis = card.answers.lawful_basis
-    phases = ("collect", "train", "score", "act", "monitor")
-    return tuple(_basis(phase, getattr(basis, phase)) for phase in phases)
+def bases(sheet: Sheet) -> tuple[CardLine, ...]:
+    """Return the lawful basis of each phase with its reference."""
+    lines = []
+    for phase in PHASES:
+        stated = sheet.answer(f"lawful_basis.{phase}.basis")
+        reference = sheet.answer(f"lawful_basis.{phase}.reference")
+        line = sheet.of(f"phases.{phase}", stated, "GDPR 6(1)")
+        where = "" if line.open else f" ({said(reference, sheet.t)})"
+        lines.append(
+            CardLine(line.label, line.text + where, line.source, line.open or is_open(reference))
+        )
+    return tuple(lines)
 
 
-def _basis(phase: str, given: object) -> CardLine:
-    stated, reference = getattr(given, "basis", None), getattr(given, "reference", None)
-    told = line(phase.capitalize(), stated, "GDPR 6(1)")
-    where = "" if told.open else f" ({said(reference)})"
-    return CardLine(told.label, told.text + where, told.source, told.open or is_open(reference))
+def decision_line(sheet: Sheet) -> CardLine:
+    """Return whether Article 22 applies, with the reason where it is in the card's own language."""
+    decision = sheet.card.derived.decision
+    state = {True: "applies", False: "does_not_apply", "?": "undecided"}[decision.art22_applies]
+    text = sheet.t(f"article22.{state}")
+    if sheet.t.language == "en":
+        reason = decision.why.partition(": ")[2] or decision.why
+        text = f"{text}. {reason[:1].upper()}{reason[1:]}"
+    return CardLine(
+        sheet.t("fields.automated"),
+        text,
+        sheet.t.cite("GDPR 22"),
+        decision.art22_applies == "?",
+    )
 
 
-def _how(mechanism: str) -> str:
-    return "–" if is_open(mechanism) else code(mechanism)
+def rights(sheet: Sheet) -> list[CardLine]:
+    """Return what a person can do about it, and where."""
+    card = sheet.card
+    lines = []
+    if card.derived.decision.art22_applies is True:
+        safe = "art22.safeguards"
+        lines += [
+            sheet.line("rights.human", f"{safe}.intervention_channel", "GDPR 22(3)"),
+            sheet.line("rights.view", f"{safe}.express_view_channel", "GDPR 22(3)"),
+            sheet.line("rights.contest", f"{safe}.contest_channel", "GDPR 22(3)"),
+        ]
+    else:
+        lines.append(sheet.line("rights.human", "roles.controller_contact"))
+    if card.derived.decision.direct_marketing is not False:
+        lines.append(
+            sheet.line("rights.stop_offers", "objection.marketing_channel", "GDPR 21(2)-(3)")
+        )
+    if {"6_1_e", "6_1_f"} & sheet.bases:
+        lines.append(sheet.line("rights.object", "objection.general_channel", "GDPR 21(1)"))
+    if consents(sheet):
+        lines.append(sheet.line("rights.withdraw", "consent.withdrawal.channel", "GDPR 7(3)"))
+    lines += [
+        sheet.line("rights.access", "rights.access_channel", "GDPR 15"),
+        sheet.line("rights.correct", "rights.rectification", "GDPR 16"),
+        sheet.line("rights.erase", "erasure.channel", "GDPR 17"),
+        sheet.of("rights.restrict", sheet.answer("erasure.channel"), "GDPR 18"),
+    ]
+    if {"6_1_a", "6_1_b"} & sheet.bases:
+        lines.append(sheet.of("rights.take", sheet.answer("rights.access_channel"), "GDPR 20"))
+    return lines
 
 
-def _scan(card: Card) -> str:
-    scan = card.facts.data.pii_scan
-    return OPEN_TEXT if scan is None else f"{scan.hits} found by {scan.tool}"
+def consents(sheet: Sheet) -> bool:
+    """Return whether something rests on consent, which can then be withdrawn."""
+    return consent_used(sheet.card.answers)
+
+
+def recipients(sheet: Sheet) -> list[str]:
+    """Return who receives personal data: processors, the providers that the audit measured, other controllers."""
+    t, answers = sheet.t, sheet.card.answers
+    listed = answers.roles.processors
+    rows = {
+        p.name.casefold(): f"{p.name} ({said(p.service, t)}, {said(p.country, t)})"
+        for p in listed
+        if not isinstance(p, str)
+    }
+    for host in elsewhere(sheet.card, personal=True):
+        who = host.provider or host.hostname
+        if not any(who.casefold() in name or name in who.casefold() for name in rows):
+            what = t.code(host.component)
+            rows[who.casefold()] = f"{who} ({what}, {t.code(host.jurisdiction_class)})"
+    sent = answers.decision.score_transmitted_to
+    for other in () if isinstance(sent, str) else sent:
+        rows[other.controller.casefold()] = t("words.own_controller", name=other.controller)
+    found = list(rows.values())
+    return found + ([OPEN_TEXT] if isinstance(listed, str) or isinstance(sent, str) else [])

@@ -1,40 +1,52 @@
-"""A record as a document: sections of statements and tables, written as Markdown and as HTML for print."""
+"""A document from the card: sections of texts, statements and tables, as HTML for print and as data."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+import io
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
 
 from sovereign_ml.card.render.html import template
-from sovereign_ml.card.render.markdown import bullets, escape
-from sovereign_ml.card.render.speech import OPEN_TEXT, said
+from sovereign_ml.card.render.speech import OPEN_TEXT
 from sovereign_ml.card.render.view import CardLine
-from sovereign_ml.card.schema import Card
+from sovereign_ml.texts import ENGLISH, Catalogue
+
+SIGNERS: Final = ("page.controller", "page.dpo")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table; a cell that reads ``OPEN_TEXT`` is an open point."""
+    """A table; a cell that reads ``OPEN_TEXT`` is an open point. ``title`` names it for readers who hear it."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    title: str = ""
 
 
 @dataclass(frozen=True)
 class Section:
-    """One letter of the article: what it demands and what the card says about it."""
+    """One part of a document. ``texts`` are paragraphs, ``boxed`` sets it apart from the rest (GDPR 21(4)).
+
+    ``number`` is its place in a layout that is not ours, such as 1.2; else the sections are counted.
+    """
 
     title: str
     article: str
     lines: tuple[CardLine, ...] = ()
     grids: tuple[Grid, ...] = ()
     points: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    boxed: bool = False
+    number: str = ""
 
 
 @dataclass(frozen=True)
 class Document:
-    """A whole record. ``points`` of its sections are things for the data protection officer to look at.
+    """A whole document. ``points`` of its sections are things for the data protection officer to look at.
 
-    A ``draft`` is written from the card for signature; a receipt or an answer to a person is not.
+    A ``draft`` is written from the card for signature; a receipt or an answer to a person is not. ``bound`` says
+    which content it was written from.
     """
 
     title: str
@@ -42,51 +54,78 @@ class Document:
     source: str
     sections: tuple[Section, ...]
     draft: bool = True
+    t: Catalogue = ENGLISH
+    bound: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def open_points(self) -> tuple[str, ...]:
+        """Return every open statement, cell and point, with the section that it stands in."""
+        found = []
+        for section in self.sections:
+            names = [line.label for line in section.lines if line.open]
+            names += [
+                " · ".join(filter(None, (_other(grid.title, section.title), _known(row[0]), head)))
+                for grid in section.grids
+                for row in grid.rows
+                for head, cell in zip(grid.head, row, strict=False)
+                if cell == OPEN_TEXT
+            ]
+            found += [f"{section.title}: {name}" for name in names]
+            found += list(section.points)
+        return tuple(found)
 
     @property
     def open(self) -> int:
-        """How many statements, cells and points are open."""
-        lines = sum(line.open for section in self.sections for line in section.lines)
-        cells = sum(
-            OPEN_TEXT in row for s in self.sections for grid in s.grids for row in grid.rows
-        )
-        return lines + cells + sum(len(section.points) for section in self.sections)
+        """Return how many points are open."""
+        return len(self.open_points)
 
 
-def source_of(card: Card) -> str:
-    """Which card a record was written from."""
-    version = f", version {card.facts.model.version}" if card.facts.model.version else ""
-    hashed = f", content SHA-256 {card.content_hash[:16]}" if card.content_hash else ""
-    return f"Written from the model card of {card.id}{version}{hashed}, law as of {said(card.law_snapshot)}."
+def _other(title: str, section: str) -> str:
+    return "" if title == section else title
+
+
+def _known(cell: str) -> str:
+    return "" if cell == OPEN_TEXT else cell
 
 
 def to_html(document: Document) -> str:
-    """One self-contained page for screen and paper."""
-    return template("record.html.j2").render(document=document, open_text=OPEN_TEXT)
+    """Return one self-contained page for screen and paper."""
+    return template("record.html.j2").render(
+        document=document, t=document.t, open_text=OPEN_TEXT, signers=SIGNERS
+    )
 
 
-def to_markdown(document: Document) -> str:
-    """Markdown with open points in bold."""
-    sections = "\n\n".join(_section(section) for section in document.sections)
-    head = f"# {escape(document.title)}\n\n{escape(document.about)}\n\n**Open points: {document.open}.** "
-    return f"{head}{escape(document.source)}\n\n{sections}\n"
+def to_data(document: Document) -> dict[str, Any]:
+    """Return the document for another program: what it is bound to, its open points, its sections."""
+    return {
+        "title": document.title,
+        "about": document.about,
+        "language": document.t.language,
+        "bound_to": document.bound,
+        "open_points": list(document.open_points),
+        "sections": [asdict(section) for section in document.sections],
+    }
 
 
-def _section(section: Section) -> str:
-    parts = [f"## {escape(section.title)}\n\n{escape(section.article)}"]
-    if section.lines:
-        parts.append(bullets(section.lines))
-    parts += [_grid(grid) for grid in section.grids]
-    if section.points:
-        parts.append("\n".join(f"- **OPEN** {escape(point)}" for point in section.points))
-    return "\n\n".join(parts)
+def to_csv(document: Document) -> str:
+    """Return the statements and cells of a document as rows of section, article, label, value and openness."""
+    rows: list[tuple[object, ...]] = []
+    for section in document.sections:
+        place = (section.title, section.article)
+        rows += [(*place, line.label, line.text, line.open) for line in section.lines]
+        for grid in section.grids:
+            for row in grid.rows:
+                first = row[0]
+                for head, cell in zip(grid.head[1:], row[1:], strict=False):
+                    rows.append((*place, f"{first}: {head}", cell, cell == OPEN_TEXT))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("section", "article", "what", "value", "open"))
+    writer.writerows([_harmless(cell) for cell in row] for row in rows)
+    return text.getvalue()
 
 
-def _grid(grid: Grid) -> str:
-    rows = [[_cell(cell) for cell in row] for row in grid.rows]
-    lines = [[escape(name) for name in grid.head], ["---"] * len(grid.head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return f"**OPEN** {escape(text)}" if text == OPEN_TEXT else escape(text)
+def _harmless(cell: object) -> str:
+    """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection)."""
+    text = str(cell)
+    return f"'{text}" if text[:1] in "=+-@\t\r" else text

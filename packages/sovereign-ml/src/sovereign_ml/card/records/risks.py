@@ -4,148 +4,166 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sovereign_ml.card.records.common import Sheet
 from sovereign_ml.card.render.figures import gaps
-from sovereign_ml.card.render.speech import OPEN_TEXT, figure, interval, said
-from sovereign_ml.card.schema import Card
+from sovereign_ml.card.render.speech import GAPS, figure, interval, said
 
 
 @dataclass(frozen=True)
 class Risk:
-    """A risk to people; ``point`` says what the figures leave open or raise."""
+    """A risk to people. ``key`` names it in ``documents.toml``; ``point`` says what the figures raise."""
 
+    key: str
     name: str
     shown: str
     measure: str
     point: str = ""
 
 
-def risks(card: Card) -> tuple[Risk, ...]:
-    """The risks in the order of WP248rev.01 annex 2: unfairness, error, opacity, creep, disclosure, foreign access."""
-    return (
-        _unfair(card),
-        _excluded(card),
-        _wrong(card),
-        _opaque(card),
-        _unwanted(card),
-        _creep(card),
-        *_disclosed(card),
+def risks(sheet: Sheet) -> tuple[Risk, ...]:
+    """Return the risks in the order of WP248rev.01 annex 2: unfairness, error, opacity, creep, disclosure, access."""
+    parts = (_unfair, _excluded, _wrong, _opaque, _unwanted, _creep, _memorised, _leaked, _foreign)
+    return tuple(part(sheet) for part in parts)
+
+
+def _risk(sheet: Sheet, key: str, shown: str, measure: str, point: str = "") -> Risk:
+    return Risk(key, sheet.t(f"risks.{key}"), shown, measure, point)
+
+
+def _unfair(sheet: Sheet) -> Risk:
+    t, evaluation = sheet.t, sheet.card.facts.evaluation
+    rows = gaps(sheet.card)
+    metrics = {english: t.code(metric) for metric, english in GAPS.items()}
+    compared = {row.compared: metrics.get(row.compared, row.compared) for row in rows}
+    shown = "; ".join(
+        t("risks.gap", group=t.code(row.group), compared=compared[row.compared], value=row.value)
+        for row in rows
     )
-
-
-def _unfair(card: Card) -> Risk:
-    found = gaps(card)
-    shown = "; ".join(f"{gap.group}, {gap.compared}: gap {gap.value}" for gap in found)
-    above = [f"{gap.group} ({gap.compared})" for gap in found if gap.within is False]
-    unmeasured = card.facts.evaluation.fairness_not_measured_because or OPEN_TEXT
-    return Risk(
-        "A group is treated worse",
-        shown or unmeasured,
-        f"tolerance {said(card.answers.evaluation.fairness_tolerance)}; measured at each training",
-        f"The gap is above the tolerance for {', '.join(above)}."
-        if above
-        else ""
-        if found
-        else "No gap was measured.",
-    )
-
-
-def _excluded(card: Card) -> Risk:
-    lasting = card.answers.decision.effect_factors.prolonged_or_permanent
-    return Risk(
-        "The same people are left out for good",
-        f"lasting effect: {said(lasting)}",
-        said(card.answers.decision.not_selected_outcome),
-        "The effect is stated as lasting." if lasting is True else "",
-    )
-
-
-def _wrong(card: Card) -> Risk:
-    metrics = card.facts.evaluation.metrics
-    named = {"roc_auc": "ROC AUC", "brier": "Brier score", "calibration_slope": "calibration slope"}
-    shown = [
-        f"{label} {figure(metrics[name].value)} ({interval(metrics[name].low, metrics[name].high) or 'no interval'})"
-        for name, label in named.items()
-        if name in metrics
+    above = [
+        f"{t.code(row.group)} ({compared[row.compared]})" for row in rows if row.within is False
     ]
-    return Risk(
-        "A person is scored wrongly",
-        "; ".join(shown) or OPEN_TEXT,
-        f"correction: {said(card.answers.rights.rectification)}",
-        "" if shown else "No figures are recorded.",
+    point = "" if rows else t("risks.no_gap")
+    if above:
+        point = t("risks.gap_above", groups=", ".join(above))
+    unmeasured = evaluation.fairness_not_measured_because or t("words.open")
+    tolerance = said(sheet.card.answers.evaluation.fairness_tolerance, t)
+    return _risk(sheet, "unfair", shown or unmeasured, t("risks.tolerance", n=tolerance), point)
+
+
+def _excluded(sheet: Sheet) -> Risk:
+    lasting = sheet.card.answers.decision.effect_factors.prolonged_or_permanent
+    return _risk(
+        sheet,
+        "excluded",
+        sheet.t("risks.lasting", value=said(lasting, sheet.t)),
+        said(sheet.answer("decision.not_selected_outcome"), sheet.t),
+        sheet.t("risks.stated_lasting") if lasting is True else "",
     )
 
 
-def _opaque(card: Card) -> Risk:
-    told = card.facts.explanation
+def _wrong(sheet: Sheet) -> Risk:
+    metrics = sheet.card.facts.evaluation.metrics
+    named = {"roc_auc": "ROC AUC", "brier": "Brier", "calibration_slope": "calibration slope"}
+    shown = []
+    for name, label in named.items():
+        if name in metrics:
+            low_high = interval(metrics[name].low, metrics[name].high)
+            shown.append(
+                f"{label} {figure(metrics[name].value)}{f' ({low_high})' if low_high else ''}"
+            )
+    return _risk(
+        sheet,
+        "wrong",
+        "; ".join(shown) or sheet.t("words.open"),
+        said(sheet.answer("rights.rectification"), sheet.t),
+        "" if shown else sheet.t("risks.no_figures"),
+    )
+
+
+def _opaque(sheet: Sheet) -> Risk:
+    t, told = sheet.t, sheet.card.facts.explanation
     coverage = told.counterfactual_coverage
-    found = (
-        ""
-        if coverage is None
-        else f"; what would change the band is found for {100 * coverage:.0f} % of people"
+    shown = t(
+        "risks.explained",
+        method=said(told.individual_method, t),
+        returns=said(told.individual_returns or None, t),
     )
-    return Risk(
-        "A person cannot understand the score",
-        f"method: {said(told.individual_method)}; a person gets: {said(told.individual_returns or None)}{found}",
-        f"plain text: {said(card.answers.explanation.plain_language_ref)}",
-    )
+    if coverage is not None:
+        shown += t("risks.coverage", percent=f"{100 * coverage:.0f}")
+    where = said(sheet.card.answers.explanation.plain_language_ref, t)
+    return _risk(sheet, "opaque", shown, t("risks.plain_text", where=where))
 
 
-def _unwanted(card: Card) -> Risk:
-    consent = card.facts.consent
+def _unwanted(sheet: Sheet) -> Risk:
+    t, consent = sheet.t, sheet.card.facts.consent
     leaks = consent.leak_count
-    return Risk(
-        "A person who objected is scored or contacted",
-        f"objectors found among the scored: {said(leaks)}; applied at: {said(consent.suppression_applied_to or None)}",
-        f"stop channel: {said(card.answers.objection.marketing_channel)}",
-        f"{leaks} people who objected were found among the scored." if leaks else "",
+    shown = t(
+        "risks.leaks",
+        n=said(leaks, t),
+        where=said(consent.suppression_applied_to or None, t),
     )
+    channel = said(sheet.card.answers.objection.marketing_channel, t)
+    point = t("risks.leaked_objectors", n=leaks) if leaks else ""
+    return _risk(sheet, "unwanted", shown, t("risks.stop_channel", channel=channel), point)
 
 
-def _creep(card: Card) -> Risk:
-    purpose = card.answers.purpose
-    return Risk(
-        "The score is used for something else",
-        f"misuse to expect: {said(purpose.foreseeable_misuse)}",
-        f"forbidden: {said(purpose.out_of_scope_uses)}; access: {said(card.answers.model_privacy.access_controls)}",
+def _creep(sheet: Sheet) -> Risk:
+    t = sheet.t
+    shown = t("risks.misuse", text=said(sheet.answer("purpose.foreseeable_misuse"), t))
+    measure = t(
+        "risks.forbidden",
+        text=said(sheet.answer("purpose.out_of_scope_uses"), t),
+        access=said(sheet.answer("model_privacy.access_controls"), t),
     )
+    return _risk(sheet, "creep", shown, measure)
 
 
-def _disclosed(card: Card) -> tuple[Risk, ...]:
-    privacy, leftovers = (
-        card.facts.model_privacy,
-        card.facts.retention.erased_subjects_still_in_snapshot,
-    )
+def _memorised(sheet: Sheet) -> Risk:
+    t, privacy = sheet.t, sheet.card.facts.model_privacy
     attacks = "; ".join(
-        f"{t.attack}: {t.metric} {figure(t.value)} (limit {figure(t.limit)})" for t in privacy.tests
+        t(
+            "risks.attack",
+            attack=t.code(test.attack),
+            metric=test.metric,
+            value=figure(test.value),
+            limit=figure(test.limit),
+        )
+        for test in privacy.tests
     )
-    failed = [test.attack for test in privacy.tests if not test.passed]
-    reached = [host.hostname for host in card.facts.hosting if host.us_nexus]
-    return (
-        Risk(
-            "The model gives away whom it was trained on",
-            f"stores rows: {said(privacy.stores_training_rows)}; {attacks or 'no attack was tried'}",
-            privacy.stores_training_rows_proof or OPEN_TEXT,
-            f"The attack {', '.join(failed)} succeeded."
-            if failed
-            else ""
-            if attacks
-            else "No attack was tried.",
-        ),
-        Risk(
-            "Purchase history leaks or is linked to a name",
-            f"identifiers in the data: {_hits(card)}; erased people still in data: {said(leftovers)}",
-            f"pseudonyms: {said(card.answers.data.pseudonymisation)}",
-            f"{leftovers} erased people are still in the data." if leftovers else "",
-        ),
-        Risk(
-            "An authority outside the EEA gets access",
-            f"hosts within reach of US law: {', '.join(reached) or 'none found'}",
-            f"transfers: {said(card.answers.hosting.transfers)}",
-            f"Compelled access remains possible at {', '.join(reached)}." if reached else "",
-        ),
+    failed = [t.code(test.attack) for test in privacy.tests if not test.passed]
+    point = "" if attacks else t("risks.no_attack")
+    if failed:
+        point = t("risks.attack_succeeded", attack=", ".join(failed))
+    shown = t(
+        "risks.stores",
+        rows=said(privacy.stores_training_rows, t),
+        attacks=attacks or t("risks.no_attack"),
+    )
+    proof = privacy.stores_training_rows_proof or t("words.open")
+    return _risk(sheet, "memorised", shown, proof, point)
+
+
+def _leaked(sheet: Sheet) -> Risk:
+    t, facts = sheet.t, sheet.card.facts
+    scan, leftovers = facts.data.pii_scan, facts.retention.erased_subjects_still_in_snapshot
+    hits = said(None if scan is None else scan.hits, t)
+    pseudonyms = said(sheet.answer("data.pseudonymisation"), t)
+    return _risk(
+        sheet,
+        "leaked",
+        t("risks.identifiers", hits=hits, erased=said(leftovers, t)),
+        t("risks.pseudonyms", text=pseudonyms),
+        t("risks.erased_left", n=leftovers) if leftovers else "",
     )
 
 
-def _hits(card: Card) -> str:
-    scan = card.facts.data.pii_scan
-    return OPEN_TEXT if scan is None else str(scan.hits)
+def _foreign(sheet: Sheet) -> Risk:
+    t = sheet.t
+    reached = ", ".join(host.hostname for host in sheet.card.facts.hosting if host.us_nexus)
+    return _risk(
+        sheet,
+        "foreign",
+        t("risks.us_hosts", hosts=reached or t("words.none")),
+        t("risks.transfers", text=said(sheet.card.answers.hosting.transfers, t)),
+        t("risks.compelled", hosts=reached) if reached else "",
+    )

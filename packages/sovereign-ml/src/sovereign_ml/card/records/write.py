@@ -1,23 +1,48 @@
-"""Writing both records beside each other, as Markdown and as HTML."""
+"""Writing every document into one folder, as a page for print and as data."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
+from sovereign_ml.card.records import notice
 from sovereign_ml.card.records.article30 import record_of_processing
 from sovereign_ml.card.records.article35 import impact_assessment
-from sovereign_ml.card.records.document import to_html, to_markdown
-from sovereign_ml.card.schema import Card
+from sovereign_ml.card.records.breach import breach_sheet
+from sovereign_ml.card.records.common import Sheet
+from sovereign_ml.card.records.document import Document, to_csv, to_data, to_html
+from sovereign_ml.card.records.interest import interest_assessment
+from sovereign_ml.card.records.processors import processor_list, transfer_assessment
+from sovereign_ml.card.records.staff import staff_sheet
+
+DOCUMENTS: Final[dict[str, Callable[[Sheet], Document]]] = {
+    "notice": notice.privacy_notice,
+    "notice-short": notice.short_notice,
+    "ropa": record_of_processing,
+    "dpia": impact_assessment,
+    "lia": interest_assessment,
+    "processors": processor_list,
+    "transfers": transfer_assessment,
+    "breach": breach_sheet,
+    "staff": staff_sheet,
+}
+"""Each document by the name of its files."""
 
 
-def write_records(card: Card, folder: Path) -> tuple[Path, ...]:
-    """Write the Article 30 entry and the draft impact assessment into ``folder``; return the files."""
-
+def write_documents(sheet: Sheet, folder: Path) -> dict[str, Document]:
+    """Write every document into ``folder`` as HTML and JSON, the record of processing as CSV too; return them."""
     folder.mkdir(parents=True, exist_ok=True)
-    documents = {"ropa": record_of_processing(card), "dpia": impact_assessment(card)}
-    written = []
-    for name, document in documents.items():
-        for suffix, text in (("md", to_markdown(document)), ("html", to_html(document))):
-            written.append(folder / f"{name}.{suffix}")
-            written[-1].write_text(text, encoding="utf-8")
-    return tuple(written)
+    written = {}
+    for name, make in DOCUMENTS.items():
+        document = written[name] = make(sheet)
+        data = to_data(document)
+        if name == "notice":
+            data["items"] = notice.items(sheet)
+        texts = {"html": to_html(document), "json": json.dumps(data, indent=2, ensure_ascii=False)}
+        if name == "ropa":
+            texts["csv"] = to_csv(document)
+        for suffix, text in texts.items():
+            (folder / f"{name}.{suffix}").write_text(text.rstrip() + "\n", encoding="utf-8")
+    return written

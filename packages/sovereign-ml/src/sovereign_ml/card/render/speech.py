@@ -3,46 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import date
 
 from sovereign_ml.card.schema.base import NOT_ANSWERED, Group, is_open
+from sovereign_ml.texts import ENGLISH, Catalogue
 
-OPEN_TEXT = "not answered yet"
-
-WORDS = {
-    "6_1_a": "consent, Article 6(1)(a)",
-    "6_1_b": "contract, Article 6(1)(b)",
-    "6_1_c": "legal obligation, Article 6(1)(c)",
-    "6_1_d": "vital interests, Article 6(1)(d)",
-    "6_1_e": "public task, Article 6(1)(e)",
-    "6_1_f": "legitimate interests, Article 6(1)(f)",
-    "compatible_6_4": "compatible with the purpose of collection, Article 6(4)",
-    "contract_22_2_a": "necessary for a contract, Article 22(2)(a)",
-    "law_22_2_b": "authorised by law, Article 22(2)(b)",
-    "explicit_consent_22_2_c": "explicit consent, Article 22(2)(c)",
-    "solely_automated": "no person takes part",
-    "human_confirms_each": "a person confirms each case",
-    "decision_support": "a person decides, the score supports",
-    "similarly_significant": "similarly significant",
-    "transparency_50": "transparency duties, Article 50",
-    "high_risk": "high risk",
-    "none_model_anonymous": "nothing: the model is claimed to be anonymous",
-    "not_required_documented": "not required, and documented",
-    "no_entry": "no entry fits",
-    "dpf": "EU-US Data Privacy Framework",
-    "scc": "standard contractual clauses",
-    "bcr": "binding corporate rules",
-    "LOCAL": "this machine",
-    "EU_OWNED": "EU-owned",
-    "EU_HQ_FOREIGN_OWNER": "EU company, owner outside the EU",
-    "EU_HQ_US_NEXUS": "EU company with a US tie",
-    "EU_ON_US_SUBSTRATE": "EU service on a US provider",
-    "ADEQUATE_NON_EU": "outside the EEA, adequacy decision",
-    "US_PARENT_EU_REGION": "EU region of a US company",
-    "OTHER_THIRD_COUNTRY": "outside the EEA",
-    "SELF_DECLARED": "not in the list; its owner declares it",
-}
-"""Codes whose bare words would not tell enough; any other code is read with spaces for underscores."""
+OPEN_TEXT = ENGLISH("words.open")
 
 METRICS = {
     "roc_auc": (
@@ -64,35 +30,33 @@ GAPS = {
 
 
 LEADING_ZEROS = re.compile(r"\b0+(?=\d)")
-PERIOD = re.compile(r"P(\d+)([YMWD])")
-UNITS = {"Y": "year", "M": "month", "W": "week", "D": "day"}
 
 
 def code(value: str) -> str:
     """An enumeration value in words."""
-    return WORDS.get(value, value.replace("_", " "))
+    return ENGLISH.code(value)
 
 
-def said(value: object) -> str:
-    """Any answer or fact as text; what is open reads as ``OPEN_TEXT``, an empty list as ``none``."""
+def said(value: object, texts: Catalogue = ENGLISH) -> str:
+    """Any answer or fact as text; what is open reads as such, an empty list as ``none``."""
     if value in (None, NOT_ANSWERED) or (isinstance(value, str) and is_open(value)):
-        return OPEN_TEXT
+        return texts("words.open")
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return texts("words.yes" if value else "words.no")
     if isinstance(value, Group):
         return "; ".join(
-            f"{code(name)}: {said(item)}" for name, item in value if item not in ("", None)
+            f"{texts.code(name)}: {said(item, texts)}"
+            for name, item in value
+            if item not in ("", None)
         )
     if isinstance(value, tuple | list):
-        items = [said(item) for item in value]
-        return ("; " if any(item.count(" ") > 2 or "," in item for item in items) else ", ").join(
-            items
-        ) or "none"
+        items = [said(item, texts) for item in value]
+        long = any(item.count(" ") > 2 or "," in item for item in items)
+        return ("; " if long else ", ").join(items) or texts("words.none")
     if isinstance(value, dict):
-        return (
-            ", ".join(f"{code(str(name))}: {said(item)}" for name, item in value.items()) or "none"
-        )
-    return _scalar(value)
+        pairs = (f"{texts.code(str(name))}: {said(item, texts)}" for name, item in value.items())
+        return ", ".join(pairs) or texts("words.none")
+    return _scalar(value, texts)
 
 
 def group(name: str) -> str:
@@ -111,20 +75,13 @@ def interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
 
 
-def _scalar(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.strftime("%d %B %Y, %H:%M UTC")
+def _scalar(value: object, texts: Catalogue) -> str:
     if isinstance(value, date):
-        return f"{value.day} {value:%B %Y}"
+        return texts.day(value)
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.4g}".replace(".", texts("format.decimal"))
     if isinstance(value, int):
-        return f"{value:,}"
+        return texts.number(value)
     text = str(value)
-    if period := PERIOD.fullmatch(text):
-        return f"{period[1]} {UNITS[period[2]]}{'' if period[1] == '1' else 's'}"
-    return (
-        code(text)
-        if text in WORDS or (text.islower() and "_" in text and " " not in text)
-        else text
-    )
+    code_like = text.islower() and "_" in text and " " not in text
+    return texts.code(text) if texts.knows(text) or code_like else texts.period(text)

@@ -1,0 +1,323 @@
+"""The letter to a person: true, in their language, without a contradiction, every fact from its source."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bundles import contract, model, policy
+from cards import NOW, card
+from page_reader import words
+from reading import reading_ease
+from service_desk import FEATURES, LOYAL
+from sovereign_ml.card.records import Additions, to_html
+from sovereign_ml.config.retention import RetentionSettings
+from sovereign_ml.data_subjects import access_report
+from sovereign_ml.data_subjects.access_letter import document
+from sovereign_ml.decision_log import Draft, open_log
+from sovereign_ml.decisions.feature_contract import FeatureContract
+from sovereign_ml.model.explain import Explainer
+from sovereign_ml.texts import catalogue, packaged
+
+PERSON = "a" * 32
+GERMAN, ENGLISH = catalogue("de"), catalogue("en")
+US_HOST = {
+    "component": "storage",
+    "hostname": "db.vendor.example",
+    "provider": "Vendor Inc.",
+    "jurisdiction_class": "US_PARENT_EU_REGION",
+    "us_nexus": True,
+    "carries": ["personal_data"],
+}
+EXPLAINER = Explainer(model(), contract(), policy())
+
+
+def decision(inputs=FEATURES, outcome="pending_review", **more):
+    full = EXPLAINER.explain(inputs)
+    made = {
+        "outcome": outcome,
+        "suggestion": "offer",
+        "score": full.score,
+        "band": full.band,
+        "bundle": "bundle-1",
+        "model_version": "acme-churn 3",
+        "policy_version": "0a1b",
+        "features": inputs,
+        "reasons": [influence.text for influence in full.influences[:3]],
+        "key": "shop",
+    }
+    return Draft("decision", "case-1", PERSON, json.dumps(made | more), opens_review=True)
+
+
+def logged(tmp_path, *steps, texts=ENGLISH, first=None):
+    kept = {name: part().model_dump(mode="json") for name, part in
+            (("model", model), ("contract", contract), ("policy", policy))}  # fmt: skip
+    log = open_log(f"sqlite:///{tmp_path / 'log.sqlite'}")
+    bundle = Draft("bundle", "bundle-1", None, json.dumps(kept))
+    log.append([bundle])
+    log.append([first or decision()])
+    for kind, body in steps:
+        log.append(
+            [Draft(kind, "case-1", PERSON, json.dumps(body), opens_review=kind == "contest")]
+        )
+    held = access_report.decisions(log, PERSON, texts)
+    log.close()
+    return held
+
+
+def letter(of, decisions=(), texts=ENGLISH, **about):
+    access = access_report.Access(
+        subject=PERSON,
+        made_at=NOW,
+        provided={"purchases": [{"event_time": "2026-01-01", "amount_eur": 12.5}]},
+        profile={"score": [{"score": 0.7, "reason_1": "a: raises the risk", "band": "high"}]},
+        decisions=list(decisions),
+        objected=False,
+        retention=access_report.periods(RetentionSettings()),
+        **access_report.about(of, texts, about.get("added")),
+    )
+    return document(access, "Acme", texts)
+
+
+REVIEW = {"outcome": "no_offer", "reviewer": "Vera Klug", "reason": "She was ill.", "seconds": 41,
+          "seeded": False, "override": True, "first_view": "offer", "key": "desk"}  # fmt: skip
+CONTEST = {"view": "I was abroad.", "key": "shop"}
+
+
+@pytest.mark.parametrize(
+    ("steps", "final", "by"),
+    [
+        ([], "pending_review", "nobody_yet"),
+        ([("review", REVIEW)], "no_offer", "person"),
+        ([("review", REVIEW), ("contest", CONTEST)], "no_offer", "contested"),
+        (
+            [("review", REVIEW), ("contest", CONTEST), ("review", REVIEW | {"outcome": "offer"})],
+            "offer",
+            "person",
+        ),
+        (
+            [("rectification", {"text": "x", "corrected_by": "case-2"})],
+            "pending_review",
+            "corrected",
+        ),
+    ],
+)
+def test_the_outcome_in_force_and_who_took_it(steps, final, by):
+    later = [{"kind": kind, "at": "2026-11-25T08:00:00", **body} for kind, body in steps]
+    assert access_report.in_force("pending_review", later) == (final, by)
+    assert access_report.in_force("offer", [])[1] == "machine"
+
+
+@pytest.mark.parametrize("texts", [ENGLISH, GERMAN], ids=["en", "de"])
+def test_the_letter_tells_the_final_outcome_with_reason_and_own_words_and_no_reviewer(
+    tmp_path, texts
+):
+    held = logged(tmp_path, ("review", REVIEW), texts=texts)
+    text = words(to_html(letter(card("reviewed"), held, texts)))
+    outcome, decided = texts("letter.outcome"), texts("decided_by.person")
+    assert f"{outcome} {texts.code('no_offer')} {texts('letter.first')}" in text
+    assert decided in text
+    assert "She was ill." in text
+    assert "Vera Klug" not in text
+    assert "41" not in held[0].later[0].values()
+    assert set(held[0].later[0]) == {"kind", "at", "outcome", "reason"}
+
+
+def test_the_persons_own_words_are_in_the_letter(tmp_path):
+    held = logged(tmp_path, ("review", REVIEW), ("contest", CONTEST))
+    text = words(to_html(letter(card("reviewed"), held)))
+    assert "you wrote I was abroad." in text
+    assert "You contested it. A person will look at it again." in text
+
+
+def test_recipients_are_those_of_the_audit_the_contracts_and_other_controllers():
+    sent = [{"controller": "Score Bank", "contract_ref": "c.pdf", "art22_left_to_recipient": False}]
+    of = card(answers={"decision.score_transmitted_to": sent}, facts={"hosting.0": US_HOST})
+    told = access_report.about(of)["recipients"]
+    assert [name.partition(" (")[0] for name in told] == ["Nordhost", "Vendor Inc.", "Score Bank"]
+    nobody = card(answers={"roles.processors": []}, facts={"hosting": []})
+    assert access_report.about(nobody)["recipients"] == []
+    text = words(to_html(letter(of)))
+    assert "Recipient Vendor Inc. (storage, EU region of a US company)" in text
+
+
+ASKED = [
+    ("Ask a person to look at it", "privacy@acme.example", "offer"),
+    ("Ask a person to look at it", "shop account", "article22"),
+    ("State your view", "shop account", "article22"),
+    ("Contest the decision", "shop account", "article22"),
+    ("Stop offers", "shop account", "offer"),
+    ("Object", "shop account", "offer"),
+    ("Withdraw your consent", "shop account", "article22"),
+    ("Have processing restricted", "privacy@acme.example", "offer"),
+    ("decisions", "24 months from the decision", "offer"),
+    ("Complaint to", "Berlin Commissioner for Data Protection", "offer"),
+    ("What follows for you", "You may get an offer with a discount, or none.", "offer"),
+    ("Who is not selected", "They get no offer", "offer"),
+    ("What the score estimates", "No purchase in the next 30 days.", "offer"),
+]
+
+
+@pytest.mark.parametrize(("label", "value", "base"), ASKED)
+def test_the_letter_says_what_article_15_asks_for(label, value, base):
+    assert f"{label} {value}" in re_sourced(words(to_html(letter(card(base)))))
+
+
+def re_sourced(text):
+    """Return the words without the sources that stand behind labels."""
+    for source in ("GDPR 22(3) ", "GDPR 21(2)-(3) ", "GDPR 21(1) ", "GDPR 7(3) ", "GDPR 18 "):
+        text = text.replace(source, "")
+    return text
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("objection.general_channel", "object@acme.example"),
+        ("notice.authority", "Authority of Elsewhere"),
+        ("erasure.channel", "erase@acme.example"),
+        ("decision.not_selected_outcome", "They wait for two weeks."),
+        ("data.label_definition", "No renewal within a month."),
+        ("purpose.statement", "Find people who may leave soon."),
+        ("consent.withdrawal.channel", "withdraw@acme.example"),
+        ("art22.safeguards.intervention_channel", "human@acme.example"),
+    ],
+)
+def test_each_fact_comes_from_its_answer(path, value):
+    changed = words(to_html(letter(card("article22", answers={path: value}))))
+    assert value in changed
+    assert value not in words(to_html(letter(card("article22"))))
+
+
+def test_an_open_answer_is_named_open_in_the_language():
+    access = access_report.about(card(answers={"notice.authority": "?"}), GERMAN)
+    assert access["authority"] == "noch nicht beantwortet"
+    assert "noch nicht beantwortet" in to_html(
+        letter(card(answers={"notice.authority": "?"}), (), GERMAN)
+    )
+
+
+def test_a_letter_in_german_is_german_and_has_the_words_of_the_team(tmp_path):
+    names = {name: f"Eingabe {name}" for name in model().features}
+    answers = {"purpose.statement": "Kunden finden, die bald gehen."}
+    added = Additions.model_validate({"languages": {"de": {"answers": answers}}})
+    texts = GERMAN.named(names)
+    held = logged(tmp_path, ("review", REVIEW), texts=texts)
+    text = words(to_html(letter(card("article22"), held, texts, added=added)))
+    assert "Eingabe recency_days: 61 Tage" in text
+    assert answers["purpose.statement"] in text
+    english, german = packaged("en"), packaged("de")
+    tables = ("letter", "notice", "rights", "decided_by", "fields", "effects", "follows", "classes")
+    left = {
+        key
+        for key, words_of in english.items()
+        if key.split(".")[0] in tables and len(words_of) > 12 and words_of != german[key]
+        if words_of in text
+    }
+    assert left == set()
+    assert "Eingabe" in held[0].what_would_change_it
+
+
+@pytest.mark.parametrize(
+    ("links", "groups"),
+    [
+        ([], ["a", "b", "c", "d", "e"]),
+        ([("nested", "ab")], ["ab", "c", "d", "e"]),
+        ([("nested", "ab"), ("nested", "cd")], ["ab", "cd", "e"]),
+        ([("nested", "ab"), ("nested", "cd"), ("ratio", "bdc")], ["abcd", "e"]),
+        ([("nested", "de"), ("ratio", "abd")], ["abde", "c"]),
+    ],
+)
+def test_inputs_hang_together_through_any_chain_of_links(links, groups):
+    spec = contract().features[0]
+    made = [
+        {"kind": "nested", "features": list(names)}
+        if kind == "nested"
+        else {"kind": "ratio", **dict(zip(("feature", "over", "under"), names, strict=True))}
+        for kind, names in links
+    ]
+    features = [spec.model_dump() | {"name": name} for name in "abcde"]
+    found = FeatureContract.model_validate({"features": features, "links": made}).linked
+    assert ["".join(names) for names in found] == groups
+
+
+LINKED = [set(names) for names in contract().linked]
+
+
+def directions(held):
+    """Return the directions that each group of linked inputs is said to have."""
+    said = {}
+    for reason in held.joint_reasons:
+        labels = {text.partition(": ")[0] for text in reason.inputs}
+        for group in LINKED:
+            if labels & {contract().feature(name).label for name in group}:
+                said.setdefault(frozenset(group), set()).add(reason.effect.split()[0])
+    return said
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            name: st.sampled_from(["gifts", "home", "other"])
+            if isinstance(value, str)
+            else st.floats(0, 400)
+            for name, value in FEATURES.items()
+        }
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_no_letter_says_raises_and_lowers_of_one_group(inputs):
+    reasons = access_report.explained(EXPLAINER, inputs, ENGLISH)
+    effects = {
+        frozenset(names): reason.effect.split()[0]
+        for reason in reasons
+        for names in [tuple(text.partition(": ")[0] for text in reason.inputs)]
+    }
+    everything = [label for names in effects for label in names]
+    assert len(everything) == len(set(everything)) == len(model().features)
+    joint = next(r for r in reasons if any("last purchase:" in text for text in r.inputs))
+    assert sum("in the last" in text for text in joint.inputs) == 8
+    total = sum(r.contribution for r in EXPLAINER.joint_reasons(EXPLAINER.explain(inputs)))
+    explained = EXPLAINER.explain(inputs)
+    assert total == pytest.approx(explained.log_odds - explained.intercept)
+
+
+def test_a_contradiction_of_single_reasons_is_not_in_the_letter(tmp_path):
+    torn = FEATURES | {"recency_days": 61.0, "recency_over_gap": 0.2, "purchase_count_180d": 30.0}
+    single = {(i.feature, i.direction) for i in EXPLAINER.explain(torn).influences}
+    (group,) = [g for g in LINKED if "recency_days" in g]
+    assert {way for name, way in single if name in group} >= {"raises", "lowers"}
+    (held,) = logged(tmp_path, first=decision(torn))
+    text = words(to_html(letter(card(), [held])))
+    assert all(len(ways) == 1 for ways in directions(held).values())
+    rows = [r for r in held.joint_reasons if len(r.inputs) > 1]
+    assert len(rows) == 1
+    assert f"together: {rows[0].effect}" in text
+    assert "a: raises the risk" not in text
+
+
+@pytest.mark.parametrize("texts", [ENGLISH, GERMAN], ids=["en", "de"])
+def test_the_sentences_of_a_letter_are_plain(tmp_path, texts):
+    held = logged(tmp_path, ("review", REVIEW), texts=texts)
+    page = letter(card("article22"), held, texts)
+    sentences = [text for section in page.sections for text in section.texts]
+    ease = reading_ease(" ".join(sentences), texts.language)
+    print(f"reading ease of a letter, {texts.language}: {ease:.0f}")
+    assert ease >= 60
+
+
+def test_the_language_is_one_of_the_notice():
+    assert access_report.languages(card(answers={"notice.languages": ["de", "English"]})) == [
+        "de",
+        "en",
+    ]
+    assert access_report.languages(card(answers={"notice.languages": "?"})) == []
+
+
+def test_loyal_and_leaving_people_get_different_reasons():
+    leaving, loyal = (
+        access_report.explained(EXPLAINER, row, ENGLISH)[0] for row in (FEATURES, LOYAL)
+    )
+    assert leaving.effect.startswith("raises")
+    assert loyal.effect.startswith("lowers")
