@@ -51,7 +51,8 @@ def _tab_to(page: Page, label: str) -> None:
     for _ in range(40):
         page.keyboard.press("Tab")
         focused = page.evaluate(
-            "() => { const e = document.activeElement; return e.labels?.[0]?.innerText || e.getAttribute('aria-label') || e.innerText || '' }"
+            "() => { const e = document.activeElement; return e.labels?.[0]?.innerText"
+            " || e.getAttribute('aria-label') || e.innerText || '' }"
         )
         if label in focused:
             return

@@ -20,9 +20,9 @@ __all__ = [
     "AlarmRecord",
     "against_promotion",
     "answer",
-    "overdue",
     "read_alarms",
     "refuse_training",
+    "unanswered",
     "update",
 ]
 
@@ -52,9 +52,11 @@ class AlarmRecord(BaseModel):
     id: str
     rule: str
     kind: AlarmKind
+    name: str
     opened: date
     found: str
     limit: str
+    todo: str
     model_version: str
     ended: date | None = None
     answer: AlarmAnswer | None = None
@@ -80,17 +82,23 @@ def read_alarms(root: Path) -> list[AlarmRecord]:
     return sorted(records, key=lambda record: (record.opened, record.id))
 
 
+def unanswered(root: Path) -> list[AlarmRecord]:
+    """Return the alarms that nobody answered, oldest first."""
+    return [record for record in read_alarms(root) if record.answer is None]
+
+
 def update(root: Path, states: Sequence[RuleState], day: date, version: str) -> list[AlarmRecord]:
     """Open an alarm for each rule that alarms, end those whose rule holds again; return the new ones.
 
-    The same call again changes nothing, so a run that was killed is simply done again.
+    The same call again changes nothing, so a run that was killed is simply done again. What held on
+    an earlier day ends no alarm that was opened later.
     """
     alarms = {state.rule: state for state in states if state.status == "alarm"}
     holding = {state.rule for state in states if state.status == "ok"}
     opened, quiet = [], set()
     for record in read_alarms(root):
         same = record.model_version == version
-        if record.ended is None and record.rule in holding:
+        if record.ended is None and record.rule in holding and record.opened <= day:
             _write(root, record.model_copy(update={"ended": day}))
         if same and record.quiet_on(day):
             quiet.add(record.rule)
@@ -100,9 +108,11 @@ def update(root: Path, states: Sequence[RuleState], day: date, version: str) -> 
             id=f"A-{day}-{rule}",
             rule=rule,
             kind=state.kind,
+            name=state.name,
             opened=day,
             found=state.found,
             limit=state.limit,
+            todo=state.todo,
             model_version=version,
         )
         _write(root, record)
@@ -116,7 +126,7 @@ def answer(
     """Write who answered ``alarm`` and how. Raises Misuse for an answer that nobody stands for."""
     records = {record.id: record for record in read_alarms(root)}
     if alarm not in records:
-        waiting = ", ".join(r.id for r in records.values() if r.answer is None) or "none"
+        waiting = ", ".join(record.id for record in unanswered(root)) or "none"
         raise Misuse(f"There is no alarm '{alarm}'. Unanswered are: {waiting}.")
     if action not in ACTIONS:
         raise Misuse(f"--action is '{action}': it may be {', '.join(ACTIONS)}.")
@@ -142,12 +152,6 @@ def answer(
     return record
 
 
-def overdue(records: Sequence[AlarmRecord], today: date, within_days: int) -> list[AlarmRecord]:
-    """Return the alarms that nobody answered in time."""
-    end = today - timedelta(days=within_days)
-    return [record for record in records if record.answer is None and record.opened < end]
-
-
 def refuse_training(root: Path, today: date | None = None) -> None:
     """Raise Refused while an alarm about the data is open: a broken feed must not become a model."""
     today = today or datetime.now(UTC).date()
@@ -167,8 +171,8 @@ def against_promotion(root: Path, version: str) -> list[str]:
     """Return why ``version`` may not be promoted: unanswered alarms about unequal treatment by it."""
     return [
         f"{record.id}: {record.found} (limit {record.limit}). Answer it with `churn monitor answer`."
-        for record in read_alarms(root)
-        if record.kind == "fairness" and record.model_version == version and record.answer is None
+        for record in unanswered(root)
+        if record.kind == "fairness" and record.model_version == version
     ]
 
 

@@ -16,7 +16,6 @@ from sovereign_ml.monitoring.comparison import breaches, compare
 from sovereign_ml.monitoring.past_days import PastDays
 from sovereign_ml.monitoring.population import Reference, columns, profile
 from sovereign_ml.monitoring.reference import reference_of
-from sovereign_ml.monitoring.sequence import EDetector, simulate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 LABELLED = (1, 2, 3, 4)
 """How fast events come is measured on so many earlier cut-offs, a horizon apart."""
 
-__all__ = ["FAULTS", "BacktestReport", "PastRun", "PlantedFault", "backtest", "simulated"]
+__all__ = ["FAULTS", "BacktestReport", "PastRun", "PlantedFault", "backtest"]
 
 
 class PastRun(BaseModel):
@@ -228,22 +227,3 @@ FAULTS: Mapping[str, tuple[tuple[str, ...], Callable[[Any, Bundle], Any]]] = {
     "half of the customers are lost": (("volume",), _half),
 }
 """Faults in rows: the rules that are meant for each, and the function that plants it. A late feed comes besides."""
-
-
-def simulated(limits: MonitorSettings, histories: int = 2000, seed: int = 7) -> dict[str, float]:
-    """Return how the sequential test does on simulated histories of 24 months with 1,500 people each.
-
-    Months have shocks of their own with a standard deviation of two points.
-    """
-    detector = EDetector(limits.tolerance, limits.looks_per_false_alarm)
-    usual: dict[str, Any] = {"histories": histories, "months": 24, "people": 1500, "shock": 0.02}
-    healthy = simulate(detector, **usual, bias=0.0, start=0, seed=seed)
-    biased = simulate(detector, **usual, bias=-0.08, start=12, seed=seed)
-    delays = [month - 12 for month in biased if month is not None and month >= 12]
-    hit = sum(month is None or month >= 12 for month in biased)
-    return {
-        "false alarms in 24 months": sum(month is not None for month in healthy) / histories,
-        "median months to find -.08": float(np.median(delays)),
-        "-.08 found within 1 month": sum(delay <= 1 for delay in delays) / hit,
-        "-.08 never found in 12 months": 1 - len(delays) / hit,
-    }

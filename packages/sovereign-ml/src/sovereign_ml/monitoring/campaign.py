@@ -45,8 +45,6 @@ SMALLEST = 50
 
 
 Flags = NDArray[np.bool_]
-Z95, Z_POWER = 1.959964, 0.841621
-"""Normal quantiles of a 95 % interval and of a power of 80 %."""
 
 
 class Uplift(BaseModel):
@@ -96,14 +94,16 @@ def uplift(churned: Floats, score: Floats, control: Flags) -> Uplift:
 
 def people_needed(rate: float, effect: float, control_share: float) -> int:
     """Return how many people show an ``effect`` on a churn ``rate`` with a power of 80 % at 5 %."""
+    from scipy.stats import norm
+
     after = min(max(rate - effect, 0.0), 1.0)
     variance = rate * (1 - rate) / control_share + after * (1 - after) / (1 - control_share)
-    return math.ceil((Z95 + Z_POWER) ** 2 * variance / effect**2)
+    return math.ceil((norm.ppf(0.975) + norm.ppf(0.8)) ** 2 * variance / effect**2)
 
 
 def _slope(churned: Floats, score: Floats, control: Flags) -> float:
     """Return the slope of outcome on score within the groups."""
-    x, y = score.astype(float).copy(), churned.astype(float).copy()
+    x, y = score.astype(float), churned.astype(float)
     for group in (control, ~control):
         x[group] -= x[group].mean()
         y[group] -= y[group].mean()
@@ -112,10 +112,12 @@ def _slope(churned: Floats, score: Floats, control: Flags) -> float:
 
 
 def _difference(values: Floats, control: Flags) -> tuple[float, float, float]:
+    """Return the difference of means with its 95 % interval, for groups of unlike spread (Welch)."""
+    from scipy.stats import ttest_ind
+
     one, other = values[control], values[~control]
-    gap = float(one.mean() - other.mean())
-    error = math.sqrt(np.var(one, ddof=1) / len(one) + np.var(other, ddof=1) / len(other))
-    return gap, gap - Z95 * error, gap + Z95 * error
+    low, high = ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
+    return float(one.mean() - other.mean()), float(low), float(high)
 
 
 class CampaignList(BaseModel):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.config.monitoring import AlarmSettings
@@ -30,52 +32,62 @@ METRICS: Mapping[str, str] = {
     "churn_monitor_early_ratio": "Early events over those expected.",
 }
 """Every metric of the monitor, each a gauge."""
-TIMEOUT_S = 20
+DEADLINE_S = 20.0
+"""All channels together get so long; clients count per read, so a dripping receiver would never end."""
 REPEATS_WITHIN = timedelta(days=2)
 """An alert that is not sent again ends by itself after two daily runs."""
 
 
 def metrics_text(report: MonitorReport) -> str:
     """Return the report in Prometheus' text format; no label ever holds a person or a group."""
-    lines: list[str] = []
-    samples: dict[str, list[tuple[dict[str, str], float]]] = {name: [] for name in METRICS}
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+    registry = CollectorRegistry()
+    gauges: dict[str, Gauge] = {}
     for name, labels, value in _samples(report):
-        samples[name].append((labels, value))
-    for name, about in METRICS.items():
-        if samples[name]:
-            lines += [f"# HELP {name} {about}", f"# TYPE {name} gauge"]
-            lines += [f"{name}{_labels(labels)} {value:.10g}" for labels, value in samples[name]]
-    return "\n".join(lines) + "\n"
+        if name not in gauges:
+            gauges[name] = Gauge(name, METRICS[name], list(labels), registry=registry)
+        (gauges[name].labels(**labels) if labels else gauges[name]).set(value)
+    return generate_latest(registry).decode()
 
 
 def send(
-    report: MonitorReport, settings: AlarmSettings, title: str, password: str, folder: Path
+    report: MonitorReport, settings: AlarmSettings, project: str, password: str, folder: Path
 ) -> list[str]:
     """Give the report to every channel of ``settings``; return what failed, one line each.
 
-    ``folder`` holds the run's files. A channel that fails stops no other one, and the alarm is on
-    disk already.
+    The text file gets every run, from ``folder``. The others get the alarms that nobody answered, on
+    every run again, so a receiver that was down misses none. A channel that fails or hangs stops no
+    other one.
     """
-    failed = []
-    alarms = [state for state in report.states if state.status == "alarm"]
-    steps: dict[str, Callable[[], None]] = {
-        settings.textfile: lambda: _to_textfile(Path(settings.textfile), folder),
-        settings.alertmanager: lambda: _post(
-            f"{settings.alertmanager.rstrip('/')}/api/v2/alerts", _alerts(report, title)
-        ),
-        settings.webhook: lambda: _post(settings.webhook, _summary(report, title)),
-        settings.smtp if settings.email_to else "": lambda: _mail(
-            report, settings, title, password
-        ),
-    }
-    for place, step in steps.items():
-        if not place or (not alarms and place != settings.textfile):
-            continue
+    channels: dict[str, Callable[[], None]] = {}
+    if settings.textfile:
+        channels["textfile"] = lambda: _to_textfile(Path(settings.textfile), folder)
+    if report.alarms and settings.alertmanager:
+        address = f"{settings.alertmanager.rstrip('/')}/api/v2/alerts"
+        channels["alertmanager"] = lambda: _post(address, _alerts(report, project))
+    if report.alarms and settings.webhook:
+        channels["webhook"] = lambda: _post(settings.webhook, _summary(report, project))
+    if report.alarms and settings.smtp:
+        channels["smtp"] = lambda: _mail(report, settings, project, password)
+    failed = dict.fromkeys(channels, f"no answer within {DEADLINE_S:g} s")
+
+    def attempt(name: str) -> None:
         try:
-            step()
+            channels[name]()
         except (OSError, ValueError, smtplib.SMTPException) as error:
-            failed.append(f"{place}: {str(error) or type(error).__name__}")
-    return failed
+            failed[name] = str(error) or type(error).__name__
+        else:
+            failed.pop(name)
+
+    # A daemon thread that hangs does not keep the command from ending.
+    threads = [Thread(target=attempt, args=(name,), daemon=True) for name in channels]
+    end = time.monotonic() + DEADLINE_S
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    return [f"[monitor.alarm] {name}: {reason}" for name, reason in tuple(failed.items())]
 
 
 def _samples(report: MonitorReport) -> Iterator[tuple[str, dict[str, str], float]]:
@@ -99,15 +111,6 @@ def _samples(report: MonitorReport) -> Iterator[tuple[str, dict[str, str], float
         yield "churn_monitor_early_ratio", {"day": str(look.day)}, look.ratio
 
 
-def _labels(labels: Mapping[str, str]) -> str:
-    quoted = {
-        k: v.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        for k, v in labels.items()
-    }
-    inside = ",".join(f'{name}="{value}"' for name, value in quoted.items())
-    return f"{{{inside}}}" if inside else ""
-
-
 def _to_textfile(target: Path, folder: Path) -> None:
     """Put the metrics where node_exporter reads them; it must never see half a file."""
     side = target / ".churn_monitor.prom.part"
@@ -115,65 +118,64 @@ def _to_textfile(target: Path, folder: Path) -> None:
     side.replace(target / "churn_monitor.prom")
 
 
-def _alerts(report: MonitorReport, title: str) -> list[dict[str, Any]]:
+def _alerts(report: MonitorReport, project: str) -> list[dict[str, Any]]:
     # Without startsAt, Alertmanager takes endsAt for it.
-    now = datetime.now(UTC)
+    end = datetime.now(UTC) + REPEATS_WITHIN
     return [
         {
             "labels": {
-                "alertname": f"Churn monitor: {state.name}",
-                "rule": state.rule,
-                "kind": state.kind,
-                "project": title,
-                "model_version": report.model_version,
+                "alertname": f"Churn monitor: {alarm.name}",
+                "alarm": alarm.id,
+                "rule": alarm.rule,
+                "kind": alarm.kind,
+                "project": project,
+                "model_version": alarm.model_version,
             },
-            "annotations": {"summary": state.found, "description": state.todo},
-            "startsAt": f"{state.since}T00:00:00Z",
-            "endsAt": f"{now + REPEATS_WITHIN:%Y-%m-%dT%H:%M:%SZ}",
+            "annotations": {"summary": alarm.found, "description": alarm.todo},
+            "startsAt": f"{alarm.opened}T00:00:00Z",
+            "endsAt": f"{end:%Y-%m-%dT%H:%M:%SZ}",
         }
-        for state in report.states
-        if state.status == "alarm"
+        for alarm in report.alarms
     ]
 
 
-def _summary(report: MonitorReport, title: str) -> dict[str, Any]:
+def _summary(report: MonitorReport, project: str) -> dict[str, Any]:
     return {
-        "project": title,
+        "project": project,
         "day": report.day,
         "status": report.status,
-        "model_version": report.model_version,
         "alarms": [
-            {"rule": s.rule, "kind": s.kind, "since": s.since, "found": s.found, "todo": s.todo}
-            for s in report.states
-            if s.status == "alarm"
+            alarm.model_dump(mode="json", exclude={"answer", "ended"}) for alarm in report.alarms
         ],
     }
 
 
 def _post(address: str, content: Any) -> None:
+    """Post JSON. Raises OSError without the address, which may be as good as a password."""
     import httpx
 
     try:
-        httpx.post(address, json=content, timeout=TIMEOUT_S).raise_for_status()
+        status = httpx.post(address, json=content, timeout=DEADLINE_S).status_code
     except httpx.HTTPError as error:
         raise OSError(str(error) or type(error).__name__) from None
+    if not httpx.codes.is_success(status):
+        raise OSError(f"it answers {status}")
 
 
-def _mail(report: MonitorReport, settings: AlarmSettings, title: str, password: str) -> None:
+def _mail(report: MonitorReport, settings: AlarmSettings, project: str, password: str) -> None:
     """Send the alarms over STARTTLS; a server without it gets nothing."""
     host, _, port = settings.smtp.partition(":")
     message = EmailMessage()
-    message["Subject"] = f"{title}: alarm of the monitor, {report.day}"
+    message["Subject"] = f"{project}: alarm of the monitor, {report.day}"
     message["From"] = sender = settings.email_from or settings.email_to[0]
     message["To"] = ", ".join(settings.email_to)
     lines = [
-        f"- {state.name}, since {state.since}: {state.found}. {state.todo}"
-        for state in report.states
-        if state.status == "alarm"
+        f"- {alarm.id}, model version {alarm.model_version}. {alarm.name}: {alarm.found}. {alarm.todo}"
+        for alarm in report.alarms
     ]
     end = "Look at monitor.html of that day, then answer with `churn monitor answer`."
-    message.set_content("\n".join([f"Model version {report.model_version}.", *lines, "", end]))
-    with smtplib.SMTP(host, int(port), timeout=TIMEOUT_S) as server:
+    message.set_content("\n".join(["Alarms that nobody answered:", *lines, "", end]))
+    with smtplib.SMTP(host, int(port), timeout=DEADLINE_S) as server:
         server.starttls(context=ssl.create_default_context())
         if password:
             server.login(sender, password)

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from sovereign_ml.config.monitoring import MonitorSettings
-from sovereign_ml.evaluation import bootstrap
+from sovereign_ml.evaluation import bootstrap, metrics
 from sovereign_ml.model.scorecard import Floats
 from sovereign_ml.monitoring.past_days import PastDays
 from sovereign_ml.monitoring.sequence import EDetector
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "Challenge",
     "Cohort",
     "EarlyLook",
     "EarlyStatus",
     "RealisedFigures",
     "by_week",
+    "challenge",
     "early_looks",
     "early_status",
     "first_of_each",
@@ -108,21 +110,16 @@ def realised(who: str, churned: Floats, score: Floats) -> RealisedFigures | None
     if len(y) < 2 or len(set(y)) < 2:
         return None
     ranked = bootstrap.Ranked(y, score)
-    draws = bootstrap.drawn(
-        [
-            ranked.figures(weights) | ranked.calibration(weights)
-            for weights in bootstrap.resamples(y, RESAMPLES, seed=7)
-        ]
-    )
-    once = np.ones(len(y), dtype=np.int64)
-    values = ranked.figures(once) | ranked.calibration(once)
-    names = ("roc_auc", "brier", "calibration_slope")
+
+    def measure(weights: metrics.Labels) -> dict[str, float]:
+        return ranked.figures(weights) | ranked.calibration(weights)
+
     return RealisedFigures(
         who=who,
         n=len(y),
         expected=float(score.mean()),
         observed=float(y.mean()),
-        figures={name: bootstrap.interval(values[name], draws[name]) for name in names},
+        figures=bootstrap.intervals(y, measure, RESAMPLES, seed=7),
     )
 
 
@@ -223,16 +220,11 @@ class Challenge(_Frozen):
 def challenge(version: str, churned: Floats, candidate: Floats, in_use: Floats) -> Challenge:
     """Return how the candidate's probabilities compare on labels; all arrays have shape (n,)."""
     y = churned.astype(np.int64)
-    ranked, other = bootstrap.Ranked(y, candidate), bootstrap.Ranked(y, in_use)
-    once = np.ones(len(y), dtype=np.int64)
-    draws: dict[str, list[float]] = {"roc_auc": [], "brier": []}
-    for weights in bootstrap.resamples(y, 2 * RESAMPLES, seed=7):
-        one, two = ranked.figures(weights), other.figures(weights)
-        for name, values in draws.items():
-            values.append(one[name] - two[name])
-    first, second = ranked.figures(once), other.figures(once)
-    found = {
-        name: bootstrap.interval(first[name] - second[name], np.array(values))
-        for name, values in draws.items()
-    }
-    return Challenge(version=version, n=len(y), roc_auc=found["roc_auc"], brier=found["brier"])
+    first, second = bootstrap.Ranked(y, candidate), bootstrap.Ranked(y, in_use)
+
+    def measure(weights: metrics.Labels) -> dict[str, float]:
+        one, two = first.figures(weights), second.figures(weights)
+        return {name: one[name] - two[name] for name in ("roc_auc", "brier")}
+
+    gaps = bootstrap.intervals(y, measure, 2 * RESAMPLES, seed=7)
+    return Challenge(version=version, n=len(y), roc_auc=gaps["roc_auc"], brier=gaps["brier"])

@@ -151,8 +151,9 @@ def read_reference(folder: Path) -> Reference:
         return Reference.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise Misuse(
-            f"{path} is not there: this version was registered before there was a monitor. "
-            "Register the model again (`churn register`)."
+            f"{path} is not there: this version was registered without a reference, so nothing can be "
+            "compared with it. Let step 7 call `registration.write_reference(folder, features, valid)`, "
+            "as that of a new project does, and run `churn register` again."
         ) from None
     except ValidationError as error:
         raise Misuse(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,14 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from sovereign_ml.bundle.sealed import Bundle, read_bundle
-from sovereign_ml.config.connections import LogLocation
-from sovereign_ml.config.monitoring import MonitorSettings
-from sovereign_ml.config.tables import (
-    EvaluateSettings,
-    FeatureSettings,
-    LabelSettings,
-    RegisterSettings,
-)
+from sovereign_ml.config.settings import Settings
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.errors import Refused
 from sovereign_ml.evaluation import metrics
@@ -54,6 +47,10 @@ WINDOW_DAYS = 90
 """Reviews, contests and erasures are counted in this window."""
 
 
+Source = Literal["decision log", "past days computed anew"]
+LOG: Source = "decision log"
+
+
 class MonitorReport(BaseModel):
     """``monitor.json``: aggregates only, with small groups left out."""
 
@@ -65,7 +62,7 @@ class MonitorReport(BaseModel):
     status: Literal["ok", "watch", "alarm"]
     model_version: str
     reference_day: str
-    source: Literal["decision log", "past days computed anew"]
+    source: Source
     states: tuple[RuleState, ...]
     comparison: Comparison
     weeks: tuple[outcomes.Cohort, ...]
@@ -78,47 +75,52 @@ class MonitorReport(BaseModel):
     people: dict[str, Any]
     rejected_share: float
     not_known: tuple[str, ...]
-    alarms: tuple[str, ...]
+    alarms: tuple[alarms.AlarmRecord, ...]
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Everything that one run reads."""
+    """The project, and the folder ``bundle`` of the model that is watched."""
 
-    root: Path
+    settings: Settings
     project: Project
-    valid: Path
     bundle: Path
-    features: FeatureSettings
-    label: LabelSettings
-    evaluate: EvaluateSettings
-    gate: RegisterSettings
-    limits: MonitorSettings
-    log: LogLocation
-    catch_rate: float
+
+    @property
+    def valid(self) -> Path:
+        """The valid transactions of step 2."""
+        return self.settings.path("valid")
+
+    def past(self, end: datetime | None = None) -> PastDays:
+        """Return the transactions that were known at ``end`` (UTC); None for all."""
+        config = self.settings
+        return PastDays(self.project, self.valid, config.features, config.label.kind, end)
 
     def run(self, end: datetime, now: datetime) -> MonitorReport:
         """Watch the model as of ``end``, the midnight (UTC) after the last day that counts.
 
-        Writes ``data/9_monitoring/<day>/`` and the alarms. Raises Refused for a bundle that was
-        changed, and Misuse where it has no reference.
+        Writes ``data/9_monitoring/<day>/`` and the alarms. A day before that of the newest report
+        opens and ends none. Raises Refused for a bundle that was changed, and Misuse where it has no
+        reference.
         """
-        day = f"{end - timedelta(days=1):%Y-%m-%d}"
+        settings = self.settings
+        last_day = (end - timedelta(days=1)).date()
+        day = f"{last_day}"
         sealed, reference = self.bundle_and_reference()
-        past = PastDays(self.project, self.valid, self.features, self.label.kind, end)
+        past = self.past(end)
         current = past.snapshots([end])
         limits = reference.limits
         seen = compare(
             profile(sealed.model, current, limits, points=len(reference.log_odds)),
             reference,
-            age_days=(min(end, _naive(now)) - past.newest_event).total_seconds() / 86_400,
+            age_days=(min(end, now.replace(tzinfo=None)) - past.newest_event) / timedelta(days=1),
         )
-        table = read_decisions(self.log, end, WINDOW_DAYS)
+        table = read_decisions(settings.log_location, end, WINDOW_DAYS)
         rows, source = self._decided(past, sealed, reference, table, end)
         matured = rows[rows["churned"].notna()]
         untreated = rows[~rows["treated"]]
         detector, alarmed_on = outcomes.watch_rates(
-            untreated, self.features.horizon_days, self.limits
+            untreated, settings.features.horizon_days, settings.monitor
         )
         early = outcomes.early_looks(
             past,
@@ -130,9 +132,8 @@ class Watch:
         realised = self._realised(matured)
         gaps = self._gaps(matured, sealed.policy)
         last = detector.looks[-1].day if detector.looks else ""
-        reviews = table.reviews if table else {}
-        earlier = (report.states for report in reports(self.root) if report.day < day)
-        before = list(islice(earlier, self.limits.in_a_row))
+        newest = newest_report(settings.root)
+        earlier = (report.states for report in reports(settings.root) if report.day < day)
         states = judge(
             day,
             seen=seen,
@@ -141,17 +142,15 @@ class Watch:
             alarmed=bool(alarmed_on) and alarmed_on[-1] == last,
             realised=realised[0] if realised else None,
             fairness=gaps,
-            reviews=reviews,
+            reviews=table.reviews if table else {},
             waiting_days=table.waiting_days if table else None,
-            limits=self.limits,
-            gate=self.gate,
-            catch_rate=self.catch_rate,
-            before=before,
+            limits=settings.monitor,
+            gate=settings.register_,
+            catch_rate=settings.card.policy.review_min_catch_rate,
+            before=list(islice(earlier, settings.monitor.in_a_row)),
         )
-        alarms.update(
-            self.root, states, datetime.fromisoformat(day).date(), sealed.manifest.version
-        )
-        unanswered = [r.id for r in alarms.read_alarms(self.root) if r.answer is None]
+        if newest is None or day >= newest.day:
+            alarms.update(settings.root, states, last_day, sealed.manifest.version)
         summary = read_json(self.valid / "summary.json")
         report = MonitorReport(
             day=day,
@@ -169,12 +168,12 @@ class Watch:
             fairness=tuple(tuple(batch) for batch in gaps),
             groups_then=reference.groups,
             groups_now=group_shares(
-                self._groups(current["customer_id"], end), self.evaluate.min_group
+                self._groups(current["customer_id"], end), settings.evaluate.min_group
             ),
             people=_people(table),
             rejected_share=1 - summary["rows_out"] / max(1, summary["rows_in"]),
             not_known=tuple(self._not_known(rows, table, source)),
-            alarms=tuple(unanswered),
+            alarms=tuple(alarms.unanswered(settings.root)),
         )
         self._write(report, reference)
         return report
@@ -188,17 +187,18 @@ class Watch:
         import pandas as pd
 
         sealed, reference = self.bundle_and_reference()
-        past = PastDays(self.project, self.valid, self.features, self.label.kind, end)
-        table = read_decisions(self.log, end, WINDOW_DAYS)
+        past = self.past(end)
+        table = read_decisions(self.settings.log_location, end, WINDOW_DAYS)
         rows, source = self._decided(past, sealed, reference, table, end)
         rows = rows[rows["churned"].notna() & ~rows["treated"]].reset_index(drop=True)
         churned = rows["churned"].to_numpy(dtype=float)
-        if len(rows) < self.limits.min_decisions or len(set(churned)) < 2:
+        smallest = self.settings.monitor.min_decisions
+        if len(rows) < smallest or len(set(churned)) < 2:
             raise Refused(
                 f"{len(rows):,} decisions without an offer have a known outcome, and a comparison takes "
-                f"{self.limits.min_decisions:,} ([monitor] min_decisions): wait for the horizon to end."
+                f"{smallest:,} ([monitor] min_decisions): wait for the horizon to end."
             )
-        inputs = pd.DataFrame(list(rows["features"])) if source == "decision log" else rows
+        inputs = pd.DataFrame(list(rows["features"])) if source == LOG else rows
         score = candidate.model.probability(columns(candidate.model, inputs))
         in_use = rows["score"].to_numpy(dtype=float)
         return outcomes.challenge(candidate.manifest.version, churned, score, in_use)
@@ -211,7 +211,8 @@ class Watch:
             raise Refused(f"The model in use cannot be watched. {error}") from None
 
     def _smallest(self, source: str) -> int:
-        return self.limits.min_decisions if source == "decision log" else self.evaluate.min_group
+        config = self.settings
+        return config.monitor.min_decisions if source == LOG else config.evaluate.min_group
 
     def _decided(
         self,
@@ -220,18 +221,18 @@ class Watch:
         reference: Reference,
         table: DecisionTable | None,
         end: datetime,
-    ) -> tuple[pd.DataFrame, Literal["decision log", "past days computed anew"]]:
+    ) -> tuple[pd.DataFrame, Source]:
         """Return decisions with ``churned`` (NaN while open) and ``treated``, one a person and horizon."""
-        horizon = self.features.horizon_days
+        horizon = self.settings.features.horizon_days
         if table is not None:
             in_use = f"{sealed.manifest.name} {sealed.manifest.version}"
             rows = table.rows[table.rows["model_version"] == in_use]
             rows = outcomes.first_of_each(rows, horizon)
-            if len(rows) >= self.limits.min_decisions:
+            if len(rows) >= self.settings.monitor.min_decisions:
                 rows = rows.assign(
                     treated=rows["outcome"] == "offer", churned=past.churned(rows, horizon)
                 )
-                return rows, "decision log"
+                return rows, LOG
         first = datetime.combine(reference.day, datetime.min.time())
         days = [past.complete_until - timedelta(days=7 * week) for week in range(WEEKS)]
         rows = scored(sealed, past.snapshots([day for day in reversed(days) if day >= first]))
@@ -243,7 +244,7 @@ class Watch:
         found = []
         for who, treated in (("untreated", False), ("treated", True)):
             part = matured[matured["treated"] == treated]
-            if len(part) >= self.limits.min_decisions:
+            if len(part) >= self.settings.monitor.min_decisions:
                 figures = outcomes.realised(
                     who,
                     part["churned"].to_numpy(dtype=float),
@@ -257,11 +258,12 @@ class Watch:
         if matured.empty:
             return []
         newest = matured["event_timestamp"].max()
-        age = (newest - matured["event_timestamp"]) // timedelta(days=self.features.horizon_days)
+        horizon = self.settings.features.horizon_days
+        age = (newest - matured["event_timestamp"]) // timedelta(days=horizon)
         threshold = policy.thresholds[policy.names.index(policy.action_band) - 1]
         batches = []
         for _, part in matured.groupby(age):
-            rows = outcomes.first_of_each(part, self.features.horizon_days)
+            rows = outcomes.first_of_each(part, horizon)
             y = rows["churned"].to_numpy(dtype=np.int64)
             if len(set(y)) < 2:
                 continue
@@ -272,13 +274,15 @@ class Watch:
                     rows["score"].to_numpy(dtype=float),
                     groups,
                     threshold,
-                    self.evaluate.min_group,
+                    self.settings.evaluate.min_group,
                 )
             )
         return batches
 
     def _groups(self, customers: pd.Series[str], end: datetime) -> Mapping[str, pd.Series[Any]]:
-        return groups_of(self.project, self.valid, customers, end.year, self.evaluate.groups)
+        return groups_of(
+            self.project, self.valid, customers, end.year, self.settings.evaluate.groups
+        )
 
     def _not_known(self, rows: pd.DataFrame, table: DecisionTable | None, source: str) -> list[str]:
         """Return in sentences what this run cannot say."""
@@ -286,7 +290,7 @@ class Watch:
         lines = [
             f"{still:,} of {len(rows):,} decisions are younger than the horizon: their outcome is open."
         ]
-        if source != "decision log":
+        if source != LOG:
             lines.append(
                 "No served decisions are on record in number: outcomes are those of past days, scored anew."
             )
@@ -298,14 +302,16 @@ class Watch:
             lines.append(f"{table.blanked:,} decisions are erased or expired and count nowhere.")
         if table and table.pending:
             lines.append(f"{table.pending:,} decisions wait for a person and have no outcome yet.")
-        lines.append(f"Groups of fewer than {self.evaluate.min_group} people are not shown.")
+        lines.append(
+            f"Groups of fewer than {self.settings.evaluate.min_group} people are not shown."
+        )
         return lines
 
     def _write(self, report: MonitorReport, reference: Reference) -> None:
         from sovereign_ml.monitoring.channels import metrics_text
         from sovereign_ml.monitoring.page import page
 
-        with writing(self.root / FOLDER / report.day) as folder:
+        with writing(self.settings.root / FOLDER / report.day) as folder:
             write_json(folder / "monitor.json", report.model_dump(mode="json"))
             card = read_json(self.bundle / "card.json")["facts"]["evaluation"]["metrics"]
             (folder / "monitor.html").write_text(page(report, reference, card), encoding="utf-8")
@@ -333,7 +339,7 @@ def newest_report(root: Path) -> MonitorReport | None:
 def card_facts(root: Path) -> dict[str, dict[str, Any]]:
     """Return what the card says of the monitor: ``figures`` for the evaluation, and ``facts``."""
     report = newest_report(root)
-    waiting = [record for record in alarms.read_alarms(root) if record.answer is None]
+    waiting = alarms.unanswered(root)
     if report is None:
         return {"figures": {}, "facts": {}}
     figures = {
@@ -370,7 +376,3 @@ def _people(table: DecisionTable | None) -> dict[str, Any]:
         "objections": table.objections,
         "window_days": WINDOW_DAYS,
     }
-
-
-def _naive(now: datetime) -> datetime:
-    return now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now

@@ -18,7 +18,13 @@ def judged(settings: Settings, environ: Mapping[str, str]) -> Report:
     """
     card = settings.root / "model_card.toml"
     answers = tomllib.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
-    folders = (*dict(settings.paths).values(), ".churn", ".mlflow", "build/documents", "build/access")
+    folders = (
+        *dict(settings.paths).values(),
+        ".churn",
+        ".mlflow",
+        "build/documents",
+        "build/access",
+    )
     written = [f"{folder}/*" for folder in folders]
     policy = settings.audit.model_copy(update={"exclude": (*settings.audit.exclude, *written)})
     return audit(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +13,7 @@ from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from sovereign_ml.config.settings import Settings
     from sovereign_ml.monitoring.watch import MonitorReport, Watch
@@ -23,6 +26,9 @@ app.add_typer(
     help="Watch the model in use: data, shift, outcomes, groups, reviews.",
     rich_help_panel="The service",
 )
+VersionOption = Annotated[
+    str, typer.Option("--version", help="Registry version or alias to watch; default: step 7's.")
+]
 DayOption = Annotated[
     str, typer.Option("--as-of", help="Last day that counts, such as 2026-06-30; default: today.")
 ]
@@ -32,48 +38,46 @@ DayOption = Annotated[
 def monitor(
     context: typer.Context,
     as_of: DayOption = "",
+    version: VersionOption = "",
     challenger: Annotated[
         str, typer.Option(help="Compare this registry version on real outcomes; decides nothing.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """Write data/9_monitoring/DAY/ and open alarms; exit 1 while a rule alarms."""
+    """Write data/9_monitoring/DAY/ and open alarms; exit 1 while one has no answer."""
     if context.invoked_subcommand:
         return
     from datetime import UTC, datetime
 
-    from sovereign_ml.monitoring import alarms, channels, watch
+    from sovereign_ml.monitoring import channels
+    from sovereign_ml.monitoring.watch import FOLDER
 
     settings = load_settings(profile)
     now = datetime.now(UTC)
-    if challenger:
-        _challenge(settings, challenger, _end(settings, as_of, now), as_json=as_json)
-        return
-    report = watch_of(settings).run(_end(settings, as_of, now), now)
-    folder = settings.root / watch.FOLDER / report.day
-    password = settings.secrets.smtp_password
+    end = _end(settings, as_of, now)
+    with _watch(settings, version) as watch:
+        if challenger:
+            _challenge(settings, watch, challenger, end, as_json=as_json)
+            return
+        report = watch.run(end, now)
+    folder, password = FOLDER / report.day, settings.secrets.smtp_password
     failed = channels.send(
         report,
         settings.monitor.alarm,
         settings.project.name,
         password.get_secret_value() if password else "",
-        folder,
+        settings.root / folder,
     )
     for line in failed:
         typer.echo(f"Not delivered: {line}", err=True)
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:
-        _print(report, f"{watch.FOLDER}/{report.day}/monitor.html")
-    late = alarms.overdue(
-        alarms.read_alarms(settings.root), now.date(), settings.card.policy.answer_within_days
-    )
-    if late:
-        typer.echo(f"Overdue answers: {', '.join(record.id for record in late)}", err=True)
-    if report.status == "alarm":
-        rules = ", ".join(state.rule for state in report.states if state.status == "alarm")
-        raise Refused(f"Alarm: {rules}. Answer it with `churn monitor answer`.")
+        _print(report, folder / "monitor.html")
+    if report.alarms:
+        names = ", ".join(alarm.id for alarm in report.alarms)
+        raise Refused(f"Nobody answered {names}: see `churn monitor answer --help`.")
     if failed:
         raise Refused("A channel could not be reached.")
 
@@ -81,23 +85,23 @@ def monitor(
 @monitor_app.command("backtest")
 def backtest_command(
     weeks: Annotated[int, typer.Option(min=2, max=104, help="Weekly runs to try.")] = 32,
-    simulate: Annotated[
-        bool, typer.Option("--simulate", help="Also simulate 2,000 histories of 24 months.")
-    ] = False,
+    version: VersionOption = "",
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,
 ) -> None:
     """Try the limits on your own past, and on planted faults; changes nothing."""
     from sovereign_ml.monitoring import backtest
-    from sovereign_ml.monitoring.past_days import PastDays
 
     settings = load_settings(profile)
-    watch = watch_of(settings)
-    sealed, _ = watch.bundle_and_reference()
-    past = PastDays(watch.project, watch.valid, watch.features, watch.label.kind)
-    report = backtest.backtest(
-        sealed, past, settings.monitor, weeks=weeks, smallest=settings.evaluate.min_group
-    )
+    with _watch(settings, version) as watch:
+        sealed, _ = watch.bundle_and_reference()
+        report = backtest.backtest(
+            sealed,
+            watch.past(),
+            settings.monitor,
+            weeks=weeks,
+            smallest=settings.evaluate.min_group,
+        )
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
         return
@@ -118,9 +122,6 @@ def backtest_command(
         typer.echo(f"{verdict:<7} {fault.fault}: {', '.join(fault.broken) or 'no rule'}")
     found = sum(fault.is_found for fault in report.faults)
     typer.echo(f"{found} of {len(report.faults)} planted faults found.")
-    if simulate:
-        for name, value in backtest.simulated(settings.monitor).items():
-            typer.echo(f"{name}: {value:.3g}")
 
 
 @monitor_app.command("answer")
@@ -144,40 +145,39 @@ def answer_command(
     typer.echo(f"{record.id}: {action} by {person}. Commit governance/monitoring/.")
 
 
-def watch_of(settings: Settings) -> Watch:
-    """Return the monitor of the project."""
+@contextmanager
+def _watch(settings: Settings, version: str) -> Iterator[Watch]:
+    """Yield the monitor of the project's newest bundle, or of a registry version."""
     from sovereign_ml.monitoring.watch import Watch
     from sovereign_ml.project import load_project
 
-    return Watch(
-        root=settings.root,
-        project=load_project(settings.root),
-        valid=settings.path("valid"),
-        bundle=settings.path("bundle"),
-        features=settings.features,
-        label=settings.label,
-        evaluate=settings.evaluate,
-        gate=settings.register_,
-        limits=settings.monitor,
-        log=settings.log_location,
-        catch_rate=settings.card.policy.review_min_catch_rate,
-    )
+    project = load_project(settings.root)
+    if not version:
+        yield Watch(settings, project, settings.path("bundle"))
+        return
+    with _fetched(settings, version) as folder:
+        yield Watch(settings, project, folder)
 
 
-def _challenge(settings: Settings, version: str, end: datetime, *, as_json: bool) -> None:
+@contextmanager
+def _fetched(settings: Settings, version: str) -> Iterator[Path]:
+    """Yield a folder with the bundle of a registry version or alias."""
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
-    from sovereign_ml.bundle.sealed import read_bundle
     from sovereign_ml.registry import bundle_store
 
     with TemporaryDirectory() as folder:
-        kept = bundle_store.fetch(settings.tracking, version, Path(folder) / "bundle")
-        try:
-            candidate = read_bundle(kept)
-        except ValueError as error:
-            raise Refused(f"Version {version} cannot be compared. {error}") from None
-    seen = watch_of(settings).challenge(candidate, end)
+        yield bundle_store.fetch(settings.tracking, version, Path(folder) / "bundle")
+
+
+def _challenge(
+    settings: Settings, watch: Watch, version: str, end: datetime, *, as_json: bool
+) -> None:
+    from sovereign_ml.bundle.sealed import read_bundle
+
+    with _fetched(settings, version) as folder:  # which reads the bundle: it can be read
+        seen = watch.challenge(read_bundle(folder), end)
     if as_json:
         typer.echo(seen.model_dump_json(indent=2))
         return
@@ -218,7 +218,7 @@ def _day(text: str, option: str) -> datetime:
         raise Misuse(f"{option} is '{text}': write a day such as 2026-06-30.") from None
 
 
-def _print(report: MonitorReport, place: str) -> None:
+def _print(report: MonitorReport, place: Path) -> None:
     from sovereign_ml.cli import console
 
     tones = {"ok": "green", "watch": "yellow", "alarm": "red", "not measured": "dim"}
