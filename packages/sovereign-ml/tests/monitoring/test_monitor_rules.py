@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +11,17 @@ import pandas as pd
 import pytest
 from scipy.stats import wasserstein_distance
 
+from monitor_reports import DAY, state
 from sovereign_ml.config.monitoring import MonitorSettings
 from sovereign_ml.decision_log import Draft, open_log, verify
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.monitoring import alarms, campaign, outcomes
 from sovereign_ml.monitoring.campaign import people_needed, uplift
 from sovereign_ml.monitoring.comparison import distance
-from sovereign_ml.monitoring.judgement import RULES, RuleState
 from sovereign_ml.monitoring.population import group_shares
 from sovereign_ml.monitoring.sequence import EDetector
 
-DAY = date(2026, 6, 1)
 NOW = datetime(2026, 6, 3, 12, tzinfo=UTC)
-
-
-def state(rule: str, status: str) -> RuleState:
-    kind, name, todo, source = RULES[rule]
-    return RuleState.model_validate(
-        {
-            "rule": rule,
-            "kind": kind,
-            "name": name,
-            "status": status,
-            "found": "found",
-            "limit": "limit",
-            "since": f"{DAY}",
-            "todo": todo,
-            "source": source,
-        }
-    )
 
 
 def open_alarm(root: Path, rule: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from sovereign_ml.config.profiles import ConfigTable
 from sovereign_ml.config.tables import Count, Share
@@ -22,8 +22,8 @@ def _host_and_port(address: str) -> str:
 
 
 def _web_address(address: str) -> str:
-    if address and not re.match(r"https?://[^/\s]+", address):
-        raise ValueError('write an address that starts with https:// or http://; "" for none')
+    if address and not re.fullmatch(r"https?://[^/\s@]+(/\S*)?", address):
+        raise ValueError("write https://host/path without a user or password, or nothing for none")
     return address
 
 
@@ -48,6 +48,12 @@ class AlarmSettings(ConfigTable):
     webhook: WebAddress = ""
     textfile: str = ""
     """Folder of the textfile collector of node_exporter."""
+
+    @model_validator(mode="after")
+    def _mail_has_both_ends(self) -> AlarmSettings:
+        if bool(self.smtp) != bool(self.email_to):
+            raise ValueError("smtp and email_to go together: give both or none")
+        return self
 
 
 class MonitorSettings(ConfigTable):
