@@ -134,7 +134,7 @@ def test_a_waiver_marks_a_warning_until_it_expires_and_never_a_block() -> None:
     ]
     changed = card(
         answers={"sign_off.waivers": waivers, "objection.marketing_weighed": True},
-        facts={"data.features.0.ablation_delta": 0.0},
+        facts={"data.elimination.0.loss_high": 0.001},
     )
     assert {f.rule: f.waived for f in check(changed, POLICY, TODAY)} == {"R28": False, "R33": True}
     assert not any(f.waived for f in check(changed, POLICY, TODAY + timedelta(days=1)))
@@ -182,7 +182,7 @@ LOOSE = {
     "review_min_catch_rate": 0.0,
     "review_test_days": 999_999,
     "max_agreement": 1.0,
-    "min_ablation_delta": -1.0,
+    "tolerated_loss": 0.0,
     "min_group": 99_999,
     "max_fairness_tolerance": 1.0,
     "max_association": 1.0,
@@ -214,7 +214,7 @@ def test_a_number_loosened_after_approval_voids_it_and_a_limit_holds_even_for_an
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_a_number_that_compares_with_nothing_is_no_policy(number: float) -> None:
     with pytest.raises(ValueError, match="finite number"):
-        RulePolicy.model_validate({"min_ablation_delta": number})
+        RulePolicy.model_validate({"tolerated_loss": number})
 
 
 def test_the_card_shows_the_numbers_and_marks_what_differs_from_the_default() -> None:

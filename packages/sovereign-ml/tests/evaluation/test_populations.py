@@ -17,7 +17,8 @@ RNG = np.random.default_rng(0)
 
 def people(n: int, **more: Any) -> pd.DataFrame:
     numbers = {name: RNG.normal(size=n) for name in NUMERIC}
-    return pd.DataFrame(numbers | dict.fromkeys(CATEGORICAL, "books") | more)
+    day = {"event_timestamp": pd.Timestamp("2026-05-01")}
+    return pd.DataFrame(numbers | dict.fromkeys(CATEGORICAL, "books") | day | more)
 
 
 def compare(past: pd.DataFrame, now: pd.DataFrame, groups: dict[str, Any], smallest: int) -> Any:
@@ -42,6 +43,21 @@ def test_people_alike_are_close_and_others_are_not() -> None:
     moved = people(2000, **{NUMERIC[0]: RNG.normal(2, 1, 2000)}, **{CATEGORICAL[0]: "garden"})
     assert shift(compare(past, moved, {}, 100), NUMERIC[0]) > 0.5
     assert shift(compare(past, moved, {}, 100), CATEGORICAL[0]) == 1
+
+
+def test_what_grows_by_itself_is_compared_with_the_nearest_cutoff() -> None:
+    days = pd.to_datetime(["2026-03-01", "2026-04-01", "2026-05-01"]).to_numpy()
+    joined = RNG.uniform(0, 400, 3000)
+    past = people(3000, event_timestamp=np.repeat(days, 1000))
+    past[NUMERIC[0]] = joined + np.repeat([0.0, 30, 60], 1000)
+    now = people(1000, **{NUMERIC[0]: RNG.uniform(0, 400, 1000) + 70})
+    assert shift(compare(past, now, {}, 100), NUMERIC[0]) < 0.15
+    pooled = past.assign(event_timestamp=days[0])
+    assert shift(compare(pooled, now, {}, 100), NUMERIC[0]) > shift(
+        compare(past, now, {}, 100), NUMERIC[0]
+    )
+    now[NUMERIC[0]] += 300
+    assert shift(compare(past, now, {}, 100), NUMERIC[0]) > 0.5
 
 
 def test_a_missing_value_is_a_value_of_its_own() -> None:

@@ -46,15 +46,17 @@ def _sign_in(page: Page, running: Service) -> None:
     page.wait_for_selector("text=Cases that wait for a person")
 
 
+NAME = """() => {
+    const e = document.activeElement
+    return e.labels?.[0]?.innerText || e.getAttribute('aria-label') || e.innerText || ''
+}"""
+
+
 def _tab_to(page: Page, label: str) -> None:
     """Press Tab until the element with this accessible name has the focus, as somebody without a mouse does."""
     for _ in range(40):
         page.keyboard.press("Tab")
-        focused = page.evaluate(
-            "() => { const e = document.activeElement; return e.labels?.[0]?.innerText"
-            " || e.getAttribute('aria-label') || e.innerText || '' }"
-        )
-        if label in focused:
+        if label in page.evaluate(NAME):
             return
     raise AssertionError(f"{label!r} cannot be reached with the keyboard")
 

@@ -59,7 +59,9 @@ def evaluate(
         procedure, test, p, slices=slices, people=groups, config=config, score=score
     )
     results["representativeness"] = evaluation.representativeness(past, features, valid, config)
-    results["features"] = report.feature_worth(procedure, past, test, fitted)
+    fits = report.LeaveOut(procedure, past, test, fitted)
+    results["features"] = report.feature_worth(fits)
+    results["elimination"] = report.elimination(fits, config)
     results["membership_auc"] = report.membership(procedure, past, config.seed)
     results["explanations"] = report.explanations(
         fitted,

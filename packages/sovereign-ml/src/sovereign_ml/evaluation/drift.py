@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     Column = pd.Series[Any]
+    Cutoffs = np.typing.NDArray[np.datetime64]
 
 __all__ = ["BINS", "binned", "compare", "distance", "edges", "named"]
 
@@ -27,19 +28,25 @@ def compare(
     numeric: Sequence[str],
     categorical: Sequence[str],
 ) -> dict[str, Any]:
-    """``groups`` with their shares, and ``shifts``: the total variation distance of each input and each group column.
+    """Return ``groups`` with their shares, and ``shifts``: how far the people scored are from those learned from.
 
-    0 says that training rows (n) and the people scored now (m) are alike, 1 that they share no value. A share of fewer
-    than ``smallest`` people is None.
+    A shift is the total variation distance of an input or a group column from the cut-off of ``past`` (n rows)
+    that is most like ``current`` (m rows): 0 says alike, 1 that they share no value. What grows by itself, such
+    as the time since the first purchase, is therefore no shift as long as the newest cut-off is near.
+    A share of fewer than ``smallest`` people is None.
     """
-    shifts = [_shift(name, "input", *_binned(past[name], current[name])) for name in numeric]
+    cutoffs = past["event_timestamp"].to_numpy()
+    shifts = [
+        _shift(name, "input", *_binned(past[name], current[name]), cutoffs) for name in numeric
+    ]
     shifts += [
-        _shift(name, "input", named(past[name]), named(current[name])) for name in categorical
+        _shift(name, "input", named(past[name]), named(current[name]), cutoffs)
+        for name in categorical
     ]
     shown = []
     for name, (before, now) in groups.items():
         one, other = named(before), named(now)
-        shifts.append(_shift(name, "group", one, other))
+        shifts.append(_shift(name, "group", one, other, cutoffs))
         shown += _shares(name, one, other, smallest)
     return {"groups": shown, "shifts": shifts}
 
@@ -69,8 +76,11 @@ def edges(values: Column, bins: int) -> Floats:
     return found
 
 
-def _shift(name: str, kind: str, one: Column, other: Column) -> dict[str, Any]:
-    return {"name": name, "kind": kind, "value": distance(one, other)}
+def _shift(name: str, kind: str, past: Column, current: Column, cutoffs: Cutoffs) -> dict[str, Any]:
+    """Return the distance of ``current`` from the nearest cut-off of ``past``, both by bin."""
+    by_cutoff = past.reset_index(drop=True).groupby(cutoffs)
+    nearest = min(distance(rows, current) for _, rows in by_cutoff)
+    return {"name": name, "kind": kind, "value": nearest}
 
 
 def _binned(before: Column, now: Column) -> tuple[Column, Column]:

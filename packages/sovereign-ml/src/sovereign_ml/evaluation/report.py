@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "LeaveOut",
     "Procedure",
     "constraints",
+    "elimination",
     "explanations",
     "feature_worth",
     "figures",
@@ -163,31 +166,71 @@ def groups(
     }
 
 
-def feature_worth(
-    procedure: Procedure,
-    past: pd.DataFrame,
-    test: pd.DataFrame,
-    model: Any,
-) -> list[dict[str, Any]]:
-    """Return each feature's mean absolute log-odds on ``test``, and the AUC lost without it."""
-    from sklearn.base import clone
+@dataclass(frozen=True)
+class LeaveOut:
+    """Fits without some features: on one design matrix where every feature has its own columns."""
+
+    procedure: Procedure
+    past: pd.DataFrame
+    test: pd.DataFrame
+    model: Any
+
+    @cached_property
+    def _columns(self) -> Mapping[str, Sequence[int]]:
+        """Columns of each feature in the matrix, or nothing where one that counts shares its own."""
+        names = [*self.procedure.numeric, *self.procedure.categorical]
+        alone = self.procedure.blocks(self.model.pipeline) if self.procedure.blocks else {}
+        largest = np.abs(self.model.contributions(self.past)).max(axis=0)
+        counts = dict(zip(self.model.shipped.features, largest > 1e-9, strict=True))
+        if any(counts[name] for name in names if name not in alone):
+            return {}
+        return {name: alone.get(name, ()) for name in names}
+
+    @cached_property
+    def _designs(self) -> tuple[Floats, Floats]:
+        before = self.model.pipeline[:-1]
+        past, test = (
+            before.transform(self.procedure.inputs(rows)) for rows in (self.past, self.test)
+        )
+        return past, test
+
+    def without(self, names: Collection[str]) -> tuple[Floats, dict[str, float]]:
+        """Fit without ``names``. Return probabilities of the test rows, and the worth of the others.
+
+        The worth is the mean absolute log-odds over the training rows.
+        """
+        if names and self._columns:
+            return self._on_one_matrix(names)
+        blank = {name: None if name in self.procedure.categorical else np.nan for name in names}
+        past = self.past.assign(**blank)
+        fitted = self.procedure.fit(past) if names else self.model
+        weight = np.abs(fitted.contributions(past)).mean(axis=0)
+        worth = dict(zip(fitted.shipped.features, map(float, weight), strict=True))
+        return self.procedure.probability(fitted, self.test.assign(**blank)), worth
+
+    def _on_one_matrix(self, names: Collection[str]) -> tuple[Floats, dict[str, float]]:
+        from sklearn.base import clone
+
+        # A column of zeros gets the weight zero, and the others keep their places.
+        places = [place for name in names for place in self._columns[name]]
+        past, test = (design.copy() for design in self._designs)
+        past[:, places] = test[:, places] = 0.0
+        regression = clone(self.model.pipeline[-1]).fit(past, self.procedure.labels(self.past))
+        weights = regression.coef_.ravel()
+        worth = {}
+        for name, own in self._columns.items():
+            parts = past[:, list(own)] @ weights[list(own)]
+            worth[name] = float(np.abs(parts - parts.mean()).mean())
+        p: Floats = regression.predict_proba(test)[:, 1]
+        return p, worth
+
+
+def feature_worth(fits: LeaveOut) -> list[dict[str, Any]]:
+    """Return each feature's mean absolute log-odds on the test rows, and the AUC lost without it."""
     from sklearn.metrics import roc_auc_score
 
-    y, labels = procedure.labels(test), procedure.labels(past)
-    if blocks := procedure.blocks(model.pipeline) if procedure.blocks else {}:
-        design = model.pipeline[:-1].transform(procedure.inputs(past))
-        design_now = model.pipeline[:-1].transform(procedure.inputs(test))
-
-    def without(name: str) -> Floats:
-        if name in blocks:
-            # A column of zeros gets the weight zero, and the others keep their places.
-            rows, rows_now, places = design.copy(), design_now.copy(), list(blocks[name])
-            rows[:, places] = rows_now[:, places] = 0.0
-            p: Floats = clone(model.pipeline[-1]).fit(rows, labels).predict_proba(rows_now)[:, 1]
-            return p
-        blank = {name: None if name in procedure.categorical else np.nan}
-        return procedure.probability(procedure.fit(past.assign(**blank)), test.assign(**blank))
-
+    procedure, model, past, test = fits.procedure, fits.model, fits.past, fits.test
+    y = procedure.labels(test)
     whole = roc_auc_score(y, procedure.probability(model, test))
     contributions = model.contributions(test)
     weight = dict(zip(model.shipped.features, np.abs(contributions).mean(axis=0), strict=True))
@@ -195,10 +238,46 @@ def feature_worth(
         {
             "name": name,
             "importance": metrics.rounded(weight.get(name, 0.0)),
-            "ablation_delta": metrics.rounded(whole - roc_auc_score(y, without(name))),
+            "ablation_delta": metrics.rounded(whole - roc_auc_score(y, fits.without([name])[0])),
             "missing_share": metrics.rounded(past[name].isna().mean()),
         }
         for name in (*procedure.numeric, *procedure.categorical)
+    ]
+
+
+def elimination(fits: LeaveOut, config: EvaluateSettings) -> list[dict[str, Any]]:
+    """Leave out one feature after the other, and return the ROC AUC lost against all of them.
+
+    Each round leaves out the feature of least worth to the fit before, which saw training rows alone
+    (recursive elimination, Guyon et al. 2002). The intervals are paired: every fit is measured on
+    the same resamples of the test rows. At least one feature stays.
+    """
+    names = [*fits.procedure.numeric, *fits.procedure.categorical]
+    y, (p, worth) = fits.procedure.labels(fits.test), fits.without(())
+    scores, left_out = [p], list[str]()
+    while len(left_out) < len(names) - 1:
+        rest = [name for name in names if name not in left_out]
+        left_out.append(min(rest, key=lambda name: worth.get(name, 0.0)))
+        p, worth = fits.without(left_out)
+        scores.append(p)
+    ranked = [bootstrap.Ranked(y, p) for p in scores]
+    drawn = np.array(
+        [
+            [one.figures(weights)["roc_auc"] for one in ranked]
+            for weights in bootstrap.resamples(y, config.bootstrap, config.seed)
+        ]
+    )
+    measure = bootstrap.all_metrics()["roc_auc"]
+    whole = measure(y, scores[0])
+    return [
+        {
+            "name": name,
+            "inputs_left": len(names) - place,
+            "loss": bootstrap.interval(
+                whole - measure(y, scores[place]), drawn[:, 0] - drawn[:, place]
+            ),
+        }
+        for place, name in enumerate(left_out, start=1)
     ]
 
 

@@ -187,7 +187,8 @@ def test_the_same_card_gives_the_same_page():
 
 
 def test_the_first_screen_says_how_many_findings_keep_the_card_from_production():
-    leaking = full_card(**{"consent.leak_count": 2, "data.features.0.ablation_delta": -0.1})
+    useless = {"name": "tenure_days", "inputs_left": 1, "loss": 0, "loss_low": 0, "loss_high": 0}
+    leaking = full_card(**{"consent.leak_count": 2, "data.elimination": [useless]})
     page = render_html(leaking, findings=check(leaking, POLICY, TODAY, at="promote"))
     assert "4 findings keep it from production, 1 more warns" in first_screen(page)
     told = words(page)

@@ -164,9 +164,28 @@ def test_a_worth_on_one_design_matrix_is_the_one_of_fits_from_the_start(
         categorical=CATEGORICAL,
     )
     assert set(blocks(fitted.pipeline)) == {*NUMERIC, *CATEGORICAL}
-    worth = report.feature_worth(slow, past, newest, fitted)
+    fits = report.LeaveOut(slow, past, newest, fitted)
+    worth = report.feature_worth(fits)
     assert len(worth) >= 4
     assert all(entry in found["features"] for entry in worth)
+    y, (all_inputs, _) = newest[TARGET], fits.without(())
+    left_out = [step["name"] for step in found["elimination"]]
+    for place in (2, len(left_out)):
+        p, _ = fits.without(left_out[:place])
+        loss = roc_auc_score(y, all_inputs) - roc_auc_score(y, p)
+        assert found["elimination"][place - 1]["loss"]["value"] == pytest.approx(
+            loss, abs=1e-3
+        )  # ties
+
+
+def test_the_least_needed_input_goes_first_and_one_stays(found: dict[str, Any]) -> None:
+    path = found["elimination"]
+    assert [step["inputs_left"] for step in path] == list(range(len(FEATURES) - 1, 0, -1))
+    assert len({step["name"] for step in path}) == len(path)
+    worth = {entry["name"]: entry["importance"] for entry in found["features"]}
+    assert worth[path[0]["name"]] == min(worth.values())
+    assert all(step["loss"]["low"] <= step["loss"]["high"] for step in path)
+    assert path[-1]["loss"]["high"] > path[0]["loss"]["high"]
 
 
 def test_a_feature_that_shares_a_block_has_no_columns_of_its_own(

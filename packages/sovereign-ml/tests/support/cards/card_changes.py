@@ -191,7 +191,7 @@ CHANGES = [
     facts("R32", data__features__0__category="identifier"),
     facts("R32", data__features__0__necessity_reason=""),
     facts("R32", data__pii_scan={"tool": "t", "hits": 1, "free_text": ["comment"]}),
-    facts("R33", warn=True, data__features__0__ablation_delta=-0.001),
+    facts("R33", warn=True, data__elimination__0__loss_high=0.0049),
     answers("R34", retention__objects__0__period="indefinite"),
     answers("R34", retention__objects__1__covers_versions=False),
     facts("R34", retention__objects__0__overdue_objects=2),

@@ -92,6 +92,15 @@ def good_facts() -> dict[str, Any]:
                     "missing_share": 0.0,
                 }
             ],
+            "elimination": [
+                {
+                    "name": "last_gap_days",
+                    "inputs_left": 1,
+                    "loss": 0.02,
+                    "loss_low": 0.01,
+                    "loss_high": 0.03,
+                }
+            ],
             "pii_scan": {"tool": "sovereign", "hits": 0},
             "special_scan": {
                 "associations": [{"feature": "recency_days", "group": "country", "value": 0.06}]

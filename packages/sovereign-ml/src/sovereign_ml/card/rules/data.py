@@ -84,17 +84,22 @@ def _banned(feature: FeatureFact) -> str:
 
 
 @rule(
-    "R33", "GDPR 5(1)(c)", "Take the feature out: the model is as good without it.", severity="warn"
+    "R33",
+    "GDPR 5(1)(c), 25(2)",
+    "Take the features out of the contract: the model is as good without them.",
+    severity="warn",
 )
-def worthless_feature(case: Case) -> Hits:
-    """A feature adds nothing and is still used (policy number)."""
-    limit = case.policy.min_ablation_delta
-    worth = {
-        f.name: f.ablation_delta for f in case.facts.data.features if f.ablation_delta is not None
-    }
-    useless = [f"{name} ({delta:+.4f})" for name, delta in worth.items() if delta <= limit]
-    if useless:
-        yield f"Leaving one out costs no ROC AUC (policy: more than {limit}): {', '.join(useless)}."
+def unnecessary_features(case: Case) -> Hits:
+    """Features that can go together for a loss that is surely below the policy number."""
+    limit = case.policy.tolerated_loss
+    path = case.facts.data.elimination
+    enough = [place for place, step in enumerate(path, start=1) if step.loss_high <= limit]
+    if enough:
+        gone, last = path[: enough[-1]], path[enough[-1] - 1]
+        yield (
+            f"{last.inputs_left} inputs are enough: without the others ROC AUC falls by {last.loss:.4f}, "
+            f"{last.loss_high:.4f} at most (95 %, policy: {limit}): {', '.join(step.name for step in gone)}."
+        )
 
 
 @rule(

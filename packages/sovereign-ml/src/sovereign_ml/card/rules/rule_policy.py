@@ -32,8 +32,8 @@ class RulePolicy(BaseModel):
     max_agreement: float = Field(
         0.98, gt=0, le=1, description="More agreement means that the score decides (R19)"
     )
-    min_ablation_delta: float = Field(
-        0.0, description="A feature worth no more than this is unnecessary (R33)"
+    tolerated_loss: float = Field(
+        0.005, ge=0, description="Inputs whose ROC AUC is surely below this are unnecessary (R33)"
     )
     min_group: int = Field(50, gt=0, description="Smaller groups give no fairness figure (R52)")
     max_fairness_tolerance: float = Field(
@@ -112,7 +112,7 @@ LIMITS: Final = {
     "review_min_catch_rate": ">= 0.5",
     "review_test_days": "<= 730",
     "max_agreement": "<= 0.995",
-    "min_ablation_delta": ">= 0",
+    "tolerated_loss": ">= 0.001",
     "min_group": "<= 500",
     "max_fairness_tolerance": "<= 0.5",
     "max_association": "<= 0.5",

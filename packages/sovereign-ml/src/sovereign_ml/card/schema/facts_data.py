@@ -50,6 +50,16 @@ class FeatureFact(Group):
     changeable: bool = False
 
 
+class Elimination(Group):
+    """One input left out after those before it, and what the model loses against all inputs."""
+
+    name: str
+    inputs_left: int
+    loss: float = Field(description="Loss of ROC AUC")
+    loss_low: float = Field(description="Lower end of the paired 95 % interval")
+    loss_high: float = Field(description="Upper end of the paired 95 % interval")
+
+
 class DroppedFeature(Group):
     """A column that was available and is not used."""
 
@@ -152,6 +162,9 @@ class DataFacts(Group):
     )
     features: tuple[FeatureFact, ...] = fill(
         "Model inputs", "GDPR 5(1)(c)", when="always", default=()
+    )
+    elimination: tuple[Elimination, ...] = fill(
+        "How few inputs are enough: the least needed left out first", "GDPR 5(1)(c)", default=()
     )
     dropped: tuple[DroppedFeature, ...] = ()
     features_before: int | None = None

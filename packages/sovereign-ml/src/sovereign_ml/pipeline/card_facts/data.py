@@ -47,6 +47,7 @@ def data(
         "cutoffs": sorted({day.date() for day in training["event_timestamp"]}),
         "snapshots": _snapshots(training, dvc.data_version(features), config.lookback_days),
         "features": _features(found, project),
+        "elimination": [_elimination(step) for step in found["elimination"]],
         "pii_scan": {
             "tool": "sovereign_ml.audit.pii_scan: names, patterns and length of category values",
             "hits": len(identifying) + len(sentences),
@@ -150,6 +151,17 @@ def _features(found: dict[str, Any], project: Project) -> list[dict[str, Any]]:
         }
         for f in project.features
     ]
+
+
+def _elimination(step: dict[str, Any]) -> dict[str, Any]:
+    loss = step["loss"]
+    return {
+        "name": step["name"],
+        "inputs_left": step["inputs_left"],
+        "loss": loss["value"],
+        "loss_low": loss["low"],
+        "loss_high": loss["high"],
+    }
 
 
 def _category(name: str) -> str:
