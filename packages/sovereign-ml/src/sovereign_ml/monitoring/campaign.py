@@ -98,7 +98,8 @@ def people_needed(rate: float, effect: float, control_share: float) -> int:
 
     after = min(max(rate - effect, 0.0), 1.0)
     variance = rate * (1 - rate) / control_share + after * (1 - after) / (1 - control_share)
-    return math.ceil((norm.ppf(0.975) + norm.ppf(0.8)) ** 2 * variance / effect**2)
+    spread = float(norm.ppf(0.975) + norm.ppf(0.8))
+    return math.ceil(spread**2 * variance / effect**2)
 
 
 def _slope(churned: Floats, score: Floats, control: Flags) -> float:
