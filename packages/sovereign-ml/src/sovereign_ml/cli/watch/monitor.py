@@ -58,7 +58,7 @@ def monitor(
     end = _end(settings, as_of, now)
     with _watch(settings, version) as watch:
         if challenger:
-            _challenge(settings, watch, challenger, end, as_json=as_json)
+            _challenge(watch, challenger, end, as_json=as_json)
             return
         report = watch.run(end, now)
     folder, password = FOLDER / report.day, settings.secrets.smtp_password
@@ -171,12 +171,10 @@ def _fetched(settings: Settings, version: str) -> Iterator[Path]:
         yield bundle_store.fetch(settings.tracking, version, Path(folder) / "bundle")
 
 
-def _challenge(
-    settings: Settings, watch: Watch, version: str, end: datetime, *, as_json: bool
-) -> None:
+def _challenge(watch: Watch, version: str, end: datetime, *, as_json: bool) -> None:
     from sovereign_ml.bundle.sealed import read_bundle
 
-    with _fetched(settings, version) as folder:  # which reads the bundle: it can be read
+    with _fetched(watch.settings, version) as folder:  # which reads the bundle: it can be read
         seen = watch.challenge(read_bundle(folder), end)
     if as_json:
         typer.echo(seen.model_dump_json(indent=2))
