@@ -153,7 +153,7 @@ STANDARD_STEPS: tuple[Step, ...] = (
         ("model", "metrics", "features", "valid", "card"),
         "bundle",
         "Refuse or register: quality gate, rules, bundle, registry version.",
-        params=("card", "features", "register", "score"),
+        params=("card", "evaluate", "features", "label", "register", "score"),
         reads_project=True,
     ),
     Step(

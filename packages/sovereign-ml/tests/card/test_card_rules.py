@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,15 @@ def test_no_rule_that_can_block_lacks_a_test_in_which_it_blocks() -> None:
 
 
 def test_the_pack_is_complete() -> None:
-    assert set(RULES) == {"F01", "F02", "P01", "P02", *(f"R{n:02}" for n in range(1, 78))}
+    assert set(RULES) == {
+        "F01",
+        "F02",
+        "M01",
+        "M02",
+        "P01",
+        "P02",
+        *(f"R{n:02}" for n in range(1, 78)),
+    }
 
 
 def test_an_unapproved_card_is_refused_by_r48() -> None:
@@ -136,6 +145,24 @@ def test_a_refusal_prints_the_lines_for_a_question_that_an_answer_makes_necessar
     (lines,) = (f.paste for f in check(changed, POLICY, TODAY) if f.paste)
     assert lines.startswith("# below [decision]\n# Where are people told")
     assert 'price_notice_ref = "?"' in lines
+
+
+@pytest.mark.parametrize(
+    ("facts", "rules"),
+    [
+        ({"monitoring.last_run_on": date(2026, 11, 16)}, []),
+        ({"monitoring.last_run_on": date(2026, 11, 15)}, ["M01"]),
+        ({"monitoring.last_run_on": None}, ["M01"]),
+        ({"monitoring.last_run_on": None, "decision.first_scoring_on": None}, []),
+        ({"monitoring.oldest_unanswered_on": date(2026, 11, 19)}, []),
+        ({"monitoring.oldest_unanswered_on": date(2026, 11, 18)}, ["M02"]),
+    ],
+)
+def test_a_model_in_use_is_watched_and_its_alarms_are_answered(
+    facts: dict[str, Any], rules: list[str]
+) -> None:
+    seen = found(signed(card(facts=facts)))
+    assert [(f.rule, f.severity) for f in seen] == [(rule, "warn") for rule in rules]
 
 
 def test_policy_numbers_say_that_they_are_not_law() -> None:

@@ -65,6 +65,7 @@ WRAPPERS = {
 
 SAME_JOB = {
     "basis": {"card/rules", "card/schema"},
+    "campaign": {"cli/watch", "monitoring"},
     "card": {"card/schema", "cli"},
     "data": {"card/rules", "pipeline/card_facts"},
     "deploy": {"cli", "config"},

@@ -36,6 +36,9 @@ OWN = {
         ({"score.bands": {"high": 1.0}}, "should have at least 2 items"),
         ({"score.bands": {"low": 0.5, "high": 0.9}}, "must rise and end at 1"),
         ({"evaluate.groups": ["religion"]}, "evaluate.groups.0 is 'religion'"),
+        ({"monitor.early_days": [3]}, "give whole weeks"),
+        ({"monitor.alarm.webhook": "https://me:pw@acme.eu"}, "without a user or password"),
+        ({"monitor.alarm.smtp": "smtp.acme.eu:587"}, "smtp and email_to go together"),
     ],
 )
 def test_a_wrong_key_or_value_gets_one_line_that_names_it(

@@ -56,6 +56,14 @@ def test_the_vulnerability_database_is_reached_by_its_own_command_only() -> None
     assert allow_list.allowed_hosts(table, "local", {}, command="vuln") == ("osv.acme.eu",)
 
 
+def test_the_channels_of_alarms_are_reached_by_the_monitor_only() -> None:
+    alarm = {"webhook": "https://hooks.acme.eu/x", "smtp": "smtp.acme.eu:587"}
+    table = TABLE | {"monitor": {"alarm": alarm}}
+    assert allow_list.allowed_hosts(table, "local", {}, command="train") == ()
+    hosts = allow_list.allowed_hosts(table, "local", {}, command="monitor")
+    assert set(hosts) == {"hooks.acme.eu", "smtp.acme.eu"}
+
+
 def python(project: Path, code: str) -> subprocess.CompletedProcess[str]:
     """Run ``code`` in the project's folder and environment."""
     return subprocess.run(

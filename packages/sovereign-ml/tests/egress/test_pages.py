@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 import sovereign_ml
+from monitor_reports import a_page
 from servers import answers, free_port, until
 from service_desk import CUSTOMER, FEATURES, KEYS
 from shipped import Service, reviewed
@@ -28,6 +29,7 @@ FILES = {
     "record.html.j2": "build/documents/dpia.html",
 }
 """Where each template of a file shows: the documents, receipts and answers to people share one."""
+WATCHED = {"monitor.html.j2"}
 SERVED = {"start.html", "sign_in.html", "desk.html", "case.html", "suggestion.html"}
 PARTS = {"base.html", "base.html.j2", "facts.html", "parts.html.j2"}
 MLFLOW = ("", "experiments/1/runs", "models/acme-churn")
@@ -53,7 +55,7 @@ def outside(page: Page, own: str) -> list[str]:
 def test_every_template_of_the_product_is_opened_here() -> None:
     code = [Path(sovereign_ml.__file__).parent, PROJECT / "src", PROJECT / "serve"]
     templates = {path.name for folder in code for path in folder.rglob("*.html*")}
-    assert templates == set(FILES) | SERVED | PARTS
+    assert templates == set(FILES) | WATCHED | SERVED | PARTS
     written = [
         path
         for folder in code
@@ -76,6 +78,14 @@ def test_the_pages_that_are_files_load_nothing_and_change_no_fact_of_the_card(
     assert len(page.asked) >= len(names)  # type: ignore[attr-defined]
     assert outside(page, "file:") == []
     assert [(at.where, at.address) for at in judged(load(project), {}).findings] == hosts
+
+
+def test_the_page_of_the_monitor_loads_nothing(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "monitor.html").write_text(a_page(), encoding="utf-8")
+    page.goto((tmp_path / "monitor.html").as_uri())
+    page.wait_for_selector("text=A-2026-06-01-missing")
+    assert page.asked  # type: ignore[attr-defined]
+    assert outside(page, "file:") == []
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ def register(
     run = read_json(model / "run.json")
     with writing(output) as folder:
         registration.collect(folder, model, card, document)
+        registration.write_reference(folder, features, valid)
         version = registration.register(folder, run, figures, document, metrics / "plots")
         summarise(
             folder,

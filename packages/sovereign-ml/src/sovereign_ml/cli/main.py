@@ -26,12 +26,26 @@ from sovereign_ml.cli import (
     service,
     wheel,
 )
+from sovereign_ml.cli.watch import campaign, monitor
 from sovereign_ml.egress import allow_list, guard
 from sovereign_ml.egress.telemetry import silence
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.project import STANDARD_STEPS, Step, load_project, refuse_other_code
 
-PARTS = (flow, card, records, service, deploy, servers, audit, privacy, leave, wheel)
+PARTS = (
+    flow,
+    card,
+    records,
+    service,
+    monitor,
+    campaign,
+    deploy,
+    servers,
+    audit,
+    privacy,
+    leave,
+    wheel,
+)
 
 
 def application(steps: Sequence[Step] = STANDARD_STEPS) -> typer.Typer:

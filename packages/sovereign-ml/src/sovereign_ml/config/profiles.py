@@ -23,6 +23,7 @@ VARIABLES = {
     "feature_token": "FEATURE_STORE_TOKEN",
     "decision_log": "DATABASE_URL",
     "kubeflow_token": "CHURN_KUBEFLOW_TOKEN",
+    "smtp_password": "CHURN_SMTP_PASSWORD",
 }
 """Each secret, and the name that goes with one, with the variable that holds it."""
 SCHEME = "s3://"
@@ -77,6 +78,7 @@ class Secrets(ConfigTable):
     feature_token: SecretStr | None = None
     decision_log: SecretStr | None = None
     kubeflow_token: SecretStr | None = None
+    smtp_password: SecretStr | None = None
 
     @property
     def user(self) -> str:

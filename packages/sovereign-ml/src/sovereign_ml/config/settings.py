@@ -23,6 +23,7 @@ from sovereign_ml.config.connections import (
     Tracking,
 )
 from sovereign_ml.config.deploy import Deploy
+from sovereign_ml.config.monitoring import MonitorSettings
 from sovereign_ml.config.profiles import VARIABLES, ConfigTable, Profile, Secrets, Storage
 from sovereign_ml.config.retention import RetentionSettings
 from sovereign_ml.config.tables import (
@@ -67,6 +68,7 @@ class Settings(ConfigTable):
     card: CardSettings
     register_: Annotated[RegisterSettings, Field(alias="register")]
     score: ScoreSettings
+    monitor: MonitorSettings = MonitorSettings()
     serve: ServeSettings
     pipeline: PipelineSettings
     deploy: Deploy

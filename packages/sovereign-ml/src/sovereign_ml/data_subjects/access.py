@@ -52,13 +52,17 @@ def gather(
     card = card_of(stores)
     data = stores.root / "data"
     decisions: list[access_report.DecisionHeld] = []
+    campaigns: list[access_report.Row] = []
     bars: dict[Bar, bool] = dict.fromkeys(get_args(Bar), False)
     with objections.decision_log(stores.log) as log:
         if log:
             for name in names:
                 decisions += access_report.decisions(log, name, texts)
+                campaigns += access_report.campaigns(log, name)
             bars = {bar: bool(log.barred_by(bar) & set(names)) for bar in bars}
     profile = {TABLES[table]: _rows(data, table, names) for table in PROFILE}
+    if campaigns:
+        profile["campaigns"] = campaigns
     return access_report.Access(
         subject=names[0],
         made_at=datetime.now(UTC),

@@ -127,6 +127,15 @@ def decisions(log: DecisionLog, subject: str, t: Catalogue = ENGLISH) -> list[De
     return [_decision(log, entry, explainers, t) for entry in entries]
 
 
+def campaigns(log: DecisionLog, subject: str) -> list[Row]:
+    """Return the campaigns that ``subject`` was drawn for, treated or control, newest first."""
+    return [
+        {"at": entry.at, **json.loads(entry.body)}
+        for entry in log.of_subject(subject)
+        if entry.kind == "contact" and entry.body
+    ]
+
+
 def about(card: Card, t: Catalogue = ENGLISH, added: Additions | None = None) -> dict[str, Any]:
     """Return what the card says to everybody; open answers are named open."""
     sheet = Sheet(card, t, added or Additions())

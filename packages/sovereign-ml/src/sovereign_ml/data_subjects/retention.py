@@ -117,7 +117,9 @@ def _others(stores: ProjectStores) -> list[Keeper]:
     servers: list[Keeper] = [
         models,
         OldRuns("runs", rule.runs, root, models),
-        LogEntries("decisions", rule.decisions, root, log, ("decision", "rectification")),
+        LogEntries(
+            "decisions", rule.decisions, root, log, ("decision", "rectification", "contact")
+        ),
         LogEntries("reviews", rule.reviews, root, log, ("review", "contest", "seed")),
         *_servers(stores),
     ]

@@ -93,7 +93,7 @@ SHAPES: dict[str, type[_Body]] = {
     "consent": ConsentBody,
     "erasure": ErasureBody,
 }
-OF_NOBODY = ("bundle", "erasure")
+OF_NOBODY = ("bundle", "campaign", "erasure")
 """Kinds of entries that concern no person."""
 
 

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, get_args
 Bar = Literal["objection", "restriction", "withdrawal"]
 Lift = Literal["restriction_lifted", "consent"]
 Decided = Literal["bundle", "decision", "rectification", "contest", "seed", "review", "erasure"]
-Kind = Literal[Decided, Bar, Lift]
+Kind = Literal[Decided, Bar, Lift, "campaign", "contact"]
 Barred = Literal["objected", "restricted", "withdrawn"]
 Case = Literal["not_open", "gone", "changed", "contested", "corrected", "same_reviewer"]
 Refusal = Literal[Barred, Case, "erased", "not_barred"]

@@ -60,7 +60,8 @@ def allowed_hosts(
 ) -> tuple[str, ...]:
     """Hosts that ``profile`` may reach.
 
-    The platform's own only for the commands that ship the service, the vulnerability database only for `churn vuln`.
+    The platform's own only for the commands that ship the service, the vulnerability database only for `churn vuln`,
+    and the channels of alarms only for `churn monitor`.
     """
     from sovereign_ml.jurisdictions import hosts
 
@@ -74,6 +75,10 @@ def allowed_hosts(
             values += _named_by(environ.get(name, ""), name)
     if command == "vuln":
         values.append(str(table.get("audit", {}).get("vulnerability_service", "")))
+    if command == "monitor":
+        alarm = table.get("monitor", {}).get("alarm", {})
+        values += [str(alarm.get("alertmanager", "")), str(alarm.get("webhook", ""))]
+        values += [f"smtp://{alarm['smtp']}"] if alarm.get("smtp") else []
     if command in SHIPPING:
         deploy = table.get("deploy", {})
         values += [

@@ -112,6 +112,15 @@ def drawn(measured: Sequence[dict[str, float]]) -> dict[str, Floats]:
     return {name: np.array([figures[name] for figures in measured]) for name in measured[0]}
 
 
+def intervals(
+    y: Labels, measure: Callable[[Labels], dict[str, float]], count: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """Return what ``measure`` says of the weights of each row, with intervals over ``count`` resamples."""
+    draws = drawn([measure(weights) for weights in resamples(y, count, seed)])
+    once = measure(np.ones(len(y), dtype=np.int64))
+    return {name: interval(once[name], draws[name]) for name in once}
+
+
 def interval(value: float, draws: Floats) -> dict[str, float]:
     """Return a figure with its 95 % percentile interval."""
     low, high = np.quantile(draws, [0.025, 0.975])

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 from sovereign_ml.errors import Misuse
+from sovereign_ml.monitoring.alarms import refuse_training
 from sovereign_ml.project import Project, Step
 from sovereign_ml.storage.artifacts import need
 
@@ -23,6 +24,8 @@ Provided = Mapping[type, Callable[[], Any]]
 def run_step(verb: str, settings: Settings, project: Project) -> dict[str, Any]:
     """Run one step on the project's own artifacts; return its summary with ``seconds``, also kept for the table."""
     step = project.step(verb)
+    if verb == "train":
+        refuse_training(settings.root)
     start = time.perf_counter()
     inputs = [settings.path(noun) for noun in step.reads]
     output = settings.path(step.writes)
@@ -128,6 +131,9 @@ def _parts(settings: Settings, project: Project) -> dict[type, Callable[[], Any]
             limits=settings.register_,
             score=settings.score,
             windows=settings.features,
+            label=settings.label,
+            evaluate=settings.evaluate,
+            early_days=settings.monitor.early_days,
             rules=settings.rule_policy,
             contact=settings.project.contact,
             tracking=settings.tracking,

@@ -17,10 +17,20 @@ from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.card.schema.card import Card, read
 from sovereign_ml.card.schema.facts import Facts
 from sovereign_ml.config.connections import Tracking
-from sovereign_ml.config.tables import FeatureSettings, RegisterSettings, ScoreSettings
+from sovereign_ml.config.tables import (
+    EvaluateSettings,
+    FeatureSettings,
+    LabelSettings,
+    RegisterSettings,
+    ScoreSettings,
+)
 from sovereign_ml.errors import Refused
 from sovereign_ml.evaluation import quality_gate
 from sovereign_ml.evaluation.fidelity import PROBES, check_probes, misfits
+from sovereign_ml.model import served
+from sovereign_ml.monitoring.past_days import PastDays
+from sovereign_ml.monitoring.population import REFERENCE
+from sovereign_ml.monitoring.reference import make_reference
 from sovereign_ml.pipeline.card_facts.compare import differences, shortened
 from sovereign_ml.pipeline.own_rules import load_own_rules
 from sovereign_ml.project import Project
@@ -38,6 +48,9 @@ class Registration:
     limits: RegisterSettings
     score: ScoreSettings
     windows: FeatureSettings
+    label: LabelSettings
+    evaluate: EvaluateSettings
+    early_days: tuple[int, ...]
     rules: RulePolicy
     contact: str
     tracking: Tracking
@@ -90,6 +103,19 @@ class Registration:
             (folder / name).write_text(content.model_dump_json(indent=2) + "\n", encoding="utf-8")
         (folder / "rules.json").write_text(rules_json(self.rules), encoding="utf-8")
         self._read_back(folder, model / PROBES)
+
+    def write_reference(self, folder: Path, features: Path, valid: Path) -> None:
+        """Put aggregates of the newest labelled cut-off into ``folder``: the monitor compares with them.
+
+        It is the cut-off whose figures the card promises. The training rows are older, so they
+        would differ from the people of today by the calendar alone.
+        """
+        model = served.read(folder / "model.json")
+        past = PastDays(self.project, valid, self.windows, self.label.kind)
+        reference = make_reference(
+            model, features, valid, past, self.project, self.evaluate, self.early_days
+        )
+        (folder / REFERENCE).write_text(reference.model_dump_json() + "\n", encoding="utf-8")
 
     def _read_back(self, folder: Path, probes: Path) -> None:
         """Seal ``folder`` for a moment and read it as the service does. Raises Refused in one line."""

@@ -63,8 +63,9 @@ def own_files(step: Step, root: Path, project: Project) -> list[str]:
     package = root / "src" / project.package
     start = [package / "steps" / f"_{step.number}_{step.verb}.py"]
     if step.reads_project:
-        rules = package / "rules.py"  # loaded by name, so no import shows it
-        start += [package / "project.py", *([rules] if rules.is_file() else [])]
+        # Loaded by name, so no import shows them: the team's rules, and what makes the reference.
+        named = [package / f"{name}.py" for name in ("rules", "features", "evaluation")]
+        start += [package / "project.py", *(path for path in named if path.is_file())]
     return sorted(path.relative_to(root).as_posix() for path in with_imports(start, package))
 
 

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page
 import sovereign_ml
 from cards import NOW, POLICY, TODAY, signed
 from full_card import full_card
+from monitor_reports import EMPTY, a_page
 from service_desk import CUSTOMER, KEYS, open_desk
 from sovereign_ml.card.build import build
 from sovereign_ml.card.records import DOCUMENTS, Sheet, write_documents
@@ -41,6 +42,8 @@ PAGES = {
     "rectification": "record.html.j2",
     "validation_passed": "validation.html.j2",
     "validation_refused": "validation.html.j2",
+    "monitor": "monitor.html.j2",
+    "monitor_empty": "monitor.html.j2",
     "start": "start.html",
     "sign_in": "sign_in.html",
     "sign_in_refused": "sign_in.html",
@@ -71,6 +74,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _cards(made, write)
     _letters(made)
     _validation(write)
+    write("monitor", a_page())
+    write("monitor_empty", a_page(**EMPTY))
     _service(made / "service", write)
     return made
 

@@ -471,4 +471,4 @@ CHANGES = [
     answers("R44", dpia__systematic_monitoring=True),
     answers("R44", dpia__public_area=True),
 ]
-BY_HAND = {"P02", "R48"}
+BY_HAND = {"M01", "M02", "P02", "R48"}

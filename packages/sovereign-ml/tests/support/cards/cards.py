@@ -37,6 +37,7 @@ def good_facts() -> dict[str, Any]:
             "rule_digest": LIBRARY.rule_digest,
             "state": LIBRARY.state,
         },
+        "monitoring": {"last_run_on": TODAY, "status": "ok", "model_version": "3"},
         "model": {
             "name": "acme-churn",
             "version": "3",

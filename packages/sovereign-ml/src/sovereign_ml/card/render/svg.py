@@ -49,6 +49,30 @@ def calibration(bins: Sequence[CalibrationBin]) -> Markup:
     )
 
 
+def over_time(
+    days: Sequence[str], expected: Sequence[float], observed: Sequence[float | None]
+) -> Markup:
+    """Return expected (dashed) and observed rates by day, oldest first; None is not known yet."""
+    rates = [rate for rate in (*expected, *observed) if rate is not None]
+    low, high = max(0.0, min(rates) - 0.05), min(1.0, max(rates) + 0.05)
+    across = _scale(0, max(1, len(days) - 1), LEFT, WIDTH - RIGHT)
+    up = _scale(low, high, HEIGHT - BOTTOM, TOP)
+    ends = sorted({0, len(days) - 1})
+    ticks = "".join(_side(up(rate), f"{rate:.0%}") for rate in (low, high))
+    ticks += "".join(_tick(across(i), str(escape(days[i]))) for i in ends)
+    dashed, line = (
+        " ".join(
+            f"{across(i):.1f},{up(rate):.1f}" for i, rate in enumerate(values) if rate is not None
+        )
+        for values in (expected, observed)
+    )
+    return _picture(
+        "Predicted (dashed) and observed (line) rate; the table has the numbers",
+        f'{ticks}<polyline class="zero" points="{dashed}" fill="none"/>'
+        f'<polyline class="curve" points="{line}"/>',
+    )
+
+
 def _bars(part: FeatureCurve, reach: float) -> Markup:
     strongest = sorted(part.categories.items(), key=lambda item: -abs(item[1]))[:BARS]
     ordered = sorted(strongest, key=lambda item: -item[1])

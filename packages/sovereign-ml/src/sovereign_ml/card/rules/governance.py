@@ -175,3 +175,40 @@ def _expiry(case: Case, what: str, due: date) -> Hits:
     if late > 0:
         severity: Severity = "block" if late > case.policy.grace_days else "warn"
         yield RuleHit(f"{what} {due} (policy: {case.policy.grace_days} days of grace).", severity)
+
+
+@rule(
+    "M01",
+    "GDPR 24(1), 25(1); AI Act 26(5), 72",
+    "Run `churn monitor`, and schedule it.",
+    severity="warn",
+)
+def not_watched(case: Case) -> Hits:
+    """People are scored and the monitor did not run lately; blocks for a high-risk system."""
+    first, last = case.facts.decision.first_scoring_on, case.facts.monitoring.last_run_on
+    allowed = timedelta(days=case.policy.max_monitor_days)
+    began = last or first
+    if first is None or began is None or began >= case.today - allowed:
+        return
+    told = f"last ran on {last}" if last else f"never ran, and people are scored since {first}"
+    text = f"The monitor {told} (policy: every {case.policy.max_monitor_days} days)."
+    yield RuleHit(text, _of_high_risk(case))
+
+
+@rule(
+    "M02",
+    "GDPR 5(2), 24(1)",
+    "Answer it with `churn monitor answer`: who, why, and what is done.",
+    severity="warn",
+)
+def unanswered_alarm(case: Case) -> Hits:
+    """An alarm of the monitor has no answer in time; blocks for a high-risk system."""
+    seen = case.facts.monitoring
+    oldest = seen.oldest_unanswered_on
+    if oldest and oldest < case.today - timedelta(days=case.policy.answer_within_days):
+        text = f"Unanswered since {oldest}: {', '.join(seen.unanswered)} (policy: {case.policy.answer_within_days} days)."
+        yield RuleHit(text, _of_high_risk(case))
+
+
+def _of_high_risk(case: Case) -> Severity:
+    return "block" if case.derived.ai_act.risk_class == "high_risk" else "warn"

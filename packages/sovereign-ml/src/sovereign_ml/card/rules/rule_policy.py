@@ -68,6 +68,12 @@ class RulePolicy(BaseModel):
     grace_days: int = Field(
         30, ge=0, description="An expired date warns this long, then blocks (R55)"
     )
+    max_monitor_days: int = Field(
+        8, gt=0, description="The model in use is watched at least this often (M01)"
+    )
+    answer_within_days: int = Field(
+        5, gt=0, description="An alarm of the monitor is answered this soon (M02)"
+    )
     max_data_age_days: int = Field(
         90, gt=0, description="Promotion needs test data no older than this"
     )
@@ -114,6 +120,8 @@ LIMITS: Final = {
     "max_withdrawal_hours": "<= 168",
     "law_valid_days": "<= 400",
     "grace_days": "<= 90",
+    "max_monitor_days": "<= 93",
+    "answer_within_days": "<= 30",
     "max_data_age_days": "<= 365",
     "approval_roles": ">= 2",
     "metric_tolerance": "<= 0.05",

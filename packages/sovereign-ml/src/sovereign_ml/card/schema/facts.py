@@ -15,6 +15,7 @@ from sovereign_ml.card.schema.facts_model import (
     LibraryFacts,
     ModelFacts,
     ModelPrivacyFacts,
+    MonitoringFacts,
     ReviewFacts,
     Run,
 )
@@ -78,6 +79,7 @@ class Facts(Group):
     model_privacy: ModelPrivacyFacts = part(ModelPrivacyFacts)
     explanation: ExplanationFacts = part(ExplanationFacts)
     evaluation: EvaluationFacts = part(EvaluationFacts)
+    monitoring: MonitoringFacts = part(MonitoringFacts)
     hosting: tuple[Host, ...] = fill(
         "Endpoints found by the audit", "GDPR 28, 30(1)(d)-(e), 44-49", when="always", default=()
     )

@@ -271,4 +271,18 @@ class EvaluationFacts(Group):
     )
     fairness_not_measured_because: str = ""
     robustness: tuple[Robustness, ...] = ()
-    monitoring: dict[str, float] = Field(default_factory=dict)
+    monitoring: dict[str, float] = fill(
+        "Newest figures of the monitor: shift in log-odds, observed and predicted rate, evidence",
+        "GDPR 5(1)(d); AI Act 72",
+        default={},
+    )
+
+
+class MonitoringFacts(Group):
+    """When the model in use was watched, and which alarms wait for an answer (P)."""
+
+    last_run_on: date | None = fill("Last run of the monitor", "GDPR 24(1), 25(1); AI Act 72")
+    status: str = ""
+    model_version: str = ""
+    unanswered: tuple[str, ...] = fill("Alarms that nobody answered", "GDPR 5(2)", default=())
+    oldest_unanswered_on: date | None = None

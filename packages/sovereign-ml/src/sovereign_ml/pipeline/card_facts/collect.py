@@ -16,6 +16,7 @@ from sovereign_ml.config.settings import Settings
 from sovereign_ml.config.tables import ScoreSettings
 from sovereign_ml.model import served
 from sovereign_ml.model.scorecard import Levels, Scorecard
+from sovereign_ml.monitoring.watch import card_facts
 from sovereign_ml.pipeline.card_facts import data, model_privacy
 from sovereign_ml.pipeline.project_audit import judged
 from sovereign_ml.privacy import objections, retention_plan, suppression
@@ -55,6 +56,7 @@ def gather(
     people = pd.read_parquet(valid / "customers.parquet")
     checked = read_json(valid / "summary.json")
     live = objections.facts(settings.log_location)
+    monitored = card_facts(settings.root)
     library = project_identity(settings.root)
     for warning in library.warnings(settings.profile_name):
         log.warning(warning)
@@ -91,7 +93,8 @@ def gather(
             "retention": _retention(checked, settings),
             "model_privacy": model_privacy.privacy(card, found, training),
             "explanation": _explanation(card, found, project.features),
-            "evaluation": _evaluation(found),
+            "evaluation": _evaluation(found) | {"monitoring": monitored["figures"]},
+            "monitoring": monitored["facts"],
             # The environment of one machine is no fact about the model.
             "hosting": hosting(judged(settings, {}).findings),
             "imported": provenance(settings.root),

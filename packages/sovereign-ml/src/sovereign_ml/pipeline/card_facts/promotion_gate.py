@@ -13,6 +13,7 @@ from sovereign_ml.card.schema.card import Card
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.git import GitError
+from sovereign_ml.monitoring import alarms
 from sovereign_ml.pipeline.card_builder import CardBuilder
 from sovereign_ml.pipeline.card_facts.compare import AGAIN, SHOWN, differences, shortened
 from sovereign_ml.project import Project
@@ -36,6 +37,7 @@ def evidence_against(
         *against_git(card, settings),
         *against_artifacts(card, settings, project),
         *against_registered(card, version, settings),
+        *alarms.against_promotion(settings.root, version),
     )
 
 

@@ -1,0 +1,1 @@
+"""Commands that look at a model in use: the monitor, and campaigns."""

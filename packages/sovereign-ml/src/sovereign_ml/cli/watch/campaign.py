@@ -1,0 +1,166 @@
+"""churn campaign: the list for the CRM with a control group, and whether it worked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sovereign_ml.cli.profile import ProfileOption, load_settings
+from sovereign_ml.errors import Misuse, Refused
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sovereign_ml.config.settings import Settings
+    from sovereign_ml.decision_log import DecisionLog
+
+app = typer.Typer()
+campaign_app = typer.Typer(no_args_is_help=True)
+app.add_typer(
+    campaign_app,
+    name="campaign",
+    help="Offers with a control group: make the list, and measure what it changed.",
+    rich_help_panel="The service",
+)
+
+
+@campaign_app.command("list")
+def list_command(
+    name: Annotated[str, typer.Argument(help="A new name, such as spring-2027.")],
+    output: Annotated[Path, typer.Option(help="The CSV file to write for the CRM.")],
+    share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share to take; default: [evaluate] contact_budget."),
+    ] = None,
+    control: Annotated[
+        float, typer.Option(min=0.01, max=0.9, help="Share of them that gets no offer.")
+    ] = 0.2,
+    value: Annotated[
+        str, typer.Option(help="A feature in EUR: take score times value, not score alone.")
+    ] = "",
+    effect: Annotated[
+        float, typer.Option(min=0.001, max=1, help="Change of churn that must show.")
+    ] = 0.05,
+    profile: ProfileOption = None,
+) -> None:
+    """Draw people by score, keep a control group, and write the list; objections count until now."""
+    from sovereign_ml.monitoring import campaign
+    from sovereign_ml.privacy.tombstones import write_durably
+
+    if output.exists():
+        raise Misuse(f"{output} is there already: name a new file.")
+    settings = load_settings(profile)
+    scores = _may_be_contacted(settings, value)
+    size = round(len(scores) * (settings.evaluate.contact_budget if share is None else share))
+    if size < 2:
+        raise Refused(f"{len(scores):,} people may be contacted, and the share takes {size}.")
+    log = _open(settings)
+    try:
+        made = campaign.draw(
+            log,
+            scores,
+            name=name,
+            size=size,
+            value=value,
+            share=control,
+            effect=effect,
+            key=settings.pseudonym_key(),
+        )
+    finally:
+        log.close()
+    write_durably(output, made.text, mode=0o600)
+    typer.echo(
+        f"{made.treated:,} on the list, {made.control:,} controls, {made.left_out:,} left out who objected or were "
+        f"erased meanwhile. Wrote {output}, SHA-256 {made.sha256[:12]} is in the decision log."
+    )
+    if made.treated + made.control < made.needed:
+        typer.echo(
+            f"Warning: to show a change of {effect:.1%} takes {made.needed:,} people (power 80 %). This campaign will "
+            "most likely show nothing, whether it works or not."
+        )
+
+
+@campaign_app.command("result")
+def result_command(
+    name: Annotated[str, typer.Argument(help="The name that the list was made under.")],
+    value: Annotated[float, typer.Option(min=0, help="EUR that a customer who stays is worth.")],
+    cost: Annotated[float, typer.Option(min=0, help="EUR that one contact costs.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Compare treated and controls whose horizon is over."""
+    from sovereign_ml.monitoring import campaign
+    from sovereign_ml.monitoring.past_days import PastDays
+    from sovereign_ml.privacy.objections import decision_log
+    from sovereign_ml.project import load_project
+
+    settings = load_settings(profile)
+    project = load_project(settings.root)
+    past = PastDays(project, settings.path("valid"), settings.features, settings.label.kind)
+    with decision_log(settings.log_location) as log:
+        if log is None:
+            raise Misuse("There is no decision log, so no campaign was made here.")
+        found = campaign.result(log, past, name, customer_value=value, cost=cost)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+        return
+    seen = found.uplift
+    typer.echo(
+        f"Churn {seen.control_rate:.1%} of {seen.control:,} controls, {seen.treated_rate:.1%} of {seen.treated:,} treated; "
+        f"{found.open:,} still open, {found.gone:,} erased or expired."
+    )
+    typer.echo(f"Prevented: {seen.difference:+.1%} ({seen.low:+.1%} to {seen.high:+.1%}), as it is")
+    typer.echo(
+        f"           {seen.adjusted:+.1%} ({seen.adjusted_low:+.1%} to {seen.adjusted_high:+.1%}), adjusted by score"
+    )
+    typer.echo(
+        f"Value: {found.value:,.0f} EUR ({found.value_low:,.0f} to {found.value_high:,.0f}) if a customer who stays is "
+        f"worth {value:,.2f} EUR and a contact costs {cost:,.2f} EUR."
+    )
+    if not seen.is_shown:
+        typer.echo(
+            "The interval holds zero: this does not show that the campaign changed anything."
+        )
+
+
+def _may_be_contacted(settings: Settings, value: str) -> pd.DataFrame:
+    """Return the scores of everybody who may be contacted now: suppression list, objection, consent."""
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+    from sovereign_ml.pipeline.batch_scoring import ScoringGate
+    from sovereign_ml.privacy import suppression
+    from sovereign_ml.storage.artifacts import need
+
+    scores = pd.read_parquet(need(settings.path("scores"), "score") / "scores.parquet")
+    gate = ScoringGate(settings.data.asks_consent, settings.log_location)
+    ids = pa.chunked_array([pa.array(scores["customer_id"], pa.string())])
+    allowed, _ = gate.allowed(ids, settings.path("valid"))
+    erased = set(suppression.tombstones(settings.suppression).among(scores["customer_id"]))
+    scores = scores[np.asarray(allowed) & ~scores["customer_id"].isin(erased)]
+    if not value:
+        return scores.reset_index(drop=True)
+    snapshots = pd.read_parquet(need(settings.path("features"), "features") / "snapshots.parquet")
+    if value not in snapshots or snapshots[value].dtype == object:
+        raise Misuse(f"--value is '{value}': name a feature in EUR, such as revenue_eur_180d.")
+    newest = snapshots[snapshots["event_timestamp"] == snapshots["event_timestamp"].max()]
+    return scores.merge(newest[["customer_id", value]], on="customer_id").reset_index(drop=True)
+
+
+def _open(settings: Settings) -> DecisionLog:
+    """Return the log of the profile; a team that scores in batches only gets its file made here."""
+    from sovereign_ml.decision_log import LogUnavailableError, open_log
+
+    location = settings.log_location
+    address = location.address
+    if not address and not location.on_server:
+        address = f"sqlite:///{settings.root / location.setting.removeprefix('sqlite:///')}"
+    if not address:
+        raise Misuse("DATABASE_URL is not set: the list stands in the decision log.")
+    try:
+        return open_log(address)
+    except LogUnavailableError as error:
+        raise Misuse(f"{error}. The list stands in the decision log: bring it back.") from None

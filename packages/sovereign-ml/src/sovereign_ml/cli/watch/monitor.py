@@ -1,0 +1,229 @@
+"""churn monitor: watch the model in use, try the rules on the past, answer an alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sovereign_ml.cli.profile import ProfileOption, load_settings
+from sovereign_ml.errors import Misuse, Refused
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from sovereign_ml.config.settings import Settings
+    from sovereign_ml.monitoring.watch import MonitorReport, Watch
+
+app = typer.Typer()
+monitor_app = typer.Typer(invoke_without_command=True)
+app.add_typer(
+    monitor_app,
+    name="monitor",
+    help="Watch the model in use: data, shift, outcomes, groups, reviews.",
+    rich_help_panel="The service",
+)
+VersionOption = Annotated[
+    str, typer.Option("--version", help="Registry version or alias to watch; default: step 7's.")
+]
+DayOption = Annotated[
+    str, typer.Option("--as-of", help="Last day that counts, such as 2026-06-30; default: today.")
+]
+
+
+@monitor_app.callback()
+def monitor(
+    context: typer.Context,
+    as_of: DayOption = "",
+    version: VersionOption = "",
+    challenger: Annotated[
+        str, typer.Option(help="Compare this registry version on real outcomes; decides nothing.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Write data/9_monitoring/DAY/ and open alarms; exit 1 while one has no answer."""
+    if context.invoked_subcommand:
+        return
+    from datetime import UTC, datetime
+
+    from sovereign_ml.monitoring import channels
+    from sovereign_ml.monitoring.watch import FOLDER
+
+    settings = load_settings(profile)
+    now = datetime.now(UTC)
+    end = _end(settings, as_of, now)
+    with _watch(settings, version) as watch:
+        if challenger:
+            _challenge(watch, challenger, end, as_json=as_json)
+            return
+        report = watch.run(end, now)
+    folder, password = FOLDER / report.day, settings.secrets.smtp_password
+    failed = channels.send(
+        report,
+        settings.monitor.alarm,
+        settings.project.name,
+        password.get_secret_value() if password else "",
+        settings.root / folder,
+    )
+    for line in failed:
+        typer.echo(f"Not delivered: {line}", err=True)
+    if as_json:
+        typer.echo(report.model_dump_json(indent=2))
+    else:
+        _print(report, folder / "monitor.html")
+    if report.alarms:
+        names = ", ".join(alarm.id for alarm in report.alarms)
+        raise Refused(f"Nobody answered {names}: see `churn monitor answer --help`.")
+    if failed:
+        raise Refused("A channel could not be reached.")
+
+
+@monitor_app.command("backtest")
+def backtest_command(
+    weeks: Annotated[int, typer.Option(min=2, max=104, help="Weekly runs to try.")] = 32,
+    version: VersionOption = "",
+    as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Try the limits on your own past, and on planted faults; changes nothing."""
+    from sovereign_ml.monitoring import backtest
+
+    settings = load_settings(profile)
+    with _watch(settings, version) as watch:
+        sealed, _ = watch.bundle_and_reference()
+        report = backtest.backtest(
+            sealed,
+            watch.past(),
+            settings.monitor,
+            weeks=weeks,
+            smallest=settings.evaluate.min_group,
+        )
+    if as_json:
+        typer.echo(report.model_dump_json(indent=2))
+        return
+    for run in report.runs:
+        early = ", ".join(f"{ratio:.2f}" for ratio in run.early.values())
+        broken = "; ".join(f"{rule}: {found}" for rule, found in run.broken.items())
+        typer.echo(
+            f"{run.day}  largest shift {run.feature_shift:.3f}  score {run.score_shift:.3f}  "
+            f"early {early or '-'} {run.early_status}  {broken}".rstrip()
+        )
+    early_alarms = sum(run.early_status == "alarm" for run in report.runs)
+    typer.echo(
+        f"{len(report.runs)} weekly runs: a data rule broken on {len(report.broken)}, twice in a row "
+        f"{report.twice} times (an alarm); early outcomes alarm on {early_alarms}."
+    )
+    for fault in report.faults:
+        verdict = "found" if fault.is_found else "missed"
+        typer.echo(f"{verdict:<7} {fault.fault}: {', '.join(fault.broken) or 'no rule'}")
+    found = sum(fault.is_found for fault in report.faults)
+    typer.echo(f"{found} of {len(report.faults)} planted faults found.")
+
+
+@monitor_app.command("answer")
+def answer_command(
+    alarm: Annotated[str, typer.Argument(help="Such as A-2026-11-26-early.")],
+    person: Annotated[str, typer.Option("--as", help="First and last name of who answers.")],
+    why: Annotated[str, typer.Option(help="A sentence; kept in git.")],
+    action: Annotated[str, typer.Option(help="retrain, roll_back, fix_data or accept.")],
+    until: Annotated[str, typer.Option(help="Last day on which it is accepted.")] = "",
+    profile: ProfileOption = None,
+) -> None:
+    """Record who answers an alarm, and how."""
+    from datetime import UTC, datetime
+
+    from sovereign_ml.monitoring import alarms
+
+    root = load_settings(profile).root
+    day = _day(until, "--until").date() if until else None
+    now = datetime.now(UTC).replace(microsecond=0)
+    record = alarms.answer(root, alarm, by=person, why=why, action=action, until=day, now=now)
+    typer.echo(f"{record.id}: {action} by {person}. Commit governance/monitoring/.")
+
+
+@contextmanager
+def _watch(settings: Settings, version: str) -> Iterator[Watch]:
+    """Yield the monitor of the project's newest bundle, or of a registry version."""
+    from sovereign_ml.monitoring.watch import Watch
+    from sovereign_ml.project import load_project
+
+    project = load_project(settings.root)
+    if not version:
+        yield Watch(settings, project, settings.path("bundle"))
+        return
+    with _fetched(settings, version) as folder:
+        yield Watch(settings, project, folder)
+
+
+@contextmanager
+def _fetched(settings: Settings, version: str) -> Iterator[Path]:
+    """Yield a folder with the bundle of a registry version or alias."""
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from sovereign_ml.registry import bundle_store
+
+    with TemporaryDirectory() as folder:
+        yield bundle_store.fetch(settings.tracking, version, Path(folder) / "bundle")
+
+
+def _challenge(watch: Watch, version: str, end: datetime, *, as_json: bool) -> None:
+    from sovereign_ml.bundle.sealed import read_bundle
+
+    with _fetched(watch.settings, version) as folder:  # which reads the bundle: it can be read
+        seen = watch.challenge(read_bundle(folder), end)
+    if as_json:
+        typer.echo(seen.model_dump_json(indent=2))
+        return
+    typer.echo(
+        f"Version {version} against the model in use, on {seen.n:,} decisions whose outcome is known:"
+    )
+    for name, figure in (("ROC AUC", seen.roc_auc), ("Brier", seen.brier)):
+        typer.echo(
+            f"{name:<8} {figure['value']:+.4f} ({figure['low']:+.4f} to {figure['high']:+.4f})"
+        )
+
+
+def _end(settings: Settings, as_of: str, now: datetime) -> datetime:
+    """Return midnight after the last day that counts; the built-in shop, nobody's data, has an end of its own."""
+    from datetime import timedelta
+
+    from sovereign_ml.pipeline.source import shop_may_be_old
+    from sovereign_ml.storage.artifacts import need, read_json
+
+    if as_of:
+        day = _day(as_of, "--as-of")
+    elif shop_may_be_old(settings):
+        summary = read_json(need(settings.path("valid"), "validate") / "summary.json")
+        day = _day(summary["newest_event"], "newest_event")
+    else:
+        day = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    if day > now.replace(tzinfo=None):
+        raise Misuse(f"--as-of {as_of} is in the future: today is {now:%Y-%m-%d}.")
+    return day + timedelta(days=1)
+
+
+def _day(text: str, option: str) -> datetime:
+    from datetime import datetime
+
+    try:
+        return datetime.strptime(text, "%Y-%m-%d")
+    except ValueError:
+        raise Misuse(f"{option} is '{text}': write a day such as 2026-06-30.") from None
+
+
+def _print(report: MonitorReport, place: Path) -> None:
+    from sovereign_ml.cli import console
+
+    tones = {"ok": "green", "watch": "yellow", "alarm": "red", "not measured": "dim"}
+    for state in report.states:
+        tone = tones[state.status]
+        console.out.print(f"[{tone}]{state.status:<12}[/] {state.name:<30} {state.found}")
+    console.out.print(
+        f"Version {report.model_version} on {report.day}: {report.status}. {len(report.alarms)} "
+        f"unanswered alarms. Page: {place}"
+    )

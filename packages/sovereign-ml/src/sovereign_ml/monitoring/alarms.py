@@ -1,0 +1,186 @@
+"""Alarms and their answers, one file each below ``governance/monitoring/``: kept in git, like approvals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sovereign_ml.card.person_names import is_named_person
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.monitoring.judgement import AlarmKind, RuleState
+from sovereign_ml.privacy.tombstones import write_durably
+
+__all__ = [
+    "ACTIONS",
+    "AlarmAnswer",
+    "AlarmRecord",
+    "against_promotion",
+    "answer",
+    "read_alarms",
+    "refuse_training",
+    "unanswered",
+    "update",
+]
+
+FOLDER = Path("governance/monitoring")
+ACTIONS = ("retrain", "roll_back", "fix_data", "accept")
+QUIET_DAYS = 14
+"""So long a rule opens no new alarm after an answer: the answer needs time to work."""
+
+
+class AlarmAnswer(BaseModel):
+    """What a named person decided about an alarm; an accepted one is accepted ``until`` a day."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    by: str
+    why: str
+    action: Literal["retrain", "roll_back", "fix_data", "accept"]
+    at: datetime
+    until: date | None = None
+
+
+class AlarmRecord(BaseModel):
+    """One alarm of one model version. ``ended`` is the first day on which its rule held again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    rule: str
+    kind: AlarmKind
+    name: str
+    opened: date
+    found: str
+    limit: str
+    todo: str
+    model_version: str
+    ended: date | None = None
+    answer: AlarmAnswer | None = None
+
+    def quiet_on(self, day: date) -> bool:
+        """Return whether its answer still holds on ``day``, so that no new alarm is opened."""
+        if self.answer is None:
+            return self.ended is None
+        until = self.answer.until or self.answer.at.date() + timedelta(days=QUIET_DAYS)
+        return day <= until
+
+
+def read_alarms(root: Path) -> list[AlarmRecord]:
+    """Return all alarms, oldest first. Raises Misuse for a file that is none."""
+    records = []
+    for path in sorted((root / FOLDER).glob("A-*.json")):
+        try:
+            records.append(AlarmRecord.model_validate_json(path.read_bytes()))
+        except ValidationError as error:
+            raise Misuse(
+                f"{path} is no alarm record ({error.error_count()} errors): restore it from git."
+            ) from None
+    return sorted(records, key=lambda record: (record.opened, record.id))
+
+
+def unanswered(root: Path) -> list[AlarmRecord]:
+    """Return the alarms that nobody answered, oldest first."""
+    return [record for record in read_alarms(root) if record.answer is None]
+
+
+def update(root: Path, states: Sequence[RuleState], day: date, version: str) -> list[AlarmRecord]:
+    """Open an alarm for each rule that alarms, end those whose rule holds again; return the new ones.
+
+    The same call again changes nothing, so a run that was killed is simply done again. What held on
+    an earlier day ends no alarm that was opened later.
+    """
+    alarms = {state.rule: state for state in states if state.status == "alarm"}
+    holding = {state.rule for state in states if state.status == "ok"}
+    opened, quiet = [], set()
+    for record in read_alarms(root):
+        same = record.model_version == version
+        if record.ended is None and record.rule in holding and record.opened <= day:
+            _write(root, record.model_copy(update={"ended": day}))
+        if same and record.quiet_on(day):
+            quiet.add(record.rule)
+    for rule in alarms.keys() - quiet:
+        state = alarms[rule]
+        record = AlarmRecord(
+            id=f"A-{day}-{rule}",
+            rule=rule,
+            kind=state.kind,
+            name=state.name,
+            opened=day,
+            found=state.found,
+            limit=state.limit,
+            todo=state.todo,
+            model_version=version,
+        )
+        _write(root, record)
+        opened.append(record)
+    return sorted(opened, key=lambda record: record.id)
+
+
+def answer(
+    root: Path, alarm: str, *, by: str, why: str, action: str, until: date | None, now: datetime
+) -> AlarmRecord:
+    """Write who answered ``alarm`` and how. Raises Misuse for an answer that nobody stands for."""
+    records = {record.id: record for record in read_alarms(root)}
+    if alarm not in records:
+        waiting = ", ".join(record.id for record in unanswered(root)) or "none"
+        raise Misuse(f"There is no alarm '{alarm}'. Unanswered are: {waiting}.")
+    if action not in ACTIONS:
+        raise Misuse(f"--action is '{action}': it may be {', '.join(ACTIONS)}.")
+    if not is_named_person(by):
+        raise Misuse(f"--as is '{by}': give the first and last name of a person.")
+    if not why.strip():
+        raise Misuse("--why is empty: say in a sentence why this is the right answer.")
+    if action == "accept" and (until is None or until <= now.date()):
+        raise Misuse(
+            "--action accept needs --until DAY, a day in the future: no risk is accepted for ever."
+        )
+    if action != "accept" and until is not None:
+        raise Misuse("--until goes with --action accept only.")
+    if (before := records[alarm].answer) is not None:
+        raise Misuse(
+            f"{alarm} was answered on {before.at:%Y-%m-%d} by {before.by}; git keeps that answer."
+        )
+    given = AlarmAnswer.model_validate(
+        {"by": by, "why": why.strip(), "action": action, "at": now, "until": until}
+    )
+    record = records[alarm].model_copy(update={"answer": given})
+    _write(root, record)
+    return record
+
+
+def refuse_training(root: Path, today: date | None = None) -> None:
+    """Raise Refused while an alarm about the data is open: a broken feed must not become a model."""
+    today = today or datetime.now(UTC).date()
+    open_ones = [
+        record.id
+        for record in read_alarms(root)
+        if record.kind == "data" and record.ended is None and not _accepted(record, today)
+    ]
+    if open_ones:
+        raise Refused(
+            f"Not trained: the monitor found bad data ({', '.join(open_ones)}). Repair it, run steps 1 to 3 and "
+            "`churn monitor`, which ends the alarm; or accept it with `churn monitor answer`."
+        )
+
+
+def against_promotion(root: Path, version: str) -> list[str]:
+    """Return why ``version`` may not be promoted: unanswered alarms about unequal treatment by it."""
+    return [
+        f"{record.id}: {record.found} (limit {record.limit}). Answer it with `churn monitor answer`."
+        for record in unanswered(root)
+        if record.kind == "fairness" and record.model_version == version
+    ]
+
+
+def _accepted(record: AlarmRecord, today: date) -> bool:
+    given = record.answer
+    return given is not None and given.until is not None and today <= given.until
+
+
+def _write(root: Path, record: AlarmRecord) -> None:
+    text = record.model_dump_json(indent=2, exclude_none=True) + "\n"
+    write_durably(root / FOLDER / f"{record.id}.json", text)

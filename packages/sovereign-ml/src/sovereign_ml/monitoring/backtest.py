@@ -1,0 +1,229 @@
+"""The rules of the monitor tried on the past: how often they would have alarmed, and which faults they find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from sovereign_ml.bundle.sealed import Bundle
+from sovereign_ml.config.monitoring import MonitorSettings
+from sovereign_ml.monitoring import outcomes
+from sovereign_ml.monitoring.comparison import breaches, compare
+from sovereign_ml.monitoring.past_days import PastDays
+from sovereign_ml.monitoring.population import Reference, columns, profile
+from sovereign_ml.monitoring.reference import reference_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABELLED = (1, 2, 3, 4)
+"""How fast events come is measured on so many earlier cut-offs, a horizon apart."""
+
+__all__ = ["FAULTS", "BacktestReport", "PastRun", "PlantedFault", "backtest"]
+
+
+class PastRun(BaseModel):
+    """One past day: the rules that were broken, and how large the shifts were."""
+
+    model_config = ConfigDict(frozen=True)
+
+    day: str
+    broken: dict[str, str]
+    feature_shift: float
+    score_shift: float
+    early: dict[int, float]
+    early_status: outcomes.EarlyStatus
+
+
+class PlantedFault(BaseModel):
+    """A fault that was planted into the newest day, the rules that may find it, and those that did."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fault: str
+    wanted: tuple[str, ...]
+    broken: dict[str, str]
+
+    @property
+    def is_found(self) -> bool:
+        """Whether one of the rules that are meant for this fault is broken."""
+        return bool(set(self.wanted) & self.broken.keys())
+
+
+class BacktestReport(BaseModel):
+    """What the rules would have said."""
+
+    model_config = ConfigDict(frozen=True)
+
+    runs: tuple[PastRun, ...]
+    faults: tuple[PlantedFault, ...]
+
+    @property
+    def broken(self) -> list[PastRun]:
+        """The runs on which a rule about data was broken; alone that is "watch"."""
+        return [run for run in self.runs if run.broken]
+
+    @property
+    def twice(self) -> int:
+        """How often the same rule was broken on two runs in a row, which is an alarm."""
+        pairs = zip(self.runs, self.runs[1:], strict=False)
+        return sum(bool(one.broken.keys() & other.broken.keys()) for one, other in pairs)
+
+
+def backtest(
+    sealed: Bundle, past: PastDays, limits: MonitorSettings, *, weeks: int, smallest: int
+) -> BacktestReport:
+    """Run the rules on the last ``weeks`` weeks, each day against the cut-off that was newest then.
+
+    That is what the monitor sees where the model is registered again every week. Days on which
+    nothing was known to be wrong show false alarms. Faults are planted into the newest day.
+    """
+    horizon = past.horizon_days
+    newest = past.complete_until
+    days = [newest - timedelta(days=7 * week) for week in reversed(range(weeks))]
+    needed = {day - timedelta(days=back) for day in days for back in (0, *limits.early_days)}
+    needed |= {day - timedelta(days=horizon * step) for day in days for step in LABELLED}
+    rows = past.snapshots(sorted(needed))
+    every = {
+        day: part.reset_index(drop=True)
+        for day in sorted(needed)
+        if len(part := rows[rows["event_timestamp"] == day])
+    }
+    days = [day for day in days if day in every and day - timedelta(days=horizon) in every]
+    runs = []
+    for day in days:
+        reference = _reference(sealed, every[day - timedelta(days=horizon)])
+        seen = _compare(sealed, every[day], reference, 0.0)
+        early = _early(sealed, past, every, day, limits, smallest)
+        runs.append(
+            PastRun(
+                day=f"{day:%Y-%m-%d}",
+                broken={rule: found for rule, (found, _) in breaches(seen, limits).items()},
+                feature_shift=seen.largest[1],
+                score_shift=seen.score_shift,
+                early={look.day: look.ratio for look in early},
+                early_status=outcomes.early_status(early, limits),
+            )
+        )
+    last = days[-1]
+    reference = _reference(sealed, every[last - timedelta(days=horizon)])
+    faults = [
+        _planted(sealed, name, plant(every[last].copy(), sealed), reference, limits)
+        for name, (_, plant) in FAULTS.items()
+    ]
+    past.forget_from(last - timedelta(days=DAYS_LATE))
+    age = (last - past.newest_event).total_seconds() / 86_400
+    faults.append(_planted(sealed, LATE, past.snapshots([last]), reference, limits, age))
+    return BacktestReport(runs=tuple(runs), faults=tuple(faults))
+
+
+def _reference(sealed: Bundle, rows: pd.DataFrame) -> Reference:
+    return reference_of(sealed.model, rows, 0.0, {}, {})
+
+
+def _compare(sealed: Bundle, rows: pd.DataFrame, reference: Reference, age: float) -> Any:
+    now = profile(sealed.model, rows, reference.limits, points=len(reference.log_odds))
+    return compare(now, reference, age)
+
+
+def _early(
+    sealed: Bundle,
+    past: PastDays,
+    every: Mapping[datetime, pd.DataFrame],
+    day: datetime,
+    limits: MonitorSettings,
+    smallest: int,
+) -> list[outcomes.EarlyLook]:
+    """Return the early looks of ``day``; how fast events come is that of earlier, labelled cut-offs.
+
+    None where the oldest of them has a shorter history than the population needs.
+    """
+    import pandas as pd
+
+    horizon = past.horizon_days
+    starts = [day - timedelta(days=horizon * step) for step in LABELLED]
+    labelled = [every[start] for start in starts if start in every]
+    if min(starts) < past.usable_from or not labelled:
+        return []
+    shares = past.early_shares(pd.concat(labelled), limits.early_days, horizon)
+    young = [
+        every[day - timedelta(days=back)]
+        for back in limits.early_days
+        if day - timedelta(days=back) in every
+    ]
+    if not young:
+        return []
+    rows = pd.concat(young, ignore_index=True)
+    score = sealed.model.probability(columns(sealed.model, rows))
+    rows = rows[["customer_id", "event_timestamp"]].assign(score=score)
+    return outcomes.early_looks(past, rows, shares, day, smallest=smallest)
+
+
+def _planted(
+    sealed: Bundle,
+    name: str,
+    rows: pd.DataFrame,
+    reference: Reference,
+    limits: MonitorSettings,
+    age: float = 0.0,
+) -> PlantedFault:
+    """Return what the rules say about ``rows``, which have the fault ``name``."""
+    wanted = FAULTS[name][0] if name in FAULTS else ("age",)
+    seen = _compare(sealed, rows, reference, age)
+    broken = {rule: found for rule, (found, _) in breaches(seen, limits).items()}
+    return PlantedFault(fault=name, wanted=wanted, broken=broken)
+
+
+def _money(sealed: Bundle) -> list[str]:
+    return [f.name for f in sealed.contract.features if f.unit == "EUR"]
+
+
+def _cents(rows: pd.DataFrame, sealed: Bundle) -> pd.DataFrame:
+    rows[_money(sealed)] *= 100
+    return rows
+
+
+def _some_cents(rows: pd.DataFrame, sealed: Bundle) -> pd.DataFrame:
+    rows.loc[rows.index % 10 == 0, _money(sealed)] *= 100
+    return rows
+
+
+def _lost(rows: pd.DataFrame, sealed: Bundle) -> pd.DataFrame:
+    rows[_optional(sealed)] = np.nan
+    return rows
+
+
+def _some_lost(rows: pd.DataFrame, sealed: Bundle) -> pd.DataFrame:
+    rows.loc[rows.index % 5 == 0, _optional(sealed)] = np.nan
+    return rows
+
+
+def _optional(sealed: Bundle) -> list[str]:
+    """Return the numbers that may be missing, such as gaps between purchases."""
+    return [f.name for f in sealed.contract.features if f.missing_allowed and f.unit != "category"]
+
+
+def _renamed(rows: pd.DataFrame, sealed: Bundle) -> pd.DataFrame:
+    for part in sealed.model.categorical:
+        rows[part.name] = "new " + rows[part.name].astype("string")
+    return rows
+
+
+def _half(rows: pd.DataFrame, sealed: Bundle) -> pd.DataFrame:
+    return rows[rows.index % 2 == 0].reset_index(drop=True)
+
+
+LATE, DAYS_LATE = "the feed is a week late", 7
+FAULTS: Mapping[str, tuple[tuple[str, ...], Callable[[Any, Bundle], Any]]] = {
+    "cents for euros": (("shift", "beyond"), _cents),
+    "cents for euros in 10 % of rows": (("beyond",), _some_cents),
+    "a column is lost": (("missing", "shift"), _lost),
+    "20 % of its values are lost": (("missing",), _some_lost),
+    "categories are renamed": (("unseen", "shift"), _renamed),
+    "half of the customers are lost": (("volume",), _half),
+}
+"""Faults in rows: the rules that are meant for each, and the function that plants it. A late feed comes besides."""

@@ -1,0 +1,230 @@
+"""What really happened to the people who were scored: figures on matured decisions, and an early look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from sovereign_ml.config.monitoring import MonitorSettings
+from sovereign_ml.evaluation import bootstrap, metrics
+from sovereign_ml.model.scorecard import Floats
+from sovereign_ml.monitoring.past_days import PastDays
+from sovereign_ml.monitoring.sequence import EDetector
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Challenge",
+    "Cohort",
+    "EarlyLook",
+    "EarlyStatus",
+    "RealisedFigures",
+    "by_week",
+    "challenge",
+    "early_looks",
+    "early_status",
+    "first_of_each",
+    "realised",
+    "watch_rates",
+]
+
+EarlyStatus = Literal["ok", "watch", "alarm"]
+RESAMPLES = 100
+Z = 4.0
+"""An early look alarms only beyond so many standard errors."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Cohort(_Frozen):
+    """People decided in one week, and how many of their windows are over."""
+
+    week: str
+    n: int
+    open: int
+    expected: float
+    observed: float | None
+
+
+class EarlyLook(_Frozen):
+    """Events that should have happened after ``day`` days, and those that did."""
+
+    day: int
+    decided: str
+    n: int
+    expected: float
+    observed: float
+    z: float
+
+    @property
+    def ratio(self) -> float:
+        """Observed events over expected ones."""
+        return self.observed / self.expected if self.expected else float("nan")
+
+    def is_off(self, limits: MonitorSettings) -> bool:
+        """Return whether the look is off by more than the ratio, and not by chance."""
+        return abs(self.ratio - 1) > limits.early_ratio and abs(self.z) > Z
+
+
+class RealisedFigures(_Frozen):
+    """Figures on matured decisions with 95 % intervals, as the card states them for its test set."""
+
+    who: str
+    n: int
+    expected: float
+    observed: float
+    figures: dict[str, dict[str, float]]
+
+
+def early_status(looks: Sequence[EarlyLook], limits: MonitorSettings) -> EarlyStatus:
+    """Return "alarm" for a look that is off. The first week alone, which is noisy, says "watch"."""
+    off = {look.day for look in looks if look.is_off(limits)}
+    first = set(limits.early_days[:1]) if len(limits.early_days) > 1 else set()
+    return "alarm" if off - first else "watch" if off else "ok"
+
+
+def first_of_each(rows: pd.DataFrame, horizon_days: int) -> pd.DataFrame:
+    """Return one decision a person and horizon, the first: else one outcome would count many times."""
+    kept: list[int] = []
+    last: dict[Any, Any] = {}
+    ordered = rows.sort_values("event_timestamp", kind="stable")
+    window = timedelta(days=horizon_days)
+    pairs = zip(ordered.index, ordered["customer_id"], ordered["event_timestamp"], strict=True)
+    for index, customer, at in pairs:
+        if customer not in last or at >= last[customer] + window:
+            kept.append(index)
+            last[customer] = at
+    return rows.loc[kept].reset_index(drop=True)
+
+
+def realised(who: str, churned: Floats, score: Floats) -> RealisedFigures | None:
+    """Return figures of matured decisions with labels (n,); None where nobody or everybody churned."""
+    y = churned.astype(np.int64)
+    if len(y) < 2 or len(set(y)) < 2:
+        return None
+    ranked = bootstrap.Ranked(y, score)
+
+    def measure(weights: metrics.Labels) -> dict[str, float]:
+        return ranked.figures(weights) | ranked.calibration(weights)
+
+    return RealisedFigures(
+        who=who,
+        n=len(y),
+        expected=float(score.mean()),
+        observed=float(y.mean()),
+        figures=bootstrap.intervals(y, measure, RESAMPLES, seed=7),
+    )
+
+
+def by_week(rows: pd.DataFrame) -> list[Cohort]:
+    """Return observed and expected rates by week of decision; ``rows`` have ``churned`` or NaN."""
+    cohorts = []
+    weeks = rows["event_timestamp"].dt.to_period("W-SUN").dt.start_time
+    for week, part in rows.groupby(weeks):
+        over = part[part["churned"].notna()]
+        whole = len(over) == len(part)
+        cohorts.append(
+            Cohort(
+                week=f"{week:%Y-%m-%d}",
+                n=len(part),
+                open=len(part) - len(over),
+                expected=float((over if len(over) else part)["score"].mean()),
+                observed=float(over["churned"].mean()) if len(over) and whole else None,
+            )
+        )
+    return cohorts
+
+
+def early_looks(
+    past: PastDays,
+    rows: pd.DataFrame,
+    shares: Mapping[int, float],
+    known_until: datetime,
+    *,
+    smallest: int,
+    window_days: int = 7,
+) -> list[EarlyLook]:
+    """Return what the first days of young decisions say about their outcome.
+
+    The label "no purchase in 30 days" is censored and not hidden: each purchase reveals it. Of the
+    buyers that a score predicts, the share ``shares[day]`` has bought by then. Only whole weeks are
+    looked at, because part of a week sees other weekdays. Each look is at the people decided in
+    the ``window_days`` that ended ``day`` days before ``known_until``.
+    """
+    looks = []
+    for day, share in sorted(shares.items()):
+        end = known_until - timedelta(days=day)
+        times = rows["event_timestamp"]
+        young = rows[(times <= end) & (times > end - timedelta(days=window_days))]
+        happened = past.events(young, day) if len(young) else np.empty(0)
+        known = ~np.isnan(happened)
+        if known.sum() < smallest:
+            continue
+        score = young["score"].to_numpy(dtype=float)[known]
+        chance = (score if past.events_are_churn else 1 - score) * share
+        expected, seen = float(chance.sum()), float(happened[known].sum())
+        spread = float(np.sqrt((chance * (1 - chance)).sum())) or 1.0
+        looks.append(
+            EarlyLook(
+                day=day,
+                decided=f"{end:%Y-%m-%d}",
+                n=int(known.sum()),
+                expected=expected,
+                observed=seen,
+                z=(seen - expected) / spread,
+            )
+        )
+    return looks
+
+
+def watch_rates(
+    rows: pd.DataFrame, horizon_days: int, limits: MonitorSettings
+) -> tuple[EDetector, Sequence[str]]:
+    """Return the detector after all matured ``rows``, one look a horizon, and the days it alarmed."""
+    detector = EDetector(limits.tolerance, limits.looks_per_false_alarm)
+    alarms: list[str] = []
+    matured = rows[rows["churned"].notna()]
+    if matured.empty:
+        return detector, alarms
+    first = matured["event_timestamp"].min().normalize()
+    batch = (matured["event_timestamp"] - first) // timedelta(days=horizon_days)
+    for _, part in matured.groupby(batch):
+        if len(part) < limits.min_decisions:
+            continue
+        day = f"{part['event_timestamp'].max():%Y-%m-%d}"
+        churned = part["churned"].to_numpy(dtype=float)
+        if detector.look(day, churned, part["score"].to_numpy(dtype=float)):
+            alarms.append(day)
+    return detector, alarms
+
+
+class Challenge(_Frozen):
+    """A candidate against the model in use, on the same matured people: differences with 95 % intervals.
+
+    Positive ``roc_auc`` and negative ``brier`` speak for the candidate.
+    """
+
+    version: str
+    n: int
+    roc_auc: dict[str, float]
+    brier: dict[str, float]
+
+
+def challenge(version: str, churned: Floats, candidate: Floats, in_use: Floats) -> Challenge:
+    """Return how the candidate's probabilities compare on labels; all arrays have shape (n,)."""
+    y = churned.astype(np.int64)
+    first, second = bootstrap.Ranked(y, candidate), bootstrap.Ranked(y, in_use)
+
+    def measure(weights: metrics.Labels) -> dict[str, float]:
+        one, two = first.figures(weights), second.figures(weights)
+        return {name: one[name] - two[name] for name in ("roc_auc", "brier")}
+
+    gaps = bootstrap.intervals(y, measure, 2 * RESAMPLES, seed=7)
+    return Challenge(version=version, n=len(y), roc_auc=gaps["roc_auc"], brier=gaps["brier"])

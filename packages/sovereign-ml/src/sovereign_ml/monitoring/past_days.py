@@ -1,0 +1,125 @@
+"""Customers of any past day and what they did afterwards, by the project's own point-in-time SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sovereign_ml.config.tables import FeatureSettings, LabelKind
+from sovereign_ml.errors import Misuse
+from sovereign_ml.model.scorecard import Floats
+from sovereign_ml.project import Project
+from sovereign_ml.storage.artifacts import need
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["PastDays"]
+
+NEEDED = ("load", "compute", "label", "last_event")
+
+
+class PastDays:
+    """The valid transactions up to ``as_of``: later ones are unknown on that day.
+
+    All times are UTC without a zone, as in the project's SQL.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        valid: Path,
+        config: FeatureSettings,
+        kind: LabelKind,
+        as_of: datetime | None = None,
+    ) -> None:
+        self._sql: Any = project.module("features")
+        if lacking := [name for name in NEEDED if not hasattr(self._sql, name)]:
+            raise Misuse(
+                f"src/{project.package}/features.py lacks {', '.join(lacking)}(): the monitor "
+                "computes the features of past days with it."
+            )
+        self._config, self._kind = config, kind
+        self.connection = self._sql.load(need(valid, "validate"), kind)
+        self.newest_event: datetime
+        self.forget_from(as_of)
+
+    def forget_from(self, moment: datetime | None) -> None:
+        """Forget what happened at ``moment`` or later, as if nobody knew it yet."""
+        if moment is not None:
+            self.connection.execute("DELETE FROM lines WHERE ts >= ?", [moment])
+        self.newest_event = self._sql.last_event(self.connection)
+        # That may leave a result half read, and DuckDB then takes no table of people.
+        self.connection.execute("SELECT 1").fetchall()
+
+    @property
+    def horizon_days(self) -> int:
+        """Days over which the label looks."""
+        return self._config.horizon_days
+
+    @property
+    def complete_until(self) -> datetime:
+        """The start of the newest day: that day may be unfinished, so no window may end in it."""
+        return self.newest_event.replace(hour=0, minute=0, second=0, microsecond=0)
+
+    @property
+    def usable_from(self) -> datetime:
+        """The first day on which the history covers the time in which customers count as active."""
+        ((first,),) = self.connection.execute("SELECT min(ts) FROM lines").fetchall()
+        begin: datetime = first
+        return begin + timedelta(days=self._config.active_within_days)
+
+    @property
+    def events_are_churn(self) -> bool:
+        """Whether an event in the horizon is churn (a contract ended) or its opposite (a purchase)."""
+        return self._kind == "ended"
+
+    def snapshots(self, days: Sequence[datetime]) -> pd.DataFrame:
+        """Return customers and features as of each of ``days``."""
+        self._sql.compute(self.connection, list(days), self._config, self._kind)
+        rows: pd.DataFrame = self.connection.execute(
+            "SELECT * FROM snapshots ORDER BY event_timestamp, customer_id"
+        ).df()
+        return rows
+
+    def churned(self, people: pd.DataFrame, days: int) -> Floats:
+        """Return 1 or 0 for each row: the label over ``days`` from ``event_timestamp`` on.
+
+        NaN where the window of a row is not over yet, or where nobody knows.
+        """
+        keys = people[["customer_id", "event_timestamp"]].reset_index(drop=True)
+        self.connection.register("people_", keys.drop_duplicates())
+        self.connection.execute(
+            "CREATE OR REPLACE TABLE snapshots AS SELECT customer_id, "
+            "CAST(event_timestamp AS TIMESTAMP) AS event_timestamp FROM people_"
+        )
+        self.connection.unregister("people_")
+        self._sql.label(self.connection, days, self._kind)
+        labels = self.connection.execute("SELECT * FROM labels").df()
+        joined = keys.merge(labels, on=["customer_id", "event_timestamp"], how="left")
+        open_still = joined["event_timestamp"] + timedelta(days=days) > self.complete_until
+        result = joined["churned"].to_numpy(dtype=float, na_value=np.nan)
+        return np.where(open_still, np.nan, result)
+
+    def early_shares(
+        self, people: pd.DataFrame, days: Sequence[int], horizon_days: int
+    ) -> dict[int, float]:
+        """Return which share of the horizon's events had happened after each of ``days``."""
+        whole = self.events(people, horizon_days)
+        total = float(np.nansum(whole))
+        if not total:
+            return {}
+        return {
+            day: round(float(np.nansum(self.events(people, day))) / total, 4)
+            for day in days
+            if day < horizon_days
+        }
+
+    def events(self, people: pd.DataFrame, days: int) -> Floats:
+        """Return 1 for who had the event that reveals the label within ``days``, shape (n,)."""
+        churned = self.churned(people, days)
+        return churned if self.events_are_churn else 1 - churned

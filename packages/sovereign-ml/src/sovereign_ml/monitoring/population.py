@@ -1,0 +1,174 @@
+"""What a group of scored people looks like to the model, as aggregates: no row and no person is kept.
+
+A profile of the newest labelled cut-off is sealed into the bundle as ``reference.json``. The monitor
+compares the people of today with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sovereign_ml.errors import Misuse
+from sovereign_ml.evaluation.fidelity import columns_of
+from sovereign_ml.model.scorecard import Floats, Scorecard
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "REFERENCE",
+    "FeatureProfile",
+    "PopulationProfile",
+    "Reference",
+    "columns",
+    "group_shares",
+    "profile",
+    "read_reference",
+]
+
+REFERENCE = "reference.json"
+POINTS = 200
+"""Quantiles that are kept of each distribution."""
+PEOPLE_PER_POINT = 10
+"""A quantile stands for at least so many people, so that none of them is one person's value."""
+BEYOND = 1.5
+"""A number beyond this multiple of the 99th percentile of the reference counts as out of range."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FeatureProfile(_Frozen):
+    """One feature: shares of people (0 to 1), and quantiles of its contribution in log-odds."""
+
+    missing: float
+    beyond: float
+    unseen: float
+    mean: float
+    quantiles: tuple[float, ...]
+
+
+class PopulationProfile(_Frozen):
+    """Aggregates of scored people; ``log_odds`` are quantiles of the whole score."""
+
+    customers: int
+    mean_score: float
+    mean_log_odds: float
+    log_odds: tuple[float, ...]
+    features: dict[str, FeatureProfile]
+
+
+class Reference(PopulationProfile):
+    """``reference.json``: the profile of the cut-off ``day``, and what happened to its people.
+
+    ``limits`` are the ends of the usual range, in the unit of each number. ``early`` is the share of
+    all events of the horizon that were known after so many days. ``groups`` holds shares of groups
+    that are large enough to be shown.
+    """
+
+    schema_version: Literal["1"] = "1"
+    day: date
+    base_rate: float
+    limits: dict[str, float]
+    early: dict[int, float]
+    groups: dict[str, dict[str, float]]
+
+
+def columns(model: Scorecard, rows: pd.DataFrame) -> dict[str, Any]:
+    """Return the model's columns of ``rows``, with None for a missing category."""
+    table = rows[list(model.features)].copy()
+    for part in model.categorical:
+        absent = table[part.name].isna()
+        table[part.name] = [
+            None if missing else value
+            for value, missing in zip(table[part.name], absent, strict=True)
+        ]
+    return columns_of(table)
+
+
+def usual_range(model: Scorecard, rows: pd.DataFrame) -> dict[str, float]:
+    """Return for each number how far it may go: a multiple of the 99th percentile of ``rows``."""
+    ends = {}
+    for part in model.numeric:
+        known = np.abs(rows[part.name].dropna().to_numpy(dtype=float))
+        if len(known):
+            ends[part.name] = round(BEYOND * float(np.quantile(known, 0.99)), 6)
+    return ends
+
+
+def profile(
+    model: Scorecard, rows: pd.DataFrame, limits: Mapping[str, float], *, points: int | None = None
+) -> PopulationProfile:
+    """Return the profile of ``rows`` under ``model``; ``points`` is the number of quantiles."""
+    values = columns(model, rows)
+    parts = model.contributions(values)
+    total = model.log_odds(values)
+    count = points or max(1, min(POINTS, len(rows) // PEOPLE_PER_POINT))
+    names = [part.name for part in model.categorical]
+    return PopulationProfile(
+        customers=len(rows),
+        mean_score=float((1 / (1 + np.exp(-total))).mean()),
+        mean_log_odds=float(total.mean()),
+        log_odds=_quantiles(total, count),
+        features={
+            name: FeatureProfile(
+                missing=float(rows[name].isna().mean()),
+                beyond=_beyond(rows[name], limits[name]) if name in limits else 0.0,
+                unseen=_unseen(rows[name], model.stored(name)) if name in names else 0.0,
+                mean=float(parts[:, place].mean()),
+                quantiles=_quantiles(parts[:, place], count),
+            )
+            for place, name in enumerate(model.features)
+        },
+    )
+
+
+def group_shares(
+    groups: Mapping[str, pd.Series[Any]], smallest: int
+) -> dict[str, dict[str, float]]:
+    """Return the share of each group of at least ``smallest`` people; smaller ones are left out."""
+    shares = {}
+    for name, values in groups.items():
+        sizes = values.value_counts()
+        large = sizes[sizes >= smallest]
+        if len(sizes) - len(large) == 1:  # it could be computed from the others
+            large = large.iloc[:-1]
+        shares[name] = {str(k): round(int(n) / len(values), 3) for k, n in large.items()}
+    return shares
+
+
+def read_reference(folder: Path) -> Reference:
+    """Read the reference of the bundle in ``folder``. Raises Misuse where it has none."""
+    path = folder / REFERENCE
+    try:
+        return Reference.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise Misuse(
+            f"{path} is not there: this version was registered without a reference, so nothing can be "
+            "compared with it. Let step 7 call `registration.write_reference(folder, features, valid)`, "
+            "as that of a new project does, and run `churn register` again."
+        ) from None
+    except ValidationError as error:
+        raise Misuse(
+            f"{path} is no reference of this release ({error.error_count()} errors): register again."
+        ) from None
+
+
+def _quantiles(values: Floats, count: int) -> tuple[float, ...]:
+    places = (np.arange(count) + 0.5) / count
+    return tuple(round(float(value), 4) for value in np.quantile(values, places))
+
+
+def _beyond(values: pd.Series[Any], limit: float) -> float:
+    return float((values.abs() > limit).mean())
+
+
+def _unseen(values: pd.Series[Any], known: list[Any]) -> float:
+    return float((values.notna() & ~values.isin(known)).mean())

@@ -1,0 +1,378 @@
+"""One run of the monitor: measure, judge, open alarms, and write what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from sovereign_ml.bundle.sealed import Bundle, read_bundle
+from sovereign_ml.config.settings import Settings
+from sovereign_ml.decisions.decision_policy import DecisionPolicy
+from sovereign_ml.errors import Refused
+from sovereign_ml.evaluation import metrics
+from sovereign_ml.monitoring import alarms, outcomes
+from sovereign_ml.monitoring.comparison import Comparison, compare
+from sovereign_ml.monitoring.judgement import RuleState, judge, worst
+from sovereign_ml.monitoring.logged import DecisionTable, read_decisions
+from sovereign_ml.monitoring.past_days import PastDays
+from sovereign_ml.monitoring.population import (
+    Reference,
+    columns,
+    group_shares,
+    profile,
+    read_reference,
+)
+from sovereign_ml.monitoring.reference import groups_of
+from sovereign_ml.monitoring.sequence import Look
+from sovereign_ml.project import Project
+from sovereign_ml.storage.artifacts import read_json, write_json, writing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FOLDER", "MonitorReport", "Watch", "card_facts", "newest_report", "scored"]
+
+FOLDER = Path("data/9_monitoring")
+WEEKS = 13
+"""So many weekly snapshots are computed anew where the decision log says too little."""
+WINDOW_DAYS = 90
+"""Reviews, contests and erasures are counted in this window."""
+
+
+Source = Literal["decision log", "past days computed anew"]
+LOG: Source = "decision log"
+
+
+class MonitorReport(BaseModel):
+    """``monitor.json``: aggregates only, with small groups left out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: Literal["1"] = "1"
+    day: str
+    made_at: str
+    status: Literal["ok", "watch", "alarm"]
+    model_version: str
+    reference_day: str
+    source: Source
+    states: tuple[RuleState, ...]
+    comparison: Comparison
+    weeks: tuple[outcomes.Cohort, ...]
+    early: tuple[outcomes.EarlyLook, ...]
+    looks: tuple[Look, ...]
+    realised: tuple[outcomes.RealisedFigures, ...]
+    fairness: tuple[tuple[dict[str, Any], ...], ...]
+    groups_then: dict[str, dict[str, float]]
+    groups_now: dict[str, dict[str, float]]
+    people: dict[str, Any]
+    rejected_share: float
+    not_known: tuple[str, ...]
+    alarms: tuple[alarms.AlarmRecord, ...]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The project, and the folder ``bundle`` of the model that is watched."""
+
+    settings: Settings
+    project: Project
+    bundle: Path
+
+    @property
+    def valid(self) -> Path:
+        """The valid transactions of step 2."""
+        return self.settings.path("valid")
+
+    def past(self, end: datetime | None = None) -> PastDays:
+        """Return the transactions that were known at ``end`` (UTC); None for all."""
+        config = self.settings
+        return PastDays(self.project, self.valid, config.features, config.label.kind, end)
+
+    def run(self, end: datetime, now: datetime) -> MonitorReport:
+        """Watch the model as of ``end``, the midnight (UTC) after the last day that counts.
+
+        Writes ``data/9_monitoring/<day>/`` and the alarms. A day before that of the newest report
+        opens and ends none. Raises Refused for a bundle that was changed, and Misuse where it has no
+        reference.
+        """
+        settings = self.settings
+        last_day = (end - timedelta(days=1)).date()
+        day = f"{last_day}"
+        sealed, reference = self.bundle_and_reference()
+        past = self.past(end)
+        current = past.snapshots([end])
+        limits = reference.limits
+        seen = compare(
+            profile(sealed.model, current, limits, points=len(reference.log_odds)),
+            reference,
+            age_days=(min(end, now.replace(tzinfo=None)) - past.newest_event) / timedelta(days=1),
+        )
+        table = read_decisions(settings.log_location, end, WINDOW_DAYS)
+        rows, source = self._decided(past, sealed, reference, table, end)
+        matured = rows[rows["churned"].notna()]
+        untreated = rows[~rows["treated"]]
+        detector, alarmed_on = outcomes.watch_rates(
+            untreated, settings.features.horizon_days, settings.monitor
+        )
+        early = outcomes.early_looks(
+            past,
+            untreated,
+            reference.early,
+            past.complete_until,
+            smallest=self._smallest(source),
+        )
+        realised = self._realised(matured)
+        gaps = self._gaps(matured, sealed.policy)
+        last = detector.looks[-1].day if detector.looks else ""
+        newest = newest_report(settings.root)
+        earlier = (report.states for report in reports(settings.root) if report.day < day)
+        states = judge(
+            day,
+            seen=seen,
+            early=early,
+            detector=detector,
+            alarmed=bool(alarmed_on) and alarmed_on[-1] == last,
+            realised=realised[0] if realised else None,
+            fairness=gaps,
+            reviews=table.reviews if table else {},
+            waiting_days=table.waiting_days if table else None,
+            limits=settings.monitor,
+            gate=settings.register_,
+            catch_rate=settings.card.policy.review_min_catch_rate,
+            before=list(islice(earlier, settings.monitor.in_a_row)),
+        )
+        if newest is None or day >= newest.day:
+            alarms.update(settings.root, states, last_day, sealed.manifest.version)
+        summary = read_json(self.valid / "summary.json")
+        report = MonitorReport(
+            day=day,
+            made_at=f"{now:%Y-%m-%dT%H:%M:%SZ}",
+            status=worst(states),
+            model_version=sealed.manifest.version,
+            reference_day=f"{reference.day}",
+            source=source,
+            states=tuple(states),
+            comparison=seen,
+            weeks=tuple(outcomes.by_week(rows)),
+            early=tuple(early),
+            looks=tuple(detector.looks),
+            realised=tuple(realised),
+            fairness=tuple(tuple(batch) for batch in gaps),
+            groups_then=reference.groups,
+            groups_now=group_shares(
+                self._groups(current["customer_id"], end), settings.evaluate.min_group
+            ),
+            people=_people(table),
+            rejected_share=1 - summary["rows_out"] / max(1, summary["rows_in"]),
+            not_known=tuple(self._not_known(rows, table, source)),
+            alarms=tuple(alarms.unanswered(settings.root)),
+        )
+        self._write(report, reference)
+        return report
+
+    def challenge(self, candidate: Bundle, end: datetime) -> outcomes.Challenge:
+        """Score the decided people silently with ``candidate``; compare it with the model in use on their outcomes.
+
+        Nobody is treated by it: it changes no decision and writes nothing. Raises Refused where no
+        outcome is known yet.
+        """
+        import pandas as pd
+
+        sealed, reference = self.bundle_and_reference()
+        past = self.past(end)
+        table = read_decisions(self.settings.log_location, end, WINDOW_DAYS)
+        rows, source = self._decided(past, sealed, reference, table, end)
+        rows = rows[rows["churned"].notna() & ~rows["treated"]].reset_index(drop=True)
+        churned = rows["churned"].to_numpy(dtype=float)
+        smallest = self.settings.monitor.min_decisions
+        if len(rows) < smallest or len(set(churned)) < 2:
+            raise Refused(
+                f"{len(rows):,} decisions without an offer have a known outcome, and a comparison takes "
+                f"{smallest:,} ([monitor] min_decisions): wait for the horizon to end."
+            )
+        inputs = pd.DataFrame(list(rows["features"])) if source == LOG else rows
+        score = candidate.model.probability(columns(candidate.model, inputs))
+        in_use = rows["score"].to_numpy(dtype=float)
+        return outcomes.challenge(candidate.manifest.version, churned, score, in_use)
+
+    def bundle_and_reference(self) -> tuple[Bundle, Reference]:
+        """Return the sealed bundle and its reference."""
+        try:
+            return read_bundle(self.bundle), read_reference(self.bundle)
+        except ValueError as error:
+            raise Refused(f"The model in use cannot be watched. {error}") from None
+
+    def _smallest(self, source: str) -> int:
+        config = self.settings
+        return config.monitor.min_decisions if source == LOG else config.evaluate.min_group
+
+    def _decided(
+        self,
+        past: PastDays,
+        sealed: Bundle,
+        reference: Reference,
+        table: DecisionTable | None,
+        end: datetime,
+    ) -> tuple[pd.DataFrame, Source]:
+        """Return decisions with ``churned`` (NaN while open) and ``treated``, one a person and horizon."""
+        horizon = self.settings.features.horizon_days
+        if table is not None:
+            in_use = f"{sealed.manifest.name} {sealed.manifest.version}"
+            rows = table.rows[table.rows["model_version"] == in_use]
+            rows = outcomes.first_of_each(rows, horizon)
+            if len(rows) >= self.settings.monitor.min_decisions:
+                rows = rows.assign(
+                    treated=rows["outcome"] == "offer", churned=past.churned(rows, horizon)
+                )
+                return rows, LOG
+        first = datetime.combine(reference.day, datetime.min.time())
+        days = [past.complete_until - timedelta(days=7 * week) for week in range(WEEKS)]
+        rows = scored(sealed, past.snapshots([day for day in reversed(days) if day >= first]))
+        rows = rows.assign(treated=False, churned=past.churned(rows, horizon))
+        return rows, "past days computed anew"
+
+    def _realised(self, matured: pd.DataFrame) -> list[outcomes.RealisedFigures]:
+        """Return figures of the untreated, who decide about the gate, and of the treated."""
+        found = []
+        for who, treated in (("untreated", False), ("treated", True)):
+            part = matured[matured["treated"] == treated]
+            if len(part) >= self.settings.monitor.min_decisions:
+                figures = outcomes.realised(
+                    who,
+                    part["churned"].to_numpy(dtype=float),
+                    part["score"].to_numpy(dtype=float),
+                )
+                found += [figures] if figures else []
+        return found if found and found[0].who == "untreated" else []
+
+    def _gaps(self, matured: pd.DataFrame, policy: DecisionPolicy) -> list[list[dict[str, Any]]]:
+        """Return gaps between groups for each horizon of matured decisions, newest first."""
+        if matured.empty:
+            return []
+        newest = matured["event_timestamp"].max()
+        horizon = self.settings.features.horizon_days
+        age = (newest - matured["event_timestamp"]) // timedelta(days=horizon)
+        threshold = policy.thresholds[policy.names.index(policy.action_band) - 1]
+        batches = []
+        for _, part in matured.groupby(age):
+            rows = outcomes.first_of_each(part, horizon)
+            y = rows["churned"].to_numpy(dtype=np.int64)
+            if len(set(y)) < 2:
+                continue
+            groups = self._groups(rows["customer_id"], newest)
+            batches.append(
+                metrics.fairness(
+                    y,
+                    rows["score"].to_numpy(dtype=float),
+                    groups,
+                    threshold,
+                    self.settings.evaluate.min_group,
+                )
+            )
+        return batches
+
+    def _groups(self, customers: pd.Series[str], end: datetime) -> Mapping[str, pd.Series[Any]]:
+        return groups_of(
+            self.project, self.valid, customers, end.year, self.settings.evaluate.groups
+        )
+
+    def _not_known(self, rows: pd.DataFrame, table: DecisionTable | None, source: str) -> list[str]:
+        """Return in sentences what this run cannot say."""
+        still = int(rows["churned"].isna().sum())
+        lines = [
+            f"{still:,} of {len(rows):,} decisions are younger than the horizon: their outcome is open."
+        ]
+        if source != LOG:
+            lines.append(
+                "No served decisions are on record in number: outcomes are those of past days, scored anew."
+            )
+        elif not rows["control"].any():
+            lines.append(
+                "Without a control group nobody can tell a working offer from a wrong model: see `churn campaign`."
+            )
+        if table and table.blanked:
+            lines.append(f"{table.blanked:,} decisions are erased or expired and count nowhere.")
+        if table and table.pending:
+            lines.append(f"{table.pending:,} decisions wait for a person and have no outcome yet.")
+        lines.append(
+            f"Groups of fewer than {self.settings.evaluate.min_group} people are not shown."
+        )
+        return lines
+
+    def _write(self, report: MonitorReport, reference: Reference) -> None:
+        from sovereign_ml.monitoring.channels import metrics_text
+        from sovereign_ml.monitoring.page import page
+
+        with writing(self.settings.root / FOLDER / report.day) as folder:
+            write_json(folder / "monitor.json", report.model_dump(mode="json"))
+            card = read_json(self.bundle / "card.json")["facts"]["evaluation"]["metrics"]
+            (folder / "monitor.html").write_text(page(report, reference, card), encoding="utf-8")
+            (folder / "metrics.prom").write_text(metrics_text(report), encoding="utf-8")
+
+
+def scored(sealed: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return ``rows`` (customer_id, event_timestamp, features) with the ``score`` of the bundle's model."""
+    score = sealed.model.probability(columns(sealed.model, rows))
+    return rows.assign(score=score, control=False)
+
+
+def reports(root: Path) -> Iterator[MonitorReport]:
+    """Yield the reports on disk, newest first; one that another release wrote is left out."""
+    for path in sorted((root / FOLDER).glob("*/monitor.json"), reverse=True):
+        with suppress(ValueError):
+            yield MonitorReport.model_validate_json(path.read_bytes())
+
+
+def newest_report(root: Path) -> MonitorReport | None:
+    """Return the newest report; None before the first."""
+    return next(reports(root), None)
+
+
+def card_facts(root: Path) -> dict[str, dict[str, Any]]:
+    """Return what the card says of the monitor: ``figures`` for the evaluation, and ``facts``."""
+    report = newest_report(root)
+    waiting = alarms.unanswered(root)
+    if report is None:
+        return {"figures": {}, "facts": {}}
+    figures = {
+        "largest_feature_shift": round(report.comparison.largest[1], 4),
+        "score_shift": round(report.comparison.score_shift, 4),
+    }
+    if report.looks:
+        last = report.looks[-1]
+        figures |= {
+            "observed_rate": round(last.observed, 4),
+            "predicted_rate": round(last.expected, 4),
+            "evidence": round(max(last.more, last.fewer), 3),
+        }
+    return {
+        "figures": figures,
+        "facts": {
+            "last_run_on": report.made_at[:10],
+            "status": report.status,
+            "model_version": report.model_version,
+            "unanswered": [record.id for record in waiting],
+            "oldest_unanswered_on": min((record.opened for record in waiting), default=None),
+        },
+    }
+
+
+def _people(table: DecisionTable | None) -> dict[str, Any]:
+    if table is None:
+        return {}
+    return {
+        **table.reviews,
+        "contests": table.contests,
+        "waiting_days": table.waiting_days,
+        "erasures": table.erasures,
+        "objections": table.objections,
+        "window_days": WINDOW_DAYS,
+    }

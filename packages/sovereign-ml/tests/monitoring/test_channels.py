@@ -1,0 +1,199 @@
+"""Channels of alarms on loopback: what arrives, and that a dead or slow receiver loses none."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Thread
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from loopback import certificate, Quiet, listening
+from monitor_reports import a_report
+from servers import free_port
+from sovereign_ml.config.monitoring import AlarmSettings
+from sovereign_ml.monitoring import channels
+
+ALARM = "A-2026-06-01-missing"
+PASSWORD = "a password for the tests"
+
+
+def told(settings: dict[str, Any], folder: Path, **report: Any) -> list[str]:
+    """Send a report with one unanswered alarm; return what failed."""
+    made = a_report(**report)
+    (folder / "metrics.prom").write_text(channels.metrics_text(made), encoding="utf-8")
+    return channels.send(made, AlarmSettings(**settings), "acme-churn", PASSWORD, folder)
+
+
+@contextmanager
+def receiver(status: int = 200) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
+    """An HTTP server and what was posted to it: path and content."""
+    posted: list[tuple[str, Any]] = []
+
+    class Receiver(Quiet):
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers["content-length"]))
+            posted.append((self.path, json.loads(content)))
+            self.reply(status, b"{}")
+
+    with listening(Receiver) as url:
+        yield url, posted
+
+
+def test_webhook_and_alertmanager_get_each_unanswered_alarm(tmp_path: Path) -> None:
+    with receiver() as (url, posted):
+        # One address may serve both.
+        assert told({"webhook": url, "alertmanager": f"{url}/"}, tmp_path) == []
+    content = dict(posted)
+    (alarm,) = content["/"]["alarms"]
+    assert (alarm["id"], alarm["rule"], alarm["kind"]) == (ALARM, "missing", "data")
+    (alert,) = content["/api/v2/alerts"]
+    assert alert["labels"]["alarm"] == ALARM
+    assert alert["startsAt"] == "2026-06-01T00:00:00Z"
+    assert datetime.fromisoformat(alert["endsAt"]) > datetime.now(UTC) + timedelta(days=1)
+
+
+def test_without_an_unanswered_alarm_nobody_is_told(tmp_path: Path) -> None:
+    with receiver() as (url, posted):
+        assert told({"webhook": url, "alertmanager": url}, tmp_path, alarms=()) == []
+    assert posted == []
+
+
+def test_a_dead_receiver_stops_no_other_channel(tmp_path: Path) -> None:
+    port = free_port()
+    dead = {
+        "alertmanager": f"http://127.0.0.1:{port}",
+        "smtp": f"127.0.0.1:{port}",
+        "email_to": ["a@acme.example"],
+        "textfile": str(tmp_path / "is not there"),
+    }
+    with receiver() as (url, posted):
+        failed = told(dead | {"webhook": f"{url}/token"}, tmp_path)
+    assert [path for path, _ in posted] == ["/token"]
+    assert sorted(line.split()[1] for line in failed) == ["alertmanager:", "smtp:", "textfile:"]
+
+
+def test_a_receiver_that_refuses_is_told_without_its_address(tmp_path: Path) -> None:
+    with receiver(403) as (url, _):
+        assert told({"webhook": f"{url}/T0KEN"}, tmp_path) == [
+            "[monitor.alarm] webhook: it answers 403"
+        ]
+
+
+def test_a_receiver_that_drips_does_not_hold_the_others_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dripping(Quiet):
+        def do_POST(self) -> None:
+            for _ in range(100):  # each byte comes in time, the answer never
+                self.wfile.write(b"H")
+                sleep(0.05)
+
+    monkeypatch.setattr(channels, "DEADLINE_S", 1.0)
+    with listening(Dripping) as slow, receiver() as (url, posted):
+        began = monotonic()
+        assert told({"alertmanager": slow, "webhook": url}, tmp_path) == [
+            "[monitor.alarm] alertmanager: no answer within 1 s"
+        ]
+    assert monotonic() - began < 4
+    assert len(posted) == 1
+
+
+def test_the_text_file_holds_every_metric_and_no_person(tmp_path: Path) -> None:
+    assert told({"textfile": str(tmp_path)}, tmp_path, alarms=()) == []
+    text = (tmp_path / "churn_monitor.prom").read_text(encoding="utf-8")
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert set(families) == set(channels.METRICS)
+    alarms = {s.labels["rule"]: s.value for s in families["churn_monitor_alarm"].samples}
+    assert alarms == {"missing": 1.0, "shift": 0.0}
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+@contextmanager
+def mail_server(tls: tuple[Path, Path] | None) -> Iterator[tuple[int, list[str]]]:
+    """An SMTP server and all that it was told; with ``tls`` it offers STARTTLS."""
+    heard: list[str] = []
+
+    class Session(StreamRequestHandler):
+        def handle(self) -> None:
+            self.say("220 here")
+            while line := self.rfile.readline().decode().strip():
+                heard.append(line)
+                verb = line.split()[0].upper()
+                if verb == "EHLO":
+                    self.say("250-here", *(["250-STARTTLS"] if tls else []), "250 AUTH PLAIN")
+                elif verb == "STARTTLS":
+                    self.say("220 go")
+                    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                    context.load_cert_chain(*tls)  # type: ignore[misc]
+                    self.connection = context.wrap_socket(self.connection, server_side=True)
+                    self.setup()
+                elif verb == "AUTH":
+                    self.say("235 welcome")
+                elif verb == "DATA":
+                    self.say("354 go")
+                    while (part := self.rfile.readline().decode().strip()) != ".":
+                        heard.append(part)
+                    self.say("250 taken")
+                elif verb == "QUIT":
+                    self.say("221 bye")
+                    return
+                else:
+                    self.say("250 ok")
+
+        def setup(self) -> None:
+            self.request = getattr(self, "connection", self.request)
+            super().setup()
+
+        def say(self, *lines: str) -> None:
+            self.wfile.write("".join(f"{line}\r\n" for line in lines).encode())
+
+    class Server(ThreadingTCPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: Any) -> None:
+            """Stay quiet: the client that refuses a certificate hangs up."""
+
+    server = Server(("127.0.0.1", 0), Session)
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield server.server_address[1], heard
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def mail(port: int) -> dict[str, Any]:
+    return {"smtp": f"localhost:{port}", "email_to": ["ada@acme.example"]}
+
+
+def test_mail_goes_over_starttls_with_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = certificate(tmp_path, "localhost", datetime.now(UTC) + timedelta(days=9))
+    monkeypatch.setenv("SSL_CERT_FILE", str(pair[0]))
+    with mail_server(pair) as (port, heard):
+        assert told(mail(port), tmp_path) == []
+    order = [line.partition(" ")[0].upper() for line in heard]
+    assert order.index("STARTTLS") < order.index("AUTH") < order.index("DATA")
+    text = "\n".join(heard)
+    assert ALARM in text
+    assert "rcpt TO:<ada@acme.example>" in text
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_mail_without_a_safe_line_sends_nothing(trusted: bool, tmp_path: Path) -> None:
+    """No STARTTLS, as where somebody strips it, or a certificate that nobody vouches for."""
+    tls = None if trusted else certificate(tmp_path, "localhost", datetime.now(UTC))
+    with mail_server(tls) as (port, heard):
+        (line,) = told(mail(port), tmp_path)
+    assert line.startswith("[monitor.alarm] smtp: ")
+    assert {"AUTH", "MAIL", "DATA"}.isdisjoint(word.split()[0].upper() for word in heard)

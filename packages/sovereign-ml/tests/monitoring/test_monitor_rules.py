@@ -1,0 +1,230 @@
+"""Distances, the sequential test, alarms and their answers, and campaigns of known effect."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import wasserstein_distance
+
+from monitor_reports import DAY, state
+from sovereign_ml.config.monitoring import MonitorSettings
+from sovereign_ml.decision_log import Draft, open_log, verify
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.monitoring import alarms, campaign, outcomes
+from sovereign_ml.monitoring.campaign import people_needed, uplift
+from sovereign_ml.monitoring.comparison import distance
+from sovereign_ml.monitoring.population import group_shares
+from sovereign_ml.monitoring.sequence import EDetector
+
+NOW = datetime(2026, 6, 3, 12, tzinfo=UTC)
+
+
+def open_alarm(root: Path, rule: str) -> str:
+    (record,) = alarms.update(root, [state(rule, "alarm")], DAY, "3")
+    return record.id
+
+
+def answered(root: Path, alarm: str, **changes: Any) -> alarms.AlarmRecord:
+    usual: dict[str, Any] = {
+        "by": "Ada Lovelace",
+        "why": "Seen.",
+        "action": "fix_data",
+        "until": None,
+    }
+    return alarms.answer(root, alarm, now=NOW, **(usual | changes))
+
+
+def test_the_distance_is_that_of_scipy() -> None:
+    rng = np.random.default_rng(1)
+    one, other = rng.normal(0, 0.5, 20_000), rng.normal(0.1, 0.6, 20_000)
+    places = (np.arange(200) + 0.5) / 200
+    seen = distance(tuple(np.quantile(one, places)), tuple(np.quantile(other, places)))
+    assert seen == pytest.approx(wasserstein_distance(one, other), abs=1e-3)
+
+
+def test_a_small_group_cannot_be_computed_from_the_others() -> None:
+    values = pd.Series(["a"] * 500 + ["b"] * 200 + ["c"] * 5)
+    assert group_shares({"g": values}, 60) == {"g": {"a": 0.709}}
+    assert group_shares({"g": values[:700]}, 60) == {"g": {"a": 0.714, "b": 0.286}}
+
+
+def first_alarms(histories: int, people: int, bias: float) -> list[int | None]:
+    """Month of the first alarm in each simulated history of 24 months; from month 12 on the rates are off.
+
+    Predictions are uniform on .2 to .9, and each month has a shock of its own (sd .02).
+    """
+    rng, limits = np.random.default_rng(7), MonitorSettings()
+    first: list[int | None] = []
+    for _ in range(histories):
+        detector = EDetector(limits.tolerance, limits.looks_per_false_alarm)
+        alarms_in = []
+        for month in range(24):
+            p = rng.uniform(0.2, 0.9, people)
+            moved = p + rng.normal(0, 0.02) + (bias if month >= 12 else 0.0)
+            y = (rng.random(people) < np.clip(moved, 0, 1)).astype(float)
+            if detector.look(str(month), y, p):
+                alarms_in.append(month)
+                break
+        first.append(next(iter(alarms_in), None))
+    return first
+
+
+def test_the_sequential_test_keeps_its_rate_of_false_alarms_and_finds_a_bias() -> None:
+    healthy = first_alarms(300, 1500, 0.0)
+    assert sum(month is not None for month in healthy) / len(healthy) <= 0.05
+    found = [month for month in first_alarms(300, 1500, -0.08) if month is None or month >= 12]
+    assert None not in found
+    assert sum(month in (12, 13) for month in found) / len(found) >= 0.9
+
+
+def test_one_decision_a_person_and_horizon_counts() -> None:
+    start = datetime(2026, 1, 1)
+    times = [
+        start,
+        start + timedelta(days=3),
+        start + timedelta(days=30),
+        start + timedelta(days=59),
+    ]
+    rows = pd.DataFrame({"customer_id": "a", "event_timestamp": times, "score": 0.5})
+    kept = outcomes.first_of_each(rows, 30)
+    assert list(kept["event_timestamp"]) == [times[0], times[2]]
+
+
+def test_the_first_week_alone_does_not_alarm() -> None:
+    def look(day: int, seen: float) -> outcomes.EarlyLook:
+        usual = {"decided": "2026-06-01", "n": 500, "expected": 100.0}
+        return outcomes.EarlyLook(day=day, observed=seen, z=(seen - 100) / 5, **usual)  # type: ignore[arg-type]
+
+    limits = MonitorSettings()
+    assert outcomes.early_status([look(7, 130), look(14, 105)], limits) == "watch"
+    assert outcomes.early_status([look(7, 105), look(14, 130)], limits) == "alarm"
+    assert outcomes.early_status([look(7, 101), look(14, 119)], limits) == "ok"
+
+
+def test_an_alarm_about_data_stops_training_until_it_is_gone_or_accepted(tmp_path: Path) -> None:
+    alarm = open_alarm(tmp_path, "missing")
+    with pytest.raises(Refused, match=r"Not trained: .*A-2026-06-01-missing"):
+        alarms.refuse_training(tmp_path, DAY)
+    answered(tmp_path, alarm, action="accept", until=DAY + timedelta(days=10))
+    alarms.refuse_training(tmp_path, DAY)
+    with pytest.raises(Refused):  # what was accepted is not accepted for ever
+        alarms.refuse_training(tmp_path, DAY + timedelta(days=11))
+    alarms.update(tmp_path, [state("missing", "ok")], DAY + timedelta(days=12), "3")
+    alarms.refuse_training(tmp_path, DAY + timedelta(days=12))
+
+
+def test_an_alarm_about_the_model_stops_no_training(tmp_path: Path) -> None:
+    open_alarm(tmp_path, "early")
+    alarms.refuse_training(tmp_path, DAY)
+    assert alarms.against_promotion(tmp_path, "3") == []
+
+
+def test_an_alarm_about_groups_stops_the_promotion_of_this_version_until_it_is_answered(
+    tmp_path: Path,
+) -> None:
+    alarm = open_alarm(tmp_path, "fairness")
+    assert alarm in alarms.against_promotion(tmp_path, "3")[0]
+    assert alarms.against_promotion(tmp_path, "4") == []
+    answered(tmp_path, alarm, action="roll_back")
+    assert alarms.against_promotion(tmp_path, "3") == []
+
+
+def test_the_same_run_again_opens_no_second_alarm(tmp_path: Path) -> None:
+    open_alarm(tmp_path, "early")
+    for days in (0, 1, 2):
+        day = DAY + timedelta(days=days)
+        assert alarms.update(tmp_path, [state("early", "alarm")], day, "3") == []
+    assert len(alarms.read_alarms(tmp_path)) == 1
+
+
+def test_an_earlier_day_on_which_the_rule_held_ends_no_alarm(tmp_path: Path) -> None:
+    alarm = open_alarm(tmp_path, "missing")
+    alarms.update(tmp_path, [state("missing", "ok")], DAY - timedelta(days=30), "3")
+    with pytest.raises(Refused, match=alarm):
+        alarms.refuse_training(tmp_path, DAY)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"by": "the team"}, "first and last name"),
+        ({"why": " "}, "--why is empty"),
+        ({"action": "ignore"}, "it may be retrain, roll_back, fix_data, accept"),
+        ({"action": "accept"}, "needs --until"),
+        ({"action": "accept", "until": NOW.date()}, "in the future"),
+        ({"until": DAY}, "--action accept only"),
+    ],
+)
+def test_an_answer_that_nobody_stands_for_is_refused(
+    tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    alarm = open_alarm(tmp_path, "early")
+    with pytest.raises(Misuse, match=told):
+        answered(tmp_path, alarm, **changes)
+    with pytest.raises(Misuse, match=f"Unanswered are: {alarm}"):
+        answered(tmp_path, "A-2020-01-01-early")
+
+
+def trial(rng: np.random.Generator, effect: float) -> Any:
+    score = rng.uniform(0.3, 0.9, 2000)
+    control = rng.random(2000) < 0.3
+    churned = rng.random(2000) < np.clip(score - effect * ~control, 0, 1)
+    return uplift(churned.astype(float), score, control)
+
+
+def test_a_known_uplift_lies_in_its_interval_and_none_is_seldom_called_one() -> None:
+    rng = np.random.default_rng(3)
+    seen = [trial(rng, 0.08) for _ in range(100)]
+    assert np.mean([u.adjusted_low <= 0.08 <= u.adjusted_high for u in seen]) >= 0.93
+    assert np.mean([u.low <= 0.08 <= u.high for u in seen]) >= 0.93
+    narrower = [(u.adjusted_high - u.adjusted_low) / (u.high - u.low) for u in seen]
+    assert np.mean(narrower) < 0.99
+    nothing = [trial(rng, 0.0) for _ in range(100)]
+    assert np.mean([u.is_shown for u in nothing]) <= 0.07
+
+
+def test_the_number_of_people_needed_gives_the_power_that_it_promises() -> None:
+    rng, needed = np.random.default_rng(4), people_needed(0.6, 0.08, 0.3)
+    shown = 0
+    for _ in range(150):
+        control = rng.random(needed) < 0.3
+        churned = (rng.random(needed) < np.where(control, 0.6, 0.52)).astype(float)
+        shown += uplift(churned, np.full(needed, 0.6), control).low > 0
+    assert 0.74 <= shown / 150 <= 0.86
+
+
+def test_a_list_leaves_out_who_objected_and_the_log_keeps_no_list(tmp_path: Path) -> None:
+    log = open_log(str(tmp_path / "log.db"))
+    people = [f"{number:032x}" for number in range(400)]
+    scores = pd.DataFrame(
+        {"customer_id": people, "score": np.linspace(0.9, 0.1, 400), "model_version": "1"}
+    )
+    log.append([Draft("objection", "objection-1", people[0], "{}")])
+    log.erase_subject(people[1])
+    usual: dict[str, Any] = {
+        "size": 100,
+        "value": "",
+        "share": 0.3,
+        "effect": 0.05,
+        "key": b"k" * 32,
+    }
+    made = campaign.draw(log, scores, name="spring", **usual)
+    assert made.left_out == 2
+    assert made.treated + made.control == 98
+    listed = made.text.splitlines()[1:]
+    assert len(listed) == made.treated
+    assert not any(person in made.text for person in people[:2])
+    drawn = [campaign.is_control(b"k" * 32, "spring", person, 0.3) for person in people[2:100]]
+    assert sum(drawn) == made.control
+    (entry,) = log.of_case("campaign-spring")
+    assert made.sha256 in (entry.body or "")
+    assert people[5] not in (entry.body or "")
+    assert verify(log).problems == ()
+    with pytest.raises(Misuse, match="a campaign 'spring' already"):
+        campaign.draw(log, scores, name="spring", **usual)
+    log.close()
