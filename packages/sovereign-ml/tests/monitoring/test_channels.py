@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from loopback import certificate, Quiet, listening
+from loopback import Quiet, certificate, listening
 from monitor_reports import a_report
 from servers import free_port
 from sovereign_ml.config.monitoring import AlarmSettings
