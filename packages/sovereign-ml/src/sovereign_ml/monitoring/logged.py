@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.config.connections import LogLocation
 from sovereign_ml.decision_log import Entry
-from sovereign_ml.decision_log.evidence import tally
+from sovereign_ml.decision_log.evidence import counted, tally
 from sovereign_ml.privacy.objections import decision_log
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _table(
     )
     times = pd.to_datetime(rows["event_timestamp"], utc=True, format="ISO8601")
     rows["event_timestamp"] = times.dt.tz_localize(None).dt.as_unit("us")
-    seen = tally(reviews)
+    seen = tally(counted(reviews))
     return DecisionTable(
         rows=rows[rows["outcome"].isin(("offer", "no_offer"))].reset_index(drop=True),
         blanked=counts["blanked"],
