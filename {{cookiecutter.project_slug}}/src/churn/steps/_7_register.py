@@ -22,8 +22,7 @@ def register(
 ) -> None:
     """Write the sealed bundle and register it in MLflow with the alias ``candidate``.
 
-    Raises Refused with every reason of the quality gate and the rules of the model card, and where
-    the card does not state what the artifacts say.
+    Raises Refused with every reason: quality gate, rules, a card that differs from the artifacts.
     """
     figures = read_json(metrics / "metrics.json")
     document = registration.read_card(card)
