@@ -17,7 +17,7 @@ from sovereign_ml.leaving.dump import Dump, Record, ms
 from sovereign_ml.leaving.minimise import Minimiser
 from sovereign_ml.leaving.runs import STATE_TAG, Brought, arn_mark, clear_halves
 from sovereign_ml.registry import mlflow
-from sovereign_ml.registry.mlflow import PastRun
+from sovereign_ml.registry.mlflow import ImportedRun
 
 __all__ = ["bring_cards", "bring_packages", "packages_of"]
 
@@ -68,7 +68,9 @@ def bring_packages(dump: Dump, tracking: Tracking, minimiser: Minimiser) -> Brou
     return result
 
 
-def _package_run(row: Mapping[str, Any], group: str, project: str, minimiser: Minimiser) -> PastRun:
+def _package_run(
+    row: Mapping[str, Any], group: str, project: str, minimiser: Minimiser
+) -> ImportedRun:
     created = ms(row.get("CreationTime")) or 1
     containers = row.get("InferenceSpecification", {}).get("Containers", ())
     archives = [
@@ -101,7 +103,7 @@ def _package_run(row: Mapping[str, Any], group: str, project: str, minimiser: Mi
     minimiser.left_out["free text"] += sum(
         name in row for name in ("ModelPackageDescription", "ApprovalDescription")
     )
-    return PastRun(
+    return ImportedRun(
         experiment=f"{project}/sagemaker-registry",
         name=f"{_model_name(minimiser.title(group, 'model'))} {tags['sagemaker.version']}".strip(),
         start=created,

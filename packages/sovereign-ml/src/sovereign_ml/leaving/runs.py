@@ -21,7 +21,7 @@ from sovereign_ml.errors import Misuse
 from sovereign_ml.leaving.dump import Dump, Record, ms
 from sovereign_ml.leaving.minimise import Minimiser, is_address, personal_value
 from sovereign_ml.registry import mlflow
-from sovereign_ml.registry.mlflow import PastRun
+from sovereign_ml.registry.mlflow import ImportedRun
 
 __all__ = ["STATE_TAG", "Brought", "arn_mark", "bring", "clear_halves", "past_runs", "safe_keys"]
 
@@ -100,7 +100,7 @@ def clear_halves(tracking: Tracking) -> int:
     return len(halves)
 
 
-def past_runs(dump: Dump, project: str, minimiser: Minimiser) -> Iterator[tuple[str, PastRun]]:
+def past_runs(dump: Dump, project: str, minimiser: Minimiser) -> Iterator[tuple[str, ImportedRun]]:
     """Yield each run with the name of its experiment in SageMaker. A run without a status is not finished."""
     homes = _experiments_of(dump)
     jobs = {row["TrainingJobArn"]: row for row in dump.found("TrainingJob")}
@@ -198,7 +198,7 @@ def _run(
     record: Mapping[str, Any],
     points: list[tuple[str, float, int, int]],
     minimiser: Minimiser,
-) -> PastRun:
+) -> ImportedRun:
     minimiser.left_out["employee"] += record["staff"]
     minimiser.left_out["free text"] += record["free"]
     params = _minimised(record["params"], minimiser)
@@ -226,7 +226,7 @@ def _run(
         tags["sagemaker.commit"] = commit
     safe, _ = safe_keys(tags)
     experiment, _ = safe_keys({minimiser.title(home, "experiment"): ""})
-    return PastRun(
+    return ImportedRun(
         experiment=f"{project}/{next(iter(experiment))}",
         name=minimiser.title(record["name"]),
         start=record["start"],

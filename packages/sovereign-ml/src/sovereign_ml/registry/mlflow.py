@@ -19,8 +19,8 @@ from sovereign_ml.errors import Misuse
 
 __all__ = [
     "SEAL",
+    "ImportedRun",
     "ModelVersion",
-    "PastRun",
     "artifact",
     "bring_run",
     "bring_version",
@@ -138,7 +138,7 @@ def training_run(tracking: Tracking, tags: Mapping[str, str]) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class PastRun:
+class ImportedRun:
     """A run of another system. Times are in milliseconds since 1970; a point is name, value, time and step."""
 
     experiment: str
@@ -156,7 +156,7 @@ AT_ONCE = 1000
 """Items that MLflow takes in one call, of which 100 may be parameters."""
 
 
-def bring_run(tracking: Tracking, run: PastRun, state: str) -> str:
+def bring_run(tracking: Tracking, run: ImportedRun, state: str) -> str:
     """Write a run with its own times; return its id. The tag ``state`` is "importing" until all of it is there."""
     from mlflow.entities import Metric, Param, RunTag
 
