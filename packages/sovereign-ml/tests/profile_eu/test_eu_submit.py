@@ -164,7 +164,8 @@ def test_an_unknown_revision_is_one_line(pushed: Path, cloud: Cloud) -> None:
     done = submit(pushed, cloud, "--revision", "v99")
     assert (done.returncode, done.stderr) == (
         2,
-        "Error: No git revision v99: give a commit, a tag or a branch, or leave it out for HEAD.\n",
+        "Error: No git revision v99: give a commit, a tag or a branch, or leave it out for HEAD. "
+        "Git says: fatal: Needed a single revision.\n",
     )
 
 
