@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PastDays"]
 
-NEEDED = ("load", "compute", "label", "last_event")
+NEEDED = ("load", "compute", "label", "history")
 
 
 class PastDays:
@@ -45,6 +45,7 @@ class PastDays:
             )
         self._config, self._kind = config, kind
         self.connection = self._sql.load(need(valid, "validate"), kind)
+        self._oldest_event: datetime
         self.newest_event: datetime
         self.forget_from(as_of)
 
@@ -52,9 +53,7 @@ class PastDays:
         """Forget what happened at ``moment`` or later, as if nobody knew it yet."""
         if moment is not None:
             self.connection.execute("DELETE FROM lines WHERE ts >= ?", [moment])
-        self.newest_event = self._sql.last_event(self.connection)
-        # That may leave a result half read, and DuckDB then takes no table of people.
-        self.connection.execute("SELECT 1").fetchall()
+        self._oldest_event, self.newest_event = self._sql.history(self.connection)
 
     @property
     def horizon_days(self) -> int:
@@ -69,9 +68,7 @@ class PastDays:
     @property
     def usable_from(self) -> datetime:
         """The first day on which the history covers the time in which customers count as active."""
-        ((first,),) = self.connection.execute("SELECT min(ts) FROM lines").fetchall()
-        begin: datetime = first
-        return begin + timedelta(days=self._config.active_within_days)
+        return self._oldest_event + timedelta(days=self._config.active_within_days)
 
     @property
     def events_are_churn(self) -> bool:
