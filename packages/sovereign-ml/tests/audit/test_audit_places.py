@@ -39,6 +39,8 @@ NOTICED = [
 
 def planted(root: Path, file: str, text: str, **more) -> list[AddressFinding]:
     path = root / file
+    if file.startswith(".git/"):  # the audit asks git, which answers for a whole repository only
+        subprocess.run(["git", "init", "-q", str(root)], check=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return list(audit(root, AuditPolicy(), today=TODAY, project="acme-churn", **more).findings)
