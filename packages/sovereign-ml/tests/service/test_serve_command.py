@@ -40,6 +40,8 @@ def url(project: Path, scores: Path) -> Iterator[str]:
     finally:
         running.terminate()
     assert running.wait(20) == 0
+    for log in (project / ".churn").glob("decisions.db*"):
+        log.unlink()  # decisions on record are facts of the card, and other tests use this project
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{address}/readyz")
 
