@@ -50,8 +50,8 @@ NAMED = (
 CODE = {"train": "src", "serve": "serve"}
 PROJECT_HALF = {
     *("audit", "cli", "config", "data_subjects", "deploy", "evaluation", "features", "kubeflow"),
-    *("estimators", "notebook", "pipeline", "privacy", "registry", "servers", "storage"),
-    "supply_chain",
+    *("estimators", "leaving", "monitoring", "notebook", "pipeline", "privacy", "registry"),
+    *("servers", "storage", "supply_chain"),
 }
 HALVES: dict[str, Callable[[Path], bool]] = {
     # BentoML is the server's; the rest of the service is what `churn serve` and tests import.
