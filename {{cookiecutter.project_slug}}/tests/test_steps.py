@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.config.tables import ValidateSettings
-from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.errors import Refused
 from sovereign_ml.pipeline.batch_scoring import ScoringGate
 from sovereign_ml.pipeline.lineage import Lineage
 
@@ -90,15 +90,3 @@ def test_a_customer_who_objects_is_scored_no_more(
     )
     scored = set(pd.read_parquet(tmp_path / "scores/scores.parquet")["customer_id"])
     assert scored == everyone - {objector}
-
-
-def test_a_step_without_its_input_names_the_command_to_run(
-    settings: Settings, tmp_path: Path
-) -> None:
-    with pytest.raises(Misuse, match="churn data"):
-        validate(
-            tmp_path / "nothing",
-            tmp_path / "valid",
-            config=settings.validate_,
-            project=settings.project,
-        )
