@@ -32,7 +32,9 @@ def list_command(
     output: Annotated[Path, typer.Option(help="The CSV file to write for the CRM.")],
     share: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Share to take; default: [evaluate] contact_budget."),
+        typer.Option(
+            min=0, max=1, help="Share to take; default: contact_budget of the table evaluate."
+        ),
     ] = None,
     control: Annotated[
         float, typer.Option(min=0.01, max=0.9, help="Share of them that gets no offer.")
