@@ -126,19 +126,13 @@ def constraints(
 
     ``held`` and ``free`` (n,) are the probabilities with and without, on labels ``y`` (n,) and the same resamples.
     """
-    pairs = (bootstrap.Ranked(y, held), bootstrap.Ranked(y, free))
-    drawn = [
-        [ranked.figures(weights) for ranked in pairs]
-        for weights in bootstrap.resamples(y, config.bootstrap, config.seed)
-    ]
-    measure = bootstrap.all_metrics()
-    return {
-        f"{name}_difference": bootstrap.interval(
-            measure[name](y, free) - measure[name](y, held),
-            np.array([without[name] - with_them[name] for with_them, without in drawn]),
-        )
-        for name in ("roc_auc", "brier")
-    }
+    with_them, without = bootstrap.Ranked(y, held), bootstrap.Ranked(y, free)
+
+    def differences(weights: metrics.Labels) -> dict[str, float]:
+        kept, freed = with_them.figures(weights), without.figures(weights)
+        return {f"{name}_difference": freed[name] - kept[name] for name in ("roc_auc", "brier")}
+
+    return bootstrap.intervals(y, differences, config.bootstrap, config.seed)
 
 
 def groups(
@@ -261,22 +255,14 @@ def elimination(fits: LeaveOut, config: EvaluateSettings) -> list[dict[str, Any]
         p, worth = fits.without(left_out)
         scores.append(p)
     ranked = [bootstrap.Ranked(y, p) for p in scores]
-    drawn = np.array(
-        [
-            [one.figures(weights)["roc_auc"] for one in ranked]
-            for weights in bootstrap.resamples(y, config.bootstrap, config.seed)
-        ]
-    )
-    measure = bootstrap.all_metrics()["roc_auc"]
-    whole = measure(y, scores[0])
+
+    def losses(weights: metrics.Labels) -> dict[str, float]:
+        whole, *without = (one.figures(weights)["roc_auc"] for one in ranked)
+        return {name: whole - area for name, area in zip(left_out, without, strict=True)}
+
+    found = bootstrap.intervals(y, losses, config.bootstrap, config.seed)
     return [
-        {
-            "name": name,
-            "inputs_left": len(names) - place,
-            "loss": bootstrap.interval(
-                whole - measure(y, scores[place]), drawn[:, 0] - drawn[:, place]
-            ),
-        }
+        {"name": name, "inputs_left": len(names) - place, "loss": found[name]}
         for place, name in enumerate(left_out, start=1)
     ]
 
