@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from silent_git import broken, foreign, no_repository, not_installed
 from sovereign_ml import git as library_git
 from sovereign_ml.config.connections import DataVersions
 from sovereign_ml.data_subjects.stores import dvc_versions, mlflow_runs, s3_versions
@@ -99,21 +100,6 @@ def test_before_the_first_commit_the_lock_alone_tells(root: Path) -> None:
     assert "rows of old" in unneeded(root) and "rows of present" not in unneeded(root)
 
 
-def not_installed(root: Path, patch: pytest.MonkeyPatch) -> Path:
-    patch.setenv("PATH", str(root))
-    return root
-
-
-def no_repository(root: Path, _: pytest.MonkeyPatch) -> Path:
-    shutil.rmtree(root / ".git")
-    return root
-
-
-def broken(root: Path, _: pytest.MonkeyPatch) -> Path:
-    (root / ".git/HEAD").write_text("nonsense")
-    return root
-
-
 def lost_objects(root: Path, _: pytest.MonkeyPatch) -> Path:
     """As after a copy that was cut off, or a full disk."""
     for path in (root / ".git/objects").glob("??/*"):
@@ -132,15 +118,6 @@ def shallow(root: Path, _: pytest.MonkeyPatch) -> Path:
     git(root, "clone", "-q", "--depth", "1", root.as_uri(), str(copy))
     shutil.copytree(root / "cache", copy / "cache")
     return copy
-
-
-def foreign(root: Path, _: pytest.MonkeyPatch) -> Path:
-    """As in a container or on a shared server."""
-    if os.getuid():
-        pytest.skip("only root can give files to somebody else")
-    for path in (root, *root.rglob("*")):
-        os.chown(path, 1234, 1234)
-    return root
 
 
 @pytest.mark.parametrize(
@@ -242,7 +219,7 @@ def test_a_registry_that_fails_is_not_one_without_aliases(monkeypatch: pytest.Mo
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_DOES_NOT_EXIST
 
-    one = SimpleNamespace(version="7", creation_timestamp=0)
+    one = SimpleNamespace(name="acme-churn", version="7", creation_timestamp=0, tags={})
 
     class Registry:
         def __init__(self, code: int) -> None:
