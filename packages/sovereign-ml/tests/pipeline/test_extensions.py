@@ -85,7 +85,7 @@ TOUCHED = {
         "config.toml",
         "src/churn/pipeline.py",
         "src/churn/project.py",
-        "src/churn/steps/_9_campaign.py",
+        "src/churn/steps/_9_mailing.py",
     },
     "Add a feature": {"src/churn/contract.py", "src/churn/features.py"},
     "Add a rule": {"src/churn/rules.py"},
@@ -116,9 +116,9 @@ def test_an_own_step_is_a_command_a_stage_and_a_task(extended: Extended) -> None
     root = extended("Add a step")
     assert churn(root, "stages", "--check").returncode == 1
     succeeds(root, "stages")
-    assert "campaign" in succeeds(root, "--help")
-    succeeds(root, "campaign")
-    letters = pd.read_csv(root / "data/9_campaign/campaign.csv")
+    assert "mailing" in succeeds(root, "--help")
+    succeeds(root, "mailing")
+    letters = pd.read_csv(root / "data/9_mailing/mailing.csv")
     assert 0 < len(letters) <= 100
     assert letters["score"].is_monotonic_decreasing
 

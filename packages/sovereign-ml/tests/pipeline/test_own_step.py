@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from typer.main import get_group
 
 from churn.project import PROJECT
 from small_project import PROGRAMS, churn, commit, configure, environment, load, make_clone
@@ -242,10 +243,12 @@ def test_a_row_that_cannot_run_is_refused_with_its_reason(
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("verb", ["run", "push", "audit", "erase"])
-def test_a_verb_that_is_a_command_already_is_refused(verb: str) -> None:
-    with pytest.raises(Misuse, match=f"The step '{verb}' has the name of a command"):
-        application((*STANDARD_STEPS, step(verb=verb)))
+def test_a_verb_that_is_a_command_already_is_refused() -> None:
+    commands = set(get_group(application()).commands) - {one.verb for one in STANDARD_STEPS}
+    assert {"run", "audit", "campaign", "decisions", "leave"} <= commands
+    for verb in commands:
+        with pytest.raises(Misuse, match=f"The step '{verb}' has the name of a command"):
+            application((*STANDARD_STEPS, step(verb=verb)))
 
 
 def asks_for_nothing(scores: Path, output: Path) -> None: ...

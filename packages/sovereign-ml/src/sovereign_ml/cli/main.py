@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import typer
-from typer.models import CommandInfo
+from typer.models import CommandInfo, TyperInfo
 
 from sovereign_ml import git
 from sovereign_ml.cli import (
@@ -59,15 +59,15 @@ def application(steps: Sequence[Step] = STANDARD_STEPS) -> typer.Typer:
     flow.add_steps(app, steps)
     verbs = {step.verb for step in steps}
     for part in PARTS:
-        for command in part.app.registered_commands:
-            if (name := _name(command)) in verbs:
+        for entry in (*part.app.registered_commands, *part.app.registered_groups):
+            if (name := _name(entry)) in verbs:
                 raise Misuse(f"The step '{name}' has the name of a command: give it another verb.")
         app.registered_commands += part.app.registered_commands
         app.registered_groups += part.app.registered_groups
     return app
 
 
-def _name(command: CommandInfo) -> str:
+def _name(command: CommandInfo | TyperInfo) -> str:
     function = command.callback
     return command.name or (function.__name__.replace("_", "-") if function else "")
 
