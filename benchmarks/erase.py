@@ -1,4 +1,4 @@
-"""Time `churn erase` of one person among a million: real stores at full size, and by part.
+"""Time `churn data-subject erase` of one person among a million: real stores at full size, and by part.
 
 Needs a rendered project with a finished `make run`, its environment, and about 25 GB of disk.
 Writes docs/benchmarks/erase.json and erase.md: python benchmarks/erase.py PROJECT
@@ -37,7 +37,7 @@ STAGES = ("data", "validate", "features", "train", "evaluate", "card", "register
 HEAD = """\
 # Erasing one person
 
-One run on {cores} shared cores, Python {python}: `churn erase` in the profile local, in a
+One run on {cores} shared cores, Python {python}: `churn data-subject erase` in the profile local, in a
 process of its own, start included, of one person among {customers:,} customers with
 {transactions:,} purchases ({data_gb} GB in `data/`, and again in the DVC cache and the remote).
 The decision log is small. Made by `make bench-erase`; the numbers are in `erase.json`.

@@ -223,7 +223,9 @@ def release(version: str) -> None:
     changes: dict[Path, bytes | None] = {path: stamped(path, version) for path in CHANGELOGS}
     changes[PACKAGE / VERSION_FILE] = versioned(version)
     replace_wheel(version, changes, resolve=True)
-    print(f"Commit this, then tag the commit v{version}: `make vendor-verify` builds from the tag.")
+    print(
+        f"Commit this, then tag the commit v{version}: `churn library verify` builds from the tag."
+    )
 
 
 def stamped(path: Path, version: str) -> bytes:

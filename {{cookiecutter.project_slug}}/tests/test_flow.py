@@ -57,7 +57,7 @@ def test_the_stages_of_dvc_are_up_to_date(churn: Churn) -> None:
 
 
 def test_the_pipeline_has_one_task_for_each_step(churn: Churn, small: Path) -> None:
-    done = churn("compile", "build/pipeline.yaml")
+    done = churn("kubeflow", "compile", "build/pipeline.yaml")
     assert done.returncode == 0, done.stderr
     first, *_ = yaml.safe_load_all((small / "build/pipeline.yaml").read_text())
     tasks = first["root"]["dag"]["tasks"].values()

@@ -11,7 +11,7 @@ from sovereign_ml.kubeflow.tasks import Tasks
 
 
 def whole_flow(task: Tasks) -> Any:
-    """Return the pipeline of `churn pipeline` and `churn compile`: from data to scores."""
+    """Return the pipeline of `churn kubeflow run` and `compile`: from data to scores."""
 
     @dsl.pipeline(name=task.name, description=f"{task.title}: from data to scores")
     def flow() -> None:
@@ -45,7 +45,7 @@ def training(task: Tasks) -> Any:
 
 
 def pinned_training(task: Tasks) -> Any:
-    """Return the training of `churn submit`: on the raw data of one git revision."""
+    """Return the training of `churn kubeflow submit`: on the raw data of one git revision."""
 
     @dsl.pipeline(name=f"{task.name}-train")
     def train(version: str, revision: str) -> None:

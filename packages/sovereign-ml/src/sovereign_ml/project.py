@@ -103,7 +103,7 @@ STANDARD_STEPS: tuple[Step, ...] = (
         "data",
         ("source",),
         "raw",
-        "Read transactions: pseudonyms, EUR, UTC; consent, objection and erasure applied.",
+        "Read transactions: pseudonyms, EUR, UTC, who objected.",
         params=("data",),
     ),
     Step(
@@ -111,7 +111,7 @@ STANDARD_STEPS: tuple[Step, ...] = (
         "validate",
         ("raw",),
         "valid",
-        "Check every row against the contract; reject, report, stop past the limit.",
+        "Check every row against the contract; set aside or stop.",
         params=("validate",),
     ),
     Step(
@@ -135,7 +135,7 @@ STANDARD_STEPS: tuple[Step, ...] = (
         "evaluate",
         ("model", "features", "valid"),
         "metrics",
-        "Measure on the newest cut-off, with intervals, slices and group gaps.",
+        "Measure on the newest cut-off: intervals, slices, groups.",
         params=("evaluate", "score", "train"),
     ),
     Step(
@@ -143,7 +143,7 @@ STANDARD_STEPS: tuple[Step, ...] = (
         "card",
         ("model", "metrics", "features", "valid"),
         "card",
-        "Write the model card; `--open` lists what people still have to answer.",
+        "Write the model card; `--open` lists what people answer.",
         files=("model_card.toml", "config.toml", ".dvc/config", "deploy"),
         reads_project=True,
     ),
@@ -152,7 +152,7 @@ STANDARD_STEPS: tuple[Step, ...] = (
         "register",
         ("model", "metrics", "features", "valid", "card"),
         "bundle",
-        "Refuse or register: quality gate, rules, bundle, registry version.",
+        "Refuse or register: gate, rules, bundle, version.",
         params=("card", "evaluate", "features", "label", "register", "score"),
         reads_project=True,
     ),
@@ -161,7 +161,7 @@ STANDARD_STEPS: tuple[Step, ...] = (
         "score",
         ("bundle", "features", "valid"),
         "scores",
-        "Score everyone who may be scored today, with reasons.",
+        "Score everyone who may be scored, with reasons.",
     ),
 )
 """The eight steps of the template, in the order of the flow."""

@@ -110,21 +110,21 @@ def test_the_wheel_of_a_fresh_project_is_named_as_not_searched(fresh, monkeypatc
 
 def test_the_bill_of_materials_is_written(tmp_path):
     target = tmp_path / "sbom" / "serve.cdx.json"
-    assert call("sbom", str(LOCK), "-o", str(target)).exit_code == 0
+    assert call("supply-chain", "sbom", str(LOCK), "-o", str(target)).exit_code == 0
     document = json.loads(target.read_text())
     assert document["bomFormat"] == "CycloneDX"
     assert document["metadata"]["component"]["name"] == "churn-serve"
-    assert call("sbom", str(LOCK)).output == target.read_text()
+    assert call("supply-chain", "sbom", str(LOCK)).output == target.read_text()
 
 
 def test_licences_are_listed():
-    answer = call("licences", str(LOCK))
+    answer = call("supply-chain", "licences", str(LOCK))
     assert "MIT (" in answer.output
 
 
 def test_a_lock_without_hashes_is_wrong_use(tmp_path):
     (tmp_path / "x.lock").write_text("numpy==2\n")
-    answer = call("sbom", str(tmp_path / "x.lock"))
+    answer = call("supply-chain", "sbom", str(tmp_path / "x.lock"))
     assert isinstance(answer.exception, Misuse)
     assert "without a hash: numpy" in str(answer.exception)
 

@@ -1,4 +1,4 @@
-"""churn card import and churn documents on a project's folder."""
+"""churn card import and churn card documents on a project's folder."""
 
 import json
 import re
@@ -14,7 +14,6 @@ from small_project import PROJECT, rendered
 from sovereign_ml.card.records import read_additions
 from sovereign_ml.card.schema import Facts
 from sovereign_ml.cli.flow import card_app
-from sovereign_ml.cli.records import app
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.card_facts.collect import IMPORTED, provenance
 
@@ -72,7 +71,7 @@ def _card_in(project, text):
 
 def test_documents_are_written_with_their_open_points(project):
     _card_in(project, card().model_dump_json())
-    shown = run(app).stdout
+    shown = run(card_app, "documents").stdout
     folder = project / "build/documents"
     assert {path.suffix for path in folder.glob("ropa.*")} == {".html", ".json", ".csv"}
     assert "ropa         0 open points" in shown
@@ -83,7 +82,7 @@ def test_documents_are_written_in_german_with_the_words_of_the_team(project):
     _card_in(project, card().model_dump_json())
     words = '[languages.de.inputs]\nrecency_days = "Tage seit dem letzten Einkauf"\n'
     (project / "documents.toml").write_text(words, encoding="utf-8")
-    run(app, "--lang", "de", "--output", "build/de")
+    run(card_app, "documents", "--lang", "de", "--output", "build/de")
     page = (project / "build/de/notice.html").read_text(encoding="utf-8")
     assert 'lang="de"' in page
     assert "Tage seit dem letzten Einkauf" in page
@@ -92,18 +91,18 @@ def test_documents_are_written_in_german_with_the_words_of_the_team(project):
 def test_a_language_that_is_not_here_is_wrong_use(project):
     _card_in(project, card().model_dump_json())
     with pytest.raises(Misuse, match=r"no texts in 'fr': de, en are here.*texts/fr\.toml"):
-        run(app, "--lang", "fr")
+        run(card_app, "documents", "--lang", "fr")
 
 
 def test_documents_without_a_card_are_wrong_use(project):
     with pytest.raises(Misuse, match=r"card\.json does not exist: run `churn card` first"):
-        run(app)
+        run(card_app, "documents")
 
 
 def test_documents_of_a_card_of_another_version_are_wrong_use(project):
     _card_in(project, "{}")
     with pytest.raises(Misuse, match="is no card of this version"):
-        run(app)
+        run(card_app, "documents")
 
 
 def test_the_file_of_a_new_project_is_read_as_it_is(project):

@@ -69,9 +69,12 @@ def test_help_loads_none_of_the_heavy_libraries(tmp_path: Path) -> None:
         "register",
         "score",
         "run",
-        "pipeline",
     ):
         assert f" {verb} " in done.stdout
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 48, "the list of commands has to fit on one screen"
+    cells = [line for line in lines if line.startswith("│")]
+    assert not [line for line in cells if line.startswith("│    ")], "one line each"
 
 
 def test_a_misuse_is_one_line_and_exit_code_2(new_project: New) -> None:
@@ -130,7 +133,10 @@ def test_the_step_says_what_it_did_on_one_plain_line(new_project: New) -> None:
 
 def test_the_pseudonym_of_an_id_is_the_one_in_the_data(new_project: New) -> None:
     root = new_project()
-    first, again = churn(root, "pseudonym", " C0000001 "), churn(root, "pseudonym", "C0000001")
+    first, again = (
+        churn(root, "data-subject", "pseudonym", " C0000001 "),
+        churn(root, "data-subject", "pseudonym", "C0000001"),
+    )
     assert first.stdout == again.stdout
     assert len(first.stdout.strip()) == 32
 

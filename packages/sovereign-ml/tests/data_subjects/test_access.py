@@ -18,7 +18,9 @@ NAMES = ("objected", "restricted", "consent_withdrawn")
 
 def test_the_answer_holds_every_row_and_every_decision(world: World) -> None:
     person = world.chosen[0]
-    done = world.churn("access", "--subject", person.customer_id, "--output", "build/answer")
+    done = world.churn(
+        "data-subject", "access", "--subject", person.customer_id, "--output", "build/answer"
+    )
     assert done.returncode == 0, done.stderr
     answer = json.loads((world.root / "build/answer/access.json").read_text())
     lines = pd.read_parquet(world.root / "data/1_raw/transactions.parquet")
@@ -37,14 +39,18 @@ def test_the_answer_holds_every_row_and_every_decision(world: World) -> None:
 
 def test_the_answer_is_written_in_german_and_an_unknown_language_is_refused(world: World) -> None:
     person = world.chosen[0].customer_id
-    done = world.churn("access", "--subject", person, "--lang", "de", "--output", "build/answer")
+    done = world.churn(
+        "data-subject", "access", "--subject", person, "--lang", "de", "--output", "build/answer"
+    )
     assert done.returncode == 0, done.stderr
     page = (world.root / "build/answer/access.html").read_text(encoding="utf-8")
     assert 'lang="de"' in page and "Ihre Daten bei" in page
     assert "Kunden von" in page and "{{" not in page, "the words of documents.toml"
     assert "Der Wortlaut von data.label_definition in der Sprache de fehlt" in done.stdout
     assert "purpose.statement" not in done.stdout
-    wrong = world.churn("access", "--subject", person, "--lang", "xx", "--output", "build/other")
+    wrong = world.churn(
+        "data-subject", "access", "--subject", person, "--lang", "xx", "--output", "build/other"
+    )
     assert wrong.returncode == 2 and "no texts in 'xx'" in wrong.stderr
 
 
@@ -55,7 +61,7 @@ def test_the_answer_says_what_keeps_the_person_from_being_scored(world: World) -
         log.append([Draft("objection", "objection", other, "{}")])
     for person, bars in ((first, (False, True, True)), (other, (True, False, False))):
         told = ("--pseudonyms", "--lang", "de", "--output", "build/answer")
-        assert world.churn("access", "--subject", person, *told).returncode == 0
+        assert world.churn("data-subject", "access", "--subject", person, *told).returncode == 0
         answer = json.loads((world.root / "build/answer/access.json").read_text())
         held = (answer["objected"], answer["restricted"], answer["consent_withdrawn"])
         assert held == bars
@@ -66,7 +72,9 @@ def test_the_answer_says_what_keeps_the_person_from_being_scored(world: World) -
 
 def test_nobody_else_is_in_the_answer(world: World) -> None:
     first, *others = world.chosen
-    world.churn("access", "--subject", first.customer_id, "--output", "build/answer")
+    world.churn(
+        "data-subject", "access", "--subject", first.customer_id, "--output", "build/answer"
+    )
     text = (world.root / "build/answer/access.json").read_text() + (
         world.root / "build/answer/access.html"
     ).read_text()
@@ -74,13 +82,13 @@ def test_nobody_else_is_in_the_answer(world: World) -> None:
 
 
 def test_somebody_unknown_gets_an_answer_that_says_so(world: World) -> None:
-    done = world.churn("access", "--subject", "nobody", "--output", "build/answer")
+    done = world.churn("data-subject", "access", "--subject", "nobody", "--output", "build/answer")
     assert done.returncode == 0 and "Nothing is held" in done.stdout
 
 
 def test_an_erasure_takes_the_copy_that_an_access_request_left(world: World) -> None:
     person = world.chosen[0]
-    world.churn("access", "--subject", person.customer_id)
+    world.churn("data-subject", "access", "--subject", person.customer_id)
     assert list((world.root / "build/access").rglob("access.json"))
     assert world.erase([person]).returncode == 0
     assert not list((world.root / "build/access").rglob("access.*"))

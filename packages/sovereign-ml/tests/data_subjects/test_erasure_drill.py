@@ -137,7 +137,7 @@ def test_one_forgotten_copy_makes_the_drill_fail(world: World) -> None:
     ]
     assert last_receipt(world).status == "incomplete"
     (world.root / "notebooks/mine.parquet").unlink()
-    assert world.churn("erase").returncode == 0
+    assert world.churn("data-subject", "erase").returncode == 0
     assert hits(world, people) == [] and last_receipt(world).status == "complete"
 
 
@@ -154,9 +154,9 @@ def test_a_restored_backup_brings_nobody_back(world: World, made: World, what: s
         shutil.copytree(made.root / "data", world.root / "data")
         shutil.copy(made.root / "dvc.lock", world.root / "dvc.lock")
     assert len(hits(world, people)) >= 5
-    assert world.churn("erase", "--again").returncode == 0
+    assert world.churn("data-subject", "erase", "--again").returncode == 0
     assert hits(world, people) == []
-    assert "None of the erased" in world.churn("erase", "--again").stdout
+    assert "None of the erased" in world.churn("data-subject", "erase", "--again").stdout
 
 
 def test_a_raw_file_imported_again_brings_nobody_back(world: World) -> None:

@@ -32,7 +32,9 @@ def test_a_corrected_purchase_is_scored_and_decided_again_and_stays_corrected(wo
     ]
     when, person = before["event_time"].iloc[-1], pseudonym(world.chosen[0])
     who = ("--subject", world.chosen[0].customer_id, "--purchase", f"{when:%Y-%m-%d %H:%M:%S}")
-    done = world.churn("rectify", *who, "--set", "amount_eur=9999.50", "--reference", "DSR-8")
+    done = world.churn(
+        "data-subject", "rectify", *who, "--set", "amount_eur=9999.50", "--reference", "DSR-8"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     after = purchases(world)
     assert float(after["amount_eur"].iloc[-1]) == 9999.50
@@ -86,6 +88,6 @@ def test_a_corrected_purchase_is_scored_and_decided_again_and_stays_corrected(wo
 def test_what_cannot_be_corrected_is_refused_in_one_line(
     made: World, given: tuple[str, ...], said: str
 ) -> None:
-    done = made.churn("rectify", "--subject", made.chosen[0].customer_id, *given)
+    done = made.churn("data-subject", "rectify", "--subject", made.chosen[0].customer_id, *given)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1) and said in done.stderr
     assert not (made.root / "data/1_raw/corrections.parquet").exists()

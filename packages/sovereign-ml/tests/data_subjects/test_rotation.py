@@ -39,7 +39,7 @@ def test_the_erased_stay_away_objectors_stay_out_and_old_decisions_are_found(wor
         without(world.folder / f"input/{name}.csv", removed.customer_id)
 
     file = world.folder / "home/new.key"
-    done = world.churn("rotate-key", "--new-key-file", str(file))
+    done = world.churn("data-subject", "rotate-key", "--new-key-file", str(file))
     assert done.returncode == 0, done.stderr
     assert (
         "Carried over: 1 tombstones, 3 objections" in done.stdout
@@ -68,13 +68,20 @@ def test_the_erased_stay_away_objectors_stay_out_and_old_decisions_are_found(wor
         assert [now[newly[one]] for one in (objects, *others)] == list(BARS.values())
 
     done = churn(
-        world.root, "access", "--subject", asks.customer_id, "--output", "build/answer", **given
+        world.root,
+        "data-subject",
+        "access",
+        "--subject",
+        asks.customer_id,
+        "--output",
+        "build/answer",
+        **given,
     )
     page = (world.root / "build/answer/access.json").read_text()
     assert (
         done.returncode == 0 and page.count('"what_would_change_it"') == 1 and newly[asks] in page
     )
-    done = churn(world.root, "erase", "--subject", asks.customer_id, **given)
+    done = churn(world.root, "data-subject", "erase", "--subject", asks.customer_id, **given)
     assert done.returncode == 0, done.stderr
     assert places(world.folder, [pseudonym(asks), newly[asks]]) == []
     with closing(open_log(address)) as log:
@@ -91,8 +98,8 @@ def test_a_key_file_is_replaced_and_a_second_rotation_keeps_both_former_keys(
     file.chmod(0o600)
     note = made.root / "governance/key.txt"
     try:
-        assert churn(made.root, "rotate-key", **own).returncode == 0
-        assert churn(made.root, "rotate-key", **own).returncode == 0
+        assert churn(made.root, "data-subject", "rotate-key", **own).returncode == 0
+        assert churn(made.root, "data-subject", "rotate-key", **own).returncode == 0
     finally:
         note.unlink(missing_ok=True)
     keys = parse_keys(file.read_text())

@@ -1,4 +1,4 @@
-"""churn deploy, deploy-status, rollback, deploy-kserve end 0, 1 or 2 and say why in one line."""
+"""churn deploy and its status, rollback and kserve end 0, 1 or 2 and say why in one line."""
 
 import json
 import shutil
@@ -109,19 +109,19 @@ def test_a_missing_key_or_secret_is_wrong_use(project, monkeypatch, environment)
 def test_rollback_and_status(project):
     churn("deploy", *BUNDLE)
     churn("deploy", *BUNDLE)
-    code, output = churn("rollback")
+    code, output = churn("deploy", "rollback")
     assert (code, "acme-churn 3 runs again" in output) == (0, True)
-    code, output = churn("deploy-status", "--json")
+    code, output = churn("deploy", "status", "--json")
     assert [row["status"] for row in json.loads(output)] == ["running", "stopped", "stopped"]
-    assert "rollback" in churn("deploy-status")[1]
+    assert "rollback" in churn("deploy", "status")[1]
 
 
 def test_rollback_before_first_use_ends_1(project):
-    assert churn("rollback")[0] == 1
+    assert churn("deploy", "rollback")[0] == 1
 
 
 def test_kserve_prints_both_manifests(project):
-    code, output = churn("deploy-kserve")
+    code, output = churn("deploy", "kserve")
     assert code == 0
     assert [item["kind"] for item in yaml.safe_load_all(output)] == [
         "InferenceService",

@@ -10,7 +10,7 @@ import yaml
 
 from kubernetes_schema import notebook_problems, problems
 from small_project import PROJECT, churn, make_project
-from sovereign_ml.cli.servers import app
+from sovereign_ml.cli.servers import servers
 
 INFRA = PROJECT / "infra"
 KINDS = {
@@ -214,9 +214,10 @@ def test_compose_and_kustomize_start_the_servers_that_the_tests_of_the_profile_e
         [deployment, _] = yaml.safe_load_all((INFRA / f"kustomize/{name}.yaml").read_text())
         [container] = deployment["spec"]["template"]["spec"]["containers"]
         assert services[name]["command"] == container["command"]
-        program, verb, *options = container["command"]
-        assert (program, options) == ("churn", ["--host", "0.0.0.0", "--port", port])
-        assert verb in {command.name for command in app.registered_commands}
+        program, group, verb, *options = container["command"]
+        assert (program, group) == ("churn", "servers")
+        assert options == ["--host", "0.0.0.0", "--port", port]
+        assert verb in {command.name for command in servers.registered_commands}
 
 
 def test_compose_and_kustomize_make_the_same_databases() -> None:

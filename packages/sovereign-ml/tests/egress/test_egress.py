@@ -53,7 +53,9 @@ def test_the_platform_is_reached_by_the_commands_that_ship_only() -> None:
 def test_the_vulnerability_database_is_reached_by_its_own_command_only() -> None:
     table = TABLE | {"audit": {"vulnerability_service": "https://osv.acme.eu/v1/query"}}
     assert allow_list.allowed_hosts(table, "local", {}) == ()
-    assert allow_list.allowed_hosts(table, "local", {}, command="vuln") == ("osv.acme.eu",)
+    assert allow_list.allowed_hosts(table, "local", {}, command="supply-chain vuln") == (
+        "osv.acme.eu",
+    )
 
 
 def test_the_channels_of_alarms_are_reached_by_the_monitor_only() -> None:

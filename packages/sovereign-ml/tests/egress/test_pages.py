@@ -70,7 +70,7 @@ def test_the_pages_that_are_files_load_nothing_and_change_no_fact_of_the_card(
     page: Page, project: Path
 ) -> None:
     hosts = [(at.where, at.address) for at in judged(load(project), {}).findings]
-    assert churn(project, "documents").returncode == 0
+    assert churn(project, "card", "documents").returncode == 0
     names = [*FILES.values(), "build/documents/notice.html"]
     for name in names:
         page.goto((project / name).as_uri())

@@ -52,12 +52,12 @@ def test_the_line_to_paste_is_the_best_value(
 ) -> None:
     file = tmp_path / "result.yaml"
     file.write_text(yaml.safe_dump(finished))
-    done = churn(project, "katib", "--result", str(file))
+    done = churn(project, "kubeflow", "katib", "--result", str(file))
     assert done.returncode == 0, done.stderr
     assert tomllib.loads(done.stdout) == {"regularisation": [0.1]}
     assert "best of 2 values, log_loss 0.5313" in done.stdout
     assert setting(json.dumps(finished), NAME) + "\n" == done.stdout
-    missing = churn(project, "katib", "--result", str(tmp_path / "gone.yaml"))
+    missing = churn(project, "kubeflow", "katib", "--result", str(tmp_path / "gone.yaml"))
     assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
 
 

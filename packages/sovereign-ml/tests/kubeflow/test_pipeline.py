@@ -78,9 +78,9 @@ def test_no_key_or_folder_of_this_machine_is_in_the_yaml(text: str, project: Pat
 
 
 def test_the_command_writes_yaml_and_refuses_another_ending(project: Path, tmp_path: Path) -> None:
-    assert churn(project, "compile", str(tmp_path / "p.yaml")).returncode == 0
+    assert churn(project, "kubeflow", "compile", str(tmp_path / "p.yaml")).returncode == 0
     assert "pipelineInfo" in (tmp_path / "p.yaml").read_text()
-    done = churn(project, "compile", "pipeline.json")
+    done = churn(project, "kubeflow", "compile", "pipeline.json")
     assert (done.returncode, done.stderr) == (2, "Error: pipeline.json must end in .yaml.\n")
 
 

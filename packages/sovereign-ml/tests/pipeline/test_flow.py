@@ -144,7 +144,7 @@ def test_step_by_step_gives_the_same_bytes(tmp_path: Path, reference: dict[str, 
 def test_the_pipeline_of_kubeflow_gives_the_same_bytes(
     clone: Path, reference: dict[str, bytes]
 ) -> None:
-    done, asked = sealed(clone, "churn", "pipeline")
+    done, asked = sealed(clone, "churn", "kubeflow", "run")
     assert (done.returncode, asked) == (0, {}), done.stdout + done.stderr
     assert [line.split()[1] for line in done.stdout.splitlines()[: len(STEPS)]] == [
         step.verb for step in STEPS

@@ -137,7 +137,7 @@ def test_dvc_runs_the_stage(scored: Path) -> None:
 
 
 def test_kubeflow_has_a_task_after_the_one_whose_artifact_it_reads(root: Path) -> None:
-    done = churn(root, "compile", "build/pipeline.yaml")
+    done = churn(root, "kubeflow", "compile", "build/pipeline.yaml")
     assert done.returncode == 0, done.stderr
     compiled: dict[str, Any] = next(
         iter(yaml.safe_load_all((root / "build/pipeline.yaml").read_text()))

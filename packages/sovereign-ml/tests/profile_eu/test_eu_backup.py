@@ -23,7 +23,7 @@ def made(cloud: Cloud, pushed: Path, tmp_path_factory: pytest.TempPathFactory) -
     log.append([Draft(kind="decision", case_id="case-1", subject="s" * 32, body="{}")])
     log.close()
     folder = tmp_path_factory.mktemp("backup") / "today"
-    done = churn(pushed, "backup", str(folder), "--profile", "eu", **cloud.environ())
+    done = churn(pushed, "servers", "backup", str(folder), "--profile", "eu", **cloud.environ())
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -57,7 +57,7 @@ def test_a_restored_backup_serves_the_same_model_and_answers_decisions_verify(
     since = f"{'f' * 64} 2026-01-01 after-the-backup"
     (copy / "governance").mkdir(exist_ok=True)
     (copy / "governance/tombstones.txt").write_text(f"{since}\n")
-    done = churn(copy, "restore", str(made), "--profile", "eu", **environ)
+    done = churn(copy, "servers", "restore", str(made), "--profile", "eu", **environ)
     assert done.returncode == 0, done.stderr
 
     told = (
@@ -69,7 +69,7 @@ def test_a_restored_backup_serves_the_same_model_and_answers_decisions_verify(
     port = servers.free_port()
     changed = "n" * 24  # a new secret is in force after the start, whatever the backup has
     served = cloud.program(
-        copy, "tracking-server", port, environ | {"MLFLOW_TRACKING_PASSWORD": changed}
+        copy, "servers", "tracking", port, environ | {"MLFLOW_TRACKING_PASSWORD": changed}
     )
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "churn")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", changed)
@@ -88,7 +88,7 @@ def test_a_restored_backup_serves_the_same_model_and_answers_decisions_verify(
         == churn(root, "decisions", "verify", "--profile", "eu", **cloud.environ()).stdout
     )
     assert verified.stdout.startswith("1 entries")
-    again = churn(copy, "restore", str(made), "--profile", "eu", **environ)
+    again = churn(copy, "servers", "restore", str(made), "--profile", "eu", **environ)
     assert (again.returncode, again.stderr.count("\n")) == (1, 1)
     assert "goes into an empty one" in again.stderr
 
@@ -97,12 +97,12 @@ def test_a_changed_backup_is_refused(cloud: Cloud, root: Path, made: Path, tmp_p
     changed = tmp_path / "changed"
     shutil.copytree(made, changed)
     (changed / "decisions.dump").write_bytes(b"other")
-    done = churn(root, "restore", str(changed), "--profile", "eu", **cloud.environ())
+    done = churn(root, "servers", "restore", str(changed), "--profile", "eu", **cloud.environ())
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "decisions.dump" in done.stderr
 
 
 def test_a_backup_never_overwrites_another(cloud: Cloud, root: Path, made: Path) -> None:
-    done = churn(root, "backup", str(made), "--profile", "eu", **cloud.environ())
+    done = churn(root, "servers", "backup", str(made), "--profile", "eu", **cloud.environ())
     assert done.returncode == Misuse.exit_code
     assert "exists already" in done.stderr

@@ -114,7 +114,9 @@ def test_a_redis_that_goes_away_in_the_middle_is_told_in_one_line_and_filled_aga
     copy: Path, cloud: Cloud
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
-        step = pool.submit(churn, copy, "materialise", "--profile", "eu", **cloud.client_environ())
+        step = pool.submit(
+            churn, copy, "servers", "materialise", "--profile", "eu", **cloud.client_environ()
+        )
         servers.until(lambda: registry_is_held(cloud))
         cloud.redis.kill()
         away = step.result()
@@ -123,7 +125,12 @@ def test_a_redis_that_goes_away_in_the_middle_is_told_in_one_line_and_filled_aga
     assert "Redis (CHURN_ONLINE_STORE_URL) does not answer" in away.stderr
     store = redis.Redis(port=cloud.redis_port, password=cloud.password)
     assert store.dbsize() == 0
-    assert churn(copy, "materialise", "--profile", "eu", **cloud.client_environ()).returncode == 0
+    assert (
+        churn(
+            copy, "servers", "materialise", "--profile", "eu", **cloud.client_environ()
+        ).returncode
+        == 0
+    )
     assert store.dbsize() > 100
 
 
@@ -146,7 +153,10 @@ def test_two_pipelines_at_once_on_one_feature_registry_both_end_with_the_same_by
     assert [one.returncode for one in done] == [0, 0], [one.stderr for one in done]
     assert (copy / "data/3_features/training.parquet").read_bytes() == before
     assert (other / "data/3_features/training.parquet").read_bytes() == before
-    assert churn(copy, "parity", "--profile", "eu", **cloud.client_environ()).returncode == 0
+    assert (
+        churn(copy, "servers", "parity", "--profile", "eu", **cloud.client_environ()).returncode
+        == 0
+    )
 
 
 def test_two_runs_registered_at_once_become_two_whole_versions(

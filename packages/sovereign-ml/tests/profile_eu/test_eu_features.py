@@ -97,16 +97,23 @@ def test_a_planted_difference_of_one_customer_is_found_by_pseudonym_and_a_flushe
     )
     report = tmp_path / "parity.json"
     done = churn(
-        root, "parity", "--profile", "eu", "--output", str(report), **cloud.client_environ()
+        root,
+        "servers",
+        "parity",
+        "--profile",
+        "eu",
+        "--output",
+        str(report),
+        **cloud.client_environ(),
     )
-    assert (done.returncode, "churn materialise" in done.stderr) == (1, True), (
+    assert (done.returncode, "churn servers materialise" in done.stderr) == (1, True), (
         done.stdout + done.stderr
     )
     assert f"{name}  recency_days: offline" in done.stdout
     assert [row["customer_id"] for row in json.loads(report.read_text())["differences"]] == [name]
     redis.Redis(port=cloud.redis_port, password=cloud.password).flushall()
-    again = churn(root, "materialise", "--profile", "eu", **cloud.client_environ())
+    again = churn(root, "servers", "materialise", "--profile", "eu", **cloud.client_environ())
     assert again.returncode == 0, again.stderr
-    done = churn(root, "parity", "--profile", "eu", **cloud.client_environ())
+    done = churn(root, "servers", "parity", "--profile", "eu", **cloud.client_environ())
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"No difference: {len(snapshot):,} customers, 17 features" in done.stdout

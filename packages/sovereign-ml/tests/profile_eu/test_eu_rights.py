@@ -131,7 +131,9 @@ def eu(
 ) -> Iterator[Eu]:
     folder = tmp_path_factory.mktemp("rights")
     assert churn(root, "push", "--profile", "eu", **cloud.client_environ()).returncode == 0
-    backup = churn(root, "backup", str(folder / "backup"), "--profile", "eu", **cloud.environ())
+    backup = churn(
+        root, "servers", "backup", str(folder / "backup"), "--profile", "eu", **cloud.environ()
+    )
     assert backup.returncode == 0, backup.stderr
     copy = folder / "acme-churn"
     shutil.copytree(root, copy)
@@ -146,9 +148,9 @@ def eu(
     configure(copy, {"s3.bucket": bucket, "profile.eu.tracking_uri": f"http://127.0.0.1:{port}"})
     commit(copy, "A project on its own servers")
     made = Eu(cloud, copy, bucket, environ)
-    made.must("restore", str(folder / "backup"))
-    made.must("materialise")
-    server = cloud.program(copy, "tracking-server", port, environ)
+    made.must("servers", "restore", str(folder / "backup"))
+    made.must("servers", "materialise")
+    server = cloud.program(copy, "servers", "tracking", port, environ)
     server.start()
     decide(copy, environ["DATABASE_URL"])
     _history(made)
@@ -181,7 +183,10 @@ def people(eu: Eu) -> list[str]:
 
 def _erase(eu: Eu, people: list[str]) -> Done:
     return eu.churn(
-        "erase", "--pseudonyms", *(word for one in people for word in ("--subject", one))
+        "data-subject",
+        "erase",
+        "--pseudonyms",
+        *(word for one in people for word in ("--subject", one)),
     )
 
 
@@ -203,10 +208,12 @@ def test_three_people_are_gone_from_every_server_and_everything_else_is_the_same
     failed = _erase(eu, people)
     assert failed.returncode == 1 and planted in failed.stderr, failed.stdout + failed.stderr
     eu.cloud.s3().delete_object(Bucket=eu.bucket, Key=planted)
-    assert eu.churn("erase").returncode == 1, "the deleted copy is still there as a version"
+    assert eu.churn("data-subject", "erase").returncode == 1, (
+        "the deleted copy is still there as a version"
+    )
     [copy] = [item for item in eu.versions() if item["Key"] == planted]
     eu.cloud.s3().delete_object(Bucket=eu.bucket, Key=planted, VersionId=copy["VersionId"])
-    eu.must("erase")
+    eu.must("data-subject", "erase")
     assert eu.hits(people) == []
 
     receipt = receipts.read(sorted((eu.root / "governance/receipts").glob("*.json"))[-1])
@@ -247,9 +254,9 @@ def test_the_flow_runs_on_and_serves_without_them(eu: Eu, people: list[str]) -> 
     assert "train" in said
     assert int(read_bundle(eu.root / "data/7_bundle").manifest.version) > int(former)
     eu.must("push")
-    eu.must("materialise")
+    eu.must("servers", "materialise")
     port = servers.free_port()
-    features = eu.cloud.program(eu.root, "feature-server", port, eu.environ)
+    features = eu.cloud.program(eu.root, "servers", "features", port, eu.environ)
     connected = {
         "FEATURE_STORE_URI": f"http://127.0.0.1:{port}",
         "FEATURE_STORE_TOKEN": eu.cloud.password,
@@ -301,9 +308,9 @@ def test_what_a_backup_brings_back_is_erased_again(eu: Eu, people: list[str], ro
         key = str(path.relative_to(eu.root.parent / "backup/objects"))
         eu.cloud.s3().put_object(Bucket=eu.bucket, Key=key, Body=path.read_bytes())
     assert eu.hits(people)
-    eu.must("erase", "--again")
+    eu.must("data-subject", "erase", "--again")
     assert eu.hits(people) == []
-    assert "None of the erased" in eu.must("erase", "--again")
+    assert "None of the erased" in eu.must("data-subject", "erase", "--again")
 
 
 def test_a_year_later_the_dry_run_is_what_is_deleted_from_the_bucket(
@@ -339,6 +346,8 @@ def test_an_answer_to_a_request_holds_the_decisions_of_the_server(eu: Eu) -> Non
         row = connection.execute(
             "SELECT count(*) FROM decision_log WHERE subject = %s", [someone]
         ).fetchone()
-    eu.must("access", "--subject", someone, "--pseudonyms", "--output", "build/answer")
+    eu.must(
+        "data-subject", "access", "--subject", someone, "--pseudonyms", "--output", "build/answer"
+    )
     answer = json.loads((eu.root / "build/answer/access.json").read_text())
     assert row and len(answer["decisions"]) == row[0]

@@ -17,8 +17,8 @@ def test_postgresql_may_be_the_online_store(cloud: Cloud, copy: Path) -> None:
     url = f"{cloud.postgres.url('feast')}?sslmode=disable".replace("@", ":none@")
     given = cloud.client_environ(CHURN_ONLINE_STORE_URL=url)
     configure(copy, {"profile.eu.online_store": "postgresql"})
-    assert churn(copy, "materialise", "--profile", "eu", **given).returncode == 0
-    assert churn(copy, "parity", "--profile", "eu", **given).returncode == 0
+    assert churn(copy, "servers", "materialise", "--profile", "eu", **given).returncode == 0
+    assert churn(copy, "servers", "parity", "--profile", "eu", **given).returncode == 0
 
 
 def test_redis_starts_as_the_compose_file_says_and_lets_nobody_in_without_the_password(

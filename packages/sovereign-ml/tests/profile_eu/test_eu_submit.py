@@ -1,4 +1,4 @@
-"""churn submit with the real kfp client against a double of the v2beta1 API; and what a compiled pipeline may hold."""
+"""churn kubeflow submit with the real kfp client against a double of the v2beta1 API; and what a compiled pipeline may hold."""
 
 from __future__ import annotations
 
@@ -71,7 +71,13 @@ def pushed(_project: Path, cloud: Cloud) -> Path:
 
 def submit(root: Path, cloud: Cloud, *more: str, token: str = TOKEN) -> Any:
     return churn(
-        root, "submit", "--profile", "eu", *more, **cloud.client_environ(CHURN_KUBEFLOW_TOKEN=token)
+        root,
+        "kubeflow",
+        "submit",
+        "--profile",
+        "eu",
+        *more,
+        **cloud.client_environ(CHURN_KUBEFLOW_TOKEN=token),
     )
 
 
@@ -123,7 +129,7 @@ def test_schedules_become_recurring_runs_and_replace_the_former_ones(
 
 
 def test_kubeflow_s_launcher_is_told_endpoint_bucket_and_secret(pushed: Path, cloud: Cloud) -> None:
-    done = churn(pushed, "kfp-launcher", "--profile", "eu", **cloud.client_environ())
+    done = churn(pushed, "kubeflow", "launcher", "--profile", "eu", **cloud.client_environ())
     assert done.returncode == 0, done.stderr
     document = yaml.safe_load((pushed / "build/kfp-launcher.yaml").read_text())
     assert problems(document, "V1ConfigMap", "kfp-launcher") == []
@@ -249,7 +255,7 @@ def test_what_may_not_run_is_found_in_the_compiled_pipeline(
 
 
 def test_katib_searches_the_same_values_as_step_4(pushed: Path, cloud: Cloud) -> None:
-    done = churn(pushed, "katib", "--profile", "eu", **cloud.client_environ())
+    done = churn(pushed, "kubeflow", "katib", "--profile", "eu", **cloud.client_environ())
     assert done.returncode == 0, done.stderr
     made = yaml.safe_load((pushed / "build/katib.yaml").read_text())
     settings = load("eu", pushed, environment(pushed))

@@ -52,9 +52,10 @@ def people(root: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def store(root: Path) -> Iterator[str]:
-    """The address of `churn feature-server`."""
+    """The address of `churn servers features`."""
     port = free_port()
-    command = [str(Path(sys.executable).with_name("churn")), "feature-server", "--port", str(port)]
+    churn = str(Path(sys.executable).with_name("churn"))
+    command = [churn, "servers", "features", "--port", str(port)]
     environ = environment(root, FEATURE_STORE_TOKEN=TOKEN)
     ready = servers.answers(f"http://127.0.0.1:{port}/health")
     running = servers.Process(command, root, ready, environ)

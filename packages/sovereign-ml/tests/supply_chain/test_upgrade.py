@@ -179,12 +179,12 @@ def test_the_commands_say_what_they_did(
     monkeypatch.chdir(project)
     files = {**FILES, "sovereign_ml/rules.py": b"LIMIT = 2\n"}
     new = write_wheel(tmp_path, "2026.12.0", files, REQUIRES)
-    shown = CliRunner().invoke(app, ["vendor-diff", str(new)])
+    shown = CliRunner().invoke(app, ["library", "diff", str(new)])
     assert "+LIMIT = 2" in shown.output
-    result = CliRunner().invoke(app, ["upgrade", str(new)])
+    result = CliRunner().invoke(app, ["library", "upgrade", str(new)])
     assert "wrote vendor/sovereign_ml-2026.12.0-py3-none-any.whl" in result.output
     assert "removed vendor/sovereign_ml-2026.11.0-py3-none-any.whl" in result.output
-    assert "in place already" in CliRunner().invoke(app, ["upgrade", str(new)]).output
+    assert "in place already" in CliRunner().invoke(app, ["library", "upgrade", str(new)]).output
 
 
 def test_extras_are_read_through_included_files(project: Path) -> None:

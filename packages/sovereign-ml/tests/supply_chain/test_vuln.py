@@ -1,4 +1,4 @@
-"""`churn vuln`: what a lock installs is asked of the team's own OSV service; no answer is never an all-clear."""
+"""`churn supply-chain vuln`: what a lock installs is asked of the team's own OSV service; no answer is never an all-clear."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +35,9 @@ def root(new_project: New) -> Path:
 
 def ask(root: Path, service: str) -> tuple[int, str, str]:
     configure(root, {"audit.vulnerability_service": service})
-    done = churn(root, "vuln", "some.lock", programs=TEST_PROGRAMS)  # pip-audit is a test tool
+    done = churn(
+        root, "supply-chain", "vuln", "some.lock", programs=TEST_PROGRAMS
+    )  # pip-audit is a test tool
     return done.returncode, done.stdout, done.stderr
 
 

@@ -2,7 +2,7 @@
 
 This finds edits and accidents. It cannot defend against somebody who controls the interpreter:
 such a person can edit this file too. The proof against that is an environment built anew from the
-locks, whose hash of the wheel `make vendor-verify` compares with a rebuild from the tag.
+locks, whose hash of the wheel `churn library verify` compares with a rebuild from the tag.
 
 Standard library only: the service checks itself with it when it starts.
 """

@@ -1,4 +1,4 @@
-"""churn audit, sbom, licences, vuln: where data can go, what must not be committed, and what the project is made of."""
+"""churn audit, churn supply-chain: where data can go, what must not be committed, and what the project is made of."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from sovereign_ml.supply_chain.lockfile import Pin
 
 app = typer.Typer()
-PANEL = "Audit and supply chain"
+supply_chain = typer.Typer(
+    no_args_is_help=True, help="Locked packages: SBOM, licences, vulnerabilities."
+)
+app.add_typer(supply_chain, name="supply-chain")
 LockArgument = Annotated[
     Path, typer.Argument(help="A hash-locked requirements file.", exists=True, dir_okay=False)
 ]
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def audit(
     notebooks: Annotated[
         bool, typer.Option("--notebooks", help="Scan committed notebooks for data too.")
@@ -41,7 +44,10 @@ def audit(
     ] = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Judge every address in the project by the audit table of config.toml; exit 1 if the policy refuses one."""
+    """Judge every address in the project; exit 1 if one is refused.
+
+    The policy is the audit table of config.toml.
+    """
     from sovereign_ml.audit.secrets import unread
     from sovereign_ml.config import settings as configuration
     from sovereign_ml.pipeline.project_audit import judged
@@ -102,7 +108,7 @@ def _show(report: Report, hits: list[ScanHit], *, everything: bool) -> None:
     typer.echo(f"{counts}. Classes, declarations and waivers: docs/audit.md.")
 
 
-@app.command(rich_help_panel=PANEL)
+@supply_chain.command()
 def sbom(
     lock: LockArgument,
     output: Annotated[
@@ -125,7 +131,7 @@ def sbom(
         output.write_text(text, encoding="utf-8")
 
 
-@app.command(rich_help_panel=PANEL)
+@supply_chain.command()
 def licences(lock: LockArgument) -> None:
     """List the packages of a lock by licence, as their own metadata names it."""
     from sovereign_ml.supply_chain.sbom import licences as by_licence
@@ -134,7 +140,7 @@ def licences(lock: LockArgument) -> None:
         typer.echo(f"{licence} ({len(packages)}): {', '.join(packages)}")
 
 
-@app.command(rich_help_panel=PANEL)
+@supply_chain.command()
 def vuln(
     locks: Annotated[
         list[Path],

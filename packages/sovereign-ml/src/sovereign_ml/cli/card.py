@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from sovereign_ml.registry.aliases import MlflowRegistry
 
 app = typer.Typer()
-PANEL = "The card"
 AsOption = Annotated[
     str, typer.Option("--as", help="First and last name of the person, e.g. 'Ada Lovelace'.")
 ]
@@ -45,7 +44,7 @@ class Role(StrEnum):
     security = "security"
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def check(
     promotion: Annotated[
         bool, typer.Option("--promotion", help="As strictly as `churn promote`.")
@@ -81,7 +80,7 @@ def check(
         raise Refused(f"Blocked by {', '.join(sorted({finding.rule for finding in blocking}))}.")
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def approve(
     role: Annotated[Role, typer.Option(help="The role in which the person decides.")],
     person: AsOption,
@@ -89,7 +88,10 @@ def approve(
     comment: Annotated[str, typer.Option(help="Kept with the decision.")] = "",
     profile: ProfileOption = None,
 ) -> None:
-    """Record that a named person approves (or rejects) this very card, in a signed commit where keys are set up."""
+    """Record that a person approves or rejects this very card.
+
+    It is a signed commit where keys are set up.
+    """
     from sovereign_ml.pipeline.card_facts.promotion_gate import against_git
     from sovereign_ml.registry import approvals
 
@@ -113,7 +115,7 @@ def approve(
     typer.echo(f"{how} The decisions stand in {settings.paths.card}/card.html.")
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def promote(
     person: Annotated[
         str, typer.Option("--as", help="Who, first and last name.", prompt="First and last name")
@@ -125,7 +127,10 @@ def promote(
     ] = "",
     profile: ProfileOption = None,
 ) -> None:
-    """Make a registered version production, if rules, approvals, metric and data allow it."""
+    """Make a version production, if rules and approvals allow it.
+
+    Metric and data have to allow it too.
+    """
     from sovereign_ml.card import promotion
     from sovereign_ml.pipeline.card_facts.promotion_gate import evidence_against
     from sovereign_ml.project import load_project

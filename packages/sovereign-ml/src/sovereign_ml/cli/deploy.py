@@ -1,4 +1,4 @@
-"""churn deploy, deploy-status, rollback, deploy-kserve: the service on sota.io or on Kubernetes."""
+"""churn deploy, and its status, rollback and kserve: the service on sota.io or on Kubernetes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from sovereign_ml.deploy.sota_api import SotaApi
 
 app = typer.Typer()
-PANEL = "The service"
+deploy_app = typer.Typer(invoke_without_command=True)
+app.add_typer(
+    deploy_app, name="deploy", help="Ship the service with its bundle to sota.io or KServe."
+)
 VersionOption = Annotated[
     str,
     typer.Option(
@@ -32,8 +35,9 @@ BundleOption = Annotated[
 ]
 
 
-@app.command(rich_help_panel=PANEL)
+@deploy_app.callback()
 def deploy(
+    context: typer.Context,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print everything, send nothing.")
     ] = False,
@@ -42,6 +46,8 @@ def deploy(
     profile: ProfileOption = None,
 ) -> None:
     """Stage the service with a registered bundle, ship it to sota.io, wait until it runs and answers."""
+    if context.invoked_subcommand:
+        return
     from sovereign_ml.deploy import run
 
     settings = load_settings(profile)
@@ -68,7 +74,7 @@ def deploy(
     typer.echo(f"{release.bundle} runs at {shipment.url} (deployment {release.deployment})")
 
 
-@app.command(rich_help_panel=PANEL)
+@deploy_app.command("status")
 def deploy_status(
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,
@@ -91,7 +97,7 @@ def deploy_status(
         _table(rows)
 
 
-@app.command(rich_help_panel=PANEL)
+@deploy_app.command()
 def rollback(profile: ProfileOption = None) -> None:
     """Bring back the previous deployment and the variables it was released with."""
     from sovereign_ml.deploy.rollback import rollback as go_back
@@ -109,7 +115,7 @@ def rollback(profile: ProfileOption = None) -> None:
     typer.echo(f"{release.bundle} runs again (deployment {release.deployment})")
 
 
-@app.command(rich_help_panel=PANEL)
+@deploy_app.command("kserve")
 def deploy_kserve(profile: ProfileOption = None) -> None:
     """Print the KServe manifests for `kubectl apply -f -`."""
     from sovereign_ml.deploy.kserve import render_kserve

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sovereign_ml.cli.profile import ProfileOption, pass_on_settings
+from sovereign_ml.cli.records import card_app
 from sovereign_ml.errors import Misuse
 from sovereign_ml.project import Step
 
@@ -23,8 +24,7 @@ CustomersOption = Annotated[str | None, typer.Option(help="Customers file; '' fo
 CountOption = Annotated[int | None, typer.Option(min=1, help="Size of the built-in shop.")]
 
 
-STEPS_PANEL = "The flow, step by step"
-card_app = typer.Typer(invoke_without_command=True)
+STEPS_PANEL = "The flow"
 data_app = typer.Typer(invoke_without_command=True)
 
 
@@ -167,14 +167,14 @@ def card(
         _run("card", settings)
 
 
-@app.command(rich_help_panel="The flow")
+@app.command()
 def run(
     profile: ProfileOption = None,
     data: DataOption = None,
     customers_file: CustomersOption = None,
     customers: CountOption = None,
 ) -> None:
-    """Run all eight steps; what is unchanged is not run again."""
+    """Run all steps; what is unchanged is not run again."""
     import time
 
     from sovereign_ml.cli import console
@@ -195,41 +195,7 @@ def run(
     console.table(settings, load_project(settings.root).steps, start)
 
 
-@app.command(rich_help_panel="The flow")
-def pipeline(profile: ProfileOption = None) -> None:
-    """Run the same steps as a Kubeflow pipeline under the local runner."""
-    from sovereign_ml.cli import console
-    from sovereign_ml.kubeflow.local_runner import run_locally
-    from sovereign_ml.project import load_project
-
-    settings = pass_on_settings(profile)
-    console.err.print(
-        "Running the steps under Kubeflow's local runner; log: .churn/pipeline/log.txt"
-    )
-    project = load_project(settings.root)
-    artifacts = run_locally(settings.root, project, settings.project, settings.pipeline)
-    console.pipeline_result(settings.project.title, project.steps, artifacts)
-
-
-@app.command("compile", rich_help_panel="The flow")
-def compile_pipeline(
-    output: Annotated[str, typer.Argument(help="The YAML file to write.")] = "build/pipeline.yaml",
-    profile: ProfileOption = None,
-) -> None:
-    """Compile the Kubeflow pipeline to YAML."""
-    from sovereign_ml.kubeflow.local_runner import compile_to
-    from sovereign_ml.project import load_project
-
-    settings = pass_on_settings(profile)
-    target = settings.root / output
-    if target.suffix not in (".yaml", ".yml"):
-        raise Misuse(f"{output} must end in .yaml.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    compile_to(target, load_project(settings.root), settings.project, settings.pipeline)
-    typer.echo(f"Wrote {output}")
-
-
-@app.command(rich_help_panel="The flow")
+@app.command()
 def stages(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit 1 if dvc.yaml is out of date.")
@@ -248,9 +214,12 @@ def stages(
         typer.echo(f"Wrote {dvc_stages.write(root, load_project(root)).name}")
 
 
-@app.command(rich_help_panel="The flow")
+@app.command()
 def push(profile: ProfileOption = None) -> None:
-    """Copy the data's versions to the profile's DVC remote; runs on a cluster learn who is erased."""
+    """Copy the data's versions to the profile's DVC remote.
+
+    Runs on a cluster learn from it who is erased.
+    """
     from sovereign_ml.cli.composition import governance_copy
     from sovereign_ml.storage import dvc
 
@@ -260,9 +229,9 @@ def push(profile: ProfileOption = None) -> None:
     typer.echo(f"{count} files went to the DVC remote '{settings.profile.dvc_remote}'.")
 
 
-@app.command(rich_help_panel="The flow")
+@app.command()
 def pull(profile: ProfileOption = None) -> None:
-    """Fetch the data's versions of this commit from the profile's DVC remote."""
+    """Fetch the data's versions of this commit from there."""
     from sovereign_ml.storage import dvc
 
     settings = pass_on_settings(profile)
@@ -270,22 +239,12 @@ def pull(profile: ProfileOption = None) -> None:
     typer.echo(f"{count} changes in data/ from the DVC remote '{settings.profile.dvc_remote}'.")
 
 
-@app.command(rich_help_panel="The flow")
+@app.command()
 def ui(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
     profile: ProfileOption = None,
 ) -> None:
-    """Show runs and registry: MLflow's pages on 127.0.0.1."""
+    """Show runs and registry: MLflow on 127.0.0.1."""
     from sovereign_ml.servers import own_servers
 
     own_servers.tracking_pages(pass_on_settings(profile).tracking, port)
-
-
-@app.command(rich_help_panel="The flow")
-def pseudonym(
-    customer_id: Annotated[str, typer.Argument(help="The customer id as in your transactions.")],
-) -> None:
-    """Print the pseudonym under which a customer stands in the data, scores and service."""
-    from sovereign_ml.pseudonyms import plain_id, pseudonyms
-
-    typer.echo(pseudonyms([plain_id(customer_id)], pass_on_settings(None).pseudonym_key())[0])

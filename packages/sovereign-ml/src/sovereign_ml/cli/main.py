@@ -9,8 +9,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 from typer.models import CommandInfo, TyperInfo
 
 from sovereign_ml import git
@@ -21,7 +23,6 @@ from sovereign_ml.cli import (
     flow,
     leave,
     privacy,
-    records,
     servers,
     service,
     wheel,
@@ -32,39 +33,46 @@ from sovereign_ml.egress.telemetry import silence
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.project import STANDARD_STEPS, Step, load_project, refuse_other_code
 
-PARTS = (
-    flow,
-    card,
-    records,
-    service,
-    monitor,
-    campaign,
-    deploy,
-    servers,
-    audit,
-    privacy,
-    leave,
-    wheel,
-)
+PANELS = {
+    flow.STEPS_PANEL: (flow,),
+    "The card and the service": (card, service, deploy),
+    "In use": (monitor, campaign, privacy, servers, audit, wheel, leave),
+}
 
 
 def application(steps: Sequence[Step] = STANDARD_STEPS) -> typer.Typer:
     """Return the command with one subcommand for each of ``steps`` and those of every wing."""
+    verbs = [step.verb for step in steps]
     app = typer.Typer(
+        cls=_in_order(verbs),
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         help="From transactions to a registered, explained and servable churn model.",
     )
     flow.add_steps(app, steps)
-    verbs = {step.verb for step in steps}
-    for part in PARTS:
-        for entry in (*part.app.registered_commands, *part.app.registered_groups):
+    for panel, parts in PANELS.items():
+        for entry in (
+            e for p in parts for e in (*p.app.registered_commands, *p.app.registered_groups)
+        ):
             if (name := _name(entry)) in verbs:
                 raise Misuse(f"The step '{name}' has the name of a command: give it another verb.")
-        app.registered_commands += part.app.registered_commands
-        app.registered_groups += part.app.registered_groups
+            entry.rich_help_panel = panel
+        for part in parts:
+            app.registered_commands += part.app.registered_commands
+            app.registered_groups += part.app.registered_groups
     return app
+
+
+def _in_order(verbs: Sequence[str]) -> type[TyperGroup]:
+    class StepsFirst(TyperGroup):
+        """Lists the steps in the order of the flow, then all other commands."""
+
+        def list_commands(self, ctx: Any) -> list[str]:
+            names = super().list_commands(ctx)
+            return [*verbs, *(name for name in names if name not in verbs)]
+
+    return StepsFirst
 
 
 def _name(command: CommandInfo | TyperInfo) -> str:

@@ -1,4 +1,4 @@
-"""churn erase, access, rectify, retain: what people may ask for, and what time takes away."""
+"""churn data-subject, churn retain: what people may ask for, and what time takes away."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
 
 app = typer.Typer()
-PANEL = "People's rights"
+data_subject = typer.Typer(
+    no_args_is_help=True, help="People's rights: erase, access, rectify; their pseudonyms."
+)
+app.add_typer(data_subject, name="data-subject")
 SubjectOption = Annotated[
     list[str] | None, typer.Option(help="Customer id as in your transactions; repeatable.")
 ]
@@ -23,7 +26,7 @@ PseudonymOption = Annotated[
 ]
 
 
-@app.command(rich_help_panel=PANEL)
+@data_subject.command()
 def erase(
     subject: SubjectOption = None,
     file: FileOption = None,
@@ -63,14 +66,14 @@ def erase(
     if receipt.remains:
         places = ", ".join(trace.place for trace in receipt.remains)
         raise Refused(
-            f"Still there: {places}. Remove them by hand, then call `churn erase` again: it goes on."
+            f"Still there: {places}. Remove them by hand, then call `churn data-subject erase` again: it goes on."
         )
     typer.echo("Now commit governance/, data/source.json and dvc.lock, and run `churn push`.")
     if receipt.model.answer in ("retrain_on_request", "unlearn"):
         dvc.reproduce(settings.root)
 
 
-@app.command(rich_help_panel=PANEL)
+@data_subject.command()
 def access(
     subject: Annotated[str, typer.Option(help="Customer id as in your transactions.")],
     output: Annotated[
@@ -122,7 +125,7 @@ def access(
     )
 
 
-@app.command(rich_help_panel=PANEL)
+@data_subject.command()
 def rectify(
     subject: Annotated[str, typer.Option(help="Customer id as in your transactions.")],
     set_: Annotated[
@@ -175,7 +178,7 @@ def rectify(
     )
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def retain(
     apply: Annotated[
         bool, typer.Option("--apply/--plan", help="Delete what is due, or only list it.")
@@ -186,7 +189,10 @@ def retain(
     json_: Annotated[bool, typer.Option("--json", help="The list as JSON.")] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """List or delete what is past its period in the retention table (GDPR Art. 5(1)(e))."""
+    """List or delete what is past its period (GDPR Art. 5(1)(e)).
+
+    The periods are in the retention table of config.toml.
+    """
     import json
 
     from sovereign_ml.cli.composition import project_stores
@@ -208,7 +214,7 @@ def retain(
     typer.echo(f"{len(due)} places {done}." if due else "Nothing is past its period.")
 
 
-@app.command("rotate-key", rich_help_panel=PANEL)
+@data_subject.command("rotate-key")
 def rotate_key(
     new_key_file: Annotated[
         Path | None, typer.Option(help="File with the new key in hex; made if absent.")
@@ -237,7 +243,7 @@ def rotate_key(
             f"Put the content of {done.keys} (keys, newest first) into CHURN_PSEUDONYM_KEY, then delete it."
         )
     typer.echo(
-        "Now `churn run` and `churn push`; then `churn materialise`, if the online store was filled before."
+        "Now `churn run` and `churn push`; then `churn servers materialise`, if the online store was filled before."
     )
 
 
@@ -271,3 +277,13 @@ def _people(
 
 def _is_pseudonym(text: str) -> bool:
     return len(text) == 32 and set(text) <= set("0123456789abcdef")
+
+
+@data_subject.command()
+def pseudonym(
+    customer_id: Annotated[str, typer.Argument(help="The customer id as in your transactions.")],
+) -> None:
+    """Print the pseudonym under which a customer stands in the data, scores and service."""
+    from sovereign_ml.pseudonyms import plain_id, pseudonyms
+
+    typer.echo(pseudonyms([plain_id(customer_id)], load_settings(None).pseudonym_key())[0])

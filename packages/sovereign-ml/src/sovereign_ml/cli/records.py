@@ -1,4 +1,4 @@
-"""churn card import, churn documents: a card from elsewhere as hints, and the documents that follow from ours."""
+"""churn card import, answer and documents: a card from elsewhere as hints, and the documents that follow from ours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sovereign_ml.cli.card_output import read_card_file
-from sovereign_ml.cli.flow import card_app
 from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from sovereign_ml.card.records import Additions
     from sovereign_ml.texts import Catalogue
 
-app = typer.Typer()
+card_app = typer.Typer(invoke_without_command=True)
 TEXTS = "texts"
 """Folder of the project for further languages."""
 
@@ -85,7 +84,7 @@ def answer_card(profile: ProfileOption = None) -> None:
         )
 
 
-@app.command(rich_help_panel="The card")
+@card_app.command()
 def documents(
     language: Annotated[
         str, typer.Option("--lang", help="en, de, or a language of your folder texts/.")

@@ -1,4 +1,4 @@
-"""churn tracking-server, feature-server, materialise, parity, doctor, submit: what the profile eu adds."""
+"""churn doctor, churn servers, churn kubeflow: what the profile eu adds."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ from typing import Annotated, Any
 import typer
 
 from sovereign_ml.cli.profile import ProfileOption, pass_on_settings
+from sovereign_ml.errors import Misuse, Refused
 
 app = typer.Typer()
-PANEL = "The profile eu"
+servers = typer.Typer(
+    no_args_is_help=True, help="Tracking and features, parity, backup and restore."
+)
+kubeflow = typer.Typer(
+    no_args_is_help=True, help="The flow as a pipeline: run, compile, submit, Katib."
+)
+app.add_typer(servers, name="servers")
+app.add_typer(kubeflow, name="kubeflow")
 SHOWN = 20
 """Differences that are printed; --output has them all."""
 HostOption = Annotated[str, typer.Option(help="The address to listen on.")]
 PortOption = Annotated[int, typer.Option(min=1, max=65535)]
 
 
-@app.command("tracking-server", rich_help_panel=PANEL)
+@servers.command("tracking")
 def tracking_server(
     host: HostOption = "127.0.0.1", port: PortOption = 5000, profile: ProfileOption = None
 ) -> None:
@@ -30,7 +38,7 @@ def tracking_server(
     own_servers.tracking_server(settings.storage, settings.secrets, host, port)
 
 
-@app.command("feature-server", rich_help_panel=PANEL)
+@servers.command("features")
 def feature_server(
     host: HostOption = "127.0.0.1", port: PortOption = 6566, profile: ProfileOption = None
 ) -> None:
@@ -41,7 +49,7 @@ def feature_server(
     own_servers.features(settings.feature_stores, settings.path("features"), host, port)
 
 
-@app.command(rich_help_panel=PANEL)
+@servers.command()
 def materialise(profile: ProfileOption = None) -> None:
     """Fill the online store anew from the offline store, as after a flush; nothing is computed again."""
     from sovereign_ml.features.parity import materialise_again
@@ -54,7 +62,7 @@ def materialise(profile: ProfileOption = None) -> None:
     typer.echo(f"{customers:,} customers are in the online store: {stores.online}.")
 
 
-@app.command(rich_help_panel=PANEL)
+@servers.command()
 def parity(
     profile: ProfileOption = None,
     output: Annotated[
@@ -62,7 +70,6 @@ def parity(
     ] = None,
 ) -> None:
     """Compare every feature of every current customer, offline against online; exit 1 if one differs."""
-    from sovereign_ml.errors import Refused
     from sovereign_ml.features.parity import compare
     from sovereign_ml.project import load_project
 
@@ -78,7 +85,7 @@ def parity(
         typer.echo(f"{row.customer_id}  {row.feature}: offline {row.offline}, online {row.online}")
     if found.differences:
         raise Refused(
-            f"{len(found.differences):,} values differ as of {found.as_of}: `churn materialise` writes the online "
+            f"{len(found.differences):,} values differ as of {found.as_of}: `churn servers materialise` writes the online "
             "store anew."
         )
     typer.echo(
@@ -86,13 +93,15 @@ def parity(
     )
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def doctor(
     profile: ProfileOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
 ) -> None:
-    """Ask every server of the profile: reachable, closed, writable, right version, whose law; exit 1 if one fails."""
-    from sovereign_ml.errors import Refused
+    """Ask every server: reachable, closed, right version, whose law.
+
+    Exit 1 if one fails.
+    """
     from sovereign_ml.servers.doctor import examine
 
     settings = pass_on_settings(profile)
@@ -114,11 +123,45 @@ def doctor(
         raise Refused(f"{len(failed)} of {len(lines)} will not do: {', '.join(failed)}.")
 
 
+@kubeflow.command("run")
+def run_pipeline(profile: ProfileOption = None) -> None:
+    """Run the same steps as a Kubeflow pipeline under the local runner."""
+    from sovereign_ml.cli import console
+    from sovereign_ml.kubeflow.local_runner import run_locally
+    from sovereign_ml.project import load_project
+
+    settings = pass_on_settings(profile)
+    console.err.print(
+        "Running the steps under Kubeflow's local runner; log: .churn/pipeline/log.txt"
+    )
+    project = load_project(settings.root)
+    artifacts = run_locally(settings.root, project, settings.project, settings.pipeline)
+    console.pipeline_result(settings.project.title, project.steps, artifacts)
+
+
+@kubeflow.command("compile")
+def compile_pipeline(
+    output: Annotated[str, typer.Argument(help="The YAML file to write.")] = "build/pipeline.yaml",
+    profile: ProfileOption = None,
+) -> None:
+    """Compile the Kubeflow pipeline to YAML."""
+    from sovereign_ml.kubeflow.local_runner import compile_to
+    from sovereign_ml.project import load_project
+
+    settings = pass_on_settings(profile)
+    target = settings.root / output
+    if target.suffix not in (".yaml", ".yml"):
+        raise Misuse(f"{output} must end in .yaml.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    compile_to(target, load_project(settings.root), settings.project, settings.pipeline)
+    typer.echo(f"Wrote {output}")
+
+
 RevisionOption = Annotated[str, typer.Option(help="The git revision whose data version is used.")]
 FolderOption = Annotated[Path, typer.Option(help="Folder for the compiled YAML.")]
 
 
-@app.command(rich_help_panel=PANEL)
+@kubeflow.command()
 def submit(
     revision: RevisionOption = "HEAD",
     schedules: Annotated[
@@ -129,21 +172,21 @@ def submit(
 ) -> None:
     """Compile the flow for Kubeflow, check it, and submit it for the data version of a git revision."""
     from sovereign_ml.cli.composition import cluster
-    from sovereign_ml.kubeflow import submit as kubeflow
+    from sovereign_ml.kubeflow import submit as runs
     from sovereign_ml.project import load_project
 
     settings = pass_on_settings(profile)
     folder, project = settings.root / output, load_project(settings.root)
     target, paths = cluster(settings), settings.paths
     if schedules:
-        for name in kubeflow.schedule(project, target, paths.bundle, revision, folder):
+        for name in runs.schedule(project, target, paths.bundle, revision, folder):
             typer.echo(f"Recurring run: {name}")
     else:
-        run = kubeflow.submit(project, target, paths.raw, revision, folder)
+        run = runs.submit(project, target, paths.raw, revision, folder)
         typer.echo(f"Submitted run {run} to {settings.pipeline.host}")
 
 
-@app.command("kfp-launcher", rich_help_panel=PANEL)
+@kubeflow.command("launcher")
 def kfp_launcher(output: FolderOption = Path("build"), profile: ProfileOption = None) -> None:
     """Write the settings by which Kubeflow keeps what tasks hand on in the bucket; once for each namespace."""
     from sovereign_ml.kubeflow.launcher import launcher
@@ -153,7 +196,7 @@ def kfp_launcher(output: FolderOption = Path("build"), profile: ProfileOption = 
     _write_manifest(settings.root, path, launcher(settings.pipeline, settings.storage))
 
 
-@app.command(rich_help_panel=PANEL)
+@kubeflow.command()
 def katib(
     revision: RevisionOption = "HEAD",
     output: FolderOption = Path("build"),
@@ -186,7 +229,7 @@ def _write_manifest(root: Path, name: Path, manifest: dict[str, Any]) -> None:
     typer.echo(f"Wrote {path.relative_to(root)}: kubectl apply -f it")
 
 
-@app.command(hidden=True)
+@kubeflow.command(hidden=True)
 def trial(
     c: Annotated[float, typer.Option(min=0, help="Inverse strength of the regularisation.")],
     features_version: Annotated[str, typer.Option(help="DVC hash of the features.")],
@@ -208,7 +251,7 @@ def trial(
     typer.echo(f"log_loss={row['log_loss']}")
 
 
-@app.command(rich_help_panel=PANEL)
+@servers.command()
 def backup(
     folder: Annotated[Path, typer.Argument(help="A new folder.")], profile: ProfileOption = None
 ) -> None:
@@ -228,7 +271,7 @@ def backup(
     )
 
 
-@app.command(rich_help_panel=PANEL)
+@servers.command()
 def restore(
     folder: Annotated[Path, typer.Argument(help="A backup.")], profile: ProfileOption = None
 ) -> None:
@@ -245,5 +288,5 @@ def restore(
     )
     typer.echo(
         f"{len(manifest['files'])} files of {manifest['made']} are back. "
-        "Next: churn erase --again, churn materialise, churn decisions verify"
+        "Next: churn data-subject erase --again, churn servers materialise, churn decisions verify"
     )

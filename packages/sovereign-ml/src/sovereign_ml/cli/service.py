@@ -21,17 +21,16 @@ if TYPE_CHECKING:
     from sovereign_ml.decision_log import DecisionLog
 
 app = typer.Typer()
-decisions = typer.Typer(no_args_is_help=True, help="The decision log.")
+decisions = typer.Typer(no_args_is_help=True, help="The decision log: verify, expire.")
 keys = typer.Typer(no_args_is_help=True, help="Keys of the service.")
-PANEL = "The service"
-app.add_typer(decisions, name="decisions", rich_help_panel=PANEL)
-app.add_typer(keys, name="keys", rich_help_panel=PANEL)
+app.add_typer(decisions, name="decisions")
+app.add_typer(keys, name="keys")
 LogOption = Annotated[
     str | None, typer.Option(help="File or postgresql:// address; default: the profile's log.")
 ]
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def serve(
     host: Annotated[
         str | None, typer.Option(help="Default: host of the table serve in config.toml.")
@@ -45,7 +44,10 @@ def serve(
     ] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """Serve the bundle here with the program that is shipped; locally with its feature server."""
+    """Serve the bundle here with the program that is shipped.
+
+    In the profile local, with its feature server.
+    """
     import os
     import subprocess
 
@@ -139,7 +141,8 @@ def _feature_server(settings: Settings) -> Iterator[dict[str, str]]:
         sys.executable,
         "-c",
         "from sovereign_ml.cli.main import main; main()",
-        "feature-server",
+        "servers",
+        "features",
         "--port",
         port,
     ]

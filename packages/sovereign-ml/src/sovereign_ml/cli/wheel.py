@@ -1,4 +1,4 @@
-"""Commands for the vendored wheel: upgrade, vendor-diff, vendor-verify."""
+"""churn library: another release of it in vendor/, what that changes, and a rebuild."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 app = typer.Typer()
-PANEL = "The library"
+library = typer.Typer(no_args_is_help=True, help="The vendored library: upgrade, diff, verify.")
+app.add_typer(library, name="library")
 
 
-@app.command("upgrade", rich_help_panel=PANEL)
+@library.command("upgrade")
 def upgrade_command(
     wheel: Annotated[Path, typer.Argument(help="the wheel of the new release")],
     allow_older: Annotated[
@@ -34,7 +35,7 @@ def upgrade_command(
     typer.echo("Next: `make lock`." if lock else "Next: `make setup`, then `make run test`.")
 
 
-@app.command("vendor-diff", rich_help_panel=PANEL)
+@library.command("diff")
 def vendor_diff_command(
     new: Annotated[Path, typer.Argument(help="the wheel to compare with the one in vendor/")],
     old: Annotated[Path | None, typer.Option(help="another wheel than that in vendor/")] = None,
@@ -46,7 +47,7 @@ def vendor_diff_command(
     typer.echo(difference(old or vendored(Path.cwd()), new).text())
 
 
-@app.command("vendor-verify", rich_help_panel=PANEL)
+@library.command("verify")
 def vendor_verify_command(
     source: Annotated[str, typer.Argument(help="path or git address of the template")],
     wheel: Annotated[Path | None, typer.Option(help="another wheel than that in vendor/")] = None,
@@ -65,7 +66,7 @@ def vendor_verify_command(
     elif result.differing:
         raise Refused(
             f"{path.name} is not what v{result.version} of {source} builds: "
-            f"{', '.join(result.differing[:5])} differ. Look with `make vendor-diff`."
+            f"{', '.join(result.differing[:5])} differ. Look with `churn library diff`."
         )
     else:
         raise Refused(

@@ -47,7 +47,7 @@ def rotate(
     """
     if (stores.root / erasure.JOURNAL).is_file():
         raise Misuse(
-            "An erasure was interrupted: finish it with `churn erase` first, then change the key."
+            "An erasure was interrupted: finish it with `churn data-subject erase` first, then change the key."
         )
     present = stores.suppression.keys()
     path = file or key_file.with_suffix(".new")

@@ -79,7 +79,9 @@ def _rows(raw: Path, names: Sequence[str], purchase: datetime | None) -> int:
             if purchase
             else "no row in the customers table"
         )
-        raise Misuse(f"Of this person there is {what}: `churn access` shows what is held.")
+        raise Misuse(
+            f"Of this person there is {what}: `churn data-subject access` shows what is held."
+        )
     return count
 
 

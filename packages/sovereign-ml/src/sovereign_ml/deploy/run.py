@@ -128,7 +128,7 @@ def wait_until_running(
         if waited >= clock.timeout_s:
             raise DeployError(
                 f"deployment {deployment} is {status} after {waited:.0f} s: gave up waiting, the platform may go on; "
-                f"see `make deploy-status`{_log_end(api, project, deployment, tuple(hidden))}"
+                f"see `churn deploy status`{_log_end(api, project, deployment, tuple(hidden))}"
             )
         clock.sleep(clock.poll_s)
         waited, seen = waited + clock.poll_s, status
@@ -160,7 +160,7 @@ def finish(
     append_release(releases, release)
     if fault:
         raise DeployError(
-            f"deployment {running.id} runs but {fault}; `make rollback` brings the one before it back"
+            f"deployment {running.id} runs but {fault}; `churn deploy rollback` brings the one before it back"
         )
     return release
 
@@ -201,7 +201,7 @@ def dry_run(shipment: Shipment, *, link: Path, releases: Path) -> list[str]:
 
 def _ending(api: SotaApi, project: str, deployment: Deployment, hidden: tuple[str, ...]) -> str:
     if deployment.status == "stopped":
-        return "a newer deployment replaced it before it ran; see `make deploy-status`"
+        return "a newer deployment replaced it before it ran; see `churn deploy status`"
     return redact(deployment.reason, hidden) + _log_end(api, project, deployment.id, hidden)
 
 

@@ -176,6 +176,6 @@ def _only_new(api: SotaApi, project: str, before: set[str]) -> str:
     if len(new) != 1:
         raise DeployError(
             f"{len(new)} new deployments after `sota deploy`, expected 1: somebody else may be deploying; "
-            "see `make deploy-status`"
+            "see `churn deploy status`"
         )
     return new[0]

@@ -21,7 +21,6 @@ ADDRESSES = (
     "FEATURE_STORE_URI",
 )
 """Variables that hold a server's address because it carries its password."""
-SHIPPING = ("deploy", "deploy-status", "rollback")
 
 
 def install(environ: MutableMapping[str, str], arguments: Sequence[str] = ()) -> None:
@@ -36,7 +35,7 @@ def install(environ: MutableMapping[str, str], arguments: Sequence[str] = ()) ->
         )
     except (OSError, ValueError):
         table = {}
-    allowed = allowed_hosts(table, profile, environ, command=next(iter(arguments), ""))
+    allowed = allowed_hosts(table, profile, environ, command=_command(arguments))
     allowed += _hosts_to_leave(arguments)
     record = guard.inherited_record(environ)
     guard.install(allowed, profile=profile, record=record)
@@ -60,7 +59,7 @@ def allowed_hosts(
 ) -> tuple[str, ...]:
     """Hosts that ``profile`` may reach.
 
-    The platform's own only for the commands that ship the service, the vulnerability database only for `churn vuln`,
+    The platform's own only for the commands that ship the service, the vulnerability database only for `churn supply-chain vuln`,
     and the channels of alarms only for `churn monitor`.
     """
     from sovereign_ml.jurisdictions import hosts
@@ -73,13 +72,13 @@ def allowed_hosts(
         ]
         for name in ADDRESSES:
             values += _named_by(environ.get(name, ""), name)
-    if command == "vuln":
+    if command == "supply-chain vuln":
         values.append(str(table.get("audit", {}).get("vulnerability_service", "")))
-    if command == "monitor":
+    if command.split()[:1] == ["monitor"]:
         alarm = table.get("monitor", {}).get("alarm", {})
         values += [str(alarm.get("alertmanager", "")), str(alarm.get("webhook", ""))]
         values += [f"smtp://{alarm['smtp']}"] if alarm.get("smtp") else []
-    if command in SHIPPING:
+    if command.split()[:1] == ["deploy"]:
         deploy = table.get("deploy", {})
         values += [
             deploy.get("api_url", "https://api.sota.io"),
@@ -102,6 +101,11 @@ def _hosts_to_leave(arguments: Sequence[str]) -> tuple[str, ...]:
         return ()
     suffix = "amazonaws.eu" if region.startswith("eusc-") else "amazonaws.com"
     return tuple(f"{service}.{region}.{suffix}" for service in LEFT)
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """Return the command, with its group: the first two words that are no options."""
+    return " ".join([word for word in arguments if not word.startswith("-")][:2])
 
 
 def _named_by(address: str, variable: str) -> list[str]:

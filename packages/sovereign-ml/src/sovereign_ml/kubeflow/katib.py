@@ -51,7 +51,15 @@ def _job(config: PipelineSettings, version: str) -> dict[str, Any]:
     trial = {
         "name": "trial",
         "image": config.image,
-        "command": ["churn", "trial", "--c", "${trialParameters.c}", "--features-version", version],
+        "command": [
+            "churn",
+            "kubeflow",
+            "trial",
+            "--c",
+            "${trialParameters.c}",
+            "--features-version",
+            version,
+        ],
         "envFrom": [{"configMapRef": {"name": config.config_map}}],
         "env": [
             _secret(config.secret, name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

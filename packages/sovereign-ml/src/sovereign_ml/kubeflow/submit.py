@@ -1,4 +1,4 @@
-"""churn submit: compile the flow for the cluster, check what was compiled, and hand it to Kubeflow Pipelines."""
+"""churn kubeflow submit: compile the flow for the cluster, check what was compiled, and hand it to Kubeflow Pipelines."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def _kubeflow(host: str, secret: SecretStr | None) -> Iterator[Any]:
 
     if not host:
         raise Misuse(
-            "No Kubeflow Pipelines: set [pipeline] host in config.toml, or run `churn pipeline` here."
+            "No Kubeflow Pipelines: set [pipeline] host in config.toml, or run `churn kubeflow run` here."
         )
     token = secret.get_secret_value() if secret else None
     _knock(host, token)

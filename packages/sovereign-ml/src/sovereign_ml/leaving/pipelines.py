@@ -21,7 +21,7 @@ __all__ = ["PipelineStep", "steps_of", "write_pages"]
 _STEP = re.compile(r"Steps\.([\w-]+)")
 _ANSWERS = {
     "Training": "`churn train`: src/churn/steps/_4_train.py",
-    "Tuning": "[train] regularisation, searched by `churn train`; `churn katib` on a cluster",
+    "Tuning": "[train] regularisation, searched by `churn train`; `churn kubeflow katib` on a cluster",
     "AutoML": "[train] in config.toml, and `churn train`",
     "Processing": "a step of its own, or `churn data`, `churn validate`, `churn features`",
     "Transform": "`churn score`",

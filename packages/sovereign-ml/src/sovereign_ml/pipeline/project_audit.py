@@ -13,7 +13,7 @@ from sovereign_ml.config.settings import Settings
 def judged(settings: Settings, environ: Mapping[str, str]) -> Report:
     """Every address in the project's files and in ``environ``, judged by [audit] and the owners' declarations.
 
-    What the steps and `churn documents` write is no configuration: a card that names a host would
+    What the steps and `churn card documents` write is no configuration: a card that names a host would
     find itself.
     """
     card = settings.root / "model_card.toml"

@@ -81,7 +81,9 @@ def key_sign(key: bytes) -> str:
 
 def note_key(files: SuppressionFiles, key: bytes) -> None:
     """Note in git which key is in use since a rotation."""
-    text = f"Key of the pseudonyms since the last `churn rotate-key`: {key_sign(key)}\n"
+    text = (
+        f"Key of the pseudonyms since the last `churn data-subject rotate-key`: {key_sign(key)}\n"
+    )
     write_durably(files.folder / KEY_FILE, text)
 
 
@@ -97,7 +99,7 @@ def check_key(files: SuppressionFiles) -> None:
     if noted and not hmac.compare_digest(noted, key_sign(files.keys()[0])):
         raise Misuse(
             "The pseudonym key here is not the one of the last rotation (governance/key.txt): take over the keys, "
-            "newest first, from whoever ran `churn rotate-key`; if it was interrupted here, call it again."
+            "newest first, from whoever ran `churn data-subject rotate-key`; if it was interrupted here, call it again."
         )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 HEADER = """\
-# Erased people: keyed hash, day, receipt. `churn erase` writes it; step 1 leaves out whoever stands here.
+# Erased people: keyed hash, day, receipt. `churn data-subject erase` writes it; step 1 leaves out whoever stands here.
 # Keep it in git: it is what keeps an old file or a restored backup from bringing them back.
 """
 

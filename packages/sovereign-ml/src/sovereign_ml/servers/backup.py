@@ -33,7 +33,7 @@ def backup(
 ) -> dict[str, Any]:
     """Dump the databases and copy the bucket into ``folder``, which must not exist.
 
-    Return the manifest. The online store is not in it: ``churn materialise`` makes it anew. The
+    Return the manifest. The online store is not in it: ``churn servers materialise`` makes it anew. The
     pseudonym key is not in it either: keep it apart, because with the key the backup names people.
     """
     databases = _databases(secrets)

@@ -153,7 +153,7 @@ def mlflow(tracking: Tracking) -> list[str]:
     if ours.split(".")[:2] != theirs.split(".")[:2]:
         notes.append(f"! this project has MLflow {ours}: run the server from the same lock")
     return (
-        [*notes, "! it answers without a password: run it with `churn tracking-server`"]
+        [*notes, "! it answers without a password: run it with `churn servers tracking`"]
         if open_to_all
         else notes
     )

@@ -89,7 +89,7 @@ def _refuse_older(new: Wheel, present: Iterable[Wheel], locks: Iterable[Path]) -
     if Version(new.version) < Version(newest):
         raise Refused(
             f"sovereign-ml {new.version} is older than {newest} in this project: "
-            "call `churn upgrade --allow-older` if that is wanted."
+            "call `churn library upgrade --allow-older` if that is wanted."
         )
     if hashes.get(new.version, {new.sha256}) != {new.sha256}:
         raise Refused(

@@ -162,15 +162,17 @@ class Cloud:
 
     def tracking_server(self, root: Path) -> servers.Process:
         """MLflow's server for the project in ``root``; not started."""
-        return self.program(root, "tracking-server", self.mlflow_port, self.environ())
+        return self.program(root, "servers", "tracking", self.mlflow_port, self.environ())
 
     def feature_server(self, root: Path) -> servers.Process:
         """The feature server for the project in ``root``; not started."""
-        return self.program(root, "feature-server", self.feature_port, self.environ())
+        return self.program(root, "servers", "features", self.feature_port, self.environ())
 
-    def program(self, root: Path, verb: str, port: int, environ: dict[str, str]) -> servers.Process:
+    def program(
+        self, root: Path, group: str, verb: str, port: int, environ: dict[str, str]
+    ) -> servers.Process:
         """One of our own servers; not started."""
-        command = [str(PROGRAMS / "churn"), verb, "--port", str(port)]
+        command = [str(PROGRAMS / "churn"), group, verb, "--port", str(port)]
         ready = servers.answers(f"http://127.0.0.1:{port}/health")
         return servers.Process(command, root, ready, environment(root, **environ))
 

@@ -58,7 +58,7 @@ class Cluster:
             (self.image / name).symlink_to(f".churn/{name}")
 
     def submit(self, settings: Settings, kind: str, noun: str = "") -> list[str]:
-        """Compile the pipeline ``kind`` as `churn submit` does, and run it on the committed version of ``noun``."""
+        """Compile the pipeline ``kind`` as `churn kubeflow submit` does, and run it on the committed version of ``noun``."""
         project = load_project(self.root)
         compiled = submit.compile_checked(project, cluster(settings), kind, self.folder)
         version = ""

@@ -53,7 +53,10 @@ class World:
 
     def erase(self, people: Sequence[Canary], *more: str) -> subprocess.CompletedProcess[str]:
         return self.churn(
-            "erase", *(word for one in people for word in ("--subject", one.customer_id)), *more
+            "data-subject",
+            "erase",
+            *(word for one in people for word in ("--subject", one.customer_id)),
+            *more,
         )
 
 

@@ -9,7 +9,7 @@ from sovereign_ml.cli.leave import bring, look
 app = typer.Typer()
 group = typer.Typer(
     no_args_is_help=True,
-    help="Leave SageMaker: from a folder of its answers to the proof that nothing is left there.",
+    help="Leave SageMaker, to the proof that nothing is left there.",
 )
 group.registered_commands += bring.app.registered_commands + look.app.registered_commands
-app.add_typer(group, name="leave", rich_help_panel="Servers and platforms")
+app.add_typer(group, name="leave")

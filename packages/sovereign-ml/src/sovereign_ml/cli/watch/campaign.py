@@ -21,8 +21,7 @@ campaign_app = typer.Typer(no_args_is_help=True)
 app.add_typer(
     campaign_app,
     name="campaign",
-    help="Offers with a control group: make the list, and measure what it changed.",
-    rich_help_panel="The service",
+    help="Offers with a control group: the list, and what it changed.",
 )
 
 

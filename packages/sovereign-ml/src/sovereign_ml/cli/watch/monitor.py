@@ -23,8 +23,7 @@ monitor_app = typer.Typer(invoke_without_command=True)
 app.add_typer(
     monitor_app,
     name="monitor",
-    help="Watch the model in use: data, shift, outcomes, groups, reviews.",
-    rich_help_panel="The service",
+    help="Watch the model: data, shift, outcomes, groups, reviews.",
 )
 VersionOption = Annotated[
     str, typer.Option("--version", help="Registry version or alias to watch; default: step 7's.")

@@ -102,7 +102,7 @@ NEVER = "1970-01-01T00:00:00Z"
 
 
 class FeastServer(FeatureServer):
-    """Feast's feature server, as `churn feature-server` runs it."""
+    """Feast's feature server, as `churn servers features` runs it."""
 
     path = "/get-online-features"
 
