@@ -1,6 +1,6 @@
 """Measure the service beside a FastAPI no-op, plain BentoML and `mlflow models serve`, in one run.
 
-Needs wrk, a rendered project with a finished `make run`, and its environment (`make setup-dev`).
+Needs wrk, a rendered project with a finished `make run`, and its environment (`make lint` makes it).
 Writes docs/benchmarks/service.json and service.md: python benchmarks/service.py PROJECT
 """
 
