@@ -60,6 +60,13 @@ DOCUMENTS = (
 _REQUIREMENTS = (
     "*requirement*.txt",
     "*constraint*.txt",
+    "environment*.y*ml",
+    ".npmrc",
+    ".yarnrc*",
+    "pip.conf",
+    "pip.ini",
+    "poetry.toml",
+    "uv.toml",
     "Pipfile",
     "package.json",
     "*.in",
@@ -91,7 +98,8 @@ CODE_LINE = re.compile(
     r"(?:\bgit\s+(?:clone|submodule|remote|fetch|pull)|\b(?:pip|pipx|uv|poetry|conda|mamba)\s.{0,80}"
     r"|\bnpm\s+i\w*|\byarn\s+add"
     r"|\bhelm\s+(?:repo|install|upgrade|pull)|\b(?:docker|podman)\s+(?:pull|run|build)|\bapt(?:-get)?\s"
-    r"|\bgo\s+(?:get|install))"
+    r"|\bgo\s+(?:get|install)|\bkubectl\s+(?:apply|create|replace|delete)\s|\bansible-galaxy\s"
+    r"|\bcargo\s+install|\binstall_(?:github|gitlab|url)\()"
     r"[^|;&]{0,200}$"
 )
 """What stands before an address in a command that only fetches code."""
@@ -104,6 +112,13 @@ DOWNLOAD = re.compile(
     re.IGNORECASE,
 )
 """A command that fetches a file and sends none."""
+SENDS = re.compile(
+    r"\bcurl\b.{0,300}\s(?:-d|-F|-T|--data\S*|--form\S*|--json|--upload-file|-X\s?(?:POST|PUT|PATCH))(?:\s|@|$)"
+    r"|\bwget\b.{0,300}\s--(?:post|body)-|\bhttps?\s+(?:POST|PUT|PATCH)\s|\bInvoke-\w+\b.{0,200}-Method\s+P"
+    r"|^\s*(?:CMD|ENTRYPOINT)\b",
+    re.IGNORECASE,
+)
+"""A command that sends something, and what a container runs."""
 LINK = re.compile(
     r"<a\s[^<>]{0,300}href\s{0,5}=\s{0,5}[\"']?$|(?:^|[|;&@\s])(?:echo|printf)\s[^|;&>]{0,200}$"
     r"|<link\s[^<>]{0,200}rel\s{0,5}=\s{0,5}[\"']?(?:canonical|alternate|licen[sc]e|author|me|help)\b[^<>]{0,200}$"
@@ -129,7 +144,12 @@ _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
     ),
     (r"vulnerability_service", "ci", (_D,)),
     (r"telemetry|analytics|sentry|otel|otlp|posthog|segment|datadog|statsd", "telemetry", (_T,)),
-    (r"index.?url|find.?links|requirements|trusted.?host|\bpip\b|proxy", "ci", (_C,)),
+    (
+        r"index.?url|find.?links|requirements|trusted.?host|\bpip\b|proxy|(^|\.)(\w+-)?dependencies(\.|$)"
+        r"|^tool\.(uv|poetry|pdm|hatch|pixi|rye|pip-tools)\.|image\.registry$",
+        "ci",
+        (_C,),
+    ),
     (r"mlflow_s3|artifact", "storage", (_M, _D)),
     (r"mlflow|tracking|registry_uri|wandb|comet|neptune|clearml", "tracking", (_M, _D)),
     (
@@ -171,7 +191,8 @@ def context(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]
     scheme = address.partition(":")[0].lower()
     by_scheme = [row[1:] for row in _SCHEMES if re.match(row[0], scheme)]
     # a variable set in a Dockerfile or workflow is a setting of the program, not code that is fetched
-    by_file = [] if re.fullmatch(r"[A-Z][A-Z0-9_]*", key) else _match(file)
+    name = key.rpartition(".")[2]
+    by_file = [] if re.fullmatch(r"[A-Z][A-Z0-9_]*", name) else _match(file)
     return (*_match(key), *by_scheme, *by_file, ("other", (_D,)))[0]
 
 
@@ -194,7 +215,9 @@ def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ..
         return "link", ()
     # an import in Go is written like an address without a scheme
     is_import = name.endswith(".go") and "://" not in address
-    if is_import or _of_file(name) == "packages":
+    listed = name.endswith(".txt") and re.search(r"(^|/)requirements/", file)
+    # git+https:// is how package managers write where code comes from
+    if is_import or listed or address.startswith("git+") or _of_file(name) == "packages":
         return "ci", (_C,)
     if key.endswith("href") and name.endswith((".js", ".ts", ".jsx", ".tsx")):
         return "link", ()

@@ -194,8 +194,11 @@ def _git_remotes(root: Path) -> Iterator[Mention]:
 
 
 def _environment(environ: Mapping[str, str]) -> Iterator[Mention]:
+    whole = "\n".join(f"{name}={value}" for name, value in environ.items() if value)
     for name, value in sorted(environ.items()):
-        yield from by_key("environment", 0, name, value)
+        for row in by_key("environment", 0, name, value):
+            if row.unless is None or not row.unless.search(whole):
+                yield row
         if _VARIABLE.search(name) or "://" in value:
             for address, kind in addresses(value, "host" if _names_host(name) else ""):
                 yield mention("environment", 0, name, address, kind=kind)
