@@ -30,7 +30,7 @@ def python(file: str, text: str) -> Iterator[Mention]:
     A file that does not parse is read line by line.
     """
     try:
-        tree = ast.parse(text)
+        tree = _parsed(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         yield from lines(file, text)
         return
@@ -39,6 +39,17 @@ def python(file: str, text: str) -> Iterator[Mention]:
         yield from python_calls(file, tree)
     except RecursionError:
         yield from lines(file, text)
+
+
+def _parsed(text: str) -> ast.Module:
+    """Parse Python, or a Jinja template of it: a line of the template is empty, a variable is a name."""
+    try:
+        return ast.parse(text)
+    except SyntaxError:
+        if "{%" not in text and "{{" not in text:
+            raise
+    plain = re.sub(r"(?m)^[ \t]*\{[%#].{0,500}?[%#]\}[ \t]*$", "", text)
+    return ast.parse(re.sub(r"\{\{[^{}\n]{0,300}\}\}", VARIABLE, plain))
 
 
 def _constants(file: str, node: ast.AST, key: str) -> Iterator[Mention]:

@@ -8,6 +8,8 @@ from enum import StrEnum
 from fnmatch import fnmatch
 from functools import lru_cache
 
+from sovereign_ml.jurisdictions._table import look_up
+
 
 class Payload(StrEnum):
     """What goes to an address, the most sensitive first."""
@@ -85,6 +87,7 @@ _LOCKS = (
     "*.lockfile",
 )
 _DATA_LOCKS = ("dvc.lock",)
+_PLACEHOLDER = re.compile(r"[/.@](?:example\.(?:com|org|net|eu)|[\w-]+\.(?:example|invalid|test))(?![\w.-])", re.I)
 _EDITORS = (".vscode/", ".idea/", ".devcontainer/")
 _NAMESPACE = re.compile(
     r"https?://(?:www\.w3\.org/|schemas?\.|json-schema\.org|json\.schemastore\.org|purl\.org|xmlns\."
@@ -92,6 +95,14 @@ _NAMESPACE = re.compile(
     r"|jakarta\.ee/xml|cyclonedx\.org/schema|www\.omg\.org/spec|www\.gnu\.org/(?:licenses|copyleft)"
     r"|ns\.adobe\.com|spdx\.org|creativecommons\.org|opensource\.org|www\.apache\.org/licenses"
     r"|[^?#]{1,300}(?:[.-]schema\.json|\.xsd|\.dtd)$)",
+    re.IGNORECASE,
+)
+# pages that answer no program: the manuals of a known provider, and a repository as a person sees it
+_PAGE = re.compile(
+    r"https?://(?:(docs\.(?!google\.)[\w.-]+)|learn\.microsoft\.com|[\w-]+\.readthedocs\.io|(?:www\.)?stackoverflow\.com"
+    r"|[a-z]{2,3}\.wikipedia\.org|arxiv\.org|(?:dx\.)?doi\.org"
+    r"|(?:github|gitlab)\.com/[\w.-]+/[\w.-]+/(?:-/)?(?:blob|tree|issues|pull|discussions|wiki|commit|compare|merge_requests)"
+    r"(?![\w-]))(?=[/?#:]|$)",
     re.IGNORECASE,
 )
 CODE_LINE = re.compile(
@@ -120,7 +131,7 @@ SENDS = re.compile(
 )
 """A command that sends something, and what a container runs."""
 LINK = re.compile(
-    r"<a\s[^<>]{0,300}href\s{0,5}=\s{0,5}[\"']?$|(?:^|[|;&@\s])(?:echo|printf)\s[^|;&>]{0,200}$"
+    r"<a\s[^<>]{0,300}href\s{0,5}=\s{0,5}[\"']?$|\bhref\s{0,5}:\s{0,5}[\"'`]$|(?:^|[|;&@\s])(?:echo|printf)\s[^|;&>]{0,200}$"
     r"|<link\s[^<>]{0,200}rel\s{0,5}=\s{0,5}[\"']?(?:canonical|alternate|licen[sc]e|author|me|help)\b[^<>]{0,200}$"
     r"|<meta\s[^<>]{0,100}(?:property|name)\s{0,5}=[^<>]{0,100}content\s{0,5}=\s{0,5}[\"']?$|<!DOCTYPE\s[^<>]{0,200}$"
     r"|(?:xmlns(?::[\w-]{1,30})?|targetNamespace|namespace|schemaLocation|systemId)\s{0,5}=\s{0,5}[\"'][^\"']{0,300}$"
@@ -138,7 +149,8 @@ _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
         r"|authors?(\.url)?|maintainers(\.url)?|contact(_info)?(\.url)?|licen[sc]e_info\.url|externaldocs\.url|termsofservice|\$id|\$ref"
         r"|examples?|contact_links(\.url)?|badges?|references?|see_?also"
         r"|scm\.url|metadata\.(url|download_url))$"
-        r"|(^|[._-])(docs|docs?_?url|help_?url|docs_link|badge_?url|image\.source|image\.url)$",
+        r"|(^|[._-])(docs|docs?_?url|help_?url|docs_link|badge_?url|image\.source|image\.url|youtube|video|slides|blog"
+        r"|twitter|linkedin|website)$",
         "link",
         (),
     ),
@@ -192,26 +204,48 @@ def context(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]
     by_scheme = [row[1:] for row in _SCHEMES if re.match(row[0], scheme)]
     # a variable set in a Dockerfile or workflow is a setting of the program, not code that is fetched
     name = key.rpartition(".")[2]
-    by_file = [] if re.fullmatch(r"[A-Z][A-Z0-9_]*", name) else _match(file)
+    plain = re.sub(r"\{\{.{0,60}?\}\}", "", file)  # what a variable in a path is called says nothing
+    by_file = [] if re.fullmatch(r"[A-Z][A-Z0-9_]*", name) else _match(plain)
     return (*_match(key), *by_scheme, *by_file, ("other", (_D,)))[0]
+
+
+_TEMPLATE_ENDING = re.compile(
+    r"(?<=.)\.(?:tmpl|tpl|gotmpl|j2|jinja2?|mustache|erb|template|example|sample|dist|default|orig|bak)$", re.I
+)
+
+
+@lru_cache(maxsize=4096)
+def fits(file: str, pattern: str) -> bool:
+    """Return True if the file's name, or its path for a pattern with a slash, matches.
+
+    ``README.md.tmpl`` is a README and ``config.toml.example`` is TOML.
+    """
+    name = file if "/" in pattern else file.rpartition("/")[2]
+    return fnmatch(name, pattern) or fnmatch(plain_name(name), pattern)
+
+
+def plain_name(name: str) -> str:
+    """Return the name of the file that a template makes."""
+    return _TEMPLATE_ENDING.sub("", name)
 
 
 @lru_cache(maxsize=4096)
 def _of_file(name: str) -> str:
     """What the name of a file alone says: package, document or nothing."""
 
-    def fits(patterns: tuple[str, ...]) -> bool:
-        return any(fnmatch(name, pattern) for pattern in patterns)
+    def any_fits(patterns: tuple[str, ...]) -> bool:
+        return any(fits(name, pattern) for pattern in patterns)
 
-    if fits(_REQUIREMENTS) or (fits(_LOCKS) and not fits(_DATA_LOCKS)):
+    if any_fits(_REQUIREMENTS) or (any_fits(_LOCKS) and not any_fits(_DATA_LOCKS)):
         return "packages"
-    return "document" if fits(DOCUMENTS) else ""
+    return "document" if any_fits(DOCUMENTS) else ""
 
 
 def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]] | None:
     """What a kind of file says about every address in it."""
     name = file.rpartition("/")[2]
-    if _NAMESPACE.match(address):
+    page = _PAGE.match(address)
+    if _NAMESPACE.match(address) or (page and (not page.group(1) or look_up(page.group(1).lower()))):
         return "link", ()
     # an import in Go is written like an address without a scheme
     is_import = name.endswith(".go") and "://" not in address
@@ -225,7 +259,7 @@ def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ..
     if chart_link or re.search(r"(^|/)\.?licen[cs]es?/", file):
         return "link", ()
     # NAME=value in a text is a setting that people copy; R writes the fields of its DESCRIPTION so too
-    setting = name != "DESCRIPTION" and re.search(r"^[A-Z_]+$", key)
+    setting = name != "DESCRIPTION" and re.search(r"^[A-Z_]+$", key) and not _PLACEHOLDER.search(address)
     if (_of_file(name) == "document" and not setting) or file.startswith(_EDITORS):
         return "link", ()
     return None
@@ -235,13 +269,13 @@ def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ..
 def is_lock(file: str) -> bool:
     """Return True for a lock file of packages."""
     name = file.rpartition("/")[2]
-    return any(fnmatch(name, pattern) for pattern in _LOCKS) and name not in _DATA_LOCKS
+    return any(fits(name, pattern) for pattern in _LOCKS) and name not in _DATA_LOCKS
 
 
 @lru_cache(maxsize=4096)
 def is_document(file: str) -> bool:
     """Return True for a text that people read."""
-    return any(fnmatch(file.rpartition("/")[2], pattern) for pattern in DOCUMENTS)
+    return any(fits(file, pattern) for pattern in DOCUMENTS)
 
 
 def component_of(carries: tuple[Payload, ...]) -> str:

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.audit._mention import Mention, Payload, component_of, is_document
+from sovereign_ml.audit._mention import Mention, Payload, component_of, fits, is_document
 from sovereign_ml.audit._normalise import VARIABLE, normalise
 from sovereign_ml.audit._services import by_imports, by_setting
 
@@ -44,7 +44,7 @@ def _rules_for(kind: str, name: str) -> tuple[_Rule, ...]:
     """The rules for a file of this name."""
     rules = _rules(kind)
     return tuple(
-        rule for rule in rules if any(fnmatch(name, pattern) for pattern in rule.files.split("|"))
+        rule for rule in rules if any(fits(name, pattern) for pattern in rule.files.split("|"))
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sovereign_ml.audit._code import dockerfile, jenkins, notebook, python
 from sovereign_ml.audit._judge import judge
-from sovereign_ml.audit._mention import Mention, Payload, is_document, is_lock, mention
+from sovereign_ml.audit._mention import Mention, Payload, fits, is_document, is_lock, mention
 from sovereign_ml.audit._named import by_key
 from sovereign_ml.audit._policy import AuditPolicy, Declaration
 from sovereign_ml.audit._report import NotRead, Report
@@ -115,7 +115,7 @@ def _scan(
 def _read(name: str, text: str) -> list[Mention]:
     """The mentions of a file, each with its line, without the words that another endpoint in the file takes back."""
     short = name.rpartition("/")[2]
-    reader = next((reader for pattern, reader in _READERS if fnmatch(short, pattern)), lines)
+    reader = next((reader for pattern, reader in _READERS if fits(short, pattern)), lines)
     rows = text.splitlines()
     mentions = []
     hosts: set[str] = set()

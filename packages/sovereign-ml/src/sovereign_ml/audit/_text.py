@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from fnmatch import fnmatch
 
 from sovereign_ml.audit._mention import (
     CODE_LINE,
@@ -17,6 +16,7 @@ from sovereign_ml.audit._mention import (
     SENDS,
     Mention,
     Payload,
+    fits,
     is_document,
     mention,
 )
@@ -147,7 +147,7 @@ _PAIR = re.compile(r"^\s*[\w.]{1,60}\(\s*[\"']([\w.-]{2,80})[\"']\s*,(?=\s*[\"']
 _CODE = ("*.java", "*.kt", "*.kts", "*.scala", "*.go", "*.rs", "*.cs", "*.swift", "*.R", "*.r", "*.php", "*.rb")
 _CODE = (*_CODE, "*.js", "*.mjs", "*.cjs", "*.ts", "*.jsx", "*.tsx", "*.vue", "*.cpp", "*.c", "*.h", "*.dart")
 _IN_QUOTES = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`")
-_ASSIGNMENT = re.compile(r"(?:^|[\s\"'(])([A-Z][A-Z0-9_]+)(?: ?= ?)(?!=)")
+_ASSIGNMENT = re.compile(r"(?:^|[\s\"'])([A-Z][A-Z0-9_]+)=|\(([A-Z][A-Z0-9_]+) ?= ?(?!=)")
 _HASH, _SLASHES, _DASHES, _SEMICOLON = r"(^|\s)#.*$", r"(^|\s)//.*$", r"(^|\s)--\s.*$", r"^\s*;.*$"
 _STARS = r"/\*.*?\*/|^\s*\*(\s.*)?$"
 _C_LIKE = (
@@ -369,11 +369,6 @@ def _without_long_comments(rows: list[str], *, markup: bool) -> Iterator[str]:
             yield row
 
 
-def fits(file: str, pattern: str) -> bool:
-    """Return True if the file's name, or its path for a pattern with a slash, matches."""
-    return fnmatch(file if "/" in pattern else file.rpartition("/")[2], pattern)
-
-
 def template_source(file: str, text: str) -> Iterator[Mention]:
     """Scan ``.cruft.json``: code comes from the template, and ``context`` lists choices not taken."""
     try:
@@ -400,13 +395,15 @@ def block(file: str, first: int, key: str, text: str, before: str = "") -> Itera
     for offset, whole in enumerate(text.splitlines()):
         for line in _pieces(whole):
             assigned = _ASSIGNMENT.search(line)
-            path = assigned.group(1) if assigned else key
+            path = assigned.group(1) or assigned.group(2) if assigned else key
             if assigned and path != key:
                 yield from by_key(file, first + offset, path, line[assigned.end() :])
             for address, kind in addresses(line, path):
                 if _says_something(address):
-                    row = mention(file, first + offset, path, address, kind=kind)
                     at = max(0, line.find(address[:12]))
+                    # in a text for people a sentence goes on after NAME=value
+                    beyond = assigned and is_document(file) and not line[assigned.end() : at].strip("\"'`<") == ""
+                    row = mention(file, first + offset, key if beyond else path, address, kind=kind)
                     yield _by_command(row, f"{command} {line[:at]}"[-400:], f"{command} {line[:1000]}")
         command = f"{command} {whole[-300:-1]}"[-300:] if whole.endswith("\\") else before
 
