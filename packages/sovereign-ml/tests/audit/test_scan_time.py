@@ -71,7 +71,16 @@ def as_columns(text):
 
 SCANNERS = (
     *("a.txt.conf", "a.py", "a.yaml", "a.html", "a.js", "a.tf", "a.sql", "a.sh", "Dockerfile"),
-    *("a.json", "a.md", "a.ipynb", "a.R", "feature_store.yaml", "requirements.txt", "secrets", "secrets.json"),
+    *(
+        "a.json",
+        "a.md",
+        "a.ipynb",
+        "a.R",
+        "feature_store.yaml",
+        "requirements.txt",
+        "secrets",
+        "secrets.json",
+    ),
     *("notebook", "card", "personal data"),
 )
 

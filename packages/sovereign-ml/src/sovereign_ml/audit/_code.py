@@ -118,12 +118,14 @@ def _named_children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         yield from (("", node.test), ("help", node.msg))
     elif isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and _tells(node)):
         # what is raised is an exception, whatever its class is called
-        raised = node.exc if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) else node
+        raised = (
+            node.exc if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) else node
+        )
         yield from (("help", child) for child in ast.iter_child_nodes(raised))
     elif isinstance(node, ast.Call) and _sets(node):
-        name, value, *others = node.args
-        yield "", name
-        yield str(getattr(name, "value", "")), value
+        first, value, *others = node.args
+        yield "", first
+        yield str(getattr(first, "value", "")), value
         yield from (("", child) for child in (*others, *node.keywords, node.func))
     elif isinstance(node, ast.keyword):
         yield node.arg or "", node.value
@@ -148,7 +150,10 @@ def _sets(node: ast.Call) -> bool:
     if name not in _SETTERS or len(node.args) < 2:
         return False
     first = node.args[0]
-    return isinstance(first, ast.Constant) and re.fullmatch(r"[\w.-]{2,80}", str(first.value)) is not None
+    return (
+        isinstance(first, ast.Constant)
+        and re.fullmatch(r"[\w.-]{2,80}", str(first.value)) is not None
+    )
 
 
 _SETTERS = {"get", "set", "getenv", "putenv", "setenv", "setdefault", "config", "option", "put"}
@@ -186,12 +191,13 @@ def dockerfile(file: str, text: str) -> Iterator[Mention]:
     # an argument that a base image is made of is said there
     in_images = set(re.findall(r"\$\{?(\w+)", " ".join(_IMAGE_LINE.findall(text))))
     command = ""
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, written in enumerate(text.splitlines(), start=1):
+        line = written
         comment = line.lstrip().startswith("#")
         goes_on = line.rstrip().endswith("\\") and not comment
         # a base image may stand in the line after its FROM
         joined = f"{command} {line}" if command.lstrip()[:4].upper() in ("FROM", "COPY") else line
-        before, command = command, f"{command} {line.rstrip()[:-1]}"[-300:] if goes_on else ""
+        before, command = command, f"{command} {written.rstrip()[:-1]}"[-300:] if goes_on else ""
         if goes_on and _INSTRUCTION.match(joined):
             continue
         line = joined

@@ -87,7 +87,9 @@ _LOCKS = (
     "*.lockfile",
 )
 _DATA_LOCKS = ("dvc.lock",)
-_PLACEHOLDER = re.compile(r"[/.@](?:example\.(?:com|org|net|eu)|[\w-]+\.(?:example|invalid|test))(?![\w.-])", re.I)
+_PLACEHOLDER = re.compile(
+    r"[/.@](?:example\.(?:com|org|net|eu)|[\w-]+\.(?:example|invalid|test))(?![\w.-])", re.I
+)
 _EDITORS = (".vscode/", ".idea/", ".devcontainer/")
 _NAMESPACE = re.compile(
     r"https?://(?:www\.w3\.org/|schemas?\.|json-schema\.org|json\.schemastore\.org|purl\.org|xmlns\."
@@ -204,13 +206,16 @@ def context(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]
     by_scheme = [row[1:] for row in _SCHEMES if re.match(row[0], scheme)]
     # a variable set in a Dockerfile or workflow is a setting of the program, not code that is fetched
     name = key.rpartition(".")[2]
-    plain = re.sub(r"\{\{.{0,60}?\}\}", "", file)  # what a variable in a path is called says nothing
+    plain = re.sub(
+        r"\{\{.{0,60}?\}\}", "", file
+    )  # what a variable in a path is called says nothing
     by_file = [] if re.fullmatch(r"[A-Z][A-Z0-9_]*", name) else _match(plain)
     return (*_match(key), *by_scheme, *by_file, ("other", (_D,)))[0]
 
 
 _TEMPLATE_ENDING = re.compile(
-    r"(?<=.)\.(?:tmpl|tpl|gotmpl|j2|jinja2?|mustache|erb|template|example|sample|dist|default|orig|bak)$", re.I
+    r"(?<=.)\.(?:tmpl|tpl|gotmpl|j2|jinja2?|mustache|erb|template|example|sample|dist|default|orig|bak)$",
+    re.I,
 )
 
 
@@ -245,7 +250,9 @@ def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ..
     """What a kind of file says about every address in it."""
     name = file.rpartition("/")[2]
     page = _PAGE.match(address)
-    if _NAMESPACE.match(address) or (page and (not page.group(1) or look_up(page.group(1).lower()))):
+    if _NAMESPACE.match(address) or (
+        page and (not page.group(1) or look_up(page.group(1).lower()))
+    ):
         return "link", ()
     # an import in Go is written like an address without a scheme
     is_import = name.endswith(".go") and "://" not in address
@@ -259,7 +266,9 @@ def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ..
     if chart_link or re.search(r"(^|/)\.?licen[cs]es?/", file):
         return "link", ()
     # NAME=value in a text is a setting that people copy; R writes the fields of its DESCRIPTION so too
-    setting = name != "DESCRIPTION" and re.search(r"^[A-Z_]+$", key) and not _PLACEHOLDER.search(address)
+    setting = (
+        name != "DESCRIPTION" and re.search(r"^[A-Z_]+$", key) and not _PLACEHOLDER.search(address)
+    )
     if (_of_file(name) == "document" and not setting) or file.startswith(_EDITORS):
         return "link", ()
     return None

@@ -144,8 +144,35 @@ _KEY = re.compile(
 )
 _PAIR = re.compile(r"^\s*[\w.]{1,60}\(\s*[\"']([\w.-]{2,80})[\"']\s*,(?=\s*[\"'])")
 # in code a bare word is an expression, a text stands in quotes
-_CODE = ("*.java", "*.kt", "*.kts", "*.scala", "*.go", "*.rs", "*.cs", "*.swift", "*.R", "*.r", "*.php", "*.rb")
-_CODE = (*_CODE, "*.js", "*.mjs", "*.cjs", "*.ts", "*.jsx", "*.tsx", "*.vue", "*.cpp", "*.c", "*.h", "*.dart")
+_CODE = (
+    *(
+        "*.java",
+        "*.kt",
+        "*.kts",
+        "*.scala",
+        "*.go",
+        "*.rs",
+        "*.cs",
+        "*.swift",
+        "*.R",
+        "*.r",
+        "*.php",
+    ),
+    *(
+        "*.rb",
+        "*.js",
+        "*.mjs",
+        "*.cjs",
+        "*.ts",
+        "*.jsx",
+        "*.tsx",
+        "*.vue",
+        "*.cpp",
+        "*.c",
+        "*.h",
+        "*.dart",
+    ),
+)
 _IN_QUOTES = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`")
 _ASSIGNMENT = re.compile(r"(?:^|[\s\"'])([A-Z][A-Z0-9_]+)=|\(([A-Z][A-Z0-9_]+) ?= ?(?!=)")
 _HASH, _SLASHES, _DASHES, _SEMICOLON = r"(^|\s)#.*$", r"(^|\s)//.*$", r"(^|\s)--\s.*$", r"^\s*;.*$"
@@ -402,9 +429,15 @@ def block(file: str, first: int, key: str, text: str, before: str = "") -> Itera
                 if _says_something(address):
                     at = max(0, line.find(address[:12]))
                     # in a text for people a sentence goes on after NAME=value
-                    beyond = assigned and is_document(file) and not line[assigned.end() : at].strip("\"'`<") == ""
+                    beyond = (
+                        assigned
+                        and is_document(file)
+                        and line[assigned.end() : at].strip("\"'`<") != ""
+                    )
                     row = mention(file, first + offset, key if beyond else path, address, kind=kind)
-                    yield _by_command(row, f"{command} {line[:at]}"[-400:], f"{command} {line[:1000]}")
+                    yield _by_command(
+                        row, f"{command} {line[:at]}"[-400:], f"{command} {line[:1000]}"
+                    )
         command = f"{command} {whole[-300:-1]}"[-300:] if whole.endswith("\\") else before
 
 

@@ -73,7 +73,8 @@ _KINDS = {
         rf"(?!(?i:[^}}]{{0,60}}(?:{_STANDS_FOR})))(?=[^\s}}]{{0,60}}\d)[^\s\"'${{}}<(:/]{{8,}}\}}"
     ),
     "password in a connection text": (
-        rf"(?i)(?:\b(?:host|server|user(?: id|name)?|dbname|database|data source|uid)\s?=[^\"'=;\n]{{1,100}}[;\s]\s?(?:[\w ]{{1,30}}=[^\"'=;\n]{{1,60}}"
+        rf"(?i)(?:\b(?:host|server|user(?: id|name)?|dbname|database|data source|uid)\s?=[^\"'=;\n]{{1,100}}[;\s]\s?"
+        rf"(?:[\w ]{{1,30}}=[^\"'=;\n]{{1,60}}"
         rf"[;\s]\s?){{0,5}}|:\d{{2,5}},(?:\w{{1,20}}=\w{{1,20}},){{0,3}})(?:password|pwd)\s?=\s?(?![^;\s\"']{{0,60}}(?:{_STANDS_FOR}))"
         r"(?=[^;\s\"',]{0,60}\d)[^;\s\"',${<%]{6,}"
     ),
@@ -119,7 +120,8 @@ _KINDS = {
         rf"(?=[^\"']{{0,60}}\d)(?![^\"']{{0,60}}(?:{_STANDS_FOR}))[^\"'\s]{{8,}}[\"']"
     ),
     "client key": r"client-key-data:\s{0,5}[A-Za-z0-9+/]{40,}",
-    "encryption key": r"(?<![\w+/=-])(?<!public_key = )(?<!public_key=)(?<!publicKey: )[\"'][A-Za-z0-9_-]{43}=[\"']|Fernet\(b?[\"'][^\"']{20,}[\"']",
+    "encryption key": r"(?<![\w+/=-])(?<!public_key = )(?<!public_key=)(?<!publicKey: )[\"'][A-Za-z0-9_-]{43}=[\"']"
+    r"|Fernet\(b?[\"'][^\"']{20,}[\"']",
     "password in an address": rf"://(?!(\w+):\1@[\w-]+[:/\s\"']|[\w.-]{{1,30}}:(?:password|passwd|pass|secret)@)[^/\s:@\"'{{}}$<]{{0,80}}:(?!\*+@"
     rf"|(?i:{_STANDS_FOR}))[^@\s/\"'{{}}$<]{{3,200}}@",
     "password or key in an environment file": (
@@ -151,8 +153,12 @@ _INLINE = re.compile(
 )
 """One pair of a YAML mapping in braces."""
 # the name stands in one line, its value below it
-_OPENED = re.compile(rf"(?i)^[ \t]*(?:-\s+)?([\w.-]{{0,60}}?(?:{_KEY_WORDS}))[\"']?\s{{0,5}}:\s{{0,5}}[>|][+-]?\s*$")
-_VARIABLE_OF_ONE = re.compile(rf"(?i)^\s*variable\s+\"\w{{0,60}}(?:{_KEY_WORDS}|secret|token)\w{{0,20}}\"\s*{{")
+_OPENED = re.compile(
+    rf"(?i)^[ \t]*(?:-\s+)?([\w.-]{{0,60}}?(?:{_KEY_WORDS}))[\"']?\s{{0,5}}:\s{{0,5}}[>|][+-]?\s*$"
+)
+_VARIABLE_OF_ONE = re.compile(
+    rf"(?i)^\s*variable\s+\"\w{{0,60}}(?:{_KEY_WORDS}|secret|token)\w{{0,20}}\"\s*{{"
+)
 _REFERENCE = re.compile(
     r"(?:env|vault|op|file|ssm|secret|secretref|awssm|gcpsm|arn|keyring|sops|ref\+\w+):.*|Ag[A-Za-z0-9+/]{100,}=*"
 )
@@ -215,15 +221,17 @@ def secrets_in(text: str, file: str = "") -> Iterator[tuple[int, str]]:
     named = ""  # the name of the variable whose value the next line holds
     opened = ""  # the key whose value stands below it
     variable = False
+    terraform = name.endswith((".tf", ".hcl", ".tfvars"))
     for number, whole in enumerate(text.splitlines(), start=1):
         kinds: dict[str, None] = {}
         for line in _pieces(whole.replace('\\"', '"') if name.endswith(_ESCAPING) else whole):
             kinds |= dict.fromkeys(
                 kind for kind, pattern in _PATTERNS.items() if pattern.search(line)
             )
-            if settings and not kinds and any(map(_unquoted_secret, _settings_of(line, opened))):
-                if not (name.endswith((".tf", ".hcl", ".tfvars")) and _TERRAFORM.search(line)):
-                    kinds["password or key without quotes"] = None
+            reference = terraform and _TERRAFORM.search(line) is not None
+            looked_at = _settings_of(line, opened) if settings and not (kinds or reference) else ()
+            if any(map(_unquoted_secret, looked_at)):
+                kinds["password or key without quotes"] = None
             if variable and not kinds and _DEFAULT_VALUE.match(line):
                 kinds["default of a secret"] = None
             pair = _NAMED_VALUE.search(f"{named}\n{line}" if named else line)
@@ -233,14 +241,18 @@ def secrets_in(text: str, file: str = "") -> Iterator[tuple[int, str]]:
                 kinds["password of a login file"] = None
         match = _OPENED.match(whole) if settings and len(whole) < 300 else None
         opened = match.group(1) if match else ""
-        variable = bool(_VARIABLE_OF_ONE.match(whole[:300])) or (variable and not whole.startswith("}"))
+        variable = bool(_VARIABLE_OF_ONE.match(whole[:300])) or (
+            variable and not whole.startswith("}")
+        )
         named = whole if len(whole) < 300 and _NAME_LINE.match(whole) else ""
         if kinds and not _is_waived(whole):
             yield from ((number, kind) for kind in kinds)
 
 
 _TERRAFORM = re.compile(r"=\s{0,20}[a-z]\w{0,60}(?:\.[\w\[\]*-]{1,60}){1,8}\s*$")
-_DEFAULT_VALUE = re.compile(rf"\s*default\s*=\s*\"(?!(?i:{_STANDS_FOR}))(?=[^\"]*[\dA-Z])[^\"\s]{{6,300}}\"")
+_DEFAULT_VALUE = re.compile(
+    rf"\s*default\s*=\s*\"(?!(?i:{_STANDS_FOR}))(?=[^\"]*[\dA-Z])[^\"\s]{{6,300}}\""
+)
 
 
 def _settings_of(line: str, opened: str) -> Iterator[str]:
