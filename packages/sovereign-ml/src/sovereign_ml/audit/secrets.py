@@ -122,7 +122,7 @@ _KINDS = {
     "client key": r"client-key-data:\s{0,5}[A-Za-z0-9+/]{40,}",
     "encryption key": r"(?<![\w+/=-])(?<!public_key = )(?<!public_key=)(?<!publicKey: )[\"'][A-Za-z0-9_-]{43}=[\"']"
     r"|Fernet\(b?[\"'][^\"']{20,}[\"']",
-    "password in an address": rf"://(?!(\w+):\1@[\w-]+[:/\s\"']|[\w.-]{{1,30}}:(?:password|passwd|pass|secret)@)[^/\s:@\"'{{}}$<]{{0,80}}:(?!\*+@"
+    "password in an address": rf"://(?!(\w+):\1@[\w-]+[:/\s\"']|[\w.-]{{1,30}}:(?:password|passwd|pass|secret)@|[A-Z_]{{2,40}}:[A-Z_]{{2,40}}@)[^/\s:@\"'{{}}$<]{{0,80}}:(?!\*+@"
     rf"|(?i:{_STANDS_FOR}))[^@\s/\"'{{}}$<]{{3,200}}@",
     "password or key in an environment file": (
         r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|ACCESS_KEY|API_KEY|SECRET_KEY|PRIVATE_KEY|AUTH_KEY"
