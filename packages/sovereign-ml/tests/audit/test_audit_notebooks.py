@@ -152,6 +152,16 @@ FORMS = {
     "stream row": cell("s", stream="anna 2026-01-01 12.5\n"),
     "stream kv": cell("s", stream="customer_id: C-12, score: 0.83\n"),
     "stream csv": cell("s", stream="C-12;0.83;high\n"),
+    "eq": cell("df.loc[df['client_id'].eq('C-12')]"),
+    "contains": cell("df[df['last_name'].str.contains('Muster')]"),
+    "a full name": cell("df[df.name == 'Anna Muster']"),
+    "a name of its own": cell("customer = 'C-10023881'"),
+    "a number of its own": cell("SUBJECT = 10023881"),
+    "taken by key": cell("x = customers['C-10023']"),
+    "a set of ids": cell("ids = {10023881, 10023882, 10023883}"),
+    "two columns": cell("x = '''id,name\n1,Anna\n2,Bert\n3,Cleo'''"),
+    "one id": cell("s", stream="C-10023881\n"),
+    "a sentence": cell("s", stream="customer C-10023 has score 0.9\n"),
     "stderr": cell("s", stream="WARNING row {'customer_id': 'C-12', 'x': 1} invalid\n"),
 }  # fmt: skip
 
@@ -172,6 +182,10 @@ def test_an_error_that_prints_a_record_and_the_state_of_widgets_are_found():
 
 
 HARMLESS = {
+    "ticks": cell("plt.xticks([0, 1, 2], ['low', 'mid', 'high'])"),
+    "a count of people": cell("customer_count = 12000\nn_users = 50000\nmax_customer_rows = 200000"),
+    "names of columns": cell("df['customer_id']\nusers['id']\ncustomers['amount_30d']"),
+    "an encoding": cell("s", stream="read as ISO-8859-1\n"),
     "an import list": cell("from churn import (\n    a1,\n    b2,\n    c3,\n)"),
     "a list of numbers": cell("x = [\n    1.5,\n    2.5,\n    3.5,\n]\ny = [1, 2, 3]"),
     "a picture": cell("plot()", {"image/png": "AAAA", "text/plain": "<Figure size 640x480 with 1 Axes>"}),
@@ -337,8 +351,8 @@ def test_the_corpus_of_secrets_has_no_miss_and_no_false_alarm():
     assert wrong == []
     found, secrets, false, harmless = measured(ours)
     assert (found, false) == (secrets, 0)
-    assert secrets >= 230
-    assert harmless >= 140
+    assert secrets >= 480
+    assert harmless >= 370
 
 
 def test_a_secret_is_waived_by_a_whole_waiver_that_has_not_ended():

@@ -286,6 +286,9 @@ HOSTILE = {
     "two search results": (json.dumps({"Results": [{"ModelCard": {"Content": "{}", "ModelCardName": "a"}}] * 2}), "holds 2 cards"),
     "stars": ("---\na: b\n---\n" + "*a " * 200_000, ""),
     "quotes": ("---\na: b\n---\n" + ">" * 100_000 + "\n", ""),
+    "list items": ("---\na: b\n---\n## Direct Use\n" + "- a\n" * 30_000, ""),
+    "references": ("---\na: b\n---\n" + "".join(f"[{n}]: http://x/{n}\n" for n in range(10_000)), ""),
+    "one chapter often": ("---\na: b\n---\n" + "## Direct Use\nx\n" * 4_000, ""),
     "brackets": ("---\na: b\n---\n" + "[" * 100_000 + "\n", ""),
 }  # fmt: skip
 

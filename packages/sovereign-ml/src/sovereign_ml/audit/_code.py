@@ -5,18 +5,22 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
-from sovereign_ml.audit._mention import Mention, mention
+from sovereign_ml.audit._mention import Mention, Payload, context, mention
 from sovereign_ml.audit._named import python_calls
 from sovereign_ml.audit._normalise import VARIABLE
+from sovereign_ml.audit._services import by_text
 from sovereign_ml.audit._text import block, lines, names_image
 
 _FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.I)
 _COPY = re.compile(r"^\s*COPY\s+.*--from=(\S+)", re.I)
 _ARG = re.compile(r"^\s*ARG\s+(\w+)=[\"']?([^\s\"']+)", re.I)
 _IMAGE_LINE = re.compile(r"^\s*(?:FROM\s|COPY\s.{0,100}--from=)(.{0,300})$", re.I | re.M)
+_INSTRUCTION = re.compile(r"^\s*(?:FROM|COPY)\s", re.I)
+_OLD_ENV = re.compile(r"^\s*ENV\s+(\w+)\s+([^=]+)$", re.I)
 _SYNTAX = re.compile(r"^#\s*syntax=(\S+)", re.I)
 
 
@@ -26,7 +30,7 @@ def python(file: str, text: str) -> Iterator[Mention]:
     A file that does not parse is read line by line.
     """
     try:
-        tree = ast.parse(text)
+        tree = _parsed(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         yield from lines(file, text)
         return
@@ -35,6 +39,17 @@ def python(file: str, text: str) -> Iterator[Mention]:
         yield from python_calls(file, tree)
     except RecursionError:
         yield from lines(file, text)
+
+
+def _parsed(text: str) -> ast.Module:
+    """Parse Python, or a Jinja template of it: a line of the template is empty, a variable is a name."""
+    try:
+        return ast.parse(text)
+    except SyntaxError:
+        if "{%" not in text and "{{" not in text:
+            raise
+    plain = re.sub(r"(?m)^[ \t]*\{[%#].{0,500}?[%#]\}[ \t]*$", "", text)
+    return ast.parse(re.sub(r"\{\{[^{}\n]{0,300}\}\}", VARIABLE, plain))
 
 
 def _constants(file: str, node: ast.AST, key: str) -> Iterator[Mention]:
@@ -102,7 +117,16 @@ def _named_children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     elif isinstance(node, ast.Assert) and node.msg is not None:
         yield from (("", node.test), ("help", node.msg))
     elif isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and _tells(node)):
-        yield from (("help", child) for child in ast.iter_child_nodes(node))
+        # what is raised is an exception, whatever its class is called
+        raised = (
+            node.exc if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) else node
+        )
+        yield from (("help", child) for child in ast.iter_child_nodes(raised))
+    elif isinstance(node, ast.Call) and _sets(node):
+        first, value, *others = node.args
+        yield "", first
+        yield str(getattr(first, "value", "")), value
+        yield from (("", child) for child in (*others, *node.keywords, node.func))
     elif isinstance(node, ast.keyword):
         yield node.arg or "", node.value
     elif isinstance(node, ast.Dict):
@@ -118,6 +142,21 @@ def _shows(node: ast.Call) -> bool:
     """A call that shows a text to a person, an exception or the making of its text."""
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     return _tells(node) or name in ("format", "join") or name.endswith(("Error", "Warning", "Exit"))
+
+
+def _sets(node: ast.Call) -> bool:
+    """A call that is given the name of a setting and its value or default: ``conf.set("x.endpoint", "…")``."""
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    if name not in _SETTERS or len(node.args) < 2:
+        return False
+    first = node.args[0]
+    return (
+        isinstance(first, ast.Constant)
+        and re.fullmatch(r"[\w.-]{2,80}", str(first.value)) is not None
+    )
+
+
+_SETTERS = {"get", "set", "getenv", "putenv", "setenv", "setdefault", "config", "option", "put"}
 
 
 def _tells(node: ast.Call) -> bool:
@@ -151,7 +190,17 @@ def dockerfile(file: str, text: str) -> Iterator[Mention]:
     stages = {"scratch"}
     # an argument that a base image is made of is said there
     in_images = set(re.findall(r"\$\{?(\w+)", " ".join(_IMAGE_LINE.findall(text))))
-    for number, line in enumerate(text.splitlines(), start=1):
+    command = ""
+    for number, written in enumerate(text.splitlines(), start=1):
+        line = written
+        comment = line.lstrip().startswith("#")
+        goes_on = line.rstrip().endswith("\\") and not comment
+        # a base image may stand in the line after its FROM
+        joined = f"{command} {line}" if command.lstrip()[:4].upper() in ("FROM", "COPY") else line
+        before, command = command, f"{command} {written.rstrip()[:-1]}"[-300:] if goes_on else ""
+        if goes_on and _INSTRUCTION.match(joined):
+            continue
+        line = joined
         if found := _ARG.match(line):
             arguments[found.group(1)] = found.group(2)
             if found.group(1) in in_images:
@@ -162,8 +211,10 @@ def dockerfile(file: str, text: str) -> Iterator[Mention]:
                 yield mention(file, number, "image", image, kind="image")
             if found.re is _FROM and found.group(2):
                 stages.add(found.group(2).lower())
-        elif not line.lstrip().startswith("#"):
-            yield from block(file, number, "Dockerfile", line)
+        elif found := _OLD_ENV.match(line):
+            yield from block(file, number, found.group(1), found.group(2))
+        elif not comment:
+            yield from block(file, number, "Dockerfile", line, before=before)
 
 
 def _filled(image: str, arguments: dict[str, str]) -> str:
@@ -184,46 +235,104 @@ def jenkins(file: str, text: str) -> Iterator[Mention]:
 
 
 _AGENT = re.compile(r"\bimage(?:\s+|\s{0,3}\(\s{0,3})[\"']([\w./:@-]{2,200})[\"']")
-_CELL = re.compile(r'^\s*"cell_type":\s*"(\w+)",?\s*$')
+_PICTURES = re.compile(r"image/|text/html$")
+_MAGIC = re.compile(r"\s*(?:[!?]|%%?\w|\w[\w, ]{0,60}=\s*[!%])")
 
 
 def notebook(file: str, text: str) -> Iterator[Mention]:
-    """Scan a notebook by its lines, each of which is a line of a cell. Links in text cells carry nothing."""
-    yield from _cells(file, text)
-    cell = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if kind := _CELL.match(line[:80]):
-            cell = kind.group(1)
-        if not re.match(r'\s*"(image/|text/html|id|cell_type)', line[:80]):
-            source = line.replace("\\n", " ").replace('\\"', '"')
-            source = re.sub(r"^\s*\"|\",?\s*$", "", source) if len(source) < 20_000 else source
-            if cell == "code":
-                source = re.sub(r"(^|\s)#(?!!).*$", "", source[:20_000]) + source[20_000:]
-            yield from block(
-                file, number, "description" if cell == "markdown" else "notebook", source
-            )
+    """Scan the cells and outputs of a notebook, each at its line in the file.
 
-
-def _cells(file: str, text: str) -> Iterator[Mention]:
-    """The clients that the code cells open; what one cell imports the next ones use."""
+    Code is read as Python, so that comments count nothing; magics and commands as a shell script. Links in text cells
+    carry nothing. A file that is not a notebook is read line by line.
+    """
     try:
-        cells = [
-            cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"
-        ]
-        sources = ["".join(cell) if isinstance(cell, list) else str(cell) for cell in cells]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        cells = [dict(cell) for cell in json.loads(text)["cells"]]
+        found = list(_cells(file, cells, _Finder(text.splitlines())))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        yield from lines(file, text)
         return
-    parts = []
-    for source in sources:
-        plain = re.sub(r"(?m)^(\s*)[!%?].*$", r"\1pass", source)
+    yield from found
+
+
+class _Finder:
+    """Find the line of the file that holds a line of a cell, from where the last one was found."""
+
+    def __init__(self, raw: list[str]) -> None:
+        self._raw = raw
+        self._at = 0
+
+    def line(self, written: str) -> int:
+        """Return the number of the next line that holds ``written``, from 1."""
+        text = json.dumps(written[:200], ensure_ascii=False)[1:-1]
+        plain = json.dumps(written[:200])[1:-1]
+        for start in (self._at, 0):
+            for number in range(start, len(self._raw)):
+                if text in self._raw[number] or plain in self._raw[number]:
+                    self._at = number
+                    return number + 1
+        return self._at + 1
+
+
+def _cells(file: str, cells: list[dict[str, Any]], finder: _Finder) -> Iterator[Mention]:
+    parts: list[str] = []
+    places: list[int] = []
+    for cell in cells:
+        source = _text_of(cell.get("source", ""))
+        numbers = [finder.line(line) for line in source.splitlines()]
+        if cell.get("cell_type") != "code":
+            for number, line in zip(numbers, source.splitlines(), strict=True):
+                yield from block(file, number, "description", line)
+            continue
+        plain, commands = _split_magics(source)
+        yield from _placed(lines("cell.sh", commands), file, numbers)
+        yield from _placed(by_text("cell.sh", commands), file, numbers)
         try:
             ast.parse(plain)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-        parts.append(plain)
-    whole = "\n".join(parts)
-    rows, raw = whole.splitlines(), text.splitlines()
-    for row in python_calls(file, ast.parse(whole)):
-        written = json.dumps(rows[row.line - 1], ensure_ascii=False)[1:-1]
-        line = next((number for number, line in enumerate(raw, 1) if written in line), 1)
-        yield replace(row, line=line)
+            yield from _placed(lines("cell.sh", plain), file, numbers)
+        else:
+            parts.append(plain)
+            places += numbers
+        for output in cell.get("outputs") or ():
+            for line in _shown_lines(output):
+                if "." in line or ":" in line:
+                    yield from block(file, finder.line(line), "notebook", line)
+    # what one cell imports the next ones use
+    yield from _placed(python("cell.py", "\n".join(parts)), file, places)
+
+
+def _placed(found: Iterable[Mention], file: str, numbers: list[int]) -> Iterator[Mention]:
+    for row in found:
+        at = numbers[min(row.line, len(numbers)) - 1] if numbers else 1
+        component, carries = row.component, row.carries
+        if row.kind in ("url", "host") and carries != (Payload.CODE,) and carries:
+            component, carries = context(file, row.key, row.address)
+        yield replace(row, file=file, line=at, component=component, carries=carries)
+
+
+def _split_magics(source: str) -> tuple[str, str]:
+    """The Python of a cell, and its magics and commands, each with empty lines in place of the other."""
+    rows = source.splitlines()
+    first = next((row for row in rows if row.strip()), "")
+    if first.startswith("%%") and not first.startswith(("%%time", "%%capture", "%%prun")):
+        return "", source
+    python_rows, command_rows = [], []
+    for row in rows:
+        magic = _MAGIC.match(row[:200]) is not None
+        indent = row[: len(row) - len(row.lstrip())]
+        python_rows.append(f"{indent}pass" if magic else row)
+        command_rows.append(row.lstrip().lstrip("!") if magic else "")
+    return "\n".join(python_rows), "\n".join(command_rows)
+
+
+def _shown_lines(output: dict[str, Any]) -> Iterator[str]:
+    data = output.get("data") or {}
+    texts = [_text_of(value) for kind, value in data.items() if not _PICTURES.match(kind)]
+    for text in (_text_of(output.get("text", "")), *texts):
+        yield from text.splitlines()
+
+
+def _text_of(value: Any) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return "".join(map(str, value)) if isinstance(value, list) else str(value)

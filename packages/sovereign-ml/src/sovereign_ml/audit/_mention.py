@@ -8,6 +8,8 @@ from enum import StrEnum
 from fnmatch import fnmatch
 from functools import lru_cache
 
+from sovereign_ml.jurisdictions._table import look_up
+
 
 class Payload(StrEnum):
     """What goes to an address, the most sensitive first."""
@@ -60,6 +62,13 @@ DOCUMENTS = (
 _REQUIREMENTS = (
     "*requirement*.txt",
     "*constraint*.txt",
+    "environment*.y*ml",
+    ".npmrc",
+    ".yarnrc*",
+    "pip.conf",
+    "pip.ini",
+    "poetry.toml",
+    "uv.toml",
     "Pipfile",
     "package.json",
     "*.in",
@@ -78,6 +87,9 @@ _LOCKS = (
     "*.lockfile",
 )
 _DATA_LOCKS = ("dvc.lock",)
+_PLACEHOLDER = re.compile(
+    r"[/.@](?:example\.(?:com|org|net|eu)|[\w-]+\.(?:example|invalid|test))(?![\w.-])", re.I
+)
 _EDITORS = (".vscode/", ".idea/", ".devcontainer/")
 _NAMESPACE = re.compile(
     r"https?://(?:www\.w3\.org/|schemas?\.|json-schema\.org|json\.schemastore\.org|purl\.org|xmlns\."
@@ -87,11 +99,20 @@ _NAMESPACE = re.compile(
     r"|[^?#]{1,300}(?:[.-]schema\.json|\.xsd|\.dtd)$)",
     re.IGNORECASE,
 )
+# pages that answer no program: the manuals of a known provider, and a repository as a person sees it
+_PAGE = re.compile(
+    r"https?://(?:(docs\.(?!google\.)[\w.-]+)|learn\.microsoft\.com|[\w-]+\.readthedocs\.io|(?:www\.)?stackoverflow\.com"
+    r"|[a-z]{2,3}\.wikipedia\.org|arxiv\.org|(?:dx\.)?doi\.org"
+    r"|(?:github|gitlab)\.com/[\w.-]+/[\w.-]+/(?:-/)?(?:blob|tree|issues|pull|discussions|wiki|commit|compare|merge_requests)"
+    r"(?![\w-]))(?=[/?#:]|$)",
+    re.IGNORECASE,
+)
 CODE_LINE = re.compile(
     r"(?:\bgit\s+(?:clone|submodule|remote|fetch|pull)|\b(?:pip|pipx|uv|poetry|conda|mamba)\s.{0,80}"
     r"|\bnpm\s+i\w*|\byarn\s+add"
     r"|\bhelm\s+(?:repo|install|upgrade|pull)|\b(?:docker|podman)\s+(?:pull|run|build)|\bapt(?:-get)?\s"
-    r"|\bgo\s+(?:get|install))"
+    r"|\bgo\s+(?:get|install)|\bkubectl\s+(?:apply|create|replace|delete)\s|\bansible-galaxy\s"
+    r"|\bcargo\s+install|\binstall_(?:github|gitlab|url)\()"
     r"[^|;&]{0,200}$"
 )
 """What stands before an address in a command that only fetches code."""
@@ -104,8 +125,15 @@ DOWNLOAD = re.compile(
     re.IGNORECASE,
 )
 """A command that fetches a file and sends none."""
+SENDS = re.compile(
+    r"\bcurl\b.{0,300}\s(?:-d|-F|-T|--data\S*|--form\S*|--json|--upload-file|-X\s?(?:POST|PUT|PATCH))(?:\s|@|$)"
+    r"|\bwget\b.{0,300}\s--(?:post|body)-|\bhttps?\s+(?:POST|PUT|PATCH)\s|\bInvoke-\w+\b.{0,200}-Method\s+P"
+    r"|^\s*(?:CMD|ENTRYPOINT)\b",
+    re.IGNORECASE,
+)
+"""A command that sends something, and what a container runs."""
 LINK = re.compile(
-    r"<a\s[^<>]{0,300}href\s{0,5}=\s{0,5}[\"']?$|(?:^|[|;&@\s])(?:echo|printf)\s[^|;&>]{0,200}$"
+    r"<a\s[^<>]{0,300}href\s{0,5}=\s{0,5}[\"']?$|\bhref\s{0,5}:\s{0,5}[\"'`]$|(?:^|[|;&@\s])(?:echo|printf)\s[^|;&>]{0,200}$"
     r"|<link\s[^<>]{0,200}rel\s{0,5}=\s{0,5}[\"']?(?:canonical|alternate|licen[sc]e|author|me|help)\b[^<>]{0,200}$"
     r"|<meta\s[^<>]{0,100}(?:property|name)\s{0,5}=[^<>]{0,100}content\s{0,5}=\s{0,5}[\"']?$|<!DOCTYPE\s[^<>]{0,200}$"
     r"|(?:xmlns(?::[\w-]{1,30})?|targetNamespace|namespace|schemaLocation|systemId)\s{0,5}=\s{0,5}[\"'][^\"']{0,300}$"
@@ -123,13 +151,19 @@ _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
         r"|authors?(\.url)?|maintainers(\.url)?|contact(_info)?(\.url)?|licen[sc]e_info\.url|externaldocs\.url|termsofservice|\$id|\$ref"
         r"|examples?|contact_links(\.url)?|badges?|references?|see_?also"
         r"|scm\.url|metadata\.(url|download_url))$"
-        r"|(^|[._-])(docs|docs?_?url|help_?url|docs_link|badge_?url|image\.source|image\.url)$",
+        r"|(^|[._-])(docs|docs?_?url|help_?url|docs_link|badge_?url|image\.source|image\.url|youtube|video|slides|blog"
+        r"|twitter|linkedin|website)$",
         "link",
         (),
     ),
     (r"vulnerability_service", "ci", (_D,)),
     (r"telemetry|analytics|sentry|otel|otlp|posthog|segment|datadog|statsd", "telemetry", (_T,)),
-    (r"index.?url|find.?links|requirements|trusted.?host|\bpip\b|proxy", "ci", (_C,)),
+    (
+        r"index.?url|find.?links|requirements|trusted.?host|\bpip\b|proxy|(^|\.)(\w+-)?dependencies(\.|$)"
+        r"|^tool\.(uv|poetry|pdm|hatch|pixi|rye|pip-tools)\.|image\.registry$",
+        "ci",
+        (_C,),
+    ),
     (r"mlflow_s3|artifact", "storage", (_M, _D)),
     (r"mlflow|tracking|registry_uri|wandb|comet|neptune|clearml", "tracking", (_M, _D)),
     (
@@ -171,30 +205,60 @@ def context(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]
     scheme = address.partition(":")[0].lower()
     by_scheme = [row[1:] for row in _SCHEMES if re.match(row[0], scheme)]
     # a variable set in a Dockerfile or workflow is a setting of the program, not code that is fetched
-    by_file = [] if re.fullmatch(r"[A-Z][A-Z0-9_]*", key) else _match(file)
+    name = key.rpartition(".")[2]
+    plain = re.sub(
+        r"\{\{.{0,60}?\}\}", "", file
+    )  # what a variable in a path is called says nothing
+    by_file = [] if re.fullmatch(r"[A-Z][A-Z0-9_]*", name) else _match(plain)
     return (*_match(key), *by_scheme, *by_file, ("other", (_D,)))[0]
+
+
+_TEMPLATE_ENDING = re.compile(
+    r"(?<=.)\.(?:tmpl|tpl|gotmpl|j2|jinja2?|mustache|erb|template|example|sample|dist|default|orig|bak)$",
+    re.I,
+)
+
+
+@lru_cache(maxsize=4096)
+def fits(file: str, pattern: str) -> bool:
+    """Return True if the file's name, or its path for a pattern with a slash, matches.
+
+    ``README.md.tmpl`` is a README and ``config.toml.example`` is TOML.
+    """
+    name = file if "/" in pattern else file.rpartition("/")[2]
+    return fnmatch(name, pattern) or fnmatch(plain_name(name), pattern)
+
+
+def plain_name(name: str) -> str:
+    """Return the name of the file that a template makes."""
+    return _TEMPLATE_ENDING.sub("", name)
 
 
 @lru_cache(maxsize=4096)
 def _of_file(name: str) -> str:
     """What the name of a file alone says: package, document or nothing."""
 
-    def fits(patterns: tuple[str, ...]) -> bool:
-        return any(fnmatch(name, pattern) for pattern in patterns)
+    def any_fits(patterns: tuple[str, ...]) -> bool:
+        return any(fits(name, pattern) for pattern in patterns)
 
-    if fits(_REQUIREMENTS) or (fits(_LOCKS) and not fits(_DATA_LOCKS)):
+    if any_fits(_REQUIREMENTS) or (any_fits(_LOCKS) and not any_fits(_DATA_LOCKS)):
         return "packages"
-    return "document" if fits(DOCUMENTS) else ""
+    return "document" if any_fits(DOCUMENTS) else ""
 
 
 def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]] | None:
     """What a kind of file says about every address in it."""
     name = file.rpartition("/")[2]
-    if _NAMESPACE.match(address):
+    page = _PAGE.match(address)
+    if _NAMESPACE.match(address) or (
+        page and (not page.group(1) or look_up(page.group(1).lower()))
+    ):
         return "link", ()
     # an import in Go is written like an address without a scheme
     is_import = name.endswith(".go") and "://" not in address
-    if is_import or _of_file(name) == "packages":
+    listed = name.endswith(".txt") and re.search(r"(^|/)requirements/", file)
+    # git+https:// is how package managers write where code comes from
+    if is_import or listed or address.startswith("git+") or _of_file(name) == "packages":
         return "ci", (_C,)
     if key.endswith("href") and name.endswith((".js", ".ts", ".jsx", ".tsx")):
         return "link", ()
@@ -202,7 +266,9 @@ def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ..
     if chart_link or re.search(r"(^|/)\.?licen[cs]es?/", file):
         return "link", ()
     # NAME=value in a text is a setting that people copy; R writes the fields of its DESCRIPTION so too
-    setting = name != "DESCRIPTION" and re.search(r"^[A-Z_]+$", key)
+    setting = (
+        name != "DESCRIPTION" and re.search(r"^[A-Z_]+$", key) and not _PLACEHOLDER.search(address)
+    )
     if (_of_file(name) == "document" and not setting) or file.startswith(_EDITORS):
         return "link", ()
     return None
@@ -212,13 +278,13 @@ def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ..
 def is_lock(file: str) -> bool:
     """Return True for a lock file of packages."""
     name = file.rpartition("/")[2]
-    return any(fnmatch(name, pattern) for pattern in _LOCKS) and name not in _DATA_LOCKS
+    return any(fits(name, pattern) for pattern in _LOCKS) and name not in _DATA_LOCKS
 
 
 @lru_cache(maxsize=4096)
 def is_document(file: str) -> bool:
     """Return True for a text that people read."""
-    return any(fnmatch(file.rpartition("/")[2], pattern) for pattern in DOCUMENTS)
+    return any(fits(file, pattern) for pattern in DOCUMENTS)
 
 
 def component_of(carries: tuple[Payload, ...]) -> str:

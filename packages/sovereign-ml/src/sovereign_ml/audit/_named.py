@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.audit._mention import Mention, Payload, component_of, is_document
+from sovereign_ml.audit._mention import Mention, Payload, component_of, fits, is_document
 from sovereign_ml.audit._normalise import VARIABLE, normalise
 from sovereign_ml.audit._services import by_imports, by_setting
 
@@ -44,7 +44,7 @@ def _rules_for(kind: str, name: str) -> tuple[_Rule, ...]:
     """The rules for a file of this name."""
     rules = _rules(kind)
     return tuple(
-        rule for rule in rules if any(fnmatch(name, pattern) for pattern in rule.files.split("|"))
+        rule for rule in rules if any(fits(name, pattern) for pattern in rule.files.split("|"))
     )
 
 
@@ -82,7 +82,7 @@ def by_key(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
     """Yield what ``key = value`` names by a word."""
     if is_document(file):
         return
-    word = value.strip(" \t\"',;")
+    word = value.strip(" \t\"',;").rstrip(")\"' ")
     last = key.rpartition(".")[2]
     if not word or len(word) > 300 or "\n" in word:
         return
@@ -125,7 +125,7 @@ def by_line(file: str, number: int, line: str) -> Iterator[Mention]:
 
 def _arn(file: str, line: int, key: str, match: re.Match[str]) -> Iterator[Mention]:
     partition, service, region = match.groups()
-    if service in ("iam", "sts", "kms"):
+    if service in ("iam", "sts"):
         return
     suffix = "amazonaws.eu" if partition == "aws-eusc" else "amazonaws.com"
     host = ".".join(part for part in (service, region, suffix) if part)
@@ -187,8 +187,8 @@ def _imported(nodes: list[ast.AST]) -> dict[str, str]:
     for node in nodes:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             dotted = _dotted(node.value.func, names)
-            if dotted.endswith(_SESSIONS) and isinstance(node.targets[0], ast.Name):
-                names.setdefault(node.targets[0].id, dotted)
+            if dotted.endswith(_SESSIONS) and isinstance(node.targets[0], ast.Name | ast.Attribute):
+                names.setdefault(ast.unparse(node.targets[0]), dotted)
     return names
 
 
@@ -219,13 +219,16 @@ def _call(file: str, node: ast.Call, dotted: str, rule: _Rule) -> Iterator[Menti
 def _dotted(node: ast.AST, names: dict[str, str]) -> str:
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
+        if parts and isinstance(node.value, ast.Name) and f"{node.value.id}.{node.attr}" in names:
+            # a session that an object keeps: self.session.client("s3")
+            return ".".join([names[f"{node.value.id}.{node.attr}"], *reversed(parts)])
         parts.append(node.attr)
         node = node.value
     if isinstance(node, ast.Call):  # boto3.Session().client("s3")
         inner = _dotted(node.func, names)
         return ".".join([inner, *reversed(parts)]) if inner.endswith(_SESSIONS) else ""
     if not isinstance(node, ast.Name) or node.id not in names:
-        return f"?.{parts[0]}" if parts[:1] in (["push_to_hub"], ["to_gbq"]) else ""
+        return f"?.{parts[0]}" if parts and parts[0] in ("push_to_hub", "to_gbq", "format") else ""
     return ".".join([names[node.id], *reversed(parts)])
 
 

@@ -17,7 +17,7 @@ _BRACED = re.compile(
     r"|\$\$?\{\w{1,100}:?\?[^{}]{0,200}\}"
     r"|\$\([^()]{1,100}\)"
 )
-_TEMPLATE = re.compile(r"\{\{[-%]?([^{}]{0,300})\}\}")
+_TEMPLATE = re.compile(r"\$?\{\{[-%]?([^{}]{0,300})\}\}")
 _PERCENT = re.compile(
     r"%(?:\([\w.]{1,60}\))?[sd](?![\w])|\{[\w.\[\]!]{0,60}(?::[^{}\s\"']{0,20})?\}"
 )
@@ -27,7 +27,7 @@ _SHELL = re.compile(
 )
 _PORT = re.compile(rf"(?<=[\w\]]):{VARIABLE}(?![\w@.-])")
 _QUOTED = re.compile(r"[\"']([^\"']*)[\"']")
-_MARKS = ("$", "{", "%", "\\", "<", "&#", "&co", "&so", "`")
+_MARKS = ("$", "{", "%", "\\", "<", "&#", "&co", "&so", "`", VARIABLE)
 _ESCAPED = re.compile(r"\\u00([0-9a-fA-F]{2})|\\x([0-9a-fA-F]{2})|%(3[aA]|2[fFeE])")
 
 
@@ -48,8 +48,8 @@ def normalise(line: str) -> str:
         line, count = _DEFAULT.subn(lambda match: match.group(1) or VARIABLE, line)
         if not count:
             break
-    line = _BRACED.sub(VARIABLE, line)
     line = _TEMPLATE.sub(_template_default, line)
+    line = _BRACED.sub(VARIABLE, line)
     line = _PERCENT.sub(VARIABLE, line)
     line = _SHELL.sub(VARIABLE, line)
     return _PORT.sub("", line)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sovereign_ml.audit._code import dockerfile, jenkins, notebook, python
 from sovereign_ml.audit._judge import judge
-from sovereign_ml.audit._mention import Mention, Payload, is_document, is_lock, mention
+from sovereign_ml.audit._mention import Mention, Payload, fits, is_document, is_lock, mention
 from sovereign_ml.audit._named import by_key
 from sovereign_ml.audit._policy import AuditPolicy, Declaration
 from sovereign_ml.audit._report import NotRead, Report
@@ -115,7 +115,7 @@ def _scan(
 def _read(name: str, text: str) -> list[Mention]:
     """The mentions of a file, each with its line, without the words that another endpoint in the file takes back."""
     short = name.rpartition("/")[2]
-    reader = next((reader for pattern, reader in _READERS if fnmatch(short, pattern)), lines)
+    reader = next((reader for pattern, reader in _READERS if fits(short, pattern)), lines)
     rows = text.splitlines()
     mentions = []
     hosts: set[str] = set()
@@ -194,8 +194,11 @@ def _git_remotes(root: Path) -> Iterator[Mention]:
 
 
 def _environment(environ: Mapping[str, str]) -> Iterator[Mention]:
+    whole = "\n".join(f"{name}={value}" for name, value in environ.items() if value)
     for name, value in sorted(environ.items()):
-        yield from by_key("environment", 0, name, value)
+        for row in by_key("environment", 0, name, value):
+            if row.unless is None or not row.unless.search(whole):
+                yield row
         if _VARIABLE.search(name) or "://" in value:
             for address, kind in addresses(value, "host" if _names_host(name) else ""):
                 yield mention("environment", 0, name, address, kind=kind)

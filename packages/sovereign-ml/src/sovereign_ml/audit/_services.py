@@ -7,12 +7,11 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.audit._mention import Mention, Payload, component_of
+from sovereign_ml.audit._mention import Mention, Payload, component_of, fits, plain_name
 
 _IMPORTS: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
     (
@@ -150,15 +149,15 @@ def by_text(file: str, text: str) -> Iterator[Mention]:
     """Yield what imports, provider blocks and commands of a file name, and what the file itself is for."""
     name = file.rpartition("/")[2]
     for word, owner in _index("files").items():
-        if fnmatch(file if "/" in word else name, word):
+        if fits(file, word):
             yield mention_of(file, 1, "file", name, owner)
-    lower = name.lower()
+    lower = plain_name(name).lower()
     rules = [
         (kind, pattern)
         for kind, endings, pattern in _IMPORTS
         if lower.endswith(tuple(f".{ending}" for ending in endings))
     ]
-    commands = any(fnmatch(name, pattern) for pattern in _COMMAND_FILES)
+    commands = any(fits(name, pattern) for pattern in _COMMAND_FILES)
     if not rules and not commands:
         return
     for number, line in enumerate(text.splitlines(), start=1):

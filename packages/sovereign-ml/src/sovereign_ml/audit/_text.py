@@ -8,14 +8,15 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from fnmatch import fnmatch
 
 from sovereign_ml.audit._mention import (
     CODE_LINE,
     DOWNLOAD,
     LINK,
+    SENDS,
     Mention,
     Payload,
+    fits,
     is_document,
     mention,
 )
@@ -38,16 +39,29 @@ _HOST = re.compile(
 )
 _NO_SCHEME = re.compile(r"(?<![\w:/.])//((?:[a-z0-9_-]++\.)++[a-z]{2,20}\b[^\s\"'<>`]*)", re.I)
 _ADDRESS_KEY = re.compile(
-    r"(^|[._\s-])(host|hostname|hosts|allowed_hosts|endpoint|endpoint_?url|endpoint_?override|url|uri|server|registry"
-    r"|broker|bootstrap_servers|connection_string)$",
+    r"(^|[._\s-]|PG|DB|MYSQL|REDIS|MONGO|SMTP)(host|hostname|hosts|hostaddr|allowed_hosts|endpoint|endpoint_?url"
+    r"|endpoint_?override|url|uri|server|servers|registry|broker|brokers|bootstrap_servers|connection_string)$"
+    r"|[a-z](Host|Hostname|Endpoint|Server|Broker)$",
+    re.I,
+)
+# under these only a number is an address: a name there is a setting of the network itself
+_NUMBER_KEY = re.compile(r"(^|[._\s-])(extra_hosts|dns|nameservers?|cidr|external_?ips?)$", re.I)
+# libpq, ODBC and JDBC write keys into a text, and command lines have options
+_INNER_KEY = re.compile(
+    r"(?:^|[\s;\"'(,&?])(?:host(?:addr|name)?|server|data source|bootstrap[._]servers)(?:\s{0,3}=\s{0,3}|\s{1,3}(?='))"
+    r"[\"']?(?:tcp:)?([\w.-]{1,253}(?::\d{2,5})?)(?![\w.(\[])"
+    r"|\s(?:-h|--(?:[\w-]{1,30}-)?(?:host|hostname|server|endpoint|broker|bootstrap-servers?))[=\s]\s{0,3}[\"']?"
+    r"([\w.-]{1,253}(?::\d{2,5})?)(?![\w.(\[])",
     re.I,
 )
 _NAMED = re.compile(
     r"(?:[a-z0-9_-]{1,63}\.){1,10}[a-z0-9_-]{1,63}(:\d+)?|[a-z0-9_-]{1,63}:\d{2,5}", re.I
 )
+_NUMBER = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?=(?:/\d{1,2})?(?![\w./]))")
 _EXPRESSION = re.compile(
     r"(module|var|local|each|data|secrets|steps|vars|matrix|env|github|needs|inputs|self|os|this|values|params"
-    r"|settings|config|args|kwargs|context|outputs|resource|resources|request|response)\.",
+    r"|settings|config|cfg|conf|args|kwargs|context|ctx|opts|options|props|app|outputs|resource|resources|request"
+    r"|response|window|document|process|import|cls)\.",
     re.I,
 )
 _FILE_NAME = re.compile(
@@ -124,8 +138,43 @@ _IMAGE_KEYS = {
 }
 _IMAGE = re.compile(r"[a-z0-9][\w./:@-]*", re.I)
 _SECTION = re.compile(r"^\s*\[+\s*([^\]]+?)\s*\]+\s*(#.*)?$")
-_KEY = re.compile(r"^\s*(?:export\s+|-\s+)?[\"']?([\w.$@/-]+)[\"']?\s*[:=](?!//)")
-_ASSIGNMENT = re.compile(r"(?:^|[\s\"'])([A-Z][A-Z0-9_]+)=")
+_KEY = re.compile(
+    r"^\s*(?:-\s+)?(?:(?:export|const|let|var|val|final|static|public|private|readonly|String|ENV)\s+){0,5}"
+    r"[\"']?([\w.$@/-]+)[\"']?\s*(?:<-|[?+:]{0,2}=|:)(?!//)"
+)
+_PAIR = re.compile(r"^\s*[\w.]{1,60}\(\s*[\"']([\w.-]{2,80})[\"']\s*,(?=\s*[\"'])")
+# in code a bare word is an expression, a text stands in quotes
+_CODE = (
+    *(
+        "*.java",
+        "*.kt",
+        "*.kts",
+        "*.scala",
+        "*.go",
+        "*.rs",
+        "*.cs",
+        "*.swift",
+        "*.R",
+        "*.r",
+        "*.php",
+    ),
+    *(
+        "*.rb",
+        "*.js",
+        "*.mjs",
+        "*.cjs",
+        "*.ts",
+        "*.jsx",
+        "*.tsx",
+        "*.vue",
+        "*.cpp",
+        "*.c",
+        "*.h",
+        "*.dart",
+    ),
+)
+_IN_QUOTES = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`")
+_ASSIGNMENT = re.compile(r"(?:^|[\s\"'])([A-Z][A-Z0-9_]+)=|\(([A-Z][A-Z0-9_]+) ?= ?(?!=)")
 _HASH, _SLASHES, _DASHES, _SEMICOLON = r"(^|\s)#.*$", r"(^|\s)//.*$", r"(^|\s)--\s.*$", r"^\s*;.*$"
 _STARS = r"/\*.*?\*/|^\s*\*(\s.*)?$"
 _C_LIKE = (
@@ -186,8 +235,13 @@ def addresses(text: str, key: str = "") -> Iterator[tuple[str, str]]:
                 taken.append(match.span())
                 yield match.group().rstrip(".:"), "url"
     yield from _known_hosts(text, taken)
-    if not taken and _ADDRESS_KEY.search(key):
+    if not taken and _NUMBER_KEY.search(key):
+        yield from ((number, "host") for number in _NUMBER.findall(text[:LONGEST_LINE]))
+    elif not taken and _ADDRESS_KEY.search(key):
         yield from ((host, "host") for host in _named_hosts(text))
+    elif not taken and ("=" in text or "-h" in text or "'" in text):
+        for match in _INNER_KEY.finditer(text[:LONGEST_LINE]):
+            yield from ((host, "host") for host in _named_hosts(match.group(1) or match.group(2)))
 
 
 def _decoded(text: str) -> str:
@@ -290,6 +344,8 @@ def lines(file: str, text: str) -> Iterator[Mention]:
     tag = ""  # what has been opened of a tag that goes on in the next line
     markup = any(fits(file, name) for name in _MARKUP)
     document = is_document(file)
+    code = any(fits(file, name) for name in _CODE)
+    command = ""
     rows = text.splitlines()
     if markup or any(fits(file, name) for name in _STARRED):
         rows = list(_without_long_comments(rows, markup=markup))
@@ -300,7 +356,7 @@ def lines(file: str, text: str) -> Iterator[Mention]:
         if match := _SECTION.match(line[:300]):
             section, key = match.group(1), ""
             continue
-        match = _KEY.match(line[:300])
+        match = _KEY.match(line[:300]) or (_PAIR.match(line[:300]) if code else None)
         if document:  # "Note: see https://…" is a sentence, NAME=https://… a setting
             key = ""
             match = match if match and line[match.end() - 1] == "=" else None
@@ -310,7 +366,12 @@ def lines(file: str, text: str) -> Iterator[Mention]:
         rest = line[match.end() :] if match and "//" not in match.group(1) else line
         yield from by_line(file, number, line)
         opened = f"{tag} {line[: match.end()]}" if markup and match else tag
-        yield from block(file, number, f"{section}.{key}".strip("."), rest, before=opened)
+        path = f"{section}.{key}".strip(".")
+        if code and key and "://" not in rest and _ADDRESS_KEY.search(path):
+            rest = " ".join(_IN_QUOTES.findall(rest))
+        yield from block(file, number, path, rest, before=f"{opened} {command}".strip())
+        # what a backslash carries on in the next line is one command
+        command = f"{command} {line[:-1]}"[-300:] if line.endswith("\\") else ""
         if markup:
             last = f"{tag} {line[-300:]}".rpartition("<")[2]
             tag = f"<{last}" if ">" not in last and len(last) < 300 else ""
@@ -335,11 +396,6 @@ def _without_long_comments(rows: list[str], *, markup: bool) -> Iterator[str]:
             yield row
 
 
-def fits(file: str, pattern: str) -> bool:
-    """Return True if the file's name, or its path for a pattern with a slash, matches."""
-    return fnmatch(file if "/" in pattern else file.rpartition("/")[2], pattern)
-
-
 def template_source(file: str, text: str) -> Iterator[Mention]:
     """Scan ``.cruft.json``: code comes from the template, and ``context`` lists choices not taken."""
     try:
@@ -362,24 +418,38 @@ def block(file: str, first: int, key: str, text: str, before: str = "") -> Itera
         yield mention(file, first, key, text.strip(" \"',"), kind="image")
         return
     yield from by_key(file, first, key, text)
+    command = before
     for offset, whole in enumerate(text.splitlines()):
         for line in _pieces(whole):
             assigned = _ASSIGNMENT.search(line)
-            path = assigned.group(1) if assigned else key
+            path = assigned.group(1) or assigned.group(2) if assigned else key
             if assigned and path != key:
                 yield from by_key(file, first + offset, path, line[assigned.end() :])
             for address, kind in addresses(line, path):
                 if _says_something(address):
-                    row = mention(file, first + offset, path, address, kind=kind)
                     at = max(0, line.find(address[:12]))
-                    yield _by_command(row, f"{before} {line[:at]}"[-400:], line[:1000])
+                    # in a text for people a sentence goes on after NAME=value
+                    beyond = (
+                        assigned
+                        and is_document(file)
+                        and line[assigned.end() : at].strip("\"'`<") != ""
+                    )
+                    row = mention(file, first + offset, key if beyond else path, address, kind=kind)
+                    yield _by_command(
+                        row, f"{command} {line[:at]}"[-400:], f"{command} {line[:1000]}"
+                    )
+        command = f"{command} {whole[-300:-1]}"[-300:] if whole.endswith("\\") else before
 
 
 def _by_command(row: Mention, before: str, line: str) -> Mention:
     """What a command or a link in front of an address says: code is fetched, or a person may click."""
     if CODE_LINE.search(before) or DOWNLOAD.search(line):
         return replace(row, component="ci", carries=(Payload.CODE,))
-    return replace(row, component="link", carries=()) if LINK.search(before) else row
+    if LINK.search(before):
+        return replace(row, component="link", carries=())
+    if row.carries == (Payload.CODE,) and SENDS.search(line):
+        return replace(row, component="other", carries=(Payload.METADATA,))
+    return row
 
 
 def _pieces(line: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sovereign_ml.audit._mention import Mention, mention
-from sovereign_ml.audit._named import by_line
+from sovereign_ml.audit._named import by_key, by_line
 from sovereign_ml.audit._services import by_setting
 from sovereign_ml.audit._text import addresses, block, lines, names_image
 
@@ -89,6 +89,7 @@ def _scalar(file: str, node: Any, path: tuple[str, ...]) -> Iterator[Mention]:
     if names_image(_image_key(file, path), value):
         yield mention(file, line, key, value, kind="image")
     elif path and path[-1] == "uses":
+        yield from by_key(file, line, key, value)
         yield from _action(file, line, key, value)
     elif path[-1:] == ("runs-on",) and file.startswith(".github/"):
         yield mention(
@@ -100,7 +101,7 @@ def _scalar(file: str, node: Any, path: tuple[str, ...]) -> Iterator[Mention]:
 
 def _image_key(file: str, path: tuple[str, ...]) -> str:
     """GitLab writes images as ``services: [image]`` and ``image: {name: image}`` too."""
-    if path[-1:] == ("services",) and "ci" in file:
+    if (path[-1:] == ("services",) or path[-2:] == ("services", "name")) and "ci" in file:
         return "image"
     return (
         path[-2]

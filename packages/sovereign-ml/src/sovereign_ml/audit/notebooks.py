@@ -27,7 +27,7 @@ _SHORT_LINES, _SHORT_TEXT = 3, 200
 # what a short text must not look like: a record, a row, a table's frame
 _PERSON_WORD = r"(?:user|customer|client|person|member|contact|kunden?|name|email|who)"
 _RECORD = re.compile(
-    r"[│┃║╎┌┐└┘├┤╔╗]|^\s*\|.*\||\bRow\("
+    r"[│┃║╎┌┐└┘├┤╔╗]|(?<![\w-])(?-i:[A-Z]{1,4})-\d{4,12}(?![\w-])|^\s*\|.*\||\bRow\("
     r"|[{\[]\s*[\"']?\w+[\"']?\s*[:=]\s*[^,{}()\[\]]{1,80},\s*[\"']?\w+[\"']?\s*[:=]"
     # an estimator writes itself as a call too, but with no word for a person
     rf"|\(\s*(?:id|\w{{0,30}}{_PERSON_WORD}\w{{0,30}})=|[{{]\s*[\"'][\w-]{{0,40}}\d[\w-]{{0,10}}\d[\w-]{{0,40}}[\"']\s*:"
@@ -40,30 +40,36 @@ _RECORD = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _CSV_ROW = re.compile(
-    r"^\s*(?:\"[^\"]{0,200}\"|'[^']{0,200}'|[\w.@:+ -]{0,200})(?:[,;\t](?:\"[^\"]{0,200}\""
+    r"^\s*\d{1,12}[,;\t][\"']?(?=\w)[^\W\d][\w .-]{1,60}[\"']?$"
+    r"|^\s*(?:\"[^\"]{0,200}\"|'[^']{0,200}'|[\w.@:+ -]{0,200})(?:[,;\t](?:\"[^\"]{0,200}\""
     r"|[\w.@:+ -]{0,200})){2,60}\\?[\"']?\s*$"
 )
 _ENOUGH_ROWS = 2
 _VALUE = r"(?:\"[^\"\n]{1,80}\"|'[^'\n]{1,80}'|\d[\w.-]{0,40})"
 _ONE_PERSON = re.compile(
     rf"(?i)\b(?:\w{{0,20}}_)?(?:{PERSON_KEY}|e_?mail|phone|iban|last_?name"
-    rf"|surname)[\"'`\])\s]{{0,5}}\s?(?:==?|<=>|\beq\b|\bis\b|\bin\b|\blike\b|\bbetween\b|\.is_?in\()\s{{0,5}}[(\[]?\s{{0,3}}{_VALUE}"
+    rf"|surname)[\"'`\])\s]{{0,5}}\s?(?:==?|<=>|\beq\b|\bis\b|\bin\b|\blike\b|\bbetween\b|\.(?:str\.)?(?:is_?in|eq|ne|equals|contains|startswith|match)\()\s{{0,5}}[(\[]?\s{{0,3}}{_VALUE}"
     rf"|(?i:\.(?:loc|get|xs|filter|query|find|lookup|predict_for"
     rf"|score)[\[(]\s{{0,3}}(?:{PERSON_KEY})\s{{0,3}}=\s{{0,3}}{_VALUE})"
 )
 _ONE_ROW = re.compile(
+    # a person under a name of the notebook's own, and one taken out of a collection of people
+    rf"^\s*(?!\w{{0,30}}(?:count|days|rows|limit|size|total|max|min|num|n_))\w{{0,20}}(?:{_PERSON_WORD}|subject)\w{{0,10}}\s*=\s*"
+    r"[\"']?[A-Za-z]{0,6}[-_]?\d{5,20}\b"
+    rf"|\b\w{{0,20}}(?:user|customer|client|person|member|kunde)\w{{0,10}}\[[\"'][^\"'\n]{{0,20}}\d{{3}}[^\"'\n]{{0,20}}[\"']\]"
+    r"|\bname[\"'\])]{0,3}\s?==\s?[\"'](?-i:[A-ZÄÖÜ][a-zäöüß]{1,20} [A-ZÄÖÜ][a-zäöüß]{1,20})[\"']|"
     r"\.(?:loc|xs|at)\[\s{0,3}(?:[\"'][^\"'\n]{0,30}\d{3}[^\"'\n]{0,30}[\"']|\d{5,20})"
     rf"|\b\w{{0,30}}(?:{_PERSON_WORD}|predict|score|explain|lookup)\w{{0,30}}\(\s{{0,3}}[\"'][A-Za-z]{{0,6}}[-_]?\d{{4,20}}[\"']",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 # lists of ids, scores by id, columns of people, rows in a text with \\n, and calls that make people
 _PEOPLE = re.compile(
     r"(?:[\"'](?=[^\"'\n]{0,40}\d[^\"'\n]{0,40}\d)(?!(?:[a-z]+_)+\d|v?\d+\.\d|\d{4}-\d\d|\d{1,2}:)"
     r"[\w.:-]{4,40}[\"']\s{0,5},\s{0,5}){2}[\"']"
     r"|[\"'][\w-]{0,30}\d{3}[\w-]{0,30}[\"']\s{0,3}:\s{0,3}-?[\d.]{1,20}\s{0,3},\s{0,20}[\"'][\w-]{0,30}\d{3}[\w-]{0,30}[\"']\s{0,3}:"
-    r"|\[\s{0,5}(?:(?!\d{0,20}00\b)\d{5,20}\s{0,3},\s{0,5}){2}(?!\d{0,20}00\b)\d{5,20}"
+    r"|[\[{]\s{0,5}(?:(?!\d{0,20}00\b)\d{5,20}\s{0,3},\s{0,5}){2}(?!\d{0,20}00\b)\d{5,20}"
     rf"|[\"']\w{{0,20}}{_PERSON_WORD}s?[\"']\s{{0,3}}:\s{{0,3}}\[\s{{0,5}}[\"'][^\"'\n]{{1,60}}[\"']\s{{0,3}},"
-    r"|(?:[^\"'\\\n]{1,100}[;,|][^\"'\\\n]{1,100}\\n){2}"
+    r"|(?:(?<=[\"'])|(?<=\\n))(?:[^\"'\\\n;,|]{1,100}[;,|][^\"'\\\n]{1,100}\\n){2}"
     rf"|\b[A-Z]\w{{1,30}}\((?:id|\w{{0,20}}{_PERSON_WORD}\w{{0,20}})=(?:\d|[\"'])[^()\n]{{0,200}}\)\s{{0,3}},\s{{0,20}}[A-Z]\w{{1,30}}\(",
     re.IGNORECASE,
 )
@@ -76,6 +82,8 @@ _RECORDS = re.compile(
     r"[\[,(]\s{0,200}[{(\[][^{}()\[\]\n]{1,400},[^{}()\[\]\n]{1,400}[})\]]\s{0,5},"
     r"\s{0,200}[{(\[][^{}()\[\]\n]{1,400},[^{}()\[\]\n]{1,400}[})\]]"
 )
+# a small matrix, and places with their labels, as the ticks of a figure have
+_SMALL = re.compile(r"(?:\W|\b\d{1,4}\b)+$|\(\s*\[[\d\s.,-]{1,200}\]\s*,\s*\[")
 _COLUMNS = re.compile(
     r"(?i)\bDataFrame\(\s{0,20}\{[^{}]{0,2000}?:\s{0,5}\[\s{0,5}(?:\"[^\"]{0,80}\"|'[^']{0,80}'|-?\d[\d.]*)\s{0,5},"
 )
@@ -139,8 +147,8 @@ def _source(source: str, *, markdown: bool) -> Iterator[tuple[str, str]]:
         yield from _rows(source)
         for pattern in (_RECORDS, _COLUMNS, _INSERT):
             for match in pattern.finditer(source):
-                if pattern is _RECORDS and re.fullmatch(r"(?:\W|\b\d{1,4}\b)+", match.group()):
-                    continue  # a small matrix
+                if pattern is _RECORDS and _SMALL.match(match.group()):
+                    continue
                 yield match.group().splitlines()[0], "rows of data in the source"
         for match in _PEOPLE.finditer(source):
             yield match.group().splitlines()[0], "rows of data in the source"

@@ -15,7 +15,10 @@ from sovereign_ml.errors import Misuse
 from sovereign_ml.git import GitError
 
 # `secret = "churn-service"` names a Kubernetes secret; a value with a digit or a capital is one
-_NOT_A_NAME = r"[\"']?\s{0,20}[:=]\s{0,20}[\"'](?-i:[a-z_.-]*+[^a-z_.\"'-])"
+_NOT_A_NAME = (
+    r"[\"']?\s{0,20}(?::\s{0,3}[A-Za-z]\w{1,20}\s{0,3})?[:=]\s{0,20}[\"']"
+    r"(?!(?-i:[a-z]+(?:[-._](?:[a-z]+|\d{1,2})){0,8})[\"'])(?-i:[a-z_.-]*+[^a-z_.\"'-])"
+)
 _STANDS_FOR = (
     r"\$|\{|<|\.\.\.|…|\*\*\*|example|change|placeholder|not-a-|not_a_|your[-_ ]|dummy|redacted|xxxx"
     r"|replace[-_ ]?(?:me|this|with)|todo|insert[-_ ]|^(?:pass(?:word|wort)|secret|postgres|minioadmin|admin)$"
@@ -49,13 +52,34 @@ _TOKENS = (
 )
 _KEY_WORDS = (
     r"password|passwd|passphrase|pwd|passwort|(?:api|access|private|secret|account|master|signing|encryption|fernet"
-    r"|license|auth)[_-]?key"
-    r"|secret[_-]?access[_-]?key|client[_-]?secret|auth[_-]?token|access[_-]?token|credential|pseudonym_key\w{0,10}"
+    r"|license|auth|hmac|aes)[_.-]?key"
+    r"|secret[_-]?access[_-]?key|client[_-]?secret|auth[_-]?token|access[_-]?token|credential|pseudonym_?key\w{0,10}"
 )
+_ASSIGNS = r"(?:[?:+]{0,2}=|:|<-)"
 _KINDS = {
-    "private key": r"-----BEGIN (?:[A-Z]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d",
-    "pseudonym key": r"(?i)pseudonym_key\w{0,10}[\"'\]]{0,2}\s{0,20}[:=]\s{0,20}"
-    r"[\"']?(?!(?-i:[A-Z_]+)[\"'\s])[0-9a-z+/=_-]{16,}(?![\w.(\[])",
+    "private key": r"-----BEGIN (?:[A-Z]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d"
+    r"|\"kty\"\s{0,5}:.{0,2000}\"[dk]\"\s{0,5}:\s{0,5}\"[\w-]{20,}\"",
+    "random key": r"(?i)(?<!public[_.-])(?<!cache[_.-])(?<!partition[_.-])(?<![a-z])(?:key|salt|pepper)[\"'\]]{0,2}\s{0,20}"
+    r"(?:[?:]?=|:|<-)\s{0,20}(?:[\w.]{1,30}\()?b?[\"']?(?:[0-9a-f]{64}|[0-9a-f]{32})(?![\w-])",
+    "key of a call": r"(?i)\b(?:hmac\.new|jwt\.(?:en|de)code|pgp_sym_(?:en|de)crypt|AES\.new|AESGCM)\((?:[^()\"']{0,80},\s?)?"
+    r"b?[\"'](?=[^\"']{0,60}\d)[\w+/=-]{16,}[\"']",
+    "product key": r"(?i:product|licen[cs]e|serial|activation)[ _-]?(?i:key|number|no)?\W{1,5}"
+    r"(?=[A-Z-]{0,30}\d)[A-Z0-9]{4,6}(?:-[A-Z0-9]{4,6}){3,5}\b",
+    "default of a secret": (
+        r"(?:PASSWORD|PASSWD|SECRET|TOKEN|API_KEY|SECRET_KEY|ACCESS_KEY|PRIVATE_KEY|_PASS)[\"'\])]{0,3}\s{0,3}"
+        rf"(?:\|\||\?\?|\bor\b|:-|:=)\s{{0,3}}[\"']?(?!(?i:[^\"'}}]{{0,60}}(?:{_STANDS_FOR})))(?=[^\s\"'}}]{{0,60}}\d)"
+        r"[^\s\"'${}<(]{8,}"
+        r"|(?i:password|passwd|secret|token|api_key)\w{0,20}[\"']?\s{0,3}[:=]\s{0,3}[\"']?\$\{\w{1,60}:?[-=]"
+        rf"(?!(?i:[^}}]{{0,60}}(?:{_STANDS_FOR})))(?=[^\s}}]{{0,60}}\d)[^\s\"'${{}}<(:/]{{8,}}\}}"
+    ),
+    "password in a connection text": (
+        rf"(?i)(?:\b(?:host|server|user(?: id|name)?|dbname|database|data source|uid)\s?=[^\"'=;\n]{{1,100}}[;\s]\s?"
+        rf"(?:[\w ]{{1,30}}=[^\"'=;\n]{{1,60}}"
+        rf"[;\s]\s?){{0,5}}|:\d{{2,5}},(?:\w{{1,20}}=\w{{1,20}},){{0,3}})(?:password|pwd)\s?=\s?(?![^;\s\"']{{0,60}}(?:{_STANDS_FOR}))"
+        r"(?=[^;\s\"',]{0,60}\d)[^;\s\"',${<%]{6,}"
+    ),
+    "pseudonym key": r"(?i)pseudonym_?key\w{0,10}[\"'\]]{0,2}\s{0,20}(?:[?:]?=|:|<-|,)\s{0,20}"
+    r"b?[\"']?(?!(?-i:[A-Z_]+)[\"'\s])[0-9a-z+/=_-]{16,}(?![\w.(\[])",
     "S3 access key": r"\b(?:AKIA|ASIA|ABIA|ACCA|SCW)(?!\w{0,12}EXAMPLE)[0-9A-Z]{16,17}\b",
     "service token": rf"(?<![\w.-])(?:{_TOKENS})(?![A-Za-z0-9])",
     "signed token": r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}",
@@ -75,7 +99,13 @@ _KINDS = {
     "login in a command": (
         rf"(?i)(?:\bcurl\s(?:.{{0,200}}\s)?(?:-u|--user)[ =]?[\"']?[\w.@-]{{1,60}}:|\b(?:mysql|mysqldump|mariadb)\s.{{0,100}}\s-p"
         rf"|\b(?:docker|podman|helm\s+registry)\s+login\s.{{0,100}}\s(?:-p|--password)[ =]|\bsshpass\s+-p\s?|\bredis-cli\s.{{0,60}}\s-a\s"
-        rf"|\s--(?:\w{{1,20}}-)?(?:password|token|api-key|secret)[ =]|\s--set(?:-string)?\s+[\w.]{{0,60}}(?:password|token|secret)=)"
+        rf"|[\s\"'\[]--(?:\w{{1,20}}-)?(?:password|token|api-key|secret)[ =,\"']{{1,4}}"
+        rf"|\s--from-literal[ =][\w.-]{{0,60}}(?:password|token|secret|key)[\w.-]{{0,20}}="
+        rf"|\bdvc\s+remote\s+modify\s.{{0,80}}\s(?:password|\w{{0,30}}(?:secret|token|_key)\w{{0,20}})\s+"
+        rf"|\baws\s+configure\s+set\s+\S{{0,60}}(?:secret|token)\S{{0,20}}\s+|\bmc\s+(?:alias|config\s+host)\s.{{0,200}}\s\S+\s+"
+        rf"|\brequirepass[ \"',]{{1,4}}|\bvault\s+(?:kv\s+put|write)\s.{{0,100}}(?:password|token|secret|key)\w{{0,20}}="
+        rf"|\bhtpasswd\s+-\w{{0,5}}b\w{{0,5}}\s+\S+\s+\S+\s+|\bopenssl\s.{{0,100}}\s(?:-k\s|-pass(?:in|out)?\s+pass:)"
+        rf"|\s--set(?:-string)?\s+[\w.]{{0,60}}(?:password|token|secret)=)"
         rf"(?!(?i:.{{0,20}}(?:{_STANDS_FOR})))[\"']?(?=[^\s\"']{{0,40}}\d)[^\s\"'$<{{|;&(-][^\s\"'$<{{|;&(]{{5,}}"
     ),
     "password in SQL": r"(?i)\b(?:password|identified\s+by|secret|key_secret)\s+'(?!\$|\{|<|change|:|%)[^'\s]{6,200}'",
@@ -86,12 +116,13 @@ _KINDS = {
     ),
     "password of a call": (
         rf"(?i)\bauth\s?=\s?\(\s?[\"'][^\"']{{1,60}}[\"'],\s?[\"'](?![^\"']{{0,60}}(?:{_STANDS_FOR}))[^\"'\s]{{6,}}[\"']"
-        rf"|[\"'][\w.-]{{0,40}}(?:password|passwd|api[_-]?key|secret[_-]?key)[\"'],\s?[\"']"
+        rf"|[\"'][\w.-]{{0,40}}(?:password|passwd|api[._-]?key|secret[._-]?key|account[._]key[\w.-]{{0,60}})[\"'],\s?[\"']"
         rf"(?=[^\"']{{0,60}}\d)(?![^\"']{{0,60}}(?:{_STANDS_FOR}))[^\"'\s]{{8,}}[\"']"
     ),
     "client key": r"client-key-data:\s{0,5}[A-Za-z0-9+/]{40,}",
-    "encryption key": r"(?<![\w+/=-])[\"'][A-Za-z0-9_-]{43}=[\"']|Fernet\(b?[\"'][^\"']{20,}[\"']",
-    "password in an address": rf"://(?!(\w+):\1@[\w-]+[:/\s\"'])[^/\s:@\"'{{}}$<]{{0,80}}:(?!\*+@"
+    "encryption key": r"(?<![\w+/=-])(?<!public_key = )(?<!public_key=)(?<!publicKey: )[\"'][A-Za-z0-9_-]{43}=[\"']"
+    r"|Fernet\(b?[\"'][^\"']{20,}[\"']",
+    "password in an address": rf"://(?!(\w+):\1@[\w-]+[:/\s\"']|[\w.-]{{1,30}}:(?:password|passwd|pass|secret)@|[A-Z_]{{2,40}}:[A-Z_]{{2,40}}@)[^/\s:@\"'{{}}$<]{{0,80}}:(?!\*+@"
     rf"|(?i:{_STANDS_FOR}))[^@\s/\"'{{}}$<]{{3,200}}@",
     "password or key in an environment file": (
         r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|ACCESS_KEY|API_KEY|SECRET_KEY|PRIVATE_KEY|AUTH_KEY"
@@ -103,7 +134,7 @@ _KINDS = {
         rf"(?i)(?<!hashed_)(?:(?:{_KEY_WORDS})|(?:secret|token|auth)(?=" + _NOT_A_NAME + r"))"
         # "tracking_password": "MLFLOW_TRACKING_PASSWORD" says in which variable it is
         # a type may stand between (password: string = "…"), a single word is a label ("Passwort")
-        r"[\"']?\]?\s{0,20}(?::\s{0,3}\w{2,20}\s{0,3})?[:=]\s{0,20}[bru]{0,2}[\"']"
+        r"[\"']?\]?\s{0,20}(?::\s{0,3}\w{2,20}\s{0,3})?(?:[:?]?=|:|<-)\s{0,20}[bru]{0,2}[\"']"
         r"(?!(?-i:[A-Z]+(?:_[A-Z]+)+|[A-ZÄÖÜ][a-zäöüß]+|password|passwort|contraseña)[\"'])"
         rf"(?![^\"']{{0,200}}?(?:{_STANDS_FOR}))[^\"'\s]{{8,}}[\"']"
     ),
@@ -113,10 +144,25 @@ _KINDS = {
 _PATTERNS = {kind: re.compile(pattern) for kind, pattern in _KINDS.items()}
 # settings without quotes: YAML, INI, properties, .env in lower case, DVC's and Git's own files
 _UNQUOTED = re.compile(
-    rf"(?i)^[ \t]*(?:export\s+|-\s+|set\s+)?[\"']?[\w./-]{{0,80}}?(?:({_KEY_WORDS}|\bpass)|(secret|token"
+    rf"(?i)^[ \t]*(?:export\s+|-\s+|set\s+)?[\"']?[\w./-]{{0,80}}?(?:({_KEY_WORDS}|(?<![a-z])(?:pass|pw))|(secret|token"
     rf"|auth))[\"']?"
-    r"\s{0,20}[:=]\s{0,20}(?![\"'])([^\s\"'#,;(){}\[\]$<>*&|!]{6,300})\s*(?:[#;].*)?$"
+    rf"\s{{0,20}}{_ASSIGNS}\s{{0,20}}(?![\"'])([^\s\"'#,;(){{}}\[\]$<>*&|!]{{6,300}})\s*(?:[#;].*)?$"
 )
+_INLINE = re.compile(
+    rf"(?i)[{{,]\s{{0,5}}([\"']?[\w./-]{{0,60}}?(?:{_KEY_WORDS}|(?<![a-z])(?:pw|pass))[\"']?\s{{0,5}}:\s{{1,5}}[^\s\"',{{}}\[\]$<>*&|!]{{6,300}})\s{{0,5}}[,}}]"
+)
+"""One pair of a YAML mapping in braces."""
+# the name stands in one line, its value below it
+_OPENED = re.compile(
+    rf"(?i)^[ \t]*(?:-\s+)?([\w.-]{{0,60}}?(?:{_KEY_WORDS}))[\"']?\s{{0,5}}:\s{{0,5}}[>|][+-]?\s*$"
+)
+_VARIABLE_OF_ONE = re.compile(
+    rf"(?i)^\s*variable\s+\"\w{{0,60}}(?:{_KEY_WORDS}|secret|token)\w{{0,20}}\"\s*{{"
+)
+_REFERENCE = re.compile(
+    r"(?:env|vault|op|file|ssm|secret|secretref|awssm|gcpsm|arn|keyring|sops|ref\+\w+):.*|Ag[A-Za-z0-9+/]{100,}=*"
+)
+"""A value that says where the secret is, or that only a cluster can open."""
 _NAME_OF_ONE = (
     r"[\"']?name[\"']?\s{0,5}:\s{0,5}[\"']?\w{0,60}(?:PASSWORD|SECRET|TOKEN|API_KEY|_KEY)[\"']?"
 )
@@ -150,6 +196,7 @@ _CODE = (
     ".lock",
     ".j2",
 )
+_ESCAPING = (".ipynb", ".json", ".jsonl")
 _LONGEST_LINE = 5_000
 """Characters of one line that are searched at once; a longer line is cut at blanks, commas and semicolons."""
 _LARGEST = 2_000_000
@@ -172,22 +219,49 @@ def secrets_in(text: str, file: str = "") -> Iterator[tuple[int, str]]:
     settings = bool(file) and not name.endswith(_CODE)
     login = _LOGIN_FILES.get(name)
     named = ""  # the name of the variable whose value the next line holds
+    opened = ""  # the key whose value stands below it
+    variable = False
+    terraform = name.endswith((".tf", ".hcl", ".tfvars"))
     for number, whole in enumerate(text.splitlines(), start=1):
         kinds: dict[str, None] = {}
-        for line in _pieces(whole):
+        for line in _pieces(whole.replace('\\"', '"') if name.endswith(_ESCAPING) else whole):
             kinds |= dict.fromkeys(
                 kind for kind, pattern in _PATTERNS.items() if pattern.search(line)
             )
-            if settings and not kinds and _unquoted_secret(line):
+            reference = terraform and _TERRAFORM.search(line) is not None
+            looked_at = _settings_of(line, opened) if settings and not (kinds or reference) else ()
+            if any(map(_unquoted_secret, looked_at)):
                 kinds["password or key without quotes"] = None
+            if variable and not kinds and _DEFAULT_VALUE.match(line):
+                kinds["default of a secret"] = None
             pair = _NAMED_VALUE.search(f"{named}\n{line}" if named else line)
             if pair and not kinds and _is_mixed(pair.group(1)):
                 kinds["password or key beside its name"] = None
             if login and login.search(line):
                 kinds["password of a login file"] = None
+        match = _OPENED.match(whole) if settings and len(whole) < 300 else None
+        opened = match.group(1) if match else ""
+        variable = bool(_VARIABLE_OF_ONE.match(whole[:300])) or (
+            variable and not whole.startswith("}")
+        )
         named = whole if len(whole) < 300 and _NAME_LINE.match(whole) else ""
         if kinds and not _is_waived(whole):
             yield from ((number, kind) for kind in kinds)
+
+
+_TERRAFORM = re.compile(r"=\s{0,20}[a-z]\w{0,60}(?:\.[\w\[\]*-]{1,60}){1,8}\s*$")
+_DEFAULT_VALUE = re.compile(
+    rf"\s*default\s*=\s*\"(?!(?i:{_STANDS_FOR}))(?=[^\"]*[\dA-Z])[^\"\s]{{6,300}}\""
+)
+
+
+def _settings_of(line: str, opened: str) -> Iterator[str]:
+    """Yield a line as a setting, the pairs of a mapping in braces, and the value under a key that was opened."""
+    yield line
+    if "{" in line:
+        yield from _INLINE.findall(line)
+    if opened:
+        yield f"{opened}: {line.strip()}"
 
 
 def _pieces(line: str) -> Iterator[str]:
@@ -205,6 +279,8 @@ def _unquoted_secret(line: str) -> bool:
     if match is None or re.search(_STANDS_FOR, match.group(3), re.IGNORECASE):
         return False
     value = match.group(3)
+    if _REFERENCE.fullmatch(value):
+        return False
     if re.fullmatch(
         r"[\d.:-]+|(?i:true|false|none|null)|[./~].*|[A-Z][A-Z0-9_]*|\w+://.*|sha\d+:.*", value
     ):

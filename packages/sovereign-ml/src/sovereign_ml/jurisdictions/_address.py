@@ -26,6 +26,7 @@ _HOSTLESS = {
     "sqlite",
     "duckdb",
     "unix",
+    *("ext", "cfg", "classpath"),  # of the configuration of logging, and of Java
 }
 
 

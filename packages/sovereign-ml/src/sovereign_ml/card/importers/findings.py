@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from sovereign_ml.jurisdictions import classify, classify_image
-
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 IMAGE = re.compile(r"\b\d{12}\.dkr\.ecr\.[^\s\"',;]{1,300}")
 ARN = re.compile(r"\barn:(aws[\w-]{0,20}):([\w-]{1,60}):([\w-]{0,40}):[^\s\"',;]{0,500}")
@@ -25,14 +23,14 @@ def mask(text: str) -> str:
 
 
 def addresses(value: Any) -> Iterator[tuple[str, str]]:
-    """Addresses in a value with the jurisdiction that reaches them, as the endpoint audit classifies them."""
+    """Yield the addresses in a value as they may be shown, each with the URL that `classify` takes."""
     text = str(value)
     for match in IMAGE.finditer(text):
-        yield match[0], classify_image(match[0]).jurisdiction
+        yield match[0], f"https://{match[0]}"
     for match in ARN.finditer(text):
-        yield match[0], classify(_service(*match.groups())).jurisdiction
+        yield match[0], _service(*match.groups())
     for match in ADDRESS.finditer(text):
-        yield mask(match[0]), classify(match[0]).jurisdiction
+        yield mask(match[0]), match[0]
 
 
 def _service(partition: str, service: str, region: str) -> str:

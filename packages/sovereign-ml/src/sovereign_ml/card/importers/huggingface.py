@@ -159,8 +159,10 @@ def _headings(body: str, lines: list[str]) -> list[tuple[int, int, str]]:
     """First line, line after and text of each heading, as CommonMark sees them."""
     from markdown_it import MarkdownIt
 
-    # chapters need blocks only; without the inline rules the time grows with the length and not faster
-    tokens = MarkdownIt("commonmark").disable(["inline", "text_join"]).parse(body)
+    # chapters need blocks only; without these rules the time grows with the length and not faster
+    tokens = (
+        MarkdownIt("commonmark").disable(["inline", "text_join", "reference", "list"]).parse(body)
+    )
     found = []
     for place, token in enumerate(tokens):
         if token.type == "fence" and token.map:

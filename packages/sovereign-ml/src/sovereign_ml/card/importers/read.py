@@ -21,6 +21,7 @@ from sovereign_ml.card.importers.leaves import (
     target_of,
 )
 from sovereign_ml.card.schema.facts import Imported
+from sovereign_ml.jurisdictions import classify
 
 LARGEST = 5_000_000
 """Bytes; the largest of the formats (SageMaker) stops at 100,000 characters."""
@@ -142,12 +143,14 @@ def _warnings(parsed: Parsed) -> Iterator[str]:
         if personal_data(value):
             yield f"{mask(leaf)}: holds an e-mail address, which is personal data; name a role instead (GDPR 5(1)(c))"
     # one line per address: a card repeats its links
-    places: dict[tuple[str, str], list[str]] = {}
+    places: dict[str, list[str]] = {}
+    urls: dict[str, str] = {}
     for leaf, value in parsed.leaves.items():
-        for address, jurisdiction in addresses(value):
-            places.setdefault((address, jurisdiction), []).append(leaf)
-    for (address, jurisdiction), names in list(places.items())[:MOST_WARNINGS]:
+        for address, url in addresses(value):
+            places.setdefault(address, []).append(leaf)
+            urls.setdefault(address, url)
+    for address, names in list(places.items())[:MOST_WARNINGS]:
         more = f" (and {len(names) - 1} more places)" if len(names) > 1 else ""
-        yield f"{mask(names[0])}: {address} classifies as {jurisdiction}{more}; look at it with `churn audit`"
+        yield f"{mask(names[0])}: {address} classifies as {classify(urls[address]).jurisdiction}{more}; look at it with `churn audit`"
     if len(places) > MOST_WARNINGS:
         yield f"{len(places) - MOST_WARNINGS} more addresses are in the card"

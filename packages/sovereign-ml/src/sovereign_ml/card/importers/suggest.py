@@ -16,6 +16,8 @@ from sovereign_ml.card.schema.facts import Imported
 
 LONGEST_VALUE = 500
 MOST_LINES = 500
+MOST_ROWS = 200
+"""Entries of one suggested list; a person reads no more, and the writer of TOML takes long for thousands."""
 LISTS = (
     "purpose.specific_uses",
     "purpose.out_of_scope_uses",
@@ -60,14 +62,16 @@ def _add(document: TOMLDocument, target: str, found: list[Suggestion]) -> None:
     table = document[name]
     if not isinstance(table, Table):
         raise TypeError(f"[{name}] is not a table")
-    table.add(
-        tomlkit.comment(f"from {_one_line(', '.join(suggestion.origin for suggestion in found))}")
-    )
-    table.add(key, _value(target, found))
-
-
-def _value(target: str, found: list[Suggestion]) -> Any:
+    origins = [suggestion.origin for suggestion in found[:MOST_ROWS]]
     texts = [text for suggestion in found for text in sentences(suggestion.value)]
+    table.add(tomlkit.comment(f"from {_one_line(', '.join(origins))}"))
+    if len(texts) > MOST_ROWS:
+        left = len(texts) - MOST_ROWS
+        table.add(tomlkit.comment(f"and {left:,} more values: see the file itself"))
+    table.add(key, _value(target, texts[:MOST_ROWS]))
+
+
+def _value(target: str, texts: list[str]) -> Any:
     if target == "data.sources":
         rows = tomlkit.array()
         for text in texts:
