@@ -26,6 +26,7 @@ from bake import bake  # noqa: E402  the path above comes first
 CONFIG = ROOT / "docs" / "zensical.toml"
 PROJECT = "project"
 """Pages below this folder come from a rendered project."""
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 LINK_INTO_TEMPLATE = re.compile(r"(\]\([^)\s]*)\{\{cookiecutter\.project_slug\}\}/")
 FILES = ("LICENSE", "docs/assets", "docs/pictures", "packages/sovereign-ml/docs/card.schema.json")
 """What pages show or link to besides other pages."""
@@ -69,13 +70,20 @@ def collect(folder: Path, project: Path) -> None:
             shutil.copy2(origin, target)
 
 
+def command(zensical: Path) -> tuple[str, ...]:
+    """Return the command that builds the site of the current folder, and fails on a dead link."""
+    return (str(zensical.absolute()), "build", "--strict", "--clean")
+
+
 def build(zensical: Path, folder: Path, project: Path) -> Path:
     """Build the site into ``folder``; return its first page. Stop where a link leads nowhere."""
     collect(folder, project)
-    command = [str(zensical.absolute()), "build", "--strict", "--clean"]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        command(zensical), cwd=folder, capture_output=True, text=True, check=False
+    )
     if result.returncode:
-        raise SystemExit(f"{result.stdout}{result.stderr}The site was not built.")
+        output = COLOUR.sub("", result.stdout + result.stderr).partition("Traceback")[0]
+        raise SystemExit(f"{output}The site was not built.")
     return folder / "site" / "index.html"
 
 

@@ -1,4 +1,4 @@
-"""Take the pictures of the READMEs from a finished project: `.venv/bin/python docs/pictures.py FOLDER`.
+"""Take the README's pictures in a finished project: `.venv/bin/python docs/pictures.py FOLDER`.
 
 ``FOLDER`` is a project after `make run`, such as `build/acme-churn` after `make demo`. Everybody in
 the pictures is a customer of the built-in shop, which invents them.
@@ -31,7 +31,6 @@ from shipped import Service, service  # noqa: E402
 PICTURES = ROOT / "docs" / "pictures"
 WIDTH, HEIGHT = 1000, 640
 MOST_BYTES = 150_000
-OPINIONS = ("I was on holiday and will order again.", "My last order was a gift.")
 
 
 def take(project: Path, browser: Browser) -> Iterator[tuple[str, bytes]]:
@@ -42,25 +41,25 @@ def take(project: Path, browser: Browser) -> Iterator[tuple[str, bytes]]:
     with TemporaryDirectory() as folder:
         log = str(Path(folder) / "decisions.db")
         with service(project / "data/7_bundle", log, CHURN_SEED_SHARE="0") as running:
-            cases = [contested(running, *person) for person in zip(people(project), OPINIONS)]
-            review(page, running, cases[0])
+            review(page, running, contested(running, person(project)))
             yield "desk.webp", small(page.screenshot())
     page.close()
 
 
-def people(project: Path) -> Iterator[dict[str, Any]]:
-    """Yield requests of customers who get no offer, with the features of the newest snapshot."""
+def person(project: Path) -> dict[str, Any]:
+    """Return a request for the first current customer, with the features of the newest snapshot."""
     bundle = read_bundle(project / "data/7_bundle")
     _, rows = current_customers(project / "data/3_features", bundle.model.features)
-    for row in rows.drop(["event_timestamp"]).to_pylist():
-        yield {"customer_id": row.pop("customer_id"), "features": row}
+    features = rows.drop(["event_timestamp"]).slice(0, 1).to_pylist()[0]
+    return {"customer_id": features.pop("customer_id"), "features": features}
 
 
-def contested(running: Service, person: dict[str, Any], opinion: str) -> str:
+def contested(running: Service, request: dict[str, Any]) -> str:
     """Decide about a person who then contests it; return the id of the decision."""
-    decision = running.post("/v1/score", person).raise_for_status().json()["decision_id"]
-    path = f"/v1/decisions/{decision}/contest"
-    running.post(path, {"view": opinion}, "subject", customer_id=person["customer_id"])
+    decision = running.post("/v1/score", request).raise_for_status().json()["decision_id"]
+    path, view = f"/v1/decisions/{decision}/contest", {"view": "I was on holiday."}
+    answer = running.post(path, view, "subject", customer_id=request["customer_id"])
+    answer.raise_for_status()
     return str(decision)
 
 
