@@ -52,9 +52,7 @@ class Service:
         self.process.terminate()
         return self.process.wait(timeout=15)
 
-    def post(
-        self, path: str, content: Any, scope: str = "score", **headers: str
-    ) -> httpx.Response:
+    def post(self, path: str, content: Any, scope: str = "score", **headers: str) -> httpx.Response:
         """POST with the key of ``scope``; ``customer_id=…`` is the header customer-id."""
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         headers["authorization"] = f"Bearer {KEYS[scope][0]}"
