@@ -19,7 +19,7 @@ export PYTEST_ADDOPTS := -o 'cache_dir=$(abspath build/cache/pytest)'
 export SHIPPED_ENVIRONMENTS := $(abspath build/shipped)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-library test-template lint types format stages lock release wheel wheel-check clean environment shipped
+.PHONY: help demo test test-library test-template lint types format stages lock release wheel wheel-check docs clean environment shipped
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -48,17 +48,27 @@ environment: $(TOOLS)/.installed
 shipped: $(TOOLS)/.installed
 	@$(TOOLS)/bin/python tests/environments.py shipped build/shipped
 
+# What builds the documentation, apart from all else: nobody who runs or tests a project needs it.
+build/docs-env/.installed: requirements/docs.lock $(TOOLS)/.installed
+	@$(TOOLS)/bin/uv venv --quiet --clear --python $(TOOLS)/bin/python build/docs-env
+	@$(TOOLS)/bin/uv pip sync --quiet --python build/docs-env/bin/python --require-hashes requirements/docs.lock
+	@touch $@
+
+docs: build/docs-env/.installed ## the documentation as a site that needs no server and no network
+	@$(TOOLS)/bin/python docs/make_site.py build/docs-env/bin/zensical build/docs > build/docs.log || { cat build/docs.log; exit 1; }
+	@echo "Open build/docs/site/index.html"
+
 test: lint types wheel-check test-library test-template ## all tests; nothing can leave while they run
 
 test-library: environment shipped ## the tests of the library, on the project of the template
 	@$(BIN)/python tests/sealed.py $(LIBRARY) $(PYTEST_ARGS)
 
-test-template: environment shipped ## the tests of rendering, updating and whole projects
+test-template: environment shipped build/docs-env/.installed ## the tests of rendering, updating and whole projects
 	@$(BIN)/python -m pytest tests -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: environment ## format, lint, import rules, declared dependencies, without rendering
-	@$(BIN)/ruff format --check --quiet hooks tests packages benchmarks '$(PROJECT)'
-	@$(BIN)/ruff check --quiet hooks tests packages benchmarks '$(PROJECT)'
+	@$(BIN)/ruff format --check --quiet hooks tests packages benchmarks docs '$(PROJECT)'
+	@$(BIN)/ruff check --quiet hooks tests packages benchmarks docs '$(PROJECT)'
 	@cd $(LIBRARY) && ../../$(BIN)/lint-imports --no-cache > ../../build/imports.log || { cat ../../build/imports.log; exit 1; }
 	@cd '$(PROJECT)' && PYTHONPATH=src ../$(BIN)/lint-imports --no-cache > ../build/imports.log || { cat ../build/imports.log; exit 1; }
 	@cd $(LIBRARY) && ../../$(BIN)/deptry --no-ansi src > ../../build/dependencies.log 2>&1 || { cat ../../build/dependencies.log; exit 1; }
@@ -70,11 +80,11 @@ lint: environment ## format, lint, import rules, declared dependencies, without 
 types: environment ## strict types of the library, the project and the tests
 	@cd $(LIBRARY) && ../../$(BIN)/mypy src
 	@cd '$(PROJECT)' && ../$(BIN)/mypy src serve
-	@$(BIN)/mypy tests packages/release.py
+	@$(BIN)/mypy tests packages/release.py docs/make_site.py docs/reference.py docs/pictures.py
 
 format: environment ## format the code
-	@$(BIN)/ruff format hooks tests packages benchmarks '$(PROJECT)'
-	@$(BIN)/ruff check --fix hooks tests packages benchmarks '$(PROJECT)'
+	@$(BIN)/ruff format hooks tests packages benchmarks docs '$(PROJECT)'
+	@$(BIN)/ruff check --fix hooks tests packages benchmarks docs '$(PROJECT)'
 
 # `churn stages` itself reads config.toml, which has questions instead of answers here.
 STAGES = PYTHONPATH=src ../$(BIN)/python -c 'import sys; from pathlib import Path; from churn.project import PROJECT; \

@@ -1,4 +1,4 @@
-"""Keep the chosen licence and CI file, record where the project came from, and make the first commit. No network.
+"""Keep the chosen licence and the chosen forge's files, record the template, and make the first commit. No network.
 
 Nothing after the files themselves may fail: where git refuses, its words are shown and the project stays.
 """
@@ -17,7 +17,7 @@ SLUG = {{ cookiecutter.project_slug | tojson }}
 ORGANISATION = {{ cookiecutter.organisation | tojson }}
 CONTACT = {{ cookiecutter.contact | tojson }}
 ANSWERS = json.loads({{ cookiecutter | tojson | tojson }})
-CI = {"gitlab": ".gitlab-ci.yml", "forgejo": ".forgejo", "github": ".github"}
+CI = {"gitlab": (".gitlab-ci.yml", ".gitlab"), "forgejo": (".forgejo",), "github": (".github",)}
 
 # With these git would work on another repository, as it does for a command that one of its hooks calls.
 ELSEWHERE = (
@@ -93,13 +93,18 @@ def first_commit():
             return
 
 
-for forge, name in CI.items():
-    path = Path(name)
-    if forge != FORGE and path.exists():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+for forge, names in CI.items():
+    for path in map(Path, names):
+        if forge != FORGE and path.exists():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
+# REUSE wants the text of each licence under its name: of the project's own, and of the library in vendor/.
+texts = Path("LICENSES")
+texts.mkdir(exist_ok=True)
+shutil.copyfile(".licences/Apache-2.0", texts / "Apache-2.0.txt")
 if LICENCE != "proprietary":
     Path(".licences", LICENCE).replace("LICENSE")
+shutil.copyfile("LICENSE", texts / f"{'LicenseRef-Proprietary' if LICENCE == 'proprietary' else LICENCE}.txt")
 shutil.rmtree(".licences")
 
 if shutil.which("git"):

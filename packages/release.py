@@ -39,7 +39,7 @@ VERSION_FILE = Path("src/sovereign_ml/__init__.py")
 CHANGELOGS = (ROOT / "CHANGELOG.md", PACKAGE / "CHANGELOG.md")
 BUILD_TOOLS = ("hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
 PROJECT_LOCKS = ("dev", "train", "serve", "uv")  # dev first: the others are constrained by it
-TEMPLATE_LOCKS = ("test", "demo")
+TEMPLATE_LOCKS = ("test", "demo", "docs")
 # 2020-02-02, hatchling's own default: an archive cannot hold dates before 1980.
 EPOCH = "1580601600"
 _VERSION = re.compile(r'^__version__ = "(?P<version>[^"]+)"$', re.MULTILINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -9,7 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from chromium import chromium
+from PIL import Image
 
+import pictures
 from bake import PROJECT, ROOT, bake
 from conftest import Project
 
@@ -56,6 +60,19 @@ def test_the_render_stays_clean_but_for_what_belongs_into_git(finished: Project)
         "data/source.json",
         "dvc.lock",
     }
+
+
+@pytest.mark.flow
+def test_the_pictures_of_the_readme_show_what_a_run_shows(finished: Project) -> None:
+    with chromium() as browser:
+        taken = dict(pictures.take(finished.root, browser))
+    committed = {path.name: path.read_bytes() for path in pictures.PICTURES.iterdir()}
+    assert taken.keys() == committed.keys()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, content in {**taken, **committed}.items():
+        assert len(content) <= pictures.MOST_BYTES
+        assert Image.open(io.BytesIO(content)).size == (pictures.WIDTH, pictures.HEIGHT)
+        assert f"docs/pictures/{name}" in readme
 
 
 def test_a_render_passes_its_own_lint_and_types(project: Project) -> None:

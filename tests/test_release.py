@@ -156,6 +156,7 @@ def write_requirements(repo: Repository) -> None:
         f"{PROJECT}/requirements/dev.in": "-r train.in\n-r serve.in\n",
         f"{PROJECT}/requirements/uv.in": "uv\n",
         "requirements/demo.in": "pluggy\n",
+        "requirements/docs.in": "pluggy\n",
         "requirements/test.in": f"-r demo.in\n-r ../{PROJECT}/requirements/dev.in\n",
     }
     for name, text in contents.items():

@@ -55,6 +55,7 @@ def test_a_render_has_the_files_of_the_template_and_only_those(rendered: Path) -
         name.removeprefix(f"{PROJECT}/") for name in tracked() if name.startswith(f"{PROJECT}/")
     }
     expected = {n for n in template if not n.startswith((".licences/", ".forgejo/", ".github/"))}
+    expected |= {"LICENSES/Apache-2.0.txt", "LICENSES/LicenseRef-Proprietary.txt"}
     there = {str(p.relative_to(rendered)) for p in rendered.rglob("*") if p.is_file()}
     assert {name for name in there if not name.startswith(".git/")} == expected
 
@@ -162,6 +163,9 @@ def test_the_audit_of_a_fresh_render_has_no_finding_above_notice(
     assert found["hits"] == []
 
 
+OF_A_FORGE = (".gitlab-ci.yml", ".gitlab", ".forgejo", ".github")
+
+
 @pytest.mark.parametrize(
     ("forge", "file"),
     [
@@ -174,8 +178,9 @@ def test_each_forge_gets_its_own_ci_file_and_no_other(
     forge: str, file: str, tmp_path: Path
 ) -> None:
     root = bake(tmp_path, forge=forge)
-    there = [name for name in (".gitlab-ci.yml", ".forgejo", ".github") if (root / name).exists()]
-    assert there == [Path(file).parts[0]]
+    there = {name for name in OF_A_FORGE if (root / name).exists()}
+    [template] = root.glob(".*/*/fault.md")
+    assert there == {Path(file).parts[0], template.relative_to(root).parts[0]}
     text = (root / file).read_text()
     parsed = yaml.safe_load(text)
     for target in ("make lint", "make types", "make audit", "make test"):
@@ -186,11 +191,9 @@ def test_each_forge_gets_its_own_ci_file_and_no_other(
         assert [step["run"] for step in parsed["jobs"]["test"]["steps"][1:]][-1] == "make test"
 
 
-def test_no_forge_means_no_ci_file(tmp_path: Path) -> None:
+def test_no_forge_means_no_file_of_one(tmp_path: Path) -> None:
     root = bake(tmp_path, forge="none")
-    assert not [
-        name for name in (".gitlab-ci.yml", ".forgejo", ".github") if (root / name).exists()
-    ]
+    assert not [name for name in OF_A_FORGE if (root / name).exists()]
 
 
 @pytest.mark.parametrize(
@@ -204,8 +207,13 @@ def test_no_forge_means_no_ci_file(tmp_path: Path) -> None:
 )
 def test_each_licence_is_a_whole_text(licence: str, words: str, tmp_path: Path) -> None:
     root = bake(tmp_path, licence=licence)
-    assert words in (root / "LICENSE").read_text()
+    text = (root / "LICENSE").read_text()
+    assert words in text
     assert not (root / ".licences").exists()
+    stated = tomllib.loads((root / "REUSE.toml").read_text())["annotations"]
+    named = {entry["SPDX-License-Identifier"] for entry in stated}
+    assert {path.stem for path in (root / "LICENSES").iterdir()} == named
+    assert (root / "LICENSES" / f"{stated[0]['SPDX-License-Identifier']}.txt").read_text() == text
 
 
 BAD = [

@@ -52,9 +52,10 @@ class Service:
         self.process.terminate()
         return self.process.wait(timeout=15)
 
-    def post(self, path: str, content: Any, scope: str = "score") -> httpx.Response:
-        """POST with the key of ``scope``."""
-        headers = {"authorization": f"Bearer {KEYS[scope][0]}"}
+    def post(self, path: str, content: Any, scope: str = "score", **headers: str) -> httpx.Response:
+        """POST with the key of ``scope``; ``customer_id=…`` is the header customer-id."""
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        headers["authorization"] = f"Bearer {KEYS[scope][0]}"
         return httpx.post(self.url + path, json=content, headers=headers, timeout=15)
 
 
