@@ -15,6 +15,7 @@ from sovereign_ml.data_subjects.access_letter import document
 from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows
 from sovereign_ml.decision_log.entries import Bar
+from sovereign_ml.features import event_tables
 from sovereign_ml.model.explain import Explainer
 from sovereign_ml.privacy import objections
 from sovereign_ml.privacy.tombstones import write_durably
@@ -40,6 +41,7 @@ TABLES = {
     "8_scores/scores": "score",
 }
 """Each table and its name in the answer; the catalogue has the words for it."""
+REJECTED = f"rejected_{event_tables.PREFIX}"
 
 
 def gather(
@@ -63,10 +65,16 @@ def gather(
     profile = {TABLES[table]: _rows(data, table, names) for table in PROFILE}
     if campaigns:
         profile["campaigns"] = campaigns
+    events = [
+        f"{folder}/{name}"
+        for folder, prefix in (("1_raw", event_tables.PREFIX), ("2_valid", REJECTED))
+        for name in event_tables.names(data / folder, prefix)
+    ]
     return access_report.Access(
         subject=names[0],
         made_at=datetime.now(UTC),
-        provided={TABLES[table]: _rows(data, table, names) for table in PROVIDED},
+        provided={TABLES[table]: _rows(data, table, names) for table in PROVIDED}
+        | {table.partition("/")[2]: _rows(data, table, names) for table in events},
         profile=profile,
         decisions=sorted(decisions, key=lambda decision: decision.at, reverse=True),
         objected=bars["objection"],

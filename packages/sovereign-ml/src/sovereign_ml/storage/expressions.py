@@ -14,7 +14,7 @@ from sovereign_ml.storage import duckdb as db
 if TYPE_CHECKING:
     import duckdb
 
-NUMBERS_FIRST = ("where", "amount_eur", "consent", "birth_year")
+NUMBERS_FIRST = ("where", "amount_eur", "value", "consent", "birth_year")
 """Keys whose columns are numbers where that is possible; the others see text where that is possible."""
 NUMERIC = ("INT", "DOUBLE", "FLOAT", "DECIMAL", "BIGNUM")
 MOST_COLUMNS = 6
