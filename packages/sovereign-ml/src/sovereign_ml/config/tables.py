@@ -191,13 +191,19 @@ class CheckSettings(ConfigTable):
     max_rate_age_days: Count = 31
 
 
+def _some_file(files: Files) -> Files:
+    if not files or not all(files):
+        raise ValueError("name a file, a pattern, a folder of Parquet files or a list of files")
+    return files
+
+
 class EventTable(ConfigTable):
     """``[data.events.NAME]``: further events of the customers, by SQL expressions over the columns of a file.
 
     What is not given of ``reader`` and ``checks`` is as in ``[data.reader]`` and ``[data.checks]``.
     """
 
-    file: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=1)]
+    file: Annotated[Files, AfterValidator(_some_file)]
     customer_id: Needed
     event_time: Needed
     kind: str = ""

@@ -41,7 +41,6 @@ TABLES = {
     "8_scores/scores": "score",
 }
 """Each table and its name in the answer; the catalogue has the words for it."""
-REJECTED = f"rejected_{event_tables.PREFIX}"
 
 
 def gather(
@@ -65,16 +64,11 @@ def gather(
     profile = {TABLES[table]: _rows(data, table, names) for table in PROFILE}
     if campaigns:
         profile["campaigns"] = campaigns
-    events = [
-        f"{folder}/{name}"
-        for folder, prefix in (("1_raw", event_tables.PREFIX), ("2_valid", REJECTED))
-        for name in event_tables.names(data / folder, prefix)
-    ]
     return access_report.Access(
         subject=names[0],
         made_at=datetime.now(UTC),
         provided={TABLES[table]: _rows(data, table, names) for table in PROVIDED}
-        | {table.partition("/")[2]: _rows(data, table, names) for table in events},
+        | event_rows(data, names),
         profile=profile,
         decisions=sorted(decisions, key=lambda decision: decision.at, reverse=True),
         objected=bars["objection"],
@@ -84,6 +78,16 @@ def gather(
         retention=access_report.periods(stores.retention),
         **access_report.about(card, texts, added),
     )
+
+
+def event_rows(data: Path, names: Sequence[str]) -> dict[str, list[access_report.Row]]:
+    """Return the rows of the event tables about one person, and those that broke a rule, by the file's name."""
+    prefixes = {"1_raw": event_tables.PREFIX, "2_valid": f"rejected_{event_tables.PREFIX}"}
+    return {
+        table: _rows(data, f"{folder}/{table}", names)
+        for folder, prefix in prefixes.items()
+        for table in event_tables.names(data / folder, prefix)
+    }
 
 
 def card_of(stores: ProjectStores) -> Card:

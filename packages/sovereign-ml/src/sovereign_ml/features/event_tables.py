@@ -31,9 +31,7 @@ def names(folder: Path, prefix: str = PREFIX) -> list[str]:
     return sorted(path.stem for path in folder.glob(f"{prefix}*.parquet"))
 
 
-def columns(
-    raw: Path, tables: Mapping[str, tuple[Column, ...]]
-) -> dict[str, tuple[Column, ...]]:
+def columns(raw: Path, tables: Mapping[str, tuple[Column, ...]]) -> dict[str, tuple[Column, ...]]:
     """Return the columns of each table of step 1: of ``tables``, and of the event tables in ``raw``."""
     there = names(raw)
     if missing := [name for name in tables if name.startswith(PREFIX) and name not in there]:

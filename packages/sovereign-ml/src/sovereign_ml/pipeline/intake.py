@@ -225,7 +225,9 @@ def map_transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings
     if "currency" in mapping:
         exchange_rates.check(connection, config)
     amount = value.pop("amount_read")
-    failing = {f"unreadable_{key}": read.failed(key) for key in ("customer_id", "category", "order_id")}
+    failing = {
+        f"unreadable_{key}": read.failed(key) for key in ("customer_id", "category", "order_id")
+    }
     _store(read, rows, {"copies_": copies} | value, amount, {fate: failing})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic.fields import FieldInfo
@@ -11,7 +12,12 @@ from sovereign_ml.card.questions import walk
 from sovereign_ml.card.render.speech import OPEN_TEXT, code, said
 from sovereign_ml.card.schema import Approval, Card, is_open
 from sovereign_ml.card.schema.base import Group
-from sovereign_ml.card.schema.facts_data import Snapshot, SpecialScan
+from sovereign_ml.card.schema.facts_data import (
+    EventTableFact,
+    FeatureFact,
+    Snapshot,
+    SpecialScan,
+)
 
 
 @dataclass(frozen=True)

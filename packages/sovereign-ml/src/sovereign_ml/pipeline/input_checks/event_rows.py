@@ -44,9 +44,11 @@ class EventRows:
         marks = ", ".join(("customer_id", "consent", *subjects.MARKS))
         kept = "SELECT * FROM names SEMI JOIN (FROM gated WHERE reason IS NULL) USING (customer_id)"
         for name, query in (("people", f"SELECT {marks} FROM people"), ("names", kept)):  # noqa: S608
-            self.connection.register(f"shop_{name}", shop.execute(query).arrow())
+            self.connection.register(f"shop_{name}", shop.sql(query).to_arrow_table())
             self.connection.execute(f"CREATE TABLE {name} AS FROM shop_{name}")
-        buyers = shop.execute("SELECT DISTINCT customer_id FROM mapped WHERE customer_id IS NOT NULL")
+        buyers = shop.execute(
+            "SELECT DISTINCT customer_id FROM mapped WHERE customer_id IS NOT NULL"
+        )
         section = f"data.events.{self.name}"
         self.match = match_events(self.connection, [row[0] for row in buyers.fetchall()], section)
         counts = count_reasons(

@@ -78,13 +78,13 @@ def values(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, int]]:
         """SELECT reason, coalesce(CASE reason WHEN 'no_customer_id' THEN id_seen
             WHEN 'unreadable_time' THEN time_seen WHEN 'no_rate' THEN rate_seen
             WHEN 'unreadable_amount' THEN amount_seen WHEN 'unreadable_value' THEN amount_seen
-            WHEN 'in_future' THEN strftime(event_time, '%Y-%m-%d') END, '') AS value, count(*) AS n,
+            WHEN 'in_future' THEN strftime(event_time, '%Y-%m-%d') END, '') AS seen, count(*) AS n,
             bool_or(trim(coalesce(time_seen, amount_seen, '')) IN (
                 SELECT customer_id FROM mapped WHERE customer_id IS NOT NULL
                 UNION ALL SELECT customer_id FROM people WHERE customer_id IS NOT NULL)) AS is_id
         FROM gated WHERE list_contains(?, reason) GROUP BY 1, 2
-        QUALIFY row_number() OVER (PARTITION BY reason ORDER BY n DESC, value) <= ?
-        ORDER BY reason, n DESC, value""",
+        QUALIFY row_number() OVER (PARTITION BY reason ORDER BY n DESC, seen) <= ?
+        ORDER BY reason, n DESC, seen""",
         [list(UNUSABLE), MOST],
     ).fetchall()
     counts: dict[tuple[str, str], int] = {}
