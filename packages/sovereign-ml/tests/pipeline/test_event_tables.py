@@ -20,6 +20,8 @@ from small_project import KEY, configure, load
 from sovereign_ml.cli.composition import project_stores
 from sovereign_ml.config.tables import DataSettings
 from sovereign_ml.data_subjects import access, erasure, retention
+from sovereign_ml.data_subjects.stores import inventory
+from sovereign_ml.data_subjects.stores.files import Files
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.features import event_tables
 from sovereign_ml.pipeline import source
@@ -147,6 +149,7 @@ def test_without_consent_a_stranger_and_a_customer_without_purchase_are_set_asid
         ("A,2026-06-30", {"where": "topic::INT = 1"}, "UTC", [], {"unreadable_filter": 1}),
         ("A,2026-06-30", {"kind": "topic::INT::VARCHAR"}, "UTC", [], {"unreadable_kind": 1}),
         ("A,2026-06-30", {"value": "topic"}, "UTC", [], {"unreadable_value": 1}),
+        ("A,2026-06-30", {"value": "topic / 60"}, "UTC", [], {"unreadable_value": 1}),
         ("A,2026-06-30", {"value": "nullif(topic, 'x')"}, "UTC", ["2026-06-30 00:00:00"], {}),
     ],
 )
@@ -401,3 +404,8 @@ def test_retention_access_and_erasure_reach_the_event_tables(own: Shop) -> None:
     assert access.event_rows(own.root / "data", named("A"))["events_tickets"][0]["event_time"]
     told = erasure.in_source(source.input_files(settings), [bytes.fromhex(KEY)], named("A"))
     assert any(sentence.startswith("tickets.csv: 1 row is about them") for sentence in told)
+    files = Files(own.root, inventory.FORMATS, skip=[], ours=[own.root / "data"])
+    (trace,) = (one for one in files.find(named("A")) if "events_tickets" in one.place)
+    assert (trace.count, trace.action) == (1, "rows removed")
+    files.remove(named("A"), [trace])
+    assert list(own.table("events_tickets")["customer_id"]) == named("B")

@@ -228,7 +228,7 @@ def map_transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings
     failing = {
         f"unreadable_{key}": read.failed(key) for key in ("customer_id", "category", "order_id")
     }
-    _store(read, rows, {"copies_": copies} | value, amount, {fate: failing})
+    _store(read, rows, {"copies_": copies} | value, amount, fate, failing)
 
 
 def map_events(
@@ -248,11 +248,16 @@ def map_events(
     text = "value" in mapping and read.result_type("value") == "VARCHAR"
     value = number(written, table.reader.decimal if text else ".")
     value = f"CASE WHEN isfinite({value}) THEN {value} END"
-    no_number = f"{value} IS NULL AND {written} IS NOT NULL AND NOT {is_word(written, table.reader.null_words)}"
+    # What stands in the file and is no number: as the result, or in a column that the expression needs as one.
+    needed = {db.quoted(name): sql for name, sql in read.numbers.get("value", {}).items()}
+    no_number = " OR ".join(
+        f"({sql} IS NULL AND {seen} IS NOT NULL AND NOT {is_word(seen, table.reader.null_words)})"
+        for seen, sql in {written: value, **needed}.items()
+    )
     failing = {
         "unreadable_customer_id": read.failed("customer_id"),
         "unreadable_kind": read.failed("kind"),
-        "unreadable_value": f"{read.failed('value')} OR ({no_number})",
+        "unreadable_value": f"{read.failed('value')} OR {no_number}",
     }
     values = {
         "copies_": copies,
@@ -262,7 +267,7 @@ def map_events(
         "value": value,
         "rate_seen": "NULL::VARCHAR",
     }
-    _store(read, rows, values, value, {fate: failing})
+    _store(read, rows, values, value, fate, failing)
 
 
 def _opened(
@@ -284,14 +289,14 @@ def _store(
     rows: str,
     values: Mapping[str, str],
     amount: str,
-    unusable: Mapping[str, Mapping[str, str]],
+    fate: str,
+    failing: Mapping[str, str],
 ) -> None:
     """Make the table ``mapped`` of ``values``, and check its times.
 
-    ``amount`` is SQL for the number that was read. ``unusable`` has, under the column with the verdict of
-    the filter, SQL for each other reason why a row cannot be used.
+    ``amount`` is SQL for the number that was read. ``fate`` is the column with the verdict of the filter, ``failing``
+    has SQL for each other reason why a row cannot be used.
     """
-    ((fate, failing),) = unusable.items()
     cases = " ".join(f"WHEN {condition} THEN '{reason}'" for reason, condition in failing.items())
     columns = ", ".join(f"{value} AS {name}" for name, value in values.items())
     seen = seen_columns(
