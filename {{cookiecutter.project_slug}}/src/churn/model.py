@@ -129,7 +129,7 @@ def inputs(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the model's columns of ``frame``, with None for a missing category."""
     table = frame[[*NUMERIC, *CATEGORICAL]].copy()
     for name in CATEGORICAL:
-        table[name] = table[name].astype(object).where(table[name].notna(), None)
+        table[name] = [None if pd.isna(value) else value for value in table[name]]
     return table
 
 
