@@ -64,10 +64,7 @@ def boosting_estimator(
     """
     numbers, levels = known_numbers(frame), model.category_levels(config)
     columns = ColumnTransformer(
-        [
-            ("number", "passthrough", numbers),
-            *((name, levels, [name]) for name in CATEGORICAL),
-        ]
+        [("number", "passthrough", numbers), *((name, levels, [name]) for name in CATEGORICAL)]
     )
     signs = {"raises": 1, "lowers": -1}
     table = model.inputs(frame)

@@ -64,8 +64,7 @@ def _band(values: pd.Series[Any], edges: Sequence[float], unit: str) -> pd.Serie
         f"{low:03d} {unit} or more" if high == np.inf else f"{low:03d}-{high:03d} {unit}"
         for low, high in pairwise(edges)
     ]
-    bands = pd.cut(values.astype("float64"), list(edges), labels=labels, right=False)
-    return bands.astype(object)
+    return pd.cut(values.astype("float64"), list(edges), labels=labels, right=False).astype(object)
 
 
 def recency_only(past: pd.DataFrame, test: pd.DataFrame) -> Floats:

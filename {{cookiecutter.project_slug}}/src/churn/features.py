@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 from sovereign_ml.config.tables import FeatureSettings, LabelKind
 from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.features import event_tables
 from sovereign_ml.storage import duckdb as db
 
 from churn.contract import FEATURES, WINDOWS
@@ -49,6 +50,7 @@ def load(valid: Path, kind: LabelKind = "no_purchase") -> duckdb.DuckDBPyConnect
             "FROM read_parquet(?)",
             [str(valid / "customers.parquet")],
         )
+    event_tables.load(connection, valid, FEATURES)
     return connection
 
 
@@ -89,6 +91,7 @@ def compute(
         "CREATE OR REPLACE TABLE past AS SELECT cut, lines.* FROM cuts JOIN lines "  # noqa: S608
         f"ON ts < cut AND ts >= cut - INTERVAL {config.lookback_days} DAY"
     )
+    event_tables.past(connection, config.lookback_days)
     connection.execute(
         "CREATE OR REPLACE TABLE orders AS SELECT *, "
         "lag(ts) OVER (PARTITION BY cut, customer_id ORDER BY ts, order_number) AS previous FROM ("

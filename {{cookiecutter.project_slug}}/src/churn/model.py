@@ -129,10 +129,7 @@ def inputs(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the model's columns of ``frame``, with None for a missing category."""
     table = frame[[*NUMERIC, *CATEGORICAL]].copy()
     for name in CATEGORICAL:
-        absent = table[name].isna()
-        table[name] = [
-            None if missing else value for value, missing in zip(table[name], absent, strict=True)
-        ]
+        table[name] = [None if pd.isna(value) else value for value in table[name]]
     return table
 
 

@@ -54,7 +54,8 @@ class Feature:
 
     ``changeable`` features may be moved by a counterfactual. ``minimum`` and ``maximum`` are in ``unit``.
     ``expected`` is what experts expect more of it to do to the risk: "raises", "lowers", or None for neither.
-    The model keeps to it (``[train] monotone``).
+    The model keeps to it (``[train] monotone``). ``source`` is "transactions", or the name of the event table
+    (``[data.events.NAME]``) that it is made from.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Feature:
     missing_allowed: bool = False
     changeable: bool = True
     expected: Direction | None = None
+    source: str = "transactions"
 
     @property
     def dtype(self) -> Literal["float", "string"]:

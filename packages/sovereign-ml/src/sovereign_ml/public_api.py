@@ -64,6 +64,7 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "rolling",
             "split",
         ),
+        "sovereign_ml.features.event_tables": ("check_history", "columns", "load", "past"),
         "sovereign_ml.features.feast": (
             "SERVICE",
             "SNAPSHOTS",

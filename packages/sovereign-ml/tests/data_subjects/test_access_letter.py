@@ -11,7 +11,8 @@ from cards import NOW, card
 from page_reader import words
 from reading import reading_ease
 from service_desk import FEATURES, LOYAL
-from sovereign_ml.card.records import Additions, to_html
+from sovereign_ml.card.records import Additions, Sheet, to_html
+from sovereign_ml.card.records.common import data_categories
 from sovereign_ml.config.retention import RetentionSettings
 from sovereign_ml.data_subjects import access_report
 from sovereign_ml.data_subjects.access_letter import document
@@ -70,7 +71,8 @@ def letter(of, decisions=(), texts=ENGLISH, **about):
     access = access_report.Access(
         subject=PERSON,
         made_at=NOW,
-        provided={"purchases": [{"event_time": "2026-01-01", "amount_eur": 12.5}]},
+        provided=about.get("provided")
+        or {"purchases": [{"event_time": "2026-01-01", "amount_eur": 12.5}]},
         profile={"score": [{"score": 0.7, "reason_1": "a: raises the risk", "band": "high"}]},
         decisions=list(decisions),
         objected=False,
@@ -107,6 +109,22 @@ def test_the_outcome_in_force_and_who_took_it(steps, final, by):
     later = [{"kind": kind, "at": "2026-11-25T08:00:00", **body} for kind, body in steps]
     assert access_report.in_force("pending_review", later) == (final, by)
     assert access_report.in_force("offer", [])[1] == "machine"
+
+
+@pytest.mark.parametrize("texts", [ENGLISH, GERMAN], ids=["en", "de"])
+def test_the_letter_and_the_kinds_of_data_name_each_event_table(texts):
+    found = {"name": "tickets", "rows": "0-9", "subjects": "0-9", "from_date": "2026-01-01", "to_date": "2026-01-02"}  # fmt: skip
+    of = card("reviewed", facts={"data.event_tables": [found]})
+    given = {"events_tickets": [{"kind": "bill"}], "rejected_events_tickets": []}
+    text = words(to_html(letter(of, texts=texts, provided=given)))
+    for title in ("events", "rejected_events"):
+        assert texts(f"tables.{title}", name="tickets") in text
+    named = [
+        row for row in data_categories(Sheet(of, texts, Additions())).rows if "tickets" in row[1]
+    ]
+    assert [row[0] for row in named] == [texts("kinds.events")]
+    without = data_categories(Sheet(card("reviewed"), texts, Additions())).rows
+    assert texts("kinds.events") not in {row[0] for row in without}
 
 
 @pytest.mark.parametrize("texts", [ENGLISH, GERMAN], ids=["en", "de"])

@@ -8,13 +8,15 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from churn.scorecard import ScorecardModel
-from small_project import PROJECT, churn, commit, configure, make_clone
+from small_project import PROJECT, churn, commit, configure, load, make_clone
 from sovereign_ml.errors import Misuse
 from sovereign_ml.estimators.interface import model_kind
+from sovereign_ml.pipeline import demo_shop
 from sovereign_ml.storage.artifacts import read_json
 
 PAGE = (PROJECT / "docs/extending.md").read_text(encoding="utf-8")
@@ -88,6 +90,7 @@ TOUCHED = {
         "src/churn/steps/_9_mailing.py",
     },
     "Add a feature": {"src/churn/contract.py", "src/churn/features.py"},
+    "Add an event table": {"config.toml", "src/churn/contract.py", "src/churn/features.py"},
     "Add a rule": {"src/churn/rules.py"},
     "Change the estimator": {"src/churn/model.py"},
     "Bring a model of your own": {"config.toml", "src/churn/model.py"},
@@ -135,6 +138,37 @@ def test_a_feature_is_a_declaration_and_its_sql(extended: Extended) -> None:
     contract = read_json(root / "data/7_bundle/contract.json")
     assert "weekend_share" in {feature["name"] for feature in contract["features"]}
     assert "share of purchases at weekends" in (root / "data/6_card/card.html").read_text()
+
+
+def test_an_event_table_reaches_the_score_through_a_feature(extended: Extended) -> None:
+    root = extended("Add an event table")
+    people = demo_shop.make(load(root).data.synthetic).customers["customer_id"]
+    opened = [
+        (customer, demo_shop.LAST_DAY - np.timedelta64((i * 37 + k * 61) % 400 * 86_400 + k, "s"))
+        for i, customer in enumerate(people)
+        for k in range(i % 5)
+    ]
+    tickets = pd.DataFrame(opened, columns=["customer", "opened_at"])
+    tickets.to_csv(root / "tickets.csv", index=False)
+    succeeds(root, "run")
+    rows = pd.read_parquet(root / "data/3_features/snapshots.parquet")
+    kept = pd.read_parquet(root / "data/1_raw/events_tickets.parquet")
+    near = rows[["customer_id", "event_timestamp"]].merge(kept, on="customer_id")
+    ago = near["event_timestamp"].dt.tz_localize("UTC") - near["event_time"]
+    near = near[(ago > pd.Timedelta(0)) & (ago <= pd.Timedelta(days=90))]
+    counted = near.groupby(["customer_id", "event_timestamp"]).size()
+    keys = pd.MultiIndex.from_frame(rows[["customer_id", "event_timestamp"]])
+    assert rows["ticket_count_90d"].to_list() == counted.reindex(keys, fill_value=0).to_list()
+    assert rows["ticket_count_90d"].nunique() > 2
+    model = read_json(root / "data/7_bundle/model.json")
+    (curve,) = (curve for curve in model["numeric"] if curve["name"] == "ticket_count_90d")
+    assert len(set(curve["log_odds"])) > 1, "the score does not depend on the feature"
+    assert len(pd.read_parquet(root / "data/8_scores/scores.parquet")) > 100
+    facts = read_json(root / "data/7_bundle/card.json")["facts"]["data"]
+    assert [table["name"] for table in facts["event_tables"]] == ["tickets"]
+    (feature,) = (one for one in facts["features"] if one["name"] == "ticket_count_90d")
+    assert (feature["source"], feature["category"]) == ("tickets", "behavioural")
+    assert "Events read: tickets" in (root / "data/6_card/card.md").read_text(encoding="utf-8")
 
 
 def test_a_rule_of_the_team_warns_and_is_on_the_card(extended: Extended) -> None:

@@ -350,6 +350,14 @@ def test_unusable_rows_are_refused_in_total_or_by_their_own_limit() -> None:
     assert "max_share_of_reason.no_customer_id allows 20.00%" in under[0]
 
 
+@pytest.mark.parametrize("reason", unusable.UNUSABLE)
+def test_every_reason_has_an_advice(reason: str) -> None:
+    (told,) = plausibility.too_many_unusable(10, {reason: 9}, [], CheckSettings(), "data.events.x")
+    assert "{" not in told
+    advice = told.partition("To do: ")[2]
+    assert "[data.events.x]" in advice or "[data]" in advice
+
+
 @pytest.mark.parametrize(
     ("seen", "shown"),
     [

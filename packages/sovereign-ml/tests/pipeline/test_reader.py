@@ -241,7 +241,8 @@ def test_the_words_for_nobody_can_be_set(tmp_path: Path) -> None:
     text = HEADER + "0,2026-01-05,1\nLaufkunde,2026-01-05,1\n"
     done = read(tmp_path, text, reader={"null_words": ["laufkunde"]})
     assert done.column("customer_id") == ["0"]
-    assert input_files(tmp_path).counts("lines.csv", "customer_id") == {"Laufkunde": 1}
+    files = input_files(tmp_path)
+    assert files.counts("lines.csv", "customer_id", files.config.reader) == {"Laufkunde": 1}
 
 
 @pytest.mark.parametrize(

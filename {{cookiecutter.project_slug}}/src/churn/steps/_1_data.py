@@ -35,6 +35,7 @@ def data(source: Path, output: Path, *, intake: Intake, windows: FeatureSettings
             headline=headline,
             set_aside=counts.set_aside,
             customers_met=match.facts() if match else None,
+            events=tables.event_facts(),
             source=tables.kind,
             erased_found=tables.erased_in(folder),
             lawful_basis=intake.lawful_basis,

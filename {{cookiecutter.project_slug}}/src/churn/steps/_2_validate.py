@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from sovereign_ml.config.tables import ProjectSettings, ValidateSettings
 from sovereign_ml.errors import Refused
+from sovereign_ml.features import event_tables
 from sovereign_ml.pipeline.great_expectations import JudgedTable, judge, run
 from sovereign_ml.pipeline.validation_report import forget_refusal, refused_folder, report
 from sovereign_ml.storage.artifacts import read_json, summarise, writing
@@ -25,9 +26,10 @@ def validate(
     than ``[validate] max_rejected_share`` of the rows of a table are rejected or lose a value.
     Report and rejected rows are then in ``<output>_refused``, which no later step reads.
     """
-    tables = {name: pd.read_parquet(raw / f"{name}.parquet") for name in TABLES}
-    checks = {name: run(suite(name, TABLES[name]), tables[name], TABLES[name]) for name in TABLES}
-    judged = {name: judge(tables[name], checks[name], TABLES[name]) for name in TABLES}
+    contracts = event_tables.columns(raw, TABLES)
+    tables = {name: pd.read_parquet(raw / f"{name}.parquet") for name in contracts}
+    checks = {name: run(suite(name, c), tables[name], c) for name, c in contracts.items()}
+    judged = {name: judge(tables[name], checks[name], c) for name, c in contracts.items()}
     limit = config.max_rejected_share
     problems = [text for name, one in judged.items() if (text := one.problem(name, limit))]
     with writing(refused_folder(output) if problems else output) as folder:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from sovereign_ml.config.connections import FeatureStores
 from sovereign_ml.config.tables import FeatureSettings, LabelSettings
-from sovereign_ml.features import feast, feast_stores
+from sovereign_ml.features import event_tables, feast, feast_stores
 from sovereign_ml.features.history import check_populations, populations_of
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage.artifacts import summarise, writing
@@ -34,6 +34,7 @@ def features(
     connection = sql.load(valid, label.kind)
     first, last = sql.history(connection)
     labelled, current = sql.cutoffs(last, config)
+    event_tables.check_history(connection, labelled[0])
     sql.compute(connection, [*labelled, current], config, label.kind)
     sql.label(connection, config.horizon_days, label.kind)
     populations = populations_of(connection, labelled)

@@ -145,6 +145,7 @@ LINK = re.compile(
 # the first rule that fits decides; a place that says nothing carries metadata
 _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
     (r"owner_declarations|audit\.waivers", "declaration", ()),
+    (r"^data\.events\.", "storage", (_P, _M, _D)),  # whatever the team calls its table
     (
         r"model_card\.toml|project[._]urls|homepage|documentation|\bprivacy|\$schema|(^|\.)(description|title"
         r"|licen[sc]e(\.url)?|help|epilog|summary|site_url|repo_url|xmlns[:\w]*|schema|funding(\.url)?|bugs\.url"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +22,7 @@ __all__ = [
     "CustomerColumns",
     "DataSettings",
     "EvaluateSettings",
+    "EventTable",
     "FeatureSettings",
     "Files",
     "LabelKind",
@@ -90,6 +92,7 @@ def _text_encoding(name: str) -> str:
 
 
 Needed = Annotated[str, AfterValidator(_needed)]
+Duplicates = Literal["set_aside", "keep"]
 Files = str | tuple[str, ...]
 """A file, a folder of Parquet files, a pattern such as ``sales-*.csv``, or a list of those."""
 OneCharacter = Annotated[str, Field(max_length=1, pattern=r"^[^\r\n\x00]?$")]
@@ -168,9 +171,11 @@ class CheckSettings(ConfigTable):
             "unreadable_customer_id",
             "unreadable_category",
             "unreadable_order_id",
+            "unreadable_kind",
             "unreadable_time",
             "no_rate",
             "unreadable_amount",
+            "unreadable_value",
             "in_future",
         ],
         Share,
@@ -186,6 +191,40 @@ class CheckSettings(ConfigTable):
     max_rate_age_days: Count = 31
 
 
+def _some_file(files: Files) -> Files:
+    if not files or not all(files):
+        raise ValueError("name a file, a pattern, a folder of Parquet files or a list of files")
+    return files
+
+
+class EventTable(ConfigTable):
+    """``[data.events.NAME]``: further events of the customers, by SQL expressions over the columns of a file.
+
+    What is not given of ``reader`` and ``checks`` is as in ``[data.reader]`` and ``[data.checks]``.
+    """
+
+    file: Annotated[Files, AfterValidator(_some_file)]
+    customer_id: Needed
+    event_time: Needed
+    kind: str = ""
+    value: str = ""
+    where: str = ""
+    duplicates: Duplicates = "set_aside"
+    max_days_behind: Count = 7
+    """Days from the newest event to the newest purchase; more look like a feed that lags."""
+    reader: ReaderSettings = ReaderSettings()
+    checks: CheckSettings = CheckSettings()
+
+
+def _table_name(name: str) -> str:
+    if name == "transactions" or not re.fullmatch(r"[a-z][a-z0-9_]{0,29}", name):
+        raise ValueError(
+            "name an event table in at most 30 small letters, digits and underscores, such as tickets; "
+            "the transactions have a table already"
+        )
+    return name
+
+
 class DataSettings(ConfigTable):
     """Step 1."""
 
@@ -197,7 +236,7 @@ class DataSettings(ConfigTable):
     timezone: str
     as_of: date | Literal[""] = ""
     where: str = ""
-    duplicates: Literal["set_aside", "keep"] = "set_aside"
+    duplicates: Duplicates = "set_aside"
     reader: ReaderSettings = ReaderSettings()
     columns: Columns
     rates: dict[str, Annotated[float, Field(gt=0)]]
@@ -206,6 +245,21 @@ class DataSettings(ConfigTable):
     customer_columns: CustomerColumns
     synthetic: ShopSettings
     checks: CheckSettings = CheckSettings()
+    events: dict[Annotated[str, AfterValidator(_table_name)], EventTable] = Field(default={})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _events_follow(cls, given: Any) -> Any:
+        """Give each event table what it does not say itself of ``reader`` and ``checks``."""
+        tables = given.get("events")
+        if not isinstance(tables, dict) or not all(isinstance(t, dict) for t in tables.values()):
+            return given
+        events = {
+            name: table
+            | {key: given.get(key, {}) | table.get(key, {}) for key in ("reader", "checks")}
+            for name, table in tables.items()
+        }
+        return given | {"events": events}
 
     @property
     def asks_consent(self) -> bool:

@@ -15,6 +15,7 @@ from sovereign_ml.data_subjects.access_letter import document
 from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows
 from sovereign_ml.decision_log.entries import Bar
+from sovereign_ml.features import event_tables
 from sovereign_ml.model.explain import Explainer
 from sovereign_ml.privacy import objections
 from sovereign_ml.privacy.tombstones import write_durably
@@ -66,7 +67,8 @@ def gather(
     return access_report.Access(
         subject=names[0],
         made_at=datetime.now(UTC),
-        provided={TABLES[table]: _rows(data, table, names) for table in PROVIDED},
+        provided={TABLES[table]: _rows(data, table, names) for table in PROVIDED}
+        | event_rows(data, names),
         profile=profile,
         decisions=sorted(decisions, key=lambda decision: decision.at, reverse=True),
         objected=bars["objection"],
@@ -76,6 +78,16 @@ def gather(
         retention=access_report.periods(stores.retention),
         **access_report.about(card, texts, added),
     )
+
+
+def event_rows(data: Path, names: Sequence[str]) -> dict[str, list[access_report.Row]]:
+    """Return the rows of the event tables about one person, and those that broke a rule, by the file's name."""
+    prefixes = {"1_raw": event_tables.PREFIX, "2_valid": f"rejected_{event_tables.PREFIX}"}
+    return {
+        table: _rows(data, f"{folder}/{table}", names)
+        for folder, prefix in prefixes.items()
+        for table in event_tables.names(data / folder, prefix)
+    }
 
 
 def card_of(stores: ProjectStores) -> Card:

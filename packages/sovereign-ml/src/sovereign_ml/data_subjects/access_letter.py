@@ -93,7 +93,8 @@ def _short(access: Access, t: Catalogue) -> list[Section]:
 def _tables(key: str, tables: Mapping[str, Sequence[Row]], t: Catalogue) -> list[Section]:
     sections = []
     for name, rows in tables.items():
-        title = t(f"tables.{name}")
+        kind, _, event_table = name.partition("events_")
+        title = t(f"tables.{kind}events" if event_table else f"tables.{name}", name=event_table)
         grids = (_grid(rows, title, t),) if rows else ()
         lines = () if rows else (CardLine(t("letter.held"), t("letter.nothing")),)
         sections.append(Section(title, t.cite(t(key)), grids=grids, lines=lines))

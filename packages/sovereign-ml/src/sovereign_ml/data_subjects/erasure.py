@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from sovereign_ml.config.connections import SuppressionFiles
+from sovereign_ml.config.tables import ReaderSettings
 from sovereign_ml.data_subjects.erasure_procedure import ErasureProcedure, Journal
 from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.receipts import KeptItem, ModelNote, Receipt
@@ -93,17 +94,21 @@ def in_source(files: InputFiles, keys: Sequence[bytes], people: Sequence[str]) -
 
     ``keys`` are those of the pseudonyms.
     """
-    if files.config.transactions == SYNTHETIC:
-        return ["The built-in shop: nobody in it is real, and step 1 leaves the erased out."]
-    return [_in_file(files, keys, path, column, set(people)) for path, column in files.tables()]
+    shop = ["The built-in shop: nobody in it is real, and step 1 leaves the erased out."]
+    told = [_in_file(files, keys, table, set(people)) for table in files.tables()]
+    return [*(shop if files.config.transactions == SYNTHETIC else []), *told]
 
 
 def _in_file(
-    files: InputFiles, keys: Sequence[bytes], path: str, expression: str, people: set[str]
+    files: InputFiles,
+    keys: Sequence[bytes],
+    table: tuple[str, str, ReaderSettings],
+    people: set[str],
 ) -> str:
+    path = table[0]
     if not files.present(path):
         return f"{path}: is not on this machine; its owner has to look for the person."
-    counts = files.counts(path, expression)
+    counts = files.counts(*table)
     names = names_of(counts, keys)
     ids = {names[name] for name in names.keys() & people}
     rows = sum(counts[id_] for id_ in ids)

@@ -27,6 +27,7 @@ from sovereign_ml.data_subjects.retention_servers import (
 from sovereign_ml.data_subjects.stores import dvc_versions
 from sovereign_ml.data_subjects.stores.files import clear_leftovers
 from sovereign_ml.errors import Refused
+from sovereign_ml.features import event_tables
 from sovereign_ml.privacy import corrections, retention_plan
 from sovereign_ml.privacy.retention_plan import Due, Keeper
 from sovereign_ml.privacy.tombstones import write_durably
@@ -93,10 +94,11 @@ def _tables(stores: ProjectStores) -> list[Keeper]:
     """Return the keepers of files that DVC versions: the rest becomes the present version."""
     rule, root, suppression = stores.retention, stores.root, stores.suppression
     raw, valid = stores.artifacts.raw, stores.artifacts.valid
+    tables = ("transactions", *event_tables.names(raw), *event_tables.names(valid))
     lines = [
-        raw / "transactions.parquet",
-        valid / "transactions.parquet",
-        valid / "rejected_transactions.parquet",
+        folder / f"{prefix}{name}.parquet"
+        for name in dict.fromkeys(tables)
+        for folder, prefix in ((raw, ""), (valid, ""), (valid, "rejected_"))
     ]
     groups = [raw / "groups.parquet", valid / "groups.parquet", valid / "rejected_groups.parquet"]
     snapshots = [stores.artifacts.features / "snapshots.parquet"]

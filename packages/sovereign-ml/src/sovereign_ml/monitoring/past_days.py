@@ -11,6 +11,7 @@ import numpy as np
 
 from sovereign_ml.config.tables import FeatureSettings, LabelKind
 from sovereign_ml.errors import Misuse
+from sovereign_ml.features import event_tables
 from sovereign_ml.model.scorecard import Floats
 from sovereign_ml.project import Project
 from sovereign_ml.storage.artifacts import need
@@ -53,6 +54,7 @@ class PastDays:
         """Forget what happened at ``moment`` or later, as if nobody knew it yet."""
         if moment is not None:
             self.connection.execute("DELETE FROM lines WHERE ts >= ?", [moment])
+            event_tables.forget_from(self.connection, moment)
         self._oldest_event, self.newest_event = self._sql.history(self.connection)
 
     @property

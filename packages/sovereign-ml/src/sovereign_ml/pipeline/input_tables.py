@@ -11,9 +11,12 @@ from sovereign_ml.config.connections import DataVersions, LogLocation, Suppressi
 from sovereign_ml.config.tables import CheckSettings, DataSettings, FeatureSettings
 from sovereign_ml.decision_log.entries import BARS
 from sovereign_ml.errors import Refused
+from sovereign_ml.features.event_tables import names as event_tables
 from sovereign_ml.pipeline.input_checks import plausibility, unusable
+from sovereign_ml.pipeline.input_checks.event_rows import EventRows
 from sovereign_ml.pipeline.input_checks.matching import CustomerMatch, match_customers
-from sovereign_ml.privacy import corrections, objections, subjects, suppression
+from sovereign_ml.pipeline.input_checks.row_reasons import Counts, count_reasons
+from sovereign_ml.privacy import corrections, objections, suppression
 from sovereign_ml.pseudonyms import pseudonyms
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage.artifacts import writing
@@ -21,64 +24,10 @@ from sovereign_ml.storage.artifacts import writing
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = [
-    "REASONS",
-    "Counts",
-    "Gates",
-    "InputTables",
-    "after_the_end",
-    "count_reasons",
-    "input_problems",
-]
-
-REASONS: dict[str, str] = {
-    "filtered": "unusable = 'filtered'",
-    "unreadable_filter": "unusable = 'unreadable_filter'",
-    "unreadable_customer_id": "unusable = 'unreadable_customer_id'",
-    "unreadable_category": "unusable = 'unreadable_category'",
-    "unreadable_order_id": "unusable = 'unreadable_order_id'",
-    "no_customer_id": "customer_id IS NULL",
-    "unreadable_time": "event_time IS NULL",
-    "no_rate": "amount_eur IS NULL AND rate_seen IS NOT NULL",
-    "unreadable_amount": "amount_eur IS NULL",
-    "in_future": "in_future",
-    "expired": "expired",
-    "erased": "erased",
-    **{str(bar): str(bar) for bar in BARS.values()},
-    "no_consent": "NOT consented",
-}
-"""Why a row is set aside, in this order; the first that holds counts. Duplicates come before all."""
-
+__all__ = ["Gates", "InputTables", "after_the_end", "input_problems"]
 
 _FREE = f"coalesce(consent, true) AND NOT ({' OR '.join(BARS.values())})"
 """True for people of whom more than the mark is kept."""
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Rows read, and rows set aside by reason. Rows read are rows kept plus rows set aside."""
-
-    read: int
-    set_aside: dict[str, int]
-    notes: tuple[str, ...] = ()
-    """What the reader left out on purpose, such as blank lines."""
-
-    @property
-    def kept(self) -> int:
-        """Return how many rows go on."""
-        return self.read - sum(self.set_aside.values())
-
-    @property
-    def headline(self) -> str:
-        """Return the counts in one line."""
-        words = ", ".join(
-            f"{n:,} {reason.replace('_', ' ')}" for reason, n in self.set_aside.items() if n
-        )
-        aside = self.read - self.kept
-        counted = (
-            f"{self.read:,} read = {self.kept:,} kept + {aside:,} set aside ({words or 'none'})"
-        )
-        return "; ".join([counted, *self.notes])
 
 
 @dataclass(frozen=True)
@@ -109,9 +58,10 @@ class InputTables:
         gates: Gates,
         config: DataSettings,
         notes: tuple[str, ...] = (),
+        events: tuple[EventRows, ...] = (),
     ) -> None:
         self._connection, self._pinned, self._gates = connection, pinned, gates
-        self._config, self._notes = config, notes
+        self._config, self._notes, self._events = config, notes, events
 
     @property
     def kind(self) -> str:
@@ -140,7 +90,9 @@ class InputTables:
 
     def mark_erased_and_expired(self) -> None:
         """Mark erased people (Art. 17) and purchases past their retention period (Art. 5(1)(e))."""
-        suppression.mark(self._connection, self._gates.suppression)
+        for one in (self._connection, *(rows.connection for rows in self._events)):
+            suppression.mark_expired(one, self._gates.suppression)
+        suppression.mark_erased(self._connection, self._gates.suppression)
 
     def mark_objectors(self) -> None:
         """Mark people who objected (Art. 21(3)), withdrew consent or are restricted through the service.
@@ -156,12 +108,11 @@ class InputTables:
 
     def set_aside(self) -> Counts:
         """Decide about every row, and give a pseudonym to everyone who stays."""
-        counts = count_reasons(
-            self._connection,
-            self._after_the_end(),
-            consent_needed=self._gates.asks_consent,
-        )
+        end, consent_needed = self._after_the_end(), self._gates.asks_consent
+        counts = count_reasons(self._connection, end, consent_needed=consent_needed)
         _names(self._connection, self._gates.keys()[0])
+        for rows in self._events:
+            rows.set_aside(self._connection, end, consent_needed=consent_needed)
         return replace(counts, notes=self._notes)
 
     def check(
@@ -175,17 +126,27 @@ class InputTables:
         connection = self._connection
         values = unusable.values(connection)
         problems = input_problems(connection, counts, match, self._config.checks)
+        if counts.kept:
+            span = plausibility.history(connection)
+            problems += [problem for rows in self._events for problem in rows.problems(span)]
         if problems:
             where = ""
-            if values:
+            if values or self._events:
                 with writing(refused) as folder:
                     unusable.write_values(values, folder)
+                    for rows in self._events:
+                        rows.write_values(folder)
                 where = f" Values that cannot be used are in {refused.name}/{unusable.FILE}."
             raise Refused(
                 f"{counts.headline}. The input does not look right: {'; '.join(problems)}.{where}"
             )
-        span = plausibility.history(connection).headline(windows)
-        return "; ".join([counts.headline, *([match.headline] if match else []), span])
+        matched = [match.headline] if match else []
+        events = [rows.headline for rows in self._events]
+        return "; ".join([counts.headline, *matched, span.headline(windows), *events])
+
+    def event_facts(self) -> dict[str, Any]:
+        """Return the figures of each event table for the summary."""
+        return {rows.name: rows.facts() for rows in self._events}
 
     def _after_the_end(self) -> str:
         """Return SQL that is true for an event that has not happened yet.
@@ -199,8 +160,10 @@ class InputTables:
         return after_the_end(self._connection, self._config)
 
     def write(self, folder: Path) -> None:
-        """Write transactions, customers and groups as Parquet, and the values that cannot be used."""
+        """Write transactions, customers, groups and events as Parquet, and the values that cannot be used."""
         _write(self._connection, folder)
+        for rows in self._events:
+            rows.write(folder)
         unusable.write_values(unusable.values(self._connection), folder)
 
     def erased_in(self, folder: Path) -> int:
@@ -236,33 +199,6 @@ def input_problems(
         *problems,
         f"No transaction is left: all {counts.read:,} rows were set aside ({found})",
     ]
-
-
-def count_reasons(
-    connection: duckdb.DuckDBPyConnection,
-    after_the_end: str,
-    *,
-    consent_needed: bool,
-) -> Counts:
-    """Table ``gated`` with the reason of each row; counts by reason over all rows that were read."""
-    reason = " ".join(f"WHEN {condition} THEN '{name}'" for name, condition in REASONS.items())
-    connection.execute(
-        f"""CREATE TABLE gated AS SELECT *, CASE {reason} END AS reason FROM (
-            SELECT mapped.*,
-            {", ".join(f"coalesce({mark}, false) AS {mark}" for mark in subjects.MARKS)},
-            {"coalesce(consent, false)" if consent_needed else "true"} AS consented,
-            {after_the_end} AS in_future
-            FROM mapped LEFT JOIN people USING (customer_id))"""  # noqa: S608
-    )
-    rows = connection.execute(
-        "SELECT coalesce(reason, 'kept'), count(*), sum(copies_ - 1) FROM gated GROUP BY 1"
-    ).fetchall()
-    found = {str(name): int(n) for name, n, _ in rows}
-    duplicates = sum(int(extra) for _, _, extra in rows)
-    by_reason = {name: found.get(name, 0) for name in REASONS}
-    return Counts(
-        read=sum(found.values()) + duplicates, set_aside={"duplicate": duplicates, **by_reason}
-    )
 
 
 def _names(connection: duckdb.DuckDBPyConnection, key: bytes) -> None:
@@ -312,7 +248,8 @@ def _erased_found(connection: duckdb.DuckDBPyConnection, folder: Path, key: byte
         "SELECT customer_id FROM people WHERE erased AND customer_id IS NOT NULL"
     ).fetchall()
     gone = pseudonyms([str(row[0]) for row in rows], key)
-    files = [str(folder / f"{name}.parquet") for name in ("transactions", "customers", "groups")]
+    tables = ("transactions", "customers", "groups", *event_tables(folder))
+    files = [str(folder / f"{name}.parquet") for name in tables]
     found = connection.execute(
         "SELECT count(DISTINCT customer_id) FROM read_parquet(?, union_by_name = true) "
         "WHERE list_contains(?, customer_id)",

@@ -5,15 +5,17 @@ The tables live in an in-memory DuckDB: ``mapped`` (purchases) and ``people`` (c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sovereign_ml.config.tables import CustomerColumns, DataSettings
+from sovereign_ml.config.tables import CustomerColumns, DataSettings, EventTable, ReaderSettings
 from sovereign_ml.decision_log.entries import BARS
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.input_checks import exchange_rates
 from sovereign_ml.pipeline.input_checks.customer_ids import named_id
+from sovereign_ml.pipeline.input_checks.event_rows import EventRows
 from sovereign_ml.pipeline.input_checks.unusable import seen_columns
 from sovereign_ml.pipeline.input_tables import Gates, InputTables
 from sovereign_ml.pipeline.source import SYNTHETIC, InputFiles
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Intake", "contract_values", "map_customers", "map_transactions"]
 
 CONTRACT = ("started_at", "ended_at")
+SOURCE = "source_transactions"
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,16 @@ class Intake:
             exchange_rates.load(connection, self.files.config, paths)
         map_customers(connection, self.files.config)
         map_transactions(connection, self.files.config)
-        return InputTables(connection, pinned, self.gates, self.files.config, notes)
+        events = tuple(self._events(name) for name in self.files.config.events)
+        return InputTables(connection, pinned, self.gates, self.files.config, notes, events)
+
+    def _events(self, name: str) -> EventRows:
+        """Load and map one event table, in a database of its own."""
+        connection, table = db.connect(), self.files.config.events[name]
+        with self.files.local_copies(table.file) as paths:
+            notes = db.load_files(connection, SOURCE, paths, table.reader).notes
+        map_events(connection, table, f"data.events.{name}", self.files.config.timezone)
+        return EventRows(name, table, connection, tuple(notes))
 
 
 def _load(
@@ -204,35 +216,100 @@ def map_transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings
     The table ``exchange_rates`` is there.
     """
     mapping = {k: v for k, v in config.columns.model_dump().items() if v}
-    read = Expressions(connection, "source_transactions", "data.columns", config.reader, mapping)
-    read.check()
-    db.set_zone(connection, config.timezone)
-    fate, copies = _once(connection, config, list(read.columns))
+    read = _opened(connection, config.reader, config.timezone, "data.columns", mapping)
+    fate, copies = _once(connection, config, "data", list(read.columns))
     rows = read.layered("once", list(mapping), guarded=True)
     instants.check(read, rows)
     rows = exchange_rates.joined(read, rows, fate)
     value = contract_values(read, config)
     if "currency" in mapping:
         exchange_rates.check(connection, config)
-    time, id_ = value["event_time"], value["customer_id"]
-    seen = seen_columns(list(read.columns), mapping, time, value["amount_read"], id_)
-    db.run_mapped(
-        connection,
-        f"""CREATE TABLE mapped AS SELECT {copies} AS copies_,
-            {id_} AS customer_id,
-            {time} AS event_time,
-            {value["amount_eur"]} AS amount_eur,
-            {value["category"]} AS category,
-            {value["order_id"]} AS order_id,
-            {value["rate_age"]} AS rate_age, {value["rate_seen"]} AS rate_seen,
-            CASE WHEN {fate} IS NOT NULL THEN {fate} WHEN {read.failed("customer_id")} THEN 'unreadable_customer_id'
-                WHEN {read.failed("category")} THEN 'unreadable_category'
-                WHEN {read.failed("order_id")} THEN 'unreadable_order_id' END AS unusable,
-            {seen}
-        FROM {rows}""",  # noqa: S608
-        "data.columns",
+    amount = value.pop("amount_read")
+    failing = {
+        f"unreadable_{key}": read.failed(key) for key in ("customer_id", "category", "order_id")
+    }
+    _store(read, rows, {"copies_": copies} | value, amount, fate, failing)
+
+
+def map_events(
+    connection: duckdb.DuckDBPyConnection, table: EventTable, section: str, timezone: str
+) -> None:
+    """Table ``mapped`` of an event table, made as that of the transactions: with kind and value for amount and order.
+
+    An empty value is none; one that is no number makes its row unusable.
+    """
+    keys = ("customer_id", "event_time", "kind", "value")
+    mapping = {key: getattr(table, key) for key in keys if getattr(table, key)}
+    read = _opened(connection, table.reader, timezone, section, mapping)
+    fate, copies = _once(connection, table, section, list(read.columns))
+    rows = read.layered("once", list(mapping), guarded=True)
+    instants.check(read, rows)
+    written = f"CAST({read.value('value')} AS VARCHAR)"
+    text = "value" in mapping and read.result_type("value") == "VARCHAR"
+    value = number(written, table.reader.decimal if text else ".")
+    value = f"CASE WHEN isfinite({value}) THEN {value} END"
+    # What stands in the file and is no number: as the result, or in a column that the expression needs as one.
+    needed = {db.quoted(name): sql for name, sql in read.numbers.get("value", {}).items()}
+    no_number = " OR ".join(
+        f"({sql} IS NULL AND {seen} IS NOT NULL AND NOT {is_word(seen, table.reader.null_words)})"
+        for seen, sql in {written: value, **needed}.items()
     )
-    _check_times(connection, read, rows)
+    failing = {
+        "unreadable_customer_id": read.failed("customer_id"),
+        "unreadable_kind": read.failed("kind"),
+        "unreadable_value": f"{read.failed('value')} OR {no_number}",
+    }
+    values = {
+        "copies_": copies,
+        "customer_id": named_id(read.value("customer_id"), table.reader.null_words),
+        "event_time": f"TRY_CAST({read.value('event_time')} AS TIMESTAMPTZ)",
+        "kind": f"CAST({read.value('kind')} AS VARCHAR)",
+        "value": value,
+        "rate_seen": "NULL::VARCHAR",
+    }
+    _store(read, rows, values, value, fate, failing)
+
+
+def _opened(
+    connection: duckdb.DuckDBPyConnection,
+    reader: ReaderSettings,
+    timezone: str,
+    section: str,
+    mapping: Mapping[str, str],
+) -> Expressions:
+    """Return the checked expressions over the loaded table, on a connection in the zone of the data."""
+    read = Expressions(connection, SOURCE, section, reader, mapping)
+    read.check()
+    db.set_zone(connection, timezone)
+    return read
+
+
+def _store(
+    read: Expressions,
+    rows: str,
+    values: Mapping[str, str],
+    amount: str,
+    fate: str,
+    failing: Mapping[str, str],
+) -> None:
+    """Make the table ``mapped`` of ``values``, and check its times.
+
+    ``amount`` is SQL for the number that was read. ``fate`` is the column with the verdict of the filter, ``failing``
+    has SQL for each other reason why a row cannot be used.
+    """
+    cases = " ".join(f"WHEN {condition} THEN '{reason}'" for reason, condition in failing.items())
+    columns = ", ".join(f"{value} AS {name}" for name, value in values.items())
+    seen = seen_columns(
+        list(read.columns), read.mapping, values["event_time"], amount, values["customer_id"]
+    )
+    db.run_mapped(
+        read.connection,
+        f"""CREATE TABLE mapped AS SELECT {columns},
+            CASE WHEN {fate} IS NOT NULL THEN {fate} {cases} END AS unusable, {seen}
+        FROM {rows}""",  # noqa: S608
+        read.section,
+    )
+    _check_times(read, rows)
 
 
 def contract_values(read: Expressions, config: DataSettings) -> dict[str, str]:
@@ -268,21 +345,24 @@ def contract_values(read: Expressions, config: DataSettings) -> dict[str, str]:
 
 
 def _once(
-    connection: duckdb.DuckDBPyConnection, config: DataSettings, columns: list[str]
+    connection: duckdb.DuckDBPyConnection,
+    config: DataSettings | EventTable,
+    section: str,
+    columns: list[str],
 ) -> tuple[str, str]:
-    """Make the table ``once``: each distinct row with its number of copies and the verdict of ``[data] where``.
+    """Make the table ``once``: each distinct row with its number of copies and the verdict of ``where``.
 
     Return the names of these two columns, which no column of the source has. Rows that the filter leaves out are
     counted one by one, so that each of them has one reason.
     """
     fate, copies = (_free(columns, name) for name in ("fate", "copies"))
-    verdict, source = "NULL::VARCHAR", "source_transactions"
+    verdict, source = "NULL::VARCHAR", SOURCE
     if config.where:
-        read = Expressions(connection, source, "data", config.reader, {"where": config.where})
+        read = Expressions(connection, source, section, config.reader, {"where": config.where})
         read.check()
         if (kind := read.result_type("where")) != "BOOLEAN":
             raise Misuse(
-                f"config.toml [data] where = {config.where!r} is no condition but {kind}: write one that is true "
+                f"config.toml [{section}] where = {config.where!r} is no condition but {kind}: write one that is true "
                 "for the rows to keep, such as \"status = 'paid'\"."
             )
         verdict = (
@@ -307,8 +387,9 @@ def _free(columns: list[str], name: str) -> str:
     return name
 
 
-def _check_times(connection: duckdb.DuckDBPyConnection, read: Expressions, rows: str) -> None:
-    judged = "unusable IS NULL OR unusable LIKE 'unreadable_c%'"
+def _check_times(read: Expressions, rows: str) -> None:
+    connection = read.connection
+    judged = "unusable IS NULL OR unusable NOT IN ('filtered', 'unreadable_filter')"
     total = db.count(connection, "mapped", judged)
     bad = db.count(connection, "mapped", f"({judged}) AND event_time IS NULL")
     if bad * 2 <= total:
@@ -326,7 +407,7 @@ def _check_times(connection: duckdb.DuckDBPyConnection, read: Expressions, rows:
         + (
             f"these are seconds since 1970 or parts of them, write event_time = '{hint}'."
             if hint
-            else "give the format in [data.columns], such as event_time = "
+            else f"give the format in [{read.section}], such as event_time = "
             "\"strptime(col, '%d/%m/%Y %H:%M')\"."
         )
     )

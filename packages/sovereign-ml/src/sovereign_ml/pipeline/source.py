@@ -14,7 +14,7 @@ from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.config.connections import LogLocation, ObjectStorage, SuppressionFiles
 from sovereign_ml.config.profiles import SCHEME
 from sovereign_ml.config.settings import Settings
-from sovereign_ml.config.tables import DataSettings, Files
+from sovereign_ml.config.tables import DataSettings, Files, ReaderSettings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.input_checks.customer_ids import named_id
 from sovereign_ml.privacy import corrections, objections, suppression
@@ -33,14 +33,17 @@ class InputFiles:
     root: Path
     storage: ObjectStorage
 
-    def tables(self) -> list[tuple[str, str]]:
-        """Return each input file with its expression for the customer id."""
+    def tables(self) -> list[tuple[str, str, ReaderSettings]]:
+        """Return each input file with its expression for the customer id, and how it is read."""
         config = self.config
         named = [
-            (config.transactions, config.columns.customer_id),
-            (config.customers, config.customer_columns.customer_id),
+            (config.transactions, config.columns.customer_id, config.reader),
+            (config.customers, config.customer_columns.customer_id, config.reader),
         ]
-        return [(path, column) for files, column in named for path in self.expand(files)]
+        if config.transactions == SYNTHETIC:
+            named = []
+        named += [(one.file, one.customer_id, one.reader) for one in config.events.values()]
+        return [(path, id_, reader) for files, id_, reader in named for path in self.expand(files)]
 
     def expand(self, named: Files | Sequence[str]) -> list[str]:
         """Return the files that ``[data]`` names, sorted: a folder gives its Parquet files, a pattern what fits it.
@@ -92,13 +95,13 @@ class InputFiles:
             shop = make(self.config.synthetic)
             frames = (shop.transactions, shop.customers)
             return sorted({str(id_) for frame in frames for id_ in frame["customer_id"].dropna()})
-        return sorted({id_ for path, column in self.tables() for id_ in self.counts(path, column)})
+        return sorted({id_ for table in self.tables() for id_ in self.counts(*table)})
 
     def present(self, path: str) -> bool:
         """Return whether the input ``path`` can be read from here."""
         return path.startswith(SCHEME) or self._resolve(path).is_file()
 
-    def counts(self, path: str, expression: str) -> dict[str, int]:
+    def counts(self, path: str, expression: str, reader: ReaderSettings) -> dict[str, int]:
         """Return the rows of each customer id in one input file.
 
         Raises Misuse if it is not on this machine.
@@ -112,8 +115,8 @@ class InputFiles:
             )
         connection = db.connect()
         with self.local_copies([path]) as files:
-            db.load_files(connection, "source", files, self.config.reader)
-        id_ = named_id(f"TRY({expression})", self.config.reader.null_words)
+            db.load_files(connection, "source", files, reader)
+        id_ = named_id(f"TRY({expression})", reader.null_words)
         rows = connection.execute(
             f"SELECT {id_}, count(*) FROM source GROUP BY 1"  # noqa: S608
         ).fetchall()
@@ -159,10 +162,11 @@ class InputFiles:
     def _pinned_tables(
         self, tables: dict[str, Files], pinned: dict[str, Any] | None
     ) -> dict[str, Any]:
-        """Return the content of each table, and of the file of exchange rates."""
+        """Return the content of each table, of the event tables, and of the file of exchange rates."""
+        events = {f"events.{name}": table.file for name, table in self.config.events.items()}
         return {
             name: self._pinned_files(named, name, (pinned or {}).get(name, {}))
-            for name, named in (tables | {"rates": self.config.rates_file}).items()
+            for name, named in (tables | events | {"rates": self.config.rates_file}).items()
             if named
         }
 
@@ -175,14 +179,12 @@ class InputFiles:
         if missing:
             if before.get("path") == asked and len(missing) == len(paths):
                 return dict(before)
-            raise Misuse(
-                f"No file {missing[0]} for {table}: set [data] "
-                + (
-                    "rates_file in config.toml."
-                    if table == "rates"
-                    else "in config.toml, or call with DATA=path/to/file.csv."
-                )
-            )
+            where = {
+                "transactions": "[data] in config.toml, or call with DATA=path/to/file.csv",
+                "customers": "[data] in config.toml, or call with DATA=path/to/file.csv",
+                "rates": "[data] rates_file in config.toml",
+            }.get(table, f"[data.{table}] file in config.toml")
+            raise Misuse(f"No file {missing[0]} for {table}: set {where}.")
         if paths == [asked]:
             return {"path": asked, **(contents[paths[0]] or {})}
         return {"path": asked, "files": contents}

@@ -56,12 +56,16 @@ def fingerprint(files: SuppressionFiles) -> dict[str, str]:
     return {name: value for name, value in state.items() if value}
 
 
-def mark(connection: duckdb.DuckDBPyConnection, files: SuppressionFiles) -> None:
-    """Mark the erased in ``people``, also those whom no customers table names, and the expired rows in ``mapped``."""
+def mark_expired(connection: duckdb.DuckDBPyConnection, files: SuppressionFiles) -> None:
+    """Mark the rows in ``mapped`` that are past their retention period."""
     connection.execute("ALTER TABLE mapped ADD COLUMN expired BOOLEAN DEFAULT false")
     if moment := expired_before(files):
         condition = f"event_time < TIMESTAMPTZ '{moment.isoformat()}'"
         connection.execute(f"UPDATE mapped SET expired = true WHERE {condition}")  # noqa: S608
+
+
+def mark_erased(connection: duckdb.DuckDBPyConnection, files: SuppressionFiles) -> None:
+    """Mark the erased in ``people``, also those whom no customers table names."""
     erased = tombstones(files)
     if not len(erased):
         return

@@ -14,7 +14,7 @@ from sovereign_ml.storage import duckdb as db
 if TYPE_CHECKING:
     import duckdb
 
-NUMBERS_FIRST = ("where", "amount_eur", "consent", "birth_year")
+NUMBERS_FIRST = ("where", "amount_eur", "value", "consent", "birth_year")
 """Keys whose columns are numbers where that is possible; the others see text where that is possible."""
 NUMERIC = ("INT", "DOUBLE", "FLOAT", "DECIMAL", "BIGNUM")
 MOST_COLUMNS = 6
@@ -181,6 +181,8 @@ def _quoting(expression: str, columns: Sequence[str], key: str) -> str:
     """Return how to write a column whose name is no SQL word, if the expression means one."""
     for name in columns:
         plain = name.isidentifier() and name.isascii()
-        if not plain and name.casefold() in expression.casefold() and f'"{name}"' not in expression:
+        used = not plain and name.casefold() in expression.casefold()
+        used |= name.casefold() in db.reserved_words() and bool(db.mentioned([name], expression))
+        if used and f'"{name}"' not in expression:
             return f"Write the column in double quotes: {key} = '\"{name}\"'. "
     return ""

@@ -38,6 +38,13 @@ def facts(rule: str, base: str = "offer", *, warn: bool = False, **changes: Any)
 
 SPECIAL = {"special.declared_features": ["pregnant"], "special.art9_condition": "9_2_a"}
 GAP = [{"group": "country", "metric": "tpr_difference", "value": 0.3, "n_smallest": 300}]
+LOGINS = {
+    "name": "logins",
+    "rows": "1,000-9,999",
+    "subjects": "100-999",
+    "from_date": "2026-01-01",
+    "to_date": "2026-06-30",
+}
 PROXY = {
     "feature": "shop",
     "category": "ethnic origin",
@@ -209,6 +216,7 @@ CHANGES = [
     answers("R39", "article22", notice__items__logic=False),
     answers("R39", notice__effective_from=date(2026, 11, 20)),
     answers("R39", "wide", data__sources__1__art14_given=False),
+    facts("R39", data__event_tables=[LOGINS]),
     answers("R64", notice__art14_within_days=60),
     facts("R40", "article22", explanation__individual_method="shap"),
     facts("R40", "article22", explanation__individual_returns=["score", "counterfactual"]),

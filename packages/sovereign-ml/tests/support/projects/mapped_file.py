@@ -17,7 +17,8 @@ from sovereign_ml.config.connections import (
     SuppressionFiles,
 )
 from sovereign_ml.config.tables import DataSettings
-from sovereign_ml.pipeline.input_tables import Counts, Gates
+from sovereign_ml.pipeline.input_checks.row_reasons import Counts
+from sovereign_ml.pipeline.input_tables import Gates
 from sovereign_ml.pipeline.intake import Intake
 from sovereign_ml.pipeline.source import InputFiles
 
@@ -59,6 +60,13 @@ def input_files(root: Path, **changes: Any) -> InputFiles:
     return InputFiles(data_settings(**changes), root, STORAGE)
 
 
+def gates(root: Path, files: InputFiles) -> Gates:
+    """Nobody erased, nobody who objected through the service."""
+    keys = SuppressionFiles(root, root / "copy", lambda: (bytes.fromhex(KEY),))
+    versions = DataVersions(root, "local", "local", STORAGE)
+    return Gates(root, versions, keys, LogLocation("", ""), files.config.asks_consent)
+
+
 def read(root: Path, content: str | bytes | None = None, **changes: Any) -> Mapped:
     """Write ``content`` to lines.csv (None: the files are there) and read what ``changes`` of [data] name."""
     if content is not None:
@@ -71,10 +79,7 @@ def read_files(files: InputFiles, root: Path) -> Mapped:
     """Run step 1 on ``files`` up to the decision about every row."""
     pin = root / "source.json"
     pin.write_text(json.dumps(files.describe(None)))
-    keys = SuppressionFiles(root, root / "copy", lambda: (bytes.fromhex(KEY),))
-    versions = DataVersions(root, "local", "local", STORAGE)
-    gates = Gates(root, versions, keys, LogLocation("", ""), files.config.asks_consent)
-    tables = Intake(files, gates).read(pin)
+    tables = Intake(files, gates(root, files)).read(pin)
     connection: duckdb.DuckDBPyConnection = tables._connection
     tables.mark_erased_and_expired()
     counts = tables.set_aside()

@@ -122,6 +122,9 @@ def data_categories(sheet: Sheet) -> Grid:
     rows = [
         (t(f"kinds.{name}"), t(f"kinds.{name}_data"), t(f"kinds.{name}_use")) for name in stored
     ]
+    if tables := "; ".join(table.name for table in card.facts.data.event_tables):
+        data = t("kinds.events_data", names=tables)
+        rows.insert(1, (t("kinds.events"), data, t("kinds.events_use")))
     use = t("kinds.input_use")
     rows += [(t("kinds.input", kind=kind), "; ".join(names), use) for kind, names in kinds.items()]
     if not kinds:

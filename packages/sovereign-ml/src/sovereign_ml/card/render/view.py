@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic.fields import FieldInfo
@@ -11,7 +12,12 @@ from sovereign_ml.card.questions import walk
 from sovereign_ml.card.render.speech import OPEN_TEXT, code, said
 from sovereign_ml.card.schema import Approval, Card, is_open
 from sovereign_ml.card.schema.base import Group
-from sovereign_ml.card.schema.facts_data import Snapshot, SpecialScan
+from sovereign_ml.card.schema.facts_data import (
+    EventTableFact,
+    FeatureFact,
+    Snapshot,
+    SpecialScan,
+)
 
 
 @dataclass(frozen=True)
@@ -198,6 +204,7 @@ def data(card: Card) -> list[CardLine]:
             if isinstance(given.sources, tuple)
             else None,
         ),
+        *(_events(table, facts.features) for table in facts.event_tables),
         line("Label window", facts.label_window),
         line("Cut-offs", facts.cutoffs or None),
         line("Customer numbers", given.pseudonymisation),
@@ -212,6 +219,13 @@ def data(card: Card) -> list[CardLine]:
         _proxies(special),
     ]
     return lines + [_snapshot(snapshot) for snapshot in facts.snapshots]
+
+
+def _events(table: EventTableFact, features: Sequence[FeatureFact]) -> CardLine:
+    span = f"{said(table.from_date)} to {said(table.to_date)}"
+    made = ", ".join(feature.name for feature in features if feature.source == table.name)
+    told = f"{table.rows} rows of {table.subjects} people, {span}; inputs made from it: {made}"
+    return CardLine(f"Events read: {table.name}", told)
 
 
 def _proxies(scan: SpecialScan | None) -> CardLine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
@@ -22,7 +23,7 @@ NO_EXPLANATION: Final = {
     "Complete the notice and bring it into force before scoring.",
 )
 def notice(case: Case) -> Hits:
-    """The notice lacks the automated decision's existence, logic, significance or consequences, or comes too late."""
+    """The notice lacks the decision's existence, logic, significance or consequences, or a source, or comes too late."""
     given = case.answers.notice
     lacking = [name for name in ADM_ITEMS if getattr(given.items, name) is not True]
     if case.applies22 and lacking:
@@ -41,6 +42,18 @@ def notice(case: Case) -> Hits:
                     f"{untold}; art14_given does not say whether people were told (14(1))."
                 )
             )
+    named = "" if sources == NOT_ANSWERED else " ".join(_plain(source.name) for source in sources)
+    for table in case.facts.data.event_tables:
+        if sources != NOT_ANSWERED and _plain(table.name) not in named:
+            yield (
+                f"The event table '{table.name}' is read, and data.sources has no source whose name has that word "
+                "in it (14(1)(d), 14(2)(f))."
+            )
+
+
+def _plain(name: str) -> str:
+    """Return ``name`` in small letters without what stands between words."""
+    return re.sub(r"[\W_]+", "", name.casefold())
 
 
 @rule(

@@ -41,6 +41,7 @@ class FeatureFact(Group):
     unit: str = ""
     label: str = ""
     category: FeatureCategory
+    source: str = Field(default="transactions", description="The table that it is made from")
     necessity_reason: str = ""
     importance: float | None = None
     ablation_delta: float | None = fill(
@@ -152,6 +153,17 @@ class Shift(Group):
     value: float
 
 
+class EventTableFact(Group):
+    """A table of events that is read beside the transactions (GDPR 5(1)(c), 14(1)(d)); counts are bucketed."""
+
+    name: str
+    rows: str = Field(description="Bucket of the rows that are kept")
+    subjects: str = Field(description="Bucket of the customers whom they are about")
+    from_date: date
+    to_date: date
+    rejected_share: float = 0.0
+
+
 class DataFacts(Group):
     """Data, features and minimisation (I)."""
 
@@ -161,6 +173,9 @@ class DataFacts(Group):
     cutoffs: tuple[date, ...] = ()
     snapshots: tuple[Snapshot, ...] = fill(
         "Data versions", "AI Act Annex IV 2; GDPR 5(2)", when="always", default=()
+    )
+    event_tables: tuple[EventTableFact, ...] = fill(
+        "Events read beside the transactions", "GDPR 5(1)(c), 14(1)(d)", default=()
     )
     features: tuple[FeatureFact, ...] = fill(
         "Model inputs", "GDPR 5(1)(c)", when="always", default=()

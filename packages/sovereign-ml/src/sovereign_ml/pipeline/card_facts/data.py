@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from sovereign_ml.audit import pii_scan
 from sovereign_ml.config.tables import FeatureSettings, LabelKind
 from sovereign_ml.decision_log.entries import BARS
+from sovereign_ml.features.event_tables import PREFIX
 from sovereign_ml.model.scorecard import Scorecard
-from sovereign_ml.project import Project
+from sovereign_ml.project import Feature, Project
 from sovereign_ml.storage import dvc
 
 ADULT = 18
@@ -47,6 +48,11 @@ def data(
         "label_window": _label_window(config, kind),
         "cutoffs": sorted({day.date() for day in training["event_timestamp"]}),
         "snapshots": _snapshots(training, dvc.data_version(features), config.lookback_days),
+        "event_tables": [
+            _event_table(name, table, checked)
+            # Data that an older library wrote has none.
+            for name, table in checked["data"].get("events", {}).items()
+        ],
         "features": _features(found, project),
         "elimination": [_elimination(step) for step in found["elimination"]],
         "pii_scan": {
@@ -69,6 +75,18 @@ def data(
         },
         "subjects": people,
         "subjects_at_least": at_least,
+    }
+
+
+def _event_table(name: str, table: dict[str, Any], checked: dict[str, Any]) -> dict[str, Any]:
+    broken = sum(checked["broken"].get(f"{PREFIX}{name}", {}).values())
+    return {
+        "name": name,
+        "rows": pii_scan.bucket(table["rows_out"])[0],
+        "subjects": pii_scan.bucket(table["people"])[0],
+        "from_date": date.fromisoformat(table["first_event"]),
+        "to_date": date.fromisoformat(table["newest_event"]),
+        "rejected_share": round(broken / table["rows_out"], 6),
     }
 
 
@@ -145,7 +163,8 @@ def _features(found: dict[str, Any], project: Project) -> list[dict[str, Any]]:
             "dtype": f.dtype,
             "unit": f.unit,
             "label": f.label,
-            "category": _category(f.name),
+            "category": _category(f),
+            "source": f.source,
             "necessity_reason": f.necessity_reason,
             "changeable": f.changeable,
             **{k: worth[f.name][k] for k in ("importance", "ablation_delta", "missing_share")},
@@ -165,11 +184,13 @@ def _elimination(step: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _category(name: str) -> str:
-    """What the name gives away; every other input of this library is made from purchases."""
-    if pii_scan.identifiers([name]):
+def _category(feature: Feature) -> str:
+    """Return what the name gives away, else the category of the table that the input is made from."""
+    if pii_scan.identifiers([feature.name]):
         return "identifier"
-    return "consent_status" if "consent" in name.casefold() else "transactional"
+    if "consent" in feature.name.casefold():
+        return "consent_status"
+    return "transactional" if feature.source == "transactions" else "behavioural"
 
 
 def minors_found(groups: Path, checked: dict[str, Any]) -> bool | None:

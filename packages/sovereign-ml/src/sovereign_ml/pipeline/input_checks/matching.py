@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.config.tables import CheckSettings
@@ -13,11 +14,12 @@ from sovereign_ml.pipeline.input_checks.customer_ids import (
     shape,
     without_prefix,
 )
+from sovereign_ml.privacy.subjects import MARKS
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["CustomerMatch", "match_customers"]
+__all__ = ["CustomerMatch", "match_customers", "match_events"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class CustomerMatch:
     cut_off_digits: int
     shape_of_customer: str
     shape_of_buyer: str
+    section: str = "data.customer_columns"
+    """The table of config.toml that maps the customers."""
 
     @property
     def share(self) -> float:
@@ -85,7 +89,7 @@ class CustomerMatch:
             f"{self.customers_met:,} of {self.customers:,} customers are among the {self.buyers:,} "
             f"buyers ({self.share:.1%}; {limit}): ids of the customers look like "
             f"'{self.shape_of_customer}', of the buyers like '{self.shape_of_buyer}' (a is a "
-            "letter, 9 a digit). Let customer_id in [data.columns] and [data.customer_columns] "
+            f"letter, 9 a digit). Let customer_id in [data.columns] and [{self.section}] "
             'give the same id, such as "lower(email)" or "lpad(id, 6, \'0\')"'
         ]
 
@@ -93,8 +97,8 @@ class CustomerMatch:
         found = []
         if self.similar > config.max_similar_ids:
             found.append(
-                f"{self.similar:,} customers whom no purchase names differ from buyers whom the "
-                "customers table does not name only in case, spaces, signs, leading zeros or a "
+                f"{self.similar:,} customers whom no purchase names differ from buyers whom this "
+                "table does not name only in case, spaces, signs, leading zeros or a "
                 f"prefix (such as '{self.shape_of_customer}' and '{self.shape_of_buyer}'; "
                 f"[data.checks] max_similar_ids allows {config.max_similar_ids:,}): write both "
                 'customer_id alike, such as "lower(customer_id)", or raise the limit if they are '
@@ -123,6 +127,26 @@ class CustomerMatch:
         return []
 
 
+def match_events(
+    connection: duckdb.DuckDBPyConnection, buyers: Sequence[str], section: str
+) -> CustomerMatch:
+    """Compare the people of the event table in ``mapped`` with all ``buyers``; ``section`` has its mapping.
+
+    What bars people is left out: nobody goes on whom the transactions do not name, under the same id.
+    """
+    import pyarrow as pa
+
+    connection.register("buyers_", pa.table({"customer_id": pa.array(buyers, pa.string())}))
+    nothing = ", ".join(f"false AS {mark}" for mark in (*MARKS, "refused"))
+    connection.execute("CREATE OR REPLACE TABLE buyers AS FROM buyers_")
+    connection.execute(
+        f"""CREATE OR REPLACE TABLE known AS SELECT *, {nothing},
+            customer_id IN (SELECT customer_id FROM buyers) AS met
+        FROM (SELECT DISTINCT customer_id FROM mapped WHERE customer_id IS NOT NULL AND unusable IS NULL)"""  # noqa: S608
+    )
+    return replace(_compared(connection), section=section)
+
+
 def match_customers(connection: duckdb.DuckDBPyConnection) -> CustomerMatch:
     """Compare ``people`` with the buyers in ``mapped``; called before anybody else is marked."""
     connection.execute(
@@ -136,6 +160,11 @@ def match_customers(connection: duckdb.DuckDBPyConnection) -> CustomerMatch:
             customer_id IN (SELECT customer_id FROM buyers) AS met
         FROM people WHERE customer_id IS NOT NULL"""
     )
+    return _compared(connection)
+
+
+def _compared(connection: duckdb.DuckDBPyConnection) -> CustomerMatch:
+    """Count in the tables ``buyers`` and ``known``."""
     connection.execute(
         """CREATE OR REPLACE TABLE strangers AS SELECT customer_id FROM buyers
         WHERE customer_id NOT IN (SELECT customer_id FROM known)"""

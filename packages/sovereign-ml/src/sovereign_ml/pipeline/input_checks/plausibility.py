@@ -8,7 +8,7 @@ from datetime import datetime
 from statistics import median
 from typing import TYPE_CHECKING
 
-from sovereign_ml.config.tables import CheckSettings, FeatureSettings
+from sovereign_ml.config.tables import CheckSettings, EventTable, FeatureSettings
 from sovereign_ml.features.history import days_needed, settings_that_fit
 from sovereign_ml.pipeline.input_checks.customer_ids import shape
 from sovereign_ml.pipeline.input_checks.unusable import UNUSABLE, examples
@@ -16,7 +16,7 @@ from sovereign_ml.pipeline.input_checks.unusable import UNUSABLE, examples
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["History", "history", "signs_of_a_fault", "too_many_unusable"]
+__all__ = ["History", "history", "signs_in_events", "signs_of_a_fault", "too_many_unusable"]
 
 TIMES_THE_MEDIAN = 100
 """The biggest customer has at least so many times the rows of the median one, if it is a word for nobody."""
@@ -28,15 +28,19 @@ WEEK, WEEKS = 7, 8
 FEW = 20
 """Rows of a usual week below which a quiet one says nothing."""
 WHAT_TO_DO = {
-    "no_customer_id": "let customer_id in [data.columns] name whoever bought, such as "
+    "no_customer_id": "let customer_id in [{section}] name the customer, such as "
     '"coalesce(customer_id, lower(email))"',
-    "unreadable_time": "give the format in [data.columns], such as event_time = "
+    "unreadable_time": "give the format in [{section}], such as event_time = "
     "\"strptime(col, '%d.%m.%Y')\"",
     "no_rate": "add the rates before the first one of the currency to [data] rates_file",
-    "unreadable_amount": "turn the notation into a number in [data.columns], such as amount_eur = "
+    "unreadable_amount": "turn the notation into a number in [{section}], such as amount_eur = "
+    "\"replace(replace(col, '.', ''), ',', '.')\"",
+    "unreadable_value": "turn the notation into a number in [{section}], such as value = "
     "\"replace(replace(col, '.', ''), ',', '.')\"",
     "in_future": "correct the dates, or set [data] as_of to the last day of the data",
 }
+FAILED = "correct the expression {key} in [{section}], which fails on these rows"
+"""What to do about the other reasons: ``unreadable_`` and the key."""
 
 
 @dataclass(frozen=True)
@@ -77,22 +81,31 @@ def too_many_unusable(
     set_aside: Mapping[str, int],
     values: Sequence[tuple[str, str, int]],
     config: CheckSettings,
+    section: str = "data.columns",
 ) -> list[str]:
     """Return a problem where more rows than allowed cannot be used, for one reason or in total.
 
-    A reason with a limit of its own does not count towards the total.
+    A reason with a limit of its own does not count towards the total. ``section`` is the table of
+    config.toml with the mapping.
     """
     own = config.max_share_of_reason
     counts = {reason: set_aside.get(reason, 0) for reason in UNUSABLE}
     found = [
-        _too_many(read, {reason: counts[reason]}, values, limit, f"max_share_of_reason.{reason}")
+        _too_many(
+            read,
+            {reason: counts[reason]},
+            values,
+            limit,
+            f"max_share_of_reason.{reason}",
+            section,
+        )
         for reason, limit in own.items()
         if counts[reason] > limit * read
     ]
     shared = {reason: n for reason, n in counts.items() if reason not in own}
     limit = config.max_unusable_share
     if sum(shared.values()) > limit * read:
-        found.append(_too_many(read, shared, values, limit, "max_unusable_share"))
+        found.append(_too_many(read, shared, values, limit, "max_unusable_share", section))
     return found
 
 
@@ -102,15 +115,23 @@ def _too_many(
     values: Sequence[tuple[str, str, int]],
     limit: float,
     setting: str,
+    section: str,
 ) -> str:
     total = sum(counts.values())
     each = {reason: n for reason, n in counts.items() if n}
     words = "; ".join(_with_examples(reason, n, values) for reason, n in each.items())
-    what_to_do = "; ".join(WHAT_TO_DO[reason] for reason in each)
+    what_to_do = "; ".join(
+        WHAT_TO_DO.get(reason, FAILED).format(section=section, key=_key(reason)) for reason in each
+    )
     return (
         f"{total:,} of {read:,} rows ({total / read:.2%}) cannot be used, [data.checks] {setting} "
         f"allows {limit:.2%}: {words}. To do: {what_to_do}"
     )
+
+
+def _key(reason: str) -> str:
+    key = reason.removeprefix("unreadable_")
+    return "where" if key == "filter" else key
 
 
 def _with_examples(reason: str, count: int, values: Sequence[tuple[str, str, int]]) -> str:
@@ -126,6 +147,23 @@ def signs_of_a_fault(connection: duckdb.DuckDBPyConnection, config: CheckSetting
         *_unit(connection, config),
         *_old_rates(connection, config),
         *_recent_volume(connection, config),
+    ]
+
+
+def signs_in_events(
+    connection: duckdb.DuckDBPyConnection, config: EventTable, end: datetime
+) -> list[str]:
+    """Return what does not look right in the kept rows of an event table; ``end`` is the newest purchase (UTC)."""
+    behind = (end - history(connection).last).days
+    late = [
+        f"the newest event is {behind} days older than the newest purchase, max_days_behind allows "
+        f"{config.max_days_behind}: people would look as if they had none since. Does the feed lag? Bring newer "
+        "events, or raise the limit if they are so rare"
+    ]
+    return [
+        *_biggest_customer(connection, config.checks),
+        *(late if behind > config.max_days_behind else []),
+        *_recent_volume(connection, config.checks, f"TIMESTAMPTZ '{end} UTC'"),
     ]
 
 
@@ -203,11 +241,15 @@ def _old_rates(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> 
     ]
 
 
-def _recent_volume(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[str]:
+def _recent_volume(
+    connection: duckdb.DuckDBPyConnection,
+    config: CheckSettings,
+    end: str = "max(event_time) OVER ()",
+) -> list[str]:
     """Compare the last week with the eight before it: a feed that lags leaves a thin end."""
     rows = connection.execute(
         f"""SELECT CAST(floor(age / {WEEK}) AS INTEGER) AS week, count(*) FROM (
-            SELECT (epoch(max(event_time) OVER ()) - epoch(event_time)) / 86400 AS age
+            SELECT (epoch({end}) - epoch(event_time)) / 86400 AS age
             FROM gated WHERE reason IS NULL) GROUP BY week"""  # noqa: S608
     ).fetchall()
     counts = {int(week): int(n) for week, n in rows}

@@ -24,10 +24,12 @@ UNUSABLE = (
     "unreadable_customer_id",
     "unreadable_category",
     "unreadable_order_id",
+    "unreadable_kind",
     "no_customer_id",
     "unreadable_time",
     "no_rate",
     "unreadable_amount",
+    "unreadable_value",
     "in_future",
 )
 """Reasons for which the file is at fault, and not a decision about a person."""
@@ -49,9 +51,10 @@ def seen_columns(
 
     ``event_time``, ``amount`` and ``id_`` are SQL for the values that were read. What is seen are the
     source columns that the expression of ``mapping`` names, as text. An amount is plain if it is a
-    column as it stands: what is computed may well have parts of a cent.
+    column as it stands: what is computed may well have parts of a cent. The amount of an event table is its value.
     """
-    plain = mapping["amount_eur"].strip().strip('"').lower() in {name.lower() for name in columns}
+    written = mapping.get("amount_eur") or mapping.get("value", "")
+    plain = written.strip().strip('"').lower() in {name.lower() for name in columns}
     return (
         f"{amount} AS amount_read, "
         f"{plain} AS plain_amount, "
@@ -59,7 +62,7 @@ def seen_columns(
         f"CASE WHEN {event_time} IS NULL "
         f"THEN {_as_text(columns, mapping['event_time'])} END AS time_seen, "
         f"CASE WHEN NOT coalesce(isfinite({amount}) AND abs({amount}) < 1e16, false) "
-        f"THEN {_as_text(columns, mapping['amount_eur'])} END AS amount_seen"
+        f"THEN {_as_text(columns, written)} END AS amount_seen"
     )
 
 
@@ -73,14 +76,15 @@ def values(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, int]]:
     """Return reason, value and number of rows, the most frequent value of each reason first."""
     rows = connection.execute(
         """SELECT reason, coalesce(CASE reason WHEN 'no_customer_id' THEN id_seen
-            WHEN 'unreadable_time' THEN time_seen WHEN 'no_rate' THEN rate_seen WHEN 'unreadable_amount' THEN amount_seen
-            WHEN 'in_future' THEN strftime(event_time, '%Y-%m-%d') END, '') AS value, count(*) AS n,
+            WHEN 'unreadable_time' THEN time_seen WHEN 'no_rate' THEN rate_seen
+            WHEN 'unreadable_amount' THEN amount_seen WHEN 'unreadable_value' THEN amount_seen
+            WHEN 'in_future' THEN strftime(event_time, '%Y-%m-%d') END, '') AS seen, count(*) AS n,
             bool_or(trim(coalesce(time_seen, amount_seen, '')) IN (
                 SELECT customer_id FROM mapped WHERE customer_id IS NOT NULL
                 UNION ALL SELECT customer_id FROM people WHERE customer_id IS NOT NULL)) AS is_id
         FROM gated WHERE list_contains(?, reason) GROUP BY 1, 2
-        QUALIFY row_number() OVER (PARTITION BY reason ORDER BY n DESC, value) <= ?
-        ORDER BY reason, n DESC, value""",
+        QUALIFY row_number() OVER (PARTITION BY reason ORDER BY n DESC, seen) <= ?
+        ORDER BY reason, n DESC, seen""",
         [list(UNUSABLE), MOST],
     ).fetchall()
     counts: dict[tuple[str, str], int] = {}
@@ -96,9 +100,9 @@ def examples(found: Sequence[tuple[str, str, int]], reason: str, count: int = 3)
     return ", ".join(repr(value) for value in list(dict.fromkeys(seen))[:count])
 
 
-def write_values(found: Sequence[tuple[str, str, int]], folder: Path) -> None:
+def write_values(found: Sequence[tuple[str, str, int]], folder: Path, name: str = FILE) -> None:
     """Write ``set_aside.csv``: reason, value, rows."""
-    with (folder / FILE).open("w", encoding="utf-8", newline="") as file:
+    with (folder / name).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("reason", "value", "rows"))
         writer.writerows(found)

@@ -1,0 +1,112 @@
+"""Event tables beside the transactions: their contract, and the rows that a cut-off may see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.project import Column, Feature
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["COLUMNS", "PREFIX", "check_history", "columns", "forget_from", "load", "names", "past"]
+
+PREFIX = "events_"
+"""Before the name of a table in the artifacts of steps 1 and 2, and in the SQL of step 3."""
+COLUMNS = (
+    Column("customer_id", "string", "key", pattern=r"^[0-9a-f]{32}\Z"),
+    Column("event_time", "timestamp", "time", minimum="1995-01-01", maximum="2100-01-01"),
+    Column("kind", "string", "feature", nullable=True, pattern=r"^[^\r\n]{1,64}\Z"),
+    Column("value", "float", "feature", nullable=True),
+)
+"""Of every event table for which the project's TABLES have none of their own."""
+
+
+def names(folder: Path, prefix: str = PREFIX) -> list[str]:
+    """Return the event tables among the Parquet files of ``folder``, by their names with ``prefix``."""
+    return sorted(path.stem for path in folder.glob(f"{prefix}*.parquet"))
+
+
+def columns(raw: Path, tables: Mapping[str, tuple[Column, ...]]) -> dict[str, tuple[Column, ...]]:
+    """Return the columns of each table of step 1: of ``tables``, and of the event tables in ``raw``."""
+    there = names(raw)
+    if missing := [name for name in tables if name.startswith(PREFIX) and name not in there]:
+        raise Misuse(
+            f"TABLES in contract.py has {missing[0]}, and config.toml has no "
+            f"[data.events.{missing[0].removeprefix(PREFIX)}]."
+        )
+    return dict.fromkeys(there, COLUMNS) | dict(tables)
+
+
+def load(connection: duckdb.DuckDBPyConnection, valid: Path, features: Sequence[Feature]) -> None:
+    """Make a table ``events_<name>`` of each event table: customer_id, ts (UTC), kind, value.
+
+    Raises Misuse where a feature is made from a table that is not mapped, and for a table that no
+    feature is made from: data that nobody needs is not to be read (GDPR 5(1)(c)).
+    """
+    there = names(valid)
+    used = {f"{PREFIX}{f.source}": f.name for f in features if f.source != "transactions"}
+    for name in [name for name in used if name not in there]:
+        raise Misuse(
+            f"The feature {used[name]} in contract.py has source={name.removeprefix(PREFIX)!r}: map that table "
+            f"in config.toml, [data.events.{name.removeprefix(PREFIX)}], and run step 1 again."
+        )
+    for name in there:
+        short = name.removeprefix(PREFIX)
+        if name not in used:
+            raise Misuse(
+                f"[data.events.{short}] is read and no feature is made from it: declare one in contract.py "
+                f'with source="{short}", or take the table out of config.toml.'
+            )
+        connection.execute(
+            f"CREATE TABLE {name} AS SELECT customer_id, event_time AT TIME ZONE 'UTC' AS ts, "  # noqa: S608
+            "CAST(kind AS VARCHAR) AS kind, CAST(value AS DOUBLE) AS value FROM read_parquet(?)",
+            [str(valid / f"{name}.parquet")],
+        )
+
+
+def past(connection: duckdb.DuckDBPyConnection, lookback_days: int) -> None:
+    """Make a table ``past_<name>`` of each event table, for the rows of the table ``cuts``.
+
+    It holds what a feature may look at: the events in [cut-off - lookback, cut-off), each with its ``cut``.
+    """
+    for name in _loaded(connection):
+        connection.execute(
+            f"CREATE OR REPLACE TABLE past_{name.removeprefix(PREFIX)} AS "  # noqa: S608
+            f"SELECT cut, {name}.* FROM cuts JOIN {name} "
+            f"ON ts < cut AND ts >= cut - INTERVAL {lookback_days} DAY"
+        )
+
+
+def forget_from(connection: duckdb.DuckDBPyConnection, moment: datetime) -> None:
+    """Delete the events at ``moment`` (UTC) or later, as if nobody knew them yet."""
+    for name in _loaded(connection):
+        connection.execute(f"DELETE FROM {name} WHERE ts >= ?", [moment])  # noqa: S608
+
+
+def check_history(connection: duckdb.DuckDBPyConnection, oldest: datetime) -> None:
+    """Raise Refused for an event table that begins after the ``oldest`` cut-off (UTC).
+
+    Everybody at that cut-off would look like somebody without events, and the model learn from it.
+    """
+    for name in _loaded(connection):
+        ((first,),) = connection.execute(f"SELECT min(ts) FROM {name}").fetchall()  # noqa: S608
+        if first is None or first >= oldest:
+            begins = f"begins on {first:%Y-%m-%d}" if first else "has no valid event"
+            raise Refused(
+                f"The event table {name.removeprefix(PREFIX)} {begins}, and the oldest cut-off is {oldest:%Y-%m-%d}: "
+                "people of earlier cut-offs would look as if they had none. Bring older events, or lower "
+                "[features] cutoffs."
+            )
+
+
+def _loaded(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    rows = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE starts_with(table_name, ?) ORDER BY ALL",
+        [PREFIX],
+    )
+    return [str(row[0]) for row in rows.fetchall()]

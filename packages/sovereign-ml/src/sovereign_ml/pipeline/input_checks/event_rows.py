@@ -1,0 +1,108 @@
+"""The rows of an event table in step 1: who they are of, why they are set aside, whether they look right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sovereign_ml.config.tables import EventTable
+from sovereign_ml.features.event_tables import PREFIX
+from sovereign_ml.pipeline.input_checks import plausibility, unusable
+from sovereign_ml.pipeline.input_checks.matching import CustomerMatch, match_events
+from sovereign_ml.pipeline.input_checks.row_reasons import EVENT_REASONS, Counts, count_reasons
+from sovereign_ml.privacy import subjects
+from sovereign_ml.storage import duckdb as db
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["EventRows"]
+
+
+@dataclass
+class EventRows:
+    """The mapped rows of ``[data.events.<name>]``, in the table ``mapped`` of a database of their own.
+
+    ``set_aside`` comes before the other methods.
+    """
+
+    name: str
+    config: EventTable
+    connection: duckdb.DuckDBPyConnection
+    notes: tuple[str, ...]
+    counts: Counts = field(init=False)
+    match: CustomerMatch = field(init=False)
+
+    def set_aside(
+        self, shop: duckdb.DuckDBPyConnection, after_the_end: str, *, consent_needed: bool
+    ) -> None:
+        """Decide about every row by the people of ``shop``, whose purchases have been decided about.
+
+        Rows go on of those who have a purchase that goes on: everybody else is barred, or of no use.
+        """
+        marks = ", ".join(("customer_id", "consent", *subjects.MARKS))
+        kept = "SELECT * FROM names SEMI JOIN (FROM gated WHERE reason IS NULL) USING (customer_id)"
+        for name, query in (("people", f"SELECT {marks} FROM people"), ("names", kept)):  # noqa: S608
+            self.connection.register(f"shop_{name}", shop.sql(query).to_arrow_table())
+            self.connection.execute(f"CREATE TABLE {name} AS FROM shop_{name}")
+        buyers = shop.execute(
+            "SELECT DISTINCT customer_id FROM mapped WHERE customer_id IS NOT NULL"
+        )
+        section = f"data.events.{self.name}"
+        self.match = match_events(self.connection, [row[0] for row in buyers.fetchall()], section)
+        counts = count_reasons(
+            self.connection, after_the_end, consent_needed=consent_needed, reasons=EVENT_REASONS
+        )
+        self.counts = replace(counts, notes=self.notes)
+
+    def problems(self, shop: plausibility.History) -> list[str]:
+        """Return what does not look right, in words; ``shop`` is the span of the purchases that are kept."""
+        values, checks = unusable.values(self.connection), self.config.checks
+        found = plausibility.too_many_unusable(
+            self.counts.read, self.counts.set_aside, values, checks, self.match.section
+        )
+        found += self.match.problems(checks)
+        if self.counts.kept:
+            found += plausibility.signs_in_events(self.connection, self.config, shop.last)
+        else:
+            found.append(f"no event is left: {self.counts.headline}")
+        return [f"{self.name}: {problem}" for problem in found]
+
+    @property
+    def headline(self) -> str:
+        """Return the counts and the span in one line."""
+        span = plausibility.history(self.connection)
+        return f"{self.name}: {self.counts.headline}, from {span.first:%Y-%m-%d} to {span.last:%Y-%m-%d}"
+
+    def facts(self) -> dict[str, Any]:
+        """Return the figures for the summary."""
+        span = plausibility.history(self.connection)
+        ((people,),) = self.connection.execute(
+            "SELECT count(DISTINCT customer_id) FROM gated WHERE reason IS NULL"
+        ).fetchall()
+        return {
+            "rows_in": self.counts.read,
+            "rows_out": self.counts.kept,
+            "set_aside": {reason: n for reason, n in self.counts.set_aside.items() if n},
+            "people": people,
+            "people_met_share": round(self.match.customers_met / max(1, self.match.customers), 3),
+            "first_event": f"{span.first:%Y-%m-%d}",
+            "newest_event": f"{span.last:%Y-%m-%d}",
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write the rows that are kept as Parquet, with pseudonyms, and the values that cannot be used."""
+        self.connection.execute("SET TimeZone = 'UTC'")
+        db.write_parquet(
+            self.connection,
+            """SELECT pseudonym AS customer_id, event_time, kind, value
+            FROM gated JOIN names USING (customer_id) WHERE reason IS NULL ORDER BY ALL""",
+            folder / f"{PREFIX}{self.name}.parquet",
+        )
+        self.write_values(folder)
+
+    def write_values(self, folder: Path) -> None:
+        """Write the values that cannot be used, each alone and with its reason."""
+        values = unusable.values(self.connection)
+        unusable.write_values(values, folder, f"set_aside_{self.name}.csv")

@@ -1,0 +1,108 @@
+"""Why a row of the input is set aside: one reason for each row, and rows read are rows kept plus rows set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sovereign_ml.decision_log.entries import BARS
+from sovereign_ml.privacy import subjects
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["EVENT_REASONS", "REASONS", "Counts", "count_reasons"]
+
+_BARRED = {"erased": "erased", **{str(bar): str(bar) for bar in BARS.values()}}
+REASONS: dict[str, str] = {
+    "filtered": "unusable = 'filtered'",
+    "unreadable_filter": "unusable = 'unreadable_filter'",
+    "unreadable_customer_id": "unusable = 'unreadable_customer_id'",
+    "unreadable_category": "unusable = 'unreadable_category'",
+    "unreadable_order_id": "unusable = 'unreadable_order_id'",
+    "no_customer_id": "customer_id IS NULL",
+    "unreadable_time": "event_time IS NULL",
+    "no_rate": "amount_eur IS NULL AND rate_seen IS NOT NULL",
+    "unreadable_amount": "amount_eur IS NULL",
+    "in_future": "in_future",
+    "expired": "expired",
+    **_BARRED,
+    "no_consent": "NOT consented",
+}
+"""Why a row is set aside, in this order; the first that holds counts. Duplicates come before all."""
+EVENT_REASONS: dict[str, str] = {
+    **{
+        reason: f"unusable = '{reason}'"
+        for reason in (
+            "filtered",
+            "unreadable_filter",
+            "unreadable_customer_id",
+            "unreadable_kind",
+        )
+    },
+    "no_customer_id": "customer_id IS NULL",
+    "unreadable_time": "event_time IS NULL",
+    "unreadable_value": "unusable = 'unreadable_value'",
+    "in_future": "in_future",
+    "expired": "expired",
+    **_BARRED,
+    "no_consent": "NOT consented",
+    "no_purchase": "customer_id NOT IN (SELECT customer_id FROM names)",
+}
+"""The same for an event table. Nothing is kept of people of whom no purchase is: nobody would use it (GDPR 5(1)(c))."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows read, and rows set aside by reason. Rows read are rows kept plus rows set aside."""
+
+    read: int
+    set_aside: dict[str, int]
+    notes: tuple[str, ...] = ()
+    """What the reader left out on purpose, such as blank lines."""
+
+    @property
+    def kept(self) -> int:
+        """Return how many rows go on."""
+        return self.read - sum(self.set_aside.values())
+
+    @property
+    def headline(self) -> str:
+        """Return the counts in one line."""
+        words = ", ".join(
+            f"{n:,} {reason.replace('_', ' ')}" for reason, n in self.set_aside.items() if n
+        )
+        aside = self.read - self.kept
+        counted = (
+            f"{self.read:,} read = {self.kept:,} kept + {aside:,} set aside ({words or 'none'})"
+        )
+        return "; ".join([counted, *self.notes])
+
+
+def count_reasons(
+    connection: duckdb.DuckDBPyConnection,
+    after_the_end: str,
+    *,
+    consent_needed: bool,
+    reasons: Mapping[str, str] = REASONS,
+) -> Counts:
+    """Table ``gated`` with the reason of each row; counts by reason over all rows that were read."""
+    reason = " ".join(f"WHEN {condition} THEN '{name}'" for name, condition in reasons.items())
+    connection.execute(
+        f"""CREATE TABLE gated AS SELECT *, CASE {reason} END AS reason FROM (
+            SELECT mapped.*,
+            {", ".join(f"coalesce({mark}, false) AS {mark}" for mark in subjects.MARKS)},
+            {"coalesce(consent, false)" if consent_needed else "true"} AS consented,
+            {after_the_end} AS in_future
+            FROM mapped LEFT JOIN people USING (customer_id))"""  # noqa: S608
+    )
+    rows = connection.execute(
+        "SELECT coalesce(reason, 'kept'), count(*), sum(copies_ - 1) FROM gated GROUP BY 1"
+    ).fetchall()
+    found = {str(name): int(n) for name, n, _ in rows}
+    duplicates = sum(int(extra) for _, _, extra in rows)
+    by_reason = {name: found.get(name, 0) for name in reasons}
+    return Counts(
+        read=sum(found.values()) + duplicates, set_aside={"duplicate": duplicates, **by_reason}
+    )
