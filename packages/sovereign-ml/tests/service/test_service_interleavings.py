@@ -17,7 +17,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from itertools import product
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx

@@ -78,6 +78,12 @@ class Database(Protocol):
     def change(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Run ``sql`` and return the number of changed rows."""
 
+    def grant(self, role: str) -> None:
+        """Let ``role`` of the database write the log and nothing else."""
+
+    def excess(self, role: str | None = None) -> str:
+        """What ``role``, or the one that is connected, may do beyond that, in words."""
+
     def close(self) -> None:
         """Let go of the connection."""
 
@@ -93,6 +99,15 @@ class DecisionLog:
             with database.transaction():
                 if database.make_tables():
                     self._count(counted(self.entries()))
+
+    def grant(self, role: str) -> str:
+        """Let ``role`` write the log; returns what else it may do that it should not, empty for nothing."""
+        self._db.grant(role)
+        return self._db.excess(role)
+
+    def excess(self) -> str:
+        """What the connected role may do that a service should not, such as to drop what keeps the log append-only."""
+        return self._db.excess()
 
     def append(self, drafts: Sequence[Draft]) -> list[Entry | Rejection]:
         """Write all ``drafts`` in one durable transaction; the answer has one element per draft, in order.
@@ -143,15 +158,21 @@ class DecisionLog:
 
     def of_kind(self, kind: str) -> list[Entry]:
         """Every entry of one kind, oldest first."""
-        return self._select("kind = ? ORDER BY seq", (kind,))
+        return self._select(f"{_is_kind(kind)} ORDER BY seq", (kind,))
 
     def newest(self, kind: str, limit: int) -> list[Entry]:
         """The newest entries of one kind, newest first."""
-        return self._select("kind = ? ORDER BY seq DESC LIMIT ?", (kind, limit))
+        return self._select(f"{_is_kind(kind)} ORDER BY seq DESC LIMIT ?", (kind, limit))
 
     def first(self, kind: str) -> Entry | None:
         """The oldest entry of one kind."""
-        return next(iter(self._select("kind = ? ORDER BY seq LIMIT 1", (kind,))), None)
+        return next(iter(self._select(f"{_is_kind(kind)} ORDER BY seq LIMIT 1", (kind,))), None)
+
+    def subjects(self, kind: str = "") -> set[str]:
+        """The pseudonyms that entries of ``kind``, or of any, are about."""
+        condition, values = (_is_kind(kind), (kind,)) if kind else ("subject IS NOT NULL", ())
+        sql = f"SELECT DISTINCT subject FROM decision_log WHERE {condition}"  # noqa: S608
+        return {row[0] for row in self._db.rows(sql, values)} - {None}
 
     def counts(self) -> Counts:
         """The facts of all decisions and reviews on record, as they are counted while entries are written."""
@@ -455,6 +476,11 @@ def _naming(outcome: Barred, body: str) -> str:
     if outcome == "objected":
         return body
     return json.dumps({**_content(body), "outcome": outcome})
+
+
+def _is_kind(kind: str) -> str:
+    """The condition for one kind, in the words of the index that leaves decisions out: SQLite needs them to use it."""
+    return "kind = ?" if kind == "decision" else "kind = ? AND kind <> 'decision'"
 
 
 def _marks(values: Sequence[Any]) -> str:
