@@ -20,8 +20,10 @@ from sovereign_ml.decision_log.entries import (
     Entry,
     Refusal,
     Rejection,
+    dated,
     digest_of,
     mark_of,
+    now,
     seal_of,
 )
 from sovereign_ml.decision_log.evidence import COUNTED, Counts, counted, facts_of
@@ -91,9 +93,14 @@ class Database(Protocol):
 class DecisionLog:
     """The log on one database. Not for use by two threads at once: each opens its own."""
 
-    def __init__(self, database: Database, clock: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], str] | None = None,
+        own: Callable[[], str] = now,
+    ) -> None:
         self._db = database
-        self._clock = clock or database.now
+        self._clock, self._own = clock or database.now, own
         self._salts = RandomPool()
         if database.lacks_tables():
             with database.transaction():
@@ -112,16 +119,21 @@ class DecisionLog:
     def append(self, drafts: Sequence[Draft]) -> list[Entry | Rejection]:
         """Write all ``drafts`` in one durable transaction; the answer has one element per draft, in order.
 
-        ``at`` never runs backwards: when the clock does, entries keep the time of the one before.
+        ``at`` never runs backwards, whatever the clocks do, see `dated`.
         Raises LogUnavailableError; then none was written as far as the caller may rely on it.
         """
         with self._db.transaction():
             barred = self._barred({draft.subject for draft in drafts if draft.subject})
-            chain = _Chain(*self.head(), self._clock(), self._salts)
+            chain = self._end()
             results = [self._write(draft, barred, chain) for draft in drafts]
             self._insert([entry for entry in results if isinstance(entry, Entry)])
             self._count(chain.counts)
         return results
+
+    def _end(self) -> _Chain:
+        """The end of the chain, in a transaction that adds to it."""
+        seq, seal, last = self.head()
+        return _Chain(seq, seal, dated(self._clock(), last, self._own()), self._salts)
 
     def head(self) -> tuple[int, str, str]:
         """Sequence number, seal and time of the newest entry; zeros and an empty time for an empty log."""
@@ -257,7 +269,7 @@ class DecisionLog:
             )
             if not found and not new:
                 return 0
-            chain = _Chain(*self.head(), self._clock(), self._salts)
+            chain = self._end()
             # The suppression list keeps the pseudonym of who is barred; its hash proves that row later.
             objectors = {seq: mark_of(one) for seq, kind, _, one in found if kind in BARS}
             body = json.dumps(
@@ -497,8 +509,8 @@ def _older(before: str, kinds: Sequence[str]) -> tuple[str, tuple[str, ...]]:
 class _Chain:
     """The end of the chain while a transaction adds to it."""
 
-    def __init__(self, seq: int, seal: str, last: str, clock: str, salts: RandomPool) -> None:
-        self.seq, self.seal, self.at = seq, seal, max(clock, last)
+    def __init__(self, seq: int, seal: str, at: str, salts: RandomPool) -> None:
+        self.seq, self.seal, self.at = seq, seal, at
         self.newest: dict[str, str] = {}
         """Seal of the newest entry of each case that this transaction adds to."""
         self.corrected: set[str] = set()
