@@ -12,7 +12,7 @@ import secrets
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
@@ -237,14 +237,14 @@ def _scenes(log: DecisionLog, body: str, number: int) -> Iterator[tuple[str, Sce
         yield name, Scene(subject, case, versions[case])
 
 
-def _faults(log: DecisionLog, before: int) -> list[str]:
+def _faults(entries: Iterable[Entry], before: int) -> list[str]:
     """Walk the chain as a person would read it: what follows what, and may not."""
     faults, bars = [], defaultdict[str, set[str]](set)
     opened: dict[str, str] = {}
     corrected: Counter[str] = Counter()
     added = defaultdict[str, list[str]](list)
     """Kinds of entries of each case since the calls began."""
-    for entry in log.entries():
+    for entry in entries:
         body = json.loads(entry.body or "{}")
         where = f"entry {entry.seq}, a {entry.kind}: "
         barred = bars[entry.subject or ""]
@@ -266,7 +266,7 @@ def _faults(log: DecisionLog, before: int) -> list[str]:
         if entry.seq > before:
             added[entry.case_id].append(entry.kind)
     faults += [f"{case} was corrected {n} times" for case, n in corrected.items() if n > 1]
-    return [*faults, *verify(log).problems]
+    return faults
 
 
 def _answer_faults(log: DecisionLog, answers: list[tuple[Scene, str, Any]]) -> list[str]:
@@ -291,6 +291,35 @@ def _answer_faults(log: DecisionLog, answers: list[tuple[Scene, str, Any]]) -> l
     return faults
 
 
+BROKEN: dict[str, list[tuple[str, str]]] = {
+    "an offer after a objection": [("objection", "{}"), ("decision", '{"outcome": "offer"}')],
+    "an offer after a restriction": [("restriction", "{}"), ("review", '{"outcome": "offer"}')],
+    "an offer after a withdrawal": [
+        ("withdrawal", "{}"),
+        ("decision", '{"outcome": "pending_review"}'),
+    ],
+    "an offer after a restriction and a withdrawal": [
+        ("restriction", "{}"),
+        ("withdrawal", "{}"),
+        ("decision", '{"outcome": "offer"}'),
+    ],
+    "a second open contest": [("contest", "{}"), ("contest", "{}")],
+    "never saw the contest": [("contest", "{}"), ("review", '{"outcome": "no_offer"}')],
+    "never saw the rectification": [("rectification", "{}"), ("review", '{"outcome": "no_offer"}')],
+    "was corrected 2 times": [("rectification", '{"corrected_by": "x"}')] * 2,
+}
+"""Logs that no service may write, and what the judge of the meetings has to say."""
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_the_judge_of_the_meetings_sees_each_broken_promise(fault: str) -> None:
+    entries = [
+        Entry(seq, kind, "case", "person", "", "", body, "", "", "")
+        for seq, (kind, body) in enumerate(BROKEN[fault], 1)
+    ]
+    assert any(fault in one for one in _faults(entries, 0))
+
+
 @pytest.mark.servers
 def test_no_two_calls_that_meet_break_a_promise(sides: tuple[Side, Side], address: str) -> None:
     first = sides[0].post("/v1/score", "score", customer_id=CUSTOMER, **ONE).json()
@@ -306,11 +335,12 @@ def test_no_two_calls_that_meet_break_a_promise(sides: tuple[Side, Side], addres
             if gate.met > waited:
                 met.update({call.name for call in pair})
             answers += [(scene, call.name, one) for call, one in zip(pair, both, strict=True)]
-        faults = [*_faults(log, before), *_answer_faults(log, answers)]
+        faults = [*_faults(log.entries(), before), *verify(log).problems]
+        faults += [*_answer_faults(log, answers)]
         people = [scene.subject for _, scene in scenes]
         faults += [fault for side in sides for fault in _memory_faults(side, log, people)]
     sys.stdout.write(
-        f"{len(PAIRS)} ordered pairs of {len(PAIRS[0]) and len({c.name for c, _ in PAIRS})} calls in "
+        f"{len(PAIRS)} ordered pairs of {len({call.name for call, _ in PAIRS})} calls in "
         f"{len(SITUATIONS)} situations: {len(scenes)} meetings, in {gate.met} both waited to write, "
         f"{len(faults)} faults\n"
     )

@@ -80,12 +80,25 @@ MAY = {
     "fact_counts": "SELECT, INSERT, UPDATE, DELETE",
 }
 """What a role needs that writes the log, and no more, by table."""
-EXCESS = """SELECT CASE WHEN r.rolsuper THEN 'is a superuser'
-    WHEN pg_has_role(r.oid, c.relowner, 'MEMBER') THEN 'owns the tables of the log'
-    WHEN has_table_privilege(r.oid, c.oid, 'TRUNCATE, DELETE, TRIGGER')
-        THEN 'may empty the log or change its triggers' ELSE '' END
-    FROM pg_catalog.pg_roles AS r, pg_catalog.pg_class AS c
-    WHERE r.rolname = coalesce(?, current_user) AND c.oid = to_regclass('decision_log')"""
+EXCESS = f"""WITH owners AS (
+    SELECT relowner AS id FROM pg_catalog.pg_class WHERE oid = ANY (
+        SELECT to_regclass(name) FROM unnest(ARRAY{list(MAY)}) AS name)
+    UNION SELECT proowner FROM pg_catalog.pg_proc AS f JOIN pg_catalog.pg_trigger ON tgfoid = f.oid
+        WHERE tgrelid = to_regclass('decision_log')
+    UNION SELECT nspowner FROM pg_catalog.pg_namespace AS n JOIN pg_catalog.pg_class AS c
+        ON relnamespace = n.oid WHERE c.oid = to_regclass('decision_log')
+    UNION SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database())
+SELECT CASE WHEN rolsuper THEN 'is a superuser'
+    WHEN rolcreaterole THEN 'may make roles'
+    WHEN EXISTS (SELECT FROM owners WHERE pg_has_role(r.oid, id, 'MEMBER'))
+        THEN 'owns the tables of the log, their triggers, schema or database'
+    WHEN has_table_privilege(r.oid, to_regclass('decision_log'), 'TRUNCATE, DELETE, TRIGGER')
+        THEN 'may empty the log or change its triggers'
+    WHEN pg_has_role(r.oid, 'pg_execute_server_program', 'MEMBER')
+        OR pg_has_role(r.oid, 'pg_write_server_files', 'MEMBER')
+        THEN 'may run programs or write files on the server'
+    ELSE '' END FROM pg_catalog.pg_roles AS r WHERE rolname = coalesce(?, current_user)"""  # noqa: S608
+"""Each way to what keeps the log append-only. The owner of a schema or database may drop what others own in it."""
 IS_THERE = f"""SELECT bool_and(to_regclass(name) IS NOT NULL) AND 2 = (SELECT count(*) FROM pg_catalog.pg_trigger
     WHERE tgrelid = to_regclass('decision_log') AND tgenabled <> 'D'
     AND tgname IN ('decision_log_keeps_rows', 'decision_log_keeps_all'))
