@@ -13,6 +13,7 @@ import pytest
 
 from sovereign_ml.decision_log import DecisionLog, Draft, rectification
 from sovereign_ml.decision_log.sqlite import SQLite
+from sovereign_ml.service.desk.reviews import SHOWN
 
 SHORT, LONG = 400, 8_000
 """Decisions; the long log has twenty times as many reviews, contests and people too."""
@@ -44,7 +45,11 @@ def _fill(path: Path, decisions: int) -> Path:
                 drafts.append(Draft("decision", case, person, BODY))
             if number >= 20 and number % 4 == 0:
                 contest = Draft("contest", case, person, "{}", opens_review=True)
-                drafts += [_review(case, seconds=number % 20), contest, _review(case, "eve")]
+                drafts += [
+                    _review(case, f"ann-{number}", number % 20),
+                    contest,
+                    _review(case, "eve"),
+                ]
             if number % 50 == 49:
                 drafts.append(Draft("objection", f"objection-{number}", person, "{}"))
             if number % 50 == 48:
@@ -70,7 +75,7 @@ ASKED: dict[str, Callable[[DecisionLog], Any]] = {
     "readiness": lambda log: log.head(),
     "a case": lambda log: log.of_case("case-200"),
     "a person": lambda log: log.of_subject("person-case-200", 20),
-    "the evidence": lambda log: log.counts(),
+    "the evidence": lambda log: log.counts(SHOWN),
     "a page of the desk": lambda log: log.open_reviews(10),
     "the next page": lambda log: log.open_reviews(10, after=15),
     "how many wait": lambda log: log.number_waiting(),

@@ -186,9 +186,13 @@ class DecisionLog:
         sql = f"SELECT DISTINCT subject FROM decision_log WHERE {condition}"  # noqa: S608
         return {row[0] for row in self._db.rows(sql, values)} - {None}
 
-    def counts(self) -> Counts:
-        """The facts of all decisions and reviews on record, as they are counted while entries are written."""
-        rows = self._db.rows("SELECT fact, value, entries FROM fact_counts")
+    def counts(self, facts: Sequence[str] = ()) -> Counts:
+        """The facts of all decisions and reviews on record, as they are counted while entries are written.
+
+        ``facts`` limits it to these: some have a row for each day of the log.
+        """
+        condition = f"WHERE fact IN ({_marks(facts)})" if facts else ""
+        rows = self._db.rows(f"SELECT fact, value, entries FROM fact_counts {condition}", facts)  # noqa: S608
         return Counter({(fact, value): number for fact, value, number in rows})
 
     def open_reviews(self, limit: int = 100, *, after: int = 0) -> list[Entry]:
@@ -303,8 +307,12 @@ class DecisionLog:
                 "ON CONFLICT (fact, value) DO UPDATE SET entries = fact_counts.entries + excluded.entries",
                 [value for row in some for value in row],
             )
-        if any(number < 0 for *_, number in rows):
-            self._db.change("DELETE FROM fact_counts WHERE entries = 0")
+        for fact, value, number in rows:
+            if number < 0:
+                self._db.change(
+                    "DELETE FROM fact_counts WHERE fact = ? AND value = ? AND entries = 0",
+                    (fact, value),
+                )
 
     def _blank_entry(self, seq: int, kind: str, case_id: str) -> None:
         """Without its decision a case can no longer be decided; without what opened it, it need not be."""
