@@ -32,7 +32,7 @@ class Contender:
 def contenders(project: Path, folder: Path) -> list[Contender]:
     """Return all four, each with one worker."""
     bundle = project / "data" / "7_bundle"
-    row = _row(bundle)
+    row = example_row(bundle)
     python, ports = sys.executable, range(PORT, PORT + 4)
     to = [["--port", str(port)] for port in ports]
     model = folder / "mlflow_model"
@@ -107,7 +107,7 @@ def _names() -> tuple[str, ...]:
     return NAMES
 
 
-def _row(bundle: Path) -> dict[str, Any]:
+def example_row(bundle: Path) -> dict[str, Any]:
     """A plausible customer for the contract of ``bundle``."""
     values = {
         "days": 40.0,

@@ -19,7 +19,7 @@ from sovereign_ml.errors import Misuse
 @pytest.fixture(scope="module")
 def made(cloud: Cloud, pushed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A backup of all servers after the run and one entry of the decision log."""
-    log = open_log(cloud.postgres.url("decisions"))
+    log = open_log(cloud.environ()["DATABASE_URL"])
     log.append([Draft(kind="decision", case_id="case-1", subject="s" * 32, body="{}")])
     log.close()
     folder = tmp_path_factory.mktemp("backup") / "today"

@@ -1,6 +1,6 @@
 """Schemathesis over our own OpenAPI document: no 5xx, no answer that the document does not describe.
 
-``FUZZ_EXAMPLES=2500 pytest tests/serve/test_service_fuzz.py`` runs for about ten minutes; `make fuzz` does that.
+The log is on PostgreSQL, which is what ships. ``FUZZ_EXAMPLES=2500`` makes it run for about ten minutes.
 """
 
 import os
@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
 
+from servers import postgres, postgres_programs
 from service_desk import KEYS, write_bundle
 from shipped import Service, service
 from sovereign_ml.decision_log import open_log, verify
@@ -35,15 +36,17 @@ MODES = {False: [GenerationMode.POSITIVE], True: [GenerationMode.POSITIVE, Gener
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("fuzz")
+def address() -> Iterator[str]:
+    if postgres_programs() is None:
+        pytest.skip("needs PostgreSQL")
+    with postgres() as server:
+        yield server.url()
 
 
 @pytest.fixture(scope="module")
-def running(folder: Path) -> Iterator[Service]:
-    with service(
-        write_bundle(folder / "bundle", human_review=True), str(folder / "decisions.db")
-    ) as opened:
+def running(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder: Path = tmp_path_factory.mktemp("fuzz")
+    with service(write_bundle(folder / "bundle", human_review=True), address) as opened:
         yield opened
 
 
@@ -77,9 +80,9 @@ def test_no_5xx_and_no_undocumented_answer(api: Any, route: Route) -> None:
 
 
 def test_after_all_that_the_chain_holds_and_the_service_counted_no_error(
-    running: Service, folder: Path
+    running: Service, address: str
 ) -> None:
-    log = open_log(str(folder / "decisions.db"))
+    log = open_log(address)
     verdict = verify(log)
     assert verdict.holds
     log.close()

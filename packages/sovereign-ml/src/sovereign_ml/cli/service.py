@@ -183,6 +183,20 @@ def verify(
 
 
 @decisions.command()
+def prepare(
+    role: Annotated[str, typer.Option(help="The role with which the service opens the log.")],
+    log: LogOption = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Make the log's tables in PostgreSQL as their owner, and let the service's role write them."""
+    with _opened(log, profile) as opened:
+        excess = opened.grant(role)
+    if excess:
+        raise Refused(f"The role {role} {excess}: profile eu does not start with it. Take another.")
+    typer.echo(f"The role {role} may write the decision log, and neither change nor empty it.")
+
+
+@decisions.command()
 def expire(
     before: Annotated[
         datetime, typer.Option(formats=["%Y-%m-%d"], help="Blank what is older (UTC).")

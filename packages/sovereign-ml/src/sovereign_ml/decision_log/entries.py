@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, get_args
 
 Bar = Literal["objection", "restriction", "withdrawal"]
@@ -28,6 +28,8 @@ LIFTS: dict[str, Bar] = {"restriction_lifted": "restriction", "consent": "withdr
 """Acts that end a bar, each under the case id of the entry that it ends. Nothing ends an objection."""
 KINDS: tuple[str, ...] = get_args(Kind)
 GENESIS = "0" * 64
+LEAP = timedelta(days=1)
+"""A clock that is further ahead than this, of the entry before and of another clock, is not believed."""
 
 
 class LogUnavailableError(RuntimeError):
@@ -98,6 +100,25 @@ def mark_of(subject: str) -> str:
 def seal_of(previous: str, seq: int, head: tuple[str, str, str], digest: str) -> str:
     """SHA-256 that binds an entry to the one before it; ``head`` is kind, case id and time."""
     return hashlib.sha256("\n".join((previous, str(seq), *head, digest)).encode()).hexdigest()
+
+
+def dated(clock: str, last: str, own: str) -> str:
+    """Return the time of the next entry: that of ``clock``, never before the ``last`` entry.
+
+    A time too early passes with the next entry of a right clock. One far ahead would stay, because time never
+    runs backwards. So it is not taken from one clock alone: this machine's ``own`` has to be near it, or where
+    that one is far behind, the last entry.
+    """
+    near = own if not last or _after(own) >= last else last
+    return max(own, last) if clock > _after(near) else max(clock, last)
+
+
+def _after(at: str) -> str:
+    """The time a leap after ``at``; no limit where that is no time."""
+    try:
+        return f"{datetime.fromisoformat(at) + LEAP:%Y-%m-%dT%H:%M:%S.%fZ}"
+    except (ValueError, OverflowError):
+        return "~"
 
 
 def now() -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
+from psycopg.sql import SQL, Identifier
 
 from sovereign_ml.decision_log.entries import LogUnavailableError
 
@@ -68,6 +69,36 @@ CREATE OR REPLACE TRIGGER decision_log_keeps_all BEFORE TRUNCATE ON decision_log
     FOR EACH STATEMENT EXECUTE FUNCTION decision_log_is_append_only();
 """
 MADE = re.findall(r"CREATE (?:TABLE|INDEX) IF NOT EXISTS (\w+)", SCHEMA)
+MAY = {
+    # Blanking is the one change that the trigger lets through.
+    "decision_log": "SELECT, INSERT, UPDATE (subject, salt, body)",
+    "objections": "SELECT, INSERT",
+    "restrictions": "SELECT, INSERT, DELETE",
+    "withdrawals": "SELECT, INSERT, DELETE",
+    "erased": "SELECT, INSERT",
+    "open_reviews": "SELECT, INSERT, DELETE",
+    "fact_counts": "SELECT, INSERT, UPDATE, DELETE",
+}
+"""What a role needs that writes the log, and no more, by table."""
+EXCESS = f"""WITH owners AS (
+    SELECT relowner AS id FROM pg_catalog.pg_class WHERE oid = ANY (
+        SELECT to_regclass(name) FROM unnest(ARRAY{list(MAY)}) AS name)
+    UNION SELECT proowner FROM pg_catalog.pg_proc AS f JOIN pg_catalog.pg_trigger ON tgfoid = f.oid
+        WHERE tgrelid = to_regclass('decision_log')
+    UNION SELECT nspowner FROM pg_catalog.pg_namespace AS n JOIN pg_catalog.pg_class AS c
+        ON relnamespace = n.oid WHERE c.oid = to_regclass('decision_log')
+    UNION SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database())
+SELECT CASE WHEN rolsuper THEN 'is a superuser'
+    WHEN rolcreaterole THEN 'may make roles'
+    WHEN EXISTS (SELECT FROM owners WHERE pg_has_role(r.oid, id, 'MEMBER'))
+        THEN 'owns the tables of the log, their triggers, schema or database'
+    WHEN has_table_privilege(r.oid, to_regclass('decision_log'), 'TRUNCATE, DELETE, TRIGGER')
+        THEN 'may empty the log or change its triggers'
+    WHEN pg_has_role(r.oid, 'pg_execute_server_program', 'MEMBER')
+        OR pg_has_role(r.oid, 'pg_write_server_files', 'MEMBER')
+        THEN 'may run programs or write files on the server'
+    ELSE '' END FROM pg_catalog.pg_roles AS r WHERE rolname = coalesce(?, current_user)"""  # noqa: S608
+"""Each way to what keeps the log append-only. The owner of a schema or database may drop what others own in it."""
 IS_THERE = f"""SELECT bool_and(to_regclass(name) IS NOT NULL) AND 2 = (SELECT count(*) FROM pg_catalog.pg_trigger
     WHERE tgrelid = to_regclass('decision_log') AND tgenabled <> 'D'
     AND tgname IN ('decision_log_keeps_rows', 'decision_log_keeps_all'))
@@ -91,6 +122,27 @@ class Postgres:
         new = self.rows("SELECT to_regclass('fact_counts') IS NULL") == [(True,)]
         self._open().execute(SCHEMA)
         return new
+
+    def grant(self, role: str) -> None:
+        """Let ``role`` write the tables and nothing else. Raises LogUnavailableError if there is no such role."""
+        if not self.rows("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = ?", (role,)):
+            raise LogUnavailableError(
+                f"decision log in PostgreSQL: there is no role {role}; make it with "
+                f"CREATE ROLE {role} LOGIN PASSWORD '…'"
+            )
+        with self.transaction():
+            name = Identifier(role)
+            schema = Identifier(str(self.rows("SELECT current_schema()")[0][0]))
+            self._open().execute(SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, name))
+            self._open().execute(SQL("REVOKE CREATE ON SCHEMA {} FROM {}").format(schema, name))
+            for table, allowed in MAY.items():
+                lists = (Identifier(table), name)
+                self._open().execute(SQL("REVOKE ALL ON {} FROM {}").format(*lists))
+                self._open().execute(SQL(f"GRANT {allowed} ON {{}} TO {{}}").format(*lists))
+
+    def excess(self, role: str | None = None) -> str:
+        """What ``role``, or our own, may do beyond that: words that continue "the role"; empty for nothing."""
+        return "".join(row[0] for row in self.rows(EXCESS, (role,)))
 
     def now(self) -> str:
         """The server's time, when it let this transaction in."""
@@ -173,9 +225,8 @@ HINTS = {
     "3D000": "there is no such database",
     "28P01": "wrong password",
     "28000": "this user, host or encryption is not allowed",
-    "42501": "the role lacks a privilege. It needs SELECT, INSERT, UPDATE and DELETE on the log's tables. Tables of a "
-    "new version are made by the role that owns the others: run `churn decisions verify` once with that role's "
-    "address, then grant the new tables to the service's role",
+    "42501": "the role lacks a privilege. The role that owns the log's tables makes those of a new version and grants "
+    "what is needed: run `churn decisions prepare --role <the service's role>` with the owner's address",
     "53300": "too many connections",
     "57014": "a statement took too long",
     "55P03": "another writer held the lock too long",

@@ -26,4 +26,5 @@ class RandomPool:
 
     def ordered(self) -> str:
         """32 hexadecimal digits: 48 bits of time, 80 random ones; neighbours in time are neighbours in an index."""
-        return f"{time.time_ns() // 1_000_000:012x}{self.hex()[:20]}"
+        # Whatever the clock says, it has twelve digits.
+        return f"{time.time_ns() // 1_000_000 % 2**48:012x}{self.hex()[:20]}"

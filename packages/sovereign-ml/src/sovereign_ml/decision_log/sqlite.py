@@ -69,6 +69,14 @@ class SQLite:
                 self._connection.execute(f"CREATE {definition}")
         return "fact_counts" in missing
 
+    def grant(self, role: str) -> None:
+        """Refuse: a file knows no roles."""
+        raise LogUnavailableError(f"decision log {self._path}: a SQLite file has no roles")
+
+    def excess(self, role: str | None = None) -> str:
+        """Nothing: whoever may write the file may do everything with it."""
+        return ""
+
     def now(self) -> str:
         """The time of this machine: whoever writes the file is on it."""
         return now()

@@ -20,8 +20,10 @@ from sovereign_ml.decision_log.entries import (
     Entry,
     Refusal,
     Rejection,
+    dated,
     digest_of,
     mark_of,
+    now,
     seal_of,
 )
 from sovereign_ml.decision_log.evidence import COUNTED, Counts, counted, facts_of
@@ -78,6 +80,12 @@ class Database(Protocol):
     def change(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Run ``sql`` and return the number of changed rows."""
 
+    def grant(self, role: str) -> None:
+        """Let ``role`` of the database write the log and nothing else."""
+
+    def excess(self, role: str | None = None) -> str:
+        """What ``role``, or the one that is connected, may do beyond that, in words."""
+
     def close(self) -> None:
         """Let go of the connection."""
 
@@ -85,28 +93,47 @@ class Database(Protocol):
 class DecisionLog:
     """The log on one database. Not for use by two threads at once: each opens its own."""
 
-    def __init__(self, database: Database, clock: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], str] | None = None,
+        own: Callable[[], str] = now,
+    ) -> None:
         self._db = database
-        self._clock = clock or database.now
+        self._clock, self._own = clock or database.now, own
         self._salts = RandomPool()
         if database.lacks_tables():
             with database.transaction():
                 if database.make_tables():
                     self._count(counted(self.entries()))
 
+    def grant(self, role: str) -> str:
+        """Let ``role`` write the log; returns what else it may do that it should not, empty for nothing."""
+        self._db.grant(role)
+        return self._db.excess(role)
+
+    def excess(self) -> str:
+        """What the connected role may do that a service should not, such as to drop what keeps the log append-only."""
+        return self._db.excess()
+
     def append(self, drafts: Sequence[Draft]) -> list[Entry | Rejection]:
         """Write all ``drafts`` in one durable transaction; the answer has one element per draft, in order.
 
-        ``at`` never runs backwards: when the clock does, entries keep the time of the one before.
+        ``at`` never runs backwards, whatever the clocks do, see `dated`.
         Raises LogUnavailableError; then none was written as far as the caller may rely on it.
         """
         with self._db.transaction():
             barred = self._barred({draft.subject for draft in drafts if draft.subject})
-            chain = _Chain(*self.head(), self._clock(), self._salts)
+            chain = self._end()
             results = [self._write(draft, barred, chain) for draft in drafts]
             self._insert([entry for entry in results if isinstance(entry, Entry)])
             self._count(chain.counts)
         return results
+
+    def _end(self) -> _Chain:
+        """The end of the chain, in a transaction that adds to it."""
+        seq, seal, last = self.head()
+        return _Chain(seq, seal, dated(self._clock(), last, self._own()), self._salts)
 
     def head(self) -> tuple[int, str, str]:
         """Sequence number, seal and time of the newest entry; zeros and an empty time for an empty log."""
@@ -143,19 +170,29 @@ class DecisionLog:
 
     def of_kind(self, kind: str) -> list[Entry]:
         """Every entry of one kind, oldest first."""
-        return self._select("kind = ? ORDER BY seq", (kind,))
+        return self._select(f"{_is_kind(kind)} ORDER BY seq", (kind,))
 
     def newest(self, kind: str, limit: int) -> list[Entry]:
         """The newest entries of one kind, newest first."""
-        return self._select("kind = ? ORDER BY seq DESC LIMIT ?", (kind, limit))
+        return self._select(f"{_is_kind(kind)} ORDER BY seq DESC LIMIT ?", (kind, limit))
 
     def first(self, kind: str) -> Entry | None:
         """The oldest entry of one kind."""
-        return next(iter(self._select("kind = ? ORDER BY seq LIMIT 1", (kind,))), None)
+        return next(iter(self._select(f"{_is_kind(kind)} ORDER BY seq LIMIT 1", (kind,))), None)
 
-    def counts(self) -> Counts:
-        """The facts of all decisions and reviews on record, as they are counted while entries are written."""
-        rows = self._db.rows("SELECT fact, value, entries FROM fact_counts")
+    def subjects(self, kind: str = "") -> set[str]:
+        """The pseudonyms that entries of ``kind``, or of any, are about."""
+        condition, values = (_is_kind(kind), (kind,)) if kind else ("subject IS NOT NULL", ())
+        sql = f"SELECT DISTINCT subject FROM decision_log WHERE {condition}"  # noqa: S608
+        return {row[0] for row in self._db.rows(sql, values)} - {None}
+
+    def counts(self, facts: Sequence[str] = ()) -> Counts:
+        """The facts of all decisions and reviews on record, as they are counted while entries are written.
+
+        ``facts`` limits it to these: some have a row for each day of the log.
+        """
+        condition = f"WHERE fact IN ({_marks(facts)})" if facts else ""
+        rows = self._db.rows(f"SELECT fact, value, entries FROM fact_counts {condition}", facts)  # noqa: S608
         return Counter({(fact, value): number for fact, value, number in rows})
 
     def open_reviews(self, limit: int = 100, *, after: int = 0) -> list[Entry]:
@@ -236,7 +273,7 @@ class DecisionLog:
             )
             if not found and not new:
                 return 0
-            chain = _Chain(*self.head(), self._clock(), self._salts)
+            chain = self._end()
             # The suppression list keeps the pseudonym of who is barred; its hash proves that row later.
             objectors = {seq: mark_of(one) for seq, kind, _, one in found if kind in BARS}
             body = json.dumps(
@@ -270,8 +307,12 @@ class DecisionLog:
                 "ON CONFLICT (fact, value) DO UPDATE SET entries = fact_counts.entries + excluded.entries",
                 [value for row in some for value in row],
             )
-        if any(number < 0 for *_, number in rows):
-            self._db.change("DELETE FROM fact_counts WHERE entries = 0")
+        for fact, value, number in rows:
+            if number < 0:
+                self._db.change(
+                    "DELETE FROM fact_counts WHERE fact = ? AND value = ? AND entries = 0",
+                    (fact, value),
+                )
 
     def _blank_entry(self, seq: int, kind: str, case_id: str) -> None:
         """Without its decision a case can no longer be decided; without what opened it, it need not be."""
@@ -457,6 +498,11 @@ def _naming(outcome: Barred, body: str) -> str:
     return json.dumps({**_content(body), "outcome": outcome})
 
 
+def _is_kind(kind: str) -> str:
+    """The condition for one kind, in the words of the index that leaves decisions out: SQLite needs them to use it."""
+    return "kind = ?" if kind == "decision" else "kind = ? AND kind <> 'decision'"
+
+
 def _marks(values: Sequence[Any]) -> str:
     return ",".join("?" * len(values))
 
@@ -471,8 +517,8 @@ def _older(before: str, kinds: Sequence[str]) -> tuple[str, tuple[str, ...]]:
 class _Chain:
     """The end of the chain while a transaction adds to it."""
 
-    def __init__(self, seq: int, seal: str, last: str, clock: str, salts: RandomPool) -> None:
-        self.seq, self.seal, self.at = seq, seal, max(clock, last)
+    def __init__(self, seq: int, seal: str, at: str, salts: RandomPool) -> None:
+        self.seq, self.seal, self.at = seq, seal, at
         self.newest: dict[str, str] = {}
         """Seal of the newest entry of each case that this transaction adds to."""
         self.corrected: set[str] = set()

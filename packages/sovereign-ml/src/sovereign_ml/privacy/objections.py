@@ -73,7 +73,7 @@ def mark(
     people = barred(location)
     known = [bar for bar in people if _key(bar) in pinned and not people[bar]]
     with decision_log(location) as log:
-        missing = [_key(bar) for bar in known if not log or not log.of_kind(bar)]
+        missing = [_key(bar) for bar in known if not log or log.first(bar) is None]
     if missing:
         raise Misuse(
             f"data/source.json knows of {' and '.join(missing)}, but the decision log is not here: set DATABASE_URL, "

@@ -50,7 +50,14 @@ def _back_up(
         raise Misuse(f"{folder} exists already: name a new folder for this backup.") from None
     (folder / "objects").mkdir()
     for name, address in databases.items():
-        _run("pg_dump", address, "--format=custom", "--no-owner", f"--file={folder / name}.dump")
+        _run(
+            "pg_dump",
+            address,
+            "--format=custom",
+            "--no-owner",
+            "--no-privileges",
+            f"--file={folder / name}.dump",
+        )
     for key in s3.keys(storage):
         target = (folder / "objects" / key).parent
         target.mkdir(parents=True, exist_ok=True)
@@ -91,7 +98,7 @@ def restore(
         )
     for name, address in databases.items():
         target = make_conninfo(dbname=address.parameters.get("dbname", ""))
-        options = ("--no-owner", "--single-transaction", f"--dbname={target}")
+        options = ("--no-owner", "--no-privileges", "--single-transaction", f"--dbname={target}")
         _run("pg_restore", address, *options, f"{folder / name}.dump")
     for path in sorted((folder / "objects").rglob("*")):
         if path.is_file():

@@ -1,12 +1,14 @@
-"""Whether a bundle may be served here at all: read it whole, ask its card, say why not."""
+"""Refuse a bundle that may not be served here, and a role of the database that may do too much."""
 
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 
 from sovereign_ml.bundle.library_identity import LibraryIdentity, identify_in_image
 from sovereign_ml.bundle.release_check import objections_to
 from sovereign_ml.bundle.sealed import Bundle, read_bundle
+from sovereign_ml.decision_log import open_log
 from sovereign_ml.errors import Refused
 from sovereign_ml.service.settings import ServiceSettings, SettingsError
 
@@ -49,3 +51,22 @@ def admit_with(settings: ServiceSettings, library: LibraryIdentity) -> Bundle:
     for warning in library.warnings(settings.profile):
         log.warning(warning)
     return bundle
+
+
+def admit_role(settings: ServiceSettings) -> None:
+    """Refuse, in profile eu, a role that could switch off what keeps the log append-only.
+
+    A hole in the service would then reach the log's history too. Raises SettingsError in one line.
+    """
+    if settings.profile != "eu":
+        return
+    with closing(open_log(settings.log)) as opened:
+        excess = opened.excess()
+    if excess and settings.database_owner == "refuse":
+        raise SettingsError(
+            f"The role in the address of the decision log {excess}, so it could rewrite history: give the service "
+            "a role of its own with `churn decisions prepare --role <name>`, or set CHURN_DATABASE_OWNER=allow where "
+            "the platform has one role only"
+        )
+    if excess:
+        log.warning("the role of the decision log %s, and CHURN_DATABASE_OWNER allows it", excess)

@@ -15,7 +15,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sovereign_ml.egress import guard
-from sovereign_ml.service.admission import admit
+from sovereign_ml.service.admission import admit, admit_role
 from sovereign_ml.service.app import Application
 from sovereign_ml.service.runtime import Runtime
 from sovereign_ml.service.settings import ServiceSettings, SettingsError, read
@@ -68,8 +68,10 @@ def open_application(application: Application) -> None:
 
 
 def start(application: Application, settings: ServiceSettings) -> None:
-    """Answer from the bundle and the log that ``settings`` name, if the bundle is admitted."""
-    application.use(Runtime(settings, admit(settings)))
+    """Answer from the bundle and the log that ``settings`` name, if both are admitted."""
+    bundle = admit(settings)
+    admit_role(settings)
+    application.use(Runtime(settings, bundle))
 
 
 async def close_application(application: Application) -> None:

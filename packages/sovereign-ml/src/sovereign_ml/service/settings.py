@@ -46,12 +46,19 @@ NAMES = {
     "feature_timeout": "FEATURE_STORE_TIMEOUT_S",
     "feature_token": "FEATURE_STORE_TOKEN",
     "old_features": "CHURN_OLD_FEATURES",
+    "database_owner": "CHURN_DATABASE_OWNER",
 }
 
 
 PLAIN = (
     *("profile", "host", "port", "rate", "seed_share"),
-    *("feature_kind", "feature_service", "feature_timeout", "feature_view_version"),
+    *(
+        "feature_kind",
+        "feature_service",
+        "feature_timeout",
+        "feature_view_version",
+        "database_owner",
+    ),
 )
 """Settings that a refusal may repeat."""
 
@@ -86,6 +93,8 @@ class ServiceSettings(BaseModel):
     feature_timeout: Annotated[float, Field(gt=0, le=30, description="seconds")] = 1.0
     feature_token: SecretStr = SecretStr("")
     old_features: Literal["refuse", "allow"] = "refuse"
+    database_owner: Literal["refuse", "allow"] = "refuse"
+    """Whether profile eu may start as the role that owns the log's tables."""
 
     @property
     def open_to_all(self) -> bool:

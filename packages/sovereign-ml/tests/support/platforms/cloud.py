@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import psycopg
 import pytest
 import tomlkit
 from botocore.config import Config
@@ -81,10 +80,11 @@ class Cloud:
         """Start PostgreSQL, Redis and S3, and make databases and bucket."""
         self.postgres.start()
         self.postgres.create("decisions")
-        with psycopg.connect(self.postgres.url(), autocommit=True) as connection:
-            for line in (PROJECT / "infra/databases.sql").read_bytes().splitlines():
-                if not line.startswith(b"--"):
-                    connection.execute(line)
+        passwords = {
+            f"{name}_PASSWORD": self.password
+            for name in ("MLFLOW_DATABASE", "FEAST_DATABASE", "LOG_OWNER", "LOG_SERVICE")
+        }
+        self.postgres.run_script(PROJECT / "infra/databases.sql", "decisions", **passwords)
         if self._s3:
             self._s3.start()
         self.redis.start()
@@ -134,11 +134,11 @@ class Cloud:
             "MLFLOW_TRACKING_USERNAME": "churn",
             "MLFLOW_TRACKING_PASSWORD": self.password,
             "MLFLOW_AUTH_ADMIN_PASSWORD": self.admin,
-            "CHURN_TRACKING_DATABASE_URL": self.postgres.url("mlflow"),
-            "CHURN_FEATURE_REGISTRY_URL": self.postgres.url("feast"),
+            "CHURN_TRACKING_DATABASE_URL": self.postgres.url("mlflow", "mlflow"),
+            "CHURN_FEATURE_REGISTRY_URL": self.postgres.url("feast", "feast"),
             "CHURN_ONLINE_STORE_URL": f"redis://:{self.password}@127.0.0.1:{self.redis_port}/0",
             "FEATURE_STORE_TOKEN": self.password,
-            "DATABASE_URL": self.postgres.url("decisions"),
+            "DATABASE_URL": self.postgres.url("decisions", "log_owner"),
             **more,
         }
 

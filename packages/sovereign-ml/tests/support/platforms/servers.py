@@ -111,9 +111,20 @@ class Postgres:
             shutil.chown(self._folder, UNPRIVILEGED)
         self._run("initdb", "-D", str(self._folder), "-A", "trust", "-U", UNPRIVILEGED, "--no-sync")
 
-    def url(self, database: str = "postgres") -> str:
+    def url(self, database: str = "postgres", role: str = UNPRIVILEGED) -> str:
         """The address of a database."""
-        return f"postgresql://{UNPRIVILEGED}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{role}@127.0.0.1:{self.port}/{database}"
+
+    def run_script(self, script: Path, database: str, **variables: str) -> None:
+        """Run a file of SQL as the image of PostgreSQL does when it makes its databases."""
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", UNPRIVILEGED, "-d", database]
+        subprocess.run(
+            [str(self._programs / "psql"), "-v", "ON_ERROR_STOP=1", "--no-psqlrc", "-q", *where],
+            stdin=script.open(),
+            env={**ENVIRONMENT, **variables},
+            check=True,
+            capture_output=True,
+        )
 
     def create(self, *databases: str) -> None:
         """Make databases."""

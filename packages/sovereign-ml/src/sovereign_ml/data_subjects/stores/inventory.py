@@ -102,9 +102,7 @@ def everybody(stores: ProjectStores) -> set[str]:
     if stores.feature_stores.on_servers:
         names |= s3_versions.held_in(stores.storage, FORMATS[0], KEY)
     with objections.decision_log(stores.log) as log:
-        return names | (
-            {entry.subject for entry in log.entries() if entry.subject} if log else set()
-        )
+        return names | (log.subjects() if log else set())
 
 
 def _in_files(paths: Iterable[Path]) -> set[str]:

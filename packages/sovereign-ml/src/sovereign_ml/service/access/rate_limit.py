@@ -21,7 +21,8 @@ class Limiter:
         """Take ``cost`` from the bucket of ``name``; ProblemError 429 with Retry-After when it is empty."""
         now = self._clock()
         left, since = self._left.get(name, (self._most, now))
-        left = min(self._most, left + (now - since) * self._rate)
+        # A clock that goes back gives nothing, and takes nothing away.
+        left = min(self._most, left + max(0.0, now - since) * self._rate)
         if left < cost:
             wait = math.ceil((cost - left) / self._rate)
             self._left[name] = (left, now)

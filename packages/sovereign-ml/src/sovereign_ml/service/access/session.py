@@ -19,8 +19,6 @@ from sovereign_ml.service.access.api_keys import Key
 
 COOKIE = "reviewer"
 VALID_S = 8 * 3600
-AHEAD_S = 60
-"""The clock of another instance may be ahead by this much."""
 SHORTEST_SECRET = 32
 MOST_VIEWS = 10_000
 
@@ -58,14 +56,17 @@ class Sessions:
         return f"{at}.{said}.{self._signature(key, purpose, at, said)}"
 
     def read(self, key: Key, purpose: str, value: str) -> Stamp | None:
-        """What was stamped; None when it is not ours or older than eight hours."""
+        """What was stamped; None when it is not ours or older than eight hours.
+
+        The clock of the instance that stamped it may be ahead of ours by as much, or ours went back meanwhile.
+        """
         at, _, rest = value.partition(".")
         said, _, signature = rest.rpartition(".")
         if not (at.isascii() and at.isdigit()) or not hmac.compare_digest(
             self._signature(key, purpose, at, said).encode(), signature.encode()
         ):
             return None
-        return Stamp(int(at), said) if -AHEAD_S <= self._clock() - int(at) <= VALID_S else None
+        return Stamp(int(at), said) if abs(self._clock() - int(at)) <= VALID_S else None
 
     def first_view(self, key: Key, case: str, version: str, view: Suggestion) -> Suggestion:
         """The view that ``key`` took first of this version of a case: going back does not change it."""

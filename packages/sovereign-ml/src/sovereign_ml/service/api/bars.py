@@ -52,10 +52,13 @@ def lift(act: Lift, day: str) -> Handler:
         if not case:
             raise _no_bar(kind)
         given: date = getattr(call.body, day)
-        if not since <= given.isoformat() <= f"{datetime.now(UTC):%Y-%m-%d}":
+        # The bar is dated by the log's clock: where ours is behind it, the days in between are all possible.
+        first, last = sorted((since, f"{datetime.now(UTC):%Y-%m-%d}"))
+        if not first <= given.isoformat() <= last:
             # 409: whether a day fits depends on what is on record, so no schema can say it.
             raise ProblemError(
-                409, f"{day} is {given}: it lies between {since}, the day of the {kind}, and today."
+                409,
+                f"{day} is {given}: it lies between the day of the {kind} and today, {first} to {last}.",
             )
         body = call.body.model_dump(mode="json", exclude={"customer_id"}) | {"key": call.key.name}
         (written,) = await call.runtime.write(Draft(act, case, customer, json.dumps(body)))

@@ -20,6 +20,8 @@ from sovereign_ml.service.schemas import Evidence, OpenCase, ReviewAnswer, Revie
 
 PAGE = 100
 """Cases on one page of the desk."""
+SHOWN = ("case", "seeded", "seconds")
+"""Facts of the evidence on the desk; none of them has more values the longer the log is."""
 SOURCES = 200
 """Newest decisions, of which one is copied where the reviewed one cannot be."""
 REFUSED = {
@@ -63,7 +65,7 @@ async def overview(runtime: Runtime, after: int = 0) -> ReviewsAnswer:
             open=[_open_case(one, seals[one.case_id]) for one in shown],
             waiting=log.number_waiting(),
             next=shown[-1].seq if len(entries) > PAGE else None,
-            evidence=evidence(log.counts()),
+            evidence=evidence(log.counts(SHOWN)),
         )
 
     return await runtime.read(find)
