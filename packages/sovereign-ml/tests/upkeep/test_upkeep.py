@@ -248,7 +248,7 @@ NEGLECTED: list[tuple[Change, str]] = [
         write("requirements/new.lock", FIRST, committed=None),
         "lock: cannot be judged: new.lock: it is not committed",
     ),
-    (shallow, "lock: cannot be judged: train.lock: this clone is shallow"),
+    (shallow, "lock: cannot be judged: train.lock: the history of this shallow clone"),
     (remove("vendor"), ""),
     (own_index("2026.1.0"), "library: sovereign-ml 2026.1.0 is"),
     (own_index("2999.1.0"), "library: cannot be judged: its day is 2999-01-01"),

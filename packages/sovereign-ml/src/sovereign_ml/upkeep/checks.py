@@ -150,7 +150,7 @@ def _lock(state: ProjectState, lock: Path, most: int) -> Findings:
     try:
         day = state.lock_day(lock)
         days = state.age(day)
-    except Refused as error:
+    except (Refused, GitError) as error:
         raise Refused(f"{lock.name}: {error}") from None
     if days > most:
         yield UpkeepFinding(

@@ -125,7 +125,7 @@ class ProjectState:
         The text is empty unless that commit is the first one of the file. A change that is not
         committed counts from today. Raises GitError or Refused where git cannot tell.
         """
-        self._refuse_shallow()
+        git.refuse_shallow(self.root)
         lines = git.ask(self.root, "log", "--format=%H %cs", "--", str(path)).splitlines()
         if not lines:
             raise Refused("it is not committed, so nobody knows its age")
@@ -143,20 +143,16 @@ class ProjectState:
 
     def last_commit(self, *arguments: str) -> date | None:
         """Return the day of the newest commit that ``git log`` finds with these arguments."""
-        self._refuse_shallow()
+        git.refuse_shallow(self.root)
         day = git.ask(self.root, "log", "-1", "--format=%cs", *arguments)
         return date.fromisoformat(day) if day else None
 
     @cached_property
     def first_commit(self) -> date:
         """Return the day of the first commit."""
-        self._refuse_shallow()
+        git.refuse_shallow(self.root)
         roots = git.ask(self.root, "log", "--max-parents=0", "--format=%cs").split()
         return date.fromisoformat(min(roots))
-
-    def _refuse_shallow(self) -> None:
-        if git.ask(self.root, "rev-parse", "--is-shallow-repository") == "true":
-            raise Refused("this clone is shallow, so git knows no dates: git fetch --unshallow")
 
     def age(self, day: date) -> int:
         """Return the days since ``day``. Raises Refused for one that lies ahead."""
