@@ -51,7 +51,9 @@ def client(tracking: Tracking) -> Any:
         # MLflow writes the folder of its default experiment into SQL as it is, quotes and all.
         ENVIRONMENT["_MLFLOW_SERVER_ARTIFACT_ROOT"] = artifact_root(tracking)
     with reached(tracking), _quiet():
-        mlflow.set_tracking_uri(tracking_uri(tracking))
+        uri = tracking_uri(tracking)
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)  # else MLFLOW_REGISTRY_URI would say where versions go
         return mlflow.MlflowClient()
 
 
