@@ -1,6 +1,7 @@
 # `make demo` shows the template at work; `make test` proves it. Both do their own set-up.
 # Switches count on the command line only: `make demo PYTHON=python3.12`.
 PYTHON := python3
+PYTHONS := 3.11 3.12 3.13 3.14
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := build/tools
@@ -32,7 +33,8 @@ demo: $(TOOLS)/.installed ## render with the defaults and a fresh wheel into bui
 
 # What renders the template, builds the wheel and installs environments.
 $(TOOLS)/.installed: requirements/demo.lock $(foreach name,dev uv,$(PROJECT)/requirements/$(name).lock)
-	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; call make with PYTHON=python3.12")'
+	@$(PYTHON) -I -c 'import sys; seen = "%d.%d" % sys.version_info[:2]; sys.exit(None if seen in sys.argv[1:] else \
+	  "Python %s is not covered by the locks, which are for %s: call make with PYTHON=python3.12" % (seen, ", ".join(sys.argv[1:])))' $(PYTHONS)
 	@$(PYTHON) -m venv $(TOOLS)
 	@$(TOOLS)/bin/python packages/release.py requirements > $(TOOLS)/build.txt
 	@for lock in requirements/demo.lock '$(PROJECT)/requirements/uv.lock' $(TOOLS)/build.txt; do \

@@ -107,6 +107,12 @@ if LICENCE != "proprietary":
 shutil.copyfile("LICENSE", texts / f"{'LicenseRef-Proprietary' if LICENCE == 'proprietary' else LICENCE}.txt")
 shutil.rmtree(".licences")
 
+# An archive of the template (zip) does not say which files are programs.
+for path in Path("infra").iterdir():
+    if path.is_file() and path.read_bytes().startswith(b"#!"):
+        mode = path.stat().st_mode
+        path.chmod(mode | (mode & 0o444) >> 2)
+
 if shutil.which("git"):
     write_cruft_state()
     first_commit()

@@ -9,10 +9,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from bake import PROJECT, ROOT
 
 DOUBLE = """#!/bin/sh
 # Stands for python3, the python of an environment, uv and churn; one starts what the next needs.
@@ -193,6 +199,66 @@ def test_a_path_in_which_nothing_can_work_is_refused_before_anything_is_made(
     assert "This folder has %, : or ? in its path" in done.stderr
     assert morning.calls() == []
     assert not (morning.root / ".venv").exists()
+
+
+@pytest.mark.parametrize("words", [["-j8", "-k"], ["-B"], ["-r", "-R", "-s"]], ids=str)
+def test_make_from_another_folder_and_in_parallel_does_the_same(
+    morning: Morning, words: list[str]
+) -> None:
+    root, morning.root = morning.root, morning.root.parents[1]
+    morning.environment |= {"LC_ALL": "tr_TR.UTF-8", "TMPDIR": "/no such/dir", "VIRTUAL_ENV": "/x"}
+    done = morning.make(*words, "-C", str(root), "run")
+    assert done.returncode == 0, done.stderr
+    calls = morning.calls()
+    assert programs(calls) == ALL
+    assert {call.folder for call in calls} == {str(root)}
+
+
+OTHER_PYTHON = """#!/bin/sh
+# A Python of another version, as far as it says itself.
+echo called >> "@NOTES@"
+shift 2
+code=$1; shift
+own="import sys; sys.version_info = (@VERSION@); exec(sys.argv.pop(1))"
+exec "@PYTHON@" -I -c "$own" "$code" "$@"
+"""
+
+
+@pytest.mark.parametrize("folder", [PROJECT, ROOT], ids=["project", "template"])
+@pytest.mark.parametrize("version", ["2, 7, 18", "3, 1, 5", "3, 10, 14", "3, 15, 0", "4, 0, 0"])
+def test_a_python_that_the_locks_do_not_cover_is_refused_before_anything_is_installed(
+    version: str, folder: Path, tmp_path: Path
+) -> None:
+    shutil.copy(folder / "Makefile", tmp_path)
+    shutil.copytree(PROJECT / "requirements", tmp_path / "requirements")
+    for name in ("requirements/demo.lock", "pyproject.toml"):
+        (tmp_path / name).touch()
+    shutil.copytree(PROJECT / "requirements", tmp_path / PROJECT.name / "requirements")
+    morning = Morning(tmp_path, tmp_path / "tools")
+    text = OTHER_PYTHON.replace("@VERSION@", f"{version}, 'final', 0").replace(
+        "@PYTHON@", sys.executable
+    )
+    (tmp_path / "tools/bin/python3").write_text(text.replace("@NOTES@", str(morning.notes)))
+    before = set(tmp_path.iterdir())
+    done = morning.make("setup" if folder == PROJECT else "environment")
+    assert done.returncode == 2
+    seen = ".".join(version.split(", ")[:2])
+    first, *others = done.stderr.splitlines()
+    assert first == (
+        f"Python {seen} is not covered by the locks, which are for 3.11, 3.12, 3.13, 3.14: "
+        "call make with PYTHON=python3.12"
+    )
+    assert [line.split(":")[0] for line in others] == ["make"]
+    assert morning.notes.read_text() == "called\n", "once, and no installation"
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_pyproject_and_makefiles_name_the_same_pythons(rendered: Path) -> None:
+    limits = tomllib.loads((rendered / "pyproject.toml").read_text())["project"]["requires-python"]
+    every = [f"3.{minor}" for minor in range(8, 30)]
+    covered = [version for version in every if Version(f"{version}.1") in SpecifierSet(limits)]
+    for makefile in (rendered / "Makefile", ROOT / "Makefile"):
+        assert f"PYTHONS := {' '.join(covered)}\n" in makefile.read_text()
 
 
 @pytest.mark.parametrize("how", ["copied", "moved", "through a link"])

@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -191,9 +192,32 @@ def test_each_forge_gets_its_own_ci_file_and_no_other(
         assert [step["run"] for step in parsed["jobs"]["test"]["steps"][1:]][-1] == "make test"
 
 
-def test_no_forge_means_no_file_of_one(tmp_path: Path) -> None:
-    root = bake(tmp_path, forge="none")
+def test_from_a_zip_programs_can_start_and_no_forge_means_no_ci_file(tmp_path: Path) -> None:
+    """Some tools write archives that do not say which files are programs."""
+    template, archive = snapshot(tmp_path / "template"), tmp_path / "template.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in (template, *sorted(template.rglob("*"))):
+            packed.writestr(f"{path.relative_to(tmp_path)}{'/' * path.is_dir()}", _content(path))
+    root = Path(
+        cookiecutter(
+            str(archive),
+            no_input=True,
+            output_dir=str(tmp_path / "from zip"),
+            extra_context={"forge": "none"},
+        )
+    )
     assert not [name for name in OF_A_FORGE if (root / name).exists()]
+    programs = {
+        path.name
+        for path in (root / "infra").iterdir()
+        if path.is_file() and path.stat().st_mode & 0o100
+    }
+    assert programs == {"check-images", "make-secrets", "up"}
+    assert not (root / ".cruft.json").exists(), "a zip does not know its commit"
+
+
+def _content(path: Path) -> bytes:
+    return b"" if path.is_dir() else path.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ELSEWHERE", "GitError", "ask", "forget_other_repositories", "in_repository"]
+__all__ = [
+    "ELSEWHERE",
+    "GitError",
+    "ask",
+    "forget_other_repositories",
+    "in_repository",
+    "refuse_shallow",
+]
 
 ELSEWHERE: Final = (
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"),
@@ -29,6 +36,14 @@ def in_repository(root: Path) -> bool:
     """Return whether ``root`` lies in a git repository, also in one that git refuses to read."""
     folders = (root, *root.absolute().parents)
     return any((folder / ".git").exists() for folder in folders)
+
+
+def refuse_shallow(root: Path) -> None:
+    """Raise GitError for a shallow clone: its oldest commit seems to have changed everything."""
+    if ask(root, "rev-parse", "--is-shallow-repository") == "true":
+        raise GitError(
+            "the history of this shallow clone is cut off; fetch it with `git fetch --unshallow`"
+        )
 
 
 def forget_other_repositories() -> None:

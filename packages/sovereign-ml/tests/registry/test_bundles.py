@@ -6,6 +6,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,3 +159,43 @@ def test_deploy_stages_the_chosen_version_and_not_what_lies_in_the_data_folder(
     )
     staged = read_json(own.root / "build/deploy/app/bundle/bundle.json")
     assert staged["version"] == version
+
+
+def artifacts(root: Path) -> dict[Path, int]:
+    """Return the files of a project's artifacts, with the time of their last change."""
+    folder = root / ".mlflow/artifacts"
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): path.stat().st_mtime_ns for path in paths}
+
+
+@pytest.mark.parametrize("place", ["copy", "it's a copy & Größe/mlruns"])
+def test_a_copied_project_finds_its_own_artifacts_and_writes_none_into_the_original(
+    settings: Settings, version: str, tmp_path: Path, place: str
+) -> None:
+    before = artifacts(settings.root)
+    root = tmp_path / place / "acme-churn"
+    shutil.copytree(settings.root, root, ignore=shutil.ignore_patterns("data"))
+    copied = replace(settings.tracking, root=root)
+    with mlflow.training_run(copied, {"churn.step": "test"}) as run_id:
+        mlflow.client(copied).log_dict(run_id, {"here": True}, "note.json")
+    assert mlflow.artifact(copied, run_id, "note.json") == {"here": True}
+    assert (root / f".mlflow/artifacts/{run_id}/artifacts/note.json").is_file()
+    assert artifacts(settings.root) == before
+
+
+@pytest.mark.parametrize("first", ["/no/such folder", "/no/such/mlruns"])
+def test_a_moved_project_finds_its_bundle(
+    settings: Settings, bundle: Path, version: str, tmp_path: Path, first: str
+) -> None:
+    """The folder of which MLflow's store speaks is gone."""
+    root = tmp_path / "moved"
+    shutil.copytree(settings.root, root, ignore=shutil.ignore_patterns("data"))
+    mine, gone = settings.root.absolute().as_uri(), Path(first).as_uri()
+    with closing(sqlite3.connect(root / ".mlflow/mlflow.db")) as store, store:
+        for table, column in mlflow._NOTED:
+            store.execute(f"UPDATE {table} SET {column} = replace({column}, '{mine}', '{gone}')")
+        (left,) = store.execute("SELECT count(*) FROM runs WHERE artifact_uri LIKE 'file:///no/%'")
+    assert left[0] > 0
+    moved = replace(settings.tracking, root=root)
+    found = bundle_store.fetch(moved, version, tmp_path / "bundle")
+    assert (found / "bundle.json").read_bytes() == (bundle / "bundle.json").read_bytes()

@@ -40,7 +40,11 @@ def register(where: Tracking, run_id: str) -> str:
 
 
 @pytest.mark.flow
-def test_quotes_and_other_signs_in_the_path_are_only_a_path(odd: Tracking) -> None:
+def test_quotes_and_other_signs_in_the_path_are_only_a_path(
+    odd: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_URI"):  # another project's may be set
+        monkeypatch.setitem(ENVIRONMENT, name, "http://127.0.0.1:1")
     with mlflow.training_run(odd, {"who": "me"}) as run_id:
         pass
     number = register(odd, run_id)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, astuple
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -46,13 +48,34 @@ class Role(StrEnum):
 
 @app.command()
 def check(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(help="With --project: folders of projects; default: this."),
+    ] = None,
+    project: Annotated[
+        bool,
+        typer.Option("--project", help="What is stale: locks, library, gates, dates, signers."),
+    ] = False,
+    file: Annotated[
+        Path | None, typer.Option("--from", help="With --project: a file of folders, one a line.")
+    ] = None,
+    template: Annotated[
+        Path | None, typer.Option(help="With --project: a clone of the template to compare with.")
+    ] = None,
     promotion: Annotated[
         bool, typer.Option("--promotion", help="As strictly as `churn promote`.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """Run every rule over the card; exit 1 if one blocks."""
+    """Run every rule over the card, or with --project look for what is stale; exit 1 if one blocks."""
+    if project:
+        _check_projects(folders or [], file, template, as_json=as_json)
+        return
+    if folders or file or template:
+        raise Misuse(
+            "Folders, --from and --template go with --project: churn check --project FOLDER."
+        )
     from sovereign_ml.supply_chain.integrity import checked_identity
 
     settings = load_settings(profile)
@@ -78,6 +101,42 @@ def check(
         warn_if_outdated(card, rebuilt(settings))
     if blocking := blocks(findings):
         raise Refused(f"Blocked by {', '.join(sorted({finding.rule for finding in blocking}))}.")
+
+
+def _check_projects(
+    folders: list[Path], file: Path | None, template: Path | None, *, as_json: bool
+) -> None:
+    """Print what is stale: line by line in one project, or a table of many."""
+    from sovereign_ml.config.settings import ENVIRONMENT
+    from sovereign_ml.upkeep import examine, listed, overview
+
+    today = now().date()
+    if template and not template.is_dir():
+        raise Misuse(f"{template} is no folder: --template names a clone of the template.")
+    named = listed(folders, file)
+    if file and not named:
+        raise Misuse(f"{file} names no folder: write one a line.")
+    if len(named) > 1:
+        rows = [overview(folder, today, template) for folder in named]
+        if as_json:
+            typer.echo(json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False))
+        else:
+            head = ("folder", "project", "template", "library", "locks", "to do")
+            show(head, [row.cells() for row in rows])
+        if behind := sum(bool(row.findings or row.error) for row in rows):
+            raise Refused(f"{behind} of {len(rows)} projects: see churn check --project FOLDER.")
+        return
+    here = Path(ENVIRONMENT.get("CHURN_ROOT", ".")).resolve()
+    root = named[0] if named else here
+    findings = examine(root, today, template=template, is_own=root.resolve() == here)
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in findings], indent=2, ensure_ascii=False))
+    else:
+        show(("check", "seen", "allowed", "next"), [astuple(one) for one in findings])
+    if findings:
+        raise Refused(f"{len(findings)} findings: the last column says what to do.")
+    if not as_json:
+        typer.echo("Nothing is stale.")
 
 
 @app.command()

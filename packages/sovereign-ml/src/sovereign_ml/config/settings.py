@@ -40,6 +40,7 @@ from sovereign_ml.config.tables import (
     ServeSettings,
     TeamSettings,
     TrainSettings,
+    UpkeepSettings,
     ValidateSettings,
 )
 from sovereign_ml.errors import Misuse
@@ -74,6 +75,7 @@ class Settings(ConfigTable):
     deploy: Deploy
     audit: AuditPolicy = AuditPolicy()
     retention: RetentionSettings = RetentionSettings()
+    upkeep: UpkeepSettings = UpkeepSettings()
     team: TeamSettings = TeamSettings()
     s3: Storage
     profile: Profile

@@ -38,6 +38,7 @@ __all__ = [
     "ShopSettings",
     "TeamSettings",
     "TrainSettings",
+    "UpkeepSettings",
     "ValidateSettings",
 ]
 
@@ -270,7 +271,7 @@ class DataSettings(ConfigTable):
 class ValidateSettings(ConfigTable):
     """Step 2."""
 
-    max_rejected_share: Share
+    max_rejected_share: Share = 0.02
 
 
 class FeatureSettings(ConfigTable):
@@ -336,12 +337,25 @@ class CardSettings(ConfigTable):
 class RegisterSettings(ConfigTable):
     """Step 7: the quality gate."""
 
-    min_roc_auc: Share
-    max_brier_share: Annotated[float, Field(gt=0)]
-    calibration_slope: tuple[float, float]
-    max_fairness_gap: Share
+    min_roc_auc: Share = 0.65
+    max_brier_share: Annotated[float, Field(gt=0)] = 1.0
+    calibration_slope: tuple[float, float] = (0.7, 1.4)
+    max_fairness_gap: Share = 0.25
     max_fidelity_gap: Annotated[float, Field(ge=0, le=1e-6)] = 1e-9
     """Largest difference in probability between the fitted pipeline and the scorecard."""
+
+
+class UpkeepSettings(ConfigTable):
+    """What `churn check --project` takes as too old, in days."""
+
+    max_lock_age_days: Count = 180
+    max_library_age_days: Count = 180
+    max_template_age_days: Count = 365
+    max_provider_age_days: Count = 365
+    max_retention_gap_days: Count = 31
+    max_idle_signer_days: Count = 365
+    accepted: dict[str, date] = Field(default={})
+    """Settings that may be looser than the release's, each until a day within a year."""
 
 
 class ScoreSettings(ConfigTable):

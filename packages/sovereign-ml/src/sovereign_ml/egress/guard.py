@@ -90,6 +90,11 @@ def install(
             sys.addaudithook(_hook)
 
 
+def is_installed() -> bool:
+    """Return whether this process has the guard."""
+    return _state.hooked
+
+
 def install_from(environ: Mapping[str, str]) -> bool:
     """Install what a parent process put into ``environ``; True if it did. An unreadable value allows loopback only."""
     if VARIABLE not in environ:

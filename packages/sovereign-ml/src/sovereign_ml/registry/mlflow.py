@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import StringIO
@@ -49,7 +51,9 @@ def client(tracking: Tracking) -> Any:
         # MLflow writes the folder of its default experiment into SQL as it is, quotes and all.
         ENVIRONMENT["_MLFLOW_SERVER_ARTIFACT_ROOT"] = artifact_root(tracking)
     with reached(tracking), _quiet():
-        mlflow.set_tracking_uri(tracking_uri(tracking))
+        uri = tracking_uri(tracking)
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)  # else MLFLOW_REGISTRY_URI would say where versions go
         return mlflow.MlflowClient()
 
 
@@ -60,7 +64,39 @@ def tracking_uri(tracking: Tracking) -> str:
         return uri
     path = tracking.root / uri.removeprefix("sqlite:///")
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file():
+        _keep_artifacts_in(tracking, path)
     return f"sqlite:///{path}"
+
+
+_NOTED = (
+    *(("experiments", "artifact_location"), ("runs", "artifact_uri")),
+    ("logged_models", "artifact_location"),
+)
+_IN_PROJECT = re.compile(r"(?:file:|/).*(/(?:\.mlflow/artifacts|mlruns)(?:/.*)?)", re.DOTALL)
+
+
+def _keep_artifacts_in(tracking: Tracking, database: Path) -> None:
+    """Let the store of a copied or moved project name the artifacts in this folder.
+
+    MLflow notes absolute paths. A copy would write into the folder of the original, and a moved
+    project would not find what it has. Raises Misuse for a file that is no store.
+    """
+    own = tracking.root.absolute().as_uri()
+    try:
+        with closing(sqlite3.connect(database, timeout=30)) as store, store:
+            tables = {row[0] for row in store.execute("SELECT name FROM sqlite_master")}
+            for table, column in _NOTED:
+                if table not in tables:
+                    continue
+                rows = store.execute(f"SELECT rowid, {column} FROM {table}").fetchall()  # noqa: S608
+                for row, noted in rows:
+                    match = _IN_PROJECT.fullmatch(noted or "")
+                    if match and noted != f"{own}{match[1]}":
+                        change = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"  # noqa: S608
+                        store.execute(change, (f"{own}{match[1]}", row))
+    except sqlite3.Error as error:
+        raise Misuse(f"MLflow at {tracking.uri} cannot be read: {error}.") from None
 
 
 def artifact_root(tracking: Tracking) -> str:

@@ -69,10 +69,7 @@ def authors_by_git(root: Path, since: str = "") -> tuple[str, ...]:
     changed since, it is who changed it last. A commit that does not lead to the present says
     nothing, so the whole history counts then. Raises GitError where git does not tell.
     """
-    if git.ask(root, "rev-parse", "--is-shallow-repository") == "true":
-        raise GitError(
-            "the history of this shallow clone is cut off; fetch it with `git fetch --unshallow`"
-        )
+    git.refuse_shallow(root)
     git.ask(root, "rev-parse", "--verify", "HEAD:./config.toml")
     found = (
         _named(root, f"{since}..HEAD") or _named(root, "HEAD", "-1")

@@ -161,10 +161,7 @@ def named(root: Path, since: datetime) -> set[str]:
 
 def _committed_locks(root: Path, moment: str) -> list[str]:
     """Return the text of ``dvc.lock`` in each commit since ``moment`` and in the last one before."""
-    if git.ask(root, "rev-parse", "--is-shallow-repository") == "true":
-        raise GitError(
-            "the history of this shallow clone is cut off; fetch it with `git fetch --unshallow`"
-        )
+    git.refuse_shallow(root)
     if not git.ask(root, "rev-list", "--all", "--max-count=1"):
         return []
     # Merges count too (-m). A commit that takes the file away has no text of it (diff-filter).

@@ -1,0 +1,337 @@
+"""`churn check --project`: each way in which a project goes stale, one line each."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from sovereign_ml import git
+from sovereign_ml.bundle.installed_files import sha256_of
+from sovereign_ml.config.settings import EXAMPLES
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.git import GitError
+from sovereign_ml.jurisdictions import providers
+from sovereign_ml.privacy.retention_plan import LAST_RUN, last_run
+from sovereign_ml.registry import signatures
+from sovereign_ml.supply_chain.integrity import project_identity
+from sovereign_ml.upkeep.gates import loosened
+from sovereign_ml.upkeep.state import CRUFT, ProjectState, release_day
+
+GUARD: Final = ("sovereign_ml/egress/guard.py", "sovereign_ml/egress/boot/sitecustomize.py")
+PROVIDERS: Final = "sovereign_ml/jurisdictions/providers.toml"
+REVIEWS: Final = (("model", "review_due"), ("dpia", "review_due"))
+NO_DIGEST: Final = "0" * 64
+UNREADABLE: Final = (
+    *(OSError, GitError, Refused, Misuse, zipfile.BadZipFile),
+    *(ValueError, TypeError, KeyError, AttributeError),
+)
+"""What a missing, broken or odd file raises. Not knowing is a finding, never a pass."""
+
+
+@dataclass(frozen=True)
+class UpkeepFinding:
+    """One thing to do: which check, what was seen, what is allowed, and what comes next."""
+
+    check: str
+    seen: str
+    allowed: str
+    next: str
+
+
+Findings = Iterator[UpkeepFinding]
+
+
+def examine(
+    root: Path, today: date, *, template: Path | None = None, is_own: bool = False
+) -> list[UpkeepFinding]:
+    """Return what is stale in the project in ``root`` on the day ``today``; empty if nothing is.
+
+    ``template`` is a clone of the template to compare with, ``is_own`` says that the running
+    environment is the project's. Raises Misuse where ``root`` holds no project.
+    """
+    if not (root / "config.toml").is_file():
+        raise Misuse(f"No config.toml in {root}: name the folder of a project.")
+    state = ProjectState(root.resolve(), today, template, is_own)
+    return [finding for check, part in CHECKS.items() for finding in _carefully(check, part, state)]
+
+
+def _carefully(
+    check: str, part: Callable[[ProjectState], Findings], state: ProjectState
+) -> Findings:
+    """Yield the findings of one check; one more where it cannot be made."""
+    try:
+        yield from part(state)
+    except UNREADABLE as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = f"{lines[0]}: {lines[1].strip()}" if len(lines) > 1 else lines[0]
+        if isinstance(error, OSError):
+            where = Path(error.filename or "").name
+            reason = f"{where}: {error.strerror or reason}".removeprefix(": ")
+        if isinstance(error, KeyError):
+            reason = f"{reason} is missing"
+        yield UpkeepFinding(
+            check,
+            f"cannot be judged: {reason.rstrip('.')}",
+            "a state that can be read",
+            "Put this right, and check again.",
+        )
+
+
+def _placeholders(state: ProjectState) -> Findings:
+    """Find values of the template that nobody replaced."""
+    for name in ("config.toml", "model_card.toml", "documents.toml"):
+        if name == "documents.toml" and not (state.root / name).exists():
+            continue
+        left = [where for where, text in _texts(state.toml(name)) if _is_example(text)]
+        if left:
+            more = f" and {len(left) - 4} more" if len(left) > 4 else ""
+            yield UpkeepFinding(
+                "placeholder",
+                f"{name}: {', '.join(left[:4])}{more}",
+                "your own values, or none",
+                f'Put your own values into {name}; "" where the setting is not used.',
+            )
+
+
+def _is_example(text: str) -> bool:
+    return NO_DIGEST in text or any(example in text for example in EXAMPLES)
+
+
+def _texts(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(inner, f"{where}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner, where)
+    elif isinstance(value, str):
+        yield where, value
+
+
+def _reviews(state: ProjectState) -> Findings:
+    """Find reviews that are past or that nobody planned."""
+    card = state.toml("model_card.toml")
+    for table, key in REVIEWS:
+        answer = card.get(table, {}).get(key, "?" if table == "model" else None)
+        if answer is None:  # the impact assessment has one only where one is required
+            continue
+        where = f"model_card.toml: {table}.{key} is {answer}"
+        try:
+            day = answer if isinstance(answer, date) else date.fromisoformat(str(answer))
+        except ValueError:
+            day = None
+        if day is None or day < state.today:
+            passed = f", {(state.today - day).days} days ago" if day else ""
+            yield UpkeepFinding(
+                "review",
+                f"{where}{passed}",
+                "a day that lies ahead",
+                "Review the card with those who answer for it, and write the next day.",
+            )
+
+
+def _locks(state: ProjectState) -> Findings:
+    """Find locks whose packages are older than the policy."""
+    most = state.policy.max_lock_age_days
+    for lock in state.locks:
+        yield from _carefully("lock", partial(_lock, lock=lock, most=most), state)
+
+
+def _lock(state: ProjectState, lock: Path, most: int) -> Findings:
+    try:
+        day = state.lock_day(lock)
+        days = state.age(day)
+    except (Refused, GitError) as error:
+        raise Refused(f"{lock.name}: {error}") from None
+    if days > most:
+        yield UpkeepFinding(
+            "lock",
+            f"requirements/{lock.name} has packages of {day}, {days} days old",
+            f"{most} days ([upkeep] max_lock_age_days)",
+            "make upgrade-locks, then make setup run test.",
+        )
+
+
+def _library(state: ProjectState) -> Findings:
+    """Find a release of the library that is older than the policy, and one that was changed."""
+    version, most = state.library_version, state.policy.max_library_age_days
+    day = release_day(version)
+    if day is None:
+        raise Refused(f"release {version} names no year and month")
+    if (days := state.age(day)) > most:
+        yield UpkeepFinding(
+            "library",
+            f"sovereign-ml {version} is {days} days old",
+            f"{most} days ([upkeep] max_library_age_days)",
+            "make upgrade WHEEL=<the newest wheel of your platform team>.",
+        )
+    if state.is_own:
+        for line in project_identity(state.root).objections("local"):
+            yield UpkeepFinding("library", line, "the released files", "make setup.")
+
+
+def _template(state: ProjectState) -> Findings:
+    """Find a project that is behind its template."""
+    commit, most = str(state.cruft["commit"]), state.policy.max_template_age_days
+    behind = ""
+    if state.template:
+        count = git.ask(state.template, "rev-list", "--count", f"{commit}..HEAD")
+        if count == "0":
+            return
+        behind = f", {count} commits behind"
+    if (days := state.age(state.template_day)) > most:
+        yield UpkeepFinding(
+            "template",
+            f"{CRUFT}: commit {commit[:12]}, {days} days old{behind}",
+            f"{most} days ([upkeep] max_template_age_days)",
+            "cruft update, then make lint types test.",
+        )
+
+
+def _gates(state: ProjectState) -> Findings:
+    """Find gates that let more pass than the release does."""
+    for setting, seen, allowed in loosened(state):
+        yield UpkeepFinding(
+            "gate",
+            f"config.toml: {setting} is {seen}",
+            allowed,
+            "Go back to it, or name the setting and a day within a year in [upkeep] accepted.",
+        )
+
+
+def _retention(state: ProjectState) -> Findings:
+    """Find data that is past its period, or for which nobody looked."""
+    most, last = state.policy.max_retention_gap_days, last_run(state.root / LAST_RUN)
+    if last is None:
+        since, seen = state.first_commit, "`churn retain --apply` never ran"
+    else:
+        since, seen = last.at.date(), f"`churn retain --apply` ran last on {last.at.date()}"
+        left = {name: count for name, count in last.overdue.items() if count}
+        if left:
+            yield UpkeepFinding(
+                "retention",
+                f"overdue and left: {', '.join(f'{n} of {name}' for name, n in left.items())}",
+                "nothing past its period in [retention]",
+                "make retain, and look why it could not delete them.",
+            )
+    if (days := state.age(since)) > most:
+        yield UpkeepFinding(
+            "retention",
+            f"{seen}, and the project is older" if last is None else f"{seen}, {days} days ago",
+            f"every {most} days ([upkeep] max_retention_gap_days)",
+            "make retain.",
+        )
+
+
+CHILD: Final = (
+    "import sys; guard = sys.modules.get('sovereign_ml.egress.guard'); "
+    "sys.exit(0 if guard and guard.is_installed() else 3)"
+)
+
+
+def _guard(state: ProjectState) -> Findings:
+    """Find an environment in which processes run without the egress guard.
+
+    The running environment is tried. Of another project's only the files are compared.
+    """
+    problem = ""
+    if state.is_own:
+        done = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, check=False)
+        if done.returncode:
+            problem = "a Python that `churn` starts does not have it"
+    elif (state.root / ".venv").exists():
+        folders = list((state.root / ".venv").glob("lib/python*/site-packages"))
+        for name in GUARD:
+            path = next((folder / name for folder in folders if (folder / name).is_file()), None)
+            if path is None:
+                problem = f".venv has no {name}"
+            elif state.wheel and sha256_of(path) != state.wheel.files.get(name):
+                problem = f".venv has another {name} than vendor/"
+    if problem:
+        yield UpkeepFinding(
+            "guard",
+            f"egress guard: {problem}",
+            "the guard of the release in every Python",
+            "make clean setup; take other sitecustomize.py files off PYTHONPATH.",
+        )
+
+
+def _providers(state: ProjectState) -> Findings:
+    """Find a table of providers that nobody has looked at for long."""
+    most = state.policy.max_provider_age_days
+    if state.wheel:
+        with zipfile.ZipFile(state.wheel.path) as archive:
+            table = tomllib.loads(archive.read(PROVIDERS).decode("utf-8"))
+        days = [row["checked"] for row in table["provider"]]
+    else:
+        days = [provider.checked for provider in providers()]
+    old = [day for day in days if state.age(day) > most]
+    if old:
+        yield UpkeepFinding(
+            "providers",
+            f"{len(old)} of {len(days)} providers were looked at last on {min(old)} or later",
+            f"{most} days ([upkeep] max_provider_age_days)",
+            "make upgrade WHEEL=<a release with a newer table of providers>.",
+        )
+
+
+def _signing(state: ProjectState) -> Findings:
+    """Find approvals that nobody signs, and keys of people who did nothing for long."""
+    if not signatures.is_set_up(state.root):
+        yield UpkeepFinding(
+            "signing",
+            f"{signatures.SIGNERS} is missing",
+            "signed decisions",
+            "Put the approvers' public keys there and commit it: docs/approval.md.",
+        )
+        return
+    most = state.policy.max_idle_signer_days
+    text = (state.root / signatures.SIGNERS).read_text(encoding="utf-8")
+    for principal in _principals(text):
+        added = state.last_commit("-S", principal, "--", str(signatures.SIGNERS))
+        worked = state.last_commit("--fixed-strings", "-i", f"--author={principal}")
+        newest = max((day for day in (added, worked) if day), default=None)
+        if newest is None:
+            raise Refused(f"{signatures.SIGNERS}: nobody knows since when {principal} may sign")
+        if (days := state.age(newest)) > most:
+            yield UpkeepFinding(
+                "signing",
+                f"{principal} may sign, and committed nothing for {days} days",
+                f"{most} days ([upkeep] max_idle_signer_days)",
+                f"Ask whether they left; if so, take the key out of {signatures.SIGNERS}.",
+            )
+
+
+def _principals(text: str) -> list[str]:
+    """Return whom a file of allowed signers names: principals of SSH keys, addresses of GPG keys."""
+    names: list[str] = []
+    for line in text.splitlines():
+        if match := signatures.GPG.fullmatch(line.strip()):
+            names.append(match[2].partition("<")[2].rstrip("> ") or match[2])
+        elif line.strip() and not line.lstrip().startswith("#"):
+            quoted = re.match(r'\s*"([^"]*)"', line)
+            names += (quoted[1] if quoted else line.split()[0]).split(",")
+    return list(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+
+CHECKS: Final[dict[str, Callable[[ProjectState], Findings]]] = {
+    "placeholder": _placeholders,
+    "review": _reviews,
+    "lock": _locks,
+    "library": _library,
+    "template": _template,
+    "gate": _gates,
+    "retention": _retention,
+    "guard": _guard,
+    "providers": _providers,
+    "signing": _signing,
+}

@@ -1,0 +1,87 @@
+"""Numbers of config.toml that let more pass than the release does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from sovereign_ml.audit import AuditPolicy
+from sovereign_ml.card.rules.rule_policy import LIMITS, RulePolicy
+from sovereign_ml.config.tables import (
+    CheckSettings,
+    RegisterSettings,
+    UpkeepSettings,
+    ValidateSettings,
+)
+from sovereign_ml.upkeep.state import ProjectState
+
+GATES: Final[dict[tuple[str, ...], type[BaseModel]]] = {
+    ("card", "policy"): RulePolicy,
+    ("register",): RegisterSettings,
+    ("validate",): ValidateSettings,
+    ("data", "checks"): CheckSettings,
+    ("upkeep",): UpkeepSettings,
+}
+LONGEST: Final = timedelta(days=365)
+"""No looser number is accepted for longer, as with a waiver."""
+
+
+def loosened(state: ProjectState) -> Iterator[tuple[str, str, str]]:
+    """Yield each setting that is looser than the release's: its name, its value, and what is allowed."""
+    accepted = state.policy.accepted
+    for where, model in GATES.items():
+        table, default = state.table(model, *where), model()
+        for name in model.model_fields:
+            value, usual = getattr(table, name), getattr(default, name)
+            setting = ".".join((*where, name))
+            until = accepted.get(setting)
+            if name == "accepted" or _is_accepted(until, state.today):
+                continue
+            if looser(name, value, usual):
+                passed = f"; accepted until {until}" if until else ""
+                yield setting, _shown(value), f"{_shown(usual)}{passed}"
+    yield from _audit(state)
+
+
+def _is_accepted(until: date | None, today: date) -> bool:
+    return until is not None and today <= until <= today + LONGEST
+
+
+def looser(name: str, value: Any, usual: Any) -> bool:
+    """Return whether ``value`` lets more pass than ``usual``; a number that is none does."""
+    if isinstance(usual, dict):
+        return bool(set(value) - set(usual))
+    if name == "calibration_slope":
+        return not (value[0] >= usual[0] and value[1] <= usual[1])
+    if name == "approval_roles":
+        return not set(usual) <= set(value)
+    if not isinstance(usual, (int, float)):  # the metric and open_answers, which a profile sets
+        return False
+    lower = name.startswith("min_") if name not in LIMITS else LIMITS[name].startswith(">=")
+    if math.isnan(value):
+        return True
+    return bool(value < usual if lower else value > usual)
+
+
+def _audit(state: ProjectState) -> Iterator[tuple[str, str, str]]:
+    policy, default = state.table(AuditPolicy, "audit"), AuditPolicy()
+    for payload, classes in policy.allow.items():
+        if wider := sorted(set(classes) - set(default.allow[payload])):
+            usual = ", ".join(default.allow[payload])
+            yield f"audit.allow.{payload}", f"besides {', '.join(wider)}", usual
+    if unread := sorted(set(policy.exclude) - set(default.exclude)):
+        yield "audit.exclude", f"besides {', '.join(unread)}", ", ".join(default.exclude)
+    for waiver in policy.waivers:
+        if waiver.until < state.today:
+            seen = f"{waiver.host} for {waiver.payload} until {waiver.until}"
+            yield "audit.waivers", seen, "a day that lies ahead"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, (tuple, list)):
+        return ", ".join(map(str, value))
+    return ", ".join(value) or "none" if isinstance(value, dict) else str(value)
