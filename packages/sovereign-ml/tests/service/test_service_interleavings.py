@@ -144,7 +144,9 @@ CALLS: dict[str, dict[str, Callable[[Side, Scene], httpx.Response]]] = {
 """What each route of the table that changes something is asked, by its path."""
 ACTS: dict[str, Callable[[Side, Scene], Any]] = {
     "churn data-subject erase": lambda side, scene: side.log.erase_subject(scene.subject),
-    "churn data-subject rectify": lambda side, scene: note_rectification(side.log, scene.subject, "corrected"),
+    "churn data-subject rectify": lambda side, scene: note_rectification(
+        side.log, scene.subject, "corrected"
+    ),
 }
 PAIRS = list(
     product([Call(*one) for calls in (*CALLS.values(), ACTS) for one in calls.items()], repeat=2)
