@@ -168,7 +168,9 @@ def with_all_features(
     days = sorted(day.tz_localize(None).to_pydatetime() for day in rows["event_timestamp"].unique())
     sql.compute(connection, days, config, kind)
     computed = connection.execute("FROM snapshots").df()
-    computed["event_timestamp"] = computed["event_timestamp"].dt.tz_localize("UTC")
+    # Snapshots have the times of the SQL, without a zone; the training set has UTC.
+    zone = rows["event_timestamp"].dt.tz
+    computed["event_timestamp"] = computed["event_timestamp"].dt.tz_localize(zone)
     keys = ["customer_id", "event_timestamp"]
     lacking = [name for name in computed if name not in rows]
     if not lacking:
