@@ -75,7 +75,9 @@ def test_what_is_left_out_is_computed_again_in_the_same_order(tmp_path: Path) ->
         }
     )
     frame.to_parquet(tmp_path / "transactions.parquet")
-    rows = pd.DataFrame({"customer_id": ["B", "B", "A"], "event_timestamp": [*reversed(days), days[1]]})
+    rows = pd.DataFrame(
+        {"customer_id": ["B", "B", "A"], "event_timestamp": [*reversed(days), days[1]]}
+    )
     config = FeatureSettings(
         cutoffs=3, every_days=30, horizon_days=30, active_within_days=90, lookback_days=365
     )

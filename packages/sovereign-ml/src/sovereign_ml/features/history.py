@@ -161,9 +161,12 @@ def with_all_features(
 ) -> pd.DataFrame:
     """Return ``rows`` (customer_id, event_timestamp, …) with every feature that ``sql`` computes, in the same order.
 
-    ``sql`` is the project's module ``features``. What ``[features] inputs`` leaves out is stored
+    ``sql`` is the project's module ``features``, with the contract's FEATURES. What ``[features] inputs`` leaves out is stored
     nowhere. It is computed again from the purchases in ``valid`` where a figure asks what it would add.
     """
+    lacking = [feature.name for feature in sql.FEATURES if feature.name not in rows]
+    if not lacking:
+        return rows
     connection = sql.load(valid, kind)
     days = sorted(day.tz_localize(None).to_pydatetime() for day in rows["event_timestamp"].unique())
     sql.compute(connection, days, config, kind)
@@ -172,9 +175,6 @@ def with_all_features(
     zone = rows["event_timestamp"].dt.tz
     computed["event_timestamp"] = computed["event_timestamp"].dt.tz_localize(zone)
     keys = ["customer_id", "event_timestamp"]
-    lacking = [name for name in computed if name not in rows]
-    if not lacking:
-        return rows
     whole: pd.DataFrame = rows.merge(
         computed[[*keys, *lacking]], on=keys, how="left", validate="one_to_one"
     )

@@ -334,6 +334,7 @@ def credit_answers() -> dict[str, Any]:
             "art86_channel": "shop account",
         },
     }
+    answers["lawful_basis"]["score"]["reference"] = "docs/lia.md, § 31 BDSG"
     return answers
 
 
