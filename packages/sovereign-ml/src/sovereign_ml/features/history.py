@@ -153,7 +153,8 @@ def current_rows(features: Path) -> pd.DataFrame:
     import pandas as pd
 
     rows = pd.read_parquet(features / "snapshots.parquet")
-    return rows[rows["event_timestamp"] == rows["event_timestamp"].max()]
+    current: pd.DataFrame = rows[rows["event_timestamp"] == rows["event_timestamp"].max()]
+    return current
 
 
 def with_all_features(
