@@ -62,7 +62,6 @@ def test_a_useful_feature_is_missed_and_noise_is_not() -> None:
 def test_the_line_of_step_5_says_how_many_and_how_much() -> None:
     found = {"names": ["a", "b"], "loss": {"value": 0.0022, "low": -0.0003, "high": 0.0049}}
     assert left_out_in_words(found) == (
-        "; without the 2 features that [features] inputs leaves out ROC AUC loses "
-        "0.002 (-0.000 to 0.005)"
+        "; without the 2 features that config.toml leaves out ROC AUC loses 0.002 (-0.000 to 0.005)"
     )
     assert left_out_in_words(None) == ""

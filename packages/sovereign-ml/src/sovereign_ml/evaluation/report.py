@@ -322,7 +322,7 @@ def left_out_in_words(found: dict[str, Any] | None) -> str:
         return ""
     loss = found["loss"]
     return (
-        f"; without the {len(found['names'])} features that [features] inputs leaves out ROC AUC loses "
+        f"; without the {len(found['names'])} features that config.toml leaves out ROC AUC loses "
         f"{loss['value']:.3f} ({loss['low']:.3f} to {loss['high']:.3f})"
     )
 
