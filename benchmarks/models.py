@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from sovereign_ml.evaluation import report
 from sovereign_ml.model import served
 
 if TYPE_CHECKING:
@@ -66,11 +67,10 @@ def compare(settings: Settings, models: list[str]) -> None:
     from churn.contract import TARGET
     from churn.model import columns, training_set
     from churn.scorecard import chosen
-    from churn.steps._4_train import older_cutoffs, regularisation_search
+    from churn.steps._4_train import regularisation_search
 
     everything = training_set(settings.path("features"))
-    past = older_cutoffs(everything)
-    test = everything[everything["event_timestamp"] == everything["event_timestamp"].max()]
+    past, test = report.split(everything)
     y = test[TARGET].to_numpy()
     print(
         HEAD.format(

@@ -40,6 +40,19 @@ def test_a_second_make_run_runs_nothing(finished: Project) -> None:
 
 
 @pytest.mark.flow
+def test_a_fresh_card_warns_of_no_needless_input_and_says_what_the_others_would_add(
+    finished: Project,
+) -> None:
+    facts = json.loads((finished.root / "data/6_card/card.json").read_text())["facts"]["data"]
+    left_out = facts["left_out"]
+    assert left_out["names"]
+    assert left_out["loss_high"] <= 0.005, "[card.policy] tolerated_loss"
+    found = finished.run("churn", "check", check=False).stdout
+    assert "R01" in found, "the card is a fresh one"
+    assert not re.search(r"\b(R33|F02)\b", found), found
+
+
+@pytest.mark.flow
 def test_rows_read_are_rows_kept_plus_rows_set_aside(finished: Project) -> None:
     found = json.loads((finished.root / "data/1_raw/summary.json").read_text())
     assert found["rows_in"] == found["rows_out"] + sum(found["set_aside"].values())

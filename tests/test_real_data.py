@@ -39,7 +39,8 @@ def retail(tmp_path_factory: pytest.TempPathFactory) -> Project:
     config = project.root / "config.toml"
     text = config.read_text()
     start, end = text.index("[data]"), text.index("[data.rates]")
-    config.write_text(text[:start] + block[1] + "\n" + text[end:])
+    text = text[:start] + block[1] + "\n" + text[end:]
+    config.write_text(re.sub(r"(?m)^inputs = \[.*?\]", "inputs = []", text))
     project.make("run", f"DATA={DATA}", CHURN_OLD_FEATURES="allow")  # it ends in 2011
     return project
 

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 from sovereign_ml.config.settings import Settings
+from sovereign_ml.project import chosen_features
 
 from churn.contract import FEATURES, TARGET
 from churn.project import PROJECT
@@ -31,8 +32,20 @@ def test_every_step_writes_its_artifact(flow: Path, settings: Settings) -> None:
 
 def test_the_training_set_has_every_feature_and_the_label(flow: Path, settings: Settings) -> None:
     rows = pd.read_parquet(settings.path("features") / "training.parquet")
-    assert {TARGET, *(feature.name for feature in FEATURES)} <= set(rows.columns)
+    chosen = [feature.name for feature in chosen_features(FEATURES, settings.features.inputs)]
+    assert [*rows.columns] == ["customer_id", "event_timestamp", TARGET, *chosen]
+    online = pd.read_parquet(settings.path("features") / "snapshots.parquet")
+    assert [*online.columns] == ["customer_id", "event_timestamp", *chosen]
     assert set(rows[TARGET].unique()) == {0, 1}
+
+
+def test_what_the_left_out_features_would_add_is_measured(flow: Path, settings: Settings) -> None:
+    left_out = json.loads((settings.path("metrics") / "metrics.json").read_text())["left_out"]
+    chosen = [feature.name for feature in chosen_features(FEATURES, settings.features.inputs)]
+    rest = [feature.name for feature in FEATURES if feature.name not in chosen]
+    assert (left_out["names"] if rest else []) == rest
+    contract = json.loads((settings.path("bundle") / "contract.json").read_text())
+    assert [feature["name"] for feature in contract["features"]] == chosen
 
 
 def test_every_customer_has_a_score_a_band_and_reasons(flow: Path, settings: Settings) -> None:

@@ -74,6 +74,6 @@ def test_no_knot_of_a_curve_is_the_extreme_value_of_one_customer() -> None:
 
 def test_the_benchmark_predicts_from_the_same_columns() -> None:
     past = random_rows(5)
-    pipeline = fit(benchmark_estimator(CONFIG), past)
+    pipeline = fit(benchmark_estimator(past, CONFIG), past)
     probability = pipeline.predict_proba(inputs(random_rows(6)))[:, 1]
     assert np.ptp(probability) > 0

@@ -34,15 +34,17 @@ class BoostingModel(FittedModel):
         pipeline = model.fit(boosting_estimator(rows, strength, config, held), rows)
         table = model.inputs(rows)
 
+        numbers = model.names(rows, NUMERIC)
+
         def ship() -> Forest:
             columns = pipeline.named_steps["columns"].named_transformers_
             return to_forest(
                 pipeline.named_steps["boosting"],
                 known_numbers(rows),
-                {name: columns[name] for name in CATEGORICAL},
+                {name: columns[name] for name in model.names(rows, CATEGORICAL)},
                 table,
                 target=TARGET,
-                knots={name: quantiles(rows[name], config.knots).tolist() for name in NUMERIC},
+                knots={name: quantiles(rows[name], config.knots).tolist() for name in numbers},
                 directions=held,
             )
 
@@ -51,7 +53,7 @@ class BoostingModel(FittedModel):
 
 def known_numbers(frame: pd.DataFrame) -> list[str]:
     """Return the numbers that are known of anybody: nothing can be learned of the others."""
-    return [name for name in NUMERIC if frame[name].notna().any()]
+    return [name for name in model.names(frame, NUMERIC) if frame[name].notna().any()]
 
 
 def boosting_estimator(
@@ -62,13 +64,14 @@ def boosting_estimator(
     The trees are shallow, so that one answer is explained in milliseconds. They stop at a fixed
     number: early stopping would hold out random rows, and with them the same customers.
     """
-    numbers, levels = known_numbers(frame), model.category_levels(config)
+    numbers, categories = known_numbers(frame), model.names(frame, CATEGORICAL)
+    levels = model.category_levels(config)
     columns = ColumnTransformer(
-        [("number", "passthrough", numbers), *((name, levels, [name]) for name in CATEGORICAL)]
+        [("number", "passthrough", numbers), *((name, levels, [name]) for name in categories)]
     )
     signs = {"raises": 1, "lowers": -1}
     table = model.inputs(frame)
-    width = sum(len(levels.fit(table[[name]]).get_feature_names_out()) for name in CATEGORICAL)
+    width = sum(len(levels.fit(table[[name]]).get_feature_names_out()) for name in categories)
     boosting = HistGradientBoostingClassifier(
         learning_rate=0.08,
         max_iter=120,

@@ -16,9 +16,8 @@ from sklearn.linear_model import LogisticRegression
 from sovereign_ml.config.tables import EvaluateSettings
 from sovereign_ml.evaluation import drift
 from sovereign_ml.model.scorecard import Floats
-from sovereign_ml.storage.artifacts import read_json
 
-from churn.contract import CATEGORICAL, NUMERIC, TARGET, WINDOWS
+from churn.contract import TARGET, WINDOWS
 
 AGE_BANDS = (0, 30, 45, 60, 200)
 TENURE_BANDS = (0, 30, 90, 180, np.inf)
@@ -77,12 +76,10 @@ def recency_only(past: pd.DataFrame, test: pd.DataFrame) -> Floats:
 
 
 def representativeness(
-    past: pd.DataFrame, features: Path, valid: Path, config: EvaluateSettings
+    past: pd.DataFrame, now: pd.DataFrame, inputs: list[str], valid: Path, config: EvaluateSettings
 ) -> dict[str, Any]:
     """Compare the rows that the model learned from with the customers it scores now."""
-    snapshots = pd.read_parquet(features / "snapshots.parquet")
-    day = pd.Timestamp(read_json(features / "summary.json")["current"])
-    now = snapshots[snapshots["event_timestamp"] == day]
+    day = now["event_timestamp"].max()
 
     def groups_of(rows: pd.DataFrame) -> dict[str, pd.Series[Any]]:
         people = protected(valid, rows["customer_id"], day.year, config.groups)
@@ -90,4 +87,4 @@ def representativeness(
 
     learned, scored = groups_of(past), groups_of(now)
     both = {name: (learned[name], scored[name]) for name in sorted(learned.keys() & scored.keys())}
-    return drift.compare(past, now, both, config.min_group, NUMERIC, CATEGORICAL)
+    return drift.compare(past, now, both, config.min_group, inputs)

@@ -9,12 +9,13 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource
 from feast.types import Float64, String
 from feast.value_type import ValueType
 from sovereign_ml.features.feast import SERVICE, VIEW
+from sovereign_ml.project import chosen_features
 
 from churn.contract import FEATURES
 
 
 def definitions(
-    source: FileSource, ttl: timedelta
+    source: FileSource, ttl: timedelta, inputs: Sequence[str] = ()
 ) -> Sequence[Entity | FeatureView | FeatureService]:
     """Return entity, feature view and feature service over ``source``, the snapshots of step 3.
 
@@ -29,7 +30,7 @@ def definitions(
             Field(name="customer_id", dtype=String),
             *(
                 Field(name=feature.name, dtype=String if feature.dtype == "string" else Float64)
-                for feature in FEATURES
+                for feature in chosen_features(FEATURES, inputs)
             ),
         ],
         source=source,

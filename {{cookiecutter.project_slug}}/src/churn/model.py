@@ -6,6 +6,7 @@ features of contract.py. The library turns the fitted scorecard into data.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,12 @@ def scorecard_estimator(frame: pd.DataFrame, c: float, config: TrainSettings) ->
     knots = _knots(frame, config.knots)
     curves = [(name, _curve(frame[name], values), [name]) for name, values in knots.items()]
     # An indicator that is the same for everybody would share its weight with the intercept.
-    gaps = [name for name in NUMERIC if frame[name].isna().nunique() > 1]
+    gaps = [name for name in names(frame, NUMERIC) if frame[name].isna().nunique() > 1]
     if gaps:
         curves.append(("missing", MissingIndicator(features="all"), gaps))
     levels = category_levels(config)
-    columns = ColumnTransformer([*curves, *((name, levels, [name]) for name in CATEGORICAL)])
+    values = [(name, levels, [name]) for name in names(frame, CATEGORICAL)]
+    columns = ColumnTransformer([*curves, *values])
     courses = monotone_curves(frame, knots, gaps, EXPECTED) if config.monotone else ()
     regression = MonotoneLogistic(C=c, curves=courses)
     return Pipeline([("columns", columns), ("regression", regression)])
@@ -74,7 +76,7 @@ def category_levels(config: TrainSettings) -> OneHotEncoder:
 
 def _knots(frame: pd.DataFrame, count: int) -> dict[str, Floats]:
     """Return the knots of each numeric column that varies."""
-    knots = {name: quantiles(frame[name], count) for name in NUMERIC}
+    knots = {name: quantiles(frame[name], count) for name in names(frame, NUMERIC)}
     return {name: values for name, values in knots.items() if len(values) > 1}
 
 
@@ -86,7 +88,7 @@ def _curve(values: pd.Series[float], knots: Floats) -> Pipeline:
     return Pipeline([("fill", fill), ("asinh", asinh), ("spline", spline)])
 
 
-def benchmark_estimator(config: TrainSettings) -> Pipeline:
+def benchmark_estimator(frame: pd.DataFrame, config: TrainSettings) -> Pipeline:
     """Return unfitted gradient boosting on the same columns: the price of a readable model.
 
     It stops after a fixed number of trees. Early stopping would hold out random rows, and with
@@ -95,9 +97,8 @@ def benchmark_estimator(config: TrainSettings) -> Pipeline:
     codes = OrdinalEncoder(
         handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan
     )
-    columns = ColumnTransformer(
-        [("number", "passthrough", list(NUMERIC)), ("category", codes, list(CATEGORICAL))]
-    )
+    numbers, values = names(frame, NUMERIC), names(frame, CATEGORICAL)
+    columns = ColumnTransformer([("number", "passthrough", numbers), ("category", codes, values)])
     boosting = HistGradientBoostingClassifier(
         learning_rate=0.05,
         max_iter=150,
@@ -121,14 +122,19 @@ def training_set(features: Path) -> pd.DataFrame:
     """
     frame = pd.read_parquet(features / "training.parquet")
     return frame.sort_values(
-        ["event_timestamp", *NUMERIC, *CATEGORICAL, TARGET], kind="stable", ignore_index=True
+        ["event_timestamp", *names(frame), TARGET], kind="stable", ignore_index=True
     )
+
+
+def names(frame: pd.DataFrame, known: Sequence[str] = (*NUMERIC, *CATEGORICAL)) -> list[str]:
+    """Return those of the features ``known`` that ``frame`` has."""
+    return [name for name in known if name in frame]
 
 
 def inputs(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the model's columns of ``frame``, with None for a missing category."""
-    table = frame[[*NUMERIC, *CATEGORICAL]].copy()
-    for name in CATEGORICAL:
+    table = frame[names(frame)].copy()
+    for name in names(frame, CATEGORICAL):
         table[name] = [None if pd.isna(value) else value for value in table[name]]
     return table
 

@@ -39,7 +39,7 @@ def benchmark(frame: pd.DataFrame, c: float, config: TrainSettings) -> Pipeline:
     """Return the unfitted other kind of model: boosting beside a scorecard, and the reverse."""
     if config.model == "boosting":
         return model.scorecard_estimator(frame, c, config)
-    return model.benchmark_estimator(config)
+    return model.benchmark_estimator(frame, config)
 
 
 def benchmark_name(config: TrainSettings) -> str:

@@ -30,6 +30,7 @@ class OpenProject:
     features: Path
     model: Path
     score: ScoreSettings
+    inputs: tuple[str, ...] = ()
 
     def training_set(self) -> pd.DataFrame:
         """Return features and label of every labelled cut-off, without customers' pseudonyms."""
@@ -40,7 +41,7 @@ class OpenProject:
 
     def model_in_words(self) -> list[str]:
         """Return one sentence for each feature of the trained model, strongest first."""
-        project = load_project(self.root)
+        project = load_project(self.root).with_inputs(self.inputs)
         card = served.read(need(self.model, "train") / "model.json")
         policy = bundle_files.draft_policy(self.score, project.target)
         words = describe_model(card, project.feature_contract(), policy)
@@ -60,4 +61,5 @@ def open_project() -> OpenProject:
         features=settings.path("features"),
         model=settings.path("model"),
         score=settings.score,
+        inputs=settings.features.inputs,
     )

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +26,7 @@ __all__ = [
     "Feature",
     "Project",
     "Step",
+    "chosen_features",
     "load_project",
     "refuse_other_code",
 ]
@@ -73,6 +74,20 @@ class Feature:
     def dtype(self) -> Literal["float", "string"]:
         """Return ``string`` for a category and ``float`` for everything else."""
         return "string" if self.unit == "category" else "float"
+
+
+def chosen_features(features: tuple[Feature, ...], inputs: Sequence[str]) -> tuple[Feature, ...]:
+    """Return those of ``features`` that ``[features] inputs`` names, all of them where it names none.
+
+    Raises Misuse for a name that is no feature.
+    """
+    known = [feature.name for feature in features]
+    if unknown := [name for name in inputs if name not in known]:
+        raise Misuse(
+            f"[features] inputs names {', '.join(unknown)}, which contract.py does not declare. "
+            f"It may name {', '.join(known)}, or be [] for all."
+        )
+    return tuple(feature for feature in features if not inputs or feature.name in inputs)
 
 
 @dataclass(frozen=True)
@@ -138,7 +153,7 @@ STANDARD_STEPS: tuple[Step, ...] = (
         ("model", "features", "valid"),
         "metrics",
         "Measure on the newest cut-off: intervals, slices, groups.",
-        params=("evaluate", "score", "train"),
+        params=("evaluate", "features", "label", "score", "train"),
     ),
     Step(
         6,
@@ -206,6 +221,16 @@ class Project:
                     f"There are {', '.join(sorted(known))}."
                 )
             known.add(step.writes)
+
+    def with_inputs(self, inputs: Sequence[str]) -> Project:
+        """Return the project with the features that ``[features] inputs`` names, and the links between them."""
+        from sovereign_ml.decisions.feature_contract import links_between
+
+        features = chosen_features(self.features, inputs)
+        names = [feature.name for feature in features]
+        if len(features) == len(self.features):
+            return self
+        return replace(self, features=features, links=lambda: links_between(self.links(), names))
 
     @cached_property
     def numeric(self) -> tuple[str, ...]:

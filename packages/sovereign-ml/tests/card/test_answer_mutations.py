@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,32 @@ def test_no_kind_of_text_takes_a_placeholder(text: str) -> None:
         "legitimate_interest.mitigations_beyond_duty.1",  # a part of a list
     ):
         assert [f for f in judged("offer", path, text) if f.severity == "block"], path
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("To be decided by the new team", "puts the answer off"),
+        ("we will fill this in before the launch", "puts the answer off"),
+        ("see the answers of somebody else later", "puts the answer off"),
+        ("das wird noch von uns, wird noch ergänzt", "puts the answer off"),
+        ("qwertz asdfgh yxcvbn mnbvcx", "puts the answer off"),
+        ("Find customers who\u202e evael thgim", "U\\+202E"),
+        ("Find \u2066customers who might leave", "U\\+2066"),
+    ],
+)
+def test_an_answer_that_is_put_off_or_turned_around_is_none(text: str, told: str) -> None:
+    hits = [f.found for f in judged("offer", "purpose.statement", text) if f.rule == "R59"]
+    assert re.search(told, " ".join(hits)), hits
+
+
+def test_words_of_delay_in_an_honest_answer_are_no_delay() -> None:
+    for text in (
+        "Each offer has to be confirmed by a second person before it is sent",
+        "Die Entscheidung wird noch am selben Tag von einer Person geprüft",
+        "Customers can change their mind later in the app",
+    ):
+        assert not [f for f in judged("offer", "purpose.statement", text) if f.rule == "R59"], text
 
 
 def test_an_answer_in_another_language_and_script_is_taken() -> None:

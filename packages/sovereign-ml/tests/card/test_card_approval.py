@@ -62,6 +62,14 @@ def test_the_author_of_the_commit_may_not_approve_under_any_spelling(
         approve(card(facts={"model.authors": [author]}), role="legal", person=spelling, at=NOW)
 
 
+def test_a_decision_of_the_future_carries_nothing_whatever_was_decided_since() -> None:
+    later = signed(card()).approvals
+    ahead = tuple(a.model_copy(update={"at": a.at.replace(year=2999)}) for a in later)
+    no = later[0].model_copy(update={"decision": "reject"})
+    told = list(problems(card().model_copy(update={"approvals": (*ahead, no)}), ROLES, NOW.date()))
+    assert sum("is dated 2999-" in line and "in the future" in line for line in told) == len(ROLES)
+
+
 @pytest.mark.parametrize("authors", [[], [""], [" <>"]])
 def test_nobody_may_approve_what_nobody_knows_the_author_of(authors: list[str]) -> None:
     words = "fatal: detected dubious ownership in repository at '.'"

@@ -281,6 +281,15 @@ def test_rollback_returns_to_the_version_before_and_then_to_the_one_before_that(
     assert refused(rollback(registry, by=BY, why="again", at=NOW), "no version before")
 
 
+def test_no_way_leads_back_to_a_version_whose_card_somebody_rejected_since() -> None:
+    registry = MemoryRegistry()
+    registry.promoted("1", "2")
+    hashes = {registry.card_hash("1") or "": "Grace Hopper"}
+    decision = rollback(registry, by=BY, why="complaints", at=NOW, rejected=hashes)
+    assert refused(decision, "Grace Hopper has rejected the card of version 1")
+    assert rollback(registry, by=BY, why="complaints", at=NOW, rejected={"other": BY}).allowed
+
+
 def test_rollback_needs_a_reason_and_a_registry_too() -> None:
     registry = MemoryRegistry()
     registry.promoted("1", "2")

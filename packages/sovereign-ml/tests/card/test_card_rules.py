@@ -6,12 +6,14 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from card_changes import BY_HAND, CHANGES, GAP, Change
 from cards import BASES, NOW, POLICY, TODAY, card, signed
 from sovereign_ml.card.approval import approve, with_approvals
 from sovereign_ml.card.render import render_html, render_markdown
 from sovereign_ml.card.rules import RULES, Finding, RulePolicy, blocks, check
+from sovereign_ml.card.rules.rule_policy import LIMITS
 from sovereign_ml.card.schema import Card
 
 
@@ -49,7 +51,7 @@ def test_the_pack_is_complete() -> None:
         "M02",
         "P01",
         "P02",
-        *(f"R{n:02}" for n in range(1, 78)),
+        *(f"R{n:02}" for n in range(1, 79)),
     }
 
 
@@ -215,6 +217,20 @@ def test_a_number_loosened_after_approval_voids_it_and_a_limit_holds_even_for_an
 def test_a_number_that_compares_with_nothing_is_no_policy(number: float) -> None:
     with pytest.raises(ValueError, match="finite number"):
         RulePolicy.model_validate({"tolerated_loss": number})
+
+
+@pytest.mark.parametrize("typed", ["0.2", True, [0.2], None, {}])
+@pytest.mark.parametrize("name", sorted(LIMITS.keys() - {"approval_roles"}))
+def test_a_policy_number_is_typed_as_a_number(name: str, typed: object) -> None:
+    with pytest.raises(ValidationError, match="which is no number"):
+        RulePolicy.model_validate({name: typed})
+
+
+def test_every_policy_number_has_a_limit_and_no_role_counts_twice() -> None:
+    choices = {"open_answers", "metric"}
+    assert set(RulePolicy.model_fields) == {*LIMITS, *choices}
+    with pytest.raises(ValidationError, match="names model_owner twice"):
+        RulePolicy(approval_roles=("model_owner", "model_owner"))
 
 
 def test_the_card_shows_the_numbers_and_marks_what_differs_from_the_default() -> None:

@@ -20,6 +20,7 @@ from mutations import answers_of
 from small_project import LIBRARY, PROJECT
 from sovereign_ml.card.conditions import CONDITIONS
 from sovereign_ml.card.export import json_schema, rules_table
+from sovereign_ml.card.rules.answered.national import known_entries
 from sovereign_ml.card.schema import NOT_ANSWERED, Answers, Card, Facts
 from sovereign_ml.card.schema.base import Group, Texts, is_open
 
@@ -83,13 +84,14 @@ def test_no_answer_has_a_default_that_says_something() -> None:
         assert info.get_default() in (NOT_ANSWERED, ()), path
 
 
-def test_every_condition_is_used_by_a_field() -> None:
+def test_every_condition_is_used_by_a_field_or_a_national_law() -> None:
     every = [
         info.json_schema_extra
         for _, info in (*fields(Answers), *fields(Facts))
         if info.json_schema_extra
     ]
-    assert {extra["required_when"] for extra in every if isinstance(extra, dict)} == set(CONDITIONS)
+    used = {extra["required_when"] for extra in every if isinstance(extra, dict)}
+    assert used | {entry.when for entry in known_entries()} == set(CONDITIONS)
 
 
 def test_every_fact_is_optional() -> None:

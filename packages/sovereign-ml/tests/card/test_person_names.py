@@ -16,11 +16,24 @@ LOVELACE = "Ada Lovelace"
         *("Ada  Lovelace", "\uff21da Lovelace", "\U0001d400da Lovelace", "Adà Lovélace", "ada"),
         *("\u0410da Lovelace", "Ada Lovelac\u0435", "Ada L\u03bfvelace", "Ada Love\u200blace"),
         *("Ad\u0251 Lovelace", "Ad\u1d00 Lovelace", "Ada Augusta Byron Lovelace"),
+        *("Ada Love Lace", "Ada Love-Lace", "Ada LoveIace", "Ada Love1ace", "Ada Lovelacce"),
     ],
 )
 def test_another_spelling_is_the_same_person(spelling: str) -> None:
     assert same_person(LOVELACE, spelling) and same_person(spelling, LOVELACE)
     assert author_is(spelling, [f"{LOVELACE} <al@acme.example>"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Jürgen Müller", "Juergen Mueller"),
+        ("Søren Ågård", "Soeren Aagaard"),
+        ("Strauß, A.", "A. Strauss"),
+    ],
+)
+def test_a_name_without_its_umlauts_is_the_same_person(one: str, other: str) -> None:
+    assert same_person(one, other) and same_person(other, one)
 
 
 @pytest.mark.parametrize("other", ["Grace Hopper", "Grace Lovelace", "Ada Byron", "A. L.", ""])

@@ -204,7 +204,7 @@ def test_another_kind_of_pipeline_is_misuse_in_one_line() -> None:
 def test_a_block_of_another_kind_of_pipeline_cannot_be_named_but_is_refused(
     tmp_path: Path,
 ) -> None:
-    boosting = estimators.fit(estimators.benchmark_estimator(TRAIN), FRAME)
+    boosting = estimators.fit(estimators.benchmark_estimator(FRAME, TRAIN), FRAME)
     with pytest.raises(Refused, match="No block of coefficients of the pipeline explains"):
         write_model(tmp_path, CARD, boosting, INPUTS)
 

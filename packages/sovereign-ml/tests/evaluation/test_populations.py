@@ -22,7 +22,7 @@ def people(n: int, **more: Any) -> pd.DataFrame:
 
 
 def compare(past: pd.DataFrame, now: pd.DataFrame, groups: dict[str, Any], smallest: int) -> Any:
-    return drift.compare(past, now, groups, smallest, NUMERIC, CATEGORICAL)
+    return drift.compare(past, now, groups, smallest, (*NUMERIC, *CATEGORICAL))
 
 
 def shift(found: dict[str, Any], name: str) -> float:

@@ -11,10 +11,10 @@ from sklearn.metrics import log_loss
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.tables import FeatureSettings, TrainSettings
 from sovereign_ml.errors import Refused
-from sovereign_ml.estimators.interface import Model
+from sovereign_ml.evaluation import report
 from sovereign_ml.pipeline.lineage import Lineage
 from sovereign_ml.registry import skops
-from sovereign_ml.registry.mlflow import training_run
+from sovereign_ml.registry.mlflow import log_pipeline, training_run
 from sovereign_ml.storage.artifacts import summarise, write_json, writing
 
 from churn.contract import TARGET
@@ -38,7 +38,7 @@ def train(
     says anything else than what was fitted.
     """
     everything = training_set(features)
-    frame = older_cutoffs(everything)
+    frame, _ = report.split(everything)
     customers = frame["customer_id"].nunique()
     if customers < config.min_customers:
         raise Refused(
@@ -60,7 +60,7 @@ def train(
             for row in search:
                 mlflow.log_metric(f"search_log_loss_c_{row['c']:g}", row["log_loss"])
             mlflow.log_artifacts(str(folder))
-            _log_model(fitted, inputs(frame.head(1)))
+            log_pipeline(fitted.pipeline, inputs(frame.head(1)), TRUSTED_TYPES)
         write_json(folder / "run.json", {"run_id": run_id, **tags})
         summarise(
             folder,
@@ -74,29 +74,9 @@ def train(
         )
 
 
-def _log_model(fitted: Model, example: pd.DataFrame) -> None:
-    """Log the pipeline to the run of MLflow: as skops, so that reading it runs no code."""
-    mlflow.sklearn.log_model(
-        fitted.pipeline,
-        name="model",
-        serialization_format="skops",
-        skops_trusted_types=list(TRUSTED_TYPES),
-        # Names and types only: no row of the example is stored.
-        signature=mlflow.models.infer_signature(example, [0.5]),
-        pip_requirements=[],
-    )
-
-
-def older_cutoffs(everything: pd.DataFrame) -> pd.DataFrame:
-    """Return all cut-offs but the newest, which is the test set."""
-    newest = everything["event_timestamp"].max()
-    older: pd.DataFrame = everything[everything["event_timestamp"] < newest]
-    return older
-
-
 def search_on(features: Path, config: TrainSettings) -> list[dict[str, float]]:
     """Run the search alone on the artifact ``features``, for a search that runs elsewhere."""
-    return regularisation_search(older_cutoffs(training_set(features)), config)
+    return regularisation_search(report.split(training_set(features))[0], config)
 
 
 def regularisation_search(frame: pd.DataFrame, config: TrainSettings) -> list[dict[str, float]]:

@@ -7,7 +7,7 @@ protection officer gives an opinion (``sign_off.dpo_opinion``) and never an appr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -88,12 +88,20 @@ def with_approvals(card: Card, approvals: tuple[Approval, ...], roles: Iterable[
     )
 
 
-def problems(card: Card, roles: Iterable[str]) -> Iterator[str]:
-    """Why the card's approvals do not carry it; nothing when each role has a valid one (rule R48)."""
+def problems(card: Card, roles: Iterable[str], today: date | None = None) -> Iterator[str]:
+    """Why the card's approvals do not carry it; nothing when each role has a valid one (rule R48).
+
+    With ``today``, a decision with a later date does not count: it would outlive what its author decides next.
+    """
     current = card.computed_hash()
     if card.content_hash != current:
         yield "The content hash in card.json does not fit its content: the file was changed after it was built."
     yield from _unknown_author(card)
+    yield from (
+        f"The decision of {a.person} as {a.role} is dated {a.at:%Y-%m-%d}, which is in the future."
+        for a in card.approvals
+        if today and (a.at.date() - today).days > 1
+    )
     counted: list[Approval] = []
     for role in roles:
         given = [a for a in _last_words(card.approvals) if a.role == role and _is_yes(a)]
@@ -145,6 +153,11 @@ def _is_same(one: Approval, other: Approval) -> bool:
     return plain(one.person).casefold() == plain(other.person).casefold() and (
         not one.signed_by or one.signed_by == other.signed_by
     )
+
+
+def rejections(approvals: tuple[Approval, ...]) -> dict[str, str]:
+    """Return the hash of each card that somebody rejected and has not approved since, with who it was."""
+    return {a.card_hash: a.person for a in _last_words(approvals) if not _is_yes(a)}
 
 
 def _is_yes(approval: Approval) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sovereign_ml.card.derive import EXPLAINED_ACTIONS, FACTORS, claims_review, is_marketing
-from sovereign_ml.card.duties import annex_iii_points, special_features
+from sovereign_ml.card.duties import LARGE_SCALE_SUBJECTS, annex_iii_points, special_features
 from sovereign_ml.card.schema.answers import Answers
 from sovereign_ml.card.schema.base import NOT_ANSWERED
 from sovereign_ml.card.schema.derived import Derived
@@ -62,6 +62,9 @@ CONDITIONS: Final[dict[str, Condition]] = {
     "insurance": lambda a, f, d: a.decision.downstream_action == "insurance",
     "other_action": lambda a, f, d: a.decision.downstream_action == "other",
     "dpo_objects": lambda a, f, d: a.sign_off.dpo_opinion in ("negative", "conditions"),
+    "is_ai_system": lambda a, f, d: a.ai_act.is_ai_system is True,
+    "employment": lambda a, f, d: a.decision.downstream_action == "employment",
+    "large_scale": lambda a, f, d: (f.data.subjects_at_least or 0) >= LARGE_SCALE_SUBJECTS,
     "high_risk": lambda a, f, d: d.ai_act.risk_class == "high_risk",
     "fria_required": lambda a, f, d: a.ai_act.high_risk.fria_required is True,
     "direct_marketing": lambda a, f, d: is_marketing(a) is True,

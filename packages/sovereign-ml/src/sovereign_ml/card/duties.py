@@ -110,7 +110,9 @@ def _criteria(answers: Answers, facts: Facts, decision: DerivedDecision) -> dict
         "35(3)(a) profiling that significant decisions rest on": significant,
         "35(3)(b) sensitive data on a large scale": sensitive if large else False,
         "35(3)(c) public area watched": given.public_area,
-        "35(4) national list": NOT_ANSWERED if is_open(entry) else entry != "no_entry",
+        "35(4) national list": (
+            NOT_ANSWERED if is_open(entry) else not entry.startswith("no_entry")
+        ),
         "WP248-1 evaluation or scoring": decision.profiling,
         "WP248-2 automated decision with significant effect": decision.art22_applies,
         "WP248-3 systematic monitoring": given.systematic_monitoring,

@@ -29,6 +29,8 @@ LOOKALIKES: Final = str.maketrans(
     "abekmhopctyxijsdqwhblrnuabyeznikuvopctuxwoliai",
 )
 """Cyrillic, Greek and rare Latin letters, and the Latin letter that each looks like."""
+ALIKE: Final = str.maketrans({"æ": "a", "œ": "o", "i": "l", "1": "l", "|": "l", "0": "o"})
+"""Letters that sound alike, and small and capital letters and digits that look alike in print."""
 LATIN: Final = re.compile(r"LATIN .*\b([A-Z])( WITH .*)?")
 
 
@@ -71,6 +73,9 @@ def same_person(one: str, other: str) -> bool:
 
     Every part of the shorter name is a part of the longer one, or its initial; one part is whole.
     """
+    joined, known = "".join(_words(one)), "".join(_words(other))
+    if len(joined) == len(known) > 5 and joined in known * 2:
+        return True  # "Ada Love Lace": the same letters in order, the spaces elsewhere
     shorter, longer = sorted((_parts(one), _parts(other)), key=len)
     left, whole = list(longer), 0
     for part in shorter:
@@ -110,7 +115,13 @@ def _local_part(mail: str) -> str:
 
 
 def _parts(name: str) -> list[str]:
-    return sorted(re.findall(r"[^\W\d_]+", _skeleton(name)), key=len, reverse=True)
+    return sorted(_words(name), key=len, reverse=True)
+
+
+def _words(name: str) -> list[str]:
+    """Return the words as they sound and look: "Mueller" is "Müller", a doubled letter is a single one."""
+    spelled = re.sub(r"(?<=[aou])e", "", _skeleton(name).translate(ALIKE))
+    return re.findall(r"[^\W\d_]+", re.sub(r"(.)\1+", r"\1", spelled))
 
 
 def _skeleton(name: str) -> str:

@@ -168,8 +168,18 @@ def _against(
     )
 
 
-def rollback(registry: Registry, *, by: str, why: str, at: datetime) -> PromotionDecision:
-    """Move ``production`` back to the version before. It was approved then, so only who and why are asked."""
+def rollback(
+    registry: Registry,
+    *,
+    by: str,
+    why: str,
+    at: datetime,
+    rejected: Mapping[str, str] | None = None,
+) -> PromotionDecision:
+    """Move ``production`` back to the version before. It was approved then, so only who and why are asked.
+
+    ``rejected`` are hashes of cards, each with who rejected it since: no way leads back to those.
+    """
     try:
         current, history = registry.production(), registry.history()
         before = version_before(history)
@@ -177,6 +187,7 @@ def rollback(registry: Registry, *, by: str, why: str, at: datetime) -> Promotio
         reasons = (
             *broken_history(registry),
             *([f"Version {before} was deleted from the registry."] if gone else ()),
+            *_rejected_since(registry, before, rejected or {}),
             *_who_and_why(by, why),
         )
         if before is None:
@@ -193,6 +204,18 @@ def rollback(registry: Registry, *, by: str, why: str, at: datetime) -> Promotio
             f"The registry cannot be reached or does not answer, so nothing is rolled back: {error}",
         )
     return PromotionDecision(allowed=True, reasons=(), version=before, previous=current)
+
+
+def _rejected_since(
+    registry: Registry, version: str | None, rejected: Mapping[str, str]
+) -> list[str]:
+    person = rejected.get(registry.card_hash(version) or "") if version else None
+    if person is None:
+        return []
+    return [
+        f"{person} has rejected the card of version {version}: a rejection stands until {person} "
+        "approves it again. Promote another version."
+    ]
 
 
 def broken_history(registry: Registry) -> list[str]:

@@ -191,20 +191,23 @@ def promote(
     Metric and data have to allow it too.
     """
     from sovereign_ml.card import promotion
+    from sovereign_ml.card.approval import rejections
     from sovereign_ml.pipeline.card_facts.promotion_gate import evidence_against
     from sovereign_ml.project import load_project
     from sovereign_ml.registry.aliases import MlflowRegistry
+    from sovereign_ml.registry.signatures import decisions
     from sovereign_ml.supply_chain.integrity import checked_identity
 
     settings = load_settings(profile)
     registry = MlflowRegistry(settings.tracking)
     if back:
-        decision = promotion.rollback(registry, by=person, why=why, at=now())
+        rejected = rejections(decisions(settings.root))
+        decision = promotion.rollback(registry, by=person, why=why, at=now(), rejected=rejected)
         _announce(decision, settings.project.name)
         return
     library = checked_identity(settings.root, settings.profile_name)
     card, wanted = read_card(settings), version or bundled_version(settings.path("bundle"))
-    project = load_project(settings.root)
+    project = load_project(settings.root).with_inputs(settings.features.inputs)
     decision = promotion.promote(
         registry,
         card,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,7 +57,10 @@ def materialise(profile: ProfileOption = None) -> None:
     from sovereign_ml.project import load_project
 
     settings = pass_on_settings(profile)
-    definitions = load_project(settings.root).module("feature_repo").definitions
+    definitions = partial(
+        load_project(settings.root).module("feature_repo").definitions,
+        inputs=settings.features.inputs,
+    )
     stores = settings.feature_stores
     customers = materialise_again(settings.path("features"), stores, definitions)
     typer.echo(f"{customers:,} customers are in the online store: {stores.online}.")
@@ -74,7 +78,7 @@ def parity(
     from sovereign_ml.project import load_project
 
     settings = pass_on_settings(profile)
-    project = load_project(settings.root)
+    project = load_project(settings.root).with_inputs(settings.features.inputs)
     names = (*project.numeric, *project.categorical)
     found = compare(settings.path("features"), settings.feature_stores, names)
     for name in found.features:

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.config.profiles import ConfigTable
@@ -283,6 +283,15 @@ class FeatureSettings(ConfigTable):
     active_within_days: Count
     lookback_days: Count
     max_base_rate_gap: Share = 0.12
+    inputs: tuple[str, ...] = ()
+    """Features that are stored, learned from and served; none named for all of the contract."""
+
+    @field_validator("inputs")
+    @classmethod
+    def _named_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"inputs names {', '.join(twice)} twice")
+        return names
 
     @model_validator(mode="after")
     def _labels_end_before_the_next_cutoff(self) -> FeatureSettings:

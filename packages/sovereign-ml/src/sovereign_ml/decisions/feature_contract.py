@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -139,6 +140,27 @@ class FeatureContract(_Frozen):
         raise KeyError(
             f"unknown feature {name!r}; known: {', '.join(f.name for f in self.features)}"
         )
+
+
+def links_between(links: Iterable[Link], names: Collection[str]) -> tuple[Link, ...]:
+    """Return what ``links`` say of the features ``names`` alone: a window or a total of another one is left out."""
+    kept: list[Link] = []
+    for link in links:
+        match link:
+            case Nested():
+                rest = tuple(name for name in link.features if name in names)
+                kept += [Nested(features=rest)] if len(rest) > 1 else []
+            case Since():
+                windows = tuple(
+                    window
+                    for window in link.windows
+                    if _mentioned(Since(feature=link.feature, windows=(window,))) <= set(names)
+                )
+                whole = link.feature in names and windows
+                kept += [Since(feature=link.feature, windows=windows)] if whole else []
+            case Ratio():
+                kept += [link] if _mentioned(link) <= set(names) else []
+    return tuple(kept)
 
 
 def _mentioned(link: Nested | Ratio | Since) -> set[str]:

@@ -31,9 +31,12 @@ def to_scorecard(
 ) -> Scorecard:
     """Return the fitted pipeline as data, centred: each feature averages zero over ``rows``, the columns it takes.
 
-    Every feature of the contract has its part. One that does not vary in ``rows`` is a flat curve.
+    Every feature that ``rows`` has gets its part. One that does not vary there is a flat curve.
     Raises Misuse for another kind of pipeline, and Refused for a block that has no part here.
     """
+    numeric, categorical = (
+        [name for name in names if name in rows] for names in (numeric, categorical)
+    )
     weights = _weights(estimator, (*numeric, *categorical))
     curves = [
         _curve(estimator, name, weights)

@@ -25,8 +25,7 @@ def compare(
     current: pd.DataFrame,
     groups: Mapping[str, tuple[Column, Column]],
     smallest: int,
-    numeric: Sequence[str],
-    categorical: Sequence[str],
+    inputs: Sequence[str],
 ) -> dict[str, Any]:
     """Return ``groups`` with their shares, and ``shifts``: how far the people scored are from those learned from.
 
@@ -36,13 +35,12 @@ def compare(
     A share of fewer than ``smallest`` people is None.
     """
     cutoffs = past["event_timestamp"].to_numpy()
-    shifts = [
-        _shift(name, "input", *_binned(past[name], current[name]), cutoffs) for name in numeric
-    ]
-    shifts += [
-        _shift(name, "input", named(past[name]), named(current[name]), cutoffs)
-        for name in categorical
-    ]
+    shifts = []
+    for name in inputs:
+        before, now = past[name], current[name]
+        is_number = before.dtype.kind == "f"
+        before, now = _binned(before, now) if is_number else (named(before), named(now))
+        shifts.append(_shift(name, "input", before, now, cutoffs))
     shown = []
     for name, (before, now) in groups.items():
         one, other = named(before), named(now)

@@ -18,7 +18,16 @@ from sovereign_ml.features import feast_stores
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SERVICE", "SNAPSHOTS", "VIEW", "apply", "historical", "materialise", "source_of"]
+__all__ = [
+    "SERVICE",
+    "SNAPSHOTS",
+    "VIEW",
+    "apply",
+    "historical",
+    "materialise",
+    "source_of",
+    "write_training_set",
+]
 
 VIEW, SERVICE = "customer_snapshot", "churn_v1"
 """Names of the feature view and the feature service; erasure and the HTTP service look for them."""
@@ -83,6 +92,13 @@ def historical(store: Any, entities: pd.DataFrame) -> pd.DataFrame:
         )
         frame: pd.DataFrame = job.to_df()
     return frame
+
+
+def write_training_set(joined: pd.DataFrame, names: Sequence[str], path: Path) -> None:
+    """Write the columns ``names`` of a point-in-time join, by cut-off and customer: the model sees nothing else."""
+    rows = joined.sort_values(["event_timestamp", "customer_id"], kind="stable")
+    rows["event_timestamp"] = rows["event_timestamp"].dt.as_unit("us")
+    rows[["customer_id", "event_timestamp", *names]].to_parquet(path, index=False)
 
 
 def online(store: Any, customers: list[str]) -> pd.DataFrame:

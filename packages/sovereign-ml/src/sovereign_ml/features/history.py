@@ -13,14 +13,19 @@ from sovereign_ml.config.tables import FeatureSettings, LabelKind
 from sovereign_ml.errors import Refused
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import duckdb
+    import pandas as pd
 
 __all__ = [
     "Population",
     "check_populations",
+    "current_rows",
     "days_needed",
     "populations_of",
     "settings_that_fit",
+    "with_all_features",
 ]
 
 FEWEST = 3
@@ -141,3 +146,37 @@ def _is_far(one: Population, populations: Sequence[Population], config: FeatureS
         return False
     chance = 0.5 / math.sqrt(max(1, one.customers))
     return abs(one.base_rate - median(others)) > config.max_base_rate_gap + chance
+
+
+def current_rows(features: Path) -> pd.DataFrame:
+    """Return the newest snapshot in the artifact ``features``: the customers who are scored now."""
+    import pandas as pd
+
+    rows = pd.read_parquet(features / "snapshots.parquet")
+    current: pd.DataFrame = rows[rows["event_timestamp"] == rows["event_timestamp"].max()]
+    return current
+
+
+def with_all_features(
+    sql: Any, valid: Path, config: FeatureSettings, kind: LabelKind, rows: pd.DataFrame
+) -> pd.DataFrame:
+    """Return ``rows`` (customer_id, event_timestamp, …) with every feature that ``sql`` computes, in the same order.
+
+    ``sql`` is the project's module ``features``, with the contract's FEATURES. What ``[features] inputs`` leaves out is stored
+    nowhere. It is computed again from the purchases in ``valid`` where a figure asks what it would add.
+    """
+    lacking = [feature.name for feature in sql.FEATURES if feature.name not in rows]
+    if not lacking:
+        return rows
+    connection = sql.load(valid, kind)
+    days = sorted(day.tz_localize(None).to_pydatetime() for day in rows["event_timestamp"].unique())
+    sql.compute(connection, days, config, kind)
+    computed = connection.execute("FROM snapshots").df()
+    # Snapshots have the times of the SQL, without a zone; the training set has UTC.
+    zone = rows["event_timestamp"].dt.tz
+    computed["event_timestamp"] = computed["event_timestamp"].dt.tz_localize(zone)
+    keys = ["customer_id", "event_timestamp"]
+    whole: pd.DataFrame = rows.merge(
+        computed[[*keys, *lacking]], on=keys, how="left", validate="one_to_one"
+    )
+    return whole

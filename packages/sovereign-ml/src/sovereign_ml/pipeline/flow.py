@@ -88,7 +88,11 @@ def arguments(function: Callable[..., None], known: Provided) -> dict[str, Any]:
 
 
 def provided(settings: Settings, project: Project) -> Provided:
-    """Return what a step may ask for: tables of config.toml, connections, guarded parts."""
+    """Return what a step may ask for: tables of config.toml, connections, guarded parts.
+
+    The project has the features that ``[features] inputs`` names.
+    """
+    project = project.with_inputs(settings.features.inputs)
     tables = {type(value): value for _, value in settings if _is_table(value)}
     connections = {
         type(value): value

@@ -27,6 +27,7 @@ __all__ = [
     "bring_run",
     "bring_version",
     "client",
+    "log_pipeline",
     "reached",
     "register",
     "tracking_uri",
@@ -190,6 +191,23 @@ class ImportedRun:
 
 AT_ONCE = 1000
 """Items that MLflow takes in one call, of which 100 may be parameters."""
+
+
+def log_pipeline(pipeline: Any, example: Any, trusted: Sequence[str]) -> None:
+    """Log a fitted pipeline to the run that is open: as skops, so that reading it runs no code.
+
+    ``example`` gives names and types of its columns, and no row of it is stored.
+    """
+    import mlflow
+
+    mlflow.sklearn.log_model(
+        pipeline,
+        name="model",
+        serialization_format="skops",
+        skops_trusted_types=list(trusted),
+        signature=mlflow.models.infer_signature(example, [0.5]),
+        pip_requirements=[],
+    )
 
 
 def bring_run(tracking: Tracking, run: ImportedRun, state: str) -> str:

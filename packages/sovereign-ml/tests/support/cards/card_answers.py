@@ -9,6 +9,7 @@ from typing import Any, get_args
 from sovereign_ml.card.schema.oversight import HighRiskDuty
 
 MONITORING = dict.fromkeys(("systematic_monitoring", "public_area", "new_technology"), False)
+NO_ENTRY = "no_entry: DSK entry 11 and DSFA-V § 2 were read, and an offer harms nobody"
 INTEREST = "Keep customers who are about to leave by making them a voluntary offer"
 
 
@@ -178,7 +179,7 @@ def offer_answers() -> dict[str, Any]:
             "marketing_at_sending": "The mail system drops everybody on the objection list before each mailing.",
             "marketing_weighed": False,
         },
-        "dpia": {"status": "not_required_documented", "national_list": "no_entry", **MONITORING},
+        "dpia": {"status": "not_required_documented", "national_list": NO_ENTRY, **MONITORING},
         "ropa": {
             "entry_id": "RPA-17",
             "recipients": ["Nordhost"],
@@ -260,7 +261,7 @@ def article22_answers() -> dict[str, Any]:
     }
     answers["dpia"] = {
         "status": "completed",
-        "national_list": "no_entry",
+        "national_list": NO_ENTRY,
         **MONITORING,
         "ref": "docs/dpia.md",
         "date": date(2026, 10, 1),
@@ -333,6 +334,7 @@ def credit_answers() -> dict[str, Any]:
             "art86_channel": "shop account",
         },
     }
+    answers["lawful_basis"]["score"]["reference"] = "docs/lia.md, § 31 BDSG"
     return answers
 
 

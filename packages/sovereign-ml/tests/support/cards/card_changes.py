@@ -52,6 +52,15 @@ PROXY = {
     "value": 0.4,
     "group": "country",
 }
+OWN_ENTRY = {
+    "country": "DE",
+    "article": "6(2)",
+    "name": "§ 99 TestG",
+    "what": "a law that only this team knows",
+    "field": "lawful_basis.score.reference",
+    "source": "TestG of 2026",
+    "dated": "2026-01-01",
+}
 TELLS_AGE = {"associations": [{"feature": "recency_days", "group": "age_band", "value": 0.25}]}
 CHANGES = [
     answers("R01", purpose__statement="?"),
@@ -434,6 +443,11 @@ CHANGES = [
     answers("R72", "credit", decision__consumer_credit__only_allowed_data=False),
     answers("R72", "credit", decision__consumer_credit__personalised_offer_told=False),
     answers("R76", "wide", ai_act__persons_told=False),
+    # national law
+    answers("R78", warn=True, dpia__national_list="no_entry"),
+    answers("R78", warn=True, dpia__national_list="no_entry: DSFA-V was read and does not fit"),
+    answers("R78", warn=True, art22__exception="law_22_2_b", art22__legal_provision="§ 12 XYZ"),
+    facts("R78", warn=True, national_law=[OWN_ENTRY]),
     answers("R76", warn=True, ai_act__is_ai_system=False),
     answers("R76", warn=True, ai_act__role="deployer"),
     # answers against the data and the configuration

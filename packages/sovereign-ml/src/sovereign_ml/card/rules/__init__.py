@@ -27,6 +27,7 @@ from sovereign_ml.card.rules.answered import (
     dates,
     kept_rights,
     measured,
+    national,
     phases,
     texts,
     time_limits,

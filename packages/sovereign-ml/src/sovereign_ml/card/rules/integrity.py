@@ -72,7 +72,7 @@ def _computed(derived: Derived, path: str) -> object:
 )
 def unapproved(case: Case) -> Hits:
     """An approval is missing, rejects, is the author's own, or was given for another content of the card."""
-    yield from problems(case.card, case.policy.approval_roles)
+    yield from problems(case.card, case.policy.approval_roles, case.today)
 
 
 @rule(

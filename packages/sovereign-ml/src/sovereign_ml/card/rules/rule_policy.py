@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from sovereign_ml.card.schema.card import ApprovalRole
 
@@ -13,6 +13,17 @@ class RulePolicy(BaseModel):
     """Thresholds of the rules, from ``[card.policy]``. Every number here is policy of this project, not law."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _of_its_own_type(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse "0.9" and true for a number: nobody reads them as the number that they would become."""
+        default = cls.model_fields[info.field_name or ""].default
+        if isinstance(default, int | float) and not (
+            isinstance(value, int | float) and not isinstance(value, bool)
+        ):
+            raise ValueError(f"is {value!r}, which is no number")
+        return value
 
     open_answers: Literal["warn", "block"] = Field(
         "block", description="warn while trying out; block for real data"
@@ -85,6 +96,14 @@ class RulePolicy(BaseModel):
     )
     metric_tolerance: float = Field(0.01, ge=0, description="How much that metric may fall")
 
+    @field_validator("approval_roles")
+    @classmethod
+    def _roles_differ(cls, roles: tuple[ApprovalRole, ...]) -> tuple[ApprovalRole, ...]:
+        """Refuse a role that is named twice: one approval would count for both."""
+        if twice := sorted({role for role in roles if roles.count(role) > 1}):
+            raise ValueError(f"names {', '.join(twice)} twice")
+        return roles
+
     def on_card(self) -> dict[str, Any]:
         """Return what the card says of every number: its value, the default, and how far it may go."""
         values = self.model_dump(mode="json")
@@ -118,6 +137,11 @@ LIMITS: Final = {
     "max_association": "<= 0.5",
     "max_shift": "<= 0.5",
     "max_withdrawal_hours": "<= 168",
+    "max_objection_hours": "<= 168",
+    "evidence_valid_days": "<= 1825",
+    "max_review_days": "<= 1825",
+    "max_waiver_days": "<= 730",
+    "max_retention_days": "<= 7300",
     "law_valid_days": "<= 400",
     "grace_days": "<= 90",
     "max_monitor_days": "<= 93",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, Literal
 
 from pydantic import Field
@@ -48,6 +49,24 @@ class ProjectFacts(Group):
     dpo_contact: str = ""
 
 
+class NationalLaw(Group):
+    """A national opening of the GDPR, or an entry of an authority's list, with source and date.
+
+    ``when`` is a named condition, ``field`` the answer that has to name it, ``age`` that of Article 8(1).
+    """
+
+    country: str = Field(pattern=r"^[A-Z]{2}$")
+    article: Literal["6(2)", "8(1)", "9(4)", "22(2)(b)", "35(4)", "88"]
+    name: str = Field(min_length=1)
+    what: str = Field(min_length=1)
+    when: str = "always"
+    field: str = ""
+    age: int | None = Field(None, ge=13, le=16)
+    source: str = Field(min_length=1)
+    dated: date
+    read: str = ""
+
+
 class OwnRule(Group):
     """A rule that the team added to those of the library."""
 
@@ -86,6 +105,9 @@ class Facts(Group):
     imported: Imported = part(Imported)
     previous: PreviousCard | None = None
     own_rules: OwnRulesFacts = part(OwnRulesFacts)
+    national_law: tuple[NationalLaw, ...] = fill(
+        "National law and lists that the team added", "GDPR 6(2), 22(2)(b), 35(4)", default=()
+    )
     policy: dict[str, dict[str, Any]] = fill(
         "Numbers of [card.policy] that judge the card: value, default, limit",
         "GDPR 5(2), 24",

@@ -164,6 +164,16 @@ class EventTableFact(Group):
     rejected_share: float = 0.0
 
 
+class LeftOut(Group):
+    """Features of the contract that the model does not get, and the ROC AUC lost without them (paired 95 % interval)."""
+
+    names: tuple[str, ...]
+    cutoffs: int
+    loss: float
+    loss_low: float
+    loss_high: float
+
+
 class DataFacts(Group):
     """Data, features and minimisation (I)."""
 
@@ -182,6 +192,11 @@ class DataFacts(Group):
     )
     elimination: tuple[Elimination, ...] = fill(
         "How few inputs are enough: the least needed left out first", "GDPR 5(1)(c)", default=()
+    )
+    left_out: LeftOut | None = fill(
+        "What the features would add that are computed by nobody's model",
+        "GDPR 5(1)(c)",
+        default=None,
     )
     dropped: tuple[DroppedFeature, ...] = ()
     features_before: int | None = None

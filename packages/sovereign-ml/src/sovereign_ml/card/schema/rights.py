@@ -165,7 +165,8 @@ class Dpia(Group):
 
     status: DpiaStatus | Open = ask("Where does the impact assessment stand?", "GDPR 35, 36")
     national_list: Text = ask(
-        "Which entry of your authority's list fits? Write no_entry if none does.", "GDPR 35(4)"
+        "Which entry of your authority's list fits? Write no_entry, and why, if none does.",
+        "GDPR 35(4)",
     )
     systematic_monitoring: Flag = ask(
         "Are people observed systematically (their way through sites, apps or places)?",

@@ -11,9 +11,12 @@ from typing import Any
 
 from sovereign_ml.audit import hosting, pii_scan
 from sovereign_ml.bundle.installed_files import sha256_of
-from sovereign_ml.card.schema.facts import Facts
+from sovereign_ml.card.build import CardError
+from sovereign_ml.card.rules.answered import national
+from sovereign_ml.card.schema.facts import Facts, NationalLaw
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.config.tables import ScoreSettings
+from sovereign_ml.errors import Misuse
 from sovereign_ml.model import served
 from sovereign_ml.model.scorecard import Levels, Scorecard
 from sovereign_ml.monitoring.watch import card_facts
@@ -40,6 +43,8 @@ NO_OUTCOME = "no outcome of a decision is on record yet"
 
 log = logging.getLogger("sovereign_ml")
 
+LAW = Path("governance/law.toml")
+"""National law and lists of authorities that the team adds, in the form of the library's national.toml."""
 IMPORTED = Path("governance/imported.json")
 """Written by `churn card import`: source, hash and warnings of a card from elsewhere."""
 
@@ -98,6 +103,7 @@ def gather(
             # The environment of one machine is no fact about the model.
             "hosting": hosting(judged(settings, {}).findings),
             "imported": provenance(settings.root),
+            "national_law": _national_law(settings.root),
         }
     )
 
@@ -105,6 +111,16 @@ def gather(
 def provenance(root: Path) -> dict[str, Any]:
     """Where a card that `churn card import` read came from; empty when there was none."""
     return read_json(root / IMPORTED) if (root / IMPORTED).is_file() else {}
+
+
+def _national_law(root: Path) -> tuple[NationalLaw, ...]:
+    """Return what the team added to the library's table; raises Misuse for an entry that cannot be read."""
+    if not (root / LAW).is_file():
+        return ()
+    try:
+        return national.read_entries(root / LAW)
+    except CardError as error:
+        raise Misuse(str(error)) from None
 
 
 def _run(model: Path, root: Path, profile: str) -> dict[str, Any]:

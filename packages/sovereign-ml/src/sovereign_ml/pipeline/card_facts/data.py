@@ -54,7 +54,11 @@ def data(
             for name, table in checked["data"].get("events", {}).items()
         ],
         "features": _features(found, project),
-        "elimination": [_elimination(step) for step in found["elimination"]],
+        "elimination": [
+            {"name": step["name"], "inputs_left": step["inputs_left"], **_loss(step["loss"])}
+            for step in found["elimination"]
+        ],
+        "left_out": _left_out(found.get("left_out")),
         "pii_scan": {
             "tool": "sovereign_ml.audit.pii_scan: names, patterns and length of category values",
             "hits": len(identifying) + len(sentences),
@@ -173,14 +177,15 @@ def _features(found: dict[str, Any], project: Project) -> list[dict[str, Any]]:
     ]
 
 
-def _elimination(step: dict[str, Any]) -> dict[str, Any]:
-    loss = step["loss"]
+def _left_out(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    return found and {**found, **_loss(found["loss"])}
+
+
+def _loss(interval: dict[str, float]) -> dict[str, float]:
     return {
-        "name": step["name"],
-        "inputs_left": step["inputs_left"],
-        "loss": loss["value"],
-        "loss_low": loss["low"],
-        "loss_high": loss["high"],
+        "loss": interval["value"],
+        "loss_low": interval["low"],
+        "loss_high": interval["high"],
     }
 
 

@@ -21,6 +21,19 @@ WORD: Final = re.compile(r"[^\W\d_]{2,}")
 MIN_WORDS: Final = 3
 MIN_CHARACTERS: Final = 8
 """For languages that are written without spaces."""
+POSTPONED: Final = re.compile(
+    r"\blorem ipsum|\bfoo bar|\b(asdf|qwert)\w*|\bt\. ?b\. ?[acd]\b|\b(we|will) fill (this|it) in\b"
+    r"|^\W*(this is |still )?to be (decided|determined|defined|done|confirmed|completed|filled)\b"
+    r"|^\W*(see|add|write|do|answer)\b.*\blater\W*$"
+    r"|\bwird noch (ergänzt|geklärt|nachgereicht|ausgefüllt|entschieden)\b|\bnoch (offen|zu klären)\b"
+    r"|\bà (compléter|définir|déterminer|préciser)\b|\bpor (determinar|definir|completar)\b"
+    r"|\bda (definire|determinare|completare)\b|\bdo (uzupełnienia|ustalenia)\b",
+    re.IGNORECASE,
+)
+"""An answer that is put off, in a text short enough to say nothing else."""
+FEW_WORDS: Final = 8
+BIDI: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
+"""Signs that turn the order of the letters around: people read another text than the rules."""
 PLACE_MARK: Final = re.compile(r"[\d/@.:#_-]")
 
 
@@ -37,6 +50,8 @@ def days(period: str) -> int | None:
 def _no_sentence(text: str) -> str:
     words = {word for word in WORD.findall(plain(text)) if not is_open(word)}
     unspaced = not text.isascii() and any(len(word) >= MIN_CHARACTERS for word in words)
+    if len(words) <= FEW_WORDS and (put_off := POSTPONED.search(plain(text))):
+        return f"puts the answer off ('{put_off.group()}')"
     said = len(words) >= MIN_WORDS or unspaced
     return "" if said else f"says too little; write at least {MIN_WORDS} different words"
 
@@ -88,6 +103,10 @@ def _problem(text: str, field: FieldInfo) -> str:
     form = str(extra.get("form", "short")) if isinstance(extra, dict) else "short"
     if isinstance(extra, dict) and text in ("", NOT_ANSWERED):
         return ""
+    if turned := BIDI.search(text):
+        return (
+            f"has the invisible character U+{ord(turned.group()):04X}, which turns letters around"
+        )
     if is_open(text.replace("_", " ") if field.annotation is str else text):
         return "is a placeholder, not an answer"
     return FORMS[form](text) if form in FORMS else ""
