@@ -143,6 +143,25 @@ def test_a_proposed_change_keeps_to_limits_links_and_whole_numbers():
         _links_hold(after)
 
 
+def test_a_change_never_makes_a_longer_window_the_smaller_one():
+    """Also where returns may make an amount negative, as in the contract of a shop."""
+    amounts = [f"revenue_eur_{days}d" for days in (7, 30, 90, 180)]
+    features = [
+        spec.model_copy(update={"minimum": None}) if spec.name in amounts else spec
+        for spec in CONTRACT.features
+    ]
+    explainer = Explainer(MODEL, CONTRACT.model_copy(update={"features": tuple(features)}), POLICY)
+    moved = 0
+    for i in range(150):
+        row = person(i)
+        found = explainer.explain(row).counterfactual
+        changes = {change.feature: change.after for change in found.changes} if found else {}
+        values = [(row | changes)[name] for name in amounts]
+        assert values == pytest.approx(sorted(values))
+        moved += any(name in changes for name in amounts)
+    assert moved, "no amount was changed: the test shows nothing"
+
+
 def _links_hold(row):
     for link in CONTRACT.links:
         if isinstance(link, Nested):
