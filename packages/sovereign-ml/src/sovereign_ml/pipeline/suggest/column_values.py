@@ -162,12 +162,12 @@ def _from_numbers(
         why = f"{unit.get(len(digits), 'parts of a second')} since 1970"
         return TimeReading([Candidate(hint)], 1.0, True, True, (why,))
     if len(digits) == 5 and EXCEL_DAYS[0] <= int(digits) <= EXCEL_DAYS[1]:
-        start, why = "TIMESTAMP '1899-12-30'", ("days of a spreadsheet",)
+        start, evidence = "TIMESTAMP '1899-12-30'", ("days of a spreadsheet",)
         if is_whole(sample):
             days = f"{start} + to_days(CAST({column.sql} AS INTEGER))"
-            return TimeReading([Candidate(days)], 1.0, False, False, why)
+            return TimeReading([Candidate(days)], 1.0, False, False, evidence)
         seconds = f"{start} + to_seconds(CAST(round({column.sql} * 86400) AS BIGINT))"
-        return TimeReading([Candidate(seconds)], 1.0, False, True, why)
+        return TimeReading([Candidate(seconds)], 1.0, False, True, evidence)
     return None
 
 
