@@ -17,7 +17,8 @@ HEAD = """\
 One run on {cores} shared cores, Python {python}: `python benchmarks/models.py PROJECT`. The numbers are in `models.json`.
 The third kind is a team's own, a line in the days since the last purchase: the class that the project's
 `docs/extending.md` shows. `monotone` keeps to the directions that `contract.py` expects; the own class has one
-curve that rises by itself, so both of its rows are the same model.
+curve that rises by itself, so both of its rows are the same model: how far
+their answers are apart is the noise of this run.
 
 - **C** is searched for each row on time-ordered folds. The figures are of the newest cut-off, which no fit has seen.
 - **Intervals** are 95 %. **Difference** is that of the ROC AUC to the first row, paired: the same resamples.
