@@ -39,14 +39,7 @@ def contenders(project: Path, folder: Path) -> list[Contender]:
     subprocess.run(
         [python, str(CONTENDERS / "estimator.py"), str(model)], check=True, capture_output=True
     )
-    inherited = [*filter(None, [os.environ.get("PYTHONPATH")])]
     here = {"PYTHONPATH": str(CONTENDERS)}
-    serve = {
-        "PYTHONPATH": os.pathsep.join([str(project / "serve"), *inherited]),
-        "BUNDLE_DIR": str(bundle),
-        "CHURN_LOG": str(folder / "decisions.db"),
-        "CHURN_RATE_PER_SECOND": "1000000",
-    }
     fastapi = [
         python,
         "-m",
@@ -81,13 +74,7 @@ def contenders(project: Path, folder: Path) -> list[Contender]:
     ]
     inputs = {"inputs": [[row["features"].get(name) or 0.0 for name in _names()]]}
     return [
-        Contender(
-            "this service, decision log on",
-            ports[0],
-            [python, "-m", "sovereign_ml.service", *to[0]],
-            row,
-            serve,
-        ),
+        this_service(project, bundle, folder / "decisions.db", ports[0], row),
         Contender("FastAPI no-op", ports[1], fastapi, row, here),
         Contender("BentoML + scikit-learn", ports[2], bento, row, here),
         Contender(
@@ -98,6 +85,19 @@ def contenders(project: Path, folder: Path) -> list[Contender]:
             path="/invocations",
         ),
     ]
+
+
+def this_service(project: Path, bundle: Path, log: Path, port: int, body: Any = None) -> Contender:
+    """Return the service of ``project`` on a bundle, with its decision log."""
+    inherited = [*filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(project / "serve"), *inherited]),
+        "BUNDLE_DIR": str(bundle),
+        "CHURN_LOG": str(log),
+        "CHURN_RATE_PER_SECOND": "1000000",
+    }
+    command = [sys.executable, "-m", "sovereign_ml.service", "--port", str(port)]
+    return Contender("this service, decision log on", port, command, body, environment)
 
 
 def _names() -> tuple[str, ...]:

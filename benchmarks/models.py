@@ -1,154 +1,307 @@
-"""Compare kinds of model on one project: accuracy, the price of expected directions, fidelity, speed and memory.
+"""Compare kinds of model, with and without the expected directions, on the built-in shop and on Online Retail.
 
-Needs a project whose step 3 has run, and its environment. Prints a table:
-python benchmarks/models.py PROJECT --model scorecard --model boosting --model churn.model:Own
+Needs a rendered project and its environment (`make lint` makes it). Only its code is used; steps 1 to 3 run in copies. The
+third kind is the class that the project's docs/extending.md shows. Online Retail takes part where ONLINE_RETAIL names
+the file. Writes docs/benchmarks/models.json and models.md: python benchmarks/models.py PROJECT
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import re
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from contestants import ROOT, Contender, this_service
+from models_table import page
+from service import memory_mb, processes, started
 from threadpoolctl import threadpool_limits
-
-from sovereign_ml.evaluation import report
-from sovereign_ml.model import served
 
 if TYPE_CHECKING:
     from sovereign_ml.config.settings import Settings
+    from sovereign_ml.estimators.interface import Model
 
-ANSWERS = 500
-HEAD = """\
-# Kinds of model, side by side
-
-{customers:,} customers of the cut-off {cutoff:%Y-%m-%d}, which no fit has seen, base rate {base_rate:.3f}. C is searched on
-time-ordered folds for each row. Intervals are 95 %, on {resamples} resamples. `monotone` keeps to the directions
-that contract.py expects. Fidelity is the largest gap in probability between what is fitted and what is explained. An
-answer is probability and reasons of one customer, from `model.json` in a process of its own; memory is its peak.
-
-| model | monotone | C | ROC AUC | Brier | fidelity | answer, median / 99 % | memory | model.json |
-|---|---|---|---|---|---|---|---|---|
-"""
-ROW = (
-    "| {model} | {monotone} | {c:g} | {roc_auc} | {brier} | {fidelity:.0e} | {median:.2f} / {slow:.2f} ms "
-    "| {memory:.0f} MB | {size:.0f} kB |"
-)
+OWN_FILES = ("config.toml", "documents.toml", "model_card.toml", "pyproject.toml")
+CHURN = (sys.executable, "-c", "from sovereign_ml.cli.main import main; main()")
+RETAIL = "ONLINE_RETAIL"
+SUGGEST = ("--set", "lawful_basis=legitimate_interests", "--set", "rates.GBP=1.152")
+"""As docs/your-data.md answers for Online Retail."""
+PORT = 18_700
 
 
-def main() -> int:
-    """Fit each kind with and without the directions, and print what it gives and costs."""
+@dataclass
+class Variant:
+    """One kind of model under one setting, fitted."""
+
+    model: str
+    monotone: bool
+    c: float
+    fitted: Model
+    bundle: Path
+
+
+def main() -> None:
+    """Measure each data set, write JSON and table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("project", type=Path, help="a project where `churn features` has been")
-    parser.add_argument("--model", action="append", help="a kind, as [train] model names it")
-    parser.add_argument("--answer", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("project", type=Path, help="a rendered project")
+    parser.add_argument("--answers", type=int, default=500, help="of each service and round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
     given = parser.parse_args()
-    if given.answer:
-        print(json.dumps(answer(given.project, given.answer)))
-        return 0
-    from sovereign_ml.config.settings import load
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with tempfile.TemporaryDirectory(prefix="churn-models-") as folder:
+        code = Path(folder) / "code"
+        own = with_own_model(given.project.resolve(), code)
+        sys.path.insert(0, str(code / "src"))
+        kinds = ["scorecard", "boosting", own]
+        data = []
+        for name, file in {"Built-in shop": None, "Online Retail": os.environ.get(RETAIL)}.items():
+            if file or name != "Online Retail":
+                root = with_features(code, Path(folder) / name.replace(" ", "-"), file)
+                with threadpool_limits(
+                    1
+                ):  # as the steps run: threads that wait for one another spin
+                    data.append({"name": name} | compare(root, kinds, given))
+    content = {
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "answers": given.answers,
+        "rounds": given.rounds,
+        "data": data,
+    }
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "models.json").write_text(json.dumps(content, indent=1) + "\n")
+    (given.out / "models.md").write_text(page(content))
+    print(page(content))
 
-    sys.path.insert(0, str(given.project.resolve() / "src"))
-    with threadpool_limits(1):  # as the steps run: threads that wait for one another spin
-        compare(load(root=given.project.resolve()), given.model or ["scorecard", "boosting"])
-    return 0
+
+def with_own_model(project: Path, code: Path) -> str:
+    """Copy the project's code to ``code``, with the class of its docs/extending.md; return what names it."""
+    left = shutil.ignore_patterns("data", ".git", ".venv", ".dvc", ".mlflow", ".churn", "vendor")
+    shutil.copytree(project, code, ignore=left)
+    shown = (code / "docs/extending.md").read_text(encoding="utf-8")
+    section = shown[shown.index("## Bring a model of your own") :]
+    diff = re.search(r"(?ms)^```diff\n(.*?)^```$", section)
+    named = re.search(r'(?m)^\+model = "([\w.:]+)"', section)
+    if not diff or not named:
+        raise SystemExit(f"{code / 'docs/extending.md'} shows no model of one's own.")
+    command = ["git", "apply", "--include=src/*", "-"]
+    subprocess.run(command, cwd=code, input=diff[1], text=True, check=True)
+    return named[1]
 
 
-def compare(settings: Settings, models: list[str]) -> None:
-    """Print a row for each of ``models``, with the expected directions and without."""
+def with_features(code: Path, root: Path, file: str | None) -> Path:
+    """Run steps 1 to 3 in ``root``: on the built-in shop, or on ``file`` as `churn data suggest` maps it."""
+    root.mkdir()
+    for name in OWN_FILES:
+        shutil.copy(code / name, root / name)
+    config = root / "config.toml"
+    text, count = re.subn(r"(?m)^inputs = \[.*?\]", "inputs = []", config.read_text("utf-8"))
+    if count != 1:
+        raise SystemExit(f"{config} has no [features] inputs: the kinds are compared on all.")
+    config.write_text(text, encoding="utf-8")
+    environ = {**os.environ, "PYTHONPATH": str(code / "src")}
+    if file:
+        link = root / Path(file).name
+        link.symlink_to(Path(file).resolve())
+        command = [*CHURN, "data", "suggest", link.name, *SUGGEST, "--apply", "--yes"]
+        subprocess.run(command, cwd=root, env=environ, check=True, stdout=subprocess.DEVNULL)
+    for verb in ("data", "validate", "features"):
+        subprocess.run([*CHURN, verb], cwd=root, env=environ, check=True, stdout=sys.stderr)
+    return root
+
+
+def compare(root: Path, kinds: list[str], given: argparse.Namespace) -> dict[str, Any]:
+    """Return what each kind gives and costs on the newest cut-off of ``root``, which no fit has seen."""
     # The project is on the path only now.
     from churn.contract import TARGET
-    from churn.model import columns, training_set
+    from churn.model import training_set
+
+    from sovereign_ml.config.settings import load
+    from sovereign_ml.evaluation import report
+
+    settings = load(root=root)
+    everything = training_set(settings.path("features"))
+    past, test = report.split(everything)
+    newest = test["event_timestamp"].max()
+    # One thread, as the steps run: threads that wait for one another spin. The limit holds for what is imported.
+    with threadpool_limits(1):
+        variants = [
+            variant(settings, past, kind, monotone) for kind in kinds for monotone in (True, False)
+        ]
+    y = test[TARGET].to_numpy()
+    said = [one.fitted.probability(test) for one in variants]
+    return {
+        "customers": len(test),
+        "cutoff": f"{newest:%Y-%m-%d}",
+        "base_rate": float(y.mean()),
+        "resamples": settings.evaluate.bootstrap,
+        "rows": [
+            {
+                "model": one.model,
+                "monotone": one.monotone,
+                "c": one.c,
+                "fidelity": one.fitted.explain_fidelity(test),
+                "model_kb": (one.bundle / "model.json").stat().st_size / 1000,
+                **figures,
+                **service,
+            }
+            for one, figures, service in zip(
+                variants,
+                accuracy(y, said, settings),
+                services(variants, test, said, given, root),
+                strict=True,
+            )
+        ],
+    }
+
+
+def variant(settings: Settings, past: pd.DataFrame, model: str, monotone: bool) -> Variant:
+    """Search C, fit on all older cut-offs and write the bundle that the service starts from."""
+    from churn.project import PROJECT
     from churn.scorecard import chosen
     from churn.steps._4_train import regularisation_search
 
-    everything = training_set(settings.path("features"))
-    past, test = report.split(everything)
-    y = test[TARGET].to_numpy()
-    print(
-        HEAD.format(
-            customers=len(test),
-            cutoff=test["event_timestamp"].max(),
-            base_rate=y.mean(),
-            resamples=settings.evaluate.bootstrap,
-        ),
-        end="",
+    from sovereign_ml.bundle.library_identity import LibraryIdentity
+    from sovereign_ml.bundle.sealed import rules_json, seal_bundle
+    from sovereign_ml.card.rules import RulePolicy
+    from sovereign_ml.registry import bundle_files
+
+    config = settings.train.model_copy(update={"model": model, "monotone": monotone})
+    search = regularisation_search(past, config)
+    c = min(search, key=lambda row: (row["log_loss"], row["c"]))["c"]
+    fitted = chosen(config).fit(past, c, config)
+    folder = settings.root / f"{model.replace(':', '.')}-{monotone}"
+    folder.mkdir()
+    fitted.to_bundle(folder, past)
+    policy = bundle_files.policy(
+        settings.score,
+        PROJECT.target,
+        significant_effect=False,
+        human_review=False,
+        reviewer_contact=settings.project.contact,
     )
-    for model in models:
-        for monotone in (True, False):
-            config = settings.train.model_copy(update={"model": model, "monotone": monotone})
-            search = regularisation_search(past, config)
-            c = min(search, key=lambda row: (row["log_loss"], row["c"]))["c"]
-            fitted = chosen(config).fit(past, c, config)
-            row = {"model": model, "monotone": "yes" if monotone else "no", "c": c}
-            row |= accuracy(y, fitted.probability(test), settings)
-            row["fidelity"] = fitted.explain_fidelity(test)
-            with tempfile.TemporaryDirectory(prefix="churn-models-") as folder:
-                fitted.to_bundle(Path(folder), past)
-                row |= served_speed(Path(folder), columns(test))
-            print(ROW.format(**row), flush=True)
+    for name, text in {
+        "contract.json": PROJECT.feature_contract().model_dump_json(),
+        "policy.json": policy.model_dump_json(),
+        "rules.json": rules_json(RulePolicy()),
+        "card.json": json.dumps({"schema_version": "1"}),  # profile local starts without a card
+    }.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    seal_bundle(
+        folder,
+        name=settings.project.name,
+        version="1",
+        profile="local",
+        created_at="",
+        git_commit="",
+        data_version="",
+        **LibraryIdentity("unknown", "", "unknown", "development").tags(),
+    )
+    return Variant(model, monotone, c, fitted, folder)
 
 
-def accuracy(y: Any, p: Any, settings: Settings) -> dict[str, str]:
-    """Return ROC AUC and Brier score as text, with their intervals."""
+def accuracy(y: Any, said: list[Any], settings: Settings) -> list[dict[str, Any]]:
+    """Return ROC AUC and Brier score, and their paired differences to the first model, with intervals."""
     from sovereign_ml.evaluation import bootstrap
 
-    config, ranked, measure = settings.evaluate, bootstrap.Ranked(y, p), bootstrap.all_metrics()
-    weights = bootstrap.resamples(y, config.bootstrap, config.seed)
-    drawn = bootstrap.drawn([ranked.figures(one) for one in weights])
-    shown = {}
-    for name in ("roc_auc", "brier"):
-        found = bootstrap.interval(measure[name](y, p), drawn[name])
-        shown[name] = f"{found['value']:.3f} ({found['low']:.3f}-{found['high']:.3f})"
-    return shown
+    config, measure = settings.evaluate, bootstrap.all_metrics()
+    weights = list(bootstrap.resamples(y, config.bootstrap, config.seed))
+    ranked = [bootstrap.Ranked(y, p) for p in said]
+    draws = [bootstrap.drawn([one.figures(w) for w in weights]) for one in ranked]
+    rows = []
+    for p, drawn in zip(said, draws, strict=True):
+        row = {}
+        for name in ("roc_auc", "brier"):
+            value, first = measure[name](y, p), measure[name](y, said[0])
+            row[name] = bootstrap.interval(value, drawn[name])
+            row[f"{name}_difference"] = bootstrap.interval(
+                value - first, drawn[name] - draws[0][name]
+            )
+        rows.append(row)
+    return rows
 
 
-def served_speed(folder: Path, columns: dict[str, Any]) -> dict[str, float]:
-    """Return milliseconds of an answer, peak memory in MB and size in kB of the model in ``folder``."""
-    text = [name for name, values in columns.items() if values.dtype == object]
-    plain = {
-        name: values[:ANSWERS].tolist()
-        if name in text
-        else [None if np.isnan(value) else float(value) for value in values[:ANSWERS]]
-        for name, values in columns.items()
-    }
-    (folder / "rows.json").write_text(json.dumps({"text": text, "columns": plain}))
-    command = [sys.executable, __file__, str(folder), "--answer", str(folder / "rows.json")]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found | {"size": (folder / "model.json").stat().st_size / 1000}
+def services(
+    variants: list[Variant],
+    test: pd.DataFrame,
+    said: list[Any],
+    given: argparse.Namespace,
+    folder: Path,
+) -> list[dict[str, float]]:
+    """Start the service on each bundle and ask all of them in turn, so that noise hits all alike.
+
+    Return milliseconds of an answer over HTTP, memory of the process tree afterwards, and the largest gap between the
+    score that was answered and the probability that was fitted.
+    """
+    from churn.model import columns
+
+    bodies = requests(columns(test.iloc[: given.answers]))
+    contestants: list[Contender] = [
+        this_service(given.project.resolve(), one.bundle, folder / f"{i}.db", PORT + i)
+        for i, one in enumerate(variants)
+    ]
+    taken: list[list[float]] = [[] for _ in variants]
+    gaps = [0.0] * len(variants)
+    with ExitStack() as stack:
+        up = [stack.enter_context(started(one, folder)) for one in contestants]
+        for turn in range(given.rounds + 1):
+            for i, one in enumerate(contestants):
+                seconds, scores = ask(one.port, bodies)
+                gaps[i] = max(gaps[i], float(np.abs(scores - said[i][: len(scores)]).max()))
+                taken[i] += seconds if turn else []  # the first round warms up
+        memory = [sum(map(memory_mb, processes(one.process.pid))) for one in up]
+    return [
+        {
+            "answer_ms": 1000 * statistics.median(seconds),
+            "answer_p99_ms": 1000 * float(np.quantile(seconds, 0.99)),
+            "memory_mb": mb,
+            "served_gap": gap,
+        }
+        for seconds, mb, gap in zip(taken, memory, gaps, strict=True)
+    ]
 
 
-def answer(folder: Path, rows: Path) -> dict[str, float]:
-    """Answer for each row alone, as the service does; return milliseconds and peak memory in MB."""
-    model = served.read(folder / "model.json")
-    content = json.loads(rows.read_text(encoding="utf-8"))
-    columns = {
-        name: np.array(values[:ANSWERS], dtype=object if name in content["text"] else float)
-        for name, values in content["columns"].items()
-    }
-    taken = []
+def requests(columns: dict[str, Any]) -> list[str]:
+    """Return a request of `POST /v1/score` for each customer; a missing value is null."""
+    bodies = []
     for i in range(len(next(iter(columns.values())))):
-        row = {name: values[i : i + 1] for name, values in columns.items()}
+        row = {name: values[i] for name, values in columns.items()}
+        features = {name: None if pd.isna(value) else value for name, value in row.items()}
+        bodies.append(json.dumps({"customer_id": f"{i:032x}", "features": features}))
+    return bodies
+
+
+def ask(port: int, bodies: list[str]) -> tuple[list[float], Any]:
+    """Ask for one customer after the other on one connection; return seconds and scores."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    seconds, scores = [], []
+    for body in bodies:
         start = time.perf_counter()
-        model.probability(row)
-        model.contributions(row)
-        taken.append(1000 * (time.perf_counter() - start))
-    # The peak of getrusage would be that of the process that started this one.
-    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return {
-        "median": float(np.median(taken)),
-        "slow": float(np.quantile(taken, 0.99)),
-        "memory": int(peak[1]) / 1000 if peak else float("nan"),
-    }
+        connection.request("POST", "/v1/score", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        content = answer.read()
+        seconds.append(time.perf_counter() - start)
+        if answer.status != 200:
+            raise SystemExit(f"The service answered {answer.status}: {content.decode()}")
+        scores.append(json.loads(content)["score"])
+    connection.close()
+    return seconds, np.array(scores)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -61,19 +61,19 @@ class Running:
 
     def result(self, answered: int) -> Result:
         """Medians of all runs, and the memory now."""
-        tree = _tree(self.process.pid)
+        tree = processes(self.process.pid)
         medians = [
             {name: statistics.median(run[name] for run in runs) for name in runs[0]}
             for runs in self.runs.values()
         ]
-        memory = sum(map(_memory_mb, tree))
+        memory = sum(map(memory_mb, tree))
         return Result(self.contender.name, self.ready_s, medians, answered, memory, len(tree))
 
 
 def measure(contestants: list[Contender], seconds: int, rounds: int, folder: Path) -> list[Result]:
     """Measure each cell for one after the other, ``rounds`` times, so that noise hits all alike."""
     with ExitStack() as stack:
-        running = [stack.enter_context(_running(contender, folder)) for contender in contestants]
+        running = [stack.enter_context(started(contender, folder)) for contender in contestants]
         answered = [0] * len(running)
         for _ in range(rounds):
             for connections in CONNECTIONS:
@@ -85,7 +85,8 @@ def measure(contestants: list[Contender], seconds: int, rounds: int, folder: Pat
 
 
 @contextmanager
-def _running(contender: Contender, folder: Path) -> Iterator[Running]:
+def started(contender: Contender, folder: Path) -> Iterator[Running]:
+    """Start a contender and give it when it answers; it is stopped afterwards."""
     ours = dict(os.environ)
     silence(ours)
     path = os.pathsep.join([str(Path(sys.executable).parent), ours["PATH"]])
@@ -161,17 +162,18 @@ def _wrk(one: Running, connections: int, seconds: int) -> dict[str, float]:
     return run
 
 
-def _tree(pid: int) -> list[int]:
+def processes(pid: int) -> list[int]:
     """Process ids of ``pid`` and all its descendants."""
     children = [
         int(child)
         for path in Path(f"/proc/{pid}/task").glob("*/children")
         for child in path.read_text().split()
     ]
-    return [pid, *(one for child in children for one in _tree(child))]
+    return [pid, *(one for child in children for one in processes(child))]
 
 
-def _memory_mb(pid: int) -> float:
+def memory_mb(pid: int) -> float:
+    """Return the resident memory of one process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bundles import contract, customers, model, policy
 from sovereign_ml.decisions.feature_contract import Nested, Since
+from sovereign_ml.model import wording
 from sovereign_ml.model.explain import (
     Explainer,
     describe_model,
@@ -24,6 +25,11 @@ from sovereign_ml.model.scorecard import Curve, Levels, Scorecard
 MODEL, CONTRACT, POLICY = model(), contract(), policy()
 EXPLAINER = Explainer(MODEL, CONTRACT, POLICY)
 PEOPLE = customers(1000)
+EFFECTS = {
+    "raises": "raises the risk",
+    "lowers": "lowers the risk",
+    "none": "leaves the risk as it is",
+}
 
 
 def person(i, columns=PEOPLE):
@@ -60,7 +66,8 @@ def test_contributions_and_intercept_are_the_log_odds(row):
 @settings(max_examples=60, deadline=None)
 def test_words_point_the_way_of_the_sign(row):
     for influence in EXPLAINER.explain(row).influences:
-        verb = {1: "raise", -1: "lower", 0: "leave"}[int(np.sign(influence.contribution))]
+        size = influence.contribution
+        verb = "leave" if abs(size) < wording.NOTHING else "raise" if size > 0 else "lower"
         assert re.findall(r" (raise|lower|leave)s? the risk", influence.text) == [verb]
 
 
@@ -136,6 +143,25 @@ def test_a_proposed_change_keeps_to_limits_links_and_whole_numbers():
         _links_hold(after)
 
 
+def test_a_change_never_makes_a_longer_window_the_smaller_one():
+    """Also where returns may make an amount negative, as in the contract of a shop."""
+    amounts = [f"revenue_eur_{days}d" for days in (7, 30, 90, 180)]
+    features = [
+        spec.model_copy(update={"minimum": None}) if spec.name in amounts else spec
+        for spec in CONTRACT.features
+    ]
+    explainer = Explainer(MODEL, CONTRACT.model_copy(update={"features": tuple(features)}), POLICY)
+    moved = 0
+    for i in range(150):
+        row = person(i)
+        found = explainer.explain(row).counterfactual
+        changes = {change.feature: change.after for change in found.changes} if found else {}
+        values = [(row | changes)[name] for name in amounts]
+        assert values == pytest.approx(sorted(values))
+        moved += any(name in changes for name in amounts)
+    assert moved, "no amount was changed: the test shows nothing"
+
+
 def _links_hold(row):
     for link in CONTRACT.links:
         if isinstance(link, Nested):
@@ -205,7 +231,7 @@ def test_reasons_of_many_customers_agree_with_the_single_explanation():
     for i in range(50):
         told = EXPLAINER.explain(person(i))
         expected = [
-            f"{influence.label}: {influence.direction} the risk"
+            f"{influence.label}: {EFFECTS[influence.direction]}"
             for influence in told.influences[:3]
         ]
         assert texts[i].tolist() == expected

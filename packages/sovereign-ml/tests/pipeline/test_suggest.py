@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import tomllib
 from collections.abc import Callable, Sequence
@@ -416,6 +417,15 @@ MONTH = "strptime(order_date, '%m/%d/%Y')"
         (("01.02.24 10:00:00", "02.03.24 10:00:00"), "strptime(order_date, '%d.%m.%y %H:%M:%S')"),
         (("2024-02-01", "14.02.2024"), "strptime(order_date, ['%Y-%m-%d', '%d.%m.%Y'])"),
         (("1 Feb 2024", "14 Mar 2024"), "strptime(order_date, '%d %b %Y')"),
+        (("01-Feb-24", "14-Mar-24"), "strptime(order_date, '%d-%b-%y')"),
+        (
+            ("Thu, 01 Feb 2024 10:00:00 +0000", "Thu, 14 Mar 2024 10:00:00 +0000"),
+            "strptime(order_date, '%a, %d %b %Y %H:%M:%S %z')",
+        ),
+        (
+            ("45323.4171", "45365.25"),
+            "TIMESTAMP '1899-12-30' + to_seconds(CAST(round(order_date * 86400) AS BIGINT))",
+        ),
         (("20240201", "20240214"), "strptime(order_date, '%Y%m%d')"),
         (("1706778000000", "1707901200000"), "to_timestamp(order_date / 1000)"),
         (("45323", "45336"), "TIMESTAMP '1899-12-30' + to_days(CAST(order_date AS INTEGER))"),
@@ -615,6 +625,62 @@ def test_parquet_says_itself_how_it_is_written(tmp_path: Path) -> None:
     assert "10 read = " in found.trial.headline
 
 
+# What looks like something else.
+
+
+def test_a_nul_in_a_value_makes_no_utf_16(tmp_path: Path) -> None:
+    text = shop("2024-02-01", note="x\0y")
+    assert look(tmp_path, text)[0]["reader.encoding"] == "utf-8"
+    assert look(tmp_path, text.encode("utf-16-le"))[0]["reader.encoding"] == "utf-16-le"
+    assert look(tmp_path, text.encode("utf-16-be"))[0]["reader.encoding"] == "utf-16-be"
+
+
+def test_a_download_that_broke_off_is_refused_in_one_line(tmp_path: Path) -> None:
+    whole = gzip.compress(
+        shop(*(f"2024-02-{i:02} 10:{i}:0{i % 9}" for i in range(10, 28))).encode()
+    )
+    with pytest.raises(Misuse, match=r"Cannot read .*lines\.csv"):
+        look(tmp_path, whole[:-60])
+
+
+def test_line_breaks_in_a_header_are_spaces(own: Path) -> None:
+    content = shop("2024-02-01").replace("customer_id", '"Customer\r\nID"').encode()
+    said = suggest(own, content, *answered(BASIS), "--apply", "--yes")
+    assert said.exit_code == 0, said.exception
+    assert settings.load(root=own).data.columns.customer_id == '"Customer ID"'
+
+
+def test_addresses_in_any_column_are_one_customer_in_any_case(tmp_path: Path) -> None:
+    text = shop("2024-02-01").replace("C1", "A@x.example").replace("C", "c@x.example")
+    assert look(tmp_path, text)[0]["customer_id"] == "lower(customer_id)"
+
+
+@pytest.mark.parametrize(
+    ("amounts", "decided", "asked"),
+    [
+        (("£5.00", "£1,200.00"), "'GBP'", []),
+        (("CHF 1'234.50", "CHF 5.00"), "'CHF'", []),
+        (("€ 5.00", "6.00 EUR"), "", []),
+        (("$5.00", "$7.00"), None, ["'USD'", ""]),
+        (
+            ("£5.00", "€7.00"),
+            "CASE WHEN regexp_matches(CAST(amount AS VARCHAR), '£|GBP') THEN 'GBP' ELSE 'EUR' END",
+            [],
+        ),
+    ],
+)
+def test_a_currency_beside_the_amounts_is_never_taken_for_euros(
+    tmp_path: Path, amounts: Sequence[str], decided: str | None, asked: list[str]
+) -> None:
+    found, questions, _ = look(tmp_path, shop("2024-02-01", "2024-02-02", amounts=amounts))
+    assert (found.get("currency"), questions.get("currency", [])) == (decided, asked)
+
+
+def test_a_time_of_day_in_a_column_of_its_own_is_named(tmp_path: Path) -> None:
+    found = look(tmp_path, shop("14.02.2024", uhrzeit="10:15:00"))[2].toml()
+    assert "order_date has no time of day, and uhrzeit may be it" in found
+
+
 # Customers: the ids that are met count, and consent is never assumed.
 
 PEOPLE_HEADER = "nr,mail,newsletter_optin,einwilligung,geburtsdatum,land,geloescht"
@@ -644,6 +710,35 @@ def test_marketing_is_no_consent_and_an_unclear_consent_is_a_question(tmp_path: 
     decided, _, found = look(tmp_path, text, without)
     assert decided["customer_columns.consent"] == ""
     assert "newsletter_optin may be a consent to letters" in found.toml()
+
+
+@pytest.mark.parametrize("name", ["opt_out", "Do not contact", "Werbesperre", "unsubscribed"])
+def test_a_refusal_is_a_question_and_never_passed_over(tmp_path: Path, name: str) -> None:
+    rows = people().replace("geloescht", f"geloescht,{name}").splitlines()
+    marked = "\n".join(
+        [rows[0], *(f"{row},{'yes' if i == 3 else 'no'}" for i, row in enumerate(rows[1:]))]
+    )
+    _, asked, found = look(tmp_path, shop("2024-02-01").replace("C", "c"), marked)
+    mark, letters = asked["customer_columns.objected_at"]
+    assert "NOT IN ('no')" in mark
+    assert letters == ""
+    assert "1 objected" in found.trial.headline
+
+
+@pytest.mark.parametrize("no", ["false", "0", "nein", "NULL", "0000-00-00"])
+def test_an_objection_that_says_no_is_none(tmp_path: Path, no: str) -> None:
+    rows = people().replace("geloescht", "geloescht,objected_at").splitlines()
+    marked = "\n".join(
+        [rows[0], *(f"{row},{'1' if i == 3 else no}" for i, row in enumerate(rows[1:]))]
+    )
+    found = look(tmp_path, shop("2024-02-01").replace("C", "c"), marked)[2]
+    assert "1 objected" in found.trial.headline
+
+
+def test_ids_of_two_files_are_met_in_any_spelling_that_step_1_takes_for_one(tmp_path: Path) -> None:
+    text = shop("2024-02-01").replace("C", "Zoe\u0308-")
+    decided = look(tmp_path, text, people().replace(",c", ",Zo\u00eb-"))[0]
+    assert decided["customer_columns.customer_id"] == "mail"
 
 
 def test_a_customers_table_of_other_people_is_a_question(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class Explanation(_Frozen):
     def reasons(self, k: int = 3) -> tuple[str, ...]:
         """The ``k`` strongest influences in words, those without effect left out."""
         return tuple(
-            influence.text for influence in self.influences[:k] if influence.contribution != 0
+            influence.text for influence in self.influences[:k] if influence.direction != "none"
         )
 
 
@@ -174,17 +174,20 @@ class Explainer:
                 value=seen,
                 contribution=value,
                 share=abs(value) / total,
-                direction="raises" if value > 0 else "lowers" if value < 0 else "none",
+                direction=wording.direction(value),
                 text=wording.reason(spec, seen, value),
             )
 
 
 def specs_as_modelled(model: Scorecard, contract: FeatureContract) -> dict[str, FeatureSpec]:
-    """Return the features by name, with an expected direction only where the model keeps to it."""
-    # Trees keep to it as well, but how much a value says depends on the other ones there.
+    """Return the features by name, with an expected direction only where the model keeps to it.
+
+    Trees that were grown under the constraint keep to it too: every leaf on one side of a split is at least as high as
+    every leaf on the other, so a Shapley value never moves against the direction.
+    """
     return {
         spec.name: spec
-        if spec.expected and model.additive and model.keeps_to(spec.name, spec.expected)
+        if spec.expected and model.keeps_to(spec.name, spec.expected)
         else spec.model_copy(update={"expected": None})
         for spec in contract.features
     }
@@ -200,16 +203,20 @@ def shared(contributions: Floats, windows: Sequence[Sequence[int]]) -> Floats:
     """Return ``contributions`` (n, p) in which features of one window do not contradict each other.
 
     Purchases and amount of a window are two views of the same orders, so that data do not tell how much each of
-    them weighs, only both together. Where they point different ways they share their sum in proportion to their
-    sizes. The sum of all contributions stays the same.
+    them weighs, only both together. Where they point different ways, those that point the way of their sum share it in
+    proportion to their sizes, and the others say nothing. So nobody is told that an amount does the opposite of
+    what its curve shows. The sum of all contributions stays the same.
     """
     result = contributions.copy()
     for window in windows:
         parts = contributions[:, window]
         torn = (parts.min(axis=1) < 0) & (parts.max(axis=1) > 0)
-        sizes = np.abs(parts[torn])
-        shares = sizes / sizes.sum(axis=1, keepdims=True)
-        result[np.ix_(torn, window)] = shares * parts[torn].sum(axis=1, keepdims=True)
+        total = parts[torn].sum(axis=1, keepdims=True)
+        agreeing = np.where(np.sign(parts[torn]) == np.sign(total), np.abs(parts[torn]), 0.0)
+        sizes = agreeing.sum(axis=1, keepdims=True)
+        # Where the sum is zero, nothing points its way.
+        shares = np.divide(agreeing, sizes, out=np.zeros_like(agreeing), where=sizes > 0)
+        result[np.ix_(torn, window)] = shares * total
     return result
 
 
@@ -231,8 +238,9 @@ def reason_texts(model: Scorecard, contract: FeatureContract) -> list[str]:
 def reason_codes(contributions: Floats, k: int = 3) -> NDArray[np.intp]:
     """Positions in :func:`reason_texts` of the ``k`` strongest reasons of many customers, shape (n, k)."""
     top = top_reasons(contributions, k)
-    sign = np.sign(np.take_along_axis(contributions, top, axis=1)).astype(np.intp) + 1
-    return top * len(_EFFECTS) + sign
+    strongest = np.take_along_axis(contributions, top, axis=1)
+    way = np.where(np.abs(strongest) < wording.NOTHING, 0, np.sign(strongest)).astype(np.intp)
+    return top * len(_EFFECTS) + way + 1
 
 
 def describe_model(
@@ -243,6 +251,8 @@ def describe_model(
     specs = specs_as_modelled(model, contract)
     for part in model.parts:
         spec = specs[part.name]
+        if not model.additive:  # the average effect of a value on many people may turn
+            spec = spec.model_copy(update={"expected": None})
         ends = (
             part.log_odds
             if isinstance(part, Curve)

@@ -138,8 +138,13 @@ class Moves:
     def _ordered(self, row: Row, values: dict[str, NDArray[Any]]) -> NDArray[np.bool_] | bool:
         keep: NDArray[np.bool_] | bool = True
         for chain in self._chains:
-            for shorter, longer in pairwise(self._never_negative(chain)):
-                if shorter in values or longer in values:
+            never_negative = self._never_negative(chain)
+            for shorter, longer in pairwise(chain):
+                if shorter not in values and longer not in values:
+                    continue
+                before = _number(row, shorter) <= _number(row, longer)
+                # Returns can make a longer window the smaller one, and then it may stay so.
+                if before or {shorter, longer} <= set(never_negative):
                     less, more = (
                         values.get(name, _number(row, name)) for name in (shorter, longer)
                     )

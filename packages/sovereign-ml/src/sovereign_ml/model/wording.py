@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Literal
 
 from sovereign_ml.decisions.feature_contract import FeatureSpec
 from sovereign_ml.model.counterfactual import Counterfactual
@@ -13,6 +14,8 @@ from sovereign_ml.texts import ENGLISH, Catalogue
 
 STRONG, SLIGHT = 0.4, 0.1
 """Log-odds from which an influence is called strong (odds times 1.5) or no longer slight. Wording, not law."""
+NOTHING = 0.0005
+"""Log-odds below which an input leaves the risk as it is: a fit leaves traces of rounding, and those have a sign too."""
 FLAT = 0.01
 """Log-odds by which a stretch of a curve must move before it is said to rise or fall."""
 
@@ -27,22 +30,45 @@ def quantity(spec: FeatureSpec, value: Value, texts: Catalogue = ENGLISH) -> str
         return f"{texts.number(value, 2)} EUR"
     decimal = texts("format.decimal")
     if spec.unit == "share":
-        return f"{100 * value:.3g} %".replace(".", decimal)
+        percent = round(100 * value, 2) + 0.0  # not -0
+        # Three digits, and no power of ten for a huge or a tiny share.
+        return f"{percent:.{3 if abs(percent) < 1000 else 6}g} %".replace(".", decimal)
     number = texts.number(value, 2)
     number = number.rstrip("0").rstrip(decimal) if decimal in number else number
     if spec.unit != "days":
         return number
-    return f"{number} {texts('units.D_one' if value == 1 else 'units.D_many')}"
+    return f"{number} {texts('units.D_one' if number == '1' else 'units.D_many')}"
 
 
-def subject(spec: FeatureSpec, value: Value) -> str:
-    """The input and its value as the subject of a sentence, e.g. ``34 days since the last purchase``."""
-    counted = spec.unit == "count" or (spec.unit == "days" and spec.label.startswith("days "))
-    if counted and isinstance(value, int | float) and float(value).is_integer():
+def subject(spec: FeatureSpec, value: Value, *, low: bool = False) -> str:
+    """The input and its value as the subject of a sentence, e.g. ``34 days since the last purchase``.
+
+    A ``low`` value is told as one: ``only 34 days``.
+    """
+    only = "only " if low and value and not missing(value) else ""
+    if _is_counted(spec, value) and isinstance(value, int | float):
         first, _, rest = spec.label.partition(" ")
-        noun = first.removesuffix("s") if value == 1 else first
-        return f"{'no' if value == 0 and spec.unit == 'count' else f'{value:,.0f}'} {noun} {rest}".rstrip()
-    return f"{spec.label} ({quantity(spec, value)})"
+        noun = _singular(first) if value == 1 else first
+        number = "no" if value == 0 and spec.unit == "count" else f"{value:,.0f}"
+        return f"{only}{number} {noun} {rest}".rstrip()
+    return f"{spec.label} ({only}{quantity(spec, value)})"
+
+
+def _is_counted(spec: FeatureSpec, value: Value) -> bool:
+    """Return whether the label goes on from the number: ``3 purchases in the last 30 days``."""
+    counted = spec.unit == "count" or (spec.unit == "days" and spec.label.startswith("days "))
+    if not counted or not isinstance(value, int | float) or not float(value).is_integer():
+        return False
+    return value != 1 or bool(_singular(spec.label.partition(" ")[0]))
+
+
+def _singular(noun: str) -> str:
+    """Return a regular plural as one of them; empty where ``noun`` is no plural, as in ``different shops``."""
+    if noun.endswith("ies"):
+        return f"{noun[:-3]}y"
+    if noun.endswith(("sses", "xes", "ches", "shes")):
+        return noun[:-2]
+    return noun[:-1] if noun.endswith("s") and not noun.endswith(("ss", "us")) else ""
 
 
 def reason(spec: FeatureSpec, value: Value, log_odds: float) -> str:
@@ -50,22 +76,29 @@ def reason(spec: FeatureSpec, value: Value, log_odds: float) -> str:
 
     A value that does the opposite of what more of it does is a low one: ``only 1 purchase ... raises the risk``.
     """
-    told, what = effect(log_odds), subject(spec, value)
-    low = spec.expected and log_odds and told.partition(" ")[0] != spec.expected
-    if low and value and not missing(value):
-        what = what.replace("(", "(only ") if "(" in what else f"only {what}"
-    plural = spec.unit == "count" and value != 1 and "(" not in what
-    verb, _, rest = told.partition(" ")
+    way = direction(log_odds)
+    low = spec.expected is not None and way not in ("none", spec.expected)
+    plural = spec.unit == "count" and value != 1 and _is_counted(spec, value)
+    verb, _, rest = effect(log_odds).partition(" ")
+    what = subject(spec, value, low=low)
     return f"{what} {verb.removesuffix('s') if plural else verb} {rest}"
+
+
+def direction(log_odds: float) -> Literal["raises", "lowers", "none"]:
+    """Return what a contribution does to the risk; see :data:`NOTHING`."""
+    if abs(log_odds) < NOTHING:
+        return "none"
+    return "raises" if log_odds > 0 else "lowers"
 
 
 def effect(log_odds: float, texts: Catalogue = ENGLISH) -> str:
     """Direction and strength of a contribution: ``raises the risk strongly``; the direction is its sign."""
-    if log_odds == 0:
+    way = direction(log_odds)
+    if way == "none":
         return texts("effects.none")
     size = abs(log_odds)
     strength = "_strongly" if size >= STRONG else "_slightly" if size < SLIGHT else ""
-    return texts(f"effects.{'raises' if log_odds > 0 else 'lowers'}{strength}")
+    return texts(f"effects.{way}{strength}")
 
 
 def change(found: Counterfactual, specs: dict[str, FeatureSpec], texts: Catalogue = ENGLISH) -> str:

@@ -32,6 +32,11 @@ __all__ = ["Intake", "contract_values", "map_customers", "map_transactions"]
 
 CONTRACT = ("started_at", "ended_at")
 SOURCE = "source_transactions"
+NO_DATE = (
+    *("null", "(null)", "nan", "nat", "<na>", "none", "nil", "n/a", "na", r"\n"),
+    *("0000-00-00", "0000-00-00 00:00:00"),
+)
+"""What exports write where there is no date. Any other value of an objection or an erasure counts as one."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,10 @@ def map_customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -
         if "consent" in mapping
         else "NULL::BOOLEAN"
     )
+    for mark in subjects.MARKS:
+        value = e[f"{mark}_at"]
+        nothing = is_word(f"CAST({value} AS VARCHAR)", NO_DATE)
+        e[f"{mark}_at"] = f"CASE WHEN NOT {nothing} THEN {value} END" if value != "NULL" else value
     # Not guarded: an objection that cannot be read stops the step.
     rows = read.layered("source_customers", list(mapping), guarded=False)
     started, ended = (_contract_day(e[key], config) for key in CONTRACT)

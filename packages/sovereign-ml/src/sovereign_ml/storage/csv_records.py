@@ -34,6 +34,7 @@ MARKS = {
 """A byte order mark decides the encoding; the long ones come first."""
 OUTER_SPACES = re.compile(r"^ +| +(?=[\r\n]*$)")
 """Columns that are set apart by runs of spaces have them at both ends too."""
+CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 """The first line that Excel writes and reads to name the delimiter."""
 
@@ -113,7 +114,7 @@ class CsvRecords:
                 )
             names = _unique(row)
             self._renamed = [
-                n for n, raw in zip(names, row, strict=True) if raw.strip() not in ("", n)
+                n for n, raw in zip(names, row, strict=True) if _on_one_line(raw) not in ("", n)
             ]
             return names
         raise Misuse(f"{self._path} is empty: it needs a header and at least one row.")
@@ -245,7 +246,7 @@ def _unique(header: Sequence[str]) -> list[str]:
     names: list[str] = []
     taken: set[str] = set()
     for place, raw in enumerate(header):
-        base = raw.strip() or f"column{place}"
+        base = _on_one_line(raw) or f"column{place}"
         name, again = base, 0
         while name.casefold() in taken:
             again += 1
@@ -253,3 +254,8 @@ def _unique(header: Sequence[str]) -> list[str]:
         taken.add(name.casefold())
         names.append(name)
     return names
+
+
+def _on_one_line(name: str) -> str:
+    """Return a name that can be written into config.toml: line breaks of a spreadsheet's header are spaces."""
+    return CONTROLS.sub(" ", name).strip()

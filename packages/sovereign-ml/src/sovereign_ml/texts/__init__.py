@@ -60,7 +60,8 @@ class Catalogue:
     def number(self, value: float, digits: int = 0) -> str:
         """Return a number with the separators of the language."""
         marks = {",": self("format.thousands"), ".": self("format.decimal")}
-        return "".join(marks.get(character, character) for character in f"{value:,.{digits}f}")
+        rounded = round(value, digits) + 0.0  # not -0
+        return "".join(marks.get(character, character) for character in f"{rounded:,.{digits}f}")
 
     def day(self, value: date) -> str:
         """Return a date, with the time in UTC where ``value`` has one."""

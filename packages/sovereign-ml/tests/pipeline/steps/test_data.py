@@ -225,6 +225,26 @@ def test_an_objection_holds_where_a_tool_made_the_ids_floats(shop: Callable[...,
     assert "3 of 3 customers met among 3 buyers (objected 1 of 1)" in found["headline"]
 
 
+def test_an_objection_holds_for_every_spelling_of_one_name(shop: Callable[..., Shop]) -> None:
+    """An accent of one character or of two, and what programs leave around a value of fixed width."""
+    rows = [
+        line(name, order_line=i) for i, name in enumerate(("Zoe\u0308", "Zo\u00eb", "B\0\0", "C"))
+    ]
+    people = [person("Zo\u00eb", objected_at="2026-01-01"), person("B", objected_at="2026-01-01")]
+    done = shop(rows, [*people, person("C")])
+    configure(done.root, OBJECTORS)
+    assert done.read().summary["set_aside"]["objected"] == 3
+
+
+def test_a_word_for_no_date_is_no_objection_and_any_other_is_one(shop: Callable[..., Shop]) -> None:
+    written = ("", "NULL", "0000-00-00", "nan", "x", "yes", "2026-01-01", "99.99.9999")
+    rows = [line(f"P{i}", order_line=i) for i in range(8)]
+    done = shop(rows, [person(f"P{i}", objected_at=written[i]) for i in range(8)])
+    configure(done.root, OBJECTORS)
+    assert done.read().summary["set_aside"]["objected"] == 4
+    assert set(done.table("transactions")["customer_id"]) == set(named("P0", "P1", "P2", "P3"))
+
+
 def test_an_objector_whose_id_is_written_otherwise_stops_the_step(
     shop: Callable[..., Shop],
 ) -> None:

@@ -8,18 +8,19 @@ from sovereign_ml.storage.expressions import is_word
 
 __all__ = ["exponent", "folded", "id_text", "is_number", "named_id", "shape", "without_prefix"]
 
-SPACES = "' ' || chr(9) || chr(10) || chr(13) || chr(160) || chr(8203) || chr(8239) || chr(65279)"
-"""Space, tab, line ends, no-break spaces, zero-width space and byte order mark."""
+SPACES = "' ' || chr(0) || chr(9) || chr(10) || chr(13) || chr(160) || chr(8203) || chr(8239) || chr(65279)"
+"""Space, NUL, tab, line ends, no-break spaces, zero-width space and byte order mark."""
 
 
 def id_text(expression: str) -> str:
     """Return SQL for the id as text: 101 for the number 101.0 and for the text ``101.0``.
 
-    A tool that meets a gap in a column of whole numbers makes all of them floats.
+    A tool that meets a gap in a column of whole numbers makes all of them floats. A letter with an accent is one
+    character in some tools and two in others (Unicode NFC and NFD), and looks the same.
     """
     value = f"({expression})"
     whole = f"CAST(TRY_CAST(TRY_CAST({value} AS DOUBLE) AS HUGEINT) AS VARCHAR)"
-    text = f"trim(CAST({value} AS VARCHAR), {SPACES})"
+    text = f"nfc_normalize(trim(CAST({value} AS VARCHAR), {SPACES}))"
     return (
         f"CASE WHEN typeof({value}) IN ('FLOAT', 'DOUBLE') AND TRY_CAST({value} AS DOUBLE) "
         f"= TRY_CAST(TRY_CAST({value} AS DOUBLE) AS HUGEINT) THEN {whole} "
@@ -35,7 +36,9 @@ def named_id(expression: str, words: Sequence[str]) -> str:
 
 def folded(column: str) -> str:
     """Return SQL for the id without case, spaces, signs around it, dashes of a UUID, leading zeros."""
-    text = f"regexp_replace(lower({column}), '\\s|\\x{{00A0}}|\\x{{200B}}|\\x{{202F}}', '', 'g')"
+    text = (
+        f"regexp_replace(lower({column}), '\\s|\\x00|\\x{{00A0}}|\\x{{200B}}|\\x{{202F}}', '', 'g')"
+    )
     bare = f"regexp_replace({text}, '^[^\\p{{L}}\\p{{N}}]+|[^\\p{{L}}\\p{{N}}]+$', '', 'g')"
     one = (
         f"CASE WHEN regexp_full_match(replace({bare}, '-', ''), '[0-9a-f]{{32}}') "

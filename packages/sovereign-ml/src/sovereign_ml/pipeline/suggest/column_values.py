@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ColumnValues", "TimeReading", "profile", "read_times"]
 
-SYMBOLS = r"[€$£\s\x{00A0}\x{202F}]|EUR|USD|GBP|CHF|PLN|SEK|kr|zł"
+SYMBOLS = r"[€$£\s\x{00A0}\x{202F}\x{0027}\x{2019}]|EUR|USD|GBP|CHF|PLN|SEK|kr|zł"
 RARE = 0.002
 """Share of the values below which a notation is a slip and not a format of the file."""
 EXCEL_DAYS = (20_000, 60_000)
 """Days since 1899-12-30 from 1954 to 2064: how a spreadsheet keeps a date."""
+WEEKDAY = re.compile(r"(?i)(mon|tue|wed|thu|fri|sat|sun)|(mon|tues|wednes|thurs|fri|satur|sun)day")
 TOKEN = re.compile(r"\d+|[A-Za-z]+|[^\dA-Za-z]+")
 
 
@@ -133,7 +134,8 @@ def read_times(
     ).fetchall()
     if not shapes:
         return None
-    if str(shapes[0][0]) in ("9", "9.9") and is_whole(shapes[0][2]):
+    numbers = str(shapes[0][0]) in ("9", "9.9")
+    if numbers and (is_whole(shapes[0][2]) or re.match(r"\d{5}\.", str(shapes[0][2]))):
         return _from_numbers(connection, table, column, str(shapes[0][2]))
     common = [shape for shape in shapes if int(shape[1]) > RARE * column.filled]
     return _from_text(connection, table, column, [(str(s[0]), str(s[2])) for s in common])
@@ -160,8 +162,12 @@ def _from_numbers(
         why = f"{unit.get(len(digits), 'parts of a second')} since 1970"
         return TimeReading([Candidate(hint)], 1.0, True, True, (why,))
     if len(digits) == 5 and EXCEL_DAYS[0] <= int(digits) <= EXCEL_DAYS[1]:
-        expression = f"TIMESTAMP '1899-12-30' + to_days(CAST({column.sql} AS INTEGER))"
-        return TimeReading([Candidate(expression)], 1.0, False, False, ("days of a spreadsheet",))
+        start, evidence = "TIMESTAMP '1899-12-30'", ("days of a spreadsheet",)
+        if is_whole(sample):
+            days = f"{start} + to_days(CAST({column.sql} AS INTEGER))"
+            return TimeReading([Candidate(days)], 1.0, False, False, evidence)
+        seconds = f"{start} + to_seconds(CAST(round({column.sql} * 86400) AS BIGINT))"
+        return TimeReading([Candidate(seconds)], 1.0, False, True, evidence)
     return None
 
 
@@ -173,7 +179,7 @@ def _from_text(
 ) -> TimeReading | None:
     """Read text: each frequent shape gets a format, and day and month are told apart by their values."""
     samples = [sample for _, sample in shapes]
-    if not any(re.search(r"\d{4}|\d\D\d", sample) for sample in samples):
+    if not any(re.search(r"\d{4}|\d\D+\d", sample) for sample in samples):
         return None
     iso = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([ T]\d.*)?")
     if all(iso.fullmatch(sample) for sample in samples):
@@ -230,6 +236,10 @@ def _formats(sample: str) -> list[str]:
     """Return the strptime format of ``sample``; two, day first and month first, where it may be either."""
     tokens = TOKEN.findall(sample)
     parts = [i for i, token in enumerate(tokens) if token.isalnum()]
+    weekday: dict[int, str] = {}
+    if parts and WEEKDAY.fullmatch(tokens[parts[0]]):
+        first = parts.pop(0)
+        weekday = {first: "%a" if len(tokens[first]) == 3 else "%A"}
     if len(parts) < 3:
         return []
     date = [tokens[i] for i in parts[:3]]
@@ -249,7 +259,7 @@ def _formats(sample: str) -> list[str]:
         return []
     found = []
     for order in orders:
-        named = dict(zip(parts[:3], order, strict=True)) | clock
+        named = dict(zip(parts[:3], order, strict=True)) | clock | weekday
         found.append("".join(named.get(i, token) for i, token in enumerate(tokens)))
     return found
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from sovereign_ml.pipeline.input_checks.customer_ids import id_text
 from sovereign_ml.pipeline.suggest.column_values import ColumnValues
 from sovereign_ml.pipeline.suggest.presets import plain
 from sovereign_ml.pipeline.suggest.proposed_setting import Candidate, ProposedSetting
@@ -27,7 +28,12 @@ NAMES = {
     "country": "country|land|pays|pais|paese",
 }
 MARKETING = re.compile(r"newsletter|marketing|optin|subscribe|werbung")
-FLAGS = ("restricted_at", "withdrawn_at", "erased_at")
+REFUSALS = re.compile(
+    r"opt(ed)?out|donot(contact|mail|call|process|profile|track|sell)|donttrack|unsubscri|blocked|blocklist|blacklist|"
+    r"sperr|robinson|abgemeldet|desabonn|desinscr|uitschrijv|keinewerbung|nomarketing"
+)
+"""Names of a refusal that may be an objection (GDPR Art. 21), or one to letters alone: a person decides."""
+FLAGS = ("objected_at", "restricted_at", "withdrawn_at", "erased_at")
 """Columns that some exports fill with yes and no in place of a date."""
 YES = ("true", "1", "yes", "y", "ja", "j", "oui", "si", "tak", "granted")
 NO = ("false", "0", "no", "n", "nein", "non", "nee", "nie", "refused", "withdrawn")
@@ -47,12 +53,15 @@ def people_decisions(
     found = [_id(connection, buyer, buyers, columns)]
     for key, pattern in NAMES.items():
         named = [c for c in columns.values() if re.search(pattern, plain(c.name)) and c.filled]
-        if not named:
+        refusals = [c for c in columns.values() if c.filled and REFUSALS.search(plain(c.name))]
+        if not named and key == "objected_at" and refusals:
+            found.append(_refusal(connection, refusals))
+        elif not named:
             found.append(ProposedSetting(TABLE, key, "", _nothing(key, columns)))
         elif key == "consent":
             found.append(_consent(connection, named[0]))
         else:
-            found.append(_plain(key, named[0]))
+            found.append(_plain(connection, key, named[0]))
     return found
 
 
@@ -66,11 +75,14 @@ def _id(
     for column in columns.values():
         if column.distinct < 0.5 * column.rows:
             continue
-        text = f"trim(CAST({column.sql} AS VARCHAR))"
-        for expression, value in ((column.sql, text), (f"lower({column.sql})", f"lower({text})")):
+        ways = (
+            [column.sql, f"lower({column.sql})"] if column.sql_type == "VARCHAR" else [column.sql]
+        )
+        for expression in ways:
+            value = id_text(expression)
             row = connection.execute(
                 f"SELECT count(DISTINCT {value}) FROM source_customers WHERE {value} IN "  # noqa: S608
-                f"(SELECT {buyer} FROM {buyers})"
+                f"(SELECT {id_text(buyer)} FROM {buyers})"
             ).fetchone()
             met.append((int(row[0]) if row else 0, expression, column.name))
     met.sort(key=lambda way: -way[0])
@@ -101,14 +113,41 @@ def _consent(connection: duckdb.DuckDBPyConnection, column: ColumnValues) -> Pro
     return ProposedSetting(TABLE, "consent", None, why, [Candidate(value)] if value else [])
 
 
-def _plain(key: str, column: ColumnValues) -> ProposedSetting:
+def _refusal(
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[ColumnValues]
+) -> ProposedSetting:
+    """Return the question whether one of ``columns`` is an objection. The trial run takes it for one."""
+    candidates = [
+        Candidate(_marked(connection, column), f"{column.name} is an objection to this processing")
+        for column in columns
+    ]
+    candidates.append(Candidate("", "it is about letters and not about this processing"))
+    why = ("a refusal of marketing covers the profiling for it (GDPR Art. 21(2))",)
+    return ProposedSetting(TABLE, "objected_at", None, why, candidates)
+
+
+def _marked(connection: duckdb.DuckDBPyConnection, column: ColumnValues) -> str:
+    """Return SQL for a mark or a date that is null where the column says no."""
+    text = f"lower(trim(CAST({column.sql} AS VARCHAR)))"
+    rows = connection.execute(
+        f"SELECT DISTINCT {text} FROM source_customers WHERE list_contains(?, {text}) ORDER BY 1",  # noqa: S608
+        [list(NO)],
+    ).fetchall()
+    if not rows:
+        return column.sql
+    listed = ", ".join(db.literal(str(word)) for (word,) in rows)
+    return f"CASE WHEN {text} NOT IN ({listed}) THEN {column.sql} END"
+
+
+def _plain(
+    connection: duckdb.DuckDBPyConnection, key: str, column: ColumnValues
+) -> ProposedSetting:
     value = column.sql
     if key == "birth_year" and not (column.is_numeric and not column.point):
         value = f"year(CAST({column.sql} AS DATE))"
     why = [f"{column.name}: filled in {column.filled:,} of {column.rows:,} rows"]
-    if key in FLAGS and column.distinct <= 2:
-        words = "', '".join(NO)
-        value = f"CASE WHEN lower(CAST({column.sql} AS VARCHAR)) NOT IN ('{words}') THEN {column.sql} END"
+    if key in FLAGS:
+        value = _marked(connection, column)
     return ProposedSetting(TABLE, key, value, why)
 
 

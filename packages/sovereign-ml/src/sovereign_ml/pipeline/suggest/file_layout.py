@@ -57,7 +57,10 @@ def layout_of(path: Path) -> FileLayout:
     found = format_of(path)
     if found == "parquet":
         return FileLayout(())
-    encoding = _encoding(path, found)
+    try:
+        encoding = _encoding(path, found)
+    except UNREADABLE as error:  # such as a download that broke off
+        raise Misuse(f"Cannot read {path}: {error}.") from None
     text = _sample(path, found, str(encoding.trial_value or "utf-8-sig"))
     lines = text.splitlines()
     decisions = [encoding]
@@ -89,9 +92,10 @@ def _encoding(path: Path, found: FileFormat) -> ProposedSetting:
     for mark, name in MARKS.items():
         if head.startswith(mark):
             return ProposedSetting(TABLE, "encoding", "", (f"{name}, by its byte order mark",))
-    if b"\x00" in head:
-        little = head[1::2].count(0) > head[::2].count(0)
-        name = "utf-16-le" if little else "utf-16-be"
+    first, second = head[::2].count(0), head[1::2].count(0)
+    # A value or two may hold a NUL in any file: it is the many digits and delimiters that tell.
+    if max(first, second) > len(head) / 8:
+        name = "utf-16-le" if second > first else "utf-16-be"
         return ProposedSetting(TABLE, "encoding", name, ("every other byte is empty",))
     letters = _beyond_ascii(path, found)
     if letters is None:

@@ -82,6 +82,16 @@ DEAD_WORDS = (
 )
 CODE = re.compile(r"\s*[A-Za-z]{3}\s*")
 """A currency, as ISO 4217 writes it."""
+SIGNS = {
+    r"[$]|USD": "USD",
+    r"£|GBP": "GBP",
+    "CHF": "CHF",
+    "PLN|zł": "PLN",
+    "SEK|kr": "SEK",
+}
+"""What stands beside an amount, and the currency that it most often means."""
+SEVERAL = ("USD", "SEK")
+"""Of these the sign may mean others: Canadian dollars, Danish crowns."""
 GUESTS = ("0", "-1", "guest", "gast", "null", "none")
 
 
@@ -218,11 +228,25 @@ class MappingGuess:
                 COLUMNS, "event_time", None, why, reading.candidates
             ), self._zone(reading)
         value = str(reading.candidates[0].value)
+        if not reading.has_clock:
+            self.notes += self._clocks(column)
         if preset and preset.utc and not reading.has_zone:
             value = f"CAST({value} AS TIMESTAMP) AT TIME ZONE 'UTC'"
             why.append(f"{preset.name}: times are in UTC")
             reading = TimeReading([], reading.readable, True, True)
         return ProposedSetting(COLUMNS, "event_time", value, why), self._zone(reading)
+
+    def _clocks(self, day: ColumnValues) -> list[str]:
+        """Return what to do where the time of day stands in a column of its own."""
+        clock = r"regexp_full_match(trim(CAST({} AS VARCHAR)), '[0-2]?[0-9]:[0-5][0-9](:[0-5][0-9].*)?')"
+        return [
+            f'{day.name} has no time of day, and {c.name} may be it. To join them, such as: --set "event_time='
+            f"strptime({day.sql} || ' ' || {c.sql}, '%d.%m.%Y %H:%M:%S')\"."
+            for c in self.columns.values()
+            if c.filled
+            and c is not day
+            and db.count(self.connection, self.table, clock.format(c.sql)) >= 0.95 * c.filled
+        ]
 
     def _read(self, column: ColumnValues) -> TimeReading | None:
         return read_times(self.connection, self.table, column) if column.filled else None
@@ -294,7 +318,8 @@ class MappingGuess:
             )
             why.append(f"{gaps:,} orders without an account are known by {mails[0].name}")
             return ProposedSetting(COLUMNS, "customer_id", value, why)
-        value = f"lower({first.sql})" if "mail" in plain(first.name) else first.sql
+        mail = "mail" in plain(first.name) or self._holds_mails(first)
+        value = f"lower({first.sql})" if mail else first.sql
         return ProposedSetting(COLUMNS, "customer_id", value, why)
 
     def _is_time(self, column: ColumnValues) -> bool:
@@ -311,6 +336,11 @@ class MappingGuess:
     def _guests(self, column: ColumnValues, mail: ColumnValues) -> int:
         condition = f"{self._is_guest(column)} AND {mail.sql} LIKE '%@%'"
         return db.count(self.connection, self.table, condition)
+
+    def _holds_mails(self, column: ColumnValues) -> bool:
+        """Return whether nearly all values are e-mail addresses, which some write in capitals."""
+        condition = f"CAST({column.sql} AS VARCHAR) LIKE '%_@_%'"
+        return db.count(self.connection, self.table, condition) >= 0.9 * column.filled
 
     @staticmethod
     def _is_guest(column: ColumnValues) -> str:
@@ -430,8 +460,34 @@ class MappingGuess:
                 tidy = all(word == word.strip().upper() for word in words)
                 value = column.sql if tidy else f"upper(trim({column.sql}))"
                 return ProposedSetting(COLUMNS, "currency", value, self._currencies(value))
+        if signed := self._currency_signs():
+            return signed
         why = ("no column of currency codes: amounts are taken as EUR; for pounds write \"'GBP'\"",)
         return ProposedSetting(COLUMNS, "currency", "", why)
+
+    def _currency_signs(self) -> ProposedSetting | None:
+        """Return the currency that stands beside the amounts themselves; None where it is EUR or nothing."""
+        amounts = [c for role in ("line_total", "unit_price") for c in self._named(role)]
+        column = next((c for c in amounts if c.with_symbol), None)
+        if column is None:
+            return None
+        text = f"CAST({column.sql} AS VARCHAR)"
+        found = {
+            pattern: n
+            for pattern in SIGNS
+            if (n := db.count(self.connection, self.table, f"regexp_matches({text}, '{pattern}')"))
+        }
+        if not found:
+            return None
+        whens = " ".join(f"WHEN regexp_matches({text}, '{p}') THEN '{SIGNS[p]}'" for p in found)
+        alone = len(found) == 1 and sum(found.values()) == column.filled
+        value = f"'{SIGNS[next(iter(found))]}'" if alone else f"CASE {whens} ELSE 'EUR' END"
+        why = [f"{column.name} has {SIGNS[p]} beside {n:,} amounts" for p, n in found.items()]
+        if not any(SIGNS[p] in SEVERAL for p in found):
+            return ProposedSetting(COLUMNS, "currency", value, why)
+        why.append("several countries write their money so")
+        candidates = (Candidate(value, "if it is that one"), Candidate("", "if amounts are EUR"))
+        return ProposedSetting(COLUMNS, "currency", None, why, candidates)
 
     def _currencies(self, value: str) -> list[str]:
         counted = self.currencies(value)

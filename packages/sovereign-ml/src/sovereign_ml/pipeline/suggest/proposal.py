@@ -140,11 +140,11 @@ def suggest(
     decisions += [chosen(decision, answers) for decision in guess.decisions()]
     if guess.preset:
         notes.append(f"Recognised by its header: {guess.preset.name}.")
-        notes += guess.notes
         decisions += [
             ProposedSetting("data.checks", k, v, (f"known of {guess.preset.name}",))
             for k, v in guess.preset.checks.items()
         ]
+    notes += guess.notes
     with files.local_copies(files.config.rates_file) as paths:
         exchange_rates.load(connection, files.config, paths)
     decisions += _rates(connection, decisions, answers)

@@ -37,8 +37,10 @@ class OneRow:
         for window in self._windows:
             parts = [found[name] for name in window]
             if min(parts) < 0 < max(parts):
-                share = sum(parts) / sum(map(abs, parts))
-                found.update({name: abs(found[name]) * share for name in window})
+                total = sum(parts)
+                agreeing = {n: abs(found[n]) if found[n] * total > 0 else 0.0 for n in window}
+                size = sum(agreeing.values()) or 1.0
+                found.update({name: part / size * total for name, part in agreeing.items()})
         return found
 
     def probability(self, contributions: Mapping[str, float]) -> float:

@@ -257,7 +257,7 @@ def reasons(runtime: Runtime, row: Row, contributions: dict[str, float]) -> list
     return [
         wording.reason(runtime.specs[name], row[name], contributions[name])
         for name in strongest
-        if contributions[name]
+        if wording.direction(contributions[name]) != "none"
     ]
 
 
