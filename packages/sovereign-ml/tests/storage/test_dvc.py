@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sovereign_ml.errors import Misuse
+from dvc.stage import run as stage_run
+from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.storage import dvc
 
 STAGE = (
@@ -30,7 +31,41 @@ def test_a_second_run_at_the_same_time_names_the_process_that_holds_the_lock(
         while not (tmp_path / "started").exists():
             assert first.poll() is None
         with pytest.raises(Misuse, match=f"DVC cannot run the flow: .*{first.pid}"):
-            dvc.reproduce(tmp_path)
+            dvc.reproduce(tmp_path, {})
     finally:
         first.kill()
         first.wait()
+
+
+STAGES = """stages:
+  first:
+    cmd: churn first
+    outs: [one]
+  second:
+    cmd: cp one two
+    deps: [one]
+    outs: [two]
+"""
+
+
+@pytest.mark.parametrize(
+    "error", [Refused("Too few rows."), Misuse("No such file."), ValueError("a bug"), OSError(28, "full")]
+)
+def test_what_a_step_in_this_process_raises_comes_out_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").write_text(STAGES)
+    subprocess.run([str(Path(sys.executable).with_name("dvc")), "init", "--no-scm", "-q"], check=True)
+    starts_processes = stage_run._run
+
+    def refused() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        dvc.reproduce(tmp_path, {"churn first": refused})
+    assert raised.value is error
+    assert stage_run._run is starts_processes
+    assert not (tmp_path / "dvc.lock").exists()
+    dvc.reproduce(tmp_path, {"churn first": lambda: Path("one").write_text("1") and None})
+    assert (tmp_path / "two").read_text() == "1"
