@@ -38,8 +38,8 @@ def load(valid: Path, kind: LabelKind = "no_purchase") -> duckdb.DuckDBPyConnect
     connection = db.connect()
     connection.execute("SET TimeZone = 'UTC'")
     source = f"read_parquet({db.literal(str(valid / 'transactions.parquet'))})"
-    # A number for each customer takes a tenth of the memory of a pseudonym, and compares faster. The
-    # numbers follow the alphabet, so that every order stays what it is.
+    # A number for each customer takes a tenth of the memory of a pseudonym, and compares faster.
+    # The numbers follow the alphabet, so that every order stays what it is.
     connection.execute(
         f"CREATE TYPE customer AS ENUM (SELECT DISTINCT customer_id FROM {source} ORDER BY 1)"  # noqa: S608
     )
@@ -99,11 +99,12 @@ def compute(
     )
     running = _RUNNING if kind == "ended" else ""
     select = f"SELECT customer_id, cut AS event_timestamp, {names} FROM ({sql}) AS wide {running}"  # noqa: S608
-    # One cut-off after the other: a line counts for several, and all copies at once fill the memory.
-    for number, cut in enumerate(sorted(cuts)):
+    # One cut-off after the other: a line counts for several, and all copies at once fill memory.
+    connection.execute("SET VARIABLE cut = CAST(NULL AS TIMESTAMP)")
+    connection.execute(f"CREATE OR REPLACE TABLE snapshots AS {select} LIMIT 0")
+    for cut in cuts:
         connection.execute("SET VARIABLE cut = CAST(? AS TIMESTAMP)", [cut])
-        head = "INSERT INTO snapshots" if number else "CREATE OR REPLACE TABLE snapshots AS"
-        connection.execute(f"{head} {select}")
+        connection.execute(f"INSERT INTO snapshots {select}")
 
 
 def label(
@@ -129,7 +130,8 @@ def label(
         f"""CREATE OR REPLACE TABLE labels AS
         SELECT customer_id, event_timestamp, CAST(bought IS NULL AS INTEGER) AS churned
         FROM snapshots LEFT JOIN (
-            SELECT DISTINCT CAST(customer_id AS VARCHAR) AS customer_id, event_timestamp, true AS bought
+            SELECT DISTINCT CAST(customer_id AS VARCHAR) AS customer_id, event_timestamp,
+                true AS bought
             FROM (SELECT DISTINCT event_timestamp FROM snapshots) JOIN lines ON amount_eur > 0
             AND ts >= event_timestamp AND ts < event_timestamp + INTERVAL {horizon_days} DAY
         ) USING (customer_id, event_timestamp) ORDER BY ALL"""  # noqa: S608
@@ -144,8 +146,8 @@ def _per_window(expression: str) -> str:
     )
 
 
-# One row for each customer at the cut-off, which is a variable of the connection. `past` holds every
-# line before it, `orders` the purchases among them. Every feature of contract.py is a column here.
+# One row for each customer at the cut-off, which is a variable of the connection. `past` holds
+# every line before it, `orders` the purchases among them. Every feature of contract.py is a column.
 _WIDE = """
 WITH past AS (
     SELECT * FROM lines WHERE ts < getvariable('cut')

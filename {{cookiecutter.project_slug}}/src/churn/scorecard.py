@@ -34,7 +34,11 @@ class ScorecardModel(FittedModel):
 
     @classmethod
     def held_out(
-        cls, past: pd.DataFrame, now: pd.DataFrame, strengths: Sequence[float], config: TrainSettings
+        cls,
+        past: pd.DataFrame,
+        now: pd.DataFrame,
+        strengths: Sequence[float],
+        config: TrainSettings,
     ) -> Iterator[Floats]:
         """Yield the probabilities of ``now`` by a fit on ``past`` for each of ``strengths``.
 

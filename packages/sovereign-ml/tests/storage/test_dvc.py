@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from dvc.stage import run as stage_run
+
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.storage import dvc
 
@@ -49,14 +49,17 @@ STAGES = """stages:
 
 
 @pytest.mark.parametrize(
-    "error", [Refused("Too few rows."), Misuse("No such file."), ValueError("a bug"), OSError(28, "full")]
+    "error",
+    [Refused("Too few rows."), Misuse("No such file."), ValueError("a bug"), OSError(28, "full")],
 )
 def test_what_a_step_in_this_process_raises_comes_out_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.yaml").write_text(STAGES)
-    subprocess.run([str(Path(sys.executable).with_name("dvc")), "init", "--no-scm", "-q"], check=True)
+    subprocess.run(
+        [str(Path(sys.executable).with_name("dvc")), "init", "--no-scm", "-q"], check=True
+    )
     starts_processes = stage_run._run
 
     def refused() -> None:

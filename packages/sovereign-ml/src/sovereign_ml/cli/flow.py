@@ -52,7 +52,9 @@ def run_stale_steps(settings: Settings, project: Project) -> None:
     """Run the steps whose inputs, code or parameters have changed, one after the other in this process."""
     from sovereign_ml.storage import dvc
 
-    steps = {f"churn {step.verb}": partial(_step, step.verb, settings, project) for step in project.steps}
+    steps = {
+        f"churn {step.verb}": partial(_step, step.verb, settings, project) for step in project.steps
+    }
     dvc.reproduce(settings.root, steps)
 
 

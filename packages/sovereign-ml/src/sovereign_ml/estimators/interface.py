@@ -42,7 +42,11 @@ class Model(Protocol):
 
     @classmethod
     def held_out(
-        cls, past: pd.DataFrame, now: pd.DataFrame, strengths: Sequence[float], config: TrainSettings
+        cls,
+        past: pd.DataFrame,
+        now: pd.DataFrame,
+        strengths: Sequence[float],
+        config: TrainSettings,
     ) -> Iterator[Floats]:
         """Yield the probabilities of ``now`` by a fit on ``past`` for each of ``strengths``."""
         ...
@@ -105,7 +109,11 @@ class FittedModel(ABC):
 
     @classmethod
     def held_out(
-        cls, past: pd.DataFrame, now: pd.DataFrame, strengths: Sequence[float], config: TrainSettings
+        cls,
+        past: pd.DataFrame,
+        now: pd.DataFrame,
+        strengths: Sequence[float],
+        config: TrainSettings,
     ) -> Iterator[Floats]:
         """Yield the probabilities of ``now`` by a fit on ``past`` for each of ``strengths``, each of shape (n,).
 
@@ -168,7 +176,9 @@ def model_kind(name: str, kinds: Mapping[str, type[Model]]) -> type[Model]:
     except (ImportError, AttributeError, ValueError) as error:
         raise Misuse(f'[train] model = "{name}" cannot be imported: {error}.') from None
     parts = ("fit", "held_out", "from_bundle", "to_bundle", "probability", "contributions")
-    if lacking := [part for part in (*parts, "explain_fidelity", "algorithm") if not hasattr(kind, part)]:
+    if lacking := [
+        part for part in (*parts, "explain_fidelity", "algorithm") if not hasattr(kind, part)
+    ]:
         raise Misuse(
             f'[train] model = "{name}" is no Model: it lacks {", ".join(lacking)}. '
             "Derive it from FittedModel; docs/extending.md shows one."
