@@ -53,7 +53,17 @@ def reproduce(root: Path, steps: Mapping[str, Callable[[], None]]) -> None:
         except DvcException as error:
             if failures:
                 raise failures[-1] from None
+            # Ctrl-C while DVC holds no lock: it complains about the lock, in place of the interrupt.
+            if _comes_of(error, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
             _stop(error)
+
+
+def _comes_of(error: BaseException | None, kind: type[BaseException]) -> bool:
+    """Return whether an error of ``kind`` stands behind ``error``."""
+    while error and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 @contextmanager
