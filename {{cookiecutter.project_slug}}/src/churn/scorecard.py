@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pandas as pd
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sovereign_ml.config.tables import TrainSettings
 from sovereign_ml.estimators import additive
 from sovereign_ml.estimators.interface import FittedModel, Model, model_kind
-from sovereign_ml.model.scorecard import Scorecard
+from sovereign_ml.model.scorecard import Floats, Scorecard
 
 from churn import model
 from churn.boosting import BoostingModel
@@ -28,6 +31,25 @@ class ScorecardModel(FittedModel):
         """Return the scorecard fitted on ``rows``; ``strength`` is the inverse of the penalty."""
         fitted = model.fit(model.scorecard_estimator(rows, strength, config), rows)
         return cls(fitted, lambda: to_scorecard(fitted, rows))
+
+    @classmethod
+    def held_out(
+        cls,
+        past: pd.DataFrame,
+        now: pd.DataFrame,
+        strengths: Sequence[float],
+        config: TrainSettings,
+    ) -> Iterator[Floats]:
+        """Yield the probabilities of ``now`` by a fit on ``past`` for each of ``strengths``.
+
+        The curves depend on the rows alone, so all strengths share one design matrix.
+        """
+        columns, regression = model.scorecard_estimator(past, 1.0, config)
+        design = columns.fit_transform(model.inputs(past))
+        later = columns.transform(model.inputs(now))
+        for strength in strengths:
+            fitted = clone(regression).set_params(C=strength).fit(design, past[TARGET].to_numpy())
+            yield fitted.predict_proba(later)[:, 1]
 
 
 def chosen(config: TrainSettings) -> type[Model]:

@@ -249,19 +249,28 @@ def start(root: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def running(root: Path, step: Step) -> bool:
-    """Whether a process of this project runs the step."""
+def processes(root: Path, verb: str) -> list[int]:
+    """The processes of this project that were started with the command ``churn <verb>``."""
+    started = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if (
-                words[-2:] == [step.verb.encode(), b""]
-                and (entry / "cwd").readlink() == root.resolve()
-            ):
-                return True
+            here = (entry / "cwd").readlink() == root.resolve()
         except OSError:
             continue
-    return False
+        if here and words[-2:] == [verb.encode(), b""]:
+            started.append(int(entry.name))
+    return started
+
+
+def running(root: Path, step: Step) -> bool:
+    """Whether the step runs as a command, or as a stage whose output DVC has locked for a run."""
+    try:
+        locks = json.loads((root / ".dvc/tmp/rwlock").read_text())
+    except (FileNotFoundError, ValueError):
+        locks = {}
+    noted = locks.get(str(root / f"data/{step.number}_{step.writes}"), {}).get("write", {})
+    return bool(processes(root, step.verb)) or noted.get("pid") in processes(root, "run")
 
 
 def writing(root: Path, step: Step) -> bool:
@@ -291,6 +300,7 @@ def test_killed_in_every_step_the_next_run_goes_on_and_takes_nothing_half(
         for moment, delay in ((running, 0.7), (writing, 0.0), (writing, 0.05)):
             process = start(root, "run")
             wait_for(lambda seen=moment, at=step: seen(root, at), process)
+            assert not processes(root, step.verb), "the steps of a run share its process"
             time.sleep(delay)
             assert kill(process)[0] == -signal.SIGKILL
             assert not output.exists() or (output / "summary.json").is_file(), (step.verb, moment)

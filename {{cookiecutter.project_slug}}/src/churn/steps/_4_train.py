@@ -82,13 +82,11 @@ def search_on(features: Path, config: TrainSettings) -> list[dict[str, float]]:
 def regularisation_search(frame: pd.DataFrame, config: TrainSettings) -> list[dict[str, float]]:
     """Return the mean log loss of each C on time-ordered folds: fitted on earlier cut-offs only."""
     cutoffs = sorted(frame["event_timestamp"].unique())
-    rows = []
-    for c in config.regularisation:
-        losses = []
-        for cutoff in cutoffs[max(1, len(cutoffs) - config.folds) :]:
-            past = frame[frame["event_timestamp"] < cutoff]
-            now = frame[frame["event_timestamp"] == cutoff]
-            probability = chosen(config).fit(past, c, config).probability(now)
-            losses.append(log_loss(now[TARGET], probability, labels=[0, 1]))
-        rows.append({"c": c, "log_loss": round(float(np.mean(losses)), 9)})
-    return rows
+    losses: dict[float, list[float]] = {c: [] for c in config.regularisation}
+    for cutoff in cutoffs[max(1, len(cutoffs) - config.folds) :]:
+        past = frame[frame["event_timestamp"] < cutoff]
+        now = frame[frame["event_timestamp"] == cutoff]
+        tries = chosen(config).held_out(past, now, config.regularisation, config)
+        for c, probability in zip(config.regularisation, tries, strict=True):
+            losses[c].append(log_loss(now[TARGET], probability, labels=[0, 1]))
+    return [{"c": c, "log_loss": round(float(np.mean(losses[c])), 9)} for c in losses]

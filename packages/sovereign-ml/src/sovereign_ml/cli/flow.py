@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from sovereign_ml.project import Step
 
 if TYPE_CHECKING:
     from sovereign_ml.config.settings import Settings
+    from sovereign_ml.project import Project
 
 app = typer.Typer()
 DataOption = Annotated[
@@ -30,15 +32,30 @@ data_app = typer.Typer(invoke_without_command=True)
 
 def _run(verb: str, settings: Settings) -> None:
     from sovereign_ml.cli import console
-    from sovereign_ml.pipeline import flow, source
     from sovereign_ml.project import load_project
 
     console.warn_placeholders(settings.profile_name, settings.project)
-    project = load_project(settings.root)
+    _step(verb, settings, load_project(settings.root))
+
+
+def _step(verb: str, settings: Settings, project: Project) -> None:
+    from sovereign_ml.cli import console
+    from sovereign_ml.pipeline import flow, source
+
     if verb == "data":
         source.refresh(settings)
     with console.working(project.step(verb)) as done:
         done(flow.run_step(verb, settings, project))
+
+
+def run_stale_steps(settings: Settings, project: Project) -> None:
+    """Run the steps whose inputs, code or parameters have changed, one after the other in this process."""
+    from sovereign_ml.storage import dvc
+
+    steps = {
+        f"churn {step.verb}": partial(_step, step.verb, settings, project) for step in project.steps
+    }
+    dvc.reproduce(settings.root, steps)
 
 
 def add_steps(target: typer.Typer, steps: Sequence[Step]) -> None:
@@ -181,18 +198,18 @@ def run(
     from sovereign_ml.pipeline import source
     from sovereign_ml.pipeline.validation_report import forget_refusal
     from sovereign_ml.project import load_project
-    from sovereign_ml.storage import dvc
 
     settings = pass_on_settings(
         profile, data=data, customers=customers_file, synthetic_customers=customers
     )
     console.warn_placeholders(settings.profile_name, settings.project)
     source.refresh(settings)
+    project = load_project(settings.root)
     start = time.time()
-    dvc.reproduce(settings.root)
+    run_stale_steps(settings, project)
     for noun in ("raw", "valid"):
         forget_refusal(settings.path(noun))
-    console.table(settings, load_project(settings.root).steps, start)
+    console.table(settings, project.steps, start)
 
 
 @app.command()

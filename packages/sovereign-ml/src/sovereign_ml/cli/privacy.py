@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from sovereign_ml.cli.flow import run_stale_steps
 from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
 
@@ -42,7 +43,7 @@ def erase(
     """Erase people everywhere (GDPR Art. 17); without a name, finish an erasure that was interrupted."""
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import erasure
-    from sovereign_ml.storage import dvc
+    from sovereign_ml.project import load_project
 
     settings = load_settings(profile)
     stores = project_stores(settings)
@@ -70,7 +71,7 @@ def erase(
         )
     typer.echo("Now commit governance/, data/source.json and dvc.lock, and run `churn push`.")
     if receipt.model.answer in ("retrain_on_request", "unlearn"):
-        dvc.reproduce(settings.root)
+        run_stale_steps(settings, load_project(settings.root))
 
 
 @data_subject.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -38,6 +38,17 @@ class Model(Protocol):
     @classmethod
     def fit(cls: type[M], rows: pd.DataFrame, strength: float, config: TrainSettings) -> M:
         """Return the model fitted on ``rows``; ``strength`` is one of ``[train] regularisation``."""
+        ...
+
+    @classmethod
+    def held_out(
+        cls,
+        past: pd.DataFrame,
+        now: pd.DataFrame,
+        strengths: Sequence[float],
+        config: TrainSettings,
+    ) -> Iterator[Floats]:
+        """Yield the probabilities of ``now`` by a fit on ``past`` for each of ``strengths``."""
         ...
 
     @classmethod
@@ -96,6 +107,21 @@ class FittedModel(ABC):
     def fit(cls, rows: pd.DataFrame, strength: float, config: TrainSettings) -> FittedModel:
         """Return the model fitted on ``rows``; ``strength`` is one of ``[train] regularisation``."""
 
+    @classmethod
+    def held_out(
+        cls,
+        past: pd.DataFrame,
+        now: pd.DataFrame,
+        strengths: Sequence[float],
+        config: TrainSettings,
+    ) -> Iterator[Floats]:
+        """Yield the probabilities of ``now`` by a fit on ``past`` for each of ``strengths``, each of shape (n,).
+
+        A kind of model whose inputs do not depend on the strength computes them once.
+        """
+        for strength in strengths:
+            yield cls.fit(past, strength, config).probability(now)
+
     @staticmethod
     @abstractmethod
     def inputs(rows: pd.DataFrame, /) -> pd.DataFrame:
@@ -149,8 +175,10 @@ def model_kind(name: str, kinds: Mapping[str, type[Model]]) -> type[Model]:
         kind = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise Misuse(f'[train] model = "{name}" cannot be imported: {error}.') from None
-    parts = ("fit", "from_bundle", "to_bundle", "probability", "contributions", "explain_fidelity")
-    if lacking := [part for part in (*parts, "algorithm") if not hasattr(kind, part)]:
+    parts = ("fit", "held_out", "from_bundle", "to_bundle", "probability", "contributions")
+    if lacking := [
+        part for part in (*parts, "explain_fidelity", "algorithm") if not hasattr(kind, part)
+    ]:
         raise Misuse(
             f'[train] model = "{name}" is no Model: it lacks {", ".join(lacking)}. '
             "Derive it from FittedModel; docs/extending.md shows one."

@@ -70,15 +70,14 @@ def load(connection: duckdb.DuckDBPyConnection, valid: Path, features: Sequence[
 
 
 def past(connection: duckdb.DuckDBPyConnection, lookback_days: int) -> None:
-    """Make a table ``past_<name>`` of each event table, for the rows of the table ``cuts``.
+    """Make a view ``past_<name>`` of each event table, which follows the connection's variable ``cut``.
 
-    It holds what a feature may look at: the events in [cut-off - lookback, cut-off), each with its ``cut``.
+    It holds what a feature may look at: the events in [cut-off - lookback, cut-off).
     """
     for name in _loaded(connection):
         connection.execute(
-            f"CREATE OR REPLACE TABLE past_{name.removeprefix(PREFIX)} AS "  # noqa: S608
-            f"SELECT cut, {name}.* FROM cuts JOIN {name} "
-            f"ON ts < cut AND ts >= cut - INTERVAL {lookback_days} DAY"
+            f"CREATE OR REPLACE VIEW past_{name.removeprefix(PREFIX)} AS SELECT * FROM {name} "  # noqa: S608
+            f"WHERE ts < getvariable('cut') AND ts >= getvariable('cut') - INTERVAL {lookback_days} DAY"
         )
 
 

@@ -8,6 +8,8 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +37,60 @@ def data_version(folder: Path) -> str:
     return str(tree.hash_info.value)
 
 
-def reproduce(root: Path) -> None:
+def reproduce(root: Path, steps: Mapping[str, Callable[[], None]]) -> None:
     """Run every stage whose inputs, code or parameters have changed, in this project's environment.
 
-    The steps print their own lines. Raises SystemExit with a step's exit code if it stops: its message is out already.
+    ``steps`` has the work of commands by their text, such as "churn data". A stage with such a command
+    runs in this process, so that the flow imports its libraries once. What the work raises is raised.
+    Any other stage runs as a process, prints its own lines, and its exit code becomes that of a SystemExit.
     """
     from dvc.exceptions import DvcException
 
-    with _repo(root) as repo:
+    failures: list[Exception] = []
+    with _repo(root) as repo, _in_this_process(root, steps, failures):
         try:
             repo.reproduce()
         except DvcException as error:
+            if failures:
+                raise failures[-1] from None
+            # Ctrl-C while DVC holds no lock: it complains about the lock, in place of the interrupt.
+            if _comes_of(error, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
             _stop(error)
+
+
+def _comes_of(error: BaseException | None, kind: type[BaseException]) -> bool:
+    """Return whether an error of ``kind`` stands behind ``error``."""
+    while error and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+@contextmanager
+def _in_this_process(
+    root: Path, steps: Mapping[str, Callable[[], None]], failures: list[Exception]
+) -> Iterator[None]:
+    """Have DVC call the functions in ``steps`` where it would start their commands as processes."""
+    from dvc.stage import run
+
+    start_process = run._run
+
+    def call(executable: str, command: str, **options: Any) -> None:
+        if command not in steps:
+            start_process(executable, command, **options)
+            return
+        try:
+            with chdir(root):
+                steps[command]()
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    run._run = call
+    try:
+        yield
+    finally:
+        run._run = start_process
 
 
 def push(versions: DataVersions) -> int:
