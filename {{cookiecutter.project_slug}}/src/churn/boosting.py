@@ -33,7 +33,6 @@ class BoostingModel(FittedModel):
         held = EXPECTED if config.monotone else {}
         pipeline = model.fit(boosting_estimator(rows, strength, config, held), rows)
         table = model.inputs(rows)
-
         numbers = model.names(rows, NUMERIC)
 
         def ship() -> Forest:

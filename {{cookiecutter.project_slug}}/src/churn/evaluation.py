@@ -71,8 +71,7 @@ def recency_only(past: pd.DataFrame, test: pd.DataFrame) -> Floats:
     recency = "recency_days"
     estimator = LogisticRegression(solver="newton-cholesky")
     estimator.fit(np.arcsinh(past[[recency]].to_numpy()), past[TARGET])
-    probability: Floats = estimator.predict_proba(np.arcsinh(test[[recency]].to_numpy()))[:, 1]
-    return probability
+    return np.asarray(estimator.predict_proba(np.arcsinh(test[[recency]].to_numpy()))[:, 1])
 
 
 def representativeness(

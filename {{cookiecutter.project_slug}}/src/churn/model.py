@@ -24,23 +24,15 @@ from sklearn.preprocessing import (
     SplineTransformer,
 )
 from sovereign_ml.config.tables import TrainSettings
-from sovereign_ml.estimators.additive import quantiles
+from sovereign_ml.estimators import additive
 from sovereign_ml.estimators.monotone import MonotoneLogistic, monotone_curves
 from sovereign_ml.model.scorecard import Floats
 
 from churn.contract import CATEGORICAL, EXPECTED, NUMERIC, TARGET
 
 BENCHMARK = "HistGradientBoostingClassifier"
-TRUSTED_TYPES = (
-    "numpy.arcsinh",
-    "numpy.dtype",
-    "scipy.interpolate._bsplines.BSpline",
-    "scipy.interpolate._bsplines._BSpline",  # its name in the releases for Python 3.12 and newer
-    "scipy._lib.array_api_compat.numpy._aliases.asarray",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sovereign_ml.estimators.monotone.MonotoneLogistic",
-)
-"""Reviewed types in the two pipelines, beyond those that skops trusts by itself."""
+TRUSTED_TYPES = additive.TRUSTED_TYPES
+"""Reviewed types in the two pipelines. Add those of yours that you have looked at."""
 
 
 def scorecard_estimator(frame: pd.DataFrame, c: float, config: TrainSettings) -> Pipeline:
@@ -76,7 +68,7 @@ def category_levels(config: TrainSettings) -> OneHotEncoder:
 
 def _knots(frame: pd.DataFrame, count: int) -> dict[str, Floats]:
     """Return the knots of each numeric column that varies."""
-    knots = {name: quantiles(frame[name], count) for name in names(frame, NUMERIC)}
+    knots = {name: additive.quantiles(frame[name], count) for name in names(frame, NUMERIC)}
     return {name: values for name, values in knots.items() if len(values) > 1}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
-from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sovereign_ml.config.tables import TrainSettings
 from sovereign_ml.estimators import additive
@@ -40,16 +39,10 @@ class ScorecardModel(FittedModel):
         strengths: Sequence[float],
         config: TrainSettings,
     ) -> Iterator[Floats]:
-        """Yield the probabilities of ``now`` by a fit on ``past`` for each of ``strengths``.
-
-        The curves depend on the rows alone, so all strengths share one design matrix.
-        """
-        columns, regression = model.scorecard_estimator(past, 1.0, config)
-        design = columns.fit_transform(model.inputs(past))
-        later = columns.transform(model.inputs(now))
-        for strength in strengths:
-            fitted = clone(regression).set_params(C=strength).fit(design, past[TARGET].to_numpy())
-            yield fitted.predict_proba(later)[:, 1]
+        """Yield the probabilities of ``now`` by a fit on ``past`` for each of ``strengths``."""
+        pipeline = model.scorecard_estimator(past, 1.0, config)
+        rows = model.inputs(past), past[TARGET].to_numpy()
+        yield from additive.shared_design(pipeline, rows, model.inputs(now), strengths)
 
 
 def chosen(config: TrainSettings) -> type[Model]:

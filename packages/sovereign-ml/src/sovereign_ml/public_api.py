@@ -42,7 +42,13 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "Window",
         ),
         "sovereign_ml.errors": ("Misuse", "Refused"),
-        "sovereign_ml.estimators.additive": ("blocks", "quantiles", "to_scorecard"),
+        "sovereign_ml.estimators.additive": (
+            "TRUSTED_TYPES",
+            "blocks",
+            "quantiles",
+            "shared_design",
+            "to_scorecard",
+        ),
         "sovereign_ml.estimators.boosting": ("to_forest",),
         "sovereign_ml.estimators.interface": ("FittedModel", "Model", "model_kind"),
         "sovereign_ml.estimators.monotone": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     import pandas as pd
     from sklearn.pipeline import Pipeline
 
-__all__ = ["blocks", "quantiles", "to_scorecard"]
+__all__ = ["TRUSTED_TYPES", "blocks", "quantiles", "shared_design", "to_scorecard"]
+
+TRUSTED_TYPES = (
+    "numpy.arcsinh",
+    "numpy.dtype",
+    "scipy.interpolate._bsplines.BSpline",
+    "scipy.interpolate._bsplines._BSpline",  # its name in the releases for Python 3.12 and newer
+    "scipy._lib.array_api_compat.numpy._aliases.asarray",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sovereign_ml.estimators.monotone.MonotoneLogistic",
+)
+"""Reviewed types in the template's two pipelines, beyond those that skops trusts by itself."""
 
 DIGITS = 12
 """Significant digits of model.json: far finer than 1e-9 in probability, and still readable."""
@@ -162,6 +173,25 @@ def quantiles(column: pd.Series[float], count: int) -> Floats:
     exact = np.quantile(values, np.linspace(0.01, 0.99, count))
     rounded = [float(f"{quantile:.3g}") for quantile in exact]
     return np.unique(np.array(rounded, dtype=np.float64))
+
+
+def shared_design(
+    estimator: Pipeline,
+    past: tuple[pd.DataFrame, Floats],
+    now: pd.DataFrame,
+    strengths: Sequence[float],
+) -> Iterator[Floats]:
+    """Yield the probabilities of ``now`` by a fit on ``past``, inputs and labels, for each of ``strengths``.
+
+    The curves depend on the rows alone, so all strengths share one design matrix.
+    """
+    from sklearn.base import clone
+
+    columns, regression = estimator
+    design, later = columns.fit_transform(past[0]), columns.transform(now)
+    for strength in strengths:
+        fitted = clone(regression).set_params(C=strength).fit(design, past[1])
+        yield fitted.predict_proba(later)[:, 1]
 
 
 def blocks(fitted: Pipeline) -> dict[str, list[int]]:
