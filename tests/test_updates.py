@@ -190,7 +190,7 @@ def test_the_diff_of_two_releases_names_the_rule_that_changed(
     crufted: Project, template: Template, tmp_path: Path
 ) -> None:
     wheel = template.wheel(template.second, tmp_path / "wheels")
-    text = crufted.make("vendor-diff", f"NEW={wheel}").stdout
+    text = crufted.run("churn", "library", "diff", str(wheel)).stdout
     assert "+# A newer rule." in text
     assert "card/rules/article22.py" in text
 

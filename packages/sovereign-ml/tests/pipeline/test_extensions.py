@@ -259,7 +259,7 @@ def test_a_model_of_the_team_passes_the_flow_and_is_the_one_that_is_served(
         ("churn.model:Absent", "cannot be imported"),
         ("churn.absent:Model", "cannot be imported"),
         (":", "cannot be imported"),
-        ("churn.model:quantiles", "is no Model: it lacks fit"),
+        ("churn.model:names", "is no Model: it lacks fit"),
     ],
 )
 def test_a_kind_of_model_that_does_not_exist_is_refused_in_one_line(name: str, told: str) -> None:

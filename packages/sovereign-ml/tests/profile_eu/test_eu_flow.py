@@ -96,8 +96,8 @@ def test_a_katib_trial_fetches_the_features_by_their_hash_and_finds_the_figure_o
 ) -> None:
     settings = load("eu", pushed, environment(pushed, **cloud.client_environ()))
     version = dvc.pinned(settings.root, "HEAD", str(settings.paths.features))
-    arguments = ("trial", "--c", "1.0", "--features-version", version, "--profile", "eu")
-    done = churn(pushed, *arguments, **cloud.client_environ())
+    arguments = ("--c", "1.0", "--features-version", version, "--profile", "eu")
+    done = churn(pushed, "kubeflow", "trial", *arguments, **cloud.client_environ())
     [wanted] = [
         row
         for row in json.loads((pushed / "data/4_model/search.json").read_text())
@@ -112,8 +112,8 @@ def test_an_object_of_the_remote_that_was_cut_off_is_refused(cloud: Cloud, root:
     cloud.s3().put_object(
         Bucket=cloud.bucket, Key=f"dvc/files/md5/{version[:2]}/{version[2:]}", Body=b"[]"
     )
-    arguments = ("trial", "--c", "1.0", "--features-version", version, "--profile", "eu")
-    done = churn(root, *arguments, **cloud.client_environ())
+    arguments = ("--c", "1.0", "--features-version", version, "--profile", "eu")
+    done = churn(root, "kubeflow", "trial", *arguments, **cloud.client_environ())
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "was changed or cut off" in done.stderr
 

@@ -77,7 +77,8 @@ def past(connection: duckdb.DuckDBPyConnection, lookback_days: int) -> None:
     for name in _loaded(connection):
         connection.execute(
             f"CREATE OR REPLACE VIEW past_{name.removeprefix(PREFIX)} AS SELECT * FROM {name} "  # noqa: S608
-            f"WHERE ts < getvariable('cut') AND ts >= getvariable('cut') - INTERVAL {lookback_days} DAY"
+            f"WHERE ts < CAST(getvariable('cut') AS TIMESTAMP) "
+            f"AND ts >= CAST(getvariable('cut') AS TIMESTAMP) - INTERVAL {lookback_days} DAY"
         )
 
 
