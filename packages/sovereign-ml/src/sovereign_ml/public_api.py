@@ -130,7 +130,7 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "write_json",
             "writing",
         ),
-        "sovereign_ml.storage.duckdb": ("connect", "count", "write_parquet"),
+        "sovereign_ml.storage.duckdb": ("connect", "count", "literal", "write_parquet"),
     }
 )
 """Names by module; each is in the ``__all__`` of its module."""

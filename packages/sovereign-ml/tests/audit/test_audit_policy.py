@@ -313,7 +313,7 @@ def test_the_remote_of_a_real_git_repository_is_read(tmp_path):
 
 def test_what_the_docs_say_to_paste_is_a_whole_declaration_and_a_valid_waiver():
     text = (PROJECT / "docs" / "audit.md").read_text(encoding="utf-8")
-    declared, waived = (
+    declared, waived, _ = (
         tomllib.loads(block) for block in re.findall(r"```toml\n(.+?)```", text, re.DOTALL)
     )
     assert [row.complete for row in declarations(declared)] == [True]

@@ -269,7 +269,7 @@ def running(root: Path, step: Step) -> bool:
         locks = json.loads((root / ".dvc/tmp/rwlock").read_text())
     except (FileNotFoundError, ValueError):
         locks = {}
-    noted = locks.get(str(root / f"data/{step.number}_{step.writes}"), {}).get("write", {})
+    noted = locks.get("write", {}).get(str(root / f"data/{step.number}_{step.writes}"), {})
     return bool(processes(root, step.verb)) or noted.get("pid") in processes(root, "run")
 
 
@@ -297,10 +297,13 @@ def test_killed_in_every_step_the_next_run_goes_on_and_takes_nothing_half(
     root = make_clone(tmp_path / "acme-churn")
     for step in STEPS:
         output = root / f"data/{step.number}_{step.writes}"
-        for moment, delay in ((running, 0.7), (writing, 0.0), (writing, 0.05)):
-            process = start(root, "run")
+        # In a warm process the last step is over before it is seen: it is a command of its own.
+        alone = step is STEPS[-1]
+        assert not alone or churn(root, "register").returncode == 0
+        for moment, delay in ((running, 0.7), (writing, 0.0), (writing, 0.005 if alone else 0.05)):
+            process = start(root, step.verb if alone else "run")
             wait_for(lambda seen=moment, at=step: seen(root, at), process)
-            assert not processes(root, step.verb), "the steps of a run share its process"
+            assert alone or not processes(root, step.verb), "the steps of a run share its process"
             time.sleep(delay)
             assert kill(process)[0] == -signal.SIGKILL
             assert not output.exists() or (output / "summary.json").is_file(), (step.verb, moment)

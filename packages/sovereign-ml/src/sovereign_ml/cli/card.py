@@ -68,7 +68,10 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """Run every rule over the card, or with --project look for what is stale; exit 1 if one blocks."""
+    """Run every rule over the card; exit 1 if one blocks.
+
+    With --project it looks for what is stale instead.
+    """
     if project:
         _check_projects(folders or [], file, template, as_json=as_json)
         return
