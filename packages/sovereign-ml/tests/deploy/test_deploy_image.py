@@ -59,7 +59,12 @@ def serving(image, database, tmp_path):
     port = free_port()
     with (tmp_path / "log").open("wb") as log:
         process = image.start(
-            log, PORT=str(port), CHURN_KEYS=KEYS, DATABASE_URL=database, HOME=str(tmp_path)
+            log,
+            PORT=str(port),
+            CHURN_KEYS=KEYS,
+            DATABASE_URL=database,
+            CHURN_DATABASE_OWNER="allow",  # as [deploy.variables] says: the platform gives one role
+            HOME=str(tmp_path),
         )
         try:
             yield f"http://127.0.0.1:{port}"

@@ -62,7 +62,8 @@ def test_runs_registry_and_artifacts_are_on_the_mlflow_server_and_its_client_has
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "churn")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", cloud.password)
-    client = MlflowClient(f"http://127.0.0.1:{cloud.mlflow_port}")
+    server = f"http://127.0.0.1:{cloud.mlflow_port}"
+    client = MlflowClient(server, server)
     version = client.get_model_version_by_alias("acme-churn", "candidate")
     assert client.get_run(version.run_id).data.metrics["roc_auc"] > 0.6
     fetched = client.download_artifacts(version.run_id, "model.json", str(tmp_path))
