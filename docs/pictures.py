@@ -40,7 +40,9 @@ def take(project: Path, browser: Browser) -> Iterator[tuple[str, bytes]]:
     yield "card.webp", small(page.screenshot())
     with TemporaryDirectory() as folder:
         log = str(Path(folder) / "decisions.db")
-        with service(project / "data/7_bundle", log, CHURN_SEED_SHARE="0") as running:
+        # The project's own service class, and the library as it is installed.
+        more = {"PYTHONPATH": str(project / "serve"), "CHURN_SEED_SHARE": "0"}
+        with service(project / "data/7_bundle", log, **more) as running:
             review(page, running, contested(running, person(project)))
             yield "desk.webp", small(page.screenshot())
     page.close()
