@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from servers import Postgres, postgres, postgres_programs
+from servers import Postgres, postgres_or_skip
 from sovereign_ml.decision_log import (
     DecisionLog,
     Draft,
@@ -78,9 +78,7 @@ def _filled(log: DecisionLog) -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    if postgres_programs() is None:
-        pytest.skip("needs PostgreSQL")
-    with postgres() as running:
+    with postgres_or_skip() as running:
         yield running
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from servers import Postgres, postgres, postgres_programs, until
+from servers import Postgres, postgres_or_skip, until
 from sovereign_ml.cli.service import _environment
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.errors import Misuse, Refused
@@ -26,9 +26,7 @@ SECRET = "hunter2"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    if postgres_programs() is None:
-        pytest.skip("needs PostgreSQL")
-    with postgres() as running:
+    with postgres_or_skip() as running:
         yield running
 
 

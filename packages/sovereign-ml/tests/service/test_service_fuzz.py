@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
 
-from servers import postgres, postgres_programs
+from servers import postgres_or_skip
 from service_desk import KEYS, write_bundle
 from shipped import Service, service
 from sovereign_ml.decision_log import open_log, verify
@@ -37,9 +37,7 @@ MODES = {False: [GenerationMode.POSITIVE], True: [GenerationMode.POSITIVE, Gener
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    if postgres_programs() is None:
-        pytest.skip("needs PostgreSQL")
-    with postgres() as server:
+    with postgres_or_skip() as server:
         yield server.url()
 
 

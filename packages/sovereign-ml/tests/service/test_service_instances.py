@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from servers import Postgres, postgres, postgres_programs
+from servers import Postgres, postgres_or_skip
 from service_desk import CUSTOMER, FEATURES, KEYS, LOYAL, Desk, open_desk
 from sovereign_ml.decision_log import Draft, open_log, rectification, verify
 
@@ -32,9 +32,7 @@ class Pair(NamedTuple):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    if postgres_programs() is None:
-        pytest.skip("needs PostgreSQL")
-    with postgres() as running:
+    with postgres_or_skip() as running:
         yield running
 
 

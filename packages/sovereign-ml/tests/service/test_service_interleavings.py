@@ -23,7 +23,7 @@ import httpx
 import psycopg
 import pytest
 
-from servers import postgres, postgres_programs
+from servers import postgres_or_skip
 from service_desk import CUSTOMER, FEATURES, KEYS, LOYAL, write_bundle
 from shipped import Service, service
 from sovereign_ml.decision_log import (
@@ -160,9 +160,7 @@ def test_every_route_that_changes_something_is_in_the_pairs() -> None:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    if postgres_programs() is None:
-        pytest.skip("needs PostgreSQL")
-    with postgres() as server:
+    with postgres_or_skip() as server:
         yield server.url()
 
 

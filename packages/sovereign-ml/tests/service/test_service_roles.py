@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from servers import Postgres, postgres, postgres_programs
+from servers import Postgres, postgres_or_skip
 from service_desk import CUSTOMER, LOYAL, OTHER, Desk
 from small_project import PROJECT
 from sovereign_ml.decision_log import LogUnavailableError, open_log, verify
@@ -30,9 +30,7 @@ def _as(role: str, address: str) -> str:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    if postgres_programs() is None:
-        pytest.skip("needs PostgreSQL")
-    with postgres() as running:
+    with postgres_or_skip() as running:
         with psycopg.connect(running.url(), autocommit=True) as connection:
             connection.execute("CREATE ROLE owner LOGIN")
             connection.execute("CREATE ROLE deputy LOGIN IN ROLE owner")

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from sovereign_ml.config.settings import ENVIRONMENT
 
@@ -174,6 +175,15 @@ def postgres() -> Iterator[Postgres]:
         yield server
     finally:
         server.remove()
+
+
+@contextmanager
+def postgres_or_skip() -> Iterator[Postgres]:
+    """Run PostgreSQL; the test is skipped where this machine has none."""
+    if postgres_programs() is None:
+        pytest.skip("needs PostgreSQL")
+    with postgres() as server:
+        yield server
 
 
 def redis_server(folder: Path, port: int, password: str) -> Process:
