@@ -143,68 +143,22 @@ _KEY = re.compile(
     r"[\"']?([\w.$@/-]+)[\"']?\s*(?:<-|[?+:]{0,2}=|:)(?!//)"
 )
 _PAIR = re.compile(r"^\s*[\w.]{1,60}\(\s*[\"']([\w.-]{2,80})[\"']\s*,(?=\s*[\"'])")
-# in code a bare word is an expression, a text stands in quotes
-_CODE = (
-    *(
-        "*.java",
-        "*.kt",
-        "*.kts",
-        "*.scala",
-        "*.go",
-        "*.rs",
-        "*.cs",
-        "*.swift",
-        "*.R",
-        "*.r",
-        "*.php",
-    ),
-    *(
-        "*.rb",
-        "*.js",
-        "*.mjs",
-        "*.cjs",
-        "*.ts",
-        "*.jsx",
-        "*.tsx",
-        "*.vue",
-        "*.cpp",
-        "*.c",
-        "*.h",
-        "*.dart",
-    ),
+# what has comments of C: /* … */ and //
+_BRACES = (
+    *("*.java", "*.kt", "*.kts", "*.scala", "*.go", "*.rs", "*.cs", "*.swift"),
+    *("*.js", "*.mjs", "*.cjs", "*.ts", "*.jsx", "*.tsx", "*.cpp", "*.c"),
+    *("*.h", "*.dart"),
 )
+# in code a bare word is an expression, a text stands in quotes
+_CODE = (*_BRACES, "*.R", "*.r", "*.php", "*.rb", "*.vue")
 _IN_QUOTES = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`")
 _ASSIGNMENT = re.compile(r"(?:^|[\s\"'])([A-Z][A-Z0-9_]+)=|\(([A-Z][A-Z0-9_]+) ?= ?(?!=)")
 _HASH, _SLASHES, _DASHES, _SEMICOLON = r"(^|\s)#.*$", r"(^|\s)//.*$", r"(^|\s)--\s.*$", r"^\s*;.*$"
 _STARS = r"/\*.*?\*/|^\s*\*(\s.*)?$"
 _C_LIKE = (
-    *(
-        "*.js",
-        "*.mjs",
-        "*.cjs",
-        "*.ts",
-        "*.jsx",
-        "*.tsx",
-        "*.css",
-        "*.scss",
-        "*.java",
-        "*.kt",
-        "*.kts",
-    ),
-    *(
-        "*.scala",
-        "*.go",
-        "*.rs",
-        "*.c",
-        "*.h",
-        "*.cc",
-        "*.cpp",
-        "*.hpp",
-        "*.cs",
-        "*.swift",
-        "*.groovy",
-    ),
-    *("*.gradle", "*.dart", "*.proto", "*.jsonc", "*.json5", "*.bicep"),
+    *_BRACES,
+    *("*.css", "*.scss", "*.cc", "*.hpp", "*.groovy", "*.gradle", "*.proto", "*.jsonc"),
+    *("*.json5", "*.bicep"),
 )
 _COMMENTS = (
     (("*.tf", "*.tfvars", "*.hcl", "*.php"), re.compile(rf"{_STARS}|{_HASH}|{_SLASHES}")),
