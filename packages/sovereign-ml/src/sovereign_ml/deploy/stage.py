@@ -50,12 +50,12 @@ def stage(
     base_image: str,
     out: Path,
 ) -> Staged:
-    """Write the folder ``out`` anew and return what is in it; the same inputs give the same files.
+    """Write the folder ``out`` anew and return its content. The same inputs give the same files.
 
     ``vendor`` holds the wheel that the lock names, ``templates`` holds ``Dockerfile`` and
     ``sotaignore``. Raises ValueError in one line when the base image has no digest, the lock has
-    an entry without a hash or does not name the library, or the wheel is not there; DeployError
-    when the bundle was changed after it was sealed.
+    an entry without a hash or does not name the library, or the wheel is missing. Raises
+    DeployError when the bundle was changed after it was sealed.
     """
     if not DIGEST.fullmatch(base_image):
         raise ValueError(

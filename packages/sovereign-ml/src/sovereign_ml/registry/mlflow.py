@@ -19,20 +19,7 @@ from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.errors import Misuse
 
-__all__ = [
-    "SEAL",
-    "ImportedRun",
-    "ModelVersion",
-    "artifact",
-    "bring_run",
-    "bring_version",
-    "client",
-    "log_pipeline",
-    "reached",
-    "register",
-    "tracking_uri",
-    "training_run",
-]
+__all__ = ["log_pipeline", "training_run"]
 
 SEAL = "bundle_sha256"
 """Tag of a version: the SHA-256 of its ``bundle.json``, which lists the hash of every file."""
