@@ -44,6 +44,7 @@ def packed_paths(folder: Path) -> Iterator[Path]:
             if is_ignored(path.relative_to(folder).as_posix(), patterns):
                 continue
             yield path
+            # A link is yielded, so that `pack` refuses it, but it is never followed.
             if path.is_dir() and not path.is_symlink():
                 yield from walk(path)
 

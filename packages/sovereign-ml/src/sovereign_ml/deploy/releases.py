@@ -63,6 +63,7 @@ def append_release(path: Path, release: Release) -> None:
     """Add one release at the end of the file, which is replaced as a whole."""
     content = [item.model_dump(mode="json") for item in (*read_releases(path), release)]
     path.parent.mkdir(parents=True, exist_ok=True)
+    # An interruption leaves the old file as it is.
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     draft.replace(path)

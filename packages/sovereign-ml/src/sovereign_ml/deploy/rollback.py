@@ -28,6 +28,7 @@ def rollback(
     running = wait_until_running(api, project.id, _start(api, project).id, clock=clock, say=say)
     target = next((item for item in reversed(history) if item.image_tag == running.image_tag), None)
     change = _missing_change(history, target, running, say)
+    # The platform gives new variables to a service only when it starts.
     if change.write or change.remove:
         apply_change(api, project.id, change, say)
         running = wait_until_running(

@@ -60,6 +60,7 @@ def deploy(
             + "\n".join(f"  {problem}" for problem in problems)
         )
     project = linked_project(api, shipment, link, say)
+    # The CLI reads the project from the folder that it sends.
     write_link(shipment.staged.folder / link.name, project)
     apply_change(api, project.id, change, say)
     deployment = upload(api, project, shipment, clock.timeout_s, say)
@@ -163,6 +164,7 @@ def finish(
         variables=dict(variables),
         secrets=tuple(sorted(secrets)),
     )
+    # A release that fails its test is recorded too: a rollback needs its variables.
     append_release(releases, release)
     if fault:
         raise DeployError(

@@ -174,6 +174,7 @@ def _run_cli(command: list[str], folder: Path, timeout_s: float, say: Say) -> No
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
+        # A hanging CLI would block the loop over its lines for ever.
         watchdog = Timer(timeout_s, process.kill)
         watchdog.start()
         lines = []

@@ -124,6 +124,7 @@ class SotaApi:
         path = f"/v1/projects/{project}/deployments/{deployment}/logs/stream"
         for line in self._http.lines(path):
             if line.startswith("data:"):
+                # The space after the colon is optional in server-sent events.
                 yield line.removeprefix("data:").removeprefix(" ")
 
 

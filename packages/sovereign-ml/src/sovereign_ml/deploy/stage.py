@@ -69,6 +69,7 @@ def stage(
     app = out / "app"
     _copy_tree(serve_dir, app / "serve", _code_files(serve_dir))
     _copy_tree(vendor, app / WHEELS, [wheel])
+    # Files outside the seal would not pass the check.
     _copy_tree(bundle, app / "bundle", [bundle / name for name in (*manifest.files, "bundle.json")])
     _write_top(out, templates, base_image, serve_lock, manifest)
     return _describe(out, f"{manifest.name} {manifest.version}")

@@ -19,6 +19,7 @@ def run_step(verb: str, inputs: dict[str, str], output: str) -> None:
     with allow_list.task(configuration.ENVIRONMENT):
         settings = configuration.load()
         project = load_project(settings.root)
+        # The image may be older than the newest erasure or objection.
         if verb in bucket_sync.READERS:
             GovernanceCopy(
                 project=settings.project.name,

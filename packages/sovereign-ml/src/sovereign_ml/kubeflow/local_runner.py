@@ -50,6 +50,7 @@ def run_locally(
 
     pass_on(root=str(root))
     where = root / ".churn" / "pipeline"
+    # An artifact of an earlier run must not pass for one of this run.
     shutil.rmtree(where, ignore_errors=True)
     where.mkdir(parents=True)
     with _quiet(where / "log.txt"):

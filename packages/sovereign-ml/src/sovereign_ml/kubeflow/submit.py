@@ -91,6 +91,7 @@ def schedule(
         experiment = client.create_experiment(cluster.about.name, namespace=config.namespace)
         for kind, (cron, version) in schedules.items():
             name = f"{cluster.about.name}-{kind}"
+            # Kubeflow cannot change a recurring run, so it is deleted and created again.
             _end(client, experiment.experiment_id, name)
             if cron:
                 client.create_recurring_run(
@@ -120,6 +121,7 @@ def compile_checked(project: Project, cluster: Cluster, kind: str, output: Path)
     compiler.Compiler().compile(pipeline, str(path))
     text = path.read_text(encoding="utf-8")
     if problems := check(text, cluster.config.image, cluster.hosts):
+        # Nobody should submit the refused file by hand.
         path.unlink()
         raise Refused(
             "The compiled pipeline may not run:\n" + "\n".join(f"  - {line}" for line in problems)

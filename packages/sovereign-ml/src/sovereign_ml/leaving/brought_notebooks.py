@@ -23,8 +23,6 @@ from sovereign_ml.errors import Misuse
 from sovereign_ml.leaving.minimise import Minimiser, is_cohort
 from sovereign_ml.privacy.tombstones import write_durably
 
-__all__ = ["BroughtNotebooks", "bring_notebooks", "stripped"]
-
 HOMES = ("efs", "ebs", "notebook-instances")
 """Folders of a dump with one home directory per owner."""
 _LARGEST = 50_000_000
@@ -119,6 +117,7 @@ def _bring(path: Path, target: Path, result: BroughtNotebooks, *, with_hits: boo
 def _cells(notebook: dict[str, Any]) -> tuple[list[tuple[str, str]], Counter[str]]:
     """Return kind and source of each cell of format 3 or 4, and counts of the removed parts."""
     dropped: Counter[str] = Counter()
+    # Format 3 has its cells in worksheets.
     sheets = [notebook] if "cells" in notebook else notebook["worksheets"]
     rows = [cell for sheet in sheets for cell in sheet["cells"]]
     cells = []
@@ -143,6 +142,7 @@ def stripped(
     for number, (kind, source) in enumerate(cells):
         row: dict[str, Any] = {
             "cell_type": kind,
+            # A fixed id, so that a repeated import gives the same file.
             "id": hashlib.sha256(f"{number} {source}".encode()).hexdigest()[:8],
             "metadata": {},
             "source": source.splitlines(keepends=True),

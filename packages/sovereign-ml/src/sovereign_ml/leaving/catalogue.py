@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from string import Formatter
 
-__all__ = ["QUESTIONS", "REGION", "SEARCHED", "ApiQuestion", "operation_of", "script"]
-
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d")
 SEARCHED = (
     *("Experiment", "ExperimentTrial", "ExperimentTrialComponent", "TrainingJob"),

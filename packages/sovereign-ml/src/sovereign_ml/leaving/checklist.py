@@ -33,8 +33,6 @@ from sovereign_ml.leaving.registered import packages_of
 from sovereign_ml.leaving.runs import past_runs
 from sovereign_ml.storage import duckdb as db
 
-__all__ = ["PARTS", "RULES", "ChecklistFinding", "ChecklistRule", "audit_dump"]
-
 PARTS = {
     "features": "Feature Store keyed by person",
     "experiments": "Experiments with cohorts",
@@ -202,6 +200,7 @@ def _notebooks(dump: Dump, minimiser: Minimiser) -> Breaches:
                 yield "L21", f"notebooks of owner-{where}"
             if scan_notebook("", text):
                 yield "L20", f"notebooks of owner-{where}"
+    # A home directory that was not copied may contain notebooks.
     for profile in dump.below("studio/user-profiles").values():
         if not (dump.folder / "efs" / str(profile.get("HomeEfsFileSystemUid", "-"))).is_dir():
             yield "L22", "user profiles"
@@ -287,6 +286,7 @@ def _serving(dump: Dump, minimiser: Minimiser) -> Breaches:
         yield "L41", f"{minimiser.title(path.name, 'endpoint')}: captured files"
     for path in sorted(dump.folder.glob("baselines/*/*.json")):
         text = path.read_text(encoding="utf-8", errors="replace")
+        # These parts of a baseline contain values of single people.
         if '"domains"' in text or '"categorical"' in text:
             yield "L42", minimiser.title(path.parent.name, "schedule")
     for row in dump.found("PipelineExecution"):

@@ -14,8 +14,6 @@ from pathlib import Path
 
 from sovereign_ml.errors import Misuse
 
-__all__ = ["CodeAudit", "CodeRule", "CodeUse", "audit_code", "rules", "uses_in"]
-
 _SKIPPED = {
     *(".git", ".venv", "venv", "node_modules", "__pycache__", ".ipynb_checkpoints", ".tox"),
     *(".mypy_cache", ".pytest_cache", ".ruff_cache"),
@@ -146,6 +144,7 @@ Found = list[tuple[int, CodeRule, str]]
 def _lines(text: str, declared: set[CodeRule]) -> Found:
     uses = []
     for number, line in enumerate(text.split("\n"), 1):
+        # Very long lines are minified code or data.
         if not line.lstrip().startswith(("#", "//")) and len(line) < 20_000:
             uses += [(number, rule, code) for rule, code in _in_text(line, declared)]
     return uses
@@ -178,6 +177,7 @@ def _notebook(text: str) -> Found | None:
         return None
     raw, placed, names, start = text.split("\n"), Found(), dict[str, str](), 0
     for source in sources:
+        # Magics and shell commands are no Python.
         plain = re.sub(r"(?m)^(\s*)[!%?].*$", r"\1pass", source)
         rows = source.split("\n")
         parsed = _python(plain, names)
@@ -338,6 +338,7 @@ def _rule_of_name(name: str) -> CodeRule | None:
     plain = name.replace("()", "")
     if plain == "sagemaker":
         return _by_id()["C14"]
+    # The rule with the longest name is the most specific one.
     best: tuple[int, CodeRule] | None = None
     for rule in rules():
         for start in rule.names:

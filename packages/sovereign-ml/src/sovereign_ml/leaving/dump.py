@@ -15,8 +15,6 @@ from typing import Any
 from sovereign_ml.errors import Misuse
 from sovereign_ml.leaving.catalogue import QUESTIONS, SEARCHED, operation_of
 
-__all__ = ["Dump", "Record", "ms", "open_dump", "service_model", "utc"]
-
 FRESH = timedelta(days=7)
 MOST_SHOWN = 20
 _OLD_CLI = {1: (1, 46), 2: (2, 10)}
@@ -199,6 +197,7 @@ def open_dump(folder: Path) -> Dump:
             problems.append(f"{name}: nested too deeply; an answer of AWS was expected")
         except ValueError as error:
             problems.append(f"{name}: {error}")
+    # An incomplete description is harmless if the search has the whole group.
     searched = answers.get("search/FeatureGroup.json", Record()).get("Results", ())
     described = {row.get("FeatureGroup", {}).get("FeatureGroupName") for row in searched} - {None}
     problems += [

@@ -13,8 +13,6 @@ from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.leaving.catalogue import QUESTIONS, ApiQuestion
 from sovereign_ml.privacy.tombstones import write_durably
 
-__all__ = ["fetch"]
-
 _LISTED = ".listed"
 """Folder for answers that only list names, so that a repeated call asks nothing twice."""
 _IDLE = 20
@@ -96,6 +94,7 @@ class _Walk:
         arguments: dict[str, Any] = {
             name: _filled(value, bound) for name, value in question.arguments.items()
         }
+        # This is the API's only argument that is a number.
         if "ModelCardVersion" in arguments:
             arguments["ModelCardVersion"] = int(arguments["ModelCardVersion"])
         words = "-".join([question.command, *map(str, arguments.values())])
@@ -136,6 +135,7 @@ class _Walk:
                 return whole
             answer: dict[str, Any] = getattr(self._api, method)(**arguments)
             page = answer
+            # botocore has no paginator for this operation.
             while operation == "DescribeFeatureGroup" and page.get("NextToken"):
                 page = self._api.describe_feature_group(**arguments, NextToken=page["NextToken"])
                 answer["FeatureDefinitions"] += page["FeatureDefinitions"]
@@ -191,6 +191,7 @@ class _Walk:
                     partial(self._clients["sagemaker-metrics"].batch_get_metrics, **batch),
                 )
                 results += series["MetricQueryResults"] if series else []
+            # An incomplete answer is not stored, so that the next call asks again.
             if len(results) == len(queries):
                 _write(target, {"MetricQueries": queries, "MetricQueryResults": results})
 

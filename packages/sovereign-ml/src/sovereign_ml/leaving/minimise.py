@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 
 from sovereign_ml.audit.pii_scan import FREE_TEXT_WORDS, IDENTIFIER_NAMES, bucket, values_in
 
-__all__ = ["COHORT", "Minimiser", "is_address", "is_cohort", "is_person_key", "words_of"]
-
 COHORT = {
     *("cohort", "cohorts", "segment", "segments", "audience", "audiences", "consent", "consented"),
     *("gdpr", "pii", "subpopulation"),
@@ -127,11 +125,9 @@ class Minimiser:
             return name
         words = set(words_of(name))
         bad = is_cohort(name) or personal_value(name) or is_address(name)
-        if (
-            bad
-            or len(name.split()) > FREE_TEXT_WORDS
-            or (words & _PERSON and re.search(r"\d{4}", name))
-        ):
+        # A word such as "customer" beside a long number is most likely somebody's id.
+        is_person = bool(words & _PERSON) and bool(re.search(r"\d{4}", name))
+        if bad or is_person or len(name.split()) > FREE_TEXT_WORDS:
             self.left_out[f"name of a {kind}, as a mark"] += 1
             return f"{kind}-{self.mark(kind, name)}"
         return name
@@ -159,6 +155,7 @@ def _counts_people(words: list[str]) -> bool:
 
 def number_text(value: float) -> str:
     """Return a number as a training script wrote it. SageMaker turns 512 into 512.0."""
+    # From 2**53 on a float may differ from the integer that was meant.
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     return repr(value)

@@ -16,8 +16,6 @@ from sovereign_ml.leaving.dump import Dump
 from sovereign_ml.leaving.minimise import Minimiser
 from sovereign_ml.privacy.tombstones import write_durably
 
-__all__ = ["PipelineStep", "steps_of", "write_pages"]
-
 _STEP = re.compile(r"Steps\.([\w-]+)")
 _ANSWERS = {
     "Training": "`churn train`: src/churn/steps/_4_train.py",
@@ -70,6 +68,7 @@ def steps_of(definition: Mapping[str, Any]) -> list[PipelineStep]:
 def _steps(rows: Any, branch_of: str) -> Iterator[PipelineStep]:
     for row in rows:
         name, kind, arguments = row["Name"], row["Type"], dict(row.get("Arguments", {}))
+        # A condition does not need the steps of its branches. They need the condition.
         branches = [arguments.pop(side, ()) for side in ("IfSteps", "ElseSteps")]
         own = {key: value for key, value in row.items() if key not in ("Name", "Arguments")}
         needs = [*row.get("DependsOn", ()), *_gets(arguments), *_gets(own)]

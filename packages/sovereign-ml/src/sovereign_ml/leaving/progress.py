@@ -101,6 +101,7 @@ def note(root: Path, dump: Dump, step: str, facts: Mapping[str, Any], now: datet
             "leave one account at a time."
         )
     report["account"] = report.get("account") or dump.account
+    # An older dump does not replace the state of a newer one.
     if last is None or dump_time >= (utc(last) or dump_time):
         report["last_dump_at"] = dump_time.isoformat()
         report["dump_sha256"] = dump.digest
@@ -141,8 +142,8 @@ def ranges(facts: Mapping[str, Any]) -> dict[str, Any]:
 def keep_places(root: Path, places: Mapping[str, str]) -> None:
     """Add the addresses behind marks to the list outside git."""
     path = root / PLACES
-    addresses = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if places:
+        addresses = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         write_durably(path, json.dumps({**addresses, **places}, indent=2) + "\n", mode=0o600)
 
 

@@ -19,8 +19,6 @@ from sovereign_ml.leaving.runs import STATE_TAG, Brought, arn_mark, clear_halves
 from sovereign_ml.registry import mlflow
 from sovereign_ml.registry.mlflow import ImportedRun
 
-__all__ = ["bring_cards", "bring_packages", "packages_of"]
-
 _PICKLED = re.compile(r"\.(?:pkl|pickle|joblib)\b")
 
 
@@ -102,6 +100,7 @@ def _package_run(
         for name, value in row.get("CustomerMetadataProperties", {}).items()
         if (new := minimiser.value(name, value)) is not None
     }
+    # Names of employees and free text are counted, but never imported.
     for name in ("CreatedBy", "LastModifiedBy"):
         minimiser.left_out["employee"] += name in row
     minimiser.left_out["free text"] += sum(

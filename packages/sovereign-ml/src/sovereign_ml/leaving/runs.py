@@ -23,8 +23,6 @@ from sovereign_ml.leaving.minimise import Minimiser, is_address, personal_value
 from sovereign_ml.registry import mlflow
 from sovereign_ml.registry.mlflow import ImportedRun
 
-__all__ = ["STATE_TAG", "Brought", "arn_mark", "bring", "clear_halves", "past_runs", "safe_keys"]
-
 STATE_TAG = "sagemaker.state"
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Stopped": "KILLED", "Stopping": "KILLED"}
 _LONGEST_KEY, _LONGEST_VALUE = 240, 6000
@@ -110,6 +108,7 @@ def past_runs(dump: Dump, project: str, minimiser: Minimiser) -> Iterator[tuple[
         name = row["TrialComponentName"]
         home = homes.get(name) or "unassigned"
         points = curves.get(name, [])
+        # A metric with a curve already has its last value.
         drawn = {point[0] for point in points}
         last = _last_values(row.get("Metrics", ()), row) or _finals(job)
         points = points + [point for point in last if point[0] not in drawn]
@@ -218,6 +217,7 @@ def _run(
     key_of = {renamed.get(key, key): key for key in metrics}
     tags |= {f"original.{key}": original for key, original in {**originals, **renamed}.items()}
     commit = str(record["commit"])
+    # Another value may be any text.
     if re.fullmatch(r"[0-9a-f]{7,64}", commit):
         tags["sagemaker.commit"] = commit
     safe, _ = safe_keys(tags)

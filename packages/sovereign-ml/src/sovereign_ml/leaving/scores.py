@@ -12,6 +12,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,6 @@ from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
 from sovereign_ml.errors import Misuse
 from sovereign_ml.model.scorecard import Floats, Scorecard
-
-__all__ = ["ScoreParity", "captured", "compare_scores"]
 
 SKIPPED = "-"
 """Mark in the list of columns for a column that the new model does not use."""
@@ -199,12 +198,11 @@ def _content(side: Mapping[str, Any]) -> Any:
         text = base64.b64decode(text, validate=True).decode("utf-8")
     if encoding == "JSON" or "json" in kind:
         return json.loads(text)
-    if encoding == "CSV" or "csv" in kind:
-        return [row for row in csv.reader(str(text).splitlines()) if row]
-    try:
-        return json.loads(text)
-    except ValueError:
-        return [row for row in csv.reader(str(text).splitlines()) if row]
+    if encoding != "CSV" and "csv" not in kind:
+        # Nothing tells the format, and a single number is both.
+        with suppress(ValueError):
+            return json.loads(text)
+    return [row for row in csv.reader(str(text).splitlines()) if row]
 
 
 def _rows(content: Any) -> list[Any]:
@@ -216,6 +214,7 @@ def _rows(content: Any) -> list[Any]:
         content = inner[0]
     if not isinstance(content, list):
         return [content]
+    # One object per row, such as {"features": [...]}.
     if content and all(isinstance(row, dict) and row.keys() <= set(_LISTS) for row in content):
         return [row[next(iter(row))] for row in content]
     nested = any(isinstance(row, list | dict) for row in content)

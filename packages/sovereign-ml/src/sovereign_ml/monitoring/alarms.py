@@ -141,7 +141,7 @@ def answer(
 
 
 def refuse_training(root: Path, today: date | None = None) -> None:
-    """Raise Refused while an alarm about the data is open: a broken feed must not become a model."""
+    """Raise Refused while an alarm about data is open: a broken feed must not become a model."""
     today = today or datetime.now(UTC).date()
     open_alarms = ", ".join(
         record.id

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 LABELLED = (1, 2, 3, 4)
 """Numbers of horizons back to the cut-offs on which the speed of events is measured."""
 
-__all__ = ["FAULTS", "BacktestReport", "PastRun", "PlantedFault", "backtest"]
-
 
 class PastRun(BaseModel):
     """One past day: the rules that were broken, and the sizes of the shifts."""
@@ -41,7 +39,7 @@ class PastRun(BaseModel):
 
 
 class PlantedFault(BaseModel):
-    """A fault planted into the newest day, the ``rules`` that should find it, and the broken ones."""
+    """A fault planted into the newest day, the ``rules`` that should find it, and those broken."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -88,6 +86,7 @@ def backtest(
     days = [newest - timedelta(days=7 * week) for week in reversed(range(weeks))]
     needed = {day - timedelta(days=back) for day in days for back in (0, *limits.early_days)}
     needed |= {day - timedelta(days=horizon * step) for day in days for step in LABELLED}
+    # One query for all days, because each query scans all transactions.
     rows = past.snapshots(sorted(needed))
     every = {
         day: part.reset_index(drop=True)

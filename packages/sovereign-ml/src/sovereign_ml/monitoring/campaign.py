@@ -93,6 +93,7 @@ def people_needed(rate: float, effect: float, control_share: float) -> int:
 def _slope(churned: Floats, score: Floats, control: Flags) -> float:
     """Return the slope of outcome on score within the groups."""
     x, y = score.astype(float), churned.astype(float)
+    # Within each group, so that the effect of the offer is not part of the slope.
     for group in (control, ~control):
         x[group] -= x[group].mean()
         y[group] -= y[group].mean()
@@ -142,6 +143,7 @@ def is_control(key: bytes, campaign: str, customer: str, share: float) -> bool:
 
     Nobody can choose its members, and the same campaign draws the same group again.
     """
+    # Each campaign has its own key, so that nobody is always in the control group.
     own = hmac.digest(key, b"campaign " + campaign.encode(), "sha256")
     drawn = int.from_bytes(hmac.digest(own, customer.encode(), "sha256")[:8], "big")
     return drawn < share * 2**64
@@ -171,6 +173,7 @@ def draw(
     if log.of_case(f"campaign-{name}") or log.of_case(f"contact-{name}-0"):
         raise Misuse(f"There is a campaign '{name}' already: give this one another name.")
     worth = scores["score"] * scores[value] if value else scores["score"]
+    # A stable sort chooses the same people when the command is repeated.
     order = worth.sort_values(ascending=False, kind="stable").index
     chosen = scores.loc[order].head(size)
     control = [is_control(key, name, customer, share) for customer in chosen["customer_id"]]
@@ -227,6 +230,7 @@ def result(
     rows: list[dict[str, Any]] = []
     erased = 0
     for entry in log.of_kind("contact"):
+        # The name may be the beginning of another campaign's name.
         if not entry.case_id.removeprefix(f"contact-{name}-").isdigit():
             continue
         body = json.loads(entry.body) if entry.body else {}

@@ -17,8 +17,6 @@ from sovereign_ml.config.monitoring import AlarmSettings
 if TYPE_CHECKING:
     from sovereign_ml.monitoring.watch import MonitorReport
 
-__all__ = ["METRICS", "metrics_text", "send"]
-
 METRICS: Mapping[str, str] = {
     "churn_monitor_last_success_timestamp_seconds": "When the monitor last ended well.",
     "churn_monitor_alarm": "1 while the rule alarms.",

@@ -8,8 +8,6 @@ from pydantic import BaseModel, ConfigDict
 from sovereign_ml.config.monitoring import MonitorSettings
 from sovereign_ml.monitoring.population import PopulationProfile, Reference
 
-__all__ = ["Comparison", "FeatureChange", "breaches", "compare", "distance"]
-
 
 class FeatureChange(BaseModel):
     """One feature: ``shift`` is the distance of its contributions now and then, in log-odds.

@@ -13,8 +13,6 @@ from sovereign_ml.monitoring.comparison import Comparison, breaches
 from sovereign_ml.monitoring.outcomes import EarlyLook, RealisedFigures, early_status
 from sovereign_ml.monitoring.sequence import EDetector
 
-__all__ = ["RULES", "AlarmKind", "RuleState", "judge", "worst"]
-
 AlarmKind = Literal["data", "model", "fairness", "review"]
 Status = Literal["ok", "watch", "alarm", "not measured"]
 
@@ -85,6 +83,7 @@ def judge(
         name: ("ok", "nothing", "") for name, rule in RULES.items() if rule[0] == "data"
     }
     for name, (text, limit) in breaches(comparison, limits).items():
+        # Without enough earlier days nothing alarms yet.
         earlier = [states[name].status for states in previous[:repeats] if name in states]
         broken = [status for status in earlier if status in ("watch", "alarm")]
         results[name] = ("alarm" if len(broken) == repeats else "watch", text, limit)
@@ -160,6 +159,7 @@ def _fairness(batches: Sequence[Sequence[dict[str, Any]]], limit: float) -> tupl
     limit_text = f"{limit:g}, twice in a row"
     if not batches or not any(batches):
         return "not measured", "no groups with matured decisions", limit_text
+    # A gap that is too wide in one batch alone may be chance.
     wide = [{(g["group"], g["metric"]) for g in gaps if g["value"] > limit} for gaps in batches[:2]]
     largest = max(batches[0], key=lambda gap: gap["value"])
     metric = largest["metric"].replace("_", " ")

@@ -16,8 +16,6 @@ from sovereign_ml.privacy.objections import decision_log
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DecisionTable", "read_decisions"]
-
 COLUMNS = (
     *("customer_id", "event_timestamp", "score", "outcome"),
     *("control", "model_version", "features"),
@@ -76,10 +74,12 @@ def _table(
             oldest = oldest or entry.at
         if entry.kind in counts and entry.at >= begin:
             counts[entry.kind] += 1
+        # Erasure and expiry blank the body and keep the entry.
         if entry.body is None:
             counts["blanked"] += entry.kind == "decision"
         elif entry.kind == "decision":
             body = json.loads(entry.body)
+            # A correction counts in place of the decision that it corrects.
             if body.get("corrects"):
                 replaced.add(body["corrects"])
             if body.get("score") is not None:

@@ -114,6 +114,7 @@ def by_week(rows: pd.DataFrame) -> list[Cohort]:
     weeks = rows["event_timestamp"].dt.to_period("W-SUN").dt.start_time
     for week, part in rows.groupby(weeks):
         over = part[part["churned"].notna()]
+        # While windows are open, those that are over would show too many or too few churners.
         whole = len(over) == len(part)
         cohorts.append(
             Cohort(
@@ -134,20 +135,19 @@ def early_looks(
     known_until: datetime,
     *,
     smallest: int,
-    window_days: int = 7,
 ) -> list[EarlyLook]:
     """Compare the events in the first days of young decisions with those that scores predict.
 
     The label "no purchase in 30 days" is censored, not hidden: each purchase reveals it. Of the
     buyers that a score predicts, the share ``shares[day]`` has bought by then. Each look takes the
-    people decided in the ``window_days`` that ended ``day`` days before ``known_until``. It takes
-    whole weeks, because a part of a week has other weekdays.
+    people decided in the week that ended ``day`` days before ``known_until``. It takes a whole
+    week, because a part of it has other weekdays.
     """
     looks = []
     for day, share in sorted(shares.items()):
         end = known_until - timedelta(days=day)
         times = rows["event_timestamp"]
-        young = rows[(times <= end) & (times > end - timedelta(days=window_days))]
+        young = rows[(times <= end) & (times > end - timedelta(days=7))]
         happened = past.events(young, day) if len(young) else np.empty(0)
         is_known = ~np.isnan(happened)
         if is_known.sum() < smallest:

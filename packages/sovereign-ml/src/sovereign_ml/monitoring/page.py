@@ -12,8 +12,6 @@ from sovereign_ml.monitoring.population import Reference
 if TYPE_CHECKING:
     from sovereign_ml.monitoring.watch import MonitorReport
 
-__all__ = ["page"]
-
 
 def page(report: MonitorReport, reference: Reference, card: Mapping[str, Any]) -> str:
     """Return the page. ``card`` has the figures of the model card for its test set."""

@@ -19,8 +19,6 @@ from sovereign_ml.storage.artifacts import need
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PastDays"]
-
 NEEDED = ("load", "compute", "label", "history")
 
 
@@ -90,6 +88,7 @@ class PastDays:
 
         It is NaN while the window of a row is not over, and where the outcome is unknown.
         """
+        # The labels come in any order and once a person, so they are joined to the rows.
         keys = people[["customer_id", "event_timestamp"]].reset_index(drop=True)
         self.connection.register("people_", keys.drop_duplicates())
         self.connection.execute(

@@ -74,6 +74,7 @@ def columns(model: Scorecard, rows: pd.DataFrame) -> dict[str, Any]:
     """Return the model's columns of ``rows``, with None for a missing category."""
     table = rows[list(model.features)].copy()
     for part in model.categorical:
+        # pandas has NaN for a missing category, and the model expects None.
         absent = table[part.name].isna()
         table[part.name] = [
             None if missing else value
@@ -100,7 +101,7 @@ def profile(
     parts = model.contributions(values)
     total = model.log_odds(values)
     count = points or max(1, min(POINTS, len(rows) // PEOPLE_PER_POINT))
-    names = [part.name for part in model.categorical]
+    categories = [part.name for part in model.categorical]
     return PopulationProfile(
         customers=len(rows),
         mean_score=float((1 / (1 + np.exp(-total))).mean()),
@@ -110,7 +111,7 @@ def profile(
             name: FeatureProfile(
                 missing=float(rows[name].isna().mean()),
                 beyond=float((rows[name].abs() > limits[name]).mean()) if name in limits else 0.0,
-                unseen=_unseen(rows[name], model.stored(name)) if name in names else 0.0,
+                unseen=_unseen(rows[name], model.stored(name)) if name in categories else 0.0,
                 mean=float(parts[:, place].mean()),
                 quantiles=_quantiles(parts[:, place], count),
             )
@@ -153,9 +154,10 @@ def read_reference(folder: Path) -> Reference:
 
 
 def _quantiles(values: Floats, count: int) -> tuple[float, ...]:
+    # Midpoints leave out the minimum and the maximum, which are values of single people.
     places = (np.arange(count) + 0.5) / count
     return tuple(round(float(value), 4) for value in np.quantile(values, places))
 
 
-def _unseen(values: pd.Series[Any], known: list[Any]) -> float:
-    return float((values.notna() & ~values.isin(known)).mean())
+def _unseen(values: pd.Series[Any], levels: list[Any]) -> float:
+    return float((values.notna() & ~values.isin(levels)).mean())

@@ -15,8 +15,6 @@ from sovereign_ml.project import Project
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["groups_of", "make_reference", "reference_of"]
-
 
 def make_reference(
     model: Scorecard,

@@ -14,8 +14,6 @@ import numpy as np
 
 from sovereign_ml.model.scorecard import Floats
 
-__all__ = ["EDetector", "Look"]
-
 STAKE = 0.1
 """Share of the wealth that is bet on each person.
 

@@ -38,8 +38,6 @@ from sovereign_ml.storage.artifacts import read_json, write_json, writing
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FOLDER", "MonitorReport", "Watch", "card_facts", "newest_report", "scored"]
-
 FOLDER = Path("data/9_monitoring")
 WEEKS = 13
 """Number of weekly snapshots that are computed anew if the log has too few decisions."""
@@ -135,6 +133,7 @@ class Watch:
             comparison=comparison,
             early=early,
             detector=detector,
+            # An alarm of an earlier look does not count any more.
             alarmed=bool(alarmed_on) and alarmed_on[-1] == last,
             realised=realised[0] if realised else None,
             fairness=gaps,
@@ -194,6 +193,7 @@ class Watch:
                 f"{len(rows):,} decisions without an offer have a known outcome, and a comparison "
                 f"needs {smallest:,} ([monitor] min_decisions): wait for the horizon to end."
             )
+        # The decision log has the features as they were served.
         inputs = pd.DataFrame(list(rows["features"])) if source == LOG else rows
         score = candidate.model.probability(columns(candidate.model, inputs))
         in_use = rows["score"].to_numpy(dtype=float)
@@ -225,6 +225,7 @@ class Watch:
                     treated=rows["outcome"] == "offer", churned=past.churned(rows, horizon)
                 )
                 return rows, LOG
+        # Before the day of the reference another model was in use.
         first = datetime.combine(reference.day, datetime.min.time())
         days = [past.complete_until - timedelta(days=7 * week) for week in range(WEEKS)]
         rows = scored(sealed, past.snapshots([day for day in reversed(days) if day >= first]))

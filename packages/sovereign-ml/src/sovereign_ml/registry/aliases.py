@@ -64,6 +64,7 @@ class MlflowRegistry:
             tags = api.get_registered_model(self._name).tags
             return tuple(
                 AliasMove.model_validate_json(tags[key])
+                # The numbers have five digits, so the names sort in the order of the moves.
                 for key in sorted(tags)
                 if key.startswith(HISTORY)
             )
@@ -79,6 +80,7 @@ class MlflowRegistry:
                 return None
             tags = {k: v for k, v in entry.tags.items() if k not in (MARK, mlflow.SEAL)}
             metrics = api.get_run(entry.run_id).data.metrics
+            # MLflow returns tags and metrics in no fixed order.
             content = [version, entry.run_id, entry.source, sorted(tags.items())]
             text = json.dumps([*content, sorted(metrics.items())])
             return hashlib.sha256(text.encode()).hexdigest()
@@ -99,6 +101,7 @@ class MlflowRegistry:
             api.set_registered_model_tag(self._name, key, move.model_dump_json())
             try:
                 api.set_registered_model_alias(self._name, ALIAS, move.version)
+            # The record of a move that did not happen would break the history.
             except Exception:
                 api.delete_registered_model_tag(self._name, key)
                 raise

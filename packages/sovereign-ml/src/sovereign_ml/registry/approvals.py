@@ -54,6 +54,7 @@ def _seal_again(bundle: Path, card: Path) -> None:
         for name in sealed.files:
             shutil.copy((card if name in FILES else bundle) / name, folder / name)
         seal_again(folder, sealed)
+        # Files outside the seal stay as they are.
         for path in bundle.iterdir():
             if not (folder / path.name).exists():
                 shutil.copy(path, folder / path.name)

@@ -37,6 +37,7 @@ def fetch(tracking: Tracking, version: str, folder: Path) -> Path:
     api = mlflow.client(tracking)
     with mlflow.reached(tracking), TemporaryDirectory() as side:
         entry = _version(api, tracking.project, version)
+        # The alias proves nothing by itself: anybody with write access can move it in MLflow.
         if version == ALIAS:
             _as_promoted(tracking)
         if mlflow.SEAL not in entry.tags:

@@ -197,6 +197,7 @@ def log_pipeline(pipeline: Any, example: Any, trusted: Sequence[str]) -> None:
         serialization_format="skops",
         skops_trusted_types=list(trusted),
         signature=mlflow.models.infer_signature(example, [0.5]),
+        # MLflow would infer them in a process of its own. The project has a lock.
         pip_requirements=[],
     )
 

@@ -24,8 +24,6 @@ from sovereign_ml.card.schema.card import Approval
 from sovereign_ml.errors import Refused
 from sovereign_ml.git import GitError
 
-__all__ = ["APPROVALS", "SIGNERS", "Signer", "decisions", "is_set_up", "record_signed"]
-
 APPROVALS: Final = Path("governance/approvals.json")
 SIGNERS: Final = Path("governance/allowed_signers")
 GPG: Final = re.compile(r"(?m)^#\s*gpg\s+([0-9A-Fa-f]{40})\s+(\S.*?)\s*$")
@@ -70,6 +68,7 @@ def decisions(root: Path) -> tuple[Approval, ...]:
     counted: list[Approval] = []
     committed: list[Approval] = []
     for commit, parents in history:
+        # A merge adds only what none of its parents has.
         before = [approval for parent in parents for approval in _at(root, parent)]
         added = [approval for approval in _at(root, commit) if approval not in before]
         signer = _signer(root, commit, allowed) if allowed and added else None
@@ -178,6 +177,7 @@ def _allowed(root: Path) -> str | None:
         if exists:
             raise CardError(f"{SIGNERS} is not committed: commit it before anybody decides.")
         return None
+    # The first commit starts the list, so no key could be allowed before it.
     for commit, parents in history[1:]:
         earlier = next((t for p in parents if (t := _text(root, p, SIGNERS)) is not None), "")
         if _signer(root, commit, earlier) is None:
@@ -206,6 +206,7 @@ def _signer(root: Path, commit: str, allowed: str) -> Signer | None:
     if key.startswith("SHA256:"):
         return _by_ssh(verdict, principal, key, name, mail)
     listed = {fingerprint.upper(): holder for fingerprint, holder in GPG.findall(allowed)}
+    # U is a good signature of a key to which nobody gave a level of trust.
     if verdict in ("G", "U") and (holder := listed.get((primary or key).upper())):
         person, _, address = holder.partition("<")
         return Signer(person.strip(), address.rstrip("> ") or person.strip(), primary or key)

@@ -40,6 +40,7 @@ def writing(output: Path) -> Iterator[Path]:
     for path in side.rglob("*"):
         if path.is_file():
             _flush(path)
+    # A folder cannot be renamed to a name that another folder has.
     if output.exists():
         output.rename(old)
     side.rename(output)
@@ -85,5 +86,6 @@ def replaced(path: Path, write: Callable[[Path], object]) -> None:
     side = path.with_name(f".{path.name}.part")
     write(side)
     _flush(side)
+    # The new file must not be readable by more people than the old one.
     side.chmod(path.stat().st_mode)
     side.replace(path)

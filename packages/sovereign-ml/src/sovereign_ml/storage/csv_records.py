@@ -138,6 +138,7 @@ class CsvRecords:
                 except UNREADABLE as error:
                     raise Misuse(self._undecodable(error)) from None
                 start, last = lines_before + last + 1, reader.line_num
+                # An empty line is a record with one empty field, or with none.
                 if len(row) < 2 and not "".join(row).strip():
                     blank += 1
                 elif not width:
@@ -230,6 +231,7 @@ class CsvRecords:
         if not isinstance(error, UnicodeError):
             return f"Cannot read {self._path}: {error}."
         where = ""
+        # The decoder reads in blocks, so its error does not tell the line.
         with open_bytes(self._path, self._format) as file:
             for number, line in enumerate(file, 1):
                 try:
@@ -251,6 +253,7 @@ def _unique(header: Sequence[str]) -> list[str]:
     for place, raw in enumerate(header):
         base = _on_one_line(raw) or f"column{place}"
         name, again = base, 0
+        # DuckDB ignores the case of column names.
         while name.casefold() in used:
             again += 1
             name = f"{base}_{again}"

@@ -29,6 +29,7 @@ def connect() -> duckdb.DuckDBPyConnection:
     connection.execute(
         "SET autoinstall_known_extensions = false; SET autoload_known_extensions = false"
     )
+    # This saves memory. Queries whose order matters have an ORDER BY.
     connection.execute("SET preserve_insertion_order = false; SET enable_progress_bar = false")
     return connection
 
@@ -155,6 +156,7 @@ def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
 
 def mentioned(columns: Sequence[str], *expressions: str) -> list[str]:
     """Return those of ``columns`` that SQL ``expressions`` name, outside of string literals."""
+    # A string may contain the name of a column.
     code = " ".join(re.sub(r"'[^']*'", "''", expression) for expression in expressions)
     return [c for c in columns if re.search(rf"(?<!\w){re.escape(c)}(?!\w)", code, re.IGNORECASE)]
 

@@ -32,6 +32,7 @@ def data_version(folder: Path) -> str:
     from dvc_objects.fs.local import LocalFileSystem
     from dvc_objects.fs.memory import MemoryFileSystem
 
+    # DVC's function needs a database. A dry run leaves it empty.
     nowhere = HashFileDB(MemoryFileSystem(), "/nowhere")
     _, _, tree = build(nowhere, str(folder), LocalFileSystem(), "md5", dry_run=True)
     return str(tree.hash_info.value)
@@ -90,6 +91,7 @@ def _in_this_process(
             failures.append(error)
             raise
 
+    # DVC has no hook for this, so its own function is replaced until the flow ends.
     run._run = call
     try:
         yield
@@ -153,6 +155,7 @@ def stored(storage: ObjectStorage, version: str) -> bool:
 def content(storage: ObjectStorage, version: str) -> bytes:
     """Return the object with the hash ``version``. Raises Refused if its content was changed."""
     data = s3.read(storage, _key(version))
+    # DVC chose md5: it detects damage, but no attack.
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if digest != version.removesuffix(".dir"):
         raise Refused(
@@ -216,6 +219,7 @@ def _repo(root: Path, config: dict[str, Any] | None = None) -> Any:
     # Stages call `churn`: the one of this environment, whether or not it is activated.
     own = Path(sys.executable).parent
     os.environ["PATH"] = f"{own}{os.pathsep}{os.environ.get('PATH', '')}"  # noqa: TID251
+    # DVC logs the errors that it also raises.
     for name in ("dvc", "dvc_data", "dvc_objects"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:

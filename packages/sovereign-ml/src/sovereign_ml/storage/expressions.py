@@ -87,8 +87,10 @@ class Expressions:
             back = ", ".join(f"{db.quoted(originals[c])} AS {db.quoted(c)}" for c in swap)
             names = ", ".join(db.quoted(name) for name in originals.values())
             star = f"* EXCLUDE ({names}) REPLACE ({back})" if swap else "*"
+            # The line break ends a comment (--) at the end of the expression.
             value = f"({self.mapping[key]}\n)"
             value = f"TRY({{'v': {value}}})" if guarded else value
+            # The expression sees these columns as numbers. Afterwards they get their text back.
             inner = self._swapped(query, swap, originals)
             query = f"(SELECT {star}, {value} AS {self.name(key)} FROM ({inner}))"  # noqa: S608
         return query
@@ -157,6 +159,7 @@ class Expressions:
                 numeric[name] = f"TRY_CAST({column} AS BOOLEAN)"
             elif integers == rows:
                 numeric[name] = f"TRY_CAST({column} AS BIGINT)"
+            # Numbers with leading zeros, such as 007, are most likely codes.
             elif numbers >= share * rows and not (share == 1 and padded):
                 numeric[name] = value
         return numeric

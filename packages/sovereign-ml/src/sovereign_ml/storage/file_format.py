@@ -76,6 +76,7 @@ def _zipped(path: Path) -> tuple[str, str]:
         names = zipfile.ZipFile(path).namelist()
     except (zipfile.BadZipFile, OSError):
         names = []
+    # A workbook of Excel (.xlsx) is a zip archive with this entry.
     if "[Content_Types].xml" in names:
         return "an Excel workbook", "save the sheet as 'CSV UTF-8' and name that file"
     return "a zip archive", "unpack it and name the file inside"

@@ -78,6 +78,7 @@ def _check_zone(
 def _check_epoch(expressions: Expressions, source: str, name: str) -> None:
     """Refuse where the column holds seconds since 1970 and the result has no zone."""
     expression = expressions.mapping[KEY].lower()
+    # strptime reads digits as a calendar date, never as an epoch.
     if "strptime" in expression and not any(word in expression for word in FROM_EPOCH):
         return
     size = f"abs(TRY_CAST(CAST({db.quoted(name)} AS VARCHAR) AS DOUBLE))"

@@ -32,6 +32,7 @@ def git_commit(root: Path) -> str:
     watched = ("src", "config.toml", "model_card.toml")
     try:
         head = git.ask(root, "rev-parse", "HEAD")
+        # The project may be a folder in another repository that does not hold it.
         git.ask(root, "rev-parse", "--verify", "HEAD:./config.toml")
         changed = git.ask(root, "status", "--porcelain", "--untracked-files=no", "--", *watched)
     except GitError:
@@ -90,6 +91,7 @@ def _named(root: Path, commits: str, *more: str) -> list[str]:
     """Return the people whom the commits name, as ``Name <mail>``."""
     helpers = "%(trailers:key=Co-authored-by,valueonly)"
     form = f"--format=%an <%ae>%n%cn <%ce>%n{helpers}"
+    # Without --full-history git hides changes that a merge undid.
     lines = git.ask(root, "log", "--full-history", form, *more, commits, "--", *COVERED)
     return [line.strip() for line in lines.splitlines() if line.strip()]
 

@@ -55,6 +55,7 @@ def _variables(storage: ObjectStorage) -> dict[str, str]:
         "AWS_DEFAULT_REGION": storage.region,
         "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
         "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+        # Otherwise boto asks an address of the cloud for credentials, outside the policy.
         "AWS_EC2_METADATA_DISABLED": "true",
     }
 
@@ -96,18 +97,11 @@ def arrow(endpoint: str, region: str, style: str) -> Any:
 
 def upload(storage: ObjectStorage, path: Path, key: str) -> str:
     """Upload ``path`` as ``key``, unless the key exists, and return its address."""
-    from botocore.exceptions import ClientError
-
-    bucket = storage.bucket
-    with one_line(storage):
-        api = client(storage)
-        try:
-            api.head_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            if code(error) != "404":
-                raise
-            api.upload_file(str(path), bucket, key)
-    return storage.address(key)
+    address = storage.address(key)
+    if fingerprint(storage, address) is None:
+        with one_line(storage):
+            client(storage).upload_file(str(path), storage.bucket, key)
+    return address
 
 
 def write_json(storage: ObjectStorage, key: str, value: dict[str, Any]) -> str:

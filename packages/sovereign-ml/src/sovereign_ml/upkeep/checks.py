@@ -202,6 +202,7 @@ def _retention(state: ProjectState) -> Findings:
     """Find data past its retention period, and a project that does not delete it regularly."""
     most, last = state.policy.max_retention_gap_days, last_run(state.root / LAST_RUN)
     if last is None:
+        # Before the first run the age of the project counts.
         since, text = state.first_commit, "`churn retain --apply` never ran"
     else:
         since, text = last.at.date(), f"`churn retain --apply` ran last on {last.at.date()}"
@@ -233,6 +234,7 @@ def _guard(state: ProjectState) -> Findings:
     """
     problem = ""
     if state.is_own:
+        # Only a new process shows that the guard starts by itself in every Python.
         done = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, check=False)
         if done.returncode:
             problem = "a Python that `churn` starts does not have it"
@@ -256,6 +258,7 @@ def _providers(state: ProjectState) -> Findings:
     """Find a table of providers that nobody has reviewed for long."""
     most = state.policy.max_provider_age_days
     if state.wheel:
+        # The project's own release counts, not the one that runs this check.
         with zipfile.ZipFile(state.wheel.path) as archive:
             table = tomllib.loads(archive.read(PROVIDERS).decode("utf-8"))
         days = [row["checked"] for row in table["provider"]]
@@ -284,6 +287,7 @@ def _signing(state: ProjectState) -> Findings:
     for principal in _principals(text):
         added = state.last_commit("-S", principal, "--", str(signatures.SIGNERS))
         worked = state.last_commit("--fixed-strings", "-i", f"--author={principal}")
+        # A new key counts like a commit: its owner may just have started.
         newest = max((day for day in (added, worked) if day), default=None)
         if newest is None:
             raise Refused(f"{signatures.SIGNERS}: it is unknown since when {principal} may sign")

@@ -48,6 +48,7 @@ def loosened(state: ProjectState) -> Iterator[tuple[str, str, str]]:
 
 def looser(name: str, value: Any, usual: Any) -> bool:
     """Return whether ``value`` lets more pass than ``usual``, as NaN always does."""
+    # Each further reason in such a table lets more rows be rejected.
     if isinstance(usual, dict):
         return bool(set(value) - set(usual))
     if name == "calibration_slope":
