@@ -15,6 +15,7 @@ from sovereign_ml.bundle.sealed import read_contract
 ROOT = Path(__file__).parents[1]
 CONTENDERS = ROOT / "benchmarks" / "contenders"
 PORT = 18_600
+CATEGORY = "gifts"
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,14 @@ def contenders(project: Path, folder: Path) -> list[Contender]:
     python, ports = sys.executable, range(PORT, PORT + 4)
     to = [["--port", str(port)] for port in ports]
     model = folder / "mlflow_model"
+    numbers = {name: value for name, value in row["features"].items() if value != CATEGORY}
+    here = {"PYTHONPATH": str(CONTENDERS), "INPUTS": ",".join(numbers)}
     subprocess.run(
-        [python, str(CONTENDERS / "estimator.py"), str(model)], check=True, capture_output=True
+        [python, str(CONTENDERS / "estimator.py"), str(model)],
+        check=True,
+        capture_output=True,
+        env={**os.environ, **here},
     )
-    here = {"PYTHONPATH": str(CONTENDERS)}
     fastapi = [
         python,
         "-m",
@@ -72,7 +77,7 @@ def contenders(project: Path, folder: Path) -> list[Contender]:
         "local",
         *to[3],
     ]
-    inputs = {"inputs": [[row["features"].get(name) or 0.0 for name in _names()]]}
+    inputs = {"inputs": [list(numbers.values())]}
     return [
         this_service(project, bundle, folder / "decisions.db", ports[0], row),
         Contender("FastAPI no-op", ports[1], fastapi, row, here),
@@ -100,13 +105,6 @@ def this_service(project: Path, bundle: Path, log: Path, port: int, body: Any = 
     return Contender("this service, decision log on", port, command, body, environment)
 
 
-def _names() -> tuple[str, ...]:
-    sys.path.insert(0, str(CONTENDERS))
-    from estimator import NAMES
-
-    return NAMES
-
-
 def example_row(bundle: Path) -> dict[str, Any]:
     """A plausible customer for the contract of ``bundle``."""
     values = {
@@ -115,7 +113,7 @@ def example_row(bundle: Path) -> dict[str, Any]:
         "count": 2.0,
         "share": 0.3,
         "ratio": 1.2,
-        "category": "gifts",
+        "category": CATEGORY,
     }
     features = {
         spec.name: values[spec.unit] for spec in read_contract(bundle / "contract.json").features

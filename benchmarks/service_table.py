@@ -19,7 +19,7 @@ def table(content: dict[str, Any]) -> str:
         f"One run on {machine['cores']} shared cores, Python {machine['python']}; wrk on loopback, "
         f"one worker each, median of {content['rounds']} runs of {content['seconds']} s per cell, "
         "all services up and taken in turn. "
-        "Made by `make bench`; the numbers are in `service.json`.\n",
+        "Made by `benchmarks/service.py`; the numbers are in `service.json`.\n",
         HEAD + "\n".join(_row(result) for result in content["results"]),
         "\n| promise | measured |\n|---|---|\n" + "\n".join(_promises(ours, floor, bento, mlflow)),
     ]
