@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from loopback import Quiet, listening
+from loopback import Quiet, certificate, listening
+from mail_double import mail_server
 from monitor_reports import a_report
 from servers import free_port, until
 from small_project import PROJECT
 from sovereign_ml.config.monitoring import AlarmSettings
 from sovereign_ml.monitoring import channels
+from sovereign_ml.servers.doctor import HealthLine, channel_lines
 from sovereign_ml.service.counters import Metrics
 
 FILES = PROJECT / "infra" / "monitoring"
@@ -37,7 +40,9 @@ def program(name: str) -> str:
 
 def checked(*command: str, cwd: Path | None = None) -> str:
     """Run a checker; the test fails with its words where it refuses."""
-    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False
+    )
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
     return result.stdout
 
@@ -65,7 +70,9 @@ def test_rules_and_dashboard_name_only_metrics_that_we_expose() -> None:
 
 
 def test_every_metric_of_the_monitor_is_on_the_dashboard_or_in_a_rule() -> None:
-    assert set(channels.METRICS) - {n for text in expressions() for n in METRIC.findall(text)} == set()
+    assert (
+        set(channels.METRICS) - {n for text in expressions() for n in METRIC.findall(text)} == set()
+    )
 
 
 def test_prometheus_takes_the_rules_and_each_fires_when_it_should(tmp_path: Path) -> None:
@@ -128,7 +135,9 @@ def alertmanager(tmp_path: Path) -> Iterator[tuple[str, list[Any]]]:
             f"--web.listen-address=127.0.0.1:{port}",
             "--cluster.listen-address=",
         ]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
             try:
                 base = f"http://127.0.0.1:{port}"
                 until(lambda: httpx.get(f"{base}/-/ready").status_code == 200)
@@ -155,3 +164,49 @@ def test_a_real_alertmanager_takes_the_alarms_and_tells_the_team(
     # The next run sends it again, which changes nothing: no second message, one alert.
     assert channels.send(report, settings, "acme-churn", "", tmp_path) == []
     assert len(httpx.get(f"{url}/api/v2/alerts").json()) == 1
+
+
+@pytest.mark.servers
+def test_doctor_asks_every_channel_that_can_be_asked(
+    alertmanager: tuple[str, list[Any]], tmp_path: Path
+) -> None:
+    alarms = AlarmSettings(alertmanager=alertmanager[0], textfile=str(tmp_path))
+    assert [(line.state, line.found) for line in asked(alarms)] == [
+        ("ok", "ready"),
+        ("ok", "a folder of this machine"),
+    ]
+
+
+@pytest.mark.parametrize("tls", ["trusted", "untrusted", "none"])
+def test_doctor_says_whether_mail_can_be_sent(
+    tls: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = certificate(tmp_path, "localhost", datetime.now(UTC) + timedelta(days=9))
+    if tls == "trusted":
+        monkeypatch.setenv("SSL_CERT_FILE", str(files[0]))
+    with mail_server(None if tls == "none" else files) as (port, heard):
+        (line,) = asked(AlarmSettings(smtp=f"localhost:{port}", email_to=("a@acme.example",)))
+    wanted = {"trusted": "STARTTLS", "untrusted": "TLS: ", "none": "it offers no STARTTLS"}
+    assert line.state == ("ok" if tls == "trusted" else "fail")
+    assert line.found.startswith(wanted[tls])
+    assert "MAIL" not in {word.split()[0] for word in heard if word}
+
+
+def test_doctor_names_a_channel_that_is_away(tmp_path: Path) -> None:
+    alarms = AlarmSettings(
+        alertmanager=f"http://127.0.0.1:{free_port()}", textfile=str(tmp_path / "gone")
+    )
+    lines = asked(alarms)
+    assert [line.state for line in lines] == ["fail", "fail"]
+    assert lines[0].found.endswith("connection refused")
+    assert lines[1].found == "there is no such folder"
+
+
+def test_doctor_refuses_an_alertmanager_under_us_law() -> None:
+    (line,) = asked(AlarmSettings(alertmanager="https://aps-workspaces.eu-central-1.amazonaws.com"))
+    assert line.state == "fail"
+
+
+def asked(alarms: AlarmSettings) -> list[HealthLine]:
+    """Return the lines of doctor about the channels alone."""
+    return list(channel_lines(alarms, Path("model_card.toml")))
