@@ -111,7 +111,8 @@ def doctor(
     settings = pass_on_settings(profile)
     card = settings.root / "model_card.toml"
     lines = []
-    for line in examine(settings.profile, settings.secrets, settings.tracking, card):
+    alarms = settings.monitor.alarm
+    for line in examine(settings.profile, settings.secrets, settings.tracking, card, alarms):
         lines.append(line)
         if not as_json:
             what = "; ".join(
