@@ -63,7 +63,7 @@ def test_an_image_that_this_project_did_not_record_is_restored_and_said_so(desk)
     release(desk)
     desk.releases.write_text(json.dumps(json.loads(desk.releases.read_text())[1:]))
     assert back(desk).bundle == "unknown"
-    assert "variables were NOT put back" in "\n".join(desk.said)
+    assert "variables were NOT restored" in "\n".join(desk.said)
 
 
 def test_a_service_that_does_not_answer_after_rollback_is_an_error(desk):

@@ -116,9 +116,9 @@ def test_runs_keep_their_times_are_made_once_and_are_reached_by_erasure_and_rete
     rules = Minimiser(KEYS[0])
     later = datetime.fromtimestamp(1_780_000_000 + 3600, UTC)
     old = runs.bring(open_dump(dump), project.tracking, rules, ended_after=later)
-    assert (old.made, sum(old.left.values())) == (0, 6)
+    assert (old.imported, sum(old.skipped.values())) == (0, 6)
     result = runs.bring(open_dump(dump), project.tracking, rules)
-    assert (result.made, result.present) == (6, 0)
+    assert (result.imported, result.present) == (6, 0)
     brought = {run.info.run_name: run for run in mlflow_runs.brought_runs(project.tracking)}
     for row in open_dump(dump).found("ExperimentTrialComponent"):
         run = brought[row["DisplayName"]]
@@ -136,9 +136,9 @@ def test_runs_keep_their_times_are_made_once_and_are_reached_by_erasure_and_rete
     half = brought["churn-v1"].info.run_id
     mlflow.client(project.tracking).set_tag(half, runs.STATE_TAG, "importing")
     again = runs.bring(open_dump(dump), project.tracking, Minimiser(KEYS[0]))
-    assert (again.made, again.present, again.repaired) == (1, 5, 1)
+    assert (again.imported, again.present, again.repaired) == (1, 5, 1)
     once_more = runs.bring(open_dump(dump), project.tracking, Minimiser(KEYS[0]))
-    assert (once_more.made, once_more.present) == (0, 6)
+    assert (once_more.imported, once_more.present) == (0, 6)
     # retention and erasure see them
     end = datetime.fromtimestamp(brought["churn-v3"].info.end_time / 1000, UTC)
     assert len(mlflow_runs.old_runs(project.tracking, end, [])) == 3
@@ -151,9 +151,9 @@ def test_runs_keep_their_times_are_made_once_and_are_reached_by_erasure_and_rete
 def test_versions_get_no_alias_no_address_and_their_own_model(new_project: Any, dump: Path) -> None:
     project = load(new_project())
     result = registered.bring_packages(open_dump(dump), project.tracking, Minimiser(KEYS[0]))
-    assert (result.made, result.present) == (3, 0)
+    assert (result.imported, result.present) == (3, 0)
     again = registered.bring_packages(open_dump(dump), project.tracking, Minimiser(KEYS[0]))
-    assert (again.made, again.present) == (0, 3)
+    assert (again.imported, again.present) == (0, 3)
     api = mlflow.client(project.tracking)
     model = api.get_registered_model("acme-churn.sagemaker.churn")
     assert model.aliases == {}
@@ -214,7 +214,7 @@ def brought(group: OfflineGroup, output: Path, barred: set[str]) -> set[tuple[st
     names = {pseudonyms([f"u{n}"], KEYS[0])[0]: f"u{n}" for n in range(500)}
     out = {name for name, key in names.items() if key in barred}
     done = bring_group(group, output, made=MADE, keys=KEYS, barred=lambda given: set(given) & out)
-    assert done.read == done.rows + sum(done.left.values())  # no row is lost without a reason
+    assert done.read == done.rows + sum(done.skipped.values())  # no row is lost without a reason
     table = pq.read_table(output / "users/rows.parquet").to_pylist()
     return {
         (names[r["customer_id"]], round((r["event_timestamp"].replace(tzinfo=UTC) - START).total_seconds()), r["n"])
@@ -312,7 +312,7 @@ def test_erasure_and_retention_reach_the_rows_that_were_brought(tmp_path: Path) 
         keys=KEYS,
         barred=lambda given: set(stones.among(given)),
     )
-    assert (done.rows, done.left["erased, objected, restricted or withdrawn here"]) == (1, 1)
+    assert (done.rows, done.skipped["erased, objected, restricted or withdrawn here"]) == (1, 1)
 
 
 def test_what_would_bring_deleted_people_back_is_refused(tmp_path: Path) -> None:

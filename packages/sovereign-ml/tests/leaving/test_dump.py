@@ -150,7 +150,7 @@ def test_the_script_asks_the_same_questions(tmp_path: Path) -> None:
 
 
 BROKEN = {
-    "cut": ("search/Experiment.json", '{"Results": [], "NextToken": "x"}', "cut"),
+    "cut": ("search/Experiment.json", '{"Results": [], "NextToken": "x"}', "incomplete"),
     "not json": ("search/Experiment.json", "<html>", "not JSON"),
     "empty": ("search/Experiment.json", "", "empty"),
     "a list": ("search/Experiment.json", "[]", "holds list; expected an object"),

@@ -72,17 +72,17 @@ def test_only_sources_come_unchanged_and_a_second_call_makes_nothing(tmp_path: P
     nbformat.validate(brought)
     assert [cell.source for cell in brought.cells] == [*CLEAN, "# Churn"]
     assert not re.search(r"12345|[Jj]ane|arn:|200001|papermill|widgets", written + str(path))
-    assert (result.made, result.left) == (1, {})
-    assert result.taken_out == {
+    assert (result.imported, result.skipped) == (1, {})
+    assert result.removed == {
         "outputs": 3 * len(CLEAN),
         "attachments": 1,
         "states of widgets": 1,
     }
     again, _ = bring(tmp_path)
-    assert (again.made, again.present) == (0, 1)
+    assert (again.imported, again.present) == (0, 1)
     path.write_text(written.replace("# Churn", "# Mine"))
     third, _ = bring(tmp_path)
-    assert (third.made, sum(third.left.values())) == (0, 1)
+    assert (third.imported, sum(third.skipped.values())) == (0, 1)
     assert "# Mine" in path.read_text()
 
 
@@ -91,7 +91,7 @@ def test_a_cell_with_data_of_people_stays_unless_somebody_looked(tmp_path: Path,
     wrote(tmp_path / "dump", "a.ipynb", notebook(code(CLEAN[0]), code(PEOPLE[case])))
     result, (path,) = bring(tmp_path)
     assert [cell.source for cell in nbformat.read(path, 4).cells] == [CLEAN[0]]
-    assert sum(result.taken_out.values()) == 1
+    assert sum(result.removed.values()) == 1
     path.unlink()
     _, (path,) = bring(tmp_path, with_hits=True)
     assert len(nbformat.read(path, 4).cells) == 2
@@ -113,7 +113,7 @@ def test_what_is_not_brought_is_counted(tmp_path: Path) -> None:
     result, (path,) = bring(tmp_path, with_hits=True)
     assert nbformat.read(path, 4).cells[0].source == CLEAN[0]
     assert not re.search(r"jane|cohort", str(path.relative_to(tmp_path)))
-    assert (result.made, sum(result.left.values())) == (1, 7)
-    assert sum(n for reason, n in result.left.items() if "secret" in reason) == 2
+    assert (result.imported, sum(result.skipped.values())) == (1, 7)
+    assert sum(n for reason, n in result.skipped.items() if "secret" in reason) == 2
     with pytest.raises(Misuse, match="no home directory"):
         bring_notebooks(tmp_path / "out", tmp_path / "other", Minimiser(KEY))

@@ -66,7 +66,7 @@ def test_each_step_comes_after_those_that_it_needs(case: str) -> None:
     [
         ([step("a", needs=["b"]), step("b", needs=["a"])], "circle"),
         ([step("a", needs=["a"])], "circle"),
-        ([step("a", needs=["gone"])], "needs gone, which is not there"),
+        ([step("a", needs=["gone"])], "needs gone, which does not exist"),
     ],
 )
 def test_a_definition_that_cannot_run_is_one_line(rows: list[Any], words: str) -> None:
@@ -89,7 +89,7 @@ def test_a_page_says_what_answers_each_step_and_names_nobody(tmp_path: Path) -> 
         answer = {"PipelineName": name, "PipelineArn": arn("pipeline", name), "PipelineDefinition": text}  # fmt: skip
         (folder / f"pipelines/{name}.json").write_text(json.dumps(answer))
     written, refused = write_pages(open_dump(folder), tmp_path / "out", Minimiser(bytes(32)))
-    assert written == ["churn: 3 steps, 1 without an answer here"]
+    assert written == ["churn: 3 steps, 1 without a replacement here"]
     assert [line.partition(":")[0] for line in refused] == ["broken", "empty", "list"]
     page = (tmp_path / "out/churn.md").read_text()
     assert "| Train | Training | - | `churn train`" in page

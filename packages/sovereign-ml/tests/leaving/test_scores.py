@@ -98,7 +98,7 @@ def test_equal_scores_are_the_same_in_every_form(tmp_path: Path, form: str, size
     starts = range(0, len(rows), size)
     lines = [FORMS[form](rows[at : at + size], scores[at : at + size]) for at in starts]
     result = compared(tmp_path, lines, columns=NAMES, tolerance=1e-9)
-    assert (result.verdict(), result.left, len(result.differences)) == ("same", {}, 6 * size)
+    assert (result.verdict(), result.skipped, len(result.differences)) == ("same", {}, 6 * size)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -139,11 +139,11 @@ def test_what_cannot_be_compared_is_counted_and_is_no_agreement(tmp_path: Path) 
         line(("text/csv", "CSV", text_of(row)), ("application/json", "JSON", '{"label": 1}')),
     ]
     result = compared(tmp_path, lines, columns=NAMES)
-    assert len(result.differences) + sum(result.left.values()) == len(lines)
-    assert len(result.left) >= 7
+    assert len(result.differences) + sum(result.skipped.values()) == len(lines)
+    assert len(result.skipped) >= 7
     assert result.verdict() == "not shown"
     assert (result.verdict(may_lack=0.9), result.verdict(may_lack=0.89)) == ("same", "not shown")
-    text = str(dict(result.left))
+    text = str(dict(result.skipped))
     assert str(row["recency_days"]) not in text  # a reason never repeats a value
     nothing = compared(tmp_path / "b", ["{}"], columns=NAMES)
     assert nothing.verdict(may_lack=1) == "not shown"

@@ -45,7 +45,7 @@ def test_a_version_that_is_not_there_is_refused_with_those_that_are(
     settings: Settings, version: str, tmp_path: Path, wanted: str
 ) -> None:
     with pytest.raises(
-        Refused, match=rf"no version '{wanted}' of acme-churn; there are versions {version}\b"
+        Refused, match=rf"no version '{wanted}' of acme-churn\. It has versions {version}\b"
     ):
         bundle_store.fetch(settings.tracking, wanted, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
@@ -102,7 +102,7 @@ def test_a_bundle_that_was_exchanged_as_a_whole_is_refused(
 ) -> None:
     manifest = _kept(own, version) / "bundle.json"
     manifest.write_text(manifest.read_text().replace('"profile": "local"', '"profile": "eu"'))
-    with pytest.raises(Refused, match="its bundle was changed after it was registered"):
+    with pytest.raises(Refused, match="its bundle was changed after registration"):
         bundle_store.fetch(own.tracking, version, tmp_path / "bundle")
 
 

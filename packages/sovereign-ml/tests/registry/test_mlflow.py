@@ -96,6 +96,6 @@ def test_a_registry_that_fails_when_asked_who_promoted_gives_no_bundle(
 
     monkeypatch.setattr(bundle_store.mlflow, "client", lambda _: Registry())
     assert aliases.mlflow is bundle_store.mlflow
-    with pytest.raises(Refused, match=r"^Who promoted this version is not known: .*reset"):
+    with pytest.raises(Refused, match=r"^The history of promotions cannot be read: .*reset"):
         bundle_store.fetch(tracking(tmp_path), "production", tmp_path / "bundle")
     assert "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR" in ENVIRONMENT

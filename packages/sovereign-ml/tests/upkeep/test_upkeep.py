@@ -105,8 +105,8 @@ def root(looked_after: Path, tmp_path: Path) -> Path:
 
 
 def seen(findings: list[UpkeepFinding]) -> list[str]:
-    assert all(f.seen and f.allowed and f.next.endswith(".") for f in findings)
-    return [f"{finding.check}: {finding.seen}" for finding in findings]
+    assert all(f.actual and f.allowed and f.next.endswith(".") for f in findings)
+    return [f"{finding.check}: {finding.actual}" for finding in findings]
 
 
 def test_a_project_that_is_looked_after_has_no_finding(looked_after: Path) -> None:

@@ -135,7 +135,7 @@ def _check_projects(
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in findings], indent=2, ensure_ascii=False))
     else:
-        show(("check", "seen", "allowed", "next"), [astuple(one) for one in findings])
+        show(("check", "actual", "allowed", "next"), [astuple(one) for one in findings])
     if findings:
         raise Refused(f"{len(findings)} findings: the last column says what to do.")
     if not as_json:

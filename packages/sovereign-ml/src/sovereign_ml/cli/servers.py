@@ -194,7 +194,7 @@ def submit(
 @kubeflow.command("launcher")
 def kfp_launcher(output: FolderOption = Path("build"), profile: ProfileOption = None) -> None:
     """Write the settings by which Kubeflow keeps what tasks hand on in the bucket; once for each namespace."""
-    from sovereign_ml.kubeflow.launcher import launcher
+    from sovereign_ml.kubeflow.resources import launcher
 
     settings = pass_on_settings(profile)
     path = output / "kfp-launcher.yaml"

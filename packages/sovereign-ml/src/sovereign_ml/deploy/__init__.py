@@ -2,4 +2,4 @@
 
 
 class DeployError(Exception):
-    """A deployment that must not or did not succeed: one line, or a line and the end of the build log."""
+    """A failed or refused deployment, in one line, perhaps followed by the end of the build log."""

@@ -20,33 +20,22 @@ from sovereign_ml.supply_chain.wheel import read_wheel
 ROOT_FILES = {"Dockerfile", ".sotaignore", ".sota.json"}
 DATA = {
     *(".csv", ".tsv", ".parquet", ".feather", ".arrow", ".xlsx", ".jsonl", ".ndjson"),
-    ".db",
-    ".duckdb",
-    ".sqlite",
+    *(".db", ".duckdb", ".sqlite"),
 }
-UNSAFE = {*(".pkl", ".pickle", ".joblib", ".npy"), ".pem", ".key", ".p12", ".pfx"}
-HEAVY = frozenset(
-    {
-        "pandas",
-        "sklearn",
-        "mlflow",
-        "feast",
-        "duckdb",
-        "dvc",
-        "kfp",
-        "great_expectations",
-        "matplotlib",
-    }
-)
-PICKLE = frozenset({"pickle", "joblib", "cloudpickle", "dill"})
+UNSAFE = {*(".pkl", ".pickle", ".joblib", ".npy"), *(".pem", ".key", ".p12", ".pfx")}
+REFUSED_PACKAGES = {
+    *("pandas", "sklearn", "mlflow", "feast", "duckdb", "dvc", "kfp", "great_expectations"),
+    *("matplotlib", "pickle", "joblib", "cloudpickle", "dill", "churn"),
+}
 # The wings of the library that work with the packages of its extra `service` alone.
-RUNTIME_HALF = frozenset(
-    {
-        *("bundle", "card", "decision_log", "decisions", "egress", "errors"),
-        *("jurisdictions", "model", "service"),
-    }
-)
-NEEDED = ("app/serve.lock", "app/sbom.cdx.json", "app/bundle/card.json", "app/bundle/card.html")
+RUNTIME_HALF = {
+    *("bundle", "card", "decision_log", "decisions", "egress", "errors"),
+    *("jurisdictions", "model", "service"),
+}
+LOCK, SBOM, BUNDLE = "app/serve.lock", "app/sbom.cdx.json", "app/bundle"
+NEEDED = (*("Dockerfile", ".sotaignore", LOCK, SBOM), f"{BUNDLE}/card.json", f"{BUNDLE}/card.html")
+Problems = Iterator[tuple[str, Path | str, str]]
+"""For each problem the rule, the file (a path, or a name below the folder) and the message."""
 
 
 class StagingProblem(NamedTuple):
@@ -61,164 +50,134 @@ class StagingProblem(NamedTuple):
 
 
 def check_staged(folder: Path) -> list[StagingProblem]:
-    """Return every problem of a staged folder, none when it may be sent; nothing in it is run."""
-    rules: tuple[Callable[[Path], Iterator[StagingProblem]], ...] = (
+    """Return every problem of a staged folder, none when it may be sent. Nothing in it is run."""
+    rules: tuple[Callable[[Path], Problems], ...] = (
         *(_root, _links, _kinds, _needed, _dropped, _vendor),
         *(_dockerfile, _lock, _wheel, _bundle, _imports, _project, _size),
     )
-    return [problem for rule in rules for problem in rule(folder)]
+    return [
+        StagingProblem(rule, _name(path, folder), message)
+        for check in rules
+        for rule, path, message in check(folder)
+    ]
 
 
-def _root(folder: Path) -> Iterator[StagingProblem]:
+def _root(folder: Path) -> Problems:
     """Refuse root files, such as package.json, for which the platform ignores the Dockerfile."""
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.name not in ROOT_FILES:
-            yield StagingProblem(
-                "root-files", path.name, f"only {', '.join(sorted(ROOT_FILES))} may lie at the root"
-            )
+            yield "root-files", path, f"only {', '.join(sorted(ROOT_FILES))} may lie at the root"
 
 
-def _links(folder: Path) -> Iterator[StagingProblem]:
+def _links(folder: Path) -> Problems:
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
-            yield StagingProblem(
-                "symlink",
-                _name(path, folder),
-                "a symbolic link breaks the archive; copy the file instead",
-            )
+            yield "symlink", path, "a symbolic link breaks the archive; copy the file instead"
 
 
-def _kinds(folder: Path) -> Iterator[StagingProblem]:
+def _kinds(folder: Path) -> Problems:
     for path in _files(folder):
         if path.suffix.lower() in DATA:
-            yield StagingProblem(
-                "data",
-                _name(path, folder),
-                "data does not belong into an image; only the bundle does",
-            )
+            yield "data", path, "data does not belong into an image; only the bundle does"
         if path.suffix.lower() in UNSAFE or path.name.startswith(".env"):
-            yield StagingProblem(
-                "unsafe-file",
-                _name(path, folder),
-                "a key, an .env file or a pickle may not be shipped",
-            )
+            yield "unsafe-file", path, "a key, an .env file or a pickle may not be shipped"
 
 
-def _needed(folder: Path) -> Iterator[StagingProblem]:
-    for name in ("Dockerfile", ".sotaignore", *NEEDED):
+def _needed(folder: Path) -> Problems:
+    for name in NEEDED:
         if not (folder / name).is_file():
-            yield StagingProblem(
-                "missing", name, "the file is needed in the image; stage the folder again"
-            )
+            yield "missing", name, "the file is needed in the image; stage the folder again"
 
 
-def _dropped(folder: Path) -> Iterator[StagingProblem]:
+def _dropped(folder: Path) -> Problems:
     """Refuse files that the client's ignore rules leave out: they would be missing in the image."""
     sent = set(packed_paths(folder))
     for path in _files(folder):
         if path not in sent and path.name != ".sota.json":
-            yield StagingProblem(
-                "ignored", _name(path, folder), "the sota client leaves this file out; rename it"
-            )
+            yield "ignored", path, "the sota client leaves this file out; rename it"
 
 
-def _vendor(folder: Path) -> Iterator[StagingProblem]:
+def _vendor(folder: Path) -> Problems:
     """Refuse folders named vendor: the client silently leaves out the one at the root."""
     for path in sorted(folder.rglob("vendor")):
-        yield StagingProblem(
-            "vendor",
-            _name(path, folder),
-            f"the sota client drops a folder named vendor; the wheel belongs into app/{WHEELS}",
+        message = (
+            f"the sota client drops a folder named vendor; the wheel belongs into app/{WHEELS}"
         )
+        yield "vendor", path, message
 
 
-def _dockerfile(folder: Path) -> Iterator[StagingProblem]:
-    if not (folder / "Dockerfile").is_file():
-        return
-    for rule, message in dockerfile_faults((folder / "Dockerfile").read_text(encoding="utf-8")):
-        yield StagingProblem(rule, "Dockerfile", message)
+def _dockerfile(folder: Path) -> Problems:
+    path = folder / "Dockerfile"
+    if path.is_file():
+        for rule, message in dockerfile_faults(path.read_text(encoding="utf-8")):
+            yield rule, path, message
 
 
-def _lock(folder: Path) -> Iterator[StagingProblem]:
-    path = folder / "app" / "serve.lock"
+def _lock(folder: Path) -> Problems:
+    path = folder / LOCK
     if not path.is_file():
         return
     text = path.read_text(encoding="utf-8")
     if re.search(r"https?://|^\s*--(extra-)?index-url|^\s*-i\s", text, re.MULTILINE):
-        yield StagingProblem(
-            "address", "app/serve.lock", "a lock names no package index; run `make lock`"
-        )
+        yield "address", path, "a lock may not name a package index; run `make lock`"
         return
     try:
         parse_lock(text, "serve.lock")
     except ValueError as error:
-        yield StagingProblem("hashes", "app/serve.lock", str(error))
+        yield "hashes", path, str(error)
 
 
-def _wheel(folder: Path) -> Iterator[StagingProblem]:
+def _wheel(folder: Path) -> Problems:
     """Refuse every library but the one wheel whose version and hash serve.lock names."""
-    lock, place = folder / "app" / "serve.lock", f"app/{WHEELS}"
+    lock = folder / LOCK
     if not lock.is_file():
         return
     pin = library_pin(lock.read_text(encoding="utf-8"))
     if pin is None:
-        yield StagingProblem(
-            "wheel", "app/serve.lock", f"it must name {DISTRIBUTION} once, with its hash"
-        )
+        yield "wheel", lock, f"it must name {DISTRIBUTION} once, with its hash"
         return
-    files = _files(folder / "app" / WHEELS)
+    wheels = folder / "app" / WHEELS
+    files = _files(wheels)
     if len(files) != 1:
         names = ", ".join(path.name for path in files) or "nothing"
-        yield StagingProblem(
-            "wheel", place, f"exactly the wheel of {DISTRIBUTION} may lie here: {names}"
-        )
+        yield "wheel", wheels, f"exactly the wheel of {DISTRIBUTION} may lie here: {names}"
         return
     try:
         wheel = read_wheel(files[0])
     except (Misuse, Refused) as error:
-        yield StagingProblem("wheel", _name(files[0], folder), str(error))
+        yield "wheel", files[0], str(error)
         return
     if (wheel.version, (wheel.sha256,)) != (pin.version, pin.hashes):
-        yield StagingProblem(
-            "wheel",
-            _name(files[0], folder),
-            f"serve.lock names {DISTRIBUTION} {pin.version} with another hash; stage again",
-        )
+        message = f"serve.lock names {DISTRIBUTION} {pin.version} with another hash; stage again"
+        yield "wheel", files[0], message
 
 
-def _bundle(folder: Path) -> Iterator[StagingProblem]:
+def _bundle(folder: Path) -> Problems:
     from sovereign_ml.bundle.library_identity import rule_digest
     from sovereign_ml.bundle.release_check import objections_to
-    from sovereign_ml.bundle.sealed import read_bundle
+    from sovereign_ml.bundle.sealed import MANIFEST, read_bundle
 
     try:
-        bundle = read_bundle(folder / "app" / "bundle")
+        bundle = read_bundle(folder / BUNDLE)
     except ValueError as error:
-        yield StagingProblem("bundle", "app/bundle", str(error))
+        yield "bundle", BUNDLE, str(error)
         return
     for reason in objections_to(bundle, rule_digest()):
-        yield StagingProblem("serving", "app/bundle", f"would not start in profile eu: {reason}")
-    for path in _files(folder / "app" / "bundle"):
-        if path.name not in (*bundle.manifest.files, "bundle.json"):
-            yield StagingProblem(
-                "bundle", _name(path, folder), "bundle.json does not list this file"
-            )
+        yield "serving", BUNDLE, f"would not start in profile eu: {reason}"
+    for path in _files(folder / BUNDLE):
+        if path.name not in (*bundle.manifest.files, MANIFEST):
+            yield "bundle", path, f"{MANIFEST} does not list this file"
 
 
-def _imports(folder: Path) -> Iterator[StagingProblem]:
+def _imports(folder: Path) -> Problems:
     """Refuse training libraries, pickle, and the project half of the library in the service class.
 
     An import counts wherever in the file it stands.
     """
     for path in _files(folder / "app" / "serve"):
-        if path.suffix != ".py":
-            continue
-        for name in sorted({_refused_part(module) for module in _imported(path)} - {""}):
-            yield StagingProblem(
-                "imports",
-                _name(path, folder),
-                f"imports {name}, which may not be in the service",
-            )
+        if path.suffix == ".py":
+            for name in sorted({_refused_part(module) for module in _imported(path)} - {""}):
+                yield "imports", path, f"imports {name}, which may not be in the service"
 
 
 def _refused_part(module: str) -> str:
@@ -227,7 +186,7 @@ def _refused_part(module: str) -> str:
     wing = rest.partition(".")[0]
     if top == "sovereign_ml":
         return f"{top}.{wing}" if wing and wing not in RUNTIME_HALF else ""
-    return top if top in HEAVY | PICKLE | {"churn"} else ""
+    return top if top in REFUSED_PACKAGES else ""
 
 
 def _imported(path: Path) -> Iterator[str]:
@@ -239,7 +198,7 @@ def _imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{a.name}" if inner else node.module for a in node.names)
 
 
-def _project(folder: Path) -> Iterator[StagingProblem]:
+def _project(folder: Path) -> Problems:
     """Refuse a wrong link file, at which the client exits with `.sota.json missing project_id`."""
     path = folder / ".sota.json"
     if not path.is_file():
@@ -248,31 +207,24 @@ def _project(folder: Path) -> Iterator[StagingProblem]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         content = None
-    if (
-        not isinstance(content, dict)
-        or set(content) != {"project_id", "project_slug"}
-        or not content["project_id"]
-    ):
-        yield StagingProblem(
-            "project", ".sota.json", "exactly project_id and project_slug are needed; stage again"
-        )
+    keys = set(content) if isinstance(content, dict) else set()
+    if keys != {"project_id", "project_slug"} or not content["project_id"]:
+        yield "project", path, "exactly project_id and project_slug are needed; stage again"
 
 
-def _size(folder: Path) -> Iterator[StagingProblem]:
+def _size(folder: Path) -> Problems:
+    # The archive of a folder with links cannot be built. `_links` names them already.
     if any(path.is_symlink() for path in folder.rglob("*")):
         return
     size = len(pack(folder))
     if size > LIMIT_BYTES:
-        yield StagingProblem(
-            "size",
-            ".",
-            f"packed {size:,} bytes, allowed {LIMIT_BYTES:,}; see the file list for the largest",
-        )
+        message = f"packed {size:,} bytes, allowed {LIMIT_BYTES:,}; the file list names the largest"
+        yield "size", folder, message
 
 
 def _files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
 
 
-def _name(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix()
+def _name(path: Path | str, folder: Path) -> str:
+    return path if isinstance(path, str) else path.relative_to(folder).as_posix()

@@ -33,6 +33,7 @@ def dockerfile_faults(text: str) -> Iterator[Fault]:
 
 
 def _steps(text: str) -> list[Instruction]:
+    # A backslash at its end continues a line.
     lines = (line.strip() for line in text.replace("\\\n", " ").splitlines())
     parts = (line.partition(" ") for line in lines if line and not line.startswith("#"))
     return [Instruction(keyword.upper(), value.strip()) for keyword, _, value in parts]
@@ -54,6 +55,7 @@ def _base_image(steps: list[Instruction]) -> Iterator[Fault]:
 
 
 def _user_and_port(steps: list[Instruction]) -> Iterator[Fault]:
+    # Kubernetes can check a number against runAsNonRoot, but not a name.
     user = (_values(steps, "USER") or ["root"])[-1].split(":")[0]
     if not user.isdigit() or int(user) == 0:
         yield "user", f"the last USER is {user!r}: a numeric user other than 0 is needed"
@@ -64,6 +66,7 @@ def _user_and_port(steps: list[Instruction]) -> Iterator[Fault]:
 
 def _command(steps: list[Instruction]) -> Iterator[Fault]:
     command = (_values(steps, "CMD") or [""])[-1]
+    # exec makes the service receive SIGTERM, so that it can finish its requests.
     needed = ("exec python -m sovereign_ml.service", EVERY_ADDRESS, "${PORT:-8080}")
     if not command.startswith('["sh", "-c", "exec ') or not all(n in command for n in needed):
         yield (

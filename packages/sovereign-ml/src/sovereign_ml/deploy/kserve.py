@@ -1,7 +1,7 @@
-"""Describe the service for KServe: an InferenceService and the NetworkPolicy that keeps it from talking to others.
+"""Describe the service for KServe: an InferenceService and a NetworkPolicy that limits its egress.
 
-Kubernetes' own NetworkPolicy knows addresses and namespaces, not host names, so each host that the service may call
-is named together with where it is; the names are kept as an annotation for the reader.
+Kubernetes' own NetworkPolicy knows addresses and namespaces, but no host names. So each host that
+the service may call is configured with its address or namespace. An annotation lists the names.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ NAMESPACE = "kubernetes.io/metadata.name"
 def render_kserve(
     name: str, cluster: KserveSettings, variables: Mapping[str, str], templates: Path
 ) -> str:
-    """Both manifests as one YAML stream for ``kubectl apply -f -``; the same arguments give the same text.
+    """Return both manifests as one YAML stream for ``kubectl apply -f -``.
 
-    ``templates`` holds ``inferenceservice.yaml`` and ``networkpolicy.yaml``. Raises ValueError in one line when the
-    image has no digest, ``name`` fits no Kubernetes label, or a variable is a secret or the platform's.
+    The same arguments give the same text. ``templates`` holds ``inferenceservice.yaml`` and
+    ``networkpolicy.yaml``. Raises ValueError in one line when the image has no digest, ``name``
+    fits no Kubernetes label, or a variable is a secret or the platform's.
     """
     import yaml
 
@@ -47,7 +48,8 @@ def _check(name: str, cluster: KserveSettings, variables: Mapping[str, str]) -> 
         )
     if not re.fullmatch("[a-z]([-a-z0-9]{0,51}[a-z0-9])?", name):
         raise ValueError(
-            f"[deploy] slug is {name!r}: KServe needs a letter first and at most 53 of a-z, 0-9 and -"
+            f"[deploy] slug is {name!r}: KServe needs a letter first and at most 53 of a-z, 0-9 "
+            "and -"
         )
 
 

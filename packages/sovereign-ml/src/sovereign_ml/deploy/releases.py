@@ -1,6 +1,7 @@
-"""What was released with which variables, kept beside the code, because the platform's rollback forgets variables.
+"""Record of releases and their variables.
 
-Values of secrets are never kept, only their names.
+The platform's own rollback does not restore variables, so this record does. It never holds the
+value of a secret, only the name.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ SECRET_WORDS = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|(^|_)KEYS?(_
 
 
 class Release(BaseModel):
-    """One deployment that reached ``running``; ``smoke`` says whether the service then answered as it must."""
+    """One deployment that reached ``running``, with the result of its smoke test."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +34,7 @@ class Release(BaseModel):
 
 
 class VariableChange(NamedTuple):
-    """What turns one set of variables into another: values to write and names to remove."""
+    """A change of variables: values to write and names to remove."""
 
     write: dict[str, str]
     remove: tuple[str, ...]
@@ -43,7 +44,10 @@ _RELEASES = TypeAdapter(tuple[Release, ...])
 
 
 def read_releases(path: Path) -> tuple[Release, ...]:
-    """Releases, oldest first; none when the file is not there yet. ValueError in one line when it is broken."""
+    """Return the releases, oldest first, none when the file does not exist yet.
+
+    Raises ValueError in one line when the file is broken.
+    """
     if not path.is_file():
         return ()
     try:
@@ -56,9 +60,10 @@ def read_releases(path: Path) -> tuple[Release, ...]:
 
 
 def append_release(path: Path, release: Release) -> None:
-    """Add one release at the end of the file; it is written whole or not at all."""
+    """Add one release at the end of the file, which is replaced as a whole."""
     content = [item.model_dump(mode="json") for item in (*read_releases(path), release)]
     path.parent.mkdir(parents=True, exist_ok=True)
+    # An interruption leaves the old file as it is.
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     draft.replace(path)
@@ -67,21 +72,25 @@ def append_release(path: Path, release: Release) -> None:
 def change_between(
     before: Mapping[str, str], after: Mapping[str, str], keep: Iterable[str] = ()
 ) -> VariableChange:
-    """The change from ``before`` to ``after``; names in ``keep`` (secrets in use) are never removed."""
+    """Return the change from ``before`` to ``after``, without removing a name in ``keep``."""
     write = {key: value for key, value in after.items() if before.get(key) != value}
     return VariableChange(write, tuple(sorted(set(before) - set(after) - set(keep))))
 
 
 def check_variables(variables: Mapping[str, str], secrets: Mapping[str, str]) -> None:
-    """ValueError when a name is malformed, owned by the platform or set twice, or a variable looks like a secret."""
+    """Refuse names that are malformed, the platform's or set twice, and variables that look secret.
+
+    Raises ValueError.
+    """
     for name in (*variables, *secrets):
         if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
             raise ValueError(
-                f"variable {name!r}: letters, digits and _ are allowed; correct [deploy] in config.toml"
+                f"variable {name!r}: letters, digits and _ are allowed; "
+                "correct [deploy] in config.toml"
             )
         if name in PLATFORM_OWNED:
             raise ValueError(
-                f"variable {name} is set by the platform; take it out of [deploy] in config.toml"
+                f"variable {name} is set by the platform; remove it from [deploy] in config.toml"
             )
     if both := sorted(set(variables) & set(secrets)):
         raise ValueError(
@@ -89,6 +98,6 @@ def check_variables(variables: Mapping[str, str], secrets: Mapping[str, str]) ->
         )
     if misplaced := sorted(name for name in variables if SECRET_WORDS.search(name.upper())):
         raise ValueError(
-            f"{', '.join(misplaced)} in [deploy.variables] looks like a secret, which may not stand in config.toml; "
-            "list the name in [deploy] secrets and put the value into the environment"
+            f"{', '.join(misplaced)} in [deploy.variables] looks like a secret, which may not be "
+            "in config.toml; list the name in [deploy] secrets and set the environment variable"
         )

@@ -1,4 +1,4 @@
-"""Go back to the previous release, and put back the variables, which the platform's own rollback leaves as they are."""
+"""Go back to the previous release and its variables. The platform's rollback leaves variables."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from sovereign_ml.deploy.transport import SotaError
 def rollback(
     api: SotaApi, *, link: Path, releases: Path, service_url: str, clock: Clock, say: Say
 ) -> Release:
-    """Start the previous image, give it the variables it was released with, and check that it answers.
+    """Start the previous image with the variables of its release, and check that it answers.
 
-    The platform goes back by exactly one deployment. Secrets are left as they are: an old key may have been withdrawn.
-    Raises DeployError when there is nothing to go back to, or it does not run or answer.
+    The platform goes back by exactly one deployment. Secrets stay: an old key may be withdrawn.
+    Raises DeployError when there is no previous release, or it does not run or answer.
     """
     project = linked(link)
     url = public_url(service_url, project.slug)
@@ -28,18 +28,19 @@ def rollback(
     running = wait_until_running(api, project.id, _start(api, project).id, clock=clock, say=say)
     target = next((item for item in reversed(history) if item.image_tag == running.image_tag), None)
     change = _missing_change(history, target, running, say)
+    # The platform gives new variables to a service only when it starts.
     if change.write or change.remove:
         apply_change(api, project.id, change, say)
         running = wait_until_running(
             api, project.id, api.redeploy(project.id).id, clock=clock, say=say
         )
-    known = target or (history[-1] if history else None)
+    basis = target or (history[-1] if history else None)
     return finish(
         running,
         "rollback",
         url=url,
         bundle=target.bundle if target else "unknown",
-        variables=known.variables if known else {},
+        variables=basis.variables if basis else {},
         secrets=history[-1].secrets if history else (),
         releases=releases,
         clock=clock,
@@ -47,18 +48,19 @@ def rollback(
 
 
 def status(api: SotaApi, *, link: Path, releases: Path, count: int = 5) -> list[dict[str, str]]:
-    """The newest deployments, newest first, each with the bundle that this project recorded for it."""
+    """Return the newest deployments, newest first, each with its recorded bundle."""
     project = linked(link)
     bundles = {item.deployment: item for item in read_releases(releases)}
     return [_row(item, bundles.get(item.id)) for item in api.deployments(project.id)[:count]]
 
 
 def linked(link: Path) -> SotaProject:
-    """The project this folder deploys to; DeployError before first use."""
+    """Return the project of this folder. Raises DeployError before the first deployment."""
     project = read_link(link)
     if project is None:
         raise DeployError(
-            f"{link} is not there: nothing was deployed from this folder yet; run `make deploy` first"
+            f"{link} does not exist: nothing was deployed from this folder yet; "
+            "run `make deploy` first"
         )
     return project
 
@@ -77,10 +79,11 @@ def _start(api: SotaApi, project: SotaProject) -> Deployment:
 def _missing_change(
     history: Sequence[Release], target: Release | None, running: Deployment, say: Say
 ) -> VariableChange:
-    """The variables to put back; none, said aloud, when this project has no record of the image."""
+    """Return the variables to restore, none (with a warning) without a record of the image."""
     if target is None or not history:
         say(
-            f"no record of the image {running.image_tag}: its variables were NOT put back; check them by hand"
+            f"no record of the image {running.image_tag}: its variables were NOT restored; "
+            "check them by hand"
         )
         return VariableChange({}, ())
     return change_between(history[-1].variables, target.variables, keep=history[-1].secrets)

@@ -1,4 +1,4 @@
-"""Deploy and find out whether it worked: wait for `running`, ask the service, record the release, or say why not."""
+"""Deploy the service: send it, wait until it runs, test that it answers, and record the release."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from sovereign_ml.deploy.releases import (
     Release,
     VariableChange,
     append_release,
-    change_between,
     check_variables,
     read_releases,
 )
@@ -35,7 +34,7 @@ LOG_LINES = 40
 
 
 class Clock(NamedTuple):
-    """How long to wait, in seconds. The platform allows 100 requests a minute, so polling stays slow."""
+    """Waiting times in seconds. The platform allows 100 requests a minute, so polling is slow."""
 
     poll_s: float = 5.0
     timeout_s: float = 900.0
@@ -48,8 +47,9 @@ def deploy(
 ) -> Release:
     """Send the staged folder and return the release once it runs and answers.
 
-    Writes ``.sota.json`` (``link``) on first use and appends to ``releases``. Raises DeployError when the folder, the
-    platform, the build or the service says no; ValueError when the configuration is wrong.
+    Writes ``.sota.json`` (``link``) on first use and appends to ``releases``. Raises DeployError
+    when the folder, the platform, the build or the service fails, and ValueError when the
+    configuration is wrong.
     """
     url, change = shipment.url, planned_change(shipment, releases)
     for line in shipment.staged.listing():
@@ -60,6 +60,7 @@ def deploy(
             + "\n".join(f"  {problem}" for problem in problems)
         )
     project = linked_project(api, shipment, link, say)
+    # The CLI reads the project from the folder that it sends.
     write_link(shipment.staged.folder / link.name, project)
     apply_change(api, project.id, change, say)
     deployment = upload(api, project, shipment, clock.timeout_s, say)
@@ -79,7 +80,7 @@ def deploy(
 
 
 def planned_change(shipment: Shipment, releases: Path) -> VariableChange:
-    """Every variable is written, since nobody knows what was changed by hand; those no longer listed are removed."""
+    """Return the change of variables. Raises ValueError for malformed ones and empty secrets."""
     check_variables(shipment.variables, shipment.secrets)
     if empty := missing_secrets(shipment):
         raise ValueError(f"{empty}; export it")
@@ -87,20 +88,19 @@ def planned_change(shipment: Shipment, releases: Path) -> VariableChange:
 
 
 def missing_secrets(shipment: Shipment) -> str:
-    """Which secrets have no value, in words; empty when all have one."""
+    """Return a message that names the secrets without a value, "" when all have one."""
     names = sorted(name for name, value in shipment.secrets.items() if not value)
-    return (
-        f"no value in the environment for {', '.join(names)}, which [deploy] secrets lists"
-        if names
-        else ""
-    )
+    if not names:
+        return ""
+    return f"no value in the environment for {', '.join(names)}, which [deploy] secrets lists"
 
 
 def _change(shipment: Shipment, releases: Path) -> VariableChange:
-    wanted = {**shipment.variables, **shipment.secrets}
+    # Every variable is written: somebody may have changed one by hand on the platform.
+    after = {**shipment.variables, **shipment.secrets}
     last = read_releases(releases)[-1:]
-    before = [name for release in last for name in (*release.variables, *release.secrets)]
-    return VariableChange(wanted, change_between(dict.fromkeys(before, ""), wanted).remove)
+    before = {name for release in last for name in (*release.variables, *release.secrets)}
+    return VariableChange(after, tuple(sorted(before - set(after))))
 
 
 def wait_until_running(
@@ -112,12 +112,15 @@ def wait_until_running(
     say: Say,
     hidden: Iterable[str] = (),
 ) -> Deployment:
-    """Poll the deployment list until ``deployment`` runs; DeployError with the log's end when it will not."""
-    waited, seen = 0.0, ""
+    """Poll the deployment list until ``deployment`` runs, and return it.
+
+    Raises DeployError with the end of the build log when it fails or takes too long.
+    """
+    waited, reported = 0.0, ""
     while True:
         current = next((item for item in api.deployments(project) if item.id == deployment), None)
         status = current.status if current else "not listed"
-        if status != seen:
+        if status != reported:
             say(f"deployment {deployment}: {status}")
         if current and status == "running":
             return current
@@ -126,12 +129,13 @@ def wait_until_running(
                 f"deployment {deployment} {status}: {_ending(api, project, current, tuple(hidden))}"
             )
         if waited >= clock.timeout_s:
+            log = _log_end(api, project, deployment, tuple(hidden))
             raise DeployError(
-                f"deployment {deployment} is {status} after {waited:.0f} s: gave up waiting, the platform may go on; "
-                f"see `churn deploy status`{_log_end(api, project, deployment, tuple(hidden))}"
+                f"deployment {deployment} is {status} after {waited:.0f} s: gave up waiting, "
+                f"but the platform may continue; see `churn deploy status`{log}"
             )
         clock.sleep(clock.poll_s)
-        waited, seen = waited + clock.poll_s, status
+        waited, reported = waited + clock.poll_s, status
 
 
 def finish(
@@ -145,7 +149,10 @@ def finish(
     releases: Path,
     clock: Clock,
 ) -> Release:
-    """Ask the running service at ``url``, record the release with the outcome, DeployError if it answered wrongly."""
+    """Test the running service at ``url`` and record the release with the outcome.
+
+    Raises DeployError if the test fails.
+    """
     fault = smoke_test(url, timeout_s=clock.smoke_s, sleep=clock.sleep)
     release = Release(
         deployment=running.id,
@@ -157,18 +164,21 @@ def finish(
         variables=dict(variables),
         secrets=tuple(sorted(secrets)),
     )
+    # A release that fails its test is recorded too: a rollback needs its variables.
     append_release(releases, release)
     if fault:
         raise DeployError(
-            f"deployment {running.id} runs but {fault}; `churn deploy rollback` brings the one before it back"
+            f"deployment {running.id} runs but {fault}; "
+            "`churn deploy rollback` restores the previous one"
         )
     return release
 
 
 def dry_run(shipment: Shipment, *, link: Path, releases: Path) -> list[str]:
-    """What :func:`deploy` would do, in order, without sending or writing anything; `REFUSED` marks what it refuses.
+    """Return the steps of :func:`deploy` in order, without sending or writing anything.
 
-    Needs neither the key nor the secrets. Raises ValueError when the configuration is wrong.
+    A line with `REFUSED` names a reason why it would refuse. Needs neither the key nor the
+    secrets. Raises ValueError when the configuration is wrong.
     """
     check_variables(shipment.variables, shipment.secrets)
     change, empty = _change(shipment, releases), missing_secrets(shipment)
@@ -177,26 +187,23 @@ def dry_run(shipment: Shipment, *, link: Path, releases: Path) -> list[str]:
     place = f"/v1/projects/{project.id if project else '<id>'}"
     lines = [*staged.listing(), *(f"REFUSED {problem}" for problem in problems)]
     lines += [f"REFUSED {empty}"] if empty else []
+    api_url = shipment.api_url
     if project is None:
-        lines.append(
-            f"POST {shipment.api_url}/v1/projects name={shipment.name!r} slug={shipment.slug!r} unless it exists"
-        )
-    for key in change.write:
-        shown = (
-            "<from the environment>" if key in shipment.secrets else repr(shipment.variables[key])
-        )
-        lines.append(f"POST {shipment.api_url}{place}/envs {key}={shown}")
-    lines += [f"DELETE {shipment.api_url}{place}/envs/{key}" for key in change.remove]
-    api_upload = f"POST {shipment.api_url}{place}/deploy archive=<{staged.packed_bytes:,} bytes>"
-    lines.append(
-        f"{shipment.cli_path} deploy (in {staged.folder})" if shipment.cli_path else api_upload
-    )
-    lines.append(f"GET {shipment.api_url}{place}/deployments until running, failed or stopped")
-    lines += [
+        new = f"name={shipment.name!r} slug={shipment.slug!r}"
+        lines.append(f"POST {api_url}/v1/projects {new} unless it exists")
+    secrets = dict.fromkeys(shipment.secrets, "<from the environment>")
+    values = {key: repr(value) for key, value in shipment.variables.items()} | secrets
+    lines += [f"POST {api_url}{place}/envs {key}={values[key]}" for key in change.write]
+    lines += [f"DELETE {api_url}{place}/envs/{key}" for key in change.remove]
+    api_upload = f"POST {api_url}{place}/deploy archive=<{staged.packed_bytes:,} bytes>"
+    cli = shipment.cli_path
+    return [
+        *lines,
+        f"{cli} deploy (in {staged.folder})" if cli else api_upload,
+        f"GET {api_url}{place}/deployments until running, failed or stopped",
         f"GET {shipment.url}/readyz must answer 200",
         f"POST {shipment.url}/v1/score without a key must answer 401",
     ]
-    return lines
 
 
 def _ending(api: SotaApi, project: str, deployment: Deployment, hidden: tuple[str, ...]) -> str:

@@ -26,9 +26,10 @@ LINK = ".sota.json"
 
 @dataclass(frozen=True)
 class Shipment:
-    """What is sent where. ``cli`` is the sota CLI's name or path, empty for the API alone.
+    """A staged folder and its destination.
 
-    ``service_url`` is empty for the platform's own address; ``variables`` are public, ``secrets`` are never printed.
+    ``cli`` is the sota CLI's name or path, empty for the API alone. ``service_url`` is empty for
+    the platform's own address. ``variables`` are public, ``secrets`` are never printed.
     """
 
     staged: Staged
@@ -42,29 +43,36 @@ class Shipment:
 
     @property
     def url(self) -> str:
-        """Where the service answers, without a trailing slash; ValueError when that is not https."""
+        """Return the service's address, without a slash. Raises ValueError unless it is https."""
         return public_url(self.service_url, self.slug)
 
     @property
     def cli_path(self) -> str | None:
-        """The CLI if it is there."""
+        """Return the path of the CLI, None if it is not used or not installed."""
         return shutil.which(self.cli) if self.cli else None
 
 
 def public_url(service_url: str, slug: str) -> str:
-    """``service_url`` if there is one, else the platform's address for ``slug``; ValueError when it is not https."""
+    """Return ``service_url``, or else the platform's address for ``slug``.
+
+    Raises ValueError when it is not https.
+    """
     return https_only(service_url.rstrip("/") or f"https://{slug}.sota.io")
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """``text`` with every secret value replaced; a build log may repeat what a build step printed."""
+    """Return ``text`` with every secret value replaced: a build step may have printed one."""
+    # Longest first: a secret may be a part of another one.
     for value in sorted(secrets, key=len, reverse=True):
         text = text.replace(value, "[redacted]") if value else text
     return text
 
 
 def read_link(link: Path) -> SotaProject | None:
-    """The project that ``.sota.json`` names, or None before first use. ValueError when the file is broken."""
+    """Return the project that ``.sota.json`` names, None before first use.
+
+    Raises ValueError when the file is broken.
+    """
     if not link.is_file():
         return None
     try:
@@ -79,18 +87,21 @@ def read_link(link: Path) -> SotaProject | None:
 
 
 def write_link(link: Path, project: SotaProject) -> None:
-    """Write ``.sota.json`` as the CLI does; it holds no secret and belongs into version control."""
+    """Write ``.sota.json`` as the CLI does. It holds no secret and belongs into version control."""
     content = {"project_id": project.id, "project_slug": project.slug}
     link.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def linked_project(api: SotaApi, shipment: Shipment, link: Path, say: Say) -> SotaProject:
-    """The project of ``link``, else the account's project with this slug, else a new one; ``link`` is written."""
+    """Return the project of ``link``, or else the account's project with this slug, or a new one.
+
+    Writes ``link`` on first use. Raises ValueError when it names another slug.
+    """
     project = read_link(link)
     if project and project.slug != shipment.slug:
         raise ValueError(
-            f"{link} names the project {project.slug!r}, [deploy] slug is {shipment.slug!r}: a slug never changes; "
-            "correct config.toml, or delete the file to use another project"
+            f"{link} names the project {project.slug!r}, [deploy] slug is {shipment.slug!r}: "
+            "a slug never changes; correct config.toml, or delete the file to use another project"
         )
     if project is None:
         project = next((item for item in api.projects() if item.slug == shipment.slug), None)
@@ -101,7 +112,7 @@ def linked_project(api: SotaApi, shipment: Shipment, link: Path, say: Say) -> So
 
 
 def apply_change(api: SotaApi, project: str, change: VariableChange, say: Say) -> None:
-    """Write and remove variables; only names are said."""
+    """Write and remove variables, and report their names, never their values."""
     for key, value in change.write.items():
         api.set_variable(project, key, value)
         say(f"variable {key} set")
@@ -113,7 +124,7 @@ def apply_change(api: SotaApi, project: str, change: VariableChange, say: Say) -
 def upload(
     api: SotaApi, project: SotaProject, shipment: Shipment, timeout_s: float, say: Say
 ) -> str:
-    """Start the deployment and return its id; build lines are said as they come and prove nothing."""
+    """Start the deployment and return its id. Build lines are passed on, but prove no success."""
     hidden = tuple(shipment.secrets.values())
     cli = shipment.cli_path
     if cli is None:
@@ -126,13 +137,16 @@ def upload(
         return deployment
     before = {deployment.id for deployment in api.deployments(project.id)}
     flags = () if shipment.api_url == API_URL else ("--api-url", shipment.api_url)
-    _run_cli(
-        [cli, *flags, "deploy"],
-        shipment.staged.folder,
-        timeout_s,
-        lambda line: say(redact(line, hidden)),
-    )
-    return _only_new(api, project.id, before)
+    command = [cli, *flags, "deploy"]
+    _run_cli(command, shipment.staged.folder, timeout_s, lambda line: say(redact(line, hidden)))
+    # The CLI does not print the id of the deployment that it started.
+    new = [item.id for item in api.deployments(project.id) if item.id not in before]
+    if len(new) != 1:
+        raise DeployError(
+            f"{len(new)} new deployments after `sota deploy`, expected 1: somebody else may be "
+            "deploying; see `churn deploy status`"
+        )
+    return new[0]
 
 
 def _create(api: SotaApi, shipment: Shipment) -> SotaProject:
@@ -148,7 +162,10 @@ def _create(api: SotaApi, shipment: Shipment) -> SotaProject:
 
 
 def _run_cli(command: list[str], folder: Path, timeout_s: float, say: Say) -> None:
-    """The CLI reads SOTA_API_KEY itself, so the key is in no argument; it ends 0 even when the build failed."""
+    """Run the CLI and pass on its lines. It ends with 0 even when the build failed.
+
+    It reads SOTA_API_KEY itself, so the key is in no argument. Raises DeployError otherwise.
+    """
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -157,6 +174,7 @@ def _run_cli(command: list[str], folder: Path, timeout_s: float, say: Say) -> No
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
+        # A hanging CLI would block the loop over its lines for ever.
         watchdog = Timer(timeout_s, process.kill)
         watchdog.start()
         lines = []
@@ -165,17 +183,5 @@ def _run_cli(command: list[str], folder: Path, timeout_s: float, say: Say) -> No
             say(lines[-1])
         watchdog.cancel()
     if process.returncode:
-        raise DeployError(
-            f"`sota deploy` ended with {process.returncode}: {' '.join(lines[-1:]) or 'it said nothing'}"
-        )
-
-
-def _only_new(api: SotaApi, project: str, before: set[str]) -> str:
-    """The CLI does not print the id of what it started, so it is the one that was not there before."""
-    new = [deployment.id for deployment in api.deployments(project) if deployment.id not in before]
-    if len(new) != 1:
-        raise DeployError(
-            f"{len(new)} new deployments after `sota deploy`, expected 1: somebody else may be deploying; "
-            "see `churn deploy status`"
-        )
-    return new[0]
+        last = " ".join(lines[-1:]) or "no output"
+        raise DeployError(f"`sota deploy` ended with {process.returncode}: {last}")

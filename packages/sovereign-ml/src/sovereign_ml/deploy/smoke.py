@@ -2,51 +2,51 @@
 
 from __future__ import annotations
 
-import http.client
 import ssl
 from collections.abc import Callable
-from http import HTTPStatus
-from urllib.parse import urlsplit
 
-from sovereign_ml.deploy.transport import NETWORK_ERRORS, https_only
+import httpx
+
+from sovereign_ml.deploy.transport import https_only
 
 STEP_S = 2.0
 
 
 def smoke_test(url: str, *, timeout_s: float, sleep: Callable[[float], None]) -> str:
-    """Empty when the service below ``url`` is as it must be, else what is wrong in a few words.
+    """Return "" when the service below ``url`` is as it must be, else the fault in a few words.
 
-    ``/readyz`` must answer 200 within ``timeout_s`` seconds (a new name and certificate take a moment), and
-    ``/v1/score`` must answer 401 to a request without a key, because the address is public.
+    ``/readyz`` must answer 200 within ``timeout_s`` seconds: a new name and certificate take a
+    moment. ``/v1/score`` must answer 401 to a request without a key, because the address is public.
     """
     https_only(url)
-    waited, seen = 0.0, _ask(url, "GET", "/readyz")
-    while seen != str(HTTPStatus.OK.value):
+    waited, readiness = 0.0, _status(url, "GET", "/readyz")
+    while readiness != "200":
         if waited >= timeout_s:
-            return f"{url}/readyz answered {seen} for {timeout_s:.0f} s, 200 is needed"
+            return f"{url}/readyz answered {readiness} for {timeout_s:.0f} s, 200 is needed"
         sleep(STEP_S)
-        waited, seen = waited + STEP_S, _ask(url, "GET", "/readyz")
-    stranger = _ask(url, "POST", "/v1/score", "{}")
-    if stranger != str(HTTPStatus.UNAUTHORIZED.value):
-        return f"{url}/v1/score answered {stranger} to a request without a key, 401 is needed: it may be open to anyone"
-    return ""
-
-
-def _ask(url: str, method: str, path: str, body: str | None = None) -> str:
-    """The status of one answer, or why there is none; redirects are not followed."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port
-    connection = (
-        http.client.HTTPSConnection(host, port, timeout=10, context=ssl.create_default_context())
-        if parts.scheme == "https"
-        else http.client.HTTPConnection(host, port, timeout=10)
+        waited, readiness = waited + STEP_S, _status(url, "GET", "/readyz")
+    stranger = _status(url, "POST", "/v1/score", "{}")
+    if stranger == "401":
+        return ""
+    return (
+        f"{url}/v1/score answered {stranger} to a request without a key, 401 is needed: "
+        "it may be open to anyone"
     )
+
+
+def _status(url: str, method: str, path: str, body: str | None = None) -> str:
+    """Return the status of one answer, or the reason why there is none, without redirects."""
     try:
-        connection.request(
-            method, parts.path.rstrip("/") + path, body, {"Content-Type": "application/json"}
+        answer = httpx.request(
+            method,
+            url.rstrip("/") + path,
+            content=body,
+            headers={"Content-Type": "application/json"},
+            timeout=10,
+            # Asked directly, as its users do: a proxy could answer in place of the service.
+            trust_env=False,
+            verify=ssl.create_default_context(),
         )
-        return str(connection.getresponse().status)
-    except NETWORK_ERRORS as error:
+    except httpx.HTTPError as error:
         return f"nothing ({error})"
-    finally:
-        connection.close()
+    return str(answer.status_code)

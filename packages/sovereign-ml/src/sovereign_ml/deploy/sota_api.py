@@ -1,7 +1,7 @@
 """The documented sota.io API (sota.io/docs/api) as far as a deployment needs it.
 
-Only documented fields are read. Statuses and the stream's form come from the official clients (sota-deploy/cli,
-sdk), which are the only source for them.
+Only documented fields are read. Statuses and the stream's form come from the official clients
+(sota-deploy/cli, sdk), which are the only source for them.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
-from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sovereign_ml.deploy.transport import SotaError, Transport, envelope
+from sovereign_ml.deploy.transport import SotaError, Transport
 
 FINAL = ("running", "failed", "stopped")
 M = TypeVar("M", bound=BaseModel)
@@ -26,7 +25,7 @@ class _Answer(BaseModel):
 
 
 class SotaProject(_Answer):
-    """A project; its slug is its address, ``https://{slug}.sota.io``, and never changes."""
+    """A project. Its slug never changes, and its address is ``https://{slug}.sota.io``."""
 
     id: str
     name: str
@@ -34,7 +33,7 @@ class SotaProject(_Answer):
 
 
 class Deployment(_Answer):
-    """One deployment. ``error`` is what the clients read; the documentation calls the field ``error_message``."""
+    """One deployment. The clients read ``error``, the documentation says ``error_message``."""
 
     id: str
     status: Literal["pending", "building", "built", "deploying", "running", "failed", "stopped"]
@@ -46,7 +45,7 @@ class Deployment(_Answer):
 
     @property
     def reason(self) -> str:
-        """Why it failed, as far as the platform says."""
+        """Return the platform's reason for a failure."""
         return self.error_message or self.error or "no reason given"
 
 
@@ -57,7 +56,7 @@ class SotaApi:
         self._http = transport
 
     def projects(self) -> Iterator[SotaProject]:
-        """Every project of the account, over all pages."""
+        """Yield every project of the account, over all pages."""
         cursor = ""
         while True:
             page = self._http.json("GET", f"/v1/projects?limit=100{cursor}")
@@ -68,18 +67,17 @@ class SotaApi:
             cursor = f"&cursor={quote(str(pagination['next_cursor']), safe='')}"
 
     def create_project(self, name: str, slug: str) -> SotaProject:
-        """Create a project; SotaError with status 409 when the slug is taken."""
-        return _read(
-            SotaProject,
-            self._http.json("POST", "/v1/projects", {"name": name, "slug": slug})["data"],
-        )
+        """Create a project. Raises SotaError with status 409 when the slug is taken."""
+        content = {"name": name, "slug": slug}
+        return _read(SotaProject, self._http.json("POST", "/v1/projects", json=content)["data"])
 
     def set_variable(self, project: str, key: str, value: str) -> None:
-        """Create or replace one variable: what `sota env set` does. It takes effect with the next deployment."""
-        self._http.json("POST", f"/v1/projects/{project}/envs", {"key": key, "value": value})
+        """Create or replace one variable, as `sota env set` does, for the next deployment."""
+        content = {"key": key, "value": value}
+        self._http.json("POST", f"/v1/projects/{project}/envs", json=content)
 
     def delete_variable(self, project: str, key: str) -> None:
-        """Remove one variable; one that is not there is fine."""
+        """Remove one variable, if it exists."""
         try:
             self._http.send("DELETE", f"/v1/projects/{project}/envs/{quote(key, safe='')}")
         except SotaError as error:
@@ -87,41 +85,34 @@ class SotaApi:
                 raise
 
     def upload(self, project: str, archive: bytes) -> Deployment:
-        """Send the packed folder as multipart field ``archive``, the only documented input of a deployment."""
-        mark = uuid4().hex
-        head = (
-            f"--{mark}\r\n"
-            'Content-Disposition: form-data; name="archive"; filename="archive.tar.gz"\r\n'
-            "Content-Type: application/gzip\r\n\r\n"
-        )
-        body = head.encode() + archive + f"\r\n--{mark}--\r\n".encode()
-        kind = f"multipart/form-data; boundary={mark}"
-        return _read(
-            Deployment,
-            envelope(self._http.send("POST", f"/v1/projects/{project}/deploy", body, kind))["data"],
-        )
+        """Send the packed folder as ``archive``, the only documented input of a deployment."""
+        files = {"archive": ("archive.tar.gz", archive, "application/gzip")}
+        return self._start(project, "deploy", files=files)
 
     def redeploy(self, project: str) -> Deployment:
         """Start the current image again with the newest variables, without a build."""
-        return _read(
-            Deployment, self._http.json("POST", f"/v1/projects/{project}/redeploy")["data"]
-        )
+        return self._start(project, "redeploy")
 
     def rollback(self, project: str) -> Deployment:
-        """Start the previous image again; SotaError with status 409 when there is none or nothing runs."""
-        return _read(
-            Deployment, self._http.json("POST", f"/v1/projects/{project}/rollback")["data"]
-        )
+        """Start the previous image again.
+
+        Raises SotaError with status 409 when there is no previous image or nothing runs.
+        """
+        return self._start(project, "rollback")
+
+    def _start(self, project: str, verb: str, **content: Any) -> Deployment:
+        answer = self._http.json("POST", f"/v1/projects/{project}/{verb}", **content)
+        return _read(Deployment, answer["data"])
 
     def deployments(self, project: str) -> list[Deployment]:
-        """The newest deployments (the platform's default page, 20), newest first."""
+        """Return the newest deployments (the platform's default page, 20), newest first."""
         page = self._http.json("GET", f"/v1/projects/{project}/deployments")
         return [_read(Deployment, item) for item in page["data"]]
 
     def logs(self, project: str, deployment: str) -> str:
-        """The build log as text; the clients accept bare text and ``{"data": text}``, so both are read."""
+        """Return the build log, from bare text or ``{"data": text}``: the clients accept both."""
         path = f"/v1/projects/{project}/deployments/{deployment}/logs"
-        text = self._http.send("GET", path).decode("utf-8", "replace")
+        text = self._http.send("GET", path).content.decode("utf-8", "replace")
         try:
             content = json.loads(text)
         except ValueError:
@@ -129,11 +120,11 @@ class SotaApi:
         return str(content["data"]) if isinstance(content, dict) and "data" in content else text
 
     def follow(self, project: str, deployment: str) -> Iterator[str]:
-        """Lines of the build while it runs; says nothing about success, which only :meth:`deployments` tells."""
-        for line in self._http.lines(
-            f"/v1/projects/{project}/deployments/{deployment}/logs/stream"
-        ):
+        """Yield the lines of a build while it runs. Only :meth:`deployments` tells its outcome."""
+        path = f"/v1/projects/{project}/deployments/{deployment}/logs/stream"
+        for line in self._http.lines(path):
             if line.startswith("data:"):
+                # The space after the colon is optional in server-sent events.
                 yield line.removeprefix("data:").removeprefix(" ")
 
 

@@ -50,12 +50,12 @@ def stage(
     base_image: str,
     out: Path,
 ) -> Staged:
-    """Write the folder ``out`` anew and return what is in it; the same inputs give the same files.
+    """Write the folder ``out`` anew and return its content. The same inputs give the same files.
 
     ``vendor`` holds the wheel that the lock names, ``templates`` holds ``Dockerfile`` and
     ``sotaignore``. Raises ValueError in one line when the base image has no digest, the lock has
-    an entry without a hash or does not name the library, or the wheel is not there; DeployError
-    when the bundle was changed after it was sealed.
+    an entry without a hash or does not name the library, or the wheel is missing. Raises
+    DeployError when the bundle was changed after it was sealed.
     """
     if not DIGEST.fullmatch(base_image):
         raise ValueError(
@@ -69,6 +69,7 @@ def stage(
     app = out / "app"
     _copy_tree(serve_dir, app / "serve", _code_files(serve_dir))
     _copy_tree(vendor, app / WHEELS, [wheel])
+    # Files outside the seal would not pass the check.
     _copy_tree(bundle, app / "bundle", [bundle / name for name in (*manifest.files, "bundle.json")])
     _write_top(out, templates, base_image, serve_lock, manifest)
     return _describe(out, f"{manifest.name} {manifest.version}")

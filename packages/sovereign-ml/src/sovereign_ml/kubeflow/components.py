@@ -1,7 +1,7 @@
-"""Kubeflow components made from the table of steps, and the three that a cluster needs besides.
+"""Kubeflow components made from the table of steps, and two more for a cluster.
 
-kfp ships the source text of each function, and reads its annotations as objects: no `from __future__ import annotations`
-in this file.
+kfp ships the source text of each function and reads its annotations as objects, so this file must
+not use `from __future__ import annotations`.
 """
 
 import linecache
@@ -22,7 +22,7 @@ BODY = """def {verb}({parameters}) -> None:
 def of_step(step: Step) -> Any:
     """Return the function of the step's component: artifacts in, one artifact out.
 
-    The input that config.toml names is no artifact of a pipeline, so ``source`` is not among the parameters.
+    ``source`` is no parameter, because config.toml names that input and no task writes it.
     """
     reads = [noun for noun in step.reads if noun != "source"]
     parameters = [f"{noun}: Input[Dataset]" for noun in reads]
@@ -42,14 +42,14 @@ def of_step(step: Step) -> Any:
 
 
 def pull(version: str, artifact: Output[Dataset]) -> None:
-    """Fetch what DVC stored under ``version``; needs no git."""
+    """Fetch the artifact that DVC stored under ``version``, without git."""
     from sovereign_ml.kubeflow.entry_points import fetch
 
     fetch(version, artifact.path)
 
 
 def record(status: PipelineTaskFinalStatus, revision: str, version: str) -> None:
-    """Write what became of the run, however it ended."""
+    """Write the result of the run, also of a failed one."""
     from sovereign_ml.kubeflow.entry_points import write_record
 
     write_record(

@@ -1,4 +1,4 @@
-"""What the components call inside a task. Each is silent and guarded before it does anything."""
+"""Functions that components call inside a task. Each turns on the egress guard first."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def run_step(verb: str, inputs: dict[str, str], output: str) -> None:
     with allow_list.task(configuration.ENVIRONMENT):
         settings = configuration.load()
         project = load_project(settings.root)
+        # The image may be older than the newest erasure or objection.
         if verb in bucket_sync.READERS:
             GovernanceCopy(
                 project=settings.project.name,
@@ -31,18 +32,18 @@ def run_step(verb: str, inputs: dict[str, str], output: str) -> None:
             source.refresh(settings) if noun == "source" else Path(inputs[noun])
             for noun in step.reads
         ]
-        known = flow.provided(settings, project)
-        flow.run_on(step, project, known, paths, Path(output))
+        values = flow.provided(settings, project)
+        flow.run_on(step, project, values, paths, Path(output))
 
 
 def fetch(version: str, output: str) -> None:
-    """Fetch the folder that DVC stored under the hash ``version`` from the remote of the profile."""
+    """Fetch the folder with the DVC hash ``version`` from the remote of the profile."""
     with allow_list.task(configuration.ENVIRONMENT):
         dvc.fetch(configuration.load().storage, version, Path(output))
 
 
 def write_record(state: str, job: str, error: str, revision: str, version: str) -> str:
-    """Put one JSON object beside the data: state, revision, data version and time of a run; return its address."""
+    """Write the record of a run as JSON beside the data, and return its address."""
     with allow_list.task(configuration.ENVIRONMENT):
         settings = configuration.load()
         run = job.rpartition("/")[2]

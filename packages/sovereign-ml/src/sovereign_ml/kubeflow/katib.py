@@ -1,4 +1,4 @@
-"""The search for the regularisation as a Katib experiment: the same values, folds and figure as in step 4."""
+"""The search for the regularisation as a Katib experiment, with values and folds of step 4."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from sovereign_ml.config.tables import PipelineSettings, TrainSettings
 from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.kubeflow.resources import STORAGE_KEYS
 
 METRIC = "log_loss"
 
@@ -22,10 +23,7 @@ def experiment(
     return {
         "apiVersion": "kubeflow.org/v1beta1",
         "kind": "Experiment",
-        "metadata": {
-            "name": _name(project),
-            "namespace": config.namespace,
-        },
+        "metadata": {"name": _name(project), "namespace": config.namespace},
         "spec": {
             "objective": {"type": "minimize", "objectiveMetricName": METRIC},
             "algorithm": {"algorithmName": "grid"},
@@ -48,55 +46,46 @@ def experiment(
 
 
 def _job(config: PipelineSettings, version: str) -> dict[str, Any]:
+    command = "churn kubeflow trial --c ${trialParameters.c} --features-version"
     trial = {
         "name": "trial",
         "image": config.image,
-        "command": [
-            "churn",
-            "kubeflow",
-            "trial",
-            "--c",
-            "${trialParameters.c}",
-            "--features-version",
-            version,
-        ],
+        "command": [*command.split(), version],
         "envFrom": [{"configMapRef": {"name": config.config_map}}],
         "env": [
-            _secret(config.secret, name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+            {"name": name, "valueFrom": {"secretKeyRef": {"name": config.secret, "key": name}}}
+            for name in STORAGE_KEYS
         ],
         "resources": {"limits": {"cpu": config.cpu, "memory": config.memory}},
     }
     pod = {"restartPolicy": "Never", "containers": [trial]}
+    # Istio's sidecar keeps running after the trial, so that the job would never end.
     template = {"metadata": {"annotations": {"sidecar.istio.io/inject": "false"}}, "spec": pod}
     deadline = config.timeout_minutes * 60
     spec = {"backoffLimit": config.retries, "activeDeadlineSeconds": deadline, "template": template}
     return {"apiVersion": "batch/v1", "kind": "Job", "spec": spec}
 
 
-def _secret(secret: str, name: str) -> dict[str, Any]:
-    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}}
-
-
 def setting(text: str, project: str) -> str:
-    """Return the lines for ``[train]`` from a finished experiment, as kubectl prints it (YAML or JSON).
+    """Return the lines for ``[train]`` from a finished experiment in kubectl's YAML or JSON.
 
-    Raises Misuse where ``text`` is not this project's experiment, Refused where it has no result.
+    Raises Misuse if ``text`` is not this project's experiment, Refused if it has no result.
     """
     import yaml
 
     try:
-        found = yaml.safe_load(text)
+        manifest = yaml.safe_load(text)
     except yaml.YAMLError:
-        found = None
-    kind = found.get("kind") if isinstance(found, dict) else None
-    name = _at(found, "metadata", "name") if kind == "Experiment" else None
+        manifest = None
+    kind = manifest.get("kind") if isinstance(manifest, dict) else None
+    name = _at(manifest, "metadata", "name") if kind == "Experiment" else None
     if name != _name(project):
-        seen = f"the experiment {name}" if name else f"kind {kind}" if kind else "no manifest"
+        content = f"the experiment {name}" if name else f"kind {kind}" if kind else "no manifest"
         raise Misuse(
-            f"Katib's result is needed, but the file holds {seen}: "
+            f"Katib's result is needed, but the file holds {content}: "
             f"write it with `kubectl get experiment {_name(project)} -o yaml`."
         )
-    conditions = _at(found, "status", "conditions")
+    conditions = _at(manifest, "status", "conditions")
     states = {
         _at(condition, "type"): " ".join(str(_at(condition, "message")).split())
         for condition in (conditions if isinstance(conditions, list) else ())
@@ -104,12 +93,12 @@ def setting(text: str, project: str) -> str:
     }
     if "Failed" in states:
         raise Refused(f"The experiment {name} failed: {states['Failed']}")
-    succeeded = _at(found, "status", "trialsSucceeded") or 0
+    succeeded = _at(manifest, "status", "trialsSucceeded") or 0
     if "Succeeded" not in states:
         raise Refused(
-            f"The experiment {name} is not finished: {succeeded} trials so far. Ask again later."
+            f"The experiment {name} is not finished: {succeeded} trials so far. Try again later."
         )
-    best = _at(found, "status", "currentOptimalTrial")
+    best = _at(manifest, "status", "currentOptimalTrial")
     c = _number(_at(best, "parameterAssignments"), "c", "value")
     loss = _number(_at(best, "observation", "metrics"), METRIC, "latest")
     if c is None or c <= 0 or loss is None:
@@ -125,14 +114,15 @@ def _name(project: str) -> str:
 
 
 def _at(node: Any, *keys: str) -> Any:
-    """Return what is at the end of ``keys``; None where the way ends earlier."""
+    """Return the value at the path ``keys``, None where a part of the path is missing."""
     for key in keys:
         node = node.get(key) if isinstance(node, dict) else None
     return node
 
 
 def _number(items: Any, name: str, key: str) -> float | None:
-    """Return the finite number under ``key`` of the item called ``name``; Katib writes numbers as text."""
+    """Return the finite number under ``key`` of the item called ``name``, None if there is none."""
+    # Katib writes numbers as text.
     try:
         [value] = [float(item[key]) for item in items or () if item["name"] == name]
     except (KeyError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""The flow under Kubeflow's local runner, and compiled to YAML: without cluster, container or package index."""
+"""The flow under Kubeflow's local runner, and compiled to YAML, without a cluster or container."""
 
 from __future__ import annotations
 
@@ -42,14 +42,15 @@ def compile_to(
 def run_locally(
     root: Path, project: Project, about: ProjectSettings, config: PipelineSettings
 ) -> dict[str, Path]:
-    """Run the whole flow under ``SubprocessRunner``; return each artifact's folder.
+    """Run the whole flow under ``SubprocessRunner`` and return each artifact's folder.
 
-    Raises Refused with the task's own line if one fails.
+    Raises Refused with the reason of the first task that fails.
     """
     from kfp import local
 
     pass_on(root=str(root))
     where = root / ".churn" / "pipeline"
+    # An artifact of an earlier run must not pass for one of this run.
     shutil.rmtree(where, ignore_errors=True)
     where.mkdir(parents=True)
     with _quiet(where / "log.txt"):
@@ -71,27 +72,26 @@ def run_locally(
 
 @contextmanager
 def _quiet(log: Path) -> Iterator[None]:
-    """kfp prints every executor input; people get the result, the log gets the rest."""
+    """Send the output of kfp, which prints every executor input, to the log."""
     with (
         log.open("w", encoding="utf-8") as file,
         redirect_stdout(file),
         redirect_stderr(file),
         warnings.catch_warnings(),
     ):
-        warnings.filterwarnings(
-            "ignore", message=".*base_image.*"
-        )  # it says that the image is not used here
+        # The local runner warns that it does not use the image.
+        warnings.filterwarnings("ignore", message=".*base_image.*")
         yield
 
 
 def _reason(log: Path) -> str:
-    """The task's own one-line reason, which is the last line of its traceback."""
+    """Return the task's own reason, which is the last line of its traceback."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8").splitlines()]
-    said = [line for line in lines if line.startswith(("sovereign_ml.errors.", "Error:"))]
-    return f"{said[-1].partition(': ')[2] if said else 'no reason given'} (log: {log})"
+    reasons = [line for line in lines if line.startswith(("sovereign_ml.errors.", "Error:"))]
+    return f"{reasons[-1].partition(': ')[2] if reasons else 'no reason given'} (log: {log})"
 
 
 def _artifact(where: Path, verb: str, noun: str) -> Path | None:
-    """The newest artifact of a task: kfp names the folder of each run anew."""
-    found = sorted(where.glob(f"*/{verb}/{noun}/summary.json"))
-    return found[-1].parent if found else None
+    """Return the newest artifact of a task. kfp names the folder of each run anew."""
+    summaries = sorted(where.glob(f"*/{verb}/{noun}/summary.json"))
+    return summaries[-1].parent if summaries else None

@@ -1,15 +1,16 @@
-"""What one task gets on a cluster: limits, retries, a timeout, its variables and its secrets."""
+"""Resources on a cluster: limits, retries, variables and secrets of a task, and the launcher."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from sovereign_ml.config.connections import ObjectStorage
 from sovereign_ml.config.tables import PipelineSettings
 
 STORAGE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 TRACKING = ("MLFLOW_TRACKING_PASSWORD",)
 FACTS = ("DATABASE_URL", *STORAGE_KEYS, *TRACKING)
-"""Where the facts of the card come from: register gathers them anew and compares."""
+"""Secrets for the facts of the card. The step register collects them again and compares."""
 SECRETS = {
     "data": ("CHURN_PSEUDONYM_KEY", "DATABASE_URL", *STORAGE_KEYS),
     "features": ("CHURN_FEATURE_REGISTRY_URL", "CHURN_ONLINE_STORE_URL", *STORAGE_KEYS),
@@ -20,21 +21,17 @@ SECRETS = {
     "pull": STORAGE_KEYS,
     "record": STORAGE_KEYS,
     "retain": (
-        "CHURN_TRACKING_DATABASE_URL",
-        "CHURN_FEATURE_REGISTRY_URL",
-        "CHURN_ONLINE_STORE_URL",
-        "DATABASE_URL",
-        *STORAGE_KEYS,
-        *TRACKING,
+        *("CHURN_TRACKING_DATABASE_URL", "CHURN_FEATURE_REGISTRY_URL", "CHURN_ONLINE_STORE_URL"),
+        *FACTS,
     ),
 }
-"""A task gets only the secrets that it uses; the others get none."""
+"""Secrets that the task of each step uses. A task gets no others."""
 CONFIG = ("CHURN_PROFILE", "MLFLOW_TRACKING_USERNAME")
 WAIT = {"backoff_duration": "30s", "backoff_factor": 2.0, "backoff_max_duration": "600s"}
 
 
 def equip(task: Any, verb: str, config: PipelineSettings) -> None:
-    """Set what the task of the step ``verb`` may use and is given."""
+    """Set limits, variables, secrets and retries of the task of the step ``verb``."""
     from kfp import kubernetes
 
     task.set_cpu_request("250m").set_cpu_limit(config.cpu)
@@ -44,5 +41,30 @@ def equip(task: Any, verb: str, config: PipelineSettings) -> None:
     kubernetes.use_config_map_as_env(task, config.config_map, {name: name for name in CONFIG})
     if names := SECRETS.get(verb, ()):
         kubernetes.use_secret_as_env(task, config.secret, {name: name for name in names})
-    if verb != "record":  # an exit task may have no retries
+    # kfp refuses retries of an exit task.
+    if verb != "record":
         task.set_retry(config.retries, **WAIT)
+
+
+def launcher(config: PipelineSettings, storage: ObjectStorage) -> dict[str, Any]:
+    """Return the ConfigMap with which Kubeflow's launcher reaches the bucket of ``[s3]``.
+
+    Without it the launcher sends `s3://` to AWS. Its keys are those of the launcher
+    (kubeflow/pipelines, backend/src/v2/config).
+    """
+    import yaml
+
+    keys = dict(zip(("accessKeyKey", "secretKeyKey"), STORAGE_KEYS, strict=True))
+    provider = {
+        "endpoint": storage.endpoint,
+        "region": storage.region,
+        "disableSSL": storage.endpoint.startswith("http:"),
+        "credentials": {"fromEnv": False, "secretRef": {"secretName": config.secret, **keys}},
+    }
+    providers = yaml.safe_dump({"s3": {"default": provider}}, sort_keys=False)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "kfp-launcher", "namespace": config.namespace},
+        "data": {"defaultPipelineRoot": storage.address("pipelines"), "providers": providers},
+    }

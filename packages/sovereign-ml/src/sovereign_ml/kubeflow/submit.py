@@ -1,4 +1,4 @@
-"""churn kubeflow submit: compile the flow for the cluster, check what was compiled, and hand it to Kubeflow Pipelines."""
+"""Compile the flow for the cluster, check the result, and submit it to Kubeflow Pipelines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ INSTALLS = re.compile(
 
 @dataclass(frozen=True)
 class Cluster:
-    """Kubeflow Pipelines as ``[pipeline]`` names it, and the data versions that its runs read."""
+    """Kubeflow Pipelines of ``[pipeline]``, and the data versions that its runs read."""
 
     about: ProjectSettings
     config: PipelineSettings
@@ -49,12 +49,12 @@ class Cluster:
 
     @property
     def pipeline_root(self) -> str:
-        """Return where tasks store outputs: in our bucket, which erasure and retention reach."""
+        """Return the address of task outputs in our bucket, which erasure and retention cover."""
         return self.versions.storage.address(s3_versions.tasks(self.about.name).rstrip("/"))
 
 
 def submit(project: Project, cluster: Cluster, raw: Path, revision: str, output: Path) -> str:
-    """Run the whole flow on the version of ``raw`` of a git revision; return the run's id."""
+    """Run the whole flow on the version of ``raw`` at a git revision, and return the run's id."""
     root, name = cluster.versions.root, cluster.about.name
     commit, version = _commit(root, revision), dvc.pinned(root, revision, str(raw))
     _need_stored(cluster.versions, version, "raw")
@@ -74,23 +74,24 @@ def submit(project: Project, cluster: Cluster, raw: Path, revision: str, output:
 def schedule(
     project: Project, cluster: Cluster, bundle: Path, revision: str, output: Path
 ) -> list[str]:
-    """Make or replace the recurring runs of ``[pipeline]``; return their names.
+    """Create or replace the recurring runs of ``[pipeline]``, and return their names.
 
-    Scoring uses the version of ``bundle`` of a git revision. An empty schedule ends its run.
+    Scoring uses the version of ``bundle`` at a git revision. An empty schedule ends its run.
     """
     root, config = cluster.versions.root, cluster.config
     commit, bundle_version = _commit(root, revision), dvc.pinned(root, revision, str(bundle))
     _need_stored(cluster.versions, bundle_version, "bundle")
-    wanted: dict[str, tuple[str, str]] = {
+    schedules: dict[str, tuple[str, str]] = {
         "train": (config.train_schedule, ""),
         "score": (config.score_schedule, bundle_version),
         "retain": (config.retain_schedule, ""),
     }
-    done = []
+    names = []
     with _kubeflow(config.host, cluster.token) as client:
         experiment = client.create_experiment(cluster.about.name, namespace=config.namespace)
-        for kind, (cron, version) in wanted.items():
+        for kind, (cron, version) in schedules.items():
             name = f"{cluster.about.name}-{kind}"
+            # Kubeflow cannot change a recurring run, so it is deleted and created again.
             _end(client, experiment.experiment_id, name)
             if cron:
                 client.create_recurring_run(
@@ -103,14 +104,14 @@ def schedule(
                     pipeline_package_path=str(compile_checked(project, cluster, kind, output)),
                     pipeline_root=cluster.pipeline_root,
                 )
-                done.append(f"{name} ({cron})")
-    return done
+                names.append(f"{name} ({cron})")
+    return names
 
 
 def compile_checked(project: Project, cluster: Cluster, kind: str, output: Path) -> Path:
     """Compile a pipeline of the project to ``output/<name>-<kind>.yaml``.
 
-    Raises Refused with every reason why it may not run.
+    Raises Refused with every reason against running it.
     """
     from kfp import compiler
 
@@ -120,6 +121,7 @@ def compile_checked(project: Project, cluster: Cluster, kind: str, output: Path)
     compiler.Compiler().compile(pipeline, str(path))
     text = path.read_text(encoding="utf-8")
     if problems := check(text, cluster.config.image, cluster.hosts):
+        # Nobody should submit the refused file by hand.
         path.unlink()
         raise Refused(
             "The compiled pipeline may not run:\n" + "\n".join(f"  - {line}" for line in problems)
@@ -128,10 +130,10 @@ def compile_checked(project: Project, cluster: Cluster, kind: str, output: Path)
 
 
 def check(text: str, image: str, allowed: Collection[str | None]) -> list[str]:
-    """Return why this compiled pipeline may not run.
+    """Return the reasons against running a compiled pipeline.
 
-    Reasons are the schema, images without digest or from another registry than that of ``image``,
-    installs at run time, and hosts that are not ``allowed``.
+    Reasons are a broken schema, images without digest or from another registry than that of
+    ``image``, installs at run time, and hosts that are not ``allowed``.
     """
     documents = list(yaml.safe_load_all(text))
     problems = _against_schema(documents[0])
@@ -182,8 +184,8 @@ def _commit(root: Path, revision: str) -> str:
         return git.ask(root, "rev-parse", "--verify", "--end-of-options", commit)
     except GitError as error:
         raise Misuse(
-            f"No git revision {revision}: give a commit, a tag or a branch, or leave it out for HEAD. "
-            f"Git says: {error}."
+            f"No git revision {revision}: give a commit, a tag or a branch, or leave it out for "
+            f"HEAD. Git says: {error}."
         ) from None
 
 
@@ -196,22 +198,23 @@ def _need_stored(versions: DataVersions, version: str, noun: str) -> None:
 
 
 def _end(client: Any, experiment: str, name: str) -> None:
-    found = client.list_recurring_runs(experiment_id=experiment, page_size=100).recurring_runs or ()
-    for row in found:
+    runs = client.list_recurring_runs(experiment_id=experiment, page_size=100).recurring_runs or ()
+    for row in runs:
         if row.display_name == name:
             client.delete_recurring_run(row.recurring_run_id)
 
 
 @contextmanager
 def _kubeflow(host: str, secret: SecretStr | None) -> Iterator[Any]:
-    """Give the client. Raises Misuse when the server refuses or does not answer."""
+    """Yield the client. Raises Misuse when the server refuses or does not answer."""
     import kfp
     import kfp_server_api
     import urllib3
 
     if not host:
         raise Misuse(
-            "No Kubeflow Pipelines: set [pipeline] host in config.toml, or run `churn kubeflow run` here."
+            "No Kubeflow Pipelines: set [pipeline] host in config.toml, or run `churn kubeflow "
+            "run` here."
         )
     token = secret.get_secret_value() if secret else None
     _knock(host, token)
@@ -223,13 +226,15 @@ def _kubeflow(host: str, secret: SecretStr | None) -> Iterator[Any]:
         raise Misuse(f"Kubeflow Pipelines at {host}: {error.status}, {error.reason}.") from None
     except urllib3.exceptions.HTTPError:
         raise Misuse(
-            f"Kubeflow Pipelines at {host} stopped answering; the same command goes on."
+            f"Kubeflow Pipelines at {host} stopped answering: repeat the command."
         ) from None
 
 
 def _knock(host: str, token: str | None) -> None:
-    """Ask once whether somebody is there: kfp's own client tries five times and prints five tracebacks."""
+    """Check that the server answers and accepts the token, or raise Misuse."""
     import httpx
+
+    # kfp's own client would try five times and print five tracebacks.
 
     headers = {"authorization": f"Bearer {token}"} if token else {}
     try:
@@ -244,5 +249,6 @@ def _knock(host: str, token: str | None) -> None:
         raise Misuse(f"Kubeflow Pipelines at {host} refuses the token: set CHURN_KUBEFLOW_TOKEN.")
     if answer.status_code != httpx.codes.OK:
         raise Misuse(
-            f"{host} answers {answer.status_code}, so it is no Kubeflow Pipelines: correct [pipeline] host."
+            f"{host} answers {answer.status_code}, so it is no Kubeflow Pipelines: correct "
+            "[pipeline] host."
         )

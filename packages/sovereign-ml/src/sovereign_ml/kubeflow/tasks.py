@@ -11,14 +11,17 @@ from sovereign_ml.project import Project
 __all__ = ["Tasks"]
 
 CACHED = ("validate", "train", "evaluate")
-"""Steps whose outputs depend on their inputs alone and are all that they leave: every other one fills a store, writes
-to the registry or reads the decision log, and has to run. So has a project's own step."""
+"""Steps whose only effect are outputs that depend on their inputs alone.
+
+Every other step fills a store, writes to the registry or reads the decision log, so it must run
+again. A project's own step must run again too.
+"""
 
 
 class Tasks:
-    """Makes one task for each call: ``task("train", features=...)``.
+    """Factory of tasks, with one task for each call: ``task("train", features=...)``.
 
-    On a cluster a task gets its limits, retries, variables and secrets; under the local runner it gets none.
+    On a cluster a task gets limits, retries, variables and secrets. The local runner needs none.
     """
 
     def __init__(
@@ -34,7 +37,7 @@ class Tasks:
 
     @property
     def name(self) -> str:
-        """Return the name of the project, with which the names of its pipelines start."""
+        """Return the name of the project, the beginning of its pipelines' names."""
         return self._about.name
 
     @property
@@ -43,7 +46,7 @@ class Tasks:
         return self._about.title
 
     def __call__(self, verb: str, **inputs: Any) -> Any:
-        """Return the artifact that the step ``verb`` writes; ``inputs`` are artifacts by noun."""
+        """Return the artifact that the step ``verb`` writes from ``inputs``, artifacts by noun."""
         from sovereign_ml.kubeflow import components
 
         step = self._project.step(verb)
@@ -57,7 +60,7 @@ class Tasks:
     def pull(self, noun: str, version: str) -> Any:
         """Return the artifact ``noun`` as DVC stored it under the hash ``version``.
 
-        Kubeflow's cache is keyed on what a task is given, so a run of the same version finds its results again.
+        Kubeflow's cache uses a task's arguments as key, so a run of the same version hits it.
         """
         from sovereign_ml.kubeflow import components
 
@@ -66,7 +69,7 @@ class Tasks:
         return task.outputs["artifact"]
 
     def record(self, revision: str, version: str) -> Any:
-        """Return the exit task that writes down what became of the run."""
+        """Return the exit task that records the result of the run."""
         from sovereign_ml.kubeflow import components
 
         task = self._component(components.record)(revision=revision, version=version)
@@ -75,7 +78,7 @@ class Tasks:
         return task
 
     def retain(self) -> Any:
-        """Return the task that deletes what is past its retention period and prints each deletion."""
+        """Return the task that deletes data past its retention period and prints each deletion."""
         from kfp import dsl
 
         image = self._config.image
@@ -89,8 +92,9 @@ class Tasks:
         return task
 
     def _component(self, function: Any) -> Any:
-        """Return ``function`` as a component. kfp is in the image: otherwise each task installs it from an index."""
+        """Return ``function`` as a component of the project's image."""
         from kfp import dsl
 
+        # kfp is in the image. Otherwise each task would install it from a package index.
         image = self._config.image
         return dsl.component(base_image=image, install_kfp_package=False)(function)

@@ -1,7 +1,8 @@
-"""Notebooks of Studio's home directories, brought without what a repository must not hold.
+"""Import of notebooks from Studio's home directories, without content unfit for a repository.
 
-Outputs, attachments, pictures and metadata go. A cell with data of people goes unless somebody looked at it. A
-notebook with a secret stays where it is: the secret has to be changed first.
+Outputs, attachments, pictures and metadata are removed. A cell with data of people is removed
+unless somebody has reviewed it. A notebook with a secret is not imported: the secret has to be
+changed first.
 """
 
 from __future__ import annotations
@@ -22,25 +23,23 @@ from sovereign_ml.errors import Misuse
 from sovereign_ml.leaving.minimise import Minimiser, is_cohort
 from sovereign_ml.privacy.tombstones import write_durably
 
-__all__ = ["BroughtNotebooks", "bring_notebooks", "stripped"]
-
 HOMES = ("efs", "ebs", "notebook-instances")
-"""Folders of a dump that hold home directories, one for each owner."""
+"""Folders of a dump with one home directory per owner."""
 _LARGEST = 50_000_000
 _KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 _LOOK_UP = re.compile(r"RecordIdentifiers?ValueAsString[\"']?\s*[=:]\s*\[?\s*[\"']")
-"""A record of the feature store, asked for by its key."""
+"""A query for one record of the feature store by its key."""
 _COMMENT = re.compile(r"(?m)(?:^|\s)#.*$")
 
 
 @dataclass
 class BroughtNotebooks:
-    """How many notebooks were written or there already, what was taken out of them, and what was left, by reason."""
+    """Counts of imported and existing notebooks, removed parts, and skipped files by reason."""
 
-    made: int = 0
+    imported: int = 0
     present: int = 0
-    taken_out: Counter[str] = field(default_factory=Counter)
-    left: Counter[str] = field(default_factory=Counter)
+    removed: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
 
 
 def bring_notebooks(
@@ -48,44 +47,44 @@ def bring_notebooks(
 ) -> BroughtNotebooks:
     """Write every notebook of the home directories to ``<output>/<mark of the owner>/``.
 
-    ``with_hits`` brings cells with data of people too. A notebook that was changed since it was brought is not
-    overwritten. Raises Misuse if the dump has no home directory.
+    ``with_hits`` imports cells with data of people too. A notebook that was changed after its
+    import is not overwritten. Raises Misuse if the dump has no home directory.
     """
     homes = [home for name in HOMES for home in sorted((dump / name).glob("*")) if home.is_dir()]
     if not homes:
         raise Misuse(
-            f"{dump} has no home directory: copy those of Studio to {dump}/efs/<user>, of spaces to ebs/<space>, "
-            "of notebook instances to notebook-instances/<name>."
+            f"{dump} has no home directory: copy those of Studio to {dump}/efs/<user>, of spaces "
+            "to ebs/<space>, of notebook instances to notebook-instances/<name>."
         )
-    result = BroughtNotebooks()
+    counts = BroughtNotebooks()
     for home in homes:
         folder = output / f"owner-{minimiser.mark('owner', home.name)}"
-        for path in _notebooks(home, result):
+        for path in _notebooks(home, counts):
             target = folder / _name(path.relative_to(home), minimiser)
-            _bring(path, target, result, with_hits=with_hits)
-    return result
+            _bring(path, target, counts, with_hits=with_hits)
+    return counts
 
 
 def _notebooks(home: Path, result: BroughtNotebooks) -> Iterator[Path]:
-    """Yield the notebooks of a home directory, and count what is none. Links are not followed."""
+    """Yield the notebooks of a home directory, and count the other files. Do not follow links."""
     for folder, folders, names in os.walk(home):
         folders.sort()
         for name in sorted(names):
             path = Path(folder) / name
             if path.is_symlink():
-                result.left["a link, which is not followed"] += 1
+                result.skipped["a link, which is not followed"] += 1
             elif path.suffix != ".ipynb":
-                result.left["no notebook"] += 1
+                result.skipped["no notebook"] += 1
             elif ".ipynb_checkpoints" in path.parts:
-                result.left["an older state that Jupyter kept"] += 1
+                result.skipped["a checkpoint of Jupyter"] += 1
             elif path.stat().st_size > _LARGEST:
-                result.left[f"over {_LARGEST // 1_000_000} MB"] += 1
+                result.skipped[f"over {_LARGEST // 1_000_000} MB"] += 1
             else:
                 yield path
 
 
 def _name(path: Path, minimiser: Minimiser) -> Path:
-    """Return the path of a brought notebook: names that say who is in it become marks."""
+    """Return the path of an imported notebook, with marks for names that tell about people."""
     folders = [minimiser.title(part, "folder") for part in path.parts[:-1]]
     stem = minimiser.title(path.stem, "notebook")
     return Path(*folders, f"{stem}.ipynb")
@@ -95,29 +94,30 @@ def _bring(path: Path, target: Path, result: BroughtNotebooks, *, with_hits: boo
     try:
         cells, dropped = _cells(json.loads(path.read_text(encoding="utf-8-sig")))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        result.left["not a readable notebook"] += 1
+        result.skipped["not a readable notebook"] += 1
         return
     if any(any(secrets_in(source)) for _, source in cells):
-        result.left["a secret in it: change the secret, take it out, then call again"] += 1
+        result.skipped["a secret in it: change the secret, remove it, then call again"] += 1
         return
     notebook, hits = stripped(cells, with_hits=with_hits)
     text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
     before = target.read_text(encoding="utf-8") if target.is_file() else ""
     if before and before != text:
-        result.left["changed here since, or another of the same name"] += 1
+        result.skipped["changed after its import, or another of the same name"] += 1
         return
-    result.taken_out.update(dropped)
-    result.taken_out.update(hits)
-    result.made += not before
-    result.present += bool(before)
-    if not before:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(target, text)
+    result.removed.update(dropped + hits)
+    if before:
+        result.present += 1
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_durably(target, text)
+    result.imported += 1
 
 
 def _cells(notebook: dict[str, Any]) -> tuple[list[tuple[str, str]], Counter[str]]:
-    """Return kind and source of each cell of format 3 or 4, and how much of the rest there was."""
+    """Return kind and source of each cell of format 3 or 4, and counts of the removed parts."""
     dropped: Counter[str] = Counter()
+    # Format 3 has its cells in worksheets.
     sheets = [notebook] if "cells" in notebook else notebook["worksheets"]
     rows = [cell for sheet in sheets for cell in sheet["cells"]]
     cells = []
@@ -136,12 +136,13 @@ def _cells(notebook: dict[str, Any]) -> tuple[list[tuple[str, str]], Counter[str
 def stripped(
     cells: list[tuple[str, str]], *, with_hits: bool = False
 ) -> tuple[dict[str, Any], Counter[str]]:
-    """Return a notebook (format 4.5) of the sources alone, and how many cells were left out, by reason."""
+    """Return a notebook (format 4.5) of the sources alone, and counts of removed cells."""
     hits: Counter[str] = Counter()
     rows: list[dict[str, Any]] = []
     for number, (kind, source) in enumerate(cells):
         row: dict[str, Any] = {
             "cell_type": kind,
+            # A fixed id, so that a repeated import gives the same file.
             "id": hashlib.sha256(f"{number} {source}".encode()).hexdigest()[:8],
             "metadata": {},
             "source": source.splitlines(keepends=True),
@@ -155,7 +156,7 @@ def stripped(
 
 
 def _hits(row: dict[str, Any], source: str) -> set[str]:
-    """Return what a repository must not hold of a cell: kinds, never values."""
+    """Return the kinds (never values) of a cell's content that a repository must not hold."""
     kinds = {hit.kind for hit in scan_notebook("", json.dumps({"cells": [row]}))}
     if _LOOK_UP.search(source):
         kinds.add("filter on one person")

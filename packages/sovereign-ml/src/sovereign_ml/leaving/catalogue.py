@@ -1,6 +1,7 @@
-"""Which questions to ask of SageMaker, and under which path of the dump each answer is kept.
+"""Catalogue of the questions to SageMaker, each with the path of its answer in the dump.
 
-`churn leave fetch` and the script of `churn leave script` walk the same tree, so both write the same folder.
+`churn leave fetch` and the script of `churn leave script` walk the same tree, so both write the
+same folder.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from string import Formatter
-
-__all__ = ["QUESTIONS", "REGION", "SEARCHED", "ApiQuestion", "operation_of", "script"]
 
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d")
 SEARCHED = (
@@ -24,10 +23,10 @@ SEARCHED = (
 
 @dataclass(frozen=True)
 class ApiQuestion:
-    """One operation of the API. ``arguments`` may hold ``{names}`` that the questions above it bound.
+    """One operation of the API. ``arguments`` may hold ``{names}`` bound by the questions above it.
 
-    The answer goes to ``path``, if it has one. For each item under ``items`` of the answer, ``binds`` takes the
-    value of ``key``, and ``then`` is asked.
+    The answer is written to ``path``, if there is one. For each item under ``items`` of the answer,
+    ``binds`` gets the value of ``key``, and the questions ``then`` are asked.
     """
 
     operation: str
@@ -48,51 +47,47 @@ def _dashed(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
 
 
-def _each(operation: str, items: str, key: str, binds: str, *then: ApiQuestion) -> ApiQuestion:
-    return ApiQuestion(operation, items=items, key=key, binds=binds, then=then)
+def _each(
+    operation: str, items: str, key: str, binds: str, *then: ApiQuestion, **arguments: str
+) -> ApiQuestion:
+    """Return a question that only lists names, for each of which ``then`` is asked."""
+    return ApiQuestion(operation, arguments=arguments, items=items, key=key, binds=binds, then=then)
+
+
+def _described(noun: str, items: str, path: str) -> ApiQuestion:
+    """Return the question that lists a kind of resource and describes each, at ``path``."""
+    key = f"{noun}Name"
+    describe = ApiQuestion(f"Describe{noun}", f"{path}{{name}}.json", {key: "{name}"})
+    return _each(f"List{noun}s", items, key, "name", describe)
 
 
 QUESTIONS = (
     *(ApiQuestion("Search", f"search/{name}.json", {"Resource": name}) for name in SEARCHED),
-    _each(
-        *("ListProcessingJobs", "ProcessingJobSummaries", "ProcessingJobName", "job"),
-        ApiQuestion(
-            "DescribeProcessingJob", "processing-jobs/{job}.json", {"ProcessingJobName": "{job}"}
-        ),
-    ),
+    _described("ProcessingJob", "ProcessingJobSummaries", "processing-jobs/"),
     _each(
         *("ListModelCards", "ModelCardSummaries", "ModelCardName", "card"),
-        ApiQuestion(
-            "ListModelCardVersions",
-            arguments={"ModelCardName": "{card}"},
-            items="ModelCardVersionSummaryList",
-            key="ModelCardVersion",
-            binds="version",
-            then=(
-                ApiQuestion(
-                    "DescribeModelCard",
-                    "cards/{card}/{version}.json",
-                    {"ModelCardName": "{card}", "ModelCardVersion": "{version}"},
-                ),
+        _each(
+            *("ListModelCardVersions", "ModelCardVersionSummaryList", "ModelCardVersion"),
+            "version",
+            ApiQuestion(
+                "DescribeModelCard",
+                "cards/{card}/{version}.json",
+                {"ModelCardName": "{card}", "ModelCardVersion": "{version}"},
             ),
+            ModelCardName="{card}",
         ),
     ),
     _each(
         *("ListModelPackageGroups", "ModelPackageGroupSummaryList", "ModelPackageGroupName"),
         "group",
-        ApiQuestion(
-            "ListModelPackages",
-            arguments={"ModelPackageGroupName": "{group}"},
-            items="ModelPackageSummaryList",
-            key="ModelPackageArn",
-            binds="arn",
-            then=(
-                ApiQuestion(
-                    "DescribeModelPackage",
-                    "packages/{group}/{arn##*/}.json",
-                    {"ModelPackageName": "{arn}"},
-                ),
+        _each(
+            *("ListModelPackages", "ModelPackageSummaryList", "ModelPackageArn", "arn"),
+            ApiQuestion(
+                "DescribeModelPackage",
+                "packages/{group}/{arn##*/}.json",
+                {"ModelPackageName": "{arn}"},
             ),
+            ModelPackageGroupName="{group}",
         ),
     ),
     _each(
@@ -119,29 +114,19 @@ QUESTIONS = (
             ),
         ),
     ),
-    _each(
-        *("ListFeatureGroups", "FeatureGroupSummaries", "FeatureGroupName", "group"),
-        ApiQuestion(
-            "DescribeFeatureGroup", "feature-groups/{group}.json", {"FeatureGroupName": "{group}"}
-        ),
-    ),
+    _described("FeatureGroup", "FeatureGroupSummaries", "feature-groups/"),
     ApiQuestion(
         *("ListDomains", "studio/domains.json", {}, "Domains", "DomainId", "domain"),
         then=(
             ApiQuestion("DescribeDomain", "studio/domains/{domain}.json", {"DomainId": "{domain}"}),
-            ApiQuestion(
-                "ListUserProfiles",
-                arguments={"DomainIdEquals": "{domain}"},
-                items="UserProfiles",
-                key="UserProfileName",
-                binds="profile",
-                then=(
-                    ApiQuestion(
-                        "DescribeUserProfile",
-                        "studio/user-profiles/{domain}/{profile}.json",
-                        {"DomainId": "{domain}", "UserProfileName": "{profile}"},
-                    ),
+            _each(
+                *("ListUserProfiles", "UserProfiles", "UserProfileName", "profile"),
+                ApiQuestion(
+                    "DescribeUserProfile",
+                    "studio/user-profiles/{domain}/{profile}.json",
+                    {"DomainId": "{domain}", "UserProfileName": "{profile}"},
                 ),
+                DomainIdEquals="{domain}",
             ),
         ),
     ),
@@ -150,54 +135,19 @@ QUESTIONS = (
     ApiQuestion("ListApps", "studio/apps.json"),
     ApiQuestion("ListNotebookInstances", "studio/notebook-instances.json"),
     ApiQuestion("ListCodeRepositories", "studio/code-repositories.json"),
-    _each(
-        *("ListStudioLifecycleConfigs", "StudioLifecycleConfigs", "StudioLifecycleConfigName"),
-        "name",
-        ApiQuestion(
-            "DescribeStudioLifecycleConfig",
-            "lifecycle/studio-{name}.json",
-            {"StudioLifecycleConfigName": "{name}"},
-        ),
+    _described("StudioLifecycleConfig", "StudioLifecycleConfigs", "lifecycle/studio-"),
+    _described(
+        *("NotebookInstanceLifecycleConfig", "NotebookInstanceLifecycleConfigs"),
+        "lifecycle/notebook-",
     ),
-    _each(
-        "ListNotebookInstanceLifecycleConfigs",
-        "NotebookInstanceLifecycleConfigs",
-        "NotebookInstanceLifecycleConfigName",
-        "name",
-        ApiQuestion(
-            "DescribeNotebookInstanceLifecycleConfig",
-            "lifecycle/notebook-{name}.json",
-            {"NotebookInstanceLifecycleConfigName": "{name}"},
-        ),
-    ),
-    _each(
-        *("ListEndpoints", "Endpoints", "EndpointName", "endpoint"),
-        ApiQuestion(
-            "DescribeEndpoint", "endpoints/{endpoint}.json", {"EndpointName": "{endpoint}"}
-        ),
-    ),
-    _each(
-        *("ListEndpointConfigs", "EndpointConfigs", "EndpointConfigName", "name"),
-        ApiQuestion(
-            "DescribeEndpointConfig",
-            "endpoint-configs/{name}.json",
-            {"EndpointConfigName": "{name}"},
-        ),
-    ),
-    _each(
-        *("ListMonitoringSchedules", "MonitoringScheduleSummaries", "MonitoringScheduleName"),
-        "name",
-        ApiQuestion(
-            "DescribeMonitoringSchedule",
-            "monitoring/{name}.json",
-            {"MonitoringScheduleName": "{name}"},
-        ),
-    ),
+    _described("Endpoint", "Endpoints", "endpoints/"),
+    _described("EndpointConfig", "EndpointConfigs", "endpoint-configs/"),
+    _described("MonitoringSchedule", "MonitoringScheduleSummaries", "monitoring/"),
     ApiQuestion("ListAssociations", "lineage.json"),
     ApiQuestion("ListMlflowTrackingServers", "mlflow/servers.json"),
     ApiQuestion("ListMlflowApps", "mlflow/apps.json"),
 )
-"""What a dump asks. Questions without a path only list the names that the ones below them need."""
+"""All questions of a dump. Those without a path only list names for the questions below them."""
 
 
 def _flat(questions: tuple[ApiQuestion, ...]) -> Iterator[ApiQuestion]:
@@ -210,12 +160,12 @@ _PATTERNS = sorted(
     ((re.sub(r"\{[^}]*\}", "*", q.path), q.operation) for q in _flat(QUESTIONS) if q.path),
     key=lambda row: -len(row[0]),
 )
-# As older folders have it: the kind of a script that runs at the start is not in its name.
+# In older dumps the name of a lifecycle script does not tell its kind.
 _PATTERNS.append(("lifecycle/*.json", ""))
 
 
 def operation_of(path: str) -> str | None:
-    """Return the operation whose answer a file of the dump holds, empty if its content says, None if unknown."""
+    """Return the operation of a file of the dump, "" if only its content tells, None if unknown."""
     for pattern, operation in _PATTERNS:
         if path.count("/") == pattern.count("/") and fnmatchcase(path, pattern):
             return operation
@@ -224,14 +174,14 @@ def operation_of(path: str) -> str | None:
 
 _HEAD = """\
 #!/bin/sh
-# Takes out of SageMaker what `churn leave` reads. It only lists and describes; it changes nothing.
+# Exports from SageMaker the data for `churn leave`. It lists and describes, and changes nothing.
 # Run it where the AWS CLI has credentials:  sh leave.sh [FOLDER]
-# The folder holds personal data: keep it outside of the project, and delete it at the end.
+# The folder holds personal data: keep it outside the project, and delete it at the end.
 set -u
 umask 077
 dump=${{1:-dump}}
 region={region}
-ask() {{ # ask PATH COMMAND...: the answer goes to PATH; what the CLI refuses is noted
+ask() {{ # ask PATH COMMAND...: write the answer to PATH, or list the command in refused.txt
   path="$dump/$1"; shift
   mkdir -p "${{path%/*}}"
   if aws --region "$region" --output json sagemaker "$@" > "$path.part" 2>> "$dump/errors.log"
@@ -244,21 +194,21 @@ names() {{ # names QUERY COMMAND...
     printf '%s\\n' "$*" >> "$dump/refused.txt"
 }}
 [ ! -e "$dump/about.json" ] || {{
-  echo "$dump is a whole dump already: name a new folder." >&2
+  echo "$dump is a complete dump already: name a new folder." >&2
   exit 2
 }}
 mkdir -p "$dump"
 rm -f "$dump/refused.txt" "$dump/errors.log"
 began=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 """
-# Last: a folder without it is an interrupted dump, and every other command refuses it.
+# about.json comes last: without it a folder is an interrupted dump, which every command refuses.
 _TAIL = """\
 printf '{"made": "%s", "tool": "%s", "region": "%s"}\\n' \\
   "$began" "$(aws --version 2>&1)" "$region" > "$dump/about.json"
 [ ! -s "$dump/refused.txt" ] || { echo "Not answered:"; cat "$dump/refused.txt"; }
 """
 _DATA = """\
-# Data of people: the offline stores, and what endpoints captured.
+# Data of people: the offline stores, and the requests that endpoints captured.
 copy() { # copy ADDRESS FOLDER
   case "$1" in s3://*) aws --region "$region" s3 sync --only-show-errors "$1" "$dump/$2" ||
     printf 's3 sync %s\\n' "$2" >> "$dump/refused.txt" ;; esac
@@ -275,7 +225,7 @@ done
 
 
 def script(region: str, *, data: bool = False) -> str:
-    """Return a POSIX script that writes the dump with the AWS CLI, and with ``data`` the rows of people too."""
+    """Return a POSIX script that writes the dump with the AWS CLI, with ``data`` also of people."""
     lines = [_HEAD.format(region=region)]
     for question in QUESTIONS:
         lines += _lines(question, "")

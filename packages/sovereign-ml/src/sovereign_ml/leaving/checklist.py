@@ -1,6 +1,6 @@
-"""The compliance checklist over a dump: what breaks which article, what to do about it, and which command does it.
+"""The compliance checklist over a dump: each breach with its article, remedy and command.
 
-A finding names groups, experiments and endpoints after minimisation and says how many; it holds no value.
+A finding holds minimised names of groups, experiments and endpoints, and counts, but no values.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ from sovereign_ml.leaving.registered import packages_of
 from sovereign_ml.leaving.runs import past_runs
 from sovereign_ml.storage import duckdb as db
 
-__all__ = ["PARTS", "RULES", "ChecklistFinding", "ChecklistRule", "audit_dump"]
-
 PARTS = {
     "features": "Feature Store keyed by person",
     "experiments": "Experiments with cohorts",
@@ -49,7 +47,7 @@ _CONSENT = {"consent", "gdpr", "optin", "optout", "objection", "objected"}
 
 @dataclass(frozen=True)
 class ChecklistRule:
-    """One rule of ``checklist.toml``: how severe it is (error, warning, notice), its article, and what to do."""
+    """One rule of ``checklist.toml``: severity (error, warning, notice), article and remedy."""
 
     part: str
     severity: str
@@ -77,14 +75,15 @@ _BY_REASON = {
 
 @dataclass(frozen=True, order=True)
 class ChecklistFinding:
-    """A rule that is broken, where, and how often there."""
+    """A broken rule, its place, and the number of cases there."""
 
     rule: str
     where: str
     count: int = 1
 
 
-Found = Iterator[tuple[str, str]]
+Breaches = Iterator[tuple[str, str]]
+"""For each case the number of the rule and the place."""
 
 
 def audit_dump(
@@ -95,24 +94,22 @@ def audit_dump(
     features_before: datetime,
     runs_before: datetime,
 ) -> list[ChecklistFinding]:
-    """Return what the checklist finds, by rule and place.
+    """Return the findings of the checklist by rule and place.
 
-    Rows of features are past their period before ``features_before``, runs if they ended before ``runs_before``.
+    Rows of features are overdue before ``features_before``, runs if they ended before
+    ``runs_before``.
     """
     counts: Counter[tuple[str, str]] = Counter()
     counts.update(("L50", gap) for gap in dump.gaps(now))
-    counts.update(_groups(dump, minimiser))
     for rule, where, count in _stored(dump, minimiser, features_before):
         counts[rule, where] += count
     counts.update(_experiments(dump, minimiser, runs_before))
-    counts.update(_notebooks(dump, minimiser))
-    counts.update(_secrets(dump, minimiser))
-    counts.update(_cards(dump, minimiser))
-    counts.update(_serving(dump, minimiser))
+    for part in (_groups, _notebooks, _secrets, _cards, _serving):
+        counts.update(part(dump, minimiser))
     return sorted(ChecklistFinding(rule, where, n) for (rule, where), n in counts.items())
 
 
-def _groups(dump: Dump, minimiser: Minimiser) -> Found:
+def _groups(dump: Dump, minimiser: Minimiser) -> Breaches:
     described: dict[str, list[str]] = {}
     for row in dump.found("FeatureMetadata"):
         texts = [p.get("Value", "") for p in row.get("Parameters", ())]
@@ -150,7 +147,7 @@ def _settings(group: Record) -> Iterator[str]:
 
 
 def _stored(dump: Dump, minimiser: Minimiser, before: datetime) -> Iterator[tuple[str, str, int]]:
-    """Yield what the copied rows of the offline stores show, with counts of people or rows."""
+    """Yield the breaches in copied rows of the offline stores, with counts of people or rows."""
     groups = dump.feature_groups()
     for folder in sorted((dump.folder / "offline").glob("*")):
         where = minimiser.title(folder.name, "group")
@@ -164,8 +161,11 @@ def _stored(dump: Dump, minimiser: Minimiser, before: datetime) -> Iterator[tupl
             offline_rows.load(connection, group)
             offline_rows.read_times(connection, group, {}, dump.made)
             deleted = "SELECT key_ FROM timed WHERE deleted"
-            still = f"SELECT DISTINCT key_ FROM timed WHERE NOT deleted AND key_ IN ({deleted})"  # noqa: S608
-            people = db.count(connection, f"({still})")
+            still_there = f"NOT deleted AND key_ IN ({deleted})"
+            people = db.count(
+                connection,
+                f"(SELECT DISTINCT key_ FROM timed WHERE {still_there})",  # noqa: S608
+            )
             old = db.count(connection, "timed", f"moment < TIMESTAMP '{before:%Y-%m-%d %H:%M:%S}'")
             yield from ((rule, where, n) for rule, n in (("L05", people), ("L06", old)) if n)
         except (Misuse, Refused):
@@ -174,9 +174,10 @@ def _stored(dump: Dump, minimiser: Minimiser, before: datetime) -> Iterator[tupl
             connection.close()
 
 
-def _experiments(dump: Dump, minimiser: Minimiser, before: datetime) -> Found:
-    """Yield one entry a run and rule: what minimisation takes out of a run is what it should not hold."""
+def _experiments(dump: Dump, minimiser: Minimiser, before: datetime) -> Breaches:
+    """Yield one breach per run and rule."""
     cut = int(before.timestamp() * 1000)
+    # Content that minimisation removes from a run is content that the run should not hold.
     before_run = Counter(minimiser.left_out)
     for _, run in past_runs(dump, "dump", minimiser):
         where = run.experiment.removeprefix("dump/")
@@ -188,7 +189,7 @@ def _experiments(dump: Dump, minimiser: Minimiser, before: datetime) -> Found:
         before_run = Counter(minimiser.left_out)
 
 
-def _notebooks(dump: Dump, minimiser: Minimiser) -> Found:
+def _notebooks(dump: Dump, minimiser: Minimiser) -> Breaches:
     for home in (home for name in HOMES for home in sorted((dump.folder / name).glob("*"))):
         where = minimiser.mark("owner", home.name)
         for path in sorted(home.rglob("*.ipynb")):
@@ -199,6 +200,7 @@ def _notebooks(dump: Dump, minimiser: Minimiser) -> Found:
                 yield "L21", f"notebooks of owner-{where}"
             if scan_notebook("", text):
                 yield "L20", f"notebooks of owner-{where}"
+    # A home directory that was not copied may contain notebooks.
     for profile in dump.below("studio/user-profiles").values():
         if not (dump.folder / "efs" / str(profile.get("HomeEfsFileSystemUid", "-"))).is_dir():
             yield "L22", "user profiles"
@@ -207,8 +209,8 @@ def _notebooks(dump: Dump, minimiser: Minimiser) -> Found:
             yield "L22", "spaces"
 
 
-def _secrets(dump: Dump, minimiser: Minimiser) -> Found:
-    """Yield the scripts and jobs with a secret in them."""
+def _secrets(dump: Dump, minimiser: Minimiser) -> Breaches:
+    """Yield the scripts and jobs that contain a secret."""
     for name, answer in dump.below("lifecycle").items():
         parts = [answer.get("StudioLifecycleConfigContent", "")]
         parts += [r.get("Content", "") for k in ("OnCreate", "OnStart") for r in answer.get(k, ())]
@@ -242,7 +244,7 @@ def _jobs(dump: Dump) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "processing jobs", values
 
 
-def _cards(dump: Dump, minimiser: Minimiser) -> Found:
+def _cards(dump: Dump, minimiser: Minimiser) -> Breaches:
     from sovereign_ml.card.importers.leaves import leaves_of
     from sovereign_ml.card.importers.sagemaker import METADATA_ONLY
 
@@ -270,9 +272,9 @@ def _cards(dump: Dump, minimiser: Minimiser) -> Found:
             yield "L33", where
 
 
-def _serving(dump: Dump, minimiser: Minimiser) -> Found:
+def _serving(dump: Dump, minimiser: Minimiser) -> Breaches:
     for where, values in _jobs(dump):
-        if any(_says_who(name, value) for name, value in values.items()):
+        if any(_tells_about_people(name, value) for name, value in values.items()):
             yield "L40", where
     for row in dump.below("endpoints").values() or dump.found("Endpoint"):
         where = minimiser.title(row["EndpointName"], "endpoint")
@@ -284,6 +286,7 @@ def _serving(dump: Dump, minimiser: Minimiser) -> Found:
         yield "L41", f"{minimiser.title(path.name, 'endpoint')}: captured files"
     for path in sorted(dump.folder.glob("baselines/*/*.json")):
         text = path.read_text(encoding="utf-8", errors="replace")
+        # These parts of a baseline contain values of single people.
         if '"domains"' in text or '"categorical"' in text:
             yield "L42", minimiser.title(path.parent.name, "schedule")
     for row in dump.found("PipelineExecution"):
@@ -292,9 +295,10 @@ def _serving(dump: Dump, minimiser: Minimiser) -> Found:
                 yield "L43", "pipeline executions"
 
 
-def _says_who(name: str, value: Any) -> bool:
-    text = f"{name} {value}"
+def _tells_about_people(name: str, value: Any) -> bool:
+    if is_cohort(f"{name} {value}") or personal_value(str(value)):
+        return True
+    # The scanner of notebooks recognises a query about one person.
     cell = {"cell_type": "code", "source": str(value)}
-    kinds = {hit.kind for hit in scan_notebook("", json.dumps({"cells": [cell]}))}
-    asks = "filter on one person" in kinds  # in a query
-    return asks or is_cohort(text) or personal_value(str(value))
+    hits = scan_notebook("", json.dumps({"cells": [cell]}))
+    return any(hit.kind == "filter on one person" for hit in hits)

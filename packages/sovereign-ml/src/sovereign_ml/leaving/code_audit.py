@@ -14,15 +14,13 @@ from pathlib import Path
 
 from sovereign_ml.errors import Misuse
 
-__all__ = ["CodeAudit", "CodeRule", "CodeUse", "audit_code", "rules", "uses_in"]
-
 _SKIPPED = {
     *(".git", ".venv", "venv", "node_modules", "__pycache__", ".ipynb_checkpoints", ".tox"),
     *(".mypy_cache", ".pytest_cache", ".ruff_cache"),
 }
 _DOCUMENTS = ("*.md", "*.rst", "*.adoc", "*.txt", "*.csv", "*.jsonl", "*.parquet", "*.html")
 _LARGEST = 5_000_000
-"""Bytes. Larger files are data, not code."""
+"""Largest size of a file in bytes. Larger files are data, not code."""
 _CLIENT = re.compile(
     r"(?:(?:boto3|botocore|aioboto3|aiobotocore)\b.*|sagemaker\b.*\.boto_session)"
     r"\.(?:client|resource|create_client)"
@@ -33,7 +31,7 @@ _OF_SESSION = {
     "sagemaker_featurestore_runtime_client": "sagemaker-featurestore-runtime",
     "sagemaker_metrics_client": "sagemaker-metrics",
 }
-"""Clients of boto3 that a session of the SDK hands out."""
+"""Clients of boto3 that are attributes of a session of the SDK."""
 _WAITED = re.compile(r"(\w+?)_(?:in_service|stopped|deleted|completed_or_stopped|created|updated)")
 """Names of waiters, such as ``endpoint_in_service``."""
 _SDK = re.compile(r"sagemaker\b|sagemaker_|smexperiments|smdebug|smclarify")
@@ -41,7 +39,7 @@ _SDK = re.compile(r"sagemaker\b|sagemaker_|smexperiments|smdebug|smclarify")
 
 @dataclass(frozen=True, eq=False)
 class CodeRule:
-    """One kind of use. See the head of ``code_rules.toml`` for what finds it."""
+    """One kind of use. The head of ``code_rules.toml`` explains its patterns."""
 
     id: str
     what: str
@@ -57,7 +55,7 @@ class CodeRule:
 
 @dataclass(frozen=True, order=True)
 class CodeUse:
-    """A use of SageMaker or boto3. ``seen`` is the name in the code, never a value that it holds."""
+    """A use of SageMaker or boto3. ``seen`` is the name in the code, never its value."""
 
     file: str
     line: int
@@ -67,7 +65,7 @@ class CodeUse:
 
 @dataclass
 class CodeAudit:
-    """Every use, how many files were read, and which were not, with the reason."""
+    """Every use, the number of files that were read, and the reason for each that was not."""
 
     uses: list[CodeUse] = field(default_factory=list)
     files: int = 0
@@ -83,7 +81,7 @@ def rules() -> tuple[CodeRule, ...]:
 
 
 def audit_code(root: Path) -> CodeAudit:
-    """Return every use in the files below ``root``. Raises Misuse if it is no folder with a file."""
+    """Return every use in the files below ``root``. Raises Misuse if there is no file."""
     if not root.is_dir():
         raise Misuse(f"{root} is no folder: name the folder of the code that runs on SageMaker.")
     result = CodeAudit()
@@ -133,11 +131,11 @@ def uses_in(file: str, text: str) -> list[CodeUse] | None:
     else:
         uses = _lines(text, declared)
     if uses is None:
-        # a file that does not parse, such as one with the marks of a merge, is read by its lines
+        # A file that does not parse, such as one with conflict markers, is read line by line.
         uses = [*_lines(text, declared), *_imports_by_line(text)]
     if name == "setup.py":
         uses = [*uses, *_lines(text, declared)]
-    return sorted({CodeUse(file, line, rule.id, seen) for line, rule, seen in uses})
+    return sorted({CodeUse(file, line, rule.id, name_in_code) for line, rule, name_in_code in uses})
 
 
 Found = list[tuple[int, CodeRule, str]]
@@ -146,8 +144,9 @@ Found = list[tuple[int, CodeRule, str]]
 def _lines(text: str, declared: set[CodeRule]) -> Found:
     uses = []
     for number, line in enumerate(text.split("\n"), 1):
+        # Very long lines are minified code or data.
         if not line.lstrip().startswith(("#", "//")) and len(line) < 20_000:
-            uses += [(number, rule, seen) for rule, seen in _in_text(line, declared)]
+            uses += [(number, rule, code) for rule, code in _in_text(line, declared)]
     return uses
 
 
@@ -155,9 +154,9 @@ def _in_text(text: str, declared: set[CodeRule]) -> Iterator[tuple[CodeRule, str
     for rule in rules():
         if rule.text and (not rule.files or rule in declared):
             for match in re.finditer(rule.text, text):
-                seen = re.sub(r"\d{12}", "<account>", match.group().strip(" \"'-"))[:80]
-                operation = seen.rpartition(" ")[2].replace("-", "_") if rule.id == "C20" else ""
-                yield _rule_of_operation(operation) or rule, seen
+                code = re.sub(r"\d{12}", "<account>", match.group().strip(" \"'-"))[:80]
+                operation = code.rpartition(" ")[2].replace("-", "_") if rule.id == "C20" else ""
+                yield _rule_of_operation(operation) or rule, code
 
 
 def _imports_by_line(text: str) -> Found:
@@ -170,7 +169,7 @@ def _imports_by_line(text: str) -> Found:
 
 
 def _notebook(text: str) -> Found | None:
-    """Return the uses in the code cells, at the lines of the .ipynb file. Names go from cell to cell."""
+    """Return the uses in the code cells, at the lines of the .ipynb file. Cells share names."""
     try:
         cells = json.loads(text)["cells"]
         sources = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
@@ -178,25 +177,26 @@ def _notebook(text: str) -> Found | None:
         return None
     raw, placed, names, start = text.split("\n"), Found(), dict[str, str](), 0
     for source in sources:
+        # Magics and shell commands are no Python.
         plain = re.sub(r"(?m)^(\s*)[!%?].*$", r"\1pass", source)
         rows = source.split("\n")
         parsed = _python(plain, names)
         shell = [row if re.match(r"\s*[!%]", row) or parsed is None else "" for row in rows]
         uses = [*(parsed or _imports_by_line(source)), *_lines("\n".join(shell), set())]
-        for line, rule, seen in sorted(uses, key=lambda use: use[0]):
+        for line, rule, code in sorted(uses, key=lambda use: use[0]):
             written = json.dumps(rows[line - 1], ensure_ascii=False)[1:-1]
             at = next((n for n in range(start, len(raw)) if written in raw[n]), start)
-            placed.append((at + 1, rule, seen))
+            placed.append((at + 1, rule, code))
             start = at
     return placed
 
 
 def _python(text: str, names: dict[str, str] | None = None) -> Found | None:
-    """Return the uses in Python, or None if it does not parse. ``names`` are those that are bound already."""
+    """Return the uses in Python, or None if it does not parse. ``names`` are bound already."""
     try:
         tree = ast.parse(text)
         reader = _Reader({} if names is None else names)
-        # twice: a function may use a name that is bound further below
+        # Twice, because a function may use a name that is bound further below.
         for _ in range(2):
             reader.uses.clear()
             reader.visit(tree)
@@ -206,7 +206,7 @@ def _python(text: str, names: dict[str, str] | None = None) -> Found | None:
 
 
 class _Reader(ast.NodeVisitor):
-    """Follow imports and assignments, so that each use has its full name, such as ``aws:sagemaker.search``."""
+    """Visitor that resolves imports and assignments to full names, as ``aws:sagemaker.search``."""
 
     def __init__(self, names: dict[str, str]) -> None:
         self._names = names
@@ -214,8 +214,8 @@ class _Reader(ast.NodeVisitor):
 
     def _add(self, node: ast.AST, name: str) -> None:
         if rule := _rule_of_name(name):
-            shown = name.removeprefix("aws:").replace("()", "")
-            self.uses.append((getattr(node, "lineno", 1), rule, shown))
+            code = name.removeprefix("aws:").replace("()", "")
+            self.uses.append((getattr(node, "lineno", 1), rule, code))
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
@@ -255,7 +255,7 @@ class _Reader(ast.NodeVisitor):
         if name:
             self._add(node, name)
         elif rule := _rule_of_operation(node.attr) if node.attr.count("_") > 1 else None:
-            # a client that came as an argument: three words name an operation well enough
+            # A client may come as an argument: three words identify an operation well enough.
             self.uses.append((node.lineno, rule, node.attr))
         inner: ast.AST = node
         while isinstance(inner, ast.Attribute):
@@ -277,15 +277,16 @@ class _Reader(ast.NodeVisitor):
             self.generic_visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> None:
-        if not isinstance(node.value, ast.Constant):  # a docstring runs nothing
+        # A docstring runs nothing.
+        if not isinstance(node.value, ast.Constant):
             self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
-            self.uses += [(node.lineno, rule, seen) for rule, seen in _in_text(node.value, set())]
+            self.uses += [(node.lineno, rule, code) for rule, code in _in_text(node.value, set())]
 
     def _full(self, node: ast.AST) -> str:
-        """Return the full name of an expression, empty if it is no part of SageMaker's SDK or of boto3."""
+        """Return the full name of an expression of SageMaker's SDK or boto3, else ""."""
         if isinstance(node, ast.Name):
             return self._names.get(node.id, "")
         if isinstance(node, ast.Attribute):
@@ -301,7 +302,7 @@ class _Reader(ast.NodeVisitor):
         return f"{name}.{node.attr}" if name else ""
 
     def _called(self, node: ast.Call, name: str) -> str:
-        """Return the name of what a call of ``name`` returns: a client, or an object of a class."""
+        """Return the name of the result of a call of ``name``: a client, or an object."""
         if _CLIENT.fullmatch(name):
             return f"aws:{_service(node)}"
         if not name.startswith("aws:"):
@@ -337,6 +338,7 @@ def _rule_of_name(name: str) -> CodeRule | None:
     plain = name.replace("()", "")
     if plain == "sagemaker":
         return _by_id()["C14"]
+    # The rule with the longest name is the most specific one.
     best: tuple[int, CodeRule] | None = None
     for rule in rules():
         for start in rule.names:

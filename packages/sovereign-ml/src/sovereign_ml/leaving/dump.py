@@ -1,4 +1,4 @@
-"""The dump: a folder of JSON exactly as AWS answers, held to botocore's own shapes before anything is read."""
+"""The dump: a folder of AWS's answers as JSON, checked against botocore's shapes before use."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from typing import Any
 from sovereign_ml.errors import Misuse
 from sovereign_ml.leaving.catalogue import QUESTIONS, SEARCHED, operation_of
 
-__all__ = ["Dump", "Record", "ms", "open_dump", "service_model", "utc"]
-
 FRESH = timedelta(days=7)
 MOST_SHOWN = 20
 _OLD_CLI = {1: (1, 46), 2: (2, 10)}
-"""Lower ends of the versions with which the fields below were seen in an answer."""
+"""Oldest versions of the CLI whose answers have all fields that are read."""
 _MAY_LACK = {"missing required field", "unknown field", "empty input", "more than one input"}
 _CONTENT = {
     "StudioLifecycleConfigName": "DescribeStudioLifecycleConfig",
@@ -30,16 +28,16 @@ _CONTENT = {
 
 @cache
 def service_model(name: str = "sagemaker") -> Any:
-    """Return botocore's model of an AWS service. Nothing is asked of a network."""
+    """Return botocore's model of an AWS service, without the network."""
     from botocore.session import Session
 
     return Session().get_service_model(name)
 
 
 def utc(value: Any) -> datetime | None:
-    """Return a time of either CLI, seconds or ISO 8601, in UTC, or None where there is none.
+    """Return a time of either CLI, seconds or ISO 8601, in UTC, or None for an empty value.
 
-    Raises ValueError for what is no time.
+    Raises ValueError for anything else.
     """
     if value is None or value == "":
         return None
@@ -64,17 +62,18 @@ def ms(value: Any) -> int | None:
 
 
 class Record(dict[str, Any]):
-    """A record of an answer. A member that a command needs and that is not there is Misuse with the file's name."""
+    """A record of an answer. Reading a missing member raises Misuse with the file's name."""
 
     file = ""
 
     def __missing__(self, name: str) -> Any:
         raise Misuse(
-            f"{self.file}: a record without {name}, which SageMaker always gives: make the dump again."
+            f"{self.file}: a record lacks {name}, which SageMaker always gives: "
+            "make the dump again."
         )
 
     def merged(self, other: Record) -> Record:
-        """Return this record with the members of ``other``, which count more."""
+        """Return this record with the members of ``other``, which override its own."""
         record = Record({**self, **other})
         record.file = other.file or self.file
         return record
@@ -82,7 +81,7 @@ class Record(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Dump:
-    """A dump that holds to the shapes. ``answers`` are by their path, and ``notes`` say what was let pass."""
+    """A checked dump, with ``answers`` by path, and ``notes`` on tolerated deviations."""
 
     folder: Path
     about: dict[str, Any]
@@ -90,7 +89,7 @@ class Dump:
     notes: tuple[str, ...] = field(default=())
 
     def found(self, resource: str) -> list[Record]:
-        """Return the whole records that ``search`` gave of ``resource``."""
+        """Return the complete records of ``resource`` from the search."""
         answer = self.answer(f"search/{resource}.json")
         member = {"ExperimentTrial": "Trial", "ExperimentTrialComponent": "TrialComponent"}
         name = member.get(resource, resource)
@@ -106,7 +105,7 @@ class Dump:
         return {p: a for p, a in self.answers.items() if p.startswith(folder.rstrip("/") + "/")}
 
     def feature_groups(self) -> dict[str, Record]:
-        """Return every feature group by name: described, or as the search has it where that says more."""
+        """Return every feature group by name, merged from its description and the search."""
         searched = {row["FeatureGroupName"]: row for row in self.found("FeatureGroup")}
         described = {
             row["FeatureGroupName"]: row
@@ -120,7 +119,7 @@ class Dump:
 
     @property
     def made(self) -> datetime:
-        """Return when the dump was made."""
+        """Return the time of the dump (UTC). Raises Misuse if ``about.json`` has none."""
         moment = utc(self.about.get("made"))
         if moment is None:
             raise Misuse(f"{self.folder}/about.json does not say when the dump was made.")
@@ -128,7 +127,7 @@ class Dump:
 
     @property
     def account(self) -> str:
-        """Return a hash of the account's number, by which two dumps are told apart, empty if no ARN names one."""
+        """Return a hash of the account's number, which identifies it, "" if no ARN has one."""
         for answer in self.answers.values():
             number = re.search(r"arn:aws[\w-]*:sagemaker:[\w-]*:(\d{12}):", json.dumps(answer))
             if number:
@@ -142,7 +141,7 @@ class Dump:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def gaps(self, now: datetime) -> list[str]:
-        """Return why the dump may not show everything: old, questions without an answer, an old CLI."""
+        """Return reasons why the dump may be incomplete, such as its age or refused questions."""
         gaps = []
         if now - self.made > FRESH:
             gaps.append(
@@ -170,7 +169,7 @@ class Dump:
 
 
 def open_dump(folder: Path) -> Dump:
-    """Read a dump. Raises Misuse with one line for each bad file: which, what, and what was expected."""
+    """Return the dump in ``folder``. Raises Misuse with one line for each bad file."""
     if not folder.is_dir():
         raise Misuse(
             f"{folder} is no folder: make a dump with `churn leave script` or `churn leave fetch`."
@@ -182,12 +181,10 @@ def open_dump(folder: Path) -> Dump:
     for path in sorted(folder.rglob("*.json")):
         name = path.relative_to(folder).as_posix()
         operation = operation_of(name)
-        if (
-            name != "about.json"
-            and operation is None
-            and not name.startswith(("metrics/", "glue/"))
-        ):
-            continue  # rows, captured requests, notebooks: each command reads its own
+        is_known = name == "about.json" or name.startswith(("metrics/", "glue/"))
+        # Rows, captured requests and notebooks are read by the commands that need them.
+        if operation is None and not is_known:
+            continue
         try:
             answer = _records(_parsed(path), name)
             if name == "about.json":
@@ -200,10 +197,12 @@ def open_dump(folder: Path) -> Dump:
             problems.append(f"{name}: nested too deeply; an answer of AWS was expected")
         except ValueError as error:
             problems.append(f"{name}: {error}")
+    # An incomplete description is harmless if the search has the whole group.
     searched = answers.get("search/FeatureGroup.json", Record()).get("Results", ())
     described = {row.get("FeatureGroup", {}).get("FeatureGroupName") for row in searched} - {None}
     problems += [
-        f"{name}: the answer ends with NextToken, so it is cut; expected all pages (dump without --max-results)"
+        f"{name}: the answer ends with NextToken, so it is incomplete; expected all pages "
+        "(dump without --max-results)"
         for name, answer in answers.items()
         if answer.get("NextToken") and answer.get("FeatureGroupName") not in described
     ]
@@ -213,14 +212,13 @@ def open_dump(folder: Path) -> Dump:
         problems.append(f"no answer of SageMaker; expected search/{SEARCHED[0]}.json and others")
     if problems:
         more = f"\n  … and {len(problems) - MOST_SHOWN} more" if len(problems) > MOST_SHOWN else ""
-        raise Misuse(
-            f"{folder} is no dump that can be used:\n  " + "\n  ".join(problems[:MOST_SHOWN]) + more
-        )
+        first_problems = "\n  ".join(problems[:MOST_SHOWN])
+        raise Misuse(f"{folder} is no usable dump:\n  {first_problems}{more}")
     return Dump(folder, about, answers, tuple(notes))
 
 
 def _notes_on(operation: str, answer: Record) -> Iterator[str]:
-    """Yield notes on members that AWS would not leave out or that are new. Raises ValueError for a wrong one."""
+    """Yield notes on missing or unknown members. Raises ValueError for a wrong type."""
     if "MetricQueryResults" in answer:
         shapes = service_model("sagemaker-metrics").operation_model("BatchGetMetrics")
         queries = {"MetricQueries": answer.get("MetricQueries", [])}
@@ -228,36 +226,39 @@ def _notes_on(operation: str, answer: Record) -> Iterator[str]:
         results = {"MetricQueryResults": answer["MetricQueryResults"]}
         yield from _held_to(shapes.output_shape, results, "BatchGetMetrics answers")
         return
+    # In an answer of Glue only one address is read.
     if not operation and "Table" in answer:
-        return  # Glue's own answer: only one address is read of it
+        return
     operation = operation or next((_CONTENT[key] for key in _CONTENT if key in answer), "")
     if not operation:
         raise ValueError("unknown content; expected the answer of the operation of its folder")
     shape = service_model().operation_model(operation).output_shape
-    given = {key: value for key, value in answer.items() if key != "ResponseMetadata"}
-    yield from _held_to(shape, given, f"{operation} answers")
+    members = {key: value for key, value in answer.items() if key != "ResponseMetadata"}
+    yield from _held_to(shape, members, f"{operation} answers")
 
 
-def _held_to(shape: Any, given: dict[str, Any], source: str) -> Iterator[str]:
+def _held_to(shape: Any, members: dict[str, Any], source: str) -> Iterator[str]:
     from botocore.validate import ParamValidator
 
     try:
-        report = ParamValidator().validate(given, shape)
-    except RuntimeError as error:  # how botocore says that a time is none
+        report = ParamValidator().validate(members, shape)
+    except RuntimeError as error:
+        # botocore's error for a wrong time.
         raise ValueError(f"{error}; expected seconds or ISO 8601") from None
     for reason, where, details in report._errors:
         place = where.strip(".") or "top"
         if reason in _MAY_LACK or reason in ("invalid range", "invalid length"):
             word = details.get("missing_name") or details.get("required_name")
             word = word or details.get("unknown_param") or ""
-            if word != "NextToken":  # botocore's model requires it, and the last page has none
+            # botocore's model requires a NextToken, but the last page has none.
+            if word != "NextToken":
                 yield f"{place}: {reason} {word}".strip()
             continue
         valid = [_json_type(kind) for kind in details.get("valid_types", ())]
         expected = " or ".join(dict.fromkeys(valid)) or details.get("type_name", "its type")
-        seen = _json_type(type(details.get("param")))
-        raise ValueError(f"{place} is {seen}; expected {expected}, as {source}")
-    _check_times(given, shape, "")
+        actual = _json_type(type(details.get("param")))
+        raise ValueError(f"{place} is {actual}; expected {expected}, as {source}")
+    _check_times(members, shape, "")
 
 
 _JSON = {
@@ -267,13 +268,13 @@ _JSON = {
 
 
 def _json_type(kind: object) -> str:
-    """Return what JSON calls a type that botocore names as ``<class 'list'>``."""
+    """Return JSON's name of a type that botocore names as ``<class 'list'>``."""
     name = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", str(kind))
     return _JSON.get(name, "a number")
 
 
 def _check_times(value: Any, shape: Any, where: str) -> None:
-    """Raise ValueError for a time that is none: botocore's validator lets some words pass."""
+    """Raise ValueError for a wrong time, because botocore's validator accepts some words."""
     kind = shape.type_name if shape is not None else ""
     if kind == "timestamp":
         try:
@@ -291,7 +292,7 @@ def _check_times(value: Any, shape: Any, where: str) -> None:
 
 def _parsed(path: Path) -> dict[str, Any]:
     raw = path.read_bytes()
-    # PowerShell's `>` writes UTF-16
+    # PowerShell's `>` writes UTF-16.
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         answer = json.loads(raw.decode(encoding))
@@ -306,7 +307,7 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def _records(value: Any, file: str) -> Any:
-    """Return the answer without nulls: the older CLI writes them for members that are not there."""
+    """Return the answer without nulls, which the older CLI writes for missing members."""
     if isinstance(value, dict):
         record = Record({k: _records(item, file) for k, item in value.items() if item is not None})
         record.file = file

@@ -1,4 +1,4 @@
-"""Write a dump with boto3: the only part of the wing that reaches AWS, and the only one that needs its credentials."""
+"""Write a dump with boto3. Only this module reaches AWS and needs its credentials."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.leaving.catalogue import QUESTIONS, ApiQuestion
 from sovereign_ml.privacy.tombstones import write_durably
 
-__all__ = ["fetch"]
-
 _LISTED = ".listed"
-"""Answers of questions that only list names, kept so that an interrupted call asks nothing twice."""
+"""Folder for answers that only list names, so that a repeated call asks nothing twice."""
 _IDLE = 20
-"""Answers without a record in a row after which the online store is taken as overloaded."""
+"""Number of consecutive answers without a record after which the online store is overloaded."""
 _REFUSED = {"AccessDeniedException", "UnknownOperationException", "ValidationException"}
 
 
 def fetch(folder: Path, region: str, *, endpoint: str = "", online: tuple[str, ...] = ()) -> int:
-    """Ask every question of the catalogue, and return how many were asked.
+    """Ask every question of the catalogue, and return the number of questions asked.
 
-    What is in ``folder`` already is not asked again, so the dump counts as made when the first call began. Each file
-    is written whole or not at all, and until all are there, ``about.json`` says no time and the folder is no dump.
-    ``endpoint`` replaces the addresses of AWS. The records of the feature groups ``online`` are fetched too: they are
-    data of people.
+    Answers in ``folder`` are not asked again, so the dump has the time of the first call. Each file
+    is written as a whole. Until all are written, ``about.json`` has no time and the folder is no
+    dump. ``endpoint`` replaces the addresses of AWS. The records of the feature groups ``online``
+    are fetched too: they are data of people.
     """
     walk = _Walk(folder, _clients(region, endpoint))
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -47,11 +45,12 @@ def fetch(folder: Path, region: str, *, endpoint: str = "", online: tuple[str, .
 
 
 def _begun(file: Path, region: str) -> dict[str, str]:
-    """Note that a dump of ``region`` has begun, or goes on, and return what about.json says of it."""
+    """Record that a dump of ``region`` has begun, and return the content of ``about.json``."""
     before = _read(file) or {}
     if before and before.get("region") != region:
         raise Misuse(
-            f"{file.parent} is a dump of region {before.get('region')}, not of {region}: name a new folder."
+            f"{file.parent} is a dump of region {before.get('region')}, not of {region}: "
+            "name a new folder."
         )
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     began = str(before.get("began") or before.get("made") or now)
@@ -73,8 +72,9 @@ def _clients(region: str, endpoint: str) -> dict[str, Any]:
     session = boto3.Session(region_name=region)
     if session.get_credentials() is None:
         raise Misuse(
-            "No AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of a role that may only "
-            "list and describe, or run the script of `churn leave script` where there are some."
+            "No AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of a role that "
+            "may only list and describe, or run the script of `churn leave script` where there "
+            "are some."
         )
     names = ("sagemaker", "sagemaker-metrics", "sagemaker-featurestore-runtime")
     return {
@@ -90,10 +90,11 @@ class _Walk:
         self.refused: list[str] = []
 
     def ask(self, question: ApiQuestion, bound: Mapping[str, str]) -> None:
-        """Ask ``question`` and those below it, with the names that the ones above ``bound``."""
+        """Ask ``question`` and those below it, with the values ``bound`` to names above it."""
         arguments: dict[str, Any] = {
             name: _filled(value, bound) for name, value in question.arguments.items()
         }
+        # This is the API's only argument that is a number.
         if "ModelCardVersion" in arguments:
             arguments["ModelCardVersion"] = int(arguments["ModelCardVersion"])
         words = "-".join([question.command, *map(str, arguments.values())])
@@ -104,9 +105,10 @@ class _Walk:
                 self.ask(inner, {**bound, question.binds: str(item[question.key])})
 
     def _kept(self, path: str, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the stored answer at ``path``, or else ask and store it."""
         file = self._inside(path)
-        if kept := _read(file):
-            return kept
+        if stored := _read(file):
+            return stored
         answer = self._call(operation, arguments)
         if answer is None:
             return {}
@@ -114,14 +116,14 @@ class _Walk:
         return answer
 
     def _inside(self, path: str) -> Path:
-        """Return the file ``path`` of the dump. Raises Refused for a name that points out of its folder."""
+        """Return the file ``path`` of the dump. Raises Refused if that is outside its folder."""
         file = self._folder / path
         if not file.resolve().is_relative_to(self._folder.resolve()):
             raise Refused(f"SageMaker named something '{path}': nothing is written there.")
         return file
 
     def _call(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the answer with all its pages, or None if the account or this role does not answer."""
+        """Return the answer with all its pages, or None if this role may not ask."""
         from botocore import xform_name
 
         method = xform_name(operation)
@@ -133,6 +135,7 @@ class _Walk:
                 return whole
             answer: dict[str, Any] = getattr(self._api, method)(**arguments)
             page = answer
+            # botocore has no paginator for this operation.
             while operation == "DescribeFeatureGroup" and page.get("NextToken"):
                 page = self._api.describe_feature_group(**arguments, NextToken=page["NextToken"])
                 answer["FeatureDefinitions"] += page["FeatureDefinitions"]
@@ -147,7 +150,7 @@ class _Walk:
     def _answered(
         self, operation: str, arguments: Mapping[str, Any], ask: Callable[[], dict[str, Any]]
     ) -> dict[str, Any] | None:
-        """Return what ``ask`` returns, or None if this role may not ask it, which is noted."""
+        """Return the result of ``ask``, or None if this role may not ask, which is recorded."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         self.asked += 1
@@ -163,7 +166,7 @@ class _Walk:
             raise Refused(_one_line(operation, error)) from None
 
     def curves(self) -> None:
-        """Ask for the metric points of every trial component, 100 series a call."""
+        """Fetch the metric points of every trial component, 100 series per call."""
         answer = _read(self._folder / "search/ExperimentTrialComponent.json") or {}
         for row in (row["TrialComponent"] for row in answer.get("Results", ())):
             names = sorted({m["MetricName"] for m in row.get("Metrics", ()) if "MetricName" in m})
@@ -188,24 +191,27 @@ class _Walk:
                     partial(self._clients["sagemaker-metrics"].batch_get_metrics, **batch),
                 )
                 results += series["MetricQueryResults"] if series else []
+            # An incomplete answer is not stored, so that the next call asks again.
             if len(results) == len(queries):
                 _write(target, {"MetricQueries": queries, "MetricQueryResults": results})
 
     def online(self, group: str) -> None:
-        """Ask for every record of the online store, 100 at a time, until none is left unprocessed."""
+        """Fetch every record of the online store, 100 at a time, until all are processed."""
         api = self._clients["sagemaker-featurestore-runtime"]
         file = self._inside(f"online/{group}.jsonl")
         records: list[str] = []
         token: dict[str, str] = {}
         while True:
-            named = {"FeatureGroupName": group, **token}
-            page = self._answered("ListRecords", {"of": group}, partial(api.list_records, **named))
+            request = {"FeatureGroupName": group, **token}
+            page = self._answered(
+                "ListRecords", {"of": group}, partial(api.list_records, **request)
+            )
             if page is None:
                 return
-            wanted = list(page["RecordIdentifiers"])
+            pending = list(page["RecordIdentifiers"])
             idle = 0
-            while wanted:
-                ids = {"FeatureGroupName": group, "RecordIdentifiersValueAsString": wanted[:100]}
+            while pending:
+                ids = {"FeatureGroupName": group, "RecordIdentifiersValueAsString": pending[:100]}
                 answer = self._answered(
                     *("BatchGetRecord", {"of": group}),
                     partial(api.batch_get_record, Identifiers=[ids]),
@@ -217,10 +223,8 @@ class _Walk:
                 records += [json.dumps(record, default=str) for record in answer["Records"]]
                 idle = 0 if answer["Records"] else idle + 1
                 if idle > _IDLE:
-                    raise Refused(
-                        f"BatchGetRecord of {group} leaves records unprocessed: try later."
-                    )
-                wanted = wanted[100:] + [
+                    raise Refused(f"BatchGetRecord of {group} does not process records: try later.")
+                pending = pending[100:] + [
                     name
                     for row in answer["UnprocessedIdentifiers"]
                     for name in row["RecordIdentifiersValueAsString"]
@@ -239,7 +243,7 @@ def _filled(text: str, bound: Mapping[str, str]) -> str:
 
 
 def _read(file: Path) -> dict[str, Any] | None:
-    """Return a kept answer, or None if there is none, or none that can be read, so that it is asked again."""
+    """Return a stored answer, or None if there is none that can be read."""
     try:
         answer = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -261,4 +265,4 @@ def _iso(value: Any) -> str:
 
 def _one_line(operation: str, error: Exception) -> str:
     first = str(error).strip().splitlines()[0]
-    return f"{operation}: {first}. What was fetched stays; the same command goes on from here."
+    return f"{operation}: {first}. Fetched answers are kept: repeat the command."

@@ -1,6 +1,6 @@
-"""Minimisation of what people wrote into names, parameters and tags (GDPR Art. 5(1)(c)).
+"""Minimisation of names, parameters and tags that people wrote (GDPR Art. 5(1)(c)).
 
-Every name and value that is brought from SageMaker passes here. What is left out is counted, never repeated.
+Every name and value from SageMaker passes here. Removed content is counted, never repeated.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from sovereign_ml.audit.pii_scan import FREE_TEXT_WORDS, IDENTIFIER_NAMES, bucket, values_in
-
-__all__ = ["COHORT", "Minimiser", "is_address", "is_cohort", "is_person_key", "words_of"]
 
 COHORT = {
     *("cohort", "cohorts", "segment", "segments", "audience", "audiences", "consent", "consented"),
@@ -43,7 +41,7 @@ _RECORD_ID = re.compile(
 )
 _NUMBER = re.compile(r"[+-]?(?:\d[\d,_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _SMALLEST = 10
-"""A number of people below this tells nobody apart from a setting such as ``min_users = 3``."""
+"""Smallest count of people that becomes a range. ``min_users = 3`` is rather a setting."""
 
 
 def words_of(name: str) -> list[str]:
@@ -53,23 +51,26 @@ def words_of(name: str) -> list[str]:
 
 
 def is_cohort(text: str) -> bool:
-    """Return whether a word of ``text`` says which people were chosen."""
+    """Return whether a word of ``text`` tells how people were selected."""
     return not COHORT.isdisjoint(words_of(text))
 
 
 def is_person_key(name: str) -> bool:
-    """Return whether a name is that of a key that singles out a person."""
+    """Return whether a name is that of a key that identifies a person."""
     return bool(IDENTIFIER_NAMES.search("_".join(words_of(name))))
 
 
 def is_address(text: str) -> bool:
-    """Return whether ``text`` holds an address in somebody's cloud."""
+    """Return whether ``text`` contains an address in a cloud."""
     return bool(_ADDRESS.search(text))
 
 
 @dataclass
 class Minimiser:
-    """Rules with the project's key. ``left_out`` counts by reason, ``places`` maps marks to addresses."""
+    """Rules with the project's key.
+
+    ``left_out`` counts removed content by reason, ``places`` maps marks to addresses.
+    """
 
     key: bytes
     keep: frozenset[str] = frozenset()
@@ -78,7 +79,7 @@ class Minimiser:
     kept_on_request: set[str] = field(default_factory=set)
 
     def value(self, name: str, value: str | float) -> str | None:
-        """Return what may be brought of a parameter or tag, or None if nothing, which is counted."""
+        """Return the minimised value of a parameter or tag, or None if it is removed."""
         text = number_text(value) if isinstance(value, int | float) else str(value)
         if name in self.keep:
             self.kept_on_request.add(name)
@@ -95,10 +96,11 @@ class Minimiser:
         return text
 
     def _reason(self, name: str, text: str) -> str:
-        """Return why nothing of this is brought, empty if it may be, or becomes a range or a mark."""
+        """Return the reason to remove a value, "" if it stays or becomes a range or a mark."""
         words = words_of(name)
         joined, counted = "".join(words), _counts_people(words)
-        address = is_address(text)  # becomes a mark, whatever else is in it
+        # An address becomes a mark, whatever else it contains.
+        address = is_address(text)
         reasons = {
             "employee": joined in _STAFF,
             "free text": joined in _FREE or (not address and len(text.split()) > FREE_TEXT_WORDS),
@@ -118,22 +120,20 @@ class Minimiser:
         return mark
 
     def title(self, name: str, kind: str = "run") -> str:
-        """Return a name of a run, experiment or model that may be shown, or a mark where it says who is in it."""
+        """Return the name of a run, experiment or model, or a mark if it tells about people."""
         if name in self.keep:
             return name
         words = set(words_of(name))
         bad = is_cohort(name) or personal_value(name) or is_address(name)
-        if (
-            bad
-            or len(name.split()) > FREE_TEXT_WORDS
-            or (words & _PERSON and re.search(r"\d{4}", name))
-        ):
+        # A word such as "customer" beside a long number is most likely somebody's id.
+        is_person = bool(words & _PERSON) and bool(re.search(r"\d{4}", name))
+        if bad or is_person or len(name.split()) > FREE_TEXT_WORDS:
             self.left_out[f"name of a {kind}, as a mark"] += 1
             return f"{kind}-{self.mark(kind, name)}"
         return name
 
     def metric(self, name: str) -> str:
-        """Return a metric's name with the words that say for which group it was measured replaced."""
+        """Return a metric's name, with a mark in place of a group of people."""
         parts = re.split(r"[._/:-]", name)
         if not is_cohort(name) and not any(personal_value(part) for part in parts):
             return name
@@ -143,7 +143,7 @@ class Minimiser:
         return f"{head[0]}.{mark}" if head else mark
 
     def mark(self, kind: str, text: str) -> str:
-        """Return a mark that stands for ``text``: the same for the same text, in this project alone."""
+        """Return a mark for ``text``, the same for the same text, but only in this project."""
         return hmac.digest(self.key, f"leaving {kind} {text}".encode(), "sha256").hex()[:8]
 
 
@@ -154,14 +154,15 @@ def _counts_people(words: list[str]) -> bool:
 
 
 def number_text(value: float) -> str:
-    """Return a number as a training script wrote it: SageMaker turns 512 into 512.0."""
+    """Return a number as a training script wrote it. SageMaker turns 512 into 512.0."""
+    # From 2**53 on a float may differ from the integer that was meant.
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     return repr(value)
 
 
 def personal_value(text: str) -> bool:
-    """Return whether a value is an e-mail address, an account, card or telephone number, or a record's id."""
+    """Return whether a value is an e-mail address, a personal number or a record's id."""
     return bool(_RECORD_ID.search(text)) or any(True for _ in values_in(text))
 
 

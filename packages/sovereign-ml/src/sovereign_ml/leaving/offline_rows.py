@@ -1,7 +1,7 @@
-"""The offline store of a feature group as one Parquet file under pseudonyms, without anybody who was deleted.
+"""Import of a feature group's offline store as one Parquet file under pseudonyms.
 
-A deletion marker of SageMaker takes a person out unless a later record brought the person back; an erasure of this
-project takes a person out for good (GDPR Art. 17).
+A deletion marker of SageMaker removes a person, unless a later record added the person again. An
+erasure in this project removes a person for good (GDPR Art. 17).
 """
 
 from __future__ import annotations
@@ -23,31 +23,22 @@ from sovereign_ml.storage.artifacts import writing
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = [
-    "ICEBERG",
-    "BroughtGroup",
-    "OfflineGroup",
-    "bring_group",
-    "group_of",
-    "load",
-    "read_times",
-]
-
 WRITTEN_WITHIN = timedelta(minutes=15)
-"""SageMaker writes to the offline store within this time: younger rows may not be all there."""
+"""Time within which SageMaker writes to the offline store. Younger rows may be incomplete."""
 _OWN = {"write_time", "api_invocation_time", "is_deleted"}
 _TYPES = {"Integral": "BIGINT", "Fractional": "DOUBLE", "String": "VARCHAR"}
 _FEAST = {"Integral": "Int64", "Fractional": "Float64", "String": "String"}
 _USABLE = "NOT young AND moment IS NOT NULL AND key_ IS NOT NULL"
 ICEBERG = (
-    "an Iceberg table: its data files hold deleted rows too. Export it through Athena and copy the result to "
-    "offline/<group>: UNLOAD (SELECT * FROM \"<table>\") TO 's3://…' WITH (format = 'PARQUET')"
+    "an Iceberg table: its data files hold deleted rows too. Export it through Athena and copy the "
+    "result to offline/<group>: UNLOAD (SELECT * FROM \"<table>\") TO 's3://…' "
+    "WITH (format = 'PARQUET')"
 )
 
 
 @dataclass(frozen=True)
 class OfflineGroup:
-    """A feature group with the folder of its Parquet files. ``person`` says whether its key is a person's."""
+    """A feature group and the folder of its Parquet files. ``person`` marks a person's key."""
 
     name: str
     key: str
@@ -61,9 +52,9 @@ class OfflineGroup:
 
 @dataclass
 class BroughtGroup:
-    """How many rows came in and why others did not, without a figure that names anybody.
+    """Counts of imported rows, and of skipped ones by reason.
 
-    ``read`` is ``rows`` and what ``left`` counts together: no row is lost without a reason.
+    ``read`` is the sum of ``rows`` and ``skipped``: no row is lost without a reason.
     """
 
     name: str
@@ -71,14 +62,14 @@ class BroughtGroup:
     rows: int = 0
     people: int = 0
     deleted_people: int = 0
-    left: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
     identifiers: tuple[str, ...] = ()
     undescribed: tuple[str, ...] = ()
-    """Columns of the files that are left: named like identifiers, or no feature of the group's description."""
+    """Skipped columns: named like identifiers, or missing in the group's description."""
 
 
 def group_of(description: Mapping[str, Any], folder: Path, key_is: str = "") -> OfflineGroup:
-    """Return the group of a description. Raises Misuse if nobody says whether its key is a person's."""
+    """Return the group of a description. Raises Misuse if its key may or may not be a person's."""
     key = description["RecordIdentifierFeatureName"]
     person = key_is == "person" or (not key_is and is_person_key(key))
     name = description["FeatureGroupName"]
@@ -112,10 +103,11 @@ def bring_group(
     keys: tuple[bytes, ...],
     barred: Callable[[Iterable[str]], set[str]],
 ) -> BroughtGroup:
-    """Write ``<output>/<group>/rows.parquet`` and ``feature_view.toml``, and return what was brought and what not.
+    """Write ``<output>/<group>/rows.parquet`` and ``feature_view.toml``, and return the counts.
 
-    ``made`` is the time of the dump, ``keys`` are those of the pseudonyms, and ``barred`` says who of some
-    pseudonyms was erased here or objected. Raises Refused for an Iceberg table without its metadata read.
+    ``made`` is the time of the dump, ``keys`` are those of the pseudonyms, and ``barred`` returns
+    the pseudonyms of people who were erased here or objected. Raises Refused for the files of an
+    Iceberg table.
     """
     connection = db.connect()
     try:
@@ -135,7 +127,7 @@ def _folder_name(group: str) -> str:
 
 
 def load(connection: duckdb.DuckDBPyConnection, group: OfflineGroup) -> None:
-    """Make the view ``stored`` over the Parquet files of the group."""
+    """Create the view ``stored`` over the Parquet files of the group."""
     files = sorted(group.folder.rglob("*.parquet"))
     if any(group.folder.rglob("*.metadata.json")) or (
         group.iceberg and any("_trunc=" in str(path) for path in files)
@@ -148,7 +140,7 @@ def load(connection: duckdb.DuckDBPyConnection, group: OfflineGroup) -> None:
         )
     names = ", ".join(db.literal(str(path)) for path in files)
     with db.refusing(f"Cannot read {group.folder}"):
-        # columns of the folders' names must not become features, and groups get new columns over time
+        # Names of folders must not become features, and groups get new columns over time.
         connection.execute(
             f"CREATE VIEW stored AS FROM read_parquet([{names}], hive_partitioning = false, "
             "union_by_name = true)"
@@ -170,7 +162,7 @@ def export(
     keys: tuple[bytes, ...],
     barred: Callable[[Iterable[str]], set[str]],
 ) -> BroughtGroup:
-    """Make the table ``brought`` from ``stored``: key, time in UTC, time of writing, features."""
+    """Create the table ``brought`` from ``stored``: key, time in UTC, time of writing, features."""
     columns = set(db.columns_of(connection, "stored"))
     doubtful = set(identifiers(group.types)) if group.person else set()
     features = {n: t for n, t in group.types.items() if n in columns and n not in doubtful}
@@ -182,48 +174,43 @@ def export(
         undescribed=tuple(sorted(others)),
     )
     read_times(connection, group, features, made)
-    result.left |= {
-        "written less than 15 minutes before the dump": db.count(connection, "timed", "young"),
-        "event time that cannot be read": db.count(
-            connection, "timed", "NOT young AND moment IS NULL"
-        ),
-        "no key": db.count(
-            connection, "timed", "NOT young AND moment IS NOT NULL AND key_ IS NULL"
-        ),
-        "deletion markers": db.count(connection, "timed", f"{_USABLE} AND deleted"),
+    reasons = {
+        "written less than 15 minutes before the dump": "young",
+        "event time that cannot be read": "NOT young AND moment IS NULL",
+        "no key": "NOT young AND moment IS NOT NULL AND key_ IS NULL",
+        "deletion markers": f"{_USABLE} AND deleted",
     }
+    result.skipped |= {why: db.count(connection, "timed", rows) for why, rows in reasons.items()}
     # A marker without a readable time must still delete: it counts as later than everything.
     connection.execute(
-        "CREATE TABLE tombs AS SELECT key_, max({'a': coalesce(moment, TIMESTAMP '9999-01-01'), 'b': api, "
-        "'c': written}) AS tomb FROM timed WHERE deleted AND key_ IS NOT NULL GROUP BY key_"
+        "CREATE TABLE tombs AS SELECT key_, max({'a': coalesce(moment, TIMESTAMP '9999-01-01'), "
+        "'b': api, 'c': written}) AS tomb FROM timed WHERE deleted AND key_ IS NOT NULL "
+        "GROUP BY key_"
     )
     # The features last: of two rows that differ in nothing else, every call must take the same.
     ties = "".join(f", {db.quoted(name)} DESC" for name in features)
     connection.execute(
-        "CREATE TABLE kept AS SELECT timed.* FROM (SELECT *, row_number() OVER (PARTITION BY key_, moment "  # noqa: S608
-        f"ORDER BY api DESC, written DESC, deleted DESC{ties}) AS nth FROM timed "
-        f"WHERE {_USABLE}) timed LEFT JOIN tombs USING (key_) "
+        "CREATE TABLE kept AS SELECT timed.* FROM (SELECT *, row_number() OVER "  # noqa: S608
+        f"(PARTITION BY key_, moment ORDER BY api DESC, written DESC, deleted DESC{ties}) AS nth "
+        f"FROM timed WHERE {_USABLE}) timed LEFT JOIN tombs USING (key_) "
         "WHERE nth = 1 AND NOT deleted "
         "AND (tomb IS NULL OR {'a': moment, 'b': api, 'c': written} > tomb)"
     )
-    kept = db.count(connection, "kept")
-    result.left["deleted in SageMaker, or written again later"] = (
-        db.count(connection, "timed", f"{_USABLE} AND NOT deleted") - kept
+    chosen = db.count(connection, "kept")
+    result.skipped["deleted in SageMaker, or written again later"] = (
+        db.count(connection, "timed", f"{_USABLE} AND NOT deleted") - chosen
     )
-    row = connection.execute(
-        "SELECT count(*) FROM tombs WHERE key_ NOT IN (SELECT key_ FROM kept)"
-    ).fetchone()
-    result.deleted_people = int(row[0]) if row else 0
+    result.deleted_people = db.count(connection, "tombs", "key_ NOT IN (SELECT key_ FROM kept)")
     _name_keys(connection, group, keys, barred)
     names = ", ".join(db.quoted(name) for name in features)
     connection.execute(
         "CREATE TABLE brought AS SELECT name AS customer_id, moment AS event_timestamp, "  # noqa: S608
-        f"written AS created_timestamp{', ' + names if names else ''} FROM kept JOIN names USING (key_)"
+        f"written AS created_timestamp{', ' + names if names else ''} "
+        "FROM kept JOIN names USING (key_)"
     )
     result.rows = db.count(connection, "brought")
-    result.left["erased, objected, restricted or withdrawn here"] = kept - result.rows
-    row = connection.execute("SELECT count(DISTINCT customer_id) FROM brought").fetchone()
-    result.people = int(row[0]) if row else 0
+    result.skipped["erased, objected, restricted or withdrawn here"] = chosen - result.rows
+    result.people = db.count(connection, "(SELECT DISTINCT customer_id FROM brought)")
     return result
 
 
@@ -233,7 +220,7 @@ def read_times(
     features: Mapping[str, str],
     made: datetime,
 ) -> None:
-    """Make the table ``timed``: every row with its times, and whether it is too young to be complete."""
+    """Create the table ``timed``: rows with their times, marked ``young`` if maybe incomplete."""
     event = db.quoted(group.event_time)
     kind = db.types_of(connection, f"SELECT {event} FROM stored")[group.event_time]  # noqa: S608
     if kind in ("DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT") or kind.startswith("DECIMAL"):
@@ -246,11 +233,12 @@ def read_times(
     clash = {"key_", "moment", "api", "written", "deleted", "young", "nth", "tomb", "name"} & {
         name.lower() for name in features
     }
-    taken = {"customer_id", "event_timestamp", "created_timestamp"} & set(features)
-    if clash or taken:
+    reserved = {"customer_id", "event_timestamp", "created_timestamp"} & set(features)
+    if clash or reserved:
         raise Misuse(
-            f"Feature group {group.name} has a feature named {', '.join(sorted(clash | taken))}, which is "
-            "a name of the export: rename it in Athena (UNLOAD … AS) and copy the result."
+            f"Feature group {group.name} has a feature named "
+            f"{', '.join(sorted(clash | reserved))}, which is a name of the export: rename it in "
+            "Athena (UNLOAD … AS) and copy the result."
         )
     casts = "".join(
         f", CAST({db.quoted(n)} AS {_TYPES[t]}) AS {db.quoted(n)}" if t else f", {db.quoted(n)}"
@@ -261,10 +249,12 @@ def read_times(
     with db.refusing(f"Feature group {group.name}"):
         connection.execute(
             f"CREATE TABLE timed AS SELECT CAST({key} AS VARCHAR) AS key_, {at} AS moment, "  # noqa: S608
-            "coalesce(CAST(CAST(api_invocation_time AS TIMESTAMPTZ) AS TIMESTAMP), TIMESTAMP '1970-01-01') "
-            "AS api, CAST(CAST(write_time AS TIMESTAMPTZ) AS TIMESTAMP) AS written, "
+            "coalesce(CAST(CAST(api_invocation_time AS TIMESTAMPTZ) AS TIMESTAMP), "
+            "TIMESTAMP '1970-01-01') AS api, "
+            "CAST(CAST(write_time AS TIMESTAMPTZ) AS TIMESTAMP) AS written, "
             "coalesce(CAST(is_deleted AS BOOLEAN), false) AS deleted, "
-            f"coalesce(written > TIMESTAMP '{frozen:%Y-%m-%d %H:%M:%S}', true) AS young{casts} FROM stored"
+            f"coalesce(written > TIMESTAMP '{frozen:%Y-%m-%d %H:%M:%S}', true) AS young{casts} "
+            "FROM stored"
         )
 
 
@@ -274,29 +264,32 @@ def _name_keys(
     keys: tuple[bytes, ...],
     barred: Callable[[Iterable[str]], set[str]],
 ) -> None:
-    """Make the table ``names``: the pseudonym of each key, without the people who are barred here."""
+    """Create the table ``names``: the pseudonym of each key, without barred people."""
     import pyarrow as pa
 
-    given = [str(row[0]) for row in connection.execute("SELECT DISTINCT key_ FROM kept").fetchall()]
-    named = given
+    values = [
+        str(row[0]) for row in connection.execute("SELECT DISTINCT key_ FROM kept").fetchall()
+    ]
+    names = values
     if group.person:
-        plain = [plain_id(one) for one in given]
-        named = pseudonyms(plain, keys[0])
-        former = names_of(plain, keys)  # erased or objecting under a former key counts too
+        plain = [plain_id(value) for value in values]
+        names = pseudonyms(plain, keys[0])
+        # An erasure or objection under a former key counts too.
+        former = names_of(plain, keys)
         out = {former[name] for name in barred(former)}
         rows = [
-            (one, name)
-            for one, name, text in zip(given, named, plain, strict=True)
+            (value, name)
+            for value, name, text in zip(values, names, plain, strict=True)
             if text not in out
         ]
-        given, named = [row[0] for row in rows], [row[1] for row in rows]
-    table = pa.table({"key_": pa.array(given, pa.string()), "name": pa.array(named, pa.string())})
+        values, names = [row[0] for row in rows], [row[1] for row in rows]
+    table = pa.table({"key_": pa.array(values, pa.string()), "name": pa.array(names, pa.string())})
     connection.register("names_", table)
     connection.execute("CREATE TABLE names AS FROM names_")
 
 
 def _view(group: OfflineGroup, result: BroughtGroup) -> str:
-    """Return the definition of a Feast view. Its ttl is 0: SageMaker's offline reads have none."""
+    """Return the definition of a Feast view, without a ttl, as SageMaker's offline reads."""
     fields = [
         f"{json.dumps(name)} = {json.dumps(_FEAST.get(kind, 'Array'))}"
         for name, kind in group.types.items()

@@ -1,6 +1,6 @@
-"""Pipelines of SageMaker as pages: steps in their order, and which step of the flow here answers each.
+"""Pages about SageMaker's pipelines: ordered steps, each with the step that replaces it here.
 
-No code is translated: a page is what people plan the move with.
+No code is translated. The pages help people to plan the move.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from sovereign_ml.leaving.dump import Dump
 from sovereign_ml.leaving.minimise import Minimiser
 from sovereign_ml.privacy.tombstones import write_durably
 
-__all__ = ["PipelineStep", "steps_of", "write_pages"]
-
 _STEP = re.compile(r"Steps\.([\w-]+)")
 _ANSWERS = {
     "Training": "`churn train`: src/churn/steps/_4_train.py",
-    "Tuning": "[train] regularisation, searched by `churn train`; `churn kubeflow katib` on a cluster",
+    "Tuning": "[train] regularisation, by `churn train` or by `churn kubeflow katib` on a cluster",
     "AutoML": "[train] in config.toml, and `churn train`",
     "Processing": "a step of its own, or `churn data`, `churn validate`, `churn features`",
     "Transform": "`churn score`",
@@ -33,13 +31,13 @@ _ANSWERS = {
     "ClarifyCheck": "`churn evaluate`: group gaps and explanations",
     "NotebookJob": "a step with the code of the notebook: `churn leave notebooks`",
 }
-"""What answers a type of step."""
-NONE = "nothing: decide what replaces it, or that it ends"
+"""Replacement for each type of step."""
+NONE = "nothing: decide on a replacement, or drop it"
 
 
 @dataclass(frozen=True)
 class PipelineStep:
-    """A step, its type, and the steps that must be done before it, by name."""
+    """A step, its type, and the names of the steps that must run before it."""
 
     name: str
     kind: str
@@ -47,15 +45,15 @@ class PipelineStep:
 
 
 def steps_of(definition: Mapping[str, Any]) -> list[PipelineStep]:
-    """Return the steps of a definition in an order in which each comes after those that it needs.
+    """Return the steps of a definition, each after the steps that it needs.
 
-    A step needs what it names in ``DependsOn``, what its arguments get from another step, and, in a branch, the
-    condition. Raises ValueError for a step that needs itself, or one that is not there.
+    A step needs those in ``DependsOn``, those whose results its arguments use, and in a branch the
+    condition. Raises ValueError for a circle, or a needed step that does not exist.
     """
     steps = {step.name: step for step in _steps(definition.get("Steps", ()), "")}
     for step in steps.values():
         if unknown := sorted(set(step.after) - steps.keys()):
-            raise ValueError(f"step {step.name} needs {unknown[0]}, which is not there")
+            raise ValueError(f"step {step.name} needs {unknown[0]}, which does not exist")
     ordered: dict[str, PipelineStep] = {}
     while len(ordered) < len(steps):
         ready = [
@@ -70,6 +68,7 @@ def steps_of(definition: Mapping[str, Any]) -> list[PipelineStep]:
 def _steps(rows: Any, branch_of: str) -> Iterator[PipelineStep]:
     for row in rows:
         name, kind, arguments = row["Name"], row["Type"], dict(row.get("Arguments", {}))
+        # A condition does not need the steps of its branches. They need the condition.
         branches = [arguments.pop(side, ()) for side in ("IfSteps", "ElseSteps")]
         own = {key: value for key, value in row.items() if key not in ("Name", "Arguments")}
         needs = [*row.get("DependsOn", ()), *_gets(arguments), *_gets(own)]
@@ -80,7 +79,7 @@ def _steps(rows: Any, branch_of: str) -> Iterator[PipelineStep]:
 
 
 def _gets(value: Any) -> Iterator[str]:
-    """Yield the steps whose results a value is made of, however deep, as in Std:Join and Std:JsonGet."""
+    """Yield the steps whose results a value uses at any depth, as in Std:Join and Std:JsonGet."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             if key == "Get" and isinstance(item, str) and (match := _STEP.match(item)):
@@ -92,11 +91,12 @@ def _gets(value: Any) -> Iterator[str]:
 
 
 def write_pages(dump: Dump, output: Path, minimiser: Minimiser) -> tuple[list[str], list[str]]:
-    """Write a page for each pipeline, and return a line about each, and a line about each that cannot be read."""
+    """Write a page for each pipeline, and return lines about written and about refused ones."""
     written, refused = [], []
     for path, answer in dump.below("pipelines").items():
+        # Deeper paths are versions, executions and steps of a pipeline.
         if path.count("/") > 1:
-            continue  # versions, executions and steps of a pipeline
+            continue
         title = minimiser.title(answer["PipelineName"], "pipeline")
         try:
             definition = json.loads(answer.get("PipelineDefinition", ""))
@@ -110,7 +110,7 @@ def write_pages(dump: Dump, output: Path, minimiser: Minimiser) -> tuple[list[st
         name = re.sub(r"[^\w.-]", "_", title)
         write_durably(output / f"{name}.md", text)
         open_steps = sum(step.kind not in _ANSWERS for step in steps)
-        written.append(f"{title}: {len(steps)} steps, {open_steps} without an answer here")
+        written.append(f"{title}: {len(steps)} steps, {open_steps} without a replacement here")
     return written, refused
 
 
@@ -124,5 +124,5 @@ def _page(
         yield f"| {names[step.name]} | {step.kind} | {after} | {_ANSWERS.get(step.kind, NONE)} |"
     parameters = [str(row.get("Name", "")) for row in definition.get("Parameters", ())]
     if parameters:
-        shown = ", ".join(minimiser.title(name, "parameter") for name in parameters)
-        yield from ("", f"Parameters, which become keys of config.toml: {shown}.")
+        titles = ", ".join(minimiser.title(name, "parameter") for name in parameters)
+        yield from ("", f"Parameters, which become keys of config.toml: {titles}.")

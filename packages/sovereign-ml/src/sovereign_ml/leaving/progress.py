@@ -1,4 +1,4 @@
-"""How far leaving is: what was brought, what is still in SageMaker, and in which order to delete it there."""
+"""Progress of leaving: imported and remaining content, and the script to delete the latter."""
 
 from __future__ import annotations
 
@@ -15,24 +15,10 @@ from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.leaving.dump import Dump, utc
 from sovereign_ml.privacy.tombstones import write_durably
 
-__all__ = [
-    "PLACES",
-    "REPORT",
-    "deletion_script",
-    "finished",
-    "keep_places",
-    "lines",
-    "note",
-    "note_script",
-    "read",
-    "remaining",
-    "safe_place",
-]
-
 REPORT = Path("governance/leaving/report.json")
-"""Counts in ranges and hashes, kept in git, because the record of processing names it."""
+"""Report of counts (as ranges) and hashes, kept in git for the record of processing."""
 PLACES = Path(".churn/leaving/places.json")
-"""The addresses behind the marks, kept outside of git."""
+"""Addresses behind the marks, kept outside git."""
 _KINDS = {
     "experiments": ("search/Experiment.json", "Results", False),
     "trials": ("search/ExperimentTrial.json", "Results", False),
@@ -59,10 +45,10 @@ _KINDS = {
     "MLflow servers": ("mlflow/servers.json", "TrackingServerSummaries", True),
     "MLflow apps": ("mlflow/apps.json", "Summaries", True),
 }
-"""Kinds of what an account holds: where the dump lists them, and whether they hold data about people.
+"""Kinds of resources: the place and list in the dump, and whether they hold data of people.
 
-A folder counts its answers, a file the rows of its list. Every list of the dump is here: what is not, "nothing is
-left" would not know.
+For a folder the answers are counted, for a file the rows of its list. Every list of the dump must
+be here: otherwise "nothing is left" would ignore it.
 """
 
 
@@ -75,17 +61,18 @@ def safe_place(root: Path, dump: Path) -> None:
         git.ask(root, "check-ignore", "-q", str(folder / "about.json"))
     except git.GitError:
         raise Refused(
-            f"{dump} lies in the project, and git would commit it: a dump is personal data. "
+            f"{dump} is in the project, and git would commit it: a dump is personal data. "
             "Move it out of the project, or below data/, which git ignores."
         ) from None
 
 
 def remaining(dump: Dump) -> dict[str, int]:
-    """Return how many of each kind are still in SageMaker, as the dump shows it."""
+    """Return the number of each kind of resource still in SageMaker, according to the dump."""
     counts = {}
     for kind, (where, member, _) in _KINDS.items():
         rows = dump.answer(where).get(member, ()) if member else dump.below(where).values()
-        counts[kind] = sum(row.get("Status") != "Deleted" for row in rows)  # apps stay listed
+        # Deleted apps stay in the list for a day.
+        counts[kind] = sum(row.get("Status") != "Deleted" for row in rows)
     return {kind: count for kind, count in counts.items() if count}
 
 
@@ -103,18 +90,20 @@ def read(root: Path) -> dict[str, Any]:
 
 
 def note(root: Path, dump: Dump, step: str, facts: Mapping[str, Any], now: datetime) -> None:
-    """Keep what a step did and what the dump still shows. Counts are ranges."""
+    """Record the facts of a step and the remaining resources, with counts as ranges."""
     report = read(root)
-    last, made = report.get("last_dump_at"), dump.made
+    last, dump_time = report.get("last_dump_at"), dump.made
     report.setdefault("system", "sagemaker")
     report.setdefault("since", f"{now:%Y-%m-%d}")
     if report.get("account") not in (None, "", dump.account) and dump.account:
         raise Refused(
-            f"{dump.folder} is a dump of another account than the one in {REPORT}: leave one account at a time."
+            f"{dump.folder} is a dump of another account than the one in {REPORT}: "
+            "leave one account at a time."
         )
     report["account"] = report.get("account") or dump.account
-    if last is None or made >= (utc(last) or made):
-        report["last_dump_at"] = made.isoformat()
+    # An older dump does not replace the state of a newer one.
+    if last is None or dump_time >= (utc(last) or dump_time):
+        report["last_dump_at"] = dump_time.isoformat()
         report["dump_sha256"] = dump.digest
         report["remaining"] = [
             {"kind": kind, "count": bucket(count)[0], "personal_data": _KINDS[kind][2]}
@@ -122,8 +111,12 @@ def note(root: Path, dump: Dump, step: str, facts: Mapping[str, Any], now: datet
         ]
     report["state"] = facts.get("state") or _state(report, step)
     report.setdefault("steps", {})[step] = {"on": f"{now:%Y-%m-%d}", **ranges(facts)}
-    path = root / REPORT
-    write_durably(path, json.dumps(report, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
+    _write(root, report)
+
+
+def _write(root: Path, report: Mapping[str, Any]) -> None:
+    text = json.dumps(report, indent=2, ensure_ascii=False, sort_keys=True)
+    write_durably(root / REPORT, text + "\n")
 
 
 def _state(report: Mapping[str, Any], step: str) -> str:
@@ -134,7 +127,7 @@ def _state(report: Mapping[str, Any], step: str) -> str:
 
 
 def ranges(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return facts with every count as a range."""
+    """Return ``facts`` with every count as a range."""
     result: dict[str, Any] = {}
     for name, value in facts.items():
         if isinstance(value, Mapping):
@@ -147,31 +140,34 @@ def ranges(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def keep_places(root: Path, places: Mapping[str, str]) -> None:
-    """Add addresses behind marks to the list outside of git."""
+    """Add the addresses behind marks to the list outside git."""
     path = root / PLACES
-    addresses = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if places:
+        addresses = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         write_durably(path, json.dumps({**addresses, **places}, indent=2) + "\n", mode=0o600)
 
 
 def lines(report: Mapping[str, Any], now: datetime) -> Iterator[str]:
-    """Yield the state of leaving: phases, steps, what is still there, and what is old."""
+    """Yield the state of leaving in lines: phase, steps, remaining resources, and an old dump."""
     if not report:
         yield "Nothing was brought from SageMaker yet: start with `churn leave script`."
         return
-    made = utc(report["last_dump_at"]) or now
-    yield f"State: {report['state']}, since {report['since']}. Last dump: {made:%Y-%m-%d %H:%M} UTC."
+    dump_time = utc(report["last_dump_at"]) or now
+    yield (
+        f"State: {report['state']}, since {report['since']}. "
+        f"Last dump: {dump_time:%Y-%m-%d %H:%M} UTC."
+    )
     for step, facts in report.get("steps", {}).items():
         yield f"  {step}: {facts['on']}" + (f", {facts['made']} made" if "made" in facts else "")
     for row in report.get("remaining", ()):
         people = ", data of people" if row["personal_data"] else ""
         yield f"  still in SageMaker: {row['count']} {row['kind']}{people}"
-    if now - made > timedelta(days=90) and report.get("remaining"):
-        yield f"  the last dump is {(now - made).days} days old: make a new one"
+    if now - dump_time > timedelta(days=90) and report.get("remaining"):
+        yield f"  the last dump is {(now - dump_time).days} days old: make a new one"
 
 
 def finished(root: Path, dump: Dump, now: datetime) -> None:
-    """Note that nothing is left. Raises Refused that names what is, or why this dump cannot show it."""
+    """Record that nothing is left. Raises Refused with the remaining content, or other gaps."""
     report = read(root)
     if not report or not report.get("script_at"):
         raise Refused(
@@ -180,88 +176,80 @@ def finished(root: Path, dump: Dump, now: datetime) -> None:
         )
     if dump.made <= (utc(report["script_at"]) or now):
         raise Refused(
-            f"The dump was made {dump.made:%Y-%m-%d %H:%M} UTC, before the deletion script was printed "
-            f"({report['script_at']}): make a new one, then call this again."
+            f"The dump was made {dump.made:%Y-%m-%d %H:%M} UTC, before the deletion script was "
+            f"printed ({report['script_at']}): make a new one, then call this again."
         )
     problems = [f"{count} {kind}" for kind, count in remaining(dump).items()]
     problems += dump.gaps(now)
-    stored = [
-        p.name for p in sorted((dump.folder / "offline").glob("*")) if any(p.rglob("*.parquet"))
-    ]
-    problems += (
-        [f"rows of the offline store in {len(stored)} folders of the dump"] if stored else []
-    )
+    if stored := sum(any(p.rglob("*.parquet")) for p in (dump.folder / "offline").glob("*")):
+        problems.append(f"rows of the offline store in {stored} folders of the dump")
     if problems:
         raise Refused("Not finished:\n" + "\n".join(f"  - {problem}" for problem in problems))
     note(root, dump, "finish", {"state": "deleted"}, now)
-    report = read(root)
-    report |= {"deleted_at": f"{now:%Y-%m-%d}", "evidence_sha256": dump.digest}
-    write_durably(root / REPORT, json.dumps(report, indent=2, sort_keys=True) + "\n")
+    evidence = {"deleted_at": f"{now:%Y-%m-%d}", "evidence_sha256": dump.digest}
+    _write(root, read(root) | evidence)
 
 
 def note_script(root: Path, now: datetime) -> None:
-    """Keep when the deletion script was printed: only a later dump shows what it did."""
-    report = read(root)
-    report["script_at"] = now.isoformat(timespec="seconds")
-    write_durably(root / REPORT, json.dumps(report, indent=2, sort_keys=True) + "\n")
+    """Record the time of the deletion script: only a later dump shows its effect."""
+    _write(root, read(root) | {"script_at": now.isoformat(timespec="seconds")})
 
 
 def _word(text: str) -> str:
-    """Return a name of AWS as a word of the shell. Raises Refused for one that AWS would not give."""
+    """Return a name of AWS as a word of the shell. Raises Refused for an impossible name."""
+    # A dump comes from another machine: a name must not become a command or an option.
     if not re.fullmatch(r"[\w:/.@+=,-]+", text) or text.startswith("-"):
-        raise Refused(
-            f"{text!r} is no name that SageMaker gives: look at the dump before deleting."
-        )
+        raise Refused(f"{text!r} cannot be a name of SageMaker: check the dump before deleting.")
     return text
 
 
 def deletion_script(dump: Dump) -> str:
-    """Return commands that delete what the dump shows, in the order that the API needs. They are printed only."""
+    """Return a script that deletes the dump's resources in the API's order. It is only printed."""
     region = _word(str(dump.about.get("region", "")) or "eu-central-1")
     return "\n".join([_HEAD.format(region=region), *map("run {}".format, _deletions(dump)), _TAIL])
 
 
 _HEAD = """\
 #!/bin/sh
-# Deletes what the dump shows. Read it first, run it where the AWS CLI has the rights.
-# Metadata of jobs, rows and files are lost for good. An interrupted run is finished by running it again.
+# Deletes the resources in the dump. Read it first, then run it where the AWS CLI has the rights.
+# Metadata, rows and files are lost for good. After an interruption, run it again.
 set -u
 failed=0
 run() {{ aws --region {region} "$@" || failed=$((failed + 1)); }}"""
 _TAIL = """\
 [ "$failed" -eq 0 ] || {
-  echo "$failed commands failed. What is gone already fails too: make a new dump to see what is left." >&2
+  echo "$failed commands failed, perhaps on deleted resources: make a new dump to check." >&2
   exit 1
 }
 """
 
 
 def _deletions(dump: Dump) -> Iterator[str]:
-    found, below = dump.found, dump.below
+    search, below = dump.found, dump.below
     yield from _each(below("monitoring").values(), "monitoring-schedule", "MonitoringScheduleName")
-    yield from _each(found("Endpoint"), "endpoint", "EndpointName")
+    yield from _each(search("Endpoint"), "endpoint", "EndpointName")
     yield from _each(below("endpoint-configs").values(), "endpoint-config", "EndpointConfigName")
-    # the search answers with a dashboard model, which holds the model
-    yield from _each((row.get("Model", row) for row in found("Model")), "model", "ModelName")
-    yield from _each(found("Pipeline"), "pipeline", "PipelineName")
+    # The search answers with a dashboard model, which contains the model.
+    yield from _each((row.get("Model", row) for row in search("Model")), "model", "ModelName")
+    yield from _each(search("Pipeline"), "pipeline", "PipelineName")
     for row in dump.answer("lineage.json").get("AssociationSummaries", ()):
         source, target = _word(row["SourceArn"]), _word(row["DestinationArn"])
         yield f"sagemaker delete-association --source-arn {source} --destination-arn {target}"
-    for trial in found("ExperimentTrial"):
+    for trial in search("ExperimentTrial"):
         for row in trial.get("TrialComponentSummaries", ()):
             yield (
                 f"sagemaker disassociate-trial-component --trial-name {_word(trial['TrialName'])} "
                 f"--trial-component-name {_word(row['TrialComponentName'])}"
             )
-    yield from _each(found("ExperimentTrialComponent"), "trial-component", "TrialComponentName")
-    yield from _each(found("ExperimentTrial"), "trial", "TrialName")
-    yield from _each(found("Experiment"), "experiment", "ExperimentName")
-    for row in found("ModelPackage"):
+    yield from _each(search("ExperimentTrialComponent"), "trial-component", "TrialComponentName")
+    yield from _each(search("ExperimentTrial"), "trial", "TrialName")
+    yield from _each(search("Experiment"), "experiment", "ExperimentName")
+    for row in search("ModelPackage"):
         yield f"sagemaker delete-model-package --model-package-name {_word(row['ModelPackageArn'])}"
-    yield from _each(found("ModelPackageGroup"), "model-package-group", "ModelPackageGroupName")
-    yield from _each(found("ModelCard"), "model-card", "ModelCardName")
+    yield from _each(search("ModelPackageGroup"), "model-package-group", "ModelPackageGroupName")
+    yield from _each(search("ModelCard"), "model-card", "ModelCardName")
     yield from _each(below("processing-jobs").values(), "processing-job", "ProcessingJobName")
-    yield from _each(found("TrainingJob"), "training-job", "TrainingJobName")
+    yield from _each(search("TrainingJob"), "training-job", "TrainingJobName")
     yield from _each(dump.feature_groups().values(), "feature-group", "FeatureGroupName")
     yield from _data_deletions(dump)
     yield from _studio_deletions(dump)
@@ -274,7 +262,10 @@ def _each(rows: Iterable[Mapping[str, Any]], noun: str, key: str) -> Iterator[st
 
 
 def _data_deletions(dump: Dump) -> Iterator[str]:
-    """Yield what does not go with its group or endpoint. Old versions need a lifecycle rule of the bucket."""
+    """Yield commands for data that stays when its group or endpoint is deleted.
+
+    Old versions of objects need a lifecycle rule of the bucket.
+    """
     for row in dump.feature_groups().values():
         store = row.get("OfflineStoreConfig", {})
         if uri := store.get("S3StorageConfig", {}).get("ResolvedOutputS3Uri"):
@@ -304,7 +295,7 @@ def _studio_deletions(dump: Dump) -> Iterator[str]:
         domain, name = _word(row["DomainId"]), _word(row["UserProfileName"])
         yield f"{sm} delete-user-profile --domain-id {domain} --user-profile-name {name}"
     for row in dump.answer("studio/domains.json").get("Domains", ()):
-        # The default keeps the home directories
+        # By default the home directories would stay.
         yield (
             f"{sm} delete-domain --domain-id {_word(row['DomainId'])} "
             "--retention-policy HomeEfsFileSystem=Delete"

@@ -1,4 +1,4 @@
-"""The model registry and the model cards of a dump. A status of SageMaker is kept as text and approves nothing."""
+"""Import of a dump's model registry and cards. SageMaker's status is text and approves nothing."""
 
 from __future__ import annotations
 
@@ -19,13 +19,11 @@ from sovereign_ml.leaving.runs import STATE_TAG, Brought, arn_mark, clear_halves
 from sovereign_ml.registry import mlflow
 from sovereign_ml.registry.mlflow import ImportedRun
 
-__all__ = ["bring_cards", "bring_packages", "packages_of"]
-
 _PICKLED = re.compile(r"\.(?:pkl|pickle|joblib)\b")
 
 
 def packages_of(dump: Dump) -> list[Record]:
-    """Return every version of every package group: searched, with what a description adds, oldest first."""
+    """Return every version of every package group, oldest first, from search and descriptions."""
     packages: dict[str, Record] = {}
     for row in [*dump.found("ModelPackage"), *dump.below("packages").values()]:
         arn = row["ModelPackageArn"]
@@ -41,10 +39,10 @@ def packages_of(dump: Dump) -> list[Record]:
 
 
 def bring_packages(dump: Dump, tracking: Tracking, minimiser: Minimiser) -> Brought:
-    """Register every model package that is not there yet, under ``<project>.sagemaker.<group>``.
+    """Register every new model package under ``<project>.sagemaker.<group>``.
 
-    A version stands on a run of its own, whose file ``sagemaker.json`` says where the archive was: archives are
-    listed, never unpacked. No version gets an alias, so promotion cannot reach it.
+    A version has its own run, whose file ``sagemaker.json`` lists the archives. Archives are never
+    unpacked. No version gets an alias, so promotion cannot reach it.
     """
     result = Brought(repaired=clear_halves(tracking))
     runs = {r.data.tags[ARN_TAG]: r.info.run_id for r in mlflow_runs.brought_runs(tracking)}
@@ -55,17 +53,21 @@ def bring_packages(dump: Dump, tracking: Tracking, minimiser: Minimiser) -> Brou
             result.present += 1
             continue
         if row.get("ModelPackageStatus", "Completed") != "Completed":
-            result.left[f"package status {row['ModelPackageStatus']}"] += 1
+            result.skipped[f"package status {row['ModelPackageStatus']}"] += 1
             continue
-        group = row.get("ModelPackageGroupName") or row.get("ModelPackageName") or "ungrouped"
+        group = _group_of(row)
         run = _package_run(row, group, tracking.project, minimiser)
-        # Without a version, an interrupted call has left its run: it is whole, so it is used.
+        # A complete run without a version comes from an interrupted call, so it is used.
         run_id = runs.get(run.tags[ARN_TAG]) or mlflow.bring_run(tracking, run, STATE_TAG)
         model = f"{tracking.project}.sagemaker.{_model_name(minimiser.title(group, 'model'))}"
         tags = {k: v for k, v in run.tags.items() if k != "sagemaker.kind"} | {ARN_TAG: mark}
         mlflow.bring_version(tracking, model, run_id, tags)
-        result.made += 1
+        result.imported += 1
     return result
+
+
+def _group_of(row: Mapping[str, Any]) -> str:
+    return str(row.get("ModelPackageGroupName") or row.get("ModelPackageName") or "ungrouped")
 
 
 def _package_run(
@@ -83,10 +85,10 @@ def _package_run(
         for container in containers
         if container.get("ModelDataUrl")
     ]
-    stage = row.get("ModelLifeCycle", {})
+    stage, approval = row.get("ModelLifeCycle", {}), row.get("ModelApprovalStatus", "none")
     tags = {
         "sagemaker.version": str(row.get("ModelPackageVersion", "")),
-        "sagemaker.approval": f"{row.get('ModelApprovalStatus', 'none')} in SageMaker; not an approval here",
+        "sagemaker.approval": f"{approval} in SageMaker; not an approval here",
         "sagemaker.registration_type": str(row.get("ModelPackageRegistrationType", "")),
         "sagemaker.lifecycle": " ".join(
             str(stage[key]) for key in sorted(stage) if key != "StageDescription"
@@ -98,6 +100,7 @@ def _package_run(
         for name, value in row.get("CustomerMetadataProperties", {}).items()
         if (new := minimiser.value(name, value)) is not None
     }
+    # Names of employees and free text are counted, but never imported.
     for name in ("CreatedBy", "LastModifiedBy"):
         minimiser.left_out["employee"] += name in row
     minimiser.left_out["free text"] += sum(
@@ -121,14 +124,14 @@ def _package_run(
 
 
 def _model_name(group: str) -> str:
-    """Return the name as MLflow takes it: neither ``/`` nor ``:``."""
+    """Return the name without characters that MLflow refuses, such as ``/`` and ``:``."""
     return re.sub(r"[^\w.-]", "_", group)
 
 
 def bring_cards(dump: Dump, output: Path) -> tuple[list[tuple[str, str]], list[str]]:
-    """Write suggestions for ``model_card.toml`` from each card and version, and return file and status, and refusals.
+    """Write suggestions for ``model_card.toml`` from each version of each card and package.
 
-    The cards of model packages are read too.
+    Return file and status of each, and a line for each card that was refused.
     """
     written: list[tuple[str, str]] = []
     refused: list[str] = []
@@ -159,7 +162,6 @@ def _cards(dump: Dump) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, row
     for row in packages_of(dump):
         if row.get("ModelCard"):
-            group = row.get("ModelPackageGroupName") or row.get("ModelPackageName") or "ungrouped"
             version = row.get("ModelPackageVersion", 1)
             card = {**row["ModelCard"], "ModelApprovalStatus": row.get("ModelApprovalStatus", "")}
-            yield f"{_model_name(group)}-package-v{version}", card
+            yield f"{_model_name(_group_of(row))}-package-v{version}", card

@@ -1,7 +1,7 @@
-"""Experiments, trials and training jobs of a dump as MLflow runs with their own times.
+"""Import of a dump's experiments, trials and training jobs as MLflow runs with original times.
 
-A run is brought once for each ARN. It is marked "importing" until it is whole: what an interrupted call left is
-deleted and brought anew.
+A run is imported once for each ARN. It is marked "importing" until it is complete, so that the next
+call can delete an incomplete run and import it again.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from sovereign_ml.leaving.minimise import Minimiser, is_address, personal_value
 from sovereign_ml.registry import mlflow
 from sovereign_ml.registry.mlflow import ImportedRun
 
-__all__ = ["STATE_TAG", "Brought", "arn_mark", "bring", "clear_halves", "past_runs", "safe_keys"]
-
 STATE_TAG = "sagemaker.state"
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Stopped": "KILLED", "Stopping": "KILLED"}
 _LONGEST_KEY, _LONGEST_VALUE = 240, 6000
@@ -33,16 +31,16 @@ _SUMMARIES = ("Min", "Max", "Avg", "StdDev", "Count")
 
 @dataclass
 class Brought:
-    """What one call did: how many were made, were there already, and were left, by reason."""
+    """Counts of one call: imported, existing and repaired items, and skipped ones by reason."""
 
-    made: int = 0
+    imported: int = 0
     present: int = 0
     repaired: int = 0
-    left: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
 
 
 def arn_mark(arn: str) -> str:
-    """Return the mark under which a brought record is known, also after a rotation of the project's key."""
+    """Return the mark of an imported record, which a rotation of the project's key keeps."""
     return hashlib.sha256(arn.encode()).hexdigest()[:32]
 
 
@@ -55,10 +53,10 @@ def bring(
     only: str = "",
     progress: Callable[[int], object] = lambda _: None,
 ) -> Brought:
-    """Write every finished run of the dump that is not there yet.
+    """Write every finished run of the dump that was not imported yet.
 
-    Runs that ended before ``ended_after`` are left: retention would delete them at once. ``only`` names one
-    experiment as SageMaker does. Raises Misuse if the dump has no such run.
+    Runs that ended before ``ended_after`` are skipped: retention would delete them at once.
+    ``only`` is SageMaker's name of one experiment. Raises Misuse if it has no run in the dump.
     """
     result = Brought(repaired=clear_halves(tracking))
     present = {run.data.tags[ARN_TAG] for run in mlflow_runs.brought_runs(tracking)}
@@ -71,26 +69,23 @@ def bring(
         if run.tags[ARN_TAG] in present:
             result.present += 1
         elif not run.status:
-            result.left["not finished yet"] += 1
+            result.skipped["not finished yet"] += 1
         elif run.end < cut:
-            result.left["ended before the retention period of runs; --older brings it"] += 1
+            result.skipped["ended before the retention period of runs; --older brings it"] += 1
         else:
             mlflow.bring_run(tracking, run, STATE_TAG)
             present.add(run.tags[ARN_TAG])
-            result.made += 1
-            progress(result.made)
+            result.imported += 1
+            progress(result.imported)
     if only and only not in experiments:
-        raise Misuse(f"No run of experiment {only!r}: the dump has {_some(experiments)}.")
+        more = f" and {len(experiments) - 10} more" if len(experiments) > 10 else ""
+        some = (", ".join(sorted(experiments)[:10]) or "none") + more
+        raise Misuse(f"No run of experiment {only!r}: the dump has {some}.")
     return result
 
 
-def _some(names: set[str]) -> str:
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return (", ".join(sorted(names)[:10]) or "none") + more
-
-
 def clear_halves(tracking: Tracking) -> int:
-    """Delete for good what an interrupted call left, and return how many runs that were."""
+    """Delete incomplete runs of an interrupted call for good, and return their number."""
     halves = [
         run.info.run_id
         for run in mlflow_runs.brought_runs(tracking)
@@ -101,30 +96,31 @@ def clear_halves(tracking: Tracking) -> int:
 
 
 def past_runs(dump: Dump, project: str, minimiser: Minimiser) -> Iterator[tuple[str, ImportedRun]]:
-    """Yield each run with the name of its experiment in SageMaker. A run without a status is not finished."""
+    """Yield each run with SageMaker's name of its experiment, without a status if unfinished."""
     homes = _experiments_of(dump)
     jobs = {row["TrainingJobArn"]: row for row in dump.found("TrainingJob")}
     curves = _curves(dump, minimiser)
-    seen: set[str] = set()
+    sources: set[str] = set()
     for row in dump.found("ExperimentTrialComponent"):
         source = row.get("Source", {}).get("SourceArn", "")
         job = jobs.get(source, Record())
-        seen.add(source)
+        sources.add(source)
         name = row["TrialComponentName"]
         home = homes.get(name) or "unassigned"
         points = curves.get(name, [])
+        # A metric with a curve already has its last value.
         drawn = {point[0] for point in points}
         last = _last_values(row.get("Metrics", ()), row) or _finals(job)
         points = points + [point for point in last if point[0] not in drawn]
         yield home, _run(project, home, _component(row, job), points, minimiser)
     for arn, job in jobs.items():
-        if arn not in seen:
+        if arn not in sources:
             home = job.get("ExperimentConfig", {}).get("ExperimentName") or "training-jobs"
             yield home, _run(project, home, _job(job), _finals(job), minimiser)
 
 
 def _experiments_of(dump: Dump) -> dict[str, str]:
-    """Return the experiment of each component: of its first trial, by name."""
+    """Return the experiment of each component, which is that of its first trial by name."""
     homes: dict[str, str] = {}
     for trial in sorted(dump.found("ExperimentTrial"), key=lambda row: str(row["TrialName"])):
         for summary in trial.get("TrialComponentSummaries", ()):
@@ -153,7 +149,7 @@ def _component(row: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, Any]
         "name": row.get("DisplayName") or row["TrialComponentName"],
         "start": start,
         "end": ms(row.get("EndTime")) or ms(row.get("LastModifiedTime")) or start,
-        # a component made by hand has no status: it is what its EndTime says
+        # A component made by hand has no status, but an EndTime once it is finished.
         "status": row.get("Status", {}).get("PrimaryStatus")
         or ("InProgress" if "EndTime" not in row and row.get("StartTime") else "Completed"),
         "params": parameters,
@@ -163,7 +159,7 @@ def _component(row: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, Any]
         "kind": row.get("Source", {}).get("SourceType", ""),
         "summaries": row.get("Metrics", ()),
         "staff": sum(field in row for field in ("CreatedBy", "LastModifiedBy")),
-        "free": sum(bool(row.get("Status", {}).get(name)) for name in ("Message",)),
+        "free": int(bool(row.get("Status", {}).get("Message"))),
     }
 
 
@@ -212,16 +208,16 @@ def _run(
                 name = minimiser.metric(summary.get("MetricName", ""))
                 tags[f"metric.{name}.{stat.lower()}"] = repr(summary[stat])
     keys, originals = safe_keys(params)
-    # MLflow refuses times before 1970, and databases behind it refuse the same point twice
+    # MLflow refuses times before 1970, and its databases refuse the same point twice.
     usable = [point for point in dict.fromkeys(points) if point[2] >= 0]
-    minimiser.left_out["metric point that is there twice or before 1970"] += len(points) - len(
-        usable
-    )
+    dropped = len(points) - len(usable)
+    minimiser.left_out["metric point that is there twice or before 1970"] += dropped
     named = {name: minimiser.metric(name) for name in dict.fromkeys(row[0] for row in usable)}
     metrics, renamed = safe_keys(dict.fromkeys(named.values(), ""))
     key_of = {renamed.get(key, key): key for key in metrics}
     tags |= {f"original.{key}": original for key, original in {**originals, **renamed}.items()}
     commit = str(record["commit"])
+    # Another value may be any text.
     if re.fullmatch(r"[0-9a-f]{7,64}", commit):
         tags["sagemaker.commit"] = commit
     safe, _ = safe_keys(tags)
@@ -254,9 +250,10 @@ def _minimised(values: Mapping[str, Any], minimiser: Minimiser) -> dict[str, str
 
 
 def safe_keys(values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return ``values`` under keys that MLflow takes, and the original of each key that was changed.
+    """Return ``values`` under keys that MLflow accepts, and the original of each changed key.
 
-    MLflow refuses other characters than letters, digits and ``_-. :/``, and names that are no plain path.
+    MLflow refuses characters other than letters, digits and ``_-. :/``, and names that are no
+    plain path.
     """
     keys: dict[str, str] = {}
     originals: dict[str, str] = {}
@@ -276,13 +273,13 @@ def safe_keys(values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]
 
 
 def _cut(value: str, minimiser: Minimiser, longest: int = _LONGEST_VALUE) -> str:
-    # MLflow prints the beginning of a value that it cuts itself
+    # MLflow would cut the value too, but print its beginning.
     minimiser.left_out["end of a long value"] += len(value) > longest
     return value[:longest]
 
 
 def _curves(dump: Dump, minimiser: Minimiser) -> dict[str, list[tuple[str, float, int, int]]]:
-    """Return the metric points of each component, and count the series that SageMaker did not give whole."""
+    """Return the metric points of each component, and count incomplete series."""
     curves: dict[str, list[tuple[str, float, int, int]]] = {}
     times = {
         row["TrialComponentName"]: ms(row.get("StartTime")) or ms(row.get("CreationTime")) or 0
@@ -301,14 +298,12 @@ def _curves(dump: Dump, minimiser: Minimiser) -> dict[str, list[tuple[str, float
             for x, value in zip(
                 series.get("XAxisValues", ()), series.get("MetricValues", ()), strict=False
             ):
-                when = _axis_ms(x) if on_time else times.get(component, 0)
-                points.append((query["MetricName"], float(value), when, 0 if on_time else int(x)))
+                step = 0 if on_time else int(x)
+                # A time is given in seconds or milliseconds.
+                at = int(x if x > 1e11 else x * 1000) if on_time else times.get(component, 0)
+                points.append((query["MetricName"], float(value), at, step))
         curves[component] = points
     return curves
-
-
-def _axis_ms(x: Any) -> int:
-    return int(x) if x > 1e11 else int(x) * 1000
 
 
 def _last_values(summaries: Any, row: Mapping[str, Any]) -> list[tuple[str, float, int, int]]:

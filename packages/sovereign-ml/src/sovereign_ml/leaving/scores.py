@@ -1,7 +1,7 @@
-"""Compare what an old endpoint answered with what the new model says to the same requests.
+"""Compare the answers of an old endpoint with those of the new model to the same requests.
 
-The requests are those that SageMaker's data capture kept. They are scored by the bundle that the service serves, so
-no decision is made and no log is written.
+The requests come from SageMaker's data capture. They are scored by the bundle that the service
+serves, without a decision and without a log.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,11 @@ from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
 from sovereign_ml.errors import Misuse
 from sovereign_ml.model.scorecard import Floats, Scorecard
 
-__all__ = ["ScoreParity", "captured", "compare_scores"]
-
 SKIPPED = "-"
-"""In the list of columns: a column that the new model does not take."""
+"""Mark in the list of columns for a column that the new model does not use."""
 _AT_ONCE = 20_000
 _WORDS = ("score", "probability", "predicted_score", "prediction", "probabilities")
-"""Members of an answer that hold the probability, as SageMaker's own containers name it."""
+"""Members of an answer that hold the probability, by the names of SageMaker's own containers."""
 _LISTS = ("predictions", "instances", "features", "data", "scores", "outputs")
 """Members that hold the rows of a request or an answer."""
 
@@ -40,36 +39,36 @@ class _NotRead(ValueError):
 
 @dataclass
 class ScoreParity:
-    """What the comparison found. ``differences`` are new minus old probabilities, one for each row compared."""
+    """Result of the comparison. ``differences`` are new minus old probabilities, one per row."""
 
     tolerance: float
     lines: int = 0
     rows: int = 0
-    left: Counter[str] = field(default_factory=Counter)
-    """Rows that could not be compared, or lines without any, by reason."""
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Counts of rows that could not be compared, or of lines without any, by reason."""
     differences: Floats = field(default_factory=lambda: np.empty(0))
     bands_changed: int = 0
 
     @property
     def over(self) -> int:
-        """Rows whose probability differs by more than the tolerance."""
+        """Return the number of rows whose probability differs by more than the tolerance."""
         return int((np.abs(self.differences) > self.tolerance).sum())
 
     @property
     def largest(self) -> float:
-        """The largest difference, without its sign."""
+        """Return the largest absolute difference."""
         return float(np.abs(self.differences).max()) if len(self.differences) else 0.0
 
     def verdict(self, may_lack: float = 0) -> str:
-        """Return "same", "differs", or "not shown" if more than the share ``may_lack`` could not be compared."""
+        """Return "same", "differs", or "not shown" if a share over ``may_lack`` was skipped."""
         if self.over:
             return "differs"
-        lacking = sum(self.left.values())
+        lacking = sum(self.skipped.values())
         whole = len(self.differences) and lacking <= may_lack * (lacking + len(self.differences))
         return "same" if whole else "not shown"
 
     def cause(self) -> str:
-        """Return what the differences look like, empty if nothing is over the tolerance."""
+        """Return a likely cause of the differences, "" if none is over the tolerance."""
         if not self.over:
             return ""
         mean, spread = float(self.differences.mean()), float(self.differences.std())
@@ -78,7 +77,7 @@ class ScoreParity:
                 f"every score is shifted by {mean:+.4f}: the calibration or the intercept differs"
             )
         if self.over < len(self.differences) / 20:
-            return "few scores differ: look at how these rows' values are spelled, or are missing"
+            return "few scores differ: check the spelling and the missing values of these rows"
         return "the scores differ row by row: other features, other units or another model"
 
 
@@ -87,7 +86,7 @@ def captured(folder: Path) -> list[Path]:
     files = sorted(folder.rglob("*.jsonl"))
     if not files:
         raise Misuse(
-            f"{folder} holds no captured request (*.jsonl): copy what data capture wrote there "
+            f"{folder} holds no captured request (*.jsonl): copy the files of data capture there "
             "(`churn leave script --data` does it)."
         )
     return files
@@ -103,11 +102,12 @@ def compare_scores(
     answer: str = "",
     tolerance: float = 0.01,
 ) -> ScoreParity:
-    """Score every captured request by ``model`` and compare with what the endpoint answered.
+    """Score every captured request by ``model`` and compare with the endpoint's answer.
 
-    ``columns`` names the values of a row in their order; "-" skips one. A request in JSON with named values needs
-    none. ``answer`` is the member of a JSON answer that holds the probability. Files are read line by line. Raises
-    Misuse if ``columns`` lacks a feature or names none of the model.
+    ``columns`` names the values of a row in their order, with "-" for an unused one. A request in
+    JSON with named values needs none. ``answer`` is the member of a JSON answer that holds the
+    probability. Files are read line by line. Raises Misuse if ``columns`` lacks a feature or names
+    none of the model.
     """
     specs = {spec.name: spec for spec in contract.features if spec.name in model.features}
     _check_columns(columns, specs)
@@ -131,7 +131,7 @@ def compare_scores(
         try:
             pairs = list(_pairs(line, columns, answer))
         except _NotRead as error:
-            result.left[str(error)] += 1
+            result.skipped[str(error)] += 1
             continue
         for values, probability in pairs:
             result.rows += 1
@@ -139,7 +139,8 @@ def compare_scores(
                 rows.append([_value(spec, values) for spec in specs.values()])
                 old.append(_probability(probability))
             except _NotRead as error:
-                result.left[str(error)] += 1
+                result.skipped[str(error)] += 1
+                # The row without its answer.
                 del rows[len(old) :]
         if len(rows) >= _AT_ONCE:
             score()
@@ -154,10 +155,10 @@ def _check_columns(columns: Sequence[str], specs: Mapping[str, FeatureSpec]) -> 
     unknown = sorted(set(named) - specs.keys())
     lacking = sorted(specs.keys() - set(named)) if columns else []
     twice = sorted(name for name, count in Counter(named).items() if count > 1)
-    for names, what in ((unknown, "no feature of the model"), (twice, "named twice")):
+    for names, problem in ((unknown, "no feature of the model"), (twice, "named twice")):
         if names:
             raise Misuse(
-                f"Columns: {', '.join(names)}: {what}. The model takes {', '.join(specs)}; "
+                f"Columns: {', '.join(names)}: {problem}. The model takes {', '.join(specs)}; "
                 f"'{SKIPPED}' skips a column."
             )
     if lacking:
@@ -197,16 +198,15 @@ def _content(side: Mapping[str, Any]) -> Any:
         text = base64.b64decode(text, validate=True).decode("utf-8")
     if encoding == "JSON" or "json" in kind:
         return json.loads(text)
-    if encoding == "CSV" or "csv" in kind:
-        return [row for row in csv.reader(str(text).splitlines()) if row]
-    try:
-        return json.loads(text)
-    except ValueError:
-        return [row for row in csv.reader(str(text).splitlines()) if row]
+    if encoding != "CSV" and "csv" not in kind:
+        # Nothing tells the format, and a single number is both.
+        with suppress(ValueError):
+            return json.loads(text)
+    return [row for row in csv.reader(str(text).splitlines()) if row]
 
 
 def _rows(content: Any) -> list[Any]:
-    """Return the rows of a request or an answer in any of the forms that SageMaker's containers use."""
+    """Return the rows of a request or an answer, in any form of SageMaker's containers."""
     while isinstance(content, dict):
         inner = [content[name] for name in _LISTS if isinstance(content.get(name), list | dict)]
         if not inner:
@@ -214,6 +214,7 @@ def _rows(content: Any) -> list[Any]:
         content = inner[0]
     if not isinstance(content, list):
         return [content]
+    # One object per row, such as {"features": [...]}.
     if content and all(isinstance(row, dict) and row.keys() <= set(_LISTS) for row in content):
         return [row[next(iter(row))] for row in content]
     nested = any(isinstance(row, list | dict) for row in content)
@@ -233,7 +234,7 @@ def _named(row: Any, columns: Sequence[str]) -> Mapping[str, Any]:
 
 
 def _answers(content: Any, member: str, count: int) -> list[Any]:
-    """Return one answer for each of ``count`` rows: rows of one value, or a line of values, as XGBoost writes it."""
+    """Return one answer for each of ``count`` rows, also from a single line, as XGBoost writes."""
     rows = _rows(content)
     if len(rows) == 1 and isinstance(rows[0], list) and len(rows[0]) == count:
         rows = rows[0]
@@ -248,7 +249,8 @@ def _answer(row: Any, member: str) -> Any:
         row = row[names[0]]
     if isinstance(row, list):
         if len(row) == 2 and not member:
-            return row[1]  # the probabilities of both classes, the second is that of the target
+            # The probabilities of both classes: the second is that of the target.
+            return row[1]
         if len(row) != 1:
             raise _NotRead("an answer of several values")
         row = row[0]
@@ -256,7 +258,7 @@ def _answer(row: Any, member: str) -> Any:
 
 
 def _value(spec: FeatureSpec, values: Mapping[str, Any]) -> Any:
-    """Return a value as the service takes it. Raises _NotRead where the service would refuse the request."""
+    """Return a value as the service accepts it. Raises _NotRead where the service would refuse."""
     if spec.name not in values:
         raise _NotRead(f"a request without {spec.name}")
     value = values[spec.name]

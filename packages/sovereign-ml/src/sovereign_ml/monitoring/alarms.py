@@ -1,4 +1,4 @@
-"""Alarms and their answers, one file each below ``governance/monitoring/``: kept in git, like approvals."""
+"""Alarms and their answers, one file each below ``governance/monitoring/``, kept in git."""
 
 from __future__ import annotations
 
@@ -14,26 +14,14 @@ from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.monitoring.judgement import AlarmKind, RuleState
 from sovereign_ml.privacy.tombstones import write_durably
 
-__all__ = [
-    "ACTIONS",
-    "AlarmAnswer",
-    "AlarmRecord",
-    "against_promotion",
-    "answer",
-    "read_alarms",
-    "refuse_training",
-    "unanswered",
-    "update",
-]
-
 FOLDER = Path("governance/monitoring")
 ACTIONS = ("retrain", "roll_back", "fix_data", "accept")
 QUIET_DAYS = 14
-"""So long a rule opens no new alarm after an answer: the answer needs time to work."""
+"""Number of days after an answer without a new alarm of the rule: an answer needs time to work."""
 
 
 class AlarmAnswer(BaseModel):
-    """What a named person decided about an alarm; an accepted one is accepted ``until`` a day."""
+    """The decision of a named person about an alarm. ``until`` ends an acceptance."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -70,7 +58,7 @@ class AlarmRecord(BaseModel):
 
 
 def read_alarms(root: Path) -> list[AlarmRecord]:
-    """Return all alarms, oldest first. Raises Misuse for a file that is none."""
+    """Return all alarms, oldest first. Raises Misuse for a broken file."""
     records = []
     for path in sorted((root / FOLDER).glob("A-*.json")):
         try:
@@ -88,10 +76,10 @@ def unanswered(root: Path) -> list[AlarmRecord]:
 
 
 def update(root: Path, states: Sequence[RuleState], day: date, version: str) -> list[AlarmRecord]:
-    """Open an alarm for each rule that alarms, end those whose rule holds again; return the new ones.
+    """Open an alarm for each rule that alarms, end those whose rule holds, and return the new ones.
 
-    The same call again changes nothing, so a run that was killed is simply done again. What held on
-    an earlier day ends no alarm that was opened later.
+    The same call again changes nothing, so a run that was killed can be repeated. A rule that held
+    on an earlier day ends no alarm that was opened later.
     """
     alarms = {state.rule: state for state in states if state.status == "alarm"}
     holding = {state.rule for state in states if state.status == "ok"}
@@ -123,7 +111,7 @@ def update(root: Path, states: Sequence[RuleState], day: date, version: str) -> 
 def answer(
     root: Path, alarm: str, *, by: str, why: str, action: str, until: date | None, now: datetime
 ) -> AlarmRecord:
-    """Write who answered ``alarm`` and how. Raises Misuse for an answer that nobody stands for."""
+    """Record an answer to ``alarm``. Raises Misuse for an answer without a person or a reason."""
     records = {record.id: record for record in read_alarms(root)}
     if alarm not in records:
         waiting = ", ".join(record.id for record in unanswered(root)) or "none"
@@ -144,41 +132,43 @@ def answer(
         raise Misuse(
             f"{alarm} was answered on {before.at:%Y-%m-%d} by {before.by}; git keeps that answer."
         )
-    given = AlarmAnswer.model_validate(
+    new = AlarmAnswer.model_validate(
         {"by": by, "why": why.strip(), "action": action, "at": now, "until": until}
     )
-    record = records[alarm].model_copy(update={"answer": given})
+    record = records[alarm].model_copy(update={"answer": new})
     _write(root, record)
     return record
 
 
 def refuse_training(root: Path, today: date | None = None) -> None:
-    """Raise Refused while an alarm about the data is open: a broken feed must not become a model."""
+    """Raise Refused while an alarm about data is open: a broken feed must not become a model."""
     today = today or datetime.now(UTC).date()
-    open_ones = [
+    open_alarms = ", ".join(
         record.id
         for record in read_alarms(root)
         if record.kind == "data" and record.ended is None and not _accepted(record, today)
-    ]
-    if open_ones:
+    )
+    if open_alarms:
         raise Refused(
-            f"Not trained: the monitor found bad data ({', '.join(open_ones)}). Repair it, run steps 1 to 3 and "
-            "`churn monitor`, which ends the alarm; or accept it with `churn monitor answer`."
+            f"Not trained: the monitor found bad data ({open_alarms}). Repair it, run "
+            "steps 1 to 3 and `churn monitor`, which ends the alarm; or accept it with "
+            "`churn monitor answer`."
         )
 
 
 def against_promotion(root: Path, version: str) -> list[str]:
-    """Return why ``version`` may not be promoted: unanswered alarms about unequal treatment by it."""
+    """Return the unanswered alarms about unequal treatment, which forbid to promote ``version``."""
     return [
-        f"{record.id}: {record.found} (limit {record.limit}). Answer it with `churn monitor answer`."
+        f"{record.id}: {record.found} (limit {record.limit}). "
+        "Answer it with `churn monitor answer`."
         for record in unanswered(root)
         if record.kind == "fairness" and record.model_version == version
     ]
 
 
 def _accepted(record: AlarmRecord, today: date) -> bool:
-    given = record.answer
-    return given is not None and given.until is not None and today <= given.until
+    decision = record.answer
+    return decision is not None and decision.until is not None and today <= decision.until
 
 
 def _write(root: Path, record: AlarmRecord) -> None:

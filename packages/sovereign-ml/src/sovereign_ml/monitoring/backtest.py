@@ -1,9 +1,10 @@
-"""The rules of the monitor tried on the past: how often they would have alarmed, and which faults they find."""
+"""Test of the monitor's rules on the past: their false alarms, and the faults that they find."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,13 +22,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LABELLED = (1, 2, 3, 4)
-"""How fast events come is measured on so many earlier cut-offs, a horizon apart."""
-
-__all__ = ["FAULTS", "BacktestReport", "PastRun", "PlantedFault", "backtest"]
+"""Numbers of horizons back to the cut-offs on which the speed of events is measured."""
 
 
 class PastRun(BaseModel):
-    """One past day: the rules that were broken, and how large the shifts were."""
+    """One past day: the rules that were broken, and the sizes of the shifts."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,22 +39,22 @@ class PastRun(BaseModel):
 
 
 class PlantedFault(BaseModel):
-    """A fault that was planted into the newest day, the rules that may find it, and those that did."""
+    """A fault planted into the newest day, the ``rules`` that should find it, and those broken."""
 
     model_config = ConfigDict(frozen=True)
 
     fault: str
-    wanted: tuple[str, ...]
+    rules: tuple[str, ...]
     broken: dict[str, str]
 
     @property
     def is_found(self) -> bool:
-        """Whether one of the rules that are meant for this fault is broken."""
-        return bool(set(self.wanted) & self.broken.keys())
+        """Return whether a rule that should find this fault is broken."""
+        return bool(set(self.rules) & self.broken.keys())
 
 
 class BacktestReport(BaseModel):
-    """What the rules would have said."""
+    """Results of the rules on past days and on planted faults."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,14 +63,14 @@ class BacktestReport(BaseModel):
 
     @property
     def broken(self) -> list[PastRun]:
-        """The runs on which a rule about data was broken; alone that is "watch"."""
+        """Return the runs on which a rule about data was broken, which alone is "watch"."""
         return [run for run in self.runs if run.broken]
 
     @property
     def twice(self) -> int:
-        """How often the same rule was broken on two runs in a row, which is an alarm."""
+        """Return the number of alarms: the same rule was broken on two runs in a row."""
         pairs = zip(self.runs, self.runs[1:], strict=False)
-        return sum(bool(one.broken.keys() & other.broken.keys()) for one, other in pairs)
+        return sum(bool(earlier.broken.keys() & later.broken.keys()) for earlier, later in pairs)
 
 
 def backtest(
@@ -79,14 +78,15 @@ def backtest(
 ) -> BacktestReport:
     """Run the rules on the last ``weeks`` weeks, each day against the cut-off that was newest then.
 
-    That is what the monitor sees where the model is registered again every week. Days on which
-    nothing was known to be wrong show false alarms. Faults are planted into the newest day.
+    The monitor sees the same where the model is registered again every week. Days without a known
+    fault show false alarms. Faults are planted into the newest day.
     """
     horizon = past.horizon_days
     newest = past.complete_until
     days = [newest - timedelta(days=7 * week) for week in reversed(range(weeks))]
     needed = {day - timedelta(days=back) for day in days for back in (0, *limits.early_days)}
     needed |= {day - timedelta(days=horizon * step) for day in days for step in LABELLED}
+    # One query for all days, because each query scans all transactions.
     rows = past.snapshots(sorted(needed))
     every = {
         day: part.reset_index(drop=True)
@@ -97,14 +97,14 @@ def backtest(
     runs = []
     for day in days:
         reference = _reference(sealed, every[day - timedelta(days=horizon)])
-        seen = _compare(sealed, every[day], reference, 0.0)
+        comparison = _compare(sealed, every[day], reference, 0.0)
         early = _early(sealed, past, every, day, limits, smallest)
         runs.append(
             PastRun(
                 day=f"{day:%Y-%m-%d}",
-                broken={rule: found for rule, (found, _) in breaches(seen, limits).items()},
-                feature_shift=seen.largest[1],
-                score_shift=seen.score_shift,
+                broken={rule: text for rule, (text, _) in breaches(comparison, limits).items()},
+                feature_shift=comparison.largest[1],
+                score_shift=comparison.score_shift,
                 early={look.day: look.ratio for look in early},
                 early_status=outcomes.early_status(early, limits),
             )
@@ -115,6 +115,7 @@ def backtest(
         _planted(sealed, name, plant(every[last].copy(), sealed), reference, limits)
         for name, (_, plant) in FAULTS.items()
     ]
+    # The late feed comes last: it deletes the newest days from ``past`` for good.
     past.forget_from(last - timedelta(days=DAYS_LATE))
     age = (last - past.newest_event).total_seconds() / 86_400
     faults.append(_planted(sealed, LATE, past.snapshots([last]), reference, limits, age))
@@ -138,9 +139,9 @@ def _early(
     limits: MonitorSettings,
     smallest: int,
 ) -> list[outcomes.EarlyLook]:
-    """Return the early looks of ``day``; how fast events come is that of earlier, labelled cut-offs.
+    """Return the early looks of ``day``, with the speed of events at earlier, labelled cut-offs.
 
-    None where the oldest of them has a shorter history than the population needs.
+    There are none if the oldest cut-off has a shorter history than the population needs.
     """
     import pandas as pd
 
@@ -171,40 +172,25 @@ def _planted(
     limits: MonitorSettings,
     age: float = 0.0,
 ) -> PlantedFault:
-    """Return what the rules say about ``rows``, which have the fault ``name``."""
-    wanted = FAULTS[name][0] if name in FAULTS else ("age",)
-    seen = _compare(sealed, rows, reference, age)
-    broken = {rule: found for rule, (found, _) in breaches(seen, limits).items()}
-    return PlantedFault(fault=name, wanted=wanted, broken=broken)
+    """Return the results of the rules on ``rows``, which have the fault ``name``."""
+    rules = FAULTS[name][0] if name in FAULTS else ("age",)
+    comparison = _compare(sealed, rows, reference, age)
+    broken = {rule: text for rule, (text, _) in breaches(comparison, limits).items()}
+    return PlantedFault(fault=name, rules=rules, broken=broken)
 
 
-def _money(sealed: Bundle) -> list[str]:
-    return [f.name for f in sealed.contract.features if f.unit == "EUR"]
-
-
-def _cents(rows: pd.DataFrame, sealed: Bundle) -> pd.DataFrame:
-    rows[_money(sealed)] *= 100
+def _cents(rows: pd.DataFrame, sealed: Bundle, every: int = 1) -> pd.DataFrame:
+    money = [f.name for f in sealed.contract.features if f.unit == "EUR"]
+    rows.loc[rows.index % every == 0, money] *= 100
     return rows
 
 
-def _some_cents(rows: pd.DataFrame, sealed: Bundle) -> pd.DataFrame:
-    rows.loc[rows.index % 10 == 0, _money(sealed)] *= 100
+def _lost(rows: pd.DataFrame, sealed: Bundle, every: int = 1) -> pd.DataFrame:
+    # The numbers that may be missing, such as gaps between purchases.
+    features = sealed.contract.features
+    optional = [f.name for f in features if f.missing_allowed and f.unit != "category"]
+    rows.loc[rows.index % every == 0, optional] = np.nan
     return rows
-
-
-def _lost(rows: pd.DataFrame, sealed: Bundle) -> pd.DataFrame:
-    rows[_optional(sealed)] = np.nan
-    return rows
-
-
-def _some_lost(rows: pd.DataFrame, sealed: Bundle) -> pd.DataFrame:
-    rows.loc[rows.index % 5 == 0, _optional(sealed)] = np.nan
-    return rows
-
-
-def _optional(sealed: Bundle) -> list[str]:
-    """Return the numbers that may be missing, such as gaps between purchases."""
-    return [f.name for f in sealed.contract.features if f.missing_allowed and f.unit != "category"]
 
 
 def _renamed(rows: pd.DataFrame, sealed: Bundle) -> pd.DataFrame:
@@ -220,10 +206,10 @@ def _half(rows: pd.DataFrame, sealed: Bundle) -> pd.DataFrame:
 LATE, DAYS_LATE = "the feed is a week late", 7
 FAULTS: Mapping[str, tuple[tuple[str, ...], Callable[[Any, Bundle], Any]]] = {
     "cents for euros": (("shift", "beyond"), _cents),
-    "cents for euros in 10 % of rows": (("beyond",), _some_cents),
+    "cents for euros in 10 % of rows": (("beyond",), partial(_cents, every=10)),
     "a column is lost": (("missing", "shift"), _lost),
-    "20 % of its values are lost": (("missing",), _some_lost),
+    "20 % of its values are lost": (("missing",), partial(_lost, every=5)),
     "categories are renamed": (("unseen", "shift"), _renamed),
     "half of the customers are lost": (("volume",), _half),
 }
-"""Faults in rows: the rules that are meant for each, and the function that plants it. A late feed comes besides."""
+"""For each fault in rows the rules that should find it, and the function that plants it."""

@@ -1,7 +1,8 @@
-"""A campaign: the list for the CRM with a control group, and what it changed.
+"""A campaign: the list for the CRM with a control group, and its effect.
 
-Who is on it stands in the decision log, one entry a person. Objection, erasure, retention and access therefore
-reach it as they reach a decision, and somebody who objected is refused in the transaction that makes the list.
+The decision log has one entry for each person on the list. So objection, erasure, retention and
+access cover the list like a decision. The transaction that writes the list refuses people who
+objected.
 """
 
 from __future__ import annotations
@@ -28,30 +29,17 @@ from sovereign_ml.monitoring.past_days import PastDays
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "CampaignList",
-    "CampaignResult",
-    "Uplift",
-    "draw",
-    "is_control",
-    "people_needed",
-    "result",
-    "uplift",
-]
-
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
 SMALLEST = 50
-"""Each group has at least so many matured people before a result is told."""
-
-
+"""Smallest number of matured people in each group for which a result is shown."""
 Flags = NDArray[np.bool_]
 
 
 class Uplift(BaseModel):
     """Churn that the action prevented, as a difference of rates with a 95 % interval.
 
-    ``adjusted`` uses what the scores explain already (CUPED, Deng et al. 2013), which makes the
-    interval narrower and moves nothing on average.
+    ``adjusted`` removes the part that scores explain already (CUPED, Deng et al. 2013). That makes
+    the interval narrower and changes nothing on average.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,12 +57,12 @@ class Uplift(BaseModel):
 
     @property
     def is_shown(self) -> bool:
-        """Whether the adjusted interval leaves zero out."""
+        """Return whether the adjusted interval excludes zero."""
         return self.adjusted_low > 0 or self.adjusted_high < 0
 
 
 def uplift(churned: Floats, score: Floats, control: Flags) -> Uplift:
-    """Return the churn of the control group less that of the treated; all arrays have shape (n,)."""
+    """Return the churn of the control group less that of the treated, from arrays of shape (n,)."""
     theta = _slope(churned, score, control)
     difference, low, high = _difference(churned, control)
     adjusted = _difference(churned - theta * (score - score.mean()), control)
@@ -93,7 +81,7 @@ def uplift(churned: Floats, score: Floats, control: Flags) -> Uplift:
 
 
 def people_needed(rate: float, effect: float, control_share: float) -> int:
-    """Return how many people show an ``effect`` on a churn ``rate`` with a power of 80 % at 5 %."""
+    """Return the number of people that shows ``effect`` on ``rate`` with a power of 80 % at 5 %."""
     from scipy.stats import norm
 
     after = min(max(rate - effect, 0.0), 1.0)
@@ -105,6 +93,7 @@ def people_needed(rate: float, effect: float, control_share: float) -> int:
 def _slope(churned: Floats, score: Floats, control: Flags) -> float:
     """Return the slope of outcome on score within the groups."""
     x, y = score.astype(float), churned.astype(float)
+    # Within each group, so that the effect of the offer is not part of the slope.
     for group in (control, ~control):
         x[group] -= x[group].mean()
         y[group] -= y[group].mean()
@@ -113,16 +102,16 @@ def _slope(churned: Floats, score: Floats, control: Flags) -> float:
 
 
 def _difference(values: Floats, control: Flags) -> tuple[float, float, float]:
-    """Return the difference of means with its 95 % interval, for groups of unlike spread (Welch)."""
+    """Return the difference of means with Welch's 95 % interval, as the variances may differ."""
     from scipy.stats import ttest_ind
 
-    one, other = values[control], values[~control]
-    low, high = ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
-    return float(one.mean() - other.mean()), float(low), float(high)
+    controls, treated = values[control], values[~control]
+    low, high = ttest_ind(controls, treated, equal_var=False).confidence_interval(0.95)
+    return float(controls.mean() - treated.mean()), float(low), float(high)
 
 
 class CampaignList(BaseModel):
-    """What was exported. ``text`` is the list as CSV and stands in no log."""
+    """The exported list. ``text`` is its CSV, which no log holds."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -136,13 +125,13 @@ class CampaignList(BaseModel):
 
 
 class CampaignResult(BaseModel):
-    """What the campaign changed, and its value under stated assumptions (EUR)."""
+    """Effect of the campaign, and its value in EUR under stated assumptions."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     open: int
-    gone: int
+    erased: int
     uplift: Uplift
     value: float
     value_low: float
@@ -152,8 +141,9 @@ class CampaignResult(BaseModel):
 def is_control(key: bytes, campaign: str, customer: str, share: float) -> bool:
     """Return whether the keyed hash puts ``customer`` into the control group of ``share``.
 
-    Nobody can choose who is in it, and the same campaign draws the same group again.
+    Nobody can choose its members, and the same campaign draws the same group again.
     """
+    # Each campaign has its own key, so that nobody is always in the control group.
     own = hmac.digest(key, b"campaign " + campaign.encode(), "sha256")
     drawn = int.from_bytes(hmac.digest(own, customer.encode(), "sha256")[:8], "big")
     return drawn < share * 2**64
@@ -170,56 +160,52 @@ def draw(
     effect: float,
     key: bytes,
 ) -> CampaignList:
-    """Take the ``size`` people of ``scores`` who come first, draw the control group, and write both into the log.
+    """Choose ``size`` people of ``scores``, draw the control group, and write both into the log.
 
-    First come high scores, or high score times the column ``value``. Whoever objected or was erased
-    until this transaction is left out. Raises Misuse for a name that is taken.
+    People are ordered by score, or by score times the column ``value``. People who objected or were
+    erased before this transaction are left out. Raises Misuse for a name that exists already.
     """
     if not NAME.fullmatch(name):
         raise Misuse(
             f"The name of a campaign is '{name}': use a-z, 0-9 and -, such as spring-2027."
         )
-    # The first contact without the campaign: a process was killed in between.
+    # A first contact without a campaign: a process was killed before it wrote the campaign.
     if log.of_case(f"campaign-{name}") or log.of_case(f"contact-{name}-0"):
         raise Misuse(f"There is a campaign '{name}' already: give this one another name.")
     worth = scores["score"] * scores[value] if value else scores["score"]
+    # A stable sort chooses the same people when the command is repeated.
     order = worth.sort_values(ascending=False, kind="stable").index
     chosen = scores.loc[order].head(size)
     control = [is_control(key, name, customer, share) for customer in chosen["customer_id"]]
-    drafts = [
-        Draft(
-            "contact",
-            f"contact-{name}-{place}",
-            row["customer_id"],
-            json.dumps(
-                {
-                    "campaign": name,
-                    "group": "control" if held else "treated",
-                    "score": row["score"],
-                    "model_version": row["model_version"],
-                }
-            ),
-        )
-        for place, (row, held) in enumerate(zip(chosen.to_dict("records"), control, strict=True))
-    ]
+    drafts = []
+    people = zip(chosen.to_dict("records"), control, strict=True)
+    for place, (row, is_held_back) in enumerate(people):
+        body = {
+            "campaign": name,
+            "group": "control" if is_held_back else "treated",
+            "score": row["score"],
+            "model_version": row["model_version"],
+        }
+        case = f"contact-{name}-{place}"
+        drafts.append(Draft("contact", case, row["customer_id"], json.dumps(body)))
     written = [not isinstance(entry, Rejection) for entry in log.append(drafts)] if drafts else []
-    kept = np.asarray(written, dtype=bool)
-    held = np.asarray(control, dtype=bool)
-    listed = chosen[kept & ~held]
+    accepted = np.asarray(written, dtype=bool)
+    in_control = np.asarray(control, dtype=bool)
+    listed = chosen[accepted & ~in_control]
     text = _csv(listed)
-    made = CampaignList(
+    campaign = CampaignList(
         name=name,
         treated=len(listed),
-        control=int((kept & held).sum()),
-        left_out=int((~kept).sum()),
+        control=int((accepted & in_control).sum()),
+        left_out=int((~accepted).sum()),
         sha256=hashlib.sha256(text.encode()).hexdigest(),
         needed=people_needed(float(chosen["score"].mean()), effect, share) if len(chosen) else 0,
         text=text,
     )
-    log.append(
-        [Draft("campaign", f"campaign-{name}", None, made.model_dump_json(exclude={"text"}))]
-    )
-    return made
+    # The campaign comes after its contacts: it proves that all of them are in the log.
+    record = campaign.model_dump_json(exclude={"text"})
+    log.append([Draft("campaign", f"campaign-{name}", None, record)])
+    return campaign
 
 
 def result(
@@ -230,24 +216,26 @@ def result(
     customer_value: float,
     cost: float,
 ) -> CampaignResult:
-    """Return what campaign ``name`` changed, on everybody whose horizon is over.
+    """Return the effect of campaign ``name`` on everybody whose horizon is over.
 
-    ``customer_value`` is what a customer who stays is worth, ``cost`` what one contact costs (EUR).
-    Everybody on the list counts, whether they used the offer or not.
+    ``customer_value`` is the value of a customer who stays, ``cost`` that of one contact, both in
+    EUR. Everybody on the list counts, with or without use of the offer: who uses it is no accident.
+    Raises Misuse for an unknown campaign, and Refused while too few outcomes are known.
     """
     import pandas as pd
 
     if not log.of_case(f"campaign-{name}"):
-        known = [entry.case_id.removeprefix("campaign-") for entry in log.of_kind("campaign")]
-        raise Misuse(f"There is no campaign '{name}'. On record are: {', '.join(known) or 'none'}.")
+        names = [entry.case_id.removeprefix("campaign-") for entry in log.of_kind("campaign")]
+        raise Misuse(f"There is no campaign '{name}'. On record are: {', '.join(names) or 'none'}.")
     rows: list[dict[str, Any]] = []
-    gone = 0
+    erased = 0
     for entry in log.of_kind("contact"):
+        # The name may be the beginning of another campaign's name.
         if not entry.case_id.removeprefix(f"contact-{name}-").isdigit():
             continue
         body = json.loads(entry.body) if entry.body else {}
         if not body:
-            gone += 1
+            erased += 1
         elif body["campaign"] == name:
             at = datetime.fromisoformat(entry.at).replace(tzinfo=None)
             rows.append({"customer_id": entry.subject, "event_timestamp": at, **body})
@@ -257,25 +245,27 @@ def result(
     people["event_timestamp"] = pd.to_datetime(people["event_timestamp"]).astype("datetime64[us]")
     churned = past.churned(people, past.horizon_days)
     over = ~np.isnan(churned)
-    held = (people["group"] == "control").to_numpy()[over]
-    if min(held.sum(), (~held).sum()) < SMALLEST:
+    in_control = (people["group"] == "control").to_numpy()[over]
+    treated, controls = int((~in_control).sum()), int(in_control.sum())
+    if min(treated, controls) < SMALLEST:
         raise Refused(
-            f"Campaign '{name}': {int((~held).sum())} treated and {int(held.sum())} controls have a known outcome, "
-            f"and each group needs {SMALLEST}. Horizons end {past.horizon_days} days after the list."
+            f"Campaign '{name}': {treated} treated and {controls} controls have a known outcome, "
+            f"and each group needs {SMALLEST}. Horizons end {past.horizon_days} days after the "
+            "list."
         )
-    found = uplift(churned[over], people["score"].to_numpy(dtype=float)[over], held)
+    effects = uplift(churned[over], people["score"].to_numpy(dtype=float)[over], in_control)
 
     def worth(effect: float) -> float:
-        return round(found.treated * (effect * customer_value - cost), 2)
+        return round(effects.treated * (effect * customer_value - cost), 2)
 
     return CampaignResult(
         name=name,
         open=int((~over).sum()),
-        gone=gone,
-        uplift=found,
-        value=worth(found.adjusted),
-        value_low=worth(found.adjusted_low),
-        value_high=worth(found.adjusted_high),
+        erased=erased,
+        uplift=effects,
+        value=worth(effects.adjusted),
+        value_low=worth(effects.adjusted_low),
+        value_high=worth(effects.adjusted_high),
     )
 
 

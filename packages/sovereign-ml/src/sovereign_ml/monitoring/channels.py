@@ -1,4 +1,4 @@
-"""Where alarms go: metrics for Prometheus, Alertmanager, a webhook, e-mail. Counts and rules only, never a person."""
+"""Channels for alarms: Prometheus, Alertmanager, a webhook, e-mail. None ever names a person."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ from sovereign_ml.config.monitoring import AlarmSettings
 if TYPE_CHECKING:
     from sovereign_ml.monitoring.watch import MonitorReport
 
-__all__ = ["METRICS", "metrics_text", "send"]
-
 METRICS: Mapping[str, str] = {
     "churn_monitor_last_success_timestamp_seconds": "When the monitor last ended well.",
     "churn_monitor_alarm": "1 while the rule alarms.",
     "churn_monitor_unanswered_alarms": "Alarms that nobody answered.",
-    "churn_monitor_feature_shift_log_odds": "Distance of a feature's contributions from the reference.",
+    "churn_monitor_feature_shift_log_odds": "Distance of a feature from the reference.",
     "churn_monitor_score_shift_log_odds": "Distance of the score from the reference.",
     "churn_monitor_customers": "Customers who can be scored.",
     "churn_monitor_newest_event_age_seconds": "Age of the newest event.",
@@ -34,13 +32,13 @@ METRICS: Mapping[str, str] = {
 """Every metric of the monitor, each a gauge."""
 DAY_S = 86_400
 DEADLINE_S = 20.0
-"""All channels together get so long; clients count per read, so a dripping receiver would never end."""
+"""Time limit for all channels together: clients only limit each read of a slow receiver."""
 REPEATS_WITHIN = timedelta(days=2)
-"""An alert that is not sent again ends by itself after two daily runs."""
+"""Time after which an alert ends by itself, unless it is sent again: two daily runs."""
 
 
 def metrics_text(report: MonitorReport) -> str:
-    """Return the report in Prometheus' text format; no label ever holds a person or a group."""
+    """Return the report in Prometheus' text format, without a person or a group in any label."""
     from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
     registry = CollectorRegistry()
@@ -55,11 +53,10 @@ def metrics_text(report: MonitorReport) -> str:
 def send(
     report: MonitorReport, settings: AlarmSettings, project: str, password: str, folder: Path
 ) -> list[str]:
-    """Give the report to every channel of ``settings``; return what failed, one line each.
+    """Send the report to every channel of ``settings``, and return one line for each failure.
 
-    The text file gets every run, from ``folder``. The others get the alarms that nobody answered, on
-    every run again, so a receiver that was down misses none. A channel that fails or hangs stops no
-    other one.
+    The text file gets every run, from ``folder``. The others get the unanswered alarms on every
+    run, so a receiver that was down misses none. A channel that fails or hangs stops no other.
     """
     channels: dict[str, Callable[[], None]] = {}
     if settings.textfile:
@@ -93,8 +90,8 @@ def send(
 
 def _samples(report: MonitorReport) -> Iterator[tuple[str, dict[str, str], float]]:
     version = {"model_version": report.model_version}
-    made = datetime.strptime(report.made_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    yield "churn_monitor_last_success_timestamp_seconds", {}, made.timestamp()
+    made_at = datetime.strptime(report.made_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    yield "churn_monitor_last_success_timestamp_seconds", {}, made_at.timestamp()
     for state in report.states:
         labels = {"rule": state.rule, "kind": state.kind}
         yield "churn_monitor_alarm", labels, float(state.status == "alarm")
@@ -113,7 +110,7 @@ def _samples(report: MonitorReport) -> Iterator[tuple[str, dict[str, str], float
 
 
 def _to_textfile(target: Path, folder: Path) -> None:
-    """Put the metrics where node_exporter reads them; it must never see half a file."""
+    """Write the metrics for node_exporter, which must never see half a file."""
     side = target / ".churn_monitor.prom.part"
     side.write_bytes((folder / "metrics.prom").read_bytes())
     side.replace(target / "churn_monitor.prom")
@@ -152,7 +149,7 @@ def _summary(report: MonitorReport, project: str) -> dict[str, Any]:
 
 
 def _post(address: str, content: Any) -> None:
-    """Post JSON. Raises OSError without the address, which may be as good as a password."""
+    """Post JSON. Raises OSError without the address, which may contain a secret."""
     import httpx
 
     try:
@@ -164,14 +161,15 @@ def _post(address: str, content: Any) -> None:
 
 
 def _mail(report: MonitorReport, settings: AlarmSettings, project: str, password: str) -> None:
-    """Send the alarms over STARTTLS; a server without it gets nothing."""
+    """Send the alarms over STARTTLS. A server without it gets nothing."""
     host, _, port = settings.smtp.partition(":")
     message = EmailMessage()
     message["Subject"] = f"{project}: alarm of the monitor, {report.day}"
     message["From"] = sender = settings.email_from or settings.email_to[0]
     message["To"] = ", ".join(settings.email_to)
     lines = [
-        f"- {alarm.id}, model version {alarm.model_version}. {alarm.name}: {alarm.found}. {alarm.todo}"
+        f"- {alarm.id}, model version {alarm.model_version}. "
+        f"{alarm.name}: {alarm.found}. {alarm.todo}"
         for alarm in report.alarms
     ]
     end = "Look at monitor.html of that day, then answer with `churn monitor answer`."

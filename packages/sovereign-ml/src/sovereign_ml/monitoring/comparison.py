@@ -8,8 +8,6 @@ from pydantic import BaseModel, ConfigDict
 from sovereign_ml.config.monitoring import MonitorSettings
 from sovereign_ml.monitoring.population import PopulationProfile, Reference
 
-__all__ = ["Comparison", "FeatureChange", "breaches", "compare", "distance"]
-
 
 class FeatureChange(BaseModel):
     """One feature: ``shift`` is the distance of its contributions now and then, in log-odds.
@@ -27,7 +25,7 @@ class FeatureChange(BaseModel):
 
 
 class Comparison(BaseModel):
-    """What changed since the reference. ``volume`` is relative, ``age_days`` of the newest event."""
+    """Change since the reference. ``volume`` is relative, ``age_days`` is of the newest event."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,22 +39,22 @@ class Comparison(BaseModel):
 
     @property
     def largest(self) -> tuple[str, float]:
-        """The feature that shifted most, and how far."""
+        """Return the feature with the largest shift, and the shift in log-odds."""
         name = max(self.features, key=lambda key: self.features[key].shift)
         return name, self.features[name].shift
 
 
-def distance(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    """Return the Wasserstein-1 distance of two distributions with as many quantiles each."""
-    return float(np.abs(np.asarray(one) - np.asarray(other)).mean())
+def distance(first: tuple[float, ...], second: tuple[float, ...]) -> float:
+    """Return the Wasserstein-1 distance of two distributions with equally many quantiles."""
+    return float(np.abs(np.asarray(first) - np.asarray(second)).mean())
 
 
 def compare(now: PopulationProfile, then: Reference, age_days: float) -> Comparison:
-    """Return what changed between the reference and the people of today.
+    """Return the change between the reference and the people of today.
 
     The model is a sum, so the shifts of the features are in the unit of the decision, can be
-    compared with each other, and bound the shift of the mean score. What changes only in how
-    features go together shows in ``score_shift``.
+    compared with each other, and bound the shift of the mean score. A change in the combination of
+    features alone shows in ``score_shift``.
     """
     return Comparison(
         customers=now.customers,
@@ -78,38 +76,38 @@ def compare(now: PopulationProfile, then: Reference, age_days: float) -> Compari
     )
 
 
-def breaches(seen: Comparison, limits: MonitorSettings) -> dict[str, tuple[str, str]]:
-    """Return the rules that are broken, each with what was found and the limit."""
-    found: dict[str, tuple[str, str]] = {}
-    if seen.age_days > limits.newest_event_days:
-        found["age"] = (
-            f"the newest event is {seen.age_days:.1f} days old",
+def breaches(comparison: Comparison, limits: MonitorSettings) -> dict[str, tuple[str, str]]:
+    """Return the broken rules, each with the measurement and the limit, in words."""
+    result: dict[str, tuple[str, str]] = {}
+    if comparison.age_days > limits.newest_event_days:
+        result["age"] = (
+            f"the newest event is {comparison.age_days:.1f} days old",
             f"{limits.newest_event_days} days",
         )
-    if abs(seen.volume) > limits.volume:
-        found["volume"] = (
-            f"{seen.customers:,} customers, {seen.volume:+.0%} against the reference",
+    if abs(comparison.volume) > limits.volume:
+        result["volume"] = (
+            f"{comparison.customers:,} customers, {comparison.volume:+.0%} against the reference",
             f"{limits.volume:.0%} either way",
         )
     for rule in ("missing", "beyond", "unseen"):
         limit = getattr(limits, rule)
-        changes = {name: getattr(change, rule) for name, change in seen.features.items()}
+        changes = {name: getattr(change, rule) for name, change in comparison.features.items()}
         # Fewer values out of range are no fault; fewer missing ones may be an invented default.
         sizes = {k: abs(v) if rule == "missing" else v for k, v in changes.items()}
         if broken := sorted((k for k, v in sizes.items() if v > limit), key=lambda k: -sizes[k]):
-            shown = ", ".join(f"{name} {changes[name]:+.1%}" for name in broken[:4])
-            found[rule] = (f"share of {WORDS[rule]} values: {shown}", f"{limit:.0%} points")
-    shifted = {k: v.shift for k, v in seen.features.items() if v.shift > limits.feature_shift}
+            text = ", ".join(f"{name} {changes[name]:+.1%}" for name in broken[:4])
+            result[rule] = (f"share of {WORDS[rule]} values: {text}", f"{limit:.0%} points")
+    shifted = {k: v.shift for k, v in comparison.features.items() if v.shift > limits.feature_shift}
     if shifted:
         largest = sorted(shifted, key=lambda k: -shifted[k])[:4]
-        shown = ", ".join(f"{name} {shifted[name]:.2f}" for name in largest)
-        found["shift"] = (f"{shown} log-odds", f"{limits.feature_shift:g} log-odds")
-    if seen.score_shift > limits.score_shift:
-        found["score"] = (
-            f"the score shifted by {seen.score_shift:.2f} log-odds",
+        text = ", ".join(f"{name} {shifted[name]:.2f}" for name in largest)
+        result["shift"] = (f"{text} log-odds", f"{limits.feature_shift:g} log-odds")
+    if comparison.score_shift > limits.score_shift:
+        result["score"] = (
+            f"the score shifted by {comparison.score_shift:.2f} log-odds",
             f"{limits.score_shift:g} log-odds",
         )
-    return found
+    return result
 
 
 WORDS = {"missing": "missing", "beyond": "out-of-range", "unseen": "unknown"}

@@ -1,4 +1,4 @@
-"""Decisions on record as rows of a table: what was decided about whom, when, and with which score."""
+"""Decisions in the decision log as rows of a table: person, time, score and outcome."""
 
 from __future__ import annotations
 
@@ -16,25 +16,18 @@ from sovereign_ml.privacy.objections import decision_log
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DecisionTable", "read_decisions"]
-
 COLUMNS = (
-    "customer_id",
-    "event_timestamp",
-    "score",
-    "outcome",
-    "control",
-    "model_version",
-    "features",
+    *("customer_id", "event_timestamp", "score", "outcome"),
+    *("control", "model_version", "features"),
 )
 
 
 @dataclass(frozen=True)
 class DecisionTable:
-    """Decisions with a score, one row each, and counts of what else is on record.
+    """Decisions with a score, one row each, and counts of other entries.
 
-    ``blanked`` are erased or expired. ``reviews`` are figures of human review in the window, and
-    ``waiting_days`` the age of the oldest case that nobody has decided.
+    ``blanked`` decisions are erased or expired. ``reviews`` has figures of human review in the
+    window. ``waiting_days`` is the age of the oldest case that nobody has decided.
     """
 
     rows: pd.DataFrame
@@ -50,7 +43,7 @@ class DecisionTable:
 def read_decisions(
     location: LogLocation, as_of: datetime, window_days: int
 ) -> DecisionTable | None:
-    """Return what the decision log says up to ``as_of`` (UTC); None before there is a log.
+    """Return the decisions up to ``as_of`` (UTC), None before there is a log.
 
     Reviews, contests, erasures and objections are those of the last ``window_days``: a desk that
     stopped working a year ago must not show a fine override rate today.
@@ -71,7 +64,7 @@ def _table(
 ) -> DecisionTable:
     import pandas as pd
 
-    made: dict[str, list[Any]] = {}
+    cases: dict[str, list[Any]] = {}
     replaced: set[str] = set()
     reviews: list[Entry] = []
     counts = dict.fromkeys(("blanked", "contest", "erasure", "objection"), 0)
@@ -81,14 +74,16 @@ def _table(
             oldest = oldest or entry.at
         if entry.kind in counts and entry.at >= begin:
             counts[entry.kind] += 1
+        # Erasure and expiry blank the body and keep the entry.
         if entry.body is None:
             counts["blanked"] += entry.kind == "decision"
         elif entry.kind == "decision":
             body = json.loads(entry.body)
+            # A correction counts in place of the decision that it corrects.
             if body.get("corrects"):
                 replaced.add(body["corrects"])
             if body.get("score") is not None:
-                made[entry.case_id] = [
+                cases[entry.case_id] = [
                     entry.subject,
                     entry.at,
                     body["score"],
@@ -99,16 +94,21 @@ def _table(
                 ]
         elif entry.kind == "review":
             body = json.loads(entry.body)
-            if entry.case_id in made and not body.get("seeded"):
-                made[entry.case_id][3] = body["outcome"]
+            # A planted case tests the reviewer, so its outcome is no decision about a person.
+            if entry.case_id in cases and not body.get("seeded"):
+                cases[entry.case_id][3] = body["outcome"]
             if entry.at >= begin:
                 reviews.append(entry)
     rows = pd.DataFrame(
-        [row for case, row in made.items() if case not in replaced], columns=list(COLUMNS)
+        [row for case, row in cases.items() if case not in replaced], columns=list(COLUMNS)
     )
     times = pd.to_datetime(rows["event_timestamp"], utc=True, format="ISO8601")
     rows["event_timestamp"] = times.dt.tz_localize(None).dt.as_unit("us")
-    seen = tally(counted(reviews))
+    figures = tally(counted(reviews))
+    waiting_days = None
+    if oldest:
+        began = datetime.fromisoformat(oldest).replace(tzinfo=None)
+        waiting_days = (as_of - began) / timedelta(days=1)
     return DecisionTable(
         rows=rows[rows["outcome"].isin(("offer", "no_offer"))].reset_index(drop=True),
         blanked=counts["blanked"],
@@ -117,16 +117,11 @@ def _table(
         erasures=counts["erasure"],
         objections=counts["objection"],
         reviews={
-            "cases": seen.cases,
-            "override_rate": seen.override_rate,
-            "median_seconds": seen.median_seconds,
-            "seeded": seen.seeded,
-            "caught": seen.caught,
+            "cases": figures.cases,
+            "override_rate": figures.override_rate,
+            "median_seconds": figures.median_seconds,
+            "seeded": figures.seeded,
+            "caught": figures.caught,
         },
-        waiting_days=_age(oldest, as_of) if oldest else None,
+        waiting_days=waiting_days,
     )
-
-
-def _age(at: str, as_of: datetime) -> float:
-    began = datetime.fromisoformat(at).replace(tzinfo=None)
-    return (as_of - began).total_seconds() / 86_400

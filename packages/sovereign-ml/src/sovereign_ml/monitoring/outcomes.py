@@ -1,4 +1,4 @@
-"""What really happened to the people who were scored: figures on matured decisions, and an early look."""
+"""Outcomes of the people who were scored: figures on matured decisions, and an early look."""
 
 from __future__ import annotations
 
@@ -18,25 +18,10 @@ from sovereign_ml.monitoring.sequence import EDetector
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "Challenge",
-    "Cohort",
-    "EarlyLook",
-    "EarlyStatus",
-    "RealisedFigures",
-    "by_week",
-    "challenge",
-    "early_looks",
-    "early_status",
-    "first_of_each",
-    "realised",
-    "watch_rates",
-]
-
 EarlyStatus = Literal["ok", "watch", "alarm"]
 RESAMPLES = 100
 Z = 4.0
-"""An early look alarms only beyond so many standard errors."""
+"""Number of standard errors beyond which an early look alarms."""
 
 
 class _Frozen(BaseModel):
@@ -44,7 +29,7 @@ class _Frozen(BaseModel):
 
 
 class Cohort(_Frozen):
-    """People decided in one week, and how many of their windows are over."""
+    """Decisions of one week. ``open`` counts those whose horizon is not over."""
 
     week: str
     n: int
@@ -54,7 +39,7 @@ class Cohort(_Frozen):
 
 
 class EarlyLook(_Frozen):
-    """Events that should have happened after ``day`` days, and those that did."""
+    """Expected and observed events ``day`` days after a decision."""
 
     day: int
     decided: str
@@ -65,7 +50,7 @@ class EarlyLook(_Frozen):
 
     @property
     def ratio(self) -> float:
-        """Observed events over expected ones."""
+        """Return observed events divided by expected ones."""
         return self.observed / self.expected if self.expected else float("nan")
 
     def is_off(self, limits: MonitorSettings) -> bool:
@@ -74,7 +59,7 @@ class EarlyLook(_Frozen):
 
 
 class RealisedFigures(_Frozen):
-    """Figures on matured decisions with 95 % intervals, as the card states them for its test set."""
+    """Figures on matured decisions with 95 % intervals, as in the card for its test set."""
 
     who: str
     n: int
@@ -84,28 +69,28 @@ class RealisedFigures(_Frozen):
 
 
 def early_status(looks: Sequence[EarlyLook], limits: MonitorSettings) -> EarlyStatus:
-    """Return "alarm" for a look that is off. The first week alone, which is noisy, says "watch"."""
+    """Return "alarm" for a look that is off, but "watch" for the noisy first week alone."""
     off = {look.day for look in looks if look.is_off(limits)}
     first = set(limits.early_days[:1]) if len(limits.early_days) > 1 else set()
     return "alarm" if off - first else "watch" if off else "ok"
 
 
 def first_of_each(rows: pd.DataFrame, horizon_days: int) -> pd.DataFrame:
-    """Return one decision a person and horizon, the first: else one outcome would count many times."""
-    kept: list[int] = []
+    """Return the first decision of each person and horizon, so that an outcome counts once."""
+    chosen: list[int] = []
     last: dict[Any, Any] = {}
     ordered = rows.sort_values("event_timestamp", kind="stable")
     window = timedelta(days=horizon_days)
     pairs = zip(ordered.index, ordered["customer_id"], ordered["event_timestamp"], strict=True)
     for index, customer, at in pairs:
         if customer not in last or at >= last[customer] + window:
-            kept.append(index)
+            chosen.append(index)
             last[customer] = at
-    return rows.loc[kept].reset_index(drop=True)
+    return rows.loc[chosen].reset_index(drop=True)
 
 
 def realised(who: str, churned: Floats, score: Floats) -> RealisedFigures | None:
-    """Return figures of matured decisions with labels (n,); None where nobody or everybody churned."""
+    """Return figures of matured decisions with labels (n,), None if all labels are equal."""
     y = churned.astype(np.int64)
     if len(y) < 2 or len(set(y)) < 2:
         return None
@@ -124,11 +109,12 @@ def realised(who: str, churned: Floats, score: Floats) -> RealisedFigures | None
 
 
 def by_week(rows: pd.DataFrame) -> list[Cohort]:
-    """Return observed and expected rates by week of decision; ``rows`` have ``churned`` or NaN."""
+    """Return observed and expected rates by week of decision. ``churned`` may be NaN."""
     cohorts = []
     weeks = rows["event_timestamp"].dt.to_period("W-SUN").dt.start_time
     for week, part in rows.groupby(weeks):
         over = part[part["churned"].notna()]
+        # While windows are open, those that are over would show too many or too few churners.
         whole = len(over) == len(part)
         cohorts.append(
             Cohort(
@@ -149,36 +135,36 @@ def early_looks(
     known_until: datetime,
     *,
     smallest: int,
-    window_days: int = 7,
 ) -> list[EarlyLook]:
-    """Return what the first days of young decisions say about their outcome.
+    """Compare the events in the first days of young decisions with those that scores predict.
 
-    The label "no purchase in 30 days" is censored and not hidden: each purchase reveals it. Of the
-    buyers that a score predicts, the share ``shares[day]`` has bought by then. Only whole weeks are
-    looked at, because part of a week sees other weekdays. Each look is at the people decided in
-    the ``window_days`` that ended ``day`` days before ``known_until``.
+    The label "no purchase in 30 days" is censored, not hidden: each purchase reveals it. Of the
+    buyers that a score predicts, the share ``shares[day]`` has bought by then. Each look takes the
+    people decided in the week that ended ``day`` days before ``known_until``. It takes a whole
+    week, because a part of it has other weekdays.
     """
     looks = []
     for day, share in sorted(shares.items()):
         end = known_until - timedelta(days=day)
         times = rows["event_timestamp"]
-        young = rows[(times <= end) & (times > end - timedelta(days=window_days))]
+        young = rows[(times <= end) & (times > end - timedelta(days=7))]
         happened = past.events(young, day) if len(young) else np.empty(0)
-        known = ~np.isnan(happened)
-        if known.sum() < smallest:
+        is_known = ~np.isnan(happened)
+        if is_known.sum() < smallest:
             continue
-        score = young["score"].to_numpy(dtype=float)[known]
+        score = young["score"].to_numpy(dtype=float)[is_known]
         chance = (score if past.events_are_churn else 1 - score) * share
-        expected, seen = float(chance.sum()), float(happened[known].sum())
+        expected, observed = float(chance.sum()), float(happened[is_known].sum())
+        # Scores of 0 and 1 alone have no spread.
         spread = float(np.sqrt((chance * (1 - chance)).sum())) or 1.0
         looks.append(
             EarlyLook(
                 day=day,
                 decided=f"{end:%Y-%m-%d}",
-                n=int(known.sum()),
+                n=int(is_known.sum()),
                 expected=expected,
-                observed=seen,
-                z=(seen - expected) / spread,
+                observed=observed,
+                z=(observed - expected) / spread,
             )
         )
     return looks
@@ -187,7 +173,7 @@ def early_looks(
 def watch_rates(
     rows: pd.DataFrame, horizon_days: int, limits: MonitorSettings
 ) -> tuple[EDetector, Sequence[str]]:
-    """Return the detector after all matured ``rows``, one look a horizon, and the days it alarmed."""
+    """Return the detector after one look per horizon of matured ``rows``, and its alarm days."""
     detector = EDetector(limits.tolerance, limits.looks_per_false_alarm)
     alarms: list[str] = []
     matured = rows[rows["churned"].notna()]
@@ -206,7 +192,7 @@ def watch_rates(
 
 
 class Challenge(_Frozen):
-    """A candidate against the model in use, on the same matured people: differences with 95 % intervals.
+    """Differences between a candidate and the model in use on the same people, with 95 % intervals.
 
     Positive ``roc_auc`` and negative ``brier`` speak for the candidate.
     """
@@ -218,13 +204,13 @@ class Challenge(_Frozen):
 
 
 def challenge(version: str, churned: Floats, candidate: Floats, in_use: Floats) -> Challenge:
-    """Return how the candidate's probabilities compare on labels; all arrays have shape (n,)."""
+    """Return the candidate's figures less those of the model in use. All arrays have shape (n,)."""
     y = churned.astype(np.int64)
-    first, second = bootstrap.Ranked(y, candidate), bootstrap.Ranked(y, in_use)
+    new, current = bootstrap.Ranked(y, candidate), bootstrap.Ranked(y, in_use)
 
     def measure(weights: metrics.Labels) -> dict[str, float]:
-        one, two = first.figures(weights), second.figures(weights)
-        return {name: one[name] - two[name] for name in ("roc_auc", "brier")}
+        ours, theirs = new.figures(weights), current.figures(weights)
+        return {name: ours[name] - theirs[name] for name in ("roc_auc", "brier")}
 
     gaps = bootstrap.intervals(y, measure, 2 * RESAMPLES, seed=7)
     return Challenge(version=version, n=len(y), roc_auc=gaps["roc_auc"], brier=gaps["brier"])

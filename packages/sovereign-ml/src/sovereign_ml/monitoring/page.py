@@ -12,11 +12,9 @@ from sovereign_ml.monitoring.population import Reference
 if TYPE_CHECKING:
     from sovereign_ml.monitoring.watch import MonitorReport
 
-__all__ = ["page"]
-
 
 def page(report: MonitorReport, reference: Reference, card: Mapping[str, Any]) -> str:
-    """Return the page; ``card`` has the figures that the model card states for its test set."""
+    """Return the page. ``card`` has the figures of the model card for its test set."""
     shifts = sorted(report.comparison.features.items(), key=lambda item: -item[1].shift)
     weeks = report.weeks
     return template("monitor.html.j2").render(

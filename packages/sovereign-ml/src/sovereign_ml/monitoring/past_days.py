@@ -1,4 +1,4 @@
-"""Customers of any past day and what they did afterwards, by the project's own point-in-time SQL."""
+"""Customers of any past day and their later events, by the project's own point-in-time SQL."""
 
 from __future__ import annotations
 
@@ -19,13 +19,11 @@ from sovereign_ml.storage.artifacts import need
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PastDays"]
-
 NEEDED = ("load", "compute", "label", "history")
 
 
 class PastDays:
-    """The valid transactions up to ``as_of``: later ones are unknown on that day.
+    """The valid transactions before ``as_of``. Later ones are unknown on that day.
 
     All times are UTC without a zone, as in the project's SQL.
     """
@@ -51,7 +49,7 @@ class PastDays:
         self.forget_from(as_of)
 
     def forget_from(self, moment: datetime | None) -> None:
-        """Forget what happened at ``moment`` or later, as if nobody knew it yet."""
+        """Delete the events at ``moment`` or later, as if nobody knew them yet."""
         if moment is not None:
             self.connection.execute("DELETE FROM lines WHERE ts >= ?", [moment])
             event_tables.forget_from(self.connection, moment)
@@ -59,22 +57,22 @@ class PastDays:
 
     @property
     def horizon_days(self) -> int:
-        """Days over which the label looks."""
+        """Return the number of days that the label covers."""
         return self._config.horizon_days
 
     @property
     def complete_until(self) -> datetime:
-        """The start of the newest day: that day may be unfinished, so no window may end in it."""
+        """Return the start of the newest day, which may be unfinished: no window ends in it."""
         return self.newest_event.replace(hour=0, minute=0, second=0, microsecond=0)
 
     @property
     def usable_from(self) -> datetime:
-        """The first day on which the history covers the time in which customers count as active."""
+        """Return the first day whose history covers the time in which customers are active."""
         return self._oldest_event + timedelta(days=self._config.active_within_days)
 
     @property
     def events_are_churn(self) -> bool:
-        """Whether an event in the horizon is churn (a contract ended) or its opposite (a purchase)."""
+        """Return whether an event is churn (a contract ended) and not its opposite (a purchase)."""
         return self._kind == "ended"
 
     def snapshots(self, days: Sequence[datetime]) -> pd.DataFrame:
@@ -86,10 +84,11 @@ class PastDays:
         return rows
 
     def churned(self, people: pd.DataFrame, days: int) -> Floats:
-        """Return 1 or 0 for each row: the label over ``days`` from ``event_timestamp`` on.
+        """Return the label (1 or 0) over ``days`` from ``event_timestamp`` on, shape (n,).
 
-        NaN where the window of a row is not over yet, or where nobody knows.
+        It is NaN while the window of a row is not over, and where the outcome is unknown.
         """
+        # The labels come in any order and once a person, so they are joined to the rows.
         keys = people[["customer_id", "event_timestamp"]].reset_index(drop=True)
         self.connection.register("people_", keys.drop_duplicates())
         self.connection.execute(
@@ -107,7 +106,7 @@ class PastDays:
     def early_shares(
         self, people: pd.DataFrame, days: Sequence[int], horizon_days: int
     ) -> dict[int, float]:
-        """Return which share of the horizon's events had happened after each of ``days``."""
+        """Return the share of the horizon's events that had happened after each of ``days``."""
         whole = self.events(people, horizon_days)
         total = float(np.nansum(whole))
         if not total:
@@ -119,6 +118,6 @@ class PastDays:
         }
 
     def events(self, people: pd.DataFrame, days: int) -> Floats:
-        """Return 1 for who had the event that reveals the label within ``days``, shape (n,)."""
+        """Return 1 for people with the event that reveals the label in ``days``, shape (n,)."""
         churned = self.churned(people, days)
         return churned if self.events_are_churn else 1 - churned

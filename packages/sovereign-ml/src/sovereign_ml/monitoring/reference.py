@@ -1,4 +1,4 @@
-"""The reference of the monitor: aggregates of the newest labelled cut-off, made at registration."""
+"""The monitor's reference: aggregates of the newest labelled cut-off, written at registration."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from sovereign_ml.project import Project
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["groups_of", "make_reference", "reference_of"]
-
 
 def make_reference(
     model: Scorecard,
@@ -27,13 +25,14 @@ def make_reference(
     evaluate: EvaluateSettings,
     early_days: Sequence[int],
 ) -> Reference:
-    """Return the reference from the training set in ``features``; its newest cut-off was the test set.
+    """Return the reference from the newest cut-off in ``features``, which was the test set.
 
-    How fast events come is measured on all cut-offs: a share of one month alone is noisy.
+    The speed of events is measured on all cut-offs: the share of a single month is noisy.
     """
     import pandas as pd
 
     rows = pd.read_parquet(features / "training.parquet")
+    # The project's SQL has times in UTC without a zone.
     rows["event_timestamp"] = rows["event_timestamp"].dt.tz_localize(None)
     newest = rows["event_timestamp"].max()
     latest = rows[rows["event_timestamp"] == newest].reset_index(drop=True)
@@ -65,7 +64,7 @@ def reference_of(
 def groups_of(
     project: Project, valid: Path, customers: pd.Series[str], year: int, names: Sequence[str]
 ) -> Mapping[str, pd.Series[Any]]:
-    """Return the groups of ``customers`` by the project's evaluation.py; none where it has no such function."""
+    """Return the groups of ``customers`` by ``protected`` in evaluation.py, none without it."""
     try:
         protected = project.module("evaluation").protected
     except (ImportError, AttributeError):

@@ -1,8 +1,9 @@
 """A sequential test of observed against predicted rates, with a stated rate of false alarms.
 
-It is an e-detector (Shin, Ramdas and Rinaldo 2022, arXiv 2203.03532): a Shiryaev-Roberts sum of betting e-values.
-While the true gap stays within the tolerance, on average at least ``bound`` looks pass before a
-false alarm, in each direction. That needs no normal distribution and no independence of months.
+It is an e-detector (Shin, Ramdas and Rinaldo 2022, arXiv 2203.03532): a Shiryaev-Roberts sum of
+betting e-values. While the true gap stays within the tolerance, on average at least ``bound`` looks
+pass before a false alarm, in each direction. That needs no normal distribution and no independence
+of months.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ import numpy as np
 
 from sovereign_ml.model.scorecard import Floats
 
-__all__ = ["EDetector", "Look"]
-
 STAKE = 0.1
 """Share of the wealth that is bet on each person.
 
-In simulations with shocks of two points a month, larger stakes gave more false alarms and found a bias later."""
+In simulations with shocks of two points a month, larger stakes gave more false alarms and found a
+bias later.
+"""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One batch of matured outcomes: its day, people, rates, and the evidence after it, per direction."""
+    """One batch of matured outcomes, with rates and the evidence after it in each direction."""
 
     day: str
     n: int
@@ -35,7 +36,7 @@ class Look:
 
 @dataclass
 class EDetector:
-    """Evidence that more, or fewer, people churn than predicted; each alarm starts it anew."""
+    """Evidence that more, or fewer, people churn than predicted. An alarm resets it."""
 
     tolerance: float
     bound: float
@@ -43,7 +44,7 @@ class EDetector:
     _log: list[float] = field(default_factory=lambda: [-np.inf, -np.inf])
 
     def look(self, day: str, churned: Floats, predicted: Floats) -> bool:
-        """Take in labels and probabilities (n,) of people whose windows are over; return whether it alarms."""
+        """Add labels and probabilities (n,) of matured people, and return whether it alarms."""
         gap = churned - predicted
         for place, sign in enumerate((1.0, -1.0)):
             # Each factor has an expectation of 1 at most while the gap is within the tolerance.

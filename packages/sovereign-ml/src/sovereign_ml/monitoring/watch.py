@@ -1,4 +1,4 @@
-"""One run of the monitor: measure, judge, open alarms, and write what was found."""
+"""One run of the monitor: measure, judge, open alarms, and write the report."""
 
 from __future__ import annotations
 
@@ -38,15 +38,11 @@ from sovereign_ml.storage.artifacts import read_json, write_json, writing
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FOLDER", "MonitorReport", "Watch", "card_facts", "newest_report", "scored"]
-
 FOLDER = Path("data/9_monitoring")
 WEEKS = 13
-"""So many weekly snapshots are computed anew where the decision log says too little."""
+"""Number of weekly snapshots that are computed anew if the log has too few decisions."""
 WINDOW_DAYS = 90
-"""Reviews, contests and erasures are counted in this window."""
-
-
+"""Window in which reviews, contests and erasures are counted."""
 Source = Literal["decision log", "past days computed anew"]
 LOG: Source = "decision log"
 
@@ -80,7 +76,7 @@ class MonitorReport(BaseModel):
 
 @dataclass(frozen=True)
 class Watch:
-    """The project, and the folder ``bundle`` of the model that is watched."""
+    """The monitor of a project's model in the folder ``bundle``."""
 
     settings: Settings
     project: Project
@@ -88,20 +84,20 @@ class Watch:
 
     @property
     def valid(self) -> Path:
-        """The valid transactions of step 2."""
+        """Return the folder of the valid transactions of step 2."""
         return self.settings.path("valid")
 
     def past(self, end: datetime | None = None) -> PastDays:
-        """Return the transactions that were known at ``end`` (UTC); None for all."""
+        """Return the transactions that were known at ``end`` (UTC), or all of them."""
         config = self.settings
         return PastDays(self.project, self.valid, config.features, config.label.kind, end)
 
     def run(self, end: datetime, now: datetime) -> MonitorReport:
-        """Watch the model as of ``end``, the midnight (UTC) after the last day that counts.
+        """Check the model as of ``end``, the midnight (UTC) after the last day that counts.
 
         Writes ``data/9_monitoring/<day>/`` and the alarms. A day before that of the newest report
-        opens and ends none. Raises Refused for a bundle that was changed, and Misuse where it has no
-        reference.
+        opens and ends none. Raises Refused for a bundle that was changed, and Misuse for one
+        without a reference.
         """
         settings = self.settings
         last_day = (end - timedelta(days=1)).date()
@@ -109,8 +105,9 @@ class Watch:
         sealed, reference = self.bundle_and_reference()
         past = self.past(end)
         current = past.snapshots([end])
+        # The end of today lies in the future, so the age of the newest event counts from now.
         limits = reference.limits
-        seen = compare(
+        comparison = compare(
             profile(sealed.model, current, limits, points=len(reference.log_odds)),
             reference,
             age_days=(min(end, now.replace(tzinfo=None)) - past.newest_event) / timedelta(days=1),
@@ -122,12 +119,9 @@ class Watch:
         detector, alarmed_on = outcomes.watch_rates(
             untreated, settings.features.horizon_days, settings.monitor
         )
+        smallest = settings.monitor.min_decisions if source == LOG else settings.evaluate.min_group
         early = outcomes.early_looks(
-            past,
-            untreated,
-            reference.early,
-            past.complete_until,
-            smallest=self._smallest(source),
+            past, untreated, reference.early, past.complete_until, smallest=smallest
         )
         realised = self._realised(matured)
         gaps = self._gaps(matured, sealed.policy)
@@ -136,9 +130,10 @@ class Watch:
         earlier = (report.states for report in reports(settings.root) if report.day < day)
         states = judge(
             day,
-            seen=seen,
+            comparison=comparison,
             early=early,
             detector=detector,
+            # An alarm of an earlier look does not count any more.
             alarmed=bool(alarmed_on) and alarmed_on[-1] == last,
             realised=realised[0] if realised else None,
             fairness=gaps,
@@ -149,6 +144,7 @@ class Watch:
             catch_rate=settings.card.policy.review_min_catch_rate,
             before=list(islice(earlier, settings.monitor.in_a_row)),
         )
+        # A report on an earlier day, made again, must not open the alarms of that day once more.
         if newest is None or day >= newest.day:
             alarms.update(settings.root, states, last_day, sealed.manifest.version)
         summary = read_json(self.valid / "summary.json")
@@ -160,7 +156,7 @@ class Watch:
             reference_day=f"{reference.day}",
             source=source,
             states=tuple(states),
-            comparison=seen,
+            comparison=comparison,
             weeks=tuple(outcomes.by_week(rows)),
             early=tuple(early),
             looks=tuple(detector.looks),
@@ -179,10 +175,9 @@ class Watch:
         return report
 
     def challenge(self, candidate: Bundle, end: datetime) -> outcomes.Challenge:
-        """Score the decided people silently with ``candidate``; compare it with the model in use on their outcomes.
+        """Score the decided people with ``candidate``, and compare it with the model in use.
 
-        Nobody is treated by it: it changes no decision and writes nothing. Raises Refused where no
-        outcome is known yet.
+        It changes no decision and writes nothing. Raises Refused while too few outcomes are known.
         """
         import pandas as pd
 
@@ -195,9 +190,10 @@ class Watch:
         smallest = self.settings.monitor.min_decisions
         if len(rows) < smallest or len(set(churned)) < 2:
             raise Refused(
-                f"{len(rows):,} decisions without an offer have a known outcome, and a comparison takes "
-                f"{smallest:,} ([monitor] min_decisions): wait for the horizon to end."
+                f"{len(rows):,} decisions without an offer have a known outcome, and a comparison "
+                f"needs {smallest:,} ([monitor] min_decisions): wait for the horizon to end."
             )
+        # The decision log has the features as they were served.
         inputs = pd.DataFrame(list(rows["features"])) if source == LOG else rows
         score = candidate.model.probability(columns(candidate.model, inputs))
         in_use = rows["score"].to_numpy(dtype=float)
@@ -210,10 +206,6 @@ class Watch:
         except ValueError as error:
             raise Refused(f"The model in use cannot be watched. {error}") from None
 
-    def _smallest(self, source: str) -> int:
-        config = self.settings
-        return config.monitor.min_decisions if source == LOG else config.evaluate.min_group
-
     def _decided(
         self,
         past: PastDays,
@@ -222,7 +214,7 @@ class Watch:
         table: DecisionTable | None,
         end: datetime,
     ) -> tuple[pd.DataFrame, Source]:
-        """Return decisions with ``churned`` (NaN while open) and ``treated``, one a person and horizon."""
+        """Return one decision per person and horizon, with ``churned`` (or NaN) and ``treated``."""
         horizon = self.settings.features.horizon_days
         if table is not None:
             in_use = f"{sealed.manifest.name} {sealed.manifest.version}"
@@ -233,6 +225,7 @@ class Watch:
                     treated=rows["outcome"] == "offer", churned=past.churned(rows, horizon)
                 )
                 return rows, LOG
+        # Before the day of the reference another model was in use.
         first = datetime.combine(reference.day, datetime.min.time())
         days = [past.complete_until - timedelta(days=7 * week) for week in range(WEEKS)]
         rows = scored(sealed, past.snapshots([day for day in reversed(days) if day >= first]))
@@ -240,18 +233,15 @@ class Watch:
         return rows, "past days computed anew"
 
     def _realised(self, matured: pd.DataFrame) -> list[outcomes.RealisedFigures]:
-        """Return figures of the untreated, who decide about the gate, and of the treated."""
-        found = []
+        """Return figures of the untreated, which the gate judges, and of the treated."""
+        groups = []
         for who, treated in (("untreated", False), ("treated", True)):
             part = matured[matured["treated"] == treated]
             if len(part) >= self.settings.monitor.min_decisions:
-                figures = outcomes.realised(
-                    who,
-                    part["churned"].to_numpy(dtype=float),
-                    part["score"].to_numpy(dtype=float),
-                )
-                found += [figures] if figures else []
-        return found if found and found[0].who == "untreated" else []
+                churned, score = (part[name].to_numpy(dtype=float) for name in ("churned", "score"))
+                figures = outcomes.realised(who, churned, score)
+                groups += [figures] if figures else []
+        return groups if groups and groups[0].who == "untreated" else []
 
     def _gaps(self, matured: pd.DataFrame, policy: DecisionPolicy) -> list[list[dict[str, Any]]]:
         """Return gaps between groups for each horizon of matured decisions, newest first."""
@@ -268,15 +258,8 @@ class Watch:
             if len(set(y)) < 2:
                 continue
             groups = self._groups(rows["customer_id"], newest)
-            batches.append(
-                metrics.fairness(
-                    y,
-                    rows["score"].to_numpy(dtype=float),
-                    groups,
-                    threshold,
-                    self.settings.evaluate.min_group,
-                )
-            )
+            score, smallest = rows["score"].to_numpy(dtype=float), self.settings.evaluate.min_group
+            batches.append(metrics.fairness(y, score, groups, threshold, smallest))
         return batches
 
     def _groups(self, customers: pd.Series[str], end: datetime) -> Mapping[str, pd.Series[Any]]:
@@ -285,27 +268,25 @@ class Watch:
         )
 
     def _not_known(self, rows: pd.DataFrame, table: DecisionTable | None, source: str) -> list[str]:
-        """Return in sentences what this run cannot say."""
+        """Return the limits of this run's measurements, one sentence each."""
         still = int(rows["churned"].isna().sum())
-        lines = [
-            f"{still:,} of {len(rows):,} decisions are younger than the horizon: their outcome is open."
-        ]
+        lines = [f"The outcome of {still:,} of {len(rows):,} decisions is open: the horizon runs."]
         if source != LOG:
             lines.append(
-                "No served decisions are on record in number: outcomes are those of past days, scored anew."
+                "The decision log has too few decisions: outcomes are those of past days, scored "
+                "anew."
             )
         elif not rows["control"].any():
             lines.append(
-                "Without a control group nobody can tell a working offer from a wrong model: see `churn campaign`."
+                "Without a control group a working offer and a wrong model look the same: "
+                "see `churn campaign`."
             )
         if table and table.blanked:
-            lines.append(f"{table.blanked:,} decisions are erased or expired and count nowhere.")
+            lines.append(f"{table.blanked:,} decisions are erased or expired and do not count.")
         if table and table.pending:
             lines.append(f"{table.pending:,} decisions wait for a person and have no outcome yet.")
-        lines.append(
-            f"Groups of fewer than {self.settings.evaluate.min_group} people are not shown."
-        )
-        return lines
+        smallest = self.settings.evaluate.min_group
+        return [*lines, f"Groups of fewer than {smallest} people are not shown."]
 
     def _write(self, report: MonitorReport, reference: Reference) -> None:
         from sovereign_ml.monitoring.channels import metrics_text
@@ -319,25 +300,25 @@ class Watch:
 
 
 def scored(sealed: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return ``rows`` (customer_id, event_timestamp, features) with the ``score`` of the bundle's model."""
+    """Return ``rows`` (customer_id, event_timestamp, features) with the bundle's ``score``."""
     score = sealed.model.probability(columns(sealed.model, rows))
     return rows.assign(score=score, control=False)
 
 
 def reports(root: Path) -> Iterator[MonitorReport]:
-    """Yield the reports on disk, newest first; one that another release wrote is left out."""
+    """Yield the reports on disk, newest first, without those of an incompatible release."""
     for path in sorted((root / FOLDER).glob("*/monitor.json"), reverse=True):
         with suppress(ValueError):
             yield MonitorReport.model_validate_json(path.read_bytes())
 
 
 def newest_report(root: Path) -> MonitorReport | None:
-    """Return the newest report; None before the first."""
+    """Return the newest report, None before the first."""
     return next(reports(root), None)
 
 
 def card_facts(root: Path) -> dict[str, dict[str, Any]]:
-    """Return what the card says of the monitor: ``figures`` for the evaluation, and ``facts``."""
+    """Return the monitor's part of the card: ``figures`` for the evaluation, and ``facts``."""
     report = newest_report(root)
     waiting = alarms.unanswered(root)
     if report is None:

@@ -1,4 +1,4 @@
-"""The alias ``production`` in MLflow's registry, with who moved it, when and why."""
+"""The alias ``production`` in MLflow's registry, and the history of its moves."""
 
 from __future__ import annotations
 
@@ -24,85 +24,91 @@ from sovereign_ml.config.connections import Tracking
 from sovereign_ml.registry import mlflow
 
 HISTORY = "production_move_"
-"""Each move of the alias is a tag of the registered model, numbered; none is ever changed."""
+"""Prefix of the numbered tags of the registered model. Each records one move and never changes."""
 MARK = "promotion_chain"
 """Tag of a version: the link of the history with which the alias last moved to it."""
 
 
 class MlflowRegistry:
-    """What promotion asks of MLflow. Whatever goes wrong there becomes a RegistryError, which refuses."""
+    """MLflow's registry as promotion uses it. Every failure there becomes a RegistryError."""
 
     def __init__(self, tracking: Tracking) -> None:
         self._name = tracking.project
         self._tracking = tracking
 
     def production(self) -> str | None:
-        """The version that ``production`` points to; None before the first promotion."""
+        """Return the version that ``production`` points to, None before the first promotion."""
         with self._api() as api:
             return _text(api.get_registered_model(self._name).aliases.get(ALIAS))
 
     def metrics(self, version: str) -> Mapping[str, float]:
-        """The metrics of the run that made the version."""
+        """Return the metrics of the run that trained the version."""
         with self._api() as api:
             return dict(api.get_run(api.get_model_version(self._name, version).run_id).data.metrics)
 
     def card_hash(self, version: str) -> str | None:
-        """The tag ``card_hash`` that the register step wrote."""
+        """Return the tag ``card_hash`` that the register step wrote."""
         with self._api() as api:
             return _text(api.get_model_version(self._name, version).tags.get("card_hash"))
 
     def keep_card(self, version: str, folder: Path) -> None:
-        """Put the signed card of ``folder`` in the place of the version's unsigned one."""
+        """Replace the version's unsigned card by the signed one in ``folder``."""
         with self._api() as api:
             run = api.get_model_version(self._name, version).run_id
             for name in FILES:
                 api.log_artifact(run, str(folder / name), "card")
 
     def history(self) -> tuple[AliasMove, ...]:
-        """All moves, oldest first."""
+        """Return all moves, oldest first."""
         with self._api() as api:
             tags = api.get_registered_model(self._name).tags
             return tuple(
                 AliasMove.model_validate_json(tags[key])
+                # The numbers have five digits, so the names sort in the order of the moves.
                 for key in sorted(tags)
                 if key.startswith(HISTORY)
             )
 
     def fingerprint(self, version: str) -> str | None:
-        """A hash over tags, run and metrics of the version, without what its promotion itself writes."""
+        """Return a SHA-256 over tags, run and metrics of the version, None if it does not exist.
+
+        Tags that promotion itself writes are left out.
+        """
         with self._api() as api:
-            found = {str(one.version): one for one in self._versions(api)}.get(version)
-            if found is None:
+            entry = {str(item.version): item for item in self._versions(api)}.get(version)
+            if entry is None:
                 return None
-            tags = {k: v for k, v in found.tags.items() if k not in (MARK, mlflow.SEAL)}
-            metrics = api.get_run(found.run_id).data.metrics
-            content = [version, found.run_id, found.source, sorted(tags.items())]
-            told = json.dumps([*content, sorted(metrics.items())])
-            return hashlib.sha256(told.encode()).hexdigest()
+            tags = {k: v for k, v in entry.tags.items() if k not in (MARK, mlflow.SEAL)}
+            metrics = api.get_run(entry.run_id).data.metrics
+            # MLflow returns tags and metrics in no fixed order.
+            content = [version, entry.run_id, entry.source, sorted(tags.items())]
+            text = json.dumps([*content, sorted(metrics.items())])
+            return hashlib.sha256(text.encode()).hexdigest()
 
     def marks(self) -> Mapping[str, str]:
-        """The tag ``promotion_chain`` of every version that has one."""
+        """Return the tag ``promotion_chain`` of every version that has one."""
         with self._api() as api:
-            versions = self._versions(api)
-            return {str(one.version): one.tags[MARK] for one in versions if MARK in one.tags}
+            entries = self._versions(api)
+            return {str(item.version): item.tags[MARK] for item in entries if MARK in item.tags}
 
     def _versions(self, api: Any) -> list[Any]:
         return list(api.search_model_versions(f"name = '{self._name}'", max_results=10_000))
 
     def move(self, move: AliasMove) -> None:
-        """Write the move down, then move the alias; a move that fails leaves no trace."""
+        """Record the move, then move the alias. Remove the record if the alias does not move."""
         key = f"{HISTORY}{len(self.history()) + 1:05}"
         with self._api() as api:
             api.set_registered_model_tag(self._name, key, move.model_dump_json())
             try:
                 api.set_registered_model_alias(self._name, ALIAS, move.version)
+            # The record of a move that did not happen would break the history.
             except Exception:
                 api.delete_registered_model_tag(self._name, key)
                 raise
             api.set_model_version_tag(self._name, move.version, MARK, move.chain)
 
     def note_retirement(self, at: datetime) -> None:
-        """Add to the history that all versions were deleted on purpose; nothing without a history."""
+        """Record that all versions were deleted on purpose, if there is a history."""
         if history := self.history():
             move = AliasMove(
                 kind="retire",
@@ -113,11 +119,11 @@ class MlflowRegistry:
                 why="all versions of the model were deleted",
             )
             with self._api() as api:
-                told = chained(move, history).model_dump_json()
-                api.set_registered_model_tag(self._name, f"{HISTORY}{len(history) + 1:05}", told)
+                text = chained(move, history).model_dump_json()
+                api.set_registered_model_tag(self._name, f"{HISTORY}{len(history) + 1:05}", text)
 
     def production_commit(self) -> str:
-        """Return the commit of the production version, "" before there is one or where the history is broken."""
+        """Return the commit of the production version, "" without one or with a broken history."""
         try:
             version = self.production()
             if version is None or broken_history(self):
@@ -129,9 +135,9 @@ class MlflowRegistry:
             return ""
 
     def previous_card(self) -> dict[str, Any] | None:
-        """What the card of the production version said, for the rules that compare; None before there is one.
+        """Return the production card's answers that rules compare, None before the first promotion.
 
-        A registry that cannot be reached says nothing here: promotion asks again and refuses then.
+        A registry that cannot be reached counts as None too: promotion asks again and refuses.
         """
         try:
             version = self.production()
@@ -154,7 +160,7 @@ class MlflowRegistry:
 
 
 def _compared(card: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the answers that rule R25 compares with the next card's, without those still open."""
+    """Return the answers that rule R25 compares with those of the next card, without open ones."""
 
     def answer(*path: str) -> str:
         value: Any = card

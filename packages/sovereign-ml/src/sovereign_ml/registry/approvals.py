@@ -1,4 +1,4 @@
-"""The approvals kept in git, and every copy of the card that shows them."""
+"""Approvals recorded in git, shown in every copy of the card."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["APPROVALS", "publish", "signed", "write"]
 
 
 def signed(card: Card, root: Path, policy: RulePolicy) -> Card:
-    """Return the card with the decisions on record and their signatures; its content hash stays.
+    """Return the card with the recorded decisions and their signatures. Its content hash stays.
 
-    Raises CardError on a broken record, and on keys that were changed by somebody whom they did not allow.
+    Raises CardError on a broken record, and where somebody without an allowed key changed the keys.
     """
     return with_approvals(card, signatures.decisions(root), policy.approval_roles)
 
 
 def write(card: Card, folder: Path, policy: RulePolicy, own: OwnRules) -> None:
-    """Write the card's four files, with what the rules say today as strictly as at promotion."""
+    """Write the card's four files with today's results of the rules, checked as at promotion."""
     from sovereign_ml.card.render.outputs import write as write_files
 
     today = datetime.now(UTC).date()
@@ -34,10 +34,10 @@ def write(card: Card, folder: Path, policy: RulePolicy, own: OwnRules) -> None:
 
 
 def publish(card: Card, folder: Path, bundle: Path, policy: RulePolicy, own: OwnRules) -> None:
-    """Show the approvals in the card in ``folder``, and in ``bundle`` if that holds this very card.
+    """Write the approvals into the card in ``folder``, and into ``bundle`` if it holds this card.
 
-    An approval is no part of the content that it approves, so no hash changes that anybody relies on: the bundle is
-    sealed again over the same model, contract and policy.
+    The bundle is sealed again over the same model, contract and policy. No hash that anybody
+    relies on changes: an approval is not part of the content that it approves.
     """
     write(card, folder, policy, own)
     held = bundle / "card.json"
@@ -54,6 +54,7 @@ def _seal_again(bundle: Path, card: Path) -> None:
         for name in sealed.files:
             shutil.copy((card if name in FILES else bundle) / name, folder / name)
         seal_again(folder, sealed)
+        # Files outside the seal stay as they are.
         for path in bundle.iterdir():
             if not (folder / path.name).exists():
                 shutil.copy(path, folder / path.name)

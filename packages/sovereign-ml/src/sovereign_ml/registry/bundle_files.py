@@ -1,4 +1,4 @@
-"""The decision policy that travels with the model: what its scores lead to."""
+"""The decision policy in the bundle: which action follows from a score."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ def policy(
     reviewer_contact: str,
     horizon_days: int = 30,
 ) -> DecisionPolicy:
-    """Return ``policy.json``: bands from [score]; whether a person decides comes from the card, not from a setting.
+    """Return the content of ``policy.json``: bands from [score], and the card's answers.
 
-    A score is about the ``horizon_days`` after the date of its features. Once they are over it says nothing, so
-    that is how old features may be where [score] names no age.
+    The card says whether a person decides: a setting could contradict it. A score predicts the
+    ``horizon_days`` after the date of its features, so features may be that old at most, unless
+    [score] sets an age.
     """
     names = list(score.bands)
     bands = tuple(
@@ -44,5 +45,5 @@ def policy(
 
 
 def draft_policy(score: ScoreSettings, target: str) -> DecisionPolicy:
-    """Return the bands alone, before a card says who decides: for reports and notebooks."""
+    """Return a policy of bands alone, for reports and notebooks that have no card yet."""
     return policy(score, target, significant_effect=False, human_review=False, reviewer_contact="")

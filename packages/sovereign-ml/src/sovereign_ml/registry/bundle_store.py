@@ -1,10 +1,8 @@
-"""Sealed bundles in MLflow's registry: kept with the version they belong to, fetched by number or alias."""
+"""Sealed bundles in MLflow's registry, stored with their version, fetched by number or alias."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +18,7 @@ from sovereign_ml.registry import mlflow
 
 
 def keep(tracking: Tracking, version: str, bundle: Path) -> None:
-    """Put the sealed ``bundle`` into the run of its registry version, so that it can be deployed from anywhere."""
+    """Store the sealed ``bundle`` in the run of its registry version."""
     name, api = tracking.project, mlflow.client(tracking)
     with mlflow.reached(tracking):
         run = api.get_model_version(name, version).run_id
@@ -29,36 +27,38 @@ def keep(tracking: Tracking, version: str, bundle: Path) -> None:
         api.set_model_version_tag(name, version, mlflow.SEAL, _hash(bundle))
 
 
-def fetch(tracking: Tracking, wanted: str, folder: Path) -> Path:
-    """Download the bundle of version ``wanted`` (a number or an alias) into ``folder``, and return that.
+def fetch(tracking: Tracking, version: str, folder: Path) -> Path:
+    """Download the bundle of a version (number or alias) into ``folder``, and return ``folder``.
 
-    Raises Refused when the registry has no such version or its bundle is not the one that was kept, Misuse when the
-    registry does not answer.
+    Raises Refused when the registry has no such version, or its bundle was changed. Raises Misuse
+    when the registry does not answer.
     """
     ENVIRONMENT.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     api = mlflow.client(tracking)
     with mlflow.reached(tracking), TemporaryDirectory() as side:
-        with _known(api, tracking, wanted):
-            found = _version(api, tracking.project, wanted)
-        if wanted == ALIAS:
+        entry = _version(api, tracking.project, version)
+        # The alias proves nothing by itself: anybody with write access can move it in MLflow.
+        if version == ALIAS:
             _as_promoted(tracking)
-        if mlflow.SEAL not in found.tags:
+        if mlflow.SEAL not in entry.tags:
             raise Refused(
-                f"Version {found.version} has no bundle in the registry: run `churn register` again."
+                f"Version {entry.version} has no bundle in the registry: "
+                "run `churn register` again."
             )
-        place = Path(api.download_artifacts(found.run_id, _place(found.version), side))
+        # A download into an existing folder would leave files of another version beside it.
+        place = Path(api.download_artifacts(entry.run_id, _place(entry.version), side))
         if folder.exists():
             shutil.rmtree(folder)
         shutil.copytree(place, folder)
     try:
-        same = _hash(folder) == found.tags[mlflow.SEAL] and read_bundle(
+        same = _hash(folder) == entry.tags[mlflow.SEAL] and read_bundle(
             folder
-        ).manifest.version == str(found.version)
+        ).manifest.version == str(entry.version)
     except ValueError as error:
-        raise Refused(f"Version {found.version}: {error}") from None
+        raise Refused(f"Version {entry.version}: {error}") from None
     if not same:
         raise Refused(
-            f"Version {found.version}: its bundle was changed after it was registered; register again."
+            f"Version {entry.version}: its bundle was changed after registration: register again."
         )
     return folder
 
@@ -66,7 +66,7 @@ def fetch(tracking: Tracking, wanted: str, folder: Path) -> Path:
 def sign(tracking: Tracking, version: str, card: Path) -> None:
     """Put the signed card of the folder ``card`` into the registry's bundle, and seal it again.
 
-    An approval is no part of the content that it approves: model, contract and policy stay what was approved.
+    An approval is not part of the content that it approves: model, contract and policy stay.
     """
     with TemporaryDirectory() as side:
         bundle = fetch(tracking, version, Path(side) / "bundle")
@@ -84,7 +84,7 @@ def _as_promoted(tracking: Tracking) -> None:
     try:
         broken = broken_history(registry) if registry.production() is not None else []
     except RegistryError as error:
-        raise Refused(f"Who promoted this version is not known: {error}") from None
+        raise Refused(f"The history of promotions cannot be read: {error}") from None
     if broken:
         raise Refused(" ".join(broken))
 
@@ -97,32 +97,21 @@ def _hash(bundle: Path) -> str:
     return sha256_of(bundle / MANIFEST)
 
 
-def _version(api: Any, name: str, wanted: str) -> Any:
-    return (
-        api.get_model_version(name, wanted)
-        if wanted.isdigit()
-        else api.get_model_version_by_alias(name, wanted)
-    )
-
-
-@contextmanager
-def _known(api: Any, tracking: Tracking, wanted: str) -> Iterator[None]:
-    """What there is, when something is asked for that there is not."""
+def _version(api: Any, name: str, version: str) -> Any:
+    """Return the entry of a number or an alias, or raise Refused with the versions that exist."""
     from mlflow.exceptions import MlflowException
 
     try:
-        yield
+        if version.isdigit():
+            return api.get_model_version(name, version)
+        return api.get_model_version_by_alias(name, version)
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
-        name = tracking.project
-        versions = sorted(int(one.version) for one in api.search_model_versions(f"name = '{name}'"))
-        there = (
-            f"versions {', '.join(map(str, versions))}"
-            if versions
-            else "none: run `churn register` first"
-        )
+        entries = api.search_model_versions(f"name = '{name}'")
+        numbers = ", ".join(map(str, sorted(int(item.version) for item in entries)))
+        available = f"versions {numbers}" if numbers else "none: run `churn register` first"
         raise Refused(
-            f"The registry has no version '{wanted}' of {name}; there are {there}. "
+            f"The registry has no version '{version}' of {name}. It has {available}. "
             "Name one with --version, or move the alias with `churn promote`."
         ) from None

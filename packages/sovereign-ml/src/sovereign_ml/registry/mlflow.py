@@ -1,4 +1,4 @@
-"""MLflow: runs and the registry; models as skops, never as pickle."""
+"""MLflow: runs and the model registry, with models as skops, never as pickle."""
 
 from __future__ import annotations
 
@@ -19,27 +19,14 @@ from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.errors import Misuse
 
-__all__ = [
-    "SEAL",
-    "ImportedRun",
-    "ModelVersion",
-    "artifact",
-    "bring_run",
-    "bring_version",
-    "client",
-    "log_pipeline",
-    "reached",
-    "register",
-    "tracking_uri",
-    "training_run",
-]
+__all__ = ["log_pipeline", "training_run"]
 
 SEAL = "bundle_sha256"
-"""Tag of a version: the hash of its ``bundle.json``, which holds the hash of every file; not where the files lie."""
+"""Tag of a version: the SHA-256 of its ``bundle.json``, which lists the hash of every file."""
 
 
 def client(tracking: Tracking) -> Any:
-    """An MLflow client on the profile's tracking store."""
+    """Return an MLflow client on the profile's tracking store."""
     import mlflow
 
     # MLflow's own default tries for four minutes before it says that the server is away.
@@ -59,7 +46,7 @@ def client(tracking: Tracking) -> Any:
 
 
 def tracking_uri(tracking: Tracking) -> str:
-    """The profile's tracking store; a relative SQLite path is taken from the project's folder."""
+    """Return the URI of the tracking store, with a relative SQLite path below the project."""
     uri = tracking.uri
     if not uri.startswith("sqlite:///") or uri.startswith("sqlite:////"):
         return uri
@@ -70,7 +57,7 @@ def tracking_uri(tracking: Tracking) -> str:
     return f"sqlite:///{path}"
 
 
-_NOTED = (
+_STORED_LOCATIONS = (
     *(("experiments", "artifact_location"), ("runs", "artifact_uri")),
     ("logged_models", "artifact_location"),
 )
@@ -78,22 +65,22 @@ _IN_PROJECT = re.compile(r"(?:file:|/).*(/(?:\.mlflow/artifacts|mlruns)(?:/.*)?)
 
 
 def _keep_artifacts_in(tracking: Tracking, database: Path) -> None:
-    """Let the store of a copied or moved project name the artifacts in this folder.
+    """Point the stored locations of artifacts at this folder, after a project was copied or moved.
 
-    MLflow notes absolute paths. A copy would write into the folder of the original, and a moved
-    project would not find what it has. Raises Misuse for a file that is no store.
+    MLflow stores absolute paths. A copy would write into the folder of the original, and a moved
+    project would not find its artifacts. Raises Misuse for a file that is not an MLflow store.
     """
     own = tracking.root.absolute().as_uri()
     try:
         with closing(sqlite3.connect(database, timeout=30)) as store, store:
             tables = {row[0] for row in store.execute("SELECT name FROM sqlite_master")}
-            for table, column in _NOTED:
+            for table, column in _STORED_LOCATIONS:
                 if table not in tables:
                     continue
-                rows = store.execute(f"SELECT rowid, {column} FROM {table}").fetchall()  # noqa: S608
-                for row, noted in rows:
-                    match = _IN_PROJECT.fullmatch(noted or "")
-                    if match and noted != f"{own}{match[1]}":
+                select = f"SELECT rowid, {column} FROM {table}"  # noqa: S608
+                for row, location in store.execute(select).fetchall():
+                    match = _IN_PROJECT.fullmatch(location or "")
+                    if match and location != f"{own}{match[1]}":
                         change = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"  # noqa: S608
                         store.execute(change, (f"{own}{match[1]}", row))
     except sqlite3.Error as error:
@@ -101,63 +88,64 @@ def _keep_artifacts_in(tracking: Tracking, database: Path) -> None:
 
 
 def artifact_root(tracking: Tracking) -> str:
-    """Return the address of the project's own folder of artifacts, for a tracking store on this disk."""
+    """Return the file URI of the project's artifact folder, for a tracking store on this disk."""
     return (tracking.root.absolute() / ".mlflow/artifacts").as_uri()
 
 
 @contextmanager
 def reached(tracking: Tracking) -> Iterator[None]:
-    """Tell in one line what MLflow refuses: no answer, wrong credentials, a run that it does not have."""
+    """Turn errors of MLflow into one line of Misuse, such as no answer or wrong credentials."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except SQLAlchemyError as error:
-        told = str(error).splitlines()[0]
-        raise Misuse(f"MLflow at {tracking.uri} cannot be read: {told}.") from None
+        reason = str(error).splitlines()[0]
+        raise Misuse(f"MLflow at {tracking.uri} cannot be read: {reason}.") from None
     except MlflowException as error:
         uri = tracking.uri
-        said = str(error).strip().splitlines()[0].rstrip(".")
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST" and said.startswith("Run"):
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST" and reason.startswith("Run"):
             raise Misuse(
-                f"MLflow at {uri}: {said}. The run was deleted, or the model was trained with another "
-                "MLflow, as in another clone: call `churn train` here, then `churn run`."
+                f"MLflow at {uri}: {reason}. The run was deleted, or the model was trained with "
+                "another MLflow, as in another clone: call `churn train` here, then `churn run`."
             ) from None
         if not tracking.on_server:
-            raise Misuse(f"MLflow at {uri}: {said}.") from None
-        if "401" in said:
-            said = (
+            raise Misuse(f"MLflow at {uri}: {reason}.") from None
+        if "401" in reason:
+            reason = (
                 "the password is wrong: check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
             )
-        elif "403" in said or "ermission denied" in said:
-            said = (
-                f"{tracking.user} may not do this: ask the administrator for EDIT (docs/infra.md)"
+        elif "403" in reason or "ermission denied" in reason:
+            reason = (
+                f"{tracking.user} lacks the permission EDIT: ask the administrator (docs/infra.md)"
             )
-        elif "Max retries" in said or "API request to" in said:
-            said = "the server does not answer: start it"
+        elif "Max retries" in reason or "API request to" in reason:
+            reason = "the server does not answer: start it"
         raise Misuse(
-            f"MLflow at {uri}: {said}. Nothing is half registered; the same command goes on."
+            f"MLflow at {uri}: {reason}. Nothing was half registered: repeat the command."
         ) from None
 
 
 def artifact(tracking: Tracking, run_id: str, path: str) -> Any:
-    """A JSON file that a run holds."""
+    """Return the parsed JSON artifact at ``path`` of a run."""
     import mlflow
 
     client(tracking)
     with _quiet(), TemporaryDirectory() as folder:
-        found = mlflow.artifacts.download_artifacts(
+        path_on_disk = mlflow.artifacts.download_artifacts(
             run_id=run_id, artifact_path=path, dst_path=folder
         )
-        return json.loads(Path(found).read_text(encoding="utf-8"))
+        return json.loads(Path(path_on_disk).read_text(encoding="utf-8"))
 
 
 @contextmanager
 def training_run(tracking: Tracking, tags: Mapping[str, str]) -> Iterator[str]:
-    """Start a run of the project's experiment with ``tags``; yield its id. MLflow's fluent functions log to it.
+    """Start a run of the project's experiment with ``tags`` and yield its id.
 
-    MLflow's own messages are kept from the console. Raises Misuse where the server does not answer or refuses.
+    MLflow's fluent functions log to this run. Its own messages are kept from the console.
+    Raises Misuse where the server does not answer or refuses.
     """
     import mlflow
 
@@ -176,7 +164,10 @@ def training_run(tracking: Tracking, tags: Mapping[str, str]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class ImportedRun:
-    """A run of another system. Times are in milliseconds since 1970; a point is name, value, time and step."""
+    """A run of another system. Times are in milliseconds since 1970 (UTC).
+
+    Each of ``points`` is a metric's name, value, time and step.
+    """
 
     experiment: str
     name: str
@@ -194,9 +185,9 @@ AT_ONCE = 1000
 
 
 def log_pipeline(pipeline: Any, example: Any, trusted: Sequence[str]) -> None:
-    """Log a fitted pipeline to the run that is open: as skops, so that reading it runs no code.
+    """Log a fitted pipeline to the open run, as skops, so that reading it runs no code.
 
-    ``example`` gives names and types of its columns, and no row of it is stored.
+    The signature takes column names and types from ``example``. No row of it is stored.
     """
     import mlflow
 
@@ -206,24 +197,28 @@ def log_pipeline(pipeline: Any, example: Any, trusted: Sequence[str]) -> None:
         serialization_format="skops",
         skops_trusted_types=list(trusted),
         signature=mlflow.models.infer_signature(example, [0.5]),
+        # MLflow would infer them in a process of its own. The project has a lock.
         pip_requirements=[],
     )
 
 
 def bring_run(tracking: Tracking, run: ImportedRun, state: str) -> str:
-    """Write a run with its own times; return its id. The tag ``state`` is "importing" until all of it is there."""
+    """Write a run with its original times and return its id.
+
+    The tag ``state`` is "importing" until the whole run is written, then "done".
+    """
     from mlflow.entities import Metric, Param, RunTag
 
     api = client(tracking)
     with reached(tracking), _quiet():
         experiment = _experiment(api, tracking, run.experiment)
-        made = api.create_run(
+        created = api.create_run(
             experiment,
             start_time=run.start,
             run_name=run.name,
             tags={**run.tags, state: "importing"},
         )
-        run_id = str(made.info.run_id)
+        run_id = str(created.info.run_id)
         params = [Param(key, value) for key, value in run.params.items()]
         for start in range(0, len(params), 100):
             api.log_batch(run_id, params=params[start : start + 100])
@@ -239,47 +234,44 @@ def bring_run(tracking: Tracking, run: ImportedRun, state: str) -> str:
 
 
 def bring_version(tracking: Tracking, model: str, run_id: str, tags: Mapping[str, str]) -> str:
-    """Make a version of ``model`` that stands on ``run_id``; return its number. It gets no alias."""
-    from mlflow.exceptions import MlflowException
-
+    """Create a version of ``model`` from ``run_id``, without an alias, and return its number."""
     api = client(tracking)
     with reached(tracking), _quiet():
-        try:
+        with _unless_it_exists():
             api.create_registered_model(model)
-        except MlflowException as error:
-            _only_a_twin(error)
-        made = api.create_model_version(
+        version = api.create_model_version(
             model, f"runs:/{run_id}/sagemaker.json", run_id=run_id, tags=dict(tags)
         )
-    return str(made.version)
+    return str(version.version)
 
 
 def _experiment(api: Any, tracking: Tracking, name: str = "") -> str:
-    from mlflow.exceptions import MlflowException
-
     name = name or tracking.project
-    if found := api.get_experiment_by_name(name):
-        return str(found.experiment_id)
+    if experiment := api.get_experiment_by_name(name):
+        return str(experiment.experiment_id)
     local = tracking.uri.startswith("sqlite:")
-    where = artifact_root(tracking) if local else None
-    try:
-        return str(api.create_experiment(name, artifact_location=where))
-    except MlflowException as error:
-        _only_a_twin(error)
+    with _unless_it_exists():
+        api.create_experiment(name, artifact_location=artifact_root(tracking) if local else None)
     return str(api.get_experiment_by_name(name).experiment_id)
 
 
-def _only_a_twin(error: Any) -> None:
-    """Two pipelines may start at once: the one that finds the name taken uses it."""
-    if error.error_code != "RESOURCE_ALREADY_EXISTS":
-        raise error
+@contextmanager
+def _unless_it_exists() -> Iterator[None]:
+    """Ignore that a name exists already: two pipelines may start at once and then share it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """What a registry version is made of: the ``files`` of the folder ``card``, plots, metrics.
+    """Content of a new registry version: the ``files`` of the folder ``card``, plots, metrics.
 
-    ``tags`` tell whether it is there already.
+    An existing version with the same run and ``tags`` is the same version.
     """
 
     run_id: str
@@ -291,31 +283,29 @@ class ModelVersion:
 
 
 def register(tracking: Tracking, new: ModelVersion) -> tuple[str, datetime]:
-    """Make a registry version with alias ``candidate`` and log its card to the run; return it and when it was made.
+    """Create a registry version with the alias ``candidate`` and log its card to the run.
 
-    The same run with the same card is found again, so that an interrupted step leaves no twin.
+    Return the version's number and the time of its creation (UTC). A version of the same run with
+    the same tags is reused, so that repeating an interrupted step creates no second one.
     """
-    from mlflow.exceptions import MlflowException
-
     api, name = client(tracking), tracking.project
     with reached(tracking), _quiet():
-        try:
+        with _unless_it_exists():
             api.create_registered_model(name)
-        except MlflowException as error:
-            _only_a_twin(error)
-        twin = _same(api, name, new)
-        if twin is None:
+        created = _same(api, name, new)
+        if created is None:
             for key, value in new.metrics.items():
                 api.log_metric(new.run_id, key, value)
             for file in new.files:
                 api.log_artifact(new.run_id, str(new.card / file), "card")
             api.log_artifacts(new.run_id, str(new.plots), "plots")
-            twin = api.create_model_version(
+            created = api.create_model_version(
                 name, f"runs:/{new.run_id}/model", run_id=new.run_id, tags=dict(new.tags)
             )
-        version = str(twin.version)
+        version = str(created.version)
+        # The alias comes last: it never points at a version without card and plots.
         api.set_registered_model_alias(name, "candidate", version)
-    return version, datetime.fromtimestamp(twin.creation_timestamp / 1000, UTC)
+    return version, datetime.fromtimestamp(created.creation_timestamp / 1000, UTC)
 
 
 def _same(api: Any, name: str, new: ModelVersion) -> Any:
@@ -325,17 +315,8 @@ def _same(api: Any, name: str, new: ModelVersion) -> Any:
     return None
 
 
-class _quiet(redirect_stdout[StringIO]):  # noqa: N801  reads as a statement
-    """MLflow prints links and emoji on both streams; the flow has its own lines."""
-
-    def __init__(self) -> None:
-        super().__init__(StringIO())
-        self._errors = redirect_stderr(StringIO())
-
-    def __enter__(self) -> StringIO:
-        self._errors.__enter__()
-        return super().__enter__()
-
-    def __exit__(self, *details: Any) -> None:
-        super().__exit__(*details)
-        self._errors.__exit__(*details)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Drop the links and emoji that MLflow prints on both streams. The flow has its own lines."""
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        yield

@@ -1,8 +1,8 @@
-"""Decisions on cards as git knows them: who signed the commit that recorded each one.
+"""Decisions on cards, each with the signer of the git commit that recorded it.
 
-The keys that count stand in ``governance/allowed_signers``: lines of OpenSSH's format for SSH keys, and for
-GPG keys comments such as ``# gpg <fingerprint> Grace Hopper <grace@acme.example>``. Whoever changes that file
-signs the change with a key that it already allowed.
+The keys that count are listed in ``governance/allowed_signers``: SSH keys as lines in OpenSSH's
+format, GPG keys as comments such as ``# gpg <fingerprint> Grace Hopper <grace@acme.example>``. A
+change of that file counts only if it is signed with a key that the file already allowed.
 """
 
 from __future__ import annotations
@@ -24,18 +24,16 @@ from sovereign_ml.card.schema.card import Approval
 from sovereign_ml.errors import Refused
 from sovereign_ml.git import GitError
 
-__all__ = ["APPROVALS", "SIGNERS", "Signer", "decisions", "is_set_up", "record_signed"]
-
 APPROVALS: Final = Path("governance/approvals.json")
 SIGNERS: Final = Path("governance/allowed_signers")
 GPG: Final = re.compile(r"(?m)^#\s*gpg\s+([0-9A-Fa-f]{40})\s+(\S.*?)\s*$")
 PROGRAMS: Final = ("-c", "gpg.ssh.program=ssh-keygen", "-c", "gpg.program=gpg")
-"""A project's own git configuration may name a program that calls every signature good."""
+"""Overrides of git's configuration, which could name a program that accepts every signature."""
 
 
 @dataclass(frozen=True)
 class Signer:
-    """Who signed a commit: the name that the signature covers, its mail address or principal, and the key."""
+    """The signer of a commit: the signed name, the mail address or principal, and the key."""
 
     name: str
     principal: str
@@ -47,9 +45,10 @@ class Signer:
 
 
 def is_set_up(root: Path) -> bool:
-    """Return whether the project ever named keys: then a decision without signature does not count.
+    """Return whether the project ever listed keys. Then a decision needs a signature to count.
 
-    Raises CardError where the file was taken out, is not committed, or was changed by somebody it did not allow.
+    Raises CardError where the file of keys was removed, is not committed, or was changed by a
+    signer whom it did not allow.
     """
     return _allowed(root) is not None
 
@@ -57,50 +56,54 @@ def is_set_up(root: Path) -> bool:
 def decisions(root: Path) -> tuple[Approval, ...]:
     """Return the recorded decisions, each with the name and key of its signature.
 
-    A rejection that was committed once and taken out of the file is there all the same. Where keys are
-    set up, an approval without a good signature is left out. Where git does not answer, none is signed.
+    A rejection that was committed once still counts after it was deleted from the file. Where keys
+    are set up, an approval without a good signature is left out. Without git, none is signed.
     """
-    filed = [_bare(one) for one in load(root / APPROVALS)]
+    filed = [_bare(approval) for approval in load(root / APPROVALS)]
     allowed = _allowed(root)
     try:
         history = _history(root, APPROVALS)
     except GitError:
         history = []
-    found: list[Approval] = []
-    known: list[Approval] = []
+    counted: list[Approval] = []
+    committed: list[Approval] = []
     for commit, parents in history:
-        before = [one for parent in parents for one in _at(root, parent)]
-        added = [one for one in _at(root, commit) if one not in before]
+        # A merge adds only what none of its parents has.
+        before = [approval for parent in parents for approval in _at(root, parent)]
+        added = [approval for approval in _at(root, commit) if approval not in before]
         signer = _signer(root, commit, allowed) if allowed and added else None
-        for one in added:
-            known.append(one)
-            if one in filed or one.decision == "reject":
-                found.append(_by(one, signer))
-    found += [one for one in filed if one not in known]
+        for approval in added:
+            committed.append(approval)
+            if approval in filed or approval.decision == "reject":
+                counted.append(_by(approval, signer))
+    counted += [approval for approval in filed if approval not in committed]
     return tuple(
-        one for one in found if one.signed_by or allowed is None or one.decision == "reject"
+        approval
+        for approval in counted
+        if approval.signed_by or allowed is None or approval.decision == "reject"
     )
 
 
-def record_signed(root: Path, made: Approval) -> Approval:
-    """Record the decision in a commit of its own, signed with the key of whoever decides; return it with the key.
+def record_signed(root: Path, approval: Approval) -> Approval:
+    """Record the decision in its own commit, signed by the person who decides, and return it.
 
-    Raises Refused with git's words, such as those about a missing key, and where the key is not among
-    those that count or is somebody else's: nothing stays recorded then.
+    Raises Refused with git's message (a missing key, for example), and where the key is not
+    allowed or belongs to somebody else. Nothing stays recorded then.
     """
     file = root / APPROVALS
     before = file.read_bytes() if file.exists() else None
-    record(file, made)
+    record(file, approval)
     try:
         git.ask(root, "add", "--", str(APPROVALS))
-        message = f"Card {made.card_hash[:12]}: {made.decision} as {made.role}"
+        message = f"Card {approval.card_hash[:12]}: {approval.decision} as {approval.role}"
         sign = ("commit-tree", "-S", "-p", "HEAD", "-m", message)
         commit = git.ask(root, *sign, _tree_with_record(root))
         signer = _signer(root, commit, _allowed(root) or "")
         if signer is None:
             raise GitError(f"the key of this commit is not in {SIGNERS} for its author's address")
-        if not same_person(signer.name, made.person):
-            raise GitError(f"the key belongs to {signer.name}, not to {made.person}")
+        if not same_person(signer.name, approval.person):
+            raise GitError(f"the key belongs to {signer.name}, not to {approval.person}")
+        # The branch moves last: until here a refused signature leaves only an unreachable commit.
         git.ask(root, "update-ref", "-m", message, "HEAD", commit)
     except GitError as error:
         if before is None:
@@ -110,14 +113,14 @@ def record_signed(root: Path, made: Approval) -> Approval:
         with suppress(GitError):
             git.ask(root, "reset", "--quiet", "--", str(APPROVALS))
         raise Refused(
-            f"Not recorded: git says: {error}. Set user.signingkey and gpg.format to your own key "
-            "(docs/approval.md), and decide again."
+            f"The decision was not recorded. Git says: {error}. Set user.signingkey and gpg.format "
+            "to your own key (docs/approval.md), and decide again."
         ) from None
-    return _by(made, signer)
+    return _by(approval, signer)
 
 
 def _tree_with_record(root: Path) -> str:
-    """Return a tree that is the last commit's with the record in it, and nothing else that is staged."""
+    """Return the tree of the last commit plus the record, without anything else that is staged."""
     name = git.ask(root, "ls-files", "--full-name", "--", str(APPROVALS))
     blob = git.ask(root, "hash-object", "-w", "--", str(APPROVALS))
     with TemporaryDirectory() as folder:
@@ -127,15 +130,15 @@ def _tree_with_record(root: Path) -> str:
         return git.ask(root, "write-tree", extra=index)
 
 
-def _bare(one: Approval) -> Approval:
-    """Return the decision without the signature that somebody typed into the file."""
-    return one.model_copy(update={"signed_by": ""})
+def _bare(approval: Approval) -> Approval:
+    """Return the decision without a signature that somebody typed into the file."""
+    return approval.model_copy(update={"signed_by": ""})
 
 
-def _by(one: Approval, signer: Signer | None) -> Approval:
+def _by(approval: Approval, signer: Signer | None) -> Approval:
     if signer is None:
-        return one
-    return one.model_copy(update={"person": signer.name, "signed_by": str(signer)})
+        return approval
+    return approval.model_copy(update={"person": signer.name, "signed_by": str(signer)})
 
 
 def _history(root: Path, path: Path) -> list[tuple[str, list[str]]]:
@@ -146,12 +149,12 @@ def _history(root: Path, path: Path) -> list[tuple[str, list[str]]]:
 
 
 def _at(root: Path, commit: str) -> list[Approval]:
-    """Return the decisions in the file as one commit holds it; none where it holds none that can be read."""
+    """Return the decisions in the file as of ``commit``, none if it is missing or unreadable."""
     text = _text(root, commit, APPROVALS)
     if text is None:
         return []
     try:
-        return [_bare(one) for one in APPROVAL_FILE.validate_json(text)]
+        return [_bare(approval) for approval in APPROVAL_FILE.validate_json(text)]
     except ValidationError:
         return []
 
@@ -164,26 +167,27 @@ def _text(root: Path, commit: str, path: Path) -> str | None:
 
 
 def _allowed(root: Path) -> str | None:
-    """Return the keys that count, as the last commit holds them; None where the project never named any."""
-    there = (root / SIGNERS).exists()
+    """Return the allowed keys as of the last commit, None if the project never listed any."""
+    exists = (root / SIGNERS).exists()
     try:
         history = _history(root, SIGNERS)
     except GitError:
-        return "" if there else None
+        return "" if exists else None
     if not history:
-        if there:
+        if exists:
             raise CardError(f"{SIGNERS} is not committed: commit it before anybody decides.")
         return None
+    # The first commit starts the list, so no key could be allowed before it.
     for commit, parents in history[1:]:
         earlier = next((t for p in parents if (t := _text(root, p, SIGNERS)) is not None), "")
         if _signer(root, commit, earlier) is None:
             raise CardError(
-                f"{SIGNERS} was changed by commit {commit[:12]}, which nobody signed whom it allowed "
-                "before: revert that commit, and let an allowed person sign the change."
+                f"{SIGNERS} was changed by commit {commit[:12]} without an allowed signature: "
+                "revert that commit, and let an allowed person sign the change."
             )
     last = _text(root, "HEAD", SIGNERS)
     if last is None:
-        raise CardError(f"{SIGNERS} was taken out: restore it from git; decisions are signed here.")
+        raise CardError(f"{SIGNERS} was removed: restore it from git. Decisions are signed here.")
     return last
 
 
@@ -195,23 +199,25 @@ def _signer(root: Path, commit: str, allowed: str) -> Signer | None:
         form = "--format=%G?%x00%GS%x00%GF%x00%GP%x00%an%x00%ae"
         trust = (*PROGRAMS, "-c", f"gpg.ssh.allowedSignersFile={keys}")
         try:
-            told = git.ask(root, *trust, "log", "-1", "--no-show-signature", form, commit)
+            fields = git.ask(root, *trust, "log", "-1", "--no-show-signature", form, commit)
         except GitError:
             return None
-    verdict, principal, key, primary, name, mail = told.split("\0")
+    verdict, principal, key, primary, name, mail = fields.split("\0")
     if key.startswith("SHA256:"):
         return _by_ssh(verdict, principal, key, name, mail)
-    listed = {fingerprint.upper(): who for fingerprint, who in GPG.findall(allowed)}
-    if verdict in ("G", "U") and (who := listed.get((primary or key).upper())):
-        person, _, address = who.partition("<")
+    listed = {fingerprint.upper(): holder for fingerprint, holder in GPG.findall(allowed)}
+    # U is a good signature of a key to which nobody gave a level of trust.
+    if verdict in ("G", "U") and (holder := listed.get((primary or key).upper())):
+        person, _, address = holder.partition("<")
         return Signer(person.strip(), address.rstrip("> ") or person.strip(), primary or key)
     return None
 
 
 def _by_ssh(verdict: str, principal: str, key: str, name: str, mail: str) -> Signer | None:
-    """A principal that is a mail address must be the one in the commit; the name beside it is signed too."""
+    """Return the signer, unless the principal is a mail address other than the commit's own."""
     if verdict != "G":
         return None
     if "@" not in principal:
         return Signer(principal, principal, key)
+    # The signature covers the commit's author line, so a matching address vouches for the name.
     return Signer(name, principal, key) if principal.casefold() == mail.casefold() else None

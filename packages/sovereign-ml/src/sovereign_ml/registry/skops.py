@@ -1,4 +1,4 @@
-"""skops: fitted scikit-learn pipelines on disk without pickle; unknown types are refused."""
+"""Fitted scikit-learn pipelines as skops files, without pickle. Unknown types are refused."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ def write(estimator: Any, path: Path) -> None:
 
 
 def read(path: Path, trusted: Sequence[str]) -> Any:
-    """Read an estimator. Raises Refused that names each type outside ``trusted``: it is not loaded then."""
+    """Return the estimator in ``path``. Raises Refused for types outside ``trusted``."""
     import skops.io
 
     if unknown := sorted(set(skops.io.get_untrusted_types(file=path)) - set(trusted)):
         raise Refused(
-            f"{path.name} holds types that are not trusted: {', '.join(unknown)}; it is not loaded. Run `churn train`, "
-            "or add a type that you have looked at to TRUSTED_TYPES in the project's model.py."
+            f"{path.name} holds types that are not trusted: {', '.join(unknown)}. It was not "
+            "loaded. Run `churn train`, or review the type and add it to TRUSTED_TYPES in the "
+            "project's model.py."
         )
     return skops.io.load(path, trusted=list(trusted))

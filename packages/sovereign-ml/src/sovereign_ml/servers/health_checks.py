@@ -40,7 +40,7 @@ def s3(storage: ObjectStorage) -> list[str]:
             f"bucket {bucket}: {word}", bucket_api.ADVICE.get(word, "ask the provider")
         ) from None
     except BotoCoreError as error:
-        raise Trouble(f"bucket {bucket}", bucket_api.said(error)) from None
+        raise Trouble(f"bucket {bucket}", bucket_api.reason_of(error)) from None
     if body != b"probe":
         raise Trouble(
             f"bucket {bucket} gives back other bytes than it was given", "do not use this storage"

@@ -1,4 +1,4 @@
-"""Artifact folders that are whole or not there: written beside, then renamed."""
+"""Artifact folders that exist completely or not at all: written beside, then renamed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["need", "read_json", "replaced", "summarise", "write_json", "writing"
 
 @contextmanager
 def writing(output: Path) -> Iterator[Path]:
-    """Give a fresh folder beside ``output`` and put it in its place when the block ends well.
+    """Yield a fresh folder beside ``output``, and rename it to ``output`` when the block succeeds.
 
-    A process that is killed half-way leaves only the side folder, which the next run clears;
-    ``output`` is never half-written. Raises Misuse if the place cannot be written.
+    ``output`` is never half-written. A process that is killed leaves only the side folder, which
+    the next run clears. Raises Misuse if the folder cannot be written.
     """
     side, old = output.with_name(f".{output.name}.part"), output.with_name(f".{output.name}.old")
     try:
-        for left in (side, old):
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in (side, old):
+            shutil.rmtree(leftover, ignore_errors=True)
         side.mkdir(parents=True)
     except OSError as error:
         raise Misuse(
@@ -36,44 +36,45 @@ def writing(output: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(side, ignore_errors=True)
         raise
-    _flush(side)
+    # The data must be on disk before the name is: a power cut must not leave empty files under it.
+    for path in side.rglob("*"):
+        if path.is_file():
+            _flush(path)
+    # A folder cannot be renamed to a name that another folder has.
     if output.exists():
         output.rename(old)
     side.rename(output)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _flush(folder: Path) -> None:
-    """The data must be on disk before the name is: a power cut must not leave an empty file under it."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def need(folder: Path, verb: str) -> Path:
-    """``folder`` if the step ``verb`` has written it; otherwise Misuse that names the command to run."""
+    """Return ``folder``. Raises Misuse, with the command to run, if step ``verb`` has not run."""
     if not (folder / "summary.json").is_file():
         raise Misuse(
-            f"{folder} is not there yet: run `churn {verb}` first, or `make run` for all steps."
+            f"{folder} does not exist yet: run `churn {verb}` first, or `make run` for all steps."
         )
     return folder
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON: two spaces, keys in the order given, same bytes for the same value."""
+    """Write readable JSON, with the same bytes for the same value. Keys keep their order."""
     path.write_text(
         json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
     )
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON artifact."""
+    """Return the content of a JSON artifact."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def summarise(folder: Path, *, rows_in: int, rows_out: int, headline: str, **more: Any) -> None:
-    """Write ``summary.json``: what the table at the end of `make run` shows of this step."""
+    """Write ``summary.json``, from which the table at the end of `make run` is made."""
     write_json(
         folder / "summary.json",
         {"rows_in": rows_in, "rows_out": rows_out, "headline": headline, **more},
@@ -81,10 +82,10 @@ def summarise(folder: Path, *, rows_in: int, rows_out: int, headline: str, **mor
 
 
 def replaced(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` make a file beside ``path`` and put it in its place in one step, durably."""
+    """Let ``write`` create a file beside ``path``, then replace ``path`` by it durably."""
     side = path.with_name(f".{path.name}.part")
     write(side)
-    with side.open("rb") as file:
-        os.fsync(file.fileno())
+    _flush(side)
+    # The new file must not be readable by more people than the old one.
     side.chmod(path.stat().st_mode)
     side.replace(path)

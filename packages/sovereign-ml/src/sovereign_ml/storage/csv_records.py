@@ -1,4 +1,4 @@
-"""CSV read as text, record by record (RFC 4180): nothing is skipped, guessed or repaired in silence."""
+"""CSV read as text, record by record (RFC 4180), without silent skips, guesses or repairs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BATCH = 50_000
 SAMPLE = 65_536
-"""Characters from which the delimiter is found."""
+"""Number of characters in which the delimiter is searched."""
 UNREADABLE = (UnicodeError, OSError, EOFError, zlib.error)
 DELIMITERS = (",", ";", "\t", "|")
 MARKS = {
@@ -31,35 +31,35 @@ MARKS = {
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
-"""A byte order mark decides the encoding; the long ones come first."""
+"""Encoding by byte order mark. The long marks come first: they start with the short ones."""
 OUTER_SPACES = re.compile(r"^ +| +(?=[\r\n]*$)")
-"""Columns that are set apart by runs of spaces have them at both ends too."""
+"""Spaces at both ends of a line, which columns aligned by spaces have too."""
 CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
-"""The first line that Excel writes and reads to name the delimiter."""
+"""First line in which Excel names the delimiter."""
 
 
 class CsvRecords:
-    """One CSV file: its columns, its records as Arrow batches, and what was left out on purpose."""
+    """One CSV file: its columns, its records as Arrow batches, and notes on skipped lines."""
 
-    def __init__(self, path: Path, found: FileFormat, settings: ReaderSettings) -> None:
+    def __init__(self, path: Path, file_format: FileFormat, settings: ReaderSettings) -> None:
         """Read the header. Raises Misuse where there is none."""
-        self._path, self._format, self._settings = path, found, settings
+        self._path, self._format, self._settings = path, file_format, settings
         self._encoding = self._find_encoding()
         self.records = self.blank_lines = self._separator_lines = 0
         self._renamed: list[str] = []
         with self._text() as text:
             self._skip(text)
             first = self._read(text, "line")
-            named = SEPARATOR_LINE.fullmatch(first)
-            self._separator_lines = 1 if named else 0
-            sample = ("" if named else first) + self._read(text, "sample")
-        self.delimiter = settings.delimiter or (named[1] if named else self._detect(sample))
+            match = SEPARATOR_LINE.fullmatch(first)
+            self._separator_lines = 1 if match else 0
+            sample = ("" if match else first) + self._read(text, "sample")
+        self.delimiter = settings.delimiter or (match[1] if match else self._detect(sample))
         self.columns = self._header()
 
     @property
     def notes(self) -> list[str]:
-        """Return what was left out on purpose, in words."""
+        """Return one sentence for each kind of skipped line and each renamed column."""
         counted = {
             "skip_lines": self._settings.skip_lines,
             "sep= line": self._separator_lines,
@@ -71,12 +71,12 @@ class CsvRecords:
             if n
         ]
         return skipped + [
-            f"a column of {self._path.name} has a name that was there before: it is read as {name}"
+            f"a column of {self._path.name} has the name of an earlier one: it is read as {name}"
             for name in self._renamed
         ]
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Give the records in batches, every value as text; an empty value is null.
+        """Yield the records in batches, every value as text, with null for an empty value.
 
         Raises Misuse at the first record that has another number of fields than the header.
         """
@@ -90,7 +90,7 @@ class CsvRecords:
             yield self._batch(rows)
 
     def numbered(self) -> Iterator[tuple[int, list[str]]]:
-        """Give each record with the line on which it starts. Raises Misuse as :meth:`batches` does."""
+        """Yield each record with the line on which it starts, and raise like :meth:`batches`."""
         return self._rows(header=False)
 
     def _batch(self, rows: list[list[str]]) -> pa.RecordBatch:
@@ -120,7 +120,7 @@ class CsvRecords:
         raise Misuse(f"{self._path} is empty: it needs a header and at least one row.")
 
     def _rows(self, *, header: bool) -> Iterator[tuple[int, list[str]]]:
-        """Give the header alone, or every record after it, with the line on which it starts."""
+        """Yield the header alone, or every record after it, with the line on which it starts."""
         last, lines_before = 0, self._settings.skip_lines + self._separator_lines
         with self._text() as text:
             self._skip(text)
@@ -138,6 +138,7 @@ class CsvRecords:
                 except UNREADABLE as error:
                     raise Misuse(self._undecodable(error)) from None
                 start, last = lines_before + last + 1, reader.line_num
+                # An empty line is a record with one empty field, or with none.
                 if len(row) < 2 and not "".join(row).strip():
                     blank += 1
                 elif not width:
@@ -166,12 +167,12 @@ class CsvRecords:
         )
 
     def _detect(self, sample: str) -> str:
-        """Return the delimiter that the header has; where it has several, the one that all rows share."""
+        """Return the delimiter of the header, or of several the one that splits all rows evenly."""
         widths = {mark: self._widths(sample, mark) for mark in DELIMITERS}
-        found = {mark: all_ for mark, all_ in widths.items() if all_ and all_[0] > 1}
-        even = {mark: all_ for mark, all_ in found.items() if len(set(all_)) == 1}
-        ranked = sorted(even or found, key=lambda mark: -found[mark][0])
-        if len(ranked) > 1 and found[ranked[0]][0] == found[ranked[1]][0]:
+        candidates = {mark: counts for mark, counts in widths.items() if counts and counts[0] > 1}
+        even = {mark: counts for mark, counts in candidates.items() if len(set(counts)) == 1}
+        ranked = sorted(even or candidates, key=lambda mark: -candidates[mark][0])
+        if len(ranked) > 1 and candidates[ranked[0]][0] == candidates[ranked[1]][0]:
             raise Misuse(
                 f"{self._path}: the header could be split at {ranked[0]!r} or at {ranked[1]!r}. "
                 "Set delimiter under [data.reader] in config.toml."
@@ -181,11 +182,11 @@ class CsvRecords:
     def _widths(self, sample: str, delimiter: str) -> list[int]:
         rows = self._reader(io.StringIO(sample, newline=""), delimiter, strict=False)
         try:
-            found = [len(row) for row in rows if len(row) > 1 or "".join(row).strip()]
+            counts = [len(row) for row in rows if len(row) > 1 or "".join(row).strip()]
         except csv.Error:
             return []
         # The sample may end in the middle of its last record.
-        return found[:-1] if len(sample) >= SAMPLE and len(found) > 1 else found
+        return counts[:-1] if len(sample) >= SAMPLE and len(counts) > 1 else counts
 
     def _find_encoding(self) -> str:
         with open_bytes(self._path, self._format) as file:
@@ -199,9 +200,9 @@ class CsvRecords:
         raw = open_bytes(self._path, self._format)
         return io.TextIOWrapper(raw, encoding=self._encoding, errors="strict", newline="")
 
-    def _read(self, text: IO[str], what: Literal["line", "sample"]) -> str:
+    def _read(self, text: IO[str], part: Literal["line", "sample"]) -> str:
         try:
-            return text.readline() if what == "line" else text.read(SAMPLE)
+            return text.readline() if part == "line" else text.read(SAMPLE)
         except UNREADABLE as error:
             raise Misuse(self._undecodable(error)) from None
 
@@ -210,10 +211,12 @@ class CsvRecords:
             self._read(text, "line")
 
     def _ragged(self, line: int, fields: int, width: int) -> str:
+        counted = f"{fields} {'field' if fields == 1 else 'fields'}"
+        header = "names" if self._settings.names else "the header"
         return (
-            f"{self._path}, line {line:,}: {fields} {'field' if fields == 1 else 'fields'} where "
-            f"{'names' if self._settings.names else 'the header'} has {width}, split at {self.delimiter!r}. Quote the values that hold the "
-            "delimiter, or set delimiter, quote or skip_lines under [data.reader] in config.toml."
+            f"{self._path}, line {line:,}: {counted} where {header} has {width}, split at "
+            f"{self.delimiter!r}. Quote the values that hold the delimiter, or set delimiter, "
+            "quote or skip_lines under [data.reader] in config.toml."
         )
 
     def _broken(self, line: int, error: csv.Error) -> str:
@@ -224,10 +227,11 @@ class CsvRecords:
         )
 
     def _undecodable(self, error: Exception) -> str:
-        """Return what cannot be decoded and in which line."""
+        """Return a message with the first line that cannot be decoded."""
         if not isinstance(error, UnicodeError):
             return f"Cannot read {self._path}: {error}."
         where = ""
+        # The decoder reads in blocks, so its error does not tell the line.
         with open_bytes(self._path, self._format) as file:
             for number, line in enumerate(file, 1):
                 try:
@@ -236,26 +240,28 @@ class CsvRecords:
                     where = f", line {number:,}"
                     break
         return (
-            f"Cannot read {self._path} as CSV{where}: it is not {self._encoding.upper()}. Set encoding "
-            'under [data.reader] in config.toml, such as "cp1252" (Windows), "latin-1" or "utf-16".'
+            f"Cannot read {self._path} as CSV{where}: it is not {self._encoding.upper()}. Set "
+            'encoding under [data.reader] in config.toml, such as "cp1252" (Windows), "latin-1" '
+            'or "utf-16".'
         )
 
 
 def _unique(header: Sequence[str]) -> list[str]:
-    """Return the names of the columns: one that comes again gets a number, an empty one its place."""
+    """Return the names of the columns. A repeated name gets a number, an empty one its place."""
     names: list[str] = []
-    taken: set[str] = set()
+    used: set[str] = set()
     for place, raw in enumerate(header):
         base = _on_one_line(raw) or f"column{place}"
         name, again = base, 0
-        while name.casefold() in taken:
+        # DuckDB ignores the case of column names.
+        while name.casefold() in used:
             again += 1
             name = f"{base}_{again}"
-        taken.add(name.casefold())
+        used.add(name.casefold())
         names.append(name)
     return names
 
 
 def _on_one_line(name: str) -> str:
-    """Return a name that can be written into config.toml: line breaks of a spreadsheet's header are spaces."""
+    """Return the name with spaces for line breaks, so that it fits into config.toml."""
     return CONTROLS.sub(" ", name).strip()

@@ -1,4 +1,4 @@
-"""DuckDB: reads the team's files, and one closed connection for every query."""
+"""DuckDB: loads the team's files, over a connection that never asks a server for extensions."""
 
 from __future__ import annotations
 
@@ -18,41 +18,25 @@ from sovereign_ml.storage.file_format import format_of
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = [
-    "LoadedFiles",
-    "columns_of",
-    "connect",
-    "count",
-    "literal",
-    "load_files",
-    "mentioned",
-    "problem_with",
-    "quoted",
-    "refusing",
-    "reserved_words",
-    "run_mapped",
-    "set_zone",
-    "short",
-    "types_of",
-    "write_parquet",
-]
+__all__ = ["connect", "count", "literal", "write_parquet"]
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """An in-memory database in UTC that installs no extension and so asks no server for one."""
+    """Return an in-memory database that installs no extension, so that it asks no server."""
     import duckdb
 
     connection = duckdb.connect()
     connection.execute(
         "SET autoinstall_known_extensions = false; SET autoload_known_extensions = false"
     )
+    # This saves memory. Queries whose order matters have an ORDER BY.
     connection.execute("SET preserve_insertion_order = false; SET enable_progress_bar = false")
     return connection
 
 
 @dataclass(frozen=True)
 class LoadedFiles:
-    """What was loaded: the names of the columns, and what was left out on purpose, in words."""
+    """The names of the loaded columns, and notes on skipped lines."""
 
     columns: list[str]
     notes: list[str]
@@ -66,16 +50,16 @@ def load_files(
 ) -> LoadedFiles:
     """Load CSV (also compressed with gzip) or Parquet files with the same columns into ``table``.
 
-    Every value of a CSV file stays text: the mapping casts it, so that nothing is guessed. Raises Misuse for a
-    record that does not fit its header, and where the rows of the table are not the records of the files.
+    Every value of a CSV file stays text: the mapping casts it, so that nothing is guessed. Raises
+    Misuse for a record that does not fit its header, and if the table lacks a record of the files.
     """
     notes: list[str] = []
     for path in paths:
         _check_there(path)
-        if (found := format_of(path)) == "parquet":
+        if (file_format := format_of(path)) == "parquet":
             _load_parquet(connection, table, path)
         else:
-            records = CsvRecords(path, found, reader)
+            records = CsvRecords(path, file_format, reader)
             _load_csv(connection, table, records, path)
             notes += records.notes
     columns = columns_of(connection, table)
@@ -87,22 +71,20 @@ def load_files(
 def _check_there(path: Path) -> None:
     if not path.is_file():
         raise Misuse(
-            f"No file {path}: set [data] in config.toml, or call with DATA=path/to/transactions.csv."
+            f"No file {path}: set [data] in config.toml, or call with "
+            "DATA=path/to/transactions.csv."
         )
     if path.stat().st_size == 0:
         raise Misuse(f"{path} is empty: it needs a header and at least one row.")
 
 
 def _load_parquet(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
-    import duckdb
-
+    # Folder names such as day=2026-01-31 stay text, like the values of a CSV file.
     source = f"read_parquet({literal(str(path))}, hive_types_autocast = false)"
-    try:
+    with refusing(f"Cannot read {path} as Parquet"):
         shape = types_of(connection, f"SELECT * FROM {source}")  # noqa: S608
         _prepare(connection, table, path, shape)
         connection.execute(f"INSERT INTO {table} BY NAME FROM {source}")
-    except duckdb.Error as error:
-        raise Misuse(f"Cannot read {path} as Parquet: {short(error)}") from None
 
 
 def _load_csv(
@@ -125,11 +107,11 @@ def _load_csv(
 def _prepare(
     connection: duckdb.DuckDBPyConnection, table: str, path: Path, shape: dict[str, str]
 ) -> None:
-    """Create ``table`` for the first file. Raises Misuse if a later one has other columns or types."""
-    there = connection.execute(
+    """Create ``table`` for the first file. Raises Misuse if a later file has other columns."""
+    existing = connection.execute(
         "SELECT table_name FROM duckdb_tables() WHERE table_name = ?", [table]
     ).fetchall()
-    if not there:
+    if not existing:
         columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in shape.items())
         connection.execute(f"CREATE TABLE {table} ({columns})")
         return
@@ -154,9 +136,10 @@ def quoted(name: str) -> str:
 
 @cache
 def reserved_words() -> frozenset[str]:
-    """Return the words of SQL that are no name of a column without quotes, such as ``end`` and ``order``."""
+    """Return the SQL words that need quotes as a column's name, such as ``end`` and ``order``."""
     rows = connect().execute(
-        "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category IN ('reserved', 'type_function')"
+        "SELECT keyword_name FROM duckdb_keywords() "
+        "WHERE keyword_category IN ('reserved', 'type_function')"
     )
     return frozenset(str(word) for (word,) in rows.fetchall())
 
@@ -167,28 +150,25 @@ def literal(text: str) -> str:
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
-    """Column names of ``table``."""
-    return [str(row[0]) for row in connection.execute(f"DESCRIBE {table}").fetchall()]
+    """Return the column names of ``table``."""
+    return list(types_of(connection, table))
 
 
 def mentioned(columns: Sequence[str], *expressions: str) -> list[str]:
-    """Those of ``columns`` that SQL ``expressions`` name, outside of string literals."""
+    """Return those of ``columns`` that SQL ``expressions`` name, outside of string literals."""
+    # A string may contain the name of a column.
     code = " ".join(re.sub(r"'[^']*'", "''", expression) for expression in expressions)
     return [c for c in columns if re.search(rf"(?<!\w){re.escape(c)}(?!\w)", code, re.IGNORECASE)]
 
 
 def run_mapped(connection: duckdb.DuckDBPyConnection, query: str, section: str) -> None:
-    """Run a query that holds the team's expressions. Raises Misuse that names their ``section`` of config.toml."""
-    import duckdb
-
-    try:
+    """Run a query with the team's expressions. Raises Misuse with their section of config.toml."""
+    with refusing(f"config.toml [{section}]"):
         connection.execute(query)
-    except duckdb.Error as error:
-        raise Misuse(f"config.toml [{section}]: {short(error)}") from None
 
 
 def problem_with(connection: duckdb.DuckDBPyConnection, table: str, expression: str) -> str:
-    """Why ``expression`` cannot be computed over ``table``, in one line; empty if it can."""
+    """Return in one line why ``expression`` fails over ``table``, "" if it can be computed."""
     import duckdb
 
     try:
@@ -199,7 +179,7 @@ def problem_with(connection: duckdb.DuckDBPyConnection, table: str, expression: 
 
 
 def set_zone(connection: duckdb.DuckDBPyConnection, zone: str) -> None:
-    """Read times that name no zone in ``zone``. Raises Misuse if it is no IANA zone."""
+    """Set the zone in which times without a zone are read. Raises Misuse if it is no IANA zone."""
     import duckdb
 
     try:
@@ -211,32 +191,30 @@ def set_zone(connection: duckdb.DuckDBPyConnection, zone: str) -> None:
 
 
 @contextmanager
-def refusing(what: str) -> Iterator[None]:
-    """Turn an error of DuckDB into Misuse with one line that starts with ``what``."""
+def refusing(subject: str) -> Iterator[None]:
+    """Turn an error of DuckDB into Misuse with one line that starts with ``subject``."""
     import duckdb
 
     try:
         yield
     except duckdb.Error as error:
-        raise Misuse(f"{what}: {short(error)}") from None
+        raise Misuse(f"{subject}: {short(error)}") from None
 
 
 def count(connection: duckdb.DuckDBPyConnection, table: str, where: str = "true") -> int:
-    """Rows of ``table`` that satisfy ``where``."""
-    rows = connection.execute(f"SELECT count(*) FROM {table} WHERE {where}").fetchall()  # noqa: S608
-    return int(rows[0][0])
+    """Return the number of rows of ``table`` that satisfy ``where``."""
+    query = f"SELECT count(*) FROM {table} WHERE {where}"  # noqa: S608
+    return int(connection.execute(query).fetchall()[0][0])
 
 
 def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
-    """Write the rows of ``query`` (ordered by it, for the same bytes every time) to a Parquet file."""
-    target = str(path).replace("'", "''")
-    connection.execute(
-        f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)"
-    )
+    """Write the rows of ``query`` to a Parquet file. An ordered query gives the same bytes."""
+    options = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)"
+    connection.execute(f"COPY ({query}) TO {literal(str(path))} {options}")
 
 
 def short(error: Exception) -> str:
-    """Return the lines of DuckDB's message that a reader can use, as one: what is wrong, and its proposals."""
+    """Return DuckDB's message in one line: the error and its proposals, without the query."""
     lines = [" ".join(line.split()) for line in str(error).strip().splitlines()]
     useful = [line for line in lines[1:3] if line and not line.startswith(("LINE ", "^"))]
     return " ".join([lines[0], *useful])

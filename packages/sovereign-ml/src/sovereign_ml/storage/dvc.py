@@ -1,4 +1,4 @@
-"""DVC: versions of the data, and the flow run through it so that nothing runs twice."""
+"""DVC: versions of the data, and a flow that repeats only stages with changed inputs."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ from sovereign_ml.git import GitError
 from sovereign_ml.storage import s3
 from sovereign_ml.storage.artifacts import writing
 
-AGAIN = "What arrived is kept; the same command goes on from here."
+AGAIN = "Files that arrived are kept: repeat the command."
 
 
 def data_version(folder: Path) -> str:
-    """The hash under which DVC stores ``folder``, whether or not it has been committed to DVC yet."""
+    """Return the hash under which DVC stores ``folder``, even before it is committed to DVC."""
     from dvc_data.hashfile.build import build
     from dvc_data.hashfile.db import HashFileDB
     from dvc_objects.fs.local import LocalFileSystem
     from dvc_objects.fs.memory import MemoryFileSystem
 
+    # DVC's function needs a database. A dry run leaves it empty.
     nowhere = HashFileDB(MemoryFileSystem(), "/nowhere")
     _, _, tree = build(nowhere, str(folder), LocalFileSystem(), "md5", dry_run=True)
     return str(tree.hash_info.value)
@@ -40,9 +41,9 @@ def data_version(folder: Path) -> str:
 def reproduce(root: Path, steps: Mapping[str, Callable[[], None]]) -> None:
     """Run every stage whose inputs, code or parameters have changed, in this project's environment.
 
-    ``steps`` has the work of commands by their text, such as "churn data". A stage with such a command
-    runs in this process, so that the flow imports its libraries once. What the work raises is raised.
-    Any other stage runs as a process, prints its own lines, and its exit code becomes that of a SystemExit.
+    ``steps`` maps commands such as "churn data" to functions. A stage with such a command runs in
+    this process, so that the flow imports its libraries once, and its errors are raised. Any other
+    stage runs as a process, and its exit code becomes that of a SystemExit.
     """
     from dvc.exceptions import DvcException
 
@@ -53,24 +54,28 @@ def reproduce(root: Path, steps: Mapping[str, Callable[[], None]]) -> None:
         except DvcException as error:
             if failures:
                 raise failures[-1] from None
-            # Ctrl-C while DVC holds no lock: it complains about the lock, in place of the interrupt.
-            if _comes_of(error, KeyboardInterrupt):
+            # Ctrl-C while DVC holds no lock: it reports the lock in place of the interrupt.
+            if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error)):
                 raise KeyboardInterrupt from None
             _stop(error)
 
 
-def _comes_of(error: BaseException | None, kind: type[BaseException]) -> bool:
-    """Return whether an error of ``kind`` stands behind ``error``."""
-    while error and not isinstance(error, kind):
-        error = error.__cause__ or error.__context__
-    return error is not None
+def _causes(error: BaseException, *, implicit: bool = True) -> list[BaseException]:
+    """Return the error and the errors behind it, outermost first.
+
+    Errors during whose handling another was raised count too, unless ``implicit`` is off.
+    """
+    causes = [error]
+    while cause := causes[-1].__cause__ or (causes[-1].__context__ if implicit else None):
+        causes.append(cause)
+    return causes
 
 
 @contextmanager
 def _in_this_process(
     root: Path, steps: Mapping[str, Callable[[], None]], failures: list[Exception]
 ) -> Iterator[None]:
-    """Have DVC call the functions in ``steps`` where it would start their commands as processes."""
+    """Make DVC call the functions in ``steps`` where it would start their commands as processes."""
     from dvc.stage import run
 
     start_process = run._run
@@ -86,6 +91,7 @@ def _in_this_process(
             failures.append(error)
             raise
 
+    # DVC has no hook for this, so its own function is replaced until the flow ends.
     run._run = call
     try:
         yield
@@ -94,37 +100,44 @@ def _in_this_process(
 
 
 def push(versions: DataVersions) -> int:
-    """Copy the data versions of this commit to the profile's remote; return how many files went."""
+    """Copy the data versions of this commit to the profile's remote, and return the file count."""
     return _transfer(versions, "push")
 
 
 def pull(versions: DataVersions) -> int:
-    """Fetch the data versions of this commit from the profile's remote into ``data/``; return how many changed."""
+    """Fetch the data versions of this commit into ``data/``, and return the count of changes."""
     return _transfer(versions, "pull")
 
 
 def pinned(root: Path, revision: str, path: str) -> str:
-    """Return the hash of the artifact ``path`` in ``dvc.lock`` at a git revision. Raises Misuse if it is not there."""
+    """Return the hash of the artifact ``path`` in ``dvc.lock`` at a git revision.
+
+    Raises Misuse if there is none.
+    """
     try:
         lock = git.ask(root, "show", "--end-of-options", f"{revision}:./dvc.lock")
     except GitError as error:
         raise Misuse(
-            f"No dvc.lock at git revision {revision}: `churn run`, commit, `churn push`, then submit. "
-            f"Git says: {error}."
+            f"No dvc.lock at git revision {revision}: `churn run`, commit, `churn push`, then "
+            f"submit. Git says: {error}."
         ) from None
     stages = yaml.safe_load(lock)["stages"].values()
-    found = [out["md5"] for stage in stages for out in stage.get("outs", ()) if out["path"] == path]
-    if not found:
+    hashes = [
+        out["md5"] for stage in stages for out in stage.get("outs", ()) if out["path"] == path
+    ]
+    if not hashes:
         raise Misuse(
-            f"dvc.lock at git revision {revision} knows no {path}: run `churn run` and commit dvc.lock."
+            f"dvc.lock at git revision {revision} does not list {path}: run `churn run` and "
+            "commit dvc.lock."
         )
-    return str(found[0])
+    return str(hashes[0])
 
 
 def fetch(storage: ObjectStorage, version: str, target: Path) -> None:
-    """Write the folder stored under the hash ``version`` to ``target``, each file checked against its own hash.
+    """Write the folder with the hash ``version`` to ``target``, checking the hash of each file.
 
-    Reads DVC's remote as it lies on S3 (files/md5/ab/cdef…; a folder is a JSON list), so that no git is needed.
+    Reads the objects of DVC's remote on S3 (files/md5/ab/cdef…, with a JSON list for a folder), so
+    that no git is needed.
     """
     listing = json.loads(content(storage, version))
     with writing(target) as folder:
@@ -135,19 +148,21 @@ def fetch(storage: ObjectStorage, version: str, target: Path) -> None:
 
 
 def stored(storage: ObjectStorage, version: str) -> bool:
-    """Whether the remote has ``version``."""
+    """Return whether the remote has ``version``."""
     return s3.fingerprint(storage, storage.address(_key(version))) is not None
 
 
 def content(storage: ObjectStorage, version: str) -> bytes:
-    """The object stored under the hash ``version``, checked against it."""
-    found = s3.read(storage, _key(version))
-    seen = hashlib.md5(found, usedforsecurity=False).hexdigest()
-    if seen != version.removesuffix(".dir"):
+    """Return the object with the hash ``version``. Raises Refused if its content was changed."""
+    data = s3.read(storage, _key(version))
+    # DVC chose md5: it detects damage, but no attack.
+    digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if digest != version.removesuffix(".dir"):
         raise Refused(
-            f"The object {version} in the DVC remote has the hash {seen}: it was changed or cut off."
+            f"The object {version} in the DVC remote has the hash {digest}: it was changed or "
+            "cut off."
         )
-    return found
+    return data
 
 
 def _key(version: str) -> str:
@@ -155,48 +170,44 @@ def _key(version: str) -> str:
 
 
 def _transfer(versions: DataVersions, verb: str) -> int:
-    """A file that did not arrive whole is not there: the same command fetches what is missing."""
+    """Run ``dvc push`` or ``dvc pull`` with the profile's remote, and return the file count.
+
+    Raises Misuse when files are missing: DVC keeps no partial file, so a repetition is enough.
+    """
     from dvc.exceptions import DvcException
 
     remote = versions.remote
     with _repo(versions.root, _remote(versions)) as repo:
         try:
-            done: Any = getattr(repo, verb)(remote=remote)
-        except DvcException as error:
-            raise Misuse(
-                f"dvc {verb} with remote '{remote}': {_innermost(error)}. {AGAIN}"
-            ) from None
-        except OSError as error:
-            raise Misuse(f"dvc {verb} with remote '{remote}': {s3.said(error)}. {AGAIN}") from None
-    return (
-        int(done)
-        if isinstance(done, int)
-        else len(done.get("added", [])) + len(done.get("modified", []))
-    )
+            result: Any = getattr(repo, verb)(remote=remote)
+        except (DvcException, OSError) as error:
+            reason = s3.reason_of(error) if isinstance(error, OSError) else _innermost(error)
+            raise Misuse(f"dvc {verb} with remote '{remote}': {reason}. {AGAIN}") from None
+    if isinstance(result, int):
+        return result
+    return len(result.get("added", [])) + len(result.get("modified", []))
 
 
 def _remote(versions: DataVersions) -> dict[str, Any] | None:
-    """The remote `eu` as ``[s3]`` in config.toml has it, so that the endpoint stands in one place."""
+    """Return DVC's remote `eu` made from ``[s3]`` in config.toml, the one place of the endpoint."""
     if not versions.in_bucket:
         return None
     storage = versions.storage
     s3.announce(storage)
-    where = {
+    remote = {
         "url": storage.address("dvc"),
         "endpointurl": storage.endpoint,
         "region": storage.region,
     }
-    return {"remote": {BUCKET_REMOTE: where}}
+    return {"remote": {BUCKET_REMOTE: remote}}
 
 
 def _innermost(error: BaseException) -> str:
-    """DVC says "3 files failed to upload"; the storage's own word is in the cause."""
-    causes = [error]
-    while cause := causes[-1].__cause__ or causes[-1].__context__:
-        causes.append(cause)
+    """Return DVC's message and the storage's reason, which is only in the innermost cause."""
     own = " ".join(str(error).partition("Is your cache up to date")[0].split()).rstrip(".")
-    said = s3.said(causes[-1]) if isinstance(causes[-1], Exception) else ""
-    return own if said in (own, "") else f"{own}: {said}"
+    cause = _causes(error)[-1]
+    reason = s3.reason_of(cause) if isinstance(cause, Exception) else ""
+    return own if reason in (own, "") else f"{own}: {reason}"
 
 
 def _repo(root: Path, config: dict[str, Any] | None = None) -> Any:
@@ -206,26 +217,28 @@ def _repo(root: Path, config: dict[str, Any] | None = None) -> Any:
 
     git.forget_other_repositories()
     # Stages call `churn`: the one of this environment, whether or not it is activated.
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # noqa: TID251
+    own = Path(sys.executable).parent
+    os.environ["PATH"] = f"{own}{os.pathsep}{os.environ.get('PATH', '')}"  # noqa: TID251
+    # DVC logs the errors that it also raises.
     for name in ("dvc", "dvc_data", "dvc_objects"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         return Repo(str(root), config=config)
     except NotDvcRepoError:
         raise Misuse(
-            f"{root} is not a DVC project: run this in the folder that has .dvc, or `dvc init` there."
+            f"{root} is not a DVC project: run this in the folder that has .dvc, or `dvc init` "
+            "there."
         ) from None
     except SCMError as error:
         raise Misuse(f"DVC needs the project's git repository: {error}.") from None
 
 
 def _stop(error: BaseException) -> None:
-    """DVC wraps the stage's failure; the code is only in the text of the innermost one."""
-    causes = [error]
-    while cause := causes[-1].__cause__:
-        causes.append(cause)
+    """Raise SystemExit with the code of the failed stage, or Misuse if there is none."""
+    causes = _causes(error, implicit=False)
     for cause in causes:
-        if found := re.search(r"exited with (-?\d+)", str(cause)):
-            code = int(found[1])
+        # DVC wraps the failure of a stage: only the text has its exit code.
+        if match := re.search(r"exited with (-?\d+)", str(cause)):
+            code = int(match[1])
             raise SystemExit(code if code > 0 else 128 - code)
     raise Misuse(f"DVC cannot run the flow: {' '.join(str(causes[-1]).split())}")

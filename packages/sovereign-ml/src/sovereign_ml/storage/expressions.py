@@ -15,18 +15,19 @@ if TYPE_CHECKING:
     import duckdb
 
 NUMBERS_FIRST = ("where", "amount_eur", "value", "consent", "birth_year")
-"""Keys whose columns are numbers where that is possible; the others see text where that is possible."""
+"""Keys whose columns are read as numbers if possible. Other keys see text if possible."""
 NUMERIC = ("INT", "DOUBLE", "FLOAT", "DECIMAL", "BIGNUM")
 MOST_COLUMNS = 6
-"""Of one expression: for so many all ways to read them are tried."""
+"""Largest number of columns of one expression for which all combinations of types are tried."""
 GROUPED = r"[+-]?([0-9]{1,3}([. '\x{00A0}\x{202F}][0-9]{3})+|[0-9]+)(,[0-9]+)?"
 """A number with a decimal comma, as ``1.234,56``."""
 
 
 def number(value: str, decimal: str) -> str:
-    """Return SQL that reads the text ``value`` as DOUBLE; null where it is no finite number."""
+    """Return SQL that reads the text ``value`` as DOUBLE, null unless it is a finite number."""
     if decimal == ",":
-        plain = rf"replace(regexp_replace(trim({value}), '[. ''\x{{00A0}}\x{{202F}}]', '', 'g'), ',', '.')"
+        digits = rf"regexp_replace(trim({value}), '[. ''\x{{00A0}}\x{{202F}}]', '', 'g')"
+        plain = f"replace({digits}, ',', '.')"
         matches = f"regexp_full_match(trim({value}), {db.literal(GROUPED)})"
         return f"CASE WHEN {matches} THEN TRY_CAST({plain} AS DOUBLE) END"
     cast = f"TRY_CAST({value} AS DOUBLE)"
@@ -34,7 +35,7 @@ def number(value: str, decimal: str) -> str:
 
 
 def is_word(value: str, words: Sequence[str]) -> str:
-    """Return SQL that is true where the text ``value`` is empty or one of ``words``, in any case."""
+    """Return SQL that is true where ``value`` is empty or one of ``words``, in any letter case."""
     listed = ", ".join(db.literal(word.strip().lower()) for word in ("", *words))
     return f"lower(trim({value})) IN ({listed})"
 
@@ -62,7 +63,7 @@ class Expressions:
         return db.types_of(self.connection, f"SELECT * FROM {self.table}")  # noqa: S608
 
     def check(self) -> None:
-        """Find a way to read each expression. Raises Misuse that names the key of the first without one."""
+        """Find types with which each expression works. Raises Misuse for the first without any."""
         columns = self.columns
         for key, expression in self.mapping.items():
             self.numbers[key] = self._readable(key, expression, columns)
@@ -74,29 +75,32 @@ class Expressions:
         return db.types_of(self.connection, query)["v"]
 
     def layered(self, source: str, keys: Sequence[str], *, guarded: bool) -> str:
-        """Return a query over ``source`` with a column more for each of ``keys``, named by :meth:`name`.
+        """Return a query over ``source`` with a column for each of ``keys``, named by :meth:`name`.
 
-        Guarded values are structs: null where the expression fails, with null in the field ``v`` where it gives null.
+        Guarded values are structs: null where the expression fails, and with null in the field
+        ``v`` where it gives null.
         """
         columns, query = set(self.columns), source
         for key in keys:
             swap = self.numbers[key]
-            kept = {column: self._free(columns, f"kept_{i}") for i, column in enumerate(swap)}
-            back = ", ".join(f"{db.quoted(kept[c])} AS {db.quoted(c)}" for c in swap)
-            names = ", ".join(db.quoted(name) for name in kept.values())
+            originals = {column: self._free(columns, f"kept_{i}") for i, column in enumerate(swap)}
+            back = ", ".join(f"{db.quoted(originals[c])} AS {db.quoted(c)}" for c in swap)
+            names = ", ".join(db.quoted(name) for name in originals.values())
             star = f"* EXCLUDE ({names}) REPLACE ({back})" if swap else "*"
+            # The line break ends a comment (--) at the end of the expression.
             value = f"({self.mapping[key]}\n)"
             value = f"TRY({{'v': {value}}})" if guarded else value
-            inner = self._swapped(query, swap, kept)
+            # The expression sees these columns as numbers. Afterwards they get their text back.
+            inner = self._swapped(query, swap, originals)
             query = f"(SELECT {star}, {value} AS {self.name(key)} FROM ({inner}))"  # noqa: S608
         return query
 
     def name(self, key: str) -> str:
-        """Return the column that holds the values under ``key``; no column of the table has this name."""
+        """Return the name of the column with the values under ``key``, unused in the table."""
         return db.quoted(self._free(set(self.columns), f"mapped_{key}"))
 
     def value(self, key: str) -> str:
-        """Return SQL for the guarded value under ``key``; null where the mapping has no such key."""
+        """Return SQL for the guarded value under ``key``, null if the mapping lacks the key."""
         return f"struct_extract({self.name(key)}, 'v')" if key in self.mapping else "NULL"
 
     def failed(self, key: str) -> str:
@@ -111,12 +115,12 @@ class Expressions:
         problem = ""
         for chosen in self._ways(text, numbers_first=key in NUMBERS_FIRST):
             inner = self._swapped(self.table, chosen)
-            found = db.problem_with(
+            failure = db.problem_with(
                 self.connection, f"({inner})", f"TRY({{'v': ({expression}\n)}})"
             )
-            if not found:
+            if not failure:
                 return chosen
-            problem = problem or found
+            problem = problem or failure
         raise Misuse(
             f"config.toml [{self.section}] {key} = {expression!r}: {problem} "
             f"{_quoting(expression, list(columns), key)}"
@@ -124,18 +128,18 @@ class Expressions:
         )
 
     def _ways(self, text: Sequence[str], *, numbers_first: bool) -> Iterator[dict[str, str]]:
-        """Give every choice of columns that are numbers; first by columns that hold nothing but numbers."""
+        """Yield every choice of columns to read as numbers, first among purely numeric columns."""
         for share in (1.0, 0.5):
             numeric = self._numeric(text, share)
             choices = list(product((True, False), repeat=len(numeric)))
             choices.sort(key=sum, reverse=numbers_first)
             for choice in choices:
                 chosen = zip(numeric.items(), choice, strict=True)
-                yield {name: sql for (name, sql), taken in chosen if taken}
+                yield {name: sql for (name, sql), as_number in chosen if as_number}
 
     def _numeric(self, text: Sequence[str], share: float) -> dict[str, str]:
-        """Return those columns of which at least ``share`` of the values are numbers, with SQL for them."""
-        found = {}
+        """Return the columns with at least this ``share`` of numbers, each with its SQL."""
+        numeric = {}
         for name in text:
             column = db.quoted(name)
             value = number(column, self.reader.decimal)
@@ -152,33 +156,34 @@ class Expressions:
             if not rows:
                 continue
             if truths == rows:
-                found[name] = f"TRY_CAST({column} AS BOOLEAN)"
+                numeric[name] = f"TRY_CAST({column} AS BOOLEAN)"
             elif integers == rows:
-                found[name] = f"TRY_CAST({column} AS BIGINT)"
+                numeric[name] = f"TRY_CAST({column} AS BIGINT)"
+            # Numbers with leading zeros, such as 007, are most likely codes.
             elif numbers >= share * rows and not (share == 1 and padded):
-                found[name] = value
-        return found
+                numeric[name] = value
+        return numeric
 
     @staticmethod
     def _swapped(
-        source: str, swap: Mapping[str, str], kept: Mapping[str, str] | None = None
+        source: str, swap: Mapping[str, str], originals: Mapping[str, str] | None = None
     ) -> str:
         if not swap:
             return f"SELECT * FROM {source}"  # noqa: S608
         new = ", ".join(f"{sql} AS {db.quoted(column)}" for column, sql in swap.items())
-        old = "".join(f", {db.quoted(c)} AS {db.quoted(n)}" for c, n in (kept or {}).items())
+        old = "".join(f", {db.quoted(c)} AS {db.quoted(n)}" for c, n in (originals or {}).items())
         return f"SELECT * REPLACE ({new}){old} FROM {source}"  # noqa: S608
 
     @staticmethod
     def _free(columns: set[str], name: str) -> str:
-        taken = {column.casefold() for column in columns}
-        while name in taken:
+        names = {column.casefold() for column in columns}
+        while name in names:
             name += "_"
         return name
 
 
 def _quoting(expression: str, columns: Sequence[str], key: str) -> str:
-    """Return how to write a column whose name is no SQL word, if the expression means one."""
+    """Return advice to quote a column whose name needs it, if the expression names one."""
     for name in columns:
         plain = name.isidentifier() and name.isascii()
         used = not plain and name.casefold() in expression.casefold()

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: a suffix is only a name that somebody gave it."""
+"""Detect a file's format by its first bytes, because a suffix may be wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sovereign_ml.errors import Misuse
 FileFormat = Literal["parquet", "text", "gzip"]
 
 HEAD = 512
-"""Bytes that are looked at; the mark of a tar archive stands at 257."""
+"""Number of bytes that are read. The mark of a tar archive is at 257."""
 AS_TABLE = "export the table as CSV or Parquet"
 OTHER_FORMATS = {
     b"PK\x05\x06": ("an empty zip archive", AS_TABLE),
@@ -31,28 +31,28 @@ OTHER_FORMATS = {
     b'{"': ("JSON", AS_TABLE),
     b"[{": ("JSON", AS_TABLE),
 }
-"""What begins so, what it is, and what to do."""
+"""First bytes of formats that are refused, each with its name and the advice."""
 
 
 def format_of(path: Path) -> FileFormat:
-    """Return what the first bytes of ``path`` say. Raises Misuse for what is no table here."""
+    """Return the format of ``path`` by its first bytes. Raises Misuse for an unsupported format."""
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
-        found = _format(path, head)
-        if found == "gzip":
+        file_format = _format(path, head)
+        if file_format == "gzip":
             with gzip.open(path) as file:
                 inner = file.read(HEAD)
             if _format(path, inner) != "text":
                 raise Misuse(f"{path} is gzip around something that is no CSV: unpack it first.")
     except (OSError, EOFError, zlib.error) as error:
         raise Misuse(f"Cannot read {path}: {error}.") from None
-    return found
+    return file_format
 
 
-def open_bytes(path: Path, found: FileFormat) -> IO[bytes]:
+def open_bytes(path: Path, file_format: FileFormat) -> IO[bytes]:
     """Open a text file for reading bytes, through gzip where it is compressed."""
-    return cast("IO[bytes]", gzip.open(path)) if found == "gzip" else path.open("rb")
+    return cast("IO[bytes]", gzip.open(path)) if file_format == "gzip" else path.open("rb")
 
 
 def _format(path: Path, head: bytes) -> FileFormat:
@@ -61,13 +61,13 @@ def _format(path: Path, head: bytes) -> FileFormat:
     if head.startswith(b"\x1f\x8b"):
         return "gzip"
     if head.startswith(b"PK\x03\x04"):
-        what, advice = _zipped(path)
-        raise Misuse(f"{path} is {what}: {advice}.")
+        kind, advice = _zipped(path)
+        raise Misuse(f"{path} is {kind}: {advice}.")
     if head[257:262] == b"ustar":
         raise Misuse(f"{path} is a tar archive: unpack it.")
-    for mark, (what, advice) in OTHER_FORMATS.items():
+    for mark, (kind, advice) in OTHER_FORMATS.items():
         if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(mark):
-            raise Misuse(f"{path} is {what}: {advice}.")
+            raise Misuse(f"{path} is {kind}: {advice}.")
     return "text"
 
 
@@ -76,6 +76,7 @@ def _zipped(path: Path) -> tuple[str, str]:
         names = zipfile.ZipFile(path).namelist()
     except (zipfile.BadZipFile, OSError):
         names = []
+    # A workbook of Excel (.xlsx) is a zip archive with this entry.
     if "[Content_Types].xml" in names:
         return "an Excel workbook", "save the sheet as 'CSV UTF-8' and name that file"
     return "a zip archive", "unpack it and name the file inside"

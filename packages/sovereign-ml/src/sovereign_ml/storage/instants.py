@@ -1,4 +1,4 @@
-"""An instant is an instant: expressions that throw a zone away, or read an epoch as local time, are refused."""
+"""Refuse time expressions that drop a zone, or that read seconds since 1970 as local time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from sovereign_ml.storage.expressions import Expressions, is_number
 
 KEY = "event_time"
 WITH_ZONE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
-ZONE = r".*[0-9]:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?\s*(Z|z|[A-Z]{3,5}|[+-][0-9]{2}(:?[0-9]{2}){0,2}|[A-Z][A-Za-z]+/[A-Za-z_/]+)\s*"
+ZONE = (
+    r".*[0-9]:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?\s*"
+    r"(Z|z|[A-Z]{3,5}|[+-][0-9]{2}(:?[0-9]{2}){0,2}|[A-Z][A-Za-z]+/[A-Za-z_/]+)\s*"
+)
 """A time of day with a zone after it."""
 EPOCHS = (
     (3e8, 5e9, ""),
@@ -16,19 +19,20 @@ EPOCHS = (
     (3e14, 5e15, " / 1000000"),
     (3e17, 5e18, " / 1000000000"),
 )
-"""Seconds, milli-, micro- and nanoseconds since 1970, from 1979 to 2128, and what makes seconds of them."""
+"""Seconds, milli-, micro- and nanoseconds since 1970 for 1979 to 2128, each with its divisor."""
 FROM_EPOCH = ("epoch", "make_timestamp", "interval")
 
 
 def check(expressions: Expressions, source: str) -> None:
-    """Refuse an expression for the time over the query ``source`` that does not keep the instant. Raises Misuse."""
+    """Check that the time expression keeps the instant over ``source``. Raises Misuse."""
     kind = expressions.result_type(KEY)
     columns = expressions.columns
     named = db.mentioned(list(columns), expressions.mapping[KEY])
     if is_number(kind):
         sample = _one(expressions, source, expressions.value(KEY), "true")
         raise Misuse(
-            f"{_start(expressions)} gives numbers, for example {sample}: {_advice(expressions, sample)}"
+            f"{_start(expressions)} gives numbers, for example {sample}: "
+            f"{_advice(expressions, sample)}"
         )
     if kind in WITH_ZONE:
         return
@@ -39,7 +43,7 @@ def check(expressions: Expressions, source: str) -> None:
 
 
 def epoch_hint(sample: object, column: str) -> str:
-    """Return the expression that reads ``sample`` as seconds or parts of them since 1970; empty if it is none."""
+    """Return the expression that reads ``sample`` as an epoch time, "" if it cannot be one."""
     try:
         size = abs(float(str(sample)))
     except ValueError:
@@ -61,18 +65,20 @@ def _check_zone(
     has_zone = f"{value} IS NOT NULL AND regexp_full_match({column}, {db.literal(ZONE)})"
     if column_type in WITH_ZONE:
         has_zone = f"{column} IS NOT NULL"
-    kept = f"regexp_full_match({value}, {db.literal(ZONE)})" if kind == "VARCHAR" else "false"
-    sample = _one(expressions, source, column, f"{has_zone} AND NOT {kept}")
+    keeps_zone = f"regexp_full_match({value}, {db.literal(ZONE)})" if kind == "VARCHAR" else "false"
+    sample = _one(expressions, source, column, f"{has_zone} AND NOT {keeps_zone}")
     if sample is not None:
         raise Misuse(
-            f"{_start(expressions)} throws the zone of {sample!r} away, and the time would be read in [data] "
-            f"timezone: write event_time = '{_plain(name)}', or strptime with %z for another format."
+            f"{_start(expressions)} drops the zone of {sample!r}, so the time would be read in "
+            f"[data] timezone: write event_time = '{_plain(name)}', or strptime with %z for "
+            "another format."
         )
 
 
 def _check_epoch(expressions: Expressions, source: str, name: str) -> None:
     """Refuse where the column holds seconds since 1970 and the result has no zone."""
     expression = expressions.mapping[KEY].lower()
+    # strptime reads digits as a calendar date, never as an epoch.
     if "strptime" in expression and not any(word in expression for word in FROM_EPOCH):
         return
     size = f"abs(TRY_CAST(CAST({db.quoted(name)} AS VARCHAR) AS DOUBLE))"
@@ -81,8 +87,9 @@ def _check_epoch(expressions: Expressions, source: str, name: str) -> None:
     sample = _one(expressions, source, f"CAST({db.quoted(name)} AS VARCHAR)", condition)
     if sample is not None:
         raise Misuse(
-            f"{_start(expressions)} gives a time without zone for the number {sample}, which would be read in "
-            f"[data] timezone: write event_time = '{epoch_hint(sample, _plain(name))}'."
+            f"{_start(expressions)} gives a time without zone for the number {sample}, which "
+            f"would be read in [data] timezone: write event_time = "
+            f"'{epoch_hint(sample, _plain(name))}'."
         )
 
 
@@ -92,11 +99,12 @@ def _start(expressions: Expressions) -> str:
 
 def _advice(expressions: Expressions, sample: object) -> str:
     expression = expressions.mapping[KEY]
-    hint = epoch_hint(sample, expression)
-    known = f"write event_time = '{hint}'." if hint else ""
-    return known or (
-        f"seconds since 1970 are to_timestamp({expression}), milliseconds to_timestamp({expression} / 1000); "
-        f"a calendar number such as 20260131 is strptime(CAST({expression} AS VARCHAR), '%Y%m%d')."
+    if hint := epoch_hint(sample, expression):
+        return f"write event_time = '{hint}'."
+    return (
+        f"seconds since 1970 are to_timestamp({expression}), milliseconds "
+        f"to_timestamp({expression} / 1000); a calendar number such as 20260131 is "
+        f"strptime(CAST({expression} AS VARCHAR), '%Y%m%d')."
     )
 
 

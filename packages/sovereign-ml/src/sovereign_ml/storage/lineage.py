@@ -1,4 +1,4 @@
-"""What a model was made from: data version, git commit, lock file."""
+"""Lineage of a model: git commit, authors and lock file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sovereign_ml.git import GitError
 
 UNKNOWN = "unknown"
 COVERED = ("src", "serve", "config.toml", "model_card.toml", "pyproject.toml", "dvc.yaml")
-"""Answers, contract, features, model and configuration: what an approval is about."""
+"""Files that an approval covers: answers, contract, features, model and configuration."""
 
 
 class Authors(NamedTuple):
-    """Names and e-mails as ``Name <mail>``; where they are unknown, none and the reason."""
+    """Names and e-mails as ``Name <mail>``, or the reason why they are unknown."""
 
     names: tuple[str, ...]
     unknown_because: str = ""
@@ -32,6 +32,7 @@ def git_commit(root: Path) -> str:
     watched = ("src", "config.toml", "model_card.toml")
     try:
         head = git.ask(root, "rev-parse", "HEAD")
+        # The project may be a folder in another repository that does not hold it.
         git.ask(root, "rev-parse", "--verify", "HEAD:./config.toml")
         changed = git.ask(root, "status", "--porcelain", "--untracked-files=no", "--", *watched)
     except GitError:
@@ -40,7 +41,10 @@ def git_commit(root: Path) -> str:
 
 
 def authors(root: Path, since: str = "") -> Authors:
-    """Return everybody who changed what an approval covers, see `authors_by_git`; in an image, who did by its build."""
+    """Return everybody who changed files that an approval covers, see `authors_by_git`.
+
+    In an image, where there is no git, the build recorded them.
+    """
     try:
         return Authors(authors_by_git(root, since))
     except GitError as error:
@@ -50,7 +54,7 @@ def authors(root: Path, since: str = "") -> Authors:
 
 
 def uncommitted(root: Path) -> list[str]:
-    """Return the files that an approval covers and that are not committed as they are.
+    """Return the files that an approval covers and that differ from the last commit.
 
     Raises GitError where git does not answer.
     """
@@ -63,30 +67,31 @@ def uncommitted(root: Path) -> list[str]:
 
 
 def authors_by_git(root: Path, since: str = "") -> tuple[str, ...]:
-    """Return everybody who changed what an approval covers after the commit ``since``, or ever.
+    """Return everybody who changed files that an approval covers after ``since``, or ever.
 
-    Who is named as author, as committer or in a trailer ``Co-authored-by`` counts. Where nothing
-    changed since, it is who changed it last. A commit that does not lead to the present says
-    nothing, so the whole history counts then. Raises GitError where git does not tell.
+    Authors, committers and people in a trailer ``Co-authored-by`` count. Where nothing changed
+    since that commit, the last change counts. Where that commit is no ancestor of the present one,
+    the whole history counts. Raises GitError where git does not answer.
     """
     git.refuse_shallow(root)
     git.ask(root, "rev-parse", "--verify", "HEAD:./config.toml")
-    found = (
+    people = (
         _named(root, f"{since}..HEAD") or _named(root, "HEAD", "-1")
         if since and _leads_to(root, since)
         else _named(root, "HEAD")
     )
-    if not found:
+    if not people:
         raise GitError("no commit holds this folder")
-    if not all(_names_somebody(name) for name in found):
+    if not all(_names_somebody(name) for name in people):
         raise GitError("a commit names no author")
-    return tuple(sorted(set(found)))
+    return tuple(sorted(set(people)))
 
 
 def _named(root: Path, commits: str, *more: str) -> list[str]:
     """Return the people whom the commits name, as ``Name <mail>``."""
     helpers = "%(trailers:key=Co-authored-by,valueonly)"
     form = f"--format=%an <%ae>%n%cn <%ce>%n{helpers}"
+    # Without --full-history git hides changes that a merge undid.
     lines = git.ask(root, "log", "--full-history", form, *more, commits, "--", *COVERED)
     return [line.strip() for line in lines.splitlines() if line.strip()]
 
@@ -104,6 +109,6 @@ def _names_somebody(name: str) -> bool:
 
 
 def lock_sha256(root: Path) -> str:
-    """sha256 of the lock file that the training environment was installed from."""
+    """Return the SHA-256 of the lock file from which the training environment was installed."""
     path = root / "requirements/train.lock"
     return sha256_of(path) if path.is_file() else UNKNOWN

@@ -1,4 +1,4 @@
-"""What goes stale in a project over the years: locks, library, gates, review dates, signers, retention."""
+"""Find what is stale in a project: locks, library, gates, review dates, signers, retention."""
 
 from sovereign_ml.upkeep.checks import UpkeepFinding, examine
 from sovereign_ml.upkeep.overview import ProjectRow, listed, overview

@@ -1,4 +1,4 @@
-"""`churn check --project`: each way in which a project goes stale, one line each."""
+"""`churn check --project`: the checks for a stale project, with one line per finding."""
 
 from __future__ import annotations
 
@@ -34,40 +34,43 @@ UNREADABLE: Final = (
     *(OSError, GitError, Refused, Misuse, zipfile.BadZipFile),
     *(ValueError, TypeError, KeyError, AttributeError),
 )
-"""What a missing, broken or odd file raises. Not knowing is a finding, never a pass."""
+"""Errors of a missing or broken file. A check that cannot be made is a finding, never a pass."""
 
 
 @dataclass(frozen=True)
 class UpkeepFinding:
-    """One thing to do: which check, what was seen, what is allowed, and what comes next."""
+    """One finding of a check: the actual state, the allowed one, and the next step."""
 
     check: str
-    seen: str
+    actual: str
     allowed: str
     next: str
 
 
-Findings = Iterator[UpkeepFinding]
+Findings = Iterator[tuple[str, str, str]]
+"""For each finding of a check the actual state, the allowed one, and the next step."""
 
 
 def examine(
     root: Path, today: date, *, template: Path | None = None, is_own: bool = False
 ) -> list[UpkeepFinding]:
-    """Return what is stale in the project in ``root`` on the day ``today``; empty if nothing is.
+    """Return the findings on the project in ``root`` on the day ``today``.
 
-    ``template`` is a clone of the template to compare with, ``is_own`` says that the running
+    ``template`` is a clone of the template to compare with. ``is_own`` says that the running
     environment is the project's. Raises Misuse where ``root`` holds no project.
     """
     if not (root / "config.toml").is_file():
         raise Misuse(f"No config.toml in {root}: name the folder of a project.")
     state = ProjectState(root.resolve(), today, template, is_own)
-    return [finding for check, part in CHECKS.items() for finding in _carefully(check, part, state)]
+    return [
+        UpkeepFinding(check, *finding)
+        for check, part in CHECKS.items()
+        for finding in _carefully(part, state)
+    ]
 
 
-def _carefully(
-    check: str, part: Callable[[ProjectState], Findings], state: ProjectState
-) -> Findings:
-    """Yield the findings of one check; one more where it cannot be made."""
+def _carefully(part: Callable[[ProjectState], Findings], state: ProjectState) -> Findings:
+    """Yield the findings of one check, and a further one if it cannot be made."""
     try:
         yield from part(state)
     except UNREADABLE as error:
@@ -78,32 +81,25 @@ def _carefully(
             reason = f"{where}: {error.strerror or reason}".removeprefix(": ")
         if isinstance(error, KeyError):
             reason = f"{reason} is missing"
-        yield UpkeepFinding(
-            check,
-            f"cannot be judged: {reason.rstrip('.')}",
-            "a state that can be read",
-            "Put this right, and check again.",
-        )
+        text = f"cannot be judged: {reason.rstrip('.')}"
+        yield text, "a state that can be read", "Correct this, and check again."
 
 
 def _placeholders(state: ProjectState) -> Findings:
     """Find values of the template that nobody replaced."""
+    marks = (NO_DIGEST, *EXAMPLES)
     for name in ("config.toml", "model_card.toml", "documents.toml"):
         if name == "documents.toml" and not (state.root / name).exists():
             continue
-        left = [where for where, text in _texts(state.toml(name)) if _is_example(text)]
-        if left:
-            more = f" and {len(left) - 4} more" if len(left) > 4 else ""
-            yield UpkeepFinding(
-                "placeholder",
-                f"{name}: {', '.join(left[:4])}{more}",
+        texts = _texts(state.toml(name))
+        examples = [where for where, text in texts if any(mark in text for mark in marks)]
+        if examples:
+            more = f" and {len(examples) - 4} more" if len(examples) > 4 else ""
+            yield (
+                f"{name}: {', '.join(examples[:4])}{more}",
                 "your own values, or none",
                 f'Put your own values into {name}; "" where the setting is not used.',
             )
-
-
-def _is_example(text: str) -> bool:
-    return NO_DIGEST in text or any(example in text for example in EXAMPLES)
 
 
 def _texts(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
@@ -122,7 +118,8 @@ def _reviews(state: ProjectState) -> Findings:
     card = state.toml("model_card.toml")
     for table, key in REVIEWS:
         answer = card.get(table, {}).get(key, "?" if table == "model" else None)
-        if answer is None:  # the impact assessment has one only where one is required
+        # The impact assessment has a day only where one is required.
+        if answer is None:
             continue
         where = f"model_card.toml: {table}.{key} is {answer}"
         try:
@@ -131,19 +128,19 @@ def _reviews(state: ProjectState) -> Findings:
             day = None
         if day is None or day < state.today:
             passed = f", {(state.today - day).days} days ago" if day else ""
-            yield UpkeepFinding(
-                "review",
+            yield (
                 f"{where}{passed}",
-                "a day that lies ahead",
+                "a day in the future",
                 "Review the card with those who answer for it, and write the next day.",
             )
 
 
 def _locks(state: ProjectState) -> Findings:
-    """Find locks whose packages are older than the policy."""
+    """Find locks whose packages are older than the policy allows."""
     most = state.policy.max_lock_age_days
+    # One by one, so that a lock of unknown age does not hide the others.
     for lock in state.locks:
-        yield from _carefully("lock", partial(_lock, lock=lock, most=most), state)
+        yield from _carefully(partial(_lock, lock=lock, most=most), state)
 
 
 def _lock(state: ProjectState, lock: Path, most: int) -> Findings:
@@ -153,8 +150,7 @@ def _lock(state: ProjectState, lock: Path, most: int) -> Findings:
     except (Refused, GitError) as error:
         raise Refused(f"{lock.name}: {error}") from None
     if days > most:
-        yield UpkeepFinding(
-            "lock",
+        yield (
             f"requirements/{lock.name} has packages of {day}, {days} days old",
             f"{most} days ([upkeep] max_lock_age_days)",
             "make upgrade-locks, then make setup run test.",
@@ -162,21 +158,20 @@ def _lock(state: ProjectState, lock: Path, most: int) -> Findings:
 
 
 def _library(state: ProjectState) -> Findings:
-    """Find a release of the library that is older than the policy, and one that was changed."""
+    """Find a release of the library that is older than the policy allows, or was changed."""
     version, most = state.library_version, state.policy.max_library_age_days
     day = release_day(version)
     if day is None:
         raise Refused(f"release {version} names no year and month")
     if (days := state.age(day)) > most:
-        yield UpkeepFinding(
-            "library",
+        yield (
             f"sovereign-ml {version} is {days} days old",
             f"{most} days ([upkeep] max_library_age_days)",
             "make upgrade WHEEL=<the newest wheel of your platform team>.",
         )
     if state.is_own:
         for line in project_identity(state.root).objections("local"):
-            yield UpkeepFinding("library", line, "the released files", "make setup.")
+            yield line, "the released files", "make setup."
 
 
 def _template(state: ProjectState) -> Findings:
@@ -189,8 +184,7 @@ def _template(state: ProjectState) -> Findings:
             return
         behind = f", {count} commits behind"
     if (days := state.age(state.template_day)) > most:
-        yield UpkeepFinding(
-            "template",
+        yield (
             f"{CRUFT}: commit {commit[:12]}, {days} days old{behind}",
             f"{most} days ([upkeep] max_template_age_days)",
             "cruft update, then make lint types test.",
@@ -198,35 +192,30 @@ def _template(state: ProjectState) -> Findings:
 
 
 def _gates(state: ProjectState) -> Findings:
-    """Find gates that let more pass than the release does."""
-    for setting, seen, allowed in loosened(state):
-        yield UpkeepFinding(
-            "gate",
-            f"config.toml: {setting} is {seen}",
-            allowed,
-            "Go back to it, or name the setting and a day within a year in [upkeep] accepted.",
-        )
+    """Find gates that let more pass than those of the release."""
+    advice = "Go back to it, or name the setting and a day within a year in [upkeep] accepted."
+    for setting, value, allowed in loosened(state):
+        yield f"config.toml: {setting} is {value}", allowed, advice
 
 
 def _retention(state: ProjectState) -> Findings:
-    """Find data that is past its period, or for which nobody looked."""
+    """Find data past its retention period, and a project that does not delete it regularly."""
     most, last = state.policy.max_retention_gap_days, last_run(state.root / LAST_RUN)
     if last is None:
-        since, seen = state.first_commit, "`churn retain --apply` never ran"
+        # Before the first run the age of the project counts.
+        since, text = state.first_commit, "`churn retain --apply` never ran"
     else:
-        since, seen = last.at.date(), f"`churn retain --apply` ran last on {last.at.date()}"
-        left = {name: count for name, count in last.overdue.items() if count}
-        if left:
-            yield UpkeepFinding(
-                "retention",
-                f"overdue and left: {', '.join(f'{n} of {name}' for name, n in left.items())}",
+        since, text = last.at.date(), f"`churn retain --apply` ran last on {last.at.date()}"
+        overdue = {name: count for name, count in last.overdue.items() if count}
+        if overdue:
+            yield (
+                f"overdue and left: {', '.join(f'{n} of {name}' for name, n in overdue.items())}",
                 "nothing past its period in [retention]",
-                "make retain, and look why it could not delete them.",
+                "make retain, and find out why it could not delete them.",
             )
     if (days := state.age(since)) > most:
-        yield UpkeepFinding(
-            "retention",
-            f"{seen}, and the project is older" if last is None else f"{seen}, {days} days ago",
+        yield (
+            f"{text}, and the project is older" if last is None else f"{text}, {days} days ago",
             f"every {most} days ([upkeep] max_retention_gap_days)",
             "make retain.",
         )
@@ -241,10 +230,11 @@ CHILD: Final = (
 def _guard(state: ProjectState) -> Findings:
     """Find an environment in which processes run without the egress guard.
 
-    The running environment is tried. Of another project's only the files are compared.
+    The running environment is tested. For another project only the files are compared.
     """
     problem = ""
     if state.is_own:
+        # Only a new process shows that the guard starts by itself in every Python.
         done = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, check=False)
         if done.returncode:
             problem = "a Python that `churn` starts does not have it"
@@ -257,18 +247,18 @@ def _guard(state: ProjectState) -> Findings:
             elif state.wheel and sha256_of(path) != state.wheel.files.get(name):
                 problem = f".venv has another {name} than vendor/"
     if problem:
-        yield UpkeepFinding(
-            "guard",
+        yield (
             f"egress guard: {problem}",
             "the guard of the release in every Python",
-            "make clean setup; take other sitecustomize.py files off PYTHONPATH.",
+            "make clean setup; remove other sitecustomize.py files from PYTHONPATH.",
         )
 
 
 def _providers(state: ProjectState) -> Findings:
-    """Find a table of providers that nobody has looked at for long."""
+    """Find a table of providers that nobody has reviewed for long."""
     most = state.policy.max_provider_age_days
     if state.wheel:
+        # The project's own release counts, not the one that runs this check.
         with zipfile.ZipFile(state.wheel.path) as archive:
             table = tomllib.loads(archive.read(PROVIDERS).decode("utf-8"))
         days = [row["checked"] for row in table["provider"]]
@@ -276,19 +266,17 @@ def _providers(state: ProjectState) -> Findings:
         days = [provider.checked for provider in providers()]
     old = [day for day in days if state.age(day) > most]
     if old:
-        yield UpkeepFinding(
-            "providers",
-            f"{len(old)} of {len(days)} providers were looked at last on {min(old)} or later",
+        yield (
+            f"{len(old)} of {len(days)} providers were last reviewed on {min(old)} or later",
             f"{most} days ([upkeep] max_provider_age_days)",
             "make upgrade WHEEL=<a release with a newer table of providers>.",
         )
 
 
 def _signing(state: ProjectState) -> Findings:
-    """Find approvals that nobody signs, and keys of people who did nothing for long."""
+    """Find unsigned approvals, and keys of people without a commit for long."""
     if not signatures.is_set_up(state.root):
-        yield UpkeepFinding(
-            "signing",
+        yield (
             f"{signatures.SIGNERS} is missing",
             "signed decisions",
             "Put the approvers' public keys there and commit it: docs/approval.md.",
@@ -299,20 +287,20 @@ def _signing(state: ProjectState) -> Findings:
     for principal in _principals(text):
         added = state.last_commit("-S", principal, "--", str(signatures.SIGNERS))
         worked = state.last_commit("--fixed-strings", "-i", f"--author={principal}")
+        # A new key counts like a commit: its owner may just have started.
         newest = max((day for day in (added, worked) if day), default=None)
         if newest is None:
-            raise Refused(f"{signatures.SIGNERS}: nobody knows since when {principal} may sign")
+            raise Refused(f"{signatures.SIGNERS}: it is unknown since when {principal} may sign")
         if (days := state.age(newest)) > most:
-            yield UpkeepFinding(
-                "signing",
+            yield (
                 f"{principal} may sign, and committed nothing for {days} days",
                 f"{most} days ([upkeep] max_idle_signer_days)",
-                f"Ask whether they left; if so, take the key out of {signatures.SIGNERS}.",
+                f"Ask whether they left; if so, remove the key from {signatures.SIGNERS}.",
             )
 
 
 def _principals(text: str) -> list[str]:
-    """Return whom a file of allowed signers names: principals of SSH keys, addresses of GPG keys."""
+    """Return the allowed signers of a file: principals of SSH keys, addresses of GPG keys."""
     names: list[str] = []
     for line in text.splitlines():
         if match := signatures.GPG.fullmatch(line.strip()):

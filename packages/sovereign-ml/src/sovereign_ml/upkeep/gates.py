@@ -1,10 +1,10 @@
-"""Numbers of config.toml that let more pass than the release does."""
+"""Gates in config.toml that are looser than those of the release."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -27,39 +27,36 @@ GATES: Final[dict[tuple[str, ...], type[BaseModel]]] = {
     ("upkeep",): UpkeepSettings,
 }
 LONGEST: Final = timedelta(days=365)
-"""No looser number is accepted for longer, as with a waiver."""
+"""Longest time for which a looser number is accepted, as with a waiver."""
 
 
 def loosened(state: ProjectState) -> Iterator[tuple[str, str, str]]:
-    """Yield each setting that is looser than the release's: its name, its value, and what is allowed."""
-    accepted = state.policy.accepted
+    """Yield the name, the value and the allowed value of each setting that is too loose."""
+    accepted, today = state.policy.accepted, state.today
     for where, model in GATES.items():
         table, default = state.table(model, *where), model()
         for name in model.model_fields:
             value, usual = getattr(table, name), getattr(default, name)
             setting = ".".join((*where, name))
             until = accepted.get(setting)
-            if name == "accepted" or _is_accepted(until, state.today):
-                continue
-            if looser(name, value, usual):
-                passed = f"; accepted until {until}" if until else ""
-                yield setting, _shown(value), f"{_shown(usual)}{passed}"
+            is_accepted = until is not None and today <= until <= today + LONGEST
+            if name != "accepted" and not is_accepted and looser(name, value, usual):
+                ended = f"; accepted until {until}" if until else ""
+                yield setting, _shown(value), f"{_shown(usual)}{ended}"
     yield from _audit(state)
 
 
-def _is_accepted(until: date | None, today: date) -> bool:
-    return until is not None and today <= until <= today + LONGEST
-
-
 def looser(name: str, value: Any, usual: Any) -> bool:
-    """Return whether ``value`` lets more pass than ``usual``; a number that is none does."""
+    """Return whether ``value`` lets more pass than ``usual``, as NaN always does."""
+    # Each further reason in such a table lets more rows be rejected.
     if isinstance(usual, dict):
         return bool(set(value) - set(usual))
     if name == "calibration_slope":
         return not (value[0] >= usual[0] and value[1] <= usual[1])
     if name == "approval_roles":
         return not set(usual) <= set(value)
-    if not isinstance(usual, (int, float)):  # the metric and open_answers, which a profile sets
+    # The metric and open_answers, which a profile sets.
+    if not isinstance(usual, (int, float)):
         return False
     lower = name.startswith("min_") if name not in LIMITS else LIMITS[name].startswith(">=")
     if math.isnan(value):
@@ -77,8 +74,8 @@ def _audit(state: ProjectState) -> Iterator[tuple[str, str, str]]:
         yield "audit.exclude", f"besides {', '.join(unread)}", ", ".join(default.exclude)
     for waiver in policy.waivers:
         if waiver.until < state.today:
-            seen = f"{waiver.host} for {waiver.payload} until {waiver.until}"
-            yield "audit.waivers", seen, "a day that lies ahead"
+            text = f"{waiver.host} for {waiver.payload} until {waiver.until}"
+            yield "audit.waivers", text, "a day that lies ahead"
 
 
 def _shown(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Many projects in one table: who is behind."""
+"""Overview of many projects in one table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sovereign_ml.upkeep.state import ProjectState
 
 @dataclass(frozen=True)
 class ProjectRow:
-    """One project: what it stands on, and what is stale. ``error`` says why nothing else is known."""
+    """One project with its versions and findings, or the ``error`` why nothing is known of it."""
 
     folder: Path
     project: str = "?"
@@ -39,7 +39,7 @@ class ProjectRow:
 
 
 def overview(folder: Path, today: date, template: Path | None = None) -> ProjectRow:
-    """Return the row of the project in ``folder``; a folder that is none says why in its row."""
+    """Return the row of the project in ``folder``, with an error if that is no project."""
     try:
         findings = tuple(examine(folder, today, template=template))
     except (Misuse, OSError) as error:
@@ -72,7 +72,7 @@ def _template(state: ProjectState) -> str:
 
 
 def _oldest(state: ProjectState) -> int | None:
-    """Return the age in days of the oldest lock; None where one of them has none."""
+    """Return the age in days of the oldest lock, None if the age of any lock is unknown."""
     try:
         return max(state.age(state.lock_day(lock)) for lock in state.locks)
     except UNREADABLE:
@@ -80,16 +80,16 @@ def _oldest(state: ProjectState) -> int | None:
 
 
 def listed(folders: Iterable[Path], file: Path | None) -> list[Path]:
-    """Return the folders that were named, and those in ``file``, one a line, each once.
+    """Return ``folders`` and those in ``file``, which has one path per line, without repetitions.
 
-    Paths in the file count from its folder. Raises Misuse for a file that cannot be read.
+    Paths in the file are relative to its folder. Raises Misuse for a file that cannot be read.
     """
-    named = list(folders)
+    paths = list(folders)
     if file:
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeError) as error:
             raise Misuse(f"{file} cannot be read: {error}.") from None
         rows = (line.partition("#")[0].strip() for line in lines)
-        named += [file.parent / Path(row).expanduser() for row in rows if row]
-    return list(dict.fromkeys(named))
+        paths += [file.parent / Path(row).expanduser() for row in rows if row]
+    return list(dict.fromkeys(paths))

@@ -1,4 +1,4 @@
-"""One project as its files and its git history show it. No other program is asked, and no network."""
+"""State of one project, read from its files and its git history, without the network."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ProjectState:
         return tomllib.loads((self.root / name).read_text(encoding="utf-8"))
 
     def table(self, model: type[Table], *where: str) -> Table:
-        """Return one table of ``config.toml``; the defaults where the file does not have it."""
+        """Return one table of ``config.toml``, or its defaults if the file lacks it."""
         table: Any = self.toml("config.toml")
         for name in where:
             table = table.get(name, {})
@@ -58,7 +58,7 @@ class ProjectState:
 
     @cached_property
     def wheel(self) -> Wheel | None:
-        """Return the wheel in ``vendor/``; None where a team has an index of its own."""
+        """Return the wheel in ``vendor/``, None where a team has an index of its own."""
         return read_wheel(vendored(self.root)) if (self.root / "vendor").exists() else None
 
     @cached_property
@@ -74,7 +74,7 @@ class ProjectState:
 
     @cached_property
     def cruft(self) -> dict[str, Any]:
-        """Return what the project knows of its template."""
+        """Return cruft's record of the project's template."""
         state: dict[str, Any] = json.loads((self.root / CRUFT).read_text(encoding="utf-8"))
         if not re.fullmatch(r"[0-9a-f]{40}", str(state["commit"])):
             raise Refused(f"commit is {state['commit']!r}, which is no commit of git")
@@ -89,10 +89,10 @@ class ProjectState:
         return locks
 
     def lock_day(self, lock: Path) -> date:
-        """Return since when a lock has its packages.
+        """Return the day since which a lock has its packages.
 
-        The library and one more package may change without making a lock younger: `churn library upgrade`
-        writes the library's pin only. A lock that came with the render is as old as that release.
+        A change of the library's pin and one other does not make a lock younger: `churn library
+        upgrade` changes only that pin. A lock from the template is as old as that release.
         """
         present = _others(lock.read_text(encoding="utf-8"), lock.name)
         if not present:
@@ -109,7 +109,7 @@ class ProjectState:
 
     @cached_property
     def template_day(self) -> date:
-        """Return the day of the template's commit, or at least the one on which it was taken over."""
+        """Return the day of the template's commit, or without a clone that of the last update."""
         commit = self.cruft["commit"]
         if self.template:
             return date.fromisoformat(git.ask(self.template, "log", "-1", "--format=%cs", commit))
@@ -136,7 +136,8 @@ class ProjectState:
                 text = git.ask(self.root, "show", f"{commit}:./{path}")
                 if not same(text):
                     return day, ""
-            except (GitError, ValueError, KeyError, TypeError):  # deleted or damaged in this commit
+            except (GitError, ValueError, KeyError, TypeError):
+                # The file was deleted or damaged in this commit.
                 return day, ""
             day = date.fromisoformat(written)
         return day, text
@@ -155,9 +156,10 @@ class ProjectState:
         return date.fromisoformat(min(roots))
 
     def age(self, day: date) -> int:
-        """Return the days since ``day``. Raises Refused for one that lies ahead."""
+        """Return the days since ``day``. Raises Refused for a day in the future."""
         days = (self.today - day).days
-        if days < -1:  # time zones
+        # One day is no error: a commit may come from a time zone further east.
+        if days < -1:
             raise Refused(f"its day is {day}, which lies in the future")
         return max(days, 0)
 

@@ -191,7 +191,7 @@ def features(
         except (Refused, Misuse) as error:
             refused.append(str(error))
             continue
-        left = {reason: count for reason, count in done.left.items() if count}
+        left = {reason: count for reason, count in done.skipped.items() if count}
         facts[described.name if not described.person else f"group {len(facts) + 1}"] = {
             "made": done.rows, "deleted there": done.deleted_people, "left": left,
         }  # fmt: skip
@@ -226,10 +226,10 @@ def notebooks(
     answers, rules = opened(settings, dump), minimiser(settings, keep)
     output = settings.root / "notebooks/leaving"
     result = brought_notebooks.bring_notebooks(answers.folder, output, rules, with_hits=with_hits)
-    counts = {"taken out": dict(result.taken_out), "left": dict(result.left)}
-    facts = {"made": result.made, "present": result.present, **counts}
+    counts = {"taken out": dict(result.removed), "left": dict(result.skipped)}
+    facts = {"made": result.imported, "present": result.present, **counts}
     progress.note(settings.root, answers, "notebooks", facts, now())
-    typer.echo(f"{result.made:,} made, {result.present:,} there already.")
+    typer.echo(f"{result.imported:,} made, {result.present:,} there already.")
     for what, reasons in counts.items():
         for reason, count in reasons.items():
             typer.echo(f"  {what}: {count:,}, {reason}")
@@ -281,19 +281,19 @@ def _done(settings: Settings, dump: Dump, step: str, result: Brought, rules: Min
 
     minimised = {reason: count for reason, count in sorted(rules.left_out.items()) if count}
     facts = {
-        "made": result.made,
+        "made": result.imported,
         "present": result.present,
-        "left": dict(result.left),
+        "left": dict(result.skipped),
         "minimised": minimised,
     }
     progress.note(settings.root, dump, step, facts, now())
     progress.keep_places(settings.root, rules.places)
-    typer.echo(f"{result.made:,} made, {result.present:,} there already.")
+    typer.echo(f"{result.imported:,} made, {result.present:,} there already.")
     if result.repaired:
         typer.echo(
             f"{result.repaired:,} that an interrupted call left were deleted and brought anew."
         )
-    for reason, count in result.left.items():
+    for reason, count in result.skipped.items():
         typer.echo(f"  left: {count:,}, {reason}")
     for reason, count in minimised.items():
         typer.echo(f"  minimised: {count:,}, {reason}")

@@ -164,7 +164,7 @@ def parity(
     typer.echo(
         f"{result.lines:,} captured requests, {len(result.differences):,} of {result.rows:,} rows compared."
     )
-    for reason, count in result.left.most_common():
+    for reason, count in result.skipped.most_common():
         typer.echo(f"  left: {count:,}, {reason}")
     typer.echo(
         f"{result.over:,} differ by more than {tolerance}; the largest difference is {result.largest:.6f}. "
@@ -177,7 +177,7 @@ def parity(
         "compared": len(result.differences),
         "differing": result.over,
         "in another band": result.bands_changed,
-        "left": dict(result.left),
+        "left": dict(result.skipped),
         "tolerance": tolerance,
         "largest difference": round(result.largest, 6),
     }

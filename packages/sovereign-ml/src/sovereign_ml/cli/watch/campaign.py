@@ -110,7 +110,7 @@ def result_command(
     seen = found.uplift
     typer.echo(
         f"Churn {seen.control_rate:.1%} of {seen.control:,} controls, {seen.treated_rate:.1%} of {seen.treated:,} treated; "
-        f"{found.open:,} still open, {found.gone:,} erased or expired."
+        f"{found.open:,} still open, {found.erased:,} erased or expired."
     )
     typer.echo(f"Prevented: {seen.difference:+.1%} ({seen.low:+.1%} to {seen.high:+.1%}), as it is")
     typer.echo(
