@@ -1,4 +1,4 @@
-"""For notebooks: the artifacts of the flow as tables and words, and nothing that names a person."""
+"""Helpers for notebooks: artifacts of the flow as tables and words, without pseudonyms."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_a_vulnerable_package_is_refused_with_advisory_and_the_release_that_mend
     asked: list[dict[str, object]] = []
     with osv({"jinja2": ADVISORY}, asked) as service:
         code, said, error = ask(root, service)
-    assert (code, said) == (1, "some.lock  jinja2 3.1.2  GHSA-h5c8-rqwp-cp95  mended in 3.1.3\n"), (
+    assert (code, said) == (1, "some.lock  jinja2 3.1.2  GHSA-h5c8-rqwp-cp95  fixed in 3.1.3\n"), (
         error
     )
     assert (

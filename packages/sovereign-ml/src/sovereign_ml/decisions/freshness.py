@@ -1,4 +1,4 @@
-"""How old the values may be that a score stands on: compared with the clock wherever a score is made."""
+"""The age limit of a score's inputs, checked against the clock wherever a score is made."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 __all__ = ["AHEAD", "read_time", "shown", "too_early", "too_old"]
 
+# A snapshot carries the midnight that ends its day, and clocks differ a little.
 AHEAD = timedelta(days=1, minutes=5)
-"""How far a date may lie ahead: a snapshot carries the midnight that ends its day, and clocks differ a little."""
+"""Allowed distance of a date in the future."""
 
 
 def read_time(text: str) -> datetime:
-    """Return an ISO time in UTC; one without a zone is UTC. Raises ValueError for anything else."""
+    """Return an ISO time in UTC. Without a zone it is UTC. Raises ValueError for anything else."""
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 

@@ -1,4 +1,4 @@
-"""What every place that can hold a person's data must offer: find them, remove them."""
+"""The interface of every store that can hold a person's data: search and removal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ People = Sequence[str]
 
 
 class Trace(BaseModel):
-    """Something that a store holds of the people asked for; ``place`` names no person."""
+    """The trace of people in a store. ``place`` names no person."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,13 +36,14 @@ class Store(Protocol):
 
     @property
     def name(self) -> str:
-        """The store in the words of a receipt."""
+        """Return the name of the store for a receipt."""
 
     def find(self, people: People) -> list[Trace]:
-        """Everything that is there of ``people``; reads, changes nothing."""
+        """Return all traces of ``people``. It changes nothing."""
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
-        """Remove what ``find`` found. Called again after a crash, it finishes what was left undone.
+        """Remove what ``find`` found. Called again after a crash, it finishes the rest.
 
-        Traces with the action ``by hand`` are not touched: the procedure then ends as incomplete and names them.
+        Traces with the action ``by hand`` are not touched. The procedure then ends as
+        incomplete and names them.
         """
