@@ -1,7 +1,4 @@
-"""Keyed pseudonyms: HMAC-SHA256 of the customer id (GDPR Art. 4(5)).
-
-The key is outside the project.
-"""
+"""Keyed pseudonyms (GDPR Art. 4(5)): HMAC-SHA256 with a key outside the project."""
 
 from __future__ import annotations
 
@@ -35,18 +32,12 @@ def names_of(ids: Iterable[str], keys: Sequence[bytes]) -> dict[str, str]:
 
 
 def parse_keys(text: str) -> tuple[bytes, ...]:
-    """Return keys in hex with space between, the one in use first.
-
-    Raises ValueError as `parse_key` does.
-    """
+    """Return keys in hex with space between, the one in use first. Raises as `parse_key`."""
     return tuple(map(parse_key, text.split() or [""]))
 
 
 def parse_key(text: str) -> bytes:
-    """Return a key from its hex form.
-
-    Raises ValueError in one line if it is not hex or is shorter than 32 bytes.
-    """
+    """Return a key from hex. Raises ValueError if it is not hex or is shorter than 32 bytes."""
     try:
         key = bytes.fromhex(text.strip())
     except ValueError:

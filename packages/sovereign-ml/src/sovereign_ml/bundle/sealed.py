@@ -88,41 +88,18 @@ class Bundle:
     card: dict[str, Any]
 
 
-def seal_bundle(
-    folder: Path,
-    *,
-    name: str,
-    version: str,
-    profile: str,
-    created_at: str,
-    git_commit: str,
-    data_version: str,
-    library_version: str,
-    library_wheel_sha256: str,
-    rule_digest: str,
-) -> Manifest:
+def seal_bundle(folder: Path, **origin: str) -> Manifest:
     """Write ``bundle.json`` over the files now in ``folder`` and return it.
 
-    The last three name the library that judged the card (`LibraryIdentity.tags`). Raises ValueError
-    when a needed file is absent.
+    ``origin`` has the fields of `Manifest` without ``files``. `LibraryIdentity.tags` returns those
+    of the library. Raises ValueError when a field or a needed file is absent.
     """
     files = {
         path.name: sha256_of(path)
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name != MANIFEST
     }
-    content = {
-        "name": name,
-        "version": version,
-        "profile": profile,
-        "created_at": created_at,
-        "git_commit": git_commit,
-        "data_version": data_version,
-        "library_version": library_version,
-        "library_wheel_sha256": library_wheel_sha256,
-        "rule_digest": rule_digest,
-        "files": files,
-    }
+    content = origin | {"files": files}
     manifest = _parse(Manifest.model_validate_json, json.dumps(content).encode(), folder / MANIFEST)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return manifest
@@ -134,13 +111,15 @@ def seal_again(folder: Path, sealed: Manifest) -> Manifest:
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Return a sealed bundle.
-
-    Raises ValueError in one line if a file is missing, changed or does not fit the others.
-    """
+    """Return a sealed bundle. Raises ValueError if a file is missing, changed or misfits."""
     manifest = read_manifest(folder / MANIFEST)
     for name, expected in manifest.files.items():
-        _check(folder / name, expected)
+        actual = hashlib.sha256(_bytes(folder / name)).hexdigest()
+        if actual != expected:
+            raise ValueError(
+                f"{folder / name}: SHA-256 is {actual[:12]}, {MANIFEST} says {expected[:12]}: "
+                "the file was changed after the bundle was sealed; register again"
+            )
     bundle = Bundle(
         model=_parse(served.parse, _bytes(folder / "model.json"), folder / "model.json"),
         contract=read_contract(folder / "contract.json"),
@@ -189,15 +168,6 @@ def _bytes(path: Path) -> bytes:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; a bundle is made by `churn register`")
     return path.read_bytes()
-
-
-def _check(path: Path, expected: str) -> None:
-    actual = hashlib.sha256(_bytes(path)).hexdigest()
-    if actual != expected:
-        raise ValueError(
-            f"{path}: SHA-256 is {actual[:12]}, {MANIFEST} says {expected[:12]}: "
-            "the file was changed after the bundle was sealed; register again"
-        )
 
 
 def _parse(read: Callable[[bytes], P], content: bytes, path: Path) -> P:

@@ -39,10 +39,7 @@ AsOption = Annotated[
 
 
 class Role(StrEnum):
-    """Roles that may approve.
-
-    The data protection officer gives an opinion in model_card.toml instead.
-    """
+    """Roles that may approve. The data protection officer answers in model_card.toml instead."""
 
     business_owner = "business_owner"
     model_owner = "model_owner"
@@ -197,7 +194,7 @@ def promote(
     ] = "",
     profile: ProfileOption = None,
 ) -> None:
-    """Make a version production, if rules, approvals, metric and data allow it."""
+    """Make a version production, if rules and evidence allow it."""
     from sovereign_ml.card import promotion
     from sovereign_ml.card.approval import rejections
     from sovereign_ml.pipeline.card_facts.promotion_gate import evidence_against

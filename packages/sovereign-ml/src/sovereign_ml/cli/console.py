@@ -57,10 +57,7 @@ def warn_placeholders(profile: str, project: ProjectSettings) -> None:
 
 
 def table(settings: Settings, steps: Sequence[Step], since: float) -> None:
-    """Print the table at the end of `make run`, then what to do next.
-
-    It has seconds, rows and headline of each step.
-    """
+    """Print seconds, rows and headline of each step of `make run`, then the next commands."""
     rows = [_row(settings.root, settings.path(step.writes), step, since) for step in steps]
     out.print()
     if out.is_terminal:

@@ -84,7 +84,8 @@ def deploy_status(
 
     settings = load_settings(profile)
     with _one_line():
-        rows = status(_api(settings.deploy.api_url), **_files(settings))
+        files = _files(settings)
+        rows = status(_api(settings.deploy.api_url), link=files["link"], releases=files["releases"])
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return

@@ -16,13 +16,16 @@ from sovereign_ml.errors import Misuse, Refused
 
 app = typer.Typer()
 data_subject = typer.Typer(
-    no_args_is_help=True, help="People's rights: erase, access, rectify; their pseudonyms."
+    no_args_is_help=True, help="Requests of data subjects: erase, access, rectify."
 )
 app.add_typer(data_subject, name="data-subject")
 SubjectOption = Annotated[
     list[str] | None, typer.Option(help="Customer id as in your transactions; repeatable.")
 ]
 FileOption = Annotated[Path | None, typer.Option(help="Customer ids, one per line.")]
+ReferenceOption = Annotated[
+    str, typer.Option(help="Your number of the request, for the receipt. No name.")
+]
 PseudonymOption = Annotated[
     bool, typer.Option("--pseudonyms", help="The ids given are pseudonyms already.")
 ]
@@ -36,15 +39,10 @@ def erase(
     again: Annotated[
         bool, typer.Option("--again", help="Erase everyone who came back out of a backup.")
     ] = False,
-    reference: Annotated[
-        str, typer.Option(help="Your number of the request, for the receipt; no name.")
-    ] = "",
+    reference: ReferenceOption = "",
     profile: ProfileOption = None,
 ) -> None:
-    """Erase people from every store (GDPR Art. 17).
-
-    Without a name it finishes an interrupted erasure.
-    """
+    """Erase people from every store (GDPR Art. 17). Without a name, finish an erasure."""
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import erasure
     from sovereign_ml.project import load_project
@@ -146,15 +144,10 @@ def rectify(
         ),
     ] = None,
     pseudonyms: PseudonymOption = False,
-    reference: Annotated[
-        str, typer.Option(help="Your number of the request, for the receipt; no name.")
-    ] = "",
+    reference: ReferenceOption = "",
     profile: ProfileOption = None,
 ) -> None:
-    """Correct a person's data, then score and decide again (GDPR Art. 16).
-
-    The new decision is linked to the old one.
-    """
+    """Correct a person's data, score and decide again, and link both decisions (GDPR Art. 16)."""
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import rectification as request
 
@@ -201,10 +194,7 @@ def retain(
     json_: Annotated[bool, typer.Option("--json", help="The list as JSON.")] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """List or delete what is past its period (GDPR Art. 5(1)(e)).
-
-    The periods are in the retention table of config.toml.
-    """
+    """List or delete data past its period (GDPR Art. 5(1)(e))."""
     import json
 
     from sovereign_ml.cli.composition import project_stores

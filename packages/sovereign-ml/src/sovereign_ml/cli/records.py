@@ -47,10 +47,7 @@ def import_card(
 
 @card_app.command("answer")
 def answer_card(profile: ProfileOption = None) -> None:
-    """Ask the open questions of model_card.toml and write each answer there.
-
-    It can be stopped and continued at any time.
-    """
+    """Ask the open questions of model_card.toml and write each answer there, in parts if wanted."""
     from sovereign_ml.card.build import CardError
     from sovereign_ml.card.questions import progress
     from sovereign_ml.card.rules import check

@@ -72,10 +72,7 @@ def parity(
         Path | None, typer.Option(help="Write every difference as JSON here.")
     ] = None,
 ) -> None:
-    """Compare every feature of every current customer, offline with online.
-
-    Exit 1 if one differs.
-    """
+    """Compare all features of current customers, offline with online. Exit 1 if one differs."""
     from sovereign_ml.features.parity import compare
     from sovereign_ml.project import load_project
 
@@ -107,7 +104,7 @@ def doctor(
     profile: ProfileOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
 ) -> None:
-    """Check every server: reachable, closed, right version, jurisdiction. Exit 1 if one fails."""
+    """Check every server and its jurisdiction. Exit 1 if one fails."""
     from sovereign_ml.servers.doctor import examine
 
     settings = pass_on_settings(profile)
@@ -195,10 +192,7 @@ def submit(
 
 @kubeflow.command("launcher")
 def kfp_launcher(output: FolderOption = Path("build"), profile: ProfileOption = None) -> None:
-    """Write the settings by which Kubeflow stores outputs of tasks in the bucket.
-
-    Each namespace needs them once.
-    """
+    """Write the settings by which Kubeflow stores task outputs in the bucket, per namespace."""
     from sovereign_ml.kubeflow.launcher import launcher
 
     settings = pass_on_settings(profile)

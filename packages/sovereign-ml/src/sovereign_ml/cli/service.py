@@ -44,7 +44,7 @@ def serve(
     ] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """Serve the bundle here with the shipped program, in the profile local with features."""
+    """Serve the bundle here, locally with its feature server."""
     import os
     import subprocess
 

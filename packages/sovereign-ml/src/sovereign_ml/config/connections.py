@@ -61,10 +61,7 @@ class ObjectStorage:
 
 @dataclass(frozen=True)
 class Tracking:
-    """MLflow's tracking store and registry.
-
-    ``project`` names the experiment and the registered model.
-    """
+    """MLflow's tracking store and registry. ``project`` names experiment and model."""
 
     project: str
     profile: str
@@ -83,10 +80,7 @@ class Tracking:
 
 @dataclass(frozen=True)
 class FeatureStores:
-    """Feast's registry, offline store and online store.
-
-    Snapshots older than ``ttl_days`` are not served.
-    """
+    """Feast's registry and stores. Snapshots older than ``ttl_days`` are not served."""
 
     project: str
     profile: str
@@ -127,10 +121,7 @@ class DataVersions:
 
 @dataclass(frozen=True)
 class LogLocation:
-    """The place of the decision log.
-
-    ``address`` is empty before the service has made the log, or where it is not set.
-    """
+    """The place of the decision log. ``address`` is empty before it exists or if not set."""
 
     setting: str
     address: str = field(repr=False)

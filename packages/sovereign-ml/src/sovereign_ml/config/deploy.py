@@ -44,10 +44,7 @@ class Egress(ConfigTable):
 
 
 class KserveSettings(ConfigTable):
-    """``[deploy.kserve]``: one Kubernetes cluster.
-
-    The keys of the Kubernetes Secret ``secret`` become variables of the service.
-    """
+    """``[deploy.kserve]``: a Kubernetes cluster. Keys of ``secret`` become variables."""
 
     image: str
     namespace: Label

@@ -39,10 +39,7 @@ class RetentionPeriod(ConfigTable):
 
 
 class Backups(RetentionPeriod):
-    """Files in a backup folder that another system fills.
-
-    An empty ``folder`` means that this project reaches no backups.
-    """
+    """Files in a backup folder that another system fills. Empty means none within reach."""
 
     folder: str = ""
 
@@ -52,10 +49,7 @@ def _rule(period: str, start: Start) -> RetentionPeriod:
 
 
 class RetentionSettings(ConfigTable):
-    """One rule for each class of data.
-
-    The start events follow from the way each class is stored, and cannot be chosen.
-    """
+    """One rule for each class of data. Its start event follows from how it is stored."""
 
     raw: RetentionPeriod = _rule("P36M", "purchase")
     groups: RetentionPeriod = _rule("P3M", "written")

@@ -250,13 +250,16 @@ def load(
             f"{', '.join(sorted(profiles)) or 'none'}."
         )
     _same_keys(profiles)
+    old_features = environ.get("CHURN_OLD_FEATURES") or "refuse"
+    if old_features not in ("allow", "refuse"):
+        raise Misuse(f"CHURN_OLD_FEATURES is '{old_features}': it may be allow or refuse.")
     _override(table, environ)
     call = {
         "root": root,
         "profile_name": name,
         "profile": profiles[name],
         "secrets": _secrets(table, environ),
-        "old_features_asked": _old_features(environ),
+        "old_features_asked": old_features == "allow",
     }
     try:
         settings = Settings.model_validate({**table, **call})
@@ -318,13 +321,6 @@ def _override(table: dict[str, Any], environ: Mapping[str, str]) -> None:
         data["customers"] = path
     if (count := environ.get("CHURN_SYNTHETIC_CUSTOMERS")) and "synthetic" in data:
         data["synthetic"]["customers"] = int(count) if count.isdigit() else count
-
-
-def _old_features(environ: Mapping[str, str]) -> bool:
-    value = environ.get("CHURN_OLD_FEATURES") or "refuse"
-    if value not in ("allow", "refuse"):
-        raise Misuse(f"CHURN_OLD_FEATURES is '{value}': it may be allow or refuse.")
-    return value == "allow"
 
 
 def _secrets(table: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:

@@ -14,31 +14,16 @@ from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.config.profiles import ConfigTable
 from sovereign_ml.errors import Misuse
 
+# These names are public. The library itself imports the others too.
 __all__ = [
-    "CardSettings",
-    "CheckSettings",
-    "Columns",
-    "Count",
-    "CustomerColumns",
-    "DataSettings",
     "EvaluateSettings",
-    "EventTable",
     "FeatureSettings",
-    "Files",
     "LabelKind",
     "LabelSettings",
-    "PathSettings",
-    "PipelineSettings",
     "ProjectSettings",
-    "ReaderSettings",
-    "RegisterSettings",
     "ScoreSettings",
-    "ServeSettings",
-    "Share",
-    "ShopSettings",
     "TeamSettings",
     "TrainSettings",
-    "UpkeepSettings",
     "ValidateSettings",
 ]
 
@@ -57,10 +42,7 @@ class ProjectSettings(ConfigTable):
 
 
 class PathSettings(ConfigTable):
-    """Output folder of each step, relative to the project's root.
-
-    Own steps of a team add a name of their own.
-    """
+    """Output folder of each step. A team's own steps add a name of their own."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, Path]
@@ -166,10 +148,7 @@ class ShopSettings(ConfigTable):
 
 
 class CheckSettings(ConfigTable):
-    """Limits of plausible input in step 1. They are policy of the project.
-
-    Shares are of the rows that were read or that remain.
-    """
+    """Limits of plausible input in step 1, a policy. Shares are of rows read or remaining."""
 
     max_unusable_share: Share = 0.02
     max_share_of_reason: dict[

@@ -69,19 +69,13 @@ def erase(stores: ProjectStores, people: Sequence[str], reference: str = "") -> 
 
 
 def returned(stores: ProjectStores) -> list[str]:
-    """Return the pseudonyms of erased people who came back out of a backup.
-
-    They are in a table or in the decision log again.
-    """
+    """Return the pseudonyms of erased people who are in a table or in the log again."""
     tombstones = suppression.tombstones(stores.suppression)
     return sorted(tombstones.among(inventory.everybody(stores)))
 
 
 def model_action(card: Path) -> str:
-    """Return ``erasure.model_action`` of model_card.toml.
-
-    It is ``unanswered`` when it is open, or when anonymity is not claimed.
-    """
+    """Return the card's ``erasure.model_action``, or ``unanswered`` if open or unproven."""
     from sovereign_ml.card.build import read_answers
 
     answers = read_answers(card)

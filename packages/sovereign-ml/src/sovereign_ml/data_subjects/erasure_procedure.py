@@ -39,10 +39,7 @@ class Journal(BaseModel):
 
 
 class ErasureProcedure:
-    """An erasure from all ``stores``.
-
-    ``journal`` is the file that survives a crash. Receipts are written into ``folder``.
-    """
+    """An erasure with a ``journal`` that survives a crash, and a ``folder`` of receipts."""
 
     def __init__(
         self,

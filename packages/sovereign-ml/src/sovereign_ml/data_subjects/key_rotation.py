@@ -57,7 +57,10 @@ def rotate(
     except ValueError as error:
         raise Misuse(str(error)) from None
     former = [key for key in present if key != new]
-    names = _mapping(stores.source.files.customer_ids(), new, former)
+    # The mapping of former pseudonyms to new ones only lives in this process.
+    ids = stores.source.files.customer_ids()
+    renamed = dict(zip(ids, pseudonyms(ids, new), strict=True))
+    names = {name: renamed[id_] for name, id_ in names_of(ids, former).items()}
     stones = _tombstones(stores.suppression, names, new, former)
     objections = _log(stores.log, names, stones)
     # From here on step 1 refuses the former key, until this is done.
@@ -72,19 +75,10 @@ def rotate(
     return Carried(len(set(names.values())), len(stones), objections, corrected, target, in_use)
 
 
-def _mapping(ids: Sequence[str], new: bytes, former: Sequence[bytes]) -> dict[str, str]:
-    """Return new pseudonyms by former ones. The mapping only lives in this process."""
-    renamed = dict(zip(ids, pseudonyms(ids, new), strict=True))
-    return {name: renamed[id_] for name, id_ in names_of(ids, former).items()}
-
-
 def _tombstones(
     files: SuppressionFiles, names: Mapping[str, str], new: bytes, former: Sequence[bytes]
 ) -> list[str]:
-    """Return the new pseudonyms of the erased whom the source still names.
-
-    The others are known by their former key.
-    """
+    """Return the new pseudonyms of erased people whom the source still names."""
     stones = Tombstones(suppression.paths(files), new, former)
     erased = sorted({names[name] for name in stones.among(names)})
     if erased:

@@ -37,10 +37,7 @@ class ModelNote(_Part):
 
 
 class Receipt(_Part):
-    """One erasure.
-
-    ``people`` are tombstones: the holder of the key can check if a receipt is about a person.
-    """
+    """One erasure. ``people`` are tombstones, which the holder of the key can check."""
 
     schema_version: Literal["1"] = "1"
     id: str
@@ -60,11 +57,6 @@ class Receipt(_Part):
         """Return the receipt with the SHA-256 over its content."""
         return self.model_copy(update={"content_hash": self._digest()})
 
-    @property
-    def holds(self) -> bool:
-        """Return whether the content is unchanged since it was sealed."""
-        return self.content_hash == self._digest()
-
     def _digest(self) -> str:
         content = self.model_dump(mode="json", exclude={"content_hash"})
         return hashlib.sha256(
@@ -78,19 +70,6 @@ def write(receipt: Receipt, folder: Path) -> tuple[Path, Path]:
     write_durably(paths[0], receipt.model_dump_json(indent=2) + "\n")
     write_durably(paths[1], to_html(document(receipt)))
     return paths
-
-
-def read(path: Path) -> Receipt:
-    """Return the receipt in ``path``.
-
-    Raises ValueError if the file is no receipt or was changed after it was written.
-    """
-    receipt = Receipt.model_validate_json(path.read_text(encoding="utf-8"))
-    if not receipt.holds:
-        raise ValueError(
-            f"{path.name} was changed after it was written: its content hash does not fit"
-        )
-    return receipt
 
 
 def document(receipt: Receipt) -> Document:

@@ -47,6 +47,8 @@ def rectify(
     dvc_versions.run_only(stores.root, AGAIN)
     text = f"Corrected on request: {', '.join(values)}"
     again, noted = _decide(features, stores.log, names, text)
+    # Everybody who received the data is informed, unless that is impossible (GDPR Art. 19).
+    card = read(need(stores.artifacts.card, "card") / "card.json")
     now = datetime.now(UTC)
     receipt = Rectification(
         id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
@@ -58,7 +60,7 @@ def rectify(
         data_version=(before, dvc.data_version(raw)),
         again=again,
         noted=tuple(noted),
-        recipients=_recipients(stores.artifacts.card),
+        recipients=tuple(access_report.about(card)["recipients"]),
     )
     return receipt, receipts.write(receipt, stores.root / RECEIPTS)
 
@@ -110,12 +112,3 @@ def _decide(
 def _last(log: DecisionLog, name: str) -> int:
     """Return the number of the newest entry about a pseudonym, 0 without any."""
     return next((entry.seq for entry in log.of_subject(name, 1)), 0)
-
-
-def _recipients(folder: Path) -> tuple[str, ...]:
-    """Return who received the data, as the card in ``folder`` says.
-
-    They are told, unless that is impossible (GDPR Art. 19).
-    """
-    card = read(need(folder, "card") / "card.json")
-    return tuple(access_report.about(card)["recipients"])

@@ -34,10 +34,7 @@ class Again(BaseModel):
 
 
 class Rectification(BaseModel):
-    """Receipt of a correction, without values and names.
-
-    ``person`` is a keyed hash. ``recipients`` have to be informed.
-    """
+    """Receipt of a correction. ``person`` is a keyed hash, ``recipients`` are to be informed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,7 +1,4 @@
-"""``policy.json``, the decision policy: from a score to a band and to an action.
-
-It is policy of the project, not law.
-"""
+"""``policy.json``, a policy and not law: from a score to a band and to an action."""
 
 from __future__ import annotations
 

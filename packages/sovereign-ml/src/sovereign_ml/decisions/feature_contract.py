@@ -72,10 +72,7 @@ class Ratio(PolicyModel):
 
 
 class Window(PolicyModel):
-    """A total of the last ``days`` days.
-
-    One event adds ``one_event``: a number, or the feature that holds it.
-    """
+    """A total of the last ``days`` days. ``one_event`` is a number or the feature with it."""
 
     feature: str
     days: int

@@ -17,10 +17,7 @@ Metric = Callable[[Labels, Floats], float]
 
 
 def all_metrics() -> dict[str, Metric]:
-    """Return the metrics of the report by name.
-
-    Each takes labels and probabilities of shape (n,).
-    """
+    """Return the metrics of the report by name, for labels and probabilities of shape (n,)."""
     from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
     return {

@@ -40,7 +40,10 @@ def compare(
     for name in inputs:
         before, now = past[name], current[name]
         is_number = before.dtype.kind == "f"
-        before, now = _binned(before, now) if is_number else (named(before), named(now))
+        inner = edges(before, BINS) if is_number else None
+        before, now = (
+            named(values) if inner is None else binned(values, inner) for values in (before, now)
+        )
         shifts.append(_shift(name, "input", before, now, cutoffs))
     shares = []
     for name, (before, now) in groups.items():
@@ -79,11 +82,6 @@ def _shift(name: str, kind: str, past: Column, current: Column, cutoffs: Cutoffs
     by_cutoff = past.reset_index(drop=True).groupby(cutoffs)
     nearest = min(distance(rows, current) for _, rows in by_cutoff)
     return {"name": name, "kind": kind, "value": nearest}
-
-
-def _binned(before: Column, now: Column) -> tuple[Column, Column]:
-    inner = edges(before, BINS)
-    return binned(before, inner), binned(now, inner)
 
 
 def named(values: Column) -> Column:

@@ -62,10 +62,7 @@ def bins(y: Labels, p: Floats, count: int = 10) -> list[dict[str, float]]:
 def slices(
     y: Labels, p: Floats, groups: Mapping[str, pd.Series[Any]], smallest: int
 ) -> list[dict[str, Any]]:
-    """Return the figures of each group of at least ``smallest`` people.
-
-    Smaller groups are listed with their count only.
-    """
+    """Return the figures of each group. Below ``smallest`` people only the count is listed."""
     from sklearn.metrics import brier_score_loss, roc_auc_score
 
     rows: list[dict[str, Any]] = []
@@ -131,10 +128,7 @@ def fairness(
 
 
 def membership_auc(in_losses: Floats, out_losses: Floats) -> float:
-    """Return how well a loss threshold tells training customers from others.
-
-    It is a ROC AUC, 0.5 is a guess (Yeom et al. 2018).
-    """
+    """Return the ROC AUC of a loss threshold that guesses membership (Yeom et al. 2018)."""
     from sklearn.metrics import roc_auc_score
 
     member = np.r_[np.ones(len(in_losses)), np.zeros(len(out_losses))]

@@ -1,7 +1,4 @@
-"""The quality gate before registration: figures against [register] of config.toml.
-
-It is policy of the project, not law.
-"""
+"""The quality gate before registration, a policy: figures against [register] in config.toml."""
 
 from __future__ import annotations
 

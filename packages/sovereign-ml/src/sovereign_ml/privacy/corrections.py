@@ -1,7 +1,4 @@
-"""Corrections that people asked for (GDPR Art. 16).
-
-They are stored beside the raw data, and step 1 applies them at every import.
-"""
+"""Corrections on request (GDPR Art. 16), stored beside the raw data and applied by step 1."""
 
 from __future__ import annotations
 

@@ -51,10 +51,7 @@ def barred(location: LogLocation) -> dict[Bar, frozenset[str]]:
 
 
 def fingerprint(location: LogLocation, pinned: Mapping[str, Any]) -> dict[str, str]:
-    """Return the entries in ``data/source.json`` that make DVC run step 1 when bars change.
-
-    Empty without any bar.
-    """
+    """Return entries for ``data/source.json`` that change with the bars, empty without any."""
     if not location.address:
         # In a clone without the log the pinned entries stay: the versioned data respects them
         # already.

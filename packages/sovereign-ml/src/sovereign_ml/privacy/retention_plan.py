@@ -1,7 +1,4 @@
-"""The plan of data past its period, and its deletion (GDPR Art. 5(1)(e)).
-
-Exactly the plan that was shown is carried out.
-"""
+"""The plan of data past its period, carried out exactly as shown (GDPR Art. 5(1)(e))."""
 
 from __future__ import annotations
 

@@ -20,10 +20,7 @@ HEADER = """\
 
 
 class Tombstones:
-    """The tombstones in ``files``, read as one list.
-
-    An old copy of one file that is restored forgets nobody.
-    """
+    """Tombstones in several files. An old copy of one that is restored forgets nobody."""
 
     def __init__(self, files: Sequence[Path], key: bytes, former: Sequence[bytes] = ()) -> None:
         """Read the files. ``former`` keys count too, so that a rotation brings nobody back."""

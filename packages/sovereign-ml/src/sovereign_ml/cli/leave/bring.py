@@ -80,10 +80,7 @@ def fetch(
     endpoint: Annotated[str, typer.Option(help="Another address than that of AWS.")] = "",
     profile: ProfileOption = None,
 ) -> None:
-    """Make the dump with boto3, and continue it after an interruption.
-
-    This is the only command that reaches AWS.
-    """
+    """Make or continue the dump with boto3. This is the only command that reaches AWS."""
     from sovereign_ml.leaving import fetch as fetching
     from sovereign_ml.leaving.progress import safe_place
 
@@ -121,7 +118,7 @@ def runs(
     answers, rules = opened(settings, dump), minimiser(settings, keep)
     before = None if older else settings.retention.runs.before(now())
     result = past.bring(
-        answers, settings.tracking, rules, ended_after=before, only=experiment, progress=_ticking()
+        answers, settings.tracking, rules, ended_after=before, only=experiment, progress=_tick
     )
     _done(settings, answers, "runs", result, rules)
 
@@ -139,10 +136,7 @@ def registry(dump: DumpArgument, keep: KeepOption = None, profile: ProfileOption
 
 @app.command()
 def cards(dump: DumpArgument, profile: ProfileOption = None) -> None:
-    """Write the content of SageMaker cards as suggestions for model_card.toml.
-
-    They go into data/leaving/cards.
-    """
+    """Write SageMaker cards as suggestions for model_card.toml, into data/leaving/cards."""
     from sovereign_ml.leaving import progress, registered
 
     settings = load_settings(profile)
@@ -221,10 +215,7 @@ def notebooks(
     keep: KeepOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Write Studio's notebooks without outputs, metadata and cells with data.
-
-    They go into notebooks/leaving.
-    """
+    """Write Studio's notebooks without outputs and cells with data, into notebooks/leaving."""
     from sovereign_ml.leaving import brought_notebooks, progress
 
     settings = load_settings(profile)
@@ -242,10 +233,7 @@ def notebooks(
 
 @app.command()
 def pipelines(dump: DumpArgument, profile: ProfileOption = None) -> None:
-    """Write a page for each pipeline: its steps, and the counterpart of each here.
-
-    The pages go into governance/leaving/pipelines.
-    """
+    """Write each pipeline's steps with counterparts here, into governance/leaving/pipelines."""
     from sovereign_ml.leaving import pipelines as pages
     from sovereign_ml.leaving import progress
 
@@ -279,12 +267,9 @@ def barred(settings: Settings) -> Callable[[Iterable[str]], set[str]]:
     return among
 
 
-def _ticking() -> Callable[[int], object]:
-    def tick(count: int) -> None:
-        if count % 100 == 0:
-            typer.echo(f"  {count:,} …", err=True)
-
-    return tick
+def _tick(count: int) -> None:
+    if count % 100 == 0:
+        typer.echo(f"  {count:,} …", err=True)
 
 
 def _done(settings: Settings, dump: Dump, step: str, result: Brought, rules: Minimiser) -> None:

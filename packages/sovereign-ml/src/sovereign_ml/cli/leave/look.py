@@ -151,10 +151,7 @@ def parity(
     ] = 0.0,
     profile: ProfileOption = None,
 ) -> None:
-    """Score captured requests by the new bundle, and compare with the old answers.
-
-    Exit 1 unless they are the same.
-    """
+    """Score captured requests by the new bundle. Exit 1 unless the answers are the same."""
     from sovereign_ml.leaving import progress, scores
     from sovereign_ml.pipeline.batch_scoring import read_whole
 
@@ -216,10 +213,7 @@ def finish(
     ] = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Write the deletion script, or confirm from a later dump that nothing is left.
-
-    Without --script it confirms.
-    """
+    """Write the deletion script, or confirm from a later dump that nothing is left."""
     from sovereign_ml.leaving import progress
 
     settings = load_settings(profile)

@@ -46,10 +46,7 @@ def list_command(
     ] = 0.05,
     profile: ProfileOption = None,
 ) -> None:
-    """Draw people by score, hold back a control group, and write the list.
-
-    Objections count up to this moment.
-    """
+    """Draw people by score without objectors, hold back a control group, write the list."""
     from sovereign_ml.monitoring import campaign
     from sovereign_ml.privacy.tombstones import write_durably
 

@@ -41,10 +41,7 @@ def commit(root: Path, stages: Sequence[str]) -> None:
 
 
 def run_only(root: Path, stages: Sequence[str]) -> None:
-    """Run those of ``stages`` whose inputs have changed, in this order, and no other.
-
-    Raises SystemExit if one stops.
-    """
+    """Run the changed ones among ``stages`` in this order. Raises SystemExit if one stops."""
     from dvc.exceptions import DvcException
 
     with _in(root) as repo:

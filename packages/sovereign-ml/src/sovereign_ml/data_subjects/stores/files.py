@@ -19,10 +19,7 @@ OBJECT = re.compile(r"[0-9a-f]{30}(\.dir)?")
 
 
 class Files:
-    """All files below ``root`` but those under ``skip``.
-
-    Only files under ``ours`` may be rewritten or removed.
-    """
+    """All files below ``root`` but those under ``skip``. Only ``ours`` may be changed."""
 
     name = "files of the project"
 

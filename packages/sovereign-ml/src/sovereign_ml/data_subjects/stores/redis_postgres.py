@@ -139,10 +139,7 @@ class PostgresRows:
 
 
 def stale(stores: FeatureStores, view: str, before: datetime) -> list[bytes]:
-    """Return the keys in Redis whose features of ``view`` are of a day before ``before``.
-
-    These customers left long ago.
-    """
+    """Return the keys in Redis whose features of ``view`` are older than ``before``."""
     from google.protobuf.timestamp_pb2 import Timestamp
 
     with feast_stores.reached(stores):

@@ -24,10 +24,7 @@ NO_VERSIONS = ("NotImplemented", "MethodNotAllowed", "InvalidRequest")
 
 @dataclass(frozen=True)
 class ObjectVersion:
-    """One version of an object, or a delete marker.
-
-    ``id`` is empty at a storage without versions.
-    """
+    """A version of an object, or a delete marker. ``id`` is empty in a storage without versions."""
 
     key: str
     id: str
@@ -204,10 +201,7 @@ def drop(storage: ObjectStorage, digests: Collection[str]) -> None:
 
 
 def named_in(objects: Objects, manifests: Iterable[ObjectVersion]) -> set[str]:
-    """Return the hashes that the DVC manifests among ``manifests`` list.
-
-    Raises Refused for a damaged manifest.
-    """
+    """Return the hashes listed in DVC's ``manifests``. Raises Refused for a damaged one."""
     digests: set[str] = set()
     damaged: dict[str, str] = {}
     whole = set()
@@ -233,10 +227,7 @@ def named_in(objects: Objects, manifests: Iterable[ObjectVersion]) -> set[str]:
 
 
 def held_in(storage: ObjectStorage, rows: Any, column: str) -> set[str]:
-    """Return every value of ``column`` in the bucket's Parquet files, in all their versions.
-
-    ``rows`` reads the files.
-    """
+    """Return every value of ``column`` in all versions of the bucket's Parquet files."""
     objects, names = Objects(storage), set()
     with TemporaryDirectory() as folder:
         path = Path(folder) / "object"
