@@ -33,7 +33,7 @@ class GitError(Exception):
 
 
 def in_repository(root: Path) -> bool:
-    """Return whether ``root`` lies in a git repository, also in one that git refuses to read."""
+    """Return whether ``root`` is in a git repository, also in one that git refuses to read."""
     folders = (root, *root.absolute().parents)
     return any((folder / ".git").exists() for folder in folders)
 
@@ -65,6 +65,8 @@ def ask(
     own = {name: value for name, value in ENVIRONMENT.items() if name not in ELSEWHERE}
     try:
         done = subprocess.run(
+            # Signatures in the log would mix with the answer. Translated messages could not be
+            # parsed.
             ["git", "-c", "log.showSignature=false", "-C", str(root), *arguments],
             capture_output=True,
             encoding="utf-8",

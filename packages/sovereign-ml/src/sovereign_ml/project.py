@@ -267,6 +267,7 @@ class Project:
         try:
             module = self.module(name)
         except ModuleNotFoundError as error:
+            # Another missing module is an error inside the step's own file.
             if error.name != f"{self.package}.{name}":
                 raise
             raise missing from None

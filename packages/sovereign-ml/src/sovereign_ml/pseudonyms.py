@@ -17,6 +17,7 @@ LENGTH = 32
 
 def plain_id(text: str) -> str:
     """Return a typed customer id as step 1 knows it: no space around it, 101 for 101.0."""
+    # Spreadsheets export whole numbers as 101.0 and add invisible characters.
     return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", text.strip().strip("\u200b\ufeff").strip())
 
 

@@ -70,6 +70,7 @@ def audit(
         _show(report, hits, everything=everything)
         if not_searched:
             typer.echo(f"Not searched for secrets, binary or over 2 MB: {', '.join(not_searched)}.")
+    # The output comes before the exit code: a forge needs the SARIF file most when it fails.
     refused = len(report.refused(settings.audit))
     if refused or hits:
         raise Refused(

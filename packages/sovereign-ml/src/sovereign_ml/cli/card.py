@@ -83,6 +83,7 @@ def check(
     from sovereign_ml.supply_chain.integrity import checked_identity
 
     settings = load_settings(profile)
+    # A changed library must not judge, so this comes before the rules are imported.
     library = checked_identity(settings.root, settings.profile_name)
 
     from sovereign_ml.card.promotion import other_rules
@@ -163,6 +164,7 @@ def approve(
     settings = load_settings(profile)
     card = read_card(settings)
     decision: Literal["approve", "reject"] = "reject" if reject else "approve"
+    # An approval covers what is committed. Anything else was not reviewed.
     if not reject and (unclear := list(against_git(card, settings))):
         raise Refused("Not approved:\n" + "\n".join(f"  - {reason}" for reason in unclear))
     approval = _decided(settings, card, role.value, person, decision, comment)
@@ -206,6 +208,7 @@ def promote(
     settings = load_settings(profile)
     registry = MlflowRegistry(settings.tracking)
     if back:
+        # The version before was approved once, so only a later rejection can speak against it.
         rejected = rejections(decisions(settings.root))
         decision = promotion.rollback(registry, by=person, why=why, at=now(), rejected=rejected)
         _announce(decision, settings.project.name)

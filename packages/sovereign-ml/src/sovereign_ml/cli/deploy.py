@@ -141,6 +141,7 @@ def _registered(settings: Settings, version: str) -> Path:
     """Return the bundle of the chosen registry version, fetched below ``build/``."""
     from sovereign_ml.registry import bundle_store
 
+    # Locally nothing is promoted yet, so the newest registered version is used.
     chosen = version or ("candidate" if settings.profile_name == "local" else "production")
     folder = bundle_store.fetch(settings.tracking, chosen, settings.root / "build" / "bundle")
     typer.echo(f"Bundle of version '{chosen}' from the registry {settings.profile.tracking_uri}")

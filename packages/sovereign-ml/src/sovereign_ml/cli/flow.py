@@ -43,6 +43,7 @@ def _step(verb: str, settings: Settings, project: Project) -> None:
     from sovereign_ml.pipeline import flow, source
 
     if verb == "data":
+        # The pin in data/source.json must name the present input before the step reads it.
         source.refresh(settings)
     with console.working(project.step(verb)) as done:
         done(flow.run_step(verb, settings, project))
@@ -145,6 +146,7 @@ def suggest(
         return
     config = settings.root / "config.toml"
     changed = proposal.applied_to(config.read_text(encoding="utf-8"))
+    # A proposal that config.toml would not accept is never written.
     configuration.check_text(changed, profile)
     if not yes and not (console.out.is_terminal and typer.confirm("Put this into config.toml?")):
         raise Misuse("Not applied: answer yes, or use --yes where no terminal is.")
@@ -207,6 +209,7 @@ def run(
     project = load_project(settings.root)
     start = time.time()
     run_stale_steps(settings, project)
+    # All steps have passed, so reports of an earlier refusal are outdated.
     for noun in ("raw", "valid"):
         forget_refusal(settings.path(noun))
     console.table(settings, project.steps, start)

@@ -73,6 +73,7 @@ def erase(
             "`churn data-subject erase` again: it continues."
         )
     typer.echo("Now commit governance/, data/source.json and dvc.lock, and run `churn push`.")
+    # The card promises a model without the person.
     if receipt.model.answer in ("retrain_on_request", "unlearn"):
         run_stale_steps(settings, load_project(settings.root))
 
@@ -107,6 +108,7 @@ def access(
     added = read_additions(settings.root / FILE)
     texts = wording(catalogue(language or next(iter(offered), "en"), own), added)
     answer = request.gather(stores, names, texts, added)
+    # The name of the folder must not show the customer id.
     folder = (
         output
         or settings.root

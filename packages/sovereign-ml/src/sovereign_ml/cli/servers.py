@@ -219,6 +219,7 @@ def katib(
         text = result.read_text(encoding="utf-8", errors="replace")
         typer.echo(setting(text, settings.project.name))
         return
+    # Trials run on the cluster: they read the features of this version from the bucket.
     version = dvc.pinned(settings.root, revision, str(settings.paths.features))
     manifest = experiment(settings.project.name, settings.train, settings.pipeline, version)
     _write_manifest(settings.root, output / "katib.yaml", manifest)
@@ -250,6 +251,7 @@ def trial(
         features = Path(folder) / "features"
         dvc.fetch(settings.storage, features_version, features)
         step = load_project(settings.root).module("steps._4_train")
+        # Katib tries one value at a time, so the search has one row.
         one_value = settings.train.model_copy(update={"regularisation": (c,)})
         [row] = step.search_on(features, one_value)
     typer.echo(f"log_loss={row['log_loss']}")

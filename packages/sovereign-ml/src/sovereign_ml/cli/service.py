@@ -84,6 +84,7 @@ def _environment(profile: str) -> dict[str, str]:
     from sovereign_ml.service.settings import NAMES
 
     needed = {*NAMES.values(), *(["DATABASE_URL"] if profile != "local" else [])}
+    # Secrets of other programs are recognised by the words in their names.
     secret = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|_KEY\b|^AWS_|DATABASE_URL", re.IGNORECASE)
     return {
         name: value
@@ -99,7 +100,7 @@ def _until_it_ends(service: subprocess.Popen[bytes]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: service.terminate())
     try:
         ended = service.wait()
-    except KeyboardInterrupt:  # the terminal has told the service too
+    except KeyboardInterrupt:  # the terminal interrupts the service too
         ended = service.wait()
     # uvicorn finishes its work and then ends by the signal that it received.
     return 0 if ended in (-signal.SIGTERM, -signal.SIGINT) else ended
@@ -118,6 +119,7 @@ def _feature_server(settings: Settings) -> Iterator[dict[str, str]]:
 
     from sovereign_ml.config.settings import ENVIRONMENT
 
+    # Only a local online store can be served here.
     stored = (settings.path("features") / "online.db").is_file()
     if (
         ENVIRONMENT.get("FEATURE_STORE_URI")
@@ -127,6 +129,7 @@ def _feature_server(settings: Settings) -> Iterator[dict[str, str]]:
         yield {}
         return
     with socket.socket() as free:
+        # Port 0 lets the system choose a free one.
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     named = {

@@ -115,6 +115,7 @@ class DataVersions:
     @property
     def from_image(self) -> bool:
         """Return whether this runs from the project's image, without git and DVC."""
+        # An image has no git history, so nothing can be versioned there.
         bare = not (self.root / ".dvc").exists() and not in_repository(self.root)
         return self.in_bucket and bare
 

@@ -82,6 +82,7 @@ def back(now: datetime, period: str) -> datetime:
     if match is None:
         raise ValueError(f"{period!r} is no ISO 8601 period such as P24M")
     years, months, weeks, days = (int(part or 0) for part in match.groups())
+    # Months first, then days: P1M before 31 March is the last day of February.
     index = now.year * 12 + now.month - 1 - years * 12 - months
     year, month = index // 12, index % 12 + 1
     day = min(now.day, calendar.monthrange(year, month)[1])

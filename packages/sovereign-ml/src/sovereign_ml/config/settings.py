@@ -208,7 +208,7 @@ class Settings(ConfigTable):
 
     @property
     def suppression(self) -> SuppressionFiles:
-        """Return where the suppression list lies, with the keys by which it knows people."""
+        """Return the files of the suppression list, with the keys that recognise people."""
         copy = self.secrets.key_file.with_suffix(".tombstones")
         return SuppressionFiles(self.root / "governance", copy, self.pseudonym_keys)
 
@@ -315,6 +315,7 @@ def _override(table: dict[str, Any], environ: Mapping[str, str]) -> None:
     data = table.get("data", {})
     if path := environ.get("CHURN_DATA"):
         data["transactions"] = path
+        # Customers of the built-in shop do not belong to another file.
         if data.get("customers") == "synthetic":
             data["customers"] = ""
     if (path := environ.get("CHURN_CUSTOMERS_FILE")) is not None:

@@ -32,7 +32,7 @@ Count = Annotated[int, Field(gt=0)]
 
 
 class ProjectSettings(ConfigTable):
-    """``[project]``: names and contacts of the project's owner."""
+    """Names and contacts of the project's owner."""
 
     name: str
     title: str
@@ -74,6 +74,7 @@ def _text_encoding(name: str) -> str:
         is_text = False
     if not is_text:
         raise ValueError("no encoding of text that Python knows; such as utf-8, cp1252 or utf-16")
+    # utf-8-sig also reads a file without a byte order mark.
     return "utf-8-sig" if name and codecs.lookup(name).name == "utf-8" else name
 
 
@@ -214,7 +215,7 @@ def _table_name(name: str) -> str:
 
 
 class DataSettings(ConfigTable):
-    """``[data]``: input of step 1."""
+    """Input of step 1."""
 
     transactions: Files
     customers: Files
@@ -256,13 +257,13 @@ class DataSettings(ConfigTable):
 
 
 class ValidateSettings(ConfigTable):
-    """``[validate]``: limits of step 2."""
+    """Limits of step 2."""
 
     max_rejected_share: Share = 0.02
 
 
 class FeatureSettings(ConfigTable):
-    """``[features]``: cut-offs and windows of step 3, in days."""
+    """Cut-offs and windows of step 3, in days."""
 
     cutoffs: Annotated[int, Field(ge=3)]
     every_days: Count
@@ -295,13 +296,13 @@ LabelKind = Literal["no_purchase", "ended"]
 
 
 class LabelSettings(ConfigTable):
-    """``[label]``: the meaning of churn."""
+    """The meaning of churn."""
 
     kind: LabelKind = "no_purchase"
 
 
 class TrainSettings(ConfigTable):
-    """``[train]``: the fit in step 4."""
+    """The fit in step 4."""
 
     knots: Annotated[int, Field(ge=2, le=20)]
     regularisation: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
@@ -316,7 +317,7 @@ class TrainSettings(ConfigTable):
 
 
 class EvaluateSettings(ConfigTable):
-    """``[evaluate]``: the test in step 5."""
+    """The test in step 5."""
 
     bootstrap: Count
     contact_budget: Share
@@ -380,7 +381,7 @@ class ScoreSettings(ConfigTable):
 
 
 class ServeSettings(ConfigTable):
-    """``[serve]``: the address of `churn serve`."""
+    """The address of `churn serve`."""
 
     host: str
     port: Annotated[int, Field(ge=1, le=65535)]
@@ -414,6 +415,7 @@ class TeamSettings(BaseModel):
 
     def __getattr__(self, name: str) -> Any:
         """Return the key ``name``. Raises MissingSetting that names it."""
+        # Pydantic would raise a plain AttributeError without the place of the key.
         values = object.__getattribute__(self, "__pydantic_extra__") or {}
         if name in values:
             return values[name]

@@ -30,7 +30,7 @@ NEVER_SHOWN = ("key", "bundle", "reviewer", "seconds", "first_view", "seeded", "
 
 
 class ReasonHeld(BaseModel):
-    """Inputs that hang together with their values, and what they do to the score together."""
+    """Linked inputs with their values, and their joint effect on the score."""
 
     model_config = ConfigDict(extra="forbid")
 

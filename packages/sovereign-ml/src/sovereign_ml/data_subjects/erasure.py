@@ -48,8 +48,8 @@ KEPT = (
 def erase(stores: ProjectStores, people: Sequence[str], reference: str = "") -> Receipt:
     """Finish an interrupted erasure if there is one, then erase ``people`` (pseudonyms).
 
-    Return the last receipt. Raises Misuse if nobody is named and nothing was interrupted, or if a
-    server of the profile is not reached.
+    Return the last receipt. Raises Misuse if no person is named and nothing was interrupted, or
+    if a server of the profile is not reached.
     """
     procedure = _procedure(stores.root, stores.suppression)
     interrupted = procedure.interrupted()
@@ -90,7 +90,7 @@ def in_source(files: InputFiles, keys: Sequence[bytes], people: Sequence[str]) -
 
     ``keys`` are the keys of the pseudonyms.
     """
-    shop = ["The built-in shop: nobody in it is real, and step 1 leaves the erased out."]
+    shop = ["The built-in shop: its people are invented, and step 1 leaves the erased out."]
     sentences = [_in_file(files, keys, table, set(people)) for table in files.tables()]
     return [*(shop if files.config.transactions == SYNTHETIC else []), *sentences]
 
@@ -156,7 +156,7 @@ def _settle_model(stores: ProjectStores, answer: str) -> ModelNote:
         inventory.drop(stores, ("train", "register"))
         done = (
             f"{count} registry versions, their runs and artifacts are deleted. "
-            "The next `churn run` trains anew."
+            "The next `churn run` trains a new model."
         )
     elif answer == "none_model_anonymous":
         done = "Nothing: the card claims and shows that the model is anonymous (model_privacy)."

@@ -130,10 +130,10 @@ def _others(stores: ProjectStores) -> list[Keeper]:
         stores.artifacts.valid.with_name("2_valid_refused"),
     ]
     backups = [root / rule.backups.folder] if rule.backups.folder else []
-    brought = sorted((root / "data/leaving").glob("*/rows.parquet"))
+    imported = sorted((root / "data/leaving").glob("*/rows.parquet"))
     return [
         OldVersions("dvc_versions", rule.dvc_versions, root, stores.versions),
-        Rows("features", rule.features, root, brought, "event_timestamp"),
+        Rows("features", rule.features, root, imported, "event_timestamp"),
         NotebookOutputs("notebooks", rule.notebooks, root, root / "notebooks"),
         OldFiles("copies", rule.copies, root, copies),
         OldFiles("backups", rule.backups, root, backups),

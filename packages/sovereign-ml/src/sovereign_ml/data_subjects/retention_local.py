@@ -61,7 +61,7 @@ class Rows(Keeping):
         return [self._due(path, count, "rows", before) for path, count in counts if count]
 
     def expire(self, due: Sequence[Due]) -> None:
-        """Write each file anew without the rows."""
+        """Replace each file by one without the rows."""
         # Two classes can share one data class name: each keeper only touches its own files.
         for item in (item for item in due if self._path(item) in self.files):
             if self.suppression:
@@ -163,7 +163,7 @@ class OldModels(Keeping):
 
 @dataclass(frozen=True)
 class OldRuns(Keeping):
-    """Runs that no registry version stands on, with their artifacts."""
+    """Runs that no registry version needs, with their artifacts."""
 
     models: OldModels
 

@@ -9,27 +9,23 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from sovereign_ml.decisions.feature_contract import BundleModel
 
 Suggestion = Literal["offer", "no_offer"]
 Barred = Literal["objected", "restricted", "withdrawn"]
 Outcome = Literal[Suggestion, Barred, "pending_review"]
 
 
-class PolicyModel(BaseModel):
-    """A frozen model of a bundle's file, without unknown keys, infinity and NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Band(PolicyModel):
+class Band(BundleModel):
     """Scores from the end of the band before up to, not including, ``below`` (probabilities)."""
 
     name: str
     below: float = Field(gt=0)
 
 
-class DecisionPolicy(PolicyModel):
+class DecisionPolicy(BundleModel):
     """``policy.json``: the bands of scores, and the band from which on an offer is made.
 
     Nobody is scored on features that are older than ``max_feature_age_days``.

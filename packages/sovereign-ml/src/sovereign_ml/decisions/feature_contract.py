@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
-
-from sovereign_ml.decisions.decision_policy import PolicyModel
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "Direction",
@@ -24,7 +22,13 @@ Direction = Literal["raises", "lowers"]
 """The effect of a higher value of a feature on the risk."""
 
 
-class FeatureSpec(PolicyModel):
+class BundleModel(BaseModel):
+    """A frozen model of a bundle's file, without unknown keys, infinity and NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FeatureSpec(BundleModel):
     """One input: allowed values, and the words that explain a score to a person.
 
     ``expected`` is the effect of a higher value that experts expect, None without one.
@@ -51,7 +55,7 @@ class FeatureSpec(PolicyModel):
         return self
 
 
-class Nested(PolicyModel):
+class Nested(BundleModel):
     """Totals of windows that contain each other, shortest first.
 
     An event of one window is also in the longer ones. Where the minimum is 0 or more, a longer
@@ -62,7 +66,7 @@ class Nested(PolicyModel):
     features: tuple[str, ...] = Field(min_length=2)
 
 
-class Ratio(PolicyModel):
+class Ratio(BundleModel):
     """``feature`` is ``over`` divided by ``under``."""
 
     kind: Literal["ratio"] = "ratio"
@@ -71,7 +75,7 @@ class Ratio(PolicyModel):
     under: str
 
 
-class Window(PolicyModel):
+class Window(BundleModel):
     """A total of the last ``days`` days. ``one_event`` is a number or the feature with it."""
 
     feature: str
@@ -79,7 +83,7 @@ class Window(PolicyModel):
     one_event: float | str = 1.0
 
 
-class Since(PolicyModel):
+class Since(BundleModel):
     """``feature`` counts the days since the last event, so a shorter window is empty (equals 0)."""
 
     kind: Literal["since"] = "since"
@@ -91,7 +95,7 @@ Link = Annotated[Nested | Ratio | Since, Field(discriminator="kind")]
 """A relation between features that a changed input must respect."""
 
 
-class FeatureContract(PolicyModel):
+class FeatureContract(BundleModel):
     """The inputs of the model, and the links that a changed input must respect."""
 
     schema_version: Literal["1"] = "1"
@@ -120,7 +124,7 @@ class FeatureContract(PolicyModel):
         """Return the features in groups that are linked in any way. Others are alone.
 
         Linked features are views of the same events, so data cannot separate their effects
-        well. A reader is told their effect together.
+        well. A reader gets their joint effect.
         """
         group = {feature.name: {feature.name} for feature in self.features}
         for link in self.links:

@@ -18,7 +18,7 @@ def read_time(text: str) -> datetime:
 
 
 def shown(as_of: datetime) -> str:
-    """Return the time as it stands in answers and in the log: in UTC, to the second."""
+    """Return the time in the form of answers and of the log: in UTC, to the second."""
     return as_of.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -28,5 +28,5 @@ def too_old(as_of: datetime, now: datetime, most_days: int) -> bool:
 
 
 def too_early(as_of: datetime, now: datetime) -> bool:
-    """Return whether the values are dated in the future, so that nobody knows how old they are."""
+    """Return whether the values are dated in the future, so that their age is unknown."""
     return as_of - now > AHEAD

@@ -96,7 +96,7 @@ def note_key(files: SuppressionFiles, key: bytes) -> None:
 
 
 def noted_key(files: SuppressionFiles) -> str:
-    """Return the sign of the key that the last rotation brought, empty without any."""
+    """Return the sign of the key of the last rotation, empty without any."""
     path = files.folder / KEY_FILE
     return path.read_text(encoding="utf-8").split()[-1] if path.is_file() else ""
 

@@ -80,6 +80,7 @@ def _lines(file: Path) -> list[str]:
 def write_durably(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Replace ``path`` by ``text`` so that a crash leaves the old or the new content, no part."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Flushed to disk before it replaces the old file, which a power failure would else empty.
     side = path.with_name(f".{path.name}.part")
     descriptor = os.open(side, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -44,6 +44,7 @@ def opened(settings: Settings, folder: Path) -> Dump:
 def inside(folder: Path, name: str) -> Path:
     """Return the folder ``name`` below the dump. Raises Misuse for a name that points out of it."""
     path = folder / name
+    # Names come from SageMaker's answers, which may be forged.
     if not path.resolve().is_relative_to(folder.resolve()):
         raise Misuse(f"{name!r} is no name that SageMaker gives: it points out of the dump.")
     return path
@@ -116,6 +117,7 @@ def runs(
 
     settings = load_settings(profile)
     answers, rules = opened(settings, dump), minimiser(settings, keep)
+    # The next retention would delete runs past their period again.
     before = None if older else settings.retention.runs.before(now())
     result = past.bring(
         answers, settings.tracking, rules, ended_after=before, only=experiment, progress=_tick

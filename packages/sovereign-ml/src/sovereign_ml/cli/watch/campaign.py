@@ -57,6 +57,7 @@ def list_command(
     size = round(len(scores) * (settings.evaluate.contact_budget if share is None else share))
     if size < 2:
         raise Refused(f"{len(scores):,} people may be contacted, and the share takes {size}.")
+    # The draw is recorded before the list is written: nobody is contacted without a record.
     log = _open(settings)
     try:
         drawn = campaign.draw(
@@ -152,6 +153,7 @@ def _may_be_contacted(settings: Settings, value: str) -> pd.DataFrame:
     snapshots = pd.read_parquet(need(settings.path("features"), "features") / "snapshots.parquet")
     if value not in snapshots or snapshots[value].dtype == object:
         raise Misuse(f"--value is '{value}': name a feature in EUR, such as revenue_eur_180d.")
+    # A snapshot holds several cut-offs. Only the current one has today's customers.
     newest = snapshots[snapshots["event_timestamp"] == snapshots["event_timestamp"].max()]
     return scores.merge(newest[["customer_id", value]], on="customer_id").reset_index(drop=True)
 

@@ -61,6 +61,7 @@ def monitor(
             return
         report = watch.run(end, now)
     folder, password = FOLDER / report.day, settings.secrets.smtp_password
+    # The report is on disk by now, so a channel that fails loses no alarm.
     failed = channels.send(
         report,
         settings.monitor.alarm,

@@ -35,7 +35,7 @@ def every(
 ) -> list[Store]:
     """Return the stores in the order of removal.
 
-    The data versions are last, because they take up what the files then are. ``notes`` is the
+    The data versions are last, because they record the cleaned files. ``notes`` is the
     folder of the journal, which names the people until the end.
     """
     root = stores.root

@@ -25,7 +25,7 @@ SERVER = "tracking_database"
 PROXIED = "mlflow-artifacts:/"
 """Artifacts that pass through MLflow's server to the bucket."""
 ARN_TAG, CREATED_TAG = "sagemaker.arn", "sagemaker.created_ms"
-"""Tags of what `churn leave` brought: a mark of the ARN, and when it was made there."""
+"""Tags of imports by `churn leave`: a mark of the ARN, and the time of creation there."""
 
 
 class Runs:
@@ -75,6 +75,7 @@ class Runs:
                 if version.run_id in ids:
                     api.delete_model_version(version.name, version.version)
             delete(self._tracking, ids)
+            # Deleted rows stay readable in freed pages until the database is vacuumed.
             self._vacuum()
 
     def _mentioned(self, people: People) -> bool:
@@ -118,12 +119,12 @@ def _registered_ms(version: Any) -> int:
 
 
 def brought_runs(tracking: Tracking) -> list[Any]:
-    """Return the runs that `churn leave` brought or began to bring from another system."""
+    """Return the runs that `churn leave` imported, also in part, from another system."""
     return [run for run in _runs(tracking) if ARN_TAG in run.data.tags]
 
 
 def brought_versions(tracking: Tracking) -> list[Any]:
-    """Return the registry versions that `churn leave` brought."""
+    """Return the registry versions that `churn leave` imported."""
     return [version for version in _versions(tracking) if ARN_TAG in version.tags]
 
 

@@ -32,7 +32,7 @@ class ParquetRows:
         return self.count_where(path, self._theirs(path, people))
 
     def remove(self, path: Path, people: People) -> None:
-        """Write ``path`` anew without the rows about ``people``."""
+        """Replace ``path`` by a file without the rows about ``people``."""
         self.remove_where(path, self._theirs(path, people))
 
     def count_where(self, path: Path, condition: str) -> int:
