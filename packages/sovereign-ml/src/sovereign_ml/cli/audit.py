@@ -137,7 +137,7 @@ def vuln(
 ) -> None:
     """Ask a vulnerability service about every locked package. Exit 1 on a finding.
 
-    Its address is [audit] vulnerability_service in config.toml.
+    Its address is vulnerability_service of the audit table in config.toml.
     """
     from sovereign_ml.supply_chain.vulnerabilities import vulnerabilities
 

@@ -40,17 +40,8 @@ class Decisions:
         """Return one trace for all entries about ``people``."""
         with closing(self._opener()) as log:
             count = sum(len(log.of_subject(name)) for name in people)
-        if not count:
-            return []
-        return [
-            Trace(
-                store=self.name,
-                place="decisions, reviews, objections and the like",
-                count=count,
-                unit="entries",
-                action="entries blanked",
-            )
-        ]
+        place = "decisions, reviews, objections and the like"
+        return [Trace(self.name, place, count, "entries", "entries blanked")] if count else []
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
         """Blank the entries and leave a tombstone in the chain."""

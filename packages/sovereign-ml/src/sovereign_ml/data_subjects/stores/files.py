@@ -53,9 +53,7 @@ class Files:
         ours = any(path.is_relative_to(folder) for folder in self._ours)
         action = "by hand" if not ours else "rows removed" if kind else "file removed"
         place = str(path.relative_to(self._root))
-        return Trace(
-            store=self.name, place=place, count=count, unit=ROWS if kind else FILE, action=action
-        )
+        return Trace(self.name, place, count, ROWS if kind else FILE, action)
 
     def _walk(self) -> Iterator[Path]:
         for folder, names, files in os.walk(self._root):
@@ -119,9 +117,7 @@ class Versions:
 
     def _trace(self, label: str, path: Path, count: int, unit: str) -> Trace:
         place = f"{label}: {path.relative_to(self._places[label])}"
-        return Trace(
-            store=self.name, place=place, count=count, unit=unit, action="old version removed"
-        )
+        return Trace(self.name, place, count, unit, "old version removed")
 
     def _unfinished(self) -> Iterator[tuple[str, Path]]:
         """Yield copies that a killed process left under a name that is no hash."""

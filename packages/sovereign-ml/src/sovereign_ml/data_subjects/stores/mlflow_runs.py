@@ -50,19 +50,9 @@ class Runs:
             if any(name in str(run.to_dictionary()) for name in people)
         ]
         traces = [
-            Trace(
-                store=self.name,
-                place=f"run {run.info.run_id}",
-                count=1,
-                unit="run",
-                action="run deleted",
-            )
-            for run in runs
+            Trace(self.name, f"run {run.info.run_id}", 1, "run", "run deleted") for run in runs
         ]
-        elsewhere = Trace(
-            store=self.name, place="its database", count=1, unit="mention", action="by hand"
-        )
-        return traces or [elsewhere]
+        return traces or [Trace(self.name, "its database", 1, "mention", "by hand")]
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
         """Delete the runs with their artifacts and registry versions."""

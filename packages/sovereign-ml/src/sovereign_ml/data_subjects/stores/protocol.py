@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
-
-from pydantic import BaseModel, ConfigDict
 
 Action = Literal[
     "rows removed",
@@ -19,10 +18,9 @@ People = Sequence[str]
 """Pseudonyms."""
 
 
-class Trace(BaseModel):
+@dataclass(frozen=True)
+class Trace:
     """The trace of people in a store. ``place`` names no person."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     store: str
     place: str

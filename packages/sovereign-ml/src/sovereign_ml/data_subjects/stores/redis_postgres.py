@@ -75,10 +75,7 @@ class RedisRows:
         """Return one trace for all keys about ``people``."""
         with feast_stores.reached(self._stores):
             count = sum(1 for _ in self._keys(_redis(self._stores), people))
-        trace = Trace(
-            store=self.name, place="Redis", count=count, unit="keys", action="rows removed"
-        )
-        return [trace] if count else []
+        return [Trace(self.name, "Redis", count, "keys", "rows removed")] if count else []
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
         """Delete the keys."""
@@ -109,13 +106,7 @@ class PostgresRows:
                 for table, online in self._tables(connection)
             ]
         return [
-            Trace(
-                store=self.name,
-                place=table,
-                count=count,
-                unit="rows",
-                action="rows removed" if online else "by hand",
-            )
+            Trace(self.name, table, count, "rows", "rows removed" if online else "by hand")
             for table, online, count in counts
             if count
         ]
