@@ -11,7 +11,7 @@ HEAD = """\
 
 
 def table(content: dict[str, Any]) -> str:
-    """Markdown: one row per service, then what was promised beside what was measured."""
+    """Return the page: one row per service, then each promise beside its measurement."""
     ours, floor, bento, mlflow = content["results"]
     machine = content["machine"]
     lines = [
