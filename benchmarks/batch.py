@@ -6,10 +6,7 @@ Writes docs/benchmarks/batch.json and batch.md: python benchmarks/batch.py PROJE
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
 import resource
 import shutil
 import statistics
@@ -24,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from harness import arguments, environment, machine, publish
 
-ROOT = Path(__file__).parents[1]
 PROMISED = 200_000
 COMMAND = [sys.executable, "-c", "from sovereign_ml.cli.main import main; main()", "score"]
 HEAD = """\
@@ -46,30 +43,21 @@ Promised: at least 200,000 customers per second.
 
 
 def main() -> int:
-    """Measure, write JSON and table; exit 1 below the promise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("project", type=Path, help="a rendered project where `make run` has been")
+    """Measure, then write JSON and table. Exit 1 below the promise."""
+    parser = arguments(__doc__)
     parser.add_argument("--customers", type=int, default=3_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="churn-batch-") as folder:
-        large = enlarge(given.project.resolve(), Path(folder), given.customers)
-        seconds = [once(large, given.project.resolve()) for _ in range(given.rounds)]
-        result = report(large, given.customers, seconds)
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "batch.json").write_text(json.dumps(result, indent=1) + "\n")
-    (given.out / "batch.md").write_text(HEAD.format(**result))
-    print(HEAD.format(**result))
+        large = enlarge(options.project.resolve(), Path(folder), options.customers)
+        seconds = [once(large, options.project.resolve()) for _ in range(options.rounds)]
+        result = report(large, options.customers, seconds)
+    publish(options.out, "batch", result, HEAD.format(**result))
     return 0 if result["per_second"] >= PROMISED else 1
 
 
 def enlarge(project: Path, folder: Path, customers: int) -> Path:
-    """Copy what step 8 reads, with ``customers`` people: feature rows drawn with replacement.
-
-    Numbers are moved by up to 1 %, or Parquet would store each distinct row once. Every 50th person
-    objects and every 20th withdraws consent after step 3, so that the gates of step 8 have work.
-    """
+    """Copy what step 8 reads, with ``customers`` people: feature rows drawn with replacement."""
     for name in ("config.toml", "pyproject.toml", "data/7_bundle"):
         copy = shutil.copytree if (project / name).is_dir() else shutil.copy
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -84,11 +72,14 @@ def enlarge(project: Path, folder: Path, customers: int) -> Path:
     drawn = pa.array(draw.integers(len(rows), size=customers))
     rows, people = rows.take(drawn), people.take(drawn)
     names = pa.array([f"{i:032x}" for i in draw.permutation(customers).tolist()])
+    # Numbers are moved by up to 1 %, or Parquet would store each distinct row once.
     for name in rows.column_names:
         if pa.types.is_floating(rows.schema.field(name).type):
             rows = _put(
                 rows, name, pc.multiply(rows[name], pa.array(draw.uniform(0.99, 1.01, customers)))
             )
+    # Every 50th person objects and every 20th withdraws consent after step 3, so that the gates of
+    # step 8 have work.
     number = np.arange(customers)
     people = _put(people, "consent", pa.array(number % 20 > 0))
     people = _put(
@@ -109,23 +100,21 @@ def _put(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
 
 
 def _folder(project: Path, folder: Path, name: str) -> Path:
-    made = folder / "data" / name
-    made.mkdir()
-    shutil.copy(project / "data" / name / "summary.json", made / "summary.json")
-    return made
+    copy = folder / "data" / name
+    copy.mkdir()
+    shutil.copy(project / "data" / name / "summary.json", copy / "summary.json")
+    return copy
 
 
 def once(folder: Path, project: Path) -> float:
     """Return the seconds of one `churn score` by the code of ``project``, from start to exit."""
-    code = [str(project / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(code)}
     start = time.perf_counter()
-    subprocess.run(COMMAND, cwd=folder, env=environ, check=True)
+    subprocess.run(COMMAND, cwd=folder, env=environment(project / "src"), check=True)
     return time.perf_counter() - start
 
 
 def report(folder: Path, customers: int, seconds: list[float]) -> dict[str, Any]:
-    """Figures of the runs; everybody was scored or counted as left out."""
+    """Return the figures of the runs. Refuse them unless everybody was scored or left out."""
     summary = json.loads((folder / "data/8_scores/summary.json").read_text())
     barred = sum(summary["barred"].values())
     if summary["rows_out"] + barred != customers:
@@ -134,8 +123,7 @@ def report(folder: Path, customers: int, seconds: list[float]) -> dict[str, Any]
         )
     took = statistics.median(seconds)
     return {
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
+        **machine(),
         "customers": customers,
         "barred": barred,
         "rounds": len(seconds),

@@ -1,4 +1,4 @@
-"""Time `churn data-subject erase` of one person among a million: real stores at full size, and by part.
+"""Time `churn data-subject erase` of one person among a million, in total and by part.
 
 Needs a rendered project with a finished `make run`, its environment, and about 25 GB of disk.
 Writes docs/benchmarks/erase.json and erase.md: python benchmarks/erase.py PROJECT
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import sqlite3
 import subprocess
@@ -22,6 +20,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from harness import arguments, environment, machine, publish
+
 from sovereign_ml.cli.composition import project_stores
 from sovereign_ml.config import settings
 from sovereign_ml.data_subjects import erasure
@@ -31,14 +31,13 @@ from sovereign_ml.data_subjects.stores.feast_sqlite import entity_key
 from sovereign_ml.features.feast import VIEW
 from sovereign_ml.storage import duckdb as db
 
-ROOT = Path(__file__).parents[1]
 PROMISED = 60
 STAGES = ("data", "validate", "features", "train", "evaluate", "card", "register", "score")
 HEAD = """\
 # Erasing one person
 
-One run on {cores} shared cores, Python {python}: `churn data-subject erase` in the profile local, in a
-process of its own, start included, of one person among {customers:,} customers with
+One run on {cores} shared cores, Python {python}: `churn data-subject erase` in the profile local,
+in a process of its own, start included, of one person among {customers:,} customers with
 {transactions:,} purchases ({data_gb} GB in `data/`, and again in the DVC cache and the remote).
 The decision log is small. Made by `make bench-erase`; the numbers are in `erase.json`.
 
@@ -52,9 +51,8 @@ Promised: less than {promised} seconds.
 
 
 def main() -> int:
-    """Measure, write JSON and table; exit 1 above the promise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("project", type=Path, help="a rendered project where `make run` has been")
+    """Measure, then write JSON and table. Exit 1 above the promise."""
+    parser = arguments(__doc__)
     parser.add_argument("--customers", type=int, default=1_000_000)
     parser.add_argument("--purchases", type=int, default=50, help="of each customer")
     parser.add_argument(
@@ -63,28 +61,24 @@ def main() -> int:
         default=None,
         help="where the large project is made; default: a new one",
     )
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
     parser.add_argument("--person", default="", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.person:
-        return measured(given.project, given.person)
-    with tempfile.TemporaryDirectory(prefix="churn-erase-", dir=given.folder) as folder:
+    options = parser.parse_args()
+    if options.person:
+        return measured(options.project, options.person)
+    with tempfile.TemporaryDirectory(prefix="churn-erase-", dir=options.folder) as folder:
         project = Path(folder) / "acme-churn"
-        enlarge(given.project.resolve(), project, given.customers, given.purchases)
-        result = report(project, given.customers, given.purchases)
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "erase.json").write_text(json.dumps(result, indent=1) + "\n")
+        enlarge(options.project.resolve(), project, options.customers, options.purchases)
+        result = report(project, options.customers, options.purchases)
     rows = "\n".join(f"| {part} | {seconds:.1f} |" for part, seconds in result["parts"].items())
     text = HEAD.format(**result, rows=rows, promised=PROMISED)
-    (given.out / "erase.md").write_text(text)
-    print(text)
+    publish(options.out, "erase", result, text)
     return 0 if result["seconds"] < PROMISED else 1
 
 
 def enlarge(project: Path, large: Path, customers: int, purchases: int) -> None:
-    """Copy the project with ``customers`` people in every table; record it as a data version."""
-    left = shutil.ignore_patterns(".venv", ".churn", "cache", "tmp", "build", "__pycache__")
-    shutil.copytree(project, large, ignore=left, symlinks=True)
+    """Copy the project with ``customers`` people in every table, as a data version."""
+    ignored = shutil.ignore_patterns(".venv", ".churn", "cache", "tmp", "build", "__pycache__")
+    shutil.copytree(project, large, ignore=ignored, symlinks=True)
     data = large / "data"
     with closing(db.connect()) as connection:
         connection.execute("SET TimeZone = 'UTC'")
@@ -117,7 +111,7 @@ def enlarge(project: Path, large: Path, customers: int, purchases: int) -> None:
 
 
 def _like(connection: Any, path: Path, rows: str) -> None:
-    """``rows`` with the other columns of the table in ``path``, drawn from it."""
+    """Replace ``path`` by ``rows`` with its other columns, drawn from its old rows."""
     connection.execute(
         f"CREATE OR REPLACE TABLE old AS SELECT *, row_number() OVER () - 1 AS n_ FROM '{path}'"
     )
@@ -137,7 +131,7 @@ def _write(connection: Any, query: str, path: Path) -> None:
 
 
 def _online(large: Path, customers: int) -> None:
-    """Feast's table with every value of ``customers`` people."""
+    """Fill Feast's table with every value of ``customers`` people."""
     with closing(sqlite3.connect(large / "data/3_features/online.db")) as online, online:
         table = online.execute(
             f"SELECT name FROM sqlite_master WHERE name LIKE '%{VIEW}'"
@@ -155,14 +149,14 @@ def _online(large: Path, customers: int) -> None:
 
 
 def measured(project: Path, person: str) -> int:
-    """Erase ``person`` with a clock at every part; print the seconds as JSON."""
+    """Erase ``person`` with a clock at every part, and print the seconds as JSON."""
     parts: defaultdict[str, float] = defaultdict(float)
 
     def clocked(part: str, work: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*given: Any, **named: Any) -> Any:
+        def run(*values: Any, **named: Any) -> Any:
             start = time.perf_counter()
             try:
-                return work(*given, **named)
+                return work(*values, **named)
             finally:
                 parts[part] += time.perf_counter() - start
 
@@ -170,19 +164,20 @@ def measured(project: Path, person: str) -> int:
 
     every = inventory.every
 
-    def clocked_stores(*given: Any) -> Any:
-        found = every(*given)
-        for store in found:
-            store.find = clocked(f"search {store.name}", store.find)  # type: ignore[method-assign]
-            store.remove = clocked(f"remove from {store.name}", store.remove)  # type: ignore[method-assign]
-        return found
+    def clocked_stores(*values: Any) -> Any:
+        stores = every(*values)
+        for store in stores:
+            for verb, label in (("find", "search"), ("remove", "remove from")):
+                setattr(store, verb, clocked(f"{label} {store.name}", getattr(store, verb)))
+        return stores
 
     inventory.every = clocked_stores  # type: ignore[assignment]
     dvc_versions.clean_stages = clocked("ask DVC what is up to date", dvc_versions.clean_stages)
     dvc_versions.commit = clocked(
         "of which: the new version into the DVC cache", dvc_versions.commit
     )
-    ErasureProcedure.finish = clocked("write the receipt", ErasureProcedure.finish)  # type: ignore[method-assign]
+    finish = clocked("write the receipt", ErasureProcedure.finish)
+    ErasureProcedure.finish = finish  # type: ignore[method-assign]
     receipt = erasure.erase(project_stores(settings.load("local", project)), [person])
     print(
         json.dumps({"status": receipt.status, "places": len(receipt.removed), "parts": dict(parts)})
@@ -191,33 +186,31 @@ def measured(project: Path, person: str) -> int:
 
 
 def report(project: Path, customers: int, purchases: int) -> dict[str, Any]:
-    """Figures of one run; the person is in every table before."""
+    """Return the figures of one run on a person who is in every table."""
     with closing(db.connect()) as connection:
-        found = connection.execute(
+        newest = connection.execute(
             f"SELECT max(customer_id) FROM '{project}/data/8_scores/scores.parquet'"
         ).fetchone()
-    assert found
+    assert newest
     size = sum(path.stat().st_size for path in (project / "data").rglob("*") if path.is_file())
-    command = [sys.executable, str(Path(__file__)), str(project), "--person", found[0]]
-    code = [str(project / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(code)}
+    command = [sys.executable, str(Path(__file__)), str(project), "--person", newest[0]]
+    environ = environment(project / "src")
     start = time.perf_counter()
     done = subprocess.run(
         command, cwd=project, env=environ, check=True, capture_output=True, text=True
     )
     seconds = time.perf_counter() - start
-    told = json.loads(done.stdout.splitlines()[-1])
-    if told["status"] != "complete":
-        raise SystemExit(f"The erasure ended as {told['status']}")
+    measurement = json.loads(done.stdout.splitlines()[-1])
+    if measurement["status"] != "complete":
+        raise SystemExit(f"The erasure ended as {measurement['status']}")
     return {
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
+        **machine(),
         "customers": customers,
         "transactions": customers * purchases,
         "data_gb": round(size / 1e9, 1),
-        "places": told["places"],
+        "places": measurement["places"],
         "seconds": round(seconds, 1),
-        "parts": {part: round(value, 1) for part, value in told["parts"].items()},
+        "parts": {part: round(value, 1) for part, value in measurement["parts"].items()},
     }
 
 

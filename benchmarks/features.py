@@ -1,17 +1,15 @@
-"""Measure the SQL of step 3 at size: snapshots and labels of 12 cut-offs, under 4 GB for DuckDB.
+"""Measure the SQL of step 3 at size: 12 cut-offs with labels, under 4 GB for DuckDB.
 
 Beside it stands one hand-written query that makes the same snapshots from the same file, without
 labels. Both work on two threads, each in a process of its own. Needs a rendered project and its
-environment, and disk for the input: 12 MB for each million lines.
-Writes docs/benchmarks/features.json and features.md: ENVIRONMENT/bin/python benchmarks/features.py PROJECT
+environment, and disk for the input: 12 MB for each million lines. Writes
+docs/benchmarks/features.json and features.md: ENVIRONMENT/bin/python benchmarks/features.py PROJECT
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -21,17 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from harness import arguments, environment, machine, publish
 
-ROOT = Path(__file__).parents[1]
 CUTOFFS, MEMORY, THREADS, WANTED = 12, "4GB", 2, 1.3
 HEAD = """\
 # Features at size
 
-Step 3's SQL on one machine: {cutoffs} cut-offs, all features, {threads} threads, {memory} for DuckDB,
-{cores} shared cores, Python {python}. Beside it one hand-written DuckDB query for the same snapshots;
-the product makes the labels as well, which the query does not. Both wrote the same snapshots, value
-by value. Peak memory is that of the whole process. Made by `benchmarks/features.py`; the numbers are
-in `features.json`.
+Step 3's SQL on one machine: {cutoffs} cut-offs, all features, {threads} threads, {memory} for
+DuckDB, {cores} shared cores, Python {python}. Beside it one hand-written DuckDB query for the same
+snapshots; the product makes the labels as well, which the query does not. Both wrote the same
+snapshots, value by value. Peak memory is that of the whole process. Made by
+`benchmarks/features.py`; the numbers are in `features.json`.
 
 | lines | snapshots | | CPU seconds | wall seconds | peak GB |
 |---|---|---|---|---|---|
@@ -46,7 +44,8 @@ LINES = """COPY (
         CASE WHEN hash(range, 3) % 25 = 0 THEN -1 ELSE 1 END
             * CAST(hash(range, 4) % 20000 / 100 + 0.01 AS DECIMAL(18, 2)) AS amount_eur,
         'category ' || hash(range, 5) % 12 AS category,
-        CASE WHEN hash(range, 6) % 4 > 0 THEN CAST(hash(range, 7) % 9 AS INTEGER) END AS order_number
+        CASE WHEN hash(range, 6) % 4 > 0 THEN CAST(hash(range, 7) % 9 AS INTEGER) END
+            AS order_number
     FROM range({lines}) ORDER BY ALL
 ) TO '{path}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)"""
 BY_HAND = """COPY (
@@ -86,23 +85,17 @@ SELECT customer_id, cut AS event_timestamp, {names} FROM (
 
 
 def main() -> int:
-    """Measure, write JSON and page; exit 1 where the ratio is missed or the snapshots differ."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("project", type=Path, help="a rendered project")
+    """Measure, then write JSON and page. Exit 1 if the ratio is missed or snapshots differ."""
+    parser = arguments(__doc__)
     parser.add_argument("--lines", type=int, nargs="+", default=[1_000_000, 10_000_000])
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
     parser.add_argument("--contender", choices=sorted(CONTENDERS), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.contender:
-        return child(given.contender, given.folder)
-    sizes = [measured(given.project.resolve(), lines) for lines in given.lines]
-    result = {"cores": os.cpu_count(), "python": platform.python_version(), "sizes": sizes}
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "features.json").write_text(json.dumps(result, indent=1) + "\n")
-    text = page(result)
-    (given.out / "features.md").write_text(text)
-    print(text)
+    options = parser.parse_args()
+    if options.contender:
+        return child(options.contender, options.folder)
+    sizes = [measured(options.project.resolve(), lines) for lines in options.lines]
+    result = machine() | {"sizes": sizes}
+    publish(options.out, "features", result, page(result))
     return 0 if all(size["ratio"] <= WANTED for size in sizes) else 1
 
 
@@ -129,16 +122,15 @@ def measured(project: Path, lines: int) -> dict[str, Any]:
 
 
 def run(project: Path, contender: str, folder: Path) -> dict[str, float]:
-    """Run one contender in a process of its own; return what it measured of itself."""
+    """Run one contender in a process of its own, and return its own measurement."""
     command = [sys.executable, str(Path(__file__)), str(project)]
     command += ["--contender", contender, "--folder", str(folder)]
-    code = [str(project / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(code)}
+    environ = environment(project / "src")
     done = subprocess.run(
         command, cwd=folder, env=environ, check=True, stdout=subprocess.PIPE, text=True
     )
-    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def child(contender: str, folder: Path) -> int:

@@ -1,17 +1,15 @@
-"""Measure `churn run`: CPU seconds of the flow, of each step alone, and of the same functions when warm.
+"""Measure `churn run`: CPU seconds of the flow, of each step alone, and of warm functions.
 
-CPU seconds, because two runs on a busy machine differ more in wall time than in work. The ratios come
-from one run on one machine. Needs a rendered project and its environment; everything is made in a copy.
-Writes docs/benchmarks/flow.json and flow.md: ENVIRONMENT/bin/python benchmarks/flow.py PROJECT
+CPU seconds, because two runs on a busy machine differ more in wall time than in work. The ratios
+come from one run on one machine. Needs a rendered project and its environment. Everything is made
+in a copy. Writes docs/benchmarks/flow.json and flow.md: ENVIRONMENT/bin/python benchmarks/flow.py
+PROJECT
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,11 +17,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from harness import arguments, environment, fresh, machine, publish
+
 CHURN = str(Path(sys.executable).with_name("churn"))
 STEPS = ("data", "validate", "features", "train", "evaluate", "card", "register", "score")
 GOALS = {"cpu_seconds": 33, "ratio_to_warm": 1.6, "help_seconds": 0.3, "unchanged_seconds": 1.5}
-"""What is wanted: of `churn run` from nothing, against the warm functions, and wall seconds of two commands."""
+"""Goals: CPU of `churn run` from nothing, ratio to warm functions, wall time of two commands."""
 WARM = """\
 import json, sys, time
 from pathlib import Path
@@ -43,8 +42,8 @@ HEAD = """\
 # What the flow costs
 
 One `churn run` of the built-in shop (50,000 lines, 4,000 customers) from nothing, on {cores} shared
-cores with a load of {load:.0f}, Python {python}. CPU seconds of all processes, modules compiled before.
-Made by `benchmarks/flow.py`; the numbers are in `flow.json`.
+cores with a load of {load:.0f}, Python {python}. CPU seconds of all processes, modules compiled
+before. Made by `benchmarks/flow.py`; the numbers are in `flow.json`.
 
 | | CPU seconds | wall seconds | wanted |
 |---|---|---|---|
@@ -56,8 +55,8 @@ Made by `benchmarks/flow.py`; the numbers are in `flow.json`.
 | `churn --help` | {help_cpu:.2f} | {help_wall:.2f} | {help_seconds} s |
 | `python -c pass` | {python_cpu:.2f} | {python_wall:.2f} | |
 
-`churn run` takes {ratio_apart:.2f} of the eight processes, and {ratio_warm:.2f} times the warm functions
-(wanted: {ratio_to_warm}).
+`churn run` takes {ratio_apart:.2f} of the eight processes, and {ratio_warm:.2f} times the warm
+functions (wanted: {ratio_to_warm}).
 
 | step | alone | warm |
 |---|---|---|
@@ -66,29 +65,21 @@ Made by `benchmarks/flow.py`; the numbers are in `flow.json`.
 
 
 def main() -> int:
-    """Measure, write JSON and page; exit 1 when a ratio is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("project", type=Path, help="a rendered project, with or without data")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
-    given = parser.parse_args()
+    """Measure, then write JSON and page. Exit 1 if a ratio is missed."""
+    options = arguments(__doc__).parse_args()
     with tempfile.TemporaryDirectory(prefix="churn-flow-") as folder:
-        result = measured(given.project.resolve(), Path(folder))
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "flow.json").write_text(json.dumps(result, indent=1) + "\n")
-    text = page(result)
-    (given.out / "flow.md").write_text(text)
-    print(text)
+        result = measured(options.project.resolve(), Path(folder))
+    publish(options.out, "flow", result, page(result))
     return 0 if result["ratio_warm"] <= GOALS["ratio_to_warm"] else 1
 
 
 def measured(project: Path, folder: Path) -> dict[str, Any]:
     """Return the figures of one run of everything, in copies of ``project`` below ``folder``."""
     whole, apart = (fresh(project, folder / name / project.name) for name in ("whole", "apart"))
-    timed(
-        [CHURN, "data"], fresh(project, folder / "first" / project.name)
-    )  # compiles what all import
+    # The first command compiles the modules that all of them import.
+    timed([CHURN, "data"], fresh(project, folder / "first" / project.name))
     idle = min(timed([sys.executable, "-c", "pass"], whole) for _ in range(3))
-    told = min(timed([CHURN, "--help"], whole) for _ in range(3))
+    help_times = min(timed([CHURN, "--help"], whole) for _ in range(3))
     alone = {verb: timed([CHURN, verb], apart) for verb in STEPS}
     run = timed([CHURN, "run"], whole)
     unchanged = timed([CHURN, "run"], whole)
@@ -99,15 +90,20 @@ def measured(project: Path, folder: Path) -> dict[str, Any]:
     start = time.time()
     changed = timed([CHURN, "run"], whole)
     ran = [verb for verb in STEPS if (whole / f".churn/steps/{verb}.json").stat().st_mtime > start]
-    figures = {"help": told, "python": idle, "run": run, "unchanged": unchanged, "changed": changed}
+    figures = {
+        "help": help_times,
+        "python": idle,
+        "run": run,
+        "unchanged": unchanged,
+        "changed": changed,
+    }
     sums = [round(sum(column), 2) for column in zip(*alone.values(), strict=True)]
     figures["apart"] = (sums[0], sums[1])
     flat = {f"{name}_cpu": cpu for name, (cpu, _) in figures.items()}
     flat |= {f"{name}_wall": wall for name, (_, wall) in figures.items()}
     return {
-        "cores": os.cpu_count(),
+        **machine(),
         "load": os.getloadavg()[0],
-        "python": platform.python_version(),
         **flat,
         "changed_steps": ", ".join(ran),
         "warm_cpu": round(sum(warm.values()), 2),
@@ -116,14 +112,6 @@ def measured(project: Path, folder: Path) -> dict[str, Any]:
         "alone": {verb: cpu for verb, (cpu, _) in alone.items()},
         "warm": warm,
     }
-
-
-def fresh(project: Path, copy: Path) -> Path:
-    """Return a copy of the project without environment, data and versions of data."""
-    left = shutil.ignore_patterns(".venv", "build", ".mlflow", ".churn", "cache", "tmp", "[1-8]_*")
-    shutil.copytree(project, copy, ignore=left, symlinks=True)
-    (copy / "dvc.lock").unlink(missing_ok=True)
-    return copy
 
 
 def timed(command: list[str], folder: Path) -> tuple[float, float]:
@@ -139,8 +127,7 @@ def timed(command: list[str], folder: Path) -> tuple[float, float]:
 
 def output(command: list[str], folder: Path) -> str:
     """Return what the command prints. Raises SystemExit with its message if it fails."""
-    code = [str(folder / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(code), "HOME": str(folder.parent)}
+    environ = environment(folder / "src", HOME=str(folder.parent))
     done = subprocess.run(
         command, cwd=folder, env=environ, capture_output=True, text=True, check=False
     )

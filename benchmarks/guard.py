@@ -8,12 +8,8 @@ Writes docs/benchmarks/guard.json and guard.md: python benchmarks/guard.py PROJE
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,7 +17,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from harness import arguments, environment, fresh, machine, publish
+
 SHARE, MICROSECONDS = 0.01, 5.0
 """The promises: of the CPU time of `make run`, and per connection."""
 RUN = [sys.executable, "-c", "from sovereign_ml.cli.main import main; main()", "run"]
@@ -80,69 +77,58 @@ Most events: {most}. By process, the one of `run` being DVC's:
 
 
 def main() -> int:
-    """Measure, write JSON and table; exit 1 when a promise is broken."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("project", type=Path, help="a rendered project where `make run` has been")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
-    given = parser.parse_args()
+    """Measure, then write JSON and table. Exit 1 if a promise is broken."""
+    options = arguments(__doc__).parse_args()
     with tempfile.TemporaryDirectory(prefix="churn-guard-") as folder:
-        result = price() | counted(given.project.resolve(), Path(folder))
-    return publish(result, given.out)
+        result = price() | counted(options.project.resolve(), Path(folder))
+    return report(result, options.out)
 
 
-def publish(result: dict[str, Any], out: Path) -> int:
-    """Write the numbers and the table; 1 when a promise is broken."""
+def report(result: dict[str, Any], out: Path) -> int:
+    """Write the figures and the table, and return 1 if a promise is broken."""
     result["guard_seconds"] = round(result["events"] * result["event_ns"] / 1e9, 3)
     result["share"] = round(result["guard_seconds"] / result["cpu_seconds"], 5)
     for command in result["by_command"]:
         command["share"] = round(
             command["events"] * result["event_ns"] / 1e9 / command["cpu_seconds"], 5
         )
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "guard.json").write_text(json.dumps(result, indent=1) + "\n")
     most = ", ".join(f"`{name}` {count:,}" for name, count in list(result["by_event"].items())[:4])
     text = HEAD.format(**result, most=most, steps="\n".join(map(row, result["by_command"])))
-    (out / "guard.md").write_text(text)
-    print(text)
+    publish(out, "guard", result, text)
     return 0 if result["share"] < SHARE and result["connection_us"] < MICROSECONDS else 1
 
 
 def row(command: dict[str, Any]) -> str:
-    """One process in the table."""
+    """Return one process as a row of the table."""
     return "| `{command}` | {events:,} | {cpu_seconds:.1f} | {share:.2%} |".format(**command)
 
 
 def price() -> dict[str, float]:
     """Return nanoseconds per unwatched event, and microseconds per look-up and connection."""
     done = subprocess.run(
-        [sys.executable, "-c", PRICE], env=_environ(), capture_output=True, text=True, check=True
+        [sys.executable, "-c", PRICE], env=environment(), capture_output=True, text=True, check=True
     )
     return {name: round(value, 2) for name, value in json.loads(done.stdout).items()}
 
 
 def counted(project: Path, folder: Path) -> dict[str, Any]:
     """Count the audit events of every Python process of a full run, and their CPU seconds."""
-    copy, hook, counts = folder / "project", folder / "hook", folder / "counts"
-    left = shutil.ignore_patterns(".venv", "build", ".mlflow", ".churn", "cache", "tmp", "[1-8]_*")
-    shutil.copytree(project, copy, ignore=left)
-    (copy / "dvc.lock").unlink(missing_ok=True)
+    copy, hook, counts = fresh(project, folder / "project"), folder / "hook", folder / "counts"
     hook.mkdir()
     counts.mkdir()
     (hook / "sitecustomize.py").write_text(COUNTER.format(folder=str(counts)))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        RUN, cwd=copy, env=_environ(str(hook), str(copy / "src"), HOME=str(folder)), check=True
-    )
+    environ = environment(hook, copy / "src", HOME=str(folder))
+    subprocess.run(RUN, cwd=copy, env=environ, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    found = [
+    processes = [
         json.loads(path.read_text())
         for path in sorted(counts.iterdir(), key=lambda path: path.stat().st_mtime)
     ]
-    total = sum((Counter(process["counts"]) for process in found), Counter[str]())
+    total = sum((Counter(process["counts"]) for process in processes), Counter[str]())
     return {
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "processes": len(found),
+        **machine(),
+        "processes": len(processes),
         "events": total.total(),
         "sockets": sum(count for name, count in total.items() if name.startswith("socket.")),
         "cpu_seconds": round(
@@ -155,14 +141,9 @@ def counted(project: Path, folder: Path) -> dict[str, Any]:
                 "events": sum(process["counts"].values()),
                 "cpu_seconds": round(process["cpu"], 1),
             }
-            for process in found
+            for process in processes
         ],
     }
-
-
-def _environ(*first: str, **more: str) -> dict[str, str]:
-    code = [*first, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(code), **more}
 
 
 if __name__ == "__main__":

@@ -42,12 +42,12 @@ def rows(folder: Path, people: int) -> None:
         group, folder / "out", made=bring.MADE, keys=bring.KEYS, barred=lambda _: set()
     )
     seconds = time.perf_counter() - began
-    wanted = bring.oracle(planted, bring.FROZEN, set())
+    expected = bring.oracle(planted, bring.FROZEN, set())
     names = bring.pseudonyms([f"u{number}" for number in range(people)], bring.KEYS[0])
     ids = {name: f"u{number}" for number, name in enumerate(names)}
     table = bring.pq.read_table(folder / "out/users/rows.parquet")
     start = START.replace(tzinfo=None)
-    found = {
+    imported = {
         (ids[person], round((moment - start).total_seconds()), value)
         for person, moment, value in zip(
             *(table[name].to_pylist() for name in ("customer_id", "event_timestamp", "n")),
@@ -56,7 +56,8 @@ def rows(folder: Path, people: int) -> None:
     }
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(
-        f"{len(planted):,} rows, {done.rows:,} brought, equal to the oracle: {found == wanted}, "
+        f"{len(planted):,} rows, {done.rows:,} brought, "
+        f"equal to the oracle: {imported == expected}, "
         f"{done.deleted_people} people stay deleted, {seconds:.1f} s, {memory} MB in all"
     )
 
@@ -87,16 +88,17 @@ def times(folder: Path, count: int, kills: int) -> None:
     seconds = time.perf_counter() - began
     again = runs.bring(open_dump(dump), tracking, rules)
     brought = {run.info.run_name: run for run in mlflow_runs.brought_runs(tracking)}
-    found = open_dump(dump).found("ExperimentTrialComponent")
+    components = open_dump(dump).found("ExperimentTrialComponent")
     equal = sum(
         brought[row["DisplayName"]].info.start_time == ms(row["StartTime"])
         and brought[row["DisplayName"]].info.end_time == ms(row["EndTime"])
-        for row in found
+        for row in components
     )
     halves = sum(len(run.data.params) != 4 for run in brought.values())
     print(
-        f"{killed} kills; then {rest.made} made in {seconds:.1f} s, {rest.repaired} repaired; {len(brought)} of "
-        f"{count} runs, {equal} with equal times, {halves} halves; second call made {again.made}"
+        f"{killed} kills; then {rest.made} made in {seconds:.1f} s, {rest.repaired} repaired; "
+        f"{len(brought)} of {count} runs, {equal} with equal times, {halves} halves; "
+        f"second call made {again.made}"
     )
 
 

@@ -1,8 +1,9 @@
-"""Compare kinds of model, with and without the expected directions, on the built-in shop and on Online Retail.
+"""Compare kinds of model, with and without expected directions, on two data sets.
 
-Needs a rendered project and its environment (`make lint` makes it). Only its code is used; steps 1 to 3 run in copies. The
-third kind is the class that the project's docs/extending.md shows. Online Retail takes part where ONLINE_RETAIL names
-the file. Writes docs/benchmarks/models.json and models.md: python benchmarks/models.py PROJECT
+They are the built-in shop and Online Retail, which takes part where ONLINE_RETAIL names the file.
+Needs a rendered project and its environment (`make lint` makes it). Only its code is used: steps 1
+to 3 run in copies. The third kind is the class that the project's docs/extending.md shows. Writes
+docs/benchmarks/models.json and models.md: python benchmarks/models.py PROJECT
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import re
 import shutil
 import statistics
@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from contestants import ROOT, Contender, this_service
+from contestants import Contender, this_service
+from harness import arguments, environment, machine, publish
 from models_table import page
 from service import memory_mb, processes, started
 from threadpoolctl import threadpool_limits
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 OWN_FILES = ("config.toml", "documents.toml", "model_card.toml", "pyproject.toml")
 CHURN = (sys.executable, "-c", "from sovereign_ml.cli.main import main; main()")
 RETAIL = "ONLINE_RETAIL"
+# The answers of docs/your-data.md for Online Retail.
 SUGGEST = ("--set", "lawful_basis=legitimate_interests", "--set", "rates.GBP=1.152")
-"""As docs/your-data.md answers for Online Retail."""
 PORT = 18_700
 
 
@@ -56,45 +57,33 @@ class Variant:
 
 def main() -> None:
     """Measure each data set, write JSON and table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("project", type=Path, help="a rendered project")
+    parser = arguments(__doc__)
     parser.add_argument("--answers", type=int, default=500, help="of each service and round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
-    given = parser.parse_args()
+    options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory(prefix="churn-models-") as folder:
         code = Path(folder) / "code"
-        own = with_own_model(given.project.resolve(), code)
+        own = with_own_model(options.project.resolve(), code)
         sys.path.insert(0, str(code / "src"))
         kinds = ["scorecard", "boosting", own]
         data = []
         for name, file in {"Built-in shop": None, "Online Retail": os.environ.get(RETAIL)}.items():
             if file or name != "Online Retail":
                 root = with_features(code, Path(folder) / name.replace(" ", "-"), file)
-                with threadpool_limits(
-                    1
-                ):  # as the steps run: threads that wait for one another spin
-                    data.append({"name": name} | compare(root, kinds, given))
-    content = {
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "answers": given.answers,
-        "rounds": given.rounds,
-        "data": data,
-    }
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "models.json").write_text(json.dumps(content, indent=1) + "\n")
-    (given.out / "models.md").write_text(page(content))
-    print(page(content))
+                # One thread, as the steps run: threads that wait for one another spin.
+                with threadpool_limits(1):
+                    data.append({"name": name} | compare(root, kinds, options))
+    content = machine() | {"answers": options.answers, "rounds": options.rounds, "data": data}
+    publish(options.out, "models", content, page(content))
 
 
 def with_own_model(project: Path, code: Path) -> str:
-    """Copy the project's code to ``code``, with the class of its docs/extending.md; return what names it."""
-    left = shutil.ignore_patterns("data", ".git", ".venv", ".dvc", ".mlflow", ".churn", "vendor")
-    shutil.copytree(project, code, ignore=left)
-    shown = (code / "docs/extending.md").read_text(encoding="utf-8")
-    section = shown[shown.index("## Bring a model of your own") :]
+    """Copy the project's code with the class of its docs/extending.md, and return its name."""
+    ignored = shutil.ignore_patterns("data", ".git", ".venv", ".dvc", ".mlflow", ".churn", "vendor")
+    shutil.copytree(project, code, ignore=ignored)
+    manual = (code / "docs/extending.md").read_text(encoding="utf-8")
+    section = manual[manual.index("## Bring a model of your own") :]
     diff = re.search(r"(?ms)^```diff\n(.*?)^```$", section)
     named = re.search(r'(?m)^\+model = "([\w.:]+)"', section)
     if not diff or not named:
@@ -105,7 +94,7 @@ def with_own_model(project: Path, code: Path) -> str:
 
 
 def with_features(code: Path, root: Path, file: str | None) -> Path:
-    """Run steps 1 to 3 in ``root``: on the built-in shop, or on ``file`` as `churn data suggest` maps it."""
+    """Run steps 1 to 3 in ``root`` on the built-in shop, or on ``file`` by `churn data suggest`."""
     root.mkdir()
     for name in OWN_FILES:
         shutil.copy(code / name, root / name)
@@ -114,7 +103,7 @@ def with_features(code: Path, root: Path, file: str | None) -> Path:
     if count != 1:
         raise SystemExit(f"{config} has no [features] inputs: the kinds are compared on all.")
     config.write_text(text, encoding="utf-8")
-    environ = {**os.environ, "PYTHONPATH": str(code / "src")}
+    environ = environment(code / "src")
     if file:
         link = root / Path(file).name
         link.symlink_to(Path(file).resolve())
@@ -125,8 +114,8 @@ def with_features(code: Path, root: Path, file: str | None) -> Path:
     return root
 
 
-def compare(root: Path, kinds: list[str], given: argparse.Namespace) -> dict[str, Any]:
-    """Return what each kind gives and costs on the newest cut-off of ``root``, which no fit has seen."""
+def compare(root: Path, kinds: list[str], options: argparse.Namespace) -> dict[str, Any]:
+    """Return quality and cost of each kind on the newest cut-off, which no fit has seen."""
     # The project is on the path only now.
     from churn.contract import TARGET
     from churn.model import training_set
@@ -138,13 +127,13 @@ def compare(root: Path, kinds: list[str], given: argparse.Namespace) -> dict[str
     everything = training_set(settings.path("features"))
     past, test = report.split(everything)
     newest = test["event_timestamp"].max()
-    # One thread, as the steps run: threads that wait for one another spin. The limit holds for what is imported.
+    # The limit of threads holds for libraries that are imported, so it is set once more here.
     with threadpool_limits(1):
         variants = [
             variant(settings, past, kind, monotone) for kind in kinds for monotone in (True, False)
         ]
     y = test[TARGET].to_numpy()
-    said = [one.fitted.probability(test) for one in variants]
+    predictions = [candidate.fitted.probability(test) for candidate in variants]
     return {
         "customers": len(test),
         "cutoff": f"{newest:%Y-%m-%d}",
@@ -152,18 +141,18 @@ def compare(root: Path, kinds: list[str], given: argparse.Namespace) -> dict[str
         "resamples": settings.evaluate.bootstrap,
         "rows": [
             {
-                "model": one.model,
-                "monotone": one.monotone,
-                "c": one.c,
-                "fidelity": one.fitted.explain_fidelity(test),
-                "model_kb": (one.bundle / "model.json").stat().st_size / 1000,
+                "model": candidate.model,
+                "monotone": candidate.monotone,
+                "c": candidate.c,
+                "fidelity": candidate.fitted.explain_fidelity(test),
+                "model_kb": (candidate.bundle / "model.json").stat().st_size / 1000,
                 **figures,
                 **service,
             }
-            for one, figures, service in zip(
+            for candidate, figures, service in zip(
                 variants,
-                accuracy(y, said, settings),
-                services(variants, test, said, given, root),
+                accuracy(y, predictions, settings),
+                services(variants, test, predictions, options, root),
                 strict=True,
             )
         ],
@@ -215,19 +204,19 @@ def variant(settings: Settings, past: pd.DataFrame, model: str, monotone: bool) 
     return Variant(model, monotone, c, fitted, folder)
 
 
-def accuracy(y: Any, said: list[Any], settings: Settings) -> list[dict[str, Any]]:
-    """Return ROC AUC and Brier score, and their paired differences to the first model, with intervals."""
+def accuracy(y: Any, predictions: list[Any], settings: Settings) -> list[dict[str, Any]]:
+    """Return ROC AUC and Brier score with intervals, and paired differences to the first model."""
     from sovereign_ml.evaluation import bootstrap
 
     config, measure = settings.evaluate, bootstrap.all_metrics()
     weights = list(bootstrap.resamples(y, config.bootstrap, config.seed))
-    ranked = [bootstrap.Ranked(y, p) for p in said]
-    draws = [bootstrap.drawn([one.figures(w) for w in weights]) for one in ranked]
+    ranked = [bootstrap.Ranked(y, p) for p in predictions]
+    draws = [bootstrap.drawn([ranking.figures(w) for w in weights]) for ranking in ranked]
     rows = []
-    for p, drawn in zip(said, draws, strict=True):
+    for p, drawn in zip(predictions, draws, strict=True):
         row = {}
         for name in ("roc_auc", "brier"):
-            value, first = measure[name](y, p), measure[name](y, said[0])
+            value, first = measure[name](y, p), measure[name](y, predictions[0])
             row[name] = bootstrap.interval(value, drawn[name])
             row[f"{name}_difference"] = bootstrap.interval(
                 value - first, drawn[name] - draws[0][name]
@@ -239,32 +228,32 @@ def accuracy(y: Any, said: list[Any], settings: Settings) -> list[dict[str, Any]
 def services(
     variants: list[Variant],
     test: pd.DataFrame,
-    said: list[Any],
-    given: argparse.Namespace,
+    predictions: list[Any],
+    options: argparse.Namespace,
     folder: Path,
 ) -> list[dict[str, float]]:
     """Start the service on each bundle and ask all of them in turn, so that noise hits all alike.
 
-    Return milliseconds of an answer over HTTP, memory of the process tree afterwards, and the largest gap between the
-    score that was answered and the probability that was fitted.
+    Return milliseconds of an answer over HTTP, memory of the process tree afterwards, and the
+    largest gap between the answered score and the fitted probability.
     """
     from churn.model import columns
 
-    bodies = requests(columns(test.iloc[: given.answers]))
+    bodies = requests(columns(test.iloc[: options.answers]))
     contestants: list[Contender] = [
-        this_service(given.project.resolve(), one.bundle, folder / f"{i}.db", PORT + i)
-        for i, one in enumerate(variants)
+        this_service(options.project.resolve(), contestant.bundle, folder / f"{i}.db", PORT + i)
+        for i, contestant in enumerate(variants)
     ]
-    taken: list[list[float]] = [[] for _ in variants]
+    times: list[list[float]] = [[] for _ in variants]
     gaps = [0.0] * len(variants)
     with ExitStack() as stack:
-        up = [stack.enter_context(started(one, folder)) for one in contestants]
-        for turn in range(given.rounds + 1):
-            for i, one in enumerate(contestants):
-                seconds, scores = ask(one.port, bodies)
-                gaps[i] = max(gaps[i], float(np.abs(scores - said[i][: len(scores)]).max()))
-                taken[i] += seconds if turn else []  # the first round warms up
-        memory = [sum(map(memory_mb, processes(one.process.pid))) for one in up]
+        up = [stack.enter_context(started(contestant, folder)) for contestant in contestants]
+        for turn in range(options.rounds + 1):
+            for i, contestant in enumerate(contestants):
+                seconds, scores = ask(contestant.port, bodies)
+                gaps[i] = max(gaps[i], float(np.abs(scores - predictions[i][: len(scores)]).max()))
+                times[i] += seconds if turn else []  # the first round warms up
+        memory = [sum(map(memory_mb, processes(service.process.pid))) for service in up]
     return [
         {
             "answer_ms": 1000 * statistics.median(seconds),
@@ -272,12 +261,12 @@ def services(
             "memory_mb": mb,
             "served_gap": gap,
         }
-        for seconds, mb, gap in zip(taken, memory, gaps, strict=True)
+        for seconds, mb, gap in zip(times, memory, gaps, strict=True)
     ]
 
 
 def requests(columns: dict[str, Any]) -> list[str]:
-    """Return a request of `POST /v1/score` for each customer; a missing value is null."""
+    """Return a request of `POST /v1/score` for each customer, with null for a missing value."""
     bodies = []
     for i in range(len(next(iter(columns.values())))):
         row = {name: values[i] for name, values in columns.items()}
@@ -287,7 +276,7 @@ def requests(columns: dict[str, Any]) -> list[str]:
 
 
 def ask(port: int, bodies: list[str]) -> tuple[list[float], Any]:
-    """Ask for one customer after the other on one connection; return seconds and scores."""
+    """Ask for one customer after the other on one connection. Return seconds and scores."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     seconds, scores = [], []
     for body in bodies:

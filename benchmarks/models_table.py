@@ -7,25 +7,29 @@ from typing import Any
 SOURCES = {
     "Built-in shop": "The shop of `config.toml` as it is rendered: invented people.",
     "Online Retail": (
-        "Real transactions: Chen, D. (2015), UCI Machine Learning Repository 352, doi 10.24432/C5BW33, CC BY 4.0. "
+        "Real transactions: Chen, D. (2015), UCI Machine Learning Repository 352, "
+        "doi 10.24432/C5BW33, CC BY 4.0. "
         "Mapped by `churn data suggest`, as the project's `docs/your-data.md` shows."
     ),
 }
 HEAD = """\
 # Kinds of model, side by side
 
-One run on {cores} shared cores, Python {python}: `python benchmarks/models.py PROJECT`. The numbers are in `models.json`.
-The third kind is a team's own, a line in the days since the last purchase: the class that the project's
-`docs/extending.md` shows. `monotone` keeps to the directions that `contract.py` expects; the own class has one
-curve that rises by itself, so both of its rows are the same model: how far
-their answers are apart is the noise of this run.
+One run on {cores} shared cores, Python {python}: `python benchmarks/models.py PROJECT`. The numbers
+are in `models.json`. The third kind is a team's own, a line in the days since the last purchase:
+the class that the project's `docs/extending.md` shows. `monotone` keeps to the directions that
+`contract.py` expects. The own class has one curve that rises by itself, so both of its rows are the
+same model: the distance of their answers is the noise of this run.
 
-- **C** is searched for each row on time-ordered folds. The figures are of the newest cut-off, which no fit has seen.
-- **Intervals** are 95 %. **Difference** is that of the ROC AUC to the first row, paired: the same resamples.
-- **Fidelity** is the largest gap in probability between what was fitted and the sum of the reasons. **Served** is the largest
-  gap between what was fitted and what the service answered.
-- **Answer** is `POST /v1/score` over HTTP, with reasons and the decision log, one customer at a time: median of {asked:,}, and the
-  99th percentile. It is a multiple of the first row's median, as milliseconds of a shared machine say little.
+- **C** is searched for each row on time-ordered folds. The figures are of the newest cut-off, which
+  no fit has seen.
+- **Intervals** are 95 %. **Difference** is that of the ROC AUC to the first row, paired: the same
+  resamples.
+- **Fidelity** is the largest gap in probability between the fit and the sum of the reasons.
+  **Served** is the largest gap between the fit and the answer of the service.
+- **Answer** is `POST /v1/score` over HTTP, with reasons and the decision log, one customer at a
+  time: median of {asked:,}, and the 99th percentile. It is a multiple of the first row's median, as
+  milliseconds of a shared machine say little.
 - **Memory** is that of the whole service process after those answers.
 """
 TABLE = """

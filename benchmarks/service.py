@@ -6,7 +6,6 @@ Writes docs/benchmarks/service.json and service.md: python benchmarks/service.py
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -22,7 +21,8 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from contestants import ROOT, Contender, contenders
+from contestants import Contender, contenders
+from harness import ROOT, arguments, machine, publish
 from service_table import table
 
 from sovereign_ml.egress.telemetry import silence
@@ -33,7 +33,7 @@ ENOUGH_REQUESTS = 50_000
 
 @dataclass
 class Result:
-    """What was measured; memory is that of the whole process tree."""
+    """The measurement of one service. Memory is that of the whole process tree."""
 
     name: str
     ready_s: float
@@ -54,13 +54,13 @@ class Running:
     runs: dict[int, list[dict[str, float]]]
 
     def load(self, connections: int, seconds: int) -> int:
-        """One more run with ``connections``; returns the number of answers."""
+        """Run the load once more with ``connections``, and return the number of answers."""
         run = _wrk(self, connections, seconds)
         self.runs[connections].append(run)
         return int(run["requests"])
 
     def result(self, answered: int) -> Result:
-        """Medians of all runs, and the memory now."""
+        """Return the medians of all runs, and the memory now."""
         tree = processes(self.process.pid)
         medians = [
             {name: statistics.median(run[name] for run in runs) for name in runs[0]}
@@ -77,29 +77,29 @@ def measure(contestants: list[Contender], seconds: int, rounds: int, folder: Pat
         answered = [0] * len(running)
         for _ in range(rounds):
             for connections in CONNECTIONS:
-                for i, one in enumerate(running):
-                    answered[i] += one.load(connections, seconds)
+                for i, service in enumerate(running):
+                    answered[i] += service.load(connections, seconds)
         while answered[0] < ENOUGH_REQUESTS:
             answered[0] += int(_wrk(running[0], 16, seconds)["requests"])
-        return [one.result(count) for one, count in zip(running, answered, strict=True)]
+        return [service.result(count) for service, count in zip(running, answered, strict=True)]
 
 
 @contextmanager
 def started(contender: Contender, folder: Path) -> Iterator[Running]:
-    """Start a contender and give it when it answers; it is stopped afterwards."""
+    """Start a contender, yield it when it answers, and stop it afterwards."""
     ours = dict(os.environ)
     silence(ours)
     path = os.pathsep.join([str(Path(sys.executable).parent), ours["PATH"]])
     environment = {**ours, "PATH": path, **contender.environment}
     output = folder / f"{contender.port}.txt"
     start = time.monotonic()
-    with output.open("wb") as told:
+    with output.open("wb") as log:
         process = subprocess.Popen(
             contender.command,
             env=environment,
             cwd=folder,
-            stdout=told,
-            stderr=told,
+            stdout=log,
+            stderr=log,
             start_new_session=True,
         )
     try:
@@ -140,36 +140,27 @@ def _until_ready(
     )
 
 
-def _wrk(one: Running, connections: int, seconds: int) -> dict[str, float]:
-    url = f"http://127.0.0.1:{one.contender.port}{one.contender.path}"
-    command = [
-        "wrk",
-        "-t1",
-        f"-c{connections}",
-        f"-d{seconds}s",
-        "--timeout",
-        "10s",
-        "-s",
-        str(one.script),
-        url,
-    ]
+def _wrk(service: Running, connections: int, seconds: int) -> dict[str, float]:
+    url = f"http://127.0.0.1:{service.contender.port}{service.contender.path}"
+    load = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
+    command = ["wrk", *load, "-s", str(service.script), url]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     run: dict[str, float] = {"connections": connections, **json.loads(printed.splitlines()[-1])}
     if run["errors"]:
         raise SystemExit(
-            f"{one.contender.name}: {run['errors']:.0f} requests were not answered with 200"
+            f"{service.contender.name}: {run['errors']:.0f} requests were not answered with 200"
         )
     return run
 
 
 def processes(pid: int) -> list[int]:
-    """Process ids of ``pid`` and all its descendants."""
+    """Return the process ids of ``pid`` and all its descendants."""
     children = [
         int(child)
         for path in Path(f"/proc/{pid}/task").glob("*/children")
         for child in path.read_text().split()
     ]
-    return [pid, *(one for child in children for one in processes(child))]
+    return [pid, *(descendant for child in children for descendant in processes(child))]
 
 
 def memory_mb(pid: int) -> float:
@@ -180,33 +171,24 @@ def memory_mb(pid: int) -> float:
 
 def main() -> None:
     """Measure all, write JSON and table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("project", type=Path, help="a rendered project where `make run` has been")
+    parser = arguments(__doc__)
     parser.add_argument("--seconds", type=int, default=5, help="of one run")
     parser.add_argument("--rounds", type=int, default=3, help="runs per cell; medians are reported")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
-    given = parser.parse_args()
-    project = given.project.resolve()
+    options = parser.parse_args()
+    project = options.project.resolve()
     with tempfile.TemporaryDirectory() as folder:
         contestants = contenders(project, Path(folder))
         results = [
-            asdict(one) for one in measure(contestants, given.seconds, given.rounds, Path(folder))
+            asdict(result)
+            for result in measure(contestants, options.seconds, options.rounds, Path(folder))
         ]
-    machine = {
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "system": platform.system(),
-    }
-    given.out.mkdir(parents=True, exist_ok=True)
     content = {
-        "machine": machine,
-        "seconds": given.seconds,
-        "rounds": given.rounds,
+        "machine": machine() | {"system": platform.system()},
+        "seconds": options.seconds,
+        "rounds": options.rounds,
         "results": results,
     }
-    (given.out / "service.json").write_text(json.dumps(content, indent=1) + "\n")
-    (given.out / "service.md").write_text(table(content))
-    print(table(content))
+    publish(options.out, "service", content, table(content))
 
 
 if __name__ == "__main__":

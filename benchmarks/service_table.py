@@ -11,7 +11,7 @@ HEAD = """\
 
 
 def table(content: dict[str, Any]) -> str:
-    """Markdown: one row per service, then what was promised beside what was measured."""
+    """Return the page: one row per service, then each promise beside its measurement."""
     ours, floor, bento, mlflow = content["results"]
     machine = content["machine"]
     lines = [
@@ -19,7 +19,7 @@ def table(content: dict[str, Any]) -> str:
         f"One run on {machine['cores']} shared cores, Python {machine['python']}; wrk on loopback, "
         f"one worker each, median of {content['rounds']} runs of {content['seconds']} s per cell, "
         "all services up and taken in turn. "
-        "Made by `make bench`; the numbers are in `service.json`.\n",
+        "Made by `benchmarks/service.py`; the numbers are in `service.json`.\n",
         HEAD + "\n".join(_row(result) for result in content["results"]),
         "\n| promise | measured |\n|---|---|\n" + "\n".join(_promises(ours, floor, bento, mlflow)),
     ]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 import numpy as np
 
-NAMES = (
-    *("recency_days", "tenure_days", "avg_order_value_eur", "mean_gap_days", "last_gap_days"),
-    *("recency_over_gap", "category_share", "returns_share"),
-    *(f"purchase_count_{days}d" for days in (7, 30, 90, 180)),
-    *(f"revenue_eur_{days}d" for days in (7, 30, 90, 180)),
-)
+NAMES = tuple(os.environ["INPUTS"].split(","))
+"""The inputs of the service that they are compared with."""
 
 
 def fitted() -> Any:

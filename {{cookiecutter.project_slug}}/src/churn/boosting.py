@@ -29,7 +29,7 @@ class BoostingModel(FittedModel):
 
     @classmethod
     def fit(cls, rows: pd.DataFrame, strength: float, config: TrainSettings) -> BoostingModel:
-        """Return the trees fitted on ``rows``; ``strength`` is the inverse of the penalty."""
+        """Return the trees fitted on ``rows``. ``strength`` is the inverse of the penalty."""
         held = EXPECTED if config.monotone else {}
         pipeline = model.fit(boosting_estimator(rows, strength, config, held), rows)
         table = model.inputs(rows)

@@ -81,11 +81,7 @@ def _curve(values: pd.Series[float], knots: Floats) -> Pipeline:
 
 
 def benchmark_estimator(frame: pd.DataFrame, config: TrainSettings) -> Pipeline:
-    """Return unfitted gradient boosting on the same columns: the price of a readable model.
-
-    It stops after a fixed number of trees. Early stopping would hold out random rows, and with
-    them the same customers at other cut-offs.
-    """
+    """Return unfitted gradient boosting on the same columns: the price of a readable model."""
     codes = OrdinalEncoder(
         handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan
     )
@@ -96,6 +92,7 @@ def benchmark_estimator(frame: pd.DataFrame, config: TrainSettings) -> Pipeline:
         max_iter=150,
         max_leaf_nodes=15,
         min_samples_leaf=40,
+        # Early stopping would hold out random rows, and with them customers at other cut-offs.
         early_stopping=False,
         random_state=config.seed,
     )
@@ -108,10 +105,8 @@ def fit(estimator: Pipeline, frame: pd.DataFrame) -> Pipeline:
 
 
 def training_set(features: Path) -> pd.DataFrame:
-    """Return the rows of step 3, in an order that does not depend on the pseudonyms.
-
-    Pseudonyms sort differently under every key. Resamples are drawn by row, so they would differ.
-    """
+    """Return the rows of step 3, in an order that does not depend on the pseudonyms."""
+    # Pseudonyms sort differently under every key. Resamples are drawn by row, so they would differ.
     frame = pd.read_parquet(features / "training.parquet")
     return frame.sort_values(
         ["event_timestamp", *names(frame), TARGET], kind="stable", ignore_index=True

@@ -1,4 +1,4 @@
-"""Which kind of model is trained and served, and which one is the benchmark beside it."""
+"""The kind of model that is trained and served, and the benchmark beside it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ScorecardModel(FittedModel):
 
     @classmethod
     def fit(cls, rows: pd.DataFrame, strength: float, config: TrainSettings) -> ScorecardModel:
-        """Return the scorecard fitted on ``rows``; ``strength`` is the inverse of the penalty."""
+        """Return the scorecard fitted on ``rows``. ``strength`` is the inverse of the penalty."""
         fitted = model.fit(model.scorecard_estimator(rows, strength, config), rows)
         return cls(fitted, lambda: to_scorecard(fitted, rows))
 
@@ -58,7 +58,7 @@ def benchmark(frame: pd.DataFrame, c: float, config: TrainSettings) -> Pipeline:
 
 
 def benchmark_name(config: TrainSettings) -> str:
-    """Return what the card calls the benchmark."""
+    """Return the name of the benchmark on the card."""
     return "Additive scorecard" if config.model == "boosting" else model.BENCHMARK
 
 

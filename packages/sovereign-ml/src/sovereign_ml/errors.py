@@ -1,4 +1,4 @@
-"""The two ways to stop that a user can cause; each carries one line and an exit code."""
+"""The two exceptions that a user can cause, each with one line of text and an exit code."""
 
 __all__ = ["Misuse", "Refused"]
 

@@ -1,4 +1,4 @@
-"""Git as the library asks it: about one folder, with nothing that another repository could answer for it."""
+"""Git commands about one folder, shielded from variables that name another repository."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ELSEWHERE: Final = (
     *("GIT_REPLACE_REF_BASE", "GIT_LITERAL_PATHSPECS", "GIT_ICASE_PATHSPECS", "GIT_PREFIX"),
     *("GIT_CONFIG", "GIT_IMPLICIT_WORK_TREE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_QUARANTINE_PATH"),
 )
-"""Variables with which git would answer for another repository, or for a history that was bent."""
+"""Variables with which git would answer for another repository or a changed history."""
 
 ENVIRONMENT: Final = os.environ  # noqa: TID251  git is asked below the settings, too
 
@@ -33,7 +33,7 @@ class GitError(Exception):
 
 
 def in_repository(root: Path) -> bool:
-    """Return whether ``root`` lies in a git repository, also in one that git refuses to read."""
+    """Return whether ``root`` is in a git repository, also in one that git refuses to read."""
     folders = (root, *root.absolute().parents)
     return any((folder / ".git").exists() for folder in folders)
 
@@ -47,7 +47,7 @@ def refuse_shallow(root: Path) -> None:
 
 
 def forget_other_repositories() -> None:
-    """Take these variables out of this process, for what starts git by itself: DVC, MLflow, a build."""
+    """Remove these variables from this process, for tools that start git: DVC, MLflow, builds."""
     for name in ELSEWHERE:
         ENVIRONMENT.pop(name, None)
 
@@ -58,24 +58,21 @@ def ask(
     extra: Mapping[str, str] | None = None,
     errors: str = "replace",
 ) -> str:
-    """Return what git prints. Raises GitError with the line in which it says why it fails.
+    """Return the output of git. Raises GitError with the line that gives the reason.
 
-    ``errors`` says what becomes of bytes that are no UTF-8: ``surrogateescape`` keeps names of files.
+    ``errors`` decides on bytes that are not UTF-8: ``surrogateescape`` keeps file names.
     """
     own = {name: value for name, value in ENVIRONMENT.items() if name not in ELSEWHERE}
     try:
         done = subprocess.run(
+            # Signatures in the log would mix with the answer. Translated messages could not be
+            # parsed.
             ["git", "-c", "log.showSignature=false", "-C", str(root), *arguments],
             capture_output=True,
             encoding="utf-8",
             errors=errors,
             check=False,
-            env={
-                **own,
-                "LC_ALL": "C",
-                "GIT_NO_REPLACE_OBJECTS": "1",
-                **(extra or {}),
-            },
+            env={**own, "LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1", **(extra or {})},
         )
     except OSError as error:
         raise GitError(f"{error.strerror}: git. Is it installed?") from None

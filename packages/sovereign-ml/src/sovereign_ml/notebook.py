@@ -1,4 +1,4 @@
-"""For notebooks: the artifacts of the flow as tables and words, and nothing that names a person."""
+"""Helpers for notebooks: artifacts of the flow as tables and words, without pseudonyms."""
 
 from __future__ import annotations
 
@@ -49,10 +49,7 @@ class OpenProject:
 
 
 def open_project() -> OpenProject:
-    """Return the project in the working directory.
-
-    From here on this kernel reaches only allowed hosts.
-    """
+    """Return the project here. From now on this kernel reaches only allowed hosts."""
     silence(ENVIRONMENT)
     allow_list.install(ENVIRONMENT)
     settings = load()

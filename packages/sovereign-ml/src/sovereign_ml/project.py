@@ -1,6 +1,7 @@
-"""What a team supplies to the library: data contract, features, and the table of its steps.
+"""The declarations of a team: data contract, features, and the table of its steps.
 
-A project names its object in pyproject.toml: ``[tool.sovereign-ml] project = "churn.project:PROJECT"``.
+A project names its object in pyproject.toml: ``[tool.sovereign-ml] project =
+"churn.project:PROJECT"``.
 """
 
 from __future__ import annotations
@@ -53,10 +54,11 @@ class Column:
 class Feature:
     """One input of the model, in words that a customer understands.
 
-    ``changeable`` features may be moved by a counterfactual. ``minimum`` and ``maximum`` are in ``unit``.
-    ``expected`` is what experts expect more of it to do to the risk: "raises", "lowers", or None for neither.
-    The model keeps to it (``[train] monotone``). ``source`` is "transactions", or the name of the event table
-    (``[data.events.NAME]``) that it is made from.
+    ``changeable`` features may be moved by a counterfactual. ``minimum`` and ``maximum`` are in
+    ``unit``. ``expected`` is the effect of a higher value on the risk that experts expect:
+    "raises", "lowers", or None for neither. The model respects it (``[train] monotone``).
+    ``source`` is "transactions", or the name of the event table (``[data.events.NAME]``) that
+    it is made from.
     """
 
     name: str
@@ -77,26 +79,27 @@ class Feature:
 
 
 def chosen_features(features: tuple[Feature, ...], inputs: Sequence[str]) -> tuple[Feature, ...]:
-    """Return those of ``features`` that ``[features] inputs`` names, all of them where it names none.
+    """Return the features that ``[features] inputs`` names, all of them where it is empty.
 
     Raises Misuse for a name that is no feature.
     """
-    known = [feature.name for feature in features]
-    if unknown := [name for name in inputs if name not in known]:
+    names = [feature.name for feature in features]
+    if unknown := [name for name in inputs if name not in names]:
         raise Misuse(
             f"[features] inputs names {', '.join(unknown)}, which contract.py does not declare. "
-            f"It may name {', '.join(known)}, or be [] for all."
+            f"It may name {', '.join(names)}, or be [] for all."
         )
     return tuple(feature for feature in features if not inputs or feature.name in inputs)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One row of the flow: a verb, the artifacts it reads in the order of its arguments, and the one it writes.
+    """One row of the flow: a verb, the artifacts it reads (its arguments), and the one it writes.
 
-    The command line, the DVC stages and the Kubeflow components are made from these rows. ``params`` are the tables
-    of config.toml, and ``files`` the files of the project, that DVC watches besides the step's own imports.
-    ``reads_project`` says that the library's part of the step reads the :class:`Project`.
+    The command line, the DVC stages and the Kubeflow components are made from these rows.
+    Besides the step's own imports, DVC watches the tables ``params`` of config.toml and the
+    ``files`` of the project. ``reads_project`` says that the library's part of the step reads
+    the :class:`Project`.
     """
 
     number: int
@@ -110,7 +113,7 @@ class Step:
 
     @property
     def folder(self) -> str:
-        """Return where the artifact lies by default, such as ``data/4_model``."""
+        """Return the default folder of the artifact, such as ``data/4_model``."""
         return f"data/{self.number}_{self.writes}"
 
 
@@ -186,12 +189,13 @@ STANDARD_STEPS: tuple[Step, ...] = (
 
 @dataclass(frozen=True)
 class Project:
-    """Everything the library has to know of a project.
+    """A project as the library knows it.
 
-    ``package`` is the import package whose modules the library loads by name: ``steps``, ``feature_repo``,
-    ``expectations``, ``pipeline`` and, where there is one, ``rules``. ``tables`` are the columns of transactions,
-    customers and groups. ``links`` returns the relations between features that a changed input must respect.
-    ``group_origins`` names the special category (GDPR Art. 9(1)) that a group column may stand for.
+    ``package`` is the import package whose modules the library loads by name: ``steps``,
+    ``feature_repo``, ``expectations``, ``pipeline`` and, where there is one, ``rules``.
+    ``tables`` are the columns of transactions, customers and groups. ``links`` returns the
+    relations between features that a changed input must respect. ``group_origins`` names the
+    special category (GDPR Art. 9(1)) that a group column may stand for.
     """
 
     package: str
@@ -203,8 +207,8 @@ class Project:
     group_origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        """Refuse a table of steps that cannot be run in its order, with Misuse that names the row."""
-        known = {"source"}
+        """Refuse steps that cannot run in their order. Raises Misuse that names the row."""
+        nouns = {"source"}
         for number, step in enumerate(self.steps, 1):
             row = f"Step({step.number}, '{step.verb}', ...)"
             if step.number != number:
@@ -213,17 +217,17 @@ class Project:
                 raise Misuse(f"{row} needs one lower-case word as verb and one as noun.")
             if step.verb in {other.verb for other in self.steps[: number - 1]}:
                 raise Misuse(f"{row} is the second step with this verb: verbs are unique.")
-            if step.writes in known:
+            if step.writes in nouns:
                 raise Misuse(f"{row} writes '{step.writes}', which an earlier step writes.")
-            if unknown := [noun for noun in step.reads if noun not in known]:
+            if unknown := [noun for noun in step.reads if noun not in nouns]:
                 raise Misuse(
                     f"{row} reads '{unknown[0]}', which no earlier step writes. "
-                    f"There are {', '.join(sorted(known))}."
+                    f"There are {', '.join(sorted(nouns))}."
                 )
-            known.add(step.writes)
+            nouns.add(step.writes)
 
     def with_inputs(self, inputs: Sequence[str]) -> Project:
-        """Return the project with the features that ``[features] inputs`` names, and the links between them."""
+        """Return the project with the features of ``[features] inputs``, and their links."""
         from sovereign_ml.decisions.feature_contract import links_between
 
         features = chosen_features(self.features, inputs)
@@ -250,9 +254,10 @@ class Project:
         raise Misuse(f"No step '{verb}': the project has {', '.join(s.verb for s in self.steps)}.")
 
     def function(self, step: Step) -> Callable[..., None]:
-        """Import the step's function from ``<package>.steps._<number>_<verb>``; its libraries take seconds.
+        """Import the step's function from ``<package>.steps._<number>_<verb>``.
 
-        Raises Misuse if there is no such file, or no function of the verb's name in it.
+        Its libraries take seconds. Raises Misuse if there is no such file, or no function
+        of the verb's name in it.
         """
         name = f"steps._{step.number}_{step.verb}"
         missing = Misuse(
@@ -262,6 +267,7 @@ class Project:
         try:
             module = self.module(name)
         except ModuleNotFoundError as error:
+            # Another missing module is an error inside the step's own file.
             if error.name != f"{self.package}.{name}":
                 raise
             raise missing from None
@@ -306,9 +312,10 @@ def load_project(root: Path) -> Project:
         project = getattr(import_module(module), attribute)
     except Misuse:
         raise
-    except Exception as error:  # the team's own code: whatever is wrong there is told in one line
+    except Exception as error:  # the team's own code may raise anything
         raise Misuse(
-            f"[tool.sovereign-ml] project = '{named}' cannot be imported: {type(error).__name__}: {error}."
+            f"[tool.sovereign-ml] project = '{named}' cannot be imported: "
+            f"{type(error).__name__}: {error}."
         ) from None
     if not isinstance(project, Project):
         raise Misuse(
@@ -333,9 +340,9 @@ def refuse_other_code(root: Path, package: str) -> None:
     if installed and _python_files(imported) == _python_files(own):
         return
     raise Misuse(
-        f"This project's code is in {own.absolute()}, but `{package}` was imported from {imported}: "
-        "the environment belongs to another project. Call `make setup` here, then `make run` or "
-        ".venv/bin/churn, and take the other folder off PYTHONPATH."
+        f"This project's code is in {own.absolute()}, but `{package}` was imported from "
+        f"{imported}: the environment belongs to another project. Call `make setup` here, then "
+        "`make run` or .venv/bin/churn, and take the other folder off PYTHONPATH."
     )
 
 
@@ -349,11 +356,13 @@ def _named_object(path: Path) -> str:
         return str(table["tool"]["sovereign-ml"]["project"])
     except FileNotFoundError:
         raise Misuse(
-            f"No pyproject.toml in {path.parent}: run this in the project's folder, or set CHURN_ROOT."
+            f"No pyproject.toml in {path.parent}: run this in the project's folder, "
+            "or set CHURN_ROOT."
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise Misuse(f"pyproject.toml is not valid TOML: {error}.") from None
     except (KeyError, TypeError):
         raise Misuse(
-            'pyproject.toml names no project: add [tool.sovereign-ml] project = "churn.project:PROJECT".'
+            "pyproject.toml names no project: add [tool.sovereign-ml] "
+            'project = "churn.project:PROJECT".'
         ) from None

@@ -1,4 +1,4 @@
-"""Keyed pseudonyms (GDPR Art. 4(5)): HMAC-SHA256 of the customer id, with a key that lives outside the project."""
+"""Keyed pseudonyms (GDPR Art. 4(5)): HMAC-SHA256 with a key outside the project."""
 
 from __future__ import annotations
 
@@ -16,30 +16,29 @@ LENGTH = 32
 
 
 def plain_id(text: str) -> str:
-    """Return a customer id that a person typed as step 1 knows it: no space around it, 101 for 101.0."""
+    """Return a typed customer id as step 1 knows it: no space around it, 101 for 101.0."""
+    # Spreadsheets export whole numbers as 101.0 and add invisible characters.
     return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", text.strip().strip("\u200b\ufeff").strip())
 
 
 def pseudonyms(ids: Iterable[str], key: bytes) -> list[str]:
-    """The pseudonym of each id, in order: 32 lower-case hex characters."""
+    """Return the pseudonym of each id, in order: 32 lower-case hex characters."""
     return [hmac.digest(key, i.encode(), "sha256").hex()[:LENGTH] for i in ids]
 
 
 def names_of(ids: Iterable[str], keys: Sequence[bytes]) -> dict[str, str]:
-    """Pseudonym to id under every key, for what was written before a rotation."""
-    given = list(ids)
-    return {
-        name: one for key in keys for name, one in zip(pseudonyms(given, key), given, strict=True)
-    }
+    """Return the id of each pseudonym under every key, for data from before a rotation."""
+    ids = list(ids)
+    return {name: id_ for key in keys for name, id_ in zip(pseudonyms(ids, key), ids, strict=True)}
 
 
 def parse_keys(text: str) -> tuple[bytes, ...]:
-    """Keys in hex with space between, the one in use first; former ones follow. Raises ValueError as parse_key."""
+    """Return keys in hex with space between, the one in use first. Raises as `parse_key`."""
     return tuple(map(parse_key, text.split() or [""]))
 
 
 def parse_key(text: str) -> bytes:
-    """A key from its hex form. Raises ValueError in one line if it is not hex or shorter than 32 bytes."""
+    """Return a key from hex. Raises ValueError if it is not hex or is shorter than 32 bytes."""
     try:
         key = bytes.fromhex(text.strip())
     except ValueError:
@@ -54,9 +53,10 @@ def parse_key(text: str) -> bytes:
 
 
 def read_or_make_keys(path: Path) -> tuple[bytes, ...]:
-    """The keys in ``path``, the one in use first; made on first use, readable by its owner only (mode 0600).
+    """Return the keys in ``path``, the one in use first.
 
-    Raises ValueError if others can read the file: then the pseudonyms protect nobody.
+    The file is made on first use, readable by its owner only (mode 0600). Raises ValueError if
+    others can read it: then the pseudonyms protect nobody.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -65,7 +65,8 @@ def read_or_make_keys(path: Path) -> tuple[bytes, ...]:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(MIN_KEY_BYTES) + "\n")
         try:
-            os.link(side, path)  # never over a key that another process has just made
+            # A link never replaces a key that another process has just made.
+            os.link(side, path)
         except FileExistsError:
             pass
         finally:

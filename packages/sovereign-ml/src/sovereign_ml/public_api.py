@@ -156,7 +156,7 @@ def table() -> str:
 
 
 def meaning(module: str, name: str) -> str:
-    """Return the first sentence of the documentation of ``name``; empty where there is none.
+    """Return the first paragraph of the documentation of ``name``, empty without any.
 
     A constant or type alias is documented by the string below its assignment.
     """

@@ -113,7 +113,7 @@ def test_an_unknown_key_is_refused_in_one_line(folder):
 
 
 def test_a_score_on_a_threshold_belongs_to_the_higher_band():
-    assert policy().bands_of([0.0, 0.4499, 0.45, 0.6999, 0.7, 1.0]).tolist() == [
+    assert [policy().band_of(score) for score in (0.0, 0.4499, 0.45, 0.6999, 0.7, 1.0)] == [
         "low", "low", "medium", "medium", "high", "high",
     ]  # fmt: skip
     assert policy().acts_on([0.69, 0.7]).tolist() == [False, True]

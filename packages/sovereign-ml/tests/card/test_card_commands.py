@@ -247,7 +247,7 @@ def test_somebody_whom_the_card_does_not_name_changed_the_answers(project: Path)
 
 def test_a_recorded_decision_is_not_called_a_signature(project: Path) -> None:
     good(project)
-    assert "Recorded, not signed" in run("approve", "--role", "business_owner", "--as", CRM)
+    assert "Recorded without a signature" in run("approve", "--role", "business_owner", "--as", CRM)
     page = (project / "data/6_card/card.html").read_text()
     assert "recorded decision, not signed" in page
 

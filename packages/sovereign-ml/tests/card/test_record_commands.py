@@ -41,7 +41,7 @@ def test_an_imported_card_is_printed_as_suggestions_and_its_origin_is_kept(proje
     kept = json.loads((project / IMPORTED).read_text(encoding="utf-8"))
     assert kept["source"] == "sagemaker"
     assert kept["foreign_status"] == "Approved"
-    assert shown.stderr.startswith("6 suggestions, 3 values without a place.")
+    assert shown.stderr.startswith("6 suggestions, 3 values without a question.")
 
 
 def test_the_next_card_takes_the_origin_up_and_is_approved_by_nobody(project):

@@ -122,7 +122,7 @@ def test_only_the_ingress_namespace_reaches_the_port():
         ({"variables": {"DB_PASSWORD": "x"}}, "looks like a secret"),
         (
             {"egress": [{"host": "everything", "port": 443, "cidr": "0.0.0.0/0"}]},
-            "no named host but a large network",
+            "is a large network, not one host",
         ),
         ({"egress": [{"host": "nowhere", "port": 443}]}, "either cidr or namespace is needed"),
         ({"egress": [{**POSTGRES, "namespace": "db"}]}, "either cidr or namespace is needed"),

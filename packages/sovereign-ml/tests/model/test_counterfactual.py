@@ -110,3 +110,41 @@ def test_the_smallest_pair_may_need_more_of_the_first_input():
     model = scorecard([[0.0, 0.5, 1.75, 1.8], [0.0, 0.3, 0.4, 1.6], *[[0.0] * 4] * 3], -2.0)
     found = Finder(model, CONTRACT, POLICY).find(dict.fromkeys(NAMES, 0.0))
     assert {change.feature: change.after for change in found.changes} == {"a": 2.0, "b": 1.0}
+
+
+@given(st.floats(1, 90), st.floats(1, 90), st.floats(0.1, 10), st.integers(-30, 30))
+@settings(max_examples=300, deadline=None)
+def test_a_change_has_a_cause_even_where_the_row_contradicts_itself(days, gap, ratio, intercept):
+    """A caller may send a ratio that its own parts do not give. What follows is no change by itself."""
+    numeric = [
+        {
+            "name": name,
+            "transform": "identity",
+            "knots": (0.0, top),
+            "log_odds": (-slope, slope),
+            "missing_log_odds": 0.0,
+        }
+        for name, top, slope in (("days", 90.0, 0.1), ("gap", 90.0, 0.1), ("ratio", 10.0, 3.0))
+    ]
+    model = Scorecard.model_validate(
+        {"target": "churn_30d", "intercept": intercept / 10, "numeric": numeric, "categorical": []}
+    )
+    common = {
+        "dtype": "float",
+        "minimum": 0,
+        "missing_allowed": False,
+        "necessity_reason": "A test.",
+    }
+    features = [
+        {**common, "name": name, "label": name, "unit": unit, "changeable": changeable}
+        for name, unit, changeable in (
+            ("days", "days", True),
+            ("gap", "days", False),
+            ("ratio", "ratio", False),
+        )
+    ]
+    link = {"kind": "ratio", "feature": "ratio", "over": "days", "under": "gap"}
+    contract = FeatureContract.model_validate({"features": features, "links": [link]})
+    finder = Finder(model, contract, POLICY)
+    found = finder.find({"days": days, "gap": gap, "ratio": ratio})
+    assert found is None or not all(change.follows for change in found.changes)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from socketserver import StreamRequestHandler, ThreadingTCPServer
-from threading import Thread
 from time import monotonic, sleep
 from typing import Any
 
@@ -17,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from loopback import Quiet, certificate, listening
+from mail_double import mail_server
 from monitor_reports import a_report
 from servers import free_port
 from sovereign_ml.config.monitoring import AlarmSettings
@@ -115,60 +113,6 @@ def test_the_text_file_holds_every_metric_and_no_person(tmp_path: Path) -> None:
     alarms = {s.labels["rule"]: s.value for s in families["churn_monitor_alarm"].samples}
     assert alarms == {"missing": 1.0, "shift": 0.0}
     assert [path.name for path in tmp_path.glob(".*")] == []
-
-
-@contextmanager
-def mail_server(tls: tuple[Path, Path] | None) -> Iterator[tuple[int, list[str]]]:
-    """An SMTP server and all that it was told; with ``tls`` it offers STARTTLS."""
-    heard: list[str] = []
-
-    class Session(StreamRequestHandler):
-        def handle(self) -> None:
-            self.say("220 here")
-            while line := self.rfile.readline().decode().strip():
-                heard.append(line)
-                verb = line.split()[0].upper()
-                if verb == "EHLO":
-                    self.say("250-here", *(["250-STARTTLS"] if tls else []), "250 AUTH PLAIN")
-                elif verb == "STARTTLS":
-                    self.say("220 go")
-                    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                    context.load_cert_chain(*tls)  # type: ignore[misc]
-                    self.connection = context.wrap_socket(self.connection, server_side=True)
-                    self.setup()
-                elif verb == "AUTH":
-                    self.say("235 welcome")
-                elif verb == "DATA":
-                    self.say("354 go")
-                    while (part := self.rfile.readline().decode().strip()) != ".":
-                        heard.append(part)
-                    self.say("250 taken")
-                elif verb == "QUIT":
-                    self.say("221 bye")
-                    return
-                else:
-                    self.say("250 ok")
-
-        def setup(self) -> None:
-            self.request = getattr(self, "connection", self.request)
-            super().setup()
-
-        def say(self, *lines: str) -> None:
-            self.wfile.write("".join(f"{line}\r\n" for line in lines).encode())
-
-    class Server(ThreadingTCPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: Any) -> None:
-            """Stay quiet: the client that refuses a certificate hangs up."""
-
-    server = Server(("127.0.0.1", 0), Session)
-    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield server.server_address[1], heard
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def mail(port: int) -> dict[str, Any]:

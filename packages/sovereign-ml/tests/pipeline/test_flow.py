@@ -360,7 +360,7 @@ def test_ctrl_c_ends_with_130_and_one_line(changed_root: Path, arguments: tuple[
     assert code == 130
     assert (
         said
-        == "Error: Interrupted. Nothing half-written was kept; the same command goes on from here.\n"
+        == "Error: Interrupted. Nothing half-written remains. The same command continues from here.\n"
     )
     assert not writing(changed_root, train)
 

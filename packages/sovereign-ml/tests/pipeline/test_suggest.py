@@ -790,7 +790,7 @@ def test_ids_are_shapes_unless_a_person_asks_on_a_terminal(own: Path) -> None:
 def test_a_file_that_is_there_is_never_overwritten(own: Path) -> None:
     (own / "new.toml").write_text("mine")
     said = suggest(own, shop("2024-02-01").encode(), "--write", str(own / "new.toml"))
-    assert "is there already" in str(said.exception)
+    assert "exists already" in str(said.exception)
     assert (own / "new.toml").read_text() == "mine"
 
 

@@ -76,7 +76,7 @@ def test_who_is_no_longer_restricted_comes_back_and_a_log_that_knows_nothing_is_
     for file in (own.root / ".churn").glob("decisions.db*"):
         file.unlink()
     open_log(f"sqlite:///{own.root}/.churn/decisions.db").close()
-    with pytest.raises(Misuse, match="knows of restrictions, but the decision log is not here"):
+    with pytest.raises(Misuse, match="lists restrictions, but the decision log is not here"):
         step("data", own, own.path("source"), own.path("raw"))
 
 

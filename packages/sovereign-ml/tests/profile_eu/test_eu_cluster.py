@@ -49,7 +49,7 @@ def test_step_1_refuses_where_nobody_has_said_who_was_erased(
     kept = cloud.s3().get_object(**given)["Body"].read()
     cloud.s3().delete_object(**given)
     try:
-        with pytest.raises(AssertionError, match=r"(?s)data: .*who was erased is not known here"):
+        with pytest.raises(AssertionError, match=r"(?s)data: .*erased people are unknown here"):
             cluster.submit(settings, "score", "bundle")
     finally:
         cloud.s3().put_object(**given, Body=kept)

@@ -216,7 +216,8 @@ def test_three_people_are_gone_from_every_server_and_everything_else_is_the_same
     eu.must("data-subject", "erase")
     assert eu.hits(people) == []
 
-    receipt = receipts.read(sorted((eu.root / "governance/receipts").glob("*.json"))[-1])
+    path = sorted((eu.root / "governance/receipts").glob("*.json"))[-1]
+    receipt = receipts.Receipt.model_validate_json(path.read_text(encoding="utf-8"))
     assert receipt.status == "complete"
     stores = {trace.store for trace in receipt.removed}
     assert stores >= {
@@ -310,7 +311,7 @@ def test_what_a_backup_brings_back_is_erased_again(eu: Eu, people: list[str], ro
     assert eu.hits(people)
     eu.must("data-subject", "erase", "--again")
     assert eu.hits(people) == []
-    assert "None of the erased" in eu.must("data-subject", "erase", "--again")
+    assert "No erased person" in eu.must("data-subject", "erase", "--again")
 
 
 def test_a_year_later_the_dry_run_is_what_is_deleted_from_the_bucket(

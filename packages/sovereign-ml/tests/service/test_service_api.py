@@ -326,6 +326,8 @@ def test_metrics_name_routes_and_never_ids(open_service: Desk) -> None:
     text = open_service.call("GET", "/metrics", "admin").text
     assert 'churn_requests_total{route="/v1/decisions/{id}",status="200"} 1.0' in text
     assert 'churn_decisions_total{outcome="offer"} 1.0' in text
+    assert "churn_score_count 1.0" in text
+    assert f"churn_score_sum {made['score']!r}" in text
     assert made["decision_id"] not in text
     assert CUSTOMER not in text
 

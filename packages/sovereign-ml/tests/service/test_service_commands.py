@@ -1,3 +1,4 @@
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ from typer.testing import CliRunner
 
 from service_desk import CUSTOMER, Desk
 from sovereign_ml.cli.service import app
+from sovereign_ml.decision_log import open_log
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.service.access.api_keys import find, read_keys
 from sovereign_ml.service.settings import read
@@ -47,14 +49,11 @@ def test_verify_says_in_one_line_that_a_file_is_no_log(tmp_path: Path) -> None:
         _run("decisions", "verify", "--log", str(tmp_path / "other.db"))
 
 
-def test_expire_blanks_what_is_older_than_a_day(open_service: Desk) -> None:
+def test_an_expired_decision_is_gone_from_the_service(open_service: Desk) -> None:
     decision = open_service.score().json()["decision_id"]
-    assert "0 entries" in _run(
-        "decisions", "expire", "--before", "2020-01-01", "--log", str(open_service.log_path)
-    )
-    assert "1 entries" in _run(
-        "decisions", "expire", "--before", "2999-01-01", "--log", str(open_service.log_path)
-    )
+    with closing(open_log(str(open_service.log_path))) as log:
+        assert log.expire("2020-01-01T00:00:00.000000Z") == 0
+        assert log.expire("2999-01-01T00:00:00.000000Z") == 1
     assert open_service.decision(decision, CUSTOMER).status_code == 404
 
 

@@ -47,12 +47,12 @@ def test_a_vulnerable_package_is_refused_with_advisory_and_the_release_that_mend
     asked: list[dict[str, object]] = []
     with osv({"jinja2": ADVISORY}, asked) as service:
         code, said, error = ask(root, service)
-    assert (code, said) == (1, "some.lock  jinja2 3.1.2  GHSA-h5c8-rqwp-cp95  mended in 3.1.3\n"), (
+    assert (code, said) == (1, "some.lock  jinja2 3.1.2  GHSA-h5c8-rqwp-cp95  fixed in 3.1.3\n"), (
         error
     )
     assert (
-        error
-        == "Error: 1 known vulnerabilities. Raise the floors in requirements/*.in, then `make lock`.\n"
+        error == "Error: 1 known vulnerabilities. Raise the minimum versions in requirements/*.in, "
+        "then run `make lock`.\n"
     )
     assert {(row["package"]["name"], row["version"]) for row in asked} == set(PACKAGES)  # type: ignore[index]
 
@@ -84,4 +84,4 @@ def test_a_service_that_is_away_is_one_line_and_not_an_all_clear(root: Path) -> 
 def test_the_audit_policy_says_which_service_may_see_the_packages(root: Path) -> None:
     code, said, error = ask(root, "https://api.osv.dev/v1/query")
     assert (code, said, error.count("\n")) == (1, "", 1)
-    assert "Google is US, which [audit.allow] does not let have metadata" in error
+    assert "Google is US, to which [audit.allow] allows no metadata" in error

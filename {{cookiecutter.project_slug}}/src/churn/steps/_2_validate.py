@@ -31,11 +31,11 @@ def validate(
     checks = {name: run(suite(name, c), tables[name], c) for name, c in contracts.items()}
     judged = {name: judge(tables[name], checks[name], c) for name, c in contracts.items()}
     limit = config.max_rejected_share
-    problems = [text for name, one in judged.items() if (text := one.problem(name, limit))]
+    problems = [text for name, result in judged.items() if (text := result.problem(name, limit))]
     with writing(refused_folder(output) if problems else output) as folder:
-        for name, one in judged.items():
-            one.valid.to_parquet(folder / f"{name}.parquet", index=False)
-            one.rejected.to_parquet(folder / f"rejected_{name}.parquet", index=False)
+        for name, result in judged.items():
+            result.valid.to_parquet(folder / f"{name}.parquet", index=False)
+            result.rejected.to_parquet(folder / f"rejected_{name}.parquet", index=False)
         page = report(project.title, checks, judged, limit=limit, refused=bool(problems))
         (folder / "report.html").write_text(page, encoding="utf-8")
         summarise(
@@ -44,7 +44,7 @@ def validate(
             rows_out=len(judged["transactions"].valid),
             headline=f"rejected: {_words(judged)}; limit {limit:.2%} of each table",
             rejected=judged["transactions"].broken,
-            broken={name: one.broken for name, one in judged.items()},
+            broken={name: result.broken for name, result in judged.items()},
             newest_event=f"{tables['transactions']['event_time'].max():%Y-%m-%d}",
             data=read_json(raw / "summary.json"),
         )
@@ -60,7 +60,7 @@ def validate(
 def _words(judged: Mapping[str, JudgedTable]) -> str:
     """Return how much of each table is rejected, and how many rows lost a value but stay."""
     return ", ".join(
-        f"{len(one.rejected):,} of {one.rows:,} {name}"
-        + (f" ({len(one.emptied):,} lost a value)" if len(one.emptied) else "")
-        for name, one in judged.items()
+        f"{len(result.rejected):,} of {result.rows:,} {name}"
+        + (f" ({len(result.emptied):,} lost a value)" if len(result.emptied) else "")
+        for name, result in judged.items()
     )

@@ -26,8 +26,8 @@ def register(
     """
     figures = read_json(metrics / "metrics.json")
     document = registration.read_card(card)
-    found = cards.gather(model, metrics, features, valid)
-    warnings = registration.check(figures, document, found)
+    facts = cards.gather(model, metrics, features, valid)
+    warnings = registration.check(figures, document, facts)
     run = read_json(model / "run.json")
     with writing(output) as folder:
         registration.collect(folder, model, card, document)

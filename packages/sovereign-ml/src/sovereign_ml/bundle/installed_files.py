@@ -102,12 +102,12 @@ def _additions(library: Distribution, names: Iterable[str]) -> list[str]:
     """
     lines = []
     root = _root(library)
-    known = {Path(str(library.locate_file(name))).resolve() for name in names}
+    released = {Path(str(library.locate_file(name))).resolve() for name in names}
     for path in sorted(root.rglob("*")):
         relative = f"sovereign_ml/{path.relative_to(root).as_posix()}"
         if path.is_symlink():
             lines.append(f"{relative} is a link to another file")
-        elif path.is_file() and path not in known and not is_cache(relative):
+        elif path.is_file() and path not in released and not is_cache(relative):
             lines.append(f"{relative} is not part of the released library")
         elif path.suffix == ".py":
             lines += _cache_problems(path, relative)
@@ -115,18 +115,16 @@ def _additions(library: Distribution, names: Iterable[str]) -> list[str]:
 
 
 def _cache_problems(source: Path, name: str) -> list[str]:
-    """Return a line where the compiled code that Python would run does not come from the source.
-
-    Python believes a cache whose header names the source's time and size, so the header proves
-    nothing. Code objects are compared, because the bytes of a cache differ between two runs.
-    """
+    """Return a line where the compiled code that Python would run does not come from the source."""
+    # Python trusts a cache whose header names the source's time and size, so the header proves
+    # nothing. Code objects are compared, because the bytes of a cache differ between two runs.
     lines = []
     for level in ("", "1", "2"):
         cache = Path(importlib.util.cache_from_source(str(source), optimization=level))
         if not cache.is_file():
             continue
         data = cache.read_bytes()
-        if not _is_believed(data[:16], source):
+        if not _is_trusted(data[:16], source):
             continue
         expected = compile(
             source.read_bytes(), str(source), "exec", dont_inherit=True, optimize=int(level or 0)
@@ -140,7 +138,7 @@ def _cache_problems(source: Path, name: str) -> list[str]:
     return lines
 
 
-def _is_believed(header: bytes, source: Path) -> bool:
+def _is_trusted(header: bytes, source: Path) -> bool:
     """Return whether Python would run a cache with this header, or ignore and rewrite it."""
     if header[:4] != importlib.util.MAGIC_NUMBER:
         return False

@@ -1,7 +1,7 @@
-"""Which release of the library is installed here, and whether it is that release to the byte.
+"""The release of the installed library, and whether it is that release to the byte.
 
-The card, the bundle, the registry and the start of the service name it, so that everybody can
-tell by which rules a card was judged (GDPR Articles 5(2) and 24).
+The card, the bundle, the registry and the start of the service name it, so that everybody can tell
+by which rules a card was judged (GDPR Articles 5(2) and 24).
 """
 
 from __future__ import annotations

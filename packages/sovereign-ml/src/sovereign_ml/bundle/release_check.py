@@ -1,4 +1,4 @@
-"""Whether a bundle may decide about real people: its origin, its reviewer, its card under its own rules, today."""
+"""The check that a bundle may decide about real people: origin, reviewer, and card today."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def objections_to(bundle: Bundle, rule_digest: str) -> Iterator[str]:
     if is_open(bundle.policy.reviewer_contact) or "example." in bundle.policy.reviewer_contact:
         yield "policy.json has no reviewer_contact that a person can reach (model_card.toml)"
     if bundle.manifest.profile != "eu":
-        yield f"the bundle was made with profile {bundle.manifest.profile}; register it with CHURN_PROFILE=eu"
+        yield (
+            f"the bundle was made with profile {bundle.manifest.profile}; "
+            "register it with CHURN_PROFILE=eu"
+        )
     yield from _card(bundle)
 
 
@@ -39,7 +42,7 @@ def today() -> date:
 
 
 def _card(bundle: Bundle) -> Iterator[str]:
-    """What the rules say as strictly as at promotion: open answers, rules that refuse, approvals, dates passed."""
+    """Yield the findings on the card, as strictly as at promotion."""
     from pydantic import ValidationError
 
     from sovereign_ml.card.rules import blocks, check
@@ -60,10 +63,15 @@ def _card(bundle: Bundle) -> Iterator[str]:
         )
     yield from other_model(bundle, card)
     # The team's own rules are not here: they ran when the bundle was registered and promoted.
-    found = blocks(check(card, bundle.rules, today(), at="promote", own=None))
-    yield from (f"{finding.rule}: {finding.found}" for finding in found if not finding.open_answers)
-    if sections := sum(finding.open_answers for finding in found):
-        yield f"R01: open answers in {sections} sections of model_card.toml; `churn card --open` lists them"
+    findings = blocks(check(card, bundle.rules, today(), at="promote", own=None))
+    yield from (
+        f"{finding.rule}: {finding.found}" for finding in findings if not finding.open_answers
+    )
+    if sections := sum(finding.open_answers for finding in findings):
+        yield (
+            f"R01: open answers in {sections} sections of model_card.toml; "
+            "`churn card --open` lists them"
+        )
 
 
 def other_model(bundle: Bundle, card: Card) -> Iterator[str]:
@@ -74,24 +82,28 @@ def other_model(bundle: Bundle, card: Card) -> Iterator[str]:
     from sovereign_ml.card.derive import derive
     from sovereign_ml.card.duties import SIGNIFICANT
 
-    seen, told = bundle.manifest.files["model.json"], card.facts.model.artifact_sha256 or "unknown"
-    if seen != told:
-        yield f"model.json has the SHA-256 {seen[:12]}, the card approves {told[:12]}"
+    present, approved_hash = (
+        bundle.manifest.files["model.json"],
+        card.facts.model.artifact_sha256 or "unknown",
+    )
+    if present != approved_hash:
+        yield f"model.json has the SHA-256 {present[:12]}, the card approves {approved_hash[:12]}"
     policy, decision = bundle.policy, card.facts.decision
     # The last band is open above, however its limit is written in config.toml.
     bands = [(band.name, band.below) for band in policy.bands]
     approved = [(band.name, band.below) for band in decision.bands]
     if [*bands[:-1], bands[-1][0]] != [*approved[:-1], *(name for name, _ in approved[-1:])]:
-        yield f"policy.json has the bands {_said(bands)}, the card approves {_said(approved)}"
-    given = card.answers
+        approves = f"the card approves {_in_words(approved)}"
+        yield f"policy.json has the bands {_in_words(bands)}, {approves}"
+    answers = card.answers
     for name, used, stated in (
         ("action_band", policy.action_band, decision.action_band),
         (
             "significant_effect",
             policy.significant_effect,
-            derive(given, card.facts).decision.effect in SIGNIFICANT,
+            derive(answers, card.facts).decision.effect in SIGNIFICANT,
         ),
-        ("human_review", policy.human_review, given.human_review.stage == "before_effect"),
+        ("human_review", policy.human_review, answers.human_review.stage == "before_effect"),
     ):
         if used != stated:
             yield f"policy.json has {name} {used}, the card approves {stated}"
@@ -100,5 +112,5 @@ def other_model(bundle: Bundle, card: Card) -> Iterator[str]:
         yield f"model.json and the card differ in inputs: {', '.join(other)}"
 
 
-def _said(bands: list[tuple[str, float]]) -> str:
+def _in_words(bands: list[tuple[str, float]]) -> str:
     return ", ".join(f"{name} below {below}" for name, below in bands) or "none"

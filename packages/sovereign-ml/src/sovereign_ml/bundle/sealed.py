@@ -1,7 +1,7 @@
-"""The bundle that is registered, served and scored from: its small files as models, read only when whole.
+"""The bundle that is registered, served and scored from, read only when it is whole.
 
-A bundle is a folder. ``bundle.json`` lists every other file with its SHA-256; a file that is missing or was
-changed after sealing stops the reader, so what answers requests is what was approved.
+A bundle is a folder. ``bundle.json`` lists every other file with its SHA-256. A file that is
+missing or was changed after sealing stops the reader, so that the approved model answers.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A whole, checked bundle; ``rules`` are the numbers by which its card was judged."""
+    """A whole, checked bundle. ``rules`` are the figures by which its card was judged."""
 
     model: Scorecard
     contract: FeatureContract
@@ -88,56 +88,38 @@ class Bundle:
     card: dict[str, Any]
 
 
-def seal_bundle(
-    folder: Path,
-    *,
-    name: str,
-    version: str,
-    profile: str,
-    created_at: str,
-    git_commit: str,
-    data_version: str,
-    library_version: str,
-    library_wheel_sha256: str,
-    rule_digest: str,
-) -> Manifest:
+def seal_bundle(folder: Path, **origin: str) -> Manifest:
     """Write ``bundle.json`` over the files now in ``folder`` and return it.
 
-    The last three name the library that judged the card (`LibraryIdentity.tags`). Raises ValueError
-    when a needed file is absent.
+    ``origin`` has the fields of `Manifest` without ``files``. `LibraryIdentity.tags` returns those
+    of the library. Raises ValueError when a field or a needed file is absent.
     """
     files = {
         path.name: sha256_of(path)
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name != MANIFEST
     }
-    content = {
-        "name": name,
-        "version": version,
-        "profile": profile,
-        "created_at": created_at,
-        "git_commit": git_commit,
-        "data_version": data_version,
-        "library_version": library_version,
-        "library_wheel_sha256": library_wheel_sha256,
-        "rule_digest": rule_digest,
-        "files": files,
-    }
+    content = origin | {"files": files}
     manifest = _parse(Manifest.model_validate_json, json.dumps(content).encode(), folder / MANIFEST)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return manifest
 
 
 def seal_again(folder: Path, sealed: Manifest) -> Manifest:
-    """Seal the files now in ``folder`` as the bundle that ``sealed`` was: only their hashes may differ."""
+    """Seal the files now in ``folder`` as the bundle ``sealed``. Only their hashes may differ."""
     return seal_bundle(folder, **sealed.model_dump(exclude={"schema_version", "files"}))
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Read a sealed bundle; ValueError says in one line which file is missing, changed or does not fit the others."""
+    """Return a sealed bundle. Raises ValueError if a file is missing, changed or misfits."""
     manifest = read_manifest(folder / MANIFEST)
     for name, expected in manifest.files.items():
-        _check(folder / name, expected)
+        actual = hashlib.sha256(_bytes(folder / name)).hexdigest()
+        if actual != expected:
+            raise ValueError(
+                f"{folder / name}: SHA-256 is {actual[:12]}, {MANIFEST} says {expected[:12]}: "
+                "the file was changed after the bundle was sealed; register again"
+            )
     bundle = Bundle(
         model=_parse(served.parse, _bytes(folder / "model.json"), folder / "model.json"),
         contract=read_contract(folder / "contract.json"),
@@ -151,22 +133,22 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def read_contract(path: Path) -> FeatureContract:
-    """Read ``contract.json``; ValueError in one line when it is missing or malformed."""
+    """Return ``contract.json``. Raises ValueError in one line if it is missing or malformed."""
     return _parse(FeatureContract.model_validate_json, _bytes(path), path)
 
 
 def read_policy(path: Path) -> DecisionPolicy:
-    """Read ``policy.json``; ValueError in one line when it is missing or malformed."""
+    """Return ``policy.json``. Raises ValueError in one line if it is missing or malformed."""
     return _parse(DecisionPolicy.model_validate_json, _bytes(path), path)
 
 
 def rules_json(rules: RulePolicy) -> str:
-    """The text of ``rules.json``: ``[card.policy]`` of config.toml as it was when the bundle was made."""
+    """Return the text of ``rules.json``: ``[card.policy]`` when the bundle was made."""
     return json.dumps({"schema_version": "1", **rules.model_dump(mode="json")}, indent=2) + "\n"
 
 
 def read_rules(path: Path) -> RulePolicy:
-    """Read ``rules.json``; ValueError in one line when it is missing or malformed."""
+    """Return ``rules.json``. Raises ValueError in one line if it is missing or malformed."""
     from sovereign_ml.card.rules.rule_policy import RulePolicy
 
     content = _object(path)
@@ -178,7 +160,7 @@ def read_rules(path: Path) -> RulePolicy:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read ``bundle.json``; ValueError in one line when it is missing or malformed."""
+    """Return ``bundle.json``. Raises ValueError in one line if it is missing or malformed."""
     return _parse(Manifest.model_validate_json, _bytes(path), path)
 
 
@@ -186,15 +168,6 @@ def _bytes(path: Path) -> bytes:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; a bundle is made by `churn register`")
     return path.read_bytes()
-
-
-def _check(path: Path, expected: str) -> None:
-    seen = hashlib.sha256(_bytes(path)).hexdigest()
-    if seen != expected:
-        raise ValueError(
-            f"{path}: SHA-256 is {seen[:12]}, {MANIFEST} says {expected[:12]}: "
-            "the file was changed after the bundle was sealed; register again"
-        )
 
 
 def _parse(read: Callable[[bytes], P], content: bytes, path: Path) -> P:
@@ -219,15 +192,17 @@ def _object(path: Path) -> dict[str, Any]:
 
 
 def _fit_together(bundle: Bundle) -> None:
-    asked, declared = (
+    inputs, declared = (
         set(bundle.model.features),
         {feature.name for feature in bundle.contract.features},
     )
-    if asked != declared:
+    if inputs != declared:
         raise ValueError(
-            f"model.json and contract.json differ in features: {', '.join(sorted(asked ^ declared))}"
+            "model.json and contract.json differ in features: "
+            f"{', '.join(sorted(inputs ^ declared))}"
         )
     if bundle.policy.target != bundle.model.target:
         raise ValueError(
-            f"policy.json is for {bundle.policy.target!r}, model.json predicts {bundle.model.target!r}"
+            f"policy.json is for {bundle.policy.target!r}, "
+            f"model.json predicts {bundle.model.target!r}"
         )

@@ -1,10 +1,11 @@
-"""churn audit, churn supply-chain: where data can go, what must not be committed, and what the project is made of."""
+"""churn audit and churn supply-chain: addresses, things not to commit, and dependencies."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +15,6 @@ from sovereign_ml.errors import Misuse, Refused
 if TYPE_CHECKING:
     from sovereign_ml.audit import AuditPolicy, Report
     from sovereign_ml.audit.secrets import ScanHit
-    from sovereign_ml.config.settings import Settings
     from sovereign_ml.supply_chain.lockfile import Pin
 
 app = typer.Typer()
@@ -44,53 +44,40 @@ def audit(
     ] = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Judge every address in the project; exit 1 if one is refused.
+    """Judge every address in the project. Exit 1 if one is refused.
 
     The policy is the audit table of config.toml.
     """
-    from sovereign_ml.audit.secrets import unread
+    from sovereign_ml.audit.notebooks import scan_notebooks
+    from sovereign_ml.audit.secrets import scan_secrets, unread
     from sovereign_ml.config import settings as configuration
     from sovereign_ml.pipeline.project_audit import judged
 
     settings = configuration.load(profile)
     report = judged(settings, configuration.ENVIRONMENT)
-    hits = _hits(settings.root, settings.audit, notebooks=notebooks, secrets=secrets)
+    root, excluded = settings.root, settings.audit.exclude
+    hits = scan_notebooks(root, excluded) if notebooks else []
+    hits = hits + scan_secrets(root, excluded) if secrets else hits
+    not_searched = unread(root, excluded) if secrets else []
     if sarif is not None:
         sarif.write_text(json.dumps(report.to_sarif(), indent=1) + "\n", encoding="utf-8")
     if as_json:
-        answer = {**report.to_json(), "hits": [_hit(hit) for hit in hits]}
+        answer = {**report.to_json(), "hits": [asdict(hit) for hit in hits]}
         if secrets:
-            answer["not_searched"] = unread(settings.root, settings.audit.exclude)
+            answer["not_searched"] = not_searched
         typer.echo(json.dumps(answer, indent=1))
     else:
         _show(report, hits, everything=everything)
-        if secrets:
-            _say_what_was_not_read(settings)
+        if not_searched:
+            typer.echo(f"Not searched for secrets, binary or over 2 MB: {', '.join(not_searched)}.")
+    # The output comes before the exit code: a forge needs the SARIF file most when it fails.
     refused = len(report.refused(settings.audit))
     if refused or hits:
         raise Refused(
-            f"The audit refuses addresses: {refused}, things that must not be committed: {len(hits)}. "
-            "What each means, and who may let it pass: docs/audit.md."
+            f"The audit refuses addresses: {refused}, "
+            f"things that must not be committed: {len(hits)}. "
+            "docs/audit.md explains each, and who may allow it."
         )
-
-
-def _hits(root: Path, policy: AuditPolicy, *, notebooks: bool, secrets: bool) -> list[ScanHit]:
-    from sovereign_ml.audit.notebooks import scan_notebooks
-    from sovereign_ml.audit.secrets import scan_secrets
-
-    hits = scan_notebooks(root, policy.exclude) if notebooks else []
-    return hits + (scan_secrets(root, policy.exclude) if secrets else [])
-
-
-def _say_what_was_not_read(settings: Settings) -> None:
-    from sovereign_ml.audit.secrets import unread
-
-    if names := unread(settings.root, settings.audit.exclude):
-        typer.echo(f"Not searched for secrets, binary or over 2 MB: {', '.join(names)}.")
-
-
-def _hit(hit: ScanHit) -> dict[str, Any]:
-    return {"file": hit.file, "line": hit.line, "kind": hit.kind}
 
 
 def _show(report: Report, hits: list[ScanHit], *, everything: bool) -> None:
@@ -148,42 +135,50 @@ def vuln(
     ],
     profile: ProfileOption = None,
 ) -> None:
-    """Ask the audit table's vulnerability_service about every locked package; exit 1 on a finding."""
+    """Ask a vulnerability service about every locked package. Exit 1 on a finding.
+
+    Its address is vulnerability_service of the audit table in config.toml.
+    """
     from sovereign_ml.supply_chain.vulnerabilities import vulnerabilities
 
     settings = load_settings(profile)
     service = settings.audit.vulnerability_service
     if not service:
         raise Misuse(
-            "No vulnerability service is set, so nothing was asked. Set [audit] vulnerability_service in config.toml "
-            "to the query address of an OSV service, best your own mirror: it learns what you run."
+            "No vulnerability service is set, so nothing was asked. Set [audit] "
+            "vulnerability_service in config.toml to the query address of an OSV service, "
+            "best your own mirror: it learns what you run."
         )
     _may_see_packages(service, settings.audit)
     count = 0
     for lock in locks:
-        found = vulnerabilities(lock, service)
-        count += len(found)
-        for one in found:
-            mended = f"mended in {', '.join(one.mended_in)}" if one.mended_in else "not mended yet"
-            typer.echo(f"{lock.name}  {one.package} {one.version}  {one.advisory}  {mended}")
+        advisories = vulnerabilities(lock, service)
+        count += len(advisories)
+        for advisory in advisories:
+            versions = ", ".join(advisory.mended_in)
+            fix = f"fixed in {versions}" if versions else "no fix available"
+            package = f"{advisory.package} {advisory.version}"
+            typer.echo(f"{lock.name}  {package}  {advisory.advisory}  {fix}")
     if count:
         raise Refused(
-            f"{count} known vulnerabilities. Raise the floors in requirements/*.in, then `make lock`."
+            f"{count} known vulnerabilities. Raise the minimum versions in requirements/*.in, "
+            "then run `make lock`."
         )
     typer.echo(f"No known vulnerability in {', '.join(lock.name for lock in locks)}.")
 
 
 def _may_see_packages(service: str, policy: AuditPolicy) -> None:
-    """Refuse a service that the policy does not let have metadata, as packages and versions are."""
+    """Refuse a service to which the policy allows no metadata."""
     from sovereign_ml.audit import Payload
     from sovereign_ml.jurisdictions import classify
 
-    seen = classify(service)
-    if not policy.allows(seen.jurisdiction, Payload.METADATA):
-        owner = seen.provider or seen.host
+    # Packages and versions are metadata: they show an attacker which flaws are open.
+    place = classify(service)
+    if not policy.allows(place.jurisdiction, Payload.METADATA):
+        owner = place.provider or place.host
         raise Refused(
-            f"[audit] vulnerability_service {service}: {owner} is {seen.jurisdiction.value}, "
-            "which [audit.allow] does not let have metadata. Name a mirror of your own."
+            f"[audit] vulnerability_service {service}: {owner} is {place.jurisdiction.value}, "
+            "to which [audit.allow] allows no metadata. Name a mirror of your own."
         )
 
 

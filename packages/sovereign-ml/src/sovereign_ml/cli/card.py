@@ -1,4 +1,4 @@
-"""churn check, approve, promote: what the card's rules find, who approves, and the move to production."""
+"""churn check, approve and promote: findings on the card, approvals, move to production."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sovereign_ml.cli.card_output import (
     now,
     own_rules,
     print_findings,
+    print_lines_to_paste,
     read_card,
     rebuilt,
     show,
@@ -38,7 +39,7 @@ AsOption = Annotated[
 
 
 class Role(StrEnum):
-    """Who may approve. The data protection officer gives an opinion in model_card.toml instead."""
+    """Roles that may approve. The data protection officer answers in model_card.toml instead."""
 
     business_owner = "business_owner"
     model_owner = "model_owner"
@@ -54,10 +55,10 @@ def check(
     ] = None,
     project: Annotated[
         bool,
-        typer.Option("--project", help="What is stale: locks, library, gates, dates, signers."),
+        typer.Option("--project", help="Find outdated locks, library, gates, dates, signers."),
     ] = False,
     file: Annotated[
-        Path | None, typer.Option("--from", help="With --project: a file of folders, one a line.")
+        Path | None, typer.Option("--from", help="With --project: a file of folders, one per line.")
     ] = None,
     template: Annotated[
         Path | None, typer.Option(help="With --project: a clone of the template to compare with.")
@@ -68,9 +69,9 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """Run every rule over the card; exit 1 if one blocks.
+    """Run every rule over the card. Exit 1 if one blocks.
 
-    With --project it looks for what is stale instead.
+    With --project it looks for outdated parts of projects instead.
     """
     if project:
         _check_projects(folders or [], file, template, as_json=as_json)
@@ -82,6 +83,7 @@ def check(
     from sovereign_ml.supply_chain.integrity import checked_identity
 
     settings = load_settings(profile)
+    # A changed library must not judge, so this comes before the rules are imported.
     library = checked_identity(settings.root, settings.profile_name)
 
     from sovereign_ml.card.promotion import other_rules
@@ -109,18 +111,18 @@ def check(
 def _check_projects(
     folders: list[Path], file: Path | None, template: Path | None, *, as_json: bool
 ) -> None:
-    """Print what is stale: line by line in one project, or a table of many."""
+    """Print what is outdated: line by line in one project, or a table of many."""
     from sovereign_ml.config.settings import ENVIRONMENT
     from sovereign_ml.upkeep import examine, listed, overview
 
     today = now().date()
     if template and not template.is_dir():
         raise Misuse(f"{template} is no folder: --template names a clone of the template.")
-    named = listed(folders, file)
-    if file and not named:
-        raise Misuse(f"{file} names no folder: write one a line.")
-    if len(named) > 1:
-        rows = [overview(folder, today, template) for folder in named]
+    roots = listed(folders, file)
+    if file and not roots:
+        raise Misuse(f"{file} names no folder: write one per line.")
+    if len(roots) > 1:
+        rows = [overview(folder, today, template) for folder in roots]
         if as_json:
             typer.echo(json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False))
         else:
@@ -129,17 +131,19 @@ def _check_projects(
         if behind := sum(bool(row.findings or row.error) for row in rows):
             raise Refused(f"{behind} of {len(rows)} projects: see churn check --project FOLDER.")
         return
-    here = Path(ENVIRONMENT.get("CHURN_ROOT", ".")).resolve()
-    root = named[0] if named else here
-    findings = examine(root, today, template=template, is_own=root.resolve() == here)
+    own_root = Path(ENVIRONMENT.get("CHURN_ROOT", ".")).resolve()
+    root = roots[0] if roots else own_root
+    findings = examine(root, today, template=template, is_own=root.resolve() == own_root)
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in findings], indent=2, ensure_ascii=False))
+        typer.echo(
+            json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False)
+        )
     else:
-        show(("check", "actual", "allowed", "next"), [astuple(one) for one in findings])
+        show(("check", "actual", "allowed", "next"), [astuple(finding) for finding in findings])
     if findings:
-        raise Refused(f"{len(findings)} findings: the last column says what to do.")
+        raise Refused(f"{len(findings)} findings: the last column gives the next action.")
     if not as_json:
-        typer.echo("Nothing is stale.")
+        typer.echo("Nothing is outdated.")
 
 
 @app.command()
@@ -160,21 +164,24 @@ def approve(
     settings = load_settings(profile)
     card = read_card(settings)
     decision: Literal["approve", "reject"] = "reject" if reject else "approve"
+    # An approval covers what is committed. Anything else was not reviewed.
     if not reject and (unclear := list(against_git(card, settings))):
         raise Refused("Not approved:\n" + "\n".join(f"  - {reason}" for reason in unclear))
-    made = _decided(settings, card, role.value, person, decision, comment)
+    approval = _decided(settings, card, role.value, person, decision, comment)
     signed = approvals.signed(card, settings.root, settings.rule_policy)
     policy, own = settings.rule_policy, own_rules(settings)
     approvals.publish(signed, settings.path("card"), settings.path("bundle"), policy, own)
     verb = "rejects" if reject else "approves"
-    wanted = still_wanted(signed, settings.rule_policy.approval_roles)
-    typer.echo(f"{made.person} {verb} card {made.card_hash[:12]} as {made.role}. {wanted}")
-    how = (
-        f"Signed by {made.signed_by}. Push the commit."
-        if made.signed_by
-        else f"Recorded, not signed: it proves nothing. Commit {approvals.APPROVALS}."
+    next_act = still_wanted(signed, settings.rule_policy.approval_roles)
+    typer.echo(
+        f"{approval.person} {verb} card {approval.card_hash[:12]} as {approval.role}. {next_act}"
     )
-    typer.echo(f"{how} The decisions stand in {settings.paths.card}/card.html.")
+    evidence = (
+        f"Signed by {approval.signed_by}. Push the commit."
+        if approval.signed_by
+        else f"Recorded without a signature, so it proves nothing. Commit {approvals.APPROVALS}."
+    )
+    typer.echo(f"{evidence} The decisions are in {settings.paths.card}/card.html.")
 
 
 @app.command()
@@ -189,10 +196,7 @@ def promote(
     ] = "",
     profile: ProfileOption = None,
 ) -> None:
-    """Make a version production, if rules and approvals allow it.
-
-    Metric and data have to allow it too.
-    """
+    """Make a version production, if rules and evidence allow it."""
     from sovereign_ml.card import promotion
     from sovereign_ml.card.approval import rejections
     from sovereign_ml.pipeline.card_facts.promotion_gate import evidence_against
@@ -204,27 +208,28 @@ def promote(
     settings = load_settings(profile)
     registry = MlflowRegistry(settings.tracking)
     if back:
+        # The version before was approved once, so only a later rejection can speak against it.
         rejected = rejections(decisions(settings.root))
         decision = promotion.rollback(registry, by=person, why=why, at=now(), rejected=rejected)
         _announce(decision, settings.project.name)
         return
     library = checked_identity(settings.root, settings.profile_name)
-    card, wanted = read_card(settings), version or bundled_version(settings.path("bundle"))
+    card, chosen = read_card(settings), version or bundled_version(settings.path("bundle"))
     project = load_project(settings.root).with_inputs(settings.features.inputs)
     decision = promotion.promote(
         registry,
         card,
         settings.rule_policy,
-        version=wanted,
+        version=chosen,
         by=person,
         why=why,
         at=now(),
         rule_digest=library.rule_digest,
         own=own_rules(settings),
-        evidence=evidence_against(card, wanted, settings, project),
+        evidence=evidence_against(card, chosen, settings, project),
     )
     _announce(decision, settings.project.name)
-    _show_signed(card, wanted, registry, settings)
+    _show_signed(card, chosen, registry, settings)
 
 
 def list_open(card: Card) -> None:
@@ -233,8 +238,7 @@ def list_open(card: Card) -> None:
 
     questions, done = open_questions(card), progress(card)
     show(("answer", "question", "source"), [(q.path, q.text, q.source) for q in questions])
-    if lines := paste(card, questions):
-        typer.echo(f"An answer made these necessary; paste them into model_card.toml:\n\n{lines}\n")
+    print_lines_to_paste(paste(card, questions))
     typer.echo(f"{done.answered} of {done.required} questions answered, {len(questions)} open.")
 
 
@@ -246,31 +250,33 @@ def _decided(
     decision: Literal["approve", "reject"],
     comment: str,
 ) -> Approval:
-    """Record the decision; where keys are set up, and in every profile but local, in a signed commit."""
+    """Record the decision and return it."""
     from sovereign_ml.card import approval
     from sovereign_ml.card.build import CardError
     from sovereign_ml.registry import signatures
 
     try:
+        # A decision is a signed commit where keys are set up, and in every profile but local.
         signing = signatures.is_set_up(settings.root)
         if not signing and settings.profile_name != "local":
             raise Refused(
-                f"Profile {settings.profile_name} records signed decisions only. Put the public keys of "
-                f"the approvers into {signatures.SIGNERS} and commit it (docs/approval.md)."
+                f"Profile {settings.profile_name} records signed decisions only. "
+                f"Put the public keys of the approvers into {signatures.SIGNERS} and commit it "
+                "(docs/approval.md)."
             )
-        made = approval.approve(
+        recorded = approval.approve(
             card, role=role, person=person, at=now(), decision=decision, comment=comment
         )
         if signing:
-            return signatures.record_signed(settings.root, made)
-        approval.record(settings.root / signatures.APPROVALS, made)
-        return made
+            return signatures.record_signed(settings.root, recorded)
+        approval.record(settings.root / signatures.APPROVALS, recorded)
+        return recorded
     except (approval.ApprovalError, CardError) as error:
         raise Refused(str(error)) from None
 
 
 def _show_signed(card: Card, version: str, registry: MlflowRegistry, settings: Settings) -> None:
-    """The signatures, in every copy of the card. Production has moved already, so a failure here only warns."""
+    """Put the signatures into every copy of the card."""
     from sovereign_ml.card.promotion import RegistryError
     from sovereign_ml.registry import approvals, bundle_store
 
@@ -280,6 +286,7 @@ def _show_signed(card: Card, version: str, registry: MlflowRegistry, settings: S
         registry.keep_card(version, settings.path("card"))
         bundle_store.sign(settings.tracking, version, settings.path("card"))
     except (RegistryError, Refused, Misuse) as error:
+        # Production has moved already, so this only warns.
         typer.echo(f"The registry still has the card without signatures: {error}", err=True)
 
 

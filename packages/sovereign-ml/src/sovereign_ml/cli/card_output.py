@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def now() -> datetime:
-    """The time of an approval or a move, UTC."""
+    """Return the time of a decision or a move, in UTC."""
     return datetime.now(UTC)
 
 
 def read_card(settings: Settings) -> Card:
-    """The card as step 6 wrote it, with the approvals recorded so far."""
+    """Return the card as step 6 wrote it, with the approvals recorded so far."""
     from sovereign_ml.card.build import CardError
     from sovereign_ml.registry import approvals
 
@@ -38,7 +38,7 @@ def read_card(settings: Settings) -> Card:
 
 
 def read_card_file(settings: Settings) -> Card:
-    """Read the card as step 6 wrote it. Raises Misuse where there is none or it is none of this version."""
+    """Return the card as step 6 wrote it. Raises Misuse where it is missing or another version."""
     from pydantic import ValidationError
 
     from sovereign_ml.card.schema.card import read
@@ -50,7 +50,8 @@ def read_card_file(settings: Settings) -> Card:
         raise Misuse(f"{path} does not exist: run `churn card` first.") from None
     except ValidationError as error:
         raise Misuse(
-            f"{path} is no card of this version ({error.error_count()} errors): run `churn card` again."
+            f"{path} is no card of this version ({error.error_count()} errors): "
+            "run `churn card` again."
         ) from None
 
 
@@ -63,12 +64,12 @@ def own_rules(settings: Settings) -> OwnRules:
 
 
 def rebuilt(settings: Settings) -> Card:
-    """The card with the answers as they stand in ``model_card.toml`` now, and the facts of the last run, if any."""
+    """Return the card with the present answers and the facts of the last run, if there was one."""
     from sovereign_ml.card.build import CardError, build, read_answers
     from sovereign_ml.card.schema.facts import Facts
 
-    known = (settings.path("card") / "card.json").exists()
-    facts = read_card(settings).facts if known else Facts()
+    exists = (settings.path("card") / "card.json").exists()
+    facts = read_card(settings).facts if exists else Facts()
     try:
         return build(
             facts, read_answers(settings.root / "model_card.toml"), card_id=settings.project.name
@@ -89,11 +90,11 @@ def bundled_version(bundle: Path) -> str:
 
 
 def still_wanted(card: Card, roles: Sequence[str]) -> str:
-    """Return what the person at the keyboard does next."""
+    """Return the next action of the person at the keyboard."""
     from sovereign_ml.card.approval import problems
 
-    left = list(problems(card, roles))
-    return " ".join(left) if left else "All approvals are there: `churn promote` is next."
+    missing = list(problems(card, roles))
+    return " ".join(missing) if missing else "All approvals are there: `churn promote` is next."
 
 
 def print_findings(card: Card, findings: list[Finding], policy: RulePolicy, own: OwnRules) -> None:
@@ -104,12 +105,15 @@ def print_findings(card: Card, findings: list[Finding], policy: RulePolicy, own:
         (row.rule, row.effect, row.article, row.found, row.do) for row in hurdles(card, findings)
     ]
     show(("rule", "", "article", "found", "what to do"), rows)
-    if pasted := "\n".join(f.paste for f in findings if f.paste):
-        typer.echo(
-            f"An answer made these necessary; paste them into model_card.toml:\n\n{pasted}\n"
-        )
+    print_lines_to_paste("\n".join(finding.paste for finding in findings if finding.paste))
     verdict = _verdict(card, findings, policy, own)
     typer.echo(f"Card {card.content_hash[:12]}: {card.status}. {verdict}")
+
+
+def print_lines_to_paste(lines: str) -> None:
+    """Print lines that ``model_card.toml`` needs because of another answer, if there are any."""
+    if lines:
+        typer.echo(f"Another answer requires these. Paste them into model_card.toml:\n\n{lines}\n")
 
 
 def warn_if_outdated(card: Card, current: Card) -> None:
@@ -122,22 +126,22 @@ def warn_if_outdated(card: Card, current: Card) -> None:
 
 
 def _verdict(card: Card, findings: list[Finding], policy: RulePolicy, own: OwnRules) -> str:
-    """Return how far the card is on its way to production."""
+    """Return the state of the card on its way to production, in a sentence."""
     from sovereign_ml.card.render.hurdles import hurdles, in_short
     from sovereign_ml.card.rules import blocks, check
 
     ahead = check(card, policy, now().date(), at="promote", own=own)
     if not findings and not ahead:
         return "No finding."
-    told = in_short(hurdles(card, ahead))
+    summary = in_short(hurdles(card, ahead))
     hint = (
         "" if blocks(findings) or not blocks(ahead) else " (`churn check --promotion` shows them)"
     )
-    return f"{told[:1].upper()}{told[1:]}{hint}."
+    return f"{summary[:1].upper()}{summary[1:]}{hint}."
 
 
 def show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """A table on a terminal, tab-separated lines when piped."""
+    """Print a table on a terminal, or tab-separated lines when piped."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
@@ -148,8 +152,8 @@ def show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         for row in rows:
             typer.echo("\t".join(row))
         return
-    shown = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
-        shown.add_row(*map(escape, row))
+        table.add_row(*map(escape, row))
     if rows:
-        out.print(shown)
+        out.print(table)

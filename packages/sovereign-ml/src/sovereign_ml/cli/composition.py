@@ -1,4 +1,4 @@
-"""Composition of the settings into what each procedure needs; the one place that builds these."""
+"""Composition of the settings into the objects of each procedure, in this place only."""
 
 from __future__ import annotations
 

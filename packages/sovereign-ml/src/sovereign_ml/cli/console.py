@@ -24,8 +24,9 @@ HEAD: dict[str, Literal["left", "right"]] = {
     "rows out": "right",
     "result": "left",
 }
+# Piped lines are not folded: the next program reads them one by one.
 PIPED_WIDTH = 400
-"""Piped lines are not folded: the next program reads them one by one."""
+
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -33,7 +34,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 @contextlib.contextmanager
 def working(step: Step) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A spinner with the seconds while a step runs (terminal only), then one line with its result."""
+    """Show a spinner while a step runs (terminal only), then print one line with its result."""
     number, verb = step.number, step.verb
     lines: list[dict[str, Any]] = []
     if out.is_terminal:
@@ -50,33 +51,31 @@ def working(step: Step) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 
 def warn_placeholders(profile: str, project: ProjectSettings) -> None:
-    """Warn of placeholders in `local`; `settings.load` makes them an error elsewhere."""
+    """Warn of placeholders in `local`. `settings.load` refuses them in other profiles."""
     if profile == "local" and project.name.startswith("{{"):
         err.print("[yellow]Warning:[/] config.toml was not rendered; names are placeholders.")
 
 
 def table(settings: Settings, steps: Sequence[Step], since: float) -> None:
-    """Print the table at the end of `make run`, then what to do next.
-
-    It has seconds, rows and headline of each step.
-    """
+    """Print seconds, rows and headline of each step of `make run`, then the next commands."""
     rows = [_row(settings.root, settings.path(step.writes), step, since) for step in steps]
     out.print()
     if out.is_terminal:
-        shown = Table(
+        grid = Table(
             title=f"{settings.project.title} ({settings.profile_name})", title_justify="left"
         )
         for name, justify in HEAD.items():
-            shown.add_column(name, justify=justify, overflow="fold")
+            grid.add_column(name, justify=justify, overflow="fold")
         for row in rows:
-            shown.add_row(*row)
-        out.print(shown)
+            grid.add_row(*row)
+        out.print(grid)
     else:
         for step, seconds, rows_in, rows_out, result in (tuple(HEAD), *rows):
             out.print(f"{step:<11} {seconds:>9} {rows_in:>10} {rows_out:>10}  {result}")
     out.print(f"Done in {time.time() - since:.1f} s. Model card: {settings.paths.card}/card.html")
     out.print(
-        "Next: git add -A && git commit; make serve (the service), make ui (MLflow), make check (open questions)"
+        "Next: git add -A && git commit; make serve (the service), make ui (MLflow), "
+        "make check (open questions)"
     )
 
 

@@ -1,14 +1,15 @@
-"""churn deploy, and its status, rollback and kserve: the service on sota.io or on Kubernetes."""
+"""churn deploy, with status, rollback and kserve: the service on sota.io or on Kubernetes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sovereign_ml.cli.card_output import show
 from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
 
@@ -45,7 +46,7 @@ def deploy(
     bundle: BundleOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Stage the service with a registered bundle, ship it to sota.io, wait until it runs and answers."""
+    """Ship the service with a registered bundle to sota.io, and wait until it answers."""
     if context.invoked_subcommand:
         return
     from sovereign_ml.deploy import run
@@ -53,22 +54,19 @@ def deploy(
     settings = load_settings(profile)
     with _one_line():
         shipment = _shipment(settings, bundle or _registered(settings, version))
-        link, releases = _link(settings.root), _releases(settings.root)
         if dry_run:
-            plan = run.dry_run(shipment, link=link, releases=releases)
+            plan = run.dry_run(shipment, **_files(settings))
             typer.echo("\n".join(plan))
             if any(line.startswith("REFUSED") for line in plan):
                 raise Refused(
-                    "the dry run found what `churn deploy` would refuse; see the lines above."
+                    "`churn deploy` would be refused: see the lines above that begin with REFUSED."
                 )
             return
-        clock = _clock(settings.deploy)
         release = run.deploy(
             shipment,
             _api(settings.deploy.api_url),
-            link=link,
-            releases=releases,
-            clock=clock,
+            **_files(settings),
+            clock=_clock(settings.deploy),
             say=typer.echo,
         )
     typer.echo(f"{release.bundle} runs at {shipment.url} (deployment {release.deployment})")
@@ -79,22 +77,20 @@ def deploy_status(
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """The newest deployments and the bundle in each."""
+    """List the newest deployments with their bundles."""
     import json
 
     from sovereign_ml.deploy.rollback import status
 
     settings = load_settings(profile)
     with _one_line():
-        rows = status(
-            _api(settings.deploy.api_url),
-            link=_link(settings.root),
-            releases=_releases(settings.root),
-        )
+        files = _files(settings)
+        rows = status(_api(settings.deploy.api_url), link=files["link"], releases=files["releases"])
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
-    else:
-        _table(rows)
+        return
+    columns = ("deployment", "status", "created_at", "bundle", "kind", "smoke", "error")
+    show(columns, [tuple(str(row[name]) for name in columns) for row in rows])
 
 
 @deploy_app.command()
@@ -106,8 +102,7 @@ def rollback(profile: ProfileOption = None) -> None:
     with _one_line():
         release = go_back(
             _api(settings.deploy.api_url),
-            link=_link(settings.root),
-            releases=_releases(settings.root),
+            **_files(settings),
             service_url=settings.deploy.service_url,
             clock=_clock(settings.deploy),
             say=typer.echo,
@@ -131,7 +126,7 @@ def deploy_kserve(profile: ProfileOption = None) -> None:
 
 @contextmanager
 def _one_line() -> Iterator[None]:
-    """A refusal of the platform or a check ends with 1, a wrong configuration with 2, each in words."""
+    """Turn a refusal into exit code 1 and a wrong configuration into 2, each with one line."""
     from sovereign_ml.deploy import DeployError
 
     try:
@@ -146,9 +141,10 @@ def _registered(settings: Settings, version: str) -> Path:
     """Return the bundle of the chosen registry version, fetched below ``build/``."""
     from sovereign_ml.registry import bundle_store
 
-    wanted = version or ("candidate" if settings.profile_name == "local" else "production")
-    folder = bundle_store.fetch(settings.tracking, wanted, settings.root / "build" / "bundle")
-    typer.echo(f"Bundle of version '{wanted}' from the registry {settings.profile.tracking_uri}")
+    # Locally nothing is promoted yet, so the newest registered version is used.
+    chosen = version or ("candidate" if settings.profile_name == "local" else "production")
+    folder = bundle_store.fetch(settings.tracking, chosen, settings.root / "build" / "bundle")
+    typer.echo(f"Bundle of version '{chosen}' from the registry {settings.profile.tracking_uri}")
     return folder
 
 
@@ -179,14 +175,11 @@ def _shipment(settings: Settings, bundle: Path) -> Shipment:
     )
 
 
-def _link(root: Path) -> Path:
-    """Return the file with the sota project of this folder; belongs into version control."""
-    return root / ".sota.json"
-
-
-def _releases(root: Path) -> Path:
-    """Return the file of releases and their variables; belongs into version control."""
-    return root / "deploy" / "releases.json"
+def _files(settings: Settings) -> dict[str, Path]:
+    """Return the file that names the sota project, and the file of releases."""
+    # Both belong in version control: a colleague needs them for a rollback.
+    root = settings.root
+    return {"link": root / ".sota.json", "releases": root / "deploy" / "releases.json"}
 
 
 def _clock(table: Deploy) -> Clock:
@@ -206,18 +199,3 @@ def _api(url: str) -> SotaApi:
             "SOTA_API_KEY is not set: make a key at sota.io and put it into the environment."
         )
     return SotaApi(Transport(url, token, say=typer.echo))
-
-
-def _table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(pad_edge=False)
-    for name in ("deployment", "status", "created_at", "bundle", "kind", "smoke", "error"):
-        shown.add_column(name.replace("_at", ""), overflow="fold")
-    for row in rows:
-        shown.add_row(
-            row["deployment"][:8],
-            *(row[n] for n in ("status", "created_at", "bundle", "kind", "smoke", "error")),
-        )
-    Console(soft_wrap=True).print(shown)

@@ -43,13 +43,14 @@ def _step(verb: str, settings: Settings, project: Project) -> None:
     from sovereign_ml.pipeline import flow, source
 
     if verb == "data":
+        # The pin in data/source.json must name the present input before the step reads it.
         source.refresh(settings)
     with console.working(project.step(verb)) as done:
         done(flow.run_step(verb, settings, project))
 
 
 def run_stale_steps(settings: Settings, project: Project) -> None:
-    """Run the steps whose inputs, code or parameters have changed, one after the other in this process."""
+    """Run the steps whose inputs, code or parameters have changed, in this process."""
     from sovereign_ml.storage import dvc
 
     steps = {
@@ -113,7 +114,7 @@ def suggest(
     ] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """Propose the mapping of a file for config.toml; nothing is applied without you."""
+    """Propose the mapping of a file for config.toml. Nothing is applied without you."""
     from sovereign_ml.cli import console
     from sovereign_ml.config import settings as configuration
     from sovereign_ml.pipeline import source
@@ -122,10 +123,11 @@ def suggest(
 
     if show_values and (write or not console.out.is_terminal):
         raise Misuse(
-            "--show-values shows personal data, so it works on a terminal only: not into a file, a pipe or a log."
+            "--show-values shows personal data, so it works on a terminal only, "
+            "not into a file, a pipe or a log."
         )
     if write and write.exists():
-        raise Misuse(f"{write} is there already: name a new file.")
+        raise Misuse(f"{write} exists already: name a new file.")
     settings = configuration.load(profile)
     proposal = proposals.suggest(
         source.input_files(settings),
@@ -137,16 +139,17 @@ def suggest(
     text = proposal.toml()
     if write:
         write.write_text(text, encoding="utf-8")
-        typer.echo(f"Wrote {write}: {len(proposal.open)} lines are to decide.")
+        typer.echo(f"Wrote {write}: {len(proposal.open)} lines need your decision.")
     else:
         typer.echo(text, nl=False)
     if not apply:
         return
     config = settings.root / "config.toml"
     changed = proposal.applied_to(config.read_text(encoding="utf-8"))
+    # A proposal that config.toml would not accept is never written.
     configuration.check_text(changed, profile)
     if not yes and not (console.out.is_terminal and typer.confirm("Put this into config.toml?")):
-        raise Misuse("Not applied: say yes, or call with --yes where nobody can be asked.")
+        raise Misuse("Not applied: answer yes, or use --yes where no terminal is.")
     replaced(config, lambda beside: beside.write_text(changed, encoding="utf-8"))
     console.err.print("config.toml has the proposal. Next: churn data")
 
@@ -158,9 +161,8 @@ def _score(
         typer.Option("--old-features", help="Score although the features are too old."),
     ] = False,
 ) -> None:
-    """Run step 8; scores carry the date of their features."""
-    asked = "allow" if old_features else None
-    _run("score", pass_on_settings(profile, old_features=asked))
+    """Run step 8. Scores carry the date of their features."""
+    _run("score", pass_on_settings(profile, old_features="allow" if old_features else None))
 
 
 @card_app.callback()
@@ -168,7 +170,7 @@ def card(
     context: typer.Context,
     profile: ProfileOption = None,
     open_: Annotated[
-        bool, typer.Option("--open", help="List what is still open, with its article.")
+        bool, typer.Option("--open", help="List the open questions with their articles.")
     ] = False,
 ) -> None:
     """Run step 6, or list the open questions."""
@@ -191,7 +193,7 @@ def run(
     customers_file: CustomersOption = None,
     customers: CountOption = None,
 ) -> None:
-    """Run all steps; what is unchanged is not run again."""
+    """Run all steps whose inputs, code or settings have changed."""
     import time
 
     from sovereign_ml.cli import console
@@ -207,6 +209,7 @@ def run(
     project = load_project(settings.root)
     start = time.time()
     run_stale_steps(settings, project)
+    # All steps have passed, so reports of an earlier refusal are outdated.
     for noun in ("raw", "valid"):
         forget_refusal(settings.path(noun))
     console.table(settings, project.steps, start)
@@ -233,22 +236,20 @@ def stages(
 
 @app.command()
 def push(profile: ProfileOption = None) -> None:
-    """Copy the data's versions to the profile's DVC remote.
-
-    Runs on a cluster learn from it who is erased.
-    """
+    """Copy the data's versions to the profile's DVC remote."""
     from sovereign_ml.cli.composition import governance_copy
     from sovereign_ml.storage import dvc
 
     settings = pass_on_settings(profile)
     count = dvc.push(settings.data_versions)
+    # Runs on a cluster have no git: they learn from this copy who was erased.
     governance_copy(settings).publish(pushed=True)
     typer.echo(f"{count} files went to the DVC remote '{settings.profile.dvc_remote}'.")
 
 
 @app.command()
 def pull(profile: ProfileOption = None) -> None:
-    """Fetch the data's versions of this commit from there."""
+    """Fetch the data's versions of this commit from the DVC remote."""
     from sovereign_ml.storage import dvc
 
     settings = pass_on_settings(profile)

@@ -96,13 +96,11 @@ def _steps(root: Path, arguments: Sequence[str]) -> Sequence[Step]:
 
 
 def main() -> None:
-    """Run a command; exit 0 done, 1 refused by a gate or check, 2 wrong use, 130 interrupted.
-
-    The process ends without the clean-up of native libraries. Threads of DuckDB and Arrow that are
-    alive by then can abort it (exit -6) after the work is done: duckdb/duckdb#13904.
-    """
+    """Run a command. Exit 0 done, 1 refused by a gate or check, 2 wrong use, 130 interrupted."""
     code = 1
 
+    # The process ends without the clean-up of native libraries. Threads of DuckDB and Arrow that
+    # are alive by then can abort it (exit -6) after the work is done: duckdb/duckdb#13904.
     def end_now() -> None:
         logging.shutdown()
         with contextlib.suppress(OSError):
@@ -130,10 +128,10 @@ def _run() -> None:
     except (Refused, Misuse) as error:
         _stop(str(error), error.exit_code)
     except SystemExit as end:
-        # Typer turns Ctrl-C into exit code 130 without a word; a step that DVC started has said its own.
+        # Typer turns Ctrl-C into exit code 130 without a message. Other exits have printed theirs.
         if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):
             _stop(
-                "Interrupted. Nothing half-written was kept; the same command goes on from here.",
+                "Interrupted. Nothing half-written remains. The same command continues from here.",
                 130,
             )
         raise

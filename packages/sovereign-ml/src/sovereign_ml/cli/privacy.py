@@ -1,7 +1,8 @@
-"""churn data-subject, churn retain: what people may ask for, and what time takes away."""
+"""churn data-subject and churn retain: requests of data subjects, and retention periods."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,13 +16,16 @@ from sovereign_ml.errors import Misuse, Refused
 
 app = typer.Typer()
 data_subject = typer.Typer(
-    no_args_is_help=True, help="People's rights: erase, access, rectify; their pseudonyms."
+    no_args_is_help=True, help="Requests of data subjects: erase, access, rectify."
 )
 app.add_typer(data_subject, name="data-subject")
 SubjectOption = Annotated[
     list[str] | None, typer.Option(help="Customer id as in your transactions; repeatable.")
 ]
-FileOption = Annotated[Path | None, typer.Option(help="Customer ids, one a line.")]
+FileOption = Annotated[Path | None, typer.Option(help="Customer ids, one per line.")]
+ReferenceOption = Annotated[
+    str, typer.Option(help="Your number of the request, for the receipt. No name.")
+]
 PseudonymOption = Annotated[
     bool, typer.Option("--pseudonyms", help="The ids given are pseudonyms already.")
 ]
@@ -35,12 +39,10 @@ def erase(
     again: Annotated[
         bool, typer.Option("--again", help="Erase everyone who came back out of a backup.")
     ] = False,
-    reference: Annotated[
-        str, typer.Option(help="Your number of the request, for the receipt; no name.")
-    ] = "",
+    reference: ReferenceOption = "",
     profile: ProfileOption = None,
 ) -> None:
-    """Erase people everywhere (GDPR Art. 17); without a name, finish an erasure that was interrupted."""
+    """Erase people from every store (GDPR Art. 17). Without a name, finish an erasure."""
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import erasure
     from sovereign_ml.project import load_project
@@ -49,27 +51,29 @@ def erase(
     stores = project_stores(settings)
     people = _people(settings.pseudonym_keys, subject, file, pseudonyms)
     if again and not people and not (people := erasure.returned(stores)):
-        typer.echo(
-            "None of the erased is in the data, its versions, the object storage or the decision log."
-        )
+        typer.echo("No erased person is in the data, its versions, the object storage or the log.")
         return
     receipt = erasure.erase(stores, people, reference)
-    where = f"{erasure.RECEIPTS}/{receipt.id}.html"
-    who = (
+    page = f"{erasure.RECEIPTS}/{receipt.id}.html"
+    people_erased = (
         "erased"
         if len(settings.pseudonym_keys()) == 1
         else "pseudonyms erased (people have one for each key)"
     )
-    typer.echo(f"{len(receipt.people)} {who}, {len(receipt.removed)} places. Receipt: {where}")
+    typer.echo(
+        f"{len(receipt.people)} {people_erased}, {len(receipt.removed)} places. Receipt: {page}"
+    )
     for sentence in receipt.source:
         typer.echo(f"  {sentence}")
     typer.echo(f"  Model: {receipt.model.done}")
     if receipt.remains:
         places = ", ".join(trace.place for trace in receipt.remains)
         raise Refused(
-            f"Still there: {places}. Remove them by hand, then call `churn data-subject erase` again: it goes on."
+            f"Still there: {places}. Remove them by hand, then call "
+            "`churn data-subject erase` again: it continues."
         )
     typer.echo("Now commit governance/, data/source.json and dvc.lock, and run `churn push`.")
+    # The card promises a model without the person.
     if receipt.model.answer in ("retrain_on_request", "unlearn"):
         run_stale_steps(settings, load_project(settings.root))
 
@@ -81,12 +85,12 @@ def access(
         Path | None, typer.Option(help="Folder for access.html and access.json.")
     ] = None,
     language: Annotated[
-        str, typer.Option("--lang", help="Default: the first language of your notice that is here.")
+        str, typer.Option("--lang", help="Default: the first available language of your notice.")
     ] = "",
     pseudonyms: PseudonymOption = False,
     profile: ProfileOption = None,
 ) -> None:
-    """Write everything that is held about a person, for them to read and to take along (GDPR Art. 15, 20)."""
+    """Write everything held about a person, for them to read and take along (GDPR Art. 15, 20)."""
     from sovereign_ml.card.records import FILE, Sheet, read_additions
     from sovereign_ml.card.records.notice import SENTENCES
     from sovereign_ml.cli.composition import project_stores
@@ -100,10 +104,11 @@ def access(
     names = _people(settings.pseudonym_keys, [subject], None, pseudonyms)
     stores, own = project_stores(settings), settings.root / TEXTS
     card = request.card_of(stores)
-    here = [one for one in languages(card) if one in available(own)]
+    offered = [code for code in languages(card) if code in available(own)]
     added = read_additions(settings.root / FILE)
-    texts = wording(catalogue(language or next(iter(here), "en"), own), added)
+    texts = wording(catalogue(language or next(iter(offered), "en"), own), added)
     answer = request.gather(stores, names, texts, added)
+    # The name of the folder must not show the customer id.
     folder = (
         output
         or settings.root
@@ -122,7 +127,8 @@ def access(
             "Answer it, then write this again."
         )
     typer.echo(
-        "Hand it over safely, then delete it; `churn retain --apply` does after the period of `copies`."
+        "Hand it over safely, then delete it. `churn retain --apply` deletes it after the period "
+        "of `copies`."
     )
 
 
@@ -140,12 +146,10 @@ def rectify(
         ),
     ] = None,
     pseudonyms: PseudonymOption = False,
-    reference: Annotated[
-        str, typer.Option(help="Your number of the request, for the receipt; no name.")
-    ] = "",
+    reference: ReferenceOption = "",
     profile: ProfileOption = None,
 ) -> None:
-    """Correct a person's data, score and decide again, and link the new decision to the old one (GDPR Art. 16)."""
+    """Correct a person's data, score and decide again, and link both decisions (GDPR Art. 16)."""
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import rectification as request
 
@@ -167,15 +171,17 @@ def rectify(
     )
     if again := receipt.again:
         typer.echo(
-            f"  Decided again: {again.score_before:.3f} ({again.outcome_before}) is now {again.score_after:.3f} "
-            f"({again.outcome_after}); decision {again.new} corrects {again.old}."
+            f"  Decided again: {again.score_before:.3f} ({again.outcome_before}) is now "
+            f"{again.score_after:.3f} ({again.outcome_after}); "
+            f"decision {again.new} corrects {again.old}."
         )
     else:
-        typer.echo("  No decision about them is on record; the score is new in data/8_scores.")
+        typer.echo("  No decision about them is on record. The new score is in data/8_scores.")
     recipients = "; ".join(receipt.recipients) or "none"
-    typer.echo(f"  Tell these recipients (GDPR Art. 19): {recipients}.")
+    typer.echo(f"  Inform these recipients (GDPR Art. 19): {recipients}.")
     typer.echo(
-        "Correct your source file too. Now commit governance/, data/source.json and dvc.lock, and `churn push`."
+        "Correct your source file too. Then commit governance/, data/source.json and dvc.lock, "
+        "and run `churn push`."
     )
 
 
@@ -190,17 +196,14 @@ def retain(
     json_: Annotated[bool, typer.Option("--json", help="The list as JSON.")] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """List or delete what is past its period (GDPR Art. 5(1)(e)).
-
-    The periods are in the retention table of config.toml.
-    """
+    """List or delete data past its period (GDPR Art. 5(1)(e))."""
     import json
 
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import retention
 
     stores = project_stores(load_settings(profile))
-    now = at.replace(tzinfo=UTC) if at else retention.now()
+    now = at.replace(tzinfo=UTC) if at else datetime.now(UTC)
     retention.refuse_short_log(stores.retention, stores.artifacts.card, now)
     due = retention.apply(stores, now) if apply else retention.plan(stores, now)
     if json_:
@@ -222,7 +225,7 @@ def rotate_key(
     ] = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Change the key of the pseudonyms; whoever was erased, objected or corrected something stays so."""
+    """Change the key of the pseudonyms. Erasures, objections and corrections stay in force."""
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import key_rotation
 
@@ -234,17 +237,20 @@ def rotate_key(
         file=new_key_file,
     )
     typer.echo(
-        f"{done.people:,} people of the source have a new pseudonym. Carried over: {done.tombstones:,} tombstones, "
-        f"{done.objections:,} objections and other bars, {done.corrections:,} corrections. No mapping was kept."
+        f"{done.people:,} people of the source have a new pseudonym. "
+        f"Carried over: {done.tombstones:,} tombstones, {done.objections:,} objections and other "
+        f"bars, {done.corrections:,} corrections. No mapping was stored."
     )
     if done.in_use:
         typer.echo(f"The keys, newest first, are in {done.keys}: back it up apart from the data.")
     else:
         typer.echo(
-            f"Put the content of {done.keys} (keys, newest first) into CHURN_PSEUDONYM_KEY, then delete it."
+            f"Put the content of {done.keys} (keys, newest first) into CHURN_PSEUDONYM_KEY, "
+            "then delete it."
         )
     typer.echo(
-        "Now `churn run` and `churn push`; then `churn servers materialise`, if the online store was filled before."
+        "Next: `churn run` and `churn push`, then `churn servers materialise` if the online store "
+        "was in use."
     )
 
 
@@ -254,9 +260,9 @@ def _people(
     file: Path | None,
     are_pseudonyms: bool,
 ) -> list[str]:
-    """Return the pseudonyms of those named on the command line and in the file.
+    """Return the pseudonyms of the people named on the command line and in the file.
 
-    Those under the key in use come first, then those under former keys.
+    Pseudonyms under the key in use come first, then those under former keys.
     """
     from sovereign_ml.pseudonyms import names_of, plain_id
 
@@ -264,27 +270,23 @@ def _people(
         lines = file.read_text(encoding="utf-8").splitlines() if file else []
     except OSError as error:
         raise Misuse(
-            f"Cannot read {file}: {error.strerror}. It needs one customer id a line."
+            f"Cannot read {file}: {error.strerror}. It needs one customer id per line."
         ) from None
     ids = [plain_id(id_) for id_ in [*(subject or []), *lines] if id_.strip()]
     if not are_pseudonyms:
         return list(names_of(ids, keys()))
-    if wrong := [id_ for id_ in ids if not _is_pseudonym(id_)]:
+    if wrong := [id_ for id_ in ids if not re.fullmatch("[0-9a-f]{32}", id_)]:
         raise Misuse(
             f"{wrong[0]!r} is no pseudonym (32 of 0-9a-f); leave --pseudonyms out for customer ids."
         )
     return ids
 
 
-def _is_pseudonym(text: str) -> bool:
-    return len(text) == 32 and set(text) <= set("0123456789abcdef")
-
-
 @data_subject.command()
 def pseudonym(
     customer_id: Annotated[str, typer.Argument(help="The customer id as in your transactions.")],
 ) -> None:
-    """Print the pseudonym under which a customer stands in the data, scores and service."""
+    """Print the pseudonym of a customer in the data, the scores and the service."""
     from sovereign_ml.pseudonyms import plain_id, pseudonyms
 
     typer.echo(pseudonyms([plain_id(customer_id)], load_settings(None).pseudonym_key())[0])

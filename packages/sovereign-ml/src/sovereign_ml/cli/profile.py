@@ -15,14 +15,15 @@ ProfileOption = Annotated[
 
 
 def load_settings(profile: str | None) -> Settings:
-    """Return the settings of ``profile``. The import takes long, so `churn --help` goes without."""
+    """Return the settings of ``profile``."""
+    # The import takes long, and `churn --help` does not need it.
     from sovereign_ml.config import settings
 
     return settings.load(profile)
 
 
 def pass_on_settings(profile: str | None, **values: str | int | None) -> Settings:
-    """Return settings with the call's own values, which processes that it starts see too."""
+    """Return settings with values of the call, which also reach the processes that it starts."""
     from sovereign_ml.config import settings
 
     settings.pass_on(profile=profile, **values)

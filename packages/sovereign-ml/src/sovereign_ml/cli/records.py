@@ -1,4 +1,4 @@
-"""churn card import, answer and documents: a card from elsewhere as hints, and the documents that follow from ours."""
+"""churn card import, answer and documents: hints from other cards, answers, documents."""
 
 from __future__ import annotations
 
@@ -25,29 +25,27 @@ def import_card(
     file: Annotated[Path, typer.Argument(help="A SageMaker, Hugging Face or CycloneDX card.")],
     profile: ProfileOption = None,
 ) -> None:
-    """Print suggestions for model_card.toml from another system's card, and keep where they came from."""
+    """Print suggestions for model_card.toml from another system's card, and record its origin."""
     from sovereign_ml.card import importers
     from sovereign_ml.pipeline.card_facts.collect import IMPORTED
 
-    kept = load_settings(profile).root / IMPORTED
+    record = load_settings(profile).root / IMPORTED
     try:
         imported = importers.import_card(file)
     except ValueError as error:
         raise Misuse(f"{error}.") from None
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(imported.provenance.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(imported.provenance.model_dump_json(indent=2) + "\n", encoding="utf-8")
     typer.echo(imported.toml())
-    known = (
-        f"{len(imported.suggestions)} suggestions, {len(imported.unmapped)} values without a place"
-    )
+    summary = f"{len(imported.suggestions)} suggestions, {len(imported.unmapped)} values without a question"
     typer.echo(
-        f"{known}. Hash and warnings are in {IMPORTED}; `churn card` takes them up.", err=True
+        f"{summary}. Hash and warnings are in {IMPORTED}; `churn card` takes them up.", err=True
     )
 
 
 @card_app.command("answer")
 def answer_card(profile: ProfileOption = None) -> None:
-    """Ask what is open in model_card.toml, and write each answer there; stop and go on at any time."""
+    """Ask the open questions of model_card.toml and write each answer there, in parts if wanted."""
     from sovereign_ml.card.build import CardError
     from sovereign_ml.card.questions import progress
     from sovereign_ml.card.rules import check
@@ -79,8 +77,8 @@ def answer_card(profile: ProfileOption = None) -> None:
     )
     if stopped and stopped.ended:
         raise Misuse(
-            "The input ended before the questions did. Call `churn card answer` in a terminal; it goes on "
-            "where the file ends."
+            "The input ended before the questions did. Call `churn card answer` in a terminal: "
+            "it continues with the first open question."
         )
 
 
@@ -92,7 +90,10 @@ def documents(
     output: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("build/documents"),
     profile: ProfileOption = None,
 ) -> None:
-    """Write what a data protection officer asks for: notice, record, assessments, processors, breach, staff."""
+    """Write the documents for a data protection officer.
+
+    They are notice, record, assessments, processors, breach sheet and staff notice.
+    """
     from sovereign_ml.card.records import FILE, Sheet, read_additions, write_documents
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects.project_stores import people_in_stores

@@ -1,4 +1,4 @@
-"""churn doctor, churn servers, churn kubeflow: what the profile eu adds."""
+"""churn doctor, churn servers and churn kubeflow: the commands of the profile eu."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ kubeflow = typer.Typer(
 )
 app.add_typer(servers, name="servers")
 app.add_typer(kubeflow, name="kubeflow")
-SHOWN = 20
-"""Differences that are printed; --output has them all."""
+SHOWN = 20  # differences that are printed; --output has them all
 HostOption = Annotated[str, typer.Option(help="The address to listen on.")]
 PortOption = Annotated[int, typer.Option(min=1, max=65535)]
 
@@ -43,7 +42,7 @@ def tracking_server(
 def feature_server(
     host: HostOption = "127.0.0.1", port: PortOption = 6566, profile: ProfileOption = None
 ) -> None:
-    """Run Feast's feature server, behind FEATURE_STORE_TOKEN; only the look-up can be reached."""
+    """Run Feast's feature server behind FEATURE_STORE_TOKEN. Only the look-up is reachable."""
     from sovereign_ml.servers import own_servers
 
     settings = pass_on_settings(profile)
@@ -52,7 +51,7 @@ def feature_server(
 
 @servers.command()
 def materialise(profile: ProfileOption = None) -> None:
-    """Fill the online store anew from the offline store, as after a flush; nothing is computed again."""
+    """Fill the online store again from the offline store, without new computation."""
     from sovereign_ml.features.parity import materialise_again
     from sovereign_ml.project import load_project
 
@@ -73,27 +72,30 @@ def parity(
         Path | None, typer.Option(help="Write every difference as JSON here.")
     ] = None,
 ) -> None:
-    """Compare every feature of every current customer, offline against online; exit 1 if one differs."""
+    """Compare all features of current customers, offline with online. Exit 1 if one differs."""
     from sovereign_ml.features.parity import compare
     from sovereign_ml.project import load_project
 
     settings = pass_on_settings(profile)
     project = load_project(settings.root).with_inputs(settings.features.inputs)
     names = (*project.numeric, *project.categorical)
-    found = compare(settings.path("features"), settings.feature_stores, names)
-    for name in found.features:
-        typer.echo(f"{name:<22} {found.customers:>8,} compared  {found.differing(name):>6,} differ")
+    report = compare(settings.path("features"), settings.feature_stores, names)
+    for name in report.features:
+        typer.echo(
+            f"{name:<22} {report.customers:>8,} compared  {report.differing(name):>6,} differ"
+        )
     if output is not None:
-        output.write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
-    for row in found.differences[:SHOWN]:
+        output.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+    for row in report.differences[:SHOWN]:
         typer.echo(f"{row.customer_id}  {row.feature}: offline {row.offline}, online {row.online}")
-    if found.differences:
+    if report.differences:
         raise Refused(
-            f"{len(found.differences):,} values differ as of {found.as_of}: `churn servers materialise` writes the online "
-            "store anew."
+            f"{len(report.differences):,} values differ as of {report.as_of}: "
+            "`churn servers materialise` fills the online store again."
         )
     typer.echo(
-        f"No difference: {found.customers:,} customers, {len(found.features)} features, as of {found.as_of}."
+        f"No difference: {report.customers:,} customers, {len(report.features)} features, "
+        f"as of {report.as_of}."
     )
 
 
@@ -102,29 +104,28 @@ def doctor(
     profile: ProfileOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
 ) -> None:
-    """Ask every server: reachable, closed, right version, whose law.
-
-    Exit 1 if one fails.
-    """
+    """Check every server and its jurisdiction. Exit 1 if one fails."""
     from sovereign_ml.servers.doctor import examine
 
     settings = pass_on_settings(profile)
     card = settings.root / "model_card.toml"
     lines = []
-    for line in examine(settings.profile, settings.secrets, settings.tracking, card):
+    alarms = settings.monitor.alarm
+    for line in examine(settings.profile, settings.secrets, settings.tracking, card, alarms):
         lines.append(line)
         if not as_json:
-            what = "; ".join(
+            notes = "; ".join(
                 part for part in (line.found, f"do: {line.do}" if line.do else "") if part
             )
             typer.echo(
-                f"{line.state:<5}{line.name}  {line.host}  {line.jurisdiction}  {line.milliseconds} ms  {what}"
+                f"{line.state:<5}{line.name}  {line.host}  {line.jurisdiction}  "
+                f"{line.milliseconds} ms  {notes}"
             )
     if as_json:
         typer.echo(json.dumps([asdict(line) for line in lines], indent=2))
     failed = [line.name for line in lines if line.state == "fail"]
     if failed:
-        raise Refused(f"{len(failed)} of {len(lines)} will not do: {', '.join(failed)}.")
+        raise Refused(f"{len(failed)} of {len(lines)} checks failed: {', '.join(failed)}.")
 
 
 @kubeflow.command("run")
@@ -174,7 +175,7 @@ def submit(
     output: FolderOption = Path("build"),
     profile: ProfileOption = None,
 ) -> None:
-    """Compile the flow for Kubeflow, check it, and submit it for the data version of a git revision."""
+    """Submit the flow to Kubeflow for the data version of a git revision."""
     from sovereign_ml.cli.composition import cluster
     from sovereign_ml.kubeflow import submit as runs
     from sovereign_ml.project import load_project
@@ -192,7 +193,7 @@ def submit(
 
 @kubeflow.command("launcher")
 def kfp_launcher(output: FolderOption = Path("build"), profile: ProfileOption = None) -> None:
-    """Write the settings by which Kubeflow keeps what tasks hand on in the bucket; once for each namespace."""
+    """Write the settings by which Kubeflow stores task outputs in the bucket, per namespace."""
     from sovereign_ml.kubeflow.resources import launcher
 
     settings = pass_on_settings(profile)
@@ -219,6 +220,7 @@ def katib(
         text = result.read_text(encoding="utf-8", errors="replace")
         typer.echo(setting(text, settings.project.name))
         return
+    # Trials run on the cluster: they read the features of this version from the bucket.
     version = dvc.pinned(settings.root, revision, str(settings.paths.features))
     manifest = experiment(settings.project.name, settings.train, settings.pipeline, version)
     _write_manifest(settings.root, output / "katib.yaml", manifest)
@@ -239,7 +241,7 @@ def trial(
     features_version: Annotated[str, typer.Option(help="DVC hash of the features.")],
     profile: ProfileOption = None,
 ) -> None:
-    """One trial of the Katib experiment: print the mean log loss over the folds."""
+    """Run one trial of the Katib experiment, and print the mean log loss over the folds."""
     import tempfile
 
     from sovereign_ml.project import load_project
@@ -250,6 +252,7 @@ def trial(
         features = Path(folder) / "features"
         dvc.fetch(settings.storage, features_version, features)
         step = load_project(settings.root).module("steps._4_train")
+        # Katib tries one value at a time, so the search has one row.
         one_value = settings.train.model_copy(update={"regularisation": (c,)})
         [row] = step.search_on(features, one_value)
     typer.echo(f"log_loss={row['log_loss']}")
@@ -259,7 +262,7 @@ def trial(
 def backup(
     folder: Annotated[Path, typer.Argument(help="A new folder.")], profile: ProfileOption = None
 ) -> None:
-    """Dump the databases and copy the bucket into a folder, with a hash of every file."""
+    """Copy the databases and the bucket into a folder, with a hash of every file."""
     from sovereign_ml.servers.backup import backup as make
 
     settings = pass_on_settings(profile)

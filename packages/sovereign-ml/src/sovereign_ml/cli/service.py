@@ -1,4 +1,4 @@
-"""churn serve, decisions, keys: run the service here, prove its log, make its keys."""
+"""churn serve, decisions and keys: run the service here, verify its log, make its keys."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sovereign_ml.decision_log import DecisionLog
 
 app = typer.Typer()
-decisions = typer.Typer(no_args_is_help=True, help="The decision log: verify, expire.")
+decisions = typer.Typer(no_args_is_help=True, help="The decision log: verify, prepare.")
 keys = typer.Typer(no_args_is_help=True, help="Keys of the service.")
 app.add_typer(decisions, name="decisions")
 app.add_typer(keys, name="keys")
@@ -44,10 +44,7 @@ def serve(
     ] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """Serve the bundle here with the program that is shipped.
-
-    In the profile local, with its feature server.
-    """
+    """Serve the bundle here, locally with its feature server."""
     import os
     import subprocess
 
@@ -81,12 +78,13 @@ def serve(
 
 
 def _environment(profile: str) -> dict[str, str]:
-    """This process' variables without the secrets that a child does not need."""
+    """Return this process' variables without the secrets that a child does not need."""
     from sovereign_ml.config.profiles import VARIABLES
     from sovereign_ml.config.settings import ENVIRONMENT
     from sovereign_ml.service.settings import NAMES
 
     needed = {*NAMES.values(), *(["DATABASE_URL"] if profile != "local" else [])}
+    # Secrets of other programs are recognised by the words in their names.
     secret = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|_KEY\b|^AWS_|DATABASE_URL", re.IGNORECASE)
     return {
         name: value
@@ -96,30 +94,32 @@ def _environment(profile: str) -> dict[str, str]:
 
 
 def _until_it_ends(service: subprocess.Popen[bytes]) -> int:
-    """Wait for the service; whoever ends this command ends the service with it."""
+    """Wait for the service and return its exit code. Whoever ends this command ends the service."""
     import signal
 
     signal.signal(signal.SIGTERM, lambda *_: service.terminate())
     try:
         ended = service.wait()
-    except KeyboardInterrupt:  # the terminal has told the service too
+    except KeyboardInterrupt:  # the terminal interrupts the service too
         ended = service.wait()
-    asked = (
-        -signal.SIGTERM,
-        -signal.SIGINT,
-    )  # uvicorn finishes its work and then ends by the signal it was given
-    return 0 if ended in asked else ended
+    # uvicorn finishes its work and then ends by the signal that it received.
+    return 0 if ended in (-signal.SIGTERM, -signal.SIGINT) else ended
 
 
 @contextmanager
 def _feature_server(settings: Settings) -> Iterator[dict[str, str]]:
-    """Feast's feature server as a child, so that a customer id is enough; nothing where one is named or none can be."""
+    """Run Feast's feature server as a child, and yield the variables by which it is reached.
+
+    With it a customer id is enough for a score. Nothing is started where a server is named or
+    none is possible.
+    """
     import secrets
     import socket
     import subprocess
 
     from sovereign_ml.config.settings import ENVIRONMENT
 
+    # Only a local online store can be served here.
     stored = (settings.path("features") / "online.db").is_file()
     if (
         ENVIRONMENT.get("FEATURE_STORE_URI")
@@ -129,6 +129,7 @@ def _feature_server(settings: Settings) -> Iterator[dict[str, str]]:
         yield {}
         return
     with socket.socket() as free:
+        # Port 0 lets the system choose a free one.
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     named = {
@@ -137,15 +138,8 @@ def _feature_server(settings: Settings) -> Iterator[dict[str, str]]:
         # The first look-up is slow: it loads what Feast needs.
         "FEATURE_STORE_TIMEOUT_S": ENVIRONMENT.get("FEATURE_STORE_TIMEOUT_S", "10"),
     }
-    command = [
-        sys.executable,
-        "-c",
-        "from sovereign_ml.cli.main import main; main()",
-        "servers",
-        "features",
-        "--port",
-        port,
-    ]
+    program = "from sovereign_ml.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "servers", "features", "--port", port]
     environment = {**_environment(settings.profile_name), **named}
     child = subprocess.Popen(command, cwd=settings.root, env=environment)
     try:
@@ -158,12 +152,13 @@ def _feature_server(settings: Settings) -> Iterator[dict[str, str]]:
 @decisions.command()
 def verify(
     head: Annotated[
-        str | None, typer.Option(help="A head noted earlier: proves that nothing was cut off.")
+        str | None,
+        typer.Option(help="A head noted earlier, which proves that nothing was cut off."),
     ] = None,
     log: LogOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Check every seal of the decision log; exit 1 if it was changed."""
+    """Check every seal of the decision log. Exit 1 if it was changed."""
     from sovereign_ml.decision_log import verify as verify_chain
 
     if head is not None and not re.fullmatch(r"\d+:[0-9a-f]{64}", head.strip()):
@@ -196,20 +191,6 @@ def prepare(
     typer.echo(f"The role {role} may write the decision log, and neither change nor empty it.")
 
 
-@decisions.command()
-def expire(
-    before: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], help="Blank what is older (UTC).")
-    ],
-    log: LogOption = None,
-    profile: ProfileOption = None,
-) -> None:
-    """Blank decisions whose retention period is over; the chain keeps holding."""
-    with _opened(log, profile) as opened:
-        blanked = opened.expire(before.replace(tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
-    typer.echo(f"{blanked} entries before {before:%Y-%m-%d} blanked.")
-
-
 @keys.command()
 def new(
     name: Annotated[str, typer.Argument(help="Who will use it, e.g. crm.")],
@@ -220,7 +201,7 @@ def new(
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day it works.")
     ] = None,
 ) -> None:
-    """Make a key; prints it once, and its line for CHURN_KEYS, which holds only a hash."""
+    """Make a key. It is printed once, with its line for CHURN_KEYS, which holds only a hash."""
     from sovereign_ml.service.access.api_keys import new_key
 
     try:
@@ -232,7 +213,7 @@ def new(
 
 @contextmanager
 def _opened(log: str | None, profile: str | None) -> Iterator[DecisionLog]:
-    """The log at the address given, of the environment, or of the profile."""
+    """Open the log of the option, of the environment or of the profile."""
     from sovereign_ml.config.settings import ENVIRONMENT
     from sovereign_ml.decision_log import LogUnavailableError, open_log
     from sovereign_ml.jurisdictions import PLAINTEXT
@@ -244,7 +225,8 @@ def _opened(log: str | None, profile: str | None) -> Iterator[DecisionLog]:
     address = address or _log_address(load_settings(profile))
     if not address:
         raise Misuse(
-            "Where is the decision log? Set DATABASE_URL (postgresql://…) and the profile, or give --log."
+            "No decision log is named: set DATABASE_URL (postgresql://…) and the profile, "
+            "or use --log."
         )
     _refuse_no_log(address, "--log" if log else "DATABASE_URL" if server else "CHURN_LOG")
     try:
@@ -259,7 +241,7 @@ def _opened(log: str | None, profile: str | None) -> Iterator[DecisionLog]:
 
 
 def _refuse_no_log(address: str, variable: str) -> None:
-    """A log that is not there is not made by whoever wants to read it."""
+    """Refuse a log file that does not exist."""
     from sovereign_ml.jurisdictions import (
         DatabaseAddressError,
         FileAddress,
@@ -270,14 +252,15 @@ def _refuse_no_log(address: str, variable: str) -> None:
         place = read_database_address(address, variable, plain_path=variable != "DATABASE_URL")
     except DatabaseAddressError as error:
         raise Misuse(str(error)) from None
+    # Opening would create it, and an empty log would look like a whole one.
     if isinstance(place, FileAddress) and not place.path.is_file():
         raise Misuse(
-            f"There is no decision log at {place.path}; the service makes one: churn serve."
+            f"There is no decision log at {place.path}. The service makes one: churn serve."
         )
 
 
 def _log_address(settings: Settings) -> str:
-    """Where the profile keeps the log: a file below the project; empty where the service reads DATABASE_URL itself."""
+    """Return the address of the profile's log, empty where the service reads DATABASE_URL."""
     address = settings.profile.decision_log
     if address.startswith("sqlite:///"):
         return f"sqlite:///{settings.root / address.removeprefix('sqlite:///')}"

@@ -1,4 +1,4 @@
-"""churn library: another release of it in vendor/, what that changes, and a rebuild."""
+"""churn library: change the vendored release, compare releases, verify by a rebuild."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ app.add_typer(library, name="library")
 
 @library.command("upgrade")
 def upgrade_command(
-    wheel: Annotated[Path, typer.Argument(help="the wheel of the new release")],
+    wheel: Annotated[Path, typer.Argument(help="The wheel of the new release.")],
     allow_older: Annotated[
-        bool, typer.Option("--allow-older", help="go back, or replace the same version")
+        bool, typer.Option("--allow-older", help="Allow an older or the same version.")
     ] = False,
     lock: Annotated[
-        bool, typer.Option("--lock", help="leave the locks to `make lock`, for new requirements")
+        bool, typer.Option("--lock", help="Leave the locks to `make lock`, for new requirements.")
     ] = False,
 ) -> None:
     """Put another release of sovereign-ml into vendor/ and its version and hash into the locks."""
@@ -37,8 +37,8 @@ def upgrade_command(
 
 @library.command("diff")
 def vendor_diff_command(
-    new: Annotated[Path, typer.Argument(help="the wheel to compare with the one in vendor/")],
-    old: Annotated[Path | None, typer.Option(help="another wheel than that in vendor/")] = None,
+    new: Annotated[Path, typer.Argument(help="The wheel to compare with the one in vendor/.")],
+    old: Annotated[Path | None, typer.Option(help="Another wheel than that in vendor/.")] = None,
 ) -> None:
     """Show how a wheel differs from the one in vendor/, as a unified diff."""
     from sovereign_ml.supply_chain.upgrade import vendored
@@ -49,8 +49,8 @@ def vendor_diff_command(
 
 @library.command("verify")
 def vendor_verify_command(
-    source: Annotated[str, typer.Argument(help="path or git address of the template")],
-    wheel: Annotated[Path | None, typer.Option(help="another wheel than that in vendor/")] = None,
+    source: Annotated[str, typer.Argument(help="Path or git address of the template.")],
+    wheel: Annotated[Path | None, typer.Option(help="Another wheel than that in vendor/.")] = None,
 ) -> None:
     """Build the vendored release again from its tag, and compare the hash."""
     from sovereign_ml.errors import Refused

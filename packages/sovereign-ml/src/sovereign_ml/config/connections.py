@@ -1,4 +1,4 @@
-"""What one tool needs to reach its server or its files, taken from the profile, the secrets and config.toml.
+"""Connections: the address and secrets that one tool needs for its server or its files.
 
 A function receives the connection it uses, never the whole settings object.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from sovereign_ml.config.profiles import SCHEME, VARIABLES
+from sovereign_ml.config.profiles import SCHEME, VARIABLES, required
 from sovereign_ml.errors import Misuse
 from sovereign_ml.git import in_repository
 from sovereign_ml.jurisdictions import DatabaseAddressError, PostgresAddress, read_postgres_address
@@ -32,17 +32,8 @@ BUCKET_REMOTE = "eu"
 """The DVC remote in the bucket of ``[s3]``; every other remote is a folder."""
 
 
-def required(secret: SecretStr | None, field: str) -> str:
-    """Return the value of a secret. Raises Misuse with the name of the variable to set."""
-    if secret is None:
-        raise Misuse(
-            f"{VARIABLES[field]} is not set: it comes from the environment, never from config.toml."
-        )
-    return str(secret.get_secret_value())
-
-
 def database(secret: SecretStr | None, field: str) -> PostgresAddress:
-    """Return the PostgreSQL address that a secret holds. Raises Misuse with the name of its variable."""
+    """Return the PostgreSQL address in a secret. Raises Misuse with the name of its variable."""
     try:
         return read_postgres_address(required(secret, field), VARIABLES[field])
     except DatabaseAddressError as error:
@@ -51,10 +42,10 @@ def database(secret: SecretStr | None, field: str) -> PostgresAddress:
 
 @dataclass(frozen=True)
 class ObjectStorage:
-    """The bucket of ``[s3]``; the keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+    """The bucket of ``[s3]``. The keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
 
-    ``style`` is ``path`` or ``virtual``. ``config_file`` is an AWS config file that is written for the clients of
-    DVC and MLflow, because the addressing style has no variable.
+    ``style`` is ``path`` or ``virtual``. ``config_file`` is an AWS config file written for the
+    clients of DVC and MLflow, because no variable sets the addressing style.
     """
 
     endpoint: str
@@ -64,13 +55,13 @@ class ObjectStorage:
     config_file: Path
 
     def address(self, key: str) -> str:
-        """Return ``key`` in the bucket as an address; every client is told the endpoint besides."""
+        """Return ``key`` in the bucket as an address. Clients get the endpoint separately."""
         return f"{SCHEME}{self.bucket}/{key}"
 
 
 @dataclass(frozen=True)
 class Tracking:
-    """MLflow's tracking store and registry; ``project`` names the experiment and the registered model."""
+    """MLflow's tracking store and registry. ``project`` names experiment and model."""
 
     project: str
     profile: str
@@ -83,13 +74,13 @@ class Tracking:
 
     @property
     def on_server(self) -> bool:
-        """Return whether MLflow is a server; otherwise it is a SQLite file of the project."""
+        """Return whether MLflow is a server. Otherwise it is a SQLite file of the project."""
         return self.uri.startswith("http")
 
 
 @dataclass(frozen=True)
 class FeatureStores:
-    """Feast's registry, offline store and online store; ``ttl_days`` after which a snapshot says nothing any more."""
+    """Feast's registry and stores. Snapshots older than ``ttl_days`` are not served."""
 
     project: str
     profile: str
@@ -103,7 +94,7 @@ class FeatureStores:
 
     @property
     def on_servers(self) -> bool:
-        """Return whether the stores are servers; otherwise they are files beside the snapshots."""
+        """Return whether the stores are servers. Otherwise they are files beside the snapshots."""
         return self.offline == "s3"
 
 
@@ -123,29 +114,31 @@ class DataVersions:
 
     @property
     def from_image(self) -> bool:
-        """Return whether this runs from the project's image, as on a cluster: without git and without DVC."""
+        """Return whether this runs from the project's image, without git and DVC."""
+        # An image has no git history, so nothing can be versioned there.
         bare = not (self.root / ".dvc").exists() and not in_repository(self.root)
         return self.in_bucket and bare
 
 
 @dataclass(frozen=True)
 class LogLocation:
-    """Where the decision log is. ``address`` is empty before the service has made one, or where it is not set."""
+    """The place of the decision log. ``address`` is empty before it exists or if not set."""
 
     setting: str
     address: str = field(repr=False)
 
     @property
     def on_server(self) -> bool:
-        """Return whether the log is in PostgreSQL; otherwise it is a SQLite file of the project."""
+        """Return whether the log is in PostgreSQL. Otherwise it is a SQLite file of the project."""
         return not self.setting.startswith("sqlite:///")
 
 
 @dataclass(frozen=True)
 class SuppressionFiles:
-    """Where the suppression list lies, and the keys by which it knows people.
+    """The files of the suppression list, and the keys by which it recognises people.
 
-    ``folder`` is ``governance/`` in git; ``copy`` lies beside the key, which a backup of the folder does not restore.
+    ``folder`` is ``governance/`` in git. ``copy`` is beside the key: a restored backup of the
+    folder does not change it.
     """
 
     folder: Path

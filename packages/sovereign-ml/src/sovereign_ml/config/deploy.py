@@ -6,21 +6,20 @@ import re
 from ipaddress import ip_network
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
+
+from sovereign_ml.config.profiles import ConfigTable
 
 API_URL = "https://api.sota.io"
 DIGEST = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
+# A wider network is no host: it would open the egress policy for strangers.
 NARROWEST = {4: 24, 6: 64}
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](-?[a-z0-9])*$", max_length=63)]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,51}[a-z0-9])?$")]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Egress(_Table):
-    """One host that the service may call: its name, its port, and either its addresses or its namespace."""
+class Egress(ConfigTable):
+    """One host that the service may call: name, port, and its addresses or its namespace."""
 
     host: str
     port: int = Field(ge=1, le=65535)
@@ -38,13 +37,14 @@ class Egress(_Table):
             if network.prefixlen < NARROWEST[network.version]:
                 allowed = f"/{NARROWEST[network.version]} or narrower"
                 raise ValueError(
-                    f"{self.host}: {self.cidr} is no named host but a large network; {allowed} is allowed"
+                    f"{self.host}: {self.cidr} is a large network, not one host; "
+                    f"{allowed} is allowed"
                 )
         return self
 
 
-class KserveSettings(_Table):
-    """``[deploy.kserve]``: one Kubernetes cluster. ``secret`` is a Kubernetes Secret whose keys become variables."""
+class KserveSettings(ConfigTable):
+    """``[deploy.kserve]``: a Kubernetes cluster. Keys of ``secret`` become variables."""
 
     image: str
     namespace: Label
@@ -53,8 +53,12 @@ class KserveSettings(_Table):
     egress: tuple[Egress, ...] = ()
 
 
-class Deploy(_Table):
-    """``[deploy]``: ``secrets`` are names, whose values come from the environment; ``*_s`` are seconds."""
+class Deploy(ConfigTable):
+    """``[deploy]``: the target of a deployment.
+
+    ``secrets`` are names of variables in the environment. Fields that end in ``_s`` are
+    seconds.
+    """
 
     slug: Slug
     base_image: str
@@ -65,5 +69,5 @@ class Deploy(_Table):
     poll_s: float = Field(default=5, gt=0)
     smoke_s: float = Field(default=60, gt=0)
     secrets: tuple[str, ...] = ("CHURN_KEYS",)
-    variables: dict[str, str] = {}
+    variables: dict[str, str] = Field(default={})
     kserve: KserveSettings

@@ -39,7 +39,7 @@ Limit = Annotated[float, Field(gt=0)]
 
 
 class AlarmSettings(ConfigTable):
-    """Channels of an alarm; an empty one is not used."""
+    """Channels of an alarm. An empty one is not used."""
 
     email_to: tuple[str, ...] = ()
     email_from: str = ""
@@ -57,7 +57,7 @@ class AlarmSettings(ConfigTable):
 
 
 class MonitorSettings(ConfigTable):
-    """Limits of `churn monitor`; policy of the project, not law."""
+    """Limits of `churn monitor`. They are policy of the project, not law."""
 
     feature_shift: Limit = 0.10
     score_shift: Limit = 0.20

@@ -1,4 +1,4 @@
-"""What differs between `local` and `eu`: the seven knobs, the object storage, and the secrets of the servers."""
+"""The differences between `local` and `eu`: seven settings, object storage and secrets."""
 
 from __future__ import annotations
 
@@ -25,9 +25,18 @@ VARIABLES = {
     "kubeflow_token": "CHURN_KUBEFLOW_TOKEN",
     "smtp_password": "CHURN_SMTP_PASSWORD",
 }
-"""Each secret, and the name that goes with one, with the variable that holds it."""
+"""The variable of each secret, and of the user name that belongs to one."""
+# An address without endpoint means AWS, so every client gets the endpoint of [s3] separately.
 SCHEME = "s3://"
-"""Without an endpoint it means AWS: every client is told the one of ``[s3]`` besides."""
+
+
+def required(secret: SecretStr | None, field: str) -> str:
+    """Return the value of a secret. Raises Misuse with the name of the variable to set."""
+    if secret is None:
+        raise Misuse(
+            f"{VARIABLES[field]} is not set: it comes from the environment, never from config.toml."
+        )
+    return str(secret.get_secret_value())
 
 
 class ConfigTable(BaseModel):
@@ -37,7 +46,7 @@ class ConfigTable(BaseModel):
 
 
 class Storage(ConfigTable):
-    """The object storage of the profile eu. An address without its endpoint would mean AWS."""
+    """The object storage of the profile eu."""
 
     endpoint: Annotated[str, Field(pattern=r"^(https?://|\{\{)")]
     region: Annotated[str, Field(min_length=1)]
@@ -46,12 +55,12 @@ class Storage(ConfigTable):
 
     @property
     def style(self) -> str:
-        """``path`` or ``virtual``: where the bucket's name stands in a request."""
+        """Return ``path`` or ``virtual``: the place of the bucket's name in a request."""
         return addressing_of(self.endpoint) if self.addressing == "auto" else self.addressing
 
 
 class Profile(ConfigTable):
-    """The seven knobs in which `local` and `eu` differ."""
+    """The seven settings in which `local` and `eu` differ."""
 
     dvc_remote: str
     tracking_uri: str
@@ -63,7 +72,7 @@ class Profile(ConfigTable):
 
 
 class Secrets(ConfigTable):
-    """What never stands in config.toml; read from the environment."""
+    """Secrets, read from the environment and never from config.toml."""
 
     pseudonym_key: SecretStr | None = None
     key_file: Path
@@ -82,14 +91,9 @@ class Secrets(ConfigTable):
 
     @property
     def user(self) -> str:
-        """The name of the pipeline at MLflow's server."""
+        """Return the user name of the pipeline at MLflow's server."""
         return self.tracking_user or "churn"
 
     def need(self, field: str) -> str:
-        """The secret ``field``. Raises Misuse with the name of the variable to set."""
-        found = getattr(self, field)
-        if found is None:
-            raise Misuse(
-                f"{VARIABLES[field]} is not set: it comes from the environment, never from config.toml."
-            )
-        return str(found.get_secret_value())
+        """Return the secret ``field``. Raises Misuse with the name of the variable to set."""
+        return required(getattr(self, field), field)

@@ -1,4 +1,4 @@
-"""How long each class of data is kept, and from when: the table [retention] of config.toml."""
+"""The table [retention] of config.toml: period and start event of each class of data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import re
 from datetime import datetime, timedelta
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import field_validator
+
+from sovereign_ml.config.profiles import ConfigTable
 
 PERIOD = re.compile(r"P(?=\d)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?")
 LOG_MINIMUM = "P6M"
@@ -18,10 +20,8 @@ Start = Literal[
 ]
 
 
-class RetentionPeriod(BaseModel):
-    """An ISO 8601 period of years, months, weeks and days, such as P24M, and the event from which it counts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class RetentionPeriod(ConfigTable):
+    """An ISO 8601 period of years, months, weeks and days, such as P24M, with its start event."""
 
     period: str
     start: Start
@@ -34,12 +34,12 @@ class RetentionPeriod(BaseModel):
         return value
 
     def before(self, now: datetime) -> datetime:
-        """What began before this moment is due at ``now``."""
+        """Return the moment before which data is due at ``now``."""
         return back(now, self.period)
 
 
 class Backups(RetentionPeriod):
-    """Backups are files in a folder that somebody else fills; empty: none is within reach of this project."""
+    """Files in a backup folder that another system fills. Empty means none within reach."""
 
     folder: str = ""
 
@@ -48,10 +48,8 @@ def _rule(period: str, start: Start) -> RetentionPeriod:
     return RetentionPeriod(period=period, start=start)
 
 
-class RetentionSettings(BaseModel):
-    """One rule a class of data. The start events follow from how each class is stored and cannot be chosen."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class RetentionSettings(ConfigTable):
+    """One rule for each class of data. Its start event follows from how it is stored."""
 
     raw: RetentionPeriod = _rule("P36M", "purchase")
     groups: RetentionPeriod = _rule("P3M", "written")
@@ -79,11 +77,12 @@ class RetentionSettings(BaseModel):
 
 
 def back(now: datetime, period: str) -> datetime:
-    """``now`` less an ISO 8601 period; a day that the month does not have becomes its last day."""
-    found = PERIOD.fullmatch(period)
-    if found is None:
+    """Return ``now`` less an ISO 8601 period. A missing day of a month becomes its last day."""
+    match = PERIOD.fullmatch(period)
+    if match is None:
         raise ValueError(f"{period!r} is no ISO 8601 period such as P24M")
-    years, months, weeks, days = (int(part or 0) for part in found.groups())
+    years, months, weeks, days = (int(part or 0) for part in match.groups())
+    # Months first, then days: P1M before 31 March is the last day of February.
     index = now.year * 12 + now.month - 1 - years * 12 - months
     year, month = index // 12, index % 12 + 1
     day = min(now.day, calendar.monthrange(year, month)[1])
@@ -91,5 +90,5 @@ def back(now: datetime, period: str) -> datetime:
 
 
 def shorter_than_log_minimum(policy: RetentionSettings, now: datetime) -> bool:
-    """Whether decisions would be gone before the AI Act's minimum for logs of a high-risk system."""
+    """Return whether decisions would be deleted before the AI Act's minimum for logs."""
     return policy.decisions.before(now) > back(now, LOG_MINIMUM)

@@ -54,7 +54,7 @@ EXAMPLES = ("example.eu", "example.internal", "instance-id.", "{{")
 
 
 class Settings(ConfigTable):
-    """Everything a step may know. Made by :func:`load`; never changed afterwards."""
+    """All settings of one profile. Made by :func:`load`, never changed afterwards."""
 
     root: Path
     profile_name: str
@@ -91,8 +91,9 @@ class Settings(ConfigTable):
             for name in ("ended_at", "started_at"):
                 if getattr(columns, name):
                     raise Misuse(
-                        f"config.toml [data.customer_columns] {name} is set, and [label] kind is 'no_purchase', which "
-                        f'looks at purchases only: set kind = "ended" for contracts, or {name} = "".'
+                        f"config.toml [data.customer_columns] {name} is set, and [label] kind is "
+                        "'no_purchase', which looks at purchases only: set kind = \"ended\" for "
+                        f'contracts, or {name} = "".'
                     )
         elif not (self.data.customers and columns.ended_at):
             lacking = (
@@ -101,26 +102,31 @@ class Settings(ConfigTable):
                 else "customers in [data]"
             )
             raise Misuse(
-                f"config.toml [label] kind is 'ended', and {lacking} is empty: name the customers table and the "
-                'expression for the end of each contract, or set kind = "no_purchase".'
+                f"config.toml [label] kind is 'ended', and {lacking} is empty: name the customers "
+                "table and the expression for the end of each contract, "
+                'or set kind = "no_purchase".'
             )
         return self
 
     def pseudonym_key(self) -> bytes:
-        """The key in use: new pseudonyms are made with it."""
+        """Return the key in use, which makes new pseudonyms."""
         return self.pseudonym_keys()[0]
 
     def pseudonym_keys(self) -> tuple[bytes, ...]:
-        """The key in use, then former ones: ``CHURN_PSEUDONYM_KEY`` (hex), else the key file of this project.
+        """Return the key in use, then former keys.
 
-        Only the profile local makes a key by itself: elsewhere a new key would split every customer in two.
+        They come from ``CHURN_PSEUDONYM_KEY`` (hex), else from the key file of this
+        project.
         """
         try:
             if self.secrets.pseudonym_key:
                 return parse_keys(self.secrets.pseudonym_key.get_secret_value())
+            # Only the profile local makes a key by itself: elsewhere a new key would split every
+            # customer in two.
             if self.profile_name != "local" and not self.secrets.key_file.exists():
                 raise Misuse(
-                    f"No pseudonym key: set CHURN_PSEUDONYM_KEY, or put the key into {self.secrets.key_file}."
+                    "No pseudonym key: set CHURN_PSEUDONYM_KEY, or put the key into "
+                    f"{self.secrets.key_file}."
                 )
             return read_or_make_keys(self.secrets.key_file)
         except OSError as error:
@@ -192,7 +198,7 @@ class Settings(ConfigTable):
 
     @property
     def log_location(self) -> LogLocation:
-        """Return where the decision log is: the file, once the service has made it, or the server's address."""
+        """Return the place of the decision log: its file once it exists, or its server."""
         setting = self.profile.decision_log
         if not setting.startswith("sqlite:///"):
             secret = self.secrets.decision_log
@@ -202,19 +208,20 @@ class Settings(ConfigTable):
 
     @property
     def suppression(self) -> SuppressionFiles:
-        """Return where the suppression list lies, with the keys by which it knows people."""
+        """Return the files of the suppression list, with the keys that recognise people."""
         copy = self.secrets.key_file.with_suffix(".tombstones")
         return SuppressionFiles(self.root / "governance", copy, self.pseudonym_keys)
 
     @property
     def rule_policy(self) -> RulePolicy:
-        """The rules' numbers; open answers warn while trying out locally, and block wherever real data is used."""
+        """Return the figures of the rules."""
+        # Open answers only warn while trying out locally. They block wherever real data is used.
         open_answers = "warn" if self.profile_name == "local" else "block"
         return self.card.policy.model_copy(update={"open_answers": open_answers})
 
     @property
     def placeholders(self) -> tuple[str, ...]:
-        """Settings of the active profile that still hold the template's example values."""
+        """Return settings of the active profile that still hold the template's example values."""
         values = {
             "pipeline.image": self.pipeline.image,
             **{f"profile.{k}": v for k, v in self.profile},
@@ -239,19 +246,23 @@ def load(
     name = profile or environ.get("CHURN_PROFILE", "local")
     if name not in profiles:
         raise Misuse(
-            f"Unknown profile '{name}': config.toml defines {', '.join(sorted(profiles)) or 'none'}."
+            f"Unknown profile '{name}': config.toml defines "
+            f"{', '.join(sorted(profiles)) or 'none'}."
         )
     _same_keys(profiles)
+    old_features = environ.get("CHURN_OLD_FEATURES") or "refuse"
+    if old_features not in ("allow", "refuse"):
+        raise Misuse(f"CHURN_OLD_FEATURES is '{old_features}': it may be allow or refuse.")
     _override(table, environ)
-    given = {
+    call = {
         "root": root,
         "profile_name": name,
         "profile": profiles[name],
         "secrets": _secrets(table, environ),
-        "old_features_asked": _old_features(environ),
+        "old_features_asked": old_features == "allow",
     }
     try:
-        settings = Settings.model_validate({**table, **given})
+        settings = Settings.model_validate({**table, **call})
     except ValidationError as error:
         raise Misuse(_explain(error)) from None
     if name != "local" and settings.placeholders:
@@ -269,10 +280,10 @@ def check_text(text: str, profile: str | None = None) -> None:
         load(profile, Path(folder))
 
 
-def pass_on(**given: str | int | None) -> None:
-    """Put what a command was given (``data="x.csv"``) into the environment, for this process and its children."""
+def pass_on(**values: str | int | None) -> None:
+    """Put values of the call (``data="x.csv"``) into the environment of this process tree."""
     ENVIRONMENT.update(
-        {f"CHURN_{name.upper()}": str(value) for name, value in given.items() if value is not None}
+        {f"CHURN_{name.upper()}": str(value) for name, value in values.items() if value is not None}
     )
 
 
@@ -288,20 +299,23 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _same_keys(profiles: dict[str, dict[str, Any]]) -> None:
-    """A key that one profile lacks would make the flow differ in more than the seven knobs."""
+    """Refuse profiles that differ in their keys."""
+    # A key that one profile lacks would make the flow differ in more than the seven settings.
     every = set().union(*profiles.values())
     for name, table in profiles.items():
         if missing := sorted(every - set(table)):
             raise Misuse(
-                f"[profile.{name}] in config.toml lacks {', '.join(missing)}; all profiles have the same keys."
+                f"[profile.{name}] in config.toml lacks {', '.join(missing)}; "
+                "all profiles have the same keys."
             )
 
 
 def _override(table: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """`make run DATA=… CUSTOMERS=…`: another file without an edit of config.toml."""
+    """Set the files of `make run DATA=… CUSTOMERS=…` without an edit of config.toml."""
     data = table.get("data", {})
     if path := environ.get("CHURN_DATA"):
         data["transactions"] = path
+        # Customers of the built-in shop do not belong to another file.
         if data.get("customers") == "synthetic":
             data["customers"] = ""
     if (path := environ.get("CHURN_CUSTOMERS_FILE")) is not None:
@@ -310,22 +324,16 @@ def _override(table: dict[str, Any], environ: Mapping[str, str]) -> None:
         data["synthetic"]["customers"] = int(count) if count.isdigit() else count
 
 
-def _old_features(environ: Mapping[str, str]) -> bool:
-    value = environ.get("CHURN_OLD_FEATURES") or "refuse"
-    if value not in ("allow", "refuse"):
-        raise Misuse(f"CHURN_OLD_FEATURES is '{value}': it may be allow or refuse.")
-    return value == "allow"
-
-
 def _secrets(table: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
     base = _user_settings(environ)
     name = str(table.get("project", {}).get("name", "churn"))
-    given = {field: environ.get(variable) or None for field, variable in VARIABLES.items()}
-    return {"key_file": base / "churn" / f"{name}.key", **given}
+    secrets = {field: environ.get(variable) or None for field, variable in VARIABLES.items()}
+    return {"key_file": base / "churn" / f"{name}.key", **secrets}
 
 
 def _user_settings(environ: Mapping[str, str]) -> Path:
-    """Return the folder of this user's settings: never a relative one, which would be in the project."""
+    """Return the folder of this user's settings, always an absolute path."""
+    # A relative path would put the key into the project.
     for path in (
         Path(environ.get("XDG_CONFIG_HOME", "")),
         Path(environ.get("HOME", ""), ".config"),
@@ -339,15 +347,15 @@ def _user_settings(environ: Mapping[str, str]) -> Path:
 
 
 def _explain(error: ValidationError) -> str:
-    """The first problem of a pydantic error as one line for the reader of config.toml."""
+    """Return the first problem of a pydantic error as one line for the reader of config.toml."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"config.toml has no key '{where}'.{_did_you_mean(first['loc'])}"
     if first["type"] == "missing":
         return f"config.toml lacks '{where}'."
-    said = first["msg"].removeprefix("Value error, ")
-    return f"config.toml: {where} is {first['input']!r}: {said[0].lower()}{said[1:]}."
+    message = first["msg"].removeprefix("Value error, ")
+    return f"config.toml: {where} is {first['input']!r}: {message[0].lower()}{message[1:]}."
 
 
 def _did_you_mean(where: tuple[int | str, ...]) -> str:
@@ -357,6 +365,6 @@ def _did_you_mean(where: tuple[int | str, ...]) -> str:
         model = field.annotation if field else None
         if not hasattr(model, "model_fields"):
             return ""
-    known = [f.alias or n for n, f in model.model_fields.items()]
-    close = difflib.get_close_matches(str(where[-1]), known, n=1)
-    return f" Did you mean '{close[0]}'?" if close else f" Known there: {', '.join(known)}."
+    names = [f.alias or n for n, f in model.model_fields.items()]
+    close = difflib.get_close_matches(str(where[-1]), names, n=1)
+    return f" Did you mean '{close[0]}'?" if close else f" Known there: {', '.join(names)}."

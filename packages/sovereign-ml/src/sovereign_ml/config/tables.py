@@ -14,31 +14,16 @@ from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.config.profiles import ConfigTable
 from sovereign_ml.errors import Misuse
 
+# These names are public. The library itself imports the others too.
 __all__ = [
-    "CardSettings",
-    "CheckSettings",
-    "Columns",
-    "Count",
-    "CustomerColumns",
-    "DataSettings",
     "EvaluateSettings",
-    "EventTable",
     "FeatureSettings",
-    "Files",
     "LabelKind",
     "LabelSettings",
-    "PathSettings",
-    "PipelineSettings",
     "ProjectSettings",
-    "ReaderSettings",
-    "RegisterSettings",
     "ScoreSettings",
-    "ServeSettings",
-    "Share",
-    "ShopSettings",
     "TeamSettings",
     "TrainSettings",
-    "UpkeepSettings",
     "ValidateSettings",
 ]
 
@@ -47,7 +32,7 @@ Count = Annotated[int, Field(gt=0)]
 
 
 class ProjectSettings(ConfigTable):
-    """Who owns the project."""
+    """Names and contacts of the project's owner."""
 
     name: str
     title: str
@@ -57,7 +42,7 @@ class ProjectSettings(ConfigTable):
 
 
 class PathSettings(ConfigTable):
-    """Where each step writes, relative to the project's root. Own steps add a noun of their own."""
+    """Output folder of each step. A team's own steps add a name of their own."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, Path]
@@ -82,13 +67,14 @@ def _needed(expression: str) -> str:
 
 
 def _text_encoding(name: str) -> str:
-    """Return ``name`` if Python can read text in it; empty means UTF-8 or what the first bytes say."""
+    """Return ``name`` if Python can read text in it. Empty means UTF-8, or the first bytes tell."""
     try:
-        known = not name or codecs.lookup(name)._is_text_encoding
+        is_text = not name or codecs.lookup(name)._is_text_encoding
     except LookupError:
-        known = False
-    if not known:
+        is_text = False
+    if not is_text:
         raise ValueError("no encoding of text that Python knows; such as utf-8, cp1252 or utf-16")
+    # utf-8-sig also reads a file without a byte order mark.
     return "utf-8-sig" if name and codecs.lookup(name).name == "utf-8" else name
 
 
@@ -99,15 +85,16 @@ Files = str | tuple[str, ...]
 OneCharacter = Annotated[str, Field(max_length=1, pattern=r"^[^\r\n\x00]?$")]
 
 
+# Words that shops write where no customer is known, in upper or lower case. 0 and guest stand for
+# orders without an account.
 NOBODY = (
     *("null", "(null)", "na", "n/a", "n.a.", "#n/a", "nan", "nat", "<na>", "none", "nil"),
     *("undefined", "\\N", "-", "--", "?", "0", "guest", "gast", "anonymous"),
 )
-"""Words that shops write where no customer is known, in any case; 0 and guest are orders without an account."""
 
 
 class ReaderSettings(ConfigTable):
-    """How the team's files are written; an empty encoding or delimiter is found in the file."""
+    """The format of the team's files. An empty encoding or delimiter is detected from the file."""
 
     encoding: Annotated[str, AfterValidator(_text_encoding)] = ""
     delimiter: OneCharacter = ""
@@ -137,7 +124,7 @@ class Columns(ConfigTable):
 
 
 class CustomerColumns(ConfigTable):
-    """SQL expressions that map a team's customers table; an empty one means "not there"."""
+    """SQL expressions that map a team's customers table. An empty one means "not there"."""
 
     customer_id: Needed
     consent: str = ""
@@ -162,7 +149,7 @@ class ShopSettings(ConfigTable):
 
 
 class CheckSettings(ConfigTable):
-    """What step 1 takes as plausible; policy of the project. Shares are of the rows read or kept."""
+    """Limits of plausible input in step 1, a policy. Shares are of rows read or remaining."""
 
     max_unusable_share: Share = 0.02
     max_share_of_reason: dict[
@@ -199,9 +186,10 @@ def _some_file(files: Files) -> Files:
 
 
 class EventTable(ConfigTable):
-    """``[data.events.NAME]``: further events of the customers, by SQL expressions over the columns of a file.
+    """``[data.events.NAME]``: further events of the customers.
 
-    What is not given of ``reader`` and ``checks`` is as in ``[data.reader]`` and ``[data.checks]``.
+    The columns are SQL expressions over the file. Keys that ``reader`` and ``checks`` leave out
+    are as in ``[data.reader]`` and ``[data.checks]``.
     """
 
     file: Annotated[Files, AfterValidator(_some_file)]
@@ -220,14 +208,14 @@ class EventTable(ConfigTable):
 def _table_name(name: str) -> str:
     if name == "transactions" or not re.fullmatch(r"[a-z][a-z0-9_]{0,29}", name):
         raise ValueError(
-            "name an event table in at most 30 small letters, digits and underscores, such as tickets; "
-            "the transactions have a table already"
+            "name an event table in at most 30 small letters, digits and underscores, "
+            "such as tickets; the transactions have a table already"
         )
     return name
 
 
 class DataSettings(ConfigTable):
-    """Step 1."""
+    """Input of step 1."""
 
     transactions: Files
     customers: Files
@@ -250,32 +238,32 @@ class DataSettings(ConfigTable):
 
     @model_validator(mode="before")
     @classmethod
-    def _events_follow(cls, given: Any) -> Any:
+    def _events_follow(cls, content: Any) -> Any:
         """Give each event table what it does not say itself of ``reader`` and ``checks``."""
-        tables = given.get("events")
+        tables = content.get("events")
         if not isinstance(tables, dict) or not all(isinstance(t, dict) for t in tables.values()):
-            return given
+            return content
         events = {
             name: table
-            | {key: given.get(key, {}) | table.get(key, {}) for key in ("reader", "checks")}
+            | {key: content.get(key, {}) | table.get(key, {}) for key in ("reader", "checks")}
             for name, table in tables.items()
         }
-        return given | {"events": events}
+        return content | {"events": events}
 
     @property
     def asks_consent(self) -> bool:
-        """Return whether the processing stands on consent: the customers table has such a column."""
+        """Return whether the customers table has a column for consent, the lawful basis."""
         return bool(self.customers and self.customer_columns.consent)
 
 
 class ValidateSettings(ConfigTable):
-    """Step 2."""
+    """Limits of step 2."""
 
     max_rejected_share: Share = 0.02
 
 
 class FeatureSettings(ConfigTable):
-    """Step 3; all in days."""
+    """Cut-offs and windows of step 3, in days."""
 
     cutoffs: Annotated[int, Field(ge=3)]
     every_days: Count
@@ -297,7 +285,8 @@ class FeatureSettings(ConfigTable):
     def _labels_end_before_the_next_cutoff(self) -> FeatureSettings:
         if self.every_days < self.horizon_days:
             raise ValueError(
-                "every_days must be at least horizon_days: else training labels reach into the test set"
+                "every_days must be at least horizon_days: else training labels reach into "
+                "the test set"
             )
         return self
 
@@ -307,13 +296,13 @@ LabelKind = Literal["no_purchase", "ended"]
 
 
 class LabelSettings(ConfigTable):
-    """What churn means: no purchase in the horizon, or a contract that ended in it."""
+    """The meaning of churn."""
 
     kind: LabelKind = "no_purchase"
 
 
 class TrainSettings(ConfigTable):
-    """Step 4."""
+    """The fit in step 4."""
 
     knots: Annotated[int, Field(ge=2, le=20)]
     regularisation: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
@@ -322,13 +311,13 @@ class TrainSettings(ConfigTable):
     min_customers: Count
     seed: int
     model: str = "scorecard"
-    """The kind of model: "scorecard", "boosting", or a class of the project such as "churn.model:Own"."""
+    """The kind of model: "scorecard", "boosting", or a class such as "churn.model:Own"."""
     monotone: bool = True
     """Whether the model keeps to the directions that the features declare as expected."""
 
 
 class EvaluateSettings(ConfigTable):
-    """Step 5."""
+    """The test in step 5."""
 
     bootstrap: Count
     contact_budget: Share
@@ -355,7 +344,7 @@ class RegisterSettings(ConfigTable):
 
 
 class UpkeepSettings(ConfigTable):
-    """What `churn check --project` takes as too old, in days."""
+    """Limits of age in days for `churn check --project`."""
 
     max_lock_age_days: Count = 180
     max_library_age_days: Count = 180
@@ -386,20 +375,20 @@ class ScoreSettings(ConfigTable):
 
     @property
     def action_threshold(self) -> float:
-        """The lowest probability of the band in which somebody is contacted."""
+        """Return the lowest probability of the band in which customers are contacted."""
         below = [0.0, *self.bands.values()]
         return below[list(self.bands).index(self.action_band)]
 
 
 class ServeSettings(ConfigTable):
-    """Where `churn serve` listens."""
+    """The address of `churn serve`."""
 
     host: str
     port: Annotated[int, Field(ge=1, le=65535)]
 
 
 class PipelineSettings(ConfigTable):
-    """The flow on Kubeflow: image by digest, server, what a step gets, schedules (cron with seconds)."""
+    """The flow on Kubeflow: image by digest, server, resources, schedules (cron with seconds)."""
 
     image: str
     host: str
@@ -420,12 +409,13 @@ class MissingSetting(Misuse, AttributeError):
 
 
 class TeamSettings(BaseModel):
-    """``[team]``: settings of the team's own steps; any keys, not checked by the library."""
+    """``[team]``: settings of the team's own steps, with any keys."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     def __getattr__(self, name: str) -> Any:
         """Return the key ``name``. Raises MissingSetting that names it."""
+        # Pydantic would raise a plain AttributeError without the place of the key.
         values = object.__getattribute__(self, "__pydantic_extra__") or {}
         if name in values:
             return values[name]

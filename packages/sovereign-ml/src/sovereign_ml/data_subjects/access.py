@@ -1,4 +1,4 @@
-"""An access request: every table with rows of a person, the log, and what the card says."""
+"""An access request: every table with rows of a person, the decision log, and the card."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ TABLES = {
 def gather(
     stores: ProjectStores, names: Sequence[str], texts: Catalogue, added: Additions
 ) -> access_report.Access:
-    """Return everything held about one person under ``names``, the pseudonym in use first, in one language.
+    """Return everything held about one person, in the language of ``texts``.
 
-    The copies that steps make of the same rows are shown once only.
+    ``names`` are the pseudonyms of the person, the one in use first.
     """
     card = card_of(stores)
     data = stores.root / "data"
@@ -61,6 +61,7 @@ def gather(
                 decisions += access_report.decisions(log, name, texts)
                 campaigns += access_report.campaigns(log, name)
             bars = {bar: bool(log.barred_by(bar) & set(names)) for bar in bars}
+    # Steps copy the same rows on. Each row is shown once, from the table where it first appears.
     profile = {TABLES[table]: _rows(data, table, names) for table in PROFILE}
     if campaigns:
         profile["campaigns"] = campaigns
@@ -81,7 +82,7 @@ def gather(
 
 
 def event_rows(data: Path, names: Sequence[str]) -> dict[str, list[access_report.Row]]:
-    """Return the rows of the event tables about one person, and those that broke a rule, by the file's name."""
+    """Return the person's rows in event tables, with the rejected ones, by name of the table."""
     prefixes = {"1_raw": event_tables.PREFIX, "2_valid": f"rejected_{event_tables.PREFIX}"}
     return {
         table: _rows(data, f"{folder}/{table}", names)
@@ -108,12 +109,14 @@ def write(
 def _score_reasons(
     bundle: Path, profile: Mapping[str, Sequence[access_report.Row]], texts: Catalogue
 ) -> list[access_report.ReasonHeld]:
-    """Return why the newest score is what it is; none where the model or the inputs are not here."""
+    """Return the reasons of the newest score, empty where the model or its inputs are missing."""
     if not profile["score"] or not profile["features"] or not (bundle / MANIFEST).is_file():
         return []
-    held = read_bundle(bundle)
+    sealed = read_bundle(bundle)
     newest = max(profile["features"], key=lambda row: str(row.get("event_timestamp")))
-    return access_report.explained(Explainer(held.model, held.contract, held.policy), newest, texts)
+    return access_report.explained(
+        Explainer(sealed.model, sealed.contract, sealed.policy), newest, texts
+    )
 
 
 def _rows(data: Path, table: str, names: Sequence[str]) -> list[access_report.Row]:

@@ -24,12 +24,13 @@ from sovereign_ml.model.explain import Explainer
 from sovereign_ml.texts import ENGLISH, Catalogue
 
 Row = dict[str, Any]
+# Fields of a decision that are about the client, the place of the model or the reviewer. They are
+# no data about the person, and the reviewer has rights of their own (GDPR Art. 15(4)).
 NEVER_SHOWN = ("key", "bundle", "reviewer", "seconds", "first_view", "seeded", "override")
-"""Of a decision: which client asked, where the model lies, and what is about the reviewer; none is about the person."""
 
 
 class ReasonHeld(BaseModel):
-    """Inputs that hang together with their values, and what they do to the score together."""
+    """Linked inputs with their values, and their joint effect on the score."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -65,9 +66,11 @@ class DecisionHeld(BaseModel):
 
 
 class Access(BaseModel):
-    """Everything about one person. ``provided`` is what Article 20 lets them take elsewhere; the rest was derived.
+    """Everything held about one person.
 
-    ``rights`` are pairs of a right and where to use it; ``logic`` is what Article 15(1)(h) asks for.
+    ``provided`` is what they may take elsewhere (GDPR Art. 20). The rest was derived.
+    ``rights`` are pairs of a right and where to use it. ``logic`` is the information on
+    automated decisions of Article 15(1)(h).
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -94,7 +97,7 @@ class Access(BaseModel):
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is held."""
+        """Return whether nothing is held."""
         return not (
             any(self.provided.values())
             or any(self.profile.values())
@@ -106,20 +109,23 @@ class Access(BaseModel):
 
     def unanswered(self, t: Catalogue = ENGLISH) -> list[str]:
         """Return what the page has to tell them and the card does not say."""
-        told: dict[str, list[str]] = {
+        page: dict[str, list[str]] = {
             t("letter.purposes"): self.purposes,
             t("letter.sources"): self.sources,
             t("letter.recipients"): self.recipients,
             t("fields.authority"): [self.authority],
         }
         for pairs in (self.rights, self.bases, self.logic):
-            told |= {name: [text] for name, text in pairs.items()}
+            page |= {name: [text] for name, text in pairs.items()}
         unknown = {OPEN_TEXT, t("words.open")}
-        return [name for name, texts in told.items() if unknown & set(texts)]
+        return [name for name, texts in page.items() if unknown & set(texts)]
 
 
 def decisions(log: DecisionLog, subject: str, t: Catalogue = ENGLISH) -> list[DecisionHeld]:
-    """Every decision about ``subject``, newest first, explained with the model that took it (Art. 15(1)(h))."""
+    """Return every decision about ``subject``, newest first (GDPR Art. 15(1)(h)).
+
+    Each one is explained with the model that took it.
+    """
     entries = [
         entry for entry in log.of_subject(subject) if entry.kind == "decision" and entry.body
     ]
@@ -137,7 +143,7 @@ def campaigns(log: DecisionLog, subject: str) -> list[Row]:
 
 
 def about(card: Card, t: Catalogue = ENGLISH, added: Additions | None = None) -> dict[str, Any]:
-    """Return what the card says to everybody; open answers are named open."""
+    """Return what the card says to everybody. Open answers are marked as open."""
     sheet = Sheet(card, t, added or Additions())
     sources = card.answers.data.sources
     open_text = t("words.open")
@@ -145,7 +151,7 @@ def about(card: Card, t: Catalogue = ENGLISH, added: Additions | None = None) ->
         "language": t.language,
         "sources": [open_text]
         if isinstance(sources, str)
-        else [f"{said(one.name, t)} ({said(one.origin, t)})" for one in sources],
+        else [f"{said(source.name, t)} ({said(source.origin, t)})" for source in sources],
         "recipients": [open_text if name == OPEN_TEXT else name for name in recipients(sheet)],
         "purposes": [said(sheet.answer("purpose.statement"), t)],
         "bases": {line.label: line.text for line in bases(sheet)},
@@ -163,17 +169,17 @@ def about(card: Card, t: Catalogue = ENGLISH, added: Additions | None = None) ->
 
 def languages(card: Card) -> list[str]:
     """Return the languages of the notice as two small letters, where they are written so."""
-    given = card.answers.notice.languages
-    return [] if is_open(given) else [name.strip().casefold()[:2] for name in given]
+    answer = card.answers.notice.languages
+    return [] if is_open(answer) else [name.strip().casefold()[:2] for name in answer]
 
 
 def periods(policy: RetentionSettings) -> dict[str, str]:
-    """Each class of data with its period and start event."""
+    """Return the period and the start event of each class of data."""
     return {name: f"{rule.period} from: {rule.start}" for name, rule in policy}
 
 
 def explained(explainer: Explainer, inputs: Row, t: Catalogue) -> list[ReasonHeld]:
-    """Return the joint reasons of one score; none where an input of the model is not known."""
+    """Return the joint reasons of one score, empty where an input of the model is unknown."""
     try:
         full = explainer.explain(inputs)
     except KeyError:
@@ -187,33 +193,33 @@ def explained(explainer: Explainer, inputs: Row, t: Catalogue) -> list[ReasonHel
 def _decision(
     log: DecisionLog, entry: Entry, explainers: dict[str, Explainer | None], t: Catalogue
 ) -> DecisionHeld:
-    made: Row = json.loads(entry.body or "{}")
-    reference, inputs = made["bundle"], made.get("features") or {}
+    body: Row = json.loads(entry.body or "{}")
+    reference, inputs = body["bundle"], body.get("features") or {}
     if reference not in explainers:
         explainers[reference] = explainer_of(log, reference)
     explainer = explainers[reference]
     full = explainer.explain(inputs) if explainer and inputs else None
     later = [
-        {"kind": one.kind, "at": one.at, **_shown(one)}
-        for one in log.of_case(entry.case_id)
-        if one.seq != entry.seq and one.body
+        {"kind": step.kind, "at": step.at, **_shown(step)}
+        for step in log.of_case(entry.case_id)
+        if step.seq != entry.seq and step.body
     ]
-    final, decided_by = in_force(made["outcome"], later)
+    final, decided_by = in_force(body["outcome"], later)
     policy = explainer.policy if explainer else None
     begins = dict(zip(policy.names[1:], policy.thresholds, strict=True)) if policy else {}
     return DecisionHeld(
         id=entry.case_id,
         at=entry.at,
-        outcome=made["outcome"],
+        outcome=body["outcome"],
         final_outcome=final,
         decided_by=decided_by,
-        score=made.get("score"),
-        band=made.get("band"),
+        score=body.get("score"),
+        band=body.get("band"),
         begins=begins,
-        model_version=made["model_version"],
-        policy_version=made["policy_version"],
+        model_version=body["model_version"],
+        policy_version=body["policy_version"],
         inputs=inputs,
-        reasons=made.get("reasons", []),
+        reasons=body.get("reasons", []),
         influences=[influence.text for influence in full.influences] if full else [],
         joint_reasons=explained(explainer, inputs, t) if explainer and full else [],
         what_would_change_it=explainer.what_would_change_it(full, t) if explainer and full else "",
@@ -222,11 +228,15 @@ def _decision(
 
 
 def in_force(outcome: str, later: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """Return the outcome after every step and who took it: machine, person, nobody_yet, contested or corrected."""
+    """Return the outcome after every step, and who decided.
+
+    The second value is machine, person, nobody_yet, contested or corrected.
+    """
     reviews = [
         i for i, step in enumerate(later) if step["kind"] == "review" and step.get("outcome")
     ]
     contests = [i for i, step in enumerate(later) if step["kind"] == "contest"]
+    # A rectified decision is replaced by a new one, so a later contest is about that one.
     if any(step.get("corrected_by") for step in later):
         return outcome if not reviews else str(later[reviews[-1]]["outcome"]), "corrected"
     final = str(later[reviews[-1]]["outcome"]) if reviews else outcome
@@ -238,15 +248,15 @@ def in_force(outcome: str, later: Sequence[Mapping[str, Any]]) -> tuple[str, str
 
 
 def explainer_of(log: DecisionLog, reference: str) -> Explainer | None:
-    """The model that took a decision, from the log's entry ``reference``; None if that is gone."""
+    """Return the explainer of the logged model ``reference``, None if it was deleted."""
     entries = log.of_case(reference)
     if not entries or entries[0].body is None:
         return None
-    kept = json.loads(entries[0].body)
+    content = json.loads(entries[0].body)
     return Explainer(
-        served.of_content(kept["model"]),
-        FeatureContract.model_validate(kept["contract"]),
-        DecisionPolicy.model_validate(kept["policy"]),
+        served.of_content(content["model"]),
+        FeatureContract.model_validate(content["contract"]),
+        DecisionPolicy.model_validate(content["policy"]),
     )
 
 

@@ -1,8 +1,8 @@
 """The copy of ``governance/`` in the bucket, for runs without the repository, as on a cluster.
 
-Who was erased, what has expired, which key is in use and what was corrected stand in git. The image
-of a scheduled run is older than that: without the copy a person erased yesterday would be scored
-tomorrow (GDPR Art. 17(1), 21(3)).
+Git records erasures, expiry, the key in use and corrections. The image of a scheduled run is older
+than that: without the copy a person erased yesterday would be scored tomorrow (GDPR Art. 17(1),
+21(3)).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class GovernanceCopy:
     def fetch(self) -> None:
         """Read the files from the bucket where there is no repository.
 
-        Raises Misuse if nobody has put them there: nobody erased may come back.
+        Raises Misuse if they are missing there, because no erased person may come back.
         """
         if not self.versions.from_image:
             return
@@ -69,7 +69,7 @@ class GovernanceCopy:
                 path.write_bytes(content)
             elif path.name == TOMBSTONES:
                 raise Misuse(
-                    f"The bucket has no {self._key(TOMBSTONES)}: who was erased is not known here. "
+                    f"The bucket has no {self._key(TOMBSTONES)}, so erased people are unknown here. "
                     f"Call `churn push --profile {self.versions.profile}` in the repository first."
                 )
 

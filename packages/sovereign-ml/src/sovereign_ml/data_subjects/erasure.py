@@ -26,7 +26,7 @@ KEPT = (
     KeptItem(
         what="A tombstone: a keyed hash of the pseudonym",
         why="GDPR Art. 17(1), 5(2): an old file or backup must not "
-        "bring the person back; without the key it names nobody",
+        "bring the person back. Without the key it identifies nobody",
     ),
     KeptItem(
         what="Counts and metrics in reports, model card and MLflow",
@@ -34,11 +34,13 @@ KEPT = (
     ),
     KeptItem(
         what="Seals and times of blanked entries in the decision log",
-        why="GDPR Art. 5(2), 17(3)(e): they prove that the log was not changed; the content is gone",
+        why="GDPR Art. 5(2), 17(3)(e): they prove that the log was not changed. "
+        "The content is deleted",
     ),
     KeptItem(
         what="A hash of the pseudonym in the decision log",
-        why="GDPR Art. 17(1), 5(2): the service must not decide about the person again from an old file",
+        why="GDPR Art. 17(1), 5(2): the service must not decide about the person again "
+        "from an old file",
     ),
 )
 
@@ -46,8 +48,8 @@ KEPT = (
 def erase(stores: ProjectStores, people: Sequence[str], reference: str = "") -> Receipt:
     """Finish an interrupted erasure if there is one, then erase ``people`` (pseudonyms).
 
-    Return the last receipt. Raises Misuse if nobody is named and nothing was interrupted, or if a
-    server of the profile is not reached.
+    Return the last receipt. Raises Misuse if no person is named and nothing was interrupted, or
+    if a server of the profile is not reached.
     """
     procedure = _procedure(stores.root, stores.suppression)
     interrupted = procedure.interrupted()
@@ -67,19 +69,13 @@ def erase(stores: ProjectStores, people: Sequence[str], reference: str = "") -> 
 
 
 def returned(stores: ProjectStores) -> list[str]:
-    """Return the pseudonyms of erased people who came back out of a backup.
-
-    They are in a table or in the decision log again.
-    """
+    """Return the pseudonyms of erased people who are in a table or in the log again."""
     tombstones = suppression.tombstones(stores.suppression)
     return sorted(tombstones.among(inventory.everybody(stores)))
 
 
 def model_action(card: Path) -> str:
-    """Return ``erasure.model_action`` of model_card.toml.
-
-    It is ``unanswered`` when it is open, or when anonymity is not claimed.
-    """
+    """Return the card's ``erasure.model_action``, or ``unanswered`` if open or unproven."""
     from sovereign_ml.card.build import read_answers
 
     answers = read_answers(card)
@@ -90,13 +86,13 @@ def model_action(card: Path) -> str:
 
 
 def in_source(files: InputFiles, keys: Sequence[bytes], people: Sequence[str]) -> list[str]:
-    """Return one sentence for each input file: is somebody of ``people`` still in it.
+    """Return one sentence for each input file that says if it still holds any of ``people``.
 
-    ``keys`` are those of the pseudonyms.
+    ``keys`` are the keys of the pseudonyms.
     """
-    shop = ["The built-in shop: nobody in it is real, and step 1 leaves the erased out."]
-    told = [_in_file(files, keys, table, set(people)) for table in files.tables()]
-    return [*(shop if files.config.transactions == SYNTHETIC else []), *told]
+    shop = ["The built-in shop: its people are invented, and step 1 leaves the erased out."]
+    sentences = [_in_file(files, keys, table, set(people)) for table in files.tables()]
+    return [*(shop if files.config.transactions == SYNTHETIC else []), *sentences]
 
 
 def _in_file(
@@ -136,9 +132,9 @@ def _run(stores: ProjectStores, journal: Journal) -> Receipt:
     procedure = _procedure(root, stores.suppression, every)
     remains = procedure.remove(journal)
     note = _settle_model(stores, str(journal.notes["answer"]))
-    kept = [*KEPT, *(log.kept(journal.people) if log else ())]
+    kept_items = [*KEPT, *(log.kept(journal.people) if log else ())]
     sentences = in_source(stores.source.files, stores.suppression.keys(), journal.people)
-    return procedure.finish(journal, remains, note, sentences, kept)
+    return procedure.finish(journal, remains, note, sentences, kept_items)
 
 
 def _record_versions(stores: ProjectStores, journal: Journal) -> None:
@@ -160,7 +156,7 @@ def _settle_model(stores: ProjectStores, answer: str) -> ModelNote:
         inventory.drop(stores, ("train", "register"))
         done = (
             f"{count} registry versions, their runs and artifacts are deleted. "
-            "The next `churn run` trains anew."
+            "The next `churn run` trains a new model."
         )
     elif answer == "none_model_anonymous":
         done = "Nothing: the card claims and shows that the model is anonymous (model_privacy)."

@@ -1,13 +1,14 @@
 """Erase people from every store, in an order that a crash cannot break (GDPR Art. 17).
 
-Journal, tombstones, search, removal, search again, receipt. Each part can be done twice, so a run that was killed is
-finished by the next one. The journal names the people until the receipt is written; it is readable by its owner only.
+The order is journal, tombstones, search, removal, second search, receipt. Each part can be
+repeated, so the next run finishes a run that was killed. The journal names the people until the
+receipt is written. Only its owner can read it.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,9 @@ from sovereign_ml.data_subjects.receipts import KeptItem, ModelNote, Receipt
 from sovereign_ml.data_subjects.stores.protocol import Store, Trace
 from sovereign_ml.privacy.tombstones import Tombstones, write_durably
 
-Clock = Callable[[], datetime]
-
 
 class Journal(BaseModel):
-    """What an interrupted erasure needs to go on: whom, since when, what was found, what the caller noted."""
+    """State of an interrupted erasure: the people, the start, the traces, the caller's notes."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,15 +32,14 @@ class Journal(BaseModel):
     started_at: datetime
     notes: dict[str, Any] = {}
     found: list[Trace] = []
-    planned: bool = False
 
     def save(self, path: Path) -> None:
-        """Durably, readable by the owner only."""
+        """Write the journal durably, readable by its owner only."""
         write_durably(path, self.model_dump_json(), mode=0o600)
 
 
 class ErasureProcedure:
-    """One procedure over ``stores``; ``journal`` is the file that survives a crash, ``folder`` takes the receipts."""
+    """An erasure with a ``journal`` that survives a crash, and a ``folder`` of receipts."""
 
     def __init__(
         self,
@@ -49,15 +47,13 @@ class ErasureProcedure:
         tombstones: Tombstones,
         journal: Path,
         folder: Path,
-        clock: Clock | None = None,
     ) -> None:
         self._stores, self._tombstones = stores, tombstones
         self._journal, self._folder = journal, folder
-        self._clock = clock or (lambda: datetime.now(UTC))
 
     def begin(self, people: Sequence[str], reference: str, notes: dict[str, Any]) -> Journal:
-        """Note the request durably; from here on it is finished, if need be by the next run."""
-        now = self._clock()
+        """Write the request down durably. From here on some run will finish it."""
+        now = datetime.now(UTC)
         name = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
         journal = Journal(
             id=name, reference=reference, people=sorted(set(people)), started_at=now, notes=notes
@@ -66,13 +62,14 @@ class ErasureProcedure:
         return journal
 
     def interrupted(self) -> Journal | None:
-        """The erasure that a crash left unfinished."""
+        """Return the erasure that a crash left unfinished."""
         if not self._journal.is_file():
             return None
         return Journal.model_validate_json(self._journal.read_text(encoding="utf-8"))
 
     def remove(self, journal: Journal) -> list[Trace]:
-        """Tombstones, search, removal; returns what is still there afterwards."""
+        """Remove the people from every store and return the traces that remain."""
+        # Tombstones come first: an import that starts now already leaves the people out.
         self._tombstones.add(
             journal.people, day=f"{journal.started_at:%Y-%m-%d}", receipt=journal.id
         )
@@ -90,13 +87,13 @@ class ErasureProcedure:
         source: Sequence[str],
         kept: Sequence[KeptItem],
     ) -> Receipt:
-        """Write the receipt, then let go of the journal; it stays while something remains, so that a re-run ends it."""
+        """Write the receipt, and delete the journal if nothing remains."""
         receipt = Receipt(
             id=journal.id,
             reference=journal.reference,
             status="incomplete" if remains else "complete",
             started_at=journal.started_at,
-            finished_at=self._clock(),
+            finished_at=datetime.now(UTC),
             people=tuple(sorted(map(self._tombstones.mark, journal.people))),
             removed=tuple(t for t in journal.found if t not in remains),
             remains=tuple(remains),
@@ -105,17 +102,18 @@ class ErasureProcedure:
             kept=tuple(kept),
         ).sealed()
         receipts.write(receipt, self._folder)
+        # With the journal still there, the next run tries again.
         if not remains:
             self._journal.unlink()
         return receipt
 
     def _plan(self, journal: Journal) -> None:
-        """Search, and note durably what was found before anything is removed: a crash must not shorten the receipt."""
+        """Search all stores and write the traces down before anything is removed."""
+        # A second run finds less. Its receipt must still list what the first run removed.
         now = [trace for store in self._stores for trace in store.find(journal.people)]
         before = {(trace.store, trace.place): trace for trace in journal.found}
         journal.found = sorted(
             ({(trace.store, trace.place): trace for trace in now} | before).values(),
             key=lambda trace: (trace.store, trace.place),
         )
-        journal.planned = True
         journal.save(self._journal)

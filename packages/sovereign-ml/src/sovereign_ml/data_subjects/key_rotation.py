@@ -1,4 +1,4 @@
-"""Rotation of the pseudonym key: what must outlive it is carried over, no mapping is written."""
+"""Rotation of the pseudonym key. No mapping between old and new pseudonyms is written."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def rotate(
     """
     if (stores.root / erasure.JOURNAL).is_file():
         raise Misuse(
-            "An erasure was interrupted: finish it with `churn data-subject erase` first, then change the key."
+            "An erasure was interrupted: finish it with `churn data-subject erase` first, "
+            "then change the key."
         )
     present = stores.suppression.keys()
     path = file or key_file.with_suffix(".new")
@@ -56,11 +57,15 @@ def rotate(
     except ValueError as error:
         raise Misuse(str(error)) from None
     former = [key for key in present if key != new]
-    names = _mapping(stores.source.files.customer_ids(), new, former)
+    # The mapping of former pseudonyms to new ones only lives in this process.
+    ids = stores.source.files.customer_ids()
+    renamed = dict(zip(ids, pseudonyms(ids, new), strict=True))
+    names = {name: renamed[id_] for name, id_ in names_of(ids, former).items()}
     stones = _tombstones(stores.suppression, names, new, former)
     objections = _log(stores.log, names, stones)
     # From here on step 1 refuses the former key, until this is done.
     suppression.note_key(stores.suppression, new)
+    # The raw data comes before the key file: a run killed in between can be repeated.
     corrected = corrections.rename(stores.artifacts.raw, names)
     target = key_file if in_use else path
     write_durably(target, "".join(f"{key.hex()}\n" for key in (new, *former)), mode=0o600)
@@ -70,19 +75,10 @@ def rotate(
     return Carried(len(set(names.values())), len(stones), objections, corrected, target, in_use)
 
 
-def _mapping(ids: Sequence[str], new: bytes, former: Sequence[bytes]) -> dict[str, str]:
-    """Return new pseudonyms by former ones; the mapping lives as long as this process."""
-    renamed = dict(zip(ids, pseudonyms(ids, new), strict=True))
-    return {name: renamed[id_] for name, id_ in names_of(ids, former).items()}
-
-
 def _tombstones(
     files: SuppressionFiles, names: Mapping[str, str], new: bytes, former: Sequence[bytes]
 ) -> list[str]:
-    """Return the new pseudonyms of the erased whom the source still names.
-
-    The others are known by their former key.
-    """
+    """Return the new pseudonyms of erased people whom the source still names."""
     stones = Tombstones(suppression.paths(files), new, former)
     erased = sorted({names[name] for name in stones.among(names)})
     if erased:
@@ -91,7 +87,7 @@ def _tombstones(
 
 
 def _log(location: LogLocation, names: Mapping[str, str], erased: Sequence[str]) -> int:
-    """Bar who objected, withdrew consent, is restricted or was erased under the new pseudonym too: the service knows no key."""
+    """Carry bars and erasures in the log over to new pseudonyms, and return the number of bars."""
     with operation.decision_log(location) as log:
         if log is None:
             return 0
@@ -99,6 +95,7 @@ def _log(location: LogLocation, names: Mapping[str, str], erased: Sequence[str])
         body = json.dumps({"key": "key-rotation"})
         for bar in get_args(Bar):
             barred = log.barred_by(bar)
+            # The service has no key. It can bar a customer only under the new pseudonym.
             due = sorted({names[name] for name in barred & names.keys()} - barred)
             carried += len(due)
             log.append([Draft(bar, f"{bar}-{secrets.token_hex(16)}", name, body) for name in due])

@@ -1,4 +1,4 @@
-"""What the procedures for the rights of data subjects reach in one project, and how many people are in it."""
+"""The stores that the procedures for data subjects' rights work on, and a count of people."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ COUNTED = {
 
 
 def people_in_stores(stores: ProjectStores) -> dict[str, int]:
-    """Return the number of distinct pseudonyms by stored object, for the breach sheet (GDPR 33(3)(a)).
+    """Return the number of distinct pseudonyms by stored object, for the breach sheet.
 
-    A store that cannot be read here is left out.
+    GDPR Art. 33(3)(a) asks for it. A store that cannot be read here is left out.
     """
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""The receipt of an erasure: what was removed where and when, what is lawfully kept and why; it names nobody."""
+"""The receipt of an erasure, without names: what was removed, and what is lawfully kept."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class KeptItem(_Part):
 
 
 class ModelNote(_Part):
-    """What happened to the model, and the answer of the card that decided it."""
+    """The fate of the model, and the answer of the card that decided it."""
 
     answer: str
     done: str
 
 
 class Receipt(_Part):
-    """One erasure. ``people`` are tombstones: whoever has the key can check that the receipt is about somebody."""
+    """One erasure. ``people`` are tombstones, which the holder of the key can check."""
 
     schema_version: Literal["1"] = "1"
     id: str
@@ -54,13 +54,8 @@ class Receipt(_Part):
     content_hash: str = ""
 
     def sealed(self) -> Receipt:
-        """The receipt with the SHA-256 over its content."""
+        """Return the receipt with the SHA-256 over its content."""
         return self.model_copy(update={"content_hash": self._digest()})
-
-    @property
-    def holds(self) -> bool:
-        """Whether the content is what was sealed."""
-        return self.content_hash == self._digest()
 
     def _digest(self) -> str:
         content = self.model_dump(mode="json", exclude={"content_hash"})
@@ -77,19 +72,10 @@ def write(receipt: Receipt, folder: Path) -> tuple[Path, Path]:
     return paths
 
 
-def read(path: Path) -> Receipt:
-    """A receipt from its JSON. Raises ValueError if it is none, or was changed after it was written."""
-    receipt = Receipt.model_validate_json(path.read_text(encoding="utf-8"))
-    if not receipt.holds:
-        raise ValueError(
-            f"{path.name} was changed after it was written: its content hash does not fit"
-        )
-    return receipt
-
-
 def document(receipt: Receipt) -> Document:
-    """The receipt for people."""
+    """Return the receipt as a page for people."""
     people = "one person" if len(receipt.people) == 1 else f"{len(receipt.people)} people"
+    remaining = Grid(("What", "Why"), tuple((item.what, item.why) for item in receipt.kept))
     return Document(
         draft=False,
         title=f"Receipt of erasure {receipt.id}",
@@ -101,8 +87,11 @@ def document(receipt: Receipt) -> Document:
             Section(
                 "Still there",
                 "GDPR Art. 17(1), 5(2)",
-                grids=_if_any(receipt.remains),
-                points=_open(receipt),
+                grids=(_table(receipt.remains),) if receipt.remains else (),
+                points=tuple(
+                    f"{trace.place}: remove the person by hand, then run the erasure again."
+                    for trace in receipt.remains
+                ),
             ),
             Section(
                 "Source files",
@@ -112,9 +101,12 @@ def document(receipt: Receipt) -> Document:
             Section(
                 "Model",
                 "GDPR Art. 17; EDPB Opinion 28/2024, section 3.2",
-                lines=_model(receipt.model),
+                lines=(
+                    CardLine("Answer of the card (erasure.model_action)", receipt.model.answer),
+                    CardLine("Done", receipt.model.done),
+                ),
             ),
-            Section("Kept", "GDPR Art. 17(3)", grids=(_kept(receipt.kept),)),
+            Section("Kept", "GDPR Art. 17(3)", grids=(remaining,)),
         ),
     )
 
@@ -131,25 +123,3 @@ def _request(receipt: Receipt) -> tuple[CardLine, ...]:
 def _table(traces: tuple[Trace, ...]) -> Grid:
     rows = tuple((t.store, t.place, f"{t.count:,} {t.unit}", t.action) for t in traces)
     return Grid(("Store", "Place", "Found", "Done"), rows or (("", "nothing was found", "", ""),))
-
-
-def _if_any(traces: tuple[Trace, ...]) -> tuple[Grid, ...]:
-    return (_table(traces),) if traces else ()
-
-
-def _open(receipt: Receipt) -> tuple[str, ...]:
-    return tuple(
-        f"{t.place}: remove the person by hand, then run the erasure again."
-        for t in receipt.remains
-    )
-
-
-def _model(note: ModelNote) -> tuple[CardLine, ...]:
-    return (
-        CardLine("Answer of the card (erasure.model_action)", note.answer),
-        CardLine("Done", note.done),
-    )
-
-
-def _kept(kept: tuple[KeptItem, ...]) -> Grid:
-    return Grid(("What", "Why"), tuple((one.what, one.why) for one in kept))

@@ -34,10 +34,10 @@ def rectify(
     values: Mapping[str, str],
     reference: str = "",
 ) -> tuple[Rectification, Path]:
-    """Correct ``values`` of a person, score and decide again; return receipt and its page.
+    """Correct ``values`` of a person, then score and decide again. Return receipt and its page.
 
-    ``names`` are their pseudonyms, the one in use first. Raises Misuse if nothing about them, or no
-    purchase at that time (UTC), is held.
+    ``names`` are their pseudonyms, the one in use first. Raises Misuse if nothing is held about
+    them, or no purchase at that time (UTC).
     """
     raw, features = stores.artifacts.raw, stores.artifacts.features
     rows, person = _rows(raw, names, purchase), names[0]
@@ -47,6 +47,8 @@ def rectify(
     dvc_versions.run_only(stores.root, AGAIN)
     text = f"Corrected on request: {', '.join(values)}"
     again, noted = _decide(features, stores.log, names, text)
+    # Everybody who received the data is informed, unless that is impossible (GDPR Art. 19).
+    card = read(need(stores.artifacts.card, "card") / "card.json")
     now = datetime.now(UTC)
     receipt = Rectification(
         id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
@@ -58,7 +60,7 @@ def rectify(
         data_version=(before, dvc.data_version(raw)),
         again=again,
         noted=tuple(noted),
-        recipients=_recipients(stores.artifacts.card),
+        recipients=tuple(access_report.about(card)["recipients"]),
     )
     return receipt, receipts.write(receipt, stores.root / RECEIPTS)
 
@@ -74,13 +76,13 @@ def _rows(raw: Path, names: Sequence[str], purchase: datetime | None) -> int:
         else rows.count(path, names)
     )
     if not count:
-        what = (
+        missing = (
             f"no purchase at {purchase:%Y-%m-%d %H:%M:%S} UTC"
             if purchase
             else "no row in the customers table"
         )
         raise Misuse(
-            f"Of this person there is {what}: `churn data-subject access` shows what is held."
+            f"Of this person there is {missing}: `churn data-subject access` shows what is held."
         )
     return count
 
@@ -97,6 +99,8 @@ def _decide(
         row: dict[str, Any] = {
             name: value for name, value in today[0].items() if name != "event_timestamp"
         }
+        # After a key rotation a person can have two pseudonyms. The newest decision is the one that
+        # is taken again.
         first, *others = sorted(names, key=lambda name: _last(log, name), reverse=True)
         again, noted = receipts.decide_again(log, first, row, text)
         return again, [
@@ -106,17 +110,5 @@ def _decide(
 
 
 def _last(log: DecisionLog, name: str) -> int:
-    """Return the number of the newest entry about a pseudonym.
-
-    A person who is decided about after a rotation has two pseudonyms.
-    """
+    """Return the number of the newest entry about a pseudonym, 0 without any."""
     return next((entry.seq for entry in log.of_subject(name, 1)), 0)
-
-
-def _recipients(folder: Path) -> tuple[str, ...]:
-    """Return who received the data, as the card in ``folder`` says.
-
-    They are told, unless that is impossible (GDPR Art. 19).
-    """
-    card = read(need(folder, "card") / "card.json")
-    return tuple(access_report.about(card)["recipients"])

@@ -1,4 +1,4 @@
-"""A decision made again on corrected data: by the model that took it, linked to the old one (GDPR Art. 16, 19)."""
+"""A decision taken again on corrected data by the same model (GDPR Art. 16, 19)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 class Again(BaseModel):
-    """The newest decision about the person and the one that replaces it; scores are probabilities."""
+    """The newest decision about the person and its replacement. Scores are probabilities."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,7 +34,7 @@ class Again(BaseModel):
 
 
 class Rectification(BaseModel):
-    """What was corrected, without values and names: ``person`` is a keyed hash. ``recipients`` are to be told."""
+    """Receipt of a correction. ``person`` is a keyed hash, ``recipients`` are to be informed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,52 +54,71 @@ class Rectification(BaseModel):
 def decide_again(
     log: DecisionLog, subject: str, features: Row, text: str
 ) -> tuple[Again | None, list[str]]:
-    """Replace the newest decision about ``subject`` (pseudonym) by one on ``features``; note ``text`` on older ones.
+    """Replace the newest decision about ``subject`` by one on ``features``.
 
-    The model is the one that took the decision, as the log keeps it: only the input differs. Returns what was made
-    again, None without a decision on record or after an objection, and the ids of the decisions that are only noted.
+    ``subject`` is a pseudonym. ``text`` is noted on older decisions. The model is the one in
+    the log that took the decision, so that only the input differs. Returns the replacement, and
+    the ids of the decisions that are only noted. The replacement is None without a decision on
+    record or after an objection.
     """
-    made = [one for one in log.of_subject(subject) if one.kind == "decision" and one.body]
-    latest = next((one for one in made if json.loads(one.body or "").get("features")), None)
+    past = [entry for entry in log.of_subject(subject) if entry.kind == "decision" and entry.body]
+    latest = next((entry for entry in past if json.loads(entry.body or "").get("features")), None)
     again = (
         _replace(log, subject, latest.case_id, json.loads(latest.body or ""), features, text)
         if latest
         else None
     )
     noted = note_rectification(log, subject, text)
-    return again, [one for one in noted if again is None or one not in (again.old, again.new)]
+    return again, [case for case in noted if again is None or case not in (again.old, again.new)]
 
 
-def write(found: Rectification, folder: Path) -> Path:
-    """``<id>.json`` and ``<id>.html`` in ``folder``; returns the page."""
-    write_durably(folder / f"{found.id}.json", found.model_dump_json(indent=2) + "\n")
-    write_durably(folder / f"{found.id}.html", to_html(document(found)))
-    return folder / f"{found.id}.html"
+def write(receipt: Rectification, folder: Path) -> Path:
+    """Write ``<id>.json`` and ``<id>.html`` into ``folder`` and return the page."""
+    write_durably(folder / f"{receipt.id}.json", receipt.model_dump_json(indent=2) + "\n")
+    write_durably(folder / f"{receipt.id}.html", to_html(document(receipt)))
+    return folder / f"{receipt.id}.html"
 
 
-def document(found: Rectification) -> Document:
-    """The receipt for people."""
-    again = found.again
+def document(receipt: Rectification) -> Document:
+    """Return the receipt as a page for people."""
+    again = receipt.again
     head = ("Decision", "Score", "Outcome")
     rows = (
-        ((again.old, f"{again.score_before:.3f}", again.outcome_before), _after(again))
+        (
+            (again.old, f"{again.score_before:.3f}", again.outcome_before),
+            (again.new, f"{again.score_after:.3f}", again.outcome_after),
+        )
         if again
         else (("none", "", ""),)
     )
+    recipients = tuple((name, "") for name in receipt.recipients) or (("none", ""),)
     return Document(
         draft=False,
-        title=f"Receipt of rectification {found.id}",
+        title=f"Receipt of rectification {receipt.id}",
         about="Correction of one person's data under Article 16 GDPR.",
-        source=f"Data version {found.data_version[0]} became {found.data_version[1]}.",
+        source=f"Data version {receipt.data_version[0]} became {receipt.data_version[1]}.",
         sections=(
-            Section("Request", "GDPR Art. 12(3), 16", lines=_request(found)),
+            Section(
+                "Request",
+                "GDPR Art. 12(3), 16",
+                lines=(
+                    CardLine("Reference", receipt.reference or "none given"),
+                    CardLine("Person (keyed hash)", receipt.person),
+                    CardLine("At", f"{receipt.at:%Y-%m-%d %H:%M:%S} UTC"),
+                    CardLine("Corrected", f"{', '.join(receipt.columns)} in {receipt.rows:,} rows"),
+                ),
+            ),
             Section(
                 "Decided again",
                 "GDPR Art. 16, 22(3)",
                 grids=(Grid(head, rows),),
-                lines=_noted(found),
+                lines=(CardLine("Older decisions with a note", f"{len(receipt.noted):,}"),),
             ),
-            Section("Recipients to be told", "GDPR Art. 19", grids=(_recipients(found),)),
+            Section(
+                "Recipients to inform",
+                "GDPR Art. 19",
+                grids=(Grid(("Recipient", "Informed on"), recipients),),
+            ),
         ),
     )
 
@@ -110,8 +129,8 @@ def _replace(
     explainer = explainer_of(log, body["bundle"])
     if explainer is None:
         return None
-    said = explainer.explain(features)
-    decided = decide(explainer.policy, said.score)
+    explanation = explainer.explain(features)
+    decided = decide(explainer.policy, explanation.score)
     new = RandomPool().ordered()
     head = {name: body[name] for name in ("bundle", "model_version", "policy_version")} | {
         "key": "rectification"
@@ -122,11 +141,14 @@ def _replace(
         "suggestion": decided.suggestion,
         "source": "rectification",
         "features": features,
-        "score": said.score,
+        "score": explanation.score,
         "band": decided.band,
-        "reasons": list(said.reasons()),
-        "contributions": {one.feature: one.contribution for one in said.influences},
+        "reasons": list(explanation.reasons()),
+        "contributions": {
+            influence.feature: influence.contribution for influence in explanation.influences
+        },
     }
+    # The log stores this body instead if the person has objected in the meantime.
     refused, waits = json.dumps(head | {"outcome": "objected"}), decided.outcome == "pending_review"
     decision = Draft("decision", new, subject, json.dumps(content), refused, waits)
     log.append([decision, rectification(old, subject, text, corrected_by=new)])
@@ -134,30 +156,7 @@ def _replace(
         old=old,
         new=new,
         score_before=body["score"],
-        score_after=said.score,
+        score_after=explanation.score,
         outcome_before=body["outcome"],
         outcome_after=decided.outcome,
-    )
-
-
-def _after(again: Again) -> tuple[str, str, str]:
-    return again.new, f"{again.score_after:.3f}", again.outcome_after
-
-
-def _request(found: Rectification) -> tuple[CardLine, ...]:
-    return (
-        CardLine("Reference", found.reference or "none given"),
-        CardLine("Person (keyed hash)", found.person),
-        CardLine("At", f"{found.at:%Y-%m-%d %H:%M:%S} UTC"),
-        CardLine("Corrected", f"{', '.join(found.columns)} in {found.rows:,} rows"),
-    )
-
-
-def _noted(found: Rectification) -> tuple[CardLine, ...]:
-    return (CardLine("Older decisions that now say so", f"{len(found.noted):,}"),)
-
-
-def _recipients(found: Rectification) -> Grid:
-    return Grid(
-        ("Recipient", "Told on"), tuple((one, "") for one in found.recipients) or (("none", ""),)
     )

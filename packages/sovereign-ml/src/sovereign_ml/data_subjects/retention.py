@@ -1,10 +1,10 @@
-"""Retention in a project: the keepers of [retention] in order; a crash cannot break a run."""
+"""Retention in a project: the keepers of [retention], in an order that a crash cannot break."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from sovereign_ml.config.retention import LOG_MINIMUM, RetentionSettings, shorter_than_log_minimum
@@ -58,17 +58,18 @@ def refuse_short_log(policy: RetentionSettings, folder: Path, now: datetime) -> 
 
 
 def apply(stores: ProjectStores, now: datetime, planned: Sequence[Due] | None = None) -> list[Due]:
-    """Delete what is due and record the remaining data as a new version; return what was deleted.
+    """Delete what is due, record the remaining data as a new version, return what was deleted.
 
-    Without the repository, as on a cluster, only data on the servers is deleted: which data
-    versions are still needed only git can tell. A run that was killed is finished by the next one:
-    what is left is due again.
+    On a cluster there is no repository, and only git can tell which data versions are still
+    needed. There only data on the servers is deleted. The next run finishes a run that was
+    killed: what remains is due again.
     """
     if stores.versions.from_image:
         due = plan(stores, now) if planned is None else list(planned)
         retention_plan.apply(_others(stores), due, now)
         return due
     root = stores.root
+    # Stages count as clean by their state before the deletion, also after a crash in the middle.
     notes = root / NOTES
     if not notes.is_file():
         write_durably(notes, json.dumps(dvc_versions.clean_stages(root)))
@@ -77,6 +78,7 @@ def apply(stores: ProjectStores, now: datetime, planned: Sequence[Due] | None = 
     due = plan(stores, now) if planned is None else list(planned)
     retention_plan.apply(tables, due, now)
     stores.source.note_removed_rows()
+    # The old versions can only go once the remaining rows are a version of their own.
     dvc_versions.commit(root, json.loads(notes.read_text(encoding="utf-8")))
     retention_plan.apply(others, due, now)
     retention_plan.note(root / retention_plan.LAST_RUN, now, plan(stores, now))
@@ -85,13 +87,8 @@ def apply(stores: ProjectStores, now: datetime, planned: Sequence[Due] | None = 
     return due
 
 
-def now() -> datetime:
-    """Return the time in UTC."""
-    return datetime.now(UTC)
-
-
 def _tables(stores: ProjectStores) -> list[Keeper]:
-    """Return the keepers of files that DVC versions: the rest becomes the present version."""
+    """Return the keepers of files under DVC. The remaining rows become the present version."""
     rule, root, suppression = stores.retention, stores.root, stores.suppression
     raw, valid = stores.artifacts.raw, stores.artifacts.valid
     tables = ("transactions", *event_tables.names(raw), *event_tables.names(valid))
@@ -133,10 +130,10 @@ def _others(stores: ProjectStores) -> list[Keeper]:
         stores.artifacts.valid.with_name("2_valid_refused"),
     ]
     backups = [root / rule.backups.folder] if rule.backups.folder else []
-    brought = sorted((root / "data/leaving").glob("*/rows.parquet"))
+    imported = sorted((root / "data/leaving").glob("*/rows.parquet"))
     return [
         OldVersions("dvc_versions", rule.dvc_versions, root, stores.versions),
-        Rows("features", rule.features, root, brought, "event_timestamp"),
+        Rows("features", rule.features, root, imported, "event_timestamp"),
         NotebookOutputs("notebooks", rule.notebooks, root, root / "notebooks"),
         OldFiles("copies", rule.copies, root, copies),
         OldFiles("backups", rule.backups, root, backups),
@@ -148,7 +145,8 @@ def _servers(stores: ProjectStores) -> list[Keeper]:
     rule, root = stores.retention, stores.root
     project, storage, feast = stores.project, stores.storage, stores.feature_stores
     keepers: list[Keeper] = []
-    if stores.versions.in_bucket:  # first: a file that goes as a whole needs no cleaning
+    if stores.versions.in_bucket:
+        # First: a file that is deleted as a whole needs no cleaning of its rows.
         keepers += [
             BucketVersions(
                 data_class="dvc_versions",

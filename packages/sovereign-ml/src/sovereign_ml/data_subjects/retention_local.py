@@ -1,4 +1,4 @@
-"""Keepers of each class of data in a project: what is past its period, and how it is deleted."""
+"""Keepers of each class of data in a project: they find and delete what is past its period."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ class Keeping:
 
 @dataclass(frozen=True)
 class Rows(Keeping):
-    """Rows of Parquet files by a column of times; without a column, all rows of an old file.
+    """Rows of Parquet files by a column of times. Without a column, all rows of an old file.
 
-    The suppression list, if it is named, notes the cut-off: step 1 then leaves such rows out.
+    The suppression list, if there is one, records the cut-off. Step 1 then leaves such rows
+    out.
     """
 
     files: Sequence[Path]
@@ -49,7 +50,7 @@ class Rows(Keeping):
     suppression: SuppressionFiles | None = None
 
     def due(self, now: datetime) -> list[Due]:
-        """One entry a file."""
+        """Return one entry for each file."""
         before, rows = self.rule.before(now), ParquetRows()
         present = [
             path
@@ -60,7 +61,8 @@ class Rows(Keeping):
         return [self._due(path, count, "rows", before) for path, count in counts if count]
 
     def expire(self, due: Sequence[Due]) -> None:
-        """Write each file anew without the rows."""
+        """Replace each file by one without the rows."""
+        # Two classes can share one data class name: each keeper only touches its own files.
         for item in (item for item in due if self._path(item) in self.files):
             if self.suppression:
                 suppression.expire_before(self.suppression, item.before)
@@ -77,7 +79,7 @@ class OldFiles(Keeping):
     folders: Sequence[Path]
 
     def due(self, now: datetime) -> list[Due]:
-        """One entry a file."""
+        """Return one entry for each file."""
         before = self.rule.before(now)
         paths = (path for folder in self.folders for path in sorted(folder.rglob("*")))
         return [
@@ -94,12 +96,12 @@ class OldFiles(Keeping):
 
 @dataclass(frozen=True)
 class NotebookOutputs(Keeping):
-    """Outputs of notebooks by the time the notebook was written; the code stays."""
+    """Outputs of notebooks by the time the notebook was written. The code stays."""
 
     folder: Path
 
     def due(self, now: datetime) -> list[Due]:
-        """One entry a notebook."""
+        """Return one entry for each notebook."""
         before = self.rule.before(now)
         old = [path for path in sorted(self.folder.rglob("*.ipynb")) if _written(path) < before]
         counts = ((path, sum(1 for cell in _cells(path) if cell.get("outputs"))) for path in old)
@@ -124,7 +126,7 @@ class OldVersions(Keeping):
     versions: DataVersions
 
     def due(self, now: datetime) -> list[Due]:
-        """One entry an object."""
+        """Return one entry for each object."""
         before, root = self.rule.before(now), self.versions.root
         folders = dvc_versions.places(root, self.versions.remote)
         return [
@@ -145,7 +147,7 @@ class OldModels(Keeping):
     tracking: Tracking
 
     def due(self, now: datetime) -> list[Due]:
-        """One entry a version."""
+        """Return one entry for each version."""
         before = self.rule.before(now)
         versions = mlflow_runs.old_versions(self.tracking, before)
         own = self.tracking.project
@@ -153,7 +155,7 @@ class OldModels(Keeping):
         return [self._due(place, 1, "version", before) for place in places]
 
     def expire(self, due: Sequence[Due]) -> None:
-        """Delete the versions; a run goes by its own period."""
+        """Delete the versions. Their runs have a period of their own."""
         for item in due:
             version, _, model = item.place.removeprefix("version ").partition(" of ")
             mlflow_runs.delete_version(self.tracking, version, model)
@@ -161,12 +163,12 @@ class OldModels(Keeping):
 
 @dataclass(frozen=True)
 class OldRuns(Keeping):
-    """Runs that no registry version stands on, with their artifacts."""
+    """Runs that no registry version needs, with their artifacts."""
 
     models: OldModels
 
     def due(self, now: datetime) -> list[Due]:
-        """One entry a run; a version that is due itself holds no run back."""
+        """Return one entry for each run. A version that is due itself does not protect its run."""
         before = self.rule.before(now)
         tracking = self.models.tracking
         leaving = mlflow_runs.old_versions(tracking, self.models.rule.before(now))
@@ -187,14 +189,14 @@ class LogEntries(Keeping):
     kinds: Sequence[str]
 
     def due(self, now: datetime) -> list[Due]:
-        """One entry for all of them."""
+        """Return one entry for all of them."""
         before = self.rule.before(now)
         with objections.decision_log(self.location) as log:
             count = log.older(_stamp(before), self.kinds) if log else 0
         return [self._due("decision log", count, "entries", before)] if count else []
 
     def expire(self, due: Sequence[Due]) -> None:
-        """Blank them; the chain keeps holding."""
+        """Blank the entries. The hash chain stays valid."""
         for item in due:
             with objections.decision_log(self.location) as log:
                 if log:

@@ -1,4 +1,4 @@
-"""Keepers of data on the servers of the profile eu: the bucket's versions, Feast's rows, Redis."""
+"""Keepers of data on the servers of the profile eu: bucket versions, Feast's rows, Redis."""
 
 from __future__ import annotations
 
@@ -32,13 +32,16 @@ class BucketVersions(Keeping):
     features: Path
 
     def due(self, now: datetime) -> list[Due]:
-        """One entry a version."""
+        """Return one entry for each version."""
         before = self.rule.before(now)
         objects = Objects(self.versions.storage)
         tasks = s3_versions.tasks(self.project)
+        # Outputs of tasks have a keeper of their own with a shorter period.
         prefixes = [prefix for prefix in s3_versions.prefixes(self.project) if prefix != tasks]
         listed = [version for prefix in prefixes for version in objects.versions(prefix)]
         old = [version for version in listed if version.modified < before]
+        # Objects that are still the newest version can belong to a replaced data version. Git
+        # knows.
         replaced = [version for version in old if not version.latest or version.marker]
         if len(replaced) < len(old) and not self.versions.from_image:
             needed = self._needed(objects, listed, before)
@@ -70,7 +73,7 @@ class TaskArtifacts(Keeping):
     storage: ObjectStorage
 
     def due(self, now: datetime) -> list[Due]:
-        """One entry a version."""
+        """Return one entry for each version."""
         before = self.rule.before(now)
         versions = Objects(self.storage).versions(s3_versions.tasks(self.project))
         return [
@@ -92,7 +95,7 @@ def _delete(storage: ObjectStorage, due: Sequence[Due]) -> None:
 
 
 def _digest(version: ObjectVersion) -> str:
-    """Return the name by which a data version needs the object; empty where none does."""
+    """Return the name by which a data version needs the object, empty where none does."""
     if version.key.startswith(f"{DATA}files/"):
         return version.digest
     return version.key if version.key.startswith("feast/") else ""
@@ -106,7 +109,7 @@ class FeastRows(Keeping):
     storage: ObjectStorage
 
     def due(self, now: datetime) -> list[Due]:
-        """One entry a file."""
+        """Return one entry for each file."""
         before, due = self.rule.before(now), []
         objects = Objects(self.storage)
         with TemporaryDirectory() as folder:
@@ -123,7 +126,7 @@ class FeastRows(Keeping):
         return due
 
     def expire(self, due: Sequence[Due]) -> None:
-        """Put each file anew without the rows, and delete the version that had them."""
+        """Replace each file by one without the rows, and delete the version that had them."""
         objects = Objects(self.storage)
         with TemporaryDirectory() as folder:
             path = Path(folder) / "object"
@@ -141,7 +144,7 @@ class OnlineKeys(Keeping):
     feature_stores: FeatureStores
 
     def due(self, now: datetime) -> list[Due]:
-        """One entry for all of them."""
+        """Return one entry for all of them."""
         before = self.rule.before(now)
         count = len(redis_postgres.stale(self.feature_stores, VIEW, before))
         return [self._due(REDIS, count, "keys", before)] if count else []

@@ -1,4 +1,4 @@
-"""``contract.json``: what the model may be sent, in whose words it is explained, and how inputs hang together."""
+"""``contract.json``: the inputs of the model, their words, and the links between them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ __all__ = [
 ]
 
 Direction = Literal["raises", "lowers"]
-"""What more of a feature does to the risk."""
+"""The effect of a higher value of a feature on the risk."""
 
 
-class _Frozen(BaseModel):
+class BundleModel(BaseModel):
+    """A frozen model of a bundle's file, without unknown keys, infinity and NaN."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class FeatureSpec(_Frozen):
-    """What may be sent for one feature, and the words used for it when a score is explained to a person.
+class FeatureSpec(BundleModel):
+    """One input: allowed values, and the words that explain a score to a person.
 
-    ``expected`` is what experts expect more of it to do to the risk, None where they expect neither.
+    ``expected`` is the effect of a higher value that experts expect, None without one.
     """
 
     name: str
@@ -47,22 +49,24 @@ class FeatureSpec(_Frozen):
     def _more_means_something(self) -> FeatureSpec:
         if self.expected and self.dtype == "string":
             raise ValueError(
-                f"{self.name} is a category: nothing can be more of it, so it has no expected direction"
+                f"{self.name} is a category without higher and lower values, "
+                "so it has no expected direction"
             )
         return self
 
 
-class Nested(_Frozen):
-    """Totals of windows that contain each other, shortest first: what enters one also enters the longer ones.
+class Nested(BundleModel):
+    """Totals of windows that contain each other, shortest first.
 
-    Where the minimum is 0 or more, a longer window never holds less than a shorter one.
+    An event of one window is also in the longer ones. Where the minimum is 0 or more, a longer
+    window never holds less than a shorter one.
     """
 
     kind: Literal["nested"] = "nested"
     features: tuple[str, ...] = Field(min_length=2)
 
 
-class Ratio(_Frozen):
+class Ratio(BundleModel):
     """``feature`` is ``over`` divided by ``under``."""
 
     kind: Literal["ratio"] = "ratio"
@@ -71,16 +75,16 @@ class Ratio(_Frozen):
     under: str
 
 
-class Window(_Frozen):
-    """A total of the last ``days`` days; one event adds ``one_event``: a number or the feature that holds it."""
+class Window(BundleModel):
+    """A total of the last ``days`` days. ``one_event`` is a number or the feature with it."""
 
     feature: str
     days: int
     one_event: float | str = 1.0
 
 
-class Since(_Frozen):
-    """``feature`` counts the days since the last event, so a shorter window than that is empty (equals 0)."""
+class Since(BundleModel):
+    """``feature`` counts the days since the last event, so a shorter window is empty (equals 0)."""
 
     kind: Literal["since"] = "since"
     feature: str
@@ -91,8 +95,8 @@ Link = Annotated[Nested | Ratio | Since, Field(discriminator="kind")]
 """A relation between features that a changed input must respect."""
 
 
-class FeatureContract(_Frozen):
-    """The inputs of the model and the links a changed input must respect (used by counterfactuals)."""
+class FeatureContract(BundleModel):
+    """The inputs of the model, and the links that a changed input must respect."""
 
     schema_version: Literal["1"] = "1"
     features: tuple[FeatureSpec, ...] = Field(min_length=1)
@@ -109,18 +113,18 @@ class FeatureContract(_Frozen):
 
     @property
     def shared_windows(self) -> tuple[tuple[str, ...], ...]:
-        """Features that look at the same events: those of one window, such as its purchases and its amount."""
+        """Return groups of features that look at the same events, those of one window."""
         windows = [w for link in self.links if isinstance(link, Since) for w in link.windows]
         days = dict.fromkeys(window.days for window in windows)
-        found = [tuple(dict.fromkeys(w.feature for w in windows if w.days == d)) for d in days]
-        return tuple(names for names in found if len(names) > 1)
+        groups = [tuple(dict.fromkeys(w.feature for w in windows if w.days == d)) for d in days]
+        return tuple(names for names in groups if len(names) > 1)
 
     @property
     def linked(self) -> tuple[tuple[str, ...], ...]:
-        """Return the features in groups that hang together through any link; each other feature is alone.
+        """Return the features in groups that are linked in any way. Others are alone.
 
-        Such features are views of the same events, so that data cannot tell their effects apart well. A reader
-        is told what they do together.
+        Linked features are views of the same events, so data cannot separate their effects
+        well. A reader gets their joint effect.
         """
         group = {feature.name: {feature.name} for feature in self.features}
         for link in self.links:
@@ -133,7 +137,7 @@ class FeatureContract(_Frozen):
         return tuple(dict.fromkeys(ordered))
 
     def feature(self, name: str) -> FeatureSpec:
-        """The feature called ``name``; KeyError names the known ones."""
+        """Return the feature called ``name``. Raises KeyError that lists the known ones."""
         for feature in self.features:
             if feature.name == name:
                 return feature
@@ -143,13 +147,13 @@ class FeatureContract(_Frozen):
 
 
 def links_between(links: Iterable[Link], names: Collection[str]) -> tuple[Link, ...]:
-    """Return what ``links`` say of the features ``names`` alone: a window or a total of another one is left out."""
-    kept: list[Link] = []
+    """Return the parts of ``links`` that only use the features ``names``."""
+    remaining: list[Link] = []
     for link in links:
         match link:
             case Nested():
                 rest = tuple(name for name in link.features if name in names)
-                kept += [Nested(features=rest)] if len(rest) > 1 else []
+                remaining += [Nested(features=rest)] if len(rest) > 1 else []
             case Since():
                 windows = tuple(
                     window
@@ -157,10 +161,10 @@ def links_between(links: Iterable[Link], names: Collection[str]) -> tuple[Link, 
                     if _mentioned(Since(feature=link.feature, windows=(window,))) <= set(names)
                 )
                 whole = link.feature in names and windows
-                kept += [Since(feature=link.feature, windows=windows)] if whole else []
+                remaining += [Since(feature=link.feature, windows=windows)] if whole else []
             case Ratio():
-                kept += [link] if _mentioned(link) <= set(names) else []
-    return tuple(kept)
+                remaining += [link] if _mentioned(link) <= set(names) else []
+    return tuple(remaining)
 
 
 def _mentioned(link: Nested | Ratio | Since) -> set[str]:

@@ -1,4 +1,4 @@
-"""How old the values may be that a score stands on: compared with the clock wherever a score is made."""
+"""The age limit of a score's inputs, checked against the clock wherever a score is made."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from datetime import UTC, datetime, timedelta
 
 __all__ = ["AHEAD", "read_time", "shown", "too_early", "too_old"]
 
+# A snapshot carries the midnight that ends its day, and clocks differ a little.
 AHEAD = timedelta(days=1, minutes=5)
-"""How far a date may lie ahead: a snapshot carries the midnight that ends its day, and clocks differ a little."""
+"""Allowed distance of a date in the future."""
 
 
 def read_time(text: str) -> datetime:
-    """Return an ISO time in UTC; one without a zone is UTC. Raises ValueError for anything else."""
+    """Return an ISO time in UTC. Without a zone it is UTC. Raises ValueError for anything else."""
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def shown(as_of: datetime) -> str:
-    """Return the time as it stands in answers and in the log: in UTC, to the second."""
+    """Return the time in the form of answers and of the log: in UTC, to the second."""
     return as_of.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -27,5 +28,5 @@ def too_old(as_of: datetime, now: datetime, most_days: int) -> bool:
 
 
 def too_early(as_of: datetime, now: datetime) -> bool:
-    """Return whether the values are dated in the future, so that nobody knows how old they are."""
+    """Return whether the values are dated in the future, so that their age is unknown."""
     return as_of - now > AHEAD

@@ -17,7 +17,7 @@ Metric = Callable[[Labels, Floats], float]
 
 
 def all_metrics() -> dict[str, Metric]:
-    """Return the metrics of the report by name; each takes labels and probabilities of shape (n,)."""
+    """Return the metrics of the report by name, for labels and probabilities of shape (n,)."""
     from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
     return {
@@ -31,7 +31,7 @@ def all_metrics() -> dict[str, Metric]:
 
 
 def log_odds(p: Floats) -> Floats:
-    """Return the log-odds of probabilities ``p`` (n,); 0 and 1 get a finite one."""
+    """Return the log-odds of probabilities ``p`` (n,), finite for 0 and 1 too."""
     odds: Floats = np.log(np.clip(p, 1e-9, 1 - 1e-9) / np.clip(1 - p, 1e-9, 1 - 1e-9))
     return odds
 
@@ -115,7 +115,10 @@ def drawn(measured: Sequence[dict[str, float]]) -> dict[str, Floats]:
 def intervals(
     y: Labels, measure: Callable[[Labels], dict[str, float]], count: int, seed: int
 ) -> dict[str, dict[str, float]]:
-    """Return what ``measure`` says of the weights of each row, with intervals over ``count`` resamples."""
+    """Return the figures of ``measure``, which takes the weight of each row, with intervals.
+
+    The intervals are over ``count`` resamples.
+    """
     draws = drawn([measure(weights) for weights in resamples(y, count, seed)])
     once = measure(np.ones(len(y), dtype=np.int64))
     return {name: interval(once[name], draws[name]) for name in once}

@@ -1,4 +1,4 @@
-"""Does the model learn from people like those it scores? Shares and distances, small groups never told apart."""
+"""Comparison of the people a model learned from with those it scores, small groups masked."""
 
 from __future__ import annotations
 
@@ -27,36 +27,41 @@ def compare(
     smallest: int,
     inputs: Sequence[str],
 ) -> dict[str, Any]:
-    """Return ``groups`` with their shares, and ``shifts``: how far the people scored are from those learned from.
+    """Return ``groups`` with their shares, and the ``shifts`` of inputs and groups.
 
-    A shift is the total variation distance of an input or a group column from the cut-off of ``past`` (n rows)
-    that is most like ``current`` (m rows): 0 says alike, 1 that they share no value. What grows by itself, such
-    as the time since the first purchase, is therefore no shift as long as the newest cut-off is near.
-    A share of fewer than ``smallest`` people is None.
+    A shift is the total variation distance of a column from the cut-off of ``past`` (n rows)
+    that is most like ``current`` (m rows), 0 to 1. A share of fewer than ``smallest`` people is
+    None.
     """
     cutoffs = past["event_timestamp"].to_numpy()
+    # The nearest cut-off counts, because some inputs grow by themselves, such as the time since the
+    # first purchase.
     shifts = []
     for name in inputs:
         before, now = past[name], current[name]
         is_number = before.dtype.kind == "f"
-        before, now = _binned(before, now) if is_number else (named(before), named(now))
+        inner = edges(before, BINS) if is_number else None
+        before, now = (
+            named(values) if inner is None else binned(values, inner) for values in (before, now)
+        )
         shifts.append(_shift(name, "input", before, now, cutoffs))
-    shown = []
+    shares = []
     for name, (before, now) in groups.items():
-        one, other = named(before), named(now)
-        shifts.append(_shift(name, "group", one, other, cutoffs))
-        shown += _shares(name, one, other, smallest)
-    return {"groups": shown, "shifts": shifts}
+        learned, scored = named(before), named(now)
+        shifts.append(_shift(name, "group", learned, scored, cutoffs))
+        shares += _shares(name, learned, scored, smallest)
+    return {"groups": shares, "shifts": shifts}
 
 
-def distance(one: Column, other: Column) -> float:
-    """Total variation: the share of people who would have to change for both to be alike (0 to 1)."""
-    gaps = one.value_counts(normalize=True).sub(other.value_counts(normalize=True), fill_value=0)
+def distance(past: Column, current: Column) -> float:
+    """Return the share of people who would have to change for both to be alike (0 to 1)."""
+    # This is the total variation distance.
+    gaps = past.value_counts(normalize=True).sub(current.value_counts(normalize=True), fill_value=0)
     return round(float(gaps.abs().sum()) / 2, 6)
 
 
 def binned(values: Column, edges: Floats) -> Column:
-    """The bin of each number, by name; a missing value is a bin of its own."""
+    """Return the name of each number's bin. A missing value has a bin of its own."""
     import pandas as pd
 
     places = np.searchsorted(edges, values.to_numpy(dtype=float), side="left").astype(str)
@@ -64,14 +69,12 @@ def binned(values: Column, edges: Floats) -> Column:
 
 
 def edges(values: Column, bins: int) -> Floats:
-    """Inner quantiles of the known values, each once; empty when nothing is known."""
-    known = values.dropna().to_numpy(dtype=float)
-    found: Floats = (
-        np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1]))
-        if len(known)
-        else np.empty(0)
-    )
-    return found
+    """Return the inner quantiles of the known values, each once, empty without any value."""
+    numbers = values.dropna().to_numpy(dtype=float)
+    if not len(numbers):
+        return np.empty(0)
+    quantiles: Floats = np.unique(np.quantile(numbers, np.linspace(0, 1, bins + 1)[1:-1]))
+    return quantiles
 
 
 def _shift(name: str, kind: str, past: Column, current: Column, cutoffs: Cutoffs) -> dict[str, Any]:
@@ -81,25 +84,20 @@ def _shift(name: str, kind: str, past: Column, current: Column, cutoffs: Cutoffs
     return {"name": name, "kind": kind, "value": nearest}
 
 
-def _binned(before: Column, now: Column) -> tuple[Column, Column]:
-    inner = edges(before, BINS)
-    return binned(before, inner), binned(now, inner)
-
-
 def named(values: Column) -> Column:
-    """The name of each value; what is missing is not known."""
+    """Return the name of each value. A missing one is called not known."""
     return values.astype(object).where(values.notna(), "not known").astype(str)
 
 
-def _shares(name: str, one: Column, other: Column, smallest: int) -> list[dict[str, Any]]:
-    """Each group's share in both, left out where it is small in both."""
+def _shares(name: str, past: Column, current: Column, smallest: int) -> list[dict[str, Any]]:
+    """Return each group's share in both, without groups that are small in both."""
     shares = [
         {
             "group": f"{name}={value}",
-            "train_share": _share(one == value, smallest),
-            "population_share": _share(other == value, smallest),
+            "train_share": _share(past == value, smallest),
+            "population_share": _share(current == value, smallest),
         }
-        for value in sorted(set(one) | set(other))
+        for value in sorted(set(past) | set(current))
     ]
     return [
         row

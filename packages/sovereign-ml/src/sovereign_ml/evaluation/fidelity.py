@@ -1,7 +1,8 @@
-"""What is shipped is what was fitted: the scorecard beside the pipeline that it was made from.
+"""Comparison of the shipped scorecard with the fitted pipeline from which it was made.
 
-``model.json`` is a translation of a fitted pipeline. Whatever the translation does not know would be lost
-without a word, so it is compared before it is written, and once more before it is registered.
+``model.json`` is a translation of a fitted pipeline. Anything that the translation does not know
+would be lost silently. So both are compared before the file is written, and once more before it is
+registered.
 """
 
 from __future__ import annotations
@@ -24,27 +25,26 @@ if TYPE_CHECKING:
 __all__ = ["LIMIT", "PROBES", "check_probes", "columns_of", "largest_gap", "misfits", "write_model"]
 
 LIMIT = 1e-9
-"""Largest difference in probability between the pipeline and the scorecard: rounding, and nothing else."""
+"""Largest difference in probability between pipeline and scorecard, which allows rounding only."""
 PROBES = "probes.json"
-"""Made-up rows with the probabilities of the pipeline, beside ``model.json``. They are nobody's values."""
+"""File of invented rows with the probabilities of the pipeline, beside ``model.json``."""
 _ROWS = 200
-_EXACT = 1e-7
-"""Log-odds up to which a difference counts as explained by the blocks that were found."""
+_EXACT = 1e-7  # a difference in log-odds up to this counts as explained
 
 
 def write_model(folder: Path, scorecard: Scorecard, fitted: Any, inputs: pd.DataFrame) -> None:
-    """Write ``model.json`` and `PROBES` into ``folder`` if ``scorecard`` says what ``fitted`` says.
+    """Write ``model.json`` and `PROBES` into ``folder`` if ``scorecard`` agrees with ``fitted``.
 
-    ``inputs`` are the rows that ``fitted`` was trained on. Raises Refused with the names of the blocks of
-    coefficients that are not in the scorecard.
+    ``inputs`` are the rows that ``fitted`` was trained on. Raises Refused with the names of the
+    blocks of coefficients that are not in the scorecard.
     """
     import pandas as pd
 
     probes = pd.DataFrame(_probes(scorecard, inputs))
-    for rows, what in ((inputs, "training rows"), (probes, "made-up rows")):
+    for rows, kind in ((inputs, "training rows"), (probes, "made-up rows")):
         gap = largest_gap(scorecard, fitted, rows)
         if not gap <= LIMIT:
-            raise Refused(_difference(scorecard, fitted, rows, gap, what))
+            raise Refused(_difference(scorecard, fitted, rows, gap, kind))
     content = {
         "rows": json.loads(probes.to_json(orient="records", double_precision=15)),
         "probability": [float(f"{p:.12g}") for p in _probability(fitted, probes)],
@@ -55,15 +55,15 @@ def write_model(folder: Path, scorecard: Scorecard, fitted: Any, inputs: pd.Data
 
 
 def largest_gap(scorecard: Scorecard, fitted: Any, inputs: pd.DataFrame) -> float:
-    """Return the largest difference in probability between ``scorecard`` and the pipeline ``fitted``."""
+    """Return the largest difference in probability between ``scorecard`` and ``fitted``."""
     shipped = scorecard.probability(columns_of(inputs))
     return float(np.abs(shipped - _probability(fitted, inputs)).max())
 
 
 def check_probes(scorecard: Scorecard, path: Path) -> None:
-    """Compare ``scorecard`` with what the pipeline said about the rows in the file ``path``.
+    """Compare ``scorecard`` with the probabilities of the pipeline in the file ``path``.
 
-    Raises Refused where there is no such file, where it is not readable, or where the probabilities differ.
+    Raises Refused where the file is missing or unreadable, or where probabilities differ.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -72,40 +72,45 @@ def check_probes(scorecard: Scorecard, path: Path) -> None:
         gap = float(np.abs(scorecard.probability(columns) - expected).max())
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise Refused(
-            f"{path.name} of the model does not fit it ({type(error).__name__}: {error}): "
-            "only with it can the bundle be compared with the fitted model. Run `churn train` again."
+            f"{path.name} of the model does not fit it ({type(error).__name__}: {error}). "
+            "The bundle cannot be compared with the fitted model without it. "
+            "Run `churn train` again."
         ) from None
     if not gap <= LIMIT:
         raise Refused(
-            f"The model of the bundle is not the fitted one: their probabilities differ by up to {gap:.2g} on "
-            f"{len(expected)} made-up rows; {LIMIT:g} is allowed. Run `churn train` again."
+            "The model of the bundle is not the fitted one: their probabilities differ by up to "
+            f"{gap:.2g} on {len(expected)} made-up rows; {LIMIT:g} is allowed. "
+            "Run `churn train` again."
         )
 
 
 def misfits(scorecard: Scorecard, contract: FeatureContract) -> list[str]:
-    """Return what differs between the features of ``scorecard`` and of ``contract``, one sentence each.
+    """Return the differences between features of ``scorecard`` and ``contract``, one sentence each.
 
-    Names, kinds and order have to be the same: numbers in the contract's order, then categories.
+    Names, kinds and order have to be the same: numbers in the contract's order, then
+    categories.
     """
-    found = []
+    problems = []
     for kind, parts in (("float", scorecard.numeric), ("string", scorecard.categorical)):
         shipped = [part.name for part in parts]
         declared = [spec.name for spec in contract.features if spec.dtype == kind]
-        what = {"float": "Numbers", "string": "Categories"}[kind]
+        noun = {"float": "Numbers", "string": "Categories"}[kind]
         if odd := [name for name in shipped if name not in declared]:
-            found.append(f"{what} of the model that the contract does not have: {', '.join(odd)}.")
+            problems.append(
+                f"{noun} of the model that the contract does not have: {', '.join(odd)}."
+            )
         if odd := [name for name in declared if name not in shipped]:
-            found.append(f"{what} of the contract that the model does not have: {', '.join(odd)}.")
+            problems.append(
+                f"{noun} of the contract that the model does not have: {', '.join(odd)}."
+            )
         elif shipped != declared and len(shipped) == len(declared):
-            found.append(f"{what} of the model are in the order {', '.join(shipped)}.")
-    return found
+            problems.append(f"{noun} of the model are in the order {', '.join(shipped)}.")
+    return problems
 
 
 def _probes(scorecard: Scorecard, inputs: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return made-up rows: at every knot, between and beyond them, every named category, and gaps.
-
-    Values are drawn for each feature by itself, so that what two features do together shows.
-    """
+    """Return made-up rows: at, between and beyond the knots, every named category, and gaps."""
+    # Values are drawn for each feature by itself, so that interactions of two features show.
     rng = np.random.default_rng(0)
     columns = {}
     for part in scorecard.parts:
@@ -132,55 +137,56 @@ def _probability(fitted: Any, inputs: pd.DataFrame) -> Floats:
 
 
 def _difference(
-    scorecard: Scorecard, fitted: Any, rows: pd.DataFrame, gap: float, what: str
+    scorecard: Scorecard, fitted: Any, rows: pd.DataFrame, gap: float, kind: str
 ) -> str:
     blocks = _lost_blocks(scorecard, fitted, rows)
     where = (
         f"Not in the scorecard as fitted: {', '.join(blocks)}. Give these blocks their part in "
         "to_scorecard(), or make what they compute a feature of the contract."
         if blocks
-        else "No block of coefficients of the pipeline explains the difference: compare to_scorecard() "
-        "with the estimator."
+        else "No block of coefficients of the pipeline explains the difference: "
+        "compare to_scorecard() with the estimator."
     )
     return (
         f"The scorecard is not the fitted model: their probabilities differ by up to {gap:.2g} on "
-        f"{len(rows):,} {what}; {LIMIT:g} is allowed. {where}"
+        f"{len(rows):,} {kind}; {LIMIT:g} is allowed. {where}"
     )
 
 
 def _lost_blocks(scorecard: Scorecard, fitted: Any, rows: pd.DataFrame) -> list[str]:
     """Return the blocks of columns that explain the difference in log-odds, or most of it."""
-    found = _blocks(fitted, rows)
+    blocks = _blocks(fitted, rows)
     p = np.clip(_probability(fitted, rows), 1e-15, 1 - 1e-15)
     rest = np.log(p / (1 - p)) - scorecard.log_odds(columns_of(rows))
-    if not found or not np.isfinite(rest).all():
+    if not blocks or not np.isfinite(rest).all():
         return []
     for name, part in fitted[-2].output_indices_.items():
-        if name in found and np.ptp(rest - found[name] @ fitted[-1].coef_[0, part]) <= _EXACT:
+        if name in blocks and np.ptp(rest - blocks[name] @ fitted[-1].coef_[0, part]) <= _EXACT:
             return [name]  # left out as a whole
     chosen: list[str] = []
-    left = _left(rest, [])
-    while np.abs(left).max() > _EXACT and len(chosen) < len(found):
+    remainder = _unexplained(rest, [])
+    # Greedy: the block that explains most comes first, and blocks made needless by later ones go.
+    while np.abs(remainder).max() > _EXACT and len(chosen) < len(blocks):
         tried = {
-            name: _left(rest, [found[other] for other in (*chosen, name)])
-            for name in found
+            name: _unexplained(rest, [blocks[other] for other in (*chosen, name)])
+            for name in blocks
             if name not in chosen
         }
         best = min(tried, key=lambda name: float(np.square(tried[name]).sum()))
-        if np.square(tried[best]).sum() > 0.9 * np.square(left).sum():
-            break  # no block has anything to do with what is left
-        left = tried[best]
+        if np.square(tried[best]).sum() > 0.9 * np.square(remainder).sum():
+            break  # no block has anything to do with the remainder
+        remainder = tried[best]
         chosen.append(best)
-    needed = np.abs(left).max() + _EXACT
+    needed = np.abs(remainder).max() + _EXACT
     for name in list(chosen):
-        others = [found[other] for other in chosen if other != name]
-        if others and np.abs(_left(rest, others)).max() <= needed:
+        others = [blocks[other] for other in chosen if other != name]
+        if others and np.abs(_unexplained(rest, others)).max() <= needed:
             chosen.remove(name)
     return chosen
 
 
 def _blocks(fitted: Any, rows: pd.DataFrame) -> dict[str, Floats]:
-    """Return the columns of each named block right before the last step; none for another kind of pipeline."""
+    """Return the columns of each named block before the last step, none for other pipelines."""
     parts = (
         getattr(fitted[-2], "output_indices_", {}) if len(getattr(fitted, "steps", ())) > 1 else {}
     )
@@ -194,8 +200,8 @@ def _blocks(fitted: Any, rows: pd.DataFrame) -> dict[str, Floats]:
     return {name: dense[:, part] for name, part in parts.items() if part.stop > part.start}
 
 
-def _left(values: Floats, blocks: list[Floats]) -> Floats:
-    """Return what of ``values`` (n,) no weights of ``blocks`` and no constant explain."""
+def _unexplained(values: Floats, blocks: list[Floats]) -> Floats:
+    """Return the part of ``values`` (n,) that no weights of ``blocks`` and no constant explain."""
     matrix = np.column_stack([np.ones(len(values)), *blocks])
-    left: Floats = values - matrix @ np.linalg.lstsq(matrix, values, rcond=None)[0]
-    return left
+    remainder: Floats = values - matrix @ np.linalg.lstsq(matrix, values, rcond=None)[0]
+    return remainder

@@ -1,4 +1,4 @@
-"""Figures of a scored test set: calibration, lift, slices and group gaps. Intervals are in bootstrap.py."""
+"""Figures of a scored test set: calibration, lift, slices and gaps between groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ Labels = NDArray[np.int64]
 
 
 def lift(y: Labels, p: Floats, budget: float) -> dict[str, float]:
-    """What contacting the ``budget`` share with the highest scores reaches, against contacting at random."""
+    """Return the lift of contacting the ``budget`` share of people with the highest scores.
+
+    It compares with contacting the same number at random.
+    """
     n = max(1, round(len(y) * budget))
     top = np.argsort(-p, kind="stable")[:n]
     precision = float(y[top].mean())
@@ -31,7 +34,10 @@ def lift(y: Labels, p: Floats, budget: float) -> dict[str, float]:
 
 
 def at_threshold(y: Labels, p: Floats, threshold: float) -> dict[str, float]:
-    """What acting on every score of at least ``threshold`` does. ``agreement``: people for whom it came true."""
+    """Return the figures of acting on every score of at least ``threshold``.
+
+    ``agreement`` is the share of people whose outcome fits the act.
+    """
     from sklearn.metrics import accuracy_score, precision_score, recall_score
 
     chosen = (p >= threshold).astype(np.int64)
@@ -44,7 +50,7 @@ def at_threshold(y: Labels, p: Floats, threshold: float) -> dict[str, float]:
 
 
 def bins(y: Labels, p: Floats, count: int = 10) -> list[dict[str, float]]:
-    """Mean score against observed rate in ``count`` groups of equal size, lowest scores first."""
+    """Return mean score and observed rate in ``count`` groups of equal size, low scores first."""
     parts = np.array_split(np.argsort(p, kind="stable"), count)
     return [
         {"mean_score": rounded(p[i].mean()), "observed": rounded(y[i].mean()), "n": len(i)}
@@ -56,42 +62,39 @@ def bins(y: Labels, p: Floats, count: int = 10) -> list[dict[str, float]]:
 def slices(
     y: Labels, p: Floats, groups: Mapping[str, pd.Series[Any]], smallest: int
 ) -> list[dict[str, Any]]:
-    """Figures of each group of at least ``smallest`` people; smaller ones are named with their count only."""
+    """Return the figures of each group. Below ``smallest`` people only the count is listed."""
     from sklearn.metrics import brier_score_loss, roc_auc_score
 
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for name, values in groups.items():
         for value in sorted(values.dropna().unique()):
             mask = (values == value).to_numpy()
-            n, entry = (
-                int(mask.sum()),
-                {"slice": f"{name}={value}", "n": int(mask.sum()), "suppressed": False},
-            )
-            if n < smallest or len(set(y[mask])) < 2:
-                found.append({**entry, "suppressed": True})
-                continue
-            figures = {"roc_auc": roc_auc_score, "brier": brier_score_loss}
-            entry |= {k: rounded(metric(y[mask], p[mask])) for k, metric in figures.items()}
-            found.append(
-                {
-                    **entry,
+            n = int(mask.sum())
+            # Without both labels there is no ROC AUC.
+            suppressed = n < smallest or len(set(y[mask])) < 2
+            row = {"slice": f"{name}={value}", "n": n, "suppressed": suppressed}
+            if not suppressed:
+                row |= {
+                    "roc_auc": rounded(roc_auc_score(y[mask], p[mask])),
+                    "brier": rounded(brier_score_loss(y[mask], p[mask])),
                     "base_rate": rounded(y[mask].mean()),
                     "mean_score": rounded(p[mask].mean()),
                 }
-            )
-    return found
+            rows.append(row)
+    return rows
 
 
 def fairness(
     y: Labels, p: Floats, groups: Mapping[str, pd.Series[Any]], threshold: float, smallest: int
 ) -> list[dict[str, Any]]:
-    """Largest gap between groups in selection rate, true-positive rate and calibration, by Fairlearn.
+    """Return the largest gaps between groups, by Fairlearn.
 
-    Selected means a score of at least ``threshold``. Groups under ``smallest`` are left out and counted.
+    They are of selection rate, true-positive rate and calibration. Selected means a score of at
+    least ``threshold``. Groups under ``smallest`` are left out and counted.
     """
     from fairlearn.metrics import MetricFrame, mean_prediction, selection_rate, true_positive_rate
 
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for name, values in groups.items():
         sizes = values.value_counts()
         small = sorted(str(g) for g, n in sizes.items() if n < smallest)
@@ -112,7 +115,7 @@ def fairness(
         gaps = {f"{k}_difference": v for k, v in decided.difference().items()}
         gaps["calibration_gap"] = scored.by_group["gap"].max()
         for metric, value in gaps.items():
-            found.append(
+            rows.append(
                 {
                     "group": name,
                     "metric": metric,
@@ -121,11 +124,11 @@ def fairness(
                     "groups_suppressed": small,
                 }
             )
-    return found
+    return rows
 
 
 def membership_auc(in_losses: Floats, out_losses: Floats) -> float:
-    """How well a loss threshold tells training customers from others (Yeom et al. 2018): ROC AUC, 0.5 is a guess."""
+    """Return the ROC AUC of a loss threshold that guesses membership (Yeom et al. 2018)."""
     from sklearn.metrics import roc_auc_score
 
     member = np.r_[np.ones(len(in_losses)), np.zeros(len(out_losses))]
@@ -133,5 +136,7 @@ def membership_auc(in_losses: Floats, out_losses: Floats) -> float:
 
 
 def rounded(value: Any) -> float:
-    """Six decimals: more than any interval here supports, and the same bytes on every run."""
+    """Return the figure with six decimals."""
+    # More digits than any interval here supports, and the same bytes on every run. Adding 0.0 turns
+    # -0.0 into 0.0.
     return round(float(value), 6) + 0.0

@@ -1,4 +1,4 @@
-"""Pictures of the evaluation as SVG: calibration, lift, one curve per feature, the rolling cut-offs."""
+"""Charts of the evaluation as SVG: calibration, rolling cut-offs, one curve per feature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which inputs give a protected group away: Cramer's V between each input, the score and each group column."""
+"""Proxies of protected groups: Cramer's V between inputs or score and each group column."""
 
 from __future__ import annotations
 
@@ -29,38 +29,41 @@ def associations(
     numeric: Sequence[str],
     categorical: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """One entry for each input, the score ``p`` (n,) and all inputs together, and each column of ``groups``.
+    """Return one entry for each group column and each input, the score, and all inputs together.
 
-    ``value`` is Cramer's V, 0 (tells nothing) to 1 (tells the group), with numbers in fifths and a missing value as
-    one more. "Together" compares the group with what a small cross-validated tree guesses from all inputs. Groups
-    under ``smallest`` are left out; no count of a cell is kept.
+    ``value`` is Cramer's V, 0 (tells nothing) to 1 (tells the group), with numbers in fifths
+    and a missing value as one more. "Together" compares the group with the guess of a small
+    cross-validated tree from all inputs. Groups under ``smallest`` are left out. No count of a
+    cell is stored.
     """
     columns = _columns(frame, p, numeric, categorical)
-    found = []
+    rows = []
     for name, values in groups.items():
         sizes = values.value_counts()
-        kept = values.isin(sizes[sizes >= smallest].index).to_numpy()
-        if values[kept].nunique() < 2:
+        large = values.isin(sizes[sizes >= smallest].index).to_numpy()
+        if values[large].nunique() < 2:
             continue
-        told = {label: column[kept] for label, column in columns.items()}
-        told[TOGETHER] = _guessed(_codes(frame[kept], numeric, categorical), values[kept], seed)
-        found += [
+        compared = {label: column[large] for label, column in columns.items()}
+        compared[TOGETHER] = _guessed(
+            _codes(frame[large], numeric, categorical), values[large], seed
+        )
+        rows += [
             {
                 "feature": label,
                 "group": name,
-                "value": cramers_v(column.to_numpy(), values[kept].to_numpy()),
+                "value": cramers_v(column.to_numpy(), values[large].to_numpy()),
             }
-            for label, column in told.items()
+            for label, column in compared.items()
         ]
-    return found
+    return rows
 
 
-def cramers_v(one: Any, other: Any) -> float:
-    """Cramer's V (1946) of two columns (n,) of names; 0 when one of them does not vary."""
+def cramers_v(first: Any, second: Any) -> float:
+    """Return Cramer's V (1946) of two columns (n,) of names, 0 when one does not vary."""
     import pandas as pd
     from scipy.stats.contingency import association
 
-    table = pd.crosstab(one, other).to_numpy()
+    table = pd.crosstab(first, second).to_numpy()
     return 0.0 if min(table.shape) < 2 else round(float(association(table, method="cramer")), 6)
 
 

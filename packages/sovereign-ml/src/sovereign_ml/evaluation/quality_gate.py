@@ -1,4 +1,4 @@
-"""The quality gate before a model is registered: figures against [register] of config.toml. Policy, not law."""
+"""The quality gate before registration, a policy: figures against [register] in config.toml."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from sovereign_ml.config.tables import RegisterSettings
 
 
 def reasons_against(metrics: Mapping[str, Any], limits: RegisterSettings) -> list[str]:
-    """Why these figures are not good enough, one line each with the figure and the limit; empty when they are."""
+    """Return the reasons against these figures, one line each with figure and limit."""
     model, constant = metrics["model"], metrics["baselines"]["constant_rate"]["brier"]
     auc, brier, slope = (model[name]["value"] for name in ("roc_auc", "brier", "calibration_slope"))
     low, high = limits.calibration_slope
-    found = []
+    reasons = []
+    # The comparisons are negated so that an undefined figure (NaN) fails the gate.
     if not auc >= limits.min_roc_auc:
-        found.append(f"ROC AUC {auc:.3f} is below min_roc_auc {limits.min_roc_auc:g}")
+        reasons.append(f"ROC AUC {auc:.3f} is below min_roc_auc {limits.min_roc_auc:g}")
     if not brier < limits.max_brier_share * constant:
-        found.append(
-            f"Brier {brier:.3f} is not below max_brier_share {limits.max_brier_share:g} of the constant rate's "
-            f"{constant:.3f}"
+        reasons.append(
+            f"Brier {brier:.3f} is not below max_brier_share {limits.max_brier_share:g} of the "
+            f"constant rate's {constant:.3f}"
         )
     if not low <= slope <= high:
-        found.append(
+        reasons.append(
             f"calibration slope {slope:.2f} is outside calibration_slope {low:g} to {high:g}"
         )
     fidelity = metrics["explanations"]["fidelity"]
     if not fidelity <= limits.max_fidelity_gap:
-        found.append(
-            f"the scorecard differs from the fitted model by {fidelity:g} in probability, above max_fidelity_gap "
-            f"{limits.max_fidelity_gap:g}: what would be shipped is not what was measured"
+        reasons.append(
+            f"the scorecard differs from the fitted model by {fidelity:g} in probability, above "
+            f"max_fidelity_gap {limits.max_fidelity_gap:g}: the measured model is not shipped"
         )
     for gap in metrics["fairness"]:
         if not gap["value"] <= limits.max_fairness_gap:
-            found.append(
-                f"{gap['metric']} between the groups of {gap['group']} is {gap['value']:.3f}, above max_fairness_gap "
-                f"{limits.max_fairness_gap:g}"
+            reasons.append(
+                f"{gap['metric']} between the groups of {gap['group']} is {gap['value']:.3f}, "
+                f"above max_fairness_gap {limits.max_fairness_gap:g}"
             )
-    return found
+    return reasons

@@ -35,16 +35,16 @@ __all__ = [
     "split",
 ]
 
-SAMPLE = 200
-"""Customers for whom a counterfactual is looked for."""
+SAMPLE = 200  # customers for whom a counterfactual is searched
 
 
 @dataclass(frozen=True)
 class Procedure:
-    """How a team trains. ``fit(rows)`` returns a `Model`, ``inputs(rows)`` its columns.
+    """The training procedure of a team.
 
-    ``blocks(pipeline)`` names the columns, by position, that a feature alone has in the matrix of
-    the last step. The other features are measured by a fit from the start.
+    ``fit(rows)`` returns a `Model`, ``inputs(rows)`` its columns. ``blocks(pipeline)`` names
+    the columns, by position, that a feature alone has in the matrix of the last step. The other
+    features are measured by a fit from the start.
     """
 
     fit: Callable[[pd.DataFrame], Any]
@@ -124,15 +124,16 @@ def figures(
 def constraints(
     y: metrics.Labels, held: Floats, free: Floats, config: EvaluateSettings
 ) -> dict[str, Any]:
-    """Return what it costs to keep to the expected directions: figures without them minus figures with them.
+    """Return the cost of the expected directions: figures without them minus figures with them.
 
-    ``held`` and ``free`` (n,) are the probabilities with and without, on labels ``y`` (n,) and the same resamples.
+    ``held`` and ``free`` (n,) are the probabilities with and without, on labels ``y`` (n,) and
+    the same resamples.
     """
     with_them, without = bootstrap.Ranked(y, held), bootstrap.Ranked(y, free)
 
     def differences(weights: metrics.Labels) -> dict[str, float]:
-        kept, freed = with_them.figures(weights), without.figures(weights)
-        return {f"{name}_difference": freed[name] - kept[name] for name in ("roc_auc", "brier")}
+        bound, freed = with_them.figures(weights), without.figures(weights)
+        return {f"{name}_difference": freed[name] - bound[name] for name in ("roc_auc", "brier")}
 
     return bootstrap.intervals(y, differences, config.bootstrap, config.seed)
 
@@ -173,7 +174,7 @@ class LeaveOut:
 
     @cached_property
     def _columns(self) -> Mapping[str, Sequence[int]]:
-        """Columns of each feature in the matrix, or nothing where one that counts shares its own."""
+        """Return each feature's columns in the matrix, none where one of worth shares its own."""
         names = [*self.procedure.numeric, *self.procedure.categorical]
         alone = self.procedure.blocks(self.model.pipeline) if self.procedure.blocks else {}
         largest = np.abs(self.model.contributions(self.past)).max(axis=0)
@@ -191,7 +192,7 @@ class LeaveOut:
         return past, test
 
     def without(self, names: Collection[str]) -> tuple[Floats, dict[str, float]]:
-        """Fit without ``names``. Return probabilities of the test rows, and the worth of the others.
+        """Return the test probabilities of a fit without ``names``, and the worth of the others.
 
         The worth is the mean absolute log-odds over the training rows.
         """
@@ -222,7 +223,7 @@ class LeaveOut:
 
 
 def feature_worth(fits: LeaveOut) -> list[dict[str, Any]]:
-    """Return each feature's mean absolute log-odds on the test rows, and the AUC lost without it."""
+    """Return each feature's mean absolute log-odds on test rows, and the AUC lost without it."""
     from sklearn.metrics import roc_auc_score
 
     procedure, model, past, test = fits.procedure, fits.model, fits.past, fits.test
@@ -244,9 +245,8 @@ def feature_worth(fits: LeaveOut) -> list[dict[str, Any]]:
 def elimination(fits: LeaveOut, config: EvaluateSettings) -> list[dict[str, Any]]:
     """Leave out one feature after the other, and return the ROC AUC lost against all of them.
 
-    Each round leaves out the feature of least worth to the fit before, which saw training rows alone
-    (recursive elimination, Guyon et al. 2002). The intervals are paired: every fit is measured on
-    the same resamples of the test rows. At least one feature stays.
+    Each round leaves out the feature of least worth to the fit before, which saw training rows
+    alone (recursive elimination, Guyon et al. 2002). At least one feature stays.
     """
     names = [*fits.procedure.numeric, *fits.procedure.categorical]
     y, (p, worth) = fits.procedure.labels(fits.test), fits.without(())
@@ -256,15 +256,16 @@ def elimination(fits: LeaveOut, config: EvaluateSettings) -> list[dict[str, Any]
         left_out.append(min(rest, key=lambda name: worth.get(name, 0.0)))
         p, worth = fits.without(left_out)
         scores.append(p)
+    # Every fit is measured on the same resamples, so the intervals are paired.
     ranked = [bootstrap.Ranked(y, p) for p in scores]
 
     def losses(weights: metrics.Labels) -> dict[str, float]:
-        whole, *without = (one.figures(weights)["roc_auc"] for one in ranked)
+        whole, *without = (fit.figures(weights)["roc_auc"] for fit in ranked)
         return {name: whole - area for name, area in zip(left_out, without, strict=True)}
 
-    found = bootstrap.intervals(y, losses, config.bootstrap, config.seed)
+    losses_by_name = bootstrap.intervals(y, losses, config.bootstrap, config.seed)
     return [
-        {"name": name, "inputs_left": len(names) - place, "loss": found[name]}
+        {"name": name, "inputs_left": len(names) - place, "loss": losses_by_name[name]}
         for place, name in enumerate(left_out, start=1)
     ]
 
@@ -275,18 +276,19 @@ def left_out(
     candidates: pd.DataFrame,
     config: EvaluateSettings,
 ) -> dict[str, Any] | None:
-    """Return the columns that ``candidates`` has and ``everything`` lacks, and the ROC AUC lost without them.
+    """Return the columns that only ``candidates`` has, and the ROC AUC lost without them.
 
-    Both have the same rows. Each cut-off from the third on is predicted from the earlier ones, with
-    and without these columns, and the losses are averaged. Many cut-offs tell small losses from
-    noise better than one. A resample draws customers, who have rows at several cut-offs, and both
-    fits are measured on it: the interval is a paired one. None where nothing is left out.
+    Both frames have the same rows. Each cut-off from the third on is predicted from the earlier
+    ones, with and without these columns, and the losses are averaged. None where nothing is
+    left out.
     """
     import pandas as pd
 
     names = [name for name in candidates if name not in everything]
     if not names:
         return None
+    # Many cut-offs tell small losses from noise better than one. A resample draws customers, who
+    # have rows at several cut-offs, and both fits are measured on it: the interval is paired.
     codes, people = pd.factorize(everything["customer_id"])
     pairs = []
     for cutoff in sorted(everything["event_timestamp"].unique())[2:]:
@@ -316,14 +318,14 @@ def left_out(
     return {"names": names, "cutoffs": len(pairs), "loss": interval}
 
 
-def left_out_in_words(found: dict[str, Any] | None) -> str:
-    """Return what is lost without the features that are left out, as the end of a line; "" where none is."""
-    if found is None:
+def left_out_in_words(loss_report: dict[str, Any] | None) -> str:
+    """Return the loss without the left-out features as the end of a line, empty without any."""
+    if loss_report is None:
         return ""
-    loss = found["loss"]
+    loss = loss_report["loss"]
     return (
-        f"; without the {len(found['names'])} features that config.toml leaves out ROC AUC loses "
-        f"{loss['value']:.3f} ({loss['low']:.3f} to {loss['high']:.3f})"
+        f"; without the {len(loss_report['names'])} features that config.toml leaves out "
+        f"ROC AUC loses {loss['value']:.3f} ({loss['low']:.3f} to {loss['high']:.3f})"
     )
 
 
@@ -372,9 +374,9 @@ def explanations(
 ) -> dict[str, Any]:
     """Return how faithful and how helpful the explanations are.
 
-    ``fidelity`` is the largest gap in probability between what of ``model`` is explained and what was fitted,
-    on ``rows``. Coverage is the share of a sample for which a change of
-    inputs leads to another band.
+    ``fidelity`` is the largest gap in probability on ``rows`` between the explained part of
+    ``model`` and the fit. Coverage is the share of a sample for which a change of inputs leads
+    to another band.
     """
     explainer = Explainer(model.shipped, contract, policy)
     gap = model.explain_fidelity(rows)

@@ -79,7 +79,8 @@ class Moves:
 
     def at(self, row: Row, spec: FeatureSpec, candidates: NDArray[Any]) -> Move:
         """The consistent ones of the ``candidates`` (m,) for one input, with all that follows from each."""
-        values = self._with_followers(row, spec.name, candidates)
+        # The row's own value is no change, not even where what follows from it is off in the row.
+        values = self._with_followers(row, spec.name, candidates[candidates != row[spec.name]])
         keep = self._consistent(row, values)
         values = {
             name: np.broadcast_to(column, keep.shape)[keep] for name, column in values.items()

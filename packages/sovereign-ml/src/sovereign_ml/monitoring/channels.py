@@ -24,12 +24,13 @@ METRICS: Mapping[str, str] = {
     "churn_monitor_feature_shift_log_odds": "Distance of a feature from the reference.",
     "churn_monitor_score_shift_log_odds": "Distance of the score from the reference.",
     "churn_monitor_customers": "Customers who can be scored.",
-    "churn_monitor_newest_event_age_days": "Age of the newest event.",
+    "churn_monitor_newest_event_age_seconds": "Age of the newest event.",
     "churn_monitor_observed_ratio": "Share of matured decisions that churned.",
     "churn_monitor_expected_ratio": "Mean predicted probability of the same decisions.",
     "churn_monitor_early_ratio": "Early events over those expected.",
 }
 """Every metric of the monitor, each a gauge."""
+DAY_S = 86_400
 DEADLINE_S = 20.0
 """Time limit for all channels together: clients only limit each read of a slow receiver."""
 REPEATS_WITHIN = timedelta(days=2)
@@ -99,7 +100,7 @@ def _samples(report: MonitorReport) -> Iterator[tuple[str, dict[str, str], float
         yield "churn_monitor_feature_shift_log_odds", {"feature": name}, change.shift
     yield "churn_monitor_score_shift_log_odds", {}, report.comparison.score_shift
     yield "churn_monitor_customers", {}, report.comparison.customers
-    yield "churn_monitor_newest_event_age_days", {}, report.comparison.age_days
+    yield "churn_monitor_newest_event_age_seconds", {}, DAY_S * report.comparison.age_days
     for figures in report.realised:
         labels = {**version, "treated": str(figures.who == "treated").lower()}
         yield "churn_monitor_observed_ratio", labels, figures.observed

@@ -1,4 +1,4 @@
-"""Corrections that people asked for (GDPR Art. 16): kept beside the raw data, applied by step 1 at every import."""
+"""Corrections on request (GDPR Art. 16), stored beside the raw data and applied by step 1."""
 
 from __future__ import annotations
 
@@ -33,25 +33,27 @@ SHAPE = (
 
 
 def add(raw: Path, person: str, purchase: datetime | None, values: Mapping[str, str]) -> None:
-    """Note that ``person`` (pseudonym) is right about ``values``: of the purchase at that time, else of the customer.
+    """Note that ``person`` (pseudonym) asked to correct ``values``.
 
-    Raises Misuse for a column that is not there, or a value that it cannot hold.
+    They are of the purchase at that time, or of the customer without a time. Raises Misuse for
+    an unknown column, or a value that the column cannot hold.
     """
     from sovereign_ml.storage import duckdb as db
 
-    known = OF_A_PURCHASE if purchase else OF_A_CUSTOMER
+    types = OF_A_PURCHASE if purchase else OF_A_CUSTOMER
     connection = db.connect()
     connection.execute("SET TimeZone = 'UTC'")
     for name, value in values.items():
-        if name not in known:
-            where = (
+        if name not in types:
+            owner = (
                 "of a purchase" if purchase else "of a customer (a purchase needs --purchase TIME)"
             )
-            raise Misuse(f"No column '{name}' {where}: there are {', '.join(known)}.")
+            raise Misuse(f"No column '{name}' {owner}: there are {', '.join(types)}.")
+        # DuckDB decides: step 1 will cast the text in the same way.
         if value and connection.execute(
-            f"SELECT TRY_CAST(? AS {known[name]})", [value]
+            f"SELECT TRY_CAST(? AS {types[name]})", [value]
         ).fetchone() == (None,):
-            raise Misuse(f"{name} = {value!r} is no {known[name].partition('(')[0].lower()}.")
+            raise Misuse(f"{name} = {value!r} is no {types[name].partition('(')[0].lower()}.")
     path = raw / NAME
     _load(connection, path)
     now = datetime.now(UTC)
@@ -62,7 +64,7 @@ def add(raw: Path, person: str, purchase: datetime | None, values: Mapping[str, 
 
 
 def rename(raw: Path, names: Mapping[str, str]) -> int:
-    """Put new pseudonyms in place of former ones; returns the number of rows that changed."""
+    """Replace former pseudonyms by new ones, and return the number of rows that changed."""
     import pyarrow as pa
 
     from sovereign_ml.storage import duckdb as db
@@ -85,10 +87,11 @@ def rename(raw: Path, names: Mapping[str, str]) -> int:
 
 
 def fingerprint(raw: Path, pinned: Mapping[str, Any]) -> dict[str, str]:
-    """What DVC watches of this in ``data/source.json``. Where the raw data is not, the pinned one stays."""
+    """Return the entry in ``data/source.json`` that makes DVC run step 1 after a correction."""
     path = raw / NAME
     if path.is_file():
         return {"corrections": _md5(path)}
+    # In a clone without the raw data the pinned entry stays valid.
     away = "corrections" in pinned and not raw.is_dir()
     return {"corrections": pinned["corrections"]} if away else {}
 
@@ -101,35 +104,36 @@ def apply(
     pinned: Mapping[str, Any],
     folder: Path,
 ) -> None:
-    """Correct ``mapped`` and ``people`` in the order in which the corrections were noted; carry them into ``folder``.
+    """Apply the corrections to ``mapped`` and ``people``, in the order in which they were noted.
 
-    Raises Misuse where the pinned input knows of corrections that are neither here nor in the DVC remote.
+    They are carried into ``folder``. Raises Misuse where the pinned input knows of corrections
+    that are neither here nor in the DVC remote.
     """
     if "corrections" not in pinned:
         return
-    path = _here(raw, versions, str(pinned["corrections"]), folder / NAME)
+    path = _fetch(raw, versions, str(pinned["corrections"]), folder / NAME)
     names = subjects.names(connection, keys)
-    found = connection.execute(
+    noted = connection.execute(
         "SELECT * EXCLUDE (noted_at) FROM read_parquet(?)", [str(path)]
     ).fetchall()
-    for person, purchase, column, value in found:
+    for person, purchase, column, value in noted:
         if person not in names:
             continue
         if purchase:
-            change = f"UPDATE mapped SET {column} = CAST(? AS {OF_A_PURCHASE[column]})"  # noqa: S608
-            connection.execute(
-                f"{change} WHERE customer_id = ? AND event_time = ?",
-                [value, names[person], purchase],
-            )
+            cast = f"CAST(? AS {OF_A_PURCHASE[column]})"
+            change = f"UPDATE mapped SET {column} = {cast}"  # noqa: S608
+            parameters = [value, names[person], purchase]
+            connection.execute(f"{change} WHERE customer_id = ? AND event_time = ?", parameters)
         else:
-            change = f"UPDATE people SET {column} = CAST(? AS {OF_A_CUSTOMER[column]})"  # noqa: S608
+            cast = f"CAST(? AS {OF_A_CUSTOMER[column]})"
+            change = f"UPDATE people SET {column} = {cast}"  # noqa: S608
             if column == "objected_at":
                 change += f", objected = {value is not None}"
             connection.execute(f"{change} WHERE customer_id = ?", [value, names[person]])
 
 
 def _load(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """The table ``noted`` with what is noted so far."""
+    """Create the table ``noted`` with the corrections so far."""
     connection.execute(f"CREATE TABLE noted ({SHAPE})")
     if path.is_file():
         connection.execute("INSERT INTO noted FROM read_parquet(?)", [str(path)])
@@ -146,8 +150,8 @@ def _write(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     )
 
 
-def _here(raw: Path, versions: DataVersions, digest: str, target: Path) -> Path:
-    """The pinned corrections in ``target``: from the raw data, or from the DVC remote."""
+def _fetch(raw: Path, versions: DataVersions, digest: str, target: Path) -> Path:
+    """Copy the pinned corrections to ``target``, from the raw data or from the DVC remote."""
     from sovereign_ml.storage import dvc
 
     path = raw / NAME
@@ -157,7 +161,8 @@ def _here(raw: Path, versions: DataVersions, digest: str, target: Path) -> Path:
         target.write_bytes(dvc.content(versions.storage, digest))
     else:
         raise Misuse(
-            "data/source.json knows of corrections that are not here: `churn pull` first, then run again."
+            "data/source.json lists corrections that are not here: run `churn pull` first, "
+            "then run this again."
         )
     return target
 

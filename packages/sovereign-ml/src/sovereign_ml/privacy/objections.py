@@ -1,4 +1,4 @@
-"""What the service's decision log tells the flow: who is barred there, and what reviewers really did."""
+"""Facts from the service's decision log for the flow: who is barred, and the reviews."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def decision_log(location: LogLocation) -> Iterator[DecisionLog | None]:
-    """The profile's log; None before the service has made one. Raises Misuse if there is one and it cannot be read:
-    an objection that is not seen would be an objection that is not kept."""
+    """Open the profile's log, None before the service has made one.
+
+    Raises Misuse if there is a log and it cannot be read: an objection that is not seen would
+    not be respected.
+    """
     if not location.address:
         yield None
         return
@@ -33,24 +36,25 @@ def decision_log(location: LogLocation) -> Iterator[DecisionLog | None]:
             log.close()
     except LogUnavailableError as error:
         raise Misuse(
-            f"{error}: the flow must know who objected, withdrew consent or is restricted. Bring the log back, then "
-            "run again."
+            f"{error}: the flow must know who objected, withdrew consent or is restricted. "
+            "Bring the log back, then run again."
         ) from None
 
 
 def barred(location: LogLocation) -> dict[Bar, frozenset[str]]:
-    """Pseudonyms of the people barred through the service, by what bars them (GDPR Art. 21(2), 18, 7(3))."""
+    """Return the pseudonyms of people barred through the service, by the kind of bar.
+
+    The bars are those of GDPR Art. 21(2), 18 and 7(3).
+    """
     with decision_log(location) as log:
-        return {bar: frozenset(log.barred_by(bar)) if log else frozenset() for bar in _bars()}
+        return {bar: frozenset(log.barred_by(bar)) if log else frozenset() for bar in get_args(Bar)}
 
 
 def fingerprint(location: LogLocation, pinned: Mapping[str, Any]) -> dict[str, str]:
-    """What DVC watches of this in ``data/source.json``: step 1 runs again after a new bar or its end.
-
-    Empty without any. Where the log is not, as in another clone, the pinned one stays: the versioned data keeps to
-    it already.
-    """
+    """Return entries for ``data/source.json`` that change with the bars, empty without any."""
     if not location.address:
+        # In a clone without the log the pinned entries stay: the versioned data respects them
+        # already.
         return {name: pinned[name] for name in map(_key, BARS) if name in pinned}
     return {
         _key(bar): hashlib.sha256("\n".join(sorted(people)).encode()).hexdigest()
@@ -65,19 +69,21 @@ def mark(
     keys: Sequence[bytes],
     pinned: Mapping[str, Any],
 ) -> None:
-    """Mark in ``people`` who is barred through the service, also those whom no customers table names.
+    """Mark the people in ``people`` who are barred through the service.
 
-    ``keys`` are those of the pseudonyms. Raises Misuse where the pinned input knows of a bar and the log that holds
-    it is not here. A log that once held one may have none left: it was lifted.
+    People whom no customers table names are included. ``keys`` are the keys of the pseudonyms.
+    Raises Misuse where the pinned input knows of a bar and the log that holds it is not here.
     """
     people = barred(location)
-    known = [bar for bar in people if _key(bar) in pinned and not people[bar]]
+    unseen = [bar for bar in people if _key(bar) in pinned and not people[bar]]
     with decision_log(location) as log:
-        missing = [_key(bar) for bar in known if not log or log.first(bar) is None]
+        # A log that once held a bar may have none any more: it was lifted.
+        missing = [_key(bar) for bar in unseen if not log or log.first(bar) is None]
     if missing:
         raise Misuse(
-            f"data/source.json knows of {' and '.join(missing)}, but the decision log is not here: set DATABASE_URL, "
-            f"or put the log at {location.setting}. Without it people who are barred would come back."
+            f"data/source.json lists {' and '.join(missing)}, but the decision log is not here: "
+            f"set DATABASE_URL, or put the log at {location.setting}. "
+            "Without it people who are barred would come back."
         )
     if not any(people.values()):
         return
@@ -87,17 +93,13 @@ def mark(
         subjects.mark(connection, BARS[bar], ids)
 
 
-def _bars() -> tuple[Bar, ...]:
-    return get_args(Bar)
-
-
 def _key(bar: str) -> str:
-    """Name in ``data/source.json``."""
+    """Return the name in ``data/source.json``."""
     return f"{bar}s"
 
 
 def facts(location: LogLocation) -> dict[str, dict[str, Any]]:
-    """``review`` and ``decision`` facts of the card, from what is on record; empty before the service ran."""
+    """Return the ``review`` and ``decision`` facts of the card, empty before the service ran."""
     with decision_log(location) as log:
         if log is None:
             return {"review": {}, "decision": {}}

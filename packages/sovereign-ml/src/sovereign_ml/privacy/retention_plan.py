@@ -1,4 +1,4 @@
-"""What is past its period, and its deletion: the plan that is shown is the plan that is carried out (GDPR 5(1)(e))."""
+"""The plan of data past its period, carried out exactly as shown (GDPR Art. 5(1)(e))."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ class Due(BaseModel):
 
 
 class Keeper(Protocol):
-    """Whoever keeps one class of data."""
+    """The keeper of one class of data."""
 
     @property
     def data_class(self) -> str:
-        """The key of [retention]."""
+        """Return the key of [retention]."""
 
     def due(self, now: datetime) -> list[Due]:
-        """What is past its period at ``now``; reads, changes nothing."""
+        """Return what is past its period at ``now``. It changes nothing."""
 
     def expire(self, due: Sequence[Due]) -> None:
         """Delete exactly ``due``. Called again after a crash, it finishes what was left undone."""
 
 
 class LastRun(BaseModel):
-    """What the card shows: when data was last deleted by age, and what was overdue then and left."""
+    """The last deletion by age, and what was overdue after it. The card shows both."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -61,26 +61,26 @@ class LastRun(BaseModel):
 
 
 def plan(keepers: Sequence[Keeper], now: datetime) -> list[Due]:
-    """Everything due at ``now``, in the order of the table."""
+    """Return everything due at ``now``, in the order of the table."""
     return [item for keeper in keepers for item in keeper.due(now)]
 
 
 def apply(keepers: Sequence[Keeper], planned: Sequence[Due], now: datetime) -> list[Due]:
-    """Delete what was ``planned``; return what is due afterwards, which should be nothing."""
+    """Delete what was ``planned``, and return what is due afterwards, which should be nothing."""
     for keeper in keepers:
         if mine := [item for item in planned if item.data_class == keeper.data_class]:
             keeper.expire(mine)
     return plan(keepers, now)
 
 
-def note(path: Path, now: datetime, left: Sequence[Due]) -> None:
-    """Write when it ran and what is left, for the next card."""
+def note(path: Path, now: datetime, remaining: Sequence[Due]) -> None:
+    """Write the time of the run and what is overdue, for the next card."""
     overdue: dict[str, int] = {}
-    for item in left:
+    for item in remaining:
         overdue[item.data_class] = overdue.get(item.data_class, 0) + item.count
     write_durably(path, LastRun(at=now, overdue=overdue).model_dump_json(indent=2) + "\n")
 
 
 def last_run(path: Path) -> LastRun | None:
-    """The last run; None before the first."""
+    """Return the last run, None before the first."""
     return LastRun.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None

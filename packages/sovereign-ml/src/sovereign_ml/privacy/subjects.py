@@ -1,4 +1,4 @@
-"""The people of the input, while step 1 still has their ids: their pseudonyms, and marks that bar them."""
+"""People of the input in step 1, which still has their ids: pseudonyms, and marks that bar."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MARKS = (*BARS.values(), "erased")
 
 
 def names(connection: duckdb.DuckDBPyConnection, keys: Sequence[bytes]) -> dict[str, str]:
-    """Each pseudonym, under the key in use and the former ones, with its id in ``mapped`` or ``people``."""
+    """Return the id in ``mapped`` or ``people`` of each pseudonym, under all ``keys``."""
     rows = connection.execute(
         "SELECT customer_id FROM mapped WHERE customer_id IS NOT NULL UNION "
         "SELECT customer_id FROM people WHERE customer_id IS NOT NULL"
@@ -27,15 +27,14 @@ def names(connection: duckdb.DuckDBPyConnection, keys: Sequence[bytes]) -> dict[
 def mark(
     connection: duckdb.DuckDBPyConnection, column: Barred | Literal["erased"], ids: Iterable[str]
 ) -> None:
-    """Set ``column`` of the people ``ids`` in ``people``, also of those whom no customers table names."""
+    """Set ``column`` of ``ids`` in ``people``, with those whom no customers table names."""
     import pyarrow as pa
 
     connection.register(
         "barred", pa.table({"customer_id": pa.array(sorted(set(ids)), pa.string())})
     )
-    connection.execute(
-        f"UPDATE people SET {column} = true WHERE customer_id IN (SELECT customer_id FROM barred)"  # noqa: S608
-    )
+    present = "customer_id IN (SELECT customer_id FROM barred)"
+    connection.execute(f"UPDATE people SET {column} = true WHERE {present}")  # noqa: S608
     connection.execute(
         f"INSERT INTO people (customer_id, {', '.join(MARKS)}) SELECT customer_id, "  # noqa: S608
         f"{', '.join(str(mark == column) for mark in MARKS)} FROM barred "

@@ -20,18 +20,19 @@ KEY_FILE = "key.txt"
 
 
 def tombstones(files: SuppressionFiles) -> Tombstones:
-    """Return the tombstones in git, with the copy beside the key: a backup of the folder does not restore that one."""
+    """Return the tombstones in git and in the copy beside the key."""
+    # A restored backup of the folder does not restore the copy, so nobody is forgotten.
     key, *former = files.keys()
     return Tombstones(paths(files), key, former)
 
 
 def count(files: SuppressionFiles) -> int:
-    """Return how many tombstones there are; needs no key."""
+    """Return the number of tombstones. It needs no key."""
     return len(_without_key(files))
 
 
 def expired_before(files: SuppressionFiles) -> datetime | None:
-    """Return the moment before which `churn retain` deleted purchases; None if it deleted none."""
+    """Return the moment before which `churn retain` deleted purchases, None if it deleted none."""
     path = _expiry(files)
     if not path.is_file():
         return None
@@ -39,14 +40,17 @@ def expired_before(files: SuppressionFiles) -> datetime | None:
 
 
 def expire_before(files: SuppressionFiles, moment: datetime) -> None:
-    """Let step 1 leave out purchases before ``moment``; an earlier one changes nothing."""
+    """Make step 1 leave out purchases before ``moment``. An earlier moment changes nothing."""
     present = expired_before(files)
     if present is None or moment > present:
         write_durably(_expiry(files), f"Purchases before {moment.isoformat()}\n")
 
 
 def fingerprint(files: SuppressionFiles) -> dict[str, str]:
-    """Return what ``data/source.json`` notes of this, so that step 1 runs again when it changes; empty without any."""
+    """Return the entries in ``data/source.json`` that make DVC run step 1 after a change.
+
+    Empty without any tombstone, key sign or cut-off.
+    """
     expired = expired_before(files)
     state = {
         "tombstones": _without_key(files).digest,
@@ -92,23 +96,25 @@ def note_key(files: SuppressionFiles, key: bytes) -> None:
 
 
 def noted_key(files: SuppressionFiles) -> str:
-    """Return the sign of the key that the last rotation brought; empty without any."""
+    """Return the sign of the key of the last rotation, empty without any."""
     path = files.folder / KEY_FILE
     return path.read_text(encoding="utf-8").split()[-1] if path.is_file() else ""
 
 
 def check_key(files: SuppressionFiles) -> None:
-    """Raise Misuse if the key in use is not the one of the last rotation: it would split every customer in two."""
+    """Raise Misuse if the key in use is not the one of the last rotation."""
+    # Another key would split every customer in two.
     noted = noted_key(files)
     if noted and not hmac.compare_digest(noted, key_sign(files.keys()[0])):
         raise Misuse(
-            "The pseudonym key here is not the one of the last rotation (governance/key.txt): take over the keys, "
-            "newest first, from whoever ran `churn data-subject rotate-key`; if it was interrupted here, call it again."
+            "The pseudonym key here is not the one of the last rotation (governance/key.txt). "
+            "Copy the keys, newest first, from the person who ran "
+            "`churn data-subject rotate-key`. If it was interrupted here, call it again."
         )
 
 
 def _without_key(files: SuppressionFiles) -> Tombstones:
-    """Return the tombstones for counting: that needs no key, because nobody has to be recognised by them."""
+    """Return the tombstones for counting, which needs no key because nobody is recognised."""
     return Tombstones(paths(files), key=b"")
 
 

@@ -1,7 +1,7 @@
-"""Tombstones: a keyed hash of each erased person, so that no import and no restored backup brings them back.
+"""Tombstones: keyed hashes of erased people, so that no import or backup brings them back.
 
-What stays of an erased person is one HMAC over the pseudonym, with a key derived from the pseudonyms' key: without
-that key nobody can tell whose it is, with it the next import can tell whom to leave out (GDPR Art. 17(1), 5(2)).
+One HMAC over the pseudonym remains, with a key derived from the pseudonyms' key. Without that key
+nobody can tell who it is. With it the next import leaves the person out (GDPR Art. 17(1), 5(2)).
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 HEADER = """\
-# Erased people: keyed hash, day, receipt. `churn data-subject erase` writes it; step 1 leaves out whoever stands here.
+# Erased people: keyed hash, day, receipt. `churn data-subject erase` writes this file.
+# Step 1 leaves these people out.
 # Keep it in git: it is what keeps an old file or a restored backup from bringing them back.
 """
 
 
 class Tombstones:
-    """The tombstones in ``files``, read as one list: a restored old copy of one of them forgets nobody."""
+    """Tombstones in several files. An old copy of one that is restored forgets nobody."""
 
     def __init__(self, files: Sequence[Path], key: bytes, former: Sequence[bytes] = ()) -> None:
-        """``former`` keys are asked too, so that a rotation of the key brings nobody back."""
+        """Read the files. ``former`` keys count too, so that a rotation brings nobody back."""
         self._files = files
         self._key, *self._former = (
-            hmac.digest(one, b"tombstone", "sha256") for one in (key, *former)
+            hmac.digest(secret, b"tombstone", "sha256") for secret in (key, *former)
         )
         self._marks = {line.split()[0] for file in files for line in _lines(file)}
 
@@ -34,35 +35,32 @@ class Tombstones:
 
     @property
     def digest(self) -> str:
-        """Changes when a tombstone is added; empty without any."""
-        return (
-            hashlib.sha256("\n".join(sorted(self._marks)).encode()).hexdigest()
-            if self._marks
-            else ""
-        )
+        """Return a hash that changes when a tombstone is added, empty without any."""
+        if not self._marks:
+            return ""
+        return hashlib.sha256("\n".join(sorted(self._marks)).encode()).hexdigest()
 
     def mark(self, pseudonym: str) -> str:
-        """The keyed hash under which an erased person is remembered: 64 hex characters."""
+        """Return the keyed hash of an erased person: 64 hex characters."""
         return _mark(self._key, pseudonym)
 
     def among(self, pseudonyms: Iterable[str]) -> list[str]:
-        """Those of ``pseudonyms`` who were erased, in their order."""
+        """Return those of ``pseudonyms`` who were erased, in their order."""
         keys = (self._key, *self._former)
-        return (
-            [one for one in pseudonyms if any(_mark(key, one) in self._marks for key in keys)]
-            if self._marks
-            else []
-        )
+        # Without tombstones, an import of millions computes no hashes.
+        if not self._marks:
+            return []
+        return [name for name in pseudonyms if any(_mark(key, name) in self._marks for key in keys)]
 
     def add(self, pseudonyms: Iterable[str], *, day: str, receipt: str) -> None:
-        """Write a tombstone for each person into every file; one that a file has already is not written again."""
-        marks = [self.mark(one) for one in pseudonyms]
+        """Write a tombstone for each person into every file that has none for them."""
+        marks = [self.mark(name) for name in pseudonyms]
         for file in self._files:
-            there = _lines(file)
-            known = {line.split()[0] for line in there}
-            new = [f"{mark} {day} {receipt}" for mark in marks if mark not in known]
+            lines = _lines(file)
+            present = {line.split()[0] for line in lines}
+            new = [f"{mark} {day} {receipt}" for mark in marks if mark not in present]
             if new or not file.exists():
-                write_durably(file, HEADER + "".join(f"{line}\n" for line in [*there, *new]))
+                write_durably(file, HEADER + "".join(f"{line}\n" for line in [*lines, *new]))
         self._marks |= set(marks)
 
 
@@ -71,7 +69,7 @@ def _mark(key: bytes, pseudonym: str) -> str:
 
 
 def marks(text: str) -> list[str]:
-    """The lines of a file of tombstones that stand for somebody: keyed hash, day, receipt."""
+    """Return the lines of tombstones in a file: keyed hash, day, receipt."""
     return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
@@ -80,8 +78,9 @@ def _lines(file: Path) -> list[str]:
 
 
 def write_durably(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Replace ``path`` by ``text`` so that a crash leaves either the old or the new content, never a part."""
+    """Replace ``path`` by ``text`` so that a crash leaves the old or the new content, no part."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Flushed to disk before it replaces the old file, which a power failure would else empty.
     side = path.with_name(f".{path.name}.part")
     descriptor = os.open(side, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

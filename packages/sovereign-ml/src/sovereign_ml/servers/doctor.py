@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import time
@@ -13,13 +14,13 @@ from urllib.parse import urlsplit
 
 from sovereign_ml.audit import declaration_for, declarations
 from sovereign_ml.config.connections import Tracking, database
+from sovereign_ml.config.monitoring import AlarmSettings
 from sovereign_ml.config.profiles import VARIABLES, Profile, Secrets
 from sovereign_ml.errors import Misuse
 from sovereign_ml.jurisdictions import Jurisdiction, classify
 from sovereign_ml.servers import health_checks
-from sovereign_ml.servers.health_checks import Trouble
+from sovereign_ml.servers.health_checks import TIMEOUT_S, Trouble
 
-TIMEOUT_S = 5.0
 SOON_DAYS = 21
 """A certificate that ends within this is worth a word."""
 SLOW_MS = 250
@@ -31,7 +32,7 @@ TLS_ADVICE = {
 }
 UNTRUSTED = "trust its issuer on this machine: SSL_CERT_FILE, AWS_CA_BUNDLE and REQUESTS_CA_BUNDLE name its file"
 SECURE = {"https": 443, "rediss": 6379}
-PLAIN = {"http": 80, "redis": 6379, "postgresql": 5432}
+PLAIN = {"http": 80, "redis": 6379, "postgresql": 5432, "smtp": 587}
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,19 @@ class Server:
     ask: Callable[[], list[str]]
 
 
+NO_ALARMS = AlarmSettings()
+
+
 def examine(
-    profile: Profile, secrets: Secrets, tracking: Tracking, card: Path
+    profile: Profile,
+    secrets: Secrets,
+    tracking: Tracking,
+    card: Path,
+    alarms: AlarmSettings = NO_ALARMS,
 ) -> Iterator[HealthLine]:
-    """Check each server of the profile; ``card`` is model_card.toml, which declares owners.
+    """Check each server of the profile, and the channels of the monitor's alarms.
+
+    ``card`` is model_card.toml, which declares owners.
 
     Nothing is written but one probe object on S3, which is deleted again.
     """
@@ -72,6 +82,45 @@ def examine(
             yield HealthLine(name, "", "fail", "", 0, "no address", str(error))
             continue
         yield _look(server, card)
+    yield from channel_lines(alarms, card)
+
+
+def channel_lines(alarms: AlarmSettings, card: Path) -> Iterator[HealthLine]:
+    """Check the channels of alarms without sending anything."""
+    for server in _receivers(alarms):
+        yield _look(server, card)
+    if alarms.textfile:
+        yield _text_folder(Path(alarms.textfile))
+
+
+def _receivers(alarms: AlarmSettings) -> Iterator[Server]:
+    """Yield what can be asked without sending anything. A webhook cannot."""
+    if alarms.smtp:
+        yield Server(
+            "alarms by mail", f"smtp://{alarms.smtp}", lambda: health_checks.smtp(alarms.smtp)
+        )
+    if alarms.alertmanager:
+        url = alarms.alertmanager
+        yield Server("Alertmanager", url, lambda: health_checks.alertmanager(url))
+
+
+def _text_folder(folder: Path) -> HealthLine:
+    """Check that the metrics of the monitor can be written where node_exporter reads them."""
+    name, writable = "metrics of the monitor", folder.is_dir() and os.access(folder, os.W_OK)
+    if writable:
+        return HealthLine(
+            name, str(folder), "ok", Jurisdiction.LOCAL, 0, "a folder of this machine", ""
+        )
+    wrong = "this user may not write there" if folder.is_dir() else "there is no such folder"
+    return HealthLine(
+        name,
+        str(folder),
+        "fail",
+        Jurisdiction.LOCAL,
+        0,
+        wrong,
+        "make it, or correct [monitor.alarm] textfile",
+    )
 
 
 def _here(profile: Profile) -> list[tuple[str, str]]:
@@ -180,7 +229,7 @@ def _reach(host: str, scheme: str, port: int | None) -> list[str]:
     near = classify(host).jurisdiction is Jurisdiction.LOCAL
     return (
         []
-        if near or scheme == "postgresql"
+        if near or scheme in ("postgresql", "smtp")
         else ["! no TLS: use the scheme with s, or a private network"]
     )
 

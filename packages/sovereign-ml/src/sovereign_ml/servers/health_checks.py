@@ -10,6 +10,7 @@ from sovereign_ml.config.connections import ObjectStorage, Tracking
 from sovereign_ml.jurisdictions import PostgresAddress
 from sovereign_ml.storage import s3 as bucket_api
 
+TIMEOUT_S = 5.0
 POSTGRES, REDIS = range(13, 19), range(6, 9)
 """Major versions that the flow was tried with."""
 
@@ -165,3 +166,42 @@ def _last(error: Exception) -> str:
         str(error).strip().splitlines()[-1].rpartition(":  ")[2].rpartition("FATAL: ")[2].strip()
         or "no answer"
     )
+
+
+def smtp(address: str) -> list[str]:
+    """Ask a mail server (host:port) for STARTTLS, without which no alarm is sent to it."""
+    import smtplib
+
+    host, _, port = address.partition(":")
+    try:
+        with smtplib.SMTP(host, int(port), timeout=TIMEOUT_S) as server:
+            server.ehlo()
+            if not server.has_extn("starttls"):
+                raise Trouble(
+                    "it offers no STARTTLS", "switch TLS on there: mail is sent over TLS only"
+                )
+            server.starttls(context=ssl.create_default_context())
+    except ssl.SSLError as error:
+        why = getattr(error, "verify_message", "") or error.reason
+        raise Trouble(f"TLS: {why}", "give it a certificate that this machine trusts") from None
+    except (OSError, smtplib.SMTPException) as error:
+        raise Trouble(f"no mail server: {error}", "correct [monitor.alarm] smtp") from None
+    return ["STARTTLS"]
+
+
+def alertmanager(url: str) -> list[str]:
+    """Ask Alertmanager whether it is ready."""
+    import httpx
+
+    try:
+        status = httpx.get(f"{url.rstrip('/')}/-/ready", timeout=TIMEOUT_S).status_code
+    except httpx.HTTPError as error:
+        said = str(error) or type(error).__name__
+        raise Trouble(
+            f"no answer: {said}", "start it, or correct [monitor.alarm] alertmanager"
+        ) from None
+    if status != httpx.codes.OK:
+        raise Trouble(
+            f"/-/ready answers {status}", "look at its log, or correct [monitor.alarm] alertmanager"
+        )
+    return ["ready"]

@@ -1,4 +1,4 @@
-"""churn leave: out of SageMaker, from a folder of its answers. Only `churn leave fetch` reaches AWS."""
+"""churn leave: move from SageMaker by a dump of its answers. Only `fetch` reaches AWS."""
 
 from __future__ import annotations
 

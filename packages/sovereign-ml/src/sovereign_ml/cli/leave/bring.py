@@ -1,14 +1,14 @@
-"""churn leave script, fetch and what brings: runs, registry, cards, features, notebooks, pipelines."""
+"""churn leave script, fetch and the imports of runs, registry, cards, features, notebooks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from sovereign_ml.cli.card_output import now
 from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
 
@@ -27,13 +27,8 @@ KeepOption = Annotated[
 ]
 
 
-def now() -> datetime:
-    """Return the time in UTC."""
-    return datetime.now(UTC)
-
-
 def opened(settings: Settings, folder: Path) -> Dump:
-    """Return the dump, which must be whole and must not lie where git would commit it."""
+    """Return the dump, which must be whole and outside of what git would commit."""
     from sovereign_ml.leaving.dump import open_dump
     from sovereign_ml.leaving.progress import safe_place
 
@@ -49,6 +44,7 @@ def opened(settings: Settings, folder: Path) -> Dump:
 def inside(folder: Path, name: str) -> Path:
     """Return the folder ``name`` below the dump. Raises Misuse for a name that points out of it."""
     path = folder / name
+    # Names come from SageMaker's answers, which may be forged.
     if not path.resolve().is_relative_to(folder.resolve()):
         raise Misuse(f"{name!r} is no name that SageMaker gives: it points out of the dump.")
     return path
@@ -85,16 +81,16 @@ def fetch(
     endpoint: Annotated[str, typer.Option(help="Another address than that of AWS.")] = "",
     profile: ProfileOption = None,
 ) -> None:
-    """Make the dump with boto3: the only command that reaches AWS, and it goes on where it was interrupted."""
+    """Make or continue the dump with boto3. This is the only command that reaches AWS."""
     from sovereign_ml.leaving import fetch as fetching
     from sovereign_ml.leaving.progress import safe_place
 
     settings = load_settings(profile)
     _checked_region(region)
     safe_place(settings.root, dump)
-    asked = fetching.fetch(dump, region, endpoint=endpoint, online=tuple(online or ()))
+    questions = fetching.fetch(dump, region, endpoint=endpoint, online=tuple(online or ()))
     refused = (dump / "refused.txt").read_text(encoding="utf-8").splitlines()
-    typer.echo(f"{asked} questions asked, {len(refused)} refused. The dump is in {dump}.")
+    typer.echo(f"{questions} questions asked, {len(refused)} refused. The dump is in {dump}.")
     for line in refused:
         typer.echo(f"  refused: {line}")
 
@@ -116,14 +112,15 @@ def runs(
     keep: KeepOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Write experiments, trials and training jobs as MLflow runs with their own times, once each."""
+    """Write experiments, trials and training jobs as MLflow runs with their own times."""
     from sovereign_ml.leaving import runs as past
 
     settings = load_settings(profile)
     answers, rules = opened(settings, dump), minimiser(settings, keep)
+    # The next retention would delete runs past their period again.
     before = None if older else settings.retention.runs.before(now())
     result = past.bring(
-        answers, settings.tracking, rules, ended_after=before, only=experiment, progress=_ticking()
+        answers, settings.tracking, rules, ended_after=before, only=experiment, progress=_tick
     )
     _done(settings, answers, "runs", result, rules)
 
@@ -141,7 +138,7 @@ def registry(dump: DumpArgument, keep: KeepOption = None, profile: ProfileOption
 
 @app.command()
 def cards(dump: DumpArgument, profile: ProfileOption = None) -> None:
-    """Write what each SageMaker card says as suggestions for model_card.toml, into data/leaving/cards."""
+    """Write SageMaker cards as suggestions for model_card.toml, into data/leaving/cards."""
     from sovereign_ml.leaving import progress, registered
 
     settings = load_settings(profile)
@@ -166,7 +163,7 @@ def features(
     ] = "",
     profile: ProfileOption = None,
 ) -> None:
-    """Write offline stores under pseudonyms, without people who were deleted there or erased here."""
+    """Write offline stores under pseudonyms, without people deleted there or erased here."""
     from sovereign_ml.leaving import offline_rows, progress
 
     settings = load_settings(profile)
@@ -191,15 +188,16 @@ def features(
         except (Refused, Misuse) as error:
             refused.append(str(error))
             continue
-        left = {reason: count for reason, count in done.skipped.items() if count}
-        facts[described.name if not described.person else f"group {len(facts) + 1}"] = {
-            "made": done.rows, "deleted there": done.deleted_people, "left": left,
-        }  # fmt: skip
+        omitted = {reason: count for reason, count in done.skipped.items() if count}
+        # The name of a group about people can hold a person's id.
+        label = described.name if not described.person else f"group {len(facts) + 1}"
+        counts = {"made": done.rows, "deleted there": done.deleted_people, "left": omitted}
+        facts[label] = counts
         typer.echo(
             f"{described.name}: {done.rows:,} of {done.read:,} rows, of {done.people:,} keys; "
             f"{done.deleted_people:,} keys are deleted in SageMaker and stay out"
         )
-        for reason, count in left.items():
+        for reason, count in omitted.items():
             typer.echo(f"  left: {count:,}, {reason}")
         if done.identifiers:
             typer.echo(f"  columns left out as identifiers: {', '.join(done.identifiers)}")
@@ -219,7 +217,7 @@ def notebooks(
     keep: KeepOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Write Studio's notebooks without outputs, metadata and cells with data, into notebooks/leaving."""
+    """Write Studio's notebooks without outputs and cells with data, into notebooks/leaving."""
     from sovereign_ml.leaving import brought_notebooks, progress
 
     settings = load_settings(profile)
@@ -230,14 +228,14 @@ def notebooks(
     facts = {"made": result.imported, "present": result.present, **counts}
     progress.note(settings.root, answers, "notebooks", facts, now())
     typer.echo(f"{result.imported:,} made, {result.present:,} there already.")
-    for what, reasons in counts.items():
+    for kind, reasons in counts.items():
         for reason, count in reasons.items():
-            typer.echo(f"  {what}: {count:,}, {reason}")
+            typer.echo(f"  {kind}: {count:,}, {reason}")
 
 
 @app.command()
 def pipelines(dump: DumpArgument, profile: ProfileOption = None) -> None:
-    """Write a page for each pipeline, into governance/leaving/pipelines: its steps, and what answers each here."""
+    """Write each pipeline's steps with counterparts here, into governance/leaving/pipelines."""
     from sovereign_ml.leaving import pipelines as pages
     from sovereign_ml.leaving import progress
 
@@ -255,7 +253,10 @@ def pipelines(dump: DumpArgument, profile: ProfileOption = None) -> None:
 
 
 def barred(settings: Settings) -> Callable[[Iterable[str]], set[str]]:
-    """Return who of some pseudonyms was erased here, or barred through the service (GDPR Art. 17, 21, 18, 7(3))."""
+    """Return a function that selects the pseudonyms of people erased or barred here.
+
+    Bars are those of the service (GDPR Art. 17, 21, 18, 7(3)).
+    """
     from sovereign_ml.privacy import objections, suppression
 
     stones = suppression.tombstones(settings.suppression)
@@ -268,12 +269,9 @@ def barred(settings: Settings) -> Callable[[Iterable[str]], set[str]]:
     return among
 
 
-def _ticking() -> Callable[[int], object]:
-    def tick(count: int) -> None:
-        if count % 100 == 0:
-            typer.echo(f"  {count:,} …", err=True)
-
-    return tick
+def _tick(count: int) -> None:
+    if count % 100 == 0:
+        typer.echo(f"  {count:,} …", err=True)
 
 
 def _done(settings: Settings, dump: Dump, step: str, result: Brought, rules: Minimiser) -> None:
@@ -291,7 +289,7 @@ def _done(settings: Settings, dump: Dump, step: str, result: Brought, rules: Min
     typer.echo(f"{result.imported:,} made, {result.present:,} there already.")
     if result.repaired:
         typer.echo(
-            f"{result.repaired:,} that an interrupted call left were deleted and brought anew."
+            f"{result.repaired:,} left by an interrupted call were deleted and imported again."
         )
     for reason, count in result.skipped.items():
         typer.echo(f"  left: {count:,}, {reason}")

@@ -1,4 +1,4 @@
-"""churn leave audit, parity, status, finish: what has to be replaced, what differs, what is left."""
+"""churn leave audit, parity, status and finish: replacements, differences and remains."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sovereign_ml.cli.leave.bring import DumpArgument, inside, minimiser, now, opened
+from sovereign_ml.cli.card_output import now
+from sovereign_ml.cli.leave.bring import DumpArgument, inside, minimiser, opened
 from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.leaving import code_audit
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from sovereign_ml.leaving.checklist import ChecklistFinding, ChecklistRule
     from sovereign_ml.leaving.code_audit import CodeAudit, CodeUse
 
-SHOWN = 20
-"""Places of a rule that are printed."""
+SHOWN = 20  # places of a rule that are printed
 app = typer.Typer()
 
 
@@ -34,14 +34,17 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """Run the compliance checklist over a dump, and find SageMaker in code. Exit 1 on an error or a use."""
+    """Run the compliance checklist over a dump, and find SageMaker in code.
+
+    Exit 1 on an error of the checklist or a use of SageMaker.
+    """
     if dump is None and code is None:
         raise Misuse("Nothing to look at: name the folder of a dump, or --code FOLDER, or both.")
     answer: dict[str, Any] = {}
     problems = []
     if dump is not None:
         findings = _checklist(dump, profile)
-        answer["findings"] = [_finding(row) for row in findings]
+        answer["findings"] = [{**asdict(row), **asdict(_rule_of(row))} for row in findings]
         errors = sum(_rule_of(row).severity == "error" for row in findings)
         problems += [f"{errors:,} errors of {len(findings):,} findings"] if errors else []
         if not as_json:
@@ -49,7 +52,10 @@ def audit(
     if code is not None:
         result = code_audit.audit_code(code)
         files = len({use.file for use in result.uses})
-        uses = f"{len(result.uses):,} uses of SageMaker or boto3 in {files:,} of {result.files:,} files"
+        uses = (
+            f"{len(result.uses):,} uses of SageMaker or boto3 in {files:,} of "
+            f"{result.files:,} files"
+        )
         problems += [uses] if result.uses else []
         answer |= {
             "uses": [{**asdict(use), **_replacement(use)} for use in result.uses],
@@ -61,7 +67,7 @@ def audit(
     if as_json:
         typer.echo(json.dumps(answer, indent=1))
     if problems:
-        raise Refused(f"{'; '.join(problems)}. Do what stands beside each, then call this again.")
+        raise Refused(f"{'; '.join(problems)}. Follow the remedy of each, then call this again.")
 
 
 def _checklist(folder: Path, profile: str | None) -> list[ChecklistFinding]:
@@ -91,12 +97,8 @@ def _rule_of(finding: ChecklistFinding) -> ChecklistRule:
     return RULES[finding.rule]
 
 
-def _finding(row: ChecklistFinding) -> dict[str, Any]:
-    return {**asdict(row), **asdict(_rule_of(row))}
-
-
 def _checklist_lines(findings: Sequence[ChecklistFinding]) -> Iterator[str]:
-    """Yield one answer for each part of the checklist, then the findings of each rule with what to do."""
+    """Yield one answer for each part of the checklist, then each rule with findings and remedy."""
     from sovereign_ml.leaving.checklist import PARTS, RULES
 
     for part, title in PARTS.items():
@@ -149,7 +151,7 @@ def parity(
     ] = 0.0,
     profile: ProfileOption = None,
 ) -> None:
-    """Score captured requests by the new bundle and compare with the old answers. Exit 1 unless they are the same."""
+    """Score captured requests by the new bundle. Exit 1 unless the answers are the same."""
     from sovereign_ml.leaving import progress, scores
     from sovereign_ml.pipeline.batch_scoring import read_whole
 
@@ -162,13 +164,14 @@ def parity(
     result = scores.compare_scores(files, *parts, columns=names, answer=answer, tolerance=tolerance)
     verdict = result.verdict(may_lack)
     typer.echo(
-        f"{result.lines:,} captured requests, {len(result.differences):,} of {result.rows:,} rows compared."
+        f"{result.lines:,} captured requests, {len(result.differences):,} of {result.rows:,} rows "
+        "compared."
     )
     for reason, count in result.skipped.most_common():
         typer.echo(f"  left: {count:,}, {reason}")
     typer.echo(
-        f"{result.over:,} differ by more than {tolerance}; the largest difference is {result.largest:.6f}. "
-        f"{result.bands_changed:,} are in another band."
+        f"{result.over:,} differ by more than {tolerance}; the largest difference is "
+        f"{result.largest:.6f}. {result.bands_changed:,} are in another band."
     )
     if cause := result.cause():
         typer.echo(f"  {cause}")
@@ -183,14 +186,18 @@ def parity(
     }
     progress.note(settings.root, answers, "parity", facts, now())
     if verdict != "same":
-        what = "the scores differ" if verdict == "differs" else "too few rows could be compared"
-        raise Refused(f"Verdict: {verdict}: {what}. Keep the old endpoint until they are the same.")
+        shortfall = (
+            "the scores differ" if verdict == "differs" else "too few rows could be compared"
+        )
+        raise Refused(
+            f"Verdict: {verdict}: {shortfall}. Keep the old endpoint until they are the same."
+        )
     typer.echo("Verdict: same.")
 
 
 @app.command()
 def status(profile: ProfileOption = None) -> None:
-    """Say what was brought, what is still in SageMaker, and how old that knowledge is."""
+    """Show what was imported, what is still in SageMaker, and the age of that knowledge."""
     from sovereign_ml.leaving import progress
 
     settings = load_settings(profile)
@@ -202,11 +209,11 @@ def status(profile: ProfileOption = None) -> None:
 def finish(
     dump: DumpArgument,
     script: Annotated[
-        Path | None, typer.Option(help="Write the deletion script here; it calls nothing itself.")
+        Path | None, typer.Option(help="Write the deletion script here. This command runs nothing.")
     ] = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Write the deletion script. Without --script, confirm from a later dump that nothing is left."""
+    """Write the deletion script, or confirm from a later dump that nothing is left."""
     from sovereign_ml.leaving import progress
 
     settings = load_settings(profile)

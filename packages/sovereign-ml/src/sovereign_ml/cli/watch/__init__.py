@@ -1,1 +1,1 @@
-"""Commands that look at a model in use: the monitor, and campaigns."""
+"""Commands for a model in use: the monitor and campaigns."""

@@ -1,4 +1,4 @@
-"""churn campaign: the list for the CRM with a control group, and whether it worked."""
+"""churn campaign: the list for the CRM with a control group, and its measured effect."""
 
 from __future__ import annotations
 
@@ -46,20 +46,21 @@ def list_command(
     ] = 0.05,
     profile: ProfileOption = None,
 ) -> None:
-    """Draw people by score, keep a control group, and write the list; objections count until now."""
+    """Draw people by score without objectors, hold back a control group, write the list."""
     from sovereign_ml.monitoring import campaign
     from sovereign_ml.privacy.tombstones import write_durably
 
     if output.exists():
-        raise Misuse(f"{output} is there already: name a new file.")
+        raise Misuse(f"{output} exists already: name a new file.")
     settings = load_settings(profile)
     scores = _may_be_contacted(settings, value)
     size = round(len(scores) * (settings.evaluate.contact_budget if share is None else share))
     if size < 2:
         raise Refused(f"{len(scores):,} people may be contacted, and the share takes {size}.")
+    # The draw is recorded before the list is written: nobody is contacted without a record.
     log = _open(settings)
     try:
-        made = campaign.draw(
+        drawn = campaign.draw(
             log,
             scores,
             name=name,
@@ -71,15 +72,16 @@ def list_command(
         )
     finally:
         log.close()
-    write_durably(output, made.text, mode=0o600)
+    write_durably(output, drawn.text, mode=0o600)
     typer.echo(
-        f"{made.treated:,} on the list, {made.control:,} controls, {made.left_out:,} left out who objected or were "
-        f"erased meanwhile. Wrote {output}, SHA-256 {made.sha256[:12]} is in the decision log."
+        f"{drawn.treated:,} on the list, {drawn.control:,} controls, {drawn.left_out:,} left out "
+        f"who objected or were erased meanwhile. Wrote {output}, SHA-256 {drawn.sha256[:12]} is "
+        "in the decision log."
     )
-    if made.treated + made.control < made.needed:
+    if drawn.treated + drawn.control < drawn.needed:
         typer.echo(
-            f"Warning: to show a change of {effect:.1%} takes {made.needed:,} people (power 80 %). This campaign will "
-            "most likely show nothing, whether it works or not."
+            f"Warning: {drawn.needed:,} people are needed to show a change of {effect:.1%} "
+            "(power 80 %). This campaign will most likely show nothing, even if it works."
         )
 
 
@@ -103,31 +105,35 @@ def result_command(
     with decision_log(settings.log_location) as log:
         if log is None:
             raise Misuse("There is no decision log, so no campaign was made here.")
-        found = campaign.result(log, past, name, customer_value=value, cost=cost)
+        outcome = campaign.result(log, past, name, customer_value=value, cost=cost)
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        typer.echo(outcome.model_dump_json(indent=2))
         return
-    seen = found.uplift
+    uplift = outcome.uplift
     typer.echo(
-        f"Churn {seen.control_rate:.1%} of {seen.control:,} controls, {seen.treated_rate:.1%} of {seen.treated:,} treated; "
-        f"{found.open:,} still open, {found.erased:,} erased or expired."
+        f"Churn {uplift.control_rate:.1%} of {uplift.control:,} controls, "
+        f"{uplift.treated_rate:.1%} of {uplift.treated:,} treated; "
+        f"{outcome.open:,} still open, {outcome.erased:,} erased or expired."
     )
-    typer.echo(f"Prevented: {seen.difference:+.1%} ({seen.low:+.1%} to {seen.high:+.1%}), as it is")
+    plain = f"{uplift.difference:+.1%} ({uplift.low:+.1%} to {uplift.high:+.1%})"
+    adjusted = f"{uplift.adjusted:+.1%} ({uplift.adjusted_low:+.1%} to {uplift.adjusted_high:+.1%})"
+    typer.echo(f"Prevented: {plain}, as it is")
+    typer.echo(f"           {adjusted}, adjusted by score")
     typer.echo(
-        f"           {seen.adjusted:+.1%} ({seen.adjusted_low:+.1%} to {seen.adjusted_high:+.1%}), adjusted by score"
+        f"Value: {outcome.value:,.0f} EUR ({outcome.value_low:,.0f} to {outcome.value_high:,.0f}) "
+        f"if a customer who stays is worth {value:,.2f} EUR and a contact costs {cost:,.2f} EUR."
     )
-    typer.echo(
-        f"Value: {found.value:,.0f} EUR ({found.value_low:,.0f} to {found.value_high:,.0f}) if a customer who stays is "
-        f"worth {value:,.2f} EUR and a contact costs {cost:,.2f} EUR."
-    )
-    if not seen.is_shown:
+    if not uplift.is_shown:
         typer.echo(
             "The interval holds zero: this does not show that the campaign changed anything."
         )
 
 
 def _may_be_contacted(settings: Settings, value: str) -> pd.DataFrame:
-    """Return the scores of everybody who may be contacted now: suppression list, objection, consent."""
+    """Return the scores of everybody who may be contacted now.
+
+    People on the suppression list, who objected or gave no consent are left out.
+    """
     import numpy as np
     import pandas as pd
     import pyarrow as pa
@@ -147,12 +153,13 @@ def _may_be_contacted(settings: Settings, value: str) -> pd.DataFrame:
     snapshots = pd.read_parquet(need(settings.path("features"), "features") / "snapshots.parquet")
     if value not in snapshots or snapshots[value].dtype == object:
         raise Misuse(f"--value is '{value}': name a feature in EUR, such as revenue_eur_180d.")
+    # A snapshot holds several cut-offs. Only the current one has today's customers.
     newest = snapshots[snapshots["event_timestamp"] == snapshots["event_timestamp"].max()]
     return scores.merge(newest[["customer_id", value]], on="customer_id").reset_index(drop=True)
 
 
 def _open(settings: Settings) -> DecisionLog:
-    """Return the log of the profile; a team that scores in batches only gets its file made here."""
+    """Open the log of the profile, and create its file if only batches were scored so far."""
     from sovereign_ml.decision_log import LogUnavailableError, open_log
 
     location = settings.log_location
@@ -160,8 +167,8 @@ def _open(settings: Settings) -> DecisionLog:
     if not address and not location.on_server:
         address = f"sqlite:///{settings.root / location.setting.removeprefix('sqlite:///')}"
     if not address:
-        raise Misuse("DATABASE_URL is not set: the list stands in the decision log.")
+        raise Misuse("DATABASE_URL is not set: the list is recorded in the decision log.")
     try:
         return open_log(address)
     except LogUnavailableError as error:
-        raise Misuse(f"{error}. The list stands in the decision log: bring it back.") from None
+        raise Misuse(f"{error}. The list is recorded in the decision log: repair it.") from None

@@ -1,4 +1,4 @@
-"""churn monitor: watch the model in use, try the rules on the past, answer an alarm."""
+"""churn monitor: watch the model in use, test the rules on the past, answer an alarm."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def monitor(
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """Write data/9_monitoring/DAY/ and open alarms; exit 1 while one has no answer."""
+    """Write data/9_monitoring/DAY/ and open alarms. Exit 1 while one has no answer."""
     if context.invoked_subcommand:
         return
     from datetime import UTC, datetime
@@ -61,6 +61,7 @@ def monitor(
             return
         report = watch.run(end, now)
     folder, password = FOLDER / report.day, settings.secrets.smtp_password
+    # The report is on disk by now, so a channel that fails loses no alarm.
     failed = channels.send(
         report,
         settings.monitor.alarm,
@@ -88,7 +89,7 @@ def backtest_command(
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,
 ) -> None:
-    """Try the limits on your own past, and on planted faults; changes nothing."""
+    """Test the limits on your own past and on planted faults, without any change."""
     from sovereign_ml.monitoring import backtest
 
     settings = load_settings(profile)
@@ -106,21 +107,21 @@ def backtest_command(
         return
     for run in report.runs:
         early = ", ".join(f"{ratio:.2f}" for ratio in run.early.values())
-        broken = "; ".join(f"{rule}: {found}" for rule, found in run.broken.items())
+        broken = "; ".join(f"{rule}: {detected}" for rule, detected in run.broken.items())
         typer.echo(
             f"{run.day}  largest shift {run.feature_shift:.3f}  score {run.score_shift:.3f}  "
             f"early {early or '-'} {run.early_status}  {broken}".rstrip()
         )
     early_alarms = sum(run.early_status == "alarm" for run in report.runs)
     typer.echo(
-        f"{len(report.runs)} weekly runs: a data rule broken on {len(report.broken)}, twice in a row "
-        f"{report.twice} times (an alarm); early outcomes alarm on {early_alarms}."
+        f"{len(report.runs)} weekly runs: a data rule broken on {len(report.broken)}, "
+        f"twice in a row {report.twice} times (an alarm); early outcomes alarm on {early_alarms}."
     )
     for fault in report.faults:
         verdict = "found" if fault.is_found else "missed"
         typer.echo(f"{verdict:<7} {fault.fault}: {', '.join(fault.broken) or 'no rule'}")
-    found = sum(fault.is_found for fault in report.faults)
-    typer.echo(f"{found} of {len(report.faults)} planted faults found.")
+    detected = sum(fault.is_found for fault in report.faults)
+    typer.echo(f"{detected} of {len(report.faults)} planted faults found.")
 
 
 @monitor_app.command("answer")
@@ -173,22 +174,23 @@ def _fetched(settings: Settings, version: str) -> Iterator[Path]:
 def _challenge(watch: Watch, version: str, end: datetime, *, as_json: bool) -> None:
     from sovereign_ml.bundle.sealed import read_bundle
 
-    with _fetched(watch.settings, version) as folder:  # which reads the bundle: it can be read
-        seen = watch.challenge(read_bundle(folder), end)
+    with _fetched(watch.settings, version) as folder:
+        comparison = watch.challenge(read_bundle(folder), end)
     if as_json:
-        typer.echo(seen.model_dump_json(indent=2))
+        typer.echo(comparison.model_dump_json(indent=2))
         return
     typer.echo(
-        f"Version {version} against the model in use, on {seen.n:,} decisions whose outcome is known:"
+        f"Version {version} against the model in use, on {comparison.n:,} decisions whose outcome "
+        "is known:"
     )
-    for name, figure in (("ROC AUC", seen.roc_auc), ("Brier", seen.brier)):
+    for name, figure in (("ROC AUC", comparison.roc_auc), ("Brier", comparison.brier)):
         typer.echo(
             f"{name:<8} {figure['value']:+.4f} ({figure['low']:+.4f} to {figure['high']:+.4f})"
         )
 
 
 def _end(settings: Settings, as_of: str, now: datetime) -> datetime:
-    """Return midnight after the last day that counts; the built-in shop, nobody's data, has an end of its own."""
+    """Return midnight after the last day that counts."""
     from datetime import timedelta
 
     from sovereign_ml.pipeline.source import shop_may_be_old
@@ -198,6 +200,7 @@ def _end(settings: Settings, as_of: str, now: datetime) -> datetime:
         day = _day(as_of, "--as-of")
     elif shop_may_be_old(settings):
         summary = read_json(need(settings.path("valid"), "validate") / "summary.json")
+        # The built-in shop is invented and ends on a fixed day.
         day = _day(summary["newest_event"], "newest_event")
     else:
         day = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)

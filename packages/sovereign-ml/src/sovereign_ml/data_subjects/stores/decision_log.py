@@ -1,4 +1,4 @@
-"""The decision log as a store: entries about a person are blanked, the chain keeps holding."""
+"""The decision log as a store: entries about a person are blanked, the hash chain stays valid."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from sovereign_ml.data_subjects.stores.protocol import People, Trace
 from sovereign_ml.decision_log import DecisionLog
 
 SUPPRESSION = KeptItem(
-    what="The pseudonym on the list of people who objected, withdrew consent or are restricted, in the decision "
-    "log's database",
-    why="GDPR Art. 21(3), 7(3), 18(2), 17(3)(b): without it the person's will could not be honoured",
+    what="The pseudonym on the list of people who objected, withdrew consent or are restricted, "
+    "in the decision log's database",
+    why="GDPR Art. 21(3), 7(3), 18(2), 17(3)(b): without it the objection, withdrawal or "
+    "restriction could not be respected",
 )
 
 
 class Decisions:
-    """Entries of ``opener()``'s log; ``file`` is its SQLite file, which then also loses the pages that held them.
+    """Entries of the log that ``opener()`` opens.
 
-    On a server ``tidy`` frees the old rows.
+    ``file`` is its SQLite file, whose old pages are emptied too. On a server ``tidy`` frees the
+    old rows.
     """
 
     name = "decision log"
@@ -35,32 +37,24 @@ class Decisions:
         self._opener, self.file, self._tidy = opener, file, tidy
 
     def find(self, people: People) -> list[Trace]:
-        """One trace for all entries about somebody of ``people``."""
+        """Return one trace for all entries about ``people``."""
         with closing(self._opener()) as log:
-            count = sum(len(log.of_subject(one)) for one in people)
-        if not count:
-            return []
-        return [
-            Trace(
-                store=self.name,
-                place="decisions, reviews, objections and the like",
-                count=count,
-                unit="entries",
-                action="entries blanked",
-            )
-        ]
+            count = sum(len(log.of_subject(name)) for name in people)
+        place = "decisions, reviews, objections and the like"
+        return [Trace(self.name, place, count, "entries", "entries blanked")] if count else []
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
-        """Blank the entries and leave a tombstone in the chain; then empty the write-ahead file."""
+        """Blank the entries and leave a tombstone in the chain."""
         with closing(self._opener()) as log:
-            for one in people:
-                log.erase_subject(one)
+            for name in people:
+                log.erase_subject(name)
+        # The write-ahead file still holds the old content of the pages.
         if self.file:
             with closing(sqlite3.connect(self.file)) as connection:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._tidy()
 
     def kept(self, people: People) -> list[KeptItem]:
-        """The objections, withdrawals and restrictions that stay in force."""
+        """Return the objections, withdrawals and restrictions that stay in force."""
         with closing(self._opener()) as log:
             return [SUPPRESSION] if log.barred(people) else []

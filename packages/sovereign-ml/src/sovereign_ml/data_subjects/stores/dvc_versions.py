@@ -1,4 +1,4 @@
-"""DVC: keep the present data as a new version, and tell which stored objects a version still needs."""
+"""DVC: record the present data as a new version, and find the objects that versions need."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OBJECT = re.compile(r"\b[0-9a-f]{32}(?:\.dir)?\b")
 
 
 def clean_stages(root: Path) -> list[str]:
-    """Stages of ``dvc.lock`` whose inputs, code and outputs are what the lock says; none before the first run."""
+    """Return the stages whose inputs, code and outputs fit ``dvc.lock``, none without a lock."""
     if not (root / "dvc.lock").is_file():
         return []
     with _in(root) as repo:
@@ -32,17 +32,16 @@ def clean_stages(root: Path) -> list[str]:
 
 
 def commit(root: Path, stages: Sequence[str]) -> None:
-    """Make what lies in ``data/`` the recorded version of ``stages``, without running them.
-
-    The files stay where they are: to link one anew DVC takes it away first, and a process killed then loses it.
-    """
+    """Make what is in ``data/`` the recorded version of ``stages``, without running them."""
     with _in(root) as repo:
         for stage in stages:
+            # No relinking: DVC deletes a file before it links it, and a process killed then loses
+            # it.
             repo.commit(stage, force=True, relink=False)
 
 
 def run_only(root: Path, stages: Sequence[str]) -> None:
-    """Run those of ``stages`` whose inputs have changed, in this order, and no other; SystemExit if one stops."""
+    """Run the changed ones among ``stages`` in this order. Raises SystemExit if one stops."""
     from dvc.exceptions import DvcException
 
     with _in(root) as repo:
@@ -54,12 +53,13 @@ def run_only(root: Path, stages: Sequence[str]) -> None:
 
 
 def places(root: Path, remote: str) -> dict[str, Path]:
-    """The folders that hold objects: the cache, and every folder remote to which something has been pushed.
+    """Return the folders that hold objects: the cache, and each folder remote with a push.
 
-    Raises Misuse if ``remote`` is no folder and not the bucket of ``[s3]``: its old versions cannot be reached.
+    Raises Misuse if ``remote`` is neither a folder nor the bucket of ``[s3]``, because its old
+    versions cannot be deleted.
     """
     with _in(root) as repo:
-        found = {"cache": Path(repo.cache.local.path).parents[1]}
+        cache = {"cache": Path(repo.cache.local.path).parents[1]}
         remotes: dict[str, Any] = dict(repo.config["remote"])
     urls = {name: str(config.get("url", "")) for name, config in remotes.items()}
     if "://" in (url := urls.get(remote, "")) and remote != BUCKET_REMOTE:
@@ -74,56 +74,47 @@ def places(root: Path, remote: str) -> dict[str, Path]:
         if url and "://" not in url
     }
     labels = {name: "remote" if name == remote else f"remote {name}" for name in folders}
-    return found | {labels[name]: folder for name, folder in folders.items() if folder.is_dir()}
+    return cache | {labels[name]: folder for name, folder in folders.items() if folder.is_dir()}
 
 
 def drop(root: Path, remote: str, stages: Sequence[str]) -> set[str]:
-    """Remove the outputs of ``stages`` from ``data/``, the cache and folder remotes; the stages are due to run again.
+    """Remove the outputs of ``stages`` from ``data/``, the cache and folder remotes.
 
-    Returns the hashes of the objects, for a remote that is no folder.
+    The stages are due to run again. Returns the hashes of the objects, for a remote that is no
+    folder.
     """
     folders = places(root, remote)
     with _in(root) as repo:
         outs = [out for stage in repo.index.stages if stage.name in stages for out in stage.outs]
         named = {str(out.hash_info.value) for out in outs if out.hash_info}
         paths = [Path(out.fs_path) for out in outs]
-    manifests = [
-        path
-        for folder in folders.values()
-        for path in folder.rglob("*.dir")
-        if digest_of(path) in named
-    ]
-    gone = named.union(*map(entries, manifests))
+    manifests = _manifests(folders, named)
+    unwanted = named.union(*map(entries, manifests))
     for path in (
         path for folder in folders.values() for path in folder.rglob("*") if path.is_file()
     ):
-        if digest_of(path) in gone:
+        if digest_of(path) in unwanted:
             path.unlink()
     for path in paths:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    return gone
+    return unwanted
 
 
 def unneeded(root: Path, folders: Mapping[str, Path], since: datetime) -> list[Path]:
-    """Objects older than ``since`` of versions that a newer one had replaced by then, or that nobody ever committed.
+    """Return objects older than ``since`` that no data version in force since then needs.
 
-    The version in force at ``since`` and all later ones are needed: the lock now, each commit of it since, and the
-    last one before. Raises Refused where the list of files of such a version is damaged in all ``folders``.
+    In force are the lock now, each commit of it since ``since``, and the last one before.
+    Raises Refused where the list of files of such a version is damaged in all ``folders``.
     """
-    known = named(root, since)
-    manifests = [
-        path
-        for folder in folders.values()
-        for path in folder.rglob("*.dir")
-        if digest_of(path) in known
-    ]
+    in_force = named(root, since)
+    manifests = _manifests(folders, in_force)
     whole = {digest_of(path) for path in manifests if is_whole(path, digest_of(path))}
     if damaged := [path for path in manifests if digest_of(path) not in whole]:
         raise Refused(
-            f"{damaged[0]} is damaged, so nobody knows which files that data version needs. Nothing "
-            "of old versions is deleted: delete this one file, then `dvc fetch`, or `dvc commit`."
+            f"{damaged[0]} is damaged, so it is unknown which files that data version needs. "
+            "No old version was deleted. Delete this file, then run `dvc fetch` or `dvc commit`."
         )
-    needed = known.union(*map(entries, manifests))
+    needed = in_force.union(*map(entries, manifests))
     objects = [
         path for folder in folders.values() for path in sorted(folder.rglob("*")) if path.is_file()
     ]
@@ -135,32 +126,39 @@ def unneeded(root: Path, folders: Mapping[str, Path], since: datetime) -> list[P
     return [path for path in old if digest_of(path) not in needed]
 
 
+def _manifests(folders: Mapping[str, Path], digests: set[str]) -> list[Path]:
+    """Return the lists of files of the data versions ``digests``."""
+    lists = (path for folder in folders.values() for path in folder.rglob("*.dir"))
+    return [path for path in lists if digest_of(path) in digests]
+
+
 @contextmanager
 def _in(root: Path) -> Iterator[Any]:
-    """The repository, with ``root`` as working directory: DVC takes the paths of dvc.yaml from there."""
+    """Open the repository, with ``root`` as working directory."""
+    # DVC resolves the paths of dvc.yaml from the working directory.
     with chdir(root), _repo(root) as repo:
         yield repo
 
 
 def named(root: Path, since: datetime) -> set[str]:
-    """Hashes in ``dvc.lock`` as it is now, as any commit since ``since`` has it, and as the last one before had it.
+    """Return the hashes in ``dvc.lock`` as it is now, and as it was in force since ``since``.
 
-    Raises Refused where git does not tell: what no commit seems to need is deleted.
+    Raises Refused where git fails: what no commit seems to need is deleted.
     """
     lock = root / "dvc.lock"
     try:
         texts = _committed_locks(root, since.isoformat())
     except GitError as error:
         raise Refused(
-            f"Which data versions are still needed only git can tell, and it says: {error}. No "
-            "version is deleted: let git answer, then run this again."
+            f"Only git can tell which data versions are still needed, and it says: {error}. "
+            "No version was deleted. Repair that, then run this again."
         ) from None
     texts += [lock.read_text(encoding="utf-8")] if lock.is_file() else []
-    return {found for text in texts for found in OBJECT.findall(text)}
+    return {digest for text in texts for digest in OBJECT.findall(text)}
 
 
 def _committed_locks(root: Path, moment: str) -> list[str]:
-    """Return the text of ``dvc.lock`` in each commit since ``moment`` and in the last one before."""
+    """Return ``dvc.lock`` in each commit since ``moment``, and in the last one before."""
     git.refuse_shallow(root)
     if not git.ask(root, "rev-list", "--all", "--max-count=1"):
         return []

@@ -1,4 +1,4 @@
-"""Files below a folder, and the objects of data versions: search each, take rows out or remove it."""
+"""Files below a folder and objects of data versions: search them, remove rows or files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sovereign_ml.data_subjects.stores.formats import Format, format_of, mentions
+from sovereign_ml.data_subjects.stores.formats import Format, count_people, format_of
 from sovereign_ml.data_subjects.stores.protocol import People, Trace
 
 ROWS, FILE = "rows", "file"
@@ -19,7 +19,7 @@ OBJECT = re.compile(r"[0-9a-f]{30}(\.dir)?")
 
 
 class Files:
-    """All files below ``root`` but those under ``skip``; files under ``ours`` may be rewritten or removed."""
+    """All files below ``root`` but those under ``skip``. Only ``ours`` may be changed."""
 
     name = "files of the project"
 
@@ -31,11 +31,11 @@ class Files:
         self._ours = ours
 
     def find(self, people: People) -> list[Trace]:
-        """One trace a file."""
+        """Return one trace for each file."""
         return [trace for path in self._walk() if (trace := self._look(path, people))]
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
-        """Take the rows out of each file, or the file away; each file changes in one step."""
+        """Remove the rows from each file, or the file. Each file changes in one step."""
         for trace in traces:
             path = self._root / trace.place
             if not path.is_file():
@@ -47,30 +47,29 @@ class Files:
 
     def _look(self, path: Path, people: People) -> Trace | None:
         kind = format_of(path, self._formats)
-        count = kind.count(path, people) if kind else int(mentions(path, people))
+        count = count_people(path, people, kind)
         if not count:
             return None
         ours = any(path.is_relative_to(folder) for folder in self._ours)
         action = "by hand" if not ours else "rows removed" if kind else "file removed"
         place = str(path.relative_to(self._root))
-        return Trace(
-            store=self.name, place=place, count=count, unit=ROWS if kind else FILE, action=action
-        )
+        return Trace(self.name, place, count, ROWS if kind else FILE, action)
 
     def _walk(self) -> Iterator[Path]:
         for folder, names, files in os.walk(self._root):
-            here = Path(folder)
-            names[:] = sorted(name for name in names if here / name not in self._skip)
+            parent = Path(folder)
+            names[:] = sorted(name for name in names if parent / name not in self._skip)
             for name in sorted(files):
-                path = here / name
+                path = parent / name
                 if path not in self._skip and path.is_file() and not path.is_symlink():
                     yield path
 
 
 class Versions:
-    """Old versions of the data as DVC keeps them: objects named by their hash, in a cache and in folder remotes.
+    """Old versions of the data as DVC stores them, in a cache and in folder remotes.
 
-    ``keep`` puts the present files into the cache as the new version, before the old objects go.
+    An object is named by its hash. ``keep`` puts the present files into the cache as the new
+    version, before the old objects are deleted.
     """
 
     name = "data versions"
@@ -81,19 +80,21 @@ class Versions:
         self._places, self._formats, self._keep = places, formats, keep
 
     def find(self, people: People) -> list[Trace]:
-        """One trace an object that holds somebody, a manifest that names such an object, an object cut short."""
-        seen: dict[str, int] = {}
+        """Return one trace for each object that holds people or was cut short.
+
+        A manifest that names such an object gets a trace too.
+        """
+        counts: dict[str, int] = {}
         traces = [
             self._trace(label, path, 1, "unfinished object") for label, path in self._unfinished()
         ]
         for label, path in self._objects():
             key = digest_of(path)
-            if key not in seen:
-                kind = format_of(path, self._formats)
-                seen[key] = kind.count(path, people) if kind else int(mentions(path, people))
-            if seen[key]:
-                traces.append(self._trace(label, path, seen[key], "rows or mentions"))
-        held = {key for key, count in seen.items() if count}
+            if key not in counts:
+                counts[key] = count_people(path, people, format_of(path, self._formats))
+            if counts[key]:
+                traces.append(self._trace(label, path, counts[key], "rows or mentions"))
+        held = {key for key, count in counts.items() if count}
         traces += [
             self._trace(label, path, len(names & held), "objects")
             for label, path, names in self._manifests()
@@ -104,9 +105,10 @@ class Versions:
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
         """Keep the present version, then remove what ``find`` found, manifests first."""
         self._keep()
-        gone = {digest_of(Path(trace.place)) for trace in traces}
+        removed = {digest_of(Path(trace.place)) for trace in traces}
+        # Manifests first: after a crash a manifest without its objects would look whole.
         for _, path, names in list(self._manifests()):
-            if names & gone:
+            if names & removed:
                 path.unlink(missing_ok=True)
         for trace in traces:
             label, _, place = trace.place.partition(": ")
@@ -115,12 +117,10 @@ class Versions:
 
     def _trace(self, label: str, path: Path, count: int, unit: str) -> Trace:
         place = f"{label}: {path.relative_to(self._places[label])}"
-        return Trace(
-            store=self.name, place=place, count=count, unit=unit, action="old version removed"
-        )
+        return Trace(self.name, place, count, unit, "old version removed")
 
     def _unfinished(self) -> Iterator[tuple[str, Path]]:
-        """Copies that a killed process left under a name that is no hash."""
+        """Yield copies that a killed process left under a name that is no hash."""
         for label, path in self._all():
             if not OBJECT.fullmatch(path.name):
                 yield label, path
@@ -143,12 +143,12 @@ class Versions:
 
 
 def digest_of(path: Path) -> str:
-    """The hash that names an object: DVC's folder of two characters and the rest."""
+    """Return the hash that names an object: DVC's folder of two characters and the rest."""
     return path.parent.name + path.name
 
 
 def entries(manifest: Path) -> set[str]:
-    """Hashes of the files of one version of a folder; nothing if the manifest was cut short by a crash."""
+    """Return the hashes of the files of one version, none if a crash cut the manifest short."""
     try:
         return {str(entry["md5"]) for entry in json.loads(manifest.read_text(encoding="utf-8"))}
     except (ValueError, KeyError, TypeError):
@@ -162,7 +162,7 @@ def is_whole(manifest: Path, digest: str) -> bool:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half-written below ``folder``: ``.name.part`` and ``.name.old``."""
+    """Remove half-written files of killed processes: ``.name.part`` and ``.name.old``."""
     for path in sorted(folder.rglob(".*")):
         if LEFTOVER.fullmatch(path.name):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

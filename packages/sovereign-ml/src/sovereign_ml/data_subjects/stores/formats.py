@@ -1,4 +1,4 @@
-"""How to look for people in one file, and how to take them out of it."""
+"""File formats: search people in one file, and remove their rows."""
 
 from __future__ import annotations
 
@@ -20,34 +20,39 @@ class Format(Protocol):
     """A file format from which single rows can be taken out."""
 
     def reads(self, head: bytes) -> bool:
-        """Whether a file that starts with ``head`` is of this format."""
+        """Return whether a file that starts with ``head`` is of this format."""
 
     def count(self, path: Path, people: People) -> int:
-        """Rows about ``people``."""
+        """Return the number of rows about ``people``."""
 
     def remove(self, path: Path, people: People) -> None:
-        """Take the rows about ``people`` out of ``path``, in one step; all else stays in the same order."""
+        """Remove the rows about ``people`` from ``path`` in one step, and keep the order."""
 
 
 def format_of(path: Path, formats: Sequence[Format]) -> Format | None:
-    """The format that reads ``path``; None for one whose rows we do not know: it is searched byte by byte."""
+    """Return the format that reads ``path``, None for one whose rows are unknown."""
     with path.open("rb") as file:
         head = file.read(HEAD)
-    return next((one for one in formats if one.reads(head)), None)
+    return next((candidate for candidate in formats if candidate.reads(head)), None)
+
+
+def count_people(path: Path, people: People, kind: Format | None) -> int:
+    """Return the number of rows about ``people``, or 1 for a mention in an unknown format."""
+    return kind.count(path, people) if kind else int(mentions(path, people))
 
 
 def mentions(path: Path, people: People) -> bool:
-    """Whether any pseudonym stands in the bytes of ``path``, also inside a zip archive or gzip file."""
-    pattern = re.compile(b"|".join(re.escape(one.encode()) for one in people))
+    """Return whether a pseudonym is in the bytes of ``path``, also inside a zip or gzip file."""
+    pattern = re.compile(b"|".join(re.escape(name.encode()) for name in people))
     if path.stat().st_size == 0:
         return False
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        few = len(people) <= FEW  # then one fast search each is quicker than one pattern for all
-        if (
-            any(content.find(one.encode()) >= 0 for one in people)
-            if few
-            else pattern.search(content)
-        ):
+        # For few people one search each is faster than one pattern for all.
+        if len(people) <= FEW:
+            present = any(content.find(person.encode()) >= 0 for person in people)
+        else:
+            present = pattern.search(content) is not None
+        if present:
             return True
         head = content[:2]
     if head == b"PK" and zipfile.is_zipfile(path):

@@ -1,4 +1,4 @@
-"""Every place of the profile that can hold a person: files and data versions, and servers."""
+"""Every store of the profile that can hold a person: files, data versions and servers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def every(
 ) -> list[Store]:
     """Return the stores in the order of removal.
 
-    The data versions are last, because they take up what the files then are. ``notes`` is the
+    The data versions are last, because they record the cleaned files. ``notes`` is the
     folder of the journal, which names the people until the end.
     """
     root = stores.root
@@ -49,8 +49,8 @@ def every(
         ]
     ours = [root / name for name in ("data", ".churn", ".mlflow", ".dvc", "build")]
     files = Files(root, FORMATS, skip=skip, ours=ours)
-    here: list[Store | None] = [files, log, mlflow_runs.Runs(stores.tracking)]
-    local = [store for store in here if store]
+    candidates: list[Store | None] = [files, log, mlflow_runs.Runs(stores.tracking)]
+    local = [store for store in candidates if store]
     return [*local, *_servers(stores), Versions(folders, FORMATS, keep)]
 
 
@@ -77,7 +77,7 @@ def _servers(stores: ProjectStores) -> list[Store]:
 
 
 def decisions(log: LogLocation) -> Decisions | None:
-    """Return the decision log as a store; None where the service has not made one."""
+    """Return the decision log as a store, None where the service has not made one."""
     if log.on_server:
         database = redis_postgres.log_database(log)
         url = required(database.url, database.secret)

@@ -1,4 +1,4 @@
-"""MLflow: runs and registry versions that hold a person or are past their time; deleted with their artifacts."""
+"""MLflow: delete runs and registry versions that hold a person or are past their time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SERVER = "tracking_database"
 PROXIED = "mlflow-artifacts:/"
 """Artifacts that pass through MLflow's server to the bucket."""
 ARN_TAG, CREATED_TAG = "sagemaker.arn", "sagemaker.created_ms"
-"""Tags of what `churn leave` brought: a mark of the ARN, and when it was made there."""
+"""Tags of imports by `churn leave`: a mark of the ARN, and the time of creation there."""
 
 
 class Runs:
@@ -41,31 +41,21 @@ class Runs:
         self._tracking = tracking
 
     def find(self, people: People) -> list[Trace]:
-        """One trace a run; one for the database itself if no run explains the mention."""
+        """Return one trace for each run, or one for the database if no run explains the mention."""
         if not self._mentioned(people):
             return []
         runs = [
             run
             for run in _runs(self._tracking)
-            if any(one in str(run.to_dictionary()) for one in people)
+            if any(name in str(run.to_dictionary()) for name in people)
         ]
         traces = [
-            Trace(
-                store=self.name,
-                place=f"run {run.info.run_id}",
-                count=1,
-                unit="run",
-                action="run deleted",
-            )
-            for run in runs
+            Trace(self.name, f"run {run.info.run_id}", 1, "run", "run deleted") for run in runs
         ]
-        elsewhere = Trace(
-            store=self.name, place="its database", count=1, unit="mention", action="by hand"
-        )
-        return traces or [elsewhere]
+        return traces or [Trace(self.name, "its database", 1, "mention", "by hand")]
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
-        """Delete the runs with their artifacts and registry versions, then the freed pages of the database."""
+        """Delete the runs with their artifacts and registry versions."""
         ids = [
             trace.place.removeprefix("run ") for trace in traces if trace.action == "run deleted"
         ]
@@ -75,6 +65,7 @@ class Runs:
                 if version.run_id in ids:
                     api.delete_model_version(version.name, version.version)
             delete(self._tracking, ids)
+            # Deleted rows stay readable in freed pages until the database is vacuumed.
             self._vacuum()
 
     def _mentioned(self, people: People) -> bool:
@@ -94,7 +85,7 @@ class Runs:
 
 
 def database_file(tracking: Tracking) -> Path | None:
-    """Return the SQLite file of the tracking store; None where it is a server's."""
+    """Return the SQLite file of the tracking store, None where it is on a server."""
     uri = tracking.uri
     return tracking.root / uri.removeprefix("sqlite:///") if uri.startswith("sqlite:") else None
 
@@ -106,24 +97,24 @@ def old_versions(tracking: Tracking, before: datetime) -> list[Any]:
     versions = [
         version
         for version in _versions(tracking)
-        if _made(version) < _ms(before)
+        if _registered_ms(version) < _ms(before)
         and not (version.name == tracking.project and version.version in aliased)
     ]
     return sorted(versions, key=lambda version: (version.name, int(version.version)))
 
 
-def _made(version: Any) -> int:
-    """Return when a version was registered, in ms; a brought one in the system that it comes from."""
+def _registered_ms(version: Any) -> int:
+    """Return the time of registration in ms, for an imported version in its first system."""
     return int(version.tags.get(CREATED_TAG, version.creation_timestamp))
 
 
 def brought_runs(tracking: Tracking) -> list[Any]:
-    """Return the runs that `churn leave` brought or began to bring from another system."""
+    """Return the runs that `churn leave` imported, also in part, from another system."""
     return [run for run in _runs(tracking) if ARN_TAG in run.data.tags]
 
 
 def brought_versions(tracking: Tracking) -> list[Any]:
-    """Return the registry versions that `churn leave` brought."""
+    """Return the registry versions that `churn leave` imported."""
     return [version for version in _versions(tracking) if ARN_TAG in version.tags]
 
 
@@ -144,16 +135,14 @@ def old_runs(tracking: Tracking, before: datetime, leaving: Iterable[Any]) -> li
 
 
 def delete_version(tracking: Tracking, version: str, model: str = "") -> None:
-    """Take one version out of the registry; its run stays. ``model`` is the project's if empty."""
+    """Delete one version from the registry but not its run. ``model`` defaults to the project's."""
     mlflow.client(tracking).delete_model_version(model or tracking.project, version)
 
 
 def retire(tracking: Tracking) -> int:
-    """Take every version of the model out of the registry and delete its run; return how many.
-
-    Aliases are deleted first.
-    """
+    """Delete every version of the model and its runs, and return the number of versions."""
     api, model = mlflow.client(tracking), _model(tracking)
+    # Aliases first, so that nothing serves a version while it is deleted.
     for alias in model.aliases if model else ():
         api.delete_registered_model_alias(tracking.project, alias)
     versions = [version for version in _versions(tracking) if version.name == tracking.project]
@@ -165,12 +154,9 @@ def retire(tracking: Tracking) -> int:
 
 
 def delete(tracking: Tracking, run_ids: Sequence[str]) -> None:
-    """Delete runs for good: logged models, artifacts, then the run. Done twice, it does no harm.
-
-    ``mlflow gc`` is not used: besides the runs that it is told, it deletes all experiments that
-    anybody has put into the bin, and it has left artifacts behind (mlflow/mlflow#17240). The calls
-    below are the ones that it makes.
-    """
+    """Delete runs for good: logged models, artifacts, then the run. It can be repeated."""
+    # `mlflow gc` makes the calls below too, but it also deletes all experiments in the bin, and it
+    # has left artifacts behind (mlflow/mlflow#17240).
     if not run_ids:
         return
     present = {run.info.run_id: run.info for run in _runs(tracking)}
@@ -197,10 +183,11 @@ def _database_store(tracking: Tracking) -> Any:
 
 
 def _delete_artifacts(storage: ObjectStorage, uri: str) -> None:
-    """Delete artifacts; in a bucket with every version of each object, which MLflow would leave."""
+    """Delete artifacts."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     if uri.startswith(PROXIED):
+        # MLflow would leave the old versions of each object in the bucket.
         s3_versions.Objects(storage).clear(f"mlflow{urlparse(uri).path}/")
         return
     get_artifact_repository(uri).delete_artifacts()
@@ -208,16 +195,14 @@ def _delete_artifacts(storage: ObjectStorage, uri: str) -> None:
 
 
 def _inside(root: Path, uris: Iterable[str]) -> None:
-    """Refuse artifacts outside of the project's folder.
-
-    MLflow notes absolute paths: in a copied project they still point at the original.
-    """
+    """Refuse artifacts outside of the project's folder."""
+    # MLflow stores absolute paths: in a copied project they still point at the original.
     for folder in (_folder(uri) for uri in uris if not uri.startswith(PROXIED)):
         if not folder.is_relative_to(root):
             raise Refused(
-                f"MLflow says that artifacts lie in {folder}, outside {root}: this project was "
-                "copied or moved. Nothing of these runs was deleted; run this where the artifacts "
-                "are."
+                f"MLflow says that artifacts are in {folder}, outside {root}: this project was "
+                "copied or moved. Nothing of these runs was deleted. Run this where the "
+                "artifacts are."
             )
 
 
@@ -226,7 +211,7 @@ def _folder(uri: str) -> Path:
 
 
 def _remove_folder(uri: str) -> None:
-    """The folder of the run or model around its artifacts, which MLflow leaves behind empty."""
+    """Remove the folder around the artifacts, which MLflow leaves behind empty."""
     folder = _folder(uri)
     whole = folder.parent if folder.name == "artifacts" else folder
     if whole.exists():
@@ -244,7 +229,7 @@ def _runs(tracking: Tracking) -> Iterator[Any]:
 
 
 def _experiments(tracking: Tracking) -> list[str]:
-    """Return the ids of the project's experiment and of those below it, which hold what was brought."""
+    """Return the ids of the project's experiment and of the imported ones below it."""
     from mlflow.entities import ViewType
 
     api, own = mlflow.client(tracking), tracking.project
@@ -260,7 +245,7 @@ def _logged_models(tracking: Tracking) -> list[Any]:
 
 
 def _versions(tracking: Tracking) -> list[Any]:
-    """Return the versions of the project's model and of those named after it, which were brought."""
+    """Return the versions of the project's model and of the imported models."""
     api, own = mlflow.client(tracking), tracking.project
     every = _pages(lambda token: api.search_model_versions(f"name LIKE '{own}%'", page_token=token))
     return [v for v in every if v.name == own or v.name.startswith(f"{own}.sagemaker.")]

@@ -1,4 +1,4 @@
-"""Single rows out of Parquet files: about people, or older than a moment; everything else stays in its order."""
+"""Single rows of Parquet files: about people, or older than a moment."""
 
 from __future__ import annotations
 
@@ -16,55 +16,56 @@ from sovereign_ml.storage.artifacts import replaced
 if TYPE_CHECKING:
     import duckdb
 
-OLDER = "{column} < TIMESTAMPTZ '{before}'"
-
 
 class ParquetRows:
-    """A :class:`~sovereign_ml.data_subjects.stores.formats.Format`: any text column that holds a pseudonym makes the row theirs."""
+    """Parquet files as a :class:`~sovereign_ml.data_subjects.stores.formats.Format`.
+
+    A pseudonym in any text column makes a row the person's.
+    """
 
     def reads(self, head: bytes) -> bool:
-        """Parquet files begin with PAR1."""
+        """Return whether ``head`` begins with PAR1, as Parquet files do."""
         return head.startswith(b"PAR1")
 
     def count(self, path: Path, people: People) -> int:
-        """Rows about ``people``; sorted files are answered from their statistics."""
+        """Return the number of rows about ``people``. Sorted files are answered from statistics."""
         return self.count_where(path, self._theirs(path, people))
 
     def remove(self, path: Path, people: People) -> None:
-        """Write ``path`` anew without the rows about ``people``."""
+        """Replace ``path`` by a file without the rows about ``people``."""
         self.remove_where(path, self._theirs(path, people))
 
     def count_where(self, path: Path, condition: str) -> int:
-        """Rows of ``path`` for which the SQL ``condition`` is true."""
+        """Return the number of rows of ``path`` for which the SQL ``condition`` is true."""
         return db.count(self._connection, _table(path), condition)
 
     def count_both(self, path: Path, person: str, condition: str) -> int:
-        """Rows about ``person`` for which the SQL ``condition`` is true."""
+        """Return the number of rows about ``person`` for which the SQL ``condition`` is true."""
         return self.count_where(path, f"({self._theirs(path, [person])}) AND {condition}")
 
     def remove_where(self, path: Path, condition: str) -> None:
-        """Write ``path`` anew without the rows for which ``condition`` is true, then put it in its place."""
+        """Replace ``path`` by a file without the rows for which ``condition`` is true."""
         query = f"SELECT * FROM {_table(path)} WHERE ({condition}) IS NOT TRUE"  # noqa: S608
         replaced(path, partial(db.write_parquet, self._connection, query))
 
     def text_columns(self, path: Path) -> list[str]:
-        """Names of the columns that hold text."""
-        found = self._connection.execute(f"DESCRIBE FROM {_table(path)}").fetchall()
-        return [str(row[0]) for row in found if row[1] == "VARCHAR"]
+        """Return the names of the columns that hold text."""
+        columns = self._connection.execute(f"DESCRIBE FROM {_table(path)}").fetchall()
+        return [str(row[0]) for row in columns if row[1] == "VARCHAR"]
 
     def values(self, path: Path, column: str) -> list[str]:
-        """Distinct values of a text column."""
-        rows = self._connection.execute(
-            f"SELECT DISTINCT {_name(column)} FROM {_table(path)} WHERE {_name(column)} IS NOT NULL"  # noqa: S608
-        ).fetchall()
-        return [str(row[0]) for row in rows]
+        """Return the distinct values of a text column."""
+        query = f"SELECT DISTINCT {_name(column)} FROM {_table(path)}"  # noqa: S608
+        rows = self._connection.execute(query).fetchall()
+        return [str(row[0]) for row in rows if row[0] is not None]
 
     def rows(self, path: Path, person: str) -> list[dict[str, Any]]:
-        """Rows about one person without the pseudonym, values as JSON can hold them, undefined numbers as None."""
-        query = f"SELECT * FROM {_table(path)} WHERE {self._theirs(path, [person])} ORDER BY ALL"  # noqa: S608
-        found = self._connection.execute(query)
-        names = [column[0] for column in found.description]
-        rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        """Return the rows about one person without the pseudonym, as values of JSON."""
+        condition = self._theirs(path, [person])
+        query = f"SELECT * FROM {_table(path)} WHERE {condition} ORDER BY ALL"  # noqa: S608
+        cursor = self._connection.execute(query)
+        names = [column[0] for column in cursor.description]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         return [{k: _plain(v) for k, v in row.items() if v != person} for row in rows]
 
     @cached_property
@@ -74,7 +75,7 @@ class ParquetRows:
         return connection
 
     def _theirs(self, path: Path, people: People) -> str:
-        some = ", ".join(_text(one) for one in people)
+        some = ", ".join(_text(name) for name in people)
         return (
             " OR ".join(f"{_name(column)} IN ({some})" for column in self.text_columns(path))
             or "false"
@@ -82,12 +83,12 @@ class ParquetRows:
 
 
 def older(column: str, before: datetime) -> str:
-    """The condition for rows whose ``column`` lies before ``before`` (UTC)."""
-    return OLDER.format(column=_name(column), before=before.isoformat())
+    """Return the condition for rows whose ``column`` is before ``before`` (UTC)."""
+    return f"{_name(column)} < TIMESTAMPTZ '{before.isoformat()}'"
 
 
 def at_time(moment: datetime) -> str:
-    """The condition for purchases at ``moment`` (UTC)."""
+    """Return the condition for purchases at ``moment`` (UTC)."""
     return f"event_time = TIMESTAMPTZ '{moment.isoformat()}'"
 
 
@@ -95,6 +96,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     if isinstance(value, Decimal | float):
+        # JSON has no NaN.
         return None if math.isnan(value) else float(value)
     return value
 

@@ -1,11 +1,10 @@
-"""What every place that can hold a person's data must offer: find them, remove them."""
+"""The interface of every store that can hold a person's data: search and removal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
-
-from pydantic import BaseModel, ConfigDict
 
 Action = Literal[
     "rows removed",
@@ -19,10 +18,9 @@ People = Sequence[str]
 """Pseudonyms."""
 
 
-class Trace(BaseModel):
-    """Something that a store holds of the people asked for; ``place`` names no person."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+@dataclass(frozen=True)
+class Trace:
+    """The trace of people in a store. ``place`` names no person."""
 
     store: str
     place: str
@@ -36,13 +34,14 @@ class Store(Protocol):
 
     @property
     def name(self) -> str:
-        """The store in the words of a receipt."""
+        """Return the name of the store for a receipt."""
 
     def find(self, people: People) -> list[Trace]:
-        """Everything that is there of ``people``; reads, changes nothing."""
+        """Return all traces of ``people``. It changes nothing."""
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
-        """Remove what ``find`` found. Called again after a crash, it finishes what was left undone.
+        """Remove what ``find`` found. Called again after a crash, it finishes the rest.
 
-        Traces with the action ``by hand`` are not touched: the procedure then ends as incomplete and names them.
+        Traces with the action ``by hand`` are not touched. The procedure then ends as
+        incomplete and names them.
         """

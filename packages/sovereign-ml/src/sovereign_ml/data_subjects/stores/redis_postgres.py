@@ -26,12 +26,13 @@ TABLES = """SELECT format('%%I.%%I', table_schema, table_name), EXISTS (
         SELECT FROM information_schema.columns c
         WHERE (c.table_schema, c.table_name, c.column_name) = (t.table_schema, t.table_name, %s))
     FROM information_schema.tables t
-    WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"""
+    WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'information_schema')
+    ORDER BY 1"""
 
 
 @dataclass(frozen=True)
 class PostgresDatabase:
-    """A PostgreSQL database; ``secret`` names its address, ``url`` is the address if it is set."""
+    """A PostgreSQL database. ``secret`` names its address, ``url`` is the address if it is set."""
 
     secret: str
     url: SecretStr | None = field(repr=False)
@@ -52,7 +53,7 @@ class PostgresDatabase:
             ) from None
 
     def vacuum(self) -> None:
-        """Free the dead rows that PostgreSQL keeps of changed and deleted ones."""
+        """Free the dead rows that PostgreSQL keeps after changes and deletions."""
         with self.connection() as connection:
             connection.execute("VACUUM")
 
@@ -63,7 +64,7 @@ def log_database(log: LogLocation) -> PostgresDatabase:
 
 
 class RedisRows:
-    """Feast's online store in Redis; the key of a customer holds the pseudonym."""
+    """Feast's online store in Redis. The key of a customer holds the pseudonym."""
 
     name = "online store"
 
@@ -71,13 +72,10 @@ class RedisRows:
         self._stores = stores
 
     def find(self, people: People) -> list[Trace]:
-        """One trace for all keys about somebody of ``people``."""
+        """Return one trace for all keys about ``people``."""
         with feast_stores.reached(self._stores):
             count = sum(1 for _ in self._keys(_redis(self._stores), people))
-        trace = Trace(
-            store=self.name, place="Redis", count=count, unit="keys", action="rows removed"
-        )
-        return [trace] if count else []
+        return [Trace(self.name, "Redis", count, "keys", "rows removed")] if count else []
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
         """Delete the keys."""
@@ -87,7 +85,7 @@ class RedisRows:
             delete_keys(self._stores, keys)
 
     def _keys(self, api: Any, people: People) -> Iterator[bytes]:
-        pattern = re.compile(b"|".join(re.escape(one.encode()) for one in people))
+        pattern = re.compile(b"|".join(re.escape(name.encode()) for name in people))
         return (key for key in api.scan_iter(count=AT_ONCE) if pattern.search(key))
 
 
@@ -101,29 +99,23 @@ class PostgresRows:
         self.name, self._database, self._but = name, database, but
 
     def find(self, people: People) -> list[Trace]:
-        """One trace a table."""
+        """Return one trace for each table."""
         with self._database.connection() as connection:
             counts = [
                 (table, online, _count(connection, table, people))
                 for table, online in self._tables(connection)
             ]
         return [
-            Trace(
-                store=self.name,
-                place=table,
-                count=count,
-                unit="rows",
-                action="rows removed" if online else "by hand",
-            )
+            Trace(self.name, table, count, "rows", "rows removed" if online else "by hand")
             for table, online, count in counts
             if count
         ]
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
-        """Delete the rows of Feast's online tables, and the dead rows that PostgreSQL keeps of them."""
+        """Delete the rows of Feast's online tables, with the dead rows that PostgreSQL keeps."""
         with self._database.connection() as connection:
             for trace in (trace for trace in traces if trace.action == "rows removed"):
-                keys = [entity_key(one) for one in people]
+                keys = [entity_key(name) for name in people]
                 connection.execute(
                     f"DELETE FROM {trace.place} WHERE {KEY} = ANY(%s)".encode(),  # noqa: S608
                     [keys],
@@ -138,10 +130,7 @@ class PostgresRows:
 
 
 def stale(stores: FeatureStores, view: str, before: datetime) -> list[bytes]:
-    """Return the keys in Redis whose features of ``view`` are of a day before ``before``.
-
-    These customers left long ago.
-    """
+    """Return the keys in Redis whose features of ``view`` are older than ``before``."""
     from google.protobuf.timestamp_pb2 import Timestamp
 
     with feast_stores.reached(stores):
@@ -162,8 +151,9 @@ def delete_keys(stores: FeatureStores, keys: Sequence[bytes]) -> None:
 
 
 def _count(connection: psycopg.Connection, table: str, people: People) -> int:
-    """Text columns are read as text; of bytes PostgreSQL shows the hexadecimal form."""
-    pattern = "|".join(form for one in people for form in (re.escape(one), one.encode().hex()))
+    """Return the number of rows of a table that mention ``people``."""
+    # PostgreSQL shows bytes in hexadecimal form when a row is read as text.
+    pattern = "|".join(form for name in people for form in (re.escape(name), name.encode().hex()))
     row = connection.execute(
         f"SELECT count(*) FROM {table} AS t WHERE t::text ~ %s".encode(),  # noqa: S608
         [pattern],

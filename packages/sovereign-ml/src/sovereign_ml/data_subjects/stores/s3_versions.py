@@ -1,4 +1,4 @@
-"""The bucket with every version of every object: search them all, take people out, delete for good."""
+"""The bucket with every version of every object: search them, and delete people for good."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from sovereign_ml.config.connections import ObjectStorage
 from sovereign_ml.data_subjects.stores.files import entries, is_whole
-from sovereign_ml.data_subjects.stores.formats import Format, format_of, mentions
+from sovereign_ml.data_subjects.stores.formats import Format, count_people, format_of
 from sovereign_ml.data_subjects.stores.protocol import Action, People, Trace
 from sovereign_ml.errors import Refused
 from sovereign_ml.storage import s3
@@ -24,7 +24,7 @@ NO_VERSIONS = ("NotImplemented", "MethodNotAllowed", "InvalidRequest")
 
 @dataclass(frozen=True)
 class ObjectVersion:
-    """One version of an object, or a delete marker. ``id`` is empty at a storage that knows no versions."""
+    """A version of an object, or a delete marker. ``id`` is empty in a storage without versions."""
 
     key: str
     id: str
@@ -35,12 +35,12 @@ class ObjectVersion:
 
     @property
     def place(self) -> str:
-        """Key and version, as S3 writes them in an address."""
+        """Return key and version, as S3 writes them in an address."""
         return f"{self.key}{MARK}{self.id}" if self.id else self.key
 
     @property
     def digest(self) -> str:
-        """The hash that names an object of DVC."""
+        """Return the hash that names an object of DVC."""
         return "".join(self.key.split("/")[-2:])
 
 
@@ -52,7 +52,7 @@ class Objects:
         self._api = s3.client(storage)
 
     def versions(self, prefix: str = "") -> list[ObjectVersion]:
-        """Everything below ``prefix``, also what has been deleted but is still there as an old version."""
+        """Return all versions below ``prefix``, also old versions of deleted objects."""
         from botocore.exceptions import ClientError
 
         with s3.one_line(self._storage):
@@ -73,7 +73,7 @@ class Objects:
             ]
 
     def fetch(self, key: str, version: str, path: Path) -> bool:
-        """Write the content to ``path``; False if it is not there any more."""
+        """Write the content to ``path``. Return False if it is deleted."""
         from botocore.exceptions import ClientError
 
         with s3.one_line(self._storage):
@@ -86,18 +86,15 @@ class Objects:
         return True
 
     def replace(self, key: str, old: str, path: Path) -> None:
-        """Make ``path`` the present version of ``key``, then delete the version ``old`` for good."""
+        """Make ``path`` the present version of ``key``, then delete the version ``old``."""
         with s3.one_line(self._storage), path.open("rb") as file:
-            new = self._api.put_object(Bucket=self._bucket, Key=key, Body=file).get(
-                "VersionId", "null"
-            )
-        if (
-            old and old != new
-        ):  # without versioning the new content has replaced the old one already
+            reply = self._api.put_object(Bucket=self._bucket, Key=key, Body=file)
+        # Without versioning the new content has replaced the old one already.
+        if old and old != reply.get("VersionId", "null"):
             self.delete(key, old)
 
     def delete(self, key: str, version: str) -> None:
-        """Delete one version for good; a version that is not there is no error."""
+        """Delete one version for good. A missing version is no error."""
         with s3.one_line(self._storage):
             self._api.delete_object(Bucket=self._bucket, Key=key, **_id(version))
 
@@ -109,8 +106,8 @@ class Objects:
     def clear_markers(self, keys: Iterable[str]) -> None:
         """Delete the delete markers of those of ``keys`` of which no version is left."""
         for key in sorted(set(keys)):
-            there = [version for version in self.versions(key) if version.key == key]
-            for version in there if all(version.marker for version in there) else ():
+            versions = [version for version in self.versions(key) if version.key == key]
+            for version in versions if all(version.marker for version in versions) else ():
                 self.delete(key, version.id)
 
     def _pages(self, operation: str, prefix: str) -> Iterator[dict[str, Any]]:
@@ -131,15 +128,17 @@ class Bucket:
         self._ours = prefixes(project)
 
     def find(self, people: People) -> list[Trace]:
-        """One trace a version that holds somebody, and a version of a manifest of DVC that names such an object."""
+        """Return one trace for each version that holds people or lists an object that does."""
         looks = _Looks(self._objects, self._formats, people)
-        seen = [
+        inspected = [
             (version, looks.at(version))
             for version in self._objects.versions()
             if not version.marker
         ]
         held = {
-            version.digest for version, look in seen if look.count and version.key.startswith(DATA)
+            version.digest
+            for version, look in inspected
+            if look.count and version.key.startswith(DATA)
         }
         return [
             Trace(
@@ -149,12 +148,12 @@ class Bucket:
                 unit="rows" if look.rows else "mentions",
                 action=self._action(version, rows=look.rows),
             )
-            for version, look in seen
+            for version, look in inspected
             if look.count or look.names & held
         ]
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
-        """Put cleaned tables in the place of those in use; delete the versions with people for good."""
+        """Replace tables in use by cleaned ones, and delete versions with people for good."""
         mine = [trace for trace in traces if trace.action != "by hand"]
         for trace in mine:
             key, _, version = trace.place.partition(MARK)
@@ -202,8 +201,8 @@ def drop(storage: ObjectStorage, digests: Collection[str]) -> None:
 
 
 def named_in(objects: Objects, manifests: Iterable[ObjectVersion]) -> set[str]:
-    """Hashes that those of ``manifests`` name that are lists of DVC. Raises Refused for a damaged list."""
-    found: set[str] = set()
+    """Return the hashes listed in DVC's ``manifests``. Raises Refused for a damaged one."""
+    digests: set[str] = set()
     damaged: dict[str, str] = {}
     whole = set()
     with TemporaryDirectory() as folder:
@@ -216,32 +215,28 @@ def named_in(objects: Objects, manifests: Iterable[ObjectVersion]) -> set[str]:
             ):
                 if is_whole(path, version.digest):
                     whole.add(version.digest)
-                    found |= entries(path)
+                    digests |= entries(path)
                 else:
                     damaged[version.digest] = version.place
     if lost := sorted(place for digest, place in damaged.items() if digest not in whole):
         raise Refused(
-            f"{lost[0]} in the bucket is damaged, so nobody knows which files that data version "
-            "needs. Nothing of old versions is deleted: delete this one object, then `churn push`."
+            f"{lost[0]} in the bucket is damaged, so it is unknown which files that data version "
+            "needs. No old version was deleted. Delete this one object, then run `churn push`."
         )
-    return found
+    return digests
 
 
 def held_in(storage: ObjectStorage, rows: Any, column: str) -> set[str]:
-    """Return every value of ``column`` in the bucket's Parquet files, in all their versions.
-
-    ``rows`` reads the files.
-    """
+    """Return every value of ``column`` in all versions of the bucket's Parquet files."""
     objects, names = Objects(storage), set()
     with TemporaryDirectory() as folder:
         path = Path(folder) / "object"
-        for version in {
-            version.etag: version for version in objects.versions() if not version.marker
-        }.values():
-            if objects.fetch(version.key, version.id, path) and format_of(path, [rows]):
-                names |= (
-                    set(rows.values(path, column)) if column in rows.text_columns(path) else set()
-                )
+        # Most versions are copies of one another: each content is fetched once.
+        contents = {version.etag: version for version in objects.versions() if not version.marker}
+        for version in contents.values():
+            fetched = objects.fetch(version.key, version.id, path) and format_of(path, [rows])
+            if fetched and column in rows.text_columns(path):
+                names |= set(rows.values(path, column))
     return names
 
 
@@ -254,21 +249,21 @@ class _Look:
 
 
 class _Looks:
-    """Looks into each content once: most versions are copies of one another."""
+    """A search that reads each content once, because most versions are copies of one another."""
 
     def __init__(self, objects: Objects, formats: Sequence[Format], people: People) -> None:
         self._objects, self._formats, self._people = objects, formats, people
         self._known: dict[tuple[str, bool], _Look] = {}
 
     def at(self, version: ObjectVersion) -> _Look:
-        """What ``version`` holds of the people."""
+        """Return the contents of ``version`` that are about the people."""
         manifest = version.key.startswith(DATA) and version.key.endswith(".dir")
         if (version.etag, manifest) not in self._known:
             with TemporaryDirectory() as folder:
                 path = Path(folder) / "object"
-                there = self._objects.fetch(version.key, version.id, path)
+                present = self._objects.fetch(version.key, version.id, path)
                 self._known[version.etag, manifest] = (
-                    self._read(path, manifest=manifest) if there else _Look()
+                    self._read(path, manifest=manifest) if present else _Look()
                 )
         return self._known[version.etag, manifest]
 
@@ -276,8 +271,7 @@ class _Looks:
         if manifest:
             return _Look(names=frozenset(entries(path)))
         kind = format_of(path, self._formats)
-        count = kind.count(path, self._people) if kind else int(mentions(path, self._people))
-        return _Look(count, rows=kind is not None)
+        return _Look(count_people(path, self._people, kind), rows=kind is not None)
 
 
 def _listed(page: dict[str, Any]) -> Iterator[ObjectVersion]:

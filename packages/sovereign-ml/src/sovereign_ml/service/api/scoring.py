@@ -17,6 +17,7 @@ from sovereign_ml.decision_log.entries import BARS
 from sovereign_ml.decisions import freshness
 from sovereign_ml.decisions.decision_policy import decide
 from sovereign_ml.model import wording
+from sovereign_ml.model.feasible_changes import missing
 from sovereign_ml.service.api.decisions import of_customer
 from sovereign_ml.service.api.feature_server import AWAY, LookedUp, Row
 from sovereign_ml.service.http import Answer, Call
@@ -208,6 +209,8 @@ class Made(NamedTuple):
     outcome: str
     shown: str
     dates: dict[str, str | None]
+    score: float | None = None
+    missing: tuple[str, ...] = ()
 
 
 def make(
@@ -248,6 +251,8 @@ def make(
         decision.outcome,
         "" if waits else shown,
         dates,
+        probability,
+        tuple(name for name, value in row.items() if missing(value)),
     )
 
 
@@ -263,12 +268,14 @@ def reasons(runtime: Runtime, row: Row, contributions: dict[str, float]) -> list
 
 def _answer(runtime: Runtime, made: Made, written: Entry | Rejection) -> str | Absent:
     """The answer to what was written, not to what was meant: a bar may have come in between."""
-    draft, outcome, shown, dates = made
+    draft, outcome, shown, dates, score, without = made
     if isinstance(written, Rejection):
         return Absent.CORRECTED if written.reason == "corrected" else Absent.ERASED
     if outcome in BARS.values() or written.body != draft.body:
         outcome, shown, dates = json.loads(written.body or "{}")["outcome"], "", UNDATED
         runtime.barred[draft.subject or ""] = outcome
+    elif score is not None:
+        runtime.metrics.scored(score, without)
     runtime.metrics.decided(outcome)
     head = {
         "decision_id": draft.case_id,

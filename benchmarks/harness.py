@@ -1,0 +1,48 @@
+"""Parts that the benchmarks share: command line, environment, copies of a project, results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser that takes a rendered project and the folder of the results."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("project", type=Path, help="a rendered project where `make run` has been")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
+    return parser
+
+
+def machine() -> dict[str, Any]:
+    """Return the number of cores and the version of Python."""
+    return {"cores": os.cpu_count(), "python": platform.python_version()}
+
+
+def environment(*folders: Path, **variables: str) -> dict[str, str]:
+    """Return the environment of a child process that imports from ``folders`` first."""
+    code = [*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(code), **variables}
+
+
+def fresh(project: Path, copy: Path) -> Path:
+    """Return a copy of the project without environment, data and versions of data."""
+    ignored = (".venv", "build", ".mlflow", ".churn", "cache", "tmp", "[1-8]_*")
+    shutil.copytree(project, copy, ignore=shutil.ignore_patterns(*ignored), symlinks=True)
+    (copy / "dvc.lock").unlink(missing_ok=True)
+    return copy
+
+
+def publish(out: Path, name: str, result: dict[str, Any], page: str) -> None:
+    """Write ``<name>.json`` and ``<name>.md`` into ``out``, and print the page."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (out / f"{name}.md").write_text(page)
+    print(page)
