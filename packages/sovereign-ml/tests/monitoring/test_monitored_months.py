@@ -163,7 +163,7 @@ def test_limits_tried_on_the_past_find_planted_faults_and_nothing_else(
     tried = json.loads(text)
     assert code == 0
     assert [run["broken"] for run in tried["runs"]] == [{}] * 4
-    missed = [f["fault"] for f in tried["faults"] if not set(f["wanted"]) & f["broken"].keys()]
+    missed = [f["fault"] for f in tried["faults"] if not set(f["rules"]) & f["broken"].keys()]
     assert missed == []
     assert not (shop.root / "data/9_monitoring").exists()
 

@@ -192,7 +192,7 @@ def test_a_moved_project_finds_its_bundle(
     shutil.copytree(settings.root, root, ignore=shutil.ignore_patterns("data"))
     mine, gone = settings.root.absolute().as_uri(), Path(first).as_uri()
     with closing(sqlite3.connect(root / ".mlflow/mlflow.db")) as store, store:
-        for table, column in mlflow._NOTED:
+        for table, column in mlflow._STORED_LOCATIONS:
             store.execute(f"UPDATE {table} SET {column} = replace({column}, '{mine}', '{gone}')")
         (left,) = store.execute("SELECT count(*) FROM runs WHERE artifact_uri LIKE 'file:///no/%'")
     assert left[0] > 0
