@@ -25,6 +25,13 @@ ELSEWHERE: Final = (
 )
 """Variables with which git would answer for another repository, or for a history that was bent."""
 
+PLAIN: Final = tuple(
+    word
+    for setting in ("log.showSignature=false", "log.follow=false", "core.commitGraph=false")
+    for word in ("-c", setting)
+)
+"""Git reads parents from the commits themselves, and lists every commit of a path, whatever the repository sets."""
+
 ENVIRONMENT: Final = os.environ  # noqa: TID251  git is asked below the settings, too
 
 
@@ -65,7 +72,7 @@ def ask(
     own = {name: value for name, value in ENVIRONMENT.items() if name not in ELSEWHERE}
     try:
         done = subprocess.run(
-            ["git", "-c", "log.showSignature=false", "-C", str(root), *arguments],
+            ["git", *PLAIN, "-C", str(root), *arguments],
             capture_output=True,
             encoding="utf-8",
             errors=errors,
@@ -74,6 +81,7 @@ def ask(
                 **own,
                 "LC_ALL": "C",
                 "GIT_NO_REPLACE_OBJECTS": "1",
+                "GIT_GRAFT_FILE": os.devnull,
                 **(extra or {}),
             },
         )

@@ -84,7 +84,11 @@ def other_model(bundle: Bundle, card: Card) -> Iterator[str]:
     if [*bands[:-1], bands[-1][0]] != [*approved[:-1], *(name for name, _ in approved[-1:])]:
         yield f"policy.json has the bands {_said(bands)}, the card approves {_said(approved)}"
     given = card.answers
-    for name, used, stated in (
+    outcomes = [(name, each.from_band, each.adverse) for name, each in policy.outcomes.items()]
+    stated = [(each.name, each.from_band, each.adverse) for each in decision.outcomes]
+    if outcomes != stated:
+        yield f"policy.json has the outcomes {outcomes}, the card approves {stated}"
+    for name, used, approves in (
         ("action_band", policy.action_band, decision.action_band),
         (
             "significant_effect",
@@ -93,8 +97,8 @@ def other_model(bundle: Bundle, card: Card) -> Iterator[str]:
         ),
         ("human_review", policy.human_review, given.human_review.stage == "before_effect"),
     ):
-        if used != stated:
-            yield f"policy.json has {name} {used}, the card approves {stated}"
+        if used != approves:
+            yield f"policy.json has {name} {used}, the card approves {approves}"
     inputs = {feature.name for feature in card.facts.data.features}
     if other := sorted(inputs ^ set(bundle.model.features)):
         yield f"model.json and the card differ in inputs: {', '.join(other)}"

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from sovereign_ml.card.records import Additions, Sheet
-from sovereign_ml.card.records.common import bases, recipients, rights
+from sovereign_ml.card.records.common import bases, outcomes, recipients, rights
 from sovereign_ml.card.records.notice import consequences
 from sovereign_ml.card.render.speech import OPEN_TEXT, said
 from sovereign_ml.card.schema import is_open
@@ -41,7 +41,8 @@ class ReasonHeld(BaseModel):
 class DecisionHeld(BaseModel):
     """One decision as it was applied, with what happened to it later.
 
-    ``outcome`` is what was applied at first, ``final_outcome`` what is in force after every review.
+    ``outcome`` is what was applied at first, ``final_outcome`` what is in force after every review, ``adverse``
+    whether that is to the person's disadvantage. ``words`` are the team's own for its outcomes.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -50,6 +51,8 @@ class DecisionHeld(BaseModel):
     at: str
     outcome: str
     final_outcome: str
+    adverse: bool = False
+    words: dict[str, str] = {}
     decided_by: str
     score: float | None
     band: str | None
@@ -65,7 +68,9 @@ class DecisionHeld(BaseModel):
 
 
 class Access(BaseModel):
-    """Everything about one person. ``provided`` is what Article 20 lets them take elsewhere; the rest was derived.
+    """Everything about one person. ``provided`` is what they gave or what was seen of them, ``profile`` was derived.
+
+    Article 20 covers of ``provided`` only what rests on consent or contract, and never the marks of an objection.
 
     ``rights`` are pairs of a right and where to use it; ``logic`` is what Article 15(1)(h) asks for.
     """
@@ -153,6 +158,7 @@ def about(card: Card, t: Catalogue = ENGLISH, added: Additions | None = None) ->
             t("notice.predicts"): said(sheet.answer("data.label_definition"), t),
             t("notice.what_follows"): consequences(sheet),
             t("fields.not_selected"): said(sheet.answer("decision.not_selected_outcome"), t),
+            **({t("notice.outcomes"): results} if (results := outcomes(sheet)) else {}),
             t("fields.person"): said(sheet.answer("decision.automation_level"), t),
         },
         "rights": {line.label: line.text for line in rights(sheet)}
@@ -206,6 +212,8 @@ def _decision(
         at=entry.at,
         outcome=made["outcome"],
         final_outcome=final,
+        adverse=policy is not None and final in policy.adverse,
+        words=_own_words(policy, t),
         decided_by=decided_by,
         score=made.get("score"),
         band=made.get("band"),
@@ -219,6 +227,14 @@ def _decision(
         what_would_change_it=explainer.what_would_change_it(full, t) if explainer and full else "",
         later=later,
     )
+
+
+def _own_words(policy: DecisionPolicy | None, t: Catalogue) -> dict[str, str]:
+    """Return the words for outcomes that the policy which took the decision has in this language."""
+    outcomes = policy.outcomes if policy else {}
+    return {
+        name: each.words[t.language] for name, each in outcomes.items() if t.language in each.words
+    }
 
 
 def in_force(outcome: str, later: Sequence[Mapping[str, Any]]) -> tuple[str, str]:

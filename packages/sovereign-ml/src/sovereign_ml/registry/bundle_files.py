@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from sovereign_ml.config.tables import ScoreSettings
-from sovereign_ml.decisions.decision_policy import Band, DecisionPolicy
+from sovereign_ml.decisions.decision_policy import Band, DecisionPolicy, Outcome
 
 __all__ = ["draft_policy", "policy"]
 
@@ -18,8 +19,9 @@ def policy(
     human_review: bool,
     reviewer_contact: str,
     horizon_days: int = 30,
+    outcomes: Mapping[str, Outcome] | None = None,
 ) -> DecisionPolicy:
-    """Return ``policy.json``: bands from [score]; whether a person decides comes from the card, not from a setting.
+    """Return ``policy.json``: bands from [score], what people get from [decision], who decides from the card.
 
     A score is about the ``horizon_days`` after the date of its features. Once they are over it says nothing, so
     that is how old features may be where [score] names no age.
@@ -38,6 +40,7 @@ def policy(
         human_review=human_review,
         reviewer_contact=reviewer_contact,
         max_feature_age_days=score.max_feature_age_days or horizon_days,
+        outcomes=dict(outcomes or {}),
     )
     digest = hashlib.sha256(unversioned.model_dump_json().encode()).hexdigest()[:12]
     return unversioned.model_copy(update={"policy_version": digest})

@@ -29,8 +29,15 @@ __all__ = ["APPROVALS", "SIGNERS", "Signer", "decisions", "is_set_up", "record_s
 APPROVALS: Final = Path("governance/approvals.json")
 SIGNERS: Final = Path("governance/allowed_signers")
 GPG: Final = re.compile(r"(?m)^#\s*gpg\s+([0-9A-Fa-f]{40})\s+(\S.*?)\s*$")
-PROGRAMS: Final = ("-c", "gpg.ssh.program=ssh-keygen", "-c", "gpg.program=gpg")
-"""A project's own git configuration may name a program that calls every signature good."""
+PROGRAMS: Final = tuple(
+    word
+    for program in ("ssh.program=ssh-keygen", "program=gpg", "x509.program=false")
+    for word in ("-c", f"gpg.{program}")
+)
+"""A project's own git configuration may name a program that calls every signature good.
+
+Nobody signs with X.509 here, so nothing checks such a signature.
+"""
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,11 @@ def _by(one: Approval, signer: Signer | None) -> Approval:
 
 
 def _history(root: Path, path: Path) -> list[tuple[str, list[str]]]:
-    """Return the commits that touched ``path``, oldest first, each with its parents."""
+    """Return the commits that touched ``path``, oldest first, each with its parents.
+
+    Raises GitError where the history is cut off: its oldest commit would be believed.
+    """
+    git.refuse_shallow(root)
     order = ("log", "--full-history", "--reverse", "--topo-order", "--format=%H %P")
     lines = git.ask(root, *order, "--", str(path)).splitlines()
     return [(line.split()[0], line.split()[1:]) for line in lines]
@@ -181,6 +192,8 @@ def _allowed(root: Path) -> str | None:
                 f"{SIGNERS} was changed by commit {commit[:12]}, which nobody signed whom it allowed "
                 "before: revert that commit, and let an allowed person sign the change."
             )
+    if git.ask(root, "ls-tree", "HEAD", "--", str(SIGNERS)).startswith("120000"):
+        raise CardError(f"{SIGNERS} is a link: put the keys into the file itself and commit it.")
     last = _text(root, "HEAD", SIGNERS)
     if last is None:
         raise CardError(f"{SIGNERS} was taken out: restore it from git; decisions are signed here.")

@@ -179,6 +179,10 @@ def good_facts() -> dict[str, Any]:
     }
 
 
+CREDIT_OUTCOMES = [
+    {"name": "credit_granted", "from_band": "low"},
+    {"name": "credit_refused", "from_band": "high", "adverse": True},
+]
 BASES = {
     "offer": offer_answers,
     "article22": article22_answers,
@@ -196,6 +200,8 @@ def card(
 ) -> Card:
     """A good card of ``base``, with changes given as dotted paths; a number in a path is a place in a list."""
     people, machine = BASES[base](), good_facts()
+    if base == "credit":
+        machine["decision"]["outcomes"] = CREDIT_OUTCOMES
     for path, value in (answers or {}).items():
         put(people, path, value)
     for path, value in (facts or {}).items():

@@ -121,6 +121,8 @@ def _function(sheet: Sheet) -> Section:
         sheet.line("fields.not_selected", "decision.not_selected_outcome"),
         common.decision_line(sheet),
     )
+    if results := common.outcomes(sheet):
+        lines += (sheet.stated("notice.outcomes", results),)
     phases = ("collect", "use", "store", "share", "delete")
     rows = [(sheet.t(f"flow.{p}"), sheet.t(f"flow.{p}_text")) for p in phases]
     grid = sheet.grid("grids.flow", "heads.phase", "heads.what_happens", rows=rows)

@@ -143,6 +143,8 @@ def _automated(sheet: Sheet) -> Section:
         sheet.line("fields.not_selected", "decision.not_selected_outcome"),
         sheet.line("fields.person", "decision.automation_level"),
     )
+    if results := common.outcomes(sheet):
+        lines += (sheet.stated("notice.outcomes", results),)
     texts = [_profiled(sheet), t("notice.logic")]
     if sheet.card.derived.decision.art22_applies is True:
         texts.append(t("notice.article22"))
