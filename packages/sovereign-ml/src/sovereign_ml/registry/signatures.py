@@ -93,8 +93,10 @@ def record_signed(root: Path, made: Approval) -> Approval:
     """Record the decision in a commit of its own, signed with the key of whoever decides; return it with the key.
 
     Raises Refused with git's words, such as those about a missing key, and where the key is not among
-    those that count or is somebody else's: nothing stays recorded then.
+    those that count or is somebody else's: nothing stays recorded then. Raises CardError where those keys
+    cannot be believed, before anything is recorded.
     """
+    allowed = _allowed(root) or ""
     file = root / APPROVALS
     before = file.read_bytes() if file.exists() else None
     record(file, made)
@@ -103,7 +105,7 @@ def record_signed(root: Path, made: Approval) -> Approval:
         message = f"Card {made.card_hash[:12]}: {made.decision} as {made.role}"
         sign = ("commit-tree", "-S", "-p", "HEAD", "-m", message)
         commit = git.ask(root, *sign, _tree_with_record(root))
-        signer = _signer(root, commit, _allowed(root) or "")
+        signer = _signer(root, commit, allowed)
         if signer is None:
             raise GitError(f"the key of this commit is not in {SIGNERS} for its author's address")
         if not same_person(signer.name, made.person):

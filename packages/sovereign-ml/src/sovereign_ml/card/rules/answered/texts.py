@@ -41,7 +41,7 @@ POINTERS: Final = frozenset(
     "practice law laws handbook manual intranet wiki department team there here what needed required necessary "
     # German
     "der die das den dem des ein eine einem einer eines und oder aus auf im in ist laut gemäß nach siehe vgl wie bei "
-    "beim zum zur von vom unser unsere unserer unserem andere anderes anderem anderen separates separatem separate "
+    "beim zum zur von vom interner anderer separater unserer üblicher allgemeiner unser unsere unserer unserem andere anderes anderem anderen separates separatem separate "
     "oben unten dort hier üblich übliche üblichen internen interne internes intern allgemeine allgemeinen geltende "
     "geltenden geltendem jeweilige zuständige zuständigen richtlinie richtlinien dokument dokumente dokumentation "
     "vorgabe vorgaben regelung regelungen prozess prozesse verfahren gesetz gesetze recht handbuch abteilung "
@@ -49,7 +49,7 @@ POINTERS: Final = frozenset(
     "le la les un une du de des selon voir conformément à au aux notre autre interne internes politique document "
     "procédure procédures règle règles el los las una del según ver otro otra documento política políticas "
     "procedimiento interna interno nuestra il lo gli secondo vedi altro altra procedura regole nostra "
-    "volgens zie het een ander beleid onze procedure intern zgodnie z patrz inny dokument polityką procedurą".split()
+    "volgens zie het een ander beleid onze procedure intern zgodnie z patrz inny dokument polityką procedurą".casefold().split()
 )
 """Words that point somewhere and name nothing. A text of these alone says nothing that could be looked up."""
 FEW_WORDS: Final = 8
