@@ -79,7 +79,10 @@ def allowed(schema: dict[str, Any]) -> str:
         values = schema.get("enum", [schema.get("const")])
         return ", ".join(f'`"{value}"`' for value in values)
     by_pattern = schema.get("patternProperties", {}).values()
-    kind, values = schema["type"], schema.get("additionalProperties") or next(iter(by_pattern), None)
+    kind, values = (
+        schema["type"],
+        schema.get("additionalProperties") or next(iter(by_pattern), None),
+    )
     if kind == "array":
         parts = (allowed(part) for part in schema.get("prefixItems") or [schema["items"]])
         return f"list of: {', '.join(parts)}"

@@ -145,10 +145,19 @@ def test_an_answer_that_is_put_off_or_turned_around_is_none(text: str, told: str
     "text",
     [
         *("as per policy", "see other document", "wird noch geklärt", "According to our policy"),
-        *("see the relevant internal documentation", "in line with applicable law", "as usual here"),
+        *(
+            "see the relevant internal documentation",
+            "in line with applicable law",
+            "as usual here",
+        ),
         *("siehe anderes Dokument", "gemäß interner Richtlinie", "laut Vorgabe der Abteilung"),
         *("wie in der Dokumentation", "selon la politique interne", "voir un autre document"),
-        *("según la política", "secondo le regole interne", "volgens het beleid", "zie ander document"),
+        *(
+            "según la política",
+            "secondo le regole interne",
+            "volgens het beleid",
+            "zie ander document",
+        ),
     ],
 )
 @pytest.mark.parametrize(

@@ -68,7 +68,15 @@ def test_colleagues_are_different_people() -> None:
         *("Ada Lovelace", "Grace Hopper", "Alan Turing", "Hedy Lamarr", "Emmy Noether", "Max Born"),
         *("Marie Curie", "Lise Meitner", "Anna Schmidt", "Peter Schmidt", "Jan Novák", "Eva Nowak"),
         *("Анна Каренина", "Иван Петров", "Пётр Иванов", "Ελένη Παπαδοπούλου", "Νίκος Γεωργίου"),
-        *("王小明", "李小明", "김민수", "Søren Kierkegaard", "José García", "Łukasz Żółć", "Mehmet Öz"),
+        *(
+            "王小明",
+            "李小明",
+            "김민수",
+            "Søren Kierkegaard",
+            "José García",
+            "Łukasz Żółć",
+            "Mehmet Öz",
+        ),
     ]
     same = [(a, b) for a, b in combinations(names, 2) if same_person(a, b)]
     assert same == []

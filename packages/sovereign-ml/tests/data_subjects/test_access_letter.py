@@ -78,7 +78,9 @@ def letter(of, decisions=(), texts=ENGLISH, **about):
         profile=about.get("profile")
         or {"score": [{"score": 0.7, "reason_1": "a: raises the risk", "band": "high"}]},
         decisions=list(decisions),
-        **dict.fromkeys(("objected", "restricted", "consent_withdrawn"), about.get("barred", False)),
+        **dict.fromkeys(
+            ("objected", "restricted", "consent_withdrawn"), about.get("barred", False)
+        ),
         score_reasons=about.get("score_reasons", []),
         retention=access_report.periods(about.get("periods") or RetentionSettings()),
         **access_report.about(of, texts, about.get("added")),
@@ -508,10 +510,7 @@ SOURCES = {
     },
     "how long": lambda given: given.update(
         periods=RetentionSettings.model_validate(
-            {
-                name: rule.model_dump() | {"period": "P5M"}
-                for name, rule in RetentionSettings()
-            }
+            {name: rule.model_dump() | {"period": "P5M"} for name, rule in RetentionSettings()}
         )
     ),
 }
@@ -565,6 +564,8 @@ def test_every_fact_of_a_letter_changes_with_its_source(tmp_path, texts):
     fixed = {text for text in packaged(texts.language).values() if "{" not in text}
     # A fixed sentence or title is no fact; every other statement has to come from somewhere.
     sentences = {place for place in base if place[1] in ("title", "text") and base[place] in fixed}
-    names = {place for place in base if place[1] == "cell" and place[-1] == 0 and base[place] in fixed}
+    names = {
+        place for place in base if place[1] == "cell" and place[-1] == 0 and base[place] in fixed
+    }
     left = {place: base[place] for place in base.keys() - traced - sentences - names}
     assert left == {}

@@ -339,9 +339,7 @@ def test_a_link_as_folder_of_the_keys_does_not_count(
         signatures.decisions(root)
 
 
-def test_a_program_of_another_signature_format_counts_for_nothing(
-    root: Path, keys: Path
-) -> None:
+def test_a_program_of_another_signature_format_counts_for_nothing(root: Path, keys: Path) -> None:
     """The repository names a program for X.509 that says that Grace's GPG key signed."""
     key = "AB" * 20
     (root / SIGNERS).write_text(f"# gpg {key} Grace Hopper <grace@acme.example>\n")
@@ -355,7 +353,7 @@ def test_a_program_of_another_signature_format_counts_for_nothing(
     )
     yes.write_text(
         f"#!/bin/sh\ncat <<'END'\n{told}\nEND\n"
-        "case \"$*\" in *--verify*) ;; *) printf -- "
+        'case "$*" in *--verify*) ;; *) printf -- '
         "'-----BEGIN SIGNED MESSAGE-----\\nAAAA\\n-----END SIGNED MESSAGE-----\\n' ;; esac\n"
     )
     yes.chmod(0o755)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from os.path import commonprefix
+from itertools import takewhile
 from typing import Final
 
 __all__ = ["author_is", "hidden_in", "is_named_person", "names_somebody", "plain", "same_person"]
@@ -169,8 +169,8 @@ def _one_letter_apart(one: str, other: str) -> bool:
     shorter, longer = sorted((one, other), key=len)
     if len(shorter) < LONG_ENOUGH or len(longer) - len(shorter) > 1:
         return False
-    start = len(commonprefix((shorter, longer)))
-    end = len(commonprefix((shorter[::-1], longer[::-1])))
+    start = _common(shorter, longer)
+    end = _common(shorter[::-1], longer[::-1])
     apart = len(longer) - start - end
     return apart <= 1 or (apart == 2 and sorted(one) == sorted(other))
 
@@ -194,6 +194,11 @@ def _latin(sign: str) -> str:
         return sign
     found = LATIN.fullmatch(unicodedata.name(sign, ""))
     return found[1].lower() if found else sign
+
+
+def _common(one: str, other: str) -> int:
+    """Return with how many equal letters both begin."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _begins(one: str, other: str) -> bool:

@@ -397,7 +397,7 @@ class ScoreSettings(ConfigTable):
 class DecisionSettings(ConfigTable):
     """What people get: an offer or none, unless ``outcomes`` names others."""
 
-    outcomes: dict[OutcomeName, Outcome] = {}
+    outcomes: dict[OutcomeName, Outcome] = Field(default={})
     """Such as `credit_refused = { from_band = "high", adverse = true }`; docs/extending.md."""
 
     @field_validator("outcomes")
@@ -408,7 +408,7 @@ class DecisionSettings(ConfigTable):
             if lacking := sorted({*PACKAGED} - known - outcome.words.keys()):
                 raise ValueError(
                     f"'{name}' has no words in {', '.join(lacking)}: add words = "
-                    "{ en = \"...\", de = \"...\" }, as they complete 'The result in force is: ...'"
+                    '{ en = "...", de = "..." }, as they complete \'The result in force is: ...\''
                 )
         return outcomes
 

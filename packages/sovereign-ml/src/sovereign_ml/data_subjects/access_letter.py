@@ -163,7 +163,9 @@ def _one(decision: DecisionHeld, access: Access, t: Catalogue) -> Section:
     )
     result = _result(decision, decision.final_outcome, t)
     lines = [
-        CardLine(t("letter.outcome"), t("words.adverse", outcome=result) if decision.adverse else result),
+        CardLine(
+            t("letter.outcome"), t("words.adverse", outcome=result) if decision.adverse else result
+        ),
         CardLine(t("letter.decided"), t(f"decided_by.{decision.decided_by}")),
         CardLine(t("letter.score"), t("letter.score_text", score=score, band=band)),
         CardLine(t("letter.bands"), begins),

@@ -150,20 +150,20 @@ class DecisionPolicy(_Frozen):
 
 def faults(outcomes: Mapping[str, Outcome], bands: tuple[str, ...]) -> str:
     """Return what is wrong with the outcomes of a policy with these bands, "" for nothing."""
-    if len(outcomes) < 2:
-        return "one outcome is no decision: name at least two"
-    if taken := sorted(outcomes.keys() & {*NO_DECISION, *NOBODY}):
-        return f"{', '.join(taken)}: the service uses this name itself, choose another"
+    taken = sorted(outcomes.keys() & {*NO_DECISION, *NOBODY})
     starts = [each.from_band for each in outcomes.values() if each.from_band is not None]
-    if unknown := sorted(set(starts) - set(bands)):
-        return f"from_band {', '.join(unknown)} is no band; bands: {', '.join(bands)}"
-    if len(set(starts)) < len(starts):
-        return f"two outcomes begin at one band: {', '.join(starts)}"
-    if bands[0] not in starts:
-        return f"no outcome has from_band {bands[0]!r}, so the lowest scores lead to nothing"
-    if sum(each.changes_nothing for each in outcomes.values()) > 1:
-        return "changes_nothing stands at more than one outcome"
-    return ""
+    unknown, known = sorted(set(starts) - set(bands)), ", ".join(bands)
+    still = sum(each.changes_nothing for each in outcomes.values())
+    found = {
+        "one outcome is no decision: name at least two": len(outcomes) < 2,
+        f"{', '.join(taken)}: the service uses this name itself, choose another": taken,
+        f"from_band {', '.join(unknown)} is no band; bands: {known}": unknown,
+        f"two outcomes begin at one band: {', '.join(starts)}": len(set(starts)) < len(starts),
+        f"no outcome has from_band {bands[0]!r}, so the lowest scores lead to nothing": bands[0]
+        not in starts,
+        "changes_nothing stands at more than one outcome": still > 1,
+    }
+    return next((text for text, wrong in found.items() if wrong), "")
 
 
 @dataclass(frozen=True, slots=True)

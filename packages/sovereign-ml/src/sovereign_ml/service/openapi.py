@@ -63,7 +63,10 @@ def _schemas(api: list[Route], runtime: Runtime) -> Document:
 
 def _outcomes(policy: DecisionPolicy, others: tuple[str | None, ...]) -> Document:
     """Return what an ``outcome`` may be under this policy, and which of it is adverse."""
-    allowed: Document = {"enum": [*policy.choices, *others], "examples": [next(iter(policy.choices))]}
+    allowed: Document = {
+        "enum": [*policy.choices, *others],
+        "examples": [next(iter(policy.choices))],
+    }
     if policy.adverse:
         allowed["description"] = f"To the person's disadvantage: {', '.join(policy.adverse)}"
     return allowed

@@ -111,7 +111,7 @@ def _function(sheet: Sheet) -> Section:
     names = tuple(s.name for s in sources) if isinstance(sources, tuple) else None
     factors = {f.label: sheet.input(f) for f in facts.data.features}
     main = tuple(factors.get(name, name) for name in facts.explanation.main_factors) or None
-    lines = (
+    lines: tuple[CardLine, ...] = (
         sheet.of("fields.sources", names),
         sheet.line("fields.predicts", "data.label_definition"),
         sheet.of("fields.algorithm", facts.model.algorithm),

@@ -135,7 +135,7 @@ def _automated(sheet: Sheet) -> Section:
     bands = [band.name for band in facts.decision.bands]
     names = {"bands": ", ".join(bands), "action": facts.decision.action_band}
     acts = t("notice.bands", **names) if facts.decision.action_band else None
-    lines = (
+    lines: tuple[CardLine, ...] = (
         sheet.line("notice.predicts", "data.label_definition"),
         sheet.of("notice.main_inputs", tuple(main) or None),
         sheet.of("notice.threshold", acts),

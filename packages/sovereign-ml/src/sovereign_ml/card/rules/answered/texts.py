@@ -41,7 +41,8 @@ POINTERS: Final = frozenset(
     "practice law laws handbook manual intranet wiki department team there here what needed required necessary "
     # German
     "der die das den dem des ein eine einem einer eines und oder aus auf im in ist laut gemäß nach siehe vgl wie bei "
-    "beim zum zur von vom interner anderer separater unserer üblicher allgemeiner unser unsere unserer unserem andere anderes anderem anderen separates separatem separate "
+    "beim zum zur von vom interner anderer separater üblicher allgemeiner unser unsere unserer unserem "
+    "andere anderes anderem anderen separates separatem separate "
     "oben unten dort hier üblich übliche üblichen internen interne internes intern allgemeine allgemeinen geltende "
     "geltenden geltendem jeweilige zuständige zuständigen richtlinie richtlinien dokument dokumente dokumentation "
     "vorgabe vorgaben regelung regelungen prozess prozesse verfahren gesetz gesetze recht handbuch abteilung "
@@ -83,7 +84,9 @@ def _points_nowhere(text: str) -> str:
     if put_off := POSTPONED.search(plain(text)):
         return f"puts the answer off ('{put_off.group()}')"
     named = PLACE_MARK.search(text) or any(word not in POINTERS for word in words)
-    return "" if named else "points somewhere without naming it; write a path, a title or what it says"
+    return (
+        "" if named else "points somewhere without naming it; write a path, a title or what it says"
+    )
 
 
 def _no_place(text: str) -> str:
