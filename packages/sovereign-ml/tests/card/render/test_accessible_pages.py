@@ -270,7 +270,8 @@ def test_axe_finds_nothing_nothing_leaves_and_it_fits_every_width_and_paper(
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
         found += [(width, *one) for one in page.evaluate(RUN, [EVERYTHING, LAYOUT])]
-        for scheme in SCHEMES:
+        # No colour depends on the language, and contrast takes most of the time.
+        for scheme in () if name.startswith("en/") else SCHEMES:
             page.emulate_media(color_scheme=scheme)
             rows = EVERYTHING if width == max(WIDTHS) else FIRST_ROWS
             found += [(width, scheme, *one) for one in page.evaluate(RUN, [rows, CONTRAST])]
