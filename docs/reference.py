@@ -78,7 +78,11 @@ def allowed(schema: dict[str, Any]) -> str:
     if "const" in schema or "enum" in schema:
         values = schema.get("enum", [schema.get("const")])
         return ", ".join(f'`"{value}"`' for value in values)
-    kind, values = schema["type"], schema.get("additionalProperties")
+    by_pattern = schema.get("patternProperties", {}).values()
+    kind, values = (
+        schema["type"],
+        schema.get("additionalProperties") or next(iter(by_pattern), None),
+    )
     if kind == "array":
         parts = (allowed(part) for part in schema.get("prefixItems") or [schema["items"]])
         return f"list of: {', '.join(parts)}"

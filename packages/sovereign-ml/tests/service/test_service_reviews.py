@@ -12,7 +12,7 @@ import pytest
 
 from bundles import policy
 from service_desk import CUSTOMER, FEATURES, KEYS, LOYAL, OTHER, Desk
-from sovereign_ml.decisions.decision_policy import Suggestion, decide
+from sovereign_ml.decisions.decision_policy import decide
 from sovereign_ml.service.access.api_keys import read_keys
 from sovereign_ml.service.access.session import Sessions
 from sovereign_ml.service.desk.reviews import wrong_score
@@ -204,7 +204,7 @@ def test_a_planted_error_reaches_nobody(planting: Desk) -> None:
 
 
 @pytest.mark.parametrize("suggestion", ["offer", "no_offer"])
-def test_planted_errors_are_small_and_large(suggestion: Suggestion) -> None:
+def test_planted_errors_are_small_and_large(suggestion: str) -> None:
     rules = policy()
     seen: dict[str, list[float]] = {}
     for _ in range(2000):

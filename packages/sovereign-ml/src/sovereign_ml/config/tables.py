@@ -12,10 +12,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.config.profiles import ConfigTable
+from sovereign_ml.decisions.decision_policy import Outcome, OutcomeName
 from sovereign_ml.errors import Misuse
+from sovereign_ml.texts import PACKAGED, catalogue
 
 # These names are public. The library itself imports the others too.
 __all__ = [
+    "DecisionSettings",
     "EvaluateSettings",
     "FeatureSettings",
     "LabelKind",
@@ -378,6 +381,25 @@ class ScoreSettings(ConfigTable):
         """Return the lowest probability of the band in which customers are contacted."""
         below = [0.0, *self.bands.values()]
         return below[list(self.bands).index(self.action_band)]
+
+
+class DecisionSettings(ConfigTable):
+    """What people get: an offer or none, unless ``outcomes`` names others."""
+
+    outcomes: dict[OutcomeName, Outcome] = Field(default={})
+    """Such as `credit_refused = { from_band = "high", adverse = true }`; docs/extending.md."""
+
+    @field_validator("outcomes")
+    @classmethod
+    def _each_has_words(cls, outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
+        for name, outcome in outcomes.items():
+            known = {code for code in PACKAGED if catalogue(code).knows(name)}
+            if lacking := sorted({*PACKAGED} - known - outcome.words.keys()):
+                raise ValueError(
+                    f"'{name}' has no words in {', '.join(lacking)}: add words = "
+                    '{ en = "...", de = "..." }, as they complete \'The result in force is: ...\''
+                )
+        return outcomes
 
 
 class ServeSettings(ConfigTable):

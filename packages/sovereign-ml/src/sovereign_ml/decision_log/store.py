@@ -398,7 +398,7 @@ class DecisionLog:
             return "changed"
         people = [one for one in (draft.subject, opened[1]) if one]
         bars = {kind for kinds in self._barred(people).values() for kind in kinds} & BARS.keys()
-        if bars and _content(draft.body).get("outcome") != "no_offer":
+        if bars and not draft.changes_nothing:
             return _outcome(bars)
         reviewer = _content(draft.body).get("reviewer")
         if opened[0] == "contest" and reviewer in self._reviewers(draft.case_id, chain):

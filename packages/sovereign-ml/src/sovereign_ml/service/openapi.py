@@ -9,12 +9,13 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.service.access.api_keys import SCOPES
 from sovereign_ml.service.api.decisions import WHOSE
 from sovereign_ml.service.http import HTML, JSON, Route
 from sovereign_ml.service.problems import TITLES, Problem
 from sovereign_ml.service.runtime import Runtime
-from sovereign_ml.service.schemas import CASE, ID, LiftAnswer
+from sovereign_ml.service.schemas import BESIDE_OUTCOMES, CASE, ID, LiftAnswer
 
 Document = dict[str, Any]
 
@@ -55,7 +56,20 @@ def _schemas(api: list[Route], runtime: Runtime) -> Document:
     schemas: Document = found["$defs"]
     for name in ("ScoreRequest", "BatchRequest"):
         schemas[name]["examples"] = [_example(runtime, name)]
+    for name, others in BESIDE_OUTCOMES.items():
+        schemas[name]["properties"]["outcome"] |= _outcomes(runtime.bundle.policy, others)
     return schemas
+
+
+def _outcomes(policy: DecisionPolicy, others: tuple[str | None, ...]) -> Document:
+    """Return what an ``outcome`` may be under this policy, and which of it is adverse."""
+    allowed: Document = {
+        "enum": [*policy.choices, *others],
+        "examples": [next(iter(policy.choices))],
+    }
+    if policy.adverse:
+        allowed["description"] = f"To the person's disadvantage: {', '.join(policy.adverse)}"
+    return allowed
 
 
 def _example(runtime: Runtime, name: str) -> Document:

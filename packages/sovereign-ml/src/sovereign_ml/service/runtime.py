@@ -149,7 +149,8 @@ def _end(thread: ThreadPoolExecutor, log: DecisionLog) -> None:
 def request_models(bundle: Bundle, *, looks_up: bool) -> dict[str, type[BaseModel]]:
     """Every request body by name; those of the score depend on the bundle's contract."""
     score = schemas.score_request(bundle.contract, looks_up=looks_up)
-    fixed = (schemas.ContestRequest, schemas.ReviewRequest, *schemas.BAR_REQUESTS)
+    review = schemas.review_request(bundle.policy)
+    fixed = (schemas.ContestRequest, review, *schemas.BAR_REQUESTS)
     return {model.__name__: model for model in (score, schemas.batch_request(score), *fixed)}
 
 

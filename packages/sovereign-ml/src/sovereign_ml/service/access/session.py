@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sovereign_ml.decisions.decision_policy import Suggestion
 from sovereign_ml.service.access.api_keys import Key
 
 COOKIE = "reviewer"
@@ -36,7 +35,7 @@ class Sessions:
     def __init__(self, secret: str = "", clock: Callable[[], float] = time.time) -> None:
         self._secret = secret.encode() or secrets.token_bytes(32)
         self._clock = clock
-        self._views: dict[tuple[str, ...], Suggestion] = {}
+        self._views: dict[tuple[str, ...], str] = {}
 
     def new(self, key: Key) -> str:
         """The cookie's value for a reviewer who sent ``key``."""
@@ -68,7 +67,7 @@ class Sessions:
             return None
         return Stamp(int(at), said) if abs(self._clock() - int(at)) <= VALID_S else None
 
-    def first_view(self, key: Key, case: str, version: str, view: Suggestion) -> Suggestion:
+    def first_view(self, key: Key, case: str, version: str, view: str) -> str:
         """The view that ``key`` took first of this version of a case: going back does not change it."""
         if len(self._views) >= MOST_VIEWS:
             del self._views[next(iter(self._views))]

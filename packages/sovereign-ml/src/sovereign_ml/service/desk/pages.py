@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 
 from sovereign_ml.decision_log import Entry
+from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.model import wording
 from sovereign_ml.service.access import api_keys
 from sovereign_ml.service.access.session import COOKIE, VALID_S
@@ -17,7 +18,10 @@ from sovereign_ml.service.api.decisions import step
 from sovereign_ml.service.desk import reviews
 from sovereign_ml.service.http import HTML, Answer, Call
 from sovereign_ml.service.problems import ProblemError
+from sovereign_ml.texts import ENGLISH
 
+OFFERS = {"offer": "Make the offer", "no_offer": "Make no offer"}
+"""What a reviewer presses where the outcomes are an offer and none."""
 SHORTEST_REASON, LONGEST_REASON = 10, 4000
 VIEW = ":"
 """Between the version of a case and the reviewer's first view, which the second page carries signed."""
@@ -95,7 +99,8 @@ async def judge(call: Call) -> Answer:
     version, _, signed = read.said.partition(VIEW)
     if version != reviews.version_of(entries):
         raise ProblemError(409, reviews.REFUSED["changed"])
-    first_view = reviews.outcome_of(signed or form.get("first_view", ""))
+    policy = await _policy(call, entries)
+    first_view = reviews.outcome_of(policy, signed or form.get("first_view", ""))
     if first_view is None:
         content = {
             **await _case(call, entries),
@@ -107,13 +112,20 @@ async def judge(call: Call) -> Answer:
         said = version + VIEW + first_view
         started = sessions.stamp(call.key, call.case_id, said, since=read)
         return await _suggestion(call, entries, first_view, started)
-    outcome, reason = reviews.outcome_of(form.get("outcome", "")), form.get("reason", "").strip()
+    outcome = reviews.outcome_of(policy, form.get("outcome", ""))
+    reason = form.get("reason", "").strip()
     if outcome is None or not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
         return await _suggestion(call, entries, first_view, form["started"])
     seconds = sessions.seconds_since(read)
     given = {"outcome": outcome, "reason": reason, "first_view": first_view, "seconds": seconds}
     await reviews.settle(call, given, version)
     return Answer(b"", 303, HTML, {"location": "/reviews"})
+
+
+async def _policy(call: Call, entries: list[Entry]) -> DecisionPolicy:
+    """Return the policy that the case was decided under: its outcomes are the ones to choose from."""
+    reference = json.loads(entries[0].body or "{}")["bundle"]
+    return (await call.runtime.kept(reference)).policy
 
 
 async def _suggestion(call: Call, entries: list[Entry], first_view: str, started: str) -> Answer:
@@ -144,11 +156,23 @@ async def _case(call: Call, entries: list[Entry]) -> dict[str, Any]:
     made = json.loads(entries[0].body or "{}")
     kept = await call.runtime.kept(made["bundle"])
     subject = entries[0].subject or ""
+    words = {
+        name: outcome.words.get("en") or ENGLISH.code(name)
+        for name, outcome in kept.policy.choices.items()
+    }
+    adverse = " (to the person's disadvantage)"
+    labels = {
+        name: (OFFERS.get(name) or text[:1].upper() + text[1:])
+        + (adverse if name in kept.policy.adverse else "")
+        for name, text in words.items()
+    }
     earlier = await call.runtime.read(lambda log: log.of_subject(subject, 20))
     return {
         "case_id": call.case_id,
         "decided_at": entries[0].at,
         "source": made["source"],
+        "words": words,
+        "labels": labels,
         "inputs": [
             {
                 "label": s.label,
