@@ -93,8 +93,9 @@ def other_model(bundle: Bundle, card: Card) -> Iterator[str]:
     bands = [(band.name, band.below) for band in policy.bands]
     approved = [(band.name, band.below) for band in decision.bands]
     if [*bands[:-1], bands[-1][0]] != [*approved[:-1], *(name for name, _ in approved[-1:])]:
-        approves = f"the card approves {_in_words(approved)}"
-        yield f"policy.json has the bands {_in_words(bands)}, {approves}"
+        yield (
+            f"policy.json has the bands {_in_words(bands)}, the card approves {_in_words(approved)}"
+        )
     answers = card.answers
     outcomes = [(name, each.from_band, each.adverse) for name, each in policy.outcomes.items()]
     stated = [(each.name, each.from_band, each.adverse) for each in decision.outcomes]

@@ -44,7 +44,7 @@ class Outcome(BundleModel):
     from_band: str | None = None
     adverse: bool = False
     changes_nothing: bool = False
-    words: dict[Language, Words] = {}
+    words: dict[Language, Words] = Field(default={})
 
 
 class DecisionPolicy(BundleModel):
