@@ -1,3 +1,4 @@
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -52,8 +53,12 @@ def test_expire_blanks_what_is_older_than_a_day(open_service: Desk) -> None:
     assert "0 entries" in _run(
         "decisions", "expire", "--before", "2020-01-01", "--log", str(open_service.log_path)
     )
+    for far in ("2999-01-01", f"{datetime.now(UTC) + timedelta(days=3):%Y-%m-%d}"):
+        with pytest.raises(Misuse, match="behind the newest entry"):
+            _run("decisions", "expire", "--before", far, "--log", str(open_service.log_path))
+    tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
     assert "1 entries" in _run(
-        "decisions", "expire", "--before", "2999-01-01", "--log", str(open_service.log_path)
+        "decisions", "expire", "--before", tomorrow, "--log", str(open_service.log_path)
     )
     assert open_service.decision(decision, CUSTOMER).status_code == 404
 

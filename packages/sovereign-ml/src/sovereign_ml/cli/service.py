@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -206,6 +206,13 @@ def expire(
 ) -> None:
     """Blank decisions whose retention period is over; the chain keeps holding."""
     with _opened(log, profile) as opened:
+        # By the log and not by this machine's clock, which may be wrong.
+        newest = opened.head()[2][:10]
+        if newest and f"{before - timedelta(days=1):%Y-%m-%d}" > newest:
+            raise Misuse(
+                f"--before {before:%Y-%m-%d} lies behind the newest entry ({newest}): give that day "
+                "or an earlier one."
+            )
         blanked = opened.expire(before.replace(tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
     typer.echo(f"{blanked} entries before {before:%Y-%m-%d} blanked.")
 

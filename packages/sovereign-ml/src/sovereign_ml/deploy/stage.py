@@ -71,6 +71,9 @@ def stage(
     _copy_tree(vendor, app / WHEELS, [wheel])
     _copy_tree(bundle, app / "bundle", [bundle / name for name in (*manifest.files, "bundle.json")])
     _write_top(out, templates, base_image, serve_lock, manifest)
+    # The image's user is another one, and COPY keeps the modes that this machine's umask gave.
+    for path in (out, *out.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     return _describe(out, f"{manifest.name} {manifest.version}")
 
 
