@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from servers import postgres_or_skip
-from sovereign_ml.decision_log import DecisionLog, Draft, open_log, rectification, verify
+from sovereign_ml.decision_log import DecisionLog, Draft, open_log, rectification
 from sovereign_ml.decision_log.postgres import Postgres
 from sovereign_ml.decision_log.reading import FIELDS, TABLES
 from sovereign_ml.decision_log.sqlite import SQLite
@@ -170,13 +170,9 @@ def test_postgresql_reads_as_many_rows_of_a_long_log_as_of_a_short_one(
 
 
 @pytest.mark.servers
-def test_a_scan_of_postgresql_is_seen_and_its_logs_are_true_copies(
-    copies: tuple[str, str],
-) -> None:
+def test_the_rows_of_a_scan_are_seen(copies: tuple[str, str]) -> None:
     short, long = (_rows_read(address, lambda log: log.older("9999")) for address in copies)
     assert long > short * 10 > SHORT
-    with closing(open_log(copies[0])) as log:
-        assert verify(log).problems == ()
 
 
 def _rows_read(address: str, ask: Callable[[DecisionLog], Any]) -> int:
@@ -186,6 +182,8 @@ def _rows_read(address: str, ask: Callable[[DecisionLog], Any]) -> int:
         closing(DecisionLog(database)) as log,
         database._open().transaction(force_rollback=True),
     ):
+        # A list of a hundred people fits on a page, which PostgreSQL reads whole, and rightly so.
+        database.change("SET LOCAL enable_seqscan = off")
         ((before,),) = database.rows(READ)
         ask(log)
         ((after,),) = database.rows(READ)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import uvicorn
 from servers import Postgres, postgres_or_skip
 from service_desk import CUSTOMER, FEATURES, KEYS, Desk, write_bundle
 from shipped import Service, service
-from sovereign_ml.decision_log import LogUnavailableError, open_log, verify
+from sovereign_ml.decision_log import Draft, LogUnavailableError, open_log, verify
 from sovereign_ml.service import __main__ as program
 from sovereign_ml.service import routes
 from sovereign_ml.service.settings import ServiceSettings
@@ -59,18 +60,16 @@ def _raw(head: bytes, *headers: bytes, body: bytes = b"", host: bytes = b"host: 
     return b"\r\n".join([head + b" HTTP/1.1", *fields, b"", body])
 
 
-def _answers(running: Service, request: bytes, seconds: float = 15) -> bytes:
-    """What comes back until the service closes or has said all."""
+def _answer(running: Service, request: bytes, seconds: float = 15) -> bytes:
+    """Return the first answer: its head, and as much of its body as it says that there is."""
     with socket.create_connection(("127.0.0.1", running.port), timeout=seconds) as connection:
         connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
-        answer = b""
-        try:
-            while piece := connection.recv(65_536):
-                answer += piece
-        except ConnectionError:
-            pass
-    return answer
+        with connection.makefile("rb") as stream:
+            head = b""
+            while (line := stream.readline()) not in (b"", b"\r\n"):
+                head += line
+            length = re.search(rb"content-length: (\d+)", head)
+            return head + stream.read(int(length[1]) if length else 0)
 
 
 def _chunks(*pieces: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
@@ -90,7 +89,7 @@ CASE = b"0" * 32
 ATTACKS: dict[str, tuple[bytes, set[int]]] = {
     "WebSocket on a page": (_raw(b"GET /reviews", *UPGRADE), {200, 401, 426}),
     "WebSocket on nothing": (_raw(b"GET /nowhere", *UPGRADE), {404, 426}),
-    "WebSocket with a body": (_raw(b"POST /v1/score", KEY["score"], JSON, *UPGRADE, body=SCORE), {200}),
+    "WebSocket with a body": (_raw(b"POST /v1/score", KEY["score"], JSON, *UPGRADE, body=SCORE), {400}),
     "HTTP/2 in clear text": (_raw(b"GET /livez", *H2C), {200}),
     "chunks with an extension and a trailer": (
         _score(b"%x;a=b\r\n%s\r\n0\r\nx-evil: 1\r\n\r\n" % (len(SCORE), SCORE), *CHUNKED),
@@ -188,13 +187,12 @@ def test_what_is_no_plain_request_gets_a_refusal_and_no_error(
     name: str, running: Service, lines: Path
 ) -> None:
     request, allowed = ATTACKS[name]
-    started = time.monotonic()
-    answer = _answers(running, request)
+    before, started = lines.read_text(), time.monotonic()
+    answer = _answer(running, request)
     assert int(answer.split(b" ", 2)[1]) in allowed, answer[:200]
     assert time.monotonic() - started < 5
     assert httpx.get(f"{running.url}/readyz").status_code == 200
-    said = lines.read_text()
-    assert "ERROR" not in said and "Traceback" not in said
+    assert lines.read_text() == before, "whoever may write lines can fill the disk with them"
 
 
 @pytest.mark.servers
@@ -219,7 +217,7 @@ def test_after_all_that_the_chain_holds(running: Service, server: Postgres) -> N
     ],
 )
 def test_raw_path_tricks_lead_nowhere(path: str, running: Service) -> None:
-    answer = _answers(running, _raw(b"GET " + path.encode()))
+    answer = _answer(running, _raw(b"GET " + path.encode()))
     assert int(answer.split(b" ", 2)[1]) in (401, 404)
     assert b"application/problem+json" in answer
 
@@ -250,7 +248,7 @@ def test_a_refusal_of_postgresql_says_what_to_look_at(
     server_parts = {"host": "127.0.0.1", "port": str(server.port), "user": "postgres", **change}
     address = server.url(**named) if named else psycopg.conninfo.make_conninfo(**server_parts)
     with pytest.raises(LogUnavailableError, match=hint) as refused:
-        open_log(address).append([])
+        open_log(address).append([Draft("objection", "objection-1", "aaaaaaaa", "{}")])
     assert "127.0.0.1" not in str(refused.value)
 
 

@@ -81,10 +81,15 @@ class CaseRules:
         return self._reader.in_force(subject, bar, self._chain.added)
 
     def _is_new_ground(self, draft: Draft) -> bool:
-        """Whether a bar that is in force already would stand on one ground more."""
+        """Whether a bar that is in force already would stand on one ground more.
+
+        A bar that was blanked says no ground any more, and lasts for ever.
+        """
         standing = self.in_force(draft.subject or "", draft.kind)  # type: ignore[arg-type]
+        if not standing or any(entry.body is None for entry in standing):
+            return False
         grounds = {fields_of(entry.body).get("ground") for entry in standing}
-        return bool(grounds) and fields_of(draft.body).get("ground") not in grounds
+        return fields_of(draft.body).get("ground") not in grounds
 
     def _refusal(self, draft: Draft) -> Refusal | None:
         """Return why the state of its case forbids ``draft``."""
