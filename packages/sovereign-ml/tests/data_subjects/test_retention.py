@@ -233,22 +233,27 @@ def test_decisions_kept_for_less_than_six_months_are_below_the_minimum_for_logs(
 
 
 @pytest.mark.parametrize(
-    ("days", "fits"), [(-3650, False), (-2, False), (0, True), (30, True), (33, False), (20_000, False)]
+    ("days", "fits"),
+    [(-3650, False), (-2, False), (0, True), (30, True), (33, False), (20_000, False)],
 )
 def test_a_clock_that_does_not_fit_what_is_on_record_deletes_nothing(
     days: int, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = datetime(2026, 11, 24, tzinfo=UTC)
     address = str(tmp_path / "decisions.db")
-    with closing(DecisionLog(SQLite(Path(address)), *[lambda: f"{made:%Y-%m-%dT%H:%M:%S.%fZ}"] * 2)) as log:
+    with closing(
+        DecisionLog(SQLite(Path(address)), *[lambda: f"{made:%Y-%m-%dT%H:%M:%S.%fZ}"] * 2)
+    ) as log:
         log.append([Draft("decision", "case-1", "aaaaaaaa", "{}")])
     stores = SimpleNamespace(log=LogLocation("sqlite:///", address), root=tmp_path)
-    monkeypatch.setattr(retention, "ask", lambda *_: f"{(made - timedelta(days=300)).timestamp():.0f}")
+    monkeypatch.setattr(
+        retention, "ask", lambda *_: f"{(made - timedelta(days=300)).timestamp():.0f}"
+    )
     check = partial(retention.refuse_wrong_clock, stores, made + timedelta(days=days))
     if fits:
         check()
     else:
-        with pytest.raises(Refused, match="of 2026-11-24. With a wrong clock.* --at YYYY-MM-DD"):
+        with pytest.raises(Refused, match=r"of 2026-11-24\. With a wrong clock.* --at YYYY-MM-DD"):
             check()
 
 

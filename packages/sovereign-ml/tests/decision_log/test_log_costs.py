@@ -2,6 +2,7 @@
 
 In SQLite the steps of its machine are counted, in PostgreSQL the rows and index entries that it reads.
 """
+
 from __future__ import annotations
 
 import json

@@ -42,7 +42,7 @@ def test_traffic_goes_elsewhere_before_the_service_stops():
     (container,) = pod["containers"]
     program, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
     most_s = int(seconds) + GRACE_S + 10  # the log's own end
-    assert program == "sleep" and 0 < int(seconds) and most_s < pod["terminationGracePeriodSeconds"]
+    assert program == "sleep" and int(seconds) > 0 and most_s < pod["terminationGracePeriodSeconds"]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,9 @@ def test_the_image_s_user_reads_what_a_strict_umask_staged(make_stage):
         folder = make_stage().folder
     finally:
         os.umask(before)
-    modes = {oct(path.stat().st_mode & 0o777): path.is_dir() for path in (folder, *folder.rglob("*"))}
+    modes = {
+        oct(path.stat().st_mode & 0o777): path.is_dir() for path in (folder, *folder.rglob("*"))
+    }
     assert modes == {"0o755": True, "0o644": False}
 
 

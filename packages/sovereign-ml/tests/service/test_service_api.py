@@ -1,6 +1,6 @@
 import json
-from contextlib import closing
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 

@@ -29,7 +29,11 @@ KEY = {scope: b"authorization: Bearer " + key.encode() for scope, (key, _) in KE
 JSON = b"content-type: application/json"
 UPGRADE = (b"upgrade: websocket", b"connection: Upgrade", b"sec-websocket-version: 13")
 UPGRADE += (b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",)
-H2C = (b"connection: Upgrade, HTTP2-Settings", b"upgrade: h2c", b"http2-settings: AAMAAABkAARAAAAAAAIAAAAA")
+H2C = (
+    b"connection: Upgrade, HTTP2-Settings",
+    b"upgrade: h2c",
+    b"http2-settings: AAMAAABkAARAAAAAAAIAAAAA",
+)
 ORIGIN = b"origin: http://evil.example"
 
 
@@ -52,7 +56,9 @@ def running(server: Postgres, lines: Path) -> Iterator[Service]:
         yield opened
 
 
-def _raw(head: bytes, *headers: bytes, body: bytes = b"", host: bytes = b"host: 127.0.0.1") -> bytes:
+def _raw(
+    head: bytes, *headers: bytes, body: bytes = b"", host: bytes = b"host: 127.0.0.1"
+) -> bytes:
     """One request; its length is sent unless it comes in chunks."""
     fields = [host, *headers] if host else [*headers]
     if body and b"chunked" not in b"".join(headers):
@@ -89,7 +95,10 @@ CASE = b"0" * 32
 ATTACKS: dict[str, tuple[bytes, set[int]]] = {
     "WebSocket on a page": (_raw(b"GET /reviews", *UPGRADE), {200, 401, 426}),
     "WebSocket on nothing": (_raw(b"GET /nowhere", *UPGRADE), {404, 426}),
-    "WebSocket with a body": (_raw(b"POST /v1/score", KEY["score"], JSON, *UPGRADE, body=SCORE), {400}),
+    "WebSocket with a body": (
+        _raw(b"POST /v1/score", KEY["score"], JSON, *UPGRADE, body=SCORE),
+        {400},
+    ),
     "HTTP/2 in clear text": (_raw(b"GET /livez", *H2C), {200}),
     "chunks with an extension and a trailer": (
         _score(b"%x;a=b\r\n%s\r\n0\r\nx-evil: 1\r\n\r\n" % (len(SCORE), SCORE), *CHUNKED),
@@ -125,7 +134,11 @@ ATTACKS: dict[str, tuple[bytes, set[int]]] = {
     "two people": (
         _raw(
             b"GET /v1/decisions/" + CASE,
-            *(KEY["subject"], b"customer-id: aaaabbbbccccdddd", b"customer-id: " + CUSTOMER.encode()),
+            *(
+                KEY["subject"],
+                b"customer-id: aaaabbbbccccdddd",
+                b"customer-id: " + CUSTOMER.encode(),
+            ),
         ),
         {404},
     ),
@@ -138,11 +151,23 @@ ATTACKS: dict[str, tuple[bytes, set[int]]] = {
         _raw(b"GET /v1/decisions/" + b"%30" * 32, KEY["subject"], b"customer-id: a"),
         {404},
     ),
-    "the next page of 2**63": (_raw(b"GET /v1/reviews?after=9223372036854775808", KEY["review"]), {422}),
-    "the next page of 10**18 - 1": (_raw(b"GET /v1/reviews?after=" + b"9" * 18, KEY["review"]), {200}),
-    "the next page in Arabic": (_raw("GET /v1/reviews?after=٣".encode(), KEY["review"]), {400, 422}),
+    "the next page of 2**63": (
+        _raw(b"GET /v1/reviews?after=9223372036854775808", KEY["review"]),
+        {422},
+    ),
+    "the next page of 10**18 - 1": (
+        _raw(b"GET /v1/reviews?after=" + b"9" * 18, KEY["review"]),
+        {200},
+    ),
+    "the next page in Arabic": (
+        _raw("GET /v1/reviews?after=٣".encode(), KEY["review"]),
+        {400, 422},
+    ),
     "the next page with NUL": (_raw(b"GET /v1/reviews?after=1%00", KEY["review"]), {422}),
-    "10,000 fields of a query": (_raw(b"GET /v1/reviews?" + b"a=1&" * 10_000, KEY["review"]), {200}),
+    "10,000 fields of a query": (
+        _raw(b"GET /v1/reviews?" + b"a=1&" * 10_000, KEY["review"]),
+        {200},
+    ),
     "10,000 cookies": (_raw(b"GET /reviews", b"cookie: " + b"a=1; " * 10_000), {401}),
     "an integer of 5,000 digits": (
         _score(SCORE.replace(b"61.0", b"9" * 5000)),
@@ -150,13 +175,19 @@ ATTACKS: dict[str, tuple[bytes, set[int]]] = {
     ),
     "1e400": (_score(SCORE.replace(b"61.0", b"1e400")), {400, 422}),
     "a number as a text": (_score(SCORE.replace(b"61.0", b'"61.0"')), {422}),
-    "NUL in a category": (_score(_scored(features={**FEATURES, "preferred_category": "a\0b"})), {200}),
+    "NUL in a category": (
+        _score(_scored(features={**FEATURES, "preferred_category": "a\0b"})),
+        {200},
+    ),
     "half of a pair": (_score(SCORE.replace(b'"gifts"', b'"\\ud800"')), {400, 422}),
     "letters of all planes": (
         _score(_scored(features={**FEATURES, "preferred_category": "\U0010ffff日本\u202e"})),
         {200},
     ),
-    "UTF-16": (_score(SCORE.decode().encode("utf-16"), b"content-type: application/json; charset=utf-16"), {400}),
+    "UTF-16": (
+        _score(SCORE.decode().encode("utf-16"), b"content-type: application/json; charset=utf-16"),
+        {400},
+    ),
     "a key twice": (_score(SCORE[:-1] + b', "customer_id": "../../etc"}'), {422}),
     "brackets without end": (_score(b"[" * 16_000), {400}),
     "a day of the year 10000": (

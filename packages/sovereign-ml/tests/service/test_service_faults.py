@@ -3,7 +3,7 @@ import resource
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -30,50 +30,56 @@ def _customer(number: int) -> dict[str, object]:
     return {"customer_id": f"{number:016x}", "features": FEATURES}
 
 
-def _load(target: Service, stop: Event, first: int) -> tuple[list[str], list[int]]:
-    """Score until ``stop``; the decisions that were answered, and every status that was no answer."""
-    answered, refused, number = [], [], first
-    with httpx.Client(
-        headers={"authorization": f"Bearer {KEYS['score'][0]}"}, timeout=10
-    ) as client:
-        while not stop.is_set():
-            number += 1
-            try:
-                response = client.post(f"{target.url}/v1/score", json=_customer(number))
-            except httpx.HTTPError:
-                stop.wait(0.02)
-                continue
-            if response.status_code == 200:
-                answered.append(response.json()["decision_id"])
-            else:
-                refused.append(response.status_code)
-    return answered, refused
+class Load:
+    """What clients were answered while they scored one person after the other."""
+
+    def __init__(self) -> None:
+        self.stop = Event()
+        self.answered: list[str] = []
+        self.refused: set[int] = set()
+
+    def score(self, target: Service, first: int) -> None:
+        """Score until told to stop."""
+        headers, number = {"authorization": f"Bearer {KEYS['score'][0]}"}, first
+        with httpx.Client(headers=headers, timeout=10) as client:
+            while not self.stop.is_set():
+                number += 1
+                try:
+                    response = client.post(f"{target.url}/v1/score", json=_customer(number))
+                except httpx.HTTPError:
+                    self.stop.wait(0.02)
+                    continue
+                if response.status_code == 200:
+                    self.answered.append(response.json()["decision_id"])
+                else:
+                    self.refused.add(response.status_code)
+
+    def reach(self, number: int) -> None:
+        """Wait for so many answers."""
+        until(lambda: len(self.answered) >= number)
 
 
-def _under_load(targets: list[Service], happens: object) -> tuple[list[str], set[int]]:
-    """Run ``happens`` while four clients per target score."""
-    stop = Event()
+@contextmanager
+def _under_load(*targets: Service) -> Iterator[Load]:
+    """Four clients for each target score, until the context ends."""
+    load = Load()
     with ThreadPoolExecutor() as pool:
-        loads = [
-            pool.submit(_load, target, stop, 10**6 * n) for n, target in enumerate(targets * 4)
+        clients = [
+            pool.submit(load.score, target, 10**6 * n) for n, target in enumerate(targets * 4)
         ]
         try:
-            happens()  # type: ignore[operator]
+            yield load
         finally:
-            stop.set()
-        results = [load.result() for load in loads]
-    return [one for answered, _ in results for one in answered], {
-        one for _, refused in results for one in refused
-    }
+            load.stop.set()
+        for client in clients:
+            client.result()
 
 
-def _all_are_in(log: str, answered: list[str], *, at_least: int) -> None:
-    opened = open_log(log)
-    verdict = verify(opened)
-    assert verdict.problems == ()
-    assert len(answered) >= at_least
-    assert set(answered) <= {entry.case_id for entry in opened.entries()}
-    opened.close()
+def _all_are_in(log: str, answered: list[str]) -> None:
+    with closing(open_log(log)) as opened:
+        assert verify(opened).problems == ()
+        assert answered
+        assert set(answered) <= {entry.case_id for entry in opened.entries()}
 
 
 @contextmanager
@@ -129,7 +135,8 @@ def _file_limit(bundle: Path, folder: Path) -> Iterator[Scene]:
             process = running.process.pid
             resource.prlimit(process, resource.RLIMIT_FSIZE, (50_000, endless))
             yield
-            resource.prlimit(process, resource.RLIMIT_FSIZE, (endless, endless))
+            with suppress(ProcessLookupError):
+                resource.prlimit(process, resource.RLIMIT_FSIZE, (endless, endless))
 
         yield Scene(running, log, limited)
 
@@ -208,24 +215,21 @@ def test_under_load_each_answered_decision_is_on_record_and_the_service_ends_in_
             assert answer.status_code != 503 or answer.headers["retry-after"] == "5"
             return answer.status_code == status
 
-        def happens() -> None:
-            until(lambda: scores(200))
-            Event().wait(0.5)
+        with _under_load(running) as load:
+            load.reach(50)
             with trouble():
                 if ready:
                     until(lambda: scores(503), 20)
                     assert httpx.get(f"{running.url}/readyz", timeout=5).status_code == ready
                     assert httpx.get(f"{running.url}/livez", timeout=5).status_code == 200
             until(lambda: scores(200), 30)
+            load.reach(len(load.answered) + 20)
             with trouble():
-                Event().wait(0.5)
                 assert running.process
                 running.process.terminate()
                 assert running.process.wait(GRACE_S) in (0, -signal.SIGTERM)
-
-        answered, refused = _under_load([running], happens)
-        assert refused == ({503} if ready else set())
-        _all_are_in(log, answered, at_least=50)
+        assert load.refused == ({503} if ready else set())
+        _all_are_in(log, load.answered)
 
 
 def test_two_instances_on_one_postgresql_write_one_chain_and_share_objections(
@@ -236,9 +240,10 @@ def test_two_instances_on_one_postgresql_write_one_chain_and_share_objections(
         service(bundle, server.url()) as one,
         service(bundle, server.url()) as two,
     ):
-        answered, refused = _under_load([one, two], lambda: Event().wait(2))
-        assert refused == set()
-        _all_are_in(server.url(), answered, at_least=100)
+        with _under_load(one, two) as load:
+            load.reach(100)
+        assert load.refused == set()
+        _all_are_in(server.url(), load.answered)
         assert one.post("/v1/objections", {"customer_id": CUSTOMER}, "subject").status_code == 200
         assert two.post("/v1/score", ONE).json()["outcome"] == "objected"
 

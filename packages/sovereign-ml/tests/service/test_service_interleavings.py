@@ -314,7 +314,9 @@ BROKEN: dict[str, list[tuple[str, str]]] = {
 @pytest.mark.parametrize("fault", BROKEN)
 def test_the_judge_of_the_meetings_sees_each_broken_promise(fault: str) -> None:
     entries = [
-        Entry(seq, kind, f"bar-{seq}" if kind in BARS else "case", *("person", "", "", body, *"   "))
+        Entry(
+            seq, kind, f"bar-{seq}" if kind in BARS else "case", *("person", "", "", body, *"   ")
+        )
         for seq, (kind, body) in enumerate(BROKEN[fault], 1)
     ]
     assert any(fault in one for one in _faults(entries, 0))

@@ -103,7 +103,9 @@ def _log(location: LogLocation, names: Mapping[str, str], erased: Sequence[str])
             for new in barred & due.keys():
                 del due[new]
             carried += len(due)
-            log.append([draft for new, old in due.items() for draft in _renamed(log, bar, old, new)])
+            log.append(
+                [draft for new, old in due.items() for draft in _renamed(log, bar, old, new)]
+            )
         for name in erased:
             log.erase_subject(name)
         return carried
@@ -112,7 +114,7 @@ def _log(location: LogLocation, names: Mapping[str, str], erased: Sequence[str])
 def _renamed(log: DecisionLog, bar: Bar, old: str, new: str) -> list[Draft]:
     """Return what bars ``old`` under the pseudonym ``new``, each restriction with its ground."""
     standing = [fields_of(entry.body).get("ground") for entry in log.in_force(old, bar)]
-    bodies = [{"key": "key-rotation"} | ({"ground": ground} if ground else {}) for ground in standing]
-    return [
-        Draft(bar, f"{bar}-{secrets.token_hex(16)}", new, json.dumps(body)) for body in bodies
+    bodies = [
+        {"key": "key-rotation"} | ({"ground": ground} if ground else {}) for ground in standing
     ]
+    return [Draft(bar, f"{bar}-{secrets.token_hex(16)}", new, json.dumps(body)) for body in bodies]

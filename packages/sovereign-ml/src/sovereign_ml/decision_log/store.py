@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from sovereign_ml.decision_log.case_rules import CaseRules, Chain
 from sovereign_ml.decision_log.entries import (

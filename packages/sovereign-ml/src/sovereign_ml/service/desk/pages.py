@@ -39,7 +39,9 @@ def page(template: str, status: int = 200, **content: Any) -> Answer:
 
 def problem_page(error: ProblemError) -> Answer:
     """Return the page for a problem, with what the reviewer wrote."""
-    answer = page("problem.html", error.problem.status, problem=error.problem, written=error.written)
+    answer = page(
+        "problem.html", error.problem.status, problem=error.problem, written=error.written
+    )
     return replace(answer, headers=error.headers)
 
 
