@@ -126,7 +126,8 @@ CALLS: dict[str, dict[str, Callable[[Side, Scene], httpx.Response]]] = {
     },
     "/v1/objections": {"object": _about("/v1/objections", "subject")},
     "/v1/restrictions": {
-        "restrict": _about("/v1/restrictions", "subject", ground="accuracy_contested")
+        "restrict": _about("/v1/restrictions", "subject", ground="unlawful"),
+        "restrict once more": _about("/v1/restrictions", "subject", ground="needed_for_claims"),
     },
     "/v1/restrictions/lift": {"lift": _about("/v1/restrictions/lift", "review", **TOLD)},
     "/v1/withdrawals": {"withdraw": _about("/v1/withdrawals", "subject")},
@@ -271,7 +272,8 @@ def _faults(entries: Iterable[Entry], before: int) -> list[str]:
 
 def _answer_faults(log: DecisionLog, answers: list[tuple[Scene, str, Any]]) -> list[str]:
     """What was promised and is not on record, or was answered as no answer is documented."""
-    faults, kinds = [], {"object": "objection", "restrict": "restriction", "withdraw": "withdrawal"}
+    faults, kinds = [], {"object": "objection", "withdraw": "withdrawal"}
+    kinds |= dict.fromkeys(CALLS["/v1/restrictions"], "restriction")
     for scene, name, answer in answers:
         if not isinstance(answer, httpx.Response):
             continue
