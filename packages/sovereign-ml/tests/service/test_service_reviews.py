@@ -273,6 +273,23 @@ def test_a_decision_on_the_page_needs_a_reason_and_measures_time(waiting: Desk) 
     assert (evidence["overrides"], evidence["median_seconds"]) == (1, pytest.approx(0, abs=5))
 
 
+def test_a_form_that_is_turned_down_gives_back_what_was_written(waiting: Desk) -> None:
+    case = waiting.score().json()["decision_id"]
+    _sign_in(waiting)
+    form = {"outcome": "no_offer", "reason": "Orders every <spring>, look at 2025."}
+    answers = {
+        "too old": _judge(waiting, case, started="1.x.y", **form),
+        "decided": _judge(waiting, "0" * 32, started=_second(waiting, case, "no_offer"), **form),
+    }
+    for answer in answers.values():
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert "Orders every &lt;spring&gt;, look at 2025." in answer.text
+    waiting.client.cookies.clear()
+    ended = _judge(waiting, case, started="1.x.y", **form)
+    assert (ended.status_code, ended.headers["www-authenticate"]) == (401, "Bearer")
+    assert "Back button" in ended.text
+
+
 @pytest.mark.parametrize("how", ["field", "first page", "back", "both steps at once"])
 def test_who_has_seen_the_suggestion_cannot_change_the_first_view(waiting: Desk, how: str) -> None:
     case = waiting.score().json()["decision_id"]

@@ -204,6 +204,8 @@ def retain(
 
     stores = project_stores(load_settings(profile))
     now = at.replace(tzinfo=UTC) if at else datetime.now(UTC)
+    if at is None:
+        retention.refuse_wrong_clock(stores, now)
     retention.refuse_short_log(stores.retention, stores.artifacts.card, now)
     due = retention.apply(stores, now) if apply else retention.plan(stores, now)
     if json_:

@@ -79,6 +79,9 @@ class Runtime:
         self.sessions = Sessions(settings.session_secret.get_secret_value())
         self.models = request_models(bundle, looks_up=bool(settings.feature_store))
         self.features = connect(settings)
+        shown = settings.bundle / "card.html"
+        # Read once: its hash was checked just before, and the file may change later.
+        self.card_page = shown.read_bytes() if shown.is_file() else None
         self.description: bytes | None = None
         """The OpenAPI document, made once: everybody may ask for it."""
         looking_up = settings.feature_timeout if settings.feature_store else 0

@@ -52,6 +52,7 @@ Freshness = Annotated[
     ),
 ]
 Text = Annotated[str, Field(min_length=10, max_length=4000)]
+Ground = Literal["accuracy_contested", "unlawful", "needed_for_claims", "objection_pending"]
 
 
 class _Request(BaseModel):
@@ -177,12 +178,13 @@ class ObjectionRequest(_Request):
 
 
 class RestrictionRequest(_Request):
-    """Restriction of processing: data is kept and nothing else is done with it (GDPR Art. 18(1)-(2))."""
+    """Restriction of processing: data is kept and nothing else is done with it (GDPR Art. 18(1)-(2)).
+
+    Each ground stands on its own: another one is added, and the restriction lasts until all have ended.
+    """
 
     customer_id: CustomerId
-    ground: Literal["accuracy_contested", "unlawful", "needed_for_claims", "objection_pending"] = (
-        Field(description="Art. 18(1)(a) to (d)", examples=["accuracy_contested"])
-    )
+    ground: Ground = Field(description="Art. 18(1)(a) to (d)", examples=["accuracy_contested"])
 
 
 class RestrictionLiftRequest(_Request):
@@ -192,6 +194,9 @@ class RestrictionLiftRequest(_Request):
     reason: Text = Field(examples=["The disputed purchases were checked and corrected."])
     informed_on: date = Field(
         description="Day on which the person was told that it ends", examples=["2026-11-24"]
+    )
+    ground: Ground | None = Field(
+        None, description="The one that ends, where several are in force", examples=["unlawful"]
     )
 
 

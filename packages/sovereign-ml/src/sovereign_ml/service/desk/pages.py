@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,14 @@ def page(template: str, status: int = 200, **content: Any) -> Answer:
     return Answer(_templates().get_template(template).render(**content).encode(), status, HTML)
 
 
+def problem_page(error: ProblemError) -> Answer:
+    """Return the page for a problem, with what the reviewer wrote."""
+    answer = page(
+        "problem.html", error.problem.status, problem=error.problem, written=error.written
+    )
+    return replace(answer, headers=error.headers)
+
+
 async def start(call: Call) -> Answer:
     """What this service is and where things are."""
     bundle = call.runtime.bundle
@@ -48,10 +57,10 @@ async def start(call: Call) -> Answer:
 
 async def card(call: Call) -> Answer:
     """The model card of the bundle that decides: JSON, or HTML for a browser."""
-    bundle, folder = call.runtime.bundle, call.runtime.settings.bundle
-    if "text/html" in call.request.headers.get("accept", "") and (folder / "card.html").is_file():
-        return Answer((folder / "card.html").read_bytes(), 200, HTML)
-    return Answer(json.dumps(bundle.card).encode())
+    shown = call.runtime.card_page
+    if shown and "text/html" in call.request.headers.get("accept", ""):
+        return Answer(shown, 200, HTML)
+    return Answer(json.dumps(call.runtime.bundle.card).encode())
 
 
 async def sign_in_form(call: Call) -> Answer:
@@ -91,6 +100,14 @@ async def look(call: Call) -> Answer:
 
 async def judge(call: Call) -> Answer:
     """First post: own view, then the suggestion is shown. Second post: outcome and reason."""
+    try:
+        return await _judge(call)
+    except ProblemError as error:
+        error.written = call.body.get("reason", "")
+        raise
+
+
+async def _judge(call: Call) -> Answer:
     entries = await reviews.open_case(call.runtime, call.case_id)
     form, sessions = call.body, call.runtime.sessions
     read = sessions.read(call.key, call.case_id, form.get("started", ""))
