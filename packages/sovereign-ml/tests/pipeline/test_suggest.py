@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +17,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from mapped_file import Mapped, read_files
+from mapped_file import Mapped, gates, read_files
 from mapped_file import input_files as input_files_of
 from sovereign_ml.cli.main import application
 from sovereign_ml.config import settings
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.errors import Misuse
+from sovereign_ml.pipeline.intake import Intake
 from sovereign_ml.pipeline.source import input_files
 from sovereign_ml.pipeline.suggest import proposal as proposals
 from sovereign_ml.pipeline.suggest.proposal import Proposal
@@ -912,3 +914,119 @@ def test_a_column_with_a_word_of_sql_as_its_name_is_quoted(tmp_path: Path) -> No
     decided, _, found = look(tmp_path, table("customer_id,order_date,amount,order", rows))
     assert decided["order_id"] == '"order"'
     assert "9 read = 9 kept" in found.trial.headline
+
+
+# Event tables: whose events, and nothing that is not named.
+
+
+def tickets(header: str = "ticket_id,customer,opened_at,topic,minutes,status", **more: Any) -> str:
+    """Return thirty tickets of the buyers C0 to C6; ``more`` replaces a column by a function of the row."""
+    columns: dict[str, Callable[[int], object]] = {
+        "ticket_id": lambda i: i,
+        "customer": lambda i: f"C{i % 7}",
+        "opened_at": lambda i: f"2024-01-{i + 1:02} 10:00:00",
+        "topic": lambda i: ("bill", "delivery")[i % 2],
+        "minutes": lambda i: 5 + i,
+        "status": lambda i: "closed",
+    } | more
+    names = header.split(",")
+    values = list(columns.values())
+    return table(header, [[values[k](i) for k in range(len(names))] for i in range(30)])
+
+
+def look_at_events(
+    root: Path, content: str, transactions: str = "shop.csv", **answers: Any
+) -> tuple[dict[str, Any], dict[str, list[Any]], Proposal]:
+    (root / "tickets.csv").write_text(content)
+    days = [f"2024-01-{i % 30 + 1:02}" for i in range(60)]
+    (root / "shop.csv").write_text(shop(*days).replace("order_date", "event_time"))
+    files = input_files_of(root, transactions=transactions)
+    found = proposals.suggest_events(files, "tickets.csv", "tickets", answers, in_clear=False)
+    decided = {d.name: d.value for d in found.decisions if not d.is_open}
+    return decided, {d.name: [c.value for c in d.candidates] for d in found.open}, found
+
+
+def test_an_event_table_is_proposed_and_tried_on_the_buyers(tmp_path: Path) -> None:
+    decided, asked, found = look_at_events(tmp_path, tickets())
+    expected = {"customer_id": "customer", "event_time": "opened_at", "where": ""}
+    assert decided.items() >= (expected | {"kind": "topic", "value": "minutes"}).items()
+    assert not asked
+    assert "30 read = 30 kept" in found.trial.headline
+    assert "7 of 7 customers met among 7 buyers" in found.trial.headline
+    proposed = tomllib.loads(found.toml())["data"]["events"]["tickets"]
+    assert proposed["file"] == "tickets.csv"
+    assert "C1" not in found.toml()
+    assert 'source="tickets" has to use the table' in " ".join(found.toml().split("\n# "))
+
+
+@pytest.mark.parametrize(
+    ("content", "decided", "asked"),
+    [
+        (tickets(customer=lambda i: f"c{i % 7}"), {}, ["customer_id"]),
+        (tickets("ticket_id,who,opened_at,topic,minutes,status"), {}, ["customer_id"]),
+        (tickets(ticket_id=lambda i: i // 3), {}, ["where"]),
+        (tickets(opened_at=lambda i: f"0{i % 9 + 1}/02/2024"), {}, ["event_time"]),
+        (tickets(topic=lambda i: f"my parcel {i} is late"), {"kind": ""}, []),
+        (tickets(minutes=lambda i: f"{i} of them"), {"value": ""}, []),
+        (tickets("a,customer,opened_at,b,c,d"), {"kind": "", "value": "", "where": ""}, []),
+        (tickets().replace(",", ";"), {"reader.delimiter": ";"}, []),
+    ],
+)
+def test_what_an_event_table_does_not_tell_is_a_question_or_left_out(
+    tmp_path: Path, content: str, decided: dict[str, str], asked: list[str]
+) -> None:
+    found, questions, _ = look_at_events(tmp_path, content)
+    assert list(questions) == asked
+    assert found.items() >= decided.items()
+
+
+def test_numbers_of_tickets_that_are_numbers_of_customers_too_are_no_customers(
+    tmp_path: Path,
+) -> None:
+    text = tickets(ticket_id=lambda i: f"C{i % 7}", customer=lambda i: f"C{i % 3}")
+    assert look_at_events(tmp_path, text)[0]["customer_id"] == "customer"
+
+
+@pytest.mark.parametrize("transactions", ["synthetic", "absent.csv"])
+def test_without_purchases_the_events_are_tried_alone_and_it_says_so(
+    tmp_path: Path, transactions: str
+) -> None:
+    decided, _, found = look_at_events(tmp_path, tickets(), transactions)
+    assert decided["customer_id"] == "customer"
+    assert "30 read = 30 kept" in found.trial.headline
+    assert "Who is among the buyers is not known" in found.toml()
+
+
+def test_an_applied_event_table_is_read_by_step_1(own: Path) -> None:
+    (own / "tickets.csv").write_text(tickets().replace(",", ";"))
+    purchases = shop(*(f"2024-01-{i % 30 + 1:02}" for i in range(60))).encode()
+    assert not suggest(own, purchases, *answered(BASIS), "--apply", "--yes").exit_code
+    told = CliRunner().invoke(
+        application(),
+        ["data", "suggest", "tickets.csv", "--event", "tickets", "--apply", "--yes"],
+    )
+    assert told.exit_code == 0, (told.output, told.exception)
+    found = settings.load(root=own).data
+    assert found.events["tickets"].kind == "topic"
+    assert (found.reader.delimiter, found.events["tickets"].reader.delimiter) == (",", ";")
+    files = input_files(settings.load(root=own))
+    pin = own / "pin.json"
+    pin.write_text(json.dumps(files.describe(None)))
+    tables = Intake(files, gates(own, files)).read(pin)
+    tables.mark_erased_and_expired()
+    tables.set_aside()
+    (rows,) = tables._events
+    assert (rows.counts.read, rows.counts.kept) == (30, 30)
+
+
+@pytest.mark.parametrize("name", ["Tickets", "a.b", "transactions", "x y"])
+def test_a_name_that_no_event_table_may_have_is_one_line(own: Path, name: str) -> None:
+    said = suggest(own, tickets().encode(), "--event", name)
+    assert "--event" in str(said.exception)
+    assert "\n" not in str(said.exception)
+
+
+def test_a_file_without_an_amount_names_the_way_for_events(tmp_path: Path) -> None:
+    text = tickets("ticket_id,customer,opened_at,topic,length,status")
+    assert any(note.endswith("lines.csv --event NAME") for note in look(tmp_path, text)[2].notes)
+    assert not look(tmp_path, shop("2024-02-01"))[2].notes

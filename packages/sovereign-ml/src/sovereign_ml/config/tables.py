@@ -217,7 +217,8 @@ class EventTable(ConfigTable):
     checks: CheckSettings = CheckSettings()
 
 
-def _table_name(name: str) -> str:
+def event_table_name(name: str) -> str:
+    """Return ``name`` if an event table may have it; raise ValueError else."""
     if name == "transactions" or not re.fullmatch(r"[a-z][a-z0-9_]{0,29}", name):
         raise ValueError(
             "name an event table in at most 30 small letters, digits and underscores, such as tickets; "
@@ -246,7 +247,7 @@ class DataSettings(ConfigTable):
     customer_columns: CustomerColumns
     synthetic: ShopSettings
     checks: CheckSettings = CheckSettings()
-    events: dict[Annotated[str, AfterValidator(_table_name)], EventTable] = Field(default={})
+    events: dict[Annotated[str, AfterValidator(event_table_name)], EventTable] = Field(default={})
 
     @model_validator(mode="before")
     @classmethod

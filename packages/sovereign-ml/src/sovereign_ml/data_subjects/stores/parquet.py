@@ -86,11 +86,6 @@ def older(column: str, before: datetime) -> str:
     return OLDER.format(column=_name(column), before=before.isoformat())
 
 
-def at_time(moment: datetime) -> str:
-    """The condition for purchases at ``moment`` (UTC)."""
-    return f"event_time = TIMESTAMPTZ '{moment.isoformat()}'"
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")

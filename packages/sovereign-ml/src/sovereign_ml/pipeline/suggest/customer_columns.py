@@ -15,7 +15,7 @@ from sovereign_ml.storage import duckdb as db
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["people_decisions"]
+__all__ = ["met_among", "people_decisions"]
 
 TABLE = "data.customer_columns"
 NAMES = {
@@ -71,29 +71,42 @@ def _id(
     buyers: str,
     columns: Mapping[str, ColumnValues],
 ) -> ProposedSetting:
-    met: list[tuple[int, str, str]] = []
-    for column in columns.values():
-        if column.distinct < 0.5 * column.rows:
-            continue
-        ways = (
-            [column.sql, f"lower({column.sql})"] if column.sql_type == "VARCHAR" else [column.sql]
-        )
-        for expression in ways:
+    own = [column for column in columns.values() if column.distinct >= 0.5 * column.rows]
+    ids = f"SELECT {id_text(buyer)} FROM {buyers}"  # noqa: S608
+    return met_among(connection, "source_customers", ids, own, TABLE)
+
+
+def met_among(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    buyers: str,
+    columns: Sequence[ColumnValues],
+    section: str,
+) -> ProposedSetting:
+    """Return the decision about ``customer_id``: the column of ``table`` with the most ids of ``buyers``.
+
+    ``buyers`` is a query of one column. A column of text counts in small letters too.
+    """
+    met: list[tuple[int, str]] = []
+    for column in columns:
+        lower = [f"lower({column.sql})"] if column.sql_type == "VARCHAR" else []
+        for expression in (column.sql, *lower):
             value = id_text(expression)
-            row = connection.execute(
-                f"SELECT count(DISTINCT {value}) FROM source_customers WHERE {value} IN "  # noqa: S608
-                f"(SELECT {id_text(buyer)} FROM {buyers})"
-            ).fetchone()
-            met.append((int(row[0]) if row else 0, expression, column.name))
+            ((n,),) = connection.execute(
+                f"SELECT count(DISTINCT {value}) FROM {table} WHERE {value} IN ({buyers})"  # noqa: S608
+            ).fetchall()
+            met.append((int(n), expression))
     met.sort(key=lambda way: -way[0])
     candidates = [
         Candidate(expression, f"{n:,} of its values are met among the buyers")
-        for n, expression, _ in met[:4]
+        for n, expression in met[:4]
     ]
-    if not met or not met[0][0]:
-        why = ("no column has an id of a buyer: objections would not hold",)
-        return ProposedSetting(TABLE, "customer_id", None, why, candidates)
-    return ProposedSetting(TABLE, "customer_id", met[0][1], (candidates[0].evidence,))
+    if met and met[0][0]:
+        return ProposedSetting(
+            section, "customer_id", met[0][1], (candidates[0].evidence,), candidates
+        )
+    why = ("no column has an id of a buyer: objections would not hold",)
+    return ProposedSetting(section, "customer_id", None, why, candidates)
 
 
 def _consent(connection: duckdb.DuckDBPyConnection, column: ColumnValues) -> ProposedSetting:

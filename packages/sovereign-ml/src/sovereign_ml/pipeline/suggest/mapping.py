@@ -28,7 +28,9 @@ NAMES = {
     "event_time": "orderedat orderdate ordertime purchasedate purchasedat transactiondate transactiontime "
     "invoicedate createdat createdatetime created eventtime eventdate timestamp datetime bestelldatum kaufdatum "
     "rechnungsdatum belegdatum buchungsdatum datecommande dateachat fechapedido fechacompra dataordine "
-    "orderdatum besteldatum saledate salesdate paidat date datum fecha data zamowienia day tag",
+    "orderdatum besteldatum saledate salesdate paidat date datum fecha data zamowienia day tag "
+    "openedat occurredat loginat loggedinat sentat visitedat clickedat submittedat startedat opened occurred "
+    "eroffnet eroffnetam geoffnetam erstelltam eingangsdatum",
     "line_total": "linetotal lineamount netamount grossamount amounteur amount salesvalue sales revenue turnover "
     "ordertotal grandtotal total totalprice totalamount ordervalue betrag nettobetrag bruttobetrag umsatz "
     "gesamtbetrag summe montant total importe importo bedrag kwota wartosc wert value price preis prix",
@@ -92,6 +94,7 @@ SIGNS = {
 """What stands beside an amount, and the currency that it most often means."""
 SEVERAL = ("USD", "SEK")
 """Of these the sign may mean others: Canadian dollars, Danish crowns."""
+NO_AMOUNT = "no column has a name of an amount"
 GUESTS = ("0", "-1", "guest", "gast", "null", "none")
 
 
@@ -363,7 +366,7 @@ class MappingGuess:
         if not choices:
             numeric = [c for c in self.columns.values() if c.is_numeric and (c.comma or c.point)]
             candidates = [Candidate(c.number(self.decimal), f"column {c.name}") for c in numeric]
-            reason = ("no column has a name of an amount",)
+            reason = (NO_AMOUNT,)
             return ProposedSetting(COLUMNS, "amount_eur", None, reason, candidates)
         why: list[str] = []
         if product and totals:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,8 +34,11 @@ class ProposedSetting:
 
     @property
     def name(self) -> str:
-        """Return the key as ``--set`` takes it: ``event_time``, ``reader.decimal``, ``rates.GBP``."""
-        inner = self.table.removeprefix("data").removeprefix(".")
+        """Return the key as ``--set`` takes it: ``event_time``, ``reader.decimal``, ``rates.GBP``.
+
+        The keys of an event table are named like those of the transactions.
+        """
+        inner = re.sub(r"^data[.]?(events[.][^.]+[.]?)?", "", self.table)
         return self.key if inner in ("", "columns") else f"{inner}.{self.key}"
 
     @property
