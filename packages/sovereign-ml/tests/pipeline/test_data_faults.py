@@ -197,6 +197,13 @@ TABLE = (
         kept(shop("customer_id,event_time,amount", "1,2026-02-05,2.5,web")),
     ),
     Fault(
+        "F3",
+        "a value of 200,000 characters",
+        "refused: a quoted value does not end",
+        ALL_KEPT,
+        kept(re.sub(r"(?m)$", ",x", shop().strip()).replace(",x\n", f",{'y' * 200_000}\n", 2) + "\n"),
+    ),
+    Fault(
         "F4",
         "ids as floats in one file, whole numbers in the other",
         "erased_found 0, the objector is processed",
@@ -253,6 +260,16 @@ TABLE = (
         )
         for days in (20, 29, 120, 15_000)
     ),
+    *(
+        Fault(
+            "F6",
+            f"one order at {zero}, a zero of some calendar",
+            "a history of 2,000 years, or a traceback",
+            r"101 read = 100 kept \+ 1 set aside \(1 unreadable time\).*history of 99 days",
+            kept(shop(f"1,{zero},5")),
+        )
+        for zero in ("1970-01-01", "0001-01-01", "0026-06-05", "-infinity", "2026-06-05 (BC)", "epoch")
+    ),
     Fault(
         "F6",
         "a feed that lags ten days; the base rate of one cut-off",
@@ -279,7 +296,10 @@ TABLE = (
             r"102 read = 100 kept \+ 2 set aside \(2 no customer id\)",
             kept(shop(f"{word},2026-06-01,5", f" {word.upper()} ,2026-06-02,5")),
         )
-        for word in ("NULL", "NA", "n.a.", "None", "nan", r"\N", "-", "0", "guest")
+        for word in (
+            *("NULL", "NA", "n.a.", "None", "nan", r"\N", "-", "0", "guest", "---", "\u2026", "(blank)"),
+            *("#REF!", "unknown", "00000000-0000-0000-0000-000000000000", "???", "<null>"),
+        )
     ),
     Fault(
         "F8",

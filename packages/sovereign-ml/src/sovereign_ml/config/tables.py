@@ -102,6 +102,9 @@ OneCharacter = Annotated[str, Field(max_length=1, pattern=r"^[^\r\n\x00]?$")]
 NOBODY = (
     *("null", "(null)", "na", "n/a", "n.a.", "#n/a", "nan", "nat", "<na>", "none", "nil"),
     *("undefined", "\\N", "-", "--", "?", "0", "guest", "gast", "anonymous"),
+    *("<null>", "(blank)", "not set", "(not set)", "unknown", "unbekannt", "inconnu"),
+    *("#ref!", "#value!", "#name?", "#num!", "#div/0!", "#null!"),
+    "00000000-0000-0000-0000-000000000000",
 )
 """Words that shops write where no customer is known, in any case; 0 and guest are orders without an account."""
 

@@ -271,6 +271,12 @@ def map_events(
     _store(read, rows, values, value, fate, failing)
 
 
+def _moment(value: str) -> str:
+    """Return SQL for the time of an event; null for a zero of some calendar, such as 1970-01-01 or 0001-01-01."""
+    time = f"TRY_CAST({value} AS TIMESTAMPTZ)"
+    return f"CASE WHEN {time} >= TIMESTAMPTZ '1971-01-01 00:00:00+00' THEN {time} END"
+
+
 def event_values(read: Expressions) -> dict[str, str]:
     """Return SQL for each column of an event table over the guarded values of ``read``."""
     written = f"CAST({read.value('value')} AS VARCHAR)"
@@ -278,7 +284,7 @@ def event_values(read: Expressions) -> dict[str, str]:
     value = number(written, read.reader.decimal if text else ".")
     return {
         "customer_id": named_id(read.value("customer_id"), read.reader.null_words),
-        "event_time": f"TRY_CAST({read.value('event_time')} AS TIMESTAMPTZ)",
+        "event_time": _moment(read.value("event_time")),
         "kind": f"CAST({read.value('kind')} AS VARCHAR)",
         "value": f"CASE WHEN isfinite({value}) THEN {value} END",
     }
@@ -336,7 +342,7 @@ def contract_values(read: Expressions, config: DataSettings) -> dict[str, str]:
     amount = read.value("amount_eur")
     text = read.result_type("amount_eur") == "VARCHAR"
     amount = number(amount, config.reader.decimal) if text else f"TRY_CAST({amount} AS DOUBLE)"
-    time = f"TRY_CAST({read.value('event_time')} AS TIMESTAMPTZ)"
+    time = _moment(read.value("event_time"))
     rate, age, seen = "1", "NULL::INTEGER", "NULL::VARCHAR"
     if "currency" in read.mapping:
         rate, since = read.name("rate"), read.name("since")

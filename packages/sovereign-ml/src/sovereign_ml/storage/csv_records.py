@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH = 50_000
+LONGEST_VALUE = 1 << 24
+"""Characters of one value; a quote that never ends is longer."""
 SAMPLE = 65_536
 """Characters from which the delimiter is found."""
 UNREADABLE = (UnicodeError, OSError, EOFError, zlib.error)
@@ -156,6 +158,8 @@ class CsvRecords:
         delimiter = delimiter or self.delimiter
         if delimiter == " ":
             lines = (OUTER_SPACES.sub("", line) for line in lines)
+        # Python's own limit would stop at a long note and blame its quotes.
+        csv.field_size_limit(LONGEST_VALUE)
         return csv.reader(
             lines,
             delimiter=delimiter,

@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Candidate", "ProposedSetting"]
+__all__ = ["NO", "YES", "Candidate", "ProposedSetting"]
+
+YES = ("true", "1", "yes", "y", "ja", "j", "oui", "si", "tak", "granted")
+NO = ("false", "0", "no", "n", "nein", "non", "nee", "nie", "refused", "withdrawn")
+"""What columns of yes and no say, in a few languages."""
 
 
 @dataclass(frozen=True)
