@@ -106,9 +106,7 @@ def orders_of_lines(order_id: str) -> Again:
 
     def again(root: Path) -> str:
         lines = ("1,2026-06-30 10:00:00,5,A7", "1,2026-06-30 10:00:06,6,A7")
-        headline = step_1(
-            root, "\n".join([with_lines(), *lines]), columns={"order_id": order_id}
-        )
+        headline = step_1(root, "\n".join([with_lines(), *lines]), columns={"order_id": order_id})
         table = pd.read_parquet(root / "raw/transactions.parquet")
         last = table[table["event_time"] >= "2026-06-30 10:00:00Z"]
         return f"{headline}; {last['order_number'].nunique(dropna=False)} purchase"
@@ -201,7 +199,9 @@ TABLE = (
         "a value of 200,000 characters",
         "refused: a quoted value does not end",
         ALL_KEPT,
-        kept(re.sub(r"(?m)$", ",x", shop().strip()).replace(",x\n", f",{'y' * 200_000}\n", 2) + "\n"),
+        kept(
+            re.sub(r"(?m)$", ",x", shop().strip()).replace(",x\n", f",{'y' * 200_000}\n", 2) + "\n"
+        ),
     ),
     Fault(
         "F4",
@@ -268,7 +268,14 @@ TABLE = (
             r"101 read = 100 kept \+ 1 set aside \(1 unreadable time\).*history of 99 days",
             kept(shop(f"1,{zero},5")),
         )
-        for zero in ("1970-01-01", "0001-01-01", "0026-06-05", "-infinity", "2026-06-05 (BC)", "epoch")
+        for zero in (
+            "1970-01-01",
+            "0001-01-01",
+            "0026-06-05",
+            "-infinity",
+            "2026-06-05 (BC)",
+            "epoch",
+        )
     ),
     Fault(
         "F6",
@@ -297,7 +304,20 @@ TABLE = (
             kept(shop(f"{word},2026-06-01,5", f" {word.upper()} ,2026-06-02,5")),
         )
         for word in (
-            *("NULL", "NA", "n.a.", "None", "nan", r"\N", "-", "0", "guest", "---", "\u2026", "(blank)"),
+            *(
+                "NULL",
+                "NA",
+                "n.a.",
+                "None",
+                "nan",
+                r"\N",
+                "-",
+                "0",
+                "guest",
+                "---",
+                "\u2026",
+                "(blank)",
+            ),
             *("#REF!", "unknown", "00000000-0000-0000-0000-000000000000", "???", "<null>"),
         )
     ),
@@ -362,7 +382,9 @@ TABLE = (
         "a column named copies_",
         "multiplies rows",
         ALL_KEPT,
-        kept(re.sub(r"(?m)$", ",3", shop().strip()).replace("amount,3", "amount,copies_", 1) + "\n"),
+        kept(
+            re.sub(r"(?m)$", ",3", shop().strip()).replace("amount,3", "amount,copies_", 1) + "\n"
+        ),
     ),
     Fault(
         "F12",

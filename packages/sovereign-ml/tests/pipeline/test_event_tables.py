@@ -445,7 +445,10 @@ def test_an_import_corrects_the_event_and_no_other_row(
     corrections.add(raw, named("A")[0], OF_A, values)
     table = shop.read().table("events_tickets").sort_values(["customer_id", "event_time"])
     theirs = table["customer_id"] == named("A")[0]
-    ((other,), (first, second)) = table[~theirs].to_dict("records"), table[theirs].to_dict("records")
+    ((other,), (first, second)) = (
+        table[~theirs].to_dict("records"),
+        table[theirs].to_dict("records"),
+    )
     for untouched in (second, other):
         assert (untouched["kind"], untouched["value"]) == ("bill", 5)
     at = values.get("event_time", "2026-01-15 08:00:00.250")

@@ -577,7 +577,11 @@ def test_the_name_of_an_amount_may_say_its_unit_and_currency(
     ("words", "decided", "asked"),
     [
         (("EUR", "GBP"), "currency", None),
-        (("Euro", "Pound"), "CASE CAST(currency AS VARCHAR) WHEN 'Euro' THEN 'EUR' WHEN 'Pound' THEN 'GBP' END", None),
+        (
+            ("Euro", "Pound"),
+            "CASE CAST(currency AS VARCHAR) WHEN 'Euro' THEN 'EUR' WHEN 'Pound' THEN 'GBP' END",
+            None,
+        ),
         (("\u20ac", "\u20ac"), "CASE CAST(currency AS VARCHAR) WHEN '\u20ac' THEN 'EUR' END", None),
         (("\u20ac", "Taler"), None, 2),
     ],
@@ -624,11 +628,23 @@ def test_a_name_that_says_something_else_is_a_question(
 @pytest.mark.parametrize(
     ("name", "values", "asked"),
     [
-        ("is_cancelled", ("1", "0"), ["coalesce(lower(trim(CAST(is_cancelled AS VARCHAR))), '') NOT IN ('1')", ""]),
-        ("test_order", ("true", ""), ["coalesce(lower(trim(CAST(test_order AS VARCHAR))), '') NOT IN ('true')", ""]),
+        (
+            "is_cancelled",
+            ("1", "0"),
+            ["coalesce(lower(trim(CAST(is_cancelled AS VARCHAR))), '') NOT IN ('1')", ""],
+        ),
+        (
+            "test_order",
+            ("true", ""),
+            ["coalesce(lower(trim(CAST(test_order AS VARCHAR))), '') NOT IN ('true')", ""],
+        ),
         ("status", ("Anulowane", "Zako\u0144czone"), ["", "status = 'Anulowane'"]),
         ("status", ("9", "1"), ["", "status = '1'"]),
-        ("status", ("cancelled", "new"), ["status NOT IN ('cancelled')", "", "status = 'cancelled'"]),
+        (
+            "status",
+            ("cancelled", "new"),
+            ["status NOT IN ('cancelled')", "", "status = 'cancelled'"],
+        ),
         ("status", ("paid", "shipped"), None),
         ("is_gift", ("1", "0"), None),
     ],

@@ -28,7 +28,15 @@ from sovereign_ml.storage.expressions import Expressions, is_word, number
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["SOURCE", "Intake", "contract_values", "event_values", "map_customers", "map_events", "map_transactions"]
+__all__ = [
+    "SOURCE",
+    "Intake",
+    "contract_values",
+    "event_values",
+    "map_customers",
+    "map_events",
+    "map_transactions",
+]
 
 CONTRACT = ("started_at", "ended_at")
 SOURCE = "source_transactions"

@@ -165,7 +165,8 @@ def apply(
     """Correct ``mapped`` and ``people`` in the order in which the corrections were noted.
 
     ``events`` has the connection of each event table, in which ``mapped`` is corrected as well.
-    All corrections are carried into ``folder``. Raises Misuse where the pinned input knows of corrections that are neither here nor in the DVC remote.
+    All corrections are carried into ``folder``. Raises Misuse where the pinned input knows of
+    corrections that are neither here nor in the DVC remote.
     """
     if "corrections" not in pinned:
         return

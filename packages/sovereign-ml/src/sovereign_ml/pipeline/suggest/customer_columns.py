@@ -171,9 +171,7 @@ def _consent(
         dated = Candidate(f"{column.sql} IS NOT NULL", "a date is a consent, and none is none")
         return ProposedSetting(TABLE, "consent", None, (f"{column.name} holds dates",), [dated])
     why = (f"{column.name} has values that are neither yes nor no",)
-    return ProposedSetting(
-        TABLE, "consent", None, why, [candidate] if candidate.value else []
-    )
+    return ProposedSetting(TABLE, "consent", None, why, [candidate] if candidate.value else [])
 
 
 def _says(column: ColumnValues, words: Mapping[str, int], *, refusal: bool) -> Candidate:

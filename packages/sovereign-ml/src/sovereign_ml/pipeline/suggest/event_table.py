@@ -44,15 +44,15 @@ COLUMNS = "data.columns"
 KINDS = (
     "kind type topic category channel reason priority event eventtype eventname action subject art thema kategorie "
     "anliegen grund kanal typ sujet motif tema motivo"
-).split()
+)
 NUMBERS = (
     "value minutes duration seconds hours pages count score rating amount dauer minuten sekunden stunden anzahl "
     "bewertung duree"
-).split()
+)
 OWN_IDS = (
     "id ticketid ticketno ticket ticketnumber ticketnr caseid caseno casenumber eventid messageid mailid sessionid "
     "requestid vorgangsnummer vorgangid ticketnummer"
-).split()
+)
 MOST_KINDS, LONGEST_KIND = 50, 64
 
 
@@ -96,25 +96,25 @@ class EventGuess(MappingGuess):
         return [there[name] for name in names if name in there]
 
     def _kind(self) -> ProposedSetting:
-        for column in self._by_name(KINDS):
+        for column in self._by_name(KINDS.split()):
             words = self._words(column, MOST_KINDS)
             repeats = column.distinct <= max(2, column.filled / 2)  # free text hardly ever does
             if words and repeats and max(map(len, words)) <= LONGEST_KIND:
-                why = (f"{self._counted(words)}; \"\" if no feature uses it",)
+                why = (f'{self._counted(words)}; "" if no feature uses it',)
                 return ProposedSetting(COLUMNS, "kind", column.sql, why)
         why = ("no column of a few words that is named like a kind",)
         return ProposedSetting(COLUMNS, "kind", "", why)
 
     def _number(self) -> ProposedSetting:
-        for column in self._by_name(NUMBERS):
+        for column in self._by_name(NUMBERS.split()):
             if column.is_numeric:
-                why = (f"{column.name}: {column.numbers:,} numbers; \"\" if no feature uses it",)
+                why = (f'{column.name}: {column.numbers:,} numbers; "" if no feature uses it',)
                 return ProposedSetting(COLUMNS, "value", column.number(self.decimal), why)
         return ProposedSetting(COLUMNS, "value", "", ("no column is named like a number",))
 
     def _one_row_an_event(self) -> ProposedSetting:
         """Ask which rows count where an event stands in the file once for each of its changes."""
-        for column in self._by_name(OWN_IDS):
+        for column in self._by_name(OWN_IDS.split()):
             if not column.distinct < 0.95 * column.filled:
                 continue
             states = [(c, self._words(c)) for c in self._named("status")]
@@ -223,6 +223,8 @@ def _events(
     verdict = f"""CASE WHEN filtered_ IS NOT NULL THEN filtered_
         WHEN customer_id IS NULL THEN 'no_customer_id' WHEN event_time IS NULL THEN 'unreadable_time'
         WHEN {end} THEN 'in_future'
-        WHEN customer_id NOT IN (SELECT customer_id FROM names) THEN 'no_purchase' ELSE 'kept' END"""
+        WHEN customer_id NOT IN (SELECT customer_id FROM names) THEN 'no_purchase' ELSE 'kept' END"""  # noqa: S608
     rows = read.layered(source, list(mapping), guarded=True)
-    return Judged(rows, event_values(read) | {"filtered_": fate}, verdict, mapping, (table.where, table.kind))
+    return Judged(
+        rows, event_values(read) | {"filtered_": fate}, verdict, mapping, (table.where, table.kind)
+    )

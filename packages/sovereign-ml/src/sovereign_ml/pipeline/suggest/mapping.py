@@ -92,7 +92,8 @@ FLAGS = (
 LIVE_WORDS = (
     "completed complete paid processing shipped delivered closed fulfilled ok success succeeded done active open "
     "abgeschlossen bezahlt versendet geliefert erledigt partially_refunded refunded returned"
-).split()
+)
+"""States of an order that is a purchase."""
 RETURN_WORDS = (
     "refund",
     "return",
@@ -449,8 +450,11 @@ class MappingGuess:
         column = next((c for c in self.columns.values() if value and c.sql in value), None)
         if value is None or column is None:
             return ProposedSetting(COLUMNS, "amount_eur", None, why, choices)
-        if asked := self._other_amount(value, column, why):
-            return asked
+        asked = self._other_amount(value, column, why)
+        return asked or self._with_sign(value, column, why)
+
+    def _with_sign(self, value: str, column: ColumnValues, why: list[str]) -> ProposedSetting:
+        """Return the amount ``value`` of ``column`` with its sign; a question where it may be turned."""
         sides = [c for c in self._named("side") if 1 < c.distinct <= 3]
         if sides and not column.negative:
             words = self._words(sides[0])
@@ -507,7 +511,12 @@ class MappingGuess:
                 return ProposedSetting(COLUMNS, "amount_eur", None, why, candidates)
         for other in self.columns.values():
             less = _words_of(other.name) & set(LESS.split())
-            if not less or other is column or not other.is_numeric or not self._any_above_zero(other):
+            if (
+                not less
+                or other is column
+                or not other.is_numeric
+                or not self._any_above_zero(other)
+            ):
                 continue
             taken = f"{value} - coalesce({other.number(self.decimal)}, 0)"
             candidates = [
@@ -554,9 +563,7 @@ class MappingGuess:
         why = ("no column of currency codes: amounts are taken as EUR; for pounds write \"'GBP'\"",)
         return ProposedSetting(COLUMNS, "currency", "", why)
 
-    def _written_currency(
-        self, column: ColumnValues, words: Mapping[str, int]
-    ) -> ProposedSetting:
+    def _written_currency(self, column: ColumnValues, words: Mapping[str, int]) -> ProposedSetting:
         """Return the currency of a column that writes it as a sign or a word; a question where one is unknown."""
         codes: dict[str, str] = {}
         for word in words:
@@ -636,6 +643,7 @@ class MappingGuess:
 
     def _where(self) -> ProposedSetting:
         """Return the filter: a question where a state or a mark may say that a row is no purchase."""
+        live = LIVE_WORDS.split()
         for column in self._named("status"):
             words = self._words(column)
             dead = [w for w in words if w.strip().casefold() in DEAD_WORDS]
@@ -644,9 +652,7 @@ class MappingGuess:
                 f"rows that are no purchases are left out; {column.name}: {self._counted(words)}",
             )
             value = f"{column.sql} NOT IN ({listed})"
-            unknown = [
-                w for w in words if w not in dead and w.strip().casefold() not in LIVE_WORDS
-            ]
+            unknown = [w for w in words if w not in dead and w.strip().casefold() not in live]
             if dead and not unknown:
                 return ProposedSetting("data", "where", value, why)
             if unknown and column.distinct > 1:

@@ -25,7 +25,15 @@ from sovereign_ml.storage.expressions import Expressions
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Judged", "SampleRow", "TrialRun", "filtered", "never_expired", "sample_rows", "trial_run"]
+__all__ = [
+    "Judged",
+    "SampleRow",
+    "TrialRun",
+    "filtered",
+    "never_expired",
+    "sample_rows",
+    "trial_run",
+]
 
 SAMPLES = 10
 FEW_WORDS = 12
