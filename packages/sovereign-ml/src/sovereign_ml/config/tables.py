@@ -93,6 +93,9 @@ OneCharacter = Annotated[str, Field(max_length=1, pattern=r"^[^\r\n\x00]?$")]
 NOBODY = (
     *("null", "(null)", "na", "n/a", "n.a.", "#n/a", "nan", "nat", "<na>", "none", "nil"),
     *("undefined", "\\N", "-", "--", "?", "0", "guest", "gast", "anonymous"),
+    *("<null>", "(blank)", "not set", "(not set)", "unknown", "unbekannt", "inconnu"),
+    *("#ref!", "#value!", "#name?", "#num!", "#div/0!", "#null!"),
+    "00000000-0000-0000-0000-000000000000",
 )
 
 
@@ -208,7 +211,8 @@ class EventTable(ConfigTable):
     checks: CheckSettings = CheckSettings()
 
 
-def _table_name(name: str) -> str:
+def event_table_name(name: str) -> str:
+    """Return ``name`` if an event table may have it; raise ValueError else."""
     if name == "transactions" or not re.fullmatch(r"[a-z][a-z0-9_]{0,29}", name):
         raise ValueError(
             "name an event table in at most 30 small letters, digits and underscores, "
@@ -237,7 +241,7 @@ class DataSettings(ConfigTable):
     customer_columns: CustomerColumns
     synthetic: ShopSettings
     checks: CheckSettings = CheckSettings()
-    events: dict[Annotated[str, AfterValidator(_table_name)], EventTable] = Field(default={})
+    events: dict[Annotated[str, AfterValidator(event_table_name)], EventTable] = Field(default={})
 
     @model_validator(mode="before")
     @classmethod
