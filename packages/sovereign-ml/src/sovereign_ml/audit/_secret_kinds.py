@@ -7,7 +7,7 @@ import re
 # `secret = "churn-service"` names a Kubernetes secret; a value with a digit or a capital is one
 _NOT_A_NAME = (
     r"[\"']?\s{0,20}(?::\s{0,3}[A-Za-z]\w{1,20}\s{0,3})?[:=]\s{0,20}[\"']"
-    r"(?!(?-i:[a-z]+(?:[-._](?:[a-z]+|\d{1,2})){0,8})[\"'])(?-i:[a-z_.-]*+[^a-z_.\"'-])"
+    r"(?!(?-i:[a-z]+(?:[-._](?:[a-z]+|\d{1,2})){0,8}|(?:V\d)?[A-Za-z][a-z]*(?:[A-Z][a-z]+){1,8})[\"'])(?-i:[a-z_.-]*+[^a-z_.\"'-])"
 )
 STANDS_FOR = (
     r"\$|\{|<|\.\.\.|…|\*\*\*|example|change|placeholder|not-a-|not_a_|your[-_ ]|dummy|redacted|xxxx"
@@ -16,7 +16,7 @@ STANDS_FOR = (
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _TOKENS = (
     r"gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{60,}|gl(?:pat|dt|rt|cbt|ptt|oas|ft|imt|agent|soat)-[\w-]{20,}"
-    r"|(?:sotap?_|hf_|xox[abeprs]-)[A-Za-z0-9_-]{20,}|xapp-\d-[A-Z0-9-]{20,}"
+    r"|hf_[A-Za-z0-9]{30,40}(?!\w)|(?:sotap?_|xox[abeoprs]-)[A-Za-z0-9_-]{20,}|xox[ar]-\d{1,20}-[a-z0-9]{10,}|xoxe\.xox[bp]-\d-\w{100,}|xapp-\d-[A-Z0-9-]{20,}"
     r"|sk-(?:proj-|svcacct-|ant-[\w]+-|or-v1-)[A-Za-z0-9_-]{20,}"
     r"|sk-(?=[a-z0-9-]{0,60}[A-Z])(?=[A-Za-z-]{0,60}\d)[A-Za-z0-9_-]{20,}"
     r"|(?:sk|rk)_(?:live|test)_[0-9A-Za-z]{16,}|whsec_[A-Za-z0-9+/=]{24,}|SG\.[\w-]{16,}\.[\w-]{16,}"
@@ -39,13 +39,20 @@ _TOKENS = (
     r"|sl\.[\w-]{130,}"
     r"|pat[A-Za-z0-9]{14}\.[0-9a-f]{64}|ABSK[A-Za-z0-9+/=]{100,}|NRJS-[0-9a-f]{19}|CFPAT-[\w-]{40,}"
     r"|ops_eyJ[\w-]{40,}|\d{8,10}:AA[\w-]{33}|bkua_[0-9a-f]{40}|nf[pcu]_\w{30,}|cio[\w-]{30,}|sbp_[0-9a-f]{40}"
+    # no word is needed in front of these either: their first letters and their length tell
+    r"|[\w~.]{3}\dQ~[\w~.-]{31,34}|sha256~[\w-]{43}|EZ[AT]K[A-Za-z0-9]{54}|EAAA[lE][\w-]{58,}|EAA[MC][A-Za-z0-9]{60,}|sgp_[0-9a-fA-F_]{40,}"
+    r"|sgp_local_[0-9a-fA-F]{40}|[sr]k_prod_[0-9A-Za-z]{16,}|s-s4t2(?:ud|af)-[0-9a-f]{64}|A3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})-[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{5}"
+    r"|HRKU-AA[\w-]{50,}|ico-[A-Za-z0-9]{32}|NRII-[\w-]{32}|dnkey-[\w=-]{26}-[\w=-]{52}|GR1348941[\w-]{20}|FLW(?:SEC|PUB)K_TEST-[0-9a-f-]{12,}"
+    r"|fio-u-[\w=-]{64}|glffct-[\w-]{20}|sq[upa]_[0-9a-f]{40}|shippo_(?:live|test)_[0-9a-f]{40}|sat\.[\w-]{22}\.[\w-]{24}\.[\w-]{20}|AQVN[\w-]{35,38}"
+    r"|t1\.[A-Z0-9a-z_-]+={0,2}\.[\w-]{86}={0,2}|sm_(?:aat|pat|sat)_[A-Za-z0-9]{16}|duffel_(?:test|live)_[\w=-]{43}|tk-us-[\w-]{48}|p8e-[0-9a-f]{32}|pnu_[a-z0-9]{36}"
+    r"|access-(?:sandbox|development|production)-[0-9a-f-]{36}|bedrock-api-key-[A-Za-z0-9+/=]{20,}|cmVmdGtu[A-Za-z0-9]{50,}|pubkey-[0-9a-f]{32}"
 )
 _KEY_WORDS = (
     r"password|passwd|passphrase|pwd|passwort|(?:api|access|private|secret|account|master|signing|encryption|fernet"
     r"|license|auth|hmac|aes)[_.-]?key"
     r"|secret[_-]?access[_-]?key|client[_-]?secret|auth[_-]?token|access[_-]?token|credential|pseudonym_?key\w{0,10}"
 )
-_ASSIGNS = r"(?:[?:+]{0,2}=|:|<-)"
+_ASSIGNS = r"(?:[?:+]{0,3}=>?|:|<-)"
 _KINDS = {
     "private key": r"-----BEGIN (?:[A-Z]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d"
     r"|\"kty\"\s{0,5}:.{0,2000}\"[dk]\"\s{0,5}:\s{0,5}\"[\w-]{20,}\"",
@@ -78,7 +85,7 @@ _KINDS = {
     r"|webhook\.office\.com/webhookb2/[\w@-]{20,}",
     "storage key": r"(?i)(?:AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{40,}={0,2}|[?&]sig=[A-Za-z0-9%+/]{40,}"
     r"|aws_?secret\w{0,20}[\"']?\s{0,20}[:=]\s{0,20}[\"']?[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])",
-    "registry login": r":_password\s{0,5}=\s{0,5}\S{8,}|_auth(?:Token)?\s{0,5}=\s{0,5}[\"']?(?!\$)[\w+/=.-]{8,}"
+    "registry login": r":_password\s{0,5}=\s{0,5}\S{8,}|(?<![\w.])_auth(?:Token)?\s{0,5}=\s{0,5}[\"']?(?!\$)[\w+/=.-]{8,}"
     r"|\"auth\"\s{0,5}:\s{0,5}\"[A-Za-z0-9+/]{12,}={0,2}\"",
     "login call": r"(?i)\bwandb\s+login\s.{0,60}\b[0-9a-f]{40}\b|\b(?:login|authenticate)\((?:[^()\n]{0,200}(?:key|token"
     r"|password)\s{0,5}=\s{0,5})?[\"'][A-Za-z0-9_-]{20,}[\"']",
@@ -87,7 +94,9 @@ _KINDS = {
     "authorization header": r"(?i)\bauthorization[\"']?\s{0,5}[:=,]\s{0,5}[\"']?(?:bearer|basic|token)\s{1,3}"
     r"(?!\$|\{|<|%)[\w.~+/=-]{20,}",
     "login in a command": (
-        rf"(?i)(?:\bcurl\s(?:.{{0,200}}\s)?(?:-u|--user)[ =]?[\"']?[\w.@-]{{1,60}}:|\b(?:mysql|mysqldump|mariadb)\s.{{0,100}}\s-p"
+        rf"(?i)(?:\bcurl\s(?:.{{0,200}}\s)?(?:-u|--user)[ =]{{0,3}}[\"']?[\w.@-]{{0,60}}[\"']?:(?:[\"']?(?=\{{?\w))?"
+        # curl goes on in this line, and its name stands in an earlier one
+        rf"|^\s{{1,20}}(?:-u|--user)\s{{1,3}}\w{{2,30}}:(?=\w{{12,}}(?:\s|$))|\b(?:mysql|mysqldump|mariadb)\s.{{0,100}}\s-p"
         rf"|\b(?:docker|podman|helm\s+registry)\s+login\s.{{0,100}}\s(?:-p|--password)[ =]|\bsshpass\s+-p\s?|\bredis-cli\s.{{0,60}}\s-a\s"
         rf"|[\s\"'\[]--(?:\w{{1,20}}-)?(?:password|token|api-key|secret)[ =,\"']{{1,4}}"
         rf"|\s--from-literal[ =][\w.-]{{0,60}}(?:password|token|secret|key)[\w.-]{{0,20}}="
@@ -96,7 +105,7 @@ _KINDS = {
         rf"|\brequirepass[ \"',]{{1,4}}|\bvault\s+(?:kv\s+put|write)\s.{{0,100}}(?:password|token|secret|key)\w{{0,20}}="
         rf"|\bhtpasswd\s+-\w{{0,5}}b\w{{0,5}}\s+\S+\s+\S+\s+|\bopenssl\s.{{0,100}}\s(?:-k\s|-pass(?:in|out)?\s+pass:)"
         rf"|\s--set(?:-string)?\s+[\w.]{{0,60}}(?:password|token|secret)=)"
-        rf"(?!(?i:.{{0,20}}(?:{STANDS_FOR})))[\"']?(?=[^\s\"']{{0,40}}\d)[^\s\"'$<{{|;&(-][^\s\"'$<{{|;&(]{{5,}}"
+        rf"(?!(?i:[\"']?[^\s\"']{{0,20}}(?:{STANDS_FOR})))[\"']?(?=[^\s\"']{{0,40}}\d)[^\s\"'$<{{|;&(-][^\s\"'$<{{|;&(]{{5,}}"
     ),
     "password in SQL": r"(?i)\b(?:password|identified\s+by|secret|key_secret)\s+'(?!\$|\{|<|change|:|%)[^'\s]{6,200}'",
     "password in XML": (
@@ -109,6 +118,10 @@ _KINDS = {
         rf"|[\"'][\w.-]{{0,40}}(?:password|passwd|api[._-]?key|secret[._-]?key|account[._]key[\w.-]{{0,60}})[\"'],\s?[\"']"
         rf"(?=[^\"']{{0,60}}\d)(?![^\"']{{0,60}}(?:{STANDS_FOR}))[^\"'\s]{{8,}}[\"']"
     ),
+    "key in a header": (
+        r"(?i)(?:\s|^)(?:-H|--header)[ =][\"']?[\w-]{0,30}(?:authorization|api-?key|token|secret|access-?key)\s{0,3}:\s{0,5}"
+        r"(?:(?:basic|bearer|digest|\w{0,10}-?token|apikey)\s{1,3})?(?=[^\"']{0,100}\d)(?!\$|\{|<|%)[\w.~+/=@-]{11,}"
+    ),
     "client key": r"client-key-data:\s{0,5}[A-Za-z0-9+/]{40,}",
     "encryption key": r"(?<![\w+/=-])(?<!public_key = )(?<!public_key=)(?<!publicKey: )[\"'][A-Za-z0-9_-]{43}=[\"']"
     r"|Fernet\(b?[\"'][^\"']{20,}[\"']",
@@ -117,11 +130,13 @@ _KINDS = {
     "password or key in an environment file": (
         r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|ACCESS_KEY|API_KEY|SECRET_KEY|PRIVATE_KEY|AUTH_KEY"
         r"|ACCOUNT_KEY|STORAGE_KEY|SHARED_KEY|MASTER_KEY|SIGNING_KEY)="
-        rf"[\"']?(?!(?i:{STANDS_FOR})|(?i:password|passwort)\b|\w{{1,60}}\[)[^\s$<{{\"'(@*]{{8,}}"
+        rf"[\"']?(?!(?i:{STANDS_FOR})|(?i:password|passwort)\b|\w{{1,60}}\[)[^\s$<{{\"'(@*`]{{8,}}"
         rf"|^\s{{0,8}}ENV\s+\w{{0,60}}(?:PASSWORD|PASSWD|SECRET|TOKEN|API_KEY|SECRET_KEY)\s+(?!(?i:{STANDS_FOR}))[^\s$<{{=\"']{{8,}}"
     ),
     "password or key": (
-        rf"(?i)(?<!hashed_)(?:(?:{_KEY_WORDS})|(?:secret|token|auth)(?=" + _NOT_A_NAME + r"))"
+        rf"(?i)(?<!hashed_)(?<!public)(?<!public_)(?:(?:{_KEY_WORDS})|(?:secret|(?<!page_)token|auth)(?="
+        + _NOT_A_NAME
+        + r"))"
         # "tracking_password": "MLFLOW_TRACKING_PASSWORD" says in which variable it is
         # a type may stand between (password: string = "…"), a single word is a label ("Passwort")
         r"[\"']?\]?\s{0,20}(?::\s{0,3}\w{2,20}\s{0,3})?(?:[:?]?=|:|<-)\s{0,20}[bru]{0,2}[\"']"
@@ -133,6 +148,22 @@ _KINDS = {
 }
 PATTERNS = {kind: re.compile(pattern) for kind, pattern in _KINDS.items()}
 # settings without quotes: YAML, INI, properties, .env in lower case, DVC's and Git's own files
+# a value under a word, however code assigns it: the value decides, by looking as if drawn at random
+ASSIGNED = re.compile(
+    r"(?i)(?<!hashed_)(?<!public)(?<!public[_.-])(?<!csrf[_.-])(?<!csrf)(?<!authenticity_)(?<!verification)"
+    r"(?:passw(?:or)?d|secret|token|api_?key|access_?key|private_?key|credentials?+|creds)"
+    r"(?!iz|s_|ary|[_.-]?(?:type|ur[il]|endpoint|name|class|file|path|id\b|size|length|pattern|ref))\w{0,20}[\"'\]]{0,2}"
+    r"(?:\s{1,4}[A-Za-z]\w{1,20}\??)?\s{0,10}(?:[?:.|+]{0,4}=>?|:|<-|,)\s{0,10}(?:[bru@$]{0,2}([\"'`])|(?=\w))"
+    r"([\w+/=.~:@|-]{15,400})(?:\1|\s{0,5}[;,]?\s{0,5}$)"
+)
+OPENED_TAG = re.compile(r"(?i)^\s*<(\w{0,60}(?:password|token|secret|api_?key|access_?key))>\s*$")
+KEY_STORES = (".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk")
+"""Endings of files that are nothing but keys."""
+PLACEHOLDER = re.compile(r"(?i)x{6}|example|%\w+%|\.{3}|#{6}")
+"""What stands for a secret."""
+SECRET_DOCUMENT = re.compile(r"(?im)^\s{0,4}kind:\s{0,5}[\"']?secret[\"']?\s{0,5}$")
+DATA_BLOCK = re.compile(r"^(\s{0,4})data:\s{0,5}$")
+ENCODED = re.compile(r"(?:[\w.-]{1,100}:\s{1,5})?[\"']?[A-Za-z0-9+/]{7,}={0,3}[\"']?\s{0,5}$")
 UNQUOTED = re.compile(
     rf"(?i)^[ \t]*(?:export\s+|-\s+|set\s+)?[\"']?[\w./-]{{0,80}}?(?:({_KEY_WORDS}|(?<![a-z])(?:pass|pw))|(secret|token"
     rf"|auth))[\"']?"

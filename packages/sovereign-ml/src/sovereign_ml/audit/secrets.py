@@ -12,14 +12,21 @@ from pathlib import Path
 
 from sovereign_ml import git
 from sovereign_ml.audit._secret_kinds import (
+    ASSIGNED,
+    DATA_BLOCK,
     DEFAULT_VALUE,
+    ENCODED,
     INLINE,
+    KEY_STORES,
     LOGIN_FILES,
     NAME_LINE,
     NAMED_VALUE,
     OPENED,
+    OPENED_TAG,
     PATTERNS,
+    PLACEHOLDER,
     REFERENCE,
+    SECRET_DOCUMENT,
     STANDS_FOR,
     TERRAFORM,
     UNQUOTED,
@@ -74,12 +81,13 @@ def secrets_in(text: str, file: str = "") -> Iterator[tuple[int, str]]:
     opened = ""  # the key whose value stands below it
     variable = False
     terraform = name.endswith((".tf", ".hcl", ".tfvars"))
+    encoded = _encoded_values(text) if SECRET_DOCUMENT.search(text) else set()
     for number, whole in enumerate(text.splitlines(), start=1):
         kinds: dict[str, None] = {}
         for line in _pieces(whole.replace('\\"', '"') if name.endswith(_ESCAPING) else whole):
-            kinds |= dict.fromkeys(
-                kind for kind, pattern in PATTERNS.items() if pattern.search(line)
-            )
+            kinds |= dict.fromkeys(_by_pattern(line))
+            if not kinds and any(map(_assigned_secret, ASSIGNED.finditer(line))):
+                kinds["password or key"] = None
             reference = terraform and TERRAFORM.search(line) is not None
             looked_at = _settings_of(line, opened) if settings and not (kinds or reference) else ()
             if any(map(_unquoted_secret, looked_at)):
@@ -91,7 +99,13 @@ def secrets_in(text: str, file: str = "") -> Iterator[tuple[int, str]]:
                 kinds["password or key beside its name"] = None
             if login and login.search(line):
                 kinds["password of a login file"] = None
-        match = OPENED.match(whole) if settings and len(whole) < 300 else None
+        if number in encoded and not kinds:
+            kinds["value of a Kubernetes Secret"] = None
+        match = (
+            OPENED.match(whole) or OPENED_TAG.match(whole)
+            if settings and len(whole) < 300
+            else None
+        )
         opened = match.group(1) if match else ""
         variable = bool(VARIABLE_OF_ONE.match(whole[:300])) or (
             variable and not whole.startswith("}")
@@ -99,6 +113,72 @@ def secrets_in(text: str, file: str = "") -> Iterator[tuple[int, str]]:
         named = whole if len(whole) < 300 and NAME_LINE.match(whole) else ""
         if kinds and not _is_waived(whole):
             yield from ((number, kind) for kind in kinds)
+
+
+_WITH_PLACEHOLDERS = {"private key", "client key", "storage key", "webhook"}
+"""Kinds whose text is long enough to repeat a letter by chance, or is no secret by itself."""
+
+
+def _by_pattern(line: str) -> Iterator[str]:
+    """Yield the kinds that a line holds, without what only stands for a secret."""
+    for kind, pattern in PATTERNS.items():
+        for match in pattern.finditer(line):
+            if kind in _WITH_PLACEHOLDERS or not _stands_for_one(match.group()):
+                yield kind
+                break
+
+
+def _stands_for_one(text: str) -> bool:
+    """Return True for ``ghp_xxxxxxxx`` and ``AKIA1111111111``: half of it is one character."""
+    most = max(map(text.count, set(text)))
+    return (
+        PLACEHOLDER.search(text) is not None
+        or _NO_SECRET.search(text) is not None
+        or most > len(text) / 2
+    )
+
+
+_NO_SECRET = re.compile(r"(?i)csrf|authenticity_token|RequestVerificationToken")
+
+
+def _assigned_secret(match: re.Match[str]) -> bool:
+    """Return True where the value looks drawn at random: letters and digits take turns in one word."""
+    value = match.group(2)
+    if re.search(STANDS_FOR, value, re.IGNORECASE) or _stands_for_one(value):
+        return False
+    if REFERENCE.fullmatch(value):
+        return False
+    if re.match(r"[a-z]+:|[./~]|[A-Z_]+$|\w+\.\w+\(", value):  # a reference, a path, a variable
+        return False
+    return any(map(_is_random, re.findall(r"[A-Za-z0-9]{12,}", value)))
+
+
+def _is_random(word: str) -> bool:
+    """Return True where digits stand among letters, or capitals and digits change often."""
+    mixed = len(re.findall(r"(?i)(?<=[a-z])\d|(?<=\d)[a-z]", word))
+    changes = len(re.findall(r"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[a-z0-9]|(?<=\d)[A-Za-z]", word))
+    return mixed >= 3 or (mixed > 0 and len(word) >= 20 and changes >= 8)
+
+
+def _encoded_values(text: str) -> set[int]:
+    """Return the lines below ``data:`` in the documents of a file that are Kubernetes Secrets."""
+    lines: set[int] = set()
+    rows = text.splitlines()
+    first = 0
+    for last in [*(number for number, row in enumerate(rows) if row == "---"), len(rows)]:
+        if any(map(SECRET_DOCUMENT.match, rows[first:last])):
+            indent = -1
+            for number in range(first, last):
+                row = rows[number]
+                depth = len(row) - len(row.lstrip())
+                if match := DATA_BLOCK.match(row):
+                    indent = len(match.group(1))
+                elif row.strip() and depth <= indent:
+                    indent = -1
+                elif indent >= 0 and ENCODED.match(row.strip()):
+                    lines.add(number + 1)
+        first = last
+    return lines
 
 
 def _settings_of(line: str, opened: str) -> Iterator[str]:
@@ -125,7 +205,7 @@ def _unquoted_secret(line: str) -> bool:
     if match is None or re.search(STANDS_FOR, match.group(3), re.IGNORECASE):
         return False
     value = match.group(3)
-    if REFERENCE.fullmatch(value):
+    if REFERENCE.fullmatch(value) or _NO_SECRET.search(line):
         return False
     if re.fullmatch(
         r"[\d.:-]+|(?i:true|false|none|null)|[./~].*|[A-Z][A-Z0-9_]*|\w+://.*|sha\d+:.*", value
@@ -165,7 +245,9 @@ def scan_secrets(root: Path, exclude: Iterable[str] = ()) -> list[ScanHit]:
     """Return the secrets in the files that git tracks or would track below ``root``."""
     hits: list[ScanHit] = []
     for name, text in _texts(root, exclude):
-        if text is not None:
+        if name.lower().endswith(KEY_STORES):
+            hits.append(ScanHit(name, 1, "store of keys"))
+        elif text is not None:
             hits += [ScanHit(name, line, kind) for line, kind in secrets_in(text, name)]
     return hits
 
