@@ -154,7 +154,7 @@ ASSIGNED = re.compile(
     r"(?:passw(?:or)?d|secret|token|api_?key|access_?key|private_?key|credentials?+|creds)"
     r"(?!iz|s_|ary|[_.-]?(?:type|ur[il]|endpoint|name|class|file|path|id\b|size|length|pattern|ref))\w{0,20}[\"'\]]{0,2}"
     r"(?:\s{1,4}[A-Za-z]\w{1,20}\??)?\s{0,10}(?:[?:.|+]{0,4}=>?|:|<-|,)\s{0,10}(?:[bru@$]{0,2}([\"'`])|(?=\w))"
-    r"([\w+/=.~:@|-]{15,400})(?:\1|\s{0,5}[;,]?\s{0,5}$)"
+    r"([\w+/=.~:@|-]{15,400})(?:\1|(?=[\"'&])|\s{0,5}[;,]?\s{0,5}$)"
 )
 OPENED_TAG = re.compile(r"(?i)^\s*<(\w{0,60}(?:password|token|secret|api_?key|access_?key))>\s*$")
 KEY_STORES = (".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk")
