@@ -342,7 +342,7 @@ def test_a_name_that_is_no_text_hides_no_file(with_secret):
     ("text", "kind"),
     [
         ("-----BEGIN RSA " + "PRIVATE KEY-----", "private key"),
-        ("key = AKIA" + "A" * 16, "S3 access key"),
+        ("key = AKIA" + "A7" * 8, "S3 access key"),
         ("t: ghp_" + "a1" * 18, "service token"),
         ("SOTA_API_KEY=sota_" + "a1" * 16, "service token"),
         ("eyJ" + "a" * 12 + ".eyJ" + "b" * 12 + "." + "c" * 12, "signed token"),

@@ -159,8 +159,10 @@ ASSIGNED = re.compile(
 OPENED_TAG = re.compile(r"(?i)^\s*<(\w{0,60}(?:password|token|secret|api_?key|access_?key))>\s*$")
 KEY_STORES = (".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk")
 """Endings of files that are nothing but keys."""
-PLACEHOLDER = re.compile(r"(?i)x{6}|example|%\w+%|\.{3}|#{6}")
-"""What stands for a secret."""
+NO_SECRET = re.compile(
+    r"(?i)x{6}|example|%\w+%|\.{3}|#{6}|csrf|authenticity_token|RequestVerificationToken"
+)
+"""What only stands for a secret, and tokens that a page gives to everybody."""
 SECRET_DOCUMENT = re.compile(r"(?im)^\s{0,4}kind:\s{0,5}[\"']?secret[\"']?\s{0,5}$")
 DATA_BLOCK = re.compile(r"^(\s{0,4})data:\s{0,5}$")
 ENCODED = re.compile(r"(?:[\w.-]{1,100}:\s{1,5})?[\"']?[A-Za-z0-9+/]{7,}={0,3}[\"']?\s{0,5}$")

@@ -21,10 +21,10 @@ from sovereign_ml.audit._secret_kinds import (
     LOGIN_FILES,
     NAME_LINE,
     NAMED_VALUE,
+    NO_SECRET,
     OPENED,
     OPENED_TAG,
     PATTERNS,
-    PLACEHOLDER,
     REFERENCE,
     SECRET_DOCUMENT,
     STANDS_FOR,
@@ -115,38 +115,33 @@ def secrets_in(text: str, file: str = "") -> Iterator[tuple[int, str]]:
             yield from ((number, kind) for kind in kinds)
 
 
-_WITH_PLACEHOLDERS = {"private key", "client key", "storage key", "webhook"}
-"""Kinds whose text is long enough to repeat a letter by chance, or is no secret by itself."""
+_BY_FORM = {"service token", "S3 access key"}
+"""Kinds that are known by their form alone, in which a placeholder is drawn too (``AKIA1111…``)."""
+_VALUES = {*_BY_FORM, "password or key in an environment file", "password in XML"}
+"""Kinds whose match is the value: beside it, as in ``host=db.example.com password=…``, a word says nothing."""
 
 
 def _by_pattern(line: str) -> Iterator[str]:
     """Yield the kinds that a line holds, without what only stands for a secret."""
     for kind, pattern in PATTERNS.items():
         for match in pattern.finditer(line):
-            if kind in _WITH_PLACEHOLDERS or not _stands_for_one(match.group()):
+            text = match.group()
+            placeholder = kind in _VALUES and NO_SECRET.search(text)
+            if not placeholder and not (kind in _BY_FORM and _is_one_character(text)):
                 yield kind
                 break
 
 
-def _stands_for_one(text: str) -> bool:
-    """Return True for ``ghp_xxxxxxxx`` and ``AKIA1111111111``: half of it is one character."""
-    most = max(map(text.count, set(text)))
-    return (
-        PLACEHOLDER.search(text) is not None
-        or _NO_SECRET.search(text) is not None
-        or most > len(text) / 2
-    )
-
-
-_NO_SECRET = re.compile(r"(?i)csrf|authenticity_token|RequestVerificationToken")
+def _is_one_character(text: str) -> bool:
+    return max(map(text.count, set(text))) > len(text) / 2
 
 
 def _assigned_secret(match: re.Match[str]) -> bool:
     """Return True where the value looks drawn at random: letters and digits take turns in one word."""
     value = match.group(2)
-    if re.search(STANDS_FOR, value, re.IGNORECASE) or _stands_for_one(value):
+    if re.search(STANDS_FOR, value, re.IGNORECASE) or NO_SECRET.search(match.group()):
         return False
-    if REFERENCE.fullmatch(value):
+    if REFERENCE.fullmatch(value) or _is_one_character(value):
         return False
     if re.match(r"[a-z]+:|[./~]|[A-Z_]+$|\w+\.\w+\(", value):  # a reference, a path, a variable
         return False
@@ -205,7 +200,7 @@ def _unquoted_secret(line: str) -> bool:
     if match is None or re.search(STANDS_FOR, match.group(3), re.IGNORECASE):
         return False
     value = match.group(3)
-    if REFERENCE.fullmatch(value) or _NO_SECRET.search(line):
+    if REFERENCE.fullmatch(value) or NO_SECRET.search(line):
         return False
     if re.fullmatch(
         r"[\d.:-]+|(?i:true|false|none|null)|[./~].*|[A-Z][A-Z0-9_]*|\w+://.*|sha\d+:.*", value
