@@ -434,6 +434,13 @@ def test_a_text_with_odd_bytes_is_searched(tmp_path, before):
     assert unread(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["deploy/kibana.p12", "client.PFX", "truststore.jks"])
+def test_a_store_of_keys_is_found_by_its_name(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"\0\1\2")
+    assert [(hit.file, hit.kind) for hit in scan_secrets(tmp_path)] == [(name, "store of keys")]
+
+
 def test_a_secret_in_a_committed_file_is_found_with_its_line(tmp_path):
     (tmp_path / "config.toml").write_text('[x]\npassword = "' + "a1b2c3d4e5" + '"\n')
     (tmp_path / "tests").mkdir()
