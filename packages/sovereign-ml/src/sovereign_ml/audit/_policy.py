@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sovereign_ml.audit._mention import Payload
+from sovereign_ml.audit._payloads import Payload
 from sovereign_ml.jurisdictions import Jurisdiction, class_of_country, country_codes, providers
 
 J = Jurisdiction
