@@ -94,7 +94,7 @@ class Settings(ConfigTable):
                         f"config.toml [data.customer_columns] {name} is set, and [label] kind is 'no_purchase', which "
                         f'looks at purchases only: set kind = "ended" for contracts, or {name} = "".'
                     )
-        elif not (self.data.customers and columns.ended_at):
+        elif self.data.transactions and not (self.data.customers and columns.ended_at):
             lacking = (
                 "ended_at in [data.customer_columns]"
                 if self.data.customers

@@ -1,0 +1,66 @@
+"""What becomes of each command that a page names: it is run in a finished project, or why not."""
+
+from __future__ import annotations
+
+RUN = {
+    "--help": 0,
+    "stages": 0,
+    "stages --check": 0,
+    "card": 0,
+    "card --open": 0,
+    "card documents": 0,
+    "card documents --lang de": 0,
+    "check": 1,
+    "check --promotion": 1,
+    "audit --all": 0,
+    "doctor": 0,
+    "train": 0,
+    "register": 0,
+    "score": 0,
+    "score --old-features": 0,
+    "data-subject pseudonym C0000007": 0,
+    "data-subject access --subject ID": 0,
+    "data-subject rectify --subject ID --set country=DE": 0,
+    "monitor": 0,
+    "monitor backtest --weeks 32": 0,
+    "deploy --dry-run": 0,
+    "deploy status": 0,
+    "kubeflow katib": 0,
+    "supply-chain licences": 0,
+    "supply-chain sbom": 0,
+    "leave script --region eu-central-1 --data": 0,
+    "push": 0,
+    "pull": 0,
+    "retain --plan": 0,
+    "retain": 0,
+    "data-subject erase --subject ID --reference YOUR-NUMBER": 0,
+    "data-subject erase --again": 0,
+    "decisions verify": 0,
+    "check --project": 1,
+}
+"""Commands as pages have them, in the order in which they run, with their exit codes."""
+INSTEAD = {"ID": "C0000007", "YOUR-NUMBER": "R-1"}
+
+LIBRARY_TESTS = {
+    "approve": "card/test_approval_page.py",
+    "card answer": "card/test_interview.py",
+    "check --project": "upkeep/test_upkeep.py",
+    "data suggest": "pipeline/test_suggest.py",
+    "data-subject rotate-key": "data_subjects/test_rotation.py",
+    "deploy": "deploy/test_deploy_commands.py",
+    "keys new": "service/test_service_commands.py",
+    "kubeflow katib": "kubeflow/test_katib.py",
+    "kubeflow launcher": "profile_eu/test_eu_submit.py",
+    "kubeflow run": "pipeline/test_flow.py",
+    "leave": "leaving/test_bring.py",
+    "library diff": "supply_chain/test_upgrade.py",
+    "mailing": "pipeline/test_extensions.py",
+    "promote": "card/test_approval_page.py",
+    "servers backup": "profile_eu/test_eu_backup.py",
+    "servers features": "profile_eu/test_eu_rights.py",
+    "servers materialise": "profile_eu/test_eu_features.py",
+    "servers parity": "profile_eu/test_eu_features.py",
+    "servers restore": "profile_eu/test_eu_backup.py",
+    "servers tracking": "profile_eu/test_eu_rights.py",
+}
+"""Commands that need servers, people or files; a test of the library gives them those."""
