@@ -82,7 +82,7 @@ def test_workflows_of_this_repository_would_be_checked_too() -> None:
 
 
 FAULTS = {
-    "zizmor": ("permissions:\n  contents: read", "permissions: write-all"),
+    "zizmor": ("permissions:\n  contents: read\n", ""),
     "an action by tag": ("      - run: make lint", "      - uses: a/b@v1\n      - run: make lint"),
     "check-jsonschema": ("    runs-on:", "    runs-in:"),
 }

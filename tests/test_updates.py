@@ -160,12 +160,17 @@ def test_parts_can_be_left_out_later_and_taken_back(crufted: Project, template: 
     parts = (Path("infra"), Path("deploy/kserve"), Path("src/churn/pipeline.py"))
     before = contents(crufted, set(git(crufted.root, "ls-files").splitlines()) - {".cruft.json"})
     for wanted in ("none", "all"):
-        answers = {"parts": wanted}
-        options = {"skip_apply_ask": True, "checkout": template.first}
-        assert cruft.update(crufted.root, variables_to_update=answers, **options)
+        assert cruft.update(
+            crufted.root,
+            checkout=template.first,
+            extra_context={"parts": wanted},
+            refresh_private_variables=True,
+        )
         assert list(crufted.root.rglob("*.rej")) == []
         there = {part for part in parts if (crufted.root / part).exists()}
         assert there == (set(parts) if wanted == "all" else set())
+        runner = "kubeflow" if wanted == "all" else "subprocess"
+        assert f'runner = "{runner}"' in (crufted.root / "config.toml").read_text()
         commit(crufted.root, f"Parts: {wanted}")
     assert contents(crufted, set(before)) == before
 

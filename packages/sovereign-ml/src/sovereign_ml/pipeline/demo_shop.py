@@ -101,7 +101,9 @@ def _orders(rng: np.random.Generator, customers: pd.DataFrame, days: int) -> pd.
     dates = [start + (t * 86_400).astype("timedelta64[s]") for t in (birth, birth + alive)]
     ended = dates[1] + np.timedelta64(NOTICE_DAYS, "D")
     customers["started_at"] = dates[0].astype("datetime64[D]")
-    customers["ended_at"] = np.where(ended <= LAST_DAY, ended, np.datetime64("NaT")).astype("datetime64[D]")
+    customers["ended_at"] = np.where(ended <= LAST_DAY, ended, np.datetime64("NaT")).astype(
+        "datetime64[D]"
+    )
     table = pd.DataFrame(
         {
             "order_line": np.arange(len(who)),
