@@ -56,7 +56,7 @@ def test_each_forge_gets_its_own_files_and_no_other(
     there = {name for name in OF_A_FORGE if (root / name).exists()}
     [issue_template] = root.glob(".*/*/fault.md")
     assert there == {Path(FILES[forge][0]).parts[0], issue_template.relative_to(root).parts[0]}
-    written = [path for path in root.glob(".*/workflows/*")] or [root / ".gitlab-ci.yml"]
+    written = list(root.glob(".*/workflows/*")) or [root / ".gitlab-ci.yml"]
     assert sorted(str(path.relative_to(root)) for path in written) == list(FILES[forge])
 
 

@@ -102,7 +102,7 @@ def test_every_command_of_the_pages_is_run_or_has_a_reason() -> None:
     assert [command for command, entry in entries.items() if not entry] == []
     assert documented.listed() - set(entries.values()) == set(), "no page names these any more"
     assert documented.unproved() == []
-    here = {command for command in called if command in documented.RUN | documented.STEPS}
+    here = {command for command in called if command in documented.RUN.keys() | documented.STEPS}
     reasons = [command for command in called if entries[command] in documented.NOT_RUN]
     print(
         f"{len(called)} commands of the pages: {len(here)} run in a finished project, "
