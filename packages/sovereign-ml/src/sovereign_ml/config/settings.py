@@ -106,7 +106,7 @@ class Settings(ConfigTable):
                         "'no_purchase', which looks at purchases only: set kind = \"ended\" for "
                         f'contracts, or {name} = "".'
                     )
-        elif not (self.data.customers and columns.ended_at):
+        elif self.data.transactions and not (self.data.customers and columns.ended_at):
             lacking = (
                 "ended_at in [data.customer_columns]"
                 if self.data.customers

@@ -242,6 +242,7 @@ class DataSettings(ConfigTable):
     synthetic: ShopSettings
     checks: CheckSettings = CheckSettings()
     events: dict[Annotated[str, AfterValidator(event_table_name)], EventTable] = Field(default={})
+    """Further events of the customers, each table under a name of its own."""
 
     @model_validator(mode="before")
     @classmethod
