@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the route table and the models that check the requests."""
+"""OpenAPI 3.1 document, made from the route table and the models that check the requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Document = dict[str, Any]
 
 
 def document(routes: Iterable[Route], runtime: Runtime) -> Document:
-    """Everything that a client may send and will get, with examples; pages for people are left out."""
+    """Return the document of all requests and answers, with examples. HTML pages are left out."""
     api = [route for route in routes if not route.page]
     manifest = runtime.bundle.manifest
     paths: dict[str, Document] = {}
@@ -32,7 +32,8 @@ def document(routes: Iterable[Route], runtime: Runtime) -> Document:
         "info": {
             "title": f"{manifest.name}: churn decisions",
             "version": manifest.version,
-            "description": "Decides from a readable scorecard, explains, logs before it answers, can be contested.",
+            "description": "Decides from a readable scorecard. Every decision is explained, is "
+            "logged before the answer, and can be contested.",
         },
         "paths": paths,
         "components": {
