@@ -11,9 +11,7 @@ import argparse
 import json
 import os
 import platform
-import secrets
 import socket
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -27,46 +25,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
-import psycopg
 from contestants import ROOT, example_row
+from decisions_history import REVIEWED, WAITING, copied, fill
+from decisions_table import PROMISED_MB, PROMISED_MS, table
 
 from sovereign_ml.config.connections import LogLocation
-from sovereign_ml.decision_log import DecisionLog, Draft, open_log, verify
-from sovereign_ml.decision_log.sqlite import SQLite
+from sovereign_ml.decision_log import open_log, verify
 from sovereign_ml.privacy.objections import facts
 
 SHORT = 4_000
 """Decisions of the log that the long one is compared with."""
-WAITING = 300
-"""Cases that wait for a person, in both."""
-BATCH = 1_000
-REVIEWED = 10
-"""One decision in so many goes to a person."""
-PLANTED = 20
-"""One review in so many is of a planted case."""
-REVIEWERS = 5
-FROM, UNTIL = datetime(2025, 1, 1), datetime(2025, 12, 31)
-PROMISED_MS, PROMISED_MB = 50, 200
-TABLES = (
-    *("decision_log", "objections", "restrictions", "withdrawals"),
-    *("erased", "open_reviews", "fact_counts"),
-)
-HEAD = """\
-# A decision log with a history
-
-One run on {cores} shared cores, Python {python}: the service as it is shipped, one request after the
-other, on a log of {decisions:,} decisions and {reviews:,} reviews ({size_gb} GB in SQLite), and on one of
-{short:,} decisions. Times are the fastest of {rounds} requests in milliseconds, with the median in brackets;
-the ratio is that of the medians. The four logs take turns, so that noise hits all alike. Load average
-of the machine meanwhile: {load:.0f}. Above the number of cores, times say how long a request waited for
-a core, and only the ratios count. Made by `benchmarks/decisions.py`; the numbers are in `decisions.json`.
-
-| what | {columns} |
-|---|{rule}
-{rows}
-
-Promised: each of these requests under {promised_ms} ms on a quiet machine, the process under {promised_mb} MB. {proof}
-"""
 
 
 class Place(NamedTuple):
@@ -105,65 +73,6 @@ class Server:
         """The most memory that the process has needed so far."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(one.split()[1]) / 1024 for one in lines if one.startswith("VmHWM"))
-
-
-def fill(path: Path, bodies: list[dict[str, Any]], decisions: int) -> None:
-    """Write ``decisions`` and their reviews through the log itself, over a year."""
-    step = (UNTIL - FROM) / (decisions // BATCH)
-    times = (f"{FROM + step * n:%Y-%m-%dT%H:%M:%S.%fZ}" for n in range(decisions // BATCH + 1))
-    with closing(DecisionLog(SQLite(path), clock=lambda: next(times))) as log:
-        for start in range(0, decisions, BATCH):
-            drafts: list[Draft] = []
-            for number in range(start, start + BATCH):
-                body = bodies[number % len(bodies)]
-                waits = number % REVIEWED == 0
-                drafts.append(decision(number, body, waits=waits))
-                if waits and number // REVIEWED < decisions // REVIEWED - WAITING:
-                    drafts.append(review(number, drafts[-1], body))
-            log.append(drafts)
-
-
-def decision(number: int, body: dict[str, Any], *, waits: bool) -> Draft:
-    """One decision about a person of their own, planted now and then."""
-    kind: Any = "seed" if waits and number // REVIEWED % PLANTED == 0 else "decision"
-    outcome = {"outcome": "pending_review"} if waits else {}
-    text = json.dumps({**body, **outcome})
-    return Draft(kind, secrets.token_hex(16), f"{number:016x}", text, opens_review=waits)
-
-
-def review(number: int, about: Draft, body: dict[str, Any]) -> Draft:
-    """The outcome of a person for one of them."""
-    overruled = number // REVIEWED % 7 == 0
-    outcome = "offer" if (body["suggestion"] == "offer") != overruled else "no_offer"
-    content = {
-        "outcome": outcome,
-        "reason": "A seasonal buyer, nothing unusual.",
-        "first_view": outcome,
-        "seconds": 20 + number * 7919 % 900,
-        "reviewer": f"reviewer-{number // REVIEWED % REVIEWERS}",
-        "override": overruled,
-        "seeded": about.kind == "seed",
-    }
-    return Draft("review", about.case_id, about.subject, json.dumps(content))
-
-
-def copied(path: Path, server: str) -> str:
-    """Put the rows of a SQLite log into a new database of ``server``; returns its address."""
-    name = f"decisions_{secrets.token_hex(4)}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    address = server.rsplit("/", 1)[0] + f"/{name}"
-    open_log(address).close()
-    with closing(sqlite3.connect(path)) as file, psycopg.connect(address) as connection:
-        for table in TABLES:
-            rows = file.execute(f"SELECT * FROM {table}")
-            fields = ", ".join(column[0] for column in rows.description)
-            with connection.cursor().copy(f"COPY {table} ({fields}) FROM STDIN".encode()) as copy:
-                for row in rows:
-                    copy.write_row(row)
-    with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute("VACUUM ANALYZE")
-    return address
 
 
 def opened(name: str, address: str) -> Place:
@@ -364,44 +273,6 @@ def report(servers: list[Server], size: int, decisions: int, rounds: int) -> dic
         "size_gb": round(size / 1e9, 1),
         "logs": logs,
     }
-
-
-def table(result: dict[str, Any]) -> str:
-    """The page: a row for each route, and how much longer it takes on the long log."""
-    short, long = result["logs"][:2], result["logs"][2:]
-    columns = []
-    for one, other in zip(long, short, strict=True):
-        columns += [f"{one['database']}, {log['decisions']:,}" for log in (other, one)] + ["ratio"]
-    rows = []
-    for what in long[0]["fastest_ms"]:
-        cells = [what]
-        for one, other in zip(long, short, strict=True):
-            cells += [
-                f"{log['fastest_ms'][what]} ({log['median_ms'][what]})" for log in (other, one)
-            ]
-            cells.append(f"{one['median_ms'][what] / other['median_ms'][what]:.1f}")
-        rows.append("| " + " | ".join(cells) + " |")
-    for what, name in (("memory of the process, MB", "memory_mb"), ("ready after, s", "ready_s")):
-        cells = [what]
-        for one, other in zip(long, short, strict=True):
-            cells += [str(other[name]), str(one[name]), f"{one[name] / other[name]:.1f}"]
-        rows.append("| " + " | ".join(cells) + " |")
-    verified = " and ".join(
-        f"{seconds:.0f} s ({one['database']})"
-        for (_, seconds), one in zip(result["proofs"], long, strict=False)
-    )
-    entries = result["proofs"][0][0] if verified else 0
-    proof = f"`verify` read all {entries:,} entries in {verified}: the chain holds."
-    return HEAD.format(
-        **result,
-        short=short[0]["decisions"],
-        columns=" | ".join(columns),
-        rule="---|" * len(columns),
-        rows="\n".join(rows),
-        promised_ms=PROMISED_MS,
-        promised_mb=PROMISED_MB,
-        proof=proof if verified else "",
-    )
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ ENOUGH_REQUESTS = 50_000
 
 @dataclass
 class Result:
-    """The measurement of one service. Memory is that of the whole process tree."""
+    """The measurement of one service. Memory and descriptors are those of the process tree."""
 
     name: str
     ready_s: float
@@ -41,6 +41,7 @@ class Result:
     requests: int
     memory_mb: float
     processes: int
+    descriptors: int
 
 
 @dataclass
@@ -66,8 +67,10 @@ class Running:
             {name: statistics.median(run[name] for run in runs) for name in runs[0]}
             for runs in self.runs.values()
         ]
-        memory = sum(map(memory_mb, tree))
-        return Result(self.contender.name, self.ready_s, medians, answered, memory, len(tree))
+        memory, files = sum(map(memory_mb, tree)), sum(map(descriptors, tree))
+        return Result(
+            self.contender.name, self.ready_s, medians, answered, memory, len(tree), files
+        )
 
 
 def measure(contestants: list[Contender], seconds: int, rounds: int, folder: Path) -> list[Result]:
@@ -167,6 +170,11 @@ def memory_mb(pid: int) -> float:
     """Return the resident memory of one process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
+
+
+def descriptors(pid: int) -> int:
+    """Return how many files, sockets and pipes one process holds open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def main() -> None:

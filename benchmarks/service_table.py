@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 HEAD = """\
-| service | ready | memory (processes) | 1 connection | 16 connections | 64 connections |
+| service | ready | memory (processes, open files) | 1 connection | 16 connections | 64 connections |
 |---|---|---|---|---|---|
 """
 
@@ -28,7 +28,7 @@ def table(content: dict[str, Any]) -> str:
 
 def _row(result: dict[str, Any]) -> str:
     cells = [f"{run['per_second']:,.0f}/s, 99 % {run['p99_ms']:.1f} ms" for run in result["runs"]]
-    memory = f"{result['memory_mb']:.0f} MB ({result['processes']})"
+    memory = f"{result['memory_mb']:.0f} MB ({result['processes']}, {result['descriptors']})"
     return (
         f"| {result['name']} | {result['ready_s']:.1f} s | {memory} | " + " | ".join(cells) + " |"
     )
@@ -38,7 +38,7 @@ def _promises(ours: Any, floor: Any, bento: Any, mlflow: Any) -> list[str]:
     p99 = ours["runs"][1]["p99_ms"]
     return [
         "| at most 128 MB after 50,000 requests "
-        f"| {ours['memory_mb']:.0f} MB after {ours['requests']:,} |",
+        f"| {ours['memory_mb']:.0f} MB after {ours['requests']:,}, {ours['descriptors']} open files |",
         f"| ready within 5 s | {ours['ready_s']:.1f} s |",
         f"| 99 % under 20 ms at 16 connections | {p99:.1f} ms |",
         f"| at least 5 times BentoML + scikit-learn | {_ratios(ours, bento)} |",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from itertools import pairwise
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
+from cookiecutter.generate import generate_context
+from cookiecutter.prompt import prompt_for_config
 from typer.main import get_command
 
 from sovereign_ml import config, public_api
@@ -25,6 +28,8 @@ from sovereign_ml.config.settings import Settings
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "packages" / "sovereign-ml"
 CONFIG = ROOT / "{{cookiecutter.project_slug}}" / "config.toml"
+QUESTIONS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+ANSWERS = prompt_for_config(generate_context(str(ROOT / "cookiecutter.json")), no_input=True)
 NOT_IN_THE_FILE = {"root", "profile_name", "secrets", "old_features_asked", "team"}
 """Fields of Settings that come from the call or the environment, and the team's own table."""
 SCHEMA = Settings.model_json_schema()
@@ -78,7 +83,11 @@ def allowed(schema: dict[str, Any]) -> str:
     if "const" in schema or "enum" in schema:
         values = schema.get("enum", [schema.get("const")])
         return ", ".join(f'`"{value}"`' for value in values)
-    kind, values = schema["type"], schema.get("additionalProperties")
+    by_pattern = schema.get("patternProperties", {}).values()
+    kind, values = (
+        schema["type"],
+        schema.get("additionalProperties") or next(iter(by_pattern), None),
+    )
     if kind == "array":
         parts = (allowed(part) for part in schema.get("prefixItems") or [schema["items"]])
         return f"list of: {', '.join(parts)}"
@@ -125,13 +134,20 @@ def comment(table: Any, key: str) -> str:
 
 
 def beginning(table: Any, key: str) -> str:
-    """Return the value of a new project; an answer of cookiecutter is shown by its name."""
+    """Return the value of a new project; an answer in free text is shown by its name."""
     if table is None or key not in table:
         return ""
     text = re.sub(r"(?m)^(\[?) *#.*$", r"\1", table.item(key).as_string())
     text = " ".join(text.split())
-    text = re.sub(r"\{\{ cookiecutter\._*(\w+) \}\}", r"<\1>", text)
+    text = re.sub(r"\{\{ cookiecutter\.(\w+) \}\}", answer, text)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def answer(match: re.Match[str]) -> str:
+    """Return the default where people choose or the answers decide, else the question's name."""
+    name = match[1]
+    free = isinstance(QUESTIONS[name], str) and not name.startswith("_")
+    return f"<{name}>" if free else str(ANSWERS[name])
 
 
 def section(path: str, schema: dict[str, Any], table: Any, notes: dict[Any, str]) -> Iterator[str]:

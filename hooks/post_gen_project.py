@@ -1,4 +1,4 @@
-"""Keep the chosen licence and the chosen forge's files, record the template, and make the first commit. No network.
+"""Keep the files of the chosen parts, forge and licence, record the template, and make the first commit. No network.
 
 Nothing after the files themselves may fail: where git refuses, its words are shown and the project stays.
 """
@@ -17,6 +17,22 @@ SLUG = {{ cookiecutter.project_slug | tojson }}
 ORGANISATION = {{ cookiecutter.organisation | tojson }}
 CONTACT = {{ cookiecutter.contact | tojson }}
 ANSWERS = json.loads({{ cookiecutter | tojson | tojson }})
+EXAMPLE = {{ cookiecutter.example | tojson }}
+LABEL = {{ cookiecutter.label | tojson }}
+FILES = {
+    "infra": ("infra/compose.yaml", "infra/databases.sql", "infra/images.env", "infra/kustomize",
+              "infra/make-secrets", "infra/up"),
+    "jupyterhub": ("infra/jupyterhub",),
+    "kserve": ("deploy/kserve",),
+    "kubeflow": ("infra/kubeflow", "src/churn/pipeline.py"),
+    "sagemaker": ("docs/leave-sagemaker.md",),
+    "infra or jupyterhub or kubeflow": ("infra",),  # the image of the project
+}
+"""What is there only with a part."""
+WANTED = re.findall("[a-z]+", {{ cookiecutter.parts | tojson }})
+PARTS = [part for part in FILES if " or " not in part]
+MARK = re.compile(r" *(?:<!--|#) with ((?:{0})(?: or (?:{0}))*)(?: -->)?".format("|".join(PARTS)))
+"""The end of a line that is there only with a part; behind a heading, its whole section."""
 CI = {"gitlab": (".gitlab-ci.yml", ".gitlab"), "forgejo": (".forgejo",), "github": (".github",)}
 
 # With these git would work on another repository, as it does for a command that one of its hooks calls.
@@ -93,10 +109,43 @@ def first_commit():
             return
 
 
-for forge, names in CI.items():
+def remove(names):
     for path in map(Path, names):
-        if forge != FORGE and path.exists():
+        if path.exists():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def is_wanted(parts):
+    """Return whether one of the parts, such as "infra or kubeflow", was chosen."""
+    return WANTED == ["all"] or not set(WANTED).isdisjoint(parts.split(" or "))
+
+
+def without_marks(text):
+    """Return a text without the lines and sections of parts that nobody wants, and without marks."""
+    lines, left_out, in_code = [], 0, False
+    for line in text.splitlines(keepends=True):
+        in_code ^= line.lstrip().startswith("```")
+        level = 0 if in_code else len(re.match("#*", line)[0])
+        if left_out and 0 < level <= left_out:
+            left_out = 0
+        mark = MARK.search(line)
+        if mark and not left_out and not is_wanted(mark[1]):
+            left_out = level
+            continue
+        if not left_out:
+            lines.append(MARK.sub("", line))
+    return "".join(lines)
+
+
+for forge, names in CI.items():
+    if forge != FORGE:
+        remove(names)
+for parts, names in FILES.items():
+    if not is_wanted(parts):
+        remove(names)
+for path in (Path("README.md"), Path("requirements/train.in"), *Path("docs").glob("*.md")):
+    text = path.read_bytes().decode("utf-8")
+    path.write_bytes(without_marks(text).encode("utf-8"))
 
 # REUSE wants the text of each licence under its name: of the project's own, and of the library in vendor/.
 texts = Path("LICENSES")
@@ -108,7 +157,7 @@ shutil.copyfile("LICENSE", texts / f"{'LicenseRef-Proprietary' if LICENCE == 'pr
 shutil.rmtree(".licences")
 
 # An archive of the template (zip) does not say which files are programs.
-for path in Path("infra").iterdir():
+for path in Path("infra").glob("*"):
     if path.is_file() and path.read_bytes().startswith(b"#!"):
         mode = path.stat().st_mode
         path.chmod(mode | (mode & 0o444) >> 2)
@@ -119,10 +168,16 @@ if shutil.which("git"):
 else:
     say("git is not installed: run `git init` here later; DVC and the card need the commit.")
 
+MORE = " --customers FILE --set label.kind=ended" if LABEL == "ended" else ""
+FIRST = "  make run     # the whole flow on the built-in shop, about two minutes the first time"
+if EXAMPLE == "own-data":
+    FIRST = f"""  make setup
+  .venv/bin/churn data suggest FILE{MORE}   # says how your file is read; --apply puts it into config.toml
+  make run     # the whole flow"""
 print(f"""
 {SLUG} is ready. Next:
   cd {SLUG}
-  make run     # the whole flow on the built-in shop, about two minutes the first time
+{FIRST}
   make test    # all tests""")
 if "_commit" in ANSWERS:
     print("  git add .cruft.json && git commit -m 'Follow the template'   # `cruft update` needs it")

@@ -72,19 +72,23 @@ def bake(output: Path, over: bool = False, /, **answers: str) -> Path:
 
     ``over`` tells cookiecutter to render over a folder that exists and to keep its files.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        return render(snapshot(Path(folder) / "template"), output, over, **answers)
+
+
+def render(template: Path, output: Path, over: bool = False, /, **answers: str) -> Path:
+    """Render ``template`` as `bake` does. Several renders may share one copy of the template."""
     from cookiecutter.main import cookiecutter
 
-    with tempfile.TemporaryDirectory() as folder:
-        template = snapshot(Path(folder) / "template")
-        project = cookiecutter(
-            str(template),
-            no_input=True,
-            output_dir=str(output),
-            extra_context=answers,
-            overwrite_if_exists=over,
-            skip_if_file_exists=over,
-        )
-        return Path(project)
+    project = cookiecutter(
+        str(template),
+        no_input=True,
+        output_dir=str(output),
+        extra_context=answers,
+        overwrite_if_exists=over,
+        skip_if_file_exists=over,
+    )
+    return Path(project)
 
 
 if __name__ == "__main__":

@@ -339,6 +339,12 @@ def test_a_reference_page_says_what_the_code_says(page: str) -> None:
     assert written == reference.PAGES[page](), "call .venv/bin/python docs/reference.py"
 
 
+def test_every_key_of_config_toml_has_a_meaning() -> None:
+    rows = [line for line in reference.config_page().splitlines() if line.startswith("| `")]
+    assert len(rows) > 150
+    assert [row for row in rows if row.endswith("|  |")] == []
+
+
 def test_the_licences_of_the_tools_are_those_of_their_packages() -> None:
     names = {"Apache Software License": "Apache-2.0", "MIT License": "MIT"}
     page = (PROJECT / "docs/tools.md").read_text(encoding="utf-8")

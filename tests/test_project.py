@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 from chromium import chromium
 from PIL import Image
 
+import documented
 import pictures
 from bake import PROJECT, ROOT, bake
 from conftest import Project
+from test_docs import PAGES, commands, unknown
 
 VERBS = ["data", "validate", "features", "train", "evaluate", "card", "register", "score"]
 
@@ -86,6 +89,51 @@ def test_the_pictures_of_the_readme_show_what_a_run_shows(finished: Project) -> 
         assert len(content) <= pictures.MOST_BYTES
         assert Image.open(io.BytesIO(content)).size == (pictures.WIDTH, pictures.HEIGHT)
         assert f"docs/pictures/{name}" in readme
+
+
+REFERENCE = "packages/sovereign-ml/docs/"
+"""Its pages list every command; the others tell people to call one."""
+
+
+def test_every_command_of_the_pages_is_run_or_has_a_reason() -> None:
+    pages = [page for page in PAGES if not page.startswith(REFERENCE)]
+    called = documented.calls(line for page in pages for line in commands(page))
+    entries = {command: documented.entry(command) for command in called}
+    assert [command for command, entry in entries.items() if not entry] == []
+    assert documented.listed() - set(entries.values()) == set(), "no page names these any more"
+    assert documented.unproved() == []
+    here = {command for command in called if command in documented.RUN.keys() | documented.STEPS}
+    reasons = [command for command in called if entries[command] in documented.NOT_RUN]
+    print(
+        f"{len(called)} commands of the pages: {len(here)} run in a finished project, "
+        f"{len(called) - len(here) - len(reasons)} by tests of the library, {len(reasons)} listed"
+    )
+
+
+@pytest.mark.flow
+def test_commands_of_the_pages_do_in_a_finished_project_what_the_pages_say(
+    finished: Project, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.root, tmp_path / "copy", symlinks=True)
+    project = Project(tmp_path / "copy", finished.root.parent / "home")
+    wrong = []
+    for command, code in documented.RUN.items():
+        words = " ".join(documented.INSTEAD.get(word, word) for word in command.split())
+        result = project.run("churn", *words.split(), check=False)
+        if result.returncode != code or "Traceback" in result.stderr:
+            wrong.append(f"{words}: exit {result.returncode}\n{result.stderr[-800:]}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "target", ["serve", "ui", "check", "promote", "audit", "deploy", "retain", "stages"]
+)
+def test_a_target_that_stands_for_a_command_calls_one_that_exists(
+    target: str, project: Project
+) -> None:
+    printed = project.make("--dry-run", target).stdout
+    assert "bin/churn " in printed
+    assert [name for line in printed.splitlines() for name in unknown(line, "bin/")] == []
 
 
 def test_a_render_passes_its_own_lint_and_types(project: Project) -> None:

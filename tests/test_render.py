@@ -12,7 +12,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import yaml
 from cookiecutter.environment import StrictEnvironment
 from cookiecutter.exceptions import FailedHookException
 from cookiecutter.main import cookiecutter
@@ -147,49 +146,7 @@ def test_each_provider_gives_the_endpoint_of_its_preset(provider: str, tmp_path:
         assert endpoint[1].split(".", 1)[1] == preset["own_endpoint"].split(".", 1)[1]
 
 
-@pytest.mark.parametrize(
-    ("provider", "forge"),
-    [
-        (provider, ANSWERS["forge"][number % len(ANSWERS["forge"])])
-        for number, provider in enumerate(ANSWERS["s3_provider"])
-    ],
-)
-def test_the_audit_of_a_fresh_render_has_no_finding_above_notice(
-    provider: str, forge: str, tmp_path: Path
-) -> None:
-    project = Project(bake(tmp_path, s3_provider=provider, forge=forge), tmp_path / "home")
-    found = json.loads(project.run("churn", "audit", "--notebooks", "--secrets", "--json").stdout)
-    assert found["counts"] | {"error": 0, "warning": 0} == found["counts"], found
-    assert found["counts"]["notice"] > 0
-    assert found["hits"] == []
-
-
 OF_A_FORGE = (".gitlab-ci.yml", ".gitlab", ".forgejo", ".github")
-
-
-@pytest.mark.parametrize(
-    ("forge", "file"),
-    [
-        ("gitlab", ".gitlab-ci.yml"),
-        ("forgejo", ".forgejo/workflows/ci.yml"),
-        ("github", ".github/workflows/ci.yml"),
-    ],
-)
-def test_each_forge_gets_its_own_ci_file_and_no_other(
-    forge: str, file: str, tmp_path: Path
-) -> None:
-    root = bake(tmp_path, forge=forge)
-    there = {name for name in OF_A_FORGE if (root / name).exists()}
-    [template] = root.glob(".*/*/fault.md")
-    assert there == {Path(file).parts[0], template.relative_to(root).parts[0]}
-    text = (root / file).read_text()
-    parsed = yaml.safe_load(text)
-    for target in ("make lint", "make types", "make audit", "make test"):
-        assert target in text
-    assert "uses:" not in re.sub(r"#.*", "", text)
-    if forge != "gitlab":
-        assert "${{ github.token }}" in text
-        assert [step["run"] for step in parsed["jobs"]["test"]["steps"][1:]][-1] == "make test"
 
 
 def test_from_a_zip_programs_can_start_and_no_forge_means_no_ci_file(tmp_path: Path) -> None:
@@ -258,6 +215,10 @@ BAD = [
     ("s3_bucket", "My_Bucket"),
     ("s3_bucket", "ab"),
     ("s3_bucket", "acme..churn"),
+    ("parts", ""),
+    ("parts", "infra helm"),
+    ("parts", "none infra"),
+    ("parts", "Infra"),
 ]
 
 
@@ -432,7 +393,7 @@ def test_rendering_asks_the_network_for_nothing(
     monkeypatch.setattr(socket.socket, "connect", refuse)
     assert bake(tmp_path).is_dir()
     for hook in (ROOT / "hooks").iterdir():
-        assert not re.search(r"urllib|requests|http|socket|curl|wget|pip", hook.read_text()), (
+        assert not re.search(r"urllib|requests|http|socket|curl|wget|\bpip\b", hook.read_text()), (
             hook.name
         )
 

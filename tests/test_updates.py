@@ -155,6 +155,26 @@ def test_a_render_of_plain_cookiecutter_takes_the_next_release_too(
     assert list(root.rglob("*.rej")) == []
 
 
+def test_parts_can_be_left_out_later_and_taken_back(crufted: Project, template: Template) -> None:
+    """Files that the hook removes are in neither side of the merge, so nothing conflicts."""
+    parts = (Path("infra"), Path("deploy/kserve"), Path("src/churn/pipeline.py"))
+    before = contents(crufted, set(git(crufted.root, "ls-files").splitlines()) - {".cruft.json"})
+    for wanted in ("none", "all"):
+        assert cruft.update(
+            crufted.root,
+            checkout=template.first,
+            extra_context={"parts": wanted},
+            refresh_private_variables=True,
+        )
+        assert list(crufted.root.rglob("*.rej")) == []
+        there = {part for part in parts if (crufted.root / part).exists()}
+        assert there == (set(parts) if wanted == "all" else set())
+        runner = "kubeflow" if wanted == "all" else "subprocess"
+        assert f'runner = "{runner}"' in (crufted.root / "config.toml").read_text()
+        commit(crufted.root, f"Parts: {wanted}")
+    assert contents(crufted, set(before)) == before
+
+
 def test_make_upgrade_does_the_same_for_wheel_and_locks(
     crufted: Project, template: Template, tmp_path: Path
 ) -> None:

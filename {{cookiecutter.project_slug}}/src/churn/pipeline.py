@@ -3,6 +3,8 @@
 kfp needs annotations as objects, so this file has no `from __future__ import annotations`.
 """
 
+# mypy: disallow-untyped-decorators=False
+
 from collections.abc import Callable
 from typing import Any
 

@@ -25,6 +25,13 @@ ELSEWHERE: Final = (
 )
 """Variables with which git would answer for another repository or a changed history."""
 
+PLAIN: Final = tuple(
+    word
+    for setting in ("log.showSignature=false", "log.follow=false", "core.commitGraph=false")
+    for word in ("-c", setting)
+)
+"""Git reads parents from the commits themselves, and lists every commit of a path, whatever the repository sets."""
+
 ENVIRONMENT: Final = os.environ  # noqa: TID251  git is asked below the settings, too
 
 
@@ -65,14 +72,19 @@ def ask(
     own = {name: value for name, value in ENVIRONMENT.items() if name not in ELSEWHERE}
     try:
         done = subprocess.run(
-            # Signatures in the log would mix with the answer. Translated messages could not be
-            # parsed.
-            ["git", "-c", "log.showSignature=false", "-C", str(root), *arguments],
+            # Translated messages could not be parsed.
+            ["git", *PLAIN, "-C", str(root), *arguments],
             capture_output=True,
             encoding="utf-8",
             errors=errors,
             check=False,
-            env={**own, "LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1", **(extra or {})},
+            env={
+                **own,
+                "LC_ALL": "C",
+                "GIT_NO_REPLACE_OBJECTS": "1",
+                "GIT_GRAFT_FILE": os.devnull,
+                **(extra or {}),
+            },
         )
     except OSError as error:
         raise GitError(f"{error.strerror}: git. Is it installed?") from None

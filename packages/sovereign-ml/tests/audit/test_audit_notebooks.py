@@ -162,6 +162,13 @@ FORMS = {
     "two columns": cell("x = '''id,name\n1,Anna\n2,Bert\n3,Cleo'''"),
     "one id": cell("s", stream="C-10023881\n"),
     "a sentence": cell("s", stream="customer C-10023 has score 0.9\n"),
+    "full names": cell("x = ['Anna Muster', 'Bert Klein']"),
+    "full names, last first": cell("x = {'Muster, Anna', 'Klein, Bert'}"),
+    "full names as lines": cell("x = \"\"\"\nAnna Muster\nDr. Bert von Klein\n\"\"\""),
+    "full names in calls": cell("call('Anna-Maria Muster')\ncall('Bert K. Klein')"),
+    "customers by name": cell("customers = ['Zoltan Kovacs', 'Ayse Yilmaz']"),
+    "a column of clients": cell("frame['client_name'] = ['Zoltan Kovacs', 'Ayse Yilmaz']"),
+    "full names in a text cell": nbformat.v4.new_markdown_cell("- Anna Muster\n- Bert Klein"),
     "stderr": cell("s", stream="WARNING row {'customer_id': 'C-12', 'x': 1} invalid\n"),
 }  # fmt: skip
 
@@ -233,6 +240,11 @@ HARMLESS = {
     "time": cell("m", stream="CPU times: user 1.2 s, sys: 12 ms, total: 1.3 s\n"),
     "run": cell("m", stream="run 0123456789abcdef0123456789abcdef finished\n"),
     "date": cell("m", {"text/plain": "datetime.date(2026, 11, 27)"}),
+    "names of models": cell("names = ['Random Forest', 'Nearest Neighbors']\nmodel_names = ['Linear SVM', 'Decision Tree']"),
+    "names of places": cell("cities = ['New York', 'Den Haag']\nshop_names = ['Bonn Mitte', 'Wien West']"),
+    "a legend": cell("plt.legend(['Training Loss', 'Validation Loss'])"),
+    "groups of customers": cell("customer_groups = ['High Value', 'Low Value']"),
+    "an author": nbformat.v4.new_markdown_cell("Author: Anna Muster"),
     "a table of settings": nbformat.v4.new_markdown_cell("|name|meaning|\n|--|--|\n|a|b|\n|c|d|"),
 }  # fmt: skip
 
@@ -330,7 +342,7 @@ def test_a_name_that_is_no_text_hides_no_file(with_secret):
     ("text", "kind"),
     [
         ("-----BEGIN RSA " + "PRIVATE KEY-----", "private key"),
-        ("key = AKIA" + "A" * 16, "S3 access key"),
+        ("key = AKIA" + "A7" * 8, "S3 access key"),
         ("t: ghp_" + "a1" * 18, "service token"),
         ("SOTA_API_KEY=sota_" + "a1" * 16, "service token"),
         ("eyJ" + "a" * 12 + ".eyJ" + "b" * 12 + "." + "c" * 12, "signed token"),
@@ -420,6 +432,13 @@ def test_a_text_with_odd_bytes_is_searched(tmp_path, before):
     (tmp_path / "notes.txt").write_bytes(before + WORDS)
     assert [hit.kind for hit in scan_secrets(tmp_path)] == ["password or key"]
     assert unread(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["deploy/kibana.p12", "client.PFX", "truststore.jks"])
+def test_a_store_of_keys_is_found_by_its_name(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"\0\1\2")
+    assert [(hit.file, hit.kind) for hit in scan_secrets(tmp_path)] == [(name, "store of keys")]
 
 
 def test_a_secret_in_a_committed_file_is_found_with_its_line(tmp_path):

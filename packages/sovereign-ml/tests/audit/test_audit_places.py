@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sovereign_ml.audit import AddressFinding, AuditPolicy, Severity, audit
+from spots import RIGHT, table, worst
 
 TODAY = date(2026, 11, 24)
 
@@ -175,28 +176,13 @@ def test_a_bare_scheme_in_code_is_no_address(tmp_path: Path) -> None:
     assert [(f.mention.line, f.address) for f in found] == [(2, "s3://bucket/key")]
 
 
-SPOTS = [
-    line.split("\t")
-    for line in (DATA / "spots.tsv").read_text(encoding="utf-8").splitlines()
-    if not line.startswith("# ")
-]
-
-
-def worst(root: Path, file: str, text: str) -> str:
-    """The worst severity of a spot in the profile eu."""
-    body = text.replace("\\n", "\n").replace("\\t", "\t").replace("\\\\", "\\") + "\n"
-    found = planted(root, file, body, strict=True)
-    return max((row.severity for row in found), default=Severity.OK).name
-
-
 def test_every_named_spot_ends_as_it_must(tmp_path):
     """The forms in which an address leaves or only seems to: the table says how each must end."""
     wrong = []
-    for number, (outcome, kind, file, text) in enumerate(SPOTS):
-        seen = worst(tmp_path / str(number), file, text)
-        right = {"FOUND": {"ERROR"}, "NOTICE": {"NOTICE"}, "QUIET": {"OK", "NOTICE"}}[outcome]
-        if seen not in right:
-            wrong.append((outcome, kind, file, text, seen))
+    for number, (outcome, kind, file, text) in enumerate(table("spots.tsv")):
+        severity = worst(tmp_path / str(number), file, text)
+        if severity not in RIGHT[outcome]:
+            wrong.append((outcome, kind, file, text, severity))
     assert wrong == []
 
 

@@ -141,6 +141,48 @@ def test_an_answer_that_is_put_off_or_turned_around_is_none(text: str, told: str
     assert re.search(told, " ".join(hits)), hits
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("as per policy", "see other document", "wird noch geklärt", "According to our policy"),
+        *(
+            "see the relevant internal documentation",
+            "in line with applicable law",
+            "as usual here",
+        ),
+        *("siehe anderes Dokument", "gemäß interner Richtlinie", "laut Vorgabe der Abteilung"),
+        *("wie in der Dokumentation", "selon la politique interne", "voir un autre document"),
+        *(
+            "según la política",
+            "secondo le regole interne",
+            "volgens het beleid",
+            "zie ander document",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("purpose.statement", "erasure.channel", "monitoring.frequency"),
+        *("roles.processors.0.name", "legitimate_interest.mitigations_beyond_duty.1"),
+    ],
+)
+def test_an_answer_that_points_somewhere_names_what_it_points_to(path: str, text: str) -> None:
+    assert [f for f in judged("offer", path, text) if f.rule == "R59" and f.severity == "block"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("policy 4.2 on the intranet", "see docs/lia.md", "siehe Handbuch Kapitel Auskunft"),
+        *("every month", "by the controller's lawyer", "Richtlinie Datenschutz 2026", "every week"),
+        *("shop account, privacy settings", "privacy notice of the shop"),
+    ],
+)
+def test_a_short_answer_that_names_its_place_is_taken(text: str) -> None:
+    assert not [f for f in judged("offer", "monitoring.frequency", text) if f.rule == "R59"]
+
+
 def test_words_of_delay_in_an_honest_answer_are_no_delay() -> None:
     for text in (
         "Each offer has to be confirmed by a second person before it is sent",

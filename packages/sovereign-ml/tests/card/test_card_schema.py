@@ -157,10 +157,9 @@ def test_the_question_file_is_toml_even_before_it_is_rendered_and_uses_only_the_
     text = (PROJECT / "model_card.toml").read_text(encoding="utf-8")
     assert tomllib.loads(text)
     names = {part.split("}}")[0].strip() for part in text.split("{{")[1:]}
-    assert names <= {
-        f"cookiecutter.{n}"
-        for n in ("project_name", "project_slug", "organisation", "contact", "dpo_contact")
-    }
+    asked = ("project_name", "project_slug", "organisation", "contact", "dpo_contact")
+    of_the_label = ("__outcome", "__subjects", "__label_definition")
+    assert names <= {f"cookiecutter.{name}" for name in (*asked, *of_the_label)}
 
 
 def test_importing_the_card_pulls_in_nothing_heavy() -> None:

@@ -217,33 +217,50 @@ def plain_values(node):
     return Counter([str(node)])
 
 
-def source_of(path, text):
+CARDS = {path.name: filled(path.read_text(encoding="utf-8")) for path in PUBLIC}
+CARDS["sagemaker.json"] = json.dumps(AS_ARTICLES_PRINT_IT)
+
+
+def source_of(name, text):
     """Return the data of a card and the lines of its text, read without the importers."""
-    if path.suffix == ".json":
+    if name.endswith(".json"):
         return json.loads(text), []
     front, _, body = text.removeprefix("---\n").partition("\n---\n")
     return yaml.load(front, Loader=yaml.BaseLoader), body.splitlines()
 
 
-@pytest.mark.parametrize("path", PUBLIC, ids=lambda path: path.name)
-def test_a_public_card_loses_no_leaf(path, tmp_path):
-    """Every value of the file is suggested, compared, listed, or the version that the provenance names."""
-    text = filled(path.read_text(encoding="utf-8"))
-    (tmp_path / path.name).write_text(text, encoding="utf-8")
-    imported = import_card(tmp_path / path.name)
+@pytest.mark.parametrize("name", CARDS)
+def test_a_public_card_loses_no_leaf(name, read):
+    """Every value of the file is suggested, compared, listed, or in the provenance."""
+    text = CARDS[name]
+    imported = read(text, name)
     kept = {
         **{row.origin: row.value for row in imported.suggestions},
         **imported.compare,
         **imported.unmapped,
     }
-    data, lines = source_of(path, text)
+    data, lines = source_of(name, text)
     lost = plain_values(data) - Counter(str(value) for value in kept.values())
-    named = {"CycloneDX", imported.provenance.schema_version, str(data.get("$schema"))}
+    provenance = imported.provenance
+    named = {
+        "CycloneDX",
+        provenance.schema_version,
+        provenance.foreign_status,
+        str(data.get("$schema")),
+    }
     assert set(lost) - named == set()
     shown = "\n".join([*map(str, kept), *map(str, kept.values())])
     left = [line for line in lines if line.strip("# ").strip() not in shown]
     assert left == []
     tomllib.loads(imported.toml())
+
+
+def test_the_public_cards_are_of_every_source_that_is_read(read):
+    assert {read(text, name).provenance.source for name, text in CARDS.items()} == {
+        "cyclonedx",
+        "hf",
+        "sagemaker",
+    }
 
 
 def test_the_template_of_the_hub_fills_the_answers_that_it_asks_for(read):

@@ -31,7 +31,7 @@ def told(of: Card) -> list[str]:
 def test_the_table_covers_every_opening_and_each_entry_has_a_source_and_a_date() -> None:
     entries = known_entries()
     assert {entry.country for entry in entries} <= EEA
-    openings = {"6(2)", "8(1)", "9(4)", "22(2)(b)", "35(4)", "88"}
+    openings = {"6(2)", "8(1)", "9(4)", "22(2)(b)", "35(4)", "88", "ePrivacy 13(2)"}
     assert {entry.article for entry in entries} == openings
     assert all(entry.source and entry.dated <= TODAY for entry in entries)
     assert all((entry.age is not None) == (entry.article == "8(1)") for entry in entries)

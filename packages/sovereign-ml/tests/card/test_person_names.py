@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 
 from sovereign_ml.card.person_names import author_is, hidden_in, is_named_person, same_person
@@ -34,6 +36,55 @@ def test_another_spelling_is_the_same_person(spelling: str) -> None:
 )
 def test_a_name_without_its_umlauts_is_the_same_person(one: str, other: str) -> None:
     assert same_person(one, other) and same_person(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Anna Karenina", "Анна Каренина"),
+        ("Yuri Gagarin", "Юрий Гагарин"),
+        ("Juri Gagarin", "Yuriy Gagarin"),
+        ("Alexander Pushkin", "Александр Пушкин"),
+        ("Aleksandr Puschkin", "Alexander Pushkin"),
+        ("Pyotr Tchaikovsky", "Пётр Чайковский"),
+        ("Volodymyr Shevchenko", "Володимир Шевченко"),
+        ("Eleni Papadopoulou", "Ελένη Παπαδοπούλου"),
+        ("Christos Georgiou", "Χρίστος Γεωργίου"),
+        ("Philipp Schwarz", "Filip Schwartz"),
+        ("Alex Pushkin", "Alexander Pushkin"),
+        ("Chr. Müller", "Christian Mueller"),
+        ("Ada Lovelase", "Ada Lovelace"),
+        ("Ada Lovleace", "Ada Lovelace"),
+    ],
+)
+def test_a_name_written_as_it_sounds_or_with_a_slip_is_the_same_person(
+    one: str, other: str
+) -> None:
+    assert same_person(one, other) and same_person(other, one)
+
+
+def test_colleagues_are_different_people() -> None:
+    names = [
+        *("Ada Lovelace", "Grace Hopper", "Alan Turing", "Hedy Lamarr", "Emmy Noether", "Max Born"),
+        *("Marie Curie", "Lise Meitner", "Anna Schmidt", "Peter Schmidt", "Jan Novák", "Eva Nowak"),
+        *("Анна Каренина", "Иван Петров", "Пётр Иванов", "Ελένη Παπαδοπούλου", "Νίκος Γεωργίου"),
+        *(
+            "王小明",
+            "李小明",
+            "김민수",
+            "Søren Kierkegaard",
+            "José García",
+            "Łukasz Żółć",
+            "Mehmet Öz",
+        ),
+    ]
+    same = [(a, b) for a, b in combinations(names, 2) if same_person(a, b)]
+    assert same == []
+
+
+@pytest.mark.parametrize("name", ["A. L.", "A L", "A.-L. K.", "Ä. Ö."])
+def test_initials_alone_name_nobody(name: str) -> None:
+    assert not is_named_person(name)
 
 
 @pytest.mark.parametrize("other", ["Grace Hopper", "Grace Lovelace", "Ada Byron", "A. L.", ""])

@@ -1,6 +1,7 @@
 """The letter to a person: true, in their language, without a contradiction, every fact from its source."""
 
 import json
+from copy import deepcopy
 
 import pytest
 from hypothesis import given, settings
@@ -51,9 +52,10 @@ def decision(inputs=FEATURES, outcome="pending_review", **more):
     return Draft("decision", "case-1", PERSON, json.dumps(made | more), opens_review=True)
 
 
-def logged(tmp_path, *steps, texts=ENGLISH, first=None):
-    kept = {name: part().model_dump(mode="json") for name, part in
-            (("model", model), ("contract", contract), ("policy", policy))}  # fmt: skip
+def logged(tmp_path, *steps, texts=ENGLISH, first=None, rules=None, scorecard=None):
+    kept = {name: part.model_dump(mode="json") for name, part in
+            (("model", scorecard or model()), ("contract", contract()), ("policy", rules or policy()))}  # fmt: skip
+    tmp_path.mkdir(exist_ok=True)
     log = open_log(f"sqlite:///{tmp_path / 'log.sqlite'}")
     bundle = Draft("bundle", "bundle-1", None, json.dumps(kept))
     log.append([bundle])
@@ -73,10 +75,14 @@ def letter(of, decisions=(), texts=ENGLISH, **about):
         made_at=NOW,
         provided=about.get("provided")
         or {"purchases": [{"event_time": "2026-01-01", "amount_eur": 12.5}]},
-        profile={"score": [{"score": 0.7, "reason_1": "a: raises the risk", "band": "high"}]},
+        profile=about.get("profile")
+        or {"score": [{"score": 0.7, "reason_1": "a: raises the risk", "band": "high"}]},
         decisions=list(decisions),
-        objected=False,
-        retention=access_report.periods(RetentionSettings()),
+        **dict.fromkeys(
+            ("objected", "restricted", "consent_withdrawn"), about.get("barred", False)
+        ),
+        score_reasons=about.get("score_reasons", []),
+        retention=access_report.periods(about.get("periods") or RetentionSettings()),
         **access_report.about(of, texts, about.get("added")),
     )
     return document(access, "Acme", texts)
@@ -339,3 +345,227 @@ def test_loyal_and_leaving_people_get_different_reasons():
     )
     assert leaving.effect.startswith("raises")
     assert loyal.effect.startswith("lowers")
+
+
+CREDIT = policy(
+    significant_effect=True,
+    outcomes={
+        "credit_granted": {"from_band": "low"},
+        "credit_refused": {"from_band": "high", "adverse": True},
+        "on_hold": {"words": {"en": "a call first", "de": "erst ein Anruf"}},
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("texts", "refused", "held"),
+    [
+        (ENGLISH, "the credit is refused (to your disadvantage)", "a call first: She was ill."),
+        (GERMAN, "der Kredit wird abgelehnt (zu Ihrem Nachteil)", "erst ein Anruf: She was ill."),
+    ],
+    ids=["en", "de"],
+)
+def test_a_letter_names_the_teams_outcomes_and_which_of_them_is_adverse(
+    tmp_path, texts, refused, held
+):
+    first = decision(suggestion="credit_refused")
+    steps = [
+        ("review", REVIEW | {"outcome": "on_hold"}),
+        ("contest", CONTEST),
+        ("review", REVIEW | {"outcome": "credit_refused", "reviewer": "Otto Kern"}),
+    ]
+    (shown,) = logged(tmp_path, *steps, texts=texts, first=first, rules=CREDIT)
+    assert (shown.final_outcome, shown.adverse) == ("credit_refused", True)
+    text = words(to_html(letter(card("credit"), [shown], texts)))
+    assert refused in text and held in text and texts("letter.adverse") in text
+    kind = shown.model_copy(update={"final_outcome": "credit_granted", "adverse": False})
+    assert texts("letter.adverse") not in words(to_html(letter(card("credit"), [kind], texts)))
+
+
+BASE = {
+    "answers": {
+        "decision.score_transmitted_to": [
+            {"controller": "Score Bank", "contract_ref": "c.pdf", "art22_left_to_recipient": False}
+        ]
+    },
+    "facts": {"hosting.0": US_HOST},
+    "steps": [("contest", CONTEST), ("review", REVIEW)],
+}
+
+
+def answer(path, value):
+    return lambda given: given["answers"].update({path: value})
+
+
+def other_versions(given):
+    given["first"] = decision(model_version="acme-churn 4", policy_version="9z9z")
+
+
+def other_bands(given):
+    low, medium, high = (band.model_dump() for band in policy().bands)
+    bands = [low | {"below": 0.3}, medium | {"below": 0.6}, high]
+    given["rules"] = policy(bands=[bands[0] | {"name": "small"}, bands[1], bands[2]])
+
+
+def changed_inputs(factor):
+    return {k: "paper" if isinstance(v, str) else factor * v + 0.1 for k, v in FEATURES.items()}
+
+
+def inputs(row):
+    return lambda given: given.update(first=decision(row), newest=row)
+
+
+def other_model(given):
+    """Turn every influence of the model around."""
+    content = model().model_dump(mode="json")
+    for part in content["numeric"]:
+        part["log_odds"] = [-value for value in part["log_odds"]]
+    for part in content["categorical"]:
+        part["log_odds"] = {name: -value for name, value in part["log_odds"].items()}
+    turned = type(model()).model_validate(content)
+    given |= {"scorecard": turned, "explainer": Explainer(turned, contract(), policy())}
+
+
+def other_score(given):
+    given["first"] = decision(score=0.123, band="low")
+
+
+def other_review(given):
+    given["steps"] = [("contest", CONTEST), ("review", REVIEW | {"outcome": "offer"})]
+
+
+def other_words(given):
+    given["steps"] = [("contest", {"view": "I moved."}), ("review", REVIEW | {"reason": "Moved."})]
+
+
+def nobody_decided(given):
+    given["steps"] = [("rectification", {"text": "Wrong sum."}), ("contest", CONTEST)]
+
+
+def first_outcome(given):
+    given["first"] = decision(outcome="offer")
+
+
+def other_rows(given):
+    given["provided"] = {"purchases": [{"event_time": "2026-02-02", "amount_eur": 99.9}]}
+    given["profile"] = {"score": [{"score": 0.1, "reason_1": "b", "band": "low"}]}
+
+
+def other_columns(given):
+    given["provided"] = {"purchases": [{"as_of": "2026-02-02", "category": "gifts"}]}
+    given["profile"] = {"score": [{"churned": True, "reason_1": "b", "as_of": "2026-01-02"}]}
+
+
+def other_time(given):
+    given["steps"] = [*given["steps"][:1], ("review", REVIEW)]
+    given["at"] = "2026-01-31T07:00:00.000000Z"
+
+
+SOURCES = {
+    "the final outcome, in the log": other_review,
+    "the first outcome, in the log": first_outcome,
+    "who decided, in the log": nobody_decided,
+    "the words of person and reviewer, in the log": other_words,
+    "the times, in the log": other_time,
+    "the reasons, from doubled inputs": inputs(changed_inputs(2)),
+    "the reasons, from smaller inputs": inputs(changed_inputs(0.3)),
+    "the reasons, from the inputs of a loyal customer": inputs(LOYAL),
+    "the reasons, from the model in the log": other_model,
+    "the score, in the log": other_score,
+    "the bands, in the archived policy": other_bands,
+    "the versions, in the log": other_versions,
+    "the rows of the tables": other_rows,
+    "the columns of the tables": other_columns,
+    "the marks of objection, restriction and withdrawal": lambda given: given.update(barred=True),
+    "recipients: the audit": lambda given: given["facts"].update({"hosting": []}),
+    "recipients: contracts": answer("roles.processors", []),
+    "recipients: other controllers": answer("decision.score_transmitted_to", []),
+    "logic: what is predicted": answer("data.label_definition", "No renewal within a month."),
+    "consequences: the action": answer("decision.downstream_action", "marketing_contact"),
+    "consequences: who is not selected": answer(
+        "decision.not_selected_outcome", "They wait for two weeks."
+    ),
+    "logic: the part of a person": answer("decision.automation_level", "decision_support"),
+    "the authority": answer("notice.authority", "Authority of Elsewhere"),
+    "purpose": answer("purpose.statement", "Find people who may leave soon."),
+    "where from": answer("data.sources.0.name", "Till of the shops"),
+    **{
+        f"lawful basis: {phase}": answer(f"lawful_basis.{phase}.reference", "another file.md")
+        for phase in ("collect", "train", "score", "act", "monitor")
+    },
+    **{
+        f"rights: {path}": answer(path, "elsewhere@acme.example")
+        for path in (
+            "art22.safeguards.intervention_channel",
+            "art22.safeguards.express_view_channel",
+            "art22.safeguards.contest_channel",
+            "objection.marketing_channel",
+            "objection.general_channel",
+            "consent.withdrawal.channel",
+            "rights.access_channel",
+            "rights.rectification",
+            "erasure.channel",
+            "roles.dpo_contact",
+        )
+    },
+    "how long": lambda given: given.update(
+        periods=RetentionSettings.model_validate(
+            {name: rule.model_dump() | {"period": "P5M"} for name, rule in RetentionSettings()}
+        )
+    ),
+}
+
+
+def told(tmp_path, texts, given, known):
+    """Return every single statement of a letter by its place; ``known`` keeps what logs held."""
+    of_log = {name: given.get(name) for name in ("first", "rules", "scorecard")}
+    key = repr((given["steps"], of_log))
+    if key not in known:
+        known[key] = logged(tmp_path, *given["steps"], texts=texts, **of_log)
+    held = known[key]
+    if at := given.get("at"):
+        later = [step | {"at": at} for step in held[0].later]
+        held = [held[0].model_copy(update={"at": at, "later": later})]
+    of = card("article22", answers=given["answers"], facts=given["facts"])
+    rest = ("provided", "profile", "barred", "periods")
+    more = {name: given[name] for name in rest if name in given}
+    explainer, newest = given.get("explainer", EXPLAINER), given.get("newest", FEATURES)
+    reasons = access_report.explained(explainer, newest, texts)
+    page = letter(of, held, texts, score_reasons=reasons, **more)
+    places = {}
+    for number, section in enumerate(page.sections):
+        places[number, "title"] = section.title
+        for i, text in enumerate(section.texts):
+            places[number, "text", i] = text
+        seen = {}
+        for line in section.lines:
+            again = seen[line.label] = seen.get(line.label, 0) + 1
+            places[number, "line", line.label, again] = line.text
+        for i, grid in enumerate(section.grids):
+            for j, row in enumerate(grid.rows):
+                for k, cell in enumerate(row):
+                    places[number, "cell", i, j, k] = cell
+    return places
+
+
+@pytest.mark.parametrize("texts", [ENGLISH, GERMAN], ids=["en", "de"])
+def test_every_fact_of_a_letter_changes_with_its_source(tmp_path, texts):
+    known, traced = {}, set()
+    base = told(tmp_path / "base", texts, deepcopy(BASE), known)
+    for number, (source, change) in enumerate(SOURCES.items()):
+        given = deepcopy(BASE)
+        change(given)
+        changed = told(tmp_path / str(number), texts, given, known)
+        sections = [sum(place[1] == "title" for place in places) for places in (base, changed)]
+        assert sections[0] == sections[1], source
+        different = {place for place in base if changed.get(place) != base[place]}
+        assert different, f"no line of the letter comes from: {source}"
+        traced |= different
+    fixed = {text for text in packaged(texts.language).values() if "{" not in text}
+    # A fixed sentence or title is no fact; every other statement has to come from somewhere.
+    sentences = {place for place in base if place[1] in ("title", "text") and base[place] in fixed}
+    names = {
+        place for place in base if place[1] == "cell" and place[-1] == 0 and base[place] in fixed
+    }
+    left = {place: base[place] for place in base.keys() - traced - sentences - names}
+    assert left == {}

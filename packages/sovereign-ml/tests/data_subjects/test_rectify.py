@@ -83,6 +83,12 @@ def test_a_corrected_purchase_is_scored_and_decided_again_and_stays_corrected(wo
             ("--set", "amount_eur=1", "--purchase", "1999-01-01 00:00:00"),
             "no purchase at 1999-01-01",
         ),
+        (("--set", "value=1", "--event", "tickets"), "--event NAME --at TIME"),
+        (("--set", "value=1", "--at", "2026-01-01 00:00:00"), "--event NAME --at TIME"),
+        (
+            ("--set", "value=1", "--event", "tickets", "--at", "2026-01-01 00:00:00"),
+            "No event table 'tickets': [data.events] has none",
+        ),
     ],
 )
 def test_what_cannot_be_corrected_is_refused_in_one_line(

@@ -4,12 +4,15 @@ import json
 import shutil
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from small_project import commit, configure
+from sovereign_ml.config.connections import LogLocation
 from sovereign_ml.config.retention import (
     RetentionPeriod,
     RetentionSettings,
@@ -18,7 +21,9 @@ from sovereign_ml.config.retention import (
 )
 from sovereign_ml.data_subjects import retention
 from sovereign_ml.data_subjects.stores import mlflow_runs
-from sovereign_ml.decision_log import open_log, verify
+from sovereign_ml.decision_log import DecisionLog, Draft, open_log, verify
+from sovereign_ml.decision_log.sqlite import SQLite
+from sovereign_ml.errors import Refused
 from sovereign_ml.privacy.retention_plan import Due
 from sovereign_ml.registry import mlflow
 from world import World
@@ -138,6 +143,11 @@ def test_decisions_runs_and_models_go_when_their_time_is_over(world: World) -> N
         verdict = verify(log)
         assert verdict.holds and verdict.blanked == planned["decisions"].count > 100
     assert retention.plan(stores, now) == []
+    ahead = [lambda: "2099-01-01T00:00:00.000000Z"] * 2
+    with closing(DecisionLog(SQLite(world.root / ".churn/decisions.db"), *ahead)) as log:
+        log.append([Draft("bundle", "bundle-2", None, "{}")])
+    refused = world.churn("retain", "--apply")
+    assert refused.returncode == 1 and "With a wrong clock" in refused.stderr
 
 
 @pytest.mark.flow
@@ -220,3 +230,33 @@ def test_decisions_kept_for_less_than_six_months_are_below_the_minimum_for_logs(
     assert shorter_than_log_minimum(
         RetentionSettings(decisions=RetentionPeriod(period="P5M", start="decided")), NOW
     )
+
+
+@pytest.mark.parametrize(
+    ("days", "fits"),
+    [(-3650, False), (-2, False), (0, True), (30, True), (33, False), (20_000, False)],
+)
+def test_a_clock_that_does_not_fit_what_is_on_record_deletes_nothing(
+    days: int, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = datetime(2026, 11, 24, tzinfo=UTC)
+    address = str(tmp_path / "decisions.db")
+    with closing(
+        DecisionLog(SQLite(Path(address)), *[lambda: f"{made:%Y-%m-%dT%H:%M:%S.%fZ}"] * 2)
+    ) as log:
+        log.append([Draft("decision", "case-1", "aaaaaaaa", "{}")])
+    stores = SimpleNamespace(log=LogLocation("sqlite:///", address), root=tmp_path)
+    monkeypatch.setattr(
+        retention, "ask", lambda *_: f"{(made - timedelta(days=300)).timestamp():.0f}"
+    )
+    check = partial(retention.refuse_wrong_clock, stores, made + timedelta(days=days))
+    if fits:
+        check()
+    else:
+        with pytest.raises(Refused, match=r"of 2026-11-24\. With a wrong clock.* --at YYYY-MM-DD"):
+            check()
+
+
+def test_without_anything_on_record_no_clock_is_refused(tmp_path: Path) -> None:
+    stores = SimpleNamespace(log=LogLocation("sqlite:///", ""), root=tmp_path)
+    retention.refuse_wrong_clock(stores, NOW)  # type: ignore[arg-type]

@@ -34,6 +34,8 @@ def test_the_erased_stay_away_objectors_stay_out_and_old_decisions_are_found(wor
     with closing(open_log(address)) as log:
         pairs = zip(get_args(Bar), (objects, *others), strict=True)
         log.append([Draft(bar, f"{bar}-1", pseudonym(one), "{}") for bar, one in pairs])
+        claims = '{"ground": "needed_for_claims"}'
+        log.append([Draft("restriction", "restriction-2", pseudonym(others[0]), claims)])
     full = (world.folder / "input/transactions.csv").read_text()
     for name in ("transactions", "customers"):
         without(world.folder / f"input/{name}.csv", removed.customer_id)
@@ -66,6 +68,8 @@ def test_the_erased_stay_away_objectors_stay_out_and_old_decisions_are_found(wor
             assert (mark_of(newly[erased]),) in tables.erased
         now = log.barred()
         assert [now[newly[one]] for one in (objects, *others)] == list(BARS.values())
+        standing = log.in_force(newly[others[0]], "restriction")
+        assert ["needed_for_claims" in (bar.body or "") for bar in standing] == [False, True]
 
     done = churn(
         world.root,

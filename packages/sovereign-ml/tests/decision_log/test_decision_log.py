@@ -223,6 +223,64 @@ def test_a_bar_holds_until_the_act_that_names_it(
     assert verify(log).problems == ()
 
 
+def _restriction(case: str, ground: str, subject: str = "aaaaaaaa") -> Draft:
+    return Draft("restriction", case, subject, json.dumps({"ground": ground}))
+
+
+def _standing(log: DecisionLog, subject: str = "aaaaaaaa") -> list[str]:
+    return [entry.case_id for entry in log.in_force(subject, "restriction")]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_each_ground_of_a_restriction_stands_until_it_is_ended(
+    log: DecisionLog, together: bool
+) -> None:
+    drafts = [
+        _restriction("bar-1", "unlawful"),
+        _restriction("bar-2", "unlawful"),
+        _restriction("bar-3", "needed_for_claims"),
+        Draft("restriction_lifted", "bar-1", "aaaaaaaa", NOTICE),
+        Draft("restriction_lifted", "bar-1", "aaaaaaaa", NOTICE),
+        _restriction("bar-4", "unlawful"),
+        _restriction("bar-5", "needed_for_claims"),
+        Draft("restriction_lifted", "bar-3", "aaaaaaaa", NOTICE),
+    ]
+    written = log.append(drafts) if together else [log.append([draft])[0] for draft in drafts]
+    refused = {n: one.reason for n, one in enumerate(written) if isinstance(one, Rejection)}
+    assert refused == {1: "restricted", 4: "not_barred", 6: "restricted"}
+    assert _standing(log) == ["bar-4"]
+    assert log.barred() == {"aaaaaaaa": "restricted"}
+    assert verify(log).problems == ()
+    log.append([Draft("restriction_lifted", "bar-4", "aaaaaaaa", NOTICE)])
+    assert (_standing(log), log.barred()) == ([], {})
+    assert verify(log).problems == ()
+
+
+@pytest.mark.parametrize("end_first", [True, False])
+def test_of_an_erased_person_with_two_grounds_one_bar_stays_for_good(
+    log: DecisionLog, end_first: bool
+) -> None:
+    log.append([_restriction("bar-1", "unlawful"), _restriction("bar-2", "needed_for_claims")])
+    if end_first:
+        log.append([Draft("restriction_lifted", "bar-1", "aaaaaaaa", NOTICE)])
+    log.erase_subject("aaaaaaaa")
+    assert _standing(log) == ["bar-2" if end_first else "bar-1"]
+    refused = [Rejection("restricted"), Rejection("erased")]
+    lifting = Draft("restriction_lifted", "bar-2", "aaaaaaaa", NOTICE)
+    assert log.append([_restriction("bar-3", "objection_pending"), lifting]) == refused
+    assert verify(log).problems == ()
+
+
+def test_consent_ends_a_withdrawal_that_was_blanked(log: DecisionLog) -> None:
+    log.append([Draft("withdrawal", "bar-1", "aaaaaaaa", "{}")])
+    log.expire("2099-01-01T00:00:00.000000Z")
+    (standing,) = log.in_force("aaaaaaaa", "withdrawal")
+    consent = '{"reference": "r", "given_on": "2026-11-24"}'
+    log.append([Draft("consent", standing.case_id, "aaaaaaaa", consent)])
+    assert log.barred() == {}
+    assert verify(log).problems == ()
+
+
 def test_an_objection_outlasts_the_end_of_a_restriction(log: DecisionLog) -> None:
     log.append(
         [Draft(kind, f"{kind}-1", "aaaaaaaa", "{}") for kind in ("restriction", "objection")]

@@ -1,17 +1,24 @@
-"""What the service asks of the log costs the same, however long the log is: counted in steps of SQLite's machine."""
+"""What the service asks of the log costs the same, however long the log is.
+
+In SQLite the steps of its machine are counted, in PostgreSQL the rows and index entries that it reads.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
-from sovereign_ml.decision_log import DecisionLog, Draft, rectification
+from servers import postgres_or_skip
+from sovereign_ml.decision_log import DecisionLog, Draft, open_log, rectification
+from sovereign_ml.decision_log.postgres import Postgres
+from sovereign_ml.decision_log.reading import FIELDS, TABLES
 from sovereign_ml.decision_log.sqlite import SQLite
 from sovereign_ml.service.desk.reviews import SHOWN
 
@@ -19,6 +26,17 @@ SHORT, LONG = 400, 8_000
 """Decisions; the long log has twenty times as many reviews, contests and people too."""
 ALLOWED = 1.5
 """A deeper index costs a few steps more; a scan would cost twenty times as many."""
+ALLOWED_ROWS = 40
+"""More rows that PostgreSQL may read: it guesses from samples, and may take the second best index."""
+COLUMNS = {
+    "decision_log": FIELDS,
+    **dict.fromkeys(TABLES.values(), "subject, seq"),
+    "open_reviews": "case_id, seq, kind, subject",
+    "fact_counts": "fact, value, entries",
+}
+READ = """SELECT coalesce(sum(pg_stat_get_xact_tuples_returned(oid)), 0)::bigint
+    FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')"""
+"""Rows of tables and entries of indexes that this transaction has read so far."""
 BODY = json.dumps({"outcome": "offer", "suggestion": "offer", "score": 0.9, "reasons": ["a"]})
 WAITS = json.dumps({"outcome": "pending_review", "suggestion": "offer", "score": 0.9})
 NUMBERS = count(10**6)
@@ -82,7 +100,7 @@ ASKED: dict[str, Callable[[DecisionLog], Any]] = {
     "versions": lambda log: log.newest_seals([f"case-{n}" for n in range(10)]),
     "whether a case waits": lambda log: log.review_is_open("case-3"),
     "who is barred": lambda log: log.barred(["person-case-49", "person-case-3"]),
-    "a bar": lambda log: log.bar_on("person-case-48", "restriction"),
+    "a bar": lambda log: log.in_force("person-case-48", "restriction"),
     "the newest decisions": lambda log: log.newest("decision", 20),
     "the newest reviews": lambda log: log.newest("review", 20),
     "the first decision": lambda log: log.first("decision"),
@@ -120,6 +138,57 @@ def test_what_is_asked_of_a_long_log_takes_as_many_steps_as_of_a_short_one(
 def test_the_steps_of_a_scan_are_seen(logs: tuple[Path, Path]) -> None:
     short, long = (_steps(path, lambda log: log.older("9999")) for path in logs)
     assert long > short * 10
+
+
+@pytest.fixture(scope="module")
+def copies(logs: tuple[Path, Path]) -> Iterator[tuple[str, str]]:
+    """Both logs in PostgreSQL, row by row."""
+    with postgres_or_skip() as server:
+        server.create("short", "long")
+        addresses = server.url("short"), server.url("long")
+        for path, address in zip(logs, addresses, strict=True):
+            _copy(path, address)
+        yield addresses
+
+
+def _copy(path: Path, address: str) -> None:
+    open_log(address).close()
+    with closing(SQLite(path)) as source, psycopg.connect(address, autocommit=True) as target:
+        for table, columns in COLUMNS.items():
+            with target.cursor().copy(f"COPY {table} ({columns}) FROM STDIN".encode()) as copy:
+                for row in source.rows(f"SELECT {columns} FROM {table}"):
+                    copy.write_row(row)
+        target.execute("VACUUM ANALYZE")
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("what", ASKED)
+def test_postgresql_reads_as_many_rows_of_a_long_log_as_of_a_short_one(
+    what: str, copies: tuple[str, str]
+) -> None:
+    short, long = (_rows_read(address, ASKED[what]) for address in copies)
+    assert long <= short * ALLOWED + ALLOWED_ROWS, f"{short:,} rows, and {long:,} of the longer log"
+
+
+@pytest.mark.servers
+def test_the_rows_of_a_scan_are_seen(copies: tuple[str, str]) -> None:
+    short, long = (_rows_read(address, lambda log: log.older("9999")) for address in copies)
+    assert long > short * 10 > SHORT
+
+
+def _rows_read(address: str, ask: Callable[[DecisionLog], Any]) -> int:
+    """Ask within one transaction, which is taken back, and return how much was read."""
+    database = Postgres(address)
+    with (
+        closing(DecisionLog(database)) as log,
+        database._open().transaction(force_rollback=True),
+    ):
+        # A list of a hundred people fits on a page, which PostgreSQL reads whole, and rightly so.
+        database.change("SET LOCAL enable_seqscan = off")
+        ((before,),) = database.rows(READ)
+        ask(log)
+        ((after,),) = database.rows(READ)
+    return int(after - before)
 
 
 def _steps(path: Path, ask: Callable[[DecisionLog], Any]) -> int:

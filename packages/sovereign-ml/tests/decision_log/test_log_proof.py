@@ -74,6 +74,7 @@ def _filled(log: DecisionLog) -> None:
     log.append([Draft("restriction", "bar-1", FAY, "{}"), Draft("withdrawal", "bar-2", GIL, "{}")])
     log.append([Draft("restriction", "bar-3", GIL, "{}")])
     log.append([Draft("restriction_lifted", "bar-3", GIL, ENDED["restriction_lifted"])])
+    log.append([Draft("restriction", "bar-4", FAY, '{"ground": "unlawful"}')])
 
 
 @pytest.fixture(scope="module")
@@ -486,10 +487,11 @@ def _act(chance: random.Random, log: DecisionLog, number: int, clock: Callable[[
         log.append([Draft("contest", case, whose, '{"view": "Look."}', opens_review=True)])
     elif doing == 4 and chance.random() < 0.6:
         bar = chance.choice(list(BARS))
-        log.append([Draft(bar, f"bar-{number}", subject, "{}")])
+        ground = json.dumps({"ground": chance.choice(["unlawful", "needed_for_claims"])})
+        log.append([Draft(bar, f"bar-{number}", subject, ground)])
         act, ended = chance.choice(list(LIFTS.items()))
-        if standing := log.bar_on(subject, ended):
-            log.append([Draft(act, standing, subject, ENDED[act])])
+        if standing := log.in_force(subject, ended):
+            log.append([Draft(act, chance.choice(standing).case_id, subject, ENDED[act])])
     elif doing == 5 and rows:
         log.append([rectification(case, whose, "again", corrected_by=f"case-{number}")])
     elif doing == 6:

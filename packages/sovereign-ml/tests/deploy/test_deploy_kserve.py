@@ -8,6 +8,7 @@ from kubernetes_schema import inference_service_problems, network_policy_problem
 from small_project import PROJECT
 from sovereign_ml.config.deploy import KserveSettings
 from sovereign_ml.deploy.kserve import render_kserve
+from sovereign_ml.service.__main__ import GRACE_S
 
 TEMPLATES = PROJECT / "deploy" / "kserve"
 POSTGRES = {"host": "postgres.example.eu", "port": 5432, "cidr": "203.0.113.10/32"}
@@ -34,6 +35,14 @@ def test_both_manifests_fit_the_schemas():
     service, policy = manifests()
     assert inference_service_problems(service) == []
     assert network_policy_problems(policy) == []
+
+
+def test_traffic_goes_elsewhere_before_the_service_stops():
+    pod = manifests()[0]["spec"]["predictor"]
+    (container,) = pod["containers"]
+    program, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
+    most_s = int(seconds) + GRACE_S + 10  # the log's own end
+    assert program == "sleep" and int(seconds) > 0 and most_s < pod["terminationGracePeriodSeconds"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 
 import pytest
@@ -36,6 +37,18 @@ def test_it_holds_exactly_the_expected_files(staged, wheel):
         "app/serve/service.py",
         f"app/wheels/{wheel.name}",
     }
+
+
+def test_the_image_s_user_reads_what_a_strict_umask_staged(make_stage):
+    before = os.umask(0o077)
+    try:
+        folder = make_stage().folder
+    finally:
+        os.umask(before)
+    modes = {
+        oct(path.stat().st_mode & 0o777): path.is_dir() for path in (folder, *folder.rglob("*"))
+    }
+    assert modes == {"0o755": True, "0o644": False}
 
 
 def test_staging_twice_gives_the_same_bytes(make_stage, tmp_path):

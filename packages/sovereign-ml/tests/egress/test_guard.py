@@ -50,9 +50,11 @@ def test_a_name_look_up_is_refused_with_one_line_that_names_host_caller_and_sett
                 socket.getaddrinfo("collector.example", 443)
             except OSError as error:
                 seen = error
-        print(type(seen).__name__, guard.refusals())
+        print(type(seen).__name__, *guard.summary())
     """)
-    assert answer.stdout.strip() == "EgressRefusedError {'collector.example': 3}"
+    assert answer.stdout.startswith(
+        "EgressRefusedError The egress guard refused collector.example 3 times to __main__:7: "
+    )
     (line,) = answer.stderr.splitlines()
     assert line == (
         "Refused getaddrinfo to collector.example from __main__:7: only loopback and the hosts of [profile.eu] in "
@@ -125,9 +127,11 @@ def test_asyncio_is_refused_outside_and_works_on_loopback_and_unix_sockets(tmp_p
                 print("refused" if "updates.example" in str(error) else error)
 
         asyncio.run(talk())
-        print(guard.refusals())
+        print(*guard.summary())
     """)
-    assert answer.stdout.splitlines() == ["refused", "{'updates.example': 1}"], answer.stderr
+    refused, summary = answer.stdout.splitlines()
+    assert refused == "refused", answer.stderr
+    assert "refused updates.example once to " in summary
 
 
 @pytest.mark.parametrize(
@@ -187,9 +191,9 @@ def test_installing_twice_keeps_one_hook_and_takes_the_newer_allow_list():
         try:
             socket.getaddrinfo("old.example", 1)
         except OSError:
-            print(guard.refusals())
+            print(*guard.summary())
     """)
-    assert answer.stdout.strip() == "{'old.example': 1}", answer.stderr
+    assert "refused old.example once to " in answer.stdout, answer.stderr
 
 
 def child_environment(allowed: list[str], record: Path | None = None) -> dict[str, str]:

@@ -30,7 +30,10 @@ FILES = {
 }
 """Where each template of a file shows: the documents, receipts and answers to people share one."""
 WATCHED = {"monitor.html.j2"}
-SERVED = {"start.html", "sign_in.html", "desk.html", "case.html", "suggestion.html"}
+SERVED = {
+    *("start.html", "sign_in.html", "desk.html", "case.html", "suggestion.html"),
+    "problem.html",
+}
 PARTS = {"base.html", "base.html.j2", "facts.html", "parts.html.j2"}
 MLFLOW = ("", "experiments/1/runs", "models/acme-churn")
 FILM = "experiments/1/traces"
@@ -109,6 +112,8 @@ def test_the_pages_of_the_service_load_nothing(page: Page, running: Service) -> 
     page.get_by_label("Make no offer").check()
     page.get_by_role("button", name="Show what the model suggests").click()
     page.wait_for_selector("text=Step 2 of 2")
+    page.goto(f"{running.url}/reviews/{'0' * 32}")
+    page.wait_for_selector("text=No such case.")
     assert outside(page, running.url) == []
 
 

@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 import bundles
+from churn import boosting
 from churn import model as estimators
 from churn.boosting import BoostingModel
 from churn.contract import CATEGORICAL, EXPECTED, NUMERIC, TARGET
@@ -51,6 +52,34 @@ FOREST = MODEL.shipped
 NEW = people(300, 1)
 NEW.loc[:9, "preferred_category"] = "never seen"
 COLUMNS = estimators.columns(NEW)
+
+
+PAIRS = {"boosting__interaction_cst": "pairwise", "boosting__max_iter": 20}
+
+
+def test_pairs_of_features_are_served_and_explained_exactly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Trees in which each path looks at two columns are a scorecard with pairwise interactions (GA2M)."""
+
+    estimator = boosting.boosting_estimator
+    monkeypatch.setattr(
+        boosting,
+        "boosting_estimator",
+        lambda *given: estimator(*given).set_params(**PAIRS),
+    )
+    model = BoostingModel.fit(ROWS, 1.0, TRAIN)
+    assert model.explain_fidelity(NEW.head(20)) <= LIMIT
+    paths = [path for tree in model.shipped.trees for path in looked_at(tree)]
+    assert max(len(path) for path in paths) == 2
+
+
+def looked_at(tree: Tree, node: int = 0) -> list[set[int]]:
+    """Return the features that each path of ``tree`` looks at."""
+    if tree.feature[node] < 0:
+        return [set()]
+    below = looked_at(tree, tree.left[node]) + looked_at(tree, tree.right[node])
+    return [{tree.feature[node], *path} for path in below]
 
 
 def test_the_trees_by_numpy_are_the_fitted_ones() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +28,8 @@ from sovereign_ml.features import event_tables
 from sovereign_ml.pipeline import source
 from sovereign_ml.pipeline.input_checks.plausibility import history
 from sovereign_ml.pipeline.intake import Intake
-from sovereign_ml.privacy import retention_plan
+from sovereign_ml.privacy import corrections, retention_plan
+from sovereign_ml.privacy.corrections import CorrectedRow
 from sovereign_ml.project import Feature
 
 END = datetime(2026, 6, 30, tzinfo=UTC)
@@ -409,3 +411,69 @@ def test_retention_access_and_erasure_reach_the_event_tables(own: Shop) -> None:
     assert (trace.count, trace.action) == (1, "rows removed")
     files.remove(named("A"), [trace])
     assert list(own.table("events_tickets")["customer_id"]) == named("B")
+
+
+# What a person has corrected (GDPR Art. 16).
+
+
+OF_A = CorrectedRow(datetime(2026, 1, 15, 8, tzinfo=UTC), "tickets")
+"""The ticket that A opened within one second of 8 o'clock."""
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kind": "delivery"},
+        {"value": ""},
+        {"value": "7.25", "kind": "delivery"},
+        {"event_time": "2026-01-10 09:30:00", "value": "1", "kind": ""},
+    ],
+)
+def test_an_import_corrects_the_event_and_no_other_row(
+    tmp_path: Path, values: dict[str, str]
+) -> None:
+    shop = Shop(tmp_path / "own", [line("A"), line("B", order_line=2)])
+    rows = [
+        {"who": who, "opened": f"2026-01-15 08:00:0{second}", "topic": "bill", "minutes": 5}
+        for who, second in (("A", "0.250"), ("A", "1.250"), ("B", "0.250"))
+    ]
+    (shop.root / "tickets.csv").write_text(as_csv(rows))
+    columns = TICKETS | {"kind": "topic", "value": "minutes"}
+    configure(shop.root, {f"data.events.tickets.{key}": value for key, value in columns.items()})
+    raw = shop.root / "data/1_raw"
+    raw.mkdir(parents=True)
+    corrections.add(raw, named("A")[0], OF_A, values)
+    table = shop.read().table("events_tickets").sort_values(["customer_id", "event_time"])
+    theirs = table["customer_id"] == named("A")[0]
+    ((other,), (first, second)) = (
+        table[~theirs].to_dict("records"),
+        table[theirs].to_dict("records"),
+    )
+    for untouched in (second, other):
+        assert (untouched["kind"], untouched["value"]) == ("bill", 5)
+    at = values.get("event_time", "2026-01-15 08:00:00.250")
+    assert first["event_time"] == pd.Timestamp(at, tz="UTC")
+    assert (first["kind"] or "") == values.get("kind", "bill")
+    number = values.get("value", "5")
+    assert pd.isna(first["value"]) if number == "" else first["value"] == float(number)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"amount_eur": "3"}, "No column 'amount_eur' of an event of tickets"),
+        ({"value": "three"}, "is no double"),
+        ({"value": "nan"}, "is no double"),
+        ({"event_time": "infinity"}, "is no timestamptz"),
+        ({"event_time": ""}, "event_time is empty"),
+        ({"event_time": "2999-01-01"}, "in the future"),
+        ({"kind": "x" * 65}, "65 characters"),
+        ({"kind": "two\nlines"}, "line break"),
+    ],
+)
+def test_a_correction_that_would_lose_the_event_is_refused(
+    tmp_path: Path, values: dict[str, str], told: str
+) -> None:
+    with pytest.raises(Misuse, match=re.escape(told)):
+        corrections.add(tmp_path, named("A")[0], OF_A, values)
+    assert not list(tmp_path.iterdir())

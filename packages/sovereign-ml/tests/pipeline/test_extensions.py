@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from churn.scorecard import ScorecardModel
+from own_files import named
 from small_project import PROJECT, churn, commit, configure, load, make_clone
 from sovereign_ml.errors import Misuse
 from sovereign_ml.estimators.interface import model_kind
@@ -169,6 +170,23 @@ def test_an_event_table_reaches_the_score_through_a_feature(extended: Extended) 
     (feature,) = (one for one in facts["features"] if one["name"] == "ticket_count_90d")
     assert (feature["source"], feature["category"]) == ("tickets", "behavioural")
     assert "Events read: tickets" in (root / "data/6_card/card.md").read_text(encoding="utf-8")
+
+    # A ticket of the newest cut-off is corrected: it was opened long before.
+    now = rows["event_timestamp"].max()
+    theirs = (rows["event_timestamp"] == now) & (rows["ticket_count_90d"] > 0)
+    pseudonym = rows.loc[theirs, "customer_id"].iloc[0]
+    customer = people[named(*people).index(pseudonym)]
+    at = tickets.loc[(tickets["customer"] == customer) & (tickets["opened_at"] < now), "opened_at"]
+    row = ("--event", "tickets", "--at", f"{at.max():%Y-%m-%d %H:%M:%S}")
+    value = ("--set", "event_time=2025-12-01 08:00:00")
+    succeeds(root, "data-subject", "rectify", "--subject", customer, *row, *value)
+    after = pd.read_parquet(root / "data/3_features/snapshots.parquet")
+    mine = (rows["customer_id"] == pseudonym) & (rows["event_timestamp"] == now)
+    fewer = rows["ticket_count_90d"] - after["ticket_count_90d"]
+    assert fewer[mine].tolist() == [1]
+    assert not fewer[rows["customer_id"] != pseudonym].any()
+    (receipt,) = (root / "governance/receipts").glob("*.json")
+    assert read_json(receipt)["columns"] == ["tickets.event_time"]
 
 
 def test_a_rule_of_the_team_warns_and_is_on_the_card(extended: Extended) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +17,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from mapped_file import Mapped, read_files
+from mapped_file import Mapped, gates, read_files
 from mapped_file import input_files as input_files_of
 from sovereign_ml.cli.main import application
 from sovereign_ml.config import settings
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.errors import Misuse
+from sovereign_ml.pipeline.intake import Intake
 from sovereign_ml.pipeline.source import input_files
 from sovereign_ml.pipeline.suggest import proposal as proposals
 from sovereign_ml.pipeline.suggest.proposal import Proposal
@@ -551,6 +553,129 @@ def test_a_sign_that_may_be_turned_is_a_question(
     assert (answers or "CASE WHEN debit_credit IN ('C')") in asked["amount_eur"][0]
 
 
+@pytest.mark.parametrize(
+    ("column", "key", "asked", "decided"),
+    [
+        ("amount_cents", "amount_eur", ["amount_cents / 100", "amount_cents"], None),
+        ("price_in_cent", "amount_eur", ["price_in_cent / 100", "price_in_cent"], None),
+        ("Betrag TEUR", "amount_eur", ['"Betrag TEUR" * 1000', '"Betrag TEUR"'], None),
+        ("amount_usd", "currency", [], "'USD'"),
+        ("Umsatz CHF", "currency", [], "'CHF'"),
+        ("amount_eur", "currency", [], ""),
+        ("total", "currency", [], ""),
+    ],
+)
+def test_the_name_of_an_amount_may_say_its_unit_and_currency(
+    tmp_path: Path, column: str, key: str, asked: list[str], decided: str | None
+) -> None:
+    text = shop("2024-02-01").replace("amount", column, 1)
+    found, questions, _ = look(tmp_path, text)
+    assert (questions.get(key, []), found.get(key)) == (asked, decided)
+
+
+@pytest.mark.parametrize(
+    ("words", "decided", "asked"),
+    [
+        (("EUR", "GBP"), "currency", None),
+        (
+            ("Euro", "Pound"),
+            "CASE CAST(currency AS VARCHAR) WHEN 'Euro' THEN 'EUR' WHEN 'Pound' THEN 'GBP' END",
+            None,
+        ),
+        (("\u20ac", "\u20ac"), "CASE CAST(currency AS VARCHAR) WHEN '\u20ac' THEN 'EUR' END", None),
+        (("\u20ac", "Taler"), None, 2),
+    ],
+)
+def test_a_currency_that_is_no_code_is_never_taken_for_euros(
+    tmp_path: Path, words: Sequence[str], decided: str | None, asked: int | None
+) -> None:
+    rows = [[f"C{i % 7}", "2024-02-01", "5.00", words[i % 2]] for i in range(8)]
+    found, questions, _ = look(tmp_path, table("customer_id,order_date,amount,currency", rows))
+    assert found.get("currency") == decided
+    assert len(questions.get("currency", [])) == (asked or 0)
+
+
+@pytest.mark.parametrize("column", ["refund_amount", "Discount", "Rabatt"])
+def test_a_number_that_may_have_to_be_taken_off_is_a_question(tmp_path: Path, column: str) -> None:
+    text = shop("2024-02-01", **{column: "1.50"})
+    taken, whole = look(tmp_path, text)[1]["amount_eur"]
+    assert (taken, whole) == (f"amount - coalesce({column}, 0)", "amount")
+    nothing = shop("2024-02-01", **{column: "0.00"})
+    assert look(tmp_path, nothing)[0]["amount_eur"] == "amount"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("customer_id", "customer_name", "customer_id"),
+        ("customer_id", "customer_type", "customer_id"),
+        ("customer_id", "Kunde Ort", "customer_id"),
+        ("order_date", "date_of_birth", "event_time"),
+        ("order_date", "delivery_date", "event_time"),
+        ("order_date", "Date updated", "event_time"),
+        ("amount", "shipping_amount", "amount_eur"),
+        ("amount", "tax_total", "amount_eur"),
+    ],
+)
+def test_a_name_that_says_something_else_is_a_question(
+    tmp_path: Path, old: str, new: str, key: str
+) -> None:
+    decided, asked, _ = look(tmp_path, shop("2024-02-01", "2024-02-14").replace(old, new, 1))
+    assert key in asked
+    assert key not in decided
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "asked"),
+    [
+        (
+            "is_cancelled",
+            ("1", "0"),
+            ["coalesce(lower(trim(CAST(is_cancelled AS VARCHAR))), '') NOT IN ('1')", ""],
+        ),
+        (
+            "test_order",
+            ("true", ""),
+            ["coalesce(lower(trim(CAST(test_order AS VARCHAR))), '') NOT IN ('true')", ""],
+        ),
+        ("status", ("Anulowane", "Zako\u0144czone"), ["", "status = 'Anulowane'"]),
+        ("status", ("9", "1"), ["", "status = '1'"]),
+        (
+            "status",
+            ("cancelled", "new"),
+            ["status NOT IN ('cancelled')", "", "status = 'cancelled'"],
+        ),
+        ("status", ("paid", "shipped"), None),
+        ("is_gift", ("1", "0"), None),
+    ],
+)
+def test_a_mark_or_a_state_that_is_not_known_is_a_question(
+    tmp_path: Path, name: str, values: Sequence[str], asked: list[str] | None
+) -> None:
+    rows = [[f"C{i % 7}", "2024-02-01", "5.00", values[i % 2]] for i in range(8)]
+    decided, questions, _ = look(tmp_path, table(f"customer_id,order_date,amount,{name}", rows))
+    assert questions.get("where") == asked
+    assert decided.get("where") == ("" if asked is None else None)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Kundnummer;Orderdatum;Belopp",
+        "Z\u00e1kazn\u00edk;Datum objedn\u00e1vky;Cena celkem",
+        "\u03a0\u03b5\u03bb\u03ac\u03c4\u03b7\u03c2;\u0397\u03bc\u03b5\u03c1\u03bf\u03bc\u03b7\u03bd\u03af\u03b1;\u03a0\u03bf\u03c3\u03cc",
+        "\u041a\u043b\u0438\u0435\u043d\u0442;\u0414\u0430\u0442\u0430;\u0421\u0443\u043c\u0430",
+    ],
+)
+def test_columns_are_known_in_other_languages_of_europe(tmp_path: Path, header: str) -> None:
+    names = header.split(";")
+    text = shop("2024-02-01", amounts=("5,50",), mark=";").split("\r\n", 1)[1]
+    decided, asked, _ = look(tmp_path, header + "\r\n" + text)
+    assert not asked
+    wanted = [name if name.isascii() and name.isidentifier() else f'"{name}"' for name in names]
+    assert [decided[k] for k in ("customer_id", "event_time", "amount_eur")] == wanted
+
+
 def test_a_total_that_is_not_the_product_is_a_question(tmp_path: Path) -> None:
     text = shop("2024-02-01", quantity="2", unit_price="2.50")
     assert look(tmp_path, text)[0]["amount_eur"] == "amount"
@@ -723,6 +848,43 @@ def test_a_refusal_is_a_question_and_never_passed_over(tmp_path: Path, name: str
     assert "NOT IN ('no')" in mark
     assert letters == ""
     assert "1 objected" in found.trial.headline
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "asked"),
+    [
+        ("no_consent", ("1", "0"), "IN ('0')"),
+        ("consent_refused", ("yes", "no"), "IN ('no')"),
+        ("ohne Einwilligung", ("ja", "nein"), "IN ('nein')"),
+        ("profiling_allowed", ("no", "yes"), "IN ('yes')"),
+        ("gdpr_accepted", ("0", "1"), "IN ('1')"),
+        ("consent_given_at", ("", "2024-01-01"), "consent_given_at IS NOT NULL"),
+    ],
+)
+def test_a_consent_is_never_read_the_wrong_way_round(
+    tmp_path: Path, name: str, values: Sequence[str], asked: str
+) -> None:
+    """The first value is that of the one person who did not consent."""
+    rows = [[f"C{i}", values[i > 0]] for i in range(7)]
+    text = shop("2024-02-01", "2024-02-02")
+    decided, questions, found = look(tmp_path, text, table(f"customer_id,{name}", rows))
+    assert "customer_columns.consent" not in decided
+    assert asked in questions["customer_columns.consent"][0]
+    assert "(2 no consent)" in found.trial.headline
+
+
+@pytest.mark.parametrize(
+    ("state", "key"),
+    [("blocked", "restricted_at"), ("gelöscht", "erased_at"), ("Opted out", "objected_at")],
+)
+def test_a_state_that_may_bar_somebody_is_a_question(tmp_path: Path, state: str, key: str) -> None:
+    rows = [[f"C{i}", "active" if i else state] for i in range(7)]
+    people = table("customer_id,status", rows)
+    _, asked, found = look(tmp_path, shop("2024-02-01", "2024-02-02"), people)
+    mark, other = asked[f"customer_columns.{key}"]
+    assert mark.startswith("CASE WHEN lower(trim(CAST(status AS VARCHAR)))")
+    assert other == ""
+    assert f"2 {key.removesuffix('_at')}" in found.trial.headline
 
 
 @pytest.mark.parametrize("no", ["false", "0", "nein", "NULL", "0000-00-00"])
@@ -912,3 +1074,119 @@ def test_a_column_with_a_word_of_sql_as_its_name_is_quoted(tmp_path: Path) -> No
     decided, _, found = look(tmp_path, table("customer_id,order_date,amount,order", rows))
     assert decided["order_id"] == '"order"'
     assert "9 read = 9 kept" in found.trial.headline
+
+
+# Event tables: whose events, and nothing that is not named.
+
+
+def tickets(header: str = "ticket_id,customer,opened_at,topic,minutes,status", **more: Any) -> str:
+    """Return thirty tickets of the buyers C0 to C6; ``more`` replaces a column by a function of the row."""
+    columns: dict[str, Callable[[int], object]] = {
+        "ticket_id": lambda i: i,
+        "customer": lambda i: f"C{i % 7}",
+        "opened_at": lambda i: f"2024-01-{i + 1:02} 10:00:00",
+        "topic": lambda i: ("bill", "delivery")[i % 2],
+        "minutes": lambda i: 5 + i,
+        "status": lambda i: "closed",
+    } | more
+    names = header.split(",")
+    values = list(columns.values())
+    return table(header, [[values[k](i) for k in range(len(names))] for i in range(30)])
+
+
+def look_at_events(
+    root: Path, content: str, transactions: str = "shop.csv", **answers: Any
+) -> tuple[dict[str, Any], dict[str, list[Any]], Proposal]:
+    (root / "tickets.csv").write_text(content)
+    days = [f"2024-01-{i % 30 + 1:02}" for i in range(60)]
+    (root / "shop.csv").write_text(shop(*days).replace("order_date", "event_time"))
+    files = input_files_of(root, transactions=transactions)
+    found = proposals.suggest_events(files, "tickets.csv", "tickets", answers, in_clear=False)
+    decided = {d.name: d.value for d in found.decisions if not d.is_open}
+    return decided, {d.name: [c.value for c in d.candidates] for d in found.open}, found
+
+
+def test_an_event_table_is_proposed_and_tried_on_the_buyers(tmp_path: Path) -> None:
+    decided, asked, found = look_at_events(tmp_path, tickets())
+    expected = {"customer_id": "customer", "event_time": "opened_at", "where": ""}
+    assert decided.items() >= (expected | {"kind": "topic", "value": "minutes"}).items()
+    assert not asked
+    assert "30 read = 30 kept" in found.trial.headline
+    assert "7 of 7 customers met among 7 buyers" in found.trial.headline
+    proposed = tomllib.loads(found.toml())["data"]["events"]["tickets"]
+    assert proposed["file"] == "tickets.csv"
+    assert "C1" not in found.toml()
+    assert 'source="tickets" has to use the table' in " ".join(found.toml().split("\n# "))
+
+
+@pytest.mark.parametrize(
+    ("content", "decided", "asked"),
+    [
+        (tickets(customer=lambda i: f"c{i % 7}"), {}, ["customer_id"]),
+        (tickets("ticket_id,who,opened_at,topic,minutes,status"), {}, ["customer_id"]),
+        (tickets(ticket_id=lambda i: i // 3), {}, ["where"]),
+        (tickets(opened_at=lambda i: f"0{i % 9 + 1}/02/2024"), {}, ["event_time"]),
+        (tickets(topic=lambda i: f"my parcel {i} is late"), {"kind": ""}, []),
+        (tickets(minutes=lambda i: f"{i} of them"), {"value": ""}, []),
+        (tickets("a,customer,opened_at,b,c,d"), {"kind": "", "value": "", "where": ""}, []),
+        (tickets().replace(",", ";"), {"reader.delimiter": ";"}, []),
+    ],
+)
+def test_what_an_event_table_does_not_tell_is_a_question_or_left_out(
+    tmp_path: Path, content: str, decided: dict[str, str], asked: list[str]
+) -> None:
+    found, questions, _ = look_at_events(tmp_path, content)
+    assert list(questions) == asked
+    assert found.items() >= decided.items()
+
+
+def test_numbers_of_tickets_that_are_numbers_of_customers_too_are_no_customers(
+    tmp_path: Path,
+) -> None:
+    text = tickets(ticket_id=lambda i: f"C{i % 7}", customer=lambda i: f"C{i % 3}")
+    assert look_at_events(tmp_path, text)[0]["customer_id"] == "customer"
+
+
+@pytest.mark.parametrize("transactions", ["synthetic", "absent.csv"])
+def test_without_purchases_the_events_are_tried_alone_and_it_says_so(
+    tmp_path: Path, transactions: str
+) -> None:
+    decided, _, found = look_at_events(tmp_path, tickets(), transactions)
+    assert decided["customer_id"] == "customer"
+    assert "30 read = 30 kept" in found.trial.headline
+    assert "Who is among the buyers is not known" in found.toml()
+
+
+def test_an_applied_event_table_is_read_by_step_1(own: Path) -> None:
+    (own / "tickets.csv").write_text(tickets().replace(",", ";"))
+    purchases = shop(*(f"2024-01-{i % 30 + 1:02}" for i in range(60))).encode()
+    assert not suggest(own, purchases, *answered(BASIS), "--apply", "--yes").exit_code
+    told = CliRunner().invoke(
+        application(),
+        ["data", "suggest", "tickets.csv", "--event", "tickets", "--apply", "--yes"],
+    )
+    assert told.exit_code == 0, (told.output, told.exception)
+    found = settings.load(root=own).data
+    assert found.events["tickets"].kind == "topic"
+    assert (found.reader.delimiter, found.events["tickets"].reader.delimiter) == (",", ";")
+    files = input_files(settings.load(root=own))
+    pin = own / "pin.json"
+    pin.write_text(json.dumps(files.describe(None)))
+    tables = Intake(files, gates(own, files)).read(pin)
+    tables.mark_erased_and_expired()
+    tables.set_aside()
+    (rows,) = tables._events
+    assert (rows.counts.read, rows.counts.kept) == (30, 30)
+
+
+@pytest.mark.parametrize("name", ["Tickets", "a.b", "transactions", "x y"])
+def test_a_name_that_no_event_table_may_have_is_one_line(own: Path, name: str) -> None:
+    said = suggest(own, tickets().encode(), "--event", name)
+    assert "--event" in str(said.exception)
+    assert "\n" not in str(said.exception)
+
+
+def test_a_file_without_an_amount_names_the_way_for_events(tmp_path: Path) -> None:
+    text = tickets("ticket_id,customer,opened_at,topic,length,status")
+    assert any(note.endswith("lines.csv --event NAME") for note in look(tmp_path, text)[2].notes)
+    assert not look(tmp_path, shop("2024-02-01"))[2].notes

@@ -163,7 +163,7 @@ def test_a_version_out_of_range_is_told(
 ) -> None:
     monkeypatch.setattr(health_checks, known, range(90, 92))
     line = look(place, cloud, name)
-    assert (line.state, line.do) == ("warn", "tried with 90 to 91 only")
+    assert (line.state, line.do) == ("warn", "tested with 90 to 91 only")
 
 
 def test_in_the_profile_local_nothing_has_to_be_reached(place: Path) -> None:

@@ -79,7 +79,7 @@ def _nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         doctor,
         "_servers",
-        lambda *profile: [pair for pair in servers(*profile) if pair[0] == "runs and registry"],
+        lambda *profile: {"runs and registry": servers(*profile)["runs and registry"]},
     )
 
 
@@ -100,7 +100,7 @@ def _nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
             "self-signed certificate",
             "trust its issuer",
         ),
-        ("elsewhere", datetime.now(UTC) + 90 * DAY, True, "Hostname mismatch", "write the name"),
+        ("elsewhere", datetime.now(UTC) + 90 * DAY, True, "Hostname mismatch", "use the host name"),
     ],
 )
 def test_a_certificate_that_will_not_do_is_told_with_what_to_do(
@@ -140,7 +140,7 @@ def test_a_port_without_tls_behind_https_is_one_line(tmp_path: Path) -> None:
     with tracking("3.0", None) as port:
         line = look(tmp_path / "acme-churn", tracking_uri=f"https://localhost:{port}")
     assert line.state == "fail"
-    assert line.found.startswith("no TLS there")
+    assert line.found.startswith("no TLS: ")
 
 
 def test_another_version_of_mlflow_and_an_open_server_are_told(tmp_path: Path) -> None:

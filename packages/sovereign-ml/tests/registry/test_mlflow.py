@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from cards import NOW
+from sovereign_ml.card.promotion import AliasMove, RegistryError, broken_history, chained
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.data_subjects.stores import mlflow_runs
@@ -99,3 +101,89 @@ def test_a_registry_that_fails_when_asked_who_promoted_gives_no_bundle(
     with pytest.raises(Refused, match=r"^The history of promotions cannot be read: .*reset"):
         bundle_store.fetch(tracking(tmp_path), "production", tmp_path / "bundle")
     assert "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR" in ENVIRONMENT
+
+
+@pytest.fixture
+def promoted(tmp_path: Path) -> tuple[Any, Any, str]:
+    """A registry on SQLite in which two versions were promoted: its door, its client, the run of version 2."""
+    where = tracking(tmp_path)
+    (tmp_path / ".mlflow").mkdir()
+    client, registry = mlflow.client(where), aliases.MlflowRegistry(where)
+    client.create_registered_model(where.project)
+    experiment = client.create_experiment("train", artifact_location=(tmp_path / "a").as_uri())
+    for number in "12":
+        run = client.create_run(experiment).info.run_id
+        client.log_metric(run, "roc_auc", 0.74)
+        client.create_model_version(where.project, f"runs:/{run}", run)
+        client.set_model_version_tag(where.project, number, "card_hash", number * 64)
+        move = AliasMove(
+            kind="promote",
+            version=number,
+            previous=registry.production(),
+            by="Grace Hopper",
+            at=NOW,
+            why="new",
+            fingerprint=registry.fingerprint(number) or "",
+        )
+        registry.move(chained(move, registry.history()))
+    assert broken_history(registry) == []
+    return registry, client, run
+
+
+NAME = "acme-churn"
+MOVE_1, MOVE_2 = "production_move_00001", "production_move_00002"
+
+
+def rewritten(client: Any, run: str) -> None:
+    text = client.get_registered_model(NAME).tags[MOVE_2].replace("Grace Hopper", "Ada Lovelace")
+    client.set_registered_model_tag(NAME, MOVE_2, text)
+
+
+def numbered_anew(client: Any, run: str) -> None:
+    text = client.get_registered_model(NAME).tags[MOVE_2]
+    client.set_registered_model_tag(NAME, MOVE_1, text)
+    client.delete_registered_model_tag(NAME, MOVE_2)
+
+
+def cut_and_put_back(client: Any, run: str) -> None:
+    client.delete_registered_model_tag(NAME, MOVE_2)
+    client.set_registered_model_alias(NAME, "production", "1")
+
+
+def model_made_anew(client: Any, run: str) -> None:
+    tags = client.get_registered_model(NAME).tags
+    client.delete_registered_model(NAME)
+    client.create_registered_model(NAME, tags=tags)
+    client.create_model_version(NAME, f"runs:/{run}", run)
+    client.create_model_version(NAME, f"runs:/{run}", run)
+    client.set_registered_model_alias(NAME, "production", "2")
+
+
+BY_HAND = {
+    "alias moved": lambda client, run: client.set_registered_model_alias(NAME, "production", "1"),
+    "alias deleted": lambda client, run: client.delete_registered_model_alias(NAME, "production"),
+    "move deleted": lambda client, run: client.delete_registered_model_tag(NAME, MOVE_1),
+    "move rewritten": rewritten,
+    "moves numbered anew": numbered_anew,
+    "move cut, alias put back": cut_and_put_back,
+    "card hash": lambda client, run: client.set_model_version_tag(NAME, "2", "card_hash", "f" * 64),
+    "tag added": lambda client, run: client.set_model_version_tag(NAME, "2", "approved", "yes"),
+    "tag deleted": lambda client, run: client.delete_model_version_tag(NAME, "2", "card_hash"),
+    "metric": lambda client, run: client.log_metric(run, "roc_auc", 0.5),
+    "metric added": lambda client, run: client.log_metric(run, "auc", 0.9, step=7),
+    "version deleted": lambda client, run: client.delete_model_version(NAME, "2"),
+    "model made anew": model_made_anew,
+}
+
+
+@pytest.mark.parametrize("by_hand", BY_HAND)
+def test_what_was_done_by_hand_in_a_real_registry_is_told(
+    promoted: tuple[Any, Any, str], by_hand: str
+) -> None:
+    registry, client, run = promoted
+    BY_HAND[by_hand](client, run)
+    try:
+        lines = broken_history(registry)
+    except RegistryError as error:
+        lines = [str(error)]
+    assert lines, by_hand

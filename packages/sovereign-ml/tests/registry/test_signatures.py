@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -252,6 +253,133 @@ def keys_added_by(root: Path, keys: Path, who: str, *options: str) -> None:
         file.write(line(keys, "mallory"))
     git(root, "add", "--all")
     git(root, "commit", "-qm", "keys", *options)
+
+
+def grafted(root: Path, keys: Path) -> None:
+    """The commit that let Mallory in is made the first one."""
+    keys_added_by(root, keys, "mallory", "-S")
+    graft = root / ".git/info/grafts"
+    graft.parent.mkdir(exist_ok=True)
+    graft.write_text(git(root, "rev-parse", "HEAD") + "\n")
+
+
+def cut_off(root: Path, keys: Path) -> None:
+    keys_added_by(root, keys, "mallory", "-S")
+    (root / ".git/shallow").write_text(git(root, "rev-parse", "HEAD") + "\n")
+
+
+def replaced(root: Path, keys: Path) -> None:
+    """The last commit is replaced by one of the same content without a parent."""
+    keys_added_by(root, keys, "mallory", "-S")
+    orphan = git(root, "commit-tree", "-m", "first", "HEAD^{tree}")
+    git(root, "replace", "HEAD", orphan)
+
+
+def bent_commit_graph(root: Path, keys: Path) -> None:
+    """Git's cache of parents says that the last commit has none."""
+    keys_added_by(root, keys, "mallory", "-S")
+    git(root, "commit-graph", "write", "--reachable")
+    file = root / ".git/objects/info/commit-graph"
+    content = bytearray(file.read_bytes())
+    chunks = {
+        bytes(content[at : at + 4]): int.from_bytes(content[at + 4 : at + 12])
+        for at in range(8, 8 + 12 * content[6], 12)
+    }
+    head = bytes.fromhex(git(root, "rev-parse", "HEAD"))
+    place = (content.index(head, chunks[b"OIDL"]) - chunks[b"OIDL"]) // 20
+    parents = chunks[b"CDAT"] + 36 * place + 20
+    content[parents : parents + 8] = (0x70000000).to_bytes(4) * 2
+    content[-20:] = hashlib.sha1(content[:-20], usedforsecurity=False).digest()
+    file.chmod(0o644)
+    file.write_bytes(content)
+
+
+def beside_the_line(root: Path, keys: Path) -> None:
+    """The change lies on a merged branch, and the repository asks git to follow one file only."""
+    git(root, "config", "log.follow", "true")
+    become(root, keys, "mallory")
+    main = git(root, "branch", "--show-current")
+    git(root, "checkout", "-qb", "side")
+    keys_added_by(root, keys, "mallory", "-S")
+    git(root, "checkout", "-q", main)
+    git(root, "merge", "-q", "--no-ff", "-m", "merge", "side")
+
+
+@pytest.mark.parametrize("cheat", [grafted, cut_off, replaced, bent_commit_graph, beside_the_line])
+def test_a_bent_history_lets_no_key_in(
+    root: Path, keys: Path, cheat: Callable[[Path, Path], None]
+) -> None:
+    cheat(root, keys)
+    become(root, keys, "mallory")
+    with pytest.raises((CardError, Refused)):
+        signatures.record_signed(root, decide("Mallory Black"))
+    assert not (root / APPROVALS).exists()
+
+
+def test_keys_behind_a_link_do_not_count(root: Path, keys: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text(line(keys, "mallory"))
+    (root / SIGNERS).unlink()
+    (root / SIGNERS).symlink_to(outside)
+    shutil.rmtree(root / ".git")
+    commit(root)
+    with pytest.raises(CardError, match="is a link: put the keys into the file itself"):
+        signatures.is_set_up(root)
+
+
+def test_a_link_as_folder_of_the_keys_does_not_count(
+    root: Path, keys: Path, tmp_path: Path
+) -> None:
+    shutil.move(root / "governance", tmp_path / "elsewhere")
+    (root / "governance").symlink_to(tmp_path / "elsewhere")
+    become(root, keys, "mallory")
+    git(root, "add", "--all")
+    git(root, "commit", "-qm", "link")
+    with pytest.raises(CardError):
+        signatures.decisions(root)
+
+
+def test_a_program_of_another_signature_format_counts_for_nothing(root: Path, keys: Path) -> None:
+    """The repository names a program for X.509 that says that Grace's GPG key signed."""
+    key = "AB" * 20
+    (root / SIGNERS).write_text(f"# gpg {key} Grace Hopper <grace@acme.example>\n")
+    shutil.rmtree(root / ".git")
+    commit(root)
+    yes = root.parent / "yes"
+    told = (
+        f"[GNUPG:] GOODSIG {key[-16:]} Grace Hopper <grace@acme.example>\n"
+        f"[GNUPG:] VALIDSIG {key} 2026-11-24 1795510800 0 4 0 1 10 01 {key}\n"
+        "[GNUPG:] TRUST_ULTIMATE 0 shell\n[GNUPG:] SIG_CREATED D 1 10 00 1795510800 " + key
+    )
+    yes.write_text(
+        f"#!/bin/sh\ncat <<'END'\n{told}\nEND\n"
+        'case "$*" in *--verify*) ;; *) printf -- '
+        "'-----BEGIN SIGNED MESSAGE-----\\nAAAA\\n-----END SIGNED MESSAGE-----\\n' ;; esac\n"
+    )
+    yes.chmod(0o755)
+    become(root, keys, "mallory", *PEOPLE["grace"])
+    for name, value in (("gpg.format", "x509"), ("gpg.x509.program", str(yes))):
+        git(root, "config", name, value)
+    content = git(root, "cat-file", "commit", "HEAD")
+    record(root / APPROVALS, decide("Grace Hopper"))
+    git(root, "add", "--all")
+    tree, parent = git(root, "write-tree"), git(root, "rev-parse", "HEAD")
+    people = [row for row in content.splitlines() if row.startswith(("author ", "committer "))]
+    signed = [
+        *(f"tree {tree}", f"parent {parent}", *people),
+        *("gpgsig -----BEGIN SIGNED MESSAGE-----", " AAAA", " -----END SIGNED MESSAGE-----"),
+        *("", "x", ""),
+    ]
+    made = subprocess.run(
+        ["git", "-C", str(root), "hash-object", "-t", "commit", "-w", "--stdin"],
+        input="\n".join(signed),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    git(root, "update-ref", "HEAD", made.stdout.strip())
+    assert git(root, "log", "-1", "--format=%G?") in ("G", "U")
+    assert "Nobody has approved as business_owner." in left(root)
 
 
 @pytest.mark.parametrize(("who", "options"), [("grace", ("--no-gpg-sign",)), ("mallory", ("-S",))])

@@ -67,7 +67,7 @@ def test_a_dump_shows_no_password_while_it_runs_and_is_for_its_owner_only(
 @pytest.mark.parametrize("name", ["objects/governance/planted", "extra.dump", "link"])
 def test_a_file_that_the_manifest_does_not_list_is_not_restored(tmp_path: Path, name: str) -> None:
     (tmp_path / backup.MANIFEST).write_text(json.dumps({"files": {}}))
-    assert backup._whole(tmp_path) == {"files": {}}
+    assert backup._verified_manifest(tmp_path) == {"files": {}}
     planted = tmp_path / name
     planted.parent.mkdir(parents=True, exist_ok=True)
     if name == "link":
@@ -75,7 +75,7 @@ def test_a_file_that_the_manifest_does_not_list_is_not_restored(tmp_path: Path, 
     else:
         planted.write_text("x")
     with pytest.raises(Refused, match="not in the manifest"):
-        backup._whole(tmp_path)
+        backup._verified_manifest(tmp_path)
 
 
 @pytest.mark.servers
@@ -87,7 +87,7 @@ def test_doctor_says_in_one_line_what_is_wrong_with_an_address(server: Postgres)
         )
         with pytest.raises(Trouble) as trouble:
             ask(address)
-        assert "\n" not in trouble.value.found
+        assert "\n" not in trouble.value.observation
 
 
 def test_a_child_gets_no_secret_that_it_does_not_need(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,8 @@ BAD = {
     "an unknown word of libpq": "host=db secret=hunter2",
     "a line break inside": "postgresql://u:hunter2@db/log\nx=y",
     "memory": "sqlite:///:memory:",
+    "memory of this folder": "sqlite:///./:memory:",
+    "memory by another way": "sqlite:///.//:memory:",
     "nothing of SQLite": "sqlite://",
     "blank": "   ",
 }
@@ -133,13 +135,19 @@ def test_profile_eu_sends_nothing_unencrypted_to_another_machine(mode: str) -> N
     assert "sslmode" not in read({"CHURN_LOG": far}).log
 
 
-def test_a_host_of_the_same_private_network_is_named_and_no_other_is_meant() -> None:
+def test_a_host_of_the_same_private_network_is_named_and_no_other_is_meant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """As a platform injects it: the pooler speaks no TLS, and nothing else reaches it."""
     given = {**EU, "DATABASE_URL": "postgresql://u:hunter2@pooler:5432/log?sslmode=disable"}
     for others in ("", "db,pool", "ooler", "*"):
         with pytest.raises(SettingsError, match="CHURN_DATABASE_PLAINTEXT_HOSTS"):
             read({**given, "CHURN_DATABASE_PLAINTEXT_HOSTS": others})
     assert "disable" in read({**given, "CHURN_DATABASE_PLAINTEXT_HOSTS": "db,pooler"}).log
+    monkeypatch.setenv("PGHOSTADDR", "203.0.113.9")
+    with pytest.raises(SettingsError, match="CHURN_DATABASE_PLAINTEXT_HOSTS"):
+        read({**given, "CHURN_DATABASE_PLAINTEXT_HOSTS": "db,pooler"})
+    monkeypatch.delenv("PGHOSTADDR")
     two = {**given, "DATABASE_URL": "postgresql://u:hunter2@pooler,db.acme.eu/log"}
     assert "require" in read({**two, "CHURN_DATABASE_PLAINTEXT_HOSTS": "pooler"}).log
 
@@ -206,6 +214,16 @@ def test_the_log_is_for_its_owner_only(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     finally:
         os.umask(before)
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "/dev/zero", ".", "pipe", "./:memory:"])
+def test_what_keeps_nothing_is_no_log(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with pytest.raises(LogUnavailableError, match="no file"):
+        open_log(place)
 
 
 def test_opening_a_log_again_lets_go_of_no_lock(tmp_path: Path) -> None:

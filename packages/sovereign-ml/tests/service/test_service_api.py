@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -181,6 +182,24 @@ def test_a_restriction_ends_only_by_a_reviewer_who_told_the_person(open_service:
     assert open_service.score().json()["outcome"] == "objected"
 
 
+def test_a_restriction_lasts_until_each_of_its_grounds_was_ended(open_service: Desk) -> None:
+    told = {"reason": "The claim was settled.", "informed_on": f"{datetime.now(UTC):%Y-%m-%d}"}
+    for ground in ("unlawful", "needed_for_claims", "unlawful"):
+        assert open_service.bar("restrictions", ground=ground).status_code == 200
+    unnamed = open_service.bar("restrictions/lift", "review", **told)
+    assert unnamed.status_code == 409
+    assert "needed_for_claims, unlawful. Name the ground" in unnamed.json()["detail"]
+    other = open_service.bar("restrictions/lift", "review", **told, ground="objection_pending")
+    assert other.status_code == 409
+    ended = open_service.bar("restrictions/lift", "review", **told, ground="unlawful")
+    assert ended.status_code == 200
+    assert open_service.score().json()["outcome"] == "restricted"
+    assert open_service.bar("restrictions/lift", "review", **told).status_code == 200
+    assert open_service.score().json()["outcome"] == "offer"
+    with closing(open_service.log()) as log:
+        assert verify(log).problems == ()
+
+
 def test_objecting_twice_is_no_error(open_service: Desk) -> None:
     assert open_service.object().status_code == open_service.object().status_code == 200
 
@@ -269,7 +288,6 @@ def test_only_a_decision_of_the_same_customer_can_be_corrected(
 
 def test_the_card_is_json_for_programs_and_html_for_browsers(open_service: Desk) -> None:
     assert open_service.call("GET", "/v1/card", "admin").json() == {"schema_version": "1"}
-    (open_service.runtime.settings.bundle / "card.html").write_text("<h1>Card</h1>")
     page = open_service.call("GET", "/v1/card", "subject", headers={"accept": "text/html"})
     assert (page.text, page.headers["content-type"]) == (
         "<h1>Card</h1>",

@@ -1,3 +1,5 @@
+import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -5,9 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from service_desk import CUSTOMER, Desk
-from sovereign_ml.cli.service import app
+from sovereign_ml.cli.service import HEADS, app
 from sovereign_ml.decision_log import open_log
 from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.git import ask
 from sovereign_ml.service.access.api_keys import find, read_keys
 from sovereign_ml.service.settings import read
 
@@ -33,6 +36,49 @@ def test_verify_refuses_a_log_that_was_cut_off(open_service: Desk) -> None:
     open_service.score()
     with pytest.raises(Refused, match="does not hold: 1 problems"):
         _run("decisions", "verify", "--log", str(open_service.log_path), "--head", "9:" + "0" * 64)
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a commit, in which whoever commits can sign."""
+    root, key = tmp_path / "project", tmp_path / "key"
+    root.mkdir()
+    make_key = ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
+    subprocess.run(make_key, check=True)
+    settings = {"user.name": "Grace", "user.email": "grace@acme.example", "gpg.format": "ssh"}
+    ask(root, "init", "--quiet")
+    for name, value in {**settings, "user.signingkey": str(key)}.items():
+        ask(root, "config", name, value)
+    ask(root, "commit", "--quiet", "--allow-empty", "-m", "First")
+    monkeypatch.setenv("CHURN_ROOT", str(root))
+    return root
+
+
+def test_a_log_that_was_cut_off_behind_the_head_signed_in_git_is_refused(
+    open_service: Desk, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHURN_LOG", str(open_service.log_path))
+    for _ in range(2):
+        open_service.score()
+        assert "The chain holds" in _run("decisions", "verify", "--sign")
+    assert "continues the head noted" in _run("decisions", "verify")
+    assert ask(repository, "status", "--porcelain") == ""
+    assert ask(repository, "cat-file", "commit", "HEAD").count("BEGIN SSH SIGNATURE") == 1
+    note = repository / HEADS
+    assert [line.split()[0] for line in note.read_text().splitlines()] == ["local", "local"]
+    ask(repository, "config", "user.signingkey", "/nowhere")
+    before = note.read_text()
+    with pytest.raises(Refused, match="Not noted: git says"):
+        _run("decisions", "verify", "--sign")
+    assert note.read_text() == before
+    with closing(sqlite3.connect(open_service.log_path, isolation_level=None)) as file:
+        file.execute("DROP TRIGGER decision_log_keeps_rows")
+        file.execute("DELETE FROM decision_log WHERE seq = 3")
+        file.execute("UPDATE fact_counts SET entries = 1")
+    with pytest.raises(Refused, match="does not hold: 1 problems"):
+        _run("decisions", "verify")
+    with pytest.raises(Misuse, match="leave --log out"):
+        _run("decisions", "verify", "--sign", "--log", "x.db")
 
 
 def test_verify_does_not_make_a_log_where_there_is_none(tmp_path: Path) -> None:

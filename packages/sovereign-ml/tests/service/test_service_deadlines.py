@@ -1,58 +1,17 @@
-"""Every request and every connection ends in time, whatever a client or the database does."""
+"""Every request and every connection ends in time, whatever a client does."""
 
-import os
-import signal
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
 
-from servers import postgres
-from service_desk import CUSTOMER, FEATURES, write_bundle
+from service_desk import write_bundle
 from shipped import service
 
 pytestmark = pytest.mark.servers
-ONE = {"customer_id": CUSTOMER, "features": FEATURES}
-
-
-@contextmanager
-def frozen(url: str) -> Iterator[None]:
-    """Every backend of the server stands still, as on a stalled disk."""
-    with psycopg.connect(url) as connection:
-        rows = connection.execute(
-            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' "
-            "AND pid <> pg_backend_pid()"
-        ).fetchall()
-    for (pid,) in rows:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for (pid,) in rows:
-            os.kill(pid, signal.SIGCONT)
-
-
-def test_on_a_frozen_database_each_request_is_answered_and_the_service_ends(tmp_path: Path) -> None:
-    bundle = write_bundle(tmp_path / "bundle")
-    with postgres() as server, service(bundle, server.url()) as running:
-        assert running.post("/v1/score", ONE).status_code == 200
-        with frozen(server.url()):
-            assert httpx.get(f"{running.url}/readyz", timeout=5).status_code == 503
-            refused = running.post("/v1/score", ONE)
-            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
-            assert httpx.get(f"{running.url}/livez", timeout=5).status_code == 200
-        assert running.post("/v1/score", ONE).status_code == 200
-        with frozen(server.url()):
-            started = time.monotonic()
-            assert running.process
-            running.process.terminate()
-            running.process.wait(timeout=25)
-            assert time.monotonic() - started < 25
 
 
 def _ended(connection: socket.socket, seconds: float) -> bytes:

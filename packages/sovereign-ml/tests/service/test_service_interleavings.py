@@ -126,7 +126,8 @@ CALLS: dict[str, dict[str, Callable[[Side, Scene], httpx.Response]]] = {
     },
     "/v1/objections": {"object": _about("/v1/objections", "subject")},
     "/v1/restrictions": {
-        "restrict": _about("/v1/restrictions", "subject", ground="accuracy_contested")
+        "restrict": _about("/v1/restrictions", "subject", ground="unlawful"),
+        "restrict once more": _about("/v1/restrictions", "subject", ground="needed_for_claims"),
     },
     "/v1/restrictions/lift": {"lift": _about("/v1/restrictions/lift", "review", **TOLD)},
     "/v1/withdrawals": {"withdraw": _about("/v1/withdrawals", "subject")},
@@ -239,7 +240,7 @@ def _scenes(log: DecisionLog, body: str, number: int) -> Iterator[tuple[str, Sce
 
 def _faults(entries: Iterable[Entry], before: int) -> list[str]:
     """Walk the chain as a person would read it: what follows what, and may not."""
-    faults, bars = [], defaultdict[str, set[str]](set)
+    faults, bars = [], defaultdict[str, dict[str, str]](dict)
     opened: dict[str, str] = {}
     corrected: Counter[str] = Counter()
     added = defaultdict[str, list[str]](list)
@@ -250,7 +251,7 @@ def _faults(entries: Iterable[Entry], before: int) -> list[str]:
         barred = bars[entry.subject or ""]
         offered = entry.kind == "decision" and body.get("outcome") in ("offer", "pending_review")
         if barred and (offered or (entry.kind == "review" and body.get("outcome") == "offer")):
-            faults.append(f"{where}an offer after a {' and a '.join(sorted(barred))}")
+            faults.append(f"{where}an offer after a {' and a '.join(sorted(barred.values()))}")
         if entry.kind == "contest" and opened.get(entry.case_id) == "contest":
             faults.append(f"{where}a second open contest of the case")
         if entry.kind == "review" and entry.seq > before and (heard := added[entry.case_id]):
@@ -258,9 +259,9 @@ def _faults(entries: Iterable[Entry], before: int) -> list[str]:
         if entry.kind == "rectification" and body.get("corrected_by"):
             corrected[entry.case_id] += 1
         if entry.kind in BARS:
-            barred.add(entry.kind)
+            barred[entry.case_id] = entry.kind
         elif entry.kind in LIFTS:
-            barred.discard(LIFTS[entry.kind])  # type: ignore[index]
+            barred.pop(entry.case_id, None)
         if entry.kind in ("contest", "review"):
             opened[entry.case_id] = entry.kind
         if entry.seq > before:
@@ -271,7 +272,8 @@ def _faults(entries: Iterable[Entry], before: int) -> list[str]:
 
 def _answer_faults(log: DecisionLog, answers: list[tuple[Scene, str, Any]]) -> list[str]:
     """What was promised and is not on record, or was answered as no answer is documented."""
-    faults, kinds = [], {"object": "objection", "restrict": "restriction", "withdraw": "withdrawal"}
+    faults, kinds = [], {"object": "objection", "withdraw": "withdrawal"}
+    kinds |= dict.fromkeys(CALLS["/v1/restrictions"], "restriction")
     for scene, name, answer in answers:
         if not isinstance(answer, httpx.Response):
             continue
@@ -314,7 +316,9 @@ BROKEN: dict[str, list[tuple[str, str]]] = {
 @pytest.mark.parametrize("fault", BROKEN)
 def test_the_judge_of_the_meetings_sees_each_broken_promise(fault: str) -> None:
     entries = [
-        Entry(seq, kind, "case", "person", "", "", body, "", "", "")
+        Entry(
+            seq, kind, f"bar-{seq}" if kind in BARS else "case", *("person", "", "", body, *"   ")
+        )
         for seq, (kind, body) in enumerate(BROKEN[fault], 1)
     ]
     assert any(fault in one for one in _faults(entries, 0))

@@ -12,7 +12,7 @@ import pytest
 
 from bundles import policy
 from service_desk import CUSTOMER, FEATURES, KEYS, LOYAL, OTHER, Desk
-from sovereign_ml.decisions.decision_policy import Suggestion, decide
+from sovereign_ml.decisions.decision_policy import decide
 from sovereign_ml.service.access.api_keys import read_keys
 from sovereign_ml.service.access.session import Sessions
 from sovereign_ml.service.desk.reviews import wrong_score
@@ -204,7 +204,7 @@ def test_a_planted_error_reaches_nobody(planting: Desk) -> None:
 
 
 @pytest.mark.parametrize("suggestion", ["offer", "no_offer"])
-def test_planted_errors_are_small_and_large(suggestion: Suggestion) -> None:
+def test_planted_errors_are_small_and_large(suggestion: str) -> None:
     rules = policy()
     seen: dict[str, list[float]] = {}
     for _ in range(2000):
@@ -271,6 +271,23 @@ def test_a_decision_on_the_page_needs_a_reason_and_measures_time(waiting: Desk) 
     assert waiting.decision(case).json()["outcome"] == "no_offer"
     evidence = waiting.call("GET", "/v1/reviews", "review").json()["evidence"]
     assert (evidence["overrides"], evidence["median_seconds"]) == (1, pytest.approx(0, abs=5))
+
+
+def test_a_form_that_is_turned_down_gives_back_what_was_written(waiting: Desk) -> None:
+    case = waiting.score().json()["decision_id"]
+    _sign_in(waiting)
+    form = {"outcome": "no_offer", "reason": "Orders every <spring>, look at 2025."}
+    answers = {
+        "too old": _judge(waiting, case, started="1.x.y", **form),
+        "decided": _judge(waiting, "0" * 32, started=_second(waiting, case, "no_offer"), **form),
+    }
+    for answer in answers.values():
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert "Orders every &lt;spring&gt;, look at 2025." in answer.text
+    waiting.client.cookies.clear()
+    ended = _judge(waiting, case, started="1.x.y", **form)
+    assert (ended.status_code, ended.headers["www-authenticate"]) == (401, "Bearer")
+    assert "Back button" in ended.text
 
 
 @pytest.mark.parametrize("how", ["field", "first page", "back", "both steps at once"])

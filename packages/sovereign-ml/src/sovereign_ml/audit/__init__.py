@@ -1,7 +1,8 @@
 """Find every address in a project, say whose law reaches it and what it carries, and judge that by a policy."""
 
 from sovereign_ml.audit._judge import AddressFinding, Severity, judge
-from sovereign_ml.audit._mention import Mention, Payload
+from sovereign_ml.audit._mention import Mention
+from sovereign_ml.audit._payloads import Payload
 from sovereign_ml.audit._policy import (
     AddressWaiver,
     AuditPolicy,

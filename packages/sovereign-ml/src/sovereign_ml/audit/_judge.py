@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from enum import IntEnum
 
-from sovereign_ml.audit._mention import Mention, Payload
+from sovereign_ml.audit._mention import Mention
 from sovereign_ml.audit._normalise import shown
+from sovereign_ml.audit._payloads import Payload
 from sovereign_ml.audit._policy import AuditPolicy, Declaration, declaration_for, line_waiver
 from sovereign_ml.jurisdictions import Classification, Jurisdiction, classify, classify_image
 

@@ -12,8 +12,9 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.audit._mention import Mention, Payload, component_of, fits, is_document
+from sovereign_ml.audit._mention import Mention
 from sovereign_ml.audit._normalise import VARIABLE, normalise
+from sovereign_ml.audit._payloads import Payload, component_of, fits, is_document
 from sovereign_ml.audit._services import by_imports, by_setting
 
 _ARN = re.compile(r"\barn:(aws[\w-]{0,10}):([\w-]{1,40}):([\w-]{0,30}):[^\s\"',;)]{0,300}")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sovereign_ml.audit._mention import Payload
+from sovereign_ml.audit._payloads import Payload
 from sovereign_ml.jurisdictions import Jurisdiction, class_of_country, country_codes, providers
 
 J = Jurisdiction
@@ -69,9 +69,13 @@ class AuditPolicy(_Strict):
     """The ``[audit]`` table of config.toml. A class not listed for a payload is refused for it."""
 
     allow: dict[Payload, tuple[Jurisdiction, ...]] = Field(default_factory=_default)
-    waivers: tuple[AddressWaiver, ...] = ()
+    waivers: Annotated[
+        tuple[AddressWaiver, ...], Field(description="addresses that are accepted until a day")
+    ] = ()
     fail_on: Literal["warning", "error"] = "error"
-    exclude: tuple[str, ...] = ("tests/*", "docs/*")
+    exclude: Annotated[
+        tuple[str, ...], Field(description="files whose addresses are not judged")
+    ] = ("tests/*", "docs/*")
     vulnerability_service: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
 
     def allows(self, jurisdiction: Jurisdiction, payload: Payload) -> bool:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.audit._judge import AddressFinding, Severity
-from sovereign_ml.audit._mention import Payload
 from sovereign_ml.audit._normalise import shown
+from sovereign_ml.audit._payloads import Payload
 from sovereign_ml.audit._policy import AuditPolicy
 from sovereign_ml.jurisdictions import Jurisdiction
 

@@ -9,17 +9,22 @@ from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path
 
-from sovereign_ml.audit._code import dockerfile, jenkins, notebook, python
 from sovereign_ml.audit._judge import judge
-from sovereign_ml.audit._mention import Mention, Payload, fits, is_document, is_lock, mention
+from sovereign_ml.audit._mention import Mention, mention
 from sovereign_ml.audit._named import by_key
+from sovereign_ml.audit._payloads import Payload, fits, is_document, is_lock
 from sovereign_ml.audit._policy import AuditPolicy, Declaration
 from sovereign_ml.audit._report import NotRead, Report
 from sovereign_ml.audit._services import by_text
-from sovereign_ml.audit._text import addresses, lines, template_source, with_s3_endpoints
-from sovereign_ml.audit._yaml import yaml
+from sovereign_ml.audit.readers.addresses import addresses
+from sovereign_ml.audit.readers.build_files import dockerfile, jenkins
+from sovereign_ml.audit.readers.notebook_cells import notebook
+from sovereign_ml.audit.readers.python_code import python
+from sovereign_ml.audit.readers.text_lines import lines, logins, template_source
+from sovereign_ml.audit.readers.yaml_tree import yaml
 from sovereign_ml.audit.secrets import committed
 from sovereign_ml.jurisdictions import parse
+from sovereign_ml.jurisdictions._table import scheme_owner
 
 Reader = Callable[[str, str], Iterator[Mention]]
 
@@ -47,6 +52,10 @@ _READERS: tuple[tuple[str, Reader], ...] = (
     ("*.py", python),
     ("*.pyi", python),
     (".cruft.json", template_source),
+    (".netrc", logins),
+    ("_netrc", logins),
+    (".pgpass", logins),
+    ("pgpass.conf", logins),
     ("dvc.lock", yaml),
     ("*-lock.y*ml", lines),  # a lock of packages is long, and its keys say nothing
     ("package-lock.json", lines),
@@ -107,8 +116,8 @@ def _scan(
         if isinstance(text, NotRead):
             not_read.append(text)
         else:
-            found += with_s3_endpoints(_read(name, text), endpoint)
-    found += list(_git_remotes(root)) + with_s3_endpoints(_environment(environ), endpoint)
+            found += _with_s3_endpoints(_read(name, text), endpoint)
+    found += list(_git_remotes(root)) + _with_s3_endpoints(_environment(environ), endpoint)
     return found, not_read
 
 
@@ -209,3 +218,32 @@ def _names_host(name: str) -> bool:
     return name.upper().endswith(
         ("_HOST", "_ENDPOINT", "_SERVER", "_SERVERS", "_REGISTRY", "_URL", "_URI")
     )
+
+
+def _with_s3_endpoints(found: Iterable[Mention], environ_endpoint: str | None) -> list[Mention]:
+    """Give each ``s3://`` mention the endpoint of its own section, else the file's only one, else the environment's."""
+    mentions = list(found)
+    endpoints = [(row.key, row.address) for row in mentions if _names_endpoint(row)]
+    return [_resolved(row, endpoints, environ_endpoint) for row in mentions]
+
+
+def _names_endpoint(row: Mention) -> bool:
+    return "endpoint" in row.key.rpartition(".")[2].lower() and not _is_s3(row)
+
+
+def _is_s3(row: Mention) -> bool:
+    owner = scheme_owner(parse(row.address).scheme)
+    return owner is not None and owner.name == "Amazon Web Services"
+
+
+def _resolved(
+    row: Mention, endpoints: list[tuple[str, str]], environ_endpoint: str | None
+) -> Mention:
+    if not _is_s3(row):
+        return row
+    section = row.key.rpartition(".")[0]
+    near = [address for key, address in endpoints if key.rpartition(".")[0] == section]
+    everywhere = {address for _, address in endpoints}
+    only = next(iter(everywhere)) if len(everywhere) == 1 else None
+    chosen = near[0] if near else only or environ_endpoint
+    return replace(row, s3_endpoint=chosen)

@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.audit._mention import Mention, Payload, component_of, fits, plain_name
+from sovereign_ml.audit._mention import Mention
+from sovereign_ml.audit._payloads import Payload, component_of, fits, plain_name
 
 _IMPORTS: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
     (
@@ -51,9 +52,14 @@ _COMMAND_FILES = (
         "*Containerfile*",
         "Jenkinsfile",
     ),
-    *("Procfile", "crontab", "package.json", "tox.ini", "MLproject"),
+    *("Procfile", "crontab*", "package.json", "tox.ini", "MLproject"),
+    *("*.service", "*.cron", "*/cron.d/*", "cron.d/*"),
 )
-_COMMAND_START = r"(?:^|[|;&(`\"'@]|\$\(|\b(?:sudo|then|do|else|RUN|run:|exec|xargs|uvx?|npx)\b)\s{0,20}-?\s{0,5}"
+# of a line of a shell, of a unit of systemd or of a crontab, with or without the folder of the program
+_COMMAND_START = (
+    r"(?:^|[|;&(`\"'@]|\$\(|\b(?:sudo|then|do|else|RUN|run:|exec|xargs|uvx?|npx)\b|\bExec\w{4,10}=[-@:+!]{0,2}"
+    r"|^(?:[\d*][\d*/,-]{0,20}\s{1,5}){5}(?:\w{1,20}\s)?)\s{0,20}-?\s{0,5}(?:/[\w./-]{1,60}/)?"
+)
 # what the variable of a client ends with; an address says more than its name
 _SETTING_ENDS = (
     *("_KEY", "_APIKEY", "_TOKEN", "_SECRET", "_SID", "_PAT", "_PASSWORD", "_CREDENTIALS", "_ID"),
@@ -157,11 +163,14 @@ def by_text(file: str, text: str) -> Iterator[Mention]:
         for kind, endings, pattern in _IMPORTS
         if lower.endswith(tuple(f".{ending}" for ending in endings))
     ]
-    commands = any(fits(name, pattern) for pattern in _COMMAND_FILES)
+    commands = any(fits(file, pattern) for pattern in _COMMAND_FILES)
     if not rules and not commands:
         return
     for number, line in enumerate(text.splitlines(), start=1):
-        if len(line) > 2000 or line.lstrip().startswith(("#", "//", "*", "--")):
+        # a line of a crontab may begin with a star
+        if len(line) > 2000 or line.lstrip().startswith(
+            ("#", "//", "--", "*")[: 4 if rules else 3]
+        ):
             continue
         for kind, pattern in rules:
             for match in pattern.finditer(line):

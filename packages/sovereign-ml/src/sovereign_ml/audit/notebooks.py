@@ -84,6 +84,40 @@ _RECORDS = re.compile(
 )
 # a small matrix, and places with their labels, as the ticks of a figure have
 _SMALL = re.compile(r"(?:\W|\b\d{1,4}\b)+$|\(\s*\[[\d\s.,-]{1,200}\]\s*,\s*\[")
+# frequent given names: a list of people is told from one of models ("Random Forest") by them
+_GIVEN = (
+    "Adam|Alexander|Alice|Ana|Anders|Andrea|Andreas|Anna|Anne|Anton|Antonio|Barbara|Ben|Bert|Carlos|Carmen|Charlotte"
+    "|Christian|Christine|Clara|Claudia|Daniel|David|Elena|Elisabeth|Elizabeth|Emil|Emma|Erik|Eva|Felix|Filip|Francesca"
+    "|Francesco|Frank|Georg|George|Giulia|Hannah|Hans|Heike|Helena|Ines|Ingrid|Isabel|Jakob|James|Jan|Jane|Jean|Joanna"
+    "|Johan|Johann|John|Jonas|Jose|José|Juan|Julia|Karin|Karl|Katarzyna|Klaus|Lars|Laura|Lena|Leon|Linda|Lisa|Louise"
+    "|Lucas|Lucia|Luis|Lukas|Manuel|Marco|Maria|María|Marie|Mario|Mark|Marta|Martin|Mary|Matteo|Max|Maximilian|Mia"
+    "|Michael|Miguel|Monika|Nicolas|Nina|Olga|Oliver|Patrick|Paul|Paula|Pavel|Pedro|Peter|Petra|Philip|Pierre"
+    "|Piotr|Robert|Sabine|Sara|Sarah|Sebastian|Silvia|Simon|Sofia|Sophie|Stefan|Susanne|Sven|Thomas|Tim|Tomas|Ursula"
+    "|Victor|Werner|William|Wolfgang|Zofia"
+)
+_WORD = r"[A-ZÀ-Ž][\w'-]{1,30}"
+_FULL_NAME = re.compile(
+    r"(?:[\"'(,\[]\s{0,3}|^[ \t]*(?:[-*+]\s|\d{1,3}[.)]\s)?)"
+    r"(?:(?:Dr|Prof|Mr|Mrs|Ms|Herr|Frau)\.?\s)?"
+    rf"(?:{_GIVEN})(?:[ -][A-ZÀ-Ž][\w.-]{{0,20}})?"
+    rf"(?:\s(?:von|van|de|da|del|der|den|di|du|la|le|zu))?\s{_WORD}"
+    r"(?=\s{0,3}(?:[\"'),\];]|$))"
+    rf"|[\"']{_WORD},\s(?:{_GIVEN})[\"']",
+    re.MULTILINE,
+)
+# people under a name that says so; `model_names = ["Random Forest", …]` are none
+_NO_PEOPLE = (
+    "model|feature|col|class|file|metric|algo|plot|label|sheet|table|estimator|cit|countr|categor"
+    "|product|brand|shop|store|test|group|segment|type|tier|band|status|reason|event|title"
+)
+_TWO_WORDS = rf"(?-i:[\"']{_WORD} {_WORD}[\"'])"
+_PEOPLE_NAMED = re.compile(
+    rf"(?<![\w.])(?!\w{{0,40}}(?:{_NO_PEOPLE}))\w{{0,30}}"
+    r"(?:customers?|clients?|users?|people|persons?|kunden|full_?names?|members?|employees?|patients?)"
+    rf"\w{{0,10}}[\"']?\]?\s{{0,3}}[:=]\s{{0,3}}(?:[\w.]{{1,30}}\()?[\[({{]\s{{0,5}}"
+    rf"{_TWO_WORDS}\s{{0,5}},\s{{0,5}}{_TWO_WORDS}",
+    re.IGNORECASE,
+)
 _COLUMNS = re.compile(
     r"(?i)\bDataFrame\(\s{0,20}\{[^{}]{0,2000}?:\s{0,5}\[\s{0,5}(?:\"[^\"]{0,80}\"|'[^']{0,80}'|-?\d[\d.]*)\s{0,5},"
 )
@@ -158,11 +192,19 @@ def _source(source: str, *, markdown: bool) -> Iterator[tuple[str, str]]:
                 r"[\"'][a-z_]+[\"']", match.group(2)
             ) is None and IDENTIFIER_NAMES.search(snake_case(match.group(1))):
                 yield match.group(), "a record of a person"
+    for match in _names(source, markdown=markdown):
+        yield match.group().strip().splitlines()[0], "names of people"
     for pattern in (_ONE_PERSON, _ONE_ROW):
         for match in pattern.finditer(source):
             yield match.group().splitlines()[0], "filter on one person"
     for match in _STREET.finditer(source):
         yield match.group(), "postal address"
+
+
+def _names(source: str, *, markdown: bool) -> Iterator[re.Match[str]]:
+    names = list(_FULL_NAME.finditer(source))
+    yield from names[:1] if len(names) >= _ENOUGH_ROWS else ()
+    yield from () if markdown else _PEOPLE_NAMED.finditer(source)
 
 
 def _markdown(source: str) -> Iterator[tuple[str, str]]:

@@ -93,10 +93,15 @@ def other_model(bundle: Bundle, card: Card) -> Iterator[str]:
     bands = [(band.name, band.below) for band in policy.bands]
     approved = [(band.name, band.below) for band in decision.bands]
     if [*bands[:-1], bands[-1][0]] != [*approved[:-1], *(name for name, _ in approved[-1:])]:
-        approves = f"the card approves {_in_words(approved)}"
-        yield f"policy.json has the bands {_in_words(bands)}, {approves}"
+        yield (
+            f"policy.json has the bands {_in_words(bands)}, the card approves {_in_words(approved)}"
+        )
     answers = card.answers
-    for name, used, stated in (
+    outcomes = [(name, each.from_band, each.adverse) for name, each in policy.outcomes.items()]
+    stated = [(each.name, each.from_band, each.adverse) for each in decision.outcomes]
+    if outcomes != stated:
+        yield f"policy.json has the outcomes {outcomes}, the card approves {stated}"
+    for name, used, approves in (
         ("action_band", policy.action_band, decision.action_band),
         (
             "significant_effect",
@@ -105,8 +110,8 @@ def other_model(bundle: Bundle, card: Card) -> Iterator[str]:
         ),
         ("human_review", policy.human_review, answers.human_review.stage == "before_effect"),
     ):
-        if used != stated:
-            yield f"policy.json has {name} {used}, the card approves {stated}"
+        if used != approves:
+            yield f"policy.json has {name} {used}, the card approves {approves}"
     inputs = {feature.name for feature in card.facts.data.features}
     if other := sorted(inputs ^ set(bundle.model.features)):
         yield f"model.json and the card differ in inputs: {', '.join(other)}"

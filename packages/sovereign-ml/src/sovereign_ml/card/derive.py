@@ -192,6 +192,7 @@ def _decision(answers: Answers, review: DerivedReview) -> DerivedDecision:
         if applies == "?"
         else ()
     )
+    offers = answers.decision.downstream_action in (*MARKETING_ACTIONS, NOT_ANSWERED)
     reasons = (*automation_why, *effect_why) if applies is True else effect_why
     return DerivedDecision.model_validate(
         {
@@ -202,7 +203,7 @@ def _decision(answers: Answers, review: DerivedReview) -> DerivedDecision:
             "effect": effect,
             "effect_why": effect_why,
             "art22_applies": applies,
-            "why": _why(applies, automation, effect, reasons, len(still_open))
+            "why": _why(applies, automation, effect, reasons, len(still_open), offers=offers)
             + (OBJECT if applies is False and may_object(answers) else ""),
             "open_factors": still_open,
         }
@@ -217,9 +218,15 @@ def _applies(automation: str, effect: str) -> Tri:
 
 
 def _why(
-    applies: Tri, automation: str, effect: str, reasons: tuple[str, ...], still_open: int
+    applies: Tri,
+    automation: str,
+    effect: str,
+    reasons: tuple[str, ...],
+    still_open: int,
+    *,
+    offers: bool,
 ) -> str:
-    """The finding in words for the card's first screen."""
+    """Return the finding in words for the card's first screen; WP251 speaks of targeted offers only."""
     because, strength = "; ".join(reasons), effect.replace("_", " ")
     if applies is True:
         return f"Article 22 applies: the decision is solely automated and its effect is {strength} ({because})."
@@ -231,7 +238,9 @@ def _why(
             f"({because}). It is profiling all the same."
         )
     asked = f"{still_open} questions are" if still_open > 1 else "one question is"
-    return (
-        "In many typical cases Article 22 does not apply to targeted offers (WP251 p. 22), "
-        f"but here that is open until {asked} answered that could change it."
-    )
+    if offers:
+        return (
+            "In many typical cases Article 22 does not apply to targeted offers (WP251 p. 22), "
+            f"but here that is open until {asked} answered that could change it."
+        )
+    return f"Whether Article 22 applies is open until {asked} answered that could change it."

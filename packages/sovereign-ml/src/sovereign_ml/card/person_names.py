@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import Final
 
 __all__ = ["author_is", "hidden_in", "is_named_person", "names_somebody", "plain", "same_person"]
@@ -29,8 +30,30 @@ LOOKALIKES: Final = str.maketrans(
     "abekmhopctyxijsdqwhblrnuabyeznikuvopctuxwoliai",
 )
 """Cyrillic, Greek and rare Latin letters, and the Latin letter that each looks like."""
+LONG_ENOUGH: Final = 8
+"""Letters of a whole name from which on one letter more, less or other is a slip."""
 ALIKE: Final = str.maketrans({"æ": "a", "œ": "o", "i": "l", "1": "l", "|": "l", "0": "o"})
 """Letters that sound alike, and small and capital letters and digits that look alike in print."""
+SOUNDS: Final = str.maketrans(
+    {
+        **dict(zip("абвгдезиклмнопрстуфыіў", "abvgdeziklmnoprstufiiu", strict=True)),
+        **dict(zip("αβγδεζηθικλμνξοπρσςτυφω", "avgdezitiklmnxoprsstyfo", strict=True)),
+        **{"ж": "zh", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "sh", "ю": "yu", "я": "ya"},
+        **{"э": "e", "є": "ye", "ґ": "g", "ъ": "", "ь": "", "χ": "ch", "ψ": "ps"},
+        **{"љ": "lj", "њ": "nj", "џ": "dz", "ђ": "dj", "ћ": "ch", "ј": "j"},
+    }
+)
+"""Cyrillic and Greek letters as they are usually written in Latin ones."""
+GREEK: Final = (("μπ", "b"), ("ντ", "d"), ("γκ", "g"), ("ου", "u"), ("(?<=[αε])υ", "v"))
+"""Two letters with one sound."""
+SPELLINGS: Final = (
+    (r"(?<=[aou])e", ""),
+    (r"tsch|tch|sch|sh|sz|tz|ts|zh|ch|cz|[csz]", "s"),
+    *((r"ph", "f"), (r"th", "t"), (r"kh", "h"), (r"gh", "g"), (r"ck|q", "k"), (r"x", "ks")),
+    (r"[vw]", "f"),
+    *((r"h", ""), (r"ou|oo|[ou]", "u"), (r"[eiyj]+", "i"), (r"(.)\1+", r"\1")),
+)
+"""How one name is spelled in different countries, and the letter that stands for all of it."""
 LATIN: Final = re.compile(r"LATIN .*\b([A-Z])( WITH .*)?")
 
 
@@ -53,14 +76,18 @@ def hidden_in(name: str) -> str:
 
 
 def is_named_person(name: str) -> bool:
-    """Return whether ``name`` reads as first and last name of a person, not as a role, team or machine."""
+    """Return whether ``name`` reads as first and last name of a person, not as a role, team or machine.
+
+    Initials alone are nobody's name: "A. L." is everybody whose names begin so.
+    """
     shown = plain(name)
     if hidden_in(name) or NOT_A_PERSON.search(shown):
         return False
     letters = [sign for sign in shown if sign.isalpha()]
     if len(letters) > 1 and {_script(sign) for sign in letters} <= WITHOUT_SPACES:
         return shown.replace(" ", "").isalpha()
-    return bool(NAMED.fullmatch(shown))
+    whole = [part for part in re.findall(r"[^\W\d_]+", shown) if len(part) > 1]
+    return bool(whole and NAMED.fullmatch(shown))
 
 
 def names_somebody(author: str) -> bool:
@@ -69,19 +96,25 @@ def names_somebody(author: str) -> bool:
 
 
 def same_person(one: str, other: str) -> bool:
-    """Return whether two names may be those of one person.
+    """Return whether two names may be those of one person, as they look or as they sound in Latin letters.
 
-    Every part of the shorter name is a part of the longer one, or its initial; one part is whole.
+    Every part of the shorter name is a part of the longer one, or begins it; one part is whole.
     """
-    joined, known = "".join(_words(one)), "".join(_words(other))
+    return _alike(_words(one), _words(other)) or _alike(_sounds(one), _sounds(other))
+
+
+def _alike(one: list[str], other: list[str]) -> bool:
+    joined, known = "".join(one), "".join(other)
     if len(joined) == len(known) > 5 and joined in known * 2:
         return True  # "Ada Love Lace": the same letters in order, the spaces elsewhere
-    shorter, longer = sorted((_parts(one), _parts(other)), key=len)
+    if _one_letter_apart("".join(sorted(one)), "".join(sorted(other))):
+        return True
+    shorter, longer = sorted((_by_length(one), _by_length(other)), key=len)
     left, whole = list(longer), 0
     for part in shorter:
         match = next((seen for seen in left if seen == part), None)
         whole += match is not None and len(part) > 1
-        match = match or next((seen for seen in left if _initial(part, seen)), None)
+        match = match or next((seen for seen in left if _begins(part, seen)), None)
         if match is None:
             return False
         left.remove(match)
@@ -114,8 +147,32 @@ def _local_part(mail: str) -> str:
     return re.sub(r"[\d._+-]+", " ", mail.partition("@")[0]).strip()
 
 
-def _parts(name: str) -> list[str]:
-    return sorted(_words(name), key=len, reverse=True)
+def _by_length(words: list[str]) -> list[str]:
+    return sorted(words, key=len, reverse=True)
+
+
+def _sounds(name: str) -> list[str]:
+    """Return the words as they sound: "Каренина" and "Karenina" are one, "Yuri" and "Juri" too."""
+    seen = "".join(sign for sign in name if not hidden_in(sign) or sign.isalpha())
+    apart = unicodedata.normalize("NFKD", plain(seen).casefold())
+    spelled = "".join(sign for sign in apart if not unicodedata.combining(sign))
+    for letters, sound in GREEK:
+        spelled = re.sub(letters, sound, spelled)
+    spelled = "".join(_latin(sign) for sign in spelled.translate(SOUNDS))
+    for letters, sound in SPELLINGS:
+        spelled = re.sub(letters, sound, spelled)
+    return re.findall(r"[^\W\d_]+", spelled)
+
+
+def _one_letter_apart(one: str, other: str) -> bool:
+    """Return whether one letter was changed, added, left out, or two were turned around."""
+    shorter, longer = sorted((one, other), key=len)
+    if len(shorter) < LONG_ENOUGH or len(longer) - len(shorter) > 1:
+        return False
+    start = _common(shorter, longer)
+    end = _common(shorter[::-1], longer[::-1])
+    apart = len(longer) - start - end
+    return apart <= 1 or (apart == 2 and sorted(one) == sorted(other))
 
 
 def _words(name: str) -> list[str]:
@@ -139,8 +196,14 @@ def _latin(sign: str) -> str:
     return found[1].lower() if found else sign
 
 
-def _initial(one: str, other: str) -> bool:
-    return min(len(one), len(other)) == 1 and one[0] == other[0]
+def _common(one: str, other: str) -> int:
+    """Return with how many equal letters both begin."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _begins(one: str, other: str) -> bool:
+    """Return whether one is an initial or another beginning of the other, such as "Alex" of "Alexander"."""
+    return one.startswith(other) or other.startswith(one)
 
 
 def _script(sign: str) -> str:

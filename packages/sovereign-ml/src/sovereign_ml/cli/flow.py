@@ -97,6 +97,10 @@ def suggest(
     file: Annotated[
         str, typer.Argument(help="Your transactions: CSV or Parquet, a pattern or a folder.")
     ],
+    event: Annotated[
+        str,
+        typer.Option(help="FILE holds events beside the purchases: the name of their table."),
+    ] = "",
     customers: Annotated[str, typer.Option(help="Your customers table, if there is one.")] = "",
     answers: Annotated[
         list[str] | None, typer.Option("--set", help="Your decision: KEY=VALUE; may be repeated.")
@@ -128,14 +132,14 @@ def suggest(
         )
     if write and write.exists():
         raise Misuse(f"{write} exists already: name a new file.")
+    if event and customers:
+        raise Misuse("--customers goes with the transactions: leave it out with --event.")
     settings = configuration.load(profile)
-    proposal = proposals.suggest(
-        source.input_files(settings),
-        file,
-        customers,
-        proposals.parse_answers(answers or []),
-        in_clear=show_values,
-    )
+    files, decided = source.input_files(settings), proposals.parse_answers(answers or [])
+    if event:
+        proposal = proposals.suggest_events(files, file, event, decided, in_clear=show_values)
+    else:
+        proposal = proposals.suggest(files, file, customers, decided, in_clear=show_values)
     text = proposal.toml()
     if write:
         write.write_text(text, encoding="utf-8")
@@ -151,7 +155,8 @@ def suggest(
     if not yes and not (console.out.is_terminal and typer.confirm("Put this into config.toml?")):
         raise Misuse("Not applied: answer yes, or use --yes where no terminal is.")
     replaced(config, lambda beside: beside.write_text(changed, encoding="utf-8"))
-    console.err.print("config.toml has the proposal. Next: churn data")
+    first = f"a feature that uses {event}, docs/extending.md; then " if event else ""
+    console.err.print(f"config.toml has the proposal. Next: {first}churn data")
 
 
 def _score(

@@ -29,6 +29,7 @@ ReferenceOption = Annotated[
 PseudonymOption = Annotated[
     bool, typer.Option("--pseudonyms", help="The ids given are pseudonyms already.")
 ]
+MOMENTS = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"]
 
 
 @data_subject.command()
@@ -141,9 +142,14 @@ def rectify(
     purchase: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"],
+            formats=MOMENTS,
             help="Time (UTC) of the purchase that is wrong.",
         ),
+    ] = None,
+    event: Annotated[str, typer.Option(help="Event table of the event that is wrong.")] = "",
+    at: Annotated[
+        datetime | None,
+        typer.Option(formats=MOMENTS, help="Time (UTC) of that event; with --event."),
     ] = None,
     pseudonyms: PseudonymOption = False,
     reference: ReferenceOption = "",
@@ -152,6 +158,7 @@ def rectify(
     """Correct a person's data, score and decide again, and link both decisions (GDPR Art. 16)."""
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import rectification as request
+    from sovereign_ml.privacy import corrections
 
     settings = load_settings(profile)
     if wrong := [text for text in set_ if "=" not in text]:
@@ -162,9 +169,12 @@ def rectify(
         name.strip(): value.strip() for name, _, value in (text.partition("=") for text in set_)
     }
     names = _people(settings.pseudonym_keys, [subject], None, pseudonyms)
-    moment = purchase.replace(tzinfo=UTC) if purchase else None
+    if bool(event) != bool(at) or (event and purchase):
+        raise Misuse("Name one row: --purchase TIME, or --event NAME --at TIME, or none of them.")
+    moment = purchase or at
+    row = corrections.CorrectedRow(moment.replace(tzinfo=UTC) if moment else None, event)
     stores = project_stores(settings)
-    receipt, page = request.rectify(stores, names, moment, values, reference)
+    receipt, page = request.rectify(stores, names, row, values, reference)
     rows = "1 row" if receipt.rows == 1 else f"{receipt.rows:,} rows"
     typer.echo(
         f"{', '.join(values)} corrected in {rows}. Receipt: {page.relative_to(settings.root)}"
@@ -204,6 +214,8 @@ def retain(
 
     stores = project_stores(load_settings(profile))
     now = at.replace(tzinfo=UTC) if at else datetime.now(UTC)
+    if at is None:
+        retention.refuse_wrong_clock(stores, now)
     retention.refuse_short_log(stores.retention, stores.artifacts.card, now)
     due = retention.apply(stores, now) if apply else retention.plan(stores, now)
     if json_:

@@ -37,9 +37,10 @@ def import_card(
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(imported.provenance.model_dump_json(indent=2) + "\n", encoding="utf-8")
     typer.echo(imported.toml())
-    summary = f"{len(imported.suggestions)} suggestions, {len(imported.unmapped)} values without a question"
     typer.echo(
-        f"{summary}. Hash and warnings are in {IMPORTED}; `churn card` takes them up.", err=True
+        f"{len(imported.suggestions)} suggestions, {len(imported.unmapped)} values without a "
+        f"question. Hash and warnings are in {IMPORTED}. `churn card` reads them.",
+        err=True,
     )
 
 

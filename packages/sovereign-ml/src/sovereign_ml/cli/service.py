@@ -6,7 +6,8 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from sovereign_ml.config.settings import Settings
     from sovereign_ml.decision_log import DecisionLog
 
+HEADS = Path("governance/decision_heads.txt")
+"""Heads of the decision log by profile, newest last. Git holds it outside the log, where it can be compared."""
 app = typer.Typer()
 decisions = typer.Typer(no_args_is_help=True, help="The decision log: verify, prepare.")
 keys = typer.Typer(no_args_is_help=True, help="Keys of the service.")
@@ -153,18 +156,27 @@ def _feature_server(settings: Settings) -> Iterator[dict[str, str]]:
 def verify(
     head: Annotated[
         str | None,
-        typer.Option(help="A head noted earlier, which proves that nothing was cut off."),
+        typer.Option(help="A head noted earlier; default: the last one noted with --sign."),
     ] = None,
+    sign: Annotated[
+        bool,
+        typer.Option("--sign", help="Note the head in governance/ with a commit that you sign."),
+    ] = False,
     log: LogOption = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Check every seal of the decision log. Exit 1 if it was changed."""
+    """Check every seal of the decision log. Exit 1 if it was changed, or cut off behind a head."""
+    from sovereign_ml.config.settings import ENVIRONMENT
     from sovereign_ml.decision_log import verify as verify_chain
 
     if head is not None and not re.fullmatch(r"\d+:[0-9a-f]{64}", head.strip()):
         raise Misuse("--head is no head: give number:seal as `churn decisions verify` printed it.")
+    if sign and log:
+        raise Misuse("--sign notes the head of the profile's own log: leave --log out.")
+    name = profile or ENVIRONMENT.get("CHURN_PROFILE", "local")
+    noted = None if log else _noted_head(name)
     with _opened(log, profile) as opened:
-        verdict = verify_chain(opened, head and head.strip())
+        verdict = verify_chain(opened, head.strip() if head else noted)
     typer.echo(f"{verdict.entries} entries, {verdict.blanked} blanked. Head: {verdict.head}")
     for problem in verdict.problems[:20]:
         typer.echo(f"  {problem}")
@@ -172,9 +184,44 @@ def verify(
         raise Refused(
             f"The decision log does not hold: {len(verdict.problems)} problems. Keep a copy of it."
         )
+    if sign:
+        _note_head(name, verdict.head)
+    proof = f" It continues the head noted in {HEADS}." if noted and not head else ""
     typer.echo(
-        "The chain holds. Note the head elsewhere: only that proves later that nothing was cut off."
+        f"The chain holds.{proof} Only a head noted elsewhere proves later that nothing was cut off: "
+        "--sign notes it in git."
     )
+
+
+def _noted_head(profile: str) -> str | None:
+    """Return the last head of the profile's log that was noted in this project."""
+    from sovereign_ml.config.settings import ENVIRONMENT
+
+    path = Path(ENVIRONMENT.get("CHURN_ROOT", "."), HEADS)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    heads = [line.split()[-1] for line in lines if line.startswith(f"{profile} ")]
+    return heads[-1] if heads else None
+
+
+def _note_head(profile: str, head: str) -> None:
+    """Append the head to the project's list in a commit of its own; raise Refused where git does not sign."""
+    from sovereign_ml import git
+    from sovereign_ml.config.settings import ENVIRONMENT
+
+    root = Path(ENVIRONMENT.get("CHURN_ROOT", "."))
+    path = root / HEADS
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"{before}{profile} {datetime.now(UTC):%Y-%m-%d} {head}\n", encoding="utf-8")
+    message = f"Head of the decision log ({profile}): {head[:24]}"
+    try:
+        git.ask(root, "add", "--", str(HEADS))
+        git.ask(root, "commit", "-S", "--quiet", "--only", "-m", message, "--", str(HEADS))
+    except git.GitError as error:
+        path.write_text(before, encoding="utf-8")
+        raise Refused(
+            f"Not noted: git says: {error}. Set user.signingkey and gpg.format (docs/approval.md)."
+        ) from None
 
 
 @decisions.command()

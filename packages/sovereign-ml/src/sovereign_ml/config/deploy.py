@@ -63,11 +63,17 @@ class Deploy(ConfigTable):
     slug: Slug
     base_image: str
     service_url: str = ""
+    """Address of the service where it has a domain of its own."""
     api_url: str = API_URL
+    """The platform's API."""
     sota_cli: str = "sota"
+    """The platform's command, or the path of it."""
     timeout_s: float = Field(default=900, gt=0)
+    """How long a deployment may take until it runs."""
     poll_s: float = Field(default=5, gt=0)
+    """From one look at a deployment to the next."""
     smoke_s: float = Field(default=60, gt=0)
+    """How long the new version may take to answer the two test requests."""
     secrets: tuple[str, ...] = ("CHURN_KEYS",)
     variables: dict[str, str] = Field(default={})
     kserve: KserveSettings

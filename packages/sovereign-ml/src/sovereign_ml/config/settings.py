@@ -29,6 +29,7 @@ from sovereign_ml.config.retention import RetentionSettings
 from sovereign_ml.config.tables import (
     CardSettings,
     DataSettings,
+    DecisionSettings,
     EvaluateSettings,
     FeatureSettings,
     LabelSettings,
@@ -43,6 +44,7 @@ from sovereign_ml.config.tables import (
     UpkeepSettings,
     ValidateSettings,
 )
+from sovereign_ml.decisions.decision_policy import faults
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pseudonyms import parse_keys, read_or_make_keys
 
@@ -69,6 +71,7 @@ class Settings(ConfigTable):
     card: CardSettings
     register_: Annotated[RegisterSettings, Field(alias="register")]
     score: ScoreSettings
+    decision: DecisionSettings = DecisionSettings()
     monitor: MonitorSettings = MonitorSettings()
     serve: ServeSettings
     pipeline: PipelineSettings
@@ -84,6 +87,14 @@ class Settings(ConfigTable):
     secrets: Annotated[Secrets, Field(repr=False)]
 
     @model_validator(mode="after")
+    def _outcomes_fit_the_bands(self) -> Settings:
+        """Refuse outcomes that begin at no band of [score], or leave the lowest one without any."""
+        outcomes = self.decision.outcomes
+        if outcomes and (wrong := faults(outcomes, tuple(self.score.bands))):
+            raise Misuse(f"config.toml [decision] outcomes: {wrong}.")
+        return self
+
+    @model_validator(mode="after")
     def _label_fits_the_customers(self) -> Settings:
         """Refuse contracts without their end, and ends of contracts that no label looks at."""
         columns = self.data.customer_columns
@@ -95,7 +106,7 @@ class Settings(ConfigTable):
                         "'no_purchase', which looks at purchases only: set kind = \"ended\" for "
                         f'contracts, or {name} = "".'
                     )
-        elif not (self.data.customers and columns.ended_at):
+        elif self.data.transactions and not (self.data.customers and columns.ended_at):
             lacking = (
                 "ended_at in [data.customer_columns]"
                 if self.data.customers

@@ -12,10 +12,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.config.profiles import ConfigTable
+from sovereign_ml.decisions.decision_policy import Outcome, OutcomeName
 from sovereign_ml.errors import Misuse
+from sovereign_ml.texts import PACKAGED, catalogue
 
 # These names are public. The library itself imports the others too.
 __all__ = [
+    "DecisionSettings",
     "EvaluateSettings",
     "FeatureSettings",
     "LabelKind",
@@ -90,6 +93,9 @@ OneCharacter = Annotated[str, Field(max_length=1, pattern=r"^[^\r\n\x00]?$")]
 NOBODY = (
     *("null", "(null)", "na", "n/a", "n.a.", "#n/a", "nan", "nat", "<na>", "none", "nil"),
     *("undefined", "\\N", "-", "--", "?", "0", "guest", "gast", "anonymous"),
+    *("<null>", "(blank)", "not set", "(not set)", "unknown", "unbekannt", "inconnu"),
+    *("#ref!", "#value!", "#name?", "#num!", "#div/0!", "#null!"),
+    "00000000-0000-0000-0000-000000000000",
 )
 
 
@@ -205,7 +211,8 @@ class EventTable(ConfigTable):
     checks: CheckSettings = CheckSettings()
 
 
-def _table_name(name: str) -> str:
+def event_table_name(name: str) -> str:
+    """Return ``name`` if an event table may have it; raise ValueError else."""
     if name == "transactions" or not re.fullmatch(r"[a-z][a-z0-9_]{0,29}", name):
         raise ValueError(
             "name an event table in at most 30 small letters, digits and underscores, "
@@ -234,7 +241,8 @@ class DataSettings(ConfigTable):
     customer_columns: CustomerColumns
     synthetic: ShopSettings
     checks: CheckSettings = CheckSettings()
-    events: dict[Annotated[str, AfterValidator(_table_name)], EventTable] = Field(default={})
+    events: dict[Annotated[str, AfterValidator(event_table_name)], EventTable] = Field(default={})
+    """Further events of the customers, each table under a name of its own."""
 
     @model_validator(mode="before")
     @classmethod
@@ -378,6 +386,25 @@ class ScoreSettings(ConfigTable):
         """Return the lowest probability of the band in which customers are contacted."""
         below = [0.0, *self.bands.values()]
         return below[list(self.bands).index(self.action_band)]
+
+
+class DecisionSettings(ConfigTable):
+    """What people get: an offer or none, unless ``outcomes`` names others."""
+
+    outcomes: dict[OutcomeName, Outcome] = Field(default={})
+    """Such as `credit_refused = { from_band = "high", adverse = true }`; docs/extending.md."""
+
+    @field_validator("outcomes")
+    @classmethod
+    def _each_has_words(cls, outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
+        for name, outcome in outcomes.items():
+            known = {code for code in PACKAGED if catalogue(code).knows(name)}
+            if lacking := sorted({*PACKAGED} - known - outcome.words.keys()):
+                raise ValueError(
+                    f"'{name}' has no words in {', '.join(lacking)}: add words = "
+                    '{ en = "...", de = "..." }, as they complete \'The result in force is: ...\''
+                )
+        return outcomes
 
 
 class ServeSettings(ConfigTable):

@@ -78,16 +78,22 @@ def _short(access: Access, t: Catalogue) -> list[Section]:
         t(
             "letter.in_short_text",
             day=_day(newest.at, t),
-            outcome=t.code(newest.final_outcome),
+            outcome=_result(newest, newest.final_outcome, t),
         ),
         t(f"decided_by.{newest.decided_by}"),
     ]
+    if newest.adverse:
+        texts.append(t("letter.adverse"))
     strongest = [reason for reason in newest.joint_reasons if reason.share > 0][:1]
     texts += [
         t("letter.strongest", inputs="; ".join(reason.inputs[:3]), effect=reason.effect)
         for reason in strongest
     ]
     return [Section(t("letter.in_short"), t.cite("GDPR 15(1)(h)"), texts=tuple(texts))]
+
+
+def _result(decision: DecisionHeld, name: str, t: Catalogue) -> str:
+    return decision.words.get(name) or t.code(name)
 
 
 def _tables(key: str, tables: Mapping[str, Sequence[Row]], t: Catalogue) -> list[Section]:
@@ -97,7 +103,9 @@ def _tables(key: str, tables: Mapping[str, Sequence[Row]], t: Catalogue) -> list
         title = t(f"tables.{kind}events" if event_table else f"tables.{name}", name=event_table)
         grids = (_grid(rows, title, t),) if rows else ()
         lines = () if rows else (CardLine(t("letter.held"), t("letter.nothing")),)
-        sections.append(Section(title, t.cite(t(key)), grids=grids, lines=lines))
+        # Marks of consent and objection are the controller's own: Article 20 does not cover them.
+        article = t(key).partition(";")[0] if name == "consent" else t(key)
+        sections.append(Section(title, t.cite(article), grids=grids, lines=lines))
     return sections
 
 
@@ -153,17 +161,20 @@ def _one(decision: DecisionHeld, access: Access, t: Catalogue) -> Section:
         t("letter.from", band=t.code(name), score=t.number(start, 2))
         for name, start in decision.begins.items()
     )
+    result = _result(decision, decision.final_outcome, t)
     lines = [
-        CardLine(t("letter.outcome"), t.code(decision.final_outcome)),
+        CardLine(
+            t("letter.outcome"), t("words.adverse", outcome=result) if decision.adverse else result
+        ),
         CardLine(t("letter.decided"), t(f"decided_by.{decision.decided_by}")),
         CardLine(t("letter.score"), t("letter.score_text", score=score, band=band)),
         CardLine(t("letter.bands"), begins),
         CardLine(t("letter.change"), decision.what_would_change_it),
-        *(_later(step, t) for step in decision.later),
+        *(_later(step, decision, t) for step in decision.later),
         CardLine(t("letter.versions"), f"{decision.model_version}, {decision.policy_version}"),
     ]
     if decision.outcome != decision.final_outcome:
-        first = CardLine(t("letter.first"), t.code(decision.outcome))
+        first = CardLine(t("letter.first"), _result(decision, decision.outcome, t))
         lines.insert(1, first)
     return Section(
         t("letter.decision", at=_day(decision.at, t)),
@@ -173,11 +184,12 @@ def _one(decision: DecisionHeld, access: Access, t: Catalogue) -> Section:
     )
 
 
-def _later(step: Mapping[str, Any], t: Catalogue) -> CardLine:
+def _later(step: Mapping[str, Any], decision: DecisionHeld, t: Catalogue) -> CardLine:
     """Return what happened to a decision later: the person's own words, or a reviewer's outcome and reason."""
     text = step.get("view") or step.get("reason") or step.get("text") or ""
-    if outcome := step.get("outcome"):
-        text = f"{t.code(outcome)}: {text}" if text else t.code(outcome)
+    if step.get("outcome"):
+        result = _result(decision, str(step["outcome"]), t)
+        text = f"{result}: {text}" if text else result
     label = t(f"steps.{step['kind']}", at=_day(str(step["at"]), t))
     return CardLine(label, str(text) or t("words.none"))
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from sovereign_ml.card.records import Additions, Sheet
-from sovereign_ml.card.records.common import bases, recipients, rights
+from sovereign_ml.card.records.common import bases, outcomes, recipients, rights
 from sovereign_ml.card.records.notice import consequences
 from sovereign_ml.card.render.speech import OPEN_TEXT, said
 from sovereign_ml.card.schema import is_open
@@ -42,7 +42,8 @@ class ReasonHeld(BaseModel):
 class DecisionHeld(BaseModel):
     """One decision as it was applied, with what happened to it later.
 
-    ``outcome`` is what was applied at first, ``final_outcome`` what is in force after every review.
+    ``outcome`` is what was applied at first, ``final_outcome`` what is in force after every review, ``adverse``
+    whether that is to the person's disadvantage. ``words`` are the team's own for its outcomes.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -51,6 +52,8 @@ class DecisionHeld(BaseModel):
     at: str
     outcome: str
     final_outcome: str
+    adverse: bool = False
+    words: dict[str, str] = {}
     decided_by: str
     score: float | None
     band: str | None
@@ -68,7 +71,9 @@ class DecisionHeld(BaseModel):
 class Access(BaseModel):
     """Everything held about one person.
 
-    ``provided`` is what they may take elsewhere (GDPR Art. 20). The rest was derived.
+    ``provided`` is what they gave or what was observed, ``profile`` was derived. Article 20 covers
+    only what rests on consent or contract, and never the marks of an objection.
+
     ``rights`` are pairs of a right and where to use it. ``logic`` is the information on
     automated decisions of Article 15(1)(h).
     """
@@ -159,6 +164,7 @@ def about(card: Card, t: Catalogue = ENGLISH, added: Additions | None = None) ->
             t("notice.predicts"): said(sheet.answer("data.label_definition"), t),
             t("notice.what_follows"): consequences(sheet),
             t("fields.not_selected"): said(sheet.answer("decision.not_selected_outcome"), t),
+            **({t("notice.outcomes"): results} if (results := outcomes(sheet)) else {}),
             t("fields.person"): said(sheet.answer("decision.automation_level"), t),
         },
         "rights": {line.label: line.text for line in rights(sheet)}
@@ -212,6 +218,8 @@ def _decision(
         at=entry.at,
         outcome=body["outcome"],
         final_outcome=final,
+        adverse=policy is not None and final in policy.adverse,
+        words=_own_words(policy, t),
         decided_by=decided_by,
         score=body.get("score"),
         band=body.get("band"),
@@ -225,6 +233,14 @@ def _decision(
         what_would_change_it=explainer.what_would_change_it(full, t) if explainer and full else "",
         later=later,
     )
+
+
+def _own_words(policy: DecisionPolicy | None, t: Catalogue) -> dict[str, str]:
+    """Return the words for outcomes that the policy which took the decision has in this language."""
+    outcomes = policy.outcomes if policy else {}
+    return {
+        name: each.words[t.language] for name, each in outcomes.items() if t.language in each.words
+    }
 
 
 def in_force(outcome: str, later: Sequence[Mapping[str, Any]]) -> tuple[str, str]:

@@ -12,8 +12,9 @@ from typing import NamedTuple, get_args
 from sovereign_ml.config.connections import LogLocation, SuppressionFiles
 from sovereign_ml.data_subjects import erasure
 from sovereign_ml.data_subjects.project_stores import ProjectStores
-from sovereign_ml.decision_log import Draft
+from sovereign_ml.decision_log import DecisionLog, Draft
 from sovereign_ml.decision_log.entries import Bar
+from sovereign_ml.decision_log.reading import fields_of
 from sovereign_ml.errors import Misuse
 from sovereign_ml.privacy import corrections, suppression
 from sovereign_ml.privacy import objections as operation
@@ -92,13 +93,25 @@ def _log(location: LogLocation, names: Mapping[str, str], erased: Sequence[str])
         if log is None:
             return 0
         carried = 0
-        body = json.dumps({"key": "key-rotation"})
         for bar in get_args(Bar):
             barred = log.barred_by(bar)
+            due = {names[name]: name for name in sorted(barred & names.keys())}
             # The service has no key. It can bar a customer only under the new pseudonym.
-            due = sorted({names[name] for name in barred & names.keys()} - barred)
+            for new in barred & due.keys():
+                del due[new]
             carried += len(due)
-            log.append([Draft(bar, f"{bar}-{secrets.token_hex(16)}", name, body) for name in due])
+            log.append(
+                [draft for new, old in due.items() for draft in _renamed(log, bar, old, new)]
+            )
         for name in erased:
             log.erase_subject(name)
         return carried
+
+
+def _renamed(log: DecisionLog, bar: Bar, old: str, new: str) -> list[Draft]:
+    """Return what bars ``old`` under the pseudonym ``new``, each restriction with its ground."""
+    standing = [fields_of(entry.body).get("ground") for entry in log.in_force(old, bar)]
+    bodies = [
+        {"key": "key-rotation"} | ({"ground": ground} if ground else {}) for ground in standing
+    ]
+    return [Draft(bar, f"{bar}-{secrets.token_hex(16)}", new, json.dumps(body)) for body in bodies]

@@ -15,9 +15,10 @@ from sovereign_ml.data_subjects import rectification_receipt as receipts
 from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.rectification_receipt import Again, Rectification
 from sovereign_ml.data_subjects.stores import dvc_versions
-from sovereign_ml.data_subjects.stores.parquet import ParquetRows, at_time
+from sovereign_ml.data_subjects.stores.parquet import ParquetRows
 from sovereign_ml.decision_log import DecisionLog, note_rectification
 from sovereign_ml.errors import Misuse
+from sovereign_ml.features import event_tables
 from sovereign_ml.privacy import corrections, objections, suppression
 from sovereign_ml.storage import dvc
 from sovereign_ml.storage.artifacts import need, read_json
@@ -30,19 +31,19 @@ AGAIN = ("data", "validate", "features", "score")
 def rectify(
     stores: ProjectStores,
     names: Sequence[str],
-    purchase: datetime | None,
+    row: corrections.CorrectedRow,
     values: Mapping[str, str],
     reference: str = "",
 ) -> tuple[Rectification, Path]:
-    """Correct ``values`` of a person, then score and decide again. Return receipt and its page.
+    """Correct ``values`` of a person's ``row``, score and decide again. Return receipt and page.
 
     ``names`` are their pseudonyms, the one in use first. Raises Misuse if nothing is held about
-    them, or no purchase at that time (UTC).
+    them, or no purchase or event at that time (UTC).
     """
     raw, features = stores.artifacts.raw, stores.artifacts.features
-    rows, person = _rows(raw, names, purchase), names[0]
+    rows, person = _rows(raw, names, row), names[0]
     before = dvc.data_version(raw)
-    corrections.add(raw, person, purchase, values)
+    corrections.add(raw, person, row, values)
     stores.source.refresh()
     dvc_versions.run_only(stores.root, AGAIN)
     text = f"Corrected on request: {', '.join(values)}"
@@ -55,7 +56,7 @@ def rectify(
         reference=reference,
         person=suppression.tombstones(stores.suppression).mark(person),
         at=now,
-        columns=tuple(values),
+        columns=tuple(f"{row.event}.{name}" if row.event else name for name in values),
         rows=rows,
         data_version=(before, dvc.data_version(raw)),
         again=again,
@@ -65,26 +66,21 @@ def rectify(
     return receipt, receipts.write(receipt, stores.root / RECEIPTS)
 
 
-def _rows(raw: Path, names: Sequence[str], purchase: datetime | None) -> int:
-    rows = ParquetRows()
-    table = "transactions" if purchase else "customers"
-    path = need(raw, "data") / f"{table}.parquet"
-    both = at_time(purchase) if purchase else ""
-    count = (
-        sum(rows.count_both(path, name, both) for name in names)
-        if purchase
-        else rows.count(path, names)
-    )
-    if not count:
-        missing = (
-            f"no purchase at {purchase:%Y-%m-%d %H:%M:%S} UTC"
-            if purchase
-            else "no row in the customers table"
-        )
-        raise Misuse(
-            f"Of this person there is {missing}: `churn data-subject access` shows what is held."
-        )
-    return count
+def _rows(raw: Path, names: Sequence[str], row: corrections.CorrectedRow) -> int:
+    """Return how many rows are held that a correction would reach; raise Misuse if there is none."""
+    table, what = "customers", "no row in the customers table"
+    if row.event:
+        table = f"{event_tables.PREFIX}{row.event}"
+        if table not in (known := event_tables.names(need(raw, "data"))):
+            there = ", ".join(name.removeprefix(event_tables.PREFIX) for name in known) or "none"
+            raise Misuse(f"No event table '{row.event}': [data.events] has {there}.")
+        what = f"no event in {row.event} at {row.time:%Y-%m-%d %H:%M:%S} UTC"
+    elif row.time:
+        table, what = "transactions", f"no purchase at {row.time:%Y-%m-%d %H:%M:%S} UTC"
+    path, rows = need(raw, "data") / f"{table}.parquet", ParquetRows()
+    if count := sum(rows.count_both(path, name, row.condition) for name in names):
+        return count
+    raise Misuse(f"Of this person there is {what}: `churn data-subject access` shows what is held.")
 
 
 def _decide(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sovereign_ml.config.retention import LOG_MINIMUM, RetentionSettings, shorter_than_log_minimum
@@ -28,12 +29,15 @@ from sovereign_ml.data_subjects.stores import dvc_versions
 from sovereign_ml.data_subjects.stores.files import clear_leftovers
 from sovereign_ml.errors import Refused
 from sovereign_ml.features import event_tables
-from sovereign_ml.privacy import corrections, retention_plan
+from sovereign_ml.git import GitError, ask
+from sovereign_ml.privacy import corrections, objections, retention_plan
 from sovereign_ml.privacy.retention_plan import Due, Keeper
 from sovereign_ml.privacy.tombstones import write_durably
 from sovereign_ml.storage.artifacts import read_json
 
 NOTES = Path(".churn/rights/retention.json")
+BEHIND, AHEAD = timedelta(days=1), timedelta(days=31)
+"""How far the clock may be from what is on record. No default period is shorter than a month."""
 
 
 def plan(stores: ProjectStores, now: datetime) -> list[Due]:
@@ -55,6 +59,35 @@ def refuse_short_log(policy: RetentionSettings, folder: Path, now: datetime) -> 
             f"AI Act (Art. 19(1), 26(6)) asks for logs of at least {LOG_MINIMUM}. "
             "Lengthen the period."
         )
+
+
+def refuse_wrong_clock(stores: ProjectStores, now: datetime) -> None:
+    """Raise Refused where ``now`` fits neither the newest entry of the decision log nor the last commit.
+
+    A clock that is ahead would delete what is not due (GDPR Art. 5(1)(f): loss). Whoever names the
+    day by hand has looked at a calendar.
+    """
+    last = max(_on_record(stores), default=now)
+    if not now - AHEAD <= last <= now + BEHIND:
+        raise Refused(
+            f"This machine's clock says {now:%Y-%m-%d}, and the last entry or commit on record is of "
+            f"{last:%Y-%m-%d}. With a wrong clock the wrong things are deleted. Set the clock; "
+            "where it is right, name the day: --at YYYY-MM-DD."
+        )
+
+
+def _on_record(stores: ProjectStores) -> list[datetime]:
+    """Return when the newest entry of the log and the last commit were made, as far as they are known."""
+    moments = []
+    with objections.decision_log(stores.log) as log:
+        at = log.head()[2] if log else ""
+    # An entry with an odd time and a folder without commits say nothing.
+    with suppress(ValueError):
+        moments.append(datetime.fromisoformat(at).replace(tzinfo=UTC))
+    with suppress(GitError, ValueError):
+        commit = ask(stores.root, "log", "-1", "--format=%ct")
+        moments.append(datetime.fromtimestamp(int(commit), UTC))
+    return moments
 
 
 def apply(stores: ProjectStores, now: datetime, planned: Sequence[Due] | None = None) -> list[Due]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sovereign_ml.decision_log.entries import Entry
 
-Outcome = Literal["offer", "no_offer"]
+Outcome = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,39}$")]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

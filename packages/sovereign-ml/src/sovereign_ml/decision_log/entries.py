@@ -44,7 +44,8 @@ class Draft:
     ``body_if_barred`` replaces ``body`` when the subject is barred by the time of writing, and the log names in its
     ``outcome`` what bars. ``closes_review`` takes the case off the reviewers' desk, unless the person contests it.
     ``seen`` is the seal of the newest entry of the case that a reviewer had read: a review is not written once there
-    is a newer one. ``corrects`` is the decision that this one replaces; each is replaced once.
+    is a newer one. ``corrects`` is the decision that this one replaces; each is replaced once. ``changes_nothing``:
+    the outcome of this review leaves everything as it is, so that it may be given to somebody who is barred.
     """
 
     kind: Kind
@@ -56,6 +57,7 @@ class Draft:
     closes_review: bool = False
     seen: str | None = None
     corrects: str | None = None
+    changes_nothing: bool = False
 
 
 class Entry(NamedTuple):
@@ -77,7 +79,7 @@ class Entry(NamedTuple):
 class Rejection:
     """A draft that was not written.
 
-    ``objected``, ``restricted``, ``withdrawn``: no body for that case, an offer to who is barred, or the same bar
+    ``objected``, ``restricted``, ``withdrawn``: no body for that case, an outcome that acts on who is barred, or the same bar
     again; ``not_barred``: there is no such bar to lift; ``erased``: the subject was erased; ``gone``:
     the decision was blanked; ``not_open``: no such open review; ``changed``: something was said since it was read;
     ``contested``: a contest of the case waits already; ``corrected``: the decision was replaced already;

@@ -27,7 +27,9 @@ OPTIONS = {
     "tcp_user_timeout": STATEMENT_S * 1000,
     "keepalives_idle": 5,
     "prepare_threshold": None,
+    "client_encoding": "UTF8",
 }
+HOLDS_ALL = ("UTF8", "SQL_ASCII")
 AT_ONCE = 1000
 # Set in each transaction: a pooler such as PgBouncer, which platforms put before their databases, gives every
 # transaction another session, refuses start-up options, and confuses prepared statements of different clients.
@@ -106,7 +108,7 @@ IS_THERE = f"""SELECT bool_and(to_regclass(name) IS NOT NULL) AND 2 = (SELECT co
 
 
 class Postgres:
-    """A :class:`~sovereign_ml.decision_log.store.Database` on a PostgreSQL server; reconnects when the server was away."""
+    """A :class:`~sovereign_ml.decision_log.reading.Database` on a PostgreSQL server; reconnects when the server was away."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -114,7 +116,17 @@ class Postgres:
         self._now = ""
 
     def lacks_tables(self) -> bool:
-        """Whether the tables of this version or their triggers are missing. Only then the role needs to own them."""
+        """Whether the tables of this version or their triggers are missing. Only then the role needs to own them.
+
+        Raises LogUnavailableError for a database that cannot hold every letter: the one transaction
+        of many requests would fail with that of a single one.
+        """
+        ((encoding,),) = self.rows("SELECT current_setting('server_encoding')")
+        if encoding not in HOLDS_ALL:
+            raise LogUnavailableError(
+                f"decision log in PostgreSQL: its database has the encoding {encoding}; make it with "
+                "ENCODING 'UTF8'"
+            )
         return self.rows(IS_THERE) != [(True,)]
 
     def make_tables(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sovereign_ml.decision_log.entries import BARS, LIFTS, Entry, mark_of
 from sovereign_ml.decision_log.evidence import Counts, facts_of
-from sovereign_ml.decision_log.store import RawTables
+from sovereign_ml.decision_log.reading import RawTables
 
 Row = tuple[Any, ...]
 
@@ -121,17 +121,21 @@ class Replay:
 
     def _suppression(self) -> list[str]:
         """A blanked bar no longer says whose it was: the tombstone's hash does, if it has one."""
-        found: list[str] = []
+        problems: list[str] = []
         for kind, bars in self._bars.items():
-            expected: list[Row] = []
+            expected: dict[Any, Row] = {}
             for seq, entry in bars.items():
                 listed = self._subject_of.get((kind, seq))
-                fits = isinstance(listed, str) and self._marks.get(seq) in (None, mark_of(listed))
+                mark = self._marks.get(seq)
+                fits = isinstance(listed, str) and mark in (None, mark_of(listed))
                 # What does not fit equals no value that a table can hold.
-                expected.append((entry.subject or (listed if fits else ...), seq))
+                row = (entry.subject or (listed if fits else ...), seq)
+                # Of several bars of one person the oldest is listed.
+                person = mark_of(entry.subject) if entry.subject else mark or seq
+                expected.setdefault(person, row)
             rows = self._tables.bars[kind]
-            found += _differences(expected, rows, f"{kind}s", "the suppression list")
-        return found
+            problems += _differences(expected.values(), rows, f"{kind}s", "the suppression list")
+        return problems
 
 
 def _differences(expected: Iterable[Row], found: Iterable[Row], what: str, table: str) -> list[str]:

@@ -41,10 +41,12 @@ SCHEMA = {
 
 
 class SQLite:
-    """A :class:`~sovereign_ml.decision_log.store.Database` on one file."""
+    """A :class:`~sovereign_ml.decision_log.reading.Database` on one file."""
 
     def __init__(self, path: Path) -> None:
         with _refusals(path):
+            if path.exists() and not path.is_file():
+                raise OSError("no file: a device or a pipe would keep nothing")
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             _keep_private(path)
             self._connection = sqlite3.connect(

@@ -32,6 +32,11 @@ def render_kserve(
 
     _check(name, cluster, variables)
     kinds = ("inferenceservice", "networkpolicy")
+    if missing := [kind for kind in kinds if not (templates / f"{kind}.yaml").is_file()]:
+        raise ValueError(
+            f"no deploy/kserve/{missing[0]}.yaml: take the folder from the template, whose question "
+            "`parts` brings it"
+        )
     service, policy = (
         yaml.safe_load((templates / f"{kind}.yaml").read_text(encoding="utf-8")) for kind in kinds
     )

@@ -72,6 +72,9 @@ def stage(
     # Files outside the seal would not pass the check.
     _copy_tree(bundle, app / "bundle", [bundle / name for name in (*manifest.files, "bundle.json")])
     _write_top(out, templates, base_image, serve_lock, manifest)
+    # The image's user is another one, and COPY keeps the modes that this machine's umask gave.
+    for path in (out, *out.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     return _describe(out, f"{manifest.name} {manifest.version}")
 
 

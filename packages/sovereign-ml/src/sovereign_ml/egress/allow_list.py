@@ -1,4 +1,4 @@
-"""The egress guard of every entry point: loopback in `local`, and in `eu` the hosts that the project names."""
+"""Allow-list of the egress guard: the hosts that a profile and a command may reach."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ADDRESSES = (
     "CHURN_ONLINE_STORE_URL",
     "FEATURE_STORE_URI",
 )
-"""Variables that hold a server's address because it carries its password."""
+"""Variables that hold the address of a server together with its password."""
 
 
 def install(environ: MutableMapping[str, str], arguments: Sequence[str] = ()) -> None:
-    """Guard this process and its Python children, by config.toml and the profile that the call names.
+    """Guard this process and its Python children by config.toml and the profile of the call.
 
-    A missing or broken config.toml allows loopback only; the command itself then says what is wrong with it.
+    A missing or broken config.toml allows loopback only. The command itself then reports it.
     """
     profile = _option(arguments) or environ.get("CHURN_PROFILE", "local")
     try:
@@ -44,7 +44,7 @@ def install(environ: MutableMapping[str, str], arguments: Sequence[str] = ()) ->
 
 @contextmanager
 def task(environ: MutableMapping[str, str]) -> Iterator[None]:
-    """A task of a pipeline: silent and guarded before it does anything; what was refused is said at its end."""
+    """Run a pipeline task without telemetry and under the guard. Print what was refused."""
     silence(environ)
     install(environ)
     try:
@@ -57,10 +57,10 @@ def task(environ: MutableMapping[str, str]) -> Iterator[None]:
 def allowed_hosts(
     table: Mapping[str, Any], profile: str, environ: Mapping[str, str], *, command: str = ""
 ) -> tuple[str, ...]:
-    """Hosts that ``profile`` may reach.
+    """Return the hosts that ``command`` may reach in ``profile``.
 
-    The platform's own only for the commands that ship the service, the vulnerability database only for `churn supply-chain vuln`,
-    and the channels of alarms only for `churn monitor`.
+    Some are for one group of commands: the platform for `churn deploy`, the vulnerability database
+    for `churn supply-chain vuln`, the channels of alarms for `churn monitor`.
     """
     from sovereign_ml.jurisdictions import hosts
 
@@ -74,29 +74,31 @@ def allowed_hosts(
             values += _named_by(environ.get(name, ""), name)
     if command == "supply-chain vuln":
         values.append(str(table.get("audit", {}).get("vulnerability_service", "")))
-    if command.split()[:1] == ["monitor"]:
+    group = command.partition(" ")[0]
+    if group == "monitor":
         alarm = table.get("monitor", {}).get("alarm", {})
         values += [str(alarm.get("alertmanager", "")), str(alarm.get("webhook", ""))]
         values += [f"smtp://{alarm['smtp']}"] if alarm.get("smtp") else []
-    if command.split()[:1] == ["deploy"]:
+    if group == "deploy":
         deploy = table.get("deploy", {})
         values += [
             deploy.get("api_url", "https://api.sota.io"),
             f"https://{deploy.get('slug', '')}.sota.io",
+            deploy.get("service_url", ""),
         ]
-        values.append(deploy.get("service_url", ""))
     return hosts(values)
 
 
 LEFT = ("api.sagemaker", "metrics.sagemaker", "featurestore-runtime.sagemaker")
-"""Services of AWS that `churn leave fetch` asks. No other command reaches any."""
+"""Services of AWS that `churn leave fetch` reads from. No other command reaches them."""
 
 
 def _hosts_to_leave(arguments: Sequence[str]) -> tuple[str, ...]:
-    """Return the hosts of `churn leave fetch` in the region that it names; none for any other command."""
+    """Return the hosts of `churn leave fetch` in its region, none for any other command."""
     if tuple(arguments[:2]) != ("leave", "fetch"):
         return ()
     region = _option(arguments, "--region") or ""
+    # The region becomes part of a host name, so nothing but a region may stand there.
     if not re.fullmatch(r"[a-z]{2,4}(-[a-z]+){1,3}-\d", region):
         return ()
     suffix = "amazonaws.eu" if region.startswith("eusc-") else "amazonaws.com"
@@ -109,14 +111,14 @@ def _command(arguments: Sequence[str]) -> str:
 
 
 def _named_by(address: str, variable: str) -> list[str]:
-    """Every host of a database's address, however it is written; any other address as it is."""
+    """Return a URL for each host of a database's address, and any other address unchanged."""
     from sovereign_ml.jurisdictions import DatabaseAddressError, read_postgres_address
 
     try:
         database = read_postgres_address(address, variable)
     except DatabaseAddressError:
         return [address]
-    return [f"postgresql://{f'[{one}]' if ':' in one else one}" for one in database.hosts]
+    return [f"postgresql://{f'[{host}]' if ':' in host else host}" for host in database.hosts]
 
 
 def _option(arguments: Sequence[str], name: str = "--profile") -> str | None:

@@ -1,36 +1,34 @@
-"""Keep the pages that a tool serves from loading anything from outside: a policy that the browser enforces.
+"""Keep pages from loading anything from outside: a policy that the browser enforces.
 
-Some tools put trackers, logos, maps and scripts of foreign hosts into their pages, without a switch. Our own pages hold
-everything they show. Links that a person clicks still work.
+Some tools put trackers, logos, maps and scripts of foreign hosts into their pages and have no
+switch for it. Links that a person clicks still work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:; form-action 'self'; base-uri 'self'"
+    "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:; form-action 'self'; "
+    "base-uri 'self'"
 )
-"""Content Security Policy Level 3 (W3C): only this origin; a tool's own inline scripts run."""
-
-Messages = Callable[..., Awaitable[Any]]
-App = Callable[[MutableMapping[str, Any], Messages, Messages], Awaitable[None]]
+"""Content Security Policy Level 3 (W3C): this origin only, and the tool's own inline scripts."""
 
 
 class Offline:
-    """``app``, an ASGI application, with the policy on every answer. A policy of its own holds as well."""
+    """ASGI middleware that puts the policy on every answer of ``app``.
 
-    def __init__(self, app: App) -> None:
+    A policy that ``app`` sends itself stays: the browser applies both.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(
-        self, scope: MutableMapping[str, Any], receive: Messages, send: Messages
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and add the header."""
 
-        async def with_policy(message: MutableMapping[str, Any]) -> None:
+        async def with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
                 header = (b"content-security-policy", CONTENT_SECURITY_POLICY.encode("ascii"))
                 message["headers"] = [*message.get("headers", ()), header]

@@ -1,10 +1,18 @@
-"""Refuse every name look-up and connection outside loopback and the allow-list, and count the refusals.
+"""Egress guard: refuse name look-ups and connections outside loopback and the allow-list.
 
-A PEP 578 audit hook: it stays, and sees every socket that Python opens, in threads and asyncio too; Unix sockets pass.
-Native code that resolves and connects by itself is out of its sight (libpq, gRPC, DuckDB's httpfs, Arrow's S3, and
-uvloop, on which the service runs): its own settings, the network policy and ``tests/egress`` hold that. Out of sight, too: a
-child that is no Python, or that starts with ``-I``, ``-E``, ``-S`` or a ``PYTHONPATH`` of its own. A name given to
-``socket.connect`` is resolved by CPython before the hook is asked; the connection is refused all the same.
+The guard is an audit hook (PEP 578). It cannot be removed, and it sees every socket that Python
+opens, also in threads and asyncio. Unix sockets pass.
+
+It does not see:
+
+- native code that resolves and connects by itself: libpq, gRPC, DuckDB's httpfs, Arrow's S3, and
+  uvloop, on which the service runs. Their own settings, the network policy and ``tests/egress``
+  cover that;
+- a child process that is not Python, or that starts with ``-I``, ``-E``, ``-S`` or a
+  ``PYTHONPATH`` of its own.
+
+CPython resolves a name passed to ``socket.connect`` before it calls the hook. The connection is
+refused all the same.
 """
 
 from __future__ import annotations
@@ -46,18 +54,21 @@ log = logging.getLogger("sovereign_ml.egress.guard")
 
 
 class EgressRefusedError(PermissionError):
-    """The policy does not allow this host. It is an ``OSError``, so clients take it for a network that is down."""
+    """Connection to a host that the policy does not allow.
+
+    It is an ``OSError``, so that clients handle it like a network that is down.
+    """
 
 
 class _State:
-    """What is allowed now, and what was refused so far."""
+    """Hosts that are allowed now, and refusals so far."""
 
     def __init__(self) -> None:
         self.names: frozenset[str] = frozenset()
         self.suffixes: tuple[str, ...] = ()
         self.networks: tuple[_Network, ...] = ()
         self.addresses: set[str] = set()
-        self.where = ""
+        self.setting = ""
         self.record: Path | None = None
         self.refused: Counter[tuple[str, str]] = Counter()
         self.hooked = False
@@ -70,18 +81,20 @@ _lock = threading.Lock()
 def install(
     allowed_hosts: Hosts = (), *, profile: str = "local", record: Path | None = None
 ) -> None:
-    """Refuse everything but loopback and ``allowed_hosts`` from now on. Calling it again replaces the allow-list.
+    """Refuse everything but loopback and ``allowed_hosts`` from now on.
 
-    A host is a name (``s3.fr-par.scw.cloud``), a suffix (``*.scw.cloud``), an address or a network (``10.0.0.0/8``);
-    a port is ignored. ``record`` is a file to which each refusal is appended as one JSON line, across processes.
+    A host is a name (``s3.fr-par.scw.cloud``), a suffix (``*.scw.cloud``), an address or a network
+    (``10.0.0.0/8``). A port is ignored. Another call replaces the allow-list. ``record`` is a file
+    to which each refusal is appended as one JSON line, across processes.
     """
     hosts = [_bare(host) for host in allowed_hosts]
     with _lock:
         _state.networks = tuple(net for host in hosts if (net := _network(host)) is not None)
         _state.suffixes = tuple(host[1:] for host in hosts if host.startswith("*."))
         _state.names = frozenset({"localhost", "", socket.gethostname().lower(), *hosts})
-        _state.addresses = {"127.0.0.1", "::1", "0.0.0.0", "::", ""}  # noqa: S104 - connecting to it reaches this host
-        _state.where = f"the hosts of [profile.{profile}] in config.toml"
+        # A connection to 0.0.0.0 or :: reaches this host.
+        _state.addresses = {"127.0.0.1", "::1", "0.0.0.0", "::", ""}  # noqa: S104
+        _state.setting = f"the hosts of [profile.{profile}] in config.toml"
         _state.record = record
         if not _state.hooked:
             _state.hooked = True
@@ -96,7 +109,10 @@ def is_installed() -> bool:
 
 
 def install_from(environ: Mapping[str, str]) -> bool:
-    """Install what a parent process put into ``environ``; True if it did. An unreadable value allows loopback only."""
+    """Install the guard that a parent process put into ``environ``, and return whether it did.
+
+    A value that cannot be read allows loopback only.
+    """
     if VARIABLE not in environ:
         return False
     try:
@@ -110,10 +126,10 @@ def install_from(environ: Mapping[str, str]) -> bool:
 
 
 def inherited_record(environ: Mapping[str, str]) -> Path | None:
-    """The file to which the process that started this one has refusals appended; None if there is none."""
+    """Return the file in which the parent process records refusals, None where it has none."""
     try:
-        named = json.loads(environ[VARIABLE])["record"]
-        return Path(named) if named else None
+        path = json.loads(environ[VARIABLE])["record"]
+        return Path(path) if path else None
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -125,9 +141,9 @@ def extend_to_children(
     profile: str = "local",
     record: Path | None = None,
 ) -> None:
-    """Make Python processes started with ``environ`` install the same guard before their first import.
+    """Make Python processes that start with ``environ`` install the guard before their first import.
 
-    ``-I``, ``-E``, ``-S`` or another ``PYTHONPATH`` keep a process from it.
+    A process with ``-I``, ``-E``, ``-S`` or another ``PYTHONPATH`` does not.
     """
     carried = {
         "allowed_hosts": list(allowed_hosts),
@@ -144,28 +160,22 @@ def extend_to_children(
     environ["PYTHONPATH"] = os.pathsep.join([boot, *others])
 
 
-def refusals() -> dict[str, int]:
-    """How often each host was refused in this process."""
-    total: Counter[str] = Counter()
-    for (host, _), count in _state.refused.items():
-        total[host] += count
-    return dict(total)
-
-
 def summary() -> list[str]:
-    """One line for each host and caller that was refused in this process: how often, and by which setting."""
-    return [
-        f"The egress guard refused {host} {_times(count)} to {caller}: not among {_state.where}."
-        for (host, caller), count in sorted(_state.refused.items())
-    ]
+    """Return one line for each host and caller that was refused in this process.
 
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
+    The line says how often, and which setting would allow the host.
+    """
+    lines = []
+    for (host, caller), count in sorted(_state.refused.items()):
+        times = "once" if count == 1 else f"{count} times"
+        lines.append(
+            f"The egress guard refused {host} {times} to {caller}: not among {_state.setting}."
+        )
+    return lines
 
 
 def _bare(host: str) -> str:
-    """``Example.EU.:5432`` -> ``example.eu``; IPv6 addresses and networks stay whole."""
+    """Return ``example.eu`` for ``Example.EU.:5432``. Leave IPv6 addresses and networks whole."""
     host = host.strip().lower()
     return (host.partition(":")[0] if host.count(":") == 1 else host.strip("[]")).rstrip(".")
 
@@ -178,7 +188,11 @@ def _network(host: str) -> _Network | None:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    """Runs on every audit event of the interpreter, a million in a step that checks rows, so it asks one question."""
+    """Pass on the events of sockets.
+
+    It runs on every audit event of the interpreter, a million in a step that checks rows, so it
+    makes one comparison only.
+    """
     if event in _WATCHED:
         _inspect(event, args)
 
@@ -187,8 +201,9 @@ def _inspect(event: str, args: tuple[Any, ...]) -> None:
     if event in _LOOK_UPS:
         _check(args[0], event)
         return
-    # AF_UNIX passes a string or bytes, AF_NETLINK and AF_VSOCK tuples of integers; the address is the last argument.
-    # CPython reads the item itself, so a tuple or text of another class may not answer for it.
+    # The address is the last argument. AF_UNIX passes a string or bytes, AF_NETLINK and AF_VSOCK
+    # pass tuples of integers: those are no hosts. CPython reads the item itself, so a subclass of
+    # tuple or str with methods of its own must not answer for it.
     address = args[-1]
     if isinstance(address, tuple) and address:
         host = tuple.__getitem__(address, 0)
@@ -231,7 +246,8 @@ def _refuse(host: str, event: str) -> None:
     _state.refused[host, caller] += 1
     message = (
         f"Refused {event.removeprefix('socket.')} to {host} from {caller}: "
-        f"only loopback and {_state.where} are allowed. Add the host there if the policy permits it."
+        f"only loopback and {_state.setting} are allowed. "
+        "Add the host there if the policy permits it."
     )
     if _state.refused[host, caller] == 1:
         log.warning(message)
@@ -242,7 +258,10 @@ def _refuse(host: str, event: str) -> None:
 
 
 def _caller() -> str:
-    """``module:line`` of the nearest frame that is neither this file, the standard library nor an HTTP client."""
+    """Return ``module:line`` of the code that opened the connection.
+
+    It is the nearest frame outside this file, the standard library and the HTTP clients.
+    """
     frame: FrameType | None = sys._getframe(1)
     nearest = None
     while frame is not None:
@@ -256,7 +275,7 @@ def _caller() -> str:
 
 
 def _remembering(resolve: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a resolver so that the addresses it gives for an allowed name may be connected to."""
+    """Wrap a resolver so that the addresses of an allowed name are allowed too."""
 
     def resolver(*args: Any, **kwargs: Any) -> Any:
         answer = resolve(*args, **kwargs)

@@ -1,10 +1,11 @@
 """Switch off telemetry, update checks and announcements of every tool in the stack, in one place.
 
-The values were tried against the locked versions inside a sealed network namespace. Several that are widely
-recommended do nothing: MLflow ignores ``DO_NOT_TRACK=1``, BentoML's library calls ignore ``BENTOML_DO_NOT_TRACK=1``,
-DVC's update check ignores ``DVC_NO_ANALYTICS``. Children inherit the variables: call ``silence`` before all else.
+The values were tested with the locked versions inside a sealed network namespace. Several that are
+widely recommended do nothing: MLflow ignores ``DO_NOT_TRACK=1``, BentoML's library calls ignore
+``BENTOML_DO_NOT_TRACK=1``, DVC's update check ignores ``DVC_NO_ANALYTICS``. Child processes inherit
+the variables, so call ``silence`` first.
 
-What no variable can stop, pages that load from outside: see ``sovereign_ml.egress.content_policy``.
+No variable stops a page that loads from outside: see ``sovereign_ml.egress.content_policy``.
 """
 
 from __future__ import annotations
@@ -26,23 +27,26 @@ SWITCHES: Mapping[str, str] = MappingProxyType(
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
 )
-"""Forced, whatever the user has set."""
+"""Settings that replace those of the user."""
 
 DEFAULTS: Mapping[str, str] = MappingProxyType(
     {
-        "DVC_SYSTEM_CONFIG_DIR": str(
-            Path(__file__).parent / "quiet" / "dvc"
-        ),  # the update check has no variable
+        # DVC's update check has no variable, only a configuration file.
+        "DVC_SYSTEM_CONFIG_DIR": str(Path(__file__).parent / "quiet" / "dvc"),
         "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",  # several EU object stores refuse boto's newer default
+        # Several EU object stores refuse boto's newer default.
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
         "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
     }
 )
-"""Set unless the user chose another value: a machine that takes its keys from its instance role needs one."""
+"""Settings for variables that the user has not set.
+
+A machine that takes its keys from its instance role sets AWS_EC2_METADATA_DISABLED itself.
+"""
 
 
 def silence(environ: MutableMapping[str, str]) -> None:
-    """Write the settings into ``environ`` (normally ``os.environ``) for this process and its children."""
+    """Write the settings into ``environ``, normally ``os.environ``, also for child processes."""
     environ.update(SWITCHES)
     for name, value in DEFAULTS.items():
         environ.setdefault(name, value)

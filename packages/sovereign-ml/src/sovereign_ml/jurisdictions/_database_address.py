@@ -102,10 +102,8 @@ def read_database_address(
         return _file(SQLITE.sub("", text, count=1), variable)
     if plain_path and (text.startswith(("/", "./", "../")) or not re.search(r"[:=@'\"]", text)):
         return _file(text, variable)
-    address = PostgresAddress(_parameters(text, variable))
-    if not tls or (address.hosts and set(address.hosts) <= set(plaintext)):
-        return address
-    return PostgresAddress(_encrypted(address.parameters, variable))
+    parameters = _parameters(text, variable)
+    return PostgresAddress(_encrypted(parameters, variable, plaintext) if tls else parameters)
 
 
 def read_postgres_address(text: str, variable: str) -> PostgresAddress:
@@ -117,7 +115,9 @@ def read_postgres_address(text: str, variable: str) -> PostgresAddress:
 
 
 def _file(path: str, variable: str) -> FileAddress:
-    if not path or path.startswith((":memory:", "file:")) or "?" in path or "://" in path:
+    # SQLite sees the name as Path writes it: ./:memory: is :memory: then.
+    shortest = str(Path(path)) if path else ""
+    if not path or shortest.startswith((":memory:", "file:")) or "?" in path or "://" in path:
         raise DatabaseAddressError(
             f"{variable} names no file on a disk: write sqlite:///folder/decisions.db, or "
             "sqlite:////folder/decisions.db for an absolute path, without options."
@@ -194,13 +194,16 @@ def _possible(parameters: Mapping[str, str], variable: str) -> None:
         )
 
 
-def _encrypted(parameters: Mapping[str, str], variable: str) -> Mapping[str, str]:
+def _encrypted(
+    parameters: Mapping[str, str], variable: str, plaintext: Collection[str]
+) -> Mapping[str, str]:
     """Add ``sslmode=require`` for another machine, whatever the variables of libpq say."""
     ambient = {one["keyword"]: one["val"] for one in _defaults()}
     where = parameters.get("hostaddr") or ambient.get("hostaddr")
     where = where or parameters.get("host") or ambient.get("host")
     elsewhere = parameters.get("service") or ambient.get("service")
-    if not elsewhere and all(_is_here(host) for host in _split(where)):
+    # By where libpq connects to in the end: PGHOSTADDR goes before the host that was named.
+    if not elsewhere and all(_is_here(host) or host in plaintext for host in _split(where)):
         return parameters
     mode = parameters.get("sslmode") or ambient.get("sslmode") or ""
     if "sslmode" in parameters and mode not in ENCRYPTED:

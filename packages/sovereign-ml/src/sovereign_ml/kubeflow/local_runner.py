@@ -11,7 +11,7 @@ from typing import Any
 
 from sovereign_ml.config.settings import pass_on
 from sovereign_ml.config.tables import PipelineSettings, ProjectSettings
-from sovereign_ml.errors import Refused
+from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.kubeflow.tasks import Tasks
 from sovereign_ml.project import Project
 
@@ -26,7 +26,16 @@ def pipeline_of(
 ) -> Any:
     """Return the kfp pipeline ``kind`` that ``pipeline.py`` of the project defines."""
     tasks = Tasks(project, about, config, on_cluster=on_cluster)
-    return project.module("pipeline").PIPELINES[kind](tasks)
+    try:
+        module = project.module("pipeline")
+    except ModuleNotFoundError as error:
+        if error.name != f"{project.package}.pipeline":
+            raise
+        raise Misuse(
+            f"This project has no src/{project.package}/pipeline.py, so it has no pipeline for Kubeflow: "
+            "take the file from the template, whose question `parts` brings it."
+        ) from None
+    return module.PIPELINES[kind](tasks)
 
 
 def compile_to(

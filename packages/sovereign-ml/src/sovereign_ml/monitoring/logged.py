@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sovereign_ml.config.connections import LogLocation
 from sovereign_ml.decision_log import Entry
 from sovereign_ml.decision_log.evidence import counted, tally
+from sovereign_ml.decisions.decision_policy import NO_DECISION
 from sovereign_ml.privacy.objections import decision_log
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _table(
         began = datetime.fromisoformat(oldest).replace(tzinfo=None)
         waiting_days = (as_of - began) / timedelta(days=1)
     return DecisionTable(
-        rows=rows[rows["outcome"].isin(("offer", "no_offer"))].reset_index(drop=True),
+        rows=rows[~rows["outcome"].isin(NO_DECISION)].reset_index(drop=True),
         blanked=counts["blanked"],
         pending=int((rows["outcome"] == "pending_review").sum()),
         contests=counts["contest"],

@@ -221,10 +221,8 @@ class Watch:
             rows = table.rows[table.rows["model_version"] == in_use]
             rows = outcomes.first_of_each(rows, horizon)
             if len(rows) >= self.settings.monitor.min_decisions:
-                rows = rows.assign(
-                    treated=rows["outcome"] == "offer", churned=past.churned(rows, horizon)
-                )
-                return rows, LOG
+                treated = ~rows["outcome"].isin(_left_alone(sealed.policy))
+                return rows.assign(treated=treated, churned=past.churned(rows, horizon)), LOG
         # Before the day of the reference another model was in use.
         first = datetime.combine(reference.day, datetime.min.time())
         days = [past.complete_until - timedelta(days=7 * week) for week in range(WEEKS)]
@@ -357,3 +355,9 @@ def _people(table: DecisionTable | None) -> dict[str, Any]:
         "objections": table.objections,
         "window_days": WINDOW_DAYS,
     }
+
+
+def _left_alone(policy: DecisionPolicy) -> set[str | None]:
+    """Return the outcomes of people for whom nothing was done."""
+    below_action = policy.suggestions[: policy.names.index(policy.action_band)]
+    return {*below_action, policy.leaves_all_as_it_is}

@@ -2,6 +2,7 @@
 
 Purchases follow a Pareto/NBD process (Schmittlein, Morrison and Colombo 1987): each customer buys at an own
 rate until an unseen drop-out. Seasons, returns, duplicates, unreadable times and missing ids are laid over it.
+Everybody has a contract too, which ends some time after the drop-out: for ``[label] kind = "ended"``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from sovereign_ml.config.tables import ShopSettings
 
+NOTICE_DAYS = 45
+"""From the day on which somebody stops buying to the end of their contract."""
 LAST_DAY = np.datetime64("2026-06-30", "s")
 CATEGORIES = (
     "books",
@@ -68,7 +71,7 @@ def _customers(rng: np.random.Generator, n: int) -> pd.DataFrame:
 
 
 def _orders(rng: np.random.Generator, customers: pd.DataFrame, days: int) -> pd.DataFrame:
-    """One row per order line, in no particular order of customers but sorted by time."""
+    """Return the order lines, sorted by time, and note in ``customers`` when each contract runs."""
     import pandas as pd
 
     n = len(customers)
@@ -95,6 +98,12 @@ def _orders(rng: np.random.Generator, customers: pd.DataFrame, days: int) -> pd.
     seconds = (day * 86_400).astype("int64")
     start = LAST_DAY + np.timedelta64(86_399, "s") - np.timedelta64(days * 86_400, "s")
     country = customers["country"].to_numpy()[who]
+    dates = [start + (t * 86_400).astype("timedelta64[s]") for t in (birth, birth + alive)]
+    ended = dates[1] + np.timedelta64(NOTICE_DAYS, "D")
+    customers["started_at"] = dates[0].astype("datetime64[D]")
+    customers["ended_at"] = np.where(ended <= LAST_DAY, ended, np.datetime64("NaT")).astype(
+        "datetime64[D]"
+    )
     table = pd.DataFrame(
         {
             "order_line": np.arange(len(who)),

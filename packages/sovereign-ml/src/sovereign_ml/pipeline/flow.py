@@ -134,6 +134,7 @@ def _parts(settings: Settings, project: Project) -> dict[type, Callable[[], Any]
             project=project,
             limits=settings.register_,
             score=settings.score,
+            decision=settings.decision,
             windows=settings.features,
             label=settings.label,
             evaluate=settings.evaluate,

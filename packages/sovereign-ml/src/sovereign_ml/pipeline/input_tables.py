@@ -72,6 +72,7 @@ class InputTables:
         """Apply the corrections that people asked for (GDPR Art. 16), and carry them into ``folder``."""
         corrections.apply(
             self._connection,
+            {rows.name: rows.connection for rows in self._events},
             self._gates.raw,
             self._gates.versions,
             self._gates.keys(),

@@ -28,10 +28,19 @@ from sovereign_ml.storage.expressions import Expressions, is_word, number
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Intake", "contract_values", "map_customers", "map_transactions"]
+__all__ = [
+    "SOURCE",
+    "Intake",
+    "contract_values",
+    "event_values",
+    "map_customers",
+    "map_events",
+    "map_transactions",
+]
 
 CONTRACT = ("started_at", "ended_at")
 SOURCE = "source_transactions"
+"""The loaded table of transactions or, in a database of its own, of events."""
 NO_DATE = (
     *("null", "(null)", "nan", "nat", "<na>", "none", "nil", "n/a", "na", r"\n"),
     *("0000-00-00", "0000-00-00 00:00:00"),
@@ -243,7 +252,7 @@ def map_transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings
 def map_events(
     connection: duckdb.DuckDBPyConnection, table: EventTable, section: str, timezone: str
 ) -> None:
-    """Table ``mapped`` of an event table, made as that of the transactions: with kind and value for amount and order.
+    """Make the table ``mapped`` of an event table, as of the transactions: kind and value for amount and order.
 
     An empty value is none; one that is no number makes its row unusable.
     """
@@ -253,10 +262,8 @@ def map_events(
     fate, copies = _once(connection, table, section, list(read.columns))
     rows = read.layered("once", list(mapping), guarded=True)
     instants.check(read, rows)
-    written = f"CAST({read.value('value')} AS VARCHAR)"
-    text = "value" in mapping and read.result_type("value") == "VARCHAR"
-    value = number(written, table.reader.decimal if text else ".")
-    value = f"CASE WHEN isfinite({value}) THEN {value} END"
+    values = event_values(read)
+    written, value = f"CAST({read.value('value')} AS VARCHAR)", values["value"]
     # What stands in the file and is no number: as the result, or in a column that the expression needs as one.
     needed = {db.quoted(name): sql for name, sql in read.numbers.get("value", {}).items()}
     no_number = " OR ".join(
@@ -268,15 +275,27 @@ def map_events(
         "unreadable_kind": read.failed("kind"),
         "unreadable_value": f"{read.failed('value')} OR {no_number}",
     }
-    values = {
-        "copies_": copies,
-        "customer_id": named_id(read.value("customer_id"), table.reader.null_words),
-        "event_time": f"TRY_CAST({read.value('event_time')} AS TIMESTAMPTZ)",
-        "kind": f"CAST({read.value('kind')} AS VARCHAR)",
-        "value": value,
-        "rate_seen": "NULL::VARCHAR",
-    }
+    values |= {"copies_": copies, "rate_seen": "NULL::VARCHAR"}
     _store(read, rows, values, value, fate, failing)
+
+
+def _moment(value: str) -> str:
+    """Return SQL for the time of an event; null for a zero of some calendar, such as 1970-01-01 or 0001-01-01."""
+    time = f"TRY_CAST({value} AS TIMESTAMPTZ)"
+    return f"CASE WHEN {time} >= TIMESTAMPTZ '1971-01-01 00:00:00+00' THEN {time} END"
+
+
+def event_values(read: Expressions) -> dict[str, str]:
+    """Return SQL for each column of an event table over the guarded values of ``read``."""
+    written = f"CAST({read.value('value')} AS VARCHAR)"
+    text = "value" in read.mapping and read.result_type("value") == "VARCHAR"
+    value = number(written, read.reader.decimal if text else ".")
+    return {
+        "customer_id": named_id(read.value("customer_id"), read.reader.null_words),
+        "event_time": _moment(read.value("event_time")),
+        "kind": f"CAST({read.value('kind')} AS VARCHAR)",
+        "value": f"CASE WHEN isfinite({value}) THEN {value} END",
+    }
 
 
 def _opened(
@@ -331,7 +350,7 @@ def contract_values(read: Expressions, config: DataSettings) -> dict[str, str]:
     amount = read.value("amount_eur")
     text = read.result_type("amount_eur") == "VARCHAR"
     amount = number(amount, config.reader.decimal) if text else f"TRY_CAST({amount} AS DOUBLE)"
-    time = f"TRY_CAST({read.value('event_time')} AS TIMESTAMPTZ)"
+    time = _moment(read.value("event_time"))
     rate, age, seen = "1", "NULL::INTEGER", "NULL::VARCHAR"
     if "currency" in read.mapping:
         rate, since = read.name("rate"), read.name("since")

@@ -18,6 +18,7 @@ from sovereign_ml.card.schema.card import Card, read
 from sovereign_ml.card.schema.facts import Facts
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.tables import (
+    DecisionSettings,
     EvaluateSettings,
     FeatureSettings,
     LabelSettings,
@@ -47,6 +48,7 @@ class Registration:
     project: Project
     limits: RegisterSettings
     score: ScoreSettings
+    decision: DecisionSettings
     windows: FeatureSettings
     label: LabelSettings
     evaluate: EvaluateSettings
@@ -95,6 +97,7 @@ class Registration:
             human_review=card.answers.human_review.stage == "before_effect",
             reviewer_contact=self.contact,
             horizon_days=self.windows.horizon_days,
+            outcomes=self.decision.outcomes,
         )
         for name, content in (
             ("contract.json", self.project.feature_contract()),

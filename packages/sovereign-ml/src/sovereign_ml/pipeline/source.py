@@ -142,6 +142,13 @@ class InputFiles:
     def describe(self, pinned: dict[str, Any] | None) -> dict[str, Any]:
         """Return the kind of input and its content hashes. A file that is away keeps its pin."""
         config = self.config
+        if not config.transactions:
+            contract = " --set label.kind=ended" if config.customer_columns.ended_at else ""
+            raise Misuse(
+                "config.toml [data] transactions names no file yet: first call "
+                f"`churn data suggest FILE{contract}` with your transactions, "
+                "and again with --apply when it reads them right."
+            )
         if config.transactions == SYNTHETIC:
             if config.customers not in (SYNTHETIC, ""):
                 raise Misuse(

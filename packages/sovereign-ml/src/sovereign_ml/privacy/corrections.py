@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 NAME = "corrections.parquet"
 OF_A_PURCHASE = {"event_time": "TIMESTAMPTZ", "amount_eur": "DECIMAL(18, 2)", "category": "VARCHAR"}
+OF_AN_EVENT = {"event_time": "TIMESTAMPTZ", "kind": "VARCHAR", "value": "DOUBLE"}
 OF_A_CUSTOMER = {
     "consent": "BOOLEAN",
     "objected_at": "TIMESTAMPTZ",
@@ -27,40 +29,96 @@ OF_A_CUSTOMER = {
     "birth_year": "INTEGER",
     "country": "VARCHAR",
 }
+NEVER_EMPTY = ("event_time", "amount_eur")
+LONGEST_WORD = 64
+"""Characters of a category and of the kind of an event, as the contract has them."""
 SHAPE = (
-    "customer_id VARCHAR, purchase TIMESTAMPTZ, name VARCHAR, value VARCHAR, noted_at TIMESTAMPTZ"
+    "customer_id VARCHAR, purchase TIMESTAMPTZ, name VARCHAR, value VARCHAR, "
+    "noted_at TIMESTAMPTZ, event VARCHAR"
 )
+"""``purchase`` is the time of the purchase or event; ``event`` names the event table."""
+ORDER = "noted_at, name = 'event_time', name"
+"""A new time comes last: the other values of one request are found by the time before."""
 
 
-def add(raw: Path, person: str, purchase: datetime | None, values: Mapping[str, str]) -> None:
-    """Note that ``person`` (pseudonym) asked to correct ``values``.
+@dataclass(frozen=True)
+class CorrectedRow:
+    """What a correction is about: a customer, or the purchases or events of one second (UTC).
 
-    They are of the purchase at that time, or of the customer without a time. Raises Misuse for
-    an unknown column, or a value that the column cannot hold.
+    ``event`` names the event table; without it a ``time`` is that of a purchase.
+    """
+
+    time: datetime | None = None
+    event: str = ""
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Return the columns that can be corrected, with their types in SQL."""
+        if self.event:
+            return OF_AN_EVENT
+        return OF_A_PURCHASE if self.time else OF_A_CUSTOMER
+
+    @property
+    def condition(self) -> str:
+        """Return SQL that is true for the row; ``churn data-subject access`` shows whole seconds."""
+        if self.time is None:
+            return "true"
+        return f"date_trunc('second', event_time) = TIMESTAMPTZ '{self.time.isoformat()}'"
+
+    def __str__(self) -> str:
+        """Return the row in words."""
+        if self.time is None:
+            return "a customer (a purchase needs --purchase TIME, an event --event NAME --at TIME)"
+        return f"an event of {self.event}" if self.event else "a purchase"
+
+
+def add(raw: Path, person: str, row: CorrectedRow, values: Mapping[str, str]) -> None:
+    """Note that ``person`` (pseudonym) is right about ``values`` of ``row``.
+
+    Raises Misuse for a column that is not there, or a value that step 1 or 2 would set aside.
     """
     from sovereign_ml.storage import duckdb as db
 
-    types = OF_A_PURCHASE if purchase else OF_A_CUSTOMER
     connection = db.connect()
     connection.execute("SET TimeZone = 'UTC'")
     for name, value in values.items():
-        if name not in types:
-            owner = (
-                "of a purchase" if purchase else "of a customer (a purchase needs --purchase TIME)"
-            )
-            raise Misuse(f"No column '{name}' {owner}: there are {', '.join(types)}.")
-        # DuckDB decides: step 1 will cast the text in the same way.
-        if value and connection.execute(
-            f"SELECT TRY_CAST(? AS {types[name]})", [value]
-        ).fetchone() == (None,):
-            raise Misuse(f"{name} = {value!r} is no {types[name].partition('(')[0].lower()}.")
+        _check(connection, row, name, value)
     path = raw / NAME
     _load(connection, path)
     now = datetime.now(UTC)
-    rows = [(person, purchase, name, value or None, now) for name, value in values.items()]
-    connection.executemany("INSERT INTO noted VALUES (?, ?, ?, ?, ?)", rows)
+    connection.executemany(
+        "INSERT INTO noted VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (person, row.time, name, value or None, now, row.event or None)
+            for name, value in values.items()
+        ],
+    )
     path.touch()
     _write(connection, path)
+
+
+def _check(connection: duckdb.DuckDBPyConnection, row: CorrectedRow, name: str, value: str) -> None:
+    if name not in row.columns:
+        raise Misuse(f"No column '{name}' of {row}: there are {', '.join(row.columns)}.")
+    sql_type = row.columns[name]
+    if not value:
+        if name in NEVER_EMPTY:
+            raise Misuse(f"{name} is empty: give a value, or erase the person's data.")
+        return
+    found = connection.execute(f"SELECT TRY_CAST(? AS {sql_type})", [value]).fetchone()
+    fits = found is not None and found[0] is not None
+    if fits and sql_type in ("DOUBLE", "TIMESTAMPTZ"):
+        finite = connection.execute(f"SELECT isfinite(CAST(? AS {sql_type}))", [value])
+        fits = finite.fetchone() == (True,)
+    if not fits:
+        raise Misuse(f"{name} = {value!r} is no {sql_type.partition('(')[0].lower()}.")
+    if name == "event_time" and found and found[0] > datetime.now(UTC):
+        raise Misuse(f"event_time = {value!r} is in the future: step 1 would set the row aside.")
+    if name in ("category", "kind") and (len(value) > LONGEST_WORD or not value.isprintable()):
+        raise Misuse(
+            f"{name} has {len(value):,} characters or a line break: "
+            f"give one line of at most {LONGEST_WORD}."
+        )
 
 
 def rename(raw: Path, names: Mapping[str, str]) -> int:
@@ -98,45 +156,52 @@ def fingerprint(raw: Path, pinned: Mapping[str, Any]) -> dict[str, str]:
 
 def apply(
     connection: duckdb.DuckDBPyConnection,
+    events: Mapping[str, duckdb.DuckDBPyConnection],
     raw: Path,
     versions: DataVersions,
     keys: Sequence[bytes],
     pinned: Mapping[str, Any],
     folder: Path,
 ) -> None:
-    """Apply the corrections to ``mapped`` and ``people``, in the order in which they were noted.
+    """Correct ``mapped`` and ``people`` in the order in which the corrections were noted.
 
-    They are carried into ``folder``. Raises Misuse where the pinned input knows of corrections
-    that are neither here nor in the DVC remote.
+    ``events`` has the connection of each event table, in which ``mapped`` is corrected as well.
+    All corrections are carried into ``folder``. Raises Misuse where the pinned input knows of
+    corrections that are neither here nor in the DVC remote.
     """
     if "corrections" not in pinned:
         return
-    path = _fetch(raw, versions, str(pinned["corrections"]), folder / NAME)
+    from sovereign_ml.storage import duckdb as db
+
+    path = _here(raw, versions, str(pinned["corrections"]), folder / NAME)
     names = subjects.names(connection, keys)
-    noted = connection.execute(
-        "SELECT * EXCLUDE (noted_at) FROM read_parquet(?)", [str(path)]
+    noted = db.connect()
+    noted.execute("SET TimeZone = 'UTC'")
+    _load(noted, path)
+    corrections = noted.execute(
+        f"SELECT customer_id, purchase, event, name, value FROM noted ORDER BY {ORDER}"  # noqa: S608
     ).fetchall()
-    for person, purchase, column, value in noted:
-        if person not in names:
+    for person, time, event, column, value in corrections:
+        row = CorrectedRow(time, event or "")
+        # An event table may have left config.toml since.
+        target = events.get(row.event) if row.event else connection
+        if person not in names or target is None:
             continue
-        if purchase:
-            cast = f"CAST(? AS {OF_A_PURCHASE[column]})"
-            change = f"UPDATE mapped SET {column} = {cast}"  # noqa: S608
-            parameters = [value, names[person], purchase]
-            connection.execute(f"{change} WHERE customer_id = ? AND event_time = ?", parameters)
-        else:
-            cast = f"CAST(? AS {OF_A_CUSTOMER[column]})"
-            change = f"UPDATE people SET {column} = {cast}"  # noqa: S608
-            if column == "objected_at":
-                change += f", objected = {value is not None}"
-            connection.execute(f"{change} WHERE customer_id = ?", [value, names[person]])
+        change = f"{column} = CAST(? AS {row.columns[column]})"
+        if column == "objected_at":
+            change += f", objected = {value is not None}"
+        table = "mapped" if time else "people"
+        target.execute(
+            f"UPDATE {table} SET {change} WHERE customer_id = ? AND {row.condition}",  # noqa: S608
+            [value, names[person]],
+        )
 
 
 def _load(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Create the table ``noted`` with the corrections so far."""
+    """Make the table ``noted`` of what is noted so far; older files have no column ``event``."""
     connection.execute(f"CREATE TABLE noted ({SHAPE})")
     if path.is_file():
-        connection.execute("INSERT INTO noted FROM read_parquet(?)", [str(path)])
+        connection.execute("INSERT INTO noted BY NAME FROM read_parquet(?)", [str(path)])
 
 
 def _write(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -144,14 +209,12 @@ def _write(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
     replaced(
         path,
-        lambda side: db.write_parquet(
-            connection, "SELECT * FROM noted ORDER BY noted_at, name", side
-        ),
+        lambda side: db.write_parquet(connection, f"SELECT * FROM noted ORDER BY {ORDER}", side),  # noqa: S608
     )
 
 
-def _fetch(raw: Path, versions: DataVersions, digest: str, target: Path) -> Path:
-    """Copy the pinned corrections to ``target``, from the raw data or from the DVC remote."""
+def _here(raw: Path, versions: DataVersions, digest: str, target: Path) -> Path:
+    """Write the pinned corrections to ``target`` and return it: from the raw data, or from the DVC remote."""
     from sovereign_ml.storage import dvc
 
     path = raw / NAME

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from sovereign_ml.config.tables import ScoreSettings
-from sovereign_ml.decisions.decision_policy import Band, DecisionPolicy
+from sovereign_ml.decisions.decision_policy import Band, DecisionPolicy, Outcome
 
 __all__ = ["draft_policy", "policy"]
 
@@ -18,8 +19,9 @@ def policy(
     human_review: bool,
     reviewer_contact: str,
     horizon_days: int = 30,
+    outcomes: Mapping[str, Outcome] | None = None,
 ) -> DecisionPolicy:
-    """Return the content of ``policy.json``: bands from [score], and the card's answers.
+    """Return the content of ``policy.json``: bands, outcomes, and who decides by the card.
 
     The card says whether a person decides: a setting could contradict it. A score predicts the
     ``horizon_days`` after the date of its features, so features may be that old at most, unless
@@ -39,6 +41,7 @@ def policy(
         human_review=human_review,
         reviewer_contact=reviewer_contact,
         max_feature_age_days=score.max_feature_age_days or horizon_days,
+        outcomes=dict(outcomes or {}),
     )
     digest = hashlib.sha256(unversioned.model_dump_json().encode()).hexdigest()[:12]
     return unversioned.model_copy(update={"policy_version": digest})

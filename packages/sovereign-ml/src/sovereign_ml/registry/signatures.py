@@ -27,8 +27,15 @@ from sovereign_ml.git import GitError
 APPROVALS: Final = Path("governance/approvals.json")
 SIGNERS: Final = Path("governance/allowed_signers")
 GPG: Final = re.compile(r"(?m)^#\s*gpg\s+([0-9A-Fa-f]{40})\s+(\S.*?)\s*$")
-PROGRAMS: Final = ("-c", "gpg.ssh.program=ssh-keygen", "-c", "gpg.program=gpg")
-"""Overrides of git's configuration, which could name a program that accepts every signature."""
+PROGRAMS: Final = tuple(
+    word
+    for program in ("ssh.program=ssh-keygen", "program=gpg", "x509.program=false")
+    for word in ("-c", f"gpg.{program}")
+)
+"""A project's own git configuration may name a program that calls every signature good.
+
+Nobody signs with X.509 here, so nothing checks such a signature.
+"""
 
 
 @dataclass(frozen=True)
@@ -88,8 +95,10 @@ def record_signed(root: Path, approval: Approval) -> Approval:
     """Record the decision in its own commit, signed by the person who decides, and return it.
 
     Raises Refused with git's message (a missing key, for example), and where the key is not
-    allowed or belongs to somebody else. Nothing stays recorded then.
+    allowed or belongs to somebody else: nothing is recorded then. Raises CardError where those keys
+    cannot be believed, before anything is recorded.
     """
+    allowed = _allowed(root) or ""
     file = root / APPROVALS
     before = file.read_bytes() if file.exists() else None
     record(file, approval)
@@ -98,7 +107,7 @@ def record_signed(root: Path, approval: Approval) -> Approval:
         message = f"Card {approval.card_hash[:12]}: {approval.decision} as {approval.role}"
         sign = ("commit-tree", "-S", "-p", "HEAD", "-m", message)
         commit = git.ask(root, *sign, _tree_with_record(root))
-        signer = _signer(root, commit, _allowed(root) or "")
+        signer = _signer(root, commit, allowed)
         if signer is None:
             raise GitError(f"the key of this commit is not in {SIGNERS} for its author's address")
         if not same_person(signer.name, approval.person):
@@ -142,7 +151,11 @@ def _by(approval: Approval, signer: Signer | None) -> Approval:
 
 
 def _history(root: Path, path: Path) -> list[tuple[str, list[str]]]:
-    """Return the commits that touched ``path``, oldest first, each with its parents."""
+    """Return the commits that touched ``path``, oldest first, each with its parents.
+
+    Raises GitError where the history is cut off: its oldest commit would be believed.
+    """
+    git.refuse_shallow(root)
     order = ("log", "--full-history", "--reverse", "--topo-order", "--format=%H %P")
     lines = git.ask(root, *order, "--", str(path)).splitlines()
     return [(line.split()[0], line.split()[1:]) for line in lines]
@@ -185,6 +198,8 @@ def _allowed(root: Path) -> str | None:
                 f"{SIGNERS} was changed by commit {commit[:12]} without an allowed signature: "
                 "revert that commit, and let an allowed person sign the change."
             )
+    if git.ask(root, "ls-tree", "HEAD", "--", str(SIGNERS)).startswith("120000"):
+        raise CardError(f"{SIGNERS} is a link: put the keys into the file itself and commit it.")
     last = _text(root, "HEAD", SIGNERS)
     if last is None:
         raise CardError(f"{SIGNERS} was removed: restore it from git. Decisions are signed here.")

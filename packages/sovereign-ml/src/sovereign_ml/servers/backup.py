@@ -1,10 +1,10 @@
-"""Backup and restore of the servers: three databases and the bucket, with a hash of every file."""
+"""Backup and restore of the servers: three databases, the bucket, and a hash of every file."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,26 +28,34 @@ DATABASES = {
 MANIFEST = "manifest.json"
 
 
+@contextmanager
+def _for_its_owner_only() -> Iterator[None]:
+    """Create all files with mode 0600 and folders with 0700, also in child processes.
+
+    A backup holds personal data.
+    """
+    umask_before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(umask_before)
+
+
+@_for_its_owner_only()
 def backup(
     folder: Path, *, project: str, secrets: Secrets, storage: ObjectStorage
 ) -> dict[str, Any]:
     """Dump the databases and copy the bucket into ``folder``, which must not exist.
 
-    Return the manifest. The online store is not in it: ``churn servers materialise`` makes it anew. The
-    pseudonym key is not in it either: keep it apart, because with the key the backup names people.
+    Return the manifest. The backup leaves out the online store, which ``churn servers materialise``
+    fills again, and the pseudonym key: with the key next to it the backup would name people.
+    Raises Misuse where an address is wrong or a program of PostgreSQL fails.
     """
     databases = _databases(secrets)
-    with _for_its_owner_only():
-        return _back_up(folder, project, databases, storage)
-
-
-def _back_up(
-    folder: Path, project: str, databases: Mapping[str, PostgresAddress], storage: ObjectStorage
-) -> dict[str, Any]:
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
-        raise Misuse(f"{folder} exists already: name a new folder for this backup.") from None
+        raise Misuse(f"{folder} exists already: name a new folder for the backup.") from None
     (folder / "objects").mkdir()
     for name, address in databases.items():
         _run(
@@ -79,22 +87,22 @@ def _back_up(
 def restore(
     folder: Path, *, secrets: Secrets, storage: ObjectStorage, governance: GovernanceCopy
 ) -> dict[str, Any]:
-    """Put a backup into empty databases and an empty bucket; return its manifest.
+    """Restore a backup into empty databases and an empty bucket, and return its manifest.
 
     Raises Refused if a file of the backup was changed or is missing, or if a target is not empty.
     """
     databases = _databases(secrets)
     from psycopg.conninfo import make_conninfo
 
-    manifest: dict[str, Any] = _whole(folder)
+    manifest: dict[str, Any] = _verified_manifest(folder)
     for name, address in databases.items():
         if tables := _tables(address):
             raise Refused(
-                f"The database for {name} has {tables} tables: a backup goes into an empty one."
+                f"The database for {name} has {tables} tables: restore into an empty database."
             )
     if keys := s3.keys(storage):
         raise Refused(
-            f"The bucket {storage.bucket} has {len(keys)} objects: a backup goes into an empty one."
+            f"The bucket {storage.bucket} has {len(keys)} objects: restore into an empty bucket."
         )
     for name, address in databases.items():
         target = make_conninfo(dbname=address.parameters.get("dbname", ""))
@@ -103,35 +111,44 @@ def restore(
     for path in sorted((folder / "objects").rglob("*")):
         if path.is_file():
             s3.upload(storage, path, str(path.relative_to(folder / "objects")))
-    governance.publish()  # the backup does not know who was erased since
+    # The backup is older than the suppression list: people erased since then must stay erased.
+    governance.publish()
     return manifest
 
 
-def _whole(folder: Path) -> Any:
+def _verified_manifest(folder: Path) -> Any:
+    """Return the manifest of a backup whose files are exactly those that it lists."""
     if not (folder / MANIFEST).is_file():
-        raise Misuse(f"{folder} is no backup: it has no {MANIFEST}, so it was never finished.")
+        raise Misuse(f"{folder} has no {MANIFEST}: it is no backup, or one that was interrupted.")
     manifest = read_json(folder / MANIFEST)
-    listed = {MANIFEST, *manifest["files"]}
-    there = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or path.is_file()]
-    others = [str(path.relative_to(folder)) for path in there]
-    if more := [name for name in others if name not in listed or (folder / name).is_symlink()]:
+    hashes = manifest["files"]
+    listed = {MANIFEST, *hashes}
+    # A symbolic link could put any file of this machine into the bucket, so none is accepted.
+    extra = [
+        str(path.relative_to(folder))
+        for path in sorted(folder.rglob("*"))
+        if path.is_symlink() or (path.is_file() and str(path.relative_to(folder)) not in listed)
+    ]
+    if extra:
         raise Refused(
-            f"{len(more)} files are not in the manifest of the backup, first {more[0]}: take them "
-            "out, or take another backup."
+            f"{len(extra)} files are not in the manifest of the backup, first {extra[0]}: remove "
+            "them, or use another backup."
         )
-    bad = [name for name, sha in manifest["files"].items() if not _same(folder / name, sha)]
-    if bad:
+    damaged = [
+        name
+        for name, sha256 in hashes.items()
+        if not (folder / name).is_file() or sha256_of(folder / name) != sha256
+    ]
+    if damaged:
         raise Refused(
-            f"{len(bad)} files of the backup are missing or changed, first {bad[0]}: take another backup."
+            f"{len(damaged)} files of the backup are missing or changed, first {damaged[0]}: use "
+            "another backup."
         )
     return manifest
-
-
-def _same(path: Path, sha256: str) -> bool:
-    return path.is_file() and sha256_of(path) == sha256
 
 
 def _tables(address: PostgresAddress) -> int:
+    """Return the number of tables that users made in a database."""
     import psycopg
 
     try:
@@ -142,51 +159,42 @@ def _tables(address: PostgresAddress) -> int:
             ).fetchone()
     except psycopg.Error:
         raise Misuse(
-            "PostgreSQL does not answer: `churn doctor` says which address is wrong."
+            "PostgreSQL does not answer: `churn doctor` shows which address is wrong."
         ) from None
     return int(row[0]) if row else 0
 
 
 def _databases(secrets: Secrets) -> dict[str, PostgresAddress]:
-    """Read every address before anything is made."""
+    """Return the address of each database. All are read before the first one is used."""
     return {name: database(getattr(secrets, field), field) for name, field in DATABASES.items()}
 
 
-@contextmanager
-def _for_its_owner_only() -> Iterator[None]:
-    """What is made inside, also by child processes, is 0600 and 0700: a backup holds personal data."""
-    before = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(before)
-
-
 def _run(program: str, address: PostgresAddress, *arguments: str) -> None:
-    """A program of PostgreSQL; its first complaint as one line.
-
-    Everybody on the machine can read a command line, so the address goes through the environment.
-    """
-    kept = {name: ENVIRONMENT[name] for name in ("PATH", "HOME", "LANG") if name in ENVIRONMENT}
+    """Run a program of PostgreSQL. Raises Misuse with the first line of its error output."""
+    environment = {
+        name: ENVIRONMENT[name] for name in ("PATH", "HOME", "LANG") if name in ENVIRONMENT
+    }
     try:
         done = subprocess.run(
-            [_program(program), *arguments],
+            [_newest(program), *arguments],
             capture_output=True,
             text=True,
             check=False,
-            env={**kept, **address.environment},
+            # Every user of the machine can read a command line, so it must not hold the password.
+            env=environment | address.environment,
         )
     except FileNotFoundError:
         raise Misuse(
-            f"No {program} here: install postgresql-client, of the server's version or newer."
+            f"{program} is missing: install postgresql-client of the server's version or newer."
         ) from None
     if done.returncode:
         raise Misuse(f"{program}: {(done.stderr.strip().splitlines() or ['no reason given'])[0]}")
 
 
-def _program(name: str) -> str:
-    """The newest of Debian's versions: pg_dump refuses a server that is newer than itself."""
-    found = sorted(
-        Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4])
-    )
-    return str(found[-1]) if found else name
+def _newest(program: str) -> str:
+    """Return the path of the newest version that Debian has installed, else the bare name.
+
+    pg_dump refuses a server that is newer than itself.
+    """
+    paths = Path("/usr/lib/postgresql").glob(f"*/bin/{program}")
+    return str(max(paths, key=lambda path: int(path.parts[4]), default=program))

@@ -1,4 +1,4 @@
-"""churn doctor: every server of the active profile, asked whether it will do; one line each."""
+"""Health checks of `churn doctor`: one line for each server of the active profile."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 import socket
 import ssl
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,39 +24,47 @@ from sovereign_ml.servers import health_checks
 from sovereign_ml.servers.health_checks import TIMEOUT_S, Trouble
 
 SOON_DAYS = 21
-"""A certificate that ends within this is worth a word."""
+"""Days before its end from which on a certificate gets a warning."""
 SLOW_MS = 250
-"""A connection that takes longer: a flow makes thousands of them."""
+"""Milliseconds from which on a connection gets a warning: a flow opens thousands of them."""
+UNDER_US_LAW = (Jurisdiction.US, Jurisdiction.US_PARENT_EU_REGION)
 TLS_ADVICE = {
     "certificate has expired": "renew the certificate",
     "certificate is not yet valid": "correct the clock of this machine, or the certificate",
-    "Hostname mismatch": "write the name that the certificate has",
+    "Hostname mismatch": "use the host name of the certificate",
 }
-UNTRUSTED = "trust its issuer on this machine: SSL_CERT_FILE, AWS_CA_BUNDLE and REQUESTS_CA_BUNDLE name its file"
+UNTRUSTED = (
+    "trust its issuer on this machine: set SSL_CERT_FILE, AWS_CA_BUNDLE and REQUESTS_CA_BUNDLE "
+    "to the issuer's certificate"
+)
 SECURE = {"https": 443, "rediss": 6379}
 PLAIN = {"http": 80, "redis": 6379, "postgresql": 5432, "smtp": 587}
 
 
 @dataclass(frozen=True)
 class HealthLine:
-    """What was found about one server. ``state``: ok, warn (works, but look at it) or fail."""
+    """Result of the check of one server.
+
+    ``state`` is ok, warn (it works, but something should be changed) or fail. ``found`` is the
+    observation, ``do`` the advice. ``milliseconds`` is the time that one connection took.
+    """
 
     name: str
     host: str
     state: str
-    jurisdiction: str
-    milliseconds: int
-    found: str
-    do: str
+    jurisdiction: str = ""
+    milliseconds: int = 0
+    found: str = ""
+    do: str = ""
 
 
 @dataclass(frozen=True)
 class Server:
-    """One server of the profile: what carries personal data there, where it is, and how to ask it."""
+    """One server of the profile: its role, its address, and the check that logs in to it."""
 
     name: str
     url: str
-    ask: Callable[[], list[str]]
+    check: Callable[[], list[str]]
 
 
 NO_ALARMS = AlarmSettings()
@@ -69,148 +79,112 @@ def examine(
 ) -> Iterator[HealthLine]:
     """Check each server of the profile, and the channels of the monitor's alarms.
 
-    ``card`` is model_card.toml, which declares owners.
-
-    Nothing is written but one probe object on S3, which is deleted again.
+    ``card`` is the path of model_card.toml, which declares who owns a host. The only thing written
+    is one probe object on S3, which is deleted again.
     """
-    for name, address in _here(profile):
-        yield HealthLine(name, address, "ok", Jurisdiction.LOCAL, 0, "a file of this project", "")
-    for name, find in _servers(profile, secrets, tracking):
+    stores = {"runs and registry": profile.tracking_uri, "decision log": profile.decision_log}
+    files = {name: address for name, address in stores.items() if address.startswith("sqlite:")}
+    if profile.offline_store == "file":
+        files["features"] = "data/3_features"
+    for name, address in files.items():
+        yield HealthLine(name, address, "ok", Jurisdiction.LOCAL, found="a file of this project")
+    for name, make_server in _servers(profile, secrets, tracking).items():
         try:
-            server = find()
+            server = make_server()
         except Misuse as error:
-            yield HealthLine(name, "", "fail", "", 0, "no address", str(error))
-            continue
-        yield _look(server, card)
+            yield HealthLine(name, "", "fail", found="no address", do=str(error))
+        else:
+            yield _check(server, card)
     yield from channel_lines(alarms, card)
 
 
 def channel_lines(alarms: AlarmSettings, card: Path) -> Iterator[HealthLine]:
-    """Check the channels of alarms without sending anything."""
-    for server in _receivers(alarms):
-        yield _look(server, card)
-    if alarms.textfile:
-        yield _text_folder(Path(alarms.textfile))
-
-
-def _receivers(alarms: AlarmSettings) -> Iterator[Server]:
-    """Yield what can be asked without sending anything. A webhook cannot."""
+    """Check the channels of alarms without sending anything. A webhook cannot be checked so."""
     if alarms.smtp:
-        yield Server(
-            "alarms by mail", f"smtp://{alarms.smtp}", lambda: health_checks.smtp(alarms.smtp)
-        )
+        check = partial(health_checks.smtp, alarms.smtp)
+        yield _check(Server("alarms by mail", f"smtp://{alarms.smtp}", check), card)
     if alarms.alertmanager:
-        url = alarms.alertmanager
-        yield Server("Alertmanager", url, lambda: health_checks.alertmanager(url))
+        check = partial(health_checks.alertmanager, alarms.alertmanager)
+        yield _check(Server("Alertmanager", alarms.alertmanager, check), card)
+    if alarms.textfile:
+        yield _metrics_folder(Path(alarms.textfile))
 
 
-def _text_folder(folder: Path) -> HealthLine:
+def _metrics_folder(folder: Path) -> HealthLine:
     """Check that the metrics of the monitor can be written where node_exporter reads them."""
-    name, writable = "metrics of the monitor", folder.is_dir() and os.access(folder, os.W_OK)
-    if writable:
-        return HealthLine(
-            name, str(folder), "ok", Jurisdiction.LOCAL, 0, "a folder of this machine", ""
-        )
+    line = partial(HealthLine, "metrics of the monitor", str(folder))
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        return line("ok", Jurisdiction.LOCAL, found="a folder of this machine")
     wrong = "this user may not write there" if folder.is_dir() else "there is no such folder"
-    return HealthLine(
-        name,
-        str(folder),
-        "fail",
-        Jurisdiction.LOCAL,
-        0,
-        wrong,
-        "make it, or correct [monitor.alarm] textfile",
-    )
-
-
-def _here(profile: Profile) -> list[tuple[str, str]]:
-    stores = [("runs and registry", profile.tracking_uri), ("decision log", profile.decision_log)]
-    files = [(name, address) for name, address in stores if address.startswith("sqlite:")]
-    return files + ([("features", "data/3_features")] if profile.offline_store == "file" else [])
+    do = "make it, or correct [monitor.alarm] textfile"
+    return line("fail", Jurisdiction.LOCAL, found=wrong, do=do)
 
 
 def _servers(
     profile: Profile, secrets: Secrets, tracking: Tracking
-) -> Iterator[tuple[str, Callable[[], Server]]]:
-    """Give each server with a function that makes it: its address may be a secret not set."""
-    storage = tracking.storage
+) -> dict[str, Callable[[], Server]]:
+    """Return a function for each server, which raises Misuse where the secret is not set."""
+    storage, uri = tracking.storage, profile.tracking_uri
 
-    def at(
-        name: str, field: str, ask: Callable[[str], list[str]]
-    ) -> tuple[str, Callable[[], Server]]:
-        def find() -> Server:
-            url = secrets.need(field)
-            return Server(f"{name} ({VARIABLES[field]})", url, lambda: ask(url))
+    def redis() -> Server:
+        url = secrets.need("online_store")
+        title = f"online features ({VARIABLES['online_store']})"
+        return Server(title, url, lambda: health_checks.redis(url))
 
-        return name, find
+    def postgres(name: str, field: str) -> Server:
+        address = database(getattr(secrets, field), field)
+        host = next(iter(address.hosts), "")
+        url = f"postgresql://{f'[{host}]' if ':' in host else host}:{address.port}"
+        title = f"{name} ({VARIABLES[field]})"
+        return Server(title, url, lambda: health_checks.postgres(address))
 
-    def in_postgres(name: str, field: str) -> tuple[str, Callable[[], Server]]:
-        def find() -> Server:
-            address = database(getattr(secrets, field), field)
-            host = next(iter(address.hosts), "")
-            url = f"postgresql://{f'[{host}]' if ':' in host else host}:{address.port}"
-            title = f"{name} ({VARIABLES[field]})"
-            return Server(title, url, lambda: health_checks.postgres(address))
-
-        return name, find
-
+    servers: dict[str, Callable[[], Server]] = {}
     if profile.offline_store == "s3":
-        yield (
-            "object storage",
-            lambda: Server("object storage", storage.endpoint, lambda: health_checks.s3(storage)),
-        )
-        yield in_postgres("feature registry", "feature_registry")
-    if profile.tracking_uri.startswith("http"):
-        where = profile.tracking_uri
-        yield (
-            "runs and registry",
-            lambda: Server("runs and registry", where, lambda: health_checks.mlflow(tracking)),
-        )
+        check_bucket = partial(health_checks.s3, storage)
+        servers["object storage"] = lambda: Server("object storage", storage.endpoint, check_bucket)
+        servers["feature registry"] = partial(postgres, "feature registry", "feature_registry")
+    if uri.startswith("http"):
+        check_mlflow = partial(health_checks.mlflow, tracking)
+        servers["runs and registry"] = lambda: Server("runs and registry", uri, check_mlflow)
     if profile.online_store == "redis":
-        yield at("online features", "online_store", health_checks.redis)
+        servers["online features"] = redis
     elif profile.online_store != "sqlite":
-        yield in_postgres("online features", "online_store")
+        servers["online features"] = partial(postgres, "online features", "online_store")
     if profile.decision_log == "postgresql":
-        yield in_postgres("decision log", "decision_log")
+        servers["decision log"] = partial(postgres, "decision log", "decision_log")
+    return servers
 
 
-def _look(server: Server, card: Path) -> HealthLine:
+def _check(server: Server, card: Path) -> HealthLine:
     try:
         parts = urlsplit(server.url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
         do = "write it as scheme://<user>:<password>@<host>:<port>, with %2F for / in the password"
-        return HealthLine(server.name, "", "fail", "", 0, "no address that can be read", do)
+        return HealthLine(server.name, "", "fail", found="an address that cannot be read", do=do)
     law, concern = _jurisdiction(host, card) if host else (Jurisdiction.LOCAL, "")
     start = time.perf_counter()
     try:
-        # Without a host it is a socket of this machine.
-        notes = _reach(host, parts.scheme, port) if host else []
+        # An address without a host is a Unix socket of this machine.
+        notes = _connect(host, parts.scheme, port) if host else []
         elapsed = round((time.perf_counter() - start) * 1000)
-        notes += (
-            [f"! slow, {elapsed} ms for one connection: put it where the pipeline runs"]
-            if elapsed > SLOW_MS
-            else []
-        )
-        notes += server.ask()
+        if elapsed > SLOW_MS:
+            notes.append(f"! slow, {elapsed} ms for one connection: put it where the pipeline runs")
+        notes += server.check()
     except Trouble as trouble:
         do = ". ".join(part for part in (trouble.do, concern) if part)
-        return HealthLine(server.name, host, "fail", law, 0, trouble.found, do)
+        return HealthLine(server.name, host, "fail", law, 0, trouble.observation, do)
     notes += [f"! {concern}"] if concern else []
     todo = [note.removeprefix("! ") for note in notes if note.startswith("! ")]
-    found = "; ".join(note for note in notes if not note.startswith("! "))
-    state = (
-        "fail"
-        if law in (Jurisdiction.US, Jurisdiction.US_PARENT_EU_REGION)
-        else "warn"
-        if todo
-        else "ok"
-    )
-    return HealthLine(server.name, host, state, law, elapsed, found, ". ".join(todo))
+    facts = "; ".join(note for note in notes if not note.startswith("! "))
+    state = "warn" if todo else "ok"
+    if law in UNDER_US_LAW:
+        state = "fail"
+    return HealthLine(server.name, host, state, law, elapsed, facts, ". ".join(todo))
 
 
-def _reach(host: str, scheme: str, port: int | None) -> list[str]:
-    """Resolve, connect, and look at the certificate. Raises Trouble."""
+def _connect(host: str, scheme: str, port: int | None) -> list[str]:
+    """Resolve the host, connect to it and check its certificate. Raises Trouble."""
     port = port or (SECURE | PLAIN).get(scheme, 443)
     try:
         connection = socket.create_connection((host, port), timeout=TIMEOUT_S)
@@ -219,56 +193,58 @@ def _reach(host: str, scheme: str, port: int | None) -> list[str]:
             f"{host} does not resolve", "correct the name, or ask who runs the DNS"
         ) from None
     except OSError as error:
-        said = error.strerror or "no answer"
-        raise Trouble(
-            f"port {port}: {said.lower()}", "start the server, or open the firewall"
-        ) from None
+        reason = (error.strerror or "no answer").lower()
+        raise Trouble(f"port {port}: {reason}", "start the server, or open the firewall") from None
     with connection:
         if scheme in SECURE:
             return _certificate(connection, host)
-    near = classify(host).jurisdiction is Jurisdiction.LOCAL
-    return (
-        []
-        if near or scheme in ("postgresql", "smtp")
-        else ["! no TLS: use the scheme with s, or a private network"]
-    )
+    # PostgreSQL and SMTP switch to TLS after they have answered, so their own checks look at it.
+    if scheme in ("postgresql", "smtp") or classify(host).jurisdiction is Jurisdiction.LOCAL:
+        return []
+    return ["! no TLS: use https or rediss, or a private network"]
 
 
 def _certificate(connection: socket.socket, host: str) -> list[str]:
+    """Return when the server's certificate ends. Raises Trouble where it is not valid here."""
     try:
         with ssl.create_default_context().wrap_socket(connection, server_hostname=host) as secure:
             ends = ssl.cert_time_to_seconds(str((secure.getpeercert() or {}).get("notAfter")))
     except ssl.SSLCertVerificationError as error:
-        why = error.verify_message
+        reason = error.verify_message
         do = next(
-            (advice for words, advice in TLS_ADVICE.items() if why.startswith(words)), UNTRUSTED
+            (TLS_ADVICE[words] for words in TLS_ADVICE if reason.startswith(words)), UNTRUSTED
         )
-        raise Trouble(f"TLS: {why}", do) from None
+        raise Trouble(f"TLS: {reason}", do) from None
     except (ssl.SSLError, OSError) as error:
-        said = getattr(error, "reason", None) or error.strerror or "no answer"
-        raise Trouble(
-            f"no TLS there: {said}", "write http: if it speaks no TLS, and put TLS before it"
-        ) from None
+        reason = getattr(error, "reason", None) or error.strerror or "no answer"
+        do = "switch TLS on at the server, or use the scheme http or redis"
+        raise Trouble(f"no TLS: {reason}", do) from None
     days = int((ends - time.time()) / 86400)
-    until = f"TLS until {datetime.fromtimestamp(ends, UTC):%Y-%m-%d}"
-    return (
-        [until, f"! the certificate ends in {days} days: renew it"] if days < SOON_DAYS else [until]
-    )
+    notes = [f"TLS until {datetime.fromtimestamp(ends, UTC):%Y-%m-%d}"]
+    if days < SOON_DAYS:
+        notes.append(f"! the certificate ends in {days} days: renew it")
+    return notes
 
 
 def _jurisdiction(host: str, card: Path) -> tuple[Jurisdiction, str]:
-    import tomllib
+    """Return whose law reaches ``host``, and what to do about it (empty for nothing).
 
-    seen = classify(host)
-    if seen.jurisdiction in (Jurisdiction.US, Jurisdiction.US_PARENT_EU_REGION):
-        return seen.jurisdiction, f"{seen.provider} is under US law: choose another one"
-    if seen.jurisdiction is not Jurisdiction.SELF_DECLARED:
-        return seen.jurisdiction, ""
+    A declaration in the card counts only for a host that the provider table does not know.
+    """
+    provider = classify(host)
+    if provider.jurisdiction in UNDER_US_LAW:
+        return provider.jurisdiction, f"{provider.provider} is under US law: choose another one"
+    if provider.jurisdiction is not Jurisdiction.SELF_DECLARED:
+        return provider.jurisdiction, ""
     answers = tomllib.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
-    known = declaration_for(host, declarations(answers))
-    missing = f"nobody knows who owns {host}: declare it in model_card.toml, [[hosting.owner_declarations]]"
-    if known is None or not known.complete:
-        return seen.jurisdiction, missing
-    under_us_law = known.jurisdiction in (Jurisdiction.US, Jurisdiction.US_PARENT_EU_REGION)
-    concern = f"{known.provider} is under US law by its declaration: choose another one"
-    return known.jurisdiction, concern if under_us_law else ""
+    owner = declaration_for(host, declarations(answers))
+    if owner is None or not owner.complete:
+        return provider.jurisdiction, (
+            f"the owner of {host} is unknown: declare it in model_card.toml, "
+            "[[hosting.owner_declarations]]"
+        )
+    if owner.jurisdiction not in UNDER_US_LAW:
+        return owner.jurisdiction, ""
+    return owner.jurisdiction, (
+        f"{owner.provider} is under US law by its declaration: choose another one"
+    )

@@ -1,4 +1,4 @@
-"""The servers that we run ourselves: MLflow's with its pages, and Feast's feature server."""
+"""Servers that a project runs itself: MLflow with its pages, and Feast's feature server."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ from sovereign_ml.servers.token_auth import Door
 from sovereign_ml.storage import s3
 
 ADMINISTRATOR = "admin"
-MLFLOW_SERVER = {
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "_MLFLOW_SGI_NAME": "uvicorn",  # as `mlflow server` says it: without it only the Flask routes are guarded
-}
 AUTH = """[mlflow]
 default_permission = NO_PERMISSIONS
 database_uri = {database}
 auth_cache_ttl_seconds = 60
 """
-"""MLflow's own users, in tables beside its runs. Comparing a password stretches a key: once a minute is enough."""
+"""Settings of MLflow's own users, whose tables lie in the database of the runs.
+
+Passwords are hashed slowly on purpose, so that a result is cached for a minute.
+"""
 
 
 def tracking_pages(tracking: Tracking, port: int) -> None:
@@ -37,22 +36,12 @@ def tracking_pages(tracking: Tracking, port: int) -> None:
 
     Raises Misuse in a profile that has an MLflow server of its own.
     """
-    from mlflow.server import constants
-
     from sovereign_ml.registry.mlflow import tracking_uri
 
     uri = tracking_uri(tracking)
     if not uri.startswith("sqlite:"):
         raise Misuse(f"Profile '{tracking.profile}' has an MLflow server: open {uri} in a browser.")
-    ENVIRONMENT.update(
-        {
-            constants.BACKEND_STORE_URI_ENV_VAR: uri,
-            constants.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
-            constants.ARTIFACTS_DESTINATION_ENV_VAR: (tracking.root / ".mlflow/artifacts").as_uri(),
-            constants.SERVE_ARTIFACTS_ENV_VAR: "true",
-            **MLFLOW_SERVER,
-        }
-    )
+    _configure_mlflow(uri, (tracking.root / ".mlflow/artifacts").as_uri())
     with warnings.catch_warnings(action="ignore"):  # MLflow's own use of Starlette
         from mlflow.server.fastapi_app import app
     print(f"MLflow on http://127.0.0.1:{port}", file=sys.stderr, flush=True)  # noqa: T201
@@ -60,38 +49,49 @@ def tracking_pages(tracking: Tracking, port: int) -> None:
 
 
 def tracking_server(storage: ObjectStorage, secrets: Secrets, host: str, port: int) -> None:
-    """MLflow's server on PostgreSQL, with its own users and permissions, until interrupted.
+    """Serve MLflow on PostgreSQL, with its own users and permissions, until interrupted.
 
-    Artifacts pass through it to S3: its clients need no S3 key. A user without permission sees nothing.
+    Artifacts pass through the server to S3, so its clients need no S3 key. A user without a
+    permission sees nothing.
     """
-    from mlflow.server import constants
-
     s3.announce(storage)
     database = database_of(secrets.tracking_database, "tracking_database").sqlalchemy
+    _configure_mlflow(database, storage.address("mlflow"))
+    ENVIRONMENT["MLFLOW_S3_ENDPOINT_URL"] = storage.endpoint
+    ENVIRONMENT.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", f"localhost:{port},127.0.0.1:{port}")
+    # MLflow signs its form for new users with this key.
+    ENVIRONMENT.setdefault("MLFLOW_FLASK_SERVER_SECRET_KEY", token_hex(32))
+    _listen(Offline(_with_users(secrets, database)), host, port)
+
+
+def _configure_mlflow(database: str, artifacts: str) -> None:
+    """Write the settings of MLflow's server: address of the database, address of the artifacts."""
+    from mlflow.server import constants
+
     ENVIRONMENT.update(
         {
             constants.BACKEND_STORE_URI_ENV_VAR: database,
             constants.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
-            constants.ARTIFACTS_DESTINATION_ENV_VAR: storage.address("mlflow"),
+            constants.ARTIFACTS_DESTINATION_ENV_VAR: artifacts,
             constants.SERVE_ARTIFACTS_ENV_VAR: "true",
-            "MLFLOW_S3_ENDPOINT_URL": storage.endpoint,
-            **MLFLOW_SERVER,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            # `mlflow server` sets this too. Without it only the Flask routes ask for a password.
+            "_MLFLOW_SGI_NAME": "uvicorn",
         }
     )
-    ENVIRONMENT.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", f"localhost:{port},127.0.0.1:{port}")
-    ENVIRONMENT.setdefault(
-        "MLFLOW_FLASK_SERVER_SECRET_KEY", token_hex(32)
-    )  # of the form for a new user
-    _listen(Offline(_with_users(secrets, database)), host, port)
 
 
-def _with_users(given: Secrets, database: str) -> Any:
-    """The app of `mlflow server --app-name basic-auth`, whose administrator and pipeline have the passwords of now."""
+def _with_users(secrets: Secrets, database: str) -> Any:
+    """Return the app of `mlflow server --app-name basic-auth`.
+
+    The administrator and the pipeline's user get the passwords of ``secrets``, also where they had
+    others before.
+    """
     from mlflow.exceptions import MlflowException
 
     users = {
-        ADMINISTRATOR: given.need("tracking_admin"),
-        given.user: given.need("tracking_password"),
+        ADMINISTRATOR: secrets.need("tracking_admin"),
+        secrets.user: secrets.need("tracking_password"),
     }
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     ENVIRONMENT.update(
@@ -101,17 +101,20 @@ def _with_users(given: Secrets, database: str) -> Any:
     try:
         app = auth.create_app()
         for name, password in users.items():
-            (auth.store.update_user if auth.store.has_user(name) else auth.store.create_user)(
-                name, password
-            )
+            exists = auth.store.has_user(name)
+            write = auth.store.update_user if exists else auth.store.create_user
+            write(name, password)
     except MlflowException as error:
         raise Misuse(f"MLflow's server does not start: {str(error).splitlines()[0]}") from None
     return app
 
 
 def _auth_module(database: str) -> Any:
-    """It reads its settings from a file while it is imported; the file holds a password and is gone afterwards."""
-    with TemporaryDirectory() as folder:  # for its owner only
+    """Import MLflow's module of users, which reads its settings from a file while it is imported.
+
+    The file holds a password. It lies in a folder for its owner only, which is deleted at once.
+    """
+    with TemporaryDirectory() as folder:
         path = Path(folder) / "auth.ini"
         path.write_text(AUTH.format(database=database.replace("%", "%%")), encoding="utf-8")
         ENVIRONMENT["MLFLOW_AUTH_CONFIG_PATH"] = str(path)
@@ -121,9 +124,10 @@ def _auth_module(database: str) -> Any:
 
 
 def features(stores: FeatureStores, folder: Path, host: str, port: int) -> None:
-    """Serve the app of `feast serve` until interrupted; only the look-up can be reached.
+    """Serve the app of `feast serve` until interrupted. Only the look-up can be reached.
 
-    ``folder`` is the artifact of step 3: with SQLite, registry and values lie beside the snapshots.
+    ``folder`` is the artifact of step 3: with SQLite, registry and values lie next to the
+    snapshots. Raises Misuse where the password is too short.
     """
     from feast.feature_server import get_app
     from feast.permissions.server.utils import (

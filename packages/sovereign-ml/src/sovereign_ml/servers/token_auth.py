@@ -1,6 +1,7 @@
-"""A closed door before an ASGI app: nothing passes without the password, and only to the paths that are meant.
+"""ASGI middleware that asks for a password and hides all paths but those it is told.
 
-Feast's feature server is open to whoever reaches its port; its own answer to that is an identity provider.
+Feast's feature server is open to everybody who reaches its port. Feast itself offers only an
+identity provider against that.
 """
 
 from __future__ import annotations
@@ -8,56 +9,56 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-Scope = Mapping[str, Any]
-Messages = Callable[..., Awaitable[Any]]
-App = Callable[[Scope, Messages, Messages], Awaitable[None]]
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 SHORTEST = 16
-"""Characters: a password that somebody made up is not let in."""
+"""Characters. A password that a person made up is usually shorter."""
 
 
 class Door:
-    """``app`` behind ``password``, given as a bearer token or as the password of HTTP Basic with any name.
+    """``app`` behind a password: a bearer token, or HTTP Basic with any user name.
 
-    ``only``: the paths that exist; all when empty. ``open_to_all``: answered without password, such as ``/health``.
+    ``only`` names the paths that exist. ``open_to_all`` names those that need no password, such
+    as ``/health``. Raises ValueError for a password of fewer than 16 characters.
     """
 
     def __init__(
-        self, app: App, password: str, *, only: Iterable[str] = (), open_to_all: Iterable[str] = ()
+        self, app: ASGIApp, password: str, *, only: Iterable[str], open_to_all: Iterable[str]
     ) -> None:
         if len(password) < SHORTEST:
             raise ValueError(
-                f"The password has {len(password)} characters; at least {SHORTEST}: openssl rand -hex 24"
+                f"The password has {len(password)} characters, but {SHORTEST} are needed: make one "
+                "with `openssl rand -hex 24`."
             )
         self._app, self._password = app, password.encode()
         self._only, self._open = frozenset(only), frozenset(open_to_all)
 
-    async def __call__(self, scope: Scope, receive: Messages, send: Messages) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 or 404, refuse WebSockets, or pass the request on."""
-        if scope["type"] == "lifespan" or self._lets_in(scope):
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in self._open):
+            await self._app(scope, receive, send)
+            return
+        headers = scope["headers"]
+        header = next((value for name, value in headers if name.lower() == b"authorization"), b"")
+        # A comparison in constant time: its duration must not tell how much of a guess was right.
+        is_known = hmac.compare_digest(_password(header), self._password)
+        if is_known and scope["path"] in self._only:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
+        elif is_known:
+            await PlainTextResponse("Not found.\n", 404)(scope, receive, send)
         else:
-            await _answer(send, 404 if self._knows(scope) else 401)
-
-    def _lets_in(self, scope: Scope) -> bool:
-        path = scope["path"]
-        if scope["type"] == "http" and path in self._open:
-            return True
-        return self._knows(scope) and (not self._only or path in self._only)
-
-    def _knows(self, scope: Scope) -> bool:
-        given = next(
-            (value for name, value in scope["headers"] if name.lower() == b"authorization"), b""
-        )
-        return hmac.compare_digest(_password(given), self._password)
+            body = "Send the password of this server.\n"
+            ask = {"www-authenticate": 'Basic realm="closed"'}
+            await PlainTextResponse(body, 401, ask)(scope, receive, send)
 
 
 def _password(header: bytes) -> bytes:
+    """Return the password in an ``Authorization`` header, empty where it holds none."""
     kind, _, value = header.strip().partition(b" ")
     if kind.lower() == b"bearer":
         return value.strip()
@@ -67,19 +68,3 @@ def _password(header: bytes) -> bytes:
         except binascii.Error:
             return b""
     return b""
-
-
-async def _answer(send: Messages, status: int) -> None:
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"www-authenticate", b'Basic realm="closed"'),
-    ]
-    body = b"Not here.\n" if status == 404 else b"This server is closed: send the password.\n"
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": headers[: 1 if status == 404 else 2],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})

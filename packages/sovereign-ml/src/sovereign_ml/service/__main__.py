@@ -75,7 +75,7 @@ def _run(settings: ServiceSettings, app: object) -> None:
     gc.freeze()  # what is loaded now stays: no pause to look through it again
     options = {
         "access_log": False,
-        "log_level": "warning",
+        "log_level": "error",  # its warnings are a line for every odd request of a stranger
         "server_header": False,
         "timeout_keep_alive": 75,  # longer than proxies keep an idle connection
         "timeout_graceful_shutdown": GRACE_S,

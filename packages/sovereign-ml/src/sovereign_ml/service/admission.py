@@ -1,4 +1,4 @@
-"""Refuse a bundle that may not be served here, and a role of the database that may do too much."""
+"""Admission checks at the start of the service: the bundle, and the rights of the database role."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger("sovereign_ml.service")
 
 
 def admit(settings: ServiceSettings) -> Bundle:
-    """Return the bundle to serve with the library that is installed here, see `admit_with`."""
+    """Return the bundle to serve with the installed library, see `admit_with`."""
     try:
         library = identify_in_image(settings.bundle.parent)
     except Refused as error:
@@ -25,10 +25,11 @@ def admit(settings: ServiceSettings) -> Bundle:
 
 
 def admit_with(settings: ServiceSettings, library: LibraryIdentity) -> Bundle:
-    """Return the bundle to serve. In profile eu anything against it stops the start, in local it warns.
+    """Return the bundle to serve.
 
-    A library that was changed after it was released serves nothing in any profile. Raises
-    SettingsError with one line that lists every reason.
+    An objection to the bundle stops the start in profile eu and is a warning in local. A library
+    that was changed after its release serves nothing in any profile. Raises SettingsError in one
+    line with every reason.
     """
     changed = library.objections(settings.profile)
     if changed and settings.profile == "local":
@@ -54,9 +55,10 @@ def admit_with(settings: ServiceSettings, library: LibraryIdentity) -> Bundle:
 
 
 def admit_role(settings: ServiceSettings) -> None:
-    """Refuse, in profile eu, a role that could switch off what keeps the log append-only.
+    """Refuse, in profile eu, a database role that could change entries of the decision log.
 
-    A hole in the service would then reach the log's history too. Raises SettingsError in one line.
+    With such a role, a hole in the service would reach the log's history too. Raises SettingsError
+    in one line.
     """
     if settings.profile != "eu":
         return
@@ -64,9 +66,9 @@ def admit_role(settings: ServiceSettings) -> None:
         excess = opened.excess()
     if excess and settings.database_owner == "refuse":
         raise SettingsError(
-            f"The role in the address of the decision log {excess}, so it could rewrite history: give the service "
-            "a role of its own with `churn decisions prepare --role <name>`, or set CHURN_DATABASE_OWNER=allow where "
-            "the platform has one role only"
+            f"The role in the address of the decision log {excess}, so it could rewrite history: "
+            "give the service a role of its own with `churn decisions prepare --role <name>`, or "
+            "set CHURN_DATABASE_OWNER=allow where the platform has one role only"
         )
     if excess:
         log.warning("the role of the decision log %s, and CHURN_DATABASE_OWNER allows it", excess)

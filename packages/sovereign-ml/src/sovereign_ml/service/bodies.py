@@ -32,10 +32,7 @@ async def read_body(route: Taking, models: Mapping[str, type[BaseModel]], reques
     """The body as the route's model, or a page's form as a dict. Raises ProblemError 400, 403, 408, 413, 415 or 422."""
     if route.page:
         return await _form(route, request)
-    if (
-        request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        != "application/json"
-    ):
+    if _type(request) != "application/json":
         raise ProblemError(415, "Send application/json.")
     content = await _read(request, route.limit)
     try:
@@ -52,16 +49,17 @@ async def _form(route: Taking, request: Request) -> dict[str, str]:
     ours = origin is not None and origin.partition("://")[2] == host
     if not (ours if sent_from is None else sent_from == "same-origin"):
         raise ProblemError(403, "This form was not sent from a page of this service.")
-    if (
-        request.headers.get("content-type", "").partition(";")[0]
-        != "application/x-www-form-urlencoded"
-    ):
+    if _type(request) != "application/x-www-form-urlencoded":
         raise ProblemError(415, "Send application/x-www-form-urlencoded.")
     content = await _read(request, route.limit)
     try:
         return dict(parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=10))
     except ValueError:
         raise ProblemError(400, "The form is malformed.") from None
+
+
+def _type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _read(request: Request, limit: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Limits of a connection: bytes and seconds of headers, seconds of reading an answer, and how many are open."""
+"""Limits of connections: size and time of headers, time to read an answer, and their number."""
 
 from __future__ import annotations
 
@@ -9,38 +9,42 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_S = 10
-"""From the first byte of a request until its headers are complete; as long may a new connection say nothing."""
+"""Seconds from the first byte of a request until its headers are complete.
+
+A new connection may stay silent for the same time.
+"""
 HEAD_BYTES = 64 * 1024
 UNREAD_S = 10
-"""How long an answer may wait for a client that does not read it."""
+"""Seconds that an answer may wait for a client that does not read it."""
 MOST_CONNECTIONS = 10_000
 SPARE_FILES = 64
-"""Descriptors for the log, its connections and whatever the process opens."""
+"""File descriptors for the log, its connections and other files of the process."""
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 def most_connections() -> int:
-    """As many as this process may have files, less what else it needs."""
+    """Return how many connections fit into the process's limit of open files."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = files == resource.RLIM_INFINITY
     return MOST_CONNECTIONS if unlimited else max(16, min(MOST_CONNECTIONS, files - SPARE_FILES))
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, which limits messages only, with limits of the connection.
+    """HTTP protocol of uvicorn with limits of the connection. uvicorn itself limits messages only.
 
-    The application limits what comes after the headers. Where no connection is left for a new one,
-    the one that has waited longest for a request is closed: whoever holds many open closes his own.
+    The application limits what comes after the headers. Where no connection is free for a new one,
+    the one that has waited longest for a request is closed. A client that holds many open mostly
+    closes its own.
     """
 
     _waiting: ClassVar[dict[BoundedProtocol, None]] = {}
-    """Of the whole process, connections without a request, the one that waits longest first."""
+    """Connections of the process without a request. The one that has waited longest is first."""
     _most = most_connections()
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._between = True
-        """Whether the headers of a request are still to come."""
+        """True until the headers of a request are complete."""
         self._head_bytes = 0
         self._requests = 0
         self._deadline: asyncio.TimerHandle | None = None
@@ -64,7 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what belongs to headers. A request that is whole in one piece costs no timer."""
+        """Count the bytes of headers. A request that arrives in one piece costs no timer."""
         number = self._requests
         super().data_received(data)
         # Where a request ended in this piece, most of it belonged to that one.
@@ -96,7 +100,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._requests += 1
 
     def on_response_complete(self) -> None:
-        """Be the last to be closed where a new connection needs room."""
+        """Put this connection at the end of those that are closed for a new one."""
         super().on_response_complete()
         if not self.transport.is_closing():
             self._waiting[self] = None
@@ -112,7 +116,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread = self._unread or self.loop.call_later(UNREAD_S, self.abort)
 
     def resume_writing(self) -> None:
-        """The client reads."""
+        """Stop the timer: the client reads again."""
         super().resume_writing()
         _cancel(self._unread)
         self._unread = None

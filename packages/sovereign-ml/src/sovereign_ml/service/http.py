@@ -70,6 +70,12 @@ class Call:
         return found
 
 
+def problem(error: ProblemError) -> Answer:
+    """Return the answer for a problem, as a program reads it."""
+    body = error.problem.model_dump_json(exclude_defaults=False).encode()
+    return Answer(body, error.problem.status, "application/problem+json", error.headers)
+
+
 Handler = Callable[[Call], Awaitable[Answer]]
 
 
@@ -87,6 +93,8 @@ class Route:
     limit: int = 16_384
     page: bool = False
     cost: Callable[[Any], int] = lambda _body: 1
+    refuse: Callable[[ProblemError], Answer] = problem
+    """How a problem is answered: a page for a person, JSON for a program."""
 
 
 def reply_json(content: BaseModel | dict[str, Any], status: int = 200) -> Answer:
@@ -134,15 +142,16 @@ class Endpoint:
         route = self._routes.get("GET" if scope["method"] == "HEAD" else scope["method"])
         runtime = self._runtime()
         incoming = _Incoming(receive)
+        refuse = route.refuse if route else problem
         try:
             async with asyncio.timeout(runtime.longest_request_s):
                 answer = await self._answer(route, runtime, Request(scope, incoming))
         except TimeoutError:
-            answer = problem(_too_slow(incoming, runtime.longest_request_s))
+            answer = refuse(_too_slow(incoming, runtime.longest_request_s))
         except ProblemError as error:
-            answer = problem(error)
+            answer = refuse(error)
         except LogUnavailableError:
-            answer = problem(
+            answer = refuse(
                 ProblemError(
                     503, "Nothing was decided: the log is away.", headers={"retry-after": "5"}
                 )
@@ -151,7 +160,7 @@ class Endpoint:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             # Neither message nor values: both may hold personal data.
             log.error("%s in %s line %s", type(error).__name__, frame.name, frame.lineno)
-            answer = problem(ProblemError(500, "Something went wrong here. Ask again later."))
+            answer = refuse(ProblemError(500, "Something went wrong here. Ask again later."))
         runtime.metrics.count(route.path if route else "", answer.status)
         await send_answer(answer, send)
 
@@ -187,12 +196,6 @@ def _sent_key(route: Route, runtime: Runtime, request: Request) -> Key | None:
     if len(sent) != 1 or sent[0][:7].lower() != b"bearer ":
         return None
     return find(keys, sent[0][7:].decode("latin-1").strip())
-
-
-def problem(error: ProblemError) -> Answer:
-    """The answer for a problem."""
-    body = error.problem.model_dump_json(exclude_defaults=False).encode()
-    return Answer(body, error.problem.status, "application/problem+json", error.headers)
 
 
 @lru_cache(maxsize=32)

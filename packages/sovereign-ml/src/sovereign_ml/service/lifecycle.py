@@ -44,19 +44,19 @@ PRIVATE: Mapping[str, Any] = MappingProxyType(
 
 
 def open_application(application: Application) -> None:
-    """Open what BentoML's server starts: the settings of the environment, the guard, the bundle.
+    """Open the application when BentoML's server starts: settings, egress guard, bundle.
 
     Does nothing where ``python -m sovereign_ml.service`` opened the application already. Raises
-    SettingsError or LogUnavailableError in one line; without keys too, because nobody here can
-    know at which address BentoML listens.
+    SettingsError or LogUnavailableError in one line. Missing keys are such an error, because the
+    address at which BentoML listens is not known here.
     """
     if application.started:
         return
     settings = read()
     if settings.profile == "eu":
         raise SettingsError(
-            "Profile eu starts with `python -m sovereign_ml.service`: `bentoml serve` sets no limits "
-            "on connections and headers, so that one client can keep all others out"
+            "Profile eu starts with `python -m sovereign_ml.service`: `bentoml serve` sets no "
+            "limits on connections and headers, so that one client can keep all others out"
         )
     if settings.open_to_all:
         raise SettingsError(
@@ -68,14 +68,14 @@ def open_application(application: Application) -> None:
 
 
 def start(application: Application, settings: ServiceSettings) -> None:
-    """Answer from the bundle and the log that ``settings`` name, if both are admitted."""
+    """Check the bundle and the log that ``settings`` name, and answer from them."""
     bundle = admit(settings)
     admit_role(settings)
     application.use(Runtime(settings, bundle))
 
 
 async def close_application(application: Application) -> None:
-    """Write what waits, close the log, and log what the egress guard refused.
+    """Write pending entries, close the decision log, and report what the egress guard refused.
 
     Does nothing where the application was never opened.
     """
@@ -100,7 +100,7 @@ class OwnRoutesOnly:
         self.application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand start and stop to BentoML, everything else to the application."""
+        """Pass start and stop to BentoML, everything else to the application."""
         await (self.app if scope["type"] == "lifespan" else self.application)(scope, receive, send)
 
 

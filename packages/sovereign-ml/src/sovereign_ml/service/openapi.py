@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the route table and the models that check the requests."""
+"""OpenAPI 3.1 document, made from the route table and the models that check the requests."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.service.access.api_keys import SCOPES
 from sovereign_ml.service.api.decisions import WHOSE
 from sovereign_ml.service.http import HTML, JSON, Route
 from sovereign_ml.service.problems import TITLES, Problem
 from sovereign_ml.service.runtime import Runtime
-from sovereign_ml.service.schemas import CASE, ID, LiftAnswer
+from sovereign_ml.service.schemas import BESIDE_OUTCOMES, CASE, ID, LiftAnswer
 
 Document = dict[str, Any]
 
 
 def document(routes: Iterable[Route], runtime: Runtime) -> Document:
-    """Everything that a client may send and will get, with examples; pages for people are left out."""
+    """Return the document of all requests and answers, with examples. HTML pages are left out."""
     api = [route for route in routes if not route.page]
     manifest = runtime.bundle.manifest
     paths: dict[str, Document] = {}
@@ -31,7 +32,8 @@ def document(routes: Iterable[Route], runtime: Runtime) -> Document:
         "info": {
             "title": f"{manifest.name}: churn decisions",
             "version": manifest.version,
-            "description": "Decides from a readable scorecard, explains, logs before it answers, can be contested.",
+            "description": "Decides from a readable scorecard. Every decision is explained, is "
+            "logged before the answer, and can be contested.",
         },
         "paths": paths,
         "components": {
@@ -55,7 +57,20 @@ def _schemas(api: list[Route], runtime: Runtime) -> Document:
     schemas: Document = found["$defs"]
     for name in ("ScoreRequest", "BatchRequest"):
         schemas[name]["examples"] = [_example(runtime, name)]
+    for name, others in BESIDE_OUTCOMES.items():
+        schemas[name]["properties"]["outcome"] |= _outcomes(runtime.bundle.policy, others)
     return schemas
+
+
+def _outcomes(policy: DecisionPolicy, others: tuple[str | None, ...]) -> Document:
+    """Return what an ``outcome`` may be under this policy, and which of it is adverse."""
+    allowed: Document = {
+        "enum": [*policy.choices, *others],
+        "examples": [next(iter(policy.choices))],
+    }
+    if policy.adverse:
+        allowed["description"] = f"To the person's disadvantage: {', '.join(policy.adverse)}"
+    return allowed
 
 
 def _example(runtime: Runtime, name: str) -> Document:

@@ -60,6 +60,8 @@ class ProblemError(Exception):
     ) -> None:
         super().__init__(detail)
         self.headers = headers or {}
+        self.written = ""
+        """What a person wrote into a form that was turned down, so that it is not lost."""
         self.problem = Problem(
             title=TITLES[status], status=status, detail=detail, faults=faults or []
         )

@@ -30,7 +30,11 @@ def _page(
     body = "form" if method == "POST" else None
     answers: dict[int, Any] = {200: HTML, 303: ""} if body else {200: HTML}
     return Route(
-        method, path, handler, scopes, summary, answers, body=body, limit=TEXT_BYTES, page=True
+        *(method, path, handler, scopes, summary, answers),
+        body=body,
+        limit=TEXT_BYTES,
+        page=True,
+        refuse=pages.problem_page,
     )
 
 

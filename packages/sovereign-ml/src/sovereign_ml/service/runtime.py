@@ -79,6 +79,9 @@ class Runtime:
         self.sessions = Sessions(settings.session_secret.get_secret_value())
         self.models = request_models(bundle, looks_up=bool(settings.feature_store))
         self.features = connect(settings)
+        shown = settings.bundle / "card.html"
+        # Read once: its hash was checked just before, and the file may change later.
+        self.card_page = shown.read_bytes() if shown.is_file() else None
         self.description: bytes | None = None
         """The OpenAPI document, made once: everybody may ask for it."""
         looking_up = settings.feature_timeout if settings.feature_store else 0
@@ -149,7 +152,8 @@ def _end(thread: ThreadPoolExecutor, log: DecisionLog) -> None:
 def request_models(bundle: Bundle, *, looks_up: bool) -> dict[str, type[BaseModel]]:
     """Every request body by name; those of the score depend on the bundle's contract."""
     score = schemas.score_request(bundle.contract, looks_up=looks_up)
-    fixed = (schemas.ContestRequest, schemas.ReviewRequest, *schemas.BAR_REQUESTS)
+    review = schemas.review_request(bundle.policy)
+    fixed = (schemas.ContestRequest, review, *schemas.BAR_REQUESTS)
     return {model.__name__: model for model in (score, schemas.batch_request(score), *fixed)}
 
 

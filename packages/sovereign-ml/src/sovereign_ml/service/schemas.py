@@ -8,7 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from sovereign_ml import __version__
-from sovereign_ml.decisions.decision_policy import Outcome, Suggestion
+from sovereign_ml.decisions.decision_policy import (
+    NO_DECISION,
+    NOBODY,
+    DecisionPolicy,
+    OutcomeName,
+)
 from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
 
 MOST_IN_A_BATCH = 1000
@@ -47,6 +52,7 @@ Freshness = Annotated[
     ),
 ]
 Text = Annotated[str, Field(min_length=10, max_length=4000)]
+Ground = Literal["accuracy_contested", "unlawful", "needed_for_claims", "objection_pending"]
 
 
 class _Request(BaseModel):
@@ -64,9 +70,7 @@ class ScoreAnswer(_Answer):
         description="Null only where nothing was decided", examples=[CASE]
     )
     customer_id: CustomerId
-    outcome: Outcome | Literal["unknown_customer", "erased", "features_not_current"] = Field(
-        examples=["offer"]
-    )
+    outcome: OutcomeName = Field(examples=["offer"])
     features_as_of: AsOf
     freshness: Freshness
     score: float | None = Field(
@@ -107,7 +111,7 @@ class CaseStep(_Answer):
 
     kind: Literal["contest", "review", "rectification"]
     at: str = Field(examples=["2026-11-24T08:30:00.000000Z"])
-    outcome: Suggestion | None = Field(examples=["no_offer"])
+    outcome: OutcomeName | None = Field(examples=["no_offer"])
     text: str = Field(
         description="The view of the person, the reviewer's reason, or what was corrected"
     )
@@ -119,7 +123,10 @@ class DecisionAnswer(_Answer):
     decision_id: str = Field(examples=[CASE])
     customer_id: CustomerId
     decided_at: str = Field(examples=["2026-11-24T08:00:00.000000Z"])
-    outcome: Outcome = Field(description="In force now, after any review", examples=["offer"])
+    outcome: OutcomeName = Field(description="In force now, after any review", examples=["offer"])
+    adverse: bool = Field(
+        description="Whether this outcome is to the person's disadvantage", examples=[False]
+    )
     score: float | None = Field(examples=[0.74])
     band: str | None = Field(examples=["high"])
     thresholds: dict[str, float] = Field(
@@ -171,12 +178,13 @@ class ObjectionRequest(_Request):
 
 
 class RestrictionRequest(_Request):
-    """Restriction of processing: data is kept and nothing else is done with it (GDPR Art. 18(1)-(2))."""
+    """Restriction of processing: data is kept and nothing else is done with it (GDPR Art. 18(1)-(2)).
+
+    Each ground stands on its own: another one is added, and the restriction lasts until all have ended.
+    """
 
     customer_id: CustomerId
-    ground: Literal["accuracy_contested", "unlawful", "needed_for_claims", "objection_pending"] = (
-        Field(description="Art. 18(1)(a) to (d)", examples=["accuracy_contested"])
-    )
+    ground: Ground = Field(description="Art. 18(1)(a) to (d)", examples=["accuracy_contested"])
 
 
 class RestrictionLiftRequest(_Request):
@@ -186,6 +194,9 @@ class RestrictionLiftRequest(_Request):
     reason: Text = Field(examples=["The disputed purchases were checked and corrected."])
     informed_on: date = Field(
         description="Day on which the person was told that it ends", examples=["2026-11-24"]
+    )
+    ground: Ground | None = Field(
+        None, description="The one that ends, where several are in force", examples=["unlawful"]
     )
 
 
@@ -260,7 +271,7 @@ class ReviewRequest(_Request):
     Time and first view are seen by the desk alone: a client that could send them could make up the evidence.
     """
 
-    outcome: Suggestion
+    outcome: OutcomeName
     version: Version
     reason: Text = Field(examples=["Regular seasonal buyer; the gap is normal, no offer needed."])
 
@@ -269,7 +280,16 @@ class ReviewAnswer(_Answer):
     """The review is in the log and in force."""
 
     case_id: str = Field(examples=[CASE])
-    outcome: Suggestion
+    outcome: OutcomeName
+
+
+BESIDE_OUTCOMES: dict[str, tuple[str | None, ...]] = {
+    "ScoreAnswer": (*NO_DECISION, *NOBODY),
+    "DecisionAnswer": NO_DECISION,
+    "CaseStep": (None,),
+    "ReviewAnswer": (),
+}
+"""Answers with an outcome, and what may stand there besides the outcomes of the policy."""
 
 
 class Status(_Answer):
@@ -342,6 +362,14 @@ def score_request(contract: FeatureContract, *, looks_up: bool) -> type[BaseMode
     corrects: Any = (CaseId | None, Field(default=None, description=about))
     return create_model(
         "ScoreRequest", __base__=customer, __doc__=customer.__doc__, corrects=corrects
+    )
+
+
+def review_request(policy: DecisionPolicy) -> type[BaseModel]:
+    """Return the request of a reviewer, who chooses among the outcomes of ``policy``."""
+    outcome: Any = (Literal[tuple(policy.choices)], ...)
+    return create_model(
+        "ReviewRequest", __base__=ReviewRequest, __doc__=ReviewRequest.__doc__, outcome=outcome
     )
 
 

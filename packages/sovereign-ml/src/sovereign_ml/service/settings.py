@@ -210,8 +210,8 @@ def _check(settings: ServiceSettings, environ: Mapping[str, str]) -> None:
             )
         if not (environ.get("DATABASE_URL") or environ.get("CHURN_LOG")):
             raise SettingsError(
-                "Profile eu needs DATABASE_URL (postgresql://…), or CHURN_LOG with a file on a disk that outlives "
-                "the container: the decision log must not be lost"
+                "Profile eu needs DATABASE_URL (postgresql://…), or CHURN_LOG with a file on a disk of this "
+                "machine, no network drive, that outlives the container: the decision log must not be lost"
             )
     elif settings.open_to_all and settings.host not in LOOPBACK:
         raise SettingsError(

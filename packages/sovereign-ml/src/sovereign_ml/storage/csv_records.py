@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH = 50_000
+LONGEST_VALUE = 1 << 24
+"""Characters of one value; a quote that never ends is longer."""
 SAMPLE = 65_536
 """Number of characters in which the delimiter is searched."""
 UNREADABLE = (UnicodeError, OSError, EOFError, zlib.error)
@@ -157,6 +159,8 @@ class CsvRecords:
         delimiter = delimiter or self.delimiter
         if delimiter == " ":
             lines = (OUTER_SPACES.sub("", line) for line in lines)
+        # Python's own limit would stop at a long note and blame its quotes.
+        csv.field_size_limit(LONGEST_VALUE)
         return csv.reader(
             lines,
             delimiter=delimiter,

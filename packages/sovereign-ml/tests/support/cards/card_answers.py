@@ -367,7 +367,10 @@ def wide_answers() -> dict[str, Any]:
             }
         ],
     }
-    answers["lawful_basis"]["act"] = {"basis": "eprivacy_13_2", "reference": "docs/soft-opt-in.md"}
+    answers["lawful_basis"]["act"] = {
+        "basis": "eprivacy_13_2",
+        "reference": "docs/soft-opt-in.md, § 7 UWG, § 174 TKG",
+    }
     answers["lawful_basis"]["bias_test"] = {"basis": "6_1_f", "reference": "docs/lia.md"}
     answers["eprivacy"] = {
         "terminal_access": True,

@@ -91,6 +91,11 @@ CHANGES = [
         "R77",
         data__label_window="60 days from the cut-off, for who bought in the 90 days before it",
     ),
+    facts("R79", "credit", decision__outcomes=[]),
+    facts("R79", "credit", decision__outcomes__1__adverse=False),
+    facts("R79", "credit", decision__outcomes__1__name="on_hold"),
+    answers("R79", decision__downstream_action="contract_termination"),
+    answers("R79", warn=True, decision__downstream_action="price_change"),
     answers("R02", "article22", art22__exception="none"),
     answers("R02", "article22", art22__exception="not_applicable"),
     answers("R02", decision__effect_factors__essential_service=True),
@@ -458,6 +463,15 @@ CHANGES = [
     facts("R73", warn=True, project__contact="team@other.example"),
     facts("R73", warn=True, project__dpo_contact="dpo@other.example"),
     # transfers
+    answers(
+        "R74",
+        "wide",
+        warn=True,
+        hosting__transfers__0__tool="dpf",
+        hosting__transfers__0__tia_ref="",
+        hosting__transfers__0__reference="dataprivacyframework.gov, Vendor Inc.",
+    ),
+    answers("R78", "wide", warn=True, lawful_basis__act__reference="docs/soft-opt-in.md"),
     *(
         answers(
             "R74",

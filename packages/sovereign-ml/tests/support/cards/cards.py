@@ -24,11 +24,16 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 POLICY = RulePolicy()
 LIBRARY = LibraryIdentity("2026.11.0", "e" * 64, "f" * 64, "released")
 """The library that judged the good cards, as it is when a test does not change it."""
+CREDIT_OUTCOMES: list[dict[str, Any]] = [
+    {"name": "credit_granted", "from_band": "low"},
+    {"name": "credit_refused", "from_band": "high", "adverse": True},
+]
 APPROVERS = {"business_owner": "Grace Hopper", "model_owner": "Ada Lovelace"}
 
 
-def good_facts() -> dict[str, Any]:
-    """What a complete run records."""
+def good_facts(base: str = "offer") -> dict[str, Any]:
+    """What a complete run records; that of the credit says which outcomes there are."""
+    outcomes = CREDIT_OUTCOMES if base == "credit" else []
     return {
         "run": {"generated_at": NOW, "git_commit": "a" * 40, "profile": "eu"},
         "library": {
@@ -53,6 +58,7 @@ def good_facts() -> dict[str, Any]:
         "decision": {
             "bands": [{"name": "low", "below": 0.45}, {"name": "high", "below": 1.01}],
             "action_band": "high",
+            "outcomes": outcomes,
             "policy_version": "0123456789ab",
             "explanation_stored_with_decision": True,
             "first_scoring_on": date(2026, 11, 1),
@@ -195,7 +201,7 @@ def card(
     facts: dict[str, Any] | None = None,
 ) -> Card:
     """A good card of ``base``, with changes given as dotted paths; a number in a path is a place in a list."""
-    people, machine = BASES[base](), good_facts()
+    people, machine = BASES[base](), good_facts(base)
     for path, value in (answers or {}).items():
         put(people, path, value)
     for path, value in (facts or {}).items():

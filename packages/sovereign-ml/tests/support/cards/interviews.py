@@ -6,11 +6,15 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from card_answers import article22_answers, offer_answers, put
+import tomlkit
+
+from card_answers import article22_answers, credit_answers, offer_answers, put
 from cards import POLICY, TODAY, good_facts
 from small_project import PROJECT, rendered
 from sovereign_ml.card.build import build, read_answers
@@ -24,31 +28,37 @@ TEXT = rendered((PROJECT / "model_card.toml").read_text(encoding="utf-8"))
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "card-interview.md"
 HEAD = """# What `churn card answer` asks
 
-Two invented companies answer the file of a new project from the beginning. A test holds this page to what the command
-asks; an empty answer takes what is proposed.
+Three invented companies answer the file of a new project from the beginning. A test holds this page to what the command
+asks; an empty answer takes what is proposed. The third decides about credit: it first corrects the answers that a new
+project has for offers, and names its outcomes in `config.toml`.
 """
 CASES = {
-    "A retention offer that affects nobody significantly": offer_answers,
-    "A decision with a significant effect": article22_answers,
+    "A retention offer that affects nobody significantly": (offer_answers, 70),
+    "An offer with a significant effect": (article22_answers, 70),
+    "A credit limit": (credit_answers, 105),
 }
+"""The answers of each case, and how many questions it may take at most."""
+CORRECTED = (
+    *("purpose.statement", "purpose.specific_uses", "purpose.out_of_scope_uses"),
+    *("purpose.direct_marketing", "decision.downstream_action", "decision.effect"),
+    *("decision.not_selected_outcome", "art22.exception"),
+)
+"""Answers for offers in the file of a new project, which do not hold where credit is decided."""
 
 
-def _stored() -> dict[str, Any]:
+def facts_of(answers: Callable[[], dict[str, Any]]) -> Facts:
     """Facts of a project that keeps every object which its file asks about, as its configuration says."""
-    facts = good_facts()
+    facts = good_facts("credit" if answers is credit_answers else "offer")
     names = [row["object"] for row in tomllib.loads(TEXT)["retention"]["objects"]]
     put(facts, "retention.objects", [{"object": name, "period": "P24M"} for name in names])
-    return facts
-
-
-FACTS = Facts.model_validate(_stored())
+    return Facts.model_validate(facts)
 
 
 class Person:
     """Reads each question as it is printed, and types what ``answers`` say about it."""
 
-    def __init__(self, path: Path, answers: dict[str, Any]) -> None:
-        self.path, self.answers = path, answers
+    def __init__(self, path: Path, answers: dict[str, Any], facts: Facts) -> None:
+        self.path, self.answers, self.facts = path, answers, facts
         self.printed: list[str] = []
         self.transcript: list[str] = []
 
@@ -65,7 +75,7 @@ class Person:
     def _typed(self, asked: list[str]) -> str:
         if any(line.startswith("Take them?") for line in asked):
             return ""
-        card = build(FACTS, read_answers(self.path), card_id="acme-churn")
+        card = build(self.facts, read_answers(self.path), card_id="acme-churn")
         paths = {f"{one.text} ({one.source})": one.path for one in open_questions(card)}
         if any(line.startswith("Which of these hold?") for line in asked):
             rows = [re.fullmatch(r"  (\d+)  (.+)", line) for line in asked]
@@ -91,28 +101,53 @@ def _written(value: Any) -> str:
     return str(value)
 
 
-def interview(path: Path, read: Callable[[str], str], say: Callable[[str], None]) -> Interview:
+def corrections(answers: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what a company writes into the file before it is asked."""
+    given = answers() if answers is credit_answers else None
+    return {path: reduce(getitem, path.split("."), given) for path in CORRECTED if given}
+
+
+def write_file(path: Path, answers: Callable[[], dict[str, Any]]) -> None:
+    """Write the file of a new project, with the corrections of this company."""
+    document: Any = tomlkit.parse(TEXT)
+    for place, value in corrections(answers).items():
+        table, _, key = place.rpartition(".")
+        reduce(getitem, table.split("."), document)[key] = value
+    path.write_text(tomlkit.dumps(document), encoding="utf-8")
+
+
+def interview(
+    path: Path,
+    read: Callable[[str], str],
+    say: Callable[[str], None],
+    answers: Callable[[], dict[str, Any]] = offer_answers,
+) -> Interview:
     """Ask about the file of a new project at ``path``, which is made if it is not there."""
     if not path.exists():
-        path.write_text(TEXT, encoding="utf-8")
+        write_file(path, answers)
     judge = lambda card: check(card, POLICY, TODAY)  # noqa: E731
-    return Interview(path, FACTS, "acme-churn", read, say, judge, TODAY)
+    return Interview(path, facts_of(answers), "acme-churn", read, say, judge, TODAY)
 
 
 def section(title: str, asked: int, transcript: list[str]) -> str:
-    """The part of the page about one case."""
+    """Return the part of the page about one case."""
     lines = "\n".join(transcript)
-    return f"## {title}: {asked} questions\n\n```text\n{lines}\n```\n"
+    corrected = "\n".join(
+        f"{path} = {tomlkit.item(value).as_string()}"
+        for path, value in corrections(CASES[title][0]).items()
+    )
+    first = f"Corrected in the file first:\n\n```toml\n{corrected}\n```\n\n" if corrected else ""
+    return f"## {title}: {asked} questions\n\n{first}```text\n{lines}\n```\n"
 
 
 def page() -> str:
     """The page with the transcript of each case."""
     parts = [HEAD]
-    for title, answers in CASES.items():
+    for title, (answers, _) in CASES.items():
         with TemporaryDirectory() as folder:
             path = Path(folder) / "model_card.toml"
-            person = Person(path, answers())
-            asking = interview(path, person.read, person.say)
+            person = Person(path, answers(), facts_of(answers))
+            asking = interview(path, person.read, person.say, answers)
             asking.run()
         parts.append(section(title, asking.asked, person.transcript))
     return "\n".join(parts)

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -216,3 +216,67 @@ def s3_server(folder: Path, port: int) -> Process:
 def answers(url: str) -> Callable[[], bool]:
     """Whether ``url`` answers 200."""
     return lambda: httpx.get(url, timeout=5, trust_env=False).status_code == 200
+
+
+PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
+
+
+@contextmanager
+def pooled(server: Postgres, size: int) -> Iterator[str]:
+    """Give the address of PgBouncer before ``server``: transaction mode, ``size`` connections in its pool."""
+    if PGBOUNCER is None:
+        pytest.skip("apt-get install pgbouncer")
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="pooler-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        config = folder / "pgbouncer.ini"
+        config.write_text(
+            f"[databases]\npostgres = user={UNPRIVILEGED} host=127.0.0.1 port={server.port}\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\n"
+            f"pool_mode = transaction\ndefault_pool_size = {size}\nunix_socket_dir =\n"
+        )
+        as_user = ["runuser", "-u", UNPRIVILEGED, "--"] if os.geteuid() == 0 else []
+        process = subprocess.Popen(
+            [*as_user, PGBOUNCER, str(config)], stderr=subprocess.DEVNULL, cwd="/"
+        )
+
+        def listens() -> bool:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return True
+
+        try:
+            until(listens)
+            yield f"postgresql://{UNPRIVILEGED}@127.0.0.1:{port}/postgres"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@contextmanager
+def small_disk(megabytes: int) -> Iterator[Path]:
+    """Give a file system of its own that PostgreSQL may use; the test is skipped without the right to mount."""
+    folder = Path(tempfile.mkdtemp(prefix="churn-disk-"))
+    options = f"size={megabytes}m,mode=0700,uid={UNPRIVILEGED}"
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+        folder.rmdir()
+        pytest.skip("needs the right to mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        folder.rmdir()
+
+
+@contextmanager
+def filled_up(folder: Path) -> Iterator[None]:
+    """Leave no byte free on the file system of ``folder``."""
+    ballast = folder / "ballast"
+    try:
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        yield
+    finally:
+        ballast.unlink()

@@ -118,6 +118,7 @@ def write_bundle(
     bundles.write_bundle(folder)
     (folder / "policy.json").write_text(bundles.policy(**policy).model_dump_json())
     (folder / "rules.json").write_text(rules_json(bundles.RULES.model_copy(update=rules or {})))
+    (folder / "card.html").write_text("<h1>Card</h1>")
     if card is not None:
         (folder / "card.json").write_text(json.dumps(card))
     source = {"git_commit": "0" * 40, "data_version": "d41d8cd98f00b204", **LIBRARY.tags()}

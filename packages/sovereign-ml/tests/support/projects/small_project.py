@@ -46,6 +46,15 @@ ANSWERS = {
     "s3_bucket": "acme-churn",
     "__s3_endpoint": "https://fsn1.your-objectstorage.com",
     "__s3_region": "fsn1",
+    "label": "no_purchase",
+    "model": "scorecard",
+    "__shop": "synthetic",
+    "__started_at": "",
+    "__ended_at": "",
+    "__outcome": "not buy",
+    "__subjects": "customers who bought in the last 90 days",
+    "__label_definition": "No purchase in the next 30 days, among customers who bought in the last 90 days.",
+    "__runner": "kubeflow",
 }
 SMALL = {
     "data.synthetic.customers": 1500,

@@ -111,7 +111,7 @@ def _function(sheet: Sheet) -> Section:
     names = tuple(s.name for s in sources) if isinstance(sources, tuple) else None
     factors = {f.label: sheet.input(f) for f in facts.data.features}
     main = tuple(factors.get(name, name) for name in facts.explanation.main_factors) or None
-    lines = (
+    lines: tuple[CardLine, ...] = (
         sheet.of("fields.sources", names),
         sheet.line("fields.predicts", "data.label_definition"),
         sheet.of("fields.algorithm", facts.model.algorithm),
@@ -121,6 +121,8 @@ def _function(sheet: Sheet) -> Section:
         sheet.line("fields.not_selected", "decision.not_selected_outcome"),
         common.decision_line(sheet),
     )
+    if results := common.outcomes(sheet):
+        lines += (sheet.stated("notice.outcomes", results),)
     phases = ("collect", "use", "store", "share", "delete")
     rows = [(sheet.t(f"flow.{p}"), sheet.t(f"flow.{p}_text")) for p in phases]
     grid = sheet.grid("grids.flow", "heads.phase", "heads.what_happens", rows=rows)

@@ -23,6 +23,8 @@ NOT_THE_BASIS: Final = ("model", "sign_off", "dpia", "ropa", "monitoring")
 def basis(card: Card) -> str:
     """Return the first half of a SHA-256 over what the impact assessment assesses."""
     facts = card.facts
+    # Left out where there are none, so that decisions which named an earlier basis still hold.
+    outcomes = facts.decision.outcomes
     content = {
         "answers": card.answers.model_dump(mode="json", exclude=set(NOT_THE_BASIS)),
         "inputs": sorted(feature.name for feature in facts.data.features),
@@ -31,6 +33,7 @@ def basis(card: Card) -> str:
         "action_band": facts.decision.action_band,
         "hosts": sorted((h.hostname, h.jurisdiction_class, *h.carries) for h in facts.hosting),
         "raised": sorted(risk.key for risk in risks(Sheet(card)) if risk.point),
+        **({"outcomes": [each.model_dump() for each in outcomes]} if outcomes else {}),
         "derived": card.derived.model_dump(mode="json", include={"dpia": True}),
     }
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False)

@@ -283,6 +283,16 @@ def decision_line(sheet: Sheet) -> CardLine:
     )
 
 
+def outcomes(sheet: Sheet) -> str:
+    """Return what people may get, each marked where it is to their disadvantage; "" for an offer or none."""
+    t = sheet.t
+    return "; ".join(
+        t("words.adverse", outcome=words) if each.adverse else words
+        for each in sheet.card.facts.decision.outcomes
+        for words in (each.words.get(t.language) or t.code(each.name),)
+    )
+
+
 def rights(sheet: Sheet) -> list[CardLine]:
     """Return what a person can do about it, and where."""
     card = sheet.card

@@ -135,7 +135,7 @@ def _automated(sheet: Sheet) -> Section:
     bands = [band.name for band in facts.decision.bands]
     names = {"bands": ", ".join(bands), "action": facts.decision.action_band}
     acts = t("notice.bands", **names) if facts.decision.action_band else None
-    lines = (
+    lines: tuple[CardLine, ...] = (
         sheet.line("notice.predicts", "data.label_definition"),
         sheet.of("notice.main_inputs", tuple(main) or None),
         sheet.of("notice.threshold", acts),
@@ -143,6 +143,8 @@ def _automated(sheet: Sheet) -> Section:
         sheet.line("fields.not_selected", "decision.not_selected_outcome"),
         sheet.line("fields.person", "decision.automation_level"),
     )
+    if results := common.outcomes(sheet):
+        lines += (sheet.stated("notice.outcomes", results),)
     texts = [_profiled(sheet), t("notice.logic")]
     if sheet.card.derived.decision.art22_applies is True:
         texts.append(t("notice.article22"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from sovereign_ml.card.derive import EXPLAINED_ACTIONS, SIGNIFICANT_ACTIONS
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
+from sovereign_ml.texts import ENGLISH
 
 NO_EXCEPTION: Final = (
     "legitimate_interest_6_1_f",
@@ -186,3 +188,23 @@ def children(case: Case) -> Hits:
         and not documented
     ):
         yield "Children are not kept out of the decision and no best-interest case is documented."
+
+
+@rule(
+    "R79",
+    "GDPR 5(1)(a), 13(2)(f), 15(1)(h), 22(3)",
+    "Name what people get in config.toml, [decision] outcomes, and which of it is adverse; run step 6 again.",
+)
+def outcomes_are_named(case: Case) -> Hits:
+    """The service, the desk and the letter say another outcome than the action has, or none is adverse."""
+    action, outcomes = case.answers.decision.downstream_action, case.facts.decision.outcomes
+    if not outcomes and action in (*SIGNIFICANT_ACTIONS, *EXPLAINED_ACTIONS):
+        told = f"The action is '{action}', and people are told of an offer or of none."
+        yield RuleHit(told, "warn" if action in EXPLAINED_ACTIONS else "block")
+    if outcomes and case.significant and not any(each.adverse for each in outcomes):
+        yield "The effect is significant, and none of the outcomes is marked as adverse."
+    languages = case.answers.notice.languages
+    spoken = {name.strip().casefold()[:2] for name in languages} if languages != "?" else set()
+    for each in outcomes:
+        if not ENGLISH.knows(each.name) and (lacking := sorted(spoken - each.words.keys())):
+            yield f"The outcome '{each.name}' has no words in {', '.join(lacking)}, a language of the notice."

@@ -56,7 +56,7 @@ class NationalLaw(Group):
     """
 
     country: str = Field(pattern=r"^[A-Z]{2}$")
-    article: Literal["6(2)", "8(1)", "9(4)", "22(2)(b)", "35(4)", "88"]
+    article: Literal["6(2)", "8(1)", "9(4)", "22(2)(b)", "35(4)", "88", "ePrivacy 13(2)"]
     name: str = Field(min_length=1)
     what: str = Field(min_length=1)
     when: str = "always"

@@ -83,6 +83,15 @@ class BandFact(Group):
     below: float
 
 
+class OutcomeFact(Group):
+    """What a person may get, where it is another thing than an offer or none."""
+
+    name: str
+    from_band: str | None = None
+    adverse: bool = False
+    words: dict[str, str] = Field(default_factory=dict)
+
+
 class DecisionFacts(Group):
     """Thresholds, and how far outcomes follow the score (D)."""
 
@@ -92,6 +101,11 @@ class DecisionFacts(Group):
     )
     action_band: str | None = fill(
         "The band in which the action is taken", "GDPR 13(2)(f)", when="always"
+    )
+    outcomes: tuple[OutcomeFact, ...] = fill(
+        "What people may get, and which of it is to their disadvantage",
+        "GDPR 13(2)(f), 15(1)(h), 22(1)",
+        default=(),
     )
     policy_version: str | None = None
     score_outcome_agreement: float | None = fill(

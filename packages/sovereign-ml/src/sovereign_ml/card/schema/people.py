@@ -59,7 +59,10 @@ class Roles(Group):
         "Which joint controllers are there?", "GDPR 26", when="optional", default=(), empty=True
     )
     joint_arrangement_ref: Text = ask(
-        "Where is the arrangement between them?", "GDPR 26", when="joint_control", form="place"
+        "Where is the arrangement between them that says who does what, whom people ask, and where they read its essence?",
+        "GDPR 26(1)-(2)",
+        when="joint_control",
+        form="place",
     )
     dpo_contact: Text = ask(
         "How can people reach the data protection officer?", "GDPR 13(1)(b), 37", form="place"
@@ -123,8 +126,9 @@ class EffectFactors(Group):
     """What turns an ordinary offer into a significant effect; any yes needs a written reason (WP251 p. 21-22)."""
 
     circumstances_behaviour_choices: Flag = ask(
-        "Can the decision seriously affect a person's circumstances, behaviour or choices?",
-        "WP251 p. 21",
+        "Can the decision seriously affect a person's circumstances, behaviour or choices? Think of how intrusive "
+        "the profiling is, what people expect and wish, and how the offer reaches them.",
+        "WP251 p. 21-22",
     )
     prolonged_or_permanent: Flag = ask(
         "Is the effect long or permanent, e.g. never again an offer?", "WP251 p. 21"
@@ -165,11 +169,15 @@ class Recipient(Group):
 
 
 class ConsumerCredit(Group):
-    """What the directive on consumer credit asks of an automated check of creditworthiness."""
+    """What the directive on consumer credit asks of an automated check of creditworthiness.
+
+    For contracts at a distance Directive 2011/83 Art. 16d(3) gives the right to a person as well. Directive (EU)
+    2023/2673 inserted it; it applies since 19 June 2026 (secondary sources of 2024, read on 27 November 2026).
+    """
 
     human_intervention: Flag = ask(
         "Can people have the assessment explained, state their view and have a person review assessment and decision?",
-        "Dir. (EU) 2023/2225 Art. 18(8)",
+        "Dir. (EU) 2023/2225 Art. 18(8); Dir. 2011/83 Art. 16d(3)",
         when="consumer_credit",
     )
     only_allowed_data: Flag = ask(

@@ -22,7 +22,7 @@ from sovereign_ml.data_subjects.stores.redis_postgres import (
 )
 from sovereign_ml.data_subjects.stores.s3_versions import Bucket
 from sovereign_ml.decision_log import open_log
-from sovereign_ml.decision_log.store import TABLES
+from sovereign_ml.decision_log.reading import TABLES
 from sovereign_ml.privacy import objections
 
 FORMATS = (ParquetRows(), OnlineRows())

@@ -87,11 +87,6 @@ def older(column: str, before: datetime) -> str:
     return f"{_name(column)} < TIMESTAMPTZ '{before.isoformat()}'"
 
 
-def at_time(moment: datetime) -> str:
-    """Return the condition for purchases at ``moment`` (UTC)."""
-    return f"event_time = TIMESTAMPTZ '{moment.isoformat()}'"
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")

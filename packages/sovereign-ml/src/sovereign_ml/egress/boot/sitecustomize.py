@@ -1,4 +1,4 @@
-"""Python imports this file at start-up when its folder is on PYTHONPATH: it installs the parent's egress guard."""
+"""Install the parent's egress guard. Python imports this file where its folder is on PYTHONPATH."""
 
 import importlib.machinery
 import os
@@ -20,7 +20,7 @@ def _guard() -> None:
 
 
 def _run_hidden_sitecustomize() -> None:
-    """Only one sitecustomize is imported; run the one that this file hides, as the machine's owner expects."""
+    """Run the sitecustomize of the machine. Python imports only one, and this file hides it."""
     path = [entry for entry in sys.path if Path(entry or ".").resolve() != _HERE]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", path)
     if spec is not None and spec.origin is not None:
@@ -32,11 +32,11 @@ def _run_hidden_sitecustomize() -> None:
 
 try:
     _guard()
-except (
-    Exception
-) as error:  # without its guard the process must not run; Python itself would only print and go on
+except Exception as error:
+    # Python itself would only print the error and go on without the guard.
     sys.stderr.write(
-        f"The egress guard could not be installed: {error}. Unset SOVEREIGN_EGRESS to run without it.\n"
+        f"The egress guard could not be installed: {error}. "
+        "Unset SOVEREIGN_EGRESS to run without it.\n"
     )
     os._exit(2)
 _run_hidden_sitecustomize()

@@ -15,7 +15,6 @@ from sovereign_ml.card.build import CardError
 from sovereign_ml.card.rules.answered import national
 from sovereign_ml.card.schema.facts import Facts, NationalLaw
 from sovereign_ml.config.settings import Settings
-from sovereign_ml.config.tables import ScoreSettings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.model import served
 from sovereign_ml.model.scorecard import Levels, Scorecard
@@ -79,7 +78,7 @@ def gather(
                 "state": library.state,
             },
             "model": _model(model, card, settings),
-            "decision": _decision(settings.score, live["decision"]),
+            "decision": _decision(settings, live["decision"]),
             "review": live["review"],
             "previous": MlflowRegistry(settings.tracking).previous_card(),
             "data": data.data(
@@ -161,7 +160,12 @@ def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _decision(score: ScoreSettings, live: dict[str, Any]) -> dict[str, Any]:
+def _decision(settings: Settings, live: dict[str, Any]) -> dict[str, Any]:
+    score, given = settings.score, settings.decision.outcomes
+    outcomes = [
+        {"name": name, **each.model_dump(exclude={"changes_nothing"})}
+        for name, each in given.items()
+    ]
     bands = [{"name": name, "below": limit} for name, limit in score.bands.items()]
     ended = live.pop("outcomes_on_record", 0)
     counted = (
@@ -173,6 +177,7 @@ def _decision(score: ScoreSettings, live: dict[str, Any]) -> dict[str, Any]:
         "output_kind": "score",
         "bands": bands,
         "action_band": score.action_band,
+        "outcomes": outcomes,
         **live,
         **counted,
     }

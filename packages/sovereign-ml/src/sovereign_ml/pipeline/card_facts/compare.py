@@ -15,7 +15,9 @@ NOT_THE_MODEL: Final = {"run", "library"}
 """Which run wrote the file, and by which library: the hash leaves the one out, rules judge the other."""
 MOVES_ON: Final = {"review", "retention", "previous", "imported", "monitoring"}
 """What the decision log, purges and the registry change after a card was written."""
-LIVE: Final = re.compile(r"review\b|(evaluation\.)?monitoring\b|decision\.(?!bands|action_band)")
+LIVE: Final = re.compile(
+    r"review\b|(evaluation\.)?monitoring\b|decision\.(?!bands|action_band|outcomes)"
+)
 """What a running service goes on changing between two steps of one run."""
 CLOSE: Final = 1e-6
 SHOWN: Final = 5
@@ -39,7 +41,7 @@ def differences(stated: Facts, found: Facts, *, later: bool = False) -> list[str
         if later:
             facts["evaluation"].pop("monitoring")
             decision = facts["decision"]
-            facts["decision"] = {key: decision[key] for key in ("bands", "action_band")}
+            facts["decision"] = {key: decision[key] for key in ("bands", "action_band", "outcomes")}
     return [
         f"{path}: the card says {_shown(a)}, found is {_shown(b)}"
         for path, a, b in _differ("", one, other)

@@ -29,9 +29,13 @@ def id_text(expression: str) -> str:
 
 
 def named_id(expression: str, words: Sequence[str]) -> str:
-    """Return SQL for the id as :func:`id_text` gives it; null for nobody, named by one of ``words``."""
+    """Return SQL for the id as :func:`id_text` gives it; null for nobody.
+
+    Nobody is one of ``words``, or a value without any letter or digit, such as ``---``.
+    """
     text = id_text(expression)
-    return f"CASE WHEN NOT {is_word(text, words)} THEN {text} END"
+    named = f"NOT {is_word(text, words)} AND regexp_matches({text}, '[\\p{{L}}\\p{{N}}]')"
+    return f"CASE WHEN {named} THEN {text} END"
 
 
 def folded(column: str) -> str:

@@ -102,7 +102,7 @@ def _profile(
 ) -> ColumnValues:
     date = r"[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{2,4}.*"
     fits = "regexp_full_match(x, '{}')".format
-    row = connection.execute(
+    rows = connection.execute(
         rf"""SELECT count(*), count(v), count(DISTINCT v), count(*) FILTER (is_number),
             count(*) FILTER (is_number AND {fits(r"-.*|[(].*|.*-")}),
             count(*) FILTER (is_number AND {fits(r".*[0-9],[0-9]{1,2}[-)]?")}),
@@ -115,8 +115,8 @@ def _profile(
         FROM (SELECT v, x, coalesce({fits(r"[-+(]?[0-9][0-9.,]*[-)]?")} AND NOT {fits(date)}, false)
             AS is_number FROM (SELECT v, regexp_replace(v, '{SYMBOLS}', '', 'g') AS x FROM (
                 SELECT nullif(trim(CAST({db.quoted(name)} AS VARCHAR)), '') AS v FROM {table})))"""  # noqa: S608
-    ).fetchone()
-    return ColumnValues(name, kind, *(int(n) for n in row or ()))
+    ).fetchall()
+    return ColumnValues(name, kind, *(int(n) for n in rows[0]))
 
 
 def read_times(

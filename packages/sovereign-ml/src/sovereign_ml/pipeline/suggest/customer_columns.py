@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sovereign_ml.pipeline.input_checks.customer_ids import id_text
-from sovereign_ml.pipeline.suggest.column_values import ColumnValues
+from sovereign_ml.pipeline.suggest.column_values import ColumnValues, read_times
 from sovereign_ml.pipeline.suggest.presets import plain
-from sovereign_ml.pipeline.suggest.proposed_setting import Candidate, ProposedSetting
+from sovereign_ml.pipeline.suggest.proposed_setting import NO, YES, Candidate, ProposedSetting
 from sovereign_ml.storage import duckdb as db
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["people_decisions"]
+__all__ = ["met_among", "people_decisions"]
 
 TABLE = "data.customer_columns"
 NAMES = {
@@ -28,6 +28,22 @@ NAMES = {
     "country": "country|land|pays|pais|paese",
 }
 MARKETING = re.compile(r"newsletter|marketing|optin|subscribe|werbung")
+NEGATED = re.compile(
+    r"withdraw|revo[ck]|widerruf|retir|retrait|ingetrokken|refus|denied|declin|verweiger|abgelehnt|missing|fehlt|"
+    r"^(no|not|without|ohne|kein\w*|sans|sin|senza|geen)(has|have|given|gave)?(consent|einwilligung)"
+)
+"""Names of a consent that say the opposite: nobody is taken for somebody who consented."""
+ALLOWED = re.compile(
+    r"(profiling|tracking|scoring|analytics|processing|contact|gdpr|dsgvo|rgpd|privacy|data).*"
+    r"(allowed|permitted|permission|accepted|agreed|ok|granted|erlaubt|zugestimmt|akzeptiert|accord|toegestaan)"
+)
+"""Names of a permission that may be the consent to this processing: a person decides."""
+BARRED_WORDS = {
+    "objected_at": ("objected", "opposed", "widersprochen", "opted out", "opt-out", "optout"),
+    "restricted_at": ("blocked", "restricted", "locked", "gesperrt", "eingeschränkt", "frozen"),
+    "erased_at": ("deleted", "erased", "anonymised", "anonymized", "gelöscht", "geloescht"),
+}
+"""Values of a column of states that may mean that somebody is not to be processed."""
 REFUSALS = re.compile(
     r"opt(ed)?out|donot(contact|mail|call|process|profile|track|sell)|donttrack|unsubscri|blocked|blocklist|blacklist|"
     r"sperr|robinson|abgemeldet|desabonn|desinscr|uitschrijv|keinewerbung|nomarketing"
@@ -35,8 +51,7 @@ REFUSALS = re.compile(
 """Names of a refusal that may be an objection (GDPR Art. 21), or one to letters alone: a person decides."""
 FLAGS = ("objected_at", "restricted_at", "withdrawn_at", "erased_at")
 """Columns that some exports fill with yes and no in place of a date."""
-YES = ("true", "1", "yes", "y", "ja", "j", "oui", "si", "tak", "granted")
-NO = ("false", "0", "no", "n", "nein", "non", "nee", "nie", "refused", "withdrawn")
+FEW_WORDS = 12
 
 
 def people_decisions(
@@ -50,19 +65,23 @@ def people_decisions(
     ``buyer`` is the expression for the customer in ``source_transactions``. The id is the column, or its
     small letters, whose values are met most often among the buyers.
     """
-    found = [_id(connection, buyer, buyers, columns)]
+    decisions = [_id(connection, buyer, buyers, columns)]
+    filled = [column for column in columns.values() if column.filled]
+    states = {column.name: _words(connection, column) for column in filled}
     for key, pattern in NAMES.items():
-        named = [c for c in columns.values() if re.search(pattern, plain(c.name)) and c.filled]
-        refusals = [c for c in columns.values() if c.filled and REFUSALS.search(plain(c.name))]
-        if not named and key == "objected_at" and refusals:
-            found.append(_refusal(connection, refusals))
-        elif not named:
-            found.append(ProposedSetting(TABLE, key, "", _nothing(key, columns)))
-        elif key == "consent":
-            found.append(_consent(connection, named[0]))
+        named = [c for c in filled if re.search(pattern, plain(c.name))]
+        if key == "consent":
+            decisions.append(_consent(connection, named, filled, states))
+            continue
+        others = [c for c in filled if key == "objected_at" and REFUSALS.search(plain(c.name))]
+        barred = [c for c in filled if set(states[c.name]) & set(BARRED_WORDS.get(key, ()))]
+        if named:
+            decisions.append(_plain(connection, key, named[0]))
+        elif others or barred:
+            decisions.append(_refusal(connection, key, others, barred))
         else:
-            found.append(_plain(connection, key, named[0]))
-    return found
+            decisions.append(ProposedSetting(TABLE, key, "", _nothing(key, columns)))
+    return decisions
 
 
 def _id(
@@ -71,59 +90,122 @@ def _id(
     buyers: str,
     columns: Mapping[str, ColumnValues],
 ) -> ProposedSetting:
-    met: list[tuple[int, str, str]] = []
-    for column in columns.values():
-        if column.distinct < 0.5 * column.rows:
-            continue
-        ways = (
-            [column.sql, f"lower({column.sql})"] if column.sql_type == "VARCHAR" else [column.sql]
-        )
-        for expression in ways:
+    own = [column for column in columns.values() if column.distinct >= 0.5 * column.rows]
+    ids = f"SELECT {id_text(buyer)} FROM {buyers}"  # noqa: S608
+    return met_among(connection, "source_customers", ids, own, TABLE)
+
+
+def met_among(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    buyers: str,
+    columns: Sequence[ColumnValues],
+    section: str,
+) -> ProposedSetting:
+    """Return the decision about ``customer_id``: the column of ``table`` with the most ids of ``buyers``.
+
+    ``buyers`` is a query of one column. A column of text counts in small letters too.
+    """
+    met: list[tuple[int, str]] = []
+    for column in columns:
+        lower = [f"lower({column.sql})"] if column.sql_type == "VARCHAR" else []
+        for expression in (column.sql, *lower):
             value = id_text(expression)
-            row = connection.execute(
-                f"SELECT count(DISTINCT {value}) FROM source_customers WHERE {value} IN "  # noqa: S608
-                f"(SELECT {id_text(buyer)} FROM {buyers})"
-            ).fetchone()
-            met.append((int(row[0]) if row else 0, expression, column.name))
+            ((n,),) = connection.execute(
+                f"SELECT count(DISTINCT {value}) FROM {table} WHERE {value} IN ({buyers})"  # noqa: S608
+            ).fetchall()
+            met.append((int(n), expression))
     met.sort(key=lambda way: -way[0])
     candidates = [
         Candidate(expression, f"{n:,} of its values are met among the buyers")
-        for n, expression, _ in met[:4]
+        for n, expression in met[:4]
     ]
-    if not met or not met[0][0]:
-        why = ("no column has an id of a buyer: objections would not hold",)
-        return ProposedSetting(TABLE, "customer_id", None, why, candidates)
-    return ProposedSetting(TABLE, "customer_id", met[0][1], (candidates[0].evidence,))
+    if met and met[0][0]:
+        return ProposedSetting(
+            section, "customer_id", met[0][1], (candidates[0].evidence,), candidates
+        )
+    why = ("no column has an id of a buyer: objections would not hold",)
+    return ProposedSetting(section, "customer_id", None, why, candidates)
 
 
-def _consent(connection: duckdb.DuckDBPyConnection, column: ColumnValues) -> ProposedSetting:
+def _words(connection: duckdb.DuckDBPyConnection, column: ColumnValues) -> dict[str, int]:
+    """Return the values of a column of few words, in small letters, with their rows."""
+    if column.distinct > FEW_WORDS:
+        return {}
     rows = connection.execute(
         f"SELECT lower(trim(CAST({column.sql} AS VARCHAR))) AS w, count(*) FROM source_customers "  # noqa: S608
-        "WHERE w <> '' GROUP BY w ORDER BY 2 DESC, 1 LIMIT 12"
+        "WHERE w <> '' GROUP BY w ORDER BY 2 DESC, 1"
     ).fetchall()
-    words = {str(word): int(n) for word, n in rows}
-    yes = [word for word in words if word in YES]
-    listed = ", ".join(db.literal(word) for word in yes)
-    value = f"lower(trim(CAST({column.sql} AS VARCHAR))) IN ({listed})" if yes else ""
-    if yes and all(word in (*YES, *NO) for word in words):
+    return {str(word): int(n) for word, n in rows}
+
+
+def _consent(
+    connection: duckdb.DuckDBPyConnection,
+    named: Sequence[ColumnValues],
+    filled: Sequence[ColumnValues],
+    states: Mapping[str, Mapping[str, int]],
+) -> ProposedSetting:
+    """Return the decision about consent; a question unless a column of that name says yes or no."""
+    plainly = [c for c in named if not NEGATED.search(plain(c.name))]
+    if not plainly:
+        maybe = [c for c in filled if c in named or ALLOWED.search(plain(c.name))]
+        if not maybe:
+            columns = {column.name: column for column in filled}
+            return ProposedSetting(TABLE, "consent", "", _nothing("consent", columns))
+        why = (f"{', '.join(c.name for c in maybe)}: is this the consent to this processing?",)
+        nobody = Candidate("", "it is not: name the lawful basis")
+        listed = [_says(c, states[c.name], refusal=c in named) for c in maybe]
+        given = [candidate for candidate in listed if candidate.value]
+        if not given:
+            why = (f"{', '.join(c.name for c in maybe)} names nobody who consented",)
+            return ProposedSetting(TABLE, "consent", "", why)
+        return ProposedSetting(TABLE, "consent", None, why, [*given, nobody])
+    column, words = plainly[0], states[plainly[0].name]
+    candidate = _says(column, words, refusal=False)
+    if candidate.value and all(word in (*YES, *NO) for word in words):
         counted = ", ".join(f"{word} {n:,}" for word, n in words.items())
         why = (f"{column.name}: {counted}; an empty value is no consent",)
-        return ProposedSetting(TABLE, "consent", value, why)
+        return ProposedSetting(TABLE, "consent", candidate.value, why)
+    reading = read_times(connection, "source_customers", column)
+    if not candidate.value and reading and reading.readable > 0.9:
+        dated = Candidate(f"{column.sql} IS NOT NULL", "a date is a consent, and none is none")
+        return ProposedSetting(TABLE, "consent", None, (f"{column.name} holds dates",), [dated])
     why = (f"{column.name} has values that are neither yes nor no",)
-    return ProposedSetting(TABLE, "consent", None, why, [Candidate(value)] if value else [])
+    return ProposedSetting(TABLE, "consent", None, why, [candidate] if candidate.value else [])
+
+
+def _says(column: ColumnValues, words: Mapping[str, int], *, refusal: bool) -> Candidate:
+    """Return SQL that is true where the column says yes or, for the name of a ``refusal``, no."""
+    listed = [word for word in words if word in (NO if refusal else YES)]
+    if not listed:
+        return Candidate("")
+    text = f"lower(trim(CAST({column.sql} AS VARCHAR)))"
+    return Candidate(
+        f"{text} IN ({', '.join(db.literal(word) for word in listed)})",
+        f"{column.name} says {' or '.join(listed)}; an empty value is no consent",
+    )
 
 
 def _refusal(
-    connection: duckdb.DuckDBPyConnection, columns: Sequence[ColumnValues]
+    connection: duckdb.DuckDBPyConnection,
+    key: str,
+    columns: Sequence[ColumnValues],
+    states: Sequence[ColumnValues],
 ) -> ProposedSetting:
-    """Return the question whether one of ``columns`` is an objection. The trial run takes it for one."""
+    """Return the question whether somebody may not be processed. The trial run takes it for so."""
+    what = key.removesuffix("_at")
     candidates = [
         Candidate(_marked(connection, column), f"{column.name} is an objection to this processing")
         for column in columns
     ]
-    candidates.append(Candidate("", "it is about letters and not about this processing"))
-    why = ("a refusal of marketing covers the profiling for it (GDPR Art. 21(2))",)
-    return ProposedSetting(TABLE, "objected_at", None, why, candidates)
+    for column in states:
+        text = f"lower(trim(CAST({column.sql} AS VARCHAR)))"
+        words = ", ".join(db.literal(word) for word in BARRED_WORDS[key])
+        value = f"CASE WHEN {text} IN ({words}) THEN {column.sql} END"
+        candidates.append(Candidate(value, f"{column.name} has people who are {what}"))
+    candidates.append(Candidate("", "it is about something else, such as letters alone"))
+    why = {"objected_at": ("a refusal of marketing covers the profiling for it (GDPR Art. 21(2))",)}
+    return ProposedSetting(TABLE, key, None, why.get(key, ()), candidates)
 
 
 def _marked(connection: duckdb.DuckDBPyConnection, column: ColumnValues) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from sovereign_ml.config.tables import ReaderSettings
 from sovereign_ml.pipeline.suggest.column_values import ColumnValues, TimeReading, read_times
 from sovereign_ml.pipeline.suggest.presets import Preset, plain, preset_of
-from sovereign_ml.pipeline.suggest.proposed_setting import Candidate, ProposedSetting
+from sovereign_ml.pipeline.suggest.proposed_setting import NO, YES, Candidate, ProposedSetting
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage.expressions import Expressions
 
@@ -24,19 +24,25 @@ NAMES = {
     "customer_id": "customerid customerno customernumber clientid clientnumber kundennr kundennummer kundenid "
     "debitor idclient codeclient numclient idcliente codicecliente klantnummer klantid klientid userid memberid "
     "buyerid shopperid accountid householdkey subscriberid customer kunde client cliente klant user member klienta nrklienta "
-    "customeremail billingemail useremail email emailaddress",
+    "customeremail billingemail useremail email emailaddress "
+    "kundnummer kundenummer kundenr kundnr asiakas asiakasnumero zakaznik cislozakaznika ugyfel vevo πελατησ клиент",
     "event_time": "orderedat orderdate ordertime purchasedate purchasedat transactiondate transactiontime "
     "invoicedate createdat createdatetime created eventtime eventdate timestamp datetime bestelldatum kaufdatum "
     "rechnungsdatum belegdatum buchungsdatum datecommande dateachat fechapedido fechacompra dataordine "
-    "orderdatum besteldatum saledate salesdate paidat date datum fecha data zamowienia day tag",
+    "orderdatum besteldatum saledate salesdate paidat date datum fecha data zamowienia day tag "
+    "openedat occurredat loginat loggedinat sentat visitedat clickedat submittedat startedat opened occurred "
+    "eroffnet eroffnetam geoffnetam erstelltam eingangsdatum "
+    "ordredato kobsdato dato datumobjednavky datapedido paivamaara datumcumpararii ημερομηνια дата",
     "line_total": "linetotal lineamount netamount grossamount amounteur amount salesvalue sales revenue turnover "
-    "ordertotal grandtotal total totalprice totalamount ordervalue betrag nettobetrag bruttobetrag umsatz "
+    "ordertotal grandtotal total totalprice totalamount ordervalue paid belopp belob belop beløb castka cena cenacelkem valor suma "
+    "osszeg summa ποσο сума betrag nettobetrag bruttobetrag umsatz "
     "gesamtbetrag summe montant total importe importo bedrag kwota wartosc wert value price preis prix",
     "quantity": "quantity qty units menge anzahl stuck stueck quantite cantidad quantita aantal ilosc "
     "itemquantity lineitemquantity",
     "unit_price": "unitprice priceperunit pricepiece itemprice lineitemprice price einzelpreis stuckpreis "
     "stueckpreis preis prixunitaire preciounitario prezzounitario stuksprijs",
-    "currency": "currency currencycode ordercurrency wahrung waehrung wkz devise moneda valuta waluta",
+    "currency": "currency currencycode ordercurrency wahrung waehrung wkz devise moneda moeda valuta waluta mena "
+    "penznem valuutta νομισμα валута",
     "order_id": "orderid orderno ordernumber invoiceid invoiceno invoicenumber invoice transactionid basketid "
     "receiptid receiptno bestellnummer bestellnr bestellid auftragsnummer auftragsnr rechnungsnummer "
     "rechnungsnr belegnummer belegnr bonnr numcommande idpedido ordernummer order bestellung beleg",
@@ -47,6 +53,47 @@ NAMES = {
     "status": "status orderstatus state paymentstatus financialstatus bestellstatus zahlungsstatus",
 }
 """Names of columns in a few languages, the surest first."""
+OTHERS = {
+    "customer_id": "name names firstname lastname vorname nachname nom type typ country land city ort group gruppe "
+    "segment class since seit status age alter gender phone language postcode plz rating count",
+    "event_time": "birth birthday birthdate dob geburt geburts naissance delivery delivered shipping shipped ship "
+    "dispatch due updated modified changed expiry expires expire end ended until lieferung liefer versand update",
+    "line_total": "tax taxes vat mwst ust tva iva shipping postage porto freight versand discount rabatt refund "
+    "refunded fee fees gebuhr tip deposit balance saldo cost costs kosten margin commission points punkte",
+}
+"""Words in the name of a column that only seems to have a role: a delivery is no purchase, a tax no amount."""
+UNITS = {
+    "{} / 100": "cent cents minor pence ore grosze centimes centimos",
+    "{} * 1000": "keur teur tsd thousand thousands k",
+}
+"""Words in the name of an amount that say its unit, with what makes it the currency itself."""
+MONEY = {
+    "USD": "usd dollar dollars",
+    "GBP": "gbp pound pounds pence",
+    "CHF": "chf franken",
+    "PLN": "pln zloty zł",
+    "SEK": "sek",
+    "NOK": "nok",
+    "DKK": "dkk",
+    "CZK": "czk",
+    "HUF": "huf",
+    "RON": "ron",
+    "BGN": "bgn",
+    "EUR": "eur euro euros keur teur",
+}
+"""Words in the name of an amount, or in a column of currencies, that name its currency."""
+LESS = "refund refunded refunds erstattet erstattung discount discounts rabatt nachlass remise"
+"""Words in the name of a number that may have to be taken off the amount."""
+FLAGS = (
+    "cancelled canceled cancellation cancel storniert storno annule void voided test testorder deleted fraud "
+    "draft anulowane annullato cancelado geannuleerd"
+)
+"""Words in the name of a column that marks rows which are no purchases."""
+LIVE_WORDS = (
+    "completed complete paid processing shipped delivered closed fulfilled ok success succeeded done active open "
+    "abgeschlossen bezahlt versendet geliefert erledigt partially_refunded refunded returned"
+)
+"""States of an order that is a purchase."""
 RETURN_WORDS = (
     "refund",
     "return",
@@ -92,6 +139,7 @@ SIGNS = {
 """What stands beside an amount, and the currency that it most often means."""
 SEVERAL = ("USD", "SEK")
 """Of these the sign may mean others: Canadian dollars, Danish crowns."""
+NO_AMOUNT = "no column has a name of an amount"
 GUESTS = ("0", "-1", "guest", "gast", "null", "none")
 
 
@@ -183,7 +231,12 @@ class MappingGuess:
         names = NAMES[role].split()
         exact = [self._plain[name] for name in names if name in self._plain]
         words = {column.name: _words_of(column.name) for column in self.columns.values()}
-        near = [column for column in self.columns.values() if words[column.name] & set(names)]
+        others = set(OTHERS.get(role, "").split())
+        near = [
+            column
+            for column in self.columns.values()
+            if words[column.name] & set(names) and not words[column.name] & others
+        ]
         return [column for column in exact or near if column.filled]
 
     def _is_sure(self, role: str, columns: Sequence[ColumnValues]) -> bool:
@@ -363,7 +416,7 @@ class MappingGuess:
         if not choices:
             numeric = [c for c in self.columns.values() if c.is_numeric and (c.comma or c.point)]
             candidates = [Candidate(c.number(self.decimal), f"column {c.name}") for c in numeric]
-            reason = ("no column has a name of an amount",)
+            reason = (NO_AMOUNT,)
             return ProposedSetting(COLUMNS, "amount_eur", None, reason, candidates)
         why: list[str] = []
         if product and totals:
@@ -397,6 +450,11 @@ class MappingGuess:
         column = next((c for c in self.columns.values() if value and c.sql in value), None)
         if value is None or column is None:
             return ProposedSetting(COLUMNS, "amount_eur", None, why, choices)
+        asked = self._other_amount(value, column, why)
+        return asked or self._with_sign(value, column, why)
+
+    def _with_sign(self, value: str, column: ColumnValues, why: list[str]) -> ProposedSetting:
+        """Return the amount ``value`` of ``column`` with its sign; a question where it may be turned."""
         sides = [c for c in self._named("side") if 1 < c.distinct <= 3]
         if sides and not column.negative:
             words = self._words(sides[0])
@@ -439,6 +497,39 @@ class MappingGuess:
             return ProposedSetting(COLUMNS, "amount_eur", None, why, candidates)
         return ProposedSetting(COLUMNS, "amount_eur", value, why)
 
+    def _other_amount(
+        self, value: str, column: ColumnValues, why: Sequence[str]
+    ) -> ProposedSetting | None:
+        """Return the question that the name of the amount, or a number beside it, makes of it."""
+        words = _words_of(column.name)
+        for form, units in UNITS.items():
+            if words & set(units.split()):
+                candidates = [
+                    Candidate(form.format(value), f"{column.name} is in another unit by its name"),
+                    Candidate(value, "if it is not"),
+                ]
+                return ProposedSetting(COLUMNS, "amount_eur", None, why, candidates)
+        for other in self.columns.values():
+            less = _words_of(other.name) & set(LESS.split())
+            if (
+                not less
+                or other is column
+                or not other.is_numeric
+                or not self._any_above_zero(other)
+            ):
+                continue
+            taken = f"{value} - coalesce({other.number(self.decimal)}, 0)"
+            candidates = [
+                Candidate(taken, f"{other.name} is not taken off {column.name} yet"),
+                Candidate(value, f"{column.name} is without {other.name} already"),
+            ]
+            return ProposedSetting(COLUMNS, "amount_eur", None, why, candidates)
+        return None
+
+    def _any_above_zero(self, column: ColumnValues) -> bool:
+        value = f"CAST({column.sql} AS VARCHAR)"
+        return db.count(self.connection, self.table, f"regexp_matches({value}, '[1-9]')") > 0
+
     def _words(self, column: ColumnValues, most: int = 30) -> dict[str, int]:
         """Return the values of a column of few words with their rows; empty where it has more."""
         if column.distinct > most:
@@ -460,10 +551,38 @@ class MappingGuess:
                 tidy = all(word == word.strip().upper() for word in words)
                 value = column.sql if tidy else f"upper(trim({column.sql}))"
                 return ProposedSetting(COLUMNS, "currency", value, self._currencies(value))
+            if words:
+                return self._written_currency(column, words)
         if signed := self._currency_signs():
             return signed
+        for column in self._named("line_total") or self._named("unit_price"):
+            for code, names in MONEY.items():
+                if code != "EUR" and _words_of(column.name) & set(names.split()):
+                    why = (f"by the name of {column.name}",)
+                    return ProposedSetting(COLUMNS, "currency", f"'{code}'", why)
         why = ("no column of currency codes: amounts are taken as EUR; for pounds write \"'GBP'\"",)
         return ProposedSetting(COLUMNS, "currency", "", why)
+
+    def _written_currency(self, column: ColumnValues, words: Mapping[str, int]) -> ProposedSetting:
+        """Return the currency of a column that writes it as a sign or a word; a question where one is unknown."""
+        codes: dict[str, str] = {}
+        for word in words:
+            known = [code for code, names in MONEY.items() if _words_of(word) & set(names.split())]
+            known += [SIGNS[sign] for sign in SIGNS if re.search(sign, word)]
+            known += ["EUR"] if "€" in word else []
+            if known or CODE.fullmatch(word):
+                codes[word] = known[0] if known else word.strip().upper()
+        whens = " ".join(
+            f"WHEN {db.literal(word)} THEN {db.literal(code)}" for word, code in codes.items()
+        )
+        value = f"CASE CAST({column.sql} AS VARCHAR) {whens} END"
+        why = [f"{column.name}: {self._counted(words)}"]
+        if len(codes) == len(words):
+            return ProposedSetting(COLUMNS, "currency", value, why)
+        why.append("some of these words name no currency that is known here")
+        candidates = [Candidate(value)] if codes else []
+        candidates.append(Candidate("", "if amounts are EUR"))
+        return ProposedSetting(COLUMNS, "currency", None, why, candidates)
 
     def _currency_signs(self) -> ProposedSetting | None:
         """Return the currency that stands beside the amounts themselves; None where it is EUR or nothing."""
@@ -523,13 +642,42 @@ class MappingGuess:
         return ProposedSetting(COLUMNS, key, "", why)
 
     def _where(self) -> ProposedSetting:
+        """Return the filter: a question where a state or a mark may say that a row is no purchase."""
+        live = LIVE_WORDS.split()
         for column in self._named("status"):
             words = self._words(column)
             dead = [w for w in words if w.strip().casefold() in DEAD_WORDS]
-            if dead:
-                listed = ", ".join(db.literal(w) for w in dead)
-                why = (
-                    f"rows that are no purchases are left out; {column.name}: {self._counted(words)}",
-                )
-                return ProposedSetting("data", "where", f"{column.sql} NOT IN ({listed})", why)
+            listed = ", ".join(db.literal(w) for w in dead)
+            why = (
+                f"rows that are no purchases are left out; {column.name}: {self._counted(words)}",
+            )
+            value = f"{column.sql} NOT IN ({listed})"
+            unknown = [w for w in words if w not in dead and w.strip().casefold() not in live]
+            if dead and not unknown:
+                return ProposedSetting("data", "where", value, why)
+            if unknown and column.distinct > 1:
+                most = next(iter(words))
+                candidates = [
+                    *([Candidate(value, "the states that are known for it")] if dead else []),
+                    Candidate("", "if each of these states is a purchase"),
+                    Candidate(f"{column.sql} = {db.literal(most)}", "the most frequent one alone"),
+                ]
+                return ProposedSetting("data", "where", None, why, candidates)
+        for column in self.columns.values():
+            if column.filled and (keep := self._unmarked(column)):
+                candidates = [Candidate(keep), Candidate("", "if marked rows are purchases too")]
+                why = (f"{column.name} marks rows that may be no purchases",)
+                return ProposedSetting("data", "where", None, why, candidates)
         return ProposedSetting("data", "where", "", ("all rows are taken",))
+
+    def _unmarked(self, column: ColumnValues) -> str:
+        """Return SQL for the rows that a column such as ``is_cancelled`` does not mark; empty for others."""
+        if not _words_of(column.name) & set(FLAGS.split()):
+            return ""
+        words = {word.strip().casefold() for word in self._words(column)}
+        yes = sorted(words & set(YES))
+        if yes and words <= {*YES, *NO}:
+            listed = ", ".join(db.literal(word) for word in yes)
+            text = f"lower(trim(CAST({column.sql} AS VARCHAR)))"
+            return f"coalesce({text}, '') NOT IN ({listed})"
+        return f"{column.sql} IS NULL" if self._is_time(column) else ""

@@ -13,7 +13,8 @@ __all__ = ["PRESETS", "Preset", "plain", "preset_of"]
 def plain(name: str) -> str:
     """Return the name of a column as presets have it: small letters and digits, without accents."""
     text = unicodedata.normalize("NFKD", name.casefold())
-    return re.sub(r"[^a-z0-9]", "", text)
+    bare = "".join(letter for letter in text if not unicodedata.combining(letter))
+    return re.sub(r"[\W_]", "", bare).casefold()
 
 
 @dataclass(frozen=True)

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import tomlkit
 from pydantic import ValidationError
 
-from sovereign_ml.config.tables import DataSettings, ReaderSettings
+from sovereign_ml.config.tables import DataSettings, ReaderSettings, event_table_name
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.input_checks import exchange_rates
+from sovereign_ml.pipeline.intake import SOURCE
 from sovereign_ml.pipeline.source import InputFiles
-from sovereign_ml.pipeline.suggest.column_values import profile
+from sovereign_ml.pipeline.suggest.column_values import ColumnValues, profile
 from sovereign_ml.pipeline.suggest.contract_columns import contract_decisions, contract_note
 from sovereign_ml.pipeline.suggest.customer_columns import people_decisions
+from sovereign_ml.pipeline.suggest.event_table import EventGuess, buyers_of, try_events
 from sovereign_ml.pipeline.suggest.file_layout import FileLayout, layout_of
-from sovereign_ml.pipeline.suggest.mapping import MappingGuess, decimal_of
+from sovereign_ml.pipeline.suggest.mapping import NO_AMOUNT, MappingGuess, decimal_of
 from sovereign_ml.pipeline.suggest.presets import CDNOW
 from sovereign_ml.pipeline.suggest.proposed_setting import Candidate, ProposedSetting, chosen
 from sovereign_ml.pipeline.suggest.trial_run import TrialRun, trial_run
 from sovereign_ml.storage import duckdb as db
 
-__all__ = ["Proposal", "parse_answers", "suggest"]
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["Proposal", "parse_answers", "suggest", "suggest_events"]
 
 TABLES = (
     "data",
@@ -47,6 +52,8 @@ class Proposal:
     decisions: Sequence[ProposedSetting]
     notes: Sequence[str]
     trial: TrialRun
+    event: str = ""
+    """The name of the event table that is proposed; empty for the transactions."""
 
     @property
     def open(self) -> list[ProposedSetting]:
@@ -62,7 +69,7 @@ class Proposal:
             lines += _comment(note)
         for decision in self.open:
             lines += _comment(f'TO DECIDE: {decision.name}  (--set {decision.name}="...")')
-        for table in TABLES:
+        for table in (*TABLES, f"data.events.{self.event}", f"data.events.{self.event}.reader"):
             inside = [decision for decision in self.decisions if decision.table == table]
             if inside:
                 lines += ["", f"[{table}]"]
@@ -103,17 +110,49 @@ class Proposal:
             )
         document = tomlkit.parse(config)
         data = document["data"]
-        for key, value in _plain_reader().items():
+        if self.event:
+            # The reader of the file that this table had before must not stay.
+            data.get("events", {}).get(self.event, {}).pop("reader", None)
+        for key, value in () if self.event else _plain_reader().items():
             if key in data.get("reader", {}):
                 data["reader"][key] = value
         for decision in self.decisions:
             place: Any = document
             for name in decision.table.split("."):
                 if name not in place:
-                    place[name] = tomlkit.table()
+                    place[name] = tomlkit.table(is_super_table=name == "events" or None)
                 place = place[name]
             place[decision.key] = _for_toml(decision.value)
         return tomlkit.dumps(document)
+
+
+@dataclass
+class _Look:
+    """A loaded file in ``source_transactions``: how it is written and what its columns hold."""
+
+    connection: duckdb.DuckDBPyConnection
+    decisions: list[ProposedSetting]
+    notes: list[str]
+    reader: ReaderSettings
+    columns: Mapping[str, ColumnValues]
+    above: Sequence[str]
+    left_out: Sequence[str]
+
+
+def _look(files: InputFiles, file: str, answers: Mapping[str, Any]) -> _Look:
+    connection = db.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    notes: list[str] = []
+    with files.local_copies(file) as paths:
+        layout = _named(layout_of(paths[0]), notes)
+        decisions = [chosen(decision, answers) for decision in layout.decisions]
+        reader = _reader(decisions, files.config.reader)
+        loaded = db.load_files(connection, SOURCE, paths, reader)
+    columns = profile(connection, SOURCE)
+    if decimal := decimal_of(columns):
+        decisions.append(chosen(decimal, answers))
+        reader = _reader(decisions, files.config.reader)
+    return _Look(connection, decisions, notes, reader, columns, layout.above, loaded.notes)
 
 
 def suggest(
@@ -123,20 +162,9 @@ def suggest(
 
     Raises Misuse for a file that cannot be read, and for an answer to a question that nobody asked.
     """
-    connection = db.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    notes: list[str] = []
-    with files.local_copies(file) as paths:
-        layout = _named(layout_of(paths[0]), notes)
-        decisions = [chosen(decision, answers) for decision in layout.decisions]
-        reader = _reader(decisions, files.config.reader)
-        loaded = db.load_files(connection, "source_transactions", paths, reader)
-    columns = profile(connection, "source_transactions")
-    decimal = decimal_of(columns)
-    if decimal:
-        decisions.append(chosen(decimal, answers))
-        reader = _reader(decisions, files.config.reader)
-    guess = MappingGuess(connection, "source_transactions", columns, reader.decimal, layout.above)
+    look = _look(files, file, answers)
+    connection, decisions, reader, notes = look.connection, look.decisions, look.reader, look.notes
+    guess = MappingGuess(connection, SOURCE, look.columns, reader.decimal, look.above)
     decisions += [chosen(decision, answers) for decision in guess.decisions()]
     if guess.preset:
         notes.append(f"Recognised by its header: {guess.preset.name}.")
@@ -144,6 +172,11 @@ def suggest(
             ProposedSetting("data.checks", k, v, (f"known of {guess.preset.name}",))
             for k, v in guess.preset.checks.items()
         ]
+    if any(d.key == "amount_eur" and d.is_open and d.why == (NO_AMOUNT,) for d in decisions):
+        notes.append(
+            "Are these events beside the purchases, such as tickets, logins or e-mails? Then: "
+            f"churn data suggest {file} --event NAME"
+        )
     notes += guess.notes
     with files.local_copies(files.config.rates_file) as paths:
         exchange_rates.load(connection, files.config, paths)
@@ -153,11 +186,11 @@ def suggest(
         with files.local_copies(customers) as paths:
             db.load_files(connection, "source_customers", paths, reader)
         people = profile(connection, "source_customers")
-        found = people_decisions(connection, buyer or "NULL", "source_transactions", people)
+        found = people_decisions(connection, buyer or "NULL", SOURCE, people)
         decisions += [chosen(decision, answers) for decision in found]
         decisions += contract_decisions(connection, people, reader.null_words, answers)
     elif not guess.preset:
-        notes += contract_note(connection, buyer or "", columns, reader.null_words)
+        notes += contract_note(connection, buyer or "", look.columns, reader.null_words)
     decisions = [
         ProposedSetting("data", "transactions", file),
         ProposedSetting("data", "customers", customers),
@@ -165,13 +198,67 @@ def suggest(
         *decisions,
     ]
     _check_answers(decisions, answers)
-    config = _trial_config(files.config, decisions, reader)
+    config = _trial_config(files.config, decisions, {"reader": reader.model_dump(), "columns": {}})
     if config is None:
         return Proposal(file, decisions, notes, TrialRun())
     with files.local_copies(config.rates_file) as paths:
         exchange_rates.load(connection, config, paths)
-    trial = trial_run(connection, config, loaded.notes, in_clear=in_clear)
+    trial = trial_run(connection, config, look.left_out, in_clear=in_clear)
     return Proposal(file, decisions, notes, trial)
+
+
+def suggest_events(
+    files: InputFiles, file: str, name: str, answers: Mapping[str, Any], *, in_clear: bool
+) -> Proposal:
+    """Look at ``file`` as the event table ``name``, and try it on the buyers of config.toml.
+
+    Raises Misuse like :func:`suggest`, and for a name that no event table may have.
+    """
+    try:
+        table = f"data.events.{event_table_name(name)}"
+    except ValueError as error:
+        raise Misuse(f"--event {name!r}: {error}.") from None
+    look, config = _look(files, file, answers), files.config
+    shop, missing = buyers_of(files)
+    if shop:
+        ids = shop.sql("SELECT customer_id FROM names").to_arrow_table()
+        look.connection.register("shop_buyers", ids)
+        look.connection.execute("CREATE TABLE buyers AS FROM shop_buyers")
+    else:
+        look.notes.append(f"Who is among the buyers is not known, because {missing}.")
+    guess = EventGuess(look.connection, SOURCE, look.columns, look.reader.decimal, look.above)
+    mapped = guess.decide(buyers=shop is not None, timezone=config.timezone)
+    decisions = [
+        ProposedSetting(table, "file", file),
+        *(replace(chosen(decision, answers), table=table) for decision in mapped),
+        *_other_reader(look, config.reader, f"{table}.reader"),
+    ]
+    _check_answers(decisions, answers)
+    notes = [
+        *look.notes,
+        *guess.notes,
+        f'A feature of contract.py with source="{name}" has to use the table, else step 3 stops: '
+        "docs/extending.md, Add an event table.",
+    ]
+    reader = {k: v for k, v in look.reader.model_dump().items() if k != "null_words"}
+    project = _trial_config(config, decisions, {"events": {name: {"reader": reader}}})
+    if project is None:
+        return Proposal(file, decisions, notes, TrialRun(), name)
+    trial = try_events(look.connection, shop, project, name, look.left_out, in_clear=in_clear)
+    return Proposal(file, decisions, notes, trial, name)
+
+
+def _other_reader(look: _Look, project: ReaderSettings, table: str) -> list[ProposedSetting]:
+    """Return the decisions about the reader that ``[data.reader]`` does not say already."""
+    known = {decision.key: decision for decision in look.decisions}
+    plain = ReaderSettings(null_words=project.null_words)
+    why = ("[data.reader] has another value, for other files",)
+    found = []
+    for key, before in project.model_dump().items():
+        decision = known.get(key, ProposedSetting(table, key, getattr(plain, key), why))
+        if decision.is_open or decision.value != before:
+            found.append(replace(decision, table=table))
+    return found
 
 
 def parse_answers(given: Sequence[str]) -> dict[str, Any]:
@@ -268,11 +355,13 @@ def _lawful_basis(
 
 
 def _trial_config(
-    project: DataSettings, decisions: Sequence[ProposedSetting], reader: ReaderSettings
+    project: DataSettings, decisions: Sequence[ProposedSetting], start: Mapping[str, Any]
 ) -> DataSettings | None:
-    """Return the settings of the trial: open questions have their first candidate. None without one."""
-    values: dict[str, Any] = project.model_dump() | {"reader": reader.model_dump()}
-    values["columns"] = {}
+    """Return the settings of the trial, ``project`` with ``start`` and the decisions.
+
+    Open questions have their first candidate; None where one has no candidate.
+    """
+    values: dict[str, Any] = {**project.model_dump(), **start}
     for decision in decisions:
         if decision.table in ("data.reader", "label"):
             continue

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Candidate", "ProposedSetting"]
+__all__ = ["NO", "YES", "Candidate", "ProposedSetting"]
+
+YES = ("true", "1", "yes", "y", "ja", "j", "oui", "si", "tak", "granted")
+NO = ("false", "0", "no", "n", "nein", "non", "nee", "nie", "refused", "withdrawn")
+"""What columns of yes and no say, in a few languages."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,11 @@ class ProposedSetting:
 
     @property
     def name(self) -> str:
-        """Return the key as ``--set`` takes it: ``event_time``, ``reader.decimal``, ``rates.GBP``."""
-        inner = self.table.removeprefix("data").removeprefix(".")
+        """Return the key as ``--set`` takes it: ``event_time``, ``reader.decimal``, ``rates.GBP``.
+
+        The keys of an event table are named like those of the transactions.
+        """
+        inner = re.sub(r"^data[.]?(events[.][^.]+[.]?)?", "", self.table)
         return self.key if inner in ("", "columns") else f"{inner}.{self.key}"
 
     @property

@@ -1,4 +1,4 @@
-"""Keys of the service: made here, known there only as hashes, with scopes and an expiry date."""
+"""API keys of the service, with scopes and an expiry date. The service stores only their hashes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _LINE = re.compile(
 
 @dataclass(frozen=True)
 class Key:
-    """One key as the environment holds it. Two entries of one name are a rotation: both work until one is removed."""
+    """One key as the environment holds it.
+
+    Two entries of one name are a rotation: both work until one is removed.
+    """
 
     name: str
     scopes: frozenset[str]
@@ -27,16 +30,19 @@ class Key:
     expires: date | None = None
 
     def valid_on(self, day: date) -> bool:
-        """Whether the key still works on ``day`` (UTC); the day of expiry is the last one."""
+        """Return whether the key works on ``day`` (UTC). The day of expiry is the last one."""
         return self.expires is None or day <= self.expires
 
 
 NOBODY = Key("local", frozenset(SCOPES), "")
-"""Stands for everybody when there are no keys: profile local, loopback only."""
+"""Key of everybody where there are no keys: profile local, loopback only."""
 
 
 def new_key(name: str, scopes: Iterable[str], expires: date | None = None) -> tuple[str, str]:
-    """A fresh key (256 random bits) and its line for ``CHURN_KEYS``; the key itself is stored nowhere."""
+    """Return a new key (256 random bits) and its line for ``CHURN_KEYS``.
+
+    The key itself is stored nowhere. Raises ValueError for a bad name or scope.
+    """
     token = PREFIX + secrets.token_urlsafe(32)
     line = f"{name}:{'+'.join(scopes)}:{digest(token)}" + (
         f":{expires.isoformat()}" if expires else ""
@@ -46,17 +52,23 @@ def new_key(name: str, scopes: Iterable[str], expires: date | None = None) -> tu
 
 
 def read_keys(text: str) -> tuple[Key, ...]:
-    """Keys from lines ``name:scope+scope:sha256[:YYYY-MM-DD]`` separated by white space. Raises ValueError."""
+    """Return the keys in ``text``: ``name:scope+scope:sha256[:YYYY-MM-DD]``, split by white space.
+
+    Raises ValueError with the number of the wrong entry.
+    """
     return tuple(_key(entry, number) for number, entry in enumerate(text.split(), start=1))
 
 
 def digest(token: str) -> str:
-    """SHA-256 of a key. A slow hash is for passwords; a key has 256 random bits."""
+    """Return the SHA-256 (hex) of a key. Passwords need a slow hash, 256 random bits do not."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def find(keys: Iterable[Key], token: str, day: date | None = None) -> Key | None:
-    """The valid key that ``token`` is, in a time that does not depend on which one or how much of it fits."""
+    """Return the valid key for ``token``, or None.
+
+    The time does not depend on which key fits, nor on how much of it does.
+    """
     seen, today = digest(token), day or datetime.now(UTC).date()
     found = None
     for key in keys:
@@ -69,7 +81,8 @@ def _key(entry: str, number: int) -> Key:
     match = _LINE.fullmatch(entry)
     if not match:
         raise ValueError(
-            f"entry {number} is not name:scope+scope:sha256[:YYYY-MM-DD]; make one with: churn keys new"
+            f"entry {number} is not name:scope+scope:sha256[:YYYY-MM-DD]; "
+            "make one with: churn keys new"
         )
     scopes = frozenset(match["scopes"].split("+"))
     if unknown := sorted(scopes - set(SCOPES)):

@@ -1,4 +1,4 @@
-"""How much one key may ask for: a token bucket per key."""
+"""Rate limit: a token bucket per key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from sovereign_ml.service.problems import ProblemError
 
 
 class Limiter:
-    """``rate`` customers per second and key, with two seconds' worth (at least one full batch) to spend at once."""
+    """Limit of ``rate`` customers per second and key.
+
+    A key may spend two seconds' worth at once, or one full batch where that is more.
+    """
 
     def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._most = rate, max(2 * rate, 1000.0)
@@ -18,7 +21,10 @@ class Limiter:
         self._left: dict[str, tuple[float, float]] = {}
 
     def spend(self, name: str, cost: int = 1) -> None:
-        """Take ``cost`` from the bucket of ``name``; ProblemError 429 with Retry-After when it is empty."""
+        """Take ``cost`` from the bucket of ``name``.
+
+        Raises ProblemError (429, with Retry-After) where the bucket holds less.
+        """
         now = self._clock()
         left, since = self._left.get(name, (self._most, now))
         # A clock that goes back gives nothing, and takes nothing away.

@@ -1,7 +1,7 @@
-"""A reviewer's browser session: a signed cookie and signed form fields.
+"""Browser session of a reviewer: a signed cookie and signed form fields.
 
-Signed with a secret that is nothing but that: the hash of a key, which passes through many hands, signs nothing. It is
-part of what is signed, so that revoking the key ends its sessions.
+The secret has no other use. The hash of a key would be no secret, because many people see it. The
+hash is part of the signed text, so that a revoked key ends its sessions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sovereign_ml.decisions.decision_policy import Suggestion
 from sovereign_ml.service.access.api_keys import Key
 
 COOKIE = "reviewer"
@@ -24,26 +23,26 @@ MOST_VIEWS = 10_000
 
 
 class Stamp(NamedTuple):
-    """When something was signed (seconds since the epoch), and the word that was signed with it."""
+    """Time of a signature in seconds since the epoch, and the text that was signed with it."""
 
     at: int
     said: str
 
 
 class Sessions:
-    """Signs with ``secret``; without one with a random secret, whose sessions end with this process."""
+    """Sessions signed with ``secret``, or with a random secret that ends with this process."""
 
     def __init__(self, secret: str = "", clock: Callable[[], float] = time.time) -> None:
         self._secret = secret.encode() or secrets.token_bytes(32)
         self._clock = clock
-        self._views: dict[tuple[str, ...], Suggestion] = {}
+        self._views: dict[tuple[str, ...], str] = {}
 
     def new(self, key: Key) -> str:
-        """The cookie's value for a reviewer who sent ``key``."""
+        """Return the value of the cookie for a reviewer who sent ``key``."""
         return self.stamp(key, "session")
 
     def key_of(self, keys: Iterable[Key], cookie: str) -> Key | None:
-        """The key that a cookie stands for, or None when it is forged, too old, or its key is gone."""
+        """Return the key of a cookie, or None where it is forged, too old, or of a removed key."""
         today = datetime.now(UTC).date()
         for key in keys:
             if key.valid_on(today) and self.read(key, "session", cookie) is not None:
@@ -51,14 +50,17 @@ class Sessions:
         return None
 
     def stamp(self, key: Key, purpose: str, said: str = "", since: Stamp | None = None) -> str:
-        """A signed statement that ``key`` was here for ``purpose`` now, or ``since`` then, with a word of ours."""
+        """Return a signed text: the time (now or that of ``since``), ``said`` and the signature.
+
+        ``key`` and ``purpose`` are part of what is signed.
+        """
         at = str(int(self._clock()) if since is None else since.at)
         return f"{at}.{said}.{self._signature(key, purpose, at, said)}"
 
     def read(self, key: Key, purpose: str, value: str) -> Stamp | None:
-        """What was stamped; None when it is not ours or older than eight hours.
+        """Return the stamp in ``value``, or None where it is forged or older than eight hours.
 
-        The clock of the instance that stamped it may be ahead of ours by as much, or ours went back meanwhile.
+        It may also lie eight hours ahead: clocks of instances differ, and a clock can go back.
         """
         at, _, rest = value.partition(".")
         said, _, signature = rest.rpartition(".")
@@ -68,14 +70,17 @@ class Sessions:
             return None
         return Stamp(int(at), said) if abs(self._clock() - int(at)) <= VALID_S else None
 
-    def first_view(self, key: Key, case: str, version: str, view: Suggestion) -> Suggestion:
-        """The view that ``key`` took first of this version of a case: going back does not change it."""
+    def first_view(self, key: Key, case: str, version: str, view: str) -> str:
+        """Return the first view that ``key`` stated on this version of a case.
+
+        Going back in the browser does not change it.
+        """
         if len(self._views) >= MOST_VIEWS:
             del self._views[next(iter(self._views))]
         return self._views.setdefault((key.name, case, version), view)
 
     def seconds_since(self, stamp: Stamp) -> int:
-        """Seconds from a stamp until now; never less than none, whatever the clocks say."""
+        """Return the seconds from a stamp until now, at least 0 also where clocks differ."""
         return max(0, round(self._clock() - stamp.at))
 
     def _signature(self, key: Key, purpose: str, at: str, said: str) -> str:

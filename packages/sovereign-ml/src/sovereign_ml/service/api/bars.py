@@ -7,8 +7,9 @@ import secrets
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
 
-from sovereign_ml.decision_log import DecisionLog, Draft, Rejection
+from sovereign_ml.decision_log import Draft, Entry, Rejection
 from sovereign_ml.decision_log.entries import BARS, LIFTS, Bar, Lift
+from sovereign_ml.decision_log.reading import fields_of
 from sovereign_ml.service.http import Answer, Call, reply_json
 from sovereign_ml.service.problems import ProblemError
 from sovereign_ml.service.schemas import BarAnswer, LiftAnswer
@@ -43,14 +44,8 @@ def lift(act: Lift, day: str) -> Handler:
 
     async def handle(call: Call) -> Answer:
         customer = call.body.customer_id
-
-        def find(log: DecisionLog) -> tuple[str, str]:
-            case = log.bar_on(customer, kind)
-            return case, log.of_case(case)[0].at[:10] if case else ""
-
-        case, since = await call.runtime.read(find)
-        if not case:
-            raise _no_bar(kind)
+        standing = await call.runtime.read(lambda log: log.in_force(customer, kind))
+        case, since = _to_end(standing, kind, getattr(call.body, "ground", None))
         given: date = getattr(call.body, day)
         # The bar is dated by the log's clock: where ours is behind it, the days in between are all possible.
         first, last = sorted((since, f"{datetime.now(UTC):%Y-%m-%d}"))
@@ -67,6 +62,18 @@ def lift(act: Lift, day: str) -> Handler:
         return reply_json(LiftAnswer(customer_id=customer, status="lifted"))
 
     return handle
+
+
+def _to_end(standing: list[Entry], kind: Bar, ground: str | None) -> tuple[str, str]:
+    """Return case id and day of the bar that is to end; ProblemError 409 where that is none or several."""
+    grounds = {entry.case_id: fields_of(entry.body).get("ground") for entry in standing}
+    ending = [entry for entry in standing if ground in (None, grounds[entry.case_id])]
+    if not standing:
+        raise _no_bar(kind)
+    if len(ending) != 1:
+        names = ", ".join(sorted(name or "no ground on record" for name in grounds.values()))
+        raise ProblemError(409, f"In force for this customer: {names}. Name the ground that ends.")
+    return ending[0].case_id, ending[0].at[:10]
 
 
 def _no_bar(kind: Bar) -> ProblemError:

@@ -61,7 +61,8 @@ async def explained(runtime: Runtime, entries: list[Entry]) -> DecisionAnswer:
         for entry in entries
         if entry.kind == RECTIFIED
     ]
-    verdicts = [one.outcome for one in steps if one.outcome]
+    verdicts = [each.outcome for each in steps if each.outcome]
+    outcome = verdicts[-1] if verdicts else made["outcome"]
     full = explainer.explain(made["features"]) if made.get("features") else None
     inputs = (
         [InputShown(**one.model_dump(exclude={"direction"})) for one in full.influences]
@@ -72,7 +73,8 @@ async def explained(runtime: Runtime, entries: list[Entry]) -> DecisionAnswer:
         decision_id=entries[0].case_id,
         customer_id=entries[0].subject or "",
         decided_at=entries[0].at,
-        outcome=verdicts[-1] if verdicts else made["outcome"],
+        outcome=outcome,
+        adverse=outcome in policy.adverse,
         score=made.get("score"),
         band=made.get("band"),
         thresholds=dict(zip(policy.names[1:], policy.thresholds, strict=True)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import jinja2
 
 from sovereign_ml.decision_log import Entry
+from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.model import wording
 from sovereign_ml.service.access import api_keys
 from sovereign_ml.service.access.session import COOKIE, VALID_S
@@ -17,7 +19,10 @@ from sovereign_ml.service.api.decisions import step
 from sovereign_ml.service.desk import reviews
 from sovereign_ml.service.http import HTML, Answer, Call
 from sovereign_ml.service.problems import ProblemError
+from sovereign_ml.texts import ENGLISH
 
+OFFERS = {"offer": "Make the offer", "no_offer": "Make no offer"}
+"""What a reviewer presses where the outcomes are an offer and none."""
 SHORTEST_REASON, LONGEST_REASON = 10, 4000
 VIEW = ":"
 """Between the version of a case and the reviewer's first view, which the second page carries signed."""
@@ -36,6 +41,14 @@ def page(template: str, status: int = 200, **content: Any) -> Answer:
     return Answer(_templates().get_template(template).render(**content).encode(), status, HTML)
 
 
+def problem_page(error: ProblemError) -> Answer:
+    """Return the page for a problem, with what the reviewer wrote."""
+    answer = page(
+        "problem.html", error.problem.status, problem=error.problem, written=error.written
+    )
+    return replace(answer, headers=error.headers)
+
+
 async def start(call: Call) -> Answer:
     """What this service is and where things are."""
     bundle = call.runtime.bundle
@@ -44,10 +57,10 @@ async def start(call: Call) -> Answer:
 
 async def card(call: Call) -> Answer:
     """The model card of the bundle that decides: JSON, or HTML for a browser."""
-    bundle, folder = call.runtime.bundle, call.runtime.settings.bundle
-    if "text/html" in call.request.headers.get("accept", "") and (folder / "card.html").is_file():
-        return Answer((folder / "card.html").read_bytes(), 200, HTML)
-    return Answer(json.dumps(bundle.card).encode())
+    shown = call.runtime.card_page
+    if shown and "text/html" in call.request.headers.get("accept", ""):
+        return Answer(shown, 200, HTML)
+    return Answer(json.dumps(call.runtime.bundle.card).encode())
 
 
 async def sign_in_form(call: Call) -> Answer:
@@ -87,6 +100,14 @@ async def look(call: Call) -> Answer:
 
 async def judge(call: Call) -> Answer:
     """First post: own view, then the suggestion is shown. Second post: outcome and reason."""
+    try:
+        return await _judge(call)
+    except ProblemError as error:
+        error.written = call.body.get("reason", "")
+        raise
+
+
+async def _judge(call: Call) -> Answer:
     entries = await reviews.open_case(call.runtime, call.case_id)
     form, sessions = call.body, call.runtime.sessions
     read = sessions.read(call.key, call.case_id, form.get("started", ""))
@@ -95,7 +116,8 @@ async def judge(call: Call) -> Answer:
     version, _, signed = read.said.partition(VIEW)
     if version != reviews.version_of(entries):
         raise ProblemError(409, reviews.REFUSED["changed"])
-    first_view = reviews.outcome_of(signed or form.get("first_view", ""))
+    policy = await _policy(call, entries)
+    first_view = reviews.outcome_of(policy, signed or form.get("first_view", ""))
     if first_view is None:
         content = {
             **await _case(call, entries),
@@ -107,13 +129,20 @@ async def judge(call: Call) -> Answer:
         said = version + VIEW + first_view
         started = sessions.stamp(call.key, call.case_id, said, since=read)
         return await _suggestion(call, entries, first_view, started)
-    outcome, reason = reviews.outcome_of(form.get("outcome", "")), form.get("reason", "").strip()
+    outcome = reviews.outcome_of(policy, form.get("outcome", ""))
+    reason = form.get("reason", "").strip()
     if outcome is None or not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
         return await _suggestion(call, entries, first_view, form["started"])
     seconds = sessions.seconds_since(read)
     given = {"outcome": outcome, "reason": reason, "first_view": first_view, "seconds": seconds}
     await reviews.settle(call, given, version)
     return Answer(b"", 303, HTML, {"location": "/reviews"})
+
+
+async def _policy(call: Call, entries: list[Entry]) -> DecisionPolicy:
+    """Return the policy that the case was decided under: its outcomes are the ones to choose from."""
+    reference = json.loads(entries[0].body or "{}")["bundle"]
+    return (await call.runtime.kept(reference)).policy
 
 
 async def _suggestion(call: Call, entries: list[Entry], first_view: str, started: str) -> Answer:
@@ -144,11 +173,23 @@ async def _case(call: Call, entries: list[Entry]) -> dict[str, Any]:
     made = json.loads(entries[0].body or "{}")
     kept = await call.runtime.kept(made["bundle"])
     subject = entries[0].subject or ""
+    words = {
+        name: outcome.words.get("en") or ENGLISH.code(name)
+        for name, outcome in kept.policy.choices.items()
+    }
+    adverse = " (to the person's disadvantage)"
+    labels = {
+        name: (OFFERS.get(name) or text[:1].upper() + text[1:])
+        + (adverse if name in kept.policy.adverse else "")
+        for name, text in words.items()
+    }
     earlier = await call.runtime.read(lambda log: log.of_subject(subject, 20))
     return {
         "case_id": call.case_id,
         "decided_at": entries[0].at,
         "source": made["source"],
+        "words": words,
+        "labels": labels,
         "inputs": [
             {
                 "label": s.label,

@@ -11,7 +11,7 @@ from typing import Any
 
 from sovereign_ml.decision_log import DecisionLog, Draft, Entry, Rejection
 from sovereign_ml.decision_log.evidence import Counts, tally
-from sovereign_ml.decisions.decision_policy import DecisionPolicy, Suggestion, decide
+from sovereign_ml.decisions.decision_policy import DecisionPolicy, decide
 from sovereign_ml.service.api.scoring import reasons
 from sovereign_ml.service.http import Answer, Call, reply_json
 from sovereign_ml.service.problems import ProblemError
@@ -25,9 +25,9 @@ SHOWN = ("case", "seeded", "seconds")
 SOURCES = 200
 """Newest decisions, of which one is copied where the reviewed one cannot be."""
 REFUSED = {
-    "objected": "This customer objected to offers: the outcome can only be no_offer.",
-    "restricted": "Processing of this customer's data is restricted: the outcome can only be no_offer.",
-    "withdrawn": "This customer withdrew consent: the outcome can only be no_offer.",
+    "objected": "This customer objected to direct marketing: {only}.",
+    "restricted": "Processing of this customer's data is restricted: {only}.",
+    "withdrawn": "This customer withdrew consent: {only}.",
     "changed": "Something was added to this case since you read it. Read it again, then decide.",
     "same_reviewer": "This case is contested, and your key decided it before: a reviewer with another key decides now.",
     "not_open": "This case was decided by somebody else in the meantime.",
@@ -94,6 +94,11 @@ async def settle(call: Call, given: dict[str, Any], version: str) -> None:
     """
     entries = await open_case(call.runtime, call.case_id)
     case = json.loads(entries[0].body or "{}")
+    policy = (await call.runtime.kept(case["bundle"])).policy
+    if given["outcome"] not in policy.choices:
+        allowed = ", ".join(policy.choices)
+        raise ProblemError(422, f"outcome has to be one of the outcomes of this case: {allowed}.")
+    nothing = policy.leaves_all_as_it_is
     seeded = entries[0].kind == "seed"
     body = {
         **given,
@@ -101,10 +106,19 @@ async def settle(call: Call, given: dict[str, Any], version: str) -> None:
         "override": given["outcome"] != case["suggestion"],
         "seeded": seeded,
     }
-    draft = Draft("review", call.case_id, entries[0].subject, json.dumps(body), seen=version)
+    draft = Draft(
+        "review",
+        call.case_id,
+        entries[0].subject,
+        json.dumps(body),
+        seen=version,
+        changes_nothing=given["outcome"] == nothing,
+    )
     (written,) = await call.runtime.write(draft)
     if isinstance(written, Rejection):
-        raise ProblemError(409, REFUSED.get(written.reason, REFUSED["not_open"]))
+        only = f"the outcome can only be {nothing}" if nothing else "nothing can be decided now"
+        why = REFUSED.get(written.reason, REFUSED["not_open"])
+        raise ProblemError(409, why.format(only=only))
     if not seeded and (planted := await plant(call.runtime, entries[0])):
         call.runtime.planting.add(planted)
 
@@ -143,12 +157,15 @@ async def plant(runtime: Runtime, entry: Entry) -> Draft | None:
 
 
 async def _to_copy(runtime: Runtime, reviewed: Entry) -> Entry | None:
-    """The reviewed case. Where only offers wait for a person, a suggestion of none would tell: one of the others then."""
+    """Return the reviewed case, or another where a wrong copy of it would show that it was planted.
+
+    Where only some outcomes wait for a person, a copy with one that never waits would tell.
+    """
     policy = runtime.bundle.policy
-    if policy.significant_effect or _suggestion_of(reviewed) == "no_offer":
+    if _wrong_bands(policy, _suggestion_of(reviewed)):
         return reviewed
     newest = await runtime.read(lambda log: log.newest("decision", SOURCES))
-    others = [one for one in newest if _suggestion_of(one) == "no_offer"]
+    others = [entry for entry in newest if _wrong_bands(policy, _suggestion_of(entry))]
     return secrets.choice(others) if others else None
 
 
@@ -157,10 +174,21 @@ def _suggestion_of(entry: Entry) -> str | None:
     return suggestion
 
 
-def wrong_score(policy: DecisionPolicy, suggestion: Suggestion) -> float | None:
-    """A score that leads to the other suggestion, drawn secretly; None where every band leads to this one."""
-    action, ends = policy.names.index(policy.action_band), (0.0, *policy.thresholds, 1.0)
-    bands = range(action) if suggestion == "offer" else range(action, len(policy.names))
+def _wrong_bands(policy: DecisionPolicy, suggestion: str | None) -> list[int]:
+    """Return the bands whose outcome is another one that waits for a person too.
+
+    Where none waits by itself, people review what was contested, which any outcome may be.
+    """
+    if suggestion not in policy.choices:
+        return []
+    bands = range(len(policy.names))
+    waiting = [i for i in bands if policy.waits[i]] or bands
+    return [i for i in waiting if policy.suggestions[i] != suggestion]
+
+
+def wrong_score(policy: DecisionPolicy, suggestion: str) -> float | None:
+    """Return a score that leads to another suggestion, drawn secretly; None where no band does."""
+    ends, bands = (0.0, *policy.thresholds, 1.0), _wrong_bands(policy, suggestion)
     if not bands:
         return None
     band = secrets.choice(bands)
@@ -196,9 +224,9 @@ def evidence(counts: Counts) -> Evidence:
     )
 
 
-def outcome_of(text: str) -> Suggestion | None:
-    """The outcome a form field names, or None."""
-    return "offer" if text == "offer" else "no_offer" if text == "no_offer" else None
+def outcome_of(policy: DecisionPolicy, text: str) -> str | None:
+    """Return the outcome of the policy that a form field names, or None."""
+    return text if text in policy.choices else None
 
 
 def _open_case(entry: Entry, version: str) -> OpenCase:

@@ -50,6 +50,8 @@ _DECISIONS: Final = (
 )
 ADEQUATE: Final = {decision.country: decision for decision in _DECISIONS}
 """By two-letter code. The United States are not in it: their decision covers certified companies, tool ``dpf``."""
+DPF_APPEAL: Final = "decision (EU) 2023/1795 is under appeal, C-703/25 P against T-553/23 (OJ C/2025/6610 of 22 December 2025)"
+"""Whether the Court has decided since was not verified: the notice in the Official Journal was read on 27 Nov 2026."""
 
 _EEA: Final = (
     "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK"

@@ -62,7 +62,7 @@ def known_entries() -> tuple[NationalLaw, ...]:
 
 @rule(
     "R78",
-    "GDPR 6(2), 8(1), 9(4), 22(2)(b), 35(4), 88",
+    "GDPR 6(2), 8(1), 9(4), 22(2)(b), 35(4), 88; Dir. 2002/58 Art. 13(2)",
     "Name the provision or the entry in that answer, or say there why it does not fit.",
     severity="warn",
 )

@@ -31,6 +31,28 @@ POSTPONED: Final = re.compile(
     re.IGNORECASE,
 )
 """An answer that is put off, in a text short enough to say nothing else."""
+POINTERS: Final = frozenset(
+    # English
+    "a an and as at by for from in is it its of on or our per the their to under with your see refer cf according "
+    "accordance line defined described documented specified stated mentioned given set out above below elsewhere "
+    "another other same separate relevant applicable appropriate usual usually normal common standard internal "
+    "external company corporate general existing current respective responsible policy policies document documents "
+    "documentation guideline guidelines rule rules regulation regulations process processes procedure procedures "
+    "practice law laws handbook manual intranet wiki department team there here what needed required necessary "
+    # German
+    "der die das den dem des ein eine einem einer eines und oder aus auf im in ist laut gemäß nach siehe vgl wie bei "
+    "beim zum zur von vom interner anderer separater üblicher allgemeiner unser unsere unserer unserem "
+    "andere anderes anderem anderen separates separatem separate "
+    "oben unten dort hier üblich übliche üblichen internen interne internes intern allgemeine allgemeinen geltende "
+    "geltenden geltendem jeweilige zuständige zuständigen richtlinie richtlinien dokument dokumente dokumentation "
+    "vorgabe vorgaben regelung regelungen prozess prozesse verfahren gesetz gesetze recht handbuch abteilung "
+    # French, Spanish, Italian, Dutch, Polish
+    "le la les un une du de des selon voir conformément à au aux notre autre interne internes politique document "
+    "procédure procédures règle règles el los las una del según ver otro otra documento política políticas "
+    "procedimiento interna interno nuestra il lo gli secondo vedi altro altra procedura regole nostra "
+    "volgens zie het een ander beleid onze procedure intern zgodnie z patrz inny dokument polityką procedurą".casefold().split()
+)
+"""Words that point somewhere and name nothing. A text of these alone says nothing that could be looked up."""
 FEW_WORDS: Final = 8
 BIDI: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 """Signs that turn the order of the letters around: people read another text than the rules."""
@@ -50,10 +72,21 @@ def days(period: str) -> int | None:
 def _no_sentence(text: str) -> str:
     words = {word for word in WORD.findall(plain(text)) if not is_open(word)}
     unspaced = not text.isascii() and any(len(word) >= MIN_CHARACTERS for word in words)
-    if len(words) <= FEW_WORDS and (put_off := POSTPONED.search(plain(text))):
-        return f"puts the answer off ('{put_off.group()}')"
     said = len(words) >= MIN_WORDS or unspaced
     return "" if said else f"says too little; write at least {MIN_WORDS} different words"
+
+
+def _points_nowhere(text: str) -> str:
+    """Return why a short text says nothing: it is put off, or points to "the other document"."""
+    words = re.findall(r"[^\W\d_]+", plain(text).casefold())
+    if len(words) > FEW_WORDS:
+        return ""
+    if put_off := POSTPONED.search(plain(text)):
+        return f"puts the answer off ('{put_off.group()}')"
+    named = PLACE_MARK.search(text) or any(word not in POINTERS for word in words)
+    return (
+        "" if named else "points somewhere without naming it; write a path, a title or what it says"
+    )
 
 
 def _no_place(text: str) -> str:
@@ -107,6 +140,8 @@ def _problem(text: str, field: FieldInfo) -> str:
         return (
             f"has the invisible character U+{ord(turned.group()):04X}, which turns letters around"
         )
+    if " " in text.strip() and (empty := _points_nowhere(text)):
+        return empty
     if is_open(text.replace("_", " ") if field.annotation is str else text):
         return "is a placeholder, not an answer"
     return FORMS[form](text) if form in FORMS else ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sovereign_ml.card.rules.answered.adequacy import ADEQUATE, COUNTRIES, EEA
-from sovereign_ml.card.rules.engine import Case, Hits, rule
+from sovereign_ml.card.rules.answered.adequacy import ADEQUATE, COUNTRIES, DPF_APPEAL, EEA
+from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
 from sovereign_ml.card.schema.rights import Transfer
 
@@ -19,6 +19,11 @@ def transfer_without_ground(case: Case) -> Hits:
     for transfer in () if transfers == NOT_ANSWERED else transfers:
         if problem := _problem(transfer, case):
             yield f"hosting.transfers, {transfer.to}, tool '{transfer.tool}': {problem}."
+        elif transfer.tool == "dpf" and is_open(transfer.tia_ref):
+            yield RuleHit(
+                f"hosting.transfers, {transfer.to}: {DPF_APPEAL}, and tia_ref names no assessment without it.",
+                "warn",
+            )
 
 
 def _problem(transfer: Transfer, case: Case) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 from sovereign_ml.audit._mention import Mention, mention
 from sovereign_ml.audit._named import by_key, by_line
 from sovereign_ml.audit._services import by_setting
-from sovereign_ml.audit._text import addresses, block, lines, names_image
+from sovereign_ml.audit.readers.addresses import addresses
+from sovereign_ml.audit.readers.text_lines import block, lines, names_image
 
 _LARGEST_JSON = 300_000
 """Characters of JSON that are read with their paths; a longer file is data, and read line by line."""
@@ -29,7 +30,7 @@ def _is_deep(text: str) -> bool:
 
 
 def yaml(file: str, text: str) -> Iterator[Mention]:
-    """Every scalar with its key path and line. A file that is not YAML (a template, say) is read line by line."""
+    """Yield every scalar with its key path and line. A file that is not YAML (a template, say) is read line by line."""
     import yaml as library
 
     if (file.endswith(".json") and len(text) > _LARGEST_JSON) or _is_deep(text):
@@ -40,11 +41,13 @@ def yaml(file: str, text: str) -> Iterator[Mention]:
     try:
         documents = [row for row in library.compose_all(text, Loader=loader) if row is not None]
         seen: set[int] = set()
-        found = [row for document in documents for row in _walk(file, document, (), library, seen)]
+        mentions = [
+            row for document in documents for row in _walk(file, document, (), library, seen)
+        ]
     except (library.YAMLError, RecursionError, ValueError):
         yield from lines(file, text)
         return
-    yield from found
+    yield from mentions
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.lstrip().startswith("#"):
             yield from by_line(file, number, line)
