@@ -213,7 +213,9 @@ def oracle(rows: list[Row], frozen: int, barred: set[str]) -> set[tuple[str, int
 def brought(group: OfflineGroup, output: Path, barred: set[str]) -> set[tuple[str, int, int]]:
     names = {pseudonyms([f"u{n}"], KEYS[0])[0]: f"u{n}" for n in range(500)}
     out = {name for name, key in names.items() if key in barred}
-    done = bring_group(group, output, made=MADE, keys=KEYS, barred=lambda given: set(given) & out)
+    done = bring_group(
+        group, output, dump_time=MADE, keys=KEYS, barred=lambda given: set(given) & out
+    )
     assert done.read == done.rows + sum(done.skipped.values())  # no row is lost without a reason
     table = pq.read_table(output / "users/rows.parquet").to_pylist()
     return {
@@ -308,7 +310,7 @@ def test_erasure_and_retention_reach_the_rows_that_were_brought(tmp_path: Path) 
     done = bring_group(
         group,
         root / "data/leaving",
-        made=MADE,
+        dump_time=MADE,
         keys=KEYS,
         barred=lambda given: set(stones.among(given)),
     )

@@ -76,7 +76,7 @@ def group_of(description: Mapping[str, Any], folder: Path, key_is: str = "") -> 
     if not person and key_is != "thing":
         raise Misuse(
             f"Feature group {name}: is its key '{key}' a person's? Call with --group {name} and "
-            "--key-is person (pseudonyms are made) or --key-is thing (it stays as it is)."
+            "--key-is person (it becomes a pseudonym) or --key-is thing (it stays as it is)."
         )
     definitions = description.get("FeatureDefinitions", ())
     config = description.get("OfflineStoreConfig", {})
@@ -99,21 +99,20 @@ def bring_group(
     group: OfflineGroup,
     output: Path,
     *,
-    made: datetime,
+    dump_time: datetime,
     keys: tuple[bytes, ...],
     barred: Callable[[Iterable[str]], set[str]],
 ) -> BroughtGroup:
     """Write ``<output>/<group>/rows.parquet`` and ``feature_view.toml``, and return the counts.
 
-    ``made`` is the time of the dump, ``keys`` are those of the pseudonyms, and ``barred`` returns
-    the pseudonyms of people who were erased here or objected. Raises Refused for the files of an
-    Iceberg table.
+    ``keys`` are those of the pseudonyms, and ``barred`` returns the pseudonyms of people who were
+    erased here or objected. Raises Refused for the files of an Iceberg table.
     """
     connection = db.connect()
     try:
         connection.execute("SET TimeZone = 'UTC'")
         load(connection, group)
-        result = export(connection, group, made=made, keys=keys, barred=barred)
+        result = export(connection, group, dump_time=dump_time, keys=keys, barred=barred)
         with writing(output / _folder_name(group.name)) as folder:
             db.write_parquet(connection, "FROM brought ORDER BY ALL", folder / "rows.parquet")
             (folder / "feature_view.toml").write_text(_view(group, result), encoding="utf-8")
@@ -158,7 +157,7 @@ def export(
     connection: duckdb.DuckDBPyConnection,
     group: OfflineGroup,
     *,
-    made: datetime,
+    dump_time: datetime,
     keys: tuple[bytes, ...],
     barred: Callable[[Iterable[str]], set[str]],
 ) -> BroughtGroup:
@@ -173,7 +172,7 @@ def export(
         identifiers=tuple(sorted(doubtful & columns)),
         undescribed=tuple(sorted(others)),
     )
-    read_times(connection, group, features, made)
+    read_times(connection, group, features, dump_time)
     reasons = {
         "written less than 15 minutes before the dump": "young",
         "event time that cannot be read": "NOT young AND moment IS NULL",
@@ -218,7 +217,7 @@ def read_times(
     connection: duckdb.DuckDBPyConnection,
     group: OfflineGroup,
     features: Mapping[str, str],
-    made: datetime,
+    dump_time: datetime,
 ) -> None:
     """Create the table ``timed``: rows with their times, marked ``young`` if maybe incomplete."""
     event = db.quoted(group.event_time)
@@ -244,7 +243,7 @@ def read_times(
         f", CAST({db.quoted(n)} AS {_TYPES[t]}) AS {db.quoted(n)}" if t else f", {db.quoted(n)}"
         for n, t in features.items()
     )
-    frozen = made - WRITTEN_WITHIN
+    frozen = dump_time - WRITTEN_WITHIN
     key = db.quoted(group.key)
     with db.refusing(f"Feature group {group.name}"):
         connection.execute(

@@ -181,7 +181,7 @@ def features(
             done = offline_rows.bring_group(
                 described,
                 settings.root / "data/leaving",
-                made=answers.made,
+                dump_time=answers.made,
                 keys=settings.pseudonym_keys(),
                 barred=barred(settings),
             )
