@@ -35,7 +35,7 @@ def rectify(
     values: Mapping[str, str],
     reference: str = "",
 ) -> tuple[Rectification, Path]:
-    """Correct ``values`` of a person's ``row``, score and decide again; return receipt and its page.
+    """Correct ``values`` of a person's ``row``, score and decide again, and return receipt and page.
 
     ``names`` are their pseudonyms, the one in use first. Raises Misuse if nothing about them, or no
     purchase or event at that time (UTC), is held.
@@ -65,7 +65,7 @@ def rectify(
 
 
 def _rows(raw: Path, names: Sequence[str], row: corrections.CorrectedRow) -> int:
-    """Return how many rows are held that a correction would reach; raise Misuse if there is none."""
+    """Return how many rows are held that a correction would reach, or raise Misuse."""
     table, what = "customers", "no row in the customers table"
     if row.event:
         table = f"{event_tables.PREFIX}{row.event}"

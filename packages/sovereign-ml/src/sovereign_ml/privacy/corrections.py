@@ -60,7 +60,7 @@ class CorrectedRow:
 
     @property
     def condition(self) -> str:
-        """Return SQL that is true for the row; ``churn data-subject access`` shows whole seconds."""
+        """Return SQL that is true for the row: ``churn data-subject access`` shows whole seconds."""
         if self.time is None:
             return "true"
         return f"date_trunc('second', event_time) = TIMESTAMPTZ '{self.time.isoformat()}'"
@@ -122,7 +122,7 @@ def _check(connection: duckdb.DuckDBPyConnection, row: CorrectedRow, name: str, 
 
 
 def rename(raw: Path, names: Mapping[str, str]) -> int:
-    """Put new pseudonyms in place of former ones; return the number of rows that changed."""
+    """Put new pseudonyms in place of former ones and return the number of changed rows."""
     import pyarrow as pa
 
     from sovereign_ml.storage import duckdb as db
@@ -145,7 +145,7 @@ def rename(raw: Path, names: Mapping[str, str]) -> int:
 
 
 def fingerprint(raw: Path, pinned: Mapping[str, Any]) -> dict[str, str]:
-    """Return what DVC watches of this in ``data/source.json``; without the raw data the pin stays."""
+    """Return what DVC watches of this in ``data/source.json``. Without the raw data the pin stays."""
     path = raw / NAME
     if path.is_file():
         return {"corrections": _md5(path)}
@@ -197,7 +197,7 @@ def apply(
 
 
 def _load(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Make the table ``noted`` of what is noted so far; older files have no column ``event``."""
+    """Make the table ``noted`` of what is noted so far. Older files have no column ``event``."""
     connection.execute(f"CREATE TABLE noted ({SHAPE})")
     if path.is_file():
         connection.execute("INSERT INTO noted BY NAME FROM read_parquet(?)", [str(path)])
