@@ -263,6 +263,7 @@ def test_a_model_of_the_team_passes_the_flow_and_is_the_one_that_is_served(
     card = read_json(root / "data/7_bundle/card.json")["facts"]
     assert card["model"]["algorithm"] == "Logistic regression on the days since the last purchase"
     assert card["explanation"]["fidelity"] < 1e-9
+    assert card["explanation"]["main_factors"] == ["days since the last purchase"]
     assert read_json(root / "data/7_bundle/model.json") == read_json(
         root / "data/4_model/model.json"
     )

@@ -212,7 +212,7 @@ class EventTable(ConfigTable):
 
 
 def event_table_name(name: str) -> str:
-    """Return ``name`` if an event table may have it; raise ValueError else."""
+    """Return ``name`` if an event table may have it, else raise ValueError."""
     if name == "transactions" or not re.fullmatch(r"[a-z][a-z0-9_]{0,29}", name):
         raise ValueError(
             "name an event table in at most 30 small letters, digits and underscores, "

@@ -67,7 +67,7 @@ def rectify(
 
 
 def _rows(raw: Path, names: Sequence[str], row: corrections.CorrectedRow) -> int:
-    """Return how many rows are held that a correction would reach; raise Misuse if there is none."""
+    """Return how many rows are held that a correction would reach, or raise Misuse."""
     table, what = "customers", "no row in the customers table"
     if row.event:
         table = f"{event_tables.PREFIX}{row.event}"

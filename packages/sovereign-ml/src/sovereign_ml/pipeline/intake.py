@@ -280,7 +280,7 @@ def map_events(
 
 
 def _moment(value: str) -> str:
-    """Return SQL for the time of an event; null for a zero of some calendar, such as 1970-01-01 or 0001-01-01."""
+    """Return SQL for the time of an event, null for a zero of some calendar, such as 1970-01-01 or 0001-01-01."""
     time = f"TRY_CAST({value} AS TIMESTAMPTZ)"
     return f"CASE WHEN {time} >= TIMESTAMPTZ '1971-01-01 00:00:00+00' THEN {time} END"
 

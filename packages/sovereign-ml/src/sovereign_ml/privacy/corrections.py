@@ -60,7 +60,7 @@ class CorrectedRow:
 
     @property
     def condition(self) -> str:
-        """Return SQL that is true for the row; ``churn data-subject access`` shows whole seconds."""
+        """Return SQL that is true for the row: ``churn data-subject access`` shows whole seconds."""
         if self.time is None:
             return "true"
         return f"date_trunc('second', event_time) = TIMESTAMPTZ '{self.time.isoformat()}'"
@@ -198,7 +198,7 @@ def apply(
 
 
 def _load(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Make the table ``noted`` of what is noted so far; older files have no column ``event``."""
+    """Make the table ``noted`` of what is noted so far. Older files have no column ``event``."""
     connection.execute(f"CREATE TABLE noted ({SHAPE})")
     if path.is_file():
         connection.execute("INSERT INTO noted BY NAME FROM read_parquet(?)", [str(path)])

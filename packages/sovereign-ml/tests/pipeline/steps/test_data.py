@@ -134,7 +134,8 @@ def test_every_row_of_any_dirty_file_is_kept_or_set_aside_once(
         (line("erased"), "erased"),
         (line("objected"), "objected"),
         (line("silent"), "no_consent"),
-        (line("unknown"), "no_consent"),
+        (line("stranger"), "no_consent"),
+        (line("unknown"), "no_customer_id"),
         (line(), "duplicate"),
     ],
 )

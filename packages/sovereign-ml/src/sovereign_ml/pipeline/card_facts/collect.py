@@ -215,7 +215,7 @@ def _explanation(
         if (direction := words[part.name].expected) and card.keeps_to(part.name, direction)
     }
     return {
-        "main_factors": [words[entry["name"]].label for entry in worth[:5]],
+        "main_factors": [words[e["name"]].label for e in worth[:5] if e["importance"]],
         "curves": [
             {
                 "name": part.name,

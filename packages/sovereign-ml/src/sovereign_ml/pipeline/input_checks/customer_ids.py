@@ -29,7 +29,7 @@ def id_text(expression: str) -> str:
 
 
 def named_id(expression: str, words: Sequence[str]) -> str:
-    """Return SQL for the id as :func:`id_text` gives it; null for nobody.
+    """Return SQL for the id as :func:`id_text` gives it, null for nobody.
 
     Nobody is one of ``words``, or a value without any letter or digit, such as ``---``.
     """

@@ -145,7 +145,7 @@ def _consent(
     filled: Sequence[ColumnValues],
     states: Mapping[str, Mapping[str, int]],
 ) -> ProposedSetting:
-    """Return the decision about consent; a question unless a column of that name says yes or no."""
+    """Return the decision about consent, a question unless a column of that name says yes or no."""
     plainly = [c for c in named if not NEGATED.search(plain(c.name))]
     if not plainly:
         maybe = [c for c in filled if c in named or ALLOWED.search(plain(c.name))]

@@ -454,7 +454,7 @@ class MappingGuess:
         return asked or self._with_sign(value, column, why)
 
     def _with_sign(self, value: str, column: ColumnValues, why: list[str]) -> ProposedSetting:
-        """Return the amount ``value`` of ``column`` with its sign; a question where it may be turned."""
+        """Return the amount ``value`` of ``column`` with its sign, or a question where it may be turned."""
         sides = [c for c in self._named("side") if 1 < c.distinct <= 3]
         if sides and not column.negative:
             words = self._words(sides[0])
@@ -564,7 +564,7 @@ class MappingGuess:
         return ProposedSetting(COLUMNS, "currency", "", why)
 
     def _written_currency(self, column: ColumnValues, words: Mapping[str, int]) -> ProposedSetting:
-        """Return the currency of a column that writes it as a sign or a word; a question where one is unknown."""
+        """Return the currency of a column that writes it as a sign or a word, or a question."""
         codes: dict[str, str] = {}
         for word in words:
             known = [code for code, names in MONEY.items() if _words_of(word) & set(names.split())]
@@ -671,7 +671,7 @@ class MappingGuess:
         return ProposedSetting("data", "where", "", ("all rows are taken",))
 
     def _unmarked(self, column: ColumnValues) -> str:
-        """Return SQL for the rows that a column such as ``is_cancelled`` does not mark; empty for others."""
+        """Return SQL for the rows that a column such as ``is_cancelled`` does not mark, or nothing."""
         if not _words_of(column.name) & set(FLAGS.split()):
             return ""
         words = {word.strip().casefold() for word in self._words(column)}
