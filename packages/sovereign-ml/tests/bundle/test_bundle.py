@@ -113,9 +113,8 @@ def test_an_unknown_key_is_refused_in_one_line(folder):
 
 
 def test_a_score_on_a_threshold_belongs_to_the_higher_band():
-    assert policy().bands_of([0.0, 0.4499, 0.45, 0.6999, 0.7, 1.0]).tolist() == [
-        "low", "low", "medium", "medium", "high", "high",
-    ]  # fmt: skip
+    positions = policy().band_index([0.0, 0.4499, 0.45, 0.6999, 0.7, 1.0])
+    assert positions.tolist() == [0, 0, 1, 1, 2, 2]
     assert policy().acts_on([0.69, 0.7]).tolist() == [False, True]
 
 

@@ -1,4 +1,4 @@
-"""``policy.json``, and the decision policy: from a score to a band and to what is done. Policy, not law."""
+"""Decision policy (``policy.json``): from a score to a band and to an outcome."""
 
 from __future__ import annotations
 
@@ -9,26 +9,24 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from sovereign_ml.decisions.feature_contract import FrozenModel
 
 Suggestion = Literal["offer", "no_offer"]
 Barred = Literal["objected", "restricted", "withdrawn"]
 Outcome = Literal[Suggestion, Barred, "pending_review"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Band(_Frozen):
-    """Scores from the end of the band before up to, not including, ``below`` (probabilities)."""
+class Band(FrozenModel):
+    """Probabilities from the end of the lower band up to, but not including, ``below``."""
 
     name: str
     below: float = Field(gt=0)
 
 
-class DecisionPolicy(_Frozen):
-    """``policy.json``: which score leads to which band and at which band something is done.
+class DecisionPolicy(FrozenModel):
+    """Bands of scores, and the band from which an offer is made.
 
     Nobody is scored on features that are older than ``max_feature_age_days``.
     """
@@ -46,6 +44,7 @@ class DecisionPolicy(_Frozen):
     @model_validator(mode="after")
     def _bands_cover_every_score(self) -> DecisionPolicy:
         ends = [band.below for band in self.bands]
+        # A score can be 1, and bands exclude their upper end: so only the last one ends above 1.
         if any(b <= a for a, b in pairwise(ends)) or ends[-1] <= 1 or ends[-2] >= 1:
             raise ValueError(f"bands end at {ends}: they must rise strictly, only the last above 1")
         if self.action_band not in self.names:
@@ -56,36 +55,33 @@ class DecisionPolicy(_Frozen):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Band names, lowest scores first."""
+        """Return the names of the bands, lowest scores first."""
         return tuple(band.name for band in self.bands)
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Probabilities at which a higher band begins; one fewer than bands."""
+        """Return the probabilities at which a higher band begins, one fewer than bands."""
         return tuple(band.below for band in self.bands[:-1])
 
     def band_index(self, scores: ArrayLike) -> NDArray[np.intp]:
-        """Position of each score's band, shape (n,); a score on a threshold belongs to the higher band."""
-        return np.searchsorted(
-            np.asarray(self.thresholds), np.asarray(scores, dtype=np.float64), side="right"
-        )
+        """Return the position of each score's band, shape (n,).
+
+        A score on a threshold belongs to the higher band.
+        """
+        return np.searchsorted(self.thresholds, np.asarray(scores, dtype=np.float64), side="right")
 
     def band_of(self, score: float) -> str:
-        """Band of one probability."""
+        """Return the name of the band of one probability."""
         return self.names[int(self.band_index(score))]
 
-    def bands_of(self, scores: ArrayLike) -> NDArray[np.str_]:
-        """Band names of probabilities, shape (n,)."""
-        return np.asarray(self.names)[self.band_index(scores)]
-
     def acts_on(self, scores: ArrayLike) -> NDArray[np.bool_]:
-        """Whether each score is in the action band or a higher one, shape (n,)."""
+        """Return, for each score, True in the action band and above, shape (n,)."""
         return self.band_index(scores) >= self.names.index(self.action_band)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """``outcome`` takes effect now; ``suggestion`` is what the score alone would give."""
+    """Outcome for one customer, and the suggestion that rests on the score alone."""
 
     outcome: Outcome
     band: str | None
@@ -95,18 +91,20 @@ class Decision:
 def decide(
     policy: DecisionPolicy, score: float | None, *, barred: Barred | None = None
 ) -> Decision:
-    """What happens to one customer.
+    """Return the decision about one customer.
 
-    An objection to direct marketing is absolute (GDPR Art. 21(2)-(3)): no score, no outcome. Neither is there one
-    while processing is restricted (Art. 18(2)) or after consent was withdrawn (Art. 7(3)). Where the card says
-    that the outcome has a significant effect, nobody gets it without a person, and that includes whoever is *not*
-    selected (Art. 22(1); C-634/21, paragraphs 50 and 61). Where the card promises a review, the ones in the action
-    band wait for it. Raises ValueError for a customer without score who is not barred: no value is invented.
+    After an objection to direct marketing (GDPR Art. 21(2)-(3)), while processing is restricted
+    (Art. 18(2)) and after consent was withdrawn (Art. 7(3)) there is no score and no offer. Where
+    the card says that the outcome has a significant effect, a person decides every case, also for
+    customers who are *not* selected (Art. 22(1); C-634/21, paragraphs 50 and 61). Where the card
+    promises a review, customers in the action band and above wait for it. Raises ValueError for a
+    customer without a score who is not barred: no value is invented.
     """
     if barred:
         return Decision(barred, None, None)
     if score is None:
         raise ValueError("a customer who is not barred needs a score")
+    # The same as `band_index`, without the cost of an array for one score.
     index = bisect_right(policy.thresholds, score)
     band, acts = policy.names[index], index >= policy.names.index(policy.action_band)
     suggestion: Suggestion = "offer" if acts else "no_offer"

@@ -1,4 +1,4 @@
-"""``contract.json``: what the model may be sent, in whose words it is explained, and how inputs hang together."""
+"""Feature contract (``contract.json``): the inputs of a model, their words and relations."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ __all__ = [
 ]
 
 Direction = Literal["raises", "lowers"]
-"""What more of a feature does to the risk."""
+"""Effect of a larger value on the risk."""
 
 
-class _Frozen(BaseModel):
+class FrozenModel(BaseModel):
+    """Pydantic model that is frozen, and closed to unknown fields, NaN and infinity."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class FeatureSpec(_Frozen):
-    """What may be sent for one feature, and the words used for it when a score is explained to a person.
+class FeatureSpec(FrozenModel):
+    """Values that one feature may have, and the words for it in an explanation.
 
-    ``expected`` is what experts expect more of it to do to the risk, None where they expect neither.
+    ``expected`` is the effect of a larger value on the risk that experts expect, None for neither.
     """
 
     name: str
@@ -46,23 +48,22 @@ class FeatureSpec(_Frozen):
     @model_validator(mode="after")
     def _more_means_something(self) -> FeatureSpec:
         if self.expected and self.dtype == "string":
-            raise ValueError(
-                f"{self.name} is a category: nothing can be more of it, so it has no expected direction"
-            )
+            raise ValueError(f"{self.name} is a category: leave out its expected direction")
         return self
 
 
-class Nested(_Frozen):
-    """Totals of windows that contain each other, shortest first: what enters one also enters the longer ones.
+class Nested(FrozenModel):
+    """Totals of windows that contain each other, shortest first.
 
-    Where the minimum is 0 or more, a longer window never holds less than a shorter one.
+    An event in one window is also in all longer ones. Where the minimum is 0 or more, the total of
+    a longer window is never below that of a shorter one.
     """
 
     kind: Literal["nested"] = "nested"
     features: tuple[str, ...] = Field(min_length=2)
 
 
-class Ratio(_Frozen):
+class Ratio(FrozenModel):
     """``feature`` is ``over`` divided by ``under``."""
 
     kind: Literal["ratio"] = "ratio"
@@ -71,16 +72,16 @@ class Ratio(_Frozen):
     under: str
 
 
-class Window(_Frozen):
-    """A total of the last ``days`` days; one event adds ``one_event``: a number or the feature that holds it."""
+class Window(FrozenModel):
+    """Total of the last ``days`` days. One event adds ``one_event``: a number or a feature."""
 
     feature: str
     days: int
     one_event: float | str = 1.0
 
 
-class Since(_Frozen):
-    """``feature`` counts the days since the last event, so a shorter window than that is empty (equals 0)."""
+class Since(FrozenModel):
+    """Days since the last event: all windows that are shorter are empty (0)."""
 
     kind: Literal["since"] = "since"
     feature: str
@@ -91,8 +92,8 @@ Link = Annotated[Nested | Ratio | Since, Field(discriminator="kind")]
 """A relation between features that a changed input must respect."""
 
 
-class FeatureContract(_Frozen):
-    """The inputs of the model and the links a changed input must respect (used by counterfactuals)."""
+class FeatureContract(FrozenModel):
+    """Inputs of a model, and the links that counterfactuals must respect."""
 
     schema_version: Literal["1"] = "1"
     features: tuple[FeatureSpec, ...] = Field(min_length=1)
@@ -109,18 +110,19 @@ class FeatureContract(_Frozen):
 
     @property
     def shared_windows(self) -> tuple[tuple[str, ...], ...]:
-        """Features that look at the same events: those of one window, such as its purchases and its amount."""
-        windows = [w for link in self.links if isinstance(link, Since) for w in link.windows]
-        days = dict.fromkeys(window.days for window in windows)
-        found = [tuple(dict.fromkeys(w.feature for w in windows if w.days == d)) for d in days]
-        return tuple(names for names in found if len(names) > 1)
+        """Return groups of features of one window, such as its purchases and its amount."""
+        names_by_days: dict[int, dict[str, None]] = {}
+        for link in self.links:
+            for window in link.windows if isinstance(link, Since) else ():
+                names_by_days.setdefault(window.days, {})[window.feature] = None
+        return tuple(tuple(names) for names in names_by_days.values() if len(names) > 1)
 
     @property
     def linked(self) -> tuple[tuple[str, ...], ...]:
-        """Return the features in groups that hang together through any link; each other feature is alone.
+        """Return the features in groups that are connected by links. Other features are alone.
 
-        Such features are views of the same events, so that data cannot tell their effects apart well. A reader
-        is told what they do together.
+        The features of a group describe the same events, so that data cannot tell their effects
+        apart well. A reader is told their effect together.
         """
         group = {feature.name: {feature.name} for feature in self.features}
         for link in self.links:
@@ -133,34 +135,34 @@ class FeatureContract(_Frozen):
         return tuple(dict.fromkeys(ordered))
 
     def feature(self, name: str) -> FeatureSpec:
-        """The feature called ``name``; KeyError names the known ones."""
+        """Return the feature called ``name``. Raises KeyError, with the names of all features."""
         for feature in self.features:
             if feature.name == name:
                 return feature
-        raise KeyError(
-            f"unknown feature {name!r}; known: {', '.join(f.name for f in self.features)}"
-        )
+        raise KeyError(f"unknown feature {name!r}: {', '.join(row.name for row in self.features)}")
 
 
 def links_between(links: Iterable[Link], names: Collection[str]) -> tuple[Link, ...]:
-    """Return what ``links`` say of the features ``names`` alone: a window or a total of another one is left out."""
-    kept: list[Link] = []
+    """Return ``links`` without the windows and totals of features other than ``names``."""
+    reduced: list[Link] = []
     for link in links:
         match link:
             case Nested():
-                rest = tuple(name for name in link.features if name in names)
-                kept += [Nested(features=rest)] if len(rest) > 1 else []
+                features = tuple(name for name in link.features if name in names)
+                if len(features) > 1:
+                    reduced.append(Nested(features=features))
             case Since():
                 windows = tuple(
                     window
                     for window in link.windows
                     if _mentioned(Since(feature=link.feature, windows=(window,))) <= set(names)
                 )
-                whole = link.feature in names and windows
-                kept += [Since(feature=link.feature, windows=windows)] if whole else []
+                if windows:
+                    reduced.append(Since(feature=link.feature, windows=windows))
             case Ratio():
-                kept += [link] if _mentioned(link) <= set(names) else []
-    return tuple(kept)
+                if _mentioned(link) <= set(names):
+                    reduced.append(link)
+    return tuple(reduced)
 
 
 def _mentioned(link: Nested | Ratio | Since) -> set[str]:
@@ -170,7 +172,5 @@ def _mentioned(link: Nested | Ratio | Since) -> set[str]:
         case Ratio():
             return {link.feature, link.over, link.under}
         case Since():
-            per_event = {
-                window.one_event for window in link.windows if isinstance(window.one_event, str)
-            }
-            return {link.feature, *per_event, *(window.feature for window in link.windows)}
+            amounts = {row.one_event for row in link.windows if isinstance(row.one_event, str)}
+            return {link.feature, *amounts, *(window.feature for window in link.windows)}
