@@ -126,6 +126,7 @@ class FeatureContract(FrozenModel):
         """
         group = {feature.name: {feature.name} for feature in self.features}
         for link in self.links:
+            # All features of a group share one set, so that a link of one is a link of all.
             joined = set().union(*(group[name] for name in _mentioned(link)))
             group |= dict.fromkeys(joined, joined)
         ordered = (

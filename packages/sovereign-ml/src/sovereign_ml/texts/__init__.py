@@ -53,12 +53,14 @@ class Catalogue:
 
     def cite(self, source: str) -> str:
         """Return a source such as ``GDPR 13(1)(c)`` with the names of the laws in this language."""
+        # The plural stands before the singular, which it contains.
         for english in ("GDPR", "AI Act", "rec.", "Articles", "Article", "paras", "para."):
             source = source.replace(english, self._texts[f"laws.{english.rstrip('.')}"])
         return source
 
     def number(self, value: float, digits: int = 0) -> str:
         """Return a number with the separators of the language."""
+        # German swaps the two marks, so they are replaced in one pass.
         marks = {",": self("format.thousands"), ".": self("format.decimal")}
         rounded = round(value, digits) + 0.0  # turns -0.0 into 0.0
         return "".join(marks.get(character, character) for character in f"{rounded:,.{digits}f}")
