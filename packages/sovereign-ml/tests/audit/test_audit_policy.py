@@ -22,7 +22,7 @@ from sovereign_ml.audit import (
     hosting,
 )
 from sovereign_ml.card.schema.facts_data import Host
-from sovereign_ml.jurisdictions import preset, preset_names, region_names
+from sovereign_ml.jurisdictions import storage_presets
 
 TODAY = date(2026, 11, 24)
 OWN = {"upcloud": "https://ab12c.upcloudobjects.com", "self-hosted": "https://s3.acme.example"}
@@ -37,12 +37,13 @@ def tracking(host: str) -> str:
     return f'[profile.eu]\ntracking_uri = "https://{host}"\n'
 
 
-@pytest.mark.parametrize("name", preset_names())
+@pytest.mark.parametrize("name", storage_presets())
 def test_a_project_on_any_preset_and_forge_has_no_finding_above_notice(tmp_path, name):
-    chosen = preset(name, region_names(name)[0], endpoint=OWN.get(name))
+    row = storage_presets()[name]
+    endpoint = OWN.get(name) or row["endpoint"].format(region=next(iter(row["regions"])))
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc" / "config").write_text(
-        f"['remote \"eu\"']\n    url = s3://acme-churn/dvc\n    endpointurl = {chosen.endpoint}\n"
+        f"['remote \"eu\"']\n    url = s3://acme-churn/dvc\n    endpointurl = {endpoint}\n"
     )
     for forge in (".github", ".forgejo"):
         (tmp_path / forge / "workflows").mkdir(parents=True)

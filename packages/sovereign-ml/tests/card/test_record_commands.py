@@ -90,7 +90,9 @@ def test_documents_are_written_in_german_with_the_words_of_the_team(project):
 
 def test_a_language_that_is_not_here_is_wrong_use(project):
     _card_in(project, card().model_dump_json())
-    with pytest.raises(Misuse, match=r"no texts in 'fr': de, en are here.*texts/fr\.toml"):
+    with pytest.raises(
+        Misuse, match=r"no texts in 'fr'. The languages are de, en\..*texts/fr\.toml"
+    ):
         run(card_app, "documents", "--lang", "fr")
 
 

@@ -1,6 +1,7 @@
-"""The classifier on the corpus, the rule that nothing unknown is European, container images and the S3 presets."""
+"""The classifier on the corpus, the rule that nothing unknown is European, and container images."""
 
 import string
+import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,19 +9,16 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+import sovereign_ml.jurisdictions
 from sovereign_ml.jurisdictions import (
     Jurisdiction,
-    UnknownPresetError,
-    adequacy_decisions,
+    adequate_countries,
     class_of_country,
     classify,
     classify_image,
     country_codes,
     hosts,
-    preset,
-    preset_names,
     providers,
-    region_names,
 )
 
 TODAY = datetime.now(UTC).date()
@@ -59,9 +57,9 @@ def test_every_entry_names_its_source_and_none_is_older_than_a_year():
     old = [row.name for row in providers() if row.checked < TODAY - timedelta(days=365)]
     assert old == []
     assert [row.name for row in providers() if not row.source] == []
-    assert [
-        code for code, row in adequacy_decisions().items() if not (row.decision and row.date)
-    ] == []
+    countries = Path(sovereign_ml.jurisdictions.__file__).with_name("countries.toml")
+    decisions = tomllib.loads(countries.read_text(encoding="utf-8"))["adequacy"]
+    assert [code for code, row in decisions.items() if not (row["decision"] and row["date"])] == []
 
 
 @pytest.mark.parametrize(
@@ -90,8 +88,7 @@ def test_no_provider_of_a_country_with_a_decision_is_called_without_one():
     wrong = [
         row.name
         for row in providers()
-        if row.country in adequacy_decisions()
-        and adequacy_decisions()[row.country].counts
+        if row.country in adequate_countries()
         and any(where == "OTHER_THIRD_COUNTRY" for _, where in row.suffixes)
     ]
     assert wrong == []
@@ -177,83 +174,3 @@ def test_the_hosts_of_a_profile_are_those_outside_this_machine():
         "mlflow.acme.de",
         "s3.fr-par.scw.cloud",
     )
-
-
-OWN = {"upcloud": "https://ab12c.upcloudobjects.com", "self-hosted": "https://s3.acme.example:9000"}
-EVERY_REGION = [(name, region) for name in preset_names() for region in region_names(name)]
-
-
-@pytest.mark.parametrize(("name", "region"), EVERY_REGION)
-def test_every_preset_belongs_to_its_provider_and_sets_region_signature_and_checksums(name, region):
-    chosen = preset(name, region, endpoint=OWN.get(name))
-    seen = classify(chosen.endpoint)
-    assert seen.provider == chosen.provider
-    assert seen.jurisdiction in PASSES or name == "self-hosted"
-    environment = chosen.environment()
-    assert environment["AWS_ENDPOINT_URL_S3"] == chosen.endpoint
-    assert environment["AWS_REGION"]
-    assert environment["AWS_REQUEST_CHECKSUM_CALCULATION"] == "when_required"
-    assert environment["AWS_RESPONSE_CHECKSUM_VALIDATION"] == "when_required"
-    assert f"addressing_style = {chosen.addressing}" in chosen.aws_config()
-
-
-def test_the_quirks_of_the_providers():
-    assert preset("ionos", "eu-central-1").signing_region == "de"
-    assert preset("ionos", "eu-central-2").signing_region == "eu-central-2"
-    assert preset("scaleway", "fr-par").max_parts == 1000
-    assert preset("t-cloud-public", "eu-ch2").endpoint == "https://obs.eu-ch2.sc.otc.t-systems.com"
-    assert (
-        preset("self-hosted", "my-zonegroup", endpoint=OWN["self-hosted"]).signing_region
-        == "my-zonegroup"
-    )
-    assert preset("hetzner", "fsn1").dvc_remote() == {
-        "endpointurl": "https://fsn1.your-objectstorage.com",
-        "region": "fsn1",
-    }
-
-
-def test_boto_reads_the_configuration_that_a_preset_writes(tmp_path, monkeypatch):
-    import boto3
-
-    chosen = preset("t-cloud-public", "eu-de")
-    (tmp_path / "config").write_text(chosen.aws_config())
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
-    # A session of its own: the default one keeps the configuration that it read first.
-    client = boto3.session.Session().client("s3", endpoint_url=chosen.endpoint)
-    assert client.meta.region_name == "eu-de"
-    assert client.meta.config.s3["addressing_style"] == "virtual"
-    assert client.meta.config.request_checksum_calculation == "when_required"
-    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in client.generate_presigned_url(
-        "get_object", Params={"Bucket": "b", "Key": "k"}
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "endpoint", "message"),
-    [
-        (
-            ("aws", "eu-central-1"),
-            None,
-            "Unknown storage provider 'aws': the presets are hetzner, ovhcloud",
-        ),
-        (("ovhcloud", "us-east-va"), None, "Unknown region 'us-east-va': ovhcloud has gra, rbx"),
-        (("ovhcloud", "uk"), None, "Unknown region 'uk'"),
-        (("hetzner", "fsn1"), "https://evil.example", "leave the endpoint out"),
-        (("self-hosted", "default"), None, "needs its own endpoint"),
-        (
-            ("self-hosted", "default"),
-            "https://s3.amazonaws.com",
-            "belongs to Amazon Web Services, not to self-hosted",
-        ),
-        (
-            ("upcloud", "europe-1"),
-            "https://s3.acme.example",
-            "belongs to nobody known, not to upcloud",
-        ),
-    ],
-)
-def test_an_unknown_preset_is_refused_with_the_valid_ones(arguments, endpoint, message):
-    with pytest.raises(UnknownPresetError, match=message):
-        preset(*arguments, endpoint=endpoint)

@@ -1,18 +1,20 @@
-"""The table of providers, row by row: what a client of each sends, made by boto from what the preset writes."""
+"""The table of providers, row by row: what the project's client of each preset sends."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import boto3
 import pytest
-from botocore.loaders import Loader
-from botocore.session import get_session
 
-from sovereign_ml.jurisdictions import addressing_of, preset, preset_names
+from sovereign_ml.config.connections import ObjectStorage
+from sovereign_ml.jurisdictions import addressing_of, classify, storage_presets
+from sovereign_ml.storage import s3
 
-LOADER = Loader()
-"""Shared by all sessions: it reads the description of the service once."""
+SESSION = boto3.session.Session("key", "not-a-secret")
+"""Shared by all rows: it reads the description of the service once."""
 ROWS = [
     ("hetzner", "fsn1", "", "https://fsn1.your-objectstorage.com/bucket/key", "fsn1"),
     ("ovhcloud", "gra", "", "https://s3.gra.io.cloud.ovh.net/bucket/key", "gra"),
@@ -73,8 +75,14 @@ ROWS = [
 ]
 
 
+def address_of(row: dict[str, Any], region: str) -> str:
+    """Return the endpoint of a region of one row of the table."""
+    address = row.get("endpoints", {}).get(region, row["endpoint"])
+    return str(address.format(region=region))
+
+
 def test_every_provider_has_a_row() -> None:
-    assert {row[0] for row in ROWS} == set(preset_names())
+    assert {row[0] for row in ROWS} == storage_presets().keys()
 
 
 @pytest.mark.parametrize(("name", "region", "own", "address", "signed_for"), ROWS)
@@ -87,18 +95,12 @@ def test_a_client_sends_to_the_right_host_in_the_right_style_signed_for_the_righ
     address: str,
     signed_for: str,
 ) -> None:
-    chosen = preset(name, region, endpoint=own or None)
-    (tmp_path / "config").write_text(chosen.aws_config())
-    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
-    for variable, value in {
-        **keys,
-        **chosen.environment(),
-        "AWS_CONFIG_FILE": str(tmp_path / "config"),
-    }.items():
-        monkeypatch.setenv(variable, value)
-    session = get_session()
-    session.register_component("data_loader", LOADER)
-    client = session.create_client("s3")
+    row = storage_presets()[name]
+    endpoint = own or address_of(row, region)
+    assert row.get("signing", {}).get(region, region) == signed_for
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", SESSION)
+    style = addressing_of(endpoint)
+    client = s3.client(ObjectStorage(endpoint, signed_for, "bucket", style, tmp_path / "config"))
     url = urlsplit(
         client.generate_presigned_url("put_object", Params={"Bucket": "bucket", "Key": "key"})
     )
@@ -107,4 +109,12 @@ def test_a_client_sends_to_the_right_host_in_the_right_style_signed_for_the_righ
     assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
     assert query["X-Amz-Credential"][0].split("/")[2] == signed_for
     assert not [word for word in query if "checksum" in word.lower()]
-    assert addressing_of(chosen.endpoint) == chosen.addressing
+    assert style == row["addressing"]
+
+
+def test_every_endpoint_belongs_to_its_provider_and_to_a_european_class() -> None:
+    for row in storage_presets().values():
+        for region in row["regions"] if "endpoint" in row else ():
+            owner = classify(address_of(row, region))
+            assert owner.provider == row["provider"]
+            assert owner.jurisdiction.startswith(("EU_", "ADEQUATE"))

@@ -24,8 +24,8 @@ GUARD = (
 READS = {
     "the provider table": "from sovereign_ml.jurisdictions import classify\n"
     "assert classify('https://api.wandb.ai').jurisdiction == 'US'",
-    "the storage presets": "from sovereign_ml.jurisdictions import preset_names\n"
-    "assert preset_names()",
+    "the storage presets": "from sovereign_ml.jurisdictions import storage_presets\n"
+    "assert storage_presets()",
     "DVC's quiet configuration": "from pathlib import Path\n"
     "from sovereign_ml.egress.telemetry import DEFAULTS\n"
     "text = Path(DEFAULTS['DVC_SYSTEM_CONFIG_DIR'], 'config').read_text()\n"

@@ -68,6 +68,7 @@ class DecisionPolicy(BundleModel):
     @model_validator(mode="after")
     def _bands_cover_every_score(self) -> DecisionPolicy:
         ends = [band.below for band in self.bands]
+        # A score can be 1, and bands exclude their upper end: so only the last one ends above 1.
         if any(b <= a for a, b in pairwise(ends)) or ends[-1] <= 1 or ends[-2] >= 1:
             raise ValueError(f"bands end at {ends}: they must rise strictly, only the last above 1")
         if self.action_band not in self.names:
@@ -183,6 +184,7 @@ def decide(
         return Decision(barred, None, None)
     if score is None:
         raise ValueError("a customer who is not barred needs a score")
+    # The same as `band_index`, without the cost of an array for one score.
     index = bisect_right(policy.thresholds, score)
     # With a significant effect a person decides, also about customers who are *not* selected
     # (GDPR Art. 22(1); C-634/21, paragraphs 50 and 61). A promised review covers the action band

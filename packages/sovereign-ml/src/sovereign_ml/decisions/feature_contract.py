@@ -128,6 +128,7 @@ class FeatureContract(BundleModel):
         """
         group = {feature.name: {feature.name} for feature in self.features}
         for link in self.links:
+            # All features of a group share one set, so that a link of one is a link of all.
             joined = set().union(*(group[name] for name in _mentioned(link)))
             group |= dict.fromkeys(joined, joined)
         ordered = (
@@ -141,9 +142,7 @@ class FeatureContract(BundleModel):
         for feature in self.features:
             if feature.name == name:
                 return feature
-        raise KeyError(
-            f"unknown feature {name!r}; known: {', '.join(f.name for f in self.features)}"
-        )
+        raise KeyError(f"unknown feature {name!r}: {', '.join(row.name for row in self.features)}")
 
 
 def links_between(links: Iterable[Link], names: Collection[str]) -> tuple[Link, ...]:
@@ -174,7 +173,5 @@ def _mentioned(link: Nested | Ratio | Since) -> set[str]:
         case Ratio():
             return {link.feature, link.over, link.under}
         case Since():
-            per_event = {
-                window.one_event for window in link.windows if isinstance(window.one_event, str)
-            }
-            return {link.feature, *per_event, *(window.feature for window in link.windows)}
+            amounts = {row.one_event for row in link.windows if isinstance(row.one_event, str)}
+            return {link.feature, *amounts, *(window.feature for window in link.windows)}

@@ -23,7 +23,7 @@ def shown(as_of: datetime) -> str:
 
 
 def too_old(as_of: datetime, now: datetime, most_days: int) -> bool:
-    """Return whether values as of ``as_of`` are older than ``most_days``."""
+    """Return whether values as of ``as_of`` are older than ``most_days`` days."""
     return now - as_of > timedelta(days=most_days)
 
 

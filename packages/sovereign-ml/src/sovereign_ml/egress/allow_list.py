@@ -29,10 +29,9 @@ def install(environ: MutableMapping[str, str], arguments: Sequence[str] = ()) ->
     A missing or broken config.toml allows loopback only. The command itself then reports it.
     """
     profile = _option(arguments) or environ.get("CHURN_PROFILE", "local")
+    path = Path(environ.get("CHURN_ROOT", "."), "config.toml")
     try:
-        table = tomllib.loads(
-            (Path(environ.get("CHURN_ROOT", ".")) / "config.toml").read_text(encoding="utf-8")
-        )
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         table = {}
     allowed = allowed_hosts(table, profile, environ, command=_command(arguments))

@@ -1,18 +1,13 @@
 """Egress guard: refuse name look-ups and connections outside loopback and the allow-list.
 
 The guard is an audit hook (PEP 578). It cannot be removed, and it sees every socket that Python
-opens, also in threads and asyncio. Unix sockets pass.
+opens, also in threads and asyncio. Unix sockets pass. A name passed to ``socket.connect`` is
+resolved by CPython before the hook runs, but the connection is refused.
 
-It does not see:
-
-- native code that resolves and connects by itself: libpq, gRPC, DuckDB's httpfs, Arrow's S3, and
-  uvloop, on which the service runs. Their own settings, the network policy and ``tests/egress``
-  cover that;
-- a child process that is not Python, or that starts with ``-I``, ``-E``, ``-S`` or a
-  ``PYTHONPATH`` of its own.
-
-CPython resolves a name passed to ``socket.connect`` before it calls the hook. The connection is
-refused all the same.
+It does not see native code that connects by itself: libpq, gRPC, DuckDB's httpfs, Arrow's S3, and
+uvloop, on which the service runs. Their own settings, the network policy and ``tests/egress`` cover
+that. Nor does it see a child process that is not Python, or that starts with ``-I``, ``-E``, ``-S``
+or a ``PYTHONPATH`` of its own.
 """
 
 from __future__ import annotations
@@ -36,19 +31,11 @@ VARIABLE = "SOVEREIGN_EGRESS"
 _LOOK_UPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
 _CALLS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg", "socket.getnameinfo"})
 _WATCHED = _LOOK_UPS | _CALLS
-_PLUMBING = (
-    "urllib3",
-    "requests",
-    "httpx",
-    "httpcore",
-    "anyio",
-    "aiohttp",
-    "botocore",
-    "aiobotocore",
-    "websockets",
-)
+_HTTP_CLIENTS = {
+    *("urllib3", "requests", "httpx", "httpcore", "anyio"),
+    *("aiohttp", "botocore", "aiobotocore", "websockets"),
+}
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Hosts = Iterable[str]
 
 log = logging.getLogger("sovereign_ml.egress.guard")
 
@@ -79,7 +66,7 @@ _lock = threading.Lock()
 
 
 def install(
-    allowed_hosts: Hosts = (), *, profile: str = "local", record: Path | None = None
+    allowed_hosts: Iterable[str] = (), *, profile: str = "local", record: Path | None = None
 ) -> None:
     """Refuse everything but loopback and ``allowed_hosts`` from now on.
 
@@ -136,12 +123,12 @@ def inherited_record(environ: Mapping[str, str]) -> Path | None:
 
 def extend_to_children(
     environ: MutableMapping[str, str],
-    allowed_hosts: Hosts = (),
+    allowed_hosts: Iterable[str] = (),
     *,
     profile: str = "local",
     record: Path | None = None,
 ) -> None:
-    """Make Python processes that start with ``environ`` install the guard before their first import.
+    """Make Python processes that start with ``environ`` install the guard before other imports.
 
     A process with ``-I``, ``-E``, ``-S`` or another ``PYTHONPATH`` does not.
     """
@@ -152,11 +139,8 @@ def extend_to_children(
     }
     environ[VARIABLE] = json.dumps(carried)
     boot = str(Path(__file__).with_name("boot"))
-    others = [
-        entry
-        for entry in environ.get("PYTHONPATH", "").split(os.pathsep)
-        if entry not in ("", boot)
-    ]
+    folders = environ.get("PYTHONPATH", "").split(os.pathsep)
+    others = [folder for folder in folders if folder not in ("", boot)]
     environ["PYTHONPATH"] = os.pathsep.join([boot, *others])
 
 
@@ -168,9 +152,8 @@ def summary() -> list[str]:
     lines = []
     for (host, caller), count in sorted(_state.refused.items()):
         times = "once" if count == 1 else f"{count} times"
-        lines.append(
-            f"The egress guard refused {host} {times} to {caller}: not among {_state.setting}."
-        )
+        line = f"The egress guard refused {host} {times} to {caller}: not among {_state.setting}."
+        lines.append(line)
     return lines
 
 
@@ -188,11 +171,8 @@ def _network(host: str) -> _Network | None:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    """Pass on the events of sockets.
-
-    It runs on every audit event of the interpreter, a million in a step that checks rows, so it
-    makes one comparison only.
-    """
+    """Pass on the events of sockets."""
+    # A step that checks rows causes a million audit events, so only one comparison stands here.
     if event in _WATCHED:
         _inspect(event, args)
 
@@ -223,11 +203,8 @@ def _check(host: str | bytes | bytearray | None, event: str) -> None:
 
 
 def _allowed(name: str) -> bool:
-    if (
-        name in _state.names
-        or name in _state.addresses
-        or name.endswith((".localhost", *_state.suffixes))
-    ):
+    is_listed = name in _state.names or name in _state.addresses
+    if is_listed or name.endswith((".localhost", *_state.suffixes)):
         return True
     try:
         address = ipaddress.ip_address(name)
@@ -267,7 +244,7 @@ def _caller() -> str:
     while frame is not None:
         module = str(frame.f_globals.get("__name__", "?"))
         top = module.partition(".")[0]
-        if module != __name__ and top not in sys.stdlib_module_names and top not in _PLUMBING:
+        if module != __name__ and top not in sys.stdlib_module_names and top not in _HTTP_CLIENTS:
             return f"{module}:{frame.f_lineno}"
         nearest = nearest or f"{module}:{frame.f_lineno}"
         frame = frame.f_back

@@ -1,10 +1,12 @@
-"""Whose law reaches an address: a provider table as data, a classifier that fails towards "declare it", S3 presets."""
+"""Jurisdiction of addresses: a table of providers, a classifier, and presets of S3 storage.
 
-from sovereign_ml.jurisdictions._address import Address, parse
+An address that the table does not know is SELF_DECLARED: the project must declare its owner.
+"""
+
+from sovereign_ml.jurisdictions._address import parse
 from sovereign_ml.jurisdictions._classify import Classification, classify, classify_image, hosts
 from sovereign_ml.jurisdictions._countries import (
-    Adequacy,
-    adequacy_decisions,
+    adequate_countries,
     class_of_country,
     country_codes,
     in_eea,
@@ -17,30 +19,18 @@ from sovereign_ml.jurisdictions._database_address import (
     read_database_address,
     read_postgres_address,
 )
-from sovereign_ml.jurisdictions._presets import (
-    S3Preset,
-    UnknownPresetError,
-    addressing_of,
-    preset,
-    preset_names,
-    region_names,
-)
-from sovereign_ml.jurisdictions._table import Jurisdiction, Provider, providers
+from sovereign_ml.jurisdictions._presets import addressing_of, storage_presets
+from sovereign_ml.jurisdictions._table import Jurisdiction, providers
 
 __all__ = [
     "PLAINTEXT",
-    "Address",
-    "Adequacy",
     "Classification",
     "DatabaseAddressError",
     "FileAddress",
     "Jurisdiction",
     "PostgresAddress",
-    "Provider",
-    "S3Preset",
-    "UnknownPresetError",
     "addressing_of",
-    "adequacy_decisions",
+    "adequate_countries",
     "class_of_country",
     "classify",
     "classify_image",
@@ -48,10 +38,8 @@ __all__ = [
     "hosts",
     "in_eea",
     "parse",
-    "preset",
-    "preset_names",
     "providers",
     "read_database_address",
     "read_postgres_address",
-    "region_names",
+    "storage_presets",
 ]

@@ -1,4 +1,7 @@
-"""Take an address apart: scheme, host and port of URLs, bare hosts, git and S3 forms, the tricky spellings included."""
+"""Parser of addresses: scheme, host and port of URLs, bare hosts, and the forms of git and S3.
+
+It also reads spellings that are meant to hide a host.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,19 @@ _HOSTLESS = {
     "sqlite",
     "duckdb",
     "unix",
-    *("ext", "cfg", "classpath"),  # of the configuration of logging, and of Java
+    # Python's logging configuration uses ext and cfg, Java uses classpath.
+    "ext",
+    "cfg",
+    "classpath",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The parts of an address. ``problem`` says why it cannot be trusted; then ``host`` is what could be read."""
+    """Parts of an address.
+
+    ``problem`` says why the address cannot be trusted. Then ``host`` is what could be read of it.
+    """
 
     text: str
     scheme: str = ""
@@ -61,7 +70,10 @@ def parse(text: str) -> Address:
 
 
 def _split_scheme(text: str) -> tuple[str, str]:
-    """``https://h/p`` -> ``https``, ``//h/p``; ``localhost:80`` has no scheme; ``jdbc:`` is peeled off."""
+    """Return scheme and rest: ``https`` and ``//h/p`` for ``https://h/p``.
+
+    ``localhost:80`` has no scheme. A prefix such as ``jdbc:`` is removed.
+    """
     text = re.sub(r"^(jdbc|git\+|hg\+):?(?=[a-z])", "", text, flags=re.IGNORECASE)
     match = _SCHEME.match(text)
     if match is None or (not match.group(2) and re.match(r"\d+(/|$)", text[match.end() :])):

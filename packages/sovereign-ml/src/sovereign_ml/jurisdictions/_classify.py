@@ -1,4 +1,7 @@
-"""Classify an address: provider, country, owner and jurisdiction class. Unknown is "self-declared", never a pass."""
+"""Classifier of addresses: provider, country, owner and jurisdiction class.
+
+An unknown address is "self-declared". No rule accepts it without a declaration.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,13 @@ _TRACKED = {"models", "runs", "mlflow-artifacts"}
 _LOCAL_SUFFIXES = (".localhost", ".svc", ".local", ".localdomain", ".lan", ".home.arpa")
 _THIS_MACHINE = ("", "localhost", "host.docker.internal", "host.containers.internal")
 _METADATA = ipaddress.ip_address("169.254.169.254")
-# RFC 1918 and the unique local addresses of RFC 4193
+# Private networks (RFC 1918) and unique local addresses (RFC 4193).
 _PRIVATE = tuple(
     ipaddress.ip_network(network)
     for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 )
-# names that IDNA folds into ASCII ones are not what a person reads, so they may prove a US host but not an EU one
+# A person reads another name than the ASCII one that IDNA makes of it. So such a name may prove
+# that a host is under US law, but not that it is European.
 _TRUSTED_ONLY_IN_ASCII = {
     Jurisdiction.EU_OWNED,
     Jurisdiction.EU_HQ_FOREIGN_OWNER,
@@ -33,7 +37,7 @@ _TRUSTED_ONLY_IN_ASCII = {
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What is known about an address. ``confirmed`` is False where the table rests on general knowledge."""
+    """Result for an address. ``confirmed`` is False where the table rests on general knowledge."""
 
     address: str
     scheme: str
@@ -54,8 +58,9 @@ def classify(
 ) -> Classification:
     """Classify a host or URL.
 
-    ``s3://bucket`` goes to ``s3_endpoint``, and to AWS without one; ``models:/`` and ``runs:/`` go to ``tracking_uri``.
-    A region in a name proves nothing, and an address that cannot be read is self-declared.
+    ``s3://bucket`` goes to ``s3_endpoint``, or to AWS without one. ``models:/`` and ``runs:/`` go
+    to ``tracking_uri``. A region in a name proves nothing. An address that cannot be read is
+    self-declared.
     """
     parsed = parse(address)
     if parsed.scheme in _S3 and s3_endpoint:
@@ -65,14 +70,17 @@ def classify(
     if parsed.scheme in _TRACKED:
         return _unknown(parsed, "goes to the tracking server: set its address")
     by_scheme = scheme_owner(parsed.scheme)
-    # oci:// is Oracle's object storage and also Helm's registry scheme: a dotted host decides
-    if by_scheme is not None and not (parsed.scheme == "oci" and "." in parsed.host):
-        return _known(parsed, by_scheme, _own_class(parsed, by_scheme))
-    return _by_host(parsed)
+    # oci:// is Oracle's object storage, and with a dotted host Helm's scheme for a registry.
+    if by_scheme is None or (parsed.scheme == "oci" and "." in parsed.host):
+        return _by_host(parsed)
+    # The host can name an EU region of the same US provider, which is a class of its own.
+    entry = look_up(parsed.host) if parsed.host and not parsed.problem else None
+    is_own = entry is not None and entry[0] is by_scheme
+    return _known(parsed, by_scheme, entry[1] if entry and is_own else Jurisdiction.US)
 
 
 def classify_image(reference: str) -> Classification:
-    """Classify a container image by its registry; a reference without one is pulled from docker.io."""
+    """Classify a container image by its registry. Without one it is pulled from docker.io."""
     name = reference.removeprefix("docker://").removeprefix("oci://")
     first, slash, _ = name.partition("/")
     has_registry = bool(slash) and (re.search(r"[.:]", first) is not None or first == "localhost")
@@ -80,12 +88,12 @@ def classify_image(reference: str) -> Classification:
 
 
 def hosts(values: Iterable[str]) -> tuple[str, ...]:
-    """Return the hosts outside this machine that URLs among ``values`` name: what a guard must let through.
+    """Return the hosts outside this machine in the URLs among ``values``, for the egress guard.
 
-    ``s3://bucket`` names none: its endpoint does. Servers of the private network are outside this machine.
+    Hosts of the private network count. ``s3://bucket`` names no host: its endpoint does.
     """
-    seen = [parse(value) for value in values if "://" in value]
-    outside = (row.host for row in seen if row.scheme not in _S3 and not _is_this_machine(row))
+    urls = [parse(value) for value in values if "://" in value]
+    outside = (url.host for url in urls if url.scheme not in _S3 and not _is_this_machine(url))
     return tuple(dict.fromkeys(host for host in outside if host))
 
 
@@ -100,10 +108,10 @@ def _by_host(parsed: Address) -> Classification:
         return _unknown(
             parsed, "cloud metadata address" if parsed.ip == _METADATA else "a bare IP address"
         )
-    found = look_up(parsed.host)
-    if found is None:
+    entry = look_up(parsed.host)
+    if entry is None:
         return _unknown(parsed, "not in the provider table")
-    provider, jurisdiction = found
+    provider, jurisdiction = entry
     if not parsed.ascii_only and jurisdiction in _TRUSTED_ONLY_IN_ASCII:
         return _unknown(parsed, "spelled with characters that only look like the provider's name")
     return _known(parsed, provider, jurisdiction)
@@ -116,7 +124,7 @@ def _is_this_machine(parsed: Address) -> bool:
 
 
 def _is_local(parsed: Address) -> bool:
-    """Return True for this machine and its private network.
+    """Return whether a host is this machine or in its private network.
 
     A name without a dot is a service of the same compose file, namespace or search domain.
     """
@@ -129,13 +137,9 @@ def _is_local(parsed: Address) -> bool:
     return single or parsed.host in _THIS_MACHINE or parsed.host.endswith(_LOCAL_SUFFIXES)
 
 
-def _own_class(parsed: Address, provider: Provider) -> Jurisdiction:
-    """An EU region in the host of a scheme that belongs to a US provider is worth naming; it changes nothing else."""
-    found = look_up(parsed.host) if parsed.host and not parsed.problem else None
-    return found[1] if found is not None and found[0] is provider else Jurisdiction.US
-
-
 def _known(parsed: Address, provider: Provider, jurisdiction: Jurisdiction) -> Classification:
+    country = provider.region_outside_eu(parsed.host)
+    outside = f"The region of {parsed.host} lies in {country}, outside the EU."
     return Classification(
         address=parsed.text,
         scheme=parsed.scheme,
@@ -145,18 +149,9 @@ def _known(parsed: Address, provider: Provider, jurisdiction: Jurisdiction) -> C
         provider=provider.name,
         country=provider.country,
         parent=provider.parent,
-        note=_note(parsed, provider),
+        note=outside if country else provider.note,
         confirmed=provider.confirmed,
         us_nexus=provider.us_nexus or jurisdiction.us_nexus,
-    )
-
-
-def _note(parsed: Address, provider: Provider) -> str:
-    country = provider.region_outside_eu(parsed.host)
-    return (
-        f"The region of {parsed.host} lies in {country}, outside the EU."
-        if country
-        else provider.note
     )
 
 

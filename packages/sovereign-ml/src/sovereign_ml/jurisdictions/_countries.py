@@ -1,27 +1,13 @@
-"""Countries as ISO codes: the EEA, and the adequacy decisions of ``countries.toml``."""
+"""Countries by ISO code, from ``countries.toml``: the EEA, and those with an adequacy decision."""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
-from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sovereign_ml.jurisdictions._table import Jurisdiction
-
-
-@dataclass(frozen=True, slots=True)
-class Adequacy:
-    """A decision under GDPR Art. 45(3). ``counts`` is False where it covers certified companies only."""
-
-    country: str
-    decision: str
-    date: date
-    source: str
-    note: str
-    counts: bool
 
 
 @cache
@@ -31,20 +17,13 @@ def _table() -> dict[str, Any]:
 
 
 @cache
-def adequacy_decisions() -> dict[str, Adequacy]:
-    """Return the decisions by ISO code."""
-    table = _table()
-    return {
-        code: Adequacy(
-            code,
-            row["decision"],
-            row["date"],
-            table["source"],
-            row.get("note", ""),
-            row.get("counts", True),
-        )
-        for code, row in table["adequacy"].items()
-    }
+def adequate_countries() -> frozenset[str]:
+    """Return the codes of countries with an adequacy decision (GDPR Art. 45(3)).
+
+    A decision about certified companies only does not count.
+    """
+    decisions = _table()["adequacy"]
+    return frozenset(code for code, row in decisions.items() if row.get("counts", True))
 
 
 @cache
@@ -54,12 +33,12 @@ def country_codes() -> frozenset[str]:
 
 
 def in_eea(country: str) -> bool:
-    """Return True for the code of a country of the European Economic Area."""
+    """Return whether a country is in the European Economic Area."""
     return country in _table()["eea"]
 
 
 def class_of_country(country: str, parent: str = "") -> Jurisdiction:
-    """Return the class of an operator seated in ``country``, owned from ``parent`` (ISO codes).
+    """Return the class of an operator with its seat in ``country`` and its owner in ``parent``.
 
     An operator in the EEA without an owner elsewhere stays SELF_DECLARED: nobody checked it.
     """
@@ -70,7 +49,6 @@ def class_of_country(country: str, parent: str = "") -> Jurisdiction:
     if in_eea(country):
         foreign = parent and not in_eea(parent)
         return Jurisdiction.EU_HQ_FOREIGN_OWNER if foreign else Jurisdiction.SELF_DECLARED
-    decision = adequacy_decisions().get(country)
-    if decision is not None and decision.counts:
+    if country in adequate_countries():
         return Jurisdiction.ADEQUATE_NON_EU
     return Jurisdiction.OTHER_THIRD_COUNTRY

@@ -1,11 +1,11 @@
-"""The provider table of ``providers.toml``, and the longest-suffix look-up in it."""
+"""Table of providers (``providers.toml``), and the look-up of the longest host suffix in it."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Jurisdiction(StrEnum):
-    """Whose law reaches an address. The words of ``providers.toml`` explain each class."""
+    """Class of the law that reaches an address. ``providers.toml`` explains each class."""
 
     LOCAL = "LOCAL"
     EU_OWNED = "EU_OWNED"
@@ -30,7 +30,7 @@ class Jurisdiction(StrEnum):
 
     @property
     def us_nexus(self) -> bool:
-        """Whether US law reaches the operator or someone it depends on."""
+        """Return whether US law reaches the operator, or somebody on whom it depends."""
         return self in _US_NEXUS
 
 
@@ -44,22 +44,25 @@ _US_NEXUS = {
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One operator: seat, owner, what was not confirmed, and its host suffixes by class."""
+    """One operator: seat, owner, and host suffixes with their class.
+
+    ``confirmed`` is False where the row rests on general knowledge.
+    """
 
     name: str
     country: str
-    parent: str
-    note: str
-    confirmed: bool
-    us_nexus: bool
-    schemes: tuple[str, ...]
     suffixes: tuple[tuple[str, Jurisdiction], ...]
     checked: date
     source: str
-    regions_outside_eu: Mapping[str, str]
+    parent: str = ""
+    note: str = ""
+    confirmed: bool = True
+    us_nexus: bool = False
+    schemes: tuple[str, ...] = ()
+    regions_outside_eu: Mapping[str, str] = field(default_factory=dict)
 
     def region_outside_eu(self, host: str) -> str:
-        """Return the country of a region in ``host`` that sounds European and is not, else nothing."""
+        """Return the country of a region in ``host`` that sounds European but is not, else ""."""
         padded = f".{host.replace('.', '..')}."
         for region, country in self.regions_outside_eu.items():
             if re.search(rf"[.-]{region}[.-]", padded):
@@ -69,36 +72,25 @@ class Provider:
 
 @cache
 def providers() -> tuple[Provider, ...]:
-    """Every provider of the table, in its order."""
+    """Return all providers in the order of the table."""
     table = tomllib.loads(Path(__file__).with_name("providers.toml").read_text(encoding="utf-8"))
     return tuple(_provider(row) for row in table["provider"])
 
 
 def _provider(row: dict[str, Any]) -> Provider:
-    return Provider(
-        name=str(row["name"]),
-        country=str(row["country"]),
-        parent=str(row.get("parent", "")),
-        note=str(row.get("note", "")),
-        confirmed=bool(row.get("confirmed", True)),
-        us_nexus=bool(row.get("us_nexus", False)),
-        schemes=tuple(row.get("schemes", ())),
-        suffixes=tuple(
-            (suffix, Jurisdiction(group))
-            for group, names in row["suffixes"].items()
-            for suffix in names
-        ),
-        checked=row["checked"],
-        source=str(row["source"]),
-        regions_outside_eu=dict(row.get("regions_outside_eu", {})),
+    suffixes = tuple(
+        (suffix, Jurisdiction(group))
+        for group, names in row["suffixes"].items()
+        for suffix in names
     )
+    return Provider(**row | {"suffixes": suffixes})
 
 
 @cache
 def _index() -> tuple[
     dict[str, tuple[Provider, Jurisdiction]], list[tuple[str, Provider, Jurisdiction]]
 ]:
-    """Plain suffixes by name, and the few with a ``*`` or ``[x]`` in a label, most specific first."""
+    """Return plain suffixes by name, and those with ``*`` or ``[x]``, most specific first."""
     plain: dict[str, tuple[Provider, Jurisdiction]] = {}
     patterns: list[tuple[str, Provider, Jurisdiction]] = []
     for provider in providers():
@@ -113,50 +105,47 @@ def _index() -> tuple[
 
 @cache
 def scheme_owner(scheme: str) -> Provider | None:
-    """The provider that a URL scheme implies, such as ``gs`` for Google."""
+    """Return the provider that a URL scheme implies, such as Google for ``gs``."""
     return next((provider for provider in providers() if scheme in provider.schemes), None)
 
 
 LONGEST_NAME = 253
-"""Characters of a host name (RFC 1035); of a longer text the end is looked at."""
+"""Characters of a host name (RFC 1035). Of a longer text only the end is looked up."""
 
 
 @cache
 def _endings() -> frozenset[str]:
-    """Return the last labels of all suffixes, so that most words are dismissed at once."""
+    """Return the last labels of all suffixes. They rule out most words at once."""
     return frozenset(suffix.rpartition(".")[2] for row in providers() for suffix, _ in row.suffixes)
 
 
 @lru_cache(maxsize=4096)
 def look_up(host: str) -> tuple[Provider, Jurisdiction] | None:
-    """Return the provider and class of the longest suffix that ``host`` ends with, on a label boundary.
+    """Return the provider and class of the longest suffix of ``host``, None where none fits.
 
-    ``host`` is lower case and ASCII. An EU region of a table's pattern that lies in London or Zurich is not one.
+    ``host`` is lower case and ASCII. Suffixes end on a label boundary. A region such as eu-west-2
+    (London) has the pattern of an EU region, but it lies outside the EU.
     """
     if host.rpartition(".")[2] not in _endings():
         return None
-    found = _longest_suffix(host[-LONGEST_NAME:])
-    if found is None or found[1] is not Jurisdiction.US_PARENT_EU_REGION:
-        return found
-    provider = found[0]
-    return (provider, Jurisdiction.US) if provider.region_outside_eu(host) else found
+    match = _longest_suffix(host[-LONGEST_NAME:])
+    if match is None or match[1] is not Jurisdiction.US_PARENT_EU_REGION:
+        return match
+    provider = match[0]
+    return (provider, Jurisdiction.US) if provider.region_outside_eu(host) else match
 
 
 def _longest_suffix(host: str) -> tuple[Provider, Jurisdiction] | None:
     plain, patterns = _index()
-    for suffix in _suffixes(host):
+    labels = host.split(".")
+    for start in range(len(labels)):
+        suffix = ".".join(labels[start:])
         if suffix in plain:
             return plain[suffix]
         for pattern, provider, jurisdiction in patterns:
             if _fits(suffix, pattern):
                 return provider, jurisdiction
     return None
-
-
-def _suffixes(host: str) -> Iterator[str]:
-    """``a.b.c`` -> ``a.b.c``, ``b.c``, ``c``: the longest first."""
-    labels = host.split(".")
-    return (".".join(labels[start:]) for start in range(len(labels)))
 
 
 def _fits(suffix: str, pattern: str) -> bool:

@@ -1,4 +1,4 @@
-"""The digest of the installed library's files, by which DVC notices that one of them changed."""
+"""Digest of the installed library's files, by which DVC notices that one of them changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from sovereign_ml.bundle.installed_files import PACKAGE
 
 @cache
 def content_digest() -> str:
-    """Return the SHA-256 over names and bytes of all files of the package, without compiled modules."""
+    """Return the SHA-256 (hex) over the names and bytes of the package's files.
+
+    Compiled modules are left out: Python writes them when it likes.
+    """
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:

@@ -44,7 +44,7 @@ def project_identity(root: Path) -> LibraryIdentity:
 
 
 def _identity_by_locks(pins: Mapping[str, Pin]) -> LibraryIdentity:
-    """Return the identity where no wheel lies in ``vendor/``: the locks say version and hash."""
+    """Return the identity of a library without a wheel in ``vendor/``, compared with the locks."""
     hashes = {digest for pin in pins.values() for digest in pin.hashes}
     identity = identify(pinned_sha256=hashes.pop() if len(hashes) == 1 else "")
     if identity.state == "development":
@@ -59,9 +59,10 @@ def _identity_by_locks(pins: Mapping[str, Pin]) -> LibraryIdentity:
 
 
 def checked_identity(root: Path, profile: str) -> LibraryIdentity:
-    """Return the identity of a library that may judge cards in ``profile``, and warn.
+    """Return the identity of a library that may judge cards in ``profile``, and log its warnings.
 
-    Raises Refused in one line for a changed one, and outside `local` for a development version.
+    Raises Refused, in one line, for a library that was changed after its release, and outside
+    `local` for a development version.
     """
     identity = project_identity(root)
     if objections := identity.objections(profile):

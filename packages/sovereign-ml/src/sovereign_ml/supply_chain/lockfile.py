@@ -51,17 +51,13 @@ def normalise(name: str) -> str:
 
 def pins(text: str) -> list[Pin]:
     """Return the pins of a lock. A package pinned by Python version appears several times."""
-    return [_pin(match) for match in _PIN.finditer(text)]
-
-
-def _pin(match: re.Match[str]) -> Pin:
-    marker = _MARKER.match(match["rest"])
-    return Pin(
-        normalise(match["name"]),
-        match["version"],
-        tuple(sorted(_HASH.findall(match["rest"]))),
-        marker[1].strip() if marker else "",
-    )
+    locked = []
+    for match in _PIN.finditer(text):
+        marker = _MARKER.match(match["rest"])
+        hashes = tuple(sorted(_HASH.findall(match["rest"])))
+        condition = marker[1].strip() if marker else ""
+        locked.append(Pin(normalise(match["name"]), match["version"], hashes, condition))
+    return locked
 
 
 def read_lock(path: Path) -> list[Pin]:
@@ -74,6 +70,7 @@ def parse_lock(text: str, name: str) -> list[Pin]:
 
     Raises LockError for a package without a hash, and for a line that pins nothing.
     """
+    # Each pin is replaced by its line breaks, so that the numbers of the other lines stay right.
     rest = _PIN.sub(lambda match: "\n" * match[0].count("\n"), text)
     for number, line in enumerate(rest.splitlines(), start=1):
         if not _IGNORED.match(line):
@@ -105,8 +102,8 @@ def with_library_pin(text: str, version: str, sha256: str) -> str:
 
 def hashed_lines(text: str, names: Iterable[str]) -> str:
     """Return the pins of ``names`` with their hashes, as lines that pip accepts."""
-    wanted = set(names)
-    lines = [match[0] for match in _PIN.finditer(text) if normalise(match["name"]) in wanted]
+    packages = set(names)
+    lines = [match[0] for match in _PIN.finditer(text) if normalise(match["name"]) in packages]
     return "\n".join(lines) + "\n"
 
 
@@ -130,7 +127,7 @@ def library_extras(requirements: Path) -> frozenset[str] | None:
 
 
 def write_all(changes: Mapping[Path, bytes | None]) -> None:
-    """Write every file, delete those whose content is None; after an error all are as before."""
+    """Write every file, and delete those whose content is None. Undo all changes after an error."""
     before = {path: path.read_bytes() if path.is_file() else None for path in changes}
     try:
         for path, content in changes.items():
@@ -142,7 +139,7 @@ def write_all(changes: Mapping[Path, bytes | None]) -> None:
 
 
 def _write(path: Path, content: bytes | None) -> None:
-    """Replace a file in one step, so that no reader sees half of it; delete it for None."""
+    """Replace a file in one step, so that no reader sees half of it. Delete it for None."""
     if content is None:
         path.unlink(missing_ok=True)
         return

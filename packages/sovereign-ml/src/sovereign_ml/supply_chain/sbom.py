@@ -1,4 +1,4 @@
-"""A bill of materials (CycloneDX 1.6 JSON) and a list of licences, from the pins of a lock."""
+"""Bill of materials (CycloneDX 1.6 JSON) and list of licences, from the pins of a lock."""
 
 from __future__ import annotations
 
@@ -26,15 +26,12 @@ def licence_of(package: str) -> str:
         return UNKNOWN
     if expression := about.get("license_expression"):
         return str(expression)
-    named = [
-        found.group(1) for row in about.get("classifier", ()) if (found := _CLASSIFIER.match(row))
-    ]
-    short = [row for row in str(about.get("license", "")).splitlines() if row.strip()][:1]
-    return (
-        (short[0].strip() if short and len(short[0]) <= 40 else "")
-        or " AND ".join(named)
-        or UNKNOWN
-    )
+    # Many packages put the whole text of the licence there: only a short first line is a name.
+    first_line = next(iter(str(about.get("license", "")).strip().splitlines()), "")
+    if first_line and len(first_line) <= 40:
+        return first_line
+    matches = [_CLASSIFIER.match(row) for row in about.get("classifier", ())]
+    return " AND ".join(match[1] for match in matches if match) or UNKNOWN
 
 
 def licences(pins: Iterable[Pin]) -> dict[str, list[str]]:
@@ -91,7 +88,7 @@ def _component(pin: Pin) -> Component:
     licence = licence_of(pin.name)
     purl = PackageURL("pypi", name=pin.name, version=pin.version)
     files = [HashType(alg=HashAlgorithm.SHA_256, content=value) for value in pin.hashes]
-    # a component's own `hashes` means one file; a lock names several, one for each platform
+    # The `hashes` of a component are of one file. A lock names several, one for each platform.
     archive = ExternalReference(
         type=ExternalReferenceType.DISTRIBUTION, url=XsUri(str(purl)), hashes=files
     )

@@ -12,7 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from sovereign_ml import git
@@ -20,6 +19,7 @@ from sovereign_ml.errors import Refused
 from sovereign_ml.supply_chain.lockfile import (
     library_extras,
     library_pin,
+    normalise,
     pins,
     with_library_pin,
     write_all,
@@ -30,7 +30,10 @@ _PATTERN = "sovereign_ml-*.whl"
 
 
 def vendored(project: Path) -> Path:
-    """Return the one wheel of the library in the project's ``vendor/``, or refuse."""
+    """Return the wheel of the library in the project's ``vendor/``.
+
+    Raises Refused unless there is exactly one.
+    """
     wheels = sorted((project / "vendor").glob(_PATTERN))
     if len(wheels) != 1:
         names = ", ".join(path.name for path in wheels) or "none"
@@ -49,10 +52,12 @@ def upgrade(
 ) -> list[Path]:
     """Put ``wheel`` into the project's ``vendor/`` and its version and hash into the locks.
 
-    Returns the files that changed; a failure changes none. With ``relock`` the locks are left to
-    `make lock`, which resolves them anew. Raises Misuse for a file that is no wheel of the
-    library; Refused for a damaged one, for one that is older than the present one (unless
-    ``allow_older``), and for one that needs packages which the locks do not hold.
+    Return the files that changed. A failure changes none. With ``relock`` the locks are left to
+    `make lock`, which resolves them anew.
+
+    Raises Misuse for a file that is no wheel of the library. Raises Refused for a wheel that is
+    damaged, older than the present one (unless ``allow_older``), or needs packages that the locks
+    do not hold.
     """
     new = read_wheel(wheel)
     present = [read_wheel(path) for path in sorted((project / "vendor").glob(_PATTERN))]
@@ -61,9 +66,7 @@ def upgrade(
         raise Refused("No file in requirements/*.lock names sovereign-ml: is this a project?")
     if not allow_older:
         _refuse_older(new, present, locks)
-    changes: dict[Path, bytes | None] = {}
-    target = project / "vendor" / wheel.name
-    changes[target] = wheel.read_bytes()
+    changes: dict[Path, bytes | None] = {project / "vendor" / wheel.name: wheel.read_bytes()}
     if not relock:
         _refuse_unmet(new, present, locks)
         for lock in locks:
@@ -80,7 +83,7 @@ def upgrade(
 
 
 def _refuse_older(new: Wheel, present: Iterable[Wheel], locks: Iterable[Path]) -> None:
-    """Refuse a release that is older, or that is the same one with other contents."""
+    """Raise Refused for an older release, and for a present one with other contents."""
     hashes = {wheel.version: {wheel.sha256} for wheel in present}
     for lock in locks:
         if pin := library_pin(lock.read_text(encoding="utf-8")):
@@ -99,11 +102,11 @@ def _refuse_older(new: Wheel, present: Iterable[Wheel], locks: Iterable[Path]) -
 
 
 def _refuse_unmet(new: Wheel, present: Iterable[Wheel], locks: Iterable[Path]) -> None:
-    """Refuse a wheel whose requirements the pins of some lock do not meet."""
+    """Raise Refused for a wheel whose requirements the pins of a lock do not meet."""
     old = [line for wheel in present for line in wheel.requires]
     for lock in locks:
         source = lock.with_suffix(".in")
-        # Without the .in file nobody knows which extras the lock is for: then all are needed.
+        # Without the .in file the extras of the lock are unknown. Then all are needed.
         extras = library_extras(source) if source.is_file() else None
         unmet = unmet_requirements(new.requires, old, lock.read_text(encoding="utf-8"), extras)
         if unmet:
@@ -126,14 +129,13 @@ def unmet_requirements(
     for pin in pins(lock):
         versions.setdefault(pin.name, []).append(Version(pin.version))
     asked_before: dict[str, set[str]] = {}
-    for line in before:
-        former = Requirement(line)
-        asked_before.setdefault(canonicalize_name(former.name), set()).update(former.extras)
+    for requirement in map(Requirement, before):
+        asked_before.setdefault(normalise(requirement.name), set()).update(requirement.extras)
     unmet = []
-    for requirement in (Requirement(line) for line in lines):
-        name = canonicalize_name(requirement.name)
+    for requirement in map(Requirement, lines):
         if not _applies(requirement, extras):
             continue
+        name = normalise(requirement.name)
         pinned = versions.get(name, [])
         met = bool(pinned) and all(version in requirement.specifier for version in pinned)
         if not met or not requirement.extras <= asked_before.get(name, set()):
@@ -143,16 +145,15 @@ def unmet_requirements(
 
 def _applies(requirement: Requirement, extras: frozenset[str] | None) -> bool:
     """Return whether a requirement is needed here with these extras (None for all)."""
-    if requirement.marker is None:
+    marker = requirement.marker
+    if marker is None or extras is None:
         return True
-    if extras is None:
-        return True
-    return any(requirement.marker.evaluate({"extra": extra}) for extra in extras | {""})
+    return any(marker.evaluate({"extra": extra}) for extra in extras | {""})
 
 
 @dataclass(frozen=True)
 class Rebuild:
-    """The result of building a release again from its source."""
+    """Result of a release that was built again from its source."""
 
     version: str
     expected_sha256: str
@@ -168,13 +169,14 @@ class Rebuild:
 def rebuild_matches(wheel: Path, source: str) -> Rebuild:
     """Build the release of ``wheel`` again from the tag ``v<version>`` of ``source`` and compare.
 
-    ``source`` is a path or a git address of the template's repository, which the caller trusts:
-    its own ``packages/release.py`` runs here, with the build tools that it locks by hash.
+    ``source`` is a path or a git address of the template's repository. The caller must trust it:
+    its ``packages/release.py`` runs here, with the build tools that it locks by hash.
     """
     released = read_wheel(wheel)
     with tempfile.TemporaryDirectory(prefix="sovereign-ml-") as folder:
         clone, output = Path(folder) / "source", Path(folder) / "wheel"
         tag = f"v{released.version}"
+        # `--` keeps a source that starts with a hyphen from being read as an option of git.
         _run("git", "clone", "--quiet", "--depth", "1", "--branch", tag, "--", source, str(clone))
         release = str(clone / "packages" / "release.py")
         python = _with_build_tools(Path(folder), _run(sys.executable, release, "requirements"))
@@ -210,7 +212,7 @@ def _installed_version(name: str) -> str | None:
 
 
 def _run(*command: str) -> str:
-    """Return what a command printed; refuse with the line of its error where it fails."""
+    """Run a command and return its output. Raises Refused with the line of its error."""
     git.forget_other_repositories()
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:

@@ -1,4 +1,4 @@
-"""pip-audit: the known vulnerabilities of what a lock installs, asked of the OSV service that the team names."""
+"""Known vulnerabilities of locked packages, from pip-audit and an OSV service of the team."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 from sovereign_ml.errors import Misuse
 
+UNPROVEN = "Nothing is known to be safe."
 CANARY = ("pyyaml", "5.3")
-"""A release with published advisories (CVE-2020-1747 among them): a service that knows none of them knows nothing."""
+"""A release with published advisories, such as CVE-2020-1747. Every working service knows one."""
 
 
 class Vulnerability(NamedTuple):
-    """One finding: the package as locked, the advisory, and the releases that mend it."""
+    """Locked package with an advisory, and the releases that fix it."""
 
     package: str
     version: str
@@ -25,70 +26,49 @@ class Vulnerability(NamedTuple):
 
 
 def vulnerabilities(lock: Path, service: str) -> list[Vulnerability]:
-    """Findings for ``lock``, by package. ``service`` is an OSV query address; it learns names and versions, no more.
+    """Return the vulnerabilities of ``lock``, sorted by package.
 
-    Raises Misuse in one line when the service cannot be asked, skips a package, or does not know the canary: an
-    unanswered question is not an all-clear.
+    ``service`` is the query address of an OSV service. It receives names and versions only. Raises
+    Misuse, in one line, where the service does not answer, skips a package, or does not know the
+    canary: without an answer no package counts as safe.
     """
-    found = _ask(lock, service)
-    if found:
-        return found
+    if findings := _ask(lock, service):
+        return findings
     name, version = CANARY
     with tempfile.TemporaryDirectory() as folder:
         canary = Path(folder) / "canary.lock"
         canary.write_text(f"{name}=={version} --hash=sha256:{'0' * 64}\n", encoding="utf-8")
         if not _ask(canary, service):
             raise Misuse(
-                f"{service} found nothing in {lock.name}, and nothing in {name} {version}, which has known advisories: "
-                "it has no advisories to answer from. Nothing is known to be safe. Point [audit] "
+                f"{service} found nothing in {lock.name}, and nothing in {name} {version}, which "
+                f"has known advisories: it has none to answer from. {UNPROVEN} Point [audit] "
                 "vulnerability_service at an OSV service with PyPI's advisories."
             )
-    return found
+    return []
 
 
 def _ask(lock: Path, service: str) -> list[Vulnerability]:
+    """Return pip-audit's findings for ``lock``. Raises Misuse where a package was not checked."""
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "found.json"
-        command = [
-            *(
-                sys.executable,
-                "-m",
-                "pip_audit",
-                "--requirement",
-                str(lock),
-                "--require-hashes",
-                "--disable-pip",
-            ),
-            *("--vulnerability-service", "osv", "--osv-url", service, "--cache-dir", folder),
-            *(
-                "--format",
-                "json",
-                "--output",
-                str(output),
-                "--progress-spinner",
-                "off",
-                "--desc",
-                "off",
-            ),
-        ]
+        output = Path(folder) / "findings.json"
+        options = "--require-hashes --disable-pip --vulnerability-service osv --format json"
+        command = [sys.executable, "-m", "pip_audit", *options.split()]
+        command += ["--progress-spinner", "off", "--desc", "off"]
+        command += ["--requirement", str(lock), "--osv-url", service]
+        command += ["--cache-dir", folder, "--output", str(output)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # The exit code is 1 for a finding and for an error. Only the file tells them apart.
         if not output.exists():
-            said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
             raise Misuse(
-                f"{service} could not be asked about {lock.name}: {said[:200]}. Nothing is known to be safe."
+                f"{service} could not be asked about {lock.name}: {reason[:200]}. {UNPROVEN}"
             )
-        return _read(output, lock.name, service)
-
-
-def _read(output: Path, lock: str, service: str) -> list[Vulnerability]:
-    rows = json.loads(output.read_text(encoding="utf-8"))["dependencies"]
-    skipped = [row["name"] for row in rows if "skip_reason" in row]
-    if skipped:
-        raise Misuse(
-            f"{service} was not asked about {', '.join(skipped)[:200]} of {lock}. Nothing is known to be safe."
-        )
+        rows = json.loads(output.read_text(encoding="utf-8"))["dependencies"]
+    if skipped := [row["name"] for row in rows if "skip_reason" in row]:
+        names = ", ".join(skipped)[:200]
+        raise Misuse(f"{service} was not asked about {names} of {lock.name}. {UNPROVEN}")
     return sorted(
-        Vulnerability(row["name"], row["version"], found["id"], tuple(found["fix_versions"]))
+        Vulnerability(row["name"], row["version"], advisory["id"], tuple(advisory["fix_versions"]))
         for row in rows
-        for found in row.get("vulns", ())
+        for advisory in row.get("vulns", ())
     )

@@ -1,4 +1,4 @@
-"""Read a wheel and check it against its own RECORD; show how two wheels differ.
+"""Read a wheel, check it against its own RECORD, and show how two wheels differ.
 
 The format is PEP 427 (wheel) with the RECORD of PEP 376: one line per file with its SHA-256.
 """
@@ -20,7 +20,8 @@ from sovereign_ml.bundle.library_identity import DISTRIBUTION
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.supply_chain.lockfile import normalise
 
-MAX_BYTES = 50_000_000  # unpacked; a hundred times the library, so a larger archive is an attack
+# Unpacked. It is a hundred times the size of the library, so a larger archive is an attack.
+MAX_BYTES = 50_000_000
 _FILE_NAME = re.compile(
     r"(?P<name>[^-/\\]+)-(?P<version>[^-/\\]+)(-\d[^-]*)?-[^-]+-[^-]+-[^-]+\.whl"
 )
@@ -49,8 +50,8 @@ def read_wheel(path: Path, distribution: str = DISTRIBUTION) -> Wheel:
         raise Misuse(f"{path} is no file: name the wheel of {distribution}.")
     match = _FILE_NAME.fullmatch(path.name)
     if not match or normalise(match["name"]) != distribution:
-        wanted = f"{distribution.replace('-', '_')}-<version>-py3-none-any.whl"
-        raise Misuse(f"{path.name} is no wheel of {distribution}: its name should be {wanted}.")
+        name = f"{distribution.replace('-', '_')}-<version>-py3-none-any.whl"
+        raise Misuse(f"{path.name} is no wheel of {distribution}: its name should be {name}.")
     contents = unpack(path)
     info = _metadata_folder(path, contents)
     headers = HeaderParser().parsestr(contents[f"{info}/METADATA"].decode("utf-8", "replace"))
@@ -63,7 +64,10 @@ def read_wheel(path: Path, distribution: str = DISTRIBUTION) -> Wheel:
 
 
 def unpack(path: Path) -> dict[str, bytes]:
-    """Return the files of an archive by name. Refuse one that is damaged or leaves its folder."""
+    """Return the files of an archive by name.
+
+    Raises Refused where it is damaged, too large, or would write outside its folder.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
@@ -76,7 +80,7 @@ def unpack(path: Path) -> dict[str, bytes]:
 
 
 def _check_names(path: Path, names: list[str]) -> None:
-    """Refuse names that leave the folder, and two names that are one file on some systems."""
+    """Raise Refused for names outside the folder, and for two names that some systems merge."""
     folded: set[str] = set()
     for name in names:
         parts = PurePosixPath(name).parts
@@ -97,7 +101,7 @@ def _metadata_folder(path: Path, contents: Mapping[str, bytes]) -> str:
 
 
 def _checked_record(path: Path, contents: Mapping[str, bytes], info: str) -> dict[str, str]:
-    """Return the SHA-256 of every file. Refuse where RECORD names other files or other hashes."""
+    """Return the SHA-256 of every file. Raises Refused where RECORD disagrees."""
     try:
         record = read_record(contents[f"{info}/RECORD"].decode("utf-8"))
     except ValueError as error:
@@ -117,7 +121,7 @@ def _checked_record(path: Path, contents: Mapping[str, bytes], info: str) -> dic
 
 @dataclass(frozen=True)
 class WheelDifference:
-    """Files that only one of two wheels holds, and the unified diffs of those that both hold."""
+    """Files that only one of two wheels holds, and unified diffs of those that both hold."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
@@ -132,7 +136,7 @@ class WheelDifference:
 
 
 def difference(old: Path, new: Path) -> WheelDifference:
-    """Return how the files of two wheels of the library differ. RECORD follows from the others."""
+    """Return how the files of two wheels of the library differ, RECORD left out."""
     before, after = _comparable(old), _comparable(new)
     common = sorted(before.keys() & after.keys())
     return WheelDifference(

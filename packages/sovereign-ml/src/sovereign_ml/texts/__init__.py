@@ -1,7 +1,7 @@
-"""Texts for people in one catalogue: English and German here, further languages in a folder of the project.
+"""Texts for people: English and German here, further languages in a folder of the project.
 
-A language is one TOML file ``<language>.toml`` with the same keys and the same placeholders as ``en.toml``. A file
-that lacks a key is refused as a whole: a letter that is half in another language helps nobody.
+A language is one TOML file ``<language>.toml`` with the keys and the placeholders of ``en.toml``.
+A file that lacks a key is refused: nobody can read a letter that is half in another language.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PERIOD: Final = re.compile(r"P(\d+)([YMWD])")
 
 
 class Catalogue:
-    """The texts of one language. ``names`` are the team's own words for inputs, by the input's name."""
+    """Texts of one language. ``names`` holds the team's words for inputs, by the input's name."""
 
     def __init__(self, language: str, texts: Mapping[str, str], names: Mapping[str, str]) -> None:
         self.language = language
@@ -32,35 +32,37 @@ class Catalogue:
         self._names = names
 
     def __call__(self, key: str, /, **values: object) -> str:
-        """Return the text of ``key`` with its placeholders filled; KeyError for an unknown key."""
+        """Return the text of ``key`` with its placeholders filled. Raises KeyError."""
         return self._texts[key].format(**values)
 
     def named(self, names: Mapping[str, str]) -> Catalogue:
-        """Return this catalogue with the team's own words for its inputs."""
+        """Return this catalogue with the team's words for its inputs."""
         return Catalogue(self.language, self._texts, names)
 
     def input(self, name: str, label: str) -> str:
-        """Return the words for an input: the team's in this language, else ``label`` of the contract."""
+        """Return the words for an input: the team's, else the ``label`` in the contract."""
         return self._names.get(name) or label or name
 
     def code(self, value: str) -> str:
-        """Return a code such as ``6_1_f`` in words; an unknown one is read with spaces for underscores."""
+        """Return the words for a code such as ``6_1_f``, else the code with spaces for ``_``."""
         return self._texts.get(f"codes.{value}", value.replace("_", " "))
 
     def knows(self, value: str) -> bool:
-        """Return whether ``value`` is a code with words of its own."""
+        """Return whether this language has words for the code ``value``."""
         return f"codes.{value}" in self._texts
 
     def cite(self, source: str) -> str:
         """Return a source such as ``GDPR 13(1)(c)`` with the names of the laws in this language."""
+        # The plural stands before the singular, which it contains.
         for english in ("GDPR", "AI Act", "rec.", "Articles", "Article", "paras", "para."):
             source = source.replace(english, self._texts[f"laws.{english.rstrip('.')}"])
         return source
 
     def number(self, value: float, digits: int = 0) -> str:
         """Return a number with the separators of the language."""
+        # German swaps the two marks, so they are replaced in one pass.
         marks = {",": self("format.thousands"), ".": self("format.decimal")}
-        rounded = round(value, digits) + 0.0  # not -0
+        rounded = round(value, digits) + 0.0  # turns -0.0 into 0.0
         return "".join(marks.get(character, character) for character in f"{rounded:,.{digits}f}")
 
     def day(self, value: date) -> str:
@@ -70,7 +72,7 @@ class Catalogue:
         return f"{text}, {value:%H:%M} UTC" if isinstance(value, datetime) else text
 
     def period(self, text: str) -> str:
-        """Return an ISO 8601 period such as ``P24M`` in words; anything else as it is."""
+        """Return the words for an ISO 8601 period such as ``P24M``. Leave other text as it is."""
         if not (period := PERIOD.fullmatch(text)):
             return text
         form = "one" if period[1] == "1" else "many"
@@ -82,9 +84,7 @@ def _read(path: Path) -> dict[str, str]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Misuse(
-            f"{path} is no TOML file: {error}. Correct it, then call this again."
-        ) from None
+        raise Misuse(f"{path} is no TOML file: {error}. Correct it and try again.") from None
     return {
         f"{table}.{key}": str(text)
         for table, texts in tables.items()
@@ -94,44 +94,43 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def catalogue(language: str = "en", folder: Path | None = None) -> Catalogue:
-    """Return the texts of ``language``, packaged or from ``folder``. Raises Misuse for one that is not complete."""
+    """Return the texts of ``language``, packaged or from ``folder``. Raises Misuse."""
     if not LANGUAGE.fullmatch(language):
         raise Misuse(f"{language!r} is no language code: write two small letters, such as de.")
-    own = folder / f"{language}.toml" if folder else None
     if language in PACKAGED:
-        return Catalogue(language, _read(HERE / f"{language}.toml"), {})
-    if own is None or not own.is_file():
-        where = own or f"{language}.toml"
+        return Catalogue(language, packaged(language), {})
+    path = (folder or Path()) / f"{language}.toml"
+    if folder is None or not path.is_file():
         raise Misuse(
-            f"There are no texts in {language!r}: {', '.join(PACKAGED)} are here. For another language copy "
-            f"{HERE / 'en.toml'} to {where} and translate it."
+            f"There are no texts in {language!r}. The languages are {', '.join(PACKAGED)}. For "
+            f"another one copy {HERE / 'en.toml'} to {path} and translate it."
         )
-    texts, wanted = _read(own), _read(HERE / "en.toml")
-    if wrong := faults(texts, wanted):
-        raise Misuse(f"{own}: {wrong[0]} ({len(wrong)} in all). Every key of en.toml is needed.")
+    texts = _read(path)
+    if wrong := faults(texts, packaged("en")):
+        raise Misuse(f"{path}: {wrong[0]} ({len(wrong)} in all). Every key of en.toml is needed.")
     return Catalogue(language, texts, {})
 
 
 def available(folder: Path) -> set[str]:
-    """Return the languages that are here, packaged or in ``folder``."""
+    """Return the languages that are packaged or in ``folder``."""
     return {*PACKAGED, *(path.stem for path in folder.glob("*.toml"))}
 
 
-def faults(texts: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
-    """Return what keeps ``texts`` from standing in for ``wanted``: keys missing, unknown, empty, or other placeholders."""
-    found = [f"the key {key} is missing" for key in wanted if key not in texts]
-    found += [f"the key {key} is unknown" for key in texts if key not in wanted]
-    both = [key for key in wanted if key in texts]
-    found += [f"the text of {key} is empty" for key in both if not texts[key].strip()]
-    return found + [
-        f"{key} has other placeholders than {sorted(placeholders(wanted[key]))}"
-        for key in both
-        if placeholders(texts[key]) != placeholders(wanted[key])
-    ]
+def faults(texts: Mapping[str, str], english: Mapping[str, str]) -> list[str]:
+    """Return the faults of a translation: keys missing, unknown or empty, other placeholders."""
+    problems = [f"the key {key} is missing" for key in english if key not in texts]
+    for key, text in texts.items():
+        if key not in english:
+            problems.append(f"the key {key} is unknown")
+        elif not text.strip():
+            problems.append(f"the text of {key} is empty")
+        elif placeholders(text) != (names := placeholders(english[key])):
+            problems.append(f"{key} has other placeholders than {sorted(names)}")
+    return problems
 
 
 def placeholders(text: str) -> set[Any]:
-    """Return the names in braces in a text; one that cannot be read counts as a placeholder of its own."""
+    """Return the names in braces in a text. A text that cannot be parsed matches no other."""
     try:
         return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
     except ValueError as error:
