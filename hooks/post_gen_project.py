@@ -21,7 +21,7 @@ EXAMPLE = {{ cookiecutter.example | tojson }}
 LABEL = {{ cookiecutter.label | tojson }}
 FILES = {
     "infra": ("infra/compose.yaml", "infra/databases.sql", "infra/images.env", "infra/kustomize",
-              "infra/make-secrets", "infra/up"),
+              "infra/make-secrets", "infra/monitoring", "infra/up"),
     "jupyterhub": ("infra/jupyterhub",),
     "kserve": ("deploy/kserve",),
     "kubeflow": ("infra/kubeflow", "src/churn/pipeline.py"),

@@ -130,7 +130,7 @@ def dead_ends(root: Path, default: Path) -> Iterator[str]:
                 yield f"{page.name}: {address}"
             elif heading and heading not in headings(target):
                 yield f"{page.name}: {address}#{heading}"
-        for name in re.findall(r"`([\w.-]+(?:/[\w.-]+)+)(?: [a-z]+)?`", text):
+        for name in re.findall(r"`([\w.-]+(?:/[\w.-]+)+)/?(?: [a-z]+)?`", text):
             if (default / name).exists() and not (root / name).exists():
                 yield f"{page.name}: {name}"
 
