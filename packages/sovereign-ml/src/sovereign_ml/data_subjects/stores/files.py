@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sovereign_ml.data_subjects.stores.formats import Format, count_people, format_of
-from sovereign_ml.data_subjects.stores.protocol import People, Trace
+from sovereign_ml.data_subjects.stores.protocol import Action, People, Trace
 
 ROWS, FILE = "rows", "file"
 LEFTOVER = re.compile(r"\..+\.(part(-journal|-wal|-shm)?|old)")
@@ -51,7 +51,8 @@ class Files:
         if not count:
             return None
         ours = any(path.is_relative_to(folder) for folder in self._ours)
-        action = "by hand" if not ours else "rows removed" if kind else "file removed"
+        removed: Action = "rows removed" if kind else "file removed"
+        action: Action = removed if ours else "by hand"
         place = str(path.relative_to(self._root))
         return Trace(self.name, place, count, ROWS if kind else FILE, action)
 
