@@ -51,8 +51,7 @@ class Files:
         if not count:
             return None
         ours = any(path.is_relative_to(folder) for folder in self._ours)
-        removed: Action = "rows removed" if kind else "file removed"
-        action: Action = removed if ours else "by hand"
+        action: Action = "by hand" if not ours else "rows removed" if kind else "file removed"
         place = str(path.relative_to(self._root))
         return Trace(self.name, place, count, ROWS if kind else FILE, action)
 
