@@ -13,8 +13,8 @@ from cards import BASES, NOW, POLICY, TODAY, card, signed
 from sovereign_ml.card.approval import approve, with_approvals
 from sovereign_ml.card.render import render_html, render_markdown
 from sovereign_ml.card.rules import RULES, Finding, RulePolicy, blocks, check
-from sovereign_ml.card.rules.rule_policy import LIMITS
 from sovereign_ml.card.schema import Card
+from sovereign_ml.decisions.rule_policy import LIMITS
 
 
 def found(of: Card, today: date = TODAY, policy: RulePolicy = POLICY) -> list[Finding]:

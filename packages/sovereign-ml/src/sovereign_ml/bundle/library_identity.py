@@ -43,6 +43,7 @@ RULE_CODE: Final = (
     "card/questions.py",
     "card/rules",
     "card/schema",
+    "decisions/rule_policy.py",
 )
 
 State = Literal["released", "development", "changed"]

@@ -22,7 +22,7 @@ from sovereign_ml.model import served
 from sovereign_ml.model.scorecard import Scorecard
 
 if TYPE_CHECKING:
-    from sovereign_ml.card.rules.rule_policy import RulePolicy
+    from sovereign_ml.decisions.rule_policy import RulePolicy
 
 __all__ = [
     "MANIFEST",
@@ -149,7 +149,7 @@ def rules_json(rules: RulePolicy) -> str:
 
 def read_rules(path: Path) -> RulePolicy:
     """Return ``rules.json``. Raises ValueError in one line if it is missing or malformed."""
-    from sovereign_ml.card.rules.rule_policy import RulePolicy
+    from sovereign_ml.decisions.rule_policy import RulePolicy
 
     content = _object(path)
     if (version := content.pop("schema_version", None)) != "1":

@@ -21,7 +21,8 @@ from sovereign_ml.card.person_names import (
     names_somebody,
     plain,
 )
-from sovereign_ml.card.schema.card import Approval, ApprovalRole, Card
+from sovereign_ml.card.schema.card import Approval, Card
+from sovereign_ml.decisions.rule_policy import ApprovalRole
 
 ROLES: Final[tuple[ApprovalRole, ...]] = get_args(ApprovalRole)
 APPROVAL_FILE: Final = TypeAdapter(tuple[Approval, ...], config=ConfigDict(defer_build=True))

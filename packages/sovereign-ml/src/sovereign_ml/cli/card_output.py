@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sovereign_ml.card.rules import Finding, OwnRules
-    from sovereign_ml.card.rules.rule_policy import RulePolicy
     from sovereign_ml.card.schema.card import Card
     from sovereign_ml.config.settings import Settings
+    from sovereign_ml.decisions.rule_policy import RulePolicy
 
 
 def now() -> datetime:

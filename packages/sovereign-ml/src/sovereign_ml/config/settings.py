@@ -13,7 +13,6 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, model_validator
 
 from sovereign_ml.audit import AuditPolicy
-from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.config.connections import (
     DataVersions,
     FeatureStores,
@@ -45,6 +44,7 @@ from sovereign_ml.config.tables import (
     ValidateSettings,
 )
 from sovereign_ml.decisions.decision_policy import faults
+from sovereign_ml.decisions.rule_policy import RulePolicy
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pseudonyms import parse_keys, read_or_make_keys
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.config.profiles import ConfigTable
 from sovereign_ml.decisions.decision_policy import Outcome, OutcomeName
+from sovereign_ml.decisions.rule_policy import RulePolicy
 from sovereign_ml.errors import Misuse
 from sovereign_ml.texts import PACKAGED, catalogue
 

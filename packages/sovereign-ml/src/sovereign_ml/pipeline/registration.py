@@ -13,7 +13,6 @@ from sovereign_ml.bundle.sealed import MANIFEST, read_bundle, rules_json, seal_b
 from sovereign_ml.card.promotion import other_rules
 from sovereign_ml.card.render.outputs import FILES
 from sovereign_ml.card.rules import Finding, blocks, check
-from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.card.schema.card import Card, read
 from sovereign_ml.card.schema.facts import Facts
 from sovereign_ml.config.connections import Tracking
@@ -25,6 +24,7 @@ from sovereign_ml.config.tables import (
     RegisterSettings,
     ScoreSettings,
 )
+from sovereign_ml.decisions.rule_policy import RulePolicy
 from sovereign_ml.errors import Refused
 from sovereign_ml.evaluation import quality_gate
 from sovereign_ml.evaluation.fidelity import PROBES, check_probes, misfits

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sovereign_ml.card.approval import with_approvals
 from sovereign_ml.card.rules import OwnRules, check
-from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.card.schema.card import Card
+from sovereign_ml.decisions.rule_policy import RulePolicy
 from sovereign_ml.registry import signatures
 from sovereign_ml.registry.signatures import APPROVALS
 from sovereign_ml.storage.artifacts import read_json, writing

@@ -10,13 +10,13 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from sovereign_ml.audit import AuditPolicy
-from sovereign_ml.card.rules.rule_policy import LIMITS, RulePolicy
 from sovereign_ml.config.tables import (
     CheckSettings,
     RegisterSettings,
     UpkeepSettings,
     ValidateSettings,
 )
+from sovereign_ml.decisions.rule_policy import LIMITS, RulePolicy
 from sovereign_ml.upkeep.state import ProjectState
 
 GATES: Final[dict[tuple[str, ...], type[BaseModel]]] = {

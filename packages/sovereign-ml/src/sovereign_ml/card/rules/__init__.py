@@ -35,8 +35,8 @@ from sovereign_ml.card.rules.answered import (
 )
 from sovereign_ml.card.rules.engine import At, Case, Finding, Hits, Rule, RuleHit
 from sovereign_ml.card.rules.own import NO_OWN_RULES, OwnRules, rule
-from sovereign_ml.card.rules.rule_policy import RulePolicy
 from sovereign_ml.card.schema.card import Card
+from sovereign_ml.decisions.rule_policy import RulePolicy
 
 __all__ = [
     "RULES",

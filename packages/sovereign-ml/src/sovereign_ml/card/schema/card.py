@@ -14,12 +14,12 @@ from sovereign_ml.card.schema.answers import Answers
 from sovereign_ml.card.schema.base import Group
 from sovereign_ml.card.schema.derived import Derived
 from sovereign_ml.card.schema.facts import Facts
+from sovereign_ml.decisions.rule_policy import ApprovalRole
 
 SCHEMA_VERSION = "1.0.0"
 RULEPACK_VERSION = "2026.11.0"
 LAW_SNAPSHOT = date(2026, 11, 24)
 
-ApprovalRole = Literal["business_owner", "model_owner", "legal", "security"]
 UNHASHED = {"status", "approvals", "content_hash"}
 
 

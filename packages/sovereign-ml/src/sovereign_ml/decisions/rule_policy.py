@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from sovereign_ml.card.schema.card import ApprovalRole
+ApprovalRole = Literal["business_owner", "model_owner", "legal", "security"]
 
 
 class RulePolicy(BaseModel):
