@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ def _letters(made: Path) -> None:
             finished_at=NOW,
             people=("a" * 64,),
             removed=(trace,),
-            remains=(trace.model_copy(update={"action": "by hand"}),),
+            remains=(replace(trace, action="by hand"),),
             source=("data/source/transactions.csv",),
             model=receipts.ModelNote(answer="anonymous", done="nothing"),
             kept=(receipts.KeptItem(what="invoices", why="tax law"),),
