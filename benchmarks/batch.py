@@ -32,7 +32,7 @@ One run on {cores} shared cores, Python {python}: `churn score` as a process of 
 included, over {customers:,} customers drawn from the current ones of this project with new
 pseudonyms, in `data/3_features` ({features_mb} MB of Parquet), with a customers table of the
 same size. {barred:,} of them had objected or given no consent and were left out. Median of
-{rounds} runs. Made by `make bench-batch`; the numbers are in `batch.json`.
+{rounds} runs. Made by `benchmarks/batch.py`; the numbers are in `batch.json`.
 
 | customers | seconds | customers per second | memory at most | scores written |
 |---|---|---|---|---|

@@ -39,7 +39,7 @@ HEAD = """\
 One run on {cores} shared cores, Python {python}: `churn data-subject erase` in the profile local,
 in a process of its own, start included, of one person among {customers:,} customers with
 {transactions:,} purchases ({data_gb} GB in `data/`, and again in the DVC cache and the remote).
-The decision log is small. Made by `make bench-erase`; the numbers are in `erase.json`.
+The decision log is small. Made by `benchmarks/erase.py`; the numbers are in `erase.json`.
 
 | part | seconds |
 |---|---|
