@@ -37,7 +37,10 @@ class Model(Protocol):
 
     @classmethod
     def fit(cls: type[M], rows: pd.DataFrame, strength: float, config: TrainSettings) -> M:
-        """Return the model fitted on ``rows`` with ``strength``, one of ``[train] regularisation``."""
+        """Return the model fitted on ``rows``.
+
+        ``strength`` is one of ``[train] regularisation``.
+        """
         ...
 
     @classmethod
@@ -106,7 +109,10 @@ class FittedModel(ABC):
     @classmethod
     @abstractmethod
     def fit(cls, rows: pd.DataFrame, strength: float, config: TrainSettings) -> FittedModel:
-        """Return the model fitted on ``rows`` with ``strength``, one of ``[train] regularisation``."""
+        """Return the model fitted on ``rows``.
+
+        ``strength`` is one of ``[train] regularisation``.
+        """
 
     @classmethod
     def held_out(

@@ -88,7 +88,7 @@ def source_of(folder: Path, stores: FeatureStores) -> str:
 
 
 def historical(store: Any, entities: pd.DataFrame) -> pd.DataFrame:
-    """Return the features of ``entities`` (customer_id, event_timestamp) as they were at that time."""
+    """Return the features of ``entities`` (customer_id, event_timestamp) as they were then."""
     with chdir(store.repo_path):
         job = store.get_historical_features(
             entity_df=entities, features=store.get_feature_service(SERVICE)

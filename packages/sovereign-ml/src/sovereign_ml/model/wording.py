@@ -147,7 +147,10 @@ def change(found: Counterfactual, specs: dict[str, FeatureSpec], texts: Catalogu
 
 
 def curve(part: Curve, spec: FeatureSpec) -> str:
-    """Return a numeric feature's curve in words, with stretches of one direction joined."""
+    """Return a numeric feature's curve in words, knot by knot.
+
+    Stretches of one direction are joined.
+    """
     stretches: list[tuple[str, int, int]] = []
     for i, (a, b) in enumerate(pairwise(part.log_odds)):
         course = "rises" if b - a > FLAT else "falls" if a - b > FLAT else "stays level"
