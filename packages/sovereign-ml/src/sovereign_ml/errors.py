@@ -4,12 +4,12 @@ __all__ = ["Misuse", "Refused"]
 
 
 class Refused(Exception):
-    """A gate or check said no (exit code 1): the message says what was seen and what is allowed."""
+    """Refusal by a gate or check (exit code 1). The message has the value seen and the limit."""
 
     exit_code = 1
 
 
 class Misuse(Exception):
-    """Wrong input, configuration or call (exit code 2): the message says what to change."""
+    """Wrong input, configuration or call (exit code 2). The message names the change to make."""
 
     exit_code = 2

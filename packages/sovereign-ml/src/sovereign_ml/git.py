@@ -30,13 +30,16 @@ PLAIN: Final = tuple(
     for setting in ("log.showSignature=false", "log.follow=false", "core.commitGraph=false")
     for word in ("-c", setting)
 )
-"""Git reads parents from the commits themselves, and lists every commit of a path, whatever the repository sets."""
+"""Options with which git reads parents from the commits and lists every commit of a path.
+
+They hold whatever the repository sets.
+"""
 
 ENVIRONMENT: Final = os.environ  # noqa: TID251  git is asked below the settings, too
 
 
 class GitError(Exception):
-    """Git does not answer. The message is what git says."""
+    """An error of git, with the message of git as its text."""
 
 
 def in_repository(root: Path) -> bool:

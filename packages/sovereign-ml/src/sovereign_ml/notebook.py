@@ -37,6 +37,7 @@ class OpenProject:
         import pandas as pd
 
         folder = need(self.features, "features")
+        # The outputs are saved with the notebook, so no pseudonym may get into them.
         return pd.read_parquet(folder / "training.parquet").drop(columns="customer_id")
 
     def model_in_words(self) -> list[str]:

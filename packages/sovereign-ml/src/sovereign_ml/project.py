@@ -207,7 +207,7 @@ class Project:
     group_origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        """Refuse steps that cannot run in their order. Raises Misuse that names the row."""
+        """Raise Misuse that names the row for steps that cannot run in their order."""
         nouns = {"source"}
         for number, step in enumerate(self.steps, 1):
             row = f"Step({step.number}, '{step.verb}', ...)"
@@ -256,8 +256,7 @@ class Project:
     def function(self, step: Step) -> Callable[..., None]:
         """Import the step's function from ``<package>.steps._<number>_<verb>``.
 
-        Its libraries take seconds. Raises Misuse if there is no such file, or no function
-        of the verb's name in it.
+        Raises Misuse if there is no such file, or no function of the verb's name in it.
         """
         name = f"steps._{step.number}_{step.verb}"
         missing = Misuse(
@@ -265,6 +264,7 @@ class Project:
             f"src/{self.package}/{name.replace('.', '/')}.py."
         )
         try:
+            # Imported only here, because the libraries of a step take seconds.
             module = self.module(name)
         except ModuleNotFoundError as error:
             # Another missing module is an error inside the step's own file.
@@ -328,7 +328,7 @@ def refuse_other_code(root: Path, package: str) -> None:
     """Refuse to go on where ``package`` was imported from elsewhere than the project in ``root``.
 
     An environment of a second project, or a variable such as PYTHONPATH, would run that project's
-    code on this one's data. A copy that was installed without ``-e`` counts while it is the same.
+    code on this one's data.
     """
     own = next((path for path in (root / "src" / package, root / package) if path.is_dir()), None)
     if own is None:  # as in an image, or where the package is installed alone
@@ -337,6 +337,7 @@ def refuse_other_code(root: Path, package: str) -> None:
     if imported.resolve() == own.resolve():
         return
     installed = {"site-packages", "dist-packages"} & set(imported.parts)
+    # A copy that was installed without ``-e`` counts while it is the same.
     if installed and _python_files(imported) == _python_files(own):
         return
     raise Misuse(

@@ -133,7 +133,7 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "sovereign_ml.storage.duckdb": ("connect", "count", "literal", "write_parquet"),
     }
 )
-"""Names by module; each is in the ``__all__`` of its module."""
+"""Names by module. Each is in the ``__all__`` of its module."""
 
 INTRODUCTION: Final = """# The public API of sovereign-ml
 
@@ -172,6 +172,7 @@ def _below_assignment(module: str, name: str) -> str:
     body = ast.parse(inspect.getsource(import_module(module))).body
     for statement in body:
         if isinstance(statement, ast.ImportFrom) and name in {a.name for a in statement.names}:
+            # A name that is only imported there is documented where it is assigned.
             return _below_assignment(str(statement.module), name)
     for statement, following in pairwise(body):
         if name not in _assigned(statement) or not isinstance(following, ast.Expr):

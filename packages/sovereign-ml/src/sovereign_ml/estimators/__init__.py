@@ -1,1 +1,1 @@
-"""Estimators that a project may train: scikit-learn's interface, and a form that the service reads."""
+"""Estimators of a project, with scikit-learn's interface and a form that the service reads."""

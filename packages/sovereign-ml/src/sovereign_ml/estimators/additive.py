@@ -1,4 +1,7 @@
-"""A fitted pipeline of curves and one regression as a scorecard: the numbers that are served and explained."""
+"""Conversion of a fitted pipeline of curves and one regression to a scorecard.
+
+The numbers of the scorecard are the ones that are served and explained.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +43,11 @@ def to_scorecard(
     numeric: Sequence[str],
     categorical: Sequence[str],
 ) -> Scorecard:
-    """Return the fitted pipeline as data, centred: each feature averages zero over ``rows``, the columns it takes.
+    """Return the fitted pipeline as a scorecard whose features average zero over ``rows``.
 
-    Every feature that ``rows`` has gets its part. One that does not vary there is a flat curve.
+    ``rows`` holds the columns that the pipeline takes. Every feature that ``rows`` has gets its
+    part. One that does not vary there is a flat curve.
+
     Raises Misuse for another kind of pipeline, and Refused for a block that has no part here.
     """
     numeric, categorical = (
@@ -60,6 +65,7 @@ def to_scorecard(
     raw = Scorecard(
         target=target, intercept=intercept, numeric=tuple(curves), categorical=tuple(levels)
     )
+    # Centring makes the intercept the log-odds of the average training customer.
     means = dict(zip(raw.features, raw.contributions(columns_of(rows)).mean(axis=0), strict=True))
     return Scorecard(
         target=target,
@@ -91,8 +97,9 @@ def _weights(estimator: Pipeline, features: Sequence[str]) -> dict[str, Floats]:
 
 
 def _curve(estimator: Pipeline, name: str, weights: dict[str, Floats]) -> Curve:
-    """Return the curve of a number: in a spline of degree 1, coefficients are heights at knots."""
+    """Return the curve of a number."""
     steps = estimator.named_steps["columns"].named_transformers_[name].named_steps
+    # In a spline of degree 1, coefficients are heights at knots.
     knots, heights = np.sinh(steps["spline"].bsplines_[0].t[1:-1]), weights[name]
     fill = np.arcsinh(float(steps["fill"].statistics_[0]))
     height_at_fill = float(np.interp(fill, np.arcsinh(knots), heights))
@@ -181,13 +188,14 @@ def shared_design(
     now: pd.DataFrame,
     strengths: Sequence[float],
 ) -> Iterator[Floats]:
-    """Yield the probabilities of ``now`` by a fit on ``past``, inputs and labels, for each of ``strengths``.
+    """Yield the probabilities of ``now`` by a fit on ``past`` for each of ``strengths``.
 
-    The curves depend on the rows alone, so all strengths share one design matrix.
+    ``past`` holds inputs and labels.
     """
     from sklearn.base import clone
 
     columns, regression = estimator
+    # The curves depend on the rows alone, so all strengths share one design matrix.
     design, later = columns.fit_transform(past[0]), columns.transform(now)
     for strength in strengths:
         fitted = clone(regression).set_params(C=strength).fit(design, past[1])
@@ -195,10 +203,10 @@ def shared_design(
 
 
 def blocks(fitted: Pipeline) -> dict[str, list[int]]:
-    """Return the columns, by position, that a feature alone has in the matrix of the regression.
+    """Return the column positions that each feature has for itself in the matrix of the regression.
 
-    Without them the fit is the one without the feature. A feature that shares a block with another
-    one is left out, and so is every feature of a pipeline with other steps.
+    A fit without these columns is the fit without the feature. A feature that shares a block with
+    another one is left out, and so is every feature of a pipeline with other steps.
     """
     if list(fitted.named_steps) != ["columns", "regression"]:
         return {}

@@ -1,4 +1,7 @@
-"""Fitted gradient boosting as data: trees that the service reads, and each feature's average effect."""
+"""Conversion of fitted gradient boosting to trees as data.
+
+The service reads the trees. Each feature also gets its average effect.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,10 @@ def to_forest(
 ) -> Forest:
     """Return a fitted HistGradientBoostingClassifier as trees.
 
-    Its columns are the ``numbers`` as they stand, then the columns of each OneHotEncoder of ``encoders`` by category.
-    ``rows`` are those of training. ``knots`` names every number of the contract, and its average effect is drawn
-    there; ``directions`` are the constraints under which the trees were grown.
+    Its columns are the ``numbers`` as they stand, followed by the columns of each OneHotEncoder of
+    ``encoders`` by category. ``rows`` are those of training. ``knots`` names every number of the
+    contract and the values at which its average effect is computed. ``directions`` are the
+    constraints under which the trees were grown.
     """
     names, codes = list(knots), {}
     splits: list[tuple[int, int | None]] = [(names.index(name), None) for name in numbers]
@@ -93,10 +97,11 @@ def _tree(nodes: Any, splits: list[tuple[int, int | None]]) -> Tree:
 
 
 def _drawn(forest: Forest, rows: pd.DataFrame) -> Forest:
-    """Return ``forest`` with its intercept and each feature's average effect over some training rows.
+    """Return ``forest`` with its intercept and each feature's average effect.
 
-    The effect at a value is the average log-odds with that value for everybody, against the average of the rows
-    (partial dependence, Friedman 2001).
+    The effect at a value is the average log-odds with that value for everybody, minus the average
+    of the rows (partial dependence, Friedman 2001). It is averaged over some of the training
+    ``rows``.
     """
     sample = rows.iloc[:: max(1, len(rows) // SAMPLE)]
     columns = {name: sample[name].to_numpy() for name in forest.features}
@@ -120,6 +125,7 @@ def _drawn(forest: Forest, rows: pd.DataFrame) -> Forest:
         Levels(
             name=level.name,
             log_odds={name: effect(level.name, name) for name in level.log_odds},
+            # No category has this name, so the trees take it for an unknown one.
             other_log_odds=effect(level.name, "\0"),
             missing_log_odds=effect(level.name, None),
         )

@@ -1,4 +1,4 @@
-"""The interface of a model: what train, evaluate, register, service and decision log know of it."""
+"""Interface of a model for train, evaluate, register, the service and the decision log."""
 
 from __future__ import annotations
 
@@ -28,16 +28,19 @@ M = TypeVar("M", bound="Model")
 
 
 class Model(Protocol):
-    """A fitted model: what it says about people, why, and what of it is shipped.
+    """A fitted model: its probabilities, their reasons, and the part of it that is shipped.
 
-    ``rows`` are rows of step 3. ``algorithm`` is what the card calls it.
+    ``rows`` are rows of step 3. ``algorithm`` is its name on the card.
     """
 
     algorithm: ClassVar[str]
 
     @classmethod
     def fit(cls: type[M], rows: pd.DataFrame, strength: float, config: TrainSettings) -> M:
-        """Return the model fitted on ``rows``; ``strength`` is one of ``[train] regularisation``."""
+        """Return the model fitted on ``rows``.
+
+        ``strength`` is one of ``[train] regularisation``.
+        """
         ...
 
     @classmethod
@@ -59,7 +62,7 @@ class Model(Protocol):
     def to_bundle(self, folder: Path, rows: pd.DataFrame) -> None:
         """Write ``model.json``, which the service reads, and rows to compare it by.
 
-        Raises Refused where ``model.json`` says anything else than the fitted model about its training ``rows``.
+        Raises Refused where ``model.json`` and the fitted model differ on the training ``rows``.
         """
         ...
 
@@ -72,22 +75,22 @@ class Model(Protocol):
         ...
 
     def explain_fidelity(self, rows: pd.DataFrame) -> float:
-        """Return the largest gap in probability between what is explained and what was fitted."""
+        """Return the largest gap in probability between the explanation and the fitted model."""
         ...
 
     @property
     def shipped(self) -> Scorecard:
-        """What the service reads: the content of ``model.json``."""
+        """Return the content of ``model.json``, which the service reads."""
         ...
 
     @property
     def pipeline(self) -> Any:
-        """What was fitted, with the interface of scikit-learn, for the run in MLflow."""
+        """Return the fitted object with the interface of scikit-learn, for the run in MLflow."""
         ...
 
 
 class FittedModel(ABC):
-    """A :class:`Model` from a pipeline and the form of it that is shipped. A kind of model adds ``fit``."""
+    """A :class:`Model` of a fitted pipeline and its shipped form. Subclasses add ``fit``."""
 
     algorithm: ClassVar[str]
     trusted: ClassVar[tuple[str, ...]] = ()
@@ -99,13 +102,17 @@ class FittedModel(ABC):
 
     @cached_property
     def shipped(self) -> Scorecard:
-        """What the service reads. It is made when it is asked for: most fits of a search are not shipped."""
+        """Return the scorecard that the service reads."""
+        # It is made on demand, because most fits of a search are never shipped.
         return self._shipped() if callable(self._shipped) else self._shipped
 
     @classmethod
     @abstractmethod
     def fit(cls, rows: pd.DataFrame, strength: float, config: TrainSettings) -> FittedModel:
-        """Return the model fitted on ``rows``; ``strength`` is one of ``[train] regularisation``."""
+        """Return the model fitted on ``rows``.
+
+        ``strength`` is one of ``[train] regularisation``.
+        """
 
     @classmethod
     def held_out(
@@ -115,7 +122,7 @@ class FittedModel(ABC):
         strengths: Sequence[float],
         config: TrainSettings,
     ) -> Iterator[Floats]:
-        """Yield the probabilities of ``now`` by a fit on ``past`` for each of ``strengths``, each of shape (n,).
+        """Yield the probabilities (n,) of ``now`` by a fit on ``past`` for each of ``strengths``.
 
         A kind of model whose inputs do not depend on the strength computes them once.
         """
@@ -134,7 +141,10 @@ class FittedModel(ABC):
         return cls(pipeline, served.read(folder / "model.json"))
 
     def to_bundle(self, folder: Path, rows: pd.DataFrame) -> None:
-        """Write ``model.json``, its probes and the pipeline. Raises Refused where the first two differ."""
+        """Write ``model.json``, its probes and the pipeline.
+
+        Raises Refused where ``model.json`` and the pipeline differ.
+        """
         fidelity.write_model(folder, self.shipped, self.pipeline, self.inputs(rows))
         skops.write(self.pipeline, folder / PIPELINE)
 
@@ -148,7 +158,10 @@ class FittedModel(ABC):
         return self.shipped.contributions(fidelity.columns_of(self.inputs(rows)))
 
     def explain_fidelity(self, rows: pd.DataFrame) -> float:
-        """Return the largest gap in probability between shipped model, sum of its reasons, and pipeline."""
+        """Return the largest gap in probability between shipped model, its reasons and pipeline.
+
+        The reasons count with their sum.
+        """
         table = self.inputs(rows)
         gap = fidelity.largest_gap(self.shipped, self.pipeline, table)
         told = sigmoid(self.shipped.intercept + self.contributions(rows).sum(axis=1))
@@ -169,7 +182,8 @@ def model_kind(name: str, kinds: Mapping[str, type[Model]]) -> type[Model]:
     if not colon:
         known = ", ".join(f'"{kind}"' for kind in kinds)
         raise Misuse(
-            f'[train] model is "{name}": give {known}, or a class of the project such as "churn.model:Own".'
+            f'[train] model is "{name}": give {known}, or a class of the project such as '
+            '"churn.model:Own".'
         )
     try:
         kind = getattr(import_module(module), attribute)

@@ -1,7 +1,8 @@
 """Logistic regression whose curves only rise or only fall, as experts expect of a feature.
 
-Ridge penalty, exact up to rounding: Newton steps, each a quadratic problem with non-negative increments
-(monotone regression by increments of the basis, Ramsay 1988; non-negative least squares, Lawson and Hanson 1974).
+The penalty is ridge, and the fit is exact up to rounding. Each Newton step is a quadratic problem
+with non-negative increments (monotone regression by increments of the basis, Ramsay 1988;
+non-negative least squares, Lawson and Hanson 1974).
 """
 
 from __future__ import annotations
@@ -24,17 +25,19 @@ if TYPE_CHECKING:
 __all__ = ["MonotoneLogistic", "monotone_curves"]
 
 _JITTER = 1e-4
-"""Weight that makes the increments unique; beside thousands of customers it moves nothing."""
+"""Weight that makes the increments unique. Beside thousands of customers it changes nothing."""
 _STEPS = 100
 _SMALLEST = 1e-9
 """Change of the log-odds of every row at which the fit has converged."""
 
 
 class MonotoneCurve(NamedTuple):
-    """Columns ``first`` to ``first + points`` of the design hold the heights of one curve, in the order of its knots.
+    """Position and direction of one curve among the columns of a design.
 
-    ``sign`` is 1 where the curve may only rise and -1 where it may only fall. ``gap`` is the column that says that
-    the value is missing, -1 for none, and ``at_fill`` the columns' values where a missing value is filled.
+    Columns ``first`` to ``first + points`` hold the heights of the curve, in the order of its
+    knots. ``sign`` is 1 where the curve may only rise and -1 where it may only fall. ``gap`` is the
+    column that marks a missing value, -1 for none. ``at_fill`` holds the columns' values where a
+    missing value is filled.
     """
 
     first: int
@@ -50,10 +53,11 @@ def monotone_curves(
     gaps: Sequence[str],
     expected: Mapping[str, str],
 ) -> tuple[tuple[Any, ...], ...]:
-    """Return the ``curves`` of a design: heights at ``knots``, then an indicator for each name in ``gaps``.
+    """Return the ``curves`` of a design for :class:`MonotoneLogistic`.
 
-    ``expected`` says "raises" or "lowers" of the features that have a direction. A missing value is filled with
-    the median of ``rows``.
+    The design has heights at ``knots``, followed by an indicator for each name in ``gaps``.
+    ``expected`` is "raises" or "lowers" for the features that have a direction. A missing value is
+    filled with the median of ``rows``.
     """
     signs = {"raises": 1, "lowers": -1}
     width = sum(map(len, knots.values()))
@@ -73,8 +77,8 @@ def monotone_curves(
 class MonotoneLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Logistic regression with inverse penalty ``C`` under which each of ``curves`` is monotone.
 
-    A missing value counts no more than the highest point of its curve and no less than the lowest. Without
-    ``curves`` this is scikit-learn's LogisticRegression.
+    A missing value counts no more than the highest point of its curve and no less than the lowest.
+    Without ``curves`` this is scikit-learn's LogisticRegression.
     """
 
     def __init__(self, C: float = 1.0, curves: Sequence[Sequence[Any]] = ()) -> None:  # noqa: N803
@@ -82,7 +86,10 @@ class MonotoneLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.curves = curves
 
     def fit(self, X: Floats, y: NDArray[Any]) -> MonotoneLogistic:  # noqa: N803
-        """Fit on the design ``X`` (n, p) and two classes ``y`` (n,). Raises ValueError for another number of them."""
+        """Fit on the design ``X`` (n, p) and labels ``y`` (n,) of two classes.
+
+        Raises ValueError for another number of classes.
+        """
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) != 2:
             raise ValueError(f"Two classes are needed, seen: {len(self.classes_)}")
@@ -117,10 +124,9 @@ class MonotoneLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return classes
 
     def _mapping(self, width: int) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return how coefficients (p,) follow from free weights and increments, and which are increments.
+        """Return the matrix from free weights and increments to coefficients (p,).
 
-        Where a value may be missing, each increment has two parts: one that a missing value counts as well, and one
-        that only values above the knot count.
+        The second array tells which of the weights are increments.
         """
         curves = [MonotoneCurve(*curve) for curve in self.curves]
         held = {i for c in curves for i in (*range(c.first, c.first + c.points), c.gap)}
@@ -129,6 +135,8 @@ class MonotoneLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for curve in curves:
             last = curve.first + curve.points
             for start in range(curve.first, last):
+                # Where a value may be missing, each increment has two parts: one that also counts
+                # for a missing value, and one that only values above the knot count.
                 for counted in (True, False) if curve.gap >= 0 and start > curve.first else (True,):
                     column = np.zeros(width)
                     column[start:last] = 1.0 if start == curve.first else curve.sign
@@ -140,10 +148,11 @@ class MonotoneLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.column_stack(columns), np.array(bounded)
 
     def _coefficients(self, weights: Floats, mapping: Floats) -> Floats:
-        """Return the coefficients (p,), in order to the last bit: sums of many numbers are not."""
+        """Return the coefficients (p,), in monotone order to the last bit."""
         coefficients: Floats = mapping @ weights
         for curve in (MonotoneCurve(*curve) for curve in self.curves):
             part = slice(curve.first, curve.first + curve.points)
+            # Sums of many numbers are monotone up to rounding only.
             run = np.maximum.accumulate(curve.sign * coefficients[part])
             coefficients[part] = curve.sign * run
         return coefficients
@@ -152,7 +161,10 @@ class MonotoneLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 def _minimum(
     design: Floats, labels: NDArray[Any], penalty: Floats, bounded: NDArray[np.bool_], start: Floats
 ) -> Floats:
-    """Return the weights of the smallest penalised log loss, with those that are ``bounded`` at least 0."""
+    """Return the weights of the smallest penalised log loss.
+
+    Weights that are ``bounded`` are at least 0.
+    """
 
     def loss(weights: Floats) -> float:
         log_odds = design @ weights
@@ -168,6 +180,7 @@ def _minimum(
         if np.abs(design @ step).max() < _SMALLEST:
             break
         size = 1.0
+        # Backtracking with the Armijo condition: a full Newton step may overshoot.
         while size > 1e-8 and loss(weights + size * step) > now + 1e-4 * size * (gradient @ step):
             size /= 2
         weights = weights + size * step
@@ -176,10 +189,14 @@ def _minimum(
 
 
 def _bounded_minimum(hessian: Floats, linear: Floats, bounded: NDArray[np.bool_]) -> Floats:
-    """Return the minimum of ``w'Hw/2 + linear'w`` over weights of which those ``bounded`` are at least 0."""
+    """Return the minimum of ``w'Hw/2 + linear'w`` over weights.
+
+    Those that are ``bounded`` are at least 0.
+    """
     free = ~bounded
     result = np.zeros(len(linear))
-    # The free weights are put in terms of the bounded ones, which leaves a least-squares problem without negatives.
+    # The free weights are put in terms of the bounded ones, which leaves a least-squares problem
+    # without negatives.
     solved = solve(
         hessian[np.ix_(free, free)],
         np.column_stack([hessian[np.ix_(free, bounded)], linear[free]]),

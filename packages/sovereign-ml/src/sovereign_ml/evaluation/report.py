@@ -150,8 +150,8 @@ def groups(
 ) -> dict[str, Any]:
     """Return figures of each slice and group of ``test``, gaps between groups, and proxies of them.
 
-    ``p`` (n,) are the probabilities of ``test``; ``slices`` and the protected groups ``people``
-    are aligned with it. Groups of fewer than ``[evaluate] min_group`` people are left out.
+    ``p`` (n,) are the probabilities of ``test``. ``slices`` and the protected groups ``people`` are
+    aligned with it. Groups of fewer than ``[evaluate] min_group`` people are left out.
     """
     y, smallest = procedure.labels(test), config.min_group
     return {

@@ -1,4 +1,4 @@
-"""Event tables beside the transactions: their contract, and the rows that a cut-off may see."""
+"""Contract of the event tables beside the transactions, and the rows a cut-off may see."""
 
 from __future__ import annotations
 
@@ -16,23 +16,30 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "PREFIX", "check_history", "columns", "forget_from", "load", "names", "past"]
 
 PREFIX = "events_"
-"""Before the name of a table in the artifacts of steps 1 and 2, and in the SQL of step 3."""
+"""Prefix of a table's name in the artifacts of steps 1 and 2, and in the SQL of step 3."""
 COLUMNS = (
     Column("customer_id", "string", "key", pattern=r"^[0-9a-f]{32}\Z"),
     Column("event_time", "timestamp", "time", minimum="1995-01-01", maximum="2100-01-01"),
     Column("kind", "string", "feature", nullable=True, pattern=r"^[^\r\n]{1,64}\Z"),
     Column("value", "float", "feature", nullable=True),
 )
-"""Of every event table for which the project's TABLES have none of their own."""
+"""Columns of every event table that the project's TABLES do not describe."""
 
 
 def names(folder: Path, prefix: str = PREFIX) -> list[str]:
-    """Return the event tables among the Parquet files of ``folder``, by their names with ``prefix``."""
+    """Return the names, ``prefix`` included, of the event tables among the files of ``folder``.
+
+    The files are in Parquet.
+    """
     return sorted(path.stem for path in folder.glob(f"{prefix}*.parquet"))
 
 
 def columns(raw: Path, tables: Mapping[str, tuple[Column, ...]]) -> dict[str, tuple[Column, ...]]:
-    """Return the columns of each table of step 1: of ``tables``, and of the event tables in ``raw``."""
+    """Return the columns of each table of step 1, including the event tables in ``raw``.
+
+    ``tables`` holds the project's own columns. Raises Misuse for an event table of ``tables`` that
+    config.toml does not map.
+    """
     there = names(raw)
     if missing := [name for name in tables if name.startswith(PREFIX) and name not in there]:
         raise Misuse(
@@ -45,61 +52,68 @@ def columns(raw: Path, tables: Mapping[str, tuple[Column, ...]]) -> dict[str, tu
 def load(connection: duckdb.DuckDBPyConnection, valid: Path, features: Sequence[Feature]) -> None:
     """Make a table ``events_<name>`` of each event table: customer_id, ts (UTC), kind, value.
 
-    Raises Misuse where a feature is made from a table that is not mapped, and for a table that no
-    feature is made from: data that nobody needs is not to be read (GDPR 5(1)(c)).
+    Raises Misuse where a feature needs a table that is not mapped, and for a table that no feature
+    uses.
     """
     there = names(valid)
     used = {f"{PREFIX}{f.source}": f.name for f in features if f.source != "transactions"}
     for name in [name for name in used if name not in there]:
         raise Misuse(
-            f"The feature {used[name]} in contract.py has source={name.removeprefix(PREFIX)!r}: map that table "
+            f"The feature {used[name]} in contract.py has source={name.removeprefix(PREFIX)!r}: "
+            "map that table "
             f"in config.toml, [data.events.{name.removeprefix(PREFIX)}], and run step 1 again."
         )
     for name in there:
         short = name.removeprefix(PREFIX)
+        # GDPR 5(1)(c): data that nobody needs must not be read.
         if name not in used:
             raise Misuse(
-                f"[data.events.{short}] is read and no feature is made from it: declare one in contract.py "
+                f"[data.events.{short}] is read and no feature is made from it: declare one in "
+                "contract.py "
                 f'with source="{short}", or take the table out of config.toml.'
             )
         connection.execute(
-            f"CREATE TABLE {name} AS SELECT customer_id, event_time AT TIME ZONE 'UTC' AS ts, "  # noqa: S608
+            f"CREATE TABLE {name} AS "  # noqa: S608
+            "SELECT customer_id, event_time AT TIME ZONE 'UTC' AS ts, "
             "CAST(kind AS VARCHAR) AS kind, CAST(value AS DOUBLE) AS value FROM read_parquet(?)",
             [str(valid / f"{name}.parquet")],
         )
 
 
 def past(connection: duckdb.DuckDBPyConnection, lookback_days: int) -> None:
-    """Make a view ``past_<name>`` of each event table, which follows the connection's variable ``cut``.
+    """Make a view ``past_<name>`` of each event table for the connection's variable ``cut``.
 
-    It holds what a feature may look at: the events in [cut-off - lookback, cut-off).
+    It holds what a feature may look at: the events in [cut-off - lookback, cut-off). The view
+    follows the variable.
     """
     for name in _loaded(connection):
         connection.execute(
-            f"CREATE OR REPLACE VIEW past_{name.removeprefix(PREFIX)} AS SELECT * FROM {name} "  # noqa: S608
+            f"CREATE OR REPLACE VIEW past_{name.removeprefix(PREFIX)} AS "  # noqa: S608
+            f"SELECT * FROM {name} "
             f"WHERE ts < CAST(getvariable('cut') AS TIMESTAMP) "
             f"AND ts >= CAST(getvariable('cut') AS TIMESTAMP) - INTERVAL {lookback_days} DAY"
         )
 
 
 def forget_from(connection: duckdb.DuckDBPyConnection, moment: datetime) -> None:
-    """Delete the events at ``moment`` (UTC) or later, as if nobody knew them yet."""
+    """Delete the events at ``moment`` (UTC) or later, as if they were not known yet."""
     for name in _loaded(connection):
         connection.execute(f"DELETE FROM {name} WHERE ts >= ?", [moment])  # noqa: S608
 
 
 def check_history(connection: duckdb.DuckDBPyConnection, oldest: datetime) -> None:
-    """Raise Refused for an event table that begins after the ``oldest`` cut-off (UTC).
-
-    Everybody at that cut-off would look like somebody without events, and the model learn from it.
-    """
+    """Raise Refused for an event table that begins after the ``oldest`` cut-off (UTC)."""
     for name in _loaded(connection):
         ((first,),) = connection.execute(f"SELECT min(ts) FROM {name}").fetchall()  # noqa: S608
+        # Everybody at that cut-off would look like somebody without events, and the model would
+        # learn from it.
         if first is None or first >= oldest:
             begins = f"begins on {first:%Y-%m-%d}" if first else "has no valid event"
             raise Refused(
-                f"The event table {name.removeprefix(PREFIX)} {begins}, and the oldest cut-off is {oldest:%Y-%m-%d}: "
-                "people of earlier cut-offs would look as if they had none. Bring older events, or lower "
+                f"The event table {name.removeprefix(PREFIX)} {begins}, and the oldest cut-off is "
+                f"{oldest:%Y-%m-%d}: "
+                "people of earlier cut-offs would look as if they had none. Bring older events, or "
+                "lower "
                 "[features] cutoffs."
             )
 

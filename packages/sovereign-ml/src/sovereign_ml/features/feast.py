@@ -1,4 +1,4 @@
-"""Feast: the store behind the feature repository of the project, point-in-time joins and look-ups."""
+"""Feast: the store of the project's feature repository, point-in-time joins and look-ups."""
 
 from __future__ import annotations
 
@@ -30,18 +30,21 @@ __all__ = [
 ]
 
 VIEW, SERVICE = "customer_snapshot", "churn_v1"
-"""Names of the feature view and the feature service; erasure and the HTTP service look for them."""
+"""Names of the feature view and the feature service. Erasure and the HTTP service use them."""
 SNAPSHOTS = "snapshots.parquet"
-"""Name of the file of snapshots, in the artifact of step 3."""
-# While it is imported, Feast compiles run-time type checks into its functions: five of the six seconds that it
-# takes. What the library and a project hand to it is checked by mypy.
+"""Name of the file of snapshots in the artifact of step 3."""
+# While it is imported, Feast compiles run-time type checks into its functions: five of the six
+# seconds that it takes. What the library and a project hand to it is checked by mypy.
 vars(typeguard)["typechecked"] = lambda target: target
 Definitions = Callable[[Any, timedelta], Sequence[Any]]
-"""Takes the source and the time to live of a snapshot; returns entity, feature view and feature service."""
+"""Function from the source and a snapshot's time to live to the Feast objects.
+
+The objects are the entity, the feature view and the feature service.
+"""
 
 
 def open_store(folder: Path, stores: FeatureStores) -> Any:
-    """Return the feature store: beside the snapshots of ``folder``, or on the servers of the profile."""
+    """Return the feature store beside the snapshots of ``folder``, or on the profile's servers."""
     from feast import FeatureStore, RepoConfig
 
     warnings.filterwarnings("ignore", module="feast|ibis")
@@ -59,10 +62,10 @@ def open_store(folder: Path, stores: FeatureStores) -> Any:
 
 
 def apply(folder: Path, stores: FeatureStores, definitions: Definitions) -> Any:
-    """Register ``definitions`` over the snapshots of ``folder``; return the feature store.
+    """Register ``definitions`` over the snapshots of ``folder`` and return the feature store.
 
-    The ttl holds for point-in-time joins only: Feast does not look at it online. The service compares the date of
-    what it looks up with the policy of the bundle.
+    The time to live holds for point-in-time joins only, because Feast ignores it online. The
+    service compares the date of what it looks up with the policy of the bundle.
     """
     source = feast_stores.source(folder / SNAPSHOTS, stores)
     objects = list(definitions(source, timedelta(days=stores.ttl_days)))
@@ -73,7 +76,7 @@ def apply(folder: Path, stores: FeatureStores, definitions: Definitions) -> Any:
 
 
 def source_of(folder: Path, stores: FeatureStores) -> str:
-    """Return where the registry says that the snapshots lie; empty before step 3 has registered any."""
+    """Return the registered path of the snapshots, empty before step 3 has registered any."""
     from feast.errors import FeastObjectNotFoundException
 
     store = open_store(folder, stores)
@@ -85,7 +88,7 @@ def source_of(folder: Path, stores: FeatureStores) -> str:
 
 
 def historical(store: Any, entities: pd.DataFrame) -> pd.DataFrame:
-    """Return the features as they were at each (customer_id, event_timestamp) of ``entities``, point in time."""
+    """Return the features of ``entities`` (customer_id, event_timestamp) as they were then."""
     with chdir(store.repo_path):
         job = store.get_historical_features(
             entity_df=entities, features=store.get_feature_service(SERVICE)
@@ -95,14 +98,20 @@ def historical(store: Any, entities: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_training_set(joined: pd.DataFrame, names: Sequence[str], path: Path) -> None:
-    """Write the columns ``names`` of a point-in-time join, by cut-off and customer: the model sees nothing else."""
+    """Write the columns ``names`` of a point-in-time join, sorted by cut-off and customer.
+
+    The model sees no other columns.
+    """
     rows = joined.sort_values(["event_timestamp", "customer_id"], kind="stable")
     rows["event_timestamp"] = rows["event_timestamp"].dt.as_unit("us")
     rows[["customer_id", "event_timestamp", *names]].to_parquet(path, index=False)
 
 
 def online(store: Any, customers: list[str]) -> pd.DataFrame:
-    """Return the features of ``customers`` as the online store has them now; unknown customers have none."""
+    """Return the features of ``customers`` as the online store has them now.
+
+    A customer that the store does not know has no values.
+    """
     rows = [{"customer_id": customer} for customer in customers]
     service = store.get_feature_service(SERVICE)
     frame: pd.DataFrame = store.get_online_features(features=service, entity_rows=rows).to_df()

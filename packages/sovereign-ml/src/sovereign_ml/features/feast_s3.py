@@ -1,6 +1,7 @@
 """Feast's DuckDB offline store over Parquet on S3, read by Arrow.
 
-Feast's own store would have DuckDB install its extension ``httpfs`` from a server in the US, and passes it no endpoint.
+Feast's own store makes DuckDB install its extension ``httpfs`` from a server in the US, and passes
+no endpoint to it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sovereign_ml.storage.s3 import arrow
 
 
 class S3OfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc]
-    """Where the Parquet files lie; the keys come from the environment."""
+    """Settings of the Parquet files on S3. The keys come from the environment."""
 
     type: Literal["sovereign_ml.features.feast_s3.S3OfflineStore"] = (
         "sovereign_ml.features.feast_s3.S3OfflineStore"
@@ -27,23 +28,23 @@ class S3OfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc]
 
 
 class S3OfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
-    """Point-in-time joins in DuckDB, as in the profile local; only where the rows come from differs."""
+    """Point-in-time joins in DuckDB as in the profile local, over rows from S3."""
 
     @staticmethod
     def get_historical_features(config: Any, *args: Any, **kwargs: Any) -> Any:
-        """Features as they were at each entity's time."""
+        """Return the features as they were at each entity's time."""
         return offline.get_historical_features_ibis(config, *args, **_rows(config), **kwargs)
 
     @staticmethod
     def pull_latest_from_table_or_query(config: Any, *args: Any, **kwargs: Any) -> Any:
-        """The newest row of each entity."""
+        """Return the newest row of each entity."""
         return offline.pull_latest_from_table_or_query_ibis(
             config, *args, **_rows(config), **kwargs
         )
 
     @staticmethod
     def pull_all_from_table_or_query(config: Any, *args: Any, **kwargs: Any) -> Any:
-        """All rows of a span of time, for the online store."""
+        """Return all rows of a span of time, for the online store."""
         return offline.pull_all_from_table_or_query_ibis(config, *args, **_rows(config), **kwargs)
 
 

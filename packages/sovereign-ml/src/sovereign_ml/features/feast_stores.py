@@ -1,4 +1,7 @@
-"""Where Feast keeps things: files beside the snapshots, or PostgreSQL, S3 and Redis of the profile eu."""
+"""Feast's stores: files beside the snapshots, or the servers of the profile eu.
+
+The servers are PostgreSQL, S3 and Redis.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,11 @@ from sovereign_ml.storage import s3
 __all__ = ["WAIT_MINUTES", "alone", "offline", "online", "reached", "registry", "source"]
 
 WAIT_MINUTES = 15
-"""How long one pipeline waits for another that is writing to the same registry."""
+"""Minutes that one pipeline waits for another that is writing to the same registry."""
 
 
 def registry(folder: Path, stores: FeatureStores) -> Any:
-    """A file in ``folder``, or tables in PostgreSQL."""
+    """Return the registry: a file in ``folder``, or tables in PostgreSQL."""
     if not stores.on_servers:
         return str(folder / "registry.db")
     path = database(stores.registry, "feature_registry").sqlalchemy
@@ -29,7 +32,7 @@ def registry(folder: Path, stores: FeatureStores) -> Any:
 
 
 def offline(stores: FeatureStores) -> dict[str, Any]:
-    """DuckDB over Parquet, here or on S3."""
+    """Return the settings of the offline store: DuckDB over Parquet on this machine or on S3."""
     if not stores.on_servers:
         return {"type": "duckdb"}
     s3.announce(stores.storage)
@@ -38,7 +41,10 @@ def offline(stores: FeatureStores) -> dict[str, Any]:
 
 
 def online(folder: Path, stores: FeatureStores) -> dict[str, Any]:
-    """SQLite in ``folder``, Redis, or PostgreSQL."""
+    """Return the settings of the online store: SQLite in ``folder``, Redis or PostgreSQL.
+
+    Raises Misuse where the address does not fit the store that config.toml names.
+    """
     kind = stores.online
     if kind == "sqlite":
         return {"type": "sqlite", "path": str(folder / "online.db")}
@@ -48,7 +54,8 @@ def online(folder: Path, stores: FeatureStores) -> dict[str, Any]:
     if kind == "redis" and parts.scheme in ("redis", "rediss"):
         return {"type": "redis", "connection_string": _redis(parts)}
     raise Misuse(
-        f"CHURN_ONLINE_STORE_URL starts with '{parts.scheme}:', but online_store is {kind} in config.toml."
+        f"CHURN_ONLINE_STORE_URL starts with '{parts.scheme}:', but online_store is {kind} in "
+        "config.toml."
     )
 
 
@@ -73,15 +80,17 @@ def _postgres(address: PostgresAddress) -> dict[str, Any]:
 
 
 def source(snapshots: Path, stores: FeatureStores) -> Any:
-    """The snapshots as a Feast source. On S3 their name is their content, so that no pipeline reads another's."""
+    """Return the snapshots as a Feast source, uploaded first where the profile uses S3."""
     from feast import FileSource
 
     if not stores.on_servers:
-        # Relative, so that the registry is the same on every machine; Feast's DuckDB store takes it from the working
-        # directory and not from repo_path, hence the chdir in feast.py.
+        # Relative, so that the registry is the same on every machine; Feast's DuckDB store takes it
+        # from the working directory and not from repo_path, hence the chdir in feast.py.
         return FileSource(path=snapshots.name, timestamp_field="event_timestamp")
     with snapshots.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    # The hash of the content is in the name, so that no pipeline reads the snapshots of another
+    # one.
     address = s3.upload(
         stores.storage, snapshots, f"feast/{stores.project}/{content}/{snapshots.name}"
     )
@@ -95,7 +104,11 @@ def source(snapshots: Path, stores: FeatureStores) -> Any:
 
 @contextmanager
 def alone(stores: FeatureStores) -> Iterator[None]:
-    """Hold the registry of this project: of two pipelines at once the second waits until the first has materialised."""
+    """Hold the lock on the registry of this project until the caller is done.
+
+    A second pipeline waits until the first one has materialised. Raises Refused after
+    `WAIT_MINUTES`.
+    """
     if not stores.on_servers:
         yield
         return
@@ -112,7 +125,8 @@ def alone(stores: FeatureStores) -> Iterator[None]:
             connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [f"feast {stores.project}"])
         except psycopg.errors.LockNotAvailable:
             raise Refused(
-                f"Another pipeline has been writing to the feature registry for {WAIT_MINUTES} minutes: wait for it, "
+                f"Another pipeline has been writing to the feature registry for {WAIT_MINUTES} "
+                "minutes: wait for it, "
                 "or end it, then run this step again."
             ) from None
         yield
@@ -120,7 +134,10 @@ def alone(stores: FeatureStores) -> Iterator[None]:
 
 @contextmanager
 def reached(stores: FeatureStores) -> Iterator[None]:
-    """One line, without address or password, where a server of the profile does not answer."""
+    """Raise Misuse where a server of the profile does not answer.
+
+    The message is one line without address or password.
+    """
     if not stores.on_servers:
         yield
         return
@@ -138,6 +155,7 @@ def reached(stores: FeatureStores) -> Iterator[None]:
 
 def _away(server: str, variable: str, stores: FeatureStores) -> Misuse:
     return Misuse(
-        f"{server} ({variable}) does not answer: `churn doctor --profile {stores.profile}` says more. "
+        f"{server} ({variable}) does not answer: `churn doctor --profile {stores.profile}` says "
+        "more. "
         "Nothing half-written was kept; the same command goes on from here."
     )

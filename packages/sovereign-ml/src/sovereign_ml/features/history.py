@@ -1,4 +1,4 @@
-"""Is there enough history for the cut-offs, and do they look alike? Settings that fit a shorter one."""
+"""Checks of the history behind the cut-offs, and settings that fit a shorter history."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ __all__ = [
 ]
 
 FEWEST = 3
-"""Cut-offs below which there is nothing to train, tune and test on (``[features] cutoffs``)."""
+"""Smallest number of cut-offs to train, tune and test on (``[features] cutoffs``)."""
 CHURNERS = {
     "no_purchase": ("made no purchase in the horizon", "did not buy again"),
     "ended": ("ended their contract in the horizon", "ended their contract"),
 }
-"""What those who churned did, for each kind of label: in the horizon, and in short."""
+"""Description of churn for each kind of label: in the horizon, and in short."""
 
 
 def days_needed(config: FeatureSettings) -> int:
@@ -44,7 +44,7 @@ def days_needed(config: FeatureSettings) -> int:
 
 
 def settings_that_fit(days: int, config: FeatureSettings) -> str:
-    """Return what to set in ``[features]`` for a history of ``days``, as words for a message."""
+    """Return the ``[features]`` settings for a history of ``days``, in words for a message."""
     for before in (config.active_within_days, config.horizon_days):
         cutoffs = (days - before - config.horizon_days) // config.every_days + 1
         if cutoffs >= config.cutoffs:
@@ -89,7 +89,7 @@ class Population:
 def populations_of(
     connection: duckdb.DuckDBPyConnection, cuts: Sequence[datetime]
 ) -> list[Population]:
-    """Return how many customers each cut-off has in the table ``labels``, and how many of them churned."""
+    """Return the customers and the churners of each cut-off in the table ``labels``."""
     rows = connection.execute(
         "SELECT event_timestamp, count(*), sum(churned) FROM labels GROUP BY ALL"
     ).fetchall()
@@ -103,9 +103,9 @@ def check_populations(
     config: FeatureSettings,
     kind: LabelKind = "no_purchase",
 ) -> None:
-    """Raise Refused where a cut-off has nobody, one label only, or another base rate than the others.
+    """Raise Refused where a cut-off has no customers, one label only, or an unusual base rate.
 
-    ``days`` is the length of the history, ``kind`` what churn means.
+    ``days`` is the length of the history and ``kind`` the meaning of churn.
     """
     in_the_horizon, in_short = CHURNERS[kind]
     nobody = {
@@ -140,10 +140,11 @@ def check_populations(
 
 
 def _is_far(one: Population, populations: Sequence[Population], config: FeatureSettings) -> bool:
-    """Tell whether the base rate is away from the others' median, by more than chance explains."""
+    """Return whether a base rate differs from the others' median by more than chance explains."""
     others = [other.base_rate for other in populations if other is not one]
     if not others:
         return False
+    # Standard error of a share is at most 0.5 / sqrt(n).
     chance = 0.5 / math.sqrt(max(1, one.customers))
     return abs(one.base_rate - median(others)) > config.max_base_rate_gap + chance
 
@@ -160,10 +161,12 @@ def current_rows(features: Path) -> pd.DataFrame:
 def with_all_features(
     sql: Any, valid: Path, config: FeatureSettings, kind: LabelKind, rows: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return ``rows`` (customer_id, event_timestamp, …) with every feature that ``sql`` computes, in the same order.
+    """Return ``rows`` with every feature that ``sql`` computes, in the same order.
 
-    ``sql`` is the project's module ``features``, with the contract's FEATURES. What ``[features] inputs`` leaves out is stored
-    nowhere. It is computed again from the purchases in ``valid`` where a figure asks what it would add.
+    The rows have customer_id and event_timestamp. ``sql`` is the project's module ``features``,
+    which has the contract's FEATURES. Features that ``[features] inputs`` leaves out are stored
+    nowhere. They are computed again from the purchases in ``valid`` where a figure asks what they
+    would add.
     """
     lacking = [feature.name for feature in sql.FEATURES if feature.name not in rows]
     if not lacking:

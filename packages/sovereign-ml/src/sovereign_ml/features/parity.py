@@ -1,4 +1,4 @@
-"""Offline against online: the same customers and features from both stores, compared value by value."""
+"""Comparison of the offline with the online store, customer by customer and value by value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureDifference:
-    """One value that the service would see and the training set would not. The customer is a pseudonym."""
+    """One value that differs between the service and the training set, by customer pseudonym."""
 
     customer_id: str
     feature: str
@@ -28,7 +28,7 @@ class FeatureDifference:
 
 @dataclass(frozen=True)
 class Parity:
-    """How many values were compared as of which day, and every difference by customer and feature."""
+    """Result of a comparison as of one day, with every difference by customer and feature."""
 
     as_of: str
     customers: int
@@ -36,15 +36,15 @@ class Parity:
     differences: tuple[FeatureDifference, ...]
 
     def differing(self, feature: str) -> int:
-        """Customers whose ``feature`` differs."""
+        """Return the number of customers whose ``feature`` differs."""
         return sum(row.feature == feature for row in self.differences)
 
 
 def compare(folder: Path, stores: FeatureStores, features: Sequence[str]) -> Parity:
     """Read the newest snapshot of every current customer through Feast, offline and online.
 
-    ``folder`` is the artifact of step 3. Values are equal when they are the same bits or both missing: the online store
-    holds copies, not approximations.
+    ``folder`` is the artifact of step 3. Values are equal when they have the same bits or are both
+    missing.
     """
     need(folder, "features")
     current = read_json(folder / "summary.json")["current"]
@@ -58,6 +58,7 @@ def compare(folder: Path, stores: FeatureStores, features: Sequence[str]) -> Par
         for customer, before, after in zip(
             customers, _values(offline[name]), _values(online[name]), strict=True
         )
+        # The online store holds copies and not approximations, so there is no tolerance.
         if before != after
     ]
     differences.sort(key=lambda row: (row.customer_id, row.feature))
@@ -65,7 +66,10 @@ def compare(folder: Path, stores: FeatureStores, features: Sequence[str]) -> Par
 
 
 def materialise_again(folder: Path, stores: FeatureStores, definitions: feast.Definitions) -> int:
-    """Write the newest snapshot into the online store, as step 3 did; return how many customers it has."""
+    """Write the newest snapshot into the online store, as step 3 did.
+
+    Returns the number of customers in it.
+    """
     need(folder, "features")
     current = read_json(folder / "summary.json")["current"]
     with feast_stores.alone(stores):

@@ -1,10 +1,12 @@
 """The smallest change of a row's changeable inputs that moves its band.
 
-One input if one is enough, else the smallest set of two, three or four inputs that do not follow from one another
-(exactly, ``sovereign_ml.model.pareto``). Inputs that do, and more than four changes, are found greedily, and taken where that
-needs no more changes. Size is the way along the curve's own axis as a
-share of the range between its outer knots (in the spirit of Wachter, Mittelstadt and Russell 2017); C-203/22,
-paragraph 62, names such a statement as one fitting form of explanation.
+The change is of one input if one is enough. Otherwise it is the smallest set of two, three or four
+inputs that do not follow from one another, found exactly (``sovereign_ml.model.pareto``). Inputs
+that do, and more than four changes, are found greedily, and taken where that needs no more changes.
+
+The size of a change is the way along the curve's own axis as a share of the range between its outer
+knots (in the spirit of Wachter, Mittelstadt and Russell 2017). C-203/22, paragraph 62, names such a
+statement as one fitting form of explanation.
 """
 
 from __future__ import annotations
@@ -23,11 +25,11 @@ from sovereign_ml.model.scorecard import Scorecard, sigmoid
 MARGIN = 1e-9
 """Log-odds by which a threshold must be passed, so that rounding never decides."""
 DEEPEST = 6
-"""More changes than this are no explanation."""
+"""Largest number of changes. More of them explain nothing."""
 
 
 class Change(BaseModel):
-    """One input before and after; ``follows`` when it changes only because another one does."""
+    """One input before and after. ``follows`` marks a change that only results from another one."""
 
     model_config = ConfigDict(frozen=True)
     feature: str
@@ -37,7 +39,7 @@ class Change(BaseModel):
 
 
 class Counterfactual(BaseModel):
-    """The changes and the probability and band they lead to."""
+    """The changes, and the probability and band that they lead to."""
 
     model_config = ConfigDict(frozen=True)
     changes: tuple[Change, ...]
@@ -50,7 +52,7 @@ Step = tuple[float, dict[str, Value], tuple[str, ...]]
 
 
 class Finder:
-    """Finds counterfactuals for one model, contract and policy."""
+    """Search for counterfactuals of one model, contract and policy."""
 
     def __init__(self, model: Scorecard, contract: FeatureContract, policy: DecisionPolicy) -> None:
         self._model = model
@@ -60,7 +62,10 @@ class Finder:
         self._thresholds = np.log(ends / (1 - ends))
 
     def find(self, row: Row) -> Counterfactual | None:
-        """The smallest change for ``row`` (feature name to value); None when no allowed change moves the band."""
+        """Return the smallest change for ``row``, which maps each feature name to its value.
+
+        Returns None when no allowed change moves the band.
+        """
         needs = [(need, sign) for sign in (-1, 1) if (need := self._need(row, sign)) is not None]
         moves = list(self._moves.of(row))
         for found in self._tries(row, moves, needs):
@@ -71,7 +76,7 @@ class Finder:
     def _tries(
         self, row: Row, moves: list[Move], needs: list[tuple[float, int]]
     ) -> Iterator[list[Step]]:
-        """What each kind of search finds in both directions, fewest changes first."""
+        """Yield the results of each kind of search in both directions, fewest changes first."""
         yield _some(self._single(row, moves, need, sign) for need, sign in needs)
         linked = _some(self._greedy(row, moves, need, sign) for need, sign in needs)
         if (
@@ -87,6 +92,7 @@ class Finder:
 
     def _need(self, row: Row, sign: int) -> float | None:
         now = self._log_odds(row)
+        # A score on a threshold belongs to the band above it.
         band = int(np.searchsorted(self._thresholds, now, side="right")) - (sign < 0)
         if not 0 <= band < len(self._thresholds):
             return None
@@ -98,6 +104,7 @@ class Finder:
             chosen = _nearest(move, need, sign)
             if chosen is not None:
                 fine = self._moves.refined(row, move, chosen)
+                # The grid is coarse, so the answer is searched again on the finest steps around it.
                 exact = _nearest(fine, need, sign)
                 steps.append(_step(row, move, chosen) if exact is None else _step(row, fine, exact))
         return min(steps, key=lambda step: step[0], default=None)

@@ -1,7 +1,8 @@
-"""Explanations that are the model: of one score, of many scores at once, and of the whole scorecard.
+"""Explanations of one score, of many scores at once, and of the whole scorecard.
 
-GDPR Article 15(1)(h) as read in CJEU C-203/22, paragraphs 58-62: which inputs were used, how each weighed, what
-would have changed the result, in words; a formula alone is not enough.
+They are the model itself and no approximation of it. GDPR Article 15(1)(h), as read in CJEU
+C-203/22, paragraphs 58-62, asks which inputs were used, how each weighed and what would have
+changed the result, in words. A formula alone is not enough.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ class _Frozen(BaseModel):
 
 
 class Influence(_Frozen):
-    """One input: its value, its log-odds against the average training customer, its share of all influence.
+    """One input with its value, its log-odds and its share of all influence.
 
-    Inputs of one window share what they say together, see :func:`shared`.
+    The log-odds are against the average training customer. Inputs of one window share their
+    contribution, see :func:`shared`.
     """
 
     feature: str
@@ -45,7 +47,10 @@ class Influence(_Frozen):
 
 
 class Explanation(_Frozen):
-    """One score taken apart; ``influences`` strongest first, ``intercept`` plus contributions = ``log_odds``."""
+    """One score taken apart, with the strongest of ``influences`` first.
+
+    ``intercept`` plus all contributions is ``log_odds``.
+    """
 
     score: float
     log_odds: float
@@ -56,14 +61,14 @@ class Explanation(_Frozen):
     counterfactual_text: str
 
     def reasons(self, k: int = 3) -> tuple[str, ...]:
-        """The ``k`` strongest influences in words, those without effect left out."""
+        """Return the ``k`` strongest influences in words, without those that have no effect."""
         return tuple(
             influence.text for influence in self.influences[:k] if influence.direction != "none"
         )
 
 
 class JointReason(_Frozen):
-    """Inputs that hang together, each with its value in words, and what they do to the score together."""
+    """Linked inputs, each with its value in words, and their joint effect on the score."""
 
     inputs: tuple[str, ...]
     features: tuple[str, ...]
@@ -73,7 +78,10 @@ class JointReason(_Frozen):
 
 
 class FeatureInWords(_Frozen):
-    """One feature over all values: ``spread`` is the most it can move the log-odds between two customers."""
+    """One feature over all values.
+
+    ``spread`` is the most that it can move the log-odds between two customers.
+    """
 
     feature: str
     label: str
@@ -82,7 +90,10 @@ class FeatureInWords(_Frozen):
 
 
 class ModelInWords(_Frozen):
-    """The whole scorecard for a reader: how parts combine, bands, features with the widest reach first."""
+    """The whole scorecard for a reader: how its parts combine, the bands and the features.
+
+    Features with the widest reach come first.
+    """
 
     how_combined: str
     thresholds: str
@@ -90,7 +101,7 @@ class ModelInWords(_Frozen):
 
 
 class Explainer:
-    """Explains the scores of one bundle's model, contract and policy."""
+    """Explanations of the scores of one bundle's model, contract and policy."""
 
     def __init__(self, model: Scorecard, contract: FeatureContract, policy: DecisionPolicy) -> None:
         self._model = model
@@ -102,16 +113,20 @@ class Explainer:
 
     @property
     def policy(self) -> DecisionPolicy:
-        """Bands and what they lead to."""
+        """Return the bands and their consequences."""
         return self._policy
 
     def explain(self, row: Row) -> Explanation:
-        """Explain one customer's ``row`` (feature name to value, None for missing); KeyError names missing names."""
+        """Return the explanation of one customer's ``row``, which maps feature names to values.
+
+        A missing value is None. Raises KeyError with the names that ``row`` lacks.
+        """
         parts = self._model.contributions(
             {name: [row[name]] for name in self._model.features if name in row}
         )[0]
         log_odds = float(self._model.intercept + parts.sum())
         score = float(sigmoid(np.asarray(log_odds)))
+        # The score is computed before: sharing within a window changes the reasons, never the sum.
         parts = shared(parts[None, :], self._windows)[0]
         found = self._finder.find(row)
         return Explanation(
@@ -127,10 +142,10 @@ class Explainer:
     def joint_reasons(
         self, explanation: Explanation, texts: Catalogue = ENGLISH
     ) -> tuple[JointReason, ...]:
-        """Return the influences by groups of inputs that hang together, strongest first.
+        """Return the influences by groups of linked inputs, strongest first.
 
-        One group has one direction, that of its sum: nobody reads that no purchases raise the risk and a long pause
-        lowers it.
+        One group has one direction, that of its sum. So nobody reads that no purchases raise the
+        risk and a long pause lowers it.
         """
         by_name = {influence.feature: influence for influence in explanation.influences}
         total = sum(abs(i.contribution) for i in explanation.influences) or 1.0
@@ -182,8 +197,9 @@ class Explainer:
 def specs_as_modelled(model: Scorecard, contract: FeatureContract) -> dict[str, FeatureSpec]:
     """Return the features by name, with an expected direction only where the model keeps to it.
 
-    Trees that were grown under the constraint keep to it too: every leaf on one side of a split is at least as high as
-    every leaf on the other, so a Shapley value never moves against the direction.
+    Trees that were grown under the constraint keep to it too. Every leaf on one side of a split is
+    at least as high as every leaf on the other, so a Shapley value never moves against the
+    direction.
     """
     return {
         spec.name: spec
@@ -202,10 +218,11 @@ def windows_of(model: Scorecard, contract: FeatureContract) -> list[list[int]]:
 def shared(contributions: Floats, windows: Sequence[Sequence[int]]) -> Floats:
     """Return ``contributions`` (n, p) in which features of one window do not contradict each other.
 
-    Purchases and amount of a window are two views of the same orders, so that data do not tell how much each of
-    them weighs, only both together. Where they point different ways, those that point the way of their sum share it in
-    proportion to their sizes, and the others say nothing. So nobody is told that an amount does the opposite of
-    what its curve shows. The sum of all contributions stays the same.
+    Purchases and amount of a window are two views of the same orders. The data do not tell how much
+    each of them weighs, only both together. Where they point different ways, those that point the
+    way of their sum share it in proportion to their sizes, and the others get zero. So nobody is
+    told that an amount does the opposite of what its curve shows. The sum of all contributions
+    stays the same.
     """
     result = contributions.copy()
     for window in windows:
@@ -221,7 +238,7 @@ def shared(contributions: Floats, windows: Sequence[Sequence[int]]) -> Floats:
 
 
 def top_reasons(contributions: Floats, k: int = 3) -> NDArray[np.intp]:
-    """Columns of the ``k`` strongest contributions (n, p) by size, strongest first, shape (n, k)."""
+    """Return the columns (n, k) of the ``k`` largest contributions (n, p), strongest first."""
     k = min(k, contributions.shape[1])
     size = -np.abs(contributions)
     top = np.argpartition(size, k - 1, axis=1)[:, :k]
@@ -230,13 +247,19 @@ def top_reasons(contributions: Floats, k: int = 3) -> NDArray[np.intp]:
 
 
 def reason_texts(model: Scorecard, contract: FeatureContract) -> list[str]:
-    """Every reason that a score can have, such as ``average order value: raises the risk``, by its code."""
+    """Return every reason that a score can have, by its code.
+
+    An example is ``average order value: raises the risk``.
+    """
     labels = [contract.feature(name).label for name in model.features]
     return [f"{label}: {effect}" for label in labels for effect in _EFFECTS]
 
 
 def reason_codes(contributions: Floats, k: int = 3) -> NDArray[np.intp]:
-    """Positions in :func:`reason_texts` of the ``k`` strongest reasons of many customers, shape (n, k)."""
+    """Return the positions in :func:`reason_texts` of each customer's ``k`` strongest reasons.
+
+    The shape is (n, k).
+    """
     top = top_reasons(contributions, k)
     strongest = np.take_along_axis(contributions, top, axis=1)
     way = np.where(np.abs(strongest) < wording.NOTHING, 0, np.sign(strongest)).astype(np.intp)
@@ -246,7 +269,10 @@ def reason_codes(contributions: Floats, k: int = 3) -> NDArray[np.intp]:
 def describe_model(
     model: Scorecard, contract: FeatureContract, policy: DecisionPolicy
 ) -> ModelInWords:
-    """The scorecard in words: for the card, the notice of Articles 13(2)(f) and 14(2)(g), and the reviewer."""
+    """Return the scorecard in words.
+
+    It is for the card, the notice of Articles 13(2)(f) and 14(2)(g), and the reviewer.
+    """
     features = []
     specs = specs_as_modelled(model, contract)
     for part in model.parts:
@@ -267,7 +293,8 @@ def describe_model(
         )
     average = float(sigmoid(np.asarray(model.intercept)))
     return ModelInWords(
-        how_combined=f"Each input adds or takes away points (log-odds); with the start value {model.intercept:+.2f} "
+        how_combined="Each input adds or takes away points (log-odds); "
+        f"with the start value {model.intercept:+.2f} "
         f"(a score of {average:.2f}) they are the score. "
         + (
             "No input changes what another one means."

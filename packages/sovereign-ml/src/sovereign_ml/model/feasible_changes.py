@@ -1,7 +1,8 @@
-"""Every consistent change of one changeable input of a row, with what it does to the log-odds.
+"""Every consistent change of one changeable input of a row, with its effect on the log-odds.
 
-A change carries along what must follow from it (links of the contract): a purchase in the last 30 days is also
-one in the last 90, a ratio follows its parts, a more recent last purchase fills the window that it enters.
+A change carries along what must follow from it (links of the contract). A purchase in the last 30
+days is also one in the last 90. A ratio follows its parts. A more recent last purchase fills the
+window that it enters.
 """
 
 from __future__ import annotations
@@ -30,14 +31,20 @@ Row = Mapping[str, Value]
 STEPS = {"days": 1.0, "count": 1.0, "EUR": 1.0, "share": 0.01, "ratio": 0.01}
 """Smallest change worth telling a person, per unit."""
 ROUNDING = 1e-9
-"""Slack of comparisons between totals."""
+"""Tolerance of comparisons between totals."""
 GRID, GRID_OF_TREES = 400, 40
-"""Candidates per input; a coarser grid is refined around the answer. Trees are walked anew for each."""
+"""Candidates per input: in general, and for trees, which are evaluated anew for each.
+
+A coarser grid is refined around the answer.
+"""
 
 
 @dataclass(frozen=True)
 class Move:
-    """Candidates (m,) of one change: values of every input it touches, its gain in log-odds and its size."""
+    """Candidates (m,) of one change.
+
+    Each has the values of every input that it touches, its gain in log-odds and its size.
+    """
 
     name: str
     values: dict[str, NDArray[Any]]
@@ -57,7 +64,10 @@ class Moves:
         self._since = [link for link in contract.links if isinstance(link, Since)]
 
     def of(self, row: Row) -> Iterator[Move]:
-        """One move per changeable, known input of ``row`` that does not itself follow from others."""
+        """Yield one move for each changeable, known input of ``row``.
+
+        An input that follows from others has none.
+        """
         following = {ratio.feature for ratio in self._ratios}
         for spec in self.contract.features:
             if not spec.changeable or spec.name in following or missing(row[spec.name]):
@@ -78,7 +88,10 @@ class Moves:
                 yield move
 
     def at(self, row: Row, spec: FeatureSpec, candidates: NDArray[Any]) -> Move:
-        """The consistent ones of the ``candidates`` (m,) for one input, with all that follows from each."""
+        """Return the consistent ones of the ``candidates`` (m,) for one input.
+
+        Each has all that follows from it.
+        """
         # The row's own value is no change, not even where what follows from it is off in the row.
         values = self._with_followers(row, spec.name, candidates[candidates != row[spec.name]])
         keep = self._consistent(row, values)
@@ -89,7 +102,10 @@ class Moves:
         return Move(spec.name, values, gain, self._distance(row, spec.name, values[spec.name]))
 
     def refined(self, row: Row, move: Move, chosen: int) -> Move:
-        """``move`` with every step between the row's value and the chosen candidate's nearer neighbour."""
+        """Return ``move`` with every step between the chosen candidate and its nearer neighbour.
+
+        The neighbour is the one on the side of the row's value.
+        """
         spec = self.contract.feature(move.name)
         if spec.dtype == "string":
             return move
@@ -107,6 +123,7 @@ class Moves:
             if name in chain:
                 added = candidates - _number(row, name)
                 values |= {
+                    # A purchase in a short window is one in every longer window too.
                     longer: _number(row, longer) + added
                     for longer in chain[chain.index(name) + 1 :]
                 }
@@ -164,6 +181,7 @@ class Moves:
         for link in self._since:
             for window in link.windows:
                 if link.feature in values and not _is_empty(row, link, window):
+                    # A window with events in it cannot have its last purchase before it began.
                     keep &= values[link.feature] < window.days
                 elif window.feature in values and link.feature not in values:
                     keep &= not _is_empty(row, link, window)
@@ -240,5 +258,5 @@ def _number(row: Row, name: str) -> float:
 
 
 def missing(value: Value) -> bool:
-    """Whether ``value`` says "not known": None or NaN."""
+    """Return whether ``value`` is None or NaN, which means "not known"."""
     return value is None or (isinstance(value, float) and math.isnan(value))

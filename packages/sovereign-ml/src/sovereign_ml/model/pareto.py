@@ -1,4 +1,7 @@
-"""The best ways to gain log-odds by a few changes at once: no way is both longer and weaker than another."""
+"""The best ways to gain log-odds by a few changes at once.
+
+Of the ways that are kept, none is both longer and weaker than another.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,17 @@ from sovereign_ml.model.feasible_changes import Move
 from sovereign_ml.model.scorecard import Floats
 
 EXACT = 4
-"""Up to so many changes the smallest is found for certain; each further one multiplies the work."""
+"""Number of changes up to which the smallest set is found for certain.
+
+Each further one multiplies the work.
+"""
 
 
 @dataclass(frozen=True)
 class Front:
-    """Ways (n,) to change ``moves`` together: what each gains, its size, and the candidate (n, k) of each move.
+    """Ways (n,) to change ``moves`` together, with gain, size and candidate (n, k) of each move.
 
-    Sorted by size and by gain at once, because only undominated ways are kept.
+    They are sorted by size and by gain at once, because only undominated ways are kept.
     """
 
     moves: tuple[int, ...]
@@ -32,7 +38,7 @@ class Front:
 
 @dataclass(frozen=True)
 class Way:
-    """One found change: its size, and the candidate chosen for each move."""
+    """One combination of changes: its size, and the candidate chosen for each move."""
 
     size: float
     moves: tuple[int, ...]
@@ -40,9 +46,10 @@ class Way:
 
 
 class Search:
-    """Smallest sets of ``moves`` that gain ``need`` (log-odds, positive) in the direction of ``sign``.
+    """Search for the smallest sets of ``moves`` that gain ``need`` in the direction ``sign``.
 
-    Exact because the model adds up: moves that touch no input in common gain the sum of what each gains.
+    ``need`` is in log-odds and positive. The search is exact because the model is additive: moves
+    that touch no input in common gain the sum of their gains.
     """
 
     def __init__(self, moves: Sequence[Move], need: float, sign: int) -> None:
@@ -52,7 +59,10 @@ class Search:
         self._pairs: dict[tuple[int, int], Front] = {}
 
     def smallest(self, count: int) -> Way | None:
-        """The smallest way that changes exactly ``count`` (2 to EXACT) inputs; None when none gains enough."""
+        """Return the smallest way that changes exactly ``count`` (2 to EXACT) inputs.
+
+        Returns None when none gains enough.
+        """
         found = [
             self._of(chosen)
             for chosen in combinations(range(len(self._moves)), count)
@@ -67,6 +77,8 @@ class Search:
         return all(not self._touched[i] & self._touched[j] for i, j in combinations(chosen, 2))
 
     def _of(self, chosen: tuple[int, ...]) -> Way | None:
+        # Meeting in the middle: two fronts of half the moves are joined, not all combinations
+        # tried.
         half = len(chosen) - len(chosen) // 2
         return _cheapest(self._front(chosen[:half]), self._front(chosen[half:]), self._need)
 
@@ -94,7 +106,8 @@ def _front(i: int, move: Move, sign: int) -> Front:
 
 
 def _joined(one: Front, two: Front, need: float) -> Front:
-    """Every way of both at once; gaining more than ``need`` is worth no more."""
+    """Return every undominated way of both fronts at once."""
+    # Gaining more than needed is worth no more.
     gain = np.minimum(np.add.outer(one.gain, two.gain).ravel(), need)
     size = np.add.outer(one.size, two.size).ravel()
     kept = _undominated(gain, size)
@@ -105,7 +118,10 @@ def _joined(one: Front, two: Front, need: float) -> Front:
 
 
 def _undominated(gain: Floats, size: Floats) -> NDArray[np.intp]:
-    """Places of what gains more than everything of at most its size, smallest first; a gain of nothing is none."""
+    """Return the positions of ways that gain more than every way of at most their size.
+
+    The smallest comes first. A way without gain does not count.
+    """
     order = np.lexsort((-gain, size))
     before = np.maximum.accumulate(np.concatenate([[0.0], gain[order][:-1]]))
     return order[gain[order] > before]

@@ -1,8 +1,8 @@
 """The additive scorecard as data: read, check, score and explain it with numpy alone.
 
-``model.json`` holds an intercept (log-odds of the average training customer) and, per feature, how far a
-value moves the log-odds from that average. A score is the sum; the parts of the sum are the explanation,
-exactly (CJEU C-203/22, paragraphs 58-61), not an approximation of another model.
+``model.json`` holds an intercept (log-odds of the average training customer). For each feature it
+holds how far a value moves the log-odds from that average. A score is the sum. The parts of the sum
+are the exact explanation (CJEU C-203/22, paragraphs 58-61), not an approximation of another model.
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-"""An array of 64-bit floats; functions say its shape."""
+"""An array of 64-bit floats. Each function gives its shape."""
 
 
 class Coded(NamedTuple):
-    """A categorical column of shape (n,) as positions in ``names``; -1 says missing. For millions of rows."""
+    """A categorical column of shape (n,) as positions in ``names``, with -1 for missing.
+
+    It is made for millions of rows.
+    """
 
     codes: NDArray[np.integer[Any]]
     names: Sequence[str]
@@ -46,7 +49,10 @@ class _Frozen(BaseModel):
 
 
 class Curve(_Frozen):
-    """One numeric feature: piecewise linear between ``knots`` (raw units) on the transformed axis, flat outside."""
+    """One numeric feature, piecewise linear between ``knots`` (raw units) on the transformed axis.
+
+    It is flat outside of the knots.
+    """
 
     name: str
     transform: Literal["identity", "asinh"]
@@ -70,7 +76,7 @@ class Curve(_Frozen):
         return bool((steps >= 0).all() if direction == "raises" else (steps <= 0).all())
 
     def contribution(self, values: Sequence[Any] | NDArray[Any]) -> Floats:
-        """Log-odds for raw ``values`` of shape (n,); NaN or None counts as missing."""
+        """Return the log-odds of raw ``values`` of shape (n,). NaN or None counts as missing."""
         x = np.asarray(values, dtype=np.float64)
         scale = TRANSFORMS[self.transform]
         curve = np.interp(scale(x), scale(np.asarray(self.knots)), self.log_odds)
@@ -78,7 +84,7 @@ class Curve(_Frozen):
 
 
 class Levels(_Frozen):
-    """One categorical feature: a value per category; unseen categories share ``other_log_odds``."""
+    """One categorical feature: a value per category. Unseen categories share ``other_log_odds``."""
 
     name: str
     log_odds: dict[str, float]
@@ -86,8 +92,9 @@ class Levels(_Frozen):
     missing_log_odds: float
 
     def contribution(self, values: Sequence[Any] | NDArray[Any] | Coded) -> Floats:
-        """Log-odds for category names of shape (n,); None counts as missing."""
+        """Return the log-odds of category names of shape (n,). None counts as missing."""
         if isinstance(values, Coded):
+            # Code -1 takes the last entry, which is that of a missing value.
             coded: Floats = self.contribution([*values.names, None])[values.codes]
             return coded
         table: dict[Any, float] = {**self.log_odds, None: self.missing_log_odds}
@@ -98,7 +105,10 @@ class Levels(_Frozen):
 
 
 class Scorecard(_Frozen):
-    """The whole model. ``extra`` keys are refused, so a file of another shape is never scored by accident."""
+    """The whole model.
+
+    Unknown keys are refused, so a file of another shape is never scored by accident.
+    """
 
     schema_version: Literal["1"] = "1"
     target: str
@@ -108,17 +118,17 @@ class Scorecard(_Frozen):
 
     @property
     def parts(self) -> tuple[Curve | Levels, ...]:
-        """Numeric, then categorical parts: the column order of :meth:`contributions`."""
+        """Return numeric and then categorical parts: the column order of :meth:`contributions`."""
         return (*self.numeric, *self.categorical)
 
     @property
     def features(self) -> tuple[str, ...]:
-        """Feature names in the column order of :meth:`contributions`."""
+        """Return the feature names in the column order of :meth:`contributions`."""
         return tuple(part.name for part in self.parts)
 
     @property
     def additive(self) -> bool:
-        """Whether what one input says never depends on another one."""
+        """Return whether the effect of one input never depends on another one."""
         return True
 
     def keeps_to(self, name: str, direction: Literal["raises", "lowers"]) -> bool:
@@ -139,25 +149,26 @@ class Scorecard(_Frozen):
             )
 
     def contributions(self, columns: Columns) -> Floats:
-        """Log-odds per feature, shape (n, p), for ``columns`` that map each feature name to n raw values.
+        """Return the log-odds per feature, shape (n, p), for ``columns`` of n raw values by name.
 
-        Raises KeyError with the missing names: a value is never invented (None or NaN says "missing").
+        Raises KeyError with the missing names: a value is never invented (None or NaN means
+        "missing").
         """
         self._need(columns)
         parts = [part.contribution(columns[part.name]) for part in self.parts]
         return np.column_stack(parts)
 
     def log_odds(self, columns: Columns) -> Floats:
-        """Intercept plus all contributions, shape (n,)."""
+        """Return the intercept plus all contributions, shape (n,)."""
         total: Floats = self.intercept + self.contributions(columns).sum(axis=1)
         return total
 
     def probability(self, columns: Columns) -> Floats:
-        """Probability of the target, shape (n,)."""
+        """Return the probability of the target, shape (n,)."""
         return sigmoid(self.log_odds(columns))
 
 
 def sigmoid(log_odds: Floats) -> Floats:
-    """Log-odds to probability."""
+    """Return the probability of ``log_odds``."""
     result: Floats = 1.0 / (1.0 + np.exp(-log_odds))
     return result

@@ -1,4 +1,4 @@
-"""Reading ``model.json``: a scorecard, or boosted trees with the interface of one."""
+"""Reading of ``model.json``: a scorecard, or boosted trees with the interface of one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ __all__ = ["of_content", "parse", "read"]
 
 
 def of_content(content: Any) -> Scorecard:
-    """Return the model that the parsed ``model.json`` describes. Raises ValidationError for another shape."""
+    """Return the model that the parsed ``model.json`` describes.
+
+    Raises ValidationError for another shape.
+    """
     trees = isinstance(content, Mapping) and content.get("kind") == "trees"
     return (Forest if trees else Scorecard).model_validate(content)
 

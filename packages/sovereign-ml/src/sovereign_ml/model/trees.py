@@ -1,7 +1,8 @@
 """Boosted trees as data: read, check, score and explain them with numpy alone.
 
-``model.json`` holds every tree with its thresholds. A score is the sum of one leaf of each tree. Its parts are Shapley
-values of the trees (Lundberg et al. 2020, path-dependent): they add up to the score, to rounding.
+``model.json`` holds every tree with its thresholds. A score is the sum of one leaf of each tree.
+Its parts are Shapley values of the trees (Lundberg et al. 2020, path-dependent). They add up to the
+score, up to rounding.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sovereign_ml.model.scorecard import Coded, Columns, Floats, Scorecard
 __all__ = ["Codes", "Forest", "Tree"]
 
 _AT_ONCE = 256
-"""Rows explained at a time: each holds a number for every leaf and feature of its path."""
+"""Rows explained at a time. Each holds a number for every leaf and feature of its path."""
 
 
 class _Frozen(BaseModel):
@@ -28,10 +29,10 @@ class _Frozen(BaseModel):
 
 
 class Tree(_Frozen):
-    """One tree as columns, a number for each node; node 0 is the root, and a leaf has feature -1.
+    """One tree as columns with a number for each node. Node 0 is the root.
 
-    A number goes left up to ``threshold``, a category goes right if its code is ``threshold``. ``covered`` counts
-    training rows, ``value`` is in log-odds.
+    A leaf has feature -1. A number goes left up to ``threshold``. A category goes right if its code
+    is ``threshold``. ``covered`` counts training rows, and ``value`` is in log-odds.
     """
 
     feature: tuple[int, ...]
@@ -44,11 +45,13 @@ class Tree(_Frozen):
 
     @model_validator(mode="after")
     def _is_a_tree(self) -> Tree:
-        """Children come after their parent, so that no walk through a changed file can go round in circles."""
+        """Raise ValueError for columns that do not form a tree."""
         if not self.feature or {len(column) for _, column in self} != {len(self.feature)}:
             raise ValueError("the columns of a tree must have one length, at least 1")
         for node, feature in enumerate(self.feature):
             children = (self.left[node], self.right[node])
+            # Children come after their parent, so no walk through a changed file can go round in
+            # circles.
             if feature >= 0 and not all(node < child < len(self.feature) for child in children):
                 raise ValueError(f"node {node} of a tree has the children {children}")
             if feature >= 0 and not all(self.covered[child] > 0 for child in children):
@@ -65,7 +68,10 @@ class Codes(_Frozen):
 
 
 class _Leaves(NamedTuple):
-    """Every leaf of every tree with the features of its path: arrays (leaves, most features of a path)."""
+    """Every leaf of every tree with the features of its path.
+
+    Arrays have the shape (leaves, most features of a path).
+    """
 
     value: Floats
     feature: NDArray[np.intp]
@@ -74,15 +80,18 @@ class _Leaves(NamedTuple):
     takes_missing: NDArray[np.bool_]
     allowed: NDArray[np.int64]
     share: Floats
-    """Share of the training rows that go the leaf's way at the splits of the feature; 1 fills a shorter path."""
+    """Share of the training rows that go the leaf's way at the splits of the feature.
+
+    The value 1 fills a shorter path.
+    """
 
 
 class Forest(Scorecard):
     """Boosted trees with the interface of a scorecard.
 
-    ``intercept`` is the average log-odds of the training rows as the trees count them. ``numeric`` and
-    ``categorical`` hold the average effect of each feature, for words and pictures; no score is made of them.
-    ``directions`` are the constraints under which the trees were grown.
+    ``intercept`` is the average log-odds of the training rows as the trees count them. ``numeric``
+    and ``categorical`` hold the average effect of each feature, for words and pictures. No score is
+    made of them. ``directions`` are the constraints under which the trees were grown.
     """
 
     kind: Literal["trees"] = "trees"
@@ -102,7 +111,7 @@ class Forest(Scorecard):
 
     @property
     def additive(self) -> bool:
-        """A feature of a tree may change what another one means."""
+        """Return False: in a tree, one feature may change the effect of another one."""
         return False
 
     def keeps_to(self, name: str, direction: Direction) -> bool:
@@ -138,7 +147,10 @@ class Forest(Scorecard):
         return total
 
     def contributions(self, columns: Columns) -> Floats:
-        """Return the Shapley value of each feature, shape (n, p); with the intercept they are the log-odds."""
+        """Return the Shapley value of each feature, shape (n, p).
+
+        With the intercept they add up to the log-odds.
+        """
         rows = self._coded(columns)
         parts = [self._shapley(rows[i : i + _AT_ONCE]) for i in range(0, len(rows), _AT_ONCE)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.features)))
@@ -146,9 +158,10 @@ class Forest(Scorecard):
     def _shapley(self, rows: Floats) -> Floats:
         """Return Shapley values (n, p) of coded ``rows``.
 
-        In a leaf, a known feature has the factor 1 or 0 (the row goes that way or not), an unknown one the share of
-        training rows that do. The weights of all coalitions are the integral over s of the product of
-        ``s * known + (1 - s) * unknown`` (Owen 1972), a polynomial, which Gauss-Legendre sums without error.
+        In a leaf, a known feature has the factor 1 or 0 (the row goes that way or not). An unknown
+        one has the share of training rows that do. The weights of all coalitions are the integral
+        over s of the product of ``s * known + (1 - s) * unknown`` (Owen 1972). It is a polynomial,
+        which Gauss-Legendre sums without error.
         """
         leaves = self._leaves
         total = np.zeros((len(rows), len(self.features)))
@@ -170,9 +183,13 @@ class Forest(Scorecard):
 
     @staticmethod
     def _goes(rows: Floats, leaves: _Leaves, j: int) -> Floats:
-        """Return 1 where a row (n) goes the way of a leaf (m) at the splits of the j-th feature of its path."""
+        """Return 1 where a row (n) goes the way of a leaf (m), else 0.
+
+        It looks at the splits of the j-th feature of the leaf's path.
+        """
         x = rows[:, leaves.feature[:, j]]
         inside = (x > leaves.low[:, j]) & (x <= leaves.high[:, j])
+        # The allowed codes of a path are the bits of one 64-bit integer.
         code = np.where(np.isnan(x), 0, np.clip(x, 0, 62)).astype(np.int64)
         inside &= (leaves.allowed[:, j] >> code) & 1 == 1
         result: Floats = np.where(np.isnan(x), leaves.takes_missing[:, j], inside).astype(
@@ -181,7 +198,10 @@ class Forest(Scorecard):
         return result
 
     def _coded(self, columns: Columns) -> Floats:
-        """Return all features as numbers, shape (n, p): NaN is a missing number, a category is its code."""
+        """Return all features as numbers, shape (n, p).
+
+        A missing number is NaN, and a category is its code.
+        """
         self._need(columns)
         numbers = [np.asarray(columns[part.name], dtype=np.float64) for part in self.numeric]
         codes = [_codes(self.codes[part.name], columns[part.name]) for part in self.categorical]
@@ -194,7 +214,10 @@ class Forest(Scorecard):
 
     @cached_property
     def _nodes(self) -> tuple[NDArray[Any], ...]:
-        """The nodes of all trees in one array for each column, children by their place there."""
+        """Return the nodes of all trees in one array for each column.
+
+        Children are given by their place there.
+        """
         pairs = list(zip(self.trees, self._roots, strict=True))
 
         def joined(name: str, *, shift: bool = False) -> NDArray[Any]:
@@ -233,7 +256,10 @@ class Forest(Scorecard):
 
     @cached_property
     def _of_feature(self) -> list[Floats]:
-        """For each place j of a path, 1 where the j-th feature of a leaf is the feature, shape (leaves, p)."""
+        """Return for each place j of a path a matrix (leaves, p) of 0 and 1.
+
+        It is 1 where the j-th feature of a leaf is the feature.
+        """
         leaves = self._leaves
         names = np.arange(len(self.features))
         return [
@@ -243,7 +269,7 @@ class Forest(Scorecard):
 
 
 class _Way(NamedTuple):
-    """What the splits of one feature on the way to a leaf let through."""
+    """The values of one feature that its splits let through on the way to a leaf."""
 
     low: float = -np.inf
     high: float = np.inf
@@ -253,7 +279,10 @@ class _Way(NamedTuple):
 
 
 def _paths(tree: Tree, numbers: int) -> Iterator[tuple[float, dict[int, _Way]]]:
-    """Yield the value of each leaf and, by feature, what leads to it; features from ``numbers`` on are codes."""
+    """Yield the value of each leaf and, by feature, the way that leads to it.
+
+    Features from ``numbers`` on are codes.
+    """
     waiting: list[tuple[int, dict[int, _Way]]] = [(0, {})]
     while waiting:
         node, path = waiting.pop()

@@ -1,4 +1,7 @@
-"""Numbers into plain words: values with their unit, influence by direction and strength, changes, curves."""
+"""Plain words for numbers: values with their unit, influences, changes and curves.
+
+An influence has a direction and a strength.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,24 @@ from sovereign_ml.model.scorecard import Curve, Levels
 from sovereign_ml.texts import ENGLISH, Catalogue
 
 STRONG, SLIGHT = 0.4, 0.1
-"""Log-odds from which an influence is called strong (odds times 1.5) or no longer slight. Wording, not law."""
+"""Log-odds from which an influence is strong (odds times 1.5), and below which it is slight.
+
+These limits are wording, not law.
+"""
 NOTHING = 0.0005
-"""Log-odds below which an input leaves the risk as it is: a fit leaves traces of rounding, and those have a sign too."""
+"""Log-odds below which an input leaves the risk as it is.
+
+A fit leaves traces of rounding, and those have a sign too.
+"""
 FLAT = 0.01
-"""Log-odds by which a stretch of a curve must move before it is said to rise or fall."""
+"""Log-odds by which a stretch of a curve must move before it counts as rising or falling."""
 
 
 def quantity(spec: FeatureSpec, value: Value, texts: Catalogue = ENGLISH) -> str:
-    """``value`` with its unit: ``34 days``, ``45.20 EUR``, ``35 %``, ``1.4``, ``gifts``, or ``not known``."""
+    """Return ``value`` with its unit, or ``not known``.
+
+    Examples are ``34 days``, ``45.20 EUR``, ``35 %``, ``1.4`` and ``gifts``.
+    """
     if value is None or missing(value):
         return texts("words.not_known")
     if isinstance(value, str):
@@ -41,9 +53,9 @@ def quantity(spec: FeatureSpec, value: Value, texts: Catalogue = ENGLISH) -> str
 
 
 def subject(spec: FeatureSpec, value: Value, *, low: bool = False) -> str:
-    """The input and its value as the subject of a sentence, e.g. ``34 days since the last purchase``.
+    """Return the input and its value as the subject of a sentence.
 
-    A ``low`` value is told as one: ``only 34 days``.
+    An example is ``34 days since the last purchase``. A ``low`` value is marked: ``only 34 days``.
     """
     only = "only " if low and value and not missing(value) else ""
     if _is_counted(spec, value) and isinstance(value, int | float):
@@ -55,7 +67,7 @@ def subject(spec: FeatureSpec, value: Value, *, low: bool = False) -> str:
 
 
 def _is_counted(spec: FeatureSpec, value: Value) -> bool:
-    """Return whether the label goes on from the number: ``3 purchases in the last 30 days``."""
+    """Return whether the label continues the number: ``3 purchases in the last 30 days``."""
     counted = spec.unit == "count" or (spec.unit == "days" and spec.label.startswith("days "))
     if not counted or not isinstance(value, int | float) or not float(value).is_integer():
         return False
@@ -63,7 +75,10 @@ def _is_counted(spec: FeatureSpec, value: Value) -> bool:
 
 
 def _singular(noun: str) -> str:
-    """Return a regular plural as one of them; empty where ``noun`` is no plural, as in ``different shops``."""
+    """Return the singular of a regular plural, empty where ``noun`` is no plural.
+
+    ``different``, as in ``different shops``, is none.
+    """
     if noun.endswith("ies"):
         return f"{noun[:-3]}y"
     if noun.endswith(("sses", "xes", "ches", "shes")):
@@ -72,9 +87,10 @@ def _singular(noun: str) -> str:
 
 
 def reason(spec: FeatureSpec, value: Value, log_odds: float) -> str:
-    """One influence as a sentence: ``61 days since the last purchase raises the risk strongly``.
+    """Return one influence as a sentence.
 
-    A value that does the opposite of what more of it does is a low one: ``only 1 purchase ... raises the risk``.
+    An example is ``61 days since the last purchase raises the risk strongly``. A value whose effect
+    is the opposite of the expected one is low: ``only 1 purchase ... raises the risk``.
     """
     way = direction(log_odds)
     low = spec.expected is not None and way not in ("none", spec.expected)
@@ -85,14 +101,17 @@ def reason(spec: FeatureSpec, value: Value, log_odds: float) -> str:
 
 
 def direction(log_odds: float) -> Literal["raises", "lowers", "none"]:
-    """Return what a contribution does to the risk; see :data:`NOTHING`."""
+    """Return the effect of a contribution on the risk, see :data:`NOTHING`."""
     if abs(log_odds) < NOTHING:
         return "none"
     return "raises" if log_odds > 0 else "lowers"
 
 
 def effect(log_odds: float, texts: Catalogue = ENGLISH) -> str:
-    """Direction and strength of a contribution: ``raises the risk strongly``; the direction is its sign."""
+    """Return direction and strength of a contribution: ``raises the risk strongly``.
+
+    The direction is the sign of the contribution.
+    """
     way = direction(log_odds)
     if way == "none":
         return texts("effects.none")
@@ -102,7 +121,7 @@ def effect(log_odds: float, texts: Catalogue = ENGLISH) -> str:
 
 
 def change(found: Counterfactual, specs: dict[str, FeatureSpec], texts: Catalogue = ENGLISH) -> str:
-    """The counterfactual as one sentence that names every changed input."""
+    """Return the counterfactual as one sentence that names every changed input."""
 
     def instead(follows: bool) -> list[str]:
         return [
@@ -128,7 +147,10 @@ def change(found: Counterfactual, specs: dict[str, FeatureSpec], texts: Catalogu
 
 
 def curve(part: Curve, spec: FeatureSpec) -> str:
-    """A numeric feature's curve in words, knot by knot, with stretches of one direction joined."""
+    """Return a numeric feature's curve in words, knot by knot.
+
+    Stretches of one direction are joined.
+    """
     stretches: list[tuple[str, int, int]] = []
     for i, (a, b) in enumerate(pairwise(part.log_odds)):
         course = "rises" if b - a > FLAT else "falls" if a - b > FLAT else "stays level"
@@ -146,7 +168,7 @@ def curve(part: Curve, spec: FeatureSpec) -> str:
 
 
 def levels(part: Levels, spec: FeatureSpec) -> str:
-    """A categorical feature in words: each known category, then other and missing ones."""
+    """Return a categorical feature in words: each known category, then other and missing ones."""
     ordered = sorted(part.log_odds.items(), key=lambda item: -abs(item[1]))
     told = "; ".join(f"{name} {effect(value)} ({value:+.2f})" for name, value in ordered)
     other = f"Any other category {effect(part.other_log_odds)} ({part.other_log_odds:+.2f})."

@@ -1,4 +1,4 @@
-"""Scoring everyone who may be scored, from a sealed bundle alone, in parts that fit into memory."""
+"""Scoring of all current customers by a sealed bundle alone, in parts that fit into memory."""
 
 from __future__ import annotations
 
@@ -30,25 +30,29 @@ __all__ = ["ScoringGate", "current_customers", "read_whole", "write_scores"]
 
 REASONS = 3
 AT_ONCE = 131_072
-"""Customers held in memory at a time."""
+"""Number of customers held in memory at a time."""
 
 
 @dataclass(frozen=True)
 class ScoringGate:
-    """Keeps out who objected, is restricted or withdrew consent (GDPR Art. 21(3), 18(2), 7(3)).
+    """Gate that keeps out people who objected, are restricted or withdrew their consent.
 
-    Where the processing stands on consent, who gave none is kept out too.
+    The sources are GDPR Art. 21(3), 18(2) and 7(3). Where the lawful basis is consent, people who
+    gave none are kept out too.
     """
 
     asks_consent: bool
     log: LogLocation
     old_features: bool = False
-    """Whether scores on features older than the policy are wanted; the scores carry their date."""
+    """True to score features older than the policy allows. The scores carry their date."""
 
     def allowed(
         self, customers: pa.ChunkedArray, valid: Path
     ) -> tuple[NDArray[np.bool_], dict[str, int]]:
-        """Return who of ``customers`` may be scored, shape (n,), and how many may not for which reason."""
+        """Return a mask (n,) of the ``customers`` who may be scored, and the others by reason.
+
+        Each reason has a count.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
@@ -64,10 +68,12 @@ class ScoringGate:
             found, column = among(pa.array(sorted(against), pa.string())), f"{BARS[bar]}_at"
             if column in people.column_names:
                 found |= among(ids.filter(people[column].is_valid()))
+            # Each person counts for the first reason only, so that the counts add up.
             counts[BARS[bar]], free = int((found & free).sum()), free & ~found
         without = np.zeros(len(customers), dtype=bool)
         if self.asks_consent:
             agreed = people["consent"].cast(pa.bool_()).fill_null(False)
+            # Of two rows with different answers the refusal counts.
             without = ~among(ids.filter(agreed)) | among(ids.filter(pc.invert(agreed)))
         counts["no_basis"] = int((without & free).sum())
         return free & ~without, counts
@@ -82,9 +88,10 @@ def read_whole(bundle: Path) -> Bundle:
 
 
 def current_customers(features: Path, names: Iterable[str]) -> tuple[str, pa.Table]:
-    """Return the day of the newest snapshot in the artifact ``features``, and its rows with the features ``names``.
+    """Return the day of the newest snapshot in ``features``, and its rows.
 
-    ``event_timestamp`` is a column of them too: scores say as of when their features are.
+    The rows have the features ``names``. They have the column ``event_timestamp`` too, because
+    scores carry the date of their features.
     """
     import pyarrow.parquet as pq
 
@@ -99,10 +106,10 @@ def current_customers(features: Path, names: Iterable[str]) -> tuple[str, pa.Tab
 def write_scores(
     path: Path, bundle: Bundle, rows: pa.Table, *, old_features: bool = False
 ) -> dict[str, int]:
-    """Score ``rows`` part by part into ``path``; return how many customers are in each band.
+    """Write the scores of ``rows`` part by part into ``path``.
 
-    Raises Refused for rows that are dated in the future, and for rows older than the policy of the bundle
-    unless ``old_features`` are wanted.
+    Returns the number of customers in each band. Raises Refused for rows that are dated in the
+    future, and for rows older than the policy of the bundle unless ``old_features`` is set.
     """
     import pyarrow.parquet as pq
 
@@ -130,13 +137,16 @@ def _check_age(bundle: Bundle, rows: pa.Table, *, old_features: bool) -> None:
     oldest, newest = (freshness.read_time(str(ends[end].as_py())) for end in ("min", "max"))
     if freshness.too_early(newest, now):
         raise Refused(
-            f"Nobody is scored: the features are dated {newest:%Y-%m-%d}, and today is {now:%Y-%m-%d}. "
+            f"Nobody is scored: the features are dated {newest:%Y-%m-%d}, and today is "
+            f"{now:%Y-%m-%d}. "
             "Look for rows with a date in the future, or set the clock of this machine."
         )
     if freshness.too_old(oldest, now, most) and not old_features:
         raise Refused(
-            f"Nobody is scored: the features are as of {oldest:%Y-%m-%d}, {(now - oldest).days:,} days ago, and the "
-            f"policy of the bundle allows {most} ([score] max_feature_age_days, else [features] horizon_days). Run the "
+            f"Nobody is scored: the features are as of {oldest:%Y-%m-%d}, {(now - oldest).days:,} "
+            "days ago, and the "
+            f"policy of the bundle allows {most} ([score] max_feature_age_days, else [features] "
+            "horizon_days). Run the "
             "flow on newer data, or call `churn score --old-features`."
         )
 
@@ -164,7 +174,7 @@ def _scores(bundle: Bundle, rows: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _columns(model: Scorecard, rows: pa.RecordBatch) -> dict[str, Any]:
-    """The scorecard's view of ``rows``: raw values by feature."""
+    """Return the scorecard's view of ``rows``: raw values by feature."""
     numbers = {part.name: rows[part.name].to_numpy(zero_copy_only=False) for part in model.numeric}
     return numbers | {part.name: _coded(rows[part.name]) for part in model.categorical}
 

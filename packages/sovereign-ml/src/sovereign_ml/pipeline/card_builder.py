@@ -1,4 +1,4 @@
-"""The model card of one run: facts gathered from the artifacts, answers of people, approvals on record."""
+"""The model card of one run, from facts of the artifacts, answers and recorded approvals."""
 
 from __future__ import annotations
 
@@ -19,22 +19,26 @@ __all__ = ["CardBuilder"]
 
 
 class CardBuilder:
-    """Builds and writes the card of the project."""
+    """Builder and writer of the project's card."""
 
     def __init__(self, settings: Settings, project: Project) -> None:
         self._settings, self._project = settings, project
 
     def gather(self, model: Path, metrics: Path, features: Path, valid: Path) -> Facts:
-        """Return the facts of one run. Counts of people are bucketed, so that anybody may read the card."""
+        """Return the facts of one run.
+
+        Counts of people are bucketed, so that the card may be shown to anybody.
+        """
         facts = collect.gather(model, metrics, features, valid, self._settings, self._project)
         own = load_own_rules(self._project)
         policy = self._settings.rule_policy.on_card()
         return facts.model_copy(update={"own_rules": own.facts(), "policy": policy})
 
     def build(self, facts: Facts) -> Card:
-        """Return the card from ``facts``, the answers in ``model_card.toml`` and the approvals on record.
+        """Return the card from ``facts``, answers and recorded approvals.
 
-        Raises Misuse for an answer that does not fit its question.
+        The answers are those in ``model_card.toml``. Raises Misuse for an answer that does not fit
+        its question.
         """
         settings = self._settings
         try:
@@ -50,6 +54,9 @@ class CardBuilder:
         return state.required, state.answered
 
     def write(self, card: Card, folder: Path) -> None:
-        """Write ``card.json``, ``card.md``, ``card.html`` and ``card.cdx.json``, with what the rules say today."""
+        """Write ``card.json``, ``card.md``, ``card.html`` and ``card.cdx.json`` into ``folder``.
+
+        They include the current findings of the rules.
+        """
         own = load_own_rules(self._project)
         approvals.write(card, folder, self._settings.rule_policy, own)

@@ -1,8 +1,9 @@
-"""The built-in shop: a buy-till-you-die process with the dirt of real data, the same bytes for the same seed.
+"""The built-in shop: a buy-till-you-die process with the faults of real data.
 
-Purchases follow a Pareto/NBD process (Schmittlein, Morrison and Colombo 1987): each customer buys at an own
-rate until an unseen drop-out. Seasons, returns, duplicates, unreadable times and missing ids are laid over it.
-Everybody has a contract too, which ends some time after the drop-out: for ``[label] kind = "ended"``.
+The same seed gives the same bytes. Purchases follow a Pareto/NBD process (Schmittlein, Morrison and
+Colombo 1987): each customer buys at an own rate until an unseen drop-out. Seasons, returns,
+duplicates, unreadable times and missing ids are added. Every customer has a contract too, which
+ends some time after the drop-out, for ``[label] kind = "ended"``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from sovereign_ml.config.tables import ShopSettings
 
 NOTICE_DAYS = 45
-"""From the day on which somebody stops buying to the end of their contract."""
+"""Days from the last day as a buyer to the end of the contract."""
 LAST_DAY = np.datetime64("2026-06-30", "s")
 CATEGORIES = (
     "books",
@@ -38,14 +39,14 @@ CURRENCY = {"PL": ("PLN", 1 / 0.235), "SE": ("SEK", 1 / 0.088)}
 
 @dataclass(frozen=True)
 class Shop:
-    """Raw tables as a shop would export them, customer ids still in clear."""
+    """Raw tables as a shop would export them, with customer ids in clear."""
 
     transactions: pd.DataFrame
     customers: pd.DataFrame
 
 
 def make(config: ShopSettings) -> Shop:
-    """Make the shop: about 12 order lines a customer over ``config.days`` days before 2026-07-01."""
+    """Return the shop: about 12 order lines a customer over ``config.days`` days before 2026-07-01."""
     rng = np.random.default_rng(config.seed)
     customers = _customers(rng, config.customers)
     return Shop(_dirty(rng, _orders(rng, customers, config.days)), customers)
@@ -71,7 +72,7 @@ def _customers(rng: np.random.Generator, n: int) -> pd.DataFrame:
 
 
 def _orders(rng: np.random.Generator, customers: pd.DataFrame, days: int) -> pd.DataFrame:
-    """Return the order lines, sorted by time, and note in ``customers`` when each contract runs."""
+    """Return the order lines sorted by time, and add the dates of contracts to ``customers``."""
     import pandas as pd
 
     n = len(customers)
@@ -118,7 +119,10 @@ def _orders(rng: np.random.Generator, customers: pd.DataFrame, days: int) -> pd.
 
 
 def _dirty(rng: np.random.Generator, clean: pd.DataFrame) -> pd.DataFrame:
-    """Lay over what real exports have: duplicates, missing ids, unreadable times, impossible amounts."""
+    """Return the table with the faults of real exports.
+
+    They are duplicates, missing ids, unreadable times and impossible amounts.
+    """
     import pandas as pd
 
     twice = clean[rng.random(len(clean)) < 0.004]

@@ -1,4 +1,7 @@
-"""Running a step: its inputs, its output, and the settings and tools that its signature asks for."""
+"""Execution of a step with its inputs, its output, and the settings and tools it asks for.
+
+A step asks by its signature.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,14 @@ from sovereign_ml.project import Project, Step
 from sovereign_ml.storage.artifacts import need
 
 Provided = Mapping[type, Callable[[], Any]]
-"""What steps may ask for: types, each with a function that makes the value."""
+"""Types that steps may ask for, each with a function that makes the value."""
 
 
 def run_step(verb: str, settings: Settings, project: Project) -> dict[str, Any]:
-    """Run one step on the project's own artifacts; return its summary with ``seconds``, also kept for the table."""
+    """Run one step on the project's own artifacts and return its summary with ``seconds``.
+
+    The duration is also kept for the table of steps.
+    """
     step = project.step(verb)
     if verb == "train":
         refuse_training(settings.root)
@@ -39,7 +45,10 @@ def run_step(verb: str, settings: Settings, project: Project) -> dict[str, Any]:
 def run_on(
     step: Step, project: Project, known: Provided, inputs: Sequence[Path], output: Path
 ) -> None:
-    """Run a step on these inputs. Raises Misuse for an artifact that is not there yet; it names the command to run."""
+    """Run a step on these inputs.
+
+    Raises Misuse for an artifact that is missing, with the command to run.
+    """
     writers = {other.writes: other.verb for other in project.steps}
     for noun, folder in zip(step.reads, inputs, strict=True):
         if noun in writers:
@@ -50,12 +59,13 @@ def run_on(
 def call(
     function: Callable[..., None], known: Provided, inputs: Sequence[Path], output: Path
 ) -> None:
-    """Call the function of a step with paths, and with what its keyword-only parameters ask for.
+    """Call the function of a step with paths and its keyword-only arguments.
 
-    A step that takes ``config: TrainSettings`` gets the table ``[train]`` of config.toml. Linear algebra
-    and OpenMP work on one thread, unless OMP_NUM_THREADS says how many: threads that wait for one another
-    spin, which on a busy machine takes twice the processor time and four times as long.
+    A step that takes ``config: TrainSettings`` gets the table ``[train]`` of config.toml. Linear
+    algebra and OpenMP work on one thread, unless OMP_NUM_THREADS sets the number.
     """
+    # Threads that wait for one another spin. On a busy machine this takes twice the processor time
+    # and four times as long.
     limits = None if "OMP_NUM_THREADS" in ENVIRONMENT else 1
     with threadpool_limits(limits):
         function(*inputs, output, **arguments(function, known))
@@ -80,7 +90,8 @@ def arguments(function: Callable[..., None], known: Provided) -> dict[str, Any]:
         if kind not in known:
             names = ", ".join(sorted(known_kind.__name__ for known_kind in known))
             raise Misuse(
-                f"{function.__name__}() asks for {name}: {getattr(kind, '__name__', kind)}, which no "
+                f"{function.__name__}() asks for {name}: {getattr(kind, '__name__', kind)}, which "
+                "no "
                 f"step is given. Types that are: {names}."
             )
         values[name] = known[kind]()
@@ -88,9 +99,10 @@ def arguments(function: Callable[..., None], known: Provided) -> dict[str, Any]:
 
 
 def provided(settings: Settings, project: Project) -> Provided:
-    """Return what a step may ask for: tables of config.toml, connections, guarded parts.
+    """Return the values that a step may ask for.
 
-    The project has the features that ``[features] inputs`` names.
+    These are tables of config.toml, connections and guarded parts. The project has the features
+    that ``[features] inputs`` names.
     """
     project = project.with_inputs(settings.features.inputs)
     tables = {type(value): value for _, value in settings if _is_table(value)}
@@ -160,25 +172,27 @@ def _constant(value: Any) -> Callable[[], Any]:
 
 
 def summary(artifact: Path) -> dict[str, Any]:
-    """Return what a step wrote about its artifact; empty if it has not run."""
+    """Return the summary that a step wrote about its artifact, empty if it has not run."""
     path = artifact / "summary.json"
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return content
 
 
 def remember(root: Path, verb: str, result: dict[str, Any]) -> None:
-    """Keep when and how long a step ran, outside the artifacts: those must be the same bytes on every run."""
+    """Keep the end and the duration of a step's run."""
+    # Outside the artifacts, because those must be the same bytes on every run.
     path = _log(root, verb)
     path.parent.mkdir(parents=True, exist_ok=True)
     side = path.with_suffix(".part")
     side.write_text(
         json.dumps({"seconds": result["seconds"], "finished": result["finished"]}), encoding="utf-8"
     )
+    # Replaced as a whole, so that no reader meets half a file.
     side.replace(path)
 
 
 def recall(root: Path, verb: str) -> dict[str, float]:
-    """Return seconds and end of the last run of a step; empty if there is none."""
+    """Return seconds and end of the last run of a step, empty if there is none."""
     try:
         content: dict[str, float] = json.loads(_log(root, verb).read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):

@@ -1,4 +1,4 @@
-"""Running a Great Expectations suite over a table, and naming the rows that broke it."""
+"""Great Expectations: run of a suite over a table, with the rows that broke it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ GRAMMAR = "rfc3987_syntax"
 
 
 def _is_valid_syntax(term: str, value: str) -> bool:
-    """Return whether ``value`` is the ``term`` of RFC 3987; the first call imports the grammar."""
+    """Return whether ``value`` is the ``term`` of RFC 3987."""
+    # The first call replaces the stand-in by the real grammar.
     sys.modules.pop(GRAMMAR, None)
     return bool(import_module(GRAMMAR).is_valid_syntax(term, value))
 
 
-# The grammar takes a third of the time to import Great Expectations, whose plots bring jsonschema in.
-# jsonschema asks it about schemas with international addresses only.
+# The grammar takes a third of the time to import Great Expectations, whose plots bring jsonschema
+# in. jsonschema asks it about schemas with international addresses only.
 if GRAMMAR not in sys.modules and find_spec(GRAMMAR):
     sys.modules[GRAMMAR] = ModuleType(GRAMMAR)
     vars(sys.modules[GRAMMAR])["is_valid_syntax"] = _is_valid_syntax
@@ -57,7 +58,10 @@ class Check:
 def run(
     suite: gx.ExpectationSuite, table: pd.DataFrame, columns: tuple[Column, ...]
 ) -> list[Check]:
-    """Run ``suite`` over ``table``; each check names the positions of the rows that broke it."""
+    """Run ``suite`` over ``table`` and return its checks.
+
+    Each check has the positions of the rows that broke it.
+    """
     import great_expectations as gx
 
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
@@ -79,7 +83,7 @@ def run(
 
 
 def _broken_rows(table: pd.DataFrame, checks: Sequence[Check]) -> pd.DataFrame:
-    """Return the rows that broke an expectation, with the first one they broke in ``expectation``."""
+    """Return the rows that broke an expectation. Their column ``expectation`` has the first one."""
     reason: dict[int, str] = {}
     for check in checks:
         for row in check.rows:
@@ -115,7 +119,10 @@ class JudgedTable:
         return sum(self.broken.values()) / max(1, self.rows)
 
     def problem(self, name: str, limit: float) -> str:
-        """Return why the table ``name`` cannot be used, with its rules and counts; empty if it can."""
+        """Return the reason against using the table ``name``, empty if it can be used.
+
+        The reason has the broken rules and their counts.
+        """
         if self.share <= limit and not self.unmet:
             return ""
         rules = [f"{rule} by {count:,}" for rule, count in self.broken.items()]
@@ -129,7 +136,7 @@ class JudgedTable:
 def judge(table: pd.DataFrame, checks: Sequence[Check], columns: Sequence[Column]) -> JudgedTable:
     """Return the valid and the rejected rows of ``table``.
 
-    A broken value of a protected column that may be empty is emptied: the person stays, with all
+    A broken value of a protected column that may be empty is emptied. The person stays, with all
     other groups, because these columns are read for the fairness test only.
     """
     spared = {c.name for c in columns if c.role == "protected" and c.nullable}
@@ -150,12 +157,12 @@ def judge(table: pd.DataFrame, checks: Sequence[Check], columns: Sequence[Column
 
 
 def _prepared(table: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
-    """Return ``table`` with naive UTC times: pandas compares aware times only with aware bounds, which a suite cannot
-    hold."""
+    """Return ``table`` with naive UTC times."""
     import pandas as pd
 
     frame = table.copy()
     for column in columns:
+        # pandas compares aware times only with aware bounds, which a suite cannot hold.
         if column.dtype == "timestamp":
             frame[column.name] = pd.to_datetime(frame[column.name], utc=True).dt.tz_localize(None)
         if column.dtype == "float":

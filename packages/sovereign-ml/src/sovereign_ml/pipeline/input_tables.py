@@ -1,4 +1,7 @@
-"""The mapped input in DuckDB: rows set aside by reason, pseudonyms, and the Parquet files of step 1."""
+"""The mapped input in DuckDB: rows set aside by reason, pseudonyms, and Parquet files.
+
+The files are the output of step 1.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +35,10 @@ _FREE = f"coalesce(consent, true) AND NOT ({' OR '.join(BARS.values())})"
 
 @dataclass(frozen=True)
 class Gates:
-    """What decides about people in the input: corrections, suppression list, what bars them, consent.
+    """Sources of decisions about people in the input.
 
-    ``raw`` is the artifact of step 1 as it was before, with the corrections so far.
+    They are corrections, the suppression list, objections and restrictions, and consent. ``raw`` is
+    the artifact of step 1 before this run, with the corrections so far.
     """
 
     raw: Path
@@ -49,7 +53,7 @@ class Gates:
 
 
 class InputTables:
-    """The mapped input. The marks decide which rows :meth:`set_aside` keeps out."""
+    """The mapped input, with marks that decide which rows :meth:`set_aside` keeps out."""
 
     def __init__(
         self,
@@ -65,11 +69,11 @@ class InputTables:
 
     @property
     def kind(self) -> str:
-        """Return ``synthetic`` for the built-in shop, else ``files``."""
+        """Return ``synthetic`` for the built-in shop and ``files`` for other input."""
         return str(self._pinned["kind"])
 
     def correct(self, folder: Path) -> None:
-        """Apply the corrections that people asked for (GDPR Art. 16), and carry them into ``folder``."""
+        """Apply the requested corrections (GDPR Art. 16), and carry them into ``folder``."""
         corrections.apply(
             self._connection,
             {rows.name: rows.connection for rows in self._events},
@@ -81,9 +85,10 @@ class InputTables:
         )
 
     def match_customers(self) -> CustomerMatch | None:
-        """Compare the people of the customers table with the buyers; None without such a table.
+        """Compare the people of the customers table with the buyers, None without such a table.
 
-        Called after :meth:`correct` and before others than the table's own people are marked.
+        Call it after :meth:`correct`, and before people are marked whom the table itself does not
+        mark.
         """
         if not self._config.customers:
             return None
@@ -96,9 +101,9 @@ class InputTables:
         suppression.mark_erased(self._connection, self._gates.suppression)
 
     def mark_objectors(self) -> None:
-        """Mark people who objected (Art. 21(3)), withdrew consent or are restricted through the service.
+        """Mark people who objected (Art. 21(3)), withdrew consent or are restricted.
 
-        The customers table names the others.
+        These are the ones that the service recorded. The customers table has its own marks.
         """
         objections.mark(
             self._connection,
@@ -108,7 +113,7 @@ class InputTables:
         )
 
     def set_aside(self) -> Counts:
-        """Decide about every row, and give a pseudonym to everyone who stays."""
+        """Give each row its reason or keep it, and give every person who stays a pseudonym."""
         end, consent_needed = self._after_the_end(), self._gates.asks_consent
         counts = count_reasons(self._connection, end, consent_needed=consent_needed)
         _names(self._connection, self._gates.keys()[0])
@@ -121,8 +126,8 @@ class InputTables:
     ) -> str:
         """Return the headline of the step where the input looks right.
 
-        Raises Refused with everything that does not; the values that cannot be used are then in the
-        folder ``refused``.
+        Raises Refused with all problems. The values that cannot be used are then in the folder
+        ``refused``.
         """
         connection = self._connection
         values = unusable.values(connection)
@@ -150,10 +155,8 @@ class InputTables:
         return {rows.name: rows.facts() for rows in self._events}
 
     def _after_the_end(self) -> str:
-        """Return SQL that is true for an event that has not happened yet.
-
-        The built-in shop has a last day of its own, so that it works under any clock.
-        """
+        """Return SQL that is true for an event that has not happened yet."""
+        # The built-in shop has a last day of its own, so that it works under any clock.
         if self.kind == "synthetic":
             from sovereign_ml.pipeline.demo_shop import LAST_DAY
 
@@ -161,19 +164,19 @@ class InputTables:
         return after_the_end(self._connection, self._config)
 
     def write(self, folder: Path) -> None:
-        """Write transactions, customers, groups and events as Parquet, and the values that cannot be used."""
+        """Write transactions, customers, groups and events as Parquet, and the unusable values."""
         _write(self._connection, folder)
         for rows in self._events:
             rows.write(folder)
         unusable.write_values(unusable.values(self._connection), folder)
 
     def erased_in(self, folder: Path) -> int:
-        """Count erased people in what was written: from the output, not from the intent."""
+        """Count erased people in the output."""
         return _erased_found(self._connection, folder, self._gates.keys()[0])
 
 
 def after_the_end(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> str:
-    """Return SQL that is true for an event later than now, or than the last day that is meant."""
+    """Return SQL that is true for an event later than now, or than ``[data] as_of``."""
     if config.as_of:
         db.set_zone(connection, config.timezone)
         return f"event_time >= CAST(DATE '{config.as_of}' + 1 AS TIMESTAMPTZ)"
@@ -186,7 +189,7 @@ def input_problems(
     match: CustomerMatch | None,
     checks: CheckSettings,
 ) -> list[str]:
-    """Return what does not look right in the input, in words."""
+    """Return the problems of the input in words."""
     problems = [
         *plausibility.too_many_unusable(
             counts.read, counts.set_aside, unusable.values(connection), checks
@@ -203,9 +206,10 @@ def input_problems(
 
 
 def _names(connection: duckdb.DuckDBPyConnection, key: bytes) -> None:
-    """Table ``names``: the pseudonym of everyone who stays. Erased people get none: nothing of them goes on."""
+    """Make the table ``names`` with the pseudonym of every person who stays."""
     import pyarrow as pa
 
+    # Erased people get no pseudonym: nothing of them goes on.
     rows = connection.execute(
         """SELECT customer_id FROM gated WHERE reason IS NULL
         UNION SELECT customer_id FROM people WHERE NOT erased AND customer_id IS NOT NULL ORDER BY 1"""
@@ -244,11 +248,12 @@ def _write(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 
 def _erased_found(connection: duckdb.DuckDBPyConnection, folder: Path, key: bytes) -> int:
-    """Erased people found in what was written, by their pseudonyms: counted from the output, not from the intent."""
+    """Return the number of erased people in the written files, by their pseudonyms."""
     rows = connection.execute(
         "SELECT customer_id FROM people WHERE erased AND customer_id IS NOT NULL"
     ).fetchall()
     gone = pseudonyms([str(row[0]) for row in rows], key)
+    # Counted from the output and not from the intent.
     tables = ("transactions", "customers", "groups", *event_tables(folder))
     files = [str(folder / f"{name}.parquet") for name in tables]
     found = connection.execute(

@@ -1,6 +1,7 @@
-"""Reading the input: the team's files mapped to the contract, people marked who may not be processed, pseudonyms.
+"""Intake of step 1: the team's files mapped to the contract, with marks on people.
 
-The tables live in an in-memory DuckDB: ``mapped`` (purchases) and ``people`` (customers), ids still in clear.
+The marks are of people who may not be processed. The tables live in an in-memory DuckDB: ``mapped``
+(purchases) and ``people`` (customers). Ids are still in clear.
 """
 
 from __future__ import annotations
@@ -45,26 +46,30 @@ NO_DATE = (
     *("null", "(null)", "nan", "nat", "<na>", "none", "nil", "n/a", "na", r"\n"),
     *("0000-00-00", "0000-00-00 00:00:00"),
 )
-"""What exports write where there is no date. Any other value of an objection or an erasure counts as one."""
+"""Values of exports that stand for no date.
+
+Any other value of an objection or an erasure counts as a date.
+"""
 
 
 @dataclass(frozen=True)
 class Intake:
-    """Reads the input that ``data/source.json`` names, by the mapping of ``[data]``."""
+    """Reader of the input that ``data/source.json`` names, by the mapping of ``[data]``."""
 
     files: InputFiles
     gates: Gates
 
     @property
     def lawful_basis(self) -> str:
-        """Return ``consent`` where the customers table has such a column, else the basis that config.toml names."""
+        """Return ``consent`` if the customers table has that column, else config.toml's basis."""
         config = self.files.config
         return "consent" if config.asks_consent else config.lawful_basis
 
     def read(self, source: Path) -> InputTables:
         """Load and map the input named in the file ``source``.
 
-        Raises Misuse for input that cannot be read or mapped, and where the pseudonym key is not the one in use.
+        Raises Misuse for input that cannot be read or mapped, and where the pseudonym key is not
+        the one in use.
         """
         suppression.check_key(self.gates.suppression)
         connection = db.connect()
@@ -90,16 +95,19 @@ class Intake:
 def _load(
     connection: duckdb.DuckDBPyConnection, pinned: dict[str, Any], files: InputFiles
 ) -> tuple[str, ...]:
-    """Load the tables as they are; return what was left out on purpose, in words."""
+    """Load the tables as they are and return notes on what was left out on purpose."""
     config = files.config
     if not config.asks_consent and not config.lawful_basis:
         raise Misuse(
-            "No customers table with a consent column: config.toml must name lawful_basis under [data] "
-            "(contract, legal_obligation, legitimate_interests, public_task), and the card will say so."
+            "No customers table with a consent column: config.toml must name lawful_basis under "
+            "[data] "
+            "(contract, legal_obligation, legitimate_interests, public_task), and the card will "
+            "say so."
         )
     if not config.asks_consent and config.lawful_basis == "consent":
         raise Misuse(
-            "config.toml [data] lawful_basis is 'consent', but nothing says who consented: name a customers "
+            "config.toml [data] lawful_basis is 'consent', but nothing says who consented: name a "
+            "customers "
             "table and its consent column under [data.customer_columns], or another lawful basis."
         )
     if pinned["kind"] == SYNTHETIC:
@@ -121,7 +129,10 @@ def _load(
 
 
 def map_customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> None:
-    """Table ``people``: one row a customer with gates and groups; empty when there is no customers table."""
+    """Make the table ``people`` with one row per customer: dates, marks and groups.
+
+    It is empty without a customers table.
+    """
     mapping = {k: v for k, v in config.customer_columns.model_dump().items() if v}
     if not config.customers:
         connection.execute(
@@ -171,12 +182,10 @@ def _day_only(value: str) -> str:
 
 
 def _contract_day(value: str, config: DataSettings) -> str:
-    """Return SQL for the start or the end of a contract; null where there is none or it cannot be read.
-
-    A date without a time is a day of the calendar and not an instant: cut-offs are days in UTC, and midnight in Berlin
-    would lie on the day before.
-    """
+    """Return SQL for the start or the end of a contract, null where there is none to read."""
     text = f"trim(CAST({value} AS VARCHAR))"
+    # A date without a time is a day of the calendar and not an instant: cut-offs are days in UTC,
+    # and midnight in Berlin would lie on the day before.
     full = f"CASE WHEN {_day_only(value)} THEN {text} || ' 00:00:00+00' ELSE {text} END"
     instant = f"TRY_CAST({full} AS TIMESTAMPTZ)"
     nothing = is_word(text, config.reader.null_words)
@@ -186,7 +195,11 @@ def _contract_day(value: str, config: DataSettings) -> str:
 def _check_contracts(
     connection: duckdb.DuckDBPyConnection, read: Expressions, rows: str, config: DataSettings
 ) -> None:
-    """Raise Misuse for a date of a contract that cannot be read, an end before its start, or several contracts."""
+    """Raise Misuse for unusable dates of contracts.
+
+    These are dates that cannot be read, an end before its start, and several contracts of one
+    customer.
+    """
     where = "config.toml [data.customer_columns]"
     values = {key: read.name(key) for key in CONTRACT if key in read.mapping}
     for key, value in values.items():
@@ -198,13 +211,15 @@ def _check_contracts(
         ).fetchall()
         if bad:
             raise Misuse(
-                f"{where} {key}: {bad:,} dates cannot be read, for example {sample!r} (letters as a, digits as 9). "
+                f"{where} {key}: {bad:,} dates cannot be read, for example {sample!r} (letters as "
+                "a, digits as 9). "
                 f"Give the format, such as {key} = \"strptime(col, '%d/%m/%Y')\"."
             )
     days = {key: _contract_day(value, config) for key, value in values.items()}
     if "started_at" in days:
         start, end = (values[key] for key in CONTRACT)
-        # An end without a time is the whole of its day, in the westernmost zone until noon UTC of the next.
+        # An end without a time is the whole of its day, in the westernmost zone until noon UTC of
+        # the next.
         mixed = f"{_day_only(end)} AND NOT {_day_only(start)}"
         ((bad,),) = connection.execute(
             f"""SELECT count(*) FROM {rows} WHERE {days["ended_at"]} +
@@ -212,7 +227,8 @@ def _check_contracts(
         ).fetchall()
         if bad:
             raise Misuse(
-                f"{where}: {bad:,} contracts have an ended_at before their started_at. Are the two exchanged, or is a "
+                f"{where}: {bad:,} contracts have an ended_at before their started_at. Are the two "
+                "exchanged, or is a "
                 "date in the wrong format?"
             )
     customer = named_id(read.name("customer_id"), config.reader.null_words)
@@ -223,15 +239,16 @@ def _check_contracts(
     ).fetchall()
     if several:
         raise Misuse(
-            f"The customers table has {several:,} customers with several contracts: give one row for each customer, "
+            f"The customers table has {several:,} customers with several contracts: give one row "
+            "for each customer, "
             "or make the number of the contract the customer_id in both tables."
         )
 
 
 def map_transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> None:
-    """Table ``mapped``: the contract's columns and, per distinct source row, how many copies it had.
+    """Make the table ``mapped``: the contract's columns and the copies of each distinct source row.
 
-    The table ``exchange_rates`` is there.
+    The table ``exchange_rates`` must exist.
     """
     mapping = {k: v for k, v in config.columns.model_dump().items() if v}
     read = _opened(connection, config.reader, config.timezone, "data.columns", mapping)
@@ -252,9 +269,9 @@ def map_transactions(connection: duckdb.DuckDBPyConnection, config: DataSettings
 def map_events(
     connection: duckdb.DuckDBPyConnection, table: EventTable, section: str, timezone: str
 ) -> None:
-    """Make the table ``mapped`` of an event table, as of the transactions: kind and value for amount and order.
+    """Make the table ``mapped`` of an event table, with kind and value for order and amount.
 
-    An empty value is none; one that is no number makes its row unusable.
+    An empty value counts as no value. One that is no number makes its row unusable.
     """
     keys = ("customer_id", "event_time", "kind", "value")
     mapping = {key: getattr(table, key) for key in keys if getattr(table, key)}
@@ -264,7 +281,8 @@ def map_events(
     instants.check(read, rows)
     values = event_values(read)
     written, value = f"CAST({read.value('value')} AS VARCHAR)", values["value"]
-    # What stands in the file and is no number: as the result, or in a column that the expression needs as one.
+    # What stands in the file and is no number: as the result, or in a column that the expression
+    # needs as one.
     needed = {db.quoted(name): sql for name, sql in read.numbers.get("value", {}).items()}
     no_number = " OR ".join(
         f"({sql} IS NULL AND {seen} IS NOT NULL AND NOT {is_word(seen, table.reader.null_words)})"
@@ -280,8 +298,9 @@ def map_events(
 
 
 def _moment(value: str) -> str:
-    """Return SQL for the time of an event, null for a zero of some calendar, such as 1970-01-01 or 0001-01-01."""
+    """Return SQL for the time of an event, null for the zero of a calendar."""
     time = f"TRY_CAST({value} AS TIMESTAMPTZ)"
+    # Exports write such a zero, 1970-01-01 or 0001-01-01, where there is no time.
     return f"CASE WHEN {time} >= TIMESTAMPTZ '1971-01-01 00:00:00+00' THEN {time} END"
 
 
@@ -305,7 +324,7 @@ def _opened(
     section: str,
     mapping: Mapping[str, str],
 ) -> Expressions:
-    """Return the checked expressions over the loaded table, on a connection in the zone of the data."""
+    """Return the checked expressions over the loaded table, on a connection in the data's zone."""
     read = Expressions(connection, SOURCE, section, reader, mapping)
     read.check()
     db.set_zone(connection, timezone)
@@ -322,8 +341,8 @@ def _store(
 ) -> None:
     """Make the table ``mapped`` of ``values``, and check its times.
 
-    ``amount`` is SQL for the number that was read. ``fate`` is the column with the verdict of the filter, ``failing``
-    has SQL for each other reason why a row cannot be used.
+    ``amount`` is SQL for the number that was read. ``fate`` is the column with the verdict of the
+    filter. ``failing`` has SQL for each other reason why a row cannot be used.
     """
     cases = " ".join(f"WHEN {condition} THEN '{reason}'" for reason, condition in failing.items())
     columns = ", ".join(f"{value} AS {name}" for name, value in values.items())
@@ -343,9 +362,9 @@ def _store(
 def contract_values(read: Expressions, config: DataSettings) -> dict[str, str]:
     """Return SQL for each column of the contract over the guarded values of ``read``.
 
-    ``amount_read`` is the amount before it is turned into EUR, ``rate_age`` how many days before the purchase
-    its rate begins. It is null for a constant rate. Where a readable amount has no rate, or an old one, ``rate_seen``
-    has the currency and the day.
+    ``amount_read`` is the amount before its conversion to EUR. ``rate_age`` is the number of days
+    from the start of the rate to the purchase, null for a constant rate. ``rate_seen`` has the
+    currency and the day where a readable amount has no rate or an old one.
     """
     amount = read.value("amount_eur")
     text = read.result_type("amount_eur") == "VARCHAR"
@@ -354,7 +373,10 @@ def contract_values(read: Expressions, config: DataSettings) -> dict[str, str]:
     rate, age, seen = "1", "NULL::INTEGER", "NULL::VARCHAR"
     if "currency" in read.mapping:
         rate, since = read.name("rate"), read.name("since")
-        age = f"CASE WHEN isfinite({time}) AND isfinite({since}) THEN CAST({time} AS DATE) - {since} END"
+        age = (
+            f"CASE WHEN isfinite({time}) AND isfinite({since}) "
+            f"THEN CAST({time} AS DATE) - {since} END"
+        )
         telling = f"{rate} IS NULL OR ({age}) > {config.checks.max_rate_age_days}"
         seen = (
             f"CASE WHEN {amount} IS NOT NULL AND {time} IS NOT NULL AND ({telling}) THEN "
@@ -378,10 +400,9 @@ def _once(
     section: str,
     columns: list[str],
 ) -> tuple[str, str]:
-    """Make the table ``once``: each distinct row with its number of copies and the verdict of ``where``.
+    """Make the table ``once`` of distinct rows, with copies and the verdict of ``where``.
 
-    Return the names of these two columns, which no column of the source has. Rows that the filter leaves out are
-    counted one by one, so that each of them has one reason.
+    Returns the names of these two columns, which no column of the source has.
     """
     fate, copies = (_free(columns, name) for name in ("fate", "copies"))
     verdict, source = "NULL::VARCHAR", SOURCE
@@ -390,7 +411,8 @@ def _once(
         read.check()
         if (kind := read.result_type("where")) != "BOOLEAN":
             raise Misuse(
-                f"config.toml [{section}] where = {config.where!r} is no condition but {kind}: write one that is true "
+                f"config.toml [{section}] where = {config.where!r} is no condition but {kind}: "
+                "write one that is true "
                 "for the rows to keep, such as \"status = 'paid'\"."
             )
         verdict = (
@@ -400,6 +422,7 @@ def _once(
         source = read.layered(source, ["where"], guarded=True)
     star = f"* EXCLUDE ({read.name('where')})" if config.where else "*"
     judged = f"(SELECT {star}, {verdict} AS {fate} FROM {source})"  # noqa: S608
+    # Rows that the filter leaves out are counted one by one, so that each of them has one reason.
     single = "true" if config.duplicates == "keep" else f"{fate} IS NOT NULL"
     connection.execute(
         f"""CREATE TABLE once AS SELECT *, 1 AS {copies} FROM {judged} WHERE {single}

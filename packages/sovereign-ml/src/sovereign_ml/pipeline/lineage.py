@@ -14,12 +14,15 @@ __all__ = ["Lineage"]
 
 @dataclass(frozen=True)
 class Lineage:
-    """Finds the origin of a model in the project's folder ``root``."""
+    """Finder of a model's origin in the project's folder ``root``."""
 
     root: Path
 
     def tags(self, features: Path) -> dict[str, str]:
-        """Return data version of ``features``, git commit, hash of the lock, versions and rule digest, by name."""
+        """Return the origin of a model trained on ``features``, by name of the tag.
+
+        It has data version, git commit, hash of the lock, versions and rule digest.
+        """
         return {
             "data_version": dvc.data_version(features),
             "git_commit": lineage.git_commit(self.root),

@@ -1,4 +1,4 @@
-"""Loading the rules that a team adds to those of the library: the optional module ``rules``."""
+"""Loading of the rules that a team adds to the library's: the optional module ``rules``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["load_own_rules"]
 
 
 def load_own_rules(project: Project) -> OwnRules:
-    """Return the rules of ``<package>.rules``; none where there is no such module.
+    """Return the rules of ``<package>.rules``, none where there is no such module.
 
     Raises Misuse where it cannot be imported or declares a rule that is not a team's.
     """
@@ -27,6 +27,7 @@ def load_own_rules(project: Project) -> OwnRules:
     path = Path(spec.origin)
     try:
         module = project.module("rules")
+        # The library's own decorator registers a rule on import, so its misuse shows here.
         if added := sorted(engine.RULES.keys() - RULES.keys()):
             raise ValueError(
                 f"{', '.join(added)} is declared with the library's own decorator; "

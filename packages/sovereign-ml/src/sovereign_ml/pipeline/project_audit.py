@@ -11,10 +11,9 @@ from sovereign_ml.config.settings import Settings
 
 
 def judged(settings: Settings, environ: Mapping[str, str]) -> Report:
-    """Every address in the project's files and in ``environ``, judged by [audit] and the owners' declarations.
+    """Return the audit of every address in the project's files and in ``environ``.
 
-    What the steps and `churn card documents` write is no configuration: a card that names a host would
-    find itself.
+    The addresses are judged by [audit] and the owners' declarations.
     """
     card = settings.root / "model_card.toml"
     answers = tomllib.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
@@ -25,6 +24,8 @@ def judged(settings: Settings, environ: Mapping[str, str]) -> Report:
         "build/documents",
         "build/access",
     )
+    # The output of steps and `churn card documents` is no configuration: a card that names a host
+    # would find itself.
     written = [f"{folder}/*" for folder in folders]
     policy = settings.audit.model_copy(update={"exclude": (*settings.audit.exclude, *written)})
     return audit(

@@ -1,4 +1,4 @@
-"""Registration of a model: the gate and the rules say yes, then the bundle is collected, registered and sealed."""
+"""Registration of a model after the gate and the rules: bundle, registry version and seal."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ __all__ = ["Registration"]
 
 @dataclass(frozen=True)
 class Registration:
-    """Registers models of ``project`` under the limits of config.toml and the rules of the card."""
+    """Registration of models of ``project`` under the limits of config.toml and the card's rules."""
 
     project: Project
     limits: RegisterSettings
@@ -64,9 +64,9 @@ class Registration:
     def check(self, figures: dict[str, Any], card: Card, found: Facts) -> list[Finding]:
         """Return the warnings of the rules. Raises Refused with every reason.
 
-        Reasons are those of the quality gate and of the rules, a library that is not as released
-        or has other rules than those that judged the card, and a card that states something else
-        than the facts ``found`` in the artifacts.
+        Reasons come from the quality gate and the rules. Further ones are a library that is not as
+        released or has other rules than those that judged the card, and a card whose facts differ
+        from the facts ``found`` in the artifacts.
         """
         library = project_identity(self.tracking.root)
         if objections := library.objections(self.tracking.profile):
@@ -82,10 +82,10 @@ class Registration:
         return findings
 
     def collect(self, folder: Path, model: Path, card_folder: Path, card: Card) -> None:
-        """Put model, card, feature contract, decision policy and the numbers of the rules into ``folder``.
+        """Put model, card, feature contract, decision policy and rule limits into ``folder``.
 
-        Raises Refused, before anything is registered, where the service could not read these files as one
-        bundle, or where their model is not the one that was fitted.
+        Raises Refused, before anything is registered, where the service could not read these files
+        as one bundle, or where their model is not the one that was fitted.
         """
         shutil.copy(model / "model.json", folder / "model.json")
         for name in FILES:
@@ -108,7 +108,7 @@ class Registration:
         self._read_back(folder, model / PROBES)
 
     def write_reference(self, folder: Path, features: Path, valid: Path) -> None:
-        """Put aggregates of the newest labelled cut-off into ``folder``: the monitor compares with them.
+        """Put aggregates of the newest labelled cut-off into ``folder`` as the monitor's reference.
 
         It is the cut-off whose figures the card promises. The training rows are older, so they
         would differ from the people of today by the calendar alone.
@@ -121,7 +121,10 @@ class Registration:
         (folder / REFERENCE).write_text(reference.model_dump_json() + "\n", encoding="utf-8")
 
     def _read_back(self, folder: Path, probes: Path) -> None:
-        """Seal ``folder`` for a moment and read it as the service does. Raises Refused in one line."""
+        """Seal ``folder`` for a moment and read it as the service does.
+
+        Raises Refused in one line.
+        """
         source = dict.fromkeys(("created_at", "git_commit", "data_version"), "")
         library = dict.fromkeys(("library_version", "library_wheel_sha256", "rule_digest"), "")
         name, profile = self.tracking.project, self.tracking.profile
@@ -133,6 +136,7 @@ class Registration:
                 f"Not registered: the service could not read this bundle. {error}"
             ) from None
         finally:
+            # This seal has no version yet: :meth:`register` makes the real one.
             (folder / MANIFEST).unlink(missing_ok=True)
         if differences := misfits(bundle.model, bundle.contract):
             raise Refused(
@@ -143,10 +147,9 @@ class Registration:
     def register(
         self, folder: Path, run: dict[str, Any], figures: dict[str, Any], card: Card, plots: Path
     ) -> str:
-        """Make a registry version with alias ``candidate`` for the bundle in ``folder``; return its number.
+        """Make a registry version of the bundle in ``folder`` and return its number.
 
-        ``run`` is what step 4 noted of its MLflow run. The same run with the same card finds its version again and
-        seals the same bundle, to the byte.
+        The version has the alias ``candidate``. ``run`` is what step 4 noted of its MLflow run.
         """
         gaps = {f"gap_{g['group']}_{g['metric']}": g["value"] for g in figures["fairness"]}
         values = {name: entry["value"] for name, entry in figures["model"].items()}
@@ -170,6 +173,8 @@ class Registration:
                 **judged_by,
             },
         )
+        # The same run with the same card finds its version again and seals the same bundle, to the
+        # byte.
         number, made = mlflow.register(self.tracking, version)
         seal_bundle(
             folder,

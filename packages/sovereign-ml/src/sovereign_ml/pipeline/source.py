@@ -1,4 +1,4 @@
-"""data/source.json: which input the flow runs on, by content hash; DVC watches this small file."""
+"""The file data/source.json: the flow's input by content hash, which DVC watches."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ SYNTHETIC = "synthetic"
 
 @dataclass(frozen=True)
 class InputFiles:
-    """The input that ``[data]`` names; a relative path starts at the project's folder ``root``."""
+    """The input that ``[data]`` names. A relative path starts at the project's folder ``root``."""
 
     config: DataSettings
     root: Path
     storage: ObjectStorage
 
     def tables(self) -> list[tuple[str, str, ReaderSettings]]:
-        """Return each input file with its expression for the customer id, and how it is read."""
+        """Return each input file with its expression for the customer id and its reader."""
         config = self.config
         named = [
             (config.transactions, config.columns.customer_id, config.reader),
@@ -46,9 +46,10 @@ class InputFiles:
         return [(path, id_, reader) for files, id_, reader in named for path in self.expand(files)]
 
     def expand(self, named: Files | Sequence[str]) -> list[str]:
-        """Return the files that ``[data]`` names, sorted: a folder gives its Parquet files, a pattern what fits it.
+        """Return the files that ``[data]`` names, sorted.
 
-        A name without a file stays, so that whoever opens it says that it is not there.
+        A folder stands for its Parquet files, and a pattern for the files that fit it. A name
+        without a file is kept, so that the code that opens it reports it missing.
         """
         entries = [named] if isinstance(named, str) else named
         found: dict[str, None] = {}
@@ -61,7 +62,8 @@ class InputFiles:
         if entry.startswith(SCHEME):
             if any(mark in entry for mark in "*?[") or entry.endswith("/"):
                 raise Misuse(
-                    f"{entry} is a pattern or a folder in a bucket: list its objects one by one in [data]."
+                    f"{entry} is a pattern or a folder in a bucket: list its objects one by one in "
+                    "[data]."
                 )
             return [entry]
         place = self._resolve(entry)
@@ -70,7 +72,8 @@ class InputFiles:
             other = [p for p in inside if not p.name.lower().endswith((".parquet", ".pq"))]
             if other:
                 raise Misuse(
-                    f"The folder {entry} also holds {other[0].name}: a folder is read when all of its files are "
+                    f"The folder {entry} also holds {other[0].name}: a folder is read when all of "
+                    "its files are "
                     f'Parquet. Name the files, such as "{entry.rstrip("/")}/*.csv".'
                 )
             return sorted(f"{entry.rstrip('/')}/{p.relative_to(place)}" for p in inside) or [entry]
@@ -85,7 +88,7 @@ class InputFiles:
         ] or [entry]
 
     def customer_ids(self) -> list[str]:
-        """Return every customer id in the input as it stands there, sorted.
+        """Return every customer id in the input in its original form, sorted.
 
         Raises Misuse if a file is not on this machine.
         """
@@ -124,10 +127,8 @@ class InputFiles:
 
     @contextmanager
     def local_copies(self, named: Files | Sequence[str]) -> Iterator[list[Path]]:
-        """Give the files of one table on this disk.
-
-        Those from S3 are deleted again afterwards, because they hold people's names.
-        """
+        """Yield the files of one table on this disk."""
+        # Copies from S3 are deleted afterwards, because they hold people's names.
         with tempfile.TemporaryDirectory() as folder:
             copies = []
             for number, path in enumerate(self.expand(named)):
@@ -140,7 +141,7 @@ class InputFiles:
             yield copies
 
     def describe(self, pinned: dict[str, Any] | None) -> dict[str, Any]:
-        """Return the kind of input and its content hashes. A file that is away keeps its pin."""
+        """Return the kind of input and its content hashes. A missing file keeps its pin."""
         config = self.config
         if not config.transactions:
             contract = " --set label.kind=ended" if config.customer_columns.ended_at else ""
@@ -152,8 +153,10 @@ class InputFiles:
         if config.transactions == SYNTHETIC:
             if config.customers not in (SYNTHETIC, ""):
                 raise Misuse(
-                    f"[data] customers is {config.customers!r} but transactions is 'synthetic': the built-in shop "
-                    "has its own customers. Name a transactions file too (DATA=path/to/transactions.csv), or "
+                    f"[data] customers is {config.customers!r} but transactions is 'synthetic': "
+                    "the built-in shop "
+                    "has its own customers. Name a transactions file too "
+                    "(DATA=path/to/transactions.csv), or "
                     "leave customers at 'synthetic'."
                 )
             shop = config.synthetic.model_dump(exclude={"old_features"})
@@ -169,7 +172,7 @@ class InputFiles:
     def _pinned_tables(
         self, tables: dict[str, Files], pinned: dict[str, Any] | None
     ) -> dict[str, Any]:
-        """Return the content of each table, of the event tables, and of the file of exchange rates."""
+        """Return the content of each table, of the event tables and of the exchange rates."""
         events = {f"events.{name}": table.file for name, table in self.config.events.items()}
         return {
             name: self._pinned_files(named, name, (pinned or {}).get(name, {}))
@@ -178,7 +181,10 @@ class InputFiles:
         }
 
     def _pinned_files(self, named: Files, table: str, before: dict[str, Any]) -> dict[str, Any]:
-        """Return what was named and the content of every file of it. Files that are away keep their pin."""
+        """Return the configured name and the content of each of its files.
+
+        Missing files keep their pin.
+        """
         asked: str | list[str] = named if isinstance(named, str) else list(named)
         paths = self.expand(named)
         contents = {path: self._content(path) for path in paths}
@@ -217,7 +223,7 @@ class SourcePin:
     log: LogLocation
 
     def refresh(self) -> Path:
-        """Write the file if the input that config.toml names has changed; return its path.
+        """Write the file if the input that config.toml names has changed, and return its path.
 
         A clone that has the versioned data but not the raw file keeps the pinned input, so that
         nothing runs again.
@@ -237,7 +243,7 @@ class SourcePin:
         return self.path
 
     def note_removed_rows(self) -> None:
-        """Take up what the rows in ``data/`` already follow: erasures, expiry, corrections.
+        """Take over the erasures, expiry and corrections that the rows in ``data/`` already follow.
 
         Step 1 then need not run again for them. Nothing is written before the first run.
         """
@@ -268,9 +274,10 @@ def source_pin(settings: Settings) -> SourcePin:
 
 
 def shop_may_be_old(settings: Settings) -> bool:
-    """Return whether the data is the built-in shop, nobody's data, which may be scored although it is old.
+    """Return whether the data is the built-in shop and may be scored although it is old.
 
-    ``[data.synthetic] old_features`` says so, in the profile local only. Never true for own files.
+    The shop has no real people. The setting is ``[data.synthetic] old_features``, and it counts in
+    the profile local only. The result is never true for own files.
     """
     path = settings.path("source")
     kind = read_json(path).get("kind") if path.is_file() else SYNTHETIC
@@ -282,7 +289,7 @@ def shop_may_be_old(settings: Settings) -> bool:
 
 
 def refresh(settings: Settings) -> Path:
-    """Write ``data/source.json`` if the project's input has changed; return its path."""
+    """Write ``data/source.json`` if the project's input has changed, and return its path."""
     return source_pin(settings).refresh()
 
 
@@ -305,5 +312,6 @@ def _sha256(path: Path) -> dict[str, str] | None:
 
 
 def _is_part(path: Path) -> bool:
-    """Return whether Spark and others mean a file as data: names with a dot or an underscore in front are notes."""
+    """Return whether Spark and similar tools take a file for data."""
+    # They write notes of their own under names that begin with a dot or an underscore.
     return not any(part.startswith((".", "_")) for part in path.parts)

@@ -1,4 +1,7 @@
-"""The DVC stages, made from the table of steps: dvc.yaml is written by `churn stages` and never by hand."""
+"""The DVC stages, made from the table of steps.
+
+`churn stages` writes dvc.yaml, which is never edited by hand.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,14 @@ HEADER = """# Written by `churn stages` from the table of steps; a change here i
 
 
 def write(root: Path, project: Project) -> Path:
-    """Write ``dvc.yaml`` of the project in ``root``; return its path."""
+    """Write ``dvc.yaml`` of the project in ``root`` and return its path."""
     path = root / FILE
     path.write_text(text(root, project), encoding="utf-8")
     return path
 
 
 def check(root: Path, project: Project) -> None:
-    """Raise Refused if ``dvc.yaml`` is not what the table of steps and their imports say."""
+    """Raise Refused if ``dvc.yaml`` differs from the table of steps and their imports."""
     path = root / FILE
     if not path.is_file() or path.read_text(encoding="utf-8") != text(root, project):
         raise Refused(
@@ -46,7 +49,10 @@ def text(root: Path, project: Project) -> str:
 
 
 def _stage(step: Step, root: Path, project: Project) -> dict[str, Any]:
-    """Return one stage: it depends on its inputs, the project's own files, the lock and the library."""
+    """Return one stage of DVC.
+
+    It depends on its inputs, the project's own files, the lock and the library.
+    """
     inputs = [f"${{paths.{noun}}}" for noun in step.reads]
     stage: dict[str, Any] = {
         "cmd": f"churn {step.verb}",
@@ -59,7 +65,10 @@ def _stage(step: Step, root: Path, project: Project) -> dict[str, Any]:
 
 
 def own_files(step: Step, root: Path, project: Project) -> list[str]:
-    """Return the project's files that the step imports, directly or through one another, relative to ``root``."""
+    """Return the project's files that the step imports, relative to ``root``.
+
+    Indirect imports count too.
+    """
     package = root / "src" / project.package
     start = [package / "steps" / f"_{step.number}_{step.verb}.py"]
     if step.reads_project:
@@ -70,7 +79,10 @@ def own_files(step: Step, root: Path, project: Project) -> list[str]:
 
 
 def with_imports(start: Sequence[Path], package: Path) -> set[Path]:
-    """Return the files ``start``, and those of ``package`` that they import, in turn as well."""
+    """Return the files ``start`` and those of ``package`` that they import.
+
+    Indirect imports count too.
+    """
     waiting, files = list(start), set[Path]()
     while waiting:
         path = waiting.pop()

@@ -1,4 +1,4 @@
-"""The validation report as one HTML page that opens offline, and the folder of a refused validation."""
+"""The validation report as one offline HTML page, and the folder of a refused validation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["forget_refusal", "refused_folder", "report"]
 
 SAMPLE = 20
-"""Rejected rows that the page shows of each expectation: enough to see the pattern, no copy of the data."""
+"""Rejected rows that the page shows of each expectation.
+
+They are enough to see the pattern, and no copy of the data.
+"""
 
 
 def report(
@@ -27,7 +30,10 @@ def report(
     limit: float,
     refused: bool,
 ) -> str:
-    """Return the page for the checks of each table and what broke them; ``limit`` is the allowed share."""
+    """Return the page with the checks of each table and the rows that broke them.
+
+    ``limit`` is the allowed share of such rows.
+    """
     import pandas as pd
     from jinja2 import Environment
 
@@ -52,15 +58,17 @@ def report(
 
 
 def refused_folder(output: Path) -> Path:
-    """Return where a refused validation leaves its report and its rows."""
+    """Return the folder in which a refused validation leaves its report and its rows."""
     return output.with_name(f"{output.name}_refused")
 
 
 def forget_refusal(output: Path) -> None:
-    """Remove what an earlier, refused run left: it would read like that of the rows that are valid now.
+    """Remove the report of an earlier, refused run.
 
-    DVC may bring the valid rows back from its cache without running the step, so a whole run calls this too.
+    It would read like the report of the rows that are valid now.
     """
+    # DVC may bring the valid rows back from its cache without running the step, so a whole run
+    # calls this too.
     shutil.rmtree(refused_folder(output), ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""What the pipeline knows for the card, gathered from the artifacts of the steps before."""
+"""Facts of the pipeline for the card, gathered from the artifacts of the earlier steps."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NO_OUTCOME = "no outcome of a decision is on record yet"
 log = logging.getLogger("sovereign_ml")
 
 LAW = Path("governance/law.toml")
-"""National law and lists of authorities that the team adds, in the form of the library's national.toml."""
+"""National law and lists of authorities added by the team, in the form of national.toml."""
 IMPORTED = Path("governance/imported.json")
 """Written by `churn card import`: source, hash and warnings of a card from elsewhere."""
 
@@ -51,7 +51,10 @@ IMPORTED = Path("governance/imported.json")
 def gather(
     model: Path, metrics: Path, features: Path, valid: Path, settings: Settings, project: Project
 ) -> Facts:
-    """Return all facts of one run. Counts of people are bucketed, so that a card can be shown to anybody."""
+    """Return all facts of one run.
+
+    Counts of people are bucketed, so that the card may be shown to anybody.
+    """
     import pandas as pd
 
     card = served.read(model / "model.json")
@@ -108,12 +111,15 @@ def gather(
 
 
 def provenance(root: Path) -> dict[str, Any]:
-    """Where a card that `churn card import` read came from; empty when there was none."""
+    """Return the origin of a card that `churn card import` read, empty without such a card."""
     return read_json(root / IMPORTED) if (root / IMPORTED).is_file() else {}
 
 
 def _national_law(root: Path) -> tuple[NationalLaw, ...]:
-    """Return what the team added to the library's table; raises Misuse for an entry that cannot be read."""
+    """Return the team's additions to the library's table of national law.
+
+    Raises Misuse for an entry that cannot be read.
+    """
     if not (root / LAW).is_file():
         return ()
     try:
@@ -191,6 +197,7 @@ def _retention(checked: dict[str, Any], settings: Settings) -> dict[str, Any]:
         {
             "object": name,
             "period": getattr(settings.retention, key).period,
+            # A cache of versions keeps old content until it is purged.
             "versions_exist": name == "dvc_cache",
             "last_purge_at": run.at if run else None,
             "overdue_objects": overdue.get(name, 0),
@@ -287,7 +294,7 @@ def _evaluation(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(entry: dict[str, Any]) -> int:
-    """Of a group too small to show, only the lower end of its range."""
+    """Return the size of a group, or the lower end of its range if it is too small to show."""
     return pii_scan.bucket(entry["n"])[1] if entry["suppressed"] else int(entry["n"])
 
 

@@ -1,4 +1,7 @@
-"""Facts that a card states against facts gathered anew: a card that was edited, or whose artifacts changed, shows."""
+"""Comparison of a card's facts with facts gathered anew.
+
+It reveals a card that was edited, and a card whose artifacts changed.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +15,28 @@ from sovereign_ml.card.schema.facts import Facts
 __all__ = ["AGAIN", "SHOWN", "differences", "shortened"]
 
 NOT_THE_MODEL: Final = {"run", "library"}
-"""Which run wrote the file, and by which library: the hash leaves the one out, rules judge the other."""
+"""Facts about the run and the library that wrote the file.
+
+The hash leaves out the run, and rules judge the library.
+"""
 MOVES_ON: Final = {"review", "retention", "previous", "imported", "monitoring"}
-"""What the decision log, purges and the registry change after a card was written."""
+"""Facts that the decision log, purges and the registry change after a card was written."""
 LIVE: Final = re.compile(
     r"review\b|(evaluation\.)?monitoring\b|decision\.(?!bands|action_band|outcomes)"
 )
-"""What a running service goes on changing between two steps of one run."""
+"""Facts that a running service keeps changing between two steps of one run."""
 CLOSE: Final = 1e-6
 SHOWN: Final = 5
 LONGEST: Final = 80
-"""Characters of a value that a message shows."""
+"""Largest number of characters of a value that a message shows."""
 AGAIN: Final = "Run `churn card` and every step after it again, and have that card approved."
 
 
 def differences(stated: Facts, found: Facts, *, later: bool = False) -> list[str]:
-    """Return where the card states something else than was found, one line for each place.
+    """Return the differences between the card's facts and the facts found, one line for each.
 
-    ``later`` says that the card was written some time ago: what the running service has changed since is
-    no difference then. Authors are compared with git, see `promotion_gate`.
+    ``later`` means that the card was written some time ago. Changes by the running service since
+    then are no difference in that case. Authors are compared with git, see `promotion_gate`.
     """
     left_out = NOT_THE_MODEL | (MOVES_ON if later else set())
     one = stated.model_dump(mode="json", exclude=left_out)
@@ -66,18 +72,21 @@ def _shown(value: Any) -> str:
 
 
 def _moved_on(stated: Any, found: Any) -> bool:
-    """Whether a few decisions more explain the difference: a claim without any evidence never passes."""
+    """Return whether a few more decisions explain the difference."""
     if stated is None or (isinstance(stated, str) and isinstance(found, str)):
         return True
+    # A claim without any evidence never passes.
     if isinstance(stated, bool) or not isinstance(stated, int | float) or found is None:
         return False
     return math.isclose(stated, found, rel_tol=0.1, abs_tol=0.05)
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Whether two values are the same; another machine may round the last digits otherwise."""
+    """Return whether two values are the same."""
     numbers = isinstance(one, int | float) and isinstance(other, int | float)
+    # In Python a bool is an int too.
     if numbers and not isinstance(one, bool) and not isinstance(other, bool):
+        # Another machine may round the last digits differently.
         return math.isclose(one, other, rel_tol=CLOSE, abs_tol=CLOSE)
     return bool(one == other)
 

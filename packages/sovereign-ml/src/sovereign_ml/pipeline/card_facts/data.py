@@ -1,4 +1,4 @@
-"""What the pipeline knows for the card about data, inputs, consent and the people in it."""
+"""Facts for the card about data, inputs, consent and the people in the data."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def data(
     max_association: float,
     project: Project,
 ) -> dict[str, Any]:
-    """Return windows, versions, inputs, scans, quality and who is represented.
+    """Return windows, versions, inputs, scans, quality and representativeness.
 
     Counts of people are bucketed. ``max_association`` is the limit of the rules for proxies.
     """
@@ -95,16 +95,22 @@ def _event_table(name: str, table: dict[str, Any], checked: dict[str, Any]) -> d
 
 
 def _label_window(config: FeatureSettings, kind: LabelKind) -> str:
-    """Return over how many days the label looks, and for whom; rule R77 compares answers with it."""
+    """Return the length of the label's window in days, and the people it is about.
+
+    Rule R77 compares answers with this text.
+    """
     if kind == "ended":
-        people = f"contracts that run at it and have a transaction in the {config.lookback_days} days before it"
+        people = (
+            "contracts that run at it and have a transaction "
+            f"in the {config.lookback_days} days before it"
+        )
     else:
         people = f"who bought in the {config.active_within_days} days before it"
     return f"{config.horizon_days} days from the cut-off, for {people}"
 
 
 def _customers_met(counts: dict[str, int] | None) -> dict[str, Any] | None:
-    """Return bucketed counts and shares of step 1; None without a customers table."""
+    """Return bucketed counts and shares of step 1, None without a customers table."""
     if counts is None:
         return None
     met = {"buyers": "customers_met", "customers": "customers_met"}
@@ -120,7 +126,7 @@ def _customers_met(counts: dict[str, int] | None) -> dict[str, Any] | None:
 def _special(
     found: dict[str, Any], words: tuple[str, ...], limit: float, project: Project
 ) -> dict[str, Any]:
-    """Return names in the lexicon, what gives a group away, and proxies of special categories."""
+    """Return hits in the lexicon, associations with groups, and proxies of special categories."""
     measured = found["associations"]
     proxies = [
         {**row, "category": project.group_origins[row["group"]], "metric": "Cramer's V"}
@@ -190,7 +196,7 @@ def _loss(interval: dict[str, float]) -> dict[str, float]:
 
 
 def _category(feature: Feature) -> str:
-    """Return what the name gives away, else the category of the table that the input is made from."""
+    """Return the category that the name reveals, or that of the table the input is made from."""
     if pii_scan.identifiers([feature.name]):
         return "identifier"
     if "consent" in feature.name.casefold():
@@ -199,12 +205,16 @@ def _category(feature: Feature) -> str:
 
 
 def minors_found(groups: Path, checked: dict[str, Any]) -> bool | None:
-    """Whether a birth year is that of somebody who may be under 18; None without birth years."""
+    """Return whether a birth year is that of a person who may be under 18.
+
+    Returns None without birth years.
+    """
     import pandas as pd
 
     if not groups.is_file():
         return None
     years = pd.read_parquet(groups, columns=["birth_year"])["birth_year"].dropna()
+    # The age is that at the newest event, so the result does not depend on the day of the run.
     newest = date.fromisoformat(checked["newest_event"]).year
     return bool((years > newest - ADULT).any()) if len(years) else None
 
@@ -212,9 +222,13 @@ def minors_found(groups: Path, checked: dict[str, Any]) -> bool | None:
 def consent(
     training: pd.DataFrame, features: Path, people: pd.DataFrame, checked: dict[str, Any]
 ) -> dict[str, Any]:
-    """Counted in what the steps wrote, not in what they meant to write."""
+    """Return the lawful basis and counts of people who should not be in the artifacts.
+
+    For the basis consent, the share of rows with a valid one is added.
+    """
     import pandas as pd
 
+    # Counted in what the steps wrote and not in what they were meant to write.
     marks = [f"{bar}_at" for bar in BARS.values() if f"{bar}_at" in people]
     barred = set(people.loc[people[marks].notna().any(axis=1), "customer_id"])
     current = pd.read_parquet(features / "snapshots.parquet", columns=["customer_id"])

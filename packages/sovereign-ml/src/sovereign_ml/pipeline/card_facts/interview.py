@@ -1,6 +1,7 @@
-"""Ask the open questions of the card one after another, and write each answer into ``model_card.toml`` at once.
+"""Interview for the open questions of the card, with each answer written at once.
 
-The file stays the truth: whoever stops goes on later where the file ends, and comments and order are kept.
+The file ``model_card.toml`` is the only state. An interview that was stopped goes on where the file
+ends. Comments and order of the file are kept.
 """
 
 from __future__ import annotations
@@ -45,13 +46,19 @@ SAME_AS: Final = {
     "objection.channel": "erasure.channel",
     "objection.marketing_channel": "erasure.channel",
 }
-"""Answers that are usually another one's; they are proposed and never taken without a person."""
+"""Answers that are usually the same as another one.
+
+They are proposed, and never taken without a person.
+"""
 REVIEW_DAYS: Final = 365
-"""Proposed until the card is looked at again; the policy says how long it may be."""
+"""Proposed days until the card is reviewed again. The policy has the allowed maximum."""
 
 
 class StoppedError(Exception):
-    """The person stopped, or the input ended (``ended``); the answers so far are in the file."""
+    """A stop by the person or, with ``ended``, by the end of the input.
+
+    The answers so far are in the file.
+    """
 
     def __init__(self, *, ended: bool) -> None:
         super().__init__("stopped")
@@ -60,7 +67,10 @@ class StoppedError(Exception):
 
 @dataclass
 class Interview:
-    """Ask through ``read`` and ``say``; ``judge`` returns what the rules find in a card."""
+    """Interview of one person through the functions ``read`` and ``say``.
+
+    ``judge`` returns the findings of the rules in a card.
+    """
 
     path: Path
     facts: Facts
@@ -74,16 +84,17 @@ class Interview:
     _refused: set[str] = field(default_factory=set)
     """Proposals that the person wants to answer one by one."""
     _before: list[tuple[str, set[str]]] = field(default_factory=list)
-    """The file and what was skipped before each answer, for going back."""
+    """The file and the skipped questions before each answer, for going back."""
     _table: str = ""
 
     def run(self) -> Card:
-        """Ask until nothing is open but what was skipped; returns the card with all answers.
+        """Ask every open question that is not skipped, and return the card with all answers.
 
         Raises StoppedError when the person stops, and CardError where the file cannot be read.
         """
         self.say(HELP)
         while True:
+            # Read again before each question: an answer may open or close other questions.
             card = self._card()
             questions = [q for q in open_questions(card) if q.path not in self._skipped]
             if not questions:
@@ -130,7 +141,7 @@ class Interview:
         self.say("")
 
     def _taken(self, offered: Values, said: str) -> Values:
-        """The proposals, if the person takes them; else each is asked."""
+        """Return the proposals if the person takes them, else nothing, so that each is asked."""
         if said.casefold() in ("", "y", "yes"):
             return offered
         if said.casefold() not in ("n", "no"):
@@ -159,6 +170,7 @@ class Interview:
             try:
                 given = values(said)
                 self._write(given)
+                # Building the card checks the answer, so the file is restored if that fails.
                 after = self._card()
             except ValueError as error:
                 self._restore(before)
@@ -173,7 +185,7 @@ class Interview:
                     self.say(f"  {one.rule} ({one.article}): {one.found} {one.do} (b goes back)")
 
     def _line(self, paths: list[str]) -> str | None:
-        """One line of the person; None where it was a command that is done."""
+        """Return one line of the person, None for a command that has been executed."""
         try:
             said = self.read("> ").strip()
         except (EOFError, KeyboardInterrupt) as stop:
@@ -204,7 +216,10 @@ class Interview:
 
 
 def proposals(card: Card, today: date) -> Values:
-    """Answers that follow from the facts or from other answers of ``card``, for a person to take or not."""
+    """Return proposed answers that follow from the facts or from other answers of ``card``.
+
+    A person takes or rejects them.
+    """
     answers, facts = card.answers, card.facts
     made: Values = {"model.review_due": today + timedelta(days=REVIEW_DAYS)}
     if facts.project.dpo_contact:
@@ -239,13 +254,16 @@ def proposals(card: Card, today: date) -> Values:
 
 
 def _flags(questions: list[Question], fields: dict[str, FieldInfo]) -> list[Question]:
-    """The yes-or-no questions of the first one's table, if it is one: they are asked together."""
+    """Return the yes-or-no questions of the first question's table, to be asked together.
+
+    There are none if the first question is of another kind.
+    """
     flags = [one for one in questions if typed_answers.is_flag(fields[one.path])]
     return [one for one in flags if one.table == flags[0].table] if questions[0] in flags else []
 
 
 def _name(card: Card, path: str) -> str:
-    """The path as people read it: the object of a row instead of its number."""
+    """Return the path as people read it, with the object of a row instead of its number."""
     found = re.fullmatch(r"retention\.objects\[(\d+)\]\.(\w+)", path)
     objects = card.answers.retention.objects
     if not found or isinstance(objects, str):
@@ -254,7 +272,7 @@ def _name(card: Card, path: str) -> str:
 
 
 def _put(document: Any, path: str, value: Any) -> None:
-    """Set one value; tables that the file does not have yet are added."""
+    """Set one value, and add tables that the file does not have yet."""
     *tables, key = re.findall(r"\w+", path)
     here = document
     for name in tables:
@@ -272,7 +290,7 @@ def _is_rows(value: Any) -> bool:
 
 
 def _rows(value: list[dict[str, Any]]) -> Any:
-    """Tables in one line each, so that the key stays where it stands."""
+    """Return the tables in one line each, so that the key keeps its place."""
     array = tomlkit.array()
     for one in value:
         row = tomlkit.inline_table()

@@ -1,4 +1,7 @@
-"""Whether the model gives people away, tried out: what can be read off model.json, and who took part in training."""
+"""Tests of what the model reveals about people.
+
+They try what can be read from model.json, and who took part in training.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEMBERSHIP_LIMIT = 0.6
-"""ROC AUC of the membership attack above which the model tells whose rows it was trained on. Policy, not law."""
+"""ROC AUC of the membership attack above which the model reveals its training rows.
+
+The limit is policy, not law.
+"""
 FEWEST = 3
-"""A named category of fewer people points at them. Policy, not law."""
+"""Smallest number of people behind a named category. Fewer would be identifiable.
+
+The limit is policy, not law.
+"""
 
 
 def privacy(card: Scorecard, found: dict[str, Any], training: pd.DataFrame) -> dict[str, Any]:
-    """Group K of the card (Opinion 28/2024 s. 3.2): extraction tried on every row, and the attack of step 5."""
+    """Return group K of the card (Opinion 28/2024 s. 3.2).
+
+    It has the extraction, tried on every row, and the attack of step 5.
+    """
     numbers = 1 + sum(
         len(p.log_odds) + (2 if isinstance(p, Levels) else len(p.knots) + 1) for p in card.parts
     )
@@ -37,7 +49,8 @@ def privacy(card: Scorecard, found: dict[str, Any], training: pd.DataFrame) -> d
     return {
         "stores_training_rows": readable > 0 or (rarest is not None and rarest < FEWEST),
         "stores_training_rows_proof": (
-            f"model.json holds {numbers} numbers for {rows} training rows; {readable or 'none'} of these rows can be "
+            f"model.json holds {numbers} numbers for {rows} training rows; {readable or 'none'} of "
+            "these rows can be "
             f"put together from them{shared}"
         ),
         "tests": [
@@ -54,7 +67,7 @@ def privacy(card: Scorecard, found: dict[str, Any], training: pd.DataFrame) -> d
 
 
 def readable_rows(card: Scorecard, rows: pd.DataFrame) -> int:
-    """How many ``rows`` could be put together from the knots and categories of the model alone."""
+    """Return how many ``rows`` can be put together from knots and categories of the model alone."""
     readable = np.ones(len(rows), dtype=bool)
     for part in card.parts:
         values = rows[part.name]
@@ -63,7 +76,10 @@ def readable_rows(card: Scorecard, rows: pd.DataFrame) -> int:
 
 
 def rarest_category(card: Scorecard, rows: pd.DataFrame) -> int | None:
-    """The fewest people behind a category that the model names; None when it names none."""
+    """Return the smallest number of people behind a category that the model names.
+
+    Returns None when it names none.
+    """
     counts = [
         rows.loc[rows[part.name] == level, "customer_id"].nunique()
         for part in card.parts

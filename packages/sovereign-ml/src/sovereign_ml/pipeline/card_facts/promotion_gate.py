@@ -1,4 +1,8 @@
-"""What speaks against a card outside of it: git, the artifacts that it describes, and the bundle that would be served."""
+"""Reasons against a promotion that are outside of the card.
+
+They come from git, from the artifacts that the card describes, and from the bundle that would be
+served.
+"""
 
 from __future__ import annotations
 
@@ -42,20 +46,22 @@ def evidence_against(
 
 
 def against_profile(card: Card, profile: str) -> Iterator[str]:
-    """Say so if the card was made in another profile: ``local`` asks for less."""
+    """Yield a reason if the card was made in another profile."""
     made = card.facts.run.profile
+    # The profile ``local`` requires less.
     if made != profile:
         yield f"The card was made in profile {made}, this is profile {profile}. {AGAIN}"
 
 
 def against_git(card: Card, settings: Settings) -> Iterator[str]:
-    """Say so if git does not tell who wrote what is approved, or tells of somebody whom the card does not name.
+    """Yield a reason if git does not name all authors, or names one who is not on the card.
 
-    A variable that names an author, as in an image, counts for nothing here.
+    The authors are those of what is approved.
     """
     since = MlflowRegistry(settings.tracking).production_commit()
     try:
         changed = lineage.uncommitted(settings.root)
+        # A variable that names an author, as in an image, does not count here.
         written = lineage.authors_by_git(settings.root, since)
     except GitError as error:
         yield (
@@ -65,7 +71,8 @@ def against_git(card: Card, settings: Settings) -> Iterator[str]:
         return
     if changed:
         yield (
-            f"Not committed: {', '.join(changed[:SHOWN])}. Nobody knows who wrote that: commit it, then "
+            f"Not committed: {', '.join(changed[:SHOWN])}. Nobody knows who wrote that: commit it, "
+            "then "
             "run `churn card` and every step after it again."
         )
     if missing := sorted(set(written) - set(card.facts.model.authors)):
@@ -73,7 +80,7 @@ def against_git(card: Card, settings: Settings) -> Iterator[str]:
 
 
 def against_artifacts(card: Card, settings: Settings, project: Project) -> list[str]:
-    """Return where the artifacts here tell something else than the card does."""
+    """Return the differences between the artifacts here and the facts of the card."""
     paths = {name: settings.path(name) for name in ("model", "metrics", "features", "valid")}
     try:
         found = CardBuilder(settings, project).gather(**paths)
@@ -86,7 +93,7 @@ def against_artifacts(card: Card, settings: Settings, project: Project) -> list[
 
 
 def against_registered(card: Card, version: str, settings: Settings) -> list[str]:
-    """Return where the bundle that the registry holds for ``version`` is not what the card approves."""
+    """Return the differences between the registered bundle of ``version`` and the approved card."""
     with TemporaryDirectory() as folder:
         try:
             bundle = read_bundle(

@@ -1,4 +1,4 @@
-"""What people may type to a question of the card, and the value that it stands for."""
+"""Typed answers to the questions of the card, and the values that they stand for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sovereign_ml.card.schema.base import Group
 
 
 def parse(question: FieldInfo, said: str) -> Any:
-    """The value that ``said`` stands for. Raises ValueError with what is allowed."""
+    """Return the value of the typed text ``said``. Raises ValueError with the allowed values."""
     kind, of = _kind(question.annotation)
     if not said:
         raise ValueError("Nothing was said; s skips the question.")
@@ -57,7 +57,7 @@ PLAIN: Final[dict[object, Callable[[str], Any]]] = {bool: _flag, date: _day, flo
 
 
 def _kind(annotation: object) -> tuple[object, object]:
-    """What a question takes: bool, date, float, tuple with the type of its items, or str."""
+    """Return the type of an answer: bool, date, float, tuple with the type of its items, or str."""
     for member in typing.get_args(annotation) or (annotation,):
         inner = (
             typing.get_args(member)[0] if typing.get_origin(member) is typing.Annotated else member
@@ -72,7 +72,8 @@ def _kind(annotation: object) -> tuple[object, object]:
 
 
 def _chosen(listed: tuple[str, ...], said: str) -> str:
-    """The choice with that number or name."""
+    """Return the choice with that number or name."""
+    # A choice that is a number itself counts by its name.
     if said.isdecimal() and 1 <= int(said) <= len(listed) and said not in listed:
         return listed[int(said) - 1]
     if said in listed:
@@ -81,7 +82,7 @@ def _chosen(listed: tuple[str, ...], said: str) -> str:
 
 
 def _columns(group: type[Group]) -> dict[str, FieldInfo]:
-    """What is asked of each item of a list, in the order of its fields."""
+    """Return the fields that are asked of each item of a list, in their order."""
     return {
         name: found
         for name, found in group.model_fields.items()
@@ -91,11 +92,12 @@ def _columns(group: type[Group]) -> dict[str, FieldInfo]:
 
 
 def _row(group: type[Group], said: str) -> dict[str, Any]:
-    """One item of a list: its values, separated by |, in the order of the fields."""
+    """Return one item of a list from its values, separated by |, in the order of the fields."""
     columns, values = _columns(group), [one.strip() for one in said.split("|")]
     if len(values) != len(columns):
         raise ValueError(
-            f"'{said}' has {len(values)} values, and {len(columns)} are asked: {' | '.join(columns)}."
+            f"'{said}' has {len(values)} values, and {len(columns)} are asked: "
+            f"{' | '.join(columns)}."
         )
     return {
         name: parse(found, value)
@@ -104,7 +106,7 @@ def _row(group: type[Group], said: str) -> dict[str, Any]:
 
 
 def allowed(question: FieldInfo) -> str:
-    """What may be said, in one line."""
+    """Return the allowed answers in one line."""
     kind, of = _kind(question.annotation)
     listed = choices(question.annotation)
     if kind is bool:
@@ -124,12 +126,12 @@ def allowed(question: FieldInfo) -> str:
 
 
 def is_flag(question: FieldInfo) -> bool:
-    """Whether the answer is yes or no."""
+    """Return whether the answer is yes or no."""
     return _kind(question.annotation)[0] is bool
 
 
 def marked(names: Sequence[str], said: str) -> dict[str, bool]:
-    """Yes for the numbers that were said, no for the others."""
+    """Return True for the numbers that were typed, False for the others."""
     word = said.casefold()
     if word in ("all", "none"):
         return dict.fromkeys(names, word == "all")
@@ -141,7 +143,7 @@ def marked(names: Sequence[str], said: str) -> dict[str, bool]:
 
 
 def shown(value: Any) -> str:
-    """A value as it is typed here."""
+    """Return a value as it is typed here."""
     if isinstance(value, list):
         return "; ".join(value) or "none"
     return str(value)

@@ -1,1 +1,1 @@
-"""Does the input look right? The checks at the end of step 1, and what they look at."""
+"""Checks of the input at the end of step 1, and the tables and counts that they use."""

@@ -1,4 +1,4 @@
-"""The rows of an event table in step 1: who they are of, why they are set aside, whether they look right."""
+"""The rows of an event table in step 1: people, reasons for setting aside, and checks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ __all__ = ["EventRows"]
 
 @dataclass
 class EventRows:
-    """The mapped rows of ``[data.events.<name>]``, in the table ``mapped`` of a database of their own.
+    """The mapped rows of ``[data.events.<name>]``, in the table ``mapped`` of an own database.
 
-    ``set_aside`` comes before the other methods.
+    Call :meth:`set_aside` before the other methods.
     """
 
     name: str
@@ -37,11 +37,13 @@ class EventRows:
     def set_aside(
         self, shop: duckdb.DuckDBPyConnection, after_the_end: str, *, consent_needed: bool
     ) -> None:
-        """Decide about every row by the people of ``shop``, whose purchases have been decided about.
+        """Give each row its reason or keep it, by the people of ``shop``.
 
-        Rows go on of those who have a purchase that goes on: everybody else is barred, or of no use.
+        The purchases in ``shop`` must have their reasons already.
         """
         marks = ", ".join(("customer_id", "consent", *subjects.MARKS))
+        # Only events of people with a kept purchase are kept: everybody else is barred, or of no
+        # use.
         kept = "SELECT * FROM names SEMI JOIN (FROM gated WHERE reason IS NULL) USING (customer_id)"
         for name, query in (("people", f"SELECT {marks} FROM people"), ("names", kept)):  # noqa: S608
             self.connection.register(f"shop_{name}", shop.sql(query).to_arrow_table())
@@ -57,7 +59,10 @@ class EventRows:
         self.counts = replace(counts, notes=self.notes)
 
     def problems(self, shop: plausibility.History) -> list[str]:
-        """Return what does not look right, in words; ``shop`` is the span of the purchases that are kept."""
+        """Return the problems of the rows in words.
+
+        ``shop`` is the span of the purchases that are kept.
+        """
         values, checks = unusable.values(self.connection), self.config.checks
         found = plausibility.too_many_unusable(
             self.counts.read, self.counts.set_aside, values, checks, self.match.section
@@ -73,7 +78,10 @@ class EventRows:
     def headline(self) -> str:
         """Return the counts and the span in one line."""
         span = plausibility.history(self.connection)
-        return f"{self.name}: {self.counts.headline}, from {span.first:%Y-%m-%d} to {span.last:%Y-%m-%d}"
+        return (
+            f"{self.name}: {self.counts.headline}, "
+            f"from {span.first:%Y-%m-%d} to {span.last:%Y-%m-%d}"
+        )
 
     def facts(self) -> dict[str, Any]:
         """Return the figures for the summary."""
@@ -92,7 +100,7 @@ class EventRows:
         }
 
     def write(self, folder: Path) -> None:
-        """Write the rows that are kept as Parquet, with pseudonyms, and the values that cannot be used."""
+        """Write the kept rows as Parquet with pseudonyms, and the values that cannot be used."""
         self.connection.execute("SET TimeZone = 'UTC'")
         db.write_parquet(
             self.connection,

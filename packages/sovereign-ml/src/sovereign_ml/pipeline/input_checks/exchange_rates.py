@@ -1,4 +1,4 @@
-"""Rates to EUR: constant ones of ``[data.rates]``, and those of a file that change from day to day."""
+"""Rates to EUR: constant ones of ``[data.rates]``, and daily ones of a file."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["check", "joined", "load"]
 COLUMNS = ("currency", "date", "rate")
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-"""A decimal point only: with a comma 0,885 and 0.885 could not be told from thousands."""
+"""A number with a decimal point. A comma is refused, because 0,885 could be thousands."""
 EUR = "EUR"
 
 
 @dataclass(frozen=True)
 class DatedRate:
-    """EUR for one unit of ``currency`` from ``day`` on, and where that is written."""
+    """EUR for one unit of ``currency`` from ``day`` on, and the place where it is written."""
 
     currency: str
     day: date
@@ -41,10 +41,10 @@ class DatedRate:
 def load(
     connection: duckdb.DuckDBPyConnection, config: DataSettings, paths: Sequence[Path]
 ) -> None:
-    """Table ``exchange_rates``: EUR for one unit of a currency, and the first day on which it holds.
+    """Make the table ``exchange_rates``: EUR per unit of a currency, and its first day.
 
-    ``paths`` are the files of ``[data] rates_file``. A constant rate holds on every day. Raises Misuse for a
-    line that is no rate, and for a currency that has two rates for one day.
+    ``paths`` are the files of ``[data] rates_file``. A constant rate holds on every day. Raises
+    Misuse for a line that is no rate, and for a currency that has two rates for one day.
     """
     dated = [rate for path in paths for rate in _read(path)]
     _refuse_doubles(dated, config)
@@ -65,7 +65,7 @@ def load(
 
 
 def _read(path: Path) -> Iterator[DatedRate]:
-    """Give the rates of one file. Raises Misuse that names the line of the first that is none."""
+    """Yield the rates of one file. Raises Misuse that names the first line that is no rate."""
     if not path.is_file():
         raise Misuse(f"No file {path}: set [data] rates_file in config.toml.")
     if (found := format_of(path)) == "parquet":
@@ -93,7 +93,8 @@ def _rate(values: dict[str, str], place: str) -> DatedRate:
     rate = float(number) if NUMBER.fullmatch(number) else math.nan
     if not (math.isfinite(rate) and rate > 0):
         raise Misuse(
-            f"{place}: the rate is {number!r}: write EUR for one unit as a number above zero with a "
+            f"{place}: the rate is {number!r}: write EUR for one unit as a number above zero with "
+            "a "
             "decimal point, such as 0.0885."
         )
     if currency == EUR and rate != 1:
@@ -102,26 +103,29 @@ def _rate(values: dict[str, str], place: str) -> DatedRate:
 
 
 def _refuse_doubles(dated: Sequence[DatedRate], config: DataSettings) -> None:
-    """Raise Misuse for a second rate of a currency for one day; a constant rate is one for every day."""
+    """Raise Misuse for a second rate of a currency for one day."""
     places: dict[tuple[str, date], str] = {}
     for rate in dated:
         key = rate.currency, rate.day
         if key in places:
             raise Misuse(
-                f"{rate.place}: {rate.currency} has a rate for {rate.day} already, in {places[key]}. "
+                f"{rate.place}: {rate.currency} has a rate for {rate.day} already, in "
+                f"{places[key]}. "
                 "Keep one of them."
             )
         places[key] = rate.place
+        # A constant rate is one for every day.
         constant = config.rates.get(rate.currency)
         if constant is not None and (rate.currency, constant) != (EUR, 1.0):
             raise Misuse(
-                f"{rate.place}: {rate.currency} has a constant rate in config.toml [data.rates] too. "
+                f"{rate.place}: {rate.currency} has a constant rate in config.toml [data.rates] "
+                "too. "
                 "Take it out there, or out of the file."
             )
 
 
 def _refuse_future(dated: Sequence[DatedRate], config: DataSettings) -> None:
-    """Raise Misuse for a currency all of whose rates lie after the end of the data."""
+    """Raise Misuse for a currency all of whose rates are after the end of the data."""
     # The day begins 14 hours earlier in the easternmost zone.
     end = config.as_of or (datetime.now(UTC) + timedelta(hours=14)).date()
     first: dict[str, DatedRate] = {}
@@ -132,22 +136,24 @@ def _refuse_future(dated: Sequence[DatedRate], config: DataSettings) -> None:
         if rate.day > end:
             raise Misuse(
                 f"{rate.place}: the first rate of {rate.currency} is of {rate.day}, after "
-                f"{'[data] as_of' if config.as_of else 'today'}, {end}: add the earlier ones, or correct "
+                f"{'[data] as_of' if config.as_of else 'today'}, {end}: add the earlier ones, or "
+                "correct "
                 "the date."
             )
 
 
 def joined(read: Expressions, rows: str, fate: str) -> str:
-    """Return a query over ``rows`` with the rate of each row's day, and the day since which it holds.
+    """Return a query over ``rows`` with the rate of each row's day and the first day of that rate.
 
-    The columns are ``read.name("rate")`` and ``read.name("since")``. The day of a purchase is the one in ``[data]
-    timezone``, which the connection has. Table ``used_rates`` holds each currency and day once: a join of
-    every row with the rates before its day would sort the whole file. ``fate`` is null for rows that count.
+    The columns are ``read.name("rate")`` and ``read.name("since")``. The day of a purchase is the
+    one in ``[data] timezone``, which the connection has. ``fate`` is null for rows that count.
     """
     if "currency" not in read.mapping:
         return rows
     currency = f"CAST({read.value('currency')} AS VARCHAR)"
     day = f"CAST(TRY_CAST({read.value('event_time')} AS TIMESTAMPTZ) AS DATE)"
+    # The table `used_rates` has each currency and day once: a join of every row with the rates
+    # before its day would sort the whole file.
     read.connection.execute(
         f"""CREATE OR REPLACE TABLE used_rates AS SELECT used.*, rate, since FROM (
             SELECT {currency} AS code, {day} AS day, count(*) FILTER ({fate} IS NULL) AS n
@@ -162,15 +168,17 @@ def joined(read: Expressions, rows: str, fate: str) -> str:
 
 
 def check(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> None:
-    """Raise Misuse for a currency without any rate for its purchases, of which ``used_rates`` has the days.
+    """Raise Misuse for a currency without any rate for its purchases.
 
-    Leaving its rows out would bias the model by country. Single purchases before the first rate are set aside.
+    The table ``used_rates`` has the days of the purchases. Single purchases before the first rate
+    are set aside.
     """
     known = "SELECT DISTINCT currency FROM exchange_rates"
     unknown = connection.execute(
         f"""SELECT coalesce(nullif(code, ''), '(empty)'), sum(n) FROM used_rates
         WHERE n > 0 AND (code IS NULL OR code NOT IN ({known})) GROUP BY 1 ORDER BY 1"""  # noqa: S608
     ).fetchall()
+    # Leaving these rows out would bias the model by country.
     if unknown:
         names = ", ".join(str(code) for code, _ in unknown[:5])
         codes = [str(row[0]) for row in connection.execute(f"{known} ORDER BY ALL").fetchall()]
@@ -189,6 +197,7 @@ def check(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> None:
     ).fetchall()
     for code, total, newest, since, place in late:
         raise Misuse(
-            f"{place}: the first rate of {code} is of {since}, and the newest of its {int(total):,} purchases "
+            f"{place}: the first rate of {code} is of {since}, and the newest of its "
+            f"{int(total):,} purchases "
             f"is of {newest}: add the earlier rates."
         )

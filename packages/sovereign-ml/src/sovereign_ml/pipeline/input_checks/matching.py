@@ -1,4 +1,7 @@
-"""Do the two tables name people the same way? Who is barred in one must be met in the other (GDPR Art. 17, 21)."""
+"""Comparison of the people in the two tables: ids must be spelled the same way.
+
+A person who is barred in one table must be found in the other (GDPR Art. 17, 21).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ __all__ = ["CustomerMatch", "match_customers", "match_events"]
 
 @dataclass(frozen=True)
 class CustomerMatch:
-    """People of the customers table and of the transactions, and how many of them are in both."""
+    """Counts of people in the customers table and in the transactions, and of those in both."""
 
     customers: int
     customers_met: int
@@ -46,9 +49,10 @@ class CustomerMatch:
 
     @property
     def share(self) -> float:
-        """Return the share met, of the customers or of the buyers: the larger one.
+        """Return the share of the customers or of the buyers that is in both tables.
 
-        Many customers may not have bought, or many buyers be no customers; rarely both.
+        It is the larger of the two. Many customers may not have bought, or many buyers may be no
+        customers, but rarely both.
         """
         return self.customers_met / max(1, min(self.customers, self.buyers))
 
@@ -72,7 +76,7 @@ class CustomerMatch:
         return {k: v for k, v in asdict(self).items() if isinstance(v, int)}
 
     def problems(self, config: CheckSettings) -> list[str]:
-        """Return what speaks against the same spelling of ids in both tables."""
+        """Return the evidence against the same spelling of ids in both tables."""
         return [*self._too_few(config), *self._similar(config), *self._no_objector(config)]
 
     def _too_few(self, config: CheckSettings) -> list[str]:
@@ -119,7 +123,8 @@ class CustomerMatch:
         missing = self.objected_met + self.restricted_met + self.refused_consent_met == 0
         if missing and barred > config.max_unmet_objectors and others_met * 2 > others:
             return [
-                f"none of {barred:,} customers who objected, are restricted or gave no consent is among the "
+                f"none of {barred:,} customers who objected, are restricted or gave no consent is "
+                "among the "
                 f"buyers, but {others_met:,} of {max(others, 0):,} others are: are their ids those "
                 "of another system? If they really bought nothing, raise [data.checks] "
                 f"max_unmet_objectors (now {config.max_unmet_objectors:,})"
@@ -130,13 +135,15 @@ class CustomerMatch:
 def match_events(
     connection: duckdb.DuckDBPyConnection, buyers: Sequence[str], section: str
 ) -> CustomerMatch:
-    """Compare the people of the event table in ``mapped`` with all ``buyers``; ``section`` has its mapping.
+    """Compare the people of the event table in ``mapped`` with all ``buyers``.
 
-    What bars people is left out: nobody goes on whom the transactions do not name, under the same id.
+    ``section`` is the table of config.toml with its mapping.
     """
     import pyarrow as pa
 
     connection.register("buyers_", pa.table({"customer_id": pa.array(buyers, pa.string())}))
+    # Marks that bar people are left out: events of people whom the transactions do not name under
+    # the same id are not kept anyway.
     nothing = ", ".join(f"false AS {mark}" for mark in (*MARKS, "refused"))
     connection.execute("CREATE OR REPLACE TABLE buyers AS FROM buyers_")
     connection.execute(
@@ -148,7 +155,10 @@ def match_events(
 
 
 def match_customers(connection: duckdb.DuckDBPyConnection) -> CustomerMatch:
-    """Compare ``people`` with the buyers in ``mapped``; called before anybody else is marked."""
+    """Compare ``people`` with the buyers in ``mapped``.
+
+    Call it before marks from outside the customers table are set.
+    """
     connection.execute(
         """CREATE OR REPLACE TABLE buyers AS SELECT DISTINCT customer_id FROM mapped
         WHERE customer_id IS NOT NULL"""
@@ -164,7 +174,7 @@ def match_customers(connection: duckdb.DuckDBPyConnection) -> CustomerMatch:
 
 
 def _compared(connection: duckdb.DuckDBPyConnection) -> CustomerMatch:
-    """Count in the tables ``buyers`` and ``known``."""
+    """Return the counts over the tables ``buyers`` and ``known``."""
     connection.execute(
         """CREATE OR REPLACE TABLE strangers AS SELECT customer_id FROM buyers
         WHERE customer_id NOT IN (SELECT customer_id FROM known)"""
@@ -211,7 +221,7 @@ def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
 
 
 def _shape(connection: duckdb.DuckDBPyConnection, people: str) -> str:
-    """Return the most frequent shape of ids among ``people``; empty without any."""
+    """Return the most frequent shape of ids among ``people``, empty without any."""
     row = connection.execute(
         f"""SELECT {shape("customer_id")} AS shape, count(*) AS n FROM ({people}) GROUP BY 1
         ORDER BY n DESC, shape LIMIT 1"""  # noqa: S608

@@ -1,4 +1,7 @@
-"""Does the input look right? Step 1 asks before it writes: signs of a wrong unit, sign, column, clock or feed."""
+"""Plausibility checks of the input before step 1 writes it.
+
+They look for signs of a wrong unit, sign, column, clock or feed.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["History", "history", "signs_in_events", "signs_of_a_fault", "too_many_unusable"]
 
 TIMES_THE_MEDIAN = 100
-"""The biggest customer has at least so many times the rows of the median one, if it is a word for nobody."""
+"""Multiple of the median customer's rows from which the biggest customer_id is suspicious.
+
+It may be a word for no customer.
+"""
 TELLING = ("0", "-1", "1", "unknown", "test", "dummy", "admin", "system")
 TIMES_OF_TELLING = 10
-"""Of these ids a tenth is enough: they are names of customers only where they are as small as the others."""
+"""The same for the ids in `TELLING`, for which a tenth is enough.
+
+They are names of customers only where they are as small as the others.
+"""
 WEEK, WEEKS = 7, 8
-"""The last days, and the spans of as many days before them that say what is usual."""
+"""Length of the last span in days, and number of spans before it that show the usual volume."""
 FEW = 20
-"""Rows of a usual week below which a quiet one says nothing."""
+"""Rows of a usual week below which a quiet week means nothing."""
 WHAT_TO_DO = {
     "no_customer_id": "let customer_id in [{section}] name the customer, such as "
     '"coalesce(customer_id, lower(email))"',
@@ -40,7 +49,7 @@ WHAT_TO_DO = {
     "in_future": "correct the dates, or set [data] as_of to the last day of the data",
 }
 FAILED = "correct the expression {key} in [{section}], which fails on these rows"
-"""What to do about the other reasons: ``unreadable_`` and the key."""
+"""Advice for the other reasons, which are ``unreadable_`` and the key."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class History:
         return (self.last - self.first).days
 
     def headline(self, windows: FeatureSettings) -> str:
-        """Return the span in words, and what to do where it is shorter than the windows ask for."""
+        """Return the span in words, with advice where it is shorter than the windows need."""
         text = f"history of {self.days:,} days to {self.last:%Y-%m-%d}"
         needed = days_needed(windows)
         if self.days >= needed:
@@ -68,7 +77,7 @@ class History:
 
 
 def history(connection: duckdb.DuckDBPyConnection) -> History:
-    """Return the span of the rows that are kept; there is at least one."""
+    """Return the span of the kept rows, of which there must be at least one."""
     times = connection.execute(
         "SELECT timezone('UTC', min(event_time)), timezone('UTC', max(event_time)) "
         "FROM gated WHERE reason IS NULL"
@@ -140,7 +149,7 @@ def _with_examples(reason: str, count: int, values: Sequence[tuple[str, str, int
 
 
 def signs_of_a_fault(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[str]:
-    """Return what does not look right in the rows that are kept."""
+    """Return the signs of a fault in the kept rows, in words."""
     return [
         *_signs(connection, config),
         *_biggest_customer(connection, config),
@@ -153,11 +162,15 @@ def signs_of_a_fault(connection: duckdb.DuckDBPyConnection, config: CheckSetting
 def signs_in_events(
     connection: duckdb.DuckDBPyConnection, config: EventTable, end: datetime
 ) -> list[str]:
-    """Return what does not look right in the kept rows of an event table; ``end`` is the newest purchase (UTC)."""
+    """Return the signs of a fault in the kept rows of an event table, in words.
+
+    ``end`` is the newest purchase (UTC).
+    """
     behind = (end - history(connection).last).days
     late = [
         f"the newest event is {behind} days older than the newest purchase, max_days_behind allows "
-        f"{config.max_days_behind}: people would look as if they had none since. Does the feed lag? Bring newer "
+        f"{config.max_days_behind}: people would look as if they had none since. Does the feed "
+        "lag? Bring newer "
         "events, or raise the limit if they are so rare"
     ]
     return [
@@ -208,16 +221,19 @@ def _unit(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[
     found = []
     if small > config.max_below_a_cent_share * rows:
         found.append(
-            f"{small:,} of {rows:,} amounts ({small / rows:.1%}) are less than a cent, [data.checks] "
+            f"{small:,} of {rows:,} amounts ({small / rows:.1%}) are less than a cent, "
+            "[data.checks] "
             f"max_below_a_cent_share allows {config.max_below_a_cent_share:.0%}: are they in "
             "another unit, such as thousands? Then multiply in amount_eur, or correct [data.rates]"
         )
+    # A computed amount may have parts of a cent, so only plain ones count.
     rows, parts = _counts(
         connection, "plain_amount AND abs(amount_read * 100 - round(amount_read * 100)) > 0.05"
     )
     if parts > config.max_parts_of_a_cent_share * rows:
         found.append(
-            f"{parts:,} of {rows:,} amounts ({parts / rows:.1%}) have parts of a cent, [data.checks] "
+            f"{parts:,} of {rows:,} amounts ({parts / rows:.1%}) have parts of a cent, "
+            "[data.checks] "
             f"max_parts_of_a_cent_share allows {config.max_parts_of_a_cent_share:.0%}: are they "
             'prices of a piece, or in another unit? If they are right, write amount_eur = "round('
             'amount, 2)"'
@@ -235,8 +251,10 @@ def _old_rates(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> 
     if not old:
         return []
     return [
-        f"{old:,} of {rows:,} purchases have a rate to EUR of more than {limit} days before, such as {example} "
-        f"with one of {oldest:,} days before: add newer rates to [data] rates_file, or raise [data.checks] "
+        f"{old:,} of {rows:,} purchases have a rate to EUR of more than {limit} days before, such "
+        f"as {example} "
+        f"with one of {oldest:,} days before: add newer rates to [data] rates_file, or raise "
+        "[data.checks] "
         "max_rate_age_days if rates change so rarely"
     ]
 
@@ -246,13 +264,14 @@ def _recent_volume(
     config: CheckSettings,
     end: str = "max(event_time) OVER ()",
 ) -> list[str]:
-    """Compare the last week with the eight before it: a feed that lags leaves a thin end."""
+    """Return a problem where the last week has far fewer rows than the eight before it."""
     rows = connection.execute(
         f"""SELECT CAST(floor(age / {WEEK}) AS INTEGER) AS week, count(*) FROM (
             SELECT (epoch({end}) - epoch(event_time)) / 86400 AS age
             FROM gated WHERE reason IS NULL) GROUP BY week"""  # noqa: S608
     ).fetchall()
     counts = {int(week): int(n) for week, n in rows}
+    # A feed that lags leaves a thin end.
     recent = counts.get(0, 0)
     usual = median(counts.get(week, 0) for week in range(1, WEEKS + 1))
     # A short history is compared with nothing: half of the weeks before would be empty.
@@ -271,6 +290,7 @@ def _recent_volume(
 def _counts(connection: duckdb.DuckDBPyConnection, condition: str) -> tuple[int, int]:
     """Return the kept rows, and those of them for which ``condition`` holds."""
     row = connection.execute(
-        f"SELECT count(*), count(*) FILTER ({condition}) FROM gated WHERE reason IS NULL"  # noqa: S608
+        f"SELECT count(*), count(*) FILTER ({condition}) FROM gated WHERE reason IS "  # noqa: S608
+        "NULL"
     ).fetchone()
     return (int(row[0]), int(row[1])) if row else (0, 0)

@@ -1,4 +1,7 @@
-"""Why a row of the input is set aside: one reason for each row, and rows read are rows kept plus rows set aside."""
+"""Reasons for setting rows of the input aside, one for each row.
+
+Rows read are rows kept plus rows set aside.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ REASONS: dict[str, str] = {
     **_BARRED,
     "no_consent": "NOT consented",
 }
-"""Why a row is set aside, in this order; the first that holds counts. Duplicates come before all."""
+"""SQL condition of each reason, in this order. The first one that holds counts.
+
+Duplicates come before all others.
+"""
 EVENT_REASONS: dict[str, str] = {
     **{
         reason: f"unusable = '{reason}'"
@@ -50,7 +56,10 @@ EVENT_REASONS: dict[str, str] = {
     "no_consent": "NOT consented",
     "no_purchase": "customer_id NOT IN (SELECT customer_id FROM names)",
 }
-"""The same for an event table. Nothing is kept of people of whom no purchase is: nobody would use it (GDPR 5(1)(c))."""
+"""The same for an event table.
+
+Events of people without a kept purchase are not kept, because nobody would use them (GDPR 5(1)(c)).
+"""
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class Counts:
     read: int
     set_aside: dict[str, int]
     notes: tuple[str, ...] = ()
-    """What the reader left out on purpose, such as blank lines."""
+    """Notes on rows that the reader left out on purpose, such as blank lines."""
 
     @property
     def kept(self) -> int:
@@ -87,7 +96,10 @@ def count_reasons(
     consent_needed: bool,
     reasons: Mapping[str, str] = REASONS,
 ) -> Counts:
-    """Table ``gated`` with the reason of each row; counts by reason over all rows that were read."""
+    """Make the table ``gated`` with the reason of each row, and return the counts by reason.
+
+    The counts are over all rows that were read.
+    """
     reason = " ".join(f"WHEN {condition} THEN '{name}'" for name, condition in reasons.items())
     connection.execute(
         f"""CREATE TABLE gated AS SELECT *, CASE {reason} END AS reason FROM (

@@ -1,7 +1,7 @@
-"""Rows that cannot be used, as a person may look at them: the value at fault and how often it stands there.
+"""Values of rows that cannot be used, each with its reason and number of rows.
 
-A value alone belongs to nobody: no id, no other column and no row number is beside it. So nothing here is
-personal data, and erasure and retention have nothing to find.
+A person may look at them. A value alone belongs to nobody: no id, no other column and no row number
+is beside it. So nothing here is personal data, and erasure and retention have nothing to find.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ UNUSABLE = (
     "unreadable_value",
     "in_future",
 )
-"""Reasons for which the file is at fault, and not a decision about a person."""
+"""Reasons that are faults of the file, and not decisions about a person."""
 FILE = "set_aside.csv"
 MOST = 1000
-"""Different values that are written of each reason: enough to see every pattern."""
+"""Number of different values written for each reason, enough to see every pattern."""
 LONGEST = 40
 WORDS = re.compile(
     r"(?i)[a-z]{1,3}|january|february|march|april|june|july|august|september|october|november"
@@ -47,13 +47,15 @@ WORDS = re.compile(
 def seen_columns(
     columns: Sequence[str], mapping: Mapping[str, str], event_time: str, amount: str, id_: str
 ) -> str:
-    """Return SQL for ``amount_read``, ``plain_amount``, and what stands in the file where nothing was read.
+    """Return SQL for ``amount_read``, ``plain_amount`` and the source text of unread values.
 
-    ``event_time``, ``amount`` and ``id_`` are SQL for the values that were read. What is seen are the
-    source columns that the expression of ``mapping`` names, as text. An amount is plain if it is a
-    column as it stands: what is computed may well have parts of a cent. The amount of an event table is its value.
+    ``event_time``, ``amount`` and ``id_`` are SQL for the values that were read. The source text is
+    that of the columns that the expression of ``mapping`` names. The amount of an event table is
+    its value.
     """
     written = mapping.get("amount_eur") or mapping.get("value", "")
+    # An amount is plain if it is a column as it stands: what is computed may well have parts of a
+    # cent.
     plain = written.strip().strip('"').lower() in {name.lower() for name in columns}
     return (
         f"{amount} AS amount_read, "
@@ -89,13 +91,15 @@ def values(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, int]]:
     ).fetchall()
     counts: dict[tuple[str, str], int] = {}
     for reason, value, n, is_id in rows:
+        # A customer id in the column of a time or an amount would name a person, so its shape is
+        # shown.
         key = str(reason), shown(str(value), hide=bool(is_id))
         counts[key] = counts.get(key, 0) + int(n)
     return [(reason, value, n) for (reason, value), n in counts.items()]
 
 
 def examples(found: Sequence[tuple[str, str, int]], reason: str, count: int = 3) -> str:
-    """Return up to ``count`` values of a reason for a message; empty without any."""
+    """Return up to ``count`` values of a reason for a message, empty without any."""
     seen = [value for name, value, _ in found if name == reason]
     return ", ".join(repr(value) for value in list(dict.fromkeys(seen))[:count])
 
@@ -109,7 +113,7 @@ def write_values(found: Sequence[tuple[str, str, int]], folder: Path, name: str 
 
 
 def shown(value: str, *, hide: bool) -> str:
-    """Return the value, or its shape where it may be a name, an address or an id in the wrong column."""
+    """Return the value, or its shape where it may be a name, an address or a misplaced id."""
     text = " ".join(value.split())[:LONGEST]
     if hide or "@" in text:
         text = re.sub(r"\d", "9", text)

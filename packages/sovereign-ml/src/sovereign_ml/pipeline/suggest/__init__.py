@@ -1,1 +1,1 @@
-"""Propose the mapping of a file that nobody has described yet: `churn data suggest`."""
+"""Proposal of a mapping for a file that nobody has described yet: `churn data suggest`."""

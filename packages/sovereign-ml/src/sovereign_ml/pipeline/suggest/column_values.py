@@ -1,4 +1,4 @@
-"""What stands in one column: empty values, numbers and their notation, dates and their order."""
+"""Content of one column: empty values, numbers and their notation, dates and their order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SYMBOLS = r"[€$£\s\x{00A0}\x{202F}\x{0027}\x{2019}]|EUR|USD|GBP|CHF|PLN|SEK|k
 RARE = 0.002
 """Share of the values below which a notation is a slip and not a format of the file."""
 EXCEL_DAYS = (20_000, 60_000)
-"""Days since 1899-12-30 from 1954 to 2064: how a spreadsheet keeps a date."""
+"""Days since 1899-12-30 from 1954 to 2064, the form in which a spreadsheet stores a date."""
 WEEKDAY = re.compile(r"(?i)(mon|tue|wed|thu|fri|sat|sun)|(mon|tues|wednes|thurs|fri|satur|sun)day")
 TOKEN = re.compile(r"\d+|[A-Za-z]+|[^\dA-Za-z]+")
 
@@ -47,7 +47,10 @@ class ColumnValues:
 
     @property
     def sql(self) -> str:
-        """Return the column as an SQL expression, quoted where its name is no plain word or one of SQL's own."""
+        """Return the column as an SQL expression, quoted unless its name is a plain word.
+
+        SQL's own words are quoted too.
+        """
         plain = self.name.isidentifier() and self.name.isascii()
         plain = plain and self.name.lower() not in db.reserved_words()
         return self.name if plain else db.quoted(self.name)
@@ -58,7 +61,7 @@ class ColumnValues:
         return self.filled > 0 and self.numbers >= 0.95 * self.filled
 
     def number(self, decimal: str) -> str:
-        """Return SQL for the column as a number: the column itself if the reader knows the notation."""
+        """Return SQL for the column as a number, the column itself if the reader can read it."""
         if not self.filled:  # such as refunds in a month without any; a later file may have some
             return f"TRY_CAST({self.sql} AS DOUBLE)"
         foreign = self.comma_groups or self.comma if decimal == "." else False
@@ -69,6 +72,7 @@ class ColumnValues:
         text = self.sql
         if self.with_symbol:
             text = f"regexp_replace({text}, '[^0-9.,()+-]', '', 'g')"
+        # Bookkeeping writes a negative amount as 12.50- or (12.50).
         if self.after_sign or self.in_brackets:
             text = f"regexp_replace({text}, '^[(]?(.*?)[-)]$', '-\\1')"
         if decimal == ",":
@@ -80,7 +84,10 @@ class ColumnValues:
 
 @dataclass(frozen=True)
 class TimeReading:
-    """How a column can be read as a time. Several candidates: the file does not tell which."""
+    """A reading of a column as a time.
+
+    It has several candidates where the file does not tell which one is right.
+    """
 
     candidates: Sequence[Candidate]
     readable: float
@@ -122,7 +129,7 @@ def _profile(
 def read_times(
     connection: duckdb.DuckDBPyConnection, table: str, column: ColumnValues
 ) -> TimeReading | None:
-    """Return how ``column`` reads as a time; None where it holds none."""
+    """Return the reading of ``column`` as a time, None where it holds no times."""
     if column.sql_type.startswith(("TIMESTAMP", "DATE")):
         zone = column.sql_type in instants.WITH_ZONE
         return TimeReading([Candidate(column.sql)], 1.0, zone, column.sql_type != "DATE")
@@ -142,7 +149,7 @@ def read_times(
 
 
 def is_whole(value: object) -> bool:
-    """Return whether the text ``value`` is a whole number, also as 1700000000.0."""
+    """Return whether the text ``value`` is a whole number, also in the form 1700000000.0."""
     return re.fullmatch(r"\d+(\.0*)?", str(value)) is not None
 
 
@@ -158,6 +165,7 @@ def _from_numbers(
         if share > 0.9:
             return TimeReading([Candidate(expression)], share, False, len(digits) == 14, (form,))
     if hint := instants.epoch_hint(digits, column.sql):
+        # Timestamps of our time have these numbers of digits.
         unit = {10: "seconds", 13: "milliseconds", 16: "microseconds", 19: "nanoseconds"}
         why = f"{unit.get(len(digits), 'parts of a second')} since 1970"
         return TimeReading([Candidate(hint)], 1.0, True, True, (why,))
@@ -177,7 +185,7 @@ def _from_text(
     column: ColumnValues,
     shapes: Sequence[tuple[str, str]],
 ) -> TimeReading | None:
-    """Read text: each frequent shape gets a format, and day and month are told apart by their values."""
+    """Return the reading of text, with a format for each frequent shape."""
     samples = [sample for _, sample in shapes]
     if not any(re.search(r"\d{4}|\d\D+\d", sample) for sample in samples):
         return None
@@ -199,6 +207,7 @@ def _from_text(
         if len(formats) == 1:
             certain.append(formats[0])
             continue
+        # Day and month are told apart by the values of the whole column.
         places = _order(connection, table, column, shape)
         if places.mixed or places.unknown:
             undecided.append((formats[0], formats[1]))
@@ -233,7 +242,10 @@ def _reading(column: ColumnValues, formats: Sequence[str], evidence: object) -> 
 
 
 def _formats(sample: str) -> list[str]:
-    """Return the strptime format of ``sample``; two, day first and month first, where it may be either."""
+    """Return the strptime format of ``sample``, or two where day and month may be exchanged.
+
+    The first of two has the day first.
+    """
     tokens = TOKEN.findall(sample)
     parts = [i for i, token in enumerate(tokens) if token.isalnum()]
     weekday: dict[int, str] = {}
@@ -265,7 +277,7 @@ def _formats(sample: str) -> list[str]:
 
 
 def _clock(tokens: list[str], places: Sequence[int]) -> dict[int, str] | None:
-    """Return the parts of the format after the date; None where they are no time of day."""
+    """Return the parts of the format after the date, None where they are no time of day."""
     named: dict[int, str] = {}
     names = iter(("%H", "%M", "%S", "%g"))
     for i in places:
@@ -296,7 +308,7 @@ def _year(digits: str) -> str:
 
 @dataclass(frozen=True)
 class _DayMonth:
-    """How many values can only be day first, and how many only month first."""
+    """Number of values that can only be day first, and of those that can only be month first."""
 
     day_only: int
     month_only: int
@@ -321,7 +333,8 @@ class _DayMonth:
         """Return the evidence."""
         if self.mixed:
             return (
-                f"{self.day_only:,} dates can only be day first and {self.month_only:,} only month first: "
+                f"{self.day_only:,} dates can only be day first and {self.month_only:,} only month "
+                "first: "
                 "two notations in one column"
             )
         if self.unknown:

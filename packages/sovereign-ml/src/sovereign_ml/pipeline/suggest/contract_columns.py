@@ -1,4 +1,7 @@
-"""Columns that look like the end of a contract: churn may then mean an end, which a person decides."""
+"""Columns that look like the end of a contract.
+
+Churn may then mean such an end, which a person decides.
+"""
 
 from __future__ import annotations
 
@@ -19,25 +22,33 @@ __all__ = ["contract_decisions", "contract_note"]
 
 TABLE = "data.customer_columns"
 OF_WHAT = (
-    "(customer|client|user|account|contract|subscription|subscriber|membership|member|plan|policy|service|"
+    "(customer|client|user|account|contract|subscription|subscriber|membership|member|plan|policy|"
+    "service|"
     "abonnement|abo|vertrags?|kunden|mitgliedschafts?|contrat|contrato|contratto)?"
 )
 WHEN = "(at|on|date|day|time|datetime|timestamp|ts|utc|datum|tag|am|zum)?"
 NOTICE = "(cancel|cancell?ed|cancell?ation|kue?ndigungs?|gekue?ndigt|resiliation|opzeg|notice)"
 """Words that may mean the day on which notice was given."""
 ENDS = (
-    rf"{OF_WHAT}(end|ends|ended|ende|endet|beendet|terminated|termination|churn|churned|closed|closure|exit|"
-    rf"expire[ds]?|expiry|expiration|lapsed|ablauf|austritts?|validto|validuntil|gue?ltigbis|{NOTICE}){WHEN}",
-    r"(date|fecha|data)(de)?(la)?(fin|fine|resiliation|baja|cancelacion|disdetta|cessazione|zakonczenia)(contrat\w*)?",
+    rf"{OF_WHAT}(end|ends|ended|ende|endet|beendet|terminated|termination|churn|churned|closed|"
+    r"closure|exit|"
+    r"expire[ds]?|expiry|expiration|lapsed|ablauf|austritts?|validto|validuntil|gue?ltigbis|"
+    rf"{NOTICE}){WHEN}",
+    r"(date|fecha|data)(de)?(la)?(fin|fine|resiliation|baja|cancelacion|disdetta|cessazione|"
+    r"zakonczenia)(contrat\w*)?",
     r"(eind|opzeg)datum",
 )
 STARTS = (
-    rf"{OF_WHAT}(start|starts|started|begin|began|beginn?s?|activated|activation|joined|join|signup|signedup|"
+    rf"{OF_WHAT}(start|starts|started|begin|began|beginn?s?|activated|activation|joined|join|"
+    r"signup|signedup|"
     rf"since|validfrom|abschluss|eintritts?|gue?ltigab|gue?ltigvon){WHEN}",
     r"(date|fecha|data)(de)?(debut|inicio|alta|inizio|rozpoczecia)(contrat\w*)?",
 )
 FEWEST_RUNNING = 0.1
-"""Share of the rows without an end, or with one that is still to come; else all contracts would be over."""
+"""Smallest share of rows without an end, or with an end to come.
+
+With fewer of them, nearly all contracts would be over.
+"""
 
 
 def contract_decisions(
@@ -48,8 +59,8 @@ def contract_decisions(
 ) -> list[ProposedSetting]:
     """Return the decisions about the label and the dates of contracts in ``source_customers``.
 
-    There are none without a column that looks like an end. With one the label is a question, and its answer
-    decides about the dates too.
+    There are none without a column that looks like an end. With one the label is a question, and
+    its answer decides about the dates too.
     """
     table = "source_customers"
     ends = [one for c in columns.values() for one in _ends(connection, table, c, null_words)]
@@ -87,10 +98,7 @@ def contract_note(
     columns: Mapping[str, ColumnValues],
     null_words: Sequence[str],
 ) -> list[str]:
-    """Return what to do where the transactions themselves have a column that looks like the end of a contract.
-
-    An end is the same in all rows of a customer; a day on which an order was cancelled is not.
-    """
+    """Return advice where the transactions have a column that looks like a contract's end."""
     table = "source_transactions"
     if not customer or db.problem_with(connection, table, customer):
         return []
@@ -104,9 +112,12 @@ def contract_note(
             SELECT count(DISTINCT {value}) AS different, count(*) AS n, max({value}) AS latest FROM {table}
             GROUP BY {customer} HAVING n > 1 AND latest <> '')"""  # noqa: S608
         ).fetchall()
+        # An end is the same in all rows of a customer. A day on which an order was cancelled is
+        # not.
         if mixed <= 0.1 * several:
             notes.append(
-                f"{column.name} looks like the end of a contract: give this file as --customers too, and churn may "
+                f"{column.name} looks like the end of a contract: give this file as --customers "
+                "too, and churn may "
                 "be that end (docs/your-data.md, Contracts and subscriptions)."
             )
     return notes
@@ -130,7 +141,10 @@ def _ends(
     column: ColumnValues,
     null_words: Sequence[str],
 ) -> list[Candidate]:
-    """Return how ``column`` reads as the end of a contract; nothing where its name or its values speak against."""
+    """Return the readings of ``column`` as the end of a contract.
+
+    There are none where its name or its values contradict that.
+    """
     if not _is_named(column, ENDS):
         return []
     found = []
@@ -156,13 +170,17 @@ def _readings(
     column: ColumnValues,
     null_words: Sequence[str],
 ) -> list[tuple[Candidate, str]]:
-    """Return how ``column`` reads as a time, each with the table in which words for nothing are null."""
+    """Return the readings of ``column`` as a time, each with its table.
+
+    In that table, words for nothing are null.
+    """
     rows = table
     if column.sql_type == "VARCHAR":
         word = is_word(db.quoted(column.name), null_words)
         name = db.quoted(column.name)
         rows = (
-            f"(SELECT CASE WHEN NOT {word} THEN {name} END AS {name}, {name} AS raw_ FROM {table})"  # noqa: S608
+            f"(SELECT CASE WHEN NOT {word} THEN {name} END AS {name}, {name} AS raw_ "  # noqa: S608
+            f"FROM {table})"
         )
     filled = profile(connection, rows)[column.name]
     reading = read_times(connection, rows, filled) if filled.filled else None
@@ -174,13 +192,15 @@ def _readings(
 def _without(
     expression: str, column: ColumnValues, rows: str, connection: duckdb.DuckDBPyConnection
 ) -> str:
-    """Return ``expression`` over a column whose words for nothing are no dates: a format would stop at them."""
+    """Return ``expression`` over a column in which words for nothing are null."""
     start = f"strptime({column.sql},"
     if not expression.startswith(start):
         return expression
     words = connection.execute(
-        f"SELECT DISTINCT raw_ FROM {rows} WHERE {column.sql} IS NULL AND trim(raw_) <> '' ORDER BY ALL"  # noqa: S608
+        f"SELECT DISTINCT raw_ FROM {rows} WHERE {column.sql} IS NULL AND trim(raw_) "  # noqa: S608
+        "<> '' ORDER BY ALL"
     ).fetchall()
+    # A format would stop at these words.
     text = column.sql
     for (word,) in words:
         text = f"nullif({text}, {db.literal(str(word))})"

@@ -1,4 +1,4 @@
-"""What the columns of a customers table mean. Consent and objections are never assumed."""
+"""Meaning of the columns of a customers table. Consent and objections are never assumed."""
 
 from __future__ import annotations
 
@@ -29,26 +29,33 @@ NAMES = {
 }
 MARKETING = re.compile(r"newsletter|marketing|optin|subscribe|werbung")
 NEGATED = re.compile(
-    r"withdraw|revo[ck]|widerruf|retir|retrait|ingetrokken|refus|denied|declin|verweiger|abgelehnt|missing|fehlt|"
-    r"^(no|not|without|ohne|kein\w*|sans|sin|senza|geen)(has|have|given|gave)?(consent|einwilligung)"
+    r"withdraw|revo[ck]|widerruf|retir|retrait|ingetrokken|refus|denied|declin|verweiger|abgelehnt|"
+    r"missing|fehlt|"
+    r"^(no|not|without|ohne|kein\w*|sans|sin|senza|geen)(has|have|given|gave)?(consent|"
+    r"einwilligung)"
 )
-"""Names of a consent that say the opposite: nobody is taken for somebody who consented."""
+"""Names of a consent column that mean the opposite, so that a refusal never counts as consent."""
 ALLOWED = re.compile(
     r"(profiling|tracking|scoring|analytics|processing|contact|gdpr|dsgvo|rgpd|privacy|data).*"
-    r"(allowed|permitted|permission|accepted|agreed|ok|granted|erlaubt|zugestimmt|akzeptiert|accord|toegestaan)"
+    r"(allowed|permitted|permission|accepted|agreed|ok|granted|erlaubt|zugestimmt|akzeptiert|"
+    r"accord|toegestaan)"
 )
-"""Names of a permission that may be the consent to this processing: a person decides."""
+"""Names of a permission that may be the consent to this processing. A person decides."""
 BARRED_WORDS = {
     "objected_at": ("objected", "opposed", "widersprochen", "opted out", "opt-out", "optout"),
     "restricted_at": ("blocked", "restricted", "locked", "gesperrt", "eingeschränkt", "frozen"),
     "erased_at": ("deleted", "erased", "anonymised", "anonymized", "gelöscht", "geloescht"),
 }
-"""Values of a column of states that may mean that somebody is not to be processed."""
+"""Values of a state that may mean that a person must not be processed."""
 REFUSALS = re.compile(
-    r"opt(ed)?out|donot(contact|mail|call|process|profile|track|sell)|donttrack|unsubscri|blocked|blocklist|blacklist|"
+    r"opt(ed)?out|donot(contact|mail|call|process|profile|track|sell)|donttrack|unsubscri|blocked|"
+    r"blocklist|blacklist|"
     r"sperr|robinson|abgemeldet|desabonn|desinscr|uitschrijv|keinewerbung|nomarketing"
 )
-"""Names of a refusal that may be an objection (GDPR Art. 21), or one to letters alone: a person decides."""
+"""Names of a refusal that may be an objection (GDPR Art. 21), or be about letters alone.
+
+A person decides.
+"""
 FLAGS = ("objected_at", "restricted_at", "withdrawn_at", "erased_at")
 """Columns that some exports fill with yes and no in place of a date."""
 FEW_WORDS = 12
@@ -62,8 +69,8 @@ def people_decisions(
 ) -> list[ProposedSetting]:
     """Return one decision for each key of ``[data.customer_columns]``.
 
-    ``buyer`` is the expression for the customer in ``source_transactions``. The id is the column, or its
-    small letters, whose values are met most often among the buyers.
+    ``buyer`` is the expression for the customer in ``source_transactions``. The id is the column,
+    as it stands or in small letters, whose values are most often among the buyers.
     """
     decisions = [_id(connection, buyer, buyers, columns)]
     filled = [column for column in columns.values() if column.filled]
@@ -102,9 +109,10 @@ def met_among(
     columns: Sequence[ColumnValues],
     section: str,
 ) -> ProposedSetting:
-    """Return the decision about ``customer_id``: the column of ``table`` with the most ids of ``buyers``.
+    """Return the decision about ``customer_id``: the column with the most ids of ``buyers``.
 
-    ``buyers`` is a query of one column. A column of text counts in small letters too.
+    The column is one of ``table``. ``buyers`` is a query of one column. A column of text is also
+    tried in small letters.
     """
     met: list[tuple[int, str]] = []
     for column in columns:
@@ -112,7 +120,8 @@ def met_among(
         for expression in (column.sql, *lower):
             value = id_text(expression)
             ((n,),) = connection.execute(
-                f"SELECT count(DISTINCT {value}) FROM {table} WHERE {value} IN ({buyers})"  # noqa: S608
+                f"SELECT count(DISTINCT {value}) FROM {table} WHERE {value} IN "  # noqa: S608
+                f"({buyers})"
             ).fetchall()
             met.append((int(n), expression))
     met.sort(key=lambda way: -way[0])
@@ -133,7 +142,8 @@ def _words(connection: duckdb.DuckDBPyConnection, column: ColumnValues) -> dict[
     if column.distinct > FEW_WORDS:
         return {}
     rows = connection.execute(
-        f"SELECT lower(trim(CAST({column.sql} AS VARCHAR))) AS w, count(*) FROM source_customers "  # noqa: S608
+        f"SELECT lower(trim(CAST({column.sql} AS VARCHAR))) AS w, count(*) FROM "  # noqa: S608
+        "source_customers "
         "WHERE w <> '' GROUP BY w ORDER BY 2 DESC, 1"
     ).fetchall()
     return {str(word): int(n) for word, n in rows}
@@ -145,7 +155,10 @@ def _consent(
     filled: Sequence[ColumnValues],
     states: Mapping[str, Mapping[str, int]],
 ) -> ProposedSetting:
-    """Return the decision about consent, a question unless a column of that name says yes or no."""
+    """Return the decision about consent.
+
+    It is a question unless a column of that name has yes and no.
+    """
     plainly = [c for c in named if not NEGATED.search(plain(c.name))]
     if not plainly:
         maybe = [c for c in filled if c in named or ALLOWED.search(plain(c.name))]
@@ -175,7 +188,10 @@ def _consent(
 
 
 def _says(column: ColumnValues, words: Mapping[str, int], *, refusal: bool) -> Candidate:
-    """Return SQL that is true where the column says yes or, for the name of a ``refusal``, no."""
+    """Return SQL that is true where the column means yes.
+
+    For the name of a ``refusal`` it is true where the column means no.
+    """
     listed = [word for word in words if word in (NO if refusal else YES)]
     if not listed:
         return Candidate("")
@@ -192,8 +208,9 @@ def _refusal(
     columns: Sequence[ColumnValues],
     states: Sequence[ColumnValues],
 ) -> ProposedSetting:
-    """Return the question whether somebody may not be processed. The trial run takes it for so."""
+    """Return the question whether the marked people must not be processed."""
     what = key.removesuffix("_at")
+    # The trial run uses the first candidate, so it takes these people for barred.
     candidates = [
         Candidate(_marked(connection, column), f"{column.name} is an objection to this processing")
         for column in columns
@@ -209,10 +226,11 @@ def _refusal(
 
 
 def _marked(connection: duckdb.DuckDBPyConnection, column: ColumnValues) -> str:
-    """Return SQL for a mark or a date that is null where the column says no."""
+    """Return SQL for a mark or a date that is null where the column means no."""
     text = f"lower(trim(CAST({column.sql} AS VARCHAR)))"
     rows = connection.execute(
-        f"SELECT DISTINCT {text} FROM source_customers WHERE list_contains(?, {text}) ORDER BY 1",  # noqa: S608
+        f"SELECT DISTINCT {text} FROM source_customers WHERE list_contains(?, "  # noqa: S608
+        f"{text}) ORDER BY 1",
         [list(NO)],
     ).fetchall()
     if not rows:
@@ -240,5 +258,6 @@ def _nothing(key: str, columns: Mapping[str, ColumnValues]) -> tuple[str, ...]:
     if not near:
         return ("no such column: name the lawful basis",)
     return (
-        f"{', '.join(near)} may be a consent to letters and not to this processing: a person decides",
+        f"{', '.join(near)} may be a consent to letters and not to this processing: a person "
+        "decides",
     )

@@ -1,4 +1,4 @@
-"""A proposal for an event table: whose event, when, its kind and number, tried against the buyers."""
+"""Proposal for an event table: customer, time, kind and number, tried against the buyers."""
 
 from __future__ import annotations
 
@@ -42,15 +42,18 @@ __all__ = ["EventGuess", "buyers_of", "try_events"]
 
 COLUMNS = "data.columns"
 KINDS = (
-    "kind type topic category channel reason priority event eventtype eventname action subject art thema kategorie "
+    "kind type topic category channel reason priority event eventtype eventname action subject art "
+    "thema kategorie "
     "anliegen grund kanal typ sujet motif tema motivo"
 )
 NUMBERS = (
-    "value minutes duration seconds hours pages count score rating amount dauer minuten sekunden stunden anzahl "
+    "value minutes duration seconds hours pages count score rating amount dauer minuten sekunden "
+    "stunden anzahl "
     "bewertung duree"
 )
 OWN_IDS = (
-    "id ticketid ticketno ticket ticketnumber ticketnr caseid caseno casenumber eventid messageid mailid sessionid "
+    "id ticketid ticketno ticket ticketnumber ticketnr caseid caseno casenumber eventid messageid "
+    "mailid sessionid "
     "requestid vorgangsnummer vorgangid ticketnummer"
 )
 MOST_KINDS, LONGEST_KIND = 50, 64
@@ -62,31 +65,32 @@ class EventGuess(MappingGuess):
     def decide(self, *, buyers: bool, timezone: str) -> list[ProposedSetting]:
         """Return one decision for each key of the table, the filter last.
 
-        ``buyers`` says whether the table ``buyers`` is there; ``timezone`` is that of ``[data]``.
+        ``buyers`` tells whether the table ``buyers`` exists. ``timezone`` is that of ``[data]``.
         """
         self.preset, self.notes = None, []  # an export that is known has purchases
         time, zone = self._time()
         if zone.is_open:
             self.notes.append(
-                f"The times name no zone: they are read in [data] timezone, now {timezone!r}. For another one "
+                f"The times name no zone: they are read in [data] timezone, now {timezone!r}. For "
+                "another one "
                 "write event_time = \"(...) AT TIME ZONE 'Europe/Berlin'\"."
             )
         customer = self._buyer() if buyers else self._customer()
         return [customer, time, self._kind(), self._number(), self._one_row_an_event()]
 
     def _buyer(self) -> ProposedSetting:
-        """Return the column of customers whose values are met among the buyers.
-
-        A column of another name is only a candidate: numbers of tickets are met among numbers of customers too.
-        """
+        """Return the column of customers whose values are among the buyers."""
         ids = "SELECT customer_id FROM buyers"
         named = met_among(self.connection, self.table, ids, self._named("customer_id"), COLUMNS)
         if named.value:
             return named
+        # A column of another name is only a candidate: numbers of tickets are met among numbers of
+        # customers too.
         others = [c for c in self.columns.values() if c.filled and not self._is_time(c)]
         met = met_among(self.connection, self.table, ids, others, COLUMNS)
         why = (
-            "no column with a name of a customer has an id of a buyer; a column of other numbers may have "
+            "no column with a name of a customer has an id of a buyer; a column of other numbers "
+            "may have "
             "some by chance",
         )
         return replace(met, value=None, why=why, candidates=met.candidates or named.candidates)
@@ -113,7 +117,7 @@ class EventGuess(MappingGuess):
         return ProposedSetting(COLUMNS, "value", "", ("no column is named like a number",))
 
     def _one_row_an_event(self) -> ProposedSetting:
-        """Ask which rows count where an event stands in the file once for each of its changes."""
+        """Return a question about the rows to count where an event has one row for each change."""
         for column in self._by_name(OWN_IDS.split()):
             if not column.distinct < 0.95 * column.filled:
                 continue
@@ -124,7 +128,8 @@ class EventGuess(MappingGuess):
                 for word, n in words.items()
             ]
             why = (
-                f"{column.name} has {column.distinct:,} values in {column.filled:,} rows: an event that stands "
+                f"{column.name} has {column.distinct:,} values in {column.filled:,} rows: an event "
+                "that stands "
                 "there once for each change is counted once for each",
             )
             every = Candidate("", "if each row is an event of its own")
@@ -133,9 +138,9 @@ class EventGuess(MappingGuess):
 
 
 def buyers_of(files: InputFiles) -> tuple[duckdb.DuckDBPyConnection | None, str]:
-    """Return step 1 over the purchases of config.toml up to the decision about every row, in memory.
+    """Return step 1 over the purchases of config.toml in memory, with the reason of each row.
 
-    Without purchases of the team's own there is None, with the reason in words.
+    Without purchases of the team's own it is None, with the cause in words.
     """
     config = files.config
     if config.transactions == SYNTHETIC:
@@ -158,7 +163,8 @@ def buyers_of(files: InputFiles) -> tuple[duckdb.DuckDBPyConnection | None, str]
     if not count_reasons(connection, end, consent_needed=config.asks_consent).kept:
         return None, "no purchase of config.toml is kept"
     connection.execute(
-        "CREATE TABLE names AS SELECT DISTINCT customer_id, '' AS pseudonym FROM gated WHERE reason IS NULL"
+        "CREATE TABLE names AS SELECT DISTINCT customer_id, '' AS pseudonym FROM gated WHERE "
+        "reason IS NULL"
     )
     return connection, ""
 
@@ -172,7 +178,10 @@ def try_events(
     *,
     in_clear: bool,
 ) -> TrialRun:
-    """Try the event table ``name`` of ``project`` on the rows that ``connection`` has loaded."""
+    """Return the trial run of the event table ``name`` of ``project``.
+
+    It runs on the rows that ``connection`` has loaded.
+    """
     table = project.events[name]
     section = f"data.events.{name}"
     try:
@@ -202,7 +211,8 @@ def _without_buyers(
     checks = project.events[name].checks
     map_customers(connection, project.model_copy(update={"customers": ""}))
     connection.execute(
-        "CREATE TABLE names AS SELECT DISTINCT customer_id FROM mapped WHERE customer_id IS NOT NULL"
+        "CREATE TABLE names AS SELECT DISTINCT customer_id FROM mapped WHERE customer_id IS NOT "
+        "NULL"
     )
     counts = count_reasons(connection, end, consent_needed=False, reasons=EVENT_REASONS)
     values = unusable.values(connection)

@@ -1,4 +1,4 @@
-"""How a text file is written: encoding, lines above the header, delimiter, quote, header or none."""
+"""Layout of a text file: encoding, lines above the header, delimiter, quote and header."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["FileLayout", "layout_of"]
 TABLE = "data.reader"
 CHUNK = 1 << 20
 NUMBER = re.compile(r"[-+(]?\d[\d.,:/ T-]*[-)]?")
-"""A number, a date or a time: what stands in a row and hardly ever in a header."""
+"""A number, a date or a time, which are common in rows and rare in a header."""
 MOST_LINES_ABOVE = 20
 LETTERS = {
     "cp1252": "äöüÄÖÜßéèêëàâçñåÅæÆøØáíóúîïôûùœìòõã€£§°’“”„–«»º",
@@ -30,12 +30,15 @@ LETTERS = {
     "cp850": "äöüÄÖÜßéèêëàâçñåÅæÆøØáíóúîïôûù£§",
     "mac_roman": "äöüÄÖÜßéèêëàâçñåÅæÆøØáíóúîïôûùœ€£§",
 }
-"""Encodings of one byte a letter, with the letters that European texts have; the most frequent one first."""
+"""Encodings of one byte per letter, with the letters of European texts.
+
+The most frequent encoding comes first.
+"""
 
 
 @dataclass(frozen=True)
 class FileLayout:
-    """What was found, and the names of the columns if the file has a header."""
+    """The layout of a file, and the names of the columns if the file has a header."""
 
     decisions: tuple[ProposedSetting, ...]
     first_rows: tuple[tuple[str, ...], ...] = ()
@@ -51,7 +54,7 @@ class FileLayout:
 
 
 def layout_of(path: Path) -> FileLayout:
-    """Look at the file ``path``. A Parquet file says itself how it is written."""
+    """Return the layout of the file ``path``, empty for a Parquet file, which describes itself."""
     if not path.is_file():
         raise Misuse(f"No file {path}: name the file with your transactions.")
     found = format_of(path)
@@ -104,7 +107,7 @@ def _encoding(path: Path, found: FileFormat) -> ProposedSetting:
 
 
 def _beyond_ascii(path: Path, found: FileFormat) -> Counter[int] | None:
-    """Return the bytes above 127 with their number; None where the whole file is UTF-8."""
+    """Return the bytes above 127 with their number, None where the whole file is UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     counted: Counter[int] = Counter()
     is_utf8 = True
@@ -124,7 +127,10 @@ def _beyond_ascii(path: Path, found: FileFormat) -> Counter[int] | None:
 
 
 def _one_byte_encoding(letters: Counter[int]) -> ProposedSetting:
-    """Return the encoding whose letters are those of a European text; a question where two are as good."""
+    """Return the encoding whose letters are those of a European text.
+
+    It is a question where two encodings are as good.
+    """
     total = sum(letters.values())
     scores: dict[str, float] = {}
     texts: dict[str, str] = {}
@@ -168,12 +174,16 @@ def _sample(path: Path, found: FileFormat, encoding: str) -> str:
 
 
 def _delimiter(lines: Sequence[str]) -> tuple[str, int, list[str]]:
-    """Return the delimiter and the lines above the header; an empty one and the candidates where several fit."""
+    """Return the delimiter and the number of lines above the header.
+
+    Where several delimiters fit, it is empty, and the candidates are returned.
+    """
     found: dict[str, tuple[int, int]] = {}
     for mark in (*DELIMITERS, " "):
         # The last line of the sample may be cut off.
         rows = _rows(lines, mark, '"')
         widths = [len(row) for row in (rows[:-1] if len(rows) > 2 else rows)]
+        # Many values contain spaces, so they count only where no other mark fits.
         if mark == " " and found:
             break
         common, n = Counter(widths).most_common(1)[0] if widths else (0, 0)
@@ -193,7 +203,7 @@ def _delimiter(lines: Sequence[str]) -> tuple[str, int, list[str]]:
 
 
 def _line_of(lines: Sequence[str], row: int, rows: Sequence[Sequence[str]]) -> int:
-    """Return the line in which the record ``row`` starts; blank lines are no records."""
+    """Return the line in which the record ``row`` starts. Blank lines are no records."""
     if not row:
         return 0
     wanted = [i for i, line in enumerate(lines) if line.strip()]
@@ -216,7 +226,7 @@ def _rows(lines: Sequence[str], mark: str, quote: str) -> list[list[str]]:
 
 
 def _quote(lines: Sequence[str], mark: str) -> str:
-    """Return the sign around values: the usual one unless the file cannot be read with it."""
+    """Return the sign around values, the usual one unless the file cannot be read with it."""
     if mark == " ":
         return '"'
     plain = [cell for row in _rows(lines, mark, "") for cell in row if cell.strip()]

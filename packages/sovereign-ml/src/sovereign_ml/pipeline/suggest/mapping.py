@@ -1,4 +1,4 @@
-"""What the columns mean: customer, time, amount, sign, currency, order, category, rows to leave out."""
+"""Meaning of the columns: customer, time, amount, currency, order, category and filter."""
 
 from __future__ import annotations
 
@@ -21,32 +21,49 @@ __all__ = ["MappingGuess", "decimal_of"]
 
 COLUMNS = "data.columns"
 NAMES = {
-    "customer_id": "customerid customerno customernumber clientid clientnumber kundennr kundennummer kundenid "
-    "debitor idclient codeclient numclient idcliente codicecliente klantnummer klantid klientid userid memberid "
-    "buyerid shopperid accountid householdkey subscriberid customer kunde client cliente klant user member klienta nrklienta "
+    "customer_id": "customerid customerno customernumber clientid clientnumber kundennr "
+    "kundennummer kundenid "
+    "debitor idclient codeclient numclient idcliente codicecliente klantnummer klantid klientid "
+    "userid memberid "
+    "buyerid shopperid accountid householdkey subscriberid customer kunde client cliente klant "
+    "user member klienta nrklienta "
     "customeremail billingemail useremail email emailaddress "
-    "kundnummer kundenummer kundenr kundnr asiakas asiakasnumero zakaznik cislozakaznika ugyfel vevo πελατησ клиент",
-    "event_time": "orderedat orderdate ordertime purchasedate purchasedat transactiondate transactiontime "
-    "invoicedate createdat createdatetime created eventtime eventdate timestamp datetime bestelldatum kaufdatum "
-    "rechnungsdatum belegdatum buchungsdatum datecommande dateachat fechapedido fechacompra dataordine "
+    "kundnummer kundenummer kundenr kundnr asiakas asiakasnumero zakaznik cislozakaznika ugyfel "
+    "vevo πελατησ клиент",
+    "event_time": "orderedat orderdate ordertime purchasedate purchasedat transactiondate "
+    "transactiontime "
+    "invoicedate createdat createdatetime created eventtime eventdate timestamp datetime "
+    "bestelldatum kaufdatum "
+    "rechnungsdatum belegdatum buchungsdatum datecommande dateachat fechapedido fechacompra "
+    "dataordine "
     "orderdatum besteldatum saledate salesdate paidat date datum fecha data zamowienia day tag "
-    "openedat occurredat loginat loggedinat sentat visitedat clickedat submittedat startedat opened occurred "
+    "openedat occurredat loginat loggedinat sentat visitedat clickedat submittedat startedat "
+    "opened occurred "
     "eroffnet eroffnetam geoffnetam erstelltam eingangsdatum "
     "ordredato kobsdato dato datumobjednavky datapedido paivamaara datumcumpararii ημερομηνια дата",
-    "line_total": "linetotal lineamount netamount grossamount amounteur amount salesvalue sales revenue turnover "
-    "ordertotal grandtotal total totalprice totalamount ordervalue paid belopp belob belop beløb castka cena cenacelkem valor suma "
+    "line_total": "linetotal lineamount netamount grossamount amounteur amount salesvalue sales "
+    "revenue turnover "
+    "ordertotal grandtotal total totalprice totalamount ordervalue paid belopp belob belop beløb "
+    "castka cena cenacelkem valor suma "
     "osszeg summa ποσο сума betrag nettobetrag bruttobetrag umsatz "
-    "gesamtbetrag summe montant total importe importo bedrag kwota wartosc wert value price preis prix",
-    "quantity": "quantity qty units menge anzahl stuck stueck quantite cantidad quantita aantal ilosc "
+    "gesamtbetrag summe montant total importe importo bedrag kwota wartosc wert value price preis "
+    "prix",
+    "quantity": "quantity qty units menge anzahl stuck stueck quantite cantidad quantita aantal "
+    "ilosc "
     "itemquantity lineitemquantity",
-    "unit_price": "unitprice priceperunit pricepiece itemprice lineitemprice price einzelpreis stuckpreis "
+    "unit_price": "unitprice priceperunit pricepiece itemprice lineitemprice price einzelpreis "
+    "stuckpreis "
     "stueckpreis preis prixunitaire preciounitario prezzounitario stuksprijs",
-    "currency": "currency currencycode ordercurrency wahrung waehrung wkz devise moneda moeda valuta waluta mena "
+    "currency": "currency currencycode ordercurrency wahrung waehrung wkz devise moneda moeda "
+    "valuta waluta mena "
     "penznem valuutta νομισμα валута",
-    "order_id": "orderid orderno ordernumber invoiceid invoiceno invoicenumber invoice transactionid basketid "
-    "receiptid receiptno bestellnummer bestellnr bestellid auftragsnummer auftragsnr rechnungsnummer "
+    "order_id": "orderid orderno ordernumber invoiceid invoiceno invoicenumber invoice "
+    "transactionid basketid "
+    "receiptid receiptno bestellnummer bestellnr bestellid auftragsnummer auftragsnr "
+    "rechnungsnummer "
     "rechnungsnr belegnummer belegnr bonnr numcommande idpedido ordernummer order bestellung beleg",
-    "category": "category productcategory producttype productgroup department warengruppe kategorie "
+    "category": "category productcategory producttype productgroup department warengruppe "
+    "kategorie "
     "produktgruppe artikelgruppe categorie categoria rubrik segment",
     "side": "sollhabenkennzeichen sollhaben sh debitcredit drcr dc",
     "kind": "type transactiontype kind art typ belegart vorgang movementtype",
@@ -54,19 +71,27 @@ NAMES = {
 }
 """Names of columns in a few languages, the surest first."""
 OTHERS = {
-    "customer_id": "name names firstname lastname vorname nachname nom type typ country land city ort group gruppe "
+    "customer_id": "name names firstname lastname vorname nachname nom type typ country land city "
+    "ort group gruppe "
     "segment class since seit status age alter gender phone language postcode plz rating count",
-    "event_time": "birth birthday birthdate dob geburt geburts naissance delivery delivered shipping shipped ship "
-    "dispatch due updated modified changed expiry expires expire end ended until lieferung liefer versand update",
-    "line_total": "tax taxes vat mwst ust tva iva shipping postage porto freight versand discount rabatt refund "
-    "refunded fee fees gebuhr tip deposit balance saldo cost costs kosten margin commission points punkte",
+    "event_time": "birth birthday birthdate dob geburt geburts naissance delivery delivered "
+    "shipping shipped ship "
+    "dispatch due updated modified changed expiry expires expire end ended until lieferung liefer "
+    "versand update",
+    "line_total": "tax taxes vat mwst ust tva iva shipping postage porto freight versand discount "
+    "rabatt refund "
+    "refunded fee fees gebuhr tip deposit balance saldo cost costs kosten margin commission "
+    "points punkte",
 }
-"""Words in the name of a column that only seems to have a role: a delivery is no purchase, a tax no amount."""
+"""Words in the name of a column that only seems to have a role.
+
+A delivery is no purchase, and a tax is no amount.
+"""
 UNITS = {
     "{} / 100": "cent cents minor pence ore grosze centimes centimos",
     "{} * 1000": "keur teur tsd thousand thousands k",
 }
-"""Words in the name of an amount that say its unit, with what makes it the currency itself."""
+"""Words in the name of an amount for its unit, by the conversion to the currency itself."""
 MONEY = {
     "USD": "usd dollar dollars",
     "GBP": "gbp pound pounds pence",
@@ -81,16 +106,18 @@ MONEY = {
     "BGN": "bgn",
     "EUR": "eur euro euros keur teur",
 }
-"""Words in the name of an amount, or in a column of currencies, that name its currency."""
+"""Words for a currency, in the name of an amount or in a column of currencies."""
 LESS = "refund refunded refunds erstattet erstattung discount discounts rabatt nachlass remise"
 """Words in the name of a number that may have to be taken off the amount."""
 FLAGS = (
-    "cancelled canceled cancellation cancel storniert storno annule void voided test testorder deleted fraud "
+    "cancelled canceled cancellation cancel storniert storno annule void voided test testorder "
+    "deleted fraud "
     "draft anulowane annullato cancelado geannuleerd"
 )
 """Words in the name of a column that marks rows which are no purchases."""
 LIVE_WORDS = (
-    "completed complete paid processing shipped delivered closed fulfilled ok success succeeded done active open "
+    "completed complete paid processing shipped delivered closed fulfilled ok success succeeded "
+    "done active open "
     "abgeschlossen bezahlt versendet geliefert erledigt partially_refunded refunded returned"
 )
 """States of an order that is a purchase."""
@@ -136,9 +163,9 @@ SIGNS = {
     "PLN|zł": "PLN",
     "SEK|kr": "SEK",
 }
-"""What stands beside an amount, and the currency that it most often means."""
+"""Signs beside an amount, with the currency that they most often mean."""
 SEVERAL = ("USD", "SEK")
-"""Of these the sign may mean others: Canadian dollars, Danish crowns."""
+"""Currencies whose sign may mean others too: Canadian dollars, Danish crowns."""
 NO_AMOUNT = "no column has a name of an amount"
 GUESTS = ("0", "-1", "guest", "gast", "null", "none")
 
@@ -150,7 +177,7 @@ def _words_of(name: str) -> set[str]:
 
 
 def decimal_of(columns: Mapping[str, ColumnValues]) -> ProposedSetting | None:
-    """Return the decimal mark of the file; None where no value has one."""
+    """Return the decimal mark of the file, None where no value has one."""
     numeric = [c for c in columns.values() if c.is_numeric and c.sql_type == "VARCHAR"]
     comma = [c for c in numeric if c.comma]
     point = [c for c in numeric if c.point]
@@ -163,10 +190,12 @@ def decimal_of(columns: Mapping[str, ColumnValues]) -> ProposedSetting | None:
         return ProposedSetting("data.reader", "decimal", None, words, candidates)
     if comma or point:
         return ProposedSetting("data.reader", "decimal", "," if comma else ".", words)
+    # 1,234 may be a thousand or a fraction.
     grouped = [c for c in numeric if c.comma_groups or c.point_groups]
     if grouped:
         why = [
-            f"{c.name}: {c.comma_groups + c.point_groups:,} values have one mark with three digits after it, "
+            f"{c.name}: {c.comma_groups + c.point_groups:,} values have one mark with three digits "
+            "after it, "
             "which may be thousands or a fraction"
             for c in grouped
         ]
@@ -227,7 +256,10 @@ class MappingGuess:
         return str(column.number(self.decimal) if mark[1] else column.sql)
 
     def _named(self, role: str) -> list[ColumnValues]:
-        """Return the columns with a name of ``role``, the surest first; else those with such a word in the name."""
+        """Return the columns with a name of ``role``, the surest first.
+
+        If there are none, return those with such a word in the name.
+        """
         names = NAMES[role].split()
         exact = [self._plain[name] for name in names if name in self._plain]
         words = {column.name: _words_of(column.name) for column in self.columns.values()}
@@ -240,7 +272,7 @@ class MappingGuess:
         return [column for column in exact or near if column.filled]
 
     def _is_sure(self, role: str, columns: Sequence[ColumnValues]) -> bool:
-        """Return whether the first of ``columns`` is meant: it has the very name, or nothing else has the word."""
+        """Return whether the first of ``columns`` has the very name, or is the only one."""
         return len(columns) == 1 or plain(columns[0].name) in NAMES[role].split()
 
     def _time(self) -> tuple[ProposedSetting, ProposedSetting]:
@@ -290,10 +322,14 @@ class MappingGuess:
         return ProposedSetting(COLUMNS, "event_time", value, why), self._zone(reading)
 
     def _clocks(self, day: ColumnValues) -> list[str]:
-        """Return what to do where the time of day stands in a column of its own."""
-        clock = r"regexp_full_match(trim(CAST({} AS VARCHAR)), '[0-2]?[0-9]:[0-5][0-9](:[0-5][0-9].*)?')"
+        """Return advice where the time of day is in a column of its own."""
+        clock = (
+            r"regexp_full_match(trim(CAST({} AS VARCHAR)), "
+            r"'[0-2]?[0-9]:[0-5][0-9](:[0-5][0-9].*)?')"
+        )
         return [
-            f'{day.name} has no time of day, and {c.name} may be it. To join them, such as: --set "event_time='
+            f"{day.name} has no time of day, and {c.name} may be it. To join them, such as: --set "
+            '"event_time='
             f"strptime({day.sql} || ' ' || {c.sql}, '%d.%m.%Y %H:%M:%S')\"."
             for c in self.columns.values()
             if c.filled
@@ -305,7 +341,8 @@ class MappingGuess:
         return read_times(self.connection, self.table, column) if column.filled else None
 
     def _without_year(self, named: Sequence[ColumnValues]) -> ProposedSetting | None:
-        """Return the time of postings that have day and month alone; the first line has the fiscal year."""
+        """Return the time of postings that have day and month alone."""
+        # The first line of such an export has the start of the fiscal year.
         year = re.search(r"(?<!\d)(20\d{2})0101(?!\d)", "\n".join(self.above))
         if not named:
             return None
@@ -363,6 +400,7 @@ class MappingGuess:
             candidates = [Candidate(c.sql, self._ids(c)) for c in (*usable[1:], first)]
             return ProposedSetting(COLUMNS, "customer_id", None, why, candidates)
         mails = [c for c in usable[1:] if "mail" in plain(c.name)]
+        # Orders of guests have no account, so the e-mail address has to name the customer.
         gaps = self._guests(first, mails[0]) if mails else 0
         if gaps:
             value = (
@@ -371,6 +409,7 @@ class MappingGuess:
             )
             why.append(f"{gaps:,} orders without an account are known by {mails[0].name}")
             return ProposedSetting(COLUMNS, "customer_id", value, why)
+        # Some write the same e-mail address in capitals.
         mail = "mail" in plain(first.name) or self._holds_mails(first)
         value = f"lower({first.sql})" if mail else first.sql
         return ProposedSetting(COLUMNS, "customer_id", value, why)
@@ -446,7 +485,10 @@ class MappingGuess:
     def _signed(
         self, value: str | None, choices: Sequence[Candidate], why: list[str]
     ) -> ProposedSetting:
-        """Return the amount with the sign of a return, where another column or the signs themselves tell."""
+        """Return the amount with the sign of a return, where the data show it.
+
+        Another column or the signs themselves may show it.
+        """
         column = next((c for c in self.columns.values() if value and c.sql in value), None)
         if value is None or column is None:
             return ProposedSetting(COLUMNS, "amount_eur", None, why, choices)
@@ -454,7 +496,10 @@ class MappingGuess:
         return asked or self._with_sign(value, column, why)
 
     def _with_sign(self, value: str, column: ColumnValues, why: list[str]) -> ProposedSetting:
-        """Return the amount ``value`` of ``column`` with its sign, or a question where it may be turned."""
+        """Return the amount ``value`` of ``column`` with its sign, or a question.
+
+        It is a question where the sign may be turned.
+        """
         sides = [c for c in self._named("side") if 1 < c.distinct <= 3]
         if sides and not column.negative:
             words = self._words(sides[0])
@@ -487,8 +532,10 @@ class MappingGuess:
             return ProposedSetting(COLUMNS, "amount_eur", value, why)
         share = column.negative / max(column.numbers, 1)
         why.append(
-            f"{column.negative:,} of {column.numbers:,} values of {column.name} are negative: returns"
+            f"{column.negative:,} of {column.numbers:,} values of {column.name} are negative: "
+            "returns"
         )
+        # More returns than sales are unlikely, so the sign may be turned.
         if share > 0.5:
             candidates = [
                 Candidate(f"-({value})", "the sign is turned, as in accounts of revenue"),
@@ -500,7 +547,7 @@ class MappingGuess:
     def _other_amount(
         self, value: str, column: ColumnValues, why: Sequence[str]
     ) -> ProposedSetting | None:
-        """Return the question that the name of the amount, or a number beside it, makes of it."""
+        """Return a question where the amount's name or another number casts doubt on it."""
         words = _words_of(column.name)
         for form, units in UNITS.items():
             if words & set(units.split()):
@@ -531,7 +578,7 @@ class MappingGuess:
         return db.count(self.connection, self.table, f"regexp_matches({value}, '[1-9]')") > 0
 
     def _words(self, column: ColumnValues, most: int = 30) -> dict[str, int]:
-        """Return the values of a column of few words with their rows; empty where it has more."""
+        """Return the values of a column of few words with their rows, empty where it has more."""
         if column.distinct > most:
             return {}
         rows = self.connection.execute(
@@ -585,7 +632,10 @@ class MappingGuess:
         return ProposedSetting(COLUMNS, "currency", None, why, candidates)
 
     def _currency_signs(self) -> ProposedSetting | None:
-        """Return the currency that stands beside the amounts themselves; None where it is EUR or nothing."""
+        """Return the currency that stands beside the amounts themselves.
+
+        Returns None where it is EUR or where there is none.
+        """
         amounts = [c for role in ("line_total", "unit_price") for c in self._named(role)]
         column = next((c for c in amounts if c.with_symbol), None)
         if column is None:
@@ -632,7 +682,10 @@ class MappingGuess:
         return self._optional("category", "no column of product groups")
 
     def _optional(self, key: str, without: str) -> ProposedSetting:
-        """Return a column that has the very name; one that only has the word in its name is mentioned."""
+        """Return a column that has the very name of ``key``.
+
+        One that only has the word in its name is mentioned.
+        """
         named = [c for c in self._named(key) if c.distinct > 1]
         sure = [c for c in named if plain(c.name) in NAMES[key].split()]
         if sure:
@@ -642,7 +695,7 @@ class MappingGuess:
         return ProposedSetting(COLUMNS, key, "", why)
 
     def _where(self) -> ProposedSetting:
-        """Return the filter: a question where a state or a mark may say that a row is no purchase."""
+        """Return the filter, a question where a state or a mark may stand for no purchase."""
         live = LIVE_WORDS.split()
         for column in self._named("status"):
             words = self._words(column)
@@ -671,7 +724,10 @@ class MappingGuess:
         return ProposedSetting("data", "where", "", ("all rows are taken",))
 
     def _unmarked(self, column: ColumnValues) -> str:
-        """Return SQL for the rows that a column such as ``is_cancelled`` does not mark, or nothing."""
+        """Return SQL for the rows that a column such as ``is_cancelled`` does not mark.
+
+        It is empty for other columns.
+        """
         if not _words_of(column.name) & set(FLAGS.split()):
             return ""
         words = {word.strip().casefold() for word in self._words(column)}

@@ -1,4 +1,4 @@
-"""Exports that are known by their header: what their columns mean, and what to leave out."""
+"""Exports that are known by their header: the meaning of their columns, and the filter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["PRESETS", "Preset", "plain", "preset_of"]
 
 
 def plain(name: str) -> str:
-    """Return the name of a column as presets have it: small letters and digits, without accents."""
+    """Return the name of a column as presets have it: small letters and digits, no accents."""
     text = unicodedata.normalize("NFKD", name.casefold())
     bare = "".join(letter for letter in text if not unicodedata.combining(letter))
     return re.sub(r"[\W_]", "", bare).casefold()
@@ -21,7 +21,7 @@ def plain(name: str) -> str:
 class Preset:
     """A known export. In a template ``{createdat}`` is a column, ``{#total}`` the same as a number.
 
-    Of the templates of a key the first counts whose columns are all there.
+    Of the templates of a key, the first one whose columns all exist counts.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Preset:
     templates: Mapping[str, Sequence[str]]
     time: str
     utc: bool = False
-    """Whether times without a zone are in UTC, by the documentation of the shop."""
+    """True if times without a zone are in UTC by the documentation of the shop."""
     timezone: str = ""
     """Time zone of the shop, where there is only one with this export."""
     notes: Sequence[str] = ()
@@ -55,7 +55,8 @@ PRESETS = (
         },
         time="createdat",
         notes=(
-            "an order has one row for each line; Total and Financial Status stand in its first row alone, "
+            "an order has one row for each line; Total and Financial Status stand in its first row "
+            "alone, "
             "so the other rows are filtered",
             "Total minus Refunded Amount: the export has no date of a refund",
         ),
@@ -166,16 +167,19 @@ PRESETS = (
             "currency": ("coalesce({wkzumsatz}, 'EUR')",),
             "order_id": ("{belegfeld1}",),
             "where": (
-                "length(CAST({konto} AS VARCHAR)) >= 5 AND left(CAST({konto} AS VARCHAR), 1) BETWEEN '1' AND '6' "
+                "length(CAST({konto} AS VARCHAR)) >= 5 AND left(CAST({konto} AS VARCHAR), 1) "
+                "BETWEEN '1' AND '6' "
                 "AND left(CAST({gegenkontoohnebuschlussel} AS VARCHAR), 1) IN ('4', '8')",
-                "length(CAST({konto} AS VARCHAR)) >= 5 AND left(CAST({konto} AS VARCHAR), 1) BETWEEN '1' AND '6'",
+                "length(CAST({konto} AS VARCHAR)) >= 5 AND left(CAST({konto} AS VARCHAR), 1) "
+                "BETWEEN '1' AND '6'",
             ),
         },
         time="belegdatum",
         notes=(
             "S (debit) on an account of a customer is a sale, H (credit) a credit note",
             "accounts of customers are 10000 to 69999, of revenue 4... (SKR 04) or 8... (SKR 03); "
-            "payments and bookings between other accounts are filtered: compare with your chart of accounts",
+            "payments and bookings between other accounts are filtered: compare with your chart "
+            "of accounts",
         ),
     ),
     Preset(
@@ -223,13 +227,14 @@ PRESETS = (
     ),
 )
 CDNOW = ("customer_id", "date", "cds", "amount")
-"""The file of the CDNOW study has no header; columns are set apart by spaces."""
+"""Columns of the CDNOW study, whose file has no header and is separated by spaces."""
 
 
 def preset_of(columns: Sequence[str]) -> Preset | None:
-    """Return the preset all of whose needed columns are there; ``a|b`` needs one of them."""
+    """Return the preset all of whose needed columns exist. ``a|b`` needs one of them."""
     there = {plain(name) for name in columns}
     fitting = [
         preset for preset in PRESETS if all(there & set(need.split("|")) for need in preset.needs)
     ]
+    # The preset that needs the most columns is the most specific one.
     return max(fitting, key=lambda preset: len(preset.needs), default=None)

@@ -1,4 +1,4 @@
-"""The proposal: tables of config.toml with the evidence for each line, tried on the whole file."""
+"""The proposal: tables of config.toml with evidence for each line, tried on the whole file."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ WIDTH = 116
 
 @dataclass(frozen=True)
 class Proposal:
-    """What `churn data suggest` found in a file."""
+    """Result of `churn data suggest` for a file."""
 
     file: str
     decisions: Sequence[ProposedSetting]
     notes: Sequence[str]
     trial: TrialRun
     event: str = ""
-    """The name of the event table that is proposed; empty for the transactions."""
+    """Name of the proposed event table, empty for the transactions."""
 
     @property
     def open(self) -> list[ProposedSetting]:
-        """Return what a person has to decide."""
+        """Return the decisions that a person has to make."""
         return [decision for decision in self.decisions if decision.is_open]
 
     def toml(self) -> str:
-        """Return the proposal as tables of config.toml; what is not decided is a commented line."""
+        """Return the proposal as tables of config.toml, with open decisions as commented lines."""
         lines = [
             *_comment(f"Proposal for {self.file}, by `churn data suggest`. Nothing is applied.")
         ]
@@ -98,14 +98,15 @@ class Proposal:
             yield from _comment(f"-> {sample.fate}: {_pairs(sample.after)}")
 
     def applied_to(self, config: str) -> str:
-        """Return the text of config.toml with the proposal in it; other lines and comments stay.
+        """Return the text of config.toml with the proposal in it. Other lines and comments stay.
 
-        Raises Misuse where something is not decided yet.
+        Raises Misuse where a decision is still open.
         """
         if self.open:
             names = ", ".join(decision.name for decision in self.open)
             raise Misuse(
-                f"Not applied: a person has to decide {names}. The proposal lists what speaks for each; "
+                f"Not applied: a person has to decide {names}. The proposal lists what speaks for "
+                "each; "
                 "answer with --set KEY=VALUE."
             )
         document = tomlkit.parse(config)
@@ -128,7 +129,7 @@ class Proposal:
 
 @dataclass
 class _Look:
-    """A loaded file in ``source_transactions``: how it is written and what its columns hold."""
+    """A loaded file in ``source_transactions``, with its layout and the content of its columns."""
 
     connection: duckdb.DuckDBPyConnection
     decisions: list[ProposedSetting]
@@ -158,9 +159,10 @@ def _look(files: InputFiles, file: str, answers: Mapping[str, Any]) -> _Look:
 def suggest(
     files: InputFiles, file: str, customers: str, answers: Mapping[str, Any], *, in_clear: bool
 ) -> Proposal:
-    """Look at ``file`` and ``customers`` (may be empty) and try the mapping that they seem to need.
+    """Return the proposal for ``file`` and ``customers`` (may be empty), tried on their rows.
 
-    Raises Misuse for a file that cannot be read, and for an answer to a question that nobody asked.
+    Raises Misuse for a file that cannot be read, and for an answer to a question that was not
+    asked.
     """
     look = _look(files, file, answers)
     connection, decisions, reader, notes = look.connection, look.decisions, look.reader, look.notes
@@ -210,9 +212,10 @@ def suggest(
 def suggest_events(
     files: InputFiles, file: str, name: str, answers: Mapping[str, Any], *, in_clear: bool
 ) -> Proposal:
-    """Look at ``file`` as the event table ``name``, and try it on the buyers of config.toml.
+    """Return the proposal for ``file`` as the event table ``name``.
 
-    Raises Misuse like :func:`suggest`, and for a name that no event table may have.
+    It is tried on the buyers of config.toml. Raises Misuse like :func:`suggest`, and for a name
+    that no event table may have.
     """
     try:
         table = f"data.events.{event_table_name(name)}"
@@ -249,7 +252,7 @@ def suggest_events(
 
 
 def _other_reader(look: _Look, project: ReaderSettings, table: str) -> list[ProposedSetting]:
-    """Return the decisions about the reader that ``[data.reader]`` does not say already."""
+    """Return the decisions about the reader that differ from ``[data.reader]``."""
     known = {decision.key: decision for decision in look.decisions}
     plain = ReaderSettings(null_words=project.null_words)
     why = ("[data.reader] has another value, for other files",)
@@ -262,13 +265,14 @@ def _other_reader(look: _Look, project: ReaderSettings, table: str) -> list[Prop
 
 
 def parse_answers(given: Sequence[str]) -> dict[str, Any]:
-    """Return the answers of ``--set KEY=VALUE``; expressions and names stay text. Raises Misuse."""
+    """Return the answers of ``--set KEY=VALUE``. Raises Misuse for another form."""
     answers: dict[str, Any] = {}
     for text in given:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise Misuse(f"--set {text!r}: write KEY=VALUE, such as --set timezone=Europe/Berlin.")
         answers[key.strip()] = value.strip()
+        # Values of these tables are typed. Expressions and names stay text.
         if key.strip().startswith(("rates.", "reader.", "checks.")):
             try:
                 answers[key.strip()] = tomllib.loads(f"v = {value}")["v"]
@@ -287,7 +291,7 @@ def _check_answers(decisions: Sequence[ProposedSetting], answers: Mapping[str, A
 
 
 def _named(layout: FileLayout, notes: list[str]) -> FileLayout:
-    """Name the columns of a file without a header."""
+    """Return the layout with names for the columns of a file without a header."""
     if layout.has_header or not layout.first_rows:
         return layout
     first = layout.first_rows[0]
@@ -311,7 +315,7 @@ def _rates(
     decisions: Sequence[ProposedSetting],
     answers: Mapping[str, Any],
 ) -> list[ProposedSetting]:
-    """Ask for the rate of each currency of the file that the table ``exchange_rates`` does not have."""
+    """Return a question for each currency of the file that ``exchange_rates`` lacks."""
     currency = next(d.trial_value for d in decisions if d.name == "currency")
     if not currency:
         return []
@@ -327,7 +331,8 @@ def _rates(
     for code, n in rows:
         if code:
             why = (
-                f"EUR per {code} ({n:,} rows): take the mean of the period, as the ECB has it, or give "
+                f"EUR per {code} ({n:,} rows): take the mean of the period, as the ECB has it, or "
+                "give "
                 "the rate of each day: [data] rates_file, docs/your-data.md",
             )
             rate = Candidate(1.0, "for the trial run alone: put the real rate in")
@@ -340,7 +345,7 @@ def _rates(
 def _lawful_basis(
     decisions: Sequence[ProposedSetting], config: DataSettings, answers: Mapping[str, Any]
 ) -> list[ProposedSetting]:
-    """Ask for the lawful basis where no column of consent is there: no file can tell it."""
+    """Return the question about the lawful basis where there is no column of consent."""
     consent = any(d.name == "customer_columns.consent" and d.trial_value for d in decisions)
     if consent:
         return [
@@ -357,9 +362,9 @@ def _lawful_basis(
 def _trial_config(
     project: DataSettings, decisions: Sequence[ProposedSetting], start: Mapping[str, Any]
 ) -> DataSettings | None:
-    """Return the settings of the trial, ``project`` with ``start`` and the decisions.
+    """Return the settings of the trial: ``project`` with ``start`` and the decisions.
 
-    Open questions have their first candidate; None where one has no candidate.
+    Open questions have their first candidate. Returns None where one has no candidate.
     """
     values: dict[str, Any] = {**project.model_dump(), **start}
     for decision in decisions:
@@ -381,7 +386,7 @@ def _trial_config(
 
 
 def _plain_reader() -> dict[str, Any]:
-    """Return the settings of a reader that knows nothing, so that those of another file do not stay."""
+    """Return the default settings of a reader, so that those of another file do not stay."""
     return {k: v for k, v in ReaderSettings().model_dump().items() if k != "null_words"}
 
 
@@ -410,7 +415,10 @@ def _value(value: Any) -> str:
 
 
 def _for_toml(value: Any) -> Any:
-    """Return ``value`` as TOML has it: an inline table for a mapping, a literal string where it has quotes."""
+    """Return ``value`` in the form that TOML needs.
+
+    A mapping is an inline table, and text with quotes is a literal string.
+    """
     if isinstance(value, Mapping):
         table = tomlkit.inline_table()
         table.update(value)
@@ -425,7 +433,7 @@ def _pairs(values: Mapping[str, str]) -> str:
 
 
 def _comment(text: str) -> Iterator[str]:
-    """Give ``text`` as lines of comment, folded between words."""
+    """Yield ``text`` as lines of comment, folded between words."""
     line = "#"
     for word in text.split():
         if len(line) + len(word) > WIDTH and line != "#":

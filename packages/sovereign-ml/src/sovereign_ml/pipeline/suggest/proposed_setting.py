@@ -1,4 +1,4 @@
-"""One line of a proposal: a setting with the evidence for it, or a question with its candidates."""
+"""One line of a proposal: a setting with its evidence, or a question with its candidates."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["NO", "YES", "Candidate", "ProposedSetting"]
 
 YES = ("true", "1", "yes", "y", "ja", "j", "oui", "si", "tak", "granted")
 NO = ("false", "0", "no", "n", "nein", "non", "nee", "nie", "refused", "withdrawn")
-"""What columns of yes and no say, in a few languages."""
+"""Words for yes (`YES`) and no in columns of flags, in a few languages."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A value that a setting may have, and what speaks for it."""
+    """A possible value of a setting, and the evidence for it."""
 
     value: Any
     evidence: str = ""
@@ -26,8 +26,8 @@ class Candidate:
 class ProposedSetting:
     """A setting ``key`` of the table ``table`` of config.toml.
 
-    ``value`` is None where the file does not tell. A person then has to choose, and the trial run uses the
-    first candidate. ``why`` holds the evidence in words, without anything personal.
+    ``value`` is None where the file does not decide it. A person then has to choose, and the trial
+    run uses the first candidate. ``why`` holds the evidence in words, without anything personal.
     """
 
     table: str

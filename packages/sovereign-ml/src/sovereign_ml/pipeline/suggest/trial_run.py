@@ -1,4 +1,4 @@
-"""Step 1 over a proposed mapping, in memory: nothing is written and nobody gets a pseudonym."""
+"""Trial of step 1 over a proposed mapping in memory. Nothing is written or pseudonymised."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ FEW_WORDS = 12
 PERSONAL = ("customer_id", "order_id")
 """Keys whose columns are shown as shapes: 9 for a digit, a for a letter."""
 PLAIN = ("event_time", "amount_eur", "value")
-"""Mapped values that are numbers and times, which say nothing of a person."""
+"""Mapped values that are numbers and times, which reveal nothing about a person."""
 
 
 @dataclass(frozen=True)
 class SampleRow:
-    """One row of the file before and after the mapping, and what would become of it."""
+    """One row of the file before and after the mapping, and its fate in step 1."""
 
     before: Mapping[str, str]
     after: Mapping[str, str]
@@ -54,7 +54,7 @@ class SampleRow:
 
 @dataclass(frozen=True)
 class TrialRun:
-    """The outcome of a trial: the headline of step 1, what it would stop at, and sample rows."""
+    """The outcome of a trial: the headline of step 1, its problems, and sample rows."""
 
     headline: str = ""
     problems: Sequence[str] = ()
@@ -69,7 +69,10 @@ def trial_run(
     *,
     in_clear: bool,
 ) -> TrialRun:
-    """Map the loaded tables by ``config``. Samples hold personal values only if ``in_clear``."""
+    """Return the outcome of mapping the loaded tables by ``config``.
+
+    Samples hold personal values only if ``in_clear``.
+    """
     try:
         map_customers(connection, config)
         map_transactions(connection, config)
@@ -85,7 +88,8 @@ def trial_run(
 
 
 def never_expired(connection: duckdb.DuckDBPyConnection) -> None:
-    """Mark no row as expired: retention belongs to the project, and not to the file."""
+    """Mark no row as expired."""
+    # Retention belongs to the project, and not to the file.
     connection.execute("ALTER TABLE mapped ADD COLUMN expired BOOLEAN DEFAULT false")
 
 
@@ -112,9 +116,10 @@ def _samples(
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows of the file with SQL for each mapped value, and for what becomes of the row.
+    """Rows of the file with SQL for each mapped value, and for the fate of the row.
 
-    ``mapping`` has the team's expressions; ``few_words`` those whose columns may be shown in clear.
+    ``mapping`` has the team's expressions. ``few_words`` has those whose columns may be shown in
+    clear.
     """
 
     rows: str
@@ -145,7 +150,8 @@ def sample_rows(
 ) -> list[SampleRow]:
     """Return ten rows: some of each kind, so that rows set aside are among them.
 
-    Columns that the mapping does not use are not shown; personal values only if ``in_clear``.
+    Columns that the mapping does not use are not shown. Personal values are shown only if
+    ``in_clear``.
     """
     mapping = judged.mapping
     used = db.mentioned(columns, *judged.few_words, *mapping.values())
@@ -176,11 +182,12 @@ def sample_rows(
 def _few_words(
     connection: duckdb.DuckDBPyConnection, used: Sequence[str], *expressions: str
 ) -> list[str]:
-    """Return the columns of states and currencies: they have a few words, which say nothing of a person."""
+    """Return the columns of states and currencies."""
     names = []
     for name in db.mentioned(used, *expressions):
         column = db.quoted(name)
         distinct = f"(SELECT DISTINCT {column} FROM source_transactions)"  # noqa: S608
+        # A few words, shared by many rows, reveal nothing about a person.
         if db.count(connection, distinct) <= FEW_WORDS:
             names.append(name)
     return names
