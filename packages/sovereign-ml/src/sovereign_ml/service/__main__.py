@@ -1,4 +1,7 @@
-"""Check settings and bundle, then serve a project's BentoML class in one process."""
+"""Program that checks settings and bundle, then serves a project's BentoML class.
+
+It serves in one process.
+"""
 
 from __future__ import annotations
 

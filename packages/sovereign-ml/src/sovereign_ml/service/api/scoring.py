@@ -91,7 +91,7 @@ async def score(call: Call) -> Answer:
 
 
 async def score_batch(call: Call) -> Answer:
-    """Score up to 1,000 customers; their decisions become durable together."""
+    """Score up to 1,000 customers. Their decisions become durable together."""
     asked = call.body.customers
     made = await _decisions(call, asked)
     answers = [
