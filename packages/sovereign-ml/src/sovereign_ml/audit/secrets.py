@@ -79,7 +79,7 @@ class ScanHit:
 
 
 def secrets_in(text: str, file: str = "") -> Iterator[tuple[int, str]]:
-    """Return line number (from 1) and kind of each secret in ``text``.
+    """Yield line number (from 1) and kind of each secret in ``text``.
 
     The name of ``file`` tells how values are written.
     """

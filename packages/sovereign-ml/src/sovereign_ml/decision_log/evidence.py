@@ -112,7 +112,7 @@ def of_reviews(counts: Counts) -> dict[str, Any]:
 def of_decisions(counts: Counts, first: Entry | None) -> dict[str, Any]:
     """Return the first day of scoring, and whether reasons are kept with each decision.
 
-    The latter is a duty of GDPR 15(1)(h). ``first`` is the oldest decision, blanked or not. The
+    The source of the latter is GDPR 15(1)(h). ``first`` is the oldest decision, blanked or not. The
     result is empty before any decision.
     """
     if first is None:

@@ -26,7 +26,7 @@ CONNECT_S, STATEMENT_S = 3, 5
 SILENCE_S = 6.0
 """Seconds until a silent server is given up.
 
-It keeps no limit because it stands still, or has no connection left for us.
+Such a server keeps no limit because it stands still, or has no connection left for us.
 """
 OPTIONS = {
     "connect_timeout": CONNECT_S,

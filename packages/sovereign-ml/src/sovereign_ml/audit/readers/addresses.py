@@ -175,7 +175,7 @@ A longer line is cut at blanks, quotes and commas.
 
 
 def addresses(text: str, key: str = "") -> Iterator[tuple[str, str]]:
-    """Return ``(address, kind)`` of everything in ``text`` that is, or may be, an address.
+    """Yield ``(address, kind)`` of everything in ``text`` that is, or may be, an address.
 
     Addresses within this project are left out.
     """
