@@ -1,4 +1,4 @@
-"""Find every address in a project, say whose law reaches it and what it carries, and judge that by a policy."""
+"""Audit of a project's addresses: whose law reaches them, what they carry, and a verdict."""
 
 from sovereign_ml.audit._judge import AddressFinding, Severity, judge
 from sovereign_ml.audit._mention import Mention

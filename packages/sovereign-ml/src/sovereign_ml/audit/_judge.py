@@ -1,4 +1,4 @@
-"""Turn mentions into findings: class, severity by payload, and the reason in one sentence."""
+"""Findings from mentions: jurisdiction class, severity by payload, reason in one sentence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sovereign_ml.jurisdictions import Classification, Jurisdiction, classify, c
 
 
 class Severity(IntEnum):
-    """How bad a finding is; the policy says from where on it is refused."""
+    """Severity of a finding. The policy's ``fail_on`` sets from which severity on it is refused."""
 
     OK = 0
     NOTICE = 1
@@ -26,7 +26,7 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class AddressFinding:
-    """A mention with its classification, what it carries, how bad that is, and why."""
+    """A mention with its classification, payloads, severity and reason."""
 
     mention: Mention
     seen: Classification
@@ -35,25 +35,35 @@ class AddressFinding:
 
     @property
     def where(self) -> str:
-        """``file:line``, or the variable's name in the environment."""
+        """Return ``file:line``, or the variable's name in the environment."""
         at = self.mention
         return f"{at.file}:{at.line}" if at.line else f"{at.file} {at.key}"
 
     @property
     def address(self) -> str:
-        """The address, or the word for it, without user names, passwords and query strings."""
+        """Return the address, or its word, without user names, passwords and query strings."""
         text = self.mention.word or self.mention.address
         return shown(re.sub(r"//[^/@\s]*@", "//***@", text).partition("?")[0])
 
 
 _REASONS = {
-    Jurisdiction.US_PARENT_EU_REGION: "an EU region of {provider}, whose parent {parent} is under US law",
+    Jurisdiction.US_PARENT_EU_REGION: (
+        "an EU region of {provider}, whose parent {parent} is under US law"
+    ),
     Jurisdiction.US: "{provider} is under US law",
-    Jurisdiction.OTHER_THIRD_COUNTRY: "{provider} ({country}) is in a third country without an adequacy decision",
-    Jurisdiction.EU_ON_US_SUBSTRATE: "{provider} runs on US infrastructure: ask for its list of subprocessors",
+    Jurisdiction.OTHER_THIRD_COUNTRY: (
+        "{provider} ({country}) is in a third country without an adequacy decision"
+    ),
+    Jurisdiction.EU_ON_US_SUBSTRATE: (
+        "{provider} runs on US infrastructure: ask for its list of subprocessors"
+    ),
     Jurisdiction.EU_HQ_US_NEXUS: "{provider} ({country}) also has companies or regions in the US",
-    Jurisdiction.EU_HQ_FOREIGN_OWNER: "{provider} ({country}) is owned from outside the EU: {parent}",
-    Jurisdiction.ADEQUATE_NON_EU: "{provider} ({country}) is outside the EEA, in a country with an adequacy decision",
+    Jurisdiction.EU_HQ_FOREIGN_OWNER: (
+        "{provider} ({country}) is owned from outside the EU: {parent}"
+    ),
+    Jurisdiction.ADEQUATE_NON_EU: (
+        "{provider} ({country}) is outside the EEA, in a country with an adequacy decision"
+    ),
     Jurisdiction.EU_OWNED: "{provider} ({country})",
     Jurisdiction.LOCAL: "this machine or cluster",
     Jurisdiction.SELF_DECLARED: "{host}: {note}",
@@ -62,7 +72,7 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """All that a verdict depends on besides the mention."""
+    """Everything that a verdict depends on besides the mention."""
 
     policy: AuditPolicy
     today: date
@@ -79,13 +89,16 @@ def judge(
     project: str = "",
     strict: bool = False,
 ) -> list[AddressFinding]:
-    """One finding per mention; its severity and message are those of the payload that fares worst."""
+    """Return one finding per mention.
+
+    Severity and message are those of the payload with the worst verdict.
+    """
     rules = _Rules(policy, today, list(declared), strict)
     return [_finding(_with_model(row, project), rules) for row in found]
 
 
 def _with_model(row: Mention, project: str) -> Mention:
-    """The project's own image carries the model."""
+    """Add the model to the payloads of the project's own image, which carries it."""
     name = re.split(r"[:@]", row.address.rpartition("/")[2])[0]
     if row.kind == "image" and project and name.startswith(project):
         return replace(row, carries=(Payload.MODEL, Payload.CODE))
@@ -112,7 +125,10 @@ def _finding(row: Mention, rules: _Rules) -> AddressFinding:
 def _by_declaration(
     seen: Classification, rules: _Rules
 ) -> tuple[Classification, Declaration | None]:
-    """The class that the owner's declaration gives to a host that the provider table does not know."""
+    """Return the class that the owner's declaration gives to a host.
+
+    Only a host that the provider table does not know can be declared.
+    """
     if seen.jurisdiction is not Jurisdiction.SELF_DECLARED:
         return seen, None
     declaration = declaration_for(seen.host, rules.owners)
@@ -131,7 +147,7 @@ def _by_declaration(
 
 
 def _waived(row: Mention, severity: Severity, message: str, today: date) -> tuple[Severity, str]:
-    """A waiver in the comment of the line itself, with owner, reason and end date."""
+    """Apply a waiver in the comment of the line itself, with owner, reason and end date."""
     if severity < Severity.WARNING:
         return severity, message
     waiver = line_waiver(row.source_line)
@@ -182,7 +198,7 @@ def _refused(seen: Classification, payload: Payload, rules: _Rules) -> tuple[Sev
 
 
 def _declared(host: str, declaration: Declaration | None, rules: _Rules) -> tuple[Severity, str]:
-    """What the owner's declaration is worth. The eu profile (strict) accepts nothing half done."""
+    """Judge an owner's declaration. The eu profile (strict) accepts no incomplete one."""
     unfinished = Severity.ERROR if rules.strict else Severity.NOTICE
     if declaration is not None and declaration.complete:
         return Severity.NOTICE, f"{host}, whose owner is declared in model_card.toml"
@@ -197,7 +213,10 @@ _DECLARE = "; declare its owner in model_card.toml under [[hosting.owner_declara
 
 
 def _is_placeholder(host: str) -> bool:
-    """``mlflow.example.eu``, ``s3.acme.example``, ``x.invalid``: names that stand in documents (RFC 2606)."""
+    """Return True for names that documents use as placeholders (RFC 2606).
+
+    Examples are ``mlflow.example.eu``, ``s3.acme.example`` and ``x.invalid``.
+    """
     labels = host.split(".")
     return labels[-1] in ("example", "invalid", "test") or labels[-2:-1] == ["example"]
 

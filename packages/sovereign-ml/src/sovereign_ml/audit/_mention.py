@@ -10,9 +10,12 @@ from sovereign_ml.audit._payloads import Payload, context
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """``address`` as it stands in ``file`` (relative to the project) at ``line`` (from 1; 0 for the environment).
+    """An address at a place in the project.
 
-    A ``word`` stands there instead of an address if ``kind`` is "name". Where the file matches
+    ``address`` is as it stands in ``file`` (relative to the project) at ``line`` (from 1, or 0 for
+    the environment).
+
+    If ``kind`` is "name", a ``word`` stands there instead of an address. Where the file matches
     ``unless``, another endpoint is named and the word means nothing.
     """
 
@@ -30,7 +33,7 @@ class Mention:
 
 
 def mention(file: str, line: int, key: str, address: str, *, kind: str = "url") -> Mention:
-    """A mention whose component and payload follow from where it stands."""
+    """Return a mention whose component and payload follow from its place."""
     if kind in ("image", "action"):
         return Mention(
             file, line, key, address, kind, "registry" if kind == "image" else "ci", (Payload.CODE,)

@@ -1,4 +1,4 @@
-"""Providers named by a type, a block or a client instead of by a host: the rules of ``words.toml``."""
+"""Providers named by a type, a block or a client instead of a host: rules of ``words.toml``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _rules(kind: str) -> tuple[_Rule, ...]:
 
 @lru_cache(maxsize=4096)
 def _rules_for(kind: str, name: str) -> tuple[_Rule, ...]:
-    """The rules for a file of this name."""
+    """Return the rules for a file of this name."""
     rules = _rules(kind)
     return tuple(
         rule for rule in rules if any(fits(name, pattern) for pattern in rule.files.split("|"))
@@ -80,7 +80,7 @@ def _named(
 
 
 def by_key(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
-    """Yield what ``key = value`` names by a word."""
+    """Yield the providers that ``key = value`` names by a word."""
     if is_document(file):
         return
     word = value.strip(" \t\"',;").rstrip(")\"' ")
@@ -108,7 +108,7 @@ def by_key(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
 
 
 def by_line(file: str, number: int, line: str) -> Iterator[Mention]:
-    """Yield what a line of Terraform, or an ARN anywhere, names."""
+    """Yield the providers that a line of Terraform, or an ARN anywhere, names."""
     if is_document(file):
         return
     if "arn:aws" in line and len(line) < 20_000:
@@ -152,7 +152,10 @@ def python_calls(file: str, tree: ast.AST) -> Iterator[Mention]:
 
 
 def _variables(nodes: list[ast.AST]) -> Iterator[tuple[Any, str]]:
-    """``os.environ["NAME"]``, ``os.environ.get("NAME")`` and ``os.getenv("NAME")``."""
+    """Yield each variable that code reads.
+
+    It is read by ``os.environ["NAME"]``, ``os.environ.get("NAME")`` or ``os.getenv("NAME")``.
+    """
     for node in nodes:
         at = node.slice if isinstance(node, ast.Subscript) else None
         at = node.args[0] if isinstance(node, ast.Call) and node.args else at
@@ -174,7 +177,7 @@ _ENVIRONMENT_READERS = (
 
 
 def _imported(nodes: list[ast.AST]) -> dict[str, str]:
-    """The full dotted name behind each imported name."""
+    """Return the full dotted name of each imported name."""
     names: dict[str, str] = {}
     for node in nodes:
         if isinstance(node, ast.Import):

@@ -1,4 +1,7 @@
-"""Make text readable for the address patterns: variables become one word, their defaults stay, escapes go."""
+"""Text made readable for the address patterns.
+
+Variables become one word, their defaults stay, and escapes are removed.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import re
 from html import unescape
 
 VARIABLE = "zz0var"
-"""Stands for whatever a variable holds. It is a legal label of a host name."""
+"""Placeholder for the content of a variable. It is a legal label of a host name."""
 _DEFAULT = re.compile(
     r"\$\$?\{(?:[\w.]{1,100}:?[-=+]|oc\.env:\w{1,100},\s{0,5}"
     # Spring and OmegaConf; `${env:NAME}` and the like name a variable, not a default
-    r"|(?!(?:env|self|opt|file|ssm|cf|sls|oc|hydra|secret|vault|param|resolve|aws)\b)[\w.-]{1,100}:(?=[\w/]))([^${}]*)\}"
+    r"|(?!(?:env|self|opt|file|ssm|cf|sls|oc|hydra|secret|vault|param|resolve"
+    r"|aws)\b)[\w.-]{1,100}:(?=[\w/]))([^${}]*)\}"
 )
 _BRACED = re.compile(
     r"(?:\$\$?|#)\{[^{}\s]{1,200}\}|`[^`\s][^`:]{0,100}`(?=[\w.-])|\$\$?\{\{[^{}]{1,200}\}\}"
@@ -32,10 +36,10 @@ _ESCAPED = re.compile(r"\\u00([0-9a-fA-F]{2})|\\x([0-9a-fA-F]{2})|%(3[aA]|2[fFeE
 
 
 def normalise(line: str) -> str:
-    """Return ``line`` with each variable replaced by ``VARIABLE``, and a default value in its place.
+    r"""Return ``line`` with ``VARIABLE``, or a default value, in place of each variable.
 
-    ``${URI:-https://a.b}`` is ``https://a.b``, ``//u:${PW}@host`` is ``//u:zz0var@host``, ``https:\\/\\/a`` is
-    ``https://a``, ``{{ env('X', 'https://a.b') }}`` is ``https://a.b``.
+    ``${URI:-https://a.b}`` is ``https://a.b``, ``//u:${PW}@host`` is ``//u:zz0var@host``,
+    ``https:\/\/a`` is ``https://a``, ``{{ env('X', 'https://a.b') }}`` is ``https://a.b``.
     """
     if not any(mark in line for mark in _MARKS):
         return line
@@ -56,7 +60,7 @@ def normalise(line: str) -> str:
 
 
 def _template_default(match: re.Match[str]) -> str:
-    """The default inside a template expression, when it looks like an address."""
+    """Return the default inside a template expression if it looks like an address."""
     for text in reversed(_QUOTED.findall(match.group(1))):
         if "://" in text or "." in text:
             return str(text)
@@ -64,12 +68,12 @@ def _template_default(match: re.Match[str]) -> str:
 
 
 def shown(text: str) -> str:
-    """Return ``text`` for people: a variable is three dots."""
+    """Return ``text`` for people, with three dots for each variable."""
     return text.replace(VARIABLE, "…")
 
 
 def only_variable(host: str) -> bool:
-    """Return True for a host of which nothing is written down."""
+    """Return True for a host that consists of variables alone."""
     labels = [label for label in re.split(r"[.-]", host.lower()) if label]
     return (
         bool(labels)

@@ -1,4 +1,4 @@
-"""Say what an address carries: the key in front of it, its scheme, the file and the command tell."""
+"""Payload of an address, from the key in front of it, its scheme, the file and the command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sovereign_ml.jurisdictions._table import look_up
 
 
 class Payload(StrEnum):
-    """What goes to an address, the most sensitive first."""
+    """Payloads of addresses, the most sensitive first."""
 
     PERSONAL_DATA = "personal_data"
     MODEL = "model"
@@ -36,7 +36,7 @@ DOCUMENTS = (
     *("mkdocs.y*ml", "CODE_OF_CONDUCT*", "*.txt", "*.tex", "*.bib", "robots.txt"),
     *("COPYING*", "DESCRIPTION", "*.po", "*.pot", "catalog-info.y*ml", "FUNDING.yml"),
 )
-"""Texts for people: an address there is a link, and carries nothing."""
+"""Texts for people. An address in them is a link and carries nothing."""
 _REQUIREMENTS = (
     "*requirement*.txt",
     "*constraint*.txt",
@@ -70,67 +70,87 @@ _PLACEHOLDER = re.compile(
 )
 _EDITORS = (".vscode/", ".idea/", ".devcontainer/")
 _NAMESPACE = re.compile(
-    r"https?://(?:www\.w3\.org/|schemas?\.|json-schema\.org|json\.schemastore\.org|purl\.org|xmlns\."
-    r"|docs\.oasis-open\.org|maven\.apache\.org/(?:POM|xsd)|www\.springframework\.org/schema|java\.sun\.com/"
+    r"https?://(?:www\.w3\.org/|schemas?\.|json-schema\.org|json\.schemastore\.org|purl\.org"
+    r"|xmlns\."
+    r"|docs\.oasis-open\.org|maven\.apache\.org/(?:POM|xsd)|www\.springframework\.org/schema"
+    r"|java\.sun\.com/"
     r"|jakarta\.ee/xml|cyclonedx\.org/schema|www\.omg\.org/spec|www\.gnu\.org/(?:licenses|copyleft)"
     r"|ns\.adobe\.com|spdx\.org|creativecommons\.org|opensource\.org|www\.apache\.org/licenses"
     r"|[^?#]{1,300}(?:[.-]schema\.json|\.xsd|\.dtd)$)",
     re.IGNORECASE,
 )
-# pages that answer no program: the manuals of a known provider, and a repository as a person sees it
+# Pages that answer no program: the manuals of a known provider, and a repository as a person sees
+# it.
 _PAGE = re.compile(
-    r"https?://(?:(docs\.(?!google\.)[\w.-]+)|learn\.microsoft\.com|[\w-]+\.readthedocs\.io|(?:www\.)?stackoverflow\.com"
+    r"https?://(?:(docs\.(?!google\.)[\w.-]+)|learn\.microsoft\.com|[\w-]+\.readthedocs\.io"
+    r"|(?:www\.)?stackoverflow\.com"
     r"|[a-z]{2,3}\.wikipedia\.org|arxiv\.org|(?:dx\.)?doi\.org"
-    r"|(?:github|gitlab)\.com/[\w.-]+/[\w.-]+/(?:-/)?(?:blob|tree|issues|pull|discussions|wiki|commit|compare|merge_requests)"
+    r"|(?:github|gitlab)\.com/[\w.-]+/[\w.-]+/(?:-/)?(?:blob|tree|issues|pull|discussions|wiki"
+    r"|commit|compare|merge_requests)"
     r"(?![\w-]))(?=[/?#:]|$)",
     re.IGNORECASE,
 )
 CODE_LINE = re.compile(
-    r"(?:\bgit\s+(?:clone|submodule|remote|fetch|pull)|\b(?:pip|pipx|uv|poetry|conda|mamba)\s.{0,80}"
+    r"(?:\bgit\s+(?:clone|submodule|remote|fetch|pull)"
+    r"|\b(?:pip|pipx|uv|poetry|conda|mamba)\s.{0,80}"
     r"|\bnpm\s+i\w*|\byarn\s+add"
-    r"|\bhelm\s+(?:repo|install|upgrade|pull)|\b(?:docker|podman)\s+(?:pull|run|build)|\bapt(?:-get)?\s"
+    r"|\bhelm\s+(?:repo|install|upgrade|pull)|\b(?:docker|podman)\s+(?:pull|run|build)"
+    r"|\bapt(?:-get)?\s"
     r"|\bgo\s+(?:get|install)|\bkubectl\s+(?:apply|create|replace|delete)\s|\bansible-galaxy\s"
     r"|\bcargo\s+install|\binstall_(?:github|gitlab|url)\()"
     r"[^|;&]{0,200}$"
 )
-"""What stands before an address in a command that only fetches code."""
+"""Text before an address in a command that only fetches code."""
 DOWNLOAD = re.compile(
-    r"\b(?:wget|curl|Invoke-WebRequest|iwr)\b(?![^|]{0,300}\s(?:-d|-F|-T|--data\S*|--form|--json|--upload-file"
+    r"\b(?:wget|curl|Invoke-WebRequest|iwr)\b(?![^|]{0,300}\s(?:-d|-F|-T|--data\S*|--form|--json"
+    r"|--upload-file"
     r"|--post-\S+|-X\s?(?:POST|PUT|PATCH))\b)"
-    r"(?=.{0,300}(?:\s-[a-zA-Z]{0,5}[oO]\b|\s--(?:output|remote-name)|\|\s{0,3}(?:sudo\s+)?(?:ba|z)?sh\b"
-    r"|\|\s{0,3}(?:sudo\s+)?(?:tar|python3?|gpg|apt-key|tee|gunzip|kubectl)\b|\.(?:sh|tar\.\w+|tgz|zip|whl|deb|rpm|gpg|asc|jar|sha256)\b"
+    r"(?=.{0,300}(?:\s-[a-zA-Z]{0,5}[oO]\b|\s--(?:output|remote-name)"
+    r"|\|\s{0,3}(?:sudo\s+)?(?:ba|z)?sh\b"
+    r"|\|\s{0,3}(?:sudo\s+)?(?:tar|python3?|gpg|apt-key|tee|gunzip|kubectl)\b"
+    r"|\.(?:sh|tar\.\w+|tgz|zip|whl|deb|rpm|gpg|asc|jar|sha256)\b"
     r"|/releases/))",
     re.IGNORECASE,
 )
 """A command that fetches a file and sends none."""
 SENDS = re.compile(
-    r"\bcurl\b.{0,300}\s(?:-d|-F|-T|--data\S*|--form\S*|--json|--upload-file|-X\s?(?:POST|PUT|PATCH))(?:\s|@|$)"
-    r"|\bwget\b.{0,300}\s--(?:post|body)-|\bhttps?\s+(?:POST|PUT|PATCH)\s|\bInvoke-\w+\b.{0,200}-Method\s+P"
+    r"\bcurl\b.{0,300}\s(?:-d|-F|-T|--data\S*|--form\S*|--json|--upload-file"
+    r"|-X\s?(?:POST|PUT|PATCH))(?:\s|@|$)"
+    r"|\bwget\b.{0,300}\s--(?:post|body)-|\bhttps?\s+(?:POST|PUT|PATCH)\s"
+    r"|\bInvoke-\w+\b.{0,200}-Method\s+P"
     r"|^\s*(?:CMD|ENTRYPOINT)\b",
     re.IGNORECASE,
 )
-"""A command that sends something, and what a container runs."""
+"""A command that sends something, and the content of a container that runs."""
 LINK = re.compile(
-    r"<a\s[^<>]{0,300}href\s{0,5}=\s{0,5}[\"']?$|\bhref\s{0,5}:\s{0,5}[\"'`]$|(?:^|[|;&@\s])(?:echo|printf)\s[^|;&>]{0,200}$"
-    r"|<link\s[^<>]{0,200}rel\s{0,5}=\s{0,5}[\"']?(?:canonical|alternate|licen[sc]e|author|me|help)\b[^<>]{0,200}$"
-    r"|<meta\s[^<>]{0,100}(?:property|name)\s{0,5}=[^<>]{0,100}content\s{0,5}=\s{0,5}[\"']?$|<!DOCTYPE\s[^<>]{0,200}$"
-    r"|(?:xmlns(?::[\w-]{1,30})?|targetNamespace|namespace|schemaLocation|systemId)\s{0,5}=\s{0,5}[\"'][^\"']{0,300}$"
+    r"<a\s[^<>]{0,300}href\s{0,5}=\s{0,5}[\"']?$|\bhref\s{0,5}:\s{0,5}[\"'`]$"
+    r"|(?:^|[|;&@\s])(?:echo|printf)\s[^|;&>]{0,200}$"
+    r"|<link\s[^<>]{0,200}rel\s{0,5}=\s{0,5}[\"']?(?:canonical|alternate|licen[sc]e|author|me"
+    r"|help)\b[^<>]{0,200}$"
+    r"|<meta\s[^<>]{0,100}(?:property|name)\s{0,5}=[^<>]{0,100}content\s{0,5}=\s{0,5}[\"']?$"
+    r"|<!DOCTYPE\s[^<>]{0,200}$"
+    r"|(?:xmlns(?::[\w-]{1,30})?|targetNamespace|namespace|schemaLocation"
+    r"|systemId)\s{0,5}=\s{0,5}[\"'][^\"']{0,300}$"
     r"|<(?:scm|licen[sc]e|organization|issueManagement|ciManagement|developer)>.{0,200}$"
     r"|\bCOMMENT\s+(?:ON\s.{1,120}\sIS\s+)?'[^']{0,300}$",
     re.IGNORECASE,
 )
-"""What stands before an address that a person may click."""
+"""Text before an address that a person may click."""
 # the first rule that fits decides; a place that says nothing carries metadata
 _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
     (r"owner_declarations|audit\.waivers", "declaration", ()),
     (r"^data\.events\.", "storage", (_P, _M, _D)),  # whatever the team calls its table
     (
-        r"model_card\.toml|project[._]urls|homepage|documentation|\bprivacy|\$schema|(^|\.)(description|title"
-        r"|licen[sc]e(\.url)?|help|epilog|summary|site_url|repo_url|xmlns[:\w]*|schema|funding(\.url)?|bugs\.url"
-        r"|authors?(\.url)?|maintainers(\.url)?|contact(_info)?(\.url)?|licen[sc]e_info\.url|externaldocs\.url|termsofservice|\$id|\$ref"
+        r"model_card\.toml|project[._]urls|homepage|documentation|\bprivacy|\$schema"
+        r"|(^|\.)(description|title"
+        r"|licen[sc]e(\.url)?|help|epilog|summary|site_url|repo_url|xmlns[:\w]*|schema"
+        r"|funding(\.url)?|bugs\.url"
+        r"|authors?(\.url)?|maintainers(\.url)?|contact(_info)?(\.url)?|licen[sc]e_info\.url"
+        r"|externaldocs\.url|termsofservice|\$id|\$ref"
         r"|examples?|contact_links(\.url)?|badges?|references?|see_?also"
         r"|scm\.url|metadata\.(url|download_url))$"
-        r"|(^|[._-])(docs|docs?_?url|help_?url|docs_link|badge_?url|image\.source|image\.url|youtube|video|slides|blog"
+        r"|(^|[._-])(docs|docs?_?url|help_?url|docs_link|badge_?url|image\.source|image\.url"
+        r"|youtube|video|slides|blog"
         r"|twitter|linkedin|website)$",
         "link",
         (),
@@ -168,7 +188,8 @@ _RULES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
     (r"kfp|kubeflow|pipeline", "compute", (_P, _D)),
     (r"monitor|metrics|grafana|prometheus|loki", "monitoring", (_D,)),
     (
-        r"pre-commit|\.git|(?<![a-z])(repos?|repository|repositories|uses|include)(?![a-z])|workflow|woodpecker|Dockerfile"
+        r"pre-commit|\.git|(?<![a-z])(repos?|repository|repositories|uses|include)(?![a-z])"
+        r"|workflow|woodpecker|Dockerfile"
         r"|(^|\.)template$",
         "ci",
         (_C,),
@@ -183,13 +204,17 @@ _SCHEMES: tuple[tuple[str, str, tuple[Payload, ...]], ...] = (
 
 
 def context(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]]:
-    """The component and payload of an address: its key decides, then its scheme, then the file. Else metadata."""
+    """Return the component and payload of an address.
+
+    Its key decides, then its scheme, then the file. Without any of them it is metadata.
+    """
     place = _of_place(file, key, address)
     if place is not None:
         return place
     scheme = address.partition(":")[0].lower()
     by_scheme = [row[1:] for row in _SCHEMES if re.match(row[0], scheme)]
-    # a variable set in a Dockerfile or workflow is a setting of the program, not code that is fetched
+    # A variable set in a Dockerfile or workflow is a setting of the program, not code that is
+    # fetched.
     name = key.rpartition(".")[2]
     plain = re.sub(
         r"\{\{.{0,60}?\}\}", "", file
@@ -199,7 +224,8 @@ def context(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]
 
 
 _TEMPLATE_ENDING = re.compile(
-    r"(?<=.)\.(?:tmpl|tpl|gotmpl|j2|jinja2?|mustache|erb|template|example|sample|dist|default|orig|bak)$",
+    r"(?<=.)\.(?:tmpl|tpl|gotmpl|j2|jinja2?|mustache|erb|template|example|sample|dist|default|orig"
+    r"|bak)$",
     re.I,
 )
 
@@ -215,13 +241,13 @@ def fits(file: str, pattern: str) -> bool:
 
 
 def plain_name(name: str) -> str:
-    """Return the name of the file that a template makes."""
+    """Return the name of the file that a template produces."""
     return _TEMPLATE_ENDING.sub("", name)
 
 
 @lru_cache(maxsize=4096)
 def _of_file(name: str) -> str:
-    """What the name of a file alone says: package, document or nothing."""
+    """Return "packages", "document" or nothing, from the name of a file alone."""
 
     def any_fits(patterns: tuple[str, ...]) -> bool:
         return any(fits(name, pattern) for pattern in patterns)
@@ -232,7 +258,7 @@ def _of_file(name: str) -> str:
 
 
 def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ...]] | None:
-    """What a kind of file says about every address in it."""
+    """Return component and payload where the file or the key decides them, else None."""
     name = file.rpartition("/")[2]
     page = _PAGE.match(address)
     if _NAMESPACE.match(address) or (
@@ -255,7 +281,8 @@ def _of_place(file: str, key: str, address: str) -> tuple[str, tuple[Payload, ..
     chart_link = name == "Chart.yaml" and re.match(r"(home|sources|icon|maintainers)\b", key)
     if chart_link or re.search(r"(^|/)\.?licen[cs]es?/", file):
         return "link", ()
-    # NAME=value in a text is a setting that people copy; R writes the fields of its DESCRIPTION so too
+    # NAME=value in a text is a setting that people copy. R writes the fields of its DESCRIPTION in
+    # the same way.
     setting = (
         name != "DESCRIPTION" and re.search(r"^[A-Z_]+$", key) and not _PLACEHOLDER.search(address)
     )
@@ -273,7 +300,7 @@ def is_lock(file: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def is_document(file: str) -> bool:
-    """Return True for a text that people read."""
+    """Return True for a text for people."""
     return any(fits(file, pattern) for pattern in DOCUMENTS)
 
 

@@ -1,4 +1,4 @@
-"""The endpoint policy: which jurisdiction classes may carry which payload; dated waivers; declared owners."""
+"""Endpoint policy: jurisdiction classes per payload, dated waivers, and declared owners."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ class _Strict(BaseModel):
 
 
 class AddressWaiver(_Strict):
-    """Someone answers, until a date, for a host that the policy would refuse. ``host`` covers its subdomains."""
+    """Responsibility of a person, until a date, for a host that the policy would refuse.
+
+    ``host`` covers its subdomains.
+    """
 
     host: Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")]
     payload: Payload
@@ -39,9 +42,10 @@ class AddressWaiver(_Strict):
 
 
 class Declaration(_Strict):
-    """Who stands behind a host that the provider table does not know; ``complete`` once every field is answered.
+    """Declared owner of a host that the provider table does not know.
 
-    ``country`` and ``parent_country`` are ISO codes and decide the class; ``problem`` says what is not answered.
+    ``complete`` is True once every field is answered. ``country`` and ``parent_country`` are ISO
+    codes and decide the class. ``problem`` names the field that is not answered.
     """
 
     hostname: str
@@ -54,14 +58,21 @@ class Declaration(_Strict):
 
     @property
     def jurisdiction(self) -> Jurisdiction:
-        """The class that follows from the countries; SELF_DECLARED where the answers are open or within the EEA."""
+        """Return the class that follows from the countries.
+
+        It is SELF_DECLARED where answers are open, or the countries are within the EEA.
+        """
         if not self.complete or not self.country:
             return J.SELF_DECLARED
         return class_of_country(self.country, self.parent_country)
 
 
 def _default() -> dict[Payload, tuple[Jurisdiction, ...]]:
-    """Data, models, metadata and telemetry stay in the EU or where an adequacy decision holds; code may come in."""
+    """Return the default rules for each payload.
+
+    Data, models, metadata and telemetry stay in the EU or where an adequacy decision holds. Code
+    may come from anywhere.
+    """
     return {payload: tuple(J) if payload is Payload.CODE else _EU for payload in Payload}
 
 
@@ -79,17 +90,23 @@ class AuditPolicy(_Strict):
     vulnerability_service: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
 
     def allows(self, jurisdiction: Jurisdiction, payload: Payload) -> bool:
-        """Whether this class may carry this payload."""
+        """Return whether this class may carry this payload."""
         return jurisdiction is J.LOCAL or jurisdiction in self.allow.get(payload, ())
 
     def waiver(self, host: str, payload: Payload) -> AddressWaiver | None:
-        """The waiver for this host and payload, expired or not; of several the one that lasts longest."""
+        """Return the waiver for this host and payload, expired or not.
+
+        Of several it is the one that lasts longest.
+        """
         fits = [row for row in self.waivers if row.payload == payload and _covers(row.host, host)]
         return max(fits, key=lambda row: row.until, default=None)
 
 
 def declarations(model_card: Mapping[str, Any]) -> list[Declaration]:
-    """The owner declarations of a parsed ``model_card.toml`` (``[[hosting.owner_declarations]]``)."""
+    """Return the owner declarations of a parsed ``model_card.toml``.
+
+    They are its ``[[hosting.owner_declarations]]``.
+    """
     rows = model_card.get("hosting", {}).get("owner_declarations", ())
     return [_declaration(row) for row in rows if "hostname" in row]
 
@@ -122,7 +139,11 @@ def _declaration(row: Mapping[str, Any]) -> Declaration:
 
 
 def _country_of(name: str, *, by_form: bool = True) -> str:
-    """The country of a parent: its code at the end (``Acme Corp (US)``), the provider table, or its legal form."""
+    """Return the country of a parent.
+
+    It is the code at the end (``Acme Corp (US)``), else that of the provider table, else that of
+    its legal form.
+    """
     if name.strip().lower() in _NO_PARENT:
         return ""
     match = re.search(r"(?:^|[(,\s])([A-Z]{2})\)?\s*$", name)
@@ -139,7 +160,7 @@ def _country_of(name: str, *, by_form: bool = True) -> str:
 
 
 def _plain(name: str) -> str:
-    """A company's name without its legal form, in lower case."""
+    """Return a company's name without its legal form, in lower case."""
     words = re.findall(r"\w+", name.casefold().replace(".com", ""))
     return " ".join(
         word
@@ -162,7 +183,7 @@ def _plain(name: str) -> str:
 
 
 def declaration_for(host: str, declared: list[Declaration]) -> Declaration | None:
-    """The most specific declaration that covers ``host``."""
+    """Return the most specific declaration that covers ``host``."""
     fits = [row for row in declared if _covers(row.hostname, host)]
     return max(fits, key=lambda row: len(row.hostname), default=None)
 
@@ -176,7 +197,10 @@ _PART = re.compile(r"(owner|reason|until)\s*=\s*(\"[^\"]*\"|[^,;]+)")
 
 
 class LineWaiver(_Strict):
-    """Someone answers, until a date, for the findings of one line. It stands in the line's comment."""
+    """Responsibility of a person, until a date, for the findings of one line.
+
+    The waiver stands in the comment of the line.
+    """
 
     owner: Annotated[str, Field(min_length=2)]
     reason: Reason
@@ -186,7 +210,7 @@ class LineWaiver(_Strict):
 def line_waiver(line: str) -> LineWaiver | str | None:
     """Read ``audit-waiver: owner=..., reason=..., until=2027-03-31`` from a line.
 
-    Returns what is wrong with it as a text, and None where there is none.
+    Returns a text that names the mistake in a wrong one, and None where there is none.
     """
     match = _ON_LINE.search(line)
     if match is None:

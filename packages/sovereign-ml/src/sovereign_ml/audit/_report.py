@@ -1,4 +1,4 @@
-"""The audit's result as a table, JSON, SARIF 2.1.0, and the hosting list of the model card."""
+"""The audit's result: a table, JSON, SARIF 2.1.0, and the hosting list of the model card."""
 
 from __future__ import annotations
 
@@ -39,17 +39,18 @@ _MEANING = {
 }
 _DIGEST = re.compile(r"(@sha256:[0-9a-f]{8})[0-9a-f]{56}")
 _REGION = re.compile(
-    r"(?:^|[.-])((?:[a-z]{2}|af|ap|cloudgouv-eu|eusc-de)-[a-z]+(?:-\d)?|fsn1|nbg1|hel1|eu0\d|gra|rbx|sbg|waw)(?=[.-]|$)"
+    r"(?:^|[.-])((?:[a-z]{2}|af|ap|cloudgouv-eu|eusc-de)-[a-z]+(?:-\d)?|fsn1|nbg1|hel1|eu0\d|gra"
+    r"|rbx|sbg|waw)(?=[.-]|$)"
 )
 
 
 _NAMES = 5
-"""File names shown for each reason; the JSON and SARIF outputs name all."""
+"""Number of file names shown for each reason. The JSON and SARIF outputs name all."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotRead:
-    """A file that the audit did not read, and why."""
+    """A file that the audit did not read, and the reason."""
 
     file: str
     reason: str
@@ -57,14 +58,17 @@ class NotRead:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Every address found, judged, and the files that were not read."""
+    """All addresses with their verdicts, and the files that were not read."""
 
     findings: tuple[AddressFinding, ...]
     root: str
     not_read: tuple[NotRead, ...] = ()
 
     def unread_line(self) -> str:
-        """Say how many files were not read, for which reason, with the first names of each; empty for none."""
+        """Return the number of files that were not read, by reason, with their first names.
+
+        The text is empty if all were read.
+        """
         by_reason: dict[str, list[str]] = {}
         for row in self.not_read:
             by_reason.setdefault(row.reason, []).append(row.file)
@@ -75,17 +79,17 @@ class Report:
         return f"Not read: {len(self.not_read)} files. {'; '.join(reasons)}." if reasons else ""
 
     def counts(self) -> dict[str, int]:
-        """How many findings of each severity."""
+        """Return the number of findings of each severity."""
         seen = Counter(finding.severity for finding in self.findings)
         return {severity.name.lower(): seen[severity] for severity in Severity}
 
     def refused(self, policy: AuditPolicy) -> list[AddressFinding]:
-        """The findings that the policy's ``fail_on`` refuses."""
+        """Return the findings that the policy's ``fail_on`` refuses."""
         limit = Severity[policy.fail_on.upper()]
         return [finding for finding in self.findings if finding.severity >= limit]
 
     def to_json(self) -> dict[str, Any]:
-        """One object for other programs."""
+        """Return one object for other programs."""
         return {
             "schema_version": "1",
             "counts": self.counts(),
@@ -94,7 +98,7 @@ class Report:
         }
 
     def to_sarif(self) -> dict[str, Any]:
-        """SARIF 2.1.0 (OASIS), which code forges show beside the line."""
+        """Return SARIF 2.1.0 (OASIS), which code forges show beside the line."""
         findings = self.shown()
         rules = sorted({finding.seen.jurisdiction for finding in findings})
         driver = {
@@ -123,21 +127,22 @@ class Report:
         }
 
     def shown(self, *, everything: bool = False) -> list[AddressFinding]:
-        """The worst first; what is fine only when ``everything`` is asked for."""
+        """Return the findings, the worst first. OK ones are included if ``everything`` is set."""
         found = [
             finding for finding in self.findings if everything or finding.severity > Severity.OK
         ]
         return sorted(found, key=lambda finding: -finding.severity)
 
     def lines(self, *, everything: bool = False) -> list[str]:
-        """One plain line per finding, for pipes and logs."""
+        """Return one plain line per finding, for pipes and logs."""
         return [
-            f"{row.severity.name.lower():<7} {row.where}  {_shown(row)}  {row.seen.jurisdiction.value}  {row.message}"
+            f"{row.severity.name.lower():<7} {row.where}  {_shown(row)}  "
+            f"{row.seen.jurisdiction.value}  {row.message}"
             for row in self.shown(everything=everything)
         ]
 
     def table(self, *, everything: bool = False) -> Table:
-        """The same for a terminal."""
+        """Return the same findings as a table for a terminal."""
         from rich.markup import escape
         from rich.table import Table
 
@@ -152,12 +157,15 @@ class Report:
 
 
 def _shown(finding: AddressFinding) -> str:
-    """An image's digest is cut: whose registry it is stands before it."""
+    """Return the address with a shortened image digest. The registry stands before the digest."""
     return _DIGEST.sub(r"\1…", finding.address)
 
 
 def hosting(findings: tuple[AddressFinding, ...]) -> list[dict[str, Any]]:
-    """The hosting list of the model card: one row per component and host, in the card's words."""
+    """Return the hosting list of the model card.
+
+    It has one row per component and host, in the terms of the card.
+    """
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for finding in findings:
         if not finding.mention.carries or not _hostname(finding):
@@ -173,7 +181,7 @@ def hosting(findings: tuple[AddressFinding, ...]) -> list[dict[str, Any]]:
 
 
 def _hostname(finding: AddressFinding) -> str:
-    """In ``s3://bucket`` the bucket is no host: then the provider stands for it."""
+    """Return the host. In ``s3://bucket`` the bucket is no host, so the provider stands for it."""
     seen = finding.seen
     if finding.mention.word and seen.provider:
         return seen.provider

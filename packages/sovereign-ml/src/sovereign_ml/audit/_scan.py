@@ -1,4 +1,4 @@
-"""Walk a project, hand each file to its reader, add git remotes and the environment, and judge what was found."""
+"""Scan of a project: files with their readers, git remotes, the environment, and the verdicts."""
 
 from __future__ import annotations
 
@@ -87,8 +87,9 @@ def audit(
 ) -> Report:
     """Judge every address in ``root`` and ``environ`` by ``policy``.
 
-    ``project`` is the name of the project's own container image, which carries the model and not only code. ``strict``
-    (the eu profile) turns an undeclared owner and a placeholder from a warning or notice into an error.
+    ``project`` is the name of the project's own container image, which carries the model and not
+    only code. ``strict`` (the eu profile) turns an undeclared owner and a placeholder from a
+    warning or notice into an error.
     """
     found, not_read = _scan(root, environ or {}, policy.exclude)
     findings = judge(found, policy, today=today, declared=declared, project=project, strict=strict)
@@ -98,7 +99,10 @@ def audit(
 def scan(
     root: Path, *, environ: Mapping[str, str] | None = None, exclude: Iterable[str] = ()
 ) -> list[Mention]:
-    """Every address in the project's files, its git remotes and ``environ``, in the order of the files."""
+    """Return every address in the project's files, its git remotes and ``environ``.
+
+    They are in the order of the files.
+    """
     return _scan(root, environ or {}, tuple(exclude))[0]
 
 
@@ -122,7 +126,10 @@ def _scan(
 
 
 def _read(name: str, text: str) -> list[Mention]:
-    """The mentions of a file, each with its line, without the words that another endpoint in the file takes back."""
+    """Return the mentions of a file, each with its line.
+
+    A word is left out where another endpoint in the file replaces it.
+    """
     short = name.rpartition("/")[2]
     reader = next((reader for pattern, reader in _READERS if fits(short, pattern)), lines)
     rows = text.splitlines()
@@ -150,7 +157,7 @@ def _read(name: str, text: str) -> list[Mention]:
 
 
 def _text_of(path: Path, name: str, exclude: tuple[str, ...]) -> str | NotRead:
-    """The text of a file, or why it is not read."""
+    """Return the text of a file, or the reason why it is not read."""
     reason = _why_not(path, name, exclude)
     if reason:
         return NotRead(name, reason)
@@ -164,7 +171,7 @@ def _text_of(path: Path, name: str, exclude: tuple[str, ...]) -> str | NotRead:
 
 
 def _why_not(path: Path, name: str, exclude: tuple[str, ...]) -> str:
-    """Why a file is not even opened; empty when it is."""
+    """Return the reason why a file is not even opened, empty if it is."""
     pattern = next((pattern for pattern in exclude if fnmatch(name, pattern)), "")
     if pattern:
         return f"excluded by {pattern}"
@@ -176,7 +183,10 @@ def _why_not(path: Path, name: str, exclude: tuple[str, ...]) -> str:
 
 
 def project_files(root: Path) -> list[Path]:
-    """Every file that git tracks, and what lies beside it: settings such as .env are ignored by git and count."""
+    """Return every file that git tracks, and the files beside them.
+
+    Settings such as .env are ignored by git, but they count.
+    """
     tracked = set(committed(root, symlinks=True)) if (root / ".git").exists() else set()
     return sorted(tracked | set(_walk(root, root)))
 
@@ -214,14 +224,21 @@ def _environment(environ: Mapping[str, str]) -> Iterator[Mention]:
 
 
 def _names_host(name: str) -> bool:
-    """Whether a bare word in this variable is a host (``REDIS_HOST``), not a name that only contains dots."""
+    """Return whether a bare word in this variable is a host (``REDIS_HOST``).
+
+    Other variables hold names that only contain dots.
+    """
     return name.upper().endswith(
         ("_HOST", "_ENDPOINT", "_SERVER", "_SERVERS", "_REGISTRY", "_URL", "_URI")
     )
 
 
 def _with_s3_endpoints(found: Iterable[Mention], environ_endpoint: str | None) -> list[Mention]:
-    """Give each ``s3://`` mention the endpoint of its own section, else the file's only one, else the environment's."""
+    """Give each ``s3://`` mention its endpoint.
+
+    It is the endpoint of its own section, else the only one of the file, else that of the
+    environment.
+    """
     mentions = list(found)
     endpoints = [(row.key, row.address) for row in mentions if _names_endpoint(row)]
     return [_resolved(row, endpoints, environ_endpoint) for row in mentions]

@@ -1,4 +1,7 @@
-"""Services that are reached by a library, a command, a variable or a file, without an address: ``services.toml``."""
+"""Services reached by a library, a command, a variable or a file: ``services.toml``.
+
+No address is written down for them.
+"""
 
 from __future__ import annotations
 
@@ -55,9 +58,11 @@ _COMMAND_FILES = (
     *("Procfile", "crontab*", "package.json", "tox.ini", "MLproject"),
     *("*.service", "*.cron", "*/cron.d/*", "cron.d/*"),
 )
-# of a line of a shell, of a unit of systemd or of a crontab, with or without the folder of the program
+# Start of a command in a line of a shell, of a systemd unit or of a crontab, with or without the
+# folder of the program.
 _COMMAND_START = (
-    r"(?:^|[|;&(`\"'@]|\$\(|\b(?:sudo|then|do|else|RUN|run:|exec|xargs|uvx?|npx)\b|\bExec\w{4,10}=[-@:+!]{0,2}"
+    r"(?:^|[|;&(`\"'@]|\$\(|\b(?:sudo|then|do|else|RUN|run:|exec|xargs|uvx?|npx)\b"
+    r"|\bExec\w{4,10}=[-@:+!]{0,2}"
     r"|^(?:[\d*][\d*/,-]{0,20}\s{1,5}){5}(?:\w{1,20}\s)?)\s{0,20}-?\s{0,5}(?:/[\w./-]{1,60}/)?"
 )
 # what the variable of a client ends with; an address says more than its name
@@ -76,7 +81,7 @@ _NO_VALUE = ("", '""', "''", "null", "none", "~", "false", "changeme")
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One row of the table: where it goes, what it carries, and the words by which it is called."""
+    """One row of the table: destination, payloads, and the words by which it is called."""
 
     address: str
     carries: tuple[Payload, ...]
@@ -87,7 +92,7 @@ class Service:
 
 @cache
 def services() -> tuple[Service, ...]:
-    """Every row of ``services.toml``."""
+    """Return every row of ``services.toml``."""
     path = Path(__file__).with_name("services.toml")
     return tuple(
         _service(row) for row in tomllib.loads(path.read_text(encoding="utf-8"))["service"]
@@ -113,12 +118,15 @@ def _index(kind: str) -> dict[str, Service]:
 
 @cache
 def _any_command() -> re.Pattern[str]:
-    """Return the first words of all commands, so that most lines are dismissed at once."""
+    """Return the first words of all commands. They rule out most lines at once."""
     return re.compile("|".join(row.commands.pattern for row in services() if row.commands))
 
 
 def mention_of(file: str, line: int, key: str, word: str, service: Service) -> Mention:
-    """Return the mention of a service by ``word``; where the file names another endpoint it means nothing."""
+    """Return the mention of a service by ``word``.
+
+    Where the file names another endpoint, the word means nothing.
+    """
     component = component_of(service.carries)
     carries = service.carries
     return Mention(
@@ -135,7 +143,10 @@ def mention_of(file: str, line: int, key: str, word: str, service: Service) -> M
 
 
 def by_package(kind: str, name: str) -> Service | None:
-    """Return the service whose package ``name`` is, or lies below; ``@aws-sdk/`` and ``Azure.`` are whole scopes."""
+    """Return the service whose package ``name`` is, or lies below.
+
+    ``@aws-sdk/`` and ``Azure.`` are whole scopes.
+    """
     index = _index(kind)
     if kind == "terraform":
         return index.get(name)
@@ -152,7 +163,7 @@ def by_package(kind: str, name: str) -> Service | None:
 
 
 def by_text(file: str, text: str) -> Iterator[Mention]:
-    """Yield what imports, provider blocks and commands of a file name, and what the file itself is for."""
+    """Yield the services of a file, from imports, provider blocks, commands and its own purpose."""
     name = file.rpartition("/")[2]
     for word, owner in _index("files").items():
         if fits(file, word):
@@ -185,7 +196,7 @@ def by_text(file: str, text: str) -> Iterator[Mention]:
 
 
 def by_setting(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
-    """Yield the service whose variable, such as ``OPENAI_API_KEY``, is given a value."""
+    """Yield the service whose variable, such as ``OPENAI_API_KEY``, has a value."""
     name = key.rpartition(".")[2]
     if not name.isupper() or len(name) > 80 or value.strip().lower() in _NO_VALUE:
         return
@@ -203,7 +214,10 @@ def by_setting(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
 def by_imports(
     file: str, nodes: Iterable[ast.AST], calls: Iterable[tuple[ast.Call, str]]
 ) -> Iterator[Mention]:
-    """Yield the services that a module calls by a library, unless one of these calls names an endpoint."""
+    """Yield the services that a module calls by a library.
+
+    A service is left out if one of these calls names an endpoint.
+    """
     for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:

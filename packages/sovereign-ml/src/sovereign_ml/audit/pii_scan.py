@@ -1,4 +1,7 @@
-"""Look for what should not be in a model: identifiers, free text, special categories (GDPR 5(1)(c), 9, 25)."""
+"""Scan for content that must not be in a model (GDPR 5(1)(c), 9, 25).
+
+It looks for identifiers, free text and special categories.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,25 @@ import re
 from collections.abc import Iterable, Iterator
 
 PERSON_KEY = (
-    r"(?:user|customer|client|account|acct|member|person|people|contact|subscriber|patient|employee|visitor"
+    r"(?:user|customer|client|account|acct|member|person|people|contact|subscriber|patient"
+    r"|employee|visitor"
     r"|cookie|session|device"
-    r"|subject|party|profile|login|shopper|guest|lead|recipient|policyholder|tenant|citizen|student)_?(?:id"
+    r"|subject|party|profile|login|shopper|guest|lead|recipient|policyholder|tenant|citizen"
+    r"|student)_?(?:id"
     r"|no|nr|num|number|key|uuid|guid|hash|ref|code)"
     r"|uid|guid|uuid|msisdn|imei|imsi|idfa|gaid|advertising_?id|kunden_?(?:nummer|nr|id)"
     r"|mitglieds_?(?:nummer|nr)|cust_?(?:id|no)"
 )
 """Names of keys that single out a person."""
 IDENTIFIER_NAMES = re.compile(
-    r"(^|_)(first_?name|last_?name|surname|full_?name|user_?name|nick_?name|maiden_?name|display_?name"
+    r"(^|_)(first_?name|last_?name|surname|full_?name|user_?name|nick_?name|maiden_?name"
+    r"|display_?name"
     r"|e_?mail(?:_?address)?|phone|mobile|telephone"
-    r"|street|address|postcode|postal_?code|zip(?:_?code)?|iban|bic|card_?number|passport|ssn|tax_?id"
+    r"|street|address|postcode|postal_?code|zip(?:_?code)?|iban|bic|card_?number|passport|ssn"
+    r"|tax_?id"
     r"|national_?id|ip|ip_?address|mac_?address"
-    r"|birth_?date|birthday|date_?of_?birth|dob|vorname|nachname|anschrift|strasse|telefon|geburtsdatum|plz"
+    r"|birth_?date|birthday|date_?of_?birth|dob|vorname|nachname|anschrift|strasse|telefon"
+    r"|geburtsdatum|plz"
     r"|latitude|longitude|licen[cs]e_?plate"
     rf"|{PERSON_KEY})($|_)",
     re.IGNORECASE,
@@ -38,7 +46,10 @@ VALUES = {
 
 
 def values_in(text: str) -> Iterator[tuple[re.Match[str], str]]:
-    """Yield the identifiers in a text with their kind. Numbers count only if their check digits are right."""
+    """Yield the identifiers in a text with their kind.
+
+    Numbers count only if their check digits are right.
+    """
     for kind, pattern in VALUES.items():
         for match in pattern.finditer(text):
             if _is_right(kind, match.group()):
@@ -56,7 +67,10 @@ def _is_right(kind: str, text: str) -> bool:
 
 
 def is_card_number(text: str) -> bool:
-    """Return True for 13 to 19 digits with the prefix of an issuer and a right check digit (ISO/IEC 7812)."""
+    """Return True for 13 to 19 digits that are a card number (ISO/IEC 7812).
+
+    They need the prefix of an issuer and a right check digit.
+    """
     digits = re.sub(r"[ -]", "", text)
     if not re.fullmatch(
         r"(?:4\d{12,18}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3[068]\d{12,16}|6\d{12,18})", digits
@@ -75,10 +89,11 @@ def snake_case(name: str) -> str:
 
 
 FREE_TEXT_WORDS = 8
-"""A category of more words than this is somebody's sentence, not a category."""
+"""Number of words above which a category is somebody's sentence, not a category."""
 
 SPECIAL = {
-    "health": r"health|medic|pharma|drug|diagnos|disab|pregnan|baby|diabet|cancer|incontinen|hearing.?aid"
+    "health": r"health|medic|pharma|drug|diagnos|disab|pregnan|baby|diabet|cancer|incontinen"
+    r"|hearing.?aid"
     r"|allerg|psych"
     r"|gesundheit|krank|apothek|schwanger|behinder|arznei",
     "religion": r"religio|church|mosque|halal|kosher|bible|koran|quran|rosary|confession"
@@ -86,29 +101,43 @@ SPECIAL = {
     "political opinion": r"politic|party.?member|campaign.?donat|parteimitglied|parteispende",
     "trade union": r"trade.?union|union.?member|gewerkschaft|syndicat",
     "sex life or orientation": r"sexual|erotic|condom|lgbt|gay|lesbian|fetish",
-    "ethnic origin": r"ethnic|racial|race$|skin.?colou?r|nationality|migra|herkunft|staatsangeh|hautfarbe",
-    "genetic or biometric data": r"genetic|\bdna\b|biometri|fingerprint|fingerabdruck|face.?id|genetisch",
+    "ethnic origin": (
+        r"ethnic|racial|race$|skin.?colou?r|nationality|migra|herkunft|staatsangeh"
+        r"|hautfarbe"
+    ),
+    "genetic or biometric data": (
+        r"genetic|\bdna\b|biometri|fingerprint|fingerabdruck|face.?id"
+        r"|genetisch"
+    ),
     "criminal record": r"criminal|convict|offence|straftat|vorstrafe",
 }
-"""A first lexicon of English and German stems; extend it in the project's own language. A hit asks, it proves
-nothing."""
+"""A first lexicon of English and German stems. Extend it in the project's own language.
+
+A hit is a question, not a proof.
+"""
 
 
 def identifiers(names: Iterable[str], values: Iterable[str] = ()) -> tuple[str, ...]:
-    """Columns named like a direct identifier, and kinds of identifiers found among category values."""
+    """Return columns named like direct identifiers, and kinds of identifiers in categories."""
     found = [name for name in names if IDENTIFIER_NAMES.search(snake_case(name))]
     kinds = {kind for value in values for _, kind in values_in(value)}
     return (*found, *sorted(kinds))
 
 
 def free_text(values: Iterable[str]) -> tuple[str, ...]:
-    """How many category values are sentences, as one entry; empty when none is. The text itself is not repeated."""
+    """Return the number of category values that are sentences, as one entry.
+
+    The result is empty when there is none. The text itself is not repeated.
+    """
     count = sum(len(value.split()) > FREE_TEXT_WORDS for value in values)
     return (f"{count} category values of more than {FREE_TEXT_WORDS} words",) if count else ()
 
 
 def special_categories(words: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """Pairs of word and special category (GDPR 9(1)) that its spelling points to (C-184/20: an inference counts)."""
+    """Return pairs of a word and the special category (GDPR 9(1)) that its spelling suggests.
+
+    An inference counts (C-184/20).
+    """
     return tuple(
         (word, category)
         for word in words
@@ -118,7 +147,10 @@ def special_categories(words: Iterable[str]) -> tuple[tuple[str, str], ...]:
 
 
 def bucket(count: int) -> tuple[str, int]:
-    """A count as its power-of-ten range and lower end, which tells nobody apart: 2,576 is ``("1,000-9,999", 1000)``."""
+    """Return a count as its power-of-ten range and lower end, which identify nobody.
+
+    2,576 is ``("1,000-9,999", 1000)``.
+    """
     if count < 10:
         return "0-9", 0
     low = 10 ** (len(str(count)) - 1)

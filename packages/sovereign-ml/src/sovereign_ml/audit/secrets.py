@@ -1,4 +1,7 @@
-"""Find passwords, keys and tokens in text and in a project's committed files. A hit names its kind, never its value."""
+"""Search for passwords, keys and tokens in text and in a project's committed files.
+
+A hit names its kind, never its value.
+"""
 
 from __future__ import annotations
 
@@ -57,15 +60,18 @@ _CODE = (
 )
 _ESCAPING = (".ipynb", ".json", ".jsonl")
 _LONGEST_LINE = 5_000
-"""Characters of one line that are searched at once; a longer line is cut at blanks, commas and semicolons."""
+"""Number of characters of one line that are searched at once.
+
+A longer line is cut at blanks, commas and semicolons.
+"""
 _LARGEST = 2_000_000
 _HEAD = 8000
-"""Bytes in which a zero marks a file as binary, as for git."""
+"""Number of bytes in which a zero marks a file as binary, as for git."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScanHit:
-    """Something that should not be committed, at ``file:line``."""
+    """Content at ``file:line`` that should not be committed."""
 
     file: str
     line: int
@@ -73,7 +79,10 @@ class ScanHit:
 
 
 def secrets_in(text: str, file: str = "") -> Iterator[tuple[int, str]]:
-    """Line number (from 1) and kind of each secret in ``text``; the name of ``file`` says how values are written."""
+    """Yield line number (from 1) and kind of each secret in ``text``.
+
+    The name of ``file`` tells how values are written.
+    """
     name = file.rpartition("/")[2].lower()
     settings = bool(file) and not name.endswith(_CODE)
     login = LOGIN_FILES.get(name)
@@ -116,13 +125,16 @@ def secrets_in(text: str, file: str = "") -> Iterator[tuple[int, str]]:
 
 
 _BY_FORM = {"service token", "S3 access key"}
-"""Kinds that are known by their form alone, in which a placeholder is drawn too (``AKIA1111…``)."""
+"""Kinds known by their form alone, in which a placeholder has the form too (``AKIA1111…``)."""
 _VALUES = {*_BY_FORM, "password or key in an environment file", "password in XML"}
-"""Kinds whose match is the value: beside it, as in ``host=db.example.com password=…``, a word says nothing."""
+"""Kinds whose match is the value itself.
+
+A word beside it, as in ``host=db.example.com password=…``, does not count.
+"""
 
 
 def _by_pattern(line: str) -> Iterator[str]:
-    """Yield the kinds that a line holds, without what only stands for a secret."""
+    """Yield the kinds of secrets in a line, without placeholders."""
     for kind, pattern in PATTERNS.items():
         for match in pattern.finditer(line):
             text = match.group()
@@ -137,7 +149,10 @@ def _is_one_character(text: str) -> bool:
 
 
 def _assigned_secret(match: re.Match[str]) -> bool:
-    """Return True where the value looks drawn at random: letters and digits take turns in one word."""
+    """Return True where the value looks random.
+
+    Letters and digits alternate in one word.
+    """
     value = match.group(2)
     if re.search(STANDS_FOR, value, re.IGNORECASE) or NO_SECRET.search(match.group()):
         return False
@@ -177,7 +192,11 @@ def _encoded_values(text: str) -> set[int]:
 
 
 def _settings_of(line: str, opened: str) -> Iterator[str]:
-    """Yield a line as a setting, the pairs of a mapping in braces, and the value under a key that was opened."""
+    """Yield the settings in a line.
+
+    They are the line itself, the pairs of a mapping in braces, and the value under a key that was
+    opened.
+    """
     yield line
     if "{" in line:
         yield from INLINE.findall(line)
@@ -195,7 +214,10 @@ def _pieces(line: str) -> Iterator[str]:
 
 
 def _unquoted_secret(line: str) -> bool:
-    """``password: s3cretS3cret``: a value that mixes digits or capitals in; a word, a path or a reference is none."""
+    """Return True for a secret such as ``password: s3cretS3cret``.
+
+    Its value has digits or capitals mixed in. A word, a path or a reference is none.
+    """
     match = UNQUOTED.match(line)
     if match is None or re.search(STANDS_FOR, match.group(3), re.IGNORECASE):
         return False
@@ -248,12 +270,15 @@ def scan_secrets(root: Path, exclude: Iterable[str] = ()) -> list[ScanHit]:
 
 
 def unread(root: Path, exclude: Iterable[str] = ()) -> list[str]:
-    """Return the files that ``scan_secrets`` does not read: binary ones, such as a wheel, and those over 2 MB."""
+    """Return the files that ``scan_secrets`` does not read.
+
+    They are binary, such as a wheel, or over 2 MB.
+    """
     return [name for name, text in _texts(root, exclude) if text is None]
 
 
 def _texts(root: Path, exclude: Iterable[str]) -> Iterator[tuple[str, str | None]]:
-    """Yield each committed file with its text; None for one that is binary or too large."""
+    """Yield each committed file with its text, or None if it is binary or too large."""
     patterns = tuple(exclude)
     for path in committed(root):
         # A name of a file may be any bytes; what is shown is text.
@@ -277,10 +302,10 @@ def _listed(root: Path) -> list[str]:
 
 
 def committed(root: Path, pattern: str = "*", *, symlinks: bool = False) -> list[Path]:
-    """Files below ``root`` that git tracks or does not ignore.
+    """Return files below ``root`` that git tracks or does not ignore.
 
-    Every file where there is no git repository, or one around the folder that ignores it. Raises
-    Misuse where git does not tell.
+    Every file is returned where there is no git repository, or one around the folder that ignores
+    it. Raises Misuse where git does not answer.
     """
     names = _listed(root) if git.in_repository(root) else []
     if names:

@@ -1,7 +1,8 @@
-"""The decision log: append-only, hash-chained, durable before an answer leaves; SQLite file or PostgreSQL.
+"""The decision log: append-only, hash-chained, and durable before an answer leaves.
 
-``append`` writes, ``verify`` proves that nothing was changed, ``erase_subject`` and ``expire`` blank what may no
-longer be kept and leave a tombstone, so that the chain still holds.
+It is a SQLite file or a PostgreSQL database. ``append`` writes, and ``verify`` proves that nothing
+was changed. ``erase_subject`` and ``expire`` blank entries that may no longer be kept. They leave a
+tombstone, so that the chain still holds.
 """
 
 from __future__ import annotations

@@ -31,12 +31,12 @@ class Chain:
     def __init__(self, seq: int, seal: str, at: str, salts: RandomPool) -> None:
         self.seq, self.seal, self.at = seq, seal, at
         self.newest: dict[str, str] = {}
-        """Seal of the newest entry of each case that this transaction adds to."""
+        """Seal of the newest entry of each case to which this transaction adds."""
         self.corrected: set[str] = set()
         self.added: list[Entry] = []
-        """Entries of this transaction, but for decisions. They reach the table at its end."""
+        """Entries of this transaction, without decisions. They reach the table at its end."""
         self.counts: Counts = Counter()
-        """What the decisions and reviews of this transaction add to the counts."""
+        """Changes of the counts by the decisions and reviews of this transaction."""
         self._salts = salts
 
     def add(self, draft: Draft, body: str) -> Entry:
@@ -54,14 +54,18 @@ class Chain:
 
 
 class CaseRules:
-    """What the log allows at this moment; ``barred`` is kept up to date by whoever writes."""
+    """Rules about the entries that the log allows at this moment.
+
+    The caller keeps ``barred`` up to date while it writes.
+    """
 
     def __init__(self, database: Database, chain: Chain, barred: dict[str, set[str]]) -> None:
         self._db, self._reader = database, LogReader(database)
         self._chain, self._barred = chain, barred
 
     def body(self, draft: Draft) -> str | Rejection:
-        """Return the body to write for ``draft``, or why nothing is written."""
+        """Return the body to write for ``draft``, or the reason why nothing is written."""
+        # A bar is the only entry that is still written about an erased pseudonym.
         if draft.subject and draft.kind not in BARS and mark_of(draft.subject) in self._barred:
             return Rejection("erased")
         if refusal := self._refusal(draft):
@@ -77,13 +81,13 @@ class CaseRules:
         return naming(outcome_of(bars), draft.body_if_barred)
 
     def in_force(self, subject: str, bar: Bar) -> list[Entry]:
-        """Return what bars ``subject`` now, with the entries of this very transaction."""
+        """Return the bars on ``subject`` in force, with the entries of this transaction."""
         return self._reader.in_force(subject, bar, self._chain.added)
 
     def _is_new_ground(self, draft: Draft) -> bool:
-        """Whether a bar that is in force already would stand on one ground more.
+        """Return whether ``draft`` adds a ground to a bar that is in force already.
 
-        A bar that was blanked says no ground any more, and lasts for ever.
+        A bar that was blanked has no ground on record any more, and lasts for ever.
         """
         standing = self.in_force(draft.subject or "", draft.kind)  # type: ignore[arg-type]
         if not standing or any(entry.body is None for entry in standing):
@@ -92,7 +96,7 @@ class CaseRules:
         return fields_of(draft.body).get("ground") not in grounds
 
     def _refusal(self, draft: Draft) -> Refusal | None:
-        """Return why the state of its case forbids ``draft``."""
+        """Return the reason why the state of its case forbids ``draft``, or None."""
         replaced = draft.corrects or (draft.case_id if draft.closes_review else "")
         if replaced and self._is_corrected(replaced):
             return "corrected"
@@ -126,7 +130,7 @@ class CaseRules:
         return None
 
     def _reviewers(self, case_id: str) -> set[Any]:
-        """Return who decided this case before. A blanked review no longer says who it was."""
+        """Return the reviewers who decided this case before. A blanked review names nobody."""
         sql = "SELECT body FROM decision_log WHERE case_id = ? AND kind = 'review'"
         bodies = [row[0] for row in self._db.rows(sql, (case_id,)) if row[0]]
         bodies += [
@@ -137,7 +141,10 @@ class CaseRules:
         return {fields_of(body).get("reviewer") for body in bodies}
 
     def _opened_by(self, case_id: str) -> tuple[Any, ...]:
-        """Return kind and subject of the entry that opened the case; empty when it does not wait."""
+        """Return kind and subject of the entry that opened the case.
+
+        The tuple is empty when the case does not wait.
+        """
         rows = self._db.rows("SELECT kind, subject FROM open_reviews WHERE case_id = ?", (case_id,))
         return rows[0] if rows else ()
 

@@ -1,4 +1,4 @@
-"""Prove that the log is what was written: every row, every seal, every blank, every table beside the chain."""
+"""Proof that the log is unchanged: every row, seal, blank, and table beside the chain."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ MAY_BE_BLANK = ("subject", "salt", "body")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What ``verify`` found. ``head`` is ``seq:seal`` of the newest entry: noted elsewhere, it proves a later cut."""
+    """Result of ``verify``.
+
+    ``head`` is ``seq:seal`` of the newest entry. Noted elsewhere, it proves a later cut.
+    """
 
     entries: int
     blanked: int
@@ -28,15 +31,16 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was found."""
+        """Return whether there are no problems."""
         return not self.problems
 
 
 def verify(log: DecisionLog, known_head: str | None = None) -> Verdict:
-    """Read every row that any query can return, all of one moment, and make the tables beside the chain anew.
+    """Verify every row that any query can return, all of one moment.
 
-    A chain cannot show that its newest entries were cut off, ``known_head`` (seq:seal) can. Odd
-    content is a problem like any other. Raises LogUnavailableError when the log cannot be read.
+    The tables beside the chain are computed anew and compared. A chain cannot show that its newest
+    entries were cut off, but ``known_head`` (seq:seal) can. Odd content is a problem like any
+    other. Raises LogUnavailableError when the log cannot be read.
     """
     with log.snapshot() as tables:
         check = _Check(known_head, Replay(tables))
@@ -45,7 +49,8 @@ def verify(log: DecisionLog, known_head: str | None = None) -> Verdict:
     problems = [*check.problems, *check.replay.problems()]
     if known_head is not None and not check.known_head_seen:
         problems.append(
-            f"the noted head {known_head[:20]}… is not in the chain: entries were cut off or replaced"
+            f"the noted head {known_head[:20]}… is not in the chain: entries were cut off or "
+            "replaced"
         )
     return Verdict(check.rows, check.blanked, f"{check.seq}:{check.seal}", tuple(problems))
 
@@ -104,7 +109,7 @@ class _Check:
 
 
 def _odd_columns(entry: Entry) -> list[str]:
-    """Columns that do not hold what every reader takes for granted."""
+    """Return the columns whose type is not the one that every reader expects."""
     odd = [name for name in TEXT if type(getattr(entry, name)) is not str]
     values = ((name, getattr(entry, name)) for name in MAY_BE_BLANK)
     return odd + [name for name, value in values if value is not None and type(value) is not str]

@@ -1,4 +1,7 @@
-"""Group commit: many requests wait for one fsync, none is answered before its entry is durable."""
+"""Group commit: many requests wait for one fsync.
+
+No request is answered before its entry is durable.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ class _Waiting:
 
 
 class Committer:
-    """One thread with its own connection that appends what has gathered since its last commit."""
+    """One thread with its own connection that appends the drafts gathered since its last commit."""
 
     def __init__(self, opener: Callable[[], DecisionLog]) -> None:
         self._opener = opener
@@ -34,7 +37,10 @@ class Committer:
         self._thread.start()
 
     def submit(self, drafts: Sequence[Draft]) -> asyncio.Future[Results]:
-        """A future that is done once ``drafts`` are durable; it raises LogUnavailableError if they are not."""
+        """Return a future that is done once ``drafts`` are durable.
+
+        It raises LogUnavailableError if they are not.
+        """
         future: asyncio.Future[Results] = asyncio.get_running_loop().create_future()
         if self._queue.qsize() >= MOST_WAITING:
             future.set_exception(LogUnavailableError("decision log: too many entries are waiting"))
@@ -43,7 +49,7 @@ class Committer:
         return future
 
     def close(self) -> None:
-        """Write what is waiting, then stop."""
+        """Write pending drafts, then stop."""
         self._queue.put(None)
         self._thread.join(timeout=10)
 
@@ -65,7 +71,7 @@ class Committer:
             store.close()
 
     def _gather(self) -> list[_Waiting] | None:
-        """Wait for one, then take all that are already there; None at the end."""
+        """Wait for one group of drafts, then take all that are there. Return None at the end."""
         first = self._queue.get()
         if first is None:
             return None
@@ -75,6 +81,7 @@ class Committer:
                 more = self._queue.get_nowait()
             except queue.Empty:
                 break
+            # The mark of the end goes back into the queue, so that this group is written first.
             if more is None:
                 self._queue.put(None)
                 break

@@ -1,4 +1,4 @@
-"""What the body of each kind of entry holds, as far as readers of the log rely on it."""
+"""Fields in the body of each kind of entry on which readers of the log rely."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Body(BaseModel):
-    """Readers rely on these fields; others may stand beside them."""
+    """Fields on which readers rely. Others may stand beside them."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -42,7 +42,7 @@ class ReviewBody(_Body):
 
 
 class RectificationBody(_Body):
-    """What was corrected, and the decision that was made instead."""
+    """The correction, and the decision that was made instead."""
 
     text: str = ""
     corrected_by: str | None = None
@@ -55,27 +55,30 @@ class ContestBody(_Body):
 
 
 class RestrictionBody(_Body):
-    """Why processing is restricted, GDPR Art. 18(1)."""
+    """Ground of a restriction of processing, GDPR Art. 18(1)."""
 
     ground: str = ""
 
 
 class LiftBody(_Body):
-    """Why a restriction ends, and the day on which the person was told before (GDPR Art. 18(3))."""
+    """Reason for the end of a restriction.
+
+    ``informed_on`` is the day on which the person was told before (GDPR Art. 18(3)).
+    """
 
     reason: str
     informed_on: str
 
 
 class ConsentBody(_Body):
-    """Where the new consent is on record (GDPR Art. 7(1)), and the day on which it was given."""
+    """Reference to the record of the new consent (GDPR Art. 7(1)), and the day it was given."""
 
     reference: str
     given_on: str
 
 
 class ErasureBody(_Body):
-    """What was blanked, whose it was (hash), and who of them was barred."""
+    """Blanked entries, the hash of their person, and the hashes of barred people among them."""
 
     blanked: list[int]
     mark: Hash | None = None
@@ -98,7 +101,10 @@ OF_NOBODY = ("bundle", "campaign", "erasure")
 
 
 def content_of(entry: Entry) -> tuple[dict[str, Any], list[str]]:
-    """Return what the body of ``entry`` says, empty where it cannot be relied on, and what is odd about it."""
+    """Return the content of the body of ``entry``, and everything that is odd about it.
+
+    The content is empty where it is unreliable.
+    """
     odd = [] if entry.subject or entry.kind in OF_NOBODY else ["it concerns nobody"]
     try:
         content = json.loads(entry.body or "")

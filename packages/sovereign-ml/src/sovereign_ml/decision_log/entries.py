@@ -1,7 +1,8 @@
-"""What an entry of the log is and how its seal is computed.
+"""An entry of the log, and the computation of its seal.
 
-The seal covers the previous seal and a salted digest of the body, not the body: a body can be blanked later
-(GDPR Art. 17, Art. 5(1)(e)) without breaking the chain, and the digest that stays says nothing once the salt is gone.
+The seal covers the previous seal and a salted digest of the body, not the body. So a body can be
+blanked later (GDPR Art. 17, Art. 5(1)(e)) without breaking the chain. The digest that stays
+discloses nothing once the salt is gone.
 """
 
 from __future__ import annotations
@@ -23,29 +24,45 @@ BARS: dict[str, Barred] = {
     "restriction": "restricted",
     "withdrawal": "withdrawn",
 }
-"""Entries after which nobody is scored (GDPR Art. 21(3), 18(2), 7(3)), with the outcome they lead to; the first counts."""
+"""Entries after which nobody is scored (GDPR Art. 21(3), 18(2), 7(3)), with their outcome.
+
+If several are in force, the first one counts.
+"""
 LIFTS: dict[str, Bar] = {"restriction_lifted": "restriction", "consent": "withdrawal"}
-"""Acts that end a bar, each under the case id of the entry that it ends. Nothing ends an objection."""
+"""Acts that end a bar, each under the case id of the entry that it ends.
+
+Nothing ends an objection.
+"""
 KINDS: tuple[str, ...] = get_args(Kind)
 GENESIS = "0" * 64
 LEAP = timedelta(days=1)
-"""A clock that is further ahead than this, of the entry before and of another clock, is not believed."""
+"""Largest lead of a clock that is believed.
+
+It is a lead over the entry before and over another clock.
+"""
 
 
 class LogUnavailableError(RuntimeError):
-    """The log could not be written or read: no answer may be given."""
+    """The log could not be written or read, so no answer may be given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """An entry that is not written yet.
 
-    ``case_id`` is the decision it belongs to (or a name of its own); ``subject`` the pseudonym, if it concerns one.
-    ``body_if_barred`` replaces ``body`` when the subject is barred by the time of writing, and the log names in its
-    ``outcome`` what bars. ``closes_review`` takes the case off the reviewers' desk, unless the person contests it.
-    ``seen`` is the seal of the newest entry of the case that a reviewer had read: a review is not written once there
-    is a newer one. ``corrects`` is the decision that this one replaces; each is replaced once. ``changes_nothing``:
-    the outcome of this review leaves everything as it is, so that it may be given to somebody who is barred.
+    ``case_id`` is the decision it belongs to (or a name of its own). ``subject`` is the pseudonym,
+    if it concerns a person.
+
+    ``body_if_barred`` replaces ``body`` when the subject is barred by the time of writing. The log
+    then names the bar in its ``outcome``.
+
+    ``closes_review`` takes the case off the reviewers' desk, unless the person contests it.
+    ``seen`` is the seal of the newest entry of the case that a reviewer had read. A review is not
+    written once there is a newer one.
+
+    ``corrects`` is the decision that this one replaces. Each is replaced once. ``changes_nothing``
+    means that the outcome of this review leaves everything as it is, so that it is allowed for
+    somebody who is barred.
     """
 
     kind: Kind
@@ -61,7 +78,10 @@ class Draft:
 
 
 class Entry(NamedTuple):
-    """One written entry; ``salt``, ``subject`` and ``body`` are None once blanked. ``at`` is UTC, ISO 8601."""
+    """One written entry. ``at`` is UTC, ISO 8601.
+
+    ``salt``, ``subject`` and ``body`` are None once they are blanked.
+    """
 
     seq: int
     kind: str
@@ -77,46 +97,52 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A draft that was not written.
+    """A draft that was not written, and the reason.
 
-    ``objected``, ``restricted``, ``withdrawn``: no body for that case, an outcome that acts on who is barred, or the same bar
-    again; ``not_barred``: there is no such bar to lift; ``erased``: the subject was erased; ``gone``:
-    the decision was blanked; ``not_open``: no such open review; ``changed``: something was said since it was read;
-    ``contested``: a contest of the case waits already; ``corrected``: the decision was replaced already;
-    ``same_reviewer``: it is contested, and this reviewer decided it before.
+    ``objected``, ``restricted``, ``withdrawn``: there is no body for that case, or the outcome acts
+    on a barred person, or the same bar is repeated.
+
+    ``not_barred``: there is no such bar to lift. ``erased``: the subject was erased. ``gone``: the
+    decision was blanked. ``not_open``: there is no such open review. ``changed``: an entry was
+    added since it was read. ``contested``: a contest of the case waits already. ``corrected``: the
+    decision was replaced already. ``same_reviewer``: it is contested, and this reviewer decided it
+    before.
     """
 
     reason: Refusal
 
 
 def digest_of(salt: str, subject: str | None, body: str) -> str:
-    """SHA-256 over salt, subject and body."""
+    """Return the SHA-256 over salt, subject and body."""
     return hashlib.sha256(f"{salt}\n{subject or ''}\n{body}".encode()).hexdigest()
 
 
 def mark_of(subject: str) -> str:
-    """What stays of an erased pseudonym: a hash, enough to know it when it is sent again."""
+    """Return the hash of an erased pseudonym, which recognises it when it is sent again."""
     return hashlib.sha256(f"erased\n{subject}".encode()).hexdigest()
 
 
 def seal_of(previous: str, seq: int, head: tuple[str, str, str], digest: str) -> str:
-    """SHA-256 that binds an entry to the one before it; ``head`` is kind, case id and time."""
+    """Return the SHA-256 that binds an entry to the one before it.
+
+    ``head`` is kind, case id and time.
+    """
     return hashlib.sha256("\n".join((previous, str(seq), *head, digest)).encode()).hexdigest()
 
 
 def dated(clock: str, last: str, own: str) -> str:
     """Return the time of the next entry: that of ``clock``, never before the ``last`` entry.
 
-    A time too early passes with the next entry of a right clock. One far ahead would stay, because time never
-    runs backwards. So it is not taken from one clock alone: this machine's ``own`` has to be near it, or where
-    that one is far behind, the last entry.
+    A time too early passes with the next entry of a right clock. One far ahead would stay, because
+    time never runs backwards. So it is not taken from one clock alone: this machine's ``own`` has
+    to be near it, or where that one is far behind, the last entry.
     """
     near = own if not last or _after(own) >= last else last
     return max(own, last) if clock > _after(near) else max(clock, last)
 
 
 def _after(at: str) -> str:
-    """The time a leap after ``at``; no limit where that is no time."""
+    """Return the time a leap after ``at``. There is no limit where ``at`` is no time."""
     try:
         return f"{datetime.fromisoformat(at) + LEAP:%Y-%m-%dT%H:%M:%S.%fZ}"
     except (ValueError, OverflowError):
@@ -124,5 +150,5 @@ def _after(at: str) -> str:
 
 
 def now() -> str:
-    """UTC time with microseconds, fixed width, so that text order is time order."""
+    """Return UTC time with microseconds and fixed width, so that text order is time order."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

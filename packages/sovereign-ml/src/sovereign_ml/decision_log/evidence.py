@@ -1,6 +1,7 @@
-"""Whether review by people is real, counted from the log (WP251rev.01 p. 21): overrides, seconds, caught errors.
+"""Evidence that review by people is real, counted from the log (WP251rev.01 p. 21).
 
-The log keeps the counts beside the chain, so that what is asked of a million entries costs as much as of ten.
+It consists of overrides, seconds and caught errors. The log keeps the counts beside the chain, so
+that a query of a million entries costs as much as one of ten.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ from typing import Any
 from sovereign_ml.decision_log.entries import Entry
 
 Counts = Counter[tuple[str, str]]
-"""How many entries on record show a fact with a value, such as ``("seeded", "caught")``."""
+"""Number of entries on record that show a fact with a value, such as ``("seeded", "caught")``."""
 COUNTED = ("decision", "review")
 """Kinds of entries that show facts."""
 
 
 def facts_of(kind: str, at: str, body: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what one entry adds to the counts; ``body`` is its content, empty once it is blanked.
+    """Return the facts that one entry adds to the counts.
 
-    A planted error is caught when its suggestion was not followed; it is no real case.
+    ``body`` is its content, empty once it is blanked. A planted error is caught when its suggestion
+    was not followed. It is no real case.
     """
     if kind == "decision":
         facts = []
@@ -56,7 +58,7 @@ def counted(entries: Iterable[Entry]) -> Counts:
 
 @dataclass(frozen=True)
 class Tally:
-    """Reviews still on record."""
+    """Figures of the reviews still on record."""
 
     cases: int
     overrides: int
@@ -68,7 +70,7 @@ class Tally:
 
     @property
     def override_rate(self) -> float | None:
-        """Share of real cases in which the reviewer did not follow the suggestion."""
+        """Return the share of real cases in which the reviewer did not follow the suggestion."""
         return self.overrides / self.cases if self.cases else None
 
 
@@ -90,7 +92,7 @@ def tally(counts: Counts) -> Tally:
 
 
 def of_reviews(counts: Counts) -> dict[str, Any]:
-    """The tally by the card's names; empty when there was no review."""
+    """Return the tally under the card's names, empty when there was no review."""
     found = tally(counts)
     if not found.cases and not found.seeded:
         return {}
@@ -108,9 +110,10 @@ def of_reviews(counts: Counts) -> dict[str, Any]:
 
 
 def of_decisions(counts: Counts, first: Entry | None) -> dict[str, Any]:
-    """First day of scoring, and whether reasons are kept with each decision (GDPR 15(1)(h)); empty before any.
+    """Return the first day of scoring, and whether reasons are kept with each decision.
 
-    ``first`` is the oldest decision, blanked or not.
+    The source of the latter is GDPR 15(1)(h). ``first`` is the oldest decision, blanked or not. The
+    result is empty before any decision.
     """
     if first is None:
         return {}
@@ -121,9 +124,10 @@ def of_decisions(counts: Counts, first: Entry | None) -> dict[str, Any]:
 
 
 def of_outcomes(counts: Counts) -> dict[str, Any]:
-    """Share of outcomes that are what the score alone gives (C-634/21 para. 48), of how many; empty before any.
+    """Return the share of outcomes that are the score's own (C-634/21 para. 48), and their number.
 
-    Without a review the outcome is the score's own; a case that waits for one has no outcome yet.
+    Without a review the outcome is the score's own. A case that waits for one has no outcome yet.
+    The result is empty before any outcome.
     """
     reviewed = tally(counts)
     ended = counts["outcome", "as_suggested"] + reviewed.cases
@@ -136,7 +140,10 @@ def of_outcomes(counts: Counts) -> dict[str, Any]:
 
 
 def _median(counts: Mapping[float, int]) -> float | None:
-    """The middle of values that occur ``counts`` times, the mean of two where there are two in the middle."""
+    """Return the median of values that occur ``counts`` times.
+
+    It is the mean of two where there are two in the middle.
+    """
     total, seen, middle = sum(counts.values()), 0, []
     for value in sorted(counts):
         before, seen = seen, seen + counts[value]

@@ -1,4 +1,4 @@
-"""Open the log that an address names."""
+"""Opener of the log that an address names."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from sovereign_ml.jurisdictions import DatabaseAddressError, PostgresAddress, re
 
 
 def open_log(address: str, *, tls: bool = False, plaintext: Collection[str] = ()) -> DecisionLog:
-    """The log at ``address``: ``postgresql://…``, ``host=… dbname=…``, ``sqlite:///path`` or a plain path.
+    """Return the log at ``address``.
 
-    Makes its tables when they are not there. ``tls``: another machine is reached encrypted or not
-    at all, but for the hosts in ``plaintext``. Raises LogUnavailableError.
+    The address is ``postgresql://…``, ``host=… dbname=…``, ``sqlite:///path`` or a plain path.
+    Missing tables are made. With ``tls``, another machine is reached encrypted or not at all, but
+    for the hosts in ``plaintext``. Raises LogUnavailableError.
     """
     try:
         place = read_database_address(

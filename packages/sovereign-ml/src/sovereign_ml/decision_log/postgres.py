@@ -1,4 +1,7 @@
-"""The decision log in PostgreSQL: one advisory lock makes several instances write one chain."""
+"""The decision log in PostgreSQL.
+
+One advisory lock makes several instances write one chain.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,12 @@ if TYPE_CHECKING:
 RV = TypeVar("RV")
 LOCK = 0x5052_4F4F_46  # any number that other users of the database do not use
 CONNECT_S, STATEMENT_S = 3, 5
-"""Limits that the server or the kernel keeps."""
+"""Limits that the server or the kernel keeps, in seconds."""
 SILENCE_S = 6.0
-"""When we give up a server that keeps no limit because it stands still, or has no connection left for us."""
+"""Seconds until a silent server is given up.
+
+Such a server keeps no limit because it stands still, or has no connection left for us.
+"""
 OPTIONS = {
     "connect_timeout": CONNECT_S,
     "tcp_user_timeout": STATEMENT_S * 1000,
@@ -31,8 +37,9 @@ OPTIONS = {
 }
 HOLDS_ALL = ("UTF8", "SQL_ASCII")
 AT_ONCE = 1000
-# Set in each transaction: a pooler such as PgBouncer, which platforms put before their databases, gives every
-# transaction another session, refuses start-up options, and confuses prepared statements of different clients.
+# Set in each transaction. Platforms put poolers such as PgBouncer before their databases. A pooler
+# gives every transaction another session, refuses start-up options, and confuses prepared
+# statements of different clients.
 LIMITS = (
     f"SET LOCAL statement_timeout = '{STATEMENT_S}s'; SET LOCAL lock_timeout = '{STATEMENT_S}s'; "
     "SET LOCAL synchronous_commit = on"
@@ -81,7 +88,7 @@ MAY = {
     "open_reviews": "SELECT, INSERT, DELETE",
     "fact_counts": "SELECT, INSERT, UPDATE, DELETE",
 }
-"""What a role needs that writes the log, and no more, by table."""
+"""Rights that a role needs to write the log, and no more, by table."""
 EXCESS = f"""WITH owners AS (
     SELECT relowner AS id FROM pg_catalog.pg_class WHERE oid = ANY (
         SELECT to_regclass(name) FROM unnest(ARRAY{list(MAY)}) AS name)
@@ -100,7 +107,10 @@ SELECT CASE WHEN rolsuper THEN 'is a superuser'
         OR pg_has_role(r.oid, 'pg_write_server_files', 'MEMBER')
         THEN 'may run programs or write files on the server'
     ELSE '' END FROM pg_catalog.pg_roles AS r WHERE rolname = coalesce(?, current_user)"""  # noqa: S608
-"""Each way to what keeps the log append-only. The owner of a schema or database may drop what others own in it."""
+"""Each way to change the parts that keep the log append-only.
+
+The owner of a schema or database may drop what others own in it.
+"""
 IS_THERE = f"""SELECT bool_and(to_regclass(name) IS NOT NULL) AND 2 = (SELECT count(*) FROM pg_catalog.pg_trigger
     WHERE tgrelid = to_regclass('decision_log') AND tgenabled <> 'D'
     AND tgname IN ('decision_log_keeps_rows', 'decision_log_keeps_all'))
@@ -108,7 +118,10 @@ IS_THERE = f"""SELECT bool_and(to_regclass(name) IS NOT NULL) AND 2 = (SELECT co
 
 
 class Postgres:
-    """A :class:`~sovereign_ml.decision_log.reading.Database` on a PostgreSQL server; reconnects when the server was away."""
+    """A :class:`~sovereign_ml.decision_log.reading.Database` on a PostgreSQL server.
+
+    It reconnects when the server was away.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -116,27 +129,31 @@ class Postgres:
         self._now = ""
 
     def lacks_tables(self) -> bool:
-        """Whether the tables of this version or their triggers are missing. Only then the role needs to own them.
+        """Return whether the tables of this version or their triggers are missing.
 
-        Raises LogUnavailableError for a database that cannot hold every letter: the one transaction
-        of many requests would fail with that of a single one.
+        Only then the role needs to own them. Raises LogUnavailableError for a database that cannot
+        hold every letter: the one transaction of many requests would fail with that of a single
+        one.
         """
         ((encoding,),) = self.rows("SELECT current_setting('server_encoding')")
         if encoding not in HOLDS_ALL:
             raise LogUnavailableError(
-                f"decision log in PostgreSQL: its database has the encoding {encoding}; make it with "
-                "ENCODING 'UTF8'"
+                f"decision log in PostgreSQL: its database has the encoding {encoding}; make it "
+                "with ENCODING 'UTF8'"
             )
         return self.rows(IS_THERE) != [(True,)]
 
     def make_tables(self) -> bool:
-        """Make what is missing, inside a transaction; whether the table of counts was."""
+        """Make missing tables, inside a transaction. Return whether the table of counts was new."""
         new = self.rows("SELECT to_regclass('fact_counts') IS NULL") == [(True,)]
         self._open().execute(SCHEMA)
         return new
 
     def grant(self, role: str) -> None:
-        """Let ``role`` write the tables and nothing else. Raises LogUnavailableError if there is no such role."""
+        """Let ``role`` write the tables and nothing else.
+
+        Raises LogUnavailableError if there is no such role.
+        """
         if not self.rows("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = ?", (role,)):
             raise LogUnavailableError(
                 f"decision log in PostgreSQL: there is no role {role}; make it with "
@@ -153,20 +170,24 @@ class Postgres:
                 self._open().execute(SQL(f"GRANT {allowed} ON {{}} TO {{}}").format(*lists))
 
     def excess(self, role: str | None = None) -> str:
-        """What ``role``, or our own, may do beyond that: words that continue "the role"; empty for nothing."""
+        """Return the excess rights of ``role``, or of our own role.
+
+        The text continues "the role". It is empty for no excess.
+        """
         return "".join(row[0] for row in self.rows(EXCESS, (role,)))
 
     def now(self) -> str:
-        """The server's time, when it let this transaction in."""
+        """Return the server's time at which it let this transaction in."""
         return self._now
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """One durable transaction that waits for every other instance's."""
+        """Run one durable transaction that waits for every other instance's."""
         with self._refusals():
             connection = self._open()
             with connection.transaction():
                 cursor = connection.execute(ALONE)
+                # The time is the result of the last of these statements.
                 while cursor.nextset():
                     pass
                 self._now = "".join(cursor.fetchone() or ())
@@ -174,7 +195,7 @@ class Postgres:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Everything read inside is of one moment."""
+        """Give a context in which everything that is read is of one moment."""
         with self._refusals():
             connection = self._open()
             with connection.transaction():
@@ -183,7 +204,7 @@ class Postgres:
                 yield
 
     def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        """Run ``sql`` inside a snapshot and give its rows, fetched some at a time."""
+        """Run ``sql`` inside a snapshot and yield its rows, fetched some at a time."""
         with self._refusals(), self._open().cursor(name="decision_log_stream") as cursor:
             cursor.itersize = AT_ONCE
             cursor.execute(_marks(sql))
@@ -199,7 +220,7 @@ class Postgres:
         return self._open().execute(_marks(sql), values).rowcount
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -224,7 +245,10 @@ class _Impatient(psycopg.Connection[Any]):
     """A connection whose every wait for the server ends, whatever the server does."""
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = SILENCE_S) -> RV:
-        """Wait for an answer. What has not come in time is not waited for again: the connection is closed."""
+        """Wait for an answer.
+
+        A late answer is not waited for again: the connection is closed.
+        """
         try:
             return super().wait(gen, interval, timeout)
         except psycopg.OperationalError:
@@ -237,8 +261,9 @@ HINTS = {
     "3D000": "there is no such database",
     "28P01": "wrong password",
     "28000": "this user, host or encryption is not allowed",
-    "42501": "the role lacks a privilege. The role that owns the log's tables makes those of a new version and grants "
-    "what is needed: run `churn decisions prepare --role <the service's role>` with the owner's address",
+    "42501": "the role lacks a privilege. The role that owns the log's tables makes those of a "
+    "new version and grants what is needed: run `churn decisions prepare --role <the "
+    "service's role>` with the owner's address",
     "53300": "too many connections",
     "57014": "a statement took too long",
     "55P03": "another writer held the lock too long",
@@ -246,7 +271,7 @@ HINTS = {
     "25006": "this server is read-only",
     "53100": "its disk is full",
 }
-"""By SQLSTATE, what to look at."""
+"""Hints by SQLSTATE."""
 WORDS = {
     "password authentication failed": HINTS["28P01"],
     "no pg_hba.conf entry": HINTS["28000"],
@@ -258,11 +283,14 @@ WORDS = {
     "refused": "nothing listens there",
     "timeout": "no answer in time",
 }
-"""By what libpq says of a connection that was not made, when there is no SQLSTATE."""
+"""Hints by libpq's text about a connection that was not made, when there is no SQLSTATE."""
 
 
 def _why(error: psycopg.Error) -> str:
-    """Name the error and say what to look at, in words of our own: its message may hold address and user."""
+    """Return the name of the error with a hint, in our own words.
+
+    Its message may hold address and user.
+    """
     said = str(error)
     hint = HINTS.get(error.sqlstate or "") or next(
         (hint for words, hint in WORDS.items() if words in said), ""

@@ -1,4 +1,4 @@
-"""Read entries; the SQL that SQLite and PostgreSQL share."""
+"""Reader of entries, with the SQL that SQLite and PostgreSQL share."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sovereign_ml.decision_log.evidence import Counts
 FIELDS = "seq, kind, case_id, subject, at, salt, body, digest, previous, seal"
 CHUNK = 500
 EVERY = 1_000_000_000
-"""More entries than a log has: no limit."""
+"""A number above that of all entries of any log, which means no limit."""
 TABLES = {kind: f"{kind}s" for kind in BARS}
 """Suppression lists: one table for each kind of entry that bars."""
 ENDS = {bar: act for act, bar in LIFTS.items()}
-"""The act that ends each bar which can end."""
+"""The act that ends each bar, for the bars that can end."""
 
 
 class RawTables(NamedTuple):
-    """Every row of the log's tables; ``entries`` are read while they are asked for."""
+    """Every row of the log's tables. ``entries`` are read from the database during iteration."""
 
     entries: Iterator[tuple[Any, ...]]
     bars: dict[str, list[tuple[Any, ...]]]
@@ -35,13 +35,13 @@ class RawTables(NamedTuple):
 
 
 class Database(Protocol):
-    """What differs between SQLite and PostgreSQL.
+    """Differences between SQLite and PostgreSQL.
 
     Every method raises LogUnavailableError when it cannot work.
     """
 
     def lacks_tables(self) -> bool:
-        """Whether anything is missing that `make_tables` makes."""
+        """Return whether anything is missing that `make_tables` makes."""
 
     def make_tables(self) -> bool:
         """Make what is missing, inside a transaction.
@@ -50,19 +50,22 @@ class Database(Protocol):
         """
 
     def transaction(self) -> AbstractContextManager[None]:
-        """One durable transaction that excludes every other writer, in this process or another."""
+        """Run one durable transaction that excludes every other writer, in any process."""
 
     def now(self) -> str:
-        """The time by the one clock of all who write this log, see `entries.now`."""
+        """Return the time of the one clock of all writers of this log, see `entries.now`."""
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """Give a context in which all that is read is of one moment, whoever writes meanwhile.
+        """Give a context in which everything read is of one moment, whoever writes meanwhile.
 
         Text that is no UTF-8 comes as bytes.
         """
 
     def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        """Run ``sql`` inside a snapshot and give its rows, so that a long table needs little memory."""
+        """Run ``sql`` inside a snapshot and yield its rows.
+
+        A long table needs little memory.
+        """
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run ``sql`` (placeholders ``?``) and return its rows."""
@@ -74,32 +77,38 @@ class Database(Protocol):
         """Let ``role`` of the database write the log and nothing else."""
 
     def excess(self, role: str | None = None) -> str:
-        """What ``role``, or the one that is connected, may do beyond that, in words."""
+        """Return the excess rights of ``role``, or of the connected role, in words."""
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
 
 
 class LogReader:
-    """Every question to the log on one database."""
+    """All queries of the log on one database."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
     def head(self) -> tuple[int, str, str]:
-        """Return number, seal and time of the newest entry; zeros and an empty time for an empty log."""
+        """Return number, seal and time of the newest entry.
+
+        They are zeros and an empty time for an empty log.
+        """
         rows = self._db.rows("SELECT seq, seal, at FROM decision_log ORDER BY seq DESC LIMIT 1")
         return (rows[0][0], rows[0][1], rows[0][2]) if rows else (0, GENESIS, "")
 
     def entries(self, *, after: int = 0) -> Iterator[Entry]:
-        """Give all entries in order, read in chunks, so that a long log needs little memory."""
+        """Yield all entries in order, read in chunks, so that a long log needs little memory."""
         while chunk := self._select("seq > ? ORDER BY seq LIMIT ?", (after, CHUNK)):
             yield from chunk
             after = chunk[-1].seq
 
     @contextmanager
     def snapshot(self) -> Iterator[RawTables]:
-        """Give every row of every table as it lies there, all of one moment: for the proof, not for use."""
+        """Give every row of every table in its raw form, all of one moment.
+
+        It is meant for the proof, not for use.
+        """
         with self._db.snapshot():
             stream = self._db.stream
             yield RawTables(
@@ -118,7 +127,7 @@ class LogReader:
         return self._select("case_id = ? ORDER BY seq", (case_id,))
 
     def of_subject(self, subject: str, limit: int = EVERY) -> list[Entry]:
-        """Return the entries about one pseudonym, newest first; ``limit`` of them where that is enough."""
+        """Return the entries about one pseudonym, newest first, at most ``limit``."""
         return self._select("subject = ? ORDER BY seq DESC LIMIT ?", (subject, limit))
 
     def of_kind(self, kind: str) -> list[Entry]:
@@ -134,15 +143,16 @@ class LogReader:
         return next(iter(self._select(f"{_is_kind(kind)} ORDER BY seq LIMIT 1", (kind,))), None)
 
     def subjects(self, kind: str = "") -> set[str]:
-        """Return the pseudonyms that entries of ``kind``, or of any, are about."""
+        """Return the pseudonyms that entries of ``kind``, or of any kind, are about."""
         condition, values = (_is_kind(kind), (kind,)) if kind else ("subject IS NOT NULL", ())
         sql = f"SELECT DISTINCT subject FROM decision_log WHERE {condition}"  # noqa: S608
         return {row[0] for row in self._db.rows(sql, values)} - {None}
 
     def counts(self, facts: Sequence[str] = ()) -> Counts:
-        """Return the facts of all decisions and reviews on record, counted while entries are written.
+        """Return the facts of all decisions and reviews on record.
 
-        ``facts`` limits it to these: some have a row for each day of the log.
+        They are counted while entries are written. ``facts`` limits the result to these: some have
+        a row for each day of the log.
         """
         condition = f"WHERE fact IN ({marks(facts)})" if facts else ""
         rows = self._db.rows(f"SELECT fact, value, entries FROM fact_counts {condition}", facts)  # noqa: S608
@@ -151,13 +161,13 @@ class LogReader:
     def open_reviews(self, limit: int = 100, *, after: int = 0) -> list[Entry]:
         """Return the entry that opened each case a person still has to decide, oldest first.
 
-        ``after`` is the number of an entry: only those behind it.
+        With ``after``, the number of an entry, only those behind it are returned.
         """
         waiting = "SELECT seq FROM open_reviews WHERE seq > ? ORDER BY seq LIMIT ?"
         return self._select(f"seq IN ({waiting}) ORDER BY seq", (after, limit))
 
     def number_waiting(self) -> int:
-        """Return how many cases a person still has to decide."""
+        """Return the number of cases that a person still has to decide."""
         return int(self._db.rows("SELECT count(*) FROM open_reviews")[0][0])
 
     def newest_seals(self, cases: Sequence[str]) -> dict[str, str]:
@@ -167,15 +177,18 @@ class LogReader:
         return dict(self._db.rows(sql, cases)) if cases else {}
 
     def review_is_open(self, case_id: str) -> bool:
-        """Whether a person still has to decide this case."""
+        """Return whether a person still has to decide this case."""
         return bool(self._db.rows("SELECT 1 FROM open_reviews WHERE case_id = ?", (case_id,)))
 
     def barred_by(self, bar: Bar) -> set[str]:
-        """Return the pseudonyms of all who objected, withdrew consent or had processing restricted."""
+        """Return the pseudonyms of all people with this ``bar``.
+
+        They objected, withdrew consent or had processing restricted.
+        """
         return {row[0] for row in self._db.rows(f"SELECT subject FROM {TABLES[bar]}")}  # noqa: S608
 
     def barred(self, subjects: Iterable[str] | None = None) -> dict[str, Barred]:
-        """Return who of ``subjects``, or of everybody, is barred, and the outcome of a decision about them."""
+        """Return the barred people among ``subjects``, or all, with the outcome of a decision."""
         if subjects is None:
             return {
                 name: BARS[kind]
@@ -186,7 +199,7 @@ class LogReader:
         return {name: outcome_of(kinds) for name, kinds in listed.items() if kinds & BARS.keys()}
 
     def bars_on(self, subjects: Iterable[str]) -> dict[str, set[str]]:
-        """Return, of ``subjects``, the pseudonyms of who is barred and the hashes of who was erased.
+        """Return the pseudonyms of the barred and the hashes of the erased among ``subjects``.
 
         The values are kinds of entries.
         """
@@ -205,11 +218,11 @@ class LogReader:
         return listed
 
     def in_force(self, subject: str, bar: Bar, unwritten: Iterable[Entry] = ()) -> list[Entry]:
-        """Return the entries of kind ``bar`` about ``subject`` that nothing has ended, oldest first.
+        """Return the entries of kind ``bar`` about ``subject`` that nothing has ended.
 
-        Several restrictions can stand at once, each on a ground of its own (GDPR Art. 18(1)).
-        ``unwritten`` are entries that the running transaction adds. Of somebody who was erased only
-        the oldest is known: no other entry says any more whose it is.
+        The oldest is first. Several restrictions can stand at once, each on a ground of its own
+        (GDPR Art. 18(1)). ``unwritten`` are entries that the running transaction adds. Of an erased
+        person only the oldest is known, because no other entry names its person any more.
         """
         rows = self._db.rows(f"SELECT seq FROM {TABLES[bar]} WHERE subject = ?", (subject,))  # noqa: S608
         if not rows:
@@ -227,13 +240,13 @@ class LogReader:
         return [entry for entry in entries if entry.case_id not in ended]
 
     def older(self, before: str, kinds: Sequence[str] = ()) -> int:
-        """Return how many entries ``expire`` would blank."""
+        """Return the number of entries that ``expire`` would blank."""
         condition, values = older_than(before, kinds)
         sql = f"SELECT count(*) FROM decision_log WHERE {condition}"  # noqa: S608
         return int(self._db.rows(sql, values)[0][0])
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._db.close()
 
     def _select(self, condition: str, values: Sequence[Any]) -> list[Entry]:
@@ -242,7 +255,7 @@ class LogReader:
 
 
 def fields_of(body: str | None) -> dict[str, Any]:
-    """Return the fields of a body; of one that is blanked or no JSON object, none."""
+    """Return the fields of a body, none for one that is blanked or no JSON object."""
     try:
         content = from_json(body or "{}")
     except ValueError:
@@ -256,7 +269,7 @@ def outcome_of(kinds: Iterable[str]) -> Barred:
 
 
 def naming(outcome: Barred, body: str) -> str:
-    """Return ``body``, which says that the person objected, with what really bars."""
+    """Return ``body``, which records an objection, with the actual bar instead."""
     if outcome == "objected":
         return body
     return json.dumps({**fields_of(body), "outcome": outcome})
@@ -268,7 +281,7 @@ def marks(values: Sequence[Any]) -> str:
 
 
 def older_than(before: str, kinds: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Return the condition, with its values, for entries about people that are past their period."""
+    """Return the condition, with its values, for entries about people past their period."""
     condition = "subject IS NOT NULL AND at < ?"
     condition += f" AND kind IN ({marks(kinds)})" if kinds else ""
     condition += f" AND subject NOT IN (SELECT subject FROM {TABLES['restriction']})"  # noqa: S608

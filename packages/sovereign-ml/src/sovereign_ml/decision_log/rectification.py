@@ -1,4 +1,7 @@
-"""Rectification (GDPR Art. 16): a wrong input stays on record as it was used, and says what replaced it."""
+"""Rectification (GDPR Art. 16) of a decision.
+
+A wrong input stays on record as it was used, and names its replacement.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,10 @@ from sovereign_ml.decision_log.store import DecisionLog
 def rectification(
     decision_id: str, subject: str, text: str, *, corrected_by: str | None = None
 ) -> Draft:
-    """The entry that follows a decision whose input was wrong; ``corrected_by`` is the decision made instead.
+    """Return the entry that follows a decision whose input was wrong.
 
-    With one, a review of the wrong decision that is still open is closed; a contest is heard all the same.
+    ``corrected_by`` is the decision made instead. With one, a review of the wrong decision that is
+    still open is closed. A contest is heard all the same.
     """
     body = json.dumps({"text": text, "corrected_by": corrected_by})
     return Draft(
@@ -23,10 +27,11 @@ def rectification(
 
 
 def note_rectification(log: DecisionLog, subject: str, text: str) -> list[str]:
-    """Say on every decision about ``subject`` (pseudonym) still on record that its input was corrected since.
+    """Note on every decision about ``subject`` on record that its input was corrected since.
 
-    ``text`` is what the person reads, e.g. "2 purchases corrected on 2026-11-24". Returns the ids of these decisions,
-    newest first; a decision that says so already is left alone. Raises LogUnavailableError.
+    ``subject`` is a pseudonym. ``text`` is shown to the person, e.g. "2 purchases corrected on
+    2026-11-24". Returns the ids of these decisions, newest first. A decision that has the note
+    already is left alone. Raises LogUnavailableError.
     """
     entries = log.of_subject(subject)
     noted = {

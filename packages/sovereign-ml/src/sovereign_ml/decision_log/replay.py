@@ -1,4 +1,4 @@
-"""Make the tables beside the chain anew from its entries, and say where those that lie there differ."""
+"""Tables beside the chain, computed anew from its entries and compared with the stored ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ Row = tuple[Any, ...]
 
 
 class Replay:
-    """What bars, erasures, counts and the reviewers' desk must be after each entry, see `DecisionLog.append`."""
+    """Expected bars, erasures, counts and reviewers' desk after each entry.
+
+    See `DecisionLog.append`.
+    """
 
     def __init__(self, tables: RawTables) -> None:
         self._tables = tables
@@ -30,14 +33,14 @@ class Replay:
         self._erased: set[str] = set()
         self._open: dict[str, Row] = {}
         self._unsure: set[str] = set()
-        """Cases with a blanked rectification: nobody can say any more whether it closed them."""
+        """Cases with a blanked rectification. It is unknown whether it closed them."""
         self._blanked: dict[int, Entry] = {}
         self._counts: Counts = Counter()
         self._named: dict[int, int] = {}
-        """Each number that a tombstone names, with the tombstone's own."""
+        """Each number that a tombstone names, with the number of the tombstone."""
 
     def add(self, entry: Entry, content: Mapping[str, Any]) -> None:
-        """Apply one entry; ``content`` is its body, empty once it is blanked."""
+        """Apply one entry. ``content`` is its body, empty once it is blanked."""
         if entry.body is None:
             self._blanked[entry.seq] = entry
         self._counts.update(facts_of(entry.kind, entry.at, content))
@@ -64,7 +67,7 @@ class Replay:
                 self._tombstone(entry.seq, content)
 
     def problems(self) -> list[str]:
-        """Every difference between the chain and the tables beside it."""
+        """Return every difference between the chain and the tables beside it."""
         found = [
             f"entry {seq}: blanked without a tombstone"
             for seq in sorted(self._blanked.keys() - self._named.keys())
@@ -105,14 +108,18 @@ class Replay:
                 self._open.pop(gone.case_id, None)
             elif gone:
                 self._close_opened_by(number)
-            # A tombstone of a retention period names the hash of each objector, one of an erasure is about one person.
+            # A tombstone of a retention period names the hash of each objector. One of an erasure
+            # is about one person.
             if proof := content.get("objectors", {}).get(str(number), mark):
                 self._marks[number] = proof
                 if gone and gone.kind in BARS:
                     self._close_before(number, proof)
 
     def _close_before(self, seq: int, mark: str) -> None:
-        """Close what a blanked bar closed. Where it was lifted since, only the tombstone's hash says whose it was."""
+        """Close the cases that a blanked bar closed.
+
+        Where the bar was lifted since, only the tombstone's hash identifies its person.
+        """
         self._close(
             lambda row: (
                 row[1] < seq and row[2] != "contest" and bool(row[3]) and mark_of(row[3]) == mark
@@ -120,7 +127,10 @@ class Replay:
         )
 
     def _suppression(self) -> list[str]:
-        """A blanked bar no longer says whose it was: the tombstone's hash does, if it has one."""
+        """Compare the suppression lists with the bars in force.
+
+        A blanked bar no longer names its person. The tombstone's hash does, if it has one.
+        """
         problems: list[str] = []
         for kind, bars in self._bars.items():
             expected: dict[Any, Row] = {}

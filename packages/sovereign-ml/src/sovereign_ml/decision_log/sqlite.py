@@ -1,4 +1,7 @@
-"""The decision log in one SQLite file: one fsync per transaction, and no row may change but to be blanked."""
+"""The decision log in one SQLite file, with one fsync per transaction.
+
+No row may change, except when it is blanked.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ SCHEMA = {
             IS NOT (OLD.seq, OLD.kind, OLD.case_id, OLD.at, OLD.digest, OLD.previous, OLD.seal)
         BEGIN SELECT RAISE(ABORT, 'the decision log is append-only'); END""",
 }
-"""Tables, indexes and triggers by name, as they are written after CREATE."""
+"""Tables, indexes and triggers by name, in the form that follows CREATE."""
 
 
 class SQLite:
@@ -53,6 +56,7 @@ class SQLite:
                 path, timeout=5, isolation_level=None, check_same_thread=False
             )
             self._connection.execute("PRAGMA journal_mode=WAL")
+            # In WAL mode a weaker setting would lose the newest commits in a power cut.
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute(
                 "PRAGMA secure_delete=ON"
@@ -60,11 +64,11 @@ class SQLite:
         self._path = path
 
     def lacks_tables(self) -> bool:
-        """Whether a table, an index or a trigger is missing."""
+        """Return whether a table, an index or a trigger is missing."""
         return bool(SCHEMA.keys() - self._names())
 
     def make_tables(self) -> bool:
-        """Make, inside a transaction, what is missing; whether the table of counts was."""
+        """Make missing tables, inside a transaction. Return whether the table of counts was new."""
         missing = SCHEMA.keys() - self._names()
         for name, definition in SCHEMA.items():
             if name in missing:
@@ -72,21 +76,23 @@ class SQLite:
         return "fact_counts" in missing
 
     def grant(self, role: str) -> None:
-        """Refuse: a file knows no roles."""
+        """Refuse, because a file has no roles."""
         raise LogUnavailableError(f"decision log {self._path}: a SQLite file has no roles")
 
     def excess(self, role: str | None = None) -> str:
-        """Nothing: whoever may write the file may do everything with it."""
+        """Return no excess: whoever may write the file may do everything with it."""
         return ""
 
     def now(self) -> str:
-        """The time of this machine: whoever writes the file is on it."""
+        """Return the time of this machine, because every writer of the file is on it."""
         return now()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """One durable transaction; a second writer waits up to 5 s."""
+        """Run one durable transaction. A second writer waits up to 5 s."""
         with _refusals(self._path):
+            # The write lock is taken at once: a reader that writes later fails if another one wrote
+            # first.
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -97,7 +103,10 @@ class SQLite:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Everything read inside is of one moment; text that is no UTF-8 comes as bytes."""
+        """Give a context in which everything that is read is of one moment.
+
+        Text that is no UTF-8 comes as bytes.
+        """
         with _refusals(self._path):
             self._connection.text_factory = _text
             self._connection.execute("BEGIN")
@@ -108,7 +117,7 @@ class SQLite:
                 self._connection.execute("ROLLBACK")
 
     def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        """Run ``sql`` and give its rows one by one."""
+        """Run ``sql`` and yield its rows one by one."""
         with _refusals(self._path):
             yield from self._connection.execute(sql)
 
@@ -122,7 +131,7 @@ class SQLite:
         return self._connection.execute(sql, values).rowcount
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
 
     def _names(self) -> set[str]:
@@ -130,8 +139,12 @@ class SQLite:
 
 
 def _keep_private(path: Path) -> None:
-    """What people wrote is for the owner of the file only; SQLite gives its other files the same mode."""
-    # A file that is there is not opened: closing it would let go of the locks that this process holds on it.
+    """Let only the owner of the file read what people wrote.
+
+    SQLite gives its other files the same mode.
+    """
+    # An existing file is not opened: closing it would release the locks that this process holds on
+    # it.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     for one in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):

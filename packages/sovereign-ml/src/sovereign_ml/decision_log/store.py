@@ -1,4 +1,7 @@
-"""Append entries, and blank what may no longer be kept; the SQL that SQLite and PostgreSQL share."""
+"""Writer of entries, which also blanks those that may no longer be kept.
+
+It holds the SQL that SQLite and PostgreSQL share.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ ROW, ROWS = "(?,?,?,?,?,?,?,?,?,?)", 100
 
 
 class DecisionLog(LogReader):
-    """The log on one database. Not for use by two threads at once: each opens its own."""
+    """The log on one database.
+
+    It must not be used by two threads at once: each opens its own.
+    """
 
     def __init__(
         self,
@@ -51,24 +57,29 @@ class DecisionLog(LogReader):
                     self._count(counted(self.entries()))
 
     def grant(self, role: str) -> str:
-        """Let ``role`` write the log; returns what else it may do that it should not, empty for nothing."""
+        """Let ``role`` write the log.
+
+        Returns excess rights that it should not have, empty for none.
+        """
         self._db.grant(role)
         return self._db.excess(role)
 
     def excess(self) -> str:
-        """Return what the connected role may do that a service should not.
+        """Return the excess rights of the connected role, which a service should not have.
 
-        Such as to drop what keeps the log append-only.
+        One is to drop the parts that keep the log append-only.
         """
         return self._db.excess()
 
     def append(self, drafts: Sequence[Draft]) -> list[Entry | Rejection]:
-        """Write all ``drafts`` in one durable transaction; the answer has one element per draft, in order.
+        """Write all ``drafts`` in one durable transaction.
 
-        ``at`` never runs backwards, whatever the clocks do, see `dated`.
-        Raises LogUnavailableError; then none was written as far as the caller may rely on it.
+        The answer has one element per draft, in order. ``at`` never runs backwards, whatever the
+        clocks do, see `dated`. Raises LogUnavailableError. Then the caller must assume that none
+        was written.
         """
         with self._db.transaction():
+            # Read inside the transaction, so that an objection that came just before counts.
             barred = self.bars_on({draft.subject for draft in drafts if draft.subject})
             chain = self._end()
             rules = CaseRules(self._db, chain, barred)
@@ -78,21 +89,21 @@ class DecisionLog(LogReader):
         return results
 
     def erase_subject(self, subject: str) -> int:
-        """Blank every entry about ``subject`` (Art. 17), append a tombstone; returns the number blanked.
+        """Blank every entry about ``subject`` (Art. 17) and append a tombstone.
 
-        From then on nothing about this pseudonym is written but an objection or another bar: whoever
-        comes back as a customer has another id, so the old one can only come out of an old file. A
-        bar stays in force: the pseudonym on the suppression list is what keeps the person from being
-        scored again (Art. 17(3)(b), 21(3)).
+        Returns the number of blanked entries. From then on nothing about this pseudonym is written
+        but an objection or another bar: whoever comes back as a customer has another id, so the old
+        one can only come out of an old file. A bar stays in force: the pseudonym on the suppression
+        list keeps the person from being scored again (Art. 17(3)(b), 21(3)).
         """
         return self._blank("subject = ?", (subject,), "erasure request", mark_of(subject))
 
     def expire(self, before: str, kinds: Sequence[str] = ()) -> int:
-        """Blank every entry about a person older than ``before`` (UTC, ISO 8601), append a tombstone.
+        """Blank every entry about a person older than ``before`` and append a tombstone.
 
-        Art. 5(1)(e). ``kinds`` limits it to these kinds of entries. Entries about somebody whose
-        processing is restricted are kept (Art. 18(2): storage goes on, because the person may need
-        them for a claim, Art. 18(1)(c)).
+        The rule is Art. 5(1)(e). ``before`` is UTC, ISO 8601. ``kinds`` limits it to these kinds of
+        entries. Entries about somebody whose processing is restricted are kept (Art. 18(2): storage
+        goes on, because the person may need them for a claim, Art. 18(1)(c)).
         """
         return self._blank(*older_than(before, kinds), "retention period over")
 
@@ -113,7 +124,8 @@ class DecisionLog(LogReader):
             if not rows and not new:
                 return 0
             chain = self._end()
-            # The suppression list keeps the pseudonym of who is barred; its hash proves that row later.
+            # The suppression list keeps the pseudonym of a barred person. Its hash proves that row
+            # later.
             objectors = {seq: mark_of(subject) for seq, kind, _, subject in rows if kind in BARS}
             body = json.dumps(
                 {"why": why, "blanked": [row[0] for row in rows]}
@@ -123,13 +135,14 @@ class DecisionLog(LogReader):
             self._insert(
                 [chain.add(Draft("erasure", f"erasure-{chain.seq + 1}", None, body), body)]
             )
+            # The counts need the bodies, so this comes before the entries are blanked.
             self._discount([row[0] for row in rows if row[1] in COUNTED])
             for seq, kind, case_id, _ in rows:
                 self._blank_entry(seq, kind, case_id)
         return len(rows)
 
     def _discount(self, numbers: Sequence[int]) -> None:
-        """Take what these entries show out of the counts; they are blanked next."""
+        """Subtract the facts of these entries from the counts. The entries are blanked next."""
         counts: Counts = Counter()
         for start in range(0, len(numbers), CHUNK):
             some = numbers[start : start + CHUNK]
@@ -137,13 +150,18 @@ class DecisionLog(LogReader):
         self._count(counts)
 
     def _count(self, counts: Counts) -> None:
-        """Add ``counts`` to the table of counts, in the transaction that writes or blanks the entries."""
+        """Add ``counts`` to the table of counts.
+
+        The call is in the transaction that writes or blanks the entries.
+        """
         rows = [(*fact, number) for fact, number in counts.items() if number]
         for start in range(0, len(rows), ROWS):
             some = rows[start : start + ROWS]
             self._db.change(
-                f"INSERT INTO fact_counts (fact, value, entries) VALUES {','.join(['(?,?,?)'] * len(some))} "  # noqa: S608
-                "ON CONFLICT (fact, value) DO UPDATE SET entries = fact_counts.entries + excluded.entries",
+                "INSERT INTO fact_counts (fact, value, entries) VALUES "  # noqa: S608
+                f"{','.join(['(?,?,?)'] * len(some))} "
+                "ON CONFLICT (fact, value) DO UPDATE SET entries = fact_counts.entries + "
+                "excluded.entries",
                 [value for row in some for value in row],
             )
         for fact, value, number in rows:
@@ -154,7 +172,8 @@ class DecisionLog(LogReader):
                 )
 
     def _blank_entry(self, seq: int, kind: str, case_id: str) -> None:
-        # Without its decision a case can no longer be decided; without what opened it, it need not be.
+        # Without its decision a case can no longer be decided. Without the entry that opened it, it
+        # need not be.
         if kind in ("decision", "seed"):
             self._db.change("DELETE FROM open_reviews WHERE case_id = ?", (case_id,))
         else:
@@ -200,7 +219,10 @@ class DecisionLog(LogReader):
     def _lift(
         self, draft: Draft, subject: str, rules: CaseRules, barred: dict[str, set[str]]
     ) -> None:
-        """Take the person off the list, unless another bar of the kind stands: then that one is listed."""
+        """Take the person off the list.
+
+        If another bar of the kind stands, that one is listed instead.
+        """
         bar = LIFTS[draft.kind]
         standing = rules.in_force(subject, bar)
         self._db.change(f"DELETE FROM {TABLES[bar]} WHERE subject = ?", (subject,))  # noqa: S608
@@ -221,7 +243,8 @@ class DecisionLog(LogReader):
         )
 
     def _insert(self, entries: list[Entry]) -> None:
-        # Many rows per statement: each statement of SQLite gives up Python's lock and waits for it again.
+        # Many rows per statement: each statement of SQLite releases Python's lock and waits for it
+        # again.
         for start in range(0, len(entries), ROWS):
             some = entries[start : start + ROWS]
             sql = f"INSERT INTO decision_log ({FIELDS}) VALUES {','.join([ROW] * len(some))}"  # noqa: S608

@@ -1,4 +1,4 @@
-"""Keep pages from loading anything from outside: a policy that the browser enforces.
+"""Content policy, enforced by the browser, that keeps pages from loading anything from outside.
 
 Some tools put trackers, logos, maps and scripts of foreign hosts into their pages and have no
 switch for it. Links that a person clicks still work.

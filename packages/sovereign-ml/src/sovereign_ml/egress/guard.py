@@ -26,7 +26,10 @@ from types import FrameType
 from typing import Any
 
 VARIABLE = "SOVEREIGN_EGRESS"
-"""Carries the allow-list to child processes as JSON; ``egress/boot/sitecustomize.py`` reads it."""
+"""Variable that carries the allow-list to child processes as JSON.
+
+``egress/boot/sitecustomize.py`` reads it.
+"""
 
 _LOOK_UPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
 _CALLS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg", "socket.getnameinfo"})

@@ -1,4 +1,4 @@
-"""Switch off telemetry, update checks and announcements of every tool in the stack, in one place.
+"""Settings that switch off telemetry, update checks and announcements of every tool used.
 
 The values were tested with the locked versions inside a sealed network namespace. Several that are
 widely recommended do nothing: MLflow ignores ``DO_NOT_TRACK=1``, BentoML's library calls ignore

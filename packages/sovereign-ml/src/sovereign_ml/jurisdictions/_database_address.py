@@ -1,7 +1,8 @@
-"""The one reader of database addresses: what libpq and SQLAlchemy accept for PostgreSQL and SQLite, and nothing else.
+"""The one reader of database addresses, for PostgreSQL and SQLite.
 
-What is not known is refused in one line. It never becomes the name of a file, and no part of an
-address that may hold a password is repeated.
+It accepts what libpq and SQLAlchemy accept, and nothing else. An unknown part is refused in one
+line. It never becomes the name of a file, and no part of an address that may hold a password is
+repeated.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ DRIVERS = ("psycopg", "psycopg_async", "psycopg2", "psycopg2cffi", "asyncpg", "p
 POSTGRES = re.compile(rf"(?:postgresql|postgres)(?P<driver>\+(?:{'|'.join(DRIVERS)}))?://")
 SQLITE = re.compile(r"sqlite(?:\+pysqlite)?:///")
 OTHERS = re.compile(r"(mysql|mariadb|mssql|oracle|mongodb|rediss?|https?|file|sqlite|POSTGRESQL)\b")
-"""What may be repeated of an address that is refused: nobody's password."""
+"""Parts of a refused address that may be repeated, because they hold nobody's password."""
 PLAINTEXT = "CHURN_DATABASE_PLAINTEXT_HOSTS"
-"""Hosts (comma between them) that somebody says are in the same private network."""
+"""Variable with hosts (comma between them) that are declared to be in the same private network."""
 ENCRYPTED = ("require", "verify-ca", "verify-full")
 
 
 class DatabaseAddressError(ValueError):
-    """An address that cannot be used; the message says why, in one line and without the address."""
+    """An address that cannot be used.
+
+    The message gives the reason, in one line and without the address.
+    """
 
 
 @dataclass(frozen=True)
@@ -37,25 +41,25 @@ class PostgresAddress:
 
     @property
     def conninfo(self) -> str:
-        """The address as psycopg takes it."""
+        """Return the address in the form that psycopg takes."""
         from psycopg.conninfo import make_conninfo
 
         return make_conninfo(**self.parameters)
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The hosts on the network that it names; none for a socket of this machine."""
+        """Return the hosts on the network that it names, none for a socket of this machine."""
         named = _split(self.parameters.get("host")) + _split(self.parameters.get("hostaddr"))
         return tuple(dict.fromkeys(host for host in named if not _is_socket(host)))
 
     @property
     def port(self) -> int:
-        """The port of the first host."""
+        """Return the port of the first host."""
         return int(_split(self.parameters.get("port"))[0] or 5432)
 
     @property
     def sqlalchemy(self) -> str:
-        """The address as SQLAlchemy takes it, for the driver psycopg."""
+        """Return the address in the form that SQLAlchemy takes, for the driver psycopg."""
         left = {name: quote(value, safe="") for name, value in self.parameters.items()}
         user, password, name = (left.pop(part, "") for part in ("user", "password", "dbname"))
         login = f"{user}:{password}@" if password else f"{user}@" if user else ""
@@ -69,7 +73,10 @@ class PostgresAddress:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The address as variables, for a program whose command line everybody on the machine can read."""
+        """Return the address as variables.
+
+        They are for a program whose command line everybody on the machine can read.
+        """
         names = {one["keyword"]: one["envvar"] for one in _defaults()}
         return {names[name]: value for name, value in self.parameters.items() if names.get(name)}
 
@@ -91,9 +98,9 @@ def read_database_address(
 ) -> PostgresAddress | FileAddress:
     """Read the address that ``variable`` holds. Raises DatabaseAddressError.
 
-    ``tls``: the way to another machine is encrypted or refused, but for the hosts in ``plaintext``,
-    which somebody named as being in the same private network. ``plain_path``: a path without
-    ``sqlite:///`` is a file too.
+    With ``tls``, the way to another machine is encrypted or refused, but for the hosts in
+    ``plaintext``, which somebody named as being in the same private network. With ``plain_path``, a
+    path without ``sqlite:///`` is a file too.
     """
     text = text.strip()
     if not text or not text.isprintable():
@@ -154,7 +161,10 @@ def _parameters(text: str, variable: str) -> dict[str, str]:
 
 
 def _known_options(text: str, variable: str) -> None:
-    """Name the option that libpq does not know: ``pgbouncer=true`` and ``schema=public`` are Prisma's."""
+    """Refuse options that libpq does not know, by name.
+
+    ``pgbouncer=true`` and ``schema=public`` are Prisma's.
+    """
     try:
         options = parse_qsl(urlsplit(text).query, keep_blank_values=True)
     except ValueError:  # libpq says more below
@@ -163,12 +173,16 @@ def _known_options(text: str, variable: str) -> None:
     unknown = sorted({name for name, _ in options if name not in known})
     if unknown and all(re.fullmatch(r"[A-Za-z_]{1,40}", name) for name in unknown):
         raise DatabaseAddressError(
-            f"{variable} has the option {', '.join(unknown)}, which PostgreSQL does not know: leave it out."
+            f"{variable} has the option {', '.join(unknown)}, which PostgreSQL does not know: "
+            "leave it out."
         )
 
 
 def _host_of_query(rest: str) -> str:
-    """SQLAlchemy's hosts in the query, ``?host=a:5432&host=b:5432``, as libpq writes them."""
+    """Return the address with SQLAlchemy's hosts in the query in the form of libpq.
+
+    SQLAlchemy writes ``?host=a:5432&host=b:5432``.
+    """
     place, _, query = rest.partition("?")
     options = parse_qsl(query, keep_blank_values=True)
     hosts = [value for name, value in options if name == "host"]
@@ -183,7 +197,7 @@ def _host_of_query(rest: str) -> str:
 
 
 def _possible(parameters: Mapping[str, str], variable: str) -> None:
-    """Refuse what libpq would repeat in its message: pieces of a password where host or port are."""
+    """Refuse pieces of a password where host or port are: libpq would repeat them."""
     ports = _split(parameters.get("port"))
     good = all(not port or (port.isdecimal() and 0 < int(port) < 65536) for port in ports)
     hosts = _split(parameters.get("host")) + _split(parameters.get("hostaddr"))
@@ -197,12 +211,13 @@ def _possible(parameters: Mapping[str, str], variable: str) -> None:
 def _encrypted(
     parameters: Mapping[str, str], variable: str, plaintext: Collection[str]
 ) -> Mapping[str, str]:
-    """Add ``sslmode=require`` for another machine, whatever the variables of libpq say."""
+    """Add ``sslmode=require`` for another machine, whatever libpq's variables hold."""
     ambient = {one["keyword"]: one["val"] for one in _defaults()}
     where = parameters.get("hostaddr") or ambient.get("hostaddr")
     where = where or parameters.get("host") or ambient.get("host")
     elsewhere = parameters.get("service") or ambient.get("service")
-    # By where libpq connects to in the end: PGHOSTADDR goes before the host that was named.
+    # Decided by the place to which libpq connects in the end: PGHOSTADDR goes before the host that
+    # was named.
     if not elsewhere and all(_is_here(host) or host in plaintext for host in _split(where)):
         return parameters
     mode = parameters.get("sslmode") or ambient.get("sslmode") or ""
@@ -233,7 +248,7 @@ def _is_here(host: str) -> bool:
 
 
 def _defaults() -> list[dict[str, str]]:
-    """Every parameter of libpq, its variable, and the value that the variable gives it now."""
+    """Return every parameter of libpq, its variable, and the variable's value now."""
     from psycopg import pq
 
     def text(value: bytes | None) -> str:

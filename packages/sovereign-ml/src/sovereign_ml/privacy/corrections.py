@@ -36,16 +36,16 @@ SHAPE = (
     "customer_id VARCHAR, purchase TIMESTAMPTZ, name VARCHAR, value VARCHAR, "
     "noted_at TIMESTAMPTZ, event VARCHAR"
 )
-"""``purchase`` is the time of the purchase or event; ``event`` names the event table."""
+"""``purchase`` is the time of the purchase or event, and ``event`` names the event table."""
 ORDER = "noted_at, name = 'event_time', name"
 """A new time comes last: the other values of one request are found by the time before."""
 
 
 @dataclass(frozen=True)
 class CorrectedRow:
-    """What a correction is about: a customer, or the purchases or events of one second (UTC).
+    """Object of a correction: a customer, or the purchases or events of one second (UTC).
 
-    ``event`` names the event table; without it a ``time`` is that of a purchase.
+    ``event`` names the event table. Without it a ``time`` is that of a purchase.
     """
 
     time: datetime | None = None
@@ -60,7 +60,10 @@ class CorrectedRow:
 
     @property
     def condition(self) -> str:
-        """Return SQL that is true for the row: ``churn data-subject access`` shows whole seconds."""
+        """Return SQL that is true for the row.
+
+        ``churn data-subject access`` shows whole seconds.
+        """
         if self.time is None:
             return "true"
         return f"date_trunc('second', event_time) = TIMESTAMPTZ '{self.time.isoformat()}'"
@@ -198,7 +201,7 @@ def apply(
 
 
 def _load(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Make the table ``noted`` of what is noted so far. Older files have no column ``event``."""
+    """Make the table ``noted`` of the corrections so far. Older files have no column ``event``."""
     connection.execute(f"CREATE TABLE noted ({SHAPE})")
     if path.is_file():
         connection.execute("INSERT INTO noted BY NAME FROM read_parquet(?)", [str(path)])
@@ -214,7 +217,10 @@ def _write(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _here(raw: Path, versions: DataVersions, digest: str, target: Path) -> Path:
-    """Write the pinned corrections to ``target`` and return it: from the raw data, or from the DVC remote."""
+    """Write the pinned corrections to ``target`` and return it.
+
+    They come from the raw data, or from the DVC remote.
+    """
     from sovereign_ml.storage import dvc
 
     path = raw / NAME

@@ -1,1 +1,4 @@
-"""The churn service: decides from a bundle, explains, logs before it answers, and can be contested."""
+"""The churn service: it decides from a bundle, explains, and logs before it answers.
+
+Every decision can be contested.
+"""

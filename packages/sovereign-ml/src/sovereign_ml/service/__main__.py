@@ -1,4 +1,7 @@
-"""Check settings and bundle, then serve a project's BentoML class in one process."""
+"""Program that checks settings and bundle, then serves a project's BentoML class.
+
+It serves in one process.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,15 @@ from sovereign_ml.service.settings import ServiceSettings, SettingsError, quiet,
 
 TARGET = "service:ChurnService"
 GRACE_S = 12
-"""After SIGTERM for requests under way. With the log's 10 s it is less than the 30 s that platforms wait."""
+"""Seconds after SIGTERM for requests under way.
+
+With the log's 10 s it is less than the 30 s that platforms wait.
+"""
 log = logging.getLogger("sovereign_ml.service")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve; exit code 2 when the settings are wrong, 1 when the bundle or the log refuses."""
+    """Serve. The exit code is 2 for wrong settings, and 1 where the bundle or the log refuses."""
     parser = argparse.ArgumentParser(
         prog="python -m sovereign_ml.service", description="Serve the bundle in BUNDLE_DIR."
     )

@@ -22,7 +22,7 @@ NOT_FOUND = problem(
 
 
 class Application:
-    """Answers HTTP once :meth:`use` has given it a runtime."""
+    """ASGI application that answers HTTP once :meth:`use` has given it a runtime."""
 
     def __init__(self, routes: Iterable[Route] = ROUTES) -> None:
         self._runtime: Runtime | None = None
@@ -33,6 +33,7 @@ class Application:
         endpoints = [
             StarletteRoute(path, Endpoint(methods, self.runtime)) for path, methods in by_path
         ]
+        # Paths without parameters need no search through the routes.
         self._exact = {
             path: Endpoint(methods, self.runtime) for path, methods in by_path if "{" not in path
         }
@@ -40,7 +41,7 @@ class Application:
 
     @property
     def started(self) -> bool:
-        """Whether there is a runtime."""
+        """Return whether there is a runtime."""
         return self._runtime is not None
 
     def use(self, runtime: Runtime | None) -> None:
@@ -48,7 +49,7 @@ class Application:
         self._runtime = runtime
 
     def runtime(self) -> Runtime:
-        """The runtime; RuntimeError before the service was started."""
+        """Return the runtime. Raises RuntimeError before the service was started."""
         if self._runtime is None:
             raise RuntimeError("the service was not started: its startup hook opens bundle and log")
         return self._runtime

@@ -1,4 +1,4 @@
-"""Request bodies: of the right type, not too large, not too slow, and as the contract says."""
+"""Request bodies: their type, their limits of size and time, and the contract."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from sovereign_ml.service.problems import ProblemError, invalid
 
 
 class Taking(Protocol):
-    """What of a route matters here: name of its model, most bytes, whether it is a page's form."""
+    """Parts of a route that matter here: model, size limit, page or not."""
 
     @property
     def body(self) -> str | None:
-        """Name of the model."""
+        """Return the name of the model, or None without a body."""
 
     @property
     def limit(self) -> int:
-        """Most bytes."""
+        """Return the largest size of the body in bytes."""
 
     @property
     def page(self) -> bool:
-        """Whether an HTML form comes in."""
+        """Return whether the body is an HTML form."""
 
 
 async def read_body(route: Taking, models: Mapping[str, type[BaseModel]], request: Request) -> Any:
-    """The body as the route's model, or a page's form as a dict. Raises ProblemError 400, 403, 408, 413, 415 or 422."""
+    """Return the body as the route's model, or a page's form as a dict.
+
+    Raises ProblemError 400, 403, 408, 413, 415 or 422.
+    """
     if route.page:
         return await _form(route, request)
     if _type(request) != "application/json":
@@ -42,9 +45,10 @@ async def read_body(route: Taking, models: Mapping[str, type[BaseModel]], reques
 
 
 async def _form(route: Taking, request: Request) -> dict[str, str]:
-    """Fields of an HTML form, only from our own pages."""
+    """Return the fields of an HTML form. Refuse one that is not from our own pages."""
     origin, host = request.headers.get("origin"), request.headers.get("host", "")
-    # A browser says where a form came from, and no page can change it. A proxy may have changed the host.
+    # The browser reports the origin of a form, and no page can change it. A proxy may have changed
+    # the host.
     sent_from = request.headers.get("sec-fetch-site")
     ours = origin is not None and origin.partition("://")[2] == host
     if not (ours if sent_from is None else sent_from == "same-origin"):
@@ -63,8 +67,12 @@ def _type(request: Request) -> str:
 
 
 async def _read(request: Request, limit: int) -> bytes:
-    """The whole body, however many pieces it comes in; the request's deadline covers it."""
+    """Return the whole body, in however many pieces it comes.
+
+    The request's deadline covers it.
+    """
     declared = request.headers.get("content-length", "")
+    # A declared length is only a promise: the bytes that arrive are counted as well.
     if declared.isdigit() and int(declared) > limit:
         raise ProblemError(413, f"The body may have at most {limit} bytes.")
     message = await _message(request)

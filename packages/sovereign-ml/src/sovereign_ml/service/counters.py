@@ -36,6 +36,7 @@ class Metrics:
 
     def count(self, route: str, status: int) -> None:
         """Count one answer."""
+        # ``labels`` takes a lock and builds a key on each call, so its result is kept.
         counter = self._counters.get((route, status))
         if counter is None:
             counter = self._counters[(route, status)] = self._requests.labels(route, str(status))
@@ -46,7 +47,7 @@ class Metrics:
         self._decisions.labels(outcome).inc()
 
     def scored(self, score: float, missing: Iterable[str]) -> None:
-        """Count one score (a probability) and the features without a value that it was made from."""
+        """Count one score (a probability) and the features that had no value for it."""
         self._scores.observe(score)
         for feature in missing:
             self._missing.labels(feature).inc()

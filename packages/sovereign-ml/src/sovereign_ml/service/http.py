@@ -1,4 +1,7 @@
-"""One request: who asks, how often, how much; then the handler, then an answer with its security headers."""
+"""One request: key, rate limit and body, then the handler, then an answer.
+
+The answer has its security headers.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,8 @@ CASE_ID = re.compile("[0-9a-f]{32}")
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 SAFE = {
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
@@ -54,7 +57,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a handler gets: the request, who asks, the parsed body (None without one)."""
+    """The argument of a handler: the request, its key, and the parsed body (None without one)."""
 
     runtime: Runtime
     request: Request
@@ -63,7 +66,10 @@ class Call:
 
     @property
     def case_id(self) -> str:
-        """The ``{id}`` of the path. ProblemError 404 for what no case is called: no database is asked for it."""
+        """Return the ``{id}`` of the path.
+
+        Raises ProblemError 404 for text that can be no case id, without a query to the database.
+        """
         found = str(self.request.path_params["id"])
         if not CASE_ID.fullmatch(found):
             raise ProblemError(404, "No such case.")
@@ -81,7 +87,10 @@ Handler = Callable[[Call], Awaitable[Answer]]
 
 @dataclass(frozen=True)
 class Route:
-    """One row of the route table. ``scopes`` empty means public; a page signs in with a cookie instead of a header."""
+    """One row of the route table.
+
+    Empty ``scopes`` means public. A page signs in with a cookie instead of a header.
+    """
 
     method: str
     path: str
@@ -94,11 +103,11 @@ class Route:
     page: bool = False
     cost: Callable[[Any], int] = lambda _body: 1
     refuse: Callable[[ProblemError], Answer] = problem
-    """How a problem is answered: a page for a person, JSON for a program."""
+    """Answer to a problem: a page for a person, JSON for a program."""
 
 
 def reply_json(content: BaseModel | dict[str, Any], status: int = 200) -> Answer:
-    """An answer from a model or a plain object."""
+    """Return an answer from a model or a plain object."""
     plain = content.model_dump(mode="json") if isinstance(content, BaseModel) else content
     return Answer(json.dumps(plain, separators=(",", ":")).encode(), status)
 
@@ -124,21 +133,21 @@ def _too_slow(incoming: _Incoming, seconds: float) -> ProblemError:
             408, f"The body did not arrive within {seconds:g} s.", headers={"connection": "close"}
         )
     detail = (
-        f"There was no answer within {seconds:g} s. What was to be written may have been: look before you ask "
-        "again, where that matters."
+        f"There was no answer within {seconds:g} s. What was to be written may have been: look "
+        "before you ask again, where that matters."
     )
     return ProblemError(503, detail, headers={"retry-after": "5"})
 
 
 class Endpoint:
-    """The ASGI application of one path; the routes of its methods come from the table."""
+    """The ASGI application of one path. The routes of its methods come from the table."""
 
     def __init__(self, routes: Mapping[str, Route], runtime: Callable[[], Runtime]) -> None:
         self._routes = routes
         self._runtime = runtime
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; nothing that goes wrong inside shows outside."""
+        """Answer one request. An internal error shows no details outside."""
         route = self._routes.get("GET" if scope["method"] == "HEAD" else scope["method"])
         runtime = self._runtime()
         incoming = _Incoming(receive)
@@ -150,6 +159,7 @@ class Endpoint:
             answer = refuse(_too_slow(incoming, runtime.longest_request_s))
         except ProblemError as error:
             answer = refuse(error)
+        # Without a log entry no decision may leave.
         except LogUnavailableError:
             answer = refuse(
                 ProblemError(
@@ -170,13 +180,17 @@ class Endpoint:
             raise ProblemError(405, f"This path takes {allowed}.", headers={"allow": allowed})
         key = allowed_key(route, runtime, request)
         body = await read_body(route, runtime.models, request) if route.body else None
+        # A public route has no key, so there is no bucket to take from.
         if route.scopes:
             runtime.limiter.spend(key.name, route.cost(body))
         return await route.handler(Call(runtime, request, key, body))
 
 
 def allowed_key(route: Route, runtime: Runtime, request: Request) -> Key:
-    """The key of the request if it may use ``route``; ProblemError 401 or 403 if not."""
+    """Return the key of the request if it may use ``route``.
+
+    Raises ProblemError 401 or 403 if not.
+    """
     if not route.scopes or runtime.settings.open_to_all:
         return NOBODY
     key = _sent_key(route, runtime, request)
@@ -193,6 +207,7 @@ def _sent_key(route: Route, runtime: Runtime, request: Request) -> Key | None:
     if route.page:
         return runtime.sessions.key_of(keys, request.cookies.get(COOKIE, ""))
     sent = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    # Several authorization headers are ambiguous.
     if len(sent) != 1 or sent[0][:7].lower() != b"bearer ":
         return None
     return find(keys, sent[0][7:].decode("latin-1").strip())

@@ -1,6 +1,6 @@
-"""Open, close and start the application behind a project's BentoML class.
+"""Open, start and close the application behind a project's BentoML class.
 
-Parts of BentoML's request path are switched off. Why, and what that is worth, is in
+Parts of BentoML's request path are switched off. The reasons and the gain are in
 docs/adr/0005-bentoml-request-path.md of the template's repository.
 """
 
@@ -82,6 +82,7 @@ async def close_application(application: Application) -> None:
     if not application.started:
         return
     runtime = application.runtime()
+    # No new request may reach a log that is being closed.
     application.use(None)
     await runtime.close()
     for line in guard.summary():

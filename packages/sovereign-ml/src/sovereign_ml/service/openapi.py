@@ -63,7 +63,7 @@ def _schemas(api: list[Route], runtime: Runtime) -> Document:
 
 
 def _outcomes(policy: DecisionPolicy, others: tuple[str | None, ...]) -> Document:
-    """Return what an ``outcome`` may be under this policy, and which of it is adverse."""
+    """Return the allowed values of ``outcome`` under this policy, and which of them is adverse."""
     allowed: Document = {
         "enum": [*policy.choices, *others],
         "examples": [next(iter(policy.choices))],

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details that say what to do and nothing about the inside."""
+"""Errors as RFC 9457 problem details: the next step, and nothing about the inside."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """Ends a request with a problem answer."""
+    """Exception that ends a request with a problem answer."""
 
     def __init__(
         self,
@@ -61,19 +61,19 @@ class ProblemError(Exception):
         super().__init__(detail)
         self.headers = headers or {}
         self.written = ""
-        """What a person wrote into a form that was turned down, so that it is not lost."""
+        """Text of a person in a form that was turned down, so that it is not lost."""
         self.problem = Problem(
             title=TITLES[status], status=status, detail=detail, faults=faults or []
         )
 
 
 def unavailable(detail: str, retry_after_s: int = 5) -> ProblemError:
-    """503 with Retry-After: nothing was decided, ask again."""
+    """Return 503 with Retry-After: nothing was decided, ask again."""
     return ProblemError(503, detail, headers={"retry-after": str(retry_after_s)})
 
 
 def invalid(error: ValidationError) -> ProblemError:
-    """422, or 400 when the body is no JSON at all. Values that were sent are not repeated."""
+    """Return 422, or 400 when the body is no JSON at all. Sent values are not repeated."""
     errors: list[Any] = error.errors(include_url=False, include_context=False, include_input=False)
     if errors and errors[0]["type"] == "json_invalid":
         return ProblemError(400, "The body is not valid JSON.")

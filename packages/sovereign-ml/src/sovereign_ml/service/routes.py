@@ -1,4 +1,7 @@
-"""The route table: every path of the service, who may use it, what it takes and answers. There is no other."""
+"""The route table: every path of the service with its scopes, body and answers.
+
+There is no other path.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ SCORE, SUBJECT, REVIEW, ADMIN = (
 ANY = SCORE | SUBJECT | REVIEW | ADMIN
 BATCH_BYTES = 2_000_000
 TEXT_BYTES = 64_000
-"""4,000 characters, of which each may take twelve bytes when it is escaped."""
+"""Size of 4,000 characters, of which each may take twelve bytes when it is escaped."""
 
 
 def _size(body: Any) -> int:
@@ -41,7 +44,7 @@ def _page(
 def _state(
     path: str, handler: Any, summary: str, body: str, *, scopes: frozenset[str] = SUBJECT
 ) -> Route:
-    """A call that bars a person, or ends that."""
+    """Return the route of a call that bars a person, or ends a bar."""
     lifts = body in ("RestrictionLiftRequest", "ConsentRequest")
     answer = schemas.LiftAnswer if lifts else schemas.BarAnswer
     return Route("POST", path, handler, scopes, summary, {200: answer}, body=body, limit=TEXT_BYTES)

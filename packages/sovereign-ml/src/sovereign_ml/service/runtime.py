@@ -1,4 +1,4 @@
-"""Everything one running service holds: bundle, log, keys, limits, feature server."""
+"""State of one running service: bundle, log, keys, limits, feature server."""
 
 from __future__ import annotations
 
@@ -37,13 +37,16 @@ from sovereign_ml.service.settings import ServiceSettings
 
 T = TypeVar("T")
 REQUEST_S = 10
-"""From the end of the headers until the answer; looking up features has a limit of its own on top."""
+"""Seconds from the end of the headers until the answer.
+
+Looking up features has a limit of its own on top.
+"""
 PROBE_S = 1.5
-"""Shorter than the time that a platform gives a readiness probe."""
+"""Seconds for a probe, shorter than the time that a platform gives a readiness probe."""
 
 
 class ArchivedBundle(NamedTuple):
-    """What of a bundle is archived in the log: enough to explain its decisions."""
+    """The part of a bundle that is archived in the log: enough to explain its decisions."""
 
     explainer: Explainer
     contract: FeatureContract
@@ -51,7 +54,7 @@ class ArchivedBundle(NamedTuple):
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> ArchivedBundle:
-        """From the body of the log entry."""
+        """Return the bundle in the body of a log entry."""
         contract = FeatureContract.model_validate(content["contract"])
         policy = DecisionPolicy.model_validate(content["policy"])
         return cls(
@@ -62,7 +65,10 @@ class ArchivedBundle(NamedTuple):
 
 
 class Runtime:
-    """Open log and bundle, ready to answer. Raises LogUnavailableError when the log cannot be opened."""
+    """Open log and bundle, ready to answer.
+
+    Raises LogUnavailableError when the log cannot be opened.
+    """
 
     def __init__(self, settings: ServiceSettings, bundle: Bundle) -> None:
         self.settings = settings
@@ -83,12 +89,13 @@ class Runtime:
         # Read once: its hash was checked just before, and the file may change later.
         self.card_page = shown.read_bytes() if shown.is_file() else None
         self.description: bytes | None = None
-        """The OpenAPI document, made once: everybody may ask for it."""
+        """The OpenAPI document. It is made once, because everybody may ask for it."""
         looking_up = settings.feature_timeout if settings.feature_store else 0
         self.longest_request_s = REQUEST_S + looking_up
         self._kept: dict[str, ArchivedBundle] = {}
         self._readers = ThreadPoolExecutor(1, "decision-log-reader")
         self._reader = open_log(settings.log)
+        # Probes have a thread and a connection of their own: a slow query must not fail them.
         self._prober = ThreadPoolExecutor(1, "decision-log-prober")
         self._probed = open_log(settings.log)
         self._probe: asyncio.Future[object] | None = None
@@ -98,9 +105,10 @@ class Runtime:
         self.planting = Planting(self._committer.submit, self.ids)
 
     async def write(self, *drafts: Draft) -> list[Entry | Rejection]:
-        """Make ``drafts`` durable; returns the entry of each, or why it was turned down."""
+        """Make ``drafts`` durable. Return the entry of each, or the reason of its refusal."""
         mixed = self.planting.mixed(drafts)
         written = await self._committer.submit(mixed)
+        # Planted cases are left out: the caller gets one result per draft of its own.
         return [one for draft, one in zip(mixed, written, strict=True) if draft.kind != "seed"]
 
     async def read(self, query: Callable[[DecisionLog], T]) -> T:
@@ -108,9 +116,10 @@ class Runtime:
         return await asyncio.get_running_loop().run_in_executor(self._readers, query, self._reader)
 
     async def ready(self) -> None:
-        """Raise LogUnavailableError unless the log answers soon; on a connection that no request can keep busy.
+        """Raise LogUnavailableError unless the log answers soon.
 
-        All who ask while one probe is under way wait for that one.
+        The probe has a connection that no request can keep busy. Callers during one probe wait for
+        that one.
         """
         if self._probe is None or self._probe.done():
             self._probe = asyncio.get_running_loop().run_in_executor(
@@ -122,7 +131,10 @@ class Runtime:
         await self._probe
 
     async def kept(self, reference: str) -> ArchivedBundle:
-        """The bundle that took a decision, from the log, also when a newer one is served now."""
+        """Return the bundle that took a decision, from the log.
+
+        It is found also when a newer one is served now.
+        """
         if reference not in self._kept:
             entries = await self.read(lambda log: log.of_case(reference))
             if not entries or entries[0].body is None:
@@ -131,7 +143,7 @@ class Runtime:
         return self._kept[reference]
 
     async def close(self) -> None:
-        """Write what waits, then let go of everything."""
+        """Write pending entries, then close everything."""
         await self.planting.close()
         if self.features is not None:
             await self.features.close()
@@ -150,7 +162,10 @@ def _end(thread: ThreadPoolExecutor, log: DecisionLog) -> None:
 
 
 def request_models(bundle: Bundle, *, looks_up: bool) -> dict[str, type[BaseModel]]:
-    """Every request body by name; those of the score depend on the bundle's contract."""
+    """Return every request body by name.
+
+    Those of the score depend on the bundle's contract.
+    """
     score = schemas.score_request(bundle.contract, looks_up=looks_up)
     review = schemas.review_request(bundle.policy)
     fixed = (schemas.ContestRequest, review, *schemas.BAR_REQUESTS)
@@ -158,9 +173,9 @@ def request_models(bundle: Bundle, *, looks_up: bool) -> dict[str, type[BaseMode
 
 
 def archive(log: DecisionLog, bundle: Bundle) -> str:
-    """Put the bundle's model, contract and policy into the log once, so that every decision stays explainable.
+    """Put the bundle's model, contract and policy into the log once.
 
-    Returns the reference that decisions carry.
+    With them every decision stays explainable. Returns the reference that decisions carry.
     """
     parts = {
         name: getattr(bundle, name).model_dump(mode="json")
@@ -169,6 +184,7 @@ def archive(log: DecisionLog, bundle: Bundle) -> str:
     body = json.dumps(
         {"name": bundle.manifest.name, "version": bundle.manifest.version, **parts}, sort_keys=True
     )
+    # The keys are sorted, so that the same bundle always has the same reference.
     reference = "bundle-" + hashlib.sha256(body.encode()).hexdigest()[:32]
     if not log.of_case(reference):
         log.append([Draft("bundle", reference, None, body)])

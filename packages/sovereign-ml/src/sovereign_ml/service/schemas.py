@@ -46,8 +46,9 @@ AsOf = Annotated[
 Freshness = Annotated[
     Literal["current", "too_old", "not_dated"] | None,
     Field(
-        description="current: as recent as the policy asks; too_old: older, answered in profile local only; "
-        "not_dated: sent in the request, whoever sends them answers for their age; null: none were used",
+        description="current: as recent as the policy asks; too_old: older, answered in profile "
+        "local only; not_dated: sent in the request, whoever sends them answers for "
+        "their age; null: none were used",
         examples=["current"],
     ),
 ]
@@ -74,7 +75,8 @@ class ScoreAnswer(_Answer):
     features_as_of: AsOf
     freshness: Freshness
     score: float | None = Field(
-        description="Probability of what the model predicts: the card says what, and over how many days",
+        description="Probability of what the model predicts: the card says what, and over how "
+        "many days",
         examples=[0.74],
     )
     band: str | None = Field(examples=["high"])
@@ -289,7 +291,7 @@ BESIDE_OUTCOMES: dict[str, tuple[str | None, ...]] = {
     "CaseStep": (None,),
     "ReviewAnswer": (),
 }
-"""Answers with an outcome, and what may stand there besides the outcomes of the policy."""
+"""Answers with an outcome, and the values allowed besides the outcomes of the policy."""
 
 
 class Status(_Answer):
@@ -343,9 +345,10 @@ class ModelMetadata(_Answer):
 
 
 def score_request(contract: FeatureContract, *, looks_up: bool) -> type[BaseModel]:
-    """The request for one customer, with every feature, unit and limit of ``contract``.
+    """Return the request for one customer, with every feature, unit and limit of ``contract``.
 
-    Only a service that ``looks_up`` customers in a feature store takes a pseudonym without features.
+    Only a service that ``looks_up`` customers in a feature store takes a pseudonym without
+    features.
     """
     fields: dict[str, Any] = {spec.name: _field(spec) for spec in contract.features}
     features = create_model(
@@ -354,7 +357,8 @@ def score_request(contract: FeatureContract, *, looks_up: bool) -> type[BaseMode
     customer = create_model(
         "Customer",
         __base__=_Request,
-        __doc__="Features; or the pseudonym alone where this service is connected to a feature store.",
+        __doc__="Features; or the pseudonym alone where this service is connected to a feature "
+        "store.",
         customer_id=(CustomerId, ...),
         features=(features | None, None) if looks_up else (features, ...),
     )
@@ -374,7 +378,10 @@ def review_request(policy: DecisionPolicy) -> type[BaseModel]:
 
 
 def batch_request(score: type[BaseModel]) -> type[BaseModel]:
-    """The request for up to 1,000 customers; each is a ``score`` request that corrects nothing."""
+    """Return the request for up to 1,000 customers.
+
+    Each is a ``score`` request that corrects nothing.
+    """
     one = score.__base__
     many = Annotated[list[one], Field(min_length=1, max_length=MOST_IN_A_BATCH)]  # type: ignore[valid-type]
     return create_model(

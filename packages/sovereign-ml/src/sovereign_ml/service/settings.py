@@ -1,4 +1,7 @@
-"""The environment, read once into one frozen object; the only file of the service that reads it."""
+"""The environment, read once into one frozen object.
+
+No other file of the service reads it.
+"""
 
 from __future__ import annotations
 
@@ -64,11 +67,11 @@ PLAIN = (
 
 
 class SettingsError(ValueError):
-    """The service may not start like this; the message says in one line what to change."""
+    """Settings with which the service may not start. The message names the change in one line."""
 
 
 class ServiceSettings(BaseModel):
-    """Everything the service may know about where it runs."""
+    """Settings of the service, from its environment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -86,7 +89,7 @@ class ServiceSettings(BaseModel):
     feature_store: str = ""
     feature_kind: Literal["feast", "hopsworks"] = "feast"
     feature_service: str = "churn_v1"
-    """Feast's name for what is looked up; Hopsworks has a store of the project and a view in it."""
+    """Feast's name for the features to look up. Hopsworks has a store and a view instead."""
     feature_store_name: str = ""
     feature_view: str = "customer_snapshot"
     feature_view_version: Annotated[int, Field(ge=1)] = 1
@@ -94,16 +97,19 @@ class ServiceSettings(BaseModel):
     feature_token: SecretStr = SecretStr("")
     old_features: Literal["refuse", "allow"] = "refuse"
     database_owner: Literal["refuse", "allow"] = "refuse"
-    """Whether profile eu may start as the role that owns the log's tables."""
+    """Permission for profile eu to start as the role that owns the log's tables."""
 
     @property
     def open_to_all(self) -> bool:
-        """No keys: only ever on loopback in the profile local."""
+        """Return whether there are no keys: only ever on loopback in the profile local."""
         return not self.keys
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The only hosts outside this machine that the service may call: its database and the feature server."""
+        """Return the only hosts outside this machine that the service may call.
+
+        They are its database and the feature server.
+        """
         log = read_database_address(self.log, "CHURN_LOG", plain_path=True)
         named = log.hosts if isinstance(log, PostgresAddress) else ()
         store = urlsplit(self.feature_store).hostname
@@ -111,7 +117,10 @@ class ServiceSettings(BaseModel):
 
 
 def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> ServiceSettings:
-    """Settings from ``environ``; ``given`` (host, port) wins over it. Raises SettingsError in one line."""
+    """Return settings from ``environ``. ``given`` (host, port) wins over it.
+
+    Raises SettingsError in one line.
+    """
     seen: dict[str, object] = {
         field: environ[name] for field, name in NAMES.items() if environ.get(name)
     }
@@ -139,7 +148,7 @@ def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> ServiceSe
 def _addressed(
     settings: ServiceSettings, variable: str, private: Collection[str]
 ) -> ServiceSettings:
-    """Read the addresses, so that what cannot be used stops the start and is not repeated."""
+    """Read the addresses. A wrong one stops the start and is not repeated."""
     tls, named = settings.profile == "eu", variable == "DATABASE_URL"
     try:
         place = read_database_address(
@@ -156,16 +165,17 @@ def _addressed(
         wrong = True
     if wrong:
         raise SettingsError(
-            "FEATURE_STORE_URI is no address of a feature server: write http://host:port or https://host"
+            "FEATURE_STORE_URI is no address of a feature server: write http://host:port or "
+            "https://host"
         )
     where = place.conninfo if isinstance(place, PostgresAddress) else str(place.path)
     return settings.model_copy(update={"log": where})
 
 
 def quiet() -> None:
-    """Switch off the telemetry of BentoML and its libraries; call it before they are imported.
+    """Switch off the telemetry of BentoML and its libraries. Call it before they are imported.
 
-    `bentoml serve` has imported them by then, and remembers what it read of its switch before.
+    `bentoml serve` has imported them by then, and remembers the value that its switch had before.
     """
     silence(ENVIRONMENT)
     if usage := sys.modules.get("bentoml._internal.utils.analytics.usage_stats"):
@@ -180,6 +190,7 @@ def _keys(text: str) -> tuple[Key, ...]:
 
 
 def _check(settings: ServiceSettings, environ: Mapping[str, str]) -> None:
+    # The hash of a key is no secret, because many people see it (see access/session.py).
     secret = settings.session_secret.get_secret_value()
     if secret and (
         len(secret) < SHORTEST_SECRET or secret.lower() in {key.digest for key in settings.keys}
@@ -201,19 +212,23 @@ def _check(settings: ServiceSettings, environ: Mapping[str, str]) -> None:
     if settings.profile == "eu":
         if settings.old_features == "allow":
             raise SettingsError(
-                "CHURN_OLD_FEATURES is allow: only profile local answers on features that are too old. "
-                "Unset it, and give the feature store newer features"
+                "CHURN_OLD_FEATURES is allow: only profile local answers on features that are too "
+                "old. Unset it, and give the feature store newer features"
             )
         if settings.open_to_all:
             raise SettingsError(
-                "CHURN_KEYS is empty: profile eu does not start without keys; make one: churn keys new"
+                "CHURN_KEYS is empty: profile eu does not start without keys; make one: churn "
+                "keys new"
             )
         if not (environ.get("DATABASE_URL") or environ.get("CHURN_LOG")):
             raise SettingsError(
-                "Profile eu needs DATABASE_URL (postgresql://…), or CHURN_LOG with a file on a disk of this "
-                "machine, no network drive, that outlives the container: the decision log must not be lost"
+                "Profile eu needs DATABASE_URL (postgresql://…), or CHURN_LOG with a file on a "
+                "disk of this machine, no network drive, that outlives the container: the "
+                "decision log must not be lost"
             )
+    # Without keys everybody who reaches the port may do everything.
     elif settings.open_to_all and settings.host not in LOOPBACK:
         raise SettingsError(
-            f"CHURN_KEYS is empty and CHURN_HOST is {settings.host}: without keys the service listens on 127.0.0.1 only"
+            f"CHURN_KEYS is empty and CHURN_HOST is {settings.host}: without keys the service "
+            "listens on 127.0.0.1 only"
         )

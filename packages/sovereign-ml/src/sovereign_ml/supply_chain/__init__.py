@@ -1,1 +1,1 @@
-"""Prove which packages an environment holds: the library's own wheel and the bills of materials."""
+"""Proof of the packages in an environment: the library's own wheel and bills of materials."""

@@ -1,4 +1,4 @@
-"""Compare the installed library with the wheel and the locks of a project."""
+"""Comparison of the installed library with the wheel and the locks of a project."""
 
 from __future__ import annotations
 

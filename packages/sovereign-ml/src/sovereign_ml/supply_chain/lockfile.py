@@ -1,4 +1,4 @@
-"""Read and rewrite the library's pin in hash-locked requirement files."""
+"""Reader and writer of the library's pin in hash-locked requirement files."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class LockError(ValueError):
 class Pin:
     """One package of a lock: its version, and the hashes (hex) of the files it allows.
 
-    ``marker`` says for which platforms and Pythons the package is, such as
-    ``sys_platform == 'win32'``; it is empty where the package is for all.
+    ``marker`` gives the platforms and Pythons for which the package is, such as
+    ``sys_platform == 'win32'``. It is empty where the package is for all.
     """
 
     name: str

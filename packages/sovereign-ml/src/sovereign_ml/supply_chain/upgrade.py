@@ -1,4 +1,7 @@
-"""Move a project to another release of the library: one wheel in ``vendor/``, one pin per lock."""
+"""Upgrade of a project to another release of the library.
+
+It changes one wheel in ``vendor/`` and one pin per lock.
+"""
 
 from __future__ import annotations
 

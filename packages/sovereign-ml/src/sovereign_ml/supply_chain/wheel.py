@@ -1,4 +1,4 @@
-"""Read a wheel, check it against its own RECORD, and show how two wheels differ.
+"""Reader of a wheel, its check against its own RECORD, and the difference of two wheels.
 
 The format is PEP 427 (wheel) with the RECORD of PEP 376: one line per file with its SHA-256.
 """

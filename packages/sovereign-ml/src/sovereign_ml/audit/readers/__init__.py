@@ -1,1 +1,1 @@
-"""Readers of the kinds of files: each yields the addresses of one file, with line and payload."""
+"""Readers by kind of file. Each yields the addresses of one file, with line and payload."""

@@ -1,4 +1,7 @@
-"""Find addresses in one line: URLs and known providers' hosts, other hosts only where a key announces one."""
+"""Addresses in one line: URLs and known providers' hosts.
+
+Other hosts count only where a key announces one.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from sovereign_ml.jurisdictions._table import look_up
 _SCHEME = re.compile(r"(?:[a-z][a-z0-9+]{1,20}:)?(?<![a-z0-9+])[a-z][a-z0-9+-]{0,30}$", re.I)
 _LONGEST_SCHEME = 52
 _REST = re.compile(
-    r"(?:[^\s\"'<>`\\|{}()\[\],;@/]*@)?(?:\[[0-9a-f:.%]{2,45}\](?::\d+)?)?[^\s\"'<>`\\|{}()\[\],;]*",
+    r"(?:[^\s\"'<>`\\|{}()\[\],;@/]*@)?(?:\[[0-9a-f:.%]{2,45}\]"
+    r"(?::\d+)?)?[^\s\"'<>`\\|{}()\[\],;]*",
     re.I,
 )
 _INNER = re.compile(r"[=?&/](https?://[^\s&]+)", re.I)
@@ -25,39 +29,49 @@ _HOST = re.compile(
 )
 _NO_SCHEME = re.compile(r"(?<![\w:/.])//((?:[a-z0-9_-]++\.)++[a-z]{2,20}\b[^\s\"'<>`]*)", re.I)
 ADDRESS_KEY = re.compile(
-    r"(^|[._\s-]|PG|DB|MYSQL|REDIS|MONGO|SMTP)(host|hostname|hosts|hostaddr|allowed_hosts|endpoint|endpoint_?url"
-    r"|endpoint_?override|url|uri|server|servers|registry|broker|brokers|bootstrap_servers|connection_string|external_?name)$"
-    r"|[a-z](Host|Hostname|Endpoint|Server|Broker|Proxy)$|(?<!no)[._]proxy$|^proxy$|\bproxies\.\w+$",
+    r"(^|[._\s-]|PG|DB|MYSQL|REDIS|MONGO|SMTP)(host|hostname|hosts|hostaddr|allowed_hosts|endpoint"
+    r"|endpoint_?url"
+    r"|endpoint_?override|url|uri|server|servers|registry|broker|brokers|bootstrap_servers"
+    r"|connection_string|external_?name)$"
+    r"|[a-z](Host|Hostname|Endpoint|Server|Broker|Proxy)$|(?<!no)[._]proxy$|^proxy$"
+    r"|\bproxies\.\w+$",
     re.I,
 )
 # under these only a number is an address: a name there is a setting of the network itself
 _NUMBER_KEY = re.compile(
-    r"(^|[._\s-])(extra_hosts|dns|nameservers?|cidr|external_?ips?|(?:addresses|endpoints)[.]ips?)$",
+    r"(^|[._\s-])(extra_hosts|dns|nameservers?|cidr|external_?ips?"
+    r"|(?:addresses|endpoints)[.]ips?)$",
     re.I,
 )
 # libpq, ODBC and JDBC write keys into a text, and command lines have options
 _INNER_KEY = re.compile(
-    r"(?:^|[\s;\"'(,&?]|\.proxy)(?:host(?:addr|name)?|server|data source|bootstrap[._]servers)(?:\s{0,3}=\s{0,3}|\s{1,3}(?='))"
+    r"(?:^|[\s;\"'(,&?]|\.proxy)(?:host(?:addr|name)?|server|data source"
+    r"|bootstrap[._]servers)(?:\s{0,3}=\s{0,3}|\s{1,3}(?='))"
     r"[\"']?(?:tcp:)?([\w.-]{1,253}(?::\d{2,5})?)(?![\w.(\[])"
-    r"|\s(?:-h|--(?:[\w-]{1,30}-)?(?:host|hostname|server|endpoint|broker|bootstrap-servers?))[=\s]\s{0,3}[\"']?"
+    r"|\s(?:-h|--(?:[\w-]{1,30}-)?(?:host|hostname|server|endpoint|broker"
+    r"|bootstrap-servers?))[=\s]\s{0,3}[\"']?"
     r"([\w.-]{1,253}(?::\d{2,5})?)(?![\w.(\[])",
     re.I,
 )
 # programs that open a connection to a host and a port, or to a number
 _OPENS = re.compile(
-    r"\b(?:nc|ncat|netcat|telnet)\s(?:\s{0,3}-[\w-]{1,20}(?:[\s=]\d{1,6})?\s){0,8}\s{0,5}([\w.-]{4,253})\s{1,5}\d{1,5}\b"
+    r"\b(?:nc|ncat|netcat|telnet)\s(?:\s{0,3}-[\w-]{1,20}(?:[\s=]\d{1,6})?\s){0,8}\s{0,5}"
+    r"([\w.-]{4,253})\s{1,5}\d{1,5}\b"
     r"|jdbc:oracle:\w{1,10}:[^@\s]{0,100}@(?://)?([\w.-]{4,253})(?=[:/])"
     r"|/dev/(?:tcp|udp)/([\w.:-]{4,253})/"
     r"|\b(?:TCP|UDP|OPENSSL|SSL|SOCKS4A?|PROXY)[46]?(?:-CONNECT)?:([\w.-]{4,253}):\d"
     r"|\s@@([\w.-]{4,253})(?=[:;\s]|$)|\s-connect\s{1,3}([\w.-]{4,253}):\d"
     r"|\b(?:ssh|sftp|sshfs|autossh)\s[^|;&]{0,150}?[\w.-]{1,64}@([\w.-]{4,253})(?![\w.@-])"
-    r"|\b(?:ftp|lftp|sftp|tftp|smbclient|rsh)\s(?:-\S{1,20}\s){0,5}(?://)?([\w.-]{4,253})(?=[\s/:]|$)"
+    r"|\b(?:ftp|lftp|sftp|tftp|smbclient|rsh)\s(?:-\S{1,20}\s){0,5}(?://)?([\w.-]{4,253})(?=[\s/:]"
+    r"|$)"
     r"|\b(?:curl|wget|https?)\s(?:[^|;&]{0,300}\s)?[\"']?((?:\d{1,3}\.){3}\d{1,3})(?=[:/\s\"']|$)"
 )
 # an address of rclone that needs no configuration: :s3,provider=AWS,env_auth:bucket/key
 _RCLONE = re.compile(
-    r"(?<![\w:/.]):(s3|gcs|azureblob|azurefiles|b2|drive|gphotos|dropbox|onedrive|box|mega|pcloud|sharefile)"
-    r"((?:,\w{1,40}(?:=(?:\"[^\"]{0,200}\"|'[^']{0,200}'|[^\s,:'\"]{0,200}))?){0,20}):(?=[\w/{$<.-]|[\"'\s]|$)"
+    r"(?<![\w:/.]):(s3|gcs|azureblob|azurefiles|b2|drive|gphotos|dropbox|onedrive|box|mega|pcloud"
+    r"|sharefile)"
+    r"((?:,\w{1,40}(?:=(?:\"[^\"]{0,200}\"|'[^']{0,200}'"
+    r"|[^\s,:'\"]{0,200}))?){0,20}):(?=[\w/{$<.-]|[\"'\s]|$)"
 )
 _REMOTES = {
     "s3": "s3://",
@@ -82,13 +96,16 @@ _NAMED = re.compile(
 )
 _NUMBER = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?=(?:/\d{1,2})?(?![\w./]))")
 _EXPRESSION = re.compile(
-    r"(module|var|local|each|data|secrets|steps|vars|matrix|env|github|needs|inputs|self|os|this|values|params"
-    r"|settings|config|cfg|conf|args|kwargs|context|ctx|opts|options|props|app|outputs|resource|resources|request"
+    r"(module|var|local|each|data|secrets|steps|vars|matrix|env|github|needs|inputs|self|os|this"
+    r"|values|params"
+    r"|settings|config|cfg|conf|args|kwargs|context|ctx|opts|options|props|app|outputs|resource"
+    r"|resources|request"
     r"|response|window|document|process|import|cls)\.",
     re.I,
 )
 _FILE_NAME = re.compile(
-    r"\.(py|toml|ya?ml|json|md|txt|csv|lock|cfg|ini|sh|html|parquet|db|gz|pem|sock|key|log|ipynb|js|css)$"
+    r"\.(py|toml|ya?ml|json|md|txt|csv|lock|cfg|ini|sh|html|parquet|db|gz|pem|sock|key|log|ipynb"
+    r"|js|css)$"
 )
 # beyond the country codes: what a bare word under `host` or `endpoint` must end with to be a host
 _GENERIC = frozenset(
@@ -151,11 +168,17 @@ _GENERIC = frozenset(
 )
 _ENCODED = re.compile(r"(?<![\w+/=-])[A-Za-z0-9+/_-]{16,4000}={0,2}(?![\w+/=-])")
 LONGEST_LINE = 5_000
-"""Characters of a line that are looked at in one go; a longer one is cut at blanks, quotes and commas."""
+"""Number of characters of a line that are searched at once.
+
+A longer line is cut at blanks, quotes and commas.
+"""
 
 
 def addresses(text: str, key: str = "") -> Iterator[tuple[str, str]]:
-    """``(address, kind)`` of everything in ``text`` that is, or may be, an address outside this project."""
+    """Yield ``(address, kind)`` of everything in ``text`` that is, or may be, an address.
+
+    Addresses within this project are left out.
+    """
     text = normalise(_decoded(text))
     if ":" in text:
         text = _RCLONE.sub(_remote, text)
@@ -172,7 +195,7 @@ def addresses(text: str, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _announced(text: str, key: str) -> Iterator[str]:
-    """Yield hosts that only their place tells: under a key, behind an option, or behind a program."""
+    """Yield hosts known by their place alone: under a key, behind an option or a program."""
     if _NUMBER_KEY.search(key):
         yield from _NUMBER.findall(text)
         return
@@ -186,7 +209,7 @@ def _announced(text: str, key: str) -> Iterator[str]:
 
 
 def _decoded(text: str) -> str:
-    """The text with what base64 hides behind it, as in a Kubernetes Secret, where that is an address."""
+    """Return the text and the address behind base64 in it, as in a Kubernetes Secret."""
     hidden = []
     for match in _ENCODED.finditer(text):
         word = match.group().replace("-", "+").replace("_", "/")
@@ -204,7 +227,10 @@ def _decoded(text: str) -> str:
 
 
 def _remote(match: re.Match[str]) -> str:
-    """Return where an address of rclone leads, or the address itself where it names an endpoint."""
+    """Return the destination of an rclone address.
+
+    Where the address names an endpoint, it is returned itself.
+    """
     remote = match.group(1)
     if remote == "s3" and _OWN_ENDPOINT.search(match.group(2)):
         return match.group()
@@ -212,7 +238,7 @@ def _remote(match: re.Match[str]) -> str:
 
 
 def _urls(text: str, taken: list[tuple[int, int]]) -> Iterator[tuple[str, str]]:
-    """URLs, found by their ``://``; whatever stands in front of the scheme does not hide them."""
+    """Yield URLs, found by their ``://``. Text in front of the scheme does not hide them."""
     at = text.find("://")
     while at >= 0:
         before = text[max(0, at - _LONGEST_SCHEME) : at]
@@ -230,7 +256,10 @@ def _urls(text: str, taken: list[tuple[int, int]]) -> Iterator[tuple[str, str]]:
 
 
 def _nested(rest: str) -> Iterator[tuple[str, str]]:
-    """An address inside another, as in ``?next=https://…``, of which the first decides where a request goes next."""
+    """Yield an address inside another, as in ``?next=https://…``.
+
+    The first one decides where a request goes next.
+    """
     match = _INNER.search(rest[:2000])
     if match and look_up(parse(match.group(1)).host) is not None:
         yield match.group(1).rstrip(".:"), "url"
@@ -257,9 +286,11 @@ def _inside(position: int, spans: list[tuple[int, int]]) -> bool:
 
 
 def _named_hosts(text: str) -> Iterator[str]:
-    """Values under a key such as ``endpoint`` that look like ``name.tld``, ``name:port`` or an IPv4 address.
+    """Yield values under a key such as ``endpoint`` that look like a host.
 
-    An expression (``module.redis.endpoint``) and a dotted Python path are none: their last word is no top-level domain.
+    They are ``name.tld``, ``name:port`` or an IPv4 address. An expression
+    (``module.redis.endpoint``) and a dotted Python path are none, because their last word is no
+    top-level domain.
     """
     for word in re.split(r"[\s\"'\[\],=]+", text[:LONGEST_LINE]):
         is_ip = re.fullmatch(r"\d+(\.\d+){3}(:\d+)?", word) or _is_ipv6(word)

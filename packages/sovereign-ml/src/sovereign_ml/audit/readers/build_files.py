@@ -1,4 +1,4 @@
-"""Find images and addresses in Dockerfiles and Jenkins pipelines."""
+"""Images and addresses in Dockerfiles and Jenkins pipelines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _SYNTAX = re.compile(r"^#\s*syntax=(\S+)", re.I)
 
 
 def dockerfile(file: str, text: str) -> Iterator[Mention]:
-    """Yield base images, images copied from, the syntax directive, and addresses in the instructions."""
+    """Yield the images and addresses of a Dockerfile.
+
+    They are base images, images copied from, the syntax directive, and addresses in instructions.
+    """
     arguments: dict[str, str] = {}
     stages = {"scratch"}
     # an argument that a base image is made of is said there
@@ -59,7 +62,10 @@ def _filled(image: str, arguments: dict[str, str]) -> str:
 
 
 def jenkins(file: str, text: str) -> Iterator[Mention]:
-    """Yield from a pipeline in Groovy the images of its agents, and addresses as in any other text."""
+    """Yield images of agents, and addresses, from a Jenkins pipeline in Groovy.
+
+    Addresses are found as in any other text.
+    """
     for number, line in enumerate(text.splitlines(), start=1):
         for match in _AGENT.finditer(line[:1000]):
             if names_image("image", match.group(1)):

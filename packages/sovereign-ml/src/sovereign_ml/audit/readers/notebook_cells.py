@@ -1,4 +1,4 @@
-"""Find addresses in the cells and outputs of a notebook."""
+"""Addresses in the cells and outputs of a notebook."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _MAGIC = re.compile(r"\s*(?:[!?]|%%?\w|\w[\w, ]{0,60}=\s*[!%])")
 def notebook(file: str, text: str) -> Iterator[Mention]:
     """Scan the cells and outputs of a notebook, each at its line in the file.
 
-    Code is read as Python, so that comments count nothing; magics and commands as a shell script. Links in text cells
-    carry nothing. A file that is not a notebook is read line by line.
+    Code is read as Python, so that comments do not count. Magics and commands are read as a shell
+    script. Links in text cells carry nothing. A file that is not a notebook is read line by line.
     """
     try:
         cells = [dict(cell) for cell in json.loads(text)["cells"]]
@@ -35,7 +35,7 @@ def notebook(file: str, text: str) -> Iterator[Mention]:
 
 
 class _Finder:
-    """Find the line of the file that holds a line of a cell, from where the last one was found."""
+    """Finder of the file's line that holds a line of a cell, from the last hit onwards."""
 
     def __init__(self, raw: list[str]) -> None:
         self._raw = raw
@@ -91,7 +91,10 @@ def _placed(mentions: Iterable[Mention], file: str, numbers: list[int]) -> Itera
 
 
 def _split_magics(source: str) -> tuple[str, str]:
-    """The Python of a cell, and its magics and commands, each with empty lines in place of the other."""
+    """Return the Python of a cell, and its magics and commands.
+
+    Each has empty lines in place of the other.
+    """
     rows = source.splitlines()
     first = next((row for row in rows if row.strip()), "")
     if first.startswith("%%") and not first.startswith(("%%time", "%%capture", "%%prun")):

@@ -1,4 +1,4 @@
-"""Find addresses in Python: constants, joined where code joins them, and clients."""
+"""Addresses in Python: constants, joined where code joins them, and clients."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sovereign_ml.audit.readers.text_lines import block, lines
 
 
 def python(file: str, text: str) -> Iterator[Mention]:
-    """Yield string constants, joined where code joins them, and clients; docstrings are left out.
+    """Yield string constants, joined where code joins them, and clients.
 
-    A file that does not parse is read line by line.
+    Docstrings are left out. A file that does not parse is read line by line.
     """
     try:
         tree = _parsed(text)
@@ -30,7 +30,10 @@ def python(file: str, text: str) -> Iterator[Mention]:
 
 
 def _parsed(text: str) -> ast.Module:
-    """Parse Python, or a Jinja template of it: a line of the template is empty, a variable is a name."""
+    """Parse Python, or a Jinja template of it.
+
+    A line of the template becomes empty, and a variable becomes a name.
+    """
     try:
         return ast.parse(text)
     except SyntaxError:
@@ -142,13 +145,19 @@ _CONNECTS = {
 
 
 def _shows(node: ast.Call) -> bool:
-    """Return True for a call that shows a text to a person, an exception or the making of its text."""
+    """Return True for a call that shows a text to a person.
+
+    An exception, and a call that builds its text, count too.
+    """
     name = _function(node)
     return _tells(node) or name in ("format", "join") or name.endswith(("Error", "Warning", "Exit"))
 
 
 def _sets(node: ast.Call) -> bool:
-    """Return True for a call with the name of a setting and its value or default: ``conf.set("x.endpoint", "…")``."""
+    """Return True for a call with the name of a setting and its value or default.
+
+    An example is ``conf.set("x.endpoint", "…")``.
+    """
     name = _function(node)
     if name not in _SETTERS or len(node.args) < 2:
         return False

@@ -1,4 +1,4 @@
-"""Scan text line by line: one key per line, under the section last seen."""
+"""Scan of text line by line: one key per line, under the last section."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ _IMAGE_KEYS = {
 _IMAGE = re.compile(r"[a-z0-9][\w./:@-]*", re.I)
 _SECTION = re.compile(r"^\s*\[+\s*([^\]]+?)\s*\]+\s*(#.*)?$")
 _KEY = re.compile(
-    r"^\s*(?:-\s+)?(?:(?:export|const|let|var|val|final|static|public|private|readonly|String|ENV)\s+){0,5}"
+    r"^\s*(?:-\s+)?(?:(?:export|const|let|var|val|final|static|public|private|readonly|String"
+    r"|ENV)\s+){0,5}"
     r"[\"']?([\w.$@/-]+)[\"']?\s*(?:<-|[?+:]{0,2}=|:)(?!//)"
 )
 _PAIR = re.compile(r"^\s*[\w.]{1,60}\(\s*[\"']([\w.-]{2,80})[\"']\s*,(?=\s*[\"'])")
@@ -66,14 +67,18 @@ _COMMENTS = (
     (("*.json",), re.compile(r"^\s*//.*$")),
     (("*",), re.compile(_HASH)),
 )
-# where a comment of several lines opens: a glob ("src/**") and an address pattern (".../*") open none
+# A comment of several lines opens here. A glob ("src/**") and an address pattern (".../*") open
+# none.
 _OPENS = re.compile(r"(?:^|[;{},)])\s*/\*(?!.*\*/)")
 _MARKUP = ("*.html", "*.htm", "*.xml", "*.vue")
 _STARRED = ("*.tf", "*.tfvars", "*.hcl", "*.sql", "*.php", "Jenkinsfile", *_C_LIKE)
 
 
 def lines(file: str, text: str) -> Iterator[Mention]:
-    """Scan TOML, INI, shell, requirement and all other text: one key per line, under the section last seen."""
+    """Scan TOML, INI, shell, requirement and all other text.
+
+    There is one key per line, under the last section.
+    """
     comment = next(
         pattern for names, pattern in _COMMENTS if any(fits(file, name) for name in names)
     )
@@ -120,7 +125,8 @@ _GLUE = r"[\"'`](?P<glue>[^\"'`\n]{0,5})[\"'`]"
 _JOINS = (
     re.compile(rf"\[{_ITEMS}\]\s{{0,20}}\.join\(\s{{0,5}}{_GLUE}\s{{0,5}}\)"),
     re.compile(
-        rf"\b(?:listOf|List|Seq|Array|asList)\({_ITEMS}\)\s{{0,20}}\.(?:joinToString|mkString)\({_GLUE}\)"
+        rf"\b(?:listOf|List|Seq|Array|asList)\({_ITEMS}\)\s{{0,20}}\.(?:joinToString"
+        rf"|mkString)\({_GLUE}\)"
     ),
     re.compile(rf"\b(?:join|implode)\(\s{{0,5}}{_GLUE}\s{{0,5}},\s{{0,5}}\[{_ITEMS}\]\s{{0,5}}\)"),
     re.compile(rf"\bString\.join\(\s{{0,5}}{_GLUE}\s{{0,5}},{_ITEMS}\)"),
@@ -134,7 +140,7 @@ _ADDED = re.compile(r"([\"'`])(?:[ \t]{0,20}\+[ \t]{0,20}|\.concat\([ \t]{0,5}| 
 
 
 def _folded(text: str) -> str:
-    """Return code with the texts joined that it joins itself; its lines keep their numbers."""
+    """Return code in which texts that it joins are joined. Its lines keep their numbers."""
     if "${" in text or "#{" in text:
         text = _LITERAL_IN_TEXT.sub(r"\2", text)
     text = _ADDED.sub("", text)
@@ -153,7 +159,7 @@ def _joined_items(match: re.Match[str]) -> str:
 
 
 def _without_long_comments(rows: list[str], *, markup: bool) -> Iterator[str]:
-    """Yield the lines of a text; those inside a comment of several lines are empty."""
+    """Yield the lines of a text. Those inside a comment of several lines are empty."""
     closing = "-->" if markup else "*/"
     inside = False
     for row in rows:
@@ -185,7 +191,10 @@ def logins(file: str, text: str) -> Iterator[Mention]:
 
 
 def template_source(file: str, text: str) -> Iterator[Mention]:
-    """Scan ``.cruft.json``: code comes from the template, and ``context`` lists choices not taken."""
+    """Scan ``.cruft.json``, in which code comes from the template.
+
+    Its ``context`` lists choices that were not taken.
+    """
     try:
         source = json.loads(text)["template"]
         line = next(n for n, row in enumerate(text.splitlines(), start=1) if '"template"' in row)
@@ -197,10 +206,10 @@ def template_source(file: str, text: str) -> Iterator[Mention]:
 
 
 def block(file: str, first: int, key: str, text: str, before: str = "") -> Iterator[Mention]:
-    """Scan one value that may span lines; ``first`` is the line on which it starts.
+    """Scan one value that may span lines. ``first`` is the line on which it starts.
 
-    In ``NAME=value``, as in environment lists, the name says more than the key around it. ``before`` is what stands in
-    front, such as a tag that an earlier line opened.
+    In ``NAME=value``, as in environment lists, the name tells more than the key around it.
+    ``before`` is the text in front, such as a tag that an earlier line opened.
     """
     if names_image(key, text):
         yield mention(file, first, key, text.strip(" \"',"), kind="image")
@@ -246,7 +255,10 @@ def _by_command(row: Mention, before: str, line: str) -> Mention:
 
 
 def _pieces(line: str) -> Iterator[str]:
-    """Yield a line, or the parts of a very long one: no address spans a quote, a blank or a comma."""
+    """Yield a line, or the parts of a very long one.
+
+    No address spans a quote, a blank or a comma.
+    """
     if len(line) <= LONGEST_LINE:
         yield line
         return
@@ -257,7 +269,10 @@ def _pieces(line: str) -> Iterator[str]:
 
 
 def names_image(key: str, text: str) -> bool:
-    """Return True if ``key`` holds a container image and ``text`` is one, not a variable or a URL."""
+    """Return True if ``key`` holds a container image and ``text`` is one.
+
+    A variable or a URL is none.
+    """
     value = text.strip(" \"',")
     return (
         key.rpartition(".")[2].lower() in _IMAGE_KEYS

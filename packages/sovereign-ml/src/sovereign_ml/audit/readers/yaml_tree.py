@@ -1,4 +1,7 @@
-"""Addresses in YAML: Kubernetes, compose, CI of every forge, Feast, compiled pipelines, Helm values, pre-commit."""
+"""Addresses in YAML.
+
+Kubernetes, compose, CI of every forge, Feast, compiled pipelines, Helm values, pre-commit.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,16 @@ from sovereign_ml.audit.readers.addresses import addresses
 from sovereign_ml.audit.readers.text_lines import block, lines, names_image
 
 _LARGEST_JSON = 300_000
-"""Characters of JSON that are read with their paths; a longer file is data, and read line by line."""
+"""Number of characters of JSON that are read with their paths.
+
+A longer file is data and is read line by line.
+"""
 
 _DEEPEST = 300
-"""Levels of nesting; the parser in C calls itself for each, and a file of brackets would end the process."""
+"""Levels of nesting that are read.
+
+The parser in C calls itself for each level, and a file of brackets would end the process.
+"""
 _DASHES = re.compile(rf"(?:[-?][ \t]+){{{_DEEPEST}}}")
 
 
@@ -30,7 +39,10 @@ def _is_deep(text: str) -> bool:
 
 
 def yaml(file: str, text: str) -> Iterator[Mention]:
-    """Yield every scalar with its key path and line. A file that is not YAML (a template, say) is read line by line."""
+    """Yield every scalar with its key path and line.
+
+    A file that is not YAML (a template, for example) is read line by line.
+    """
     import yaml as library
 
     if (file.endswith(".json") and len(text) > _LARGEST_JSON) or _is_deep(text):
@@ -80,7 +92,10 @@ def _walk(
 
 
 def _name_of_value(node: Any, library: Any) -> str:
-    """``{name: MLFLOW_TRACKING_URI, value: ...}``: Kubernetes keeps the key of a variable beside it."""
+    """Return the name in ``{name: MLFLOW_TRACKING_URI, value: ...}``.
+
+    Kubernetes keeps the key of a variable beside its value.
+    """
     fields = {str(key.value): value for key, value in node.value}
     name = fields.get("name")
     has_value = "value" in fields or "valueFrom" in fields
@@ -103,7 +118,10 @@ def _scalar(file: str, node: Any, path: tuple[str, ...]) -> Iterator[Mention]:
 
 
 def _image_key(file: str, path: tuple[str, ...]) -> str:
-    """GitLab writes images as ``services: [image]`` and ``image: {name: image}`` too."""
+    """Return the key of an image.
+
+    GitLab also writes images as ``services: [image]`` and ``image: {name: image}``.
+    """
     if (path[-1:] == ("services",) or path[-2:] == ("services", "name")) and "ci" in file:
         return "image"
     return (
@@ -114,7 +132,10 @@ def _image_key(file: str, path: tuple[str, ...]) -> str:
 
 
 def _action(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
-    """``uses: owner/repo@ref`` is fetched from github.com on every forge unless the runner mirrors it."""
+    """Yield the address of ``uses: owner/repo@ref``.
+
+    It is fetched from github.com on every forge unless the runner mirrors it.
+    """
     if value.startswith("docker://"):
         yield mention(file, line, key, value.removeprefix("docker://"), kind="image")
     elif any(kind == "url" for _, kind in addresses(value)):

@@ -1,4 +1,7 @@
-"""Install the parent's egress guard. Python imports this file where its folder is on PYTHONPATH."""
+"""Installer of the parent's egress guard.
+
+Python imports this file where its folder is on PYTHONPATH.
+"""
 
 import importlib.machinery
 import os

@@ -13,7 +13,8 @@ from datetime import UTC, date, datetime
 SCOPES = ("score", "subject", "review", "admin")
 PREFIX = "churn_"
 _LINE = re.compile(
-    r"(?P<name>[a-z0-9-]{1,32}):(?P<scopes>[a-z+]+):(?P<digest>[0-9a-f]{64})(:(?P<expires>[0-9-]{10}))?"
+    r"(?P<name>[a-z0-9-]{1,32}):(?P<scopes>[a-z+]+):(?P<digest>[0-9a-f]{64})(:"
+    r"(?P<expires>[0-9-]{10}))?"
 )
 
 
@@ -71,6 +72,7 @@ def find(keys: Iterable[Key], token: str, day: date | None = None) -> Key | None
     """
     seen, today = digest(token), day or datetime.now(UTC).date()
     found = None
+    # No early return: the time must not depend on which key fits.
     for key in keys:
         if hmac.compare_digest(seen, key.digest) and key.valid_on(today):
             found = key

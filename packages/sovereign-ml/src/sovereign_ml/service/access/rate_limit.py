@@ -31,6 +31,7 @@ class Limiter:
         left = min(self._most, left + max(0.0, now - since) * self._rate)
         if left < cost:
             wait = math.ceil((cost - left) / self._rate)
+            # The refill is stored with its time, so that the next request does not count it again.
             self._left[name] = (left, now)
             raise ProblemError(
                 429,

@@ -75,6 +75,7 @@ class Sessions:
 
         Going back in the browser does not change it.
         """
+        # A dict keeps the order of insertion, so this drops the oldest view and bounds the memory.
         if len(self._views) >= MOST_VIEWS:
             del self._views[next(iter(self._views))]
         return self._views.setdefault((key.name, case, version), view)
@@ -84,5 +85,6 @@ class Sessions:
         return max(0, round(self._clock() - stamp.at))
 
     def _signature(self, key: Key, purpose: str, at: str, said: str) -> str:
+        # With the key's digest in the text, a session ends together with its key.
         message = "\n".join((key.digest, key.name, purpose, at, said))
         return hmac.new(self._secret, message.encode(), hashlib.sha256).hexdigest()

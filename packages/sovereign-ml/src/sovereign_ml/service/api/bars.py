@@ -1,4 +1,4 @@
-"""What keeps a person from being scored, and the documented acts that end it (GDPR Art. 21(3), 18, 7(3))."""
+"""Bars on scoring a person, and the documented acts that end them (GDPR Art. 21(3), 18, 7(3))."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ Handler = Callable[[Call], Awaitable[Answer]]
 def bar(kind: Bar) -> Handler:
     """Return the handler that puts a person on the list of ``kind``.
 
-    In force on the next call, on every instance: the log checks it in the transaction that writes a decision.
+    The bar is in force on the next call, on every instance. The log checks it in the transaction
+    that writes a decision.
     """
 
     async def handle(call: Call) -> Answer:
@@ -28,6 +29,7 @@ def bar(kind: Bar) -> Handler:
         body = call.body.model_dump(mode="json", exclude={"customer_id"}) | {"key": call.key.name}
         case = f"{kind}-{secrets.token_hex(16)}"
         await call.runtime.write(Draft(kind, case, customer, json.dumps(body)))
+        # The log decides. This copy only saves the look-up of features for people who are barred.
         call.runtime.barred.setdefault(customer, BARS[kind])
         return reply_json(BarAnswer(customer_id=customer, status="in_force"))
 
@@ -35,10 +37,11 @@ def bar(kind: Bar) -> Handler:
 
 
 def lift(act: Lift, day: str) -> Handler:
-    """Return the handler that writes ``act``, which ends a bar; ``day`` names the field with the day of the act.
+    """Return the handler that writes ``act``, which ends a bar.
 
-    The day lies between the bar and today: a notice to the person comes before the end of a restriction
-    (Art. 18(3)), and a consent from before the withdrawal is no new one.
+    ``day`` names the field with the day of the act. The day lies between the bar and today: a
+    notice to the person comes before the end of a restriction (Art. 18(3)), and a consent from
+    before the withdrawal is no new one.
     """
     kind = LIFTS[act]
 
@@ -47,16 +50,19 @@ def lift(act: Lift, day: str) -> Handler:
         standing = await call.runtime.read(lambda log: log.in_force(customer, kind))
         case, since = _to_end(standing, kind, getattr(call.body, "ground", None))
         given: date = getattr(call.body, day)
-        # The bar is dated by the log's clock: where ours is behind it, the days in between are all possible.
+        # The bar is dated by the log's clock. Where ours is behind it, the days in between are all
+        # possible.
         first, last = sorted((since, f"{datetime.now(UTC):%Y-%m-%d}"))
         if not first <= given.isoformat() <= last:
             # 409: whether a day fits depends on what is on record, so no schema can say it.
             raise ProblemError(
                 409,
-                f"{day} is {given}: it lies between the day of the {kind} and today, {first} to {last}.",
+                f"{day} is {given}: it lies between the day of the {kind} and today, {first} to "
+                f"{last}.",
             )
         body = call.body.model_dump(mode="json", exclude={"customer_id"}) | {"key": call.key.name}
         (written,) = await call.runtime.write(Draft(act, case, customer, json.dumps(body)))
+        # Another instance may have ended the bar since it was read above.
         if isinstance(written, Rejection):
             raise _no_bar(kind)
         return reply_json(LiftAnswer(customer_id=customer, status="lifted"))
@@ -65,7 +71,10 @@ def lift(act: Lift, day: str) -> Handler:
 
 
 def _to_end(standing: list[Entry], kind: Bar, ground: str | None) -> tuple[str, str]:
-    """Return case id and day of the bar that is to end; ProblemError 409 where that is none or several."""
+    """Return case id and day of the bar that is to end.
+
+    Raises ProblemError 409 where there is none or there are several.
+    """
     grounds = {entry.case_id: fields_of(entry.body).get("ground") for entry in standing}
     ending = [entry for entry in standing if ground in (None, grounds[entry.case_id])]
     if not standing:

@@ -1,4 +1,4 @@
-"""What a person may ask about a decision, and contest."""
+"""Answers to a person about a decision, and contests of it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from sovereign_ml.service.schemas import (
 
 RECTIFIED = "rectification"
 WHOSE = "customer-id"
-"""Header in which the caller, who knows the person, says whose decision is meant; another's is "not found"."""
+"""Header in which the caller, who knows the person, names the person of the decision.
+
+A decision about somebody else is "not found".
+"""
 
 
 async def show(call: Call) -> Answer:
-    """What was applied to one person."""
+    """Return everything that was applied to one person."""
     return reply_json(await explained(call.runtime, await _own_case(call)))
 
 
@@ -33,8 +36,8 @@ async def contest(call: Call) -> Answer:
     if json.loads(entries[0].body or "{}")["outcome"] in BARS.values():
         raise ProblemError(
             409,
-            "This customer objected, withdrew consent or is restricted: no score was made, so there is none to "
-            "contest.",
+            "This customer objected, withdrew consent or is restricted: no score was made, so "
+            "there is none to contest.",
         )
     body = json.dumps({"view": call.body.view, "key": call.key.name})
     draft = Draft("contest", entries[0].case_id, entries[0].subject, body, opens_review=True)
@@ -43,6 +46,7 @@ async def contest(call: Call) -> Answer:
         raise ProblemError(
             409, "This decision is contested already: a person will look at it, see its history."
         )
+    # The person may have been erased since the entries were read.
     if isinstance(written, Rejection):
         raise _not_theirs()
     contact = call.runtime.bundle.policy.reviewer_contact
@@ -52,7 +56,7 @@ async def contest(call: Call) -> Answer:
 
 
 async def explained(runtime: Runtime, entries: list[Entry]) -> DecisionAnswer:
-    """The whole explanation from what was logged and the bundle that took the decision."""
+    """Return the whole explanation, from the log and the bundle that took the decision."""
     made: dict[str, Any] = json.loads(entries[0].body or "{}")
     explainer, _, policy = await runtime.kept(made["bundle"])
     steps = [step(entry) for entry in entries[1:] if entry.body]
@@ -90,12 +94,13 @@ async def explained(runtime: Runtime, entries: list[Entry]) -> DecisionAnswer:
         corrects=made.get("corrects"),
         corrected_by=next(filter(None, reversed(replaced)), None),
         history=steps,
-        contest=f"POST /v1/decisions/{entries[0].case_id}/contest, or: {runtime.bundle.policy.reviewer_contact}",
+        contest=f"POST /v1/decisions/{entries[0].case_id}/contest, or: "
+        f"{runtime.bundle.policy.reviewer_contact}",
     )
 
 
 def step(entry: Entry) -> CaseStep:
-    """A later entry of a case as the person may read it; who reviewed stays inside."""
+    """Return a later entry of a case as the person may read it, without the reviewer."""
     body = json.loads(entry.body or "{}")
     kind: Any = entry.kind
     return CaseStep(
@@ -107,7 +112,10 @@ def step(entry: Entry) -> CaseStep:
 
 
 async def of_customer(runtime: Runtime, case_id: str, customer: str) -> list[Entry]:
-    """The entries of a decision about ``customer``; none when it is another's, was erased, or never was."""
+    """Return the entries of a decision about ``customer``.
+
+    The list is empty if the decision is about somebody else, was erased, or never existed.
+    """
     entries = await runtime.read(lambda log: log.of_case(case_id))
     theirs = (
         entries

@@ -1,4 +1,7 @@
-"""Features from a feature store's own server, Feast's or Hopsworks', taken as they are or not at all."""
+"""Features from a feature store's own server, Feast's or Hopsworks'.
+
+They are taken as they are or not at all.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ AS_OF = "event_timestamp"
 
 
 class LookedUp(NamedTuple):
-    """The features of one customer, and as of when: the oldest and the newest of its values."""
+    """The features of one customer, with the times of the oldest and the newest value."""
 
     row: Row
     oldest: datetime
@@ -32,7 +35,10 @@ class LookedUp(NamedTuple):
 
 
 class FeatureServer(ABC):
-    """Looks customers up by one POST. What it is sent and how it answers is its kind's."""
+    """A server that looks customers up by one POST.
+
+    Each kind of server has its own request and answer.
+    """
 
     path: str
 
@@ -45,9 +51,10 @@ class FeatureServer(ABC):
     async def look_up(
         self, customers: Sequence[str], names: Sequence[str]
     ) -> list[LookedUp | None]:
-        """Features and their date for each customer; None for one the store does not know.
+        """Return features and their date for each customer, or None for an unknown one.
 
-        Raises ProblemError 503 when the server is slow, down, or answers nonsense, such as values without a date.
+        Raises ProblemError 503 when the server is slow, down, or answers nonsense, such as values
+        without a date.
         """
         answer = await self._ask(self.body(customers))
         try:
@@ -57,17 +64,20 @@ class FeatureServer(ABC):
 
     @abstractmethod
     def headers(self, token: str) -> dict[str, str]:
-        """Return the headers that carry ``token``; none for an empty one."""
+        """Return the headers that carry ``token``, none for an empty one."""
 
     @abstractmethod
     def body(self, customers: Sequence[str]) -> dict[str, Any]:
-        """Return what the server is asked."""
+        """Return the body of the request for ``customers``."""
 
     @abstractmethod
     def rows(
         self, answer: Any, customers: Sequence[str], names: Sequence[str]
     ) -> list[LookedUp | None]:
-        """Read its answer. Raises KeyError, IndexError, TypeError or ValueError for any other."""
+        """Read the server's answer.
+
+        Raises KeyError, IndexError, TypeError or ValueError for any other answer.
+        """
 
     async def close(self) -> None:
         """Close the connections."""
@@ -80,7 +90,8 @@ class FeatureServer(ABC):
         import httpx
 
         if self._client is None:
-            # Proxies and .netrc of the environment are not for this call; an authority of the team's own is.
+            # Proxies and .netrc of the environment are not for this call. The team's own
+            # certificate authority is.
             authorities = httpx.create_ssl_context() if self._url.startswith("https") else True
             self._client = httpx.AsyncClient(
                 timeout=self._timeout_s, trust_env=False, verify=authorities
@@ -98,7 +109,10 @@ class FeatureServer(ABC):
 
 Cell = tuple[Any, str, str]
 NEVER = "1970-01-01T00:00:00Z"
-"""The time of a value that was never written. Redis knows no absence: Feast calls its unknown customers too old."""
+"""The time of a value that was never written.
+
+Redis has no mark for an absent value, so Feast calls its unknown customers too old.
+"""
 
 
 class FeastServer(FeatureServer):
@@ -121,7 +135,7 @@ class FeastServer(FeatureServer):
     def rows(
         self, answer: Any, customers: Sequence[str], names: Sequence[str]
     ) -> list[LookedUp | None]:
-        """Read one column a feature."""
+        """Read one column per feature."""
         columns = _columns(answer, len(customers))
         return [
             _looked_up({name: columns[name][i] for name in names}) for i in range(len(customers))
@@ -144,9 +158,13 @@ def _times(part: Any) -> list[str]:
 
 
 def _looked_up(cells: dict[str, Cell]) -> LookedUp | None:
-    """PRESENT is a value, NULL_VALUE says "missing", all NOT_FOUND is an unknown customer, the rest is a failure.
+    """Return a customer's features from Feast, or None for an unknown customer.
 
-    Feast looks at no ttl here, or calls values OUTSIDE_MAX_AGE: how old they may be is the policy's to say.
+    PRESENT is a value, and NULL_VALUE is a missing one. All NOT_FOUND is an unknown customer. The
+    rest raises ValueError.
+
+    Feast does not check a ttl here, or calls values OUTSIDE_MAX_AGE. The policy decides how old
+    values may be.
     """
     statuses = {
         "NOT_FOUND" if written == NEVER else status for _, status, written in cells.values()
@@ -165,8 +183,9 @@ def _looked_up(cells: dict[str, Cell]) -> LookedUp | None:
 class HopsworksServer(FeatureServer):
     """Hopsworks' online feature store, by the REST API of its RonDB.
 
-    The API is documented in ``README_feature_store.md`` of the repository logicalclocks/rondb. The feature view has
-    to select the customer, the day of the snapshot and every feature of the contract, without prefixes.
+    The API is documented in ``README_feature_store.md`` of the repository logicalclocks/rondb. The
+    feature view has to select the customer, the day of the snapshot and every feature of the
+    contract, without prefixes.
     """
 
     path = "/0.1.0/batch_feature_store"
@@ -184,7 +203,7 @@ class HopsworksServer(FeatureServer):
         return {"x-api-key": token} if token else {}
 
     def body(self, customers: Sequence[str]) -> dict[str, Any]:
-        """Return the view and the customers; the names of the columns are asked for with the values."""
+        """Return the view and the customers. The answer names the columns as well."""
         return {
             **self._view,
             "entries": [{KEY: customer} for customer in customers],
@@ -194,7 +213,7 @@ class HopsworksServer(FeatureServer):
     def rows(
         self, answer: Any, customers: Sequence[str], names: Sequence[str]
     ) -> list[LookedUp | None]:
-        """Read one row a customer, in the order of the request."""
+        """Read one row per customer, in the order of the request."""
         columns = [column["featureName"] for column in answer["metadata"]]
         parts = zip(customers, answer["status"], answer["features"], strict=True)
         return [
@@ -206,15 +225,19 @@ class HopsworksServer(FeatureServer):
 def _vector(
     customer: str, status: str, values: dict[str, Any], names: Sequence[str]
 ) -> LookedUp | None:
-    """COMPLETE is a row, MISSING without any value an unknown customer, the rest is a failure.
+    """Return a customer's features from Hopsworks, or None for an unknown customer.
 
-    MISSING is also said where one of several feature groups has a row: a part of a customer is not scored.
+    COMPLETE is a row, MISSING without any value is an unknown customer. The rest raises ValueError.
+
+    MISSING also occurs where one of several feature groups has a row. A customer with a part of the
+    features is not scored.
     """
     owner = values.pop(KEY)
     if status == "MISSING" and owner in (customer, None):
         if any(value is not None for value in values.values()):
             raise ValueError("a part of the features is missing")
         return None
+    # The row of somebody else must never be scored under this pseudonym.
     if status != "COMPLETE" or owner != customer:
         raise ValueError("a row that failed, or that of somebody else")
     as_of = freshness.read_time(values[AS_OF])
@@ -225,5 +248,5 @@ KINDS: dict[str, type[FeatureServer]] = {"feast": FeastServer, "hopsworks": Hops
 
 
 def connect(settings: ServiceSettings) -> FeatureServer | None:
-    """Return the feature server that the settings name; None without one."""
+    """Return the feature server that the settings name, or None."""
     return KINDS[settings.feature_kind](settings) if settings.feature_store else None

@@ -1,6 +1,7 @@
-"""The scorecard for one customer without numpy's cost per call: the same numbers, about twenty times faster.
+"""The scorecard for one customer: the same numbers, about twenty times faster.
 
-``sovereign_ml.model.scorecard`` is the definition and serves columns of many customers; a test holds the two together.
+It avoids numpy's cost per call. ``sovereign_ml.model.scorecard`` is the definition and serves
+columns of many customers. A test compares the two.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ Part = Callable[[Value], float]
 class OneRow:
     """Contributions (log-odds) and probability for one row of a scorecard.
 
-    Features of one of the ``windows`` share what they say together, see ``sovereign_ml.model.explain.shared``.
+    Features of one of the ``windows`` share their joint contribution, see
+    ``sovereign_ml.model.explain.shared``.
     """
 
     def __init__(self, model: Scorecard, windows: Sequence[Sequence[str]] = ()) -> None:
@@ -29,13 +31,17 @@ class OneRow:
         self._intercept = model.intercept
 
     def contributions(self, row: Mapping[str, Value]) -> dict[str, float]:
-        """Log-odds per feature; KeyError when one is missing, None says that its value is."""
+        """Return log-odds per feature. None is a missing value.
+
+        Raises KeyError for a missing feature.
+        """
         found = {name: part(row[name]) for name, part in self._parts}
         return self._shared(found)
 
     def _shared(self, found: dict[str, float]) -> dict[str, float]:
         for window in self._windows:
             parts = [found[name] for name in window]
+            # Where parts of a window have opposite signs, those that agree with their sum share it.
             if min(parts) < 0 < max(parts):
                 total = sum(parts)
                 agreeing = {n: abs(found[n]) if found[n] * total > 0 else 0.0 for n in window}
@@ -44,12 +50,12 @@ class OneRow:
         return found
 
     def probability(self, contributions: Mapping[str, float]) -> float:
-        """The score that ``contributions`` add up to."""
+        """Return the score (a probability) that ``contributions`` add up to."""
         return 1.0 / (1.0 + math.exp(-(self._intercept + sum(contributions.values()))))
 
 
 class OneRowOfTrees(OneRow):
-    """The same for boosted trees, by their Shapley values."""
+    """Contributions and probability for one row of boosted trees, by their Shapley values."""
 
     def __init__(self, model: Scorecard, windows: Sequence[Sequence[str]] = ()) -> None:
         self._model = model
@@ -57,13 +63,16 @@ class OneRowOfTrees(OneRow):
         self._intercept = model.intercept
 
     def contributions(self, row: Mapping[str, Value]) -> dict[str, float]:
-        """Log-odds per feature; KeyError when one is missing, None says that its value is."""
+        """Return log-odds per feature. None is a missing value.
+
+        Raises KeyError for a missing feature.
+        """
         parts = self._model.contributions({name: [row[name]] for name in self._model.features})[0]
         return self._shared(dict(zip(self._model.features, parts.tolist(), strict=True)))
 
 
 def scorer_of(model: Scorecard, windows: Sequence[Sequence[str]] = ()) -> OneRow:
-    """Return what scores one customer at a time by ``model``."""
+    """Return the scorer of one customer at a time by ``model``."""
     return (OneRow if model.additive else OneRowOfTrees)(model, windows)
 
 

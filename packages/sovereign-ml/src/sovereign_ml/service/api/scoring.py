@@ -28,7 +28,10 @@ REASONS = 3
 
 
 def dumps(value: dict[str, Any]) -> str:
-    """Compact JSON, in a fifth of the time that json takes. What is not finite has been refused before, as input."""
+    """Return compact JSON, in a fifth of the time that ``json`` takes.
+
+    Numbers that are not finite were refused before, as input.
+    """
     return to_json(value).decode()
 
 
@@ -37,11 +40,14 @@ NOTHING = dumps({"score": None, "band": None, "reasons": [], "contributions": {}
 
 
 UNDATED: dict[str, str | None] = {"features_as_of": None, "freshness": None}
-"""Where no features were used."""
+"""Dates of an answer for which no features were used."""
 
 
 class Absent(Enum):
-    """Why there is no decision about somebody: nothing is known, nothing may be kept, or there is one already."""
+    """Reasons for no decision about somebody.
+
+    Nothing is known, nothing may be kept, there is one already, or its features are not current.
+    """
 
     UNKNOWN = "unknown_customer"
     ERASED = "erased"
@@ -50,7 +56,7 @@ class Absent(Enum):
 
 
 class Dated(NamedTuple):
-    """Features of one customer, as of when they are, and whether that is as the policy wants it."""
+    """Features of one customer, their date, and its verdict under the policy."""
 
     row: Row
     as_of: str | None
@@ -58,9 +64,9 @@ class Dated(NamedTuple):
 
 
 BARRED = Dated({}, None, None)
-"""Nothing is looked up for who is barred."""
+"""Row of a person who is barred: nothing is looked up."""
 NEW_FEATURES_S = 3600
-"""When to ask again where features are too old: new ones do not come within seconds."""
+"""Seconds until a retry where features are too old: new ones do not come within seconds."""
 
 
 async def score(call: Call) -> Answer:
@@ -85,7 +91,7 @@ async def score(call: Call) -> Answer:
 
 
 async def score_batch(call: Call) -> Answer:
-    """Score up to 1,000 customers; their decisions become durable together."""
+    """Score up to 1,000 customers. Their decisions become durable together."""
     asked = call.body.customers
     made = await _decisions(call, asked)
     answers = [
@@ -98,7 +104,10 @@ async def score_batch(call: Call) -> Answer:
 async def _decisions(
     call: Call, asked: Sequence[Any], wrong: str | None = None
 ) -> list[str | Absent]:
-    """One answer as JSON per request, each already durable; ``wrong`` is the decision that the only one replaces."""
+    """Return one answer as JSON per request. Each decision is already durable.
+
+    ``wrong`` is the decision that the only one of this call replaces.
+    """
     runtime = call.runtime
     rows = _usable(runtime, await _rows(runtime, asked))
     head = {"bundle": runtime.reference, "key": call.key.name, **runtime.versions}
@@ -115,6 +124,7 @@ async def _decisions(
         for one in made
         if isinstance(one, Made)
     ]
+    # The new decision and the note on the wrong one are written in one transaction.
     if wrong and drafts:
         drafts.append(
             rectification(wrong, drafts[0].subject or "", RECTIFIED, corrected_by=drafts[0].case_id)
@@ -127,7 +137,10 @@ async def _decisions(
 
 
 async def _rows(runtime: Runtime, asked: Sequence[Any]) -> list[Dated | LookedUp | None]:
-    """Feature rows; an empty one for who is barred, None for who is unknown. Nothing is looked up for the barred."""
+    """Return feature rows: an empty one for a barred person, None for an unknown one.
+
+    Nothing is looked up for the barred.
+    """
     await _forget_lifted(runtime, [one.customer_id for one in asked])
     rows: list[Dated | LookedUp | None] = [
         BARRED
@@ -144,7 +157,10 @@ async def _rows(runtime: Runtime, asked: Sequence[Any]) -> list[Dated | LookedUp
 
 
 async def _forget_lifted(runtime: Runtime, customers: Sequence[str]) -> None:
-    """Ask the log again about whom this instance takes for barred: another one may have written the end of it."""
+    """Ask the log again about customers whom this instance takes for barred.
+
+    Another instance may have written the end of the bar.
+    """
     held = [one for one in customers if runtime.barred.get(one, "objected") != "objected"]
     if held:
         now = await runtime.read(lambda log: log.barred(held))
@@ -156,7 +172,10 @@ async def _forget_lifted(runtime: Runtime, customers: Sequence[str]) -> None:
 def _usable(
     runtime: Runtime, rows: Sequence[Dated | LookedUp | None]
 ) -> list[Dated | Absent | None]:
-    """Compare the date of what was looked up with the clock. Raises ProblemError 503 where nothing is current."""
+    """Compare the dates of looked-up features with the clock.
+
+    Raises ProblemError 503 where nothing is current.
+    """
     now, policy = datetime.now(UTC), runtime.bundle.policy
     found: list[Dated | Absent | None] = []
     for row in rows:
@@ -175,9 +194,10 @@ def _usable(
         first = min(row.oldest for row in dated)
         last = max(row.newest for row in dated)
         raise unavailable(
-            f"Nothing was decided: the features are as of {freshness.shown(first)} to {freshness.shown(last)}, and now "
-            f"is {freshness.shown(now)}. They may be {policy.max_feature_age_days} days old and not from the future. "
-            "Run the flow on new data, or look at the clocks.",
+            f"Nothing was decided: the features are as of {freshness.shown(first)} to "
+            f"{freshness.shown(last)}, and now is {freshness.shown(now)}. They may be "
+            f"{policy.max_feature_age_days} days old and not from the future. Run the flow on new "
+            "data, or look at the clocks.",
             NEW_FEATURES_S,
         )
     return found
@@ -203,7 +223,10 @@ async def _looked_up(runtime: Runtime, customers: Sequence[str]) -> list[LookedU
 
 
 class Made(NamedTuple):
-    """A decision that is not written yet: its log entry, and the part of the answer that depends on the score."""
+    """A decision that is not written yet.
+
+    It has the log entry, and the part of the answer that depends on the score.
+    """
 
     draft: Draft
     outcome: str
@@ -216,10 +239,14 @@ class Made(NamedTuple):
 def make(
     runtime: Runtime, customer: str, dated: Dated, *, source: str, head: dict[str, str]
 ) -> Made:
-    """Decide, and put all that was applied into the log entry, so that it can be explained later as it was."""
+    """Decide, and put everything that was applied into the log entry.
+
+    With it the decision can be explained later as it was.
+    """
     refused = dumps({**head, "outcome": "objected"})
     case, row = runtime.ids.ordered(), dated.row
     dates = {"features_as_of": dated.as_of, "freshness": dated.freshness}
+    # An empty row is that of a person who is barred: no features, no score.
     if not row:
         outcome = runtime.barred.get(customer, "objected")
         body = dumps({**head, "outcome": outcome})
@@ -257,7 +284,10 @@ def make(
 
 
 def reasons(runtime: Runtime, row: Row, contributions: dict[str, float]) -> list[str]:
-    """The strongest influences in words, strongest first, those without effect left out."""
+    """Return the strongest influences in words, strongest first.
+
+    Influences without effect are left out.
+    """
     strongest = sorted(contributions, key=lambda name: -abs(contributions[name]))[:REASONS]
     return [
         wording.reason(runtime.specs[name], row[name], contributions[name])
@@ -267,7 +297,10 @@ def reasons(runtime: Runtime, row: Row, contributions: dict[str, float]) -> list
 
 
 def _answer(runtime: Runtime, made: Made, written: Entry | Rejection) -> str | Absent:
-    """The answer to what was written, not to what was meant: a bar may have come in between."""
+    """Return the answer to the entry that was written, which may differ from the draft.
+
+    A bar may have come in between.
+    """
     draft, outcome, shown, dates, score, without = made
     if isinstance(written, Rejection):
         return Absent.CORRECTED if written.reason == "corrected" else Absent.ERASED

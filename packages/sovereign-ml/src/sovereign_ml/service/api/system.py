@@ -1,4 +1,4 @@
-"""Probes, metrics, and what platforms ask by the Open Inference Protocol (KServe's V2): health and metadata.
+"""Probes, metrics, and health and metadata of the Open Inference Protocol (KServe's V2).
 
 The protocol's ``/infer`` is left out: a score without objection, review and log is no decision.
 """
@@ -20,46 +20,46 @@ from sovereign_ml.service.schemas import (
 
 
 async def alive(call: Call) -> Answer:
-    """The process answers."""
+    """Answer that the process is alive."""
     return reply_json(Status())
 
 
 async def ready(call: Call) -> Answer:
-    """The log answers; 503 where it does not."""
+    """Answer that the log can be read. Raises LogUnavailableError (503) where it cannot."""
     await call.runtime.ready()
     return reply_json(Status())
 
 
 async def metrics(call: Call) -> Answer:
-    """Counters in Prometheus' text format."""
+    """Return counters in Prometheus' text format."""
     return Answer(call.runtime.metrics.text(), 200, CONTENT_TYPE)
 
 
 async def server_live(call: Call) -> Answer:
-    """The process answers."""
+    """Answer that the process is alive."""
     return reply_json(ServerLive())
 
 
 async def server_ready(call: Call) -> Answer:
-    """The log answers; 503 where it does not."""
+    """Answer that the log can be read. Raises LogUnavailableError (503) where it cannot."""
     await call.runtime.ready()
     return reply_json(ServerReady())
 
 
 async def server_metadata(call: Call) -> Answer:
-    """Name and version of the library that serves."""
+    """Return name and version of the library that serves."""
     return reply_json(ServerMetadata())
 
 
 async def model_ready(call: Call) -> Answer:
-    """The same as ``server_ready`` for the one model there is; 404 for another name."""
+    """Answer as ``server_ready`` does, for the only model. Raises ProblemError 404 for another."""
     name = _model_name(call)
     await call.runtime.ready()
     return reply_json(ModelReady(name=name))
 
 
 async def model_metadata(call: Call) -> Answer:
-    """Version, inputs and output of the one model there is; 404 for another name."""
+    """Return version, inputs and output of the only model. Raises ProblemError 404 for another."""
     name, bundle = _model_name(call), call.runtime.bundle
     inputs = [
         Tensor(name=spec.name, datatype="BYTES" if spec.dtype == "string" else "FP64")

@@ -1,4 +1,7 @@
-"""Pages for people: the start page, the card, and the reviewer's desk. Server-rendered, no script, no foreign host."""
+"""Pages for people: the start page, the card, and the reviewer's desk.
+
+They are rendered on the server, without scripts and without foreign hosts.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,13 @@ from sovereign_ml.service.problems import ProblemError
 from sovereign_ml.texts import ENGLISH
 
 OFFERS = {"offer": "Make the offer", "no_offer": "Make no offer"}
-"""What a reviewer presses where the outcomes are an offer and none."""
+"""Labels of the reviewer's buttons where the outcomes are an offer and none."""
 SHORTEST_REASON, LONGEST_REASON = 10, 4000
 VIEW = ":"
-"""Between the version of a case and the reviewer's first view, which the second page carries signed."""
+"""Separator of the version of a case and the reviewer's first view.
+
+The second page carries both, signed.
+"""
 
 
 @cache
@@ -37,7 +43,7 @@ def _templates() -> jinja2.Environment:
 
 
 def page(template: str, status: int = 200, **content: Any) -> Answer:
-    """One rendered page."""
+    """Return one rendered page."""
     return Answer(_templates().get_template(template).render(**content).encode(), status, HTML)
 
 
@@ -50,13 +56,13 @@ def problem_page(error: ProblemError) -> Answer:
 
 
 async def start(call: Call) -> Answer:
-    """What this service is and where things are."""
+    """Return the start page: the service, and its addresses."""
     bundle = call.runtime.bundle
     return page("start.html", manifest=bundle.manifest, contact=bundle.policy.reviewer_contact)
 
 
 async def card(call: Call) -> Answer:
-    """The model card of the bundle that decides: JSON, or HTML for a browser."""
+    """Return the model card of the bundle that decides: JSON, or HTML for a browser."""
     shown = call.runtime.card_page
     if shown and "text/html" in call.request.headers.get("accept", ""):
         return Answer(shown, 200, HTML)
@@ -64,7 +70,7 @@ async def card(call: Call) -> Answer:
 
 
 async def sign_in_form(call: Call) -> Answer:
-    """Ask for the reviewer's key."""
+    """Return the page that asks for the reviewer's key."""
     return page("sign_in.html", problem="")
 
 
@@ -73,6 +79,7 @@ async def sign_in(call: Call) -> Answer:
     key = api_keys.find(call.runtime.settings.keys, call.body.get("key", ""))
     if key is None or "review" not in key.scopes:
         return page("sign_in.html", 403, problem="This is no valid key with scope review.")
+    # Browsers may drop a Secure cookie on plain HTTP, which profile local uses.
     secure = "; Secure" if call.runtime.settings.profile == "eu" else ""
     session = call.runtime.sessions.new(key)
     cookie = (
@@ -82,7 +89,7 @@ async def sign_in(call: Call) -> Answer:
 
 
 async def desk(call: Call) -> Answer:
-    """Open cases and the evidence; who is not signed in is asked for the key."""
+    """Return open cases and the evidence, or the sign-in page without a valid session."""
     runtime = call.runtime
     known = runtime.sessions.key_of(runtime.settings.keys, call.request.cookies.get(COOKIE, ""))
     if not runtime.settings.open_to_all and (known is None or "review" not in known.scopes):
@@ -92,17 +99,21 @@ async def desk(call: Call) -> Answer:
 
 
 async def look(call: Call) -> Answer:
-    """The case as the reviewer first sees it: every input, no score, no suggestion."""
+    """Return the case as the reviewer first sees it: every input, no score, no suggestion."""
     entries = await reviews.open_case(call.runtime, call.case_id)
     started = call.runtime.sessions.stamp(call.key, call.case_id, reviews.version_of(entries))
     return page("case.html", **await _case(call, entries), started=started, problem="")
 
 
 async def judge(call: Call) -> Answer:
-    """First post: own view, then the suggestion is shown. Second post: outcome and reason."""
+    """Take the first post (own view) or the second one (outcome and reason).
+
+    The suggestion is shown after the first.
+    """
     try:
         return await _judge(call)
     except ProblemError as error:
+        # The page of the problem shows the text again, so that a refusal loses nothing.
         error.written = call.body.get("reason", "")
         raise
 
@@ -113,6 +124,7 @@ async def _judge(call: Call) -> Answer:
     read = sessions.read(call.key, call.case_id, form.get("started", ""))
     if read is None:
         raise ProblemError(400, "This page is too old; open the case again.")
+    # A signed first view means that the suggestion was shown: this is the second post.
     version, _, signed = read.said.partition(VIEW)
     if version != reviews.version_of(entries):
         raise ProblemError(409, reviews.REFUSED["changed"])
@@ -140,7 +152,7 @@ async def _judge(call: Call) -> Answer:
 
 
 async def _policy(call: Call, entries: list[Entry]) -> DecisionPolicy:
-    """Return the policy that the case was decided under: its outcomes are the ones to choose from."""
+    """Return the policy that the case was decided under. Its outcomes are the choices."""
     reference = json.loads(entries[0].body or "{}")["bundle"]
     return (await call.runtime.kept(reference)).policy
 
@@ -169,7 +181,10 @@ async def _suggestion(call: Call, entries: list[Entry], first_view: str, started
 
 
 async def _case(call: Call, entries: list[Entry]) -> dict[str, Any]:
-    """The whole case in words: inputs, what was said about it, earlier decisions about the same person."""
+    """Return the whole case in words.
+
+    It has the inputs, what was added to the case, and earlier decisions about the same person.
+    """
     made = json.loads(entries[0].body or "{}")
     kept = await call.runtime.kept(made["bundle"])
     subject = entries[0].subject or ""

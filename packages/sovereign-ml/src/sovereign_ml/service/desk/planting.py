@@ -1,4 +1,7 @@
-"""Planted cases on their way to the desk: each arrives as a real one would, so that its time tells nobody."""
+"""Planted cases on their way to the desk.
+
+Each arrives as a real one would, so that its time does not reveal it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from sovereign_ml.decision_log.random_pool import RandomPool
 
 MOST_WAITING = 100
 TIME_DIGITS = 12
-"""Of an ordered id: neighbours in a batch share them."""
+"""Digits of the time in an ordered id. Neighbours in a batch share them."""
 log = logging.getLogger(__name__)
 _chance = secrets.SystemRandom()
 
@@ -23,10 +26,11 @@ Submit = Callable[[Sequence[Draft]], Awaitable[Sequence[Any]]]
 
 
 class Planting:
-    """Planted cases that wait for real ones to open; what still waits when the service stops is forgotten.
+    """Planted cases that wait for real ones to open.
 
-    Cases come in batches or one by one. In a batch a planted one takes a place among the others, in the same
-    transaction. After a single one it opens at a moment drawn from as long a time as lay before that one.
+    Cases come in batches or one by one. In a batch a planted one takes a place among the others, in
+    the same transaction. After a single one it opens at a moment drawn from as long a time as lay
+    before that one. Cases that still wait when the service stops are forgotten.
     """
 
     def __init__(self, submit: Submit, ids: RandomPool) -> None:
@@ -36,12 +40,15 @@ class Planting:
         self._late: set[asyncio.Task[None]] = set()
 
     def add(self, seed: Draft) -> None:
-        """Let ``seed`` wait for its turn; its id is made when it opens."""
+        """Let ``seed`` wait for its turn. Its id is made when it opens."""
         if len(self._waiting) < MOST_WAITING:
             self._waiting.insert(secrets.randbelow(len(self._waiting) + 1), seed)
 
     def mixed(self, drafts: Sequence[Draft]) -> list[Draft]:
-        """``drafts`` with planted ones among the cases that open together; after a single one, one follows later."""
+        """Return ``drafts`` with planted ones among the cases that open together.
+
+        After a single case, a planted one follows later.
+        """
         opening = [one for one in drafts if one.kind == "decision" and one.opens_review]
         gap, mixed = time.monotonic() - self._opened, list(drafts)
         if opening:
@@ -55,13 +62,14 @@ class Planting:
         elif opening:
             for _ in range(min(len(opening) - 1, len(self._waiting))):
                 place = secrets.randbelow(len(mixed) + 1)
+                # Ids begin with the time, so a planted one takes that of its neighbour.
                 near = mixed[max(0, place - 1)].case_id[:TIME_DIGITS]
                 case_id = near + self._ids.ordered()[TIME_DIGITS:]
                 mixed.insert(place, replace(self._waiting.pop(), case_id=case_id))
         return mixed
 
     async def close(self) -> None:
-        """Forget those that were to follow later."""
+        """Forget the cases that were to follow later."""
         for task in self._late:
             task.cancel()
         await asyncio.gather(*self._late, return_exceptions=True)

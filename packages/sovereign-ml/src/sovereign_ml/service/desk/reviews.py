@@ -1,4 +1,4 @@
-"""Review by a person: open cases, their outcome, planted errors, and the evidence that the review is real."""
+"""Review by a person: open cases, outcomes, planted errors, and evidence of a real review."""
 
 from __future__ import annotations
 
@@ -19,28 +19,34 @@ from sovereign_ml.service.runtime import Runtime
 from sovereign_ml.service.schemas import Evidence, OpenCase, ReviewAnswer, ReviewsAnswer
 
 PAGE = 100
-"""Cases on one page of the desk."""
+"""Number of cases on one page of the desk."""
 SHOWN = ("case", "seeded", "seconds")
-"""Facts of the evidence on the desk; none of them has more values the longer the log is."""
+"""Facts of the evidence on the desk. None of them has more values the longer the log is."""
 SOURCES = 200
-"""Newest decisions, of which one is copied where the reviewed one cannot be."""
+"""Number of newest decisions, of which one is copied where the reviewed one cannot be."""
 REFUSED = {
     "objected": "This customer objected to direct marketing: {only}.",
     "restricted": "Processing of this customer's data is restricted: {only}.",
     "withdrawn": "This customer withdrew consent: {only}.",
     "changed": "Something was added to this case since you read it. Read it again, then decide.",
-    "same_reviewer": "This case is contested, and your key decided it before: a reviewer with another key decides now.",
+    "same_reviewer": (
+        "This case is contested, and your key decided it before: a reviewer with "
+        "another key decides now."
+    ),
     "not_open": "This case was decided by somebody else in the meantime.",
 }
 
 
 async def listing(call: Call) -> Answer:
-    """Open cases and the evidence so far."""
+    """Return open cases and the evidence so far."""
     return reply_json(await overview(call.runtime, place(call)))
 
 
 def place(call: Call) -> int:
-    """Where the list goes on: the number in ``after``, from the start without one. ProblemError 422 for another."""
+    """Return the number in ``after``, behind which the list goes on. Default is the start.
+
+    Raises ProblemError 422 for a value that is no number.
+    """
     given = call.request.query_params.get("after", "0")
     if not re.fullmatch("[0-9]{1,18}", given, re.ASCII):
         raise ProblemError(422, "after has to be the next of the page before.")
@@ -48,16 +54,17 @@ def place(call: Call) -> int:
 
 
 async def decide_case(call: Call) -> Answer:
-    """A reviewer's outcome through the API."""
+    """Write a reviewer's outcome that comes through the API."""
     given = call.body.model_dump(exclude={"version"})
     await settle(call, given, call.body.version)
     return reply_json(ReviewAnswer(case_id=call.case_id, outcome=call.body.outcome))
 
 
 async def overview(runtime: Runtime, after: int = 0) -> ReviewsAnswer:
-    """Open cases, oldest first, a page of them, and the evidence so far."""
+    """Return a page of open cases, oldest first, and the evidence so far."""
 
     def find(log: DecisionLog) -> ReviewsAnswer:
+        # One case more than a page shows whether there is a next page.
         entries = log.open_reviews(PAGE + 1, after=after)
         shown = entries[:PAGE]
         seals = log.newest_seals([one.case_id for one in shown])
@@ -72,7 +79,10 @@ async def overview(runtime: Runtime, after: int = 0) -> ReviewsAnswer:
 
 
 async def open_case(runtime: Runtime, case_id: str) -> list[Entry]:
-    """Entries of a case that still waits; ProblemError 404 when there is no such case, 409 when it is decided."""
+    """Return the entries of a case that still waits.
+
+    Raises ProblemError 404 for an unknown case, and 409 for one that is decided.
+    """
 
     def find(log: DecisionLog) -> tuple[list[Entry], bool]:
         return log.of_case(case_id), log.review_is_open(case_id)
@@ -86,11 +96,11 @@ async def open_case(runtime: Runtime, case_id: str) -> list[Entry]:
 
 
 async def settle(call: Call, given: dict[str, Any], version: str) -> None:
-    """Write the review; once in a while plant an error afterwards.
+    """Write the review, and sometimes plant an error afterwards.
 
-    ``version`` is that of the case as the reviewer read it. The log decides, in the transaction that
-    writes: ProblemError 409 if something was said since, somebody else was faster, the person is barred,
-    or contests what this reviewer decided.
+    ``version`` is that of the case as the reviewer read it. The log decides in the transaction that
+    writes. Raises ProblemError 409 if something was added since, somebody else was faster, the
+    person is barred, or the person contests a decision of this reviewer.
     """
     entries = await open_case(call.runtime, call.case_id)
     case = json.loads(entries[0].body or "{}")
@@ -124,17 +134,22 @@ async def settle(call: Call, given: dict[str, Any], version: str) -> None:
 
 
 def version_of(entries: Sequence[Entry]) -> str:
-    """What a review has to name: changes with every entry of the case, and says nothing else."""
+    """Return the version that a review has to name.
+
+    It changes with every entry of the case, and discloses nothing else.
+    """
     return entries[-1].seal
 
 
 async def plant(runtime: Runtime, entry: Entry) -> Draft | None:
-    """A copy of a case whose suggestion is wrong on purpose, for the share of cases in the settings.
+    """Return a copy of a case whose suggestion is wrong on purpose, or None.
 
-    The wrong score lies anywhere in any band of the other suggestion: the error may be small or large. Influences
-    and reasons add up to it, so that only whoever reads the inputs can notice; its outcome reaches nobody.
+    The settings have the share of cases that are copied. The wrong score lies anywhere in any band
+    of the other suggestion, so the error may be small or large. Influences and reasons add up to
+    it, so that only a reviewer who reads the inputs can notice. Its outcome reaches nobody.
     """
-    # Drawn anew: what a reviewer can compute from the case would say which review is followed by one.
+    # Drawn anew each time: a value that a reviewer can compute from the case would reveal which
+    # review is followed by a planted one.
     draw = secrets.randbelow(16**8) / 16**8
     if draw >= runtime.settings.seed_share:
         return None
@@ -157,9 +172,10 @@ async def plant(runtime: Runtime, entry: Entry) -> Draft | None:
 
 
 async def _to_copy(runtime: Runtime, reviewed: Entry) -> Entry | None:
-    """Return the reviewed case, or another where a wrong copy of it would show that it was planted.
+    """Return the reviewed case, or another where a wrong copy would be recognised.
 
-    Where only some outcomes wait for a person, a copy with one that never waits would tell.
+    Where only some outcomes wait for a person, a copy with one that never waits would be
+    recognised.
     """
     policy = runtime.bundle.policy
     if _wrong_bands(policy, _suggestion_of(reviewed)):
@@ -175,9 +191,9 @@ def _suggestion_of(entry: Entry) -> str | None:
 
 
 def _wrong_bands(policy: DecisionPolicy, suggestion: str | None) -> list[int]:
-    """Return the bands whose outcome is another one that waits for a person too.
+    """Return the bands with another outcome that waits for a person too.
 
-    Where none waits by itself, people review what was contested, which any outcome may be.
+    Where none waits by itself, people review contested decisions, which may have any outcome.
     """
     if suggestion not in policy.choices:
         return []
@@ -187,7 +203,7 @@ def _wrong_bands(policy: DecisionPolicy, suggestion: str | None) -> list[int]:
 
 
 def wrong_score(policy: DecisionPolicy, suggestion: str) -> float | None:
-    """Return a score that leads to another suggestion, drawn secretly; None where no band does."""
+    """Return a secretly drawn score that leads to another suggestion, None where no band does."""
     ends, bands = (0.0, *policy.thresholds, 1.0), _wrong_bands(policy, suggestion)
     if not bands:
         return None
@@ -198,7 +214,7 @@ def wrong_score(policy: DecisionPolicy, suggestion: str) -> float | None:
 
 
 def shifted(contributions: dict[str, float], by: float) -> dict[str, float]:
-    """Log-odds that add up to ``by`` more; the stronger an influence is, the more of it."""
+    """Return log-odds that add up to ``by`` more, in proportion to the size of each influence."""
     whole = sum(map(abs, contributions.values()))
     if not whole:
         return {name: by / len(contributions) for name in contributions}
@@ -206,13 +222,16 @@ def shifted(contributions: dict[str, float], by: float) -> dict[str, float]:
 
 
 def logit(score: float) -> float:
-    """Log-odds of a probability; those of 0 and 1 are cut off far outside of what a model says."""
+    """Return the log-odds of a probability, which is kept within 1e-9 of 0 and 1.
+
+    Those limits are far outside of what a model returns.
+    """
     inside = min(max(score, 1e-9), 1 - 1e-9)
     return math.log(inside / (1 - inside))
 
 
 def evidence(counts: Counts) -> Evidence:
-    """Cases, overrides, seconds and caught errors of all reviews that are still on record."""
+    """Return cases, overrides, seconds and caught errors of all reviews still on record."""
     found = tally(counts)
     return Evidence(
         cases=found.cases,
