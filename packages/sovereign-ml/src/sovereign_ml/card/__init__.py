@@ -1,1 +1,1 @@
-"""The model card that answers GDPR Article 22: schema, derived status, rules, questions, approval, promotion."""
+"""Model card for GDPR Article 22: schema, derived status, rules, questions, approval, promotion."""

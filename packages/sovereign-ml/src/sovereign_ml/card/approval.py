@@ -1,7 +1,8 @@
-"""Approvals: a named person decides about one exact content of the card; the record is a JSON file in git.
+"""Approvals: a named person decides about one exact content of the card.
 
-A change of card, model or data changes the content hash, and the approvals recorded for it no longer hold. The data
-protection officer gives an opinion (``sign_off.dpo_opinion``) and never an approval (GDPR 38(6)).
+Each decision is a record in a JSON file in git. A change of card, model or data changes the content
+hash, and the approvals recorded for the old hash no longer hold. The data protection officer gives
+an opinion (``sign_off.dpo_opinion``) and never an approval (GDPR 38(6)).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ APPROVAL_FILE: Final = TypeAdapter(tuple[Approval, ...], config=ConfigDict(defer
 
 
 class ApprovalError(ValueError):
-    """The approval may not be recorded; the message says why and what to do."""
+    """Refusal to record an approval. The message says why and what to do."""
 
 
 def approve(
@@ -41,20 +42,26 @@ def approve(
     decision: Literal["approve", "reject"] = "approve",
     comment: str = "",
 ) -> Approval:
-    """The approval of ``person`` for this content of the card. Raises ApprovalError with one line."""
+    """Return the approval of ``person`` for this content of the card.
+
+    Raises ApprovalError with one line.
+    """
     given = {
         "role": _known(role),
+        # A name with hidden characters stays as it is, so that the refusal can show it.
         "person": person if hidden_in(person) else plain(person),
         "decision": decision,
         "at": at,
         "comment": comment,
     }
     approval = Approval.model_validate({**given, "card_hash": card.computed_hash()})
+    # An unknown author keeps nobody from rejecting.
     if decision == "approve":
         for problem in _unknown_author(card):
             raise ApprovalError(problem)
     for problem in _who(approval, card):
         raise ApprovalError(problem)
+    # Approvals of another content do not count for the check of two people.
     if decision == "approve":
         others = [a for a in _last_words(card.approvals) if a.card_hash == approval.card_hash]
         for problem in _twice(approval, [a for a in others if _is_yes(a)]):
@@ -74,9 +81,10 @@ def _known(role: str) -> str:
 
 
 def with_approvals(card: Card, approvals: tuple[Approval, ...], roles: Iterable[str] = ()) -> Card:
-    """The card with the approvals recorded for it; the content hash does not change.
+    """Return the card with the approvals recorded for it. The content hash does not change.
 
-    The status of a complete card follows: rejected, approved when each of ``roles`` has approved, else in review.
+    The status of a complete card follows from them: rejected, approved when each of ``roles`` has
+    approved, otherwise in review.
     """
     signed = card.model_copy(update={"approvals": approvals})
     wanted = tuple(roles)
@@ -90,13 +98,17 @@ def with_approvals(card: Card, approvals: tuple[Approval, ...], roles: Iterable[
 
 
 def problems(card: Card, roles: Iterable[str], today: date | None = None) -> Iterator[str]:
-    """Why the card's approvals do not carry it; nothing when each role has a valid one (rule R48).
+    """Yield each reason why the approvals do not carry the card (rule R48).
 
-    With ``today``, a decision with a later date does not count: it would outlive what its author decides next.
+    Nothing is yielded when each role has a valid approval. With ``today``, a decision with a later
+    date does not count: it would outlive what its author decides next.
     """
     current = card.computed_hash()
     if card.content_hash != current:
-        yield "The content hash in card.json does not fit its content: the file was changed after it was built."
+        yield (
+            "The content hash in card.json does not fit its content: "
+            "the file was changed after it was built."
+        )
     yield from _unknown_author(card)
     yield from (
         f"The decision of {a.person} as {a.role} is dated {a.at:%Y-%m-%d}, which is in the future."
@@ -106,6 +118,7 @@ def problems(card: Card, roles: Iterable[str], today: date | None = None) -> Ite
     counted: list[Approval] = []
     for role in roles:
         given = [a for a in _last_words(card.approvals) if a.role == role and _is_yes(a)]
+        # An approval of another content is told apart from none at all.
         valid = sorted((a for a in given if a.card_hash == current), key=lambda a: a.at)
         if not given:
             yield f"Nobody has approved as {role}."
@@ -117,13 +130,17 @@ def problems(card: Card, roles: Iterable[str], today: date | None = None) -> Ite
             yield from _twice(valid[-1], counted)
             counted.append(valid[-1])
     yield from (
-        f"{a.person} rejected it as {a.role}. A rejection stands until {a.person} approves as {a.role}."
+        f"{a.person} rejected it as {a.role}. "
+        f"A rejection stands until {a.person} approves as {a.role}."
         for a in _rejections(card)
     )
 
 
 def load(path: Path) -> tuple[Approval, ...]:
-    """The recorded approvals, oldest first; none when the file does not exist. Raises CardError on a broken file."""
+    """Return the recorded approvals, oldest first.
+
+    Returns none when the file does not exist. Raises CardError on a broken file.
+    """
     if not path.exists():
         return ()
     try:
@@ -133,13 +150,16 @@ def load(path: Path) -> tuple[Approval, ...]:
 
 
 def record(path: Path, approval: Approval) -> None:
-    """Add one approval to the file; nothing recorded before is changed."""
+    """Append one approval to the file. Nothing recorded before is changed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(APPROVAL_FILE.dump_json((*load(path), approval), indent=2) + b"\n")
 
 
 def _last_words(approvals: tuple[Approval, ...]) -> list[Approval]:
-    """The latest decision of each person in each role: nobody overrules somebody else."""
+    """Return the latest decision of each person in each role.
+
+    Nobody overrules the decision of somebody else.
+    """
     latest: list[Approval] = []
     for one in sorted(approvals, key=lambda a: a.at):
         same = (a for a in latest if a.role == one.role and _is_same(a, one))
@@ -150,14 +170,20 @@ def _last_words(approvals: tuple[Approval, ...]) -> list[Approval]:
 
 
 def _is_same(one: Approval, other: Approval) -> bool:
-    """Whether two decisions are one person's: spelled alike, and signed alike where they are signed."""
+    """Return whether two decisions are those of one person.
+
+    Their names are spelled alike, and so are their signatures where the decisions are signed.
+    """
     return plain(one.person).casefold() == plain(other.person).casefold() and (
         not one.signed_by or one.signed_by == other.signed_by
     )
 
 
 def rejections(approvals: tuple[Approval, ...]) -> dict[str, str]:
-    """Return the hash of each card that somebody rejected and has not approved since, with who it was."""
+    """Return the hash of each card with a standing rejection, and the person who rejected it.
+
+    A rejection stands until the same person approves.
+    """
     return {a.card_hash: a.person for a in _last_words(approvals) if not _is_yes(a)}
 
 
@@ -166,12 +192,18 @@ def _is_yes(approval: Approval) -> bool:
 
 
 def _rejections(card: Card) -> list[Approval]:
-    """Every rejection that its author has not lifted, whatever the role and however the card changed since."""
+    """Return every rejection that its author has not lifted.
+
+    Neither the role nor a later change of the card matters.
+    """
     return [a for a in _last_words(card.approvals) if not _is_yes(a)]
 
 
 def _twice(approval: Approval, others: Iterable[Approval]) -> Iterator[str]:
-    """GDPR 24: two roles are two people."""
+    """Yield a problem where one person approves in two roles.
+
+    GDPR 24: two roles are two people.
+    """
     for other in others:
         if other.role != approval.role and author_is(_identity(approval), (_identity(other),)):
             yield (
@@ -181,26 +213,36 @@ def _twice(approval: Approval, others: Iterable[Approval]) -> Iterator[str]:
 
 
 def _identity(approval: Approval) -> str:
-    """``Name <mail>`` where a signature says the mail address."""
+    """Return the person, as ``Name <mail>`` where a signature says the mail address."""
     mail = approval.signed_by.partition(" ")[0]
     return f"{approval.person} <{mail}>" if "@" in mail else approval.person
 
 
 def _unknown_author(card: Card) -> Iterator[str]:
-    """GDPR 24: while nobody knows the author, anybody who approves may be the author."""
+    """Yield a problem while the author is unknown.
+
+    GDPR 24: while nobody knows the author, anybody who approves may be the author.
+    """
     model = card.facts.model
     if not any(names_somebody(author) for author in model.authors):
         reason = (model.authors_unknown_because or "the card names no author").rstrip(".")
-        yield f"Nobody knows who wrote this: {reason}. Let git answer, run `churn card`, and approve then."
+        yield (
+            f"Nobody knows who wrote this: {reason}. Let git answer, run `churn card`, "
+            "and approve then."
+        )
 
 
 def _personal(approval: Approval, card: Card) -> Iterator[str]:
-    """GDPR 24: somebody answers for it who did not make it, and outside `local` the decision is signed."""
+    """Yield problems with the person and the signature of an approval.
+
+    GDPR 24: the person who answers for the card did not make it. Outside profile ``local`` the
+    decision is signed.
+    """
     yield from _who(approval, card)
     if card.facts.run.profile != "local" and not approval.signed_by:
         yield (
-            f"The decision of {approval.person} as {approval.role} is recorded and not signed: outside "
-            "profile local it needs a signed commit, see docs/approval.md."
+            f"The decision of {approval.person} as {approval.role} is recorded and not signed: "
+            "outside profile local it needs a signed commit, see docs/approval.md."
         )
 
 
@@ -208,6 +250,12 @@ def _who(approval: Approval, card: Card) -> Iterator[str]:
     if hidden := hidden_in(approval.person):
         yield f"The name {approval.person!r} has {hidden}: write it as people read it."
     elif not is_named_person(approval.person):
-        yield f"'{approval.person}' is no named person: give first and last name, e.g. 'Ada Lovelace'."
+        yield (
+            f"'{approval.person}' is no named person: give first and last name, e.g. "
+            "'Ada Lovelace'."
+        )
     if author_is(_identity(approval), card.facts.model.authors):
-        yield f"{approval.person} wrote what is approved: somebody else must approve as {approval.role}."
+        yield (
+            f"{approval.person} wrote what is approved: "
+            f"somebody else must approve as {approval.role}."
+        )

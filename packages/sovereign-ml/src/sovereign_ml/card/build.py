@@ -27,15 +27,19 @@ DERIVED_KEYS: Final = {
     "ai_act.risk_class": "ai_act.risk_class",
     "ai_act.applies_from": "ai_act.applies_from",
 }
-"""Keys that people like to type in ``model_card.toml``, and the computed value each is compared with."""
+"""Keys that people like to type in ``model_card.toml``, each with the computed value that it is
+compared with."""
 
 
 class CardError(ValueError):
-    """The answers cannot be read; the message says where and what to write instead."""
+    """Answers that cannot be read. The message says where and what to write instead."""
 
 
 def read_answers(path: Path) -> dict[str, Any]:
-    """The tables of ``model_card.toml``. Raises CardError when the file is missing or is not TOML."""
+    """Return the tables of ``model_card.toml``.
+
+    Raises CardError when the file is missing or is not TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -47,10 +51,11 @@ def read_answers(path: Path) -> dict[str, Any]:
 
 
 def build(facts: Facts, answers: Mapping[str, Any], *, card_id: str) -> Card:
-    """The card: answers checked, status derived, hash computed; draft while anything is open.
+    """Return the card with checked answers, derived status and content hash.
 
-    A derived status typed among the answers changes nothing; it is kept, and rule R04 refuses it when it contradicts
-    the computed one. Raises CardError on an answer that does not fit its question.
+    The card is a draft while anything is open. A derived status typed among the answers changes
+    nothing. It is kept, and rule R04 refuses it when it contradicts the computed one. Raises
+    CardError on an answer that does not fit its question.
     """
     given, typed = _split(answers)
     try:
@@ -64,11 +69,13 @@ def build(facts: Facts, answers: Mapping[str, Any], *, card_id: str) -> Card:
     status = "draft" if questions or missing_facts(card) else "in_review"
     unlisted = {q.path: _has(given, q.table) for q in questions if not _has(given, q.path)}
     ready = card.model_copy(update={"status": status, "unlisted": unlisted})
+    # The hash comes last, because it covers ``unlisted``.
     return ready.model_copy(update={"content_hash": ready.computed_hash()})
 
 
 def _split(answers: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Take what someone typed where a status is computed out of the answers."""
+    """Return the answers without typed statuses, and the statuses typed where they are computed."""
+    # A copy, because typed statuses are taken out below.
     given = {
         table: dict(keys) if isinstance(keys, Mapping) else keys for table, keys in answers.items()
     }
@@ -82,7 +89,7 @@ def _split(answers: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _has(answers: Mapping[str, Any], path: str) -> bool:
-    """Whether ``model_card.toml`` has a table or key such as ``consent.withdrawal.channel``."""
+    """Return whether ``model_card.toml`` has a table or key, such as ``consent.withdrawal``."""
     here: Any = answers
     for name in re.findall(r"\w+", path):
         if isinstance(here, Mapping) and name in here:
@@ -95,15 +102,19 @@ def _has(answers: Mapping[str, Any], path: str) -> bool:
 
 
 def _readable(error: ValidationError) -> str:
-    """One line for each wrong answer, in the words of the file."""
+    """Return one line for each wrong answer, in the words of the file."""
     lines = {_line(problem) for problem in error.errors()}
     return "model_card.toml: " + "; ".join(sorted(lines)) + "."
 
 
 def _line(problem: Any) -> str:
     keys = [str(part) for part in problem["loc"] if isinstance(part, str) and part.isidentifier()]
+    # Pydantic names the members of a union in the path. The file has no such keys.
     keys = [key for key in keys if key not in {"bool", "int", "float", "str", "date"}]
     path = ".".join(keys)
     if problem["type"] == "extra_forbidden":
         return f"'{path}' is no question of the card; take the line out"
-    return f'{path} = {problem["input"]!r} does not fit; allowed is what its comment says, or "{NOT_ANSWERED}" while open'
+    return (
+        f"{path} = {problem['input']!r} does not fit; allowed is what its comment says, "
+        f'or "{NOT_ANSWERED}" while open'
+    )

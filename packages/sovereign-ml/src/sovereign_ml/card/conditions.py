@@ -1,4 +1,4 @@
-"""When an answer or a fact is required: the named conditions that fields refer to."""
+"""Named conditions that say when an answer or a fact is required."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def _explicit_consent_for_special(a: Answers) -> bool:
 
 
 def consent_used(a: Answers) -> bool:
-    """Whether anything rests on consent (GDPR 6(1)(a), 9(2)(a), 22(2)(c))."""
+    """Return whether anything rests on consent (GDPR 6(1)(a), 9(2)(a), 22(2)(c))."""
     explicit = a.art22.exception == "explicit_consent_22_2_c"
     return "6_1_a" in _bases(a) or explicit or _explicit_consent_for_special(a)
 
 
 def applies22(d: Derived) -> bool:
-    """Whether Article 22 is known to apply."""
+    """Return whether Article 22 is known to apply."""
     return d.decision.art22_applies is True
 
 
@@ -64,6 +64,7 @@ CONDITIONS: Final[dict[str, Condition]] = {
     "dpo_objects": lambda a, f, d: a.sign_off.dpo_opinion in ("negative", "conditions"),
     "is_ai_system": lambda a, f, d: a.ai_act.is_ai_system is True,
     "employment": lambda a, f, d: a.decision.downstream_action == "employment",
+    # The card keeps a bucket of people only, so its lower bound counts.
     "large_scale": lambda a, f, d: (f.data.subjects_at_least or 0) >= LARGE_SCALE_SUBJECTS,
     "high_risk": lambda a, f, d: d.ai_act.risk_class == "high_risk",
     "fria_required": lambda a, f, d: a.ai_act.high_risk.fria_required is True,
@@ -71,6 +72,7 @@ CONDITIONS: Final[dict[str, Condition]] = {
     "soft_opt_in": lambda a, f, d: a.eprivacy.e_marketing_basis == "soft_opt_in",
     "price_personalised": lambda a, f, d: a.decision.price_personalised is True,
     "terminal_access": lambda a, f, d: a.eprivacy.terminal_access is True,
+    # WP251 p. 21-22 weighs these actions case by case, so the reasons have to be written down.
     "factor_true": lambda a, f, d: (
         a.decision.downstream_action in EXPLAINED_ACTIONS
         or any(getattr(a.decision.effect_factors, name) is True for name in FACTORS)

@@ -1,7 +1,9 @@
-"""Compute the card's legal position from answers and facts: profiling, automation, Article 22, DPIA, AI Act class.
+"""Legal position of the card, computed from answers and facts.
 
-Three-valued throughout: while an answer that could change the result is open, the result is ``NOT_ANSWERED``.
-Nothing here reads a typed status, so nobody can declare a position; they can only change what it rests on.
+It covers profiling, automation, Article 22, the impact assessment and the AI Act class. All results
+have three values: while an answer that could change the result is open, the result is
+``NOT_ANSWERED``. Nothing here reads a typed status, so nobody can declare a position. People can
+only change the answers that it rests on.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from sovereign_ml.card.schema.derived import Derived, DerivedDecision, DerivedRe
 from sovereign_ml.card.schema.facts import Facts
 from sovereign_ml.card.schema.people import Effect, EffectFactors
 
+# ``other`` is among them: nobody can tell what it does to people, so it never counts as small.
 SIGNIFICANT_ACTIONS: Final = (
     "service_denial",
     "contract_refusal",
@@ -25,20 +28,20 @@ SIGNIFICANT_ACTIONS: Final = (
     "employment",
     "other",
 )
-"""``other`` is among them: nobody can tell what it does to people, so it never counts as a small thing."""
 MARKETING_ACTIONS: Final = ("marketing_contact", "discount_offer")
+# WP251 p. 21-22 weighs these case by case: what follows for people has to be written down.
 EXPLAINED_ACTIONS: Final = ("price_change", "service_priority", "other")
-"""Actions that WP251 p. 21-22 weighs case by case: what follows for people has to be written down."""
+# A reviewer must see at least one of these. Score and reasons are the machine's own account (WP251
+# p. 21).
 FULL_CASE: Final = frozenset({"inputs", "raw_record", "customer_context"})
-"""What a reviewer must see at least one of: score and reasons are the machine's own account (WP251 p. 21)."""
 FACTORS: Final = tuple(name for name in EffectFactors.model_fields if name != "rationale")
 OBJECT: Final = " People may object to it (GDPR 21)."
+# Policy, not law: how long a test of the reviewers proves anything.
 REVIEW_TEST_VALID_DAYS: Final = 365
-"""Policy, not law: how long a test of the reviewers proves anything."""
 
 
 def derive(answers: Answers, facts: Facts) -> Derived:
-    """The derived status of a card; a pure function of its answers and facts."""
+    """Return the derived status of a card, a pure function of its answers and facts."""
     review = _review(answers, facts)
     decision = _decision(answers, review)
     return Derived(
@@ -50,7 +53,7 @@ def derive(answers: Answers, facts: Facts) -> Derived:
 
 
 def claims_review(answers: Answers) -> bool:
-    """Whether anybody says that a person takes part in the decision."""
+    """Return whether anybody says that a person takes part in the decision."""
     staged = answers.human_review.stage in ("before_effect", "after_effect", "on_request")
     return staged or answers.decision.automation_level in (
         "decision_support",
@@ -59,28 +62,36 @@ def claims_review(answers: Answers) -> bool:
 
 
 def is_marketing(answers: Answers) -> Tri:
-    """Whether the score serves direct marketing: said so, or the action is an offer (GDPR 21(2))."""
+    """Return whether the score serves direct marketing (GDPR 21(2)).
+
+    It does when people say so, or when the action is an offer.
+    """
     if answers.decision.downstream_action in MARKETING_ACTIONS:
         return True
     return answers.purpose.direct_marketing
 
 
 def may_object(answers: Answers) -> bool:
-    """Whether Article 21(1) or 21(2) gives the right to object."""
+    """Return whether Article 21(1) or 21(2) gives the right to object."""
     return is_marketing(answers) is True or bool(
         {"6_1_e", "6_1_f"} & set(answers.lawful_basis.used().values())
     )
 
 
 def _all(checks: dict[str, Tri]) -> Tri:
-    """And over three values: one no decides, otherwise one open answer keeps it open."""
+    """Return "and" over three values: one no decides, otherwise one open answer keeps it open."""
+    # A no comes first: no later answer can change it.
     if any(value is False for value in checks.values()):
         return False
     return NOT_ANSWERED if NOT_ANSWERED in checks.values() else True
 
 
 def _review(answers: Answers, facts: Facts) -> DerivedReview:
-    """Meaningful only if every condition of WP251 p. 20-21 holds for every person who is worse off."""
+    """Return whether the review is meaningful, and what is missing.
+
+    It is meaningful only if every condition of WP251 p. 20-21 holds for every person who is worse
+    off.
+    """
     given = answers.human_review
     shown = given.information_shown
     checks: dict[str, Tri] = {
@@ -100,6 +111,7 @@ def _review(answers: Answers, facts: Facts) -> DerivedReview:
         ),
         "current proof that reviewers catch errors": _review_tested(facts),
     }
+    # One reason is enough: the conditions describe a review that does not exist.
     if given.stage == "none":
         return DerivedReview(meaningful=False, missing=("no person reviews",))
     return DerivedReview(
@@ -112,12 +124,16 @@ def _review_tested(facts: Facts) -> bool:
     if review.seeded_error_catch_rate is None or review.tested_on is None:
         return False
     built = facts.run.generated_at
+    # Without a build date every test counts as too old.
     asof = built.date() if built else date.max
     return (asof - review.tested_on).days <= REVIEW_TEST_VALID_DAYS
 
 
 def _automation(answers: Answers, review: DerivedReview) -> tuple[str, tuple[str, ...]]:
-    """``solely`` or ``assisted`` in fact, whatever the process is called, with the reasons."""
+    """Return ``solely`` or ``assisted`` in fact, with the reasons.
+
+    The name of the process does not matter.
+    """
     decision = answers.decision
     sent = decision.score_transmitted_to not in (NOT_ANSWERED, ())
     reasons = {
@@ -145,7 +161,7 @@ def _automation(answers: Answers, review: DerivedReview) -> tuple[str, tuple[str
 
 
 def _flips(answers: Answers) -> dict[str, Tri]:
-    """What lifts an ordinary offer to a significant effect (WP251 p. 21-22, rec. 71)."""
+    """Return the factors that make an effect significant (WP251 p. 21-22, rec. 71)."""
     factors = answers.decision.effect_factors
     flips: dict[str, Tri] = {
         f"decision.effect_factors.{name}": getattr(factors, name) for name in FACTORS
@@ -159,9 +175,10 @@ def _flips(answers: Answers) -> dict[str, Tri]:
 
 
 def _effect(answers: Answers, flips: dict[str, Tri]) -> tuple[Effect | str, tuple[str, ...]]:
-    """The effect people stated, lifted by any factor that is true."""
+    """Return the effect that people stated, lifted by any factor that is true, with reasons."""
     stated = answers.decision.effect
     lifted = tuple(name for name, value in flips.items() if value is True)
+    # A stated legal effect stays: no factor can lift it further.
     if stated == "legal" or (stated in SIGNIFICANT and not lifted):
         return stated, ("stated by the controller",)
     if lifted:
@@ -172,7 +189,10 @@ def _effect(answers: Answers, flips: dict[str, Tri]) -> tuple[Effect | str, tupl
 
 
 def _ordinary(action: str) -> str:
-    """Why the effect is small. WP251 says "in many typical cases", and says it of targeted advertising only."""
+    """Return why the effect is small.
+
+    WP251 says "in many typical cases", and says it of targeted advertising only.
+    """
     if action in MARKETING_ACTIONS:
         return (
             "in many typical cases targeted offers do not affect people significantly, WP251 p. 22"
@@ -211,7 +231,11 @@ def _decision(answers: Answers, review: DerivedReview) -> DerivedDecision:
 
 
 def _applies(automation: str, effect: str) -> Tri:
-    """GDPR 22(1): solely automated and a legal or similarly significant effect."""
+    """Return whether GDPR 22(1) applies.
+
+    It needs a solely automated decision and a legal or similarly significant effect.
+    """
+    # One no is enough, even while the other half is open.
     if automation == "assisted" or effect in ("none", "minor"):
         return False
     return NOT_ANSWERED if NOT_ANSWERED in (automation, effect) else True
@@ -226,16 +250,25 @@ def _why(
     *,
     offers: bool,
 ) -> str:
-    """Return the finding in words for the card's first screen; WP251 speaks of targeted offers only."""
+    """Return the finding in words for the card's first screen.
+
+    WP251 speaks of targeted offers only.
+    """
     because, strength = "; ".join(reasons), effect.replace("_", " ")
     if applies is True:
-        return f"Article 22 applies: the decision is solely automated and its effect is {strength} ({because})."
+        return (
+            "Article 22 applies: the decision is solely automated and its effect is "
+            f"{strength} ({because})."
+        )
     if applies is False and automation == "assisted":
-        return "Article 22 does not apply: a person with authority decides each case before it takes effect."
+        return (
+            "Article 22 does not apply: a person with authority decides each case before "
+            "it takes effect."
+        )
     if applies is False:
         return (
-            f"Article 22 does not apply: the decision may be automated, but its effect on people is {strength} "
-            f"({because}). It is profiling all the same."
+            "Article 22 does not apply: the decision may be automated, but its effect on people "
+            f"is {strength} ({because}). It is profiling all the same."
         )
     asked = f"{still_open} questions are" if still_open > 1 else "one question is"
     if offers:

@@ -1,6 +1,6 @@
-"""What follows from the card's position: whether an impact assessment is required, and the AI Act's class and date.
+"""Duties that follow from the card's position: impact assessment, AI Act class and date.
 
-Three-valued like ``derive``: open while an answer that could change the result is open.
+Three-valued like ``derive``: a result is open while an answer that could change it is open.
 """
 
 from __future__ import annotations
@@ -13,18 +13,22 @@ from sovereign_ml.card.schema.derived import DerivedAiAct, DerivedDecision, Deri
 from sovereign_ml.card.schema.facts import Facts
 
 SIGNIFICANT: Final = ("similarly_significant", "legal")
+# Policy, not law: WP248 gives no number for "large scale".
 LARGE_SCALE_SUBJECTS: Final = 10_000
-"""Policy, not law: WP248 gives no number for "large scale"."""
+# AI Act 113 as amended by Regulation (EU) 2026/1744, Article 1(40).
 HIGH_RISK_FROM: Final = "2027-12-02"
-"""AI Act 113 as amended by Regulation (EU) 2026/1744, Article 1(40)."""
 
 
+# Annex III of the AI Act names these whatever else is answered. Insurance is 5(c) for life and
+# health only.
 AREA_OF_ACTION: Final = {"credit": "5b", "employment": "4"}
-"""Annex III of the AI Act names these whatever else is answered. Insurance is 5(c) for life and health only."""
 
 
 def annex_iii_points(answers: Answers) -> tuple[str, ...]:
-    """The points of Annex III that the action, the areas and the typed point lead to; nothing takes one away."""
+    """Return the points of Annex III that action, areas and typed point lead to.
+
+    No answer takes a point away.
+    """
     given = answers.ai_act
     action = answers.decision.downstream_action
     points: list[str] = [AREA_OF_ACTION.get(action, "")]
@@ -33,12 +37,16 @@ def annex_iii_points(answers: Answers) -> tuple[str, ...]:
     points += [area.partition("_")[0] for area in given.areas] if given.areas != "?" else []
     points += [given.annex_iii_point] if given.annex_iii_point not in ("none", "?") else []
     found = tuple(dict.fromkeys(point for point in points if point))
+    # A whole area such as 4 is dropped where a narrower point such as 4a is known.
     narrower = {point[0] for point in found if len(point) > 1}
     return tuple(point for point in found if point not in narrower)
 
 
 def special_features(answers: Answers, facts: Facts) -> tuple[str, ...]:
-    """Features that are special-category data, declared, found by name, or proxies nobody cleared (GDPR 9(1))."""
+    """Return the features that are special-category data (GDPR 9(1)).
+
+    These are declared features, features found by name, and proxies that nobody cleared.
+    """
     scan = facts.data.special_scan
     declared = (
         answers.special.declared_features
@@ -56,7 +64,10 @@ def special_features(answers: Answers, facts: Facts) -> tuple[str, ...]:
 
 
 def dpia(answers: Answers, facts: Facts, decision: DerivedDecision) -> DerivedDpia:
-    """Required by one article criterion, or as a rule by two of WP248 (WP248rev.01 p. 11)."""
+    """Return whether an impact assessment is required, with its criteria.
+
+    One criterion of the article requires it. As a rule two of WP248 do (WP248rev.01 p. 11).
+    """
     checks = _criteria(answers, facts, decision)
     met = tuple(name for name, value in checks.items() if value is True)
     still_open = tuple(name for name, value in checks.items() if value == NOT_ANSWERED)
@@ -66,9 +77,13 @@ def dpia(answers: Answers, facts: Facts, decision: DerivedDecision) -> DerivedDp
 
 
 def ai_act(answers: Answers, decision: DerivedDecision) -> DerivedAiAct:
-    """Class and date; profiling in an Annex III area is always high-risk (AI Act 6(3) last subparagraph)."""
+    """Return the AI Act class and the date from which it applies.
+
+    Profiling in an Annex III area is always high-risk (AI Act 6(3) last subparagraph).
+    """
     given = answers.ai_act
     screen = given.art5_screen.model_dump().values()
+    # Article 5 comes first: a prohibited practice has no other class.
     if True in screen:
         return DerivedAiAct(
             risk_class="prohibited", applies_from="now", why="a practice of Article 5"
@@ -77,6 +92,7 @@ def ai_act(answers: Answers, decision: DerivedDecision) -> DerivedAiAct:
         why = f"Annex III point {', '.join(points)}; profiling there is always high-risk (6(3))"
         return DerivedAiAct(risk_class="high_risk", applies_from=HIGH_RISK_FROM, why=why)
     asked: list[object] = [given.areas, given.annex_iii_point, given.talks_or_generates]
+    # The kind of insurance matters only where the action is insurance or may be.
     if answers.decision.downstream_action in ("insurance", NOT_ANSWERED):
         asked.append(given.insurance_kind)
     if NOT_ANSWERED in (*screen, *asked):
@@ -95,7 +111,10 @@ def ai_act(answers: Answers, decision: DerivedDecision) -> DerivedAiAct:
 
 
 def _criteria(answers: Answers, facts: Facts, decision: DerivedDecision) -> dict[str, Tri]:
-    """Each trigger of an impact assessment (GDPR 35(3), 35(4); WP248rev.01 criteria 1-9) that the card can decide."""
+    """Return each trigger of an impact assessment that the card can decide.
+
+    Sources: GDPR 35(3), 35(4); WP248rev.01 criteria 1-9.
+    """
     significant: Tri = (
         NOT_ANSWERED if decision.effect == NOT_ANSWERED else decision.effect in SIGNIFICANT
     )

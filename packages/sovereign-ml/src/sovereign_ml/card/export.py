@@ -1,4 +1,7 @@
-"""The card's JSON Schema (2020-12) and the table of its rules: ``python -m sovereign_ml.card.export docs``."""
+"""Export of the card's JSON Schema (2020-12) and of the table of its rules.
+
+Run it with ``python -m sovereign_ml.card.export docs``.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema of ``card.json``; every field says who fills it, its source and when it is required."""
+    """Return the schema of ``card.json``.
+
+    Every field says who fills it, its source and when it is required.
+    """
     return {
         "$schema": DIALECT,
         "$id": f"urn:sovereign:model-card:{SCHEMA_VERSION}",
@@ -35,8 +41,11 @@ def json_schema() -> dict[str, Any]:
 
 
 def rules_table() -> str:
-    """Every rule as a Markdown table, for people who read the card and not the code."""
-    head = "| rule | severity | refuses or warns when | article | what to do |\n|---|---|---|---|---|\n"
+    """Return every rule as a Markdown table, for people who read the card and not the code."""
+    head = (
+        "| rule | severity | refuses or warns when | article | what to do "
+        "|\n|---|---|---|---|---|\n"
+    )
     rows = (
         f"| {r.id} | {r.severity} | {r.refuses} | {r.article} | {r.do} |\n"
         for _, r in sorted(RULES.items())
@@ -57,7 +66,10 @@ def _said(value: object) -> str:
 
 
 def write(folder: Path) -> None:
-    """Write ``card.schema.json`` and ``card-rules.md`` in the order of the code: a change is a readable diff."""
+    """Write ``card.schema.json`` and ``card-rules.md`` into ``folder``.
+
+    Both keep the order of the code, so that a change is a readable diff.
+    """
     schema = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
     (folder / "card.schema.json").write_text(schema, encoding="utf-8")
     (folder / "card-rules.md").write_text(rules_table(), encoding="utf-8")

@@ -1,7 +1,8 @@
-"""Names of people: whether a text names a person, and whether two texts name the same one.
+"""Comparison of people's names.
 
-Four eyes rest on this comparison, so it errs on the safe side: initials, second names, accents, order,
-capital letters and letters that only look alike make no other person.
+It finds out whether a text names a person, and whether two texts name the same one. Four eyes rest
+on this comparison, so it errs on the safe side: initials, second names, accents, order, capital
+letters and letters that only look alike make no other person.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ LOOKALIKES: Final = str.maketrans(
 )
 """Cyrillic, Greek and rare Latin letters, and the Latin letter that each looks like."""
 LONG_ENOUGH: Final = 8
-"""Letters of a whole name from which on one letter more, less or other is a slip."""
+"""From this many letters of a whole name on, one letter more, less or other is a slip."""
 ALIKE: Final = str.maketrans({"æ": "a", "œ": "o", "i": "l", "1": "l", "|": "l", "0": "o"})
 """Letters that sound alike, and small and capital letters and digits that look alike in print."""
 SOUNDS: Final = str.maketrans(
@@ -53,7 +54,7 @@ SPELLINGS: Final = (
     (r"[vw]", "f"),
     *((r"h", ""), (r"ou|oo|[ou]", "u"), (r"[eiyj]+", "i"), (r"(.)\1+", r"\1")),
 )
-"""How one name is spelled in different countries, and the letter that stands for all of it."""
+"""Spellings of one name in different countries, and the letter that stands for all of them."""
 LATIN: Final = re.compile(r"LATIN .*\b([A-Z])( WITH .*)?")
 
 
@@ -65,25 +66,29 @@ def plain(name: str) -> str:
 def hidden_in(name: str) -> str:
     """Return what a reader of the name cannot see, or "" for an honest one."""
     for sign in name:
+        # Control, format, unassigned, private-use and surrogate characters.
         if sign in FILLERS or unicodedata.category(sign) in ("Cc", "Cf", "Cn", "Co", "Cs"):
             return f"the invisible character U+{ord(sign):04X}"
     scripts = {_script(sign) for sign in plain(name) if sign.isalpha()}
     if unknown := sorted(scripts - SCRIPTS):
         return f"letters of the script {unknown[0].title()}, which look like others"
+    # Chinese, Japanese and Korean scripts may stand side by side in one name.
     if len(scripts) > 1 and not scripts <= WITHOUT_SPACES:
         return f"letters of several scripts ({', '.join(s.title() for s in sorted(scripts))})"
     return ""
 
 
 def is_named_person(name: str) -> bool:
-    """Return whether ``name`` reads as first and last name of a person, not as a role, team or machine.
+    """Return whether ``name`` reads as first and last name of a person.
 
-    Initials alone are nobody's name: "A. L." is everybody whose names begin so.
+    A role, team or machine is no person. Initials alone are nobody's name: "A. L." is everybody
+    whose names begin so.
     """
     shown = plain(name)
     if hidden_in(name) or NOT_A_PERSON.search(shown):
         return False
     letters = [sign for sign in shown if sign.isalpha()]
+    # These scripts put no space between the parts of a name.
     if len(letters) > 1 and {_script(sign) for sign in letters} <= WITHOUT_SPACES:
         return shown.replace(" ", "").isalpha()
     whole = [part for part in re.findall(r"[^\W\d_]+", shown) if len(part) > 1]
@@ -96,9 +101,10 @@ def names_somebody(author: str) -> bool:
 
 
 def same_person(one: str, other: str) -> bool:
-    """Return whether two names may be those of one person, as they look or as they sound in Latin letters.
+    """Return whether two names may be those of one person.
 
-    Every part of the shorter name is a part of the longer one, or begins it; one part is whole.
+    They are compared as they look and as they sound in Latin letters. Every part of the shorter
+    name is a part of the longer one, or begins it, and one part is whole.
     """
     return _alike(_words(one), _words(other)) or _alike(_sounds(one), _sounds(other))
 
@@ -107,6 +113,7 @@ def _alike(one: list[str], other: list[str]) -> bool:
     joined, known = "".join(one), "".join(other)
     if len(joined) == len(known) > 5 and joined in known * 2:
         return True  # "Ada Love Lace": the same letters in order, the spaces elsewhere
+    # One slip in a long name makes no other person.
     if _one_letter_apart("".join(sorted(one)), "".join(sorted(other))):
         return True
     shorter, longer = sorted((_by_length(one), _by_length(other)), key=len)
@@ -128,6 +135,7 @@ def author_is(person: str, authors: Iterable[str]) -> bool:
 
 def _same_identity(one: str, other: str) -> bool:
     (name, mail), (known, address) = _split(one), _split(other)
+    # One mail address is one person, whatever the names are.
     if mail and mail == address:
         return True
     mine = [text for text in (name, _local_part(mail)) if text]
@@ -156,6 +164,7 @@ def _sounds(name: str) -> list[str]:
     seen = "".join(sign for sign in name if not hidden_in(sign) or sign.isalpha())
     apart = unicodedata.normalize("NFKD", plain(seen).casefold())
     spelled = "".join(sign for sign in apart if not unicodedata.combining(sign))
+    # The order matters: pairs of Greek letters, then single letters, then the spellings.
     for letters, sound in GREEK:
         spelled = re.sub(letters, sound, spelled)
     spelled = "".join(_latin(sign) for sign in spelled.translate(SOUNDS))

@@ -1,7 +1,8 @@
-"""Decide whether a version may become production, and move the registry's alias only then; fails closed.
+"""Promotion of a version to production: the registry's alias moves only when it may.
 
-The decision is a pure function of card, findings and metrics. The registry is a protocol: a project implements it
-for its own (MLflow), and anything that goes wrong with it is a refusal.
+It fails closed. The decision is a pure function of card, findings and metrics. The registry is a
+protocol: a project implements it for its own (MLflow), and anything that goes wrong with it is a
+refusal.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ALIAS: Final = "production"
 
 
 class AliasMove(Group):
-    """One move of the alias: the registry keeps all of them, oldest first."""
+    """One move of the alias. The registry keeps all of them, oldest first."""
 
     kind: Literal["promote", "rollback", "retire"]
     version: str
@@ -42,36 +43,42 @@ class AliasMove(Group):
 
 
 class RegistryError(Exception):
-    """The registry cannot be reached or answers nonsense."""
+    """A registry that cannot be reached or answers nonsense."""
 
 
 class Registry(Protocol):
-    """What promotion needs of a model registry. Every method raises RegistryError when it cannot answer."""
+    """Methods that promotion needs of a model registry.
+
+    Every method raises RegistryError when it cannot answer.
+    """
 
     def production(self) -> str | None:
-        """The version that the alias ``production`` points to."""
+        """Return the version that the alias ``production`` points to."""
 
     def metrics(self, version: str) -> Mapping[str, float]:
-        """The test metrics recorded with a version."""
+        """Return the test metrics recorded with a version."""
 
     def card_hash(self, version: str) -> str | None:
-        """The content hash of the card that a version was registered with."""
+        """Return the content hash of the card that a version was registered with."""
 
     def history(self) -> tuple[AliasMove, ...]:
-        """All moves of the alias, oldest first."""
+        """Return all moves of the alias, oldest first."""
 
     def fingerprint(self, version: str) -> str | None:
-        """A hash over what the registry says of a version: its tags, run and metrics; None if it is gone."""
+        """Return a hash over the tags, run and metrics of a version, or None if it is gone."""
 
     def marks(self) -> Mapping[str, str]:
-        """The link of the history that each version was last moved to with, by version."""
+        """Return the link in the history of the last move to each version, by version."""
 
     def move(self, move: AliasMove) -> None:
-        """Point the alias to ``move.version``, mark that version and append the move to the history."""
+        """Point the alias to ``move.version``.
+
+        That version is marked, and the move is appended to the history.
+        """
 
 
 class PromotionDecision(Group):
-    """Whether the alias may move, and every reason why not."""
+    """The decision whether the alias may move, with every reason why not."""
 
     allowed: bool
     reasons: tuple[str, ...]
@@ -89,10 +96,11 @@ def may_promote(
     policy: RulePolicy,
     today: date,
 ) -> tuple[str, ...]:
-    """Why the version may not become production; empty when it may. ``production`` is None for the first version.
+    """Return every reason why the version may not become production, none when it may.
 
-    ``findings`` are those of ``check(card, policy, today, at="promote")``: open answers, unfair slices, approvals,
-    Article 22 and dates are rules. Here come what a card alone cannot tell: the metric and the age of the data.
+    ``production`` is None for the first version. ``findings`` are those of ``check(card, policy,
+    today, at="promote")``: open answers, unfair slices, approvals, Article 22 and dates are rules.
+    The metric and the age of the data are judged here, because a card alone cannot tell them.
     """
     refused = [f"{finding.rule}: {finding.found} {finding.do}" for finding in blocks(findings)]
     return (*refused, *_worse(candidate, production, policy), *_stale(card, policy, today))
@@ -111,11 +119,12 @@ def promote(
     own: OwnRules = NO_OWN_RULES,
     evidence: tuple[str, ...] = (),
 ) -> PromotionDecision:
-    """Move ``production`` to ``version`` if rules, approvals, metric and data allow it; otherwise refuse with reasons.
+    """Move ``production`` to ``version`` if rules, approvals, metric and data allow it.
 
-    The card must be the one that ``version`` was registered with, judged by the installed rules,
-    whose digest is ``rule_digest``. ``evidence`` is what speaks against the card outside of it: git,
-    the artifacts, the bundle. Never raises for a registry that fails: that is a refusal too.
+    Otherwise it is refused with reasons. The card must be the one that ``version`` was registered
+    with, judged by the installed rules, whose digest is ``rule_digest``. ``evidence`` holds what
+    speaks against the card outside of it: git, the artifacts, the bundle. A registry that fails
+    never raises: that is a refusal too.
     """
     findings, known = check(card, policy, at.date(), at="promote", own=own), card.computed_hash()
     try:
@@ -154,7 +163,10 @@ def promote(
 def _against(
     registry: Registry, card: Card, policy: RulePolicy, findings: list[Finding], move: AliasMove
 ) -> tuple[str, ...]:
-    """Every reason why not: of rules and approvals, of metric and data, of the registry, of who and why."""
+    """Return every reason against the move.
+
+    They come from rules and approvals, metric and data, the registry, person and reason.
+    """
     candidate = registry.metrics(move.version)
     production = registry.metrics(move.previous) if move.previous else None
     day = move.at.date()
@@ -176,13 +188,15 @@ def rollback(
     at: datetime,
     rejected: Mapping[str, str] | None = None,
 ) -> PromotionDecision:
-    """Move ``production`` back to the version before. It was approved then, so only who and why are asked.
+    """Move ``production`` back to the version before.
 
-    ``rejected`` are hashes of cards, each with who rejected it since: no way leads back to those.
+    That version was approved then, so only a person and a reason are asked for. ``rejected`` are
+    hashes of cards, each with the person who rejected it since: no way leads back to those.
     """
     try:
         current, history = registry.production(), registry.history()
         before = version_before(history)
+        # Retention deletes old versions: the alias would point to nothing.
         gone = before is not None and registry.fingerprint(before) is None
         reasons = (
             *broken_history(registry),
@@ -201,7 +215,8 @@ def rollback(
     except RegistryError as error:
         return _refused(
             "",
-            f"The registry cannot be reached or does not answer, so nothing is rolled back: {error}",
+            "The registry cannot be reached or does not answer, "
+            f"so nothing is rolled back: {error}",
         )
     return PromotionDecision(allowed=True, reasons=(), version=before, previous=current)
 
@@ -227,8 +242,10 @@ def broken_history(registry: Registry) -> list[str]:
     history, production, before = registry.history(), registry.production(), ""
     for number, move in enumerate(history, 1):
         if move.chain != move.link(before):
+            # Every later link builds on the broken one, so one line is enough.
             return [
-                f"Move {number} of the registry's history was changed, or one before it is missing. {BY_HAND}"
+                f"Move {number} of the registry's history was changed, "
+                f"or one before it is missing. {BY_HAND}"
             ]
         before = move.chain
     lines = []
@@ -245,6 +262,7 @@ def broken_history(registry: Registry) -> list[str]:
         for version, chain in registry.marks().items()
         if chain not in known
     ]
+    # The version in production, and the one that a rollback returns to.
     for version in pile[-2:]:
         stated = [move.fingerprint for move in history if move.version == version][-1]
         seen = registry.fingerprint(version)
@@ -274,7 +292,10 @@ def _chained(registry: Registry, move: AliasMove, history: tuple[AliasMove, ...]
 
 
 def version_before(history: tuple[AliasMove, ...]) -> str | None:
-    """The version that a rollback returns to: promotions pile up, and each rollback takes the top one off."""
+    """Return the version that a rollback returns to, or None.
+
+    Promotions pile up, and each rollback takes the top one off.
+    """
     pile = _pile(history)
     return pile[-2] if len(pile) > 1 else None
 
@@ -282,6 +303,7 @@ def version_before(history: tuple[AliasMove, ...]) -> str | None:
 def _pile(history: tuple[AliasMove, ...]) -> list[str]:
     pile: list[str] = []
     for move in history:
+        # After a retirement there is no version to roll back to.
         if move.kind == "retire":
             pile.clear()
         elif move.kind == "promote":
@@ -308,12 +330,16 @@ def _worse(
     if new >= old - policy.metric_tolerance:
         return []
     return [
-        f"{policy.metric} falls from {old:.4f} to {new:.4f} (policy: by {policy.metric_tolerance} at most)."
+        f"{policy.metric} falls from {old:.4f} to {new:.4f} "
+        f"(policy: by {policy.metric_tolerance} at most)."
     ]
 
 
 def _stale(card: Card, policy: RulePolicy, today: date) -> list[str]:
-    """GDPR 5(1)(d): a model tested on old data says nothing about people today."""
+    """Return a problem where the test data is too old.
+
+    GDPR 5(1)(d): a model tested on old data says nothing about people today.
+    """
     cutoff = card.facts.evaluation.test_cutoff
     if cutoff is None:
         return ["The cut-off of the test data is not recorded."]
@@ -321,7 +347,8 @@ def _stale(card: Card, policy: RulePolicy, today: date) -> list[str]:
     if age <= policy.max_data_age_days:
         return []
     return [
-        f"The test data is {age} days old (policy: {policy.max_data_age_days}): run the flow on newer data."
+        f"The test data is {age} days old (policy: {policy.max_data_age_days}): "
+        "run the flow on newer data."
     ]
 
 
@@ -342,13 +369,18 @@ def _another_card(registry: Registry, move: AliasMove) -> list[str]:
     if registry.card_hash(move.version) == move.card_hash:
         return []
     return [
-        f"Version {move.version} was registered with another card: register it again after the last change."
+        f"Version {move.version} was registered with another card: "
+        "register it again after the last change."
     ]
 
 
 def _uncovered(card: Card, version: str) -> list[str]:
-    """GDPR 35(11): the impact assessment must cover this very version; the card may not know its number yet."""
+    """Return a problem where the impact assessment does not cover the version.
+
+    GDPR 35(11): it must cover this very version. The card may not know its number yet.
+    """
     covered = card.answers.dpia.model_versions_covered
+    # Computed afresh, so that a card that was edited by hand does not escape it.
     needed = derive(card.answers, card.facts).dpia.required is not False
     if not needed or {version, "*"} & set(covered):
         return []

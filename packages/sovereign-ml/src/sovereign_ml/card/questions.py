@@ -1,4 +1,4 @@
-"""Which questions are open, how far the answers are, and the TOML lines to paste for a new one."""
+"""Open questions, the progress of the answers, and TOML lines to paste for new questions."""
 
 from __future__ import annotations
 
@@ -27,24 +27,27 @@ class Question(Group):
 
     @property
     def table(self) -> str:
-        """The table of ``model_card.toml`` that the key stands in."""
+        """Return the table of ``model_card.toml`` that the key stands in."""
         return self.path.rpartition(".")[0]
 
     @property
     def key(self) -> str:
-        """The key within its table."""
+        """Return the key within its table."""
         return self.path.rpartition(".")[2]
 
 
 class Progress(Group):
-    """How many of the questions that are required now have an answer."""
+    """Count of the questions that are required now, and of those with an answer."""
 
     answered: int
     required: int
 
 
 def walk(group: Group, prefix: str = "") -> Iterator[tuple[str, FieldInfo, object]]:
-    """Every leaf of nested groups as dotted path, field and value; list items as ``retention[0].period``."""
+    """Yield every leaf of nested groups as dotted path, field and value.
+
+    Items of a list are named like ``retention[0].period``.
+    """
     for name, field in type(group).model_fields.items():
         value, path = getattr(group, name), f"{prefix}{name}"
         if isinstance(value, Group):
@@ -58,31 +61,38 @@ def walk(group: Group, prefix: str = "") -> Iterator[tuple[str, FieldInfo, objec
 
 
 def open_questions(card: Card) -> tuple[Question, ...]:
-    """The questions that are required now and have no answer, in the order of ``model_card.toml``."""
+    """Return the questions that are required now and have no answer.
+
+    They are in the order of ``model_card.toml``.
+    """
     return tuple(
         question for question, value, field in _required(card) if _unanswered(value, field)
     )
 
 
 def progress(card: Card) -> Progress:
-    """Answered and required questions; a question that an answer makes necessary counts from then on."""
+    """Return the counts of answered and required questions.
+
+    A question that an answer makes necessary counts from then on.
+    """
     rows = list(_required(card))
     return Progress(answered=sum(not _unanswered(v, f) for _, v, f in rows), required=len(rows))
 
 
 def missing_facts(card: Card) -> tuple[str, ...]:
-    """Facts that the pipeline must record and did not, as dotted paths."""
+    """Return the facts that the pipeline must record and did not, as dotted paths."""
     rows = [
         path
         for path, field, value in walk(card.facts)
         if value in (None, (), {}) and _needed(card, field)
     ]
+    # A written reason stands in for figures of fairness.
     unmeasured = bool(card.facts.evaluation.fairness_not_measured_because)
     return tuple(path for path in rows if not (path == "evaluation.fairness" and unmeasured))
 
 
 def paste(card: Card, questions: tuple[Question, ...]) -> str:
-    """The lines to paste into ``model_card.toml`` for those questions that the file does not list yet.
+    """Return the lines to paste into ``model_card.toml`` for questions that it does not list yet.
 
     A table that the file has already is named in a comment, because TOML forbids to open it twice.
     """
@@ -120,7 +130,10 @@ def _required(card: Card) -> Iterator[tuple[Question, object, FieldInfo]]:
 
 
 def _of_item(card: Card, path: str) -> str:
-    """The name of the list item that a question is about: people do not count blocks."""
+    """Return the name of the list item that a question is about.
+
+    People do not count blocks.
+    """
     found = re.fullmatch(r"(.+)\[(\d+)\]\.\w+", path)
     if not found:
         return ""
@@ -139,13 +152,17 @@ def _extra(field: FieldInfo) -> dict[str, object]:
 
 
 def _unanswered(value: object, field: FieldInfo) -> bool:
+    # An empty list says "none" where the question allows it.
     if value == ():
         return not _extra(field).get("empty_is_answer")
     return is_open(value)
 
 
 def choices(annotation: object) -> tuple[str, ...]:
-    """The words that a field, or each item of its list, may have; none where any text may be said."""
+    """Return the words that a field, or each item of its list, may have.
+
+    Returns none where any text may be said.
+    """
     found: list[str] = []
     for member in typing.get_args(annotation) or (annotation,):
         if typing.get_origin(member) is typing.Literal:
@@ -157,7 +174,7 @@ def choices(annotation: object) -> tuple[str, ...]:
 
 
 def _allowed(annotation: object) -> tuple[str, ...]:
-    """The values that a field accepts, for the comment above its key."""
+    """Return the values that a field accepts, for the comment above its key."""
     found = list(choices(annotation))
     for member in typing.get_args(annotation) or (annotation,):
         if member is bool or bool in typing.get_args(member):

@@ -1,4 +1,7 @@
-"""Model cards of other systems, read as hints: what they say is suggested, listed or compared, never believed."""
+"""Model cards of other systems, read as hints.
+
+Their values are suggested, listed or compared, never believed.
+"""
 
 from sovereign_ml.card.importers.read import ImportedCard, import_card
 

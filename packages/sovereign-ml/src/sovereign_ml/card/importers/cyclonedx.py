@@ -1,4 +1,7 @@
-"""CycloneDX ML-BOMs (1.5 and later): the machine-learning model that has a model card, wherever it is nested."""
+"""CycloneDX ML-BOMs (1.5 and later).
+
+The reader takes the machine-learning model that has a model card, wherever it is nested.
+"""
 
 from __future__ import annotations
 
@@ -29,17 +32,21 @@ MAPPING: Final = {
 
 
 def recognises(content: Any) -> bool:
-    """Whether JSON ``content`` is a CycloneDX document."""
+    """Return whether JSON ``content`` is a CycloneDX document."""
     return isinstance(content, dict) and content.get("bomFormat") == "CycloneDX"
 
 
 def parse(content: dict[str, Any]) -> Parsed:
-    """Read the model with a card; ValueError when the document describes no machine-learning model."""
+    """Return the parsed model that has a card.
+
+    Raises ValueError when the document describes no machine-learning model.
+    """
     models = _models(content)
     if not models:
         raise ValueError(
             "the CycloneDX document describes no component of type machine-learning-model"
         )
+    # A model without a card is read only when no model has one.
     holder, key, model = next((row for row in models if "modelCard" in row[2]), models[0])
     others = [_name(row[2]) for row in models if row[2] is not model]
     notes = (
@@ -62,7 +69,10 @@ def parse(content: dict[str, Any]) -> Parsed:
 
 
 def _models(content: dict[str, Any]) -> list[tuple[Any, Any, dict[str, Any]]]:
-    """Each model with the list or object that holds it and its place there, nested components included."""
+    """Return each model with its container and its place there, nested components included.
+
+    The container is the list or object that holds the model.
+    """
     found: list[tuple[Any, Any, dict[str, Any]]] = []
     metadata = content.get("metadata") or {}
     todo: list[tuple[Any, Any, Any]] = [(metadata, "component", metadata.get("component"))]
@@ -81,7 +91,8 @@ def _models(content: dict[str, Any]) -> list[tuple[Any, Any, dict[str, Any]]]:
 
 
 def _without(value: Any, holder: Any, key: Any, depth: int = 0) -> Any:
-    """A copy of ``value`` in which ``holder`` has no ``key``."""
+    """Return a copy of ``value`` in which ``holder`` has no ``key``."""
+    # Deeper parts stay as they are: ``flatten`` refuses to read them.
     if depth > DEEPEST:
         return value
     if isinstance(value, list):
@@ -103,6 +114,7 @@ def _rest(rest: dict[str, Any]) -> Leaves:
     try:
         return leaves_of(rest, "bom")
     except ValueError:
+        # Too many values or too deep: the parts are named, so that the model can still be read.
         parts = rest.get("components") or ()
         names = f"{len(parts):,} other components: {', '.join(map(_name, parts[:20]))} …"
         short = {

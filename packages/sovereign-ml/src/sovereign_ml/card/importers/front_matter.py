@@ -1,4 +1,7 @@
-"""YAML of a foreign card, read as text: no alias, no key twice, no date that becomes another, bounded in depth."""
+"""YAML of a foreign card, read as text.
+
+Aliases, repeated keys and deep nesting are refused. A date stays text, so that it becomes no other.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,14 @@ from typing import Any
 from sovereign_ml.card.importers.leaves import DEEPEST, MOST_LEAVES, DuplicateKeyError
 
 LONGEST = 200_000
-"""Characters of YAML that are read."""
+"""Most characters of YAML that are read."""
 
 
 def read_yaml(text: str) -> Any:
-    """Return mappings, lists and texts; ValueError in one line for what a card has no use for."""
+    """Return mappings, lists and texts.
+
+    Raises ValueError in one line for YAML that a card has no use for.
+    """
     import yaml
 
     if len(text) > LONGEST:
@@ -30,6 +36,7 @@ def _bounded(text: str, yaml: Any, loader: Any) -> None:
     """Refuse aliases, depth and size before anything is built from them."""
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=loader)):
+        # Through aliases a small file can become a huge value.
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise ValueError("the front matter uses YAML anchors or aliases: write the values out")
         depth += isinstance(event, yaml.CollectionStartEvent)

@@ -1,4 +1,7 @@
-"""Hugging Face model cards: YAML front matter and the chapters of the hub's templates, old and new."""
+"""Hugging Face model cards: front matter and chapters.
+
+The front matter is YAML. The chapters are those of the hub's templates, old and new.
+"""
 
 from __future__ import annotations
 
@@ -93,13 +96,18 @@ CHAPTERS: Final = {
     ),
     **dict.fromkeys(("model card contact", "contact", "model card authors"), "roles.owner_model"),
 }
-"""Chapter titles in the spellings that the hub's templates, skops and common cards write, after ``plain_title``."""
+"""Chapter titles after ``plain_title``, in the spellings of the hub's templates, skops and common
+cards."""
 
 
 def recognises(text: str) -> bool:
-    """Whether ``text`` opens with YAML front matter, or is Markdown with a chapter that cards have."""
+    """Return whether ``text`` is a card of this format.
+
+    It opens with YAML front matter, or it is Markdown with a chapter that cards have.
+    """
     if FRONT.match(text) is not None:
         return True
+    # JSON and XML belong to the other readers.
     if text.lstrip()[:1] in ("", "{", "[", "<"):
         return False
     titles = re.findall(r"^#{1,6}[ \t]*+([^\n]{1,80})$", text[:LONGEST], re.MULTILINE)
@@ -107,7 +115,10 @@ def recognises(text: str) -> bool:
 
 
 def parse(text: str) -> Parsed:
-    """Read front matter and chapters; ValueError when the front matter is not a YAML mapping."""
+    """Return the parsed front matter and chapters.
+
+    Raises ValueError when the front matter is not a YAML mapping.
+    """
     match = FRONT.match(text)
     front = read_yaml(match[1]) if match else {}
     front = {} if front in (None, "") else front
@@ -132,9 +143,10 @@ def plain_title(title: str) -> str:
 
 
 def _chapters(body: str) -> list[tuple[str, str, str]]:
-    """``(leaf, plain title, text)`` of each chapter, cut at real headings: a comment in a code block is none.
+    """Return ``(leaf, plain title, text)`` of each chapter.
 
-    A card whose code block never ends is one chapter without a title.
+    The text is cut at real headings: a comment in a code block is none. A card whose code block
+    never ends is one chapter without a title.
     """
     if len(body) > LONGEST:
         raise ValueError(f"the text is longer than {LONGEST:,} characters; a model card is not")
@@ -156,7 +168,7 @@ def _chapters(body: str) -> list[tuple[str, str, str]]:
 
 
 def _headings(body: str, lines: list[str]) -> list[tuple[int, int, str]]:
-    """First line, line after and text of each heading, as CommonMark sees them."""
+    """Return first line, line after and text of each heading, as CommonMark sees them."""
     from markdown_it import MarkdownIt
 
     # chapters need blocks only; without these rules the time grows with the length and not faster
@@ -167,6 +179,7 @@ def _headings(body: str, lines: list[str]) -> list[tuple[int, int, str]]:
     for place, token in enumerate(tokens):
         if token.type == "fence" and token.map:
             last = lines[token.map[1] - 1].strip() if token.map[1] <= len(lines) else ""
+            # A fence that never ends swallows every heading after it.
             if not last.startswith(token.markup) or token.map[1] - token.map[0] < 2:
                 return []
         if token.type == "heading_open" and token.level == 0 and token.map:

@@ -1,4 +1,7 @@
-"""A foreign card as flat leaves, so that every value is either mapped or listed as unmapped, and none is lost."""
+"""Flat leaves of a foreign card.
+
+Every value is either mapped or listed as unmapped, and none is lost.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A value for one key of ``model_card.toml``, and where it stood in the foreign card."""
+    """A value for one key of ``model_card.toml``, and its place in the foreign card."""
 
     target: str
     value: Any
@@ -27,7 +30,10 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a reader of one format made of a card: leaves, and the format's own words for version and status."""
+    """A card as the reader of one format returns it.
+
+    It holds the leaves, and the format's own words for version and status.
+    """
 
     source: str
     leaves: Leaves
@@ -39,7 +45,10 @@ class Parsed:
 
 
 def read_json(text: str) -> Any:
-    """Parse JSON; ValueError for a key that stands twice in an object. A long number stays text."""
+    """Return parsed JSON. A long number stays text.
+
+    Raises ValueError for a key that stands twice in an object.
+    """
     return json.loads(
         text,
         object_pairs_hook=_unique,
@@ -59,11 +68,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class DuplicateKeyError(ValueError):
-    """A key stands twice, so one of its values would be lost."""
+    """A repeated key, of which one value would be lost."""
 
 
 def leaves_of(value: Any, path: str = "") -> Leaves:
-    """Leaves of nested JSON; a key that holds a dot and meets another path gets a mark, so that both stay."""
+    """Return the leaves of nested JSON.
+
+    A key that holds a dot and meets another path gets a mark, so that both stay.
+    """
     found: Leaves = {}
     for leaf, item in flatten(value, path):
         if len(found) >= MOST_LEAVES:
@@ -73,7 +85,10 @@ def leaves_of(value: Any, path: str = "") -> Leaves:
 
 
 def merged(*parts: Leaves) -> Leaves:
-    """All leaves of several parts; where two parts say different things under one path, the later gets a mark."""
+    """Return all leaves of several parts.
+
+    Where two parts say different things under one path, the later gets a mark.
+    """
     found: Leaves = {}
     for part in parts:
         for leaf, item in part.items():
@@ -94,7 +109,10 @@ def _put(found: Leaves, leaf: str, item: Any) -> None:
 
 
 def flatten(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Dotted paths and values of nested JSON; lists of plain values are one leaf, empty containers too."""
+    """Yield dotted paths and values of nested JSON.
+
+    A list of plain values is one leaf, and so is an empty container.
+    """
     if depth > DEEPEST:
         raise ValueError(f"nested deeper than {DEEPEST} levels; a model card is not")
     if isinstance(value, dict) and value:
@@ -108,7 +126,10 @@ def flatten(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, A
 
 
 def target_of(path: str, mapping: Mapping[str, str]) -> str | None:
-    """The target of a leaf: an exact rule first (``[*]`` for any index), else the longest rule ending in ``.*``."""
+    """Return the target of a leaf, or None.
+
+    An exact rule comes first (``[*]`` for any index), then the longest rule ending in ``.*``.
+    """
     plain = INDEX.sub("[*]", path)
     if plain in mapping:
         return mapping[plain]
@@ -117,15 +138,17 @@ def target_of(path: str, mapping: Mapping[str, str]) -> str | None:
 
 
 def sentences(value: Any) -> list[str]:
-    """A value as a list of texts: the items of a list or of a bulleted text, else the one text.
+    """Return a value as a list of texts.
 
-    Prose is never cut: wrapped lines are joined. A marker goes only where a blank follows it, so a
-    sign stays ("-3 points").
+    These are the items of a list or of a bulleted text, else the one text. Prose is never cut:
+    wrapped lines are joined. A marker goes only where a blank follows it, so a sign stays ("-3
+    points").
     """
     if isinstance(value, list):
         return [str(item).strip() for item in value if str(item).strip()]
     lines = _COMMENT.sub("", str(value)).splitlines()
     bullets = [line for line in lines if _BULLET.match(line)]
+    # A single line such as "- 3 points" may be a sign and not a bullet.
     alone = len(bullets) == 1 and re.match(r"\s*-\s+\d", bullets[0]) is not None
     if not bullets or alone:
         text = " ".join(" ".join(lines).split())

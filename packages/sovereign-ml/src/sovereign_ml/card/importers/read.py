@@ -1,4 +1,7 @@
-"""Read a foreign card: hash, provenance, suggestions for ``model_card.toml``, warnings. Its status approves nothing."""
+"""Reader of foreign cards: hash, provenance, suggestions for ``model_card.toml``, warnings.
+
+The status of a foreign card approves nothing.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,16 @@ from sovereign_ml.card.importers.leaves import (
 from sovereign_ml.card.schema.facts import Imported
 from sovereign_ml.jurisdictions import classify
 
+# In bytes. The largest of the formats (SageMaker) stops at 100,000 characters.
 LARGEST = 5_000_000
-"""Bytes; the largest of the formats (SageMaker) stops at 100,000 characters."""
 
 
 @dataclass(frozen=True)
 class ImportedCard:
-    """A foreign card: ``provenance`` goes into the card's facts, the rest to the person who fills the answers."""
+    """A foreign card.
+
+    ``provenance`` goes into the card's facts, the rest to the person who fills the answers.
+    """
 
     provenance: Imported
     suggestions: tuple[Suggestion, ...]
@@ -37,17 +43,20 @@ class ImportedCard:
     unmapped: Leaves
 
     def toml(self) -> str:
-        """Suggested lines for ``model_card.toml``, with what is left over as comments; e-mail addresses are masked."""
+        """Return suggested lines for ``model_card.toml``.
+
+        Values that are left over become comments. E-mail addresses are masked.
+        """
         from sovereign_ml.card.importers.suggest import suggest
 
         return suggest(self.provenance, self.suggestions, self.compare, self.unmapped)
 
 
 def import_card(path: Path) -> ImportedCard:
-    """Read a SageMaker, Hugging Face or CycloneDX card.
+    """Return a SageMaker, Hugging Face or CycloneDX card, sorted into suggestions.
 
-    Every value of the file ends up in ``suggestions``, ``compare`` (what the pipeline records itself) or
-    ``unmapped``. Raises ValueError in one line when the file is none of these.
+    Every value of the file ends up in ``suggestions``, ``compare`` (what the pipeline records
+    itself) or ``unmapped``. Raises ValueError in one line when the file is none of these.
     """
     raw = _bytes(path)
     try:
@@ -55,8 +64,10 @@ def import_card(path: Path) -> ImportedCard:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     except (TypeError, AttributeError, KeyError, IndexError, RecursionError):
+        # A foreign file may have any shape, so these are no errors of the program.
         raise ValueError(
-            f"{path}: a part of the card has another shape than its format says, such as a number for a list"
+            f"{path}: a part of the card has another shape than its format says, "
+            "such as a number for a list"
         ) from None
     sorted_out = {
         leaf: target_of(leaf, parsed.mapping)
@@ -102,6 +113,7 @@ def _parse(raw: bytes) -> Parsed:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError("not UTF-8 text") from None
+    # Markdown comes first: the other formats are parsed as data.
     if huggingface.recognises(text):
         return huggingface.parse(text)
     content = _content(text)
@@ -119,6 +131,7 @@ def _content(text: str) -> Any:
         raise
     except (ValueError, RecursionError):
         pass
+    # Known formats that are not read get a refusal that names the way out.
     head = text[:4000]
     if "cyclonedx.org" in head and head.lstrip().startswith("<"):
         raise ValueError("CycloneDX as XML: convert it to JSON, as cyclonedx-cli does")
@@ -137,11 +150,17 @@ MOST_WARNINGS = 50
 
 def _warnings(parsed: Parsed) -> Iterator[str]:
     if parsed.foreign_status:
-        yield f"status {mask(parsed.foreign_status)!r} is not an approval: approve with `churn approve`"
+        yield (
+            f"status {mask(parsed.foreign_status)!r} is not an approval: "
+            "approve with `churn approve`"
+        )
     yield from parsed.notes
     for leaf, value in parsed.leaves.items():
         if personal_data(value):
-            yield f"{mask(leaf)}: holds an e-mail address, which is personal data; name a role instead (GDPR 5(1)(c))"
+            yield (
+                f"{mask(leaf)}: holds an e-mail address, which is personal data; "
+                "name a role instead (GDPR 5(1)(c))"
+            )
     # one line per address: a card repeats its links
     places: dict[str, list[str]] = {}
     urls: dict[str, str] = {}
@@ -151,6 +170,10 @@ def _warnings(parsed: Parsed) -> Iterator[str]:
             urls.setdefault(address, url)
     for address, names in list(places.items())[:MOST_WARNINGS]:
         more = f" (and {len(names) - 1} more places)" if len(names) > 1 else ""
-        yield f"{mask(names[0])}: {address} classifies as {classify(urls[address]).jurisdiction}{more}; look at it with `churn audit`"
+        yield (
+            f"{mask(names[0])}: "
+            f"{address} classifies as {classify(urls[address]).jurisdiction}{more}; "
+            "look at it with `churn audit`"
+        )
     if len(places) > MOST_WARNINGS:
         yield f"{len(places) - MOST_WARNINGS} more addresses are in the card"

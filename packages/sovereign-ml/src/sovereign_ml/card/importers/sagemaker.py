@@ -1,4 +1,8 @@
-"""SageMaker model cards: standalone, model-package, CloudFormation spelling, and the shapes that articles print."""
+"""SageMaker model cards in all their wrappings.
+
+These are standalone cards, model packages, the spelling of CloudFormation, and the shapes that
+articles print.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,7 @@ SECTIONS: Final = (
     "model_package_details",
 )
 CONTENT_KEYS: Final = ("content", "model_card_content")
+# All that a card keeps when it was asked for as MetadataOnly. The answer itself does not say so.
 METADATA_ONLY: Final = {
     "model_overview.model_id",
     "model_overview.model_name",
@@ -31,9 +36,8 @@ METADATA_ONLY: Final = {
     "model_package_details.model_package_group_name",
     "model_package_details.model_package_arn",
 }
-"""All that a card keeps when it was asked for as MetadataOnly; the answer itself does not say so."""
+# Maps whose keys are the user's own words and keep their spelling.
 FREE_KEYS: Final = ("custom_details", "metadata")
-"""Maps whose keys are the user's own words and keep their spelling."""
 
 MAPPING: Final = {
     "model_overview.model_name": "compare",
@@ -73,7 +77,7 @@ STATUS: Final = ("model_card_status", "status", "model_approval_status")
 
 
 def recognises(content: Any) -> bool:
-    """Whether JSON ``content`` is a SageMaker card in any of its wrappings.
+    """Return whether JSON ``content`` is a SageMaker card in any of its wrappings.
 
     A key ``content`` alone is none: many formats have one. It counts with a section inside or a
     ``ModelCard`` key beside.
@@ -90,6 +94,7 @@ def recognises(content: Any) -> bool:
 
 
 def _has_sections(value: Any) -> bool:
+    # The API returns the content as JSON in a string.
     if isinstance(value, str):
         try:
             value = read_json(value)
@@ -99,7 +104,7 @@ def _has_sections(value: Any) -> bool:
 
 
 def _wrapped(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """The cards inside the answer of ``search`` or a CloudFormation template."""
+    """Return the cards inside the answer of ``search`` or a CloudFormation template."""
     results = content.get("Results") or content.get("results")
     if isinstance(results, list):
         rows = [row.get("ModelCard") for row in results if isinstance(row, dict)]
@@ -117,7 +122,10 @@ def _wrapped(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def parse(content: dict[str, Any]) -> Parsed:
-    """Read a card; ValueError when the inner ``Content`` is not JSON or the file holds several cards."""
+    """Return the parsed card.
+
+    Raises ValueError when the inner ``Content`` is not JSON or the file holds several cards.
+    """
     cards = _wrapped(content)
     if len(cards) > 1:
         raise ValueError(
@@ -136,6 +144,7 @@ def parse(content: dict[str, Any]) -> Parsed:
         package if isinstance(package, dict) else {} if package is None else {"model_card": package}
     )
     bodies, rests = [], []
+    # The inner card comes first: on a conflict the outer value gets the mark.
     for part in (package, outer):
         contents = [_renamed(_opened(part.pop(key))) for key in CONTENT_KEYS if key in part]
         bodies += [leaves_of(opened) for opened in contents]
@@ -148,7 +157,8 @@ def parse(content: dict[str, Any]) -> Parsed:
     leaves = merged(*bodies, *rests)
     if _is_sanitised(content) or set(merged(*bodies)) <= METADATA_ONLY:
         notes.append(
-            "the card is the sanitised version (MetadataOnly): ask SageMaker again with IncludedData=AllData"
+            "the card is the sanitised version (MetadataOnly): "
+            "ask SageMaker again with IncludedData=AllData"
         )
     seen = {
         leaf: str(value)
@@ -183,7 +193,10 @@ def _opened(content: Any) -> dict[str, Any]:
 
 
 def _renamed(value: Any, depth: int = 0) -> Any:
-    """Keys in snake_case, which CloudFormation and the API spell in PascalCase."""
+    """Return the value with keys in snake_case.
+
+    CloudFormation and the API spell them in PascalCase.
+    """
     if depth > DEEPEST:
         raise ValueError(f"nested deeper than {DEEPEST} levels; a model card is not")
     if isinstance(value, list):
@@ -192,6 +205,7 @@ def _renamed(value: Any, depth: int = 0) -> Any:
         return value
     named: dict[str, Any] = {}
     for key, item in value.items():
+        # Of two spellings of one key the later keeps its own, so that none is lost.
         named[str(key) if _snake(str(key)) in named else _snake(str(key))] = item
     return {
         key: item if key in FREE_KEYS else _renamed(item, depth + 1) for key, item in named.items()

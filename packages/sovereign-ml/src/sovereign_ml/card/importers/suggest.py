@@ -1,4 +1,7 @@
-"""Suggested lines for ``model_card.toml`` from an imported card; everything else of it as comments to read."""
+"""Suggested lines for ``model_card.toml`` from an imported card.
+
+Everything else in the imported card becomes comments to read.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,9 @@ from sovereign_ml.card.schema.facts import Imported
 
 LONGEST_VALUE = 500
 MOST_LINES = 500
+# Entries of one suggested list. A person reads no more, and the writer of TOML takes long for
+# thousands.
 MOST_ROWS = 200
-"""Entries of one suggested list; a person reads no more, and the writer of TOML takes long for thousands."""
 LISTS = (
     "purpose.specific_uses",
     "purpose.out_of_scope_uses",
@@ -30,7 +34,10 @@ LISTS = (
 def suggest(
     provenance: Imported, suggestions: Sequence[Suggestion], compare: Leaves, unmapped: Leaves
 ) -> str:
-    """TOML text. GDPR answers are never among the suggestions: nobody gave them."""
+    """Return the TOML text.
+
+    GDPR answers are never among the suggestions: nobody gave them.
+    """
     document = tomlkit.document()
     _comment(
         document,
@@ -81,6 +88,7 @@ def _value(target: str, texts: list[str]) -> Any:
         listed = tomlkit.array()
         listed.extend(mask(text) for text in texts)
         return listed.multiline(True)
+    # An answer with somebody's e-mail address stays open: a role belongs there (GDPR 5(1)(c)).
     return NOT_ANSWERED if personal_data(texts) else " ".join(texts)
 
 
@@ -100,4 +108,5 @@ def _comment(document: TOMLDocument, text: str) -> None:
 
 
 def _one_line(text: str) -> str:
+    # A line break would end the comment and make TOML of foreign text.
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

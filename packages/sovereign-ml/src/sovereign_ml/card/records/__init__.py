@@ -1,4 +1,4 @@
-"""The documents that follow from the card's answers and facts: notice, records, assessments, sheets."""
+"""Documents from the card's answers and facts: notice, records, assessments, sheets."""
 
 from sovereign_ml.card.records.additions import FILE, Additions, read_additions
 from sovereign_ml.card.records.common import Sheet

@@ -1,7 +1,8 @@
-"""What people add to the generated documents: ``documents.toml``, which is read and never written.
+"""Additions that people make to the generated documents in ``documents.toml``.
 
-The documents are written anew from the card each time. Grades of risk, the action plan, decisions, points of a
-contract and wordings in another language stay here, so that no new version of a document loses them.
+The file is read and never written. The documents are written anew from the card each time. Grades
+of risk, the action plan, decisions, points of a contract and wordings in another language stay
+here, so that no new version of a document loses them.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from sovereign_ml.card.schema.base import NOT_ANSWERED, Day, Flag, Group, Open, 
 from sovereign_ml.errors import Misuse
 
 FILE: Final = "documents.toml"
+# Four levels as in the method of the CNIL. The EDPB's template leaves the method open.
 Grade = Literal["negligible", "limited", "significant", "maximum"]
-"""Four levels as in the method of the CNIL; the EDPB's template leaves the method open."""
 HIGH: Final = ("significant", "maximum")
 
 
@@ -41,7 +42,10 @@ class PlannedAction(Group):
 
 
 class FormalDecision(Group):
-    """The controller's decision on the assessment; ``covers`` is the basis that the document prints."""
+    """The controller's decision on the assessment.
+
+    ``covers`` is the basis that the document prints.
+    """
 
     outcome: Literal["approve", "approve_with_conditions", "reject", "consult_authority"] | Open = (
         NOT_ANSWERED
@@ -53,7 +57,7 @@ class FormalDecision(Group):
 
 
 class AssessmentAdditions(Group):
-    """The impact assessment: what the questionnaire does not ask."""
+    """Additions to the impact assessment that the questionnaire does not ask for."""
 
     team: Texts = NOT_ANSWERED
     planning: Text = NOT_ANSWERED
@@ -64,7 +68,10 @@ class AssessmentAdditions(Group):
 
 
 class ProcessorAdditions(Group):
-    """The points of a contract with a processor (GDPR 28(3)(a) to (h)) and the other processors it uses."""
+    """The points of a contract with a processor (GDPR 28(3)(a) to (h)).
+
+    The other processors that it uses are listed as well.
+    """
 
     instructions: Flag = NOT_ANSWERED
     confidentiality: Flag = NOT_ANSWERED
@@ -77,8 +84,8 @@ class ProcessorAdditions(Group):
     subprocessors: Texts = NOT_ANSWERED
 
 
+# GDPR 28(3)(a) to (h): the fields stand in the order of the letters.
 POINTS: Final = tuple(name for name in ProcessorAdditions.model_fields if name != "subprocessors")
-"""GDPR 28(3)(a) to (h), in order."""
 
 
 class TransferAdditions(Group):
@@ -94,7 +101,7 @@ class TransferAdditions(Group):
 
 
 class BreachAdditions(Group):
-    """Where a breach is notified, and who does what."""
+    """The place where a breach is notified, and the people who act on it."""
 
     authority_form: Text = NOT_ANSWERED
     deputy: Text = NOT_ANSWERED
@@ -102,7 +109,7 @@ class BreachAdditions(Group):
 
 
 class StaffAdditions(Group):
-    """What was agreed about the reviewers' desk."""
+    """The agreement about the reviewers' desk."""
 
     lawful_basis: Text = NOT_ANSWERED
     representation: (
@@ -115,14 +122,17 @@ class StaffAdditions(Group):
 
 
 class NoticeAdditions(Group):
-    """What only the notice says."""
+    """Texts that only the notice holds."""
 
     must_people_provide: Text = NOT_ANSWERED
     url: Text = NOT_ANSWERED
 
 
 class Wording(Group):
-    """Words of one language: for inputs by their name, for answers by their key in ``model_card.toml``."""
+    """Words of one language.
+
+    Inputs are keyed by their name, answers by their key in ``model_card.toml``.
+    """
 
     inputs: dict[str, str] = Field(default_factory=dict)
     answers: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
@@ -143,7 +153,10 @@ class Additions(Group):
 
 
 def read_additions(path: Path) -> Additions:
-    """Read ``documents.toml``; nothing was added where it is not. Raises Misuse with one line for a mistake."""
+    """Return the content of ``documents.toml``, empty where there is no file.
+
+    Raises Misuse with one line for a mistake.
+    """
     try:
         return Additions.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:

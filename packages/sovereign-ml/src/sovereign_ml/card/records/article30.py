@@ -1,4 +1,4 @@
-"""The entry in the record of processing activities, Article 30(1)(a) to (g), from the card."""
+"""Entry in the record of processing activities (Article 30(1)(a) to (g)), from the card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from sovereign_ml.card.schema import is_open
 
 
 def record_of_processing(sheet: Sheet) -> Document:
-    """Return the Article 30 entry. Profiling of customers is not occasional, so 30(5) rarely spares it."""
+    """Return the Article 30 entry.
+
+    Profiling of customers is not occasional, so 30(5) rarely spares it.
+    """
     parts = (_who, _why, _whose, _recipients, _transfers, _limits, _security)
     return document(sheet, "ropa", tuple(part(sheet) for part in parts))
 
@@ -33,6 +36,7 @@ def _who(sheet: Sheet) -> Section:
         sheet.line("fields.owner_business", "roles.owner_business"),
         sheet.line("fields.owner_model", "roles.owner_model"),
     ]
+    # GDPR 27: only a controller outside the EU has a representative.
     if not is_open(roles.eu_representative):
         lines.insert(3, sheet.line("fields.representative", "roles.eu_representative"))
     return _section(sheet, "a", "who", lines=tuple(lines))

@@ -1,7 +1,8 @@
-"""The impact assessment on the layout of the EDPB's template 1.0 (adopted 10 March 2026), from the card.
+"""Impact assessment on the layout of the EDPB's template 1.0, from the card.
 
-The figures come from the pipeline. Grades, action plan and decision come from ``documents.toml``. The template went
-through a consultation until 9 June 2026; its seven parts are numbered 0 to 6, as here.
+The template was adopted on 10 March 2026 and went through a consultation until 9 June 2026. Its
+seven parts are numbered 0 to 6, as here. The figures come from the pipeline. Grades, action plan
+and decision come from ``documents.toml``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ STATES = {True: "required", False: "not_required"}
 
 
 def impact_assessment(sheet: Sheet) -> Document:
-    """Return the assessment of Article 35(7)(a) to (d); whoever signs judges the risks."""
+    """Return the assessment of Article 35(7)(a) to (d).
+
+    The person who signs it judges the risks.
+    """
     parts = (
         _responsible,
         _planning,
@@ -83,7 +87,7 @@ def _planning(sheet: Sheet) -> Section:
 
 
 def _criterion(sheet: Sheet, name: str) -> str:
-    """Return a criterion in words: its number is its key, such as WP248-1 or 35(3)(a)."""
+    """Return a criterion in words. Its number is its key, such as WP248-1 or 35(3)(a)."""
     number, _, english = name.partition(" ")
     key = f"criteria.{''.join(c if c.isalnum() else '_' for c in number).strip('_').lower()}"
     return f"{number} {sheet.t(key)}" if sheet.t.language != "en" else f"{number} {english}"
@@ -195,6 +199,7 @@ def _graded(sheet: Sheet, risk: Risk) -> RiskGrades:
 
 
 def _grade(sheet: Sheet, value: str) -> str:
+    # Where no assessment is required, a missing grade is no open point.
     if value == "?":
         return DASH if sheet.card.derived.dpia.required is False else OPEN_TEXT
     return sheet.t.code(value)
@@ -211,6 +216,7 @@ def _inherent(sheet: Sheet) -> Section:
     grid = sheet.grid("grids.risks", *(f"heads.{name}" for name in heads), rows=rows)
     lines = (_judged(sheet, "fields.own_risks", sheet.answer("dpia.risks")),)
     points = [risk.point for risk in named if risk.point]
+    # A key that names no risk is reported, so that its grades are not lost.
     unknown = set(sheet.added.dpia.risks) - {risk.key for risk in named}
     points += [sheet.t("points.unknown_risk", key=key) for key in sorted(unknown)]
     return _section(
@@ -264,11 +270,13 @@ def _residual(sheet: Sheet) -> Section:
         grades = _graded(sheet, risk)
         left = (grades.residual_likelihood, grades.residual_severity)
         rows.append((risk.name, *(_grade(sheet, value) for value in left)))
+        # GDPR 36(1): a risk that stays high leads to the authority.
         if left[0] in HIGH and left[1] in HIGH:
             points.append(sheet.t("points.high_residual", risk=risk.name))
     heads = ("heads.risk", "heads.likelihood", "heads.severity")
     grid = sheet.grid("grids.residual", *heads, rows=rows)
     lines = (_judged(sheet, "fields.residual", sheet.answer("dpia.residual_risk"), "GDPR 36(1)"),)
+    # The answer of the card and the grades may contradict each other.
     if points and sheet.answer("dpia.residual_risk") in ("low", "medium"):
         points.append(sheet.t("points.residual_differs"))
     return _section(sheet, "4.3", "Article 36(1)", lines=lines, grids=(grid,), points=tuple(points))
@@ -297,6 +305,7 @@ def _decision(sheet: Sheet) -> Section:
         _judged(sheet, "fields.review_by", sheet.answer("dpia.review_due"), "GDPR 35(11)"),
     )
     points = []
+    # GDPR 35(11): the decision holds for the basis that it names, and for no other.
     if not is_open(made.covers) and made.covers != now:
         points.append(sheet.t("points.other_basis", covers=made.covers, basis=now))
     if made.outcome in ("reject", "consult_authority"):
@@ -307,7 +316,7 @@ def _decision(sheet: Sheet) -> Section:
 
 
 def _judged(sheet: Sheet, label: str, value: object, source: str = "") -> CardLine:
-    """Return a judgement that is only asked for while an assessment is or may be required."""
+    """Return a judgement that is asked for only while an assessment is or may be required."""
     line = sheet.of(label, value, source)
     if line.open and sheet.card.derived.dpia.required is False:
         return sheet.stated(label, sheet.t("words.not_asked"), source)

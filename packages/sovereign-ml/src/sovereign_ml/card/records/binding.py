@@ -1,8 +1,8 @@
-"""What a document is bound to: version and content hash of the card, and the basis of the assessment.
+"""Binding of a document to the card's version and content hash, and to the basis of the assessment.
 
-The content hash changes with every training. The basis does not: it covers the answers, the kinds of data, the
-hosts, the bands and the risks that the figures raise. A formal decision names the basis, so it holds for a new
-version that changes none of these, and for no other (GDPR 35(11)).
+The content hash changes with every training. The basis does not: it covers the answers, the kinds
+of data, the hosts, the bands and the risks that the figures raise. A formal decision names the
+basis, so it holds for a new version that changes none of these, and for no other (GDPR 35(11)).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from sovereign_ml.card.records.document import Document, Section
 from sovereign_ml.card.records.risks import risks
 from sovereign_ml.card.schema import Card
 
+# The assessment writes these tables down, or they name dates and places only.
 NOT_THE_BASIS: Final = ("model", "sign_off", "dpia", "ropa", "monitoring")
-"""Tables of answers that the assessment writes down or that name dates and places only."""
 
 
 def basis(card: Card) -> str:

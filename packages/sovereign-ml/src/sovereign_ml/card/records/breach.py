@@ -1,4 +1,4 @@
-"""The sheet for a personal data breach: what lies where, how many people, what Articles 33 and 34 ask for."""
+"""Sheet for a personal data breach: stored data, people, and duties of Articles 33 and 34."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from sovereign_ml.card.schema.data_life import StoredObject
 
 
 def breach_sheet(sheet: Sheet) -> Document:
-    """Return the sheet; counts of people are those that were measured when it was written."""
+    """Return the sheet.
+
+    Counts of people are those that were measured when it was written.
+    """
     parts = (_first, _stores, _places, _authority, _people)
     return document(sheet, "breach", tuple(part(sheet) for part in parts), draft=False)
 
@@ -44,6 +47,7 @@ def _stores(sheet: Sheet) -> Section:
             continue
         counted = sheet.people.get(name)
         people = t.number(counted) if counted is not None else OPEN_TEXT
+        # Nobody counted this store, so everybody in the data is the upper bound.
         if counted is None and everybody:
             people = t("breach.up_to", n=everybody)
         rows.append((t.code(name), t(f"stores.{name}"), people, kept.get(name, DASH)))
@@ -66,7 +70,10 @@ def _places(sheet: Sheet) -> Section:
 
 
 def _authority(sheet: Sheet) -> Section:
-    """Return the content of a notification; what only the incident shows is left to fill in by hand."""
+    """Return the content of a notification.
+
+    Facts that only the incident shows are left to fill in by hand.
+    """
     t = sheet.t
     blank = t("breach.fill_in")
     lines = (

@@ -1,4 +1,4 @@
-"""A card as it is read for a document in one language, and the tables that several documents need."""
+"""Card as read for a document in one language, and tables that several documents need."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PHASES: Final = ("collect", "train", "score", "act", "monitor")
 
 @dataclass(frozen=True)
 class Sheet:
-    """A card, what people added to its documents, and the language to write in.
+    """A card, the additions to its documents, and the language to write in.
 
-    ``people`` is how many people were counted in each store, where somebody counted.
+    ``people`` holds how many people were counted in each store, where somebody counted.
     """
 
     card: Card
@@ -44,9 +44,13 @@ class Sheet:
         return between and between.replace(",", self.t("format.thousands"))
 
     def answer(self, path: str) -> Any:
-        """Return an answer by its key in ``model_card.toml``, in the wording of this language where there is one."""
+        """Return an answer by its key in ``model_card.toml``.
+
+        It has the wording of this language where there is one.
+        """
         translated = self._wording().get(path)
         given: Any = reduce(getattr, path.split("."), self.card.answers)
+        # A translation never answers an open question.
         return given if translated is None or is_open(given) else translated
 
     def untranslated(self, *paths: str) -> tuple[str, ...]:
@@ -66,7 +70,7 @@ class Sheet:
         return own.answers if own else {}
 
     def of(self, label: str, value: object, source: str = "") -> CardLine:
-        """Return a line whose label is the text of ``label`` and whose openness follows from ``value``."""
+        """Return a line with the text of ``label``. It is open where ``value`` is open."""
         if value == DASH:
             return self.stated(label, DASH, source)
         text = said(value, self.t)
@@ -82,13 +86,16 @@ class Sheet:
         return CardLine(self.t(label), text, self.t.cite(source))
 
     def cell(self, value: object) -> str:
-        """Return a cell of a table; an open one is marked as such."""
+        """Return a cell of a table. An open one is marked as such."""
         if value == DASH:
             return DASH
         return OPEN_TEXT if value is None or is_open_value(value) else said(value, self.t)
 
     def grid(self, label: str, *heads: str, rows: Sequence[tuple[str, ...]]) -> Grid:
-        """Return a table with translated heads; one row of dashes where there is nothing to list."""
+        """Return a table with translated heads.
+
+        It has one row of dashes where there is nothing to list.
+        """
         nothing = (self.t("words.none"), *[DASH] * (len(heads) - 1))
         return Grid(tuple(map(self.t, heads)), tuple(rows) or (nothing,), self.t(label))
 
@@ -137,7 +144,10 @@ def data_categories(sheet: Sheet) -> Grid:
 
 
 def processors(sheet: Sheet) -> Grid:
-    """Return the processors with country, parent and agreement; an empty list is an answer."""
+    """Return the processors with country, parent and agreement.
+
+    An empty list is an answer.
+    """
     heads = ("processor", "service", "country", "parent", "agreement", "subprocessors")
     listed = sheet.card.answers.roles.processors
     keys = tuple(f"heads.{name}" for name in heads)
@@ -147,6 +157,7 @@ def processors(sheet: Sheet) -> Grid:
     for p in listed:
         own = sheet.added.processors.get(p.name)
         others: object = own.subprocessors if own else NOT_ANSWERED
+        # The list in documents.toml wins over the reference in model_card.toml.
         others = p.subprocessors_ref if is_open_value(others) else others
         values = (p.name, p.service, p.country, p.parent_jurisdiction, p.dpa_ref)
         rows.append((*map(sheet.cell, values), DASH if is_open(others) else sheet.cell(others)))
@@ -154,7 +165,10 @@ def processors(sheet: Sheet) -> Grid:
 
 
 def hosts(sheet: Sheet) -> Grid:
-    """Return where data goes, as the endpoint audit measured it; this machine is no recipient."""
+    """Return the places where data goes, as the endpoint audit measured them.
+
+    This machine is no recipient.
+    """
     t = sheet.t
     rows = [
         (
@@ -171,7 +185,10 @@ def hosts(sheet: Sheet) -> Grid:
 
 
 def transfers(sheet: Sheet) -> Grid:
-    """Return access from outside the EEA with its tool; an empty list is an answer."""
+    """Return access from outside the EEA with its tool.
+
+    An empty list is an answer.
+    """
     heads = tuple(f"heads.{name}" for name in ("to", "tool", "evidence", "foreign_orders"))
     listed = sheet.card.answers.hosting.transfers
     if isinstance(listed, str):
@@ -181,7 +198,10 @@ def transfers(sheet: Sheet) -> Grid:
 
 
 def unnamed_hosts(sheet: Sheet) -> tuple[str, ...]:
-    """Return hosts with personal data whose provider is not named, and US reach without a transfer answer."""
+    """Return a point for each unnamed provider, and for US reach without a transfer answer.
+
+    Only hosts with personal data count.
+    """
     a, points = sheet.card.answers, []
     named = list(a.ropa.recipients) if isinstance(a.ropa.recipients, tuple) else []
     named += [p.name for p in a.roles.processors if not isinstance(p, str)]
@@ -205,13 +225,16 @@ def provider_of(sheet: Sheet, host: Host) -> str:
 
 
 def elsewhere(card: Card, *, personal: bool = False) -> list[Host]:
-    """Return the hosts outside this machine; with ``personal`` those that get personal data."""
+    """Return the hosts outside this machine.
+
+    With ``personal``, only those that get personal data.
+    """
     away = [host for host in card.facts.hosting if host.jurisdiction_class != "LOCAL"]
     return [host for host in away if not personal or "personal_data" in host.carries]
 
 
 def time_limits(sheet: Sheet) -> tuple[Grid, tuple[str, ...]]:
-    """Return how long each object is kept, and a point for each object that exists without a limit."""
+    """Return how long each object is kept, and a point for each object without a limit."""
     rules = sheet.card.answers.retention.objects
     given = () if isinstance(rules, str) else rules
     foreign = sheet.t.language != sheet.added.answers_language
@@ -222,6 +245,7 @@ def time_limits(sheet: Sheet) -> tuple[Grid, tuple[str, ...]]:
             sheet.cell(r.period),
             # What is stored decides from when a period counts: sovereign_ml.config.retention.
             sheet.t(f"starts.{r.object}") if foreign or is_open(r.start_event) else r.start_event,
+            # These are deleted by the retention run, whatever mechanism was answered.
             sheet.t("words.by_retain") if r.object in purged else sheet.cell(r.mechanism),
         )
         for r in given
@@ -268,10 +292,11 @@ def bases(sheet: Sheet) -> tuple[CardLine, ...]:
 
 
 def decision_line(sheet: Sheet) -> CardLine:
-    """Return whether Article 22 applies, with the reason where it is in the card's own language."""
+    """Return whether Article 22 applies, with the reason where it is in the card's language."""
     decision = sheet.card.derived.decision
     state = {True: "applies", False: "does_not_apply", "?": "undecided"}[decision.art22_applies]
     text = sheet.t(f"article22.{state}")
+    # The reason is written in English only.
     if sheet.t.language == "en":
         reason = decision.why.partition(": ")[2] or decision.why
         text = f"{text}. {reason[:1].upper()}{reason[1:]}"
@@ -284,7 +309,10 @@ def decision_line(sheet: Sheet) -> CardLine:
 
 
 def outcomes(sheet: Sheet) -> str:
-    """Return what people may get, each marked where it is to their disadvantage; "" for an offer or none."""
+    """Return what people may get, each marked where it is to their disadvantage.
+
+    Returns "" for an offer or none.
+    """
     t = sheet.t
     return "; ".join(
         t("words.adverse", outcome=words) if each.adverse else words
@@ -310,6 +338,7 @@ def rights(sheet: Sheet) -> list[CardLine]:
         lines.append(
             sheet.line("rights.stop_offers", "objection.marketing_channel", "GDPR 21(2)-(3)")
         )
+    # GDPR 21(1): the general right to object belongs to these two bases.
     if {"6_1_e", "6_1_f"} & sheet.bases:
         lines.append(sheet.line("rights.object", "objection.general_channel", "GDPR 21(1)"))
     if consents(sheet):
@@ -320,6 +349,7 @@ def rights(sheet: Sheet) -> list[CardLine]:
         sheet.line("rights.erase", "erasure.channel", "GDPR 17"),
         sheet.of("rights.restrict", sheet.answer("erasure.channel"), "GDPR 18"),
     ]
+    # GDPR 20(1)(a): portability belongs to consent and contract.
     if {"6_1_a", "6_1_b"} & sheet.bases:
         lines.append(sheet.of("rights.take", sheet.answer("rights.access_channel"), "GDPR 20"))
     return lines
@@ -331,7 +361,10 @@ def consents(sheet: Sheet) -> bool:
 
 
 def recipients(sheet: Sheet) -> list[str]:
-    """Return who receives personal data: processors, the providers that the audit measured, other controllers."""
+    """Return who receives personal data.
+
+    These are processors, the providers that the audit measured, and other controllers.
+    """
     t, answers = sheet.t, sheet.card.answers
     listed = answers.roles.processors
     rows = {
@@ -341,6 +374,7 @@ def recipients(sheet: Sheet) -> list[str]:
     }
     for host in elsewhere(sheet.card, personal=True):
         who = host.provider or host.hostname
+        # One name may be a part of the other.
         if not any(who.casefold() in name or name in who.casefold() for name in rows):
             what = t.code(host.component)
             rows[who.casefold()] = f"{who} ({what}, {t.code(host.jurisdiction_class)})"
@@ -348,4 +382,5 @@ def recipients(sheet: Sheet) -> list[str]:
     for other in () if isinstance(sent, str) else sent:
         rows[other.controller.casefold()] = t("words.own_controller", name=other.controller)
     found = list(rows.values())
+    # An open question may hide further recipients.
     return found + ([OPEN_TEXT] if isinstance(listed, str) or isinstance(sent, str) else [])

@@ -1,4 +1,4 @@
-"""A document from the card: sections of texts, statements and tables, as HTML for print and as data."""
+"""Document from the card: texts, statements and tables, as HTML for print and as data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ SIGNERS: Final = ("page.controller", "page.dpo")
 
 @dataclass(frozen=True)
 class Grid:
-    """A table; a cell that reads ``OPEN_TEXT`` is an open point. ``title`` names it for readers who hear it."""
+    """A table. A cell that reads ``OPEN_TEXT`` is an open point.
+
+    ``title`` names it for readers who hear it.
+    """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -26,9 +29,10 @@ class Grid:
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a document. ``texts`` are paragraphs, ``boxed`` sets it apart from the rest (GDPR 21(4)).
+    """One part of a document. ``texts`` are its paragraphs.
 
-    ``number`` is its place in a layout that is not ours, such as 1.2; else the sections are counted.
+    ``boxed`` sets it apart from the rest (GDPR 21(4)). ``number`` is its place in a layout that is
+    not ours, such as 1.2. Without one the sections are counted.
     """
 
     title: str
@@ -43,10 +47,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A whole document. ``points`` of its sections are things for the data protection officer to look at.
+    """A whole document.
 
-    A ``draft`` is written from the card for signature; a receipt or an answer to a person is not. ``bound`` says
-    which content it was written from.
+    ``points`` of its sections are things for the data protection officer to look at. A ``draft`` is
+    written from the card for signature. A receipt or an answer to a person is no draft. ``bound``
+    says which content it was written from.
     """
 
     title: str
@@ -96,7 +101,10 @@ def to_html(document: Document) -> str:
 
 
 def to_data(document: Document) -> dict[str, Any]:
-    """Return the document for another program: what it is bound to, its open points, its sections."""
+    """Return the document for another program.
+
+    It holds what the document is bound to, its open points and its sections.
+    """
     return {
         "title": document.title,
         "about": document.about,
@@ -108,7 +116,10 @@ def to_data(document: Document) -> dict[str, Any]:
 
 
 def to_csv(document: Document) -> str:
-    """Return the statements and cells of a document as rows of section, article, label, value and openness."""
+    """Return the statements and cells of a document as CSV.
+
+    The columns are section, article, label, value and openness.
+    """
     rows: list[tuple[object, ...]] = []
     for section in document.sections:
         place = (section.title, section.article)

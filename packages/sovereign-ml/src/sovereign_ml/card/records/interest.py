@@ -1,4 +1,7 @@
-"""The legitimate-interest assessment: interest, necessity measured against simple rules, balancing (GDPR 6(1)(f))."""
+"""Legitimate-interest assessment (GDPR 6(1)(f)): interest, necessity, balancing.
+
+Necessity is measured against simple rules.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ TABLE = "legitimate_interest"
 
 
 def interest_assessment(sheet: Sheet) -> Document:
-    """Return the three steps of Opinion 28/2024 section 3.3; one note where no phase rests on the interest."""
+    """Return the three steps of Opinion 28/2024 section 3.3.
+
+    It is one note where no phase rests on the interest.
+    """
     if "6_1_f" not in sheet.bases and "?" not in _stated(sheet):
         note = Section(sheet.t("lia.not_used"), sheet.t.cite("GDPR 6(1)(f)"), common.bases(sheet))
         return document(sheet, "lia", (note,))
@@ -20,7 +26,10 @@ def interest_assessment(sheet: Sheet) -> Document:
 
 
 def measured_necessity(sheet: Sheet) -> tuple[Grid, tuple[str, ...]]:
-    """Return the model beside the simple rules on the same people, and a point for each rule that does as well."""
+    """Return the model beside the simple rules on the same people.
+
+    A point is added for each rule that does as well.
+    """
     t, evaluation = sheet.t, sheet.card.facts.evaluation
     metrics = evaluation.metrics
     if "roc_auc" not in metrics:
@@ -35,6 +44,7 @@ def measured_necessity(sheet: Sheet) -> tuple[Grid, tuple[str, ...]]:
         value = values.get("roc_auc")
         loss = DASH if value is None else figure(best.value - value)
         rows.append((t.code(name), figure(value), figure(values.get("brier")), loss))
+        # A rule inside the model's interval does as well as the model.
         if value is not None and value >= (best.value if best.low is None else best.low):
             points.append(t("points.rule_as_good", rule=t.code(name), value=figure(value)))
     if not any("roc_auc" in values for values in evaluation.baselines.values()):

@@ -1,4 +1,7 @@
-"""The privacy notice of Articles 13 and 14 with the right to object set apart (21(4)), and its short form."""
+"""Privacy notice of Articles 13 and 14, and its short form.
+
+The right to object is set apart (21(4)).
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ ITEM_OF_SECTION = {
     "complain": ("complaint",),
     "what": ("third_party_source",),
 }
-"""Which items of Articles 13, 14 and 21(4) a part of the notice says."""
+"""Items of Articles 13, 14 and 21(4) that each part of the notice says."""
 
 
 def privacy_notice(sheet: Sheet) -> Document:
@@ -37,9 +40,13 @@ def privacy_notice(sheet: Sheet) -> Document:
 
 
 def short_notice(sheet: Sheet) -> Document:
-    """Return the first layer: who, what for, what follows, the right to object, where the rest is (WP260 para. 35)."""
+    """Return the first layer of the notice (WP260 para. 35).
+
+    It says who, what for, what follows, the right to object, and where the rest is.
+    """
     t = sheet.t
     url = sheet.added.notice.url
+    # Without a web address the place in the answers stands in.
     where = sheet.answer("notice.art13_ref") if is_open(url) else url
     lines = (
         sheet.line("fields.controller", "roles.controller"),
@@ -60,7 +67,10 @@ def short_notice(sheet: Sheet) -> Document:
 
 
 def items(sheet: Sheet) -> dict[str, bool]:
-    """Return which items of ``[notice.items]`` the notice says, each without an open point in its part."""
+    """Return for each item of ``[notice.items]`` whether the notice says it.
+
+    The part that says it must have no open point.
+    """
     told = dict.fromkeys((name for names in ITEM_OF_SECTION.values() for name in names), False)
     for part, names in ITEM_OF_SECTION.items():
         section = _PARTS[part](sheet)
@@ -93,6 +103,7 @@ def _who(sheet: Sheet) -> Section:
         sheet.line("fields.contact", "roles.controller_contact"),
         sheet.line("fields.dpo", "roles.dpo_contact"),
     ]
+    # GDPR 27: only a controller outside the EU has a representative.
     if not is_open(roles.eu_representative):
         lines.append(sheet.line("fields.representative", "roles.eu_representative"))
     if roles.joint_controllers != ():
@@ -175,6 +186,7 @@ def _who_gets(sheet: Sheet) -> Section:
 
 
 def _outside(sheet: Sheet) -> Section | None:
+    # An empty list is the answer that there is no transfer.
     if sheet.card.answers.hosting.transfers == ():
         return None
     return sheet.section("notice.outside", "GDPR 13(1)(f)", grids=(common.transfers(sheet),))

@@ -1,4 +1,4 @@
-"""The list of processors with the points of Article 28(3), and the assessment of transfers (EDPB 01/2020)."""
+"""List of processors with the points of Article 28(3), and transfer assessment (EDPB 01/2020)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OUTSIDE = ("ADEQUATE_NON_EU", "US", "US_PARENT_EU_REGION", "OTHER_THIRD_COUNTRY"
 
 
 def processor_list(sheet: Sheet) -> Document:
-    """Return the processors, the hosts that the audit measured, and each contract's points of Article 28(3)."""
+    """Return the processors, the audited hosts, and each contract's points of Article 28(3)."""
     overview = Section(
         sheet.t("processors.overview"),
         sheet.t.cite("GDPR 28, 30(1)(d)"),
@@ -52,11 +52,15 @@ def _contract(sheet: Sheet, name: str) -> Section:
 
 
 def transfer_assessment(sheet: Sheet) -> Document:
-    """Return an assessment of each host or recipient that a law outside the EEA reaches; one note where none does."""
+    """Return an assessment of each host or recipient that a law outside the EEA reaches.
+
+    It is one note where none does.
+    """
     declared = sheet.card.answers.hosting.transfers
     named = [] if isinstance(declared, str) else [transfer.to for transfer in declared]
     parts = [_host(sheet, host) for host in _reached(sheet)]
     parts += [_declared(sheet, name) for name in named]
+    # An open answer is no "none", so the note waits for it.
     alone = not parts and not isinstance(declared, str)
     know = Section(
         sheet.t("transfers.know"),
@@ -70,12 +74,16 @@ def transfer_assessment(sheet: Sheet) -> Document:
 
 
 def _reached(sheet: Sheet) -> list[Host]:
-    """Return the hosts with personal data, model or metadata that US law or another law outside the EEA reaches."""
+    """Return the hosts that US law or another law outside the EEA reaches.
+
+    Only hosts with personal data, model or metadata count.
+    """
     rows = [
         host
         for host in common.elsewhere(sheet.card)
         if (host.us_nexus or host.jurisdiction_class in OUTSIDE) and set(host.carries) - {"code"}
     ]
+    # One host may serve several components.
     return list({host.hostname: host for host in rows}.values())
 
 
@@ -124,6 +132,7 @@ def _part(sheet: Sheet, name: str, lines: tuple[CardLine, ...]) -> Section:
     points = []
     if added.conclusion == "not_equivalent":
         points.append(sheet.t("points.not_equivalent", host=name))
+    # Equivalence needs the law that was examined, and the measures.
     if added.conclusion == "equivalent" and (added.measures == () or is_open(added.law)):
         points.append(sheet.t("points.equivalent_unfounded", host=name))
     title = sheet.t("transfers.of", name=name)

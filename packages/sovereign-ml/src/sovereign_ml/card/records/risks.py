@@ -1,4 +1,4 @@
-"""Risks that a customer score brings, each with what the card's figures show and what stands against it."""
+"""Risks of a customer score, each with the card's figures and the measures against it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from sovereign_ml.card.render.speech import GAPS, figure, interval, said
 
 @dataclass(frozen=True)
 class Risk:
-    """A risk to people. ``key`` names it in ``documents.toml``; ``point`` says what the figures raise."""
+    """A risk to people.
+
+    ``key`` names it in ``documents.toml``. ``point`` says what the figures raise.
+    """
 
     key: str
     name: str
@@ -21,7 +24,10 @@ class Risk:
 
 
 def risks(sheet: Sheet) -> tuple[Risk, ...]:
-    """Return the risks in the order of WP248rev.01 annex 2: unfairness, error, opacity, creep, disclosure, access."""
+    """Return the risks in the order of WP248rev.01 annex 2.
+
+    They are unfairness, error, opacity, creep, disclosure and access.
+    """
     parts = (_unfair, _excluded, _wrong, _opaque, _unwanted, _creep, _memorised, _leaked, _foreign)
     return tuple(part(sheet) for part in parts)
 

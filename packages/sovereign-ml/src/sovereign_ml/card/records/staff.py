@@ -1,4 +1,7 @@
-"""The sheet for reviewers and their representation: what the desk measures about the people who work at it."""
+"""Sheet for reviewers and their representation.
+
+It says what the desk measures about the people who work at it.
+"""
 
 from __future__ import annotations
 
@@ -68,6 +71,7 @@ def _used(sheet: Sheet) -> Section:
 def _kept(sheet: Sheet) -> Section:
     rules = sheet.card.answers.retention.objects
     given = {} if isinstance(rules, str) else {r.object: r.period for r in rules}
+    # The answer comes before the configuration.
     period = given.get("review_log") or _configured(sheet)
     lines = (
         sheet.of("staff.kept_for", period, "GDPR 13(2)(a)"),

@@ -32,7 +32,10 @@ DOCUMENTS: Final[dict[str, Callable[[Sheet], Document]]] = {
 
 
 def write_documents(sheet: Sheet, folder: Path) -> dict[str, Document]:
-    """Write every document into ``folder`` as HTML and JSON, the record of processing as CSV too; return them."""
+    """Write every document into ``folder`` as HTML and JSON, and return them.
+
+    The record of processing is written as CSV too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
     for name, make in DOCUMENTS.items():

@@ -20,7 +20,8 @@ MODEL_REF = "model"
 
 
 def render_cyclonedx(card: Card) -> str:
-    """The card as CycloneDX 1.6 JSON; the same card gives the same bytes."""
+    """Return the card as CycloneDX 1.6 JSON. The same card gives the same bytes."""
+    # A random serial number would differ each time, so it follows from the content.
     serial = uuid.uuid5(uuid.NAMESPACE_URL, f"sovereign-model-card:{card.id}:{card.content_hash}")
     made = card.facts.run.generated_at
     content = {
@@ -98,6 +99,7 @@ def _metrics(card: Card) -> list[dict[str, Any]]:
 
 
 def _slices(card: Card) -> list[dict[str, Any]]:
+    # A suppressed slice is too small to show.
     return [
         {"type": name, "value": f"{value:.6g}", "slice": part.slice}
         for part in card.facts.evaluation.slices
@@ -165,7 +167,10 @@ def _properties(card: Card) -> list[dict[str, str]]:
 
 
 def _library(card: Card) -> list[dict[str, Any]]:
-    """Return the library that judged the card as a component; empty where it was not recorded."""
+    """Return the library that judged the card as a component.
+
+    The list is empty where it was not recorded.
+    """
     library = card.facts.library
     if library.version is None:
         return []
@@ -183,7 +188,10 @@ def _library(card: Card) -> list[dict[str, Any]]:
 
 
 def _dataset(snapshot: Snapshot, index: int) -> dict[str, Any]:
-    about = f"{snapshot.rows} rows of {snapshot.subjects} people, {snapshot.from_date} to {snapshot.to_date}"
+    about = (
+        f"{snapshot.rows} rows of {snapshot.subjects} people, "
+        f"{snapshot.from_date} to {snapshot.to_date}"
+    )
     detail = {
         "type": "dataset",
         "name": f"{snapshot.role} snapshot",

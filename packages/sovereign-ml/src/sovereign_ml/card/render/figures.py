@@ -1,4 +1,7 @@
-"""Figures as a reader sees them: metrics with intervals, the price of a readable model, gaps between groups."""
+"""Figures as a reader sees them.
+
+They are metrics with intervals, the price of a readable model, and gaps between groups.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,12 @@ CHOSEN = {
     "budget": "Share of people",
     "lift": "Times better than chance",
 }
-"""What a figure about chosen people says."""
+"""Labels of the figures about chosen people."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One metric with its interval and what it means."""
+    """One metric with its interval and its meaning."""
 
     name: str
     value: str
@@ -30,7 +33,7 @@ class Figure:
 
 
 def figures(card: Card) -> list[Figure]:
-    """Metrics on the test data, known ones first and explained."""
+    """Return the metrics on the test data, known ones first and explained."""
     known = [name for name in METRICS if name in card.facts.evaluation.metrics]
     rest = [name for name in card.facts.evaluation.metrics if name not in METRICS]
     rows = []
@@ -44,39 +47,44 @@ def figures(card: Card) -> list[Figure]:
 
 
 def metric_name(name: str) -> str:
-    """A metric's name as a reader knows it."""
+    """Return a metric's name as a reader knows it."""
     return METRICS.get(name, (code(name), ""))[0]
 
 
 def price_of_explainability(card: Card) -> list[Figure]:
-    """How a model that nobody can read does on the same data."""
+    """Return the figures of a model that nobody can read, on the same data."""
     return _compared(card.facts.evaluation.benchmark)
 
 
 def price_of_directions(card: Card) -> list[Figure]:
-    """How the model does on the same data where its curves may rise and fall as they like."""
+    """Return the figures on the same data where the curves may rise and fall as they like."""
     return _compared(card.facts.evaluation.constraints)
 
 
 def how_parts_combine(card: Card) -> str:
-    """What the pictures of the inputs are, and what that means for Articles 15(1)(h) and 22."""
+    """Return what the pictures of the inputs are.
+
+    The text also says what that means for Articles 15(1)(h) and 22.
+    """
     if card.facts.explanation.individual_method != "exact_shapley":
         return (
-            "Each input adds to the score or takes away from it, and no input changes what another one means. "
-            "The pictures are the model itself."
+            "Each input adds to the score or takes away from it, and no input changes what another "
+            "one means. The pictures are the model itself."
         )
     return (
-        "Each input adds to the score or takes away from it, and how much depends on the other inputs as well: the "
-        "pictures are averages, and no score can be worked out from them. GDPR Article 15(1)(h): what a person is "
-        "told is of their own score alone, by exact Shapley values, which add up to it; the same value may weigh "
-        "differently for somebody else, and the answer has to say so. The change that would move the band is found "
-        "by search, and a smaller one of several inputs may exist. Article 22: who reviews a decision cannot check "
-        "it by adding up, and needs the person's own explanation and the trees' file to contradict the score."
+        "Each input adds to the score or takes away from it, and how much depends on the other "
+        "inputs as well: the pictures are averages, and no score can be worked out from them. GDPR "
+        "Article 15(1)(h): what a person is told is of their own score alone, by exact Shapley "
+        "values, which add up to it; the same value may weigh differently for somebody else, and "
+        "the answer has to say so. The change that would move the band is found by search, and a "
+        "smaller one of several inputs may exist. Article 22: who reviews a decision cannot check "
+        "it by adding up, and needs the person's own explanation and the trees' file to contradict "
+        "the score."
     )
 
 
 def directions(card: Card) -> str:
-    """Which inputs the model keeps to an expected direction, in one sentence."""
+    """Return which inputs the model keeps to an expected direction, in one sentence."""
     parts = card.facts.explanation.curves
     kept = {
         direction: [part.label or part.name for part in parts if part.expected == direction]
@@ -100,7 +108,10 @@ def _compared(estimates: dict[str, Estimate]) -> list[Figure]:
 
 @dataclass(frozen=True)
 class Gap:
-    """A difference between groups; ``within`` the tolerance is None while no tolerance was set."""
+    """A difference between groups.
+
+    ``within`` the tolerance is None while no tolerance was set.
+    """
 
     group: str
     compared: str
@@ -111,7 +122,7 @@ class Gap:
 
 
 def gaps(card: Card) -> list[Gap]:
-    """Fairness as measured, against the tolerance that people set."""
+    """Return fairness as measured, against the tolerance that people set."""
     tolerance = card.answers.evaluation.fairness_tolerance
     return [
         Gap(
@@ -128,7 +139,10 @@ def gaps(card: Card) -> list[Gap]:
 
 @dataclass(frozen=True)
 class GivenAway:
-    """How well inputs tell the groups of one protected column apart (Cramer's V): the strongest, the score, all."""
+    """Separation of the groups of one protected column by the inputs (Cramer's V).
+
+    It holds the strongest input, the score, and all inputs together.
+    """
 
     group: str
     strongest: str
@@ -138,7 +152,7 @@ class GivenAway:
 
 
 def given_away(card: Card) -> list[GivenAway]:
-    """One row for each group column that was measured."""
+    """Return one row for each group column that was measured."""
     scan = card.facts.data.special_scan
     labels = {feature.name: feature.label or feature.name for feature in card.facts.data.features}
     groups: dict[str, dict[str, float]] = {}
@@ -146,6 +160,7 @@ def given_away(card: Card) -> list[GivenAway]:
         groups.setdefault(row.group, {})[row.feature] = row.value
     rows = []
     for group, found in groups.items():
+        # The score and all inputs together are no single inputs, so they go before the maximum.
         score, together = (
             figure(found.pop("score", None), 2),
             figure(found.pop("all_inputs_together", None), 2),
@@ -160,19 +175,19 @@ def given_away(card: Card) -> list[GivenAway]:
 
 
 def shifted(card: Card) -> list[tuple[str, str]]:
-    """The columns in which training and scoring differ most, largest first, five at most."""
+    """Return the columns in which training and scoring differ most, largest first, five at most."""
     labels = {feature.name: feature.label or feature.name for feature in card.facts.data.features}
     widest = sorted(card.facts.data.shifts, key=lambda shift: -shift.value)[:5]
     return [(labels.get(shift.name, code(shift.name)), figure(shift.value, 2)) for shift in widest]
 
 
 def percent(share: float | None) -> str:
-    """A share in percent, or that it is of too few people to show."""
+    """Return a share in percent, or that it is of too few people to show."""
     return "too few to show" if share is None else f"{100 * share:.0f} %"
 
 
 def agreement(card: Card) -> str:
-    """How often outcomes follow the score, or why that is not known."""
+    """Return how often outcomes follow the score, or why that is not known."""
     facts = card.facts.decision
     if facts.score_outcome_agreement is None:
         return f"not measurable here: {facts.agreement_not_measured_because or 'not recorded'}"

@@ -23,9 +23,10 @@ def render_html(
     images: Mapping[str, Path] | None = None,
     findings: Sequence[Finding] | None = None,
 ) -> str:
-    """The card as one HTML page; ``images`` maps captions to PNG or SVG files that are embedded.
+    """Return the card as one HTML page.
 
-    ``findings`` are those of the rules; None says that they were not run.
+    ``images`` maps captions to PNG or SVG files that are embedded. ``findings`` are those of the
+    rules. None says that they were not run.
     """
     curves = card.facts.explanation.curves
     rows = None if findings is None else hurdles.hurdles(card, findings)
@@ -51,7 +52,7 @@ def render_html(
 
 
 def template(name: str) -> Template:
-    """A packaged template; every value is escaped, an unknown name is an error."""
+    """Return a packaged template. Every value is escaped, and an unknown name is an error."""
     return _environment().get_template(name)
 
 
@@ -59,6 +60,7 @@ def template(name: str) -> Template:
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("sovereign_ml.card.render"),
+        # The card holds texts of people and of foreign systems.
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -71,14 +73,17 @@ def _environment() -> Environment:
 
 
 def embedded(path: Path) -> str:
-    """A PNG or SVG file as a data URI; an image never runs scripts. ValueError for another kind of file."""
+    """Return a PNG or SVG file as a data URI. An image never runs scripts.
+
+    Raises ValueError for another kind of file.
+    """
     if path.suffix not in PICTURES:
         raise ValueError(f"{path}: only {' and '.join(PICTURES)} pictures are embedded in the card")
     return f"data:{PICTURES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _reach(card: Card) -> float:
-    """The largest absolute log-odds of any curve, so that all pictures share one axis."""
+    """Return the largest absolute log-odds of any curve, so that all pictures share one axis."""
     curves = card.facts.explanation.curves
     every = [abs(y) for part in curves for y in (*part.log_odds, *part.categories.values())]
     return max(every, default=0.0) or 1.0

@@ -1,4 +1,4 @@
-"""What the rules found, as a reader needs it: what keeps the card from production, and what only warns."""
+"""Findings of the rules for a reader: what keeps the card from production, what only warns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sovereign_ml.card.schema import Card
 
 @dataclass(frozen=True)
 class Hurdle:
-    """One finding; ``effect`` is blocks, warns or waived."""
+    """One finding. ``effect`` is blocks, warns or waived."""
 
     rule: str
     effect: str
@@ -22,7 +22,10 @@ class Hurdle:
 
 
 def hurdles(card: Card, findings: Sequence[Finding]) -> list[Hurdle]:
-    """Blocks first. The open answers are one hurdle: the page lists each question anyway."""
+    """Return the findings as hurdles, blocks first.
+
+    The open answers are one hurdle: the page lists each question anyway.
+    """
     rows = [f for f in findings if not f.open_answers]
     unanswered = [f for f in findings if f.open_answers]
     if unanswered:
@@ -34,7 +37,7 @@ def hurdles(card: Card, findings: Sequence[Finding]) -> list[Hurdle]:
 
 
 def in_short(rows: Sequence[Hurdle]) -> str:
-    """How many rules keep the card from production, in one clause."""
+    """Return how many rules keep the card from production, in one clause."""
     blocking, warning = (
         sum(row.effect == effect for row in rows) for effect in ("blocks", "warns")
     )

@@ -1,4 +1,8 @@
-"""``card.md``: Hugging Face compatible front matter, then the card in the headings that model hubs expect."""
+"""``card.md``: the card in Markdown for model hubs.
+
+Hugging Face compatible front matter comes first, then the card in the headings that model hubs
+expect.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,10 @@ SPECIAL = re.compile(r"([\\`*_\[\]|#~])")
 
 
 def render_markdown(card: Card, findings: Sequence[Finding] | None = None) -> str:
-    """The card as Markdown; the front matter carries the GDPR part under ``gdpr``, which model hubs keep as it is."""
+    """Return the card as Markdown.
+
+    The front matter carries the GDPR part under ``gdpr``, which model hubs keep as it is.
+    """
     import yaml
 
     front = yaml.safe_dump(front_matter(card), sort_keys=False, allow_unicode=True, width=110)
@@ -29,7 +36,10 @@ def render_markdown(card: Card, findings: Sequence[Finding] | None = None) -> st
 
 
 def front_matter(card: Card) -> dict[str, Any]:
-    """The front matter as plain data: keys of ModelCardData, a ``model-index`` and ``gdpr``."""
+    """Return the front matter as plain data.
+
+    It has the keys of ModelCardData, a ``model-index`` and ``gdpr``.
+    """
     facts = card.facts
     content: dict[str, Any] = {
         "model_name": facts.model.name or card.id,
@@ -44,24 +54,30 @@ def front_matter(card: Card) -> dict[str, Any]:
 
 
 def escape(text: object) -> str:
-    """Text that stays text in Markdown: one line, no markup, no HTML, no table cell broken."""
+    """Return text that stays text in Markdown.
+
+    It is one line without markup or HTML, and it breaks no table cell.
+    """
     flat = " ".join(str(text).split())
     return SPECIAL.sub(r"\\\1", html.escape(flat, quote=False))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table with every cell escaped."""
+    """Return a Markdown table with every cell escaped."""
     lines = [head, ["---"] * len(head), *([escape(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def bullets(lines: Sequence[view.CardLine]) -> str:
-    """Labelled statements as a list; open ones are marked."""
+    """Return labelled statements as a list. Open ones are marked."""
     return "\n".join(f"- **{escape(item.label)}:** {shown(item)}" for item in lines)
 
 
 def shown(item: view.CardLine) -> str:
-    """A statement's text, with a mark that stays visible in plain text when nobody answered."""
+    """Return a statement's text.
+
+    Where nobody answered it has a mark that stays visible in plain text.
+    """
     return f"**OPEN** {escape(item.text)}" if item.open else escape(item.text)
 
 
@@ -130,7 +146,10 @@ def _uses(card: Card) -> str:
     purpose = card.answers.purpose
     direct, out = _list(purpose.specific_uses), _list(purpose.out_of_scope_uses)
     misuse = _list(purpose.foreseeable_misuse)
-    return f"## Uses\n\n### Direct Use\n\n{direct}\n\n### Out-of-Scope Use\n\n{out}\n\n### Foreseeable misuse\n\n{misuse}"
+    return (
+        f"## Uses\n\n### Direct Use\n\n{direct}\n\n### Out-of-Scope Use\n\n{out}"
+        f"\n\n### Foreseeable misuse\n\n{misuse}"
+    )
 
 
 def _limits(card: Card) -> str:
@@ -144,7 +163,10 @@ def _limits(card: Card) -> str:
         if rows
         else escape(reason)
     )
-    return f"## Bias, Risks, and Limitations\n\n{_list(card.answers.evaluation.limitations)}\n\n{found}"
+    return (
+        "## Bias, Risks, and Limitations"
+        f"\n\n{_list(card.answers.evaluation.limitations)}\n\n{found}"
+    )
 
 
 def _training(card: Card) -> str:
@@ -192,8 +214,8 @@ def _examination(card: Card) -> str:
         rows.append((part.label or part.name, told, figure(part.missing_log_odds, 2)))
     told = table(("Input", "Log-odds at each value", "Missing"), rows) if rows else OPEN_TEXT
     return (
-        f"## Model Examination\n\n{escape(figures.how_parts_combine(card))} Between values the parts run straight. "
-        f"{escape(figures.directions(card))}\n\n{told}"
+        f"## Model Examination\n\n{escape(figures.how_parts_combine(card))} Between values the "
+        f"parts run straight. {escape(figures.directions(card))}\n\n{told}"
     )
 
 

@@ -1,4 +1,7 @@
-"""The four files of a card, each replaced as a whole: a file that is linked to a cache is never changed in place."""
+"""The four files of a card, each replaced as a whole.
+
+A file that is linked to a cache is never changed in place.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ FILES: Final = ("card.json", "card.md", "card.html", "card.cdx.json")
 
 
 def write(card: Card, folder: Path, findings: Sequence[Finding]) -> None:
-    """Write ``FILES``; ``findings`` are what the rules said about this card, for the readers of page and Markdown."""
+    """Write ``FILES`` into ``folder``.
+
+    ``findings`` are what the rules said about this card, for the readers of page and Markdown.
+    """
     texts = (
         card.model_dump_json(indent=2) + "\n",
         render_markdown(card, findings),
@@ -24,6 +30,7 @@ def write(card: Card, folder: Path, findings: Sequence[Finding]) -> None:
         render_cyclonedx(card),
     )
     for name, text in zip(FILES, texts, strict=True):
+        # Writing in place would change the cached copy behind a link.
         side = folder / f".{name}.part"
         side.write_text(text, encoding="utf-8")
         side.replace(folder / name)

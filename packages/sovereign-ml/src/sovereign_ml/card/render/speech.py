@@ -1,4 +1,7 @@
-"""Card values as a reader sees them: codes in words, dates, figures; what nobody answered stays visibly open."""
+"""Card values as a reader sees them: codes in words, dates, figures.
+
+An answer that nobody gave stays visibly open.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ OPEN_TEXT = ENGLISH("words.open")
 METRICS = {
     "roc_auc": (
         "ROC AUC",
-        "how often somebody with the outcome ranks above somebody without; 0.5 is chance, 1 perfect",
+        (
+            "how often somebody with the outcome ranks above somebody without; "
+            "0.5 is chance, 1 perfect"
+        ),
     ),
     "pr_auc": ("PR AUC", "precision over all recall levels; the base rate is chance, 1 perfect"),
     "brier": ("Brier score", "mean squared error of the probability; lower is better"),
@@ -33,12 +39,15 @@ LEADING_ZEROS = re.compile(r"\b0+(?=\d)")
 
 
 def code(value: str) -> str:
-    """An enumeration value in words."""
+    """Return an enumeration value in words."""
     return ENGLISH.code(value)
 
 
 def said(value: object, texts: Catalogue = ENGLISH) -> str:
-    """Any answer or fact as text; what is open reads as such, an empty list as ``none``."""
+    """Return any answer or fact as text.
+
+    An open one reads as such, an empty list as ``none``.
+    """
     if value in (None, NOT_ANSWERED) or (isinstance(value, str) and is_open(value)):
         return texts("words.open")
     if isinstance(value, bool):
@@ -51,6 +60,7 @@ def said(value: object, texts: Catalogue = ENGLISH) -> str:
         )
     if isinstance(value, tuple | list):
         items = [said(item, texts) for item in value]
+        # Items that hold commas or several words need a stronger separator.
         long = any(item.count(" ") > 2 or "," in item for item in items)
         return ("; " if long else ", ").join(items) or texts("words.none")
     if isinstance(value, dict):
@@ -60,18 +70,18 @@ def said(value: object, texts: Catalogue = ENGLISH) -> str:
 
 
 def group(name: str) -> str:
-    """A group such as ``age_band=000-030 years`` as a reader says it: age band: 0-30 years."""
+    """Return a group such as ``age_band=000-030 years`` in words: age band: 0-30 years."""
     column, _, value = name.partition("=")
     return f"{code(column)}: {LEADING_ZEROS.sub('', value)}" if value else code(column)
 
 
 def figure(value: float | None, digits: int = 3) -> str:
-    """A figure with a fixed number of digits, or a dash where there is none."""
+    """Return a figure with a fixed number of digits, or a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """An interval in brackets, or nothing."""
+    """Return an interval such as 0.700 to 0.800, or "" without both ends."""
     return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
 
 

@@ -1,4 +1,4 @@
-"""Small inline pictures drawn from the card's own numbers: feature curves, category bars, calibration."""
+"""Small inline pictures of the card's own numbers: feature curves, category bars, calibration."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from sovereign_ml.card.schema.facts_model import CalibrationBin, FeatureCurve
 WIDTH, HEIGHT = 300, 150
 LEFT, RIGHT, TOP, BOTTOM = 38, 8, 10, 26
 BARS = 8
-"""Categories shown; the strongest of them."""
+"""Most categories shown. They are the strongest."""
 Scale = Callable[[float], float]
 
 
 def curve(part: FeatureCurve, reach: float) -> Markup:
-    """A feature's curve on its own axis; ``reach`` is the largest absolute log-odds of all pictures in the card."""
+    """Return a feature's curve on its own axis.
+
+    ``reach`` is the largest absolute log-odds of all pictures in the card.
+    """
     if part.categories:
         return _bars(part, reach)
     bend = math.asinh if part.transform == "asinh" else float
@@ -27,14 +30,20 @@ def curve(part: FeatureCurve, reach: float) -> Markup:
     ticks = "".join(_tick(across(bend(x)), _short(x)) for x in _ticks(part.knots, bend, across))
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>' for x, y in points)
-    title = f"{part.label or part.name}: effect on the log-odds between {part.knots[0]:g} and {part.knots[-1]:g}"
+    title = (
+        f"{part.label or part.name}: effect on the log-odds between {part.knots[0]:g} and "
+        f"{part.knots[-1]:g}"
+    )
     return _picture(
         title, _sides(up, reach) + ticks + f'<polyline class="curve" points="{path}"/>{dots}'
     )
 
 
 def calibration(bins: Sequence[CalibrationBin]) -> Markup:
-    """Mean score against observed rate; on the diagonal the scores are what happens."""
+    """Return mean score against observed rate.
+
+    On the diagonal the scores are what happens.
+    """
     across, up = _scale(0, 1, LEFT, WIDTH - RIGHT), _scale(0, 1, HEIGHT - BOTTOM, TOP)
     ticks = "".join(_tick(across(x), f"{x:g}") + _side(up(x), f"{x:g}") for x in (0, 0.5, 1))
     diagonal = f'<line class="zero" x1="{across(0)}" y1="{up(0)}" x2="{across(1)}" y2="{up(1)}"/>'
@@ -52,7 +61,10 @@ def calibration(bins: Sequence[CalibrationBin]) -> Markup:
 def over_time(
     days: Sequence[str], expected: Sequence[float], observed: Sequence[float | None]
 ) -> Markup:
-    """Return expected (dashed) and observed rates by day, oldest first; None is not known yet."""
+    """Return expected (dashed) and observed rates by day, oldest first.
+
+    None is not known yet.
+    """
     rates = [rate for rate in (*expected, *observed) if rate is not None]
     low, high = max(0.0, min(rates) - 0.05), min(1.0, max(rates) + 0.05)
     across = _scale(0, max(1, len(days) - 1), LEFT, WIDTH - RIGHT)
@@ -81,9 +93,11 @@ def _bars(part: FeatureCurve, reach: float) -> Markup:
     rows = []
     for i, (name, value) in enumerate(ordered):
         y, zero, end = TOP + i * step, across(0), across(value)
+        # Long names would run out of the picture, so they are cut.
         rows.append(
-            f'<rect x="{min(zero, end):.1f}" y="{y:.1f}" width="{abs(end - zero):.1f}" height="{step * 0.7:.1f}"/>'
-            f'<text x="104" y="{y + step * 0.55:.1f}" text-anchor="end">{escape(name[:18])}</text>'
+            f'<rect x="{min(zero, end):.1f}" y="{y:.1f}" width="{abs(end - zero):.1f}" '
+            f'height="{step * 0.7:.1f}"/><text x="104" y="{y + step * 0.55:.1f}" '
+            f'text-anchor="end">{escape(name[:18])}</text>'
         )
     axis = (
         f'<line class="zero" x1="{across(0):.1f}" y1="{TOP}" x2="{across(0):.1f}" y2="{HEIGHT}"/>'
@@ -94,8 +108,12 @@ def _bars(part: FeatureCurve, reach: float) -> Markup:
 
 
 def _picture(title: str, inside: str) -> Markup:
-    """An SVG element that reads its title to those who do not see it; ``inside`` holds escaped text only."""
+    """Return an SVG element that reads its title to those who do not see it.
+
+    ``inside`` holds escaped text only.
+    """
     head = f'<svg role="img" viewBox="0 0 {WIDTH} {HEIGHT}" aria-label="{escape(title)}">'
+    # The title is escaped here, and the callers escape the rest.
     return Markup(f"{head}{inside}</svg>")  # noqa: S704
 
 
@@ -121,7 +139,7 @@ def _tick(x: float, text: str) -> str:
 
 
 def _ticks(knots: Sequence[float], bend: Scale, across: Scale) -> list[float]:
-    """Knots that leave room for their label, both ends always among them."""
+    """Return knots that leave room for their label, both ends always among them."""
     chosen, last = [knots[0]], across(bend(knots[-1]))
     for knot in knots[1:-1]:
         x = across(bend(knot))

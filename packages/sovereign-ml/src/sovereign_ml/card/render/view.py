@@ -1,4 +1,7 @@
-"""What every rendering of a card says, as plain values: first screen, rights, data, answers, identity."""
+"""Statements of every rendering of a card, as plain values.
+
+They are first screen, rights, data, answers and identity.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ from sovereign_ml.card.schema.facts_data import (
 
 @dataclass(frozen=True)
 class CardLine:
-    """One labelled statement; ``open`` marks what nobody answered, ``source`` the article behind it."""
+    """One labelled statement.
+
+    ``open`` marks what nobody answered, ``source`` the article behind it.
+    """
 
     label: str
     text: str
@@ -46,29 +52,29 @@ VERDICTS = {
 
 
 def verdict(card: Card) -> str:
-    """The Article 22 finding in three or four words."""
+    """Return the Article 22 finding in three or four words."""
     return VERDICTS[card.derived.decision.art22_applies]
 
 
 def line(label: str, value: object, source: str = "") -> CardLine:
-    """A line whose openness follows from its value."""
+    """Return a line whose openness follows from its value."""
     text = said(value)
     return CardLine(label, text, source, text == OPEN_TEXT or is_open_part(value))
 
 
 def is_open_part(value: object) -> bool:
-    """Whether a value, or an item of it, is a missing answer."""
+    """Return whether a value, or an item of it, is a missing answer."""
     return isinstance(value, str | tuple) and value != () and is_open(value)
 
 
 def finding(card: Card) -> str:
-    """Why Article 22 applies or not, without repeating the verdict."""
+    """Return why Article 22 applies or not, without repeating the verdict."""
     told = card.derived.decision.why.removeprefix(f"{verdict(card)}: ")
     return told[:1].upper() + told[1:]
 
 
 def does(card: Card) -> list[CardLine]:
-    """What the model does and for whom, for the first screen."""
+    """Return what the model does and for whom, for the first screen."""
     answers = card.answers
     return [
         line("Purpose", answers.purpose.statement),
@@ -86,7 +92,7 @@ def _people(card: Card) -> CardLine:
 
 
 def whom(card: Card) -> list[CardLine]:
-    """Who answers for the model and how far it reaches, for the first screen."""
+    """Return who answers for the model and how far it reaches, for the first screen."""
     roles, facts = card.answers.roles, card.facts
     bands = ", ".join(band.name for band in facts.decision.bands)
     return [
@@ -102,13 +108,14 @@ def whom(card: Card) -> list[CardLine]:
 
 
 def rights(card: Card) -> list[CardLine]:
-    """What a person can do, for the first screen and the notice."""
+    """Return what a person can do, for the first screen and the notice."""
     a = card.answers
     lines = [
         line("See the score", a.rights.access_channel, "GDPR 15"),
         line("Correct", a.rights.rectification, "GDPR 16"),
         line("Be erased", a.erasure.channel, "GDPR 17"),
     ]
+    # While it is open whether this is marketing, the right is shown.
     if card.derived.decision.direct_marketing is not False:
         lines.insert(0, line("Stop offers", a.objection.marketing_channel, "GDPR 21(2)-(3)"))
     if "6_1_f" in a.lawful_basis.used().values() or "6_1_e" in a.lawful_basis.used().values():
@@ -120,9 +127,10 @@ def rights(card: Card) -> list[CardLine]:
 
 
 def answers(card: Card) -> list[CardTable]:
-    """Every answer that was given, table by table in the order of ``model_card.toml``."""
+    """Return every answer that was given, by table in the order of ``model_card.toml``."""
     tables: dict[str, list[CardLine]] = {}
     for path, field, value in walk(card.answers):
+        # ``walk`` yields the groups of a list one by one, so the list itself is left out.
         holds_groups = isinstance(value, tuple) and any(isinstance(item, Group) for item in value)
         empty = value == () and not _extra(field).get("empty_is_answer")
         if not (holds_groups or empty or (value != () and is_open(value))):
@@ -139,13 +147,13 @@ def _extra(field: FieldInfo) -> dict[str, object]:
 
 
 def _numbered(path: str, label: str) -> str:
-    """A label of a list item says which item it belongs to."""
+    """Return a label that says which item of a list it belongs to."""
     match = re.search(r"\[(\d+)\]", path)
     return f"{int(match[1]) + 1}. {label}" if match else label
 
 
 def identity(card: Card) -> list[CardLine]:
-    """Which model, data and code the card is about; empty facts are left out."""
+    """Return which model, data and code the card is about. Empty facts are left out."""
     model, run = card.facts.model, card.facts.run
     named = {
         "Model": model.name,
@@ -165,7 +173,9 @@ def identity(card: Card) -> list[CardLine]:
         "Library wheel, SHA-256": card.facts.library.wheel_sha256 or None,
         "Rule code, SHA-256": card.facts.library.rule_digest,
         "Card content, SHA-256": card.content_hash or None,
-        "Card schema, rules, law as of": f"{card.schema_version}, {card.rulepack_version}, {said(card.law_snapshot)}",
+        "Card schema, rules, law as of": (
+            f"{card.schema_version}, {card.rulepack_version}, {said(card.law_snapshot)}"
+        ),
     }
     return [line(label, value) for label, value in named.items() if value is not None]
 
@@ -194,7 +204,7 @@ def signature(approval: Approval) -> str:
 
 
 def data(card: Card) -> list[CardLine]:
-    """Sources, versions, windows and scans of the data."""
+    """Return the sources, versions, windows and scans of the data."""
     facts, given = card.facts.data, card.answers.data
     scan, special = facts.pii_scan, facts.special_scan
     lines = [
@@ -229,7 +239,10 @@ def _events(table: EventTableFact, features: Sequence[FeatureFact]) -> CardLine:
 
 
 def _proxies(scan: SpecialScan | None) -> CardLine:
-    """Measured or not: nobody may read a missing measurement as a no."""
+    """Return the line on proxies, whether measured or not.
+
+    Nobody may read a missing measurement as a no.
+    """
     if scan is None or not scan.associations:
         reason = (scan and scan.not_measured_because) or "not recorded"
         return CardLine("Proxies", f"not measurable here: {reason}", open=True)
@@ -241,7 +254,10 @@ def _proxies(scan: SpecialScan | None) -> CardLine:
 
 def _snapshot(snapshot: Snapshot) -> CardLine:
     span = f"{said(snapshot.from_date)} to {said(snapshot.to_date)}"
-    told = f"{snapshot.rows} rows of {snapshot.subjects} people, {span}, version {snapshot.dvc_md5[:12]}"
+    told = (
+        f"{snapshot.rows} rows of {snapshot.subjects} people, {span}, "
+        f"version {snapshot.dvc_md5[:12]}"
+    )
     return CardLine(f"Snapshot: {snapshot.role}", told)
 
 

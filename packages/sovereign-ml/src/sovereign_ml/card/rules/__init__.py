@@ -66,7 +66,7 @@ def check(
 ) -> list[Finding]:
     """Return all findings on the card: blocks before warnings, open answers last, then by rule id.
 
-    ``at="register"`` leaves approvals out and lets open answers warn where the policy says so;
+    ``at="register"`` leaves approvals out and lets open answers warn where the policy says so.
     ``at="promote"`` wants approvals, and an open answer always blocks. A waived warning stays in
     the list, marked. ``own`` are the team's rules, which run after the library's. None says that
     the team's code is not here, as in the service: registration and promotion ran them.
@@ -79,9 +79,10 @@ def check(
     marked = [
         f.model_copy(update={"waived": f.severity == "warn" and f.rule in waived}) for f in found
     ]
+    # In the alphabet "block" comes before "warn", so no rank is needed.
     return sorted(marked, key=lambda f: (f.severity, f.open_answers, f.rule))
 
 
 def blocks(findings: list[Finding]) -> list[Finding]:
-    """The findings that refuse."""
+    """Return the findings that refuse."""
     return [finding for finding in findings if finding.severity == "block"]

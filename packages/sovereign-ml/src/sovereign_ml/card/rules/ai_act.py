@@ -11,8 +11,9 @@ from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, plain
 
 ANNEX_IV = tuple("123456789")
+# AI Act 19, 26(6): logs are kept for six months at least.
 MIN_LOG_MONTHS = 6
-"""AI Act 19, 26(6)."""
+# Duties of a high-risk system besides the questions of [ai_act.high_risk], answered in duties_met.
 DUTIES_OF: Final = {
     "9": "risk management",
     "10": "data governance",
@@ -32,14 +33,17 @@ DUTIES_OF: Final = {
     "72": "watching after placing on the market",
     "73": "report of serious incidents",
 }
-"""What a high-risk system owes besides the questions of [ai_act.high_risk]; answered in duties_met."""
+# Words of Annex III areas and significant decisions. A list proves nothing when it finds nothing.
 WEIGHTY: Final = re.compile(
-    r"\b(credit (limit|score|line|decision|check|rating)\w*|creditworth\w*|pay[- ]later|buy now|instal?ments?|loans?"
-    r"|mortgages?|kredit\w*|bonit\w*|darlehen\w*|ratenzahlung\w*|crédits?|prêts?|insur\w*|versicherung\w*"
-    r"|assurances?|applicants?|recruit\w*|hiring|employees?|dismiss\w*|attrition|bewerb\w*|beschäftigt\w*|mitarbeit\w*"
-    r"|kündigung\w*|students?|drop-?out|studierend\w*|benefits? claim\w*|welfare|sozialleistung\w*|terminat\w*)\b"
+    r"\b(credit (limit|score|line|decision|check|rating)\w*|creditworth\w*|pay[- ]later|buy now"
+    r"|instal?ments?|loans?"
+    r"|mortgages?|kredit\w*|bonit\w*|darlehen\w*|ratenzahlung\w*|crédits?|prêts?|insur\w*"
+    r"|versicherung\w*"
+    r"|assurances?|applicants?|recruit\w*|hiring|employees?|dismiss\w*|attrition|bewerb\w*"
+    r"|beschäftigt\w*|mitarbeit\w*"
+    r"|kündigung\w*|students?|drop-?out|studierend\w*|benefits? claim\w*|welfare|sozialleistung\w*"
+    r"|terminat\w*)\b"
 )
-"""Words of Annex III areas and significant decisions; a list proves nothing when it finds nothing."""
 
 
 @rule("R49", "AI Act 5", "Stop: Article 5 forbids the practice.")
@@ -79,15 +83,17 @@ def high_risk_denied(case: Case) -> Hits:
 @rule(
     "R51",
     "AI Act 8-20, 26, 27, 43, 47-49, 72, 73, 86, 113",
-    "Meet each duty and name it in [ai_act.high_risk]; a lawyer says which fall on provider and deployer.",
+    "Meet each duty and name it in [ai_act.high_risk]; "
+    "a lawyer says which fall on provider and deployer.",
 )
 def high_risk_duties(case: Case) -> Hits:
-    """A high-risk system without its duties; warns until they apply, blocks from then on."""
+    """A high-risk system without its duties. Warns until they apply, blocks from then on."""
     if case.derived.ai_act.risk_class != "high_risk":
         return
     given = case.answers.ai_act.high_risk
     sections = () if given.annex_iv_sections == NOT_ANSWERED else given.annex_iv_sections
     met = () if given.duties_met == NOT_ANSWERED else given.duties_met
+    # AI Act 27(1) requires the assessment for these two points.
     must_assess = {"5b", "5c"} & set(annex_iii_points(case.answers))
     lacks = {
         "technical documentation (Article 11, Annex IV)": set(sections) != set(ANNEX_IV),
@@ -104,9 +110,11 @@ def high_risk_duties(case: Case) -> Hits:
     }
     found = [name for name, lacking in lacks.items() if lacking]
     if found:
+        # Before this day the duties do not apply yet, so the rule only warns.
         severity: Severity = "block" if case.today >= date.fromisoformat(HIGH_RISK_FROM) else "warn"
         yield RuleHit(
-            f"High-risk since Annex III fits; missing: {', '.join(found)} (duty from {HIGH_RISK_FROM}).",
+            f"High-risk since Annex III fits; missing: {', '.join(found)} "
+            f"(duty from {HIGH_RISK_FROM}).",
             severity,
         )
 
@@ -126,6 +134,7 @@ def worded_like_more(case: Case) -> Hits:
     texts += given.purpose.specific_uses if isinstance(given.purpose.specific_uses, tuple) else ()
     for text in texts:
         if found := WEIGHTY.search(plain(text)):
+            # ``other`` names no action, so the words are the only sign.
             severity: Severity = "block" if given.decision.downstream_action == "other" else "warn"
             yield RuleHit(
                 f"'{text}' speaks of '{found[0]}', and no area of Annex III is named.", severity
@@ -143,9 +152,15 @@ def consumer_credit(case: Case) -> Hits:
         return
     given = case.answers.decision.consumer_credit
     wanted = {
-        "human_intervention": "People cannot have the assessment explained and reviewed by a person (18(8)).",
-        "only_allowed_data": "The assessment uses special categories or data of social networks (18(3)).",
-        "personalised_offer_told": "People are not told that an offer was personalised automatically (13).",
+        "human_intervention": (
+            "People cannot have the assessment explained and reviewed by a person (18(8))."
+        ),
+        "only_allowed_data": (
+            "The assessment uses special categories or data of social networks (18(3))."
+        ),
+        "personalised_offer_told": (
+            "People are not told that an offer was personalised automatically (13)."
+        ),
     }
     yield from (text for field, text in wanted.items() if getattr(given, field) is False)
 
@@ -160,6 +175,7 @@ def position_under_the_ai_act(case: Case) -> Hits:
         yield RuleHit("A trained model is called no AI system; that needs a lawyer's word.", "warn")
     if given.role in ("provider", "deployer"):
         yield RuleHit(
-            f"Who trains a model and uses it is provider and deployer; the answer is '{given.role}'.",
+            "Who trains a model and uses it is provider and deployer; "
+            f"the answer is '{given.role}'.",
             "warn",
         )

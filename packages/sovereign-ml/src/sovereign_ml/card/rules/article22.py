@@ -1,4 +1,4 @@
-"""Rules on Article 22 itself: the ban, the closed list of exceptions, the safeguards, people not selected."""
+"""Rules on Article 22 itself: ban, closed list of exceptions, safeguards, people not selected."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
 from sovereign_ml.texts import ENGLISH
 
+# GDPR 22(2): the list of exceptions is closed, and none of these is on it.
 NO_EXCEPTION: Final = (
     "legitimate_interest_6_1_f",
     "public_task_6_1_e",
@@ -20,6 +21,7 @@ ARGUMENT: Final = {
     "law_22_2_b": "law",
     "explicit_consent_22_2_c": "explicit_consent",
 }
+# GDPR 22(3): human intervention, own view and contest.
 SAFEGUARDS: Final = (
     "intervention_channel",
     "intervention_owner",
@@ -34,7 +36,8 @@ SAFEGUARDS: Final = (
 @rule(
     "R02",
     "GDPR 22(1); C-634/21 para. 52",
-    "Put a meaningful human review before the effect, lower the effect, or rely on an exception of Article 22(2).",
+    "Put a meaningful human review before the effect, lower the effect, "
+    "or rely on an exception of Article 22(2).",
 )
 def no_exception(case: Case) -> Hits:
     """Article 22 applies and no exception of 22(2) is relied on."""
@@ -52,7 +55,10 @@ def argued_from_elsewhere(case: Case) -> Hits:
     if wrong:
         yield f"The exception is argued from {', '.join(wrong)}."
     elif ARGUMENT.get(given.exception) not in given.argued_from:
-        yield f"The exception '{given.exception}' is not what it is argued from ({', '.join(given.argued_from)})."
+        yield (
+            f"The exception '{given.exception}' is not what it is argued from "
+            f"({', '.join(given.argued_from)})."
+        )
 
 
 @rule(
@@ -161,7 +167,9 @@ def score_passed_on(case: Case) -> Hits:
     sent = case.answers.decision.score_transmitted_to
     for recipient in () if sent == NOT_ANSWERED else sent:
         if recipient.art22_left_to_recipient is True:
-            yield f"{recipient.controller} receives the score, and Article 22 is left to them alone."
+            yield (
+                f"{recipient.controller} receives the score, and Article 22 is left to them alone."
+            )
 
 
 @rule("R21", "C-634/21 para. 61; WP251 p. 21", "Say what happens to people below the threshold.")
@@ -193,13 +201,15 @@ def children(case: Case) -> Hits:
 @rule(
     "R79",
     "GDPR 5(1)(a), 13(2)(f), 15(1)(h), 22(3)",
-    "Name what people get in config.toml, [decision] outcomes, and which of it is adverse; run step 6 again.",
+    "Name what people get in config.toml, [decision] outcomes, and which of it is adverse; "
+    "run step 6 again.",
 )
 def outcomes_are_named(case: Case) -> Hits:
     """The service, the desk and the letter say another outcome than the action has, or none is adverse."""
     action, outcomes = case.answers.decision.downstream_action, case.facts.decision.outcomes
     if not outcomes and action in (*SIGNIFICANT_ACTIONS, *EXPLAINED_ACTIONS):
         told = f"The action is '{action}', and people are told of an offer or of none."
+        # WP251 p. 21-22 weighs these actions case by case, so they only warn.
         yield RuleHit(told, "warn" if action in EXPLAINED_ACTIONS else "block")
     if outcomes and case.significant and not any(each.adverse for each in outcomes):
         yield "The effect is significant, and none of the outcomes is marked as adverse."
@@ -207,4 +217,7 @@ def outcomes_are_named(case: Case) -> Hits:
     spoken = {name.strip().casefold()[:2] for name in languages} if languages != "?" else set()
     for each in outcomes:
         if not ENGLISH.knows(each.name) and (lacking := sorted(spoken - each.words.keys())):
-            yield f"The outcome '{each.name}' has no words in {', '.join(lacking)}, a language of the notice."
+            yield (
+                f"The outcome '{each.name}' has no words in {', '.join(lacking)}, "
+                "a language of the notice."
+            )

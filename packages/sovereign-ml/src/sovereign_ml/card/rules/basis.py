@@ -11,22 +11,29 @@ from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
 from sovereign_ml.card.schema.basis import PHASES, LegitimateInterest
 
+# Word lists, in English and German: they cannot judge, so a named person who has read the text
+# overrules them.
 VAGUE: Final = re.compile(
     r"(improve|optimi[sz]e|enhance|develop)\s+(the|our|a)?\s*(model|product|service|business)s?\W*$"
     r"|^business (purpose|interest|need)s?\W*$|^(ai|analytics|marketing|innovation)\W*$"
-    r"|(verbesserung|optimierung|weiterentwicklung)\s+(des|der|unseres|unserer)?\s*(modell|produkt|dienst|angebot)\w*\W*$"
+    r"|(verbesserung|optimierung|weiterentwicklung)\s+(des|der|unseres|unserer)?\s*(modell|produkt"
+    r"|dienst|angebot)\w*\W*$"
     r"|^(berechtigtes|gesch\u00e4ftliches|wirtschaftliches) interesse\W*$",
     re.IGNORECASE,
 )
 DUTIES: Final = re.compile(
-    r"privacy notice|right (to|of) (access|erasure|object|rectification)|opt.?out|objection|security|encrypt"
+    r"privacy notice|right (to|of) (access|erasure|object|rectification)|opt.?out|objection"
+    r"|security|encrypt"
     r"|pseudonymi[sz]|dpia|impact assessment|record of processing|data processing agreement|delet"
-    r"|datenschutzhinweis|recht auf (auskunft|l\u00f6schung|widerspruch|berichtigung)|widerspruch|verschl\u00fcssel"
+    r"|datenschutzhinweis|recht auf (auskunft|l\u00f6schung|widerspruch|berichtigung)|widerspruch"
+    r"|verschl\u00fcssel"
     r"|folgenabsch\u00e4tzung|verarbeitungsverzeichnis|auftragsverarbeitung|l\u00f6sch",
     re.IGNORECASE,
 )
-"""Word lists, in English and German: they cannot judge, so a named person who has read the text overrules them."""
-CHECKED: Final = "Say it precisely, or name in legitimate_interest.wording_checked_by who has read it and stands by it."
+CHECKED: Final = (
+    "Say it precisely, or name in legitimate_interest.wording_checked_by who has read it "
+    "and stands by it."
+)
 
 
 @rule(
@@ -45,7 +52,10 @@ def withdrawal(case: Case) -> Hits:
     if given.as_easy_as_giving is False:
         yield "Withdrawing is harder than giving consent."
     if hours != NOT_ANSWERED and float(hours) > case.policy.max_withdrawal_hours:
-        yield f"Scoring stops {hours} hours after withdrawal (policy: {case.policy.max_withdrawal_hours})."
+        yield (
+            f"Scoring stops {hours} hours after withdrawal "
+            f"(policy: {case.policy.max_withdrawal_hours})."
+        )
     if case.facts.consent.withdrawn_rows_found:
         yield f"{case.facts.consent.withdrawn_rows_found} rows belong to people who withdrew."
 
@@ -61,6 +71,7 @@ def rows_without_consent(case: Case) -> Hits:
 @rule("R23", "GDPR 6(1); Opinion 28/2024", "Name a basis and its document for each phase.")
 def phase_without_basis(case: Case) -> Hits:
     """A phase has no lawful basis or no document for it, or one basis silently carries training and acting."""
+    # The last phase, the test for bias, exists only when special data is used for it.
     rows = {phase: getattr(case.answers.lawful_basis, phase) for phase in PHASES[:-1]}
     lacking = [
         phase for phase, row in rows.items() if row.basis == NOT_ANSWERED or is_open(row.reference)
@@ -71,7 +82,8 @@ def phase_without_basis(case: Case) -> Hits:
     silent = is_open(case.answers.lawful_basis.one_basis_reason)
     if silent and used.get("train") is not None and used.get("train") == used.get("act"):
         yield RuleHit(
-            f"Training and acting both stand on {used['act']} and lawful_basis.one_basis_reason does not say why.",
+            f"Training and acting both stand on {used['act']} and lawful_basis.one_basis_reason "
+            "does not say why.",
             "warn",
             "Say why one basis carries both phases, or name two.",
         )
@@ -87,6 +99,7 @@ def weak_legitimate_interest(case: Case) -> Hits:
     if not case.when("legitimate_interest"):
         return
     given = case.answers.legitimate_interest
+    # The person who read the wording is no step of the assessment.
     asked = [name for name in LegitimateInterest.model_fields if name != "wording_checked_by"]
     lacking = [name for name in asked if is_open(getattr(given, name))]
     if lacking:
@@ -103,7 +116,10 @@ def weak_legitimate_interest(case: Case) -> Hits:
 
 
 def _as_worded(given: LegitimateInterest) -> Hits:
-    """What the words suggest: it blocks until a named person has read them, and warns from then on."""
+    """Yield what the wording suggests.
+
+    It blocks until a named person has read the words, and warns from then on.
+    """
     severity: Severity = "warn" if is_named_person(given.wording_checked_by) else "block"
     if not is_open(given.interest) and (VAGUE.search(given.interest) or len(given.interest) < 15):
         yield RuleHit(
@@ -132,7 +148,10 @@ def switched_basis(case: Case) -> Hits:
         or case.answers.notice.version == before.notice_version
     )
     if switched and same:
-        yield f"The basis of {', '.join(switched)} was switched without a new purpose and a new notice."
+        yield (
+            f"The basis of {', '.join(switched)} was switched without a new purpose "
+            "and a new notice."
+        )
 
 
 @rule(

@@ -61,7 +61,10 @@ def another_horizon(case: Case) -> Hits:
 
 
 def _same_span(count: int, unit: str, days: int) -> bool:
-    """Return whether so many days, weeks or months are ``days``; a month has 28 to 31 of them."""
+    """Return whether so many days, weeks or months are ``days``.
+
+    A month has 28 to 31 of them.
+    """
     if unit == "month":
         return 28 * count <= days <= 31 * count
     return count * (7 if unit == "week" else 1) == days
@@ -75,7 +78,10 @@ def unnecessary_input(case: Case) -> Hits:
             yield f"{feature.name}: {why}."
     scan = case.facts.data.pii_scan
     if scan and (scan.direct_identifiers or scan.free_text):
-        yield f"The scan found {', '.join((*scan.direct_identifiers, *scan.free_text))} in the training matrix."
+        yield (
+            f"The scan found {', '.join((*scan.direct_identifiers, *scan.free_text))} in the "
+            "training matrix."
+        )
 
 
 def _banned(feature: FeatureFact) -> str:
@@ -95,10 +101,12 @@ def unnecessary_features(case: Case) -> Hits:
     path = case.facts.data.elimination
     enough = [place for place, step in enumerate(path, start=1) if step.loss_high <= limit]
     if enough:
+        # The last step below the limit counts: everything before it can go as well.
         gone, last = path[: enough[-1]], path[enough[-1] - 1]
         yield (
-            f"{last.inputs_left} inputs are enough: without the others ROC AUC falls by {last.loss:.4f}, "
-            f"{last.loss_high:.4f} at most (95 %, policy: {limit}): {', '.join(step.name for step in gone)}."
+            f"{last.inputs_left} inputs are enough: without the others ROC AUC falls by "
+            f"{last.loss:.4f}, {last.loss_high:.4f} at most (95 %, policy: {limit}): "
+            f"{', '.join(step.name for step in gone)}."
         )
 
 
@@ -135,7 +143,10 @@ def _kept_too_long(row: RetentionRule, stored: StorageObject, limit: int) -> Hit
     if stored.overdue_objects:
         yield f"{stored.overdue_objects} objects of {row.object} are past their period."
     if stored.versions_exist and row.covers_versions is not True:
-        do = "Delete old versions with the rest, then say covers_versions = true in that block of [[retention.objects]]."
+        do = (
+            "Delete old versions with the rest, then say covers_versions = true in that block of "
+            "[[retention.objects]]."
+        )
         yield RuleHit(
             f"Old versions of {row.object} exist and the rule does not cover them.", do=do
         )

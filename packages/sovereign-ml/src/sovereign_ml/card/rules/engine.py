@@ -1,4 +1,4 @@
-"""What a rule is, what it may look at, and what it finds."""
+"""Rules, the case that they look at, and their findings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ At = Literal["register", "promote"]
 
 
 class Finding(Group):
-    """One thing a rule found: severity, article, what was found, what to do, and lines to paste if any."""
+    """One thing that a rule found.
+
+    It holds severity, article, what was found, what to do, and lines to paste if any.
+    """
 
     rule: str
     severity: Severity
@@ -34,13 +37,16 @@ class Finding(Group):
 
     @property
     def open_answers(self) -> bool:
-        """Whether it is about a section with open answers: a card that nobody has touched has dozens of these."""
+        """Return whether it is about a section with open answers.
+
+        A card that nobody has touched has dozens of these.
+        """
         return self.rule == "R01"
 
 
 @dataclass(frozen=True)
 class RuleHit:
-    """What a rule yields; None takes the rule's own severity or advice."""
+    """A hit that a rule yields. None takes the rule's own severity or advice."""
 
     found: str
     severity: Severity | None = None
@@ -50,7 +56,10 @@ class RuleHit:
 
 @dataclass(frozen=True)
 class Case:
-    """A card under examination. ``derived`` is computed afresh: a rule never trusts the status in the file."""
+    """A card under examination, with its ``derived`` status computed afresh.
+
+    A rule never trusts the status in the file.
+    """
 
     card: Card
     derived: Derived
@@ -65,35 +74,38 @@ class Case:
 
     @property
     def answers(self) -> Answers:
-        """What people answered."""
+        """Return what people answered."""
         return self.card.answers
 
     @property
     def facts(self) -> Facts:
-        """What the pipeline recorded."""
+        """Return what the pipeline recorded."""
         return self.card.facts
 
     @property
     def open_severity(self) -> Severity:
-        """An open answer may only warn while trying out, never when promoting."""
+        """Return the severity of an open answer.
+
+        It may only warn while trying out, never when promoting.
+        """
         return "block" if self.at == "promote" else self.policy.open_answers
 
     @property
     def applies22(self) -> bool:
-        """Article 22 is known to apply."""
+        """Return whether Article 22 is known to apply."""
         return self.derived.decision.art22_applies is True
 
     @property
     def significant(self) -> bool:
-        """The effect is known to be legal or similarly significant."""
+        """Return whether the effect is known to be legal or similarly significant."""
         return self.derived.decision.effect in SIGNIFICANT
 
     def when(self, condition: str) -> bool:
-        """Whether a named condition of ``sovereign_ml.card.conditions`` holds."""
+        """Return whether a named condition of ``sovereign_ml.card.conditions`` holds."""
         return CONDITIONS[condition](self.answers, self.facts, self.derived)
 
     def open(self, found: str) -> RuleHit:
-        """A hit for something that is still open."""
+        """Return a hit for something that is still open."""
         return RuleHit(found, severity=self.open_severity)
 
 
@@ -115,7 +127,7 @@ class Rule:
 
     @property
     def refuses(self) -> str:
-        """When the rule refuses, in one sentence."""
+        """Return when the rule refuses, in one sentence."""
         return (self.check.__doc__ or "").strip()
 
     def findings(self, case: Case) -> Iterator[Finding]:
@@ -141,6 +153,7 @@ def rule(
     """Add a check to the pack under its id."""
 
     def register(check: Check) -> Check:
+        # Two rules with one id would hide one of them.
         if id in RULES:
             raise ValueError(f"Rule {id} is defined twice.")
         RULES[id] = Rule(id, severity, article, do, at, check)

@@ -8,11 +8,11 @@ from typing import Final
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
 
+# The version before the registry gives a number. Promotion checks the number itself.
 CANDIDATE: Final = "candidate"
-"""The version before the registry gives a number; promotion checks the number itself."""
 
+# Jurisdictions of the endpoint list in which data kept there has left the EEA (GDPR 44).
 OUTSIDE: Final = ("ADEQUATE_NON_EU", "US", "OTHER_THIRD_COUNTRY")
-"""Jurisdictions of the endpoint list in which data kept there has left the EEA (GDPR 44)."""
 
 
 @rule(
@@ -30,8 +30,12 @@ def dpia(case: Case) -> Hits:
         return
     given, version = case.answers.dpia, case.facts.model.version
     if given.status not in ("completed", "consulted"):
-        found = f"An impact assessment is required ({'; '.join(case.derived.dpia.criteria)}); status '{given.status}'."
+        found = (
+            f"An impact assessment is required ({'; '.join(case.derived.dpia.criteria)}); "
+            f"status '{given.status}'."
+        )
         yield case.open(found) if given.status == NOT_ANSWERED else found
+    # Before registration there is no number that the assessment could cover.
     covered = given.model_versions_covered
     if (
         isinstance(covered, tuple)
@@ -67,7 +71,10 @@ def record_of_processing(case: Case) -> Hits:
     named = {name.casefold() for name in _listed(given.recipients)}
     unnamed = sorted(name for name in _recipients(case) if name.casefold() not in named)
     if given.recipients != NOT_ANSWERED and unnamed:
-        do = "Add them to ropa.recipients (and roles.processors), or take the host out of the configuration."
+        do = (
+            "Add them to ropa.recipients (and roles.processors), "
+            "or take the host out of the configuration."
+        )
         yield RuleHit(f"The record does not name {', '.join(unnamed)}.", do=do)
     processors = case.answers.roles.processors
     handling = {p.name.casefold() for p in processors} if processors != NOT_ANSWERED else set()
@@ -81,6 +88,7 @@ def record_of_processing(case: Case) -> Hits:
     transfers = case.answers.hosting.transfers
     if isinstance(transfers, str) or isinstance(given.transfers, str):
         return
+    # A transfer may be missing on either side.
     if differ := {transfer.to for transfer in transfers} ^ set(given.transfers):
         yield f"Record and card differ on transfers to {', '.join(sorted(differ))}."
 
@@ -90,7 +98,7 @@ def _listed(values: tuple[str, ...] | str) -> tuple[str, ...]:
 
 
 def _recipients(case: Case) -> set[str]:
-    """Processors, and providers of hosts that carry personal data outside this machine."""
+    """Return processors, and providers of hosts that carry personal data outside this machine."""
     processors = case.answers.roles.processors
     named = set() if processors == NOT_ANSWERED else {p.name for p in processors}
     known = {name.casefold() for name in named}
@@ -98,7 +106,7 @@ def _recipients(case: Case) -> set[str]:
 
 
 def _providers(case: Case) -> set[str]:
-    """Whoever runs a host that carries personal data outside this machine."""
+    """Return who runs the hosts that carry personal data outside this machine."""
     return {
         host.provider
         for host in case.facts.hosting
@@ -117,7 +125,9 @@ def dpo_decides(case: Case) -> Hits:
     contact = case.answers.roles.dpo_contact.casefold()
     for approval in case.card.approvals:
         if not is_open(contact) and approval.person.casefold() in contact:
-            yield f"{approval.person} approves as {approval.role} and is the data protection officer."
+            yield (
+                f"{approval.person} approves as {approval.role} and is the data protection officer."
+            )
     owners = (case.answers.roles.owner_business, case.answers.roles.owner_model)
     if any(
         word in owner.casefold() for owner in owners for word in ("dpo", "data protection officer")
@@ -138,7 +148,11 @@ def host_not_allowed(case: Case) -> Hits:
             continue
         if not host.allowed:
             where = f"{host.hostname} ({host.jurisdiction_class})"
-            yield f"{host.component} keeps personal data on {where}, which the profile does not allow."
+            yield (
+                f"{host.component} keeps personal data on {where}, "
+                "which the profile does not allow."
+            )
+        # A declared domain covers the hosts below it.
         covered = any(f".{host.hostname}".endswith(f".{name}") for name in declared)
         if host.jurisdiction_class == "SELF_DECLARED" and not covered:
             yield f"Nobody declared who owns {host.hostname}, which carries personal data."
@@ -150,7 +164,10 @@ def _transferred(case: Case) -> Hits:
     carrying = [host for host in case.facts.hosting if "personal_data" in host.carries]
     outside = [host.hostname for host in carrying if host.jurisdiction_class in OUTSIDE]
     if transfers == () and outside:
-        yield f"Nobody outside the EEA has access, says hosting.transfers; {', '.join(outside)} lies outside."
+        yield (
+            "Nobody outside the EEA has access, says hosting.transfers; "
+            f"{', '.join(outside)} lies outside."
+        )
     for transfer in () if transfers == NOT_ANSWERED else transfers:
         if transfer.tool == "none":
             yield f"Access from {transfer.to} has no transfer tool."
@@ -162,7 +179,7 @@ def _transferred(case: Case) -> Hits:
     "Check the rules against the law, or review the card, and set the next date.",
 )
 def expired(case: Case) -> Hits:
-    """The law date of the rules or the review date of the card has passed; blocks after a grace period (policy)."""
+    """The law date of the rules or the review date of the card has passed. Blocks after a grace period (policy)."""
     law_due = case.card.law_snapshot + timedelta(days=case.policy.law_valid_days)
     yield from _expiry(case, f"The law date {case.card.law_snapshot} expired on", law_due)
     review_due = case.answers.model.review_due
@@ -184,9 +201,10 @@ def _expiry(case: Case, what: str, due: date) -> Hits:
     severity="warn",
 )
 def not_watched(case: Case) -> Hits:
-    """People are scored and the monitor did not run lately; blocks for a high-risk system."""
+    """People are scored and the monitor did not run lately. Blocks for a high-risk system."""
     first, last = case.facts.decision.first_scoring_on, case.facts.monitoring.last_run_on
     allowed = timedelta(days=case.policy.max_monitor_days)
+    # A monitor that never ran is late from the first scoring on.
     began = last or first
     if first is None or began is None or began >= case.today - allowed:
         return
@@ -202,11 +220,14 @@ def not_watched(case: Case) -> Hits:
     severity="warn",
 )
 def unanswered_alarm(case: Case) -> Hits:
-    """An alarm of the monitor has no answer in time; blocks for a high-risk system."""
+    """An alarm of the monitor has no answer in time. Blocks for a high-risk system."""
     seen = case.facts.monitoring
     oldest = seen.oldest_unanswered_on
     if oldest and oldest < case.today - timedelta(days=case.policy.answer_within_days):
-        text = f"Unanswered since {oldest}: {', '.join(seen.unanswered)} (policy: {case.policy.answer_within_days} days)."
+        text = (
+            f"Unanswered since {oldest}: {', '.join(seen.unanswered)} "
+            f"(policy: {case.policy.answer_within_days} days)."
+        )
         yield RuleHit(text, _of_high_risk(case))
 
 

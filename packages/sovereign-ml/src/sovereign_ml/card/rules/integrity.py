@@ -13,8 +13,10 @@ from sovereign_ml.card.schema.derived import Derived
 
 PLACE: Final = r"\b(sage\s?maker|hugging\s?face|hf|mlflow|model card toolkit|cyclonedx)\b"
 STATUS: Final = r"\b(approved|approval|stage|verified|tags?)\b"
+# Answers that say where the proof is. A place name with a status is a claim there, and may be
+# chance elsewhere.
 EVIDENCE: Final = re.compile(r"(ref|reference|evidence_store|status|result|justification)$")
-"""Answers that say where the proof is. A place name with a status is a claim there, and may be chance elsewhere."""
+# Git names a commit by SHA-1 or SHA-256.
 COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 FOREIGN: Final = re.compile(rf"{PLACE}.{{0,60}}{STATUS}|{STATUS}.{{0,60}}{PLACE}", re.IGNORECASE)
 
@@ -23,6 +25,8 @@ FOREIGN: Final = re.compile(rf"{PLACE}.{{0,60}}{STATUS}|{STATUS}.{{0,60}}{PLACE}
 def open_answer(case: Case) -> Hits:
     """An answer that is required now is missing, TODO, a bare n/a or the template's placeholder."""
     tables: dict[str, list[Question]] = {}
+    # The status in the file may have been edited, so the computed one decides which questions are
+    # open.
     for question in open_questions(case.card.model_copy(update={"derived": case.derived})):
         tables.setdefault(question.table.partition("[")[0], []).append(question)
     for table, rows in tables.items():
@@ -88,7 +92,10 @@ def unknown_commit(case: Case) -> Hits:
     made = {"model": case.facts.model.training_code_commit, "card": case.facts.run.git_commit}
     for name, commit in made.items():
         if not COMMIT.fullmatch(commit or ""):
-            yield f"The {name} was made from the commit '{commit or 'unknown'}', which nobody can look up."
+            yield (
+                f"The {name} was made from the commit '{commit or 'unknown'}', "
+                "which nobody can look up."
+            )
 
 
 @rule(
@@ -108,7 +115,7 @@ def unreleased_library(case: Case) -> Hits:
 
 @rule("R56", "GDPR 5(2)", "Give evidence of your own; an imported status proves nothing.")
 def imported_status(case: Case) -> Hits:
-    """A status imported from SageMaker, Hugging Face, MLflow or the like is used as evidence; elsewhere it warns."""
+    """A status imported from SageMaker, Hugging Face, MLflow or the like is used as evidence. Elsewhere it warns."""
     foreign = case.facts.imported.foreign_status.strip()
     for path, _, value in walk(case.answers):
         if isinstance(value, str) and (
@@ -145,7 +152,7 @@ def other_policy(case: Case) -> Hits:
     "Set the number within its limit in [card.policy] of config.toml.",
 )
 def policy_past_limit(case: Case) -> Hits:
-    """A number of `[card.policy]` is looser than its limit; in profile local it only warns."""
+    """A number of `[card.policy]` is looser than its limit. In profile local it only warns."""
     local = case.facts.run.profile == "local"
     for line in case.policy.past_limits():
         yield RuleHit(line, "warn" if local else "block")

@@ -1,4 +1,7 @@
-"""Rules on objection, electronic offers and personalised prices (GDPR 21; Directives 2002/58 and 2011/83)."""
+"""Rules on objection, electronic offers and personalised prices.
+
+Sources: GDPR 21; Directives 2002/58 and 2011/83.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ def opt_out(case: Case) -> Hits:
     applied = case.facts.consent.suppression_applied_to
     if "score" not in applied:
         found = "Objections are not applied at: score."
+        # Where nothing was recorded, the fact is open and the check has not failed.
         yield found if applied else case.open(found)
     if case.facts.consent.leak_count:
         yield f"{case.facts.consent.leak_count} people who objected were scored."

@@ -1,4 +1,7 @@
-"""Rules on the model as personal data and on fairness (Opinion 28/2024; GDPR 17, rec. 71)."""
+"""Rules on the model as personal data and on fairness.
+
+Sources: Opinion 28/2024; GDPR 17, rec. 71.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from sovereign_ml.card.rules.answered.texts import FORMS
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
 
+# Opinion 28/2024 s. 3.2 names two likelihoods: extraction from the model, and queries to it.
 EXTRACTION = ("exact_row", "reconstruction", "inversion", "attribute")
 
 
@@ -62,7 +66,7 @@ def unlawful_upstream(case: Case) -> Hits:
     "R52", "GDPR rec. 71, 5(1)(a)", "Reduce the gap, or justify it in writing with name and role."
 )
 def unfair(case: Case) -> Hits:
-    """A fairness gap above tolerance without a signed justification; small groups hidden."""
+    """A fairness gap above tolerance without a signed justification. Small groups are hidden."""
     given, answered = (
         case.answers.evaluation,
         case.answers.evaluation.fairness_tolerance != NOT_ANSWERED,
@@ -71,6 +75,7 @@ def unfair(case: Case) -> Hits:
     signed = not is_open(given.fairness_justification) and is_named_person(
         given.fairness_justification_by.partition(",")[0]
     )
+    # Too few words are no justification, even when somebody signed them.
     if signed and FORMS["sentence"](given.fairness_justification):
         signed = False
     for gap in case.facts.evaluation.fairness:
@@ -78,14 +83,21 @@ def unfair(case: Case) -> Hits:
             found = f"{gap.group}: {gap.metric} is {gap.value:.3f}, tolerated {tolerance:.3f}."
             yield found if answered else case.open(found)
         if gap.n_smallest < case.policy.min_group:
-            few = f"{gap.group}: the smallest group has {gap.n_smallest} people (policy: {case.policy.min_group})."
+            few = (
+                f"{gap.group}: the smallest group has {gap.n_smallest} people "
+                f"(policy: {case.policy.min_group})."
+            )
             yield RuleHit(few, "warn")
     yield from _given_away(case)
 
 
 def _given_away(case: Case) -> Hits:
-    """Inputs that tell a protected group apart treat it differently without naming it; special categories are R12."""
+    """Yield inputs that tell a protected group apart.
+
+    They treat the group differently without naming it. Special categories are rule R12's.
+    """
     scan = case.facts.data.special_scan
+    # Rule R12 asks about these pairs already.
     asked = {(proxy.feature, proxy.group) for proxy in scan.proxies} if scan else set()
     for row in scan.associations if scan else ():
         if row.value >= case.policy.max_association and (row.feature, row.group) not in asked:
@@ -110,10 +122,16 @@ def unlike_the_scored(case: Case) -> Hits:
         if shift.value > limit
     ]
     if far:
-        yield f"Training and scoring differ in {', '.join(far)} (share of people; policy: {limit} at most)."
+        yield (
+            f"Training and scoring differ in {', '.join(far)} (share of people; policy: "
+            f"{limit} at most)."
+        )
 
 
 def _tolerance(case: Case) -> float:
-    """What people tolerate, and never more than the policy allows; the policy's number while nobody has answered."""
+    """Return what people tolerate, and never more than the policy allows.
+
+    It is the policy's number while nobody has answered.
+    """
     given, limit = case.answers.evaluation.fairness_tolerance, case.policy.max_fairness_tolerance
     return limit if given == NOT_ANSWERED else min(float(given), limit)

@@ -29,7 +29,10 @@ UNLISTED: Final = "T00"
 
 @dataclass(frozen=True)
 class OwnRules:
-    """The rules of a team in the order of their ids; ``digest`` is the SHA-256 of their code."""
+    """The rules of a team in the order of their ids.
+
+    ``digest`` is the SHA-256 of their code.
+    """
 
     rules: tuple[Rule, ...] = ()
     digest: str = ""
@@ -42,6 +45,7 @@ class OwnRules:
             if case.at == "register" and own.at == "promote":
                 continue
             try:
+                # As a list, so that a rule that fails in the middle yields its failure alone.
                 yield from list(own.findings(case))
             except Exception as error:  # the team's own code: whatever is wrong there blocks
                 yield Finding(

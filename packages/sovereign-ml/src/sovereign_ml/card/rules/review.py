@@ -1,4 +1,7 @@
-"""Rules on the human review: it must be real (WP251 p. 20-21; C-634/21)."""
+"""Rules on the human review: it must be real.
+
+Sources: WP251 p. 20-21; C-634/21.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
 @rule(
     "R17",
     "WP251 p. 21; AI Act 14(4), 26(2)",
-    "Give reviewers authority, training and the full case before the effect, for everyone worse off; or say 'solely'.",
+    "Give reviewers authority, training and the full case before the effect, "
+    "for everyone worse off; or say 'solely'.",
 )
 def review_that_is_none(case: Case) -> Hits:
-    """A person is said to decide, but the review is not meaningful; the status becomes solely automated."""
+    """A person is said to decide, but the review is not meaningful. The status becomes solely automated."""
     level = case.answers.decision.automation_level
     if (
         level in ("human_confirms_each", "decision_support")
@@ -48,12 +52,16 @@ def _signs(case: Case) -> list[str]:
     oldest = case.today - timedelta(days=policy.review_test_days)
     signs = {
         f"No override in {cases} cases (policy: {policy.review_min_cases}).": rubber,
-        f"The median review takes {review.median_seconds} s (policy: {policy.review_min_median_seconds} s).": fast,
+        (
+            f"The median review takes {review.median_seconds} s "
+            f"(policy: {policy.review_min_median_seconds} s)."
+        ): fast,
         f"Reviewers caught {caught} of planted errors (policy: {policy.review_min_catch_rate}).": (
             caught is not None and caught < policy.review_min_catch_rate
         ),
-        f"The last test of reviewers is of {review.tested_on} (policy: {policy.review_test_days} days).": (
-            review.tested_on is not None and review.tested_on < oldest
-        ),
+        (
+            f"The last test of reviewers is of {review.tested_on} "
+            f"(policy: {policy.review_test_days} days)."
+        ): (review.tested_on is not None and review.tested_on < oldest),
     }
     return [text for text, holds in signs.items() if holds]

@@ -1,4 +1,7 @@
-"""Rules on special categories and criminal data (GDPR 9, 10, 22(4); AI Act 4a)."""
+"""Rules on special categories and criminal data.
+
+Sources: GDPR 9, 10, 22(4); AI Act 4a.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ UNMEASURED = (
     "Take it out, list a false proxy in special.proxies_cleared, or name a condition of 9(2).",
 )
 def special_without_condition(case: Case) -> Hits:
-    """Special-category data or a proxy is used without a condition of 9(2); warns while proxies are not measured."""
+    """Special-category data or a proxy is used without a condition of 9(2). Warns while proxies are not measured."""
     found = special_features(case.answers, case.facts)
     condition = case.answers.special.art9_condition
     if found and condition in ("none", NOT_ANSWERED):
@@ -40,7 +43,10 @@ def special_in_article_22(case: Case) -> Hits:
     if not case.applies22 or not special_features(case.answers, case.facts):
         return
     if given.art9_condition not in ("9_2_a", "9_2_g"):
-        yield f"Article 22(4) allows special data only under 9(2)(a) or (g), not '{given.art9_condition}'."
+        yield (
+            "Article 22(4) allows special data only under 9(2)(a) or (g), "
+            f"not '{given.art9_condition}'."
+        )
     if is_open(given.art22_4_safeguards):
         yield "special.art22_4_safeguards is empty."
 

@@ -1,4 +1,7 @@
-"""Rules on notice and explanation (GDPR 12-15; C-203/22)."""
+"""Rules on notice and explanation.
+
+Sources: GDPR 12-15; C-203/22.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
 
 ADM_ITEMS: Final = ("adm_existence", "logic", "significance", "consequences")
+# C-203/22 paras 58-61: none of these says which data was used and how each weighed.
 NO_EXPLANATION: Final = {
     "formula": "a formula",
     "source_code": "source code",
@@ -46,8 +50,8 @@ def notice(case: Case) -> Hits:
     for table in case.facts.data.event_tables:
         if sources != NOT_ANSWERED and _plain(table.name) not in named:
             yield (
-                f"The event table '{table.name}' is read, and data.sources has no source whose name has that word "
-                "in it (14(1)(d), 14(2)(f))."
+                f"The event table '{table.name}' is read, and data.sources has no source whose "
+                "name has that word in it (14(1)(d), 14(2)(f))."
             )
 
 
@@ -78,7 +82,7 @@ def no_individual_explanation(case: Case) -> Hits:
 
 @rule("R41", "C-203/22 para. 62", "Say what would have changed the outcome.", severity="warn")
 def no_counterfactual(case: Case) -> Hits:
-    """Nothing says what would have changed the outcome; blocks when there is no other individual explanation."""
+    """Nothing says what would have changed the outcome. Blocks when there is no other individual explanation."""
     returns = case.facts.explanation.individual_returns
     if "counterfactual" not in returns:
         severity: Severity = "warn" if "influence_of_each" in returns else case.open_severity

@@ -33,7 +33,7 @@ from sovereign_ml.card.schema.safeguards import Art22, HumanReview
 
 
 class Answers(Group):
-    """What only people know, in the order in which ``model_card.toml`` asks."""
+    """Answers that only people know, in the order in which ``model_card.toml`` asks."""
 
     model: Identity = part(Identity)
     roles: Roles = part(Roles)

@@ -1,7 +1,8 @@
-"""The vocabulary of the card's fields: who fills them, why they exist, when they are required.
+"""Vocabulary of the card's fields: who fills them, why they exist, when they are required.
 
-Facts come from the pipeline, answers come from people. An answer that nobody gave is ``NOT_ANSWERED``, and stays
-visible as such: a default "no" would be a legal statement that nobody made.
+Facts come from the pipeline, answers come from people. An answer that nobody gave is
+``NOT_ANSWERED``, and stays visible as such: a default "no" would be a legal statement that nobody
+made.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ NOT_ANSWERED: Final = "?"
 """The one constant for an answer that nobody gave. In ``model_card.toml`` it is written ``"?"``."""
 
 Open = Literal["?"]
+# Strict types, because pydantic would take 1 for true and "0.1" for a number.
 Flag = StrictBool | Open
 Text = str
 Texts = tuple[str, ...] | Open
@@ -28,11 +30,11 @@ Tri = bool | Open
 
 
 Form = Literal["short", "sentence", "place", "country", "period"]
-"""What a text answer must look like: anything said, a sentence, where something is, a country, a period."""
+"""The form of a text answer: anything said, a sentence, a place, a country, a period."""
 
 
 class Group(BaseModel):
-    """A group of card fields: frozen, and a key that is not a field is refused by name."""
+    """A group of card fields. It is frozen, and a key that is not a field is refused by name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -48,12 +50,13 @@ def ask(
     form: Form = "short",
     information: str = "",
 ) -> Any:
-    """A field that a person answers. ``question`` is the sentence they read, ``source`` the article or judgment.
+    """Return a field that a person answers.
 
-    ``when`` names the condition under which the answer is required (``sovereign_ml.card.conditions``); ``optional``
-    means never. ``by`` is ``both`` where the pipeline checks or proposes what the person answers; ``empty`` says that
-    an empty list is an answer. ``form`` is what a text must look like (rule R59). ``information`` says why no rule
-    judges the answer; without it a rule reads every answer.
+    ``question`` is the sentence they read, ``source`` the article or judgment. ``when`` names the
+    condition under which the answer is required (``sovereign_ml.card.conditions``). ``optional``
+    means never. ``by`` is ``both`` where the pipeline checks or proposes what the person answers.
+    ``empty`` says that an empty list is an answer. ``form`` is what a text must look like (rule
+    R59). ``information`` says why no rule judges the answer. Without it a rule reads every answer.
     """
     extra: dict[str, Any] = {
         "filled_by": by,
@@ -67,30 +70,37 @@ def ask(
 
 
 def part(model: type[Group]) -> Any:
-    """A nested group whose fields start out not answered."""
+    """Return a nested group whose fields start out not answered."""
     return Field(default_factory=model)
 
 
 def fill(
     meaning: str, source: str, *, when: str = "optional", default: Any = None, by: str = "pipeline"
 ) -> Any:
-    """A field that the pipeline fills; None means that the fact was not recorded."""
+    """Return a field that the pipeline fills. None means that the fact was not recorded."""
     extra: dict[str, Any] = {"filled_by": by, "source": source, "required_when": when}
     return Field(default=default, description=meaning, json_schema_extra=extra)
 
 
 def is_open(value: object) -> bool:
-    """Whether an answer is missing: not given, empty, or a placeholder in any of several languages."""
+    """Return whether an answer is missing.
+
+    It is not given, empty, or a placeholder in any of several languages.
+    """
     if isinstance(value, tuple):
         return any(is_open(item) for item in value)
     if isinstance(value, str):
+        # A leftover mark of the template is no answer.
         return "{{" in value or _stands_for_nothing(plain(value))
     return value is None
 
 
 @lru_cache(maxsize=4096)
 def plain(text: str) -> str:
-    """The text as it is compared: NFKC, one case, without invisible characters, single spaces."""
+    """Return the text as it is compared.
+
+    It is in NFKC and one case, with single spaces and without invisible characters.
+    """
     seen = "".join(c for c in unicodedata.normalize("NFKC", text) if _visible(c))
     return " ".join(seen.casefold().split())
 
@@ -101,7 +111,11 @@ def _visible(character: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _stands_for_nothing(text: str) -> bool:
-    """Whether nothing was said: no letter or digit, one letter, one letter repeated, or a placeholder."""
+    """Return whether nothing was said.
+
+    That is no letter or digit, one letter, one letter repeated, or a placeholder.
+    """
+    # In NFD an accent is a sign of its own, which the next line drops.
     bare = " ".join(re.sub(r"[^\w\s]|_", " ", unicodedata.normalize("NFD", text)).split())
     bare = "".join(c for c in bare if unicodedata.category(c) != "Mn")
     letters = bare.replace(" ", "")
@@ -113,8 +127,10 @@ def _stands_for_nothing(text: str) -> bool:
     return letters in PLACEHOLDERS or letters.startswith("loremipsum")
 
 
+# All versions, in dpia.model_versions_covered, and a value that two questions offer as a choice.
 ANSWERED_BY_CODE: Final = ("*", "not_applicable")
-"""All versions, in dpia.model_versions_covered; and a value that two questions offer as a choice."""
+# Placeholders in several languages, without spaces, accents and punctuation: what people write who
+# have no answer.
 PLACEHOLDERS: Final = frozenset(
     "".join(words.split())
     for words in """
@@ -138,4 +154,3 @@ PLACEHOLDERS: Final = frozenset(
     不明, 未定, 待定, 无, 同上
     """.replace("\n", " ").split(",")
 )
-"""Placeholders in several languages, without spaces, accents and punctuation: what people write who have no answer."""

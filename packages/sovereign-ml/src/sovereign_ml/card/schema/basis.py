@@ -7,8 +7,9 @@ from typing import Literal
 from sovereign_ml.card.schema.base import Day, Flag, Group, Number, Open, Text, Texts, ask, part
 
 Basis = Literal["6_1_a", "6_1_b", "6_1_c", "6_1_d", "6_1_e", "6_1_f"]
+# Where Directive 2002/58 Art. 13(2) governs the sending, Article 6(1) does not apply to it
+# (C-654/23).
 ActBasis = Literal["6_1_a", "6_1_b", "6_1_c", "6_1_d", "6_1_e", "6_1_f", "eprivacy_13_2"]
-"""Where Directive 2002/58 Art. 13(2) governs the sending, Article 6(1) does not apply to it (C-654/23)."""
 MarketingBasis = Literal["opt_in", "soft_opt_in", "not_electronic", "none"]
 Art9 = Literal[
     "none",
@@ -22,13 +23,14 @@ Art9 = Literal[
     "9_2_h",
     "9_2_i",
     "9_2_j",
+    # Not in Article 9(2), which is closed: rule R15 refuses it by name.
     "legitimate_interest",
 ]
 PHASES = ("collect", "train", "score", "act", "monitor", "bias_test")
 
 
 class PhaseBasis(Group):
-    """The basis of one phase; phases may be separate purposes (Opinion 28/2024)."""
+    """The basis of one phase. Phases may be separate purposes (Opinion 28/2024)."""
 
     basis: Basis | Open = ask("On which basis of Article 6(1)?", "GDPR 6(1), 13(1)(c)")
     reference: Text = ask(
@@ -37,7 +39,10 @@ class PhaseBasis(Group):
 
 
 class ActPhaseBasis(Group):
-    """The basis of acting on the score; an electronic offer may stand on the ePrivacy Directive alone."""
+    """The basis of acting on the score.
+
+    An electronic offer may stand on the ePrivacy Directive alone.
+    """
 
     basis: ActBasis | Open = ask(
         "On which basis of Article 6(1), or under Article 13(2) of Directive 2002/58?",
@@ -72,13 +77,16 @@ class LawfulBasis(Group):
     )
 
     def used(self) -> dict[str, str]:
-        """Phase to basis, for the phases that were answered."""
+        """Return phase to basis, for the phases that were answered."""
         rows = {phase: getattr(self, phase).basis for phase in PHASES}
         return {phase: basis for phase, basis in rows.items() if basis != "?"}
 
 
 class LegitimateInterest(Group):
-    """The three steps of a legitimate-interest assessment (GDPR 6(1)(f); Opinion 28/2024 section 3.3)."""
+    """The three steps of a legitimate-interest assessment.
+
+    Sources: GDPR 6(1)(f); Opinion 28/2024 section 3.3.
+    """
 
     interest: Text = ask(
         "Which interest, stated precisely?",
@@ -132,14 +140,15 @@ class LegitimateInterest(Group):
         "Where is the assessment?", "GDPR 5(2)", when="legitimate_interest", form="place"
     )
     wording_checked_by: Text = ask(
-        "If rule R24 calls the wording vague or the mitigations mere duties: who has read it and stands by it?",
+        "If rule R24 calls the wording vague or the mitigations mere duties: "
+        "who has read it and stands by it?",
         "GDPR 5(2)",
         when="optional",
     )
 
 
 class Withdrawal(Group):
-    """How consent is taken back (GDPR 7(3))."""
+    """Withdrawal of consent (GDPR 7(3))."""
 
     channel: Text = ask(
         "How does a person withdraw?", "GDPR 7(3)", when="consent_used", form="place"
@@ -197,15 +206,18 @@ class EPrivacy(Group):
         when="direct_marketing",
     )
     soft_opt_in_holds: Flag = ask(
-        "Did people give the address when they bought, are the offers for your own similar products, and can people "
-        "refuse free of charge, then and in every message?",
+        "Did people give the address when they bought, are the offers for your own similar "
+        "products, and can people refuse free of charge, then and in every message?",
         "Dir. 2002/58 Art. 13(2)",
         when="soft_opt_in",
     )
 
 
 class BiasTesting(Group):
-    """Special data used only to find and correct bias (AI Act 4a(1)(a)-(f), before 2026 Article 10(5))."""
+    """Special data used only to find and correct bias (AI Act 4a(1)(a)-(f)).
+
+    Before 2026 this was Article 10(5).
+    """
 
     used: Flag = ask("Is special data used to test for bias?", "AI Act 4a(1)")
     conditions_met: tuple[bool, ...] | Open = ask(
@@ -222,7 +234,10 @@ class BiasTesting(Group):
 
 
 class Special(Group):
-    """Special categories and criminal data (H). The pipeline scans names and looks for proxies."""
+    """Special categories and criminal data (H).
+
+    The pipeline scans names and looks for proxies.
+    """
 
     declared_features: Texts = ask(
         "Which features are special-category data (health, belief, ...)? [] says: none.",

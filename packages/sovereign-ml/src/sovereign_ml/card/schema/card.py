@@ -1,4 +1,4 @@
-"""The card: answers of people, facts of the pipeline, derived status, approvals; and its content hash."""
+"""The card: answers of people, facts of the pipeline, derived status, approvals, content hash."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ SCHEMA_VERSION = "1.0.0"
 RULEPACK_VERSION = "2026.11.0"
 LAW_SNAPSHOT = date(2026, 11, 24)
 
+# An approval must not change the hash that it approves.
 UNHASHED = {"status", "approvals", "content_hash"}
 
 
@@ -39,7 +40,10 @@ class Approval(Group):
 
 
 class Card(Group):
-    """The whole model card. ``typed_status`` keeps what someone typed where a status is computed (rule R04)."""
+    """The whole model card.
+
+    ``typed_status`` keeps what someone typed where a status is computed (rule R04).
+    """
 
     schema_version: str = SCHEMA_VERSION
     rulepack_version: str = RULEPACK_VERSION
@@ -52,15 +56,23 @@ class Card(Group):
     typed_status: dict[str, Any] = Field(default_factory=dict)
     unlisted: dict[str, bool] = Field(
         default_factory=dict,
-        description="Required questions that model_card.toml does not list yet, and whether their table is there",
+        description=(
+            "Required questions that model_card.toml does not list yet, "
+            "and whether their table is there"
+        ),
     )
     approvals: tuple[Approval, ...] = ()
     content_hash: str = ""
 
     def computed_hash(self) -> str:
-        """SHA-256 over everything that an approval covers: not status, approvals, or the run that wrote the file."""
+        """Return the SHA-256 over everything that an approval covers.
+
+        Left out are the status, the approvals, and the run that wrote the file.
+        """
         content = self.model_dump(mode="json", exclude=UNHASHED)
+        # The run differs each time, although nothing about the model changed.
         content["facts"].pop("run")
+        # Sorted keys and fixed separators give the same content the same bytes.
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 

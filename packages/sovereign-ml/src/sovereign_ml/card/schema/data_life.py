@@ -1,4 +1,4 @@
-"""Answers about data, retention, erasure and whether the model itself is personal data (field groups I, J, K)."""
+"""Answers about data, retention, erasure and the model as personal data (groups I, J, K)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Lawfulness = Literal[
 
 
 class Source(Group):
-    """Where data comes from (GDPR 13-14, 15(1)(g))."""
+    """A source of data (GDPR 13-14, 15(1)(g))."""
 
     name: Text
     origin: Origin | Open = ask("From the person, a third party, or inferred?", "GDPR 14, 15(1)(g)")
@@ -64,7 +64,7 @@ class Data(Group):
 
 
 class RetentionRule(Group):
-    """How long one stored object is kept (GDPR 5(1)(e), 13(2)(a), 30(1)(f))."""
+    """The time that one stored object is kept (GDPR 5(1)(e), 13(2)(a), 30(1)(f))."""
 
     object: StoredObject
     period: Text = ask("How long (ISO 8601, e.g. P24M)?", "GDPR 5(1)(e)", form="period")
@@ -76,7 +76,7 @@ class RetentionRule(Group):
 
 
 class RetentionAnswers(Group):
-    """How long each stored object is kept (J)."""
+    """The time that each stored object is kept (J)."""
 
     objects: tuple[RetentionRule, ...] | Open = ask(
         "How long is each stored object kept?", "GDPR 5(1)(e), 13(2)(a), 30(1)(f)"
@@ -84,7 +84,10 @@ class RetentionAnswers(Group):
 
 
 class ErasureAnswers(Group):
-    """What erasing a person means here (J; GDPR 17, 12(3), 19)."""
+    """The erasure of a person (J).
+
+    Sources: GDPR 17, 12(3), 19.
+    """
 
     channel: Text = ask("How does a person ask to be erased?", "GDPR 17(1), 12(2)", form="place")
     max_days: Number = ask("Within how many days is it done?", "GDPR 12(3)")
@@ -95,7 +98,7 @@ class ErasureAnswers(Group):
 
 
 class Restriction(Group):
-    """How restriction of processing is kept (GDPR 18)."""
+    """Restriction of processing (GDPR 18)."""
 
     flag_source: Text = ask(
         "Where is it recorded that a person's data is restricted?", "GDPR 18", form="place"
@@ -104,7 +107,10 @@ class Restriction(Group):
 
 
 class ModelPrivacy(Group):
-    """Is the model personal data (K)? Neither answer may be presumed (Opinion 28/2024 section 3.2)."""
+    """The question whether the model is personal data (K).
+
+    Neither answer may be presumed (Opinion 28/2024 section 3.2).
+    """
 
     claim: Claim | Open = ask(
         "Do you claim that the model itself is anonymous?", "Opinion 28/2024 s. 3.2"
@@ -128,7 +134,7 @@ class ModelPrivacy(Group):
 
 
 class Identity(Group):
-    """What people say about this version of the model (A)."""
+    """Statements of people about this version of the model (A)."""
 
     review_due: Day = ask("By when is this card reviewed?", "GDPR 24(1), 35(11)")
     base_model: Text = ask(

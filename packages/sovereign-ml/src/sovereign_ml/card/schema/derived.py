@@ -27,14 +27,17 @@ class DerivedDecision(Group):
 
 
 class DerivedReview(Group):
-    """Whether the human review is meaningful, and what is missing (WP251 p. 21)."""
+    """Finding on the human review: is it meaningful, and what is missing (WP251 p. 21)?"""
 
     meaningful: Tri
     missing: tuple[str, ...]
 
 
 class DerivedDpia(Group):
-    """Whether an impact assessment is required, and which criteria say so (GDPR 35; WP248rev.01)."""
+    """The duty of an impact assessment, and the criteria for it.
+
+    Sources: GDPR 35; WP248rev.01.
+    """
 
     required: Tri
     criteria: tuple[str, ...]

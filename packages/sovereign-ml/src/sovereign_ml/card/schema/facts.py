@@ -1,4 +1,7 @@
-"""All facts of the pipeline; every one optional, so that a partial flow works and what is missing is a finding."""
+"""All facts of the pipeline.
+
+Every one is optional, so that a partial flow works and what is missing is a finding.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ from sovereign_ml.card.schema.facts_model import (
 
 
 class Imported(Group):
-    """Where an imported card came from. Its status is kept as text and is evidence for nothing (GDPR 5(2))."""
+    """Origin of an imported card.
+
+    Its status is kept as text and is evidence for nothing (GDPR 5(2)).
+    """
 
     source: Literal["sagemaker", "hf", "mct", "cyclonedx", "none"] = "none"
     schema_version: str = ""
@@ -34,7 +40,7 @@ class Imported(Group):
 
 
 class PreviousCard(Group):
-    """What the card of the production version said, for comparison."""
+    """Statements of the production version's card, for comparison."""
 
     version: str = ""
     bases: dict[str, str] = Field(default_factory=dict)
@@ -43,7 +49,7 @@ class PreviousCard(Group):
 
 
 class ProjectFacts(Group):
-    """What ``[project]`` of the configuration tells people, in the service and in letters."""
+    """Contacts that ``[project]`` of the configuration tells people, in service and letters."""
 
     contact: str = ""
     dpo_contact: str = ""
@@ -52,7 +58,8 @@ class ProjectFacts(Group):
 class NationalLaw(Group):
     """A national opening of the GDPR, or an entry of an authority's list, with source and date.
 
-    ``when`` is a named condition, ``field`` the answer that has to name it, ``age`` that of Article 8(1).
+    ``when`` is a named condition. ``field`` is the answer that has to name the entry. ``age`` is
+    that of Article 8(1).
     """
 
     country: str = Field(pattern=r"^[A-Z]{2}$")
@@ -77,14 +84,14 @@ class OwnRule(Group):
 
 
 class OwnRulesFacts(Group):
-    """The team's own rules when the card was written; ``digest`` covers their code only."""
+    """The team's own rules when the card was written. ``digest`` covers their code only."""
 
     digest: str = ""
     rules: tuple[OwnRule, ...] = ()
 
 
 class Facts(Group):
-    """What the pipeline knows without asking anybody."""
+    """Everything that the pipeline knows without asking anybody."""
 
     run: Run = part(Run)
     project: ProjectFacts = part(ProjectFacts)

@@ -1,4 +1,7 @@
-"""Facts about data, features, consent, retention and hosts that the pipeline fills (groups C, G, H, I, J, M, O)."""
+"""Facts about data that the pipeline fills (groups C, G, H, I, J, M, O).
+
+They are about data, features, consent, retention and hosts.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ FeatureCategory = Literal[
 
 
 class Snapshot(Group):
-    """One version of a data set (AI Act Annex IV 2). Row and person counts are bucketed lower bounds."""
+    """One version of a data set (AI Act Annex IV 2).
+
+    Row and person counts are bucketed lower bounds.
+    """
 
     role: Literal["train", "validation", "test", "score"]
     dvc_md5: str
@@ -34,7 +40,10 @@ class Snapshot(Group):
 
 
 class FeatureFact(Group):
-    """One model input: why it is needed and what it is worth (GDPR 5(1)(c); C-203/22 para. 61)."""
+    """One model input: why it is needed and what it is worth.
+
+    Sources: GDPR 5(1)(c); C-203/22 para. 61.
+    """
 
     name: str
     dtype: str
@@ -69,7 +78,10 @@ class DroppedFeature(Group):
 
 
 class Association(Group):
-    """How well a feature predicts a special category (GDPR 9(1); C-184/20)."""
+    """Measure of how well a feature predicts a special category.
+
+    Sources: GDPR 9(1); C-184/20.
+    """
 
     feature: str
     category: str
@@ -79,7 +91,10 @@ class Association(Group):
 
 
 class GroupAssociation(Group):
-    """How well one input, or the score, tells the groups of a protected column apart (Cramer's V, 0 to 1)."""
+    """Measure of how well one input, or the score, tells groups apart (Cramer's V, 0 to 1).
+
+    The groups are those of a protected column.
+    """
 
     feature: str
     group: str
@@ -98,7 +113,8 @@ class PiiScan(Group):
 class SpecialScan(Group):
     """Names that are in the special-category lexicon, and inputs that give a protected group away.
 
-    ``proxies`` are the associations above the policy's limit with a column that a special category may stand behind.
+    ``proxies`` are the associations above the policy's limit with a column that a special category
+    may stand behind.
     """
 
     lexicon_hits: tuple[str, ...] = ()
@@ -108,9 +124,9 @@ class SpecialScan(Group):
 
 
 class CustomersMet(Group):
-    """People of the customers table who were met among the buyers (GDPR 17, 21); counts are bucketed.
+    """People of the customers table who were met among the buyers (GDPR 17, 21).
 
-    A share of None means that there is nobody of that kind.
+    Counts are bucketed. A share of None means that there is nobody of that kind.
     """
 
     customers: str
@@ -138,7 +154,10 @@ class Quality(Group):
 
 
 class Representation(Group):
-    """A group's share in training and among the people scored (GDPR rec. 71); None where it is too small to show."""
+    """A group's share in training and among the people scored (GDPR rec. 71).
+
+    It is None where the group is too small to show.
+    """
 
     group: str
     train_share: float | None = None
@@ -146,7 +165,10 @@ class Representation(Group):
 
 
 class Shift(Group):
-    """How far the people scored now are from the training rows in one column: total variation, 0 to 1."""
+    """Distance of the people scored now from the training rows in one column.
+
+    It is the total variation, 0 to 1.
+    """
 
     name: str
     kind: Literal["input", "group"]
@@ -154,7 +176,10 @@ class Shift(Group):
 
 
 class EventTableFact(Group):
-    """A table of events that is read beside the transactions (GDPR 5(1)(c), 14(1)(d)); counts are bucketed."""
+    """A table of events that is read beside the transactions (GDPR 5(1)(c), 14(1)(d)).
+
+    Counts are bucketed.
+    """
 
     name: str
     rows: str = Field(description="Bucket of the rows that are kept")
@@ -165,7 +190,10 @@ class EventTableFact(Group):
 
 
 class LeftOut(Group):
-    """Features of the contract that the model does not get, and the ROC AUC lost without them (paired 95 % interval)."""
+    """Features of the contract that the model does not get, and the ROC AUC lost without them.
+
+    The interval is the paired 95 % interval.
+    """
 
     names: tuple[str, ...]
     cutoffs: int

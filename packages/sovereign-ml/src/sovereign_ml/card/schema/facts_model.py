@@ -1,4 +1,7 @@
-"""Facts about the model, its figures, its privacy and its explanations that the pipeline fills (A, D, F, K, L, P)."""
+"""Facts about the model that the pipeline fills (groups A, D, F, K, L, P).
+
+They are about the model, its figures, its privacy and its explanations.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from sovereign_ml.card.schema.base import Group, fill
 
 
 class Run(Group):
-    """The run that wrote the card. Left out of the content hash, so that a repeated run changes nothing."""
+    """The run that wrote the card.
+
+    It is left out of the content hash, so that a repeated run changes nothing.
+    """
 
     generated_at: datetime | None = fill(
         "When the card was built (UTC)", "GDPR 5(2)", when="always"
@@ -84,7 +90,7 @@ class BandFact(Group):
 
 
 class OutcomeFact(Group):
-    """What a person may get, where it is another thing than an offer or none."""
+    """An outcome for a person, where it is another thing than an offer or none."""
 
     name: str
     from_band: str | None = None
@@ -122,7 +128,10 @@ class DecisionFacts(Group):
 
 
 class ReviewFacts(Group):
-    """What reviewers really did (F; WP251 p. 21)."""
+    """Actual work of the reviewers (F).
+
+    Source: WP251 p. 21.
+    """
 
     live: bool = False
     cases: int | None = None
@@ -147,7 +156,7 @@ class AttackTest(Group):
 
 
 class ModelPrivacyFacts(Group):
-    """Whether the model stores people's rows (K)."""
+    """Storage of people's rows in the model (K)."""
 
     stores_training_rows: bool | None = fill(
         "Whether rows can be read off", "Opinion 28/2024 s. 3.2", when="always"
@@ -176,7 +185,10 @@ class FeatureCurve(Group):
 
 
 class ExplanationFacts(Group):
-    """How the model explains itself, globally and to one person (L; C-203/22 paras 58-62)."""
+    """Explanation of the model, global and to one person (L).
+
+    Source: C-203/22 paras 58-62.
+    """
 
     main_factors: tuple[str, ...] = fill(
         "Main factors", "GDPR 13(2)(f); C-203/22", when="always", default=()
@@ -224,7 +236,10 @@ class Estimate(Group):
 
 
 class SliceMetrics(Group):
-    """The figures of one slice; a suppressed slice is too small to show (n is bucketed)."""
+    """The figures of one slice.
+
+    A suppressed slice is too small to show. ``n`` is bucketed.
+    """
 
     slice: str
     n: int
@@ -293,7 +308,7 @@ class EvaluationFacts(Group):
 
 
 class MonitoringFacts(Group):
-    """When the model in use was watched, and which alarms wait for an answer (P)."""
+    """Monitoring of the model in use, and alarms that wait for an answer (P)."""
 
     last_run_on: date | None = fill("Last run of the monitor", "GDPR 24(1), 25(1); AI Act 72")
     status: str = ""

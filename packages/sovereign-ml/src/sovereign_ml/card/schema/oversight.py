@@ -12,7 +12,7 @@ Opinion = Literal["positive", "negative", "conditions", "not_consulted"]
 
 
 class Evaluation(Group):
-    """What the figures mean (P)."""
+    """Meaning of the figures (P)."""
 
     metric_justification: Text = ask(
         "Why do these metrics fit the purpose?", "AI Act Annex IV 4", form="sentence"
@@ -37,7 +37,7 @@ class Evaluation(Group):
 
 
 class Monitoring(Group):
-    """How the model is watched and what happens in an incident (P)."""
+    """Monitoring of the model, and steps in an incident (P)."""
 
     owner: Text = ask("Which role watches the model in use?", "GDPR 24(1); AI Act Annex IV 9")
     frequency: Text = ask("How often is it watched?", "GDPR 24(1), 25")
@@ -54,9 +54,10 @@ class Monitoring(Group):
 
 
 class Art5Screen(Group):
-    """Forbidden practices (AI Act 5(1)); since 2 February 2025, points (ba) and (bb) from 2 December 2026.
+    """Forbidden practices (AI Act 5(1)).
 
-    Regulation (EU) 2026/1744 added (ba), (bb) and paragraphs 1a and 1b.
+    They are forbidden since 2 February 2025, points (ba) and (bb) from 2 December 2026. Regulation
+    (EU) 2026/1744 added (ba), (bb) and paragraphs 1a and 1b.
     """
 
     manipulative: Flag = ask(
@@ -108,7 +109,7 @@ HighRiskDuty = Literal[
 
 
 class HighRisk(Group):
-    """What a high-risk system needs besides (AI Act 8-27, 43-49, 72, 73, 86)."""
+    """Further requirements of a high-risk system (AI Act 8-27, 43-49, 72, 73, 86)."""
 
     derogation_claimed: Flag = ask(
         "Do you claim that it is not high-risk after all (6(3))?",
@@ -130,7 +131,8 @@ class HighRisk(Group):
         "Are people told that they are subject to it?", "AI Act 26(11)", when="high_risk"
     )
     duties_met: tuple[HighRiskDuty, ...] | Open = ask(
-        "Which further duties of provider and deployer are met (article numbers; [] says: none yet)?",
+        "Which further duties of provider and deployer are met "
+        "(article numbers; [] says: none yet)?",
         "AI Act 9, 10, 13, 15, 17, 18, 20, 26, 43, 47-49, 72, 73",
         when="high_risk",
         empty=True,
@@ -142,8 +144,8 @@ class HighRisk(Group):
         form="place",
     )
     fria_required: Flag = ask(
-        "Must you assess the impact on fundamental rights (public body, private body with public services, or point "
-        "5(b), 5(c))?",
+        "Must you assess the impact on fundamental rights (public body, private body with public "
+        "services, or point 5(b), 5(c))?",
         "AI Act 27(1)",
         when="high_risk",
     )
@@ -163,7 +165,8 @@ class AiAct(Group):
         "Are you its provider, its deployer, or both (built in house: both)?", "AI Act 3(3)-(4)"
     )
     annex_iii_point: AnnexIII | Open = ask(
-        "Which point of Annex III fits (employees 4b, credit 5b, life or health insurance 5c, ...)?",
+        "Which point of Annex III fits (employees 4b, credit 5b, "
+        "life or health insurance 5c, ...)?",
         "AI Act 6(2)",
     )
     talks_or_generates: Flag = ask(
@@ -173,7 +176,8 @@ class AiAct(Group):
         "How do the people who use it learn what it can and cannot do?", "AI Act 4", form="sentence"
     )
     areas: tuple[Area, ...] | Open = ask(
-        "In which areas of Annex III is the score used, whatever the action is called? [] says: in none.",
+        "In which areas of Annex III is the score used, whatever the action is called? "
+        "[] says: in none.",
         "AI Act 6(2), Annex III",
         empty=True,
     )
@@ -192,7 +196,7 @@ class AiAct(Group):
 
 
 class RuleWaiver(Group):
-    """A warning that someone takes upon themselves for a time; a block cannot be waived."""
+    """A warning that someone accepts for a time. A block cannot be waived."""
 
     rule_id: Text
     reason: Text

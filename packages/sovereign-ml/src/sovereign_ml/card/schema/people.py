@@ -1,4 +1,4 @@
-"""Answers about who is responsible, what for, and what the score decides (field groups B, C, D)."""
+"""Answers about responsibility, purpose, and what the score decides (field groups B, C, D)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Processor(Group):
 
 
 class Roles(Group):
-    """Who answers for the model (B)."""
+    """People and organisations that answer for the model (B)."""
 
     controller: Text = ask("Which organisation is the controller?", "GDPR 13(1)(a), 30(1)(a)")
     controller_contact: Text = ask(
@@ -59,7 +59,8 @@ class Roles(Group):
         "Which joint controllers are there?", "GDPR 26", when="optional", default=(), empty=True
     )
     joint_arrangement_ref: Text = ask(
-        "Where is the arrangement between them that says who does what, whom people ask, and where they read its essence?",
+        "Where is the arrangement between them that says who does what, whom people ask, "
+        "and where they read its essence?",
         "GDPR 26(1)-(2)",
         when="joint_control",
         form="place",
@@ -80,7 +81,7 @@ class Roles(Group):
 
 
 class Purpose(Group):
-    """What the score is for and whose data it uses (C)."""
+    """Purpose of the score, and the people whose data it uses (C)."""
 
     statement: Text = ask(
         "What is the score for, in one sentence?",
@@ -123,11 +124,15 @@ class Purpose(Group):
 
 
 class EffectFactors(Group):
-    """What turns an ordinary offer into a significant effect; any yes needs a written reason (WP251 p. 21-22)."""
+    """Factors that turn an ordinary offer into a significant effect (WP251 p. 21-22).
+
+    Any yes needs a written reason.
+    """
 
     circumstances_behaviour_choices: Flag = ask(
-        "Can the decision seriously affect a person's circumstances, behaviour or choices? Think of how intrusive "
-        "the profiling is, what people expect and wish, and how the offer reaches them.",
+        "Can the decision seriously affect a person's circumstances, behaviour or choices? Think "
+        "of how intrusive the profiling is, what people expect and wish, and how the offer reaches "
+        "them.",
         "WP251 p. 21-22",
     )
     prolonged_or_permanent: Flag = ask(
@@ -169,14 +174,16 @@ class Recipient(Group):
 
 
 class ConsumerCredit(Group):
-    """What the directive on consumer credit asks of an automated check of creditworthiness.
+    """Requirements of the consumer credit directive for an automated creditworthiness check.
 
-    For contracts at a distance Directive 2011/83 Art. 16d(3) gives the right to a person as well. Directive (EU)
-    2023/2673 inserted it; it applies since 19 June 2026 (secondary sources of 2024, read on 27 November 2026).
+    For contracts at a distance Directive 2011/83 Art. 16d(3) gives the right to a person as well.
+    Directive (EU) 2023/2673 inserted it. It applies since 19 June 2026 (secondary sources of 2024,
+    read on 27 November 2026).
     """
 
     human_intervention: Flag = ask(
-        "Can people have the assessment explained, state their view and have a person review assessment and decision?",
+        "Can people have the assessment explained, state their view and have a person review "
+        "assessment and decision?",
         "Dir. (EU) 2023/2225 Art. 18(8); Dir. 2011/83 Art. 16d(3)",
         when="consumer_credit",
     )
@@ -193,7 +200,10 @@ class ConsumerCredit(Group):
 
 
 class DecisionAnswers(Group):
-    """What happens because of the score (D). Whether Article 22 applies is computed from it, never typed."""
+    """Consequences of the score (D).
+
+    Whether Article 22 applies is computed from it, never typed.
+    """
 
     downstream_action: Action | Open = ask("What happens because of the score?", "GDPR 22(1)")
     other_action: Text = ask(

@@ -1,4 +1,4 @@
-"""Answers about notice, explanation, rights, impact assessment, records and transfers (groups L, M, N, O)."""
+"""Answers about notice, explanation, rights, assessment, records, transfers (groups L, M, N, O)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ DpiaStatus = Literal[
 TransferTool = Literal["none", "adequacy", "dpf", "scc", "bcr", "art49"]
 
 
-CRITERION = "It decides whether an impact assessment is required; where one is anyway, nothing more follows."
+CRITERION = (
+    "It decides whether an impact assessment is required; where one is anyway, "
+    "nothing more follows."
+)
 
 
 class NoticeItems(Group):
-    """What the privacy notice says (GDPR 13, 14, 21(4))."""
+    """Content of the privacy notice (GDPR 13, 14, 21(4))."""
 
     adm_existence: Flag = ask(
         "Does the notice say that decisions or profiling are automated?", "GDPR 13(2)(f)"
@@ -71,7 +74,7 @@ class Notice(Group):
 
 
 class ExplanationAnswers(Group):
-    """What people are told about the score (L)."""
+    """Information that people get about the score (L)."""
 
     plain_language_ref: Text = ask(
         "Where can people read how the score works?",
@@ -106,7 +109,8 @@ class Rights(Group):
         "Within how many days is a request for access answered?", "GDPR 12(3)"
     )
     extension_days: Number = ask(
-        "If complex requests take longer: by how many further days, with the person told within the first month?",
+        "If complex requests take longer: by how many further days, "
+        "with the person told within the first month?",
         "GDPR 12(3)",
         when="optional",
     )
@@ -124,7 +128,10 @@ class Rights(Group):
 
 
 class Objection(Group):
-    """The right to object (M; GDPR 21)."""
+    """The right to object (M).
+
+    Source: GDPR 21.
+    """
 
     general_channel: Text = ask(
         "How does a person object?", "GDPR 21(1)", when="interest_or_public_task", form="place"
@@ -211,7 +218,10 @@ class Dpia(Group):
 
 
 class Ropa(Group):
-    """The entry in the record of processing (N; GDPR 30)."""
+    """The entry in the record of processing (N).
+
+    Source: GDPR 30.
+    """
 
     entry_id: Text = ask(
         "Which entry of the record of processing is it?", "GDPR 30(1)", form="place"
@@ -226,7 +236,7 @@ class Ropa(Group):
 
 
 class OwnerDeclaration(Group):
-    """Who stands behind a host that the endpoint list does not know (GDPR 28(1))."""
+    """Owner of a host that the endpoint list does not know (GDPR 28(1))."""
 
     hostname: Text
     provider: Text
@@ -244,7 +254,8 @@ class Transfer(Group):
         "Where is the transfer impact assessment?", "EDPB 01/2020", when="optional", form="place"
     )
     reference: Text = ask(
-        "Where is the evidence for the tool (certification, clauses, rules, case of Article 49(1))?",
+        "Where is the evidence for the tool (certification, clauses, rules, "
+        "case of Article 49(1))?",
         "GDPR 5(2), 44-49",
         when="optional",
         form="place",

@@ -13,6 +13,7 @@ Argument = Literal[
     "contract",
     "law",
     "explicit_consent",
+    # Rule R03 refuses the rest: the list in Article 22(2) is closed.
     "legitimate_interest_6_1_f",
     "public_task_6_1_e",
     "industry_practice",
@@ -24,7 +25,7 @@ Shown = Literal["score", "reasons", "inputs", "raw_record", "customer_context", 
 
 
 class Safeguards(Group):
-    """What a person can do about a decision made by the machine alone (GDPR 22(3), rec. 71)."""
+    """Remedies of a person against a decision made by the machine alone (GDPR 22(3), rec. 71)."""
 
     intervention_channel: Text = ask(
         "How does a person ask for a human?",
@@ -78,7 +79,10 @@ class Safeguards(Group):
 
 
 class Art22(Group):
-    """The exception that allows a solely automated significant decision (E). The list in 22(2) is closed."""
+    """The exception that allows a solely automated significant decision (E).
+
+    The list in 22(2) is closed.
+    """
 
     exception: Exception22 | Open = ask(
         "Which exception of Article 22(2) do you rely on?", "GDPR 22(2)"

@@ -1,7 +1,8 @@
 """Countries with an adequacy decision of the Commission (GDPR 45), as data with date and source.
 
-Source: the Commission's list of adequacy decisions; the decisions of before 2018 were confirmed on 15 January 2024
-(COM(2024) 7). Read on 24 November 2026. The list is law that changes: rule R55 says when it has to be read again.
+Source: the Commission's list of adequacy decisions. The decisions of before 2018 were confirmed on
+15 January 2024 (COM(2024) 7). Read on 24 November 2026. The list is law that changes: rule R55 says
+when it has to be read again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from typing import Final
 
 @dataclass(frozen=True)
 class AdequacyDecision:
-    """One decision; ``until`` is the day on which it ends by itself, ``limits`` whom it covers only."""
+    """One decision.
+
+    ``until`` is the day on which it ends by itself. ``limits`` says whom alone it covers.
+    """
 
     country: str
     name: str
@@ -48,10 +52,15 @@ _DECISIONS: Final = (
     AdequacyDecision("NZ", "New Zealand", date(2012, 12, 19), "2013/65/EU"),
     AdequacyDecision("UY", "Uruguay", date(2012, 8, 21), "2012/484/EU"),
 )
+# The United States are not in it: their decision covers certified companies, tool ``dpf``.
 ADEQUATE: Final = {decision.country: decision for decision in _DECISIONS}
-"""By two-letter code. The United States are not in it: their decision covers certified companies, tool ``dpf``."""
-DPF_APPEAL: Final = "decision (EU) 2023/1795 is under appeal, C-703/25 P against T-553/23 (OJ C/2025/6610 of 22 December 2025)"
-"""Whether the Court has decided since was not verified: the notice in the Official Journal was read on 27 Nov 2026."""
+"""Adequacy decisions by two-letter code."""
+# Whether the Court has decided since was not verified: the notice in the Official Journal was read
+# on 27 Nov 2026.
+DPF_APPEAL: Final = (
+    "decision (EU) 2023/1795 is under appeal, C-703/25 P against T-553/23 "
+    "(OJ C/2025/6610 of 22 December 2025)"
+)
 
 _EEA: Final = (
     "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK"
@@ -59,12 +68,14 @@ _EEA: Final = (
 EEA: Final = frozenset(_EEA.split())
 
 _THIRD_COUNTRIES: Final = (
-    "AD AE AF AG AI AL AM AO AQ AR AS AU AW AX AZ BA BB BD BF BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC CD CF "
-    "CG CH CI CK CL CM CN CO CR CU CV CW CX DJ DM DO DZ EC EG EH ER ET FJ FK FM FO GA GB GD GE GF GG GH GI GL GM GN GP "
-    "GQ GS GT GU GW GY HK HM HN HT ID IL IM IN IO IQ IR JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LK LR LS "
-    "LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MU MV MW MX MY MZ NA NC NE NF NG NI NP NR NU NZ OM PA PE PF PG "
-    "PH PK PM PN PR PS PW PY QA RE RS RU RW SA SB SC SD SG SH SJ SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK "
-    "TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW"
+    "AD AE AF AG AI AL AM AO AQ AR AS AU AW AX AZ BA BB BD BF BH BI BJ BL BM BN BO BQ BR BS BT BV "
+    "BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX DJ DM DO DZ EC EG EH ER ET FJ FK "
+    "FM FO GA GB GD GE GF GG GH GI GL GM GN GP GQ GS GT GU GW GY HK HM HN HT ID IL IM IN IO IQ IR "
+    "JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LK LR LS LY MA MC MD ME MF MG MH MK ML "
+    "MM MN MO MP MQ MR MS MU MV MW MX MY MZ NA NC NE NF NG NI NP NR NU NZ OM PA PE PF PG PH PK PM "
+    "PN PR PS PW PY QA RE RS RU RW SA SB SC SD SG SH SJ SL SM SN SO SR SS ST SV SX SY SZ TC TD TF "
+    "TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT "
+    "ZA ZM ZW"
 )
+# The codes of ISO 3166-1, and XK for Kosovo.
 COUNTRIES: Final = EEA | frozenset(_THIRD_COUNTRIES.split())
-"""The codes of ISO 3166-1, and XK for Kosovo."""

@@ -1,4 +1,4 @@
-"""The data protection officer's advice, and warnings that somebody takes upon themselves."""
+"""Advice of the data protection officer, and warnings that somebody accepts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from sovereign_ml.card.schema.oversight import RuleWaiver
 @rule(
     "R60",
     "GDPR 35(2), 39(1)(c); WP248rev.01 p. 15",
-    "Ask the data protection officer; whoever departs from the advice writes why in sign_off.dpo_departure_reason.",
+    "Ask the data protection officer; whoever departs from the advice writes why in "
+    "sign_off.dpo_departure_reason.",
 )
 def unheard_advice(case: Case) -> Hits:
     """The data protection officer was not consulted, or advised against it and nobody wrote why it goes on."""
@@ -22,7 +23,10 @@ def unheard_advice(case: Case) -> Hits:
     if given.dpo_opinion not in ("negative", "conditions"):
         return
     if is_open(given.dpo_departure_reason):
-        yield f"The data protection officer's opinion is '{given.dpo_opinion}', and no answer to it is written."
+        yield (
+            f"The data protection officer's opinion is '{given.dpo_opinion}', "
+            "and no answer to it is written."
+        )
     elif given.dpo_opinion == "negative":
         yield RuleHit("The data protection officer advised against it.", "warn")
 
@@ -33,7 +37,7 @@ def unheard_advice(case: Case) -> Hits:
     "Name rule, reason, owner and a day within the limit, or take the waiver out.",
 )
 def void_waiver(case: Case) -> Hits:
-    """A waiver without rule, reason, owner or end, or that runs too long (policy number); it waives nothing."""
+    """A waiver without rule, reason, owner or end, or that runs too long (policy number). It waives nothing."""
     for waiver in case.answers.sign_off.waivers:
         if problem := _void(waiver, case):
             yield f"The waiver of {waiver.rule_id or 'no rule'} does not count: {problem}."
@@ -41,6 +45,7 @@ def void_waiver(case: Case) -> Hits:
 
 def _void(waiver: RuleWaiver, case: Case) -> str:
     limit = case.policy.max_waiver_days
+    # Ids of a team's own rules begin with T. They are not in the pack (``rules/own.py``).
     if waiver.rule_id not in RULES and not waiver.rule_id.startswith("T"):
         return "there is no such rule"
     if is_open(waiver.reason) or is_open(waiver.owner):
@@ -53,7 +58,7 @@ def _void(waiver: RuleWaiver, case: Case) -> str:
 
 
 def waived(case: Case) -> set[str]:
-    """The rules whose warnings are waived today."""
+    """Return the rules whose warnings are waived today."""
     return {
         waiver.rule_id
         for waiver in case.answers.sign_off.waivers

@@ -9,6 +9,7 @@ from sovereign_ml.card.derive import claims_review
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, plain
 
+# Words with which people name an action among the uses that are not allowed.
 ACTION_WORDS: Final = {
     "credit": ("credit", "kredit", "crédit", "crédito", "loan", "darlehen"),
     "insurance": ("insurance", "versicherung", "assurance", "seguro", "assicurazione"),
@@ -18,7 +19,6 @@ ACTION_WORDS: Final = {
     "contract_refusal": ("contract", "vertrag", "contrat", "contrato", "contratto"),
     "service_priority": ("service level", "service-level", "servicelevel"),
 }
-"""How people name an action among the uses that are not allowed."""
 
 
 @rule("R75", "GDPR 5(1)(a), 5(2)", "Correct the one that is wrong.")
@@ -38,7 +38,10 @@ def _blocks(case: Case) -> Iterator[str]:
         if word in plain(use)
     ]
     if named:
-        yield f"The action is '{action}', and among the uses that are not allowed stands '{named[0]}'."
+        yield (
+            f"The action is '{action}', and among the uses that are not allowed "
+            f"stands '{named[0]}'."
+        )
     if action == "price_change" and decision.price_personalised is False:
         yield "The action is 'price_change', and decision.price_personalised says no."
     fresh = purpose.relation_to_collection == "fresh_consent"
@@ -49,7 +52,9 @@ def _blocks(case: Case) -> Iterator[str]:
 def _warnings(case: Case) -> Iterator[str]:
     decision, review = case.answers.decision, case.answers.human_review
     if decision.automation_level == "solely_automated" and decision.score_role == "informs":
-        yield "No person takes part, so the score determines the outcome and does not only inform it."
+        yield (
+            "No person takes part, so the score determines the outcome and does not only inform it."
+        )
     if review.stage == "none" and review.coverage not in ("none", NOT_ANSWERED):
         yield f"No person looks at a case, and human_review.coverage is '{review.coverage}'."
     if review.coverage == "none" and claims_review(case.answers):

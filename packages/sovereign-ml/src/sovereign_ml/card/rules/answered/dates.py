@@ -1,4 +1,4 @@
-"""Dates: what was done lies in the past, what is due lies ahead, and neither lies a lifetime away."""
+"""Dates of answers: done in the past, due in the future, and none a lifetime away."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Final
 from sovereign_ml.card.questions import walk
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
 
+# GDPR 99(2): nothing done before shows that its duties are met.
 GDPR_APPLIES: Final = date(2018, 5, 25)
-"""GDPR 99(2): nothing done before shows that its duties are met."""
 DONE: Final = frozenset(
     {
         "human_review.training_date",

@@ -29,7 +29,7 @@ PROFILING: Final = {
 
 @rule("R61", "GDPR 13(1)-(2), 14(1)-(2), 5(1)(a)", "Add it to the notice, then answer yes.")
 def incomplete_notice(case: Case) -> Hits:
-    """The notice lacks what Articles 13 and 14 demand; on profiling without Article 22 it warns."""
+    """The notice lacks what Articles 13 and 14 demand. On profiling without Article 22 it warns."""
     items = case.answers.notice.items
     for name, what in NOTICE.items():
         if getattr(items, name) is False:
@@ -55,7 +55,9 @@ def invalid_consent(case: Case) -> Hits:
     wanted = {
         "granular": "The consent is bundled with terms or other purposes (7(2)).",
         "specific_to_this_use": "The consent does not name this use (4(11)).",
-        "refusal_without_detriment": "Refusing consent has a disadvantage, so it is not free (7(4)).",
+        "refusal_without_detriment": (
+            "Refusing consent has a disadvantage, so it is not free (7(4))."
+        ),
     }
     yield from (text for field, text in wanted.items() if getattr(given, field) is False)
     if given.explicit is False:

@@ -1,4 +1,4 @@
-"""Answers held to what the pipeline measured or the configuration says."""
+"""Answers compared with what the pipeline measured and what the configuration says."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from sovereign_ml.card.rules.answered.texts import days
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, plain
 
+# The values of ``[data] lawful_basis``. Consent also holds where a consent column gates the rows.
 BASIS_OF_CONFIGURATION: Final = {
     "consent": "6_1_a",
     "contract": "6_1_b",
@@ -16,7 +17,6 @@ BASIS_OF_CONFIGURATION: Final = {
     "public_task": "6_1_e",
     "legitimate_interests": "6_1_f",
 }
-"""``[data] lawful_basis``, or consent where a consent column gates the rows."""
 COUNTRY: Final = "country="
 
 
@@ -42,6 +42,7 @@ def _countries(case: Case) -> Hits:
     groups = [row.group for row in case.facts.data.representativeness]
     groups += [row.slice for row in case.facts.evaluation.slices if not row.suppressed]
     found = {name.removeprefix(COUNTRY) for name in groups if name.startswith(COUNTRY)}
+    # Only a two-letter value is the code of a country.
     missing = sorted(code for code in found if len(code) == 2 and code not in stated)
     if missing:
         yield f"purpose.territories leaves out {', '.join(missing)}, where people in the data live."
@@ -51,14 +52,15 @@ def _basis(case: Case) -> Hits:
     configured = case.facts.consent.configured_basis
     basis = BASIS_OF_CONFIGURATION.get(configured)
     used = case.answers.lawful_basis.used()
+    # These phases use the rows that the configuration chose.
     if basis is None or NOT_ANSWERED in (
         getattr(case.answers.lawful_basis, phase).basis for phase in ("collect", "train", "score")
     ):
         return
     if basis not in (used["collect"], used["train"], used["score"]):
         yield (
-            f"The rows were chosen on the basis '{configured}' ([data] in config.toml), and no phase of "
-            f"[lawful_basis] names {basis}."
+            f"The rows were chosen on the basis '{configured}' ([data] in config.toml), and no "
+            f"phase of [lawful_basis] names {basis}."
         )
 
 
@@ -86,8 +88,10 @@ def _contacts(case: Case) -> Hits:
     for name, (said, configured) in pairs.items():
         if is_open(said) or is_open(configured):
             continue
+        # People may write more than the address, so each text may hold the other.
         if plain(configured) not in plain(said) and plain(said) not in plain(configured):
             yield RuleHit(
-                f"roles.{name} is '{said}', and people are told '{configured}' ([project] in config.toml).",
+                f"roles.{name} is '{said}', and people are told '{configured}' "
+                "([project] in config.toml).",
                 "warn",
             )

@@ -1,6 +1,7 @@
-"""National openings of the GDPR and the authorities' lists of Article 35(4), as data that a team extends.
+"""National openings of the GDPR and the authorities' lists of Article 35(4), as data.
 
-The library's entries stand in ``national.toml`` beside this file, those of a team in ``governance/law.toml``.
+A team extends them. The library's entries stand in ``national.toml`` beside this file, those of a
+team in ``governance/law.toml``.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from sovereign_ml.card.schema.base import is_open, plain
 from sovereign_ml.card.schema.facts import NationalLaw
 
 TABLE: Final = Path(__file__).with_suffix(".toml")
+# GDPR 8(1): the age unless a member state lowers it. None may go below 13.
 UNLESS_LOWERED: Final = 16
-"""GDPR 8(1): no member state may go below 13."""
 
 
 class _Entries(BaseModel):
@@ -32,7 +33,10 @@ class _Entries(BaseModel):
 
 
 def read_entries(path: Path) -> tuple[NationalLaw, ...]:
-    """Return the entries of a file such as ``governance/law.toml``. Raises CardError with one line about a wrong one."""
+    """Return the entries of a file such as ``governance/law.toml``.
+
+    Raises CardError with one line about a wrong one.
+    """
     try:
         entries = _Entries.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).entry
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -45,11 +49,13 @@ def read_entries(path: Path) -> tuple[NationalLaw, ...]:
     for entry in entries:
         if entry.when not in CONDITIONS:
             raise CardError(
-                f"{path.name}: when = '{entry.when}' of {entry.name} is no condition: one of {', '.join(CONDITIONS)}."
+                f"{path.name}: when = '{entry.when}' of {entry.name} is no condition: "
+                f"one of {', '.join(CONDITIONS)}."
             )
         if entry.field and entry.field not in asked:
             raise CardError(
-                f"{path.name}: field = '{entry.field}' of {entry.name} is no answer of model_card.toml."
+                f"{path.name}: field = '{entry.field}' of {entry.name} is no answer of "
+                "model_card.toml."
             )
     return entries
 
@@ -91,10 +97,12 @@ def national_law(case: Case) -> Hits:
         covered = {entry.country for entry in here if entry.article == "22(2)(b)"}
         for country in (c for c in countries if c not in covered):
             yield (
-                f"{country}: no law that allows such decisions is known here. Add it to governance/law.toml, "
-                "or rely on another exception there."
+                f"{country}: no law that allows such decisions is known here. Add it to "
+                "governance/law.toml, or rely on another exception there."
             )
     if case.answers.purpose.children_possible is True and case.when("consent_used"):
         ages = {entry.country: entry.age for entry in here if entry.age}
         told = ", ".join(f"{c} {ages.get(c, UNLESS_LOWERED)}" for c in countries)
-        yield f"Children may be among them: their own consent counts from these ages (8(1)): {told}."
+        yield (
+            f"Children may be among them: their own consent counts from these ages (8(1)): {told}."
+        )

@@ -1,4 +1,4 @@
-"""Which lawful basis can carry which phase, and whether marketing is called marketing."""
+"""Rules on the lawful basis that can carry a phase, and on marketing that is denied."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ def basis_that_cannot_carry(case: Case) -> Hits:
     used = case.answers.lawful_basis.used()
     vital = [phase for phase, basis in used.items() if basis == "6_1_d"]
     if vital:
-        yield f"Vital interests (6(1)(d), rec. 46) cannot carry {', '.join(vital)}: nobody's life is at stake."
+        yield (
+            f"Vital interests (6(1)(d), rec. 46) cannot carry {', '.join(vital)}: "
+            "nobody's life is at stake."
+        )
     if case.when("direct_marketing"):
         offers = [phase for phase in ("score", "act") if used.get(phase) == "6_1_b"]
         if offers:
@@ -30,7 +33,8 @@ def basis_that_cannot_carry(case: Case) -> Hits:
     ordered = [phase for phase in USING if used.get(phase) in ("6_1_c", "6_1_e")]
     if ordered:
         yield RuleHit(
-            f"{', '.join(ordered)} rests on a legal obligation or public task: is there such a law (6(3))?",
+            f"{', '.join(ordered)} rests on a legal obligation or public task: "
+            "is there such a law (6(3))?",
             "warn",
         )
     if used.get("act") == "eprivacy_13_2" and not _soft_opt_in(case):
@@ -55,4 +59,7 @@ def marketing_denied(case: Case) -> Hits:
     if action in MARKETING_ACTIONS:
         yield f"purpose.direct_marketing is false and the action is '{action}'."
     if case.answers.eprivacy.e_marketing_basis in ("opt_in", "soft_opt_in"):
-        yield "purpose.direct_marketing is false and eprivacy.e_marketing_basis says how offers go out."
+        yield (
+            "purpose.direct_marketing is false and eprivacy.e_marketing_basis says "
+            "how offers go out."
+        )

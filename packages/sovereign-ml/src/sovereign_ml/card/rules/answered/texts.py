@@ -1,4 +1,7 @@
-"""Texts are judged by what can be checked: something was said, in enough words, or in the form that is asked for."""
+"""Rules on texts: something was said, in enough words, or in the form that is asked for.
+
+Texts are judged only by what can be checked.
+"""
 
 from __future__ import annotations
 
@@ -19,48 +22,58 @@ DURATION: Final = re.compile(
 DAYS: Final = (365, 30, 7, 1)
 WORD: Final = re.compile(r"[^\W\d_]{2,}")
 MIN_WORDS: Final = 3
+# For languages that are written without spaces.
 MIN_CHARACTERS: Final = 8
-"""For languages that are written without spaces."""
+# An answer that is put off, in a text short enough to say nothing else.
 POSTPONED: Final = re.compile(
     r"\blorem ipsum|\bfoo bar|\b(asdf|qwert)\w*|\bt\. ?b\. ?[acd]\b|\b(we|will) fill (this|it) in\b"
     r"|^\W*(this is |still )?to be (decided|determined|defined|done|confirmed|completed|filled)\b"
     r"|^\W*(see|add|write|do|answer)\b.*\blater\W*$"
-    r"|\bwird noch (ergänzt|geklärt|nachgereicht|ausgefüllt|entschieden)\b|\bnoch (offen|zu klären)\b"
+    r"|\bwird noch (ergänzt|geklärt|nachgereicht|ausgefüllt|entschieden)\b"
+    r"|\bnoch (offen|zu klären)\b"
     r"|\bà (compléter|définir|déterminer|préciser)\b|\bpor (determinar|definir|completar)\b"
     r"|\bda (definire|determinare|completare)\b|\bdo (uzupełnienia|ustalenia)\b",
     re.IGNORECASE,
 )
-"""An answer that is put off, in a text short enough to say nothing else."""
+# Words that point somewhere and name nothing. A text of these alone says nothing that could be
+# looked up.
 POINTERS: Final = frozenset(
     # English
-    "a an and as at by for from in is it its of on or our per the their to under with your see refer cf according "
-    "accordance line defined described documented specified stated mentioned given set out above below elsewhere "
-    "another other same separate relevant applicable appropriate usual usually normal common standard internal "
-    "external company corporate general existing current respective responsible policy policies document documents "
-    "documentation guideline guidelines rule rules regulation regulations process processes procedure procedures "
-    "practice law laws handbook manual intranet wiki department team there here what needed required necessary "
+    "a an and as at by for from in is it its of on or our per the their to under with your see "
+    "refer cf according accordance line defined described documented specified stated mentioned "
+    "given set out above below elsewhere another other same separate relevant applicable "
+    "appropriate usual usually normal common standard internal external company corporate general "
+    "existing current respective responsible policy policies document documents documentation "
+    "guideline guidelines rule rules regulation regulations process processes procedure procedures "
+    "practice law laws handbook manual intranet wiki department team there here what needed "
+    "required necessary "
     # German
-    "der die das den dem des ein eine einem einer eines und oder aus auf im in ist laut gemäß nach siehe vgl wie bei "
-    "beim zum zur von vom interner anderer separater üblicher allgemeiner unser unsere unserer unserem "
-    "andere anderes anderem anderen separates separatem separate "
-    "oben unten dort hier üblich übliche üblichen internen interne internes intern allgemeine allgemeinen geltende "
-    "geltenden geltendem jeweilige zuständige zuständigen richtlinie richtlinien dokument dokumente dokumentation "
-    "vorgabe vorgaben regelung regelungen prozess prozesse verfahren gesetz gesetze recht handbuch abteilung "
+    "der die das den dem des ein eine einem einer eines und oder aus auf im in ist laut gemäß nach "
+    "siehe vgl wie bei beim zum zur von vom interner anderer separater üblicher allgemeiner unser "
+    "unsere unserer unserem andere anderes anderem anderen separates separatem separate oben unten "
+    "dort hier üblich übliche üblichen internen interne internes intern allgemeine allgemeinen "
+    "geltende geltenden geltendem jeweilige zuständige zuständigen richtlinie richtlinien dokument "
+    "dokumente dokumentation vorgabe vorgaben regelung regelungen prozess prozesse verfahren "
+    "gesetz gesetze recht handbuch abteilung "
     # French, Spanish, Italian, Dutch, Polish
-    "le la les un une du de des selon voir conformément à au aux notre autre interne internes politique document "
-    "procédure procédures règle règles el los las una del según ver otro otra documento política políticas "
-    "procedimiento interna interno nuestra il lo gli secondo vedi altro altra procedura regole nostra "
-    "volgens zie het een ander beleid onze procedure intern zgodnie z patrz inny dokument polityką procedurą".casefold().split()
+    "le la les un une du de des selon voir conformément à au aux notre autre interne internes "
+    "politique document procédure procédures règle règles el los las una del según ver otro otra "
+    "documento política políticas procedimiento interna interno nuestra il lo gli secondo vedi "
+    "altro altra procedura regole nostra "
+    "volgens zie het een ander beleid onze procedure intern zgodnie z patrz "
+    "inny dokument polityką procedurą".casefold().split()
 )
-"""Words that point somewhere and name nothing. A text of these alone says nothing that could be looked up."""
 FEW_WORDS: Final = 8
+# Signs that turn the order of the letters around: people read another text than the rules.
 BIDI: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
-"""Signs that turn the order of the letters around: people read another text than the rules."""
 PLACE_MARK: Final = re.compile(r"[\d/@.:#_-]")
 
 
 def days(period: str) -> int | None:
-    """The days of an ISO 8601 period such as P24M, months taken as 30; None where it is none."""
+    """Return the days of an ISO 8601 period such as P24M, None for another text.
+
+    A month is taken as 30 days.
+    """
     found = DURATION.fullmatch(period)
     if not found:
         return None
@@ -79,6 +92,7 @@ def _no_sentence(text: str) -> str:
 def _points_nowhere(text: str) -> str:
     """Return why a short text says nothing: it is put off, or points to "the other document"."""
     words = re.findall(r"[^\W\d_]+", plain(text).casefold())
+    # A longer text says more than where to look.
     if len(words) > FEW_WORDS:
         return ""
     if put_off := POSTPONED.search(plain(text)):
@@ -131,7 +145,10 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _problem(text: str, field: FieldInfo) -> str:
-    """What is wrong with one text; an open answer is rule R01's, unless nobody asks for the field."""
+    """Return what is wrong with one text, "" if nothing is.
+
+    An open answer is rule R01's, unless nobody asks for the field.
+    """
     extra = field.json_schema_extra
     form = str(extra.get("form", "short")) if isinstance(extra, dict) else "short"
     if isinstance(extra, dict) and text in ("", NOT_ANSWERED):

@@ -7,10 +7,10 @@ from typing import Final
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED
 
+# GDPR 12(3): one month. In days, no more than 30 keep it in nearly every month.
 ONE_MONTH: Final = 30
-"""GDPR 12(3): one month; in days, no more than 30 keep it in nearly every month."""
+# GDPR 12(3): by two further months where necessary.
 EXTENSION: Final = 60
-"""GDPR 12(3): by two further months where necessary."""
 MAX_LOG_MONTHS: Final = 120
 
 
@@ -43,7 +43,8 @@ def _other_numbers(case: Case) -> Hits:
     tolerance = case.answers.evaluation.fairness_tolerance
     if tolerance != NOT_ANSWERED and not 0 <= float(tolerance) <= 1:
         yield RuleHit(
-            f"evaluation.fairness_tolerance = {tolerance}: a gap between shares lies between 0 and 1.",
+            f"evaluation.fairness_tolerance = {tolerance}: "
+            "a gap between shares lies between 0 and 1.",
             do="Write the gap as a share: 0.1 is ten percentage points.",
         )
     hours = case.answers.consent.withdrawal.stops_scoring_within_hours
@@ -56,6 +57,7 @@ def _other_numbers(case: Case) -> Hits:
     months = case.answers.ai_act.high_risk.log_months
     if months != NOT_ANSWERED and not 0 < float(months) <= MAX_LOG_MONTHS:
         yield RuleHit(
-            f"ai_act.high_risk.log_months = {months}: at least 6 (AI Act 19, 26(6)), and not for ever.",
+            f"ai_act.high_risk.log_months = {months}: at least 6 (AI Act 19, 26(6)), "
+            "and not for ever.",
             do=f"Write a number of months from 6 to {MAX_LOG_MONTHS} (GDPR 5(1)(e)).",
         )

@@ -1,4 +1,7 @@
-"""Transfers outside the EEA: the tool has to exist for the country and to be on record (GDPR 44-49)."""
+"""Rule on transfers outside the EEA (GDPR 44-49).
+
+The tool has to exist for the country and to be on record.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ def transfer_without_ground(case: Case) -> Hits:
             yield f"hosting.transfers, {transfer.to}, tool '{transfer.tool}': {problem}."
         elif transfer.tool == "dpf" and is_open(transfer.tia_ref):
             yield RuleHit(
-                f"hosting.transfers, {transfer.to}: {DPF_APPEAL}, and tia_ref names no assessment without it.",
+                f"hosting.transfers, {transfer.to}: {DPF_APPEAL}, "
+                "and tia_ref names no assessment without it.",
                 "warn",
             )
 
