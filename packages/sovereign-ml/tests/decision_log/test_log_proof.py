@@ -141,9 +141,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Server(request.getfixturevalue("server"), next(NAMES))
 
 
-def _proof(place: Place, head: str | None = None) -> Verdict:
+def _proof(place: Place, *heads: str) -> Verdict:
     with closing(open_log(place.address)) as log:
-        return verify(log, head)
+        return verify(log, *heads)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sovereign_ml.config.settings import Settings
     from sovereign_ml.decision_log import DecisionLog
 
+CARD = Path("data/6_card/card.json")
 HEADS = Path("governance/decision_heads.txt")
 """Heads of the decision log by profile, newest last. Git holds it outside the log, where it can be compared."""
 app = typer.Typer()
@@ -156,7 +158,9 @@ def _feature_server(settings: Settings) -> Iterator[dict[str, str]]:
 def verify(
     head: Annotated[
         str | None,
-        typer.Option(help="A head noted earlier; default: the last one noted with --sign."),
+        typer.Option(
+            help="A head noted earlier; default: the last one noted with --sign, and the card's."
+        ),
     ] = None,
     sign: Annotated[
         bool,
@@ -174,9 +178,9 @@ def verify(
     if sign and log:
         raise Misuse("--sign notes the head of the profile's own log: leave --log out.")
     name = profile or ENVIRONMENT.get("CHURN_PROFILE", "local")
-    noted = None if log else _noted_head(name)
+    noted = {} if log or head else _noted_heads(name)
     with _opened(log, profile) as opened:
-        verdict = verify_chain(opened, head.strip() if head else noted)
+        verdict = verify_chain(opened, *([head.strip()] if head else noted.values()))
     typer.echo(f"{verdict.entries} entries, {verdict.blanked} blanked. Head: {verdict.head}")
     for problem in verdict.problems[:20]:
         typer.echo(f"  {problem}")
@@ -186,21 +190,26 @@ def verify(
         )
     if sign:
         _note_head(name, verdict.head)
-    proof = f" It continues the head noted in {HEADS}." if noted and not head else ""
+    proof = f" It continues the head noted in {' and '.join(noted)}." if noted else ""
     typer.echo(
         f"The chain holds.{proof} Only a head noted elsewhere proves later that nothing was cut off: "
         "--sign notes it in git."
     )
 
 
-def _noted_head(profile: str) -> str | None:
-    """Return the last head of the profile's log that was noted in this project."""
+def _noted_heads(profile: str) -> dict[str, str]:
+    """Return the last head of the profile's log that was noted in this project, and the card's."""
     from sovereign_ml.config.settings import ENVIRONMENT
 
-    path = Path(ENVIRONMENT.get("CHURN_ROOT", "."), HEADS)
+    root = Path(ENVIRONMENT.get("CHURN_ROOT", "."))
+    path, card = root / HEADS, root / CARD
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    heads = [line.split()[-1] for line in lines if line.startswith(f"{profile} ")]
-    return heads[-1] if heads else None
+    heads = {str(HEADS): line.split()[-1] for line in lines if line.startswith(f"{profile} ")}
+    facts = json.loads(card.read_bytes())["facts"] if card.is_file() else {}
+    # A card of another profile is about another log.
+    if facts.get("run", {}).get("profile") == profile and facts["decision"].get("log_head"):
+        heads[str(CARD)] = facts["decision"]["log_head"]
+    return heads
 
 
 def _note_head(profile: str, head: str) -> None:

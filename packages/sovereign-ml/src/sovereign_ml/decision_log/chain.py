@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,32 +35,31 @@ class Verdict:
         return not self.problems
 
 
-def verify(log: DecisionLog, known_head: str | None = None) -> Verdict:
+def verify(log: DecisionLog, *known_heads: str) -> Verdict:
     """Verify every row that any query can return, all of one moment.
 
     The tables beside the chain are computed anew and compared. A chain cannot show that its newest
-    entries were cut off, but ``known_head`` (seq:seal) can. Odd content is a problem like any
+    entries were cut off, but ``known_heads`` (seq:seal) can. Odd content is a problem like any
     other. Raises LogUnavailableError when the log cannot be read.
     """
     with log.snapshot() as tables:
-        check = _Check(known_head, Replay(tables))
+        check = _Check(known_heads, Replay(tables))
         for row in tables.entries:
             check.add(Entry(*row))
     problems = [*check.problems, *check.replay.problems()]
-    if known_head is not None and not check.known_head_seen:
-        problems.append(
-            f"the noted head {known_head[:20]}… is not in the chain: entries were cut off or "
-            "replaced"
-        )
+    problems += [
+        f"the noted head {head[:20]}… is not in the chain: entries were cut off or replaced"
+        for head in sorted(check.missing_heads)
+    ]
     return Verdict(check.rows, check.blanked, f"{check.seq}:{check.seal}", tuple(problems))
 
 
 class _Check:
-    def __init__(self, known_head: str | None, replay: Replay) -> None:
+    def __init__(self, known_heads: Iterable[str], replay: Replay) -> None:
         self.seq, self.seal, self.at = 0, GENESIS, ""
         self.rows = self.blanked = 0
         self.replay = replay
-        self.known_head, self.known_head_seen = known_head, known_head == f"0:{GENESIS}"
+        self.missing_heads = {*known_heads} - {f"0:{GENESIS}"}
         self.problems: list[str] = []
 
     def add(self, entry: Entry) -> None:
@@ -79,7 +78,7 @@ class _Check:
         self._sealed(entry, where)
         self.replay.add(entry, self._content(entry, where))
         self.seq, self.seal, self.at = entry.seq, entry.seal, entry.at
-        self.known_head_seen |= self.known_head == f"{entry.seq}:{entry.seal}"
+        self.missing_heads.discard(f"{entry.seq}:{entry.seal}")
 
     def _sealed(self, entry: Entry, where: str) -> None:
         if entry.previous != self.seal:

@@ -104,7 +104,7 @@ def facts(location: LogLocation) -> dict[str, dict[str, Any]]:
         if log is None:
             return {"review": {}, "decision": {}}
         counts = log.counts()
-        return {
-            "review": of_reviews(counts),
-            "decision": of_decisions(counts, log.first("decision")) | of_outcomes(counts),
-        }
+        number, seal, _ = log.head()
+        head = {"log_head": f"{number}:{seal}"} if number else {}
+        decisions = of_decisions(counts, log.first("decision")) | of_outcomes(counts)
+        return {"review": of_reviews(counts), "decision": decisions | head}

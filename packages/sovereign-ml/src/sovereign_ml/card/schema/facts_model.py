@@ -122,6 +122,8 @@ class DecisionFacts(Group):
     )
     agreement_not_measured_because: str = ""
     first_scoring_on: date | None = None
+    log_head: str | None = Field(default=None, pattern=r"^[0-9]+:[0-9a-f]{64}$")
+    """Number and seal of the newest entry of the decision log: a later cut of the log shows."""
     explanation_stored_with_decision: bool | None = fill(
         "Reasons logged per decision", "GDPR 15(1)(h)"
     )
