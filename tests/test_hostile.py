@@ -95,7 +95,7 @@ SOURCES = {
     **{"SSL_CERT_FILE": "/ca", "HTTPS_PROXY": "http://proxy.acme.example", "PYTHONUTF8": "1"},
 }
 """Variables that say where packages come from and how they get here: companies need them."""
-SWITCHES = {"VENV": "/x", "DATA": "/x", "AS": "as", "BIN": "/x", "PYTHON": "/x", "INSTALL": "false"}
+SWITCHES = {"VENV": "/x", "DATA": "/x", "BIN": "/x", "PYTHON": "/x", "INSTALL": "false"}
 
 
 @dataclass(frozen=True)
