@@ -55,6 +55,8 @@ PAGES = {
     "case_refused": "case.html",
     "suggestion": "suggestion.html",
     "suggestion_refused": "suggestion.html",
+    "problem": "problem.html",
+    "problem_written": "problem.html",
 }
 """Each page in the states that look different, and its template."""
 PARTS = {"base.html", "base.html.j2", "facts.html", "parts.html.j2"}
@@ -215,6 +217,12 @@ def _service(made: Path, write: Write) -> None:
         write("suggestion", post(path, started=started[1], first_view="offer"))
         short = post(path, started=started[1], first_view="offer", outcome="offer", reason="no")
         write("suggestion_refused", short)
+        write("problem", desk.client.get("/reviews/no-such-case").text)
+        verdict = {"first_view": "offer", "outcome": "offer", "reason": "A seasonal buyer, as before."}
+        for _ in range(2):  # the second is too late
+            late = post(path, started=started[1], **verdict)
+        assert verdict["reason"] in late
+        write("problem_written", late)
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,8 @@ ANSWERS = {
     "__subjects": "customers who bought in the last 90 days",
     "__label_definition": "No purchase in the next 30 days, among customers who bought in the last 90 days.",
     "__runner": "kubeflow",
+    "__model_in_words": "an additive scorecard",
+    "__first_run": "on a built-in shop until you name your own data",
 }
 SMALL = {
     "data.synthetic.customers": 1500,
