@@ -202,11 +202,6 @@ def test_doctor_names_a_channel_that_is_away(tmp_path: Path) -> None:
     assert lines[1].found == "there is no such folder"
 
 
-def test_doctor_refuses_an_alertmanager_under_us_law() -> None:
-    (line,) = asked(AlarmSettings(alertmanager="https://aps-workspaces.eu-central-1.amazonaws.com"))
-    assert line.state == "fail"
-
-
 def asked(alarms: AlarmSettings) -> list[HealthLine]:
     """Return the lines of doctor about the channels alone."""
     return list(channel_lines(alarms, Path("model_card.toml")))

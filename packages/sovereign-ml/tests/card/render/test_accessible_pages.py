@@ -218,7 +218,11 @@ def _service(made: Path, write: Write) -> None:
         short = post(path, started=started[1], first_view="offer", outcome="offer", reason="no")
         write("suggestion_refused", short)
         write("problem", desk.client.get("/reviews/no-such-case").text)
-        verdict = {"first_view": "offer", "outcome": "offer", "reason": "A seasonal buyer, as before."}
+        verdict = {
+            "first_view": "offer",
+            "outcome": "offer",
+            "reason": "A seasonal buyer, as before.",
+        }
         for _ in range(2):  # the second is too late
             late = post(path, started=started[1], **verdict)
         assert verdict["reason"] in late

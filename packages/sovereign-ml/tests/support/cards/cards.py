@@ -33,7 +33,7 @@ APPROVERS = {"business_owner": "Grace Hopper", "model_owner": "Ada Lovelace"}
 
 def good_facts(base: str = "offer") -> dict[str, Any]:
     """What a complete run records; that of the credit says which outcomes there are."""
-    outcomes = CREDIT_OUTCOMES if base == "credit" else []
+    outcomes = [dict(each) for each in CREDIT_OUTCOMES] if base == "credit" else []
     return {
         "run": {"generated_at": NOW, "git_commit": "a" * 40, "profile": "eu"},
         "library": {
