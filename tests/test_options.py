@@ -53,7 +53,9 @@ def all_pairs(factors: Mapping[str, Sequence[str]]) -> Iterator[Answers]:
     }
     while missing:
         answers = dict(min(sorted(pair) for pair in missing))
-        for key in sorted(set(factors) - set(answers), key=lambda key: -len(factors[key])):
+        # In the order of the questions, so that every process of the tests makes the same sets.
+        open_keys = [key for key in factors if key not in answers]
+        for key in sorted(open_keys, key=lambda key: -len(factors[key])):
             tries = [answers | {key: option} for option in factors[key]]
             answers = max(tries, key=lambda chosen: len(pairs(chosen) & missing))
         missing -= pairs(answers)
