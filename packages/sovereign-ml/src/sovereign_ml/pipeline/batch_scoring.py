@@ -144,10 +144,9 @@ def _check_age(bundle: Bundle, rows: pa.Table, *, old_features: bool) -> None:
     if freshness.too_old(oldest, now, most) and not old_features:
         raise Refused(
             f"Nobody is scored: the features are as of {oldest:%Y-%m-%d}, {(now - oldest).days:,} "
-            "days ago, and the "
-            f"policy of the bundle allows {most} ([score] max_feature_age_days, else [features] "
-            "horizon_days). Run the "
-            "flow on newer data, or call `churn score --old-features`."
+            f"days ago, and the policy of the bundle allows {most} ([score] max_feature_age_days, "
+            "else [features] horizon_days). Run the flow on newer data, or call `churn score "
+            "--old-features`."
         )
 
 

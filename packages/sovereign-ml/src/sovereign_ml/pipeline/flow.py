@@ -91,8 +91,7 @@ def arguments(function: Callable[..., None], known: Provided) -> dict[str, Any]:
             names = ", ".join(sorted(known_kind.__name__ for known_kind in known))
             raise Misuse(
                 f"{function.__name__}() asks for {name}: {getattr(kind, '__name__', kind)}, which "
-                "no "
-                f"step is given. Types that are: {names}."
+                f"no step is given. Types that are: {names}."
             )
         values[name] = known[kind]()
     return values

@@ -100,9 +100,8 @@ def _load(
     if not config.asks_consent and not config.lawful_basis:
         raise Misuse(
             "No customers table with a consent column: config.toml must name lawful_basis under "
-            "[data] "
-            "(contract, legal_obligation, legitimate_interests, public_task), and the card will "
-            "say so."
+            "[data] (contract, legal_obligation, legitimate_interests, public_task), and the card "
+            "will say so."
         )
     if not config.asks_consent and config.lawful_basis == "consent":
         raise Misuse(
@@ -228,8 +227,7 @@ def _check_contracts(
         if bad:
             raise Misuse(
                 f"{where}: {bad:,} contracts have an ended_at before their started_at. Are the two "
-                "exchanged, or is a "
-                "date in the wrong format?"
+                "exchanged, or is a date in the wrong format?"
             )
     customer = named_id(read.name("customer_id"), config.reader.null_words)
     fields = ", ".join(f"'{key}': {day}" for key, day in days.items())
@@ -240,8 +238,7 @@ def _check_contracts(
     if several:
         raise Misuse(
             f"The customers table has {several:,} customers with several contracts: give one row "
-            "for each customer, "
-            "or make the number of the contract the customer_id in both tables."
+            "for each customer, or make the number of the contract the customer_id in both tables."
         )
 
 

@@ -154,10 +154,8 @@ class InputFiles:
             if config.customers not in (SYNTHETIC, ""):
                 raise Misuse(
                     f"[data] customers is {config.customers!r} but transactions is 'synthetic': "
-                    "the built-in shop "
-                    "has its own customers. Name a transactions file too "
-                    "(DATA=path/to/transactions.csv), or "
-                    "leave customers at 'synthetic'."
+                    "the built-in shop has its own customers. Name a transactions file too "
+                    "(DATA=path/to/transactions.csv), or leave customers at 'synthetic'."
                 )
             shop = config.synthetic.model_dump(exclude={"old_features"})
             return {"kind": SYNTHETIC, **shop, **self._pinned_tables({}, pinned)}

@@ -50,8 +50,7 @@ def privacy(card: Scorecard, found: dict[str, Any], training: pd.DataFrame) -> d
         "stores_training_rows": readable > 0 or (rarest is not None and rarest < FEWEST),
         "stores_training_rows_proof": (
             f"model.json holds {numbers} numbers for {rows} training rows; {readable or 'none'} of "
-            "these rows can be "
-            f"put together from them{shared}"
+            f"these rows can be put together from them{shared}"
         ),
         "tests": [
             _test("exact_row", "training rows whose every value stands in model.json", readable, 0),

@@ -72,8 +72,7 @@ def against_git(card: Card, settings: Settings) -> Iterator[str]:
     if changed:
         yield (
             f"Not committed: {', '.join(changed[:SHOWN])}. Nobody knows who wrote that: commit it, "
-            "then "
-            "run `churn card` and every step after it again."
+            "then run `churn card` and every step after it again."
         )
     if missing := sorted(set(written) - set(card.facts.model.authors)):
         yield f"The card does not name {', '.join(missing)}, who changed what it describes. {AGAIN}"

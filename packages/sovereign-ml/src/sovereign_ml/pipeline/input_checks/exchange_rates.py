@@ -94,8 +94,7 @@ def _rate(values: dict[str, str], place: str) -> DatedRate:
     if not (math.isfinite(rate) and rate > 0):
         raise Misuse(
             f"{place}: the rate is {number!r}: write EUR for one unit as a number above zero with "
-            "a "
-            "decimal point, such as 0.0885."
+            "a decimal point, such as 0.0885."
         )
     if currency == EUR and rate != 1:
         raise Misuse(f"{place}: the rate of EUR is {number}: one EUR is 1 EUR.")
@@ -110,8 +109,7 @@ def _refuse_doubles(dated: Sequence[DatedRate], config: DataSettings) -> None:
         if key in places:
             raise Misuse(
                 f"{rate.place}: {rate.currency} has a rate for {rate.day} already, in "
-                f"{places[key]}. "
-                "Keep one of them."
+                f"{places[key]}. Keep one of them."
             )
         places[key] = rate.place
         # A constant rate is one for every day.
@@ -119,8 +117,7 @@ def _refuse_doubles(dated: Sequence[DatedRate], config: DataSettings) -> None:
         if constant is not None and (rate.currency, constant) != (EUR, 1.0):
             raise Misuse(
                 f"{rate.place}: {rate.currency} has a constant rate in config.toml [data.rates] "
-                "too. "
-                "Take it out there, or out of the file."
+                "too. Take it out there, or out of the file."
             )
 
 
@@ -137,8 +134,7 @@ def _refuse_future(dated: Sequence[DatedRate], config: DataSettings) -> None:
             raise Misuse(
                 f"{rate.place}: the first rate of {rate.currency} is of {rate.day}, after "
                 f"{'[data] as_of' if config.as_of else 'today'}, {end}: add the earlier ones, or "
-                "correct "
-                "the date."
+                "correct the date."
             )
 
 
@@ -198,6 +194,5 @@ def check(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> None:
     for code, total, newest, since, place in late:
         raise Misuse(
             f"{place}: the first rate of {code} is of {since}, and the newest of its "
-            f"{int(total):,} purchases "
-            f"is of {newest}: add the earlier rates."
+            f"{int(total):,} purchases is of {newest}: add the earlier rates."
         )

@@ -124,9 +124,8 @@ class CustomerMatch:
         if missing and barred > config.max_unmet_objectors and others_met * 2 > others:
             return [
                 f"none of {barred:,} customers who objected, are restricted or gave no consent is "
-                "among the "
-                f"buyers, but {others_met:,} of {max(others, 0):,} others are: are their ids those "
-                "of another system? If they really bought nothing, raise [data.checks] "
+                f"among the buyers, but {others_met:,} of {max(others, 0):,} others are: are their "
+                "ids those of another system? If they really bought nothing, raise [data.checks] "
                 f"max_unmet_objectors (now {config.max_unmet_objectors:,})"
             ]
         return []

@@ -170,8 +170,7 @@ def signs_in_events(
     late = [
         f"the newest event is {behind} days older than the newest purchase, max_days_behind allows "
         f"{config.max_days_behind}: people would look as if they had none since. Does the feed "
-        "lag? Bring newer "
-        "events, or raise the limit if they are so rare"
+        "lag? Bring newer events, or raise the limit if they are so rare"
     ]
     return [
         *_biggest_customer(connection, config.checks),
@@ -252,10 +251,8 @@ def _old_rates(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> 
         return []
     return [
         f"{old:,} of {rows:,} purchases have a rate to EUR of more than {limit} days before, such "
-        f"as {example} "
-        f"with one of {oldest:,} days before: add newer rates to [data] rates_file, or raise "
-        "[data.checks] "
-        "max_rate_age_days if rates change so rarely"
+        f"as {example} with one of {oldest:,} days before: add newer rates to [data] rates_file, "
+        "or raise [data.checks] max_rate_age_days if rates change so rarely"
     ]
 
 

@@ -334,8 +334,7 @@ class _DayMonth:
         if self.mixed:
             return (
                 f"{self.day_only:,} dates can only be day first and {self.month_only:,} only month "
-                "first: "
-                "two notations in one column"
+                "first: two notations in one column"
             )
         if self.unknown:
             return f"no day is above 12, so {self.example} has two readings"

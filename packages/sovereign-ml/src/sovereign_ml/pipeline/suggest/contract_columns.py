@@ -117,8 +117,7 @@ def contract_note(
         if mixed <= 0.1 * several:
             notes.append(
                 f"{column.name} looks like the end of a contract: give this file as --customers "
-                "too, and churn may "
-                "be that end (docs/your-data.md, Contracts and subscriptions)."
+                "too, and churn may be that end (docs/your-data.md, Contracts and subscriptions)."
             )
     return notes
 

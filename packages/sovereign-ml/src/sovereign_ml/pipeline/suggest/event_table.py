@@ -43,18 +43,15 @@ __all__ = ["EventGuess", "buyers_of", "try_events"]
 COLUMNS = "data.columns"
 KINDS = (
     "kind type topic category channel reason priority event eventtype eventname action subject art "
-    "thema kategorie "
-    "anliegen grund kanal typ sujet motif tema motivo"
+    "thema kategorie anliegen grund kanal typ sujet motif tema motivo"
 )
 NUMBERS = (
     "value minutes duration seconds hours pages count score rating amount dauer minuten sekunden "
-    "stunden anzahl "
-    "bewertung duree"
+    "stunden anzahl bewertung duree"
 )
 OWN_IDS = (
     "id ticketid ticketno ticket ticketnumber ticketnr caseid caseno casenumber eventid messageid "
-    "mailid sessionid "
-    "requestid vorgangsnummer vorgangid ticketnummer"
+    "mailid sessionid requestid vorgangsnummer vorgangid ticketnummer"
 )
 MOST_KINDS, LONGEST_KIND = 50, 64
 
@@ -90,8 +87,7 @@ class EventGuess(MappingGuess):
         met = met_among(self.connection, self.table, ids, others, COLUMNS)
         why = (
             "no column with a name of a customer has an id of a buyer; a column of other numbers "
-            "may have "
-            "some by chance",
+            "may have some by chance",
         )
         return replace(met, value=None, why=why, candidates=met.candidates or named.candidates)
 
@@ -129,8 +125,7 @@ class EventGuess(MappingGuess):
             ]
             why = (
                 f"{column.name} has {column.distinct:,} values in {column.filled:,} rows: an event "
-                "that stands "
-                "there once for each change is counted once for each",
+                "that stands there once for each change is counted once for each",
             )
             every = Candidate("", "if each row is an event of its own")
             return ProposedSetting("data", "where", None, why, [*candidates, every])

@@ -111,8 +111,7 @@ LESS = "refund refunded refunds erstattet erstattung discount discounts rabatt n
 """Words in the name of a number that may have to be taken off the amount."""
 FLAGS = (
     "cancelled canceled cancellation cancel storniert storno annule void voided test testorder "
-    "deleted fraud "
-    "draft anulowane annullato cancelado geannuleerd"
+    "deleted fraud draft anulowane annullato cancelado geannuleerd"
 )
 """Words in the name of a column that marks rows which are no purchases."""
 LIVE_WORDS = (
@@ -195,8 +194,7 @@ def decimal_of(columns: Mapping[str, ColumnValues]) -> ProposedSetting | None:
     if grouped:
         why = [
             f"{c.name}: {c.comma_groups + c.point_groups:,} values have one mark with three digits "
-            "after it, "
-            "which may be thousands or a fraction"
+            "after it, which may be thousands or a fraction"
             for c in grouped
         ]
         if not any(c.point_groups for c in grouped):

@@ -56,8 +56,7 @@ PRESETS = (
         time="createdat",
         notes=(
             "an order has one row for each line; Total and Financial Status stand in its first row "
-            "alone, "
-            "so the other rows are filtered",
+            "alone, so the other rows are filtered",
             "Total minus Refunded Amount: the export has no date of a refund",
         ),
     ),

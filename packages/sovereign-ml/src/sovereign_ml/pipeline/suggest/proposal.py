@@ -106,8 +106,7 @@ class Proposal:
             names = ", ".join(decision.name for decision in self.open)
             raise Misuse(
                 f"Not applied: a person has to decide {names}. The proposal lists what speaks for "
-                "each; "
-                "answer with --set KEY=VALUE."
+                "each; answer with --set KEY=VALUE."
             )
         document = tomlkit.parse(config)
         data = document["data"]
@@ -332,8 +331,7 @@ def _rates(
         if code:
             why = (
                 f"EUR per {code} ({n:,} rows): take the mean of the period, as the ECB has it, or "
-                "give "
-                "the rate of each day: [data] rates_file, docs/your-data.md",
+                "give the rate of each day: [data] rates_file, docs/your-data.md",
             )
             rate = Candidate(1.0, "for the trial run alone: put the real rate in")
             asked.append(

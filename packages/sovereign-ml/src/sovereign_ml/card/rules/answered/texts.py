@@ -59,9 +59,8 @@ POINTERS: Final = frozenset(
     "le la les un une du de des selon voir conformément à au aux notre autre interne internes "
     "politique document procédure procédures règle règles el los las una del según ver otro otra "
     "documento política políticas procedimiento interna interno nuestra il lo gli secondo vedi "
-    "altro altra procedura regole nostra "
-    "volgens zie het een ander beleid onze procedure intern zgodnie z patrz "
-    "inny dokument polityką procedurą".casefold().split()
+    "altro altra procedura regole nostra volgens zie het een ander beleid onze procedure intern "
+    "zgodnie z patrz inny dokument polityką procedurą".casefold().split()
 )
 FEW_WORDS: Final = 8
 # Signs that turn the order of the letters around: people read another text than the rules.
