@@ -1,6 +1,7 @@
 import json
 import sqlite3
 import subprocess
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from typer.testing import CliRunner
 
 from service_desk import CUSTOMER, Desk
 from sovereign_ml.cli import service
-from sovereign_ml.cli.service import CARD, HEADS, app
+from sovereign_ml.cli.service import HEADS, app
 from sovereign_ml.config.connections import LogLocation
 from sovereign_ml.decision_log import open_log
 from sovereign_ml.errors import Misuse, Refused
@@ -86,29 +87,35 @@ def test_a_log_that_was_cut_off_behind_the_head_signed_in_git_is_refused(
 
 
 def test_verify_compares_the_log_with_the_head_on_the_card(
-    open_service: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_service: Desk, new_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A card of another profile is about another log; without the card's entry the log was cut."""
     open_service.score()
     monkeypatch.setattr(
         service, "_opened", lambda *_: closing(open_log(str(open_service.log_path)))
     )
-    monkeypatch.setenv("CHURN_ROOT", str(tmp_path))
+    # Where a project keeps its card is its own choice.
+    root, place = new_project({"paths.card": "elsewhere"}), Path("elsewhere/card.json")
+    monkeypatch.setenv("CHURN_ROOT", str(root))
     head = facts(LogLocation("", str(open_service.log_path)))["decision"]["log_head"]
-    (tmp_path / CARD).parent.mkdir(parents=True)
+    (root / place).parent.mkdir()
 
     def card(profile: str, log_head: str | None) -> None:
         content = {"run": {"profile": profile}, "decision": {"log_head": log_head}}
-        (tmp_path / CARD).write_text(json.dumps({"facts": content}))
+        (root / place).write_text(json.dumps({"facts": content}))
 
     card("local", head)
-    assert f"It continues the head noted in {CARD}." in _run("decisions", "verify")
+    assert f"It continues the head noted in {place}." in _run("decisions", "verify")
     card("local", f"2:{'0' * 64}")
     with pytest.raises(Refused, match="does not hold: 1 problems"):
         _run("decisions", "verify")
     for profile, log_head in (("eu", f"2:{'0' * 64}"), ("local", None)):
         card(profile, log_head)
         assert "continues" not in _run("decisions", "verify")
+    for broken in ("", "[]", '{"facts": {}}', '{"facts": {"run": [], "decision": 1}}'):
+        (root / place).write_text(broken)
+        with pytest.raises(Misuse, match="is no card"):
+            _run("decisions", "verify")
 
 
 def test_verify_does_not_make_a_log_where_there_is_none(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from sovereign_ml.config.settings import Settings
     from sovereign_ml.decision_log import DecisionLog
 
-CARD = Path("data/6_card/card.json")
 HEADS = Path("governance/decision_heads.txt")
 """Heads of the decision log by profile, newest last. Git holds it outside the log, where it can be compared."""
 app = typer.Typer()
@@ -178,7 +178,8 @@ def verify(
     if sign and log:
         raise Misuse("--sign notes the head of the profile's own log: leave --log out.")
     name = profile or ENVIRONMENT.get("CHURN_PROFILE", "local")
-    noted = {} if log or head else _noted_heads(name)
+    root = Path(ENVIRONMENT.get("CHURN_ROOT", "."))
+    noted = {} if log or head else _noted_heads(name, root)
     with _opened(log, profile) as opened:
         verdict = verify_chain(opened, *([head.strip()] if head else noted.values()))
     typer.echo(f"{verdict.entries} entries, {verdict.blanked} blanked. Head: {verdict.head}")
@@ -189,7 +190,7 @@ def verify(
             f"The decision log does not hold: {len(verdict.problems)} problems. Keep a copy of it."
         )
     if sign:
-        _note_head(name, verdict.head)
+        _note_head(name, root, verdict.head)
     proof = f" It continues the head noted in {' and '.join(noted)}." if noted else ""
     typer.echo(
         f"The chain holds.{proof} Only a head noted elsewhere proves later that nothing was cut off: "
@@ -197,27 +198,37 @@ def verify(
     )
 
 
-def _noted_heads(profile: str) -> dict[str, str]:
-    """Return the last head of the profile's log that was noted in this project, and the card's."""
-    from sovereign_ml.config.settings import ENVIRONMENT
-
-    root = Path(ENVIRONMENT.get("CHURN_ROOT", "."))
-    path, card = root / HEADS, root / CARD
+def _noted_heads(profile: str, root: Path) -> dict[str, str]:
+    """Return heads of the profile's log by where they are noted: the signed list, and the card."""
+    path = root / HEADS
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     heads = {str(HEADS): line.split()[-1] for line in lines if line.startswith(f"{profile} ")}
-    facts = json.loads(card.read_bytes())["facts"] if card.is_file() else {}
-    # A card of another profile is about another log.
-    if facts.get("run", {}).get("profile") == profile and facts["decision"].get("log_head"):
-        heads[str(CARD)] = facts["decision"]["log_head"]
+    # A service that has only its log and its bundle verifies without a project.
+    if (root / "config.toml").is_file():
+        heads |= _head_on_card(load_settings(profile))
     return heads
 
 
-def _note_head(profile: str, head: str) -> None:
+def _head_on_card(settings: Settings) -> dict[str, str]:
+    """Return the head on the card of the last run by the card's place, empty without one."""
+    path = settings.path("card") / "card.json"
+    place = os.path.relpath(path, settings.root)
+    if not path.is_file():
+        return {}
+    try:
+        # Not checked as a card: that of another release has a head too.
+        facts = json.loads(path.read_bytes())["facts"]
+        profile, head = facts["run"]["profile"], facts["decision"].get("log_head")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Misuse(f"{place} is no card: run `churn card` again, or name a --head.") from None
+    # A card of another profile is about another log.
+    return {place: head} if head and profile == settings.profile_name else {}
+
+
+def _note_head(profile: str, root: Path, head: str) -> None:
     """Append the head to the project's list in a commit of its own; raise Refused where git does not sign."""
     from sovereign_ml import git
-    from sovereign_ml.config.settings import ENVIRONMENT
 
-    root = Path(ENVIRONMENT.get("CHURN_ROOT", "."))
     path = root / HEADS
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
     path.parent.mkdir(exist_ok=True)
