@@ -58,7 +58,6 @@ WRAPPERS = {
     "boto3": {"leaving/fetch.py", "storage/s3.py"},
     "ibis": {"features/feast_s3.py"},
     "fairlearn": {"evaluation/metrics.py"},
-    "matplotlib": {"evaluation/plots.py"},
     "bentoml": set(),  # the service of a project imports it
 }
 """The modules that may import a tool. A project's own files import the tools that they show."""

@@ -152,26 +152,35 @@ def test_another_version_of_mlflow_and_an_open_server_are_told(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("host", "law", "said"),
+    ("host", "law", "advice", "connections"),
     [
         (
             "mlflow.s3.eu-central-1.amazonaws.com",
             "US_PARENT_EU_REGION",
             "is under US law: choose another one",
+            0,
         ),
-        ("mlflow.acme-churn.eu", "SELF_DECLARED", "declare it in model_card.toml"),
+        ("mlflow.acme-churn.eu", "SELF_DECLARED", "declare it in model_card.toml", 1),
     ],
 )
-def test_whose_law_it_is_is_told_even_when_nobody_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, law: str, said: str
+def test_whose_law_it_is_is_told_when_nobody_answers_and_nothing_goes_to_us_law(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    law: str,
+    advice: str,
+    connections: int,
 ) -> None:
-    def nobody(*_: Any, **__: Any) -> Any:
+    tried = []
+
+    def nobody(address: Any, **_: Any) -> Any:
+        tried.append(address)
         raise OSError(111, "Connection refused")
 
     monkeypatch.setattr("socket.create_connection", nobody)
     line = look(tmp_path / "acme-churn", tracking_uri=f"https://{host}")
-    assert (line.state, line.jurisdiction) == ("fail", law)
-    assert said in line.do
+    assert (line.state, line.jurisdiction, len(tried)) == ("fail", law, connections)
+    assert advice in line.do
 
 
 def test_a_slow_connection_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
 from sovereign_ml.decisions.feature_contract import BundleModel
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
 Barred = Literal["objected", "restricted", "withdrawn"]
 NO_DECISION = ("objected", "restricted", "withdrawn", "pending_review")
@@ -130,6 +132,9 @@ class DecisionPolicy(BundleModel):
 
     def band_index(self, scores: ArrayLike) -> NDArray[np.intp]:
         """Return the position of each score's band, shape (n,)."""
+        # Reading config.toml imports this module, and most commands need no numpy.
+        import numpy as np
+
         # A score on a threshold belongs to the higher band.
         return np.searchsorted(
             np.asarray(self.thresholds), np.asarray(scores, dtype=np.float64), side="right"
@@ -137,7 +142,7 @@ class DecisionPolicy(BundleModel):
 
     def band_of(self, score: float) -> str:
         """Return the band of one probability."""
-        return self.names[int(self.band_index(score))]
+        return self.names[bisect_right(self.thresholds, score)]
 
     def acts_on(self, scores: ArrayLike) -> NDArray[np.bool_]:
         """Return whether each score is in the action band or above, shape (n,)."""

@@ -16,7 +16,6 @@ from threadpoolctl import threadpool_limits
 
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 from sovereign_ml.errors import Misuse
-from sovereign_ml.monitoring.alarms import refuse_training
 from sovereign_ml.project import Project, Step
 from sovereign_ml.storage.artifacts import need
 
@@ -31,6 +30,8 @@ def run_step(verb: str, settings: Settings, project: Project) -> dict[str, Any]:
     """
     step = project.step(verb)
     if verb == "train":
+        from sovereign_ml.monitoring.alarms import refuse_training
+
         refuse_training(settings.root)
     start = time.perf_counter()
     inputs = [settings.path(noun) for noun in step.reads]

@@ -163,6 +163,9 @@ def _check(server: Server, card: Path) -> HealthLine:
         do = "write it as scheme://<user>:<password>@<host>:<port>, with %2F for / in the password"
         return HealthLine(server.name, "", "fail", found="an address that cannot be read", do=do)
     law, concern = _jurisdiction(host, card) if host else (Jurisdiction.LOCAL, "")
+    if law in UNDER_US_LAW:
+        # The check logs in: such a host gets neither the password nor the address of this machine.
+        return HealthLine(server.name, host, "fail", law, found="not connected", do=concern)
     start = time.perf_counter()
     try:
         # An address without a host is a Unix socket of this machine.
@@ -178,8 +181,6 @@ def _check(server: Server, card: Path) -> HealthLine:
     todo = [note.removeprefix("! ") for note in notes if note.startswith("! ")]
     facts = "; ".join(note for note in notes if not note.startswith("! "))
     state = "warn" if todo else "ok"
-    if law in UNDER_US_LAW:
-        state = "fail"
     return HealthLine(server.name, host, state, law, elapsed, facts, ". ".join(todo))
 
 

@@ -1,4 +1,7 @@
-"""Small inline pictures of the card's own numbers: feature curves, category bars, calibration."""
+"""Small pictures of a model's numbers: feature curves, category bars, calibration, rates by day.
+
+Pages show them inline, in the colours of the page. :func:`sheet` makes a file of its own.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,15 @@ WIDTH, HEIGHT = 300, 150
 LEFT, RIGHT, TOP, BOTTOM = 38, 8, 10, 26
 BARS = 8
 """Most categories shown. They are the strongest."""
+TITLE = 22
+"""Height of a title above a picture of a sheet, in the same units as ``HEIGHT``."""
+STYLE = """\
+text { font: 11px sans-serif; fill: #55666f; } .title { font-size: 11px; fill: #1b2a32; }
+.curve { fill: none; stroke: #0b5c6b; stroke-width: 2; stroke-linejoin: round; }
+circle, rect { fill: #0b5c6b; } .paper { fill: #fff; }
+.zero { fill: none; stroke: #b8c4ce; stroke-width: 1.2; stroke-dasharray: 4 3; }
+"""
+"""Style of a sheet. A page has the same classes in its own colours."""
 Scale = Callable[[float], float]
 
 
@@ -59,18 +71,23 @@ def calibration(bins: Sequence[CalibrationBin]) -> Markup:
 
 
 def over_time(
-    days: Sequence[str], expected: Sequence[float], observed: Sequence[float | None]
+    days: Sequence[str],
+    expected: Sequence[float],
+    observed: Sequence[float | None],
+    *,
+    title: str = "Predicted (dashed) and observed (line) rate; the table has the numbers",
+    unit: str = ".0%",
 ) -> Markup:
-    """Return expected (dashed) and observed rates by day, oldest first.
+    """Return expected (dashed) and observed figures in [0, 1] by day, oldest first.
 
-    None is not known yet.
+    None is not known yet. ``unit`` is the format of a figure on the axis.
     """
     rates = [rate for rate in (*expected, *observed) if rate is not None]
     low, high = max(0.0, min(rates) - 0.05), min(1.0, max(rates) + 0.05)
     across = _scale(0, max(1, len(days) - 1), LEFT, WIDTH - RIGHT)
     up = _scale(low, high, HEIGHT - BOTTOM, TOP)
     ends = sorted({0, len(days) - 1})
-    ticks = "".join(_side(up(rate), f"{rate:.0%}") for rate in (low, high))
+    ticks = "".join(_side(up(rate), format(rate, unit)) for rate in (low, high))
     ticks += "".join(_tick(across(i), str(escape(days[i]))) for i in ends)
     dashed, line = (
         " ".join(
@@ -79,9 +96,26 @@ def over_time(
         for values in (expected, observed)
     )
     return _picture(
-        "Predicted (dashed) and observed (line) rate; the table has the numbers",
+        title,
         f'{ticks}<polyline class="zero" points="{dashed}" fill="none"/>'
         f'<polyline class="curve" points="{line}"/>',
+    )
+
+
+def sheet(pictures: Sequence[tuple[str, Markup]], columns: int = 1) -> str:
+    """Return an SVG file of pictures, each below its title, in rows of ``columns``."""
+    height = TITLE + HEIGHT
+    cells = []
+    for i, (title, picture) in enumerate(pictures):
+        x, y = i % columns * WIDTH, i // columns * height
+        cells.append(
+            f'<text class="title" x="{x + 8}" y="{y + TITLE - 7}">{escape(title)}</text>'
+            f'<svg x="{x}" y="{y + TITLE}" width="{WIDTH}" height="{HEIGHT}">{picture}</svg>'
+        )
+    size = f"0 0 {WIDTH * columns} {height * max(1, -(-len(pictures) // columns))}"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{size}"><style>{STYLE}</style>'
+        f'<rect class="paper" width="100%" height="100%"/>\n{"".join(cells)}</svg>\n'
     )
 
 
