@@ -56,6 +56,7 @@ def bring(
     """
     result = Brought(repaired=clear_halves(tracking))
     present = {run.data.tags[ARN_TAG]: run for run in mlflow_runs.brought_runs(tracking)}
+    imported: set[str] = set()
     cut = int(ended_after.timestamp() * 1000) if ended_after else 0
     experiments: set[str] = set()
     for source, run in past_runs(dump, tracking.project, minimiser):
@@ -63,6 +64,9 @@ def bring(
         if only and source != only:
             continue
         before = present.get(run.tags[ARN_TAG])
+        # A search that is paged while the account changes may list a record twice.
+        if run.tags[ARN_TAG] in imported:
+            continue
         if before is not None and not (run.status and _is_cut(tracking, before, run)):
             result.present += 1
         elif not run.status:
@@ -74,6 +78,7 @@ def bring(
                 mlflow_runs.delete(tracking, [before.info.run_id])
                 result.repaired += 1
             mlflow.bring_run(tracking, run, STATE_TAG)
+            imported.add(run.tags[ARN_TAG])
             result.imported += 1
             progress(result.imported)
     if only and only not in experiments:
