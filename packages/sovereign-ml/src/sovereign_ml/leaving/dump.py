@@ -181,6 +181,9 @@ def open_dump(folder: Path) -> Dump:
     for path in sorted(folder.rglob("*.json")):
         name = path.relative_to(folder).as_posix()
         operation = operation_of(name)
+        if operation is None and name.count("/") == 1 and name.startswith("search/"):
+            # A resource that nothing here reads must still be counted.
+            operation = "Search"
         is_known = name == "about.json" or name.startswith(("metrics/", "glue/"))
         # Rows, captured requests and notebooks are read by the commands that need them.
         if operation is None and not is_known:
@@ -228,6 +231,9 @@ def _notes_on(operation: str, answer: Record) -> Iterator[str]:
         return
     # In an answer of Glue only one address is read.
     if not operation and "Table" in answer:
+        return
+    if not operation and not answer:
+        yield "the answer is empty"
         return
     operation = operation or next((_CONTENT[key] for key in _CONTENT if key in answer), "")
     if not operation:
@@ -291,7 +297,11 @@ def _check_times(value: Any, shape: Any, where: str) -> None:
 
 
 def _parsed(path: Path) -> dict[str, Any]:
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ValueError(f"cannot be read ({reason}); expected a file of JSON") from None
     # PowerShell's `>` writes UTF-16.
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:

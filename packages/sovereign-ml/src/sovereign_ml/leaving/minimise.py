@@ -5,11 +5,14 @@ Every name and value from SageMaker passes here. Removed content is counted, nev
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sovereign_ml.audit.pii_scan import FREE_TEXT_WORDS, IDENTIFIER_NAMES, bucket, values_in
 
@@ -42,6 +45,7 @@ _RECORD_ID = re.compile(
 _NUMBER = re.compile(r"[+-]?(?:\d[\d,_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _SMALLEST = 10
 """Smallest count of people that becomes a range. ``min_users = 3`` is rather a setting."""
+_LONGEST_KEY = 240
 
 
 def words_of(name: str) -> list[str]:
@@ -80,7 +84,7 @@ class Minimiser:
 
     def value(self, name: str, value: str | float) -> str | None:
         """Return the minimised value of a parameter or tag, or None if it is removed."""
-        text = number_text(value) if isinstance(value, int | float) else str(value)
+        text = number_text(value) if isinstance(value, (int, float)) else str(value)
         if name in self.keep:
             self.kept_on_request.add(name)
             return text
@@ -94,6 +98,16 @@ class Minimiser:
             self.left_out["number of people, as a range"] += 1
             return bucket(number)[0]
         return text
+
+    def values(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """Return the minimised values of parameters or tags by name, without the removed ones."""
+        minimised = {}
+        for name, value in values.items():
+            if personal_value(name) or is_address(name):
+                self.left_out["identifier"] += 1
+            elif (new := self.value(name, value)) is not None:
+                minimised[name] = new
+        return minimised
 
     def _reason(self, name: str, text: str) -> str:
         """Return the reason to remove a value, "" if it stays or becomes a range or a mark."""
@@ -171,3 +185,48 @@ def _whole(text: str) -> int | None:
         return None
     number = float(text.replace(",", "").replace("_", ""))
     return int(number) if math.isfinite(number) else None
+
+
+def marks_key(project_key: bytes) -> bytes:
+    """Return the key of marks, from which nobody can compute the key of the pseudonyms."""
+    return hmac.digest(project_key, b"marks of leaving", "sha256")
+
+
+def arn_mark(arn: str) -> str:
+    """Return the mark of an imported record, which a rotation of the project's key keeps."""
+    return hashlib.sha256(arn.encode()).hexdigest()[:32]
+
+
+def experiment_of(project: str, name: str, minimiser: Minimiser) -> str:
+    """Return the MLflow experiment for SageMaker's experiment ``name``."""
+    keys, _ = safe_keys({minimiser.title(name, "experiment"): ""})
+    return f"{project}/{next(iter(keys))}"
+
+
+def safe_keys(values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return ``values`` under keys that MLflow accepts, and the original of each changed key.
+
+    MLflow refuses characters other than letters, digits and ``_-. :/``, and names that are no
+    plain path.
+    """
+    keys: dict[str, str] = {}
+    originals: dict[str, str] = {}
+    folded: set[str] = set()
+    for name, value in values.items():
+        key = safe_key(name)
+        if key.lower() in folded:
+            mark = hashlib.sha256(name.encode()).hexdigest()[:6]
+            key = f"{key[: _LONGEST_KEY - 7]}-{mark}"
+        keys[key] = value
+        folded.add(key.lower())
+        if key != name:
+            originals[key] = name[:400]
+    return keys, originals
+
+
+def safe_key(name: str) -> str:
+    """Return ``name`` as a key that MLflow accepts. Two names may have the same key."""
+    key = re.sub(r"[^\w.\- /:]", "_", name, flags=re.ASCII)[:_LONGEST_KEY]
+    parts = [part.strip() for part in key.split("/")]
+    key = "/".join(part for part in parts if part.strip(".")).strip() or "_"
+    return key.strip("/.") or "_"

@@ -50,7 +50,7 @@ def steps_of(definition: Mapping[str, Any]) -> list[PipelineStep]:
     A step needs those in ``DependsOn``, those whose results its arguments use, and in a branch the
     condition. Raises ValueError for a circle, or a needed step that does not exist.
     """
-    steps = {step.name: step for step in _steps(definition.get("Steps", ()), "")}
+    steps = {step.name: step for step in _steps(definition.get("Steps") or (), "")}
     for step in steps.values():
         if unknown := sorted(set(step.after) - steps.keys()):
             raise ValueError(f"step {step.name} needs {unknown[0]}, which does not exist")
@@ -67,11 +67,11 @@ def steps_of(definition: Mapping[str, Any]) -> list[PipelineStep]:
 
 def _steps(rows: Any, branch_of: str) -> Iterator[PipelineStep]:
     for row in rows:
-        name, kind, arguments = row["Name"], row["Type"], dict(row.get("Arguments", {}))
+        name, kind, arguments = row["Name"], row["Type"], dict(row.get("Arguments") or {})
         # A condition does not need the steps of its branches. They need the condition.
         branches = [arguments.pop(side, ()) for side in ("IfSteps", "ElseSteps")]
         own = {key: value for key, value in row.items() if key not in ("Name", "Arguments")}
-        needs = [*row.get("DependsOn", ()), *_gets(arguments), *_gets(own)]
+        needs = [*(row.get("DependsOn") or ()), *_gets(arguments), *_gets(own)]
         needs += [branch_of] if branch_of else []
         yield PipelineStep(name, kind, tuple(dict.fromkeys(needs)))
         for branch in branches:
@@ -122,7 +122,7 @@ def _page(
     for step in steps:
         after = ", ".join(names[name] for name in step.after) or "-"
         yield f"| {names[step.name]} | {step.kind} | {after} | {_ANSWERS.get(step.kind, NONE)} |"
-    parameters = [str(row.get("Name", "")) for row in definition.get("Parameters", ())]
+    parameters = [str(row.get("Name", "")) for row in definition.get("Parameters") or ()]
     if parameters:
         titles = ", ".join(minimiser.title(name, "parameter") for name in parameters)
         yield from ("", f"Parameters, which become keys of config.toml: {titles}.")

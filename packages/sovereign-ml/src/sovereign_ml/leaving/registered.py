@@ -14,8 +14,8 @@ from sovereign_ml.config.connections import Tracking
 from sovereign_ml.data_subjects.stores import mlflow_runs
 from sovereign_ml.data_subjects.stores.mlflow_runs import ARN_TAG, CREATED_TAG
 from sovereign_ml.leaving.dump import Dump, Record, ms
-from sovereign_ml.leaving.minimise import Minimiser
-from sovereign_ml.leaving.runs import STATE_TAG, Brought, arn_mark, clear_halves
+from sovereign_ml.leaving.minimise import Minimiser, arn_mark
+from sovereign_ml.leaving.runs import STATE_TAG, Brought, clear_halves
 from sovereign_ml.registry import mlflow
 from sovereign_ml.registry.mlflow import ImportedRun
 

@@ -6,7 +6,6 @@ call can delete an incomplete run and import it again.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -19,13 +18,15 @@ from sovereign_ml.data_subjects.stores import mlflow_runs
 from sovereign_ml.data_subjects.stores.mlflow_runs import ARN_TAG
 from sovereign_ml.errors import Misuse
 from sovereign_ml.leaving.dump import Dump, Record, ms
-from sovereign_ml.leaving.minimise import Minimiser, is_address, personal_value
+from sovereign_ml.leaving.minimise import Minimiser, arn_mark, experiment_of, safe_keys
 from sovereign_ml.registry import mlflow
 from sovereign_ml.registry.mlflow import ImportedRun
 
 STATE_TAG = "sagemaker.state"
+_TRACKED = ("tracking", "incomplete")
+"""States of a run that the tracker of `churn leave tracker` writes, or wrote only in part."""
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Stopped": "KILLED", "Stopping": "KILLED"}
-_LONGEST_KEY, _LONGEST_VALUE = 240, 6000
+_LONGEST_VALUE = 6000
 _SUMMARIES = ("Min", "Max", "Avg", "StdDev", "Count")
 
 
@@ -37,11 +38,6 @@ class Brought:
     present: int = 0
     repaired: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
-
-
-def arn_mark(arn: str) -> str:
-    """Return the mark of an imported record, which a rotation of the project's key keeps."""
-    return hashlib.sha256(arn.encode()).hexdigest()[:32]
 
 
 def bring(
@@ -59,22 +55,30 @@ def bring(
     ``only`` is SageMaker's name of one experiment. Raises Misuse if it has no run in the dump.
     """
     result = Brought(repaired=clear_halves(tracking))
-    present = {run.data.tags[ARN_TAG] for run in mlflow_runs.brought_runs(tracking)}
+    present = {run.data.tags[ARN_TAG]: run for run in mlflow_runs.brought_runs(tracking)}
+    imported: set[str] = set()
     cut = int(ended_after.timestamp() * 1000) if ended_after else 0
     experiments: set[str] = set()
     for source, run in past_runs(dump, tracking.project, minimiser):
         experiments.add(source)
         if only and source != only:
             continue
-        if run.tags[ARN_TAG] in present:
+        before = present.get(run.tags[ARN_TAG])
+        # A search that is paged while the account changes may list a record twice.
+        if run.tags[ARN_TAG] in imported:
+            continue
+        if before is not None and not (run.status and _is_cut(tracking, before, run)):
             result.present += 1
         elif not run.status:
             result.skipped["not finished yet"] += 1
         elif run.end < cut:
             result.skipped["ended before the retention period of runs; --older brings it"] += 1
         else:
+            if before is not None:
+                mlflow_runs.delete(tracking, [before.info.run_id])
+                result.repaired += 1
             mlflow.bring_run(tracking, run, STATE_TAG)
-            present.add(run.tags[ARN_TAG])
+            imported.add(run.tags[ARN_TAG])
             result.imported += 1
             progress(result.imported)
     if only and only not in experiments:
@@ -89,10 +93,19 @@ def clear_halves(tracking: Tracking) -> int:
     halves = [
         run.info.run_id
         for run in mlflow_runs.brought_runs(tracking)
-        if run.data.tags.get(STATE_TAG) != "done"
+        if run.data.tags.get(STATE_TAG) not in ("done", *_TRACKED)
     ]
     mlflow_runs.delete(tracking, halves)
     return len(halves)
+
+
+def _is_cut(tracking: Tracking, run: Any, whole: ImportedRun) -> bool:
+    """Return whether the tracker wrote only a part of ``run``, and the dump has no fewer points."""
+    if run.data.tags.get(STATE_TAG) not in _TRACKED:
+        return False
+    api = mlflow.client(tracking)
+    names = run.data.metrics
+    return sum(len(api.get_metric_history(run.info.run_id, n)) for n in names) <= len(whole.points)
 
 
 def past_runs(dump: Dump, project: str, minimiser: Minimiser) -> Iterator[tuple[str, ImportedRun]]:
@@ -197,10 +210,9 @@ def _run(
 ) -> ImportedRun:
     minimiser.left_out["employee"] += record["staff"]
     minimiser.left_out["free text"] += record["free"]
-    params = _minimised(record["params"], minimiser)
-    tags = _minimised(
-        {k: v for k, v in record["tags"].items() if not k.startswith(("sagemaker:", "aws:"))},
-        minimiser,
+    params = minimiser.values(record["params"])
+    tags = minimiser.values(
+        {k: v for k, v in record["tags"].items() if not k.startswith(("sagemaker:", "aws:"))}
     )
     for summary in record["summaries"]:
         for stat in _SUMMARIES:
@@ -221,9 +233,8 @@ def _run(
     if re.fullmatch(r"[0-9a-f]{7,64}", commit):
         tags["sagemaker.commit"] = commit
     safe, _ = safe_keys(tags)
-    experiment, _ = safe_keys({minimiser.title(home, "experiment"): ""})
     return ImportedRun(
-        experiment=f"{project}/{next(iter(experiment))}",
+        experiment=experiment_of(project, home, minimiser),
         name=minimiser.title(record["name"]),
         start=record["start"],
         end=record["end"],
@@ -235,41 +246,8 @@ def _run(
             ARN_TAG: arn_mark(record["arn"]),
             "sagemaker.kind": record["kind"] or "TrialComponent",
         },
-        record={"links": _minimised(record["links"], minimiser)},
+        record={"links": minimiser.values(record["links"])},
     )
-
-
-def _minimised(values: Mapping[str, Any], minimiser: Minimiser) -> dict[str, str]:
-    brought = {}
-    for name, value in values.items():
-        if personal_value(name) or is_address(name):
-            minimiser.left_out["identifier"] += 1
-        elif (new := minimiser.value(name, value)) is not None:
-            brought[name] = new
-    return brought
-
-
-def safe_keys(values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return ``values`` under keys that MLflow accepts, and the original of each changed key.
-
-    MLflow refuses characters other than letters, digits and ``_-. :/``, and names that are no
-    plain path.
-    """
-    keys: dict[str, str] = {}
-    originals: dict[str, str] = {}
-    for name, value in values.items():
-        key = re.sub(r"[^\w.\- /:]", "_", name, flags=re.ASCII)[:_LONGEST_KEY]
-        parts = [part.strip() for part in key.split("/")]
-        key = "/".join(part for part in parts if part.strip(".")).strip() or "_"
-        key = key.strip("/.") or "_"
-        folded = {other.lower() for other in keys}
-        if key.lower() in folded:
-            mark = hashlib.sha256(name.encode()).hexdigest()[:6]
-            key = f"{key[: _LONGEST_KEY - 7]}-{mark}"
-        keys[key] = value
-        if key != name:
-            originals[key] = name[:400]
-    return keys, originals
 
 
 def _cut(value: str, minimiser: Minimiser, longest: int = _LONGEST_VALUE) -> str:

@@ -52,9 +52,9 @@ def inside(folder: Path, name: str) -> Path:
 
 def minimiser(settings: Settings, keep: list[str] | None = None) -> Minimiser:
     """Return the rules of minimisation with the project's key."""
-    from sovereign_ml.leaving.minimise import Minimiser
+    from sovereign_ml.leaving.minimise import Minimiser, marks_key
 
-    return Minimiser(settings.pseudonym_key(), frozenset(keep or ()))
+    return Minimiser(marks_key(settings.pseudonym_key()), frozenset(keep or ()))
 
 
 @app.command()

@@ -214,7 +214,7 @@ def finish(
     profile: ProfileOption = None,
 ) -> None:
     """Write the deletion script, or confirm from a later dump that nothing is left."""
-    from sovereign_ml.leaving import progress
+    from sovereign_ml.leaving import deletion, progress
 
     settings = load_settings(profile)
     answers = opened(settings, dump)
@@ -222,7 +222,7 @@ def finish(
         progress.finished(settings.root, answers, now())
         typer.echo(f"Nothing is left in SageMaker. Evidence: {progress.REPORT}. Delete {dump} now.")
         return
-    text = progress.deletion_script(answers)
+    text = deletion.deletion_script(answers)
     progress.note(settings.root, answers, "script", {}, now())
     progress.note_script(settings.root, now())
     script.write_text(text, encoding="utf-8")

@@ -1,0 +1,165 @@
+"""Dumps unlike the one of the tests: other partitions, nothing but names, odd names, twins, unknown kinds, cut files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from small_project import load
+from sovereign_ml.data_subjects.stores import mlflow_runs
+from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.leaving import checklist, deletion, pipelines, progress, registered, runs
+from sovereign_ml.leaving.dump import Dump, open_dump
+from sovereign_ml.leaving.minimise import Minimiser
+
+NOW = datetime(2026, 11, 27, tzinfo=UTC)
+ABOUT = {"made": "2026-11-26T10:00:00Z", "tool": "aws-cli/2.31.0"}
+
+
+def written(folder: Path, files: dict[str, Any], region: str) -> Path:
+    for name, content in {**files, "about.json": {**ABOUT, "region": region}}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = content if isinstance(content, str) else json.dumps(content)
+        path.write_text(text, encoding="utf-8-sig" if name.startswith("cards/") else "utf-8")
+    return folder
+
+
+def found(member: str, *rows: Any) -> dict[str, Any]:
+    return {"Results": [{member: row} for row in rows]}
+
+
+ESC = "arn:aws-eusc:sagemaker:eusc-de-east-1:000123456789:"
+BARE = {
+    "search/Experiment.json": {"Results": []},
+    "search/ExperimentTrial.json": {},
+    "search/ExperimentTrialComponent.json": found(
+        "TrialComponent",
+        {"TrialComponentName": "a", "TrialComponentArn": ESC + "c/a"},
+        {},
+        {
+            **{"TrialComponentName": "b-ünï%", "TrialComponentArn": ESC + "c/b", "EndTime": -5},
+            **{"StartTime": 0, "Status": {}, "Parents": [{}], "Tags": [], "Metrics": [{}]},
+            "Parameters": {"": {"StringValue": ""}, "x": {}, "y" * 320: {"StringValue": "v" * 2500}},
+            "Source": {"SourceArn": ESC + "training-job/gone"},
+        },
+    ),
+    "search/TrainingJob.json": found(
+        "TrainingJob",
+        {"TrainingJobArn": ESC + "j/t", "TrainingJobName": "t"},
+        {
+            **{"TrainingJobArn": ESC + "j/u", "TrainingJobName": "u", "FinalMetricDataList": [{}]},
+            "InputDataConfig": [{"ChannelName": "c", "DataSource": {}}],
+        },
+    ),
+    "search/ModelPackage.json": found("ModelPackage", {"ModelPackageArn": ESC + "p/g/1"}),
+    "search/ModelCard.json": found("ModelCard", {"ModelCardName": "c"}, {"ModelCardName": "e", "Content": "no"}),
+    "search/Model.json": found("Model", {}),
+    "search/FeatureMetadata.json": found("FeatureMetadata", {}),
+    "pipelines/p.json": {"PipelineName": "p"},
+    "endpoints/e.json": {"EndpointName": "e", "DataCaptureConfig": {}},
+    "processing-jobs/j.json": {},
+    "metrics/a.json": {},
+}  # fmt: skip
+CN = "arn:aws-cn:sagemaker:cn-northwest-1:123456789012:"
+TWIN = {
+    **{"TrialComponentName": "twin", "TrialComponentArn": CN + "c/twin"},
+    **{"StartTime": "2025-03-01T08:00:00+08:00", "EndTime": "2025-03-01T09:00:00+08:00"},
+    **{"Status": {"PrimaryStatus": "Completed"}, "SomethingNew": {"a": [1]}},
+    "Parameters": {name: {"NumberValue": n} for n, name in enumerate(("a%b", "a$b", "A%B"))},
+    "Metrics": [{"MetricName": "auc:ü", "Last": 0.5}, {"MetricName": "auc:ü", "Last": 0.6}],
+}
+STEPS = [{"Name": "a", "Type": "Athena", "Arguments": None, "DependsOn": None}]
+ODD = {
+    "search/ExperimentTrialComponent.json": found(
+        *("TrialComponent", TWIN, TWIN),
+        {**TWIN, "TrialComponentArn": CN + "c/new", "Status": {"PrimaryStatus": "Brandnew"}},
+    ),
+    "search/ExperimentTrial.json": found(
+        "Trial",
+        {**{"TrialName": "t", "ExperimentName": ".."}, "TrialComponentSummaries": [{"TrialComponentName": "twin"}]},
+    ),
+    "search/HyperParameterTuningJob.json": found("HyperParameterTuningJob", {}, {}),
+    "search/ModelPackage.json": found(
+        "ModelPackage",
+        *({"ModelPackageArn": f"{CN}p/g/{n}", "ModelPackageGroupName": "g:/ü%", "ModelPackageVersion": n} for n in (2, 1, 2)),
+    ),
+    "pipelines/x.json": {
+        "PipelineName": "x",
+        "PipelineDefinition": json.dumps({"Steps": STEPS, "Parameters": None}),
+    },
+    "cards/c/3.json": {"ModelCardName": "c/../../x", "ModelCardVersion": 3, "Content": '{"model_overview": null}'},
+    "clusters/c.json": {"ClusterName": "c"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "region"), [(BARE, "eusc-de-east-1"), (ODD, "cn-northwest-1")])
+def test_every_command_ends_or_refuses_in_words(
+    tmp_path: Path, files: dict[str, Any], region: str
+) -> None:
+    dump = open_dump(written(tmp_path / "dump", files, region))
+    ways: list[Callable[[Dump, Minimiser], object]] = [
+        lambda d, m: list(runs.past_runs(d, "p", m)),
+        lambda d, m: [registered._package_run(row, "g", "p", m) for row in registered.packages_of(d)],
+        lambda d, _: registered.bring_cards(d, tmp_path / "cards"),
+        lambda d, m: pipelines.write_pages(d, tmp_path / "pages", m),
+        lambda d, m: checklist.audit_dump(d, m, now=NOW, features_before=NOW, runs_before=NOW),
+        lambda d, _: deletion.deletion_script(d),
+    ]  # fmt: skip
+    refusals = []
+    for way in ways:
+        try:
+            way(dump, Minimiser(bytes(32)))
+        except (Misuse, Refused) as error:
+            refusals.append(str(error))
+    assert not any("\n" in line for line in refusals)
+    # only a name that no shell should see is refused
+    assert [line.split()[0] for line in refusals] == (["'b-ünï%'"] if files is BARE else [])
+    assert len(dump.account) == 16
+    assert not (tmp_path / "x-v3.toml").exists()
+
+
+def test_a_record_that_is_listed_twice_is_brought_once(new_project: Any, tmp_path: Path) -> None:
+    project = load(new_project())
+    dump = open_dump(written(tmp_path / "dump", ODD, "cn-northwest-1"))
+    for imported in (1, 0):
+        result = runs.bring(dump, project.tracking, Minimiser(bytes(32)))
+        assert result.imported == imported
+        assert result.skipped == {"not finished yet": 1}
+    assert registered.bring_packages(dump, project.tracking, Minimiser(bytes(32))).imported == 2
+    run = next(r for r in mlflow_runs.brought_runs(project.tracking) if r.data.params)
+    assert sorted(run.data.params.values()) == ["0", "1", "2"]
+
+
+def test_what_the_product_does_not_know_counts_as_left(tmp_path: Path) -> None:
+    dump = open_dump(written(tmp_path / "dump", ODD, "cn-northwest-1"))
+    assert progress.remaining(dump)["HyperParameterTuningJob (not known here)"] == 2
+    assert "# By hand: 2 of HyperParameterTuningJob" in deletion.deletion_script(dump)
+
+
+@pytest.mark.parametrize("length", [1, 100, 5000])
+def test_a_file_that_is_cut_anywhere_is_one_line(tmp_path: Path, length: int) -> None:
+    rows = [{"TrainingJobArn": f"{CN}j/{n}", "TrainingJobName": f"j{n}"} for n in range(500)]
+    text = json.dumps(found("TrainingJob", *rows))
+    assert len(open_dump(written(tmp_path / "whole", {"search/TrainingJob.json": text}, "x")).found("TrainingJob")) == 500  # fmt: skip
+    with pytest.raises(Misuse) as error:
+        open_dump(written(tmp_path / "d", {"search/TrainingJob.json": text[:length]}, "x"))
+    assert "search/TrainingJob.json: not JSON" in str(error.value).splitlines()[1]
+
+
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    folder = written(tmp_path / "d", BARE, "eu-central-1")
+    (folder / "processing-jobs/gone.json").symlink_to(tmp_path / "nowhere")
+    (folder / "search/Pipeline.json").mkdir()
+    with pytest.raises(Misuse) as error:
+        open_dump(folder)
+    lines = str(error.value).splitlines()[1:]
+    assert [line.split(" (")[0].strip() for line in lines] == [
+        "processing-jobs/gone.json: cannot be read",
+        "search/Pipeline.json: cannot be read",
+    ]
