@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from sovereign_ml.cli.leave import bring, look
+from sovereign_ml.cli.leave import bring, compare, look
 
 app = typer.Typer()
 group = typer.Typer(
     no_args_is_help=True,
     help="Leave SageMaker, to the proof that nothing is left there.",
 )
-group.registered_commands += bring.app.registered_commands + look.app.registered_commands
+for part in (bring, compare, look):
+    group.registered_commands += part.app.registered_commands
 app.add_typer(group, name="leave")
