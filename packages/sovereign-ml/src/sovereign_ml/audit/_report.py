@@ -11,12 +11,12 @@ from sovereign_ml.audit._judge import AddressFinding, Severity
 from sovereign_ml.audit._normalise import shown
 from sovereign_ml.audit._payloads import Payload
 from sovereign_ml.audit._policy import AuditPolicy
+from sovereign_ml.audit.sarif import physical_location, sarif_log
 from sovereign_ml.jurisdictions import Jurisdiction
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {Severity.NOTICE: "note", Severity.WARNING: "warning", Severity.ERROR: "error"}
 _STYLES = {
     Severity.OK: "green",
@@ -101,30 +101,12 @@ class Report:
         """Return SARIF 2.1.0 (OASIS), which code forges show beside the line."""
         findings = self.shown()
         rules = sorted({finding.seen.jurisdiction for finding in findings})
-        driver = {
-            "name": "churn audit",
-            "rules": [
-                {"id": rule.value, "shortDescription": {"text": _MEANING[rule]}} for rule in rules
-            ],
-        }
-        return {
-            "$schema": _SCHEMA,
-            "version": "2.1.0",
-            "runs": [
-                {
-                    "tool": {"driver": driver},
-                    "results": [_sarif(finding, rules) for finding in findings],
-                    "invocations": [
-                        {
-                            "executionSuccessful": True,
-                            "toolExecutionNotifications": [
-                                _notification(row) for row in self.not_read
-                            ],
-                        }
-                    ],
-                }
-            ],
-        }
+        return sarif_log(
+            "churn audit",
+            [{"id": rule.value, "shortDescription": {"text": _MEANING[rule]}} for rule in rules],
+            [_sarif(finding) for finding in findings],
+            [_notification(row) for row in self.not_read],
+        )
 
     def shown(self, *, everything: bool = False) -> list[AddressFinding]:
         """Return the findings, the worst first. OK ones are included if ``everything`` is set."""
@@ -232,16 +214,10 @@ def _notification(row: NotRead) -> dict[str, Any]:
     }
 
 
-def _sarif(finding: AddressFinding, rules: list[J]) -> dict[str, Any]:
-    rule = finding.seen.jurisdiction
-    place = {
-        "artifactLocation": {"uri": finding.mention.file},
-        "region": {"startLine": max(1, finding.mention.line)},
-    }
+def _sarif(finding: AddressFinding) -> dict[str, Any]:
     return {
-        "ruleId": rule.value,
-        "ruleIndex": rules.index(rule),
+        "ruleId": finding.seen.jurisdiction.value,
         "level": _LEVELS[finding.severity],
         "message": {"text": f"{finding.address}: {finding.message}"},
-        "locations": [{"physicalLocation": place}],
+        "locations": [physical_location(finding.mention.file, finding.mention.line)],
     }

@@ -22,6 +22,7 @@ from sovereign_ml.config.connections import (
     Tracking,
 )
 from sovereign_ml.config.deploy import Deploy
+from sovereign_ml.config.leaving import LeaveSettings
 from sovereign_ml.config.monitoring import MonitorSettings
 from sovereign_ml.config.profiles import VARIABLES, ConfigTable, Profile, Secrets, Storage
 from sovereign_ml.config.retention import RetentionSettings
@@ -79,6 +80,7 @@ class Settings(ConfigTable):
     audit: AuditPolicy = AuditPolicy()
     retention: RetentionSettings = RetentionSettings()
     upkeep: UpkeepSettings = UpkeepSettings()
+    leave: LeaveSettings = LeaveSettings()
     team: TeamSettings = TeamSettings()
     s3: Storage
     profile: Profile

@@ -40,6 +40,7 @@ PARTS = {
     "cards": "Cards of models trained on personal data",
     "serving": "Jobs, pipelines and endpoints",
     "dump": "The dump itself",
+    "waivers": "Waivers in config.toml",
 }
 _INFERRED = {"score", "tier", "segment", "propensity", "risk", "ltv", "likelihood", "affinity"}
 _CONSENT = {"consent", "gdpr", "optin", "optout", "objection", "objected"}

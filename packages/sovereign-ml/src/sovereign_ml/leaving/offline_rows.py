@@ -113,7 +113,7 @@ def bring_group(
         connection.execute("SET TimeZone = 'UTC'")
         load(connection, group)
         result = export(connection, group, dump_time=dump_time, keys=keys, barred=barred)
-        with writing(output / _folder_name(group.name)) as folder:
+        with writing(output / folder_name(group.name)) as folder:
             db.write_parquet(connection, "FROM brought ORDER BY ALL", folder / "rows.parquet")
             (folder / "feature_view.toml").write_text(_view(group, result), encoding="utf-8")
         return result
@@ -121,7 +121,8 @@ def bring_group(
         connection.close()
 
 
-def _folder_name(group: str) -> str:
+def folder_name(group: str) -> str:
+    """Return the name of the folder below data/leaving for a feature group."""
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in group)
 
 
@@ -296,11 +297,11 @@ def _view(group: OfflineGroup, result: BroughtGroup) -> str:
     ]
     return "\n".join(
         [
-            f"name = {json.dumps('sagemaker_' + _folder_name(group.name).replace('-', '_'))}",
+            f"name = {json.dumps('sagemaker_' + folder_name(group.name).replace('-', '_'))}",
             'source = "rows.parquet"',
             'timestamp_field = "event_timestamp"',
             'created_timestamp_column = "created_timestamp"',
-            f'entity = "{"customer" if group.person else _folder_name(group.key)}"',
+            f'entity = "{"customer" if group.person else folder_name(group.key)}"',
             "ttl_days = 0",
             "",
             "[fields]",

@@ -1,10 +1,10 @@
-"""churn leave audit, parity, status and finish: replacements, differences and remains."""
+"""churn leave audit, status and finish: breaches, uses in code, and remains."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sovereign_ml.cli.card_output import now
-from sovereign_ml.cli.leave.bring import DumpArgument, inside, minimiser, opened
+from sovereign_ml.cli.leave.bring import DumpArgument, minimiser, opened
 from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.leaving import code_audit
@@ -20,6 +20,7 @@ from sovereign_ml.leaving import code_audit
 if TYPE_CHECKING:
     from sovereign_ml.leaving.checklist import ChecklistFinding, ChecklistRule
     from sovereign_ml.leaving.code_audit import CodeAudit, CodeUse
+    from sovereign_ml.leaving.findings.waivers import Waivers
 
 SHOWN = 20  # places of a rule that are printed
 app = typer.Typer()
@@ -32,42 +33,111 @@ def audit(
         Path | None, typer.Option(help="Folder of the code that runs on SageMaker.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
+    sarif: Annotated[
+        Path | None, typer.Option(help="Write SARIF 2.1.0 here, for a code forge.")
+    ] = None,
     profile: ProfileOption = None,
 ) -> None:
     """Run the compliance checklist over a dump, and find SageMaker in code.
 
-    Exit 1 on an error of the checklist or a use of SageMaker.
+    Exit 1 on an error of the checklist or a use of SageMaker, unless [[leave.waivers]] in
+    config.toml accepts it.
     """
+    from sovereign_ml.leaving.checklist import PARTS
+
     if dump is None and code is None:
         raise Misuse("Nothing to look at: name the folder of a dump, or --code FOLDER, or both.")
+    findings = _checklist(dump, profile) if dump is not None else []
+    result = code_audit.audit_code(code) if code is not None else code_audit.CodeAudit()
+    looked_at = {"L"} if dump is not None else set()
+    looked_at |= {"C"} if code is not None else set()
+    waived = _Waived(findings, result.uses, _waivers(profile, dump), looked_at)
+    if sarif is not None:
+        log = waived.sarif(result.not_read, str(code or ""))
+        sarif.write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
     answer: dict[str, Any] = {}
     problems = []
-    if dump is not None:
-        findings = _checklist(dump, profile)
-        answer["findings"] = [{**asdict(row), **asdict(_rule_of(row))} for row in findings]
-        errors = sum(_rule_of(row).severity == "error" for row in findings)
-        problems += [f"{errors:,} errors of {len(findings):,} findings"] if errors else []
+    if dump is not None or waived.findings:
+        answer["findings"] = [
+            {**asdict(row), **asdict(_rule_of(row)), "waived": waiver}
+            for row, waiver in waived.findings
+        ]
+        errors = waived.errors()
+        count = len(waived.findings)
+        problems += [f"{errors:,} errors of {count:,} findings"] if errors else []
         if not as_json:
-            typer.echo("\n".join(_checklist_lines(findings)))
+            parts = PARTS if dump is not None else ("waivers",)
+            typer.echo("\n".join(_checklist_lines(waived.findings, parts)))
     if code is not None:
-        result = code_audit.audit_code(code)
         files = len({use.file for use in result.uses})
         uses = (
             f"{len(result.uses):,} uses of SageMaker or boto3 in {files:,} of "
             f"{result.files:,} files"
         )
-        problems += [uses] if result.uses else []
+        open_uses = sum(not waiver for _, waiver in waived.uses)
+        accepted = f", {len(result.uses) - open_uses:,} of them waived"
+        problems += [uses + (accepted if open_uses < len(result.uses) else "")] * bool(open_uses)
         answer |= {
-            "uses": [{**asdict(use), **_replacement(use)} for use in result.uses],
+            "uses": [
+                {**asdict(use), **_replacement(use), "waived": waiver}
+                for use, waiver in waived.uses
+            ],
             "files": result.files,
             "not_read": result.not_read,
         }
         if not as_json:
-            typer.echo("\n".join(_code_lines(result)))
+            typer.echo("\n".join(_code_lines(result, waived.uses)))
     if as_json:
         typer.echo(json.dumps(answer, indent=1))
     if problems:
         raise Refused(f"{'; '.join(problems)}. Follow the remedy of each, then call this again.")
+
+
+class _Waived:
+    """Findings and uses, each with the words of its waiver, "" for none."""
+
+    def __init__(
+        self,
+        findings: Sequence[ChecklistFinding],
+        uses: Sequence[CodeUse],
+        waivers: Waivers,
+        looked_at: set[str],
+    ) -> None:
+        from sovereign_ml.leaving.checklist import RULES, ChecklistFinding
+
+        self.findings = [(row, waivers.of(row.rule, row.where)) for row in findings]
+        self.uses = [
+            (use, waivers.of(use.rule, use.file, f"{use.file}:{use.line}")) for use in uses
+        ]
+        # A waiver of what was not looked at is no waiver without a finding.
+        rules = {*RULES, *(rule.id for rule in code_audit.rules())}
+        checked = {rule for rule in rules if rule[0] in looked_at}
+        self.findings += [
+            (ChecklistFinding(problem.rule, problem.where), "")
+            for problem in waivers.problems(checked)
+        ]
+
+    def errors(self) -> int:
+        """Return the number of errors of the checklist that nobody accepted."""
+        return sum(_rule_of(row).severity == "error" and not w for row, w in self.findings)
+
+    def sarif(self, not_read: Mapping[str, str], code: str) -> dict[str, Any]:
+        from sovereign_ml.leaving.findings.sarif import findings_sarif
+
+        return findings_sarif(self.findings, self.uses, not_read, code)
+
+
+def _waivers(profile: str | None, dump: Path | None) -> Waivers:
+    """Return the waivers of the project. Code alone can be looked at outside of one."""
+    from sovereign_ml.leaving.findings.waivers import Waivers
+
+    try:
+        waivers = load_settings(profile).leave.waivers
+    except Misuse:
+        if dump is not None or Path("config.toml").exists():
+            raise
+        waivers = ()
+    return Waivers(waivers, now().date())
 
 
 def _checklist(folder: Path, profile: str | None) -> list[ChecklistFinding]:
@@ -97,19 +167,23 @@ def _rule_of(finding: ChecklistFinding) -> ChecklistRule:
     return RULES[finding.rule]
 
 
-def _checklist_lines(findings: Sequence[ChecklistFinding]) -> Iterator[str]:
-    """Yield one answer for each part of the checklist, then each rule with findings and remedy."""
+def _checklist_lines(
+    findings: Sequence[tuple[ChecklistFinding, str]], parts: Iterable[str]
+) -> Iterator[str]:
+    """Yield one answer for each of ``parts``, then each rule with findings and remedy."""
     from sovereign_ml.leaving.checklist import PARTS, RULES
 
-    for part, title in PARTS.items():
-        count = sum(_rule_of(row).part == part for row in findings)
+    for part in parts:
+        title = PARTS[part]
+        count = sum(_rule_of(row).part == part for row, _ in findings)
         yield f"{title}: {f'yes, {count:,} findings' if count else 'nothing found'}"
     for number, rule in RULES.items():
-        places = [row for row in findings if row.rule == number]
+        places = [(row, waiver) for row, waiver in findings if row.rule == number]
         if places:
             yield f"{rule.severity:<8}{number} {rule.what} ({rule.article}): {rule.remedy}"
-        for row in places[:SHOWN]:
-            yield f"    {row.where}" + (f", {row.count:,} times" if row.count > 1 else "")
+        for row, waiver in places[:SHOWN]:
+            times = f", {row.count:,} times" if row.count > 1 else ""
+            yield f"    {row.where}{times}" + (f", {waiver}" if waiver else "")
         if len(places) > SHOWN:
             yield f"    and {len(places) - SHOWN:,} more; --json names all"
 
@@ -119,9 +193,10 @@ def _replacement(use: CodeUse) -> dict[str, str]:
     return {"what": rule.what, "replaced_by": rule.replaced_by or rule.instead}
 
 
-def _code_lines(result: CodeAudit) -> Iterator[str]:
-    for use in result.uses:
-        yield f"{use.file}:{use.line}  {use.rule} {_replacement(use)['what']}  {use.seen}"
+def _code_lines(result: CodeAudit, uses: Sequence[tuple[CodeUse, str]]) -> Iterator[str]:
+    for use, waiver in uses:
+        line = f"{use.file}:{use.line}  {use.rule} {_replacement(use)['what']}  {use.seen}"
+        yield line + (f"  {waiver}" if waiver else "")
     by_rule = {use.rule: use for use in result.uses}
     counts = Counter(use.rule for use in result.uses)
     for number, use in sorted(by_rule.items()):
@@ -131,68 +206,6 @@ def _code_lines(result: CodeAudit) -> Iterator[str]:
         yield f"Not read: {count:,} files, {reason}."
     if not result.uses:
         yield f"No use of SageMaker or boto3 in {result.files:,} files."
-
-
-@app.command()
-def parity(
-    dump: DumpArgument,
-    endpoint: Annotated[str, typer.Option(help="Endpoint whose captured requests are scored.")],
-    columns: Annotated[
-        str, typer.Option(help="Features of a row in their order, with commas; - skips one.")
-    ] = "",
-    answer: Annotated[
-        str, typer.Option(help="Member of a JSON answer that holds the probability.")
-    ] = "",
-    tolerance: Annotated[
-        float, typer.Option(min=0, max=1, help="Largest difference of a probability.")
-    ] = 0.01,
-    may_lack: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of rows that need not be comparable.")
-    ] = 0.0,
-    profile: ProfileOption = None,
-) -> None:
-    """Score captured requests by the new bundle. Exit 1 unless the answers are the same."""
-    from sovereign_ml.leaving import progress, scores
-    from sovereign_ml.pipeline.batch_scoring import read_whole
-
-    settings = load_settings(profile)
-    answers = opened(settings, dump)
-    files = scores.captured(inside(answers.folder, f"capture/{endpoint}"))
-    bundle = read_whole(settings.path("bundle"))
-    names = tuple(name.strip() for name in columns.split(",")) if columns else ()
-    parts = (bundle.model, bundle.contract, bundle.policy)
-    result = scores.compare_scores(files, *parts, columns=names, answer=answer, tolerance=tolerance)
-    verdict = result.verdict(may_lack)
-    typer.echo(
-        f"{result.lines:,} captured requests, {len(result.differences):,} of {result.rows:,} rows "
-        "compared."
-    )
-    for reason, count in result.skipped.most_common():
-        typer.echo(f"  left: {count:,}, {reason}")
-    typer.echo(
-        f"{result.over:,} differ by more than {tolerance}; the largest difference is "
-        f"{result.largest:.6f}. {result.bands_changed:,} are in another band."
-    )
-    if cause := result.cause():
-        typer.echo(f"  {cause}")
-    facts = {
-        "verdict": verdict,
-        "compared": len(result.differences),
-        "differing": result.over,
-        "in another band": result.bands_changed,
-        "left": dict(result.skipped),
-        "tolerance": tolerance,
-        "largest difference": round(result.largest, 6),
-    }
-    progress.note(settings.root, answers, "parity", facts, now())
-    if verdict != "same":
-        shortfall = (
-            "the scores differ" if verdict == "differs" else "too few rows could be compared"
-        )
-        raise Refused(
-            f"Verdict: {verdict}: {shortfall}. Keep the old endpoint until they are the same."
-        )
-    typer.echo("Verdict: same.")
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""Waivers of findings, and findings as SARIF."""
