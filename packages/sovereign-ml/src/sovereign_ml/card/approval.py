@@ -46,7 +46,7 @@ def approve(
 
     Raises ApprovalError with one line.
     """
-    given = {
+    fields = {
         "role": _known(role),
         # A name with hidden characters stays as it is, so that the refusal can show it.
         "person": person if hidden_in(person) else plain(person),
@@ -54,7 +54,7 @@ def approve(
         "at": at,
         "comment": comment,
     }
-    approval = Approval.model_validate({**given, "card_hash": card.computed_hash()})
+    approval = Approval.model_validate({**fields, "card_hash": card.computed_hash()})
     # An unknown author keeps nobody from rejecting.
     if decision == "approve":
         for problem in _unknown_author(card):
@@ -72,6 +72,7 @@ def approve(
 def _known(role: str) -> str:
     if role in ROLES:
         return role
+    # GDPR 38(6): who approves could not advise independently any more.
     hint = (
         " The data protection officer gives an opinion in [sign_off], never an approval."
         if "dpo" in role
@@ -87,11 +88,11 @@ def with_approvals(card: Card, approvals: tuple[Approval, ...], roles: Iterable[
     approved, otherwise in review.
     """
     signed = card.model_copy(update={"approvals": approvals})
-    wanted = tuple(roles)
-    if signed.status == "draft" or not wanted:
+    required_roles = tuple(roles)
+    if signed.status == "draft" or not required_roles:
         return signed
     rejected = any(_rejections(signed))
-    approved = not any(problems(signed, wanted))
+    approved = not any(problems(signed, required_roles))
     return signed.model_copy(
         update={"status": "rejected" if rejected else "approved" if approved else "in_review"}
     )
@@ -117,13 +118,13 @@ def problems(card: Card, roles: Iterable[str], today: date | None = None) -> Ite
     )
     counted: list[Approval] = []
     for role in roles:
-        given = [a for a in _last_words(card.approvals) if a.role == role and _is_yes(a)]
+        role_approvals = [a for a in _last_words(card.approvals) if a.role == role and _is_yes(a)]
         # An approval of another content is told apart from none at all.
-        valid = sorted((a for a in given if a.card_hash == current), key=lambda a: a.at)
-        if not given:
+        valid = sorted((a for a in role_approvals if a.card_hash == current), key=lambda a: a.at)
+        if not role_approvals:
             yield f"Nobody has approved as {role}."
         elif not valid:
-            latest = max(given, key=lambda a: a.at)
+            latest = max(role_approvals, key=lambda a: a.at)
             yield f"The card changed after {latest.person} approved it as {role}."
         else:
             yield from _personal(valid[-1], card)
@@ -161,21 +162,22 @@ def _last_words(approvals: tuple[Approval, ...]) -> list[Approval]:
     Nobody overrules the decision of somebody else.
     """
     latest: list[Approval] = []
-    for one in sorted(approvals, key=lambda a: a.at):
-        same = (a for a in latest if a.role == one.role and _is_same(a, one))
+    # A merge of two branches may leave the file in another order than that of time.
+    for approval in sorted(approvals, key=lambda a: a.at):
+        same = (a for a in latest if a.role == approval.role and _is_same(a, approval))
         if (earlier := next(same, None)) is not None:
             latest.remove(earlier)
-        latest.append(one)
+        latest.append(approval)
     return latest
 
 
-def _is_same(one: Approval, other: Approval) -> bool:
+def _is_same(approval: Approval, other: Approval) -> bool:
     """Return whether two decisions are those of one person.
 
     Their names are spelled alike, and so are their signatures where the decisions are signed.
     """
-    return plain(one.person).casefold() == plain(other.person).casefold() and (
-        not one.signed_by or one.signed_by == other.signed_by
+    return plain(approval.person).casefold() == plain(other.person).casefold() and (
+        not approval.signed_by or approval.signed_by == other.signed_by
     )
 
 
@@ -214,6 +216,7 @@ def _twice(approval: Approval, others: Iterable[Approval]) -> Iterator[str]:
 
 def _identity(approval: Approval) -> str:
     """Return the person, as ``Name <mail>`` where a signature says the mail address."""
+    # A signature binds the mail address. A name alone is only typed.
     mail = approval.signed_by.partition(" ")[0]
     return f"{approval.person} <{mail}>" if "@" in mail else approval.person
 

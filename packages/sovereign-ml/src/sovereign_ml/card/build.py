@@ -57,9 +57,9 @@ def build(facts: Facts, answers: Mapping[str, Any], *, card_id: str) -> Card:
     nothing. It is kept, and rule R04 refuses it when it contradicts the computed one. Raises
     CardError on an answer that does not fit its question.
     """
-    given, typed = _split(answers)
+    untyped, typed = _split(answers)
     try:
-        people = Answers.model_validate(given)
+        people = Answers.model_validate(untyped)
     except ValidationError as error:
         raise CardError(_readable(error)) from None
     card = Card(
@@ -67,7 +67,7 @@ def build(facts: Facts, answers: Mapping[str, Any], *, card_id: str) -> Card:
     )
     questions = open_questions(card)
     status = "draft" if questions or missing_facts(card) else "in_review"
-    unlisted = {q.path: _has(given, q.table) for q in questions if not _has(given, q.path)}
+    unlisted = {q.path: _has(untyped, q.table) for q in questions if not _has(untyped, q.path)}
     ready = card.model_copy(update={"status": status, "unlisted": unlisted})
     # The hash comes last, because it covers ``unlisted``.
     return ready.model_copy(update={"content_hash": ready.computed_hash()})
@@ -76,26 +76,26 @@ def build(facts: Facts, answers: Mapping[str, Any], *, card_id: str) -> Card:
 def _split(answers: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the answers without typed statuses, and the statuses typed where they are computed."""
     # A copy, because typed statuses are taken out below.
-    given = {
+    untyped = {
         table: dict(keys) if isinstance(keys, Mapping) else keys for table, keys in answers.items()
     }
     typed: dict[str, Any] = {}
     for path in DERIVED_KEYS:
         table, _, key = path.partition(".")
-        if isinstance(given.get(table), dict) and key in given[table]:
-            value = given[table].pop(key)
+        if isinstance(untyped.get(table), dict) and key in untyped[table]:
+            value = untyped[table].pop(key)
             typed[path] = value if isinstance(value, bool) else str(value)
-    return given, typed
+    return untyped, typed
 
 
 def _has(answers: Mapping[str, Any], path: str) -> bool:
     """Return whether ``model_card.toml`` has a table or key, such as ``consent.withdrawal``."""
-    here: Any = answers
+    node: Any = answers
     for name in re.findall(r"\w+", path):
-        if isinstance(here, Mapping) and name in here:
-            here = here[name]
-        elif isinstance(here, list) and name.isdigit() and int(name) < len(here):
-            here = here[int(name)]
+        if isinstance(node, Mapping) and name in node:
+            node = node[name]
+        elif isinstance(node, list) and name.isdigit() and int(name) < len(node):
+            node = node[int(name)]
         else:
             return False
     return True

@@ -92,27 +92,27 @@ def _review(answers: Answers, facts: Facts) -> DerivedReview:
     It is meaningful only if every condition of WP251 p. 20-21 holds for every person who is worse
     off.
     """
-    given = answers.human_review
-    shown = given.information_shown
+    review = answers.human_review
+    information = review.information_shown
     checks: dict[str, Tri] = {
-        "authority to override": given.authority_to_override,
-        "proof of training": NOT_ANSWERED if is_open(given.training_ref) else True,
-        "no disadvantage for overruling": given.no_detriment_for_override,
+        "authority to override": review.authority_to_override,
+        "proof of training": NOT_ANSWERED if is_open(review.training_ref) else True,
+        "no disadvantage for overruling": review.no_detriment_for_override,
         "the full case, not only score and reasons": NOT_ANSWERED
-        if shown == NOT_ANSWERED
-        else bool(FULL_CASE & set(shown)),
+        if information == NOT_ANSWERED
+        else bool(FULL_CASE & set(information)),
         "before the effect": NOT_ANSWERED
-        if given.stage == NOT_ANSWERED
-        else given.stage == "before_effect",
+        if review.stage == NOT_ANSWERED
+        else review.stage == "before_effect",
         "everyone who is worse off": (
             NOT_ANSWERED
-            if given.coverage == NOT_ANSWERED
-            else given.coverage in ("all_cases", "all_adverse")
+            if review.coverage == NOT_ANSWERED
+            else review.coverage in ("all_cases", "all_adverse")
         ),
         "current proof that reviewers catch errors": _review_tested(facts),
     }
     # One reason is enough: the conditions describe a review that does not exist.
-    if given.stage == "none":
+    if review.stage == "none":
         return DerivedReview(meaningful=False, missing=("no person reviews",))
     return DerivedReview(
         meaningful=_all(checks), missing=tuple(k for k, v in checks.items() if v is not True)
@@ -270,10 +270,10 @@ def _why(
             "Article 22 does not apply: the decision may be automated, but its effect on people "
             f"is {strength} ({because}). It is profiling all the same."
         )
-    asked = f"{still_open} questions are" if still_open > 1 else "one question is"
+    questions = f"{still_open} questions are" if still_open > 1 else "one question is"
     if offers:
         return (
             "In many typical cases Article 22 does not apply to targeted offers (WP251 p. 22), "
-            f"but here that is open until {asked} answered that could change it."
+            f"but here that is open until {questions} answered that could change it."
         )
-    return f"Whether Article 22 applies is open until {asked} answered that could change it."
+    return f"Whether Article 22 applies is open until {questions} answered that could change it."

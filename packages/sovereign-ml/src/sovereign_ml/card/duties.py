@@ -29,17 +29,17 @@ def annex_iii_points(answers: Answers) -> tuple[str, ...]:
 
     No answer takes a point away.
     """
-    given = answers.ai_act
+    section = answers.ai_act
     action = answers.decision.downstream_action
     points: list[str] = [AREA_OF_ACTION.get(action, "")]
-    if action == "insurance" and given.insurance_kind == "life_or_health":
+    if action == "insurance" and section.insurance_kind == "life_or_health":
         points.append("5c")
-    points += [area.partition("_")[0] for area in given.areas] if given.areas != "?" else []
-    points += [given.annex_iii_point] if given.annex_iii_point not in ("none", "?") else []
-    found = tuple(dict.fromkeys(point for point in points if point))
+    points += [area.partition("_")[0] for area in section.areas] if section.areas != "?" else []
+    points += [section.annex_iii_point] if section.annex_iii_point not in ("none", "?") else []
+    unique_points = tuple(dict.fromkeys(point for point in points if point))
     # A whole area such as 4 is dropped where a narrower point such as 4a is known.
-    narrower = {point[0] for point in found if len(point) > 1}
-    return tuple(point for point in found if point not in narrower)
+    narrower = {point[0] for point in unique_points if len(point) > 1}
+    return tuple(point for point in unique_points if point not in narrower)
 
 
 def special_features(answers: Answers, facts: Facts) -> tuple[str, ...]:
@@ -53,13 +53,13 @@ def special_features(answers: Answers, facts: Facts) -> tuple[str, ...]:
         if answers.special.declared_features != NOT_ANSWERED
         else ()
     )
-    found = (*scan.lexicon_hits, *(proxy.feature for proxy in scan.proxies)) if scan else ()
+    detected = (*scan.lexicon_hits, *(proxy.feature for proxy in scan.proxies)) if scan else ()
     marked = tuple(f.name for f in facts.data.features if f.category == "special")
     cleared = (
         () if answers.special.proxies_cleared == NOT_ANSWERED else answers.special.proxies_cleared
     )
     return tuple(
-        dict.fromkeys((*declared, *marked, *(name for name in found if name not in cleared)))
+        dict.fromkeys((*declared, *marked, *(name for name in detected if name not in cleared)))
     )
 
 
@@ -81,8 +81,8 @@ def ai_act(answers: Answers, decision: DerivedDecision) -> DerivedAiAct:
 
     Profiling in an Annex III area is always high-risk (AI Act 6(3) last subparagraph).
     """
-    given = answers.ai_act
-    screen = given.art5_screen.model_dump().values()
+    section = answers.ai_act
+    screen = section.art5_screen.model_dump().values()
     # Article 5 comes first: a prohibited practice has no other class.
     if True in screen:
         return DerivedAiAct(
@@ -91,15 +91,15 @@ def ai_act(answers: Answers, decision: DerivedDecision) -> DerivedAiAct:
     if points := annex_iii_points(answers):
         why = f"Annex III point {', '.join(points)}; profiling there is always high-risk (6(3))"
         return DerivedAiAct(risk_class="high_risk", applies_from=HIGH_RISK_FROM, why=why)
-    asked: list[object] = [given.areas, given.annex_iii_point, given.talks_or_generates]
+    deciding: list[object] = [section.areas, section.annex_iii_point, section.talks_or_generates]
     # The kind of insurance matters only where the action is insurance or may be.
     if answers.decision.downstream_action in ("insurance", NOT_ANSWERED):
-        asked.append(given.insurance_kind)
-    if NOT_ANSWERED in (*screen, *asked):
+        deciding.append(section.insurance_kind)
+    if NOT_ANSWERED in (*screen, *deciding):
         return DerivedAiAct(
             risk_class=NOT_ANSWERED, applies_from=NOT_ANSWERED, why="questions of [ai_act] are open"
         )
-    if given.talks_or_generates is True:
+    if section.talks_or_generates is True:
         return DerivedAiAct(
             risk_class="transparency_50", applies_from="now", why="talks with people or generates"
         )
@@ -124,17 +124,17 @@ def _criteria(answers: Answers, facts: Facts, decision: DerivedDecision) -> dict
     people = facts.data.subjects_at_least
     large = people is not None and people >= LARGE_SCALE_SUBJECTS
     sensitive: Tri = True if special_features(answers, facts) else answers.special.criminal_data
-    given = answers.dpia
+    assessment = answers.dpia
     return {
         "35(3)(a) profiling that significant decisions rest on": significant,
         "35(3)(b) sensitive data on a large scale": sensitive if large else False,
-        "35(3)(c) public area watched": given.public_area,
+        "35(3)(c) public area watched": assessment.public_area,
         "35(4) national list": (
             NOT_ANSWERED if is_open(entry) else not entry.startswith("no_entry")
         ),
         "WP248-1 evaluation or scoring": decision.profiling,
         "WP248-2 automated decision with significant effect": decision.art22_applies,
-        "WP248-3 systematic monitoring": given.systematic_monitoring,
+        "WP248-3 systematic monitoring": assessment.systematic_monitoring,
         "WP248-4 sensitive data": sensitive,
         "WP248-5 large scale": large,
         "WP248-6 matched data sets": (
@@ -150,6 +150,6 @@ def _criteria(answers: Answers, facts: Facts, decision: DerivedDecision) -> dict
             if groups == "?"
             else bool(groups)
         ),
-        "WP248-8 new technology": given.new_technology,
+        "WP248-8 new technology": assessment.new_technology,
         "WP248-9 keeps people from a service": answers.decision.effect_factors.essential_service,
     }

@@ -84,15 +84,15 @@ def is_named_person(name: str) -> bool:
     A role, team or machine is no person. Initials alone are nobody's name: "A. L." is everybody
     whose names begin so.
     """
-    shown = plain(name)
-    if hidden_in(name) or NOT_A_PERSON.search(shown):
+    visible = plain(name)
+    if hidden_in(name) or NOT_A_PERSON.search(visible):
         return False
-    letters = [sign for sign in shown if sign.isalpha()]
+    letters = [sign for sign in visible if sign.isalpha()]
     # These scripts put no space between the parts of a name.
     if len(letters) > 1 and {_script(sign) for sign in letters} <= WITHOUT_SPACES:
-        return shown.replace(" ", "").isalpha()
-    whole = [part for part in re.findall(r"[^\W\d_]+", shown) if len(part) > 1]
-    return bool(whole and NAMED.fullmatch(shown))
+        return visible.replace(" ", "").isalpha()
+    whole = [part for part in re.findall(r"[^\W\d_]+", visible) if len(part) > 1]
+    return bool(whole and NAMED.fullmatch(visible))
 
 
 def names_somebody(author: str) -> bool:
@@ -100,31 +100,35 @@ def names_somebody(author: str) -> bool:
     return re.search(r"\w", author) is not None
 
 
-def same_person(one: str, other: str) -> bool:
+def same_person(name: str, other: str) -> bool:
     """Return whether two names may be those of one person.
 
     They are compared as they look and as they sound in Latin letters. Every part of the shorter
     name is a part of the longer one, or begins it, and one part is whole.
     """
-    return _alike(_words(one), _words(other)) or _alike(_sounds(one), _sounds(other))
+    return _alike(_words(name), _words(other)) or _alike(_sounds(name), _sounds(other))
 
 
-def _alike(one: list[str], other: list[str]) -> bool:
-    joined, known = "".join(one), "".join(other)
-    if len(joined) == len(known) > 5 and joined in known * 2:
+def _alike(words: list[str], other: list[str]) -> bool:
+    joined, other_joined = "".join(words), "".join(other)
+    if len(joined) == len(other_joined) > 5 and joined in other_joined * 2:
         return True  # "Ada Love Lace": the same letters in order, the spaces elsewhere
     # One slip in a long name makes no other person.
-    if _one_letter_apart("".join(sorted(one)), "".join(sorted(other))):
+    if _one_letter_apart("".join(sorted(words)), "".join(sorted(other))):
         return True
-    shorter, longer = sorted((_by_length(one), _by_length(other)), key=len)
-    left, whole = list(longer), 0
+    # Long parts come first: a short one may begin several of the others.
+    shorter, longer = sorted((_by_length(words), _by_length(other)), key=len)
+    unmatched, whole = list(longer), 0
     for part in shorter:
-        match = next((seen for seen in left if seen == part), None)
+        # Whole parts before beginnings, so that an initial uses up no whole name.
+        match = next((candidate for candidate in unmatched if candidate == part), None)
         whole += match is not None and len(part) > 1
-        match = match or next((seen for seen in left if _begins(part, seen)), None)
+        match = match or next(
+            (candidate for candidate in unmatched if _begins(part, candidate)), None
+        )
         if match is None:
             return False
-        left.remove(match)
+        unmatched.remove(match)
     return whole > 0
 
 
@@ -133,13 +137,14 @@ def author_is(person: str, authors: Iterable[str]) -> bool:
     return any(_same_identity(person, author) for author in authors)
 
 
-def _same_identity(one: str, other: str) -> bool:
-    (name, mail), (known, address) = _split(one), _split(other)
+def _same_identity(identity: str, other: str) -> bool:
+    (name, mail), (other_name, address) = _split(identity), _split(other)
     # One mail address is one person, whatever the names are.
     if mail and mail == address:
         return True
+    # Many mail addresses have the name in them.
     mine = [text for text in (name, _local_part(mail)) if text]
-    theirs = [text for text in (known, _local_part(address)) if text]
+    theirs = [text for text in (other_name, _local_part(address)) if text]
     return any(same_person(a, b) for a in mine for b in theirs)
 
 
@@ -161,8 +166,9 @@ def _by_length(words: list[str]) -> list[str]:
 
 def _sounds(name: str) -> list[str]:
     """Return the words as they sound: "Каренина" and "Karenina" are one, "Yuri" and "Juri" too."""
-    seen = "".join(sign for sign in name if not hidden_in(sign) or sign.isalpha())
-    apart = unicodedata.normalize("NFKD", plain(seen).casefold())
+    # A sign that nobody sees makes no other person.
+    visible = "".join(sign for sign in name if not hidden_in(sign) or sign.isalpha())
+    apart = unicodedata.normalize("NFKD", plain(visible).casefold())
     spelled = "".join(sign for sign in apart if not unicodedata.combining(sign))
     # The order matters: pairs of Greek letters, then single letters, then the spellings.
     for letters, sound in GREEK:
@@ -173,15 +179,15 @@ def _sounds(name: str) -> list[str]:
     return re.findall(r"[^\W\d_]+", spelled)
 
 
-def _one_letter_apart(one: str, other: str) -> bool:
+def _one_letter_apart(text: str, other: str) -> bool:
     """Return whether one letter was changed, added, left out, or two were turned around."""
-    shorter, longer = sorted((one, other), key=len)
+    shorter, longer = sorted((text, other), key=len)
     if len(shorter) < LONG_ENOUGH or len(longer) - len(shorter) > 1:
         return False
     start = _common(shorter, longer)
     end = _common(shorter[::-1], longer[::-1])
     apart = len(longer) - start - end
-    return apart <= 1 or (apart == 2 and sorted(one) == sorted(other))
+    return apart <= 1 or (apart == 2 and sorted(text) == sorted(other))
 
 
 def _words(name: str) -> list[str]:
@@ -192,8 +198,8 @@ def _words(name: str) -> list[str]:
 
 def _skeleton(name: str) -> str:
     """Return the name as it looks: small letters without accents, lookalikes as the Latin letter."""
-    seen = "".join(sign for sign in name if not hidden_in(sign) or sign.isalpha())
-    apart = unicodedata.normalize("NFKD", plain(seen).casefold())
+    visible = "".join(sign for sign in name if not hidden_in(sign) or sign.isalpha())
+    apart = unicodedata.normalize("NFKD", plain(visible).casefold())
     bare = "".join(sign for sign in apart if not unicodedata.combining(sign))
     return "".join(_latin(sign) for sign in bare.translate(LOOKALIKES))
 
@@ -201,18 +207,20 @@ def _skeleton(name: str) -> str:
 def _latin(sign: str) -> str:
     if sign.isascii():
         return sign
-    found = LATIN.fullmatch(unicodedata.name(sign, ""))
-    return found[1].lower() if found else sign
+    match = LATIN.fullmatch(unicodedata.name(sign, ""))
+    return match[1].lower() if match else sign
 
 
-def _common(one: str, other: str) -> int:
+def _common(text: str, other: str) -> int:
     """Return with how many equal letters both begin."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    return sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(text, other, strict=False))
+    )
 
 
-def _begins(one: str, other: str) -> bool:
+def _begins(word: str, other: str) -> bool:
     """Return whether one is an initial or another beginning of the other, such as "Alex" of "Alexander"."""
-    return one.startswith(other) or other.startswith(one)
+    return word.startswith(other) or other.startswith(word)
 
 
 def _script(sign: str) -> str:

@@ -126,7 +126,10 @@ def promote(
     speaks against the card outside of it: git, the artifacts, the bundle. A registry that fails
     never raises: that is a refusal too.
     """
-    findings, known = check(card, policy, at.date(), at="promote", own=own), card.computed_hash()
+    findings, card_hash = (
+        check(card, policy, at.date(), at="promote", own=own),
+        card.computed_hash(),
+    )
     try:
         previous = registry.production()
         move = AliasMove(
@@ -136,12 +139,13 @@ def promote(
             by=by,
             at=at,
             why=why,
-            card_hash=known,
+            card_hash=card_hash,
         )
         history = registry.history()
         reasons = (
             *evidence,
             *other_rules(card, rule_digest),
+            # After a change by hand no other comparison with the registry means anything.
             *(broken_history(registry) or _against(registry, card, policy, findings, move)),
         )
         if not reasons:
@@ -197,10 +201,10 @@ def rollback(
         current, history = registry.production(), registry.history()
         before = version_before(history)
         # Retention deletes old versions: the alias would point to nothing.
-        gone = before is not None and registry.fingerprint(before) is None
+        deleted = before is not None and registry.fingerprint(before) is None
         reasons = (
             *broken_history(registry),
-            *([f"Version {before} was deleted from the registry."] if gone else ()),
+            *([f"Version {before} was deleted from the registry."] if deleted else ()),
             *_rejected_since(registry, before, rejected or {}),
             *_who_and_why(by, why),
         )
@@ -256,20 +260,20 @@ def broken_history(registry: Registry) -> list[str]:
             f"The alias {ALIAS} points to version {production or 'none'}, the history says "
             f"{last or 'none'}: it was moved by hand, or the history was cut. {BY_HAND}"
         )
-    known = {move.chain for move in history}
+    chains = {move.chain for move in history}
     lines += [
         f"Version {version} was moved to by a promotion that the history does not know. {BY_HAND}"
         for version, chain in registry.marks().items()
-        if chain not in known
+        if chain not in chains
     ]
     # The version in production, and the one that a rollback returns to.
     for version in pile[-2:]:
         stated = [move.fingerprint for move in history if move.version == version][-1]
-        seen = registry.fingerprint(version)
+        fingerprint = registry.fingerprint(version)
         # Retention deletes old versions, but never the one in production.
-        if seen is None and version == last:
+        if fingerprint is None and version == last:
             lines.append(f"Version {version} was deleted from the registry. {BY_HAND}")
-        elif seen not in (None, stated):
+        elif fingerprint not in (None, stated):
             lines.append(
                 f"Tags, run or metrics of version {version} changed after its promotion. {BY_HAND}"
             )
@@ -285,10 +289,11 @@ def chained(move: AliasMove, history: tuple[AliasMove, ...]) -> AliasMove:
 
 
 def _chained(registry: Registry, move: AliasMove, history: tuple[AliasMove, ...]) -> AliasMove:
-    seen = registry.fingerprint(move.version)
-    if seen is None:
+    # It is stored with the move, so that a later change of tags, run or metrics shows.
+    fingerprint = registry.fingerprint(move.version)
+    if fingerprint is None:
         raise RegistryError(f"there is no version {move.version}")
-    return chained(move.model_copy(update={"fingerprint": seen}), history)
+    return chained(move.model_copy(update={"fingerprint": fingerprint}), history)
 
 
 def version_before(history: tuple[AliasMove, ...]) -> str | None:

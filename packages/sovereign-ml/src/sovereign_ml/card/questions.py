@@ -105,8 +105,8 @@ def paste(card: Card, questions: tuple[Question, ...]) -> str:
     )
 
 
-def _table(name: str, rows: list[Question], there: bool) -> str:
-    header = f"# below [{name}]" if there else f"[{name}]"
+def _table(name: str, rows: list[Question], exists: bool) -> str:
+    header = f"# below [{name}]" if exists else f"[{name}]"
     return "\n".join([header] + [line for row in rows for line in _lines(row)])
 
 
@@ -118,7 +118,7 @@ def _lines(question: Question) -> tuple[str, ...]:
 def _required(card: Card) -> Iterator[tuple[Question, object, FieldInfo]]:
     for path, field, value in walk(card.answers):
         if _needed(card, field):
-            extra = _extra(field)
+            extra = extra_of(field)
             question = Question(
                 path=path,
                 text=_of_item(card, path) + (field.description or path),
@@ -134,27 +134,28 @@ def _of_item(card: Card, path: str) -> str:
 
     People do not count blocks.
     """
-    found = re.fullmatch(r"(.+)\[(\d+)\]\.\w+", path)
-    if not found:
+    match = re.fullmatch(r"(.+)\[(\d+)\]\.\w+", path)
+    if not match:
         return ""
-    items: Any = reduce(getattr, found[1].split("."), card.answers)
-    name = next(iter(dict(items[int(found[2])]).values()))
+    items: Any = reduce(getattr, match[1].split("."), card.answers)
+    name = next(iter(dict(items[int(match[2])]).values()))
     return f"{name}: " if isinstance(name, str) and name != NOT_ANSWERED else ""
 
 
 def _needed(card: Card, field: FieldInfo) -> bool:
-    when = str(_extra(field).get("required_when", "optional"))
+    when = str(extra_of(field).get("required_when", "optional"))
     return CONDITIONS[when](card.answers, card.facts, card.derived)
 
 
-def _extra(field: FieldInfo) -> dict[str, object]:
+def extra_of(field: FieldInfo) -> dict[str, object]:
+    """Return what ``ask`` noted beside the type: source, condition, and whether [] answers."""
     return dict(field.json_schema_extra) if isinstance(field.json_schema_extra, dict) else {}
 
 
 def _unanswered(value: object, field: FieldInfo) -> bool:
     # An empty list says "none" where the question allows it.
     if value == ():
-        return not _extra(field).get("empty_is_answer")
+        return not extra_of(field).get("empty_is_answer")
     return is_open(value)
 
 
@@ -163,22 +164,23 @@ def choices(annotation: object) -> tuple[str, ...]:
 
     Returns none where any text may be said.
     """
-    found: list[str] = []
+    words: list[str] = []
     for member in typing.get_args(annotation) or (annotation,):
         if typing.get_origin(member) is typing.Literal:
-            found += [str(value) for value in typing.get_args(member) if value != NOT_ANSWERED]
+            words += [str(value) for value in typing.get_args(member) if value != NOT_ANSWERED]
         elif typing.get_origin(member) is tuple:
             item = typing.get_args(member)[0]
-            found += choices(item | None) if typing.get_origin(item) is typing.Literal else []
-    return tuple(found)
+            # The union with None makes the Literal a member, as the first branch expects it.
+            words += choices(item | None) if typing.get_origin(item) is typing.Literal else []
+    return tuple(words)
 
 
 def _allowed(annotation: object) -> tuple[str, ...]:
     """Return the values that a field accepts, for the comment above its key."""
-    found = list(choices(annotation))
+    values = list(choices(annotation))
     for member in typing.get_args(annotation) or (annotation,):
         if member is bool or bool in typing.get_args(member):
-            found += ["true", "false"]
+            values += ["true", "false"]
         elif member is date:
-            found.append("a date such as 2027-01-31")
-    return tuple(found)
+            values.append("a date such as 2027-01-31")
+    return tuple(values)

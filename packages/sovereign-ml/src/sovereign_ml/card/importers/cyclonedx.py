@@ -73,7 +73,7 @@ def _models(content: dict[str, Any]) -> list[tuple[Any, Any, dict[str, Any]]]:
 
     The container is the list or object that holds the model.
     """
-    found: list[tuple[Any, Any, dict[str, Any]]] = []
+    models: list[tuple[Any, Any, dict[str, Any]]] = []
     metadata = content.get("metadata") or {}
     todo: list[tuple[Any, Any, Any]] = [(metadata, "component", metadata.get("component"))]
     todo += [
@@ -84,10 +84,10 @@ def _models(content: dict[str, Any]) -> list[tuple[Any, Any, dict[str, Any]]]:
         if not isinstance(component, dict):
             continue
         if component.get("type") == "machine-learning-model":
-            found.append((holder, key, component))
+            models.append((holder, key, component))
         nested = component.get("components") or []
         todo += [(nested, index, row) for index, row in enumerate(nested)]
-    return found
+    return models
 
 
 def _without(value: Any, holder: Any, key: Any, depth: int = 0) -> Any:
@@ -122,8 +122,8 @@ def _rest(rest: dict[str, Any]) -> Leaves:
             for name, item in rest.items()
             if name in ("bomFormat", "specVersion", "serialNumber", "version")
         }
-        left = sorted(set(rest) - set(short) - {"components"})
-        return leaves_of(short | {"components": names} | dict.fromkeys(left, "not read"), "bom")
+        unread = sorted(set(rest) - set(short) - {"components"})
+        return leaves_of(short | {"components": names} | dict.fromkeys(unread, "not read"), "bom")
 
 
 def _name(component: Any) -> str:

@@ -52,13 +52,13 @@ def _built(node: Any, yaml: Any) -> Any:
         return [_built(item, yaml) for item in node.value]
     if not isinstance(node, yaml.MappingNode):
         return node.value
-    found: dict[str, Any] = {}
+    mapping: dict[str, Any] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             raise ValueError("the front matter has a key that is no text: write it as name: value")
-        if key.value in found:
+        if key.value in mapping:
             raise DuplicateKeyError(
                 f"the key {key.value[:60]!r} stands twice: keep one of the two values"
             )
-        found[key.value] = _built(value, yaml)
-    return found
+        mapping[key.value] = _built(value, yaml)
+    return mapping

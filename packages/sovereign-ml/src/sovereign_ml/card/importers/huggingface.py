@@ -175,7 +175,7 @@ def _headings(body: str, lines: list[str]) -> list[tuple[int, int, str]]:
     tokens = (
         MarkdownIt("commonmark").disable(["inline", "text_join", "reference", "list"]).parse(body)
     )
-    found = []
+    headings = []
     for place, token in enumerate(tokens):
         if token.type == "fence" and token.map:
             last = lines[token.map[1] - 1].strip() if token.map[1] <= len(lines) else ""
@@ -184,5 +184,5 @@ def _headings(body: str, lines: list[str]) -> list[tuple[int, int, str]]:
                 return []
         if token.type == "heading_open" and token.level == 0 and token.map:
             title = tokens[place + 1].content.strip()[:200]
-            found.append((token.map[0], token.map[1], title))
-    return found
+            headings.append((token.map[0], token.map[1], title))
+    return headings

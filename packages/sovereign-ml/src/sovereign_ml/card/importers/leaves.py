@@ -13,6 +13,7 @@ from typing import Any
 
 Leaves = dict[str, Any]
 INDEX = re.compile(r"\[\d+\]")
+# A foreign file may be huge or nested without end. No model card comes near these limits.
 MOST_LEAVES = 5_000
 DEEPEST = 50
 _BULLET = re.compile(r"\s*(?:[-*•+]|\d{1,3}[.)])\s+(?=\S)")
@@ -52,19 +53,20 @@ def read_json(text: str) -> Any:
     return json.loads(
         text,
         object_pairs_hook=_unique,
+        # Python refuses to convert integers of more than 4,300 digits.
         parse_int=lambda digits: int(digits) if len(digits) <= 20 else digits,
     )
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    unique: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in unique:
             raise DuplicateKeyError(
                 f"the key {key[:60]!r} stands twice: keep one of the two values"
             )
-        found[key] = value
-    return found
+        unique[key] = value
+    return unique
 
 
 class DuplicateKeyError(ValueError):
@@ -76,12 +78,12 @@ def leaves_of(value: Any, path: str = "") -> Leaves:
 
     A key that holds a dot and meets another path gets a mark, so that both stay.
     """
-    found: Leaves = {}
+    leaves: Leaves = {}
     for leaf, item in flatten(value, path):
-        if len(found) >= MOST_LEAVES:
+        if len(leaves) >= MOST_LEAVES:
             raise ValueError(f"more than {MOST_LEAVES:,} values; a model card has fewer")
-        _put(found, leaf, item)
-    return found
+        _put(leaves, leaf, item)
+    return leaves
 
 
 def merged(*parts: Leaves) -> Leaves:
@@ -89,23 +91,23 @@ def merged(*parts: Leaves) -> Leaves:
 
     Where two parts say different things under one path, the later gets a mark.
     """
-    found: Leaves = {}
+    leaves: Leaves = {}
     for part in parts:
         for leaf, item in part.items():
-            if leaf not in found or found[leaf] != item:
-                _put(found, leaf, item)
-    return found
+            if leaf not in leaves or leaves[leaf] != item:
+                _put(leaves, leaf, item)
+    return leaves
 
 
-def _put(found: Leaves, leaf: str, item: Any) -> None:
+def _put(leaves: Leaves, leaf: str, item: Any) -> None:
     # a counter, not a growing mark: thousands of equal paths stay cheap
-    if leaf not in found:
-        found[leaf] = item
+    if leaf not in leaves:
+        leaves[leaf] = item
         return
     number = 1
-    while f"{leaf}'{number if number > 1 else ''}" in found:
+    while f"{leaf}'{number if number > 1 else ''}" in leaves:
         number += 1
-    found[f"{leaf}'{number if number > 1 else ''}"] = item
+    leaves[f"{leaf}'{number if number > 1 else ''}"] = item
 
 
 def flatten(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:

@@ -85,13 +85,13 @@ def import_card(path: Path) -> ImportedCard:
             "warnings": tuple(_warnings(parsed)),
         }
     )
-    wanted = {
+    mapped = {
         leaf: target for leaf, target in sorted_out.items() if target not in (None, "compare")
     }
     return ImportedCard(
         provenance=provenance,
         suggestions=tuple(
-            Suggestion(str(target), parsed.leaves[leaf], leaf) for leaf, target in wanted.items()
+            Suggestion(str(target), parsed.leaves[leaf], leaf) for leaf, target in mapped.items()
         ),
         compare={
             leaf: parsed.leaves[leaf] for leaf, target in sorted_out.items() if target == "compare"

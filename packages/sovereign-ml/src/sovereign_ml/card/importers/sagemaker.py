@@ -112,12 +112,12 @@ def _wrapped(content: dict[str, Any]) -> list[dict[str, Any]]:
         return [row for row in rows if isinstance(row, dict) and recognises(row)]
     resources = content.get("Resources")
     if isinstance(resources, dict):
-        found = [
+        model_cards = [
             row
             for row in resources.values()
             if isinstance(row, dict) and row.get("Type") == RESOURCE
         ]
-        return [row["Properties"] for row in found if isinstance(row.get("Properties"), dict)]
+        return [row["Properties"] for row in model_cards if isinstance(row.get("Properties"), dict)]
     return []
 
 
@@ -160,7 +160,7 @@ def parse(content: dict[str, Any]) -> Parsed:
             "the card is the sanitised version (MetadataOnly): "
             "ask SageMaker again with IncludedData=AllData"
         )
-    seen = {
+    statuses = {
         leaf: str(value)
         for leaf, value in leaves.items()
         if leaf.rstrip("'") in {f"card.{key}" for key in STATUS}
@@ -169,8 +169,8 @@ def parse(content: dict[str, Any]) -> Parsed:
         "sagemaker",
         leaves,
         MAPPING,
-        foreign_status=", ".join(dict.fromkeys(seen.values())),
-        handled=frozenset(seen),
+        foreign_status=", ".join(dict.fromkeys(statuses.values())),
+        handled=frozenset(statuses),
         notes=tuple(notes),
     )
 

@@ -61,7 +61,7 @@ def suggest(
     return tomlkit.dumps(document)
 
 
-def _add(document: TOMLDocument, target: str, found: list[Suggestion]) -> None:
+def _add(document: TOMLDocument, target: str, suggestions: list[Suggestion]) -> None:
     name, _, key = target.partition(".")
     if name not in document:
         document.add(tomlkit.nl())
@@ -69,12 +69,12 @@ def _add(document: TOMLDocument, target: str, found: list[Suggestion]) -> None:
     table = document[name]
     if not isinstance(table, Table):
         raise TypeError(f"[{name}] is not a table")
-    origins = [suggestion.origin for suggestion in found[:MOST_ROWS]]
-    texts = [text for suggestion in found for text in sentences(suggestion.value)]
+    origins = [suggestion.origin for suggestion in suggestions[:MOST_ROWS]]
+    texts = [text for suggestion in suggestions for text in sentences(suggestion.value)]
     table.add(tomlkit.comment(f"from {_one_line(', '.join(origins))}"))
     if len(texts) > MOST_ROWS:
-        left = len(texts) - MOST_ROWS
-        table.add(tomlkit.comment(f"and {left:,} more values: see the file itself"))
+        remaining = len(texts) - MOST_ROWS
+        table.add(tomlkit.comment(f"and {remaining:,} more values: see the file itself"))
     table.add(key, _value(target, texts[:MOST_ROWS]))
 
 

@@ -167,6 +167,8 @@ def read_additions(path: Path) -> Additions:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         allowed = first.get("ctx", {}).get("expected", "")
-        seen = f" {first['input']!r}" if isinstance(first["input"], str | int | float) else ""
-        what = f"{first['msg']}" if not allowed else f"one of {allowed} is allowed"
-        raise Misuse(f"{path}: {where}{seen}: {what}. docs/documents.md lists the keys.") from None
+        value = f" {first['input']!r}" if isinstance(first["input"], str | int | float) else ""
+        problem = f"{first['msg']}" if not allowed else f"one of {allowed} is allowed"
+        raise Misuse(
+            f"{path}: {where}{value}: {problem}. docs/documents.md lists the keys."
+        ) from None

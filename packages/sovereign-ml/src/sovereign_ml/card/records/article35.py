@@ -68,6 +68,7 @@ def _responsible(sheet: Sheet) -> Section:
 def _planning(sheet: Sheet) -> Section:
     dpia, added = sheet.card.derived.dpia, sheet.added.dpia
     rows = [(_criterion(sheet, name), sheet.t("dpia.met")) for name in dpia.criteria]
+    # An open criterion may still require the assessment.
     rows += [(_criterion(sheet, name), OPEN_TEXT) for name in dpia.open_criteria]
     required = None if dpia.required == "?" else sheet.t(f"dpia.{STATES[dpia.required]}")
     lines = (
@@ -211,7 +212,7 @@ def _inherent(sheet: Sheet) -> Section:
     for risk in named:
         grades = _graded(sheet, risk)
         graded = (_grade(sheet, grades.likelihood), _grade(sheet, grades.severity))
-        rows.append((risk.name, risk.key, risk.shown, *graded))
+        rows.append((risk.name, risk.key, risk.evidence, *graded))
     heads = ("risk", "key", "shown", "likelihood", "severity")
     grid = sheet.grid("grids.risks", *(f"heads.{name}" for name in heads), rows=rows)
     lines = (_judged(sheet, "fields.own_risks", sheet.answer("dpia.risks")),)
@@ -268,10 +269,10 @@ def _residual(sheet: Sheet) -> Section:
     rows, points = [], []
     for risk in risks(sheet):
         grades = _graded(sheet, risk)
-        left = (grades.residual_likelihood, grades.residual_severity)
-        rows.append((risk.name, *(_grade(sheet, value) for value in left)))
+        residual = (grades.residual_likelihood, grades.residual_severity)
+        rows.append((risk.name, *(_grade(sheet, value) for value in residual)))
         # GDPR 36(1): a risk that stays high leads to the authority.
-        if left[0] in HIGH and left[1] in HIGH:
+        if residual[0] in HIGH and residual[1] in HIGH:
             points.append(sheet.t("points.high_residual", risk=risk.name))
     heads = ("heads.risk", "heads.likelihood", "heads.severity")
     grid = sheet.grid("grids.residual", *heads, rows=rows)
@@ -294,23 +295,23 @@ def _involved(sheet: Sheet) -> Section:
 
 
 def _decision(sheet: Sheet) -> Section:
-    made, now = sheet.added.dpia.decision, basis(sheet.card)
+    decision, now = sheet.added.dpia.decision, basis(sheet.card)
     lines = (
-        _judged(sheet, "fields.decision", made.outcome),
-        _judged(sheet, "fields.decided_by", made.by),
-        _judged(sheet, "fields.decided_on", made.on),
-        sheet.of("fields.conditions", made.conditions),
-        _judged(sheet, "fields.covers", made.covers, "GDPR 35(11)"),
+        _judged(sheet, "fields.decision", decision.outcome),
+        _judged(sheet, "fields.decided_by", decision.by),
+        _judged(sheet, "fields.decided_on", decision.on),
+        sheet.of("fields.conditions", decision.conditions),
+        _judged(sheet, "fields.covers", decision.covers, "GDPR 35(11)"),
         _judged(sheet, "fields.versions", sheet.answer("dpia.model_versions_covered")),
         _judged(sheet, "fields.review_by", sheet.answer("dpia.review_due"), "GDPR 35(11)"),
     )
     points = []
     # GDPR 35(11): the decision holds for the basis that it names, and for no other.
-    if not is_open(made.covers) and made.covers != now:
-        points.append(sheet.t("points.other_basis", covers=made.covers, basis=now))
-    if made.outcome in ("reject", "consult_authority"):
+    if not is_open(decision.covers) and decision.covers != now:
+        points.append(sheet.t("points.other_basis", covers=decision.covers, basis=now))
+    if decision.outcome in ("reject", "consult_authority"):
         points.append(sheet.t("points.not_to_start"))
-    if made.outcome == "approve_with_conditions" and not made.conditions:
+    if decision.outcome == "approve_with_conditions" and not decision.conditions:
         points.append(sheet.t("points.no_conditions"))
     return _section(sheet, "6", "Article 35, 36", lines=lines, points=tuple(points))
 

@@ -38,8 +38,8 @@ def _first(sheet: Sheet) -> Section:
 def _stores(sheet: Sheet) -> Section:
     t, card = sheet.t, sheet.card
     rules = card.answers.retention.objects
-    kept = {} if isinstance(rules, str) else {r.object: sheet.cell(r.period) for r in rules}
-    existing = {item.object for item in card.facts.retention.objects} | set(kept)
+    periods = {} if isinstance(rules, str) else {r.object: sheet.cell(r.period) for r in rules}
+    existing = {item.object for item in card.facts.retention.objects} | set(periods)
     everybody = sheet.subjects
     rows = []
     for name in get_args(StoredObject):
@@ -50,7 +50,7 @@ def _stores(sheet: Sheet) -> Section:
         # Nobody counted this store, so everybody in the data is the upper bound.
         if counted is None and everybody:
             people = t("breach.up_to", n=everybody)
-        rows.append((t.code(name), t(f"stores.{name}"), people, kept.get(name, DASH)))
+        rows.append((t.code(name), t(f"stores.{name}"), people, periods.get(name, DASH)))
     heads = ("heads.store", "heads.data", "heads.how_many", "heads.kept")
     grid = sheet.grid("grids.stores", *heads, rows=rows or [(OPEN_TEXT,) * 4])
     lines = (

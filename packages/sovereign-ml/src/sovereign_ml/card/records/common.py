@@ -11,7 +11,7 @@ from sovereign_ml.card.conditions import consent_used
 from sovereign_ml.card.records.additions import Additions
 from sovereign_ml.card.records.document import Grid, Section
 from sovereign_ml.card.render.speech import OPEN_TEXT, said
-from sovereign_ml.card.render.view import CardLine
+from sovereign_ml.card.render.view import CardLine, is_open_part
 from sovereign_ml.card.schema import NOT_ANSWERED, Card, is_open
 from sovereign_ml.card.schema.facts_data import Host
 from sovereign_ml.texts import ENGLISH, Catalogue
@@ -49,9 +49,9 @@ class Sheet:
         It has the wording of this language where there is one.
         """
         translated = self._wording().get(path)
-        given: Any = reduce(getattr, path.split("."), self.card.answers)
+        original: Any = reduce(getattr, path.split("."), self.card.answers)
         # A translation never answers an open question.
-        return given if translated is None or is_open(given) else translated
+        return original if translated is None or is_open(original) else translated
 
     def untranslated(self, *paths: str) -> tuple[str, ...]:
         """Return a point for each sentence of ``paths`` that has no wording in this language."""
@@ -74,7 +74,7 @@ class Sheet:
         if value == DASH:
             return self.stated(label, DASH, source)
         text = said(value, self.t)
-        unknown = is_open_value(value) or text == self.t("words.open")
+        unknown = is_open_part(value) or text == self.t("words.open")
         return CardLine(self.t(label), text, self.t.cite(source), unknown)
 
     def line(self, label: str, path: str, source: str = "") -> CardLine:
@@ -89,7 +89,7 @@ class Sheet:
         """Return a cell of a table. An open one is marked as such."""
         if value == DASH:
             return DASH
-        return OPEN_TEXT if value is None or is_open_value(value) else said(value, self.t)
+        return OPEN_TEXT if value is None or is_open_part(value) else said(value, self.t)
 
     def grid(self, label: str, *heads: str, rows: Sequence[tuple[str, ...]]) -> Grid:
         """Return a table with translated heads.
@@ -113,11 +113,6 @@ class Sheet:
         return set(self.card.answers.lawful_basis.used().values())
 
 
-def is_open_value(value: object) -> bool:
-    """Return whether an answer, or an item of it, is missing."""
-    return isinstance(value, str | tuple) and value != () and is_open(value)
-
-
 def data_categories(sheet: Sheet) -> Grid:
     """Return every kind of personal data that the project keeps, with its use."""
     t, card = sheet.t, sheet.card
@@ -136,8 +131,10 @@ def data_categories(sheet: Sheet) -> Grid:
     rows += [(t("kinds.input", kind=kind), "; ".join(names), use) for kind, names in kinds.items()]
     if not kinds:
         rows.append((t("kinds.input", kind=""), OPEN_TEXT, use))
-    made = ("score", "decisions", "reviews")
-    rows += [(t(f"kinds.{name}"), t(f"kinds.{name}_data"), t(f"kinds.{name}_use")) for name in made]
+    produced = ("score", "decisions", "reviews")
+    rows += [
+        (t(f"kinds.{name}"), t(f"kinds.{name}_data"), t(f"kinds.{name}_use")) for name in produced
+    ]
     return Grid(
         (t("heads.category"), t("heads.data"), t("heads.use")), tuple(rows), t("grids.categories")
     )
@@ -158,7 +155,7 @@ def processors(sheet: Sheet) -> Grid:
         own = sheet.added.processors.get(p.name)
         others: object = own.subprocessors if own else NOT_ANSWERED
         # The list in documents.toml wins over the reference in model_card.toml.
-        others = p.subprocessors_ref if is_open_value(others) else others
+        others = p.subprocessors_ref if is_open_part(others) else others
         values = (p.name, p.service, p.country, p.parent_jurisdiction, p.dpa_ref)
         rows.append((*map(sheet.cell, values), DASH if is_open(others) else sheet.cell(others)))
     return sheet.grid("grids.processors", *keys, rows=rows)
@@ -205,9 +202,9 @@ def unnamed_hosts(sheet: Sheet) -> tuple[str, ...]:
     a, points = sheet.card.answers, []
     named = list(a.ropa.recipients) if isinstance(a.ropa.recipients, tuple) else []
     named += [p.name for p in a.roles.processors if not isinstance(p, str)]
-    known = [name.casefold() for name in named]
+    listed = [name.casefold() for name in named]
     for host in elsewhere(sheet.card, personal=True):
-        if not any(host.provider and host.provider.casefold() in name for name in known):
+        if not any(host.provider and host.provider.casefold() in name for name in listed):
             points.append(
                 sheet.t("points.unnamed", host=host.hostname, provider=provider_of(sheet, host))
             )
@@ -236,7 +233,7 @@ def elsewhere(card: Card, *, personal: bool = False) -> list[Host]:
 def time_limits(sheet: Sheet) -> tuple[Grid, tuple[str, ...]]:
     """Return how long each object is kept, and a point for each object without a limit."""
     rules = sheet.card.answers.retention.objects
-    given = () if isinstance(rules, str) else rules
+    listed = () if isinstance(rules, str) else rules
     foreign = sheet.t.language != sheet.added.answers_language
     purged = {item.object for item in sheet.card.facts.retention.objects if item.period}
     rows = [
@@ -248,14 +245,14 @@ def time_limits(sheet: Sheet) -> tuple[Grid, tuple[str, ...]]:
             # These are deleted by the retention run, whatever mechanism was answered.
             sheet.t("words.by_retain") if r.object in purged else sheet.cell(r.mechanism),
         )
-        for r in given
+        for r in listed
     ]
     heads = tuple(f"heads.{name}" for name in ("object", "kept", "from", "deleted"))
-    known = {r.object for r in given}
+    limited = {r.object for r in listed}
     missing = [
         sheet.t("points.no_limit", object=sheet.t.code(item.object))
         for item in sheet.card.facts.retention.objects
-        if item.object not in known
+        if item.object not in limited
     ]
     return sheet.grid("grids.limits", *heads, rows=rows or [(OPEN_TEXT,) * 4]), tuple(missing)
 
@@ -376,11 +373,11 @@ def recipients(sheet: Sheet) -> list[str]:
         who = host.provider or host.hostname
         # One name may be a part of the other.
         if not any(who.casefold() in name or name in who.casefold() for name in rows):
-            what = t.code(host.component)
-            rows[who.casefold()] = f"{who} ({what}, {t.code(host.jurisdiction_class)})"
+            component = t.code(host.component)
+            rows[who.casefold()] = f"{who} ({component}, {t.code(host.jurisdiction_class)})"
     sent = answers.decision.score_transmitted_to
     for other in () if isinstance(sent, str) else sent:
         rows[other.controller.casefold()] = t("words.own_controller", name=other.controller)
-    found = list(rows.values())
+    receivers = list(rows.values())
     # An open question may hide further recipients.
-    return found + ([OPEN_TEXT] if isinstance(listed, str) or isinstance(sent, str) else [])
+    return receivers + ([OPEN_TEXT] if isinstance(listed, str) or isinstance(sent, str) else [])

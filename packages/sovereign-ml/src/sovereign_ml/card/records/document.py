@@ -65,7 +65,7 @@ class Document:
     @property
     def open_points(self) -> tuple[str, ...]:
         """Return every open statement, cell and point, with the section that it stands in."""
-        found = []
+        points = []
         for section in self.sections:
             names = [line.label for line in section.lines if line.open]
             names += [
@@ -75,9 +75,9 @@ class Document:
                 for head, cell in zip(grid.head, row, strict=False)
                 if cell == OPEN_TEXT
             ]
-            found += [f"{section.title}: {name}" for name in names]
-            found += list(section.points)
-        return tuple(found)
+            points += [f"{section.title}: {name}" for name in names]
+            points += list(section.points)
+        return tuple(points)
 
     @property
     def open(self) -> int:

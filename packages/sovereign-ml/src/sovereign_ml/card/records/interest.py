@@ -19,6 +19,7 @@ def interest_assessment(sheet: Sheet) -> Document:
 
     It is one note where no phase rests on the interest.
     """
+    # A basis that is open may still become this one.
     if "6_1_f" not in sheet.bases and "?" not in _stated(sheet):
         note = Section(sheet.t("lia.not_used"), sheet.t.cite("GDPR 6(1)(f)"), common.bases(sheet))
         return document(sheet, "lia", (note,))

@@ -60,7 +60,7 @@ def short_notice(sheet: Sheet) -> Document:
         t.cite("GDPR 13"),
         lines,
         points=sheet.untranslated("purpose.statement"),
-        texts=(_profiled(sheet),),
+        texts=(t("notice.profiled"),),
     )
     parts = (_object(sheet), first)
     return document(sheet, "notice_short", tuple(part for part in parts if part), draft=False)
@@ -71,13 +71,13 @@ def items(sheet: Sheet) -> dict[str, bool]:
 
     The part that says it must have no open point.
     """
-    told = dict.fromkeys((name for names in ITEM_OF_SECTION.values() for name in names), False)
+    stated = dict.fromkeys((name for names in ITEM_OF_SECTION.values() for name in names), False)
     for part, names in ITEM_OF_SECTION.items():
         section = _PARTS[part](sheet)
         if section is not None:
             whole = Document("", "", "", (section,)).open == 0
-            told |= dict.fromkeys(names, whole)
-    return told
+            stated |= dict.fromkeys(names, whole)
+    return stated
 
 
 def _object(sheet: Sheet) -> Section | None:
@@ -156,15 +156,11 @@ def _automated(sheet: Sheet) -> Section:
     )
     if results := common.outcomes(sheet):
         lines += (sheet.stated("notice.outcomes", results),)
-    texts = [_profiled(sheet), t("notice.logic")]
+    texts = [t("notice.profiled"), t("notice.logic")]
     if sheet.card.derived.decision.art22_applies is True:
         texts.append(t("notice.article22"))
     article = "GDPR 13(2)(f), 14(2)(g), 22; C-203/22"
     return sheet.section("notice.automated", article, lines=lines, texts=tuple(texts))
-
-
-def _profiled(sheet: Sheet) -> str:
-    return sheet.t("notice.profiled")
 
 
 def consequences(sheet: Sheet) -> str:
@@ -222,6 +218,7 @@ def _state(sheet: Sheet) -> Section:
 
 
 _PARTS = {
+    # GDPR 21(4): the right to object is set apart from the rest, so it comes first.
     "object": _object,
     "who": _who,
     "why": _why,

@@ -18,7 +18,7 @@ class Risk:
 
     key: str
     name: str
-    shown: str
+    evidence: str
     measure: str
     point: str = ""
 
@@ -32,8 +32,8 @@ def risks(sheet: Sheet) -> tuple[Risk, ...]:
     return tuple(part(sheet) for part in parts)
 
 
-def _risk(sheet: Sheet, key: str, shown: str, measure: str, point: str = "") -> Risk:
-    return Risk(key, sheet.t(f"risks.{key}"), shown, measure, point)
+def _risk(sheet: Sheet, key: str, evidence: str, measure: str, point: str = "") -> Risk:
+    return Risk(key, sheet.t(f"risks.{key}"), evidence, measure, point)
 
 
 def _unfair(sheet: Sheet) -> Risk:
@@ -41,7 +41,7 @@ def _unfair(sheet: Sheet) -> Risk:
     rows = gaps(sheet.card)
     metrics = {english: t.code(metric) for metric, english in GAPS.items()}
     compared = {row.compared: metrics.get(row.compared, row.compared) for row in rows}
-    shown = "; ".join(
+    evidence = "; ".join(
         t("risks.gap", group=t.code(row.group), compared=compared[row.compared], value=row.value)
         for row in rows
     )
@@ -53,7 +53,7 @@ def _unfair(sheet: Sheet) -> Risk:
         point = t("risks.gap_above", groups=", ".join(above))
     unmeasured = evaluation.fairness_not_measured_because or t("words.open")
     tolerance = said(sheet.card.answers.evaluation.fairness_tolerance, t)
-    return _risk(sheet, "unfair", shown or unmeasured, t("risks.tolerance", n=tolerance), point)
+    return _risk(sheet, "unfair", evidence or unmeasured, t("risks.tolerance", n=tolerance), point)
 
 
 def _excluded(sheet: Sheet) -> Risk:
@@ -70,58 +70,58 @@ def _excluded(sheet: Sheet) -> Risk:
 def _wrong(sheet: Sheet) -> Risk:
     metrics = sheet.card.facts.evaluation.metrics
     named = {"roc_auc": "ROC AUC", "brier": "Brier", "calibration_slope": "calibration slope"}
-    shown = []
+    evidence = []
     for name, label in named.items():
         if name in metrics:
             low_high = interval(metrics[name].low, metrics[name].high)
-            shown.append(
+            evidence.append(
                 f"{label} {figure(metrics[name].value)}{f' ({low_high})' if low_high else ''}"
             )
     return _risk(
         sheet,
         "wrong",
-        "; ".join(shown) or sheet.t("words.open"),
+        "; ".join(evidence) or sheet.t("words.open"),
         said(sheet.answer("rights.rectification"), sheet.t),
-        "" if shown else sheet.t("risks.no_figures"),
+        "" if evidence else sheet.t("risks.no_figures"),
     )
 
 
 def _opaque(sheet: Sheet) -> Risk:
-    t, told = sheet.t, sheet.card.facts.explanation
-    coverage = told.counterfactual_coverage
-    shown = t(
+    t, explanation = sheet.t, sheet.card.facts.explanation
+    coverage = explanation.counterfactual_coverage
+    evidence = t(
         "risks.explained",
-        method=said(told.individual_method, t),
-        returns=said(told.individual_returns or None, t),
+        method=said(explanation.individual_method, t),
+        returns=said(explanation.individual_returns or None, t),
     )
     if coverage is not None:
-        shown += t("risks.coverage", percent=f"{100 * coverage:.0f}")
+        evidence += t("risks.coverage", percent=f"{100 * coverage:.0f}")
     where = said(sheet.card.answers.explanation.plain_language_ref, t)
-    return _risk(sheet, "opaque", shown, t("risks.plain_text", where=where))
+    return _risk(sheet, "opaque", evidence, t("risks.plain_text", where=where))
 
 
 def _unwanted(sheet: Sheet) -> Risk:
     t, consent = sheet.t, sheet.card.facts.consent
     leaks = consent.leak_count
-    shown = t(
+    evidence = t(
         "risks.leaks",
         n=said(leaks, t),
         where=said(consent.suppression_applied_to or None, t),
     )
     channel = said(sheet.card.answers.objection.marketing_channel, t)
     point = t("risks.leaked_objectors", n=leaks) if leaks else ""
-    return _risk(sheet, "unwanted", shown, t("risks.stop_channel", channel=channel), point)
+    return _risk(sheet, "unwanted", evidence, t("risks.stop_channel", channel=channel), point)
 
 
 def _creep(sheet: Sheet) -> Risk:
     t = sheet.t
-    shown = t("risks.misuse", text=said(sheet.answer("purpose.foreseeable_misuse"), t))
+    evidence = t("risks.misuse", text=said(sheet.answer("purpose.foreseeable_misuse"), t))
     measure = t(
         "risks.forbidden",
         text=said(sheet.answer("purpose.out_of_scope_uses"), t),
         access=said(sheet.answer("model_privacy.access_controls"), t),
     )
-    return _risk(sheet, "creep", shown, measure)
+    return _risk(sheet, "creep", evidence, measure)
 
 
 def _memorised(sheet: Sheet) -> Risk:
@@ -140,13 +140,13 @@ def _memorised(sheet: Sheet) -> Risk:
     point = "" if attacks else t("risks.no_attack")
     if failed:
         point = t("risks.attack_succeeded", attack=", ".join(failed))
-    shown = t(
+    evidence = t(
         "risks.stores",
         rows=said(privacy.stores_training_rows, t),
         attacks=attacks or t("risks.no_attack"),
     )
     proof = privacy.stores_training_rows_proof or t("words.open")
-    return _risk(sheet, "memorised", shown, proof, point)
+    return _risk(sheet, "memorised", evidence, proof, point)
 
 
 def _leaked(sheet: Sheet) -> Risk:

@@ -70,9 +70,9 @@ def _used(sheet: Sheet) -> Section:
 
 def _kept(sheet: Sheet) -> Section:
     rules = sheet.card.answers.retention.objects
-    given = {} if isinstance(rules, str) else {r.object: r.period for r in rules}
+    periods = {} if isinstance(rules, str) else {r.object: r.period for r in rules}
     # The answer comes before the configuration.
-    period = given.get("review_log") or _configured(sheet)
+    period = periods.get("review_log") or _configured(sheet)
     lines = (
         sheet.of("staff.kept_for", period, "GDPR 13(2)(a)"),
         sheet.line("rights.access", "roles.dpo_contact", "GDPR 15"),

@@ -23,7 +23,7 @@ def render_cyclonedx(card: Card) -> str:
     """Return the card as CycloneDX 1.6 JSON. The same card gives the same bytes."""
     # A random serial number would differ each time, so it follows from the content.
     serial = uuid.uuid5(uuid.NAMESPACE_URL, f"sovereign-model-card:{card.id}:{card.content_hash}")
-    made = card.facts.run.generated_at
+    generated_at = card.facts.run.generated_at
     content = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -31,7 +31,10 @@ def render_cyclonedx(card: Card) -> str:
         "serialNumber": f"urn:uuid:{serial}",
         "version": 1,
         "metadata": _filled(
-            {"timestamp": made.isoformat() if made else None, "component": _model(card)}
+            {
+                "timestamp": generated_at.isoformat() if generated_at else None,
+                "component": _model(card),
+            }
         ),
         "components": [
             *(_dataset(snapshot, i) for i, snapshot in enumerate(card.facts.data.snapshots)),

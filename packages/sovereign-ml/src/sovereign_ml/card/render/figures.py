@@ -34,10 +34,10 @@ class Figure:
 
 def figures(card: Card) -> list[Figure]:
     """Return the metrics on the test data, known ones first and explained."""
-    known = [name for name in METRICS if name in card.facts.evaluation.metrics]
+    explained = [name for name in METRICS if name in card.facts.evaluation.metrics]
     rest = [name for name in card.facts.evaluation.metrics if name not in METRICS]
     rows = []
-    for name in (*known, *rest):
+    for name in (*explained, *rest):
         estimate = card.facts.evaluation.metrics[name]
         label, meaning = METRICS.get(name, (code(name), ""))
         rows.append(
@@ -86,14 +86,20 @@ def how_parts_combine(card: Card) -> str:
 def directions(card: Card) -> str:
     """Return which inputs the model keeps to an expected direction, in one sentence."""
     parts = card.facts.explanation.curves
-    kept = {
+    by_direction = {
         direction: [part.label or part.name for part in parts if part.expected == direction]
         for direction in ("raises", "lowers")
     }
-    told = [f"never lowers it: {', '.join(kept['raises'])}"] if kept["raises"] else []
-    told += [f"never raises it: {', '.join(kept['lowers'])}"] if kept["lowers"] else []
-    said = "; more ".join(told)
-    return f"Over the whole range, more {said}." if told else "No input is kept to a direction."
+    clauses = (
+        [f"never lowers it: {', '.join(by_direction['raises'])}"] if by_direction["raises"] else []
+    )
+    clauses += (
+        [f"never raises it: {', '.join(by_direction['lowers'])}"] if by_direction["lowers"] else []
+    )
+    joined = "; more ".join(clauses)
+    return (
+        f"Over the whole range, more {joined}." if clauses else "No input is kept to a direction."
+    )
 
 
 def _compared(estimates: dict[str, Estimate]) -> list[Figure]:
@@ -101,8 +107,10 @@ def _compared(estimates: dict[str, Estimate]) -> list[Figure]:
     for name, estimate in estimates.items():
         base = name.removesuffix("_difference")
         label = metric_name(base)
-        told = f"{label}, difference to this model" if name != base else label
-        rows.append(Figure(told, figure(estimate.value), interval(estimate.low, estimate.high), ""))
+        heading = f"{label}, difference to this model" if name != base else label
+        rows.append(
+            Figure(heading, figure(estimate.value), interval(estimate.low, estimate.high), "")
+        )
     return rows
 
 
@@ -159,16 +167,20 @@ def given_away(card: Card) -> list[GivenAway]:
     for row in scan.associations if scan else ():
         groups.setdefault(row.group, {})[row.feature] = row.value
     rows = []
-    for group, found in groups.items():
+    for group, associations in groups.items():
         # The score and all inputs together are no single inputs, so they go before the maximum.
         score, together = (
-            figure(found.pop("score", None), 2),
-            figure(found.pop("all_inputs_together", None), 2),
+            figure(associations.pop("score", None), 2),
+            figure(associations.pop("all_inputs_together", None), 2),
         )
-        name = max(found, key=lambda feature: found[feature], default="")
+        name = max(associations, key=lambda feature: associations[feature], default="")
         rows.append(
             GivenAway(
-                code(group), labels.get(name, name), figure(found.get(name), 2), score, together
+                code(group),
+                labels.get(name, name),
+                figure(associations.get(name), 2),
+                score,
+                together,
             )
         )
     return rows

@@ -66,8 +66,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    said = (speech.said, speech.code, speech.figure, speech.interval, speech.group)
-    filters = {function.__name__: function for function in said}
+    functions = (speech.said, speech.code, speech.figure, speech.interval, speech.group)
+    filters = {function.__name__: function for function in functions}
     environment.filters.update(filters)
     return environment
 
@@ -86,4 +86,5 @@ def _reach(card: Card) -> float:
     """Return the largest absolute log-odds of any curve, so that all pictures share one axis."""
     curves = card.facts.explanation.curves
     every = [abs(y) for part in curves for y in (*part.log_odds, *part.categories.values())]
+    # Curves without any effect still need an axis.
     return max(every, default=0.0) or 1.0

@@ -29,11 +29,11 @@ def hurdles(card: Card, findings: Sequence[Finding]) -> list[Hurdle]:
     rows = [f for f in findings if not f.open_answers]
     unanswered = [f for f in findings if f.open_answers]
     if unanswered:
-        left = len(open_questions(card))
-        told = f"{left} required {'answer is' if left == 1 else 'answers are'} open."
-        rows.append(unanswered[0].model_copy(update={"found": told}))
-    found = [Hurdle(f.rule, _effect(f), f.article, f.found, f.do) for f in rows]
-    return sorted(found, key=lambda hurdle: hurdle.effect != "blocks")
+        count = len(open_questions(card))
+        text = f"{count} required {'answer is' if count == 1 else 'answers are'} open."
+        rows.append(unanswered[0].model_copy(update={"found": text}))
+    listed = [Hurdle(f.rule, _effect(f), f.article, f.found, f.do) for f in rows]
+    return sorted(listed, key=lambda hurdle: hurdle.effect != "blocks")
 
 
 def in_short(rows: Sequence[Hurdle]) -> str:

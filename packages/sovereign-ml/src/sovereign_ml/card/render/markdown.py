@@ -29,10 +29,11 @@ def render_markdown(card: Card, findings: Sequence[Finding] | None = None) -> st
 
     front = yaml.safe_dump(front_matter(card), sort_keys=False, allow_unicode=True, width=110)
     parts = (_summary, _uses, _limits, _training, _evaluation, _examination, _open, _contact)
-    told = [part(card) for part in parts]
+    sections = [part(card) for part in parts]
     if findings is not None:
-        told.insert(1, _production(card, findings))
-    return f"---\n{front}---\n\n" + "\n\n".join(told) + "\n"
+        # Whoever wants to use the model reads this before the details.
+        sections.insert(1, _production(card, findings))
+    return f"---\n{front}---\n\n" + "\n\n".join(sections) + "\n"
 
 
 def front_matter(card: Card) -> dict[str, Any]:
@@ -125,21 +126,21 @@ def _summary(card: Card) -> str:
     finding = f"**{view.verdict(card)}.** {escape(view.finding(card))}"
     blocks = (view.does(card), view.whom(card), view.rights(card))
     heads = ("## Model Details", "## Who answers for it", "## What people can do")
-    told = "\n\n".join(
+    body = "\n\n".join(
         f"{head}\n\n{bullets(lines)}" for head, lines in zip(heads, blocks, strict=True)
     )
     lines = [*view.identity(card), *view.own_rules(card), *view.policy(card)]
-    return f"{title}\n\n{finding}\n\n{told}\n\n{bullets(lines)}"
+    return f"{title}\n\n{finding}\n\n{body}\n\n{bullets(lines)}"
 
 
 def _production(card: Card, findings: Sequence[Finding]) -> str:
     rows = hurdles.hurdles(card, findings)
-    shown = [(row.rule, row.effect, row.article, row.found, row.do) for row in rows]
-    found = (
-        f"\n\n{table(('Rule', 'Effect', 'Source', 'Found', 'What to do'), shown)}" if shown else ""
+    cells = [(row.rule, row.effect, row.article, row.found, row.do) for row in rows]
+    findings_table = (
+        f"\n\n{table(('Rule', 'Effect', 'Source', 'Found', 'What to do'), cells)}" if cells else ""
     )
-    told = hurdles.in_short(rows)
-    return f"## Before production\n\n{told[:1].upper()}{told[1:]}.{found}"
+    summary = hurdles.in_short(rows)
+    return f"## Before production\n\n{summary[:1].upper()}{summary[1:]}.{findings_table}"
 
 
 def _uses(card: Card) -> str:
@@ -158,14 +159,14 @@ def _limits(card: Card) -> str:
         for gap in figures.gaps(card)
     ]
     reason = card.facts.evaluation.fairness_not_measured_because or "Not measured."
-    found = (
+    gaps_table = (
         table(("Groups by", "Compared", "Gap", "Within tolerance", "Smallest group"), rows)
         if rows
         else escape(reason)
     )
     return (
         "## Bias, Risks, and Limitations"
-        f"\n\n{_list(card.answers.evaluation.limitations)}\n\n{found}"
+        f"\n\n{_list(card.answers.evaluation.limitations)}\n\n{gaps_table}"
     )
 
 
@@ -180,7 +181,7 @@ def _training(card: Card) -> str:
 
 def _evaluation(card: Card) -> str:
     rows = [(row.name, row.value, row.interval, row.meaning) for row in figures.figures(card)]
-    found = (
+    metrics_table = (
         table(("Metric", "Value", "95 % interval", "How to read it"), rows) if rows else OPEN_TEXT
     )
     against = [(row.name, row.value, row.interval) for row in figures.price_of_explainability(card)]
@@ -188,7 +189,7 @@ def _evaluation(card: Card) -> str:
     free = [(row.name, row.value, row.interval) for row in figures.price_of_directions(card)]
     return "\n\n".join(
         [
-            f"## Evaluation\n\n{found}"
+            f"## Evaluation\n\n{metrics_table}"
             + (price + table(("Metric", "Value", "Interval"), against) if against else ""),
             *(
                 [
@@ -210,12 +211,16 @@ def _examination(card: Card) -> str:
             if part.categories
             else zip(part.knots, part.log_odds, strict=True)
         )
-        told = "; ".join(f"{x if isinstance(x, str) else f'{x:g}'}: {y:+.2f}" for x, y in points)
-        rows.append((part.label or part.name, told, figure(part.missing_log_odds, 2)))
-    told = table(("Input", "Log-odds at each value", "Missing"), rows) if rows else OPEN_TEXT
+        points_text = "; ".join(
+            f"{x if isinstance(x, str) else f'{x:g}'}: {y:+.2f}" for x, y in points
+        )
+        rows.append((part.label or part.name, points_text, figure(part.missing_log_odds, 2)))
+    curves_table = (
+        table(("Input", "Log-odds at each value", "Missing"), rows) if rows else OPEN_TEXT
+    )
     return (
         f"## Model Examination\n\n{escape(figures.how_parts_combine(card))} Between values the "
-        f"parts run straight. {escape(figures.directions(card))}\n\n{told}"
+        f"parts run straight. {escape(figures.directions(card))}\n\n{curves_table}"
     )
 
 

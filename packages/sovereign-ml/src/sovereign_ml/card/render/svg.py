@@ -152,6 +152,7 @@ def _picture(title: str, inside: str) -> Markup:
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Scale:
+    # A value that never changes has no span to divide by.
     span = (high - low) or 1.0
     return lambda value: start + (value - low) / span * (end - start)
 

@@ -9,9 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic.fields import FieldInfo
-
-from sovereign_ml.card.questions import walk
+from sovereign_ml.card.questions import extra_of, walk
 from sovereign_ml.card.render.speech import OPEN_TEXT, code, said
 from sovereign_ml.card.schema import Approval, Card, is_open
 from sovereign_ml.card.schema.base import Group
@@ -69,8 +67,8 @@ def is_open_part(value: object) -> bool:
 
 def finding(card: Card) -> str:
     """Return why Article 22 applies or not, without repeating the verdict."""
-    told = card.derived.decision.why.removeprefix(f"{verdict(card)}: ")
-    return told[:1].upper() + told[1:]
+    reason = card.derived.decision.why.removeprefix(f"{verdict(card)}: ")
+    return reason[:1].upper() + reason[1:]
 
 
 def does(card: Card) -> list[CardLine]:
@@ -86,9 +84,11 @@ def does(card: Card) -> list[CardLine]:
 
 def _people(card: Card) -> CardLine:
     purpose = card.answers.purpose
-    known = not (is_open(purpose.subject_categories) or is_open(purpose.territories))
-    told = f"{said(purpose.subject_categories)} in {said(purpose.territories)}" if known else None
-    return line("For whom", told)
+    answered = not (is_open(purpose.subject_categories) or is_open(purpose.territories))
+    text = (
+        f"{said(purpose.subject_categories)} in {said(purpose.territories)}" if answered else None
+    )
+    return line("For whom", text)
 
 
 def whom(card: Card) -> list[CardLine]:
@@ -132,18 +132,14 @@ def answers(card: Card) -> list[CardTable]:
     for path, field, value in walk(card.answers):
         # ``walk`` yields the groups of a list one by one, so the list itself is left out.
         holds_groups = isinstance(value, tuple) and any(isinstance(item, Group) for item in value)
-        empty = value == () and not _extra(field).get("empty_is_answer")
+        empty = value == () and not extra_of(field).get("empty_is_answer")
         if not (holds_groups or empty or (value != () and is_open(value))):
             label = field.description or code(path.rpartition(".")[2]).capitalize()
-            told = CardLine(
-                _numbered(path, label), said(value), str(_extra(field).get("source", ""))
+            entry = CardLine(
+                _numbered(path, label), said(value), str(extra_of(field).get("source", ""))
             )
-            tables.setdefault(path.partition(".")[0], []).append(told)
+            tables.setdefault(path.partition(".")[0], []).append(entry)
     return [CardTable(code(name).capitalize(), tuple(lines)) for name, lines in tables.items()]
-
-
-def _extra(field: FieldInfo) -> dict[str, object]:
-    return dict(field.json_schema_extra) if isinstance(field.json_schema_extra, dict) else {}
 
 
 def _numbered(path: str, label: str) -> str:
@@ -205,19 +201,19 @@ def signature(approval: Approval) -> str:
 
 def data(card: Card) -> list[CardLine]:
     """Return the sources, versions, windows and scans of the data."""
-    facts, given = card.facts.data, card.answers.data
+    facts, answered = card.facts.data, card.answers.data
     scan, special = facts.pii_scan, facts.special_scan
     lines = [
         line(
             "Sources",
-            tuple(source.name for source in given.sources)
-            if isinstance(given.sources, tuple)
+            tuple(source.name for source in answered.sources)
+            if isinstance(answered.sources, tuple)
             else None,
         ),
         *(_events(table, facts.features) for table in facts.event_tables),
         line("Label window", facts.label_window),
         line("Cut-offs", facts.cutoffs or None),
-        line("Customer numbers", given.pseudonymisation),
+        line("Customer numbers", answered.pseudonymisation),
         line(
             "Identifiers and free text found",
             None if scan is None else f"{scan.hits} ({scan.tool})",
@@ -233,9 +229,9 @@ def data(card: Card) -> list[CardLine]:
 
 def _events(table: EventTableFact, features: Sequence[FeatureFact]) -> CardLine:
     span = f"{said(table.from_date)} to {said(table.to_date)}"
-    made = ", ".join(feature.name for feature in features if feature.source == table.name)
-    told = f"{table.rows} rows of {table.subjects} people, {span}; inputs made from it: {made}"
-    return CardLine(f"Events read: {table.name}", told)
+    inputs = ", ".join(feature.name for feature in features if feature.source == table.name)
+    text = f"{table.rows} rows of {table.subjects} people, {span}; inputs made from it: {inputs}"
+    return CardLine(f"Events read: {table.name}", text)
 
 
 def _proxies(scan: SpecialScan | None) -> CardLine:
@@ -246,19 +242,19 @@ def _proxies(scan: SpecialScan | None) -> CardLine:
     if scan is None or not scan.associations:
         reason = (scan and scan.not_measured_because) or "not recorded"
         return CardLine("Proxies", f"not measurable here: {reason}", open=True)
-    found = ", ".join(
+    proxies = ", ".join(
         f"{p.feature} for {p.category}, through {p.group} ({p.value:.2f})" for p in scan.proxies
     )
-    return CardLine("Proxies", found or "none above the limit of the policy; see Fairness")
+    return CardLine("Proxies", proxies or "none above the limit of the policy; see Fairness")
 
 
 def _snapshot(snapshot: Snapshot) -> CardLine:
     span = f"{said(snapshot.from_date)} to {said(snapshot.to_date)}"
-    told = (
+    text = (
         f"{snapshot.rows} rows of {snapshot.subjects} people, {span}, "
         f"version {snapshot.dvc_md5[:12]}"
     )
-    return CardLine(f"Snapshot: {snapshot.role}", told)
+    return CardLine(f"Snapshot: {snapshot.role}", text)
 
 
 def own_rules(card: Card) -> list[CardLine]:
@@ -278,11 +274,12 @@ def policy(card: Card) -> list[CardLine]:
     lines = []
     for name, row in card.facts.policy.items():
         value, default, limit = row.get("value"), row.get("default"), row.get("limit")
-        told = said(tuple(value) if isinstance(value, list) else value)
+        chosen = said(tuple(value) if isinstance(value, list) else value)
         usual = said(tuple(default) if isinstance(default, list) else default)
+        # Whoever signs has to see where the project departs from the release.
         if value != default:
-            told += f" (DIFFERS from the default {usual})"
+            chosen += f" (DIFFERS from the default {usual})"
         lines.append(
-            CardLine(f"Policy: {code(name)}", f"{told}; allowed {limit}" if limit else told)
+            CardLine(f"Policy: {code(name)}", f"{chosen}; allowed {limit}" if limit else chosen)
         )
     return lines

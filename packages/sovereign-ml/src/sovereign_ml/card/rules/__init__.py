@@ -73,11 +73,11 @@ def check(
     """
     case = Case.of(card, policy, today, at)
     active = [rule for rule in RULES.values() if at == "promote" or rule.at == "register"]
-    found = [finding for rule in active for finding in rule.findings(case)]
-    found += own.findings(case) if own is not None else []
+    findings = [finding for rule in active for finding in rule.findings(case)]
+    findings += own.findings(case) if own is not None else []
     waived = advice.waived(case)
     marked = [
-        f.model_copy(update={"waived": f.severity == "warn" and f.rule in waived}) for f in found
+        f.model_copy(update={"waived": f.severity == "warn" and f.rule in waived}) for f in findings
     ]
     # In the alphabet "block" comes before "warn", so no rank is needed.
     return sorted(marked, key=lambda f: (f.severity, f.open_answers, f.rule))

@@ -62,21 +62,21 @@ def forbidden_practice(case: Case) -> Hits:
 )
 def high_risk_denied(case: Case) -> Hits:
     """An Annex III area with profiling that is called anything but high-risk, or a point of it is denied."""
-    points, given = annex_iii_points(case.answers), case.answers.ai_act
+    points, section = annex_iii_points(case.answers), case.answers.ai_act
     if not points:
         return
     area = f"Annex III point {', '.join(points)}"
     typed = case.card.typed_status.get("ai_act.risk_class", "high_risk")
     if typed != "high_risk":
         yield f"{area} with profiling is typed as '{typed}'."
-    if given.high_risk.derogation_claimed is True:
+    if section.high_risk.derogation_claimed is True:
         yield f"The derogation of 6(3) is claimed for {area} with profiling."
-    if given.annex_iii_point == "none":
+    if section.annex_iii_point == "none":
         yield f"ai_act.annex_iii_point is 'none', and action or areas lead to {area}."
-    listed = () if given.areas == NOT_ANSWERED else given.areas
+    listed = () if section.areas == NOT_ANSWERED else section.areas
     named = {item.partition("_")[0][0] for item in listed}
     missing = [point for point in points if point[0] not in named and point != "other"]
-    if given.areas != NOT_ANSWERED and missing:
+    if section.areas != NOT_ANSWERED and missing:
         yield f"ai_act.areas leaves out the area of point {', '.join(missing)}."
 
 
@@ -90,30 +90,30 @@ def high_risk_duties(case: Case) -> Hits:
     """A high-risk system without its duties. Warns until they apply, blocks from then on."""
     if case.derived.ai_act.risk_class != "high_risk":
         return
-    given = case.answers.ai_act.high_risk
-    sections = () if given.annex_iv_sections == NOT_ANSWERED else given.annex_iv_sections
-    met = () if given.duties_met == NOT_ANSWERED else given.duties_met
+    section = case.answers.ai_act.high_risk
+    sections = () if section.annex_iv_sections == NOT_ANSWERED else section.annex_iv_sections
+    met = () if section.duties_met == NOT_ANSWERED else section.duties_met
     # AI Act 27(1) requires the assessment for these two points.
     must_assess = {"5b", "5c"} & set(annex_iii_points(case.answers))
     lacks = {
         "technical documentation (Article 11, Annex IV)": set(sections) != set(ANNEX_IV),
-        "oversight persons (14, 26(2))": given.oversight_persons in (NOT_ANSWERED, ()),
-        "logs of six months (19, 26(6))": given.log_months == NOT_ANSWERED
-        or not float(given.log_months) >= MIN_LOG_MONTHS,
-        "information of persons (26(11))": given.persons_informed is not True,
-        "impact assessment on fundamental rights (27)": given.fria_required is True
-        and is_open(given.fria_ref),
+        "oversight persons (14, 26(2))": section.oversight_persons in (NOT_ANSWERED, ()),
+        "logs of six months (19, 26(6))": section.log_months == NOT_ANSWERED
+        or not float(section.log_months) >= MIN_LOG_MONTHS,
+        "information of persons (26(11))": section.persons_informed is not True,
+        "impact assessment on fundamental rights (27)": section.fria_required is True
+        and is_open(section.fria_ref),
         "impact assessment denied, which points 5(b) and 5(c) require (27(1))": bool(must_assess)
-        and given.fria_required is False,
-        "explanation to persons (86)": is_open(given.art86_channel),
-        **{f"{what} ({article})": article not in met for article, what in DUTIES_OF.items()},
+        and section.fria_required is False,
+        "explanation to persons (86)": is_open(section.art86_channel),
+        **{f"{duty} ({article})": article not in met for article, duty in DUTIES_OF.items()},
     }
-    found = [name for name, lacking in lacks.items() if lacking]
-    if found:
+    missing = [name for name, lacking in lacks.items() if lacking]
+    if missing:
         # Before this day the duties do not apply yet, so the rule only warns.
         severity: Severity = "block" if case.today >= date.fromisoformat(HIGH_RISK_FROM) else "warn"
         yield RuleHit(
-            f"High-risk since Annex III fits; missing: {', '.join(found)} "
+            f"High-risk since Annex III fits; missing: {', '.join(missing)} "
             f"(duty from {HIGH_RISK_FROM}).",
             severity,
         )
@@ -127,17 +127,21 @@ def high_risk_duties(case: Case) -> Hits:
 )
 def worded_like_more(case: Case) -> Hits:
     """The purpose speaks of credit, insurance, work, education or benefits and no area of Annex III is named."""
-    given = case.answers
-    if annex_iii_points(given):
+    answers = case.answers
+    if annex_iii_points(answers):
         return
-    texts = [given.purpose.statement, given.decision.other_action]
-    texts += given.purpose.specific_uses if isinstance(given.purpose.specific_uses, tuple) else ()
+    texts = [answers.purpose.statement, answers.decision.other_action]
+    texts += (
+        answers.purpose.specific_uses if isinstance(answers.purpose.specific_uses, tuple) else ()
+    )
     for text in texts:
-        if found := WEIGHTY.search(plain(text)):
+        if match := WEIGHTY.search(plain(text)):
             # ``other`` names no action, so the words are the only sign.
-            severity: Severity = "block" if given.decision.downstream_action == "other" else "warn"
+            severity: Severity = (
+                "block" if answers.decision.downstream_action == "other" else "warn"
+            )
             yield RuleHit(
-                f"'{text}' speaks of '{found[0]}', and no area of Annex III is named.", severity
+                f"'{text}' speaks of '{match[0]}', and no area of Annex III is named.", severity
             )
 
 
@@ -150,8 +154,8 @@ def consumer_credit(case: Case) -> Hits:
     """An automated check of creditworthiness without what the directive on consumer credit demands."""
     if not case.when("consumer_credit"):
         return
-    given = case.answers.decision.consumer_credit
-    wanted = {
+    credit = case.answers.decision.consumer_credit
+    problems = {
         "human_intervention": (
             "People cannot have the assessment explained and reviewed by a person (18(8))."
         ),
@@ -162,20 +166,20 @@ def consumer_credit(case: Case) -> Hits:
             "People are not told that an offer was personalised automatically (13)."
         ),
     }
-    yield from (text for field, text in wanted.items() if getattr(given, field) is False)
+    yield from (text for field, text in problems.items() if getattr(credit, field) is False)
 
 
 @rule("R76", "AI Act 3(1), 3(3)-(4), 50", "Correct the answer, or write down why it holds.")
 def position_under_the_ai_act(case: Case) -> Hits:
     """Article 50 is not kept, a trained model is called no AI system, or the role leaves out provider or deployer."""
-    given = case.answers.ai_act
-    if given.talks_or_generates is True and given.persons_told is False:
+    section = case.answers.ai_act
+    if section.talks_or_generates is True and section.persons_told is False:
         yield "It talks with people or generates, and people are not told (50(1)-(2))."
-    if given.is_ai_system is False:
+    if section.is_ai_system is False:
         yield RuleHit("A trained model is called no AI system; that needs a lawyer's word.", "warn")
-    if given.role in ("provider", "deployer"):
+    if section.role in ("provider", "deployer"):
         yield RuleHit(
             "Who trains a model and uses it is provider and deployer; "
-            f"the answer is '{given.role}'.",
+            f"the answer is '{section.role}'.",
             "warn",
         )

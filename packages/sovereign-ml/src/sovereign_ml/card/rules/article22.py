@@ -48,16 +48,16 @@ def no_exception(case: Case) -> Hits:
 @rule("R03", "GDPR 22(2)", "Argue from the exception itself; the list in Article 22(2) is closed.")
 def argued_from_elsewhere(case: Case) -> Hits:
     """The exception is argued from legitimate interest, public task, industry practice or notice alone."""
-    given = case.answers.art22
-    if not case.applies22 or given.argued_from == NOT_ANSWERED:
+    art22 = case.answers.art22
+    if not case.applies22 or art22.argued_from == NOT_ANSWERED:
         return
-    wrong = [argument for argument in given.argued_from if argument in NO_EXCEPTION]
+    wrong = [argument for argument in art22.argued_from if argument in NO_EXCEPTION]
     if wrong:
         yield f"The exception is argued from {', '.join(wrong)}."
-    elif ARGUMENT.get(given.exception) not in given.argued_from:
+    elif ARGUMENT.get(art22.exception) not in art22.argued_from:
         yield (
-            f"The exception '{given.exception}' is not what it is argued from "
-            f"({', '.join(given.argued_from)})."
+            f"The exception '{art22.exception}' is not what it is argued from "
+            f"({', '.join(art22.argued_from)})."
         )
 
 
@@ -68,15 +68,16 @@ def argued_from_elsewhere(case: Case) -> Hits:
 )
 def contract_exception(case: Case) -> Hits:
     """The contract exception without a contract, without necessity, with a milder way, or for marketing."""
-    given = case.answers.art22
-    if given.exception != "contract_22_2_a":
+    art22 = case.answers.art22
+    if art22.exception != "contract_22_2_a":
         return
-    if is_open(given.contract_ref):
+    if is_open(art22.contract_ref):
         yield "No contract with that person is named."
-    if is_open(given.necessity_analysis):
+    if is_open(art22.necessity_analysis):
         yield "It is not said why the contract cannot be performed without it."
-    if given.less_intrusive_alternatives not in (NOT_ANSWERED, ()):
-        yield f"A less intrusive way is listed as workable: {given.less_intrusive_alternatives[0]}."
+    # WP251 p. 23: where a milder means reaches the goal, this one is not necessary.
+    if art22.less_intrusive_alternatives not in (NOT_ANSWERED, ()):
+        yield f"A less intrusive way is listed as workable: {art22.less_intrusive_alternatives[0]}."
     if case.when("direct_marketing"):
         yield RuleHit(
             "The purpose is marketing or retention, which no customer contract needs.",
@@ -87,11 +88,11 @@ def contract_exception(case: Case) -> Hits:
 @rule("R06", "GDPR 22(2)(b)", "Cite the provision and the safeguards it gives.")
 def law_exception(case: Case) -> Hits:
     """The exception of a law without a provision, or the law has no safeguards."""
-    given = case.answers.art22
-    if given.exception == "law_22_2_b":
-        if is_open(given.legal_provision):
+    art22 = case.answers.art22
+    if art22.exception == "law_22_2_b":
+        if is_open(art22.legal_provision):
             yield "No legal provision is cited."
-        if is_open(given.safeguards_in_law):
+        if is_open(art22.safeguards_in_law):
             yield "No safeguards of the cited law are named."
 
 
@@ -104,14 +105,15 @@ def consent_exception(case: Case) -> Hits:
     """Explicit consent that is not explicit, bundled with terms, uninformed, or whose refusal has a detriment."""
     if case.answers.art22.exception != "explicit_consent_22_2_c":
         return
-    wanted = {
+    problems = {
         "explicit": "The consent is not explicit.",
         "granular": "The consent is bundled with terms or other purposes.",
         "informed_of_adm": "The consent text does not tell about the automated decision.",
         "refusal_without_detriment": "Refusing has a disadvantage.",
     }
+    # Only a "no" is refused here. Open answers are asked for by rule R01.
     yield from (
-        text for field, text in wanted.items() if getattr(case.answers.consent, field) is False
+        text for field, text in problems.items() if getattr(case.answers.consent, field) is False
     )
 
 
@@ -120,9 +122,10 @@ def consent_exception(case: Case) -> Hits:
 )
 def safeguards(case: Case) -> Hits:
     """Under contract or consent, human intervention, own view or contest lacks a channel, an owner or days."""
-    given = case.answers.art22
-    if case.applies22 and given.exception in ("contract_22_2_a", "explicit_consent_22_2_c"):
-        lacking = [name for name in SAFEGUARDS if is_open(getattr(given.safeguards, name))]
+    art22 = case.answers.art22
+    # Article 22(3) speaks of these two. For the third, the law itself gives the safeguards.
+    if case.applies22 and art22.exception in ("contract_22_2_a", "explicit_consent_22_2_c"):
+        lacking = [name for name in SAFEGUARDS if is_open(getattr(art22.safeguards, name))]
         if lacking:
             yield f"[art22.safeguards] lacks {', '.join(lacking)}."
 
@@ -134,10 +137,10 @@ def safeguards(case: Case) -> Hits:
 )
 def contest(case: Case) -> Hits:
     """Contesting cannot reverse the outcome, or the same automated rule decides again."""
-    given = case.answers.art22.safeguards
-    if case.applies22 and given.contest_can_reverse is False:
+    answers = case.answers.art22.safeguards
+    if case.applies22 and answers.contest_can_reverse is False:
         yield "Contesting cannot reverse the outcome."
-    if case.applies22 and given.contest_independent is False:
+    if case.applies22 and answers.contest_independent is False:
         yield "The contest is decided by the same automated rule."
 
 
@@ -208,9 +211,9 @@ def outcomes_are_named(case: Case) -> Hits:
     """The service, the desk and the letter say another outcome than the action has, or none is adverse."""
     action, outcomes = case.answers.decision.downstream_action, case.facts.decision.outcomes
     if not outcomes and action in (*SIGNIFICANT_ACTIONS, *EXPLAINED_ACTIONS):
-        told = f"The action is '{action}', and people are told of an offer or of none."
+        message = f"The action is '{action}', and people are told of an offer or of none."
         # WP251 p. 21-22 weighs these actions case by case, so they only warn.
-        yield RuleHit(told, "warn" if action in EXPLAINED_ACTIONS else "block")
+        yield RuleHit(message, "warn" if action in EXPLAINED_ACTIONS else "block")
     if outcomes and case.significant and not any(each.adverse for each in outcomes):
         yield "The effect is significant, and none of the outcomes is marked as adverse."
     languages = case.answers.notice.languages

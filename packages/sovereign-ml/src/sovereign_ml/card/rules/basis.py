@@ -45,11 +45,11 @@ def withdrawal(case: Case) -> Hits:
     """Consent without a channel to withdraw, harder than giving, scoring goes on, or withdrawn rows are found."""
     if not consent_used(case.answers):
         return
-    given = case.answers.consent.withdrawal
-    hours = given.stops_scoring_within_hours
-    if is_open(given.channel):
+    section = case.answers.consent.withdrawal
+    hours = section.stops_scoring_within_hours
+    if is_open(section.channel):
         yield "There is no channel to withdraw."
-    if given.as_easy_as_giving is False:
+    if section.as_easy_as_giving is False:
         yield "Withdrawing is harder than giving consent."
     if hours != NOT_ANSWERED and float(hours) > case.policy.max_withdrawal_hours:
         yield (
@@ -98,34 +98,36 @@ def weak_legitimate_interest(case: Case) -> Hits:
     """Legitimate interest without the three steps, with a vague interest, or with duties sold as mitigations."""
     if not case.when("legitimate_interest"):
         return
-    given = case.answers.legitimate_interest
+    assessment = case.answers.legitimate_interest
     # The person who read the wording is no step of the assessment.
-    asked = [name for name in LegitimateInterest.model_fields if name != "wording_checked_by"]
-    lacking = [name for name in asked if is_open(getattr(given, name))]
+    steps = [name for name in LegitimateInterest.model_fields if name != "wording_checked_by"]
+    lacking = [name for name in steps if is_open(getattr(assessment, name))]
     if lacking:
         yield case.open(f"[legitimate_interest] lacks {', '.join(lacking)}.")
-    yield from _as_worded(given)
+    yield from _as_worded(assessment)
     if (
-        given.lawful is False
-        or given.real_and_present is False
-        or given.outcome == "does_not_prevail"
+        assessment.lawful is False
+        or assessment.real_and_present is False
+        or assessment.outcome == "does_not_prevail"
     ):
         yield "The assessment itself says that the interest does not carry the processing."
-    if given.mitigations_beyond_duty == ():
+    if assessment.mitigations_beyond_duty == ():
         yield "No mitigation goes beyond what the law demands anyway."
 
 
-def _as_worded(given: LegitimateInterest) -> Hits:
+def _as_worded(assessment: LegitimateInterest) -> Hits:
     """Yield what the wording suggests.
 
     It blocks until a named person has read the words, and warns from then on.
     """
-    severity: Severity = "warn" if is_named_person(given.wording_checked_by) else "block"
-    if not is_open(given.interest) and (VAGUE.search(given.interest) or len(given.interest) < 15):
+    severity: Severity = "warn" if is_named_person(assessment.wording_checked_by) else "block"
+    if not is_open(assessment.interest) and (
+        VAGUE.search(assessment.interest) or len(assessment.interest) < 15
+    ):
         yield RuleHit(
-            f"The interest '{given.interest}' is not stated precisely.", severity, CHECKED
+            f"The interest '{assessment.interest}' is not stated precisely.", severity, CHECKED
         )
-    beyond = given.mitigations_beyond_duty
+    beyond = assessment.mitigations_beyond_duty
     if isinstance(beyond, tuple) and beyond and all(DUTIES.search(item) for item in beyond):
         yield RuleHit("The mitigations read like what the law demands anyway.", severity, CHECKED)
 
@@ -161,11 +163,11 @@ def switched_basis(case: Case) -> Hits:
 )
 def incompatible_purpose(case: Case) -> Hits:
     """The purpose is incompatible, compatible without the note, or consented data is re-used as compatible."""
-    given = case.answers.purpose
-    if given.relation_to_collection == "incompatible":
+    purpose = case.answers.purpose
+    if purpose.relation_to_collection == "incompatible":
         yield "The purpose is incompatible with the one the data was collected for."
-    if given.relation_to_collection == "compatible_6_4":
-        if is_open(given.compatibility_assessment_ref):
+    if purpose.relation_to_collection == "compatible_6_4":
+        if is_open(purpose.compatibility_assessment_ref):
             yield "The purpose is called compatible without a note on the five factors."
         if case.answers.lawful_basis.collect.basis == "6_1_a":
             yield "Data collected on consent is re-used as 'compatible'."

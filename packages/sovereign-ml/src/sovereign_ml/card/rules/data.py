@@ -19,6 +19,7 @@ BANNED: Final = {
 
 
 SPAN: Final = r"(\d+)[ -](day|week|month)s?"
+# Only spans with such a word are compared: other numbers in a text may be about anything.
 AHEAD: Final = re.compile(rf"\b(?:next|coming|following|within|for) {SPAN}\b", re.IGNORECASE)
 BEFORE: Final = re.compile(rf"\b(?:last|past|previous) {SPAN}\b", re.IGNORECASE)
 HORIZON: Final = re.compile(r"^(?:P(\d+)D|(\d+) days from the cut-off)")
@@ -54,10 +55,10 @@ def another_horizon(case: Case) -> Hits:
         if "who bought" in window and OF_CONTRACTS.search(label) and not OF_PURCHASES.search(label):
             yield "data.label_definition names no purchase, and the label is that nobody buys."
     for path, text, pattern, true_days in checks:
-        told = [found for found in pattern.finditer(text or "") if true_days]
-        for found in told:
-            if not _same_span(int(found.group(1)), found.group(2).lower(), int(true_days or 0)):
-                yield f"{path} says '{found.group()}', the data has {true_days} days."
+        matches = [match for match in pattern.finditer(text or "") if true_days]
+        for match in matches:
+            if not _same_span(int(match.group(1)), match.group(2).lower(), int(true_days or 0)):
+                yield f"{path} says '{match.group()}', the data has {true_days} days."
 
 
 def _same_span(count: int, unit: str, days: int) -> bool:
@@ -77,6 +78,7 @@ def unnecessary_input(case: Case) -> Hits:
         if why := _banned(feature):
             yield f"{feature.name}: {why}."
     scan = case.facts.data.pii_scan
+    # The scan looks at names and category values, whatever the contract calls the feature.
     if scan and (scan.direct_identifiers or scan.free_text):
         yield (
             f"The scan found {', '.join((*scan.direct_identifiers, *scan.free_text))} in the "
@@ -99,14 +101,15 @@ def unnecessary_features(case: Case) -> Hits:
     """Features that can go together for a loss that is surely below the policy number."""
     limit = case.policy.tolerated_loss
     path = case.facts.data.elimination
+    # The upper end of the interval counts: the loss has to be small for sure.
     enough = [place for place, step in enumerate(path, start=1) if step.loss_high <= limit]
     if enough:
         # The last step below the limit counts: everything before it can go as well.
-        gone, last = path[: enough[-1]], path[enough[-1] - 1]
+        removable, last = path[: enough[-1]], path[enough[-1] - 1]
         yield (
             f"{last.inputs_left} inputs are enough: without the others ROC AUC falls by "
             f"{last.loss:.4f}, {last.loss_high:.4f} at most (95 %, policy: {limit}): "
-            f"{', '.join(step.name for step in gone)}."
+            f"{', '.join(step.name for step in removable)}."
         )
 
 
@@ -133,15 +136,16 @@ def retention(case: Case) -> Hits:
 
 
 def _kept_too_long(row: RetentionRule, stored: StorageObject, limit: int) -> Hits:
-    kept = days(row.period)
-    if kept is None:
+    period_days = days(row.period)
+    if period_days is None:
         yield f"{row.object} is kept '{row.period}', which is no ISO 8601 period such as P24M."
-    elif not 0 < kept <= limit:
+    elif not 0 < period_days <= limit:
         yield f"{row.object} is kept {row.period}: allowed are 1 to {limit} days (policy)."
     if row.mechanism == "none":
         yield f"{row.object} is deleted by nobody: retention.objects says mechanism 'none'."
     if stored.overdue_objects:
         yield f"{stored.overdue_objects} objects of {row.object} are past their period."
+    # Deleting in a versioned bucket leaves the old version, with the data in it.
     if stored.versions_exist and row.covers_versions is not True:
         do = (
             "Delete old versions with the rest, then say covers_versions = true in that block of "

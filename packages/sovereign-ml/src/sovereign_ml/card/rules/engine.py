@@ -104,9 +104,9 @@ class Case:
         """Return whether a named condition of ``sovereign_ml.card.conditions`` holds."""
         return CONDITIONS[condition](self.answers, self.facts, self.derived)
 
-    def open(self, found: str) -> RuleHit:
+    def open(self, message: str) -> RuleHit:
         """Return a hit for something that is still open."""
-        return RuleHit(found, severity=self.open_severity)
+        return RuleHit(message, severity=self.open_severity)
 
 
 Hits = Iterator[str | RuleHit]
@@ -132,8 +132,8 @@ class Rule:
 
     def findings(self, case: Case) -> Iterator[Finding]:
         """Run the check."""
-        for found in self.check(case):
-            hit = RuleHit(found) if isinstance(found, str) else found
+        for outcome in self.check(case):
+            hit = RuleHit(outcome) if isinstance(outcome, str) else outcome
             yield Finding(
                 rule=self.id,
                 severity=hit.severity or self.severity,

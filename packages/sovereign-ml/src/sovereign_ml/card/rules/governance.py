@@ -28,23 +28,23 @@ def dpia(case: Case) -> Hits:
         if case.answers.dpia.status == "in_progress":
             yield RuleHit("An impact assessment was begun and is not finished.", "warn")
         return
-    given, version = case.answers.dpia, case.facts.model.version
-    if given.status not in ("completed", "consulted"):
-        found = (
+    assessment, version = case.answers.dpia, case.facts.model.version
+    if assessment.status not in ("completed", "consulted"):
+        message = (
             f"An impact assessment is required ({'; '.join(case.derived.dpia.criteria)}); "
-            f"status '{given.status}'."
+            f"status '{assessment.status}'."
         )
-        yield case.open(found) if given.status == NOT_ANSWERED else found
+        yield case.open(message) if assessment.status == NOT_ANSWERED else message
     # Before registration there is no number that the assessment could cover.
-    covered = given.model_versions_covered
+    covered = assessment.model_versions_covered
     if (
         isinstance(covered, tuple)
         and version not in (None, CANDIDATE)
         and not {version, "*"} & set(covered)
     ):
         yield f"The impact assessment covers version {', '.join(covered) or 'none'}, not {version}."
-    if given.residual_risk == "high" and (
-        given.status != "consulted" or is_open(given.prior_consultation_ref)
+    if assessment.residual_risk == "high" and (
+        assessment.status != "consulted" or is_open(assessment.prior_consultation_ref)
     ):
         yield "A high risk remains and the authority was not consulted."
 
@@ -65,12 +65,12 @@ def dpia_denied(case: Case) -> Hits:
 @rule("R46", "GDPR 30(1)", "Bring [ropa] in line with [roles] processors, hosts and transfers.")
 def record_of_processing(case: Case) -> Hits:
     """No entry in the record of processing, or its recipients and transfers differ from the card's."""
-    given = case.answers.ropa
-    if is_open(given.entry_id):
+    record = case.answers.ropa
+    if is_open(record.entry_id):
         yield case.open("There is no entry in the record of processing.")
-    named = {name.casefold() for name in _listed(given.recipients)}
+    named = {name.casefold() for name in _listed(record.recipients)}
     unnamed = sorted(name for name in _recipients(case) if name.casefold() not in named)
-    if given.recipients != NOT_ANSWERED and unnamed:
+    if record.recipients != NOT_ANSWERED and unnamed:
         do = (
             "Add them to ropa.recipients (and roles.processors), "
             "or take the host out of the configuration."
@@ -86,10 +86,10 @@ def record_of_processing(case: Case) -> Hits:
         keep = f"{', '.join(outside)} keep personal data and are no processor in roles.processors."
         yield RuleHit(keep, do=do)
     transfers = case.answers.hosting.transfers
-    if isinstance(transfers, str) or isinstance(given.transfers, str):
+    if isinstance(transfers, str) or isinstance(record.transfers, str):
         return
     # A transfer may be missing on either side.
-    if differ := {transfer.to for transfer in transfers} ^ set(given.transfers):
+    if differ := {transfer.to for transfer in transfers} ^ set(record.transfers):
         yield f"Record and card differ on transfers to {', '.join(sorted(differ))}."
 
 
@@ -101,8 +101,8 @@ def _recipients(case: Case) -> set[str]:
     """Return processors, and providers of hosts that carry personal data outside this machine."""
     processors = case.answers.roles.processors
     named = set() if processors == NOT_ANSWERED else {p.name for p in processors}
-    known = {name.casefold() for name in named}
-    return named | {name for name in _providers(case) if name.casefold() not in known}
+    folded = {name.casefold() for name in named}
+    return named | {name for name in _providers(case) if name.casefold() not in folded}
 
 
 def _providers(case: Case) -> set[str]:
@@ -124,6 +124,7 @@ def dpo_decides(case: Case) -> Hits:
     """The data protection officer approves or owns instead of advising."""
     contact = case.answers.roles.dpo_contact.casefold()
     for approval in case.card.approvals:
+        # dpo_contact is free text, often a name with a mail address.
         if not is_open(contact) and approval.person.casefold() in contact:
             yield (
                 f"{approval.person} approves as {approval.role} and is the data protection officer."
@@ -187,11 +188,13 @@ def expired(case: Case) -> Hits:
         yield from _expiry(case, "The card's review was due on", review_due)
 
 
-def _expiry(case: Case, what: str, due: date) -> Hits:
+def _expiry(case: Case, statement: str, due: date) -> Hits:
     late = (case.today - due).days
     if late > 0:
         severity: Severity = "block" if late > case.policy.grace_days else "warn"
-        yield RuleHit(f"{what} {due} (policy: {case.policy.grace_days} days of grace).", severity)
+        yield RuleHit(
+            f"{statement} {due} (policy: {case.policy.grace_days} days of grace).", severity
+        )
 
 
 @rule(
@@ -208,8 +211,8 @@ def not_watched(case: Case) -> Hits:
     began = last or first
     if first is None or began is None or began >= case.today - allowed:
         return
-    told = f"last ran on {last}" if last else f"never ran, and people are scored since {first}"
-    text = f"The monitor {told} (policy: every {case.policy.max_monitor_days} days)."
+    last_run = f"last ran on {last}" if last else f"never ran, and people are scored since {first}"
+    text = f"The monitor {last_run} (policy: every {case.policy.max_monitor_days} days)."
     yield RuleHit(text, _of_high_risk(case))
 
 
@@ -221,11 +224,11 @@ def not_watched(case: Case) -> Hits:
 )
 def unanswered_alarm(case: Case) -> Hits:
     """An alarm of the monitor has no answer in time. Blocks for a high-risk system."""
-    seen = case.facts.monitoring
-    oldest = seen.oldest_unanswered_on
+    monitoring = case.facts.monitoring
+    oldest = monitoring.oldest_unanswered_on
     if oldest and oldest < case.today - timedelta(days=case.policy.answer_within_days):
         text = (
-            f"Unanswered since {oldest}: {', '.join(seen.unanswered)} "
+            f"Unanswered since {oldest}: {', '.join(monitoring.unanswered)} "
             f"(policy: {case.policy.answer_within_days} days)."
         )
         yield RuleHit(text, _of_high_risk(case))

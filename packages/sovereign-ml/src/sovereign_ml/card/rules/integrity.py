@@ -54,11 +54,11 @@ def typed_status(case: Case) -> Hits:
     if case.applies22 and case.answers.art22.exception == "not_applicable":
         yield "art22.exception = 'not_applicable' was typed; Article 22 applies."
     if case.card.derived != case.derived:
-        found = (
+        message = (
             "The derived status in card.json is not the one computed from its answers and facts."
         )
         yield RuleHit(
-            found,
+            message,
             do="Run `churn card` again: the file was changed, or the template was updated since.",
         )
 
@@ -89,8 +89,8 @@ def unknown_commit(case: Case) -> Hits:
     """Outside the profile local, the commit of model or card is unknown or had uncommitted changes."""
     if case.facts.run.profile == "local":
         return
-    made = {"model": case.facts.model.training_code_commit, "card": case.facts.run.git_commit}
-    for name, commit in made.items():
+    commits = {"model": case.facts.model.training_code_commit, "card": case.facts.run.git_commit}
+    for name, commit in commits.items():
         if not COMMIT.fullmatch(commit or ""):
             yield (
                 f"The {name} was made from the commit '{commit or 'unknown'}', "
@@ -140,10 +140,12 @@ def other_policy(case: Case) -> Hits:
         yield case.open("The card does not state the numbers of [card.policy] that judge it.")
         return
     for name in sorted(stated.keys() | used.keys()):
-        there, here = stated.get(name, {}), used.get(name, {})
-        if there != here:
-            told = f"the card states {there.get('value')!r}, it is judged by {here.get('value')!r}"
-            yield f"[card.policy] {name}: {told}."
+        stated_row, used_row = stated.get(name, {}), used.get(name, {})
+        if stated_row != used_row:
+            on_card, in_use = stated_row.get("value"), used_row.get("value")
+            yield (
+                f"[card.policy] {name}: the card states {on_card!r}, it is judged by {in_use!r}."
+            )
 
 
 @rule(

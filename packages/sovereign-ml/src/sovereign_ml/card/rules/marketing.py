@@ -21,9 +21,9 @@ def opt_out(case: Case) -> Hits:
         yield case.open("It is not said how objections are applied where offers go out.")
     applied = case.facts.consent.suppression_applied_to
     if "score" not in applied:
-        found = "Objections are not applied at: score."
+        message = "Objections are not applied at: score."
         # Where nothing was recorded, the fact is open and the check has not failed.
-        yield found if applied else case.open(found)
+        yield message if applied else case.open(message)
     if case.facts.consent.leak_count:
         yield f"{case.facts.consent.leak_count} people who objected were scored."
 
@@ -42,8 +42,8 @@ def marketing_objection_weighed(case: Case) -> Hits:
 )
 def general_objection(case: Case) -> Hits:
     """A right to object without a procedure, or that the notice does not bring clearly and separately."""
-    given = case.answers.objection
-    procedure = (given.general_channel, given.compelling_grounds_procedure)
+    objection = case.answers.objection
+    procedure = (objection.general_channel, objection.compelling_grounds_procedure)
     if case.when("interest_or_public_task") and any(is_open(answer) for answer in procedure):
         yield case.open("There is no procedure for a general objection.")
     if not may_object(case.answers):
@@ -59,12 +59,12 @@ def general_objection(case: Case) -> Hits:
 )
 def electronic_offers(case: Case) -> Hits:
     """Electronic offers without opt-in or valid soft opt-in, or device data without consent."""
-    given = case.answers.eprivacy
-    if case.when("direct_marketing") and given.e_marketing_basis == "none":
+    eprivacy = case.answers.eprivacy
+    if case.when("direct_marketing") and eprivacy.e_marketing_basis == "none":
         yield "Electronic offers go out without opt-in or soft opt-in."
-    if given.e_marketing_basis == "soft_opt_in" and given.soft_opt_in_holds is False:
+    if eprivacy.e_marketing_basis == "soft_opt_in" and eprivacy.soft_opt_in_holds is False:
         yield "The soft opt-in is relied on, but not all of its conditions hold (Art. 13(2))."
-    if given.terminal_access is True and is_open(given.terminal_consent_ref):
+    if eprivacy.terminal_access is True and is_open(eprivacy.terminal_consent_ref):
         yield "Data is read from devices without a documented consent."
 
 

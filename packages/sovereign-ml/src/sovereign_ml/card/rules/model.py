@@ -42,9 +42,9 @@ def anonymity_unproven(case: Case) -> Hits:
         "training rows in the model, or not checked": facts.stores_training_rows is not False,
         "no adversary described": is_open(case.answers.model_privacy.adversaries_considered),
     }
-    found = [text for text, holds in lacks.items() if holds]
-    if found:
-        yield f"Anonymity is claimed with {', '.join(found)}."
+    missing = [text for text, holds in lacks.items() if holds]
+    if missing:
+        yield f"Anonymity is claimed with {', '.join(missing)}."
 
 
 @rule(
@@ -54,11 +54,15 @@ def anonymity_unproven(case: Case) -> Hits:
 )
 def unlawful_upstream(case: Case) -> Hits:
     """Data or base model obtained unlawfully, or a third-party model without a check."""
-    given = case.answers.model_privacy.upstream_lawfulness
-    if given in ("unlawful_open", "third_party_unchecked"):
-        yield f"model_privacy.upstream_lawfulness is '{given}'."
+    upstream = case.answers.model_privacy.upstream_lawfulness
+    if upstream in ("unlawful_open", "third_party_unchecked"):
+        yield f"model_privacy.upstream_lawfulness is '{upstream}'."
     built_on = not is_open(case.answers.model.base_model)
-    if built_on and given not in ("third_party_checked", "unlawful_open", "third_party_unchecked"):
+    if built_on and upstream not in (
+        "third_party_checked",
+        "unlawful_open",
+        "third_party_unchecked",
+    ):
         yield f"The model is built on {case.answers.model.base_model}, which was not checked."
 
 
@@ -67,21 +71,21 @@ def unlawful_upstream(case: Case) -> Hits:
 )
 def unfair(case: Case) -> Hits:
     """A fairness gap above tolerance without a signed justification. Small groups are hidden."""
-    given, answered = (
+    evaluation, answered = (
         case.answers.evaluation,
         case.answers.evaluation.fairness_tolerance != NOT_ANSWERED,
     )
     tolerance = _tolerance(case)
-    signed = not is_open(given.fairness_justification) and is_named_person(
-        given.fairness_justification_by.partition(",")[0]
+    signed = not is_open(evaluation.fairness_justification) and is_named_person(
+        evaluation.fairness_justification_by.partition(",")[0]
     )
     # Too few words are no justification, even when somebody signed them.
-    if signed and FORMS["sentence"](given.fairness_justification):
+    if signed and FORMS["sentence"](evaluation.fairness_justification):
         signed = False
     for gap in case.facts.evaluation.fairness:
         if abs(gap.value) > tolerance and not signed:
-            found = f"{gap.group}: {gap.metric} is {gap.value:.3f}, tolerated {tolerance:.3f}."
-            yield found if answered else case.open(found)
+            message = f"{gap.group}: {gap.metric} is {gap.value:.3f}, tolerated {tolerance:.3f}."
+            yield message if answered else case.open(message)
         if gap.n_smallest < case.policy.min_group:
             few = (
                 f"{gap.group}: the smallest group has {gap.n_smallest} people "
@@ -98,13 +102,13 @@ def _given_away(case: Case) -> Hits:
     """
     scan = case.facts.data.special_scan
     # Rule R12 asks about these pairs already.
-    asked = {(proxy.feature, proxy.group) for proxy in scan.proxies} if scan else set()
+    covered = {(proxy.feature, proxy.group) for proxy in scan.proxies} if scan else set()
     for row in scan.associations if scan else ():
-        if row.value >= case.policy.max_association and (row.feature, row.group) not in asked:
-            found = (
+        if row.value >= case.policy.max_association and (row.feature, row.group) not in covered:
+            message = (
                 f"{row.group}: {row.feature} tells the groups apart (Cramer's V {row.value:.2f}, "
             )
-            yield RuleHit(f"{found}policy: below {case.policy.max_association}).", "warn")
+            yield RuleHit(f"{message}policy: below {case.policy.max_association}).", "warn")
 
 
 @rule(
@@ -133,5 +137,5 @@ def _tolerance(case: Case) -> float:
 
     It is the policy's number while nobody has answered.
     """
-    given, limit = case.answers.evaluation.fairness_tolerance, case.policy.max_fairness_tolerance
-    return limit if given == NOT_ANSWERED else min(float(given), limit)
+    answer, limit = case.answers.evaluation.fairness_tolerance, case.policy.max_fairness_tolerance
+    return limit if answer == NOT_ANSWERED else min(float(answer), limit)

@@ -43,6 +43,7 @@ def review_without_influence(case: Case) -> Hits:
 def _signs(case: Case) -> list[str]:
     review, policy = case.facts.review, case.policy
     cases = review.cases or 0
+    # In a few cases the score may be right each time, so their number has to be large enough.
     rubber = review.live and review.override_rate == 0 and cases >= policy.review_min_cases
     fast = (
         review.median_seconds is not None

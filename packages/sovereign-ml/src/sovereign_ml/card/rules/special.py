@@ -21,10 +21,11 @@ UNMEASURED = (
 )
 def special_without_condition(case: Case) -> Hits:
     """Special-category data or a proxy is used without a condition of 9(2). Warns while proxies are not measured."""
-    found = special_features(case.answers, case.facts)
+    features = special_features(case.answers, case.facts)
     condition = case.answers.special.art9_condition
-    if found and condition in ("none", NOT_ANSWERED):
-        hit = f"{', '.join(found)}: special-category data or a proxy, condition '{condition}'."
+    if features and condition in ("none", NOT_ANSWERED):
+        hit = f"{', '.join(features)}: special-category data or a proxy, condition '{condition}'."
+        # "none" contradicts the data and blocks. No answer is an open question.
         yield hit if condition == "none" else case.open(hit)
     scan = case.facts.data.special_scan
     if scan and not scan.associations:
@@ -39,15 +40,15 @@ def special_without_condition(case: Case) -> Hits:
 )
 def special_in_article_22(case: Case) -> Hits:
     """Article 22 applies to special data without 9(2)(a) or (g), or without safeguards."""
-    given = case.answers.special
+    special = case.answers.special
     if not case.applies22 or not special_features(case.answers, case.facts):
         return
-    if given.art9_condition not in ("9_2_a", "9_2_g"):
+    if special.art9_condition not in ("9_2_a", "9_2_g"):
         yield (
             "Article 22(4) allows special data only under 9(2)(a) or (g), "
-            f"not '{given.art9_condition}'."
+            f"not '{special.art9_condition}'."
         )
-    if is_open(given.art22_4_safeguards):
+    if is_open(special.art22_4_safeguards):
         yield "special.art22_4_safeguards is empty."
 
 
@@ -56,6 +57,8 @@ def special_consent(case: Case) -> Hits:
     """Consent for special data that is not explicit or not specific to this use."""
     consent = case.answers.consent
     if case.answers.special.art9_condition == "9_2_a":
+        # Article 9(2)(a) asks for explicit consent to specified purposes, so an open answer is
+        # none.
         if consent.explicit is not True:
             yield "The consent for special data is not explicit."
         if consent.specific_to_this_use is not True:
@@ -85,14 +88,15 @@ def criminal_data(case: Case) -> Hits:
 )
 def bias_testing(case: Case) -> Hits:
     """Special data kept after a bias test, or one of the six conditions is not met."""
-    given = case.answers.special.bias_testing
-    if given.used is not True:
+    testing = case.answers.special.bias_testing
+    if testing.used is not True:
         return
     if (
-        given.conditions_met == NOT_ANSWERED
-        or len(given.conditions_met) != 6
-        or not all(given.conditions_met)
+        testing.conditions_met == NOT_ANSWERED
+        or len(testing.conditions_met) != 6
+        or not all(testing.conditions_met)
     ):
         yield "Not all six conditions (a) to (f) are met."
-    if given.deleted_on == NOT_ANSWERED or given.deleted_on > case.today:
+    # A day in the future is a plan and no deletion.
+    if testing.deleted_on == NOT_ANSWERED or testing.deleted_on > case.today:
         yield "The special data of the bias test is not deleted yet."

@@ -28,13 +28,18 @@ NO_EXPLANATION: Final = {
 )
 def notice(case: Case) -> Hits:
     """The notice lacks the decision's existence, logic, significance or consequences, or a source, or comes too late."""
-    given = case.answers.notice
-    lacking = [name for name in ADM_ITEMS if getattr(given.items, name) is not True]
+    section = case.answers.notice
+    lacking = [name for name in ADM_ITEMS if getattr(section.items, name) is not True]
     if case.applies22 and lacking:
         yield f"Article 22 applies and the notice lacks {', '.join(lacking)}."
+    # GDPR 13 and 14: a notice that begins after the first scoring came too late for these people.
     first = case.facts.decision.first_scoring_on
-    if first is not None and given.effective_from != NOT_ANSWERED and given.effective_from > first:
-        yield f"The notice is in force since {given.effective_from}, scoring since {first}."
+    if (
+        first is not None
+        and section.effective_from != NOT_ANSWERED
+        and section.effective_from > first
+    ):
+        yield f"The notice is in force since {section.effective_from}, scoring since {first}."
     sources = case.answers.data.sources
     for source in () if sources == NOT_ANSWERED else sources:
         if source.origin == "third_party" and source.art14_given is not True:
@@ -46,6 +51,7 @@ def notice(case: Case) -> Hits:
                     f"{untold}; art14_given does not say whether people were told (14(1))."
                 )
             )
+    # People write these names, so case and separators are not compared.
     named = "" if sources == NOT_ANSWERED else " ".join(_plain(source.name) for source in sources)
     for table in case.facts.data.event_tables:
         if sources != NOT_ANSWERED and _plain(table.name) not in named:
@@ -68,6 +74,7 @@ def _plain(name: str) -> str:
 def no_individual_explanation(case: Case) -> Hits:
     """The explanation is a formula, code, raw SHAP or generic, or does not say what was used and how it weighed."""
     facts = case.facts.explanation
+    # GDPR 15(1)(h) demands the explanation "at least" where Article 22 applies.
     severity: Severity = "block" if case.applies22 else "warn"
     if facts.individual_method in NO_EXPLANATION:
         yield RuleHit(
@@ -96,12 +103,12 @@ def no_counterfactual(case: Case) -> Hits:
 )
 def trade_secret(case: Case) -> Hits:
     """A blanket trade-secret refusal, or no way for the material to reach the authority or court."""
-    given = case.answers.explanation
-    if given.withheld in (NOT_ANSWERED, ()):
+    explanation = case.answers.explanation
+    if explanation.withheld in (NOT_ANSWERED, ()):
         return
-    if given.blanket_refusal is True:
+    if explanation.blanket_refusal is True:
         yield "Every explanation is refused as a trade secret."
-    if is_open(given.route_to_authority):
+    if is_open(explanation.route_to_authority):
         yield "Something is withheld and no way leads to the authority or court that weighs it."
 
 
@@ -113,6 +120,7 @@ def trade_secret(case: Case) -> Hits:
 def decisions_without_reasons(case: Case) -> Hits:
     """The decision log does not keep what was actually applied."""
     stored = case.facts.decision.explanation_stored_with_decision
+    # Not knowing counts as missing only where Article 22 makes it a duty.
     if stored is False or (case.applies22 and stored is None):
         yield RuleHit(
             "Decisions are not logged with version, inputs, threshold and reasons.",

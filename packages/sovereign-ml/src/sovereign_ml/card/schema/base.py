@@ -101,8 +101,8 @@ def plain(text: str) -> str:
 
     It is in NFKC and one case, with single spaces and without invisible characters.
     """
-    seen = "".join(c for c in unicodedata.normalize("NFKC", text) if _visible(c))
-    return " ".join(seen.casefold().split())
+    visible = "".join(c for c in unicodedata.normalize("NFKC", text) if _visible(c))
+    return " ".join(visible.casefold().split())
 
 
 def _visible(character: str) -> bool:

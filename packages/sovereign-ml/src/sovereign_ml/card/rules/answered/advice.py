@@ -17,17 +17,17 @@ from sovereign_ml.card.schema.oversight import RuleWaiver
 )
 def unheard_advice(case: Case) -> Hits:
     """The data protection officer was not consulted, or advised against it and nobody wrote why it goes on."""
-    given = case.answers.sign_off
-    if given.dpo_opinion == "not_consulted":
+    sign_off = case.answers.sign_off
+    if sign_off.dpo_opinion == "not_consulted":
         yield "The data protection officer was not consulted; the advice must be sought (35(2))."
-    if given.dpo_opinion not in ("negative", "conditions"):
+    if sign_off.dpo_opinion not in ("negative", "conditions"):
         return
-    if is_open(given.dpo_departure_reason):
+    if is_open(sign_off.dpo_departure_reason):
         yield (
-            f"The data protection officer's opinion is '{given.dpo_opinion}', "
+            f"The data protection officer's opinion is '{sign_off.dpo_opinion}', "
             "and no answer to it is written."
         )
-    elif given.dpo_opinion == "negative":
+    elif sign_off.dpo_opinion == "negative":
         yield RuleHit("The data protection officer advised against it.", "warn")
 
 

@@ -59,10 +59,10 @@ def _warnings(case: Case) -> Iterator[str]:
         yield f"No person looks at a case, and human_review.coverage is '{review.coverage}'."
     if review.coverage == "none" and claims_review(case.answers):
         yield "A person is said to take part, and human_review.coverage is 'none'."
-    given = case.answers.art22.exception
+    exception = case.answers.art22.exception
     applies = case.derived.decision.art22_applies
-    if applies is False and given not in ("not_applicable", "none", NOT_ANSWERED):
-        yield f"Article 22 does not apply, and the exception '{given}' is relied on."
+    if applies is False and exception not in ("not_applicable", "none", NOT_ANSWERED):
+        yield f"Article 22 does not apply, and the exception '{exception}' is relied on."
     sources = case.answers.data.sources
     for source in () if sources == NOT_ANSWERED else sources:
         if source.origin != "third_party" and source.art14_given != NOT_ANSWERED:

@@ -31,14 +31,14 @@ PROFILING: Final = {
 def incomplete_notice(case: Case) -> Hits:
     """The notice lacks what Articles 13 and 14 demand. On profiling without Article 22 it warns."""
     items = case.answers.notice.items
-    for name, what in NOTICE.items():
+    for name, content in NOTICE.items():
         if getattr(items, name) is False:
-            yield f"The notice does not name {what}."
+            yield f"The notice does not name {content}."
     if not case.applies22:  # under Article 22 rule R39 refuses
-        for name, what in PROFILING.items():
+        for name, content in PROFILING.items():
             if getattr(items, name) is False:
                 yield RuleHit(
-                    f"The notice does not say {what} (13(2)(f); rec. 60 for profiling).", "warn"
+                    f"The notice does not say {content} (13(2)(f); rec. 60 for profiling).", "warn"
                 )
 
 
@@ -51,16 +51,17 @@ def invalid_consent(case: Case) -> Hits:
     """Consent is relied on that is bundled, not specific, or whose refusal has a disadvantage."""
     if not consent_used(case.answers):
         return
-    given = case.answers.consent
-    wanted = {
+    consent = case.answers.consent
+    problems = {
         "granular": "The consent is bundled with terms or other purposes (7(2)).",
         "specific_to_this_use": "The consent does not name this use (4(11)).",
         "refusal_without_detriment": (
             "Refusing consent has a disadvantage, so it is not free (7(4))."
         ),
     }
-    yield from (text for field, text in wanted.items() if getattr(given, field) is False)
-    if given.explicit is False:
+    # Only a "no" is refused here. Open answers are asked for by rule R01.
+    yield from (text for field, text in problems.items() if getattr(consent, field) is False)
+    if consent.explicit is False:
         yield RuleHit(
             "The consent is not explicit; special data and Article 22 need explicit consent.",
             "warn",
@@ -77,12 +78,12 @@ def marketing_objection(case: Case) -> Hits:
     """Stopping offers costs something, cannot be done by automated means, or takes too long (policy number)."""
     if not case.when("direct_marketing"):
         return
-    given, limit = case.answers.objection, case.policy.max_objection_hours
-    if given.marketing_free is False:
+    objection, limit = case.answers.objection, case.policy.max_objection_hours
+    if objection.marketing_free is False:
         yield "Stopping offers is not free of charge (12(5), rec. 70)."
-    if given.marketing_automated_means is False:
+    if objection.marketing_automated_means is False:
         yield "Offers cannot be stopped by automated means (21(5))."
-    hours = given.marketing_sla_hours
+    hours = objection.marketing_sla_hours
     if hours != NOT_ANSWERED and not 0 <= float(hours) <= limit:
         yield f"objection.marketing_sla_hours = {hours}: allowed are 0 to {limit} hours (policy)."
 
@@ -90,10 +91,10 @@ def marketing_objection(case: Case) -> Hits:
 @rule("R65", "GDPR 15(1), 15(1)(h), 20", "Give people score, profile and provided data on request.")
 def access_without_score(case: Case) -> Hits:
     """An answer to an access request leaves out score and profile, or portability is denied where it is owed."""
-    given = case.answers.rights
-    if given.access_includes_score is False:
+    rights = case.answers.rights
+    if rights.access_includes_score is False:
         yield "The answer to an access request does not include score and profile."
-    if case.when("consent_or_contract") and given.portability == "not_applicable":
+    if case.when("consent_or_contract") and rights.portability == "not_applicable":
         yield "A phase rests on consent or contract, so portability applies (Art. 20(1)(a))."
 
 

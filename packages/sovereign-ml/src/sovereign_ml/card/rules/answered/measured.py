@@ -41,9 +41,9 @@ def _countries(case: Case) -> Hits:
         return
     groups = [row.group for row in case.facts.data.representativeness]
     groups += [row.slice for row in case.facts.evaluation.slices if not row.suppressed]
-    found = {name.removeprefix(COUNTRY) for name in groups if name.startswith(COUNTRY)}
+    countries = {name.removeprefix(COUNTRY) for name in groups if name.startswith(COUNTRY)}
     # Only a two-letter value is the code of a country.
-    missing = sorted(code for code in found if len(code) == 2 and code not in stated)
+    missing = sorted(code for code in countries if len(code) == 2 and code not in stated)
     if missing:
         yield f"purpose.territories leaves out {', '.join(missing)}, where people in the data live."
 
@@ -70,9 +70,13 @@ def _periods(case: Case) -> Hits:
         {} if isinstance(answered, str) else {row.object: row.period for row in answered}
     )
     for stored in case.facts.retention.objects:
-        said = days(rules.get(stored.object, ""))
-        kept = days(stored.period or "")
-        if said is not None and kept is not None and said != kept:
+        stated_days = days(rules.get(stored.object, ""))
+        configured_days = days(stored.period or "")
+        if (
+            stated_days is not None
+            and configured_days is not None
+            and stated_days != configured_days
+        ):
             yield (
                 f"{stored.object} is kept {rules[stored.object]} in model_card.toml and "
                 f"{stored.period} in [retention] of config.toml."
@@ -85,13 +89,13 @@ def _contacts(case: Case) -> Hits:
         "controller_contact": (roles.controller_contact, project.contact),
         "dpo_contact": (roles.dpo_contact, project.dpo_contact),
     }
-    for name, (said, configured) in pairs.items():
-        if is_open(said) or is_open(configured):
+    for name, (answer, configured) in pairs.items():
+        if is_open(answer) or is_open(configured):
             continue
         # People may write more than the address, so each text may hold the other.
-        if plain(configured) not in plain(said) and plain(said) not in plain(configured):
+        if plain(configured) not in plain(answer) and plain(answer) not in plain(configured):
             yield RuleHit(
-                f"roles.{name} is '{said}', and people are told '{configured}' "
+                f"roles.{name} is '{answer}', and people are told '{configured}' "
                 "([project] in config.toml).",
                 "warn",
             )

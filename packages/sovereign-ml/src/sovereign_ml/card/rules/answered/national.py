@@ -45,14 +45,14 @@ def read_entries(path: Path) -> tuple[NationalLaw, ...]:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise CardError(f"{path.name}: {place}: {first['msg']}.") from None
-    asked = {field for field, _, _ in walk(Answers())}
+    questions = {field for field, _, _ in walk(Answers())}
     for entry in entries:
         if entry.when not in CONDITIONS:
             raise CardError(
                 f"{path.name}: when = '{entry.when}' of {entry.name} is no condition: "
                 f"one of {', '.join(CONDITIONS)}."
             )
-        if entry.field and entry.field not in asked:
+        if entry.field and entry.field not in questions:
             raise CardError(
                 f"{path.name}: field = '{entry.field}' of {entry.name} is no answer of "
                 "model_card.toml."
@@ -78,9 +78,9 @@ def national_law(case: Case) -> Hits:
     if is_open(countries):
         return
     entries = (*known_entries(), *case.facts.national_law)
-    here = [e for e in entries if e.country in countries and case.when(e.when)]
+    applicable = [e for e in entries if e.country in countries and case.when(e.when)]
     answers = {path: value for path, _, value in walk(case.answers)}
-    for entry in here:
+    for entry in applicable:
         answer = answers.get(entry.field)
         # An open answer is R01's. Its text has to name the entry, whatever it says about it.
         if (
@@ -94,15 +94,15 @@ def national_law(case: Case) -> Hits:
                 f"({entry.what}; {entry.source}, {entry.dated}; {read})."
             )
     if case.when("law_exception"):
-        covered = {entry.country for entry in here if entry.article == "22(2)(b)"}
+        covered = {entry.country for entry in applicable if entry.article == "22(2)(b)"}
         for country in (c for c in countries if c not in covered):
             yield (
                 f"{country}: no law that allows such decisions is known here. Add it to "
                 "governance/law.toml, or rely on another exception there."
             )
     if case.answers.purpose.children_possible is True and case.when("consent_used"):
-        ages = {entry.country: entry.age for entry in here if entry.age}
-        told = ", ".join(f"{c} {ages.get(c, UNLESS_LOWERED)}" for c in countries)
+        limits = {entry.country: entry.age for entry in applicable if entry.age}
+        ages = ", ".join(f"{c} {limits.get(c, UNLESS_LOWERED)}" for c in countries)
         yield (
-            f"Children may be among them: their own consent counts from these ages (8(1)): {told}."
+            f"Children may be among them: their own consent counts from these ages (8(1)): {ages}."
         )

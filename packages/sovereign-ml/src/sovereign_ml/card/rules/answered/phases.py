@@ -42,8 +42,8 @@ def basis_that_cannot_carry(case: Case) -> Hits:
 
 
 def _soft_opt_in(case: Case) -> bool:
-    given = case.answers.eprivacy
-    return given.e_marketing_basis == "soft_opt_in" and given.soft_opt_in_holds is True
+    eprivacy = case.answers.eprivacy
+    return eprivacy.e_marketing_basis == "soft_opt_in" and eprivacy.soft_opt_in_holds is True
 
 
 @rule(

@@ -73,19 +73,19 @@ def days(period: str) -> int | None:
 
     A month is taken as 30 days.
     """
-    found = DURATION.fullmatch(period)
-    if not found:
+    match = DURATION.fullmatch(period)
+    if not match:
         return None
     return sum(
-        int(number or 0) * unit for number, unit in zip(found.groups()[:4], DAYS, strict=True)
+        int(number or 0) * unit for number, unit in zip(match.groups()[:4], DAYS, strict=True)
     )
 
 
 def _no_sentence(text: str) -> str:
     words = {word for word in WORD.findall(plain(text)) if not is_open(word)}
     unspaced = not text.isascii() and any(len(word) >= MIN_CHARACTERS for word in words)
-    said = len(words) >= MIN_WORDS or unspaced
-    return "" if said else f"says too little; write at least {MIN_WORDS} different words"
+    enough = len(words) >= MIN_WORDS or unspaced
+    return "" if enough else f"says too little; write at least {MIN_WORDS} different words"
 
 
 def _points_nowhere(text: str) -> str:

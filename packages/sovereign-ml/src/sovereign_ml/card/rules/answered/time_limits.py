@@ -21,19 +21,19 @@ MAX_LOG_MONTHS: Final = 120
 )
 def time_limit(case: Case) -> Hits:
     """A time limit is not above 0 and at most one month, or an extension exceeds two further months."""
-    given = case.answers
-    safeguards = given.art22.safeguards
+    answers = case.answers
+    safeguards = answers.art22.safeguards
     limits = {
-        "erasure.max_days": given.erasure.max_days,
-        "rights.access_sla_days": given.rights.access_sla_days,
+        "erasure.max_days": answers.erasure.max_days,
+        "rights.access_sla_days": answers.rights.access_sla_days,
         "art22.safeguards.intervention_sla_days": safeguards.intervention_sla_days,
         "art22.safeguards.contest_sla_days": safeguards.contest_sla_days,
-        "notice.art14_within_days": given.notice.art14_within_days,
+        "notice.art14_within_days": answers.notice.art14_within_days,
     }
     for path, days in limits.items():
         if days != NOT_ANSWERED and not 0 < float(days) <= ONE_MONTH:
             yield f"{path} = {days}: allowed is more than 0 and at most {ONE_MONTH} days."
-    longer = given.rights.extension_days
+    longer = answers.rights.extension_days
     if longer != NOT_ANSWERED and not 0 < float(longer) <= EXTENSION:
         yield f"rights.extension_days = {longer}: allowed are two further months, {EXTENSION} days."
     yield from _other_numbers(case)
