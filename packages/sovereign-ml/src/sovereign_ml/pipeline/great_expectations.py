@@ -8,6 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Check", "JudgedTable", "judge", "run"]
 
 ROW = "row_"
-GRAMMAR = "rfc3987_syntax"
+GRAMMAR, CHARTS = "rfc3987_syntax", "altair"
 
 
 def _is_valid_syntax(term: str, value: str) -> bool:
@@ -32,11 +33,26 @@ def _is_valid_syntax(term: str, value: str) -> bool:
     return bool(import_module(GRAMMAR).is_valid_syntax(term, value))
 
 
+def _of_charts(stand_in: ModuleType, name: str) -> Any:
+    """Return an attribute of the library of charts, which the first call imports.
+
+    One expectation can draw a chart. ``inspect`` asks every module for ``__file__`` only.
+    """
+    if name == "__file__":
+        raise AttributeError(name)
+    if sys.modules.get(CHARTS) is stand_in:
+        del sys.modules[CHARTS]
+    return getattr(import_module(CHARTS), name)
+
+
 # The grammar takes a third of the time to import Great Expectations, whose plots bring jsonschema
 # in. jsonschema asks it about schemas with international addresses only.
 if GRAMMAR not in sys.modules and find_spec(GRAMMAR):
     sys.modules[GRAMMAR] = ModuleType(GRAMMAR)
     vars(sys.modules[GRAMMAR])["is_valid_syntax"] = _is_valid_syntax
+if CHARTS not in sys.modules and find_spec(CHARTS):
+    sys.modules[CHARTS] = ModuleType(CHARTS)
+    vars(sys.modules[CHARTS])["__getattr__"] = partial(_of_charts, sys.modules[CHARTS])
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,30 @@ __all__ = ["read", "write"]
 
 def write(estimator: Any, path: Path) -> None:
     """Write a fitted estimator to ``path``."""
-    import skops.io
-
-    skops.io.dump(estimator, path)
+    _skops().dump(estimator, path)
 
 
 def read(path: Path, trusted: Sequence[str]) -> Any:
     """Return the estimator in ``path``. Raises Refused for types outside ``trusted``."""
-    import skops.io
-
-    if unknown := sorted(set(skops.io.get_untrusted_types(file=path)) - set(trusted)):
+    skops = _skops()
+    if unknown := sorted(set(skops.get_untrusted_types(file=path)) - set(trusted)):
         raise Refused(
             f"{path.name} holds types that are not trusted: {', '.join(unknown)}. It was not "
             "loaded. Run `churn train`, or review the type and add it to TRUSTED_TYPES in the "
             "project's model.py."
         )
-    return skops.io.load(path, trusted=list(trusted))
+    return skops.load(path, trusted=list(trusted))
+
+
+def _skops() -> Any:
+    """Return ``skops.io``, imported at the first call."""
+    # It lists all estimators, so it imports every module of scikit-learn. One of them brings dask
+    # in, and no estimator is behind it: scikit-learn passes over modules that cannot be imported.
+    hidden = "dask" not in sys.modules
+    if hidden:
+        sys.modules["dask"] = None  # type: ignore[assignment]
+    try:
+        return import_module("skops.io")
+    finally:
+        if hidden:
+            del sys.modules["dask"]
