@@ -178,6 +178,7 @@ def _check(server: Server, card: Path) -> HealthLine:
     todo = [note.removeprefix("! ") for note in notes if note.startswith("! ")]
     facts = "; ".join(note for note in notes if not note.startswith("! "))
     state = "warn" if todo else "ok"
+    # It may work well, and must not be used all the same.
     if law in UNDER_US_LAW:
         state = "fail"
     return HealthLine(server.name, host, state, law, elapsed, facts, ". ".join(todo))
@@ -209,6 +210,7 @@ def _certificate(connection: socket.socket, host: str) -> list[str]:
     try:
         with ssl.create_default_context().wrap_socket(connection, server_hostname=host) as secure:
             ends = ssl.cert_time_to_seconds(str((secure.getpeercert() or {}).get("notAfter")))
+    # This one is an SSLError too, so it is caught first.
     except ssl.SSLCertVerificationError as error:
         reason = error.verify_message
         do = next(
