@@ -55,17 +55,23 @@ def test_a_planted_violation_is_found_and_refused(tmp_path, case):
         if row.severity is Severity.ERROR
     ]
     (found,) = [
-        row for row in errors if (row.mention.line, row.seen.host) == (case["line"], case["host"])
+        row
+        for row in errors
+        if (row.mention.line, row.classification.host) == (case["line"], case["host"])
     ]
     assert found.mention.file == case["file"]
-    assert found.seen.jurisdiction == case["class"]
+    assert found.classification.jurisdiction == case["class"]
     assert found.mention.carries[0] == case["payload"]
 
 
 @pytest.mark.parametrize(("file", "text", "line", "host"), NOTICED)
 def test_a_code_pull_is_a_supply_chain_notice(tmp_path, file, text, line, host):
     (found,) = planted(tmp_path, file, text)
-    assert (found.mention.line, found.seen.host, found.severity) == (line, host, Severity.NOTICE)
+    assert (found.mention.line, found.classification.host, found.severity) == (
+        line,
+        host,
+        Severity.NOTICE,
+    )
     assert [payload.value for payload in found.mention.carries] == ["code"]
 
 
@@ -115,7 +121,7 @@ def test_what_is_no_address_is_no_finding(tmp_path, file, text):
 def test_a_cruft_file_of_another_shape_is_read_like_any_other_file(
     tmp_path: Path, text: str
 ) -> None:
-    assert [row.seen.host for row in planted(tmp_path, ".cruft.json", text)] == [
+    assert [row.classification.host for row in planted(tmp_path, ".cruft.json", text)] == [
         "x.wandb.ai"
     ] * text.count("wandb")
 
@@ -128,7 +134,7 @@ def test_the_effective_environment_is_read_and_secrets_in_it_are_not_shown(tmp_p
         "LANG": "en_GB.utf8",
     }
     findings = audit(tmp_path, AuditPolicy(), today=TODAY, environ=environ).findings
-    assert {row.where: row.seen.jurisdiction.value for row in findings} == {
+    assert {row.where: row.classification.jurisdiction.value for row in findings} == {
         "environment MLFLOW_TRACKING_URI": "US",
         "environment REDIS_HOST": "SELF_DECLARED",
     }
@@ -155,7 +161,7 @@ def test_an_s3_address_goes_to_the_endpoint_of_the_environment_or_to_amazon(
     tmp_path, environ, provider
 ):
     found = planted(tmp_path, "dvc.lock", "deps:\n- path: s3://bucket/raw.csv\n", environ=environ)
-    assert found[0].seen.provider == provider
+    assert found[0].classification.provider == provider
 
 
 def test_an_s3_address_goes_to_the_endpoint_of_its_own_section_first(tmp_path):
@@ -164,7 +170,7 @@ def test_an_s3_address_goes_to_the_endpoint_of_its_own_section_first(tmp_path):
         "['remote \"old\"']\n    url = s3://c\n    endpointurl = https://s3.wasabisys.com\n"
     )
     found = planted(tmp_path, ".dvc/config", text)
-    by_line = {row.mention.line: row.seen.provider for row in found}
+    by_line = {row.mention.line: row.classification.provider for row in found}
     assert by_line == {2: "Scaleway", 3: "Scaleway", 5: "Wasabi", 6: "Wasabi"}
 
 

@@ -170,7 +170,7 @@ def test_an_honest_declaration_decides_the_class(tmp_path, provider, country, pa
     row = {"hostname": "acme.de", "provider": provider, "country": country, "parent": parent}
     declared = declarations({"hosting": {"owner_declarations": [row | {"date": TODAY}]}})
     (found,) = report(tmp_path, tracking("ml.acme.de"), strict=True, declared=declared).findings
-    assert f"{found.seen.jurisdiction.value} {found.severity.name}" == expected
+    assert f"{found.classification.jurisdiction.value} {found.severity.name}" == expected
 
 
 WAIVER = "# audit-waiver: owner=CTO, reason=contract ends in March, until="
@@ -305,7 +305,7 @@ def test_the_remote_of_a_real_git_repository_is_read(tmp_path):
     for command in (["init", "-q"], ["remote", "add", "origin", "git@github.com:acme/churn.git"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
     (found,) = audit(tmp_path, AuditPolicy(), today=TODAY).findings
-    assert (found.mention.file, found.seen.provider, found.severity) == (
+    assert (found.mention.file, found.classification.provider, found.severity) == (
         ".git/config",
         "GitHub",
         Severity.NOTICE,

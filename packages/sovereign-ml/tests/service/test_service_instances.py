@@ -213,6 +213,6 @@ def _late_drafts(case: str, seen: str) -> dict[str, Any]:
     fixed = Draft("decision", "new", CUSTOMER, '{"outcome": "offer"}', corrects=case)
     return {
         "contest": [Draft("contest", case, CUSTOMER, '{"view": "x"}', opens_review=True)],
-        "review": [Draft("review", case, CUSTOMER, '{"outcome": "no_offer"}', seen=seen)],
+        "review": [Draft("review", case, CUSTOMER, '{"outcome": "no_offer"}', reviewed_seal=seen)],
         "corrects": [fixed, rectification(case, CUSTOMER, "again", corrected_by="new")],
     }

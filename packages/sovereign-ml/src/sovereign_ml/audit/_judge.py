@@ -29,7 +29,7 @@ class AddressFinding:
     """A mention with its classification, payloads, severity and reason."""
 
     mention: Mention
-    seen: Classification
+    classification: Classification
     severity: Severity
     message: str
 
@@ -81,7 +81,7 @@ class _Rules:
 
 
 def judge(
-    found: Iterable[Mention],
+    mentions: Iterable[Mention],
     policy: AuditPolicy,
     *,
     today: date,
@@ -94,7 +94,7 @@ def judge(
     Severity and message are those of the payload with the worst verdict.
     """
     rules = _Rules(policy, today, list(declared), strict)
-    return [_finding(_with_model(row, project), rules) for row in found]
+    return [_finding(_with_model(row, project), rules) for row in mentions]
 
 
 def _with_model(row: Mention, project: str) -> Mention:
@@ -106,38 +106,40 @@ def _with_model(row: Mention, project: str) -> Mention:
 
 
 def _finding(row: Mention, rules: _Rules) -> AddressFinding:
-    seen = (
+    classification = (
         classify_image(row.address)
         if row.kind == "image"
         else classify(row.address, s3_endpoint=row.s3_endpoint)
     )
-    seen, declaration = _by_declaration(seen, rules)
-    verdicts = [_verdict(seen, payload, rules, declaration) for payload in row.carries]
+    classification, declaration = _by_declaration(classification, rules)
+    verdicts = [_verdict(classification, payload, rules, declaration) for payload in row.carries]
     severity, message = max(
-        verdicts, key=lambda verdict: verdict[0], default=(Severity.OK, _reason(seen))
+        verdicts, key=lambda verdict: verdict[0], default=(Severity.OK, _reason(classification))
     )
     if row.word and "client" not in message:
-        message += f"; {row.word} means {seen.provider or seen.host} where no endpoint is named"
+        provider = classification.provider or classification.host
+        message += f"; {row.word} means {provider} where no endpoint is named"
     severity, message = _waived(row, severity, message, rules.today)
-    return AddressFinding(row, seen, severity, shown(message))
+    return AddressFinding(row, classification, severity, shown(message))
 
 
 def _by_declaration(
-    seen: Classification, rules: _Rules
+    classification: Classification, rules: _Rules
 ) -> tuple[Classification, Declaration | None]:
     """Return the class that the owner's declaration gives to a host.
 
     Only a host that the provider table does not know can be declared.
     """
-    if seen.jurisdiction is not Jurisdiction.SELF_DECLARED:
-        return seen, None
-    declaration = declaration_for(seen.host, rules.owners)
+    # Otherwise a project could declare a US provider to be European.
+    if classification.jurisdiction is not Jurisdiction.SELF_DECLARED:
+        return classification, None
+    declaration = declaration_for(classification.host, rules.owners)
     if declaration is None or declaration.jurisdiction is Jurisdiction.SELF_DECLARED:
-        return seen, declaration
+        return classification, declaration
     declared = replace(
-        seen,
+        classification,
         jurisdiction=declaration.jurisdiction,
-        provider=declaration.provider or seen.host,
+        provider=declaration.provider or classification.host,
         country=declaration.country,
         parent=declaration.parent,
         note="declared in model_card.toml",
@@ -167,23 +169,31 @@ def _waived(row: Mention, severity: Severity, message: str, today: date) -> tupl
 
 
 def _verdict(
-    seen: Classification, payload: Payload, rules: _Rules, declaration: Declaration | None
+    classification: Classification, payload: Payload, rules: _Rules, declaration: Declaration | None
 ) -> tuple[Severity, str]:
     carried = payload.value.replace("_", " ")
-    if not rules.policy.allows(seen.jurisdiction, payload):
-        return _refused(seen, payload, rules)
-    if seen.jurisdiction is Jurisdiction.SELF_DECLARED and payload is not Payload.CODE:
-        severity, message = _declared(seen.host, declaration, rules)
-        return severity, f"{carried}: {message or _reason(seen) + _DECLARE}"
-    if seen.jurisdiction is Jurisdiction.SELF_DECLARED and _is_placeholder(seen.host):
-        return Severity.NOTICE, f"{carried}: {seen.host} is a placeholder, put in the real host"
-    quiet = seen.jurisdiction in (Jurisdiction.LOCAL, Jurisdiction.EU_OWNED)
-    return Severity.OK if quiet else Severity.NOTICE, f"{carried}: {_reason(seen)}"
+    if not rules.policy.allows(classification.jurisdiction, payload):
+        return _refused(classification, payload, rules)
+    # Code may come from anywhere, so nobody has to declare the owner of its host.
+    if classification.jurisdiction is Jurisdiction.SELF_DECLARED and payload is not Payload.CODE:
+        severity, message = _declared(classification.host, declaration, rules)
+        return severity, f"{carried}: {message or _reason(classification) + _DECLARE}"
+    if classification.jurisdiction is Jurisdiction.SELF_DECLARED and _is_placeholder(
+        classification.host
+    ):
+        return (
+            Severity.NOTICE,
+            f"{carried}: {classification.host} is a placeholder, put in the real host",
+        )
+    quiet = classification.jurisdiction in (Jurisdiction.LOCAL, Jurisdiction.EU_OWNED)
+    return Severity.OK if quiet else Severity.NOTICE, f"{carried}: {_reason(classification)}"
 
 
-def _refused(seen: Classification, payload: Payload, rules: _Rules) -> tuple[Severity, str]:
-    reason = f"{payload.value.replace('_', ' ')} may not go here: {_reason(seen)}"
-    waiver = rules.policy.waiver(seen.host, payload)
+def _refused(
+    classification: Classification, payload: Payload, rules: _Rules
+) -> tuple[Severity, str]:
+    reason = f"{payload.value.replace('_', ' ')} may not go here: {_reason(classification)}"
+    waiver = rules.policy.waiver(classification.host, payload)
     if waiver is None:
         return (
             Severity.ERROR,
@@ -221,15 +231,17 @@ def _is_placeholder(host: str) -> bool:
     return labels[-1] in ("example", "invalid", "test") or labels[-2:-1] == ["example"]
 
 
-def _reason(seen: Classification) -> str:
-    reason = _REASONS[seen.jurisdiction].format(
-        provider=seen.provider,
-        parent=seen.parent or seen.provider,
-        country=seen.country,
-        host=seen.host or seen.address,
-        note=seen.note,
+def _reason(classification: Classification) -> str:
+    reason = _REASONS[classification.jurisdiction].format(
+        provider=classification.provider,
+        parent=classification.parent or classification.provider,
+        country=classification.country,
+        host=classification.host or classification.address,
+        note=classification.note,
     )
-    if "outside the EU" in seen.note:
-        reason += f"; {seen.note[0].lower()}{seen.note[1:-1]}"
-    aws = seen.scheme.startswith("s3") and seen.provider == "Amazon Web Services"
+    if "outside the EU" in classification.note:
+        reason += f"; {classification.note[0].lower()}{classification.note[1:-1]}"
+    aws = (
+        classification.scheme.startswith("s3") and classification.provider == "Amazon Web Services"
+    )
     return f"{reason}; an s3:// address without an endpoint means AWS" if aws else reason

@@ -102,8 +102,8 @@ def by_key(file: str, line: int, key: str, value: str) -> Iterator[Mention]:
         if not address and rule.pattern and rule.pattern.search(plain):
             address = rule.stands_for
         if address:
-            shown = f"{last}: {word}" if rule.words else last
-            yield _named(file, line, key, shown, address, rule.carries, rule.unless)
+            label = f"{last}: {word}" if rule.words else last
+            yield _named(file, line, key, label, address, rule.carries, rule.unless)
             return
 
 
@@ -113,6 +113,7 @@ def by_line(file: str, number: int, line: str) -> Iterator[Mention]:
         return
     if "arn:aws" in line and len(line) < 20_000:
         for arn in _ARN.finditer(line):
+            # The value of a key is reported with its key, by `by_key`.
             if not line[: arn.start()].rstrip(" \"'").endswith((":", "=")):
                 yield from _arn(file, number, "", arn)
     for rule in _rules_for("line", _name(file)):
@@ -126,6 +127,7 @@ def by_line(file: str, number: int, line: str) -> Iterator[Mention]:
 
 def _arn(file: str, line: int, key: str, match: re.Match[str]) -> Iterator[Mention]:
     partition, service, region = match.groups()
+    # Such an ARN names a role, and no place where data lies.
     if service in ("iam", "sts"):
         return
     suffix = "amazonaws.eu" if partition == "aws-eusc" else "amazonaws.com"

@@ -91,6 +91,7 @@ class AuditPolicy(_Strict):
 
     def allows(self, jurisdiction: Jurisdiction, payload: Payload) -> bool:
         """Return whether this class may carry this payload."""
+        # What stays on this machine is handed to nobody.
         return jurisdiction is J.LOCAL or jurisdiction in self.allow.get(payload, ())
 
     def waiver(self, host: str, payload: Payload) -> AddressWaiver | None:
@@ -153,7 +154,10 @@ def _country_of(name: str, *, by_form: bool = True) -> str:
     plain = _plain(name)
     for row in providers():
         names = {_plain(row.name), _plain(row.parent.partition(",")[0])} - {""}
-        if plain in names or any(" " in known and plain.startswith(known) for known in names):
+        # A beginning counts from two words on: one word may begin the name of another company.
+        if plain in names or any(
+            " " in provider_name and plain.startswith(provider_name) for provider_name in names
+        ):
             us_parent = _US_FORMS.search(row.parent) is not None
             return "US" if us_parent else row.country
     return "US" if by_form and _US_FORMS.search(name) else ""

@@ -80,8 +80,8 @@ class Report:
 
     def counts(self) -> dict[str, int]:
         """Return the number of findings of each severity."""
-        seen = Counter(finding.severity for finding in self.findings)
-        return {severity.name.lower(): seen[severity] for severity in Severity}
+        by_severity = Counter(finding.severity for finding in self.findings)
+        return {severity.name.lower(): by_severity[severity] for severity in Severity}
 
     def refused(self, policy: AuditPolicy) -> list[AddressFinding]:
         """Return the findings that the policy's ``fail_on`` refuses."""
@@ -100,7 +100,7 @@ class Report:
     def to_sarif(self) -> dict[str, Any]:
         """Return SARIF 2.1.0 (OASIS), which code forges show beside the line."""
         findings = self.shown()
-        rules = sorted({finding.seen.jurisdiction for finding in findings})
+        rules = sorted({finding.classification.jurisdiction for finding in findings})
         return sarif_log(
             "churn audit",
             [{"id": rule.value, "shortDescription": {"text": _MEANING[rule]}} for rule in rules],
@@ -110,16 +110,16 @@ class Report:
 
     def shown(self, *, everything: bool = False) -> list[AddressFinding]:
         """Return the findings, the worst first. OK ones are included if ``everything`` is set."""
-        found = [
+        listed = [
             finding for finding in self.findings if everything or finding.severity > Severity.OK
         ]
-        return sorted(found, key=lambda finding: -finding.severity)
+        return sorted(listed, key=lambda finding: -finding.severity)
 
     def lines(self, *, everything: bool = False) -> list[str]:
         """Return one plain line per finding, for pipes and logs."""
         return [
             f"{row.severity.name.lower():<7} {row.where}  {_shown(row)}  "
-            f"{row.seen.jurisdiction.value}  {row.message}"
+            f"{row.classification.jurisdiction.value}  {row.message}"
             for row in self.shown(everything=everything)
         ]
 
@@ -133,7 +133,10 @@ class Report:
             name = f"[{_STYLES[row.severity]}]{row.severity.name.lower()}[/]"
             table.add_row(
                 name,
-                *map(escape, (row.where, _shown(row), row.seen.jurisdiction.value, row.message)),
+                *map(
+                    escape,
+                    (row.where, _shown(row), row.classification.jurisdiction.value, row.message),
+                ),
             )
         return table
 
@@ -164,24 +167,28 @@ def hosting(findings: tuple[AddressFinding, ...]) -> list[dict[str, Any]]:
 
 def _hostname(finding: AddressFinding) -> str:
     """Return the host. In ``s3://bucket`` the bucket is no host, so the provider stands for it."""
-    seen = finding.seen
-    if finding.mention.word and seen.provider:
-        return seen.provider
-    return shown(seen.host) if "." in seen.host or not seen.provider else seen.provider
+    classification = finding.classification
+    if finding.mention.word and classification.provider:
+        return classification.provider
+    return (
+        shown(classification.host)
+        if "." in classification.host or not classification.provider
+        else classification.provider
+    )
 
 
 def _host(finding: AddressFinding) -> dict[str, Any]:
-    seen = finding.seen
-    region = _REGION.search(seen.host)
+    classification = finding.classification
+    region = _REGION.search(classification.host)
     return {
         "component": finding.mention.component,
         "hostname": _hostname(finding),
-        "scheme": seen.scheme,
-        "provider": seen.provider,
+        "scheme": classification.scheme,
+        "provider": classification.provider,
         "region": region.group(1) if region else "",
         "config": finding.where,
-        "jurisdiction_class": seen.jurisdiction.value,
-        "us_nexus": seen.us_nexus,
+        "jurisdiction_class": classification.jurisdiction.value,
+        "us_nexus": classification.us_nexus,
         "carries": [],
         "allowed": True,
     }
@@ -194,11 +201,11 @@ def _row(finding: AddressFinding) -> dict[str, Any]:
         "line": finding.mention.line,
         "key": finding.mention.key,
         "address": finding.address,
-        "host": shown(finding.seen.host),
-        "provider": finding.seen.provider,
-        "country": finding.seen.country,
-        "jurisdiction_class": finding.seen.jurisdiction.value,
-        "confirmed": finding.seen.confirmed,
+        "host": shown(finding.classification.host),
+        "provider": finding.classification.provider,
+        "country": finding.classification.country,
+        "jurisdiction_class": finding.classification.jurisdiction.value,
+        "confirmed": finding.classification.confirmed,
         "component": finding.mention.component,
         "carries": [payload.value for payload in finding.mention.carries],
         "message": finding.message,
@@ -216,7 +223,7 @@ def _notification(row: NotRead) -> dict[str, Any]:
 
 def _sarif(finding: AddressFinding) -> dict[str, Any]:
     return {
-        "ruleId": finding.seen.jurisdiction.value,
+        "ruleId": finding.classification.jurisdiction.value,
         "level": _LEVELS[finding.severity],
         "message": {"text": f"{finding.address}: {finding.message}"},
         "locations": [physical_location(finding.mention.file, finding.mention.line)],

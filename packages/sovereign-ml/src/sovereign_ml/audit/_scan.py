@@ -91,8 +91,10 @@ def audit(
     only code. ``strict`` (the eu profile) turns an undeclared owner and a placeholder from a
     warning or notice into an error.
     """
-    found, not_read = _scan(root, environ or {}, policy.exclude)
-    findings = judge(found, policy, today=today, declared=declared, project=project, strict=strict)
+    mentions, not_read = _scan(root, environ or {}, policy.exclude)
+    findings = judge(
+        mentions, policy, today=today, declared=declared, project=project, strict=strict
+    )
     return Report(findings=tuple(findings), root=root.name, not_read=tuple(not_read))
 
 
@@ -110,9 +112,10 @@ def _scan(
     root: Path, environ: Mapping[str, str], exclude: tuple[str, ...]
 ) -> tuple[list[Mention], list[NotRead]]:
     endpoint = next((environ[name] for name in _ENVIRONMENT_ENDPOINTS if environ.get(name)), None)
+    # Clients of AWS then pass over the endpoints of the environment.
     if environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
         endpoint = None
-    found: list[Mention] = []
+    mentions: list[Mention] = []
     not_read: list[NotRead] = []
     for path in project_files(root):
         name = path.relative_to(root).as_posix()
@@ -120,9 +123,9 @@ def _scan(
         if isinstance(text, NotRead):
             not_read.append(text)
         else:
-            found += _with_s3_endpoints(_read(name, text), endpoint)
-    found += list(_git_remotes(root)) + _with_s3_endpoints(_environment(environ), endpoint)
-    return found, not_read
+            mentions += _with_s3_endpoints(_read(name, text), endpoint)
+    mentions += list(_git_remotes(root)) + _with_s3_endpoints(_environment(environ), endpoint)
+    return mentions, not_read
 
 
 def _read(name: str, text: str) -> list[Mention]:
@@ -165,6 +168,7 @@ def _text_of(path: Path, name: str, exclude: tuple[str, ...]) -> str | NotRead:
         data = path.read_bytes()
     except OSError as error:
         return NotRead(name, f"not readable: {error.strerror}")
+    # In UTF-16, as PowerShell writes it, every second byte may be zero, as in a binary file.
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", "replace")
     return NotRead(name, "binary") if b"\0" in data[:_HEAD] else data.decode("utf-8", "replace")
@@ -233,13 +237,15 @@ def _names_host(name: str) -> bool:
     )
 
 
-def _with_s3_endpoints(found: Iterable[Mention], environ_endpoint: str | None) -> list[Mention]:
+def _with_s3_endpoints(
+    unresolved: Iterable[Mention], environ_endpoint: str | None
+) -> list[Mention]:
     """Give each ``s3://`` mention its endpoint.
 
     It is the endpoint of its own section, else the only one of the file, else that of the
     environment.
     """
-    mentions = list(found)
+    mentions = list(unresolved)
     endpoints = [(row.key, row.address) for row in mentions if _names_endpoint(row)]
     return [_resolved(row, endpoints, environ_endpoint) for row in mentions]
 

@@ -185,9 +185,9 @@ def by_text(file: str, text: str) -> Iterator[Mention]:
             continue
         for kind, pattern in rules:
             for match in pattern.finditer(line):
-                found = by_package(kind, match.group(1))
-                if found is not None:
-                    yield mention_of(file, number, kind, match.group().strip(" \"'"), found)
+                imported = by_package(kind, match.group(1))
+                if imported is not None:
+                    yield mention_of(file, number, kind, match.group().strip(" \"'"), imported)
         if commands and _any_command().search(line) and "--endpoint" not in line:
             for service in services():
                 if service.commands and (hit := service.commands.search(line)):
@@ -223,7 +223,7 @@ def by_imports(
             for alias in node.names:
                 if service := _index("on_import").get(alias.name):
                     yield mention_of(file, node.lineno, alias.name, f"import {alias.name}", service)
-    found: dict[str, tuple[int, str, Service]] = {}
+    first_calls: dict[str, tuple[int, str, Service]] = {}
     elsewhere: set[str] = set()
     for call, dotted in calls:
         service = by_package("python", dotted)
@@ -232,7 +232,7 @@ def by_imports(
             continue
         if any(word.arg in _ENDPOINT_WORDS for word in call.keywords):
             elsewhere.add(service.address)
-        found.setdefault(service.address, (call.lineno, dotted, service))
-    for address, (line, dotted, service) in found.items():
+        first_calls.setdefault(service.address, (call.lineno, dotted, service))
+    for address, (line, dotted, service) in first_calls.items():
         if address not in elsewhere:
             yield mention_of(file, line, dotted, f"{dotted}()", service)

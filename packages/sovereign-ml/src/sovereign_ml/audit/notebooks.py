@@ -178,13 +178,13 @@ def scan_notebook(file: str, text: str) -> list[ScanHit]:
     try:
         notebook = json.loads(text)
         cells = notebook["cells"]
-        found = [row for cell in cells for row in _cell(cell)]
+        pairs = [row for cell in cells for row in _cell(cell)]
         if "widgets" in notebook.get("metadata", {}):
-            found.append(("widgets", "state of widgets"))
+            pairs.append(("widgets", "state of widgets"))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return [ScanHit(file, 1, "not a readable notebook")]
     raw = text.splitlines()
-    hits = {ScanHit(file, _line_of(raw, needle), kind): None for needle, kind in found}
+    hits = {ScanHit(file, _line_of(raw, needle), kind): None for needle, kind in pairs}
     return sorted(hits, key=lambda hit: (hit.line, hit.kind))
 
 

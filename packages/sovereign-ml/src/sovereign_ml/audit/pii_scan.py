@@ -60,6 +60,8 @@ def _is_right(kind: str, text: str) -> bool:
     if kind == "card number":
         return is_card_number(text)
     if kind == "IBAN":
+        # ISO 13616: the first four signs go to the end, a letter counts from 10 on, modulo 97 gives
+        # 1.
         letters = text.replace(" ", "")
         moved = letters[4:] + letters[:4]
         return int("".join(str(int(letter, 36)) for letter in moved)) % 97 == 1
@@ -76,6 +78,7 @@ def is_card_number(text: str) -> bool:
         r"(?:4\d{12,18}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3[068]\d{12,16}|6\d{12,18})", digits
     ):
         return False
+    # The Luhn algorithm: every second digit from the right is doubled.
     total = sum(
         sum(map(int, str(int(digit) * 2))) if position % 2 == 0 else int(digit)
         for position, digit in enumerate(reversed(digits), 1)
@@ -119,9 +122,9 @@ A hit is a question, not a proof.
 
 def identifiers(names: Iterable[str], values: Iterable[str] = ()) -> tuple[str, ...]:
     """Return columns named like direct identifiers, and kinds of identifiers in categories."""
-    found = [name for name in names if IDENTIFIER_NAMES.search(snake_case(name))]
+    columns = [name for name in names if IDENTIFIER_NAMES.search(snake_case(name))]
     kinds = {kind for value in values for _, kind in values_in(value)}
-    return (*found, *sorted(kinds))
+    return (*columns, *sorted(kinds))
 
 
 def free_text(values: Iterable[str]) -> tuple[str, ...]:

@@ -93,6 +93,7 @@ def secrets_in(text: str, file: str = "") -> Iterator[tuple[int, str]]:
     encoded = _encoded_values(text) if SECRET_DOCUMENT.search(text) else set()
     for number, whole in enumerate(text.splitlines(), start=1):
         kinds: dict[str, None] = {}
+        # JSON escapes the quotes that mark a value.
         for line in _pieces(whole.replace('\\"', '"') if name.endswith(_ESCAPING) else whole):
             kinds |= dict.fromkeys(_by_pattern(line))
             if not kinds and any(map(_assigned_secret, ASSIGNED.finditer(line))):
@@ -285,6 +286,7 @@ def _texts(root: Path, exclude: Iterable[str]) -> Iterator[tuple[str, str | None
         name = os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "replace")
         if any(fnmatch(name, pattern) for pattern in patterns):
             continue
+        # A zero byte stands for a file that is too large: it is not read either.
         data = path.read_bytes() if path.stat().st_size <= _LARGEST else b"\0"
         yield name, None if b"\0" in data[:_HEAD] else data.decode("utf-8", "replace")
 
@@ -309,12 +311,12 @@ def committed(root: Path, pattern: str = "*", *, symlinks: bool = False) -> list
     """
     names = _listed(root) if git.in_repository(root) else []
     if names:
-        found = (root / name for name in names if fnmatch(Path(name).name, pattern))
+        paths = (root / name for name in names if fnmatch(Path(name).name, pattern))
     else:
         below = ((path, set(path.relative_to(root).parts)) for path in root.rglob(pattern))
-        found = (path for path, parts in below if not {".venv", ".git"} & parts)
+        paths = (path for path, parts in below if not {".venv", ".git"} & parts)
     return sorted(
         path
-        for path in found
+        for path in paths
         if (path.is_symlink() and symlinks) or (path.is_file() and not path.is_symlink())
     )

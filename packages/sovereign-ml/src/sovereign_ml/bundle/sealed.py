@@ -65,6 +65,7 @@ class Manifest(BaseModel):
     def _lists_what_a_reader_needs(self) -> Manifest:
         if absent := [name for name in REQUIRED if name not in self.files]:
             raise ValueError(f"files lacks {', '.join(absent)}")
+        # A name with a folder in it would lead the reader out of the bundle.
         if outside := [
             name
             for name in self.files
@@ -173,6 +174,7 @@ def _bytes(path: Path) -> bytes:
 def _parse(read: Callable[[bytes], P], content: bytes, path: Path) -> P:
     try:
         return read(content)
+    # A ValidationError is a ValueError too, so it is caught first.
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
@@ -192,6 +194,7 @@ def _object(path: Path) -> dict[str, Any]:
 
 
 def _fit_together(bundle: Bundle) -> None:
+    # Each file may be whole and still belong to another bundle.
     inputs, declared = (
         set(bundle.model.features),
         {feature.name for feature in bundle.contract.features},

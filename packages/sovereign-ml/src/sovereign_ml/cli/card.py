@@ -92,6 +92,7 @@ def check(
 
     card = read_card(settings)
     for line in other_rules(card, library.rule_digest):
+        # Standard output may be JSON for another program.
         typer.echo(line, err=True)
     at: At = "promote" if promotion else "register"
     own = own_rules(settings)
@@ -133,6 +134,7 @@ def _check_projects(
         return
     own_root = Path(ENVIRONMENT.get("CHURN_ROOT", ".")).resolve()
     root = roots[0] if roots else own_root
+    # Only the environment of this very folder is the one that is running.
     findings = examine(root, today, template=template, is_own=root.resolve() == own_root)
     if as_json:
         typer.echo(
@@ -228,6 +230,7 @@ def promote(
         own=own_rules(settings),
         evidence=evidence_against(card, chosen, settings, project),
     )
+    # A refusal ends here, before any copy of the card is changed.
     _announce(decision, settings.project.name)
     _show_signed(card, chosen, registry, settings)
 

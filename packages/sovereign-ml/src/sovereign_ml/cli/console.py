@@ -46,6 +46,7 @@ def working(step: Step) -> Iterator[Callable[[dict[str, Any]], None]]:
             yield lines.append
     else:
         yield lines.append
+    # After the spinner is gone, which would overwrite the line.
     for line in lines:
         out.print(f"[green]{number} {verb:<9}[/] {line['seconds']:>6.1f} s  {line['headline']}")
 

@@ -168,6 +168,7 @@ def _shipment(settings: Settings, bundle: Path) -> Shipment:
         name=settings.project.title,
         slug=table.slug,
         variables=table.variables,
+        # Empty ones are refused later, all of them in one message.
         secrets={name: ENVIRONMENT.get(name, "") for name in table.secrets},
         service_url=table.service_url,
         api_url=table.api_url,

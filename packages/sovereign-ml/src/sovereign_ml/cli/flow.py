@@ -53,6 +53,7 @@ def run_stale_steps(settings: Settings, project: Project) -> None:
     """Run the steps whose inputs, code or parameters have changed, in this process."""
     from sovereign_ml.storage import dvc
 
+    # DVC by itself would start a process for each stage, which imports everything again.
     steps = {
         f"churn {step.verb}": partial(_step, step.verb, settings, project) for step in project.steps
     }
@@ -86,6 +87,7 @@ def data_step(
     customers: CountOption = None,
 ) -> None:
     """Run step 1, on the input that the call names."""
+    # The group is a command of its own where no other command follows.
     if context.invoked_subcommand:
         return
     chosen = {"data": data, "customers": customers_file, "synthetic_customers": customers}
@@ -212,6 +214,7 @@ def run(
     console.warn_placeholders(settings.profile_name, settings.project)
     source.refresh(settings)
     project = load_project(settings.root)
+    # The clock on the wall, because it is compared with the end that each step noted.
     start = time.time()
     run_stale_steps(settings, project)
     # All steps have passed, so reports of an earlier refusal are outdated.

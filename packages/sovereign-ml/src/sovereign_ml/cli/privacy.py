@@ -56,6 +56,7 @@ def erase(
         return
     receipt = erasure.erase(stores, people, reference)
     page = f"{erasure.RECEIPTS}/{receipt.id}.html"
+    # A person has a pseudonym for each key, so with several keys the number is not that of people.
     people_erased = (
         "erased"
         if len(settings.pseudonym_keys()) == 1
@@ -172,6 +173,7 @@ def rectify(
     if bool(event) != bool(at) or (event and purchase):
         raise Misuse("Name one row: --purchase TIME, or --event NAME --at TIME, or none of them.")
     moment = purchase or at
+    # The data has UTC, and a time on the command line has no zone.
     row = corrections.CorrectedRow(moment.replace(tzinfo=UTC) if moment else None, event)
     stores = project_stores(settings)
     receipt, page = request.rectify(stores, names, row, values, reference)
@@ -214,6 +216,7 @@ def retain(
 
     stores = project_stores(load_settings(profile))
     now = at.replace(tzinfo=UTC) if at else datetime.now(UTC)
+    # A day that somebody names says nothing about the clock of this machine.
     if at is None:
         retention.refuse_wrong_clock(stores, now)
     retention.refuse_short_log(stores.retention, stores.artifacts.card, now)
@@ -245,6 +248,7 @@ def rotate_key(
     done = key_rotation.rotate(
         project_stores(settings),
         settings.secrets.key_file,
+        # A key that the environment gives is replaced by its owner and not by this command.
         in_use=settings.secrets.pseudonym_key is None,
         file=new_key_file,
     )

@@ -36,6 +36,7 @@ def import_card(
         raise Misuse(f"{error}.") from None
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(imported.provenance.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    # Only the suggestions go to standard output, so that they can be written into a file.
     typer.echo(imported.toml())
     typer.echo(
         f"{len(imported.suggestions)} suggestions, {len(imported.unmapped)} values without a "
@@ -71,6 +72,7 @@ def answer_card(profile: ProfileOption = None) -> None:
         stopped = stop
     except CardError as error:
         raise Misuse(str(error)) from None
+    # Each answer is written at once, so the count is right after a stop as well.
     done = progress(rebuilt(settings))
     typer.echo(
         f"\n{interview.asked} questions asked; {done.answered} of {done.required} answers are in "

@@ -113,6 +113,7 @@ def doctor(
     alarms = settings.monitor.alarm
     for line in examine(settings.profile, settings.secrets, settings.tracking, card, alarms):
         lines.append(line)
+        # Printed one by one: a server that does not answer keeps the rest waiting for seconds.
         if not as_json:
             notes = "; ".join(
                 part for part in (line.found, f"do: {line.do}" if line.do else "") if part
@@ -255,6 +256,7 @@ def trial(
         # Katib tries one value at a time, so the search has one row.
         one_value = settings.train.model_copy(update={"regularisation": (c,)})
         [row] = step.search_on(features, one_value)
+    # Katib reads the metric from this line.
     typer.echo(f"log_loss={row['log_loss']}")
 
 

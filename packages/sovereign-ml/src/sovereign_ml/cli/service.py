@@ -73,9 +73,11 @@ def serve(
             **features,
             **old,
             **_environment(settings.profile_name),
+            # After the variables of this process, so that the profile of the call wins.
             "CHURN_PROFILE": settings.profile_name,
             "PYTHONPATH": os.pathsep.join(code),
         }
+        # The child writes to the same stream.
         sys.stdout.flush()
         command = [sys.executable, "-m", "sovereign_ml.service", *address]
         ended = _until_it_ends(subprocess.Popen(command, env=environment))
@@ -236,6 +238,7 @@ def _note_head(profile: str, root: Path, head: str) -> None:
     message = f"Head of the decision log ({profile}): {head[:24]}"
     try:
         git.ask(root, "add", "--", str(HEADS))
+        # --only keeps out whatever else is staged.
         git.ask(root, "commit", "-S", "--quiet", "--only", "-m", message, "--", str(HEADS))
     except git.GitError as error:
         path.write_text(before, encoding="utf-8")

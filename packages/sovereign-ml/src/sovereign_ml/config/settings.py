@@ -334,12 +334,14 @@ def _override(table: dict[str, Any], environ: Mapping[str, str]) -> None:
     if (path := environ.get("CHURN_CUSTOMERS_FILE")) is not None:
         data["customers"] = path
     if (count := environ.get("CHURN_SYNTHETIC_CUSTOMERS")) and "synthetic" in data:
+        # Any other text is left to the check of the settings, whose message names the key.
         data["synthetic"]["customers"] = int(count) if count.isdigit() else count
 
 
 def _secrets(table: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
     base = _user_settings(environ)
     name = str(table.get("project", {}).get("name", "churn"))
+    # An empty variable counts as not set.
     secrets = {field: environ.get(variable) or None for field, variable in VARIABLES.items()}
     return {"key_file": base / "churn" / f"{name}.key", **secrets}
 

@@ -72,6 +72,7 @@ def _needed(expression: str) -> str:
 def _text_encoding(name: str) -> str:
     """Return ``name`` if Python can read text in it. Empty means UTF-8, or the first bytes tell."""
     try:
+        # Codecs such as base64 and zip are no encodings of text, and nothing else tells them apart.
         is_text = not name or codecs.lookup(name)._is_text_encoding
     except LookupError:
         is_text = False
@@ -398,8 +399,8 @@ class DecisionSettings(ConfigTable):
     @classmethod
     def _each_has_words(cls, outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
         for name, outcome in outcomes.items():
-            known = {code for code in PACKAGED if catalogue(code).knows(name)}
-            if lacking := sorted({*PACKAGED} - known - outcome.words.keys()):
+            translated = {code for code in PACKAGED if catalogue(code).knows(name)}
+            if lacking := sorted({*PACKAGED} - translated - outcome.words.keys()):
                 raise ValueError(
                     f"'{name}' has no words in {', '.join(lacking)}: add words = "
                     '{ en = "...", de = "..." }, as they complete \'The result in force is: ...\''

@@ -55,12 +55,14 @@ def erase(stores: ProjectStores, people: Sequence[str], reference: str = "") -> 
     interrupted = procedure.interrupted()
     if interrupted:
         receipt = _run(stores, interrupted)
+        # The interrupted erasure may have been about these very people.
         if set(receipt.people) >= set(map(suppression.tombstones(stores.suppression).mark, people)):
             return receipt
     if not people:
         raise Misuse(
             "Nobody to erase: name somebody with --subject or --file. No erasure was interrupted."
         )
+    # Noted before anything changes: afterwards every stage would look changed.
     notes = {
         "clean": dvc_versions.clean_stages(stores.root),
         "answer": model_action(stores.root / "model_card.toml"),
@@ -81,6 +83,7 @@ def model_action(card: Path) -> str:
     answers = read_answers(card)
     action = str(answers.get("erasure", {}).get("model_action", "?"))
     claim = answers.get("model_privacy", {}).get("claim")
+    # A model is not anonymous because somebody says so here: the card has to claim it as well.
     unproven = action == "none_model_anonymous" and claim != "anonymous"
     return "unanswered" if action == "?" or unproven else action
 
@@ -125,6 +128,7 @@ def _procedure(
 
 def _run(stores: ProjectStores, journal: Journal) -> Receipt:
     root = stores.root
+    # What a killed process left half-written would be searched like data.
     clear_leftovers(root / "data")
     log = inventory.decisions(stores.log)
     record = partial(_record_versions, stores, journal)

@@ -41,6 +41,7 @@ def rectify(
     them, or no purchase or event at that time (UTC).
     """
     raw, features = stores.artifacts.raw, stores.artifacts.features
+    # Before anything is written: a correction that reaches no row must not be noted.
     rows, person = _rows(raw, names, row), names[0]
     before = dvc.data_version(raw)
     corrections.add(raw, person, row, values)
@@ -68,19 +69,23 @@ def rectify(
 
 def _rows(raw: Path, names: Sequence[str], row: corrections.CorrectedRow) -> int:
     """Return how many rows are held that a correction would reach, or raise Misuse."""
-    table, what = "customers", "no row in the customers table"
+    table, absence = "customers", "no row in the customers table"
     if row.event:
         table = f"{event_tables.PREFIX}{row.event}"
-        if table not in (known := event_tables.names(need(raw, "data"))):
-            there = ", ".join(name.removeprefix(event_tables.PREFIX) for name in known) or "none"
-            raise Misuse(f"No event table '{row.event}': [data.events] has {there}.")
-        what = f"no event in {row.event} at {row.time:%Y-%m-%d %H:%M:%S} UTC"
+        if table not in (tables := event_tables.names(need(raw, "data"))):
+            available = (
+                ", ".join(name.removeprefix(event_tables.PREFIX) for name in tables) or "none"
+            )
+            raise Misuse(f"No event table '{row.event}': [data.events] has {available}.")
+        absence = f"no event in {row.event} at {row.time:%Y-%m-%d %H:%M:%S} UTC"
     elif row.time:
-        table, what = "transactions", f"no purchase at {row.time:%Y-%m-%d %H:%M:%S} UTC"
+        table, absence = "transactions", f"no purchase at {row.time:%Y-%m-%d %H:%M:%S} UTC"
     path, rows = need(raw, "data") / f"{table}.parquet", ParquetRows()
     if count := sum(rows.count_both(path, name, row.condition) for name in names):
         return count
-    raise Misuse(f"Of this person there is {what}: `churn data-subject access` shows what is held.")
+    raise Misuse(
+        f"Of this person there is {absence}: `churn data-subject access` shows what is held."
+    )
 
 
 def _decide(

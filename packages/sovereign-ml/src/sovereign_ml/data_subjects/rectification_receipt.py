@@ -127,6 +127,7 @@ def _replace(
     log: DecisionLog, subject: str, old: str, body: Row, features: Row, text: str
 ) -> Again | None:
     explainer = explainer_of(log, body["bundle"])
+    # Without the logged bundle nobody can say what the same model decides on the corrected data.
     if explainer is None:
         return None
     explanation = explainer.explain(features)

@@ -64,6 +64,7 @@ class Rows(Keeping):
         """Replace each file by one without the rows."""
         # Two classes can share one data class name: each keeper only touches its own files.
         for item in (item for item in due if self._path(item) in self.files):
+            # The cut-off is noted first: if the removal fails, step 1 still leaves the rows out.
             if self.suppression:
                 suppression.expire_before(self.suppression, item.before)
             ParquetRows().remove_where(self._path(item), self._condition(item.before))
@@ -136,6 +137,7 @@ class OldVersions(Keeping):
 
     def expire(self, due: Sequence[Due]) -> None:
         """Delete the objects."""
+        # The keeper of the bucket has entries of the same class, in versions.
         for item in (item for item in due if item.unit == "object"):
             self._path(item).unlink(missing_ok=True)
 

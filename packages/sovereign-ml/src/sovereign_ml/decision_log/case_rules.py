@@ -74,6 +74,7 @@ class CaseRules:
         if draft.kind in BARS:
             repeated = draft.kind in bars and not self._is_new_ground(draft)
             return Rejection(BARS[draft.kind]) if repeated else draft.body
+        # A bar ends scoring and no right: contests, reviews and the end of a bar are still written.
         if not bars or draft.kind in ("contest", "review", *LIFTS):
             return draft.body
         if draft.body_if_barred is None:
@@ -105,8 +106,8 @@ class CaseRules:
             return "gone"
         if draft.kind in LIFTS:
             standing = self.in_force(draft.subject or "", LIFTS[draft.kind])
-            known = draft.case_id in {entry.case_id for entry in standing}
-            return None if known else "not_barred"
+            stands = draft.case_id in {entry.case_id for entry in standing}
+            return None if stands else "not_barred"
         if draft.kind == "review":
             return self._review_refusal(draft)
         if draft.kind == "contest" and self._opened_by(draft.case_id)[:1] == ("contest",):
@@ -117,7 +118,9 @@ class CaseRules:
         opened = self._opened_by(draft.case_id)
         if not opened:
             return "not_open"
-        if draft.seen is not None and draft.seen != self._newest_seal(draft.case_id):
+        if draft.reviewed_seal is not None and draft.reviewed_seal != self._newest_seal(
+            draft.case_id
+        ):
             return "changed"
         people = [subject for subject in (draft.subject, opened[1]) if subject]
         on_people = self._reader.bars_on(people).values()
@@ -133,6 +136,7 @@ class CaseRules:
         """Return the reviewers who decided this case before. A blanked review names nobody."""
         sql = "SELECT body FROM decision_log WHERE case_id = ? AND kind = 'review'"
         bodies = [row[0] for row in self._db.rows(sql, (case_id,)) if row[0]]
+        # No query sees the entries of this transaction yet.
         bodies += [
             entry.body
             for entry in self._chain.added

@@ -59,6 +59,7 @@ class _Check:
         self.seq, self.seal, self.at = 0, GENESIS, ""
         self.rows = self.blanked = 0
         self.replay = replay
+        # The head of an empty log is no entry.
         self.missing_heads = {*known_heads} - {f"0:{GENESIS}"}
         self.problems: list[str] = []
 
@@ -67,11 +68,13 @@ class _Check:
         where = f"entry {entry.seq}"
         if odd := _odd_columns(entry):
             self.problems.append(f"{where}: no text in {', '.join(odd)}")
+        # A bool is an int for isinstance, and SQLite stores any type in any column.
         if type(entry.seq) is not int or entry.seq <= self.seq:
             self.problems.append(f"{where}: no entry can have this number here")
             return
         if entry.seq != self.seq + 1:
             self.problems.append(f"{where}: entry {self.seq + 1} is missing before it")
+        # Seals are made of text. The number alone keeps the search for missing entries going.
         if odd:
             self.seq = entry.seq
             return
@@ -103,7 +106,7 @@ class _Check:
         if entry.digest != digest_of(entry.salt, entry.subject, entry.body):
             self.problems.append(f"{where}: its content was changed")
         content, odd = content_of(entry)
-        self.problems += [f"{where}: {one}" for one in odd]
+        self.problems += [f"{where}: {problem}" for problem in odd]
         return content
 
 

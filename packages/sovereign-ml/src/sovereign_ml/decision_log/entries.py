@@ -57,8 +57,8 @@ class Draft:
     then names the bar in its ``outcome``.
 
     ``closes_review`` takes the case off the reviewers' desk, unless the person contests it.
-    ``seen`` is the seal of the newest entry of the case that a reviewer had read. A review is not
-    written once there is a newer one.
+    ``reviewed_seal`` is the seal of the newest entry of the case that a reviewer had read. A
+    review is not written once there is a newer one.
 
     ``corrects`` is the decision that this one replaces. Each is replaced once. ``changes_nothing``
     means that the outcome of this review leaves everything as it is, so that it is allowed for
@@ -72,7 +72,7 @@ class Draft:
     body_if_barred: str | None = None
     opens_review: bool = False
     closes_review: bool = False
-    seen: str | None = None
+    reviewed_seal: str | None = None
     corrects: str | None = None
     changes_nothing: bool = False
 
@@ -146,6 +146,7 @@ def _after(at: str) -> str:
     try:
         return f"{datetime.fromisoformat(at) + LEAP:%Y-%m-%dT%H:%M:%S.%fZ}"
     except (ValueError, OverflowError):
+        # In the order of text it comes after every digit.
         return "~"
 
 

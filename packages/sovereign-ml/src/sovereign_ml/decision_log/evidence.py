@@ -93,19 +93,19 @@ def tally(counts: Counts) -> Tally:
 
 def of_reviews(counts: Counts) -> dict[str, Any]:
     """Return the tally under the card's names, empty when there was no review."""
-    found = tally(counts)
-    if not found.cases and not found.seeded:
+    totals = tally(counts)
+    if not totals.cases and not totals.seeded:
         return {}
     return {
         "live": True,
-        "cases": found.cases,
-        "override_rate": found.override_rate,
-        "median_seconds": found.median_seconds,
-        "cases_per_reviewer_day": found.cases / found.reviewer_days
-        if found.reviewer_days
+        "cases": totals.cases,
+        "override_rate": totals.override_rate,
+        "median_seconds": totals.median_seconds,
+        "cases_per_reviewer_day": totals.cases / totals.reviewer_days
+        if totals.reviewer_days
         else None,
-        "seeded_error_catch_rate": found.caught / found.seeded if found.seeded else None,
-        "tested_on": found.last_seeded,
+        "seeded_error_catch_rate": totals.caught / totals.seeded if totals.seeded else None,
+        "tested_on": totals.last_seeded,
     }
 
 
@@ -144,8 +144,8 @@ def _median(counts: Mapping[float, int]) -> float | None:
 
     It is the mean of two where there are two in the middle.
     """
-    total, seen, middle = sum(counts.values()), 0, []
+    total, passed, middle = sum(counts.values()), 0, []
     for value in sorted(counts):
-        before, seen = seen, seen + counts[value]
-        middle += [value for place in {(total - 1) // 2, total // 2} if before <= place < seen]
+        before, passed = passed, passed + counts[value]
+        middle += [value for place in {(total - 1) // 2, total // 2} if before <= place < passed]
     return sum(middle) / len(middle) if middle else None

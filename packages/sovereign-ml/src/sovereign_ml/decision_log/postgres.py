@@ -166,6 +166,7 @@ class Postgres:
             self._open().execute(SQL("REVOKE CREATE ON SCHEMA {} FROM {}").format(schema, name))
             for table, allowed in MAY.items():
                 lists = (Identifier(table), name)
+                # Rights that an earlier version granted would stay otherwise.
                 self._open().execute(SQL("REVOKE ALL ON {} FROM {}").format(*lists))
                 self._open().execute(SQL(f"GRANT {allowed} ON {{}} TO {{}}").format(*lists))
 
@@ -235,6 +236,7 @@ class Postgres:
         try:
             yield
         except psycopg.Error as error:
+            # The next call connects anew.
             if isinstance(error, psycopg.OperationalError):
                 self.close()
             # The address of the server and its user stay out of the message.
@@ -291,9 +293,9 @@ def _why(error: psycopg.Error) -> str:
 
     Its message may hold address and user.
     """
-    said = str(error)
+    message = str(error)
     hint = HINTS.get(error.sqlstate or "") or next(
-        (hint for words, hint in WORDS.items() if words in said), ""
+        (hint for words, hint in WORDS.items() if words in message), ""
     )
     name = type(error).__name__.lstrip("_")
     return f"{name} ({hint})" if hint else name

@@ -192,6 +192,7 @@ class LogReader:
         if subjects is None:
             return {
                 name: BARS[kind]
+                # The first kind that bars counts, so it is written last.
                 for kind in reversed(list(TABLES))
                 for name in self.barred_by(kind)  # type: ignore[arg-type]
             }
@@ -204,6 +205,7 @@ class LogReader:
         The values are kinds of entries.
         """
         names, listed = list(subjects), dict[str, set[str]]()
+        # Databases limit the number of placeholders in a statement.
         for start in range(0, len(names), CHUNK):
             some = names[start : start + CHUNK]
             places = marks(some)
@@ -284,6 +286,7 @@ def older_than(before: str, kinds: Sequence[str]) -> tuple[str, tuple[str, ...]]
     """Return the condition, with its values, for entries about people past their period."""
     condition = "subject IS NOT NULL AND at < ?"
     condition += f" AND kind IN ({marks(kinds)})" if kinds else ""
+    # GDPR 18(2): restricted data is stored until the restriction ends, whatever its period.
     condition += f" AND subject NOT IN (SELECT subject FROM {TABLES['restriction']})"  # noqa: S608
     return condition, (before, *kinds)
 

@@ -44,10 +44,10 @@ def note_rectification(log: DecisionLog, subject: str, text: str) -> list[str]:
         for entry in entries
         if entry.kind == "decision" and _content(entry).get("features")
     ]
-    found = [case for case in scored if case not in noted]
-    if found:
-        log.append([rectification(case, subject, text) for case in found])
-    return found
+    unnoted = [case for case in scored if case not in noted]
+    if unnoted:
+        log.append([rectification(case, subject, text) for case in unnoted])
+    return unnoted
 
 
 def _content(entry: Entry) -> dict[str, Any]:

@@ -68,24 +68,24 @@ class Replay:
 
     def problems(self) -> list[str]:
         """Return every difference between the chain and the tables beside it."""
-        found = [
+        differences = [
             f"entry {seq}: blanked without a tombstone"
             for seq in sorted(self._blanked.keys() - self._named.keys())
         ]
-        found += [
+        differences += [
             f"entry {self._named[seq]}: says that entry {seq} was blanked, and it is not"
             for seq in sorted(self._named.keys() - self._blanked.keys())
         ]
         erased = [(mark,) for mark in self._erased]
-        found += _differences(
+        differences += _differences(
             erased, self._tables.erased, "erased people", "the list of the erased"
         )
-        found += self._suppression()
+        differences += self._suppression()
         counts = [(*fact, number) for fact, number in self._counts.items()]
-        found += _differences(counts, self._tables.counts, "counts", "the table of counts")
-        known = [row for row in self._tables.open_reviews if row[0] not in self._unsure]
+        differences += _differences(counts, self._tables.counts, "counts", "the table of counts")
+        actual = [row for row in self._tables.open_reviews if row[0] not in self._unsure]
         expected = [row for case, row in self._open.items() if case not in self._unsure]
-        return found + _differences(expected, known, "open cases", "the reviewers' desk")
+        return differences + _differences(expected, actual, "open cases", "the reviewers' desk")
 
     def _opened(self, entry: Entry) -> None:
         self._open[entry.case_id] = (entry.case_id, entry.seq, entry.kind, entry.subject)
@@ -103,16 +103,16 @@ class Replay:
             self._erased.add(mark)
         for number in content.get("blanked", ()):
             self._named[number] = seq
-            gone = self._blanked.get(number)
-            if gone and gone.kind in ("decision", "seed"):
-                self._open.pop(gone.case_id, None)
-            elif gone:
+            blanked = self._blanked.get(number)
+            if blanked and blanked.kind in ("decision", "seed"):
+                self._open.pop(blanked.case_id, None)
+            elif blanked:
                 self._close_opened_by(number)
             # A tombstone of a retention period names the hash of each objector. One of an erasure
             # is about one person.
             if proof := content.get("objectors", {}).get(str(number), mark):
                 self._marks[number] = proof
-                if gone and gone.kind in BARS:
+                if blanked and blanked.kind in BARS:
                     self._close_before(number, proof)
 
     def _close_before(self, seq: int, mark: str) -> None:
@@ -148,14 +148,16 @@ class Replay:
         return problems
 
 
-def _differences(expected: Iterable[Row], found: Iterable[Row], what: str, table: str) -> list[str]:
+def _differences(
+    expected: Iterable[Row], actual: Iterable[Row], noun: str, table: str
+) -> list[str]:
     """Compare both ways, with duplicates and the types of the values."""
-    ours, theirs = (Counter(map(_typed, rows)) for rows in (expected, found))
+    ours, theirs = (Counter(map(_typed, rows)) for rows in (expected, actual))
     problems = []
     if missing := (ours - theirs).total():
-        problems.append(f"{missing} {what} of the chain are missing from {table}")
+        problems.append(f"{missing} {noun} of the chain are missing from {table}")
     if invented := (theirs - ours).total():
-        problems.append(f"{invented} {what} in {table} are not in the chain")
+        problems.append(f"{invented} {noun} in {table} are not in the chain")
     return problems
 
 

@@ -52,6 +52,7 @@ class SQLite:
                 raise OSError("no file: a device or a pipe would keep nothing")
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             _keep_private(path)
+            # Opened in one thread and used in another, never in two at once.
             self._connection = sqlite3.connect(
                 path, timeout=5, isolation_level=None, check_same_thread=False
             )
@@ -147,10 +148,10 @@ def _keep_private(path: Path) -> None:
     # it.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    for one in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+    for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
         with suppress(FileNotFoundError):
-            if one.is_file() and one.stat().st_uid == os.geteuid():
-                one.chmod(0o600)
+            if file.is_file() and file.stat().st_uid == os.geteuid():
+                file.chmod(0o600)
 
 
 def _text(raw: bytes) -> str | bytes:

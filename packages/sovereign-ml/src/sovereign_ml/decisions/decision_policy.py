@@ -65,7 +65,9 @@ class DecisionPolicy(BundleModel):
     human_review: bool
     reviewer_contact: str
     max_feature_age_days: int = Field(default=30, gt=0)
-    outcomes: dict[OutcomeName, Outcome] = Field(default={}, exclude_if=lambda given: not given)
+    outcomes: dict[OutcomeName, Outcome] = Field(
+        default={}, exclude_if=lambda outcomes: not outcomes
+    )
 
     @model_validator(mode="after")
     def _bands_cover_every_score(self) -> DecisionPolicy:
@@ -151,20 +153,20 @@ class DecisionPolicy(BundleModel):
 
 def faults(outcomes: Mapping[str, Outcome], bands: tuple[str, ...]) -> str:
     """Return what is wrong with the outcomes of a policy with these bands, "" for nothing."""
-    taken = sorted(outcomes.keys() & {*NO_DECISION, *NOBODY})
+    reserved = sorted(outcomes.keys() & {*NO_DECISION, *NOBODY})
     starts = [each.from_band for each in outcomes.values() if each.from_band is not None]
-    unknown, known = sorted(set(starts) - set(bands)), ", ".join(bands)
+    unknown, allowed = sorted(set(starts) - set(bands)), ", ".join(bands)
     still = sum(each.changes_nothing for each in outcomes.values())
-    found = {
+    checks = {
         "one outcome is no decision: name at least two": len(outcomes) < 2,
-        f"{', '.join(taken)}: the service uses this name itself, choose another": taken,
-        f"from_band {', '.join(unknown)} is no band; bands: {known}": unknown,
+        f"{', '.join(reserved)}: the service uses this name itself, choose another": reserved,
+        f"from_band {', '.join(unknown)} is no band; bands: {allowed}": unknown,
         f"two outcomes begin at one band: {', '.join(starts)}": len(set(starts)) < len(starts),
         f"no outcome has from_band {bands[0]!r}, so the lowest scores lead to nothing": bands[0]
         not in starts,
         "changes_nothing stands at more than one outcome": still > 1,
     }
-    return next((text for text, wrong in found.items() if wrong), "")
+    return next((text for text, wrong in checks.items() if wrong), "")
 
 
 @dataclass(frozen=True, slots=True)

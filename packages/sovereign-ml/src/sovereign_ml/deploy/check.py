@@ -193,6 +193,7 @@ def _imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+        # A relative import stays within the service class.
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             inner = node.module == "sovereign_ml"
             yield from (f"{node.module}.{a.name}" if inner else node.module for a in node.names)

@@ -132,6 +132,7 @@ def upload(
         ends = time.monotonic() + timeout_s
         for line in api.follow(project.id, deployment):
             say(redact(line, hidden))
+            # Build lines prove nothing, so the deployment is followed in the list either way.
             if time.monotonic() > ends:
                 break
         return deployment
@@ -169,6 +170,7 @@ def _run_cli(command: list[str], folder: Path, timeout_s: float, say: Say) -> No
     with subprocess.Popen(
         command,
         cwd=folder,
+        # The CLI must not wait for an answer that nobody gives.
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

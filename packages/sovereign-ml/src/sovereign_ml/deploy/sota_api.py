@@ -112,6 +112,7 @@ class SotaApi:
     def logs(self, project: str, deployment: str) -> str:
         """Return the build log, from bare text or ``{"data": text}``: the clients accept both."""
         path = f"/v1/projects/{project}/deployments/{deployment}/logs"
+        # A build may print any bytes.
         text = self._http.send("GET", path).content.decode("utf-8", "replace")
         try:
             content = json.loads(text)

@@ -64,6 +64,7 @@ def stage(
             "set [deploy] base_image in config.toml"
         )
     manifest, wheel = _whole(bundle), locked_wheel(vendor, serve_lock)
+    # What an earlier run left here would be sent too.
     if out.exists():
         shutil.rmtree(out)
     app = out / "app"

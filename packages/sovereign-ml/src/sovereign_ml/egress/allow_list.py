@@ -64,6 +64,7 @@ def allowed_hosts(
     from sovereign_ml.jurisdictions import hosts
 
     values = [v for v in table.get("profile", {}).get(profile, {}).values() if isinstance(v, str)]
+    # The profile local works without any server.
     if profile != "local":
         values += [
             str(table.get("s3", {}).get("endpoint", "")),

@@ -66,8 +66,8 @@ def to_forest(
 def _codes(encoder: Any) -> Codes:
     """Return the column of each category, of the rare ones together, and of a missing one."""
     rare = encoder.infrequent_categories_[0]
-    gone = set() if rare is None else set(rare)
-    frequent = [category for category in encoder.categories_[0] if category not in gone]
+    infrequent = set() if rare is None else set(rare)
+    frequent = [category for category in encoder.categories_[0] if category not in infrequent]
     table = {category: i for i, category in enumerate(frequent)}
     # Without rare ones there is no column for them: a code that no tree asks for.
     other = len(frequent)
@@ -105,7 +105,7 @@ def _drawn(forest: Forest, rows: pd.DataFrame) -> Forest:
     """
     sample = rows.iloc[:: max(1, len(rows) // SAMPLE)]
     columns = {name: sample[name].to_numpy() for name in forest.features}
-    one = {name: values[:1] for name, values in columns.items()}
+    single_row = {name: values[:1] for name, values in columns.items()}
     usual = float(forest.log_odds(columns).mean())
 
     def effect(name: str, value: Any) -> float:
@@ -132,7 +132,7 @@ def _drawn(forest: Forest, rows: pd.DataFrame) -> Forest:
         for level in forest.categorical
     ]
     # What all contributions start from: the trees' own average, whatever the row.
-    start = float(forest.log_odds(one)[0] - forest.contributions(one).sum())
+    start = float(forest.log_odds(single_row)[0] - forest.contributions(single_row).sum())
     return forest.model_copy(
         update={"intercept": start, "numeric": tuple(curves), "categorical": tuple(levels)}
     )

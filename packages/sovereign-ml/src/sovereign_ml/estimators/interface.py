@@ -164,8 +164,8 @@ class FittedModel(ABC):
         """
         table = self.inputs(rows)
         gap = fidelity.largest_gap(self.shipped, self.pipeline, table)
-        told = sigmoid(self.shipped.intercept + self.contributions(rows).sum(axis=1))
-        return max(gap, float(np.abs(told - self.pipeline.predict_proba(table)[:, 1]).max()))
+        explained = sigmoid(self.shipped.intercept + self.contributions(rows).sum(axis=1))
+        return max(gap, float(np.abs(explained - self.pipeline.predict_proba(table)[:, 1]).max()))
 
 
 F = TypeVar("F", bound=FittedModel)
@@ -180,9 +180,9 @@ def model_kind(name: str, kinds: Mapping[str, type[Model]]) -> type[Model]:
         return kinds[name]
     module, colon, attribute = name.partition(":")
     if not colon:
-        known = ", ".join(f'"{kind}"' for kind in kinds)
+        choices = ", ".join(f'"{kind}"' for kind in kinds)
         raise Misuse(
-            f'[train] model is "{name}": give {known}, or a class of the project such as '
+            f'[train] model is "{name}": give {choices}, or a class of the project such as '
             '"churn.model:Own".'
         )
     try:

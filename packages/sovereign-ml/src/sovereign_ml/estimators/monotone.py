@@ -61,7 +61,7 @@ def monotone_curves(
     """
     signs = {"raises": 1, "lowers": -1}
     width = sum(map(len, knots.values()))
-    found, first = [], 0
+    curves, first = [], 0
     for name, values in knots.items():
         if direction := expected.get(name):
             gap = width + list(gaps).index(name) if name in gaps else -1
@@ -69,9 +69,9 @@ def monotone_curves(
             heights = [np.interp(fill, np.arcsinh(values), row) for row in np.eye(len(values))]
             at_fill = tuple(map(float, heights)) if name in gaps else ()
             curve = MonotoneCurve(first, len(values), signs[direction], gap, at_fill)
-            found.append(tuple(curve))  # a plain tuple: skops stores no other
+            curves.append(tuple(curve))  # a plain tuple: skops stores no other
         first += len(values)
-    return tuple(found)
+    return tuple(curves)
 
 
 class MonotoneLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]

@@ -49,6 +49,7 @@ def recalibration(y: Labels, x: Floats, weights: Labels | int = 1) -> tuple[floa
         rest = weights * (y - fitted)
         curvature = weights * fitted * (1 - fitted)
         tilt = curvature @ x
+        # The tiny addition keeps the matrix invertible where all scores are alike.
         hessian = [[(curvature * x) @ x + 1e-9, tilt], [tilt, curvature.sum() + 1e-9]]
         step = np.linalg.solve(hessian, [rest @ x, rest.sum()])
         slope, intercept = slope + step[0], intercept + step[1]

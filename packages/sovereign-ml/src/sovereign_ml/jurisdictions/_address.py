@@ -91,6 +91,7 @@ def _with_authority(text: str, scheme: str, rest: str) -> Address:
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
         return Address(text, scheme=scheme, problem=str(error))
+    # Programs disagree on which @ ends the user name, so the host is uncertain.
     if parts.netloc.count("@") > 1:
         return Address(text, scheme=scheme, host=host, problem="more than one @ before the path")
     if not host:
@@ -103,6 +104,7 @@ def _with_host(text: str, scheme: str, host: str, port: int | None) -> Address:
         ip = ipaddress.ip_address(host)
     except ValueError:
         return _with_name(text, scheme, host, port)
+    # ::ffff:10.0.0.1 is 10.0.0.1 in the spelling of IPv6.
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
     return Address(text, scheme, str(ip), port, ip)
@@ -119,6 +121,7 @@ def _with_name(text: str, scheme: str, host: str, port: int | None) -> Address:
     labels = plain.split(".")
     if len(plain) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         problem = "not a host name"
+    # No top-level domain is a number, and resolvers read 0x7f000001 as an address.
     elif _NUMBER.fullmatch(labels[-1]):
         problem = "an IP address in a disguised spelling"
     return Address(text, scheme, plain, port, None, host.isascii(), problem)

@@ -60,15 +60,15 @@ class PostgresAddress:
     @property
     def sqlalchemy(self) -> str:
         """Return the address in the form that SQLAlchemy takes, for the driver psycopg."""
-        left = {name: quote(value, safe="") for name, value in self.parameters.items()}
-        user, password, name = (left.pop(part, "") for part in ("user", "password", "dbname"))
+        remaining = {name: quote(value, safe="") for name, value in self.parameters.items()}
+        user, password, name = (remaining.pop(part, "") for part in ("user", "password", "dbname"))
         login = f"{user}:{password}@" if password else f"{user}@" if user else ""
         place = ""
-        if len(self.hosts) == 1 and "hostaddr" not in left:
-            host, port = self.hosts[0], left.pop("port", "")
-            del left["host"]
+        if len(self.hosts) == 1 and "hostaddr" not in remaining:
+            host, port = self.hosts[0], remaining.pop("port", "")
+            del remaining["host"]
             place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
-        query = "&".join(f"{option}={value}" for option, value in left.items())
+        query = "&".join(f"{option}={value}" for option, value in remaining.items())
         return f"postgresql+psycopg://{login}{place}/{name}" + (f"?{query}" if query else "")
 
     @property
@@ -77,7 +77,7 @@ class PostgresAddress:
 
         They are for a program whose command line everybody on the machine can read.
         """
-        names = {one["keyword"]: one["envvar"] for one in _defaults()}
+        names = {default["keyword"]: default["envvar"] for default in _defaults()}
         return {names[name]: value for name, value in self.parameters.items() if names.get(name)}
 
 
@@ -136,26 +136,26 @@ def _parameters(text: str, variable: str) -> dict[str, str]:
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
-    found = POSTGRES.match(text)
-    if not found and ("://" in text or "=" not in text):
+    match = POSTGRES.match(text)
+    if not match and ("://" in text or "=" not in text):
         other = OTHERS.match(text)
-        seen = f" ('{other[0]}:')" if other else ""
+        scheme = f" ('{other[0]}:')" if other else ""
         raise DatabaseAddressError(
-            f"{variable} is no address of PostgreSQL or SQLite{seen}: {WRITE}."
+            f"{variable} is no address of PostgreSQL or SQLite{scheme}: {WRITE}."
         )
-    if found:
+    if match:
         _known_options(text, variable)
-        rest = text[found.end() :]
-        text = f"postgresql://{_host_of_query(rest) if found['driver'] else rest}"
+        rest = text[match.end() :]
+        text = f"postgresql://{_host_of_query(rest) if match['driver'] else rest}"
     try:
-        given: dict[str, Any] = conninfo_to_dict(text)
+        parsed: dict[str, Any] = conninfo_to_dict(text)
     except (ProgrammingError, ValueError):
         # libpq's own message repeats the address.
         raise DatabaseAddressError(
             f"{variable} cannot be read: {WRITE}, with %40 for @, %2F for / and %3A for : in the "
             "password."
         ) from None
-    parameters = {name: str(value) for name, value in given.items() if value not in (None, "")}
+    parameters = {name: str(value) for name, value in parsed.items() if value not in (None, "")}
     _possible(parameters, variable)
     return parameters
 
@@ -169,8 +169,8 @@ def _known_options(text: str, variable: str) -> None:
         options = parse_qsl(urlsplit(text).query, keep_blank_values=True)
     except ValueError:  # libpq says more below
         return
-    known = {one["keyword"] for one in _defaults()} | {"ssl"}
-    unknown = sorted({name for name, _ in options if name not in known})
+    keywords = {default["keyword"] for default in _defaults()} | {"ssl"}
+    unknown = sorted({name for name, _ in options if name not in keywords})
     if unknown and all(re.fullmatch(r"[A-Za-z_]{1,40}", name) for name in unknown):
         raise DatabaseAddressError(
             f"{variable} has the option {', '.join(unknown)}, which PostgreSQL does not know: "
@@ -190,8 +190,8 @@ def _host_of_query(rest: str) -> str:
         return rest
     pairs = [host.rpartition(":") if ":" in host else (host, "", "") for host in hosts]
     others = [(name, value) for name, value in options if name != "host"]
-    others += [("host", ",".join(one[0] for one in pairs))]
-    others += [("port", ",".join(one[2] for one in pairs))]
+    others += [("host", ",".join(pair[0] for pair in pairs))]
+    others += [("port", ",".join(pair[2] for pair in pairs))]
     written = "&".join(f"{name}={quote(value, safe=',')}" for name, value in others)
     return f"{place}?{written}"
 
@@ -212,7 +212,7 @@ def _encrypted(
     parameters: Mapping[str, str], variable: str, plaintext: Collection[str]
 ) -> Mapping[str, str]:
     """Add ``sslmode=require`` for another machine, whatever libpq's variables hold."""
-    ambient = {one["keyword"]: one["val"] for one in _defaults()}
+    ambient = {default["keyword"]: default["val"] for default in _defaults()}
     where = parameters.get("hostaddr") or ambient.get("hostaddr")
     where = where or parameters.get("host") or ambient.get("host")
     elsewhere = parameters.get("service") or ambient.get("service")
@@ -255,6 +255,6 @@ def _defaults() -> list[dict[str, str]]:
         return (value or b"").decode(errors="replace")
 
     return [
-        {"keyword": text(one.keyword), "envvar": text(one.envvar), "val": text(one.val)}
-        for one in pq.Conninfo.get_defaults()
+        {"keyword": text(option.keyword), "envvar": text(option.envvar), "val": text(option.val)}
+        for option in pq.Conninfo.get_defaults()
     ]

@@ -99,6 +99,7 @@ def schedule(
                     name,
                     cron_expression=cron,
                     max_concurrency=1,
+                    # Runs that an outage left out would all read the same data now.
                     no_catchup=True,
                     params={"version": version, "revision": commit},
                     pipeline_package_path=str(compile_checked(project, cluster, kind, output)),

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
 from sovereign_ml.model.feasible_changes import Move, Moves, Row, Value, missing
-from sovereign_ml.model.pareto import EXACT, Search, Way
+from sovereign_ml.model.pareto import EXACT, Combination, Search
 from sovereign_ml.model.scorecard import Scorecard, sigmoid
 
 MARGIN = 1e-9
@@ -68,9 +68,9 @@ class Finder:
         """
         needs = [(need, sign) for sign in (-1, 1) if (need := self._need(row, sign)) is not None]
         moves = list(self._moves.of(row))
-        for found in self._tries(row, moves, needs):
-            if found:
-                return self._result(row, min(found, key=lambda step: step[0]))
+        for steps in self._tries(row, moves, needs):
+            if steps:
+                return self._result(row, min(steps, key=lambda step: step[0]))
         return None
 
     def _tries(
@@ -114,7 +114,7 @@ class Finder:
         used: tuple[str, ...] = ()
         while moves and len(used) < DEEPEST:
             gain, strongest, chosen = max(
-                (_strongest(move, sign) for move in moves), key=lambda found: found[0]
+                (_strongest(move, sign) for move in moves), key=lambda option: option[0]
             )
             if gain <= 0:
                 break
@@ -148,13 +148,13 @@ def _some(steps: Iterable[Step | None]) -> list[Step]:
     return [step for step in steps if step is not None]
 
 
-def _several(row: Row, moves: Sequence[Move], way: Way | None) -> Step | None:
-    if way is None:
+def _several(row: Row, moves: Sequence[Move], combination: Combination | None) -> Step | None:
+    if combination is None:
         return None
     after = dict(row)
-    for i, pick in zip(way.moves, way.picks, strict=True):
+    for i, pick in zip(combination.moves, combination.picks, strict=True):
         after = _step(after, moves[i], pick)[1]
-    return way.size, after, tuple(moves[i].name for i in way.moves)
+    return combination.size, after, tuple(moves[i].name for i in combination.moves)
 
 
 def _nearest(move: Move, need: float, sign: int) -> int | None:

@@ -128,15 +128,17 @@ class Explainer:
         score = float(sigmoid(np.asarray(log_odds)))
         # The score is computed before: sharing within a window changes the reasons, never the sum.
         parts = shared(parts[None, :], self._windows)[0]
-        found = self._finder.find(row)
+        counterfactual = self._finder.find(row)
         return Explanation(
             score=score,
             log_odds=log_odds,
             intercept=self._model.intercept,
             band=self._policy.band_of(score),
             influences=tuple(self._influences(row, parts)),
-            counterfactual=found,
-            counterfactual_text=wording.change(found, self._specs) if found else NO_CHANGE,
+            counterfactual=counterfactual,
+            counterfactual_text=wording.change(counterfactual, self._specs)
+            if counterfactual
+            else NO_CHANGE,
         )
 
     def joint_reasons(
@@ -178,19 +180,21 @@ class Explainer:
         return wording.change(explanation.counterfactual, self._specs, texts)
 
     def _influences(self, row: Row, parts: Floats) -> Iterable[Influence]:
+        # All contributions may be zero.
         total = float(np.abs(parts).sum()) or 1.0
+        # Stable, so that the same row always names its reasons in the same order.
         for i in np.argsort(-np.abs(parts), kind="stable"):
             name, value = self._model.features[i], float(parts[i])
             spec = self._specs[name]
-            seen = None if missing(row[name]) else row[name]
+            reported = None if missing(row[name]) else row[name]
             yield Influence(
                 feature=name,
                 label=spec.label,
-                value=seen,
+                value=reported,
                 contribution=value,
                 share=abs(value) / total,
                 direction=wording.direction(value),
-                text=wording.reason(spec, seen, value),
+                text=wording.reason(spec, reported, value),
             )
 
 
@@ -241,6 +245,7 @@ def top_reasons(contributions: Floats, k: int = 3) -> NDArray[np.intp]:
     """Return the columns (n, k) of the ``k`` largest contributions (n, p), strongest first."""
     k = min(k, contributions.shape[1])
     size = -np.abs(contributions)
+    # Sorting every column of millions of rows would take far longer than finding the largest.
     top = np.argpartition(size, k - 1, axis=1)[:, :k]
     order = np.argsort(np.take_along_axis(size, top, axis=1), axis=1, kind="stable")
     return np.take_along_axis(top, order, axis=1)
@@ -262,8 +267,8 @@ def reason_codes(contributions: Floats, k: int = 3) -> NDArray[np.intp]:
     """
     top = top_reasons(contributions, k)
     strongest = np.take_along_axis(contributions, top, axis=1)
-    way = np.where(np.abs(strongest) < wording.NOTHING, 0, np.sign(strongest)).astype(np.intp)
-    return top * len(_EFFECTS) + way + 1
+    signs = np.where(np.abs(strongest) < wording.NOTHING, 0, np.sign(strongest)).astype(np.intp)
+    return top * len(_EFFECTS) + signs + 1
 
 
 def describe_model(

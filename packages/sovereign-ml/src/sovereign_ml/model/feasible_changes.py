@@ -244,8 +244,10 @@ def _levels(part: Levels, row: Row) -> NDArray[Any]:
 
 
 def _filled(row: Row, window: Window, days_since: NDArray[np.float64]) -> NDArray[np.float64]:
-    one = _number(row, window.one_event) if isinstance(window.one_event, str) else window.one_event
-    return np.where(days_since < window.days, one, _number(row, window.feature))
+    event_value = (
+        _number(row, window.one_event) if isinstance(window.one_event, str) else window.one_event
+    )
+    return np.where(days_since < window.days, event_value, _number(row, window.feature))
 
 
 def _is_empty(row: Row, link: Since, window: Window) -> bool:

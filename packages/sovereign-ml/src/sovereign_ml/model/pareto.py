@@ -25,7 +25,7 @@ Each further one multiplies the work.
 
 @dataclass(frozen=True)
 class Front:
-    """Ways (n,) to change ``moves`` together, with gain, size and candidate (n, k) of each move.
+    """Combinations (n,) to change ``moves`` together, with gain, size and candidate (n, k).
 
     They are sorted by size and by gain at once, because only undominated ways are kept.
     """
@@ -37,7 +37,7 @@ class Front:
 
 
 @dataclass(frozen=True)
-class Way:
+class Combination:
     """One combination of changes: its size, and the candidate chosen for each move."""
 
     size: float
@@ -58,17 +58,21 @@ class Search:
         self._single = [_front(i, move, sign) for i, move in enumerate(moves)]
         self._pairs: dict[tuple[int, int], Front] = {}
 
-    def smallest(self, count: int) -> Way | None:
+    def smallest(self, count: int) -> Combination | None:
         """Return the smallest way that changes exactly ``count`` (2 to EXACT) inputs.
 
         Returns None when none gains enough.
         """
-        found = [
+        candidates = [
             self._of(chosen)
             for chosen in combinations(range(len(self._moves)), count)
             if self._able(chosen)
         ]
-        return min((way for way in found if way), key=lambda way: way.size, default=None)
+        return min(
+            (combination for combination in candidates if combination),
+            key=lambda combination: combination.size,
+            default=None,
+        )
 
     def _able(self, chosen: tuple[int, ...]) -> bool:
         most = [self._most[i] for i in chosen]
@@ -76,7 +80,7 @@ class Search:
             return False
         return all(not self._touched[i] & self._touched[j] for i, j in combinations(chosen, 2))
 
-    def _of(self, chosen: tuple[int, ...]) -> Way | None:
+    def _of(self, chosen: tuple[int, ...]) -> Combination | None:
         # Meeting in the middle: two fronts of half the moves are joined, not all combinations
         # tried.
         half = len(chosen) - len(chosen) // 2
@@ -85,10 +89,12 @@ class Search:
     def _front(self, chosen: tuple[int, ...]) -> Front:
         if len(chosen) == 1:
             return self._single[chosen[0]]
-        one, two = chosen
-        if (one, two) not in self._pairs:
-            self._pairs[one, two] = _joined(self._single[one], self._single[two], self._need)
-        return self._pairs[one, two]
+        first, second = chosen
+        if (first, second) not in self._pairs:
+            self._pairs[first, second] = _joined(
+                self._single[first], self._single[second], self._need
+            )
+        return self._pairs[first, second]
 
     @cached_property
     def _most(self) -> list[float]:
@@ -101,19 +107,22 @@ class Search:
 
 def _front(i: int, move: Move, sign: int) -> Front:
     gain = sign * move.gain
-    kept = _undominated(gain, move.distance)
-    return Front((i,), gain[kept], move.distance[kept], kept[:, None])
+    undominated = _undominated(gain, move.distance)
+    return Front((i,), gain[undominated], move.distance[undominated], undominated[:, None])
 
 
-def _joined(one: Front, two: Front, need: float) -> Front:
+def _joined(first: Front, second: Front, need: float) -> Front:
     """Return every undominated way of both fronts at once."""
     # Gaining more than needed is worth no more.
-    gain = np.minimum(np.add.outer(one.gain, two.gain).ravel(), need)
-    size = np.add.outer(one.size, two.size).ravel()
-    kept = _undominated(gain, size)
-    i, j = np.divmod(kept, len(two.gain))
+    gain = np.minimum(np.add.outer(first.gain, second.gain).ravel(), need)
+    size = np.add.outer(first.size, second.size).ravel()
+    undominated = _undominated(gain, size)
+    i, j = np.divmod(undominated, len(second.gain))
     return Front(
-        one.moves + two.moves, gain[kept], size[kept], np.hstack([one.picks[i], two.picks[j]])
+        first.moves + second.moves,
+        gain[undominated],
+        size[undominated],
+        np.hstack([first.picks[i], second.picks[j]]),
     )
 
 
@@ -127,12 +136,14 @@ def _undominated(gain: Floats, size: Floats) -> NDArray[np.intp]:
     return order[gain[order] > before]
 
 
-def _cheapest(one: Front, two: Front, need: float) -> Way | None:
-    partner = np.searchsorted(two.gain, need - one.gain, side="left")
-    able = np.flatnonzero(partner < len(two.gain))
+def _cheapest(first: Front, second: Front, need: float) -> Combination | None:
+    partner = np.searchsorted(second.gain, need - first.gain, side="left")
+    able = np.flatnonzero(partner < len(second.gain))
     if not able.size:
         return None
-    sizes = one.size[able] + two.size[partner[able]]
+    sizes = first.size[able] + second.size[partner[able]]
     best = int(np.argmin(sizes))
-    picks = (*one.picks[able[best]], *two.picks[partner[able[best]]])
-    return Way(float(sizes[best]), one.moves + two.moves, tuple(int(pick) for pick in picks))
+    picks = (*first.picks[able[best]], *second.picks[partner[able[best]]])
+    return Combination(
+        float(sizes[best]), first.moves + second.moves, tuple(int(pick) for pick in picks)
+    )

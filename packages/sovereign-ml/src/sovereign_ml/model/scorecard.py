@@ -66,6 +66,7 @@ class Curve(_Frozen):
             raise ValueError(
                 f"{self.name}: {len(self.knots)} knots but {len(self.log_odds)} log-odds"
             )
+        # Between knots that do not rise, np.interp gives wrong numbers without an error.
         if any(b <= a for a, b in zip(self.knots, self.knots[1:], strict=False)):
             raise ValueError(f"{self.name}: knots must rise strictly")
         return self

@@ -134,16 +134,18 @@ class Forest(Scorecard):
     def log_odds(self, columns: Columns) -> Floats:
         """Return the sum of one leaf of each tree, shape (n,)."""
         rows = self._coded(columns)
-        feature, threshold, missing_left, left, right, value = self._nodes
+        feature, threshold, missing_left, left_child, right_child, value = self._nodes
         by_code = np.arange(len(self.features)) >= len(self.numeric)
-        here = np.broadcast_to(self._roots, (len(rows), len(self._roots))).copy()
-        while (inner := feature[here] >= 0).any():
-            x = np.take_along_axis(rows, np.maximum(feature[here], 0), axis=1)
-            at = threshold[here]
-            go_left = np.where(by_code[feature[here]], x != at, x <= at)
-            go_left = np.where(np.isnan(x), missing_left[here], go_left)
-            here = np.where(inner, np.where(go_left, left[here], right[here]), here)
-        total: Floats = self.start + value[here].sum(axis=1)
+        node = np.broadcast_to(self._roots, (len(rows), len(self._roots))).copy()
+        # All rows go down one level of all trees at a time: a loop over rows would be far slower.
+        while (inner := feature[node] >= 0).any():
+            # A leaf has feature -1, which is no column. What is read for it is not used.
+            x = np.take_along_axis(rows, np.maximum(feature[node], 0), axis=1)
+            at = threshold[node]
+            go_left = np.where(by_code[feature[node]], x != at, x <= at)
+            go_left = np.where(np.isnan(x), missing_left[node], go_left)
+            node = np.where(inner, np.where(go_left, left_child[node], right_child[node]), node)
+        total: Floats = self.start + value[node].sum(axis=1)
         return total
 
     def contributions(self, columns: Columns) -> Floats:
@@ -166,11 +168,14 @@ class Forest(Scorecard):
         leaves = self._leaves
         total = np.zeros((len(rows), len(self.features)))
         depth = leaves.feature.shape[1]
+        # n points sum a polynomial of degree 2n - 1 without error, and this one has less than
+        # depth.
         points, weights = np.polynomial.legendre.leggauss(depth // 2 + 1)
         points, weights = (points + 1) / 2, weights / 2
         ways = [self._goes(rows, leaves, j) for j in range(depth)]
         for s, weight in zip(points, weights, strict=True):
-            factors = [s * way + (1 - s) * leaves.share[:, j] for j, way in enumerate(ways)]
+            factors = [s * passes + (1 - s) * leaves.share[:, j] for j, passes in enumerate(ways)]
+            # Products from both ends: a factor may be 0, so none can be divided out again.
             before = [np.ones_like(factors[0])]
             for factor in factors[:-1]:
                 before.append(before[-1] * factor)
@@ -247,11 +252,14 @@ class Forest(Scorecard):
             np.ones(shape),
         )
         for i, (_, path) in enumerate(paths):
-            for j, (feature, way) in enumerate(path.items()):
+            for j, (feature, limits) in enumerate(path.items()):
                 leaves.feature[i, j] = feature
-                leaves.low[i, j], leaves.high[i, j] = way.low, way.high
-                leaves.takes_missing[i, j], leaves.allowed[i, j] = way.takes_missing, way.allowed
-                leaves.share[i, j] = way.share
+                leaves.low[i, j], leaves.high[i, j] = limits.low, limits.high
+                leaves.takes_missing[i, j], leaves.allowed[i, j] = (
+                    limits.takes_missing,
+                    limits.allowed,
+                )
+                leaves.share[i, j] = limits.share
         return leaves
 
     @cached_property
@@ -263,12 +271,13 @@ class Forest(Scorecard):
         leaves = self._leaves
         names = np.arange(len(self.features))
         return [
+            # A share of 1 only fills a shorter path, so it belongs to no feature.
             ((column[:, None] == names) & (share < 1)[:, None]).astype(np.float64)
             for column, share in zip(leaves.feature.T, leaves.share.T, strict=True)
         ]
 
 
-class _Way(NamedTuple):
+class _Limits(NamedTuple):
     """The values of one feature that its splits let through on the way to a leaf."""
 
     low: float = -np.inf
@@ -278,30 +287,32 @@ class _Way(NamedTuple):
     share: float = 1.0
 
 
-def _paths(tree: Tree, numbers: int) -> Iterator[tuple[float, dict[int, _Way]]]:
+def _paths(tree: Tree, numbers: int) -> Iterator[tuple[float, dict[int, _Limits]]]:
     """Yield the value of each leaf and, by feature, the way that leads to it.
 
     Features from ``numbers`` on are codes.
     """
-    waiting: list[tuple[int, dict[int, _Way]]] = [(0, {})]
+    waiting: list[tuple[int, dict[int, _Limits]]] = [(0, {})]
     while waiting:
         node, path = waiting.pop()
         feature, at = tree.feature[node], tree.threshold[node]
         if feature < 0:
             yield tree.value[node], path
             continue
-        way, parts = path.get(feature, _Way()), (tree.left[node], tree.right[node])
+        limits, parts = path.get(feature, _Limits()), (tree.left[node], tree.right[node])
         total = sum(tree.covered[child] for child in parts)
         for child, is_left in zip(parts, (True, False), strict=True):
-            share = way.share * tree.covered[child] / total
+            share = limits.share * tree.covered[child] / total
             if feature >= numbers:
                 bit = 1 << int(at)
-                after = way._replace(allowed=way.allowed & (~bit if is_left else bit), share=share)
+                after = limits._replace(
+                    allowed=limits.allowed & (~bit if is_left else bit), share=share
+                )
             else:
-                after = way._replace(
-                    low=way.low if is_left else max(way.low, at),
-                    high=min(way.high, at) if is_left else way.high,
-                    takes_missing=way.takes_missing and tree.missing_left[node] == is_left,
+                after = limits._replace(
+                    low=limits.low if is_left else max(limits.low, at),
+                    high=min(limits.high, at) if is_left else limits.high,
+                    takes_missing=limits.takes_missing and tree.missing_left[node] == is_left,
                     share=share,
                 )
             waiting.append((child, {**path, feature: after}))
@@ -311,7 +322,7 @@ def _codes(table: Codes, values: Any) -> Floats:
     if isinstance(values, Coded):
         coded: Floats = _codes(table, [*values.names, None])[values.codes]
         return coded
-    known: dict[Any, int] = {**table.codes, None: table.missing}
+    codes: dict[Any, int] = {**table.codes, None: table.missing}
     return np.fromiter(
-        (known.get(value, table.other) for value in values), dtype=np.float64, count=len(values)
+        (codes.get(value, table.other) for value in values), dtype=np.float64, count=len(values)
     )

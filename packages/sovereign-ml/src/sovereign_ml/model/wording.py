@@ -92,12 +92,12 @@ def reason(spec: FeatureSpec, value: Value, log_odds: float) -> str:
     An example is ``61 days since the last purchase raises the risk strongly``. A value whose effect
     is the opposite of the expected one is low: ``only 1 purchase ... raises the risk``.
     """
-    way = direction(log_odds)
-    low = spec.expected is not None and way not in ("none", spec.expected)
+    course = direction(log_odds)
+    low = spec.expected is not None and course not in ("none", spec.expected)
     plural = spec.unit == "count" and value != 1 and _is_counted(spec, value)
     verb, _, rest = effect(log_odds).partition(" ")
-    what = subject(spec, value, low=low)
-    return f"{what} {verb.removesuffix('s') if plural else verb} {rest}"
+    noun = subject(spec, value, low=low)
+    return f"{noun} {verb.removesuffix('s') if plural else verb} {rest}"
 
 
 def direction(log_odds: float) -> Literal["raises", "lowers", "none"]:
@@ -112,15 +112,17 @@ def effect(log_odds: float, texts: Catalogue = ENGLISH) -> str:
 
     The direction is the sign of the contribution.
     """
-    way = direction(log_odds)
-    if way == "none":
+    course = direction(log_odds)
+    if course == "none":
         return texts("effects.none")
     size = abs(log_odds)
     strength = "_strongly" if size >= STRONG else "_slightly" if size < SLIGHT else ""
-    return texts(f"effects.{way}{strength}")
+    return texts(f"effects.{course}{strength}")
 
 
-def change(found: Counterfactual, specs: dict[str, FeatureSpec], texts: Catalogue = ENGLISH) -> str:
+def change(
+    counterfactual: Counterfactual, specs: dict[str, FeatureSpec], texts: Catalogue = ENGLISH
+) -> str:
     """Return the counterfactual as one sentence that names every changed input."""
 
     def instead(follows: bool) -> list[str]:
@@ -131,18 +133,18 @@ def change(found: Counterfactual, specs: dict[str, FeatureSpec], texts: Catalogu
                 after=quantity(specs[c.feature], c.after, texts),
                 before=quantity(specs[c.feature], c.before, texts),
             )
-            for c in found.changes
+            for c in counterfactual.changes
             if c.follows is follows
         ]
 
     follows = instead(follows=True)
-    shown = math.floor(1000 * found.score) / 1000  # never rounded over a threshold
+    rounded_down = math.floor(1000 * counterfactual.score) / 1000  # never rounded over a threshold
     return texts(
         "changes.with",
         made=_listed(instead(follows=False), texts),
         along=texts("changes.along", follows=_listed(follows, texts)) if follows else "",
-        score=texts.number(shown, 3),
-        band=texts.code(found.band),
+        score=texts.number(rounded_down, 3),
+        band=texts.code(counterfactual.band),
     )
 
 
@@ -159,10 +161,10 @@ def curve(part: Curve, spec: FeatureSpec) -> str:
             [(course, stretches[-1][1], i + 1)] if joined else [*stretches[-1:], (course, i, i + 1)]
         )
     low, high = quantity(spec, part.knots[0]), quantity(spec, part.knots[-1])
-    told = "; ".join(_stretch(part, spec, *stretch) for stretch in stretches)
+    courses = "; ".join(_stretch(part, spec, *stretch) for stretch in stretches)
     expected = f" More of it never {'lowers' if spec.expected == 'raises' else 'raises'} the risk."
     return (
-        f"The risk {told}. Below {low} and above {high} it stays level."
+        f"The risk {courses}. Below {low} and above {high} it stays level."
         f"{expected if spec.expected else ''}{_unknown(part, spec)}"
     )
 
@@ -170,9 +172,9 @@ def curve(part: Curve, spec: FeatureSpec) -> str:
 def levels(part: Levels, spec: FeatureSpec) -> str:
     """Return a categorical feature in words: each known category, then other and missing ones."""
     ordered = sorted(part.log_odds.items(), key=lambda item: -abs(item[1]))
-    told = "; ".join(f"{name} {effect(value)} ({value:+.2f})" for name, value in ordered)
+    effects = "; ".join(f"{name} {effect(value)} ({value:+.2f})" for name, value in ordered)
     other = f"Any other category {effect(part.other_log_odds)} ({part.other_log_odds:+.2f})."
-    return f"{told or 'No category is told apart'}. {other}{_unknown(part, spec)}"
+    return f"{effects or 'No category is told apart'}. {other}{_unknown(part, spec)}"
 
 
 def _stretch(part: Curve, spec: FeatureSpec, course: str, start: int, end: int) -> str:

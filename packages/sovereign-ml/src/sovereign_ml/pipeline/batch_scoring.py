@@ -65,11 +65,12 @@ class ScoringGate:
 
         free, counts = np.ones(len(customers), dtype=bool), dict[str, int]()
         for bar, against in objections.barred(self.log).items():
-            found, column = among(pa.array(sorted(against), pa.string())), f"{BARS[bar]}_at"
+            # The log has what people told the service, the table what they told anybody else.
+            barred, column = among(pa.array(sorted(against), pa.string())), f"{BARS[bar]}_at"
             if column in people.column_names:
-                found |= among(ids.filter(people[column].is_valid()))
+                barred |= among(ids.filter(people[column].is_valid()))
             # Each person counts for the first reason only, so that the counts add up.
-            counts[BARS[bar]], free = int((found & free).sum()), free & ~found
+            counts[BARS[bar]], free = int((barred & free).sum()), free & ~barred
         without = np.zeros(len(customers), dtype=bool)
         if self.asks_consent:
             agreed = people["consent"].cast(pa.bool_()).fill_null(False)
@@ -116,6 +117,7 @@ def write_scores(
     _check_age(bundle, rows, old_features=old_features)
     bands: Counter[str] = Counter()
     parts = (_scores(bundle, part) for part in rows.to_batches(AT_ONCE))
+    # The schema of the file is that of the first part.
     first = next(parts)
     with pq.ParquetWriter(path, first.schema, store_schema=False) as writer:
         for scores in chain([first], parts):

@@ -85,8 +85,8 @@ def _orders(rng: np.random.Generator, customers: pd.DataFrame, days: int) -> pd.
     day = birth[who] + rng.random(len(who)) * alive[who]
     day[first] = birth  # the first purchase makes somebody a customer
     season = 0.8 + 0.2 * np.cos(2 * np.pi * (day - days + 190) / 365.25)
-    kept = (rng.random(len(who)) < season) | np.isin(np.arange(len(who)), first)
-    who, day = who[kept], day[kept]
+    in_season = (rng.random(len(who)) < season) | np.isin(np.arange(len(who)), first)
+    who, day = who[in_season], day[in_season]
     lines = rng.geometric(0.6, len(who))
     who, day = np.repeat(who, lines), np.repeat(day, lines)
     value = np.exp(rng.normal(3.1, 0.5, n))

@@ -44,7 +44,7 @@ def run_step(verb: str, settings: Settings, project: Project) -> dict[str, Any]:
 
 
 def run_on(
-    step: Step, project: Project, known: Provided, inputs: Sequence[Path], output: Path
+    step: Step, project: Project, providers: Provided, inputs: Sequence[Path], output: Path
 ) -> None:
     """Run a step on these inputs.
 
@@ -54,11 +54,11 @@ def run_on(
     for noun, folder in zip(step.reads, inputs, strict=True):
         if noun in writers:
             need(folder, writers[noun])
-    call(project.function(step), known, inputs, output)
+    call(project.function(step), providers, inputs, output)
 
 
 def call(
-    function: Callable[..., None], known: Provided, inputs: Sequence[Path], output: Path
+    function: Callable[..., None], providers: Provided, inputs: Sequence[Path], output: Path
 ) -> None:
     """Call the function of a step with paths and its keyword-only arguments.
 
@@ -69,10 +69,10 @@ def call(
     # and four times as long.
     limits = None if "OMP_NUM_THREADS" in ENVIRONMENT else 1
     with threadpool_limits(limits):
-        function(*inputs, output, **arguments(function, known))
+        function(*inputs, output, **arguments(function, providers))
 
 
-def arguments(function: Callable[..., None], known: Provided) -> dict[str, Any]:
+def arguments(function: Callable[..., None], providers: Provided) -> dict[str, Any]:
     """Return the keyword-only arguments of ``function`` by their annotated type.
 
     Raises Misuse that names a type that the library does not provide.
@@ -88,13 +88,13 @@ def arguments(function: Callable[..., None], known: Provided) -> dict[str, Any]:
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
         kind: Any = hints.get(name)
-        if kind not in known:
-            names = ", ".join(sorted(known_kind.__name__ for known_kind in known))
+        if kind not in providers:
+            names = ", ".join(sorted(known_kind.__name__ for known_kind in providers))
             raise Misuse(
                 f"{function.__name__}() asks for {name}: {getattr(kind, '__name__', kind)}, which "
                 f"no step is given. Types that are: {names}."
             )
-        values[name] = known[kind]()
+        values[name] = providers[kind]()
     return values
 
 

@@ -167,6 +167,7 @@ def judge(table: pd.DataFrame, checks: Sequence[Check], columns: Sequence[Column
         rows=len(table),
         valid=valid.drop(index=rejected.index),
         rejected=rejected,
+        # A row may lose a value and be rejected for another one.
         emptied=emptied.drop(index=rejected.index, errors="ignore"),
         unmet=tuple(check.name for check in checks if check.failed and not check.rows),
     )
@@ -197,6 +198,7 @@ def _check(entry: Any) -> Check:
         wanted=", ".join(
             f"{k.replace('_value', '')} {v}" for k, v in limits.items() if v is not None
         ),
+        # An expectation about the whole table names no row.
         failed=len(rows) if entry.success or rows else 1,
         rows=rows,
     )

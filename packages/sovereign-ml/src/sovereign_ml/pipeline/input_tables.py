@@ -96,8 +96,8 @@ class InputTables:
 
     def mark_erased_and_expired(self) -> None:
         """Mark erased people (Art. 17) and purchases past their retention period (Art. 5(1)(e))."""
-        for one in (self._connection, *(rows.connection for rows in self._events)):
-            suppression.mark_expired(one, self._gates.suppression)
+        for connection in (self._connection, *(rows.connection for rows in self._events)):
+            suppression.mark_expired(connection, self._gates.suppression)
         suppression.mark_erased(self._connection, self._gates.suppression)
 
     def mark_objectors(self) -> None:
@@ -116,6 +116,7 @@ class InputTables:
         """Give each row its reason or keep it, and give every person who stays a pseudonym."""
         end, consent_needed = self._after_the_end(), self._gates.asks_consent
         counts = count_reasons(self._connection, end, consent_needed=consent_needed)
+        # Event tables read this table, so it is made before them.
         _names(self._connection, self._gates.keys()[0])
         for rows in self._events:
             rows.set_aside(self._connection, end, consent_needed=consent_needed)
@@ -198,10 +199,10 @@ def input_problems(
     ]
     if counts.kept:
         return problems + plausibility.signs_of_a_fault(connection, checks)
-    found = {name: n for name, n in counts.set_aside.items() if n}
+    set_aside = {name: n for name, n in counts.set_aside.items() if n}
     return [
         *problems,
-        f"No transaction is left: all {counts.read:,} rows were set aside ({found})",
+        f"No transaction is left: all {counts.read:,} rows were set aside ({set_aside})",
     ]
 
 
@@ -252,13 +253,13 @@ def _erased_found(connection: duckdb.DuckDBPyConnection, folder: Path, key: byte
     rows = connection.execute(
         "SELECT customer_id FROM people WHERE erased AND customer_id IS NOT NULL"
     ).fetchall()
-    gone = pseudonyms([str(row[0]) for row in rows], key)
+    erased = pseudonyms([str(row[0]) for row in rows], key)
     # Counted from the output and not from the intent.
     tables = ("transactions", "customers", "groups", *event_tables(folder))
     files = [str(folder / f"{name}.parquet") for name in tables]
-    found = connection.execute(
+    counted = connection.execute(
         "SELECT count(DISTINCT customer_id) FROM read_parquet(?, union_by_name = true) "
         "WHERE list_contains(?, customer_id)",
-        [files, gone],
+        [files, erased],
     ).fetchone()
-    return int(found[0]) if found else 0
+    return int(counted[0]) if counted else 0

@@ -71,6 +71,7 @@ class Intake:
         Raises Misuse for input that cannot be read or mapped, and where the pseudonym key is not
         the one in use.
         """
+        # First of all: pseudonyms under another key would meet no tombstone of an erased person.
         suppression.check_key(self.gates.suppression)
         connection = db.connect()
         connection.execute("SET TimeZone = 'UTC'")
@@ -85,6 +86,7 @@ class Intake:
 
     def _events(self, name: str) -> EventRows:
         """Load and map one event table, in a database of its own."""
+        # A database of its own, because its tables have the names of those of the purchases.
         connection, table = db.connect(), self.files.config.events[name]
         with self.files.local_copies(table.file) as paths:
             notes = db.load_files(connection, SOURCE, paths, table.reader).notes
@@ -203,9 +205,9 @@ def _check_contracts(
     values = {key: read.name(key) for key in CONTRACT if key in read.mapping}
     for key, value in values.items():
         text = f"trim(CAST({value} AS VARCHAR))"
-        shown = f"regexp_replace(regexp_replace({text}, '\\p{{L}}', 'a', 'g'), '[0-9]', '9', 'g')"
+        masked = f"regexp_replace(regexp_replace({text}, '\\p{{L}}', 'a', 'g'), '[0-9]', '9', 'g')"
         ((bad, sample),) = connection.execute(
-            f"""SELECT count(*), min({shown}) FROM {rows} WHERE {text} IS NOT NULL
+            f"""SELECT count(*), min({masked}) FROM {rows} WHERE {text} IS NOT NULL
             AND NOT {is_word(text, config.reader.null_words)} AND {_contract_day(value, config)} IS NULL"""  # noqa: S608
         ).fetchall()
         if bad:
@@ -282,8 +284,9 @@ def map_events(
     # needs as one.
     needed = {db.quoted(name): sql for name, sql in read.numbers.get("value", {}).items()}
     no_number = " OR ".join(
-        f"({sql} IS NULL AND {seen} IS NOT NULL AND NOT {is_word(seen, table.reader.null_words)})"
-        for seen, sql in {written: value, **needed}.items()
+        f"({sql} IS NULL AND {original} IS NOT NULL AND NOT "
+        f"{is_word(original, table.reader.null_words)})"
+        for original, sql in {written: value, **needed}.items()
     )
     failing = {
         "unreadable_customer_id": read.failed("customer_id"),
@@ -343,13 +346,13 @@ def _store(
     """
     cases = " ".join(f"WHEN {condition} THEN '{reason}'" for reason, condition in failing.items())
     columns = ", ".join(f"{value} AS {name}" for name, value in values.items())
-    seen = seen_columns(
+    originals = seen_columns(
         list(read.columns), read.mapping, values["event_time"], amount, values["customer_id"]
     )
     db.run_mapped(
         read.connection,
         f"""CREATE TABLE mapped AS SELECT {columns},
-            CASE WHEN {fate} IS NOT NULL THEN {fate} {cases} END AS unusable, {seen}
+            CASE WHEN {fate} IS NOT NULL THEN {fate} {cases} END AS unusable, {originals}
         FROM {rows}""",  # noqa: S608
         read.section,
     )
@@ -367,7 +370,7 @@ def contract_values(read: Expressions, config: DataSettings) -> dict[str, str]:
     text = read.result_type("amount_eur") == "VARCHAR"
     amount = number(amount, config.reader.decimal) if text else f"TRY_CAST({amount} AS DOUBLE)"
     time = _moment(read.value("event_time"))
-    rate, age, seen = "1", "NULL::INTEGER", "NULL::VARCHAR"
+    rate, age, rate_seen = "1", "NULL::INTEGER", "NULL::VARCHAR"
     if "currency" in read.mapping:
         rate, since = read.name("rate"), read.name("since")
         age = (
@@ -375,7 +378,7 @@ def contract_values(read: Expressions, config: DataSettings) -> dict[str, str]:
             f"THEN CAST({time} AS DATE) - {since} END"
         )
         telling = f"{rate} IS NULL OR ({age}) > {config.checks.max_rate_age_days}"
-        seen = (
+        rate_seen = (
             f"CASE WHEN {amount} IS NOT NULL AND {time} IS NOT NULL AND ({telling}) THEN "
             f"concat(CAST({read.value('currency')} AS VARCHAR), ' ', CAST({time} AS DATE)) END"
         )
@@ -387,7 +390,7 @@ def contract_values(read: Expressions, config: DataSettings) -> dict[str, str]:
         "category": f"CAST({read.value('category')} AS VARCHAR)",
         "order_id": f"nullif(trim(CAST({read.value('order_id')} AS VARCHAR)), '')",
         "rate_age": age,
-        "rate_seen": seen,
+        "rate_seen": rate_seen,
     }
 
 
@@ -429,8 +432,8 @@ def _once(
 
 
 def _free(columns: list[str], name: str) -> str:
-    taken = {column.casefold() for column in columns}
-    while name in taken:
+    used = {column.casefold() for column in columns}
+    while name in used:
         name += "_"
     return name
 
@@ -443,15 +446,15 @@ def _check_times(read: Expressions, rows: str) -> None:
     if bad * 2 <= total:
         return
     named = db.mentioned(list(read.columns), read.mapping["event_time"])
-    shown = db.quoted(named[0]) if named else "NULL"
+    column = db.quoted(named[0]) if named else "NULL"
     sample = connection.execute(
-        f"""SELECT CAST({shown} AS VARCHAR) FROM {rows}
+        f"""SELECT CAST({column} AS VARCHAR) FROM {rows}
         WHERE TRY_CAST({read.value("event_time")} AS TIMESTAMPTZ) IS NULL ORDER BY ALL LIMIT 1"""  # noqa: S608
     ).fetchall()
-    seen = sample[0][0] if sample else None
-    hint = instants.epoch_hint(seen, shown) if named else ""
+    example = sample[0][0] if sample else None
+    hint = instants.epoch_hint(example, column) if named else ""
     raise Misuse(
-        f"{bad:,} of {total:,} times cannot be read, for example {seen!r}: "
+        f"{bad:,} of {total:,} times cannot be read, for example {example!r}: "
         + (
             f"these are seconds since 1970 or parts of them, write event_time = '{hint}'."
             if hint

@@ -61,14 +61,15 @@ class Registration:
         """Return the card in the artifact ``folder`` of step 6."""
         return read(folder / "card.json")
 
-    def check(self, figures: dict[str, Any], card: Card, found: Facts) -> list[Finding]:
+    def check(self, figures: dict[str, Any], card: Card, facts: Facts) -> list[Finding]:
         """Return the warnings of the rules. Raises Refused with every reason.
 
         Reasons come from the quality gate and the rules. Further ones are a library that is not as
         released or has other rules than those that judged the card, and a card whose facts differ
-        from the facts ``found`` in the artifacts.
+        from the facts ``facts`` in the artifacts.
         """
         library = project_identity(self.tracking.root)
+        # A changed library may judge as it likes, so its rules are not even asked.
         if objections := library.objections(self.tracking.profile):
             raise Refused(f"Not registered: {' '.join(objections)}")
         today, own = datetime.now(UTC).date(), load_own_rules(self.project)
@@ -76,7 +77,7 @@ class Registration:
         reasons = other_rules(card, library.rule_digest)
         reasons += quality_gate.reasons_against(figures, self.limits)
         reasons += [f"{f.rule} ({f.article}): {f.found} {f.do}" for f in blocks(findings)]
-        reasons += shortened(differences(card.facts, found))
+        reasons += shortened(differences(card.facts, facts))
         if reasons:
             raise Refused("Not registered:\n" + "\n".join(f"  - {reason}" for reason in reasons))
         return findings
@@ -175,13 +176,13 @@ class Registration:
         )
         # The same run with the same card finds its version again and seals the same bundle, to the
         # byte.
-        number, made = mlflow.register(self.tracking, version)
+        number, created_at = mlflow.register(self.tracking, version)
         seal_bundle(
             folder,
             name=self.tracking.project,
             version=number,
             profile=self.tracking.profile,
-            created_at=made.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            created_at=created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             git_commit=run["git_commit"],
             data_version=run["data_version"],
             **judged_by,

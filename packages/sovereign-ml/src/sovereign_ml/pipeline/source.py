@@ -42,7 +42,7 @@ class InputFiles:
         ]
         if config.transactions == SYNTHETIC:
             named = []
-        named += [(one.file, one.customer_id, one.reader) for one in config.events.values()]
+        named += [(table.file, table.customer_id, table.reader) for table in config.events.values()]
         return [(path, id_, reader) for files, id_, reader in named for path in self.expand(files)]
 
     def expand(self, named: Files | Sequence[str]) -> list[str]:
@@ -52,11 +52,11 @@ class InputFiles:
         without a file is kept, so that the code that opens it reports it missing.
         """
         entries = [named] if isinstance(named, str) else named
-        found: dict[str, None] = {}
+        paths: dict[str, None] = {}
         for entry in entries:
             if entry:
-                found |= dict.fromkeys(self._expand_one(entry))
-        return list(found)
+                paths |= dict.fromkeys(self._expand_one(entry))
+        return list(paths)
 
     def _expand_one(self, entry: str) -> list[str]:
         if entry.startswith(SCHEME):
@@ -81,6 +81,7 @@ class InputFiles:
             return [entry]
         top = Path(place.anchor)
         fitting = sorted(p for p in top.glob(str(place.relative_to(top))) if p.is_file())
+        # A relative name stays relative, so that the pin is the same in every clone.
         relative = not Path(entry).is_absolute()
         return [
             str(p.relative_to(self.root) if relative and p.is_relative_to(self.root) else p)
@@ -119,6 +120,7 @@ class InputFiles:
         connection = db.connect()
         with self.local_copies([path]) as files:
             db.load_files(connection, "source", files, reader)
+        # TRY: where the expression fails, the row has no id, and the count goes on.
         id_ = named_id(f"TRY({expression})", reader.null_words)
         rows = connection.execute(
             f"SELECT {id_}, count(*) FROM source GROUP BY 1"  # noqa: S608
@@ -135,6 +137,7 @@ class InputFiles:
                 if not path.startswith(SCHEME):
                     copies.append(self._resolve(path))
                     continue
+                # A folder for each, because two objects may have the same name.
                 place = Path(folder) / str(number)
                 place.mkdir()
                 copies.append(s3.download(self.storage, path, place))
@@ -183,12 +186,13 @@ class InputFiles:
 
         Missing files keep their pin.
         """
-        asked: str | list[str] = named if isinstance(named, str) else list(named)
+        configured: str | list[str] = named if isinstance(named, str) else list(named)
         paths = self.expand(named)
         contents = {path: self._content(path) for path in paths}
         missing = [path for path, content in contents.items() if content is None]
         if missing:
-            if before.get("path") == asked and len(missing) == len(paths):
+            # All files away is a clone without them. A part of them away is an incomplete input.
+            if before.get("path") == configured and len(missing) == len(paths):
                 return dict(before)
             where = {
                 "transactions": "[data] in config.toml, or call with DATA=path/to/file.csv",
@@ -196,9 +200,9 @@ class InputFiles:
                 "rates": "[data] rates_file in config.toml",
             }.get(table, f"[data.{table}] file in config.toml")
             raise Misuse(f"No file {missing[0]} for {table}: set {where}.")
-        if paths == [asked]:
-            return {"path": asked, **(contents[paths[0]] or {})}
-        return {"path": asked, "files": contents}
+        if paths == [configured]:
+            return {"path": configured, **(contents[paths[0]] or {})}
+        return {"path": configured, "files": contents}
 
     def _content(self, path: str) -> dict[str, str] | None:
         if path.startswith(SCHEME):
@@ -228,13 +232,13 @@ class SourcePin:
         """
         note_library(self.files.root)
         pinned = read_json(self.path) if self.path.is_file() else None
-        known = pinned or {}
+        previous = pinned or {}
         now = (
             self.files.describe(pinned)
             | suppression.fingerprint(self.suppression)
-            | objections.fingerprint(self.log, known)
+            | objections.fingerprint(self.log, previous)
         )
-        now |= corrections.fingerprint(self.raw, known)
+        now |= corrections.fingerprint(self.raw, previous)
         if now != pinned:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_json(self.path, now)
@@ -246,12 +250,12 @@ class SourcePin:
         Step 1 then need not run again for them. Nothing is written before the first run.
         """
         if self.path.is_file():
-            known = read_json(self.path)
+            pinned = read_json(self.path)
             write_json(
                 self.path,
-                known
+                pinned
                 | suppression.fingerprint(self.suppression)
-                | corrections.fingerprint(self.raw, known),
+                | corrections.fingerprint(self.raw, pinned),
             )
 
 

@@ -39,18 +39,19 @@ def report(
 
     folder = files("sovereign_ml.pipeline").joinpath("templates")
     template = folder.joinpath("validation.html.j2").read_text(encoding="utf-8")
-    broken = {name: pd.concat([one.rejected, one.emptied]) for name, one in judged.items()}
-    shown = {
+    broken = {name: pd.concat([table.rejected, table.emptied]) for name, table in judged.items()}
+    by_table = {
         name: [
             {"check": check, "values": _values(broken[name], check) if check.failed else []}
             for check in sorted(table_checks, key=_failed_first)
         ]
         for name, table_checks in checks.items()
     }
+    # The values come from the input file, so they are escaped.
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
     return page.render(
         title=title,
-        tables=shown,
+        tables=by_table,
         judged=judged,
         limit=limit,
         refused=refused,

@@ -108,14 +108,15 @@ def _check(connection: duckdb.DuckDBPyConnection, row: CorrectedRow, name: str, 
         if name in NEVER_EMPTY:
             raise Misuse(f"{name} is empty: give a value, or erase the person's data.")
         return
-    found = connection.execute(f"SELECT TRY_CAST(? AS {sql_type})", [value]).fetchone()
-    fits = found is not None and found[0] is not None
+    converted = connection.execute(f"SELECT TRY_CAST(? AS {sql_type})", [value]).fetchone()
+    fits = converted is not None and converted[0] is not None
+    # DuckDB reads "inf" as a number and "infinity" as a time.
     if fits and sql_type in ("DOUBLE", "TIMESTAMPTZ"):
         finite = connection.execute(f"SELECT isfinite(CAST(? AS {sql_type}))", [value])
         fits = finite.fetchone() == (True,)
     if not fits:
         raise Misuse(f"{name} = {value!r} is no {sql_type.partition('(')[0].lower()}.")
-    if name == "event_time" and found and found[0] > datetime.now(UTC):
+    if name == "event_time" and converted and converted[0] > datetime.now(UTC):
         raise Misuse(f"event_time = {value!r} is in the future: step 1 would set the row aside.")
     if name in ("category", "kind") and (len(value) > LONGEST_WORD or not value.isprintable()):
         raise Misuse(
@@ -191,6 +192,7 @@ def apply(
         if person not in names or target is None:
             continue
         change = f"{column} = CAST(? AS {row.columns[column]})"
+        # The gates read the mark and not the date.
         if column == "objected_at":
             change += f", objected = {value is not None}"
         table = "mapped" if time else "people"

@@ -171,6 +171,7 @@ def _databases(secrets: Secrets) -> dict[str, PostgresAddress]:
 
 def _run(program: str, address: PostgresAddress, *arguments: str) -> None:
     """Run a program of PostgreSQL. Raises Misuse with the first line of its error output."""
+    # Variables of libpq in this environment would change where the program connects.
     environment = {
         name: ENVIRONMENT[name] for name in ("PATH", "HOME", "LANG") if name in ENVIRONMENT
     }

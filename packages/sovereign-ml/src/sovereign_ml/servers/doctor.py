@@ -210,6 +210,7 @@ def _certificate(connection: socket.socket, host: str) -> list[str]:
     try:
         with ssl.create_default_context().wrap_socket(connection, server_hostname=host) as secure:
             ends = ssl.cert_time_to_seconds(str((secure.getpeercert() or {}).get("notAfter")))
+    # This one is an SSLError too, so it is caught first.
     except ssl.SSLCertVerificationError as error:
         reason = error.verify_message
         do = next(

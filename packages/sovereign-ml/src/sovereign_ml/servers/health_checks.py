@@ -77,6 +77,7 @@ def postgres(address: PostgresAddress) -> list[str]:
                 "has_schema_privilege(current_schema(), 'CREATE')"
             ).fetchone()
             host = connection.info.host
+            # What does not leave the machine needs no encryption.
             is_local = host in ("127.0.0.1", "::1", "localhost") or host.startswith("/")
             encrypted = is_local or bool(connection.pgconn.ssl_in_use)
     except psycopg.Error as error:

@@ -70,10 +70,10 @@ class Call:
 
         Raises ProblemError 404 for text that can be no case id, without a query to the database.
         """
-        found = str(self.request.path_params["id"])
-        if not CASE_ID.fullmatch(found):
+        text = str(self.request.path_params["id"])
+        if not CASE_ID.fullmatch(text):
             raise ProblemError(404, "No such case.")
-        return found
+        return text
 
 
 def problem(error: ProblemError) -> Answer:
@@ -148,6 +148,7 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. An internal error shows no details outside."""
+        # HEAD is a GET without the body, which the server leaves out.
         route = self._routes.get("GET" if scope["method"] == "HEAD" else scope["method"])
         runtime = self._runtime()
         incoming = _Incoming(receive)

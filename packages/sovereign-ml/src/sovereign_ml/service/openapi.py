@@ -50,11 +50,12 @@ def _schemas(api: list[Route], runtime: Runtime) -> Document:
     answers: list[type[BaseModel]] = [
         kind for route in api for kind in route.answers.values() if not isinstance(kind, str)
     ]
+    # A field with a default may be left out of a request and is always in an answer.
     models: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in bodies]
     answers.append(Problem)
     models += [(model, "serialization") for model in answers]
-    _, found = models_json_schema(models, ref_template="#/components/schemas/{model}")
-    schemas: Document = found["$defs"]
+    _, definitions = models_json_schema(models, ref_template="#/components/schemas/{model}")
+    schemas: Document = definitions["$defs"]
     for name in ("ScoreRequest", "BatchRequest"):
         schemas[name]["examples"] = [_example(runtime, name)]
     for name, others in BESIDE_OUTCOMES.items():
@@ -78,8 +79,8 @@ def _example(runtime: Runtime, name: str) -> Document:
         spec.name: _example_value(spec.dtype, spec.minimum)
         for spec in runtime.bundle.contract.features
     }
-    one = {"customer_id": ID, "features": features}
-    return one if name == "ScoreRequest" else {"customers": [one]}
+    request = {"customer_id": ID, "features": features}
+    return request if name == "ScoreRequest" else {"customers": [request]}
 
 
 def _example_value(dtype: str, minimum: float | None) -> float | str:
@@ -133,17 +134,19 @@ def _problems(route: Route) -> Document:
 
 
 def _problem(status: int, schema: Document) -> Document:
-    found: Document = {
+    response: Document = {
         "description": TITLES[status],
         "content": {"application/problem+json": {"schema": schema}},
     }
     if status in (429, 503):
-        found["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "string"}}}
-    return found
+        response["headers"] = {
+            "Retry-After": {"description": "seconds", "schema": {"type": "string"}}
+        }
+    return response
 
 
 def _parameters(route: Route, model: str) -> list[Document]:
-    found: list[Document] = [
+    parameters: list[Document] = [
         {
             "name": name,
             "in": "path",
@@ -155,7 +158,7 @@ def _parameters(route: Route, model: str) -> list[Document]:
         if f"{{{name}}}" in route.path
     ]
     if route.path == "/v1/reviews":
-        found.append(
+        parameters.append(
             {
                 "name": "after",
                 "in": "query",
@@ -168,7 +171,7 @@ def _parameters(route: Route, model: str) -> list[Document]:
     if route.path.startswith("/v1/decisions"):
         about = "Pseudonym of the person; the decision of another one is not found"
         schema = {"type": "string"}
-        found.append(
+        parameters.append(
             {
                 "name": WHOSE.title(),
                 "in": "header",
@@ -178,4 +181,4 @@ def _parameters(route: Route, model: str) -> list[Document]:
             }
             | {"description": about}
         )
-    return found
+    return parameters

@@ -74,9 +74,11 @@ def unavailable(detail: str, retry_after_s: int = 5) -> ProblemError:
 
 def invalid(error: ValidationError) -> ProblemError:
     """Return 422, or 400 when the body is no JSON at all. Sent values are not repeated."""
+    # Sent values may be about people, and an answer ends in the logs of others.
     errors: list[Any] = error.errors(include_url=False, include_context=False, include_input=False)
     if errors and errors[0]["type"] == "json_invalid":
         return ProblemError(400, "The body is not valid JSON.")
+    # The answer must not grow with the request: each value of a batch may be wrong.
     faults = [Fault(pointer=_pointer(e["loc"]), detail=e["msg"][:200]) for e in errors[:10]]
     return ProblemError(422, f"{len(errors)} values are not as the contract says.", faults=faults)
 

@@ -85,9 +85,9 @@ class Runtime:
         self.sessions = Sessions(settings.session_secret.get_secret_value())
         self.models = request_models(bundle, looks_up=bool(settings.feature_store))
         self.features = connect(settings)
-        shown = settings.bundle / "card.html"
+        card_path = settings.bundle / "card.html"
         # Read once: its hash was checked just before, and the file may change later.
-        self.card_page = shown.read_bytes() if shown.is_file() else None
+        self.card_page = card_path.read_bytes() if card_path.is_file() else None
         self.description: bytes | None = None
         """The OpenAPI document. It is made once, because everybody may ask for it."""
         looking_up = settings.feature_timeout if settings.feature_store else 0
@@ -109,7 +109,9 @@ class Runtime:
         mixed = self.planting.mixed(drafts)
         written = await self._committer.submit(mixed)
         # Planted cases are left out: the caller gets one result per draft of its own.
-        return [one for draft, one in zip(mixed, written, strict=True) if draft.kind != "seed"]
+        return [
+            result for draft, result in zip(mixed, written, strict=True) if draft.kind != "seed"
+        ]
 
     async def read(self, query: Callable[[DecisionLog], T]) -> T:
         """Run ``query`` on the log in the reading thread."""
@@ -135,6 +137,7 @@ class Runtime:
 
         It is found also when a newer one is served now.
         """
+        # A reference is the hash of its bundle, so what is kept never changes.
         if reference not in self._kept:
             entries = await self.read(lambda log: log.of_case(reference))
             if not entries or entries[0].body is None:

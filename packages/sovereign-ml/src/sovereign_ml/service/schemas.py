@@ -382,8 +382,8 @@ def batch_request(score: type[BaseModel]) -> type[BaseModel]:
 
     Each is a ``score`` request that corrects nothing.
     """
-    one = score.__base__
-    many = Annotated[list[one], Field(min_length=1, max_length=MOST_IN_A_BATCH)]  # type: ignore[valid-type]
+    single = score.__base__
+    many = Annotated[list[single], Field(min_length=1, max_length=MOST_IN_A_BATCH)]  # type: ignore[valid-type]
     return create_model(
         "BatchRequest", __base__=_Request, __doc__="Up to 1,000 customers.", customers=(many, ...)
     )

@@ -116,30 +116,30 @@ class ServiceSettings(BaseModel):
         return (*named, store) if store else named
 
 
-def read(environ: Mapping[str, str] = ENVIRONMENT, **given: object) -> ServiceSettings:
-    """Return settings from ``environ``. ``given`` (host, port) wins over it.
+def read(environ: Mapping[str, str] = ENVIRONMENT, **arguments: object) -> ServiceSettings:
+    """Return settings from ``environ``. ``arguments`` (host, port) wins over it.
 
     Raises SettingsError in one line.
     """
-    seen: dict[str, object] = {
+    values: dict[str, object] = {
         field: environ[name] for field, name in NAMES.items() if environ.get(name)
     }
     # In profile local a DATABASE_URL is that of another application: only CHURN_LOG moves the log.
     server = environ.get("DATABASE_URL") if environ.get("CHURN_PROFILE") == "eu" else None
     if server:
-        seen["log"] = server
+        values["log"] = server
     elif environ.get("DATABASE_URL"):
         log.info("DATABASE_URL is not used in profile local: CHURN_LOG says where the log is")
-    seen.update({name: value for name, value in given.items() if value is not None})
-    seen["keys"] = _keys(environ.get("CHURN_KEYS", ""))
+    values.update({name: option for name, option in arguments.items() if option is not None})
+    values["keys"] = _keys(environ.get("CHURN_KEYS", ""))
     try:
-        settings = ServiceSettings.model_validate(seen)
+        settings = ServiceSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
         # What may hold a password stays out of the message.
-        shown = f" is {first['input']!r}" if field in PLAIN else ""
-        raise SettingsError(f"{NAMES.get(field, field)}{shown}: {first['msg']}") from None
+        value = f" is {first['input']!r}" if field in PLAIN else ""
+        raise SettingsError(f"{NAMES.get(field, field)}{value}: {first['msg']}") from None
     _check(settings, environ)
     private = environ.get(PLAINTEXT, "").split(",")
     return _addressed(settings, "DATABASE_URL" if server else "CHURN_LOG", private)

@@ -96,6 +96,7 @@ def _load_csv(
         connection.register("batch_", batch)
         connection.execute(f"INSERT INTO {table} BY NAME FROM batch_")
         connection.unregister("batch_")
+    # Counted on both sides, so that no record is lost unseen.
     loaded = count(connection, table) - before
     if loaded != records.records:
         raise Misuse(

@@ -54,6 +54,7 @@ def reproduce(root: Path, steps: Mapping[str, Callable[[], None]]) -> None:
             if repo.status():
                 repo.reproduce()
         except DvcException as error:
+            # DVC wraps the step's own error in texts of its own.
             if failures:
                 raise failures[-1] from None
             # Ctrl-C while DVC holds no lock: it reports the lock in place of the interrupt.

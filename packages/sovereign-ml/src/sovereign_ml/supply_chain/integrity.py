@@ -46,6 +46,7 @@ def project_identity(root: Path) -> LibraryIdentity:
 def _identity_by_locks(pins: Mapping[str, Pin]) -> LibraryIdentity:
     """Return the identity of a library without a wheel in ``vendor/``, compared with the locks."""
     hashes = {digest for pin in pins.values() for digest in pin.hashes}
+    # Several hashes do not say which of the files was installed.
     identity = identify(pinned_sha256=hashes.pop() if len(hashes) == 1 else "")
     if identity.state == "development":
         return identity

@@ -216,6 +216,7 @@ def _installed_version(name: str) -> str | None:
 
 def _run(*command: str) -> str:
     """Run a command and return its output. Raises Refused with the line of its error."""
+    # A hook of git sets variables that would lead these commands to its own repository.
     git.forget_other_repositories()
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:

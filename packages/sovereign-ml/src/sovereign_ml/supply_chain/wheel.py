@@ -25,6 +25,7 @@ MAX_BYTES = 50_000_000
 _FILE_NAME = re.compile(
     r"(?P<name>[^-/\\]+)-(?P<version>[^-/\\]+)(-\d[^-]*)?-[^-]+-[^-]+-[^-]+\.whl"
 )
+# RECORD cannot hold its own hash, and its signatures are made after it (PEP 427).
 _UNRECORDED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 
 
@@ -152,6 +153,7 @@ def difference(old: Path, new: Path) -> WheelDifference:
 
 def _comparable(path: Path) -> dict[str, bytes]:
     """Return a wheel's files with the version taken out of the name of the metadata folder."""
+    # Only a wheel that agrees with its own RECORD is worth comparing.
     read_wheel(path)
     files = {re.sub(r"^[^/]+\.dist-info/", "dist-info/", k): v for k, v in unpack(path).items()}
     files.pop("dist-info/RECORD", None)

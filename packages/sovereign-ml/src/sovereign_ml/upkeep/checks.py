@@ -29,6 +29,7 @@ from sovereign_ml.upkeep.state import CRUFT, ProjectState, release_day
 GUARD: Final = ("sovereign_ml/egress/guard.py", "sovereign_ml/egress/boot/sitecustomize.py")
 PROVIDERS: Final = "sovereign_ml/jurisdictions/providers.toml"
 REVIEWS: Final = (("model", "review_due"), ("dpia", "review_due"))
+# The template's placeholder for the digest of an image.
 NO_DIGEST: Final = "0" * 64
 UNREADABLE: Final = (
     *(OSError, GitError, Refused, Misuse, zipfile.BadZipFile),
@@ -180,6 +181,7 @@ def _template(state: ProjectState) -> Findings:
     behind = ""
     if state.template:
         count = git.ask(state.template, "rev-list", "--count", f"{commit}..HEAD")
+        # Without new commits, even an old template is the newest one.
         if count == "0":
             return
         behind = f", {count} commits behind"

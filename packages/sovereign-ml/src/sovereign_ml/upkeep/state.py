@@ -129,6 +129,8 @@ class ProjectState:
         lines = git.ask(self.root, "log", "--format=%H %cs", "--", str(path)).splitlines()
         if not lines:
             raise Refused("it is not committed, so nobody knows its age")
+        # Git lists the newest commit first, so the day moves back with each one that changed
+        # nothing.
         day, text = self.today, ""
         for line in lines:
             commit, written = line.split()

@@ -182,15 +182,15 @@ def addresses(text: str, key: str = "") -> Iterator[tuple[str, str]]:
     text = normalise(_decoded(text))
     if ":" in text:
         text = _RCLONE.sub(_remote, text)
-    taken: list[tuple[int, int]] = []
-    yield from _urls(text, taken)
+    spans: list[tuple[int, int]] = []
+    yield from _urls(text, spans)
     for pattern in (_SHORT, _SCP) if ":" in text else ():
         for match in pattern.finditer(text):
-            if not _inside(match.start(), taken):
-                taken.append(match.span())
+            if not _inside(match.start(), spans):
+                spans.append(match.span())
                 yield match.group().rstrip(".:"), "url"
-    yield from _known_hosts(text, taken)
-    if not taken:
+    yield from _known_hosts(text, spans)
+    if not spans:
         yield from ((host, "host") for host in _announced(text[:LONGEST_LINE], key))
 
 
@@ -237,7 +237,7 @@ def _remote(match: re.Match[str]) -> str:
     return f" {_REMOTES[remote]}"
 
 
-def _urls(text: str, taken: list[tuple[int, int]]) -> Iterator[tuple[str, str]]:
+def _urls(text: str, spans: list[tuple[int, int]]) -> Iterator[tuple[str, str]]:
     """Yield URLs, found by their ``://``. Text in front of the scheme does not hide them."""
     at = text.find("://")
     while at >= 0:
@@ -248,8 +248,8 @@ def _urls(text: str, taken: list[tuple[int, int]]) -> Iterator[tuple[str, str]]:
         if scheme:
             start = at - len(scheme.group())
             # a bare scheme, as code tests for, is no address yet
-            if end > at + 3 and not _inside(start, taken):
-                taken.append((start, end))
+            if end > at + 3 and not _inside(start, spans):
+                spans.append((start, end))
                 yield text[start:end].rstrip(".:"), "url"
                 yield from _nested(text[at + 3 : end])
         at = text.find("://", max(end, at + 3))
@@ -265,18 +265,18 @@ def _nested(rest: str) -> Iterator[tuple[str, str]]:
         yield match.group(1).rstrip(".:"), "url"
 
 
-def _known_hosts(text: str, taken: list[tuple[int, int]]) -> Iterator[tuple[str, str]]:
+def _known_hosts(text: str, spans: list[tuple[int, int]]) -> Iterator[tuple[str, str]]:
     if "." not in text:
         return
     for match in _NO_SCHEME.finditer(text) if "//" in text else ():
         host = match.group(1).partition("/")[0].lower()
-        if not _inside(match.start(), taken) and look_up(host.partition(":")[0]) is not None:
-            taken.append(match.span())
+        if not _inside(match.start(), spans) and look_up(host.partition(":")[0]) is not None:
+            spans.append(match.span())
             yield match.group(), "url"
     for match in _HOST.finditer(text):
         host = match.group(1).partition(":")[0].lower()
-        if look_up(host) is not None and not _inside(match.start(1), taken):
-            taken.append(match.span(1))
+        if look_up(host) is not None and not _inside(match.start(1), spans):
+            spans.append(match.span(1))
             yield match.group(1), "host"
 
 

@@ -44,6 +44,7 @@ class _Finder:
     def line(self, source_line: str) -> int:
         """Return the number of the next line that holds ``source_line``, from 1."""
         text = json.dumps(source_line[:200], ensure_ascii=False)[1:-1]
+        # Some editors write other letters as they are, and some as escapes.
         plain = json.dumps(source_line[:200])[1:-1]
         for start in (self._at, 0):
             for number in range(start, len(self._raw)):

@@ -52,9 +52,9 @@ def yaml(file: str, text: str) -> Iterator[Mention]:
     loader = getattr(library, "CSafeLoader", library.SafeLoader)
     try:
         documents = [row for row in library.compose_all(text, Loader=loader) if row is not None]
-        seen: set[int] = set()
+        visited: set[int] = set()
         mentions = [
-            row for document in documents for row in _walk(file, document, (), library, seen)
+            row for document in documents for row in _walk(file, document, (), library, visited)
         ]
     except (library.YAMLError, RecursionError, ValueError):
         yield from lines(file, text)
@@ -66,12 +66,12 @@ def yaml(file: str, text: str) -> Iterator[Mention]:
 
 
 def _walk(
-    file: str, node: Any, path: tuple[str, ...], library: Any, seen: set[int]
+    file: str, node: Any, path: tuple[str, ...], library: Any, visited: set[int]
 ) -> Iterator[Mention]:
     # an alias is the same node again: what it says was read where it was written
-    if id(node) in seen:
+    if id(node) in visited:
         return
-    seen.add(id(node))
+    visited.add(id(node))
     if isinstance(node, library.MappingNode):
         named = _name_of_value(node, library)
         if named and not any(key.value == "value" for key, _ in node.value):
@@ -82,11 +82,11 @@ def _walk(
             if "://" in name:
                 yield from block(file, key.start_mark.line + 1, ".".join(path), name)
             yield from _walk(
-                file, value, (*path, named if name == "value" and named else name), library, seen
+                file, value, (*path, named if name == "value" and named else name), library, visited
             )
     elif isinstance(node, library.SequenceNode):
         for item in node.value:
-            yield from _walk(file, item, path, library, seen)
+            yield from _walk(file, item, path, library, visited)
     else:
         yield from _scalar(file, node, path)
 

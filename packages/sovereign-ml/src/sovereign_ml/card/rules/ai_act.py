@@ -99,6 +99,7 @@ def high_risk_duties(case: Case) -> Hits:
         "technical documentation (Article 11, Annex IV)": set(sections) != set(ANNEX_IV),
         "oversight persons (14, 26(2))": section.oversight_persons in (NOT_ANSWERED, ()),
         "logs of six months (19, 26(6))": section.log_months == NOT_ANSWERED
+        # Not "below": NaN, which TOML allows, would pass that.
         or not float(section.log_months) >= MIN_LOG_MONTHS,
         "information of persons (26(11))": section.persons_informed is not True,
         "impact assessment on fundamental rights (27)": section.fria_required is True

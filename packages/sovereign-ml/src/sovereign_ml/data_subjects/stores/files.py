@@ -58,9 +58,11 @@ class Files:
     def _walk(self) -> Iterator[Path]:
         for folder, names, files in os.walk(self._root):
             parent = Path(folder)
+            # os.walk enters only the folders that stay in this list.
             names[:] = sorted(name for name in names if parent / name not in self._skip)
             for name in sorted(files):
                 path = parent / name
+                # A link may lead out of the project, to files of somebody else.
                 if path not in self._skip and path.is_file() and not path.is_symlink():
                     yield path
 
@@ -138,6 +140,7 @@ class Versions:
     def _all(self) -> Iterator[tuple[str, Path]]:
         for label, folder in self._places.items():
             for path in sorted(folder.rglob("*")):
+                # DVC's cache of runs has names of stages and hashes, and no content.
                 if path.is_file() and path.relative_to(folder).parts[0] != "runs":
                     yield label, path
 
@@ -157,6 +160,7 @@ def entries(manifest: Path) -> set[str]:
 
 def is_whole(manifest: Path, digest: str) -> bool:
     """Return whether the list of files of one version has the content that ``digest`` names."""
+    # DVC names objects by MD5. It shows damage, and is no protection against an attack.
     content = hashlib.md5(manifest.read_bytes(), usedforsecurity=False).hexdigest()
     return content == digest.removesuffix(".dir")
 

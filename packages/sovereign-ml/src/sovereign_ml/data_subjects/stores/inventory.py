@@ -43,10 +43,12 @@ def every(
     skip = [root / ".git", root / ".venv", notes, *folders.values()]
     skip += [file for file in (mlflow_runs.database_file(stores.tracking),) if file]
     if log and log.file:
+        # The log is searched as a database and not as bytes.
         skip += [
             log.file,
             *(log.file.with_name(f"{log.file.name}-{end}") for end in ("wal", "shm")),
         ]
+    # What lies elsewhere in the folder is reported, and left to the people who put it there.
     ours = [root / name for name in ("data", ".churn", ".mlflow", ".dvc", "build")]
     files = Files(root, FORMATS, skip=skip, ours=ours)
     candidates: list[Store | None] = [files, log, mlflow_runs.Runs(stores.tracking)]

@@ -44,6 +44,7 @@ class PostgresDatabase:
 
         url = database(self.url, self.secret).conninfo
         try:
+            # VACUUM cannot run inside a transaction.
             with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
                 yield connection
         except psycopg.Error as error:
@@ -86,6 +87,7 @@ class RedisRows:
 
     def _keys(self, api: Any, people: People) -> Iterator[bytes]:
         pattern = re.compile(b"|".join(re.escape(name.encode()) for name in people))
+        # SCAN goes in steps, while KEYS would block the server.
         return (key for key in api.scan_iter(count=AT_ONCE) if pattern.search(key))
 
 

@@ -19,6 +19,7 @@ from sovereign_ml.storage import s3
 DATA = "dvc/"
 """Objects of DVC; the last two parts of a key are the hash of the content."""
 MARK = "?versionId="
+# Error codes of storages that cannot list versions.
 NO_VERSIONS = ("NotImplemented", "MethodNotAllowed", "InvalidRequest")
 
 
@@ -87,6 +88,7 @@ class Objects:
 
     def replace(self, key: str, old: str, path: Path) -> None:
         """Make ``path`` the present version of ``key``, then delete the version ``old``."""
+        # The new version comes first: after a crash both exist, and the next run finds the old one.
         with s3.one_line(self._storage), path.open("rb") as file:
             reply = self._api.put_object(Bucket=self._bucket, Key=key, Body=file)
         # Without versioning the new content has replaced the old one already.
@@ -218,6 +220,7 @@ def named_in(objects: Objects, manifests: Iterable[ObjectVersion]) -> set[str]:
                     digests |= entries(path)
                 else:
                     damaged[version.digest] = version.place
+    # The same list may lie undamaged in another version of the object.
     if lost := sorted(place for digest, place in damaged.items() if digest not in whole):
         raise Refused(
             f"{lost[0]} in the bucket is damaged, so it is unknown which files that data version "

@@ -58,7 +58,7 @@ def gather(
     import pandas as pd
 
     card = served.read(model / "model.json")
-    found = read_json(metrics / "metrics.json")
+    figures = read_json(metrics / "metrics.json")
     training = pd.read_parquet(features / "training.parquet")
     people = pd.read_parquet(valid / "customers.parquet")
     checked = read_json(valid / "summary.json")
@@ -86,7 +86,7 @@ def gather(
             "previous": MlflowRegistry(settings.tracking).previous_card(),
             "data": data.data(
                 card,
-                found,
+                figures,
                 training,
                 features,
                 checked,
@@ -98,9 +98,9 @@ def gather(
             | {"minors_found": data.minors_found(valid / "groups.parquet", checked)},
             "consent": data.consent(training, features, people, checked),
             "retention": _retention(checked, settings),
-            "model_privacy": model_privacy.privacy(card, found, training),
-            "explanation": _explanation(card, found, project.features),
-            "evaluation": _evaluation(found) | {"monitoring": monitored["figures"]},
+            "model_privacy": model_privacy.privacy(card, figures, training),
+            "explanation": _explanation(card, figures, project.features),
+            "evaluation": _evaluation(figures) | {"monitoring": monitored["figures"]},
             "monitoring": monitored["facts"],
             # The environment of one machine is no fact about the model.
             "hosting": hosting(judged(settings, {}).findings),
@@ -167,13 +167,14 @@ def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
 
 
 def _decision(settings: Settings, live: dict[str, Any]) -> dict[str, Any]:
-    score, given = settings.score, settings.decision.outcomes
+    score, configured = settings.score, settings.decision.outcomes
     outcomes = [
         {"name": name, **each.model_dump(exclude={"changes_nothing"})}
-        for name, each in given.items()
+        for name, each in configured.items()
     ]
     bands = [{"name": name, "below": limit} for name, limit in score.bands.items()]
     ended = live.pop("outcomes_on_record", 0)
+    # Ranges, so that the card may be shown to anybody.
     counted = (
         {"outcomes_on_record": pii_scan.bucket(ended)[0]}
         if ended
@@ -212,11 +213,11 @@ def _retention(checked: dict[str, Any], settings: Settings) -> dict[str, Any]:
 
 
 def _explanation(
-    card: Scorecard, found: dict[str, Any], features: Sequence[Feature]
+    card: Scorecard, figures: dict[str, Any], features: Sequence[Feature]
 ) -> dict[str, Any]:
-    worth = sorted(found["features"], key=lambda entry: (-entry["importance"], entry["name"]))
+    worth = sorted(figures["features"], key=lambda entry: (-entry["importance"], entry["name"]))
     words = {f.name: f for f in features}
-    kept = {
+    directions = {
         part.name: direction
         for part in card.numeric
         if (direction := words[part.name].expected) and card.keeps_to(part.name, direction)
@@ -229,7 +230,7 @@ def _explanation(
                 "label": words[part.name].label,
                 "unit": words[part.name].unit,
                 "missing_log_odds": part.missing_log_odds,
-                "expected": kept.get(part.name),
+                "expected": directions.get(part.name),
                 **(
                     {"categories": part.log_odds}
                     if isinstance(part, Levels)
@@ -252,43 +253,43 @@ def _explanation(
             "counterfactual",
             "consequence",
         ],
-        "counterfactual_coverage": found["explanations"]["counterfactual_coverage"],
-        "fidelity": found["explanations"]["fidelity"],
+        "counterfactual_coverage": figures["explanations"]["counterfactual_coverage"],
+        "fidelity": figures["explanations"]["fidelity"],
     }
 
 
-def _evaluation(found: dict[str, Any]) -> dict[str, Any]:
+def _evaluation(measured: dict[str, Any]) -> dict[str, Any]:
     figures = ("roc_auc", "brier")
     benchmark = {
-        k: found["benchmark"][k] for k in (*figures, *(f"{name}_difference" for name in figures))
+        k: measured["benchmark"][k] for k in (*figures, *(f"{name}_difference" for name in figures))
     }
-    shown = [
+    slices = [
         {"slice": s["slice"], "n": _shown(s), "suppressed": s["suppressed"], "metrics": _rest(s)}
-        for s in found["slices"]
+        for s in measured["slices"]
     ]
     return {
-        "test_cutoff": found["test_cutoff"],
-        "customers": found["customers"],
-        "base_rate": found["base_rate"],
-        "metrics": found["model"],
-        "baselines": found["baselines"],
-        "benchmark_name": found["benchmark"]["name"],
+        "test_cutoff": measured["test_cutoff"],
+        "customers": measured["customers"],
+        "base_rate": measured["base_rate"],
+        "metrics": measured["model"],
+        "baselines": measured["baselines"],
+        "benchmark_name": measured["benchmark"]["name"],
         "benchmark": benchmark,
-        "constraints": found.get("constraints", {}),
-        "at_threshold": found["at_threshold"],
-        "at_budget": {k: v for k, v in found["lift"].items() if isinstance(v, float)},
-        "slices": shown,
-        "calibration_bins": found["calibration_bins"],
-        "fairness": found["fairness"],
+        "constraints": measured.get("constraints", {}),
+        "at_threshold": measured["at_threshold"],
+        "at_budget": {k: v for k, v in measured["lift"].items() if isinstance(v, float)},
+        "slices": slices,
+        "calibration_bins": measured["calibration_bins"],
+        "fairness": measured["fairness"],
         "fairness_not_measured_because": ""
-        if found["fairness"]
+        if measured["fairness"]
         else "no group columns in the customers table",
         "robustness": [
             {
                 "test": f"ROC AUC at {r['cutoff']}, fitted on earlier cut-offs only",
                 "result": f"{r['roc_auc']:.3f}",
             }
-            for r in found["rolling"]
+            for r in measured["rolling"]
         ],
     }
 

@@ -39,9 +39,9 @@ def differences(stated: Facts, found: Facts, *, later: bool = False) -> list[str
     then are no difference in that case. Authors are compared with git, see `promotion_gate`.
     """
     left_out = NOT_THE_MODEL | (MOVES_ON if later else set())
-    one = stated.model_dump(mode="json", exclude=left_out)
+    on_card = stated.model_dump(mode="json", exclude=left_out)
     other = found.model_dump(mode="json", exclude=left_out)
-    for facts in (one, other):
+    for facts in (on_card, other):
         for name in ("authors", "authors_unknown_because"):
             facts["model"].pop(name)
         if later:
@@ -50,20 +50,20 @@ def differences(stated: Facts, found: Facts, *, later: bool = False) -> list[str
             facts["decision"] = {key: decision[key] for key in ("bands", "action_band", "outcomes")}
     return [
         f"{path}: the card says {_shown(a)}, found is {_shown(b)}"
-        for path, a, b in _differ("", one, other)
+        for path, a, b in _differ("", on_card, other)
         if not (LIVE.match(path) and _moved_on(a, b))
     ]
 
 
-def _differ(path: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        for key in sorted(one.keys() | other.keys()):
-            yield from _differ(f"{path}.{key}".lstrip("."), one.get(key), other.get(key))
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        for place, (a, b) in enumerate(zip(one, other, strict=True)):
+def _differ(path: str, stated: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(stated, Mapping) and isinstance(found, Mapping):
+        for key in sorted(stated.keys() | found.keys()):
+            yield from _differ(f"{path}.{key}".lstrip("."), stated.get(key), found.get(key))
+    elif isinstance(stated, list) and isinstance(found, list) and len(stated) == len(found):
+        for place, (a, b) in enumerate(zip(stated, found, strict=True)):
             yield from _differ(f"{path}[{place}]", a, b)
-    elif not _equal(one, other):
-        yield path, one, other
+    elif not _equal(stated, found):
+        yield path, stated, found
 
 
 def _shown(value: Any) -> str:
@@ -81,14 +81,14 @@ def _moved_on(stated: Any, found: Any) -> bool:
     return math.isclose(stated, found, rel_tol=0.1, abs_tol=0.05)
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _equal(stated: Any, found: Any) -> bool:
     """Return whether two values are the same."""
-    numbers = isinstance(one, int | float) and isinstance(other, int | float)
+    numbers = isinstance(stated, int | float) and isinstance(found, int | float)
     # In Python a bool is an int too.
-    if numbers and not isinstance(one, bool) and not isinstance(other, bool):
+    if numbers and not isinstance(stated, bool) and not isinstance(found, bool):
         # Another machine may round the last digits differently.
-        return math.isclose(one, other, rel_tol=CLOSE, abs_tol=CLOSE)
-    return bool(one == other)
+        return math.isclose(stated, found, rel_tol=CLOSE, abs_tol=CLOSE)
+    return bool(stated == found)
 
 
 def shortened(lines: list[str]) -> list[str]:
@@ -96,5 +96,5 @@ def shortened(lines: list[str]) -> list[str]:
     if not lines:
         return []
     more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-    told = "; ".join(lines[:SHOWN])
-    return [f"The card does not state what its artifacts say: {told}{more}. {AGAIN}"]
+    listed = "; ".join(lines[:SHOWN])
+    return [f"The card does not state what its artifacts say: {listed}{more}. {AGAIN}"]

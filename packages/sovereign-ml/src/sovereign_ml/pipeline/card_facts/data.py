@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def data(
     card: Scorecard,
-    found: dict[str, Any],
+    figures: dict[str, Any],
     training: pd.DataFrame,
     features: Path,
     checked: dict[str, Any],
@@ -53,12 +53,12 @@ def data(
             # Data that an older library wrote has none.
             for name, table in checked["data"].get("events", {}).items()
         ],
-        "features": _features(found, project),
+        "features": _features(figures, project),
         "elimination": [
             {"name": step["name"], "inputs_left": step["inputs_left"], **_loss(step["loss"])}
-            for step in found["elimination"]
+            for step in figures["elimination"]
         ],
-        "left_out": _left_out(found.get("left_out")),
+        "left_out": _left_out(figures.get("left_out")),
         "pii_scan": {
             "tool": "sovereign_ml.audit.pii_scan: names, patterns and length of category values",
             "hits": len(identifying) + len(sentences),
@@ -66,10 +66,10 @@ def data(
             "free_text": sentences,
         },
         "special_scan": _special(
-            found, tuple(dict.fromkeys(word for word, _ in hits)), max_association, project
+            figures, tuple(dict.fromkeys(word for word, _ in hits)), max_association, project
         ),
-        "representativeness": found["representativeness"]["groups"],
-        "shifts": found["representativeness"]["shifts"],
+        "representativeness": figures["representativeness"]["groups"],
+        "shifts": figures["representativeness"]["shifts"],
         "quality": {
             "accuracy_checks": sorted(checked["rejected"]) or ["every row kept the contract"],
             "newest_event": date.fromisoformat(checked["newest_event"]),
@@ -124,10 +124,10 @@ def _customers_met(counts: dict[str, int] | None) -> dict[str, Any] | None:
 
 
 def _special(
-    found: dict[str, Any], words: tuple[str, ...], limit: float, project: Project
+    figures: dict[str, Any], words: tuple[str, ...], limit: float, project: Project
 ) -> dict[str, Any]:
     """Return hits in the lexicon, associations with groups, and proxies of special categories."""
-    measured = found["associations"]
+    measured = figures["associations"]
     proxies = [
         {**row, "category": project.group_origins[row["group"]], "metric": "Cramer's V"}
         for row in measured
@@ -165,8 +165,8 @@ def _snapshots(training: pd.DataFrame, md5: str, lookback: int) -> list[dict[str
     ]
 
 
-def _features(found: dict[str, Any], project: Project) -> list[dict[str, Any]]:
-    worth = {entry["name"]: entry for entry in found["features"]}
+def _features(figures: dict[str, Any], project: Project) -> list[dict[str, Any]]:
+    worth = {entry["name"]: entry for entry in figures["features"]}
     return [
         {
             "name": f.name,
@@ -183,8 +183,8 @@ def _features(found: dict[str, Any], project: Project) -> list[dict[str, Any]]:
     ]
 
 
-def _left_out(found: dict[str, Any] | None) -> dict[str, Any] | None:
-    return found and {**found, **_loss(found["loss"])}
+def _left_out(entry: dict[str, Any] | None) -> dict[str, Any] | None:
+    return entry and {**entry, **_loss(entry["loss"])}
 
 
 def _loss(interval: dict[str, float]) -> dict[str, float]:
@@ -238,7 +238,7 @@ def consent(
     }
     basis = checked["data"]["lawful_basis"]
     facts: dict[str, Any] = {
-        "suppression_applied_to": [step for step, found in leaks.items() if not found],
+        "suppression_applied_to": [step for step, leaked in leaks.items() if not leaked],
         "leak_count": sum(leaks.values()),
         "configured_basis": basis,
     }

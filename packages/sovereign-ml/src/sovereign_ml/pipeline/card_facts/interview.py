@@ -106,31 +106,31 @@ class Interview:
 
     def _ask(self, card: Card, questions: list[Question]) -> None:
         """Ask the first of ``questions``, with those that are answered together with it."""
-        fields = {path: found for path, found, _ in walk(card.answers)}
+        fields = {path: question_field for path, question_field, _ in walk(card.answers)}
         first = questions[0]
         offered = {
             path: value
             for path, value in proposals(card, self.today).items()
-            if path not in self._refused and any(path == one.path for one in questions)
+            if path not in self._refused and any(path == question.path for question in questions)
         }
         self._head(card, first)
         if first.path in offered:
-            self._answer(card, list(offered), lambda said: self._taken(offered, said), offered)
+            self._answer(card, list(offered), lambda line: self._taken(offered, line), offered)
             return
         block = _flags(questions, fields)
         if len(block) > 1:
-            for number, one in enumerate(block, 1):
-                self.say(f"  {number}  {one.text} ({one.source})")
+            for number, question in enumerate(block, 1):
+                self.say(f"  {number}  {question.text} ({question.source})")
             self.say("Which of these hold? Numbers such as 1; 3, or all, or none.")
-            names = [one.path for one in block]
-            self._answer(card, names, lambda said: typed_answers.marked(names, said))
+            names = [question.path for question in block]
+            self._answer(card, names, lambda line: typed_answers.marked(names, line))
             return
         self.say(f"{first.text} ({first.source})")
         self.say(typed_answers.allowed(fields[first.path]))
         self._answer(
             card,
             [first.path],
-            lambda said: {first.path: typed_answers.parse(fields[first.path], said)},
+            lambda line: {first.path: typed_answers.parse(fields[first.path], line)},
         )
 
     def _head(self, card: Card, question: Question) -> None:
@@ -140,11 +140,11 @@ class Interview:
             self.say(f"\n[{question.table}]  {done.answered} of {done.required} answered")
         self.say("")
 
-    def _taken(self, offered: Values, said: str) -> Values:
+    def _taken(self, offered: Values, line: str) -> Values:
         """Return the proposals if the person takes them, else nothing, so that each is asked."""
-        if said.casefold() in ("", "y", "yes"):
+        if line.casefold() in ("", "y", "yes"):
             return offered
-        if said.casefold() not in ("n", "no"):
+        if line.casefold() not in ("n", "no"):
             raise ValueError("Press Enter to take them, or answer n to be asked each of them.")
         self._refused |= set(offered)
         return {}
@@ -163,13 +163,13 @@ class Interview:
                 self.say(f"  {_name(card, path)}: {typed_answers.shown(value)}")
             self.say("Take them? Enter takes them, n asks each.")
         while True:
-            said = self._line(paths)
-            if said is None:
+            line = self._line(paths)
+            if line is None:
                 return
             before = self.path.read_text(encoding="utf-8")
             try:
-                given = values(said)
-                self._write(given)
+                answers = values(line)
+                self._write(answers)
                 # Building the card checks the answer, so the file is restored if that fails.
                 after = self._card()
             except ValueError as error:
@@ -178,36 +178,37 @@ class Interview:
                 continue
             break
         self.asked += 1
-        if given:
+        if answers:
             self._before.append((before, set(self._skipped)))
-            for one in self.judge(after):
-                if any(path in one.found for path in given):
-                    self.say(f"  {one.rule} ({one.article}): {one.found} {one.do} (b goes back)")
+            for finding in self.judge(after):
+                if any(path in finding.found for path in answers):
+                    text = f"{finding.rule} ({finding.article}): {finding.found} {finding.do}"
+                    self.say(f"  {text} (b goes back)")
 
     def _line(self, paths: list[str]) -> str | None:
         """Return one line of the person, None for a command that has been executed."""
         try:
-            said = self.read("> ").strip()
+            line = self.read("> ").strip()
         except (EOFError, KeyboardInterrupt) as stop:
             raise StoppedError(ended=isinstance(stop, EOFError)) from None
-        if said == "q":
+        if line == "q":
             raise StoppedError(ended=False)
-        if said == "s":
+        if line == "s":
             self._before.append((self.path.read_text(encoding="utf-8"), set(self._skipped)))
             self._skipped |= set(paths)
             return None
-        if said == "b":
+        if line == "b":
             if not self._before:
                 self.say("  This is the first question.")
             else:
                 text, self._skipped = self._before.pop()
                 self._restore(text)
             return None
-        return said
+        return line
 
-    def _write(self, given: Values) -> None:
+    def _write(self, answers: Values) -> None:
         document = tomlkit.parse(self.path.read_text(encoding="utf-8"))
-        for path, value in given.items():
+        for path, value in answers.items():
             _put(document, path, value)
         self._restore(tomlkit.dumps(document))
 
@@ -221,36 +222,36 @@ def proposals(card: Card, today: date) -> Values:
     A person takes or rejects them.
     """
     answers, facts = card.answers, card.facts
-    made: Values = {"model.review_due": today + timedelta(days=REVIEW_DAYS)}
+    proposed: Values = {"model.review_due": today + timedelta(days=REVIEW_DAYS)}
     if facts.project.dpo_contact:
-        made["monitoring.breach_contact"] = facts.project.dpo_contact
+        proposed["monitoring.breach_contact"] = facts.project.dpo_contact
     if answers.decision.downstream_action in MARKETING_ACTIONS:
-        made |= {"ai_act.annex_iii_point": "none", "ai_act.areas": []}
+        proposed |= {"ai_act.annex_iii_point": "none", "ai_act.areas": []}
     if facts.hosting and not any(
         host.us_nexus or host.jurisdiction_class in OUTSIDE for host in facts.hosting
     ):
-        made |= {"ropa.transfers": [], "hosting.transfers": []}
+        proposed |= {"ropa.transfers": [], "hosting.transfers": []}
     countries = [
         row.group.removeprefix("country=")
         for row in facts.data.representativeness
         if row.group.startswith("country=")
     ]
     if countries:
-        made["purpose.territories"] = sorted(set(countries))
-    kept = {stored.object: stored.period for stored in facts.retention.objects}
+        proposed["purpose.territories"] = sorted(set(countries))
+    periods = {stored.object: stored.period for stored in facts.retention.objects}
     objects = answers.retention.objects
     for index, row in enumerate(() if isinstance(objects, str) else objects):
-        if kept.get(row.object):
-            made[f"retention.objects[{index}].period"] = kept[row.object]
+        if periods.get(row.object):
+            proposed[f"retention.objects[{index}].period"] = periods[row.object]
     processors, others = answers.roles.processors, answers.decision.score_transmitted_to
     if not isinstance(processors, str) and not isinstance(others, str):
-        names = [one.name for one in processors] + [one.controller for one in others]
-        made["ropa.recipients"] = names
-    known = {path: value for path, _, value in walk(answers)}
+        controllers = [other.controller for other in others]
+        proposed["ropa.recipients"] = [*(p.name for p in processors), *controllers]
+    current = {path: value for path, _, value in walk(answers)}
     for path, same in SAME_AS.items():
-        if not is_open(known.get(same)):
-            made[path] = known[same]
-    return made
+        if not is_open(current.get(same)):
+            proposed[path] = current[same]
+    return proposed
 
 
 def _flags(questions: list[Question], fields: dict[str, FieldInfo]) -> list[Question]:
@@ -258,31 +259,31 @@ def _flags(questions: list[Question], fields: dict[str, FieldInfo]) -> list[Ques
 
     There are none if the first question is of another kind.
     """
-    flags = [one for one in questions if typed_answers.is_flag(fields[one.path])]
-    return [one for one in flags if one.table == flags[0].table] if questions[0] in flags else []
+    flags = [q for q in questions if typed_answers.is_flag(fields[q.path])]
+    return [q for q in flags if q.table == flags[0].table] if questions[0] in flags else []
 
 
 def _name(card: Card, path: str) -> str:
     """Return the path as people read it, with the object of a row instead of its number."""
-    found = re.fullmatch(r"retention\.objects\[(\d+)\]\.(\w+)", path)
+    match = re.fullmatch(r"retention\.objects\[(\d+)\]\.(\w+)", path)
     objects = card.answers.retention.objects
-    if not found or isinstance(objects, str):
+    if not match or isinstance(objects, str):
         return path
-    return f"retention of {objects[int(found[1])].object}, {found[2]}"
+    return f"retention of {objects[int(match[1])].object}, {match[2]}"
 
 
 def _put(document: Any, path: str, value: Any) -> None:
     """Set one value, and add tables that the file does not have yet."""
     *tables, key = re.findall(r"\w+", path)
-    here = document
+    node = document
     for name in tables:
         if name.isdigit():
-            here = here[int(name)]
+            node = node[int(name)]
             continue
-        if name not in here or here[name] == NOT_ANSWERED:
-            here[name] = tomlkit.table()
-        here = here[name]
-    here[key] = _rows(value) if _is_rows(value) else value
+        if name not in node or node[name] == NOT_ANSWERED:
+            node[name] = tomlkit.table()
+        node = node[name]
+    node[key] = _rows(value) if _is_rows(value) else value
 
 
 def _is_rows(value: Any) -> bool:
@@ -292,8 +293,8 @@ def _is_rows(value: Any) -> bool:
 def _rows(value: list[dict[str, Any]]) -> Any:
     """Return the tables in one line each, so that the key keeps its place."""
     array = tomlkit.array()
-    for one in value:
+    for item in value:
         row = tomlkit.inline_table()
-        row.update(one)
+        row.update(item)
         array.append(row)
     return array.multiline(True)

@@ -29,7 +29,7 @@ The limit is policy, not law.
 """
 
 
-def privacy(card: Scorecard, found: dict[str, Any], training: pd.DataFrame) -> dict[str, Any]:
+def privacy(card: Scorecard, figures: dict[str, Any], training: pd.DataFrame) -> dict[str, Any]:
     """Return group K of the card (Opinion 28/2024 s. 3.2).
 
     It has the extraction, tried on every row, and the attack of step 5.
@@ -57,7 +57,7 @@ def privacy(card: Scorecard, found: dict[str, Any], training: pd.DataFrame) -> d
             _test(
                 "membership",
                 "ROC AUC of a loss threshold (0.5 is a guess)",
-                found["membership_auc"],
+                figures["membership_auc"],
                 MEMBERSHIP_LIMIT,
             ),
         ],
@@ -70,6 +70,7 @@ def readable_rows(card: Scorecard, rows: pd.DataFrame) -> int:
     readable = np.ones(len(rows), dtype=bool)
     for part in card.parts:
         values = rows[part.name]
+        # A missing value is as good as known: nothing has to be read to put it in.
         readable &= (values.isin(card.stored(part.name)) | values.isna()).to_numpy()
     return int(readable.sum())
 
@@ -89,5 +90,5 @@ def rarest_category(card: Scorecard, rows: pd.DataFrame) -> int | None:
 
 
 def _test(attack: str, metric: str, value: float, limit: float) -> dict[str, Any]:
-    told = {"attack": attack, "metric": metric, "value": value, "limit": limit}
-    return {**told, "passed": value <= limit, "at": datetime.now(UTC).date()}
+    result = {"attack": attack, "metric": metric, "value": value, "limit": limit}
+    return {**result, "passed": value <= limit, "at": datetime.now(UTC).date()}

@@ -47,10 +47,10 @@ def evidence_against(
 
 def against_profile(card: Card, profile: str) -> Iterator[str]:
     """Yield a reason if the card was made in another profile."""
-    made = card.facts.run.profile
+    card_profile = card.facts.run.profile
     # The profile ``local`` requires less.
-    if made != profile:
-        yield f"The card was made in profile {made}, this is profile {profile}. {AGAIN}"
+    if card_profile != profile:
+        yield f"The card was made in profile {card_profile}, this is profile {profile}. {AGAIN}"
 
 
 def against_git(card: Card, settings: Settings) -> Iterator[str]:
@@ -82,13 +82,13 @@ def against_artifacts(card: Card, settings: Settings, project: Project) -> list[
     """Return the differences between the artifacts here and the facts of the card."""
     paths = {name: settings.path(name) for name in ("model", "metrics", "features", "valid")}
     try:
-        found = CardBuilder(settings, project).gather(**paths)
+        facts = CardBuilder(settings, project).gather(**paths)
     except (OSError, KeyError, ValueError, Misuse, Refused) as error:
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
         return [
-            f"The artifacts that the card describes cannot be read here ({told}): run the flow."
+            f"The artifacts that the card describes cannot be read here ({message}): run the flow."
         ]
-    return shortened(differences(card.facts, found, later=True))
+    return shortened(differences(card.facts, facts, later=True))
 
 
 def against_registered(card: Card, version: str, settings: Settings) -> list[str]:

@@ -14,43 +14,43 @@ from sovereign_ml.card.questions import choices
 from sovereign_ml.card.schema.base import Group
 
 
-def parse(question: FieldInfo, said: str) -> Any:
-    """Return the value of the typed text ``said``. Raises ValueError with the allowed values."""
+def parse(question: FieldInfo, line: str) -> Any:
+    """Return the value of the typed text ``line``. Raises ValueError with the allowed values."""
     kind, of = _kind(question.annotation)
-    if not said:
+    if not line:
         raise ValueError("Nothing was said; s skips the question.")
     if kind in PLAIN:
-        return PLAIN[kind](said)
+        return PLAIN[kind](line)
     listed = choices(question.annotation)
     if kind is tuple:
-        items = [] if said.casefold() == "none" else [one.strip() for one in said.split(";")]
+        items = [] if line.casefold() == "none" else [item.strip() for item in line.split(";")]
         if isinstance(of, type) and issubclass(of, Group):
-            return [_row(of, one) for one in items]
-        return [_chosen(listed, one) if listed else one for one in items]
-    return _chosen(listed, said) if listed else said
+            return [_row(of, item) for item in items]
+        return [_chosen(listed, item) if listed else item for item in items]
+    return _chosen(listed, line) if listed else line
 
 
-def _flag(said: str) -> bool:
-    if said.casefold() in ("y", "yes", "true"):
+def _flag(line: str) -> bool:
+    if line.casefold() in ("y", "yes", "true"):
         return True
-    if said.casefold() in ("n", "no", "false"):
+    if line.casefold() in ("n", "no", "false"):
         return False
-    raise ValueError(f"'{said}' is neither yes nor no.")
+    raise ValueError(f"'{line}' is neither yes nor no.")
 
 
-def _day(said: str) -> date:
+def _day(line: str) -> date:
     try:
-        return date.fromisoformat(said)
+        return date.fromisoformat(line)
     except ValueError:
-        raise ValueError(f"'{said}' is no date such as 2027-01-31.") from None
+        raise ValueError(f"'{line}' is no date such as 2027-01-31.") from None
 
 
-def _number(said: str) -> float:
-    if re.fullmatch(r"-?\d+", said):
-        return int(said)
-    if re.fullmatch(r"-?\d*[.,]\d+", said):
-        return float(said.replace(",", "."))
-    raise ValueError(f"'{said}' is no number.")
+def _number(line: str) -> float:
+    if re.fullmatch(r"-?\d+", line):
+        return int(line)
+    if re.fullmatch(r"-?\d*[.,]\d+", line):
+        return float(line.replace(",", "."))
+    raise ValueError(f"'{line}' is no number.")
 
 
 PLAIN: Final[dict[object, Callable[[str], Any]]] = {bool: _flag, date: _day, float: _number}
@@ -71,37 +71,37 @@ def _kind(annotation: object) -> tuple[object, object]:
     return str, None
 
 
-def _chosen(listed: tuple[str, ...], said: str) -> str:
+def _chosen(listed: tuple[str, ...], line: str) -> str:
     """Return the choice with that number or name."""
     # A choice that is a number itself counts by its name.
-    if said.isdecimal() and 1 <= int(said) <= len(listed) and said not in listed:
-        return listed[int(said) - 1]
-    if said in listed:
-        return said
-    raise ValueError(f"'{said}' is none of: {', '.join(listed)}.")
+    if line.isdecimal() and 1 <= int(line) <= len(listed) and line not in listed:
+        return listed[int(line) - 1]
+    if line in listed:
+        return line
+    raise ValueError(f"'{line}' is none of: {', '.join(listed)}.")
 
 
 def _columns(group: type[Group]) -> dict[str, FieldInfo]:
     """Return the fields that are asked of each item of a list, in their order."""
     return {
-        name: found
-        for name, found in group.model_fields.items()
-        if not isinstance(found.json_schema_extra, dict)
-        or found.json_schema_extra.get("required_when") != "optional"
+        name: item_field
+        for name, item_field in group.model_fields.items()
+        if not isinstance(item_field.json_schema_extra, dict)
+        or item_field.json_schema_extra.get("required_when") != "optional"
     }
 
 
-def _row(group: type[Group], said: str) -> dict[str, Any]:
+def _row(group: type[Group], line: str) -> dict[str, Any]:
     """Return one item of a list from its values, separated by |, in the order of the fields."""
-    columns, values = _columns(group), [one.strip() for one in said.split("|")]
+    columns, values = _columns(group), [part.strip() for part in line.split("|")]
     if len(values) != len(columns):
         raise ValueError(
-            f"'{said}' has {len(values)} values, and {len(columns)} are asked: "
+            f"'{line}' has {len(values)} values, and {len(columns)} are asked: "
             f"{' | '.join(columns)}."
         )
     return {
-        name: parse(found, value)
-        for (name, found), value in zip(columns.items(), values, strict=True)
+        name: parse(item_field, value)
+        for (name, item_field), value in zip(columns.items(), values, strict=True)
     }
 
 
@@ -117,7 +117,10 @@ def allowed(question: FieldInfo) -> str:
         return "A number."
     numbered = "  ".join(f"{i} {name}" for i, name in enumerate(listed, 1))
     if kind is tuple and isinstance(of, type) and issubclass(of, Group):
-        rows = [f"    {name}: {found.description or name}" for name, found in _columns(of).items()]
+        rows = [
+            f"    {name}: {item_field.description or name}"
+            for name, item_field in _columns(of).items()
+        ]
         form = " | ".join(_columns(of))
         return "\n".join([f"none, or for each of them: {form}", *rows, "  several: separated by ;"])
     if kind is tuple:
@@ -130,15 +133,15 @@ def is_flag(question: FieldInfo) -> bool:
     return _kind(question.annotation)[0] is bool
 
 
-def marked(names: Sequence[str], said: str) -> dict[str, bool]:
+def marked(names: Sequence[str], line: str) -> dict[str, bool]:
     """Return True for the numbers that were typed, False for the others."""
-    word = said.casefold()
+    word = line.casefold()
     if word in ("all", "none"):
         return dict.fromkeys(names, word == "all")
-    numbers = [one for one in re.split(r"[;,\s]+", said) if one]
+    numbers = [part for part in re.split(r"[;,\s]+", line) if part]
     wrong = [n for n in numbers if not n.isdecimal() or not 1 <= int(n) <= len(names)]
     if wrong or not numbers:
-        raise ValueError(f"'{said}': numbers from 1 to {len(names)}, all, or none.")
+        raise ValueError(f"'{line}': numbers from 1 to {len(names)}, all, or none.")
     return {name: str(number) in numbers for number, name in enumerate(names, 1)}
 
 

@@ -51,11 +51,11 @@ def folded(column: str) -> str:
         f"regexp_replace(lower({column}), '\\s|\\x00|\\x{{00A0}}|\\x{{200B}}|\\x{{202F}}', '', 'g')"
     )
     bare = f"regexp_replace({text}, '^[^\\p{{L}}\\p{{N}}]+|[^\\p{{L}}\\p{{N}}]+$', '', 'g')"
-    one = (
+    uuid_or_text = (
         f"CASE WHEN regexp_full_match(replace({bare}, '-', ''), '[0-9a-f]{{32}}') "
         f"THEN replace({bare}, '-', '') ELSE {bare} END"
     )
-    return f"ltrim({one}, '0')"
+    return f"ltrim({uuid_or_text}, '0')"
 
 
 def without_prefix(column: str) -> str:

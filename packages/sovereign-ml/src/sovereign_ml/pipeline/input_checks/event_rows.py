@@ -44,10 +44,11 @@ class EventRows:
         marks = ", ".join(("customer_id", "consent", *subjects.MARKS))
         # Only events of people with a kept purchase are kept: everybody else is barred, or of no
         # use.
-        kept = "SELECT * FROM names SEMI JOIN (FROM gated WHERE reason IS NULL) USING (customer_id)"
-        for name, query in (("people", f"SELECT {marks} FROM people"), ("names", kept)):  # noqa: S608
+        names = "FROM names SEMI JOIN (FROM gated WHERE reason IS NULL) USING (customer_id)"
+        for name, query in (("people", f"SELECT {marks} FROM people"), ("names", names)):  # noqa: S608
             self.connection.register(f"shop_{name}", shop.sql(query).to_arrow_table())
             self.connection.execute(f"CREATE TABLE {name} AS FROM shop_{name}")
+        # All buyers, also those who are not kept: the spelling of the ids is compared here.
         buyers = shop.execute(
             "SELECT DISTINCT customer_id FROM mapped WHERE customer_id IS NOT NULL"
         )
@@ -64,15 +65,15 @@ class EventRows:
         ``shop`` is the span of the purchases that are kept.
         """
         values, checks = unusable.values(self.connection), self.config.checks
-        found = plausibility.too_many_unusable(
+        texts = plausibility.too_many_unusable(
             self.counts.read, self.counts.set_aside, values, checks, self.match.section
         )
-        found += self.match.problems(checks)
+        texts += self.match.problems(checks)
         if self.counts.kept:
-            found += plausibility.signs_in_events(self.connection, self.config, shop.last)
+            texts += plausibility.signs_in_events(self.connection, self.config, shop.last)
         else:
-            found.append(f"no event is left: {self.counts.headline}")
-        return [f"{self.name}: {problem}" for problem in found]
+            texts.append(f"no event is left: {self.counts.headline}")
+        return [f"{self.name}: {problem}" for problem in texts]
 
     @property
     def headline(self) -> str:

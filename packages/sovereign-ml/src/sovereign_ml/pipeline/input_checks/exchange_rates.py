@@ -68,9 +68,9 @@ def _read(path: Path) -> Iterator[DatedRate]:
     """Yield the rates of one file. Raises Misuse that names the first line that is no rate."""
     if not path.is_file():
         raise Misuse(f"No file {path}: set [data] rates_file in config.toml.")
-    if (found := format_of(path)) == "parquet":
+    if (file_format := format_of(path)) == "parquet":
         raise Misuse(f"{path} is Parquet: rates are read from a CSV file.")
-    records = CsvRecords(path, found, ReaderSettings())
+    records = CsvRecords(path, file_format, ReaderSettings())
     header = [name.casefold() for name in records.columns]
     if sorted(header) != sorted(COLUMNS):
         raise Misuse(
@@ -127,8 +127,8 @@ def _refuse_future(dated: Sequence[DatedRate], config: DataSettings) -> None:
     end = config.as_of or (datetime.now(UTC) + timedelta(hours=14)).date()
     first: dict[str, DatedRate] = {}
     for rate in dated:
-        known = first.setdefault(rate.currency, rate)
-        first[rate.currency] = min(known, rate, key=lambda one: one.day)
+        earliest = first.setdefault(rate.currency, rate)
+        first[rate.currency] = min(earliest, rate, key=lambda candidate: candidate.day)
     for rate in first.values():
         if rate.day > end:
             raise Misuse(
@@ -169,15 +169,15 @@ def check(connection: duckdb.DuckDBPyConnection, config: DataSettings) -> None:
     The table ``used_rates`` has the days of the purchases. Single purchases before the first rate
     are set aside.
     """
-    known = "SELECT DISTINCT currency FROM exchange_rates"
+    currencies = "SELECT DISTINCT currency FROM exchange_rates"
     unknown = connection.execute(
         f"""SELECT coalesce(nullif(code, ''), '(empty)'), sum(n) FROM used_rates
-        WHERE n > 0 AND (code IS NULL OR code NOT IN ({known})) GROUP BY 1 ORDER BY 1"""  # noqa: S608
+        WHERE n > 0 AND (code IS NULL OR code NOT IN ({currencies})) GROUP BY 1 ORDER BY 1"""  # noqa: S608
     ).fetchall()
     # Leaving these rows out would bias the model by country.
     if unknown:
         names = ", ".join(str(code) for code, _ in unknown[:5])
-        codes = [str(row[0]) for row in connection.execute(f"{known} ORDER BY ALL").fetchall()]
+        codes = [str(row[0]) for row in connection.execute(f"{currencies} ORDER BY ALL").fetchall()]
         also = f" and {config.rates_file}" if config.rates_file else ""
         raise Misuse(
             f"No rate to EUR for the currency {names}: [data.rates] in config.toml{also} "

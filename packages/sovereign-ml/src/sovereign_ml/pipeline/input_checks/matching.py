@@ -98,9 +98,9 @@ class CustomerMatch:
         ]
 
     def _similar(self, config: CheckSettings) -> list[str]:
-        found = []
+        problems = []
         if self.similar > config.max_similar_ids:
-            found.append(
+            problems.append(
                 f"{self.similar:,} customers whom no purchase names differ from buyers whom this "
                 "table does not name only in case, spaces, signs, leading zeros or a "
                 f"prefix (such as '{self.shape_of_customer}' and '{self.shape_of_buyer}'; "
@@ -109,12 +109,12 @@ class CustomerMatch:
                 "different people"
             )
         if self.cut_off_digits > config.max_similar_ids:
-            found.append(
+            problems.append(
                 f"{self.cut_off_digits:,} ids stand in exponent notation such as 1.23E+11, as a "
                 "spreadsheet writes them: their digits are lost. Export the file again with the "
                 "ids as text"
             )
-        return found
+        return problems
 
     def _no_objector(self, config: CheckSettings) -> list[str]:
         barred = self.objected + self.restricted + self.refused_consent
@@ -191,14 +191,14 @@ def _compared(connection: duckdb.DuckDBPyConnection) -> CustomerMatch:
         FROM known"""
     )
     names = [column[0] for column in counts.description or ()]
-    found = dict(zip(names, counts.fetchall()[0], strict=True))
-    shown: dict[str, Any] = {
+    totals = dict(zip(names, counts.fetchall()[0], strict=True))
+    details: dict[str, Any] = {
         "similar": _number(connection, _SIMILAR),
         "cut_off_digits": _number(connection, _CUT_OFF),
         "shape_of_customer": _shape(connection, "SELECT * FROM known WHERE NOT met"),
         "shape_of_buyer": _shape(connection, "FROM strangers"),
     }
-    return CustomerMatch(**found, **shown)
+    return CustomerMatch(**totals, **details)
 
 
 _SIMILAR = f"""SELECT count(*) FROM known WHERE NOT met AND (

@@ -99,7 +99,7 @@ def too_many_unusable(
     """
     own = config.max_share_of_reason
     counts = {reason: set_aside.get(reason, 0) for reason in UNUSABLE}
-    found = [
+    problems = [
         _too_many(
             read,
             {reason: counts[reason]},
@@ -114,8 +114,8 @@ def too_many_unusable(
     shared = {reason: n for reason, n in counts.items() if reason not in own}
     limit = config.max_unusable_share
     if sum(shared.values()) > limit * read:
-        found.append(_too_many(read, shared, values, limit, "max_unusable_share", section))
-    return found
+        problems.append(_too_many(read, shared, values, limit, "max_unusable_share", section))
+    return problems
 
 
 def _too_many(
@@ -144,8 +144,8 @@ def _key(reason: str) -> str:
 
 
 def _with_examples(reason: str, count: int, values: Sequence[tuple[str, str, int]]) -> str:
-    shown = examples(values, reason)
-    return f"{count:,} {reason.replace('_', ' ')}" + (f", for example {shown}" if shown else "")
+    quoted = examples(values, reason)
+    return f"{count:,} {reason.replace('_', ' ')}" + (f", for example {quoted}" if quoted else "")
 
 
 def signs_of_a_fault(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[str]:
@@ -217,9 +217,9 @@ def _biggest_customer(connection: duckdb.DuckDBPyConnection, config: CheckSettin
 
 def _unit(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[str]:
     rows, small = _counts(connection, "amount_read <> 0 AND abs(amount_eur) < 0.01")
-    found = []
+    problems = []
     if small > config.max_below_a_cent_share * rows:
-        found.append(
+        problems.append(
             f"{small:,} of {rows:,} amounts ({small / rows:.1%}) are less than a cent, "
             "[data.checks] "
             f"max_below_a_cent_share allows {config.max_below_a_cent_share:.0%}: are they in "
@@ -230,14 +230,14 @@ def _unit(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[
         connection, "plain_amount AND abs(amount_read * 100 - round(amount_read * 100)) > 0.05"
     )
     if parts > config.max_parts_of_a_cent_share * rows:
-        found.append(
+        problems.append(
             f"{parts:,} of {rows:,} amounts ({parts / rows:.1%}) have parts of a cent, "
             "[data.checks] "
             f"max_parts_of_a_cent_share allows {config.max_parts_of_a_cent_share:.0%}: are they "
             'prices of a piece, or in another unit? If they are right, write amount_eur = "round('
             'amount, 2)"'
         )
-    return found
+    return problems
 
 
 def _old_rates(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[str]:
@@ -270,6 +270,7 @@ def _recent_volume(
     counts = {int(week): int(n) for week, n in rows}
     # A feed that lags leaves a thin end.
     recent = counts.get(0, 0)
+    # The median, because a week of a sale or a holiday is not usual.
     usual = median(counts.get(week, 0) for week in range(1, WEEKS + 1))
     # A short history is compared with nothing: half of the weeks before would be empty.
     if max(counts, default=0) <= WEEKS or usual < FEW:

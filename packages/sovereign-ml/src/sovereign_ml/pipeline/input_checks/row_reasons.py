@@ -112,9 +112,10 @@ def count_reasons(
     rows = connection.execute(
         "SELECT coalesce(reason, 'kept'), count(*), sum(copies_ - 1) FROM gated GROUP BY 1"
     ).fetchall()
-    found = {str(name): int(n) for name, n, _ in rows}
+    totals = {str(name): int(n) for name, n, _ in rows}
+    # A row and its exact copies are one row here, which knows their number.
     duplicates = sum(int(extra) for _, _, extra in rows)
-    by_reason = {name: found.get(name, 0) for name in reasons}
+    by_reason = {name: totals.get(name, 0) for name in reasons}
     return Counts(
-        read=sum(found.values()) + duplicates, set_aside={"duplicate": duplicates, **by_reason}
+        read=sum(totals.values()) + duplicates, set_aside={"duplicate": duplicates, **by_reason}
     )

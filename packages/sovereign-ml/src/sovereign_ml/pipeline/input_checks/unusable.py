@@ -98,18 +98,18 @@ def values(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, int]]:
     return [(reason, value, n) for (reason, value), n in counts.items()]
 
 
-def examples(found: Sequence[tuple[str, str, int]], reason: str, count: int = 3) -> str:
+def examples(unusable: Sequence[tuple[str, str, int]], reason: str, count: int = 3) -> str:
     """Return up to ``count`` values of a reason for a message, empty without any."""
-    seen = [value for name, value, _ in found if name == reason]
-    return ", ".join(repr(value) for value in list(dict.fromkeys(seen))[:count])
+    matching = [value for name, value, _ in unusable if name == reason]
+    return ", ".join(repr(value) for value in list(dict.fromkeys(matching))[:count])
 
 
-def write_values(found: Sequence[tuple[str, str, int]], folder: Path, name: str = FILE) -> None:
+def write_values(unusable: Sequence[tuple[str, str, int]], folder: Path, name: str = FILE) -> None:
     """Write ``set_aside.csv``: reason, value, rows."""
     with (folder / name).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("reason", "value", "rows"))
-        writer.writerows(found)
+        writer.writerows(unusable)
 
 
 def shown(value: str, *, hide: bool) -> str:

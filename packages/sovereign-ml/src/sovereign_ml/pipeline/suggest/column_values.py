@@ -197,13 +197,13 @@ def _from_text(
         if share > 0.9:
             order = ("year, month, day",)
             return TimeReading([Candidate(column.sql)], share, zone, clock, order)
-    known = {shape: formats for shape, sample in shapes if (formats := _formats(sample))}
-    if not known:
+    by_shape = {shape: formats for shape, sample in shapes if (formats := _formats(sample))}
+    if not by_shape:
         return None
     certain: list[str] = []
     undecided: list[tuple[str, str]] = []
     why: list[str] = []
-    for shape, formats in known.items():
+    for shape, formats in by_shape.items():
         if len(formats) == 1:
             certain.append(formats[0])
             continue
@@ -269,11 +269,11 @@ def _formats(sample: str) -> list[str]:
     clock = _clock(tokens, parts[3:])
     if clock is None:
         return []
-    found = []
+    formats = []
     for order in orders:
         named = dict(zip(parts[:3], order, strict=True)) | clock | weekday
-        found.append("".join(named.get(i, token) for i, token in enumerate(tokens)))
-    return found
+        formats.append("".join(named.get(i, token) for i, token in enumerate(tokens)))
+    return formats
 
 
 def _clock(tokens: list[str], places: Sequence[int]) -> dict[int, str] | None:
@@ -283,6 +283,7 @@ def _clock(tokens: list[str], places: Sequence[int]) -> dict[int, str] | None:
     for i in places:
         token = tokens[i]
         if token.isdigit() and i and tokens[i - 1].strip() in ("+", "-"):
+            # %z reads the sign as well.
             tokens[i - 1] = tokens[i - 1].rstrip("+-")
             named[i] = "%z"
             named |= dict.fromkeys(range(i + 1, len(tokens)), "")

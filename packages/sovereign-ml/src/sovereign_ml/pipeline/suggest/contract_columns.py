@@ -63,7 +63,9 @@ def contract_decisions(
     its answer decides about the dates too.
     """
     table = "source_customers"
-    ends = [one for c in columns.values() for one in _ends(connection, table, c, null_words)]
+    ends = [
+        reading for c in columns.values() for reading in _ends(connection, table, c, null_words)
+    ]
     # A day of notice stands behind the end itself.
     ends.sort(key=lambda end: _is_notice(end.evidence))
     if not ends:
@@ -146,7 +148,7 @@ def _ends(
     """
     if not _is_named(column, ENDS):
         return []
-    found = []
+    ends = []
     for candidate, rows in _readings(connection, table, column, null_words):
         over = f"TRY_CAST(TRY({candidate.value}) AS TIMESTAMPTZ) <= now()"
         if db.problem_with(connection, rows, over):  # seconds since 1970 are still text here
@@ -159,8 +161,8 @@ def _ends(
             if _is_notice(column.name):
                 words += " (is it the day of the end, or of the notice?)"
             words += f", {candidate.evidence}" if candidate.evidence else ""
-            found.append(Candidate(_without(candidate.value, column, rows, connection), words))
-    return found
+            ends.append(Candidate(_without(candidate.value, column, rows, connection), words))
+    return ends
 
 
 def _readings(

@@ -97,6 +97,7 @@ def _id(
     buyers: str,
     columns: Mapping[str, ColumnValues],
 ) -> ProposedSetting:
+    # A customers table has a row for each customer, so its id hardly repeats.
     own = [column for column in columns.values() if column.distinct >= 0.5 * column.rows]
     ids = f"SELECT {id_text(buyer)} FROM {buyers}"  # noqa: S608
     return met_among(connection, "source_customers", ids, own, TABLE)
@@ -124,7 +125,8 @@ def met_among(
                 f"({buyers})"
             ).fetchall()
             met.append((int(n), expression))
-    met.sort(key=lambda way: -way[0])
+    # Of equal counts the earlier one stays first: the column as it stands before small letters.
+    met.sort(key=lambda match: -match[0])
     candidates = [
         Candidate(expression, f"{n:,} of its values are met among the buyers")
         for n, expression in met[:4]
@@ -168,13 +170,14 @@ def _consent(
         why = (f"{', '.join(c.name for c in maybe)}: is this the consent to this processing?",)
         nobody = Candidate("", "it is not: name the lawful basis")
         listed = [_says(c, states[c.name], refusal=c in named) for c in maybe]
-        given = [candidate for candidate in listed if candidate.value]
-        if not given:
+        granting = [candidate for candidate in listed if candidate.value]
+        if not granting:
             why = (f"{', '.join(c.name for c in maybe)} names nobody who consented",)
             return ProposedSetting(TABLE, "consent", "", why)
-        return ProposedSetting(TABLE, "consent", None, why, [*given, nobody])
+        return ProposedSetting(TABLE, "consent", None, why, [*granting, nobody])
     column, words = plainly[0], states[plainly[0].name]
     candidate = _says(column, words, refusal=False)
+    # A third word may mean anything, so then a person decides.
     if candidate.value and all(word in (*YES, *NO) for word in words):
         counted = ", ".join(f"{word} {n:,}" for word, n in words.items())
         why = (f"{column.name}: {counted}; an empty value is no consent",)
@@ -209,7 +212,7 @@ def _refusal(
     states: Sequence[ColumnValues],
 ) -> ProposedSetting:
     """Return the question whether the marked people must not be processed."""
-    what = key.removesuffix("_at")
+    state = key.removesuffix("_at")
     # The trial run uses the first candidate, so it takes these people for barred.
     candidates = [
         Candidate(_marked(connection, column), f"{column.name} is an objection to this processing")
@@ -219,7 +222,7 @@ def _refusal(
         text = f"lower(trim(CAST({column.sql} AS VARCHAR)))"
         words = ", ".join(db.literal(word) for word in BARRED_WORDS[key])
         value = f"CASE WHEN {text} IN ({words}) THEN {column.sql} END"
-        candidates.append(Candidate(value, f"{column.name} has people who are {what}"))
+        candidates.append(Candidate(value, f"{column.name} has people who are {state}"))
     candidates.append(Candidate("", "it is about something else, such as letters alone"))
     why = {"objected_at": ("a refusal of marketing covers the profiling for it (GDPR Art. 21(2))",)}
     return ProposedSetting(TABLE, key, None, why.get(key, ()), candidates)

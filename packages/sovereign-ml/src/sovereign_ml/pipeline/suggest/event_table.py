@@ -92,8 +92,8 @@ class EventGuess(MappingGuess):
         return replace(met, value=None, why=why, candidates=met.candidates or named.candidates)
 
     def _by_name(self, names: Sequence[str]) -> list[ColumnValues]:
-        there = {plain(column.name): column for column in self.columns.values() if column.filled}
-        return [there[name] for name in names if name in there]
+        filled = {plain(column.name): column for column in self.columns.values() if column.filled}
+        return [filled[name] for name in names if name in filled]
 
     def _kind(self) -> ProposedSetting:
         for column in self._by_name(KINDS.split()):

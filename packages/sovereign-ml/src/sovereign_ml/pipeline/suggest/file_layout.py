@@ -57,17 +57,18 @@ def layout_of(path: Path) -> FileLayout:
     """Return the layout of the file ``path``, empty for a Parquet file, which describes itself."""
     if not path.is_file():
         raise Misuse(f"No file {path}: name the file with your transactions.")
-    found = format_of(path)
-    if found == "parquet":
+    file_format = format_of(path)
+    if file_format == "parquet":
         return FileLayout(())
     try:
-        encoding = _encoding(path, found)
+        encoding = _encoding(path, file_format)
     except UNREADABLE as error:  # such as a download that broke off
         raise Misuse(f"Cannot read {path}: {error}.") from None
-    text = _sample(path, found, str(encoding.trial_value or "utf-8-sig"))
+    text = _sample(path, file_format, str(encoding.trial_value or "utf-8-sig"))
     lines = text.splitlines()
     decisions = [encoding]
     start = 0
+    # A first line such as sep=; tells a spreadsheet the delimiter.
     separator = SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
     body = lines[1:] if separator else lines
     mark, start, equal = (separator[1], 0, []) if separator else _delimiter(body)
@@ -89,8 +90,8 @@ def layout_of(path: Path) -> FileLayout:
     return FileLayout(tuple(decisions), rows, _has_header(rows), mark, tuple(above))
 
 
-def _encoding(path: Path, found: FileFormat) -> ProposedSetting:
-    with open_bytes(path, found) as file:
+def _encoding(path: Path, file_format: FileFormat) -> ProposedSetting:
+    with open_bytes(path, file_format) as file:
         head = file.read(4096)
     for mark, name in MARKS.items():
         if head.startswith(mark):
@@ -100,18 +101,18 @@ def _encoding(path: Path, found: FileFormat) -> ProposedSetting:
     if max(first, second) > len(head) / 8:
         name = "utf-16-le" if second > first else "utf-16-be"
         return ProposedSetting(TABLE, "encoding", name, ("every other byte is empty",))
-    letters = _beyond_ascii(path, found)
+    letters = _beyond_ascii(path, file_format)
     if letters is None:
         return ProposedSetting(TABLE, "encoding", "utf-8", ("all bytes are UTF-8",))
     return _one_byte_encoding(letters)
 
 
-def _beyond_ascii(path: Path, found: FileFormat) -> Counter[int] | None:
+def _beyond_ascii(path: Path, file_format: FileFormat) -> Counter[int] | None:
     """Return the bytes above 127 with their number, None where the whole file is UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     counted: Counter[int] = Counter()
     is_utf8 = True
-    with open_bytes(path, found) as file:
+    with open_bytes(path, file_format) as file:
         while chunk := file.read(CHUNK):
             if is_utf8:
                 try:
@@ -158,14 +159,15 @@ def _one_byte_encoding(letters: Counter[int]) -> ProposedSetting:
     return ProposedSetting(TABLE, "encoding", None, ("not UTF-8",), tuple(every.values()))
 
 
-def _sample(path: Path, found: FileFormat, encoding: str) -> str:
-    with open_bytes(path, found) as file:
+def _sample(path: Path, file_format: FileFormat, encoding: str) -> str:
+    with open_bytes(path, file_format) as file:
         head = file.read(4)
         for mark, name in MARKS.items():
             if head.startswith(mark):
                 encoding = name
                 break
-    raw = open_bytes(path, found)
+    raw = open_bytes(path, file_format)
+    # The layout alone is looked at: a letter that cannot be read changes nothing of it.
     with io.TextIOWrapper(raw, encoding=encoding, errors="replace", newline="") as text:
         try:
             return text.read(SAMPLE)
@@ -178,36 +180,36 @@ def _delimiter(lines: Sequence[str]) -> tuple[str, int, list[str]]:
 
     Where several delimiters fit, it is empty, and the candidates are returned.
     """
-    found: dict[str, tuple[int, int]] = {}
+    fitting: dict[str, tuple[int, int]] = {}
     for mark in (*DELIMITERS, " "):
         # The last line of the sample may be cut off.
         rows = _rows(lines, mark, '"')
         widths = [len(row) for row in (rows[:-1] if len(rows) > 2 else rows)]
         # Many values contain spaces, so they count only where no other mark fits.
-        if mark == " " and found:
+        if mark == " " and fitting:
             break
         common, n = Counter(widths).most_common(1)[0] if widths else (0, 0)
         if common < 2 or n < 0.9 * len(widths[MOST_LINES_ABOVE:] or widths[-2:]):
             continue
         start = next(i for i, width in enumerate(widths) if width == common)
         if start <= MOST_LINES_ABOVE and n >= 0.9 * len(widths[start:]):
-            found[mark] = (common, start)
-    if not found:
+            fitting[mark] = (common, start)
+    if not fitting:
         return ",", 0, []
-    widest = max(width for width, _ in found.values())
-    best = [mark for mark, (width, _) in found.items() if width == widest]
+    widest = max(width for width, _ in fitting.values())
+    best = [mark for mark, (width, _) in fitting.items() if width == widest]
     if len(best) > 1:
         return "", 0, best
     rows = _rows(lines, best[0], '"')
-    return best[0], _line_of(lines, found[best[0]][1], rows), []
+    return best[0], _line_of(lines, fitting[best[0]][1], rows), []
 
 
 def _line_of(lines: Sequence[str], row: int, rows: Sequence[Sequence[str]]) -> int:
     """Return the line in which the record ``row`` starts. Blank lines are no records."""
     if not row:
         return 0
-    wanted = [i for i, line in enumerate(lines) if line.strip()]
-    return wanted[row] if row < len(wanted) and row < len(rows) else 0
+    numbers = [i for i, line in enumerate(lines) if line.strip()]
+    return numbers[row] if row < len(numbers) and row < len(rows) else 0
 
 
 def _rows(lines: Sequence[str], mark: str, quote: str) -> list[list[str]]:

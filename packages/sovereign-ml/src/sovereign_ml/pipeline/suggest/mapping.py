@@ -281,28 +281,29 @@ class MappingGuess:
             if preset
             else self._named("event_time")
         )
-        found = [(c, reading) for c in named if (reading := self._read(c))]
+        times = [(c, reading) for c in named if (reading := self._read(c))]
+        # A known export has its time in a known column, so no other one is tried.
         others = [] if preset else [c for c in self.columns.values() if c not in named]
         more = [(c, reading) for c in others if (reading := self._read(c))]
-        if preset and not found and (fiscal := self._without_year(named)):
+        if preset and not times and (fiscal := self._without_year(named)):
             return fiscal, self._zone(TimeReading([], 1.0, False, False))
-        if not found:
+        if not times:
             candidates = [Candidate(r.candidates[0].value, f"column {c.name}") for c, r in more]
             reason = ("no column has a name of a time and values that are one",)
             reading = more[0][1] if more else TimeReading([], 0, False, False)
-            asked = ProposedSetting(COLUMNS, "event_time", None, reason, candidates)
-            return asked, self._zone(reading)
-        column, reading = found[0]
+            question = ProposedSetting(COLUMNS, "event_time", None, reason, candidates)
+            return question, self._zone(reading)
+        column, reading = times[0]
         why = list(reading.why)
-        rest = [c.name for c, _ in (*found[1:], *more)]
+        rest = [c.name for c, _ in (*times[1:], *more)]
         if rest:
             why.append(f"also times: {', '.join(rest)}")
         if reading.readable < 1:
             why.append(f"{reading.readable:.1%} of the values of {column.name} can be read")
-        if not preset and not self._is_sure("event_time", [c for c, _ in found]):
+        if not preset and not self._is_sure("event_time", [c for c, _ in times]):
             several = [
                 Candidate(option.value, f"column {c.name}")
-                for c, r in found
+                for c, r in times
                 for option in r.candidates
             ]
             return ProposedSetting(COLUMNS, "event_time", None, why, several), self._zone(reading)
@@ -371,8 +372,11 @@ class MappingGuess:
 
     def _customer(self) -> ProposedSetting:
         named = self._named("customer_id")
+        # A column with a single value names nobody.
         usable = [c for c in named if c.distinct > 1 and not self._is_time(c)]
         if not usable:
+            # Customers come back, so a value that is new in nearly every row names no customer. A
+            # comma or a point marks an amount.
             repeated = [
                 c
                 for c in self.columns.values()
@@ -393,6 +397,7 @@ class MappingGuess:
         if not self._is_sure("customer_id", usable):
             candidates = [Candidate(c.sql, self._ids(c)) for c in usable]
             return ProposedSetting(COLUMNS, "customer_id", None, why, candidates)
+        # A value that never repeats may be the id of the order, so a person decides.
         if first.distinct == first.filled > 20:
             why.append("each row has its own: nobody would ever have bought twice")
             candidates = [Candidate(c.sql, self._ids(c)) for c in (*usable[1:], first)]
@@ -446,6 +451,7 @@ class MappingGuess:
             if pieces and prices
             else ""
         )
+        # Beside a quantity, the price of a piece is no total.
         totals = [c for c in totals if not prices or c.name != prices[0].name or not pieces]
         choices = [Candidate(c.number(self.decimal), f"column {c.name}") for c in totals]
         if product:
@@ -470,13 +476,14 @@ class MappingGuess:
             why.append(f"also possible: {', '.join(c.evidence for c in choices[1:])}")
         return self._signed(str(choices[0].value), choices[:1], why)
 
-    def _agreement(self, one: str, other: str) -> float:
+    def _agreement(self, expression: str, other: str) -> float:
         """Return the share of the rows in which two expressions give the same amount."""
-        mapping = {"amount_eur": f"abs(({one}) - ({other}))"}
+        mapping = {"amount_eur": f"abs(({expression}) - ({other}))"}
         reader = ReaderSettings(decimal=self.decimal)
         read = Expressions(self.connection, self.table, COLUMNS, reader, mapping)
         read.check()
         rows = read.layered(self.table, ["amount_eur"], guarded=True)
+        # Both may be rounded to a cent, and computing with floats adds a little.
         same = db.count(self.connection, rows, f"{read.value('amount_eur')} < 0.011")
         return same / max(db.count(self.connection, self.table), 1)
 
@@ -490,8 +497,8 @@ class MappingGuess:
         column = next((c for c in self.columns.values() if value and c.sql in value), None)
         if value is None or column is None:
             return ProposedSetting(COLUMNS, "amount_eur", None, why, choices)
-        asked = self._other_amount(value, column, why)
-        return asked or self._with_sign(value, column, why)
+        question = self._other_amount(value, column, why)
+        return question or self._with_sign(value, column, why)
 
     def _with_sign(self, value: str, column: ColumnValues, why: list[str]) -> ProposedSetting:
         """Return the amount ``value`` of ``column`` with its sign, or a question.
@@ -516,8 +523,10 @@ class MappingGuess:
             for kind in self._named("kind") + self._named("status"):
                 words = self._words(kind)
                 back = [w for w in words if any(r in w.casefold() for r in RETURN_WORDS)]
+                # Where every word is one of returns, the column tells nothing apart.
                 if back and len(back) < len(words):
                     listed = ", ".join(db.literal(w) for w in back)
+                    # Some exports write a return with its sign already.
                     signed = (
                         f"CASE WHEN {kind.sql} IN ({listed}) THEN -abs({value}) ELSE {value} END"
                     )
@@ -563,9 +572,9 @@ class MappingGuess:
                 or not self._any_above_zero(other)
             ):
                 continue
-            taken = f"{value} - coalesce({other.number(self.decimal)}, 0)"
+            net = f"{value} - coalesce({other.number(self.decimal)}, 0)"
             candidates = [
-                Candidate(taken, f"{other.name} is not taken off {column.name} yet"),
+                Candidate(net, f"{other.name} is not taken off {column.name} yet"),
                 Candidate(value, f"{column.name} is without {other.name} already"),
             ]
             return ProposedSetting(COLUMNS, "amount_eur", None, why, candidates)
@@ -612,11 +621,13 @@ class MappingGuess:
         """Return the currency of a column that writes it as a sign or a word, or a question."""
         codes: dict[str, str] = {}
         for word in words:
-            known = [code for code, names in MONEY.items() if _words_of(word) & set(names.split())]
-            known += [SIGNS[sign] for sign in SIGNS if re.search(sign, word)]
-            known += ["EUR"] if "€" in word else []
-            if known or CODE.fullmatch(word):
-                codes[word] = known[0] if known else word.strip().upper()
+            matches = [
+                code for code, names in MONEY.items() if _words_of(word) & set(names.split())
+            ]
+            matches += [SIGNS[sign] for sign in SIGNS if re.search(sign, word)]
+            matches += ["EUR"] if "€" in word else []
+            if matches or CODE.fullmatch(word):
+                codes[word] = matches[0] if matches else word.strip().upper()
         whens = " ".join(
             f"WHEN {db.literal(word)} THEN {db.literal(code)}" for word, code in codes.items()
         )
@@ -639,18 +650,18 @@ class MappingGuess:
         if column is None:
             return None
         text = f"CAST({column.sql} AS VARCHAR)"
-        found = {
+        signs = {
             pattern: n
             for pattern in SIGNS
             if (n := db.count(self.connection, self.table, f"regexp_matches({text}, '{pattern}')"))
         }
-        if not found:
+        if not signs:
             return None
-        whens = " ".join(f"WHEN regexp_matches({text}, '{p}') THEN '{SIGNS[p]}'" for p in found)
-        alone = len(found) == 1 and sum(found.values()) == column.filled
-        value = f"'{SIGNS[next(iter(found))]}'" if alone else f"CASE {whens} ELSE 'EUR' END"
-        why = [f"{column.name} has {SIGNS[p]} beside {n:,} amounts" for p, n in found.items()]
-        if not any(SIGNS[p] in SEVERAL for p in found):
+        whens = " ".join(f"WHEN regexp_matches({text}, '{p}') THEN '{SIGNS[p]}'" for p in signs)
+        alone = len(signs) == 1 and sum(signs.values()) == column.filled
+        value = f"'{SIGNS[next(iter(signs))]}'" if alone else f"CASE {whens} ELSE 'EUR' END"
+        why = [f"{column.name} has {SIGNS[p]} beside {n:,} amounts" for p, n in signs.items()]
+        if not any(SIGNS[p] in SEVERAL for p in signs):
             return ProposedSetting(COLUMNS, "currency", value, why)
         why.append("several countries write their money so")
         candidates = (Candidate(value, "if it is that one"), Candidate("", "if amounts are EUR"))

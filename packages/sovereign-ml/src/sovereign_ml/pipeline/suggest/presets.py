@@ -231,9 +231,9 @@ CDNOW = ("customer_id", "date", "cds", "amount")
 
 def preset_of(columns: Sequence[str]) -> Preset | None:
     """Return the preset all of whose needed columns exist. ``a|b`` needs one of them."""
-    there = {plain(name) for name in columns}
+    header = {plain(name) for name in columns}
     fitting = [
-        preset for preset in PRESETS if all(there & set(need.split("|")) for need in preset.needs)
+        preset for preset in PRESETS if all(header & set(need.split("|")) for need in preset.needs)
     ]
     # The preset that needs the most columns is the most specific one.
     return max(fitting, key=lambda preset: len(preset.needs), default=None)

@@ -113,6 +113,7 @@ class Proposal:
         if self.event:
             # The reader of the file that this table had before must not stay.
             data.get("events", {}).get(self.event, {}).pop("reader", None)
+        # Settings for the former file must not stay: what differs for this file follows below.
         for key, value in () if self.event else _plain_reader().items():
             if key in data.get("reader", {}):
                 data["reader"][key] = value
@@ -120,6 +121,7 @@ class Proposal:
             place: Any = document
             for name in decision.table.split("."):
                 if name not in place:
+                    # A super table has no header of its own, so no empty [data.events] is written.
                     place[name] = tomlkit.table(is_super_table=name == "events" or None)
                 place = place[name]
             place[decision.key] = _for_toml(decision.value)
@@ -141,6 +143,7 @@ class _Look:
 
 def _look(files: InputFiles, file: str, answers: Mapping[str, Any]) -> _Look:
     connection = db.connect()
+    # DuckDB would use the zone of this machine, and the proposal would differ between machines.
     connection.execute("SET TimeZone = 'UTC'")
     notes: list[str] = []
     with files.local_copies(file) as paths:
@@ -149,6 +152,7 @@ def _look(files: InputFiles, file: str, answers: Mapping[str, Any]) -> _Look:
         reader = _reader(decisions, files.config.reader)
         loaded = db.load_files(connection, SOURCE, paths, reader)
     columns = profile(connection, SOURCE)
+    # The decimal mark shows in the values, which are known only after loading.
     if decimal := decimal_of(columns):
         decisions.append(chosen(decimal, answers))
         reader = _reader(decisions, files.config.reader)
@@ -187,8 +191,9 @@ def suggest(
         with files.local_copies(customers) as paths:
             db.load_files(connection, "source_customers", paths, reader)
         people = profile(connection, "source_customers")
-        found = people_decisions(connection, buyer or "NULL", SOURCE, people)
-        decisions += [chosen(decision, answers) for decision in found]
+        # Without a column of customers, nobody is met among the buyers.
+        proposed = people_decisions(connection, buyer or "NULL", SOURCE, people)
+        decisions += [chosen(decision, answers) for decision in proposed]
         decisions += contract_decisions(connection, people, reader.null_words, answers)
     elif not guess.preset:
         notes += contract_note(connection, buyer or "", look.columns, reader.null_words)
@@ -198,6 +203,7 @@ def suggest(
         *_lawful_basis(decisions, files.config, answers),
         *decisions,
     ]
+    # A misspelt answer would otherwise change nothing, without a word.
     _check_answers(decisions, answers)
     config = _trial_config(files.config, decisions, {"reader": reader.model_dump(), "columns": {}})
     if config is None:
@@ -252,21 +258,21 @@ def suggest_events(
 
 def _other_reader(look: _Look, project: ReaderSettings, table: str) -> list[ProposedSetting]:
     """Return the decisions about the reader that differ from ``[data.reader]``."""
-    known = {decision.key: decision for decision in look.decisions}
+    by_key = {decision.key: decision for decision in look.decisions}
     plain = ReaderSettings(null_words=project.null_words)
     why = ("[data.reader] has another value, for other files",)
-    found = []
+    differing = []
     for key, before in project.model_dump().items():
-        decision = known.get(key, ProposedSetting(table, key, getattr(plain, key), why))
+        decision = by_key.get(key, ProposedSetting(table, key, getattr(plain, key), why))
         if decision.is_open or decision.value != before:
-            found.append(replace(decision, table=table))
-    return found
+            differing.append(replace(decision, table=table))
+    return differing
 
 
-def parse_answers(given: Sequence[str]) -> dict[str, Any]:
+def parse_answers(settings: Sequence[str]) -> dict[str, Any]:
     """Return the answers of ``--set KEY=VALUE``. Raises Misuse for another form."""
     answers: dict[str, Any] = {}
-    for text in given:
+    for text in settings:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise Misuse(f"--set {text!r}: write KEY=VALUE, such as --set timezone=Europe/Berlin.")
@@ -281,11 +287,11 @@ def parse_answers(given: Sequence[str]) -> dict[str, Any]:
 
 
 def _check_answers(decisions: Sequence[ProposedSetting], answers: Mapping[str, Any]) -> None:
-    known = [decision.name for decision in decisions]
+    names = [decision.name for decision in decisions]
     for name in answers:
-        if name not in known:
+        if name not in names:
             raise Misuse(
-                f"--set {name}: this file has no such question. There are: {', '.join(known)}."
+                f"--set {name}: this file has no such question. There are: {', '.join(names)}."
             )
 
 
@@ -302,9 +308,9 @@ def _named(layout: FileLayout, notes: list[str]) -> FileLayout:
 
 
 def _reader(decisions: Sequence[ProposedSetting], project: ReaderSettings) -> ReaderSettings:
-    found = {d.key: d.trial_value for d in decisions if d.table == "data.reader"}
+    proposed = {d.key: d.trial_value for d in decisions if d.table == "data.reader"}
     try:
-        return ReaderSettings.model_validate({"null_words": project.null_words, **found})
+        return ReaderSettings.model_validate({"null_words": project.null_words, **proposed})
     except ValidationError as error:
         raise Misuse(f"--set reader: {error.errors()[0]['msg']}.") from None
 
@@ -326,7 +332,7 @@ def _rates(
         f"WHERE {condition} GROUP BY w HAVING w NOT IN (SELECT currency FROM exchange_rates) "
         "ORDER BY 2 DESC LIMIT 20"
     ).fetchall()
-    asked = []
+    questions = []
     for code, n in rows:
         if code:
             why = (
@@ -334,10 +340,10 @@ def _rates(
                 "give the rate of each day: [data] rates_file, docs/your-data.md",
             )
             rate = Candidate(1.0, "for the trial run alone: put the real rate in")
-            asked.append(
+            questions.append(
                 chosen(ProposedSetting("data.rates", str(code), None, why, [rate]), answers)
             )
-    return asked
+    return questions
 
 
 def _lawful_basis(
@@ -350,11 +356,11 @@ def _lawful_basis(
             ProposedSetting("data", "lawful_basis", "", ("the consent of the customers table",))
         ]
     why = ("no consent column: GDPR Art. 6(1) asks for a basis, which no file can tell",)
-    known = config.lawful_basis if config.lawful_basis in BASES else None
-    asked = ProposedSetting(
-        "data", "lawful_basis", known, why, [Candidate(basis) for basis in BASES]
+    configured = config.lawful_basis if config.lawful_basis in BASES else None
+    question = ProposedSetting(
+        "data", "lawful_basis", configured, why, [Candidate(basis) for basis in BASES]
     )
-    return [chosen(asked, answers)]
+    return [chosen(question, answers)]
 
 
 def _trial_config(
@@ -366,6 +372,7 @@ def _trial_config(
     """
     values: dict[str, Any] = {**project.model_dump(), **start}
     for decision in decisions:
+        # The reader is in ``start`` already, and the label is no part of [data].
         if decision.table in ("data.reader", "label"):
             continue
         if (value := decision.trial_value) is None:

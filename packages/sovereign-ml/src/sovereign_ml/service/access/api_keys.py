@@ -70,13 +70,13 @@ def find(keys: Iterable[Key], token: str, day: date | None = None) -> Key | None
 
     The time does not depend on which key fits, nor on how much of it does.
     """
-    seen, today = digest(token), day or datetime.now(UTC).date()
-    found = None
+    token_digest, today = digest(token), day or datetime.now(UTC).date()
+    match = None
     # No early return: the time must not depend on which key fits.
     for key in keys:
-        if hmac.compare_digest(seen, key.digest) and key.valid_on(today):
-            found = key
-    return found
+        if hmac.compare_digest(token_digest, key.digest) and key.valid_on(today):
+            match = key
+    return match
 
 
 def _key(entry: str, number: int) -> Key:

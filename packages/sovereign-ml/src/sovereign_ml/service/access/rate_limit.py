@@ -26,16 +26,16 @@ class Limiter:
         Raises ProblemError (429, with Retry-After) where the bucket holds less.
         """
         now = self._clock()
-        left, since = self._left.get(name, (self._most, now))
+        tokens, since = self._left.get(name, (self._most, now))
         # A clock that goes back gives nothing, and takes nothing away.
-        left = min(self._most, left + max(0.0, now - since) * self._rate)
-        if left < cost:
-            wait = math.ceil((cost - left) / self._rate)
+        tokens = min(self._most, tokens + max(0.0, now - since) * self._rate)
+        if tokens < cost:
+            wait = math.ceil((cost - tokens) / self._rate)
             # The refill is stored with its time, so that the next request does not count it again.
-            self._left[name] = (left, now)
+            self._left[name] = (tokens, now)
             raise ProblemError(
                 429,
                 f"This key may score {self._rate:g} customers per second.",
                 headers={"retry-after": str(wait)},
             )
-        self._left[name] = (left - cost, now)
+        self._left[name] = (tokens - cost, now)

@@ -26,7 +26,7 @@ class Stamp(NamedTuple):
     """Time of a signature in seconds since the epoch, and the text that was signed with it."""
 
     at: int
-    said: str
+    text: str
 
 
 class Sessions:
@@ -49,13 +49,13 @@ class Sessions:
                 return key
         return None
 
-    def stamp(self, key: Key, purpose: str, said: str = "", since: Stamp | None = None) -> str:
-        """Return a signed text: the time (now or that of ``since``), ``said`` and the signature.
+    def stamp(self, key: Key, purpose: str, text: str = "", since: Stamp | None = None) -> str:
+        """Return a signed text: the time (now or that of ``since``), ``text`` and the signature.
 
         ``key`` and ``purpose`` are part of what is signed.
         """
         at = str(int(self._clock()) if since is None else since.at)
-        return f"{at}.{said}.{self._signature(key, purpose, at, said)}"
+        return f"{at}.{text}.{self._signature(key, purpose, at, text)}"
 
     def read(self, key: Key, purpose: str, value: str) -> Stamp | None:
         """Return the stamp in ``value``, or None where it is forged or older than eight hours.
@@ -63,12 +63,12 @@ class Sessions:
         It may also lie eight hours ahead: clocks of instances differ, and a clock can go back.
         """
         at, _, rest = value.partition(".")
-        said, _, signature = rest.rpartition(".")
+        text, _, signature = rest.rpartition(".")
         if not (at.isascii() and at.isdigit()) or not hmac.compare_digest(
-            self._signature(key, purpose, at, said).encode(), signature.encode()
+            self._signature(key, purpose, at, text).encode(), signature.encode()
         ):
             return None
-        return Stamp(int(at), said) if abs(self._clock() - int(at)) <= VALID_S else None
+        return Stamp(int(at), text) if abs(self._clock() - int(at)) <= VALID_S else None
 
     def first_view(self, key: Key, case: str, version: str, view: str) -> str:
         """Return the first view that ``key`` stated on this version of a case.
@@ -84,7 +84,7 @@ class Sessions:
         """Return the seconds from a stamp until now, at least 0 also where clocks differ."""
         return max(0, round(self._clock() - stamp.at))
 
-    def _signature(self, key: Key, purpose: str, at: str, said: str) -> str:
+    def _signature(self, key: Key, purpose: str, at: str, text: str) -> str:
         # With the key's digest in the text, a session ends together with its key.
-        message = "\n".join((key.digest, key.name, purpose, at, said))
+        message = "\n".join((key.digest, key.name, purpose, at, text))
         return hmac.new(self._secret, message.encode(), hashlib.sha256).hexdigest()

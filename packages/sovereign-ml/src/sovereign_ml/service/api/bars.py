@@ -49,15 +49,15 @@ def lift(act: Lift, day: str) -> Handler:
         customer = call.body.customer_id
         standing = await call.runtime.read(lambda log: log.in_force(customer, kind))
         case, since = _to_end(standing, kind, getattr(call.body, "ground", None))
-        given: date = getattr(call.body, day)
+        stated: date = getattr(call.body, day)
         # The bar is dated by the log's clock. Where ours is behind it, the days in between are all
         # possible.
         first, last = sorted((since, f"{datetime.now(UTC):%Y-%m-%d}"))
-        if not first <= given.isoformat() <= last:
+        if not first <= stated.isoformat() <= last:
             # 409: whether a day fits depends on what is on record, so no schema can say it.
             raise ProblemError(
                 409,
-                f"{day} is {given}: it lies between the day of the {kind} and today, {first} to "
+                f"{day} is {stated}: it lies between the day of the {kind} and today, {first} to "
                 f"{last}.",
             )
         body = call.body.model_dump(mode="json", exclude={"customer_id"}) | {"key": call.key.name}

@@ -57,8 +57,8 @@ async def contest(call: Call) -> Answer:
 
 async def explained(runtime: Runtime, entries: list[Entry]) -> DecisionAnswer:
     """Return the whole explanation, from the log and the bundle that took the decision."""
-    made: dict[str, Any] = json.loads(entries[0].body or "{}")
-    explainer, _, policy = await runtime.kept(made["bundle"])
+    decision: dict[str, Any] = json.loads(entries[0].body or "{}")
+    explainer, _, policy = await runtime.kept(decision["bundle"])
     steps = [step(entry) for entry in entries[1:] if entry.body]
     replaced = [
         json.loads(entry.body or "{}").get("corrected_by")
@@ -66,10 +66,10 @@ async def explained(runtime: Runtime, entries: list[Entry]) -> DecisionAnswer:
         if entry.kind == RECTIFIED
     ]
     verdicts = [each.outcome for each in steps if each.outcome]
-    outcome = verdicts[-1] if verdicts else made["outcome"]
-    full = explainer.explain(made["features"]) if made.get("features") else None
+    outcome = verdicts[-1] if verdicts else decision["outcome"]
+    full = explainer.explain(decision["features"]) if decision.get("features") else None
     inputs = (
-        [InputShown(**one.model_dump(exclude={"direction"})) for one in full.influences]
+        [InputShown(**influence.model_dump(exclude={"direction"})) for influence in full.influences]
         if full
         else []
     )
@@ -79,19 +79,19 @@ async def explained(runtime: Runtime, entries: list[Entry]) -> DecisionAnswer:
         decided_at=entries[0].at,
         outcome=outcome,
         adverse=outcome in policy.adverse,
-        score=made.get("score"),
-        band=made.get("band"),
+        score=decision.get("score"),
+        band=decision.get("band"),
         thresholds=dict(zip(policy.names[1:], policy.thresholds, strict=True)),
         intercept=full.intercept if full else None,
         inputs=inputs,
-        source=made.get("source", ""),
-        features_as_of=made.get("features_as_of"),
-        freshness=made.get("freshness"),
-        reasons=made.get("reasons", []),
+        source=decision.get("source", ""),
+        features_as_of=decision.get("features_as_of"),
+        freshness=decision.get("freshness"),
+        reasons=decision.get("reasons", []),
         counterfactual=full.counterfactual_text if full else None,
-        model_version=made["model_version"],
-        policy_version=made["policy_version"],
-        corrects=made.get("corrects"),
+        model_version=decision["model_version"],
+        policy_version=decision["policy_version"],
+        corrects=decision.get("corrects"),
         corrected_by=next(filter(None, reversed(replaced)), None),
         history=steps,
         contest=f"POST /v1/decisions/{entries[0].case_id}/contest, or: "
@@ -135,5 +135,6 @@ def _not_theirs() -> ProblemError:
 async def _own_case(call: Call) -> list[Entry]:
     entries = await of_customer(call.runtime, call.case_id, call.request.headers.get(WHOSE, ""))
     if not entries:
+        # One answer for all cases: another one would disclose that the decision exists.
         raise _not_theirs()
     return entries

@@ -35,19 +35,19 @@ class OneRow:
 
         Raises KeyError for a missing feature.
         """
-        found = {name: part(row[name]) for name, part in self._parts}
-        return self._shared(found)
+        log_odds = {name: part(row[name]) for name, part in self._parts}
+        return self._shared(log_odds)
 
-    def _shared(self, found: dict[str, float]) -> dict[str, float]:
+    def _shared(self, log_odds: dict[str, float]) -> dict[str, float]:
         for window in self._windows:
-            parts = [found[name] for name in window]
+            parts = [log_odds[name] for name in window]
             # Where parts of a window have opposite signs, those that agree with their sum share it.
             if min(parts) < 0 < max(parts):
                 total = sum(parts)
-                agreeing = {n: abs(found[n]) if found[n] * total > 0 else 0.0 for n in window}
+                agreeing = {n: abs(log_odds[n]) if log_odds[n] * total > 0 else 0.0 for n in window}
                 size = sum(agreeing.values()) or 1.0
-                found.update({name: part / size * total for name, part in agreeing.items()})
-        return found
+                log_odds.update({name: part / size * total for name, part in agreeing.items()})
+        return log_odds
 
     def probability(self, contributions: Mapping[str, float]) -> float:
         """Return the score (a probability) that ``contributions`` add up to."""

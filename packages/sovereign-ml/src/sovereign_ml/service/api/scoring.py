@@ -74,55 +74,55 @@ async def score(call: Call) -> Answer:
     wrong = call.body.corrects
     if wrong and not await of_customer(call.runtime, wrong, call.body.customer_id):
         raise ProblemError(404, "There is no such decision of this customer to correct.")
-    (made,) = await _decisions(call, [call.body], wrong)
-    if made is Absent.UNKNOWN:
+    (result,) = await _decisions(call, [call.body], wrong)
+    if result is Absent.UNKNOWN:
         raise ProblemError(404, "The feature store does not know this customer; send the features.")
-    if made is Absent.CORRECTED:
+    if result is Absent.CORRECTED:
         raise ProblemError(
             409, "That decision was corrected already; correct the one that replaced it."
         )
-    if made is Absent.ERASED:
+    if result is Absent.ERASED:
         raise ProblemError(
             410, "This person was erased; somebody who comes back as a customer has a new id."
         )
-    if isinstance(made, Absent):  # one customer with old features has been refused before
+    if isinstance(result, Absent):  # one customer with old features has been refused before
         raise unavailable(AWAY)
-    return Answer(made.encode())
+    return Answer(result.encode())
 
 
 async def score_batch(call: Call) -> Answer:
     """Score up to 1,000 customers. Their decisions become durable together."""
-    asked = call.body.customers
-    made = await _decisions(call, asked)
+    requests = call.body.customers
+    results = await _decisions(call, requests)
     answers = [
-        _nobody(call.runtime, one.customer_id, found) if isinstance(found, Absent) else found
-        for one, found in zip(asked, made, strict=True)
+        _nobody(call.runtime, request.customer_id, result) if isinstance(result, Absent) else result
+        for request, result in zip(requests, results, strict=True)
     ]
     return Answer(('{"decisions":[' + ",".join(answers) + "]}").encode())
 
 
 async def _decisions(
-    call: Call, asked: Sequence[Any], wrong: str | None = None
+    call: Call, requests: Sequence[Any], wrong: str | None = None
 ) -> list[str | Absent]:
     """Return one answer as JSON per request. Each decision is already durable.
 
     ``wrong`` is the decision that the only one of this call replaces.
     """
     runtime = call.runtime
-    rows = _usable(runtime, await _rows(runtime, asked))
+    rows = _usable(runtime, await _rows(runtime, requests))
     head = {"bundle": runtime.reference, "key": call.key.name, **runtime.versions}
     if wrong:
         head["corrects"] = wrong
-    made = [
+    results = [
         row
         if row is None or isinstance(row, Absent)
-        else make(runtime, one.customer_id, row, source=_source(one), head=head)
-        for one, row in zip(asked, rows, strict=True)
+        else make(runtime, request.customer_id, row, source=_source(request), head=head)
+        for request, row in zip(requests, rows, strict=True)
     ]
     drafts = [
-        replace(one.draft, corrects=wrong) if wrong else one.draft
-        for one in made
-        if isinstance(one, Made)
+        replace(result.draft, corrects=wrong) if wrong else result.draft
+        for result in results
+        if isinstance(result, Made)
     ]
     # The new decision and the note on the wrong one are written in one transaction.
     if wrong and drafts:
@@ -131,27 +131,29 @@ async def _decisions(
         )
     written = iter(await runtime.write(*drafts) if drafts else ())
     return [
-        _answer(runtime, one, next(written)) if isinstance(one, Made) else one or Absent.UNKNOWN
-        for one in made
+        _answer(runtime, result, next(written))
+        if isinstance(result, Made)
+        else result or Absent.UNKNOWN
+        for result in results
     ]
 
 
-async def _rows(runtime: Runtime, asked: Sequence[Any]) -> list[Dated | LookedUp | None]:
+async def _rows(runtime: Runtime, requests: Sequence[Any]) -> list[Dated | LookedUp | None]:
     """Return feature rows: an empty one for a barred person, None for an unknown one.
 
     Nothing is looked up for the barred.
     """
-    await _forget_lifted(runtime, [one.customer_id for one in asked])
+    await _forget_lifted(runtime, [request.customer_id for request in requests])
     rows: list[Dated | LookedUp | None] = [
         BARRED
-        if one.customer_id in runtime.barred
-        else one.features and Dated(one.features.__dict__, None, "not_dated")
-        for one in asked
+        if request.customer_id in runtime.barred
+        else request.features and Dated(request.features.__dict__, None, "not_dated")
+        for request in requests
     ]
     waiting = [i for i, row in enumerate(rows) if row is None]
     if waiting:
-        found = await _looked_up(runtime, [asked[i].customer_id for i in waiting])
-        for i, row in zip(waiting, found, strict=True):
+        looked_up = await _looked_up(runtime, [requests[i].customer_id for i in waiting])
+        for i, row in zip(waiting, looked_up, strict=True):
             rows[i] = row
     return rows
 
@@ -161,11 +163,13 @@ async def _forget_lifted(runtime: Runtime, customers: Sequence[str]) -> None:
 
     Another instance may have written the end of the bar.
     """
-    held = [one for one in customers if runtime.barred.get(one, "objected") != "objected"]
+    held = [
+        customer for customer in customers if runtime.barred.get(customer, "objected") != "objected"
+    ]
     if held:
         now = await runtime.read(lambda log: log.barred(held))
-        for one in held:
-            runtime.barred.pop(one, None)
+        for customer in held:
+            runtime.barred.pop(customer, None)
         runtime.barred.update(now)
 
 
@@ -177,19 +181,22 @@ def _usable(
     Raises ProblemError 503 where nothing is current.
     """
     now, policy = datetime.now(UTC), runtime.bundle.policy
-    found: list[Dated | Absent | None] = []
+    usable: list[Dated | Absent | None] = []
     for row in rows:
         if not isinstance(row, LookedUp):
-            found.append(row)
+            usable.append(row)
             continue
         old = freshness.too_old(row.oldest, now, policy.max_feature_age_days)
         refused = old and runtime.settings.old_features != "allow"
         if refused or freshness.too_early(row.newest, now):
-            found.append(Absent.NOT_CURRENT)
+            usable.append(Absent.NOT_CURRENT)
         else:
             how = "too_old" if old else "current"
-            found.append(Dated(row.row, freshness.shown(row.oldest), how))
-    if Absent.NOT_CURRENT in found and all(one in (None, Absent.NOT_CURRENT) for one in found):
+            usable.append(Dated(row.row, freshness.shown(row.oldest), how))
+    # With one usable customer a batch is answered, and names the others in it.
+    if Absent.NOT_CURRENT in usable and all(
+        result in (None, Absent.NOT_CURRENT) for result in usable
+    ):
         dated = [row for row in rows if isinstance(row, LookedUp)]
         first = min(row.oldest for row in dated)
         last = max(row.newest for row in dated)
@@ -200,24 +207,25 @@ def _usable(
             "data, or look at the clocks.",
             NEW_FEATURES_S,
         )
-    return found
+    return usable
 
 
 async def _looked_up(runtime: Runtime, customers: Sequence[str]) -> list[LookedUp | None]:
     if runtime.features is None:  # the request's model asks for features then
         raise unavailable(AWAY)
-    found = await runtime.features.look_up(customers, list(runtime.specs))
+    stored = await runtime.features.look_up(customers, list(runtime.specs))
     model: Any = runtime.models["ScoreRequest"]
     try:
         return [
-            seen
-            and seen._replace(
+            features
+            and features._replace(
                 row=model.model_validate(
-                    {"customer_id": one, "features": seen.row}
+                    {"customer_id": customer, "features": features.row}
                 ).features.__dict__
             )
-            for one, seen in zip(customers, found, strict=True)
+            for customer, features in zip(customers, stored, strict=True)
         ]
+    # Values outside the contract are a fault of the store and not of the request.
     except ValidationError:
         raise unavailable(AWAY) from None
 
@@ -230,7 +238,7 @@ class Made(NamedTuple):
 
     draft: Draft
     outcome: str
-    shown: str
+    disclosed: str
     dates: dict[str, str | None]
     score: float | None = None
     missing: tuple[str, ...] = ()
@@ -243,6 +251,7 @@ def make(
 
     With it the decision can be explained later as it was.
     """
+    # The log stores this body where the person objects before the entry is written.
     refused = dumps({**head, "outcome": "objected"})
     case, row = runtime.ids.ordered(), dated.row
     dates = {"features_as_of": dated.as_of, "freshness": dated.freshness}
@@ -256,7 +265,7 @@ def make(
     decision = decide(runtime.bundle.policy, probability)
     in_words = reasons(runtime, row, contributions)
     # Encoded once for both: the answer is, to the letter, what the log holds.
-    shown = dumps(
+    disclosed = dumps(
         {
             "score": probability,
             "band": decision.band,
@@ -271,12 +280,12 @@ def make(
         **dates,
         "features": row,
     }
-    body = dumps({**head, **rest})[:-1] + "," + shown[1:]
+    body = dumps({**head, **rest})[:-1] + "," + disclosed[1:]
     waits = decision.outcome == "pending_review"
     return Made(
         Draft("decision", case, customer, body, refused, waits),
         decision.outcome,
-        "" if waits else shown,
+        "" if waits else disclosed,
         dates,
         probability,
         tuple(name for name, value in row.items() if missing(value)),
@@ -296,16 +305,17 @@ def reasons(runtime: Runtime, row: Row, contributions: dict[str, float]) -> list
     ]
 
 
-def _answer(runtime: Runtime, made: Made, written: Entry | Rejection) -> str | Absent:
+def _answer(runtime: Runtime, unwritten: Made, written: Entry | Rejection) -> str | Absent:
     """Return the answer to the entry that was written, which may differ from the draft.
 
     A bar may have come in between.
     """
-    draft, outcome, shown, dates, score, without = made
+    draft, outcome, disclosed, dates, score, without = unwritten
     if isinstance(written, Rejection):
         return Absent.CORRECTED if written.reason == "corrected" else Absent.ERASED
     if outcome in BARS.values() or written.body != draft.body:
-        outcome, shown, dates = json.loads(written.body or "{}")["outcome"], "", UNDATED
+        outcome, disclosed, dates = json.loads(written.body or "{}")["outcome"], "", UNDATED
+        # The log knew a bar that this instance did not.
         runtime.barred[draft.subject or ""] = outcome
     elif score is not None:
         runtime.metrics.scored(score, without)
@@ -317,11 +327,11 @@ def _answer(runtime: Runtime, made: Made, written: Entry | Rejection) -> str | A
         **dates,
         **runtime.versions,
     }
-    return dumps(head)[:-1] + "," + (shown or NOTHING)[1:]
+    return dumps(head)[:-1] + "," + (disclosed or NOTHING)[1:]
 
 
-def _source(asked: Any) -> str:
-    return "request" if asked.features else "feature_server"
+def _source(request: Any) -> str:
+    return "request" if request.features else "feature_server"
 
 
 def _nobody(runtime: Runtime, customer: str, why: Absent) -> str:

@@ -63,9 +63,9 @@ async def start(call: Call) -> Answer:
 
 async def card(call: Call) -> Answer:
     """Return the model card of the bundle that decides: JSON, or HTML for a browser."""
-    shown = call.runtime.card_page
-    if shown and "text/html" in call.request.headers.get("accept", ""):
-        return Answer(shown, 200, HTML)
+    html = call.runtime.card_page
+    if html and "text/html" in call.request.headers.get("accept", ""):
+        return Answer(html, 200, HTML)
     return Answer(json.dumps(call.runtime.bundle.card).encode())
 
 
@@ -82,6 +82,7 @@ async def sign_in(call: Call) -> Answer:
     # Browsers may drop a Secure cookie on plain HTTP, which profile local uses.
     secure = "; Secure" if call.runtime.settings.profile == "eu" else ""
     session = call.runtime.sessions.new(key)
+    # No script can read it, and no page of another site can send it.
     cookie = (
         f"{COOKIE}={session}; Path=/reviews; HttpOnly; SameSite=Strict; Max-Age={VALID_S}{secure}"
     )
@@ -91,8 +92,9 @@ async def sign_in(call: Call) -> Answer:
 async def desk(call: Call) -> Answer:
     """Return open cases and the evidence, or the sign-in page without a valid session."""
     runtime = call.runtime
-    known = runtime.sessions.key_of(runtime.settings.keys, call.request.cookies.get(COOKIE, ""))
-    if not runtime.settings.open_to_all and (known is None or "review" not in known.scopes):
+    # The page asks for the key itself, so its route is open to everybody.
+    key = runtime.sessions.key_of(runtime.settings.keys, call.request.cookies.get(COOKIE, ""))
+    if not runtime.settings.open_to_all and (key is None or "review" not in key.scopes):
         return page("sign_in.html", 401, problem="")
     after = reviews.place(call)
     return page("desk.html", overview=await reviews.overview(runtime, after), after=after)
@@ -101,6 +103,7 @@ async def desk(call: Call) -> Answer:
 async def look(call: Call) -> Answer:
     """Return the case as the reviewer first sees it: every input, no score, no suggestion."""
     entries = await reviews.open_case(call.runtime, call.case_id)
+    # Signed, so that nobody can make up the time or the version that the form sends.
     started = call.runtime.sessions.stamp(call.key, call.case_id, reviews.version_of(entries))
     return page("case.html", **await _case(call, entries), started=started, problem="")
 
@@ -125,7 +128,7 @@ async def _judge(call: Call) -> Answer:
     if read is None:
         raise ProblemError(400, "This page is too old; open the case again.")
     # A signed first view means that the suggestion was shown: this is the second post.
-    version, _, signed = read.said.partition(VIEW)
+    version, _, signed = read.text.partition(VIEW)
     if version != reviews.version_of(entries):
         raise ProblemError(409, reviews.REFUSED["changed"])
     policy = await _policy(call, entries)
@@ -138,16 +141,16 @@ async def _judge(call: Call) -> Answer:
         return page("case.html", 422, **content, started=form["started"])
     if not signed:
         first_view = sessions.first_view(call.key, call.case_id, version, first_view)
-        said = version + VIEW + first_view
-        started = sessions.stamp(call.key, call.case_id, said, since=read)
+        signed_text = version + VIEW + first_view
+        started = sessions.stamp(call.key, call.case_id, signed_text, since=read)
         return await _suggestion(call, entries, first_view, started)
     outcome = reviews.outcome_of(policy, form.get("outcome", ""))
     reason = form.get("reason", "").strip()
     if outcome is None or not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
         return await _suggestion(call, entries, first_view, form["started"])
     seconds = sessions.seconds_since(read)
-    given = {"outcome": outcome, "reason": reason, "first_view": first_view, "seconds": seconds}
-    await reviews.settle(call, given, version)
+    review = {"outcome": outcome, "reason": reason, "first_view": first_view, "seconds": seconds}
+    await reviews.settle(call, review, version)
     return Answer(b"", 303, HTML, {"location": "/reviews"})
 
 
@@ -165,10 +168,10 @@ async def _suggestion(call: Call, entries: list[Entry], first_view: str, started
         if tried
         else ""
     )
-    made = json.loads(entries[0].body or "{}")
+    decision = json.loads(entries[0].body or "{}")
     content = {
         **await _case(call, entries),
-        "made": made,
+        "made": decision,
         "first_view": first_view,
         "problem": problem,
     }
@@ -185,37 +188,37 @@ async def _case(call: Call, entries: list[Entry]) -> dict[str, Any]:
 
     It has the inputs, what was added to the case, and earlier decisions about the same person.
     """
-    made = json.loads(entries[0].body or "{}")
-    kept = await call.runtime.kept(made["bundle"])
+    decision = json.loads(entries[0].body or "{}")
+    bundle = await call.runtime.kept(decision["bundle"])
     subject = entries[0].subject or ""
     words = {
         name: outcome.words.get("en") or ENGLISH.code(name)
-        for name, outcome in kept.policy.choices.items()
+        for name, outcome in bundle.policy.choices.items()
     }
     adverse = " (to the person's disadvantage)"
     labels = {
         name: (OFFERS.get(name) or text[:1].upper() + text[1:])
-        + (adverse if name in kept.policy.adverse else "")
+        + (adverse if name in bundle.policy.adverse else "")
         for name, text in words.items()
     }
     earlier = await call.runtime.read(lambda log: log.of_subject(subject, 20))
     return {
         "case_id": call.case_id,
         "decided_at": entries[0].at,
-        "source": made["source"],
+        "source": decision["source"],
         "words": words,
         "labels": labels,
         "inputs": [
             {
                 "label": s.label,
-                "value": wording.quantity(s, made["features"][s.name]),
+                "value": wording.quantity(s, decision["features"][s.name]),
                 "why": s.necessity_reason,
             }
-            for s in kept.contract.features
+            for s in bundle.contract.features
         ],
         "contributions": [
-            {"label": kept.contract.feature(n).label, "effect": wording.effect(v), "points": v}
-            for n, v in sorted(made["contributions"].items(), key=lambda item: -abs(item[1]))
+            {"label": bundle.contract.feature(n).label, "effect": wording.effect(v), "points": v}
+            for n, v in sorted(decision["contributions"].items(), key=lambda item: -abs(item[1]))
         ],
         "steps": [step(entry) for entry in entries[1:] if entry.body and entry.kind != "seed"],
         "earlier": [

@@ -49,7 +49,7 @@ class Planting:
 
         After a single case, a planted one follows later.
         """
-        opening = [one for one in drafts if one.kind == "decision" and one.opens_review]
+        opening = [draft for draft in drafts if draft.kind == "decision" and draft.opens_review]
         gap, mixed = time.monotonic() - self._opened, list(drafts)
         if opening:
             self._opened += gap

@@ -47,16 +47,17 @@ def place(call: Call) -> int:
 
     Raises ProblemError 422 for a value that is no number.
     """
-    given = call.request.query_params.get("after", "0")
-    if not re.fullmatch("[0-9]{1,18}", given, re.ASCII):
+    number = call.request.query_params.get("after", "0")
+    # Numbers of 18 digits fit into the 64-bit integers of both databases.
+    if not re.fullmatch("[0-9]{1,18}", number, re.ASCII):
         raise ProblemError(422, "after has to be the next of the page before.")
-    return int(given)
+    return int(number)
 
 
 async def decide_case(call: Call) -> Answer:
     """Write a reviewer's outcome that comes through the API."""
-    given = call.body.model_dump(exclude={"version"})
-    await settle(call, given, call.body.version)
+    review = call.body.model_dump(exclude={"version"})
+    await settle(call, review, call.body.version)
     return reply_json(ReviewAnswer(case_id=call.case_id, outcome=call.body.outcome))
 
 
@@ -66,12 +67,12 @@ async def overview(runtime: Runtime, after: int = 0) -> ReviewsAnswer:
     def find(log: DecisionLog) -> ReviewsAnswer:
         # One case more than a page shows whether there is a next page.
         entries = log.open_reviews(PAGE + 1, after=after)
-        shown = entries[:PAGE]
-        seals = log.newest_seals([one.case_id for one in shown])
+        listed = entries[:PAGE]
+        seals = log.newest_seals([entry.case_id for entry in listed])
         return ReviewsAnswer(
-            open=[_open_case(one, seals[one.case_id]) for one in shown],
+            open=[_open_case(entry, seals[entry.case_id]) for entry in listed],
             waiting=log.number_waiting(),
-            next=shown[-1].seq if len(entries) > PAGE else None,
+            next=listed[-1].seq if len(entries) > PAGE else None,
             evidence=evidence(log.counts(SHOWN)),
         )
 
@@ -95,7 +96,7 @@ async def open_case(runtime: Runtime, case_id: str) -> list[Entry]:
     return entries
 
 
-async def settle(call: Call, given: dict[str, Any], version: str) -> None:
+async def settle(call: Call, review: dict[str, Any], version: str) -> None:
     """Write the review, and sometimes plant an error afterwards.
 
     ``version`` is that of the case as the reviewer read it. The log decides in the transaction that
@@ -104,16 +105,17 @@ async def settle(call: Call, given: dict[str, Any], version: str) -> None:
     """
     entries = await open_case(call.runtime, call.case_id)
     case = json.loads(entries[0].body or "{}")
+    # The outcomes are those of the policy that decided, whatever is served now.
     policy = (await call.runtime.kept(case["bundle"])).policy
-    if given["outcome"] not in policy.choices:
+    if review["outcome"] not in policy.choices:
         allowed = ", ".join(policy.choices)
         raise ProblemError(422, f"outcome has to be one of the outcomes of this case: {allowed}.")
     nothing = policy.leaves_all_as_it_is
     seeded = entries[0].kind == "seed"
     body = {
-        **given,
+        **review,
         "reviewer": call.key.name,
-        "override": given["outcome"] != case["suggestion"],
+        "override": review["outcome"] != case["suggestion"],
         "seeded": seeded,
     }
     draft = Draft(
@@ -121,8 +123,8 @@ async def settle(call: Call, given: dict[str, Any], version: str) -> None:
         call.case_id,
         entries[0].subject,
         json.dumps(body),
-        seen=version,
-        changes_nothing=given["outcome"] == nothing,
+        reviewed_seal=version,
+        changes_nothing=review["outcome"] == nothing,
     )
     (written,) = await call.runtime.write(draft)
     if isinstance(written, Rejection):
@@ -232,14 +234,14 @@ def logit(score: float) -> float:
 
 def evidence(counts: Counts) -> Evidence:
     """Return cases, overrides, seconds and caught errors of all reviews still on record."""
-    found = tally(counts)
+    totals = tally(counts)
     return Evidence(
-        cases=found.cases,
-        overrides=found.overrides,
-        override_rate=found.override_rate,
-        median_seconds=found.median_seconds,
-        seeded_errors=found.seeded,
-        seeded_errors_caught=found.caught,
+        cases=totals.cases,
+        overrides=totals.overrides,
+        override_rate=totals.override_rate,
+        median_seconds=totals.median_seconds,
+        seeded_errors=totals.seeded,
+        seeded_errors_caught=totals.caught,
     )
 
 

@@ -31,6 +31,7 @@ def time_limit(case: Case) -> Hits:
         "notice.art14_within_days": answers.notice.art14_within_days,
     }
     for path, days in limits.items():
+        # NaN, which TOML allows, is neither below nor above, and so it is refused.
         if days != NOT_ANSWERED and not 0 < float(days) <= ONE_MONTH:
             yield f"{path} = {days}: allowed is more than 0 and at most {ONE_MONTH} days."
     longer = answers.rights.extension_days
