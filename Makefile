@@ -20,7 +20,7 @@ export PYTEST_ADDOPTS := -o 'cache_dir=$(abspath build/cache/pytest)'
 export SHIPPED_ENVIRONMENTS := $(abspath build/shipped)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-library test-template lint types format stages lock release wheel wheel-check docs clean environment shipped
+.PHONY: help demo leave-demo test test-library test-template lint types format stages lock release wheel wheel-check docs clean environment shipped
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ demo: $(TOOLS)/.installed ## render with the defaults and a fresh wheel into bui
 	@$(TOOLS)/bin/python tests/bake.py build > build/render.log 2>&1 || { cat build/render.log; exit 1; }
 	@env -u PYTHONPYCACHEPREFIX $(MAKE) --no-print-directory -C build/acme-churn VENV=../acme-env PYTHON="$(PYTHON)" run
 	@echo "The project is in build/acme-churn."
+
+leave-demo: environment ## leave an account of SageMaker that a double plays, from the dump to the proof, sealed
+	@$(BIN)/python $(LIBRARY)/tests/support/platforms/leave_demo.py
 
 # What renders the template, builds the wheel and installs environments.
 $(TOOLS)/.installed: requirements/demo.lock $(foreach name,dev uv,$(PROJECT)/requirements/$(name).lock)

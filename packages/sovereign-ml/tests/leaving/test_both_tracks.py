@@ -24,8 +24,8 @@ from small_project import load
 from sovereign_ml.data_subjects.stores import mlflow_runs
 from sovereign_ml.leaving import runs
 from sovereign_ml.leaving.both_tracks import one_file, tracker
-from sovereign_ml.leaving.both_tracks.comparison import compare_tracks
 from sovereign_ml.leaving.both_tracks.new_track import LOST
+from sovereign_ml.leaving.both_tracks.track_comparison import compare_tracks
 from sovereign_ml.leaving.both_tracks.tracker import tracked
 from sovereign_ml.leaving.dump import open_dump
 from sovereign_ml.leaving.minimise import Minimiser

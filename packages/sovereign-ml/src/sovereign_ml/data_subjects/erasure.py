@@ -15,6 +15,7 @@ from sovereign_ml.data_subjects.stores import dvc_versions, inventory, mlflow_ru
 from sovereign_ml.data_subjects.stores.files import clear_leftovers
 from sovereign_ml.data_subjects.stores.protocol import Store
 from sovereign_ml.errors import Misuse
+from sovereign_ml.pipeline.card_facts.left_system import still_there
 from sovereign_ml.pipeline.source import SYNTHETIC, InputFiles
 from sovereign_ml.privacy import suppression
 from sovereign_ml.pseudonyms import names_of
@@ -138,6 +139,7 @@ def _run(stores: ProjectStores, journal: Journal) -> Receipt:
     note = _settle_model(stores, str(journal.notes["answer"]))
     kept_items = [*KEPT, *(log.kept(journal.people) if log else ())]
     sentences = in_source(stores.source.files, stores.suppression.keys(), journal.people)
+    sentences += still_there(root)
     return procedure.finish(journal, remains, note, sentences, kept_items)
 
 

@@ -13,10 +13,10 @@ from sovereign_ml.audit.pii_scan import bucket
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.leaving.catalogue import SEARCHED
 from sovereign_ml.leaving.dump import Dump, utc
+from sovereign_ml.leaving.minimise import is_person_key
+from sovereign_ml.pipeline.card_facts.left_system import GROUPS, REPORT
 from sovereign_ml.privacy.tombstones import write_durably
 
-REPORT = Path("governance/leaving/report.json")
-"""Report of counts (as ranges) and hashes, kept in git for the record of processing."""
 PLACES = Path(".churn/leaving/places.json")
 """Addresses behind the marks, kept outside git."""
 _KINDS = {
@@ -116,6 +116,7 @@ def note(root: Path, dump: Dump, step: str, facts: Mapping[str, Any], now: datet
     if last is None or dump_time >= (utc(last) or dump_time):
         report["last_dump_at"] = dump_time.isoformat()
         report["dump_sha256"] = dump.digest
+        _keep_groups(root, dump)
         report["remaining"] = [
             {"kind": kind, "count": bucket(count)[0], "personal_data": _holds_people(kind)}
             for kind, count in remaining(dump).items()
@@ -123,6 +124,18 @@ def note(root: Path, dump: Dump, step: str, facts: Mapping[str, Any], now: datet
     report["state"] = facts.get("state") or _state(report, step)
     report.setdefault("steps", {})[step] = {"on": f"{now:%Y-%m-%d}", **ranges(facts)}
     _write(root, report)
+
+
+def _keep_groups(root: Path, dump: Dump) -> None:
+    """Keep the names of the feature groups about people, which an erasure there needs."""
+    groups = dump.feature_groups()
+    names = [
+        name
+        for name, row in groups.items()
+        if is_person_key(str(row.get("RecordIdentifierFeatureName", "")))
+    ]
+    if names or (root / GROUPS).is_file():
+        write_durably(root / GROUPS, json.dumps(names, indent=2) + "\n", mode=0o600)
 
 
 def _holds_people(kind: str) -> bool:

@@ -7,8 +7,10 @@ from typing import Any
 from sovereign_ml.card.records import common
 from sovereign_ml.card.records.binding import document
 from sovereign_ml.card.records.common import Sheet
-from sovereign_ml.card.records.document import Document, Section
+from sovereign_ml.card.records.document import Document, Grid, Section
 from sovereign_ml.card.schema import is_open
+
+SYSTEM = "Amazon SageMaker"
 
 
 def record_of_processing(sheet: Sheet) -> Document:
@@ -68,17 +70,44 @@ def _whose(sheet: Sheet) -> Section:
         sheet.line("fields.special", "special.declared_features", "GDPR 9"),
         sheet.line("fields.criminal", "special.criminal_data", "GDPR 10"),
     )
-    return _section(sheet, "c", "whose", lines=lines, grids=(common.data_categories(sheet),))
+    grids = (common.data_categories(sheet), *_brought(sheet))
+    return _section(sheet, "c", "whose", lines=lines, grids=grids)
+
+
+_PERIODS = {"runs": "experiment_log", "registry": "model", "features": "features"}
+"""Objects of the card whose period ends what was brought from another system."""
+
+
+def _brought(sheet: Sheet) -> tuple[Grid, ...]:
+    """Return what was brought from another system, with its source and its end."""
+    facts = sheet.card.facts
+    periods = {item.object: item.period for item in facts.retention.objects if item.period}
+    source = sheet.t("brought.source", system=SYSTEM, day=facts.leaving.since)
+    rows = [
+        (
+            sheet.t(f"brought.{name}"),
+            sheet.t(f"brought.{name}_data"),
+            source,
+            periods.get(_PERIODS.get(name, ""), common.DASH),
+        )
+        for name in facts.leaving.brought
+    ]
+    heads = tuple(f"heads.{name}" for name in ("category", "data", "source", "kept"))
+    return (sheet.grid("grids.brought", *heads, rows=rows),) if rows else ()
 
 
 def _recipients(sheet: Sheet) -> Section:
-    lines = (
+    lines = [
         sheet.line("fields.recipients", "ropa.recipients"),
         sheet.line("fields.other_controllers", "decision.score_transmitted_to", "C-634/21"),
-    )
+    ]
+    left = sheet.card.facts.leaving
+    if left.deleted_at:
+        end = sheet.t("brought.ended", day=left.deleted_at, sha256=left.evidence_sha256)
+        lines.append(sheet.stated("fields.left_system", f"{SYSTEM} {end}"))
     grids = (common.processors(sheet), common.hosts(sheet))
     points = common.unnamed_hosts(sheet)
-    return _section(sheet, "d", "recipients", lines=lines, grids=grids, points=points)
+    return _section(sheet, "d", "recipients", lines=tuple(lines), grids=grids, points=points)
 
 
 def _transfers(sheet: Sheet) -> Section:

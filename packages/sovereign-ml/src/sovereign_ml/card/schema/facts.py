@@ -39,6 +39,30 @@ class Imported(Group):
     warnings: tuple[str, ...] = ()
 
 
+class LeftResource(Group):
+    """A kind of resource that the other system still holds, with its number as a range."""
+
+    kind: str
+    count: str
+    personal_data: bool = False
+
+
+class LeavingFacts(Group):
+    """State of leaving another system, as the report of `churn leave` has it.
+
+    ``brought`` names what was brought here: runs, registry, cards, features or notebooks.
+    """
+
+    system: Literal["", "sagemaker"] = ""
+    state: str = ""
+    since: str = ""
+    last_dump_at: str = ""
+    brought: tuple[str, ...] = ()
+    remaining: tuple[LeftResource, ...] = ()
+    deleted_at: str = ""
+    evidence_sha256: str = ""
+
+
 class PreviousCard(Group):
     """Statements of the production version's card, for comparison."""
 
@@ -110,6 +134,7 @@ class Facts(Group):
         "Endpoints found by the audit", "GDPR 28, 30(1)(d)-(e), 44-49", when="always", default=()
     )
     imported: Imported = part(Imported)
+    leaving: LeavingFacts = part(LeavingFacts)
     previous: PreviousCard | None = None
     own_rules: OwnRulesFacts = part(OwnRulesFacts)
     national_law: tuple[NationalLaw, ...] = fill(

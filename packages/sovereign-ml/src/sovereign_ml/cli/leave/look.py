@@ -228,12 +228,13 @@ def finish(
 ) -> None:
     """Write the deletion script, or confirm from a later dump that nothing is left."""
     from sovereign_ml.leaving import deletion, progress
+    from sovereign_ml.pipeline.card_facts.left_system import REPORT
 
     settings = load_settings(profile)
     answers = opened(settings, dump)
     if script is None:
         progress.finished(settings.root, answers, now())
-        typer.echo(f"Nothing is left in SageMaker. Evidence: {progress.REPORT}. Delete {dump} now.")
+        typer.echo(f"Nothing is left in SageMaker. Evidence: {REPORT}. Delete {dump} now.")
         return
     text = deletion.deletion_script(answers)
     progress.note(settings.root, answers, "script", {}, now())

@@ -55,7 +55,7 @@ def tracks(
 ) -> None:
     """Compare the runs that both SageMaker and MLflow hold. Exit 1 unless they are the same."""
     from sovereign_ml.leaving import progress
-    from sovereign_ml.leaving.both_tracks.comparison import compare_tracks
+    from sovereign_ml.leaving.both_tracks.track_comparison import compare_tracks
 
     settings = load_settings(profile)
     answers = opened(settings, dump)

@@ -19,7 +19,7 @@ from sovereign_ml.errors import Misuse
 from sovereign_ml.model import served
 from sovereign_ml.model.scorecard import Levels, Scorecard
 from sovereign_ml.monitoring.watch import card_facts
-from sovereign_ml.pipeline.card_facts import data, model_privacy
+from sovereign_ml.pipeline.card_facts import data, left_system, model_privacy
 from sovereign_ml.pipeline.project_audit import judged
 from sovereign_ml.privacy import objections, retention_plan, suppression
 from sovereign_ml.project import Feature, Project
@@ -65,6 +65,8 @@ def gather(
     live = objections.facts(settings.log_location)
     monitored = card_facts(settings.root)
     library = project_identity(settings.root)
+    left = left_system.leaving_facts(settings.root)
+    strict = settings.profile_name != "local"
     for warning in library.warnings(settings.profile_name):
         log.warning(warning)
     return Facts.model_validate(
@@ -103,7 +105,13 @@ def gather(
             "evaluation": _evaluation(figures) | {"monitoring": monitored["figures"]},
             "monitoring": monitored["facts"],
             # The environment of one machine is no fact about the model.
-            "hosting": hosting(judged(settings, {}).findings),
+            "hosting": [
+                *hosting(judged(settings, {}).findings),
+                *left_system.left_hosts(
+                    left, settings.audit, datetime.now(UTC).date(), strict=strict
+                ),
+            ],
+            "leaving": left,
             "imported": provenance(settings.root),
             "national_law": _national_law(settings.root),
         }
