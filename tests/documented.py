@@ -63,7 +63,7 @@ TESTED = {
     "leave": "leaving/test_bring.py",
     "leave audit": "leaving/test_checklist.py",
     "leave fetch": "leaving/test_dump.py",
-    "leave parity": "leaving/test_scores.py",
+    "leave parity": "leaving/test_parity_command.py",
     "leave pipelines": "leaving/test_pipelines.py",
     "library diff": "supply_chain/test_upgrade.py",
     "mailing": "pipeline/test_extensions.py",
