@@ -39,7 +39,7 @@ def rows(folder: Path, people: int) -> None:
     group = store(folder / "offline", planted)
     began = time.perf_counter()
     done = bring_group(
-        group, folder / "out", made=bring.MADE, keys=bring.KEYS, barred=lambda _: set()
+        group, folder / "out", dump_time=bring.MADE, keys=bring.KEYS, barred=lambda _: set()
     )
     seconds = time.perf_counter() - began
     expected = bring.oracle(planted, bring.FROZEN, set())
@@ -96,9 +96,9 @@ def times(folder: Path, count: int, kills: int) -> None:
     )
     halves = sum(len(run.data.params) != 4 for run in brought.values())
     print(
-        f"{killed} kills; then {rest.made} made in {seconds:.1f} s, {rest.repaired} repaired; "
+        f"{killed} kills; then {rest.imported} made in {seconds:.1f} s, {rest.repaired} repaired; "
         f"{len(brought)} of {count} runs, {equal} with equal times, {halves} halves; "
-        f"second call made {again.made}"
+        f"second call made {again.imported}"
     )
 
 

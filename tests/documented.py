@@ -65,7 +65,7 @@ TESTED = {
     "leave features": "support/platforms/leave_demo.py",
     "leave fetch": "leaving/test_dump.py",
     "leave finish": "support/platforms/leave_demo.py",
-    "leave parity": "leaving/test_scores.py",
+    "leave parity": "leaving/test_parity_command.py",
     "leave pipelines": "leaving/test_pipelines.py",
     "leave runs": "support/platforms/leave_demo.py",
     "leave tracker": "leaving/test_both_tracks.py",

@@ -9,46 +9,23 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 import pytest
 
 import bundles
 from churn.project import PROJECT as OBJECT
+from purchases import CONFIG, shop
 from sovereign_ml.config.leaving import FeatureTolerance
-from sovereign_ml.config.tables import FeatureSettings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.leaving.feature_parity.bands import ServedModel
 from sovereign_ml.leaving.feature_parity.compare import compare_group
 from sovereign_ml.leaving.feature_parity.replay import Replay
 from sovereign_ml.leaving.feature_parity.result import FeatureParity
 
-PEOPLE = 120
 MOMENTS = [datetime(2026, 3, 1, 2, 30), datetime(2026, 4, 1, 2, 30), datetime(2026, 5, 1, 2, 30)]
-CONFIG = FeatureSettings(
-    cutoffs=3, every_days=30, horizon_days=30, active_within_days=90, lookback_days=365
-)
 TOLERANCE = FeatureTolerance()
 Frame = pd.DataFrame
-
-
-def shop(folder: Path, people: int = PEOPLE) -> Path:
-    """The artifact of step 2 with some hundred purchases, at odd seconds, over 500 days."""
-    folder.mkdir(parents=True)
-    path = folder / "transactions.parquet"
-    duckdb.execute(
-        f"""COPY (SELECT md5((hash(range, 1) % {people})::VARCHAR) AS customer_id,
-        TIMESTAMPTZ '2025-01-01 00:00:00+00' + to_seconds((hash(range, 2) % 43200000)::BIGINT)
-            AS event_time,
-        CAST(CASE WHEN hash(range, 3) % 20 = 0 THEN -1 ELSE 1 END
-            * (hash(range, 4) % 20000 / 100 + 0.01) AS DECIMAL(18, 2)) AS amount_eur,
-        ['Paper', 'home', 'gifts'][CAST(1 + hash(range, 5) % 3 AS INTEGER)] AS category,
-        CAST(NULL AS INTEGER) AS order_number
-        FROM range({people * 12})) TO '{path}' (FORMAT parquet)"""
-    )
-    (folder / "summary.json").write_text("{}")
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -30,9 +30,9 @@ _TYPES = {"Integral": "BIGINT", "Fractional": "DOUBLE", "String": "VARCHAR"}
 _FEAST = {"Integral": "Int64", "Fractional": "Float64", "String": "String"}
 _USABLE = "NOT young AND moment IS NOT NULL AND key_ IS NOT NULL"
 ICEBERG = (
-    "an Iceberg table: its data files hold deleted rows too. Export it through Athena and copy the "
-    "result to offline/<group>: UNLOAD (SELECT * FROM \"<table>\") TO 's3://…' "
-    "WITH (format = 'PARQUET')"
+    "an Iceberg table: its data files hold deleted rows too. Export it through Athena, put the "
+    "result in place of all files of offline/<group>, and call this again: "
+    "UNLOAD (SELECT * FROM \"<table>\") TO 's3://…' WITH (format = 'PARQUET')"
 )
 
 
@@ -48,6 +48,8 @@ class OfflineGroup:
     folder: Path
     person: bool
     iceberg: bool
+    table: str = ""
+    """Name of the table in Glue, if the description has one."""
 
 
 @dataclass
@@ -92,6 +94,7 @@ def group_of(description: Mapping[str, Any], folder: Path, key_is: str = "") -> 
         folder=folder,
         person=person,
         iceberg=config.get("TableFormat") == "Iceberg",
+        table=str(config.get("DataCatalogConfig", {}).get("TableName", "")),
     )
 
 
@@ -126,13 +129,24 @@ def folder_name(group: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in group)
 
 
+def _is_parquet(path: Path) -> bool:
+    """Return whether a file is Parquet by name or, as Athena names none, by its first bytes."""
+    if not path.is_file() or path.name.startswith((".", "_")):
+        return False
+    if path.suffix == ".parquet":
+        return True
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
 def load(connection: duckdb.DuckDBPyConnection, group: OfflineGroup) -> None:
     """Create the view ``stored`` over the Parquet files of the group."""
-    files = sorted(group.folder.rglob("*.parquet"))
+    files = sorted(path for path in group.folder.rglob("*") if _is_parquet(path))
     if any(group.folder.rglob("*.metadata.json")) or (
         group.iceberg and any("_trunc=" in str(path) for path in files)
     ):
-        raise Refused(f"{group.folder} is {ICEBERG.replace('<group>', group.name)}.")
+        text = ICEBERG.replace("<group>", group.name).replace("<table>", group.table or "<table>")
+        raise Refused(f"{group.folder} is {text}.")
     if not files:
         raise Misuse(
             f"{group.folder} holds no Parquet file: copy the group's ResolvedOutputS3Uri there "
@@ -141,11 +155,14 @@ def load(connection: duckdb.DuckDBPyConnection, group: OfflineGroup) -> None:
     names = ", ".join(db.literal(str(path)) for path in files)
     with db.refusing(f"Cannot read {group.folder}"):
         # Names of folders must not become features, and groups get new columns over time.
-        connection.execute(
-            f"CREATE VIEW stored AS FROM read_parquet([{names}], hive_partitioning = false, "
-            "union_by_name = true)"
-        )
-        columns = set(db.columns_of(connection, "stored"))
+        source = f"read_parquet([{names}], hive_partitioning = false, union_by_name = true)"
+        in_files = list(db.types_of(connection, f"SELECT * FROM {source}"))  # noqa: S608
+        # Glue writes every name in lower case, and so does an export by Athena.
+        described = {name.lower(): name for name in (group.key, group.event_time, *group.types)}
+        renamed = {name: described.get(name.lower(), name) for name in in_files}
+        columns = set(renamed.values())
+        chosen = ", ".join(f"{db.quoted(n)} AS {db.quoted(new)}" for n, new in renamed.items())
+        connection.execute(f"CREATE VIEW stored AS SELECT {chosen} FROM {source}")  # noqa: S608
     needed = {group.key, group.event_time, *_OWN}
     if lacking := sorted(needed - columns):
         raise Misuse(
@@ -223,13 +240,21 @@ def read_times(
     """Create the table ``timed``: rows with their times, marked ``young`` if maybe incomplete."""
     event = db.quoted(group.event_time)
     kind = db.types_of(connection, f"SELECT {event} FROM stored")[group.event_time]  # noqa: S608
+    number = f"try_cast({event} AS DOUBLE)"
+    seconds = (
+        f"CASE WHEN isfinite({number}) AND abs({number}) < 2e11 "
+        f"THEN make_timestamp(CAST(round({number} * 1e6) AS BIGINT)) END"
+    )
     if kind in ("DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT") or kind.startswith("DECIMAL"):
-        at = (
-            f"CASE WHEN isfinite(CAST({event} AS DOUBLE)) AND abs({event}) < 2e11 "
-            f"THEN make_timestamp(CAST(round(CAST({event} AS DOUBLE) * 1e6) AS BIGINT)) END"
-        )
+        at = seconds
     else:
-        at = f"CAST(try_cast({event} AS TIMESTAMPTZ) AS TIMESTAMP)"
+        # The online store gives seconds as text. Fewer digits are a date such as 20260131.
+        at = (
+            f"CASE WHEN abs({number}) >= 1e8 THEN {seconds} "
+            f"ELSE CAST(try_cast({event} AS TIMESTAMPTZ) AS TIMESTAMP) END"
+            if kind == "VARCHAR"
+            else f"CAST(try_cast({event} AS TIMESTAMPTZ) AS TIMESTAMP)"
+        )
     clash = {"key_", "moment", "api", "written", "deleted", "young", "nth", "tomb", "name"} & {
         name.lower() for name in features
     }
@@ -241,8 +266,8 @@ def read_times(
             "Athena (UNLOAD … AS) and copy the result."
         )
     casts = "".join(
-        f", CAST({db.quoted(n)} AS {_TYPES[t]}) AS {db.quoted(n)}" if t else f", {db.quoted(n)}"
-        for n, t in features.items()
+        f", {value} AS {db.quoted(name)}"
+        for name, value in _values(connection, group, features).items()
     )
     frozen = dump_time - WRITTEN_WITHIN
     key = db.quoted(group.key)
@@ -256,6 +281,39 @@ def read_times(
             f"coalesce(written > TIMESTAMP '{frozen:%Y-%m-%d %H:%M:%S}', true) AS young{casts} "
             "FROM stored"
         )
+
+
+def _values(
+    connection: duckdb.DuckDBPyConnection, group: OfflineGroup, features: Mapping[str, str]
+) -> dict[str, str]:
+    """Return SQL for each feature in its described type. Raises Misuse where a value has another.
+
+    An empty text and NaN are no number, as producers write a missing one.
+    """
+    values, strays = {}, []
+    stored = db.types_of(connection, "SELECT * FROM stored")
+    for name, kind in features.items():
+        column = db.quoted(name)
+        values[name] = f"CAST({column} AS {_TYPES[kind]})" if kind else column
+        needs_check = {"Integral": ("VARCHAR", "DOUBLE", "FLOAT"), "Fractional": ("VARCHAR",)}
+        if stored[name] not in needs_check.get(kind, ()):
+            continue
+        text = f"nullif(nullif(lower(trim(CAST({column} AS VARCHAR))), ''), 'nan')"
+        number = f"CASE WHEN {text} IS NOT NULL THEN try_cast({column} AS {_TYPES[kind]}) END"
+        strays.append((name, f"count(*) FILTER ({text} IS NOT NULL AND {number} IS NULL)"))
+        values[name] = number
+    if strays:
+        counts = connection.execute(
+            f"SELECT {', '.join(sql for _, sql in strays)} FROM stored"  # noqa: S608
+        ).fetchall()[0]
+        for (name, _), count in zip(strays, counts, strict=True):
+            if count:
+                raise Misuse(
+                    f"Feature group {group.name}: {count:,} values of {name} are no "
+                    f"{features[name]} number, as its description says: correct them in an export "
+                    "by Athena, and put that in place of the files."
+                )
+    return values
 
 
 def _name_keys(

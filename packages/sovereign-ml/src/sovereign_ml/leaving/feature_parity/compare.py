@@ -24,7 +24,7 @@ MOMENTS = 60
 """Default number of moments at which the features are replayed."""
 SHOWN = 20
 """Number of differences that are listed."""
-_ROWS_AT_ONCE = 1_000_000
+_ROWS_AT_ONCE = 500_000
 _WHOLE_BATCH = 0.1
 """Share of our people from which on the old rows of a moment are a batch of everybody."""
 _OWN = {"customer_id", "event_timestamp", "created_timestamp"}
