@@ -40,7 +40,8 @@ WRAPPERS = {
     "duckdb": {"storage/duckdb.py"},
     "feast": {
         "features/feast.py",
-        "features/feast_s3.py",  # Feast imports it by name
+        "features/feast_asof.py",  # Feast imports these two by name
+        "features/feast_s3.py",
         "features/feast_stores.py",
         "servers/own_servers.py",  # the feature server
     },

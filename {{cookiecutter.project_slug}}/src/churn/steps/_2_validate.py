@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
 from sovereign_ml.config.tables import ProjectSettings, ValidateSettings
 from sovereign_ml.errors import Refused
 from sovereign_ml.features import event_tables
-from sovereign_ml.pipeline.great_expectations import JudgedTable, judge, run
+from sovereign_ml.pipeline.file_validation import JudgedFile, judging
 from sovereign_ml.pipeline.validation_report import forget_refusal, refused_folder, report
 from sovereign_ml.storage.artifacts import read_json, summarise, writing
 
@@ -27,27 +26,27 @@ def validate(
     Report and rejected rows are then in ``<output>_refused``, which no later step reads.
     """
     contracts = event_tables.columns(raw, TABLES)
-    tables = {name: pd.read_parquet(raw / f"{name}.parquet") for name in contracts}
-    checks = {name: run(suite(name, c), tables[name], c) for name, c in contracts.items()}
-    judged = {name: judge(tables[name], checks[name], c) for name, c in contracts.items()}
+    suites = {name: (suite(name, columns), columns) for name, columns in contracts.items()}
     limit = config.max_rejected_share
-    problems = [text for name, result in judged.items() if (text := result.problem(name, limit))]
-    with writing(refused_folder(output) if problems else output) as folder:
-        for name, result in judged.items():
-            result.valid.to_parquet(folder / f"{name}.parquet", index=False)
-            result.rejected.to_parquet(folder / f"rejected_{name}.parquet", index=False)
-        page = report(project.title, checks, judged, limit=limit, refused=bool(problems))
-        (folder / "report.html").write_text(page, encoding="utf-8")
-        summarise(
-            folder,
-            rows_in=judged["transactions"].rows,
-            rows_out=len(judged["transactions"].valid),
-            headline=f"rejected: {_words(judged)}; limit {limit:.2%} of each table",
-            rejected=judged["transactions"].broken,
-            broken={name: result.broken for name, result in judged.items()},
-            newest_event=f"{tables['transactions']['event_time'].max():%Y-%m-%d}",
-            data=read_json(raw / "summary.json"),
-        )
+    with judging(raw, output, suites) as judged:
+        problems = [text for name, file in judged.items() if (text := file.problem(name, limit))]
+        transactions = judged["transactions"]
+        with writing(refused_folder(output) if problems else output) as folder:
+            checks = {name: file.checks for name, file in judged.items()}
+            page = report(project.title, checks, judged, limit=limit, refused=bool(problems))
+            (folder / "report.html").write_text(page, encoding="utf-8")
+            summarise(
+                folder,
+                rows_in=transactions.rows,
+                rows_out=transactions.valid_rows,
+                headline=f"rejected: {_words(judged)}; limit {limit:.2%} of each table",
+                rejected=transactions.broken,
+                broken={name: file.broken for name, file in judged.items()},
+                newest_event=transactions.newest("event_time"),
+                data=read_json(raw / "summary.json"),
+            )
+            for file in judged.values():
+                file.move_into(folder)
     if problems:
         raise Refused(
             f"{'; '.join(problems)}. [validate] max_rejected_share allows {limit:.2%} of each "
@@ -57,10 +56,10 @@ def validate(
     forget_refusal(output)
 
 
-def _words(judged: Mapping[str, JudgedTable]) -> str:
+def _words(judged: Mapping[str, JudgedFile]) -> str:
     """Return how much of each table is rejected, and how many rows lost a value but stay."""
     return ", ".join(
-        f"{len(result.rejected):,} of {result.rows:,} {name}"
-        + (f" ({len(result.emptied):,} lost a value)" if len(result.emptied) else "")
-        for name, result in judged.items()
+        f"{file.rejected_rows:,} of {file.rows:,} {name}"
+        + (f" ({file.emptied_rows:,} lost a value)" if file.emptied_rows else "")
+        for name, file in judged.items()
     )

@@ -48,22 +48,21 @@ def features(
             "FROM snapshots ORDER BY event_timestamp, customer_id"
         )
         db.write_parquet(connection, ordered, folder / feast.SNAPSHOTS)
-        labels = connection.execute(
-            "SELECT * FROM labels WHERE event_timestamp <= ? ORDER BY ALL", [labelled[-1]]
-        ).df()
-        labels["event_timestamp"] = labels["event_timestamp"].dt.tz_localize("UTC")
+        past = (
+            f"SELECT customer_id, event_timestamp, churned AS {TARGET} FROM labels "  # noqa: S608
+            f"WHERE event_timestamp <= TIMESTAMP '{labelled[-1]}'"
+        )
         with feast_stores.alone(stores):
             definitions = partial(feature_repo.definitions, inputs=config.inputs)
             store = feast.apply(folder, stores, definitions)
-            training = feast.historical(store, labels)
+            training = folder / "training.parquet"
+            rows = feast.write_history(store, connection, past, [TARGET, *names], training)
             feast.materialise(store, current)
-        training = training.rename(columns={"churned": TARGET})
-        feast.write_training_set(training, [TARGET, *names], folder / "training.parquet")
         now = db.count(connection, "snapshots", f"event_timestamp = TIMESTAMP '{current}'")
         summarise(
             folder,
             rows_in=db.count(connection, "lines"),
-            rows_out=len(training),
+            rows_out=rows,
             headline=f"{len(names)} features, {len(labelled)} cut-offs to "
             f"{labelled[-1]:%Y-%m-%d} with "
             f"{', '.join(str(population) for population in populations)}; {now:,} customers now",

@@ -14,8 +14,10 @@ import typeguard
 
 from sovereign_ml.config.connections import FeatureStores
 from sovereign_ml.features import feast_stores
+from sovereign_ml.storage import duckdb as db
 
 if TYPE_CHECKING:
+    import duckdb
     import pandas as pd
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "historical",
     "materialise",
     "source_of",
+    "write_history",
     "write_training_set",
 ]
 
@@ -36,6 +39,8 @@ SNAPSHOTS = "snapshots.parquet"
 # While it is imported, Feast compiles run-time type checks into its functions: five of the six
 # seconds that it takes. What the library and a project hand to it is checked by mypy.
 vars(typeguard)["typechecked"] = lambda target: target
+ONLINE_AT_ONCE = 10_000
+"""Number of customers written to the online store at a time."""
 Definitions = Callable[[Any, timedelta], Sequence[Any]]
 """Function from the source and a snapshot's time to live to the Feast objects.
 
@@ -55,6 +60,8 @@ def open_store(folder: Path, stores: FeatureStores) -> Any:
         offline_store=feast_stores.offline(stores),
         online_store=feast_stores.online(folder, stores),
         entity_key_serialization_version=3,
+        # Otherwise all values are protocol buffers in memory at once, a kilobyte for each customer.
+        materialization={"online_write_batch_size": ONLINE_AT_ONCE},
         repo_path=folder,
     )
     with feast_stores.reached(stores):
@@ -105,6 +112,41 @@ def write_training_set(joined: pd.DataFrame, names: Sequence[str], path: Path) -
     rows = joined.sort_values(["event_timestamp", "customer_id"], kind="stable")
     rows["event_timestamp"] = rows["event_timestamp"].dt.as_unit("us")
     rows[["customer_id", "event_timestamp", *names]].to_parquet(path, index=False)
+
+
+def write_history(
+    store: Any,
+    connection: duckdb.DuckDBPyConnection,
+    entities: str,
+    names: Sequence[str],
+    path: Path,
+) -> int:
+    """Write ``names`` for each row of the SQL query ``entities`` as they were then, as Parquet.
+
+    The query has customer_id, event_timestamp (UTC) and what else ``names`` lists, such as the
+    label. Rows are sorted by cut-off and customer. In the profile local they are never all in
+    memory. Returns the number of rows.
+    """
+    from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
+
+    rows = path.with_name(f".{path.name}.entities.part")
+    try:
+        db.write_parquet(connection, entities, rows)
+        if store.config.offline_store.type == feast_stores.ASOF:
+            job = store.get_historical_features(
+                entity_df=f"SELECT * FROM read_parquet({db.literal(str(rows.resolve()))})",  # noqa: S608
+                features=store.get_feature_service(SERVICE),
+            )
+            job.persist(SavedDatasetFileStorage(str(path.resolve())))
+        else:
+            import pandas as pd
+
+            frame = pd.read_parquet(rows)
+            frame["event_timestamp"] = pd.to_datetime(frame["event_timestamp"], utc=True)
+            write_training_set(historical(store, frame), names, path)
+        return db.count(connection, f"read_parquet({db.literal(str(rows))})")
+    finally:
+        rows.unlink(missing_ok=True)
 
 
 def online(store: Any, customers: list[str]) -> pd.DataFrame:

@@ -17,8 +17,10 @@ from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.jurisdictions import PostgresAddress
 from sovereign_ml.storage import s3
 
-__all__ = ["WAIT_MINUTES", "alone", "offline", "online", "reached", "registry", "source"]
+__all__ = ["ASOF", "WAIT_MINUTES", "alone", "offline", "online", "reached", "registry", "source"]
 
+ASOF = "sovereign_ml.features.feast_asof.AsofOfflineStore"
+"""Feast's name of the offline store of the profile local."""
 WAIT_MINUTES = 15
 """Minutes that one pipeline waits for another that is writing to the same registry."""
 
@@ -34,7 +36,7 @@ def registry(folder: Path, stores: FeatureStores) -> Any:
 def offline(stores: FeatureStores) -> dict[str, Any]:
     """Return the settings of the offline store: DuckDB over Parquet on this machine or on S3."""
     if not stores.on_servers:
-        return {"type": "duckdb"}
+        return {"type": ASOF}
     s3.announce(stores.storage)
     kind = "sovereign_ml.features.feast_s3.S3OfflineStore"
     return {"type": kind, "region": stores.storage.region, "style": stores.storage.style}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     import great_expectations as gx
     import pandas as pd
 
-__all__ = ["Check", "JudgedTable", "judge", "run"]
+__all__ = ["Check", "JudgedTable", "Verdict", "judge", "run", "spared"]
 
 ROW = "row_"
 GRAMMAR, CHARTS = "rfc3987_syntax", "altair"
@@ -110,24 +112,33 @@ def _broken_rows(table: pd.DataFrame, checks: Sequence[Check]) -> pd.DataFrame:
     return rejected
 
 
-@dataclass(frozen=True)
-class JudgedTable:
-    """A table after its checks: valid rows, rejected rows, and rows that lost a value but stay.
+class Verdict(ABC):
+    """Counts of a table after its checks.
 
-    ``unmet`` are expectations that failed without naming a row.
+    ``rows`` are all rows, and ``unmet`` are expectations that failed without naming a row.
     """
 
     rows: int
-    valid: pd.DataFrame
-    rejected: pd.DataFrame
-    emptied: pd.DataFrame
     unmet: tuple[str, ...]
 
     @property
+    @abstractmethod
     def broken(self) -> dict[str, int]:
         """Return how many rows broke each rule first, by the rule and its column."""
-        rules = [*self.rejected["expectation"], *self.emptied["expectation"]]
-        return dict(sorted(Counter(map(str, rules)).items()))
+
+    @property
+    @abstractmethod
+    def rejected_rows(self) -> int:
+        """Return the number of rejected rows."""
+
+    @property
+    @abstractmethod
+    def emptied_rows(self) -> int:
+        """Return the number of rows that lost a value but stay."""
+
+    @abstractmethod
+    def values(self, check: Check, most: int) -> list[str]:
+        """Return up to ``most`` distinct values that broke ``check`` before any other rule."""
 
     @property
     def share(self) -> float:
@@ -149,15 +160,53 @@ class JudgedTable:
         )
 
 
+@dataclass(frozen=True)
+class JudgedTable(Verdict):
+    """A table after its checks: valid rows, rejected rows, and rows that lost a value but stay.
+
+    ``unmet`` are expectations that failed without naming a row.
+    """
+
+    rows: int
+    valid: pd.DataFrame
+    rejected: pd.DataFrame
+    emptied: pd.DataFrame
+    unmet: tuple[str, ...]
+
+    @property
+    def broken(self) -> dict[str, int]:
+        """Return how many rows broke each rule first, by the rule and its column."""
+        rules = [*self.rejected["expectation"], *self.emptied["expectation"]]
+        return dict(sorted(Counter(map(str, rules)).items()))
+
+    @property
+    def rejected_rows(self) -> int:
+        """Return the number of rejected rows."""
+        return len(self.rejected)
+
+    @property
+    def emptied_rows(self) -> int:
+        """Return the number of rows that lost a value but stay."""
+        return len(self.emptied)
+
+    def values(self, check: Check, most: int) -> list[str]:
+        """Return up to ``most`` distinct values that broke ``check`` before any other rule."""
+        import pandas as pd
+
+        broken = pd.concat([self.rejected, self.emptied])
+        rows = broken[broken["expectation"] == check.name]
+        return [str(value) for value in rows[check.column].drop_duplicates().head(most)]
+
+
 def judge(table: pd.DataFrame, checks: Sequence[Check], columns: Sequence[Column]) -> JudgedTable:
     """Return the valid and the rejected rows of ``table``.
 
     A broken value of a protected column that may be empty is emptied. The person stays, with all
     other groups, because these columns are read for the fairness test only.
     """
-    spared = {c.name for c in columns if c.role == "protected" and c.nullable}
-    rejected = _broken_rows(table, [check for check in checks if check.column not in spared])
-    of_values = [check for check in checks if check.column in spared]
+    names = spared(columns)
+    rejected = _broken_rows(table, [check for check in checks if check.column not in names])
+    of_values = [check for check in checks if check.column in names]
     emptied = _broken_rows(table, of_values)
     valid = table.copy()
     for check in of_values:
@@ -173,17 +222,33 @@ def judge(table: pd.DataFrame, checks: Sequence[Check], columns: Sequence[Column
     )
 
 
+def spared(columns: Sequence[Column]) -> set[str]:
+    """Return the columns of which a broken value is emptied, while the row stays."""
+    return {column.name for column in columns if column.role == "protected" and column.nullable}
+
+
 def _prepared(table: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
-    """Return ``table`` with naive UTC times."""
+    """Return ``table`` with naive UTC times, in types that are compared column by column."""
     import pandas as pd
 
     frame = table.copy()
     for column in columns:
+        # An expectation of its own names a column that is not there.
+        if column.name not in frame:
+            continue
+        values = frame[column.name]
         # pandas compares aware times only with aware bounds, which a suite cannot hold.
         if column.dtype == "timestamp":
-            frame[column.name] = pd.to_datetime(frame[column.name], utc=True).dt.tz_localize(None)
+            times = pd.to_datetime(values, utc=True).dt.tz_localize(None)
+            # Great Expectations compares other units than nanoseconds value by value. They hold
+            # the years 1678 to 2261, so other times keep their unit.
+            with suppress(pd.errors.OutOfBoundsDatetime):
+                times = times.dt.as_unit("ns")
+            frame[column.name] = times
         if column.dtype == "float":
-            frame[column.name] = frame[column.name].astype("float64")
+            frame[column.name] = values.astype("float64")
+        if column.dtype == "integer" and pd.api.types.is_integer_dtype(values.dtype):
+            frame[column.name] = values.astype("int64")
     frame[ROW] = range(len(frame))
     return frame
 

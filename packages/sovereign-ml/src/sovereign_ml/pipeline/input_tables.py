@@ -208,28 +208,44 @@ def input_problems(
 
 def _names(connection: duckdb.DuckDBPyConnection, key: bytes) -> None:
     """Make the table ``names`` with the pseudonym of every person who stays."""
+    connection.execute("CREATE TABLE names (customer_id VARCHAR, pseudonym VARCHAR)")
+    # Erased people get no pseudonym: nothing of them goes on.
+    ids = """SELECT customer_id FROM gated WHERE reason IS NULL
+        UNION SELECT customer_id FROM people WHERE NOT erased AND customer_id IS NOT NULL"""
+    for batch in db.texts(connection, ids):
+        _add_names(connection, "names", batch, key)
+
+
+def _add_names(
+    connection: duckdb.DuckDBPyConnection, table: str, ids: list[str], key: bytes
+) -> None:
+    """Append ``ids`` with their pseudonyms to ``table``."""
     import pyarrow as pa
 
-    # Erased people get no pseudonym: nothing of them goes on.
-    rows = connection.execute(
-        """SELECT customer_id FROM gated WHERE reason IS NULL
-        UNION SELECT customer_id FROM people WHERE NOT erased AND customer_id IS NOT NULL ORDER BY 1"""
-    ).fetchall()
-    ids = [str(row[0]) for row in rows]
-    connection.register("names_", pa.table({"customer_id": ids, "pseudonym": pseudonyms(ids, key)}))
-    connection.execute("CREATE TABLE names AS FROM names_")
+    rows = pa.table(
+        {
+            "customer_id": pa.array(ids, pa.string()),
+            "pseudonym": pa.array(pseudonyms(ids, key), pa.string()),
+        }
+    )
+    connection.register("names_", rows)
+    connection.execute(f"INSERT INTO {table} FROM names_")
+    connection.unregister("names_")
 
 
 def _write(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     connection.execute("SET TimeZone = 'UTC'")
+    # An order gets a number of its customer's own: its id would lead back into the shop.
+    number = """CASE WHEN order_id IS NOT NULL THEN CAST(
+        dense_rank() OVER (PARTITION BY customer_id ORDER BY order_id NULLS LAST) AS INTEGER) END"""
+    # A window holds all rows in memory, so it is left out where no row has an order.
+    if not db.count(connection, "gated", "order_id IS NOT NULL"):
+        number = "CAST(NULL AS INTEGER)"
     db.write_parquet(
         connection,
-        # An order gets a number of its customer's own: its id would lead back into the shop.
-        """SELECT pseudonym AS customer_id, event_time, amount_eur, category,
-            CASE WHEN order_id IS NOT NULL THEN CAST(
-                dense_rank() OVER (PARTITION BY customer_id ORDER BY order_id NULLS LAST) AS INTEGER
-            ) END AS order_number
-        FROM gated JOIN names USING (customer_id) WHERE reason IS NULL ORDER BY ALL""",
+        f"""SELECT pseudonym AS customer_id, event_time, amount_eur, category,
+            {number} AS order_number
+        FROM gated JOIN names USING (customer_id) WHERE reason IS NULL ORDER BY ALL""",  # noqa: S608
         folder / "transactions.parquet",
     )
     db.write_parquet(
@@ -250,16 +266,16 @@ def _write(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 def _erased_found(connection: duckdb.DuckDBPyConnection, folder: Path, key: bytes) -> int:
     """Return the number of erased people in the written files, by their pseudonyms."""
-    rows = connection.execute(
-        "SELECT customer_id FROM people WHERE erased AND customer_id IS NOT NULL"
-    ).fetchall()
-    erased = pseudonyms([str(row[0]) for row in rows], key)
+    connection.execute("CREATE OR REPLACE TEMP TABLE gone AS FROM names LIMIT 0")
+    erased = "SELECT customer_id FROM people WHERE erased AND customer_id IS NOT NULL"
+    for batch in db.texts(connection, erased):
+        _add_names(connection, "gone", batch, key)
     # Counted from the output and not from the intent.
     tables = ("transactions", "customers", "groups", *event_tables(folder))
     files = [str(folder / f"{name}.parquet") for name in tables]
     counted = connection.execute(
         "SELECT count(DISTINCT customer_id) FROM read_parquet(?, union_by_name = true) "
-        "WHERE list_contains(?, customer_id)",
-        [files, erased],
+        "WHERE customer_id IN (SELECT pseudonym FROM gone)",
+        [files],
     ).fetchone()
     return int(counted[0]) if counted else 0

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from sovereign_ml.pipeline.great_expectations import Check, JudgedTable
-
-if TYPE_CHECKING:
-    import pandas as pd
+from sovereign_ml.pipeline.great_expectations import Check, Verdict
 
 __all__ = ["forget_refusal", "refused_folder", "report"]
 
@@ -24,8 +20,8 @@ They are enough to see the pattern, and no copy of the data.
 
 def report(
     title: str,
-    checks: Mapping[str, list[Check]],
-    judged: Mapping[str, JudgedTable],
+    checks: Mapping[str, Sequence[Check]],
+    judged: Mapping[str, Verdict],
     *,
     limit: float,
     refused: bool,
@@ -34,15 +30,13 @@ def report(
 
     ``limit`` is the allowed share of such rows.
     """
-    import pandas as pd
     from jinja2 import Environment
 
     folder = files("sovereign_ml.pipeline").joinpath("templates")
     template = folder.joinpath("validation.html.j2").read_text(encoding="utf-8")
-    broken = {name: pd.concat([table.rejected, table.emptied]) for name, table in judged.items()}
     by_table = {
         name: [
-            {"check": check, "values": _values(broken[name], check) if check.failed else []}
+            {"check": check, "values": _values(judged[name], check) if check.failed else []}
             for check in sorted(table_checks, key=_failed_first)
         ]
         for name, table_checks in checks.items()
@@ -77,9 +71,6 @@ def _failed_first(check: Check) -> tuple[bool, str]:
     return (check.failed == 0, check.column)
 
 
-def _values(broken: pd.DataFrame, check: Check) -> list[str]:
+def _values(judged: Verdict, check: Check) -> list[str]:
     """Return distinct values that broke the check, never the customer they belong to."""
-    if check.column == "customer_id":
-        return []
-    rows = broken[broken["expectation"] == check.name]
-    return [str(value) for value in rows[check.column].drop_duplicates().head(SAMPLE)]
+    return [] if check.column == "customer_id" else judged.values(check, SAMPLE)

@@ -178,13 +178,13 @@ def apply(
     from sovereign_ml.storage import duckdb as db
 
     path = _here(raw, versions, str(pinned["corrections"]), folder / NAME)
-    names = subjects.names(connection, keys)
     noted = db.connect()
     noted.execute("SET TimeZone = 'UTC'")
     _load(noted, path)
     corrections = noted.execute(
         f"SELECT customer_id, purchase, event, name, value FROM noted ORDER BY {ORDER}"  # noqa: S608
     ).fetchall()
+    names = subjects.names(connection, keys, {str(row[0]) for row in corrections})
     for person, time, event, column, value in corrections:
         row = CorrectedRow(time, event or "")
         # An event table may have left config.toml since.

@@ -87,7 +87,7 @@ def mark(
         )
     if not any(people.values()):
         return
-    names = subjects.names(connection, keys)
+    names = subjects.names(connection, keys, set().union(*people.values()))
     for bar, against in people.items():
         ids = [names[name] for name in names.keys() & against]
         subjects.mark(connection, BARS[bar], ids)

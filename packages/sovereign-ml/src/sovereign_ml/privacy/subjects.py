@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from sovereign_ml.decision_log.entries import BARS, Barred
 from sovereign_ml.pseudonyms import names_of
+from sovereign_ml.storage import duckdb as db
 
 if TYPE_CHECKING:
     import duckdb
@@ -15,13 +16,24 @@ MARKS = (*BARS.values(), "erased")
 """Columns of ``people`` that keep somebody out."""
 
 
-def names(connection: duckdb.DuckDBPyConnection, keys: Sequence[bytes]) -> dict[str, str]:
-    """Return the id in ``mapped`` or ``people`` of each pseudonym, under all ``keys``."""
-    rows = connection.execute(
+def batches(connection: duckdb.DuckDBPyConnection) -> Iterator[list[str]]:
+    """Yield the ids in ``mapped`` and ``people``, each once, in parts that fit into memory."""
+    yield from db.texts(
+        connection,
         "SELECT customer_id FROM mapped WHERE customer_id IS NOT NULL UNION "
-        "SELECT customer_id FROM people WHERE customer_id IS NOT NULL"
-    ).fetchall()
-    return names_of([str(row[0]) for row in rows], keys)
+        "SELECT customer_id FROM people WHERE customer_id IS NOT NULL",
+    )
+
+
+def names(
+    connection: duckdb.DuckDBPyConnection, keys: Sequence[bytes], among: Collection[str]
+) -> dict[str, str]:
+    """Return the id in ``mapped`` or ``people`` of each pseudonym of ``among``, under all ``keys``."""
+    ids: dict[str, str] = {}
+    for batch in batches(connection):
+        of_batch = names_of(batch, keys)
+        ids |= {name: of_batch[name] for name in of_batch.keys() & among}
+    return ids
 
 
 def mark(

@@ -11,6 +11,7 @@ from sovereign_ml.config.connections import SuppressionFiles
 from sovereign_ml.errors import Misuse
 from sovereign_ml.privacy import subjects
 from sovereign_ml.privacy.tombstones import Tombstones, write_durably
+from sovereign_ml.pseudonyms import names_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -73,8 +74,11 @@ def mark_erased(connection: duckdb.DuckDBPyConnection, files: SuppressionFiles) 
     erased = tombstones(files)
     if not len(erased):
         return
-    names = subjects.names(connection, files.keys())
-    subjects.mark(connection, "erased", (names[name] for name in erased.among(names)))
+    ids: list[str] = []
+    for batch in subjects.batches(connection):
+        names = names_of(batch, files.keys())
+        ids += [names[name] for name in erased.among(names)]
+    subjects.mark(connection, "erased", ids)
 
 
 def paths(files: SuppressionFiles) -> list[Path]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sovereign_ml.errors import Misuse
 
-__all__ = ["need", "read_json", "replaced", "summarise", "write_json", "writing"]
+__all__ = ["need", "read_json", "replaced", "scratch", "summarise", "write_json", "writing"]
 
 
 @contextmanager
@@ -45,6 +45,27 @@ def writing(output: Path) -> Iterator[Path]:
         output.rename(old)
     side.rename(output)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def scratch(output: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``output``, and remove it at the end.
+
+    It holds what is written before it is known into which folder it goes. A process that is killed
+    leaves a folder that the next run clears. Raises Misuse if the folder cannot be written.
+    """
+    side = output.with_name(f".{output.name}.scratch.part")
+    shutil.rmtree(side, ignore_errors=True)
+    try:
+        side.mkdir(parents=True)
+    except OSError as error:
+        raise Misuse(
+            f"Cannot write {output}: {error.strerror}. Free space or make {output.parent} writable."
+        ) from None
+    try:
+        yield side
+    finally:
+        shutil.rmtree(side, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

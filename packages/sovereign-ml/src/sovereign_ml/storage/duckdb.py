@@ -208,6 +208,17 @@ def count(connection: duckdb.DuckDBPyConnection, table: str, where: str = "true"
     return int(connection.execute(query).fetchall()[0][0])
 
 
+def texts(
+    connection: duckdb.DuckDBPyConnection, query: str, at_once: int = 100_000
+) -> Iterator[list[str]]:
+    """Yield the text in the only column of ``query``, up to ``at_once`` values at a time.
+
+    The query may not change what it reads. The connection is free for other queries meanwhile.
+    """
+    for batch in connection.cursor().sql(query).to_arrow_reader(at_once):
+        yield batch.column(0).to_pylist()
+
+
 def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
     """Write the rows of ``query`` to a Parquet file. An ordered query gives the same bytes."""
     options = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)"

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from copy import copy
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import great_expectations as gx
+import great_expectations.expectations as gxe
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from small_project import load, make_project, step
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.pipeline import file_validation
+from sovereign_ml.pipeline.file_validation import JudgedFile, judge_file
 from sovereign_ml.pipeline.great_expectations import Check, judge
+from sovereign_ml.project import Column
 from sovereign_ml.storage.artifacts import read_json, summarise
 
 Change = dict[str, Any]
@@ -293,3 +302,83 @@ def test_the_shop_passes_with_few_rejects(valid: Path, raw: Path) -> None:
 def test_a_raw_folder_that_is_not_there_names_the_step(tmp_path: Path, settings: Settings) -> None:
     with pytest.raises(Misuse, match=r"run `churn data` first"):
         step("validate", settings, tmp_path / "1_raw", tmp_path / "2_valid")
+
+
+MEAN = gxe.ExpectColumnMeanToBeBetween(column="value", max_value=10)
+UNIQUE = gxe.ExpectColumnValuesToBeUnique(column="value")
+NOT_NULL = gxe.ExpectColumnValuesToNotBeNull(column="value")
+AT_MOST = gxe.ExpectColumnValuesToBeBetween(column="value", max_value=50)
+VALUE = (Column("value", "float", "feature"),)
+
+
+def _judged(
+    folder: Path, values: list[Any], *expectations: gxe.Expectation, kind: Any = "float64"
+) -> JudgedFile:
+    source = folder / "table.parquet"
+    pq.write_table(pa.table({"value": pa.array(values).cast(kind)}), source)
+    (folder / "out").mkdir()
+    suite = gx.ExpectationSuite(
+        name="table", expectations=[copy(expectation) for expectation in expectations]
+    )
+    return judge_file(source, suite, VALUE, folder / "out")
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 7, 100])
+def test_the_parts_of_a_file_are_judged_like_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(file_validation, "AT_ONCE", at_once)
+    values = [1.0, None, 60.5, 4.0, 5.0, 70.0, 60.5, None]
+    judged = _judged(tmp_path, values, NOT_NULL, AT_MOST)
+    between, null = (
+        f"expect_column_values_to_{name}(value)" for name in ("be_between", "not_be_null")
+    )
+    assert judged.broken == {between: 3, null: 2}
+    assert (judged.rows, judged.valid_rows, judged.rejected_rows) == (8, 3, 5)
+    assert [check.failed for check in judged.checks] == [2, 3]
+    assert judged.values(judged.checks[1], 20) == ["60.5", "70.0"]
+    assert pq.read_table(judged.valid)["value"].to_pylist() == [1.0, 4.0, 5.0]
+    rejected = pq.read_table(judged.rejected).to_pydict()
+    assert rejected["value"] == [None, 60.5, 70.0, 60.5, None]
+    assert rejected["expectation"] == [null, between, between, between, null]
+
+
+@pytest.mark.parametrize(("expectation", "failed"), [(MEAN, "unmet"), (UNIQUE, "broken")])
+def test_an_expectation_that_needs_all_rows_gets_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expectation: gxe.Expectation, failed: str
+) -> None:
+    monkeypatch.setattr(file_validation, "AT_ONCE", 1)
+    # Alone, each of these rows would be unique, and the mean of the first one is low enough.
+    judged = _judged(tmp_path, [7.0, 50.0, 7.0], expectation)
+    assert getattr(judged, failed)
+    assert judged.problem("table", 0.5)
+
+
+def test_the_columns_of_a_file_keep_their_types(tmp_path: Path) -> None:
+    judged = _judged(
+        tmp_path, [Decimal("1.25"), Decimal("99.00")], AT_MOST, kind=pa.decimal128(18, 2)
+    )
+    for path in (judged.valid, judged.rejected):
+        assert pq.read_schema(path).field("value").type == pa.decimal128(18, 2)
+
+
+def test_a_file_without_rows_is_checked_for_its_columns(tmp_path: Path) -> None:
+    there = _judged(tmp_path, [], gxe.ExpectColumnToExist(column="value"))
+    assert (there.rows, there.unmet, there.valid.is_file()) == (0, (), True)
+    (tmp_path / "other").mkdir()
+    absent = _judged(tmp_path / "other", [], gxe.ExpectColumnToExist(column="absent"))
+    assert absent.problem("table", 1).endswith("expect_column_to_exist(absent) by the whole table")
+
+
+def test_a_time_beyond_the_years_of_nanoseconds_is_rejected(raw_of: Raw) -> None:
+    tables = raw_of.validate(more={"event_time": pd.Timestamp("2026-01-01", tz="UTC")})
+    assert len(tables["transactions"]) == 40
+    far = pa.array([datetime(9999, 1, 1, tzinfo=UTC)] * 2 + [datetime(2026, 1, 1, tzinfo=UTC)] * 38)
+    path = raw_of.folder / "transactions.parquet"
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("event_time")
+    pq.write_table(table.set_column(place, "event_time", far), path)
+    with pytest.raises(
+        Refused, match=r"2 of 40 .*expect_column_values_to_be_between\(event_time\)"
+    ):
+        step("validate", raw_of.settings, raw_of.folder, raw_of.output)
