@@ -1,8 +1,11 @@
 """What should not be in a model is found by its name or its shape; a hit asks a person."""
 
+from pathlib import Path
+
 import pytest
 
-from sovereign_ml.audit import pii_scan
+from sovereign_ml.audit import pii_scan, scan
+from sovereign_ml.audit.secrets import secrets_in
 
 
 @pytest.mark.parametrize(
@@ -151,3 +154,24 @@ def test_a_harmless_word_is_not(word: str) -> None:
 )
 def test_a_count_becomes_its_range(count: int, expected: tuple[str, int]) -> None:
     assert pii_scan.bucket(count) == expected
+
+
+PIN = "    --hash=sha256:" + "0a" * 32
+
+
+@pytest.mark.parametrize(
+    ("line", "outside", "secrets"),
+    [
+        (PIN, 0, 0),
+        (f"{PIN} \\", 0, 0),
+        (f"{PIN} --index-url https://a.s3.amazonaws.com/simple", 1, 0),
+        (f"{PIN[:-2]} https://a.s3.amazonaws.com/simple", 1, 0),
+        (f"{PIN} password = 'q7Rt2xVb9Kp4'", 0, 1),
+    ],
+)
+def test_only_a_line_that_is_a_hash_and_nothing_else_is_skipped(
+    line: str, outside: int, secrets: int, tmp_path: Path
+) -> None:
+    (tmp_path / "train.lock").write_text(f"wheel==1.0 \\\n{line}\n")
+    assert len(scan(tmp_path)) == outside
+    assert len(list(secrets_in(line, "train.lock"))) == secrets

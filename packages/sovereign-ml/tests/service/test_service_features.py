@@ -99,6 +99,19 @@ def test_a_feature_server_that_is_down_means_no_decision_and_it_may_come_back(
     assert service.score().status_code == 200
 
 
+def test_ready_waits_for_the_first_answer_of_the_feature_server_where_it_is_told_to_and_not_longer(
+    desk: Callable[..., Desk],
+) -> None:
+    replies = iter([(503, b"{}"), (200, b"{}"), (503, b"{}")])
+    with feature_server(lambda _: next(replies)) as uri:
+        waits = desk(settings={"feature_store": uri, "feature_first": "yes"})
+        first, *later = (waits.call("GET", "/readyz", "") for _ in range(3))
+        assert first.status_code == 503
+        assert "feature server has not answered" in first.json()["detail"]
+        assert [answer.status_code for answer in later] == [200, 200]
+    assert _service(desk, "http://127.0.0.1:9").call("GET", "/readyz", "").status_code == 200
+
+
 NONSENSE: dict[str, tuple[int, bytes]] = {
     "an error": (500, b"{}"),
     "a redirect": (302, b""),

@@ -10,6 +10,11 @@ from html import unescape
 
 VARIABLE = "zz0var"
 """Placeholder for the content of a variable. It is a legal label of a host name."""
+LOCK_HASH = re.compile(r"\s*--hash=sha256:[0-9a-f]{64}(?: \\)?")
+"""A whole line of a lock of packages. It holds no address and no secret.
+
+Most lines of a project are of this kind, so that skipping them makes an audit twice as fast.
+"""
 _DEFAULT = re.compile(
     r"\$\$?\{(?:[\w.]{1,100}:?[-=+]|oc\.env:\w{1,100},\s{0,5}"
     # Spring and OmegaConf; `${env:NAME}` and the like name a variable, not a default

@@ -14,6 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from sovereign_ml import git
+from sovereign_ml.audit._normalise import LOCK_HASH
 from sovereign_ml.audit._secret_kinds import (
     ASSIGNED,
     DATA_BLOCK,
@@ -92,6 +93,9 @@ def secrets_in(text: str, file: str = "") -> Iterator[tuple[int, str]]:
     terraform = name.endswith((".tf", ".hcl", ".tfvars"))
     encoded = _encoded_values(text) if SECRET_DOCUMENT.search(text) else set()
     for number, whole in enumerate(text.splitlines(), start=1):
+        if LOCK_HASH.fullmatch(whole):
+            opened = named = ""
+            continue
         kinds: dict[str, None] = {}
         # JSON escapes the quotes that mark a value.
         for line in _pieces(whole.replace('\\"', '"') if name.endswith(_ESCAPING) else whole):

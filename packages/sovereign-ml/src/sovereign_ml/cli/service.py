@@ -142,6 +142,8 @@ def _feature_server(settings: Settings) -> Iterator[dict[str, str]]:
     named = {
         "FEATURE_STORE_URI": f"http://127.0.0.1:{port}",
         "FEATURE_STORE_TOKEN": secrets.token_hex(24),
+        # Both start at the same time. Ready is who can look a customer up.
+        "FEATURE_STORE_FIRST": "yes",
         # The first look-up is slow: it loads what Feast needs.
         "FEATURE_STORE_TIMEOUT_S": ENVIRONMENT.get("FEATURE_STORE_TIMEOUT_S", "10"),
     }

@@ -120,6 +120,9 @@ class Runtime:
     async def ready(self) -> None:
         """Raise LogUnavailableError unless the log answers soon.
 
+        Where the settings say so, raise ProblemError 503 until the feature server has answered
+        once. Later failures of that server do not count: requests with features need it not.
+
         The probe has a connection that no request can keep busy. Callers during one probe wait for
         that one.
         """
@@ -131,6 +134,8 @@ class Runtime:
         if late:
             raise LogUnavailableError(f"decision log: no answer within {PROBE_S} s")
         await self._probe
+        if self.features is not None and self.settings.feature_first == "yes":
+            await self.features.has_answered()
 
     async def kept(self, reference: str) -> ArchivedBundle:
         """Return the bundle that took a decision, from the log.

@@ -47,6 +47,7 @@ NAMES = {
     "feature_view": "FEATURE_STORE_VIEW",
     "feature_view_version": "FEATURE_STORE_VIEW_VERSION",
     "feature_timeout": "FEATURE_STORE_TIMEOUT_S",
+    "feature_first": "FEATURE_STORE_FIRST",
     "feature_token": "FEATURE_STORE_TOKEN",
     "old_features": "CHURN_OLD_FEATURES",
     "database_owner": "CHURN_DATABASE_OWNER",
@@ -94,6 +95,8 @@ class ServiceSettings(BaseModel):
     feature_view: str = "customer_snapshot"
     feature_view_version: Annotated[int, Field(ge=1)] = 1
     feature_timeout: Annotated[float, Field(gt=0, le=30, description="seconds")] = 1.0
+    feature_first: Literal["no", "yes"] = "no"
+    """Whether `/readyz` waits until the feature server has answered once, as `churn serve` does."""
     feature_token: SecretStr = SecretStr("")
     old_features: Literal["refuse", "allow"] = "refuse"
     database_owner: Literal["refuse", "allow"] = "refuse"

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from sovereign_ml.audit._mention import Mention, mention
 from sovereign_ml.audit._named import by_key, by_line
-from sovereign_ml.audit._normalise import VARIABLE, only_variable
+from sovereign_ml.audit._normalise import LOCK_HASH, VARIABLE, only_variable
 from sovereign_ml.audit._payloads import (
     CODE_LINE,
     DOWNLOAD,
@@ -92,6 +92,10 @@ def lines(file: str, text: str) -> Iterator[Mention]:
     if markup or any(fits(file, name) for name in _STARRED):
         rows = list(_without_long_comments(rows, markup=markup))
     for number, raw in enumerate(rows, start=1):
+        if LOCK_HASH.fullmatch(raw):
+            key = "--hash"
+            command = command if raw.endswith("\\") else ""
+            continue
         line = comment.sub("", raw) if len(raw) <= LONGEST_LINE else raw
         if not line.strip():
             continue

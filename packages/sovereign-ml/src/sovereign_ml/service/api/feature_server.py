@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sovereign_ml.decisions import freshness
-from sovereign_ml.service.problems import unavailable
+from sovereign_ml.service.problems import ProblemError, unavailable
 
 if TYPE_CHECKING:
     import httpx
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 Row = dict[str, float | str | None]
 AWAY = "Nothing was decided: the feature server did not answer as it should."
+STARTING = "The feature server has not answered a look-up yet."
 KEY = "customer_id"
 """Key of a row: a pseudonym."""
+NOBODY = "0" * 32
+"""A pseudonym that nobody has."""
 AS_OF = "event_timestamp"
 """Column of the snapshots that dates a row."""
 
@@ -47,6 +50,20 @@ class FeatureServer(ABC):
         self._timeout_s = settings.feature_timeout
         self._headers = self.headers(settings.feature_token.get_secret_value())
         self._client: httpx.AsyncClient | None = None
+        self._has_answered = False
+
+    async def has_answered(self) -> None:
+        """Return once the server has answered a look-up. Raises ProblemError 503 before.
+
+        The first look-up is slow. Whoever waits for this does not meet it.
+        """
+        if self._has_answered:
+            return
+        try:
+            await self._ask(self.body([NOBODY]))
+        except ProblemError:
+            raise unavailable(STARTING) from None
+        self._has_answered = True
 
     async def look_up(
         self, customers: Sequence[str], names: Sequence[str]
