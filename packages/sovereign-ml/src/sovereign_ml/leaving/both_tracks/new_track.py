@@ -65,9 +65,8 @@ def settings_from(environment: Mapping[str, str], project: str) -> TrackSettings
         headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
     keep = frozenset(filter(None, environment.get("BOTH_TRACKS_KEEP", "").split(",")))
     wait = float(environment.get("BOTH_TRACKS_WAIT", "2"))
-    return TrackSettings(
-        uri.rstrip("/"), project, key, headers, keep, stall=wait, patience=5 * wait
-    )
+    times = {"timeout": max(5.0, wait), "stall": wait, "patience": 5 * wait}
+    return TrackSettings(uri.rstrip("/"), project, key, headers, keep, **times)
 
 
 class RefusedByMlflow(Exception):
