@@ -31,7 +31,7 @@ def root(new_project: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     """A project with valid data and a bundle, and beside it a dump whose store computed as ours."""
     folder = new_project()
     project = load(folder)
-    monkeypatch.setattr("sovereign_ml.cli.leave.compare.load_settings", lambda _: load(folder))
+    monkeypatch.setattr("sovereign_ml.cli.leave.differences.load_settings", lambda _: load(folder))
     shop(project.path("valid"), people=40)
     bundles.write_bundle(project.path("bundle"))
     account = Account(runs=0)
