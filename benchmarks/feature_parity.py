@@ -143,14 +143,14 @@ def child(folder: Path) -> int:
 
     from sovereign_ml.config.leaving import FeatureTolerance
     from sovereign_ml.config.tables import FeatureSettings
-    from sovereign_ml.leaving.feature_parity.compare import compare_group
-    from sovereign_ml.leaving.feature_parity.replay import Replay
+    from sovereign_ml.leaving.feature_parity.group_comparison import compare_group
+    from sovereign_ml.leaving.feature_parity.past_moments import FeatureReplay
 
     (folder / "summary.json").write_text("{}")
     days = {"cutoffs": 3, "every_days": 30, "horizon_days": 30}
     config = FeatureSettings(**days, active_within_days=90, lookback_days=365)
     start = time.perf_counter()
-    replay = Replay(PROJECT, folder, config, "no_purchase", folder)
+    replay = FeatureReplay(PROJECT, folder, config, "no_purchase", folder)
     result = compare_group(replay, folder / "rows.parquet", "users", {}, FeatureTolerance())
     used = resource.getrusage(resource.RUSAGE_SELF)
     facts = result.to_json()

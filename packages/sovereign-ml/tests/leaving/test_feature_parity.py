@@ -19,8 +19,8 @@ from purchases import CONFIG, shop
 from sovereign_ml.config.leaving import FeatureTolerance
 from sovereign_ml.errors import Misuse
 from sovereign_ml.leaving.feature_parity.bands import ServedModel
-from sovereign_ml.leaving.feature_parity.compare import compare_group
-from sovereign_ml.leaving.feature_parity.replay import Replay
+from sovereign_ml.leaving.feature_parity.group_comparison import compare_group
+from sovereign_ml.leaving.feature_parity.past_moments import FeatureReplay
 from sovereign_ml.leaving.feature_parity.result import FeatureParity
 
 MOMENTS = [datetime(2026, 3, 1, 2, 30), datetime(2026, 4, 1, 2, 30), datetime(2026, 5, 1, 2, 30)]
@@ -29,27 +29,27 @@ Frame = pd.DataFrame
 
 
 @pytest.fixture(scope="module")
-def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
+def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FeatureReplay]:
     folder = tmp_path_factory.mktemp("parity")
-    opened = Replay(OBJECT, shop(folder / "valid"), CONFIG, "no_purchase", folder)
+    opened = FeatureReplay(OBJECT, shop(folder / "valid"), CONFIG, "no_purchase", folder)
     yield opened
     opened.close()
 
 
 @pytest.fixture(scope="module")
-def equal(replay: Replay) -> Frame:
+def equal(replay: FeatureReplay) -> Frame:
     """The rows of an old store that computed as ours does: of everybody with an event."""
     return computed(replay, MOMENTS)
 
 
-def computed(replay: Replay, moments: list[datetime]) -> Frame:
+def computed(replay: FeatureReplay, moments: list[datetime]) -> Frame:
     replay.compute(moments)
     frame = replay.connection.execute("FROM snapshots ORDER BY ALL").df()
     frame.insert(2, "created_timestamp", frame["event_timestamp"] + timedelta(minutes=5))
     return frame
 
 
-def compared(replay: Replay, frame: Frame, folder: Path, **more: Any) -> FeatureParity:
+def compared(replay: FeatureReplay, frame: Frame, folder: Path, **more: Any) -> FeatureParity:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "rows.parquet"
     frame.to_parquet(path, index=False)
@@ -89,7 +89,7 @@ def planted(frame: Frame, seed: int) -> tuple[Frame, dict[str, Counter[str]]]:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_planted_differences_are_counted_exactly_with_their_cause(
-    replay: Replay, equal: Frame, tmp_path: Path, seed: int
+    replay: FeatureReplay, equal: Frame, tmp_path: Path, seed: int
 ) -> None:
     old, expected = planted(equal, seed)
     result = compared(replay, old, tmp_path)
@@ -102,7 +102,7 @@ def test_planted_differences_are_counted_exactly_with_their_cause(
 
 
 def test_equal_stores_give_no_alarm_whatever_their_types_and_order(
-    replay: Replay, equal: Frame, tmp_path: Path
+    replay: FeatureReplay, equal: Frame, tmp_path: Path
 ) -> None:
     old = equal.sample(frac=1, random_state=1)
     for name in old.columns[3:]:
@@ -129,7 +129,7 @@ SHIFTS = {
 
 @pytest.mark.parametrize("cause", SHIFTS)
 def test_values_of_another_moment_are_recognised_also_in_counts_and_words(
-    replay: Replay, equal: Frame, tmp_path: Path, cause: str
+    replay: FeatureReplay, equal: Frame, tmp_path: Path, cause: str
 ) -> None:
     shift = SHIFTS[cause]
     late = computed(replay, [moment + shift for moment in MOMENTS])
@@ -151,7 +151,7 @@ def test_values_of_another_moment_are_recognised_also_in_counts_and_words(
 
 
 def test_rows_of_one_side_are_counted_and_are_no_parity(
-    replay: Replay, equal: Frame, tmp_path: Path
+    replay: FeatureReplay, equal: Frame, tmp_path: Path
 ) -> None:
     stranger = equal.head(4).assign(customer_id=[f"stranger {n}" for n in range(4)])
     replay.compute(MOMENTS, everybody=False)
@@ -181,7 +181,7 @@ def test_rows_of_one_side_are_counted_and_are_no_parity(
 
 
 def test_the_moments_with_most_rows_are_a_sample_that_is_told(
-    replay: Replay, equal: Frame, tmp_path: Path
+    replay: FeatureReplay, equal: Frame, tmp_path: Path
 ) -> None:
     old = equal.drop(equal.index[equal["event_timestamp"] == MOMENTS[0]][:10])
     result = compared(replay, old, tmp_path, moments=2)
@@ -191,7 +191,7 @@ def test_the_moments_with_most_rows_are_a_sample_that_is_told(
 
 
 def test_differences_are_scored_by_the_served_model(
-    replay: Replay, equal: Frame, tmp_path: Path
+    replay: FeatureReplay, equal: Frame, tmp_path: Path
 ) -> None:
     model, contract, policy = bundles.model(), bundles.contract(), bundles.policy()
     old = equal.copy()
@@ -217,7 +217,7 @@ def test_differences_are_scored_by_the_served_model(
 
 
 def test_features_of_other_names_are_mapped_and_a_wrong_mapping_is_one_line(
-    replay: Replay, equal: Frame, tmp_path: Path
+    replay: FeatureReplay, equal: Frame, tmp_path: Path
 ) -> None:
     old = equal[["customer_id", "event_timestamp", "created_timestamp"]].copy()
     old["ltv-cents"], old["quiet"] = equal["revenue_eur_90d"] * 100, equal["recency_days"] > 30
@@ -238,7 +238,7 @@ def test_features_of_other_names_are_mapped_and_a_wrong_mapping_is_one_line(
 
 
 def test_the_report_repeats_no_value_unless_it_is_asked_to(
-    replay: Replay, equal: Frame, tmp_path: Path
+    replay: FeatureReplay, equal: Frame, tmp_path: Path
 ) -> None:
     old = equal.assign(revenue_eur_90d=100 * equal["revenue_eur_90d"])
     result = compared(replay, old, tmp_path)

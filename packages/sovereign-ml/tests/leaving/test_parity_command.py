@@ -17,7 +17,7 @@ from sagemaker_double import Account, dumped
 from small_project import load
 from sovereign_ml.cli.main import application
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.leaving.feature_parity.replay import Replay
+from sovereign_ml.leaving.feature_parity.past_moments import FeatureReplay
 from sovereign_ml.project import load_project
 from sovereign_ml.pseudonyms import pseudonyms
 
@@ -31,7 +31,7 @@ def root(new_project: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     """A project with valid data and a bundle, and beside it a dump whose store computed as ours."""
     folder = new_project()
     project = load(folder)
-    monkeypatch.setattr("sovereign_ml.cli.leave.compare.load_settings", lambda _: load(folder))
+    monkeypatch.setattr("sovereign_ml.cli.leave.differences.load_settings", lambda _: load(folder))
     shop(project.path("valid"), people=40)
     bundles.write_bundle(project.path("bundle"))
     account = Account(runs=0)
@@ -46,7 +46,7 @@ def root(new_project: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def brought(root: Path) -> tuple[Path, pd.DataFrame]:
     """Write the rows that `churn leave features` would have written."""
     project = load(root)
-    replay = Replay(load_project(root), project.path("valid"), CONFIG, "no_purchase", root)
+    replay = FeatureReplay(load_project(root), project.path("valid"), CONFIG, "no_purchase", root)
     replay.compute([MOMENT])
     frame = replay.connection.execute(
         "SELECT customer_id, event_timestamp, event_timestamp AS created_timestamp, "

@@ -173,7 +173,7 @@ def test_the_command_says_its_verdict_and_reads_only_the_dump(
 ) -> None:  # fmt: skip
     root = new_project()
     project = load(root)
-    monkeypatch.setattr("sovereign_ml.cli.leave.compare.load_settings", lambda _: project)
+    monkeypatch.setattr("sovereign_ml.cli.leave.differences.load_settings", lambda _: project)
     bundles.write_bundle(project.path("bundle"))
     folder = dumped(Account(runs=0), tmp_path / "dump")
     rows, scores = people(20)

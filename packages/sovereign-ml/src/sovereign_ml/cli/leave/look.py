@@ -122,7 +122,7 @@ class _Waived:
         return sum(_rule_of(row).severity == "error" and not w for row, w in self.findings)
 
     def sarif(self, not_read: Mapping[str, str], code: str) -> dict[str, Any]:
-        from sovereign_ml.leaving.findings.sarif import findings_sarif
+        from sovereign_ml.leaving.findings.findings_log import findings_sarif
 
         return findings_sarif(self.findings, self.uses, not_read, code)
 

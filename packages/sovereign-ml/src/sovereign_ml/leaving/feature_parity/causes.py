@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sovereign_ml.config.leaving import FeatureTolerance
 from sovereign_ml.leaving.feature_parity.equality import number_differs
-from sovereign_ml.leaving.feature_parity.replay import Replay
+from sovereign_ml.leaving.feature_parity.past_moments import FeatureReplay
 from sovereign_ml.leaving.feature_parity.result import ComparedFeature, FeatureParity
 from sovereign_ml.storage import duckdb as db
 
@@ -47,7 +47,7 @@ def _shifts() -> Iterator[_Shift]:
         yield _Shift("time zone", f"{hours:+d} h", f"moment + INTERVAL ({hours}) HOUR")
 
 
-def find(replay: Replay, result: FeatureParity, tolerance: FeatureTolerance) -> None:
+def find(replay: FeatureReplay, result: FeatureParity, tolerance: FeatureTolerance) -> None:
     """Give every row of ``differences`` a cause, and count them in the features of ``result``."""
     connection = replay.connection
     for number, feature in enumerate(result.features):
@@ -76,7 +76,7 @@ def find(replay: Replay, result: FeatureParity, tolerance: FeatureTolerance) -> 
         result.features[number].causes[cause] = count
 
 
-def _short_history(replay: Replay) -> None:
+def _short_history(replay: FeatureReplay) -> None:
     """Mark moments whose look-back begins before our first transaction."""
     _set(
         replay,
@@ -85,18 +85,18 @@ def _short_history(replay: Replay) -> None:
     )
 
 
-def _set(replay: Replay, cause: str, where: str) -> None:
+def _set(replay: FeatureReplay, cause: str, where: str) -> None:
     """Give the open differences that satisfy ``where`` their cause."""
     replay.connection.execute(
         f"UPDATE differences SET cause = '{cause}' WHERE {_OPEN} AND ({where})"  # noqa: S608
     )
 
 
-def _open(replay: Replay, number: int) -> int:
+def _open(replay: FeatureReplay, number: int) -> int:
     return db.count(replay.connection, "differences", f"{_OPEN} AND feature = {number}")
 
 
-def _common_offset(replay: Replay, number: int, feature: ComparedFeature) -> None:
+def _common_offset(replay: FeatureReplay, number: int, feature: ComparedFeature) -> None:
     """Find a constant number of hours between values in days."""
     hours = "(old - new) * 24"
     rows = replay.connection.execute(
@@ -112,7 +112,7 @@ def _common_offset(replay: Replay, number: int, feature: ComparedFeature) -> Non
 
 
 def _common_ratio(
-    replay: Replay, number: int, feature: ComparedFeature, tolerance: FeatureTolerance
+    replay: FeatureReplay, number: int, feature: ComparedFeature, tolerance: FeatureTolerance
 ) -> None:
     """Find a constant factor of a usual unit."""
     factors = [f"{ratio}.0" for ratio in _RATIOS] + [f"1.0 / {ratio}" for ratio in _RATIOS]
@@ -131,7 +131,7 @@ def _common_ratio(
         feature.details["unit"] = f"times {factor.removesuffix('.0')}"
 
 
-def _rounded(replay: Replay, number: int) -> None:
+def _rounded(replay: FeatureReplay, number: int) -> None:
     """Mark old values with few decimals that are ours, rounded or cut off."""
     for decimals in range(5):
         step = f"1e-{decimals}"
@@ -143,7 +143,9 @@ def _rounded(replay: Replay, number: int) -> None:
         )
 
 
-def _other_moments(replay: Replay, result: FeatureParity, tolerance: FeatureTolerance) -> None:
+def _other_moments(
+    replay: FeatureReplay, result: FeatureParity, tolerance: FeatureTolerance
+) -> None:
     """Try whether open differences are our values as of another moment."""
     connection = replay.connection
     connection.execute(
@@ -184,7 +186,7 @@ def _other_moments(replay: Replay, result: FeatureParity, tolerance: FeatureTole
 
 
 def _explained(
-    replay: Replay, result: FeatureParity, tolerance: FeatureTolerance, shift: _Shift
+    replay: FeatureReplay, result: FeatureParity, tolerance: FeatureTolerance, shift: _Shift
 ) -> list[tuple[int, int]]:
     """Create ``explained``: tried differences that are none at the shifted moment. Count them."""
     connection = replay.connection

@@ -16,7 +16,7 @@ from sovereign_ml.errors import Misuse
 from sovereign_ml.leaving.feature_parity import causes
 from sovereign_ml.leaving.feature_parity.bands import ServedModel
 from sovereign_ml.leaving.feature_parity.equality import number_differs
-from sovereign_ml.leaving.feature_parity.replay import Replay
+from sovereign_ml.leaving.feature_parity.past_moments import FeatureReplay
 from sovereign_ml.leaving.feature_parity.result import ComparedFeature, FeatureParity
 from sovereign_ml.storage import duckdb as db
 
@@ -35,7 +35,7 @@ Newest = Callable[[Sequence[datetime]], None]
 
 
 def compare_group(
-    replay: Replay,
+    replay: FeatureReplay,
     rows: Path,
     group: str,
     mapping: Mapping[str, str],
@@ -84,7 +84,7 @@ def compare_group(
 
 
 def _features(
-    replay: Replay, group: str, columns: Mapping[str, str], mapping: Mapping[str, str]
+    replay: FeatureReplay, group: str, columns: Mapping[str, str], mapping: Mapping[str, str]
 ) -> list[ComparedFeature]:
     """Return the features that have a counterpart, in the order of the old store."""
     connection = replay.connection
@@ -117,7 +117,7 @@ def _features(
     return features
 
 
-def _prepare(replay: Replay) -> None:
+def _prepare(replay: FeatureReplay) -> None:
     """Create the empty table of differences, and what is known about the old rows as a whole."""
     for statement in (
         "CREATE OR REPLACE TABLE differences (customer_id VARCHAR, moment TIMESTAMP, "
@@ -134,7 +134,9 @@ def _prepare(replay: Replay) -> None:
         replay.connection.execute(statement)
 
 
-def _batches(replay: Replay, result: FeatureParity, moments: int) -> Iterator[list[datetime]]:
+def _batches(
+    replay: FeatureReplay, result: FeatureParity, moments: int
+) -> Iterator[list[datetime]]:
     """Yield the moments to replay, in order, together as many as fit into memory."""
     connection = replay.connection
     connection.execute(
@@ -168,7 +170,7 @@ def _batches(replay: Replay, result: FeatureParity, moments: int) -> Iterator[li
         yield batch
 
 
-def _pair(replay: Replay, result: FeatureParity, columns: Mapping[str, str]) -> None:
+def _pair(replay: FeatureReplay, result: FeatureParity, columns: Mapping[str, str]) -> None:
     """Create the table ``pairs``: the rows of both sides at the moments of ``snapshots``."""
     connection = replay.connection
     old, new = [], []
@@ -214,7 +216,7 @@ def _without_nan(value: str) -> str:
     return f"nullif(CAST({value} AS DOUBLE), 'nan'::DOUBLE)"
 
 
-def _differences(replay: Replay, result: FeatureParity, tolerance: FeatureTolerance) -> None:
+def _differences(replay: FeatureReplay, result: FeatureParity, tolerance: FeatureTolerance) -> None:
     """Add the differing values of ``pairs`` to ``differences``, and count the rows."""
     connection = replay.connection
     parts = [
@@ -249,7 +251,7 @@ def _differences(replay: Replay, result: FeatureParity, tolerance: FeatureTolera
     _count_skipped(replay, result)
 
 
-def _count_skipped(replay: Replay, result: FeatureParity) -> None:
+def _count_skipped(replay: FeatureReplay, result: FeatureParity) -> None:
     connection = replay.connection
     known = "customer_id IN (SELECT customer_id FROM people)"
     for reason, rows in {
@@ -266,7 +268,7 @@ def _count_skipped(replay: Replay, result: FeatureParity) -> None:
         result.skipped["several rows of one person at one moment"] += int(twice)
 
 
-def _only_here(replay: Replay, result: FeatureParity, batch: Sequence[datetime]) -> None:
+def _only_here(replay: FeatureReplay, result: FeatureParity, batch: Sequence[datetime]) -> None:
     """Count the rows that only our side has, at moments when the old store wrote everybody."""
     connection = replay.connection
     connection.execute(
@@ -289,7 +291,7 @@ def _only_here(replay: Replay, result: FeatureParity, batch: Sequence[datetime])
         )
 
 
-def _sample(replay: Replay, result: FeatureParity, *, values: bool) -> list[dict[str, Any]]:
+def _sample(replay: FeatureReplay, result: FeatureParity, *, values: bool) -> list[dict[str, Any]]:
     rows = replay.connection.execute(
         "SELECT customer_id, moment, feature, coalesce(CAST(old AS VARCHAR), old_text), "  # noqa: S608
         "coalesce(CAST(new AS VARCHAR), new_text), cause FROM differences "

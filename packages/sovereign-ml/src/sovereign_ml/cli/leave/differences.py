@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sovereign_ml.config.settings import Settings
     from sovereign_ml.leaving.dump import Dump
     from sovereign_ml.leaving.feature_parity.bands import ServedModel
-    from sovereign_ml.leaving.feature_parity.replay import Replay
+    from sovereign_ml.leaving.feature_parity.past_moments import FeatureReplay
     from sovereign_ml.leaving.feature_parity.result import FeatureParity
 
 app = typer.Typer()
@@ -218,7 +218,7 @@ def _compared(
     """Return the comparison of one feature group."""
     from sovereign_ml.leaving import offline_rows
     from sovereign_ml.leaving.feature_parity import online
-    from sovereign_ml.leaving.feature_parity.compare import compare_group
+    from sovereign_ml.leaving.feature_parity.group_comparison import compare_group
 
     described = offline_rows.group_of(
         answers.feature_groups()[name], inside(answers.folder, f"offline/{name}"), "person"
@@ -260,11 +260,11 @@ def _compared(
         replay.close()
 
 
-def _replay(settings: Settings, spill: Path) -> Replay:
-    from sovereign_ml.leaving.feature_parity.replay import Replay
+def _replay(settings: Settings, spill: Path) -> FeatureReplay:
+    from sovereign_ml.leaving.feature_parity.past_moments import FeatureReplay
     from sovereign_ml.project import load_project
 
-    return Replay(
+    return FeatureReplay(
         load_project(settings.root),
         settings.path("valid"),
         settings.features,

@@ -22,7 +22,7 @@ MEMORY = "1GB"
 _NEEDED = ("load", "compute", "history")
 
 
-class Replay:
+class FeatureReplay:
     """The project's valid transactions, and its features as of any moment (UTC, without a zone).
 
     ``spill`` is a folder for tables that do not fit into memory.
