@@ -36,7 +36,8 @@ def score(bundle: Path, features: Path, valid: Path, output: Path, *, gate: Scor
         bands = write_scores(
             folder / "scores.parquet",
             sealed,
-            customers.filter(allowed),
+            customers,
+            allowed=allowed,
             old_features=gate.old_features,
         )
         in_bands = ", ".join(f"{count:,} {name}" for name, count in bands.items())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -21,16 +22,20 @@ from sovereign_ml.errors import Refused
 from sovereign_ml.model.explain import reason_codes, reason_texts, shared, windows_of
 from sovereign_ml.model.scorecard import Coded, Scorecard, sigmoid
 from sovereign_ml.privacy import objections
+from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage.artifacts import need, read_json
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 __all__ = ["ScoringGate", "current_customers", "read_whole", "write_scores"]
 
 REASONS = 3
 AT_ONCE = 131_072
-"""Number of customers held in memory at a time."""
+"""Number of customers whose scores are held in memory at a time."""
+GATE_MEMORY = "800MB"
+"""Memory for the comparison of the customers with those who agreed. The rest goes to disk."""
 
 
 @dataclass(frozen=True)
@@ -55,29 +60,44 @@ class ScoringGate:
         """
         import pyarrow as pa
         import pyarrow.compute as pc
-        import pyarrow.parquet as pq
 
-        people = pq.read_table(need(valid, "validate") / "customers.parquet")
-        ids = people["customer_id"].cast(pa.string())
+        path = need(valid, "validate") / "customers.parquet"
 
         def among(names: Any) -> NDArray[np.bool_]:
             return np.asarray(pc.is_in(customers, names).to_numpy(), dtype=np.bool_)
 
         free, counts = np.ones(len(customers), dtype=bool), dict[str, int]()
-        for bar, against in objections.barred(self.log).items():
-            # The log has what people told the service, the table what they told anybody else.
-            barred, column = among(pa.array(sorted(against), pa.string())), f"{BARS[bar]}_at"
-            if column in people.column_names:
-                barred |= among(ids.filter(people[column].is_valid()))
-            # Each person counts for the first reason only, so that the counts add up.
-            counts[BARS[bar]], free = int((barred & free).sum()), free & ~barred
-        without = np.zeros(len(customers), dtype=bool)
-        if self.asks_consent:
-            agreed = people["consent"].cast(pa.bool_()).fill_null(False)
-            # Of two rows with different answers the refusal counts.
-            without = ~among(ids.filter(agreed)) | among(ids.filter(pc.invert(agreed)))
+        with closing(db.connect()) as connection:
+            # Of millions of people only those who are kept out are held in memory.
+            connection.execute(f"SET memory_limit = '{GATE_MEMORY}'")
+            connection.register("current_ids", pa.table({"customer_id": customers}))
+            people = f"read_parquet({db.literal(str(path))})"
+            columns = db.types_of(connection, f"SELECT * FROM {people}")  # noqa: S608
+            for bar, against in objections.barred(self.log).items():
+                barred, column = among(pa.array(sorted(against), pa.string())), f"{BARS[bar]}_at"
+                if column in columns:
+                    barred |= among(_ids(connection, f"FROM {people} WHERE {column} IS NOT NULL"))
+                # Each person counts for the first reason only, so that the counts add up.
+                counts[BARS[bar]], free = int((barred & free).sum()), free & ~barred
+            without = np.zeros(len(customers), dtype=bool)
+            if self.asks_consent:
+                agreed = "coalesce(CAST(consent AS BOOLEAN), false)"
+                # Of two rows with different answers the refusal counts.
+                refused = _ids(connection, f"FROM {people} WHERE NOT {agreed}")
+                known = f"SELECT CAST(customer_id AS VARCHAR) AS customer_id FROM {people}"  # noqa: S608
+                unknown = _ids(
+                    connection,
+                    f"FROM current_ids ANTI JOIN ({known} WHERE {agreed}) USING (customer_id)",
+                )
+                without = among(refused) | among(unknown)
         counts["no_basis"] = int((without & free).sum())
         return free & ~without, counts
+
+
+def _ids(connection: duckdb.DuckDBPyConnection, source: str) -> pa.ChunkedArray:
+    """Return the customers of the rows that ``source``, a FROM clause of SQL, selects."""
+    query = f"SELECT DISTINCT CAST(customer_id AS VARCHAR) AS customer_id {source}"
+    return connection.sql(query).to_arrow_table()["customer_id"]
 
 
 def read_whole(bundle: Path) -> Bundle:
@@ -105,19 +125,24 @@ def current_customers(features: Path, names: Iterable[str]) -> tuple[str, pa.Tab
 
 
 def write_scores(
-    path: Path, bundle: Bundle, rows: pa.Table, *, old_features: bool = False
+    path: Path,
+    bundle: Bundle,
+    rows: pa.Table,
+    *,
+    allowed: NDArray[np.bool_] | None = None,
+    old_features: bool = False,
 ) -> dict[str, int]:
     """Write the scores of ``rows`` part by part into ``path``.
 
-    Returns the number of customers in each band. Raises Refused for rows that are dated in the
-    future, and for rows older than the policy of the bundle unless ``old_features`` is set.
+    ``allowed`` is a mask (n,) of the rows that are scored, None for all of them. Returns the number
+    of customers in each band. Raises Refused for rows that are dated in the future, and for rows
+    older than the policy of the bundle unless ``old_features`` is set.
     """
     import pyarrow.parquet as pq
 
     _check_age(bundle, rows, old_features=old_features)
     bands: Counter[str] = Counter()
-    parts = (_scores(bundle, part) for part in rows.to_batches(AT_ONCE))
-    # The schema of the file is that of the first part.
+    parts = (_scores(bundle, part) for part in _parts(rows, allowed))
     first = next(parts)
     with pq.ParquetWriter(path, first.schema, store_schema=False) as writer:
         for scores in chain([first], parts):
@@ -129,6 +154,18 @@ def write_scores(
             )
             writer.write_batch(scores)
     return dict(sorted(bands.items()))
+
+
+def _parts(rows: pa.Table, allowed: NDArray[np.bool_] | None) -> Iterator[pa.RecordBatch]:
+    """Yield the ``allowed`` rows in parts of about the same size, and no empty part."""
+    import pyarrow as pa
+
+    for start in range(0, len(rows), AT_ONCE):
+        part = rows.slice(start, AT_ONCE)
+        if allowed is not None:
+            part = part.filter(pa.array(allowed[start : start + AT_ONCE]))
+        if len(part):
+            yield from part.combine_chunks().to_batches()
 
 
 def _check_age(bundle: Bundle, rows: pa.Table, *, old_features: bool) -> None:
