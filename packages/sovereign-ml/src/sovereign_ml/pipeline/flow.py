@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.monitoring.alarms import refuse_training
+from sovereign_ml.monitoring.reporting.bucket_copy import MonitorCopy
 from sovereign_ml.project import Project, Step
 from sovereign_ml.storage.artifacts import need
 
@@ -31,6 +32,8 @@ def run_step(verb: str, settings: Settings, project: Project) -> dict[str, Any]:
     """
     step = project.step(verb)
     if verb == "train":
+        # A scheduled run may have found bad data that this folder does not know of.
+        MonitorCopy(settings.project.name, settings.data_versions).sync()
         refuse_training(settings.root)
     start = time.perf_counter()
     inputs = [settings.path(noun) for noun in step.reads]
