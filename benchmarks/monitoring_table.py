@@ -35,7 +35,7 @@ The rule that found each fault, on the newest day of the data.
 ## Histories of {months} months
 
 {histories:,} histories with {people:,} matured decisions a month. Each month has a shock of its
-own with a standard deviation of {shock:.0%} points. {false_alarms:.1%} of those without a bias have
+own with a standard deviation of {shock:g} points. {false_alarms:.1%} of those without a bias have
 a false alarm.
 
 | bias from month 12 on | same month | within one month | within two | median | missed |
@@ -49,9 +49,9 @@ either way.
 ## Campaigns
 
 {campaigns} campaigns of {listed:,} people, {control:.0%} of them controls, drawn into a real
-decision log and measured by the code of `churn campaign result`. An effect of {effect:.0%} points
+decision log and measured by the code of `churn campaign result`. An effect of {effect:g} points
 lies in the interval of {covered}, in that without the adjustment by score of {covered_plain}. The
-mean estimate is {mean:.2%} points. {shown} of them show an effect. Of the same campaigns with no
+mean estimate is {mean:.2f} points. {shown} of them show an effect. Of the same campaigns with no
 effect, {none} show one: 5 are expected of a 95 % interval. The adjustment makes the interval
 {narrower:.1%} narrower.
 
@@ -177,23 +177,22 @@ def page(result: dict[str, Any]) -> str:
         dashes="---|" * len(tests),
         faults="\n".join(
             f"| {fault} | "
-            + " | ".join(
-                ", ".join(each["faults"].get(fault, ())) or "missed" for each in tests.values()
-            )
+            + " | ".join(_rules(each["faults"], fault) for each in tests.values())
             + " |"
             for fault in faults
         ),
         november=_november(result),
-        **{name: simulated[name] for name in ("histories", "months", "people", "shock")},
+        **{name: simulated[name] for name in ("histories", "months", "people")},
+        shock=100 * simulated["shock"],
         false_alarms=simulated["false_alarms"],
         biases="\n".join(map(_bias, simulated["biases"])),
         campaigns=campaign["campaigns"],
         listed=campaign["people"],
         control=campaign["control_share"],
-        effect=campaign["effect"],
+        effect=100 * campaign["effect"],
         covered=campaign["covered"],
         covered_plain=campaign["covered_plain"],
-        mean=campaign["mean_estimate"],
+        mean=100 * campaign["mean_estimate"],
         shown=campaign["shown"],
         none=campaign["none_called_effect"],
         narrower=1 - campaign["width_against_plain"],
@@ -212,9 +211,15 @@ def page(result: dict[str, Any]) -> str:
     )
 
 
+def _rules(faults: dict[str, list[str]], fault: str) -> str:
+    if fault not in faults:
+        return "no such columns"
+    return ", ".join(faults[fault]) or "missed"
+
+
 def _bias(row: dict[str, Any]) -> str:
     return (
-        f"| {row['bias']:+.0%} points | {row['same_month']:.1%} | {row['one_month']:.1%} | "
+        f"| {100 * row['bias']:+.0f} points | {row['same_month']:.1%} | {row['one_month']:.1%} | "
         f"{row['two_months']:.1%} | {row['median_months']:g} months | {row['missed']:.1%} |"
     )
 
