@@ -39,7 +39,7 @@ def pipeline_of(
             "take the file from the template, whose question `parts` brings it."
         ) from None
     if kind == "monitor" and kind not in module.PIPELINES:
-        from sovereign_ml.kubeflow.monitoring import monitoring
+        from sovereign_ml.kubeflow.scheduled_monitor import monitoring
 
         return monitoring(tasks)
     return module.PIPELINES[kind](tasks)
