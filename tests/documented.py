@@ -75,6 +75,7 @@ TESTED = {
     "monitor": "monitoring/test_monitored_months.py",
     "monitor answer": "monitoring/test_monitored_months.py",
     "monitor backtest": "monitoring/test_monitored_months.py",
+    "monitor sync": "monitoring/test_bucket_copy.py",
     "promote": "card/test_approval_page.py",
     "pull": "pipeline/test_flow.py",
     "push": "pipeline/test_flow.py",

@@ -290,6 +290,19 @@ def test_necessity_is_measured_against_the_simple_rules():
     assert "No simple rule was measured" in " ".join(points(made("lia", none)))
 
 
+def test_the_effect_of_offers_stands_beside_the_necessity():
+    shown = {"name": "spring-2026", "prevented": 0.061, "low": 0.02, "high": 0.102}
+    for name in ("dpia", "lia"):
+        assert "no campaign with a control group has a known outcome" in told(made(name))
+        text = told(made(name, full_card(campaign=shown)))
+        assert "prevented +6.1 points of churn (95 % +2.0 to +10.2)" in text
+        assert "does not show" not in text
+        none = full_card(campaign=shown | {"low": -0.01})
+        assert "This does not show that it changed anything" in told(made(name, none))
+        german = told(made(name, full_card(campaign=shown), language="de"))
+        assert "+6.1 Punkte Abwanderung verhindert" in german
+
+
 def test_each_contract_has_the_eight_points_and_a_missing_one_is_named():
     document = made("processors")
     (contract,) = [s for s in document.sections if s.article == "GDPR 28(3)"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,15 @@ import pandas as pd
 import pytest
 from scipy.stats import wasserstein_distance
 
-from monitor_reports import DAY, state
+from bundles import customers, model
+from monitor_reports import DAY, a_page, a_reference, state
 from sovereign_ml.config.monitoring import MonitorSettings
 from sovereign_ml.decision_log import Draft, open_log, verify
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.monitoring import alarms, campaign, outcomes
+from sovereign_ml.monitoring import alarms, campaign, outcomes, population
 from sovereign_ml.monitoring.campaign import people_needed, uplift
-from sovereign_ml.monitoring.comparison import distance
+from sovereign_ml.monitoring.comparison import distance, nobody
+from sovereign_ml.monitoring.judgement import OF_CUSTOMERS, judge
 from sovereign_ml.monitoring.population import group_shares
 from sovereign_ml.monitoring.sequence import EDetector
 
@@ -53,6 +56,19 @@ def test_a_small_group_cannot_be_computed_from_the_others() -> None:
     assert group_shares({"g": values[:700]}, 60) == {"g": {"a": 0.714, "b": 0.286}}
 
 
+def test_shifts_of_features_add_up_to_that_of_the_score() -> None:
+    scorecard, people = model(), pd.DataFrame(customers(2000))
+    then = population.profile(scorecard, people.iloc[:1000], {})
+    now = population.profile(scorecard, people.iloc[1000:], {})
+    means = [now.features[name].mean - then.features[name].mean for name in then.features]
+    assert sum(means) == pytest.approx(now.mean_log_odds - then.mean_log_odds, abs=1e-9)
+    # Each contribution is that of the model's own curve, calculated here once more.
+    (part,) = [part for part in scorecard.numeric if part.name == "recency_days"]
+    assert part.transform == "identity"
+    exact = np.interp(people["recency_days"].iloc[:1000], part.knots, part.log_odds)
+    assert then.features["recency_days"].mean == pytest.approx(np.mean(exact), abs=1e-9)
+
+
 def first_alarms(histories: int, people: int, bias: float) -> list[int | None]:
     """Month of the first alarm in each simulated history of 24 months; from month 12 on the rates are off.
 
@@ -80,6 +96,20 @@ def test_the_sequential_test_keeps_its_rate_of_false_alarms_and_finds_a_bias() -
     found = [month for month in first_alarms(300, 1500, -0.08) if month is None or month >= 12]
     assert None not in found
     assert sum(month in (12, 13) for month in found) / len(found) >= 0.9
+
+
+def test_a_feed_that_stopped_alarms_and_ends_no_other_alarm(tmp_path: Path) -> None:
+    empty = nobody(a_reference(), 120.0)
+    absent: Any = {"early": (), "detector": None, "alarmed": False, "realised": None}
+    rest: Any = {"fairness": (), "reviews": {}, "waiting_days": None, "catch_rate": 0.8}
+    gate: Any = SimpleNamespace(calibration_slope=(0.7, 1.4), min_roc_auc=0.6, max_fairness_gap=1)
+    limits, before = MonitorSettings(), [[state("age", "watch"), state("volume", "watch")]]
+    usual = absent | rest | {"comparison": empty, "limits": limits, "gate": gate, "before": before}
+    states = {each.rule: each.status for each in judge(f"{DAY}", **usual)}
+    assert (states["age"], states["volume"]) == ("alarm", "alarm")
+    for rule in OF_CUSTOMERS:
+        assert states[rule] == "not measured"
+    assert "No groups were measured" in a_page(comparison=empty, groups_now={}, fairness=((),))
 
 
 def test_one_decision_a_person_and_horizon_counts() -> None:

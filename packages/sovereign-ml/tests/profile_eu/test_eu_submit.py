@@ -101,8 +101,11 @@ def test_schedules_become_recurring_runs_and_replace_the_former_ones(
         done = submit(pushed, cloud, "--schedules")
         assert done.returncode == 0, done.stderr
     made = {row["display_name"]: row for row in server.made["recurringruns"].values()}
-    assert set(made) == {"acme-churn-train", "acme-churn-score", "acme-churn-retain"}
-    assert len(server.made["recurringruns"]) == 3
+    kinds = ("train", "score", "monitor", "retain")
+    assert set(made) == {f"acme-churn-{kind}" for kind in kinds}
+    assert len(server.made["recurringruns"]) == 4
+    assert made["acme-churn-monitor"]["trigger"]["cron_schedule"]["cron"] == "0 0 5 * * *"
+    assert made["acme-churn-monitor"]["runtime_config"]["parameters"]["version"] == BUNDLE
     assert made["acme-churn-retain"]["trigger"]["cron_schedule"]["cron"] == "0 0 6 * * *"
     spec, platform = yaml.safe_load_all((pushed / "build/acme-churn-retain.yaml").read_text())
     task = spec["deploymentSpec"]["executors"]["exec-retain"]["container"]

@@ -430,6 +430,7 @@ class PipelineSettings(ConfigTable):
     score_schedule: str
     train_schedule: str
     retain_schedule: str
+    monitor_schedule: str = ""
 
 
 class MissingSetting(Misuse, AttributeError):

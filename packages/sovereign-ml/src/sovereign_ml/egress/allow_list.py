@@ -42,10 +42,13 @@ def install(environ: MutableMapping[str, str], arguments: Sequence[str] = ()) ->
 
 
 @contextmanager
-def task(environ: MutableMapping[str, str]) -> Iterator[None]:
-    """Run a pipeline task without telemetry and under the guard. Print what was refused."""
+def task(environ: MutableMapping[str, str], *, command: str = "") -> Iterator[None]:
+    """Run a pipeline task without telemetry and under the guard. Print what was refused.
+
+    Some hosts are for one ``command`` only, see `allowed_hosts`.
+    """
     silence(environ)
-    install(environ)
+    install(environ, (command,) if command else ())
     try:
         yield
     finally:

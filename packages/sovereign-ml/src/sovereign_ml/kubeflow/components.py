@@ -1,4 +1,4 @@
-"""Kubeflow components made from the table of steps, and two more for a cluster.
+"""Kubeflow components made from the table of steps, and three more for a cluster.
 
 kfp ships the source text of each function and reads its annotations as objects, so this file must
 not use `from __future__ import annotations`.
@@ -46,6 +46,13 @@ def pull(version: str, artifact: Output[Dataset]) -> None:
     from sovereign_ml.kubeflow.entry_points import fetch
 
     fetch(version, artifact.path)
+
+
+def monitor(bundle: Input[Dataset], valid: Input[Dataset]) -> None:
+    """Watch the model in use. It fails while an alarm has no answer."""
+    from sovereign_ml.kubeflow.entry_points import watch
+
+    watch(bundle.path, valid.path)
 
 
 def record(status: PipelineTaskFinalStatus, revision: str, version: str) -> None:

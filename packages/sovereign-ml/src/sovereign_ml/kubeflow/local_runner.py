@@ -24,7 +24,10 @@ def pipeline_of(
     *,
     on_cluster: bool,
 ) -> Any:
-    """Return the kfp pipeline ``kind`` that ``pipeline.py`` of the project defines."""
+    """Return the kfp pipeline ``kind`` that ``pipeline.py`` of the project defines.
+
+    The library has one for "monitor", which the project may replace.
+    """
     tasks = Tasks(project, about, config, on_cluster=on_cluster)
     try:
         module = project.module("pipeline")
@@ -35,6 +38,10 @@ def pipeline_of(
             f"This project has no src/{project.package}/pipeline.py, so it has no pipeline for Kubeflow: "
             "take the file from the template, whose question `parts` brings it."
         ) from None
+    if kind == "monitor" and kind not in module.PIPELINES:
+        from sovereign_ml.kubeflow.scheduled_monitor import monitoring
+
+        return monitoring(tasks)
     return module.PIPELINES[kind](tasks)
 
 

@@ -14,10 +14,11 @@ FACTS = ("DATABASE_URL", *STORAGE_KEYS, *TRACKING)
 SECRETS = {
     "data": ("CHURN_PSEUDONYM_KEY", "DATABASE_URL", *STORAGE_KEYS),
     "features": ("CHURN_FEATURE_REGISTRY_URL", "CHURN_ONLINE_STORE_URL", *STORAGE_KEYS),
-    "train": TRACKING,
+    "train": (*TRACKING, *STORAGE_KEYS),
     "card": FACTS,
     "register": FACTS,
     "score": ("DATABASE_URL",),
+    "monitor": ("DATABASE_URL", *STORAGE_KEYS),
     "pull": STORAGE_KEYS,
     "record": STORAGE_KEYS,
     "retain": (
@@ -26,6 +27,7 @@ SECRETS = {
     ),
 }
 """Secrets that the task of each step uses. A task gets no others."""
+MAIL = "CHURN_SMTP_PASSWORD"
 CONFIG = ("CHURN_PROFILE", "MLFLOW_TRACKING_USERNAME")
 WAIT = {"backoff_duration": "30s", "backoff_factor": 2.0, "backoff_max_duration": "600s"}
 
@@ -41,8 +43,11 @@ def equip(task: Any, verb: str, config: PipelineSettings) -> None:
     kubernetes.use_config_map_as_env(task, config.config_map, {name: name for name in CONFIG})
     if names := SECRETS.get(verb, ()):
         kubernetes.use_secret_as_env(task, config.secret, {name: name for name in names})
-    # kfp refuses retries of an exit task.
-    if verb != "record":
+    # Channels without a password need no secret, and a task does not start without one it names.
+    if verb == "monitor":
+        kubernetes.use_secret_as_env(task, f"{config.secret}-mail", {MAIL: MAIL}, optional=True)
+    # kfp refuses retries of an exit task. An alarm that nobody answered is no accident to repeat.
+    if verb not in ("record", "monitor"):
         task.set_retry(config.retries, **WAIT)
 
 

@@ -76,7 +76,7 @@ def schedule(
 ) -> list[str]:
     """Create or replace the recurring runs of ``[pipeline]``, and return their names.
 
-    Scoring uses the version of ``bundle`` at a git revision. An empty schedule ends its run.
+    Scoring and the monitor use the version of ``bundle`` at a git revision. An empty schedule ends its run.
     """
     root, config = cluster.versions.root, cluster.config
     commit, bundle_version = _commit(root, revision), dvc.pinned(root, revision, str(bundle))
@@ -84,6 +84,7 @@ def schedule(
     schedules: dict[str, tuple[str, str]] = {
         "train": (config.train_schedule, ""),
         "score": (config.score_schedule, bundle_version),
+        "monitor": (config.monitor_schedule, bundle_version),
         "retain": (config.retain_schedule, ""),
     }
     names = []

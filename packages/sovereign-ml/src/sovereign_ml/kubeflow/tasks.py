@@ -77,6 +77,18 @@ class Tasks:
         task.set_caching_options(enable_caching=False)
         return task
 
+    def monitor(self, bundle: Any, valid: Any) -> Any:
+        """Return the task of `churn monitor`, which stores its report in the bucket.
+
+        It fails while an alarm has no answer, and is not tried again: the next run tells the same.
+        """
+        from sovereign_ml.kubeflow import components
+
+        task = self._component(components.monitor)(bundle=bundle, valid=valid)
+        equip(task, "monitor", self._config)
+        task.set_caching_options(enable_caching=False)
+        return task
+
     def retain(self) -> Any:
         """Return the task that deletes data past its retention period and prints each deletion."""
         from kfp import dsl

@@ -171,6 +171,15 @@ def _accepted(record: AlarmRecord, today: date) -> bool:
     return decision is not None and decision.until is not None and today <= decision.until
 
 
+def path_of(root: Path, record: AlarmRecord) -> Path:
+    """Return the file of an alarm."""
+    return root / FOLDER / f"{record.id}.json"
+
+
+def text_of(record: AlarmRecord) -> str:
+    """Return the content of an alarm's file."""
+    return record.model_dump_json(indent=2, exclude_none=True) + "\n"
+
+
 def _write(root: Path, record: AlarmRecord) -> None:
-    text = record.model_dump_json(indent=2, exclude_none=True) + "\n"
-    write_durably(root / FOLDER / f"{record.id}.json", text)
+    write_durably(path_of(root, record), text_of(record))

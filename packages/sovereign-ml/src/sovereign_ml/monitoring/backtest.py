@@ -46,6 +46,8 @@ class PlantedFault(BaseModel):
     fault: str
     rules: tuple[str, ...]
     broken: dict[str, str]
+    touches_model: bool
+    """Whether the fault changes anything that the model looks at."""
 
     @property
     def is_found(self) -> bool:
@@ -111,10 +113,12 @@ def backtest(
         )
     last = days[-1]
     reference = _reference(sealed, every[last - timedelta(days=horizon)])
-    faults = [
-        _planted(sealed, name, plant(every[last].copy(), sealed), reference, limits)
-        for name, (_, plant) in FAULTS.items()
-    ]
+    faults = []
+    for name, (_, plant) in FAULTS.items():
+        rows = plant(every[last].copy(), sealed)
+        # A column that no model uses is not watched: its fault changes no decision.
+        touches = _inputs(sealed, rows) != _inputs(sealed, every[last])
+        faults.append(_planted(sealed, name, rows, reference, limits, touches=touches))
     # The late feed comes last: it deletes the newest days from ``past`` for good.
     past.forget_from(last - timedelta(days=DAYS_LATE))
     age = (last - past.newest_event).total_seconds() / 86_400
@@ -171,12 +175,19 @@ def _planted(
     reference: Reference,
     limits: MonitorSettings,
     age: float = 0.0,
+    *,
+    touches: bool = True,
 ) -> PlantedFault:
     """Return the results of the rules on ``rows``, which have the fault ``name``."""
     rules = FAULTS[name][0] if name in FAULTS else ("age",)
     comparison = _compare(sealed, rows, reference, age)
     broken = {rule: text for rule, (text, _) in breaches(comparison, limits).items()}
-    return PlantedFault(fault=name, rules=rules, broken=broken)
+    return PlantedFault(fault=name, rules=rules, broken=broken, touches_model=touches)
+
+
+def _inputs(sealed: Bundle, rows: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """Return the model's inputs of each row as text, in which missing values are equal."""
+    return [*rows[list(sealed.model.features)].astype(str).itertuples(index=False, name=None)]
 
 
 def _cents(rows: pd.DataFrame, sealed: Bundle, every: int = 1) -> pd.DataFrame:

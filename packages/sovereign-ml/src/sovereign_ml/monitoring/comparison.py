@@ -76,6 +76,20 @@ def compare(now: PopulationProfile, then: Reference, age_days: float) -> Compari
     )
 
 
+def nobody(then: Reference, age_days: float) -> Comparison:
+    """Return the comparison for a day without any customer, as after a feed that stopped."""
+    unchanged = FeatureChange(shift=0, mean=0, missing=0, beyond=0, unseen=0)
+    return Comparison(
+        customers=0,
+        volume=-1,
+        age_days=age_days,
+        score_shift=0,
+        mean_score=0,
+        mean_log_odds=0,
+        features=dict.fromkeys(then.features, unchanged),
+    )
+
+
 def breaches(comparison: Comparison, limits: MonitorSettings) -> dict[str, tuple[str, str]]:
     """Return the broken rules, each with the measurement and the limit, in words."""
     result: dict[str, tuple[str, str]] = {}

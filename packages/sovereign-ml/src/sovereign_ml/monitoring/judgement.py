@@ -34,6 +34,8 @@ RULES: Final[Mapping[str, tuple[AlarmKind, str, str, str]]] = {
     "review": ("review", "Human review", "Give reviewers time and cases.", _GUIDELINES),
 }
 """Kind, name, task and source of each rule, in the order of the page."""
+OF_CUSTOMERS = ("missing", "beyond", "unseen", "shift", "score")
+"""Rules about data that need customers."""
 SUSPICIOUS_CASES = 200
 """Number of cases without an override from which a review counts as no review."""
 WAITING_DAYS = 14
@@ -82,6 +84,10 @@ def judge(
     results: dict[str, tuple[Status, str, str]] = {
         name: ("ok", "nothing", "") for name, rule in RULES.items() if rule[0] == "data"
     }
+    if not comparison.customers:
+        # What nobody could measure must not end an alarm.
+        unmeasured: tuple[Status, str, str] = ("not measured", "no customer can be scored", "")
+        results |= dict.fromkeys(OF_CUSTOMERS, unmeasured)
     for name, (text, limit) in breaches(comparison, limits).items():
         # Without enough earlier days nothing alarms yet.
         earlier = [states[name].status for states in previous[:repeats] if name in states]

@@ -42,9 +42,12 @@ class DecisionTable:
 
 
 def read_decisions(
-    location: LogLocation, as_of: datetime, window_days: int
+    location: LogLocation, as_of: datetime, window_days: int, *, with_features: bool = False
 ) -> DecisionTable | None:
     """Return the decisions up to ``as_of`` (UTC), None before there is a log.
+
+    ``features`` are as they were served if ``with_features``. Of many decisions they take most of
+    the memory.
 
     Reviews, contests, erasures and objections are those of the last ``window_days``: a desk that
     stopped working a year ago must not show a fine override rate today.
@@ -57,11 +60,17 @@ def read_decisions(
         with log.snapshot() as tables:
             waiting = {row[1] for row in tables.open_reviews}
             entries = (Entry(*row) for row in tables.entries)
-            return _table((entry for entry in entries if entry.at < end), begin, as_of, waiting)
+            return _table(
+                (entry for entry in entries if entry.at < end), begin, as_of, waiting, with_features
+            )
 
 
 def _table(
-    entries: Iterable[Entry], begin: str, as_of: datetime, waiting: set[int]
+    entries: Iterable[Entry],
+    begin: str,
+    as_of: datetime,
+    waiting: set[int],
+    with_features: bool,
 ) -> DecisionTable:
     import pandas as pd
 
@@ -91,7 +100,7 @@ def _table(
                     body["outcome"],
                     bool(body.get("control")),
                     str(body.get("model_version", "")),
-                    body.get("features"),
+                    body.get("features") if with_features else None,
                 ]
         elif entry.kind == "review":
             body = json.loads(entry.body)

@@ -19,7 +19,7 @@ from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.errors import Refused
 from sovereign_ml.evaluation import metrics
 from sovereign_ml.monitoring import alarms, outcomes
-from sovereign_ml.monitoring.comparison import Comparison, compare
+from sovereign_ml.monitoring.comparison import Comparison, compare, nobody
 from sovereign_ml.monitoring.judgement import RuleState, judge, worst
 from sovereign_ml.monitoring.logged import DecisionTable, read_decisions
 from sovereign_ml.monitoring.past_days import PastDays
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FOLDER = Path("data/9_monitoring")
+REPORT = "monitor.json"
 WEEKS = 13
 """Number of weekly snapshots that are computed anew if the log has too few decisions."""
 WINDOW_DAYS = 90
@@ -107,11 +108,12 @@ class Watch:
         current = past.snapshots([end])
         # The end of today lies in the future, so the age of the newest event counts from now.
         limits = reference.limits
-        comparison = compare(
-            profile(sealed.model, current, limits, points=len(reference.log_odds)),
-            reference,
-            age_days=(min(end, now.replace(tzinfo=None)) - past.newest_event) / timedelta(days=1),
-        )
+        age_days = (min(end, now.replace(tzinfo=None)) - past.newest_event) / timedelta(days=1)
+        if current.empty:
+            comparison = nobody(reference, age_days)
+        else:
+            today = profile(sealed.model, current, limits, points=len(reference.log_odds))
+            comparison = compare(today, reference, age_days)
         table = read_decisions(settings.log_location, end, WINDOW_DAYS)
         rows, source = self._decided(past, sealed, reference, table, end)
         matured = rows[rows["churned"].notna()]
@@ -183,7 +185,7 @@ class Watch:
 
         sealed, reference = self.bundle_and_reference()
         past = self.past(end)
-        table = read_decisions(self.settings.log_location, end, WINDOW_DAYS)
+        table = read_decisions(self.settings.log_location, end, WINDOW_DAYS, with_features=True)
         rows, source = self._decided(past, sealed, reference, table, end)
         rows = rows[rows["churned"].notna() & ~rows["treated"]].reset_index(drop=True)
         churned = rows["churned"].to_numpy(dtype=float)
@@ -291,7 +293,7 @@ class Watch:
         from sovereign_ml.monitoring.page import page
 
         with writing(self.settings.root / FOLDER / report.day) as folder:
-            write_json(folder / "monitor.json", report.model_dump(mode="json"))
+            write_json(folder / REPORT, report.model_dump(mode="json"))
             card = read_json(self.bundle / "card.json")["facts"]["evaluation"]["metrics"]
             (folder / "monitor.html").write_text(page(report, reference, card), encoding="utf-8")
             (folder / "metrics.prom").write_text(metrics_text(report), encoding="utf-8")
@@ -305,7 +307,7 @@ def scored(sealed: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
 
 def reports(root: Path) -> Iterator[MonitorReport]:
     """Yield the reports on disk, newest first, without those of an incompatible release."""
-    for path in sorted((root / FOLDER).glob("*/monitor.json"), reverse=True):
+    for path in sorted((root / FOLDER).glob(f"*/{REPORT}"), reverse=True):
         with suppress(ValueError):
             yield MonitorReport.model_validate_json(path.read_bytes())
 

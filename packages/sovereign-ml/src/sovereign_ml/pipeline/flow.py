@@ -31,7 +31,10 @@ def run_step(verb: str, settings: Settings, project: Project) -> dict[str, Any]:
     step = project.step(verb)
     if verb == "train":
         from sovereign_ml.monitoring.alarms import refuse_training
+        from sovereign_ml.monitoring.reporting.bucket_copy import MonitorCopy
 
+        # A scheduled run may have found bad data that this folder does not know of.
+        MonitorCopy(settings.project.name, settings.data_versions).sync()
         refuse_training(settings.root)
     start = time.perf_counter()
     inputs = [settings.path(noun) for noun in step.reads]

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.input_checks.customer_ids import named_id
 from sovereign_ml.privacy import corrections, objections, suppression
 from sovereign_ml.storage import s3
-from sovereign_ml.storage.artifacts import read_json, write_json
+from sovereign_ml.storage.artifacts import need, read_json, write_json
 from sovereign_ml.supply_chain.content import content_digest
 
 SYNTHETIC = "synthetic"
@@ -288,6 +289,22 @@ def shop_may_be_old(settings: Settings) -> bool:
         and settings.data.synthetic.old_features
         and settings.data.transactions == kind == SYNTHETIC
     )
+
+
+def watched_until(settings: Settings, now: datetime) -> datetime:
+    """Return the midnight (UTC) after the last day that the monitor looks at.
+
+    It is today, or the last day of data that end by themselves: those of the built-in shop, and
+    those of ``[data] as_of``.
+    """
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    if settings.data.as_of:
+        day = min(day, datetime.combine(settings.data.as_of, time.min))
+    elif shop_may_be_old(settings):
+        summary = read_json(need(settings.path("valid"), "validate") / "summary.json")
+        # The built-in shop is invented and ends on a fixed day.
+        day = datetime.fromisoformat(summary["newest_event"])
+    return day + timedelta(days=1)
 
 
 def refresh(settings: Settings) -> Path:

@@ -140,10 +140,11 @@ def _body(storage: ObjectStorage, key: str) -> bytes:
     return content
 
 
-def keys(storage: ObjectStorage) -> list[str]:
-    """Return every key in the bucket."""
+def keys(storage: ObjectStorage, prefix: str = "") -> list[str]:
+    """Return every key in the bucket that begins with ``prefix``."""
     with one_line(storage):
-        pages = client(storage).get_paginator("list_objects_v2").paginate(Bucket=storage.bucket)
+        paginator = client(storage).get_paginator("list_objects_v2")
+        pages = paginator.paginate(Bucket=storage.bucket, Prefix=prefix)
         return [item["Key"] for page in pages for item in page.get("Contents", ())]
 
 

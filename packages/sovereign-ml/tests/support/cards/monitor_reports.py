@@ -29,10 +29,10 @@ def state(rule: str, status: str) -> RuleState:
     return RuleState.model_validate(values | rest)
 
 
-def a_page(**changes: Any) -> str:
-    """Return the page of `a_report`."""
+def a_reference() -> Reference:
+    """Return a reference with one feature."""
     feature = FeatureProfile(missing=0.1, beyond=0.0, unseen=0.0, mean=0.2, quantiles=(0.1, 0.3))
-    reference = Reference(
+    return Reference(
         customers=1000,
         mean_score=0.54,
         mean_log_odds=0.2,
@@ -44,7 +44,11 @@ def a_page(**changes: Any) -> str:
         early={7: 0.4},
         groups={"country": {"DE": 0.4}},
     )
-    return page(a_report(**changes), reference, {"roc_auc": {"value": 0.72}})
+
+
+def a_page(**changes: Any) -> str:
+    """Return the page of `a_report`."""
+    return page(a_report(**changes), a_reference(), {"roc_auc": {"value": 0.72}})
 
 
 def a_report(**changes: Any) -> MonitorReport:

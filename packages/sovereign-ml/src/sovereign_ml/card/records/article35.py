@@ -14,7 +14,7 @@ from sovereign_ml.card.records.additions import HIGH, RiskGrades
 from sovereign_ml.card.records.binding import basis, document
 from sovereign_ml.card.records.common import DASH, Sheet
 from sovereign_ml.card.records.document import Document, Section
-from sovereign_ml.card.records.interest import measured_necessity
+from sovereign_ml.card.records.interest import measured_necessity, offers
 from sovereign_ml.card.records.risks import Risk, risks
 from sovereign_ml.card.render.speech import OPEN_TEXT, figure
 from sovereign_ml.card.render.view import CardLine
@@ -192,6 +192,7 @@ def _necessity(sheet: Sheet) -> Section:
             sheet.line("fields.expectations", f"{table}.reasonable_expectations", "GDPR rec. 47"),
         )
     grid, points = measured_necessity(sheet)
+    lines = (*lines, offers(sheet))
     return _section(sheet, "3", "Article 35(7)(b)", lines=lines, grids=(grid,), points=points)
 
 

@@ -10,6 +10,7 @@ from sovereign_ml.card.records.binding import document
 from sovereign_ml.card.records.common import DASH, Sheet
 from sovereign_ml.card.records.document import Document, Grid, Section
 from sovereign_ml.card.render.speech import OPEN_TEXT, figure, interval
+from sovereign_ml.card.render.view import CardLine
 
 TABLE = "legitimate_interest"
 
@@ -56,6 +57,25 @@ def measured_necessity(sheet: Sheet) -> tuple[Grid, tuple[str, ...]]:
 _HEADS = ("heads.way", "heads.roc_auc", "heads.brier", "heads.lost")
 
 
+def offers(sheet: Sheet) -> CardLine:
+    """Return what offers changed, measured against people who got none.
+
+    A measure that does nothing is not necessary, whatever its model is worth.
+    """
+    facts = sheet.card.facts.campaign
+    if facts.prevented is None:
+        text = sheet.t("words.campaign_none")
+    else:
+        numbers = {
+            name: f"{100 * value:+.1f}"
+            for name in ("prevented", "low", "high")
+            if (value := getattr(facts, name)) is not None
+        }
+        text = sheet.t("words.campaign_effect", name=facts.name, **numbers)
+        text += "" if facts.is_shown else f" {sheet.t('words.campaign_shows_nothing')}"
+    return sheet.stated("fields.offers", text, "GDPR 5(1)(c), 35(7)(b)")
+
+
 def _stated(sheet: Sheet) -> set[str]:
     basis = sheet.card.answers.lawful_basis
     return {getattr(basis, phase).basis for phase in common.PHASES}
@@ -79,6 +99,7 @@ def _needed(sheet: Sheet) -> Section:
     lines = (
         sheet.line("fields.necessity", f"{TABLE}.necessity"),
         sheet.line("fields.milder", f"{TABLE}.less_intrusive_considered"),
+        offers(sheet),
         sheet.of("fields.inputs_used", inputs or None, "GDPR 5(1)(c)"),
         sheet.of("fields.inputs_before", DASH if before is None else before),
         sheet.line("fields.history", "data.row_window_justified"),

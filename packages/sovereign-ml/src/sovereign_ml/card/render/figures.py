@@ -61,6 +61,19 @@ def price_of_directions(card: Card) -> list[Figure]:
     return _compared(card.facts.evaluation.constraints)
 
 
+def offer_effect(card: Card) -> str:
+    """Return what offers changed in the newest measured campaign, "" without any."""
+    facts = card.facts.campaign
+    if facts.prevented is None or facts.low is None or facts.high is None:
+        return ""
+    text = (
+        f"Campaign {facts.name}: the offer prevented {100 * facts.prevented:+.1f} points of churn "
+        f"(95 % {100 * facts.low:+.1f} to {100 * facts.high:+.1f}), {facts.treated} people with it "
+        f"and {facts.control} without."
+    )
+    return text if facts.is_shown else f"{text} This does not show that it changed anything."
+
+
 def how_parts_combine(card: Card) -> str:
     """Return what the pictures of the inputs are.
 

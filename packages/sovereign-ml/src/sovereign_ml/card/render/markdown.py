@@ -192,6 +192,11 @@ def _evaluation(card: Card) -> str:
             f"## Evaluation\n\n{metrics_table}"
             + (price + table(("Metric", "Value", "Interval"), against) if against else ""),
             *(
+                [f"### What offers changed\n\n{escape(effect)}"]
+                if (effect := figures.offer_effect(card))
+                else []
+            ),
+            *(
                 [
                     "### Without the expected directions\n\n"
                     + table(("Metric", "Value", "Interval"), free)

@@ -98,6 +98,30 @@ class NationalLaw(Group):
     read: str = ""
 
 
+class CampaignFacts(Group):
+    """The newest campaign with a control group whose outcomes are known.
+
+    ``prevented`` is the share of churn that the offer prevented, with a 95 % interval. Counts of
+    people are ranges. ``newer_open`` counts newer campaigns whose outcomes are not known yet.
+    """
+
+    name: str = ""
+    listed_on: date | None = None
+    treated: str = ""
+    control: str = ""
+    prevented: float | None = fill(
+        "Churn that offers prevented, measured against a control group", "GDPR 5(1)(c), 35(7)(b)"
+    )
+    low: float | None = None
+    high: float | None = None
+    newer_open: int = 0
+
+    @property
+    def is_shown(self) -> bool:
+        """Return whether the interval excludes zero."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
 class OwnRule(Group):
     """A rule that the team added to those of the library."""
 
@@ -130,6 +154,7 @@ class Facts(Group):
     explanation: ExplanationFacts = part(ExplanationFacts)
     evaluation: EvaluationFacts = part(EvaluationFacts)
     monitoring: MonitoringFacts = part(MonitoringFacts)
+    campaign: CampaignFacts = part(CampaignFacts)
     hosting: tuple[Host, ...] = fill(
         "Endpoints found by the audit", "GDPR 28, 30(1)(d)-(e), 44-49", when="always", default=()
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sovereign_ml.config.settings import Settings
+    from sovereign_ml.monitoring.reporting.bucket_copy import MonitorCopy
     from sovereign_ml.monitoring.watch import MonitorReport, Watch
 
 app = typer.Typer()
@@ -49,7 +50,7 @@ def monitor(
         return
     from datetime import UTC, datetime
 
-    from sovereign_ml.monitoring import channels
+    from sovereign_ml.monitoring.reporting.daily import refuse_unanswered, run_and_tell
     from sovereign_ml.monitoring.watch import FOLDER
 
     settings = load_settings(profile)
@@ -59,27 +60,14 @@ def monitor(
         if challenger:
             _challenge(watch, challenger, end, as_json=as_json)
             return
-        report = watch.run(end, now)
-    folder, password = FOLDER / report.day, settings.secrets.smtp_password
-    # The report is on disk by now, so a channel that fails loses no alarm.
-    failed = channels.send(
-        report,
-        settings.monitor.alarm,
-        settings.project.name,
-        password.get_secret_value() if password else "",
-        settings.root / folder,
-    )
+        report, failed = run_and_tell(watch, end, now)
     for line in failed:
         typer.echo(f"Not delivered: {line}", err=True)
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:
-        _print(report, folder / "monitor.html")
-    if report.alarms:
-        names = ", ".join(alarm.id for alarm in report.alarms)
-        raise Refused(f"Nobody answered {names}: see `churn monitor answer --help`.")
-    if failed:
-        raise Refused("A channel could not be reached.")
+        _print(report, FOLDER / report.day / "monitor.html")
+    refuse_unanswered(report, failed)
 
 
 @monitor_app.command("backtest")
@@ -118,10 +106,14 @@ def backtest_command(
         f"twice in a row {report.twice} times (an alarm); early outcomes alarm on {early_alarms}."
     )
     for fault in report.faults:
+        if not fault.touches_model:
+            typer.echo(f"no use  {fault.fault}: the model looks at none of these columns")
+            continue
         verdict = "found" if fault.is_found else "missed"
         typer.echo(f"{verdict:<7} {fault.fault}: {', '.join(fault.broken) or 'no rule'}")
-    detected = sum(fault.is_found for fault in report.faults)
-    typer.echo(f"{detected} of {len(report.faults)} planted faults found.")
+    planted = [fault for fault in report.faults if fault.touches_model]
+    detected = sum(fault.is_found for fault in planted)
+    typer.echo(f"{detected} of {len(planted)} planted faults found.")
 
 
 @monitor_app.command("answer")
@@ -138,11 +130,51 @@ def answer_command(
 
     from sovereign_ml.monitoring import alarms
 
-    root = load_settings(profile).root
+    settings = load_settings(profile)
     day = _day(until, "--until").date() if until else None
     now = datetime.now(UTC).replace(microsecond=0)
-    record = alarms.answer(root, alarm, by=person, why=why, action=action, until=day, now=now)
+    record = alarms.answer(
+        settings.root, alarm, by=person, why=why, action=action, until=day, now=now
+    )
     typer.echo(f"{record.id}: {action} by {person}. Commit governance/monitoring/.")
+    # The answer is on disk by now. A bucket that is away must not undo it.
+    try:
+        _copy(settings).sync()
+    except Misuse as error:
+        typer.echo(
+            f"Scheduled runs do not know of it yet: {error} Then run `churn monitor sync`.",
+            err=True,
+        )
+
+
+@monitor_app.command("sync")
+def sync_command(profile: ProfileOption = None) -> None:
+    """Exchange alarms with the bucket, and fetch the reports of scheduled runs."""
+    from sovereign_ml.monitoring.alarms import unanswered
+
+    settings = load_settings(profile)
+    if not settings.data_versions.in_bucket:
+        raise Misuse(
+            f"Profile {settings.profile_name} has no bucket, so no scheduled run stores anything: "
+            "add `--profile eu`."
+        )
+    exchange = _copy(settings).sync()
+    typer.echo(
+        f"{len(exchange.reports)} new reports, {len(exchange.alarms_here)} alarms taken over, "
+        f"{len(exchange.alarms_there)} stored in the bucket."
+    )
+    if exchange.alarms_here:
+        typer.echo(f"Commit governance/monitoring/: {', '.join(exchange.alarms_here)}.")
+    if waiting := unanswered(settings.root):
+        names = ", ".join(record.id for record in waiting)
+        raise Refused(f"Nobody answered {names}: see `churn monitor answer --help`.")
+
+
+def _copy(settings: Settings) -> MonitorCopy:
+    """Return the copy of alarms and reports in the bucket of the profile."""
+    from sovereign_ml.monitoring.reporting.bucket_copy import MonitorCopy
+
+    return MonitorCopy(settings.project.name, settings.data_versions)
 
 
 @contextmanager
@@ -193,17 +225,11 @@ def _end(settings: Settings, as_of: str, now: datetime) -> datetime:
     """Return midnight after the last day that counts."""
     from datetime import timedelta
 
-    from sovereign_ml.pipeline.source import shop_may_be_old
-    from sovereign_ml.storage.artifacts import need, read_json
+    from sovereign_ml.pipeline.source import watched_until
 
-    if as_of:
-        day = _day(as_of, "--as-of")
-    elif shop_may_be_old(settings):
-        summary = read_json(need(settings.path("valid"), "validate") / "summary.json")
-        # The built-in shop is invented and ends on a fixed day.
-        day = _day(summary["newest_event"], "newest_event")
-    else:
-        day = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    if not as_of:
+        return watched_until(settings, now)
+    day = _day(as_of, "--as-of")
     if day > now.replace(tzinfo=None):
         raise Misuse(f"--as-of {as_of} is in the future: today is {now:%Y-%m-%d}.")
     return day + timedelta(days=1)

@@ -18,6 +18,8 @@ from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.model import served
 from sovereign_ml.model.scorecard import Levels, Scorecard
+from sovereign_ml.monitoring.past_days import PastDays
+from sovereign_ml.monitoring.reporting.campaign_facts import campaign_facts
 from sovereign_ml.monitoring.watch import card_facts
 from sovereign_ml.pipeline.card_facts import data, left_system, model_privacy
 from sovereign_ml.pipeline.project_audit import judged
@@ -104,6 +106,10 @@ def gather(
             "explanation": _explanation(card, figures, project.features),
             "evaluation": _evaluation(figures) | {"monitoring": monitored["figures"]},
             "monitoring": monitored["facts"],
+            "campaign": campaign_facts(
+                settings.log_location,
+                lambda: PastDays(project, valid, settings.features, settings.label.kind),
+            ),
             # The environment of one machine is no fact about the model.
             "hosting": [
                 *hosting(judged(settings, {}).findings),

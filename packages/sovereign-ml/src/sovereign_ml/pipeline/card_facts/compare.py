@@ -19,10 +19,10 @@ NOT_THE_MODEL: Final = {"run", "library"}
 
 The hash leaves out the run, and rules judge the library.
 """
-MOVES_ON: Final = {"review", "retention", "previous", "imported", "monitoring"}
+MOVES_ON: Final = {"review", "retention", "previous", "imported", "monitoring", "campaign"}
 """Facts that the decision log, purges and the registry change after a card was written."""
 LIVE: Final = re.compile(
-    r"review\b|(evaluation\.)?monitoring\b|decision\.(?!bands|action_band|outcomes)"
+    r"review\b|(evaluation\.)?monitoring\b|campaign\b|decision\.(?!bands|action_band|outcomes)"
 )
 """Facts that a running service keeps changing between two steps of one run."""
 CLOSE: Final = 1e-6

@@ -18,6 +18,7 @@ from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.git import GitError
 from sovereign_ml.monitoring import alarms
+from sovereign_ml.monitoring.reporting.bucket_copy import MonitorCopy
 from sovereign_ml.pipeline.card_builder import CardBuilder
 from sovereign_ml.pipeline.card_facts.compare import AGAIN, SHOWN, differences, shortened
 from sovereign_ml.project import Project
@@ -36,6 +37,8 @@ def evidence_against(
         MlflowRegistry(settings.tracking).production()
     except RegistryError as error:
         return (f"The registry cannot be reached: {error}",)
+    # Scheduled runs keep their alarms in the bucket.
+    MonitorCopy(settings.project.name, settings.data_versions).sync()
     return (
         *against_profile(card, settings.profile_name),
         *against_git(card, settings),

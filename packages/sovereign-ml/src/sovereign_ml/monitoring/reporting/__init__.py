@@ -1,0 +1,1 @@
+"""What the monitor hands on: reports and alarms in the bucket, and figures for the card."""

@@ -1,0 +1,131 @@
+"""The monitor's reports and alarms in the bucket, for scheduled runs on a cluster.
+
+Such a run has neither the repository nor the disk of the run before it. It reads both from the
+bucket first and stores its own there. `churn monitor sync` exchanges them with the repository,
+where people answer alarms and git keeps the answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pydantic import ValidationError
+
+from sovereign_ml.config.connections import DataVersions
+from sovereign_ml.errors import Misuse
+from sovereign_ml.monitoring import alarms
+from sovereign_ml.monitoring.alarms import AlarmRecord
+from sovereign_ml.monitoring.watch import FOLDER, REPORT
+from sovereign_ml.privacy.tombstones import write_durably
+from sovereign_ml.storage import s3
+from sovereign_ml.storage.artifacts import writing
+
+PREFIX = "monitoring"
+FILES = ("metrics.prom", "monitor.html", REPORT)
+"""Files of a report. The last one comes last: a report without it does not count."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What a sync changed: days of new reports here, and ids of alarms here and in the bucket."""
+
+    reports: tuple[str, ...]
+    alarms_here: tuple[str, ...]
+    alarms_there: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MonitorCopy:
+    """Reports and alarms of ``project`` in the bucket of the profile."""
+
+    project: str
+    versions: DataVersions
+
+    def sync(self) -> Exchange:
+        """Exchange alarms both ways and fetch the reports that are not here.
+
+        An answer and an end on one side are taken over by the other. Of two answers the earlier one
+        stays. Does nothing in a profile without a bucket. Raises Misuse for a file that is broken.
+        """
+        if not self.versions.in_bucket:
+            return Exchange((), (), ())
+        keys = s3.keys(self.versions.storage, f"{PREFIX}/{self.project}/")
+        return Exchange(self._fetch_reports(keys), *self._exchange_alarms(keys))
+
+    def publish(self, day: str) -> None:
+        """Store the report of ``day``, and exchange the alarms."""
+        if not self.versions.in_bucket:
+            return
+        folder = self.versions.root / FOLDER / day
+        for name in FILES:
+            content = (folder / name).read_bytes()
+            s3.write(self.versions.storage, self._key(f"{day}/{name}"), content)
+        self._exchange_alarms(s3.keys(self.versions.storage, self._key("")))
+
+    def _fetch_reports(self, keys: list[str]) -> tuple[str, ...]:
+        days = []
+        for key in keys:
+            path = PurePosixPath(key)
+            target = self.versions.root / FOLDER / path.parent.name
+            if path.name != REPORT or (target / REPORT).is_file():
+                continue
+            with writing(target) as folder:
+                for name in FILES:
+                    content = s3.read(self.versions.storage, f"{path.parent}/{name}")
+                    (folder / name).write_bytes(content)
+            days.append(path.parent.name)
+        return tuple(days)
+
+    def _exchange_alarms(self, keys: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        root = self.versions.root
+        here = {record.id: record for record in alarms.read_alarms(root)}
+        there = {}
+        for key in keys:
+            if PurePosixPath(key).match("alarms/A-*.json"):
+                record = self._read(key)
+                there[record.id] = record
+        changed: tuple[list[str], list[str]] = ([], [])
+        for name in sorted(here.keys() | there.keys()):
+            sides = [side[name] for side in (here, there) if name in side]
+            record = merged(*sides)
+            text = alarms.text_of(record)
+            if here.get(name) != record:
+                write_durably(alarms.path_of(root, record), text)
+                changed[0].append(name)
+            if there.get(name) != record:
+                s3.write(self.versions.storage, self._key(f"alarms/{name}.json"), text.encode())
+                changed[1].append(name)
+        return tuple(changed[0]), tuple(changed[1])
+
+    def _read(self, key: str) -> AlarmRecord:
+        try:
+            record = AlarmRecord.model_validate_json(s3.read(self.versions.storage, key))
+        except ValidationError as error:
+            raise Misuse(
+                f"{self.versions.storage.address(key)} is no alarm record "
+                f"({error.error_count()} errors): restore it from governance/monitoring/ in git."
+            ) from None
+        # The id becomes the name of a file.
+        if record.id != PurePosixPath(key).stem:
+            raise Misuse(
+                f"{self.versions.storage.address(key)} is the alarm {record.id}: delete it."
+            )
+        return record
+
+    def _key(self, name: str) -> str:
+        return f"{PREFIX}/{self.project}/{name}"
+
+
+def merged(first: AlarmRecord, second: AlarmRecord | None = None) -> AlarmRecord:
+    """Return one record of two of the same alarm: the earlier answer, and the earlier end."""
+    if second is None:
+        return first
+    answers = [record.answer for record in (first, second) if record.answer]
+    ends = [record.ended for record in (first, second) if record.ended]
+    return first.model_copy(
+        update={
+            "answer": min(answers, key=lambda answer: answer.at, default=None),
+            "ended": min(ends, default=None),
+        }
+    )

@@ -1,0 +1,148 @@
+"""Reports and alarms in the bucket: nothing is lost between scheduled runs and the repository."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor_reports import DAY, a_report, state
+from small_project import churn
+from sovereign_ml.config.connections import DataVersions, ObjectStorage
+from sovereign_ml.errors import Misuse
+from sovereign_ml.monitoring import alarms
+from sovereign_ml.monitoring.reporting.bucket_copy import Exchange, MonitorCopy
+from sovereign_ml.monitoring.watch import newest_report
+from sovereign_ml.storage import s3
+
+STORAGE = ObjectStorage("http://127.0.0.1:9", "none", "bucket", "path", Path("none"))
+NOW = datetime(2026, 6, 3, 12, tzinfo=UTC)
+ALARM = f"A-{DAY}-missing"
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """A bucket in memory; the real client is used in the tests of the profile eu."""
+    held: dict[str, bytes] = {}
+    monkeypatch.setattr(s3, "keys", lambda _, prefix="": [k for k in held if k.startswith(prefix)])
+    monkeypatch.setattr(s3, "read", lambda _, key: held[key])
+    monkeypatch.setattr(s3, "write", lambda _, key, content: held.update({key: content}))
+    return held
+
+
+def copy_of(root: Path, remote: str = "eu") -> MonitorCopy:
+    return MonitorCopy("acme-churn", DataVersions(root, "eu", remote, STORAGE))
+
+
+def run_on_cluster(root: Path, status: str = "alarm", day: date = DAY) -> None:
+    """Do what one scheduled run does around the measurement, on a disk of its own."""
+    copy_of(root).sync()
+    alarms.update(root, [state("missing", status)], day, "3")
+    folder = root / "data/9_monitoring" / f"{day}"
+    folder.mkdir(parents=True)
+    text = a_report(day=f"{day}", alarms=tuple(alarms.unanswered(root))).model_dump_json()
+    for name, content in {"monitor.json": text, "monitor.html": "x", "metrics.prom": "y"}.items():
+        (folder / name).write_text(content)
+    copy_of(root).publish(f"{day}")
+
+
+def answer(root: Path, action: str = "fix_data", at: datetime = NOW) -> None:
+    usual: dict[str, Any] = {"by": "Ada Lovelace", "why": "Seen.", "until": None}
+    alarms.answer(root, ALARM, action=action, now=at, **usual)
+
+
+def test_an_answer_given_in_the_repository_reaches_the_next_scheduled_run(
+    bucket: dict[str, bytes], tmp_path: Path
+) -> None:
+    run_on_cluster(tmp_path / "monday")
+    here = tmp_path / "repository"
+    exchange = copy_of(here).sync()
+    assert exchange == Exchange((f"{DAY}",), (ALARM,), ())
+    report = newest_report(here)
+    assert report is not None
+    assert [record.id for record in report.alarms] == [ALARM]
+    answer(here)
+    assert copy_of(here).sync() == Exchange((), (), (ALARM,))
+    run_on_cluster(tmp_path / "tuesday", day=date(2026, 6, 2))
+    (record,) = alarms.read_alarms(tmp_path / "tuesday")
+    assert record.answer is not None
+    assert alarms.unanswered(tmp_path / "tuesday") == []
+    assert copy_of(here).sync().reports == ("2026-06-02",)
+    assert copy_of(here).sync() == Exchange((), (), ())
+    assert all(key.startswith("monitoring/acme-churn/") for key in bucket)
+
+
+def test_an_alarm_that_ends_on_the_cluster_keeps_the_answer_of_the_repository(
+    bucket: dict[str, bytes], tmp_path: Path
+) -> None:
+    run_on_cluster(tmp_path / "monday")
+    here = tmp_path / "repository"
+    copy_of(here).sync()
+    answer(here)
+    # The answer was not stored yet when the next run ended the alarm.
+    run_on_cluster(tmp_path / "tuesday", "ok", date(2026, 6, 2))
+    copy_of(here).sync()
+    (record,) = alarms.read_alarms(here)
+    assert (record.ended, record.answer is not None) == (date(2026, 6, 2), True)
+    assert (
+        f'"ended": "{record.ended}"'.encode()
+        in bucket[f"monitoring/acme-churn/alarms/{ALARM}.json"]
+    )
+
+
+def test_of_two_answers_the_earlier_one_stays(bucket: dict[str, bytes], tmp_path: Path) -> None:
+    run_on_cluster(tmp_path / "monday")
+    first, second = tmp_path / "first", tmp_path / "second"
+    for root, day, action in ((first, 3, "fix_data"), (second, 4, "retrain")):
+        copy_of(root).sync()
+        answer(root, action, datetime(2026, 6, day, tzinfo=UTC))
+    for root in (second, first, second):
+        copy_of(root).sync()
+    for root in (first, second):
+        (record,) = alarms.read_alarms(root)
+        assert record.answer is not None
+        assert record.answer.action == "fix_data"
+
+
+def test_a_report_that_was_half_stored_does_not_count(
+    bucket: dict[str, bytes], tmp_path: Path
+) -> None:
+    run_on_cluster(tmp_path / "monday")
+    del bucket[f"monitoring/acme-churn/{DAY}/monitor.json"]
+    exchange = copy_of(tmp_path / "repository").sync()
+    assert (exchange.reports, exchange.alarms_here) == ((), (ALARM,))
+
+
+@pytest.mark.parametrize(
+    ("key", "content"),
+    [
+        (f"alarms/{ALARM}.json", b"{"),
+        ("alarms/A-2026-06-01-x.json", b""),
+        ("alarms/A-1.json", None),
+    ],
+)
+def test_a_broken_alarm_in_the_bucket_is_never_passed_over(
+    bucket: dict[str, bytes], tmp_path: Path, key: str, content: bytes | None
+) -> None:
+    run_on_cluster(tmp_path / "monday")
+    whole = bucket[f"monitoring/acme-churn/alarms/{ALARM}.json"]
+    bucket[f"monitoring/acme-churn/{key}"] = whole if content is None else content
+    with pytest.raises(Misuse, match=r"s3://bucket/monitoring/acme-churn/alarms/A-.*: "):
+        copy_of(tmp_path / "repository").sync()
+
+
+def test_the_command_says_what_to_do_in_a_profile_without_a_bucket(project: Path) -> None:
+    done = churn(project, "monitor", "sync")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: Profile local has no bucket, so no scheduled run stores")
+
+
+def test_a_profile_without_a_bucket_exchanges_nothing(
+    bucket: dict[str, bytes], tmp_path: Path
+) -> None:
+    alarms.update(tmp_path, [state("missing", "alarm")], DAY, "3")
+    assert copy_of(tmp_path, "local").sync() == Exchange((), (), ())
+    copy_of(tmp_path, "local").publish(f"{DAY}")
+    assert bucket == {}

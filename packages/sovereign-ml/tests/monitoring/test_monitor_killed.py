@@ -1,0 +1,109 @@
+"""kill -9 while the monitor writes: alarms and report are whole, and the next run completes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from monitor_reports import DAY, a_reference, a_report, state
+from sovereign_ml.monitoring import alarms
+from sovereign_ml.monitoring.watch import Watch, reports
+
+RULES = ("missing", "shift", "early")
+CHANGES = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod", "shutil.rmtree"}
+Work = Callable[[Path], None]
+
+
+def write(root: Path) -> None:
+    """Do what a run writes: its alarms first, then its report."""
+    alarms.update(root, [state(rule, "alarm") for rule in RULES], DAY, "3")
+    alarms.update(root, [state("unseen", "ok")], DAY, "3")
+    watch: Any = Watch(SimpleNamespace(root=root), SimpleNamespace(), root / "bundle")  # type: ignore[arg-type]
+    watch._write(a_report(alarms=tuple(alarms.unanswered(root))), a_reference())
+
+
+def killed(root: Path, at: int, *, half: bool = False) -> tuple[int, int]:
+    """Write in a child that dies at its change number ``at``; return how it ended, and its changes.
+
+    With ``half`` it dies in the middle of the next write, by a limit of 64 bytes.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        count = 0
+
+        def hook(event: str, arguments: tuple[Any, ...]) -> None:
+            nonlocal count
+            writes = event != "open" or _writes(arguments)
+            if event not in CHANGES or not writes or str(root) not in str(arguments[0]):
+                return
+            count += 1
+            if count == at and half:
+                signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+            elif count == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            sys.addaudithook(hook)
+            write(root)
+            os.write(writer, str(count).encode())
+            os._exit(0)
+        except BaseException:
+            os._exit(99)
+    os.close(writer)
+    _, status = os.waitpid(child, 0)
+    told = os.read(reader, 20)
+    os.close(reader)
+    return os.waitstatus_to_exitcode(status), int(told or 0)
+
+
+def _writes(arguments: tuple[Any, ...]) -> bool:
+    mode, flags = arguments[1], arguments[2]
+    return bool(mode and mode[:1] in "wax") or bool(flags & (os.O_WRONLY | os.O_RDWR))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    card = {"facts": {"evaluation": {"metrics": {}}}}
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle/card.json").write_text(json.dumps(card))
+    return tmp_path
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_run_that_was_killed_loses_and_doubles_no_alarm(project: Path, half: bool) -> None:
+    status, total = killed(project, 0)
+    assert status == 0
+    assert total > 15
+    expected = [record.id for record in alarms.read_alarms(project)]
+    assert len(expected) == len(RULES)
+    died = 0
+    for at in range(1, total + 1):
+        for folder in ("data", "governance"):
+            shutil.rmtree(project / folder)
+        status, _ = killed(project, at, half=half)
+        died += status in (-signal.SIGKILL, -signal.SIGXFSZ)
+        # Whatever is there is whole, and a report comes after its alarms.
+        there = [record.id for record in alarms.read_alarms(project)]
+        assert set(there) <= set(expected)
+        if (project / f"data/9_monitoring/{DAY}").exists():
+            assert there == expected
+            assert [report.day for report in reports(project)] == [f"{DAY}"]
+        assert killed(project, 0)[0] == 0
+        assert [record.id for record in alarms.read_alarms(project)] == expected
+        files = {path.name for path in (project / f"data/9_monitoring/{DAY}").iterdir()}
+        assert files == {"monitor.json", "monitor.html", "metrics.prom"}
+        assert not list(project.rglob("*.part"))
+    # The last changes have no long write after them.
+    assert died >= (total if not half else total // 2)
