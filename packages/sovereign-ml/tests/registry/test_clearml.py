@@ -21,7 +21,7 @@ from sovereign_ml.config.other_platforms import ClearmlSettings
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 from sovereign_ml.data_subjects import retention
 from sovereign_ml.data_subjects.retention_servers import CopiedRuns
-from sovereign_ml.data_subjects.stores.clearml_tasks import Tasks
+from sovereign_ml.data_subjects.stores.clearml_tasks import CopiedTasks
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.registry import clearml
 from sovereign_ml.registry.mlflow import training_run
@@ -141,7 +141,7 @@ def test_a_task_that_names_an_erased_person_is_found_and_deleted(
 ) -> None:
     planted(double[1], "0" * 32)
     planted(double[1], "1" * 32)["comment"] = f"odd score of {CANARY}"
-    store = Tasks(own.clearml_server)
+    store = CopiedTasks(own.clearml_server)
     traces = store.find([CANARY])
     assert [(trace.place, trace.action) for trace in traces] == [("task task1", "run deleted")]
     store.remove([CANARY], traces)

@@ -18,7 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from loopback import certificate
-from sovereign_ml.config.connections import HopsworksServer
+from sovereign_ml.config.connections import HopsworksPlatform
 from sovereign_ml.config.other_platforms import HopsworksSettings
 from sovereign_ml.config.retention import RetentionPeriod
 from sovereign_ml.config.settings import ENVIRONMENT
@@ -36,7 +36,7 @@ FEATURES = ("recency_days", "category")
 
 
 @contextmanager
-def platform(folder: Path, *more: str) -> Iterator[HopsworksServer]:
+def platform(folder: Path, *more: str) -> Iterator[HopsworksPlatform]:
     """Run the double, and yield the server as config.toml would name it."""
     pair = certificate(folder, "localhost", datetime.now(UTC) + timedelta(days=1))
     python = Path(CLIENTS, "hopsworks/bin/python")
@@ -44,7 +44,7 @@ def platform(folder: Path, *more: str) -> Iterator[HopsworksServer]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         try:
             port = int(running.stdout.readline() if running.stdout else "")
-            yield HopsworksServer(
+            yield HopsworksPlatform(
                 host="localhost",
                 port=port,
                 project="acme",
@@ -58,7 +58,7 @@ def platform(folder: Path, *more: str) -> Iterator[HopsworksServer]:
             running.terminate()
 
 
-def state(server: HopsworksServer) -> dict[str, Any]:
+def state(server: HopsworksPlatform) -> dict[str, Any]:
     context = ssl.create_default_context(cafile=server.trust_store)
     content: dict[str, Any] = httpx.get(f"{server.rest}/state", verify=context).json()
     return content
@@ -148,7 +148,7 @@ def test_what_is_not_read_back_is_refused(
 
 
 def test_a_server_that_is_not_named_is_one_line(tmp_path: Path, snapshots: Path) -> None:
-    empty = HopsworksServer("", 443, "", "", "", "customer_snapshot", tmp_path)
+    empty = HopsworksPlatform("", 443, "", "", "", "customer_snapshot", tmp_path)
     with pytest.raises(Misuse, match=r"set host, project and rest in \[hopsworks\]"):
         hopsworks.publish(empty, snapshots, DAY, FEATURES, 730)
 

@@ -14,7 +14,7 @@ from sovereign_ml.cli.profile import ProfileOption, pass_on_settings
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
-    from sovereign_ml.config.connections import HopsworksServer
+    from sovereign_ml.config.connections import HopsworksPlatform
     from sovereign_ml.config.settings import Settings
 
 app = typer.Typer()
@@ -71,7 +71,7 @@ def materialise(profile: ProfileOption = None) -> None:
     typer.echo(f"{customers:,} customers are in the online store: {stores.online}.")
 
 
-def _publish(settings: Settings, server: HopsworksServer) -> int:
+def _publish(settings: Settings, server: HopsworksPlatform) -> int:
     """Publish the newest snapshots at Hopsworks and return the number of customers."""
     from datetime import UTC, datetime
 

@@ -21,7 +21,7 @@ __all__ = [
     "ClearmlServer",
     "DataVersions",
     "FeatureStores",
-    "HopsworksServer",
+    "HopsworksPlatform",
     "LogLocation",
     "ObjectStorage",
     "SuppressionFiles",
@@ -92,7 +92,7 @@ class ClearmlServer:
 
 
 @dataclass(frozen=True)
-class HopsworksServer:
+class HopsworksPlatform:
     """Hopsworks: its API at ``host``, and ``rest``, the REST server of its online store.
 
     ``trust_store`` is a file of certificates, empty for those of this machine. The keys of a call
@@ -122,7 +122,7 @@ class FeatureStores:
     registry: SecretStr | None = field(default=None, repr=False)
     online_url: SecretStr | None = field(default=None, repr=False)
     token: SecretStr | None = field(default=None, repr=False)
-    hopsworks: HopsworksServer | None = None
+    hopsworks: HopsworksPlatform | None = None
 
     @property
     def on_servers(self) -> bool:

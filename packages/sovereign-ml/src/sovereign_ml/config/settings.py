@@ -17,7 +17,7 @@ from sovereign_ml.config.connections import (
     ClearmlServer,
     DataVersions,
     FeatureStores,
-    HopsworksServer,
+    HopsworksPlatform,
     LogLocation,
     ObjectStorage,
     SuppressionFiles,
@@ -215,9 +215,9 @@ class Settings(ConfigTable):
         )
 
     @property
-    def _hopsworks(self) -> HopsworksServer:
+    def _hopsworks(self) -> HopsworksPlatform:
         table = self.hopsworks
-        return HopsworksServer(
+        return HopsworksPlatform(
             host=table.host,
             port=table.port,
             project=table.project,

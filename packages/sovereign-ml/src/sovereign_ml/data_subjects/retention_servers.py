@@ -12,7 +12,7 @@ from sovereign_ml.config.connections import (
     ClearmlServer,
     DataVersions,
     FeatureStores,
-    HopsworksServer,
+    HopsworksPlatform,
     ObjectStorage,
 )
 from sovereign_ml.data_subjects.retention_local import Keeping, OldRuns
@@ -201,7 +201,7 @@ class PublishedFeatures(Keeping):
     those of the snapshots. The time to live of the feature group ends the others.
     """
 
-    server: HopsworksServer
+    server: HopsworksPlatform
     features: Path
 
     def due(self, now: datetime) -> list[Due]:

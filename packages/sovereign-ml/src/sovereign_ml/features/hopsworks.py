@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sovereign_ml.config.connections import HopsworksServer, required
+from sovereign_ml.config.connections import HopsworksPlatform, required
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.supply_chain import client_environment
 
@@ -30,7 +30,7 @@ Row = dict[str, Any]
 
 
 def publish(
-    server: HopsworksServer, snapshots: Path, as_of: str, features: Sequence[str], ttl_days: int
+    server: HopsworksPlatform, snapshots: Path, as_of: str, features: Sequence[str], ttl_days: int
 ) -> int:
     """Write the snapshots of the day ``as_of``, read all back, and return the customers.
 
@@ -53,7 +53,7 @@ def publish(
     return len(expected)
 
 
-def look_up(server: HopsworksServer, customers: Sequence[str]) -> dict[str, Row]:
+def look_up(server: HopsworksPlatform, customers: Sequence[str]) -> dict[str, Row]:
     """Return what the online store has of each customer. One that it does not know is absent.
 
     Raises Misuse where the server does not answer, or answers anything else than it documents.
@@ -95,7 +95,7 @@ def look_up(server: HopsworksServer, customers: Sequence[str]) -> dict[str, Row]
     return known
 
 
-def remove(server: HopsworksServer, people: Sequence[str]) -> bool:
+def remove(server: HopsworksPlatform, people: Sequence[str]) -> bool:
     """Delete the rows of ``people``, and return whether the look-up then knows none of them."""
     _ask(server, do="remove", people=list(people))
     ends = time.monotonic() + WAIT_S
@@ -106,7 +106,7 @@ def remove(server: HopsworksServer, people: Sequence[str]) -> bool:
     return True
 
 
-def messages(server: HopsworksServer, people: Sequence[str]) -> tuple[str, int]:
+def messages(server: HopsworksPlatform, people: Sequence[str]) -> tuple[str, int]:
     """Return the Kafka topic of the rows, and how many messages in it are about ``people``."""
     answer = _ask(server, do="messages", people=list(people))
     return str(answer["topic"]), int(answer["count"])
@@ -116,7 +116,7 @@ def _parts(customers: Sequence[str]) -> list[list[str]]:
     return [list(customers[i : i + AT_ONCE]) for i in range(0, len(customers), AT_ONCE)]
 
 
-def _body(server: HopsworksServer, customers: Sequence[str]) -> dict[str, Any]:
+def _body(server: HopsworksPlatform, customers: Sequence[str]) -> dict[str, Any]:
     return {
         "featureStoreName": f"{server.project}_featurestore",
         "featureViewName": server.view,
@@ -170,7 +170,7 @@ def _same(row: Row, read: Row) -> bool:
     )
 
 
-def _ask(server: HopsworksServer, **more: Any) -> Any:
+def _ask(server: HopsworksPlatform, **more: Any) -> Any:
     if not (server.host and server.project and server.rest):
         raise Misuse(
             "online_store is 'hopsworks', and config.toml does not say where: set host, project "

@@ -84,7 +84,7 @@ def push(api: Any, job: dict[str, Any]) -> dict[str, int]:
 def delete(api: Any, tasks: list[str]) -> int:
     """Delete tasks for good, with their events. A task that is gone already does no harm."""
     if tasks:
-        # An id that the server does not know is no error of delete_many. The artifacts are MLflow's,
+        # An id that the server does not know is no error. The artifacts are those of MLflow,
         # and the server would try to delete what the task only names.
         api.tasks.delete_many(ids=tasks, force=True, delete_external_artifacts=False)
     return len(tasks)

@@ -9,7 +9,7 @@ from sovereign_ml.data_subjects.stores.protocol import People, Trace
 from sovereign_ml.registry import clearml
 
 
-class Tasks:
+class CopiedTasks:
     """The copies as a :class:`~sovereign_ml.data_subjects.stores.protocol.Store`.
 
     What is sent is an allow-list, so a task names somebody only if it was edited at ClearML.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sovereign_ml.config.connections import HopsworksServer
+from sovereign_ml.config.connections import HopsworksPlatform
 from sovereign_ml.data_subjects.stores.protocol import People, Trace
 from sovereign_ml.features import hopsworks
 
@@ -12,7 +12,7 @@ HOW = "delete its records (kafka-delete-records), or call this again after its r
 
 
 class PublishedRows:
-    """The online store at Hopsworks as a :class:`~sovereign_ml.data_subjects.stores.protocol.Store`.
+    """The online store there as a :class:`~sovereign_ml.data_subjects.stores.protocol.Store`.
 
     A row is deleted by a message that names the person, and the topic keeps it and the messages
     before it until its retention ends. No client may delete those, so they are by hand.
@@ -20,7 +20,7 @@ class PublishedRows:
 
     name = "Hopsworks"
 
-    def __init__(self, server: HopsworksServer) -> None:
+    def __init__(self, server: HopsworksPlatform) -> None:
         self._server = server
 
     def find(self, people: People) -> list[Trace]:

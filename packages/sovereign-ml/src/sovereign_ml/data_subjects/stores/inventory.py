@@ -9,7 +9,7 @@ from pathlib import Path
 from sovereign_ml.config.connections import LogLocation, required
 from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.stores import dvc_versions, mlflow_runs, redis_postgres, s3_versions
-from sovereign_ml.data_subjects.stores.clearml_tasks import Tasks
+from sovereign_ml.data_subjects.stores.clearml_tasks import CopiedTasks
 from sovereign_ml.data_subjects.stores.decision_log import Decisions
 from sovereign_ml.data_subjects.stores.feast_sqlite import OnlineRows
 from sovereign_ml.data_subjects.stores.files import Files, Versions
@@ -75,7 +75,7 @@ def _servers(stores: ProjectStores) -> list[Store]:
             PostgresRows("online store", PostgresDatabase("online_store", feast.online_url))
         )
     if stores.clearml.api:
-        servers.append(Tasks(stores.clearml))
+        servers.append(CopiedTasks(stores.clearml))
     if stores.log.on_server:
         database = redis_postgres.log_database(stores.log)
         servers.append(PostgresRows("other tables beside the log", database, LOG_TABLES))
