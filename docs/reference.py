@@ -130,7 +130,7 @@ def comment(table: Any, key: str) -> str:
         return ""
     item = table.item(key)
     behind = str(item.trivia.comment) or "".join(re.findall(r"^\[ *(#.*)", item.as_string()))
-    return behind.lstrip("# ")
+    return without_mark(behind).lstrip("# ")
 
 
 def beginning(table: Any, key: str) -> str:
@@ -174,7 +174,12 @@ def section(path: str, schema: dict[str, Any], table: Any, notes: dict[Any, str]
 
 def comment_of_table(table: Any) -> str:
     """Return the comment behind the head of a table."""
-    return str(table.trivia.comment).lstrip("# ") if table is not None else ""
+    return without_mark(str(table.trivia.comment)).lstrip("# ") if table is not None else ""
+
+
+def without_mark(text: str) -> str:
+    """Return a comment without the mark of the part with which its line is rendered."""
+    return re.sub(r" *# with [a-z ]+$", "", text)
 
 
 def default(schema: dict[str, Any]) -> str:

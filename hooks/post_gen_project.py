@@ -26,6 +26,8 @@ FILES = {
     "kserve": ("deploy/kserve",),
     "kubeflow": ("infra/kubeflow", "src/churn/pipeline.py"),
     "sagemaker": ("docs/leave-sagemaker.md",),
+    "hopsworks": ("requirements/hopsworks.in", "requirements/hopsworks.lock"),
+    "clearml": ("requirements/clearml.in", "requirements/clearml.lock"),
     "infra or jupyterhub or kubeflow": ("infra",),  # the image of the project
 }
 """What is there only with a part."""
@@ -143,7 +145,8 @@ for forge, names in CI.items():
 for parts, names in FILES.items():
     if not is_wanted(parts):
         remove(names)
-for path in (Path("README.md"), Path("requirements/train.in"), *Path("docs").glob("*.md")):
+MARKED = ("README.md", "Makefile", "config.toml", "requirements/train.in")
+for path in (*map(Path, MARKED), *Path("docs").glob("*.md")):
     text = path.read_bytes().decode("utf-8")
     path.write_bytes(without_marks(text).encode("utf-8"))
 

@@ -45,6 +45,7 @@ TESTED = {
     "card answer": "card/test_interview.py",
     "card documents": "card/test_record_commands.py",
     "check --project": "upkeep/test_upkeep.py",
+    "clearml push": "registry/test_clearml.py",
     "data suggest": "pipeline/test_suggest.py",
     "data-subject access": "data_subjects/test_access.py",
     "data-subject erase": "data_subjects/test_erasure_drill.py",

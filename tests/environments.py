@@ -19,9 +19,11 @@ from pathlib import Path
 from bake import PROJECT, ROOT, fresh_wheel, lock_with
 
 SHIPPED = ("train", "serve")
+CLIENTS = ("clearml", "hopsworks")
+"""Environments of clients that only some projects have."""
 LOCKS = {
     "test": ROOT / "requirements/test.lock",
-    **{name: PROJECT / f"requirements/{name}.lock" for name in SHIPPED},
+    **{name: PROJECT / f"requirements/{name}.lock" for name in (*SHIPPED, *CLIENTS)},
 }
 WITH_PROJECT = ("test", "train")
 """Environments that have the project in them, as `make setup` installs it."""
@@ -70,7 +72,7 @@ def main(kind: str, folder: Path) -> None:
     if kind == "test":
         build("test", folder)
     else:
-        for name in SHIPPED:
+        for name in (*SHIPPED, *CLIENTS):
             build(name, folder / name)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bake import PROJECT
-from environments import SHIPPED, build
+from environments import CLIENTS, SHIPPED, build
 from resolving import unresolved
 
 PLANTED = """
@@ -53,9 +53,11 @@ PROJECT_HALF = {
     *("estimators", "leaving", "monitoring", "notebook", "pipeline", "privacy", "registry"),
     *("servers", "storage", "supply_chain"),
 }
+PROGRAMS = {"clearml": "registry/clearml_client.py", "hopsworks": "features/hopsworks_client.py"}
+"""The program that runs in the environment of each client."""
 HALVES: dict[str, Callable[[Path], bool]] = {
     # BentoML is the server's; the rest of the service is what `churn serve` and tests import.
-    "train": lambda path: path.parts[0] != "service",
+    "train": lambda path: path.parts[0] != "service" and path.as_posix() not in PROGRAMS.values(),
     # Reading a card of another kind (`churn card import`) is work on a project.
     "serve": lambda path: (
         path.parts[0].removesuffix(".py") not in PROJECT_HALF
@@ -90,6 +92,16 @@ def test_the_installed_half_of_the_library_resolves_there_too(
     files = [path for path in folder.rglob("*.py") if HALVES[name](path.relative_to(folder))]
     assert len(files) > 50
     assert unresolved(environments[name], folder, files, [], tmp_path) == []
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_the_program_of_a_client_resolves_in_an_environment_of_its_own(
+    environments: dict[str, Path], name: str, tmp_path: Path
+) -> None:
+    folder = library(environments["train"])
+    python = build(name, environments["train"].parents[2] / name)
+    assert unresolved(python, folder, [folder / PROGRAMS[name]], [], tmp_path) == []
+    assert unresolved(environments["train"], folder, [folder / PROGRAMS[name]], [], tmp_path)
 
 
 def library(python: Path) -> Path:

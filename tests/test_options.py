@@ -24,6 +24,8 @@ PARTS = {
     "kserve": {"deploy/kserve/inferenceservice.yaml"},
     "jupyterhub": {"infra/jupyterhub/values.yaml", "infra/Dockerfile"},
     "sagemaker": {"docs/leave-sagemaker.md"},
+    "hopsworks": {"requirements/hopsworks.in", "requirements/hopsworks.lock"},
+    "clearml": {"requirements/clearml.in", "requirements/clearml.lock"},
 }
 """Some files of each part."""
 CHOICES = {

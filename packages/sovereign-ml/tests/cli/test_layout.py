@@ -55,6 +55,10 @@ WRAPPERS = {
     "dvc": {"data_subjects/stores/dvc_versions.py", "storage/dvc.py"},
     "dvc_data": {"storage/dvc.py"},
     "dvc_objects": {"storage/dvc.py"},
+    "clearml": {"registry/clearml_client.py"},  # runs in an environment of its own
+    "hopsworks": {"features/hopsworks_client.py"},  # the same
+    "hsfs": {"features/hopsworks_client.py"},
+    "confluent_kafka": {"features/hopsworks_client.py"},
     "skops": {"registry/skops.py"},
     "boto3": {"leaving/fetch.py", "storage/s3.py"},
     "ibis": {"features/feast_s3.py"},

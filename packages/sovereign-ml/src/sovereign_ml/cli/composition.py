@@ -31,6 +31,7 @@ def project_stores(settings: Settings) -> ProjectStores:
         source=source_pin(settings),
         governance=governance_copy(settings),
         retention=settings.retention,
+        clearml=settings.clearml_server,
     )
 
 

@@ -27,7 +27,7 @@ from sovereign_ml.cli import (
     service,
     wheel,
 )
-from sovereign_ml.cli.watch import campaign, monitor
+from sovereign_ml.cli.watch import campaign, experiments, monitor
 from sovereign_ml.egress import allow_list, guard
 from sovereign_ml.egress.telemetry import silence
 from sovereign_ml.errors import Misuse, Refused
@@ -36,7 +36,7 @@ from sovereign_ml.project import STANDARD_STEPS, Step, load_project, refuse_othe
 PANELS = {
     flow.STEPS_PANEL: (flow,),
     "The card and the service": (card, service, deploy),
-    "In use": (monitor, campaign, privacy, servers, audit, wheel, leave),
+    "In use": (monitor, campaign, privacy, servers, experiments, audit, wheel, leave),
 }
 
 

@@ -6,12 +6,16 @@ import json
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sovereign_ml.cli.profile import ProfileOption, pass_on_settings
 from sovereign_ml.errors import Misuse, Refused
+
+if TYPE_CHECKING:
+    from sovereign_ml.config.connections import HopsworksPlatform
+    from sovereign_ml.config.settings import Settings
 
 app = typer.Typer()
 servers = typer.Typer(
@@ -62,7 +66,26 @@ def materialise(profile: ProfileOption = None) -> None:
     )
     stores = settings.feature_stores
     customers = materialise_again(settings.path("features"), stores, definitions)
+    if stores.hopsworks:
+        customers = _publish(settings, stores.hopsworks)
     typer.echo(f"{customers:,} customers are in the online store: {stores.online}.")
+
+
+def _publish(settings: Settings, server: HopsworksPlatform) -> int:
+    """Publish the newest snapshots at Hopsworks and return the number of customers."""
+    from datetime import UTC, datetime
+
+    from sovereign_ml.features import feast, hopsworks
+    from sovereign_ml.project import load_project
+    from sovereign_ml.storage.artifacts import read_json
+
+    project = load_project(settings.root).with_inputs(settings.features.inputs)
+    folder = settings.path("features")
+    current = read_json(folder / "summary.json")["current"]
+    now = datetime.now(UTC)
+    days = (now - settings.retention.features.before(now)).days
+    names = (*project.numeric, *project.categorical)
+    return hopsworks.publish(server, folder / feast.SNAPSHOTS, current, names, days)
 
 
 @servers.command()

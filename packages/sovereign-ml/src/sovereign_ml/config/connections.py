@@ -18,8 +18,10 @@ from sovereign_ml.jurisdictions import DatabaseAddressError, PostgresAddress, re
 
 __all__ = [
     "BUCKET_REMOTE",
+    "ClearmlServer",
     "DataVersions",
     "FeatureStores",
+    "HopsworksPlatform",
     "LogLocation",
     "ObjectStorage",
     "SuppressionFiles",
@@ -79,6 +81,35 @@ class Tracking:
 
 
 @dataclass(frozen=True)
+class ClearmlServer:
+    """ClearML's API server, empty ``api`` for none. ``parameters`` are sent besides the flow's."""
+
+    project: str
+    api: str
+    parameters: tuple[str, ...]
+    key: SecretStr | None = field(default=None, repr=False)
+    secret: SecretStr | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class HopsworksPlatform:
+    """Hopsworks: its API at ``host``, and ``rest``, the REST server of its online store.
+
+    ``trust_store`` is a file of certificates, empty for those of this machine. The keys of a call
+    are below ``private``, a folder that only its owner can read.
+    """
+
+    host: str
+    port: int
+    project: str
+    rest: str
+    trust_store: str
+    view: str
+    private: Path
+    key: SecretStr | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class FeatureStores:
     """Feast's registry and stores. Snapshots older than ``ttl_days`` are not served."""
 
@@ -91,6 +122,7 @@ class FeatureStores:
     registry: SecretStr | None = field(default=None, repr=False)
     online_url: SecretStr | None = field(default=None, repr=False)
     token: SecretStr | None = field(default=None, repr=False)
+    hopsworks: HopsworksPlatform | None = None
 
     @property
     def on_servers(self) -> bool:

@@ -24,6 +24,9 @@ VARIABLES = {
     "decision_log": "DATABASE_URL",
     "kubeflow_token": "CHURN_KUBEFLOW_TOKEN",
     "smtp_password": "CHURN_SMTP_PASSWORD",
+    "hopsworks_key": "CHURN_HOPSWORKS_API_KEY",
+    "clearml_key": "CLEARML_API_ACCESS_KEY",
+    "clearml_secret": "CLEARML_API_SECRET_KEY",
 }
 """The variable of each secret, and of the user name that belongs to one."""
 # An address without endpoint means AWS, so every client gets the endpoint of [s3] separately.
@@ -65,7 +68,7 @@ class Profile(ConfigTable):
     dvc_remote: str
     tracking_uri: str
     offline_store: Literal["file", "s3"]
-    online_store: Literal["sqlite", "redis", "postgresql"]
+    online_store: Literal["sqlite", "redis", "postgresql", "hopsworks"]
     runner: Literal["subprocess", "kubeflow"]
     service: Literal["bentoml", "sota", "kserve"]
     decision_log: str
@@ -88,6 +91,9 @@ class Secrets(ConfigTable):
     decision_log: SecretStr | None = None
     kubeflow_token: SecretStr | None = None
     smtp_password: SecretStr | None = None
+    hopsworks_key: SecretStr | None = None
+    clearml_key: SecretStr | None = None
+    clearml_secret: SecretStr | None = None
 
     @property
     def user(self) -> str:

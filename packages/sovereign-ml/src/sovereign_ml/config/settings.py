@@ -14,8 +14,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from sovereign_ml.audit import AuditPolicy
 from sovereign_ml.config.connections import (
+    ClearmlServer,
     DataVersions,
     FeatureStores,
+    HopsworksPlatform,
     LogLocation,
     ObjectStorage,
     SuppressionFiles,
@@ -24,6 +26,7 @@ from sovereign_ml.config.connections import (
 from sovereign_ml.config.deploy import Deploy
 from sovereign_ml.config.leaving import LeaveSettings
 from sovereign_ml.config.monitoring import MonitorSettings
+from sovereign_ml.config.other_platforms import ClearmlSettings, HopsworksSettings
 from sovereign_ml.config.profiles import VARIABLES, ConfigTable, Profile, Secrets, Storage
 from sovereign_ml.config.retention import RetentionSettings
 from sovereign_ml.config.tables import (
@@ -82,6 +85,8 @@ class Settings(ConfigTable):
     upkeep: UpkeepSettings = UpkeepSettings()
     leave: LeaveSettings = LeaveSettings()
     team: TeamSettings = TeamSettings()
+    hopsworks: HopsworksSettings = HopsworksSettings()
+    clearml: ClearmlSettings = ClearmlSettings()
     s3: Storage
     profile: Profile
     old_features_asked: bool = False
@@ -185,6 +190,17 @@ class Settings(ConfigTable):
         )
 
     @property
+    def clearml_server(self) -> ClearmlServer:
+        """Return ClearML's server, if config.toml names one."""
+        return ClearmlServer(
+            project=self.project.name,
+            api=self.clearml.api,
+            parameters=self.clearml.parameters,
+            key=self.secrets.clearml_key,
+            secret=self.secrets.clearml_secret,
+        )
+
+    @property
     def feature_stores(self) -> FeatureStores:
         """Return Feast's stores of the profile."""
         return FeatureStores(
@@ -197,6 +213,21 @@ class Settings(ConfigTable):
             registry=self.secrets.feature_registry,
             online_url=self.secrets.online_store,
             token=self.secrets.feature_token,
+            hopsworks=self._hopsworks if self.profile.online_store == "hopsworks" else None,
+        )
+
+    @property
+    def _hopsworks(self) -> HopsworksPlatform:
+        table = self.hopsworks
+        return HopsworksPlatform(
+            host=table.host,
+            port=table.port,
+            project=table.project,
+            rest=table.rest,
+            trust_store=table.trust_store,
+            view=table.view,
+            private=self.secrets.key_file.parent / "hopsworks",
+            key=self.secrets.hopsworks_key,
         )
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sovereign_ml.config.connections import (
+    ClearmlServer,
     DataVersions,
     FeatureStores,
     LogLocation,
@@ -48,6 +49,7 @@ class ProjectStores:
     source: SourcePin
     governance: GovernanceCopy
     retention: RetentionSettings
+    clearml: ClearmlServer
 
     @property
     def root(self) -> Path:

@@ -21,8 +21,10 @@ from sovereign_ml.data_subjects.retention_local import (
 )
 from sovereign_ml.data_subjects.retention_servers import (
     BucketVersions,
+    CopiedRuns,
     FeastRows,
     OnlineKeys,
+    PublishedFeatures,
     TaskArtifacts,
 )
 from sovereign_ml.data_subjects.stores import dvc_versions
@@ -133,7 +135,13 @@ def _tables(stores: ProjectStores) -> list[Keeper]:
     groups = [raw / "groups.parquet", valid / "groups.parquet", valid / "rejected_groups.parquet"]
     snapshots = [stores.artifacts.features / "snapshots.parquet"]
     training = [stores.artifacts.features / "training.parquet"]
+    server, features = stores.feature_stores.hopsworks, stores.artifacts.features
+    # First: it asks for the customers of the snapshots that are deleted next.
+    published: list[Keeper] = []
+    if server:
+        published = [PublishedFeatures("features", rule.features, root, server, features)]
     return [
+        *published,
         Rows("groups", rule.groups, root, groups),
         Rows("raw", rule.raw, root, lines, "event_time", suppression),
         Rows("raw", rule.raw, root, [raw / corrections.NAME], "purchase", suppression),
@@ -146,9 +154,10 @@ def _tables(stores: ProjectStores) -> list[Keeper]:
 def _others(stores: ProjectStores) -> list[Keeper]:
     rule, root, log = stores.retention, stores.root, stores.log
     models = OldModels("models", rule.models, root, stores.tracking)
+    runs = OldRuns("runs", rule.runs, root, models)
     servers: list[Keeper] = [
         models,
-        OldRuns("runs", rule.runs, root, models),
+        runs,
         LogEntries(
             "decisions", rule.decisions, root, log, ("decision", "rectification", "contact")
         ),
@@ -162,6 +171,9 @@ def _others(stores: ProjectStores) -> list[Keeper]:
         root / "build",
         stores.artifacts.valid.with_name("2_valid_refused"),
     ]
+    # The project's image has no client of ClearML.
+    if stores.clearml.api:
+        servers.append(CopiedRuns("runs", rule.runs, root, stores.clearml, runs))
     backups = [root / rule.backups.folder] if rule.backups.folder else []
     imported = sorted((root / "data/leaving").glob("*/rows.parquet"))
     return [

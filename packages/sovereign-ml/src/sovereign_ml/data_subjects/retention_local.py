@@ -179,7 +179,8 @@ class OldRuns(Keeping):
 
     def expire(self, due: Sequence[Due]) -> None:
         """Delete runs, logged models and artifacts for good."""
-        run_ids = [item.place.removeprefix("run ") for item in due]
+        # Copies of runs at ClearML have a keeper of their own.
+        run_ids = [item.place.removeprefix("run ") for item in due if item.unit == "run"]
         mlflow_runs.delete(self.models.tracking, run_ids)
 
 

@@ -8,15 +8,29 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sovereign_ml.config.connections import DataVersions, FeatureStores, ObjectStorage
-from sovereign_ml.data_subjects.retention_local import Keeping
-from sovereign_ml.data_subjects.stores import dvc_versions, redis_postgres, s3_versions
+from sovereign_ml.config.connections import (
+    ClearmlServer,
+    DataVersions,
+    FeatureStores,
+    HopsworksPlatform,
+    ObjectStorage,
+)
+from sovereign_ml.data_subjects.retention_local import Keeping, OldRuns
+from sovereign_ml.data_subjects.stores import (
+    clearml_tasks,
+    dvc_versions,
+    mlflow_runs,
+    redis_postgres,
+    s3_versions,
+)
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows, older
 from sovereign_ml.data_subjects.stores.s3_versions import DATA, MARK, Objects, ObjectVersion
-from sovereign_ml.features.feast import VIEW, source_of
+from sovereign_ml.features import hopsworks
+from sovereign_ml.features.feast import SNAPSHOTS, VIEW, source_of
 from sovereign_ml.privacy.retention_plan import Due
+from sovereign_ml.registry import clearml
 
-S3, REDIS = "s3: ", "Redis"
+S3, REDIS, CLEARML, HOPSWORKS = "s3: ", "Redis", "ClearML: task ", "Hopsworks"
 
 
 @dataclass(frozen=True)
@@ -155,3 +169,59 @@ class OnlineKeys(Keeping):
         for item in (item for item in due if item.place == REDIS):
             keys = redis_postgres.stale(stores, VIEW, item.before)
             redis_postgres.delete_keys(stores, keys)
+
+
+@dataclass(frozen=True)
+class CopiedRuns(Keeping):
+    """Copies at ClearML of runs that are past their period or that MLflow no longer has."""
+
+    server: ClearmlServer
+    runs: OldRuns
+
+    def due(self, now: datetime) -> list[Due]:
+        """Return one entry for each task."""
+        leaving = {item.place.removeprefix("run ") for item in self.runs.due(now)}
+        stay = [run for run in mlflow_runs.run_ids(self.runs.models.tracking) if run not in leaving]
+        tasks = clearml_tasks.without_run(self.server, stay)
+        before = self.rule.before(now)
+        return [self._due(f"{CLEARML}{task}", 1, "task", before) for task in tasks]
+
+    def expire(self, due: Sequence[Due]) -> None:
+        """Delete the tasks with their events."""
+        places = [item.place for item in due if item.place.startswith(CLEARML)]
+        if places:
+            clearml.delete(self.server, [place.removeprefix(CLEARML) for place in places])
+
+
+@dataclass(frozen=True)
+class PublishedFeatures(Keeping):
+    """Customers at Hopsworks whose newest features are of a day long past.
+
+    ``features`` is the artifact of step 3. Hopsworks cannot list its customers, so it is asked for
+    those of the snapshots. The time to live of the feature group ends the others.
+    """
+
+    server: HopsworksPlatform
+    features: Path
+
+    def due(self, now: datetime) -> list[Due]:
+        """Return one entry for all of them."""
+        before = self.rule.before(now)
+        count = len(self._past(before))
+        return [self._due(HOPSWORKS, count, "rows", before)] if count else []
+
+    def expire(self, due: Sequence[Due]) -> None:
+        """Delete the rows. Comes before the snapshots, which name the customers."""
+        for item in (item for item in due if item.place == HOPSWORKS):
+            hopsworks.remove(self.server, self._past(item.before))
+
+    def _past(self, before: datetime) -> list[str]:
+        import pandas as pd
+
+        path = self.features / SNAPSHOTS
+        if not path.is_file():
+            return []
+        rows = pd.read_parquet(path, columns=[hopsworks.KEY, hopsworks.AS_OF])
+        newest = rows.groupby(hopsworks.KEY)[hopsworks.AS_OF].max()
+        names = newest[newest < pd.Timestamp(before).tz_localize(None)].index
+        return sorted(hopsworks.look_up(self.server, list(names)))

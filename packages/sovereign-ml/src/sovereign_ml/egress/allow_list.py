@@ -82,6 +82,11 @@ def allowed_hosts(
         alarm = table.get("monitor", {}).get("alarm", {})
         values += [str(alarm.get("alertmanager", "")), str(alarm.get("webhook", ""))]
         values += [f"smtp://{alarm['smtp']}"] if alarm.get("smtp") else []
+    if group in OTHER_PLATFORMS:
+        values.append(str(table.get("clearml", {}).get("api", "")))
+        hopsworks = table.get("hopsworks", {})
+        values += [f"https://{hopsworks['host']}"] if hopsworks.get("host") else []
+        values.append(str(hopsworks.get("rest", "")))
     if group == "deploy":
         deploy = table.get("deploy", {})
         values += [
@@ -92,6 +97,8 @@ def allowed_hosts(
     return hosts(values)
 
 
+OTHER_PLATFORMS = ("clearml", "servers", "retain", "data-subject")
+"""Groups of commands that reach the servers of [clearml] and [hopsworks]."""
 LEFT = ("api.sagemaker", "metrics.sagemaker", "featurestore-runtime.sagemaker")
 """Services of AWS that `churn leave fetch` reads from. No other command reaches them."""
 

@@ -45,10 +45,12 @@ def offline(stores: FeatureStores) -> dict[str, Any]:
 def online(folder: Path, stores: FeatureStores) -> dict[str, Any]:
     """Return the settings of the online store: SQLite in ``folder``, Redis or PostgreSQL.
 
+    Hopsworks is filled from that file's snapshots afterwards: see `sovereign_ml.features.hopsworks`.
+
     Raises Misuse where the address does not fit the store that config.toml names.
     """
     kind = stores.online
-    if kind == "sqlite":
+    if kind in ("sqlite", "hopsworks"):
         return {"type": "sqlite", "path": str(folder / "online.db")}
     if kind == "postgresql":
         return {"type": "postgres", **_postgres(database(stores.online_url, "online_store"))}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.config.connections import FeatureStores
-from sovereign_ml.features import feast, feast_stores
+from sovereign_ml.features import feast, feast_stores, hopsworks
 from sovereign_ml.storage.artifacts import need, read_json
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def compare(folder: Path, stores: FeatureStores, features: Sequence[str]) -> Par
     customers = _customers(folder, current)
     with feast_stores.reached(stores):
         store = feast.open_store(folder, stores)
-        offline, online = _offline(store, customers, current), _online(store, customers)
+        offline = _offline(store, customers, current)
+        online = _online(stores, store, customers, features)
     differences = [
         FeatureDifference(customer, name, before, after)
         for name in features
@@ -93,7 +94,15 @@ def _offline(store: Any, customers: list[str], current: str) -> pd.DataFrame:
     return feast.historical(store, entities).set_index("customer_id").loc[customers]
 
 
-def _online(store: Any, customers: list[str]) -> pd.DataFrame:
+def _online(
+    stores: FeatureStores, store: Any, customers: list[str], features: Sequence[str]
+) -> pd.DataFrame:
+    if stores.hopsworks:
+        import pandas as pd
+
+        known = hopsworks.look_up(stores.hopsworks, customers)
+        rows = pd.DataFrame.from_dict(known, orient="index")
+        return rows.reindex(index=customers, columns=list(features))
     return feast.online(store, customers).set_index("customer_id").loc[customers]
 
 

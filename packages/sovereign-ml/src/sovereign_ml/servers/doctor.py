@@ -148,7 +148,7 @@ def _servers(
         servers["runs and registry"] = lambda: Server("runs and registry", uri, check_mlflow)
     if profile.online_store == "redis":
         servers["online features"] = redis
-    elif profile.online_store != "sqlite":
+    elif profile.online_store == "postgresql":
         servers["online features"] = partial(postgres, "online features", "online_store")
     if profile.decision_log == "postgresql":
         servers["decision log"] = partial(postgres, "decision log", "decision_log")

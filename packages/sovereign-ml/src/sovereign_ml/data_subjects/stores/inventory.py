@@ -9,10 +9,12 @@ from pathlib import Path
 from sovereign_ml.config.connections import LogLocation, required
 from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.stores import dvc_versions, mlflow_runs, redis_postgres, s3_versions
+from sovereign_ml.data_subjects.stores.clearml_tasks import CopiedTasks
 from sovereign_ml.data_subjects.stores.decision_log import Decisions
 from sovereign_ml.data_subjects.stores.feast_sqlite import OnlineRows
 from sovereign_ml.data_subjects.stores.files import Files, Versions
 from sovereign_ml.data_subjects.stores.formats import format_of
+from sovereign_ml.data_subjects.stores.hopsworks_rows import PublishedRows
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows
 from sovereign_ml.data_subjects.stores.protocol import Store
 from sovereign_ml.data_subjects.stores.redis_postgres import (
@@ -68,10 +70,14 @@ def _servers(stores: ProjectStores) -> list[Store]:
         ]
     if feast.online == "redis":
         servers.append(RedisRows(feast))
+    elif feast.hopsworks:
+        servers.append(PublishedRows(feast.hopsworks))
     elif feast.online == "postgresql":
         servers.append(
             PostgresRows("online store", PostgresDatabase("online_store", feast.online_url))
         )
+    if stores.clearml.api:
+        servers.append(CopiedTasks(stores.clearml))
     if stores.log.on_server:
         database = redis_postgres.log_database(stores.log)
         servers.append(PostgresRows("other tables beside the log", database, LOG_TABLES))

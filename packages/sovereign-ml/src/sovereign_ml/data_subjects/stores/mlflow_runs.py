@@ -134,6 +134,11 @@ def old_runs(tracking: Tracking, before: datetime, leaving: Iterable[Any]) -> li
     )
 
 
+def run_ids(tracking: Tracking) -> list[str]:
+    """Return the ids of all runs, also of those in MLflow's bin."""
+    return [run.info.run_id for run in _runs(tracking)]
+
+
 def delete_version(tracking: Tracking, version: str, model: str = "") -> None:
     """Delete one version from the registry but not its run. ``model`` defaults to the project's."""
     mlflow.client(tracking).delete_model_version(model or tracking.project, version)
