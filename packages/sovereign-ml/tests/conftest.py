@@ -19,20 +19,24 @@ for name in [name for name in ENVIRONMENT if name.startswith(("GIT_AUTHOR_", "GI
 pytest_plugins = ["no_skips"]
 
 
+SHARED = ("tests/profile_eu/", "tests/data_subjects/")
+"""Folders whose tests go to one worker."""
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """One worker for all tests of the profile eu: they share one set of servers and one run of the flow."""
+    """One worker for all files of a folder that shares servers or a run of the flow: it is made once."""
     from xdist.scheduler import LoadFileScheduling
 
     class Together(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            folder, found, _ = nodeid.partition("tests/profile_eu/")
-            return folder + found if found else super()._split_scope(nodeid)
+            shared = (name for name in SHARED if name in nodeid)
+            return next(shared, None) or super()._split_scope(nodeid)
 
     return Together(config, log)
 
 
-LONGEST = ("profile_eu", "flow", "servers", "browser")
+LONGEST = ("profile_eu", "data_subjects", "flow", "servers", "browser")
 """Folder or mark of the tests that take minutes, longest first."""
 
 

@@ -33,6 +33,19 @@ def test_native_clean_up_cannot_abort_a_command_that_is_done(
     assert done.stdout or done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--help"], 0), (["no-such-command"], 2), (["check"], 2)]
+)
+def test_a_command_that_tests_fork_answers_like_one_from_scratch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int
+) -> None:
+    forked = churn(tmp_path, *arguments)
+    monkeypatch.setenv("COLD", "1")
+    started = churn(tmp_path, *arguments)
+    assert forked.returncode == started.returncode == code
+    assert (forked.stdout, forked.stderr) == (started.stdout, started.stderr)
+
+
 def test_steps_that_fit_nothing_load_none_of_the_heavy_libraries(tmp_path: Path) -> None:
     """Each step is a process of its own and pays for its imports again."""
     script = (

@@ -17,6 +17,7 @@ from searching import places
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.data_subjects import erasure, retention
 from sovereign_ml.data_subjects.project_stores import ProjectStores
+from warm_churn import HEAVY
 from world import World, pseudonym
 
 pytestmark = pytest.mark.flow
@@ -25,10 +26,10 @@ KILLS = int(ENVIRONMENT.get("KILLS", "3"))
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
     [
-        "dvc.repo",
-        "mlflow.store.tracking.sqlalchemy_store",
-        "duckdb",
+        *HEAVY,
+        "sovereign_ml.cli.composition",
         "sovereign_ml.data_subjects.erasure",
+        "sovereign_ml.data_subjects.retention",
     ]
 )
 CHANGES = {

@@ -55,6 +55,8 @@ class Load:
                 else:
                     wait = response.headers.get("retry-after", "")
                     self.refused.add((response.status_code, wait))
+                    # Refusals are quick: without a wait the clients take the cores.
+                    self.stop.wait(0.02)
 
     def reach(self, number: int) -> None:
         """Wait for so many answers."""

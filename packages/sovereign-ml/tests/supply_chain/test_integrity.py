@@ -147,6 +147,25 @@ def test_tampering_with_the_installed_files_shows(
     assert TAMPERING[tamper] in problems[0]
 
 
+def test_compiled_code_that_is_exchanged_between_two_checks_of_one_process_shows(
+    environment: Environment,
+) -> None:
+    script = f"""
+import importlib.util, pathlib
+from sovereign_ml.bundle import library_identity
+import sovereign_ml.supply_chain.lockfile
+print(len(library_identity.identify().problems))
+cache = pathlib.Path(importlib.util.cache_from_source({str(environment.site / TARGET)!r}))
+other = next(path for path in cache.parent.iterdir() if path != cache)
+cache.write_bytes(cache.read_bytes()[:16] + other.read_bytes()[16:])
+print(*library_identity.identify().problems)
+"""
+    done = environment.run("-c", script, folder=environment.project)
+    before, after = done.stdout.splitlines()
+    assert before == "0", done.stderr
+    assert TAMPERING[poisoned_cache] in after
+
+
 def test_a_record_that_was_rewritten_to_fit_the_edit_shows_against_the_wheel(
     environment: Environment,
 ) -> None:

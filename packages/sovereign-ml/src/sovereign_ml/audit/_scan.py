@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from fnmatch import fnmatch
+from functools import lru_cache
 from pathlib import Path
 
 from sovereign_ml.audit._judge import judge
@@ -128,10 +129,12 @@ def _scan(
     return mentions, not_read
 
 
-def _read(name: str, text: str) -> list[Mention]:
+@lru_cache(maxsize=1024)
+def _read(name: str, text: str) -> tuple[Mention, ...]:
     """Return the mentions of a file, each with its line.
 
-    A word is left out where another endpoint in the file replaces it.
+    A word is left out where another endpoint in the file replaces it. Steps 6 and 7 of one run
+    read the same texts, so the mentions of a text are kept.
     """
     short = name.rpartition("/")[2]
     reader = next((reader for pattern, reader in _READERS if fits(short, pattern)), lines)
@@ -156,7 +159,7 @@ def _read(name: str, text: str) -> list[Mention]:
         mentions.append(
             replace(row, source_line=rows[row.line - 1] if 0 < row.line <= len(rows) else "")
         )
-    return list(dict.fromkeys(mentions))
+    return tuple(dict.fromkeys(mentions))
 
 
 def _text_of(path: Path, name: str, exclude: tuple[str, ...]) -> str | NotRead:

@@ -19,12 +19,17 @@ import site
 import struct
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 _BOOT = PACKAGE / "egress" / "boot" / "sitecustomize.py"
+_compared: dict[bytes, bool] = {}
+"""Whether compiled code is made from its source, by the SHA-256 of both.
+
+The files are read anew at each check. Only the compilation of the same bytes is not repeated.
+"""
 
 
 def sha256_of(path: Path) -> str:
@@ -77,6 +82,20 @@ def _root(library: Distribution) -> Path:
     return Path(str(library.locate_file("sovereign_ml"))).resolve()
 
 
+def _resolver() -> Callable[[Path], Path]:
+    """Return a function that resolves links in paths, and each folder only once."""
+    folders: dict[Path, Path] = {}
+
+    def resolved(path: Path) -> Path:
+        if path.name == ".." or path.is_symlink():
+            return path.resolve()
+        if path.parent not in folders:
+            folders[path.parent] = path.parent.resolve()
+        return folders[path.parent] / path.name
+
+    return resolved
+
+
 def _differences(library: Distribution, expected: Mapping[str, str], source: str) -> list[str]:
     """Return one line for each file that is missing or has another SHA-256 than ``expected``."""
     lines = []
@@ -102,7 +121,8 @@ def _additions(library: Distribution, names: Iterable[str]) -> list[str]:
     """
     lines = []
     root = _root(library)
-    released = {Path(str(library.locate_file(name))).resolve() for name in names}
+    resolved = _resolver()
+    released = {resolved(Path(str(library.locate_file(name)))) for name in names}
     for path in sorted(root.rglob("*")):
         relative = f"sovereign_ml/{path.relative_to(root).as_posix()}"
         if path.is_symlink():
@@ -126,16 +146,23 @@ def _cache_problems(source: Path, name: str) -> list[str]:
         data = cache.read_bytes()
         if not _is_trusted(data[:16], source):
             continue
-        expected = compile(
-            source.read_bytes(), str(source), "exec", dont_inherit=True, optimize=int(level or 0)
-        )
-        try:
-            same = marshal.loads(data[16:]) == expected  # noqa: S302
-        except (EOFError, ValueError, TypeError):
-            same = False
-        if not same:
+        if not _is_made_from(source, int(level or 0), data[16:]):
             lines.append(f"{name}: its compiled code ({cache.name}) is not made from it")
     return lines
+
+
+def _is_made_from(source: Path, level: int, compiled: bytes) -> bool:
+    """Return whether ``compiled`` is what the source compiles to at an optimisation level."""
+    code = source.read_bytes()
+    names = f"{level} {len(code)} {len(compiled)} {source}\n".encode()
+    key = hashlib.sha256(names + code + compiled).digest()
+    if key not in _compared:
+        expected = compile(code, str(source), "exec", dont_inherit=True, optimize=level)
+        try:
+            _compared[key] = marshal.loads(compiled) == expected  # noqa: S302
+        except (EOFError, ValueError, TypeError):
+            _compared[key] = False
+    return _compared[key]
 
 
 def _is_trusted(header: bytes, source: Path) -> bool:
@@ -151,12 +178,12 @@ def _is_trusted(header: bytes, source: Path) -> bool:
 
 def _import_problems(library: Distribution) -> list[str]:
     """Return the modules of the library that were imported from somewhere else (PYTHONPATH)."""
-    root = _root(library)
+    root, resolved = _root(library), _resolver()
     lines = []
     for name, module in sorted(sys.modules.copy().items()):
         file = getattr(module, "__file__", None)
         if name.split(".")[0] == "sovereign_ml" and file:
-            path = Path(file).resolve()
+            path = resolved(Path(file))
             if not path.is_relative_to(root):
                 lines.append(f"{name} was imported from {path}, not from {root}")
     return lines

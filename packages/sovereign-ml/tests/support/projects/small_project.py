@@ -17,6 +17,7 @@ from typing import Any
 import tomlkit
 
 import sovereign_ml
+import warm_churn
 from churn.project import PROJECT as OBJECT
 from sovereign_ml.config import settings
 from sovereign_ml.config.settings import Settings
@@ -37,6 +38,8 @@ CACHES = (
     else ("PYTHONDONTWRITEBYTECODE",)
 )
 """Where compiled modules go; without them a command spends most of its time on compiling what it imports."""
+PASSED_ON = (*CACHES, "OMP_NUM_THREADS")
+"""Variables of the tests that a command gets as well. Workers share the cores: threads of its own would wait."""
 ANSWERS = {
     "project_slug": "acme-churn",
     "project_name": "Acme churn",
@@ -165,7 +168,7 @@ def environment(root: Path, **more: str) -> dict[str, str]:
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home / ".config"),
         "PYTHONPATH": os.pathsep.join(map(str, (code / "src", code / "serve", *library))),
-        **{name: settings.ENVIRONMENT[name] for name in CACHES if name in settings.ENVIRONMENT},
+        **{name: settings.ENVIRONMENT[name] for name in PASSED_ON if name in settings.ENVIRONMENT},
         "CHURN_PSEUDONYM_KEY": KEY,
         **more,
     }
@@ -199,7 +202,13 @@ def churn(
     programs: Path = PROGRAMS,
     **environ: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command ``churn`` in ``root``, as a person would."""
+    """Run the command ``churn`` in ``root``, as a person would; its packages are imported already.
+
+    It starts from scratch with ``COLD=1``, and with variables of other programs: they may change an import.
+    """
+    ours = all(name.startswith("CHURN_") for name in environ)
+    if programs == PROGRAMS and ours and "COLD" not in settings.ENVIRONMENT:
+        return warm_churn.churn(root, *arguments, **environ)
     command = [str(programs / "churn"), *arguments]
     env = environment(root, **environ)
     return subprocess.run(
