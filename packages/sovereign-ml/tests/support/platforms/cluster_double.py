@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from small_project import CACHES, LIBRARY, PROGRAMS
+from small_project import LIBRARY, PASSED_ON, PROGRAMS
 from sovereign_ml.cli.composition import cluster
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 from sovereign_ml.kubeflow import submit
@@ -162,7 +162,7 @@ class Cluster:
             "PYTHONPATH": os.pathsep.join(
                 map(str, (self.image / "src", self.image / "serve", LIBRARY))
             ),
-            **{name: ENVIRONMENT[name] for name in CACHES if name in ENVIRONMENT},
+            **{name: ENVIRONMENT[name] for name in PASSED_ON if name in ENVIRONMENT},
             **given,
             "CHURN_ROOT": str(self.image),
             "CHURN_GIT_COMMIT": "a" * 40,

@@ -37,6 +37,8 @@ CACHES = (
     else ("PYTHONDONTWRITEBYTECODE",)
 )
 """Where compiled modules go; without them a command spends most of its time on compiling what it imports."""
+PASSED_ON = (*CACHES, "OMP_NUM_THREADS")
+"""Variables of the tests that a command gets as well. Workers share the cores: threads of its own would wait."""
 ANSWERS = {
     "project_slug": "acme-churn",
     "project_name": "Acme churn",
@@ -165,7 +167,7 @@ def environment(root: Path, **more: str) -> dict[str, str]:
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home / ".config"),
         "PYTHONPATH": os.pathsep.join(map(str, (code / "src", code / "serve", *library))),
-        **{name: settings.ENVIRONMENT[name] for name in CACHES if name in settings.ENVIRONMENT},
+        **{name: settings.ENVIRONMENT[name] for name in PASSED_ON if name in settings.ENVIRONMENT},
         "CHURN_PSEUDONYM_KEY": KEY,
         **more,
     }
