@@ -72,12 +72,19 @@ def bake(output: Path, over: bool = False, /, **answers: str) -> Path:
 
     ``over`` tells cookiecutter to render over a folder that exists and to keep its files.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        return render(snapshot(Path(folder) / "template"), output, over, **answers)
+    return render(template_copy(), output, over, **answers)
+
+
+@cache
+def template_copy() -> Path:
+    """Return a snapshot that all renders of this process share. Change nothing in it."""
+    folder = Path(tempfile.mkdtemp(prefix="template-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return snapshot(folder / "template")
 
 
 def render(template: Path, output: Path, over: bool = False, /, **answers: str) -> Path:
-    """Render ``template`` as `bake` does. Several renders may share one copy of the template."""
+    """Render ``template`` as `bake` does."""
     from cookiecutter.main import cookiecutter
 
     project = cookiecutter(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,15 +70,30 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(rendered: Path, tmp_path: Path) -> Project:
     """A fresh project with all defaults."""
-    return Project(bake(tmp_path), tmp_path / "home")
+    root = shutil.copytree(rendered, tmp_path / rendered.name, symlinks=True)
+    return Project(root, tmp_path / "home")
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project after a sealed `make run`. Tests may read it, and run what changes nothing."""
+    """A project after a sealed `make run`. Tests may read it, and run what changes nothing.
+
+    The flow runs once for all workers of a session. Each has a copy, which no other one uses.
+    """
     where = tmp_path_factory.mktemp("finished")
-    project = Project(bake(where), where / "home")
-    project.first = project.make_sealed("run").stdout  # type: ignore[attr-defined]
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    original, output = shared / "original-of-finished", shared / "output-of-make-run.txt"
+    with (shared / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not output.exists():
+            shutil.rmtree(original, ignore_errors=True)
+            project = Project(bake(original), original / "home")
+            output.write_text(project.make_sealed("run").stdout, encoding="utf-8")
+    shutil.copytree(original, where, symlinks=True, dirs_exist_ok=True)
+    project = Project(where / "acme-churn", where / "home")
+    project.first = output.read_text(encoding="utf-8")  # type: ignore[attr-defined]
     return project

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bake import ROOT, render, snapshot
+from bake import ROOT, bake
 from conftest import Project
 
 FILES = {
@@ -30,8 +30,7 @@ OF_A_FORGE = (".gitlab-ci.yml", ".gitlab", ".forgejo", ".github")
 def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Project]:
     """A project for each forge."""
     folder = tmp_path_factory.mktemp("forges")
-    template = snapshot(folder / "template")
-    roots = {forge: render(template, folder / forge, forge=forge) for forge in FILES}
+    roots = {forge: bake(folder / forge, forge=forge) for forge in FILES}
     return {forge: Project(root, folder / "home") for forge, root in roots.items()}
 
 

@@ -18,7 +18,7 @@ from cookiecutter.main import cookiecutter
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bake import LIBRARY, ROOT, bake, snapshot, tracked
+from bake import LIBRARY, ROOT, bake, template_copy, tracked
 from conftest import Project
 from sovereign_ml.git import ELSEWHERE
 
@@ -151,10 +151,11 @@ OF_A_FORGE = (".gitlab-ci.yml", ".gitlab", ".forgejo", ".github")
 
 def test_from_a_zip_programs_can_start_and_no_forge_means_no_ci_file(tmp_path: Path) -> None:
     """Some tools write archives that do not say which files are programs."""
-    template, archive = snapshot(tmp_path / "template"), tmp_path / "template.zip"
+    template, archive = template_copy(), tmp_path / "template.zip"
     with zipfile.ZipFile(archive, "w") as packed:
         for path in (template, *sorted(template.rglob("*"))):
-            packed.writestr(f"{path.relative_to(tmp_path)}{'/' * path.is_dir()}", _content(path))
+            name = f"{path.relative_to(template.parent)}{'/' * path.is_dir()}"
+            packed.writestr(name, _content(path))
     root = Path(
         cookiecutter(
             str(archive),
@@ -369,7 +370,7 @@ def test_a_render_leaves_another_repository_of_the_environment_alone(
     other = tmp_path / "other"
     subprocess.run(["git", "init", "--quiet", str(other)], check=True)
     before = {path: path.stat().st_size for path in sorted(other.rglob("*"))}
-    template = snapshot(tmp_path / "template")
+    template = template_copy()
     for name in ELSEWHERE:
         monkeypatch.setenv(name, str(other / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(other))

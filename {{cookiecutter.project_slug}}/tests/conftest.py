@@ -91,6 +91,7 @@ def environment(root: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(map(str, code)),
         "HOME": str(root.parent / "home"),
         "CHURN_PSEUDONYM_KEY": "0f" * 32,
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
     }
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 import servers
+import warm_churn
 from cloud import Cloud, Done, make_eu_project, need_servers
 from small_project import churn, commit
 from sovereign_ml.config.settings import ENVIRONMENT
+from sovereign_ml.decision_log import open_log
+from sovereign_ml.decision_log.entries import Draft
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,7 +55,7 @@ def mlflow(cloud: Cloud, root: Path) -> Iterator[servers.Process]:
 
 @pytest.fixture(scope="session")
 def flow(cloud: Cloud, root: Path, mlflow: servers.Process) -> Done:
-    """`churn run --profile eu`, once."""
+    """`churn run --profile eu`, once, as a person starts it."""
     done = churn(root, "run", "--profile", "eu", **cloud.client_environ())
     assert done.returncode == 0, done.stdout + done.stderr + mlflow.log.read_text()[-3000:]
     return done
@@ -61,10 +64,23 @@ def flow(cloud: Cloud, root: Path, mlflow: servers.Process) -> Done:
 @pytest.fixture(scope="session")
 def pushed(cloud: Cloud, root: Path, flow: Done) -> Path:
     """The project after its run: every data version is in the remote, and dvc.lock is committed."""
-    done = churn(root, "push", "--profile", "eu", **cloud.client_environ())
+    done = warm_churn.churn(root, "push", "--profile", "eu", **cloud.client_environ())
     assert done.returncode == 0, done.stderr
     commit(root, "A run on the servers")
     return root
+
+
+@pytest.fixture(scope="session")
+def backup(cloud: Cloud, pushed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup of all servers after the run and one entry of the decision log."""
+    log = open_log(cloud.environ()["DATABASE_URL"])
+    log.append([Draft(kind="decision", case_id="case-1", subject="s" * 32, body="{}")])
+    log.close()
+    folder = tmp_path_factory.mktemp("backup") / "today"
+    arguments = ("servers", "backup", str(folder), "--profile", "eu")
+    done = warm_churn.churn(pushed, *arguments, **cloud.environ())
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
 @pytest.fixture

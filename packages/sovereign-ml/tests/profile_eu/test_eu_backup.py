@@ -10,22 +10,9 @@ from mlflow import MlflowClient
 
 import servers
 from cloud import Cloud
-from small_project import churn, configure
-from sovereign_ml.decision_log import open_log
-from sovereign_ml.decision_log.entries import Draft
+from small_project import configure
 from sovereign_ml.errors import Misuse
-
-
-@pytest.fixture(scope="module")
-def made(cloud: Cloud, pushed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backup of all servers after the run and one entry of the decision log."""
-    log = open_log(cloud.environ()["DATABASE_URL"])
-    log.append([Draft(kind="decision", case_id="case-1", subject="s" * 32, body="{}")])
-    log.close()
-    folder = tmp_path_factory.mktemp("backup") / "today"
-    done = churn(pushed, "servers", "backup", str(folder), "--profile", "eu", **cloud.environ())
-    assert done.returncode == 0, done.stderr
-    return folder
+from warm_churn import churn
 
 
 @pytest.fixture
@@ -45,7 +32,7 @@ def empty(cloud: Cloud) -> tuple[str, dict[str, str]]:
 def test_a_restored_backup_serves_the_same_model_and_answers_decisions_verify(
     cloud: Cloud,
     root: Path,
-    made: Path,
+    backup: Path,
     empty: tuple[str, dict[str, str]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -57,7 +44,7 @@ def test_a_restored_backup_serves_the_same_model_and_answers_decisions_verify(
     since = f"{'f' * 64} 2026-01-01 after-the-backup"
     (copy / "governance").mkdir(exist_ok=True)
     (copy / "governance/tombstones.txt").write_text(f"{since}\n")
-    done = churn(copy, "servers", "restore", str(made), "--profile", "eu", **environ)
+    done = churn(copy, "servers", "restore", str(backup), "--profile", "eu", **environ)
     assert done.returncode == 0, done.stderr
 
     told = (
@@ -88,21 +75,23 @@ def test_a_restored_backup_serves_the_same_model_and_answers_decisions_verify(
         == churn(root, "decisions", "verify", "--profile", "eu", **cloud.environ()).stdout
     )
     assert verified.stdout.startswith("1 entries")
-    again = churn(copy, "servers", "restore", str(made), "--profile", "eu", **environ)
+    again = churn(copy, "servers", "restore", str(backup), "--profile", "eu", **environ)
     assert (again.returncode, again.stderr.count("\n")) == (1, 1)
     assert "restore into an empty" in again.stderr
 
 
-def test_a_changed_backup_is_refused(cloud: Cloud, root: Path, made: Path, tmp_path: Path) -> None:
+def test_a_changed_backup_is_refused(
+    cloud: Cloud, root: Path, backup: Path, tmp_path: Path
+) -> None:
     changed = tmp_path / "changed"
-    shutil.copytree(made, changed)
+    shutil.copytree(backup, changed)
     (changed / "decisions.dump").write_bytes(b"other")
     done = churn(root, "servers", "restore", str(changed), "--profile", "eu", **cloud.environ())
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "decisions.dump" in done.stderr
 
 
-def test_a_backup_never_overwrites_another(cloud: Cloud, root: Path, made: Path) -> None:
-    done = churn(root, "servers", "backup", str(made), "--profile", "eu", **cloud.environ())
+def test_a_backup_never_overwrites_another(cloud: Cloud, root: Path, backup: Path) -> None:
+    done = churn(root, "servers", "backup", str(backup), "--profile", "eu", **cloud.environ())
     assert done.returncode == Misuse.exit_code
     assert "exists already" in done.stderr

@@ -15,7 +15,8 @@ import redis
 import servers
 from bad_storage import bad_storage, busy_for, expired_after
 from cloud import Cloud, Done
-from small_project import churn, configure
+from small_project import configure
+from warm_churn import churn
 
 MODEL = "data/7_bundle/model.json"
 

@@ -44,7 +44,7 @@ def free_port() -> int:
         return port
 
 
-def until(what: Callable[[], bool], seconds: float = 60) -> None:
+def until(what: Callable[[], bool], seconds: float = 180) -> None:
     """Wait until ``what`` holds; network errors count as not yet."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -81,6 +81,7 @@ class Process:
         try:
             until(self._running_and_ready)
         except AssertionError:
+            self.kill()
             raise AssertionError(f"{self._command}: {self.log.read_text()[-2000:]}") from None
 
     def _running_and_ready(self) -> bool:
