@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,8 @@ def _skops() -> Any:
     if hidden:
         sys.modules["dask"] = None  # type: ignore[assignment]
     try:
-        return import_module("skops.io")
+        import skops.io
     finally:
         if hidden:
             del sys.modules["dask"]
+    return skops.io
