@@ -130,7 +130,7 @@ def _procedure(
 def _run(stores: ProjectStores, journal: Journal) -> Receipt:
     root = stores.root
     # What a killed process left half-written would be searched like data.
-    clear_leftovers(root / "data")
+    clear_leftovers(root)
     log = inventory.decisions(stores.log)
     record = partial(_record_versions, stores, journal)
     every = inventory.every(stores, log, root / JOURNAL.parent, record)

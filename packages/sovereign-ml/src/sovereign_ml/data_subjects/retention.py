@@ -108,7 +108,7 @@ def apply(stores: ProjectStores, now: datetime, planned: Sequence[Due] | None = 
     notes = root / NOTES
     if not notes.is_file():
         write_durably(notes, json.dumps(dvc_versions.clean_stages(root)))
-    clear_leftovers(root / "data")
+    clear_leftovers(root)
     tables, others = _tables(stores), _others(stores)
     due = plan(stores, now) if planned is None else list(planned)
     retention_plan.apply(tables, due, now)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["connect", "count", "literal", "write_parquet"]
 
 
+SPILLED = ".tmp"
+"""Folder in the project for tables that do not fit into memory. DuckDB empties it at its end."""
+
+
 def connect() -> duckdb.DuckDBPyConnection:
     """Return an in-memory database that installs no extension, so that it asks no server."""
     import duckdb
@@ -29,6 +33,8 @@ def connect() -> duckdb.DuckDBPyConnection:
     connection.execute(
         "SET autoinstall_known_extensions = false; SET autoload_known_extensions = false"
     )
+    # It may hold ids in clear, so erasure has to know where it is.
+    connection.execute(f"SET temp_directory = '{SPILLED}'")
     # This saves memory. Queries whose order matters have an ORDER BY.
     connection.execute("SET preserve_insertion_order = false; SET enable_progress_bar = false")
     return connection

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sovereign_ml.data_subjects.stores.formats import Format, count_people, format_of
 from sovereign_ml.data_subjects.stores.protocol import Action, People, Trace
+from sovereign_ml.storage.duckdb import SPILLED
 
 ROWS, FILE = "rows", "file"
 LEFTOVER = re.compile(r"\..+\.(part(-journal|-wal|-shm)?|old)")
@@ -165,8 +166,13 @@ def is_whole(manifest: Path, digest: str) -> bool:
     return content == digest.removesuffix(".dir")
 
 
-def clear_leftovers(folder: Path) -> None:
-    """Remove half-written files of killed processes: ``.name.part`` and ``.name.old``."""
-    for path in sorted(folder.rglob(".*")):
+def clear_leftovers(root: Path) -> None:
+    """Remove what killed processes left in the project ``root``.
+
+    These are half-written files, ``.name.part`` and ``.name.old``, and tables that did not fit
+    into DuckDB's memory.
+    """
+    shutil.rmtree(root / SPILLED, ignore_errors=True)
+    for path in sorted((root / "data").rglob(".*")):
         if LEFTOVER.fullmatch(path.name):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
