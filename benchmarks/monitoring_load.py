@@ -58,6 +58,16 @@ finally:
     print("changes", count, file=sys.stderr)
 """
 """The command, killed before its n-th change of the results, or in the middle of the next write."""
+MEASURED = """\
+import json, resource, subprocess, sys
+code = subprocess.run(sys.argv[2:]).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+with open(sys.argv[1], "w") as file:
+    cpu, memory = round(used.ru_utime + used.ru_stime, 1), round(used.ru_maxrss / 1024)
+    json.dump({"cpu_seconds": cpu, "memory_mb": memory}, file)
+sys.exit(code)
+"""
+"""The command as a child of a small process: Linux counts the memory of the parent until exec."""
 STRICT = {"feature_shift": "0.0001", "score_shift": "0.0001", "in_a_row": "1"}
 """Limits under which rules alarm at once."""
 
@@ -70,16 +80,16 @@ def decisions(place: Place, settings: Settings, sealed: Bundle, past: PastDays) 
     _fill(path, sealed, past.snapshots([end - WINDOW]), end)
     size = path.stat().st_size / 1e6
     start = time.monotonic()
+    used = place.root / "used.json"
     with (place.root / "monitor.txt").open("wb") as output:
-        process = subprocess.Popen(
-            [*CHURN, "monitor", "--json"],
+        process = subprocess.run(
+            [sys.executable, "-c", MEASURED, str(used), *CHURN, "monitor", "--json"],
             cwd=place.root,
             env=environment(place.code / "src"),
             stdout=output,
             stderr=output,
+            check=False,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - start
     text = (place.root / "monitor.txt").read_text("utf-8")
     if process.returncode not in (0, 1):
@@ -92,8 +102,7 @@ def decisions(place: Place, settings: Settings, sealed: Bundle, past: PastDays) 
         "source": report["source"],
         "matured": sum(week["n"] - week["open"] for week in report["weeks"]),
         "seconds": round(seconds, 1),
-        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
-        "memory_mb": round(usage.ru_maxrss / 1024),
+        **json.loads(used.read_text("utf-8")),
     }
 
 

@@ -22,7 +22,7 @@ from world import World, pseudonym
 
 pytestmark = pytest.mark.flow
 KILLS = int(ENVIRONMENT.get("KILLS", "3"))
-"""Of each of the two commands; `make kills` takes 25."""
+"""Kills of each of the two commands. The environment may ask for more: KILLS=25."""
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
     [
