@@ -57,7 +57,7 @@ def read_card_file(settings: Settings) -> Card:
 
 def own_rules(settings: Settings) -> OwnRules:
     """Return the rules that the project adds to those of the library."""
-    from sovereign_ml.pipeline.own_rules import load_own_rules
+    from sovereign_ml.pipeline.card_facts.own_rules import load_own_rules
     from sovereign_ml.project import load_project
 
     return load_own_rules(load_project(settings.root))

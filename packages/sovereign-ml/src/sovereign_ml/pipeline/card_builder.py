@@ -11,7 +11,7 @@ from sovereign_ml.card.schema.facts import Facts
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.card_facts import collect
-from sovereign_ml.pipeline.own_rules import load_own_rules
+from sovereign_ml.pipeline.card_facts.own_rules import load_own_rules
 from sovereign_ml.project import Project
 from sovereign_ml.registry import approvals
 

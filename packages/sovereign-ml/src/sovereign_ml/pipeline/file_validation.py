@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sovereign_ml.pipeline.great_expectations import Check, Verdict, run, spared
+from sovereign_ml.pipeline.great_expectations import Check, Judgement, run, spared
 from sovereign_ml.project import Column
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage.artifacts import scratch
@@ -56,7 +56,7 @@ OF_ONE_ROW = frozenset(
 """Expectations whose result for a row depends on this row alone. Any other one needs all rows."""
 
 
-class JudgedFile(Verdict):
+class JudgedFile(Judgement):
     """A file after its checks, with counts. Its rows are in the files ``valid`` and ``rejected``.
 
     Of a check only the number of rows is kept, and not which ones they are.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import great_expectations as gx
     import pandas as pd
 
-__all__ = ["Check", "JudgedTable", "Verdict", "judge", "run", "spared"]
+__all__ = ["Check", "JudgedTable", "Judgement", "judge", "run", "spared"]
 
 ROW = "row_"
 GRAMMAR, CHARTS = "rfc3987_syntax", "altair"
@@ -112,7 +112,7 @@ def _broken_rows(table: pd.DataFrame, checks: Sequence[Check]) -> pd.DataFrame:
     return rejected
 
 
-class Verdict(ABC):
+class Judgement(ABC):
     """Counts of a table after its checks.
 
     ``rows`` are all rows, and ``unmet`` are expectations that failed without naming a row.
@@ -161,7 +161,7 @@ class Verdict(ABC):
 
 
 @dataclass(frozen=True)
-class JudgedTable(Verdict):
+class JudgedTable(Judgement):
     """A table after its checks: valid rows, rejected rows, and rows that lost a value but stay.
 
     ``unmet`` are expectations that failed without naming a row.

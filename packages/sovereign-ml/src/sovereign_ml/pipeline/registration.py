@@ -33,7 +33,7 @@ from sovereign_ml.monitoring.past_days import PastDays
 from sovereign_ml.monitoring.population import REFERENCE
 from sovereign_ml.monitoring.reference import make_reference
 from sovereign_ml.pipeline.card_facts.compare import differences, shortened
-from sovereign_ml.pipeline.own_rules import load_own_rules
+from sovereign_ml.pipeline.card_facts.own_rules import load_own_rules
 from sovereign_ml.project import Project
 from sovereign_ml.registry import bundle_files, bundle_store, mlflow
 from sovereign_ml.supply_chain.integrity import project_identity

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from sovereign_ml.pipeline.great_expectations import Check, Verdict
+from sovereign_ml.pipeline.great_expectations import Check, Judgement
 
 __all__ = ["forget_refusal", "refused_folder", "report"]
 
@@ -21,7 +21,7 @@ They are enough to see the pattern, and no copy of the data.
 def report(
     title: str,
     checks: Mapping[str, Sequence[Check]],
-    judged: Mapping[str, Verdict],
+    judged: Mapping[str, Judgement],
     *,
     limit: float,
     refused: bool,
@@ -71,6 +71,6 @@ def _failed_first(check: Check) -> tuple[bool, str]:
     return (check.failed == 0, check.column)
 
 
-def _values(judged: Verdict, check: Check) -> list[str]:
+def _values(judged: Judgement, check: Check) -> list[str]:
     """Return distinct values that broke the check, never the customer they belong to."""
     return [] if check.column == "customer_id" else judged.values(check, SAMPLE)

@@ -40,7 +40,7 @@ def audit(
 ) -> None:
     """Run the compliance checklist over a dump, and find SageMaker in code.
 
-    Exit 1 on an error of the checklist or a use of SageMaker, unless [[leave.waivers]] in
+    Exit 1 on an error of the checklist or a use of SageMaker, unless a waiver in
     config.toml accepts it.
     """
     from sovereign_ml.leaving.checklist import PARTS
