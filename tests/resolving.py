@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-RESOLVE = """
-import importlib, importlib.util, json, os, sys
 from sovereign_ml.egress.telemetry import silence
-silence(os.environ)
+
+RESOLVE = """
+import importlib, importlib.util, json, sys
 
 def resolves(module):
     try:
@@ -85,6 +85,7 @@ def unresolved(
         # Without it, compiled modules would land in the template folder.
         "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", str(home / "compiled")),
     }
+    silence(env)
     result = subprocess.run(
         [str(python), "-W", "ignore", "-c", RESOLVE],
         input=json.dumps([(item.module, item.name) for item in statements]),
