@@ -28,6 +28,8 @@ NO_PART_OF_THE_WHEEL = "packages/sovereign-ml/tests/"
 BUILD_TOOLS = ("hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
 # Placeholders stand for the packages that a lock resolves, so that uv resolves without an index.
 LIBRARIES = {"jinja2": "3.1.6", "trainer": "1.4", "server": "2.1"}
+ALONE = {"uv": "0.9", "clearml": "2.1", "hopsworks": "5.2"}
+"""Packages with a lock of their own."""
 
 
 class Repository:
@@ -151,13 +153,13 @@ def write_requirements(repo: Repository) -> None:
         name, _, version = line.partition("==")
         if name in BUILD_TOOLS:
             tools[name] = version.split()[0]
-    for name, version in {**LIBRARIES, **tools, "uv": "0.9"}.items():
+    for name, version in {**LIBRARIES, **tools, **ALONE}.items():
         placeholder(repo.root / "index", name, version)
     contents = {
         f"{PROJECT}/requirements/train.in": "sovereign-ml[train]>=2026.11\n" + "\n".join(tools),
         f"{PROJECT}/requirements/serve.in": "sovereign-ml[service]>=2026.11\n",
         f"{PROJECT}/requirements/dev.in": "-r train.in\n-r serve.in\n",
-        f"{PROJECT}/requirements/uv.in": "uv\n",
+        **{f"{PROJECT}/requirements/{name}.in": f"{name}\n" for name in ALONE},
         "requirements/demo.in": "pluggy\n",
         "requirements/docs.in": "pluggy\n",
         "requirements/test.in": f"-r demo.in\n-r ../{PROJECT}/requirements/dev.in\n",
