@@ -111,7 +111,8 @@ def targets(page: str) -> set[str]:
     if page.startswith(f"{PROJECT.name}/"):
         files.remove(ROOT / "Makefile")
     text = "".join(file.read_text(encoding="utf-8") for file in files)
-    return set(re.findall(r"^([a-z-]+):(?!=)", text, re.MULTILINE))
+    lines = re.findall(r"^([a-z][a-z -]*):(?!=)", text, re.MULTILINE)
+    return {name for line in lines for name in line.split()}
 
 
 @pytest.mark.parametrize("page", PAGES)
