@@ -111,7 +111,7 @@ def test_a_broken_feed_alarms_until_a_person_answers_and_the_feed_is_repaired(
         configure(shop.root, {"monitor.alarm.webhook": url})
         ended = churn(shop.root, "monitor", "--as-of", "2026-05-06")
     configure(shop.root, {"monitor.alarm.webhook": ""})
-    assert (ended.returncode, told) == (1, opened)
+    assert (ended.returncode, told) == (1, opened), ended
     assert ended.stderr.startswith(f"Error: Nobody answered {opened[0]}: see `churn monitor answer")
     page = (shop.root / "data/9_monitoring/2026-05-06/monitor.html").read_text(encoding="utf-8")
     assert f"churn monitor answer {opened[0]} " in page

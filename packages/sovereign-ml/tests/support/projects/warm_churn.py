@@ -127,8 +127,10 @@ def _become(request: dict[str, object]) -> None:
     folder, words, environ = request["folder"], request["arguments"], request["environ"]
     assert isinstance(folder, str) and isinstance(words, list) and isinstance(environ, dict)
     os.chdir(folder)
+    # Feast has chosen the folder of its counters by now, and the counters read it in each process.
+    counters = {name: value for name, value in os.environ.items() if name.startswith("PROMETHEUS_")}
     os.environ.clear()
-    os.environ.update(environ)
+    os.environ.update(counters | environ)
     sys.path[:0] = [path for path in environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.argv = ["churn", *words]
     random.seed()
