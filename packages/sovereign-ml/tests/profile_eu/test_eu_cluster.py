@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -10,8 +11,9 @@ import pytest
 
 from cloud import Cloud
 from cluster_double import Cluster
-from small_project import KEY, environment
+from small_project import KEY, churn, configure, environment
 from sovereign_ml.config.settings import Settings, load
+from sovereign_ml.monitoring.alarms import answer, unanswered
 
 
 @pytest.fixture
@@ -55,6 +57,44 @@ def test_step_1_refuses_where_nobody_has_said_who_was_erased(
         cloud.s3().put_object(**given, Body=kept)
     records = cloud.s3().get_object(Bucket=cloud.bucket, Key="pipeline-runs/acme-churn/one.json")
     assert json.loads(records["Body"].read())["state"] == "FAILED"
+
+
+def test_the_monitor_keeps_its_alarms_in_the_bucket_until_a_person_answers(
+    cloud: Cloud, settings: Settings, pushed: Path, cluster: Cluster
+) -> None:
+    # The shop ends on a fixed day, and any shift is too much here.
+    strict = {"data.as_of": date(2026, 6, 30), "monitor.in_a_row": 1, "monitor.feature_shift": 1e-6}
+    configure(cluster.image, strict)
+    with pytest.raises(AssertionError, match=r"(?s)monitor: .*Nobody answered A-2026-06-30-shift"):
+        cluster.submit(settings, "monitor", "bundle")
+    folder = "monitoring/acme-churn/2026-06-30"
+    stored = cloud.s3().list_objects_v2(Bucket=cloud.bucket, Prefix="monitoring/")["Contents"]
+    texts = {
+        item["Key"]: cloud.s3().get_object(Bucket=cloud.bucket, Key=item["Key"])["Body"].read()
+        for item in stored
+    }
+    assert {f"{folder}/{name}" for name in ("monitor.json", "monitor.html", "metrics.prom")} <= set(
+        texts
+    )
+    people = pd.read_parquet(pushed / "data/8_scores/scores.parquet")["customer_id"]
+    assert not any(person.encode() in text for text in texts.values() for person in people)
+    # In the repository somebody answers, and the next run is content.
+    done = churn(pushed, "monitor", "sync", "--profile", "eu", **cloud.client_environ())
+    assert (done.returncode, "1 new reports, " in done.stdout) == (1, True), done.stderr
+    for record in unanswered(pushed):
+        answer(
+            pushed,
+            record.id,
+            by="Ada Lovelace",
+            why="A trial.",
+            action="fix_data",
+            until=None,
+            now=datetime.now(UTC),
+        )
+    done = churn(pushed, "monitor", "sync", "--profile", "eu", **cloud.client_environ())
+    assert (done.returncode, "1 stored in the bucket" in done.stdout) == (0, True), done.stderr
+    said = cluster.submit(settings, "monitor", "bundle")
+    assert any("The monitor on 2026-06-30: alarm." in text for text in said), said
 
 
 def test_retention_of_the_servers_needs_no_repository(

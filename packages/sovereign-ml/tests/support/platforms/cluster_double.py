@@ -155,7 +155,10 @@ class Cluster:
             ("configMapAsEnv", "configMapKey", self.config),
         ):
             for one in platform.get(kind, ()):
-                given |= {entry["envVar"]: store[entry[key]] for entry in one["keyToEnv"]}
+                entries = one["keyToEnv"]
+                # This cluster has no secret that may be missing.
+                if not one.get("optional"):
+                    given |= {entry["envVar"]: store[entry[key]] for entry in entries}
         return {
             "PATH": f"{PROGRAMS}{os.pathsep}/usr/bin:/bin",
             "HOME": str(home),

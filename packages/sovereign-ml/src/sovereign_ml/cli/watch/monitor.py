@@ -52,10 +52,11 @@ def monitor(
 
     from sovereign_ml.monitoring.reporting.daily import refuse_unanswered, run_and_tell
     from sovereign_ml.monitoring.watch import FOLDER
+    from sovereign_ml.pipeline.source import watched_until
 
     settings = load_settings(profile)
     now = datetime.now(UTC)
-    end = _end(settings, as_of, now)
+    end = _end(as_of, now) if as_of else watched_until(settings, now)
     with _watch(settings, version) as watch:
         if challenger:
             _challenge(watch, challenger, end, as_json=as_json)
@@ -221,14 +222,10 @@ def _challenge(watch: Watch, version: str, end: datetime, *, as_json: bool) -> N
         )
 
 
-def _end(settings: Settings, as_of: str, now: datetime) -> datetime:
-    """Return midnight after the last day that counts."""
+def _end(as_of: str, now: datetime) -> datetime:
+    """Return midnight after the day that was named. Raises Misuse for one in the future."""
     from datetime import timedelta
 
-    from sovereign_ml.pipeline.source import watched_until
-
-    if not as_of:
-        return watched_until(settings, now)
     day = _day(as_of, "--as-of")
     if day > now.replace(tzinfo=None):
         raise Misuse(f"--as-of {as_of} is in the future: today is {now:%Y-%m-%d}.")
