@@ -65,7 +65,8 @@ class Process:
     ) -> None:
         self._command, self._folder, self._ready, self._environ = command, folder, ready, environ
         self._process: subprocess.Popen[bytes] | None = None
-        self.log = folder / f"{Path(command[0]).name}-{free_port()}.log"
+        # Beside the folder: in a project an audit would read the addresses in it.
+        self.log = folder.parent / f"{Path(command[0]).name}-{free_port()}.log"
 
     def start(self) -> None:
         """Start it and wait until it answers."""
