@@ -40,6 +40,45 @@ def fresh(project: Path, copy: Path) -> Path:
     return copy
 
 
+def complete_and_seal(folder: Path, settings: Any, card: dict[str, Any], **more: str) -> None:
+    """Add what the service and the monitor need to the model in ``folder``, and seal the bundle.
+
+    ``card`` is what is read of a card. ``more`` are the texts of further files, by name.
+    """
+    from churn.project import PROJECT
+
+    from sovereign_ml.bundle.library_identity import LibraryIdentity
+    from sovereign_ml.bundle.sealed import rules_json, seal_bundle
+    from sovereign_ml.decisions.rule_policy import RulePolicy
+    from sovereign_ml.registry import bundle_files
+
+    policy = bundle_files.policy(
+        settings.score,
+        PROJECT.target,
+        significant_effect=False,
+        human_review=False,
+        reviewer_contact=settings.project.contact,
+    )
+    for name, text in {
+        "contract.json": PROJECT.feature_contract().model_dump_json(),
+        "policy.json": policy.model_dump_json(),
+        "rules.json": rules_json(RulePolicy()),
+        "card.json": json.dumps(card),
+        **more,
+    }.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    seal_bundle(
+        folder,
+        name=settings.project.name,
+        version="1",
+        profile="local",
+        created_at="",
+        git_commit="",
+        data_version="",
+        **LibraryIdentity("unknown", "", "unknown", "development").tags(),
+    )
+
+
 def publish(out: Path, name: str, result: dict[str, Any], page: str) -> None:
     """Write ``<name>.json`` and ``<name>.md`` into ``out``, and print the page."""
     out.mkdir(parents=True, exist_ok=True)

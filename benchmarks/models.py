@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from contestants import Contender, this_service
-from harness import arguments, environment, machine, publish
+from harness import arguments, complete_and_seal, environment, machine, publish
 from models_table import page
 from service import memory_mb, processes, started
 from threadpoolctl import threadpool_limits
@@ -161,14 +161,8 @@ def compare(root: Path, kinds: list[str], options: argparse.Namespace) -> dict[s
 
 def variant(settings: Settings, past: pd.DataFrame, model: str, monotone: bool) -> Variant:
     """Search C, fit on all older cut-offs and write the bundle that the service starts from."""
-    from churn.project import PROJECT
     from churn.scorecard import chosen
     from churn.steps._4_train import regularisation_search
-
-    from sovereign_ml.bundle.library_identity import LibraryIdentity
-    from sovereign_ml.bundle.sealed import rules_json, seal_bundle
-    from sovereign_ml.card.rules import RulePolicy
-    from sovereign_ml.registry import bundle_files
 
     config = settings.train.model_copy(update={"model": model, "monotone": monotone})
     search = regularisation_search(past, config)
@@ -177,30 +171,9 @@ def variant(settings: Settings, past: pd.DataFrame, model: str, monotone: bool) 
     folder = settings.root / f"{model.replace(':', '.')}-{monotone}"
     folder.mkdir()
     fitted.to_bundle(folder, past)
-    policy = bundle_files.policy(
-        settings.score,
-        PROJECT.target,
-        significant_effect=False,
-        human_review=False,
-        reviewer_contact=settings.project.contact,
-    )
-    for name, text in {
-        "contract.json": PROJECT.feature_contract().model_dump_json(),
-        "policy.json": policy.model_dump_json(),
-        "rules.json": rules_json(RulePolicy()),
-        "card.json": json.dumps({"schema_version": "1"}),  # profile local starts without a card
-    }.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    seal_bundle(
-        folder,
-        name=settings.project.name,
-        version="1",
-        profile="local",
-        created_at="",
-        git_commit="",
-        data_version="",
-        **LibraryIdentity("unknown", "", "unknown", "development").tags(),
-    )
+    complete_and_seal(
+        folder, settings, {"schema_version": "1"}
+    )  # profile local starts without a card
     return Variant(model, monotone, c, fitted, folder)
 
 

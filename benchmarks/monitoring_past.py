@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from harness import environment
+from harness import complete_and_seal, environment
 
 CHURN = (sys.executable, "-c", "from sovereign_ml.cli.main import main; main()")
 OWN_FILES = ("config.toml", "documents.toml", "model_card.toml", "pyproject.toml")
@@ -133,15 +133,11 @@ def seal(place: Place) -> None:
     from churn.project import PROJECT
     from churn.scorecard import chosen
 
-    from sovereign_ml.bundle.library_identity import LibraryIdentity
-    from sovereign_ml.bundle.sealed import rules_json, seal_bundle
-    from sovereign_ml.card.rules import RulePolicy
     from sovereign_ml.config.settings import load
     from sovereign_ml.evaluation import report
     from sovereign_ml.monitoring.past_days import PastDays
     from sovereign_ml.monitoring.population import REFERENCE
     from sovereign_ml.monitoring.reference import make_reference
-    from sovereign_ml.registry import bundle_files
 
     settings = load(root=place.root)
     features, valid = settings.path("features"), settings.path("valid")
@@ -150,13 +146,6 @@ def seal(place: Place) -> None:
     folder.mkdir(parents=True)
     fitted = chosen(settings.train).fit(older, REGULARISATION, settings.train)
     fitted.to_bundle(folder, older)
-    policy = bundle_files.policy(
-        settings.score,
-        PROJECT.target,
-        significant_effect=False,
-        human_review=False,
-        reviewer_contact=settings.project.contact,
-    )
     past = PastDays(PROJECT, valid, settings.features, settings.label.kind)
     reference = make_reference(
         fitted.shipped,
@@ -168,24 +157,7 @@ def seal(place: Place) -> None:
         settings.monitor.early_days,
     )
     card = {"schema_version": "1", "facts": {"evaluation": {"metrics": {}}}}
-    for name, text in {
-        "contract.json": PROJECT.feature_contract().model_dump_json(),
-        "policy.json": policy.model_dump_json(),
-        "rules.json": rules_json(RulePolicy()),
-        "card.json": json.dumps(card),
-        REFERENCE: reference.model_dump_json(),
-    }.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    seal_bundle(
-        folder,
-        name=settings.project.name,
-        version="1",
-        profile="local",
-        created_at="",
-        git_commit="",
-        data_version="",
-        **LibraryIdentity("unknown", "", "unknown", "development").tags(),
-    )
+    complete_and_seal(folder, settings, card, **{REFERENCE: reference.model_dump_json()})
 
 
 def alarms(backtest: dict[str, Any]) -> dict[str, int]:

@@ -246,6 +246,11 @@ class Project:
         """Return the names of the categorical features."""
         return tuple(feature.name for feature in self.features if feature.dtype == "string")
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Return the names of all features, the numeric ones first."""
+        return (*self.numeric, *self.categorical)
+
     def step(self, verb: str) -> Step:
         """Return the step called ``verb``. Raises Misuse that lists the known ones."""
         for step in self.steps:

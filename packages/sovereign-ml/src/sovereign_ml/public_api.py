@@ -78,10 +78,8 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "SNAPSHOTS",
             "VIEW",
             "apply",
-            "historical",
             "materialise",
             "write_history",
-            "write_training_set",
         ),
         "sovereign_ml.features.feast_stores": ("alone",),
         "sovereign_ml.features.history": (
@@ -102,7 +100,6 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         ),
         "sovereign_ml.pipeline.card_builder": ("CardBuilder",),
         "sovereign_ml.pipeline.file_validation": ("JudgedFile", "judging"),
-        "sovereign_ml.pipeline.great_expectations": ("JudgedTable", "judge", "run"),
         "sovereign_ml.pipeline.intake": ("Intake",),
         "sovereign_ml.pipeline.lineage": ("Lineage",),
         "sovereign_ml.pipeline.registration": ("Registration",),

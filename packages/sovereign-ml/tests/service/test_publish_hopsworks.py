@@ -24,6 +24,7 @@ from sovereign_ml.config.retention import RetentionPeriod
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.data_subjects.retention_servers import PublishedFeatures
 from sovereign_ml.data_subjects.stores.hopsworks_rows import PublishedRows
+from sovereign_ml.decisions import hopsworks_look_up
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.features import hopsworks
 
@@ -161,6 +162,7 @@ Spoil = Callable[[dict[str, Any]], Any]
     [
         lambda answer: answer | {"features": answer["features"][:1]},
         lambda answer: answer | {"status": ["COMPLETE", "ERROR"]},
+        lambda answer: answer | {"status": ["COMPLETE", "MISSING"]},
         lambda answer: answer | {"features": answer["features"][::-1]},
         lambda answer: answer | {"metadata": None},
         lambda answer: [],
@@ -173,9 +175,10 @@ def test_an_answer_that_is_not_whole_is_never_taken_for_missing(spoil: Spoil) ->
         "features": [[ANNA, DAY, 1.0], [BERT, DAY, 2.0]],
         "status": ["COMPLETE", "COMPLETE"],
     }
-    assert set(hopsworks._rows(answer, [ANNA, BERT])) == {ANNA, BERT}
+    rows = hopsworks_look_up.rows(answer, [ANNA, BERT])
+    assert [row and row["recency_days"] for row in rows] == [1.0, 2.0]
     with pytest.raises((ValueError, TypeError, KeyError)):
-        hopsworks._rows(json.loads(json.dumps(spoil(answer))), [ANNA, BERT])
+        list(hopsworks_look_up.rows(json.loads(json.dumps(spoil(answer))), [ANNA, BERT]))
 
 
 @pytest.mark.parametrize(

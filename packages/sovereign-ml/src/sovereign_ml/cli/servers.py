@@ -84,8 +84,8 @@ def _publish(settings: Settings, server: HopsworksPlatform) -> int:
     current = read_json(folder / "summary.json")["current"]
     now = datetime.now(UTC)
     days = (now - settings.retention.features.before(now)).days
-    names = (*project.numeric, *project.categorical)
-    return hopsworks.publish(server, folder / feast.SNAPSHOTS, current, names, days)
+    snapshots = folder / feast.SNAPSHOTS
+    return hopsworks.publish(server, snapshots, current, project.feature_names, days)
 
 
 @servers.command()
@@ -101,8 +101,8 @@ def parity(
 
     settings = pass_on_settings(profile)
     project = load_project(settings.root).with_inputs(settings.features.inputs)
-    names = (*project.numeric, *project.categorical)
-    report = compare(settings.path("features"), settings.feature_stores, names)
+    stores = settings.feature_stores
+    report = compare(settings.path("features"), stores, project.feature_names)
     for name in report.features:
         typer.echo(
             f"{name:<22} {report.customers:>8,} compared  {report.differing(name):>6,} differ"

@@ -25,6 +25,7 @@ from sovereign_ml.data_subjects.stores import (
 )
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows, older
 from sovereign_ml.data_subjects.stores.s3_versions import DATA, MARK, Objects, ObjectVersion
+from sovereign_ml.decisions.hopsworks_look_up import AS_OF, KEY
 from sovereign_ml.features import hopsworks
 from sovereign_ml.features.feast import SNAPSHOTS, VIEW, source_of
 from sovereign_ml.privacy.retention_plan import Due
@@ -181,7 +182,7 @@ class CopiedRuns(Keeping):
     def due(self, now: datetime) -> list[Due]:
         """Return one entry for each task."""
         leaving = {item.place.removeprefix("run ") for item in self.runs.due(now)}
-        stay = [run for run in mlflow_runs.run_ids(self.runs.models.tracking) if run not in leaving]
+        stay = {*mlflow_runs.run_ids(self.runs.models.tracking)} - leaving
         tasks = clearml_tasks.without_run(self.server, stay)
         before = self.rule.before(now)
         return [self._due(f"{CLEARML}{task}", 1, "task", before) for task in tasks]
@@ -221,7 +222,7 @@ class PublishedFeatures(Keeping):
         path = self.features / SNAPSHOTS
         if not path.is_file():
             return []
-        rows = pd.read_parquet(path, columns=[hopsworks.KEY, hopsworks.AS_OF])
-        newest = rows.groupby(hopsworks.KEY)[hopsworks.AS_OF].max()
+        rows = pd.read_parquet(path, columns=[KEY, AS_OF])
+        newest = rows.groupby(KEY)[AS_OF].max()
         names = newest[newest < pd.Timestamp(before).tz_localize(None)].index
         return sorted(hopsworks.look_up(self.server, list(names)))

@@ -32,7 +32,7 @@ def draw(
 
 
 def _write(path: Path, pictures: Sequence[tuple[str, Any]], columns: int = 1) -> None:
-    path.write_text(svg.sheet(pictures, min(columns, max(1, len(pictures)))), encoding="utf-8")
+    path.write_text(svg.sheet(pictures, columns), encoding="utf-8")
 
 
 def _rolling(rows: Sequence[dict[str, Any]]) -> tuple[str, Any]:

@@ -15,14 +15,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sovereign_ml.config.connections import HopsworksPlatform, required
+from sovereign_ml.decisions import hopsworks_look_up
+from sovereign_ml.decisions.hopsworks_look_up import AS_OF, KEY
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.supply_chain import client_environment
 
 PROGRAM = Path(__file__).with_name("hopsworks_client.py")
 VERSION = 1
 """Version of the feature group and of the feature view."""
-PATH = "/0.1.0/batch_feature_store"
-KEY, AS_OF = "customer_id", "event_timestamp"
 AT_ONCE = 200
 WAIT_S = 120
 """How long written and deleted rows may take until they can be read."""
@@ -65,18 +65,23 @@ def look_up(server: HopsworksPlatform, customers: Sequence[str]) -> dict[str, Ro
         file = server.trust_store
         context = ssl.create_default_context(cafile=file) if file else httpx.create_ssl_context()
     headers = {"x-api-key": required(server.key, "hopsworks_key")}
+    store = f"{server.project}_featurestore"
     known: dict[str, Row] = {}
     try:
         with httpx.Client(
             base_url=server.rest, headers=headers, trust_env=False, verify=context, timeout=30
         ) as api:
             for part in _parts(customers):
-                response = api.post(PATH, json=_body(server, part))
+                body = hopsworks_look_up.request(store, server.view, VERSION, part)
+                response = api.post(hopsworks_look_up.PATH, json=body)
                 # Before the first publication there is no view, so it has nobody.
                 if response.status_code == 400 and "does not exist" in response.text:
                     return {}
                 response.raise_for_status()
-                known |= _rows(response.json(), part)
+                rows = hopsworks_look_up.rows(response.json(), part)
+                known |= {
+                    name: row for name, row in zip(part, rows, strict=True) if row is not None
+                }
     except httpx.HTTPStatusError as error:
         raise Misuse(
             f"Hopsworks' REST server {server.rest}: {error.response.status_code}. "
@@ -114,32 +119,6 @@ def messages(server: HopsworksPlatform, people: Sequence[str]) -> tuple[str, int
 
 def _parts(customers: Sequence[str]) -> list[list[str]]:
     return [list(customers[i : i + AT_ONCE]) for i in range(0, len(customers), AT_ONCE)]
-
-
-def _body(server: HopsworksPlatform, customers: Sequence[str]) -> dict[str, Any]:
-    return {
-        "featureStoreName": f"{server.project}_featurestore",
-        "featureViewName": server.view,
-        "featureViewVersion": VERSION,
-        "entries": [{KEY: customer} for customer in customers],
-        "metadataOptions": {"featureName": True, "featureType": True},
-    }
-
-
-def _rows(answer: Any, customers: Sequence[str]) -> dict[str, Row]:
-    """Return the rows of an answer. Raises ValueError where one is not whole or somebody else's."""
-    names = [column["featureName"] for column in answer["metadata"]]
-    rows: dict[str, Row] = {}
-    for customer, status, values in zip(
-        customers, answer["status"], answer["features"], strict=True
-    ):
-        if status == "MISSING":
-            continue
-        row = dict(zip(names, values, strict=True))
-        if status != "COMPLETE" or row[KEY] != customer:
-            raise ValueError("a row that failed, or that of somebody else")
-        rows[customer] = row
-    return rows
 
 
 def _expected(snapshots: Path, as_of: str, features: Sequence[str]) -> dict[str, Row]:

@@ -75,6 +75,13 @@ def unanswered(root: Path) -> list[AlarmRecord]:
     return [record for record in read_alarms(root) if record.answer is None]
 
 
+def refuse_waiting(records: Sequence[AlarmRecord]) -> None:
+    """Raise Refused with the alarms that wait for an answer, if there are any."""
+    if records:
+        names = ", ".join(record.id for record in records)
+        raise Refused(f"Nobody answered {names}: see `churn monitor answer --help`.")
+
+
 def update(root: Path, states: Sequence[RuleState], day: date, version: str) -> list[AlarmRecord]:
     """Open an alarm for each rule that alarms, end those whose rule holds, and return the new ones.
 

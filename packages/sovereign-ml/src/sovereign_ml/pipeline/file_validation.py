@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sovereign_ml.pipeline.great_expectations import Check, Judgement, run, spared
+from sovereign_ml.pipeline.great_expectations import Check, run
 from sovereign_ml.project import Column
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage.artifacts import scratch
@@ -56,18 +56,22 @@ OF_ONE_ROW = frozenset(
 """Expectations whose result for a row depends on this row alone. Any other one needs all rows."""
 
 
-class JudgedFile(Judgement):
+class JudgedFile:
     """A file after its checks, with counts. Its rows are in the files ``valid`` and ``rejected``.
 
-    Of a check only the number of rows is kept, and not which ones they are.
+    Of a check only the number of rows is kept, and not which ones they are. ``unmet`` are checks
+    that failed without naming a row. A broken value of a protected column that may be empty is
+    emptied, and the row stays, because these columns are read for the fairness test only.
     """
 
     def __init__(self, source: Path, columns: Sequence[Column], folder: Path) -> None:
         self.source = source
         self.valid, self.rejected = folder / source.name, folder / f"rejected_{source.name}"
-        self.rows = self.valid_rows = self._rejected = self._emptied = 0
+        self.rows = self.valid_rows = self.rejected_rows = self.emptied_rows = 0
         self.unmet: tuple[str, ...] = ()
-        self._spared = spared(columns)
+        self._spared = {
+            column.name for column in columns if column.role == "protected" and column.nullable
+        }
         self._broken: Counter[str] = Counter()
         self._checks: dict[tuple[str, str, str], Check] = {}
         self._samples: dict[str, dict[str, None]] = {}
@@ -83,14 +87,23 @@ class JudgedFile(Judgement):
         return dict(sorted(self._broken.items()))
 
     @property
-    def rejected_rows(self) -> int:
-        """Return the number of rejected rows."""
-        return self._rejected
+    def share(self) -> float:
+        """Return the share of rows that are rejected or lost a value."""
+        return sum(self.broken.values()) / max(1, self.rows)
 
-    @property
-    def emptied_rows(self) -> int:
-        """Return the number of rows that lost a value but stay."""
-        return self._emptied
+    def problem(self, name: str, limit: float) -> str:
+        """Return the reason against using the table ``name``, empty if it can be used.
+
+        The reason has the broken rules and their counts.
+        """
+        if self.share <= limit and not self.unmet:
+            return ""
+        rules = [f"{rule} by {count:,}" for rule, count in self.broken.items()]
+        rules += [f"{rule} by the whole table" for rule in self.unmet]
+        return (
+            f"{sum(self.broken.values()):,} of {self.rows:,} {name} ({self.share:.2%}) break the "
+            f"contract: {', '.join(rules)}"
+        )
 
     def values(self, check: Check, most: int) -> list[str]:
         """Return up to ``most`` distinct values that broke ``check`` before any other rule."""
@@ -130,8 +143,8 @@ class JudgedFile(Judgement):
         valid = _emptied(rows, lenient).filter(pa.array(stays))
         self.rows += len(rows)
         self.valid_rows += len(valid)
-        self._rejected += len(rejected)
-        self._emptied += int(emptied.sum())
+        self.rejected_rows += len(rejected)
+        self.emptied_rows += int(emptied.sum())
         return valid, rejected.append_column("expectation", rules)
 
     def _count(self, checks: Sequence[Check]) -> None:

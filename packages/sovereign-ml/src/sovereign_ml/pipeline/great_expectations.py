@@ -5,9 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
     import great_expectations as gx
     import pandas as pd
 
-__all__ = ["Check", "JudgedTable", "Judgement", "judge", "run", "spared"]
+__all__ = ["Check", "run"]
 
 ROW = "row_"
 GRAMMAR, CHARTS = "rfc3987_syntax", "altair"
@@ -98,133 +95,6 @@ def run(
             result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [ROW]},
         )
     return [_check(entry) for entry in result.results]
-
-
-def _broken_rows(table: pd.DataFrame, checks: Sequence[Check]) -> pd.DataFrame:
-    """Return the rows that broke an expectation. Their column ``expectation`` has the first one."""
-    reason: dict[int, str] = {}
-    for check in checks:
-        for row in check.rows:
-            reason.setdefault(row, check.name)
-    positions = sorted(reason)
-    rejected = table.iloc[positions].copy()
-    rejected["expectation"] = [reason[row] for row in positions]
-    return rejected
-
-
-class Judgement(ABC):
-    """Counts of a table after its checks.
-
-    ``rows`` are all rows, and ``unmet`` are expectations that failed without naming a row.
-    """
-
-    rows: int
-    unmet: tuple[str, ...]
-
-    @property
-    @abstractmethod
-    def broken(self) -> dict[str, int]:
-        """Return how many rows broke each rule first, by the rule and its column."""
-
-    @property
-    @abstractmethod
-    def rejected_rows(self) -> int:
-        """Return the number of rejected rows."""
-
-    @property
-    @abstractmethod
-    def emptied_rows(self) -> int:
-        """Return the number of rows that lost a value but stay."""
-
-    @abstractmethod
-    def values(self, check: Check, most: int) -> list[str]:
-        """Return up to ``most`` distinct values that broke ``check`` before any other rule."""
-
-    @property
-    def share(self) -> float:
-        """Return the share of rows that are rejected or lost a value."""
-        return sum(self.broken.values()) / max(1, self.rows)
-
-    def problem(self, name: str, limit: float) -> str:
-        """Return the reason against using the table ``name``, empty if it can be used.
-
-        The reason has the broken rules and their counts.
-        """
-        if self.share <= limit and not self.unmet:
-            return ""
-        rules = [f"{rule} by {count:,}" for rule, count in self.broken.items()]
-        rules += [f"{rule} by the whole table" for rule in self.unmet]
-        return (
-            f"{sum(self.broken.values()):,} of {self.rows:,} {name} ({self.share:.2%}) break the "
-            f"contract: {', '.join(rules)}"
-        )
-
-
-@dataclass(frozen=True)
-class JudgedTable(Judgement):
-    """A table after its checks: valid rows, rejected rows, and rows that lost a value but stay.
-
-    ``unmet`` are expectations that failed without naming a row.
-    """
-
-    rows: int
-    valid: pd.DataFrame
-    rejected: pd.DataFrame
-    emptied: pd.DataFrame
-    unmet: tuple[str, ...]
-
-    @property
-    def broken(self) -> dict[str, int]:
-        """Return how many rows broke each rule first, by the rule and its column."""
-        rules = [*self.rejected["expectation"], *self.emptied["expectation"]]
-        return dict(sorted(Counter(map(str, rules)).items()))
-
-    @property
-    def rejected_rows(self) -> int:
-        """Return the number of rejected rows."""
-        return len(self.rejected)
-
-    @property
-    def emptied_rows(self) -> int:
-        """Return the number of rows that lost a value but stay."""
-        return len(self.emptied)
-
-    def values(self, check: Check, most: int) -> list[str]:
-        """Return up to ``most`` distinct values that broke ``check`` before any other rule."""
-        import pandas as pd
-
-        broken = pd.concat([self.rejected, self.emptied])
-        rows = broken[broken["expectation"] == check.name]
-        return [str(value) for value in rows[check.column].drop_duplicates().head(most)]
-
-
-def judge(table: pd.DataFrame, checks: Sequence[Check], columns: Sequence[Column]) -> JudgedTable:
-    """Return the valid and the rejected rows of ``table``.
-
-    A broken value of a protected column that may be empty is emptied. The person stays, with all
-    other groups, because these columns are read for the fairness test only.
-    """
-    names = spared(columns)
-    rejected = _broken_rows(table, [check for check in checks if check.column not in names])
-    of_values = [check for check in checks if check.column in names]
-    emptied = _broken_rows(table, of_values)
-    valid = table.copy()
-    for check in of_values:
-        rows = valid.index.isin(table.index[list(check.rows)])
-        valid[check.column] = valid[check.column].mask(rows)
-    return JudgedTable(
-        rows=len(table),
-        valid=valid.drop(index=rejected.index),
-        rejected=rejected,
-        # A row may lose a value and be rejected for another one.
-        emptied=emptied.drop(index=rejected.index, errors="ignore"),
-        unmet=tuple(check.name for check in checks if check.failed and not check.rows),
-    )
-
-
-def spared(columns: Sequence[Column]) -> set[str]:
-    """Return the columns of which a broken value is emptied, while the row stays."""
-    return {column.name for column in columns if column.role == "protected" and column.nullable}
 
 
 def _prepared(table: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:

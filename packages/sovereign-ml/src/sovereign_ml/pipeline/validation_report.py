@@ -6,8 +6,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sovereign_ml.pipeline.great_expectations import Check, Judgement
+if TYPE_CHECKING:
+    from sovereign_ml.pipeline.file_validation import JudgedFile
+    from sovereign_ml.pipeline.great_expectations import Check
 
 __all__ = ["forget_refusal", "refused_folder", "report"]
 
@@ -21,7 +24,7 @@ They are enough to see the pattern, and no copy of the data.
 def report(
     title: str,
     checks: Mapping[str, Sequence[Check]],
-    judged: Mapping[str, Judgement],
+    judged: Mapping[str, JudgedFile],
     *,
     limit: float,
     refused: bool,
@@ -71,6 +74,6 @@ def _failed_first(check: Check) -> tuple[bool, str]:
     return (check.failed == 0, check.column)
 
 
-def _values(judged: Judgement, check: Check) -> list[str]:
+def _values(judged: JudgedFile, check: Check) -> list[str]:
     """Return distinct values that broke the check, never the customer they belong to."""
     return [] if check.column == "customer_id" else judged.values(check, SAMPLE)

@@ -102,15 +102,10 @@ def _runs(tracking: Tracking) -> list[Any]:
     api = mlflow.client(tracking)
     with mlflow.reached(tracking):
         experiment = api.get_experiment_by_name(tracking.project)
-        runs: list[Any] = []
-        token = None
-        while experiment:
-            page = api.search_runs([experiment.experiment_id], page_token=token)
-            runs += page
-            token = page.token
-            if not token:
-                break
-    return runs
+        if experiment is None:
+            return []
+        ids = [experiment.experiment_id]
+        return list(mlflow.pages(lambda token: api.search_runs(ids, page_token=token)))
 
 
 def _described(api: Any, run: Any, server: ClearmlServer) -> tuple[dict[str, Any], int]:

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -126,6 +126,17 @@ def reached(tracking: Tracking) -> Iterator[None]:
         raise Misuse(
             f"MLflow at {uri}: {reason}. Nothing was half registered: repeat the command."
         ) from None
+
+
+def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
+    """Yield the entries of all pages. ``ask`` returns the page of a token, None for the first."""
+    token = None
+    while True:
+        page = ask(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def artifact(tracking: Tracking, run_id: str, path: str) -> Any:

@@ -22,15 +22,9 @@ def writing(output: Path) -> Iterator[Path]:
     ``output`` is never half-written. A process that is killed leaves only the side folder, which
     the next run clears. Raises Misuse if the folder cannot be written.
     """
-    side, old = output.with_name(f".{output.name}.part"), output.with_name(f".{output.name}.old")
-    try:
-        for leftover in (side, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        side.mkdir(parents=True)
-    except OSError as error:
-        raise Misuse(
-            f"Cannot write {output}: {error.strerror}. Free space or make {output.parent} writable."
-        ) from None
+    old = output.with_name(f".{output.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    side = _emptied(output, "part")
     try:
         yield side
     except BaseException:
@@ -54,7 +48,16 @@ def scratch(output: Path) -> Iterator[Path]:
     It holds what is written before it is known into which folder it goes. A process that is killed
     leaves a folder that the next run clears. Raises Misuse if the folder cannot be written.
     """
-    side = output.with_name(f".{output.name}.scratch.part")
+    side = _emptied(output, "scratch.part")
+    try:
+        yield side
+    finally:
+        shutil.rmtree(side, ignore_errors=True)
+
+
+def _emptied(output: Path, suffix: str) -> Path:
+    """Return a new, empty folder beside ``output``. Raises Misuse if it cannot be made."""
+    side = output.with_name(f".{output.name}.{suffix}")
     shutil.rmtree(side, ignore_errors=True)
     try:
         side.mkdir(parents=True)
@@ -62,10 +65,7 @@ def scratch(output: Path) -> Iterator[Path]:
         raise Misuse(
             f"Cannot write {output}: {error.strerror}. Free space or make {output.parent} writable."
         ) from None
-    try:
-        yield side
-    finally:
-        shutil.rmtree(side, ignore_errors=True)
+    return side
 
 
 def _flush(path: Path) -> None:

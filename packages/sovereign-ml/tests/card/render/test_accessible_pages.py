@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
@@ -26,7 +26,8 @@ from sovereign_ml.card.schema import Facts
 from sovereign_ml.config.retention import RetentionSettings
 from sovereign_ml.data_subjects import access, access_report, receipts, rectification_receipt
 from sovereign_ml.data_subjects.stores.protocol import Trace
-from sovereign_ml.pipeline.great_expectations import Check, JudgedTable
+from sovereign_ml.pipeline.file_validation import JudgedFile
+from sovereign_ml.pipeline.great_expectations import Check
 from sovereign_ml.pipeline.validation_report import report
 from sovereign_ml.texts import catalogue
 
@@ -183,10 +184,10 @@ def _validation(write: Write) -> None:
         Check("expect_column_values_to_be_between", "amount_eur", "0 to 10,000", 2, (0, 1)),
         Check("expect_column_values_to_not_be_null", "customer_id", "", 0, ()),
     ]
-    bad = pd.DataFrame({"amount_eur": [-1.0, -2.5], "expectation": checks[0].name})
-    none = bad.iloc[:0]
-    for name, rows, shown in (("refused", bad, checks), ("passed", none, checks[1:])):
-        judged = JudgedTable(40, pd.DataFrame(), rows, none, ())
+    amounts = pa.table({"amount_eur": [-1.0, -2.5, *[20.0] * 38]})
+    for name, shown in (("refused", checks), ("passed", checks[1:])):
+        judged = JudgedFile(Path("transactions.parquet"), (), Path())
+        judged.add(amounts, shown)
         tables = {"transactions": shown}
         page = report(
             "acme-churn", tables, {"transactions": judged}, limit=0.01, refused=name == "refused"

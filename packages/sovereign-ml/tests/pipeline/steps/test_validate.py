@@ -22,7 +22,7 @@ from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.pipeline import file_validation
 from sovereign_ml.pipeline.file_validation import JudgedFile, judge_file
-from sovereign_ml.pipeline.great_expectations import Check, judge
+from sovereign_ml.pipeline.great_expectations import Check
 from sovereign_ml.project import Column
 from sovereign_ml.storage.artifacts import read_json, summarise
 
@@ -225,10 +225,10 @@ def test_all_tables_that_break_the_limit_are_in_one_message(raw_of: Raw) -> None
 
 
 def test_an_expectation_of_a_whole_table_that_fails_is_never_passed_over() -> None:
-    frame = pd.DataFrame({"a": [1, 2]})
     whole = Check("expect_column_mean_to_be_between", "a", "max 1", failed=1, rows=())
-    judged = judge(frame, [whole], ())
-    assert len(judged.valid) == 2
+    judged = JudgedFile(Path("a.parquet"), (), Path())
+    valid, _ = judged.add(pa.table({"a": [1, 2]}), [whole])
+    assert len(valid) == 2
     assert judged.problem("transactions", 1.0).endswith(
         "expect_column_mean_to_be_between(a) by the whole table"
     )

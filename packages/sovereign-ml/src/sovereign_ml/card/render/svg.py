@@ -103,7 +103,8 @@ def over_time(
 
 
 def sheet(pictures: Sequence[tuple[str, Markup]], columns: int = 1) -> str:
-    """Return an SVG file of pictures, each below its title, in rows of ``columns``."""
+    """Return an SVG file of pictures, each below its title, in rows of up to ``columns``."""
+    columns = max(1, min(columns, len(pictures)))
     height = TITLE + HEIGHT
     cells = []
     for i, (title, picture) in enumerate(pictures):

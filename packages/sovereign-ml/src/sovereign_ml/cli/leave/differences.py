@@ -277,8 +277,7 @@ def _stored(settings: Settings) -> tuple[str, ...]:
     """Return the names of the features that the online store has."""
     from sovereign_ml.project import load_project
 
-    project = load_project(settings.root).with_inputs(settings.features.inputs)
-    return (*project.numeric, *project.categorical)
+    return load_project(settings.root).with_inputs(settings.features.inputs).feature_names
 
 
 def _served(settings: Settings) -> ServedModel | None:

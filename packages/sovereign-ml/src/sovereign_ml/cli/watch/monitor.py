@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sovereign_ml.cli.profile import ProfileOption, load_settings
-from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.errors import Misuse
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -151,7 +151,7 @@ def answer_command(
 @monitor_app.command("sync")
 def sync_command(profile: ProfileOption = None) -> None:
     """Exchange alarms with the bucket, and fetch the reports of scheduled runs."""
-    from sovereign_ml.monitoring.alarms import unanswered
+    from sovereign_ml.monitoring import alarms
 
     settings = load_settings(profile)
     if not settings.data_versions.in_bucket:
@@ -166,9 +166,7 @@ def sync_command(profile: ProfileOption = None) -> None:
     )
     if exchange.alarms_here:
         typer.echo(f"Commit governance/monitoring/: {', '.join(exchange.alarms_here)}.")
-    if waiting := unanswered(settings.root):
-        names = ", ".join(record.id for record in waiting)
-        raise Refused(f"Nobody answered {names}: see `churn monitor answer --help`.")
+    alarms.refuse_waiting(alarms.unanswered(settings.root))
 
 
 def _copy(settings: Settings) -> MonitorCopy:

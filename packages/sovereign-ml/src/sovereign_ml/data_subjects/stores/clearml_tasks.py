@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from sovereign_ml.config.connections import ClearmlServer
 from sovereign_ml.data_subjects.stores.protocol import People, Trace
@@ -35,6 +35,6 @@ class CopiedTasks:
             clearml.delete(self._server, tasks)
 
 
-def without_run(server: ClearmlServer, runs: Sequence[str]) -> list[str]:
+def without_run(server: ClearmlServer, runs: Set[str]) -> list[str]:
     """Return the tasks whose run is none of ``runs``: it was deleted, or is to be."""
     return sorted(twin.task for twin in clearml.twins(server) if twin.run not in runs)

@@ -228,7 +228,7 @@ def _runs(tracking: Tracking) -> Iterator[Any]:
 
     api, experiments = mlflow.client(tracking), _experiments(tracking)
     if experiments:
-        yield from _pages(
+        yield from mlflow.pages(
             lambda token: api.search_runs(experiments, "", ViewType.ALL, page_token=token)
         )
 
@@ -238,7 +238,7 @@ def _experiments(tracking: Tracking) -> list[str]:
     from mlflow.entities import ViewType
 
     api, own = mlflow.client(tracking), tracking.project
-    every = _pages(lambda token: api.search_experiments(ViewType.ALL, page_token=token))
+    every = mlflow.pages(lambda token: api.search_experiments(ViewType.ALL, page_token=token))
     return [str(e.experiment_id) for e in every if e.name == own or e.name.startswith(f"{own}/")]
 
 
@@ -246,24 +246,16 @@ def _logged_models(tracking: Tracking) -> list[Any]:
     api, experiments = mlflow.client(tracking), _experiments(tracking)
     if not experiments:
         return []
-    return list(_pages(lambda token: api.search_logged_models(experiments, page_token=token)))
+    return list(mlflow.pages(lambda token: api.search_logged_models(experiments, page_token=token)))
 
 
 def _versions(tracking: Tracking) -> list[Any]:
     """Return the versions of the project's model and of the imported models."""
     api, own = mlflow.client(tracking), tracking.project
-    every = _pages(lambda token: api.search_model_versions(f"name LIKE '{own}%'", page_token=token))
+    every = mlflow.pages(
+        lambda token: api.search_model_versions(f"name LIKE '{own}%'", page_token=token)
+    )
     return [v for v in every if v.name == own or v.name.startswith(f"{own}.sagemaker.")]
-
-
-def _pages(ask: Any) -> Iterator[Any]:
-    token = None
-    while True:
-        page = ask(token)
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _model(tracking: Tracking) -> Any:

@@ -11,10 +11,9 @@ from urllib.parse import quote
 from sovereign_ml.audit.sarif import physical_location, sarif_log
 from sovereign_ml.leaving.checklist import RULES, ChecklistFinding
 from sovereign_ml.leaving.code_audit import CodeUse, rules
+from sovereign_ml.pipeline.card_facts.left_system import REPORT
 
 _LEVELS = {"error": "error", "warning": "warning", "notice": "note"}
-REPORT = "governance/leaving/report.json"
-"""File in git that findings of a dump are shown at: the dump itself is in no repository."""
 
 
 def findings_sarif(
@@ -63,7 +62,8 @@ def _rules(names: Iterable[str]) -> Iterable[dict[str, Any]]:
 def _finding(finding: ChecklistFinding, waiver: str) -> dict[str, Any]:
     rule = RULES[finding.rule]
     times = f", {finding.count:,} times" if finding.count > 1 else ""
-    location = physical_location(REPORT) | {
+    # The dump itself is in no repository, so its findings are shown at the report, which is in git.
+    location = physical_location(REPORT.as_posix()) | {
         "logicalLocations": [{"fullyQualifiedName": finding.where}]
     }
     text = f"{finding.where}{times}: {rule.what} ({rule.article}). {rule.remedy}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sovereign_ml.errors import Refused
-from sovereign_ml.monitoring import channels
+from sovereign_ml.monitoring import alarms, channels
 from sovereign_ml.monitoring.reporting.bucket_copy import MonitorCopy
 from sovereign_ml.monitoring.watch import FOLDER, MonitorReport, Watch
 
@@ -38,8 +38,6 @@ def run_and_tell(watch: Watch, end: datetime, now: datetime) -> tuple[MonitorRep
 
 def refuse_unanswered(report: MonitorReport, failed: list[str]) -> None:
     """Raise Refused while an alarm has no answer, or if a channel could not be reached."""
-    if report.alarms:
-        names = ", ".join(alarm.id for alarm in report.alarms)
-        raise Refused(f"Nobody answered {names}: see `churn monitor answer --help`.")
+    alarms.refuse_waiting(report.alarms)
     if failed:
         raise Refused("A channel could not be reached.")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sovereign_ml.decisions import freshness
+from sovereign_ml.decisions import freshness, hopsworks_look_up
 from sovereign_ml.service.problems import ProblemError, unavailable
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ KEY = "customer_id"
 """Key of a row: a pseudonym."""
 NOBODY = "0" * 32
 """A pseudonym that nobody has."""
-AS_OF = "event_timestamp"
-"""Column of the snapshots that dates a row."""
 
 
 class LookedUp(NamedTuple):
@@ -198,67 +196,42 @@ def _looked_up(cells: dict[str, Cell]) -> LookedUp | None:
 
 
 class HopsworksServer(FeatureServer):
-    """Hopsworks' online feature store, by the REST API of its RonDB.
+    """Hopsworks' online feature store, by the REST API of its RonDB."""
 
-    The API is documented in ``README_feature_store.md`` of the repository logicalclocks/rondb. The
-    feature view has to select the customer, the day of the snapshot and every feature of the
-    contract, without prefixes.
-    """
-
-    path = "/0.1.0/batch_feature_store"
+    path = hopsworks_look_up.PATH
 
     def __init__(self, settings: ServiceSettings) -> None:
         super().__init__(settings)
-        self._view = {
-            "featureStoreName": settings.feature_store_name,
-            "featureViewName": settings.feature_view,
-            "featureViewVersion": settings.feature_view_version,
-        }
+        self._view = (
+            settings.feature_store_name,
+            settings.feature_view,
+            settings.feature_view_version,
+        )
 
     def headers(self, token: str) -> dict[str, str]:
         """Return the API key."""
         return {"x-api-key": token} if token else {}
 
     def body(self, customers: Sequence[str]) -> dict[str, Any]:
-        """Return the view and the customers. The answer names the columns as well."""
-        return {
-            **self._view,
-            "entries": [{KEY: customer} for customer in customers],
-            "metadataOptions": {"featureName": True, "featureType": True},
-        }
+        """Return the view and the customers."""
+        return hopsworks_look_up.request(*self._view, customers)
 
     def rows(
         self, answer: Any, customers: Sequence[str], names: Sequence[str]
     ) -> list[LookedUp | None]:
-        """Read one row per customer, in the order of the request."""
-        columns = [column["featureName"] for column in answer["metadata"]]
-        parts = zip(customers, answer["status"], answer["features"], strict=True)
+        """Read one row per customer, in the order of the request.
+
+        A customer with a part of the features is not scored.
+        """
         return [
-            _vector(customer, status, dict(zip(columns, values, strict=True)), names)
-            for customer, status, values in parts
+            None if row is None else _vector(row, names)
+            for row in hopsworks_look_up.rows(answer, customers)
         ]
 
 
-def _vector(
-    customer: str, status: str, values: dict[str, Any], names: Sequence[str]
-) -> LookedUp | None:
-    """Return a customer's features from Hopsworks, or None for an unknown customer.
-
-    COMPLETE is a row, MISSING without any value is an unknown customer. The rest raises ValueError.
-
-    MISSING also occurs where one of several feature groups has a row. A customer with a part of the
-    features is not scored.
-    """
-    owner = values.pop(KEY)
-    if status == "MISSING" and owner in (customer, None):
-        if any(value is not None for value in values.values()):
-            raise ValueError("a part of the features is missing")
-        return None
-    # The row of somebody else must never be scored under this pseudonym.
-    if status != "COMPLETE" or owner != customer:
-        raise ValueError("a row that failed, or that of somebody else")
-    as_of = freshness.read_time(values[AS_OF])
-    return LookedUp({name: values[name] for name in names}, as_of, as_of)
+def _vector(row: dict[str, Any], names: Sequence[str]) -> LookedUp:
+    as_of = freshness.read_time(row[hopsworks_look_up.AS_OF])
+    return LookedUp({name: row[name] for name in names}, as_of, as_of)
 
 
 KINDS: dict[str, type[FeatureServer]] = {"feast": FeastServer, "hopsworks": HopsworksServer}
