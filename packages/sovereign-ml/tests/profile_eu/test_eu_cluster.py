@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -59,8 +60,17 @@ def test_step_1_refuses_where_nobody_has_said_who_was_erased(
     assert json.loads(records["Body"].read())["state"] == "FAILED"
 
 
+@pytest.fixture
+def monitored(cloud: Cloud) -> Iterator[None]:
+    """Remove the monitor's alarms afterwards: other tests train on what is in this bucket."""
+    yield
+    stored = cloud.s3().list_objects_v2(Bucket=cloud.bucket, Prefix="monitoring/")
+    for item in stored.get("Contents", ()):
+        cloud.s3().delete_object(Bucket=cloud.bucket, Key=item["Key"])
+
+
 def test_the_monitor_keeps_its_alarms_in_the_bucket_until_a_person_answers(
-    cloud: Cloud, settings: Settings, pushed: Path, cluster: Cluster
+    cloud: Cloud, settings: Settings, copy: Path, cluster: Cluster, monitored: None
 ) -> None:
     # The shop ends on a fixed day, and any shift is too much here.
     strict = {"data.as_of": date(2026, 6, 30), "monitor.in_a_row": 1, "monitor.feature_shift": 1e-6}
@@ -76,14 +86,14 @@ def test_the_monitor_keeps_its_alarms_in_the_bucket_until_a_person_answers(
     assert {f"{folder}/{name}" for name in ("monitor.json", "monitor.html", "metrics.prom")} <= set(
         texts
     )
-    people = pd.read_parquet(pushed / "data/8_scores/scores.parquet")["customer_id"]
+    people = pd.read_parquet(copy / "data/8_scores/scores.parquet")["customer_id"]
     assert not any(person.encode() in text for text in texts.values() for person in people)
     # In the repository somebody answers, and the next run is content.
-    done = churn(pushed, "monitor", "sync", "--profile", "eu", **cloud.client_environ())
+    done = churn(copy, "monitor", "sync", "--profile", "eu", **cloud.client_environ())
     assert (done.returncode, "1 new reports, " in done.stdout) == (1, True), done.stderr
-    for record in unanswered(pushed):
+    for record in unanswered(copy):
         answer(
-            pushed,
+            copy,
             record.id,
             by="Ada Lovelace",
             why="A trial.",
@@ -91,7 +101,7 @@ def test_the_monitor_keeps_its_alarms_in_the_bucket_until_a_person_answers(
             until=None,
             now=datetime.now(UTC),
         )
-    done = churn(pushed, "monitor", "sync", "--profile", "eu", **cloud.client_environ())
+    done = churn(copy, "monitor", "sync", "--profile", "eu", **cloud.client_environ())
     assert (done.returncode, "1 stored in the bucket" in done.stdout) == (0, True), done.stderr
     said = cluster.submit(settings, "monitor", "bundle")
     assert any("The monitor on 2026-06-30: alarm." in text for text in said), said
