@@ -88,24 +88,42 @@ class Ranked:
     def figures(self, weights: Labels) -> dict[str, float]:
         """Return areas and losses with each row counted ``weights`` (n,) times."""
         weights = weights[self._order]
-        hits = np.cumsum(weights * self._y)[self._last]
-        chosen = np.cumsum(weights)[self._last]
-        misses = chosen - hits
-        gained = np.diff(hits, prepend=0)
+        hits, chosen = self._counts(weights)
         # Scores above the highest one that was drawn have nobody in them, and gain nothing.
         precision = np.divide(hits, chosen, out=np.zeros(len(hits)), where=chosen > 0)
-        under = np.diff(misses, prepend=0) @ (2 * hits - gained)  # twice the trapezoids
         return {
-            "roc_auc": float(under / (2 * hits[-1] * misses[-1])),
-            "pr_auc": float(gained @ precision / hits[-1]),
+            "roc_auc": _area(hits, chosen - hits),
+            "pr_auc": float(_steps(hits) @ precision / hits[-1]),
             "brier": float(weights @ self._squares / chosen[-1]),
             "log_loss": float(weights @ self._losses / chosen[-1]),
         }
+
+    def roc_auc(self, weights: Labels) -> float:
+        """Return the area under the ROC curve alone, with each row counted ``weights`` (n,) times."""
+        hits, chosen = self._counts(weights[self._order])
+        return _area(hits, chosen - hits)
+
+    def _counts(self, weights: Labels) -> tuple[Labels, Labels]:
+        """Return the positives and the rows at each score and above, for sorted ``weights``."""
+        return np.cumsum(weights * self._y)[self._last], np.cumsum(weights)[self._last]
 
     def calibration(self, weights: Labels) -> dict[str, float]:
         """Return slope and intercept with each row counted ``weights`` (n,) times."""
         slope, intercept = recalibration(self._y, self._log_odds, weights[self._order])
         return {"calibration_slope": slope, "calibration_intercept": intercept}
+
+
+def _steps(counts: Labels) -> Labels:
+    """Return what each of the running ``counts`` (n,) adds."""
+    steps = counts.copy()
+    steps[1:] -= counts[:-1]
+    return steps
+
+
+def _area(hits: Labels, misses: Labels) -> float:
+    """Return the area under the ROC curve with these running counts (n,)."""
+    twice_the_trapezoids = _steps(misses) @ (2 * hits - _steps(hits))
+    return float(twice_the_trapezoids / (2 * hits[-1] * misses[-1]))
 
 
 def drawn(measured: Sequence[dict[str, float]]) -> dict[str, Floats]:

@@ -33,7 +33,8 @@ def compare(
     that is most like ``current`` (m rows), 0 to 1. A share of fewer than ``smallest`` people is
     None.
     """
-    cutoffs = past["event_timestamp"].to_numpy()
+    # With a time zone, pandas would make an object of each time.
+    cutoffs = past["event_timestamp"].dt.tz_localize(None).to_numpy()
     # The nearest cut-off counts, because some inputs grow by themselves, such as the time since the
     # first purchase.
     shifts = []

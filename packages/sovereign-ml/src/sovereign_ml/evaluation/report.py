@@ -260,7 +260,7 @@ def elimination(fits: LeaveOut, config: EvaluateSettings) -> list[dict[str, Any]
     ranked = [bootstrap.Ranked(y, p) for p in scores]
 
     def losses(weights: metrics.Labels) -> dict[str, float]:
-        whole, *without = (fit.figures(weights)["roc_auc"] for fit in ranked)
+        whole, *without = (fit.roc_auc(weights) for fit in ranked)
         return {name: whole - area for name, area in zip(left_out, without, strict=True)}
 
     losses_by_name = bootstrap.intervals(y, losses, config.bootstrap, config.seed)
@@ -303,7 +303,7 @@ def left_out(
 
     def loss(drawn: metrics.Labels) -> float:
         losses = [
-            whole.figures(drawn[rows])["roc_auc"] - rest.figures(drawn[rows])["roc_auc"]
+            whole.roc_auc(drawn[rows]) - rest.roc_auc(drawn[rows])
             for rows, y, whole, rest in pairs
             if 0 < drawn[rows] @ y < drawn[rows].sum()  # no area without both labels
         ]

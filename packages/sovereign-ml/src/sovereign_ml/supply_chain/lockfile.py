@@ -51,13 +51,14 @@ def normalise(name: str) -> str:
 
 def pins(text: str) -> list[Pin]:
     """Return the pins of a lock. A package pinned by Python version appears several times."""
-    locked = []
-    for match in _PIN.finditer(text):
-        marker = _MARKER.match(match["rest"])
-        hashes = tuple(sorted(_HASH.findall(match["rest"])))
-        condition = marker[1].strip() if marker else ""
-        locked.append(Pin(normalise(match["name"]), match["version"], hashes, condition))
-    return locked
+    return [_pin(match) for match in _PIN.finditer(text)]
+
+
+def _pin(match: re.Match[str]) -> Pin:
+    marker = _MARKER.match(match["rest"])
+    hashes = tuple(sorted(_HASH.findall(match["rest"])))
+    condition = marker[1].strip() if marker else ""
+    return Pin(normalise(match["name"]), match["version"], hashes, condition)
 
 
 def read_lock(path: Path) -> list[Pin]:
@@ -85,8 +86,9 @@ def parse_lock(text: str, name: str) -> list[Pin]:
 
 def library_pin(text: str) -> Pin | None:
     """Return the pin of sovereign-ml, or None where the lock does not name it exactly once."""
-    of_library = [pin for pin in pins(text) if pin.name == DISTRIBUTION]
-    return of_library[0] if len(of_library) == 1 else None
+    # A lock has thousands of hashes: only those of one package are read.
+    of_library = [match for match in _PIN.finditer(text) if normalise(match["name"]) == DISTRIBUTION]
+    return _pin(of_library[0]) if len(of_library) == 1 else None
 
 
 def with_library_pin(text: str, version: str, sha256: str) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+import warm_churn
 from small_project import LIBRARY, PASSED_ON, PROGRAMS
 from sovereign_ml.cli.composition import cluster
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
@@ -128,20 +129,21 @@ class Cluster:
             word.replace("{{$}}", executor)
             for word in (*container["command"], *container.get("args", ()))
         ]
-        if command[0] == "churn":
-            command[0] = str(PROGRAMS / "churn")
         env = self._environment(
             container, platforms.get(component["executorLabel"], {}), work / "home"
         )
-        done = subprocess.run(
-            command,
-            cwd=self.image,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        if command[0] == "churn" and "COLD" not in ENVIRONMENT:
+            done = warm_churn.forked(self.image, command[1:], env)
+        else:
+            done = subprocess.run(
+                command,
+                cwd=self.image,
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
+            )
         assert done.returncode == 0, f"{name}: {(done.stdout + done.stderr)[-3000:]}"
         return done.stdout
 

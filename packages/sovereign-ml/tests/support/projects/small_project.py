@@ -206,8 +206,8 @@ def churn(
 
     It starts from scratch with ``COLD=1``, and with variables of other programs: they may change an import.
     """
-    ours = all(name.startswith("CHURN_") for name in environ)
-    if programs == PROGRAMS and ours and "COLD" not in settings.ENVIRONMENT:
+    read_late = all(warm_churn.READ_LATE.match(name) for name in environ)
+    if programs == PROGRAMS and read_late and "COLD" not in settings.ENVIRONMENT:
         return warm_churn.churn(root, *arguments, **environ)
     command = [str(programs / "churn"), *arguments]
     env = environment(root, **environ)

@@ -12,27 +12,47 @@ import atexit
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 HEAVY = (
-    *("boto3", "duckdb", "dvc.repo", "dvc_s3", "feast.repo_config", "great_expectations"),
-    *("feast.infra.registry.sql", "feast.feature_store", "jinja2", "matplotlib.figure"),
-    *("mlflow.tracking", "pandas", "psycopg", "pyarrow.parquet", "redis", "sklearn.ensemble"),
+    *("alembic.autogenerate", "boto3", "duckdb", "dvc.repo", "dvc_s3", "fairlearn.metrics"),
+    *("feast.feature_store", "feast.infra.offline_stores.duckdb", "feast.infra.registry.sql"),
+    *("feast.repo_config", "sovereign_ml.pipeline.great_expectations", "great_expectations"),
+    *("jinja2", "mlflow.pyfunc", "mlflow.tracking", "networkx", "pandas", "psycopg"),
+    *("mlflow.store.model_registry.sqlalchemy_store", "mlflow.store.tracking.sqlalchemy_store"),
+    *("pyarrow.parquet", "redis", "scipy.stats", "sklearn.ensemble", "sklearn.inspection"),
     *("sklearn.linear_model", "sovereign_ml.cli.main", "sovereign_ml.config.settings"),
+    "sovereign_ml.registry.skops",
 )
 """What most commands import. A name that the environment lacks is left out."""
+
+READ_LATE = re.compile(
+    r"(CHURN|AWS|FEATURE_STORE)_\w+|DATABASE_URL|MLFLOW_(TRACKING_(USERNAME|PASSWORD)|AUTH_ADMIN_PASSWORD)$"
+)
+"""Variables that are read when they are used. A program may read others while it is imported."""
 
 
 def churn(root: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run the command ``churn`` in ``root``, as `small_project.churn` does."""
-    from small_project import PROGRAMS, environment
+    from small_project import environment
 
-    request = {"folder": str(root), "arguments": arguments, "environ": environment(root, **environ)}
+    return forked(root, arguments, environment(root, **environ))
+
+
+def forked(
+    folder: Path, arguments: Sequence[str], environ: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run the command ``churn`` in ``folder`` with no variables but these."""
+    from small_project import PROGRAMS
+
+    request = {"folder": str(folder), "arguments": [*arguments], "environ": dict(environ)}
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(600)
@@ -83,6 +103,9 @@ def _serve(address: str) -> None:
     for name in HEAVY:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    skops = sys.modules.get("sovereign_ml.registry.skops")
+    if skops:
+        skops._skops()  # without what it passes over
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(address)
         door.listen()
