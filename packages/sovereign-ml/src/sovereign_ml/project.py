@@ -147,7 +147,7 @@ STANDARD_STEPS: tuple[Step, ...] = (
         "train",
         ("features",),
         "model",
-        "Fit the scorecard and its benchmark.",
+        "Fit the model and its benchmark.",
         params=("train",),
     ),
     Step(
@@ -315,6 +315,7 @@ def load_project(root: Path) -> Project:
     module, _, attribute = named.partition(":")
     try:
         project = getattr(import_module(module), attribute)
+    # The team's own module may refuse with a message of its own.
     except Misuse:
         raise
     except Exception as error:  # the team's own code may raise anything

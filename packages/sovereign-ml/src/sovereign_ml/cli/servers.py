@@ -259,6 +259,7 @@ def _write_manifest(root: Path, name: Path, manifest: dict[str, Any]) -> None:
     typer.echo(f"Wrote {path.relative_to(root)}: kubectl apply -f it")
 
 
+# Hidden: Katib's experiment calls it, never a person.
 @kubeflow.command(hidden=True)
 def trial(
     c: Annotated[float, typer.Option(min=0, help="Inverse strength of the regularisation.")],

@@ -104,6 +104,7 @@ def _until_it_ends(service: subprocess.Popen[bytes]) -> int:
     """Wait for the service and return its exit code. Whoever ends this command ends the service."""
     import signal
 
+    # Python would end at once by this signal, and the service would go on without it.
     signal.signal(signal.SIGTERM, lambda *_: service.terminate())
     try:
         ended = service.wait()

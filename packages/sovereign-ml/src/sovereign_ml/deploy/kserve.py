@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.config.deploy import DIGEST, Egress, KserveSettings
+from sovereign_ml.config.deployment import DIGEST, Egress, KserveSettings
 from sovereign_ml.deploy.releases import check_variables
 
 HOSTS = "sovereign/egress"

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.config.connections import DataVersions, LogLocation, SuppressionFiles
-from sovereign_ml.config.tables import CheckSettings, DataSettings, FeatureSettings
+from sovereign_ml.config.data_tables import CheckSettings, DataSettings
+from sovereign_ml.config.tables import FeatureSettings
 from sovereign_ml.decision_log.entries import BARS
 from sovereign_ml.errors import Refused
 from sovereign_ml.features.event_tables import names as event_tables

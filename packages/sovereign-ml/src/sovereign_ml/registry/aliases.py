@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.card.promotion import (
+from sovereign_ml.card.alias_history import (
     ALIAS,
     AliasMove,
     RegistryError,

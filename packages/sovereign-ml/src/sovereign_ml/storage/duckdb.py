@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sovereign_ml.config.tables import ReaderSettings
+from sovereign_ml.config.data_tables import ReaderSettings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.storage.csv_records import CsvRecords
 from sovereign_ml.storage.file_format import format_of

@@ -6,8 +6,8 @@ from typing import get_args
 
 from sovereign_ml.card.records import common
 from sovereign_ml.card.records.binding import document
-from sovereign_ml.card.records.common import DASH, Sheet
 from sovereign_ml.card.records.document import Document, Section
+from sovereign_ml.card.records.sheet import DASH, Sheet
 from sovereign_ml.card.render.speech import OPEN_TEXT
 from sovereign_ml.card.schema.data_life import StoredObject
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from sovereign_ml.card.records import common
 from sovereign_ml.card.records.binding import document
-from sovereign_ml.card.records.common import Sheet
 from sovereign_ml.card.records.document import Document, Section
+from sovereign_ml.card.records.sheet import Sheet
 from sovereign_ml.card.render.speech import OPEN_TEXT, said
 from sovereign_ml.card.render.view import CardLine
 from sovereign_ml.card.schema import is_open

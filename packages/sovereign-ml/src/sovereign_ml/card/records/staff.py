@@ -6,8 +6,8 @@ It says what the desk measures about the people who work at it.
 from __future__ import annotations
 
 from sovereign_ml.card.records.binding import document
-from sovereign_ml.card.records.common import Sheet
 from sovereign_ml.card.records.document import Document, Section
+from sovereign_ml.card.records.sheet import Sheet
 from sovereign_ml.card.render.speech import OPEN_TEXT, figure, said
 
 RECORDED = ("key", "opened", "first_view", "outcome", "seconds", "planted", "contest")

@@ -220,4 +220,5 @@ def _texts(value: tuple[str, ...] | str) -> list[str]:
 
 
 def _filled(content: dict[str, Any]) -> dict[str, Any]:
+    # The schema of CycloneDX allows no null.
     return {key: value for key, value in content.items() if value not in (None, [], {}, "")}

@@ -62,6 +62,7 @@ def line(label: str, value: object, source: str = "") -> CardLine:
 
 def is_open_part(value: object) -> bool:
     """Return whether a value, or an item of it, is a missing answer."""
+    # An empty list is an answer: it says none.
     return isinstance(value, str | tuple) and value != () and is_open(value)
 
 

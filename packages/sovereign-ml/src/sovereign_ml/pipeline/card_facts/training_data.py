@@ -158,6 +158,7 @@ def _snapshots(training: pd.DataFrame, md5: str, lookback: int) -> list[dict[str
             "dvc_md5": md5,
             "rows": pii_scan.bucket(len(rows))[0],
             "subjects": pii_scan.bucket(rows["customer_id"].nunique())[0],
+            # The features of a cut-off look back, so the data begins before it.
             "from_date": (rows["event_timestamp"].min() - timedelta(days=lookback)).date(),
             "to_date": rows["event_timestamp"].max().date(),
         }

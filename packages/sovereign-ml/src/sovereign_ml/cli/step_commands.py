@@ -124,7 +124,7 @@ def suggest(
     from sovereign_ml.cli import console
     from sovereign_ml.config import settings as configuration
     from sovereign_ml.pipeline import source
-    from sovereign_ml.pipeline.suggest import proposal as proposals
+    from sovereign_ml.pipeline.suggest import suggestions
     from sovereign_ml.storage.artifacts import replaced
 
     if show_values and (write or not console.out.is_terminal):
@@ -137,11 +137,11 @@ def suggest(
     if event and customers:
         raise Misuse("--customers goes with the transactions: leave it out with --event.")
     settings = configuration.load(profile)
-    files, decided = source.input_files(settings), proposals.parse_answers(answers or [])
+    files, decided = source.input_files(settings), suggestions.parse_answers(answers or [])
     if event:
-        proposal = proposals.suggest_events(files, file, event, decided, in_clear=show_values)
+        proposal = suggestions.suggest_events(files, file, event, decided, in_clear=show_values)
     else:
-        proposal = proposals.suggest(files, file, customers, decided, in_clear=show_values)
+        proposal = suggestions.suggest(files, file, customers, decided, in_clear=show_values)
     text = proposal.toml()
     if write:
         write.write_text(text, encoding="utf-8")
