@@ -142,14 +142,7 @@ STANDARD_STEPS: tuple[Step, ...] = (
         "Point-in-time features and labels; fill the online store.",
         params=("features", "label"),
     ),
-    Step(
-        4,
-        "train",
-        ("features",),
-        "model",
-        "Fit the model and its benchmark.",
-        params=("train",),
-    ),
+    Step(4, "train", ("features",), "model", "Fit the model and its benchmark.", params=("train",)),
     Step(
         5,
         "evaluate",

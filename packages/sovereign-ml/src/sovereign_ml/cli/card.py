@@ -54,8 +54,7 @@ def check(
         typer.Argument(help="With --project: folders of projects; default: this."),
     ] = None,
     project: Annotated[
-        bool,
-        typer.Option("--project", help="Find outdated locks, library, gates, dates, signers."),
+        bool, typer.Option("--project", help="Find outdated locks, library, gates, dates, signers.")
     ] = False,
     file: Annotated[
         Path | None, typer.Option("--from", help="With --project: a file of folders, one per line.")

@@ -142,10 +142,7 @@ def rectify(
     ],
     purchase: Annotated[
         datetime | None,
-        typer.Option(
-            formats=MOMENTS,
-            help="Time (UTC) of the purchase that is wrong.",
-        ),
+        typer.Option(formats=MOMENTS, help="Time (UTC) of the purchase that is wrong."),
     ] = None,
     event: Annotated[str, typer.Option(help="Event table of the event that is wrong.")] = "",
     at: Annotated[

@@ -230,8 +230,7 @@ def katib(
     revision: RevisionOption = "HEAD",
     output: FolderOption = Path("build"),
     result: Annotated[
-        Path | None,
-        typer.Option(help="Print the best value of this finished experiment instead."),
+        Path | None, typer.Option(help="Print the best value of this finished experiment instead.")
     ] = None,
     profile: ProfileOption = None,
 ) -> None:
@@ -293,10 +292,7 @@ def backup(
 
     settings = pass_on_settings(profile)
     manifest = make(
-        folder,
-        project=settings.project.name,
-        secrets=settings.secrets,
-        storage=settings.storage,
+        folder, project=settings.project.name, secrets=settings.secrets, storage=settings.storage
     )
     typer.echo(
         f"{len(manifest['files'])} files in {folder}. It holds personal data: encrypt it, "

@@ -315,11 +315,7 @@ def _opened(log: str | None, profile: str | None) -> Iterator[DecisionLog]:
 
 def _refuse_no_log(address: str, variable: str) -> None:
     """Refuse a log file that does not exist."""
-    from sovereign_ml.jurisdictions import (
-        DatabaseAddressError,
-        FileAddress,
-        read_database_address,
-    )
+    from sovereign_ml.jurisdictions import DatabaseAddressError, FileAddress, read_database_address
 
     try:
         place = read_database_address(address, variable, plain_path=variable != "DATABASE_URL")

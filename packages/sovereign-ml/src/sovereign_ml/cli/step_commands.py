@@ -100,8 +100,7 @@ def suggest(
         str, typer.Argument(help="Your transactions: CSV or Parquet, a pattern or a folder.")
     ],
     event: Annotated[
-        str,
-        typer.Option(help="FILE holds events beside the purchases: the name of their table."),
+        str, typer.Option(help="FILE holds events beside the purchases: the name of their table.")
     ] = "",
     customers: Annotated[str, typer.Option(help="Your customers table, if there is one.")] = "",
     answers: Annotated[
@@ -164,8 +163,7 @@ def suggest(
 def _score(
     profile: ProfileOption = None,
     old_features: Annotated[
-        bool,
-        typer.Option("--old-features", help="Score although the features are too old."),
+        bool, typer.Option("--old-features", help="Score although the features are too old.")
     ] = False,
 ) -> None:
     """Run step 8. Scores carry the date of their features."""
@@ -267,8 +265,7 @@ def pull(profile: ProfileOption = None) -> None:
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
-    profile: ProfileOption = None,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000, profile: ProfileOption = None
 ) -> None:
     """Show runs and registry: MLflow on 127.0.0.1."""
     from sovereign_ml.servers import own_servers

@@ -106,12 +106,7 @@ class InputTables:
 
         These are the ones that the service recorded. The customers table has its own marks.
         """
-        objections.mark(
-            self._connection,
-            self._gates.log,
-            self._gates.keys(),
-            self._pinned,
-        )
+        objections.mark(self._connection, self._gates.log, self._gates.keys(), self._pinned)
 
     def set_aside(self) -> Counts:
         """Give each row its reason or keep it, and give every person who stays a pseudonym."""

@@ -7,12 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from sovereign_ml.decisions.decision_policy import (
-    NO_DECISION,
-    NOBODY,
-    DecisionPolicy,
-    OutcomeName,
-)
+from sovereign_ml.decisions.decision_policy import NO_DECISION, NOBODY, DecisionPolicy, OutcomeName
 from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
 
 MOST_IN_A_BATCH = 1000

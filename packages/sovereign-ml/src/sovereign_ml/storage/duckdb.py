@@ -49,10 +49,7 @@ class LoadedFiles:
 
 
 def load_files(
-    connection: duckdb.DuckDBPyConnection,
-    table: str,
-    paths: Sequence[Path],
-    reader: ReaderSettings,
+    connection: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Path], reader: ReaderSettings
 ) -> LoadedFiles:
     """Load CSV (also compressed with gzip) or Parquet files with the same columns into ``table``.
 

@@ -10,6 +10,7 @@ from sovereign_ml.card.records.sheet import DASH, Sheet
 from sovereign_ml.card.render.speech import OPEN_TEXT, said
 from sovereign_ml.card.render.view import CardLine, is_open_part
 from sovereign_ml.card.schema import NOT_ANSWERED, Card, is_open
+from sovereign_ml.card.schema.base import items_of
 from sovereign_ml.card.schema.facts_data import Host
 
 PHASES: Final = ("collect", "train", "score", "act", "monitor")
@@ -102,7 +103,7 @@ def unnamed_hosts(sheet: Sheet) -> tuple[str, ...]:
     Only hosts with personal data count.
     """
     a, points = sheet.card.answers, []
-    named = list(a.ropa.recipients) if isinstance(a.ropa.recipients, tuple) else []
+    named = [*items_of(a.ropa.recipients)]
     named += [p.name for p in a.roles.processors if not isinstance(p, str)]
     listed = [name.casefold() for name in named]
     for host in elsewhere(sheet.card, personal=True):
@@ -136,7 +137,7 @@ def elsewhere(card: Card, *, personal: bool = False) -> list[Host]:
 def time_limits(sheet: Sheet) -> tuple[Grid, tuple[str, ...]]:
     """Return how long each object is kept, and a point for each object without a limit."""
     rules = sheet.card.answers.retention.objects
-    listed = () if isinstance(rules, str) else rules
+    listed = items_of(rules)
     foreign = sheet.t.language != sheet.added.answers_language
     purged = {item.object for item in sheet.card.facts.retention.objects if item.period}
     rows = [
@@ -201,10 +202,7 @@ def decision_line(sheet: Sheet) -> CardLine:
         reason = decision.why.partition(": ")[2] or decision.why
         text = f"{text}. {reason[:1].upper()}{reason[1:]}"
     return CardLine(
-        sheet.t("fields.automated"),
-        text,
-        sheet.t.cite("GDPR 22"),
-        decision.art22_applies == "?",
+        sheet.t("fields.automated"), text, sheet.t.cite("GDPR 22"), decision.art22_applies == "?"
     )
 
 
@@ -241,7 +239,7 @@ def rights(sheet: Sheet) -> list[CardLine]:
     # GDPR 21(1): the general right to object belongs to these two bases.
     if {"6_1_e", "6_1_f"} & sheet.bases:
         lines.append(sheet.line("rights.object", "objection.general_channel", "GDPR 21(1)"))
-    if consents(sheet):
+    if consent_used(sheet.card.answers):
         lines.append(sheet.line("rights.withdraw", "consent.withdrawal.channel", "GDPR 7(3)"))
     lines += [
         sheet.line("rights.access", "rights.access_channel", "GDPR 15"),
@@ -253,11 +251,6 @@ def rights(sheet: Sheet) -> list[CardLine]:
     if {"6_1_a", "6_1_b"} & sheet.bases:
         lines.append(sheet.of("rights.take", sheet.answer("rights.access_channel"), "GDPR 20"))
     return lines
-
-
-def consents(sheet: Sheet) -> bool:
-    """Return whether something rests on consent, which can then be withdrawn."""
-    return consent_used(sheet.card.answers)
 
 
 def recipients(sheet: Sheet) -> list[str]:
@@ -279,7 +272,7 @@ def recipients(sheet: Sheet) -> list[str]:
             component = t.code(host.component)
             rows[who.casefold()] = f"{who} ({component}, {t.code(host.jurisdiction_class)})"
     sent = answers.decision.score_transmitted_to
-    for other in () if isinstance(sent, str) else sent:
+    for other in items_of(sent):
         rows[other.controller.casefold()] = t("words.own_controller", name=other.controller)
     receivers = list(rows.values())
     # An open question may hide further recipients.

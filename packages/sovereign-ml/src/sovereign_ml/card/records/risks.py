@@ -106,9 +106,7 @@ def _unwanted(sheet: Sheet) -> Risk:
     t, consent = sheet.t, sheet.card.facts.consent
     leaks = consent.leak_count
     evidence = t(
-        "risks.leaks",
-        n=said(leaks, t),
-        where=said(consent.suppression_applied_to or None, t),
+        "risks.leaks", n=said(leaks, t), where=said(consent.suppression_applied_to or None, t)
     )
     channel = said(sheet.card.answers.objection.marketing_channel, t)
     point = t("risks.leaked_objectors", n=leaks) if leaks else ""

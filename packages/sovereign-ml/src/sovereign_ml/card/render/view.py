@@ -13,12 +13,7 @@ from sovereign_ml.card.questions import extra_of, walk
 from sovereign_ml.card.render.speech import OPEN_TEXT, code, said
 from sovereign_ml.card.schema import Approval, Card, is_open
 from sovereign_ml.card.schema.base import Group
-from sovereign_ml.card.schema.facts_data import (
-    EventTableFact,
-    FeatureFact,
-    Snapshot,
-    SpecialScan,
-)
+from sovereign_ml.card.schema.facts_data import EventTableFact, FeatureFact, Snapshot, SpecialScan
 
 
 @dataclass(frozen=True)

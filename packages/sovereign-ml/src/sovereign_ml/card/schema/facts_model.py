@@ -202,13 +202,7 @@ class ExplanationFacts(Group):
     intercept: float | None = None
     individual_method: (
         Literal[
-            "additive",
-            "exact_shapley",
-            "reason_codes",
-            "shap",
-            "formula",
-            "source_code",
-            "generic",
+            "additive", "exact_shapley", "reason_codes", "shap", "formula", "source_code", "generic"
         ]
         | None
     ) = fill(

@@ -140,10 +140,7 @@ class HighRisk(Group):
         empty=True,
     )
     duties_ref: Text = ask(
-        "Where is that documented, duty by duty?",
-        "AI Act 16, 26",
-        when="high_risk",
-        form="place",
+        "Where is that documented, duty by duty?", "AI Act 16, 26", when="high_risk", form="place"
     )
     fria_required: Flag = ask(
         "Must you assess the impact on fundamental rights (public body, private body with public "

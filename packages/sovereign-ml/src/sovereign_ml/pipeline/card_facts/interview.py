@@ -21,7 +21,7 @@ from sovereign_ml.card.derive import MARKETING_ACTIONS
 from sovereign_ml.card.questions import Question, open_questions, progress, walk
 from sovereign_ml.card.rules.engine import Finding
 from sovereign_ml.card.rules.governance import OUTSIDE
-from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, items_of
 from sovereign_ml.card.schema.facts import Facts
 from sovereign_ml.card.schema.model_card import Card
 from sovereign_ml.pipeline.card_facts import typed_answers
@@ -244,7 +244,7 @@ def proposals(card: Card, today: date) -> Values:
         proposed["purpose.territories"] = sorted(set(countries))
     periods = {stored.object: stored.period for stored in facts.retention.objects}
     objects = answers.retention.objects
-    for index, row in enumerate(() if isinstance(objects, str) else objects):
+    for index, row in enumerate(items_of(objects)):
         if periods.get(row.object):
             proposed[f"retention.objects[{index}].period"] = periods[row.object]
     processors, others = answers.roles.processors, answers.decision.score_transmitted_to

@@ -189,11 +189,7 @@ def _left_out(entry: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _loss(interval: dict[str, float]) -> dict[str, float]:
-    return {
-        "loss": interval["value"],
-        "loss_low": interval["low"],
-        "loss_high": interval["high"],
-    }
+    return {"loss": interval["value"], "loss_low": interval["low"], "loss_high": interval["high"]}
 
 
 def _category(feature: Feature) -> str:

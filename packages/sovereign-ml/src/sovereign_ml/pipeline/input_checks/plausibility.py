@@ -102,12 +102,7 @@ def too_many_unusable(
     counts = {reason: set_aside.get(reason, 0) for reason in UNUSABLE}
     problems = [
         _too_many(
-            read,
-            {reason: counts[reason]},
-            values,
-            limit,
-            f"max_share_of_reason.{reason}",
-            section,
+            read, {reason: counts[reason]}, values, limit, f"max_share_of_reason.{reason}", section
         )
         for reason, limit in own.items()
         if counts[reason] > limit * read

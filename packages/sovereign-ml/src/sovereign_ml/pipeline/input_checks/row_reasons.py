@@ -41,12 +41,7 @@ Duplicates come before all others.
 EVENT_REASONS: dict[str, str] = {
     **{
         reason: f"unusable = '{reason}'"
-        for reason in (
-            "filtered",
-            "unreadable_filter",
-            "unreadable_customer_id",
-            "unreadable_kind",
-        )
+        for reason in ("filtered", "unreadable_filter", "unreadable_customer_id", "unreadable_kind")
     },
     "no_customer_id": "customer_id IS NULL",
     "unreadable_time": "event_time IS NULL",

@@ -222,10 +222,7 @@ PRESETS = (
         timezone="Europe/London",
         notes=("amounts are pounds; times are those of the shop in London",),
         # About a quarter of its lines name no customer.
-        checks={
-            "max_share_of_reason": {"no_customer_id": 0.3},
-            "max_one_customer_share": 0.03,
-        },
+        checks={"max_share_of_reason": {"no_customer_id": 0.3}, "max_one_customer_share": 0.03},
     ),
 )
 CDNOW = ("customer_id", "date", "cds", "amount")

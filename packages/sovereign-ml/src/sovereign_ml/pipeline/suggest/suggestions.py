@@ -222,9 +222,7 @@ def _reader(decisions: Sequence[ProposedSetting], project: ReaderSettings) -> Re
 
 
 def _rates(
-    connection: Any,
-    decisions: Sequence[ProposedSetting],
-    answers: Mapping[str, Any],
+    connection: Any, decisions: Sequence[ProposedSetting], answers: Mapping[str, Any]
 ) -> list[ProposedSetting]:
     """Return a question for each currency of the file that ``exchange_rates`` lacks."""
     currency = next(d.trial_value for d in decisions if d.name == "currency")

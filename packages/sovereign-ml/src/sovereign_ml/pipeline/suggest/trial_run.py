@@ -142,11 +142,7 @@ def filtered(
 
 
 def sample_rows(
-    connection: duckdb.DuckDBPyConnection,
-    judged: Judged,
-    columns: Sequence[str],
-    *,
-    in_clear: bool,
+    connection: duckdb.DuckDBPyConnection, judged: Judged, columns: Sequence[str], *, in_clear: bool
 ) -> list[SampleRow]:
     """Return ten rows: some of each kind, so that rows set aside are among them.
 
