@@ -63,10 +63,7 @@ def forget_other_repositories() -> None:
 
 
 def ask(
-    root: Path,
-    *arguments: str,
-    extra: Mapping[str, str] | None = None,
-    errors: str = "replace",
+    root: Path, *arguments: str, extra: Mapping[str, str] | None = None, errors: str = "replace"
 ) -> str:
     """Return the output of git. Raises GitError with the line that gives the reason.
 

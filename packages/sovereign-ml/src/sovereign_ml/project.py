@@ -142,14 +142,7 @@ STANDARD_STEPS: tuple[Step, ...] = (
         "Point-in-time features and labels; fill the online store.",
         params=("features", "label"),
     ),
-    Step(
-        4,
-        "train",
-        ("features",),
-        "model",
-        "Fit the scorecard and its benchmark.",
-        params=("train",),
-    ),
+    Step(4, "train", ("features",), "model", "Fit the model and its benchmark.", params=("train",)),
     Step(
         5,
         "evaluate",
@@ -315,6 +308,7 @@ def load_project(root: Path) -> Project:
     module, _, attribute = named.partition(":")
     try:
         project = getattr(import_module(module), attribute)
+    # The team's own module may refuse with a message of its own.
     except Misuse:
         raise
     except Exception as error:  # the team's own code may raise anything

@@ -51,10 +51,7 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         ),
         "sovereign_ml.estimators.boosting": ("to_forest",),
         "sovereign_ml.estimators.interface": ("FittedModel", "Model", "model_kind"),
-        "sovereign_ml.estimators.monotone": (
-            "MonotoneLogistic",
-            "monotone_curves",
-        ),
+        "sovereign_ml.estimators.monotone": ("MonotoneLogistic", "monotone_curves"),
         "sovereign_ml.evaluation.drift": ("compare",),
         "sovereign_ml.evaluation.plots": ("draw",),
         "sovereign_ml.evaluation.report": (
@@ -123,12 +120,7 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "open_application",
         ),
         "sovereign_ml.service.settings": ("quiet",),
-        "sovereign_ml.storage.artifacts": (
-            "read_json",
-            "summarise",
-            "write_json",
-            "writing",
-        ),
+        "sovereign_ml.storage.artifacts": ("read_json", "summarise", "write_json", "writing"),
         "sovereign_ml.storage.duckdb": ("connect", "count", "literal", "write_parquet"),
     }
 )

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from card_answers import put
 from finished_project import answered, finished_copy
 from small_project import KEY, PROJECT, configure, load
-from sovereign_ml.card.promotion import broken_history
-from sovereign_ml.card.schema.card import read
+from sovereign_ml.card.alias_history import broken_history
+from sovereign_ml.card.schema.model_card import read
 from sovereign_ml.cli.main import application
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Refused

@@ -18,8 +18,8 @@ from cards import card, good_facts
 from small_project import PROJECT, commit, rendered
 from sovereign_ml.bundle.library_identity import rule_digest
 from sovereign_ml.bundle.sealed import read_bundle, read_manifest, seal_bundle
+from sovereign_ml.card.alias_history import AliasMove, RegistryError
 from sovereign_ml.card.build import build
-from sovereign_ml.card.promotion import AliasMove, RegistryError
 from sovereign_ml.card.render import outputs
 from sovereign_ml.card.schema import Card, Facts
 from sovereign_ml.cli.card import app, list_open

@@ -10,16 +10,14 @@ from typing import Any
 import pytest
 
 from cards import LIBRARY, NOW, POLICY, card, signed
-from sovereign_ml.card.promotion import (
+from sovereign_ml.card.alias_history import (
     AliasMove,
-    PromotionDecision,
     RegistryError,
     broken_history,
     chained,
-    promote,
-    rollback,
     version_before,
 )
+from sovereign_ml.card.promotion import PromotionDecision, promote, rollback
 from sovereign_ml.card.rules import RulePolicy
 from sovereign_ml.card.schema import Card
 

@@ -9,7 +9,8 @@ import pytest
 
 from cards import BASES, NOW, POLICY, TODAY, card, signed
 from sovereign_ml.bundle.sealed import rules_json
-from sovereign_ml.card.promotion import AliasMove, promote
+from sovereign_ml.card.alias_history import AliasMove
+from sovereign_ml.card.promotion import promote
 from sovereign_ml.card.render.html import render_html
 from sovereign_ml.card.render.markdown import render_markdown
 from sovereign_ml.card.rules import RULES, Case, Hits, OwnRules, Rule, RuleHit, check, engine, rule

@@ -13,7 +13,7 @@ from foreign_cards import AS_ARTICLES_PRINT_IT
 from small_project import PROJECT, rendered
 from sovereign_ml.card.records import read_additions
 from sovereign_ml.card.schema import Facts
-from sovereign_ml.cli.flow import card_app
+from sovereign_ml.cli.step_commands import card_app
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.card_facts.collect import IMPORTED, provenance
 

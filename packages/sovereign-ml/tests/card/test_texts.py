@@ -12,7 +12,7 @@ from sovereign_ml.card.questions import choices, walk
 from sovereign_ml.card.render.speech import said
 from sovereign_ml.card.schema import facts_data, people
 from sovereign_ml.card.schema.data_life import StoredObject
-from sovereign_ml.config.retention import RetentionSettings, Start
+from sovereign_ml.config.retention_periods import RetentionSettings, Start
 from sovereign_ml.decision_log.entries import BARS
 from sovereign_ml.errors import Misuse
 from sovereign_ml.texts import HERE, PACKAGED, catalogue, faults, packaged

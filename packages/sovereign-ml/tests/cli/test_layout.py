@@ -68,20 +68,10 @@ WRAPPERS = {
 """The modules that may import a tool. A project's own files import the tools that they show."""
 
 SAME_JOB = {
-    "basis": {"card/rules", "card/schema"},
     "campaign": {"cli/watch", "monitoring"},
-    "card": {"card/schema", "cli"},
-    "data": {"card/rules", "pipeline/card_facts"},
-    "deploy": {"cli", "config"},
-    "flow": {"cli", "pipeline"},
-    "integrity": {"card/rules", "supply_chain"},
-    "lineage": {"pipeline", "storage"},
-    "rectification": {"data_subjects", "decision_log"},
-    "retention": {"config", "data_subjects"},
     "settings": {"config", "service"},
-    "wheel": {"cli", "supply_chain"},
 }
-"""Module names in two wings: commands or settings of a wing, or one job at two levels."""
+"""Module names in two wings: the commands of a wing, and settings that projects import."""
 
 
 def files(folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from reading import reading_ease
 from service_desk import FEATURES, LOYAL
 from sovereign_ml.card.records import Additions, Sheet, to_html
 from sovereign_ml.card.records.common import data_categories
-from sovereign_ml.config.retention import RetentionSettings
+from sovereign_ml.config.retention_periods import RetentionSettings
 from sovereign_ml.data_subjects import access_report
 from sovereign_ml.data_subjects.access_letter import document
 from sovereign_ml.decision_log import Draft, open_log

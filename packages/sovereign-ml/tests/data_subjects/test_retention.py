@@ -13,7 +13,7 @@ import pytest
 
 from small_project import commit, configure
 from sovereign_ml.config.connections import LogLocation
-from sovereign_ml.config.retention import (
+from sovereign_ml.config.retention_periods import (
     RetentionPeriod,
     RetentionSettings,
     back,

@@ -13,7 +13,7 @@ from desks import BASE_IMAGE, LOCK, SERVICE, write_bundle
 from small_project import PROJECT
 from sota_double import KEY
 from sovereign_ml.cli import deploy as commands
-from sovereign_ml.config.deploy import Deploy
+from sovereign_ml.config.deployment import Deploy
 from sovereign_ml.errors import Misuse, Refused
 
 BUNDLE = ("--bundle", "bundle")

@@ -6,7 +6,7 @@ import yaml
 from desks import BASE_IMAGE
 from kubernetes_schema import inference_service_problems, network_policy_problems
 from small_project import PROJECT
-from sovereign_ml.config.deploy import KserveSettings
+from sovereign_ml.config.deployment import KserveSettings
 from sovereign_ml.deploy.kserve import render_kserve
 from sovereign_ml.service.__main__ import GRACE_S
 

@@ -132,7 +132,7 @@ def test_the_code_of_the_project_is_imported_silent_and_guarded(
 
 PHONING = """
 import socket, sys
-from sovereign_ml.cli import flow, main
+from sovereign_ml.cli import main, step_commands
 
 def phone():
     for _ in range(2):
@@ -141,7 +141,7 @@ def phone():
         except OSError:
             pass
 
-flow.app.command("phone")(phone)
+step_commands.app.command("phone")(phone)
 sys.argv = ["churn", "phone"]
 main.main()
 """

@@ -352,7 +352,7 @@ for words in json.loads(sys.argv[1]):
     except SystemExit as end:
         codes.append(end.code)
     except (Misuse, Refused) as error:
-        print(error, file=sys.stderr)
+        print(error, file=sys.stderr)  # noqa: T201
         codes.append(error.exit_code)
 print("codes", *codes)
 """

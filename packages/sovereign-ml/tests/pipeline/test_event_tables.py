@@ -19,7 +19,7 @@ from mapped_file import gates, input_files
 from own_files import PEOPLE, Shop, as_csv, line, named
 from small_project import KEY, configure, load
 from sovereign_ml.cli.composition import project_stores
-from sovereign_ml.config.tables import DataSettings
+from sovereign_ml.config.data_tables import DataSettings
 from sovereign_ml.data_subjects import access, erasure, retention
 from sovereign_ml.data_subjects.stores import inventory
 from sovereign_ml.data_subjects.stores.files import Files

@@ -16,7 +16,7 @@ from own_files import Shop, line
 from small_project import configure, load
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.pipeline import source
-from sovereign_ml.pipeline.suggest import proposal as proposals
+from sovereign_ml.pipeline.suggest import suggestions
 from sovereign_ml.storage.artifacts import read_json
 
 RATES = "currency,date,rate\nSEK,2026-01-01,0.1\nSEK,2026-02-01,0.2\nUSD,2026-01-15,0.5\n"
@@ -256,6 +256,6 @@ def test_the_proposal_asks_for_no_rate_that_the_file_has(tmp_path: Path) -> None
     (tmp_path / "x.csv").write_text(purchases(*rows))
     (tmp_path / "rates.csv").write_text(RATES)
     files = input_files(tmp_path, transactions="x.csv", rates={"EUR": 1.0}, rates_file="rates.csv")
-    found = proposals.suggest(files, "x.csv", "", {"lawful_basis": "contract"}, in_clear=False)
+    found = suggestions.suggest(files, "x.csv", "", {"lawful_basis": "contract"}, in_clear=False)
     assert [one.name for one in found.open] == ["rates.GBP"]
     assert "12 read = 12 kept" in found.trial.headline

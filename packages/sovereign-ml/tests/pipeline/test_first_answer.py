@@ -12,8 +12,8 @@ from own_files import named
 from service_desk import open_desk
 from small_project import load, make_project, run
 from sovereign_ml.cli.main import application
+from sovereign_ml.config.data_tables import ShopSettings
 from sovereign_ml.config.settings import ENVIRONMENT
-from sovereign_ml.config.tables import ShopSettings
 from sovereign_ml.pipeline import demo_shop
 from sovereign_ml.project import STANDARD_STEPS
 

@@ -198,7 +198,7 @@ def test_a_changed_file_of_the_library_makes_every_stage_run_again(
     path = os.pathsep.join((str(clone / "src"), str(tmp_path)))
     noted = (clone / "data/library.json").read_text()
     assert stale(clone, PYTHONPATH=path) == set(), "a copy of the same files"
-    rule = copied / "card/rules/basis.py"
+    rule = copied / "card/rules/lawful_basis.py"
     rule.write_text(rule.read_text() + "\n# One line more.\n")
     try:
         assert stale(clone, PYTHONPATH=path) == {step.verb for step in STEPS}

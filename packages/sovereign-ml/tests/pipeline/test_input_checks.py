@@ -9,7 +9,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from sovereign_ml.config.tables import CheckSettings, FeatureSettings
+from sovereign_ml.config.data_tables import CheckSettings
+from sovereign_ml.config.tables import FeatureSettings
 from sovereign_ml.pipeline.input_checks import plausibility, unusable
 from sovereign_ml.pipeline.input_checks.customer_ids import id_text
 from sovereign_ml.pipeline.input_checks.matching import CustomerMatch, match_customers

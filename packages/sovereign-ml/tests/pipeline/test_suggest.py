@@ -25,7 +25,7 @@ from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.intake import Intake
 from sovereign_ml.pipeline.source import input_files
-from sovereign_ml.pipeline.suggest import proposal as proposals
+from sovereign_ml.pipeline.suggest import suggestions
 from sovereign_ml.pipeline.suggest.proposal import Proposal
 
 PEOPLE = 24
@@ -391,7 +391,7 @@ def look(
         (root / "people.csv").write_text(customers)
     files = input_files_of(root, lawful_basis="contract")
     people = "people.csv" if customers else ""
-    found = proposals.suggest(files, "lines.csv", people, answers, in_clear=False)
+    found = suggestions.suggest(files, "lines.csv", people, answers, in_clear=False)
     decided = {d.name: d.value for d in found.decisions if not d.is_open}
     return decided, {d.name: [c.value for c in d.candidates] for d in found.open}, found
 
@@ -1101,7 +1101,7 @@ def look_at_events(
     days = [f"2024-01-{i % 30 + 1:02}" for i in range(60)]
     (root / "shop.csv").write_text(shop(*days).replace("order_date", "event_time"))
     files = input_files_of(root, transactions=transactions)
-    found = proposals.suggest_events(files, "tickets.csv", "tickets", answers, in_clear=False)
+    found = suggestions.suggest_events(files, "tickets.csv", "tickets", answers, in_clear=False)
     decided = {d.name: d.value for d in found.decisions if not d.is_open}
     return decided, {d.name: [c.value for c in d.candidates] for d in found.open}, found
 

@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 
 from cards import NOW
-from sovereign_ml.card.promotion import AliasMove, RegistryError, broken_history, chained
+from sovereign_ml.card.alias_history import (
+    AliasMove,
+    RegistryError,
+    broken_history,
+    chained,
+)
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.data_subjects.stores import mlflow_runs

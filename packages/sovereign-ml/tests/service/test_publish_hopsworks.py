@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from loopback import certificate
 from sovereign_ml.config.connections import HopsworksPlatform
 from sovereign_ml.config.other_platforms import HopsworksSettings
-from sovereign_ml.config.retention import RetentionPeriod
+from sovereign_ml.config.retention_periods import RetentionPeriod
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.data_subjects.retention_servers import PublishedFeatures
 from sovereign_ml.data_subjects.stores.hopsworks_rows import PublishedRows

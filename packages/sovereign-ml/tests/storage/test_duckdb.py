@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sovereign_ml.config.tables import ReaderSettings
+from sovereign_ml.config.data_tables import ReaderSettings
 from sovereign_ml.storage import duckdb as db
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sovereign_ml.cli.wheel import app
+from sovereign_ml.cli.library import app
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.supply_chain.lockfile import library_extras, library_pin
 from sovereign_ml.supply_chain.upgrade import rebuild_matches, upgrade, vendored

@@ -1,5 +1,6 @@
 """Audit of a project's addresses: whose law reaches them, what they carry, and a verdict."""
 
+from sovereign_ml.audit._audit_report import NotRead, Report, hosting
 from sovereign_ml.audit._judge import AddressFinding, Severity, judge
 from sovereign_ml.audit._mention import Mention
 from sovereign_ml.audit._payloads import Payload
@@ -12,7 +13,6 @@ from sovereign_ml.audit._policy import (
     declarations,
     line_waiver,
 )
-from sovereign_ml.audit._report import NotRead, Report, hosting
 from sovereign_ml.audit._scan import audit, scan
 
 __all__ = [

@@ -43,6 +43,7 @@ class AddressFinding:
     def address(self) -> str:
         """Return the address, or its word, without user names, passwords and query strings."""
         text = self.mention.word or self.mention.address
+        # The report goes into logs of CI and into the card, where a password would stay.
         return shown(re.sub(r"//[^/@\s]*@", "//***@", text).partition("?")[0])
 
 
@@ -99,6 +100,7 @@ def judge(
 
 def _with_model(row: Mention, project: str) -> Mention:
     """Add the model to the payloads of the project's own image, which carries it."""
+    # The name of an image ends where its tag or its digest begins.
     name = re.split(r"[:@]", row.address.rpartition("/")[2])[0]
     if row.kind == "image" and project and name.startswith(project):
         return replace(row, carries=(Payload.MODEL, Payload.CODE))

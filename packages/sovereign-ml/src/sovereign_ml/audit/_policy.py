@@ -196,6 +196,7 @@ def _covers(name: str, host: str) -> bool:
     return host == name or host.endswith(f".{name}")
 
 
+# Bounded, because a line of a generated file may have a megabyte.
 _ON_LINE = re.compile(r"audit-waiver:\s*(.{0,400})")
 _PART = re.compile(r"(owner|reason|until)\s*=\s*(\"[^\"]*\"|[^,;]+)")
 

@@ -10,12 +10,12 @@ from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
 
+from sovereign_ml.audit._audit_report import NotRead, Report
 from sovereign_ml.audit._judge import judge
 from sovereign_ml.audit._mention import Mention, mention
 from sovereign_ml.audit._named import by_key
 from sovereign_ml.audit._payloads import Payload, fits, is_document, is_lock
 from sovereign_ml.audit._policy import AuditPolicy, Declaration
-from sovereign_ml.audit._report import NotRead, Report
 from sovereign_ml.audit._services import by_text
 from sovereign_ml.audit.readers.addresses import addresses
 from sovereign_ml.audit.readers.build_files import dockerfile, jenkins

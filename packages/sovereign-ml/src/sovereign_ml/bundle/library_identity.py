@@ -33,6 +33,7 @@ RULE_CODE: Final = (
     "bundle/library_identity.py",
     "bundle/release_check.py",
     "bundle/sealed.py",
+    "card/alias_history.py",
     "card/approval.py",
     "card/build.py",
     "card/conditions.py",

@@ -22,7 +22,7 @@ from sovereign_ml.card.person_names import (
     names_somebody,
     plain,
 )
-from sovereign_ml.card.schema.card import Approval, Card
+from sovereign_ml.card.schema.model_card import Approval, Card
 from sovereign_ml.decisions.rule_policy import ApprovalRole
 
 ROLES: Final[tuple[ApprovalRole, ...]] = get_args(ApprovalRole)

@@ -14,8 +14,8 @@ from sovereign_ml.card.derive import derive
 from sovereign_ml.card.questions import missing_facts, open_questions
 from sovereign_ml.card.schema.answers import Answers
 from sovereign_ml.card.schema.base import NOT_ANSWERED
-from sovereign_ml.card.schema.card import Card
 from sovereign_ml.card.schema.facts import Facts
+from sovereign_ml.card.schema.model_card import Card
 
 DERIVED_KEYS: Final = {
     "decision.profiling": "decision.profiling",

@@ -19,14 +19,10 @@ def _bases(a: Answers) -> set[str]:
     return set(a.lawful_basis.used().values())
 
 
-def _explicit_consent_for_special(a: Answers) -> bool:
-    return a.special.art9_condition == "9_2_a"
-
-
 def consent_used(a: Answers) -> bool:
     """Return whether anything rests on consent (GDPR 6(1)(a), 9(2)(a), 22(2)(c))."""
-    explicit = a.art22.exception == "explicit_consent_22_2_c"
-    return "6_1_a" in _bases(a) or explicit or _explicit_consent_for_special(a)
+    explicit = a.art22.exception == "explicit_consent_22_2_c" or a.special.art9_condition == "9_2_a"
+    return explicit or "6_1_a" in _bases(a)
 
 
 def applies22(d: Derived) -> bool:

@@ -216,6 +216,7 @@ def _decision(answers: Answers, review: DerivedReview) -> DerivedDecision:
     reasons = (*automation_why, *effect_why) if applies is True else effect_why
     return DerivedDecision.model_validate(
         {
+            # A score evaluates people by their data, whatever is done with it (GDPR 4(4)).
             "profiling": True,
             "direct_marketing": is_marketing(answers),
             "effective_automation": automation,

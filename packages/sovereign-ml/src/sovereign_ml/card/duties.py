@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from sovereign_ml.card.schema.answers import Answers
-from sovereign_ml.card.schema.base import NOT_ANSWERED, Tri, is_open
+from sovereign_ml.card.schema.base import NOT_ANSWERED, Tri, is_open, items_of
 from sovereign_ml.card.schema.derived import DerivedAiAct, DerivedDecision, DerivedDpia
 from sovereign_ml.card.schema.facts import Facts
 
@@ -55,9 +55,7 @@ def special_features(answers: Answers, facts: Facts) -> tuple[str, ...]:
     )
     detected = (*scan.lexicon_hits, *(proxy.feature for proxy in scan.proxies)) if scan else ()
     marked = tuple(f.name for f in facts.data.features if f.category == "special")
-    cleared = (
-        () if answers.special.proxies_cleared == NOT_ANSWERED else answers.special.proxies_cleared
-    )
+    cleared = items_of(answers.special.proxies_cleared)
     return tuple(
         dict.fromkeys((*declared, *marked, *(name for name in detected if name not in cleared)))
     )

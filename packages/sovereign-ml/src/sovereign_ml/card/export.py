@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sovereign_ml.card.rules import RULES, RulePolicy
-from sovereign_ml.card.schema.card import LAW_SNAPSHOT, RULEPACK_VERSION, SCHEMA_VERSION, Card
+from sovereign_ml.card.schema.model_card import LAW_SNAPSHOT, RULEPACK_VERSION, SCHEMA_VERSION, Card
 
 INTRODUCTION = f"""# The rules of the model card
 

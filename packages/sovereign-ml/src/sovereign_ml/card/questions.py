@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from sovereign_ml.card.conditions import CONDITIONS
 from sovereign_ml.card.schema.base import NOT_ANSWERED, Group, is_open
-from sovereign_ml.card.schema.card import Card
+from sovereign_ml.card.schema.model_card import Card
 
 
 class Question(Group):

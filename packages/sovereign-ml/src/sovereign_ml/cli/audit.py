@@ -149,6 +149,7 @@ def vuln(
             "vulnerability_service in config.toml to the query address of an OSV service, "
             "best your own mirror: it learns what you run."
         )
+    # Asked before the first request, so that a refused service learns nothing.
     _may_see_packages(service, settings.audit)
     count = 0
     for lock in locks:

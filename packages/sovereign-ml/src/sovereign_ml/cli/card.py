@@ -28,7 +28,7 @@ from sovereign_ml.errors import Misuse, Refused
 if TYPE_CHECKING:
     from sovereign_ml.card.promotion import PromotionDecision
     from sovereign_ml.card.rules.engine import At
-    from sovereign_ml.card.schema.card import Approval, Card
+    from sovereign_ml.card.schema.model_card import Approval, Card
     from sovereign_ml.config.settings import Settings
     from sovereign_ml.registry.aliases import MlflowRegistry
 
@@ -54,8 +54,7 @@ def check(
         typer.Argument(help="With --project: folders of projects; default: this."),
     ] = None,
     project: Annotated[
-        bool,
-        typer.Option("--project", help="Find outdated locks, library, gates, dates, signers."),
+        bool, typer.Option("--project", help="Find outdated locks, library, gates, dates, signers.")
     ] = False,
     file: Annotated[
         Path | None, typer.Option("--from", help="With --project: a file of folders, one per line.")
@@ -80,7 +79,7 @@ def check(
         raise Misuse(
             "Folders, --from and --template go with --project: churn check --project FOLDER."
         )
-    from sovereign_ml.supply_chain.integrity import checked_identity
+    from sovereign_ml.supply_chain.vendored_library import checked_identity
 
     settings = load_settings(profile)
     # A changed library must not judge, so this comes before the rules are imported.
@@ -189,7 +188,10 @@ def approve(
 @app.command()
 def promote(
     person: Annotated[
-        str, typer.Option("--as", help="Who, first and last name.", prompt="First and last name")
+        str,
+        typer.Option(
+            "--as", help="First and last name of who promotes.", prompt="First and last name"
+        ),
     ],
     why: Annotated[str, typer.Option(help="Why; kept in the registry's history.", prompt="Why")],
     back: Annotated[bool, typer.Option("--rollback", help="Return to the version before.")] = False,
@@ -205,7 +207,7 @@ def promote(
     from sovereign_ml.project import load_project
     from sovereign_ml.registry.aliases import MlflowRegistry
     from sovereign_ml.registry.signatures import decisions
-    from sovereign_ml.supply_chain.integrity import checked_identity
+    from sovereign_ml.supply_chain.vendored_library import checked_identity
 
     settings = load_settings(profile)
     registry = MlflowRegistry(settings.tracking)
@@ -280,7 +282,7 @@ def _decided(
 
 def _show_signed(card: Card, version: str, registry: MlflowRegistry, settings: Settings) -> None:
     """Put the signatures into every copy of the card."""
-    from sovereign_ml.card.promotion import RegistryError
+    from sovereign_ml.card.alias_history import RegistryError
     from sovereign_ml.registry import approvals, bundle_store
 
     policy, own = settings.rule_policy, own_rules(settings)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sovereign_ml.card.rules import Finding, OwnRules
-    from sovereign_ml.card.schema.card import Card
+    from sovereign_ml.card.schema.model_card import Card
     from sovereign_ml.config.settings import Settings
     from sovereign_ml.decisions.rule_policy import RulePolicy
 
@@ -41,7 +41,7 @@ def read_card_file(settings: Settings) -> Card:
     """Return the card as step 6 wrote it. Raises Misuse where it is missing or another version."""
     from pydantic import ValidationError
 
-    from sovereign_ml.card.schema.card import read
+    from sovereign_ml.card.schema.model_card import read
 
     path = settings.path("card") / "card.json"
     try:

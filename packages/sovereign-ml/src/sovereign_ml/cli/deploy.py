@@ -14,7 +14,7 @@ from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
-    from sovereign_ml.config.deploy import Deploy
+    from sovereign_ml.config.deployment import Deploy
     from sovereign_ml.config.settings import Settings
     from sovereign_ml.deploy.run import Clock
     from sovereign_ml.deploy.send import Shipment

@@ -20,12 +20,12 @@ from sovereign_ml.cli import (
     audit,
     card,
     deploy,
-    flow,
     leave,
+    library,
     privacy,
     servers,
     service,
-    wheel,
+    step_commands,
 )
 from sovereign_ml.cli.watch import campaign, experiments, monitor
 from sovereign_ml.egress import allow_list, guard
@@ -34,9 +34,9 @@ from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.project import STANDARD_STEPS, Step, load_project, refuse_other_code
 
 PANELS = {
-    flow.STEPS_PANEL: (flow,),
+    step_commands.STEPS_PANEL: (step_commands,),
     "The card and the service": (card, service, deploy),
-    "In use": (monitor, campaign, privacy, servers, experiments, audit, wheel, leave),
+    "In use": (monitor, campaign, privacy, servers, experiments, audit, library, leave),
 }
 
 
@@ -50,7 +50,7 @@ def application(steps: Sequence[Step] = STANDARD_STEPS) -> typer.Typer:
         pretty_exceptions_enable=False,
         help="From transactions to a registered, explained and servable churn model.",
     )
-    flow.add_steps(app, steps)
+    step_commands.add_steps(app, steps)
     for panel, parts in PANELS.items():
         for entry in (
             e for p in parts for e in (*p.app.registered_commands, *p.app.registered_groups)

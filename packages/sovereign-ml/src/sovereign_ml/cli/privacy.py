@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from sovereign_ml.cli.flow import run_stale_steps
 from sovereign_ml.cli.profile import ProfileOption, load_settings
+from sovereign_ml.cli.step_commands import run_stale_steps
 from sovereign_ml.errors import Misuse, Refused
 
 app = typer.Typer()
@@ -142,10 +142,7 @@ def rectify(
     ],
     purchase: Annotated[
         datetime | None,
-        typer.Option(
-            formats=MOMENTS,
-            help="Time (UTC) of the purchase that is wrong.",
-        ),
+        typer.Option(formats=MOMENTS, help="Time (UTC) of the purchase that is wrong."),
     ] = None,
     event: Annotated[str, typer.Option(help="Event table of the event that is wrong.")] = "",
     at: Annotated[

@@ -230,8 +230,7 @@ def katib(
     revision: RevisionOption = "HEAD",
     output: FolderOption = Path("build"),
     result: Annotated[
-        Path | None,
-        typer.Option(help="Print the best value of this finished experiment instead."),
+        Path | None, typer.Option(help="Print the best value of this finished experiment instead.")
     ] = None,
     profile: ProfileOption = None,
 ) -> None:
@@ -259,6 +258,7 @@ def _write_manifest(root: Path, name: Path, manifest: dict[str, Any]) -> None:
     typer.echo(f"Wrote {path.relative_to(root)}: kubectl apply -f it")
 
 
+# Hidden: Katib's experiment calls it, never a person.
 @kubeflow.command(hidden=True)
 def trial(
     c: Annotated[float, typer.Option(min=0, help="Inverse strength of the regularisation.")],
@@ -292,10 +292,7 @@ def backup(
 
     settings = pass_on_settings(profile)
     manifest = make(
-        folder,
-        project=settings.project.name,
-        secrets=settings.secrets,
-        storage=settings.storage,
+        folder, project=settings.project.name, secrets=settings.secrets, storage=settings.storage
     )
     typer.echo(
         f"{len(manifest['files'])} files in {folder}. It holds personal data: encrypt it, "

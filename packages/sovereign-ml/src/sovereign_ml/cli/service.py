@@ -104,6 +104,7 @@ def _until_it_ends(service: subprocess.Popen[bytes]) -> int:
     """Wait for the service and return its exit code. Whoever ends this command ends the service."""
     import signal
 
+    # Python would end at once by this signal, and the service would go on without it.
     signal.signal(signal.SIGTERM, lambda *_: service.terminate())
     try:
         ended = service.wait()
@@ -314,11 +315,7 @@ def _opened(log: str | None, profile: str | None) -> Iterator[DecisionLog]:
 
 def _refuse_no_log(address: str, variable: str) -> None:
     """Refuse a log file that does not exist."""
-    from sovereign_ml.jurisdictions import (
-        DatabaseAddressError,
-        FileAddress,
-        read_database_address,
-    )
+    from sovereign_ml.jurisdictions import DatabaseAddressError, FileAddress, read_database_address
 
     try:
         place = read_database_address(address, variable, plain_path=variable != "DATABASE_URL")

@@ -71,6 +71,7 @@ class Tracking:
     root: Path
     user: str
     storage: ObjectStorage
+    # Not in ``repr``, because tracebacks and logs print dataclasses.
     password: SecretStr | None = field(default=None, repr=False)
     database: SecretStr | None = field(default=None, repr=False)
 

@@ -7,8 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from sovereign_ml.config.profiles import ConfigTable
-from sovereign_ml.config.tables import Count, Share
+from sovereign_ml.config.profiles import ConfigTable, Count, Share
 
 __all__ = ["AlarmSettings", "MonitorSettings"]
 

@@ -31,6 +31,8 @@ VARIABLES = {
 """The variable of each secret, and of the user name that belongs to one."""
 # An address without endpoint means AWS, so every client gets the endpoint of [s3] separately.
 SCHEME = "s3://"
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(gt=0)]
 
 
 def required(secret: SecretStr | None, field: str) -> str:
@@ -45,6 +47,7 @@ def required(secret: SecretStr | None, field: str) -> str:
 class ConfigTable(BaseModel):
     """A table of config.toml: frozen, and closed to unknown keys."""
 
+    # A misspelt key would otherwise keep its default without a word.
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 

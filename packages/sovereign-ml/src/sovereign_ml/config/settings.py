@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import tempfile
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
 from sovereign_ml.audit import AuditPolicy
+from sovereign_ml.config import config_file
 from sovereign_ml.config.connections import (
     ClearmlServer,
     DataVersions,
@@ -23,15 +22,15 @@ from sovereign_ml.config.connections import (
     SuppressionFiles,
     Tracking,
 )
-from sovereign_ml.config.deploy import Deploy
+from sovereign_ml.config.data_tables import DataSettings
+from sovereign_ml.config.deployment import Deploy
 from sovereign_ml.config.leaving import LeaveSettings
 from sovereign_ml.config.monitoring import MonitorSettings
 from sovereign_ml.config.other_platforms import ClearmlSettings, HopsworksSettings
-from sovereign_ml.config.profiles import VARIABLES, ConfigTable, Profile, Secrets, Storage
-from sovereign_ml.config.retention import RetentionSettings
+from sovereign_ml.config.profiles import ConfigTable, Profile, Secrets, Storage
+from sovereign_ml.config.retention_periods import RetentionSettings
 from sovereign_ml.config.tables import (
     CardSettings,
-    DataSettings,
     DecisionSettings,
     EvaluateSettings,
     FeatureSettings,
@@ -91,6 +90,7 @@ class Settings(ConfigTable):
     profile: Profile
     old_features_asked: bool = False
     """Whether the call allows scores on features that are older than the policy."""
+    # A traceback that prints the settings must not print these.
     secrets: Annotated[Secrets, Field(repr=False)]
 
     @model_validator(mode="after")
@@ -253,6 +253,7 @@ class Settings(ConfigTable):
     @property
     def suppression(self) -> SuppressionFiles:
         """Return the files of the suppression list, with the keys that recognise people."""
+        # Outside the project: a restored backup of the folder must not bring erased people back.
         copy = self.secrets.key_file.with_suffix(".tombstones")
         return SuppressionFiles(self.root / "governance", copy, self.pseudonym_keys)
 
@@ -285,7 +286,7 @@ def load(
     Raises Misuse with one line for a missing file, broken TOML, an unknown key or a wrong value.
     """
     root = (root or Path(environ.get("CHURN_ROOT", "."))).resolve()
-    table = _read(root / "config.toml")
+    table = config_file.read(root / "config.toml")
     profiles = table.pop("profile", {})
     name = profile or environ.get("CHURN_PROFILE", "local")
     if name not in profiles:
@@ -293,22 +294,22 @@ def load(
             f"Unknown profile '{name}': config.toml defines "
             f"{', '.join(sorted(profiles)) or 'none'}."
         )
-    _same_keys(profiles)
+    config_file.check_same_keys(profiles)
     old_features = environ.get("CHURN_OLD_FEATURES") or "refuse"
     if old_features not in ("allow", "refuse"):
         raise Misuse(f"CHURN_OLD_FEATURES is '{old_features}': it may be allow or refuse.")
-    _override(table, environ)
+    config_file.override(table, environ)
     call = {
         "root": root,
         "profile_name": name,
         "profile": profiles[name],
-        "secrets": _secrets(table, environ),
+        "secrets": config_file.secrets_of(table, environ),
         "old_features_asked": old_features == "allow",
     }
     try:
         settings = Settings.model_validate({**table, **call})
     except ValidationError as error:
-        raise Misuse(_explain(error)) from None
+        raise Misuse(config_file.explain(error, Settings)) from None
     if name != "local" and settings.placeholders:
         raise Misuse(
             f"Profile '{name}' still holds example values: {', '.join(settings.placeholders)}. "
@@ -329,88 +330,3 @@ def pass_on(**values: str | int | None) -> None:
     ENVIRONMENT.update(
         {f"CHURN_{name.upper()}": str(value) for name, value in values.items() if value is not None}
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Misuse(
-            f"No config.toml in {path.parent}: run this in the project's folder, or set CHURN_ROOT."
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise Misuse(f"config.toml is not valid TOML: {error}.") from None
-
-
-def _same_keys(profiles: dict[str, dict[str, Any]]) -> None:
-    """Refuse profiles that differ in their keys."""
-    # A key that one profile lacks would make the flow differ in more than the seven settings.
-    every = set().union(*profiles.values())
-    for name, table in profiles.items():
-        if missing := sorted(every - set(table)):
-            raise Misuse(
-                f"[profile.{name}] in config.toml lacks {', '.join(missing)}; "
-                "all profiles have the same keys."
-            )
-
-
-def _override(table: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """Set the files of `make run DATA=… CUSTOMERS=…` without an edit of config.toml."""
-    data = table.get("data", {})
-    if path := environ.get("CHURN_DATA"):
-        data["transactions"] = path
-        # Customers of the built-in shop do not belong to another file.
-        if data.get("customers") == "synthetic":
-            data["customers"] = ""
-    if (path := environ.get("CHURN_CUSTOMERS_FILE")) is not None:
-        data["customers"] = path
-    if (count := environ.get("CHURN_SYNTHETIC_CUSTOMERS")) and "synthetic" in data:
-        # Any other text is left to the check of the settings, whose message names the key.
-        data["synthetic"]["customers"] = int(count) if count.isdigit() else count
-
-
-def _secrets(table: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
-    base = _user_settings(environ)
-    name = str(table.get("project", {}).get("name", "churn"))
-    # An empty variable counts as not set.
-    secrets = {field: environ.get(variable) or None for field, variable in VARIABLES.items()}
-    return {"key_file": base / "churn" / f"{name}.key", **secrets}
-
-
-def _user_settings(environ: Mapping[str, str]) -> Path:
-    """Return the folder of this user's settings, always an absolute path."""
-    # A relative path would put the key into the project.
-    for path in (
-        Path(environ.get("XDG_CONFIG_HOME", "")),
-        Path(environ.get("HOME", ""), ".config"),
-    ):
-        if path.is_absolute():
-            return path
-    try:
-        return Path.home() / ".config"
-    except RuntimeError:  # no HOME, and a user whom the machine does not know, as in a container
-        return Path("/nonexistent")
-
-
-def _explain(error: ValidationError) -> str:
-    """Return the first problem of a pydantic error as one line for the reader of config.toml."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"config.toml has no key '{where}'.{_did_you_mean(first['loc'])}"
-    if first["type"] == "missing":
-        return f"config.toml lacks '{where}'."
-    message = first["msg"].removeprefix("Value error, ")
-    return f"config.toml: {where} is {first['input']!r}: {message[0].lower()}{message[1:]}."
-
-
-def _did_you_mean(where: tuple[int | str, ...]) -> str:
-    model: Any = Settings
-    for part in where[:-1]:
-        field = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
-        model = field.annotation if field else None
-        if not hasattr(model, "model_fields"):
-            return ""
-    names = [f.alias or n for n, f in model.model_fields.items()]
-    close = difflib.get_close_matches(str(where[-1]), names, n=1)
-    return f" Did you mean '{close[0]}'?" if close else f" Known there: {', '.join(names)}."

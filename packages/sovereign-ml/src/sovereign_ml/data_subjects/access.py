@@ -9,7 +9,7 @@ from typing import get_args
 
 from sovereign_ml.bundle.sealed import MANIFEST, read_bundle
 from sovereign_ml.card.records import Additions, to_html
-from sovereign_ml.card.schema.card import Card, read
+from sovereign_ml.card.schema.model_card import Card, read
 from sovereign_ml.data_subjects import access_report
 from sovereign_ml.data_subjects.access_letter import document
 from sovereign_ml.data_subjects.project_stores import ProjectStores

@@ -147,6 +147,7 @@ def _cell(value: object, t: Catalogue) -> str:
         return t("words.yes" if value else "words.no")
     if isinstance(value, float):
         return t.number(value, 2)
+    # All times are in UTC, and a day ends in midnight. Neither tells the person anything.
     return str(value).removesuffix("+00:00").removesuffix(" 00:00:00")
 
 

@@ -14,8 +14,8 @@ from sovereign_ml.card.records.common import bases, outcomes, recipients, rights
 from sovereign_ml.card.records.notice import consequences
 from sovereign_ml.card.render.speech import OPEN_TEXT, said
 from sovereign_ml.card.schema import is_open
-from sovereign_ml.card.schema.card import Card
-from sovereign_ml.config.retention import RetentionSettings
+from sovereign_ml.card.schema.model_card import Card
+from sovereign_ml.config.retention_periods import RetentionSettings
 from sovereign_ml.decision_log import DecisionLog, Entry
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
@@ -212,6 +212,7 @@ def _decision(
     ]
     final, decided_by = in_force(body["outcome"], later)
     policy = explainer.policy if explainer else None
+    # The lowest band begins at nothing, so it has no threshold.
     begins = dict(zip(policy.names[1:], policy.thresholds, strict=True)) if policy else {}
     return DecisionHeld(
         id=entry.case_id,

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from sovereign_ml.config.connections import SuppressionFiles
-from sovereign_ml.config.tables import ReaderSettings
+from sovereign_ml.config.data_tables import ReaderSettings
 from sovereign_ml.data_subjects.erasure_procedure import ErasureProcedure, Journal
 from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.receipts import KeptItem, ModelNote, Receipt

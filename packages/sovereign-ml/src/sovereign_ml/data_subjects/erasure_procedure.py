@@ -42,11 +42,7 @@ class ErasureProcedure:
     """An erasure with a ``journal`` that survives a crash, and a ``folder`` of receipts."""
 
     def __init__(
-        self,
-        stores: Sequence[Store],
-        tombstones: Tombstones,
-        journal: Path,
-        folder: Path,
+        self, stores: Sequence[Store], tombstones: Tombstones, journal: Path, folder: Path
     ) -> None:
         self._stores, self._tombstones = stores, tombstones
         self._journal, self._folder = journal, folder

@@ -14,7 +14,7 @@ from sovereign_ml.config.connections import (
     SuppressionFiles,
     Tracking,
 )
-from sovereign_ml.config.retention import RetentionSettings
+from sovereign_ml.config.retention_periods import RetentionSettings
 from sovereign_ml.data_subjects.bucket_sync import GovernanceCopy
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.source import SourcePin

@@ -45,6 +45,7 @@ class Receipt(_Part):
     status: Status
     started_at: datetime
     finished_at: datetime
+    # A receipt with names would itself have to be erased.
     people: tuple[str, ...]
     removed: tuple[Trace, ...]
     remains: tuple[Trace, ...]
@@ -60,6 +61,7 @@ class Receipt(_Part):
     def _digest(self) -> str:
         content = self.model_dump(mode="json", exclude={"content_hash"})
         return hashlib.sha256(
+            # Sorted keys give the same hash on every machine and in every release of Python.
             json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
         ).hexdigest()
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.card.schema.card import read
+from sovereign_ml.card.schema.model_card import read
 from sovereign_ml.config.connections import LogLocation
 from sovereign_ml.data_subjects import access_report
 from sovereign_ml.data_subjects import rectification_receipt as receipts

@@ -8,7 +8,11 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sovereign_ml.config.retention import LOG_MINIMUM, RetentionSettings, shorter_than_log_minimum
+from sovereign_ml.config.retention_periods import (
+    LOG_MINIMUM,
+    RetentionSettings,
+    shorter_than_log_minimum,
+)
 from sovereign_ml.data_subjects.project_stores import ProjectStores
 from sovereign_ml.data_subjects.retention_local import (
     LogEntries,

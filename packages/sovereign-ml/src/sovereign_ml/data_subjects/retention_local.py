@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sovereign_ml.config.connections import DataVersions, LogLocation, SuppressionFiles, Tracking
-from sovereign_ml.config.retention import RetentionPeriod
+from sovereign_ml.config.retention_periods import RetentionPeriod
 from sovereign_ml.data_subjects.stores import dvc_versions, mlflow_runs
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows, older
 from sovereign_ml.privacy import objections, suppression

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from sovereign_ml.decision_log.chain import Verdict, verify
 from sovereign_ml.decision_log.committer import Committer
+from sovereign_ml.decision_log.corrected_decisions import note_rectification, rectification
 from sovereign_ml.decision_log.entries import Draft, Entry, LogUnavailableError, Rejection
 from sovereign_ml.decision_log.opening import open_log
-from sovereign_ml.decision_log.rectification import note_rectification, rectification
 from sovereign_ml.decision_log.store import DecisionLog
 
 __all__ = [

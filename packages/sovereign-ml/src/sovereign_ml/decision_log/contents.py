@@ -110,6 +110,7 @@ def content_of(entry: Entry) -> tuple[dict[str, Any], list[str]]:
         content = json.loads(entry.body or "")
         if not isinstance(content, dict):
             raise ValueError("no object")
+    # json gives up on thousands of nested brackets with a RecursionError.
     except (ValueError, RecursionError):
         return {}, [*odd, "its content is no JSON object"]
     try:

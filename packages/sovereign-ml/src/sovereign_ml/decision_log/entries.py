@@ -34,6 +34,7 @@ LIFTS: dict[str, Bar] = {"restriction_lifted": "restriction", "consent": "withdr
 Nothing ends an objection.
 """
 KINDS: tuple[str, ...] = get_args(Kind)
+# The first entry has none before it, so its seal starts from zeros.
 GENESIS = "0" * 64
 LEAP = timedelta(days=1)
 """Largest lead of a clock that is believed.
@@ -114,6 +115,7 @@ class Rejection:
 
 def digest_of(salt: str, subject: str | None, body: str) -> str:
     """Return the SHA-256 over salt, subject and body."""
+    # Without the salt, whoever knows a pseudonym could guess a short body from its digest.
     return hashlib.sha256(f"{salt}\n{subject or ''}\n{body}".encode()).hexdigest()
 
 

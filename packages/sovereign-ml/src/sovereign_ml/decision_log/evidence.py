@@ -31,12 +31,14 @@ def facts_of(kind: str, at: str, body: Mapping[str, Any]) -> list[tuple[str, str
         facts = []
         if body.get("score") is not None:
             facts.append(("reasons", "kept" if body.get("reasons") else "missing"))
+        # A case that waits for a person has another outcome than its suggestion.
         if body.get("suggestion") is not None and body.get("outcome") == body["suggestion"]:
             facts.append(("outcome", "as_suggested"))
         return facts
     if kind != "review" or not {"seeded", "override"} <= body.keys():
         return []
     day, overruled = at[:10], bool(body["override"])
+    # A planted error shows whether reviewers look, and is nobody's case.
     if body["seeded"]:
         facts = [("seeded", "caught" if overruled else "missed"), ("seeded_on", day)]
     else:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sovereign_ml.config.deploy import DIGEST
+from sovereign_ml.config.deployment import DIGEST
 from sovereign_ml.deploy.stage import WHEELS
 
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  what the container must bind

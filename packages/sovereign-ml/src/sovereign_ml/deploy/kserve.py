@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.config.deploy import DIGEST, Egress, KserveSettings
+from sovereign_ml.config.deployment import DIGEST, Egress, KserveSettings
 from sovereign_ml.deploy.releases import check_variables
 
 HOSTS = "sovereign/egress"
@@ -51,6 +51,7 @@ def _check(name: str, cluster: KserveSettings, variables: Mapping[str, str]) -> 
         raise ValueError(
             f"[deploy.kserve] image is {cluster.image!r}: name@sha256:<64 hex digits> is needed"
         )
+    # KServe appends "-predictor", and a label of Kubernetes has at most 63 characters.
     if not re.fullmatch("[a-z]([-a-z0-9]{0,51}[a-z0-9])?", name):
         raise ValueError(
             f"[deploy] slug is {name!r}: KServe needs a letter first and at most 53 of a-z, 0-9 "

@@ -128,6 +128,7 @@ def wait_until_running(
             raise DeployError(
                 f"deployment {deployment} {status}: {_ending(api, project, current, tuple(hidden))}"
             )
+        # The upload is complete, so the platform goes on without us.
         if waited >= clock.timeout_s:
             log = _log_end(api, project, deployment, tuple(hidden))
             raise DeployError(

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from threading import Timer
 
-from sovereign_ml.config.deploy import API_URL
+from sovereign_ml.config.deployment import API_URL
 from sovereign_ml.deploy import DeployError
 from sovereign_ml.deploy.packing import pack
 from sovereign_ml.deploy.releases import VariableChange

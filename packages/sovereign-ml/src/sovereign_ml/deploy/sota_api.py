@@ -21,6 +21,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class _Answer(BaseModel):
+    # What the platform adds to its answers later is no error.
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 

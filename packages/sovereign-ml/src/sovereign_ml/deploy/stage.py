@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.bundle.library_identity import DISTRIBUTION
-from sovereign_ml.config.deploy import DIGEST
+from sovereign_ml.config.deployment import DIGEST
 from sovereign_ml.deploy import DeployError
 from sovereign_ml.deploy.packing import LIMIT_BYTES, pack
 from sovereign_ml.supply_chain.lockfile import library_pin, parse_lock
@@ -19,6 +19,7 @@ from sovereign_ml.supply_chain.sbom import sbom
 if TYPE_CHECKING:
     from sovereign_ml.bundle.sealed import Manifest
 
+# A list of what is sent, because a list of what is not would let a forgotten file leave.
 SUFFIXES = {".py", ".html", ".css", ".js", ".svg", ".json", ".sql", ".j2", ".typed"}
 WHEELS = "wheels"  # the sota client leaves out a folder named vendor
 

@@ -106,6 +106,7 @@ def _curve(estimator: Pipeline, name: str, weights: dict[str, Floats]) -> Curve:
     return Curve(
         name=name,
         transform="asinh",
+        # Three digits, as ``quantiles`` made them: asinh and sinh leave traces of rounding.
         knots=tuple(float(f"{knot:.3g}") for knot in knots),
         log_odds=tuple(float(height) for height in heights),
         missing_log_odds=height_at_fill + _missing_weight(estimator, name, weights),
@@ -141,6 +142,7 @@ def _levels(estimator: Pipeline, name: str, weights: Floats) -> Levels:
     rare = set() if infrequent is None else set(infrequent)
     frequent = [category for category in encoder.categories_[0] if category not in rare]
     table = dict(zip(frequent, map(float, weights), strict=False))
+    # Without a rare category in training, the fit says nothing about an unseen one.
     other = float(weights[-1]) if rare else 0.0
     missing = table.pop(None, other)
     return Levels(name=name, log_odds=table, other_log_odds=other, missing_log_odds=missing)

@@ -137,6 +137,7 @@ class FittedModel(ABC):
     @classmethod
     def from_bundle(cls: type[F], folder: Path) -> F:
         """Read what :meth:`to_bundle` wrote. Raises Refused for a type that is not trusted."""
+        # Unlike pickle, skops runs no code of the file, and refuses types that are not named here.
         pipeline = skops.read(folder / PIPELINE, cls.trusted)
         return cls(pipeline, served.read(folder / "model.json"))
 

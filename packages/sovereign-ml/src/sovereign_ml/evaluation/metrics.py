@@ -22,6 +22,7 @@ def lift(y: Labels, p: Floats, budget: float) -> dict[str, float]:
     It compares with contacting the same number at random.
     """
     n = max(1, round(len(y) * budget))
+    # Stable, so that people of one score are chosen alike on every machine.
     top = np.argsort(-p, kind="stable")[:n]
     precision = float(y[top].mean())
     return {

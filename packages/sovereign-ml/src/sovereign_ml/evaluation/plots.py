@@ -51,6 +51,7 @@ def _rolling(rows: Sequence[dict[str, Any]]) -> tuple[str, Any]:
 
 def _curves(card: Scorecard, features: Sequence[Feature]) -> list[tuple[str, Any]]:
     words = {feature.name: feature for feature in features}
+    # One scale for all curves, so that a reader can compare their heights.
     reach = max((abs(y) for part in card.numeric for y in part.log_odds), default=0.0) or 1.0
     pictures = []
     for part in card.numeric:

@@ -41,6 +41,7 @@ def associations(
     for name, values in groups.items():
         sizes = values.value_counts()
         large = values.isin(sizes[sizes >= smallest].index).to_numpy()
+        # One group alone has nobody to be told apart from.
         if values[large].nunique() < 2:
             continue
         compared = {label: column[large] for label, column in columns.items()}
@@ -93,6 +94,7 @@ def _guessed(inputs: Floats, values: Column, seed: int) -> Column:
     tree = DecisionTreeClassifier(
         max_depth=4, min_samples_leaf=20, class_weight="balanced", random_state=seed
     )
+    # A tree guesses the group of people whom it has learned from in any case.
     folds = StratifiedKFold(3, shuffle=True, random_state=seed)
     return pd.Series(
         np.asarray(cross_val_predict(tree, inputs, values.astype(str).to_numpy(), cv=folds))

@@ -336,6 +336,7 @@ def membership(procedure: Procedure, past: pd.DataFrame, seed: int) -> float:
     """
     rng = np.random.default_rng(seed)
     ids = past["customer_id"].unique()
+    # By customer: a person has rows at several cut-offs, which must not stand on both sides.
     mine = past["customer_id"].isin(ids[rng.random(len(ids)) < 0.5])
     fitted = procedure.fit(past[mine])
 
@@ -351,6 +352,7 @@ def rolling(procedure: Procedure, everything: pd.DataFrame) -> list[dict[str, An
     """Return figures of the procedure: each cut-off predicted from the earlier ones only."""
     measure = bootstrap.all_metrics()
     rows = []
+    # The first two cut-offs are only learned from.
     for cutoff in sorted(everything["event_timestamp"].unique())[2:]:
         past = everything[everything["event_timestamp"] < cutoff]
         now = everything[everything["event_timestamp"] == cutoff]

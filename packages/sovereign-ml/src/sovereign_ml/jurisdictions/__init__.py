@@ -19,7 +19,7 @@ from sovereign_ml.jurisdictions._database_address import (
     read_database_address,
     read_postgres_address,
 )
-from sovereign_ml.jurisdictions._presets import addressing_of, storage_presets
+from sovereign_ml.jurisdictions._storage_presets import addressing_of, storage_presets
 from sovereign_ml.jurisdictions._table import Jurisdiction, providers
 
 __all__ = [

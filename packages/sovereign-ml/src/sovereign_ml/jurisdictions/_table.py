@@ -63,6 +63,7 @@ class Provider:
 
     def region_outside_eu(self, host: str) -> str:
         """Return the country of a region in ``host`` that sounds European but is not, else ""."""
+        # Doubled dots let each label have a separator of its own on both sides.
         padded = f".{host.replace('.', '..')}."
         for region, country in self.regions_outside_eu.items():
             if re.search(rf"[.-]{region}[.-]", padded):
@@ -99,6 +100,7 @@ def _index() -> tuple[
                 patterns.append((suffix, provider, jurisdiction))
             else:
                 plain[suffix] = (provider, jurisdiction)
+    # The more letters a pattern names, the less it covers.
     patterns.sort(key=lambda row: -len(row[0].replace("*", "")))
     return plain, patterns
 
@@ -126,6 +128,7 @@ def look_up(host: str) -> tuple[Provider, Jurisdiction] | None:
     ``host`` is lower case and ASCII. Suffixes end on a label boundary. A region such as eu-west-2
     (London) has the pattern of an EU region, but it lies outside the EU.
     """
+    # The audit asks about every word of every file, and most are no hosts.
     if host.rpartition(".")[2] not in _endings():
         return None
     match = _longest_suffix(host[-LONGEST_NAME:])

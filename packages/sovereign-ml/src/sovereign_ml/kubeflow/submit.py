@@ -137,6 +137,7 @@ def check(text: str, image: str, allowed: Collection[str | None]) -> list[str]:
     Reasons are a broken schema, images without digest or from another registry than that of
     ``image``, installs at run time, and hosts that are not ``allowed``.
     """
+    # kfp writes what is Kubernetes' own, such as volumes and secrets, as a second document.
     documents = list(yaml.safe_load_all(text))
     problems = _against_schema(documents[0])
     registry = image.partition("/")[0]
@@ -237,7 +238,6 @@ def _knock(host: str, token: str | None) -> None:
     import httpx
 
     # kfp's own client would try five times and print five tracebacks.
-
     headers = {"authorization": f"Bearer {token}"} if token else {}
     try:
         answer = httpx.get(

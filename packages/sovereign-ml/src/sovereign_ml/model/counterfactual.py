@@ -66,6 +66,7 @@ class Finder:
 
         Returns None when no allowed change moves the band.
         """
+        # Towards the band below and the one above: a person is told the smaller change of the two.
         needs = [(need, sign) for sign in (-1, 1) if (need := self._need(row, sign)) is not None]
         moves = list(self._moves.of(row))
         for steps in self._tries(row, moves, needs):

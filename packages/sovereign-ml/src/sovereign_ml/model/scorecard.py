@@ -14,16 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = [
-    "TRANSFORMS",
-    "Coded",
-    "Columns",
-    "Curve",
-    "Floats",
-    "Levels",
-    "Scorecard",
-    "sigmoid",
-]
+__all__ = ["TRANSFORMS", "Coded", "Columns", "Curve", "Floats", "Levels", "Scorecard", "sigmoid"]
 
 Floats = NDArray[np.float64]
 """An array of 64-bit floats. Each function gives its shape."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sovereign_ml.card import questions
 from sovereign_ml.card.build import CardError, build, read_answers
-from sovereign_ml.card.schema.card import Card
 from sovereign_ml.card.schema.facts import Facts
+from sovereign_ml.card.schema.model_card import Card
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.card_facts import collect

@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sovereign_ml.config.tables import ShopSettings
+    from sovereign_ml.config.data_tables import ShopSettings
 
 NOTICE_DAYS = 45
 """Days from the last day as a buyer to the end of the contract."""

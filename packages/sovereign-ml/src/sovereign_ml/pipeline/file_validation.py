@@ -228,6 +228,7 @@ def judge_file(
 def _first_broken(checks: Sequence[Check], rows: int) -> NDArray[np.int64]:
     """Return for each of ``rows`` the position of the first check that it broke, else -1."""
     first = np.full(rows, -1, dtype=np.int64)
+    # Backwards, so that the first check of a row is written last and stays.
     for position, check in reversed(list(enumerate(checks))):
         first[list(check.rows)] = position
     return first

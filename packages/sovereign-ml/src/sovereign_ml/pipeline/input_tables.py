@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.config.connections import DataVersions, LogLocation, SuppressionFiles
-from sovereign_ml.config.tables import CheckSettings, DataSettings, FeatureSettings
+from sovereign_ml.config.data_tables import CheckSettings, DataSettings
+from sovereign_ml.config.tables import FeatureSettings
 from sovereign_ml.decision_log.entries import BARS
 from sovereign_ml.errors import Refused
 from sovereign_ml.features.event_tables import names as event_tables
@@ -105,12 +106,7 @@ class InputTables:
 
         These are the ones that the service recorded. The customers table has its own marks.
         """
-        objections.mark(
-            self._connection,
-            self._gates.log,
-            self._gates.keys(),
-            self._pinned,
-        )
+        objections.mark(self._connection, self._gates.log, self._gates.keys(), self._pinned)
 
     def set_aside(self) -> Counts:
         """Give each row its reason or keep it, and give every person who stays a pseudonym."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from sovereign_ml.storage import dvc, lineage
-from sovereign_ml.supply_chain.integrity import project_identity
+from sovereign_ml.storage import commit_lineage, dvc
+from sovereign_ml.supply_chain.vendored_library import project_identity
 
 __all__ = ["Lineage"]
 
@@ -25,8 +25,8 @@ class Lineage:
         """
         return {
             "data_version": dvc.data_version(features),
-            "git_commit": lineage.git_commit(self.root),
-            "lock_sha256": lineage.lock_sha256(self.root),
+            "git_commit": commit_lineage.git_commit(self.root),
+            "lock_sha256": commit_lineage.lock_sha256(self.root),
             "scikit_learn": version("scikit-learn"),
             **project_identity(self.root).tags(),
         }

@@ -13,8 +13,8 @@ from sovereign_ml.bundle.sealed import MANIFEST, read_bundle, rules_json, seal_b
 from sovereign_ml.card.promotion import other_rules
 from sovereign_ml.card.render.outputs import FILES
 from sovereign_ml.card.rules import Finding, blocks, check
-from sovereign_ml.card.schema.card import Card, read
 from sovereign_ml.card.schema.facts import Facts
+from sovereign_ml.card.schema.model_card import Card, read
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.tables import (
     DecisionSettings,
@@ -36,7 +36,7 @@ from sovereign_ml.pipeline.card_facts.compare import differences, shortened
 from sovereign_ml.pipeline.card_facts.own_rules import load_own_rules
 from sovereign_ml.project import Project
 from sovereign_ml.registry import bundle_files, bundle_store, mlflow
-from sovereign_ml.supply_chain.integrity import project_identity
+from sovereign_ml.supply_chain.vendored_library import project_identity
 
 __all__ = ["Registration"]
 

@@ -13,9 +13,9 @@ from typing import Any
 from sovereign_ml import __version__
 from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.config.connections import LogLocation, ObjectStorage, SuppressionFiles
+from sovereign_ml.config.data_tables import DataSettings, Files, ReaderSettings
 from sovereign_ml.config.profiles import SCHEME
 from sovereign_ml.config.settings import Settings
-from sovereign_ml.config.tables import DataSettings, Files, ReaderSettings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.input_checks.customer_ids import named_id
 from sovereign_ml.privacy import corrections, objections, suppression
@@ -123,9 +123,7 @@ class InputFiles:
             db.load_files(connection, "source", files, reader)
         # TRY: where the expression fails, the row has no id, and the count goes on.
         id_ = named_id(f"TRY({expression})", reader.null_words)
-        rows = connection.execute(
-            f"SELECT {id_}, count(*) FROM source GROUP BY 1"  # noqa: S608
-        ).fetchall()
+        rows = connection.execute(f"SELECT {id_}, count(*) FROM source GROUP BY 1").fetchall()  # noqa: S608
         return {str(name): int(n) for name, n in rows if name}
 
     @contextmanager

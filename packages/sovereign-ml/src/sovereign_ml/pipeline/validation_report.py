@@ -46,13 +46,7 @@ def report(
     }
     # The values come from the input file, so they are escaped.
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
-    return page.render(
-        title=title,
-        tables=by_table,
-        judged=judged,
-        limit=limit,
-        refused=refused,
-    )
+    return page.render(title=title, tables=by_table, judged=judged, limit=limit, refused=refused)
 
 
 def refused_folder(output: Path) -> Path:

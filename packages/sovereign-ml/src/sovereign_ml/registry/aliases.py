@@ -10,13 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.card.promotion import (
-    ALIAS,
-    AliasMove,
-    RegistryError,
-    broken_history,
-    chained,
-)
+from sovereign_ml.card.alias_history import ALIAS, AliasMove, RegistryError, broken_history, chained
 from sovereign_ml.card.render.outputs import FILES
 from sovereign_ml.card.schema.base import is_open
 from sovereign_ml.card.schema.basis import PHASES

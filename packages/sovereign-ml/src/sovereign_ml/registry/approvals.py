@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sovereign_ml.card.approval import with_approvals
 from sovereign_ml.card.rules import OwnRules, check
-from sovereign_ml.card.schema.card import Card
+from sovereign_ml.card.schema.model_card import Card
 from sovereign_ml.decisions.rule_policy import RulePolicy
 from sovereign_ml.registry import signatures
 from sovereign_ml.registry.signatures import APPROVALS

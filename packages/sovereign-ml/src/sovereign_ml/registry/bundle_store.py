@@ -9,7 +9,7 @@ from typing import Any
 
 from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.bundle.sealed import MANIFEST, read_bundle, read_manifest, seal_again
-from sovereign_ml.card.promotion import ALIAS, RegistryError, broken_history
+from sovereign_ml.card.alias_history import ALIAS, RegistryError, broken_history
 from sovereign_ml.card.render.outputs import FILES
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.settings import ENVIRONMENT

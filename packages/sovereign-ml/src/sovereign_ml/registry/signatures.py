@@ -20,7 +20,7 @@ from sovereign_ml import git
 from sovereign_ml.card.approval import APPROVAL_FILE, load, record
 from sovereign_ml.card.build import CardError
 from sovereign_ml.card.person_names import same_person
-from sovereign_ml.card.schema.card import Approval
+from sovereign_ml.card.schema.model_card import Approval
 from sovereign_ml.errors import Refused
 from sovereign_ml.git import GitError
 

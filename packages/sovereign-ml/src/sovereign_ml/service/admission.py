@@ -32,6 +32,7 @@ def admit_with(settings: ServiceSettings, library: LibraryIdentity) -> Bundle:
     line with every reason.
     """
     changed = library.objections(settings.profile)
+    # Profile eu goes on and collects the other reasons, so that one start names all of them.
     if changed and settings.profile == "local":
         raise SettingsError(" ".join(changed))
     try:

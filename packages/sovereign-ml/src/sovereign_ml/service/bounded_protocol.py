@@ -19,6 +19,7 @@ UNREAD_S = 10
 MOST_CONNECTIONS = 10_000
 SPARE_FILES = 64
 """File descriptors for the log, its connections and other files of the process."""
+# Written by hand: the parser has no finished request yet that an application could answer.
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 

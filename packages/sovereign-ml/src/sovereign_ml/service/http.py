@@ -32,6 +32,7 @@ CASE_ID = re.compile("[0-9a-f]{32}")
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 SAFE = {
+    # No scripts at all: the pages work without any.
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
@@ -39,6 +40,7 @@ SAFE = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    # Answers are about people, so no proxy and no browser may keep one.
     "cache-control": "no-store",
     "strict-transport-security": "max-age=63072000",
 }

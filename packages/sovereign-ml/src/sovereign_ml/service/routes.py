@@ -13,11 +13,13 @@ from sovereign_ml.service.desk import pages, reviews
 from sovereign_ml.service.http import HTML, Answer, Call, Route, reply_json
 from sovereign_ml.service.openapi import document
 
+# No scope: whoever reaches the service may call it without a key.
 PUBLIC: frozenset[str] = frozenset()
 SCORE, SUBJECT, REVIEW, ADMIN = (
     frozenset({name}) for name in ("score", "subject", "review", "admin")
 )
 ANY = SCORE | SUBJECT | REVIEW | ADMIN
+# 2,000 bytes for each of the 1,000 customers of a batch.
 BATCH_BYTES = 2_000_000
 TEXT_BYTES = 64_000
 """Size of 4,000 characters, of which each may take twelve bytes when it is escaped."""
@@ -37,6 +39,7 @@ def _page(
         body=body,
         limit=TEXT_BYTES,
         page=True,
+        # A browser shows no problem+json, so a refusal is a page there.
         refuse=pages.problem_page,
     )
 
@@ -76,6 +79,7 @@ ROUTES: tuple[Route, ...] = (
         {200: schemas.BatchAnswer},
         body="BatchRequest",
         limit=BATCH_BYTES,
+        # For the rate limit a batch is as many calls as it has customers.
         cost=_size,
     ),
     Route(
@@ -150,6 +154,7 @@ ROUTES: tuple[Route, ...] = (
         {200: "card"},
     ),
     Route("GET", "/metrics", system.metrics, ADMIN, "Counters for Prometheus", {200: "text/plain"}),
+    # Kubernetes once asked /healthz and now asks /livez. Both are answered.
     Route("GET", "/healthz", system.alive, PUBLIC, "The process answers", {200: schemas.Status}),
     Route("GET", "/livez", system.alive, PUBLIC, "The process answers", {200: schemas.Status}),
     Route("GET", "/readyz", system.ready, PUBLIC, "The log can be read", {200: schemas.Status}),
@@ -159,7 +164,7 @@ ROUTES: tuple[Route, ...] = (
         system.server_live,
         PUBLIC,
         "The process answers",
-        {200: schemas.ServerLive},
+        {200: system.ServerLive},
     ),
     Route(
         "GET",
@@ -167,7 +172,7 @@ ROUTES: tuple[Route, ...] = (
         system.server_ready,
         PUBLIC,
         "The log can be read",
-        {200: schemas.ServerReady},
+        {200: system.ServerReady},
     ),
     Route(
         "GET",
@@ -175,16 +180,16 @@ ROUTES: tuple[Route, ...] = (
         system.model_ready,
         PUBLIC,
         "The model can be asked",
-        {200: schemas.ModelReady},
+        {200: system.ModelReady},
     ),
-    Route("GET", "/v2", system.server_metadata, ANY, "What serves", {200: schemas.ServerMetadata}),
+    Route("GET", "/v2", system.server_metadata, ANY, "What serves", {200: system.ServerMetadata}),
     Route(
         "GET",
         "/v2/models/{name}",
         system.model_metadata,
         ANY,
         "What the model takes and gives",
-        {200: schemas.ModelMetadata},
+        {200: system.ModelMetadata},
     ),
     Route("GET", "/openapi.json", _describe, PUBLIC, "This document", {200: "application/json"}),
     Route("GET", "/", pages.start, PUBLIC, "What this service is", {200: HTML}),

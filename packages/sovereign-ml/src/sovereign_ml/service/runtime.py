@@ -58,9 +58,7 @@ class ArchivedBundle(NamedTuple):
         contract = FeatureContract.model_validate(content["contract"])
         policy = DecisionPolicy.model_validate(content["policy"])
         return cls(
-            Explainer(served.of_content(content["model"]), contract, policy),
-            contract,
-            policy,
+            Explainer(served.of_content(content["model"]), contract, policy), contract, policy
         )
 
 
@@ -93,6 +91,7 @@ class Runtime:
         looking_up = settings.feature_timeout if settings.feature_store else 0
         self.longest_request_s = REQUEST_S + looking_up
         self._kept: dict[str, ArchivedBundle] = {}
+        # One thread, because a connection to the log may be used by one at a time.
         self._readers = ThreadPoolExecutor(1, "decision-log-reader")
         self._reader = open_log(settings.log)
         # Probes have a thread and a connection of their own: a slow query must not fail them.

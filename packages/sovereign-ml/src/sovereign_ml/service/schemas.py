@@ -7,13 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from sovereign_ml import __version__
-from sovereign_ml.decisions.decision_policy import (
-    NO_DECISION,
-    NOBODY,
-    DecisionPolicy,
-    OutcomeName,
-)
+from sovereign_ml.decisions.decision_policy import NO_DECISION, NOBODY, DecisionPolicy, OutcomeName
 from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
 
 MOST_IN_A_BATCH = 1000
@@ -31,6 +25,7 @@ CaseId = Annotated[str, Field(pattern=r"^[a-f0-9]{32}$", examples=[CASE])]
 CustomerId = Annotated[
     str,
     Field(
+        # Hexadecimal digits and hyphens alone, so that no name and no e-mail address fits.
         pattern=r"^[a-f0-9-]{8,64}$",
         description="Pseudonym; never a name or an address",
         examples=[ID],
@@ -57,14 +52,17 @@ Ground = Literal["accuracy_contested", "unlawful", "needed_for_claims", "objecti
 
 
 class _Request(BaseModel):
+    # Strict: the text "61" for a number is a fault of the client, and guessing would hide it.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class _Answer(BaseModel):
+class AnswerModel(BaseModel):
+    """Base of all answers: nothing but the declared fields, never changed."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ScoreAnswer(_Answer):
+class ScoreAnswer(AnswerModel):
     """A decision that is already in the log. While a person has to decide, what the score suggests is withheld."""
 
     decision_id: str | None = Field(
@@ -91,13 +89,13 @@ class ScoreAnswer(_Answer):
     policy_version: str = Field(examples=["0a1b2c3d4e5f"])
 
 
-class BatchAnswer(_Answer):
+class BatchAnswer(AnswerModel):
     """One answer per customer, in the order of the request."""
 
     decisions: list[ScoreAnswer]
 
 
-class InputShown(_Answer):
+class InputShown(AnswerModel):
     """One input that was used, and how it weighed."""
 
     feature: str = Field(examples=["recency_days"])
@@ -108,7 +106,7 @@ class InputShown(_Answer):
     text: str = Field(examples=["61 days since the last purchase raises the risk strongly"])
 
 
-class CaseStep(_Answer):
+class CaseStep(AnswerModel):
     """Something that happened to the decision later."""
 
     kind: Literal["contest", "review", "rectification"]
@@ -119,7 +117,7 @@ class CaseStep(_Answer):
     )
 
 
-class DecisionAnswer(_Answer):
+class DecisionAnswer(AnswerModel):
     """What was applied to one person (GDPR Art. 15(1)(h); C-203/22, paragraphs 58-62)."""
 
     decision_id: str = Field(examples=[CASE])
@@ -165,7 +163,7 @@ class ContestRequest(_Request):
     )
 
 
-class ContestAnswer(_Answer):
+class ContestAnswer(AnswerModel):
     """The contest is in the log, a person will decide."""
 
     decision_id: str = Field(examples=[CASE])
@@ -222,21 +220,21 @@ BAR_REQUESTS = (
 )
 
 
-class BarAnswer(_Answer):
+class BarAnswer(AnswerModel):
     """In force from this moment: no score, no decision."""
 
     customer_id: CustomerId
     status: Literal["in_force"]
 
 
-class LiftAnswer(_Answer):
+class LiftAnswer(AnswerModel):
     """Ended from this moment; other bars of the customer stay."""
 
     customer_id: CustomerId
     status: Literal["lifted"]
 
 
-class OpenCase(_Answer):
+class OpenCase(AnswerModel):
     """A case that waits for a person. What the score suggests is not in it."""
 
     case_id: str = Field(examples=[CASE])
@@ -245,7 +243,7 @@ class OpenCase(_Answer):
     version: Version
 
 
-class Evidence(_Answer):
+class Evidence(AnswerModel):
     """What the card's human-review evidence needs (WP251, p. 21)."""
 
     cases: int = Field(examples=[40])
@@ -256,7 +254,7 @@ class Evidence(_Answer):
     seeded_errors_caught: int = Field(examples=[2])
 
 
-class ReviewsAnswer(_Answer):
+class ReviewsAnswer(AnswerModel):
     """Open cases, oldest first (at most 100), and the evidence so far."""
 
     open: list[OpenCase]
@@ -278,7 +276,7 @@ class ReviewRequest(_Request):
     reason: Text = Field(examples=["Regular seasonal buyer; the gap is normal, no offer needed."])
 
 
-class ReviewAnswer(_Answer):
+class ReviewAnswer(AnswerModel):
     """The review is in the log and in force."""
 
     case_id: str = Field(examples=[CASE])
@@ -294,54 +292,10 @@ BESIDE_OUTCOMES: dict[str, tuple[str | None, ...]] = {
 """Answers with an outcome, and the values allowed besides the outcomes of the policy."""
 
 
-class Status(_Answer):
+class Status(AnswerModel):
     """Alive or ready."""
 
     status: Literal["ok"] = "ok"
-
-
-class ServerLive(_Answer):
-    """Open Inference Protocol: the process answers."""
-
-    live: Literal[True] = True
-
-
-class ServerReady(_Answer):
-    """Open Inference Protocol: the log can be read."""
-
-    ready: Literal[True] = True
-
-
-class ModelReady(ServerReady):
-    """Open Inference Protocol: the model of the bundle can be asked."""
-
-    name: str = Field(examples=["acme-churn"])
-
-
-class ServerMetadata(_Answer):
-    """Open Inference Protocol: what serves."""
-
-    name: Literal["sovereign-ml"] = "sovereign-ml"
-    version: str = __version__
-    extensions: list[str] = Field(default=[], description="None: there is no /infer")
-
-
-class Tensor(_Answer):
-    """Open Inference Protocol: one input or output, a column of any number of customers."""
-
-    name: str = Field(examples=["recency_days"])
-    datatype: Literal["FP64", "BYTES"]
-    shape: tuple[int, int] = (-1, 1)
-
-
-class ModelMetadata(_Answer):
-    """Open Inference Protocol: what the model of the bundle takes and gives."""
-
-    name: str = Field(examples=["acme-churn"])
-    versions: list[str] = Field(examples=[["3"]])
-    platform: Literal["sovereign-ml"] = "sovereign-ml"
-    inputs: list[Tensor]
-    outputs: list[Tensor]
 
 
 def score_request(contract: FeatureContract, *, looks_up: bool) -> type[BaseModel]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
-from sovereign_ml.config.tables import ReaderSettings
+from sovereign_ml.config.data_tables import ReaderSettings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.storage.file_format import FileFormat, open_bytes
 
@@ -176,6 +176,7 @@ class CsvRecords:
         candidates = {mark: counts for mark, counts in widths.items() if counts and counts[0] > 1}
         even = {mark: counts for mark, counts in candidates.items() if len(set(counts)) == 1}
         ranked = sorted(even or candidates, key=lambda mark: -candidates[mark][0])
+        # A wrong guess would move every value into another column.
         if len(ranked) > 1 and candidates[ranked[0]][0] == candidates[ranked[1]][0]:
             raise Misuse(
                 f"{self._path}: the header could be split at {ranked[0]!r} or at {ranked[1]!r}. "

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sovereign_ml.config.tables import ReaderSettings
+from sovereign_ml.config.data_tables import ReaderSettings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.storage.csv_records import CsvRecords
 from sovereign_ml.storage.file_format import format_of
@@ -49,10 +49,7 @@ class LoadedFiles:
 
 
 def load_files(
-    connection: duckdb.DuckDBPyConnection,
-    table: str,
-    paths: Sequence[Path],
-    reader: ReaderSettings,
+    connection: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Path], reader: ReaderSettings
 ) -> LoadedFiles:
     """Load CSV (also compressed with gzip) or Parquet files with the same columns into ``table``.
 

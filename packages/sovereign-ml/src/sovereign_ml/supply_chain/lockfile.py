@@ -134,6 +134,7 @@ def write_all(changes: Mapping[Path, bytes | None]) -> None:
     try:
         for path, content in changes.items():
             _write(path, content)
+    # Also after Ctrl-C: half of it would leave the wheel of one release and the lock of another.
     except BaseException:
         for path, content in before.items():
             _write(path, content)

@@ -22,7 +22,7 @@ from sovereign_ml.git import GitError
 from sovereign_ml.jurisdictions import providers
 from sovereign_ml.privacy.retention_plan import LAST_RUN, last_run
 from sovereign_ml.registry import signatures
-from sovereign_ml.supply_chain.integrity import project_identity
+from sovereign_ml.supply_chain.vendored_library import project_identity
 from sovereign_ml.upkeep.gates import loosened
 from sovereign_ml.upkeep.state import CRUFT, ProjectState, release_day
 

@@ -10,12 +10,8 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from sovereign_ml.audit import AuditPolicy
-from sovereign_ml.config.tables import (
-    CheckSettings,
-    RegisterSettings,
-    UpkeepSettings,
-    ValidateSettings,
-)
+from sovereign_ml.config.data_tables import CheckSettings
+from sovereign_ml.config.tables import RegisterSettings, UpkeepSettings, ValidateSettings
 from sovereign_ml.decisions.rule_policy import LIMITS, RulePolicy
 from sovereign_ml.upkeep.state import ProjectState
 

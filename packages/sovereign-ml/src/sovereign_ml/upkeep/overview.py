@@ -42,6 +42,7 @@ def overview(folder: Path, today: date, template: Path | None = None) -> Project
     """Return the row of the project in ``folder``, with an error if that is no project."""
     try:
         findings = tuple(examine(folder, today, template=template))
+    # One broken project must not end the table of all others.
     except (Misuse, OSError) as error:
         return ProjectRow(folder, error=str(error).rstrip("."))
     state = ProjectState(folder.resolve(), today, template)

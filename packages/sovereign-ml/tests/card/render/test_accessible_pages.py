@@ -23,7 +23,7 @@ from sovereign_ml.card.records import DOCUMENTS, Sheet, write_documents
 from sovereign_ml.card.render import render_html
 from sovereign_ml.card.rules import check
 from sovereign_ml.card.schema import Facts
-from sovereign_ml.config.retention import RetentionSettings
+from sovereign_ml.config.retention_periods import RetentionSettings
 from sovereign_ml.data_subjects import access, access_report, receipts, rectification_receipt
 from sovereign_ml.data_subjects.stores.protocol import Trace
 from sovereign_ml.pipeline.file_validation import JudgedFile

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from small_project import load, make_project, step
-from sovereign_ml.card.schema.card import Card, read
+from sovereign_ml.card.schema.model_card import Card, read
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.storage.artifacts import read_json

@@ -14,7 +14,7 @@ import pytest
 from churn.contract import FEATURES
 from small_project import load, make_project, step
 from sovereign_ml.bundle.sealed import read_bundle
-from sovereign_ml.card.schema.card import Card, read
+from sovereign_ml.card.schema.model_card import Card, read
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.registry import bundle_files, mlflow

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sovereign_ml.config.tables import ShopSettings
+from sovereign_ml.config.data_tables import ShopSettings
 from sovereign_ml.pipeline.demo_shop import Shop, make
 
 

@@ -12,7 +12,7 @@ from mlflow.tracking._tracking_service import utils as tracking_utils
 
 from card_answers import article22_answers, offer_answers, put
 from small_project import commit, configure
-from sovereign_ml.card.schema.card import read
+from sovereign_ml.card.schema.model_card import read
 from sovereign_ml.config.settings import Settings
 
 

@@ -16,7 +16,7 @@ from sovereign_ml.config.connections import (
     ObjectStorage,
     SuppressionFiles,
 )
-from sovereign_ml.config.tables import DataSettings
+from sovereign_ml.config.data_tables import DataSettings
 from sovereign_ml.pipeline.input_checks.row_reasons import Counts
 from sovereign_ml.pipeline.input_tables import Gates
 from sovereign_ml.pipeline.intake import Intake

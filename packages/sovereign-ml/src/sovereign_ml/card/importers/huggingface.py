@@ -13,6 +13,7 @@ from sovereign_ml.card.importers.leaves import MOST_LEAVES, Parsed, leaves_of, m
 
 FRONT: Final = re.compile(r"^\s{0,50}---\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", re.DOTALL)
 PLACEHOLDER: Final = "[More Information Needed]"
+# A card from a stranger has to be answered within a second, whatever is in it.
 LONGEST: Final = 1_000_000
 
 MAPPING: Final = {
@@ -110,6 +111,7 @@ def recognises(text: str) -> bool:
     # JSON and XML belong to the other readers.
     if text.lstrip()[:1] in ("", "{", "[", "<"):
         return False
+    # Possessive (*+), so that a line of blanks costs linear and not quadratic time.
     titles = re.findall(r"^#{1,6}[ \t]*+([^\n]{1,80})$", text[:LONGEST], re.MULTILINE)
     return any(plain_title(title) in CHAPTERS for title in titles)
 
@@ -161,6 +163,7 @@ def _chapters(body: str) -> list[tuple[str, str, str]]:
         if (text or title) and text != PLACEHOLDER:
             leaf = f"body.{title}" if title else "body"
             counts[leaf] = counts.get(leaf, 0) + 1
+            # Two chapters with one title are two leaves, of which none may be lost.
             mark = "'" * (counts[leaf] > 1) + (str(counts[leaf]) if counts[leaf] > 2 else "")
             chapters.append((leaf + mark, plain_title(title), text))
         start, title = last, heading

@@ -6,8 +6,8 @@ from typing import Any
 
 from sovereign_ml.card.records import common
 from sovereign_ml.card.records.binding import document
-from sovereign_ml.card.records.common import Sheet
 from sovereign_ml.card.records.document import Document, Grid, Section
+from sovereign_ml.card.records.sheet import DASH, Sheet
 from sovereign_ml.card.schema import is_open
 
 SYSTEM = "Amazon SageMaker"
@@ -88,7 +88,7 @@ def _brought(sheet: Sheet) -> tuple[Grid, ...]:
             sheet.t(f"brought.{name}"),
             sheet.t(f"brought.{name}_data"),
             source,
-            periods.get(_PERIODS.get(name, ""), common.DASH),
+            periods.get(_PERIODS.get(name, ""), DASH),
         )
         for name in facts.leaving.brought
     ]

@@ -12,10 +12,10 @@ from typing import Any
 from sovereign_ml.card.records import common
 from sovereign_ml.card.records.additions import HIGH, RiskGrades
 from sovereign_ml.card.records.binding import basis, document
-from sovereign_ml.card.records.common import DASH, Sheet
 from sovereign_ml.card.records.document import Document, Section
 from sovereign_ml.card.records.interest import measured_necessity, offers
 from sovereign_ml.card.records.risks import Risk, risks
+from sovereign_ml.card.records.sheet import DASH, Sheet
 from sovereign_ml.card.render.speech import OPEN_TEXT, figure
 from sovereign_ml.card.render.view import CardLine
 from sovereign_ml.card.schema import is_open
@@ -114,6 +114,7 @@ def _function(sheet: Sheet) -> Section:
     facts = sheet.card.facts
     sources = sheet.card.answers.data.sources
     names = tuple(s.name for s in sources) if isinstance(sources, tuple) else None
+    # The facts name the main factors by their label, which is in English.
     factors = {f.label: sheet.input(f) for f in facts.data.features}
     main = tuple(factors.get(name, name) for name in facts.explanation.main_factors) or None
     lines: tuple[CardLine, ...] = (

@@ -11,9 +11,9 @@ import hashlib
 import json
 from typing import Final
 
-from sovereign_ml.card.records.common import Sheet
 from sovereign_ml.card.records.document import Document, Section
 from sovereign_ml.card.records.risks import risks
+from sovereign_ml.card.records.sheet import Sheet
 from sovereign_ml.card.schema import Card
 
 # The assessment writes these tables down, or they name dates and places only.

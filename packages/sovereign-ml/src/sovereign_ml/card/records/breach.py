@@ -6,9 +6,10 @@ from typing import get_args
 
 from sovereign_ml.card.records import common
 from sovereign_ml.card.records.binding import document
-from sovereign_ml.card.records.common import DASH, Sheet
 from sovereign_ml.card.records.document import Document, Section
+from sovereign_ml.card.records.sheet import DASH, Sheet
 from sovereign_ml.card.render.speech import OPEN_TEXT
+from sovereign_ml.card.schema.base import items_of
 from sovereign_ml.card.schema.data_life import StoredObject
 
 
@@ -37,8 +38,8 @@ def _first(sheet: Sheet) -> Section:
 
 def _stores(sheet: Sheet) -> Section:
     t, card = sheet.t, sheet.card
-    rules = card.answers.retention.objects
-    periods = {} if isinstance(rules, str) else {r.object: sheet.cell(r.period) for r in rules}
+    rules = items_of(card.answers.retention.objects)
+    periods = {r.object: sheet.cell(r.period) for r in rules}
     existing = {item.object for item in card.facts.retention.objects} | set(periods)
     everybody = sheet.subjects
     rows = []

@@ -1,116 +1,19 @@
-"""Card as read for a document in one language, and tables that several documents need."""
+"""Tables and lines that several documents about a card need."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import reduce
-from typing import Any, Final
+from typing import Final
 
 from sovereign_ml.card.conditions import consent_used
-from sovereign_ml.card.records.additions import Additions
-from sovereign_ml.card.records.document import Grid, Section
+from sovereign_ml.card.records.document import Grid
+from sovereign_ml.card.records.sheet import DASH, Sheet
 from sovereign_ml.card.render.speech import OPEN_TEXT, said
 from sovereign_ml.card.render.view import CardLine, is_open_part
 from sovereign_ml.card.schema import NOT_ANSWERED, Card, is_open
+from sovereign_ml.card.schema.base import items_of
 from sovereign_ml.card.schema.facts_data import Host
-from sovereign_ml.texts import ENGLISH, Catalogue
 
-DASH: Final = "–"
 PHASES: Final = ("collect", "train", "score", "act", "monitor")
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A card, the additions to its documents, and the language to write in.
-
-    ``people`` holds how many people were counted in each store, where somebody counted.
-    """
-
-    card: Card
-    t: Catalogue = ENGLISH
-    added: Additions = field(default_factory=Additions)
-    people: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """Return the name that the card gives itself."""
-        return self.card.id
-
-    @property
-    def subjects(self) -> str | None:
-        """Return the range of people in the data, such as 1,000-9,999."""
-        between = self.card.facts.data.subjects
-        return between and between.replace(",", self.t("format.thousands"))
-
-    def answer(self, path: str) -> Any:
-        """Return an answer by its key in ``model_card.toml``.
-
-        It has the wording of this language where there is one.
-        """
-        translated = self._wording().get(path)
-        original: Any = reduce(getattr, path.split("."), self.card.answers)
-        # A translation never answers an open question.
-        return original if translated is None or is_open(original) else translated
-
-    def untranslated(self, *paths: str) -> tuple[str, ...]:
-        """Return a point for each sentence of ``paths`` that has no wording in this language."""
-        if self.t.language == self.added.answers_language:
-            return ()
-        wording = self._wording()
-        answered = [path for path in paths if not is_open(self.answer(path))]
-        return tuple(
-            self.t("page.untranslated", key=path, language=self.t.language)
-            for path in answered
-            if path not in wording
-        )
-
-    def _wording(self) -> Mapping[str, str | tuple[str, ...]]:
-        own = self.added.languages.get(self.t.language)
-        return own.answers if own else {}
-
-    def of(self, label: str, value: object, source: str = "") -> CardLine:
-        """Return a line with the text of ``label``. It is open where ``value`` is open."""
-        if value == DASH:
-            return self.stated(label, DASH, source)
-        text = said(value, self.t)
-        unknown = is_open_part(value) or text == self.t("words.open")
-        return CardLine(self.t(label), text, self.t.cite(source), unknown)
-
-    def line(self, label: str, path: str, source: str = "") -> CardLine:
-        """Return a line about the answer at ``path``."""
-        return self.of(label, self.answer(path), source)
-
-    def stated(self, label: str, text: str, source: str = "") -> CardLine:
-        """Return a line with a text that is never open."""
-        return CardLine(self.t(label), text, self.t.cite(source))
-
-    def cell(self, value: object) -> str:
-        """Return a cell of a table. An open one is marked as such."""
-        if value == DASH:
-            return DASH
-        return OPEN_TEXT if value is None or is_open_part(value) else said(value, self.t)
-
-    def grid(self, label: str, *heads: str, rows: Sequence[tuple[str, ...]]) -> Grid:
-        """Return a table with translated heads.
-
-        It has one row of dashes where there is nothing to list.
-        """
-        nothing = (self.t("words.none"), *[DASH] * (len(heads) - 1))
-        return Grid(tuple(map(self.t, heads)), tuple(rows) or (nothing,), self.t(label))
-
-    def section(self, title: str, article: str, **content: Any) -> Section:
-        """Return a part of a document with a translated title and cited sources."""
-        return Section(self.t(title), self.t.cite(article), **content)
-
-    def input(self, feature: Any) -> str:
-        """Return the words for an input of the model."""
-        return self.t.input(feature.name, feature.label)
-
-    @property
-    def bases(self) -> set[str]:
-        """Return the lawful bases of all phases."""
-        return set(self.card.answers.lawful_basis.used().values())
 
 
 def data_categories(sheet: Sheet) -> Grid:
@@ -200,10 +103,11 @@ def unnamed_hosts(sheet: Sheet) -> tuple[str, ...]:
     Only hosts with personal data count.
     """
     a, points = sheet.card.answers, []
-    named = list(a.ropa.recipients) if isinstance(a.ropa.recipients, tuple) else []
+    named = [*items_of(a.ropa.recipients)]
     named += [p.name for p in a.roles.processors if not isinstance(p, str)]
     listed = [name.casefold() for name in named]
     for host in elsewhere(sheet.card, personal=True):
+        # A record may write more than the name, such as the seat, so a part of the text counts.
         if not any(host.provider and host.provider.casefold() in name for name in listed):
             points.append(
                 sheet.t("points.unnamed", host=host.hostname, provider=provider_of(sheet, host))
@@ -233,7 +137,7 @@ def elsewhere(card: Card, *, personal: bool = False) -> list[Host]:
 def time_limits(sheet: Sheet) -> tuple[Grid, tuple[str, ...]]:
     """Return how long each object is kept, and a point for each object without a limit."""
     rules = sheet.card.answers.retention.objects
-    listed = () if isinstance(rules, str) else rules
+    listed = items_of(rules)
     foreign = sheet.t.language != sheet.added.answers_language
     purged = {item.object for item in sheet.card.facts.retention.objects if item.period}
     rows = [
@@ -298,10 +202,7 @@ def decision_line(sheet: Sheet) -> CardLine:
         reason = decision.why.partition(": ")[2] or decision.why
         text = f"{text}. {reason[:1].upper()}{reason[1:]}"
     return CardLine(
-        sheet.t("fields.automated"),
-        text,
-        sheet.t.cite("GDPR 22"),
-        decision.art22_applies == "?",
+        sheet.t("fields.automated"), text, sheet.t.cite("GDPR 22"), decision.art22_applies == "?"
     )
 
 
@@ -338,7 +239,7 @@ def rights(sheet: Sheet) -> list[CardLine]:
     # GDPR 21(1): the general right to object belongs to these two bases.
     if {"6_1_e", "6_1_f"} & sheet.bases:
         lines.append(sheet.line("rights.object", "objection.general_channel", "GDPR 21(1)"))
-    if consents(sheet):
+    if consent_used(sheet.card.answers):
         lines.append(sheet.line("rights.withdraw", "consent.withdrawal.channel", "GDPR 7(3)"))
     lines += [
         sheet.line("rights.access", "rights.access_channel", "GDPR 15"),
@@ -350,11 +251,6 @@ def rights(sheet: Sheet) -> list[CardLine]:
     if {"6_1_a", "6_1_b"} & sheet.bases:
         lines.append(sheet.of("rights.take", sheet.answer("rights.access_channel"), "GDPR 20"))
     return lines
-
-
-def consents(sheet: Sheet) -> bool:
-    """Return whether something rests on consent, which can then be withdrawn."""
-    return consent_used(sheet.card.answers)
 
 
 def recipients(sheet: Sheet) -> list[str]:
@@ -376,7 +272,7 @@ def recipients(sheet: Sheet) -> list[str]:
             component = t.code(host.component)
             rows[who.casefold()] = f"{who} ({component}, {t.code(host.jurisdiction_class)})"
     sent = answers.decision.score_transmitted_to
-    for other in () if isinstance(sent, str) else sent:
+    for other in items_of(sent):
         rows[other.controller.casefold()] = t("words.own_controller", name=other.controller)
     receivers = list(rows.values())
     # An open question may hide further recipients.

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from sovereign_ml.card.records import common
 from sovereign_ml.card.records.binding import document
-from sovereign_ml.card.records.common import DASH, Sheet
 from sovereign_ml.card.records.document import Document, Grid, Section
+from sovereign_ml.card.records.sheet import DASH, Sheet
 from sovereign_ml.card.render.speech import OPEN_TEXT, figure, interval
 from sovereign_ml.card.render.view import CardLine
 

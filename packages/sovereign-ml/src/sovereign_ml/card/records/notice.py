@@ -5,10 +5,11 @@ The right to object is set apart (21(4)).
 
 from __future__ import annotations
 
+from sovereign_ml.card.conditions import consent_used
 from sovereign_ml.card.records import common
 from sovereign_ml.card.records.binding import document
-from sovereign_ml.card.records.common import Sheet
 from sovereign_ml.card.records.document import Document, Section
+from sovereign_ml.card.records.sheet import Sheet
 from sovereign_ml.card.render.speech import OPEN_TEXT, said
 from sovereign_ml.card.render.view import CardLine
 from sovereign_ml.card.schema import is_open
@@ -112,10 +113,7 @@ def _who(sheet: Sheet) -> Section:
 
 
 def _why(sheet: Sheet) -> Section:
-    lines = [
-        sheet.line("notice.what_for", "purpose.statement"),
-        *common.bases(sheet),
-    ]
+    lines = [sheet.line("notice.what_for", "purpose.statement"), *common.bases(sheet)]
     points = sheet.untranslated(*SENTENCES)
     if "6_1_f" in sheet.bases:
         lines.append(sheet.line("fields.interest", "legitimate_interest.interest"))
@@ -195,7 +193,7 @@ def _how_long(sheet: Sheet) -> Section:
 
 def _rights(sheet: Sheet) -> Section:
     texts = [sheet.t("notice.rights_text")]
-    if common.consents(sheet):
+    if consent_used(sheet.card.answers):
         texts.append(sheet.t("notice.withdrawal_text"))
     article = "GDPR 13(2)(b)-(c)"
     return sheet.section(

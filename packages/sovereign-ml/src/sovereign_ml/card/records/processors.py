@@ -5,10 +5,11 @@ from __future__ import annotations
 from sovereign_ml.card.records import common
 from sovereign_ml.card.records.additions import POINTS, ProcessorAdditions, TransferAdditions
 from sovereign_ml.card.records.binding import document
-from sovereign_ml.card.records.common import Sheet
 from sovereign_ml.card.records.document import Document, Section
+from sovereign_ml.card.records.sheet import Sheet
 from sovereign_ml.card.render.view import CardLine
 from sovereign_ml.card.schema import is_open
+from sovereign_ml.card.schema.base import items_of
 from sovereign_ml.card.schema.facts_data import Host
 
 OUTSIDE = ("ADEQUATE_NON_EU", "US", "US_PARENT_EU_REGION", "OTHER_THIRD_COUNTRY")
@@ -30,7 +31,7 @@ def processor_list(sheet: Sheet) -> Document:
 
 def _unlisted(sheet: Sheet) -> list[str]:
     listed = sheet.card.answers.roles.processors
-    names = set() if isinstance(listed, str) else {p.name for p in listed}
+    names = {p.name for p in items_of(listed)}
     extra = sorted(set(sheet.added.processors) - names)
     return [sheet.t("points.unknown_processor", name=name) for name in extra]
 

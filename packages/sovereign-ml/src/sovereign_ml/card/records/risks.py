@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sovereign_ml.card.records.common import Sheet
+from sovereign_ml.card.records.sheet import Sheet
 from sovereign_ml.card.render.figures import gaps
 from sovereign_ml.card.render.speech import GAPS, figure, interval, said
 
@@ -39,6 +39,7 @@ def _risk(sheet: Sheet, key: str, evidence: str, measure: str, point: str = "") 
 def _unfair(sheet: Sheet) -> Risk:
     t, evaluation = sheet.t, sheet.card.facts.evaluation
     rows = gaps(sheet.card)
+    # ``gaps`` names the metrics in English, and a document has a language of its own.
     metrics = {english: t.code(metric) for metric, english in GAPS.items()}
     compared = {row.compared: metrics.get(row.compared, row.compared) for row in rows}
     evidence = "; ".join(
@@ -48,6 +49,7 @@ def _unfair(sheet: Sheet) -> Risk:
     above = [
         f"{t.code(row.group)} ({compared[row.compared]})" for row in rows if row.within is False
     ]
+    # Nothing measured is no proof of fairness, so the assessment says so.
     point = "" if rows else t("risks.no_gap")
     if above:
         point = t("risks.gap_above", groups=", ".join(above))
@@ -104,9 +106,7 @@ def _unwanted(sheet: Sheet) -> Risk:
     t, consent = sheet.t, sheet.card.facts.consent
     leaks = consent.leak_count
     evidence = t(
-        "risks.leaks",
-        n=said(leaks, t),
-        where=said(consent.suppression_applied_to or None, t),
+        "risks.leaks", n=said(leaks, t), where=said(consent.suppression_applied_to or None, t)
     )
     channel = said(sheet.card.answers.objection.marketing_channel, t)
     point = t("risks.leaked_objectors", n=leaks) if leaks else ""

@@ -6,9 +6,10 @@ It says what the desk measures about the people who work at it.
 from __future__ import annotations
 
 from sovereign_ml.card.records.binding import document
-from sovereign_ml.card.records.common import Sheet
 from sovereign_ml.card.records.document import Document, Section
+from sovereign_ml.card.records.sheet import Sheet
 from sovereign_ml.card.render.speech import OPEN_TEXT, figure, said
+from sovereign_ml.card.schema.base import items_of
 
 RECORDED = ("key", "opened", "first_view", "outcome", "seconds", "planted", "contest")
 
@@ -69,8 +70,8 @@ def _used(sheet: Sheet) -> Section:
 
 
 def _kept(sheet: Sheet) -> Section:
-    rules = sheet.card.answers.retention.objects
-    periods = {} if isinstance(rules, str) else {r.object: r.period for r in rules}
+    rules = items_of(sheet.card.answers.retention.objects)
+    periods = {r.object: r.period for r in rules}
     # The answer comes before the configuration.
     period = periods.get("review_log") or _configured(sheet)
     lines = (

@@ -11,10 +11,10 @@ from sovereign_ml.card.records import notice
 from sovereign_ml.card.records.article30 import record_of_processing
 from sovereign_ml.card.records.article35 import impact_assessment
 from sovereign_ml.card.records.breach import breach_sheet
-from sovereign_ml.card.records.common import Sheet
 from sovereign_ml.card.records.document import Document, to_csv, to_data, to_html
 from sovereign_ml.card.records.interest import interest_assessment
 from sovereign_ml.card.records.processors import processor_list, transfer_assessment
+from sovereign_ml.card.records.sheet import Sheet
 from sovereign_ml.card.records.staff import staff_sheet
 
 DOCUMENTS: Final[dict[str, Callable[[Sheet], Document]]] = {

@@ -13,6 +13,7 @@ from sovereign_ml.card.questions import open_questions
 from sovereign_ml.card.render import figures
 from sovereign_ml.card.render.speech import said
 from sovereign_ml.card.schema import Card
+from sovereign_ml.card.schema.base import items_of
 from sovereign_ml.card.schema.facts_data import Snapshot
 
 NAMESPACE = "sovereign"
@@ -118,7 +119,7 @@ def _considerations(card: Card) -> dict[str, Any]:
     fairness = (
         [{"groupAtRisk": groups, "harms": f"Largest gaps measured: {harms}"}] if groups else []
     )
-    risks = answers.dpia.risks if isinstance(answers.dpia.risks, tuple) else ()
+    risks = items_of(answers.dpia.risks)
     measures = said(answers.dpia.measures)
     return _filled(
         {
@@ -220,4 +221,5 @@ def _texts(value: tuple[str, ...] | str) -> list[str]:
 
 
 def _filled(content: dict[str, Any]) -> dict[str, Any]:
+    # The schema of CycloneDX allows no null.
     return {key: value for key, value in content.items() if value not in (None, [], {}, "")}

@@ -151,6 +151,7 @@ def gaps(card: Card) -> list[Gap]:
             compared=GAPS.get(gap.metric, code(gap.metric)),
             value=figure(gap.value),
             smallest=f"{gap.n_smallest:,}",
+            # An open answer is text: without a tolerance no gap is within it.
             within=None if isinstance(tolerance, str) else abs(gap.value) <= tolerance,
             suppressed=", ".join(gap.groups_suppressed),
         )

@@ -17,6 +17,7 @@ from sovereign_ml.card.render.speech import OPEN_TEXT, code, figure, said
 from sovereign_ml.card.rules.engine import Finding
 from sovereign_ml.card.schema import Card
 
+# A name from the team's data must not become a link, a tag or the end of a table cell.
 SPECIAL = re.compile(r"([\\`*_\[\]|#~])")
 
 
@@ -85,6 +86,7 @@ def shown(item: view.CardLine) -> str:
 def _model_index(card: Card) -> dict[str, Any]:
     facts = card.facts
     versions = [snapshot.dvc_md5 for snapshot in facts.data.snapshots if snapshot.role == "test"]
+    # Hugging Face's model-index wants a data set by type and name, and this one is on no hub.
     dataset = {"type": "private", "name": f"{card.id} test snapshot", "split": "test"}
     return {
         "name": facts.model.name or card.id,

@@ -13,12 +13,7 @@ from sovereign_ml.card.questions import extra_of, walk
 from sovereign_ml.card.render.speech import OPEN_TEXT, code, said
 from sovereign_ml.card.schema import Approval, Card, is_open
 from sovereign_ml.card.schema.base import Group
-from sovereign_ml.card.schema.facts_data import (
-    EventTableFact,
-    FeatureFact,
-    Snapshot,
-    SpecialScan,
-)
+from sovereign_ml.card.schema.facts_data import EventTableFact, FeatureFact, Snapshot, SpecialScan
 
 
 @dataclass(frozen=True)
@@ -62,6 +57,7 @@ def line(label: str, value: object, source: str = "") -> CardLine:
 
 def is_open_part(value: object) -> bool:
     """Return whether a value, or an item of it, is a missing answer."""
+    # An empty list is an answer: it says none.
     return isinstance(value, str | tuple) and value != () and is_open(value)
 
 

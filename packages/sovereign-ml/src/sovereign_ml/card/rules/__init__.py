@@ -10,11 +10,11 @@ from typing import Final
 from sovereign_ml.card.rules import (
     ai_act,
     article22,
-    basis,
     data,
     engine,
     governance,
     integrity,
+    lawful_basis,
     marketing,
     model,
     review,
@@ -35,7 +35,7 @@ from sovereign_ml.card.rules.answered import (
 )
 from sovereign_ml.card.rules.engine import At, Case, Finding, Hits, Rule, RuleHit
 from sovereign_ml.card.rules.own import NO_OWN_RULES, OwnRules, rule
-from sovereign_ml.card.schema.card import Card
+from sovereign_ml.card.schema.model_card import Card
 from sovereign_ml.decisions.rule_policy import RulePolicy
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Final
 
 from sovereign_ml.card.duties import HIGH_RISK_FROM, annex_iii_points
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
-from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, plain
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, items_of, plain
 
 ANNEX_IV = tuple("123456789")
 # AI Act 19, 26(6): logs are kept for six months at least.
@@ -73,7 +73,7 @@ def high_risk_denied(case: Case) -> Hits:
         yield f"The derogation of 6(3) is claimed for {area} with profiling."
     if section.annex_iii_point == "none":
         yield f"ai_act.annex_iii_point is 'none', and action or areas lead to {area}."
-    listed = () if section.areas == NOT_ANSWERED else section.areas
+    listed = items_of(section.areas)
     named = {item.partition("_")[0][0] for item in listed}
     missing = [point for point in points if point[0] not in named and point != "other"]
     if section.areas != NOT_ANSWERED and missing:
@@ -91,8 +91,8 @@ def high_risk_duties(case: Case) -> Hits:
     if case.derived.ai_act.risk_class != "high_risk":
         return
     section = case.answers.ai_act.high_risk
-    sections = () if section.annex_iv_sections == NOT_ANSWERED else section.annex_iv_sections
-    met = () if section.duties_met == NOT_ANSWERED else section.duties_met
+    sections = items_of(section.annex_iv_sections)
+    met = items_of(section.duties_met)
     # AI Act 27(1) requires the assessment for these two points.
     must_assess = {"5b", "5c"} & set(annex_iii_points(case.answers))
     lacks = {
@@ -131,10 +131,11 @@ def worded_like_more(case: Case) -> Hits:
     answers = case.answers
     if annex_iii_points(answers):
         return
-    texts = [answers.purpose.statement, answers.decision.other_action]
-    texts += (
-        answers.purpose.specific_uses if isinstance(answers.purpose.specific_uses, tuple) else ()
-    )
+    texts = [
+        answers.purpose.statement,
+        answers.decision.other_action,
+        *items_of(answers.purpose.specific_uses),
+    ]
     for text in texts:
         if match := WEIGHTY.search(plain(text)):
             # ``other`` names no action, so the words are the only sign.

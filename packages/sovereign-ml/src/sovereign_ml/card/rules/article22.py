@@ -6,7 +6,7 @@ from typing import Final
 
 from sovereign_ml.card.derive import EXPLAINED_ACTIONS, SIGNIFICANT_ACTIONS
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
-from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, items_of
 from sovereign_ml.texts import ENGLISH
 
 # GDPR 22(2): the list of exceptions is closed, and none of these is on it.
@@ -168,7 +168,7 @@ def outcomes_follow_the_score(case: Case) -> Hits:
 def score_passed_on(case: Case) -> Hits:
     """The score goes to another controller and Article 22 is called the recipient's problem."""
     sent = case.answers.decision.score_transmitted_to
-    for recipient in () if sent == NOT_ANSWERED else sent:
+    for recipient in items_of(sent):
         if recipient.art22_left_to_recipient is True:
             yield (
                 f"{recipient.controller} receives the score, and Article 22 is left to them alone."

@@ -12,9 +12,9 @@ from sovereign_ml.card.derive import derive
 from sovereign_ml.card.duties import SIGNIFICANT
 from sovereign_ml.card.schema.answers import Answers
 from sovereign_ml.card.schema.base import Group
-from sovereign_ml.card.schema.card import Card
 from sovereign_ml.card.schema.derived import Derived
 from sovereign_ml.card.schema.facts import Facts
+from sovereign_ml.card.schema.model_card import Card
 from sovereign_ml.decisions.rule_policy import RulePolicy
 
 Severity = Literal["block", "warn"]

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
-from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, items_of
 
 # The version before the registry gives a number. Promotion checks the number itself.
 CANDIDATE: Final = "candidate"
@@ -68,7 +68,7 @@ def record_of_processing(case: Case) -> Hits:
     record = case.answers.ropa
     if is_open(record.entry_id):
         yield case.open("There is no entry in the record of processing.")
-    named = {name.casefold() for name in _listed(record.recipients)}
+    named = {name.casefold() for name in items_of(record.recipients)}
     unnamed = sorted(name for name in _recipients(case) if name.casefold() not in named)
     if record.recipients != NOT_ANSWERED and unnamed:
         do = (
@@ -93,14 +93,10 @@ def record_of_processing(case: Case) -> Hits:
         yield f"Record and card differ on transfers to {', '.join(sorted(differ))}."
 
 
-def _listed(values: tuple[str, ...] | str) -> tuple[str, ...]:
-    return values if isinstance(values, tuple) else ()
-
-
 def _recipients(case: Case) -> set[str]:
     """Return processors, and providers of hosts that carry personal data outside this machine."""
     processors = case.answers.roles.processors
-    named = set() if processors == NOT_ANSWERED else {p.name for p in processors}
+    named = {p.name for p in items_of(processors)}
     folded = {name.casefold() for name in named}
     return named | {name for name in _providers(case) if name.casefold() not in folded}
 
@@ -169,7 +165,7 @@ def _transferred(case: Case) -> Hits:
             "Nobody outside the EEA has access, says hosting.transfers; "
             f"{', '.join(outside)} lies outside."
         )
-    for transfer in () if transfers == NOT_ANSWERED else transfers:
+    for transfer in items_of(transfers):
         if transfer.tool == "none":
             yield f"Access from {transfer.to} has no transfer tool."
 

@@ -149,9 +149,7 @@ def other_policy(case: Case) -> Hits:
 
 
 @rule(
-    "P02",
-    "GDPR 5(2), 24, 25",
-    "Set the number within its limit in [card.policy] of config.toml.",
+    "P02", "GDPR 5(2), 24, 25", "Set the number within its limit in [card.policy] of config.toml."
 )
 def policy_past_limit(case: Case) -> Hits:
     """A number of `[card.policy]` is looser than its limit. In profile local it only warns."""

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
-from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, items_of
 
 ADM_ITEMS: Final = ("adm_existence", "logic", "significance", "consequences")
 # C-203/22 paras 58-61: none of these says which data was used and how each weighed.
@@ -41,7 +41,7 @@ def notice(case: Case) -> Hits:
     ):
         yield f"The notice is in force since {section.effective_from}, scoring since {first}."
     sources = case.answers.data.sources
-    for source in () if sources == NOT_ANSWERED else sources:
+    for source in items_of(sources):
         if source.origin == "third_party" and source.art14_given is not True:
             untold = f"Data from '{source.name}' comes from a third party"
             yield (

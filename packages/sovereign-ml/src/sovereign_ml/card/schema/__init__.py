@@ -2,7 +2,9 @@
 
 from sovereign_ml.card.schema.answers import Answers
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
-from sovereign_ml.card.schema.card import (
+from sovereign_ml.card.schema.derived import Derived
+from sovereign_ml.card.schema.facts import Facts
+from sovereign_ml.card.schema.model_card import (
     LAW_SNAPSHOT,
     RULEPACK_VERSION,
     SCHEMA_VERSION,
@@ -10,8 +12,6 @@ from sovereign_ml.card.schema.card import (
     Card,
     read,
 )
-from sovereign_ml.card.schema.derived import Derived
-from sovereign_ml.card.schema.facts import Facts
 
 __all__ = [
     "LAW_SNAPSHOT",

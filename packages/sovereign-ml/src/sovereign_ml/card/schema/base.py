@@ -11,12 +11,14 @@ import re
 import unicodedata
 from datetime import date
 from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 
 NOT_ANSWERED: Final = "?"
 """The one constant for an answer that nobody gave. In ``model_card.toml`` it is written ``"?"``."""
+
+Item = TypeVar("Item")
 
 Open = Literal["?"]
 # Strict types, because pydantic would take 1 for true and "0.1" for a number.
@@ -93,6 +95,11 @@ def is_open(value: object) -> bool:
         # A leftover mark of the template is no answer.
         return "{{" in value or _stands_for_nothing(plain(value))
     return value is None
+
+
+def items_of(answer: tuple[Item, ...] | str) -> tuple[Item, ...]:
+    """Return the items of an answer that is a list, none while it is open."""
+    return answer if isinstance(answer, tuple) else ()
 
 
 @lru_cache(maxsize=4096)

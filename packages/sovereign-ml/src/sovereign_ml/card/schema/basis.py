@@ -159,6 +159,7 @@ class Withdrawal(Group):
     stops_scoring_within_hours: Number = ask(
         "After how many hours is the person no longer scored?", "GDPR 7(3)", when="consent_used"
     )
+    # A promise that nobody tried is no evidence (GDPR 5(2)).
     tested_on: Day = ask("When was that tested?", "GDPR 5(2)", when="consent_used", by="both")
 
 
@@ -205,6 +206,7 @@ class EPrivacy(Group):
         "Dir. 2002/58 Art. 13",
         when="direct_marketing",
     )
+    # Article 13(2) lists these conditions together: one that fails ends the exception.
     soft_opt_in_holds: Flag = ask(
         "Did people give the address when they bought, are the offers for your own similar "
         "products, and can people refuse free of charge, then and in every message?",
@@ -254,6 +256,7 @@ class Special(Group):
         when="art22_and_special",
         form="sentence",
     )
+    # C-184/20: data from which a special category can be inferred counts as special.
     proxies_cleared: Texts = ask(
         "Which features flagged as possible proxies were looked at and found not to be?",
         "C-184/20 paras 122-127",

@@ -109,6 +109,7 @@ class CampaignFacts(Group):
     listed_on: date | None = None
     treated: str = ""
     control: str = ""
+    # Article 35(7)(b) asks for necessity: nobody needs a score for offers that change nothing.
     prevented: float | None = fill(
         "Churn that offers prevented, measured against a control group", "GDPR 5(1)(c), 35(7)(b)"
     )
@@ -161,6 +162,7 @@ class Facts(Group):
     imported: Imported = part(Imported)
     leaving: LeavingFacts = part(LeavingFacts)
     previous: PreviousCard | None = None
+    # Apart from the digest of the library: a change of the team is none of the library.
     own_rules: OwnRulesFacts = part(OwnRulesFacts)
     national_law: tuple[NationalLaw, ...] = fill(
         "National law and lists that the team added", "GDPR 6(2), 22(2)(b), 35(4)", default=()

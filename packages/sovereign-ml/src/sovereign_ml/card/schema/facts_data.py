@@ -31,7 +31,9 @@ class Snapshot(Group):
     """
 
     role: Literal["train", "validation", "test", "score"]
+    # DVC names a version by its MD5. It is an address here and protects nothing.
     dvc_md5: str
+    # A small exact count could point to single people, so the card shows ranges.
     rows: str = Field(description='Bucket, e.g. "10,000-99,999"')
     subjects: str = Field(description="Bucket of distinct persons")
     from_date: date
@@ -218,6 +220,7 @@ class DataFacts(Group):
     features: tuple[FeatureFact, ...] = fill(
         "Model inputs", "GDPR 5(1)(c)", when="always", default=()
     )
+    # One after the other, because of two inputs that say the same only one can go.
     elimination: tuple[Elimination, ...] = fill(
         "How few inputs are enough: the least needed left out first", "GDPR 5(1)(c)", default=()
     )
@@ -269,6 +272,7 @@ class ConsentFacts(Group):
         default=(),
     )
     suppression_applied_at: datetime | None = None
+    # The basis in config.toml chose the rows, so it is compared with what people answered.
     configured_basis: str = fill("The basis on which the rows were chosen", "GDPR 6(1)", default="")
     leak_count: int | None = fill(
         "Objectors found among the scored", "GDPR 21(3)", when="direct_marketing"

@@ -31,6 +31,7 @@ class ModelFacts(Group):
     """Identity of the model (A)."""
 
     name: str | None = fill("Registered name", "AI Act Annex IV 1", when="always")
+    # The registry numbers a version at registration, after this card was written.
     version: str | None = fill(
         "Registry version, or candidate before registration", "AI Act Annex IV 1"
     )
@@ -114,9 +115,11 @@ class DecisionFacts(Group):
         default=(),
     )
     policy_version: str | None = None
+    # Outcomes that always follow the score mean that the score decides, whoever signs (rule R19).
     score_outcome_agreement: float | None = fill(
         "Outcomes equal to the score's", "C-634/21 para. 48"
     )
+    # A range and no number, so that the card may be shown to anybody.
     outcomes_on_record: str | None = fill(
         "Bucket of outcomes it was counted on", "C-634/21 para. 48"
     )
@@ -199,13 +202,7 @@ class ExplanationFacts(Group):
     intercept: float | None = None
     individual_method: (
         Literal[
-            "additive",
-            "exact_shapley",
-            "reason_codes",
-            "shap",
-            "formula",
-            "source_code",
-            "generic",
+            "additive", "exact_shapley", "reason_codes", "shap", "formula", "source_code", "generic"
         ]
         | None
     ) = fill(

@@ -111,6 +111,7 @@ HighRiskDuty = Literal[
 class HighRisk(Group):
     """Further requirements of a high-risk system (AI Act 8-27, 43-49, 72, 73, 86)."""
 
+    # Article 6(3) closes this way to every system that profiles people, as a churn score does.
     derogation_claimed: Flag = ask(
         "Do you claim that it is not high-risk after all (6(3))?",
         "AI Act 6(3)-(4)",
@@ -124,6 +125,7 @@ class HighRisk(Group):
         )
     )
     oversight_persons: Texts = ask("Who oversees it (roles)?", "AI Act 14, 26(2)", when="high_risk")
+    # Articles 19(1) and 26(6) ask for six months at least.
     log_months: Number = ask(
         "For how many months are logs kept?", "AI Act 19, 26(6)", when="high_risk"
     )
@@ -138,10 +140,7 @@ class HighRisk(Group):
         empty=True,
     )
     duties_ref: Text = ask(
-        "Where is that documented, duty by duty?",
-        "AI Act 16, 26",
-        when="high_risk",
-        form="place",
+        "Where is that documented, duty by duty?", "AI Act 16, 26", when="high_risk", form="place"
     )
     fria_required: Flag = ask(
         "Must you assess the impact on fundamental rights (public body, private body with public "
@@ -213,6 +212,7 @@ class SignOff(Group):
         when="dpia_required",
     )
     dpo_opinion_date: Day = ask("Of which date?", "GDPR 35(2)", when="dpia_required")
+    # The opinion binds nobody, but whoever departs from it has to write down why.
     dpo_departure_reason: Text = ask(
         "Why do you not follow the opinion, or how are its conditions met?",
         "GDPR 35(2), 5(2); WP248rev.01 p. 15",

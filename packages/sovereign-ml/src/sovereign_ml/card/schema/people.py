@@ -100,6 +100,7 @@ class Purpose(Group):
         when="compatible_purpose",
         form="place",
     )
+    # It decides whether the right to stop offers is absolute (Article 21(3)).
     direct_marketing: Flag = ask(
         "Is the score used to choose who gets an offer or advertising?", "GDPR 21(2)-(3)"
     )
@@ -109,6 +110,7 @@ class Purpose(Group):
         "GDPR 30(1)(c), 35",
         form="country",
     )
+    # Recital 71: a decision by machine alone should not concern a child.
     children_possible: Flag = ask("Can a child be among them?", "GDPR rec. 38, 71; WP251 ch. V")
     vulnerable_groups: Texts = ask(
         "Which vulnerable groups may be among them? [] says: none known.",
@@ -167,6 +169,7 @@ class Recipient(Group):
     contract_ref: Text = ask(
         "Where is the contract with the recipient?", "GDPR 13(1)(e)", form="place"
     )
+    # Whoever makes the score decides already, if the recipient draws strongly on it.
     art22_left_to_recipient: Flag = ask(
         "Is Article 22 treated as the recipient's business alone?",
         "C-634/21 operative part, para. 61",
@@ -219,6 +222,7 @@ class DecisionAnswers(Group):
     effect: Effect | Open = ask(
         "How strongly does the outcome affect a person?", "GDPR 22(1), rec. 71"
     )
+    # An offer that others get is an effect on those who do not get it.
     not_selected_outcome: Text = ask(
         "What happens to the people who are not selected?",
         "C-634/21 para. 61; WP251 p. 21",

@@ -37,6 +37,7 @@ class NoticeItems(Group):
     )
     retention: Flag = ask("Does it say how long data is kept?", "GDPR 13(2)(a)")
     rights: Flag = ask("Does it name the person's rights?", "GDPR 13(2)(b)")
+    # A line in the middle of a long notice does not do: Article 21(4) wants it apart.
     objection_separate: Flag = ask(
         "Does it bring the right to object clearly and apart from the rest?", "GDPR 21(4)"
     )
@@ -90,6 +91,7 @@ class ExplanationAnswers(Group):
     withheld: Texts = ask(
         "What is withheld as a trade secret? [] says: nothing.", "GDPR 15(4), rec. 63", empty=True
     )
+    # The court leaves the weighing of a trade secret to an authority or a court, case by case.
     blanket_refusal: Flag = ask(
         "Is every explanation refused as a trade secret?", "C-203/22 paras 74-76", when="withheld"
     )
@@ -108,6 +110,7 @@ class Rights(Group):
     access_sla_days: Number = ask(
         "Within how many days is a request for access answered?", "GDPR 12(3)"
     )
+    # Article 12(3) allows two further months at most, and the person is told within the first.
     extension_days: Number = ask(
         "If complex requests take longer: by how many further days, "
         "with the person told within the first month?",
@@ -122,6 +125,7 @@ class Rights(Group):
         "GDPR 16, 19; WP251 p. 17-18",
         form="sentence",
     )
+    # Article 20 covers what the person provided. A score is derived, so it is never handed over.
     portability: Literal["not_applicable", "provided_data_only"] | Open = ask(
         "What is handed over on a request for portability?", "GDPR 20", when="consent_or_contract"
     )
@@ -160,6 +164,7 @@ class Objection(Group):
         when="direct_marketing",
         form="sentence",
     )
+    # This right is absolute: whoever weighs it against grounds of their own breaks Article 21(3).
     marketing_weighed: Flag = ask(
         "Is an objection to marketing weighed against your own grounds?",
         "GDPR 21(3)",
@@ -205,6 +210,7 @@ class Dpia(Group):
     residual_risk: Literal["low", "medium", "high"] | Open = ask(
         "Which risk remains?", "GDPR 36(1)", when="dpia_required"
     )
+    # With a high risk that remains, processing may not start before the authority was asked.
     prior_consultation_ref: Text = ask(
         "Where is the authority's answer?", "GDPR 36(1)", when="high_residual_risk", form="place"
     )

@@ -55,6 +55,7 @@ class Safeguards(Group):
     contest_can_reverse: Flag = ask(
         "Can contesting reverse the outcome?", "WP251 p. 27", when="art22_applies"
     )
+    # A rule that judges its own result again is no review (WP251 p. 27).
     contest_independent: Flag = ask(
         "Is it decided by a person, not by the same rule again?",
         "WP251 p. 27",
@@ -143,6 +144,7 @@ class HumanReview(Group):
         "WP251 p. 21; AI Act 14(4)(d)",
         when="review_claimed",
     )
+    # Whoever pays for overruling the score follows it.
     no_detriment_for_override: Flag = ask(
         "Is a reviewer who overrules free of disadvantage?", "WP251 p. 21", when="review_claimed"
     )

@@ -168,6 +168,7 @@ class Bucket:
     def _action(self, version: ObjectVersion, *, rows: bool) -> Action:
         if not version.key.startswith(self._ours):
             return "by hand"
+        # The key of an object of DVC is the hash of its content, so it cannot be cleaned in place.
         if version.key.startswith(DATA) or not version.latest:
             return "old version removed"
         return "rows removed" if rows else "file removed"

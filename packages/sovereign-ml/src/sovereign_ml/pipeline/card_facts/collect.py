@@ -21,14 +21,14 @@ from sovereign_ml.model.scorecard import Levels, Scorecard
 from sovereign_ml.monitoring.past_days import PastDays
 from sovereign_ml.monitoring.reporting.campaign_facts import campaign_facts
 from sovereign_ml.monitoring.watch import card_facts
-from sovereign_ml.pipeline.card_facts import data, left_system, model_privacy
+from sovereign_ml.pipeline.card_facts import left_system, model_privacy, training_data
 from sovereign_ml.pipeline.project_audit import judged
 from sovereign_ml.privacy import objections, retention_plan, suppression
 from sovereign_ml.project import Feature, Project
 from sovereign_ml.registry.aliases import MlflowRegistry
-from sovereign_ml.storage import lineage
+from sovereign_ml.storage import commit_lineage
 from sovereign_ml.storage.artifacts import read_json
-from sovereign_ml.supply_chain.integrity import project_identity
+from sovereign_ml.supply_chain.vendored_library import project_identity
 
 LIBRARIES = (
     "scikit-learn",
@@ -88,7 +88,7 @@ def gather(
             "decision": _decision(settings, live["decision"]),
             "review": live["review"],
             "previous": MlflowRegistry(settings.tracking).previous_card(),
-            "data": data.data(
+            "data": training_data.data(
                 card,
                 figures,
                 training,
@@ -99,8 +99,8 @@ def gather(
                 max_association=settings.card.policy.max_association,
                 project=project,
             )
-            | {"minors_found": data.minors_found(valid / "groups.parquet", checked)},
-            "consent": data.consent(training, features, people, checked),
+            | {"minors_found": training_data.minors_found(valid / "groups.parquet", checked)},
+            "consent": training_data.consent(training, features, people, checked),
             "retention": _retention(checked, settings),
             "model_privacy": model_privacy.privacy(card, figures, training),
             "explanation": _explanation(card, figures, project.features),
@@ -145,7 +145,7 @@ def _national_law(root: Path) -> tuple[NationalLaw, ...]:
 def _run(model: Path, root: Path, profile: str) -> dict[str, Any]:
     return {
         "generated_at": datetime.now(UTC).replace(microsecond=0),
-        "git_commit": lineage.git_commit(root),
+        "git_commit": commit_lineage.git_commit(root),
         "pipeline_run_id": read_json(model / "run.json")["run_id"],
         "profile": profile,
     }
@@ -154,9 +154,12 @@ def _run(model: Path, root: Path, profile: str) -> dict[str, Any]:
 def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
     run, path = read_json(folder / "run.json"), folder / "model.json"
     trained = read_json(folder / "summary.json")
-    written = lineage.authors(settings.root, MlflowRegistry(settings.tracking).production_commit())
+    written = commit_lineage.authors(
+        settings.root, MlflowRegistry(settings.tracking).production_commit()
+    )
     return {
         "name": settings.project.name,
+        # The registry gives the number at registration, after the card.
         "version": "candidate",
         "algorithm": trained["algorithm"],
         "framework": "scikit-learn",

@@ -21,9 +21,9 @@ from sovereign_ml.card.derive import MARKETING_ACTIONS
 from sovereign_ml.card.questions import Question, open_questions, progress, walk
 from sovereign_ml.card.rules.engine import Finding
 from sovereign_ml.card.rules.governance import OUTSIDE
-from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
-from sovereign_ml.card.schema.card import Card
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, items_of
 from sovereign_ml.card.schema.facts import Facts
+from sovereign_ml.card.schema.model_card import Card
 from sovereign_ml.pipeline.card_facts import typed_answers
 from sovereign_ml.storage.artifacts import replaced
 
@@ -146,6 +146,8 @@ class Interview:
             return offered
         if line.casefold() not in ("n", "no"):
             raise ValueError("Press Enter to take them, or answer n to be asked each of them.")
+        # Otherwise the same proposals would come again at once, because their questions are still
+        # open.
         self._refused |= set(offered)
         return {}
 
@@ -180,6 +182,7 @@ class Interview:
         self.asked += 1
         if answers:
             self._before.append((before, set(self._skipped)))
+            # The rules speak at once, while the person still knows why and can go back.
             for finding in self.judge(after):
                 if any(path in finding.found for path in answers):
                     text = f"{finding.rule} ({finding.article}): {finding.found} {finding.do}"
@@ -193,6 +196,7 @@ class Interview:
             raise StoppedError(ended=isinstance(stop, EOFError)) from None
         if line == "q":
             raise StoppedError(ended=False)
+        # A skip is kept as a step, so that b also leads back to a skipped question.
         if line == "s":
             self._before.append((self.path.read_text(encoding="utf-8"), set(self._skipped)))
             self._skipped |= set(paths)
@@ -240,7 +244,7 @@ def proposals(card: Card, today: date) -> Values:
         proposed["purpose.territories"] = sorted(set(countries))
     periods = {stored.object: stored.period for stored in facts.retention.objects}
     objects = answers.retention.objects
-    for index, row in enumerate(() if isinstance(objects, str) else objects):
+    for index, row in enumerate(items_of(objects)):
         if periods.get(row.object):
             proposed[f"retention.objects[{index}].period"] = periods[row.object]
     processors, others = answers.roles.processors, answers.decision.score_transmitted_to
@@ -280,6 +284,7 @@ def _put(document: Any, path: str, value: Any) -> None:
         if name.isdigit():
             node = node[int(name)]
             continue
+        # A whole table may still hold the mark of an open answer.
         if name not in node or node[name] == NOT_ANSWERED:
             node[name] = tomlkit.table()
         node = node[name]

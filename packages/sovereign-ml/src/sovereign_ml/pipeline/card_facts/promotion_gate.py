@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 
 from sovereign_ml.bundle.release_check import other_model
 from sovereign_ml.bundle.sealed import read_bundle
-from sovereign_ml.card.promotion import RegistryError
-from sovereign_ml.card.schema.card import Card
+from sovereign_ml.card.alias_history import RegistryError
+from sovereign_ml.card.schema.model_card import Card
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.git import GitError
@@ -24,7 +24,7 @@ from sovereign_ml.pipeline.card_facts.compare import AGAIN, SHOWN, differences, 
 from sovereign_ml.project import Project
 from sovereign_ml.registry import bundle_store
 from sovereign_ml.registry.aliases import MlflowRegistry
-from sovereign_ml.storage import lineage
+from sovereign_ml.storage import commit_lineage
 
 __all__ = ["against_artifacts", "against_git", "against_registered", "evidence_against"]
 
@@ -63,9 +63,9 @@ def against_git(card: Card, settings: Settings) -> Iterator[str]:
     """
     since = MlflowRegistry(settings.tracking).production_commit()
     try:
-        changed = lineage.uncommitted(settings.root)
+        changed = commit_lineage.uncommitted(settings.root)
         # A variable that names an author, as in an image, does not count here.
-        written = lineage.authors_by_git(settings.root, since)
+        written = commit_lineage.authors_by_git(settings.root, since)
     except GitError as error:
         yield (
             f"Git does not say who wrote this: {error}. Four eyes need a repository with its whole "

@@ -48,6 +48,7 @@ def _day(line: str) -> date:
 def _number(line: str) -> float:
     if re.fullmatch(r"-?\d+", line):
         return int(line)
+    # Much of Europe writes 0,1, and no thousands are asked for here.
     if re.fullmatch(r"-?\d*[.,]\d+", line):
         return float(line.replace(",", "."))
     raise ValueError(f"'{line}' is no number.")

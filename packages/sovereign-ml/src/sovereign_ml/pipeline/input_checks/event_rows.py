@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sovereign_ml.config.tables import EventTable
+from sovereign_ml.config.data_tables import EventTable
 from sovereign_ml.features.event_tables import PREFIX
 from sovereign_ml.pipeline.input_checks import plausibility, unusable
 from sovereign_ml.pipeline.input_checks.matching import CustomerMatch, match_events

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sovereign_ml.config.tables import DataSettings, ReaderSettings
+from sovereign_ml.config.data_tables import DataSettings, ReaderSettings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.storage.csv_records import CsvRecords
 from sovereign_ml.storage.expressions import Expressions

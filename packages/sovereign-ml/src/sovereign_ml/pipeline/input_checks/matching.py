@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sovereign_ml.config.tables import CheckSettings
+from sovereign_ml.config.data_tables import CheckSettings
 from sovereign_ml.pipeline.input_checks.customer_ids import (
     exponent,
     folded,

@@ -11,7 +11,8 @@ from datetime import datetime
 from statistics import median
 from typing import TYPE_CHECKING
 
-from sovereign_ml.config.tables import CheckSettings, EventTable, FeatureSettings
+from sovereign_ml.config.data_tables import CheckSettings, EventTable
+from sovereign_ml.config.tables import FeatureSettings
 from sovereign_ml.features.history import days_needed, settings_that_fit
 from sovereign_ml.pipeline.input_checks.customer_ids import shape
 from sovereign_ml.pipeline.input_checks.unusable import UNUSABLE, examples
@@ -101,12 +102,7 @@ def too_many_unusable(
     counts = {reason: set_aside.get(reason, 0) for reason in UNUSABLE}
     problems = [
         _too_many(
-            read,
-            {reason: counts[reason]},
-            values,
-            limit,
-            f"max_share_of_reason.{reason}",
-            section,
+            read, {reason: counts[reason]}, values, limit, f"max_share_of_reason.{reason}", section
         )
         for reason, limit in own.items()
         if counts[reason] > limit * read
@@ -203,6 +199,7 @@ def _biggest_customer(connection: duckdb.DuckDBPyConnection, config: CheckSettin
     if row is None or row[0] is None:
         return []
     most, usual, rows, looks = int(row[0]), float(row[1]), int(row[2]), str(row[3])
+    # A real shop has large customers, so a size alone is no fault.
     times = TIMES_OF_TELLING if row[4] else TIMES_THE_MEDIAN
     if most <= config.max_one_customer_share * rows or most < times * usual:
         return []
@@ -216,6 +213,7 @@ def _biggest_customer(connection: duckdb.DuckDBPyConnection, config: CheckSettin
 
 
 def _unit(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[str]:
+    # An amount of zero says nothing about its unit.
     rows, small = _counts(connection, "amount_read <> 0 AND abs(amount_eur) < 0.01")
     problems = []
     if small > config.max_below_a_cent_share * rows:
@@ -288,7 +286,6 @@ def _recent_volume(
 def _counts(connection: duckdb.DuckDBPyConnection, condition: str) -> tuple[int, int]:
     """Return the kept rows, and those of them for which ``condition`` holds."""
     row = connection.execute(
-        f"SELECT count(*), count(*) FILTER ({condition}) FROM gated WHERE reason IS "  # noqa: S608
-        "NULL"
+        f"SELECT count(*), count(*) FILTER ({condition}) FROM gated WHERE reason IS NULL"  # noqa: S608
     ).fetchone()
     return (int(row[0]), int(row[1])) if row else (0, 0)

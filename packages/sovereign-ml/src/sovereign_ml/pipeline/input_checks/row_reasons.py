@@ -26,6 +26,7 @@ REASONS: dict[str, str] = {
     "unreadable_order_id": "unusable = 'unreadable_order_id'",
     "no_customer_id": "customer_id IS NULL",
     "unreadable_time": "event_time IS NULL",
+    # Before the unreadable amount, whose condition holds for these rows too.
     "no_rate": "amount_eur IS NULL AND rate_seen IS NOT NULL",
     "unreadable_amount": "amount_eur IS NULL",
     "in_future": "in_future",
@@ -40,18 +41,15 @@ Duplicates come before all others.
 EVENT_REASONS: dict[str, str] = {
     **{
         reason: f"unusable = '{reason}'"
-        for reason in (
-            "filtered",
-            "unreadable_filter",
-            "unreadable_customer_id",
-            "unreadable_kind",
-        )
+        for reason in ("filtered", "unreadable_filter", "unreadable_customer_id", "unreadable_kind")
     },
     "no_customer_id": "customer_id IS NULL",
     "unreadable_time": "event_time IS NULL",
     "unreadable_value": "unusable = 'unreadable_value'",
     "in_future": "in_future",
     "expired": "expired",
+    # Before the missing purchase, so that the counts show whose events were left out for their
+    # sake.
     **_BARRED,
     "no_consent": "NOT consented",
     "no_purchase": "customer_id NOT IN (SELECT customer_id FROM names)",

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sovereign_ml.pipeline.suggest.proposed_setting import Candidate
+from sovereign_ml.pipeline.suggest.proposal import Candidate
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage import instants
 from sovereign_ml.storage.expressions import is_number
+from sovereign_ml.storage.time_formats import formats_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,8 +23,6 @@ RARE = 0.002
 """Share of the values below which a notation is a slip and not a format of the file."""
 EXCEL_DAYS = (20_000, 60_000)
 """Days since 1899-12-30 from 1954 to 2064, the form in which a spreadsheet stores a date."""
-WEEKDAY = re.compile(r"(?i)(mon|tue|wed|thu|fri|sat|sun)|(mon|tues|wednes|thurs|fri|satur|sun)day")
-TOKEN = re.compile(r"\d+|[A-Za-z]+|[^\dA-Za-z]+")
 
 
 @dataclass(frozen=True)
@@ -130,6 +129,7 @@ def read_times(
     connection: duckdb.DuckDBPyConnection, table: str, column: ColumnValues
 ) -> TimeReading | None:
     """Return the reading of ``column`` as a time, None where it holds no times."""
+    # The file has types, or DuckDB's reader has recognised the times already.
     if column.sql_type.startswith(("TIMESTAMP", "DATE")):
         zone = column.sql_type in instants.WITH_ZONE
         return TimeReading([Candidate(column.sql)], 1.0, zone, column.sql_type != "DATE")
@@ -158,6 +158,7 @@ def _from_numbers(
 ) -> TimeReading | None:
     digits = sample.split(".", maxsplit=1)[0]
     text = column.sql if column.sql_type == "VARCHAR" else f"CAST({column.sql} AS VARCHAR)"
+    # As seconds since 1970 such a number would be a day of that year, so it is a date.
     if len(digits) in (8, 14) and digits[:2] in ("19", "20"):
         form = "%Y%m%d" if len(digits) == 8 else "%Y%m%d%H%M%S"
         expression = f"strptime({text}, '{form}')"
@@ -197,7 +198,7 @@ def _from_text(
         if share > 0.9:
             order = ("year, month, day",)
             return TimeReading([Candidate(column.sql)], share, zone, clock, order)
-    by_shape = {shape: formats for shape, sample in shapes if (formats := _formats(sample))}
+    by_shape = {shape: formats for shape, sample in shapes if (formats := formats_of(sample))}
     if not by_shape:
         return None
     certain: list[str] = []
@@ -239,72 +240,6 @@ def _reading(column: ColumnValues, formats: Sequence[str], evidence: object) -> 
     if len(unique) > 1:
         form = f"[{', '.join(db.literal(f) for f in unique)}]"
     return Candidate(f"strptime({column.sql}, {form})", str(evidence or ""))
-
-
-def _formats(sample: str) -> list[str]:
-    """Return the strptime format of ``sample``, or two where day and month may be exchanged.
-
-    The first of two has the day first.
-    """
-    tokens = TOKEN.findall(sample)
-    parts = [i for i, token in enumerate(tokens) if token.isalnum()]
-    weekday: dict[int, str] = {}
-    if parts and WEEKDAY.fullmatch(tokens[parts[0]]):
-        first = parts.pop(0)
-        weekday = {first: "%a" if len(tokens[first]) == 3 else "%A"}
-    if len(parts) < 3:
-        return []
-    date = [tokens[i] for i in parts[:3]]
-    if date[0].isdigit() and len(date[0]) == 4:
-        orders = [("%Y", "%m", "%d")]
-    elif date[0].isalpha() and date[1].isdigit():
-        orders = [(_month(date[0]), "%d", _year(date[2]))]
-    elif date[1].isalpha():
-        orders = [("%d", _month(date[1]), _year(date[2]))]
-    elif all(d.isdigit() for d in date) and len(date[0]) <= 2 and len(date[1]) <= 2:
-        year = _year(date[2])
-        orders = [("%d", "%m", year), ("%m", "%d", year)]
-    else:
-        return []
-    clock = _clock(tokens, parts[3:])
-    if clock is None:
-        return []
-    formats = []
-    for order in orders:
-        named = dict(zip(parts[:3], order, strict=True)) | clock | weekday
-        formats.append("".join(named.get(i, token) for i, token in enumerate(tokens)))
-    return formats
-
-
-def _clock(tokens: list[str], places: Sequence[int]) -> dict[int, str] | None:
-    """Return the parts of the format after the date, None where they are no time of day."""
-    named: dict[int, str] = {}
-    names = iter(("%H", "%M", "%S", "%g"))
-    for i in places:
-        token = tokens[i]
-        if token.isdigit() and i and tokens[i - 1].strip() in ("+", "-"):
-            # %z reads the sign as well.
-            tokens[i - 1] = tokens[i - 1].rstrip("+-")
-            named[i] = "%z"
-            named |= dict.fromkeys(range(i + 1, len(tokens)), "")
-            break
-        if token.isdigit():
-            named[i] = next(names, "")
-        elif token.upper() in ("AM", "PM"):
-            named = {k: "%I" if v == "%H" else v for k, v in named.items()} | {i: "%p"}
-        elif token.upper() in ("UTC", "GMT", "CET", "CEST", "Z"):
-            named[i] = "%Z"
-        elif token not in ("T",):
-            return None
-    return named
-
-
-def _month(word: str) -> str:
-    return "%b" if len(word) <= 3 else "%B"
-
-
-def _year(digits: str) -> str:
-    return "%Y" if len(digits) == 4 else "%y"
 
 
 @dataclass(frozen=True)

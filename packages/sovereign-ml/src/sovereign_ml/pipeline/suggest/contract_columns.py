@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.pipeline.suggest.column_values import ColumnValues, profile, read_times
 from sovereign_ml.pipeline.suggest.presets import plain
-from sovereign_ml.pipeline.suggest.proposed_setting import Candidate, ProposedSetting, chosen
+from sovereign_ml.pipeline.suggest.proposal import Candidate, ProposedSetting, chosen
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage.expressions import is_word
 
@@ -180,8 +180,7 @@ def _readings(
         word = is_word(db.quoted(column.name), null_words)
         name = db.quoted(column.name)
         rows = (
-            f"(SELECT CASE WHEN NOT {word} THEN {name} END AS {name}, {name} AS raw_ "  # noqa: S608
-            f"FROM {table})"
+            f"(SELECT CASE WHEN NOT {word} THEN {name} END AS {name}, {name} AS raw_ FROM {table})"  # noqa: S608
         )
     filled = profile(connection, rows)[column.name]
     reading = read_times(connection, rows, filled) if filled.filled else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sovereign_ml.pipeline.input_checks.customer_ids import id_text
 from sovereign_ml.pipeline.suggest.column_values import ColumnValues, read_times
 from sovereign_ml.pipeline.suggest.presets import plain
-from sovereign_ml.pipeline.suggest.proposed_setting import NO, YES, Candidate, ProposedSetting
+from sovereign_ml.pipeline.suggest.proposal import NO, YES, Candidate, ProposedSetting
 from sovereign_ml.storage import duckdb as db
 
 if TYPE_CHECKING:
@@ -121,8 +121,7 @@ def met_among(
         for expression in (column.sql, *lower):
             value = id_text(expression)
             ((n,),) = connection.execute(
-                f"SELECT count(DISTINCT {value}) FROM {table} WHERE {value} IN "  # noqa: S608
-                f"({buyers})"
+                f"SELECT count(DISTINCT {value}) FROM {table} WHERE {value} IN ({buyers})"  # noqa: S608
             ).fetchall()
             met.append((int(n), expression))
     # Of equal counts the earlier one stays first: the column as it stands before small letters.
@@ -232,8 +231,7 @@ def _marked(connection: duckdb.DuckDBPyConnection, column: ColumnValues) -> str:
     """Return SQL for a mark or a date that is null where the column means no."""
     text = f"lower(trim(CAST({column.sql} AS VARCHAR)))"
     rows = connection.execute(
-        f"SELECT DISTINCT {text} FROM source_customers WHERE list_contains(?, "  # noqa: S608
-        f"{text}) ORDER BY 1",
+        f"SELECT DISTINCT {text} FROM source_customers WHERE list_contains(?, {text}) ORDER BY 1",  # noqa: S608
         [list(NO)],
     ).fetchall()
     if not rows:

@@ -6,25 +6,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sovereign_ml.config.tables import DataSettings, EventTable
+from sovereign_ml.config.data_tables import DataSettings, EventTable
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.input_checks import exchange_rates, plausibility, unusable
 from sovereign_ml.pipeline.input_checks.event_rows import EventRows
 from sovereign_ml.pipeline.input_checks.row_reasons import EVENT_REASONS, count_reasons
-from sovereign_ml.pipeline.input_tables import after_the_end
-from sovereign_ml.pipeline.intake import (
+from sovereign_ml.pipeline.input_mapping.mapped_rows import (
     SOURCE,
     event_values,
-    map_customers,
     map_events,
     map_transactions,
 )
+from sovereign_ml.pipeline.input_mapping.people_table import map_customers
+from sovereign_ml.pipeline.input_tables import after_the_end
 from sovereign_ml.pipeline.source import SYNTHETIC, InputFiles
 from sovereign_ml.pipeline.suggest.column_values import ColumnValues
 from sovereign_ml.pipeline.suggest.customer_columns import met_among
-from sovereign_ml.pipeline.suggest.mapping import MappingGuess
+from sovereign_ml.pipeline.suggest.file_columns import COLUMNS, FileColumns
+from sovereign_ml.pipeline.suggest.mapping import customer
 from sovereign_ml.pipeline.suggest.presets import plain
-from sovereign_ml.pipeline.suggest.proposed_setting import Candidate, ProposedSetting
+from sovereign_ml.pipeline.suggest.proposal import Candidate, ProposedSetting
+from sovereign_ml.pipeline.suggest.time_column import time_and_zone
 from sovereign_ml.pipeline.suggest.trial_run import (
     Judged,
     TrialRun,
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EventGuess", "buyers_of", "try_events"]
 
-COLUMNS = "data.columns"
 KINDS = (
     "kind type topic category channel reason priority event eventtype eventname action subject art "
     "thema kategorie anliegen grund kanal typ sujet motif tema motivo"
@@ -56,7 +57,7 @@ OWN_IDS = (
 MOST_KINDS, LONGEST_KIND = 50, 64
 
 
-class EventGuess(MappingGuess):
+class EventGuess(FileColumns):
     """The decisions about one event table over the loaded rows."""
 
     def decide(self, *, buyers: bool, timezone: str) -> list[ProposedSetting]:
@@ -65,25 +66,25 @@ class EventGuess(MappingGuess):
         ``buyers`` tells whether the table ``buyers`` exists. ``timezone`` is that of ``[data]``.
         """
         self.preset, self.notes = None, []  # an export that is known has purchases
-        time, zone = self._time()
+        time, zone = time_and_zone(self)
         if zone.is_open:
             self.notes.append(
                 f"The times name no zone: they are read in [data] timezone, now {timezone!r}. For "
                 "another one "
                 "write event_time = \"(...) AT TIME ZONE 'Europe/Berlin'\"."
             )
-        customer = self._buyer() if buyers else self._customer()
-        return [customer, time, self._kind(), self._number(), self._one_row_an_event()]
+        who = self._buyer() if buyers else customer(self)
+        return [who, time, self._kind(), self._number(), self._one_row_an_event()]
 
     def _buyer(self) -> ProposedSetting:
         """Return the column of customers whose values are among the buyers."""
         ids = "SELECT customer_id FROM buyers"
-        named = met_among(self.connection, self.table, ids, self._named("customer_id"), COLUMNS)
+        named = met_among(self.connection, self.table, ids, self.named("customer_id"), COLUMNS)
         if named.value:
             return named
         # A column of another name is only a candidate: numbers of tickets are met among numbers of
         # customers too.
-        others = [c for c in self.columns.values() if c.filled and not self._is_time(c)]
+        others = [c for c in self.columns.values() if c.filled and not self.is_time(c)]
         met = met_among(self.connection, self.table, ids, others, COLUMNS)
         why = (
             "no column with a name of a customer has an id of a buyer; a column of other numbers "
@@ -97,10 +98,10 @@ class EventGuess(MappingGuess):
 
     def _kind(self) -> ProposedSetting:
         for column in self._by_name(KINDS.split()):
-            words = self._words(column, MOST_KINDS)
+            words = self.words(column, MOST_KINDS)
             repeats = column.distinct <= max(2, column.filled / 2)  # free text hardly ever does
             if words and repeats and max(map(len, words)) <= LONGEST_KIND:
-                why = (f'{self._counted(words)}; "" if no feature uses it',)
+                why = (f'{self.counted(words)}; "" if no feature uses it',)
                 return ProposedSetting(COLUMNS, "kind", column.sql, why)
         why = ("no column of a few words that is named like a kind",)
         return ProposedSetting(COLUMNS, "kind", "", why)
@@ -117,7 +118,7 @@ class EventGuess(MappingGuess):
         for column in self._by_name(OWN_IDS.split()):
             if not column.distinct < 0.95 * column.filled:
                 continue
-            states = [(c, self._words(c)) for c in self._named("status")]
+            states = [(c, self.words(c)) for c in self.named("status")]
             candidates = [
                 Candidate(f"{c.sql} = {db.literal(word)}", f"{c.name} {word}: {n:,} rows")
                 for c, words in states

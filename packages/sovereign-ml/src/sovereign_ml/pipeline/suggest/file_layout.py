@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sovereign_ml.errors import Misuse
-from sovereign_ml.pipeline.suggest.proposed_setting import Candidate, ProposedSetting
+from sovereign_ml.pipeline.suggest.proposal import Candidate, ProposedSetting
 from sovereign_ml.storage.csv_records import DELIMITERS, MARKS, SAMPLE, SEPARATOR_LINE, UNREADABLE
 from sovereign_ml.storage.file_format import FileFormat, format_of, open_bytes
 

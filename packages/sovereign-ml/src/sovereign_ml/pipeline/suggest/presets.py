@@ -36,6 +36,7 @@ class Preset:
     checks: Mapping[str, object] = field(default_factory=dict)
 
 
+# An order that was paid back was a purchase: the refund is taken off its amount.
 PAID = "('paid', 'partially_paid', 'partially_refunded', 'refunded')"
 PRESETS = (
     Preset(
@@ -93,6 +94,7 @@ PRESETS = (
                 "{#grandtotalbase}",
             ),
             "order_id": ("{id}",),
+            # Magento closes an order that was paid back.
             "where": ("lower({status}) IN ('complete', 'processing', 'closed')",),
         },
         time="purchasedate",
@@ -219,10 +221,8 @@ PRESETS = (
         time="invoicedate",
         timezone="Europe/London",
         notes=("amounts are pounds; times are those of the shop in London",),
-        checks={
-            "max_share_of_reason": {"no_customer_id": 0.3},
-            "max_one_customer_share": 0.03,
-        },
+        # About a quarter of its lines name no customer.
+        checks={"max_share_of_reason": {"no_customer_id": 0.3}, "max_one_customer_share": 0.03},
     ),
 )
 CDNOW = ("customer_id", "date", "cds", "amount")

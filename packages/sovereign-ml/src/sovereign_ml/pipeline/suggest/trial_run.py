@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sovereign_ml.config.tables import DataSettings, ReaderSettings
+from sovereign_ml.config.data_tables import DataSettings, ReaderSettings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.input_checks import exchange_rates
 from sovereign_ml.pipeline.input_checks.matching import match_customers
 from sovereign_ml.pipeline.input_checks.row_reasons import count_reasons
 from sovereign_ml.pipeline.input_checks.unusable import shown
-from sovereign_ml.pipeline.input_tables import after_the_end, input_problems
-from sovereign_ml.pipeline.intake import (
+from sovereign_ml.pipeline.input_mapping.mapped_rows import (
     SOURCE,
     contract_values,
-    map_customers,
     map_transactions,
 )
+from sovereign_ml.pipeline.input_mapping.people_table import map_customers
+from sovereign_ml.pipeline.input_tables import after_the_end, input_problems
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage.expressions import Expressions
 
@@ -142,11 +142,7 @@ def filtered(
 
 
 def sample_rows(
-    connection: duckdb.DuckDBPyConnection,
-    judged: Judged,
-    columns: Sequence[str],
-    *,
-    in_clear: bool,
+    connection: duckdb.DuckDBPyConnection, judged: Judged, columns: Sequence[str], *, in_clear: bool
 ) -> list[SampleRow]:
     """Return ten rows: some of each kind, so that rows set aside are among them.
 

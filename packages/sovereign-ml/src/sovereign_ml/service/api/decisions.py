@@ -10,12 +10,7 @@ from sovereign_ml.decision_log.entries import BARS
 from sovereign_ml.service.http import Answer, Call, reply_json
 from sovereign_ml.service.problems import ProblemError
 from sovereign_ml.service.runtime import Runtime
-from sovereign_ml.service.schemas import (
-    CaseStep,
-    ContestAnswer,
-    DecisionAnswer,
-    InputShown,
-)
+from sovereign_ml.service.schemas import CaseStep, ContestAnswer, DecisionAnswer, InputShown
 
 RECTIFIED = "rectification"
 WHOSE = "customer-id"

@@ -58,6 +58,7 @@ class FeatureServer(ABC):
         if self._has_answered:
             return
         try:
+            # Nobody's features are read only to see whether the server works.
             await self._ask(self.body([NOBODY]))
         except ProblemError:
             raise unavailable(STARTING) from None

@@ -5,18 +5,60 @@ The protocol's ``/infer`` is left out: a score without objection, review and log
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import Field
+
+from sovereign_ml import __version__
 from sovereign_ml.service.counters import CONTENT_TYPE
 from sovereign_ml.service.http import Answer, Call, reply_json
 from sovereign_ml.service.problems import ProblemError
-from sovereign_ml.service.schemas import (
-    ModelMetadata,
-    ModelReady,
-    ServerLive,
-    ServerMetadata,
-    ServerReady,
-    Status,
-    Tensor,
-)
+from sovereign_ml.service.schemas import AnswerModel, Status
+
+
+class ServerLive(AnswerModel):
+    """Open Inference Protocol: the process answers."""
+
+    live: Literal[True] = True
+
+
+class ServerReady(AnswerModel):
+    """Open Inference Protocol: the log can be read."""
+
+    ready: Literal[True] = True
+
+
+class ModelReady(ServerReady):
+    """Open Inference Protocol: the model of the bundle can be asked."""
+
+    name: str = Field(examples=["acme-churn"])
+
+
+class ServerMetadata(AnswerModel):
+    """Open Inference Protocol: what serves."""
+
+    name: Literal["sovereign-ml"] = "sovereign-ml"
+    version: str = __version__
+    extensions: list[str] = Field(default=[], description="None: there is no /infer")
+
+
+class Tensor(AnswerModel):
+    """Open Inference Protocol: one input or output, a column of any number of customers."""
+
+    name: str = Field(examples=["recency_days"])
+    datatype: Literal["FP64", "BYTES"]
+    # -1 stands for any number of rows, as the protocol writes it.
+    shape: tuple[int, int] = (-1, 1)
+
+
+class ModelMetadata(AnswerModel):
+    """Open Inference Protocol: what the model of the bundle takes and gives."""
+
+    name: str = Field(examples=["acme-churn"])
+    versions: list[str] = Field(examples=[["3"]])
+    platform: Literal["sovereign-ml"] = "sovereign-ml"
+    inputs: list[Tensor]
+    outputs: list[Tensor]
 
 
 async def alive(call: Call) -> Answer:

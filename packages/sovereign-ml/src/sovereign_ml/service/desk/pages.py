@@ -38,7 +38,10 @@ The second page carries both, signed.
 def _templates() -> jinja2.Environment:
     folder = Path(__file__).parent / "templates"
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined
+        # StrictUndefined: a typo in a template is an error, and no gap in what a reviewer sees.
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
     )
 
 
@@ -77,6 +80,7 @@ async def sign_in_form(call: Call) -> Answer:
 async def sign_in(call: Call) -> Answer:
     """Exchange a key with scope review for a cookie."""
     key = api_keys.find(call.runtime.settings.keys, call.body.get("key", ""))
+    # One answer for both, so that it does not tell which keys exist.
     if key is None or "review" not in key.scopes:
         return page("sign_in.html", 403, problem="This is no valid key with scope review.")
     # Browsers may drop a Secure cookie on plain HTTP, which profile local uses.

@@ -7,7 +7,7 @@ from typing import Final
 
 from sovereign_ml.card.derive import claims_review
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
-from sovereign_ml.card.schema.base import NOT_ANSWERED, plain
+from sovereign_ml.card.schema.base import NOT_ANSWERED, items_of, plain
 
 # Words with which people name an action among the uses that are not allowed.
 ACTION_WORDS: Final = {
@@ -33,7 +33,7 @@ def _blocks(case: Case) -> Iterator[str]:
     action = decision.downstream_action
     named = [
         use
-        for use in _listed(purpose.out_of_scope_uses)
+        for use in items_of(purpose.out_of_scope_uses)
         for word in ACTION_WORDS.get(action, ())
         if word in plain(use)
     ]
@@ -64,7 +64,7 @@ def _warnings(case: Case) -> Iterator[str]:
     if applies is False and exception not in ("not_applicable", "none", NOT_ANSWERED):
         yield f"Article 22 does not apply, and the exception '{exception}' is relied on."
     sources = case.answers.data.sources
-    for source in () if sources == NOT_ANSWERED else sources:
+    for source in items_of(sources):
         if source.origin != "third_party" and source.art14_given != NOT_ANSWERED:
             yield f"'{source.name}' has an art14_given, and its origin is '{source.origin}'."
     if decision.effect in ("none", "minor") and case.significant:
@@ -74,7 +74,3 @@ def _warnings(case: Case) -> Iterator[str]:
         decision.downstream_action == "analytics_only"
     ):
         yield "The action is analytics_only, and the effect on people is called significant."
-
-
-def _listed(values: tuple[str, ...] | str) -> tuple[str, ...]:
-    return values if isinstance(values, tuple) else ()

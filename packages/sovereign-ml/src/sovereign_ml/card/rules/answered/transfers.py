@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sovereign_ml.card.rules.answered.adequacy import ADEQUATE, COUNTRIES, DPF_APPEAL, EEA
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
-from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open
+from sovereign_ml.card.schema.base import is_open, items_of
 from sovereign_ml.card.schema.rights import Transfer
 
 
@@ -19,7 +19,7 @@ from sovereign_ml.card.schema.rights import Transfer
 def transfer_without_ground(case: Case) -> Hits:
     """A transfer to an unknown country, on adequacy that nobody decided, or without evidence or assessment."""
     transfers = case.answers.hosting.transfers
-    for transfer in () if transfers == NOT_ANSWERED else transfers:
+    for transfer in items_of(transfers):
         if problem := _problem(transfer, case):
             yield f"hosting.transfers, {transfer.to}, tool '{transfer.tool}': {problem}."
         elif transfer.tool == "dpf" and is_open(transfer.tia_ref):

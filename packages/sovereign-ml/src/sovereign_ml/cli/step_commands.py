@@ -100,8 +100,7 @@ def suggest(
         str, typer.Argument(help="Your transactions: CSV or Parquet, a pattern or a folder.")
     ],
     event: Annotated[
-        str,
-        typer.Option(help="FILE holds events beside the purchases: the name of their table."),
+        str, typer.Option(help="FILE holds events beside the purchases: the name of their table.")
     ] = "",
     customers: Annotated[str, typer.Option(help="Your customers table, if there is one.")] = "",
     answers: Annotated[
@@ -124,7 +123,7 @@ def suggest(
     from sovereign_ml.cli import console
     from sovereign_ml.config import settings as configuration
     from sovereign_ml.pipeline import source
-    from sovereign_ml.pipeline.suggest import proposal as proposals
+    from sovereign_ml.pipeline.suggest import suggestions
     from sovereign_ml.storage.artifacts import replaced
 
     if show_values and (write or not console.out.is_terminal):
@@ -137,11 +136,11 @@ def suggest(
     if event and customers:
         raise Misuse("--customers goes with the transactions: leave it out with --event.")
     settings = configuration.load(profile)
-    files, decided = source.input_files(settings), proposals.parse_answers(answers or [])
+    files, decided = source.input_files(settings), suggestions.parse_answers(answers or [])
     if event:
-        proposal = proposals.suggest_events(files, file, event, decided, in_clear=show_values)
+        proposal = suggestions.suggest_events(files, file, event, decided, in_clear=show_values)
     else:
-        proposal = proposals.suggest(files, file, customers, decided, in_clear=show_values)
+        proposal = suggestions.suggest(files, file, customers, decided, in_clear=show_values)
     text = proposal.toml()
     if write:
         write.write_text(text, encoding="utf-8")
@@ -164,8 +163,7 @@ def suggest(
 def _score(
     profile: ProfileOption = None,
     old_features: Annotated[
-        bool,
-        typer.Option("--old-features", help="Score although the features are too old."),
+        bool, typer.Option("--old-features", help="Score although the features are too old.")
     ] = False,
 ) -> None:
     """Run step 8. Scores carry the date of their features."""
@@ -267,8 +265,7 @@ def pull(profile: ProfileOption = None) -> None:
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
-    profile: ProfileOption = None,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000, profile: ProfileOption = None
 ) -> None:
     """Show runs and registry: MLflow on 127.0.0.1."""
     from sovereign_ml.servers import own_servers

@@ -13,7 +13,7 @@ import pytest
 from silent_git import broken, foreign, no_repository, not_installed
 from small_project import commit, make_project
 from sovereign_ml.git import GitError
-from sovereign_ml.storage import lineage
+from sovereign_ml.storage import commit_lineage
 
 AUTHOR = "Test <test@acme.example>"
 
@@ -64,10 +64,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_git_knows_the_author_and_the_commit(root: Path) -> None:
-    assert lineage.authors(root) == lineage.Authors((AUTHOR,))
-    assert lineage.git_commit(root) == git(root, "rev-parse", "HEAD")
+    assert commit_lineage.authors(root) == commit_lineage.Authors((AUTHOR,))
+    assert commit_lineage.git_commit(root) == git(root, "rev-parse", "HEAD")
     (root / "config.toml").write_text("changed")
-    assert lineage.git_commit(root) == git(root, "rev-parse", "HEAD") + "-dirty"
+    assert commit_lineage.git_commit(root) == git(root, "rev-parse", "HEAD") + "-dirty"
 
 
 @pytest.mark.parametrize("silence", SILENT)
@@ -75,19 +75,21 @@ def test_where_git_does_not_answer_its_words_are_kept_and_an_image_knows_by_its_
     root: Path, monkeypatch: pytest.MonkeyPatch, silence: Callable[[Path, pytest.MonkeyPatch], Path]
 ) -> None:
     root = silence(root, monkeypatch)
-    who = lineage.authors(root)
-    assert (who.names, lineage.git_commit(root)) == ((), "unknown")
+    who = commit_lineage.authors(root)
+    assert (who.names, commit_lineage.git_commit(root)) == ((), "unknown")
     assert who.unknown_because.startswith("git says: ")
     assert SILENT[silence] in who.unknown_because
     assert str(root) not in who.unknown_because
     monkeypatch.setenv("CHURN_GIT_AUTHOR", "Ada Lovelace <ada@acme.example>")
     monkeypatch.setenv("CHURN_GIT_COMMIT", "b" * 40)
-    assert lineage.authors(root) == lineage.Authors(("Ada Lovelace <ada@acme.example>",))
+    assert commit_lineage.authors(root) == commit_lineage.Authors(
+        ("Ada Lovelace <ada@acme.example>",)
+    )
     with pytest.raises(GitError):  # four eyes ask git itself, not a variable
-        lineage.authors_by_git(root)
+        commit_lineage.authors_by_git(root)
     with pytest.raises(GitError):
-        lineage.uncommitted(root)
-    assert lineage.git_commit(root) == "b" * 40
+        commit_lineage.uncommitted(root)
+    assert commit_lineage.git_commit(root) == "b" * 40
 
 
 def test_a_shallow_clone_does_not_take_the_last_committer_for_the_author(root: Path) -> None:
@@ -105,20 +107,20 @@ def test_a_shallow_clone_does_not_take_the_last_committer_for_the_author(root: P
         "-m",
         "Approvals",
     )
-    assert lineage.authors(root).names == (AUTHOR,)
+    assert commit_lineage.authors(root).names == (AUTHOR,)
     git(root.parent, "clone", "--quiet", "--depth=1", root.as_uri(), "shallow")
-    who = lineage.authors(root.parent / "shallow")
+    who = commit_lineage.authors(root.parent / "shallow")
     assert who == (
         (),
         "git says: the history of this shallow clone is cut off; fetch it with `git fetch --unshallow`",
     )
     git(root.parent / "shallow", "fetch", "--quiet", "--unshallow")
-    assert lineage.authors(root.parent / "shallow").names == (AUTHOR,)
+    assert commit_lineage.authors(root.parent / "shallow").names == (AUTHOR,)
 
 
 def test_a_damaged_index_is_not_taken_for_a_clean_state(root: Path) -> None:
     (root / ".git/index").write_bytes(b"nonsense")
-    assert lineage.git_commit(root) == "unknown"
+    assert commit_lineage.git_commit(root) == "unknown"
 
 
 def change(root: Path, file: str, name: str, message: str = "Change", **more: str) -> str:
@@ -143,7 +145,7 @@ def test_everybody_who_changed_what_is_approved_since_the_last_version_is_an_aut
     change(root, "README.md", "Rita Reader")
     change(root, "src/churn/model.py", "Alan Turing", author="Ann Other <ann@acme.example>")
     change(root, "serve/own.py", "Max Pair", "Pair\n\nCo-authored-by: Co Writer <co@acme.example>")
-    names = {name.partition(" <")[0] for name in lineage.authors_by_git(root, approved)}
+    names = {name.partition(" <")[0] for name in commit_lineage.authors_by_git(root, approved)}
     everybody = {
         "Ada Lovelace",
         "Grace Hopper",
@@ -153,19 +155,19 @@ def test_everybody_who_changed_what_is_approved_since_the_last_version_is_an_aut
         "Co Writer",
     }
     assert names == everybody
-    assert set(lineage.authors_by_git(root)) >= {AUTHOR, "Old Hand <old@acme.example>"}
+    assert set(commit_lineage.authors_by_git(root)) >= {AUTHOR, "Old Hand <old@acme.example>"}
 
 
 def test_a_commit_that_leads_nowhere_shortens_no_history_and_no_change_has_its_last_author(
     root: Path,
 ) -> None:
     change(root, "model_card.toml", "Ada Lovelace")
-    assert set(lineage.authors_by_git(root, "f" * 40)) == {
+    assert set(commit_lineage.authors_by_git(root, "f" * 40)) == {
         AUTHOR,
         "Ada Lovelace <ada@acme.example>",
     }
     head = git(root, "rev-parse", "HEAD")
-    assert lineage.authors_by_git(root, head) == ("Ada Lovelace <ada@acme.example>",)
+    assert commit_lineage.authors_by_git(root, head) == ("Ada Lovelace <ada@acme.example>",)
 
 
 def test_another_repository_in_the_environment_does_not_answer(
@@ -174,12 +176,12 @@ def test_another_repository_in_the_environment_does_not_answer(
     shutil.copytree(root, tmp_path / "other")
     change(root, "model_card.toml", "Ada Lovelace")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
-    assert "Ada Lovelace <ada@acme.example>" in lineage.authors_by_git(root)
+    assert "Ada Lovelace <ada@acme.example>" in commit_lineage.authors_by_git(root)
 
 
 @pytest.mark.parametrize("how", ["edited", "staged", "new", "assume-unchanged", "skip-worktree"])
 def test_what_is_not_committed_is_named(root: Path, how: str) -> None:
-    assert lineage.uncommitted(root) == []
+    assert commit_lineage.uncommitted(root) == []
     path = root / ("src/own.py" if how == "new" else "model_card.toml")
     path.parent.mkdir(exist_ok=True)
     if how in ("assume-unchanged", "skip-worktree"):
@@ -187,4 +189,4 @@ def test_what_is_not_committed_is_named(root: Path, how: str) -> None:
     path.write_text("changed")
     if how == "staged":
         git(root, "add", "model_card.toml")
-    assert lineage.uncommitted(root) == [str(path.relative_to(root))]
+    assert commit_lineage.uncommitted(root) == [str(path.relative_to(root))]

@@ -25,10 +25,10 @@ TARGET = "sovereign_ml/supply_chain/lockfile.py"
 SCRIPT = """
 import dataclasses, json, pathlib
 from sovereign_ml.bundle import library_identity
-from sovereign_ml.supply_chain import integrity
+from sovereign_ml.supply_chain import vendored_library
 print(json.dumps({
     "record": dataclasses.asdict(library_identity.identify()),
-    "project": dataclasses.asdict(integrity.project_identity(pathlib.Path.cwd())),
+    "project": dataclasses.asdict(vendored_library.project_identity(pathlib.Path.cwd())),
 }))
 """
 

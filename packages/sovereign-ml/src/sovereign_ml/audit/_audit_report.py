@@ -37,6 +37,7 @@ _MEANING = {
     J.OTHER_THIRD_COUNTRY: "Third country without an adequacy decision",
     J.SELF_DECLARED: "Not in the provider table: its owner must be declared",
 }
+# Eight digits tell two images apart. All 64 would fill the line of a terminal.
 _DIGEST = re.compile(r"(@sha256:[0-9a-f]{8})[0-9a-f]{56}")
 _REGION = re.compile(
     r"(?:^|[.-])((?:[a-z]{2}|af|ap|cloudgouv-eu|eusc-de)-[a-z]+(?:-\d)?|fsn1|nbg1|hel1|eu0\d|gra"
@@ -153,14 +154,17 @@ def hosting(findings: tuple[AddressFinding, ...]) -> list[dict[str, Any]]:
     """
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for finding in findings:
+        # A link in the documentation carries nothing, so its host is no recipient.
         if not finding.mention.carries or not _hostname(finding):
             continue
         key = (finding.mention.component, _hostname(finding))
         row = rows.setdefault(key, _host(finding))
+        # The card's schema has no word for telemetry.
         carries = {*row["carries"], *(payload.value for payload in finding.mention.carries)} - {
             Payload.TELEMETRY.value
         }
         row["carries"] = [payload.value for payload in Payload if payload.value in carries]
+        # The card shows a host once, so one refused mention of it is enough.
         row["allowed"] = row["allowed"] and finding.severity < Severity.ERROR
     return list(rows.values())
 

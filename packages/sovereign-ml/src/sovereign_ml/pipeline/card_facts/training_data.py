@@ -158,6 +158,7 @@ def _snapshots(training: pd.DataFrame, md5: str, lookback: int) -> list[dict[str
             "dvc_md5": md5,
             "rows": pii_scan.bucket(len(rows))[0],
             "subjects": pii_scan.bucket(rows["customer_id"].nunique())[0],
+            # The features of a cut-off look back, so the data begins before it.
             "from_date": (rows["event_timestamp"].min() - timedelta(days=lookback)).date(),
             "to_date": rows["event_timestamp"].max().date(),
         }
@@ -188,11 +189,7 @@ def _left_out(entry: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _loss(interval: dict[str, float]) -> dict[str, float]:
-    return {
-        "loss": interval["value"],
-        "loss_low": interval["low"],
-        "loss_high": interval["high"],
-    }
+    return {"loss": interval["value"], "loss_low": interval["low"], "loss_high": interval["high"]}
 
 
 def _category(feature: Feature) -> str:
