@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from monitor_reports import DAY, a_page, a_reference, state
 from sovereign_ml.config.monitoring import MonitorSettings
 from sovereign_ml.decision_log import Draft, open_log, verify
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.monitoring import alarms, campaign, outcomes, population
+from sovereign_ml.monitoring import alarms, backtest, campaign, outcomes, population
 from sovereign_ml.monitoring.campaign import people_needed, uplift
 from sovereign_ml.monitoring.comparison import Comparison, FeatureChange, distance, nobody
 from sovereign_ml.monitoring.judgement import OF_CUSTOMERS, RuleState, judge
@@ -99,9 +100,11 @@ def test_the_sequential_test_keeps_its_rate_of_false_alarms_and_finds_a_bias() -
     assert sum(month in (12, 13) for month in found) / len(found) >= 0.92
 
 
-def judged(comparison: Comparison, *before: RuleState) -> list[RuleState]:
+def judged(
+    comparison: Comparison, *before: RuleState, early: Sequence[outcomes.EarlyLook] = ()
+) -> list[RuleState]:
     """Return the states of a day with ``comparison`` alone, after a day with ``before``."""
-    absent: Any = {"early": (), "detector": None, "alarmed": False, "realised": None}
+    absent: Any = {"early": early, "detector": None, "alarmed": False, "realised": None}
     rest: Any = {"fairness": (), "reviews": {}, "waiting_days": None, "catch_rate": 0.8}
     gate: Any = SimpleNamespace(calibration_slope=(0.7, 1.4), min_roc_auc=0.6, max_fairness_gap=1)
     usual = {"limits": MonitorSettings(), "gate": gate, "before": [list(before)]}
@@ -142,6 +145,29 @@ def test_a_shift_tells_feature_direction_and_whether_feed_or_people_changed(
     assert found.status == "watch"
     assert found.found == "recency_days 0.40 log-odds (mean +0.30)"
     assert advice in found.todo
+
+
+def test_early_outcomes_alone_tell_of_people_and_not_of_the_feed() -> None:
+    quiet = nobody(a_reference(), 0.5).model_copy(update={"customers": 900, "volume": 0.0})
+    look = outcomes.EarlyLook(
+        day=14, decided="2026-05-18", n=500, expected=100, observed=140, z=5.0
+    )
+    (early,) = [each for each in judged(quiet, early=[look]) if each.rule == "early"]
+    assert early.status == "alarm"
+    assert "The inputs are as before" in early.todo
+    assert "last year" in early.todo
+
+
+def test_categories_that_are_all_missing_cannot_be_renamed() -> None:
+    scorecard = model()
+    rows = pd.DataFrame(customers(20))
+    sealed: Any = SimpleNamespace(model=scorecard)
+    names = [part.name for part in scorecard.categorical]
+    assert names
+    renamed = backtest._renamed(rows.copy(), sealed)
+    assert not renamed[names].equals(rows[names])
+    rows[names] = None
+    assert backtest._renamed(rows.copy(), sealed)[names].equals(rows[names])
 
 
 def test_a_rule_that_holds_shows_its_measurement_and_limit() -> None:

@@ -206,7 +206,8 @@ def _lost(rows: pd.DataFrame, sealed: Bundle, every: int = 1) -> pd.DataFrame:
 
 def _renamed(rows: pd.DataFrame, sealed: Bundle) -> pd.DataFrame:
     for part in sealed.model.categorical:
-        rows[part.name] = "new " + rows[part.name].astype("string")
+        # A missing category has no name that could change.
+        rows[part.name] = rows[part.name].map(lambda name: f"new {name}", na_action="ignore")
     return rows
 
 

@@ -20,6 +20,12 @@ _ACCURACY, _BOTH = "GDPR 5(1)(d)", "GDPR 5(1)(d), 24(1)"
 _RECITAL, _GUIDELINES = "GDPR rec. 71", "WP251rev.01 p. 21"
 _EXPLAIN = "Explain it, or repair the data."
 _RETRAIN = "Train again, or roll back."
+_OUTCOMES_ALONE = (
+    "The inputs are as before, so people act otherwise than the model learned: a season, a "
+    "campaign, a rival. Look at the same weeks of last year. Accept it until the season ends, or "
+    "train again."
+)
+_OUTCOMES_AND_INPUTS = "The inputs shifted as well: look at them first, then train again."
 RULES: Final[Mapping[str, tuple[AlarmKind, str, str, str]]] = {
     "age": ("data", "Age of the newest event", "Repair the feed.", _ACCURACY),
     "volume": ("data", "Customers who can be scored", "Look for lost files or shops.", _ACCURACY),
@@ -98,11 +104,11 @@ def judge(
     results["gate"] = _gate(realised, gate)
     results["fairness"] = _fairness(fairness, gate.max_fairness_gap)
     results["review"] = _review(reviews, waiting_days, catch_rate)
-    cause = likely_cause(comparison, limits)
+    advice = dict.fromkeys(("shift", "score"), likely_cause(comparison, limits))
+    advice["early"] = _OUTCOMES_ALONE if results["shift"][0] == "ok" else _OUTCOMES_AND_INPUTS
     states = []
     for name, (kind, title, todo, source) in RULES.items():
         status, text, limit = results[name]
-        advice = cause if name in ("shift", "score") else todo
         last = previous[0].get(name) if previous else None
         states.append(
             RuleState(
@@ -113,7 +119,7 @@ def judge(
                 found=text,
                 limit=limit,
                 since=last.since if last and last.status == status else day,
-                todo=advice if status in ("watch", "alarm") else "",
+                todo=advice.get(name, todo) if status in ("watch", "alarm") else "",
                 source=source,
             )
         )
