@@ -9,6 +9,7 @@ docs/benchmarks/monitoring.json and monitoring.md: python benchmarks/monitoring.
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -33,10 +34,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="churn-monitoring-") as folder:
         work = options.work or Path(folder)
         work.mkdir(exist_ok=True)
+        before = os.getloadavg()[0]
         result = machine() | measure(code, work.resolve())
+        result |= {"load": [before, os.getloadavg()[0]], "cpu_seconds": _cpu_seconds()}
     publish(options.out, "monitoring", result, page(result))
     broken = [name for name, (kept, _, _) in promises(result).items() if not kept]
     return int(bool(broken))
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU time of this process and of the commands that it ran."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    used = [resource.getrusage(kind) for kind in kinds]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def measure(code: Path, work: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from harness import environment
+from harness import ROOT, environment
 from monitoring_past import CHURN, Place
 
 from sovereign_ml.bundle.sealed import Bundle
@@ -30,31 +30,17 @@ from sovereign_ml.monitoring.population import columns, profile, usual_range
 DECISIONS, BATCH, CUSTOMERS = 100_000, 1_000, 1_000_000
 WINDOW = timedelta(days=80)
 RESULTS = ("data/9_monitoring", "governance/monitoring")
+SUPPORT = ROOT / "packages/sovereign-ml/tests/support/projects"
 KILLED = """\
-import os, resource, signal, sys
-RESULTS = ("9_monitoring", "governance/monitoring")
-at, half = int(sys.argv.pop(1)), sys.argv.pop(1) == "half"
-count = 0
-changes = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod", "shutil.rmtree"}
-def hook(event, arguments):
-    global count
-    if event not in changes or not any(part in str(arguments[0]) for part in RESULTS):
-        return
-    writes = event != "open" or (arguments[1] or "")[:1] in ("w", "a", "x")
-    if not writes and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
-        return
-    count += 1
-    if count == at and half:
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
-    elif count == at:
-        os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(hook)
+import sys
+from dying import die_at
+number, half = int(sys.argv.pop(1)), sys.argv.pop(1) == "half"
+changes = die_at(number, ("9_monitoring", "governance/monitoring"), half=half)
 from sovereign_ml.cli.main import main
 try:
     main()
 finally:
-    print("changes", count, file=sys.stderr)
+    print("changes", changes(), file=sys.stderr)
 """
 """The command, killed before its n-th change of the results, or in the middle of the next write."""
 MEASURED = """\
@@ -205,7 +191,7 @@ def _monitor(place: Place, at: int, mode: str) -> subprocess.CompletedProcess[st
     return subprocess.run(
         [sys.executable, "-c", KILLED, str(at), mode, "monitor"],
         cwd=place.root,
-        env=environment(place.code / "src"),
+        env=environment(place.code / "src", SUPPORT),
         capture_output=True,
         text=True,
         check=False,

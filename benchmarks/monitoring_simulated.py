@@ -20,6 +20,10 @@ from sovereign_ml.monitoring.sequence import EDetector
 HISTORIES, MONTHS, PEOPLE, SHOCK = 2_000, 24, 1_500, 0.02
 BIAS_FROM = 12
 BIASES = (-0.08, -0.05)
+PREDICTED = (0.2, 0.9)
+"""Ends of the uniform distribution of predictions."""
+WANTED, MOST_FALSE = 0.99, 0.05
+"""Share of biases that should be found within a month, and of histories with a false alarm."""
 CAMPAIGNS, LISTED, CONTROL, EFFECT = 100, 2_000, 0.3, 0.08
 DRAWN_AT = datetime(2026, 5, 1)
 
@@ -38,6 +42,28 @@ def histories() -> dict[str, Any]:
         "shock": SHOCK,
         "false_alarms": float(np.mean([month is not None for month in healthy])),
         "biases": [_delays(bias) for bias in BIASES],
+        "limits": _limits(),
+    }
+
+
+def _limits() -> dict[str, float]:
+    """Return what no test can do better on two months with a bias of eight points either way.
+
+    By Neyman and Pearson the best test of two months is one of their mean gap. A bias may begin in
+    any month, so 24 months have twelve pairs that each may give a false alarm.
+    """
+    from scipy.stats import norm
+
+    low, high = PREDICTED
+    middle, width = (low + high) / 2, high - low
+    one_person = middle - middle**2 - width**2 / 12
+    spread = np.sqrt((SHOCK**2 + one_person / PEOPLE) / 2)
+    pairs, bias = MONTHS // 2, abs(BIASES[0])
+    in_pair = 2 * norm.sf(bias / spread - norm.isf(1 - WANTED))
+    allowed = 1 - (1 - MOST_FALSE) ** (1 / pairs)
+    return {
+        "least_false_alarms": float(1 - (1 - in_pair) ** pairs),
+        "most_in_one_month": float(norm.sf(norm.isf(allowed / 2) - bias / spread)),
     }
 
 
@@ -64,7 +90,7 @@ def _first_alarms(bias: float) -> list[int | None]:
         detector = EDetector(limits.tolerance, limits.looks_per_false_alarm)
         alarmed = None
         for month in range(MONTHS):
-            predicted = rng.uniform(0.2, 0.9, PEOPLE)
+            predicted = rng.uniform(*PREDICTED, PEOPLE)
             rate = predicted + rng.normal(0, SHOCK) + (bias if month >= BIAS_FROM else 0.0)
             churned = (rng.random(PEOPLE) < np.clip(rate, 0, 1)).astype(float)
             if detector.look(f"{month}", churned, predicted):

@@ -7,8 +7,9 @@ from typing import Any
 HEAD = """\
 # Does the monitor see what it should, and nothing else?
 
-One run on {cores} shared cores, Python {python}: `python benchmarks/monitoring.py PROJECT`. All
-numbers are in `monitoring.json`. Models use every feature of `contract.py`, and limits are those
+One run on {cores} cores, Python {python}: `python benchmarks/monitoring.py PROJECT`. The machine was
+shared: its load was {load_before:.1f} before and {load_after:.1f} after, so CPU time counts. The run took
+{run_cpu:.0f} s of it. All numbers are in `monitoring.json`. Models use every feature of `contract.py`, and limits are those
 of a fresh project.
 
 | | measured | promised | |
@@ -42,9 +43,9 @@ a false alarm.
 |---|---|---|---|---|---|
 {biases}
 
-With these shocks no test of monthly rates finds eight points within a month in 99 of 100 histories
-and keeps to 5 % of false alarms: the mean gap of two months has a standard deviation of 1.65 points
-either way.
+With these shocks no test of monthly rates can do what is asked. One that finds eight points within a
+month in 99 of 100 histories, whenever they begin, has a false alarm in {least_false:.0%} at least. One with
+5 % of false alarms finds {most_found:.1%} at most.
 
 ## Campaigns
 
@@ -112,10 +113,9 @@ def promises(result: dict[str, Any]) -> dict[str, Promise]:
             "at most 5 %",
         ),
         "a bias of eight points": (
-            bias["median_months"] <= 1 and not bias["missed"],
-            f"median {bias['median_months']:g} months, {bias['one_month']:.1%} within one, "
-            f"{bias['missed']:.1%} missed",
-            "median within a month, none missed",
+            bias["one_month"] >= 0.99,
+            f"{bias['one_month']:.1%} within a month, {bias['missed']:.1%} missed",
+            "99 % within a month; see below",
         ),
         "known effect in its interval": (
             campaign["covered"] >= 93,
@@ -184,6 +184,11 @@ def page(result: dict[str, Any]) -> str:
         november=_november(result),
         **{name: simulated[name] for name in ("histories", "months", "people")},
         shock=100 * simulated["shock"],
+        least_false=simulated["limits"]["least_false_alarms"],
+        most_found=simulated["limits"]["most_in_one_month"],
+        load_before=result["load"][0],
+        load_after=result["load"][1],
+        run_cpu=result["cpu_seconds"],
         false_alarms=simulated["false_alarms"],
         biases="\n".join(map(_bias, simulated["biases"])),
         campaigns=campaign["campaigns"],
@@ -233,6 +238,7 @@ def _november(result: dict[str, Any]) -> str:
         seen = f"{look['ratio']:.2f} | {look['z']:+.1f}" if measured else "no look | "
         rows.append(
             f"| {look['day']} | {look['as_of']} | {look['decided'] or ''} | {seen} | "
-            f"{'off' if look['is_off'] else 'no alarm'} | {look['early']} | {look['feature_shift']:.3f} | {look['score_shift']:.3f} |"
+            f"{'off' if look['is_off'] else 'no alarm'} | {look['early']} | "
+            f"{look['feature_shift']:.3f} | {look['score_shift']:.3f} |"
         )
     return NOVEMBER.format(reference_day=result["november"]["reference_day"], rows="\n".join(rows))

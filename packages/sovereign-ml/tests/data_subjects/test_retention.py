@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pandas as pd
 import pytest
 
 from small_project import commit, configure
-from sovereign_ml.config.connections import LogLocation
+from sovereign_ml.config.connections import LogLocation, ObjectStorage
 from sovereign_ml.config.retention_periods import (
     RetentionPeriod,
     RetentionSettings,
@@ -175,6 +176,63 @@ def test_expired_purchases_do_not_come_back_when_the_file_is_read_again(world: W
     assert world.churn("data").returncode == 0
     rows = pd.read_parquet(world.root / "data/1_raw/transactions.parquet")
     assert len(rows) and rows["event_time"].min() >= limit
+
+
+def test_reports_of_the_monitor_go_by_the_day_that_they_are_about(tmp_path: Path) -> None:
+    from sovereign_ml.data_subjects.retention_local import OldReports
+
+    for name in ("2023-01-31", "2023-02-02", "not-a-day"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "monitor.json").write_text("{}")  # fetched just now
+    rule = RetentionSettings().monitor
+    keeper = OldReports("monitor", rule, tmp_path, tmp_path)
+    due = keeper.due(datetime(2026, 2, 1, 12, tzinfo=UTC))
+    assert [(item.place, item.unit) for item in due] == [("2023-01-31", "report")]
+    keeper.expire(due)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2023-02-02", "not-a-day"]
+
+
+def test_old_reports_in_the_bucket_go_and_alarms_with_their_answers_stay(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from sovereign_ml.data_subjects import retention_servers
+    from sovereign_ml.data_subjects.stores import s3_versions
+    from sovereign_ml.monitoring.reporting.bucket_copy import MonitorCopy
+
+    written, prefix = datetime(2023, 1, 31, tzinfo=UTC), s3_versions.reports("acme-churn")
+    names = ("2023-01-31/monitor.json", "alarms/A-2023-01-31-age.json")
+    listed = [
+        s3_versions.ObjectVersion(
+            key=MonitorCopy("acme-churn", None)._key(name),  # type: ignore[arg-type]
+            id=version,
+            etag="",
+            modified=written,
+            latest=version == "2",
+        )
+        for name in names
+        for version in ("1", "2")
+    ]
+
+    class Bucket:
+        deleted: ClassVar[list[tuple[str, str]]] = []
+
+        def __init__(self, _: object) -> None: ...
+
+        def versions(self, wanted: str) -> list[s3_versions.ObjectVersion]:
+            return [version for version in listed if version.key.startswith(wanted)]
+
+        def delete(self, key: str, version: str) -> None:
+            self.deleted.append((key.removeprefix(prefix), version))
+
+    monkeypatch.setattr(retention_servers, "Objects", Bucket)
+    rule, storage = RetentionSettings().monitor, ObjectStorage("", "", "", "path", tmp_path)
+    keeper = retention_servers.OldObjects(
+        "monitor", rule, tmp_path, storage, prefix, f"{prefix}alarms/"
+    )
+    assert keeper.due(written + timedelta(days=1000)) == []
+    keeper.expire(keeper.due(written + timedelta(days=1200)))
+    # Of an alarm that changed, the older versions go.
+    assert Bucket.deleted == [(names[0], "1"), (names[0], "2"), (names[1], "1")]
 
 
 def test_outputs_of_old_notebooks_are_emptied_and_their_code_stays(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from loopback import Quiet, certificate, listening
-from mail_double import mail_server
+from mail_server import mail_server
 from monitor_reports import a_report
 from servers import free_port
 from sovereign_ml.config.monitoring import AlarmSettings
@@ -124,20 +124,20 @@ def test_mail_goes_over_starttls_with_its_password(
 ) -> None:
     pair = certificate(tmp_path, "localhost", datetime.now(UTC) + timedelta(days=9))
     monkeypatch.setenv("SSL_CERT_FILE", str(pair[0]))
-    with mail_server(pair) as (port, heard):
+    with mail_server(pair) as (port, mailbox):
         assert told(mail(port), tmp_path) == []
-    order = [line.partition(" ")[0].upper() for line in heard]
-    assert order.index("STARTTLS") < order.index("AUTH") < order.index("DATA")
-    text = "\n".join(heard)
-    assert ALARM in text
-    assert "rcpt TO:<ada@acme.example>" in text
+    assert mailbox.steps == ["STARTTLS", "AUTH", "MAIL", "DATA"]
+    assert mailbox.login == ("ada@acme.example", PASSWORD)
+    assert mailbox.recipients == ["ada@acme.example"]
+    (message,) = mailbox.messages
+    assert ALARM in message
 
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_mail_without_a_safe_line_sends_nothing(trusted: bool, tmp_path: Path) -> None:
     """No STARTTLS, as where somebody strips it, or a certificate that nobody vouches for."""
     tls = None if trusted else certificate(tmp_path, "localhost", datetime.now(UTC))
-    with mail_server(tls) as (port, heard):
+    with mail_server(tls) as (port, mailbox):
         (line,) = told(mail(port), tmp_path)
     assert line.startswith("[monitor.alarm] smtp: ")
-    assert {"AUTH", "MAIL", "DATA"}.isdisjoint(word.split()[0].upper() for word in heard)
+    assert {"AUTH", "MAIL", "DATA"}.isdisjoint(mailbox.steps)

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from dying import die_at
 from monitor_reports import DAY, a_reference, a_report, state
 from sovereign_ml.monitoring import alarms
 from sovereign_ml.monitoring.watch import Watch, reports
 
 RULES = ("missing", "shift", "early")
-CHANGES = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod", "shutil.rmtree"}
-Work = Callable[[Path], None]
 
 
 def write(root: Path) -> None:
@@ -35,29 +31,15 @@ def write(root: Path) -> None:
 def killed(root: Path, at: int, *, half: bool = False) -> tuple[int, int]:
     """Write in a child that dies at its change number ``at``; return how it ended, and its changes.
 
-    With ``half`` it dies in the middle of the next write, by a limit of 64 bytes.
+    With ``half`` it dies in the middle of the next write.
     """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        count = 0
-
-        def hook(event: str, arguments: tuple[Any, ...]) -> None:
-            nonlocal count
-            writes = event != "open" or _writes(arguments)
-            if event not in CHANGES or not writes or str(root) not in str(arguments[0]):
-                return
-            count += 1
-            if count == at and half:
-                signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-                resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
-            elif count == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
         try:
-            sys.addaudithook(hook)
+            changes = die_at(at, [str(root)], half=half)
             write(root)
-            os.write(writer, str(count).encode())
+            os.write(writer, str(changes()).encode())
             os._exit(0)
         except BaseException:
             os._exit(99)
@@ -66,11 +48,6 @@ def killed(root: Path, at: int, *, half: bool = False) -> tuple[int, int]:
     told = os.read(reader, 20)
     os.close(reader)
     return os.waitstatus_to_exitcode(status), int(told or 0)
-
-
-def _writes(arguments: tuple[Any, ...]) -> bool:
-    mode, flags = arguments[1], arguments[2]
-    return bool(mode and mode[:1] in "wax") or bool(flags & (os.O_WRONLY | os.O_RDWR))
 
 
 @pytest.fixture

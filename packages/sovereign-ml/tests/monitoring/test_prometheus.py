@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from loopback import Quiet, certificate, listening
-from mail_double import mail_server
+from mail_server import mail_server
 from monitor_reports import a_report
 from servers import free_port, until
 from small_project import PROJECT
@@ -184,12 +184,12 @@ def test_doctor_says_whether_mail_can_be_sent(
     files = certificate(tmp_path, "localhost", datetime.now(UTC) + timedelta(days=9))
     if tls == "trusted":
         monkeypatch.setenv("SSL_CERT_FILE", str(files[0]))
-    with mail_server(None if tls == "none" else files) as (port, heard):
+    with mail_server(None if tls == "none" else files) as (port, mailbox):
         (line,) = asked(AlarmSettings(smtp=f"localhost:{port}", email_to=("a@acme.example",)))
     wanted = {"trusted": "STARTTLS", "untrusted": "TLS: ", "none": "it offers no STARTTLS"}
     assert line.state == ("ok" if tls == "trusted" else "fail")
     assert line.found.startswith(wanted[tls])
-    assert "MAIL" not in {word.split()[0] for word in heard if word}
+    assert "MAIL" not in mailbox.steps
 
 
 def test_doctor_names_a_channel_that_is_away(tmp_path: Path) -> None:

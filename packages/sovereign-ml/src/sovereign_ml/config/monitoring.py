@@ -67,7 +67,7 @@ class MonitorSettings(ConfigTable):
     newest_event_days: Count = 2
     early_days: Annotated[tuple[int, ...], AfterValidator(_whole_weeks)] = (7, 14, 21)
     early_ratio: Share = 0.20
-    tolerance: Share = 0.03
+    tolerance: Share = 0.025
     looks_per_false_alarm: Annotated[float, Field(gt=1)] = 240
     in_a_row: Count = 2
     min_decisions: Count = 500

@@ -61,6 +61,7 @@ class RetentionSettings(ConfigTable):
     scores: RetentionPeriod = _rule("P3M", "written")
     decisions: RetentionPeriod = _rule("P24M", "decided")
     reviews: RetentionPeriod = _rule("P24M", "reviewed")
+    monitor: RetentionPeriod = _rule("P36M", "written")
     notebooks: RetentionPeriod = _rule("P1M", "written")
     copies: RetentionPeriod = _rule("P1M", "written")
     backups: Backups = Backups(period="P3M", start="written")

@@ -19,6 +19,7 @@ from sovereign_ml.data_subjects.retention_local import (
     NotebookOutputs,
     OldFiles,
     OldModels,
+    OldReports,
     OldRuns,
     OldVersions,
     Rows,
@@ -27,11 +28,11 @@ from sovereign_ml.data_subjects.retention_servers import (
     BucketVersions,
     CopiedRuns,
     FeastRows,
+    OldObjects,
     OnlineKeys,
     PublishedFeatures,
-    TaskArtifacts,
 )
-from sovereign_ml.data_subjects.stores import dvc_versions
+from sovereign_ml.data_subjects.stores import dvc_versions, s3_versions
 from sovereign_ml.data_subjects.stores.files import clear_leftovers
 from sovereign_ml.errors import Refused
 from sovereign_ml.features import event_tables
@@ -183,6 +184,7 @@ def _others(stores: ProjectStores) -> list[Keeper]:
     return [
         OldVersions("dvc_versions", rule.dvc_versions, root, stores.versions),
         Rows("features", rule.features, root, imported, "event_timestamp"),
+        OldReports("monitor", rule.monitor, root, root / "data/9_monitoring"),
         NotebookOutputs("notebooks", rule.notebooks, root, root / "notebooks"),
         OldFiles("copies", rule.copies, root, copies),
         OldFiles("backups", rule.backups, root, backups),
@@ -194,6 +196,7 @@ def _servers(stores: ProjectStores) -> list[Keeper]:
     rule, root = stores.retention, stores.root
     project, storage, feast = stores.project, stores.storage, stores.feature_stores
     keepers: list[Keeper] = []
+    reports = s3_versions.reports(project)
     if stores.versions.in_bucket:
         # First: a file that is deleted as a whole needs no cleaning of its rows.
         keepers += [
@@ -206,7 +209,8 @@ def _servers(stores: ProjectStores) -> list[Keeper]:
                 feature_stores=feast,
                 features=stores.artifacts.features,
             ),
-            TaskArtifacts("copies", rule.copies, root, project, storage),
+            OldObjects("copies", rule.copies, root, storage, s3_versions.tasks(project)),
+            OldObjects("monitor", rule.monitor, root, storage, reports, f"{reports}alarms/"),
         ]
     if feast.on_servers:
         keepers.append(FeastRows("features", rule.features, root, project, storage))

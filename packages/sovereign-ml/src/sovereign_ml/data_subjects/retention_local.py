@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,33 @@ class OldFiles(Keeping):
         """Delete the files."""
         for item in due:
             self._path(item).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class OldReports(Keeping):
+    """Reports of the monitor, one folder for each day.
+
+    They count from the day that they are named after: a report that was fetched from the bucket has
+    a younger file. Answers to alarms are kept in git and have no period.
+    """
+
+    folder: Path
+
+    def due(self, now: datetime) -> list[Due]:
+        """Return one entry for each report."""
+        before = self.rule.before(now)
+        days = ((path, _named_day(path)) for path in sorted(self.folder.glob("*-*-*")))
+        return [
+            self._due(path, 1, "report", before)
+            for path, day in days
+            if day and day < before.date()
+        ]
+
+    def expire(self, due: Sequence[Due]) -> None:
+        """Delete the folders."""
+        # Reports in the bucket have a keeper of the same class.
+        for item in (item for item in due if item.unit == "report"):
+            shutil.rmtree(self._path(item), ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -208,6 +236,13 @@ class LogEntries(Keeping):
 
 def _written(path: Path) -> datetime:
     return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+def _named_day(folder: Path) -> date | None:
+    try:
+        return date.fromisoformat(folder.name)
+    except ValueError:
+        return None
 
 
 def _stamp(moment: datetime) -> str:

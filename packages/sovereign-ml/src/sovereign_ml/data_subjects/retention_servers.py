@@ -81,21 +81,27 @@ class BucketVersions(Keeping):
 
 
 @dataclass(frozen=True)
-class TaskArtifacts(Keeping):
-    """Outputs of pipeline tasks in the bucket, by the time they were written."""
+class OldObjects(Keeping):
+    """Objects below ``prefix`` in the bucket, by the time they were written.
 
-    project: str
+    The newest version of an object below the prefix ``stays`` is not deleted.
+    """
+
     storage: ObjectStorage
+    prefix: str
+    stays: str = ""
 
     def due(self, now: datetime) -> list[Due]:
         """Return one entry for each version."""
         before = self.rule.before(now)
-        versions = Objects(self.storage).versions(s3_versions.tasks(self.project))
         return [
             self._due(f"{S3}{version.place}", 1, "version", before)
-            for version in versions
-            if version.modified < before
+            for version in Objects(self.storage).versions(self.prefix)
+            if version.modified < before and not self._is_kept(version)
         ]
+
+    def _is_kept(self, version: ObjectVersion) -> bool:
+        return bool(self.stays) and version.latest and version.key.startswith(self.stays)
 
     def expire(self, due: Sequence[Due]) -> None:
         """Delete the versions for good."""

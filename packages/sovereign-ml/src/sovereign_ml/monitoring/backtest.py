@@ -104,7 +104,7 @@ def backtest(
         runs.append(
             PastRun(
                 day=f"{day:%Y-%m-%d}",
-                broken={rule: text for rule, (text, _) in breaches(comparison, limits).items()},
+                broken=breaches(comparison, limits),
                 feature_shift=comparison.largest[1],
                 score_shift=comparison.score_shift,
                 early={look.day: look.ratio for look in early},
@@ -181,7 +181,7 @@ def _planted(
     """Return the results of the rules on ``rows``, which have the fault ``name``."""
     rules = FAULTS[name][0] if name in FAULTS else ("age",)
     comparison = _compare(sealed, rows, reference, age)
-    broken = {rule: text for rule, (text, _) in breaches(comparison, limits).items()}
+    broken = breaches(comparison, limits)
     return PlantedFault(fault=name, rules=rules, broken=broken, touches_model=touches)
 
 
@@ -206,7 +206,8 @@ def _lost(rows: pd.DataFrame, sealed: Bundle, every: int = 1) -> pd.DataFrame:
 
 def _renamed(rows: pd.DataFrame, sealed: Bundle) -> pd.DataFrame:
     for part in sealed.model.categorical:
-        rows[part.name] = "new " + rows[part.name].astype("string")
+        # A missing category has no name that could change.
+        rows[part.name] = rows[part.name].map(lambda name: f"new {name}", na_action="ignore")
     return rows
 
 

@@ -90,38 +90,105 @@ def nobody(then: Reference, age_days: float) -> Comparison:
     )
 
 
-def breaches(comparison: Comparison, limits: MonitorSettings) -> dict[str, tuple[str, str]]:
-    """Return the broken rules, each with the measurement and the limit, in words."""
-    result: dict[str, tuple[str, str]] = {}
-    if comparison.age_days > limits.newest_event_days:
-        result["age"] = (
-            f"the newest event is {comparison.age_days:.1f} days old",
-            f"{limits.newest_event_days} days",
-        )
-    if abs(comparison.volume) > limits.volume:
-        result["volume"] = (
-            f"{comparison.customers:,} customers, {comparison.volume:+.0%} against the reference",
-            f"{limits.volume:.0%} either way",
-        )
-    for rule in ("missing", "beyond", "unseen"):
-        limit = getattr(limits, rule)
-        changes = {name: getattr(change, rule) for name, change in comparison.features.items()}
-        # Fewer values out of range are no fault; fewer missing ones may be an invented default.
-        sizes = {k: abs(v) if rule == "missing" else v for k, v in changes.items()}
-        if broken := sorted((k for k, v in sizes.items() if v > limit), key=lambda k: -sizes[k]):
-            text = ", ".join(f"{name} {changes[name]:+.1%}" for name in broken[:4])
-            result[rule] = (f"share of {WORDS[rule]} values: {text}", f"{limit:.0%} points")
-    shifted = {k: v.shift for k, v in comparison.features.items() if v.shift > limits.feature_shift}
-    if shifted:
-        largest = sorted(shifted, key=lambda k: -shifted[k])[:4]
-        text = ", ".join(f"{name} {shifted[name]:.2f}" for name in largest)
-        result["shift"] = (f"{text} log-odds", f"{limits.feature_shift:g} log-odds")
-    if comparison.score_shift > limits.score_shift:
-        result["score"] = (
-            f"the score shifted by {comparison.score_shift:.2f} log-odds",
-            f"{limits.score_shift:g} log-odds",
-        )
+class Finding(BaseModel):
+    """One rule about data: whether it is broken, the measurement and the limit, in words."""
+
+    model_config = ConfigDict(frozen=True)
+
+    is_broken: bool
+    text: str
+    limit: str
+
+
+def findings(comparison: Comparison, limits: MonitorSettings) -> dict[str, Finding]:
+    """Return the finding of every rule about data, broken or not."""
+    result = {
+        "age": Finding(
+            is_broken=comparison.age_days > limits.newest_event_days,
+            text=f"the newest event is {comparison.age_days:.1f} days old",
+            limit=f"{limits.newest_event_days} days",
+        ),
+        "volume": Finding(
+            is_broken=abs(comparison.volume) > limits.volume,
+            text=f"{comparison.customers:,} customers, {comparison.volume:+.0%} against the "
+            "reference",
+            limit=f"{limits.volume:.0%} either way",
+        ),
+    }
+    for rule in WORDS:
+        result[rule] = _shares(rule, comparison, getattr(limits, rule))
+    shifts = sorted(comparison.features.items(), key=lambda item: -item[1].shift)
+    beyond = [(name, change) for name, change in shifts if change.shift > limits.feature_shift]
+    result["shift"] = Finding(
+        is_broken=bool(beyond),
+        text=", ".join(
+            _shift(name, change) for name, change in (beyond or shifts)[: 4 if beyond else 1]
+        ),
+        limit=f"{limits.feature_shift:g} log-odds",
+    )
+    result["score"] = Finding(
+        is_broken=comparison.score_shift > limits.score_shift,
+        text=f"the score shifted by {comparison.score_shift:.2f} log-odds, its mean by "
+        f"{comparison.mean_log_odds:+.2f}",
+        limit=f"{limits.score_shift:g} log-odds",
+    )
     return result
 
 
+def breaches(comparison: Comparison, limits: MonitorSettings) -> dict[str, str]:
+    """Return the measurement of each broken rule about data, in words."""
+    return {
+        rule: finding.text
+        for rule, finding in findings(comparison, limits).items()
+        if finding.is_broken
+    }
+
+
+def likely_cause(comparison: Comparison, limits: MonitorSettings) -> str:
+    """Return what a shift most likely comes from and what to do, for the person who answers.
+
+    A broken feed changes which values are there. People who change keep their values complete and
+    in the usual range.
+    """
+    broken = findings(comparison, limits)
+    columns = {name for rule in WORDS for name in _over(rule, comparison, getattr(limits, rule))}
+    if columns:
+        return (
+            f"The values of {', '.join(sorted(columns)[:4])} are lost, out of range or unknown as "
+            "well: repair their source."
+        )
+    if broken["volume"].is_broken or broken["age"].is_broken:
+        return "Customers or days are missing as well: look for lost files first."
+    return (
+        "Values are complete and in range, so rather people changed than the feed: a season, a "
+        "cohort that grows older, a campaign. Look whether the column is computed as before. If "
+        "so, accept it until a day, or train on newer data."
+    )
+
+
 WORDS = {"missing": "missing", "beyond": "out-of-range", "unseen": "unknown"}
+"""Rules about the share of values of a kind, and that kind in words."""
+
+
+def _over(rule: str, comparison: Comparison, limit: float) -> list[str]:
+    """Return the features whose share changed by more than ``limit``, largest change first."""
+    changes = {name: getattr(change, rule) for name, change in comparison.features.items()}
+    # Fewer values out of range are no fault; fewer missing ones may be an invented default.
+    sizes = {k: abs(v) if rule == "missing" else v for k, v in changes.items()}
+    return sorted((k for k, v in sizes.items() if v > limit), key=lambda k: -sizes[k])
+
+
+def _shares(rule: str, comparison: Comparison, limit: float) -> Finding:
+    changes = {name: getattr(change, rule) for name, change in comparison.features.items()}
+    over = _over(rule, comparison, limit)
+    shown = over[:4] or [max(changes, key=lambda name: abs(changes[name]))]
+    text = ", ".join(f"{name} {100 * changes[name]:+.1f}" for name in shown)
+    return Finding(
+        is_broken=bool(over),
+        text=f"share of {WORDS[rule]} values: {text} points",
+        limit=f"{100 * limit:g} points",
+    )
+
+
+def _shift(name: str, change: FeatureChange) -> str:
+    return f"{name} {change.shift:.2f} log-odds (mean {change.mean:+.2f})"

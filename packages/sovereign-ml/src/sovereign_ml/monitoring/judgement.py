@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sovereign_ml.config.monitoring import MonitorSettings
 from sovereign_ml.config.tables import RegisterSettings
-from sovereign_ml.monitoring.comparison import Comparison, breaches
+from sovereign_ml.monitoring.comparison import Comparison, findings, likely_cause
 from sovereign_ml.monitoring.outcomes import EarlyLook, RealisedFigures, early_status
 from sovereign_ml.monitoring.sequence import EDetector
 
@@ -18,7 +18,14 @@ Status = Literal["ok", "watch", "alarm", "not measured"]
 
 _ACCURACY, _BOTH = "GDPR 5(1)(d)", "GDPR 5(1)(d), 24(1)"
 _RECITAL, _GUIDELINES = "GDPR rec. 71", "WP251rev.01 p. 21"
-_EXPLAIN, _RETRAIN = "Explain it, or repair the data.", "Train again, or roll back."
+_EXPLAIN = "Explain it, or repair the data."
+_RETRAIN = "Train again, or roll back."
+_OUTCOMES_ALONE = (
+    "The inputs are as before, so people act otherwise than the model learned: a season, a "
+    "campaign, a rival. Look at the same weeks of last year. Accept it until the season ends, or "
+    "train again."
+)
+_OUTCOMES_AND_INPUTS = "The inputs shifted as well: look at them first, then train again."
 RULES: Final[Mapping[str, tuple[AlarmKind, str, str, str]]] = {
     "age": ("data", "Age of the newest event", "Repair the feed.", _ACCURACY),
     "volume": ("data", "Customers who can be scored", "Look for lost files or shops.", _ACCURACY),
@@ -81,23 +88,24 @@ def judge(
     """
     previous = [{state.rule: state for state in states} for states in before]
     repeats = limits.in_a_row - 1
-    results: dict[str, tuple[Status, str, str]] = {
-        name: ("ok", "nothing", "") for name, rule in RULES.items() if rule[0] == "data"
-    }
+    results: dict[str, tuple[Status, str, str]] = {}
+    for name, finding in findings(comparison, limits).items():
+        # Without enough earlier days nothing alarms yet.
+        earlier = [states[name].status for states in previous[:repeats] if name in states]
+        broken = [status for status in earlier if status in ("watch", "alarm")]
+        status: Status = "alarm" if len(broken) == repeats else "watch"
+        results[name] = (status if finding.is_broken else "ok", finding.text, finding.limit)
     if not comparison.customers:
         # What nobody could measure must not end an alarm.
         unmeasured: tuple[Status, str, str] = ("not measured", "no customer can be scored", "")
         results |= dict.fromkeys(OF_CUSTOMERS, unmeasured)
-    for name, (text, limit) in breaches(comparison, limits).items():
-        # Without enough earlier days nothing alarms yet.
-        earlier = [states[name].status for states in previous[:repeats] if name in states]
-        broken = [status for status in earlier if status in ("watch", "alarm")]
-        results[name] = ("alarm" if len(broken) == repeats else "watch", text, limit)
     results["early"] = _early(early, limits)
     results["rates"] = _rates(detector, alarmed=alarmed)
     results["gate"] = _gate(realised, gate)
     results["fairness"] = _fairness(fairness, gate.max_fairness_gap)
     results["review"] = _review(reviews, waiting_days, catch_rate)
+    advice = dict.fromkeys(("shift", "score"), likely_cause(comparison, limits))
+    advice["early"] = _OUTCOMES_ALONE if results["shift"][0] == "ok" else _OUTCOMES_AND_INPUTS
     states = []
     for name, (kind, title, todo, source) in RULES.items():
         status, text, limit = results[name]
@@ -111,7 +119,7 @@ def judge(
                 found=text,
                 limit=limit,
                 since=last.since if last and last.status == status else day,
-                todo=todo if status in ("watch", "alarm") else "",
+                todo=advice.get(name, todo) if status in ("watch", "alarm") else "",
                 source=source,
             )
         )
@@ -144,7 +152,7 @@ def _rates(detector: EDetector | None, *, alarmed: bool) -> tuple[Status, str, s
         f"predicted {last.expected:.1%}, observed {last.observed:.1%} of {last.n:,} decisions up "
         f"to {last.day}; evidence {max(last.more, last.fewer):.3g}"
     )
-    limit = f"evidence {detector.bound:g} beyond {detector.tolerance:.0%} points"
+    limit = f"evidence {detector.bound:g} beyond {100 * detector.tolerance:g} points"
     return ("alarm" if alarmed else "ok"), text, limit
 
 

@@ -27,6 +27,7 @@ def page(report: MonitorReport, reference: Reference, card: Mapping[str, Any]) -
             [week.week for week in weeks],
             [week.expected for week in weeks],
             [week.observed for week in weeks],
+            tolerance=report.tolerance,
         ),
         shifts=shifts,
         largest=max(change.shift for _, change in shifts) or 1.0,

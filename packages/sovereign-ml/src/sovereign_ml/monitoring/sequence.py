@@ -14,11 +14,11 @@ import numpy as np
 
 from sovereign_ml.model.scorecard import Floats
 
-STAKE = 0.1
+STAKE = 0.08
 """Share of the wealth that is bet on each person.
 
-In simulations with shocks of two points a month, larger stakes gave more false alarms and found a
-bias later.
+In simulations with shocks of two points a month, larger stakes gave more false alarms and smaller
+ones found a bias later.
 """
 
 

@@ -71,6 +71,11 @@ class MonitorReport(BaseModel):
     groups_now: dict[str, dict[str, float]]
     people: dict[str, Any]
     rejected_share: float
+    rejected: dict[str, int] = {}
+    """Rows that step 2 rejected, by rule."""
+    tolerance: float = 0.0
+    next_outcomes: str | None = None
+    """Day on which the next open outcome is known, None if none is open."""
     not_known: tuple[str, ...]
     alarms: tuple[alarms.AlarmRecord, ...]
 
@@ -170,6 +175,9 @@ class Watch:
             ),
             people=_people(table),
             rejected_share=1 - summary["rows_out"] / max(1, summary["rows_in"]),
+            rejected=summary.get("rejected", {}),
+            tolerance=settings.monitor.tolerance,
+            next_outcomes=_next_outcomes(rows, settings.features.horizon_days),
             not_known=tuple(self._not_known(rows, table, source)),
             alarms=tuple(alarms.unanswered(settings.root)),
         )
@@ -344,6 +352,15 @@ def card_facts(root: Path) -> dict[str, dict[str, Any]]:
             "oldest_unanswered_on": min((record.opened for record in waiting), default=None),
         },
     }
+
+
+def _next_outcomes(rows: pd.DataFrame, horizon_days: int) -> str | None:
+    """Return the first day on which an outcome of ``rows`` is known that is open now."""
+    waiting = rows.loc[rows["churned"].isna(), "event_timestamp"]
+    if waiting.empty:
+        return None
+    # A label covers whole days, so it is known on the day that begins at or after its end.
+    return f"{(waiting.min() + timedelta(days=horizon_days)).ceil('D'):%Y-%m-%d}"
 
 
 def _people(table: DecisionTable | None) -> dict[str, Any]:

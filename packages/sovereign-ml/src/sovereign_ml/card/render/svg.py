@@ -77,10 +77,12 @@ def over_time(
     *,
     title: str = "Predicted (dashed) and observed (line) rate; the table has the numbers",
     unit: str = ".0%",
+    tolerance: float = 0.0,
 ) -> Markup:
     """Return expected (dashed) and observed figures in [0, 1] by day, oldest first.
 
-    None is not known yet. ``unit`` is the format of a figure on the axis.
+    None is not known yet. ``unit`` is the format of a figure on the axis. ``tolerance`` draws a
+    band around the expected figures.
     """
     rates = [rate for rate in (*expected, *observed) if rate is not None]
     low, high = max(0.0, min(rates) - 0.05), min(1.0, max(rates) + 0.05)
@@ -95,9 +97,15 @@ def over_time(
         )
         for values in (expected, observed)
     )
+    band = ""
+    if tolerance:
+        edges = [(across(i), rate) for i, rate in enumerate(expected)]
+        upper = [f"{x:.1f},{up(min(rate + tolerance, high)):.1f}" for x, rate in edges]
+        lower = [f"{x:.1f},{up(max(rate - tolerance, low)):.1f}" for x, rate in reversed(edges)]
+        band = f'<polygon class="band" points="{" ".join(upper + lower)}"/>'
     return _picture(
         title,
-        f'{ticks}<polyline class="zero" points="{dashed}" fill="none"/>'
+        f'{ticks}{band}<polyline class="zero" points="{dashed}" fill="none"/>'
         f'<polyline class="curve" points="{line}"/>',
     )
 
