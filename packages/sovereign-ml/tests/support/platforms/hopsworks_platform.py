@@ -8,7 +8,8 @@ a wrong key and another project are refused.
 
     python hopsworks_platform.py CERTIFICATE KEY API_KEY [reads-nothing]
 
-prints its port. ``GET /state`` returns the table, the requests and the schema.
+prints its port. ``GET /state`` returns the table, the requests and the schema. ``POST /expire`` ends the retention of the
+topic. ``POST /kill`` with ``{"path": ..., "group": ...}`` kills that process group when the path is next asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import signal
 import ssl
 import sys
 import threading
@@ -36,12 +39,25 @@ AVRO = {
     "double": "double",
     "timestamp": {"type": "long", "logicalType": "timestamp-micros"},
 }
-broker = Producer({"test.mock.num.brokers": 1, "log_level": 0})
-BOOTSTRAP = next(f"{b.host}:{b.port}" for b in broker.list_topics(timeout=20).brokers.values())
 groups: dict[str, dict[str, Any]] = {}
 views: dict[str, dict[str, Any]] = {}
 table: dict[str, dict[str, Any]] = {}
 requests: list[str] = []
+brokers: list[Producer] = []
+"""Kafka, and before it those whose messages are past their retention."""
+doomed: dict[str, int] = {}
+"""Process group that ends when a path is asked for."""
+
+
+def start_kafka() -> None:
+    """Start a broker without any message. It replaces the one before."""
+    brokers.append(Producer({"test.mock.num.brokers": 1, "log_level": 0}))
+
+
+def bootstrap() -> str:
+    """Return the address of the broker."""
+    (broker,) = brokers[-1].list_topics(timeout=20).brokers.values()
+    return f"{broker.host}:{broker.port}"
 
 
 def schema() -> dict[str, Any]:
@@ -53,7 +69,7 @@ def schema() -> dict[str, Any]:
 
 def online_fs(topic: str) -> None:
     """Apply every message of ``topic`` to the table, as OnlineFS does."""
-    settings = {"bootstrap.servers": BOOTSTRAP, "group.id": "onlinefs", "log_level": 0}
+    settings = {"bootstrap.servers": bootstrap(), "group.id": "onlinefs", "log_level": 0}
     consumer = Consumer({**settings, "auto.offset.reset": "earliest"})
     consumer.subscribe([topic])
     while True:
@@ -68,6 +84,24 @@ def online_fs(topic: str) -> None:
             table.pop(row["customer_id"], None)
         else:
             table[row["customer_id"]] = row
+
+
+def follow(topic: str) -> None:
+    """Start OnlineFS on ``topic``, unless this platform applies nothing."""
+    if FOLLOWS:
+        threading.Thread(target=online_fs, args=[topic], daemon=True).start()
+
+
+def control(path: str, body: str) -> Any:
+    """Answer a request of the tests."""
+    if path == "/expire":
+        start_kafka()
+        for group in groups.values():
+            follow(group["onlineTopicName"])
+    elif path == "/kill":
+        order = json.loads(body)
+        doomed[order["path"]] = order["group"]
+    return {"table": list(table), "requests": requests, "groups": groups}
 
 
 def answer(method: str, path: str, body: str) -> Any:
@@ -86,7 +120,7 @@ def answer(method: str, path: str, body: str) -> Any:
             "id": 1,
             "name": "kafka_connector",
             "storageConnectorType": "KAFKA",
-            "bootstrapServers": BOOTSTRAP,
+            "bootstrapServers": bootstrap(),
             "securityProtocol": "PLAINTEXT",
             "sslEndpointIdentificationAlgorithm": "",
             "options": [],
@@ -120,8 +154,7 @@ def feature_groups(method: str, path: str, body: str) -> Any:
         topic = f"119_15_{group['name']}_{group['version']}_onlinefs"
         group |= {"id": 15, "onlineTopicName": topic, "created": "2026-11-01T00:00:00Z"}
         groups[group["name"]] = group
-        if FOLLOWS:
-            threading.Thread(target=online_fs, args=[topic], daemon=True).start()
+        follow(topic)
         return group
     if path.endswith("/expectationsuite"):
         return {"count": 0, "items": []}
@@ -186,8 +219,10 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
         path = urlsplit(self.path).path
         requests.append(f"{self.command} {path} {body}")
-        if path == "/state":
-            content: Any = {"table": list(table), "requests": requests, "groups": groups}
+        for end in [end for end in doomed if path.endswith(end)]:
+            os.killpg(doomed.pop(end), signal.SIGKILL)
+        if path in ("/state", "/expire", "/kill"):
+            content: Any = control(path, body)
         elif path == "/0.1.0/batch_feature_store":
             good = self.headers.get("x-api-key") == API_KEY
             content = vectors(body) if good else (401, {"code": 1, "reason": "Unauthorized"})
@@ -215,6 +250,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Serve until the process is ended."""
+    start_kafka()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE, KEY)
