@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bake import LIBRARY, bake
+from bake import LIBRARY, PROJECT, bake
 from conftest import Project
 from sealed import sealed
 
@@ -53,6 +53,30 @@ def test_the_locks_of_everybody_else_are_those_of_a_project_without_the_clients(
             assert [
                 path.name for path in plain.glob("*.lock") if pin.search(path.read_text())
             ] == []
+
+
+def test_the_page_says_how_many_packages_the_client_of_hopsworks_is() -> None:
+    lock = (PROJECT / "requirements/hopsworks.lock").read_text(encoding="utf-8")
+    pins = re.findall(r"^[a-z0-9][^\s]*==", lock, re.MULTILINE)
+    page = (PROJECT / "docs/tools.md").read_text(encoding="utf-8")
+    assert f"installs the client ({len(pins)} packages," in page
+
+
+NAMES = (
+    *("mlflow", "feast", "dvc", "great-expectations", "kfp", "bentoml", "sota.io"),
+    *("Hopsworks", "ClearML", "KServe", "Katib", "RonDB", "JupyterHub", "Notebook of Kubeflow"),
+    *("MLflow's or MLServer's own serving", "churn monitor"),
+)
+"""What the page "which tool for what" has to judge, by a word of its row."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_of_the_tools_has_a_row_with_licence_and_maker_for(name: str) -> None:
+    page = (PROJECT / "docs/tools.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
+    about = [row for row in rows if name in " ".join(row[:2])]
+    assert about
+    assert [row for row in about if len(row) != 5 or not all(map(str.strip, row))] == []
 
 
 def test_nothing_but_its_own_target_installs_a_client(project: Project) -> None:

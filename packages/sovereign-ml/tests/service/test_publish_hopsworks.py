@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pandas as pd
 import pytest
 
-from hopsworks_double import platform, tell
+from hopsworks_double import CLIENT_KEY, platform, tell
 from loopback import certificate
 from sovereign_ml.config.connections import HopsworksPlatform
 from sovereign_ml.config.other_platforms import HopsworksSettings
@@ -74,6 +76,8 @@ def test_rows_are_published_read_back_erased_and_expired(
         assert (left.action, left.count, left.unit) == ("by hand", 2, "messages")
         assert "119_15_customer_snapshot_1_onlinefs" in left.place
         assert ANNA not in left.place
+        store.remove([ANNA], [*traces, left])
+        assert store.find([ANNA]) == [left], "another deletion would be another message about her"
 
         rule = RetentionPeriod(period="P24M", start="cut_off")
         keeper = PublishedFeatures("features", rule, tmp_path, server, tmp_path)
@@ -111,6 +115,36 @@ def test_what_is_not_read_back_is_refused(
         away = replace(server, port=9, rest="http://127.0.0.1:9")
         with pytest.raises(Misuse, match="Hopsworks"):
             hopsworks.remove(away, [ANNA])
+
+
+def test_the_double_of_the_platform_refuses_what_the_client_never_asks(tmp_path: Path) -> None:
+    with platform(tmp_path, CLIENTS) as server:
+        context = ssl.create_default_context(cafile=server.trust_store)
+        key = {"authorization": f"ApiKey {CLIENT_KEY}"}
+        with httpx.Client(base_url=f"{server.rest}/hopsworks-api/api", verify=context) as api:
+            statuses = [
+                api.get(path, headers=headers).status_code
+                for path, headers in (
+                    ("/variables/versions", key),
+                    ("/variables/versions", {}),
+                    ("/project/getProjectInfo/other", key),
+                    ("/project/119/dataset", key),
+                )
+            ]
+    assert statuses == [200, 401, 404, 404]
+
+
+def test_a_row_that_the_look_up_still_has_stays_on_the_receipt(
+    tmp_path: Path, snapshots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with platform(tmp_path, CLIENTS, "deletes-nothing") as server:
+        hopsworks.publish(server, snapshots, DAY, FEATURES, 730)
+        monkeypatch.setattr(hopsworks, "WAIT_S", 1)
+        store = PublishedRows(server)
+        before = store.find([ANNA])
+        store.remove([ANNA], before)
+        (row, _) = store.find([ANNA])
+        assert row == before[0], "so the erasure ends as incomplete and the next call goes on"
 
 
 def test_a_server_that_is_not_named_is_one_line(tmp_path: Path, snapshots: Path) -> None:

@@ -6,7 +6,7 @@ REST server of the online store on that table. Routes and answers are those that
 fixtures record (repository logicalclocks/hopsworks-api, ``python/tests/fixtures``). Another route,
 a wrong key and another project are refused.
 
-    python hopsworks_platform.py CERTIFICATE KEY API_KEY [reads-nothing]
+    python hopsworks_platform.py CERTIFICATE KEY API_KEY [reads-nothing | deletes-nothing]
 
 prints its port. ``GET /state`` returns the table, the requests and the schema. ``POST /expire`` ends the retention of the
 topic. ``POST /kill`` with ``{"path": ..., "group": ...}`` kills that process group when the path is next asked for.
@@ -31,7 +31,7 @@ from confluent_kafka import Consumer, Producer
 from fastavro import parse_schema, schemaless_reader
 
 CERTIFICATE, KEY, API_KEY = sys.argv[1:4]
-FOLLOWS = len(sys.argv) < 5
+FAULT = sys.argv[4:]
 PROJECT, STORE = "acme", 67
 STORES = f"/project/119/featurestores/{STORE}"
 AVRO = {
@@ -81,14 +81,15 @@ def online_fs(topic: str) -> None:
             continue
         row = schemaless_reader(io.BytesIO(message.value()), parse_schema(schema()), None)
         if headers.get("operation") == b"delete":
-            table.pop(row["customer_id"], None)
+            if FAULT != ["deletes-nothing"]:
+                table.pop(row["customer_id"], None)
         else:
             table[row["customer_id"]] = row
 
 
 def follow(topic: str) -> None:
     """Start OnlineFS on ``topic``, unless this platform applies nothing."""
-    if FOLLOWS:
+    if FAULT != ["reads-nothing"]:
         threading.Thread(target=online_fs, args=[topic], daemon=True).start()
 
 
