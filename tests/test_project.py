@@ -195,16 +195,6 @@ def test_each_environment_is_a_part_of_the_one_that_is_tested() -> None:
         assert pins(PROJECT / f"requirements/{name}.lock") <= tested, name
 
 
-def test_nobody_else_pays_for_a_client_in_a_lock_of_its_own() -> None:
-    for client, packages in {"clearml": ["clearml"], "hopsworks": ["hopsworks", "avro"]}.items():
-        own = (PROJECT / f"requirements/{client}.lock").read_text()
-        for name in ("dev", "train", "serve", "uv"):
-            lock = (PROJECT / f"requirements/{name}.lock").read_text()
-            for package in packages:
-                assert re.search(rf"^{package}==", own, re.MULTILINE)
-                assert not re.search(rf"^{package}==", lock, re.MULTILINE), name
-
-
 def test_installed_packages_agree_with_each_other() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pip", "--python", sys.executable, "check"],

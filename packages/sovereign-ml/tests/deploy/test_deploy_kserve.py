@@ -15,7 +15,7 @@ POSTGRES = {"host": "postgres.example.eu", "port": 5432, "cidr": "203.0.113.10/3
 FEATURES = {"host": "feature-server.feast.svc", "port": 6566, "namespace": "feast"}
 
 
-def render(*, name="acme-churn", variables=None, **changed):
+def render(*, name="acme-churn", variables=None, templates=TEMPLATES, **changed):
     given = {
         "namespace": "churn",
         "image": BASE_IMAGE,
@@ -23,7 +23,7 @@ def render(*, name="acme-churn", variables=None, **changed):
         "ingress_namespace": "ingress",
     }
     cluster = KserveSettings.model_validate({**given, "egress": [POSTGRES, FEATURES], **changed})
-    return render_kserve(name, cluster, variables or {"CHURN_PROFILE": "eu"}, TEMPLATES)
+    return render_kserve(name, cluster, variables or {"CHURN_PROFILE": "eu"}, templates)
 
 
 def manifests(**changed):
@@ -144,3 +144,24 @@ def test_only_the_ingress_namespace_reaches_the_port():
 def test_a_configuration_that_would_open_or_break_it(changed, words):
     with pytest.raises(ValueError, match=words):
         render(**changed)
+
+
+@pytest.mark.parametrize("kind", ["inferenceservice", "networkpolicy"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: b"", "lacks a part that is filled in"),
+        (lambda text: b"- a list", "lacks a part that is filled in"),
+        (lambda text: text.replace(b"spec:", b"specs:"), "lacks a part that is filled in"),
+        (lambda text: text.replace(b"kind:", b"kind"), "is no YAML"),
+        (lambda text: b"\xff\xfe\x00\xd8" + text, "is no YAML"),
+        (lambda text: text + b"---\n" + text, "is no YAML"),
+    ],
+)
+def test_a_manifest_that_the_team_has_broken_is_one_line(kind, change, words, tmp_path):
+    for name in ("inferenceservice", "networkpolicy"):
+        content = (TEMPLATES / f"{name}.yaml").read_bytes()
+        (tmp_path / f"{name}.yaml").write_bytes(change(content) if name == kind else content)
+    with pytest.raises(ValueError, match=rf"deploy/kserve/{kind}\.yaml {words}") as refused:
+        render(templates=tmp_path)
+    assert "\n" not in str(refused.value)

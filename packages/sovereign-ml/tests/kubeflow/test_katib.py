@@ -73,6 +73,11 @@ def test_the_line_to_paste_is_the_best_value(
             "failed: no memory",
         ),
         (lambda e: e["status"].pop("currentOptimalTrial"), "names no best trial"),
+        (lambda e: e["status"].update(currentOptimalTrial="the first"), "names no best trial"),
+        (
+            lambda e: e["status"]["currentOptimalTrial"].pop("bestTrialName"),
+            "names no best trial",
+        ),
         (
             lambda e: e["status"]["currentOptimalTrial"].update(parameterAssignments=[]),
             "names no best trial",
@@ -108,6 +113,8 @@ def test_an_experiment_without_result_is_refused(
     [
         ("", "no manifest"),
         ("{", "no manifest"),
+        ("[" * 10_000, "no manifest"),
+        ("kind: Experiment\n---\nkind: Experiment", "no manifest"),
         ("- a list", "no manifest"),
         ("kind: List\nitems: []", "kind List"),
         ("kind: Experiment\nmetadata: {name: other}", "the experiment other"),

@@ -120,20 +120,43 @@ def test_a_copy_that_broke_off_is_completed_by_the_next_call(
     assert {event["task"] for event in state.events} == {task["id"]}
 
 
+def copies(own: Settings) -> CopiedRuns:
+    """Return the keeper of the copies in a clone."""
+    keepers = retention._others(project_stores(own))
+    return next(keeper for keeper in keepers if isinstance(keeper, CopiedRuns))
+
+
 def test_retention_deletes_the_copy_of_a_run_that_is_due_or_gone(
     own: Settings, double: tuple[str, Clearml]
 ) -> None:
     stays = logged(own)
     for run in ("0" * 32, stays):
         planted(double[1], run)
-    keepers = retention._others(project_stores(own))
-    keeper = next(keeper for keeper in keepers if isinstance(keeper, CopiedRuns))
+    keeper = copies(own)
     due = keeper.due(datetime.now(UTC))
     assert [(item.data_class, item.place) for item in due] == [("runs", "ClearML: task task0")]
     keeper.expire(due)
     assert [task["tags"][1] for task in double[1].tasks.values()] == [f"mlflow:{stays}"]
     later = datetime.now(UTC) + timedelta(days=400)
     assert len(keeper.due(later)) == 1, "the run itself is due by then"
+
+
+def test_retention_from_the_image_names_the_copies_that_it_cannot_delete(
+    own: Settings, double: tuple[str, Clearml], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted(double[1], logged(own))
+    monkeypatch.setattr(type(own.data_versions), "from_image", True)
+    stores, later = project_stores(own), datetime.now(UTC) + timedelta(days=400)
+    assert retention.apply(stores, datetime.now(UTC)) == [], "nothing is due, nothing is said"
+    with pytest.raises(
+        Refused, match=r"copies of 1 runs may still be at .+ in a clone after `make"
+    ):
+        retention.apply(stores, later)
+    assert retention.plan(stores, later) == [], "the run itself is deleted"
+    assert list(double[1].tasks) == ["task0"]
+    monkeypatch.undo()
+    monkeypatch.setitem(ENVIRONMENT, "CHURN_CLIENTS", CLIENTS)
+    assert [item.place for item in copies(own).due(datetime.now(UTC))] == ["ClearML: task task0"]
 
 
 def test_a_task_that_names_an_erased_person_is_found_and_deleted(

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import ssl
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pandas as pd
 import pytest
-from pydantic import SecretStr
 
+from hopsworks_double import CLIENT_KEY, platform, tell
 from loopback import certificate
 from sovereign_ml.config.connections import HopsworksPlatform
 from sovereign_ml.config.other_platforms import HopsworksSettings
@@ -29,40 +27,9 @@ from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.features import hopsworks
 
 CLIENTS = ENVIRONMENT.get("SHIPPED_ENVIRONMENTS", "")
-DOUBLE = Path(__file__).parents[1] / "support/platforms/hopsworks_platform.py"
-API_KEY = "k" * 16 + "." + "s" * 40
 ANNA, BERT, CARL = "a" * 32, "b" * 32, "c" * 32
 DAY, BEFORE = "2026-06-30", "2024-01-31"
 FEATURES = ("recency_days", "category")
-
-
-@contextmanager
-def platform(folder: Path, *more: str) -> Iterator[HopsworksPlatform]:
-    """Run the double, and yield the server as config.toml would name it."""
-    pair = certificate(folder, "localhost", datetime.now(UTC) + timedelta(days=1))
-    python = Path(CLIENTS, "hopsworks/bin/python")
-    command = [str(python), str(DOUBLE), *map(str, pair), API_KEY, *more]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
-        try:
-            port = int(running.stdout.readline() if running.stdout else "")
-            yield HopsworksPlatform(
-                host="localhost",
-                port=port,
-                project="acme",
-                rest=f"https://localhost:{port}",
-                trust_store=str(pair[0]),
-                view="customer_snapshot",
-                private=folder / "private",
-                key=SecretStr(API_KEY),
-            )
-        finally:
-            running.terminate()
-
-
-def state(server: HopsworksPlatform) -> dict[str, Any]:
-    context = ssl.create_default_context(cafile=server.trust_store)
-    content: dict[str, Any] = httpx.get(f"{server.rest}/state", verify=context).json()
-    return content
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +54,7 @@ def test_rows_are_published_read_back_erased_and_expired(
     shared = tmp_path / "shared"
     shared.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(shared))
-    with platform(tmp_path) as server:
+    with platform(tmp_path, CLIENTS) as server:
         store = PublishedRows(server)
         assert store.find([ANNA]) == [], "nothing was published"
         assert hopsworks.publish(server, snapshots, DAY, FEATURES, 730) == 2
@@ -96,7 +63,7 @@ def test_rows_are_published_read_back_erased_and_expired(
             ANNA: [1.5, "tea"],
             BERT: [None, None],
         }
-        (group,) = state(server)["groups"].values()
+        (group,) = tell(server, "state")["groups"].values()
         assert (group["onlineEnabled"], group["timeTravelFormat"]) == (True, "NONE")
         assert (group["ttl"], group["statisticsConfig"]["enabled"]) == (730 * 86400, False)
 
@@ -109,6 +76,8 @@ def test_rows_are_published_read_back_erased_and_expired(
         assert (left.action, left.count, left.unit) == ("by hand", 2, "messages")
         assert "119_15_customer_snapshot_1_onlinefs" in left.place
         assert ANNA not in left.place
+        store.remove([ANNA], [*traces, left])
+        assert store.find([ANNA]) == [left], "another deletion would be another message about her"
 
         rule = RetentionPeriod(period="P24M", start="cut_off")
         keeper = PublishedFeatures("features", rule, tmp_path, server, tmp_path)
@@ -116,7 +85,7 @@ def test_rows_are_published_read_back_erased_and_expired(
         (due,) = keeper.due(datetime(2028, 11, 27, tzinfo=UTC))
         assert (due.place, due.count) == ("Hopsworks", 1)
         keeper.expire([due])
-        assert state(server)["table"] == []
+        assert tell(server, "state")["table"] == []
         assert list(shared.iterdir()) == [], "nothing was in the shared temporary folder"
         assert list(server.private.iterdir()) == [], "the keys of the project are gone"
         assert server.private.stat().st_mode & 0o777 == 0o700
@@ -126,7 +95,7 @@ def test_what_is_not_read_back_is_refused(
     tmp_path: Path, snapshots: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hopsworks, "WAIT_S", 1)
-    with platform(tmp_path, "reads-nothing") as server:
+    with platform(tmp_path, CLIENTS, "reads-nothing") as server:
         with pytest.raises(Refused, match="2 of 2 customers cannot be read back"):
             hopsworks.publish(server, snapshots, DAY, FEATURES, 730)
         wrong = replace(server, key=type(server.key)("no"))  # type: ignore[misc]
@@ -137,15 +106,45 @@ def test_what_is_not_read_back_is_refused(
         (tmp_path / "other").mkdir()
         other = certificate(tmp_path / "other", "localhost", datetime.now(UTC))
         distrusts = replace(server, trust_store=str(other[0]))
-        before = len(state(server)["requests"])
+        before = len(tell(server, "state")["requests"])
         with pytest.raises(Misuse, match="no authority that this machine trusts"):
             hopsworks.messages(distrusts, [ANNA])
         with pytest.raises(Misuse, match="does not answer"):
             hopsworks.look_up(distrusts, [ANNA])
-        assert len(state(server)["requests"]) == before + 1, "no request came with the key"
+        assert len(tell(server, "state")["requests"]) == before + 1, "no request came with the key"
         away = replace(server, port=9, rest="http://127.0.0.1:9")
         with pytest.raises(Misuse, match="Hopsworks"):
             hopsworks.remove(away, [ANNA])
+
+
+def test_the_double_of_the_platform_refuses_what_the_client_never_asks(tmp_path: Path) -> None:
+    with platform(tmp_path, CLIENTS) as server:
+        context = ssl.create_default_context(cafile=server.trust_store)
+        key = {"authorization": f"ApiKey {CLIENT_KEY}"}
+        with httpx.Client(base_url=f"{server.rest}/hopsworks-api/api", verify=context) as api:
+            statuses = [
+                api.get(path, headers=headers).status_code
+                for path, headers in (
+                    ("/variables/versions", key),
+                    ("/variables/versions", {}),
+                    ("/project/getProjectInfo/other", key),
+                    ("/project/119/dataset", key),
+                )
+            ]
+    assert statuses == [200, 401, 404, 404]
+
+
+def test_a_row_that_the_look_up_still_has_stays_on_the_receipt(
+    tmp_path: Path, snapshots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with platform(tmp_path, CLIENTS, "deletes-nothing") as server:
+        hopsworks.publish(server, snapshots, DAY, FEATURES, 730)
+        monkeypatch.setattr(hopsworks, "WAIT_S", 1)
+        store = PublishedRows(server)
+        before = store.find([ANNA])
+        store.remove([ANNA], before)
+        (row, _) = store.find([ANNA])
+        assert row == before[0], "so the erasure ends as incomplete and the next call goes on"
 
 
 def test_a_server_that_is_not_named_is_one_line(tmp_path: Path, snapshots: Path) -> None:

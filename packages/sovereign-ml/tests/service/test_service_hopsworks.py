@@ -1,18 +1,23 @@
 """Looking features up at Hopsworks: what it misses, fails at, sends late or wrong is never replaced by a guess."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import process_time
+from timeit import repeat
 from typing import Any
 
 import httpx
 import pytest
 
-from hopsworks_double import API_KEY, ROUTE, VIEW, hopsworks
+from feature_server import answer
+from hopsworks_double import API_KEY, ROUTE, VIEW, hopsworks, vectors
 from loopback import certificate
 from service_desk import CUSTOMER, FEATURES, OTHER, Desk, write_bundle
 from shipped import service
 from sovereign_ml.decision_log import verify
+from sovereign_ml.service.api.feature_server import connect
 from sovereign_ml.service.settings import SettingsError, read
 
 KNOWN = {CUSTOMER: FEATURES}
@@ -201,3 +206,32 @@ def test_the_double_refuses_what_the_contract_does_not_know(
         assert httpx.post(uri + path, json=body).status_code in (401, 404)
         sent = httpx.post(uri + path, json=body, headers={"x-api-key": API_KEY})
     assert sent.status_code == status
+
+
+def test_a_look_up_costs_the_service_no_more_than_one_at_feast() -> None:
+    customers = [f"{n:032x}" for n in range(100)]
+    known = dict.fromkeys(customers, FEATURES)
+    texts = {
+        "feast": answer(known)(customers)[1],
+        "hopsworks": json.dumps(vectors(known, customers)).encode(),
+    }
+    seconds = {}
+    for kind, text in texts.items():
+        named = {"FEATURE_STORE_KIND": kind, "FEATURE_STORE_NAME": "acme_featurestore"}
+        address = {"FEATURE_STORE_URI": "https://features.acme.eu", "FEATURE_STORE_TOKEN": API_KEY}
+        server = connect(read(named | address))
+        assert server
+
+        def look_up(server: Any = server, text: bytes = text) -> None:
+            json.dumps(server.body(customers))
+            server.rows(json.loads(text), customers, list(FEATURES))
+
+        seconds[kind] = min(repeat(look_up, process_time, repeat=7, number=20)) / 20
+    print(
+        {
+            kind: f"{1e6 * value / len(customers):.1f} us a customer"
+            for kind, value in seconds.items()
+        }
+    )
+    # The request over the network is the same, so this is what can differ in throughput.
+    assert seconds["hopsworks"] <= seconds["feast"] / 0.9

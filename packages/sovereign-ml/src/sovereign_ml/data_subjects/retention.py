@@ -102,11 +102,19 @@ def apply(stores: ProjectStores, now: datetime, planned: Sequence[Due] | None = 
 
     On a cluster there is no repository, and only git can tell which data versions are still
     needed. There only data on the servers is deleted. The next run finishes a run that was
-    killed: what remains is due again.
+    killed: what remains is due again. Raises Refused after the deletion where copies of the runs
+    may remain at ClearML, of which the image has no client.
     """
     if stores.versions.from_image:
         due = plan(stores, now) if planned is None else list(planned)
         retention_plan.apply(_others(stores), due, now)
+        runs = sum(item.data_class == "runs" for item in due)
+        if runs and stores.clearml.api:
+            raise Refused(
+                f"All {len(due)} places are deleted, but the copies of {runs} runs may still be at "
+                f"{stores.clearml.api}: this image has no client of ClearML. Call "
+                "`churn retain --apply` in a clone after `make setup-clearml`."
+            )
         return due
     root = stores.root
     # Stages count as clean by their state before the deletion, also after a crash in the middle.
@@ -176,7 +184,6 @@ def _others(stores: ProjectStores) -> list[Keeper]:
         root / "build",
         stores.artifacts.valid.with_name("2_valid_refused"),
     ]
-    # The project's image has no client of ClearML.
     if stores.clearml.api:
         servers.append(CopiedRuns("runs", rule.runs, root, stores.clearml, runs))
     backups = [root / rule.backups.folder] if rule.backups.folder else []

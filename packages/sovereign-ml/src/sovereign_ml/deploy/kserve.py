@@ -26,7 +26,8 @@ def render_kserve(
 
     The same arguments give the same text. ``templates`` holds ``inferenceservice.yaml`` and
     ``networkpolicy.yaml``. Raises ValueError in one line when the image has no digest, ``name``
-    fits no Kubernetes label, or a variable is a secret or the platform's.
+    fits no Kubernetes label, a variable is a secret or the platform's, or a file is no such
+    manifest.
     """
     import yaml
 
@@ -37,12 +38,25 @@ def render_kserve(
             f"no deploy/kserve/{missing[0]}.yaml: take the folder from the template, whose question "
             "`parts` brings it"
         )
-    service, policy = (
-        yaml.safe_load((templates / f"{kind}.yaml").read_text(encoding="utf-8")) for kind in kinds
-    )
-    _fill_service(service, name, cluster, variables)
-    _fill_policy(policy, name, cluster)
-    return "---\n".join(yaml.safe_dump(document, sort_keys=False) for document in (service, policy))
+    documents = []
+    for kind in kinds:
+        # These files belong to the team, which may have changed them.
+        try:
+            document = yaml.safe_load((templates / f"{kind}.yaml").read_bytes())
+            if kind == "inferenceservice":
+                _fill_service(document, name, cluster, variables)
+            else:
+                _fill_policy(document, name, cluster)
+        except yaml.YAMLError as error:
+            words = " ".join(str(error).split())
+            raise ValueError(f"deploy/kserve/{kind}.yaml is no YAML: {words}") from None
+        except (KeyError, IndexError, TypeError, AttributeError):
+            raise ValueError(
+                f"deploy/kserve/{kind}.yaml lacks a part that is filled in here: compare it with "
+                "the file of the template"
+            ) from None
+        documents.append(document)
+    return "---\n".join(yaml.safe_dump(document, sort_keys=False) for document in documents)
 
 
 def _check(name: str, cluster: KserveSettings, variables: Mapping[str, str]) -> None:

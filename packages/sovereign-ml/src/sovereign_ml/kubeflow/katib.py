@@ -75,7 +75,7 @@ def setting(text: str, project: str) -> str:
 
     try:
         manifest = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         manifest = None
     kind = manifest.get("kind") if isinstance(manifest, dict) else None
     name = _at(manifest, "metadata", "name") if kind == "Experiment" else None
@@ -93,7 +93,8 @@ def setting(text: str, project: str) -> str:
     }
     if "Failed" in states:
         raise Refused(f"The experiment {name} failed: {states['Failed']}")
-    succeeded = _at(manifest, "status", "trialsSucceeded") or 0
+    succeeded = _at(manifest, "status", "trialsSucceeded")
+    succeeded = succeeded if isinstance(succeeded, int) else 0
     if "Succeeded" not in states:
         raise Refused(
             f"The experiment {name} is not finished: {succeeded} trials so far. Try again later."
@@ -101,11 +102,12 @@ def setting(text: str, project: str) -> str:
     best = _at(manifest, "status", "currentOptimalTrial")
     c = _number(_at(best, "parameterAssignments"), "c", "value")
     loss = _number(_at(best, "observation", "metrics"), METRIC, "latest")
-    if c is None or c <= 0 or loss is None:
+    trial = _at(best, "bestTrialName")
+    if c is None or c <= 0 or loss is None or not trial:
         raise Refused(f"The experiment {name} names no best trial with a value of c and {METRIC}.")
     return (
         f"# [train]: the best of {succeeded} values, {METRIC} {loss:g} "
-        f"in {best.get('bestTrialName')}\nregularisation = [{c:g}]"
+        f"in {trial}\nregularisation = [{c:g}]"
     )
 
 

@@ -82,12 +82,15 @@ class Clearml:
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     breaks_at: str = ""
     """Endpoint that is answered with an error, as by a server that ends in the middle."""
+    on_request: Callable[[str], object] = id
+    """What happens when an endpoint is asked for."""
 
     def handle(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         """Answer one request."""
         text = body.decode()
         version, _, endpoint = path.strip("/").partition("?")[0].rpartition("/")
         self.requests.append((endpoint, str(headers), text))
+        self.on_request(endpoint)
         if endpoint not in ENDPOINTS or version not in ("", VERSION):
             return self._refusal(400, f"Unknown endpoint {path}")
         if endpoint == "debug.ping":

@@ -8,14 +8,21 @@ route (404), a missing or wrong key (401), an unknown field of the request, stor
 from __future__ import annotations
 
 import json
+import ssl
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import httpx
 from jsonschema import Draft202012Validator, ValidationError
+from pydantic import SecretStr
 
 from feature_server import answering
+from loopback import certificate
+from sovereign_ml.config.connections import HopsworksPlatform
 
 ROUTE = "/0.1.0/batch_feature_store"
 API_KEY = "hw." + "k" * 40
@@ -116,3 +123,51 @@ def hopsworks(
 
     with answering(handle, **how) as address:
         yield address
+
+
+CLIENT_KEY = "k" * 16 + "." + "s" * 40
+"""The API key of the platform's double, in the form that the client wants."""
+
+
+@contextmanager
+def platform(folder: Path, clients: str | Path, *more: str) -> Iterator[HopsworksPlatform]:
+    """Run the double of the whole platform, and yield the server as config.toml would name it.
+
+    It runs in the environment of the client below ``clients``. Its certificate is put into ``folder``.
+    """
+    pair = certificate(folder, "localhost", datetime.now(UTC) + timedelta(days=1))
+    program = Path(__file__).with_name("hopsworks_platform.py")
+    python = Path(clients, "hopsworks/bin/python")
+    command = [str(python), str(program), *map(str, pair), CLIENT_KEY, *more]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            port = int(running.stdout.readline() if running.stdout else "")
+            yield HopsworksPlatform(
+                host="localhost",
+                port=port,
+                project="acme",
+                rest=f"https://localhost:{port}",
+                trust_store=str(pair[0]),
+                view="customer_snapshot",
+                private=folder / "private",
+                key=SecretStr(CLIENT_KEY),
+            )
+        finally:
+            running.terminate()
+
+
+def tell(server: HopsworksPlatform, verb: str, **order: Any) -> dict[str, Any]:
+    """Give the platform an order: ``state``, ``expire`` or ``kill``. Return what it holds."""
+    context = ssl.create_default_context(cafile=server.trust_store)
+    content: dict[str, Any] = httpx.post(
+        f"{server.rest}/{verb}", json=order, verify=context, timeout=30
+    ).json()
+    return content
+
+
+def knobs(server: HopsworksPlatform) -> dict[str, Any]:
+    """What config.toml says for the platform's double."""
+    table = {name: getattr(server, name) for name in ("host", "port", "project", "rest")}
+    table["trust_store"] = server.trust_store
+    named = {f"hopsworks.{name}": value for name, value in table.items()}
+    return {"profile.local.online_store": "hopsworks", **named}

@@ -6,9 +6,10 @@ REST server of the online store on that table. Routes and answers are those that
 fixtures record (repository logicalclocks/hopsworks-api, ``python/tests/fixtures``). Another route,
 a wrong key and another project are refused.
 
-    python hopsworks_platform.py CERTIFICATE KEY API_KEY [reads-nothing]
+    python hopsworks_platform.py CERTIFICATE KEY API_KEY [reads-nothing | deletes-nothing]
 
-prints its port. ``GET /state`` returns the table, the requests and the schema.
+prints its port. ``GET /state`` returns the table, the requests and the schema. ``POST /expire`` ends the retention of the
+topic. ``POST /kill`` with ``{"path": ..., "group": ...}`` kills that process group when the path is next asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import signal
 import ssl
 import sys
 import threading
@@ -28,7 +31,7 @@ from confluent_kafka import Consumer, Producer
 from fastavro import parse_schema, schemaless_reader
 
 CERTIFICATE, KEY, API_KEY = sys.argv[1:4]
-FOLLOWS = len(sys.argv) < 5
+FAULT = sys.argv[4:]
 PROJECT, STORE = "acme", 67
 STORES = f"/project/119/featurestores/{STORE}"
 AVRO = {
@@ -36,12 +39,25 @@ AVRO = {
     "double": "double",
     "timestamp": {"type": "long", "logicalType": "timestamp-micros"},
 }
-broker = Producer({"test.mock.num.brokers": 1, "log_level": 0})
-BOOTSTRAP = next(f"{b.host}:{b.port}" for b in broker.list_topics(timeout=20).brokers.values())
 groups: dict[str, dict[str, Any]] = {}
 views: dict[str, dict[str, Any]] = {}
 table: dict[str, dict[str, Any]] = {}
 requests: list[str] = []
+brokers: list[Producer] = []
+"""Kafka, and before it those whose messages are past their retention."""
+doomed: dict[str, int] = {}
+"""Process group that ends when a path is asked for."""
+
+
+def start_kafka() -> None:
+    """Start a broker without any message. It replaces the one before."""
+    brokers.append(Producer({"test.mock.num.brokers": 1, "log_level": 0}))
+
+
+def bootstrap() -> str:
+    """Return the address of the broker."""
+    (broker,) = brokers[-1].list_topics(timeout=20).brokers.values()
+    return f"{broker.host}:{broker.port}"
 
 
 def schema() -> dict[str, Any]:
@@ -53,7 +69,7 @@ def schema() -> dict[str, Any]:
 
 def online_fs(topic: str) -> None:
     """Apply every message of ``topic`` to the table, as OnlineFS does."""
-    settings = {"bootstrap.servers": BOOTSTRAP, "group.id": "onlinefs", "log_level": 0}
+    settings = {"bootstrap.servers": bootstrap(), "group.id": "onlinefs", "log_level": 0}
     consumer = Consumer({**settings, "auto.offset.reset": "earliest"})
     consumer.subscribe([topic])
     while True:
@@ -65,9 +81,28 @@ def online_fs(topic: str) -> None:
             continue
         row = schemaless_reader(io.BytesIO(message.value()), parse_schema(schema()), None)
         if headers.get("operation") == b"delete":
-            table.pop(row["customer_id"], None)
+            if FAULT != ["deletes-nothing"]:
+                table.pop(row["customer_id"], None)
         else:
             table[row["customer_id"]] = row
+
+
+def follow(topic: str) -> None:
+    """Start OnlineFS on ``topic``, unless this platform applies nothing."""
+    if FAULT != ["reads-nothing"]:
+        threading.Thread(target=online_fs, args=[topic], daemon=True).start()
+
+
+def control(path: str, body: str) -> Any:
+    """Answer a request of the tests."""
+    if path == "/expire":
+        start_kafka()
+        for group in groups.values():
+            follow(group["onlineTopicName"])
+    elif path == "/kill":
+        order = json.loads(body)
+        doomed[order["path"]] = order["group"]
+    return {"table": list(table), "requests": requests, "groups": groups}
 
 
 def answer(method: str, path: str, body: str) -> Any:
@@ -86,7 +121,7 @@ def answer(method: str, path: str, body: str) -> Any:
             "id": 1,
             "name": "kafka_connector",
             "storageConnectorType": "KAFKA",
-            "bootstrapServers": BOOTSTRAP,
+            "bootstrapServers": bootstrap(),
             "securityProtocol": "PLAINTEXT",
             "sslEndpointIdentificationAlgorithm": "",
             "options": [],
@@ -120,8 +155,7 @@ def feature_groups(method: str, path: str, body: str) -> Any:
         topic = f"119_15_{group['name']}_{group['version']}_onlinefs"
         group |= {"id": 15, "onlineTopicName": topic, "created": "2026-11-01T00:00:00Z"}
         groups[group["name"]] = group
-        if FOLLOWS:
-            threading.Thread(target=online_fs, args=[topic], daemon=True).start()
+        follow(topic)
         return group
     if path.endswith("/expectationsuite"):
         return {"count": 0, "items": []}
@@ -186,8 +220,10 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
         path = urlsplit(self.path).path
         requests.append(f"{self.command} {path} {body}")
-        if path == "/state":
-            content: Any = {"table": list(table), "requests": requests, "groups": groups}
+        for end in [end for end in doomed if path.endswith(end)]:
+            os.killpg(doomed.pop(end), signal.SIGKILL)
+        if path in ("/state", "/expire", "/kill"):
+            content: Any = control(path, body)
         elif path == "/0.1.0/batch_feature_store":
             good = self.headers.get("x-api-key") == API_KEY
             content = vectors(body) if good else (401, {"code": 1, "reason": "Unauthorized"})
@@ -215,6 +251,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Serve until the process is ended."""
+    start_kafka()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE, KEY)
