@@ -87,7 +87,9 @@ def parse_lock(text: str, name: str) -> list[Pin]:
 def library_pin(text: str) -> Pin | None:
     """Return the pin of sovereign-ml, or None where the lock does not name it exactly once."""
     # A lock has thousands of hashes: only those of one package are read.
-    of_library = [match for match in _PIN.finditer(text) if normalise(match["name"]) == DISTRIBUTION]
+    of_library = [
+        match for match in _PIN.finditer(text) if normalise(match["name"]) == DISTRIBUTION
+    ]
     return _pin(of_library[0]) if len(of_library) == 1 else None
 
 
